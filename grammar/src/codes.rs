@@ -1,0 +1,65 @@
+//! The table of diagnostic codes. A code's number is never reused and never changes meaning; `mirrorc check
+//! --explain CODE` prints `explain`. Numbers by phase: 00xx files and syntax, 01xx names and types, 02xx tables and
+//! params, 03xx not available yet, 09xx lints. (Rejected: codes spread over the phases, which drift apart.)
+
+use crate::diagnostic::Severity;
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct CodeInfo {
+    /// The stable name, `E0101` or `W0901`.
+    pub id: &'static str,
+    /// A short title.
+    pub title: &'static str,
+    /// What it means, why it is so, an example and its mend, in Markdown.
+    pub explain: &'static str,
+}
+
+/// A diagnostic code: a row of [`CODES`].
+#[derive(Clone, Copy)]
+pub struct Code(pub &'static CodeInfo);
+
+impl Code {
+    /// The stable name.
+    pub fn id(self) -> &'static str {
+        self.0.id
+    }
+
+    /// `W...` are warnings, `E...` are errors.
+    pub fn severity(self) -> Severity {
+        if self.0.id.starts_with('W') { Severity::Warning } else { Severity::Error }
+    }
+
+    /// Finds a code by its name, in any case.
+    pub fn find(id: &str) -> Option<Code> {
+        CODES.iter().copied().find(|c| c.0.id.eq_ignore_ascii_case(id))
+    }
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Code) -> bool {
+        self.0.id == other.0.id
+    }
+}
+impl Eq for Code {}
+impl std::hash::Hash for Code {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.id)
+    }
+}
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.id)
+    }
+}
+
+/// A broken piece of text.
+pub const SYNTAX: Code = Code(&CodeInfo { id: "E0001", title: "syntax error", explain: "" });
+
+/// Every code, in order.
+pub const CODES: &[Code] = &[SYNTAX];
