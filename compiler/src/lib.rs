@@ -1,1 +1,7 @@
-//! stub
+//! The compiler of the `.mrule` language: syntax tree to typed program, typed program to verdicts, by a reference
+//! interpreter and by native code. It does no I/O and reads no clock.
+pub mod abi;
+pub mod batch;
+pub mod fields;
+pub mod hir;
+pub mod sets;

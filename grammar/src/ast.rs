@@ -322,7 +322,7 @@ pub struct SetElement {
 }
 
 /// A slice of bytes, as in Wireshark. Offsets below zero count from the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slice {
     /// `[off:len]`
     OffsetLength(i64, u64),

@@ -1,0 +1,332 @@
+//! Everything that crosses between the runtime, the two engines and generated code: `repr(C)` records with their
+//! offsets asserted at compile time, and the validity rules that every SAFETY comment cites by number. Generated code
+//! touches no byte that is not named here or in the frame. (Rejected: passing Rust structs and closures, whose
+//! layout the compiler may change.)
+//!
+//! - **V1** `Packet::data..data+cap_len` is the live slice `Packet::frame`; `cap_len` is its length.
+//! - **V2** a presence bit of a [`Stack`] promises that the header it names lies within the frame: `slot offset +
+//!   bytes named by the bit <= cap_len` ([`bit`] says how many). Only `dissect` (and the fast shapes of generated
+//!   code, under the same checks) set bits.
+//! - **V3** a field's bytes lie within the bytes its bit promises (proved by a const loop in `fields`). V1-V3 make a
+//!   guarded load in bounds. Payloads and options are not covered; they go through total helpers.
+//! - **V4** generated code writes only to the `out`, `tally` and `scratch` that its [`Context`] points at.
+//! - **V5** helpers called by generated code are total and never unwind.
+//! - **V6** code and constants outlive every call: the engine owns both and is held while a batch runs.
+
+use std::marker::PhantomData;
+
+/// How the frame begins.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Link {
+    /// Ethernet II or 802.3 (LINKTYPE 1).
+    Ethernet = 1,
+    /// An IPv4 or IPv6 packet without a link header (LINKTYPE 101, 12, 14, 228, 229).
+    RawIp = 2,
+    /// Linux cooked capture v1 (LINKTYPE 113).
+    LinuxSll = 3,
+    /// Linux cooked capture v2 (LINKTYPE 276).
+    LinuxSll2 = 4,
+    /// BSD loopback, family in the byte order of the capturing host (LINKTYPE 0); also with network order (108).
+    Null = 5,
+}
+
+/// One packet as an engine sees it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Packet<'a> {
+    data: *const u8,
+    cap_len: u32,
+    /// Length on the wire, in bytes (`frame.len`).
+    pub len: u32,
+    link: Link,
+    /// Which interface of its source it came from.
+    pub interface: u32,
+    /// Nanoseconds since the Unix epoch.
+    pub time: i64,
+    frame: &'a [u8],
+    interface_name: &'a str,
+}
+
+impl<'a> Packet<'a> {
+    /// A packet whose captured bytes are `frame`; bytes past 2^31 are not looked at. `len` is at least the captured length.
+    pub fn new(frame: &'a [u8], len: u32, link: Link) -> Self {
+        let frame = frame.get(..MAX_FRAME).unwrap_or(frame);
+        let cap_len = frame.len() as u32;
+        let data = frame.as_ptr();
+        Packet {
+            data,
+            cap_len,
+            len: len.max(cap_len),
+            link,
+            interface: 0,
+            time: 0,
+            frame,
+            interface_name: "",
+        }
+    }
+
+    /// Says which interface it came from; an empty name is an unknown one.
+    pub fn on(mut self, interface: u32, name: &'a str) -> Self {
+        self.interface = interface;
+        self.interface_name = name;
+        self
+    }
+
+    /// Says when it came, in nanoseconds since the Unix epoch.
+    pub fn at(mut self, time: i64) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// The captured bytes.
+    pub fn frame(&self) -> &'a [u8] {
+        self.frame
+    }
+
+    /// How many bytes were captured (`frame.cap_len`).
+    pub fn cap_len(&self) -> u32 {
+        self.cap_len
+    }
+
+    /// How the frame begins.
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
+    /// The interface's name, empty when unknown.
+    pub fn interface_name(&self) -> &'a str {
+        self.interface_name
+    }
+}
+
+/// The longest frame that is looked at, in bytes.
+pub const MAX_FRAME: usize = 1 << 30;
+
+/// Presence bits of a [`Stack`]. Each says which bytes it promises (V2).
+pub mod bit {
+    /// An Ethernet header: 14 bytes at `l2`.
+    pub const ETH: u64 = 1 << 0;
+    /// `eth.type` is a type (>= 0x0600), not an 802.3 length: with `ETH`.
+    pub const ETH_TYPE: u64 = 1 << 1;
+    /// At least one VLAN tag (0x8100, 0x88a8, 0x9100): `vlans` tags of 4 bytes (TCI, next type) from `vlan`.
+    pub const VLAN: u64 = 1 << 2;
+    /// At least one MPLS label: `labels` entries of 4 bytes from `mpls`.
+    pub const MPLS: u64 = 1 << 3;
+    /// PPPoE session header.
+    pub const PPPOE: u64 = 1 << 4;
+    /// ARP was recognised.
+    pub const ARP: u64 = 1 << 5;
+    /// ARP's fixed 8 bytes at `l3`.
+    pub const ARP_HDR: u64 = 1 << 6;
+    /// ARP for Ethernet and IPv4: 28 bytes at `l3`.
+    pub const ARP_ADDR: u64 = 1 << 7;
+    /// IPv4 was recognised (by its carrier's type).
+    pub const IP: u64 = 1 << 8;
+    /// A sound IPv4 header: 20 bytes at `l3`, version 4, IHL >= 5.
+    pub const IP_HDR: u64 = 1 << 9;
+    /// IPv6 was recognised.
+    pub const IP6: u64 = 1 << 10;
+    /// A sound IPv6 header: 40 bytes at `l3`, version 6.
+    pub const IP6_HDR: u64 = 1 << 11;
+    /// Either sound header: the first byte at `l3` holds the version, `proto` the last protocol number.
+    pub const NET: u64 = 1 << 12;
+    /// A non-first fragment: nothing behind the IP headers is a header.
+    pub const FRAGMENT: u64 = 1 << 13;
+    /// Extension headers seen: hop-by-hop options.
+    pub const EXT_HOPOPTS: u64 = 1 << 14;
+    /// Routing header.
+    pub const EXT_ROUTING: u64 = 1 << 15;
+    /// Fragment header.
+    pub const EXT_FRAGMENT: u64 = 1 << 16;
+    /// Destination options.
+    pub const EXT_DSTOPTS: u64 = 1 << 17;
+    /// Authentication header (also behind IPv4).
+    pub const AH: u64 = 1 << 18;
+    /// Encapsulating security payload.
+    pub const ESP: u64 = 1 << 19;
+    /// ICMP was recognised.
+    pub const ICMP: u64 = 1 << 20;
+    /// Its type and code: 2 bytes at `l4`.
+    pub const ICMP_HDR: u64 = 1 << 21;
+    /// ICMPv6 was recognised.
+    pub const ICMP6: u64 = 1 << 22;
+    /// Its type and code: 2 bytes at `l4`.
+    pub const ICMP6_HDR: u64 = 1 << 23;
+    /// TCP was recognised.
+    pub const TCP: u64 = 1 << 24;
+    /// Its ports: 4 bytes at `l4`.
+    pub const TCP_PORTS: u64 = 1 << 25;
+    /// A sound TCP header: 20 bytes at `l4`, data offset >= 5.
+    pub const TCP_HDR: u64 = 1 << 26;
+    /// `tcp_len` is known: a sound header, not a fragment, lengths that add up.
+    pub const TCP_LEN: u64 = 1 << 27;
+    /// `tcp.payload` exists: `payload..payload_end` is not empty and not a RST's text.
+    pub const TCP_PAYLOAD: u64 = 1 << 28;
+    /// UDP was recognised.
+    pub const UDP: u64 = 1 << 29;
+    /// Its ports: 4 bytes at `l4`.
+    pub const UDP_PORTS: u64 = 1 << 30;
+    /// A whole UDP header: 8 bytes at `l4`.
+    pub const UDP_HDR: u64 = 1 << 31;
+    /// `udp.payload` exists: `payload..payload_end` is not empty.
+    pub const UDP_PAYLOAD: u64 = 1 << 32;
+    /// SCTP was recognised.
+    pub const SCTP: u64 = 1 << 33;
+    /// Its ports: 4 bytes at `l4`.
+    pub const SCTP_PORTS: u64 = 1 << 34;
+    /// TCP, UDP or SCTP with its ports: 4 bytes at `l4`.
+    pub const PORTS: u64 = 1 << 35;
+    /// A known L4 header with a payload: `payload..payload_end` is not empty.
+    pub const PAYLOAD: u64 = 1 << 36;
+    /// GRE was recognised: 4 bytes at `tunnel`.
+    pub const GRE: u64 = 1 << 37;
+    /// VXLAN: 8 bytes at `tunnel`.
+    pub const VXLAN: u64 = 1 << 38;
+    /// GENEVE: 8 bytes at `tunnel`.
+    pub const GENEVE: u64 = 1 << 39;
+    /// A tagged type field that is a type: used with `VLAN`.
+    pub const VLAN_ETYPE: u64 = 1 << 40;
+}
+
+/// Where the headers of one IP packet are: the outermost one, or the one inside the first tunnel. Offsets are from
+/// the start of the frame, in bytes; a slot whose bit is not set is 0.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stack {
+    /// Presence bits, [`bit`].
+    pub bits: u64,
+    /// The Ethernet header.
+    pub l2: u32,
+    /// The IP (or ARP) header.
+    pub l3: u32,
+    /// The header behind IP and its extension headers.
+    pub l4: u32,
+    /// First byte behind the L4 header.
+    pub payload: u32,
+    /// One past the last captured payload byte: neither padding nor bytes past the IP packet's end.
+    pub payload_end: u32,
+    /// Where `headers` ends: through L4 with its options, else through L3 with its options and extension headers, else
+    /// through L2 with its tags. May lie past the captured end when a header is cut; never past the frame's length.
+    pub headers_end: u32,
+    /// One past the last captured byte that is not padding: the end of the IP packet, ARP message or 802.3 payload by its
+    /// declared length, clipped to the captured bytes; the captured end where nothing is declared. Always set.
+    pub l3_end: u32,
+    /// The last protocol number of the IP headers (`net.proto`); with [`bit::NET`].
+    pub proto: u32,
+    /// `tcp.len`: the segment's length on the wire; with [`bit::TCP_LEN`].
+    pub tcp_len: u32,
+    /// The first VLAN tag's TCI.
+    pub vlan: u32,
+    /// How many tags follow each other from there.
+    pub vlans: u32,
+    /// The first MPLS label entry.
+    pub mpls: u32,
+    /// How many entries follow each other from there.
+    pub labels: u32,
+    /// The GRE, VXLAN or GENEVE header.
+    pub tunnel: u32,
+}
+
+/// What `dissect` found in a packet.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
+    /// The outermost IP packet and what carries it.
+    pub outer: Stack,
+    /// The packet inside the first tunnel (GRE, IP in IP, VXLAN, GENEVE); all zero without one.
+    pub inner: Stack,
+}
+
+/// The verdict for one station: bytes `start..end` of the frame, and who decided.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte; never past the captured bytes. `start == end`: a limit left nothing.
+    pub end: u32,
+    /// The rule that asked for the most (its index in the program, which is by name).
+    pub rule: u32,
+    /// The limit that cut, or [`NO_LIMIT`].
+    pub limit: u32,
+}
+
+/// No limit cut the copy.
+pub const NO_LIMIT: u32 = u32::MAX;
+
+/// The most stations a program can have: a verdict names them by one bit each.
+pub const MAX_STATIONS: usize = 64;
+
+/// What generated code is given beside the packets. One per worker; the pointers are set for each batch.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// For packet `i` of the batch, `asked[i]`: the stations that a rule asked a copy for, one bit each.
+    pub asked: *mut u64,
+    /// For packet `i` and station `s`, `verdicts[i * stations + s]`: meaningful where the bit is set.
+    pub verdicts: *mut Verdict,
+    /// Per rule, then per limit: how many packets its conditions held for. Wrapping counters.
+    pub tally: *mut u64,
+    /// The values of the params, two words each (high, low).
+    pub params: *const u64,
+    /// The engine's own working memory.
+    pub scratch: *mut u8,
+    /// The constants and tables that helpers look into.
+    pub world: *const u8,
+    /// The borrows behind the pointers.
+    pub lives: PhantomData<&'a mut [u64]>,
+}
+
+const _: () = {
+    use std::mem::{offset_of, size_of};
+    assert!(offset_of!(Packet, data) == 0);
+    assert!(offset_of!(Packet, cap_len) == 8);
+    assert!(offset_of!(Packet, len) == 12);
+    assert!(offset_of!(Packet, link) == 16);
+    assert!(size_of::<Stack>() == 64);
+    assert!(size_of::<Head>() == 128);
+    assert!(size_of::<Verdict>() == 16);
+};
+
+/// Byte offsets that generated code uses.
+pub mod offset {
+    use super::{Context, Head, Packet, Stack, Verdict};
+    use std::mem::{offset_of, size_of};
+    /// `Packet::data`
+    pub const PACKET_DATA: i32 = offset_of!(Packet, data) as i32;
+    /// `Packet::cap_len`
+    pub const PACKET_CAP_LEN: i32 = offset_of!(Packet, cap_len) as i32;
+    /// `Packet::len`
+    pub const PACKET_LEN: i32 = offset_of!(Packet, len) as i32;
+    /// `Packet::link`
+    pub const PACKET_LINK: i32 = offset_of!(Packet, link) as i32;
+    /// Size of a packet record.
+    pub const PACKET_SIZE: i64 = size_of::<Packet>() as i64;
+    /// `Head::inner`
+    pub const HEAD_INNER: i32 = offset_of!(Head, inner) as i32;
+    /// `Stack::bits`
+    pub const STACK_BITS: i32 = offset_of!(Stack, bits) as i32;
+    /// `Verdict::start`
+    pub const VERDICT_START: i32 = offset_of!(Verdict, start) as i32;
+    /// `Verdict::end`
+    pub const VERDICT_END: i32 = offset_of!(Verdict, end) as i32;
+    /// `Verdict::rule`
+    pub const VERDICT_RULE: i32 = offset_of!(Verdict, rule) as i32;
+    /// `Verdict::limit`
+    pub const VERDICT_LIMIT: i32 = offset_of!(Verdict, limit) as i32;
+    /// Size of a verdict.
+    pub const VERDICT_SIZE: i64 = size_of::<Verdict>() as i64;
+    /// `Context::asked`
+    pub const CONTEXT_ASKED: i32 = offset_of!(Context, asked) as i32;
+    /// `Context::verdicts`
+    pub const CONTEXT_VERDICTS: i32 = offset_of!(Context, verdicts) as i32;
+    /// `Context::tally`
+    pub const CONTEXT_TALLY: i32 = offset_of!(Context, tally) as i32;
+    /// `Context::params`
+    pub const CONTEXT_PARAMS: i32 = offset_of!(Context, params) as i32;
+    /// `Context::scratch`
+    pub const CONTEXT_SCRATCH: i32 = offset_of!(Context, scratch) as i32;
+    /// `Context::world`
+    pub const CONTEXT_WORLD: i32 = offset_of!(Context, world) as i32;
+}

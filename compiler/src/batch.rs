@@ -1,0 +1,68 @@
+//! Where an engine puts its verdicts: room for a batch of packets, kept by one worker and used again and again, so that
+//! deciding allocates nothing. The invariant: `asked.len() == capacity`, `verdicts.len() == capacity * stations`,
+//! `tally.len() == rules + limits`; a verdict is meaningful only where its bit in `asked` is set.
+//! (Rejected: returning a `Vec` per packet.)
+
+use crate::abi::Verdict;
+use crate::hir::{Program, StationId};
+
+/// The verdicts of a batch of packets, and running counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    stations: usize,
+    rules: usize,
+    pub(crate) asked: Vec<u64>,
+    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) tally: Vec<u64>,
+}
+
+impl Batch {
+    /// Room for `capacity` packets (at least one) of this program.
+    pub fn new(program: &Program, capacity: usize) -> Batch {
+        let (capacity, stations) = (capacity.max(1), program.stations.len());
+        Batch {
+            stations,
+            rules: program.rules.len(),
+            asked: vec![0; capacity],
+            verdicts: vec![Verdict::default(); capacity * stations],
+            tally: vec![0; program.rules.len() + program.limits.len()],
+        }
+    }
+
+    /// How many packets fit.
+    pub fn capacity(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// How many stations the program has.
+    pub fn stations(&self) -> usize {
+        self.stations
+    }
+
+    /// The stations that a rule asked a copy for, one bit each, for packet `i` of the last batch.
+    pub fn asked(&self, i: usize) -> u64 {
+        self.asked.get(i).copied().unwrap_or(0)
+    }
+
+    /// The verdicts for packet `i` of the last batch, one for each station that a rule asked a copy for. An empty range
+    /// means that limits left nothing.
+    pub fn verdicts(&self, i: usize) -> impl Iterator<Item = (StationId, Verdict)> + '_ {
+        let mut asked = self.asked(i);
+        std::iter::from_fn(move || {
+            let station = asked.trailing_zeros();
+            asked &= asked.wrapping_sub(1);
+            let verdict = self.verdicts.get(i * self.stations + station as usize)?;
+            (station < 64).then_some((StationId(station), *verdict))
+        })
+    }
+
+    /// How many packets each rule's `match` held for, since the batch was made.
+    pub fn matched(&self) -> &[u64] {
+        self.tally.get(..self.rules).unwrap_or(&[])
+    }
+
+    /// How many packets each limit's `match` held for, of those that some rule asked a copy of.
+    pub fn limited(&self) -> &[u64] {
+        self.tally.get(self.rules..).unwrap_or(&[])
+    }
+}

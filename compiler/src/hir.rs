@@ -1,0 +1,365 @@
+//! The typed program: what the checker makes and both engines run. No sugar is left: fields that stand for several have
+//! become `or`s, comparisons with constants have become interval sets, CIDRs too, presence has become guards. It can only
+//! be built through the constructors here, which keep the invariants: a load, slot or address stands behind its presence
+//! bits in the same `And` (or under one that is behind them); arithmetic cannot overflow 64 bits (each number knows its
+//! greatest value); `And` and `Or` have two or more members, flattened, without constants.
+//! (Rejected: engines that decide about presence themselves, twice.)
+
+use crate::fields::{BytesSource, Hash, Layer, Load, Slot, Tags};
+use crate::sets::Intervals;
+use std::sync::Arc;
+
+pub use mrule_grammar::ast::{ArithOp, CompareOp, Slice};
+
+pub mod build;
+mod pred;
+pub use pred::{Pred, PredKind};
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u32);
+        impl $name {
+            /// As an index.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A param of the program.
+    ParamId
+    /// A table of the program.
+    TableId
+    /// A trigger of the program.
+    TriggerId
+    /// A station of the program: below [`crate::abi::MAX_STATIONS`].
+    StationId
+    /// A search pattern (`contains`) of the program.
+    NeedleId
+    /// A regular expression (`matches`) of the program.
+    RegexId
+}
+
+/// A number: at most 64 bits, unsigned. Its kind may be read only where its guards hold (see [`Pred`]).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Num {
+    pub(crate) kind: NumKind,
+    pub(crate) max: u64,
+}
+
+/// The forms of a number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum NumKind {
+    /// A constant.
+    Const(u64),
+    /// The low word of a param's value.
+    Param(ParamId),
+    /// The high word of a param's value: for an address, its first 64 bits.
+    ParamHigh(ParamId),
+    /// A number in a header.
+    Load(Load),
+    /// A slot's own value.
+    Slot {
+        /// Which packet.
+        layer: Layer,
+        /// The presence bits it needs.
+        bits: u64,
+        /// The slot.
+        slot: Slot,
+    },
+    /// `frame.len`
+    FrameLen,
+    /// `frame.cap_len`
+    FrameCapLen,
+    /// The one byte of a one-byte slice; guarded by [`PredKind::HasBytes`].
+    Byte(Bytes),
+    /// How many bytes; 0 when absent.
+    Len(Bytes),
+    /// A number in a TCP option; guarded by [`PredKind::HasOption`].
+    Option(TcpOption),
+    /// A hash; the flow's needs [`crate::abi::bit::NET`].
+    Hash(Hash),
+    /// The value of a table's row; guarded by [`PredKind::InTable`].
+    Lookup {
+        /// The map.
+        table: TableId,
+        /// Its key.
+        key: Vec<Key>,
+    },
+    /// Arithmetic. `Sub` stands behind a guard that it does not go below zero, `Div` and `Rem` behind one that the divisor
+    /// is not zero; nothing overflows.
+    Arith(ArithOp, Box<Num>, Box<Num>),
+}
+
+/// A place in a TCP option: bytes `at..at+width` from its kind byte, big-endian. The first option of the kind counts; one
+/// shorter than `at + width` has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TcpOption {
+    /// Which packet.
+    pub layer: Layer,
+    /// The option's kind.
+    pub kind: u8,
+    /// First byte.
+    pub at: u8,
+    /// How many bytes: 0 (only its presence), 1, 2 or 4.
+    pub width: u8,
+}
+
+/// Bytes of the packet, or a slice of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Bytes {
+    /// Which packet.
+    pub layer: Layer,
+    /// Which bytes.
+    pub source: BytesSource,
+    /// A part of them.
+    pub slice: Option<Slice>,
+}
+
+/// A 128-bit address in a header: 16 bytes at `slot + at`, behind its bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Which packet.
+    pub layer: Layer,
+    /// The presence bits it needs.
+    pub bits: u64,
+    /// What `at` counts from.
+    pub slot: Slot,
+    /// First byte.
+    pub at: u16,
+}
+
+/// A part of each of a run of tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TagPart {
+    /// Which packet.
+    pub layer: Layer,
+    /// Which tags.
+    pub tags: Tags,
+    /// First byte in the tag.
+    pub at: u16,
+    /// 1, 2 or 4 bytes.
+    pub width: u8,
+    /// Right shift.
+    pub shift: u8,
+    /// Mask after the shift.
+    pub mask: u64,
+}
+
+/// A part of a table's or trigger's key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A number, a MAC, a flag.
+    Num(Num),
+    /// An IPv4 address.
+    Ipv4(Num),
+    /// An IPv6 address.
+    Ipv6(Address),
+    /// Text or bytes.
+    Bytes(Bytes),
+    /// Constant text.
+    Text(Arc<[u8]>),
+}
+
+/// How much of a packet: resolved per packet to a byte range by [`crate::length`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Length {
+    /// Nothing.
+    None,
+    /// The whole frame.
+    Full,
+    /// The first N bytes.
+    Bytes(Num),
+    /// N percent of the original length, rounded up.
+    Percent(Num),
+    /// The headers and up to N bytes behind them, padding excluded (`headers`, `headers + N`, `payload ..N`).
+    Headers(Num),
+    /// Bytes M..N of the frame.
+    Slice(Num, Num),
+}
+
+/// One `snaplen` line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// Its `when`; [`Pred::always`] without one.
+    pub when: Pred,
+    /// How much.
+    pub length: Length,
+    /// Where it is written.
+    pub span: mrule_grammar::span::Span,
+}
+
+/// A rule or a limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// Where the name is written.
+    pub span: mrule_grammar::span::Span,
+    /// Its `match`.
+    pub matches: Pred,
+    /// Its `snaplen` lines.
+    pub asks: Vec<Ask>,
+    /// The stations it speaks of, one bit each; for a limit without `to`, all.
+    pub stations: u64,
+}
+
+/// Where copies go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Station {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: mrule_grammar::span::Span,
+    /// What it is.
+    pub target: Target,
+}
+
+/// The kinds of station.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// Sent as they are on an interface.
+    Interface {
+        /// Its name.
+        name: String,
+    },
+    /// VXLAN (RFC 7348).
+    Vxlan {
+        /// The remote end.
+        host: std::net::IpAddr,
+        /// The UDP port, 4789 unless told.
+        port: u16,
+        /// The network identifier, 24 bits.
+        vni: u32,
+    },
+    /// GENEVE (RFC 8926).
+    Geneve {
+        /// The remote end.
+        host: std::net::IpAddr,
+        /// The UDP port, 6081 unless told.
+        port: u16,
+        /// The network identifier, 24 bits.
+        vni: u32,
+    },
+    /// A pcapng file.
+    Pcapng {
+        /// Its path.
+        path: String,
+        /// Rotate after so many bytes.
+        rotate: Option<u64>,
+        /// Keep so many files.
+        keep: Option<u64>,
+    },
+}
+
+/// The type of a table's key part or value, or of a param.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ValueTy {
+    /// `bool`
+    Bool,
+    /// `uint`
+    Uint,
+    /// `size`, in bytes
+    Size,
+    /// `duration`, in nanoseconds
+    Duration,
+    /// `ip`
+    Ip,
+    /// `cidr`
+    Cidr,
+    /// `mac`
+    Mac,
+    /// `string`
+    String,
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: mrule_grammar::span::Span,
+    /// The types of its key's parts.
+    pub key: Vec<ValueTy>,
+    /// The type of its values; none for a set.
+    pub value: Option<ValueTy>,
+    /// Its rows at the start.
+    pub rows: Vec<(Vec<Value>, Option<Value>)>,
+}
+
+/// A constant of a table or param.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// A flag, number, size, duration (ns) or MAC.
+    Num(u64),
+    /// An address with its prefix length.
+    Ip(std::net::IpAddr, u8),
+    /// Text.
+    Text(Arc<[u8]>),
+}
+
+/// A param.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: mrule_grammar::span::Span,
+    /// Its type.
+    pub ty: ValueTy,
+    /// Its value for this run.
+    pub value: Value,
+    /// Its bounds, both inclusive, for numbers.
+    pub bounds: (u64, u64),
+}
+
+/// A trigger. Only external ones are run so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trigger {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: mrule_grammar::span::Span,
+    /// The types of its key's parts; empty for one global switch.
+    pub key: Vec<ValueTy>,
+    /// How long it stays active after it was raised, in nanoseconds; none: as long as its flow lives.
+    pub hold: Option<u64>,
+}
+
+/// A regular expression, as given to the engine: byte-oriented, caseless unless it says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Regex {
+    /// The pattern.
+    pub pattern: String,
+}
+
+/// A whole checked program.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Program {
+    /// The rules, sorted by name.
+    pub rules: Vec<Rule>,
+    /// The limits, sorted by name.
+    pub limits: Vec<Rule>,
+    /// The stations, sorted by name; at most [`crate::abi::MAX_STATIONS`].
+    pub stations: Vec<Station>,
+    /// The tables, sorted by name.
+    pub tables: Vec<Table>,
+    /// The params, sorted by name.
+    pub params: Vec<Param>,
+    /// The triggers, sorted by name.
+    pub triggers: Vec<Trigger>,
+    /// What `contains` looks for.
+    pub needles: Vec<Arc<[u8]>>,
+    /// What `matches` looks for.
+    pub regexes: Vec<Regex>,
+}
+
+/// A set of numbers shared between the nodes that test it.
+pub type NumSet = Arc<Intervals<u64>>;
+/// A set of IPv6 addresses shared between the nodes that test it.
+pub type AddressSet = Arc<Intervals<u128>>;

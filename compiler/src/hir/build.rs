@@ -1,0 +1,124 @@
+//! Constructors of numbers: they know each number's greatest value and refuse arithmetic that could pass 64 bits, so
+//! that engines need no overflow rule. (Rejected: wrapping arithmetic, which makes `ip.len - 40 > 5` true for short
+//! packets.)
+
+use super::{ArithOp, Bytes, Key, Num, NumKind, ParamId, TableId, TagPart, TcpOption};
+use crate::abi::bit;
+use crate::fields::{Hash, Layer, Load, Slot, Tags, max_of};
+
+impl Num {
+    /// Its form.
+    pub fn kind(&self) -> &NumKind {
+        &self.kind
+    }
+
+    /// The greatest value it can have.
+    pub fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// A constant.
+    pub fn constant(value: u64) -> Num {
+        Num { kind: NumKind::Const(value), max: value }
+    }
+
+    /// A param's value (its low word), at most `max`.
+    pub fn param(id: ParamId, max: u64) -> Num {
+        Num { kind: NumKind::Param(id), max }
+    }
+
+    /// The high word of a param's value.
+    pub fn param_high(id: ParamId) -> Num {
+        Num { kind: NumKind::ParamHigh(id), max: u64::MAX }
+    }
+
+    /// A number in a header.
+    pub fn load(load: Load) -> Num {
+        Num { kind: NumKind::Load(load), max: load.mask }
+    }
+
+    /// A slot's own value, which has at most `width` bits.
+    pub fn slot(layer: Layer, bits: u64, slot: Slot, width: u8) -> Num {
+        Num { kind: NumKind::Slot { layer, bits, slot }, max: max_of(width) }
+    }
+
+    /// `frame.len`
+    pub fn frame_len() -> Num {
+        Num { kind: NumKind::FrameLen, max: max_of(32) }
+    }
+
+    /// `frame.cap_len`
+    pub fn frame_cap_len() -> Num {
+        Num { kind: NumKind::FrameCapLen, max: max_of(32) }
+    }
+
+    /// The byte of a one-byte slice.
+    pub fn byte(bytes: Bytes) -> Num {
+        Num { kind: NumKind::Byte(bytes), max: 255 }
+    }
+
+    /// How many bytes.
+    pub fn len(bytes: Bytes) -> Num {
+        Num { kind: NumKind::Len(bytes), max: max_of(32) }
+    }
+
+    /// A number in a TCP option.
+    pub fn option(option: TcpOption) -> Num {
+        Num { kind: NumKind::Option(option), max: max_of(option.width.saturating_mul(8)) }
+    }
+
+    /// A hash.
+    pub fn hash(hash: Hash) -> Num {
+        Num { kind: NumKind::Hash(hash), max: u64::MAX }
+    }
+
+    /// The value of a table's row.
+    pub fn lookup(table: TableId, key: Vec<Key>) -> Num {
+        Num { kind: NumKind::Lookup { table, key }, max: u64::MAX }
+    }
+
+    /// Arithmetic; `None` when the result could pass 64 bits, or a constant divisor is zero.
+    pub fn arith(op: ArithOp, left: Num, right: Num) -> Option<Num> {
+        let max = match op {
+            ArithOp::And => left.max.min(right.max),
+            ArithOp::Or => {
+                let most = left.max.max(right.max);
+                if most == 0 { 0 } else { u64::MAX >> most.leading_zeros() }
+            }
+            ArithOp::Add => left.max.checked_add(right.max)?,
+            ArithOp::Mul => left.max.checked_mul(right.max)?,
+            ArithOp::Sub | ArithOp::Div => left.max,
+            ArithOp::Rem => left.max.min(right.max.saturating_sub(1)),
+        };
+        if let (&NumKind::Const(a), &NumKind::Const(b)) = (&left.kind, &right.kind) {
+            return eval(op, a, b).map(Num::constant);
+        }
+        if matches!(op, ArithOp::Div | ArithOp::Rem) && right.kind == NumKind::Const(0) {
+            return None;
+        }
+        Some(Num { kind: NumKind::Arith(op, Box::new(left), Box::new(right)), max })
+    }
+}
+
+/// What an operator means; `None` where it has no value (below zero, division by zero, past 64 bits).
+pub fn eval(op: ArithOp, a: u64, b: u64) -> Option<u64> {
+    match op {
+        ArithOp::And => Some(a & b),
+        ArithOp::Or => Some(a | b),
+        ArithOp::Add => a.checked_add(b),
+        ArithOp::Sub => a.checked_sub(b),
+        ArithOp::Mul => a.checked_mul(b),
+        ArithOp::Div => a.checked_div(b),
+        ArithOp::Rem => a.checked_rem(b),
+    }
+}
+
+impl TagPart {
+    /// The presence bits it needs.
+    pub fn present(&self) -> u64 {
+        match self.tags {
+            Tags::Vlan => bit::VLAN,
+            Tags::Mpls => bit::MPLS,
+        }
+    }
+}
