@@ -1,6 +1,8 @@
 //! The syntax tree: faithful to the text, a span on every node, no types and no field names. Only
-//! [`parse`](crate::parse) builds it; the printer and the type checker read it. The invariant: nesting is at most
-//! [`MAX_NESTING`](crate::MAX_NESTING), so recursion over a tree is bounded.
+//! [`parse`](crate::parse()) builds it; the printer and the type checker read it. The invariant: nesting is at most
+//! [`MAX_NESTING`](crate::MAX_NESTING), so recursion over a tree is bounded; chains of `and` and `or`, which may be
+//! thousands of terms long, are flat. What could not be read stands as `Broken`: its error is already reported, so a
+//! reader takes it for whatever it needs and says nothing more about it.
 //! (Rejected: keeping sugar out of the tree; `fmt` and diagnostics need what was written.)
 
 use crate::span::{Name, Span, Spanned};
@@ -34,6 +36,8 @@ pub enum Item {
     Limit(Rule),
     /// `trigger name by key { ... }`
     Trigger(Trigger),
+    /// An item with an error that leaves nothing to build on but its name.
+    Broken(Broken),
 }
 
 impl Item {
@@ -47,8 +51,18 @@ impl Item {
             Item::Station(x) => x.span,
             Item::Rule(x) | Item::Limit(x) => x.span,
             Item::Trigger(x) => x.span,
+            Item::Broken(x) => x.span,
         }
     }
+}
+
+/// What is left of an item that could not be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Broken {
+    /// The whole item.
+    pub span: Span,
+    /// Its name, when that much could be read: it is declared, nothing else is known of it.
+    pub name: Option<Name>,
 }
 
 /// `include "path"`
@@ -189,6 +203,11 @@ pub enum Clause {
         /// The stations named.
         stations: Vec<Name>,
     },
+    /// A clause that could not be read: which one it was meant to be is not known.
+    Broken {
+        /// The whole clause.
+        span: Span,
+    },
 }
 
 /// A capture length as written.
@@ -258,6 +277,8 @@ pub enum TriggerClauseKind {
     External,
     /// `keys 65536`
     Keys(Expr),
+    /// A clause that could not be read.
+    Broken,
 }
 
 /// An expression.
@@ -278,10 +299,10 @@ pub enum ExprKind {
     Path(String),
     /// `not x`, `!x`
     Not(Box<Expr>),
-    /// `a and b`
-    And(Box<Expr>, Box<Expr>),
-    /// `a or b`
-    Or(Box<Expr>, Box<Expr>),
+    /// `a and b and c`, two or more; parts in parentheses stay apart
+    And(Vec<Expr>),
+    /// `a or b or c`, two or more
+    Or(Vec<Expr>),
     /// `a == b`
     Compare(CompareOp, Box<Expr>, Box<Expr>),
     /// `a & b`, `a + b`
@@ -300,7 +321,7 @@ pub enum ExprKind {
     Paren(Box<Expr>),
     /// `base[0:4]`
     Slice(Box<Expr>, Slice),
-    /// `table[key]`, `trigger[key]`
+    /// `table[key]`, `trigger[key]`; a key that is one bare integer, `t[80]`, reads as [`Slice::At`]
     Index(Box<Expr>, Box<Expr>),
     /// `table[key] else default`
     Else(Box<Expr>, Box<Expr>),
@@ -310,6 +331,8 @@ pub enum ExprKind {
     Per(Box<Expr>, Box<Expr>),
     /// `stream contains "x" within 64KiB`: the depth; the left side is the inner expression
     Within(Box<Expr>, Box<Expr>),
+    /// A part that could not be read.
+    Broken,
 }
 
 /// An element of a set: `a` or `a..b` (both ends belong to it).
@@ -350,7 +373,10 @@ pub enum Literal {
         /// Whether it was written in hexadecimal.
         hex: bool,
     },
-    /// `"text"`, escapes resolved; any bytes.
+    /// `"text"`, escapes resolved, or `r"text"`, as written; any bytes. When it stands to the right of `matches` it is
+    /// the text of a regex, always UTF-8: the escapes that Wireshark resolves there (`\\`, `\"`, `\n`, `\r`, `\t`,
+    /// `\0`, and `\xHH` below 0x80) are resolved; those that it refuses there (`\d`, `\.`) and `\xHH` from 0x80 on
+    /// are kept for the regex engine. So a pattern that Wireshark takes means the same here.
     String(Vec<u8>),
     /// Two-digit hexadecimal groups joined by colons: `47:45:54`, a MAC when six, an IPv6 address when eight.
     Bytes(Vec<u8>),

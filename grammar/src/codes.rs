@@ -4,6 +4,8 @@
 
 use crate::diagnostic::Severity;
 
+pub mod syntax;
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct CodeInfo {
@@ -58,8 +60,37 @@ impl std::fmt::Display for Code {
     }
 }
 
-/// A broken piece of text.
-pub const SYNTAX: Code = Code(&CodeInfo { id: "E0001", title: "syntax error", explain: "" });
-
 /// Every code, in order.
-pub const CODES: &[Code] = &[SYNTAX];
+pub const CODES: &[Code] = &[
+    syntax::SYNTAX,
+    syntax::FILE_TOO_LARGE,
+    syntax::NESTING,
+    syntax::UNCLOSED,
+    syntax::UNOPENED,
+    syntax::UNTERMINATED,
+    syntax::QUOTES,
+    syntax::CHARACTER,
+    syntax::UNKNOWN_ITEM,
+    syntax::UNKNOWN_CLAUSE,
+    syntax::RESERVED_WORD,
+    syntax::NAME_STYLE,
+    syntax::UPPER_CASE,
+    syntax::SEPARATOR,
+    syntax::EMPTY_SET,
+    syntax::DASH_RANGE,
+    syntax::SINGLE_EQUALS,
+    syntax::CHAINED_COMPARISON,
+    syntax::LAYER_OPERATOR,
+    syntax::UNSUPPORTED,
+    syntax::NUMBER,
+    syntax::NUMBER_TOO_LARGE,
+    syntax::UNKNOWN_UNIT,
+    syntax::IPV4,
+    syntax::COLONS,
+    syntax::CIDR,
+    syntax::ESCAPE,
+    syntax::SLICE,
+    syntax::TYPE,
+    syntax::STATION_WORD,
+    syntax::TOO_MANY,
+];

@@ -1,0 +1,340 @@
+//! Operands: what stands between operators. Literals are read in [`literal`](super::literal); here are names, groups,
+//! sets, slices and the words of a station. The invariant: an operand that cannot be read is `Broken` and reported.
+
+use super::expr::{Node, Row};
+use super::items::Builder;
+use super::literal::{Mistake, Refused};
+use super::{Pair, Rule};
+use crate::ast::{ArithOp, Expr, ExprKind, Literal, SetElement, Slice};
+use crate::codes::syntax;
+use crate::diagnostic::Diagnostic;
+use crate::span::{Span, Spanned};
+use crate::{parse::literal, words};
+
+impl Builder<'_> {
+    /// An operand with its slices and indices. `regex`: it stands right of `matches`.
+    pub(super) fn operand(&mut self, row: &mut Row, regex: bool) -> Node {
+        self.prefixes(row, false);
+        let mut node = self.primary(row, regex);
+        while let Some(pair) = row.next_if(|p| matches!(p.as_rule(), Rule::slice | Rule::index)) {
+            let span = node.expr.span.to(self.span(&pair));
+            let base = Box::new(node.expr);
+            node = if pair.as_rule() == Rule::slice {
+                let Some(slice) = self.slice(&pair) else {
+                    node = Node { expr: Expr { span, kind: ExprKind::Broken }, depth: node.depth };
+                    continue;
+                };
+                self.nest(span, node.depth, ExprKind::Slice(base, slice))
+            } else {
+                let key = self.index_key(pair);
+                self.nest(span, node.depth.max(key.depth), ExprKind::Index(base, Box::new(key.expr)))
+            };
+        }
+        node
+    }
+
+    fn primary(&mut self, row: &mut Row, regex: bool) -> Node {
+        let Some(pair) = row.next() else {
+            let span = self.sink.span(self.base..self.base);
+            return Node { expr: Expr { span, kind: ExprKind::Broken }, depth: 0 };
+        };
+        let span = self.span(&pair);
+        let leaf = match pair.as_rule() {
+            Rule::path => return self.path(&pair, row),
+            Rule::group => return self.group(pair),
+            Rule::set => return self.set(pair),
+            Rule::string => return Node { expr: self.string(&pair, regex), depth: 0 },
+            Rule::number => literal::number(pair.as_str()),
+            Rule::dotted => literal::dotted(pair.as_str()),
+            Rule::colons => literal::colons(pair.as_str()),
+            Rule::dashed => Err(literal::dashed(pair.as_str())),
+            _ => return Node { expr: Expr { span, kind: ExprKind::Broken }, depth: 0 },
+        };
+        Node { expr: self.literal(leaf, span), depth: 0 }
+    }
+
+    fn literal(&mut self, read: Result<Literal, Refused>, span: Span) -> Expr {
+        let kind = match read {
+            Ok(literal) => ExprKind::Literal(literal),
+            Err(mistake) => {
+                self.mistake(*mistake, span);
+                ExprKind::Broken
+            }
+        };
+        Expr { span, kind }
+    }
+
+    fn mistake(&mut self, mistake: Mistake, span: Span) {
+        let start = span.start as usize;
+        let place = match mistake.part {
+            Some(part) => self.sink.span(start + part.start..start + part.end),
+            None => span,
+        };
+        let mut diagnostic = Diagnostic::new(mistake.code, mistake.message).at(place, mistake.label);
+        diagnostic = diagnostic.help(mistake.help);
+        if let Some(better) = mistake.fix {
+            diagnostic = diagnostic.fix(place, better);
+        }
+        self.sink.push(diagnostic);
+    }
+
+    /// A string; right of `matches` its escapes are those of a regex.
+    pub(super) fn string(&mut self, pair: &Pair, regex: bool) -> Expr {
+        let span = self.span(pair);
+        let (bytes, mistakes) = literal::string(pair.as_str(), regex);
+        let broken = !mistakes.is_empty();
+        for mistake in mistakes {
+            self.mistake(*mistake, span);
+        }
+        let kind = if broken { ExprKind::Broken } else { ExprKind::Literal(Literal::String(bytes)) };
+        Expr { span, kind }
+    }
+
+    /// A field or another name, or the call of a function.
+    fn path(&mut self, pair: &Pair, row: &mut Row) -> Node {
+        let span = self.span(pair);
+        let written = pair.as_str();
+        let kind = match written {
+            "true" | "True" => ExprKind::Literal(Literal::Bool(true)),
+            "false" | "False" => ExprKind::Literal(Literal::Bool(false)),
+            "TRUE" | "FALSE" => {
+                self.upper_case(written, span);
+                ExprKind::Literal(Literal::Bool(written == "TRUE"))
+            }
+            _ => {
+                let lower = written.split('.').map(words::snake_case).collect::<Vec<_>>().join(".");
+                ExprKind::Path(self.snake_case(written, span, lower))
+            }
+        };
+        let Some(arguments) = row.next_if(|p| p.as_rule() == Rule::arguments) else {
+            return Node { expr: Expr { span, kind }, depth: 0 };
+        };
+        let whole = span.to(self.span(&arguments));
+        let (arguments, depth) = self.list(arguments);
+        self.nest(whole, depth, ExprKind::Call(Spanned::new(written.to_string(), span), arguments))
+    }
+
+    /// The expressions between commas.
+    fn list(&mut self, pair: Pair) -> (Vec<Expr>, usize) {
+        let mut depth = 0;
+        let parts = pair.into_inner().filter(|p| p.as_rule() == Rule::expr);
+        let list = parts
+            .map(|p| {
+                let node = self.row(p);
+                depth = depth.max(node.depth);
+                node.expr
+            })
+            .collect();
+        (list, depth)
+    }
+
+    fn group(&mut self, pair: Pair) -> Node {
+        let span = self.span(&pair);
+        let (mut parts, depth) = self.list(pair);
+        let kind = match parts.pop() {
+            Some(only) if parts.is_empty() => ExprKind::Paren(Box::new(only)),
+            last => {
+                parts.extend(last);
+                ExprKind::Tuple(parts)
+            }
+        };
+        self.nest(span, depth, kind)
+    }
+
+    /// What stands between the brackets of an index; several keys in a row are taken for the tuple that is meant.
+    fn index_key(&mut self, pair: Pair) -> Node {
+        let span = self.span(&pair);
+        let (mut parts, depth) = self.list(pair);
+        match parts.pop() {
+            Some(only) if parts.is_empty() => Node { expr: only, depth },
+            last => {
+                parts.extend(last);
+                self.sink.push(
+                    Diagnostic::new(syntax::SEPARATOR, "a key of several parts stands in parentheses")
+                        .at(span, "several keys")
+                        .help("write a tuple: `t[(a, b)]`"),
+                );
+                self.nest(span, depth, ExprKind::Tuple(parts))
+            }
+        }
+    }
+
+    // ---- sets ---------------------------------------------------------------------------------------------
+
+    fn set(&mut self, pair: Pair) -> Node {
+        let span = self.span(&pair);
+        let parts = self.separated(pair, Rule::element, false);
+        if parts.is_empty() {
+            self.sink.push(
+                Diagnostic::new(syntax::EMPTY_SET, "an empty set holds nothing, so `in` it never holds")
+                    .at(span, "no elements")
+                    .help(
+                        "write the elements: `{80, 443}`; for a set that is filled later, declare a `table`",
+                    ),
+            );
+        }
+        let mut depth = 0;
+        let mut elements = Vec::with_capacity(parts.len());
+        for part in parts {
+            let mut ends = part.into_inner().filter(|p| p.as_rule() == Rule::value);
+            let Some(low) = ends.next().map(|p| self.row(p)) else { continue };
+            let high = ends.next().map(|p| self.row(p));
+            depth = depth.max(low.depth).max(high.as_ref().map_or(0, |h| h.depth));
+            let low = self.dash_range(low.expr);
+            elements.push(SetElement { low, high: high.map(|h| h.expr) });
+        }
+        self.nest(span, depth, ExprKind::Set(elements))
+    }
+
+    /// Reports `80-90`: a number less a number is never meant in a set.
+    fn dash_range(&mut self, expr: Expr) -> Expr {
+        let ExprKind::Arith(ArithOp::Sub, low, high) = &expr.kind else { return expr };
+        let (ExprKind::Literal(Literal::Number { .. }), ExprKind::Literal(Literal::Number { .. })) =
+            (&low.kind, &high.kind)
+        else {
+            return expr;
+        };
+        let sign = Span { start: low.span.end, end: high.span.start, ..expr.span };
+        self.sink.push(
+            Diagnostic::new(syntax::DASH_RANGE, "a range is written with two dots")
+                .at(expr.span, "a difference, not a range")
+                .help("write `low..high`; both ends belong to it")
+                .fix(sign, ".."),
+        );
+        Expr { span: expr.span, kind: ExprKind::Broken }
+    }
+
+    /// The parts of a set or table, which commas must separate. One mistake is reported, the first.
+    pub(super) fn separated<'t>(&mut self, pair: Pair<'t>, part: Rule, may_trail: bool) -> Vec<Pair<'t>> {
+        let mut parts = Vec::new();
+        let mut comma: Option<Span> = None;
+        let mut mistake: Option<Diagnostic> = None;
+        let wrong = |message: &str| Diagnostic::new(syntax::SEPARATOR, message);
+        let mut before: Option<Span> = None;
+        for pair in pair.into_inner() {
+            let span = self.span(&pair);
+            if pair.as_rule() == part {
+                if let (Some(last), None, None) = (before, comma, &mistake) {
+                    let gap = Span { start: last.end, end: last.end, ..span };
+                    mistake = Some(
+                        wrong("a comma is missing")
+                            .at(span, "a second element without a comma before it")
+                            .help("separate elements with commas: `{80, 443}`")
+                            .fix(gap, ","),
+                    );
+                }
+                before = Some(last_value(&pair).map_or(span, |p| self.span(&p)));
+                comma = None;
+                parts.push(pair);
+            } else if pair.as_rule() == Rule::comma {
+                if mistake.is_none() {
+                    if pair.as_str() == ";" {
+                        mistake = Some(
+                            wrong("elements are separated by commas").at(span, "write `,`").fix(span, ","),
+                        );
+                    } else if before.is_none() || comma.is_some() {
+                        mistake = Some(
+                            wrong("there is no element before this comma").at(span, "one comma too many"),
+                        );
+                    }
+                }
+                comma = Some(span);
+            }
+        }
+        if let (Some(span), false, None) = (comma, may_trail, &mistake) {
+            mistake = Some(
+                wrong("there is no element after this comma")
+                    .at(span, "one comma too many")
+                    .help("take it away: only the rows of a table may end in a comma")
+                    .fix(span, ""),
+            );
+        }
+        if let Some(mistake) = mistake {
+            self.sink.push(mistake);
+        }
+        parts
+    }
+
+    // ---- slices -------------------------------------------------------------------------------------------
+
+    fn slice(&mut self, pair: &Pair) -> Option<Slice> {
+        let span = self.span(pair);
+        let text = pair.as_str();
+        let inside: String =
+            text.trim_matches(['[', ']']).chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        let (message, help) = if inside.contains(',') {
+            (
+                "a slice has one part",
+                "compare each part by itself and join with `and`: `x[0] == 1 and x[4] == 2`",
+            )
+        } else {
+            match slice_part(&inside) {
+                Some(slice) => return Some(slice),
+                None => {
+                    ("these bounds cannot be", "write `[offset:length]` or `[first-last]`, at most 2^63-1")
+                }
+            }
+        };
+        self.sink.push(Diagnostic::new(syntax::SLICE, message).at(span, "this slice").help(help));
+        None
+    }
+
+    // ---- stations -----------------------------------------------------------------------------------------
+
+    /// A word of a station: a literal, or a name as interfaces have them.
+    pub(super) fn station_word(&mut self, pair: &Pair) -> Expr {
+        let span = self.span(pair);
+        let word = pair.as_str();
+        if word.bytes().any(|b| b == 1) {
+            return Expr { span, kind: ExprKind::Broken };
+        }
+        let is_name = word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+        if is_name && word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            return Expr { span, kind: ExprKind::Path(word.to_string()) };
+        }
+        let digits = word.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'/'));
+        if digits && word.contains(':') {
+            return self.literal(literal::colons(word), span);
+        }
+        if word.starts_with(|c: char| c.is_ascii_digit()) && (is_name || digits) {
+            let read = if word.contains('.') { literal::dotted(word) } else { literal::number(word) };
+            return self.literal(read, span);
+        }
+        self.sink.push(
+            Diagnostic::new(syntax::STATION_WORD, format!("`{word}` is neither a literal nor a plain name"))
+                .at(span, "this word")
+                .help(format!("file names and names with other signs stand in quotes: `\"{word}\"`"))
+                .fix(span, format!("\"{word}\"")),
+        );
+        Expr { span, kind: ExprKind::Broken }
+    }
+}
+
+/// The last value in a row or element; its end is the end of the row, without the blanks after it.
+fn last_value<'t>(pair: &Pair<'t>) -> Option<Pair<'t>> {
+    pair.clone().into_inner().filter(|p| p.as_rule() == Rule::value).last()
+}
+
+fn slice_part(text: &str) -> Option<Slice> {
+    let integer = |text: &str| -> Option<i64> {
+        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+        let value = match digits.strip_prefix("0x") {
+            Some(hex) => i64::from_str_radix(hex, 16).ok()?,
+            None => digits.parse::<i64>().ok()?,
+        };
+        Some(sign * value)
+    };
+    let length = |text: &str| integer(text).and_then(|n| u64::try_from(n).ok());
+    if let Some((offset, rest)) = text.split_once(':') {
+        return match (offset.is_empty(), rest.is_empty()) {
+            (true, _) => Some(Slice::To(length(rest)?)),
+            (false, true) => Some(Slice::From(integer(offset)?)),
+            (false, false) => Some(Slice::OffsetLength(integer(offset)?, length(rest)?)),
+        };
+    }
+    let dash = text.get(1..).and_then(|t| t.find('-'));
+    match dash {
+        Some(n) => Some(Slice::FirstLast(integer(text.get(..n + 1)?)?, integer(text.get(n + 2..)?)?)),
+        None => Some(Slice::At(integer(text)?)),
+    }
+}

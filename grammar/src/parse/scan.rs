@@ -1,0 +1,373 @@
+//! One pass over the text before the grammar reads it: comments, brackets, where each item starts, and mistakes of
+//! single characters. What it has reported it overwrites in a copy of the text (same length, so that positions stay)
+//! with blanks, or with the byte 0x01 where an operand belongs. The invariant: linear time, no recursion, and what
+//! the grammar gets nests at most [`MAX_NESTING`] deep, has every string closed and is ASCII outside strings and
+//! comments. (Rejected: all of this in the grammar, which can neither count nor go on after a mistake.)
+
+mod characters;
+
+use super::sink::Sink;
+use crate::codes::syntax;
+use crate::diagnostic::Diagnostic;
+use crate::{MAX_NESTING, words};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// What stands for something that is reported already.
+const BROKEN: u8 = 1;
+
+/// The part of the text that holds one item.
+#[derive(Debug, PartialEq)]
+pub(super) struct Chunk {
+    /// From its first word to the next item.
+    pub range: Range<usize>,
+    /// The keyword it starts with, if it starts with one.
+    pub keyword: Option<&'static str>,
+}
+
+pub(super) struct Scan<'t> {
+    /// The text for the grammar.
+    pub text: Cow<'t, str>,
+    /// Every comment, from `#` to the end of its line.
+    pub comments: Vec<Range<usize>>,
+    pub chunks: Vec<Chunk>,
+    /// Where something is reported by the scanner, in order.
+    reported: Vec<usize>,
+}
+
+impl<'t> Scan<'t> {
+    pub(super) fn new(text: &'t str, sink: &mut Sink) -> Self {
+        let mut scanner = Scanner::new(text, sink);
+        scanner.run();
+        let Scanner { comments, chunks, masks, mut reported, .. } = scanner;
+        reported.sort_unstable();
+        Scan { text: masked(text, &masks), comments, chunks, reported }
+    }
+
+    /// Whether the scanner has reported something in this part of the text.
+    pub(super) fn has_reported(&self, range: &Range<usize>) -> bool {
+        let from = self.reported.partition_point(|&at| at < range.start);
+        self.reported.get(from).is_some_and(|&at| at < range.end)
+    }
+}
+
+fn masked<'t>(text: &'t str, masks: &[(Range<usize>, u8)]) -> Cow<'t, str> {
+    if masks.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = text.as_bytes().to_vec();
+    for (range, fill) in masks {
+        if let Some(part) = bytes.get_mut(range.clone()) {
+            part.fill(*fill);
+        }
+    }
+    // Masks cover whole characters, so this never replaces anything.
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What the last token was, as far as the next one depends on it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Last {
+    /// Something other than a word.
+    Other,
+    /// A word that ends here and begins with a letter.
+    Word { end: usize },
+    /// The dot of a path.
+    Dot,
+}
+
+struct Open {
+    bracket: u8,
+    at: usize,
+}
+
+struct Scanner<'t, 's> {
+    text: &'t str,
+    bytes: &'t [u8],
+    sink: &'s mut Sink,
+    at: usize,
+    /// The rest of the line last asked for.
+    line: Range<usize>,
+    last: Last,
+    stack: Vec<Open>,
+    /// Brackets beyond the deepest allowed: where the first one is, and how many are open.
+    excess: Option<(usize, usize)>,
+    keyword: Option<&'static str>,
+    comments: Vec<Range<usize>>,
+    chunks: Vec<Chunk>,
+    masks: Vec<(Range<usize>, u8)>,
+    reported: Vec<usize>,
+}
+
+impl<'t, 's> Scanner<'t, 's> {
+    fn new(text: &'t str, sink: &'s mut Sink) -> Self {
+        Scanner {
+            text,
+            bytes: text.as_bytes(),
+            sink,
+            at: 0,
+            line: 0..0,
+            last: Last::Other,
+            stack: Vec::new(),
+            excess: None,
+            keyword: None,
+            comments: Vec::new(),
+            chunks: Vec::new(),
+            masks: Vec::new(),
+            reported: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) {
+        if self.text.starts_with('\u{feff}') {
+            self.at = 3;
+        }
+        while let Some(&byte) = self.bytes.get(self.at) {
+            match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => self.at += 1,
+                b'#' => self.hash(),
+                _ => self.token(byte),
+            }
+        }
+        self.end_of_item(self.at);
+    }
+
+    fn token(&mut self, byte: u8) {
+        if self.chunks.is_empty() && !byte.is_ascii_alphabetic() {
+            self.start_chunk(None);
+        }
+        match byte {
+            b'"' => self.string(self.at),
+            b'\'' => self.single_quotes(),
+            b'(' | b'[' | b'{' => self.opens(byte),
+            b')' | b']' | b'}' => self.closes(byte),
+            b'.' => {
+                self.at += 1;
+                self.last = Last::Dot;
+            }
+            b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => self.word(),
+            0x21..=0x7e => {
+                self.at += 1;
+                self.last = Last::Other;
+            }
+            _ => self.strange(),
+        }
+    }
+
+    fn peek(&self, ahead: usize) -> u8 {
+        self.bytes.get(self.at + ahead).copied().unwrap_or(b'\n')
+    }
+
+    /// The end of the line that `from` is on, without the line end. Remembered, because a line may hold any number of
+    /// strings.
+    fn line_end(&mut self, from: usize) -> usize {
+        if !self.line.contains(&from) {
+            let rest = self.bytes.get(from..).unwrap_or_default();
+            let end = rest.iter().position(|&b| b == b'\n').map_or(self.bytes.len(), |n| from + n);
+            self.line = from..end;
+        }
+        let end = self.line.end;
+        if end > from && self.bytes.get(end - 1) == Some(&b'\r') { end - 1 } else { end }
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        if let Some(label) = diagnostic.labels.first() {
+            self.reported.push(label.span.start as usize);
+        }
+        self.sink.push(diagnostic);
+    }
+
+    fn mask(&mut self, range: Range<usize>, fill: u8) {
+        self.masks.push((range, fill));
+    }
+
+    // ---- items and clauses --------------------------------------------------------------------------------
+
+    fn start_chunk(&mut self, keyword: Option<&'static str>) {
+        self.end_of_item(self.at);
+        self.keyword = keyword;
+        self.chunks.push(Chunk { range: self.at..self.bytes.len(), keyword });
+    }
+
+    /// Closes the current item: whatever is still open is reported.
+    fn end_of_item(&mut self, end: usize) {
+        self.end_of_excess(end);
+        if let Some(open) = self.stack.first() {
+            let (at, bracket) = (open.at, open.bracket);
+            self.unclosed(at, bracket);
+        }
+        self.stack.clear();
+        self.last = Last::Other;
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.range.end = end;
+        }
+    }
+
+    /// How many brackets belong to the item itself: the braces of a rule, trigger or station.
+    fn body(&self) -> usize {
+        let braced = matches!(self.keyword, Some("rule" | "limit" | "trigger" | "station"));
+        usize::from(braced && self.stack.first().is_some_and(|o| o.bracket == b'{'))
+    }
+
+    fn word(&mut self) {
+        let start = self.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let length = rest.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'_').unwrap_or(rest.len());
+        let word = self.text.get(start..start + length).unwrap_or("");
+        let in_path = self.last == Last::Dot;
+        let raw = matches!(word, "r" | "R") && rest.get(1) == Some(&b'"');
+        if !in_path {
+            if let Some(keyword) = words::ITEMS.iter().copied().find(|w| *w == word)
+                && self.starts_item(keyword, start + length)
+            {
+                self.start_chunk(Some(keyword));
+            } else if matches!(word, "match" | "snaplen" | "to" | "when" | "unless" | "hold") {
+                self.clause();
+            }
+        }
+        if self.chunks.is_empty() {
+            self.start_chunk(None);
+        }
+        self.at += length;
+        if raw && !in_path {
+            self.string(start);
+        } else if word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            self.last = Last::Word { end: self.at };
+        } else {
+            self.last = Last::Other;
+        }
+    }
+
+    /// Whether an item keyword that ends at `end` starts an item. Outside brackets it does, unless it stands where a
+    /// name must; inside, only when what follows can be nothing but an item, so that a missing bracket costs one item
+    /// and not all that come after it.
+    fn starts_item(&self, keyword: &str, end: usize) -> bool {
+        let next = end + blanks(self.bytes, end);
+        if self.stack.is_empty() && self.excess.is_none() {
+            let names_an_item = self.chunks.last().is_some_and(|c| {
+                let before = self.text.get(c.range.start..self.at).unwrap_or("").trim_end();
+                c.keyword.is_some_and(|k| k == before)
+            });
+            let goes_on = matches!(self.bytes.get(next), Some(b'=' | b':' | b'{'))
+                || self.text.get(next..).is_some_and(|t| t.starts_with("by "));
+            return !(names_an_item && goes_on);
+        }
+        let rest = self.text.get(next..).unwrap_or("");
+        let name = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
+        if name == 0 || next == end {
+            return false;
+        }
+        let after = next + name + blanks(self.bytes, next + name);
+        match (keyword, self.bytes.get(after)) {
+            ("rule" | "limit" | "trigger" | "station", Some(b'{'))
+            | ("let", Some(b'='))
+            | ("param" | "table", Some(b':')) => true,
+            ("trigger", Some(b'b')) => self.text.get(after..).is_some_and(|t| t.starts_with("by ")),
+            _ => false,
+        }
+    }
+
+    /// A word that starts a clause closes every bracket inside the item's own: it cannot stand in an expression.
+    fn clause(&mut self) {
+        if !matches!(self.keyword, Some("rule" | "limit" | "trigger")) {
+            return;
+        }
+        self.end_of_excess(self.at);
+        let body = self.body();
+        if let Some(open) = self.stack.get(body..).and_then(<[Open]>::last) {
+            let (at, bracket) = (open.at, open.bracket);
+            self.unclosed(at, bracket);
+            self.stack.truncate(body);
+        }
+    }
+
+    // ---- brackets -----------------------------------------------------------------------------------------
+
+    fn opens(&mut self, bracket: u8) {
+        let at = self.at;
+        self.at += 1;
+        self.last = Last::Other;
+        if let Some((_, open)) = &mut self.excess {
+            *open += 1;
+        } else if self.stack.len() >= MAX_NESTING + self.body() {
+            self.excess = Some((at, 1));
+            let message = format!("brackets are nested deeper than {MAX_NESTING}");
+            self.report(
+                Diagnostic::new(syntax::NESTING, message)
+                    .at(self.sink.span(at..at + 1), "one too many")
+                    .help("name the inner parts with `let` and use the names"),
+            );
+        } else {
+            self.stack.push(Open { bracket, at });
+        }
+    }
+
+    /// What is nested too deeply stands for an operand that is reported already.
+    fn end_of_excess(&mut self, end: usize) {
+        if let Some((start, _)) = self.excess.take() {
+            self.mask(start..end, BROKEN);
+        }
+    }
+
+    fn closes(&mut self, bracket: u8) {
+        let at = self.at;
+        self.at += 1;
+        self.last = Last::Other;
+        if let Some((_, open)) = &mut self.excess {
+            *open -= 1;
+            if *open == 0 {
+                self.end_of_excess(self.at);
+            }
+            return;
+        }
+        let opener = partner(bracket);
+        // Only `}` closes the braces of an item.
+        let from = if bracket == b'}' { 0 } else { self.body() };
+        let found = self.stack.iter().enumerate().skip(from).rev().find(|(_, o)| o.bracket == opener);
+        let Some(index) = found.map(|(i, _)| i) else {
+            let shown = char::from(bracket);
+            self.report(
+                Diagnostic::new(
+                    syntax::UNOPENED,
+                    format!("there is no `{}` for this `{shown}`", char::from(opener)),
+                )
+                .at(self.sink.span(at..at + 1), "closes nothing")
+                .help("take it away, or open the bracket that it closes")
+                .fix(self.sink.span(at..at + 1), ""),
+            );
+            self.mask(at..at + 1, b' ');
+            return;
+        };
+        if let Some(open) = self.stack.get(index + 1..).and_then(<[Open]>::last) {
+            let (at, bracket) = (open.at, open.bracket);
+            self.unclosed(at, bracket);
+        }
+        self.stack.truncate(index);
+    }
+
+    fn unclosed(&mut self, at: usize, bracket: u8) {
+        let (open, close) = (char::from(bracket), char::from(partner(bracket)));
+        self.report(
+            Diagnostic::new(syntax::UNCLOSED, format!("this `{open}` is never closed"))
+                .at(self.sink.span(at..at + 1), format!("its `{close}` is missing"))
+                .help(format!("write `{close}` where it ends")),
+        );
+    }
+}
+
+/// The bracket that opens or closes what `bracket` closes or opens.
+fn partner(bracket: u8) -> u8 {
+    match bracket {
+        b'(' => b')',
+        b')' => b'(',
+        b'[' => b']',
+        b']' => b'[',
+        b'{' => b'}',
+        _ => b'{',
+    }
+}
+
+fn blanks(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')).count()
+}
