@@ -1,1 +1,8 @@
-//! stub
+//! Packets in and copies out: reads captures, has an engine decide every packet, writes what the stations get.
+//!
+//! - [`capture`]: pcap and pcapng files, as batches of packets.
+//! - [`error`]: what can go wrong outside of the packets.
+pub mod capture;
+pub mod error;
+
+pub use error::{Break, BreakReason, Error};

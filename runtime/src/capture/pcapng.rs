@@ -1,0 +1,272 @@
+//! pcapng files: blocks in sections. A section has its own byte order and its own interfaces, numbered from 0; here they
+//! are numbered through the file, and a section that describes the same interface at the same place again shares its
+//! number. Packets come in enhanced, simple and (obsolete) packet blocks; blocks of other kinds are skipped, however
+//! long, without holding them. The invariant: a block is looked into only when it is whole and its two lengths agree.
+//! A simple packet block has no time: it gets the epoch. Format: draft-ietf-opsawg-pcapng.
+
+use super::interface::{Clock, Interface};
+use super::order::Order;
+use super::window::Window;
+use super::{LinkType, MAX_PACKET, Next, Record, Step};
+use crate::error::{Break, BreakReason};
+
+const SECTION: u32 = 0x0a0d_0d0a;
+const INTERFACE: u32 = 1;
+const OBSOLETE_PACKET: u32 = 2;
+const SIMPLE_PACKET: u32 = 3;
+const ENHANCED_PACKET: u32 = 6;
+const BYTE_ORDER: u32 = 0x1a2b_3c4d;
+
+/// The longest block that is held in memory, in bytes: a packet and what options there may be.
+const MAX_BLOCK: usize = 16 << 20;
+/// The most interfaces that are kept.
+const MAX_INTERFACES: usize = 1 << 16;
+/// The most bytes of a name or description that are kept.
+const MAX_NAME: usize = 1024;
+
+pub(super) struct Pcapng {
+    order: Order,
+    /// For each interface of the section: its number in the file, and its snapshot length.
+    section: Vec<(u32, u32)>,
+    /// The numbers of the section before.
+    previous: Vec<(u32, u32)>,
+}
+
+/// A kind of block, as far as it concerns us.
+struct Kind {
+    what: &'static str,
+    /// The least length it can have.
+    least: u32,
+    held: bool,
+}
+
+fn kind(number: u32) -> Kind {
+    let (what, least, held) = match number {
+        SECTION => ("a section header block", 28, true),
+        INTERFACE => ("an interface description block", 20, true),
+        OBSOLETE_PACKET => ("a packet block", 32, true),
+        SIMPLE_PACKET => ("a simple packet block", 16, true),
+        ENHANCED_PACKET => ("an enhanced packet block", 32, true),
+        _ => ("a block", 12, false),
+    };
+    Kind { what, least, held }
+}
+
+impl Pcapng {
+    /// From the first four bytes of a file; none if they are no pcapng.
+    pub(super) fn recognise(magic: [u8; 4]) -> Option<Pcapng> {
+        let pcapng = Pcapng { order: Order::Little, section: Vec::new(), previous: Vec::new() };
+        (u32::from_le_bytes(magic) == SECTION).then_some(pcapng)
+    }
+
+    /// Takes one step: through one block that is no packet, or to a whole packet block at the front of the window.
+    pub(super) fn prepare(&mut self, window: &mut Window, interfaces: &mut Vec<Interface>) -> Step {
+        let offset = window.offset();
+        self.step(window, interfaces).unwrap_or_else(|reason| Step::Broken(Break { offset, reason }))
+    }
+
+    fn step(&mut self, window: &mut Window, interfaces: &mut Vec<Interface>) -> Result<Step, BreakReason> {
+        if !window.want(12) {
+            return match window.bytes().len() as u64 {
+                0 => Ok(Step::End),
+                left => Err(BreakReason::Cut { what: "a block", needs: 12, left }),
+            };
+        }
+        if self.order.u32(window.bytes(), 0) == SECTION {
+            let mark = Order::Little.u32(window.bytes(), 8);
+            self.order = match mark {
+                BYTE_ORDER => Order::Little,
+                _ if mark.swap_bytes() == BYTE_ORDER => Order::Big,
+                _ => return Err(BreakReason::ByteOrder { mark }),
+            };
+        }
+        let number = self.order.u32(window.bytes(), 0);
+        let length = self.order.u32(window.bytes(), 4);
+        let Kind { what, least, held } = kind(number);
+        if length < least || !length.is_multiple_of(4) {
+            return Err(BreakReason::BlockLength { what, length, least });
+        }
+        if !held {
+            return skip(window, self.order, length);
+        }
+        if length as usize > MAX_BLOCK {
+            return Err(BreakReason::BlockTooLong { what, length, most: MAX_BLOCK });
+        }
+        if !window.want(length as usize) {
+            let left = window.bytes().len() as u64;
+            return Err(BreakReason::Cut { what, needs: u64::from(length), left });
+        }
+        let block = window.bytes().get(..length as usize).unwrap_or(&[]);
+        let tail = self.order.u32(block, length as usize - 4);
+        if tail != length {
+            return Err(BreakReason::BlockEnd { head: length, tail });
+        }
+        match number {
+            SECTION => self.section_header(block)?,
+            INTERFACE => self.interface(block, interfaces)?,
+            _ => return Ok(Step::Packets),
+        }
+        window.consume(length as usize);
+        Ok(Step::Again)
+    }
+
+    fn section_header(&mut self, block: &[u8]) -> Result<(), BreakReason> {
+        let (major, minor) = (self.order.u16(block, 12), self.order.u16(block, 14));
+        if major != 1 {
+            return Err(BreakReason::Version { what: "pcapng", major, minor });
+        }
+        self.previous = std::mem::take(&mut self.section);
+        Ok(())
+    }
+
+    fn interface(&mut self, block: &[u8], interfaces: &mut Vec<Interface>) -> Result<(), BreakReason> {
+        let order = self.order;
+        let link_type = LinkType(order.u16(block, 8));
+        let snapshot = order.u32(block, 12);
+        let (mut resolution, mut offset) = (6, 0);
+        let mut interface = Interface::new(link_type, Clock::MICROSECONDS);
+        let options = block.get(16..block.len() - 4).unwrap_or(&[]);
+        for (code, value) in (Options { order, rest: options }) {
+            match (code, value) {
+                (2, name) => interface.name = text(name),
+                (3, description) => interface.description = text(description),
+                (9, [exponent, ..]) => resolution = *exponent,
+                (14, seconds) if seconds.len() >= 8 => offset = order.u64(seconds, 0) as i64,
+                _ => {}
+            }
+        }
+        interface.clock = Clock::new(resolution, offset);
+        let known = self.previous.get(self.section.len()).map(|&(number, _)| number);
+        let known = known.filter(|&number| interfaces.get(number as usize) == Some(&interface));
+        let number = match known {
+            Some(number) => number,
+            None => {
+                if interfaces.len() >= MAX_INTERFACES {
+                    return Err(BreakReason::TooManyInterfaces { most: MAX_INTERFACES });
+                }
+                interfaces.push(interface);
+                interfaces.len() as u32 - 1
+            }
+        };
+        if self.section.len() >= MAX_INTERFACES {
+            return Err(BreakReason::TooManyInterfaces { most: MAX_INTERFACES });
+        }
+        self.section.push((number, snapshot));
+        Ok(())
+    }
+
+    /// The packet block that `bytes` begin with, if they begin with a whole one.
+    #[inline]
+    pub(super) fn next<'a>(&self, bytes: &'a [u8], interfaces: &[Interface]) -> Next<'a> {
+        let order = self.order;
+        let number = order.u32(bytes, 0);
+        let length = order.u32(bytes, 4) as usize;
+        if !matches!(number, ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET) {
+            return Next::Stop;
+        }
+        // Whatever is wrong with the frame of the block, `step` finds the words for.
+        let least = if number == SIMPLE_PACKET { 16 } else { 32 };
+        if length < least || length > MAX_BLOCK || !length.is_multiple_of(4) || length > bytes.len() {
+            return Next::Stop;
+        }
+        if order.u32(bytes, length - 4) as usize != length {
+            return Next::Stop;
+        }
+        let block = bytes.get(..length - 4).unwrap_or(&[]);
+        match self.packet(number, block, interfaces) {
+            Ok(record) => Next::Record(record, length),
+            Err(reason) => Next::Broken(reason),
+        }
+    }
+
+    /// A packet block without its last four bytes.
+    #[inline]
+    fn packet<'a>(
+        &self,
+        number: u32,
+        block: &'a [u8],
+        interfaces: &[Interface],
+    ) -> Result<Record<'a>, BreakReason> {
+        let order = self.order;
+        let local = match number {
+            ENHANCED_PACKET => order.u32(block, 8),
+            OBSOLETE_PACKET => u32::from(order.u16(block, 8)),
+            _ => 0,
+        };
+        let found = self.section.get(local as usize);
+        let Some((&(interface, snapshot), about)) =
+            found.and_then(|found| Some((found, interfaces.get(found.0 as usize)?)))
+        else {
+            return Err(BreakReason::NoInterface { interface: local, described: self.section.len() });
+        };
+        if number == SIMPLE_PACKET {
+            let room = block.get(12..).unwrap_or(&[]);
+            let length = order.u32(block, 8);
+            let most = if snapshot == 0 { length } else { length.min(snapshot) } as usize;
+            let frame = room.get(..most).unwrap_or(room);
+            let frame = checked(frame, frame.len() as u32, room)?;
+            return Ok(Record { interface, time: 0, moved: false, frame, length });
+        }
+        let (captured, length) = (order.u32(block, 20), order.u32(block, 24));
+        let room = block.get(28..).unwrap_or(&[]);
+        let frame = checked(room.get(..captured as usize).unwrap_or(&[]), captured, room)?;
+        let ticks = (u64::from(order.u32(block, 12)) << 32) | u64::from(order.u32(block, 16));
+        let (time, moved) = about.clock.nanoseconds(ticks);
+        Ok(Record { interface, time, moved, frame, length })
+    }
+}
+
+/// The frame, if it is what the block says and no longer than packets are.
+fn checked<'a>(frame: &'a [u8], captured: u32, room: &[u8]) -> Result<&'a [u8], BreakReason> {
+    if frame.len() != captured as usize {
+        return Err(BreakReason::PacketOutside { captured, room: room.len() as u32 });
+    }
+    if frame.len() > MAX_PACKET {
+        return Err(BreakReason::PacketTooLong { length: captured, most: MAX_PACKET });
+    }
+    Ok(frame)
+}
+
+/// Passes over a block without holding it, and checks that its end says the same length.
+fn skip(window: &mut Window, order: Order, length: u32) -> Result<Step, BreakReason> {
+    let body = u64::from(length - 4);
+    let passed = window.skip(body);
+    if passed < body || !window.want(4) {
+        let left = passed + window.bytes().len() as u64;
+        return Err(BreakReason::Cut { what: "a block", needs: u64::from(length), left });
+    }
+    let tail = order.u32(window.bytes(), 0);
+    if tail != length {
+        return Err(BreakReason::BlockEnd { head: length, tail });
+    }
+    window.consume(4);
+    Ok(Step::Again)
+}
+
+/// The options of a block: code and value, up to their end or to the first that does not fit.
+struct Options<'a> {
+    order: Order,
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Options<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let code = self.order.u16(self.rest, 0);
+        let length = usize::from(self.order.u16(self.rest, 2));
+        if code == 0 {
+            return None;
+        }
+        let value = self.rest.get(4..4 + length)?;
+        self.rest = self.rest.get(4 + length.next_multiple_of(4)..).unwrap_or(&[]);
+        Some((code, value))
+    }
+}
+
+/// Text of an option; what is no UTF-8 is replaced, what is too long is left off.
+fn text(value: &[u8]) -> String {
+    let value = value.get(..MAX_NAME).unwrap_or(value);
+    let value = value.split(|&byte| byte == 0).next().unwrap_or(value);
+    String::from_utf8_lossy(value).into_owned()
+}

@@ -1,0 +1,183 @@
+//! What can go wrong outside of the packets: one enum of system failures, each with the path and the cause, and the
+//! [`Break`], which is no failure of ours but a place in a capture behind which nothing can be read. A break is an outcome
+//! (it comes beside what was readable, never instead of it), so it is not an [`Error`].
+//! (Rejected: `io::Error` everywhere, which loses the path; text, which a caller cannot tell apart.)
+
+use crate::capture::LinkType;
+use std::io;
+use std::path::PathBuf;
+
+/// A failure of the system or of what it was told to use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A capture could not be opened or its first bytes not be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Open {
+        /// As given; `-` is standard input.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A capture is a directory.
+    #[error("`{}` is a directory, not a capture", path.display())]
+    Directory {
+        /// As given.
+        path: PathBuf,
+    },
+    /// The file is no capture that we know.
+    #[error("`{}` is not a pcap or pcapng capture: {found}", path.display())]
+    NotACapture {
+        /// As given.
+        path: PathBuf,
+        /// What it begins with, or looks like.
+        found: String,
+    },
+    /// A capture with one link type, and that one is not supported.
+    #[error("`{}` has link type {link_type}, which is not supported; supported are {}", path.display(), LinkType::SUPPORTED)]
+    UnsupportedLink {
+        /// As given.
+        path: PathBuf,
+        /// The link type.
+        link_type: LinkType,
+    },
+    /// The output directory could not be made.
+    #[error("cannot create the directory `{}`: {source}", path.display())]
+    CreateDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An output file could not be made.
+    #[error("cannot create `{}`: {source}", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An output file is the capture that is being read.
+    #[error("`{}` is the capture that is being read; choose another output directory", path.display())]
+    WouldOverwrite {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A copy could not be written. What was written before ends at a whole block.
+    #[error("cannot write to `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The place where a capture stops being readable. Everything before it was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("byte {offset}: {reason}")]
+pub struct Break {
+    /// Where the record or block begins that could not be read, or where reading failed: bytes from the start of the
+    /// decompressed stream.
+    pub offset: u64,
+    /// What is wrong there.
+    pub reason: BreakReason,
+}
+
+/// Why a capture stops being readable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BreakReason {
+    /// Not a single byte.
+    #[error("the capture is empty (0 bytes)")]
+    Empty,
+    /// The stream ends too early.
+    #[error("the capture is cut short: {what} needs {needs} bytes, {left} are left")]
+    Cut {
+        /// What is cut.
+        what: &'static str,
+        /// Its length.
+        needs: u64,
+        /// What there is of it.
+        left: u64,
+    },
+    /// Reading or decompressing failed.
+    #[error("reading failed: {0}")]
+    Read(String),
+    /// A version that this reader does not know.
+    #[error("{what} version {major}.{minor} is not known")]
+    Version {
+        /// Of what.
+        what: &'static str,
+        /// Major.
+        major: u16,
+        /// Minor.
+        minor: u16,
+    },
+    /// A packet longer than any packet is.
+    #[error(
+        "the record is damaged: it says that {length} bytes were captured, no packet is longer than {most}"
+    )]
+    PacketTooLong {
+        /// What it says.
+        length: u32,
+        /// The most there can be.
+        most: usize,
+    },
+    /// A block whose length cannot be one.
+    #[error("the block is damaged: its length is {length}, {what} has at least {least} and a multiple of 4")]
+    BlockLength {
+        /// Which block.
+        what: &'static str,
+        /// What it says.
+        length: u32,
+        /// The least there can be.
+        least: u32,
+    },
+    /// A block that must be held in memory and is too long for that.
+    #[error("the block is damaged or too long: its length is {length}, {what} may have {most}")]
+    BlockTooLong {
+        /// Which block.
+        what: &'static str,
+        /// What it says.
+        length: u32,
+        /// The most that is read.
+        most: usize,
+    },
+    /// The two lengths of a block differ.
+    #[error("the block is damaged: it begins with length {head} and ends with length {tail}")]
+    BlockEnd {
+        /// The first.
+        head: u32,
+        /// The second.
+        tail: u32,
+    },
+    /// A section header that does not tell its byte order.
+    #[error("the section header is damaged: its byte-order mark is 0x{mark:08x}")]
+    ByteOrder {
+        /// What stands there, read as little-endian.
+        mark: u32,
+    },
+    /// A packet says it is longer than its block.
+    #[error("the block is damaged: it says that {captured} bytes were captured, but has room for {room}")]
+    PacketOutside {
+        /// What it says.
+        captured: u32,
+        /// What there is.
+        room: u32,
+    },
+    /// A packet of an interface that the section has not described.
+    #[error("a packet of interface {interface}, but the section has described {described}")]
+    NoInterface {
+        /// Its number in the section.
+        interface: u32,
+        /// How many are described.
+        described: usize,
+    },
+    /// More interfaces than are kept.
+    #[error("more than {most} interfaces")]
+    TooManyInterfaces {
+        /// The most that are kept.
+        most: usize,
+    },
+}
