@@ -13,6 +13,7 @@ pub use mrule_grammar::ast::{ArithOp, CompareOp, Slice};
 
 pub mod build;
 mod pred;
+mod walk;
 pub use pred::{Pred, PredKind};
 
 macro_rules! ids {

@@ -2,6 +2,11 @@
 //! interpreter and by native code. It does no I/O and reads no clock.
 pub mod abi;
 pub mod batch;
+pub mod eval;
 pub mod fields;
+pub mod helpers;
 pub mod hir;
+pub mod length;
 pub mod sets;
+pub mod table;
+pub mod world;

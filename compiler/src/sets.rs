@@ -14,6 +14,17 @@ pub trait Point: Copy + Ord {
     fn previous(self) -> Option<Self>;
 }
 
+impl Point for u32 {
+    const MIN: u32 = 0;
+    const MAX: u32 = u32::MAX;
+    fn next(self) -> Option<u32> {
+        self.checked_add(1)
+    }
+    fn previous(self) -> Option<u32> {
+        self.checked_sub(1)
+    }
+}
+
 impl Point for u64 {
     const MIN: u64 = 0;
     const MAX: u64 = u64::MAX;

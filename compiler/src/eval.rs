@@ -1,0 +1,252 @@
+//! The reference interpreter: walks the typed program in the plainest way, all safe, without fast paths. What a program
+//! means is what this does; native code is held against it. The invariant: every condition and number is total; one
+//! that the packet has no bytes for is false or absent. (Rejected: sharing its walk with native code's, whose bugs it
+//! is there to find.)
+
+use crate::abi::{Head, NO_LIMIT, Packet, Verdict};
+use crate::fields::Hash;
+use crate::helpers;
+use crate::hir::{
+    Address, Ask, Bytes, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, TableId, build,
+};
+use crate::length;
+use crate::table::{KeyValue, MAX_KEY};
+use crate::world::{Scratch, World};
+
+/// One packet and what it is decided with.
+pub struct Eval<'a> {
+    world: &'a World,
+    scratch: &'a mut Scratch,
+    packet: &'a Packet<'a>,
+    head: &'a Head,
+}
+
+impl<'a> Eval<'a> {
+    /// Starts a packet.
+    pub fn new(
+        world: &'a World,
+        scratch: &'a mut Scratch,
+        packet: &'a Packet<'a>,
+        head: &'a Head,
+    ) -> Eval<'a> {
+        scratch.begin();
+        Eval { world, scratch, packet, head }
+    }
+
+    /// The stations that a rule asked a copy for; their verdicts are written.
+    pub fn decide(&mut self, program: &Program, verdicts: &mut [Verdict], tally: &mut [u64]) -> u64 {
+        let mut asked = 0;
+        // For each station, the size of the longest single range that was asked for.
+        let mut longest = [0; crate::abi::MAX_STATIONS];
+        for (r, rule) in program.rules.iter().enumerate() {
+            if !self.holds(&rule.matches) {
+                continue;
+            }
+            count(tally, r);
+            for ask in &rule.asks {
+                let Some(range) = self.ask(ask) else { continue };
+                if length::size(range) == 0 {
+                    continue;
+                }
+                for (s, (verdict, longest)) in verdicts.iter_mut().zip(&mut longest).enumerate() {
+                    if rule.stations & 1 << s == 0 {
+                        continue;
+                    }
+                    if asked & 1 << s == 0 {
+                        asked |= 1 << s;
+                        *verdict = Verdict { start: 0, end: 0, rule: 0, limit: NO_LIMIT };
+                    }
+                    (verdict.start, verdict.end) = length::cover((verdict.start, verdict.end), range);
+                    if length::size(range) > *longest {
+                        *longest = length::size(range);
+                        verdict.rule = r as u32;
+                    }
+                }
+            }
+        }
+        if asked != 0 {
+            self.limit(program, asked, verdicts, tally);
+        }
+        asked
+    }
+
+    fn limit(&mut self, program: &Program, asked: u64, verdicts: &mut [Verdict], tally: &mut [u64]) {
+        // For each station, what was asked before any limit, and the size of the shortest cut of that by one range.
+        let mut uncut = [(0, 0); crate::abi::MAX_STATIONS];
+        let mut shortest = [0; crate::abi::MAX_STATIONS];
+        for ((verdict, uncut), shortest) in verdicts.iter().zip(&mut uncut).zip(&mut shortest) {
+            *uncut = (verdict.start, verdict.end);
+            *shortest = length::size(*uncut);
+        }
+        for (l, limit) in program.limits.iter().enumerate() {
+            if !self.holds(&limit.matches) {
+                continue;
+            }
+            count(tally, program.rules.len() + l);
+            for ask in &limit.asks {
+                let Some(allowed) = self.ask(ask) else { continue };
+                for (s, verdict) in verdicts.iter_mut().enumerate() {
+                    if limit.stations & asked & 1 << s == 0 {
+                        continue;
+                    }
+                    (verdict.start, verdict.end) = length::cut((verdict.start, verdict.end), allowed);
+                    let (Some(uncut), Some(shortest)) = (uncut.get(s), shortest.get_mut(s)) else { continue };
+                    let left = length::size(length::cut(*uncut, allowed));
+                    if left < *shortest {
+                        *shortest = left;
+                        verdict.limit = l as u32;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The range that a `snaplen` line speaks of, if its `when` holds.
+    pub(crate) fn ask(&mut self, ask: &Ask) -> Option<length::Range> {
+        self.holds(&ask.when).then(|| self.range(&ask.length))
+    }
+
+    /// The range of a length; a number that has no value counts as 0.
+    pub(crate) fn range(&mut self, length: &Length) -> length::Range {
+        let (packet, head) = (self.packet, self.head);
+        length::range(length, packet, head, |num| self.num(num).unwrap_or(0))
+    }
+
+    /// Whether a condition holds.
+    pub(crate) fn holds(&mut self, pred: &Pred) -> bool {
+        match pred.kind() {
+            PredKind::Const(value) => *value,
+            PredKind::Bits { layer, bits } => helpers::stack(self.head, *layer).bits & bits == *bits,
+            PredKind::Not(inner) => !self.holds(inner),
+            PredKind::And(parts) => parts.iter().all(|part| self.holds(part)),
+            PredKind::Or(parts) => parts.iter().any(|part| self.holds(part)),
+            PredKind::In(num, set) => self.num(num).is_some_and(|value| set.contains(value)),
+            PredKind::Compare(op, a, b) => {
+                matches!((self.num(a), self.num(b)), (Some(a), Some(b)) if compare(*op, &a, &b))
+            }
+            PredKind::AddressIn(address, set) => {
+                self.address(address).is_some_and(|value| set.contains(value))
+            }
+            PredKind::AddressCompare(op, a, b) => {
+                matches!((self.address(a), self.address(b)), (Some(a), Some(b)) if compare(*op, &a, &b))
+            }
+            PredKind::TagIn(part, set) => {
+                helpers::tags_any(self.packet, self.head, part, |value| set.contains(value))
+            }
+            PredKind::TagInTable(part, table) => {
+                helpers::tag_in_table(self.world, self.packet, self.head, part, *table)
+            }
+            PredKind::HasOption(option) => helpers::tcp_option(self.packet, self.head, *option).is_some(),
+            PredKind::HasBytes(bytes) => self.bytes(bytes).is_some(),
+            PredKind::BytesCompare(op, bytes, value) => {
+                self.bytes(bytes).is_some_and(|bytes| compare(*op, bytes, value.as_ref()))
+            }
+            PredKind::ConstCompare(op, value, bytes) => {
+                self.bytes(bytes).is_some_and(|bytes| compare(*op, value.as_ref(), bytes))
+            }
+            PredKind::BytesBytes(op, a, b) => {
+                matches!((self.bytes(a), self.bytes(b)), (Some(a), Some(b)) if compare(*op, a, b))
+            }
+            PredKind::Contains(bytes, needle) => {
+                helpers::contains(self.world, self.scratch, self.packet, self.head, bytes, *needle)
+            }
+            PredKind::Matches(bytes, regex) => {
+                helpers::matches(self.world, self.scratch, self.packet, self.head, bytes, *regex)
+            }
+            PredKind::InTable { table, key } => {
+                let world = self.world;
+                self.with_key(key, |key| helpers::in_table(world, *table, key)).unwrap_or(false)
+            }
+            PredKind::LookupIs { table, key, text } => {
+                let world = self.world;
+                self.with_key(key, |key| helpers::lookup_is(world, *table, key, text)).unwrap_or(false)
+            }
+            PredKind::Active { trigger, key } => {
+                let world = self.world;
+                self.with_key(key, |key| helpers::active(world, *trigger, key)).unwrap_or(false)
+            }
+        }
+    }
+
+    /// A number's value, if the packet has it.
+    pub(crate) fn num(&self, num: &Num) -> Option<u64> {
+        match num.kind() {
+            NumKind::Const(value) => Some(*value),
+            NumKind::Param(id) => Some(self.world.param(*id)),
+            NumKind::ParamHigh(id) => Some(self.world.param_high(*id)),
+            NumKind::Load(load) => helpers::load(self.packet, self.head, load),
+            NumKind::Slot { layer, bits, slot } => {
+                let stack = helpers::stack(self.head, *layer);
+                (stack.bits & bits == *bits).then(|| u64::from(slot.get(stack)))
+            }
+            NumKind::FrameLen => Some(u64::from(self.packet.len)),
+            NumKind::FrameCapLen => Some(u64::from(self.packet.cap_len())),
+            NumKind::Byte(bytes) => self.bytes(bytes)?.first().copied().map(u64::from),
+            NumKind::Len(bytes) => Some(self.bytes(bytes).map_or(0, |bytes| bytes.len() as u64)),
+            NumKind::Option(option) => helpers::tcp_option(self.packet, self.head, *option),
+            NumKind::Hash(Hash::Packet) => Some(helpers::packet_hash(self.packet)),
+            NumKind::Hash(Hash::Flow) => helpers::flow_hash(self.packet, self.head),
+            NumKind::Lookup { table, key } => self.lookup(*table, key),
+            NumKind::Arith(op, a, b) => build::eval(*op, self.num(a)?, self.num(b)?),
+        }
+    }
+
+    fn lookup(&self, table: TableId, key: &[Key]) -> Option<u64> {
+        self.with_key(key, |key| helpers::lookup_num(self.world, table, key)).flatten()
+    }
+
+    /// An address, if the packet has it.
+    pub(crate) fn address(&self, address: &Address) -> Option<u128> {
+        helpers::address(self.packet, self.head, address)
+    }
+
+    /// Bytes, if the packet has them.
+    pub(crate) fn bytes(&self, bytes: &Bytes) -> Option<&'a [u8]> {
+        helpers::bytes(self.packet, self.head, bytes)
+    }
+
+    /// One part of a key, if the packet has it.
+    pub(crate) fn key_part<'k>(&self, part: &'k Key) -> Option<KeyValue<'k>>
+    where
+        'a: 'k,
+    {
+        Some(match part {
+            Key::Num(num) => KeyValue::Num(self.num(num)?),
+            Key::Ipv4(num) => KeyValue::V4(u32::try_from(self.num(num)?).ok()?),
+            Key::Ipv6(address) => KeyValue::V6(self.address(address)?),
+            Key::Bytes(bytes) => KeyValue::Bytes(self.bytes(bytes)?),
+            Key::Text(text) => KeyValue::Bytes(text),
+        })
+    }
+
+    /// Runs `f` on the key, unless the packet lacks a part of it.
+    fn with_key<T>(&self, key: &[Key], f: impl FnOnce(&[KeyValue]) -> T) -> Option<T> {
+        let mut values = [KeyValue::Num(0); MAX_KEY];
+        let values = values.get_mut(..key.len())?;
+        for (value, part) in values.iter_mut().zip(key) {
+            *value = self.key_part(part)?;
+        }
+        Some(f(values))
+    }
+}
+
+/// `Eq`, `Lt` and `Le`, the only comparisons in a typed program; byte strings as by memcmp, then by length.
+fn compare<T: Ord + ?Sized>(op: CompareOp, a: &T, b: &T) -> bool {
+    match op {
+        CompareOp::Eq | CompareOp::AllEq => a == b,
+        CompareOp::Ne | CompareOp::AnyNe => a != b,
+        CompareOp::Lt => a < b,
+        CompareOp::Le => a <= b,
+        CompareOp::Gt => a > b,
+        CompareOp::Ge => a >= b,
+    }
+}
+
+fn count(tally: &mut [u64], at: usize) {
+    if let Some(n) = tally.get_mut(at) {
+        *n = n.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

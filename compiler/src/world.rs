@@ -1,0 +1,204 @@
+//! What engines look into beside the packet: params, compiled search patterns, tables, active triggers. Workers read it
+//! through `&World`; whoever changes it does so on a clone, which is cheap because tables are shared until they are
+//! written. The invariant: for one program, ids of params, tables, triggers and searches are the same in every
+//! world made of it, so that native code compiled with one runs with another.
+//! (Rejected: locks around each table, which every packet would take.)
+
+use crate::hir::{ParamId, Program, RegexId, TableId, TriggerId, Value, ValueTy};
+use crate::table::{DEFAULT_ROWS, KeyValue, Table, TableError};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub mod pattern;
+mod search;
+pub use search::{Scratch, SearchId, Searches};
+
+/// The most keys that one trigger is active for at a time.
+pub const TRIGGER_KEYS: usize = 1 << 16;
+
+/// Why a world cannot be made of a program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// A regular expression cannot be compiled.
+    #[error("regular expression {}: {message}", regex.0)]
+    Regex {
+        /// Which.
+        regex: RegexId,
+        /// Why.
+        message: String,
+    },
+    /// What `contains` looks for is too much to compile.
+    #[error("search patterns: {0}")]
+    Needles(String),
+    /// A row does not fit its table.
+    #[error("table `{name}`: {error}")]
+    Table {
+        /// Which.
+        name: String,
+        /// Why.
+        error: TableError,
+    },
+    /// A param's value is not of its type, or its type cannot be a param's.
+    #[error("param `{0}` has a value that does not fit its type")]
+    Param(String),
+}
+
+/// Why a change was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// No such param, table or trigger.
+    #[error("no such name in this program")]
+    Unknown,
+    /// A value of another type.
+    #[error("a value of another type")]
+    Type,
+    /// Outside the param's bounds.
+    #[error("the value is outside {low}..{high}")]
+    Bounds {
+        /// The least value.
+        low: u64,
+        /// The greatest value.
+        high: u64,
+    },
+    /// The table or trigger refused it.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// Params, patterns, tables and triggers of one program.
+#[derive(Debug, Clone)]
+pub struct World {
+    params: Vec<u64>,
+    shapes: Arc<[(ValueTy, (u64, u64))]>,
+    searches: Arc<Searches>,
+    tables: Vec<Arc<Table>>,
+    triggers: Vec<Arc<Table>>,
+}
+
+impl World {
+    /// The world at the start of a program: params and tables as written, no trigger active.
+    pub fn new(program: &Program) -> Result<World, WorldError> {
+        let mut params = Vec::with_capacity(program.params.len() * 2);
+        for param in &program.params {
+            let words = words(param.ty, &param.value).ok_or_else(|| WorldError::Param(param.name.clone()))?;
+            params.extend(words);
+        }
+        let filled = |table: &crate::hir::Table| {
+            let mut made = Table::new(&table.key, table.value, DEFAULT_ROWS.max(table.rows.len()))?;
+            for (key, value) in &table.rows {
+                made.insert(key, value.clone())?;
+            }
+            Ok(Arc::new(made))
+        };
+        let named = |name: &str| {
+            let name = name.to_owned();
+            move |error| WorldError::Table { name, error }
+        };
+        Ok(World {
+            params,
+            shapes: program.params.iter().map(|p| (p.ty, p.bounds)).collect(),
+            searches: Arc::new(Searches::new(program)?),
+            tables: program
+                .tables
+                .iter()
+                .map(|t| filled(t).map_err(named(&t.name)))
+                .collect::<Result<_, _>>()?,
+            triggers: program
+                .triggers
+                .iter()
+                .map(|t| Table::new(&t.key, None, TRIGGER_KEYS).map(Arc::new).map_err(named(&t.name)))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The params' values, two words each: high, then low. A number's high word is 0; an address is 128 bits, an
+    /// IPv4 address as `::ffff:a.b.c.d`.
+    pub fn params(&self) -> &[u64] {
+        &self.params
+    }
+
+    /// A param's low word, 0 when there is no such param.
+    pub fn param(&self, id: ParamId) -> u64 {
+        self.params.get(id.index() * 2 + 1).copied().unwrap_or(0)
+    }
+
+    /// A param's high word, 0 when there is no such param.
+    pub fn param_high(&self, id: ParamId) -> u64 {
+        self.params.get(id.index() * 2).copied().unwrap_or(0)
+    }
+
+    /// Gives a param another value, of its type and within its bounds.
+    pub fn set_param(&mut self, id: ParamId, value: &Value) -> Result<(), ChangeError> {
+        let &(ty, (low, high)) = self.shapes.get(id.index()).ok_or(ChangeError::Unknown)?;
+        let words = words(ty, value).ok_or(ChangeError::Type)?;
+        if let Value::Num(n) = value
+            && !(low..=high).contains(n)
+        {
+            return Err(ChangeError::Bounds { low, high });
+        }
+        if let Some(place) = self.params.get_mut(id.index() * 2..id.index() * 2 + 2) {
+            place.copy_from_slice(&words);
+        }
+        Ok(())
+    }
+
+    /// The compiled search patterns.
+    pub fn searches(&self) -> &Searches {
+        &self.searches
+    }
+
+    /// A table.
+    pub fn table(&self, id: TableId) -> Option<&Table> {
+        self.tables.get(id.index()).map(Arc::as_ref)
+    }
+
+    /// A table to change; it is copied first when another world shares it.
+    pub fn table_mut(&mut self, id: TableId) -> Option<&mut Table> {
+        self.tables.get_mut(id.index()).map(Arc::make_mut)
+    }
+
+    /// Whether a trigger is active for a key.
+    pub fn active(&self, id: TriggerId, key: &[KeyValue]) -> bool {
+        self.triggers.get(id.index()).is_some_and(|keys| keys.contains(key))
+    }
+
+    /// Raises a trigger for a key.
+    pub fn raise(&mut self, id: TriggerId, key: &[Value]) -> Result<(), ChangeError> {
+        Arc::make_mut(self.trigger_mut(id)?).insert(key, None)?;
+        Ok(())
+    }
+
+    /// Ends a trigger for a key; whether it was active.
+    pub fn clear(&mut self, id: TriggerId, key: &[Value]) -> Result<bool, ChangeError> {
+        Ok(Arc::make_mut(self.trigger_mut(id)?).remove(key)?)
+    }
+
+    /// Ends a trigger for all keys.
+    pub fn clear_all(&mut self, id: TriggerId) -> Result<(), ChangeError> {
+        Arc::make_mut(self.trigger_mut(id)?).clear();
+        Ok(())
+    }
+
+    fn trigger_mut(&mut self, id: TriggerId) -> Result<&mut Arc<Table>, ChangeError> {
+        self.triggers.get_mut(id.index()).ok_or(ChangeError::Unknown)
+    }
+}
+
+/// A param's value as two words; none when the value is not of the type, or the type has no fixed size.
+fn words(ty: ValueTy, value: &Value) -> Option<[u64; 2]> {
+    match (ty, value) {
+        (ValueTy::Bool, Value::Num(n)) if *n <= 1 => Some([0, *n]),
+        (ValueTy::Uint | ValueTy::Size | ValueTy::Duration | ValueTy::Mac, Value::Num(n)) => Some([0, *n]),
+        (ValueTy::Ip, Value::Ip(ip, _)) => {
+            let bits = match ip {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+                IpAddr::V6(ip) => ip.to_bits(),
+            };
+            Some([(bits >> 64) as u64, bits as u64])
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! `contains` and `matches`, many at a time: all needles that look at the same bytes are searched for in one pass, all
+//! regular expressions likewise, and the answer is kept for the rest of the packet. The invariant: once each search of a
+//! world has run on a thread, its [`Scratch`] allocates nothing, and threads share nothing that is written.
+//! (Rejected: one search per condition, whose cost grows with the number of rules.)
+
+use super::{WorldError, pattern};
+use crate::abi::{Head, Packet};
+use crate::helpers;
+use crate::hir::{Bytes, NeedleId, PredKind, Program, RegexId};
+use aho_corasick::AhoCorasick;
+use memchr::memmem;
+use regex_automata::{Input, PatternID, PatternSet, meta};
+use regex_syntax::hir::Hir;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One pattern looked for in one place. Numbered from 0 in the order in which a program first names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SearchId(pub u32);
+
+/// All searches of a program, compiled.
+#[derive(Debug)]
+pub struct Searches {
+    id: u64,
+    groups: Vec<Group>,
+    /// For each search, its group and its number in it.
+    places: Vec<(u32, u32)>,
+    needles: HashMap<Bytes, HashMap<NeedleId, SearchId>>,
+    regexes: HashMap<Bytes, HashMap<RegexId, SearchId>>,
+}
+
+/// Patterns that are looked for in the same bytes at once.
+#[derive(Debug)]
+struct Group {
+    bytes: Bytes,
+    patterns: usize,
+    finder: Finder,
+}
+
+#[derive(Debug)]
+enum Finder {
+    Needle(Box<memmem::Finder<'static>>),
+    Needles(AhoCorasick),
+    Regexes(meta::Regex),
+}
+
+/// One worker's working memory for searches, of one program at a time: another program's world starts it afresh.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    world: u64,
+    packet: u64,
+    memos: Vec<Memo>,
+}
+
+/// What one group found in the packet whose number is `packet`.
+#[derive(Debug)]
+struct Memo {
+    packet: u64,
+    found: PatternSet,
+    cache: Option<meta::Cache>,
+}
+
+impl Scratch {
+    /// Forgets what was found in the packet before. Called once before each packet is decided.
+    pub fn begin(&mut self) {
+        self.packet += 1;
+    }
+}
+
+impl Searches {
+    /// Compiles the patterns of a program.
+    pub(super) fn new(program: &Program) -> Result<Searches, WorldError> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut made = Searches {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            groups: Vec::new(),
+            places: Vec::new(),
+            needles: HashMap::new(),
+            regexes: HashMap::new(),
+        };
+        let (mut needles, mut regexes) = (Wanted::default(), Wanted::default());
+        program.visit_preds(&mut |pred| match pred.kind() {
+            PredKind::Contains(bytes, needle) => needles.add(bytes, *needle, &mut made.places),
+            PredKind::Matches(bytes, regex) => regexes.add(bytes, *regex, &mut made.places),
+            _ => {}
+        });
+        for (bytes, wanted) in needles.groups {
+            let text = |id: NeedleId| program.needles.get(id.index()).map_or(&[][..], |n| n);
+            let finder = match wanted.as_slice() {
+                [(one, _)] => Finder::Needle(Box::new(memmem::Finder::new(text(*one)).into_owned())),
+                many => AhoCorasick::new(many.iter().map(|&(id, _)| text(id)))
+                    .map(Finder::Needles)
+                    .map_err(|e| WorldError::Needles(e.to_string()))?,
+            };
+            made.add(bytes.clone(), finder, wanted.iter().map(|&(_, search)| search));
+            made.needles.insert(bytes, wanted.into_iter().collect());
+        }
+        for (bytes, wanted) in regexes.groups {
+            let mut parsed = Vec::with_capacity(wanted.len());
+            for &(regex, search) in &wanted {
+                let text = program.regexes.get(regex.index()).map_or("", |r| r.pattern.as_str());
+                let hir =
+                    pattern::parse(text).map_err(|e| WorldError::Regex { regex, message: e.to_string() })?;
+                parsed.push((regex, search, hir));
+            }
+            made.add_regexes(&bytes, &parsed)?;
+            made.regexes.insert(bytes, wanted.into_iter().collect());
+        }
+        Ok(made)
+    }
+
+    /// The search for a needle in these bytes.
+    pub fn contains(&self, bytes: &Bytes, needle: NeedleId) -> Option<SearchId> {
+        self.needles.get(bytes)?.get(&needle).copied()
+    }
+
+    /// The search for a regular expression in these bytes.
+    pub fn matches(&self, bytes: &Bytes, regex: RegexId) -> Option<SearchId> {
+        self.regexes.get(bytes)?.get(&regex).copied()
+    }
+
+    /// Whether a search finds its pattern in this packet; never in bytes that the packet has not.
+    pub fn finds(&self, scratch: &mut Scratch, packet: &Packet, head: &Head, search: SearchId) -> bool {
+        let Some(&(group, pattern)) = self.places.get(search.0 as usize) else { return false };
+        if scratch.world != self.id {
+            scratch.memos = self.groups.iter().map(Group::memo).collect();
+            scratch.world = self.id;
+        }
+        let (Some(memo), Some(group)) =
+            (scratch.memos.get_mut(group as usize), self.groups.get(group as usize))
+        else {
+            return false;
+        };
+        if memo.packet != scratch.packet {
+            memo.packet = scratch.packet;
+            memo.found.clear();
+            if let Some(bytes) = helpers::bytes(packet, head, &group.bytes) {
+                group.run(bytes, memo);
+            }
+        }
+        memo.found.contains(PatternID::new_unchecked(pattern as usize))
+    }
+
+    fn add(&mut self, bytes: Bytes, finder: Finder, searches: impl ExactSizeIterator<Item = SearchId>) {
+        let patterns = searches.len();
+        for (i, search) in searches.enumerate() {
+            if let Some(place) = self.places.get_mut(search.0 as usize) {
+                *place = (self.groups.len() as u32, i as u32);
+            }
+        }
+        self.groups.push(Group { bytes, patterns, finder });
+    }
+
+    /// One group of these, or two of half as many when they are too large for one.
+    fn add_regexes(&mut self, bytes: &Bytes, parsed: &[(RegexId, SearchId, Hir)]) -> Result<(), WorldError> {
+        let hirs: Vec<Hir> = parsed.iter().map(|(.., hir)| hir.clone()).collect();
+        match (pattern::compile(&hirs), parsed) {
+            (Ok(regex), _) => {
+                let searches = parsed.iter().map(|&(_, search, _)| search);
+                self.add(bytes.clone(), Finder::Regexes(regex), searches);
+                Ok(())
+            }
+            (Err(error), &[(regex, ..)]) => Err(WorldError::Regex { regex, message: error.to_string() }),
+            (Err(_), _) => {
+                let (left, right) = parsed.split_at(parsed.len() / 2);
+                self.add_regexes(bytes, left)?;
+                self.add_regexes(bytes, right)
+            }
+        }
+    }
+}
+
+impl Group {
+    fn memo(&self) -> Memo {
+        let cache = match &self.finder {
+            Finder::Regexes(regex) => Some(regex.create_cache()),
+            Finder::Needle(_) | Finder::Needles(_) => None,
+        };
+        Memo { packet: u64::MAX, found: PatternSet::new(self.patterns), cache }
+    }
+
+    fn run(&self, bytes: &[u8], memo: &mut Memo) {
+        match &self.finder {
+            Finder::Needle(finder) => {
+                if finder.find(bytes).is_some() {
+                    memo.found.insert(PatternID::ZERO);
+                }
+            }
+            Finder::Needles(finder) => {
+                for found in finder.find_overlapping_iter(bytes) {
+                    memo.found.insert(PatternID::new_unchecked(found.pattern().as_usize()));
+                    if memo.found.is_full() {
+                        break;
+                    }
+                }
+            }
+            Finder::Regexes(regex) => {
+                let Some(cache) = &mut memo.cache else { return };
+                let input = Input::new(bytes);
+                if self.patterns > 1 {
+                    regex.which_overlapping_matches_with(cache, &input, &mut memo.found);
+                } else if regex.search_half_with(cache, &input.earliest(true)).is_some() {
+                    memo.found.insert(PatternID::ZERO);
+                }
+            }
+        }
+    }
+}
+
+/// Patterns by where they are looked for, in the order in which they were met.
+struct Wanted<Id> {
+    groups: Vec<(Bytes, Vec<(Id, SearchId)>)>,
+    at: HashMap<Bytes, usize>,
+    seen: std::collections::HashSet<(usize, Id)>,
+}
+
+impl<Id> Default for Wanted<Id> {
+    fn default() -> Self {
+        Wanted { groups: Vec::new(), at: HashMap::new(), seen: Default::default() }
+    }
+}
+
+impl<Id: Copy + Eq + std::hash::Hash> Wanted<Id> {
+    fn add(&mut self, bytes: &Bytes, id: Id, places: &mut Vec<(u32, u32)>) {
+        let at = *self.at.entry(bytes.clone()).or_insert_with(|| {
+            self.groups.push((bytes.clone(), Vec::new()));
+            self.groups.len() - 1
+        });
+        if self.seen.insert((at, id))
+            && let Some((_, wanted)) = self.groups.get_mut(at)
+        {
+            wanted.push((id, SearchId(places.len() as u32)));
+            places.push((0, 0));
+        }
+    }
+}

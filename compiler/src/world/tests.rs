@@ -1,0 +1,158 @@
+//! Params, triggers and searches, changed and shared.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use super::*;
+use crate::abi::{Head, Link, Packet};
+use crate::fields::{BytesSource, Layer};
+use crate::hir::{self, Bytes, NeedleId, Pred};
+use mrule_grammar::span::Span;
+
+fn frame_bytes(slice: Option<hir::Slice>) -> Bytes {
+    Bytes { layer: Layer::Outer, source: BytesSource::Frame, slice }
+}
+
+fn param(ty: ValueTy, value: Value) -> hir::Param {
+    hir::Param { name: "p".into(), span: Span::default(), ty, value, bounds: (1, 9) }
+}
+
+#[test]
+fn params_are_two_words_and_stay_within_their_bounds() {
+    let ip = |text: &str| Value::Ip(text.parse().unwrap(), 32);
+    let program = Program {
+        params: vec![
+            param(ValueTy::Uint, Value::Num(5)),
+            param(ValueTy::Ip, ip("192.0.2.1")),
+            param(ValueTy::Ip, ip("2001:db8::7")),
+        ],
+        ..Program::default()
+    };
+    let mut world = World::new(&program).unwrap();
+    assert_eq!(world.params(), [0, 5, 0, 0xffff_c000_0201, 0x2001_0db8 << 32, 7]);
+    let shared = world.clone();
+    assert_eq!(world.set_param(ParamId(0), &Value::Num(9)), Ok(()));
+    assert_eq!(world.set_param(ParamId(0), &Value::Num(10)), Err(ChangeError::Bounds { low: 1, high: 9 }));
+    assert_eq!(world.set_param(ParamId(0), &ip("192.0.2.1")), Err(ChangeError::Type));
+    assert_eq!(world.set_param(ParamId(3), &Value::Num(2)), Err(ChangeError::Unknown));
+    assert_eq!(world.set_param(ParamId(1), &ip("2001:db8::7")), Ok(()));
+    assert_eq!((world.param(ParamId(0)), world.param_high(ParamId(1))), (9, 0x2001_0db8 << 32));
+    assert_eq!((shared.param(ParamId(0)), shared.param(ParamId(9))), (5, 0));
+    let text = param(ValueTy::String, Value::Text(b"x".as_slice().into()));
+    let program = Program { params: vec![text], ..Program::default() };
+    assert_eq!(World::new(&program).unwrap_err(), WorldError::Param("p".into()));
+}
+
+#[test]
+fn triggers_are_raised_on_a_copy() {
+    let trigger = |key: &[ValueTy]| hir::Trigger {
+        name: "t".into(),
+        span: Span::default(),
+        key: key.to_vec(),
+        hold: None,
+    };
+    let program = Program { triggers: vec![trigger(&[]), trigger(&[ValueTy::Ip])], ..Program::default() };
+    let mut world = World::new(&program).unwrap();
+    let before = world.clone();
+    world.raise(TriggerId(0), &[]).unwrap();
+    let key = [Value::Ip("10.0.0.1".parse().unwrap(), 32)];
+    world.raise(TriggerId(1), &key).unwrap();
+    assert!(world.active(TriggerId(0), &[]) && !before.active(TriggerId(0), &[]));
+    assert!(world.active(TriggerId(1), &[KeyValue::V4(0x0a00_0001)]));
+    assert!(!world.active(TriggerId(1), &[KeyValue::V6(0x0a00_0001)]));
+    assert_eq!(world.clear(TriggerId(1), &key), Ok(true));
+    assert_eq!(world.clear(TriggerId(1), &key), Ok(false));
+    assert_eq!(world.clear_all(TriggerId(0)), Ok(()));
+    assert!(!world.active(TriggerId(0), &[]));
+    assert_eq!(world.raise(TriggerId(2), &[]), Err(ChangeError::Unknown));
+    assert!(matches!(world.raise(TriggerId(0), &key), Err(ChangeError::Table(TableError::Arity { .. }))));
+}
+
+/// A program that looks for these needles and patterns in the frame, and for the first of each in a slice of it.
+fn searching(needles: &[&str], regexes: &[&str]) -> (Program, World) {
+    let whole = frame_bytes(None);
+    let part = frame_bytes(Some(hir::Slice::To(4)));
+    let mut preds: Vec<Pred> = Vec::new();
+    preds.extend((0..needles.len()).map(|n| Pred::contains(whole.clone(), NeedleId(n as u32))));
+    preds.extend((0..regexes.len()).map(|n| Pred::matches(whole.clone(), RegexId(n as u32))));
+    preds.push(Pred::contains(part.clone(), NeedleId(0)));
+    preds.push(Pred::not(Pred::matches(part, RegexId(0))));
+    let rule = hir::Rule {
+        name: "r".into(),
+        span: Span::default(),
+        matches: Pred::or(preds),
+        asks: Vec::new(),
+        stations: 0,
+    };
+    let program = Program {
+        rules: vec![rule],
+        needles: needles.iter().map(|n| n.as_bytes().into()).collect(),
+        regexes: regexes.iter().map(|&p| hir::Regex { pattern: p.into() }).collect(),
+        ..Program::default()
+    };
+    let world = World::new(&program).unwrap();
+    (program, world)
+}
+
+#[test]
+fn many_patterns_answer_as_each_would_alone() {
+    let needles = ["ab", "abc", "bc", "zz", "c", "abcabc"];
+    let regexes = ["^abc", "(?-i)ABC", "c$", "b.a", "z+", "abc|abcabc"];
+    let (_, world) = searching(&needles, &regexes);
+    let mut scratch = Scratch::default();
+    for text in ["abcabc", "ABC", "abc\n", "", "zz", "xab", "c", "bxa"] {
+        let packet = Packet::new(text.as_bytes(), 0, Link::RawIp);
+        let head = Head::default();
+        scratch.begin();
+        let mut finds =
+            |search: Option<SearchId>| world.searches().finds(&mut scratch, &packet, &head, search.unwrap());
+        let whole = frame_bytes(None);
+        for (n, needle) in needles.iter().enumerate() {
+            let found = finds(world.searches().contains(&whole, NeedleId(n as u32)));
+            assert_eq!(found, text.contains(needle), "{text:?} contains {needle}");
+        }
+        for (n, pattern) in regexes.iter().enumerate() {
+            let found = finds(world.searches().matches(&whole, RegexId(n as u32)));
+            let alone = pattern::compile(&[pattern::parse(pattern).unwrap()]).unwrap();
+            assert_eq!(found, !text.is_empty() && alone.is_match(text), "{text:?} matches {pattern}");
+        }
+        let part = frame_bytes(Some(hir::Slice::To(4)));
+        assert_eq!(
+            finds(world.searches().contains(&part, NeedleId(0))),
+            text.len() >= 4 && text[..4].contains("ab")
+        );
+    }
+    assert_eq!(world.searches().contains(&frame_bytes(Some(hir::Slice::At(0))), NeedleId(0)), None);
+}
+
+#[test]
+fn a_scratch_follows_the_packet_and_the_world() {
+    let (_, one) = searching(&["a"], &["a"]);
+    let (_, two) = searching(&["b", "c"], &["b", "c"]);
+    let id = |world: &World| world.searches().contains(&frame_bytes(None), NeedleId(0)).unwrap();
+    let mut scratch = Scratch::default();
+    let a = Packet::new(b"aaaa", 0, Link::RawIp);
+    let b = Packet::new(b"bbbb", 0, Link::RawIp);
+    let finds = |scratch: &mut Scratch, world: &World, packet: &Packet| {
+        world.searches().finds(scratch, packet, &Head::default(), id(world))
+    };
+    assert!(finds(&mut scratch, &one, &a), "even without `begin`");
+    scratch.begin();
+    assert!(!finds(&mut scratch, &one, &b));
+    assert!(finds(&mut scratch, &two, &b), "another world, the same packet");
+    assert!(finds(&mut scratch, &two.clone(), &b), "a clone has the same patterns");
+}
+
+#[test]
+fn too_many_patterns_for_one_engine_are_split() {
+    let patterns: Vec<String> = (0..12).map(|n| format!("(?:[a-z]{{{}}}x{n}y){{60}}", 300 + n)).collect();
+    let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+    let all: Vec<_> = patterns.iter().map(|p| pattern::parse(p).unwrap()).collect();
+    assert!(pattern::compile(&all).is_err(), "together they are too large");
+    let (_, world) = searching(&["n"], &patterns);
+    let text = format!("{}x7y", "q".repeat(307)).repeat(60);
+    let packet = Packet::new(text.as_bytes(), 0, Link::RawIp);
+    let mut scratch = Scratch::default();
+    for n in 0..12 {
+        let search = world.searches().matches(&frame_bytes(None), RegexId(n)).unwrap();
+        assert_eq!(world.searches().finds(&mut scratch, &packet, &Head::default(), search), n == 7, "{n}");
+    }
+}
