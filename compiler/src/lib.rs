@@ -3,10 +3,12 @@
 pub mod abi;
 pub mod batch;
 pub mod eval;
+pub mod explain;
 pub mod fields;
 pub mod helpers;
 pub mod hir;
 pub mod length;
+pub mod render;
 pub mod sets;
 pub mod table;
 pub mod world;

@@ -1,0 +1,366 @@
+//! Why a packet was decided as it was: for every rule and limit whether it held, and if not, which tests failed and what
+//! the packet had there; what each line asked for; who decided and who cut. It is data, told by the reference
+//! interpreter; the command line prints it. The invariant: the verdicts are the interpreter's own, and a condition that did
+//! not hold names at least one test that explains it.
+//! (Rejected: tracing inside the interpreter, which would slow and blur the reference.)
+
+use crate::abi::{Head, NO_LIMIT, Packet, Stack, Verdict};
+use crate::eval::Eval;
+use crate::fields::{FIELDS, Layer, Source};
+use crate::helpers;
+use crate::hir::{Ask, Bytes, Key, Num, NumKind, Pred, PredKind, Program, Rule, StationId};
+use crate::length::{self, Range};
+use crate::render::{self, Render};
+use crate::world::{Scratch, World};
+use std::net::Ipv6Addr;
+
+/// The most tests that are named for one condition.
+const TESTS: usize = 8;
+
+/// The decision on one packet, explained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// Every rule, in the program's order.
+    pub rules: Vec<Told>,
+    /// Every limit, in the program's order; told whether or not a rule asked for anything.
+    pub limits: Vec<Told>,
+    /// The stations that a rule asked a copy for.
+    pub stations: Vec<StationTold>,
+}
+
+/// One rule or limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// Its name.
+    pub name: String,
+    /// Where it is written.
+    pub span: mrule_grammar::span::Span,
+    /// The names of the stations it speaks of.
+    pub to: String,
+    /// Whether its `match` held.
+    pub held: bool,
+    /// The tests by which its `match` held or failed.
+    pub tests: Vec<Test>,
+    /// Its `snaplen` lines.
+    pub asks: Vec<AskTold>,
+}
+
+/// One `snaplen` line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskTold {
+    /// The length as text.
+    pub length: String,
+    /// Where it is written.
+    pub span: mrule_grammar::span::Span,
+    /// Whether its `when` held; always, without one.
+    pub held: bool,
+    /// The tests by which its `when` failed.
+    pub tests: Vec<Test>,
+    /// What it would ask for, or allow, of this packet.
+    pub range: Range,
+}
+
+/// One test of a condition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Test {
+    /// The test as text.
+    pub text: String,
+    /// What it looked at, and what the packet had there; nothing where the packet lacks it.
+    pub values: Vec<(String, Option<String>)>,
+}
+
+/// The decision for one station.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StationTold {
+    /// Which station.
+    pub station: StationId,
+    /// Its name.
+    pub name: String,
+    /// The range before limits.
+    pub asked: Range,
+    /// The rule that asked for the most.
+    pub rule: String,
+    /// The range after limits.
+    pub range: Range,
+    /// The limit that cut the most.
+    pub limit: Option<String>,
+}
+
+/// Explains the decision on a packet whose headers are `head`.
+pub fn explain(program: &Program, world: &World, packet: &Packet, head: &Head) -> Explanation {
+    let mut scratch = Scratch::default();
+    let mut out = vec![Verdict::default(); program.stations.len()];
+    let mut tally = vec![0; program.rules.len() + program.limits.len()];
+    let mut eval = Eval::new(world, &mut scratch, packet, head);
+    let asked = eval.decide(program, &mut out, &mut tally);
+    let mut teller = Teller { render: Render::new(program), packet, head, eval };
+    let rules: Vec<Told> = program.rules.iter().map(|rule| teller.rule(rule)).collect();
+    let limits = program.limits.iter().map(|limit| teller.rule(limit)).collect();
+    let name = |rules: &[Rule], index: u32| {
+        rules.get(index as usize).map_or_else(String::new, |rule| rule.name.clone())
+    };
+    let mut stations = Vec::new();
+    for (s, (station, verdict)) in program.stations.iter().zip(&out).enumerate() {
+        if asked >> s & 1 == 0 {
+            continue;
+        }
+        let speaking =
+            program.rules.iter().zip(&rules).filter(|(rule, told)| told.held && rule.stations >> s & 1 == 1);
+        let ranges = speaking.flat_map(|(_, told)| &told.asks).filter(|ask| ask.held).map(|ask| ask.range);
+        stations.push(StationTold {
+            station: StationId(s as u32),
+            name: station.name.clone(),
+            asked: ranges.fold((0, 0), length::cover),
+            rule: name(&program.rules, verdict.rule),
+            range: (verdict.start, verdict.end),
+            limit: (verdict.limit != NO_LIMIT).then(|| name(&program.limits, verdict.limit)),
+        });
+    }
+    Explanation { rules, limits, stations }
+}
+
+struct Teller<'a> {
+    render: Render<'a>,
+    packet: &'a Packet<'a>,
+    head: &'a Head,
+    eval: Eval<'a>,
+}
+
+impl Teller<'_> {
+    fn rule(&mut self, rule: &Rule) -> Told {
+        let held = self.eval.holds(&rule.matches);
+        let mut tests = Vec::new();
+        self.tests(&rule.matches, held, &mut tests);
+        Told {
+            name: rule.name.clone(),
+            span: rule.span,
+            to: self.render.stations(rule.stations),
+            held,
+            tests,
+            asks: rule.asks.iter().map(|ask| self.ask(ask)).collect(),
+        }
+    }
+
+    fn ask(&mut self, ask: &Ask) -> AskTold {
+        let held = self.eval.holds(&ask.when);
+        let mut tests = Vec::new();
+        if !held {
+            self.tests(&ask.when, false, &mut tests);
+        }
+        AskTold {
+            length: self.render.length(&ask.length),
+            span: ask.span,
+            held,
+            tests,
+            range: self.eval.range(&ask.length),
+        }
+    }
+
+    /// The tests that make `pred` come out as `held`: of an `and` that failed the first part that failed, of an `or` that
+    /// held the first that held, else all parts.
+    fn tests(&mut self, pred: &Pred, held: bool, out: &mut Vec<Test>) {
+        if out.len() >= TESTS {
+            return;
+        }
+        match (pred.kind(), held) {
+            (PredKind::Const(_), true) => {}
+            (PredKind::And(parts), true) | (PredKind::Or(parts), false) => {
+                for part in parts {
+                    self.tests(part, held, out);
+                }
+            }
+            (PredKind::And(parts), false) => {
+                if let Some(first) = parts.iter().find(|part| !self.eval.holds(part)) {
+                    match first.kind() {
+                        // A header that is missing is told by the test that needs it.
+                        PredKind::Bits { layer, bits } => match self.needing(parts, *layer, *bits) {
+                            Some(part) => self.test(part, out),
+                            None => self.tests(first, false, out),
+                        },
+                        _ => self.tests(first, false, out),
+                    }
+                }
+            }
+            (PredKind::Or(parts), true) => {
+                if let Some(first) = parts.iter().find(|part| self.eval.holds(part)) {
+                    self.tests(first, true, out);
+                }
+            }
+            (PredKind::Bits { .. }, true) => {
+                let Some(text) = protocols(pred, &self.render) else { return };
+                out.push(Test { text, values: Vec::new() });
+            }
+            (PredKind::Bits { layer, bits }, false) => {
+                let missing = Pred::bits(*layer, bits & !helpers::stack(self.head, *layer).bits);
+                let text = protocols(&missing, &self.render).unwrap_or_else(|| self.render.pred(&missing));
+                out.push(Test { text, values: Vec::new() });
+            }
+            (PredKind::Not(inner), _) => {
+                let before = out.len();
+                self.tests(inner, !held, out);
+                if let [test] = out.get_mut(before..).unwrap_or_default() {
+                    test.text = format!("not {}", test.text);
+                }
+            }
+            _ => self.test(pred, out),
+        }
+    }
+
+    /// The part that reads a header whose presence `bits` speak of, and that this packet lacks.
+    fn needing<'p>(&self, parts: &'p [Pred], layer: Layer, bits: u64) -> Option<&'p Pred> {
+        let missing = bits & !helpers::stack(self.head, layer).bits;
+        parts.iter().find(|part| {
+            let mut reads = false;
+            part.visit(&mut |pred| reads |= needs(pred, layer) & missing != 0);
+            reads
+        })
+    }
+
+    fn test(&mut self, pred: &Pred, out: &mut Vec<Test>) {
+        let mut values = Vec::new();
+        pred.visit(&mut |pred| self.values(pred, &mut values));
+        let mut unique = Vec::new();
+        for value in values {
+            if !unique.contains(&value) {
+                unique.push(value);
+            }
+        }
+        out.push(Test { text: self.render.pred(pred), values: unique });
+    }
+
+    fn values(&self, pred: &Pred, out: &mut Vec<(String, Option<String>)>) {
+        match pred.kind() {
+            PredKind::In(num, _) => self.num(num, out),
+            PredKind::Compare(_, a, b) => [a, b].into_iter().for_each(|num| self.num(num, out)),
+            PredKind::AddressIn(a, _) => self.address(a, out),
+            PredKind::AddressCompare(_, a, b) => [a, b].into_iter().for_each(|a| self.address(a, out)),
+            PredKind::TagIn(part, _) | PredKind::TagInTable(part, _) => {
+                let mut seen = Vec::new();
+                helpers::tags_any(self.packet, self.head, part, |value| {
+                    seen.push(value.to_string());
+                    false
+                });
+                out.push((render::tag_name(part), (!seen.is_empty()).then(|| seen.join(", "))));
+            }
+            PredKind::HasBytes(bytes)
+            | PredKind::BytesCompare(_, bytes, _)
+            | PredKind::ConstCompare(_, _, bytes)
+            | PredKind::Contains(bytes, _)
+            | PredKind::Matches(bytes, _) => self.bytes(bytes, out),
+            PredKind::BytesBytes(_, a, b) => [a, b].into_iter().for_each(|bytes| self.bytes(bytes, out)),
+            PredKind::InTable { key, .. } | PredKind::LookupIs { key, .. } | PredKind::Active { key, .. } => {
+                self.key(key, out)
+            }
+            PredKind::HasOption(option) => {
+                let value = helpers::tcp_option(self.packet, self.head, *option);
+                out.push((render::option_name(option), value.map(|_| "present".into())));
+            }
+            PredKind::Const(_)
+            | PredKind::Bits { .. }
+            | PredKind::Not(_)
+            | PredKind::And(_)
+            | PredKind::Or(_) => {}
+        }
+    }
+
+    fn num(&self, num: &Num, out: &mut Vec<(String, Option<String>)>) {
+        match num.kind() {
+            NumKind::Const(_) => {}
+            NumKind::Arith(_, a, b) => [a, b].into_iter().for_each(|num| self.num(num, out)),
+            NumKind::Lookup { key, .. } => {
+                self.key(key, out);
+                out.push((self.render.num(num), self.eval.num(num).map(|value| value.to_string())));
+            }
+            _ => {
+                let field = self.render.field(num).map(|(field, _)| (field.name, field.ty));
+                let value = self.eval.num(num).map(|value| render::num_text(field, value));
+                out.push((self.render.num(num), value));
+            }
+        }
+    }
+
+    fn address(&self, address: &crate::hir::Address, out: &mut Vec<(String, Option<String>)>) {
+        let value = self.eval.address(address).map(|value| Ipv6Addr::from(value).to_string());
+        out.push((render::address_name(address), value));
+    }
+
+    fn bytes(&self, bytes: &Bytes, out: &mut Vec<(String, Option<String>)>) {
+        out.push((render::bytes_name(bytes), self.eval.bytes(bytes).map(render::bytes_text)));
+    }
+
+    fn key(&self, key: &[Key], out: &mut Vec<(String, Option<String>)>) {
+        for part in key {
+            match part {
+                Key::Num(num) | Key::Ipv4(num) => self.num(num, out),
+                Key::Ipv6(address) => self.address(address, out),
+                Key::Bytes(bytes) => self.bytes(bytes, out),
+                Key::Text(_) => {}
+            }
+        }
+    }
+}
+
+/// The presence bits that one test's own fields need.
+fn needs(pred: &Pred, layer: Layer) -> u64 {
+    fn num_needs(num: &Num, layer: Layer) -> u64 {
+        let mut bits = 0;
+        num.guard().visit(&mut |pred| {
+            if let PredKind::Bits { layer: of, bits: some } = pred.kind()
+                && *of == layer
+            {
+                bits |= some;
+            }
+        });
+        bits
+    }
+    let of = |address: &crate::hir::Address| if address.layer == layer { address.bits } else { 0 };
+    let key_needs = |key: &[Key]| {
+        key.iter().fold(0, |bits, part| {
+            bits | match part {
+                Key::Num(num) | Key::Ipv4(num) => num_needs(num, layer),
+                Key::Ipv6(address) => of(address),
+                Key::Bytes(_) | Key::Text(_) => 0,
+            }
+        })
+    };
+    match pred.kind() {
+        PredKind::In(num, _) => num_needs(num, layer),
+        PredKind::Compare(_, a, b) => num_needs(a, layer) | num_needs(b, layer),
+        PredKind::AddressIn(a, _) => of(a),
+        PredKind::AddressCompare(_, a, b) => of(a) | of(b),
+        PredKind::TagIn(part, _) | PredKind::TagInTable(part, _) if part.layer == layer => part.present(),
+        PredKind::HasOption(option) if option.layer == layer => crate::abi::bit::TCP_HDR,
+        PredKind::InTable { key, .. } | PredKind::LookupIs { key, .. } | PredKind::Active { key, .. } => {
+            key_needs(key)
+        }
+        _ => 0,
+    }
+}
+
+/// Of presence bits those that users write: protocols.
+fn protocols(pred: &Pred, render: &Render) -> Option<String> {
+    let PredKind::Bits { layer, bits } = pred.kind() else { return None };
+    let written = FIELDS.iter().fold(0, |all, field| match field.source {
+        Source::Protocol { bits, .. } => all | bits,
+        _ => all,
+    });
+    let shown = Pred::bits(*layer, bits & written);
+    (shown.as_const().is_none()).then(|| render.pred(&shown))
+}
+
+/// A packet's header slots in words, for a reader who wonders what was found.
+pub fn headers(head: &Head) -> Vec<(Layer, String)> {
+    let layers = [(Layer::Outer, &head.outer), (Layer::Inner, &head.inner)];
+    let words = |stack: &Stack, layer| {
+        let all = Pred::bits(layer, stack.bits);
+        protocols(&all, &Render::new(&Program::default())).unwrap_or_default()
+    };
+    layers
+        .into_iter()
+        .filter(|(_, stack)| stack.bits != 0)
+        .map(|(layer, stack)| (layer, words(stack, layer)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! What is said of a packet.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+
+use super::*;
+use crate::abi::{Link, bit};
+use crate::fields::{BytesSource, find};
+use crate::hir::{self, Length, NeedleId};
+use crate::sets::Intervals;
+use mrule_grammar::span::Span;
+
+fn load(name: &str) -> Num {
+    match find(name).unwrap().0.source {
+        Source::Load(load) => Num::load(load),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+fn is(name: &str, value: u64) -> Pred {
+    Pred::test(load(name), Intervals::one(value))
+}
+
+fn rule(name: &str, matches: Pred, length: Length) -> Rule {
+    let ask = Ask { when: Pred::always(), length, span: Span::default() };
+    Rule { name: name.into(), span: Span::default(), matches, asks: vec![ask], stations: 1 }
+}
+
+/// A UDP packet to port 53 from 10.0.0.1, without a link header.
+fn told(mut program: Program) -> Explanation {
+    program.stations = vec![hir::Station {
+        name: "ids".into(),
+        span: Span::default(),
+        target: hir::Target::Interface { name: "x".into() },
+    }];
+    let mut frame = vec![0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    frame.extend([0, 99, 0, 53, 0, 10, 0, 0, b'h', b'i']);
+    use bit::{IP, IP_HDR, NET, PAYLOAD, PORTS, UDP, UDP_HDR, UDP_PAYLOAD, UDP_PORTS};
+    let outer = Stack {
+        bits: IP | IP_HDR | NET | UDP | UDP_PORTS | UDP_HDR | PORTS | UDP_PAYLOAD | PAYLOAD,
+        l4: 20,
+        payload: 28,
+        payload_end: 30,
+        l3_end: 30,
+        headers_end: 28,
+        proto: 17,
+        ..Stack::default()
+    };
+    let packet = Packet::new(&frame, 30, Link::RawIp);
+    let head = Head { outer, ..Head::default() };
+    explain(&program, &World::new(&program).unwrap(), &packet, &head)
+}
+
+type Values = Vec<(String, Option<String>)>;
+
+fn tests(matches: Pred, needles: &[&str]) -> (bool, Vec<(String, Values)>) {
+    let needles = needles.iter().map(|n| n.as_bytes().into()).collect();
+    let program = Program { rules: vec![rule("r", matches, Length::Full)], needles, ..Program::default() };
+    let told = told(program).rules.remove(0);
+    (told.held, told.tests.into_iter().map(|test| (test.text, test.values)).collect())
+}
+
+fn value(name: &str, value: &str) -> (String, Option<String>) {
+    (name.into(), Some(value.into()))
+}
+
+fn absent(name: &str) -> (String, Option<String>) {
+    (name.into(), None)
+}
+
+#[test]
+fn the_first_test_that_failed_is_named_with_what_the_packet_had() {
+    let (held, failed) =
+        tests(Pred::and([is("udp.dstport", 53), is("ip.src", 0x0a00_0009), is("ip.ttl", 1)]), &[]);
+    assert!(!held);
+    assert_eq!(failed, [("ip.src == 10.0.0.9".into(), vec![value("ip.src", "10.0.0.1")])]);
+    let (_, failed) = tests(Pred::or([is("tcp.dstport", 80), is("udp.dstport", 80)]), &[]);
+    assert_eq!(
+        failed,
+        [
+            ("tcp.dstport == 80".into(), vec![absent("tcp.dstport")]),
+            ("udp.dstport == 80".into(), vec![value("udp.dstport", "53")]),
+        ]
+    );
+    let (_, failed) = tests(Pred::bits(Layer::Outer, bit::TCP), &[]);
+    assert_eq!(failed, [("tcp".into(), vec![])]);
+    let (_, failed) = tests(Pred::not(is("udp.dstport", 53)), &[]);
+    assert_eq!(failed, [("not udp.dstport == 53".into(), vec![value("udp.dstport", "53")])]);
+    let payload = Bytes { layer: Layer::Outer, source: BytesSource::UdpPayload, slice: None };
+    let (_, failed) = tests(Pred::contains(payload, NeedleId(0)), &["ho"]);
+    assert_eq!(failed, [("udp.payload contains \"ho\"".into(), vec![value("udp.payload", "\"hi\"")])]);
+    let (held, shown) = tests(Pred::or([is("udp.dstport", 80), is("udp.dstport", 53)]), &[]);
+    assert!(held);
+    assert_eq!(shown, [("udp.dstport == 53".into(), vec![value("udp.dstport", "53")])]);
+}
+
+#[test]
+fn stations_say_who_asked_and_who_cut() {
+    let n = Num::constant;
+    let mut quiet = rule("quiet", is("udp.dstport", 53), Length::Headers(n(0)));
+    quiet.asks.push(Ask { when: is("ip.ttl", 1), length: Length::None, span: Span::default() });
+    let program = Program {
+        rules: vec![
+            rule("all", Pred::always(), Length::Bytes(n(20))),
+            rule("dns", is("udp.dstport", 53), Length::Full),
+        ],
+        limits: vec![quiet],
+        ..Program::default()
+    };
+    let told = told(program);
+    assert_eq!(
+        told.stations,
+        [StationTold {
+            station: StationId(0),
+            name: "ids".into(),
+            asked: (0, 30),
+            rule: "dns".into(),
+            range: (0, 28),
+            limit: Some("quiet".into()),
+        }]
+    );
+    let limit = &told.limits[0];
+    assert!(limit.held && limit.asks[0].held && !limit.asks[1].held);
+    assert_eq!((limit.asks[0].length.as_str(), limit.asks[0].range), ("headers", (0, 28)));
+    assert_eq!(limit.asks[1].tests[0].values, [value("ip.ttl", "64")]);
+    assert_eq!(told.rules[0].tests, [], "`any` needs no explanation");
+    assert_eq!(told.rules[0].to, "ids");
+}
+
+#[test]
+fn headers_in_words() {
+    let outer = Stack { bits: bit::IP | bit::IP_HDR | bit::NET | bit::UDP, ..Stack::default() };
+    let head = Head { outer, inner: Stack { bits: bit::ETH | bit::ARP, ..Stack::default() } };
+    assert_eq!(
+        headers(&head),
+        [(Layer::Outer, "ip and udp".into()), (Layer::Inner, "inner.eth and inner.arp".into())]
+    );
+}

@@ -1,0 +1,377 @@
+//! The typed program as text, in the language's own words as far as it has them: for `emit --stage hir`, for `explain` and
+//! for lints. Field names come from the field table by where they load from. The invariant: every part of a typed
+//! program has a text, and two different conditions have different texts, long sets aside.
+//! (Rejected: keeping the source's names in the typed program, which would make equal conditions unequal.)
+
+use crate::abi::bit;
+use crate::fields::{FIELDS, Hash, Layer, Load, Slot, Source, Ty};
+use crate::hir::{
+    Address, ArithOp, Bytes, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Slice,
+    TagPart, TcpOption,
+};
+use std::fmt::Write as _;
+
+mod value;
+pub(crate) use value::{bytes_text, num_text};
+use value::{number_set, quoted, v6_set};
+
+/// How many elements of a set are written.
+const SET_ELEMENTS: usize = 24;
+
+/// Texts of the parts of one program.
+#[derive(Debug, Clone, Copy)]
+pub struct Render<'a> {
+    program: &'a Program,
+}
+
+/// A whole typed program.
+pub fn program(program: &Program) -> String {
+    let render = Render::new(program);
+    let mut out = String::new();
+    for param in &program.params {
+        let _ = writeln!(out, "param {} : {:?}", param.name, param.ty);
+    }
+    for table in &program.tables {
+        let _ = writeln!(
+            out,
+            "table {} : {:?} -> {:?}, {} rows",
+            table.name,
+            table.key,
+            table.value,
+            table.rows.len()
+        );
+    }
+    for trigger in &program.triggers {
+        let _ = writeln!(out, "trigger {} by {:?}", trigger.name, trigger.key);
+    }
+    for station in &program.stations {
+        let _ = writeln!(out, "station {} : {:?}", station.name, station.target);
+    }
+    for (word, rules) in [("rule", &program.rules), ("limit", &program.limits)] {
+        for rule in rules {
+            render.rule(word, rule, &mut out);
+        }
+    }
+    out
+}
+
+impl<'a> Render<'a> {
+    /// Texts that name the params, tables and triggers of this program.
+    pub fn new(program: &'a Program) -> Render<'a> {
+        Render { program }
+    }
+
+    fn rule(&self, word: &str, rule: &Rule, out: &mut String) {
+        let _ = writeln!(out, "{word} {} {{", rule.name);
+        let _ = writeln!(out, "    match {}", self.pred(&rule.matches));
+        for ask in &rule.asks {
+            let _ = write!(out, "    snaplen {}", self.length(&ask.length));
+            let _ = match ask.when.as_const() {
+                Some(true) => writeln!(out),
+                _ => writeln!(out, " when {}", self.pred(&ask.when)),
+            };
+        }
+        let _ = writeln!(out, "    to {}\n}}", self.stations(rule.stations));
+    }
+
+    /// The names of stations.
+    pub fn stations(&self, stations: u64) -> String {
+        let named = self.program.stations.iter().enumerate();
+        let names: Vec<&str> =
+            named.filter(|(s, _)| stations >> s & 1 == 1).map(|(_, station)| station.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// A capture length.
+    pub fn length(&self, length: &Length) -> String {
+        match length {
+            Length::None => "none".into(),
+            Length::Full => "full".into(),
+            Length::Bytes(n) => self.num(n),
+            Length::Percent(n) => format!("{}%", self.num(n)),
+            Length::Headers(n) if *n.kind() == NumKind::Const(0) => "headers".into(),
+            Length::Headers(n) => format!("headers + {}", self.num(n)),
+            Length::Slice(m, n) => format!("bytes {}..{}", self.num(m), self.num(n)),
+        }
+    }
+
+    /// A condition.
+    pub fn pred(&self, pred: &Pred) -> String {
+        match pred.kind() {
+            PredKind::Const(true) => "any".into(),
+            PredKind::Const(false) => "not any".into(),
+            PredKind::Bits { layer, bits } => presence(*layer, *bits),
+            PredKind::Not(inner) => format!("not {}", self.operand(inner)),
+            PredKind::And(parts) => self.joined(parts, " and "),
+            PredKind::Or(parts) => self.joined(parts, " or "),
+            PredKind::In(num, set) => {
+                let ty = self.field(num).map(|(field, _)| (field.name, field.ty));
+                number_set(&self.num(num), ty, num.max(), set)
+            }
+            PredKind::Compare(op, a, b) => format!("{} {} {}", self.num(a), symbol(*op), self.num(b)),
+            PredKind::AddressIn(address, set) => v6_set(&address_name(address), set),
+            PredKind::AddressCompare(op, a, b) => {
+                format!("{} {} {}", address_name(a), symbol(*op), address_name(b))
+            }
+            PredKind::TagIn(part, set) => {
+                let name = tag_name(part);
+                let ty = FIELDS.iter().find(|f| f.name == name).map(|f| (f.name, f.ty));
+                number_set(&name, ty, part.mask, set)
+            }
+            PredKind::TagInTable(part, table) => {
+                format!("{} in {}", tag_name(part), self.table(table.index()))
+            }
+            PredKind::HasOption(option) => option_name(option),
+            PredKind::HasBytes(bytes) => format!("has({})", bytes_name(bytes)),
+            PredKind::BytesCompare(op, bytes, value) => {
+                format!("{} {} {}", bytes_name(bytes), symbol(*op), quoted(value))
+            }
+            PredKind::ConstCompare(op, value, bytes) => {
+                format!("{} {} {}", quoted(value), symbol(*op), bytes_name(bytes))
+            }
+            PredKind::BytesBytes(op, a, b) => {
+                format!("{} {} {}", bytes_name(a), symbol(*op), bytes_name(b))
+            }
+            PredKind::Contains(bytes, needle) => {
+                let needle = self.program.needles.get(needle.index());
+                format!("{} contains {}", bytes_name(bytes), quoted(needle.map_or(&[], |n| n)))
+            }
+            PredKind::Matches(bytes, regex) => {
+                let regex = self.program.regexes.get(regex.index());
+                format!("{} matches {:?}", bytes_name(bytes), regex.map_or("", |r| r.pattern.as_str()))
+            }
+            PredKind::InTable { table, key } => {
+                format!("{} in {}", self.key(key), self.table(table.index()))
+            }
+            PredKind::LookupIs { table, key, text } => {
+                format!("{}[{}] == {}", self.table(table.index()), self.key(key), quoted(text))
+            }
+            PredKind::Active { trigger, key } => {
+                let name = self.program.triggers.get(trigger.index()).map_or("?", |t| t.name.as_str());
+                if key.is_empty() { name.to_owned() } else { format!("{name}[{}]", self.key(key)) }
+            }
+        }
+    }
+
+    fn joined(&self, parts: &[Pred], word: &str) -> String {
+        parts.iter().map(|part| self.operand(part)).collect::<Vec<_>>().join(word)
+    }
+
+    fn operand(&self, pred: &Pred) -> String {
+        match pred.kind() {
+            PredKind::And(_) | PredKind::Or(_) => format!("({})", self.pred(pred)),
+            _ => self.pred(pred),
+        }
+    }
+
+    /// A number.
+    pub fn num(&self, num: &Num) -> String {
+        match num.kind() {
+            NumKind::Const(value) => value.to_string(),
+            NumKind::Param(id) => self.param(id.index()),
+            NumKind::ParamHigh(id) => format!("high({})", self.param(id.index())),
+            NumKind::Load(load) => match load_name(load) {
+                Some((name, layer)) => layered(layer, name),
+                None => {
+                    let Load { layer, slot, at, width, shift, mask, .. } = load;
+                    layered(*layer, &format!("{slot:?}[{at}:{width}]>>{shift}&{mask:#x}"))
+                }
+            },
+            NumKind::Slot { layer, bits, slot } => layered(*layer, slot_name(*bits, *slot)),
+            NumKind::FrameLen => "frame.len".into(),
+            NumKind::FrameCapLen => "frame.cap_len".into(),
+            NumKind::Byte(bytes) => bytes_name(bytes),
+            NumKind::Len(bytes) => format!("len({})", bytes_name(bytes)),
+            NumKind::Option(option) => option_name(option),
+            NumKind::Hash(Hash::Packet) => "packet.hash".into(),
+            NumKind::Hash(Hash::Flow) => "flow.hash".into(),
+            NumKind::Lookup { table, key } => format!("{}[{}]", self.table(table.index()), self.key(key)),
+            NumKind::Arith(op, a, b) => {
+                let part = |num: &Num| match num.kind() {
+                    NumKind::Arith(..) => format!("({})", self.num(num)),
+                    _ => self.num(num),
+                };
+                format!("{} {} {}", part(a), arith(*op), part(b))
+            }
+        }
+    }
+
+    /// The field that a number is, if it is one.
+    pub(crate) fn field(&self, num: &Num) -> Option<(&'static crate::fields::Field, Layer)> {
+        let (name, layer) = match num.kind() {
+            NumKind::Load(load) => load_name(load)?,
+            NumKind::Slot { layer, bits, slot } => (slot_name(*bits, *slot), *layer),
+            _ => return None,
+        };
+        FIELDS.iter().find(|f| f.name == name).map(|field| (field, layer))
+    }
+
+    /// A key of a table or trigger.
+    pub fn key(&self, key: &[Key]) -> String {
+        let parts: Vec<String> = key.iter().map(|part| self.key_part(part)).collect();
+        match parts.as_slice() {
+            [one] => one.clone(),
+            _ => format!("({})", parts.join(", ")),
+        }
+    }
+
+    /// A part of a key.
+    pub(crate) fn key_part(&self, part: &Key) -> String {
+        match part {
+            Key::Num(n) | Key::Ipv4(n) => self.num(n),
+            Key::Ipv6(address) => address_name(address),
+            Key::Bytes(bytes) => bytes_name(bytes),
+            Key::Text(text) => quoted(text),
+        }
+    }
+
+    fn table(&self, index: usize) -> &'a str {
+        self.program.tables.get(index).map_or("?", |t| t.name.as_str())
+    }
+
+    fn param(&self, index: usize) -> String {
+        self.program.params.get(index).map_or_else(|| "?".into(), |p| p.name.clone())
+    }
+}
+
+fn layered(layer: Layer, name: &str) -> String {
+    match layer {
+        Layer::Outer => name.to_owned(),
+        Layer::Inner => format!("inner.{name}"),
+    }
+}
+
+fn load_name(load: &Load) -> Option<(&'static str, Layer)> {
+    let outer = Load { layer: Layer::Outer, ..*load };
+    let field = FIELDS.iter().find(|f| matches!(f.source, Source::Load(l) if l == outer))?;
+    Some((field.name, load.layer))
+}
+
+fn slot_name(bits: u64, slot: Slot) -> &'static str {
+    let same = |source| matches!(source, Source::Slot { bits: b, slot: s, .. } if b == bits && s == slot);
+    FIELDS.iter().find(|f| same(f.source)).map_or("?", |f| f.name)
+}
+
+/// The name of an address.
+pub(crate) fn address_name(address: &Address) -> String {
+    let same =
+        |source| matches!(source, Source::Ipv6 { slot, at, .. } if slot == address.slot && at == address.at);
+    let name = FIELDS.iter().find(|f| same(f.source)).map_or("?", |f| f.name);
+    layered(address.layer, name)
+}
+
+/// The name of a tag's part.
+pub(crate) fn tag_name(part: &TagPart) -> String {
+    let name = FIELDS.iter().find(|f| match f.source {
+        Source::Tag { tags, at, width, shift, mask } => {
+            (tags, at, width, shift, mask) == (part.tags, part.at, part.width, part.shift, part.mask)
+        }
+        _ => false,
+    });
+    layered(part.layer, name.map_or("?", |f| f.name))
+}
+
+/// The name of a TCP option, or of its value.
+pub(crate) fn option_name(option: &TcpOption) -> String {
+    let name = FIELDS.iter().find(|f| match f.source {
+        Source::TcpOption { kind } => kind == option.kind && option.width == 0,
+        Source::TcpOptionValue { kind, at, width } => {
+            (kind, at, width) == (option.kind, option.at, option.width)
+        }
+        _ => false,
+    });
+    match name {
+        Some(field) => layered(option.layer, field.name),
+        None => format!("tcp.option({}, {}, {})", option.kind, option.at, option.width),
+    }
+}
+
+/// The name of a byte string. What searches see of a protocol and what slices see have one name.
+pub(crate) fn bytes_name(bytes: &Bytes) -> String {
+    use crate::fields::BytesSource;
+    let name = FIELDS.iter().find(|f| match (f.source, bytes.source) {
+        (Source::Bytes(mine), theirs) => mine == theirs,
+        (
+            Source::Protocol { header: Some(mine), .. },
+            BytesSource::Header(proto) | BytesSource::From(proto),
+        ) => mine == proto,
+        _ => false,
+    });
+    let name = layered(bytes.layer, name.map_or("?", |f| f.name));
+    match bytes.slice {
+        None => name,
+        Some(Slice::OffsetLength(offset, length)) => format!("{name}[{offset}:{length}]"),
+        Some(Slice::FirstLast(first, last)) => format!("{name}[{first}-{last}]"),
+        Some(Slice::From(offset)) => format!("{name}[{offset}:]"),
+        Some(Slice::To(length)) => format!("{name}[:{length}]"),
+        Some(Slice::At(offset)) => format!("{name}[{offset}]"),
+    }
+}
+
+/// Presence bits as protocols' names, and `has(...)` for what is no protocol.
+fn presence(layer: Layer, bits: u64) -> String {
+    let each = (0..64).map(|i| 1u64 << i).filter(|one| bits & one != 0);
+    let names: Vec<String> = each.map(|one| bit_name(layer, one)).collect();
+    names.join(" and ")
+}
+
+fn bit_name(layer: Layer, one: u64) -> String {
+    let protocol = FIELDS
+        .iter()
+        .find(|f| f.ty == Ty::Protocol && matches!(f.source, Source::Protocol { bits, .. } if bits == one));
+    if let Some(field) = protocol {
+        return layered(layer, field.name);
+    }
+    let name = match one {
+        bit::ETH_TYPE => "eth.type",
+        bit::ARP_HDR => "arp header",
+        bit::ARP_ADDR => "arp addresses",
+        bit::IP_HDR => "ip header",
+        bit::IP6_HDR => "ipv6 header",
+        bit::NET => "net",
+        bit::FRAGMENT => "fragment",
+        bit::ICMP_HDR => "icmp.type",
+        bit::ICMP6_HDR => "icmpv6.type",
+        bit::TCP_PORTS => "tcp.port",
+        bit::TCP_HDR => "tcp header",
+        bit::TCP_LEN => "tcp.len",
+        bit::TCP_PAYLOAD => "tcp.payload",
+        bit::UDP_PORTS => "udp.port",
+        bit::UDP_HDR => "udp header",
+        bit::UDP_PAYLOAD => "udp.payload",
+        bit::SCTP_PORTS => "sctp.port",
+        bit::PORTS => "l4.port",
+        bit::PAYLOAD => "l4.payload",
+        bit::VLAN_ETYPE => "vlan.etype",
+        _ => return format!("has(bit {})", one.trailing_zeros()),
+    };
+    format!("has({})", layered(layer, name))
+}
+
+fn symbol(op: CompareOp) -> &'static str {
+    match op {
+        CompareOp::Eq => "==",
+        CompareOp::Ne => "!=",
+        CompareOp::AllEq => "===",
+        CompareOp::AnyNe => "!==",
+        CompareOp::Lt => "<",
+        CompareOp::Le => "<=",
+        CompareOp::Gt => ">",
+        CompareOp::Ge => ">=",
+    }
+}
+
+fn arith(op: ArithOp) -> &'static str {
+    match op {
+        ArithOp::And => "&",
+        ArithOp::Or => "|",
+        ArithOp::Add => "+",
+        ArithOp::Sub => "-",
+        ArithOp::Mul => "*",
+        ArithOp::Div => "/",
+        ArithOp::Rem => "%",
+    }
+}
+
+#[cfg(test)]
+mod tests;
