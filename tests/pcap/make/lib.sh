@@ -95,7 +95,7 @@ capture() {
   local h=$1 file=$2 log
   shift 2
   log=$WORK/capture.$RANDOM.log
-  ip netns exec "$h" tcpdump -Z root -B 16384 -n --time-stamp-precision=nano --immediate-mode -w "$file" "$@" 2>"$log" &
+  ip netns exec "$h" tcpdump -Z root -B 65536 -n --time-stamp-precision=nano --immediate-mode -w "$file" "$@" 2>"$log" &
   CAPTURES+=($!)
   wait_for 10 grep -q 'listening on' "$log"
 }
