@@ -1,0 +1,215 @@
+//! What carries the network packet: Ethernet, LLC and SNAP, Linux cooked captures, BSD loopback, and the VLAN, MPLS and
+//! PPPoE headers between them and IP, in any order. The invariant: `headers_end` is the end of the last of
+//! these headers, whatever follows. (Rejected: one parser per nesting order that is in use; a loop over types reads
+//! them all.)
+
+use super::{Content, MAX_NESTING, Network, Rest, be16};
+use crate::abi::{Stack, bit};
+
+/// Ethernet types.
+mod ethertype {
+    pub const IP4: u16 = 0x0800;
+    pub const ARP: u16 = 0x0806;
+    pub const RARP: u16 = 0x8035;
+    pub const VLAN: u16 = 0x8100;
+    pub const IP6: u16 = 0x86dd;
+    pub const MPLS: u16 = 0x8847;
+    pub const MPLS_MULTICAST: u16 = 0x8848;
+    pub const PPPOE_SESSION: u16 = 0x8864;
+    pub const QINQ: u16 = 0x88a8;
+    pub const QINQ_OLD: u16 = 0x9100;
+}
+
+/// The largest 802.3 length; what is above and below [`LEAST_TYPE`] is neither (IEEE 802.3, 3.2.6).
+const MOST_LENGTH: u16 = 1500;
+const LEAST_TYPE: u16 = 0x0600;
+
+/// Reads link headers up to the network packet.
+pub(super) fn read<'a>(content: Content, rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
+    stack.l3_end = rest.captured_end();
+    match content {
+        Content::Ethernet => ethernet(rest, stack),
+        Content::Cooked => cooked(rest, stack),
+        Content::Cooked2 => cooked2(rest, stack),
+        Content::Loopback => loopback(rest, stack),
+        Content::Type(kind @ LEAST_TYPE..) => typed(kind, rest, stack),
+        Content::Type(_) => (Network::Opaque, reached(rest, stack)),
+        Content::Ip => (by_version(&rest), reached(rest, stack)),
+    }
+}
+
+/// Raw IP says its family only by its version.
+fn by_version(rest: &Rest) -> Network {
+    match rest.peek::<1>() {
+        Some([0x40..=0x4f]) => Network::Ip4,
+        Some([0x60..=0x6f]) => Network::Ip6,
+        _ => Network::Opaque,
+    }
+}
+
+/// Notes that the link headers reach up to here.
+#[inline(always)]
+fn reached<'a>(rest: Rest<'a>, stack: &mut Stack) -> Rest<'a> {
+    stack.headers_end = rest.at.min(rest.end) as u32;
+    rest
+}
+
+/// Nothing behind `rest` is read; its first `header` bytes would be a link header that is cut.
+fn cut<'a>(header: usize, rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
+    reached(rest.skip(header), stack);
+    (Network::Opaque, rest)
+}
+
+fn ethernet<'a>(rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
+    let Some(header) = rest.peek::<14>() else { return cut(14, rest, stack) };
+    stack.bits |= bit::ETH;
+    stack.l2 = rest.here();
+    let kind = be16(header[12], header[13]);
+    if kind >= LEAST_TYPE {
+        stack.bits |= bit::ETH_TYPE;
+    }
+    typed(kind, rest.skip(14), stack)
+}
+
+/// Linux cooked v1 (libpcap, LINKTYPE_LINUX_SLL): packet type, ARPHRD, address length, address, protocol.
+fn cooked<'a>(rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
+    let Some(header) = rest.peek::<16>() else { return cut(16, rest, stack) };
+    cooked_protocol(be16(header[14], header[15]), rest.skip(16), stack)
+}
+
+/// Linux cooked v2 (libpcap, LINKTYPE_LINUX_SLL2): protocol, reserved, interface, ARPHRD, packet type, address length, address.
+fn cooked2<'a>(rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
+    let Some(header) = rest.peek::<20>() else { return cut(20, rest, stack) };
+    cooked_protocol(be16(header[0], header[1]), rest.skip(20), stack)
+}
+
+/// The protocols of Linux cooked captures: Ethernet types, and below them numbers of their own (`linux/if_ether.h`).
+fn cooked_protocol<'a>(kind: u16, rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
+    const LLC: u16 = 4;
+    match kind {
+        LLC => match llc(reached(rest, stack)) {
+            Some((kind, rest)) => typed(kind, rest, stack),
+            None => (Network::Opaque, rest),
+        },
+        LEAST_TYPE.. => typed(kind, rest, stack),
+        _ => (Network::Opaque, reached(rest, stack)),
+    }
+}
+
+/// BSD loopback: the address family in the byte order of the host that captured.
+fn loopback<'a>(rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
+    let Some(&header) = rest.peek::<4>() else { return cut(4, rest, stack) };
+    let rest = reached(rest.skip(4), stack);
+    let family = u32::from_be_bytes(header);
+    let family = if family > 0xffff { family.swap_bytes() } else { family };
+    let network = match family {
+        2 => Network::Ip4,
+        // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
+        10 | 24 | 28 | 30 => Network::Ip6,
+        _ => Network::Opaque,
+    };
+    (network, rest)
+}
+
+/// What a type says; below the types, an 802.3 length. Every step reads one header (or one MPLS stack).
+#[inline]
+fn typed<'a>(mut kind: u16, mut rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
+    for _ in 0..=MAX_NESTING {
+        stack.headers_end = rest.here();
+        let next = match kind {
+            ethertype::IP4 => return (Network::Ip4, rest),
+            ethertype::IP6 => return (Network::Ip6, rest),
+            ethertype::ARP | ethertype::RARP => return (Network::Arp, rest),
+            ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD => vlan(rest, stack),
+            ethertype::MPLS | ethertype::MPLS_MULTICAST => mpls(rest, stack),
+            ethertype::PPPOE_SESSION => pppoe(rest, stack),
+            ..=MOST_LENGTH => {
+                rest = rest.take(usize::from(kind));
+                stack.l3_end = rest.captured_end();
+                llc(rest)
+            }
+            _ => None,
+        };
+        let Some(next) = next else { break };
+        (kind, rest) = next;
+    }
+    (Network::Opaque, rest)
+}
+
+/// One VLAN tag: priority, drop eligible, id; then the next type (IEEE 802.1Q, 9.6).
+fn vlan<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<(u16, Rest<'a>)> {
+    stack.headers_end = rest.behind(4);
+    let tag = rest.peek::<4>()?;
+    if stack.bits & bit::VLAN == 0 {
+        stack.bits |= bit::VLAN;
+        stack.vlan = rest.here();
+    }
+    let next = be16(tag[2], tag[3]);
+    if stack.vlan + 4 * stack.vlans == rest.here() {
+        stack.vlans += 1;
+        if next > MOST_LENGTH {
+            stack.bits |= bit::VLAN_ETYPE;
+        }
+    }
+    Some((next, rest.skip(4)))
+}
+
+/// A label stack (RFC 3032): to the entry with the bottom bit. What follows says nothing of itself but its first half byte.
+fn mpls<'a>(mut rest: Rest<'a>, stack: &mut Stack) -> Option<(u16, Rest<'a>)> {
+    stack.mpls = rest.here();
+    for _ in 0..MAX_NESTING {
+        stack.headers_end = rest.behind(4);
+        let entry = rest.peek::<4>()?;
+        stack.bits |= bit::MPLS;
+        stack.labels += 1;
+        rest = rest.skip(4);
+        if entry[2] & 1 == 1 {
+            return match rest.peek::<1>()?[0] >> 4 {
+                4 => Some((ethertype::IP4, rest)),
+                6 => Some((ethertype::IP6, rest)),
+                _ => None,
+            };
+        }
+    }
+    None
+}
+
+/// A PPPoE session header (RFC 2516) and the PPP protocol behind it, which may be compressed to one byte (RFC 1661, 6.5).
+fn pppoe<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<(u16, Rest<'a>)> {
+    stack.headers_end = rest.behind(6);
+    let header = rest.peek::<6>()?;
+    stack.bits |= bit::PPPOE;
+    let rest = rest.skip(6).take(usize::from(be16(header[4], header[5])));
+    stack.l3_end = rest.captured_end();
+    const SESSION_DATA: u8 = 0;
+    if header[1] != SESSION_DATA {
+        return None;
+    }
+    let &[first] = rest.peek()?;
+    let (protocol, rest) = match first & 1 {
+        1 => (u16::from(first), rest.skip(1)),
+        _ => (u16::from_be_bytes(*rest.peek()?), rest.skip(2)),
+    };
+    stack.headers_end = rest.here();
+    match protocol {
+        0x0021 => Some((ethertype::IP4, rest)),
+        0x0057 => Some((ethertype::IP6, rest)),
+        0x0281 => Some((ethertype::MPLS, rest)),
+        0x0283 => Some((ethertype::MPLS_MULTICAST, rest)),
+        _ => None,
+    }
+}
+
+/// LLC (IEEE 802.2), and SNAP where it carries Ethernet types: with organisation code 0, or Cisco's 0x0000f8 (RFC 1042).
+fn llc(rest: Rest) -> Option<(u16, Rest)> {
+    const UNNUMBERED: u8 = 0x03;
+    match *rest.peek::<3>()? {
+        [0xaa, 0xaa, UNNUMBERED] => {
+            let snap = rest.peek::<8>()?;
+            let ethernet = matches!(snap[3..6], [0, 0, 0] | [0, 0, 0xf8]);
+            ethernet.then_some((be16(snap[6], snap[7]), rest.skip(8)))
+        }
+        [0x06, _, UNNUMBERED] => Some((ethertype::IP4, rest.skip(3))),
+        _ => None,
+    }
+}

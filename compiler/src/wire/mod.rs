@@ -1,0 +1,150 @@
+//! From a frame's bytes to the offsets that both engines load from. It lives here and not in the runtime because native
+//! code that skips it for simple programs falls back to it for every other packet: it is part of the language's meaning,
+//! Wireshark's where the language does not say otherwise. The invariant (V2): a presence bit is set only after the
+//! bytes that it promises were seen within the captured frame, and within what the enclosing headers declare.
+//! Total on any bytes: no panic, no allocation, and every loop is over a bounded count. One pass per packet, at most two
+//! per frame: the outer packet, and the one in its first tunnel. (Rejected: header structs or an iterator over
+//! layers, which cost a copy or a dispatch per layer and still leave the order of checks to each caller.)
+
+mod link;
+mod net;
+mod transport;
+mod tunnel;
+
+use crate::abi::{Head, Link, Packet, Stack};
+
+/// The most VLAN tags, MPLS labels or extension headers that are followed; what lies behind more is opaque.
+pub const MAX_NESTING: u32 = 16;
+
+/// Finds a packet's headers.
+pub fn dissect(packet: &Packet) -> Head {
+    let mut head = Head::default();
+    dissect_into(packet, &mut head);
+    head
+}
+
+/// Finds a packet's headers; overwrites the whole of `head`.
+pub fn dissect_into(packet: &Packet, head: &mut Head) {
+    *head = Head::default();
+    let frame = packet.frame();
+    let rest = Rest { frame, at: 0, end: frame.len().max(packet.len as usize), partial: false };
+    let content = match packet.link() {
+        Link::Ethernet => Content::Ethernet,
+        Link::RawIp => Content::Ip,
+        Link::LinuxSll => Content::Cooked,
+        Link::LinuxSll2 => Content::Cooked2,
+        Link::Null => Content::Loopback,
+    };
+    if let Some(inside) = read(content, rest, &mut head.outer) {
+        read(inside.content, inside.rest, &mut head.inner);
+    }
+}
+
+/// What comes next, by the word of the header before it.
+#[derive(Debug, Clone, Copy)]
+enum Content {
+    /// An Ethernet frame.
+    Ethernet,
+    /// Linux cooked capture v1.
+    Cooked,
+    /// Linux cooked capture v2.
+    Cooked2,
+    /// BSD loopback.
+    Loopback,
+    /// What this Ethernet type says.
+    Type(u16),
+    /// IPv4 or IPv6, by the version in its first byte.
+    Ip,
+}
+
+/// What a tunnel carries, and where.
+#[derive(Debug, Clone, Copy)]
+struct Inside<'a> {
+    content: Content,
+    rest: Rest<'a>,
+}
+
+/// The network packet that a link layer carries.
+#[derive(Debug, Clone, Copy)]
+enum Network {
+    Ip4,
+    Ip6,
+    Arp,
+    Opaque,
+}
+
+/// Reads one packet, from its link header (if any) through its transport header.
+fn read<'a>(content: Content, rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+    let (network, rest) = link::read(content, rest, stack);
+    match network {
+        Network::Ip4 => net::ipv4(rest, stack),
+        Network::Ip6 => net::ipv6(rest, stack),
+        Network::Arp => net::arp(rest, stack),
+        Network::Opaque => None,
+    }
+}
+
+/// What is not yet read.
+#[derive(Debug, Clone, Copy)]
+struct Rest<'a> {
+    /// The captured bytes, from the start of the frame up to `end`.
+    frame: &'a [u8],
+    /// Where the next header begins.
+    at: usize,
+    /// Where the enclosing packet ends, on the wire: `frame.len() <= end`.
+    end: usize,
+    /// The first fragment of a packet: lengths that a transport header implies are not known.
+    partial: bool,
+}
+
+impl<'a> Rest<'a> {
+    /// The next `N` bytes, if all of them were captured.
+    #[inline(always)]
+    fn peek<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.frame.get(self.at..)?.first_chunk()
+    }
+
+    /// What lies `n` bytes further.
+    #[inline(always)]
+    fn skip(self, n: usize) -> Self {
+        Rest { at: self.at.saturating_add(n), ..self }
+    }
+
+    /// At most the next `n` bytes.
+    #[inline(always)]
+    fn take(self, n: usize) -> Self {
+        let end = self.end.min(self.at.saturating_add(n));
+        Rest { frame: self.frame.get(..end).unwrap_or(self.frame), end, ..self }
+    }
+
+    /// How many bytes are left, on the wire.
+    #[inline(always)]
+    fn left(&self) -> usize {
+        self.end.saturating_sub(self.at)
+    }
+
+    /// Where a header of `n` bytes ends, whether or not it was captured whole; its start when it is longer than what is left
+    /// of the packet, so that no length it declares can be believed.
+    #[inline(always)]
+    fn behind(&self, n: usize) -> u32 {
+        (if n <= self.left() { self.at + n } else { self.at.min(self.end) }) as u32
+    }
+
+    /// Where the captured bytes end.
+    #[inline(always)]
+    fn captured_end(&self) -> u32 {
+        self.frame.len() as u32
+    }
+
+    /// Where the next header begins, as a slot.
+    #[inline(always)]
+    fn here(&self) -> u32 {
+        self.at as u32
+    }
+}
+
+/// Big-endian 16 bits.
+#[inline(always)]
+fn be16(high: u8, low: u8) -> u16 {
+    u16::from_be_bytes([high, low])
+}
