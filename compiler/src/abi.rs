@@ -9,7 +9,7 @@
 //!   code, under the same checks) set bits.
 //! - **V3** a field's bytes lie within the bytes its bit promises (proved by a const loop in `fields`). V1-V3 make a
 //!   guarded load in bounds. Payloads and options are not covered; they go through total helpers.
-//! - **V4** generated code writes only to the `out`, `tally` and `scratch` that its [`Context`] points at.
+//! - **V4** generated code writes only to the `asked`, `verdicts`, `tally` and `seen` that its [`Context`] points at, and to the `serial` and `key` of its [`Context`].
 //! - **V5** helpers called by generated code are total and never unwind.
 //! - **V6** code and constants outlive every call: the engine owns both and is held while a batch runs.
 
@@ -258,7 +258,23 @@ pub const NO_LIMIT: u32 = u32::MAX;
 /// The most stations a program can have: a verdict names them by one bit each.
 pub const MAX_STATIONS: usize = 64;
 
-/// What generated code is given beside the packets. One per worker; the pointers are set for each batch.
+/// How many parts a table's or trigger's key can have.
+pub const MAX_KEY: usize = 8;
+
+/// What limits have left so far of one station's copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cut {
+    /// First byte still allowed.
+    pub start: u32,
+    /// One past the last byte still allowed.
+    pub end: u32,
+    /// The least that a single limit left, in bytes.
+    pub least: u32,
+    /// The limit that left the least, or [`NO_LIMIT`].
+    pub limit: u32,
+}
+
+/// What generated code is given beside the packets; made for each batch. Helpers receive it too.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -266,16 +282,39 @@ pub struct Context<'a> {
     pub asked: *mut u64,
     /// For packet `i` and station `s`, `verdicts[i * stations + s]`: meaningful where the bit is set.
     pub verdicts: *mut Verdict,
-    /// Per rule, then per limit: how many packets its conditions held for. Wrapping counters.
+    /// Per rule, then per limit: how many packets its match held for. Wrapping counters.
     pub tally: *mut u64,
+    /// Per rule, then per limit: the number of the last packet it was counted for.
+    pub seen: *mut u64,
     /// The values of the params, two words each (high, low).
     pub params: *const u64,
-    /// The engine's own working memory.
-    pub scratch: *mut u8,
-    /// The constants and tables that helpers look into.
-    pub world: *const u8,
+    /// The program's constants: sets, keys.
+    pub pool: *const u64,
+    /// The number of the current packet, never 0.
+    pub serial: u64,
+    /// The number of the packet that `head` tells of.
+    pub head_serial: u64,
+    /// The parts of a key that a helper is to look up: two words each (high, low).
+    pub key: [[u64; 2]; MAX_KEY],
+    /// What is where in the packet `head_serial`.
+    pub head: Head,
+    /// What helpers look into; generated code passes it on.
+    pub host: *mut std::ffi::c_void,
     /// The borrows behind the pointers.
     pub lives: PhantomData<&'a mut [u64]>,
+}
+
+impl Cut {
+    /// Cuts to `start..end`, and remembers the limit that alone leaves the least of `asked`, the first of equals.
+    pub fn limit_to(&mut self, asked: (u32, u32), allowed: (u32, u32), limit: u32) {
+        let left = allowed.1.min(asked.1).saturating_sub(allowed.0.max(asked.0));
+        if left < self.least || left == self.least && self.limit != NO_LIMIT && limit < self.limit {
+            self.least = left;
+            self.limit = limit;
+        }
+        self.start = self.start.max(allowed.0);
+        self.end = self.end.min(allowed.1);
+    }
 }
 
 const _: () = {
@@ -323,10 +362,16 @@ pub mod offset {
     pub const CONTEXT_VERDICTS: i32 = offset_of!(Context, verdicts) as i32;
     /// `Context::tally`
     pub const CONTEXT_TALLY: i32 = offset_of!(Context, tally) as i32;
+    /// `Context::seen`
+    pub const CONTEXT_SEEN: i32 = offset_of!(Context, seen) as i32;
     /// `Context::params`
     pub const CONTEXT_PARAMS: i32 = offset_of!(Context, params) as i32;
-    /// `Context::scratch`
-    pub const CONTEXT_SCRATCH: i32 = offset_of!(Context, scratch) as i32;
-    /// `Context::world`
-    pub const CONTEXT_WORLD: i32 = offset_of!(Context, world) as i32;
+    /// `Context::pool`
+    pub const CONTEXT_POOL: i32 = offset_of!(Context, pool) as i32;
+    /// `Context::serial`
+    pub const CONTEXT_SERIAL: i32 = offset_of!(Context, serial) as i32;
+    /// `Context::key`
+    pub const CONTEXT_KEY: i32 = offset_of!(Context, key) as i32;
+    /// `Context::head`
+    pub const CONTEXT_HEAD: i32 = offset_of!(Context, head) as i32;
 }

@@ -1,19 +1,24 @@
 //! Where an engine puts its verdicts: room for a batch of packets, kept by one worker and used again and again, so that
 //! deciding allocates nothing. The invariant: `asked.len() == capacity`, `verdicts.len() == capacity * stations`,
-//! `tally.len() == rules + limits`; a verdict is meaningful only where its bit in `asked` is set.
+//! `tally.len() == seen.len() == rules + limits`; a verdict is meaningful only where its bit in `asked` is set.
 //! (Rejected: returning a `Vec` per packet.)
 
-use crate::abi::Verdict;
+use crate::abi::{Cut, Verdict};
 use crate::hir::{Program, StationId};
 
 /// The verdicts of a batch of packets, and running counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Batch {
     stations: usize,
     rules: usize,
     pub(crate) asked: Vec<u64>,
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) tally: Vec<u64>,
+    /// For native code: the number of the last packet each rule or limit was counted for, and of the current packet.
+    pub(crate) seen: Vec<u64>,
+    pub(crate) serial: u64,
+    /// For native code: what limits have left of the current packet, per station.
+    pub(crate) cuts: Vec<Cut>,
 }
 
 impl Batch {
@@ -26,7 +31,21 @@ impl Batch {
             asked: vec![0; capacity],
             verdicts: vec![Verdict::default(); capacity * stations],
             tally: vec![0; program.rules.len() + program.limits.len()],
+            seen: vec![0; program.rules.len() + program.limits.len()],
+            serial: 0,
+            cuts: vec![Cut::default(); stations],
         }
+    }
+
+    /// Whether it has room for so many packets of a program with so many stations, rules and limits.
+    pub(crate) fn fits(&self, packets: usize, stations: usize, rules: usize, limits: usize) -> bool {
+        packets <= self.asked.len()
+            && stations == self.stations
+            && self.verdicts.len() == self.asked.len() * stations
+            && self.cuts.len() == stations
+            && rules == self.rules
+            && self.tally.len() == rules + limits
+            && self.seen.len() == self.tally.len()
     }
 
     /// How many packets fit.

@@ -2,13 +2,16 @@
 //! interpreter and by native code. It does no I/O and reads no clock.
 pub mod abi;
 pub mod batch;
+pub mod engine;
 pub mod eval;
 pub mod explain;
 pub mod fields;
 pub mod helpers;
 pub mod hir;
+pub mod jit;
 pub mod length;
 pub mod render;
 pub mod sets;
 pub mod table;
+pub mod wire;
 pub mod world;

@@ -121,4 +121,9 @@ impl TagPart {
             Tags::Mpls => bit::MPLS,
         }
     }
+
+    /// The least value that counts: below 0x0600 the field behind a VLAN tag is a length, and there is no `vlan.etype`.
+    pub fn least(&self) -> u64 {
+        if self.tags == Tags::Vlan && self.at == 2 { 0x0600 } else { 0 }
+    }
 }

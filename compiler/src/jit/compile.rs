@@ -1,0 +1,130 @@
+//! From a typed program to machine code in memory, and its two readable forms (CLIF and assembler). No unsafe code here:
+//! what runs the code is in the parent module. The invariant: the code is position independent of the constants, which
+//! it reaches through the context's pool. (Rejected: addresses of constants in the code, which make its text differ from
+//! run to run.)
+
+use super::decide::{self, Ground};
+use super::emit::{Helpers, Regions};
+use super::nodes::Node;
+use super::plan::Plan;
+use super::shims;
+use crate::hir::Program;
+use crate::world::World;
+use cranelift_codegen::Context;
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{AbiParam, AliasRegionData, Signature, UserFuncName};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
+
+/// Why a program could not be compiled to native code.
+#[derive(Debug, thiserror::Error)]
+pub enum JitError {
+    /// No code generator for this processor.
+    #[error("native code is not available on this machine: {0}")]
+    Machine(String),
+    /// The code generator gave up.
+    #[error("native code could not be generated: {0}")]
+    Codegen(String),
+}
+
+/// What compilation leaves.
+pub struct Compiled {
+    pub module: JITModule,
+    pub entry: FuncId,
+    pub pool: Vec<u64>,
+    pub nodes: Vec<Node>,
+}
+
+/// The readable forms of the generated code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Cranelift's intermediate form, before optimisation.
+    pub clif: String,
+    /// The machine code, as assembler.
+    pub asm: String,
+}
+
+fn module() -> Result<JITModule, JitError> {
+    let codegen = |e: settings::SetError| JitError::Codegen(e.to_string());
+    let mut flags = settings::builder();
+    flags.set("opt_level", "speed").map_err(codegen)?;
+    flags.set("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }).map_err(codegen)?;
+    flags.set("is_pic", "false").map_err(codegen)?;
+    flags.set("use_colocated_libcalls", "false").map_err(codegen)?;
+    let isa = cranelift_native::builder().map_err(|e| JitError::Machine(e.to_string()))?;
+    let isa = isa.finish(settings::Flags::new(flags)).map_err(|e| JitError::Machine(e.to_string()))?;
+    if isa.pointer_bytes() != 8 || isa.endianness() != cranelift_codegen::ir::Endianness::Little {
+        return Err(JitError::Machine("only 64-bit little-endian machines are supported".into()));
+    }
+    let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
+    builder.symbols(shims::table().map(|shim| (shim.name, shim.address)));
+    Ok(JITModule::new(builder))
+}
+
+/// Compiles a program.
+pub fn compile(program: &Program, world: &World) -> Result<Compiled, JitError> {
+    let (mut module, mut context, compiled) = build(program, world)?;
+    let codegen = |e: cranelift_module::ModuleError| JitError::Codegen(e.to_string());
+    let signature = context.func.signature.clone();
+    let entry = module.declare_function("decide", Linkage::Local, &signature).map_err(codegen)?;
+    module.define_function(entry, &mut context).map_err(codegen)?;
+    module.finalize_definitions().map_err(codegen)?;
+    let (pool, nodes) = compiled;
+    Ok(Compiled { module, entry, pool, nodes })
+}
+
+/// Shows the code of a program.
+pub fn listing(program: &Program, world: &World) -> Result<Listing, JitError> {
+    let (module, mut context, _) = build(program, world)?;
+    let clif = context.func.display().to_string();
+    context.set_disasm(true);
+    let code = context
+        .compile(module.isa(), &mut Default::default())
+        .map_err(|e| JitError::Codegen(format!("{:?}", e.inner)))?;
+    let asm = code.vcode.clone().unwrap_or_default();
+    Ok(Listing { clif, asm })
+}
+
+type Built = (JITModule, Context, (Vec<u64>, Vec<Node>));
+
+fn build(program: &Program, world: &World) -> Result<Built, JitError> {
+    let mut module = module()?;
+    let mut context = module.make_context();
+    context.func.name = UserFuncName::user(0, 0);
+    context.func.signature = signature(&module, 3, false);
+    let (mut pool, mut nodes) = (Vec::new(), Vec::new());
+    let mut frontend_context = FunctionBuilderContext::new();
+    let b = FunctionBuilder::new(&mut context.func, &mut frontend_context);
+    let mut imported = Vec::new();
+    for shim in shims::table() {
+        let signature = signature(&module, shim.parameters, shim.returns);
+        let id = module
+            .declare_function(shim.name, Linkage::Import, &signature)
+            .map_err(|e| JitError::Codegen(e.to_string()))?;
+        imported.push(module.declare_func_in_func(id, b.func));
+    }
+    let &[dissect, test, number, search, ask, settle, cut, finish] = imported.as_slice() else {
+        return Err(JitError::Codegen("the table of helpers does not fit the code generator".into()));
+    };
+    let helpers = Helpers { dissect, test, number, search, ask, settle, cut, finish };
+    let mut region = |user_id, description: &'static str| {
+        b.func.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
+    };
+    let regions = Regions { frame: region(0, "frame"), pool: region(1, "pool"), state: region(2, "state") };
+    let (rules, limits) = (&Plan::new(&program.rules), &Plan::new(&program.limits));
+    let ground = Ground { program, world, rules, limits, helpers, regions };
+    let frontend = module.isa().frontend_config();
+    decide::emit(b, &ground, &mut pool, &mut nodes, frontend);
+    Ok((module, context, (pool, nodes)))
+}
+
+fn signature(module: &JITModule, parameters: usize, returns: bool) -> Signature {
+    let mut signature = module.make_signature();
+    signature.params.extend((0..parameters).map(|_| AbiParam::new(I64)));
+    if returns {
+        signature.returns.push(AbiParam::new(I64));
+    }
+    signature
+}

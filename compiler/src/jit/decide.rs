@@ -1,0 +1,478 @@
+//! The generated function: a loop over a batch of packets; for each packet the rules' plan, then, if some rule asked for
+//! a copy, the limits' plan. The invariant: `asked[i]` is written for every packet, a verdict for every station whose
+//! bit is set there, and a rule is counted once a packet. (Rejected: a call per packet; a call costs as much as a small
+//! program.)
+
+use super::emit::{Emit, Helpers, Regions};
+use super::nodes::Node;
+use super::plan::{Class, Group, HASH_MULTIPLIER, HASH_ROTATE, Plan};
+use super::shape::{Facts, Needs};
+use crate::abi::{NO_LIMIT, offset};
+use crate::hir::{Length, Num, NumKind, Pred, Program};
+use crate::world::World;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{BlockCall, InstBuilder, JumpTableData, Value};
+use cranelift_codegen::isa::TargetFrontendConfig;
+use cranelift_frontend::FunctionBuilder;
+
+/// Verdicts of programs with at most so many asks are merged in line; beyond, by a helper, to keep code small.
+const MAX_INLINE_ASKS: usize = 512;
+/// A rule with more stations than this is merged by a helper.
+const MAX_INLINE_STATIONS: u32 = 2;
+
+/// The two kinds of what a plan's classes do when they hold.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Rules,
+    Limits,
+}
+
+/// How verdicts are merged, decided once for a program.
+#[derive(Clone, Copy)]
+struct Style {
+    /// Every rule asks for a prefix, so a verdict's length is its end.
+    prefixes: bool,
+    /// Merge in line.
+    inline: bool,
+    /// Verdicts hold working values until `settle`.
+    settle: bool,
+    /// The only ask of the whole program: nothing to merge with.
+    single: bool,
+    limits: bool,
+    rules: u32,
+}
+
+/// What a function is generated from.
+pub struct Ground<'a> {
+    /// The program.
+    pub program: &'a Program,
+    /// Where its patterns are resolved.
+    pub world: &'a World,
+    /// Its rules, arranged.
+    pub rules: &'a Plan,
+    /// Its limits, arranged.
+    pub limits: &'a Plan,
+    /// What its code can call.
+    pub helpers: Helpers,
+    /// What its code can touch.
+    pub regions: Regions,
+}
+
+/// Emits the whole function body. `b` stands in a new function with the signature (context, packets, count).
+pub fn emit(
+    b: FunctionBuilder<'_>,
+    ground: &Ground<'_>,
+    pool: &mut Vec<u64>,
+    nodes: &mut Vec<Node>,
+    frontend: TargetFrontendConfig,
+) {
+    let &Ground { program, world, rules, limits, helpers, regions } = ground;
+    let mut b = b;
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    let &[context, packets, count] = b.block_params(entry) else { return };
+    let asked = b.declare_var(I64);
+    let chained = rules.chain.iter().filter_map(|&id| program.rules.get(id as usize)).map(|r| r.asks.len());
+    let grouped = rules.groups.iter().flat_map(|g| &g.classes).map(|c| c.asks.len());
+    let sites: usize = chained.chain(grouped).sum();
+    let inline = sites <= MAX_INLINE_ASKS;
+    let prefix = |length: &Length| !matches!(length, Length::Slice(m, _) if m.kind() != &NumKind::Const(0));
+    let prefixes = program.rules.iter().flat_map(|r| &r.asks).all(|a| prefix(&a.length));
+    let has_limits = !program.limits.is_empty();
+    let crowded = program.rules.iter().any(|r| r.stations.count_ones() > MAX_INLINE_STATIONS);
+    let style = Style {
+        prefixes,
+        inline,
+        settle: has_limits || !prefixes || !inline || crowded,
+        single: sites == 1 && rules.groups.is_empty(),
+        limits: has_limits,
+        rules: program.rules.len() as u32,
+    };
+    let zero = b.ins().iconst(I64, 0);
+    let mut e = Emit {
+        b,
+        helpers,
+        regions,
+        pool,
+        world,
+        nodes,
+        context,
+        pool_base: zero,
+        tally: zero,
+        seen: zero,
+        packet: zero,
+        index: zero,
+        verdicts: zero,
+        data: zero,
+        cap_len: zero,
+        serial: zero,
+        asked,
+        facts: Facts::default(),
+    };
+    let flags = e.state_flags();
+    e.pool_base = e.b.ins().load(I64, flags, context, offset::CONTEXT_POOL);
+    e.tally = e.b.ins().load(I64, flags, context, offset::CONTEXT_TALLY);
+    e.seen = e.b.ins().load(I64, flags, context, offset::CONTEXT_SEEN);
+    let asked_base = e.b.ins().load(I64, flags, context, offset::CONTEXT_ASKED);
+    let verdicts_base = e.b.ins().load(I64, flags, context, offset::CONTEXT_VERDICTS);
+    let serial = e.b.ins().load(I64, flags, context, offset::CONTEXT_SERIAL);
+
+    // The loop over packets: index, packet record, its verdicts, its number.
+    let (header, body, done, finish) =
+        (e.b.create_block(), e.b.create_block(), e.b.create_block(), e.b.create_block());
+    let params: Vec<Value> = (0..4).map(|_| e.b.append_block_param(header, I64)).collect();
+    e.b.ins().jump(header, &[zero.into(), packets.into(), verdicts_base.into(), serial.into()]);
+    e.enter(header);
+    let &[index, packet, verdicts, serial] = params.as_slice() else { return };
+    let more = e.b.ins().icmp(IntCC::UnsignedLessThan, index, count);
+    e.branch(more, body, done);
+    e.enter(body);
+    (e.index, e.packet, e.verdicts) = (index, packet, verdicts);
+    e.serial = e.b.ins().iadd_imm_s(serial, 1);
+    e.b.ins().store(flags, e.serial, context, offset::CONTEXT_SERIAL);
+    e.data = e.b.ins().load(I64, flags, packet, offset::PACKET_DATA);
+    let cap_len = e.b.ins().load(I32, flags, packet, offset::PACKET_CAP_LEN);
+    e.cap_len = e.b.ins().uextend(I64, cap_len);
+    e.b.def_var(asked, zero);
+    e.dissect(&Needs::of(program.rules.iter().chain(&program.limits)));
+
+    e.plan(program, rules, Role::Rules, style);
+    if style.settle {
+        let asked_now = e.b.use_var(asked);
+        let narrow = e.b.create_block();
+        e.branch(asked_now, narrow, finish);
+        e.enter(narrow);
+        e.call(helpers.settle, &[context, index, asked_now]);
+        if style.limits {
+            e.plan(program, limits, Role::Limits, style);
+            let asked_now = e.b.use_var(asked);
+            e.call(helpers.finish, &[context, index, asked_now]);
+        }
+    }
+    e.b.ins().jump(finish, &[]);
+    e.enter(finish);
+    let asked_now = e.b.use_var(asked);
+    let offset = e.b.ins().ishl_imm_s(index, 3);
+    let place = e.b.ins().iadd(asked_base, offset);
+    e.b.ins().store(flags, asked_now, place, 0);
+    let index = e.b.ins().iadd_imm_s(index, 1);
+    let packet = e.b.ins().iadd_imm_s(packet, offset::PACKET_SIZE);
+    let verdicts = e.b.ins().iadd_imm_s(verdicts, offset::VERDICT_SIZE * program.stations.len() as i64);
+    let serial = e.serial;
+    e.b.ins().jump(header, &[index.into(), packet.into(), verdicts.into(), serial.into()]);
+    e.enter(done);
+    e.b.ins().return_(&[]);
+    e.b.seal_all_blocks();
+    e.b.finalize(frontend);
+}
+
+impl Emit<'_> {
+    fn plan(&mut self, program: &Program, plan: &Plan, role: Role, style: Style) {
+        let rules = if role == Role::Rules { &program.rules } else { &program.limits };
+        for group in &plan.groups {
+            self.group(group, role, style);
+        }
+        for &id in &plan.chain {
+            let Some(rule) = rules.get(id as usize) else { continue };
+            let class = Class {
+                residual: rule.matches.clone(),
+                asks: rule.asks.iter().map(|a| (a.when.clone(), a.length.clone())).collect(),
+                stations: rule.stations,
+                once: false,
+            };
+            let next = self.b.create_block();
+            let id = self.constant(u64::from(id));
+            self.class(&class, id, role, style, next);
+            self.enter(next);
+        }
+    }
+
+    /// Looks the packet's key up and runs the rules found; goes on behind.
+    fn group(&mut self, group: &Group, role: Role, style: Style) {
+        let done = self.b.create_block();
+        let bits = [
+            (crate::fields::Layer::Outer, group.signature.outer),
+            (crate::fields::Layer::Inner, group.signature.inner),
+        ];
+        for (layer, bits) in bits.into_iter().filter(|(_, bits)| *bits != 0) {
+            let next = self.b.create_block();
+            self.emit(&Pred::bits(layer, bits), next, done);
+            self.enter(next);
+        }
+        let key = self.key_of(group);
+        let mut h = self.constant(0);
+        for (i, &word) in key.iter().enumerate() {
+            let mixed = if i == 0 {
+                word
+            } else {
+                let turned = self.b.ins().rotl_imm_s(h, i64::from(HASH_ROTATE));
+                self.b.ins().bxor(turned, word)
+            };
+            let multiplier = self.constant(HASH_MULTIPLIER);
+            h = self.b.ins().imul(mixed, multiplier);
+        }
+        if group.filter_log2 > 0 {
+            let filter = self.pooled(&group.filter);
+            let at = self.b.ins().ushr_imm_s(h, i64::from(64 - group.filter_log2));
+            let known = self.bit_at(filter, at);
+            let next = self.b.create_block();
+            self.branch(known, next, done);
+            self.enter(next);
+        }
+        let table = self.pooled(&group.table);
+        let entries = self.pooled(&group.entries);
+        let flags = self.pool_flags();
+        let slot_size = (key.len() as i64 + 1) * 8;
+        let (probe, filled, found, walk) =
+            (self.b.create_block(), self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let slot = self.b.append_block_param(probe, I64);
+        let first = self.b.ins().ushr_imm_s(h, i64::from(64 - group.slots_log2));
+        self.b.ins().jump(probe, &[first.into()]);
+        self.enter(probe);
+        let offset = self.b.ins().imul_imm_s(slot, slot_size);
+        let place = self.b.ins().iadd(table, offset);
+        let payload = self.b.ins().load(I64, flags, place, (slot_size - 8) as i32);
+        self.branch(payload, filled, done);
+        self.enter(filled);
+        let next_slot = self.b.ins().iadd_imm_s(slot, 1);
+        let next_slot = self.b.ins().band_imm_s(next_slot, (1i64 << group.slots_log2) - 1);
+        for (i, &word) in key.iter().enumerate() {
+            let held = self.b.ins().load(I64, flags, place, (i * 8) as i32);
+            let same = self.b.ins().icmp(IntCC::Equal, held, word);
+            let next = if i + 1 == key.len() { found } else { self.b.create_block() };
+            self.b.ins().brif(same, next, &[], probe, &[next_slot.into()]);
+            self.enter(next);
+        }
+        // A run of entries with this key.
+        let (at, left) = (self.b.append_block_param(walk, I64), self.b.append_block_param(walk, I64));
+        let low = self.b.ins().band_imm_s(payload, 0xffff_ffff);
+        let offset = self.b.ins().ishl_imm_s(low, 3);
+        let place = self.b.ins().iadd(entries, offset);
+        let count = self.b.ins().ushr_imm_s(payload, 32);
+        self.b.ins().jump(walk, &[place.into(), count.into()]);
+        self.enter(walk);
+        let entry = self.b.ins().load(I64, flags, at, 0);
+        let rule = self.b.ins().band_imm_s(entry, 0xffff_ffff);
+        let latch = self.b.create_block();
+        if let [class] = group.classes.as_slice() {
+            self.class(class, rule, role, style, latch);
+        } else {
+            let id = self.b.ins().ushr_imm_s(entry, 32);
+            let id = self.b.ins().ireduce(I32, id);
+            let blocks: Vec<_> = group.classes.iter().map(|_| self.b.create_block()).collect();
+            let pool = &mut self.b.func.dfg.value_lists;
+            let calls: Vec<BlockCall> = blocks.iter().map(|&b| BlockCall::new(b, [], pool)).collect();
+            let default = BlockCall::new(latch, [], pool);
+            let jumps = self.b.create_jump_table(JumpTableData::new(default, &calls));
+            self.b.ins().br_table(id, jumps);
+            for (class, block) in group.classes.iter().zip(blocks) {
+                self.enter(block);
+                self.class(class, rule, role, style, latch);
+            }
+        }
+        self.enter(latch);
+        let at = self.b.ins().iadd_imm_s(at, 8);
+        let left = self.b.ins().iadd_imm_s(left, -1);
+        self.b.ins().brif(left, walk, &[at.into(), left.into()], done, &[]);
+        self.enter(done);
+    }
+
+    fn key_of(&mut self, group: &Group) -> Vec<Value> {
+        let mut words: Vec<Value> = Vec::new();
+        for (part, (word, shift)) in group.signature.parts.iter().zip(group.signature.places()) {
+            let mut value = self.header(&part.load);
+            if part.mask != part.load.mask {
+                value = self.b.ins().band_imm_s(value, part.mask.cast_signed());
+            }
+            if shift > 0 {
+                value = self.b.ins().ishl_imm_s(value, i64::from(shift));
+            }
+            match words.get(word).copied() {
+                Some(have) => {
+                    let both = self.b.ins().bor(have, value);
+                    words.truncate(word);
+                    words.push(both);
+                }
+                None => words.push(value),
+            }
+        }
+        words
+    }
+
+    /// Tests what the key did not say, counts the rule, evaluates its asks; ends with a jump to `next`.
+    fn class(
+        &mut self,
+        class: &Class,
+        rule: Value,
+        role: Role,
+        style: Style,
+        next: cranelift_codegen::ir::Block,
+    ) {
+        let holds = self.b.create_block();
+        self.emit(&class.residual, holds, next);
+        self.enter(holds);
+        let counter =
+            if role == Role::Rules { rule } else { self.b.ins().iadd_imm_s(rule, i64::from(style.rules)) };
+        let offset = self.b.ins().ishl_imm_s(counter, 3);
+        let flags = self.state_flags();
+        if class.once {
+            let place = self.b.ins().iadd(self.seen, offset);
+            let last = self.b.ins().load(I64, flags, place, 0);
+            let again = self.b.ins().icmp(IntCC::Equal, last, self.serial);
+            let first = self.b.create_block();
+            self.branch(again, next, first);
+            self.enter(first);
+            self.b.ins().store(flags, self.serial, place, 0);
+        }
+        let place = self.b.ins().iadd(self.tally, offset);
+        let count = self.b.ins().load(I64, flags, place, 0);
+        let count = self.b.ins().iadd_imm_s(count, 1);
+        self.b.ins().store(flags, count, place, 0);
+        for (when, length) in &class.asks {
+            let (asks, behind) = (self.b.create_block(), self.b.create_block());
+            self.emit(when, asks, behind);
+            self.enter(asks);
+            let (start, end) = self.range(length);
+            match role {
+                Role::Rules => self.ask(class.stations, (start, end), rule, style, behind),
+                Role::Limits => {
+                    let asked = self.b.use_var(self.asked);
+                    let stations = self.b.ins().band_imm_s(asked, class.stations.cast_signed());
+                    self.call(self.helpers.cut, &[self.context, self.index, stations, start, end, rule]);
+                    self.b.ins().jump(behind, &[]);
+                }
+            }
+            self.enter(behind);
+        }
+        self.b.ins().jump(next, &[]);
+    }
+
+    /// The byte range asked for, within the captured bytes. Empty ranges have start >= end.
+    fn range(&mut self, length: &Length) -> (Value, Value) {
+        let zero = self.constant(0);
+        let cap = self.cap_len;
+        match length {
+            Length::None => (zero, zero),
+            Length::Full => (zero, cap),
+            Length::Bytes(n) => {
+                let n = self.number(n);
+                (zero, self.b.ins().umin(n, cap))
+            }
+            Length::Percent(n) => {
+                let n = self.number(n);
+                // Percentages are bounded by the checker's types only below 64 bits; beyond 2^31 they mean all.
+                let most = self.constant(1 << 31);
+                let n = self.b.ins().umin(n, most);
+                let len = self.wire_len();
+                let part = self.b.ins().imul(len, n);
+                let part = self.b.ins().iadd_imm_s(part, 99);
+                let hundred = self.constant(100);
+                let part = self.b.ins().udiv(part, hundred);
+                (zero, self.b.ins().umin(part, cap))
+            }
+            Length::Headers(n) => {
+                let n = self.clipped(n);
+                use crate::fields::{Layer, Slot};
+                let headers = self.number(&Num::slot(Layer::Outer, 0, Slot::HeadersEnd, 32));
+                let l3_end = self.number(&Num::slot(Layer::Outer, 0, Slot::L3End, 32));
+                let wanted = self.b.ins().iadd(headers, n);
+                let most = self.b.ins().umax(headers, l3_end);
+                let end = self.b.ins().umin(wanted, most);
+                (zero, self.b.ins().umin(end, cap))
+            }
+            Length::Slice(m, n) => {
+                let (m, n) = (self.number(m), self.number(n));
+                (m, self.b.ins().umin(n, cap))
+            }
+        }
+    }
+
+    /// A number of bytes, not past 2^32: more means the same and must not wrap.
+    fn clipped(&mut self, num: &Num) -> Value {
+        let value = self.number(num);
+        if num.max() <= u64::from(u32::MAX) {
+            return value;
+        }
+        let most = self.constant(u64::from(u32::MAX));
+        self.b.ins().umin(value, most)
+    }
+
+    /// Adds a range to the verdicts of some stations; ends with a jump to `behind`.
+    fn ask(
+        &mut self,
+        stations: u64,
+        range: (Value, Value),
+        rule: Value,
+        style: Style,
+        behind: cranelift_codegen::ir::Block,
+    ) {
+        let (start, end) = range;
+        let some = self.b.create_block();
+        let filled = self.b.ins().icmp(IntCC::UnsignedLessThan, start, end);
+        self.branch(filled, some, behind);
+        self.enter(some);
+        let asked = self.b.use_var(self.asked);
+        if !style.inline || !style.prefixes || stations.count_ones() > MAX_INLINE_STATIONS {
+            let stations = self.constant(stations);
+            let arguments = [self.context, self.index, asked, stations, start, end, rule];
+            if let Some(asked) = self.call(self.helpers.ask, &arguments) {
+                self.b.def_var(self.asked, asked);
+            }
+            self.b.ins().jump(behind, &[]);
+            return;
+        }
+        let mut left = stations;
+        while left != 0 {
+            let station = left.trailing_zeros();
+            left &= left - 1;
+            self.ask_inline(station, end, rule, style);
+        }
+        let asked = self.b.use_var(self.asked);
+        let asked = self.b.ins().bor_imm_s(asked, stations.cast_signed());
+        self.b.def_var(self.asked, asked);
+        self.b.ins().jump(behind, &[]);
+    }
+
+    /// Merges a prefix into one station's verdict.
+    fn ask_inline(&mut self, station: u32, end: Value, rule: Value, style: Style) {
+        let flags = self.state_flags();
+        let at = (i64::from(station) * offset::VERDICT_SIZE) as i32;
+        let (replace, behind) = (self.b.create_block(), self.b.create_block());
+        let short_end = self.b.ins().ireduce(I32, end);
+        let short_rule = self.b.ins().ireduce(I32, rule);
+        if style.single {
+            self.b.ins().jump(replace, &[]);
+        } else {
+            let asked = self.b.use_var(self.asked);
+            let have = self.b.ins().band_imm_s(asked, (1u64 << station).cast_signed());
+            let (merge, tie, order) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+            self.branch(have, merge, replace);
+            self.enter(merge);
+            let held = self.b.ins().load(I32, flags, self.verdicts, at + offset::VERDICT_END);
+            let longer = self.b.ins().icmp(IntCC::UnsignedGreaterThan, short_end, held);
+            self.branch(longer, replace, tie);
+            self.enter(tie);
+            let same = self.b.ins().icmp(IntCC::Equal, short_end, held);
+            self.branch(same, order, behind);
+            self.enter(order);
+            let held = self.b.ins().load(I32, flags, self.verdicts, at + offset::VERDICT_RULE);
+            let earlier = self.b.ins().icmp(IntCC::UnsignedLessThan, short_rule, held);
+            self.branch(earlier, replace, behind);
+        }
+        self.enter(replace);
+        let zero = self.b.ins().iconst(I32, 0);
+        let none = self.b.ins().iconst(I32, i64::from(NO_LIMIT));
+        for (value, field) in [
+            (zero, offset::VERDICT_START),
+            (short_end, offset::VERDICT_END),
+            (short_rule, offset::VERDICT_RULE),
+            (none, offset::VERDICT_LIMIT),
+        ] {
+            self.b.ins().store(flags, value, self.verdicts, at + field);
+        }
+        self.b.ins().jump(behind, &[]);
+        self.enter(behind);
+    }
+}

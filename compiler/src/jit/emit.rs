@@ -1,0 +1,342 @@
+//! Numbers and conditions to CLIF. A condition is emitted as jumps: `emit(pred, yes, no)` ends the current block. The
+//! invariant: a header load is emitted only in a block that the test of its presence bits dominates, and loads are
+//! not marked movable, so the optimiser keeps them there. What takes more than a few instructions is a call to a total
+//! helper. (Rejected: values instead of jumps, which would evaluate what short circuit skips.)
+
+use super::member::is_small;
+use super::nodes::Node;
+use super::shape::{Fact, Facts};
+use crate::abi::offset;
+use crate::fields::{Layer, Load, Slot};
+use crate::hir::{Address, ArithOp, CompareOp, Key, Num, NumKind, Pred, PredKind};
+use crate::world::World;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I8, I16, I32, I64};
+use cranelift_codegen::ir::{AliasRegion, Block, FuncRef, InstBuilder, MemFlagsData, Type, Value};
+use cranelift_frontend::{FunctionBuilder, Variable};
+
+/// The helpers that generated code calls.
+#[derive(Clone, Copy)]
+pub struct Helpers {
+    /// Dissects the packet into `Context::head`.
+    pub dissect: FuncRef,
+    /// Evaluates a condition node.
+    pub test: FuncRef,
+    /// Evaluates a number node.
+    pub number: FuncRef,
+    /// Looks a number up in sorted intervals.
+    pub search: FuncRef,
+    /// Adds what a rule asks for to the verdicts.
+    pub ask: FuncRef,
+    /// Prepares the verdicts for limits.
+    pub settle: FuncRef,
+    /// Cuts verdicts down.
+    pub cut: FuncRef,
+    /// Writes what limits have left.
+    pub finish: FuncRef,
+}
+
+/// Alias regions: what generated code writes is neither frame nor constants.
+#[derive(Clone, Copy)]
+pub struct Regions {
+    pub frame: AliasRegion,
+    pub pool: AliasRegion,
+    pub state: AliasRegion,
+}
+
+/// The state of code generation inside the loop over packets.
+pub struct Emit<'a> {
+    pub b: FunctionBuilder<'a>,
+    pub helpers: Helpers,
+    pub regions: Regions,
+    /// The constants, at `pool_base` when the code runs.
+    pub pool: &'a mut Vec<u64>,
+    /// What patterns are resolved in.
+    pub world: &'a World,
+    /// What helpers evaluate.
+    pub nodes: &'a mut Vec<Node>,
+    pub context: Value,
+    pub pool_base: Value,
+    pub tally: Value,
+    pub seen: Value,
+    pub packet: Value,
+    /// The packet's index in the batch.
+    pub index: Value,
+    /// Where the packet's verdicts go.
+    pub verdicts: Value,
+    pub data: Value,
+    pub cap_len: Value,
+    pub serial: Value,
+    /// The stations asked a copy for so far.
+    pub asked: Variable,
+    pub facts: Facts,
+}
+
+impl Emit<'_> {
+    pub fn constant(&mut self, value: u64) -> Value {
+        self.b.ins().iconst(I64, value.cast_signed())
+    }
+
+    pub fn frame_flags(&self) -> MemFlagsData {
+        MemFlagsData::new().with_notrap().with_alias_region(Some(self.regions.frame))
+    }
+
+    pub fn pool_flags(&self) -> MemFlagsData {
+        MemFlagsData::trusted().with_readonly().with_alias_region(Some(self.regions.pool))
+    }
+
+    pub fn state_flags(&self) -> MemFlagsData {
+        MemFlagsData::trusted().with_alias_region(Some(self.regions.state))
+    }
+
+    /// Puts words into the pool and gives their address.
+    pub fn pooled(&mut self, words: &[u64]) -> Value {
+        let at = self.pool.len() * 8;
+        self.pool.extend_from_slice(words);
+        self.b.ins().iadd_imm_s(self.pool_base, at as i64)
+    }
+
+    /// Starts emitting into a block whose predecessors are all known.
+    pub fn enter(&mut self, block: Block) {
+        self.b.switch_to_block(block);
+    }
+
+    pub fn branch(&mut self, condition: Value, yes: Block, no: Block) {
+        self.b.ins().brif(condition, yes, &[], no, &[]);
+    }
+
+    pub fn call(&mut self, helper: FuncRef, arguments: &[Value]) -> Option<Value> {
+        let call = self.b.ins().call(helper, arguments);
+        self.b.inst_results(call).first().copied()
+    }
+
+    /// A fact of the current packet.
+    pub fn fact(&mut self, fact: Fact) -> Value {
+        match self.facts.get(fact) {
+            Some(value) => value,
+            // Every fact that the program reads was collected before; a missing one is never present.
+            None => self.constant(0),
+        }
+    }
+
+    /// The address of a slot.
+    pub fn place(&mut self, layer: Layer, slot: Slot) -> Value {
+        let offset = self.fact(Fact::Slot(layer, slot));
+        self.b.ins().iadd(self.data, offset)
+    }
+
+    /// A big-endian load of 1, 2, 4 or 8 bytes, widened.
+    pub fn load(&mut self, base: Value, at: i32, width: u8) -> Value {
+        let raw = self.load_raw(base, at, width);
+        self.widen(raw, width)
+    }
+
+    /// The same, in memory order, of its own width.
+    pub fn load_raw(&mut self, base: Value, at: i32, width: u8) -> Value {
+        let flags = self.frame_flags();
+        self.b.ins().load(int(width), flags, base, at)
+    }
+
+    fn widen(&mut self, raw: Value, width: u8) -> Value {
+        let ordered = if width == 1 { raw } else { self.b.ins().bswap(raw) };
+        if width == 8 { ordered } else { self.b.ins().uextend(I64, ordered) }
+    }
+
+    /// A loaded number, shifted and masked.
+    pub fn shift_mask(&mut self, value: Value, width: u8, shift: i8, mask: u64) -> Value {
+        let value = match shift {
+            0 => value,
+            1.. => self.b.ins().ushr_imm_s(value, i64::from(shift)),
+            _ => self.b.ins().ishl_imm_s(value, -i64::from(shift)),
+        };
+        let left = 64 - (8 * i64::from(width)) + i64::from(shift);
+        let bits = if left <= 0 { u64::MAX } else { u64::MAX >> left.min(63) };
+        if bits & !mask == 0 { value } else { self.b.ins().band_imm_s(value, mask.cast_signed()) }
+    }
+
+    /// A header number; its bits have been tested.
+    pub fn header(&mut self, load: &Load) -> Value {
+        let base = self.place(load.layer, load.slot);
+        let value = self.load(base, i32::from(load.at), load.width);
+        self.shift_mask(value, load.width, load.shift, load.mask)
+    }
+
+    /// A number; its guard has been tested.
+    pub fn number(&mut self, num: &Num) -> Value {
+        match num.kind() {
+            NumKind::Const(value) => self.constant(*value),
+            NumKind::Param(id) => self.param(id.index() * 2 + 1),
+            NumKind::ParamHigh(id) => self.param(id.index() * 2),
+            NumKind::Load(load) => self.header(load),
+            NumKind::Slot { layer, slot, .. } => self.fact(Fact::Slot(*layer, *slot)),
+            NumKind::FrameLen => self.wire_len(),
+            NumKind::FrameCapLen => self.cap_len,
+            NumKind::Byte(_) | NumKind::Len(_) | NumKind::Option(_) | NumKind::Hash(_) => {
+                self.ask_helper(num)
+            }
+            NumKind::Lookup { key, .. } => {
+                self.key(key);
+                self.ask_helper(num)
+            }
+            NumKind::Arith(op, a, b) => {
+                let (a, b) = (self.number(a), self.number(b));
+                let ins = self.b.ins();
+                match op {
+                    ArithOp::And => ins.band(a, b),
+                    ArithOp::Or => ins.bor(a, b),
+                    ArithOp::Add => ins.iadd(a, b),
+                    ArithOp::Sub => ins.isub(a, b),
+                    ArithOp::Mul => ins.imul(a, b),
+                    ArithOp::Div => ins.udiv(a, b),
+                    ArithOp::Rem => ins.urem(a, b),
+                }
+            }
+        }
+    }
+
+    /// The length on the wire.
+    pub fn wire_len(&mut self) -> Value {
+        let flags = self.state_flags();
+        let len = self.b.ins().load(I32, flags, self.packet, offset::PACKET_LEN);
+        self.b.ins().uextend(I64, len)
+    }
+
+    fn param(&mut self, word: usize) -> Value {
+        let flags = self.state_flags();
+        let params = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_PARAMS);
+        self.b.ins().load(I64, flags, params, (word * 8) as i32)
+    }
+
+    fn node(&mut self, node: Node) -> Value {
+        let id = self.nodes.len() as i64;
+        self.nodes.push(node);
+        self.b.ins().iconst(I64, id)
+    }
+
+    fn ask_helper(&mut self, num: &Num) -> Value {
+        let node = self.node(Node::Number(num.clone()));
+        match self.call(self.helpers.number, &[self.context, self.packet, node]) {
+            Some(value) => value,
+            None => self.constant(0),
+        }
+    }
+
+    /// Puts the parts of a key where helpers read them; their guards have been tested.
+    fn key(&mut self, key: &[Key]) {
+        for (i, part) in key.iter().enumerate() {
+            let (high, low) = match part {
+                Key::Num(n) | Key::Ipv4(n) => (None, self.number(n)),
+                Key::Ipv6(address) => {
+                    let (high, low) = self.address(address);
+                    (Some(high), low)
+                }
+                Key::Bytes(_) | Key::Text(_) => continue,
+            };
+            let at = offset::CONTEXT_KEY + (i * 16) as i32;
+            let flags = self.state_flags();
+            if let Some(high) = high {
+                self.b.ins().store(flags, high, self.context, at);
+            }
+            self.b.ins().store(flags, low, self.context, at + 8);
+        }
+    }
+
+    /// A 128-bit address: its high and low words.
+    pub fn address(&mut self, address: &Address) -> (Value, Value) {
+        let base = self.place(address.layer, address.slot);
+        let at = i32::from(address.at);
+        (self.load(base, at, 8), self.load(base, at + 8, 8))
+    }
+
+    /// Jumps to `yes` if the condition holds, else to `no`.
+    pub fn emit(&mut self, pred: &Pred, yes: Block, no: Block) {
+        match pred.kind() {
+            PredKind::Const(c) => {
+                self.b.ins().jump(if *c { yes } else { no }, &[]);
+            }
+            PredKind::Not(inner) => self.emit(inner, no, yes),
+            PredKind::And(parts) | PredKind::Or(parts) => {
+                let all = matches!(pred.kind(), PredKind::And(_));
+                let Some((last, before)) = parts.split_last() else { return };
+                for part in before {
+                    let next = self.b.create_block();
+                    if all {
+                        self.emit(part, next, no)
+                    } else {
+                        self.emit(part, yes, next)
+                    }
+                    self.enter(next);
+                }
+                self.emit(last, yes, no);
+            }
+            PredKind::Bits { layer, bits } => {
+                let have = self.fact(Fact::Bits(*layer));
+                let masked = self.b.ins().band_imm_s(have, bits.cast_signed());
+                let held = if bits.is_power_of_two() {
+                    masked
+                } else {
+                    self.b.ins().icmp_imm_s(IntCC::Equal, masked, bits.cast_signed())
+                };
+                self.branch(held, yes, no);
+            }
+            PredKind::In(num, set) => self.emit_in(num, set, yes, no),
+            PredKind::Compare(op, a, b) => {
+                let (a, b) = (self.number(a), self.number(b));
+                let held = self.b.ins().icmp(condition(*op), a, b);
+                self.branch(held, yes, no);
+            }
+            PredKind::AddressIn(address, set) if is_small(set) => {
+                self.emit_address_in(address, set, yes, no);
+            }
+            PredKind::AddressCompare(op, a, b) => {
+                let (left, right) = (self.address(a), self.address(b));
+                self.emit_wide(*op, left, right, yes, no);
+            }
+            PredKind::TagIn(part, set) => self.emit_tags(part, set, yes, no),
+            PredKind::InTable { key, .. } | PredKind::LookupIs { key, .. } | PredKind::Active { key, .. } => {
+                self.key(key);
+                self.emit_helper(pred, yes, no);
+            }
+            PredKind::AddressIn(address, _) => {
+                self.key(&[Key::Ipv6(*address)]);
+                self.emit_helper(pred, yes, no);
+            }
+            PredKind::TagInTable(..)
+            | PredKind::HasOption(_)
+            | PredKind::HasBytes(_)
+            | PredKind::BytesCompare(..)
+            | PredKind::ConstCompare(..)
+            | PredKind::BytesBytes(..)
+            | PredKind::Contains(..)
+            | PredKind::Matches(..) => self.emit_helper(pred, yes, no),
+        }
+    }
+
+    fn emit_helper(&mut self, pred: &Pred, yes: Block, no: Block) {
+        let node = self.node(Node::test(pred, self.world));
+        if let Some(held) = self.call(self.helpers.test, &[self.context, self.packet, node]) {
+            self.branch(held, yes, no);
+        }
+    }
+}
+
+/// The processor's comparison for an operator.
+pub fn condition(op: CompareOp) -> IntCC {
+    match op {
+        CompareOp::Eq | CompareOp::AllEq => IntCC::Equal,
+        CompareOp::Ne | CompareOp::AnyNe => IntCC::NotEqual,
+        CompareOp::Lt => IntCC::UnsignedLessThan,
+        CompareOp::Le => IntCC::UnsignedLessThanOrEqual,
+        CompareOp::Gt => IntCC::UnsignedGreaterThan,
+        CompareOp::Ge => IntCC::UnsignedGreaterThanOrEqual,
+    }
+}
+
+fn int(width: u8) -> Type {
+    match width {
+        1 => I8,
+        2 => I16,
+        4 => I32,
+        _ => I64,
+    }
+}

@@ -1,0 +1,168 @@
+//! The parts of a program that generated code leaves to helpers: byte strings, options, tables. Safe code; each node is
+//! looked up by the index that the code generator gave it. The invariant: total, for any index; the guards of a node
+//! and the parts of its key were dealt with by generated code. (Rejected: a shim per kind of node, with the node's
+//! constants as words; that is a second encoding of the typed program.)
+
+use crate::abi::{Head, MAX_KEY, Packet};
+use crate::fields::Hash;
+use crate::helpers::{self, SearchId};
+use crate::hir::{Bytes, CompareOp, Key, Num, NumKind, Pred, PredKind};
+use crate::table::KeyValue;
+use crate::world::{Scratch, World};
+
+/// A part of the program that helpers evaluate: handed to them by its index.
+#[derive(Debug, Clone)]
+pub enum Node {
+    /// A condition; the parts of its key, if it has one, are in `Context::key`.
+    Test(Pred),
+    /// A number, likewise.
+    Number(Num),
+    /// A search for a pattern, already resolved.
+    Search(SearchId),
+}
+
+impl Node {
+    /// A condition as a node.
+    pub fn test(pred: &Pred, world: &World) -> Node {
+        let search = match pred.kind() {
+            PredKind::Contains(bytes, needle) => world.searches().contains(bytes, *needle),
+            PredKind::Matches(bytes, regex) => world.searches().matches(bytes, *regex),
+            _ => None,
+        };
+        search.map_or_else(|| Node::Test(pred.clone()), Node::Search)
+    }
+}
+
+/// What a node is evaluated with.
+pub struct Scene<'a> {
+    /// Tables, patterns, triggers.
+    pub world: &'a World,
+    /// The worker's memory for searches.
+    pub scratch: &'a mut Scratch,
+    /// The packet.
+    pub packet: &'a Packet<'a>,
+    /// Where its headers are.
+    pub head: &'a Head,
+    /// The parts of the key, as far as generated code computes them.
+    pub key: &'a [[u64; 2]; MAX_KEY],
+    /// The program's nodes.
+    pub nodes: &'a [Node],
+}
+
+impl<'a> Scene<'a> {
+    /// Whether a condition node holds.
+    pub fn test(&mut self, node: u64) -> bool {
+        match self.nodes.get(node as usize) {
+            Some(Node::Test(pred)) => self.holds(pred),
+            Some(Node::Search(search)) => {
+                helpers::finds(self.world, self.scratch, self.packet, self.head, *search)
+            }
+            Some(Node::Number(_)) | None => false,
+        }
+    }
+
+    /// The value of a number node.
+    pub fn number(&mut self, node: u64) -> u64 {
+        let Some(Node::Number(num)) = self.nodes.get(node as usize) else { return 0 };
+        let value = match num.kind() {
+            NumKind::Byte(bytes) => self.bytes(bytes).and_then(|b| b.first().copied()).map(u64::from),
+            NumKind::Len(bytes) => self.bytes(bytes).map(|b| b.len() as u64),
+            NumKind::Option(option) => helpers::tcp_option(self.packet, self.head, *option),
+            NumKind::Hash(Hash::Packet) => Some(helpers::packet_hash(self.packet)),
+            NumKind::Hash(Hash::Flow) => helpers::flow_hash(self.packet, self.head),
+            NumKind::Lookup { table, key } => {
+                self.with_key(key, |world, key| helpers::lookup_num(world, *table, key)).flatten()
+            }
+            // Generated code computes these itself.
+            NumKind::Const(_)
+            | NumKind::Param(_)
+            | NumKind::ParamHigh(_)
+            | NumKind::Load(_)
+            | NumKind::Slot { .. }
+            | NumKind::FrameLen
+            | NumKind::FrameCapLen
+            | NumKind::Arith(..) => None,
+        };
+        value.unwrap_or(0)
+    }
+
+    fn holds(&mut self, pred: &Pred) -> bool {
+        match pred.kind() {
+            PredKind::HasOption(option) => helpers::tcp_option(self.packet, self.head, *option).is_some(),
+            PredKind::HasBytes(bytes) => self.bytes(bytes).is_some(),
+            PredKind::BytesCompare(op, bytes, value) => {
+                self.bytes(bytes).is_some_and(|b| ordered(*op, b, value))
+            }
+            PredKind::ConstCompare(op, value, bytes) => {
+                self.bytes(bytes).is_some_and(|b| ordered(*op, value, b))
+            }
+            PredKind::BytesBytes(op, a, b) => match (self.bytes(a), self.bytes(b)) {
+                (Some(a), Some(b)) => ordered(*op, a, b),
+                _ => false,
+            },
+            PredKind::TagInTable(part, table) => {
+                helpers::tag_in_table(self.world, self.packet, self.head, part, *table)
+            }
+            PredKind::InTable { table, key } => {
+                self.with_key(key, |world, key| helpers::in_table(world, *table, key)).unwrap_or(false)
+            }
+            PredKind::LookupIs { table, key, text } => {
+                self.with_key(key, |world, key| helpers::lookup_is(world, *table, key, text)).unwrap_or(false)
+            }
+            PredKind::Active { trigger, key } => {
+                self.with_key(key, |world, key| helpers::active(world, *trigger, key)).unwrap_or(false)
+            }
+            PredKind::AddressIn(_, set) => self.key.first().is_some_and(|&words| set.contains(wide(words))),
+            // Searches are nodes of their own, and generated code tests the rest itself.
+            PredKind::Contains(..)
+            | PredKind::Matches(..)
+            | PredKind::Const(_)
+            | PredKind::Bits { .. }
+            | PredKind::Not(_)
+            | PredKind::And(_)
+            | PredKind::Or(_)
+            | PredKind::In(..)
+            | PredKind::Compare(..)
+            | PredKind::AddressCompare(..)
+            | PredKind::TagIn(..) => false,
+        }
+    }
+
+    fn bytes(&self, bytes: &Bytes) -> Option<&'a [u8]> {
+        helpers::bytes(self.packet, self.head, bytes)
+    }
+
+    /// Runs `f` on the key, unless the packet lacks bytes that are a part of it.
+    fn with_key<T>(&self, key: &[Key], f: impl FnOnce(&World, &[KeyValue]) -> T) -> Option<T> {
+        let mut values = [KeyValue::Num(0); MAX_KEY];
+        let values = values.get_mut(..key.len())?;
+        for ((value, part), &words) in values.iter_mut().zip(key).zip(self.key) {
+            let [_, low] = words;
+            *value = match part {
+                Key::Num(_) => KeyValue::Num(low),
+                Key::Ipv4(_) => KeyValue::V4(low as u32),
+                Key::Ipv6(_) => KeyValue::V6(wide(words)),
+                Key::Bytes(bytes) => KeyValue::Bytes(self.bytes(bytes)?),
+                Key::Text(text) => KeyValue::Bytes(text),
+            };
+        }
+        Some(f(self.world, values))
+    }
+}
+
+fn wide([high, low]: [u64; 2]) -> u128 {
+    u128::from(high) << 64 | u128::from(low)
+}
+
+/// The three comparisons that a typed program has, on byte strings.
+fn ordered(op: CompareOp, a: &[u8], b: &[u8]) -> bool {
+    let order = a.cmp(b);
+    match op {
+        CompareOp::Lt => order.is_lt(),
+        CompareOp::Le => order.is_le(),
+        CompareOp::Eq | CompareOp::AllEq => order.is_eq(),
+        CompareOp::Gt => order.is_gt(),
+        CompareOp::Ge => order.is_ge(),
+        CompareOp::Ne | CompareOp::AnyNe => order.is_ne(),
+    }
+}

@@ -1,0 +1,446 @@
+//! Dissection inside generated code. The common shapes (Ethernet, at most one VLAN tag, IPv4 without options or IPv6
+//! without extension headers, whole, TCP or UDP, nothing cut or lying) are recognised with a few loads; every other
+//! packet goes to the dissector. Both ways end in one block whose parameters are the facts that the program reads and
+//! no others. The invariant: on a fast shape each fact has the value that the dissector would give it.
+//! (Rejected: always calling the dissector, which costs several times what a small program does.)
+
+use super::emit::Emit;
+use crate::abi::{Link, bit, offset};
+use crate::fields::{Hash, Layer, Slot, Tags};
+use crate::hir::{Length, Num, NumKind, Pred, PredKind, Rule};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value};
+
+/// Something about a packet that a program can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fact {
+    /// The presence bits of a layer.
+    Bits(Layer),
+    /// A slot of a layer.
+    Slot(Layer, Slot),
+}
+
+/// The facts of the current packet.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    list: Vec<(Fact, Value)>,
+}
+
+impl Facts {
+    pub fn get(&self, fact: Fact) -> Option<Value> {
+        self.list.iter().find(|(f, _)| *f == fact).map(|(_, value)| *value)
+    }
+}
+
+/// What a program reads of a packet.
+#[derive(Debug, Clone, Default)]
+pub struct Needs {
+    facts: Vec<Fact>,
+    outer: u64,
+    inner: u64,
+}
+
+/// Bits and slots that depend on the TCP data offset or the UDP length.
+const TRANSPORT_BITS: u64 = bit::TCP_HDR | bit::TCP_LEN | bit::TCP_PAYLOAD | bit::UDP_PAYLOAD | bit::PAYLOAD;
+/// Bits of tunnel headers, which in the fast shapes only UDP can carry.
+const TUNNEL_BITS: u64 = bit::VXLAN | bit::GENEVE;
+
+impl Needs {
+    /// What rules and limits read.
+    pub fn of<'r>(rules: impl Iterator<Item = &'r Rule>) -> Needs {
+        let mut needs = Needs::default();
+        for rule in rules {
+            needs.pred(&rule.matches);
+            for ask in &rule.asks {
+                needs.pred(&ask.when);
+                match &ask.length {
+                    Length::None | Length::Full => {}
+                    Length::Bytes(n) | Length::Percent(n) => needs.number(n),
+                    Length::Headers(n) => {
+                        needs.number(n);
+                        needs.slot(Layer::Outer, Slot::HeadersEnd);
+                        needs.slot(Layer::Outer, Slot::L3End);
+                    }
+                    Length::Slice(m, n) => {
+                        needs.number(m);
+                        needs.number(n);
+                    }
+                }
+            }
+        }
+        needs
+    }
+
+    fn add(&mut self, fact: Fact) {
+        if !self.facts.contains(&fact) {
+            self.facts.push(fact);
+        }
+    }
+
+    fn slot(&mut self, layer: Layer, slot: Slot) {
+        self.add(Fact::Slot(layer, slot));
+    }
+
+    fn bits(&mut self, layer: Layer, bits: u64) {
+        self.add(Fact::Bits(layer));
+        match layer {
+            Layer::Outer => self.outer |= bits,
+            Layer::Inner => self.inner |= bits,
+        }
+    }
+
+    fn number(&mut self, num: &Num) {
+        match num.kind() {
+            NumKind::Load(load) => self.slot(load.layer, load.slot),
+            NumKind::Slot { layer, slot, .. } => self.slot(*layer, *slot),
+            NumKind::Arith(_, a, b) => {
+                self.number(a);
+                self.number(b);
+            }
+            NumKind::Lookup { key, .. } => key.iter().for_each(|k| self.key(k)),
+            NumKind::Hash(Hash::Packet | Hash::Flow)
+            | NumKind::Const(_)
+            | NumKind::Param(_)
+            | NumKind::ParamHigh(_)
+            | NumKind::FrameLen
+            | NumKind::FrameCapLen
+            | NumKind::Byte(_)
+            | NumKind::Len(_)
+            | NumKind::Option(_) => {}
+        }
+    }
+
+    fn key(&mut self, key: &crate::hir::Key) {
+        use crate::hir::Key;
+        match key {
+            Key::Num(n) | Key::Ipv4(n) => self.number(n),
+            Key::Ipv6(a) => self.slot(a.layer, a.slot),
+            Key::Bytes(_) | Key::Text(_) => {}
+        }
+    }
+
+    fn pred(&mut self, pred: &Pred) {
+        match pred.kind() {
+            PredKind::Bits { layer, bits } => self.bits(*layer, *bits),
+            PredKind::Not(p) => self.pred(p),
+            PredKind::And(parts) | PredKind::Or(parts) => parts.iter().for_each(|p| self.pred(p)),
+            PredKind::In(n, _) => self.number(n),
+            PredKind::Compare(_, a, b) => {
+                self.number(a);
+                self.number(b);
+            }
+            PredKind::AddressIn(a, _) => self.slot(a.layer, a.slot),
+            PredKind::AddressCompare(_, a, b) => {
+                self.slot(a.layer, a.slot);
+                self.slot(b.layer, b.slot);
+            }
+            PredKind::TagIn(part, _) => {
+                let (first, count) = match part.tags {
+                    Tags::Vlan => (Slot::Vlan, Slot::Vlans),
+                    Tags::Mpls => (Slot::Mpls, Slot::Labels),
+                };
+                self.slot(part.layer, first);
+                self.slot(part.layer, count);
+            }
+            PredKind::InTable { key, .. } | PredKind::LookupIs { key, .. } | PredKind::Active { key, .. } => {
+                key.iter().for_each(|k| self.key(k));
+            }
+            // Helpers dissect by themselves when they need to.
+            PredKind::Const(_)
+            | PredKind::TagInTable(..)
+            | PredKind::HasOption(_)
+            | PredKind::HasBytes(_)
+            | PredKind::BytesCompare(..)
+            | PredKind::ConstCompare(..)
+            | PredKind::BytesBytes(..)
+            | PredKind::Contains(..)
+            | PredKind::Matches(..) => {}
+        }
+    }
+
+    fn has_slot(&self, slot: Slot) -> bool {
+        self.facts.contains(&Fact::Slot(Layer::Outer, slot))
+    }
+
+    /// Whether the program looks behind the ports: at header lengths or payloads.
+    fn transport(&self) -> bool {
+        self.outer & TRANSPORT_BITS != 0
+            || [Slot::HeadersEnd, Slot::Payload, Slot::PayloadEnd, Slot::TcpLen]
+                .into_iter()
+                .any(|s| self.has_slot(s))
+    }
+
+    fn tunnels(&self) -> bool {
+        self.outer & TUNNEL_BITS != 0 || self.facts.iter().any(|f| matches!(f, Fact::Bits(Layer::Inner)))
+    }
+}
+
+/// What is known of a packet of a fast shape.
+struct Shape {
+    /// 6 or 17.
+    proto: u8,
+    /// 4 or 6.
+    version: u8,
+    l3: Value,
+    l3_end: Value,
+    link_bits: Value,
+    vlans: Value,
+    slow: Block,
+}
+
+impl Emit<'_> {
+    /// Finds out what the program reads of the packet; goes on in a block where `facts` are known.
+    pub fn dissect(&mut self, needs: &Needs) {
+        if needs.facts.is_empty() {
+            return;
+        }
+        let (slow, join) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(slow);
+        let list: Vec<(Fact, Value)> =
+            needs.facts.iter().map(|&f| (f, self.b.append_block_param(join, I64))).collect();
+        self.fast(needs, slow, join);
+        self.enter(slow);
+        self.call(self.helpers.dissect, &[self.context, self.packet]);
+        let values: Vec<Value> = needs.facts.iter().map(|&f| self.found(f)).collect();
+        self.jump_with(join, &values);
+        self.enter(join);
+        self.facts = Facts { list };
+    }
+
+    fn jump_with(&mut self, block: Block, values: &[Value]) {
+        let arguments: Vec<BlockArg> = values.iter().map(|&v| v.into()).collect();
+        self.b.ins().jump(block, &arguments);
+    }
+
+    /// A fact as the dissector found it.
+    fn found(&mut self, fact: Fact) -> Value {
+        let flags = self.state_flags();
+        let at = |layer| offset::CONTEXT_HEAD + if layer == Layer::Inner { offset::HEAD_INNER } else { 0 };
+        match fact {
+            Fact::Bits(layer) => self.b.ins().load(I64, flags, self.context, at(layer) + offset::STACK_BITS),
+            Fact::Slot(layer, slot) => {
+                let value = self.b.ins().load(I32, flags, self.context, at(layer) + slot.offset());
+                self.b.ins().uextend(I64, value)
+            }
+        }
+    }
+
+    /// Goes on in a new block if the condition holds, else to `other`.
+    fn require(&mut self, condition: Value, other: Block) {
+        let next = self.b.create_block();
+        self.branch(condition, next, other);
+        self.enter(next);
+    }
+
+    fn fast(&mut self, needs: &Needs, slow: Block, join: Block) {
+        let flags = self.state_flags();
+        let link = self.b.ins().load(I32, flags, self.packet, offset::PACKET_LINK);
+        let ethernet = self.b.ins().icmp_imm_s(IntCC::Equal, link, i64::from(Link::Ethernet as u32));
+        self.require(ethernet, slow);
+        // Ethernet, IPv4 and TCP headers: shorter frames are rare and go to the dissector.
+        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, self.cap_len, 54);
+        self.require(long, slow);
+        let (ip, v4) = (self.b.create_block(), self.b.create_block());
+        let carrier: Vec<Value> = (0..4).map(|_| self.b.append_block_param(ip, I64)).collect();
+        let etype = self.load(self.data, 12, 2);
+        let (plain, bits) = (self.constant(14), self.constant(bit::ETH | bit::ETH_TYPE));
+        let none = self.constant(0);
+        let (tagged, untagged) = (self.b.create_block(), self.b.create_block());
+        let is_tagged = self.b.ins().icmp_imm_s(IntCC::Equal, etype, 0x8100);
+        self.branch(is_tagged, tagged, untagged);
+        self.enter(untagged);
+        self.jump_with(ip, &[etype, plain, bits, none]);
+        self.enter(tagged);
+        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, self.cap_len, 58);
+        self.require(long, slow);
+        let etype = self.load(self.data, 16, 2);
+        let bits = self.constant(bit::ETH | bit::ETH_TYPE | bit::VLAN | bit::VLAN_ETYPE);
+        let (l3, one) = (self.constant(18), self.constant(1));
+        self.jump_with(ip, &[etype, l3, bits, one]);
+
+        self.enter(ip);
+        let &[etype, l3, link_bits, vlans] = carrier.as_slice() else { return };
+        let other = self.b.create_block();
+        let is_v4 = self.b.ins().icmp_imm_s(IntCC::Equal, etype, 0x0800);
+        self.branch(is_v4, v4, other);
+        self.enter(v4);
+        self.fast_v4(needs, (l3, link_bits, vlans), slow, join);
+        self.enter(other);
+        let is_v6 = self.b.ins().icmp_imm_s(IntCC::Equal, etype, 0x86dd);
+        self.require(is_v6, slow);
+        self.fast_v6(needs, (l3, link_bits, vlans), slow, join);
+    }
+
+    fn fast_v4(
+        &mut self,
+        needs: &Needs,
+        (l3, link_bits, vlans): (Value, Value, Value),
+        slow: Block,
+        join: Block,
+    ) {
+        let base = self.b.ins().iadd(self.data, l3);
+        let first = self.load(base, 0, 1);
+        let plain = self.b.ins().icmp_imm_s(IntCC::Equal, first, 0x45);
+        self.require(plain, slow);
+        let fragment = self.load(base, 6, 2);
+        let fragment = self.b.ins().band_imm_s(fragment, 0x3fff);
+        let whole = self.b.ins().icmp_imm_s(IntCC::Equal, fragment, 0);
+        self.require(whole, slow);
+        let total = self.load(base, 2, 2);
+        let proto = self.load(base, 9, 1);
+        let (l3_end, udp) = (self.l3_end(l3, total), self.b.create_block());
+        let shape = |proto| Shape { proto, version: 4, l3, l3_end, link_bits, vlans, slow };
+        let is_tcp = self.b.ins().icmp_imm_s(IntCC::Equal, proto, 6);
+        self.require(is_tcp, udp);
+        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, total, 40);
+        self.require(long, slow);
+        self.fast_transport(needs, &shape(6), join);
+        self.enter(udp);
+        let is_udp = self.b.ins().icmp_imm_s(IntCC::Equal, proto, 17);
+        self.require(is_udp, slow);
+        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, total, 28);
+        self.require(long, slow);
+        self.fast_transport(needs, &shape(17), join);
+    }
+
+    fn fast_v6(
+        &mut self,
+        needs: &Needs,
+        (l3, link_bits, vlans): (Value, Value, Value),
+        slow: Block,
+        join: Block,
+    ) {
+        // 40 bytes of IPv6 and 20 of TCP.
+        let need = self.b.ins().iadd_imm_s(l3, 60);
+        let long = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, self.cap_len, need);
+        self.require(long, slow);
+        let base = self.b.ins().iadd(self.data, l3);
+        let first = self.load(base, 0, 1);
+        let version = self.b.ins().ushr_imm_s(first, 4);
+        let is_v6 = self.b.ins().icmp_imm_s(IntCC::Equal, version, 6);
+        self.require(is_v6, slow);
+        let length = self.load(base, 4, 2);
+        let total = self.b.ins().iadd_imm_s(length, 40);
+        let proto = self.load(base, 6, 1);
+        let (l3_end, udp) = (self.l3_end(l3, total), self.b.create_block());
+        let shape = |proto| Shape { proto, version: 6, l3, l3_end, link_bits, vlans, slow };
+        let is_tcp = self.b.ins().icmp_imm_s(IntCC::Equal, proto, 6);
+        self.require(is_tcp, udp);
+        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, length, 20);
+        self.require(long, slow);
+        self.fast_transport(needs, &shape(6), join);
+        self.enter(udp);
+        let is_udp = self.b.ins().icmp_imm_s(IntCC::Equal, proto, 17);
+        self.require(is_udp, slow);
+        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, length, 8);
+        self.require(long, slow);
+        self.fast_transport(needs, &shape(17), join);
+    }
+
+    fn l3_end(&mut self, l3: Value, total: Value) -> Value {
+        let end = self.b.ins().iadd(l3, total);
+        self.b.ins().umin(end, self.cap_len)
+    }
+
+    fn fast_transport(&mut self, needs: &Needs, shape: &Shape, join: Block) {
+        let l4 = self.b.ins().iadd_imm_s(shape.l3, if shape.version == 4 { 20 } else { 40 });
+        let at = self.b.ins().iadd(self.data, l4);
+        let mut bits = bit::NET | bit::PORTS;
+        bits |= if shape.version == 4 { bit::IP | bit::IP_HDR } else { bit::IP6 | bit::IP6_HDR };
+        let mut payload = l4;
+        if shape.proto == 6 {
+            bits |= bit::TCP | bit::TCP_PORTS;
+            if needs.transport() {
+                bits |= bit::TCP_HDR | bit::TCP_LEN;
+                let offset = self.load(at, 12, 1);
+                let quarter = self.b.ins().ushr_imm_s(offset, 2);
+                let length = self.b.ins().band_imm_s(quarter, 0x3c);
+                let sound = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, length, 20);
+                self.require(sound, shape.slow);
+                payload = self.b.ins().iadd(l4, length);
+            }
+        } else {
+            bits |= bit::UDP | bit::UDP_PORTS | bit::UDP_HDR;
+            payload = self.b.ins().iadd_imm_s(l4, 8);
+        }
+        if needs.transport() {
+            // Headers cut by the capture or past the packet's own end, and lengths that disagree, are the dissector's.
+            let inside = self.b.ins().icmp(IntCC::UnsignedLessThanOrEqual, payload, shape.l3_end);
+            self.require(inside, shape.slow);
+            if shape.proto == 17 {
+                let total = self.total(shape);
+                let rest = self.b.ins().iadd_imm_s(total, if shape.version == 4 { -20 } else { -40 });
+                let length = self.load(at, 4, 2);
+                let agree = self.b.ins().icmp(IntCC::Equal, rest, length);
+                self.require(agree, shape.slow);
+            }
+        }
+        if shape.proto == 17 && needs.tunnels() {
+            let port = self.load(at, 2, 2);
+            for tunnel in [4789, 6081] {
+                let other = self.b.ins().icmp_imm_s(IntCC::NotEqual, port, tunnel);
+                self.require(other, shape.slow);
+            }
+        }
+        let fixed = self.constant(bits);
+        let mut have = self.b.ins().bor(fixed, shape.link_bits);
+        if needs.outer & (bit::TCP_PAYLOAD | bit::UDP_PAYLOAD | bit::PAYLOAD) != 0 {
+            have = self.payload_bits(have, payload, at, shape);
+        }
+        let values: Vec<Value> =
+            needs.facts.iter().map(|&f| self.shaped(f, shape, (l4, payload, have))).collect();
+        self.jump_with(join, &values);
+    }
+
+    /// The IP packet's declared length.
+    fn total(&mut self, shape: &Shape) -> Value {
+        let base = self.b.ins().iadd(self.data, shape.l3);
+        if shape.version == 4 {
+            self.load(base, 2, 2)
+        } else {
+            let length = self.load(base, 4, 2);
+            self.b.ins().iadd_imm_s(length, 40)
+        }
+    }
+
+    fn payload_bits(&mut self, have: Value, payload: Value, at: Value, shape: &Shape) -> Value {
+        let filled = self.b.ins().icmp(IntCC::UnsignedLessThan, payload, shape.l3_end);
+        let none = self.constant(0);
+        let own = if shape.proto == 6 {
+            let flags = self.load(at, 13, 1);
+            let reset = self.b.ins().band_imm_s(flags, 0x04);
+            let (quiet, whole) =
+                (self.constant(bit::PAYLOAD), self.constant(bit::PAYLOAD | bit::TCP_PAYLOAD));
+            self.b.ins().select(reset, quiet, whole)
+        } else {
+            self.constant(bit::PAYLOAD | bit::UDP_PAYLOAD)
+        };
+        let own = self.b.ins().select(filled, own, none);
+        self.b.ins().bor(have, own)
+    }
+
+    /// A fact of a packet of a fast shape.
+    fn shaped(&mut self, fact: Fact, shape: &Shape, (l4, payload, bits): (Value, Value, Value)) -> Value {
+        match fact {
+            Fact::Bits(Layer::Outer) => bits,
+            Fact::Slot(Layer::Outer, slot) => match slot {
+                Slot::L3 => shape.l3,
+                Slot::L4 => l4,
+                Slot::Payload | Slot::HeadersEnd => payload,
+                Slot::PayloadEnd | Slot::L3End => shape.l3_end,
+                Slot::Proto => self.constant(u64::from(shape.proto)),
+                Slot::TcpLen if shape.proto == 6 => {
+                    let total = self.total(shape);
+                    let end = self.b.ins().iadd(shape.l3, total);
+                    self.b.ins().isub(end, payload)
+                }
+                // The one tag, if there is one, stands behind the addresses and its own type.
+                Slot::Vlan => self.b.ins().imul_imm_s(shape.vlans, 14),
+                Slot::Vlans => shape.vlans,
+                Slot::L2 | Slot::TcpLen | Slot::Mpls | Slot::Labels | Slot::Tunnel => self.constant(0),
+            },
+            Fact::Bits(Layer::Inner) | Fact::Slot(Layer::Inner, _) => self.constant(0),
+        }
+    }
+}

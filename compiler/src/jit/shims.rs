@@ -1,0 +1,198 @@
+//! What generated code calls: each shim rebuilds safe references from the words it is given and does the rest in safe
+//! code. The invariant (V5): shims are total; a panic in one would abort the process, since it may not unwind into
+//! generated code. (Rejected: calling Rust functions of other ABIs through transmuted pointers.)
+#![expect(unsafe_code, reason = "the JIT's calling boundary")]
+
+use super::nodes::{Node, Scene};
+use crate::abi::{Context, Cut, NO_LIMIT, Packet, Verdict};
+use crate::wire;
+use crate::world::{Scratch, World};
+
+/// What shims look into beside the context: made for each batch from what the engine and the worker own.
+pub struct Host<'a> {
+    pub world: &'a World,
+    pub scratch: &'a mut Scratch,
+    pub nodes: &'a [Node],
+    pub cuts: &'a mut [Cut],
+    pub stations: usize,
+    /// The packet that the scratch's memory is of.
+    pub scratch_serial: u64,
+}
+
+/// A shim: its name, where its code is, how many words it takes, and whether it gives one back.
+pub struct Shim {
+    pub name: &'static str,
+    pub address: *const u8,
+    pub parameters: usize,
+    pub returns: bool,
+}
+
+/// All shims, in the order in which the code generator names them.
+pub fn table() -> [Shim; 8] {
+    let shim = |name, address, parameters, returns| Shim { name, address, parameters, returns };
+    [
+        shim("mrule_dissect", dissect as *const u8, 2, false),
+        shim("mrule_test", test as *const u8, 3, true),
+        shim("mrule_number", number as *const u8, 3, true),
+        shim("mrule_search", search as *const u8, 3, true),
+        shim("mrule_ask", ask as *const u8, 7, true),
+        shim("mrule_settle", settle as *const u8, 3, false),
+        shim("mrule_cut", cut as *const u8, 6, false),
+        shim("mrule_finish", finish as *const u8, 3, false),
+    ]
+}
+
+/// Dissects the packet into the context, unless that was done already.
+fn see(context: &mut Context, packet: &Packet) {
+    if context.head_serial != context.serial {
+        wire::dissect_into(packet, &mut context.head);
+        context.head_serial = context.serial;
+    }
+}
+
+unsafe extern "C" fn dissect(context: *mut Context, packet: *const Packet) {
+    // SAFETY: V4, V6: generated code passes on the context and packet of its own call, both live, used by no other.
+    let (context, packet) = unsafe { (&mut *context, &*packet) };
+    see(context, packet);
+}
+
+/// What a node is evaluated with.
+///
+/// # Safety
+/// `context` and `packet` are those that generated code was called with.
+unsafe fn scene<'a>(context: *mut Context<'a>, packet: *const Packet<'a>) -> Scene<'a> {
+    // SAFETY: V4, V6: generated code passes on the context and packet of its own call; `host` was made from a live
+    // `Host` for this call, and while a shim runs nothing else uses them.
+    let (context, packet, host) =
+        unsafe { (&mut *context, &*packet, &mut *(*context).host.cast::<Host<'a>>()) };
+    see(context, packet);
+    if host.scratch_serial != context.serial {
+        host.scratch.begin();
+        host.scratch_serial = context.serial;
+    }
+    Scene {
+        world: host.world,
+        scratch: host.scratch,
+        packet,
+        head: &context.head,
+        key: &context.key,
+        nodes: host.nodes,
+    }
+}
+
+unsafe extern "C" fn test<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, node: u64) -> u64 {
+    // SAFETY: as generated code calls it.
+    let mut scene = unsafe { scene(context, packet) };
+    u64::from(scene.test(node))
+}
+
+unsafe extern "C" fn number<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, node: u64) -> u64 {
+    // SAFETY: as generated code calls it.
+    let mut scene = unsafe { scene(context, packet) };
+    scene.number(node)
+}
+
+unsafe extern "C" fn search(parts: *const u64, count: u64, value: u64) -> u64 {
+    // SAFETY: V6: the code generator put `count` pairs there, in the pool that outlives the call.
+    let parts = unsafe { std::slice::from_raw_parts(parts.cast::<[u64; 2]>(), count as usize) };
+    let at = parts.partition_point(|&[low, _]| low <= value);
+    u64::from(at.checked_sub(1).and_then(|i| parts.get(i)).is_some_and(|&[_, high]| value <= high))
+}
+
+/// The verdict of a station of packet `index` of the batch.
+///
+/// # Safety
+/// `index` is below the batch's size and `station` below the program's number of stations.
+unsafe fn verdict<'c>(
+    context: &'c mut Context,
+    stations: usize,
+    index: u64,
+    station: u32,
+) -> &'c mut Verdict {
+    // SAFETY: V4: the batch has `stations` verdicts for each packet, and only generated code and its shims use them now.
+    unsafe { &mut *context.verdicts.add(index as usize * stations + station as usize) }
+}
+
+fn each(mut stations: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let station = stations.trailing_zeros();
+        stations &= stations.wrapping_sub(1);
+        (station < 64).then_some(station)
+    })
+}
+
+/// Covers a range. Until `settle`, `Verdict::limit` holds the longest single range, or [`NO_LIMIT`] when code in line
+/// wrote the verdict: then all ranges are prefixes, and the longest is the verdict itself.
+unsafe extern "C" fn ask(
+    context: *mut Context,
+    index: u64,
+    asked: u64,
+    stations: u64,
+    start: u64,
+    end: u64,
+    rule: u64,
+) -> u64 {
+    // SAFETY: V4, V6, as in `scene`.
+    let (context, host) = unsafe { (&mut *context, &*(*context).host.cast::<Host>()) };
+    let (start, end, rule) = (start as u32, end as u32, rule as u32);
+    let length = end.saturating_sub(start);
+    for station in each(stations) {
+        // SAFETY: the station is one of the program's, and the packet one of the batch's.
+        let verdict = unsafe { verdict(context, host.stations, index, station) };
+        if asked & 1 << station == 0 {
+            *verdict = Verdict { start, end, rule, limit: length };
+            continue;
+        }
+        let longest = if verdict.limit == NO_LIMIT { verdict.end } else { verdict.limit };
+        if length > longest || length == longest && rule < verdict.rule {
+            verdict.limit = length;
+            verdict.rule = rule;
+        }
+        verdict.start = verdict.start.min(start);
+        verdict.end = verdict.end.max(end);
+    }
+    asked | stations
+}
+
+unsafe extern "C" fn settle(context: *mut Context, index: u64, asked: u64) {
+    // SAFETY: V4, V6, as in `scene`.
+    let (context, host) = unsafe { (&mut *context, &mut *(*context).host.cast::<Host>()) };
+    for station in each(asked) {
+        // SAFETY: the station is one of the program's, and the packet one of the batch's.
+        let verdict = unsafe { verdict(context, host.stations, index, station) };
+        verdict.limit = NO_LIMIT;
+        if let Some(cut) = host.cuts.get_mut(station as usize) {
+            let (start, end) = (verdict.start, verdict.end);
+            *cut = Cut { start, end, least: end.saturating_sub(start), limit: NO_LIMIT };
+        }
+    }
+}
+
+unsafe extern "C" fn cut(context: *mut Context, index: u64, stations: u64, start: u64, end: u64, limit: u64) {
+    // SAFETY: V4, V6, as in `scene`.
+    let (context, host) = unsafe { (&mut *context, &mut *(*context).host.cast::<Host>()) };
+    for station in each(stations) {
+        // SAFETY: the station is one of the program's, and the packet one of the batch's.
+        let verdict = unsafe { verdict(context, host.stations, index, station) };
+        if let Some(cut) = host.cuts.get_mut(station as usize) {
+            cut.limit_to((verdict.start, verdict.end), (start as u32, end as u32), limit as u32);
+        }
+    }
+}
+
+unsafe extern "C" fn finish(context: *mut Context, index: u64, asked: u64) {
+    // SAFETY: V4, V6, as in `scene`.
+    let (context, host) = unsafe { (&mut *context, &mut *(*context).host.cast::<Host>()) };
+    for station in each(asked) {
+        // SAFETY: the station is one of the program's, and the packet one of the batch's.
+        let verdict = unsafe { verdict(context, host.stations, index, station) };
+        if let Some(cut) = host.cuts.get(station as usize)
+            && cut.limit != NO_LIMIT
+        {
+            let empty = cut.start >= cut.end;
+            verdict.start = if empty { 0 } else { cut.start };
+            verdict.end = if empty { 0 } else { cut.end };
+            verdict.limit = cut.limit;
+        }
+    }
+}
