@@ -14,8 +14,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 mod prefixes;
 use prefixes::Prefixes;
 
-/// The most parts that a key can have.
-pub const MAX_KEY: usize = 8;
+pub use crate::abi::MAX_KEY;
 
 /// The most rows that a table holds unless told otherwise.
 pub const DEFAULT_ROWS: usize = 1 << 22;

@@ -9,7 +9,6 @@ use crate::table::{DEFAULT_ROWS, KeyValue, Table, TableError};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub mod pattern;
 mod search;
 pub use search::{Scratch, SearchId, Searches};
 

@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::abi::{Link, Stack, bit};
+use crate::batch::Batch;
+use crate::engine::{Engine, EngineKind};
 use crate::fields::{BytesSource, Layer, Load, Slot, Tags};
 use crate::hir::{
     self, Length, NeedleId, ParamId, RegexId, Rule, Slice, TagPart, TcpOption, TriggerId, Value, ValueTy,
@@ -291,4 +293,24 @@ fn each_form_of_condition() {
     let past =
         Load { layer: Layer::Outer, bits: bit::ETH, slot: Slot::L4, at: 60, width: 4, shift: 0, mask: 0xff };
     check(Pred::test(Num::load(past), Intervals::range(0, 254)), false);
+}
+
+#[test]
+fn a_batch_is_overwritten_as_far_as_it_is_used() {
+    let mut full = rule(2, vec![ask(Length::Full)]);
+    full.matches = Pred::test(Num::frame_len(), Intervals::range(3, 9));
+    let program = program(vec![full], vec![]);
+    let world = World::new(&program).unwrap();
+    let mut batch = Batch::new(&program, 2);
+    let engine = Engine::new(EngineKind::Interp, program.into(), &world).unwrap();
+    let mut scratch = Scratch::default();
+    let long = Packet::new(b"abc", 0, Link::RawIp);
+    let short = Packet::new(b"a", 0, Link::RawIp);
+    engine.decide(&world, &mut scratch, &[long, long, short], &mut batch);
+    assert_eq!((batch.asked(0), batch.asked(1), batch.matched()), (2, 2, [2].as_slice()), "as many as fit");
+    engine.decide(&world, &mut scratch, &[short], &mut batch);
+    assert_eq!((batch.asked(0), batch.asked(1), batch.matched()), (0, 2, [2].as_slice()));
+    engine.decide(&world, &mut scratch, &[short, long], &mut batch);
+    let all: Vec<_> = batch.verdicts(1).collect();
+    assert_eq!(all, [(hir::StationId(1), Verdict { start: 0, end: 3, rule: 0, limit: NO_LIMIT })]);
 }

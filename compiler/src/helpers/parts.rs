@@ -45,8 +45,7 @@ pub fn tcp_option(packet: &Packet, head: &Head, option: TcpOption) -> Option<u64
     None
 }
 
-/// Whether the part of any tag satisfies `holds`. What stands behind a VLAN tag is a type only from 0x0600 on; below, it is
-/// an 802.3 length and the part does not exist.
+/// Whether the part of any tag satisfies `holds`. A part below [`TagPart::least`] does not exist.
 pub fn tags_any(packet: &Packet, head: &Head, part: &TagPart, mut holds: impl FnMut(u64) -> bool) -> bool {
     let at = stack(head, part.layer);
     let (first, count) = match part.tags {
@@ -61,7 +60,7 @@ pub fn tags_any(packet: &Packet, head: &Head, part: &TagPart, mut holds: impl Fn
         let start = usize::from(part.at);
         let bytes = tag.get(start..start + usize::from(part.width)).unwrap_or(&[]);
         let value = bytes.iter().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
-        let is_length = part.tags == Tags::Vlan && part.at == 2 && value < 0x0600;
-        !is_length && holds(value.checked_shr(u32::from(part.shift)).unwrap_or(0) & part.mask)
+        let value = value.checked_shr(u32::from(part.shift)).unwrap_or(0) & part.mask;
+        value >= part.least() && holds(value)
     })
 }

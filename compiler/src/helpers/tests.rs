@@ -162,6 +162,13 @@ fn any_tag_counts() {
     assert_eq!(all(stack, part(Tags::Vlan, 0, 2, 0, 0xfff)), [5, 9]);
     assert_eq!(all(stack, part(Tags::Vlan, 0, 2, 13, 7)), [1, 0]);
     assert_eq!(all(stack, part(Tags::Vlan, 2, 2, 0, 0xffff)), [0x8100], "0x0040 is a length");
+    let types = |value: u16| {
+        let [high, low] = value.to_be_bytes();
+        let tag = [0, 0, high, low];
+        let head = outer(Stack { vlan: 0, vlans: 1, ..stack });
+        tags_any(&packet(&tag), &head, &part(Tags::Vlan, 2, 2, 0, 0xffff), |_| true)
+    };
+    assert!(!types(0) && !types(1500) && types(1501) && types(0x0800));
     assert_eq!(all(Stack { vlans: 9, ..stack }, part(Tags::Vlan, 0, 2, 0, 0xfff)), [5, 9], "cut");
     assert!(all(Stack { bits: 0, ..stack }, part(Tags::Vlan, 0, 2, 0, 0xfff)).is_empty());
     assert!(all(Stack { vlan: u32::MAX, ..stack }, part(Tags::Vlan, 0, 2, 0, 0xfff)).is_empty());

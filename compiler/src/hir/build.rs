@@ -122,8 +122,9 @@ impl TagPart {
         }
     }
 
-    /// The least value that counts: below 0x0600 the field behind a VLAN tag is a length, and there is no `vlan.etype`.
+    /// The least value that counts: up to 1500 the field behind a VLAN tag is an 802.3 length, and there is no `vlan.etype`
+    /// (as in Wireshark).
     pub fn least(&self) -> u64 {
-        if self.tags == Tags::Vlan && self.at == 2 { 0x0600 } else { 0 }
+        if self.tags == Tags::Vlan && self.at == 2 { 1501 } else { 0 }
     }
 }

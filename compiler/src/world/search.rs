@@ -3,14 +3,14 @@
 //! world has run on a thread, its [`Scratch`] allocates nothing, and threads share nothing that is written.
 //! (Rejected: one search per condition, whose cost grows with the number of rules.)
 
-use super::{WorldError, pattern};
+use super::WorldError;
 use crate::abi::{Head, Packet};
 use crate::helpers;
 use crate::hir::{Bytes, NeedleId, PredKind, Program, RegexId};
 use aho_corasick::AhoCorasick;
 use memchr::memmem;
-use regex_automata::{Input, PatternID, PatternSet, meta};
-use regex_syntax::hir::Hir;
+use regex_automata::util::syntax;
+use regex_automata::{Input, MatchKind, PatternID, PatternSet, meta};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -96,14 +96,11 @@ impl Searches {
             made.needles.insert(bytes, wanted.into_iter().collect());
         }
         for (bytes, wanted) in regexes.groups {
-            let mut parsed = Vec::with_capacity(wanted.len());
-            for &(regex, search) in &wanted {
-                let text = program.regexes.get(regex.index()).map_or("", |r| r.pattern.as_str());
-                let hir =
-                    pattern::parse(text).map_err(|e| WorldError::Regex { regex, message: e.to_string() })?;
-                parsed.push((regex, search, hir));
-            }
-            made.add_regexes(&bytes, &parsed)?;
+            let texts: Vec<&str> = wanted
+                .iter()
+                .map(|(regex, _)| program.regexes.get(regex.index()).map_or("", |r| r.pattern.as_str()))
+                .collect();
+            made.add_regexes(&bytes, &wanted, &texts)?;
             made.regexes.insert(bytes, wanted.into_iter().collect());
         }
         Ok(made)
@@ -152,22 +149,44 @@ impl Searches {
     }
 
     /// One group of these, or two of half as many when they are too large for one.
-    fn add_regexes(&mut self, bytes: &Bytes, parsed: &[(RegexId, SearchId, Hir)]) -> Result<(), WorldError> {
-        let hirs: Vec<Hir> = parsed.iter().map(|(.., hir)| hir.clone()).collect();
-        match (pattern::compile(&hirs), parsed) {
+    fn add_regexes(
+        &mut self,
+        bytes: &Bytes,
+        wanted: &[(RegexId, SearchId)],
+        texts: &[&str],
+    ) -> Result<(), WorldError> {
+        match (compile(texts), wanted) {
             (Ok(regex), _) => {
-                let searches = parsed.iter().map(|&(_, search, _)| search);
+                let searches = wanted.iter().map(|&(_, search)| search);
                 self.add(bytes.clone(), Finder::Regexes(regex), searches);
                 Ok(())
             }
-            (Err(error), &[(regex, ..)]) => Err(WorldError::Regex { regex, message: error.to_string() }),
+            (Err(error), &[(regex, _)]) => Err(WorldError::Regex { regex, message: error.to_string() }),
             (Err(_), _) => {
-                let (left, right) = parsed.split_at(parsed.len() / 2);
-                self.add_regexes(bytes, left)?;
-                self.add_regexes(bytes, right)
+                let half = wanted.len() / 2;
+                let ((left, right), (left_texts, right_texts)) =
+                    (wanted.split_at(half), texts.split_at(half));
+                self.add_regexes(bytes, left, left_texts)?;
+                self.add_regexes(bytes, right, right_texts)
             }
         }
     }
+}
+
+/// How patterns are read: over bytes, and caseless unless they say otherwise, as Wireshark does.
+fn syntax() -> syntax::Config {
+    syntax::Config::new().unicode(false).utf8(false).case_insensitive(true).nest_limit(500)
+}
+
+/// Compiles patterns into one engine that tells which of them match.
+pub(super) fn compile(patterns: &[&str]) -> Result<meta::Regex, Box<meta::BuildError>> {
+    let kind = if patterns.len() == 1 { MatchKind::LeftmostFirst } else { MatchKind::All };
+    let config = meta::Config::new()
+        .match_kind(kind)
+        .utf8_empty(false)
+        .nfa_size_limit(Some(10 << 20))
+        .hybrid_cache_capacity(2 << 20);
+    meta::Builder::new().syntax(syntax()).configure(config).build_many(patterns).map_err(Box::new)
 }
 
 impl Group {
