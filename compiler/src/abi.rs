@@ -9,7 +9,8 @@
 //!   code, under the same checks) set bits.
 //! - **V3** a field's bytes lie within the bytes its bit promises (proved by a const loop in `fields`). V1-V3 make a
 //!   guarded load in bounds. Payloads and options are not covered; they go through total helpers.
-//! - **V4** generated code writes only to the `asked`, `verdicts`, `tally` and `seen` that its [`Context`] points at, and to the `serial` and `key` of its [`Context`].
+//! - **V4** generated code writes only to the `asked`, `verdicts`, `tally` and `seen` that its
+//!   [`Context`] points at, and to its `key`.
 //! - **V5** helpers called by generated code are total and never unwind.
 //! - **V6** code and constants outlive every call: the engine owns both and is held while a batch runs.
 
@@ -290,7 +291,7 @@ pub struct Context<'a> {
     pub params: *const u64,
     /// The program's constants: sets, keys.
     pub pool: *const u64,
-    /// The number of the current packet, never 0.
+    /// The number of the first packet of the batch, never 0; the others follow.
     pub serial: u64,
     /// The number of the packet that `head` tells of.
     pub head_serial: u64,

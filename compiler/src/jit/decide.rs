@@ -119,19 +119,18 @@ pub fn emit(
     let verdicts_base = e.b.ins().load(I64, flags, context, offset::CONTEXT_VERDICTS);
     let serial = e.b.ins().load(I64, flags, context, offset::CONTEXT_SERIAL);
 
-    // The loop over packets: index, packet record, its verdicts, its number.
+    // The loop over packets: index, packet record, its verdicts.
     let (header, body, done, finish) =
         (e.b.create_block(), e.b.create_block(), e.b.create_block(), e.b.create_block());
-    let params: Vec<Value> = (0..4).map(|_| e.b.append_block_param(header, I64)).collect();
-    e.b.ins().jump(header, &[zero.into(), packets.into(), verdicts_base.into(), serial.into()]);
+    let params: Vec<Value> = (0..3).map(|_| e.b.append_block_param(header, I64)).collect();
+    e.b.ins().jump(header, &[zero.into(), packets.into(), verdicts_base.into()]);
     e.enter(header);
-    let &[index, packet, verdicts, serial] = params.as_slice() else { return };
+    let &[index, packet, verdicts] = params.as_slice() else { return };
     let more = e.b.ins().icmp(IntCC::UnsignedLessThan, index, count);
     e.branch(more, body, done);
     e.enter(body);
     (e.index, e.packet, e.verdicts) = (index, packet, verdicts);
-    e.serial = e.b.ins().iadd_imm_s(serial, 1);
-    e.b.ins().store(flags, e.serial, context, offset::CONTEXT_SERIAL);
+    e.serial = e.b.ins().iadd(serial, index);
     e.data = e.b.ins().load(I64, flags, packet, offset::PACKET_DATA);
     let cap_len = e.b.ins().load(I32, flags, packet, offset::PACKET_CAP_LEN);
     e.cap_len = e.b.ins().uextend(I64, cap_len);
@@ -160,8 +159,7 @@ pub fn emit(
     let index = e.b.ins().iadd_imm_s(index, 1);
     let packet = e.b.ins().iadd_imm_s(packet, offset::PACKET_SIZE);
     let verdicts = e.b.ins().iadd_imm_s(verdicts, offset::VERDICT_SIZE * program.stations.len() as i64);
-    let serial = e.serial;
-    e.b.ins().jump(header, &[index.into(), packet.into(), verdicts.into(), serial.into()]);
+    e.b.ins().jump(header, &[index.into(), packet.into(), verdicts.into()]);
     e.enter(done);
     e.b.ins().return_(&[]);
     e.b.seal_all_blocks();

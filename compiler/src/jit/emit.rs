@@ -215,7 +215,7 @@ impl Emit<'_> {
 
     fn ask_helper(&mut self, num: &Num) -> Value {
         let node = self.node(Node::Number(num.clone()));
-        match self.call(self.helpers.number, &[self.context, self.packet, node]) {
+        match self.call(self.helpers.number, &[self.context, self.packet, self.serial, node]) {
             Some(value) => value,
             None => self.constant(0),
         }
@@ -314,7 +314,7 @@ impl Emit<'_> {
 
     fn emit_helper(&mut self, pred: &Pred, yes: Block, no: Block) {
         let node = self.node(Node::test(pred, self.world));
-        if let Some(held) = self.call(self.helpers.test, &[self.context, self.packet, node]) {
+        if let Some(held) = self.call(self.helpers.test, &[self.context, self.packet, self.serial, node]) {
             self.branch(held, yes, no);
         }
     }

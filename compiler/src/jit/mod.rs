@@ -75,7 +75,7 @@ impl Jit {
             seen: batch.seen.as_mut_ptr(),
             params: params.as_ptr(),
             pool: self.pool.as_ptr(),
-            serial: batch.serial,
+            serial: batch.serial + 1,
             head_serial: 0,
             key: [[0; 2]; MAX_KEY],
             head: Head::default(),
@@ -86,7 +86,7 @@ impl Jit {
         // stations, rules and limits, and is borrowed mutably until the call returns. V6: `self` owns the code, its pool
         // and its nodes, and is borrowed until the call returns; so are the world and the scratch in `host`.
         unsafe { (self.entry)(&raw mut context, packets.as_ptr(), packets.len()) };
-        batch.serial = context.serial;
+        batch.serial += packets.len() as u64;
     }
 }
 

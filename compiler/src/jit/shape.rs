@@ -201,7 +201,7 @@ impl Emit<'_> {
             needs.facts.iter().map(|&f| (f, self.b.append_block_param(join, I64))).collect();
         self.fast(needs, slow, join);
         self.enter(slow);
-        self.call(self.helpers.dissect, &[self.context, self.packet]);
+        self.call(self.helpers.dissect, &[self.context, self.packet, self.serial]);
         let values: Vec<Value> = needs.facts.iter().map(|&f| self.found(f)).collect();
         self.jump_with(join, &values);
         self.enter(join);

@@ -31,9 +31,9 @@ pub struct Shim {
 pub fn table() -> [Shim; 8] {
     let shim = |name, address, parameters, returns| Shim { name, address, parameters, returns };
     [
-        shim("mrule_dissect", dissect as *const u8, 2, false),
-        shim("mrule_test", test as *const u8, 3, true),
-        shim("mrule_number", number as *const u8, 3, true),
+        shim("mrule_dissect", dissect as *const u8, 3, false),
+        shim("mrule_test", test as *const u8, 4, true),
+        shim("mrule_number", number as *const u8, 4, true),
         shim("mrule_search", search as *const u8, 3, true),
         shim("mrule_ask", ask as *const u8, 7, true),
         shim("mrule_settle", settle as *const u8, 3, false),
@@ -43,32 +43,32 @@ pub fn table() -> [Shim; 8] {
 }
 
 /// Dissects the packet into the context, unless that was done already.
-fn see(context: &mut Context, packet: &Packet) {
-    if context.head_serial != context.serial {
+fn see(context: &mut Context, packet: &Packet, serial: u64) {
+    if context.head_serial != serial {
         wire::dissect_into(packet, &mut context.head);
-        context.head_serial = context.serial;
+        context.head_serial = serial;
     }
 }
 
-unsafe extern "C" fn dissect(context: *mut Context, packet: *const Packet) {
+unsafe extern "C" fn dissect(context: *mut Context, packet: *const Packet, serial: u64) {
     // SAFETY: V4, V6: generated code passes on the context and packet of its own call, both live, used by no other.
     let (context, packet) = unsafe { (&mut *context, &*packet) };
-    see(context, packet);
+    see(context, packet, serial);
 }
 
 /// What a node is evaluated with.
 ///
 /// # Safety
 /// `context` and `packet` are those that generated code was called with.
-unsafe fn scene<'a>(context: *mut Context<'a>, packet: *const Packet<'a>) -> Scene<'a> {
+unsafe fn scene<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial: u64) -> Scene<'a> {
     // SAFETY: V4, V6: generated code passes on the context and packet of its own call; `host` was made from a live
     // `Host` for this call, and while a shim runs nothing else uses them.
     let (context, packet, host) =
         unsafe { (&mut *context, &*packet, &mut *(*context).host.cast::<Host<'a>>()) };
-    see(context, packet);
-    if host.scratch_serial != context.serial {
+    see(context, packet, serial);
+    if host.scratch_serial != serial {
         host.scratch.begin();
-        host.scratch_serial = context.serial;
+        host.scratch_serial = serial;
     }
     Scene {
         world: host.world,
@@ -80,15 +80,25 @@ unsafe fn scene<'a>(context: *mut Context<'a>, packet: *const Packet<'a>) -> Sce
     }
 }
 
-unsafe extern "C" fn test<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, node: u64) -> u64 {
+unsafe extern "C" fn test<'a>(
+    context: *mut Context<'a>,
+    packet: *const Packet<'a>,
+    serial: u64,
+    node: u64,
+) -> u64 {
     // SAFETY: as generated code calls it.
-    let mut scene = unsafe { scene(context, packet) };
+    let mut scene = unsafe { scene(context, packet, serial) };
     u64::from(scene.test(node))
 }
 
-unsafe extern "C" fn number<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, node: u64) -> u64 {
+unsafe extern "C" fn number<'a>(
+    context: *mut Context<'a>,
+    packet: *const Packet<'a>,
+    serial: u64,
+    node: u64,
+) -> u64 {
     // SAFETY: as generated code calls it.
-    let mut scene = unsafe { scene(context, packet) };
+    let mut scene = unsafe { scene(context, packet, serial) };
     scene.number(node)
 }
 
