@@ -8,15 +8,19 @@ mod expr;
 mod items;
 mod literal;
 mod operand;
+mod recover;
+mod report;
 mod scan;
 mod sink;
+mod tokens;
 
-use crate::ast::{Broken, File, Item};
+use crate::ast::{File, Item};
 use crate::codes::syntax;
 use crate::diagnostic::Diagnostic;
 use crate::span::{FileId, Span};
 use items::Builder;
 use pest::Parser;
+use recover::Recovery;
 use scan::{Chunk, Scan};
 use sink::Sink;
 
@@ -69,15 +73,6 @@ fn read_chunk(scan: &Scan, chunk: &Chunk, sink: &mut Sink, items: &mut Vec<Item>
                 items.push(builder.item(pair));
             }
         }
-        Err(error) => {
-            let (pest::error::InputLocation::Pos(at) | pest::error::InputLocation::Span((at, _))) =
-                error.location;
-            let at = chunk.range.start + at;
-            if !scan.has_reported(&chunk.range) {
-                sink.report(syntax::SYNTAX, at..at, "something else is expected here", "this does not fit");
-            }
-            let span = sink.span(chunk.range.clone());
-            items.push(Item::Broken(Broken { span, name: None }));
-        }
+        Err(error) => Recovery { scan, sink, items }.item(chunk, error),
     }
 }

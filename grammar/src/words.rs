@@ -17,8 +17,8 @@ pub const RESERVED: &[&str] = &[
     "when", "unless", "hold",
 ];
 
-/// Words that cannot name what an expression or a length speaks of, because they mean something there.
-pub const RESERVED_IN_EXPRESSIONS: &[&str] = &[
+/// Words between or before operands.
+pub const OPERATORS: &[&str] = &[
     "and",
     "or",
     "not",
@@ -37,21 +37,18 @@ pub const RESERVED_IN_EXPRESSIONS: &[&str] = &[
     "else",
     "per",
     "within",
-    "any",
-    "all",
-    "true",
-    "false",
-    "flow",
-    "stream",
-    "none",
-    "full",
-    "headers",
-    "payload",
-    "bytes",
 ];
+
+/// Words that, beside the operators, cannot name what an expression or a length speaks of, because they mean
+/// something there.
+pub const MEANINGS: &[&str] =
+    &["any", "all", "true", "false", "flow", "stream", "none", "full", "headers", "payload", "bytes"];
 
 /// The candidate that `word` was most likely meant to be: equal but for case, or few letters away.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    if word.len() > 40 {
+        return None;
+    }
     let lower = word.to_ascii_lowercase();
     let allowed = match word.len() {
         0..=2 => 0,

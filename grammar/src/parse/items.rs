@@ -1,5 +1,4 @@
-//! Items and clauses: pairs of the grammar to the nodes of the tree. Ends of spans come from the nodes, because a pair
-//! that ends in something optional takes in the blanks and comments after it. The invariant: total; a pair that the
+//! Items and clauses: pairs of the grammar to the nodes of the tree. The invariant: total; a pair that the
 //! grammar cannot make gives a `Broken` node, never a panic.
 
 use super::sink::Sink;
@@ -20,9 +19,10 @@ pub(super) struct Builder<'s> {
 }
 
 impl Builder<'_> {
+    /// Where a pair is. One that ends in something optional takes in the blanks after it, which are no part of it.
     pub(super) fn span(&self, pair: &Pair) -> Span {
-        let span = pair.as_span();
-        self.sink.span(self.base + span.start()..self.base + span.end())
+        let start = self.base + pair.as_span().start();
+        self.sink.span(start..start + pair.as_str().trim_end().len())
     }
 
     pub(super) fn item(&mut self, pair: Pair) -> Item {
@@ -45,13 +45,13 @@ impl Builder<'_> {
 
     fn include(&mut self, span: Span, inner: &mut Pairs) -> Option<Item> {
         let path = self.file_name(find(inner, Rule::string)?);
-        Some(Item::Include(Include { span: span.to(path.span), path }))
+        Some(Item::Include(Include { span, path }))
     }
 
     fn let_item(&mut self, span: Span, inner: &mut Pairs) -> Option<Item> {
         let name = self.name(&find(inner, Rule::name)?, true);
         let value = self.expr(find(inner, Rule::expr)?);
-        Some(Item::Let(Let { span: until(span, value.span), name, value }))
+        Some(Item::Let(Let { span, name, value }))
     }
 
     fn param(&mut self, span: Span, inner: &mut Pairs) -> Option<Item> {
@@ -60,25 +60,21 @@ impl Builder<'_> {
         let value = self.expr(find(inner, Rule::value)?);
         let low = find(inner, Rule::value).map(|p| self.expr(p));
         let high = find(inner, Rule::value).map(|p| self.expr(p));
-        let range = low.zip(high);
-        let end = range.as_ref().map_or(value.span, |(_, high)| high.span);
-        Some(Item::Param(Param { span: until(span, end), name, ty, value, range }))
+        Some(Item::Param(Param { span, name, ty, value, range: low.zip(high) }))
     }
 
     fn table(&mut self, span: Span, inner: &mut Pairs) -> Option<Item> {
         let name = self.name(&find(inner, Rule::name)?, true);
         let ty = self.type_expr(find(inner, Rule::type_expr)?);
-        let mut end = ty.span;
         let mut init = TableInit::Empty;
         for pair in inner {
-            end = self.span(&pair);
             match pair.as_rule() {
                 Rule::rows => init = TableInit::Inline(self.rows(pair)),
                 Rule::string => init = TableInit::File(self.file_name(pair)),
                 _ => {}
             }
         }
-        Some(Item::Table(Table { span: until(span, end), name, ty, init }))
+        Some(Item::Table(Table { span, name, ty, init }))
     }
 
     fn rows(&mut self, pair: Pair) -> Vec<Row> {
@@ -132,21 +128,18 @@ impl Builder<'_> {
         let which = pair.as_rule();
         let mut inner = pair.into_inner();
         let clause = match which {
-            Rule::match_clause => find(&mut inner, Rule::expr).map(|p| {
-                let expr = self.expr(p);
-                Clause::Match { span: until(span, expr.span), expr }
-            }),
+            Rule::match_clause => {
+                find(&mut inner, Rule::expr).map(|p| Clause::Match { span, expr: self.expr(p) })
+            }
             Rule::snaplen_clause => find(&mut inner, Rule::length).map(|p| {
                 let length = self.length(p);
                 let when = find(&mut inner, Rule::expr).map(|p| self.expr(p));
-                let end = when.as_ref().map_or(length.span, |w| w.span);
-                Clause::Snaplen { span: until(span, end), length, when }
+                Clause::Snaplen { span, length, when }
             }),
             Rule::to_clause => {
                 let stations: Vec<Name> =
                     inner.filter(|p| p.as_rule() == Rule::name).map(|p| self.name(&p, false)).collect();
-                let end = stations.last().map_or(span, |n| n.span);
-                Some(Clause::To { span: until(span, end), stations })
+                Some(Clause::To { span, stations })
             }
             _ => return None,
         };
@@ -155,40 +148,29 @@ impl Builder<'_> {
 
     fn length(&mut self, pair: Pair) -> Length {
         let span = self.span(&pair);
-        let broken = Length { span, kind: LengthKind::Bytes(Expr { span, kind: ExprKind::Broken }) };
-        let Some(form) = pair.into_inner().next() else { return broken };
-        let own = self.span(&form);
+        let broken = LengthKind::Bytes(Expr { span, kind: ExprKind::Broken });
+        let Some(form) = pair.into_inner().next() else { return Length { span, kind: broken } };
         let which = form.as_rule();
-        if which == Rule::value {
-            let value = self.expr(form);
-            return Length { span: value.span, kind: LengthKind::Bytes(value) };
-        }
-        if which == Rule::percent {
-            let value = self.operand(&mut form.into_inner().peekable(), false).expr;
-            return Length { span: own, kind: LengthKind::Percent(value) };
-        }
-        let mut word = own;
-        let mut values = Vec::new();
-        for part in form.into_inner() {
-            match part.as_rule() {
-                Rule::value => values.push(self.expr(part)),
-                Rule::kw_headers => word = self.span(&part),
-                _ => {}
+        let kind = match which {
+            Rule::value => LengthKind::Bytes(self.expr(form)),
+            Rule::percent => LengthKind::Percent(self.operand(&mut form.into_inner().peekable(), false).expr),
+            _ => {
+                let mut values = form.into_inner().filter(|p| p.as_rule() == Rule::value);
+                let first = values.next().map(|p| self.expr(p));
+                let second = values.next().map(|p| self.expr(p));
+                match (which, first, second) {
+                    (Rule::none, ..) => LengthKind::None,
+                    (Rule::full, ..) => LengthKind::Full,
+                    (Rule::headers, None, _) => LengthKind::Headers,
+                    (Rule::headers, Some(more), _) => LengthKind::HeadersPlus(more),
+                    (Rule::payload, Some(to), _) => LengthKind::Payload(to),
+                    (Rule::slice_length, Some(from), Some(to)) => LengthKind::Slice(from, to),
+                    (Rule::stream, Some(from), Some(to)) => LengthKind::Stream(from, to),
+                    _ => broken,
+                }
             }
-        }
-        let end = values.last().map_or(word, |v| v.span);
-        let mut values = values.into_iter();
-        let kind = match (which, values.next(), values.next()) {
-            (Rule::none, ..) => LengthKind::None,
-            (Rule::full, ..) => LengthKind::Full,
-            (Rule::headers, None, _) => LengthKind::Headers,
-            (Rule::headers, Some(more), _) => LengthKind::HeadersPlus(more),
-            (Rule::payload, Some(to), _) => LengthKind::Payload(to),
-            (Rule::slice_length, Some(from), Some(to)) => LengthKind::Slice(from, to),
-            (Rule::stream, Some(from), Some(to)) => LengthKind::Stream(from, to),
-            _ => return broken,
         };
-        Length { span: until(own, end), kind }
+        Length { span, kind }
     }
 
     /// A clause of a trigger; `None` for the braces around them.
@@ -197,7 +179,6 @@ impl Builder<'_> {
         let which = pair.as_rule();
         let value = pair.into_inner().find(|p| matches!(p.as_rule(), Rule::expr | Rule::value));
         let value = value.map(|p| self.expr(p));
-        let end = value.as_ref().map_or(span, |v| v.span);
         let kind = match (which, value) {
             (Rule::when_clause, Some(value)) => TriggerClauseKind::When(value),
             (Rule::unless_clause, Some(value)) => TriggerClauseKind::Unless(value),
@@ -206,7 +187,7 @@ impl Builder<'_> {
             (Rule::external_clause, None) => TriggerClauseKind::External,
             _ => return None,
         };
-        Some(TriggerClause { span: until(span, end), kind })
+        Some(TriggerClause { span, kind })
     }
 
     // ---- parts --------------------------------------------------------------------------------------------
@@ -215,7 +196,7 @@ impl Builder<'_> {
     pub(super) fn name(&mut self, pair: &Pair, in_expressions: bool) -> Name {
         let span = self.span(pair);
         let written = pair.as_str();
-        if in_expressions && words::RESERVED_IN_EXPRESSIONS.contains(&written) {
+        if in_expressions && (words::OPERATORS.contains(&written) || words::MEANINGS.contains(&written)) {
             self.sink.push(
                 Diagnostic::new(syntax::RESERVED_WORD, format!("`{written}` is a word of the language"))
                     .at(span, "cannot be a name here")
@@ -301,9 +282,4 @@ impl Builder<'_> {
 /// The next pair of this rule; those before it are keywords and signs.
 fn find<'t>(pairs: &mut Pairs<'t>, wanted: Rule) -> Option<Pair<'t>> {
     pairs.find(|p| p.as_rule() == wanted)
-}
-
-/// `span`, ending where `last` ends.
-fn until(span: Span, last: Span) -> Span {
-    Span { end: last.end.max(span.start), ..span }
 }

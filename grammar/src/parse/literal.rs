@@ -61,11 +61,6 @@ pub(super) fn number(text: &str) -> Result<Literal, Refused> {
         let help = format!("write `{plain}`");
         return Err(refused(syntax::NUMBER, "digits are not grouped", "a `_` in a number", help).fix(plain));
     }
-    let is_bytes =
-        !unit.is_empty() && units::unit(unit).is_none() && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if is_bytes && text.len().is_multiple_of(2) {
-        return Err(bare_bytes(text));
-    }
     if matches!(prefix, "0b" | "0B")
         && text.len() > 2
         && text.bytes().skip(2).all(|b| matches!(b, b'0' | b'1'))
@@ -74,6 +69,11 @@ pub(super) fn number(text: &str) -> Result<Literal, Refused> {
             u64::from_str_radix(text.get(2..).unwrap_or(""), 2).map_or("0x..".into(), |n| format!("{n:#x}"));
         let help = format!("write it in hexadecimal: `{better}`");
         return Err(refused(syntax::NUMBER, "there are no binary numbers", "binary", help).fix(better));
+    }
+    let is_bytes =
+        !unit.is_empty() && units::unit(unit).is_none() && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_bytes && text.len().is_multiple_of(2) {
+        return Err(bare_bytes(text));
     }
     if digits.len() > 1 && digits.starts_with('0') {
         let plain = digits.trim_start_matches('0');

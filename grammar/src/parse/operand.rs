@@ -223,7 +223,7 @@ impl Builder<'_> {
                             .fix(gap, ","),
                     );
                 }
-                before = Some(last_value(&pair).map_or(span, |p| self.span(&p)));
+                before = Some(span);
                 comma = None;
                 parts.push(pair);
             } else if pair.as_rule() == Rule::comma {
@@ -308,11 +308,6 @@ impl Builder<'_> {
         );
         Expr { span, kind: ExprKind::Broken }
     }
-}
-
-/// The last value in a row or element; its end is the end of the row, without the blanks after it.
-fn last_value<'t>(pair: &Pair<'t>) -> Option<Pair<'t>> {
-    pair.clone().into_inner().filter(|p| p.as_rule() == Rule::value).last()
 }
 
 fn slice_part(text: &str) -> Option<Slice> {

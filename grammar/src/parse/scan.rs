@@ -1,6 +1,6 @@
 //! One pass over the text before the grammar reads it: comments, brackets, where each item starts, and mistakes of
-//! single characters. What it has reported it overwrites in a copy of the text (same length, so that positions stay)
-//! with blanks, or with the byte 0x01 where an operand belongs. The invariant: linear time, no recursion, and what
+//! single characters. Comments, and what it has reported, it overwrites in a copy of the text (same length, so that
+//! positions stay) with blanks, or with the byte 0x01 where an operand belongs. The invariant: linear time, no recursion, and what
 //! the grammar gets nests at most [`MAX_NESTING`] deep, has every string closed and is ASCII outside strings and
 //! comments. (Rejected: all of this in the grammar, which can neither count nor go on after a mistake.)
 
@@ -41,7 +41,7 @@ impl<'t> Scan<'t> {
         scanner.run();
         let Scanner { comments, chunks, masks, mut reported, .. } = scanner;
         reported.sort_unstable();
-        Scan { text: masked(text, &masks), comments, chunks, reported }
+        Scan { text: masked(text, &comments, &masks), comments, chunks, reported }
     }
 
     /// Whether the scanner has reported something in this part of the text.
@@ -51,18 +51,19 @@ impl<'t> Scan<'t> {
     }
 }
 
-fn masked<'t>(text: &'t str, masks: &[(Range<usize>, u8)]) -> Cow<'t, str> {
-    if masks.is_empty() {
+/// The text with blanks for comments, and whatever the masks say. Both cover whole characters.
+fn masked<'t>(text: &'t str, comments: &[Range<usize>], masks: &[(Range<usize>, u8)]) -> Cow<'t, str> {
+    if comments.is_empty() && masks.is_empty() {
         return Cow::Borrowed(text);
     }
     let mut bytes = text.as_bytes().to_vec();
-    for (range, fill) in masks {
+    let blanks = comments.iter().map(|range| (range, b' '));
+    for (range, fill) in blanks.chain(masks.iter().map(|(range, fill)| (range, *fill))) {
         if let Some(part) = bytes.get_mut(range.clone()) {
-            part.fill(*fill);
+            part.fill(fill);
         }
     }
-    // Masks cover whole characters, so this never replaces anything.
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// What the last token was, as far as the next one depends on it.
@@ -93,6 +94,10 @@ struct Scanner<'t, 's> {
     /// Brackets beyond the deepest allowed: where the first one is, and how many are open.
     excess: Option<(usize, usize)>,
     keyword: Option<&'static str>,
+    /// The braces of the item are closed: what comes next is not part of it.
+    complete: bool,
+    /// A string without its end has taken closing brackets with it: those that are missing are no news.
+    swallowed: bool,
     comments: Vec<Range<usize>>,
     chunks: Vec<Chunk>,
     masks: Vec<(Range<usize>, u8)>,
@@ -111,6 +116,8 @@ impl<'t, 's> Scanner<'t, 's> {
             stack: Vec::new(),
             excess: None,
             keyword: None,
+            complete: false,
+            swallowed: false,
             comments: Vec::new(),
             chunks: Vec::new(),
             masks: Vec::new(),
@@ -133,7 +140,7 @@ impl<'t, 's> Scanner<'t, 's> {
     }
 
     fn token(&mut self, byte: u8) {
-        if self.chunks.is_empty() && !byte.is_ascii_alphabetic() {
+        if (self.chunks.is_empty() || self.complete) && !byte.is_ascii_alphabetic() {
             self.start_chunk(None);
         }
         match byte {
@@ -186,6 +193,8 @@ impl<'t, 's> Scanner<'t, 's> {
     fn start_chunk(&mut self, keyword: Option<&'static str>) {
         self.end_of_item(self.at);
         self.keyword = keyword;
+        self.complete = false;
+        self.swallowed = false;
         self.chunks.push(Chunk { range: self.at..self.bytes.len(), keyword });
     }
 
@@ -225,7 +234,7 @@ impl<'t, 's> Scanner<'t, 's> {
                 self.clause();
             }
         }
-        if self.chunks.is_empty() {
+        if self.chunks.is_empty() || self.complete {
             self.start_chunk(None);
         }
         self.at += length;
@@ -326,14 +335,17 @@ impl<'t, 's> Scanner<'t, 's> {
         let found = self.stack.iter().enumerate().skip(from).rev().find(|(_, o)| o.bracket == opener);
         let Some(index) = found.map(|(i, _)| i) else {
             let shown = char::from(bracket);
+            let braced = matches!(self.keyword, Some("rule" | "limit" | "trigger" | "station"));
+            let help = if braced && !self.complete && bracket == b'}' {
+                "the `{` behind the name of the item is missing, or this is one too many"
+            } else {
+                "take it away, or open the bracket that it closes"
+            };
+            let message = format!("there is no `{}` for this `{shown}`", char::from(opener));
             self.report(
-                Diagnostic::new(
-                    syntax::UNOPENED,
-                    format!("there is no `{}` for this `{shown}`", char::from(opener)),
-                )
-                .at(self.sink.span(at..at + 1), "closes nothing")
-                .help("take it away, or open the bracket that it closes")
-                .fix(self.sink.span(at..at + 1), ""),
+                Diagnostic::new(syntax::UNOPENED, message)
+                    .at(self.sink.span(at..at + 1), "closes nothing")
+                    .help(help),
             );
             self.mask(at..at + 1, b' ');
             return;
@@ -343,9 +355,14 @@ impl<'t, 's> Scanner<'t, 's> {
             self.unclosed(at, bracket);
         }
         self.stack.truncate(index);
+        let braced = matches!(self.keyword, None | Some("rule" | "limit" | "trigger" | "station"));
+        self.complete = braced && index == 0 && bracket == b'}';
     }
 
     fn unclosed(&mut self, at: usize, bracket: u8) {
+        if self.swallowed {
+            return;
+        }
         let (open, close) = (char::from(bracket), char::from(partner(bracket)));
         self.report(
             Diagnostic::new(syntax::UNCLOSED, format!("this `{open}` is never closed"))

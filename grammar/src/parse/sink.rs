@@ -2,10 +2,13 @@
 //! cannot make the list much larger than itself, and they come out in the order of the text.
 
 use crate::MAX_ERRORS;
-use crate::codes::{Code, syntax};
+use crate::codes::syntax;
 use crate::diagnostic::Diagnostic;
 use crate::span::{FileId, Span};
 use std::ops::Range;
+
+/// How many characters a message or a help may have.
+const LONGEST_MESSAGE: usize = 300;
 
 pub(super) struct Sink {
     file: FileId,
@@ -21,22 +24,15 @@ impl Sink {
         Span::new(self.file, range.start, range.end)
     }
 
-    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        if self.list.len() <= MAX_ERRORS {
-            self.list.push(diagnostic);
+    pub(super) fn push(&mut self, mut diagnostic: Diagnostic) {
+        if self.list.len() > MAX_ERRORS {
+            return;
         }
-    }
-
-    /// Reports a mistake; what is returned takes a help and a fix.
-    pub(super) fn report(
-        &mut self,
-        code: Code,
-        range: Range<usize>,
-        message: impl Into<String>,
-        label: impl Into<String>,
-    ) {
-        let span = self.span(range);
-        self.push(Diagnostic::new(code, message).at(span, label));
+        clip(&mut diagnostic.message);
+        if let Some(help) = &mut diagnostic.help {
+            clip(help);
+        }
+        self.list.push(diagnostic);
     }
 
     /// All that was reported, in the order of the text.
@@ -59,4 +55,12 @@ impl Sink {
 
 fn start(diagnostic: &Diagnostic) -> u32 {
     diagnostic.labels.first().map_or(0, |l| l.span.start)
+}
+
+/// Cuts what quotes a monstrous token.
+fn clip(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
+        text.truncate(end);
+        text.push_str("...");
+    }
 }

@@ -35,6 +35,8 @@ impl Scanner<'_, '_> {
                 .at(self.sink.span(start..end), "its `\"` is missing")
                 .help("a string ends on the line it starts on; a quote inside it is written `\\\"`, a line end `\\n`"),
         );
+        let lost = self.bytes.get(start..end).unwrap_or_default();
+        self.swallowed |= lost.iter().any(|b| matches!(b, b')' | b']' | b'}'));
         self.mask(start..end, BROKEN);
         self.at = end;
     }
@@ -51,12 +53,13 @@ impl Scanner<'_, '_> {
         let stop = start + length + 2;
         let span = self.sink.span(start..stop);
         let text = inside.get(..length).unwrap_or("");
-        self.report(
-            Diagnostic::new(syntax::QUOTES, "strings stand in double quotes")
-                .at(span, "single quotes")
-                .help("write `\"text\"`; where Wireshark has a character for a number, as in `'A'`, write the number: `0x41`")
-                .fix(span, format!("\"{text}\"")),
-        );
+        let mut diagnostic = Diagnostic::new(syntax::QUOTES, "strings stand in double quotes")
+            .at(span, "single quotes")
+            .help("write `\"text\"`; where Wireshark has a character for a number, as in `'A'`, write the number: `0x41`");
+        if !text.contains(['"', '\\']) {
+            diagnostic = diagnostic.fix(span, format!("\"{text}\""));
+        }
+        self.report(diagnostic);
         self.mask(start..stop, BROKEN);
         self.at = stop;
         self.last = Last::Other;

@@ -1,0 +1,453 @@
+//! One refusal of the grammar as a diagnostic in the user's words: what was expected, what stands there, and for the
+//! mistakes that people make, what they meant. The invariant: no rule of the grammar is ever named, and the caret is
+//! on a token, the one that does not fit or, when that is on a later line, the one after which something is missing.
+
+use super::Rule;
+use super::sink::Sink;
+use super::tokens::{Kind, Token, tokens};
+use crate::codes::{Code, syntax};
+use crate::diagnostic::Diagnostic;
+use crate::{units, words};
+use std::ops::Range;
+
+/// What was being read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Place {
+    /// The item with this keyword.
+    Item(&'static str),
+    /// A clause of a rule or limit.
+    RuleClause,
+    /// A clause of a trigger.
+    TriggerClause,
+}
+
+impl Place {
+    fn clauses(self) -> &'static [&'static str] {
+        match self {
+            Place::Item(_) => &[],
+            Place::RuleClause => words::RULE_CLAUSES,
+            Place::TriggerClause => words::TRIGGER_CLAUSES,
+        }
+    }
+}
+
+pub(super) struct Report<'a> {
+    /// The text of the file.
+    pub text: &'a str,
+    /// What was read.
+    pub range: Range<usize>,
+    pub place: Place,
+    /// Where the grammar got stuck.
+    pub at: usize,
+    pub error: &'a pest::error::Error<Rule>,
+}
+
+/// What stands around the place where the grammar got stuck.
+struct Around<'a> {
+    /// The word that what was read starts with.
+    keyword: &'a str,
+    before: Option<(Token, &'a str)>,
+    /// The token that does not fit; none when what was read ended too early.
+    found: Option<(Token, &'a str)>,
+}
+
+impl Around<'_> {
+    fn found(&self) -> &str {
+        self.found.as_ref().map_or("", |f| f.1)
+    }
+
+    fn before(&self) -> &str {
+        self.before.as_ref().map_or("", |b| b.1)
+    }
+}
+
+/// A mistake that has a name: code, message, what to write, and what to write for the token found.
+type Known = (Code, String, String, Option<String>);
+
+impl Report<'_> {
+    pub(super) fn diagnostic(&self, sink: &Sink) -> Diagnostic {
+        let text = self.text.get(self.range.clone()).unwrap_or("");
+        let list = tokens(text, self.range.start);
+        let word = |t: &Token| self.text.get(t.range.clone()).unwrap_or("");
+        let next = list.iter().position(|t| t.range.end > self.at).unwrap_or(list.len());
+        let pick = |n: usize| list.get(n).map(|t| (t.clone(), word(t)));
+        let around = Around {
+            keyword: list.first().map_or("", word),
+            before: next.checked_sub(1).and_then(pick),
+            found: pick(next),
+        };
+        let ended_by_semicolon =
+            around.before.as_ref().filter(|_| around.found.is_none() && around.before() == ";");
+        if let Some((token, _)) = around.found.as_ref().or(ended_by_semicolon)
+            && let Some((code, message, help, fix)) = self.known(&around)
+        {
+            let span = sink.span(token.range.clone());
+            let diagnostic = Diagnostic::new(code, message).at(span, "here").help(help);
+            return match fix {
+                Some(better) => diagnostic.fix(span, better),
+                None => diagnostic,
+            };
+        }
+        self.plain(&around, sink)
+    }
+
+    /// The message for what is no known mistake.
+    fn plain(&self, around: &Around, sink: &Sink) -> Diagnostic {
+        let expected = self.expected();
+        let help = self.length(around).unwrap_or_else(|| self.form(around).into());
+        let diagnostic = match (&around.found, &around.before) {
+            (Some((token, text)), None) => {
+                Diagnostic::new(syntax::SYNTAX, format!("expected {expected}, found `{text}`"))
+                    .at(sink.span(token.range.clone()), format!("expected {expected}"))
+            }
+            (Some((token, text)), Some(_)) if !token.first => {
+                Diagnostic::new(syntax::SYNTAX, format!("expected {expected}, found `{text}`"))
+                    .at(sink.span(token.range.clone()), format!("expected {expected}"))
+            }
+            (_, Some((before, text))) => {
+                Diagnostic::new(syntax::SYNTAX, format!("expected {expected} after `{text}`"))
+                    .at(sink.span(before.range.clone()), "something is missing after this")
+            }
+            (None, None) => Diagnostic::new(syntax::SYNTAX, format!("expected {expected}"))
+                .at(sink.span(self.at..self.at), "something is missing here"),
+        };
+        diagnostic.help(help)
+    }
+
+    fn wants(&self, wanted: Rule) -> bool {
+        let pest::error::ErrorVariant::ParsingError { positives, .. } = &self.error.variant else {
+            return false;
+        };
+        positives.contains(&wanted)
+    }
+
+    fn wants_operator(&self) -> bool {
+        self.wants(Rule::infix) || self.wants(Rule::arithmetic)
+    }
+
+    /// What could stand where the grammar got stuck.
+    fn expected(&self) -> String {
+        let pest::error::ErrorVariant::ParsingError { positives, .. } = &self.error.variant else {
+            return "something simpler".into();
+        };
+        let mut choices: Vec<&str> = Vec::new();
+        for phrase in positives.iter().filter_map(|r| self.phrase(*r)) {
+            if !choices.contains(&phrase) {
+                choices.push(phrase);
+            }
+        }
+        // A value can start in many ways; an operator may follow nearly everywhere. Neither needs the others.
+        if choices.contains(&"a value") {
+            choices.retain(|c| matches!(*c, "a value" | "a capture length" | "`,`" | "`}`"));
+        }
+        // Nor does the one sign that goes on with what was begun.
+        if choices.iter().any(|c| matches!(*c, "`..`" | "`{`" | "`=`" | "`:`" | "`->`")) {
+            choices.retain(|c| *c != "an operator");
+        }
+        choices.truncate(4);
+        match choices.split_last() {
+            None => "something else".into(),
+            Some((only, [])) => (*only).into(),
+            Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        }
+    }
+
+    fn phrase(&self, expected: Rule) -> Option<&'static str> {
+        Some(match expected {
+            Rule::expr | Rule::value | Rule::path | Rule::number | Rule::set | Rule::group | Rule::dotted => {
+                "a value"
+            }
+            Rule::colons | Rule::dashed | Rule::broken | Rule::prefix | Rule::element | Rule::row => {
+                "a value"
+            }
+            Rule::string if matches!(self.place, Place::Item("include" | "table")) => "a file name in quotes",
+            Rule::string => "a value",
+            Rule::infix | Rule::arithmetic => "an operator",
+            Rule::name if self.place == Place::RuleClause => "the name of a station",
+            Rule::name => "a name",
+            Rule::type_expr | Rule::generic | Rule::tuple_type | Rule::type_name => "a type",
+            Rule::length | Rule::none | Rule::full | Rule::headers | Rule::payload => "a capture length",
+            Rule::slice_length | Rule::stream | Rule::percent => "a capture length",
+            Rule::comma => "`,`",
+            Rule::open | Rule::rows => "`{`",
+            Rule::close => "`}`",
+            Rule::assign => "`=`",
+            Rule::colon => "`:`",
+            Rule::dots => "`..`",
+            Rule::arrow => "`->`",
+            Rule::plus => "`+`",
+            Rule::kw_when => "`when`",
+            Rule::kw_by => "`by`",
+            Rule::kw_from => "`from`",
+            Rule::kw_in => "`in`",
+            Rule::bare_word => "a word",
+            Rule::EOI if matches!(self.place, Place::Item("rule" | "limit" | "trigger")) => "`{`",
+            Rule::EOI if self.place.clauses().is_empty() => "the next item",
+            Rule::EOI => "the next clause",
+            Rule::clause | Rule::match_clause | Rule::snaplen_clause | Rule::to_clause => "a clause",
+            Rule::trigger_clause | Rule::when_clause | Rule::unless_clause | Rule::hold_clause => "a clause",
+            Rule::external_clause | Rule::keys_clause => "a clause",
+            _ => return None,
+        })
+    }
+
+    /// How what was being read is written.
+    fn form(&self, around: &Around) -> &'static str {
+        match (self.place, around.keyword) {
+            (Place::Item("let"), _) => "a constant or a condition: `let web_ports = {80, 443}`",
+            (Place::Item("param"), _) => "a parameter: `param head : size = 8KiB in 0..64KiB`",
+            (Place::Item("table"), _) => {
+                "a table: `table t : set<ip>`, then nothing, `= {192.0.2.1, 192.0.2.2}` or `from \"t.csv\"`"
+            }
+            (Place::Item("station"), _) => "a station: `station ids { vxlan 192.0.2.10 vni 77 }`",
+            (Place::Item("include"), _) => "the file's name in quotes: `include \"common.mrule\"`",
+            (Place::Item("trigger"), _) => {
+                "a trigger: `trigger scan by net.src { when tcp.flags.syn == 1 hold 10m }`"
+            }
+            (Place::Item("limit"), _) => {
+                "a limit: `limit quiet { match net.src in authenticated snaplen none }`"
+            }
+            (Place::Item(_), _) => "a rule: `rule web { match tcp.port == 80 snaplen full to ids }`",
+            (_, "snaplen") => {
+                "lengths: `none`, `full`, `1500`, `50%`, `headers`, `headers + 32`, `payload ..64`, `bytes 14..34`, \
+                 `stream 0..8KiB`; then perhaps `when` and a condition"
+            }
+            (_, "to") => "stations by name, with commas: `to ids, lake`",
+            (_, "hold") => "`hold 10m`, or `hold flow` for as long as the flow lives",
+            (_, "keys") => "how many keys are kept: `keys 65536`",
+            _ => "a condition: `tcp.port == 80 and not net.src in known`",
+        }
+    }
+
+    // ---- mistakes with a name -------------------------------------------------------------------------------
+
+    fn known(&self, around: &Around) -> Option<Known> {
+        let found = around.found();
+        let kind = around.found.as_ref().map_or(Kind::Sign, |f| f.0.kind);
+        if found == ";" || around.before() == ";" {
+            let help = "items and clauses just follow one another: take the `;` away";
+            return Some((syntax::SEPARATOR, "there is no `;` in this language".into(), help.into(), None));
+        }
+        if kind == Kind::Word {
+            if self.wants(Rule::name) && words::RESERVED.contains(&found) {
+                let message = format!("`{found}` is a word of the language");
+                return Some((
+                    syntax::RESERVED_WORD,
+                    message,
+                    format!("take another name, such as `my_{found}`"),
+                    None,
+                ));
+            }
+            if let Some(known) = self.word(around) {
+                return Some(known);
+            }
+        }
+        if kind == Kind::String && self.wants(Rule::name) {
+            let plain = words::snake_case(found.trim_matches(['r', '"']));
+            let help = format!("write `{plain}`");
+            return Some((syntax::SYNTAX, "a name stands without quotes".into(), help, None));
+        }
+        if kind == Kind::Sign
+            && let Some(known) = self.sign(around)
+        {
+            return Some(known);
+        }
+        None
+    }
+
+    /// A word where none fits: a keyword in the wrong case, a clause or an operator with a slip of the pen.
+    fn word(&self, around: &Around) -> Option<Known> {
+        let found = around.found();
+        let token = around.found.as_ref().map(|f| &f.0)?;
+        let clauses = self.place.clauses();
+        let starts = token.range.start == self.range.start;
+        if !starts && !self.wants_operator() && !self.wants(Rule::EOI) {
+            return None;
+        }
+        if let Some(better) = clauses.iter().find(|c| c.eq_ignore_ascii_case(found))
+            && *better != found
+        {
+            let message = format!("`{found}` is written in lower case");
+            return Some((syntax::UPPER_CASE, message, format!("write `{better}`"), Some((*better).into())));
+        }
+        let when = (around.keyword == "snaplen").then_some("when");
+        let near = words::nearest(found, clauses.iter().copied().chain(when)).filter(|near| *near != found);
+        if starts {
+            return Some(self.unknown_clause(found, near));
+        }
+        if !token.first
+            && let Some(operator) = words::nearest(found, words::OPERATORS.iter().copied())
+            && self.wants_operator()
+        {
+            let (message, help) =
+                (format!("`{found}` is no operator"), format!("did you mean `{operator}`?"));
+            return Some((syntax::SYNTAX, message, help, Some(operator.into())));
+        }
+        if around.before.as_ref().is_some_and(|b| b.0.kind == Kind::Number) && units::unit(found).is_some() {
+            let message = format!("the unit `{found}` is apart from its number");
+            let help = format!("write them as one word: `{}{found}`", around.before());
+            return Some((syntax::UNKNOWN_UNIT, message, help, None));
+        }
+        if near.is_some() || (token.first && !clauses.is_empty()) {
+            return Some(self.unknown_clause(found, near));
+        }
+        if around.keyword == "to" {
+            let help = "name stations with commas: `to ids, lake`";
+            return Some((
+                syntax::SEPARATOR,
+                "a comma is missing".into(),
+                help.into(),
+                Some(format!(", {found}")),
+            ));
+        }
+        if self.wants(Rule::infix) {
+            let help =
+                "between two conditions write `and` or `or`; between two values a comparison such as `==`";
+            return Some((
+                syntax::SYNTAX,
+                format!("expected an operator, found `{found}`"),
+                help.into(),
+                None,
+            ));
+        }
+        None
+    }
+
+    fn unknown_clause(&self, found: &str, near: Option<&str>) -> Known {
+        let message = format!("`{found}` is no clause of a {}", self.owner());
+        let other = match self.place {
+            Place::TriggerClause => words::RULE_CLAUSES,
+            _ => words::TRIGGER_CLAUSES,
+        };
+        let list = self.place.clauses().join("`, `");
+        let help = match (self.place, near) {
+            (_, Some(near)) => format!("did you mean `{near}`?"),
+            (Place::RuleClause, None) if found == "when" => {
+                "`when` stands behind the length of a `snaplen`: `snaplen full when tcp.len > 0`".into()
+            }
+            (Place::TriggerClause, None) if found == "match" => "a trigger is raised by `when`".into(),
+            (place, None) if other.contains(&found) => {
+                let owner = if place == Place::TriggerClause { "rules and limits" } else { "triggers" };
+                format!("`{found}` is a clause of {owner}; here there are `{list}`")
+            }
+            _ => format!("the clauses are `{list}`"),
+        };
+        (syntax::UNKNOWN_CLAUSE, message, help, near.map(String::from))
+    }
+
+    fn owner(&self) -> &'static str {
+        if self.place == Place::TriggerClause { "trigger" } else { "rule or limit" }
+    }
+
+    /// A sign where none fits.
+    fn sign(&self, around: &Around) -> Option<Known> {
+        let syntax = |message: &str, help: &str, fix: Option<&str>| {
+            Some((syntax::SYNTAX, message.to_string(), help.to_string(), fix.map(String::from)))
+        };
+        match (self.place, around.found()) {
+            (Place::Item("let"), "==") if self.wants(Rule::assign) => {
+                syntax("a name is given its value with one `=`", "write `=`", Some("="))
+            }
+            (Place::Item("let"), ":") if self.wants(Rule::assign) => {
+                syntax("a `let` has no type", "write `let name = value`; the type is that of the value", None)
+            }
+            (Place::Item(keyword @ ("param" | "table")), "=" | "from" | "{") if self.wants(Rule::colon) => {
+                let message = format!("a `{keyword}` has a type");
+                syntax(&message, self.form(around), None)
+            }
+            (Place::Item("table"), ":" | "=>" | "=") if self.wants(Rule::arrow) => syntax(
+                "between the key and the value of a row stands `->`",
+                "write `key -> value`",
+                Some("->"),
+            ),
+            (Place::Item("table"), "..") => {
+                let help = "write the keys one by one, networks in a `set<cidr>`, or a range in a `let`: `let low = {0..1023}`";
+                syntax("a table holds single keys, not ranges", help, None)
+            }
+            (Place::Item("table" | "param"), "<") => Some((
+                syntax::TYPE,
+                "sets and maps hold plain types and tuples of them".into(),
+                "write `set<ip>`, `set<(ip, uint)>` or `map<ip, string>`".into(),
+                None,
+            )),
+            (Place::Item("trigger"), ",") => {
+                syntax("a key of several fields stands in parentheses", "write `by (net.src, net.dst)`", None)
+            }
+            (Place::Item("station"), ",") => Some((
+                syntax::SEPARATOR,
+                "the words of a station stand without commas".into(),
+                "take the comma away".into(),
+                Some(String::new()),
+            )),
+            (_, "=>") => syntax("`=>` is no operator", "write `>=`", Some(">=")),
+            (_, "=<") => syntax("`=<` is no operator", "write `<=`", Some("<=")),
+            (_, "<>") => syntax("`<>` is no operator", "write `!=`", Some("!=")),
+            (_, sign @ ("@" | "$" | "`" | "?" | "\\")) => Some((
+                syntax::CHARACTER,
+                format!("unexpected character `{sign}`"),
+                "it means nothing outside strings and comments".into(),
+                None,
+            )),
+            (_, "]" | ":") if around.before() == "[" => Some((
+                syntax::SLICE,
+                "this slice is empty".into(),
+                "write `[offset:length]`, `[first-last]` or `[offset]`".into(),
+                None,
+            )),
+            (_, ",") if self.wants(Rule::infix) && around.keyword != "to" => {
+                syntax("conditions are not joined by commas", "write `and` or `or`", None)
+            }
+            _ => None,
+        }
+    }
+
+    /// What to say of mistakes in capture lengths.
+    fn length(&self, around: &Around) -> Option<String> {
+        if around.keyword != "snaplen" {
+            return None;
+        }
+        Some(match (around.before(), around.found()) {
+            ("headers", number) if number.starts_with(|c: char| c.is_ascii_digit()) => {
+                format!("for more than the headers write `headers + {number}`")
+            }
+            ("payload", _) => "the first bytes of the payload are written `payload ..64`".into(),
+            ("bytes", "..") => "write where the slice starts: `bytes 0..64`".into(),
+            (_, "..") => {
+                "a slice says of what: `bytes 0..64` of the frame, `stream 0..64` of the stream".into()
+            }
+            _ if self.wants(Rule::dots) => "write both ends: `bytes 14..34`, `stream 0..8KiB`".into(),
+            _ => return None,
+        })
+    }
+}
+
+/// A token that starts no item where an item must start.
+pub(super) fn unknown_item(text: &str, token: &Token, sink: &Sink) -> Diagnostic {
+    let found = text.get(token.range.clone()).unwrap_or("");
+    let span = sink.span(token.range.clone());
+    let list = words::ITEMS.join("`, `");
+    if token.kind != Kind::Word {
+        let message = format!("expected an item, found `{found}`");
+        let help = format!("a file is made of items, each starting with `{list}`");
+        return Diagnostic::new(syntax::SYNTAX, message).at(span, "expected an item").help(help);
+    }
+    if let Some(better) = words::ITEMS.iter().find(|i| i.eq_ignore_ascii_case(found)) {
+        return Diagnostic::new(syntax::UPPER_CASE, format!("`{found}` is written in lower case"))
+            .at(span, "upper case")
+            .help(format!("write `{better}`"))
+            .fix(span, *better);
+    }
+    let diagnostic =
+        Diagnostic::new(syntax::UNKNOWN_ITEM, format!("`{found}` starts no item")).at(span, "unknown item");
+    if let Some(better) = words::nearest(found, words::ITEMS.iter().copied()) {
+        return diagnostic.help(format!("did you mean `{better}`?")).fix(span, better);
+    }
+    let is_clause = words::RULE_CLAUSES.contains(&found) || words::TRIGGER_CLAUSES.contains(&found);
+    diagnostic.help(if is_clause {
+        format!("`{found}` is a clause and stands inside the braces of a rule, limit or trigger")
+    } else if found.contains('.') {
+        format!("a filter stands in a rule: `rule name {{ match {found} ... snaplen full to station_name }}`")
+    } else {
+        format!("the items are `{list}`")
+    })
+}
