@@ -4,6 +4,7 @@
 
 use crate::diagnostic::Severity;
 
+pub mod literals;
 pub mod syntax;
 
 /// A row of the table.
@@ -67,9 +68,9 @@ pub const CODES: &[Code] = &[
     syntax::NESTING,
     syntax::UNCLOSED,
     syntax::UNOPENED,
-    syntax::UNTERMINATED,
-    syntax::QUOTES,
-    syntax::CHARACTER,
+    literals::UNTERMINATED,
+    literals::QUOTES,
+    literals::CHARACTER,
     syntax::UNKNOWN_ITEM,
     syntax::UNKNOWN_CLAUSE,
     syntax::RESERVED_WORD,
@@ -82,13 +83,13 @@ pub const CODES: &[Code] = &[
     syntax::CHAINED_COMPARISON,
     syntax::LAYER_OPERATOR,
     syntax::UNSUPPORTED,
-    syntax::NUMBER,
-    syntax::NUMBER_TOO_LARGE,
-    syntax::UNKNOWN_UNIT,
-    syntax::IPV4,
-    syntax::COLONS,
-    syntax::CIDR,
-    syntax::ESCAPE,
+    literals::NUMBER,
+    literals::NUMBER_TOO_LARGE,
+    literals::UNKNOWN_UNIT,
+    literals::IPV4,
+    literals::COLONS,
+    literals::CIDR,
+    literals::ESCAPE,
     syntax::SLICE,
     syntax::TYPE,
     syntax::STATION_WORD,

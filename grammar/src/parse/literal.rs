@@ -2,7 +2,7 @@
 //! invariant: a literal that Wireshark reads differently is refused, never read in another sense.
 
 use crate::ast::Literal;
-use crate::codes::{Code, syntax};
+use crate::codes::{Code, literals};
 use crate::units::UNITS;
 use crate::{units, words};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -59,7 +59,7 @@ pub(super) fn number(text: &str) -> Result<Literal, Refused> {
     if unit.contains('_') && text.bytes().all(|b| b.is_ascii_digit() || b == b'_') {
         let plain = text.replace('_', "");
         let help = format!("write `{plain}`");
-        return Err(refused(syntax::NUMBER, "digits are not grouped", "a `_` in a number", help).fix(plain));
+        return Err(refused(literals::NUMBER, "digits are not grouped", "a `_` in a number", help).fix(plain));
     }
     if matches!(prefix, "0b" | "0B")
         && text.len() > 2
@@ -68,7 +68,7 @@ pub(super) fn number(text: &str) -> Result<Literal, Refused> {
         let better =
             u64::from_str_radix(text.get(2..).unwrap_or(""), 2).map_or("0x..".into(), |n| format!("{n:#x}"));
         let help = format!("write it in hexadecimal: `{better}`");
-        return Err(refused(syntax::NUMBER, "there are no binary numbers", "binary", help).fix(better));
+        return Err(refused(literals::NUMBER, "there are no binary numbers", "binary", help).fix(better));
     }
     let is_bytes =
         !unit.is_empty() && units::unit(unit).is_none() && text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -80,14 +80,14 @@ pub(super) fn number(text: &str) -> Result<Literal, Refused> {
         let plain = if plain.is_empty() { "0" } else { plain };
         let help =
             format!("write `{plain}`; Wireshark reads a leading 0 as octal, so both readings are refused");
-        return Err(refused(syntax::NUMBER, "a number has no leading zeros", "leading zero", help)
+        return Err(refused(literals::NUMBER, "a number has no leading zeros", "leading zero", help)
             .part(0..digits.len())
             .fix(plain));
     }
     let scale = if unit.is_empty() { 1 } else { unit_scale(unit, digits.len())? };
     let too_large = || {
         let help = format!("the largest number is {}", u64::MAX);
-        refused(syntax::NUMBER_TOO_LARGE, "this number does not fit in 64 bits", "too large", help)
+        refused(literals::NUMBER_TOO_LARGE, "this number does not fit in 64 bits", "too large", help)
     };
     let value: u64 = digits.parse().map_err(|_| too_large())?;
     value.checked_mul(scale).ok_or_else(too_large)?;
@@ -98,13 +98,18 @@ fn hexadecimal(text: &str) -> Result<Literal, Refused> {
     let digits = text.get(2..).unwrap_or("");
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         let help = "after `0x` come hexadecimal digits, 0-9 and a-f, and no unit";
-        return Err(refused(syntax::NUMBER, format!("`{text}` is no hexadecimal number"), "malformed", help));
+        return Err(refused(
+            literals::NUMBER,
+            format!("`{text}` is no hexadecimal number"),
+            "malformed",
+            help,
+        ));
     }
     match u64::from_str_radix(digits, 16) {
         Ok(value) => Ok(Literal::Number { value, unit: String::new(), hex: true }),
         Err(_) => {
             let help = "at most 16 hexadecimal digits; longer ones are bytes: `47:45:54:20`";
-            Err(refused(syntax::NUMBER_TOO_LARGE, "this number does not fit in 64 bits", "too large", help))
+            Err(refused(literals::NUMBER_TOO_LARGE, "this number does not fit in 64 bits", "too large", help))
         }
     }
 }
@@ -117,12 +122,12 @@ fn unit_scale(unit: &str, digits: usize) -> Result<u64, Refused> {
     let near = words::nearest(unit, UNITS.iter().map(|u| u.name));
     let mistake = match near {
         Some(near) => {
-            refused(syntax::UNKNOWN_UNIT, message, "unknown unit", format!("did you mean `{near}`?"))
+            refused(literals::UNKNOWN_UNIT, message, "unknown unit", format!("did you mean `{near}`?"))
                 .fix(near)
         }
         None => {
             let help = "sizes: B kB KB MB GB TB KiB MiB GiB TiB; durations: ns us ms s m h d";
-            refused(syntax::UNKNOWN_UNIT, message, "unknown unit", help)
+            refused(literals::UNKNOWN_UNIT, message, "unknown unit", help)
         }
     };
     Err(mistake.part(digits..digits + unit.len()))
@@ -138,7 +143,8 @@ fn bare_bytes(text: &str) -> Refused {
         ),
         _ => (pairs.join(":"), format!("write bytes with colons: `{}`", pairs.join(":"))),
     };
-    refused(syntax::COLONS, format!("`{text}` is neither a number nor bytes"), "malformed", help).fix(better)
+    refused(literals::COLONS, format!("`{text}` is neither a number nor bytes"), "malformed", help)
+        .fix(better)
 }
 
 // ---- addresses --------------------------------------------------------------------------------------------------
@@ -154,10 +160,10 @@ pub(super) fn dotted(text: &str) -> Result<Literal, Refused> {
         let contiguous = mask.checked_shl(length).unwrap_or(0) == 0;
         let mistake = if contiguous {
             let help = format!("write `/{length}`");
-            refused(syntax::CIDR, "a prefix is a number of bits", "a netmask", help).fix(length.to_string())
+            refused(literals::CIDR, "a prefix is a number of bits", "a netmask", help).fix(length.to_string())
         } else {
             let help = "a network is a prefix; name the networks one by one";
-            refused(syntax::CIDR, "this netmask is no prefix", "a netmask", help)
+            refused(literals::CIDR, "this netmask is no prefix", "a netmask", help)
         };
         return Err(mistake.part(at..text.len()));
     }
@@ -179,7 +185,7 @@ fn prefix_length(text: &str, most: u8) -> Result<u8, Refused> {
         _ => {
             let family = if most == 32 { "IPv4" } else { "IPv6" };
             let help = format!("a prefix of {family} has 0 to {most} bits");
-            Err(refused(syntax::CIDR, format!("`/{text}` is no prefix length"), "not possible", help))
+            Err(refused(literals::CIDR, format!("`/{text}` is no prefix length"), "not possible", help))
         }
     }
 }
@@ -189,11 +195,11 @@ fn ipv4(text: &str) -> Result<Ipv4Addr, Refused> {
     if groups.len() == 3 && groups.iter().all(|g| g.len() == 4 && g.bytes().all(|b| b.is_ascii_hexdigit())) {
         let better = joined_bytes(&groups.concat());
         let help = format!("write a MAC with colons: `{better}`");
-        return Err(refused(syntax::COLONS, "MACs are written with colons", "dots", help).fix(better));
+        return Err(refused(literals::COLONS, "a MAC is written with colons", "dots", help).fix(better));
     }
     if groups.len() == 2 {
         let help = "numbers are whole; take a smaller unit: `1536B` for 1.5 KiB, `1500ms` for 1.5 s";
-        return Err(refused(syntax::NUMBER, "numbers have no fraction", "a fraction", help));
+        return Err(refused(literals::NUMBER, "numbers have no fraction", "a fraction", help));
     }
     let mut octets = [0u8; 4];
     let mut at = 0;
@@ -213,12 +219,12 @@ fn ipv4(text: &str) -> Result<Ipv4Addr, Refused> {
             Err(_) => format!("`{group}` in an IPv4 address is no number"),
         };
         let help = "an IPv4 address has four numbers from 0 to 255, as in `192.0.2.1`";
-        return Err(refused(syntax::IPV4, message, "this part", help).part(part));
+        return Err(refused(literals::IPV4, message, "this part", help).part(part));
     }
     if groups.len() != 4 {
         let message = format!("an IPv4 address has four numbers, this one has {}", groups.len());
         let help = "write all four, as in `192.0.2.1`; a network is `192.0.2.0/24`";
-        return Err(refused(syntax::IPV4, message, "not four numbers", help));
+        return Err(refused(literals::IPV4, message, "not four numbers", help).part(0..text.len()));
     }
     Ok(Ipv4Addr::from(octets))
 }
@@ -238,23 +244,28 @@ pub(super) fn colons(text: &str) -> Result<Literal, Refused> {
     }
     if let [byte, ""] = groups.as_slice() {
         let help = format!("write one byte as a number, `0x{byte}`, or as a string: `\"\\x{byte}\"`");
-        return Err(refused(syntax::COLONS, "bytes do not end in a colon", "one byte", help));
+        return Err(refused(literals::COLONS, "bytes do not end in a colon", "one byte", help));
     }
     if groups.iter().all(|g| matches!(g.len(), 1 | 2) && hex(g)) && groups.len() < 8 {
         let better = groups.iter().map(|g| format!("{g:0>2}")).collect::<Vec<_>>().join(":");
         let help = format!("write `{better}`");
-        return Err(refused(syntax::COLONS, "each byte has two digits", "one digit", help).fix(better));
+        return Err(refused(literals::COLONS, "each byte has two digits", "one digit", help).fix(better));
     }
     let help =
         "bytes are pairs of digits, `47:45:54`; an IPv6 address has eight groups, or `::` for those left out";
-    Err(refused(syntax::COLONS, format!("`{text}` is neither an IPv6 address nor bytes"), "malformed", help))
+    Err(refused(
+        literals::COLONS,
+        format!("`{text}` is neither an IPv6 address nor bytes"),
+        "malformed",
+        help,
+    ))
 }
 
 /// Bytes joined by dashes.
 pub(super) fn dashed(text: &str) -> Refused {
     let better = text.replace('-', ":");
     let help = format!("write `{better}`; for a difference, put blanks around the `-`");
-    refused(syntax::COLONS, "bytes and MACs are written with colons", "dashes", help).fix(better)
+    refused(literals::COLONS, "bytes and MACs are written with colons", "dashes", help).fix(better)
 }
 
 fn joined_bytes(digits: &str) -> String {
@@ -299,7 +310,7 @@ fn resolve(text: &str, regex: bool, bytes: &mut Vec<u8>) -> Result<usize, (usize
     let length = 1 + c.len_utf8();
     let digit = |n: usize| text.as_bytes().get(n).copied();
     let escape = text.get(..length).unwrap_or("");
-    let mistake = |message: String, help: &str| refused(syntax::ESCAPE, message, "this escape", help);
+    let mistake = |message: String, help: &str| refused(literals::ESCAPE, message, "this escape", help);
     let byte = match c {
         '\\' => b'\\',
         '"' => b'"',

@@ -207,47 +207,31 @@ impl Builder<'_> {
     /// The parts of a set or table, which commas must separate. One mistake is reported, the first.
     pub(super) fn separated<'t>(&mut self, pair: Pair<'t>, part: Rule, may_trail: bool) -> Vec<Pair<'t>> {
         let mut parts = Vec::new();
-        let mut comma: Option<Span> = None;
-        let mut mistake: Option<Diagnostic> = None;
-        let wrong = |message: &str| Diagnostic::new(syntax::SEPARATOR, message);
-        let mut before: Option<Span> = None;
-        for pair in pair.into_inner() {
-            let span = self.span(&pair);
-            if pair.as_rule() == part {
-                if let (Some(last), None, None) = (before, comma, &mistake) {
-                    let gap = Span { start: last.end, end: last.end, ..span };
-                    mistake = Some(
-                        wrong("a comma is missing")
-                            .at(span, "a second element without a comma before it")
-                            .help("separate elements with commas: `{80, 443}`")
-                            .fix(gap, ","),
-                    );
-                }
-                before = Some(span);
-                comma = None;
-                parts.push(pair);
-            } else if pair.as_rule() == Rule::comma {
-                if mistake.is_none() {
-                    if pair.as_str() == ";" {
-                        mistake = Some(
-                            wrong("elements are separated by commas").at(span, "write `,`").fix(span, ","),
-                        );
-                    } else if before.is_none() || comma.is_some() {
-                        mistake = Some(
-                            wrong("there is no element before this comma").at(span, "one comma too many"),
-                        );
+        let mut mistake = None;
+        let mut last: Option<(Rule, Span)> = None;
+        for pair in pair.into_inner().filter(|p| p.as_rule() == part || p.as_rule() == Rule::comma) {
+            let (which, span) = (pair.as_rule(), self.span(&pair));
+            if mistake.is_none() {
+                mistake = match last {
+                    _ if pair.as_str() == ";" => {
+                        Some(separator("elements are separated by commas", span, Some(",")))
                     }
-                }
-                comma = Some(span);
+                    Some((before, end)) if before == part && which == part => {
+                        let gap = Span { start: end.end, ..end };
+                        Some(separator("a comma is missing", span, None).fix(gap, ","))
+                    }
+                    Some((before, _)) if before == part => None,
+                    _ if which == part => None,
+                    _ => Some(separator("there is no element before this comma", span, Some(""))),
+                };
+            }
+            last = Some((which, span));
+            if which == part {
+                parts.push(pair);
             }
         }
-        if let (Some(span), false, None) = (comma, may_trail, &mistake) {
-            mistake = Some(
-                wrong("there is no element after this comma")
-                    .at(span, "one comma too many")
-                    .help("take it away: only the rows of a table may end in a comma")
-                    .fix(span, ""),
-            );
+        if let (Some((Rule::comma, span)), false, None) = (last, may_trail, &mistake) {
+            mistake = Some(separator("there is no element after this comma", span, Some("")));
         }
         if let Some(mistake) = mistake {
             self.sink.push(mistake);
@@ -307,6 +291,17 @@ impl Builder<'_> {
                 .fix(span, format!("\"{word}\"")),
         );
         Expr { span, kind: ExprKind::Broken }
+    }
+}
+
+/// A comma that is missing, wrong or too many.
+fn separator(message: &str, span: Span, fix: Option<&str>) -> Diagnostic {
+    let diagnostic = Diagnostic::new(syntax::SEPARATOR, message)
+        .at(span, "here")
+        .help("between two elements stands one comma, `{80, 443}`; only the rows of a table may end in one");
+    match fix {
+        Some(better) => diagnostic.fix(span, better),
+        None => diagnostic,
     }
 }
 

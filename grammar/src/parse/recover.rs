@@ -26,8 +26,7 @@ pub(super) struct Recovery<'a, 't> {
 impl<'a> Recovery<'a, '_> {
     /// Reads what can be read of an item that the grammar refused with `error`.
     pub(super) fn item(&mut self, chunk: &Chunk, error: Error) {
-        let text = self.text(&chunk.range);
-        let tokens = tokens(text, chunk.range.start);
+        let tokens = tokens(self.scan, &chunk.range);
         match chunk.keyword {
             Some("rule" | "limit") => self.rule(chunk, &tokens, error),
             Some("trigger") => self.trigger(chunk, &tokens, error),
@@ -54,7 +53,7 @@ impl<'a> Recovery<'a, '_> {
             error.location;
         let at = range.start + at;
         if !self.scan.has_reported(range) {
-            let report = Report { text: &self.scan.text, range: range.clone(), place, at, error };
+            let report = Report { scan: self.scan, range: range.clone(), place, at, error };
             let diagnostic = report.diagnostic(self.sink);
             self.sink.push(diagnostic);
         }
@@ -248,13 +247,14 @@ impl Body {
         let first_clause =
             || tokens.iter().skip(1).position(|t| t.depth == 0 && clauses.contains(&word(t))).map(|n| n + 1);
         let start = opening.map(|n| n + 1).or_else(first_clause);
-        let depth = usize::from(opening.is_some());
+        let closes = |n: usize| tokens.get(n).is_some_and(|t| !recovery.scan.is_unmatched(t.range.start));
+        let depth = usize::from(opening.is_some_and(closes));
         let mut end = tokens.last().map_or(0, |t| t.range.end);
         let mut starts = Vec::new();
         let mut stop = end;
         for n in start.unwrap_or(tokens.len())..tokens.len() {
             let Some(token) = tokens.get(n) else { break };
-            if word(token) == "}" && token.depth < depth.max(1) {
+            if word(token) == "}" && token.depth < depth {
                 (stop, end) = (token.range.start, token.range.end);
                 break;
             }

@@ -3,9 +3,10 @@
 //! on a token, the one that does not fit or, when that is on a later line, the one after which something is missing.
 
 use super::Rule;
+use super::scan::Scan;
 use super::sink::Sink;
 use super::tokens::{Kind, Token, tokens};
-use crate::codes::{Code, syntax};
+use crate::codes::{Code, literals, syntax};
 use crate::diagnostic::Diagnostic;
 use crate::{units, words};
 use std::ops::Range;
@@ -32,8 +33,7 @@ impl Place {
 }
 
 pub(super) struct Report<'a> {
-    /// The text of the file.
-    pub text: &'a str,
+    pub scan: &'a Scan<'a>,
     /// What was read.
     pub range: Range<usize>,
     pub place: Place,
@@ -66,9 +66,8 @@ type Known = (Code, String, String, Option<String>);
 
 impl Report<'_> {
     pub(super) fn diagnostic(&self, sink: &Sink) -> Diagnostic {
-        let text = self.text.get(self.range.clone()).unwrap_or("");
-        let list = tokens(text, self.range.start);
-        let word = |t: &Token| self.text.get(t.range.clone()).unwrap_or("");
+        let list = tokens(self.scan, &self.range);
+        let word = |t: &Token| self.scan.text.get(t.range.clone()).unwrap_or("");
         let next = list.iter().position(|t| t.range.end > self.at).unwrap_or(list.len());
         let pick = |n: usize| list.get(n).map(|t| (t.clone(), word(t)));
         let around = Around {
@@ -264,14 +263,13 @@ impl Report<'_> {
         if !starts && !self.wants_operator() && !self.wants(Rule::EOI) {
             return None;
         }
-        if let Some(better) = clauses.iter().find(|c| c.eq_ignore_ascii_case(found))
-            && *better != found
-        {
-            let message = format!("`{found}` is written in lower case");
-            return Some((syntax::UPPER_CASE, message, format!("write `{better}`"), Some((*better).into())));
-        }
         let when = (around.keyword == "snaplen").then_some("when");
-        let near = words::nearest(found, clauses.iter().copied().chain(when)).filter(|near| *near != found);
+        let mut candidates = clauses.iter().copied().chain(when);
+        if let Some(better) = candidates.clone().find(|c| c.eq_ignore_ascii_case(found) && *c != found) {
+            let message = format!("`{found}` is written in lower case");
+            return Some((syntax::UPPER_CASE, message, format!("write `{better}`"), Some(better.into())));
+        }
+        let near = words::nearest(found, &mut candidates).filter(|near| *near != found);
         if starts {
             return Some(self.unknown_clause(found, near));
         }
@@ -286,7 +284,7 @@ impl Report<'_> {
         if around.before.as_ref().is_some_and(|b| b.0.kind == Kind::Number) && units::unit(found).is_some() {
             let message = format!("the unit `{found}` is apart from its number");
             let help = format!("write them as one word: `{}{found}`", around.before());
-            return Some((syntax::UNKNOWN_UNIT, message, help, None));
+            return Some((literals::UNKNOWN_UNIT, message, help, None));
         }
         if near.is_some() || (token.first && !clauses.is_empty()) {
             return Some(self.unknown_clause(found, near));
@@ -383,7 +381,7 @@ impl Report<'_> {
             (_, "=<") => syntax("`=<` is no operator", "write `<=`", Some("<=")),
             (_, "<>") => syntax("`<>` is no operator", "write `!=`", Some("!=")),
             (_, sign @ ("@" | "$" | "`" | "?" | "\\")) => Some((
-                syntax::CHARACTER,
+                literals::CHARACTER,
                 format!("unexpected character `{sign}`"),
                 "it means nothing outside strings and comments".into(),
                 None,

@@ -33,15 +33,23 @@ pub(super) struct Scan<'t> {
     pub chunks: Vec<Chunk>,
     /// Where something is reported by the scanner, in order.
     reported: Vec<usize>,
+    /// Where brackets are that nothing closes, in order.
+    unmatched: Vec<usize>,
 }
 
 impl<'t> Scan<'t> {
     pub(super) fn new(text: &'t str, sink: &mut Sink) -> Self {
         let mut scanner = Scanner::new(text, sink);
         scanner.run();
-        let Scanner { comments, chunks, masks, mut reported, .. } = scanner;
+        let Scanner { comments, chunks, masks, mut reported, mut unmatched, .. } = scanner;
         reported.sort_unstable();
-        Scan { text: masked(text, &comments, &masks), comments, chunks, reported }
+        unmatched.sort_unstable();
+        Scan { text: masked(text, &comments, &masks), comments, chunks, reported, unmatched }
+    }
+
+    /// Whether the bracket at this place is closed by nothing.
+    pub(super) fn is_unmatched(&self, at: usize) -> bool {
+        self.unmatched.binary_search(&at).is_ok()
     }
 
     /// Whether the scanner has reported something in this part of the text.
@@ -102,6 +110,7 @@ struct Scanner<'t, 's> {
     chunks: Vec<Chunk>,
     masks: Vec<(Range<usize>, u8)>,
     reported: Vec<usize>,
+    unmatched: Vec<usize>,
 }
 
 impl<'t, 's> Scanner<'t, 's> {
@@ -122,6 +131,7 @@ impl<'t, 's> Scanner<'t, 's> {
             chunks: Vec::new(),
             masks: Vec::new(),
             reported: Vec::new(),
+            unmatched: Vec::new(),
         }
     }
 
@@ -201,11 +211,9 @@ impl<'t, 's> Scanner<'t, 's> {
     /// Closes the current item: whatever is still open is reported.
     fn end_of_item(&mut self, end: usize) {
         self.end_of_excess(end);
-        if let Some(open) = self.stack.first() {
-            let (at, bracket) = (open.at, open.bracket);
-            self.unclosed(at, bracket);
-        }
-        self.stack.clear();
+        // The outermost one is what is missing; those inside it may be its fault.
+        let outermost = self.stack.first().map(|o| (o.at, o.bracket));
+        self.drop_open(0, outermost);
         self.last = Last::Other;
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.range.end = end;
@@ -283,11 +291,7 @@ impl<'t, 's> Scanner<'t, 's> {
         }
         self.end_of_excess(self.at);
         let body = self.body();
-        if let Some(open) = self.stack.get(body..).and_then(<[Open]>::last) {
-            let (at, bracket) = (open.at, open.bracket);
-            self.unclosed(at, bracket);
-            self.stack.truncate(body);
-        }
+        self.drop_open(body, self.innermost(body));
     }
 
     // ---- brackets -----------------------------------------------------------------------------------------
@@ -350,16 +354,21 @@ impl<'t, 's> Scanner<'t, 's> {
             self.mask(at..at + 1, b' ');
             return;
         };
-        if let Some(open) = self.stack.get(index + 1..).and_then(<[Open]>::last) {
-            let (at, bracket) = (open.at, open.bracket);
-            self.unclosed(at, bracket);
-        }
+        self.drop_open(index + 1, self.innermost(index + 1));
         self.stack.truncate(index);
         let braced = matches!(self.keyword, None | Some("rule" | "limit" | "trigger" | "station"));
         self.complete = braced && index == 0 && bracket == b'}';
     }
 
-    fn unclosed(&mut self, at: usize, bracket: u8) {
+    /// The last bracket that is open, of those from `from` on.
+    fn innermost(&self, from: usize) -> Option<(usize, u8)> {
+        self.stack.get(from..).and_then(<[Open]>::last).map(|o| (o.at, o.bracket))
+    }
+
+    /// Takes the brackets from `from` on for closed by nothing, and reports one of them for all.
+    fn drop_open(&mut self, from: usize, reported: Option<(usize, u8)>) {
+        self.unmatched.extend(self.stack.drain(from.min(self.stack.len())..).map(|o| o.at));
+        let Some((at, bracket)) = reported else { return };
         if self.swallowed {
             return;
         }

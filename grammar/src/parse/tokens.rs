@@ -3,6 +3,7 @@
 //! the scanner's text, so there are no comments and every string is closed. (Rejected: tokens for the grammar too; the
 //! good path would pay for what only the bad one needs.)
 
+use super::scan::Scan;
 use std::ops::Range;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,9 @@ pub(super) struct Token {
 const SIGNS: &[&str] =
     &["===", "!==", "==", "!=", "<=", ">=", "&&", "||", "^^", "..", "->", "=>", "=<", "=~", "<>", "::", ":="];
 
-/// The tokens of `text`, which starts at byte `base` of the file.
-pub(super) fn tokens(text: &str, base: usize) -> Vec<Token> {
+/// The tokens of this part of the text. Brackets that nothing closes count for no depth.
+pub(super) fn tokens(scan: &Scan, range: &Range<usize>) -> Vec<Token> {
+    let (text, base) = (scan.text.get(range.clone()).unwrap_or(""), range.start);
     let bytes = text.as_bytes();
     let mut list = Vec::new();
     let mut depth: usize = 0;
@@ -53,7 +55,7 @@ pub(super) fn tokens(text: &str, base: usize) -> Vec<Token> {
             depth = depth.saturating_sub(1);
         }
         list.push(Token { kind, range: base + at..base + at + length, depth, first });
-        if matches!(byte, b'(' | b'[' | b'{') {
+        if matches!(byte, b'(' | b'[' | b'{') && !scan.is_unmatched(base + at) {
             depth += 1;
         }
         first = false;

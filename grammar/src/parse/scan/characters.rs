@@ -3,7 +3,7 @@
 //! one character, and no stretch of the text is looked at more than a bounded number of times.
 
 use super::{BROKEN, Last, Scanner};
-use crate::codes::syntax;
+use crate::codes::{literals, syntax};
 use crate::diagnostic::Diagnostic;
 use std::ops::Range;
 
@@ -31,7 +31,7 @@ impl Scanner<'_, '_> {
             }
         }
         self.report(
-            Diagnostic::new(syntax::UNTERMINATED, "this string is never closed")
+            Diagnostic::new(literals::UNTERMINATED, "this string is never closed")
                 .at(self.sink.span(start..end), "its `\"` is missing")
                 .help("a string ends on the line it starts on; a quote inside it is written `\\\"`, a line end `\\n`"),
         );
@@ -53,7 +53,7 @@ impl Scanner<'_, '_> {
         let stop = start + length + 2;
         let span = self.sink.span(start..stop);
         let text = inside.get(..length).unwrap_or("");
-        let mut diagnostic = Diagnostic::new(syntax::QUOTES, "strings stand in double quotes")
+        let mut diagnostic = Diagnostic::new(literals::QUOTES, "strings stand in double quotes")
             .at(span, "single quotes")
             .help("write `\"text\"`; where Wireshark has a character for a number, as in `'A'`, write the number: `0x41`");
         if !text.contains(['"', '\\']) {
@@ -116,7 +116,7 @@ impl Scanner<'_, '_> {
         let help =
             if in_string { format!("write it as `\\x{code:02x}`") } else { "take it away".to_string() };
         self.report(
-            Diagnostic::new(syntax::CHARACTER, format!("control character 0x{code:02x}"))
+            Diagnostic::new(literals::CHARACTER, format!("control character 0x{code:02x}"))
                 .at(self.sink.span(at..at + 1), "cannot stand in a rule file")
                 .help(help),
         );
@@ -124,7 +124,7 @@ impl Scanner<'_, '_> {
 
     fn unexpected(&mut self, range: Range<usize>, shown: &str, help: &str) {
         self.report(
-            Diagnostic::new(syntax::CHARACTER, format!("unexpected character {shown}"))
+            Diagnostic::new(literals::CHARACTER, format!("unexpected character {shown}"))
                 .at(self.sink.span(range.clone()), "means nothing here")
                 .help(help),
         );
@@ -164,7 +164,7 @@ impl Scanner<'_, '_> {
                     .map_or(end, |(n, c)| end + n + c.len_utf8());
                 self.report(
                     Diagnostic::new(
-                        syntax::QUOTES,
+                        literals::QUOTES,
                         format!("strings stand in plain double quotes, not `{c}`"),
                     )
                     .at(self.sink.span(start..stop), "typographic quotes")
