@@ -1,8 +1,10 @@
 //! Packets in and copies out: reads captures, has an engine decide every packet, writes what the stations get.
 //!
 //! - [`capture`]: pcap and pcapng files, as batches of packets.
+//! - [`station`]: where copies go.
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;
 pub mod error;
+pub mod station;
 
 pub use error::{Break, BreakReason, Error};
