@@ -2,9 +2,12 @@
 //!
 //! - [`capture`]: pcap and pcapng files, as batches of packets.
 //! - [`station`]: where copies go.
+//! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;
 pub mod error;
+pub mod replay;
 pub mod station;
+pub mod stats;
 
 pub use error::{Break, BreakReason, Error};

@@ -13,7 +13,7 @@ use crate::error::Error;
 use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
 use mrule_compiler::hir::Program;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,6 +66,11 @@ impl PcapngFile {
         // At once: a full disk is told before work is done for nothing.
         made.write_out()?;
         Ok(made)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Appends the part of `packet` that the verdict says. `interfaces` are those of its source so far.
@@ -130,8 +135,7 @@ impl PcapngFile {
         };
         block(&mut self.buffer, 6, |body| {
             let mut head = [0; 20];
-            let words =
-                [packet.interface, (time >> 32) as u32, time as u32, copy.len() as u32, packet.len];
+            let words = [packet.interface, (time >> 32) as u32, time as u32, copy.len() as u32, packet.len];
             for (bytes, word) in head.chunks_exact_mut(4).zip(words) {
                 bytes.copy_from_slice(&word.to_le_bytes());
             }
@@ -167,7 +171,8 @@ impl PcapngFile {
     /// Takes back a block that was written in part. Where that fails too (a pipe), the reader of the file will see.
     fn give_up(&mut self) {
         self.buffer.clear();
-        let _: io::Result<()> = self.file.set_len(self.written);
+        let end = SeekFrom::Start(self.written);
+        let _: io::Result<u64> = self.file.set_len(self.written).and_then(|()| self.file.seek(end));
     }
 }
 

@@ -7,6 +7,9 @@
     reason = "each test file uses its part; a failed test stops"
 )]
 
+pub mod copies;
+pub mod programs;
+
 use mrule_runtime::Break;
 use mrule_runtime::capture::Reader;
 use std::io::Read;

@@ -1,0 +1,140 @@
+//! Runs a program over a capture: reader, engine, stations, counts. One thread, batch by batch. The invariants: a packet
+//! is decided once, in the order of the file; a copy is counted only when its station has taken it; whatever cannot be
+//! written ends the run with an error, after the other stations' files were completed as far as the run came.
+//! (Rejected: a writing thread; what a run costs is the kernel's copying, which it would not make less.)
+
+use crate::capture::{BATCH, Interface, Reader};
+use crate::error::Error;
+use crate::station::{Names, PcapngFile};
+use crate::stats::Summary;
+use mrule_compiler::abi::Packet;
+use mrule_compiler::batch::Batch;
+use mrule_compiler::engine::Engine;
+use mrule_compiler::hir::Program;
+use mrule_compiler::world::{Scratch, World};
+use std::path::{Path, PathBuf};
+
+/// What to run over, and where copies go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The capture; `-` is standard input.
+    pub read: PathBuf,
+    /// The directory in which each station gets `STATION.pcapng`; it is made if need be, files in it are replaced.
+    /// Without one, copies are counted and not written.
+    pub out: Option<PathBuf>,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Packets decided.
+    pub packets: u64,
+    /// Bytes of the capture file read (of the compressed file, when it is compressed).
+    pub read: u64,
+    /// How many bytes it has; none for a pipe.
+    pub length: Option<u64>,
+}
+
+/// Runs a capture through an engine; the world must have been made for the engine's program. `progress` is called after
+/// each batch of packets. A capture that breaks off is no error: [`Summary::broken`] says where.
+///
+/// # Errors
+/// [`Error`]: a capture that cannot be opened or is none, an output that cannot be made or written.
+pub fn replay(
+    options: &Options,
+    world: &World,
+    engine: &Engine,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Summary, Error> {
+    let program = engine.program();
+    let mut reader = Reader::open(&options.read)?;
+    let mut summary = Summary::new(program);
+    let mut outputs = match &options.out {
+        Some(directory) => Outputs::create(directory, program, &options.read)?,
+        None => Outputs { files: Vec::new() },
+    };
+    let mut batch = Batch::new(program, BATCH);
+    let mut scratch = Scratch::default();
+    while let Some(delivered) = reader.next_batch() {
+        engine.decide(world, &mut scratch, &delivered.packets, &mut batch);
+        if let Err(error) = take(&delivered.packets, delivered.interfaces, &batch, &mut summary, &mut outputs)
+        {
+            // The first error is the one to tell.
+            let _also_failed = outputs.finish(reader.interfaces(), &mut summary);
+            return Err(error);
+        }
+        progress(Progress { packets: summary.packets, read: reader.read_so_far(), length: reader.length() });
+    }
+    outputs.finish(reader.interfaces(), &mut summary)?;
+    summary.end(&batch);
+    summary.unsupported = reader.unsupported().iter().map(|(link, packets)| (*link, *packets)).collect();
+    summary.moved_times = reader.moved_times();
+    summary.broken = reader.broken().cloned();
+    Ok(summary)
+}
+
+/// Carries out the verdicts of a batch.
+fn take(
+    packets: &[Packet],
+    interfaces: &[Interface],
+    batch: &Batch,
+    summary: &mut Summary,
+    outputs: &mut Outputs,
+) -> Result<(), Error> {
+    for (i, packet) in packets.iter().enumerate() {
+        let mut mirrored = false;
+        for (station, verdict) in batch.verdicts(i) {
+            let copy = verdict.start < verdict.end;
+            if copy && let Some(file) = outputs.files.get_mut(station.index()) {
+                file.write(packet, interfaces, &verdict)?;
+            }
+            summary.verdict(station, &verdict);
+            mirrored |= copy;
+        }
+        summary.packet(packet, mirrored);
+    }
+    Ok(())
+}
+
+/// The files of the stations, in the order of the program; none when nothing is written.
+struct Outputs {
+    files: Vec<PcapngFile>,
+}
+
+impl Outputs {
+    fn create(directory: &Path, program: &Program, source: &Path) -> Result<Outputs, Error> {
+        std::fs::create_dir_all(directory)
+            .map_err(|source| Error::CreateDirectory { path: directory.to_owned(), source })?;
+        let paths = program.stations.iter().map(|station| directory.join(format!("{}.pcapng", station.name)));
+        let paths: Vec<PathBuf> = paths.collect();
+        // Before the first is emptied.
+        if let Some(path) = paths.iter().find(|path| is_same_file(source, path)) {
+            return Err(Error::WouldOverwrite { path: path.clone() });
+        }
+        let names = Names::new(program);
+        let files = paths.iter().map(|path| PcapngFile::create(path, names.clone()));
+        Ok(Outputs { files: files.collect::<Result<_, _>>()? })
+    }
+
+    /// Completes all files, also behind one that fails.
+    fn finish(self, interfaces: &[Interface], summary: &mut Summary) -> Result<(), Error> {
+        let mut first = Ok(());
+        for (file, station) in self.files.into_iter().zip(&mut summary.stations) {
+            let path = file.path().to_owned();
+            match file.finish(interfaces) {
+                Ok(bytes) => station.file = Some((path, bytes)),
+                Err(error) if first.is_ok() => first = Err(error),
+                Err(_) => {}
+            }
+        }
+        first
+    }
+}
+
+/// Whether both name the same file, by whatever path; also what standard input was redirected from.
+fn is_same_file(source: &Path, output: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let source = if source.as_os_str() == "-" { Path::new("/dev/stdin") } else { source };
+    let identity = |path: &Path| std::fs::metadata(path).map(|about| (about.dev(), about.ino()));
+    matches!((identity(source), identity(output)), (Ok(a), Ok(b)) if a == b)
+}

@@ -1,0 +1,200 @@
+//! What a run counted. Plain numbers, no printing. The invariant is in [`Summary::check`]: every sum adds up, over
+//! packets, stations, rules and limits. A *verdict* is one packet for one station that a rule asked a copy for: it ends as
+//! a copy, or is withheld when limits leave nothing of it. (Rejected: percentages kept as numbers; they are functions of
+//! the counts.)
+
+use crate::capture::LinkType;
+use crate::error::Break;
+use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
+use mrule_compiler::batch::Batch;
+use mrule_compiler::hir::{Program, StationId};
+use std::path::PathBuf;
+
+/// What a run saw and did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Summary {
+    /// Packets decided. Those of [`unsupported`](Self::unsupported) interfaces are not among them.
+    pub packets: u64,
+    /// Their length on the wire, in bytes.
+    pub wire_bytes: u64,
+    /// What of them was captured, in bytes.
+    pub captured_bytes: u64,
+    /// Packets of which at least one station got a copy.
+    pub mirrored: u64,
+    /// The other packets.
+    pub unmirrored: u64,
+    /// By station, in the order of the program.
+    pub stations: Vec<StationCount>,
+    /// By rule, in the order of the program.
+    pub rules: Vec<RuleCount>,
+    /// By limit, in the order of the program.
+    pub limits: Vec<LimitCount>,
+    /// Packets passed over because their link type is not supported, by link type.
+    pub unsupported: Vec<(LinkType, u64)>,
+    /// Packets whose time was outside of 1970..2262 and was moved to the nearest end.
+    pub moved_times: u64,
+    /// Where and why the capture stopped being readable, if it did.
+    pub broken: Option<Break>,
+}
+
+/// What one station got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StationCount {
+    /// Its name.
+    pub name: String,
+    /// Copies.
+    pub copies: u64,
+    /// Their captured bytes.
+    pub bytes: u64,
+    /// Verdicts of which limits left nothing.
+    pub withheld: u64,
+    /// Its file and how long it is in bytes, if one was written.
+    pub file: Option<(PathBuf, u64)>,
+}
+
+/// What one rule did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleCount {
+    /// Its name.
+    pub name: String,
+    /// Packets that its `match` held for.
+    pub matched: u64,
+    /// Verdicts for which it asked the most.
+    pub decided: u64,
+    /// The bytes of their copies.
+    pub bytes: u64,
+}
+
+/// What one limit did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LimitCount {
+    /// Its name.
+    pub name: String,
+    /// Packets that its `match` held for, of those that some rule asked a copy of.
+    pub matched: u64,
+    /// Copies that it cut.
+    pub cut: u64,
+    /// Verdicts of which it left nothing.
+    pub withheld: u64,
+}
+
+impl Summary {
+    /// Nothing seen yet.
+    pub fn new(program: &Program) -> Summary {
+        let station = |name: &String| StationCount { name: name.clone(), ..StationCount::default() };
+        let rule = |name: &String| RuleCount { name: name.clone(), ..RuleCount::default() };
+        let limit = |name: &String| LimitCount { name: name.clone(), ..LimitCount::default() };
+        Summary {
+            stations: program.stations.iter().map(|s| station(&s.name)).collect(),
+            rules: program.rules.iter().map(|r| rule(&r.name)).collect(),
+            limits: program.limits.iter().map(|l| limit(&l.name)).collect(),
+            ..Summary::default()
+        }
+    }
+
+    /// Whether the whole capture was read and decided.
+    pub fn is_complete(&self) -> bool {
+        self.broken.is_none() && self.unsupported.is_empty()
+    }
+
+    /// Captured bytes that a station was spared, in percent; none before the first byte.
+    pub fn saved_percent(&self, station: &StationCount) -> Option<f64> {
+        saved(station.bytes, self.captured_bytes)
+    }
+
+    /// The same over all stations, against all bytes going to each of them.
+    pub fn saved_percent_overall(&self) -> Option<f64> {
+        let bytes = self.stations.iter().map(|s| s.bytes).sum();
+        saved(bytes, self.captured_bytes * self.stations.len() as u64)
+    }
+
+    pub(crate) fn packet(&mut self, packet: &Packet, mirrored: bool) {
+        self.packets += 1;
+        self.mirrored += u64::from(mirrored);
+        self.unmirrored += u64::from(!mirrored);
+        self.wire_bytes += u64::from(packet.len);
+        self.captured_bytes += u64::from(packet.cap_len());
+    }
+
+    pub(crate) fn verdict(&mut self, station: StationId, verdict: &Verdict) {
+        let bytes = u64::from(verdict.end.saturating_sub(verdict.start));
+        let copy = bytes > 0;
+        if let Some(station) = self.stations.get_mut(station.index()) {
+            station.copies += u64::from(copy);
+            station.withheld += u64::from(!copy);
+            station.bytes += bytes;
+        }
+        if let Some(rule) = self.rules.get_mut(verdict.rule as usize) {
+            rule.decided += 1;
+            rule.bytes += bytes;
+        }
+        if verdict.limit != NO_LIMIT
+            && let Some(limit) = self.limits.get_mut(verdict.limit as usize)
+        {
+            limit.cut += u64::from(copy);
+            limit.withheld += u64::from(!copy);
+        }
+    }
+
+    pub(crate) fn end(&mut self, batch: &Batch) {
+        for (rule, matched) in self.rules.iter_mut().zip(batch.matched()) {
+            rule.matched = *matched;
+        }
+        for (limit, matched) in self.limits.iter_mut().zip(batch.limited()) {
+            limit.matched = *matched;
+        }
+    }
+
+    /// Checks that every sum adds up.
+    ///
+    /// # Errors
+    /// Says which does not.
+    pub fn check(&self) -> Result<(), String> {
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.sum::<u64>();
+        let copies = sum(&mut self.stations.iter().map(|s| s.copies));
+        let withheld = sum(&mut self.stations.iter().map(|s| s.withheld));
+        let most = self.stations.iter().map(|s| s.copies).max().unwrap_or(0);
+        let stations = self.stations.len() as u64;
+        let equal = [
+            ("mirrored + unmirrored, packets", self.mirrored + self.unmirrored, self.packets),
+            ("decided by rules, verdicts", sum(&mut self.rules.iter().map(|r| r.decided)), copies + withheld),
+            (
+                "bytes of rules, of stations",
+                sum(&mut self.rules.iter().map(|r| r.bytes)),
+                sum(&mut self.stations.iter().map(|s| s.bytes)),
+            ),
+            ("withheld by limits, from stations", sum(&mut self.limits.iter().map(|l| l.withheld)), withheld),
+        ];
+        for (what, a, b) in equal {
+            if a != b {
+                return Err(format!("{what}: {a} is not {b}"));
+            }
+        }
+        let mut at_most = vec![
+            ("captured, wire bytes".to_owned(), self.captured_bytes, self.wire_bytes),
+            ("mirrored, copies".to_owned(), self.mirrored, copies),
+            ("copies of a station, mirrored".to_owned(), most, self.mirrored),
+        ];
+        for s in &self.stations {
+            at_most.push((format!("verdicts for {}, packets", s.name), s.copies + s.withheld, self.packets));
+            at_most.push((format!("copies of {}, bytes", s.name), s.copies, s.bytes));
+            at_most.push((format!("bytes of {}, captured", s.name), s.bytes, self.captured_bytes));
+        }
+        for r in &self.rules {
+            at_most.push((format!("matched by {}, packets", r.name), r.matched, self.packets));
+            at_most.push((format!("decided by {}, matched", r.name), r.decided, r.matched * stations));
+        }
+        for l in &self.limits {
+            at_most.push((format!("matched by {}, packets", l.name), l.matched, self.packets));
+            at_most.push((format!("cut by {}, matched", l.name), l.cut + l.withheld, l.matched * stations));
+        }
+        match at_most.into_iter().find(|(_, a, b)| a > b) {
+            Some((what, a, b)) => Err(format!("{what}: {a} is more than {b}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn saved(bytes: u64, of: u64) -> Option<f64> {
+    (of > 0).then(|| 100.0 * (1.0 - bytes as f64 / of as f64))
+}
