@@ -355,11 +355,11 @@ impl Emit<'_> {
             Length::None => (zero, zero),
             Length::Full => (zero, cap),
             Length::Bytes(n) => {
-                let n = self.number(n);
+                let n = self.number_or_zero(n);
                 (zero, self.b.ins().umin(n, cap))
             }
             Length::Percent(n) => {
-                let n = self.number(n);
+                let n = self.number_or_zero(n);
                 // Percentages are bounded by the checker's types only below 64 bits; beyond 2^31 they mean all.
                 let most = self.constant(1 << 31);
                 let n = self.b.ins().umin(n, most);
@@ -381,7 +381,7 @@ impl Emit<'_> {
                 (zero, self.b.ins().umin(end, cap))
             }
             Length::Slice(m, n) => {
-                let (m, n) = (self.number(m), self.number(n));
+                let (m, n) = (self.number_or_zero(m), self.number_or_zero(n));
                 (m, self.b.ins().umin(n, cap))
             }
         }
@@ -389,7 +389,7 @@ impl Emit<'_> {
 
     /// A number of bytes, not past 2^32: more means the same and must not wrap.
     fn clipped(&mut self, num: &Num) -> Value {
-        let value = self.number(num);
+        let value = self.number_or_zero(num);
         if num.max() <= u64::from(u32::MAX) {
             return value;
         }

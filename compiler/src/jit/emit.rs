@@ -179,7 +179,7 @@ impl Emit<'_> {
                 self.ask_helper(num)
             }
             NumKind::Arith(op, a, b) => {
-                let (a, b) = (self.number(a), self.number(b));
+                let (a, b) = (self.number(a), self.divisor(*op, b));
                 let ins = self.b.ins();
                 match op {
                     ArithOp::And => ins.band(a, b),
@@ -192,6 +192,35 @@ impl Emit<'_> {
                 }
             }
         }
+    }
+
+    /// The right side of an operator; generated code never divides by zero, whatever its guards say.
+    fn divisor(&mut self, op: ArithOp, num: &Num) -> Value {
+        let value = self.number(num);
+        if !matches!(op, ArithOp::Div | ArithOp::Rem) || matches!(num.kind(), NumKind::Const(1..)) {
+            return value;
+        }
+        let one = self.constant(1);
+        self.b.ins().umax(value, one)
+    }
+
+    /// A number, or 0 where it does not exist.
+    pub fn number_or_zero(&mut self, num: &Num) -> Value {
+        let guard = num.guard();
+        if guard.as_const() == Some(true) {
+            return self.number(num);
+        }
+        let (there, absent, join) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(join, I64);
+        self.emit(&guard, there, absent);
+        self.enter(absent);
+        let zero = self.constant(0);
+        self.b.ins().jump(join, &[zero.into()]);
+        self.enter(there);
+        let value = self.number(num);
+        self.b.ins().jump(join, &[value.into()]);
+        self.enter(join);
+        result
     }
 
     /// The length on the wire.

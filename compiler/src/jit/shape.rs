@@ -56,15 +56,15 @@ impl Needs {
                 needs.pred(&ask.when);
                 match &ask.length {
                     Length::None | Length::Full => {}
-                    Length::Bytes(n) | Length::Percent(n) => needs.number(n),
+                    Length::Bytes(n) | Length::Percent(n) => needs.length(n),
                     Length::Headers(n) => {
-                        needs.number(n);
+                        needs.length(n);
                         needs.slot(Layer::Outer, Slot::HeadersEnd);
                         needs.slot(Layer::Outer, Slot::L3End);
                     }
                     Length::Slice(m, n) => {
-                        needs.number(m);
-                        needs.number(n);
+                        needs.length(m);
+                        needs.length(n);
                     }
                 }
             }
@@ -88,6 +88,12 @@ impl Needs {
             Layer::Outer => self.outer |= bits,
             Layer::Inner => self.inner |= bits,
         }
+    }
+
+    /// A number of a length, which is 0 where it does not exist.
+    fn length(&mut self, num: &Num) {
+        self.pred(&num.guard());
+        self.number(num);
     }
 
     fn number(&mut self, num: &Num) {
@@ -433,6 +439,9 @@ impl Emit<'_> {
                 Slot::TcpLen if shape.proto == 6 => {
                     let total = self.total(shape);
                     let end = self.b.ins().iadd(shape.l3, total);
+                    // A declared length past the end of the frame is a lie.
+                    let wire = self.wire_len();
+                    let end = self.b.ins().umin(end, wire);
                     self.b.ins().isub(end, payload)
                 }
                 // The one tag, if there is one, stands behind the addresses and its own type.
