@@ -3,10 +3,12 @@
 //! - [`capture`]: pcap and pcapng files, as batches of packets.
 //! - [`station`]: where copies go.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
+//! - [`source`]: rule files and tables from the file system.
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;
 pub mod error;
 pub mod replay;
+pub mod source;
 pub mod station;
 pub mod stats;
 

@@ -1,0 +1,194 @@
+//! Gives the compiler its texts from the file system: rule files, what they include, and table files. A path in a file is
+//! taken from that file's directory; `-` on the command line is standard input. The invariants: no more is read than a
+//! limit allows, whatever a file is (a device, a pipe); a file reached by two paths has one name, so that the compiler
+//! sees it once and finds cycles. (Rejected: names by path alone, which a symbolic link defeats; lossy decoding, which
+//! would move every position behind the first bad byte.)
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest rule file, in bytes.
+pub const MAX_RULES: u64 = 16 << 20;
+/// The longest table file (named `*.csv`), in bytes.
+pub const MAX_TABLE: u64 = 1 << 30;
+/// What standard input is called.
+pub const STDIN: &str = "<stdin>";
+
+/// Texts from the file system.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// The name that each file was first reached by, by its true path.
+    names: HashMap<PathBuf, String>,
+    /// Standard input, once read.
+    stdin: Option<Result<String, String>>,
+}
+
+impl Files {
+    /// The name and text at `path`, taken from the directory of the text named `relative_to`.
+    ///
+    /// # Errors
+    /// Says why there is none, in words that go on after "cannot read `path`: ".
+    pub fn read(&mut self, path: &str, relative_to: Option<&str>) -> Result<(String, String), String> {
+        if path == "-" && relative_to.is_none() {
+            let text = self.stdin.get_or_insert_with(|| decode(bounded(io::stdin(), MAX_RULES)?));
+            return Ok((STDIN.to_owned(), text.clone()?));
+        }
+        let directory = relative_to.map(Path::new).and_then(Path::parent);
+        let full = directory.map_or_else(|| PathBuf::from(path), |directory| directory.join(path));
+        let text = text_of(&full)?;
+        let shown = full.to_string_lossy().into_owned();
+        // What has no true path (a pipe) is called as it was given.
+        let truth = full.canonicalize().unwrap_or(full);
+        let name = self.names.entry(truth).or_insert(shown).clone();
+        Ok((name, text))
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| explain(&error))?;
+    let about = file.metadata().map_err(|error| explain(&error))?;
+    if about.is_dir() {
+        return Err("it is a directory".to_owned());
+    }
+    let is_table = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let most = if is_table { MAX_TABLE } else { MAX_RULES };
+    if about.is_file() && about.len() > most {
+        return Err(too_long(&size(about.len()), most));
+    }
+    decode(bounded(file, most)?)
+}
+
+/// All bytes, if they are no more than `most`.
+fn bounded(stream: impl Read, most: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    stream.take(most + 1).read_to_end(&mut bytes).map_err(|error| explain(&error))?;
+    if bytes.len() as u64 > most {
+        return Err(too_long(&format!("more than {}", size(most)), most));
+    }
+    Ok(bytes)
+}
+
+fn too_long(is: &str, most: u64) -> String {
+    let other = if most < MAX_TABLE {
+        format!(" ({} of a table, when its name ends in `.csv`)", size(MAX_TABLE))
+    } else {
+        String::new()
+    };
+    format!("it has {is}; at most {} are read{other}", size(most))
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0x4000_0000.. if bytes.is_multiple_of(0x4000_0000) => format!("{} GiB", bytes >> 30),
+        0x10_0000.. if bytes.is_multiple_of(0x10_0000) => format!("{} MiB", bytes >> 20),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
+fn decode(bytes: Vec<u8>) -> Result<String, String> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("it is UTF-16; save it as UTF-8".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let bytes = error.as_bytes();
+        let line = bytes.iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
+        let byte = bytes.get(at).copied().unwrap_or(0);
+        format!("it is not UTF-8: byte 0x{byte:02x} at offset {at} (line {line})")
+    })
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "no such file".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        ErrorKind::NotADirectory => "a part of its path is not a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new() -> Place {
+            Place(tempfile::tempdir().unwrap())
+        }
+        fn put(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+            let path = self.0.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        }
+    }
+
+    #[test]
+    fn paths_are_taken_from_the_including_file() {
+        let place = Place::new();
+        let main = place.put("main.mrule", "main");
+        let part = place.put("parts/part.mrule", "part");
+        place.put("parts/more.csv", "1");
+        let mut files = Files::default();
+        assert_eq!(files.read(&main, None), Ok((main.clone(), "main".to_owned())));
+        let (name, text) = files.read("parts/part.mrule", Some(&main)).unwrap();
+        assert_eq!((&name, text.as_str()), (&part, "part"));
+        assert!(files.read("more.csv", Some(&name)).unwrap().0.ends_with("parts/more.csv"));
+        assert_eq!(files.read("more.csv", Some(&main)), Err("no such file".to_owned()));
+        assert_eq!(files.read(&main, Some(&name)).unwrap().0, main, "an absolute path is one");
+    }
+
+    #[test]
+    fn a_file_has_one_name() {
+        let place = Place::new();
+        let main = place.put("main.mrule", "main");
+        place.put("parts/part.mrule", "part");
+        std::os::unix::fs::symlink(&main, place.0.path().join("parts/link.mrule")).unwrap();
+        let mut files = Files::default();
+        let first = files.read("parts/../main.mrule", Some(&main)).unwrap().0;
+        assert_eq!(files.read(&main, None).unwrap().0, first);
+        assert_eq!(files.read("parts/link.mrule", Some(&main)).unwrap().0, first);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_why() {
+        let place = Place::new();
+        let why = |path: &str| Files::default().read(path, None).unwrap_err();
+        let text = place.put("text", "x");
+        assert_eq!(why(&format!("{text}/y")), "a part of its path is not a directory");
+        assert_eq!(why(place.0.path().to_str().unwrap()), "it is a directory");
+        assert_eq!(
+            why(&place.put("latin", b"let a = 1\n# caf\xe9\n")),
+            "it is not UTF-8: byte 0xe9 at offset 15 (line 2)"
+        );
+        assert_eq!(why(&place.put("cut", b"caf\xc3")), "it is not UTF-8: byte 0xc3 at offset 3 (line 1)");
+        assert_eq!(why(&place.put("wide", b"\xff\xfel\0e\0t\0")), "it is UTF-16; save it as UTF-8");
+        assert!(why("bad\0path").contains("NUL"));
+    }
+
+    #[test]
+    fn nothing_is_read_without_bound() {
+        let place = Place::new();
+        let why = |path: &str| Files::default().read(path, None).unwrap_err();
+        let limit = "at most 16 MiB are read (1 GiB of a table, when its name ends in `.csv`)";
+        assert_eq!(why("/dev/zero"), format!("it has more than 16 MiB; {limit}"));
+        for (name, length, says) in [
+            ("a.mrule", MAX_RULES + 1, format!("it has 16777217 bytes; {limit}")),
+            ("b.mrule", 1 << 40, format!("it has 1024 GiB; {limit}")),
+            ("c.CSV", MAX_TABLE + (1 << 20), "it has 1025 MiB; at most 1 GiB are read".to_owned()),
+        ] {
+            // Sparse: has a length and no blocks.
+            let path = place.put(name, "");
+            File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+            assert_eq!(why(&path), says, "{name}");
+        }
+        let path = place.put("just", vec![b' '; MAX_RULES as usize]);
+        assert_eq!(Files::default().read(&path, None).unwrap().1.len() as u64, MAX_RULES);
+    }
+}
