@@ -4,11 +4,13 @@ pub mod ast;
 pub mod codes;
 pub mod diagnostic;
 mod parse;
+mod print;
 pub mod span;
 pub mod units;
 pub mod words;
 
 pub use parse::{Parsed, parse};
+pub use print::format;
 
 /// How deep expressions may nest: brackets, `not`s and arithmetic operators, counted together. `and` and `or` do not
 /// count. Every tree that [`parse`](parse()) returns is at most a small multiple of it deep.

@@ -167,6 +167,7 @@ fn slices_and_indices() {
         ("x[4:]", "(slice x From(4))"),
         ("x[:4]", "(slice x To(4))"),
         ("x[-1]", "(slice x At(-1))"),
+        ("x\n[ # c\n 1\n - # d\n 3 ]", "(slice x FirstLast(1, 3))"),
         ("x[4:][:2]", "(slice (slice x From(4)) To(2))"),
         ("t[net.src]", "(index t net.src)"),
         ("t[(net.src, net.dst)]", "(index t (tuple net.src net.dst))"),

@@ -1,0 +1,214 @@
+//! Canonical text (`mirrorc fmt`): one way to lay out a program. Blanks, padding and the spelling of operators are
+//! ours; literals, names, comments, single blank lines, and where long lists and conditions are broken into lines stay
+//! the author's. The invariants: formatting twice gives the same text, the tree of the result is the tree of the text
+//! up to spans, and every comment is kept in its order. (Rejected: breaking and joining lines by their length; tables
+//! and long conditions are laid out by their authors for a reason.)
+
+mod expr;
+mod items;
+
+use crate::diagnostic::Diagnostic;
+use crate::parse;
+use crate::span::{FileId, Span};
+
+/// How far a line may reach when it is our choice.
+const WIDTH: usize = 110;
+
+/// The text in canonical form, or what is wrong with it: a text with mistakes is left alone.
+pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
+    let parsed = parse(FileId(0), text);
+    if !parsed.diagnostics.is_empty() {
+        return Err(parsed.diagnostics);
+    }
+    let mut printer = Printer::new(text, &parsed.file.comments);
+    printer.file(&parsed.file.items);
+    Ok(printer.out)
+}
+
+/// What goes between the last token and the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Gap {
+    Nothing,
+    Blank,
+    /// A new line at the hanging indent.
+    Line,
+}
+
+struct Printer<'t> {
+    text: &'t str,
+    /// The comments not yet written.
+    comments: &'t [Span],
+    out: String,
+    /// Where the current line starts in `out`.
+    start: usize,
+    gap: Gap,
+    /// Whether the current line ends in a comment.
+    commented: bool,
+    /// Where a closing brace of the current block goes.
+    indent: usize,
+    /// Where a broken line goes on.
+    hang: usize,
+}
+
+impl<'t> Printer<'t> {
+    fn new(text: &'t str, comments: &'t [Span]) -> Self {
+        Printer {
+            text,
+            comments,
+            out: String::new(),
+            start: 0,
+            gap: Gap::Nothing,
+            commented: false,
+            indent: 0,
+            hang: 4,
+        }
+    }
+
+    /// What `write` prints on a line of its own, without comments.
+    fn rendered(&self, write: impl FnOnce(&mut Printer<'t>)) -> String {
+        let mut printer = Printer::new(self.text, &[]);
+        write(&mut printer);
+        printer.out
+    }
+
+    // ---- tokens -------------------------------------------------------------------------------------------
+
+    /// A token that stands at `at` in the text, after the comments before it.
+    fn token(&mut self, at: u32, token: &str) {
+        self.comments_before(at);
+        self.put(token);
+    }
+
+    /// A token whose place in the text is not known.
+    fn put(&mut self, token: &str) {
+        match self.gap {
+            Gap::Nothing => {}
+            Gap::Blank if self.at_line_start() => {}
+            Gap::Blank => self.out.push(' '),
+            Gap::Line => self.new_line(self.hang),
+        }
+        self.out.push_str(token);
+        self.gap = Gap::Nothing;
+    }
+
+    /// A blank before the next token, unless it starts a line.
+    fn blank(&mut self) {
+        if self.gap == Gap::Nothing {
+            self.gap = Gap::Blank;
+        }
+    }
+
+    /// Blanks up to `width` after something `length` wide.
+    fn pad(&mut self, length: usize, width: usize) {
+        self.out.extend(std::iter::repeat_n(' ', width.saturating_sub(length)));
+    }
+
+    /// What is on the current line.
+    fn current(&self) -> &str {
+        self.out.get(self.start..).unwrap_or("")
+    }
+
+    fn at_line_start(&self) -> bool {
+        self.current().bytes().all(|b| b == b' ')
+    }
+
+    fn new_line(&mut self, indent: usize) {
+        self.out.truncate(self.out.trim_end_matches(' ').len());
+        if !self.out.is_empty() {
+            self.out.push('\n');
+        }
+        self.start = self.out.len();
+        self.out.extend(std::iter::repeat_n(' ', indent));
+        self.commented = false;
+    }
+
+    // ---- comments and lines ---------------------------------------------------------------------------------
+
+    /// The next comment, if it stands before `at`.
+    fn next_comment(&mut self, at: u32) -> Option<Span> {
+        let (first, rest) = self.comments.split_first()?;
+        (first.start < at).then(|| {
+            self.comments = rest;
+            *first
+        })
+    }
+
+    /// Comments in the midst of something: each ends its line.
+    fn comments_before(&mut self, at: u32) {
+        while let Some(span) = self.next_comment(at) {
+            self.comment(span, self.hang, false);
+            self.gap = Gap::Line;
+        }
+    }
+
+    /// Writes a comment: at the end of the line if that is where it stands in the text, else on a line of its own.
+    /// Returns whether it has its own. `first`: no blank line is kept before it.
+    fn comment(&mut self, span: Span, indent: usize, blank_line: bool) -> bool {
+        let comment = self.source(span).trim_end();
+        let trails = self.is_trailing(span) && !self.at_line_start() && !self.commented;
+        if trails {
+            self.out.truncate(self.out.trim_end_matches(' ').len());
+            self.out.push_str("  ");
+        } else {
+            if blank_line {
+                self.blank_line(span.start);
+            }
+            self.new_line(indent);
+        }
+        self.out.push_str(comment);
+        self.commented = true;
+        !trails
+    }
+
+    /// Starts the line of something that stands at `at` and has lines of its own, after the comments before it.
+    /// `first`: nothing stands before it in its block, so no blank line does.
+    fn line(&mut self, at: u32, first: bool) {
+        if !self.comment_lines(at, first) {
+            self.blank_line(at);
+        }
+        self.new_line(self.indent);
+        self.gap = Gap::Nothing;
+    }
+
+    /// The line of a closing brace that stands at `at`, after the comments that are left in its block.
+    fn last_line(&mut self, at: u32, indent: usize, first: bool) {
+        self.comment_lines(at, first);
+        self.new_line(indent);
+        self.gap = Gap::Nothing;
+    }
+
+    /// The comments before `at`, between lines. Returns whether what comes next is still the first in its block.
+    fn comment_lines(&mut self, at: u32, mut first: bool) -> bool {
+        while let Some(span) = self.next_comment(at) {
+            first &= !self.comment(span, self.indent, !first);
+        }
+        first
+    }
+
+    /// A blank line, if there are some before `at`.
+    fn blank_line(&mut self, at: u32) {
+        let before = self.text.get(..at as usize).unwrap_or("");
+        let blanks = before.get(before.trim_end().len()..).unwrap_or("");
+        if blanks.matches('\n').count() > 1 {
+            self.new_line(0);
+        }
+    }
+
+    /// Whether something other than blanks stands before a comment on its line.
+    fn is_trailing(&self, span: Span) -> bool {
+        let before = self.text.get(..span.start as usize).unwrap_or("");
+        before
+            .rsplit('\n')
+            .next()
+            .is_some_and(|line| !line.trim_matches(['\u{feff}', ' ', '\t', '\r']).is_empty())
+    }
+
+    /// Whether the text is broken into lines between two places.
+    fn is_broken(&self, from: u32, to: u32) -> bool {
+        self.text.get(from as usize..to as usize).is_some_and(|t| t.contains('\n'))
+    }
+
+    fn source(&self, span: Span) -> &'t str {
+        self.text.get(span.range()).unwrap_or("")
+    }
+}
