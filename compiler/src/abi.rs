@@ -108,7 +108,7 @@ pub const MAX_FRAME: usize = 1 << 30;
 pub mod bit {
     /// An Ethernet header: 14 bytes at `l2`.
     pub const ETH: u64 = 1 << 0;
-    /// `eth.type` is a type (>= 0x0600), not an 802.3 length: with `ETH`.
+    /// `eth.type` is a type (>= 0x0600, or 0), not an 802.3 length: with `ETH`.
     pub const ETH_TYPE: u64 = 1 << 1;
     /// At least one VLAN tag (0x8100, 0x88a8, 0x9100): `vlans` tags of 4 bytes (TCI, next type) from `vlan`.
     pub const VLAN: u64 = 1 << 2;
@@ -122,11 +122,11 @@ pub mod bit {
     pub const ARP_HDR: u64 = 1 << 6;
     /// ARP for Ethernet and IPv4: 28 bytes at `l3`.
     pub const ARP_ADDR: u64 = 1 << 7;
-    /// IPv4 was recognised (by its carrier's type).
+    /// IPv4 was recognised: its carrier's type says so, and there is at least one byte of it.
     pub const IP: u64 = 1 << 8;
     /// A sound IPv4 header: 20 bytes at `l3`, version 4, IHL >= 5.
     pub const IP_HDR: u64 = 1 << 9;
-    /// IPv6 was recognised.
+    /// IPv6 was recognised: as for IPv4.
     pub const IP6: u64 = 1 << 10;
     /// A sound IPv6 header: 40 bytes at `l3`, version 6.
     pub const IP6_HDR: u64 = 1 << 11;
@@ -154,25 +154,25 @@ pub mod bit {
     pub const ICMP6: u64 = 1 << 22;
     /// Its type and code: 2 bytes at `l4`.
     pub const ICMP6_HDR: u64 = 1 << 23;
-    /// TCP was recognised.
+    /// TCP was recognised: there are at least its ports.
     pub const TCP: u64 = 1 << 24;
     /// Its ports: 4 bytes at `l4`.
     pub const TCP_PORTS: u64 = 1 << 25;
     /// A sound TCP header: 20 bytes at `l4`, data offset >= 5.
     pub const TCP_HDR: u64 = 1 << 26;
-    /// `tcp_len` is known: a sound header, not a fragment, lengths that add up.
+    /// `tcp_len` is known: with `TCP_SEQ`, not a fragment, the data offset within the segment.
     pub const TCP_LEN: u64 = 1 << 27;
     /// `tcp.payload` exists: `payload..payload_end` is not empty and not a RST's text.
     pub const TCP_PAYLOAD: u64 = 1 << 28;
-    /// UDP was recognised.
+    /// UDP was recognised: there are at least its ports.
     pub const UDP: u64 = 1 << 29;
     /// Its ports: 4 bytes at `l4`.
     pub const UDP_PORTS: u64 = 1 << 30;
     /// A whole UDP header: 8 bytes at `l4`.
     pub const UDP_HDR: u64 = 1 << 31;
-    /// `udp.payload` exists: `payload..payload_end` is not empty.
+    /// `udp.payload` exists: `payload..payload_end` is not empty, and the length field does not deny it (8 or less).
     pub const UDP_PAYLOAD: u64 = 1 << 32;
-    /// SCTP was recognised.
+    /// SCTP was recognised: its whole header of 12 bytes is there.
     pub const SCTP: u64 = 1 << 33;
     /// Its ports: 4 bytes at `l4`.
     pub const SCTP_PORTS: u64 = 1 << 34;
@@ -186,8 +186,18 @@ pub mod bit {
     pub const VXLAN: u64 = 1 << 38;
     /// GENEVE: 8 bytes at `tunnel`.
     pub const GENEVE: u64 = 1 << 39;
-    /// A tagged type field that is a type: used with `VLAN`.
+    /// At least one of the tags counted by `vlans` is followed by a type, not by an 802.3 length (1500 or less): with `VLAN`.
     pub const VLAN_ETYPE: u64 = 1 << 40;
+    /// The version of what should be IPv4 or IPv6: 1 byte at `l3`, whatever it says.
+    pub const IP_VERSION: u64 = 1 << 41;
+    /// The header length of an IPv4 header, even if it is a lie: 1 byte at `l3`, version 4.
+    pub const IP_IHL: u64 = 1 << 42;
+    /// The total length of an IPv4 header, even if it is a lie: 4 bytes at `l3`, version 4, IHL >= 5.
+    pub const IP_LEN: u64 = 1 << 43;
+    /// Sequence number and data offset of a TCP header, even if the latter is a lie: 16 bytes at `l4`.
+    pub const TCP_SEQ: u64 = 1 << 44;
+    /// Acknowledgment number, flags and window of a TCP header: 16 bytes at `l4`, data offset >= 5.
+    pub const TCP_FLAGS: u64 = 1 << 45;
 }
 
 /// Where the headers of one IP packet are: the outermost one, or the one inside the first tunnel. Offsets are from

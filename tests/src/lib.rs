@@ -1,1 +1,7 @@
-//! stub
+//! What the end-to-end tests share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+pub mod capture;
+pub mod packets;
+pub mod reader;
+pub mod tshark;

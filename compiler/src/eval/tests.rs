@@ -131,9 +131,11 @@ fn http() -> (Vec<u8>, Head) {
     frame.extend([1000u16.to_be_bytes(), 80u16.to_be_bytes()].concat());
     frame.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x60, 0x18, 0, 0, 0, 0, 0, 0, 2, 4, 5, 0xb4]);
     frame.extend(b"GET /x");
-    use bit::{ETH, IP, IP_HDR, NET, PORTS, TCP, TCP_HDR, TCP_PAYLOAD, TCP_PORTS};
+    use bit::{ETH, IP, IP_HDR, IP_IHL, IP_LEN, IP_VERSION, NET};
+    use bit::{PORTS, TCP, TCP_FLAGS, TCP_HDR, TCP_PAYLOAD, TCP_PORTS, TCP_SEQ};
+    let ip = IP | IP_VERSION | IP_IHL | IP_LEN | IP_HDR | NET;
     let outer = Stack {
-        bits: ETH | IP | IP_HDR | NET | TCP | TCP_PORTS | PORTS | TCP_HDR | TCP_PAYLOAD,
+        bits: ETH | ip | TCP | TCP_PORTS | PORTS | TCP_SEQ | TCP_FLAGS | TCP_HDR | TCP_PAYLOAD,
         l3: 14,
         l4: 34,
         payload: 58,

@@ -42,7 +42,13 @@ pub struct Needs {
 }
 
 /// Bits and slots that depend on the TCP data offset or the UDP length.
-const TRANSPORT_BITS: u64 = bit::TCP_HDR | bit::TCP_LEN | bit::TCP_PAYLOAD | bit::UDP_PAYLOAD | bit::PAYLOAD;
+const TRANSPORT_BITS: u64 = bit::TCP_SEQ
+    | bit::TCP_FLAGS
+    | bit::TCP_HDR
+    | bit::TCP_LEN
+    | bit::TCP_PAYLOAD
+    | bit::UDP_PAYLOAD
+    | bit::PAYLOAD;
 /// Bits of tunnel headers, which in the fast shapes only UDP can carry.
 const TUNNEL_BITS: u64 = bit::VXLAN | bit::GENEVE;
 
@@ -353,12 +359,15 @@ impl Emit<'_> {
         let l4 = self.b.ins().iadd_imm_s(shape.l3, if shape.version == 4 { 20 } else { 40 });
         let at = self.b.ins().iadd(self.data, l4);
         let mut bits = bit::NET | bit::PORTS;
-        bits |= if shape.version == 4 { bit::IP | bit::IP_HDR } else { bit::IP6 | bit::IP6_HDR };
+        bits |= match shape.version {
+            4 => bit::IP | bit::IP_VERSION | bit::IP_IHL | bit::IP_LEN | bit::IP_HDR,
+            _ => bit::IP6 | bit::IP_VERSION | bit::IP6_HDR,
+        };
         let mut payload = l4;
         if shape.proto == 6 {
             bits |= bit::TCP | bit::TCP_PORTS;
             if needs.transport() {
-                bits |= bit::TCP_HDR | bit::TCP_LEN;
+                bits |= bit::TCP_SEQ | bit::TCP_FLAGS | bit::TCP_HDR | bit::TCP_LEN;
                 let offset = self.load(at, 12, 1);
                 let quarter = self.b.ins().ushr_imm_s(offset, 2);
                 let length = self.b.ins().band_imm_s(quarter, 0x3c);

@@ -3,22 +3,8 @@
 //! these headers, whatever follows. (Rejected: one parser per nesting order that is in use; a loop over types reads
 //! them all.)
 
-use super::{Content, MAX_NESTING, Network, Rest, be16};
+use super::{Content, MAX_NESTING, Network, Rest, be16, ethertype};
 use crate::abi::{Stack, bit};
-
-/// Ethernet types.
-mod ethertype {
-    pub const IP4: u16 = 0x0800;
-    pub const ARP: u16 = 0x0806;
-    pub const RARP: u16 = 0x8035;
-    pub const VLAN: u16 = 0x8100;
-    pub const IP6: u16 = 0x86dd;
-    pub const MPLS: u16 = 0x8847;
-    pub const MPLS_MULTICAST: u16 = 0x8848;
-    pub const PPPOE_SESSION: u16 = 0x8864;
-    pub const QINQ: u16 = 0x88a8;
-    pub const QINQ_OLD: u16 = 0x9100;
-}
 
 /// The largest 802.3 length; what is above and below [`LEAST_TYPE`] is neither (IEEE 802.3, 3.2.6).
 const MOST_LENGTH: u16 = 1500;
@@ -65,7 +51,7 @@ fn ethernet<'a>(rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
     stack.bits |= bit::ETH;
     stack.l2 = rest.here();
     let kind = be16(header[12], header[13]);
-    if kind >= LEAST_TYPE {
+    if kind >= LEAST_TYPE || kind == 0 {
         stack.bits |= bit::ETH_TYPE;
     }
     typed(kind, rest.skip(14), stack)
@@ -96,19 +82,19 @@ fn cooked_protocol<'a>(kind: u16, rest: Rest<'a>, stack: &mut Stack) -> (Network
     }
 }
 
-/// BSD loopback: the address family in the byte order of the host that captured.
+/// BSD loopback: the address family in the byte order of the host that captured; for some hosts, an Ethernet type.
 fn loopback<'a>(rest: Rest<'a>, stack: &mut Stack) -> (Network, Rest<'a>) {
     let Some(&header) = rest.peek::<4>() else { return cut(4, rest, stack) };
     let rest = reached(rest.skip(4), stack);
     let family = u32::from_be_bytes(header);
     let family = if family > 0xffff { family.swap_bytes() } else { family };
-    let network = match family {
-        2 => Network::Ip4,
+    match family {
+        2 => (by_version(&rest), rest),
         // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
-        10 | 24 | 28 | 30 => Network::Ip6,
-        _ => Network::Opaque,
-    };
-    (network, rest)
+        10 | 24 | 28 | 30 => (Network::Ip6, rest),
+        0x0600..=0xffff => typed(family as u16, rest, stack),
+        _ => (Network::Opaque, rest),
+    }
 }
 
 /// What a type says; below the types, an 802.3 length. Every step reads one header (or one MPLS stack).
@@ -123,7 +109,7 @@ fn typed<'a>(mut kind: u16, mut rest: Rest<'a>, stack: &mut Stack) -> (Network, 
             ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD => vlan(rest, stack),
             ethertype::MPLS | ethertype::MPLS_MULTICAST => mpls(rest, stack),
             ethertype::PPPOE_SESSION => pppoe(rest, stack),
-            ..=MOST_LENGTH => {
+            1..=MOST_LENGTH => {
                 rest = rest.take(usize::from(kind));
                 stack.l3_end = rest.captured_end();
                 llc(rest)
@@ -156,6 +142,8 @@ fn vlan<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<(u16, Rest<'a>)> {
 
 /// A label stack (RFC 3032): to the entry with the bottom bit. What follows says nothing of itself but its first half byte.
 fn mpls<'a>(mut rest: Rest<'a>, stack: &mut Stack) -> Option<(u16, Rest<'a>)> {
+    // RFC 5586 and RFC 3429: management, not traffic.
+    const ASSOCIATED_CHANNEL: [u32; 2] = [13, 14];
     stack.mpls = rest.here();
     for _ in 0..MAX_NESTING {
         stack.headers_end = rest.behind(4);
@@ -164,7 +152,9 @@ fn mpls<'a>(mut rest: Rest<'a>, stack: &mut Stack) -> Option<(u16, Rest<'a>)> {
         stack.labels += 1;
         rest = rest.skip(4);
         if entry[2] & 1 == 1 {
+            let label = u32::from_be_bytes(*entry) >> 12;
             return match rest.peek::<1>()?[0] >> 4 {
+                _ if ASSOCIATED_CHANNEL.contains(&label) => None,
                 4 => Some((ethertype::IP4, rest)),
                 6 => Some((ethertype::IP6, rest)),
                 _ => None,
@@ -181,10 +171,6 @@ fn pppoe<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<(u16, Rest<'a>)> {
     stack.bits |= bit::PPPOE;
     let rest = rest.skip(6).take(usize::from(be16(header[4], header[5])));
     stack.l3_end = rest.captured_end();
-    const SESSION_DATA: u8 = 0;
-    if header[1] != SESSION_DATA {
-        return None;
-    }
     let &[first] = rest.peek()?;
     let (protocol, rest) = match first & 1 {
         1 => (u16::from(first), rest.skip(1)),

@@ -14,7 +14,7 @@ mod tunnel;
 use crate::abi::{Head, Link, Packet, Stack};
 
 /// The most VLAN tags, MPLS labels or extension headers that are followed; what lies behind more is opaque.
-pub const MAX_NESTING: u32 = 16;
+pub const MAX_NESTING: u32 = 64;
 
 /// Finds a packet's headers.
 pub fn dissect(packet: &Packet) -> Head {
@@ -38,6 +38,20 @@ pub fn dissect_into(packet: &Packet, head: &mut Head) {
     if let Some(inside) = read(content, rest, &mut head.outer) {
         read(inside.content, inside.rest, &mut head.inner);
     }
+}
+
+/// Ethernet types.
+mod ethertype {
+    pub const IP4: u16 = 0x0800;
+    pub const ARP: u16 = 0x0806;
+    pub const RARP: u16 = 0x8035;
+    pub const VLAN: u16 = 0x8100;
+    pub const IP6: u16 = 0x86dd;
+    pub const MPLS: u16 = 0x8847;
+    pub const MPLS_MULTICAST: u16 = 0x8848;
+    pub const PPPOE_SESSION: u16 = 0x8864;
+    pub const QINQ: u16 = 0x88a8;
+    pub const QINQ_OLD: u16 = 0x9100;
 }
 
 /// What comes next, by the word of the header before it.

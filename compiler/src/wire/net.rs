@@ -9,50 +9,83 @@ use crate::abi::{Stack, bit};
 /// IPv4 (RFC 791, 3.1).
 #[inline]
 pub(super) fn ipv4<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
-    stack.bits |= bit::IP;
+    let Some(header) = rest.peek::<20>() else { return cut(rest, stack) };
     stack.l3 = rest.here();
-    let Some(header) = rest.peek::<20>() else {
-        stack.headers_end = rest.behind(20);
-        return None;
-    };
+    stack.bits |= bit::IP | bit::IP_VERSION;
     let header_len = usize::from(header[0] & 0xf) * 4;
-    let mut total = usize::from(be16(header[2], header[3]));
-    if total == 0 {
-        // Segmentation offload: the network card would have filled it in.
-        total = rest.left();
+    if header[0] >> 4 != 4 || header_len < 20 {
+        return lying(header[0], rest, stack);
     }
-    if header[0] >> 4 != 4 || header_len < 20 || total < header_len {
+    stack.bits |= bit::IP_IHL | bit::IP_LEN;
+    let total = match usize::from(be16(header[2], header[3])) {
+        // Segmentation offload: the network card would have filled it in.
+        0 => rest.left(),
+        total => total,
+    };
+    if total < header_len {
         return None;
     }
-    let fragment = be16(header[6], header[7]);
-    let (offset, more) = (fragment & 0x1fff, fragment & 0x2000 != 0);
     let mut rest = rest.take(total);
     stack.bits |= bit::IP_HDR | bit::NET;
     stack.l3_end = rest.captured_end();
     stack.headers_end = rest.behind(header_len);
     stack.proto = u32::from(header[9]);
+    let fragment = be16(header[6], header[7]);
+    let (offset, more) = (fragment & 0x1fff, fragment & 0x2000 != 0);
     if offset != 0 {
         stack.bits |= bit::FRAGMENT;
         return None;
     }
     rest.partial |= more;
     rest.at += header_len;
-    match header[9] {
-        protocol::AH => extensions(protocol::AH, rest, stack),
-        other => transport::read(other, rest, stack),
+    behind(header[9], rest, stack)
+}
+
+/// An IPv4 header of which fewer than 20 bytes are there.
+#[cold]
+fn cut<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+    let &[first] = rest.peek()?;
+    stack.l3 = rest.here();
+    stack.bits |= bit::IP | bit::IP_VERSION;
+    let header_len = usize::from(first & 0xf) * 4;
+    if first >> 4 != 4 || header_len < 20 {
+        return lying(first, rest, stack);
     }
+    stack.bits |= bit::IP_IHL;
+    stack.headers_end = rest.behind(header_len);
+    if let Some(&[_, _, high, low]) = rest.peek() {
+        stack.bits |= bit::IP_LEN;
+        let total = usize::from(be16(high, low));
+        if total != 0 && total < header_len {
+            stack.headers_end = rest.here();
+        }
+    }
+    None
+}
+
+/// What an IPv4 header with another version, or with an impossible header length, really is.
+#[cold]
+fn lying<'a>(first: u8, rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+    match first >> 4 {
+        4 => stack.bits |= bit::IP_IHL,
+        // As Wireshark: IPv6 by the type of IPv4 is read as IPv6.
+        6 => return ipv6(rest, stack),
+        _ => {}
+    }
+    None
 }
 
 /// IPv6 (RFC 8200, 3).
 #[inline]
 pub(super) fn ipv6<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
-    stack.bits |= bit::IP6;
+    let &[first] = rest.peek()?;
     stack.l3 = rest.here();
-    stack.headers_end = rest.behind(40);
-    let header = rest.peek::<40>()?;
-    if header[0] >> 4 != 6 {
+    stack.bits |= bit::IP6 | bit::IP_VERSION;
+    if first >> 4 != 6 {
         return None;
     }
+    stack.headers_end = rest.behind(40);
+    let header = rest.peek::<40>()?;
     stack.bits |= bit::IP6_HDR | bit::NET;
     let next = header[6];
     stack.proto = u32::from(next);
@@ -61,8 +94,13 @@ pub(super) fn ipv6<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> 
         payload => rest.skip(40).take(payload),
     };
     stack.l3_end = rest.captured_end();
+    behind(next, rest, stack)
+}
+
+#[inline(always)]
+fn behind<'a>(next: u8, rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
     match next {
-        protocol::TCP | protocol::UDP | protocol::ICMP6 => transport::read(next, rest, stack),
+        protocol::TCP | protocol::UDP => transport::read(next, rest, stack),
         _ => extensions(next, rest, stack),
     }
 }
@@ -88,14 +126,14 @@ mod protocol {
     pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;
     pub const AH: u8 = 51;
-    pub const ICMP6: u8 = 58;
     pub const DSTOPTS: u8 = 60;
     pub const MOBILITY: u8 = 135;
     pub const HIP: u8 = 139;
     pub const SHIM6: u8 = 140;
 }
 
-/// Extension headers (RFC 8200, 4), to the transport header.
+/// Extension headers (RFC 8200, 4), to the transport header. IPv4 has only the authentication header, but one protocol
+/// number means one thing, so that others are read behind IPv4 too, as in Wireshark.
 fn extensions<'a>(mut next: u8, mut rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
     for _ in 0..MAX_NESTING {
         let seen = match next {
@@ -107,9 +145,11 @@ fn extensions<'a>(mut next: u8, mut rest: Rest<'a>, stack: &mut Stack) -> Option
             protocol::MOBILITY | protocol::HIP | protocol::SHIM6 => 0,
             _ => return transport::read(next, rest, stack),
         };
-        stack.bits |= seen;
         stack.headers_end = rest.behind(8);
         let &[following, length] = rest.peek()?;
+        if next != protocol::FRAGMENT {
+            stack.bits |= seen;
+        }
         let length = match next {
             protocol::FRAGMENT => 8,
             // RFC 4302, 2.2: in units of 4 bytes, minus 2.
@@ -120,6 +160,7 @@ fn extensions<'a>(mut next: u8, mut rest: Rest<'a>, stack: &mut Stack) -> Option
         stack.proto = u32::from(following);
         if next == protocol::FRAGMENT {
             let header = rest.peek::<8>()?;
+            stack.bits |= seen;
             let fragment = be16(header[2], header[3]);
             if fragment & 0xfff8 != 0 {
                 stack.bits |= bit::FRAGMENT;
@@ -138,9 +179,10 @@ fn extensions<'a>(mut next: u8, mut rest: Rest<'a>, stack: &mut Stack) -> Option
 
 /// ARP (RFC 826), and RARP, which has its form.
 pub(super) fn arp<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
-    stack.bits |= bit::ARP;
-    stack.l3 = rest.here();
     stack.headers_end = rest.behind(8);
+    rest.peek::<2>()?;
+    stack.l3 = rest.here();
+    stack.bits |= bit::ARP;
     let header = rest.peek::<8>()?;
     stack.bits |= bit::ARP_HDR;
     let (hardware, network) = (header[4], header[5]);

@@ -3,6 +3,7 @@
 //! a frame full of tunnels costs two packets. (Rejected: other tunnels by port, such as GTP or Teredo, whose
 //! ports say too little.)
 
+use super::ethertype::{ARP, IP4, IP6, MPLS, MPLS_MULTICAST};
 use super::{Content, Inside, Rest, be16};
 use crate::abi::{Stack, bit};
 
@@ -28,7 +29,11 @@ pub(super) fn gre<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
         return None;
     }
     let options = [CHECKSUM, KEY, SEQUENCE].iter().filter(|&flag| flags & flag != 0).count();
-    typed(be16(header[2], header[3]), rest.skip(4 + 4 * options))
+    let kind = be16(header[2], header[3]);
+    match kind {
+        BRIDGED | IP4 | IP6 | ARP | MPLS | MPLS_MULTICAST => typed(kind, rest.skip(4 + 4 * options)),
+        _ => None,
+    }
 }
 
 /// VXLAN (RFC 7348, 5).
