@@ -13,6 +13,7 @@ mod hash;
 mod parts;
 
 pub use crate::world::SearchId;
+pub(crate) use bytes::needs;
 pub use bytes::{bytes, slice};
 pub use hash::{flow_hash, packet_hash};
 pub use parts::{tags_any, tcp_option};

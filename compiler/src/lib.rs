@@ -10,6 +10,7 @@ pub mod helpers;
 pub mod hir;
 pub mod jit;
 pub mod length;
+pub mod lint;
 pub mod render;
 pub mod sets;
 pub mod table;

@@ -309,7 +309,7 @@ pub(crate) fn bytes_name(bytes: &Bytes) -> String {
 }
 
 /// Presence bits as protocols' names, and `has(...)` for what is no protocol.
-fn presence(layer: Layer, bits: u64) -> String {
+pub(crate) fn presence(layer: Layer, bits: u64) -> String {
     let each = (0..64).map(|i| 1u64 << i).filter(|one| bits & one != 0);
     let names: Vec<String> = each.map(|one| bit_name(layer, one)).collect();
     names.join(" and ")

@@ -4,6 +4,7 @@
 
 use crate::diagnostic::Severity;
 
+pub mod lints;
 pub mod literals;
 pub mod syntax;
 
@@ -94,4 +95,11 @@ pub const CODES: &[Code] = &[
     syntax::TYPE,
     syntax::STATION_WORD,
     syntax::TOO_MANY,
+    lints::UNUSED,
+    lints::UNUSED_STATION,
+    lints::NEVER,
+    lints::ALWAYS,
+    lints::COVERED_RULE,
+    lints::IDLE_LINE,
+    lints::IDLE_LIMIT,
 ];

@@ -17,50 +17,60 @@ pub fn bytes<'a>(packet: &Packet<'a>, head: &Head, bytes: &Bytes) -> Option<&'a 
     (!part.is_empty()).then_some(part)
 }
 
+/// The presence bits without which a source has no bytes.
+pub(crate) fn needs(source: BytesSource) -> u64 {
+    match source {
+        BytesSource::Frame | BytesSource::InterfaceName => 0,
+        BytesSource::Header(Proto::Eth) | BytesSource::From(Proto::Eth) => bit::ETH,
+        BytesSource::Header(Proto::Ip) | BytesSource::From(Proto::Ip) => bit::IP_HDR,
+        BytesSource::Header(Proto::Ip6) | BytesSource::From(Proto::Ip6) => bit::IP6_HDR,
+        BytesSource::Header(Proto::Icmp) | BytesSource::From(Proto::Icmp) => bit::ICMP_HDR,
+        BytesSource::Header(Proto::Icmp6) | BytesSource::From(Proto::Icmp6) => bit::ICMP6_HDR,
+        BytesSource::Header(Proto::Tcp) => bit::TCP_HDR,
+        BytesSource::From(Proto::Tcp) => bit::TCP_PORTS,
+        BytesSource::Header(Proto::Udp) => bit::UDP_HDR,
+        BytesSource::From(Proto::Udp) => bit::UDP_PORTS,
+        BytesSource::TcpPayload => bit::TCP_PAYLOAD,
+        BytesSource::UdpPayload => bit::UDP_PAYLOAD,
+        BytesSource::Payload => bit::PAYLOAD,
+    }
+}
+
 fn source<'a>(packet: &Packet<'a>, head: &Head, layer: Layer, source: BytesSource) -> Option<&'a [u8]> {
     let at = stack(head, layer);
     let frame = packet.frame();
-    let behind = |bits: u64, start: u32, end: u32| {
-        let end = (end as usize).min(frame.len());
-        (at.bits & bits == bits).then(|| frame.get(start as usize..end)).flatten()
-    };
-    let payload = |bits| behind(bits, at.payload, at.payload_end);
-    // Where the frame's, or the tunnel's, link layer ends.
-    let link_end = match layer {
-        Layer::Outer => packet.cap_len(),
-        Layer::Inner => head.outer.l3_end,
-    };
+    let needed = needs(source);
+    if at.bits & needed != needed {
+        return None;
+    }
     // A header's length in 4-byte words, in the byte at `offset`.
     let words = |offset: u32, shift: u32| {
         frame.get(offset as usize).map_or(0, |byte| u32::from(byte >> shift & 0xf) * 4)
     };
-    match source {
-        BytesSource::Frame => Some(frame),
-        BytesSource::InterfaceName => Some(packet.interface_name().as_bytes()),
-        BytesSource::Header(Proto::Eth) => behind(bit::ETH, at.l2, at.l2.saturating_add(14)),
-        BytesSource::Header(Proto::Ip) => behind(bit::IP_HDR, at.l3, at.l3.saturating_add(words(at.l3, 0))),
-        BytesSource::Header(Proto::Ip6) => behind(bit::IP6_HDR, at.l3, at.l3.saturating_add(40)),
-        BytesSource::Header(Proto::Tcp) => {
-            let length = words(at.l4.saturating_add(12), 4);
-            behind(bit::TCP_HDR, at.l4, at.l4.saturating_add(length))
-        }
-        BytesSource::Header(Proto::Udp) => behind(bit::UDP_HDR, at.l4, at.l4.saturating_add(8)),
+    let (start, end) = match source {
+        BytesSource::Frame => return Some(frame),
+        BytesSource::InterfaceName => return Some(packet.interface_name().as_bytes()),
+        BytesSource::Header(Proto::Eth) => (at.l2, at.l2.saturating_add(14)),
+        BytesSource::Header(Proto::Ip) => (at.l3, at.l3.saturating_add(words(at.l3, 0))),
+        BytesSource::Header(Proto::Ip6) => (at.l3, at.l3.saturating_add(40)),
+        BytesSource::Header(Proto::Tcp) => (at.l4, at.l4.saturating_add(words(at.l4.saturating_add(12), 4))),
+        BytesSource::Header(Proto::Udp) => (at.l4, at.l4.saturating_add(8)),
         // Wireshark's ICMP is the whole message.
-        BytesSource::Header(Proto::Icmp) | BytesSource::From(Proto::Icmp) => {
-            behind(bit::ICMP_HDR, at.l4, at.l3_end)
+        BytesSource::Header(Proto::Icmp | Proto::Icmp6) => (at.l4, at.l3_end),
+        BytesSource::From(Proto::Eth) => {
+            let link_end = match layer {
+                Layer::Outer => packet.cap_len(),
+                Layer::Inner => head.outer.l3_end,
+            };
+            (at.l2, link_end)
         }
-        BytesSource::Header(Proto::Icmp6) | BytesSource::From(Proto::Icmp6) => {
-            behind(bit::ICMP6_HDR, at.l4, at.l3_end)
+        BytesSource::From(Proto::Ip | Proto::Ip6) => (at.l3, at.l3_end),
+        BytesSource::From(Proto::Tcp | Proto::Udp | Proto::Icmp | Proto::Icmp6) => (at.l4, at.l3_end),
+        BytesSource::TcpPayload | BytesSource::UdpPayload | BytesSource::Payload => {
+            (at.payload, at.payload_end)
         }
-        BytesSource::From(Proto::Eth) => behind(bit::ETH, at.l2, link_end),
-        BytesSource::From(Proto::Ip) => behind(bit::IP_HDR, at.l3, at.l3_end),
-        BytesSource::From(Proto::Ip6) => behind(bit::IP6_HDR, at.l3, at.l3_end),
-        BytesSource::From(Proto::Tcp) => behind(bit::TCP_PORTS, at.l4, at.l3_end),
-        BytesSource::From(Proto::Udp) => behind(bit::UDP_PORTS, at.l4, at.l3_end),
-        BytesSource::TcpPayload => payload(bit::TCP_PAYLOAD),
-        BytesSource::UdpPayload => payload(bit::UDP_PAYLOAD),
-        BytesSource::Payload => payload(bit::PAYLOAD),
-    }
+    };
+    frame.get(start as usize..(end as usize).min(frame.len()))
 }
 
 /// A part of some bytes, as Wireshark cuts it: `None` when it is not wholly within them; offsets below zero count from

@@ -1,0 +1,162 @@
+//! The codes of lints, `W09xx`: programs that run, but in which something cannot be what was meant. The invariant: a
+//! warning is never wrong; in `explain`, snippets marked `mrule` give no warning and those marked `text` give this one.
+//! (Rejected: a code per kind of name; the mend is the same.)
+
+use super::{Code, CodeInfo};
+
+/// A `let`, `param`, `table` or `trigger` that nothing names.
+pub const UNUSED: Code = Code(&CodeInfo {
+    id: "W0901",
+    title: "never used",
+    explain: r#"A `let`, `param`, `table` or `trigger` that no condition, length or other definition names. Mostly its name is misspelt
+where it was meant, or the rule that used it is gone.
+
+```text
+let web_ports = {80, 443}
+station ids { interface eth1 }
+rule web { match tcp.port in {80}  snaplen full  to ids }
+```
+
+Use it or remove it. A name that begins with `_` is never called unused, and neither is one in a file without rules and
+limits: such a file is a library, and its definitions are there for others.
+
+```mrule
+let web_ports = {80, 443}
+let _for_later = {8080}
+station ids { interface eth1 }
+rule web { match tcp.port in web_ports  snaplen full  to ids }
+```"#,
+});
+
+/// A station that no rule sends to.
+pub const UNUSED_STATION: Code = Code(&CodeInfo {
+    id: "W0902",
+    title: "station without copies",
+    explain: r#"No rule names the station after `to`, so nothing is ever sent there. Limits that name it send nothing: rules
+raise, limits lower.
+
+```text
+station ids  { interface eth1 }
+station lake { pcapng "lake.pcapng" }
+rule all { match any  snaplen full  to ids }
+```
+
+```mrule
+station ids  { interface eth1 }
+station lake { pcapng "lake.pcapng" }
+rule all { match any  snaplen full  to ids, lake }
+```"#,
+});
+
+/// A condition that no packet meets.
+pub const NEVER: Code = Code(&CodeInfo {
+    id: "W0903",
+    title: "never holds",
+    explain: r#"No packet can meet this condition, so the rule, limit or line does nothing. The label says which tests exclude each
+other. Usual causes: `and` where `or` is meant, two values for one field, ports of fragments, both families at once.
+
+```text
+station ids { interface eth1 }
+rule both  { match tcp and udp                                        snaplen full  to ids }
+rule where { match ip.src in {10.0.0.0/8} and ip.src == 192.0.2.1     snaplen full  to ids }
+rule rest  { match ip.frag_offset > 0 and tcp.dstport == 80           snaplen full  to ids }
+```
+
+`tcp` and `udp` speak of the outermost IP packet; `inner.udp` is the one in a tunnel.
+
+```mrule
+station ids { interface eth1 }
+rule both  { match tcp or udp                                         snaplen full  to ids }
+rule where { match ip.src in {10.0.0.0/8} or ip.src == 192.0.2.1      snaplen full  to ids }
+rule rest  { match ip.frag_offset > 0 and ip.proto == 6               snaplen full  to ids }
+```"#,
+});
+
+/// A condition that every packet meets.
+pub const ALWAYS: Code = Code(&CodeInfo {
+    id: "W0904",
+    title: "always holds",
+    explain: r#"Every packet meets this condition, or a `when` holds for every packet that the `match` of its rule lets through. A
+condition that decides nothing is mostly a mistake in it.
+
+```text
+station ids { interface eth1 }
+rule all { match ip or not ip  snaplen full  to ids }
+rule web { match tcp.port == 80  snaplen full when tcp  to ids }
+```
+
+A rule for every packet says so:
+
+```mrule
+station ids { interface eth1 }
+station web_only { interface eth2 }
+rule all { match any  snaplen full  to ids }
+rule web { match tcp.port == 80  snaplen full  to web_only }
+```"#,
+});
+
+/// A rule that never adds anything to another.
+pub const COVERED_RULE: Code = Code(&CodeInfo {
+    id: "W0905",
+    title: "rule adds nothing",
+    explain: r#"Another rule holds wherever this one does, and asks for at least as much for the same stations. As rules only
+raise, this one never changes a copy; only its counter moves.
+
+```text
+station ids { interface eth1 }
+rule hosts { match net.src in {10.0.0.0/8}    snaplen full     to ids }
+rule one   { match ip.src == 10.1.2.3         snaplen headers  to ids }
+```
+
+Remove one of the two. If the narrower one was meant to copy *less*, it is a limit:
+
+```mrule
+station ids { interface eth1 }
+rule hosts { match net.src in {10.0.0.0/8}    snaplen full     to ids }
+limit one  { match ip.src == 10.1.2.3         snaplen headers }
+```"#,
+});
+
+/// A `snaplen` line of a rule that never adds anything.
+pub const IDLE_LINE: Code = Code(&CodeInfo {
+    id: "W0906",
+    title: "line adds nothing",
+    explain: r#"A `snaplen` line of a rule that asks for nothing (`none`, 0 bytes, an empty slice), or never for more than another line of
+the same rule that holds whenever it does. The lines of a rule do not override each other: the largest counts.
+
+```text
+station ids { interface eth1 }
+rule web { match tcp.port == 80  snaplen full  snaplen headers when tcp.flags.syn == 1  to ids }
+rule dns { match udp.port == 53  snaplen none  to ids }
+```
+
+To copy less in some cases, or nothing, write a limit:
+
+```mrule
+station ids { interface eth1 }
+rule web { match tcp.port == 80  snaplen full  to ids }
+limit syns { match tcp.flags.syn == 1  snaplen headers }
+limit dns  { match udp.port == 53  snaplen none }
+```"#,
+});
+
+/// A limit that never cuts anything.
+pub const IDLE_LIMIT: Code = Code(&CodeInfo {
+    id: "W0907",
+    title: "limit never cuts",
+    explain: r#"A limit that allows at least what every rule asks for, or whose stations no rule sends to, or that never holds together
+with a rule: it changes no copy. A limit that protects something and does not is worth a look.
+
+```text
+station ids  { interface eth1 }
+rule web     { match tcp.port == 80    snaplen 128  to ids }
+limit small  { match tcp               snaplen 256 }
+limit other  { match udp.port == 53    snaplen headers }
+```
+
+```mrule
+station ids  { interface eth1 }
+rule web     { match tcp.port == 80    snaplen 128  to ids }
+limit small  { match tcp.srcport == 80 snaplen headers }
+```"#,
+});
