@@ -170,16 +170,16 @@ fn reason(lint: &Lint, why: Option<Conflict>) -> (String, String) {
 fn header(layer: Layer, bits: u64) -> String {
     let one = 1u64 << bits.trailing_zeros().min(63);
     let shown = match one {
-        bit::IP_HDR => bit::IP,
+        bit::IP_HDR | bit::IP_LEN | bit::IP_IHL => bit::IP,
         bit::IP6_HDR => bit::IP6,
         bit::ARP_HDR | bit::ARP_ADDR => bit::ARP,
-        bit::TCP_PORTS | bit::TCP_HDR | bit::TCP_LEN => bit::TCP,
+        bit::TCP_PORTS | bit::TCP_HDR | bit::TCP_LEN | bit::TCP_SEQ | bit::TCP_FLAGS => bit::TCP,
         bit::UDP_PORTS | bit::UDP_HDR => bit::UDP,
         bit::SCTP_PORTS => bit::SCTP,
         other => other,
     };
     let name = match shown {
-        bit::NET => "ip".into(),
+        bit::NET | bit::IP_VERSION => "ip".into(),
         bit::PORTS => "l4.port".into(),
         _ => render::presence(Layer::Outer, shown),
     };

@@ -7,36 +7,40 @@ use crate::fields::{Layer, Load, Slot};
 use crate::hir::{Num, NumKind};
 use crate::sets::Intervals;
 
-/// Where the first bits are set, so are the others, of the same packet.
+/// Where any of the first bits is set, so are all of the others, of the same packet.
 pub(super) const IMPLIES: &[(u64, u64)] = &[
     (ETH_TYPE, ETH),
     (VLAN_ETYPE, VLAN),
     (ARP_ADDR, ARP_HDR),
     (ARP_HDR, ARP),
-    (VXLAN, UDP_PAYLOAD),
-    (GENEVE, UDP_PAYLOAD),
+    (VXLAN | GENEVE, UDP_PAYLOAD),
     (UDP_PAYLOAD, UDP_HDR | PAYLOAD),
-    (UDP_HDR, UDP_PORTS),
-    (UDP_PORTS, UDP | PORTS),
+    (UDP_HDR | UDP_PORTS, UDP),
+    (UDP, UDP_PORTS | PORTS),
     (TCP_PAYLOAD, TCP_HDR | PAYLOAD),
-    (TCP_HDR, TCP_PORTS),
-    (TCP_LEN, TCP),
-    (TCP_PORTS, TCP | PORTS),
-    (SCTP_PORTS, SCTP | PORTS),
-    (ICMP_HDR, ICMP),
-    (ICMP6_HDR, ICMP6),
+    (TCP_HDR, TCP_FLAGS),
+    (TCP_FLAGS | TCP_LEN, TCP_SEQ),
+    (TCP_SEQ | TCP_PORTS, TCP),
+    (TCP, TCP_PORTS | PORTS),
+    (SCTP_PORTS, SCTP),
+    (SCTP, SCTP_PORTS | PORTS),
+    (ICMP | ICMP_HDR, ICMP | ICMP_HDR),
+    (ICMP6 | ICMP6_HDR, ICMP6 | ICMP6_HDR),
     (TCP | UDP | SCTP | ICMP | ICMP6 | ESP | GRE | PORTS | PAYLOAD | FRAGMENT, NET),
     (EXT_HOPOPTS | EXT_ROUTING | EXT_FRAGMENT | EXT_DSTOPTS | AH, NET),
-    (IP_HDR, IP | NET),
-    (IP6_HDR, IP6 | NET),
+    (IP_HDR, IP_LEN | NET),
+    (IP_LEN, IP_IHL),
+    (IP_IHL, IP | IP_VERSION),
+    (IP6_HDR, IP6 | IP_VERSION | NET),
+    (NET, IP_VERSION),
 ];
 
 /// No packet has bits of two of these at once.
 pub(super) const EXCLUDES: &[&[u64]] = &[
     &[TCP, UDP, SCTP, ICMP, ICMP6, ESP, GRE, FRAGMENT],
     &[PORTS, ICMP, ICMP6, ESP, GRE, FRAGMENT],
-    &[IP_HDR, IP6_HDR],
-    &[NET, ARP],
+    &[IP_IHL, IP6],
+    &[IP_VERSION, ARP],
     &[IP, ARP],
     &[IP6, ARP],
     &[VXLAN, GENEVE],
@@ -47,7 +51,7 @@ pub(super) const NO_TUNNEL: u64 = TCP | SCTP | ICMP | ICMP6 | ESP | FRAGMENT | A
 
 /// All bits that these imply.
 pub(super) fn closure(mut bits: u64) -> u64 {
-    // The table is in an order in which one pass is enough but for the families.
+    // The table is in an order in which one pass is enough.
     for &(some, others) in IMPLIES {
         if bits & some != 0 {
             bits |= others;
