@@ -144,11 +144,12 @@ fn vlan<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<(u16, Rest<'a>)> {
 fn mpls<'a>(mut rest: Rest<'a>, stack: &mut Stack) -> Option<(u16, Rest<'a>)> {
     // RFC 5586 and RFC 3429: management, not traffic.
     const ASSOCIATED_CHANNEL: [u32; 2] = [13, 14];
-    stack.mpls = rest.here();
+    let first = rest.here();
     for _ in 0..MAX_NESTING {
         stack.headers_end = rest.behind(4);
         let entry = rest.peek::<4>()?;
         stack.bits |= bit::MPLS;
+        stack.mpls = first;
         stack.labels += 1;
         rest = rest.skip(4);
         if entry[2] & 1 == 1 {
