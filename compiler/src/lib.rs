@@ -2,6 +2,8 @@
 //! interpreter and by native code. It does no I/O and reads no clock.
 pub mod abi;
 pub mod batch;
+pub mod check;
+pub mod compile;
 pub mod engine;
 pub mod eval;
 pub mod explain;
@@ -11,6 +13,7 @@ pub mod hir;
 pub mod jit;
 pub mod length;
 pub mod lint;
+pub mod pattern;
 pub mod render;
 pub mod sets;
 pub mod table;

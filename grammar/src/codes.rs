@@ -4,8 +4,14 @@
 
 use crate::diagnostic::Severity;
 
+pub mod clauses;
+pub mod files;
+pub mod later;
 pub mod lints;
 pub mod literals;
+pub mod names;
+pub mod oddities;
+pub mod settings;
 pub mod syntax;
 
 /// A row of the table.
@@ -95,6 +101,62 @@ pub const CODES: &[Code] = &[
     syntax::TYPE,
     syntax::STATION_WORD,
     syntax::TOO_MANY,
+    files::UNREADABLE,
+    files::INCLUDE_CYCLE,
+    files::INCLUDE_DEPTH,
+    files::TOO_MANY_FILES,
+    names::UNKNOWN,
+    names::WIRESHARK,
+    names::OTHER_LANGUAGE,
+    names::DUPLICATE,
+    names::SHADOWS_FIELD,
+    names::CIRCLE,
+    names::TYPES,
+    names::OUT_OF_RANGE,
+    names::BARE_FLAG,
+    names::NOT_A_CONDITION,
+    names::DECIMAL_BESIDE_SLICE,
+    names::NUMBER_BESIDE_BYTES,
+    names::NO_SLICE,
+    names::OPERATOR,
+    names::NEEDLE,
+    names::REGEX,
+    names::REGEX_TOO_LARGE,
+    names::ARITHMETIC,
+    names::NOTHING_TESTED,
+    names::SET,
+    names::FUNCTION,
+    names::KEY,
+    names::TOO_LARGE,
+    names::TOO_MANY,
+    clauses::MISSING_CLAUSE,
+    clauses::REPEATED_CLAUSE,
+    clauses::UNKNOWN_STATION,
+    clauses::LENGTH,
+    clauses::PERCENT,
+    clauses::EMPTY_LENGTH,
+    settings::UNKNOWN_TYPE,
+    settings::TYPE_PLACE,
+    settings::ROW,
+    settings::DUPLICATE_KEY,
+    settings::TABLE_TOO_LARGE,
+    settings::MORE_ROWS,
+    settings::PARAM_VALUE,
+    settings::PARAM_BOUNDS,
+    settings::UNKNOWN_SET,
+    settings::BAD_SET,
+    settings::STATION_KIND,
+    settings::STATION_SETTING,
+    settings::MISSING_SETTING,
+    settings::TOO_MANY_STATIONS,
+    settings::SAME_FILE,
+    settings::TRIGGER,
+    later::FLOWS,
+    later::APPLICATION,
+    later::WINDOWS,
+    later::STATIONS,
+    later::TABLES,
+    later::BYTES,
     lints::UNUSED,
     lints::UNUSED_STATION,
     lints::NEVER,
@@ -102,4 +164,9 @@ pub const CODES: &[Code] = &[
     lints::COVERED_RULE,
     lints::IDLE_LINE,
     lints::IDLE_LIMIT,
+    oddities::EMPTY_RANGE,
+    oddities::LENGTHS_DIFFER,
+    oddities::ADDS_NOTHING,
+    oddities::DUPLICATE_ROW,
+    oddities::STATION_TWICE,
 ];

@@ -249,7 +249,7 @@ fn each_form_of_condition() {
     check(Pred::test(Num::byte(payload(Some(Slice::At(-1)))), one(u64::from(b'x'))), true);
     check(Pred::test(Num::byte(payload(Some(Slice::At(6)))), Intervals::all()), false);
     check(Pred::test(Num::len(payload(None)), one(6)), true);
-    check(Pred::test(Num::len(udp.clone()), one(0)), true);
+    check(Pred::test(Num::len(udp.clone()), one(0)), false);
     let mss = TcpOption { layer: Layer::Outer, kind: 2, at: 2, width: 2 };
     check(Pred::has_option(mss), true);
     check(Pred::has_option(TcpOption { kind: 8, ..mss }), false);

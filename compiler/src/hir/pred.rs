@@ -180,14 +180,17 @@ impl Pred {
     }
 
     /// The number exists and is in the set.
-    pub fn test(num: Num, set: Intervals<u64>) -> Pred {
-        let set = set.intersect(&Intervals::range(0, num.max));
+    pub fn test(num: Num, set: impl Into<NumSet>) -> Pred {
+        let mut set: NumSet = set.into();
+        if set.parts().last().is_some_and(|&(_, high)| high > num.max) {
+            set = Arc::new(set.intersect(&Intervals::range(0, num.max)));
+        }
         let guard = num.guard();
         let test = match num.kind {
             _ if set.is_empty() => Pred::never(),
             _ if set.parts() == [(0, num.max)] => Pred::always(),
             NumKind::Const(value) => Pred::of(PredKind::Const(set.contains(value))),
-            _ => Pred::of(PredKind::In(num, Arc::new(set))),
+            _ => Pred::of(PredKind::In(num, set)),
         };
         Pred::and([guard, test])
     }
@@ -221,11 +224,12 @@ impl Pred {
     }
 
     /// The address exists and is in the set.
-    pub fn address_in(address: Address, set: Intervals<u128>) -> Pred {
+    pub fn address_in(address: Address, set: impl Into<AddressSet>) -> Pred {
+        let set: AddressSet = set.into();
         let test = match set.parts() {
             [] => Pred::never(),
             [(0, u128::MAX)] => Pred::always(),
-            _ => Pred::of(PredKind::AddressIn(address, Arc::new(set))),
+            _ => Pred::of(PredKind::AddressIn(address, set)),
         };
         Pred::and([Pred::bits(address.layer, address.bits), test])
     }
@@ -248,12 +252,15 @@ impl Pred {
     }
 
     /// Some tag's part is in the set.
-    pub fn tag_in(part: TagPart, set: Intervals<u64>) -> Pred {
-        let set = set.intersect(&Intervals::range(0, part.mask));
+    pub fn tag_in(part: TagPart, set: impl Into<NumSet>) -> Pred {
+        let mut set: NumSet = set.into();
+        if set.parts().last().is_some_and(|&(_, high)| high > part.mask) {
+            set = Arc::new(set.intersect(&Intervals::range(0, part.mask)));
+        }
         if set.is_empty() {
             return Pred::never();
         }
-        Pred::and([Pred::bits(part.layer, part.present()), Pred::of(PredKind::TagIn(part, Arc::new(set)))])
+        Pred::and([Pred::bits(part.layer, part.present()), Pred::of(PredKind::TagIn(part, set))])
     }
 
     /// Some tag's part is a key of the table.
@@ -350,11 +357,10 @@ impl Num {
             | NumKind::ParamHigh(_)
             | NumKind::FrameLen
             | NumKind::FrameCapLen
-            | NumKind::Len(_)
             | NumKind::Hash(Hash::Packet) => Pred::always(),
             NumKind::Load(load) => Pred::bits(load.layer, load.bits),
             NumKind::Slot { layer, bits, .. } => Pred::bits(*layer, *bits),
-            NumKind::Byte(bytes) => Pred::has_bytes(bytes.clone()),
+            NumKind::Byte(bytes) | NumKind::Len(bytes) => Pred::has_bytes(bytes.clone()),
             NumKind::Option(option) => Pred::has_option(*option),
             NumKind::Hash(Hash::Flow) => Pred::bits(Layer::Outer, bit::NET),
             NumKind::Lookup { table, key } => Pred::in_table(*table, key.clone()),

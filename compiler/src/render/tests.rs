@@ -78,7 +78,7 @@ fn every_form_has_a_text() {
     let users = || vec![Key::Ipv4(load("ip.src")), Key::Text(b"x".as_slice().into())];
     for (pred, text) in [
         (Pred::bits(Layer::Inner, bit::TCP | bit::TCP_HDR), "inner.tcp and has(inner.tcp header)"),
-        (Pred::test(share, Intervals::one(3)), "(len(tcp.payload) + head) % 7 == 3"),
+        (Pred::test(share, Intervals::one(3)), "has(tcp.payload) and (len(tcp.payload) + head) % 7 == 3"),
         (
             Pred::address_in(v6, Intervals::range(db8, db8 + (1 << 96) - 1)),
             "has(inner.ipv6 header) and inner.ipv6.src in {2001:db8::/32}",

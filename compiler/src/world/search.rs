@@ -7,10 +7,10 @@ use super::WorldError;
 use crate::abi::{Head, Packet};
 use crate::helpers;
 use crate::hir::{Bytes, NeedleId, PredKind, Program, RegexId};
+use crate::pattern;
 use aho_corasick::AhoCorasick;
 use memchr::memmem;
-use regex_automata::util::syntax;
-use regex_automata::{Input, MatchKind, PatternID, PatternSet, meta};
+use regex_automata::{Input, PatternID, PatternSet, meta};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -155,7 +155,7 @@ impl Searches {
         wanted: &[(RegexId, SearchId)],
         texts: &[&str],
     ) -> Result<(), WorldError> {
-        match (compile(texts), wanted) {
+        match (pattern::compile(texts), wanted) {
             (Ok(regex), _) => {
                 let searches = wanted.iter().map(|&(_, search)| search);
                 self.add(bytes.clone(), Finder::Regexes(regex), searches);
@@ -171,22 +171,6 @@ impl Searches {
             }
         }
     }
-}
-
-/// How patterns are read: over bytes, and caseless unless they say otherwise, as Wireshark does.
-fn syntax() -> syntax::Config {
-    syntax::Config::new().unicode(false).utf8(false).case_insensitive(true).nest_limit(500)
-}
-
-/// Compiles patterns into one engine that tells which of them match.
-pub(super) fn compile(patterns: &[&str]) -> Result<meta::Regex, Box<meta::BuildError>> {
-    let kind = if patterns.len() == 1 { MatchKind::LeftmostFirst } else { MatchKind::All };
-    let config = meta::Config::new()
-        .match_kind(kind)
-        .utf8_empty(false)
-        .nfa_size_limit(Some(10 << 20))
-        .hybrid_cache_capacity(2 << 20);
-    meta::Builder::new().syntax(syntax()).configure(config).build_many(patterns).map_err(Box::new)
 }
 
 impl Group {

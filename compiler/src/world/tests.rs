@@ -111,7 +111,7 @@ fn many_patterns_answer_as_each_would_alone() {
         }
         for (n, pattern) in regexes.iter().enumerate() {
             let found = finds(world.searches().matches(&whole, RegexId(n as u32)));
-            let alone = search::compile(&[pattern]).unwrap();
+            let alone = crate::pattern::compile(&[pattern]).unwrap();
             assert_eq!(found, !text.is_empty() && alone.is_match(text), "{text:?} matches {pattern}");
         }
         let part = frame_bytes(Some(hir::Slice::To(4)));
@@ -125,7 +125,7 @@ fn many_patterns_answer_as_each_would_alone() {
 
 #[test]
 fn patterns_are_over_bytes_and_caseless() {
-    let matches = |pattern: &str, text: &[u8]| search::compile(&[pattern]).unwrap().is_match(text);
+    let matches = |pattern: &str, text: &[u8]| crate::pattern::compile(&[pattern]).unwrap().is_match(text);
     assert!(matches("^get ", b"GET /"));
     assert!(!matches("(?-i)^get ", b"GET /"));
     assert!(matches(r"\xff.\x00", b"\xff\x80\x00"));
@@ -156,7 +156,7 @@ fn a_scratch_follows_the_packet_and_the_world() {
 fn too_many_patterns_for_one_engine_are_split() {
     let patterns: Vec<String> = (0..12).map(|n| format!("(?:[a-z]{{{}}}x{n}y){{60}}", 300 + n)).collect();
     let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
-    assert!(search::compile(&patterns).is_err(), "together they are too large");
+    assert!(crate::pattern::compile(&patterns).is_err(), "together they are too large");
     let (_, world) = searching(&["n"], &patterns);
     let text = format!("{}x7y", "q".repeat(307)).repeat(60);
     let packet = Packet::new(text.as_bytes(), 0, Link::RawIp);

@@ -1,0 +1,99 @@
+//! A path in an expression: a name of the program, a field, or something to explain. The invariant: what is not found is
+//! reported once, with the best that is known: what is to come, what Wireshark calls so, what is spelled nearly so.
+//! (Rejected: resolving names while parsing, where later files are not known yet.)
+
+use super::names::Entry;
+use super::suggest::did_you_mean;
+use super::terms::field_term;
+use super::value::{Kind, Value};
+use super::{Checker, hints};
+use crate::fields::Layer;
+use crate::hir::Pred;
+use mrule_grammar::codes::names as codes;
+use mrule_grammar::diagnostic::Diagnostic;
+use mrule_grammar::span::Span;
+
+/// After so many findings, names are no longer compared with all others.
+const MAX_SUGGESTIONS: usize = 200;
+
+impl Checker<'_> {
+    /// What a path stands for.
+    pub fn path(&mut self, path: &str, span: Span) -> Value {
+        if let Some((entry, _)) = self.names.values.get(path) {
+            return match *entry {
+                Entry::Let(index) => self.use_let(index, span),
+                Entry::Param(id) => self.use_param(id, span),
+                Entry::Table(id) => Value::new(span, Kind::Table(id)),
+                Entry::Trigger(id) => Value::new(span, Kind::Trigger(id)),
+                Entry::Broken => Value::poison(span),
+            };
+        }
+        if path == "any" {
+            return Value::new(span, Kind::Pred(Pred::always()));
+        }
+        let (base, layer) = match path.strip_prefix("inner.") {
+            Some(base) => (base, Layer::Inner),
+            None => (path, Layer::Outer),
+        };
+        match self.fields.get(base).copied() {
+            Some(field) if layer == Layer::Outer || field.has_inner() => {
+                Value::new(span, Kind::Term(field_term(field, layer)))
+            }
+            Some(_) => {
+                let message = format!("there is no `{path}`: `{base}` speaks of the whole frame");
+                let finding = Diagnostic::new(codes::UNKNOWN, message).at(span, "nothing inside a tunnel");
+                self.report(finding.help(format!("write `{base}`")).fix(span, base));
+                Value::poison(span)
+            }
+            None => {
+                if !self.later_name(path, span) {
+                    self.unknown(path, span);
+                }
+                Value::poison(span)
+            }
+        }
+    }
+
+    fn unknown(&mut self, path: &str, span: Span) {
+        let inner = if path.starts_with("inner.") { "inner." } else { "" };
+        if let Some(hint) = hints::hint(path) {
+            let tcpdump = !path.contains('.');
+            let (code, message) = match tcpdump {
+                true => (codes::OTHER_LANGUAGE, format!("`{path}` means nothing here")),
+                false => (codes::WIRESHARK, format!("Wireshark's `{path}` is not available")),
+            };
+            let finding = Diagnostic::new(code, message).at(span, "not a field here");
+            let finding = match hint.replacement {
+                "" => finding.help(hint.help),
+                name => {
+                    finding.help(format!("{} `{inner}{name}`", hint.help)).fix(span, format!("{inner}{name}"))
+                }
+            };
+            return self.report(finding);
+        }
+        if let Some((protocol, filter)) = hints::application(path) {
+            let message = format!("`{protocol}` is not dissected");
+            return self.report(
+                Diagnostic::new(codes::WIRESHARK, message)
+                    .at(span, "not a field here")
+                    .help(format!("write where it usually is: `{filter}`")),
+            );
+        }
+        let finding = Diagnostic::new(codes::UNKNOWN, format!("there is no field or name `{path}`"))
+            .at(span, "unknown");
+        let near = if self.diagnostics.len() < MAX_SUGGESTIONS { self.near_values(path) } else { Vec::new() };
+        let near: Vec<&str> = near.iter().map(String::as_str).collect();
+        let finding = match did_you_mean(&near) {
+            Some(help) => finding.help(help),
+            None if path.contains('.') => finding.help("`mirrorc fields` lists all fields"),
+            None => finding.help(format!(
+                "declare it (`let {path} = ...`), or see `mirrorc fields`; text stands in quotes: `\"{path}\"`"
+            )),
+        };
+        let finding = match near.as_slice() {
+            [only] => finding.fix(span, *only),
+            _ => finding,
+        };
+        self.report(finding);
+    }
+}

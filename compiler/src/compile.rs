@@ -1,0 +1,256 @@
+//! The front door: texts in, a checked program and all that is wrong with it out. It reads the files given, what they
+//! include and the tables they name through a [`Loader`], so that the compiler itself does no I/O. The invariant: every
+//! input ends in diagnostics or a program, never in a panic or an endless read; a file that is reached twice counts
+//! once. (Rejected: one name space per file with imports; customers combine files that were written apart.)
+
+use crate::check;
+use crate::hir::Program;
+use mrule_grammar::ast::{self, Item, TableInit};
+use mrule_grammar::codes::files;
+use mrule_grammar::diagnostic::{Diagnostic, Severity};
+use mrule_grammar::span::{FileId, SourceMap, Span, Spanned};
+use std::collections::{HashMap, HashSet};
+
+/// How deep includes may nest.
+pub const MAX_INCLUDE_DEPTH: usize = 32;
+
+/// How many rule files a program may have, and how many `include`s.
+pub const MAX_FILES: usize = 4096;
+
+/// A text and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The name to show. Two loads of the same file must give the same name: it is how a file that is included twice, or a
+    /// cycle, is recognised.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// Gives the compiler its texts.
+pub trait Loader {
+    /// The text at `path`, which is relative to the directory of the text named `relative_to`, if there is one. The
+    /// error says why not, in words that go on after "cannot read `path`: ".
+    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String>;
+}
+
+/// A loader over texts in memory, for tests and tools. A path is looked up beside the including text.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryLoader {
+    texts: HashMap<String, String>,
+}
+
+impl MemoryLoader {
+    /// A loader of these texts, by name.
+    pub fn new<N: Into<String>, T: Into<String>>(texts: impl IntoIterator<Item = (N, T)>) -> Self {
+        MemoryLoader { texts: texts.into_iter().map(|(n, t)| (n.into(), t.into())).collect() }
+    }
+}
+
+impl Loader for MemoryLoader {
+    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
+        let folder = relative_to.and_then(|name| name.rsplit_once('/')).map(|(folder, _)| folder);
+        let joined = match folder {
+            Some(folder) if !path.starts_with('/') => format!("{folder}/{path}"),
+            _ => path.to_owned(),
+        };
+        let mut parts: Vec<&str> = Vec::new();
+        for part in joined.split('/') {
+            match part {
+                "." => {}
+                ".." if parts.last().is_some_and(|p| *p != ".." && !p.is_empty()) => {
+                    parts.pop();
+                }
+                _ => parts.push(part),
+            }
+        }
+        let name = parts.join("/");
+        match self.texts.get(&name) {
+            Some(text) => Ok(Loaded { name, text: text.clone() }),
+            None => Err("no such file".to_owned()),
+        }
+    }
+}
+
+/// What [`compile`] makes of its input.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// The program, when there are no errors. Warnings are allowed.
+    pub program: Option<Program>,
+    /// All findings, sorted by file and place, none twice. Those without a place come first.
+    pub diagnostics: Vec<Diagnostic>,
+    /// All texts: rule files, included files and table files, in the order they were read.
+    pub sources: SourceMap,
+    /// The syntax trees of the rule files.
+    pub files: Vec<(FileId, ast::File)>,
+}
+
+impl Compiled {
+    /// Whether the program is refused.
+    pub fn has_errors(&self) -> bool {
+        self.program.is_none()
+    }
+}
+
+/// Compiles the files at `paths` with all that they include into one program; `sets` are the `NAME=VALUE` pairs that
+/// override the defaults of params.
+pub fn compile(paths: &[String], loader: &mut dyn Loader, sets: &[(String, String)]) -> Compiled {
+    let mut reader = Reader {
+        loader,
+        sources: SourceMap::default(),
+        files: Vec::new(),
+        seen: HashMap::new(),
+        chain: Vec::new(),
+        includes: 0,
+        diagnostics: Vec::new(),
+    };
+    for path in paths {
+        reader.read(path, None);
+    }
+    let tables = reader.read_tables();
+    let Reader { sources, files, mut diagnostics, .. } = reader;
+    let input = check::Input { sources: &sources, files: &files, tables: &tables, sets };
+    let program = check::check(&input, &mut diagnostics);
+    sort(&mut diagnostics);
+    let refused = diagnostics.iter().any(|d| d.severity() == Severity::Error);
+    Compiled { program: (!refused).then_some(program), diagnostics, sources, files }
+}
+
+/// Sorts by file and place and drops what is said twice.
+fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    let place = |d: &Diagnostic| d.labels.first().map(|l| l.span);
+    diagnostics.sort_by(|a, b| (place(a), a.code.id(), &a.message).cmp(&(place(b), b.code.id(), &b.message)));
+    diagnostics.dedup_by(|a, b| place(a) == place(b) && a.code == b.code && a.message == b.message);
+}
+
+/// Reads files and what they include.
+struct Reader<'l> {
+    loader: &'l mut dyn Loader,
+    sources: SourceMap,
+    files: Vec<(FileId, ast::File)>,
+    /// The files read, by name.
+    seen: HashMap<String, FileId>,
+    /// The names of the files that are being read, the outermost first.
+    chain: Vec<String>,
+    includes: usize,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    /// Reads one file; `from` is the path in the `include` that asks for it. Recursion is bounded by
+    /// [`MAX_INCLUDE_DEPTH`].
+    fn read(&mut self, path: &str, from: Option<Span>) {
+        let parent = self.chain.last().cloned();
+        let loaded = match self.loader.load(path, parent.as_deref()) {
+            Ok(loaded) => loaded,
+            Err(why) => {
+                let finding = Diagnostic::new(files::UNREADABLE, format!("cannot read `{path}`: {why}"));
+                let finding = finding.help(match parent {
+                    Some(parent) => format!("the path is taken from the directory of `{parent}`"),
+                    None => "check the path".to_owned(),
+                });
+                return self.report(finding, from, "this file");
+            }
+        };
+        if let Some(at) = self.chain.iter().position(|name| *name == loaded.name) {
+            let mut chain: Vec<&str> = self.chain.iter().skip(at).map(String::as_str).collect();
+            chain.push(&loaded.name);
+            let message = format!("`{}` includes itself: {}", loaded.name, chain.join(" -> "));
+            let finding = Diagnostic::new(files::INCLUDE_CYCLE, message).help(
+                "remove one of these includes; a file that is included from several places counts once",
+            );
+            return self.report(finding, from, "closes the circle");
+        }
+        if self.seen.contains_key(&loaded.name) {
+            return;
+        }
+        if self.files.len() >= MAX_FILES {
+            let message = format!("more than {MAX_FILES} rule files");
+            let finding = Diagnostic::new(files::TOO_MANY_FILES, message).help("join some of them");
+            return self.report(finding, from, "one too many");
+        }
+        let Some(id) = self.sources.add(loaded.name.clone(), loaded.text) else { return };
+        self.seen.insert(loaded.name.clone(), id);
+        let parsed = mrule_grammar::parse(id, self.sources.get(id).map_or("", |s| s.text.as_str()));
+        self.diagnostics.extend(parsed.diagnostics);
+        let includes: Vec<Spanned<String>> = parsed.file.items.iter().filter_map(included).cloned().collect();
+        self.files.push((id, parsed.file));
+        self.chain.push(loaded.name);
+        for include in includes {
+            self.include(&include);
+        }
+        self.chain.pop();
+    }
+
+    fn include(&mut self, path: &Spanned<String>) {
+        self.includes += 1;
+        if self.includes == MAX_FILES + 1 {
+            let finding = Diagnostic::new(files::TOO_MANY_FILES, format!("more than {MAX_FILES} includes"))
+                .help("join some of the files, or give them on the command line");
+            return self.report(finding, Some(path.span), "one too many");
+        }
+        if self.includes > MAX_FILES {
+            return;
+        }
+        if self.chain.len() >= MAX_INCLUDE_DEPTH {
+            let chain = self.chain.join(" -> ");
+            let message = format!("includes nest deeper than {MAX_INCLUDE_DEPTH}: {chain} -> {}", path.node);
+            let finding =
+                Diagnostic::new(files::INCLUDE_DEPTH, message).help("include the file from one further out");
+            return self.report(finding, Some(path.span), "too deep");
+        }
+        self.read(&path.node, Some(path.span));
+    }
+
+    fn report(&mut self, finding: Diagnostic, place: Option<Span>, label: &str) {
+        let finding = match place {
+            Some(span) => finding.at(span, label),
+            None => finding,
+        };
+        self.diagnostics.push(finding);
+    }
+
+    /// Reads the files that tables are filled from; gives for the place of each path the file.
+    fn read_tables(&mut self) -> HashMap<Span, FileId> {
+        let mut wanted = Vec::new();
+        for (id, file) in &self.files {
+            for item in &file.items {
+                if let Item::Table(ast::Table { init: TableInit::File(path), .. }) = item {
+                    let parent = self.sources.get(*id).map(|s| s.name.clone());
+                    wanted.push((path.clone(), parent));
+                }
+            }
+        }
+        let (mut tables, mut read) = (HashMap::new(), HashMap::<String, FileId>::new());
+        let mut bad = HashSet::new();
+        for (path, parent) in wanted {
+            match self.loader.load(&path.node, parent.as_deref()) {
+                Ok(loaded) => {
+                    let known = read.get(&loaded.name).copied();
+                    if let Some(id) = known.or_else(|| self.sources.add(loaded.name.clone(), loaded.text)) {
+                        read.insert(loaded.name, id);
+                        tables.insert(path.span, id);
+                    } else if bad.insert(()) {
+                        let finding = Diagnostic::new(files::TOO_MANY_FILES, "more than 65,536 files")
+                            .help("join some of them");
+                        self.report(finding, Some(path.span), "one too many");
+                    }
+                }
+                Err(why) => {
+                    let message = format!("cannot read `{}`: {why}", path.node);
+                    let help = match parent {
+                        Some(parent) => format!("the path is taken from the directory of `{parent}`"),
+                        None => "check the path".to_owned(),
+                    };
+                    let finding = Diagnostic::new(files::UNREADABLE, message).help(help);
+                    self.report(finding, Some(path.span), "this file");
+                }
+            }
+        }
+        tables
+    }
+}
+
+fn included(item: &Item) -> Option<&Spanned<String>> {
+    if let Item::Include(include) = item { Some(&include.path) } else { None }
+}

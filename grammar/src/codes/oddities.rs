@@ -1,0 +1,84 @@
+//! The warnings of the checker, `W095x`: what is legal and cannot be what was meant, seen in the text itself. Snippets
+//! marked `mrule` are clean, those marked `text` give the code. (Rejected: errors; Wireshark accepts the same.)
+
+use super::{Code, CodeInfo};
+
+/// A range that holds nothing.
+pub const EMPTY_RANGE: Code = Code(&CodeInfo {
+    id: "W0950",
+    title: "empty range",
+    explain: r#"A range whose ends are the wrong way round holds nothing, as in Wireshark.
+
+```text
+let web = tcp.port in {90..80}
+```
+
+```mrule
+let web = tcp.port in {80..90}
+```"#,
+});
+
+/// Bytes of another length than the slice.
+pub const LENGTHS_DIFFER: Code = Code(&CodeInfo {
+    id: "W0951",
+    title: "bytes of another length",
+    explain: r#"A slice never equals bytes of another length, as in Wireshark.
+
+```text
+let get = tcp.payload[0:3] == 47:45:54:20
+```
+
+```mrule
+let get = tcp.payload[0:4] == 47:45:54:20
+```"#,
+});
+
+/// A length that asks for nothing.
+pub const ADDS_NOTHING: Code = Code(&CodeInfo {
+    id: "W0952",
+    title: "length that adds nothing",
+    explain: r#"Rules raise what is copied, so a rule that asks for nothing adds nothing. To copy less, write a limit.
+
+```text
+station ids { interface eth1 }
+rule quiet { match tcp.port == 22  snaplen none  to ids }
+```
+
+```mrule
+station ids { interface eth1 }
+rule rest  { match any  snaplen headers  to ids }
+limit quiet { match tcp.port == 22  snaplen none }
+```"#,
+});
+
+/// A row that stands twice.
+pub const DUPLICATE_ROW: Code = Code(&CodeInfo {
+    id: "W0953",
+    title: "row there twice",
+    explain: r#"A row that is there twice is there once. Perhaps another one was meant.
+
+```text
+table hosts : set<ip> = { 192.0.2.1, 192.0.2.1 }
+```
+
+```mrule
+table hosts : set<ip> = { 192.0.2.1, 192.0.2.2 }
+```"#,
+});
+
+/// A station that is named twice.
+pub const STATION_TWICE: Code = Code(&CodeInfo {
+    id: "W0954",
+    title: "station named twice",
+    explain: r#"A packet is copied to a station at most once, however often a rule names it.
+
+```text
+station ids { interface eth1 }
+rule all { match any  snaplen full  to ids, ids }
+```
+
+```mrule
+station ids { interface eth1 }
+rule all { match any  snaplen full  to ids }
+```"#,
+});
