@@ -136,10 +136,11 @@ impl Reader {
         reader.window.want(4);
         let Some(&magic) = reader.window.bytes().first_chunk::<4>() else {
             let left = reader.window.bytes().len() as u64;
-            reader.end(Some(match left {
+            let reason = match left {
                 0 => BreakReason::Empty,
                 left => BreakReason::Cut { what: "the file header", needs: pcap::HEADER as u64, left },
-            }));
+            };
+            reader.end(Some(Break { offset: 0, reason }));
             return Ok(reader);
         };
         if let Some(pcap) = pcap::Pcap::recognise(magic) {
@@ -157,7 +158,8 @@ impl Reader {
     fn start_pcap(&mut self, pcap: pcap::Pcap, path: &Path) -> Result<(), Error> {
         if !self.window.want(pcap::HEADER) {
             let left = self.window.bytes().len() as u64;
-            self.end(Some(BreakReason::Cut { what: "the file header", needs: pcap::HEADER as u64, left }));
+            let reason = BreakReason::Cut { what: "the file header", needs: pcap::HEADER as u64, left };
+            self.end(Some(Break { offset: 0, reason }));
             return Ok(());
         }
         match pcap.header(self.window.bytes()) {
@@ -170,7 +172,7 @@ impl Reader {
                 self.window.consume(pcap::HEADER);
                 self.format = Format::Pcap(pcap);
             }
-            Err(reason) => self.end(Some(reason)),
+            Err(reason) => self.end(Some(Break { offset: 0, reason })),
         }
         Ok(())
     }
@@ -227,29 +229,21 @@ impl Reader {
                 Step::Packets => return true,
                 Step::Again => {}
                 Step::End => self.end(None),
-                Step::Broken(Break { offset, reason }) => {
-                    self.end(Some(reason));
-                    if let Some(broken) = &mut self.broken
-                        && !matches!(broken.reason, BreakReason::Read(_))
-                    {
-                        broken.offset = offset;
-                    }
-                }
+                Step::Broken(broken) => self.end(Some(broken)),
             }
         }
         false
     }
 
     /// Ends reading. Where the stream itself failed, that is what is told, not what is missing because of it.
-    fn end(&mut self, reason: Option<BreakReason>) {
+    fn end(&mut self, broken: Option<Break>) {
         self.ended = true;
-        let offset = self.window.offset();
-        self.broken = match (self.window.failure(), reason) {
-            (Some(failure), _) => {
-                let offset = offset + self.window.bytes().len() as u64;
+        self.broken = match self.window.failure() {
+            Some(failure) => {
+                let offset = self.window.offset() + self.window.bytes().len() as u64;
                 Some(Break { offset, reason: BreakReason::Read(failure.to_owned()) })
             }
-            (None, reason) => reason.map(|reason| Break { offset, reason }),
+            None => broken,
         };
     }
 
