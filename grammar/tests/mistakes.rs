@@ -211,6 +211,8 @@ fn operators() {
         ("let a = ~b", &["E0020 ~"]),
         ("let a = any b == 5", &["E0020 any"]),
         ("let a = all(b) == 5", &["E0020 all"]),
+        ("rule r { match any tcp.port == 80 snaplen full }", &["E0020 any"]),
+        ("rule r { match any snapln full }", &["E0010 snapln"]),
         ("let a = b == -1", &["E0020 -"]),
         ("let a = +1", &["E0020 +"]),
         ("let a = b == not c", &["E0020 not"]),

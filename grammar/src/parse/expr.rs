@@ -290,13 +290,6 @@ impl Builder<'_> {
                     }
                     ("`not` cannot stand behind this operator", "put parentheses around it: `(not x)`")
                 }
-                "any" => {
-                    ("there is no quantifier `any`", "leave it out: `==`, `<`, `in` hold if any value does")
-                }
-                "all" => (
-                    "there is no quantifier `all`",
-                    "write `===` for `all x == y`, or `not` and the opposite",
-                ),
                 "-" => {
                     ("there are no negative numbers", "numbers are 0 or more; write the other side larger")
                 }

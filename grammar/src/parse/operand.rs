@@ -4,6 +4,7 @@
 use super::expr::{Node, Row};
 use super::items::Builder;
 use super::literal::{Mistake, Refused};
+use super::report::no_quantifier;
 use super::{Pair, Rule};
 use crate::ast::{ArithOp, Expr, ExprKind, Literal, SetElement, Slice};
 use crate::codes::syntax;
@@ -110,6 +111,9 @@ impl Builder<'_> {
             return Node { expr: Expr { span, kind }, depth: 0 };
         };
         let whole = span.to(self.span(&arguments));
+        if matches!(written, "any" | "all") {
+            self.sink.push(no_quantifier(written, span));
+        }
         let (arguments, depth) = self.list(arguments);
         self.nest(whole, depth, ExprKind::Call(Spanned::new(written.to_string(), span), arguments))
     }

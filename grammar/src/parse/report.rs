@@ -8,6 +8,7 @@ use super::sink::Sink;
 use super::tokens::{Kind, Token, tokens};
 use crate::codes::{Code, literals, syntax};
 use crate::diagnostic::Diagnostic;
+use crate::span::Span;
 use crate::{units, words};
 use std::ops::Range;
 
@@ -75,6 +76,13 @@ impl Report<'_> {
             before: next.checked_sub(1).and_then(pick),
             found: pick(next),
         };
+        if let Some((token, word @ ("any" | "all"))) = &around.before
+            && self.wants(Rule::infix)
+            && around.found.as_ref().is_some_and(|f| f.0.kind == Kind::Word && !f.0.first)
+            && words::nearest(around.found(), self.place.clauses().iter().copied()).is_none()
+        {
+            return no_quantifier(word, sink.span(token.range.clone()));
+        }
         let ended_by_semicolon =
             around.before.as_ref().filter(|_| around.found.is_none() && around.before() == ";");
         if let Some((token, _)) = around.found.as_ref().or(ended_by_semicolon)
@@ -417,6 +425,17 @@ impl Report<'_> {
             _ => return None,
         })
     }
+}
+
+/// Wireshark's quantifiers before a field.
+pub(super) fn no_quantifier(word: &str, span: Span) -> Diagnostic {
+    let help = match word {
+        "any" => "leave it out: `==`, `<`, `in` hold if any value does",
+        _ => "write `===` for `all x == y`, or `not` and the opposite: `not tcp.port <= 1024`",
+    };
+    Diagnostic::new(syntax::UNSUPPORTED, format!("there is no quantifier `{word}`"))
+        .at(span, "not here")
+        .help(help)
 }
 
 /// A token that starts no item where an item must start.
