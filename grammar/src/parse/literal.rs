@@ -276,16 +276,15 @@ fn joined_bytes(digits: &str) -> String {
 // ---- strings ----------------------------------------------------------------------------------------------------
 
 /// A string with its quotes, which the grammar has found. `regex`: its bytes are the text of a regex, see
-/// [`Literal::String`].
-pub(super) fn string(text: &str, regex: bool) -> (Vec<u8>, Vec<Refused>) {
+/// [`Literal::String`]. Each mistake is handed to `refuse` at once: a hostile string has millions.
+pub(super) fn string(text: &str, regex: bool, mut refuse: impl FnMut(Refused)) -> Vec<u8> {
     let raw = text.starts_with(['r', 'R']);
     let open = if raw { 2 } else { 1 };
     let inside = text.get(open..text.len().saturating_sub(1)).unwrap_or("");
     if raw {
-        return (inside.as_bytes().to_vec(), Vec::new());
+        return inside.as_bytes().to_vec();
     }
     let mut bytes = Vec::with_capacity(inside.len());
-    let mut mistakes = Vec::new();
     let mut at = 0;
     while let Some(rest) = inside.get(at..).filter(|r| !r.is_empty()) {
         let plain = rest.find('\\').unwrap_or(rest.len());
@@ -295,13 +294,13 @@ pub(super) fn string(text: &str, regex: bool) -> (Vec<u8>, Vec<Refused>) {
         let length = match resolve(escape, regex, &mut bytes) {
             Ok(length) => length,
             Err((length, mistake)) => {
-                mistakes.push(mistake.part(open + at..open + at + length));
+                refuse(mistake.part(open + at..open + at + length));
                 length
             }
         };
         at += length;
     }
-    (bytes, mistakes)
+    bytes
 }
 
 /// Resolves the escape that `text` starts with and returns its length.

@@ -82,11 +82,11 @@ impl Builder<'_> {
     /// A string; right of `matches` its escapes are those of a regex.
     pub(super) fn string(&mut self, pair: &Pair, regex: bool) -> Expr {
         let span = self.span(pair);
-        let (bytes, mistakes) = literal::string(pair.as_str(), regex);
-        let broken = !mistakes.is_empty();
-        for mistake in mistakes {
+        let mut broken = false;
+        let bytes = literal::string(pair.as_str(), regex, |mistake| {
+            broken = true;
             self.mistake(*mistake, span);
-        }
+        });
         let kind = if broken { ExprKind::Broken } else { ExprKind::Literal(Literal::String(bytes)) };
         Expr { span, kind }
     }
