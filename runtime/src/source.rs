@@ -4,6 +4,7 @@
 //! sees it once and finds cycles. (Rejected: names by path alone, which a symbolic link defeats; lossy decoding, which
 //! would move every position behind the first bad byte.)
 
+use mrule_compiler::compile::{Loaded, Loader};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -25,15 +26,11 @@ pub struct Files {
     stdin: Option<Result<String, String>>,
 }
 
-impl Files {
-    /// The name and text at `path`, taken from the directory of the text named `relative_to`.
-    ///
-    /// # Errors
-    /// Says why there is none, in words that go on after "cannot read `path`: ".
-    pub fn read(&mut self, path: &str, relative_to: Option<&str>) -> Result<(String, String), String> {
+impl Loader for Files {
+    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
         if path == "-" && relative_to.is_none() {
             let text = self.stdin.get_or_insert_with(|| decode(bounded(io::stdin(), MAX_RULES)?));
-            return Ok((STDIN.to_owned(), text.clone()?));
+            return Ok(Loaded { name: STDIN.to_owned(), text: text.clone()? });
         }
         let directory = relative_to.map(Path::new).and_then(Path::parent);
         let full = directory.map_or_else(|| PathBuf::from(path), |directory| directory.join(path));
@@ -42,7 +39,7 @@ impl Files {
         // What has no true path (a pipe) is called as it was given.
         let truth = full.canonicalize().unwrap_or(full);
         let name = self.names.entry(truth).or_insert(shown).clone();
-        Ok((name, text))
+        Ok(Loaded { name, text })
     }
 }
 
@@ -114,6 +111,7 @@ fn explain(error: &io::Error) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test stops")]
     use super::*;
+    use mrule_compiler::compile::compile;
 
     struct Place(tempfile::TempDir);
 
@@ -136,12 +134,12 @@ mod tests {
         let part = place.put("parts/part.mrule", "part");
         place.put("parts/more.csv", "1");
         let mut files = Files::default();
-        assert_eq!(files.read(&main, None), Ok((main.clone(), "main".to_owned())));
-        let (name, text) = files.read("parts/part.mrule", Some(&main)).unwrap();
-        assert_eq!((&name, text.as_str()), (&part, "part"));
-        assert!(files.read("more.csv", Some(&name)).unwrap().0.ends_with("parts/more.csv"));
-        assert_eq!(files.read("more.csv", Some(&main)), Err("no such file".to_owned()));
-        assert_eq!(files.read(&main, Some(&name)).unwrap().0, main, "an absolute path is one");
+        assert_eq!(files.load(&main, None), Ok(Loaded { name: main.clone(), text: "main".to_owned() }));
+        let loaded = files.load("parts/part.mrule", Some(&main)).unwrap();
+        assert_eq!((&loaded.name, loaded.text.as_str()), (&part, "part"));
+        assert!(files.load("more.csv", Some(&part)).unwrap().name.ends_with("parts/more.csv"));
+        assert_eq!(files.load("more.csv", Some(&main)), Err("no such file".to_owned()));
+        assert_eq!(files.load(&main, Some(&part)).unwrap().name, main, "an absolute path is one");
     }
 
     #[test]
@@ -151,15 +149,37 @@ mod tests {
         place.put("parts/part.mrule", "part");
         std::os::unix::fs::symlink(&main, place.0.path().join("parts/link.mrule")).unwrap();
         let mut files = Files::default();
-        let first = files.read("parts/../main.mrule", Some(&main)).unwrap().0;
-        assert_eq!(files.read(&main, None).unwrap().0, first);
-        assert_eq!(files.read("parts/link.mrule", Some(&main)).unwrap().0, first);
+        let first = files.load("parts/../main.mrule", Some(&main)).unwrap().name;
+        assert_eq!(files.load(&main, None).unwrap().name, first);
+        assert_eq!(files.load("parts/link.mrule", Some(&main)).unwrap().name, first);
+    }
+
+    #[test]
+    fn a_whole_program_of_files() {
+        let place = Place::new();
+        let main = place.put(
+            "main.mrule",
+            "include \"parts/stations.mrule\"\n\
+             table bad : set<ip> from \"bad.csv\"\n\
+             rule all { match net.src in bad snaplen full to ids }\n",
+        );
+        place.put("parts/stations.mrule", "include \"../main.mrule\"\nstation ids { interface \"mon0\" }\n");
+        place.put("bad.csv", "192.0.2.1\n2001:db8::1\n");
+        let compiled = compile(std::slice::from_ref(&main), &mut Files::default(), &[]);
+        let said: Vec<&str> = compiled.diagnostics.iter().map(|found| found.message.as_str()).collect();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("includes itself"), "{said:?}");
+
+        place.put("parts/stations.mrule", "station ids { interface \"mon0\" }\n");
+        let compiled = compile(&[main], &mut Files::default(), &[]);
+        assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+        assert_eq!(compiled.program.unwrap().tables[0].rows.len(), 2);
     }
 
     #[test]
     fn what_cannot_be_read_is_told_why() {
         let place = Place::new();
-        let why = |path: &str| Files::default().read(path, None).unwrap_err();
+        let why = |path: &str| Files::default().load(path, None).unwrap_err();
         let text = place.put("text", "x");
         assert_eq!(why(&format!("{text}/y")), "a part of its path is not a directory");
         assert_eq!(why(place.0.path().to_str().unwrap()), "it is a directory");
@@ -175,7 +195,7 @@ mod tests {
     #[test]
     fn nothing_is_read_without_bound() {
         let place = Place::new();
-        let why = |path: &str| Files::default().read(path, None).unwrap_err();
+        let why = |path: &str| Files::default().load(path, None).unwrap_err();
         let limit = "at most 16 MiB are read (1 GiB of a table, when its name ends in `.csv`)";
         assert_eq!(why("/dev/zero"), format!("it has more than 16 MiB; {limit}"));
         for (name, length, says) in [
@@ -189,6 +209,6 @@ mod tests {
             assert_eq!(why(&path), says, "{name}");
         }
         let path = place.put("just", vec![b' '; MAX_RULES as usize]);
-        assert_eq!(Files::default().read(&path, None).unwrap().1.len() as u64, MAX_RULES);
+        assert_eq!(Files::default().load(&path, None).unwrap().text.len() as u64, MAX_RULES);
     }
 }
