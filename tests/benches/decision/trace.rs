@@ -55,7 +55,7 @@ impl Trace {
     fn read(&mut self, path: &Path) -> Result<(), String> {
         let mut reader = Reader::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
         while let Some(batch) = reader.next_batch() {
-            for packet in batch.iter() {
+            for packet in batch.packets {
                 if packet.link() == Link::Ethernet {
                     self.packets.push((self.bytes.len(), packet.frame().len(), packet.len));
                     self.bytes.extend_from_slice(packet.frame());
