@@ -13,6 +13,7 @@
 
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
+use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::{Scratch, World};
 use std::sync::Arc;
@@ -150,8 +151,9 @@ fn main() -> Result<(), String> {
         "program", "cold", "", "", "hot", "", "", "target", "check ms", "code ms"
     );
     for row in rows(&trace) {
-        let (program, check) = timed(|| mrule_tests::compile_text(&row.rules));
-        let program = Arc::new(program?);
+        let mut loader = MemoryLoader::new([("bench.mrule", row.rules.as_str())]);
+        let (compiled, check) = timed(|| compile(&["bench.mrule".to_owned()], &mut loader, &[]));
+        let program = Arc::new(compiled.program.ok_or_else(|| format!("{:?}", compiled.diagnostics.first()))?);
         let world = World::new(&program).map_err(|e| e.to_string())?;
         let (engine, code) = timed(|| Engine::new(kind, program.clone(), &world));
         let engine = engine.map_err(|e| e.to_string())?;
