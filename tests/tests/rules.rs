@@ -6,7 +6,7 @@ use mrule_compiler::compile::compile;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
 use mrule_runtime::replay::{Options, replay};
-use mrule_runtime::source::FileLoader;
+use mrule_runtime::source::Files;
 use mrule_runtime::stats::Summary;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ fn root() -> PathBuf {
 
 fn run(rules: &str, kind: EngineKind) -> Summary {
     let path = root().join("rules").join(rules).to_str().unwrap().to_owned();
-    let compiled = compile(&[path], &mut FileLoader::default(), &[]);
+    let compiled = compile(&[path], &mut Files::default(), &[]);
     let said: Vec<String> =
         compiled.diagnostics.iter().map(|d| format!("{} {}", d.code, d.message)).collect();
     assert!(said.is_empty(), "{rules}: {said:#?}");
