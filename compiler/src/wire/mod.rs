@@ -27,7 +27,7 @@ pub fn dissect(packet: &Packet) -> Head {
 pub fn dissect_into(packet: &Packet, head: &mut Head) {
     *head = Head::default();
     let frame = packet.frame();
-    let rest = Rest { frame, at: 0, end: frame.len().max(packet.len as usize), partial: false };
+    let mut rest = Rest { frame, at: 0, end: frame.len().max(packet.len as usize), partial: false };
     let content = match packet.link() {
         Link::Ethernet => Content::Ethernet,
         Link::RawIp => Content::Ip,
@@ -35,8 +35,8 @@ pub fn dissect_into(packet: &Packet, head: &mut Head) {
         Link::LinuxSll2 => Content::Cooked2,
         Link::Null => Content::Loopback,
     };
-    if let Some(inside) = read(content, rest, &mut head.outer) {
-        read(inside.content, inside.rest, &mut head.inner);
+    if let Some(content) = read(content, &mut rest, &mut head.outer) {
+        enter(content, rest, &mut head.inner);
     }
 }
 
@@ -71,13 +71,6 @@ enum Content {
     Ip,
 }
 
-/// What a tunnel carries, and where.
-#[derive(Debug, Clone, Copy)]
-struct Inside<'a> {
-    content: Content,
-    rest: Rest<'a>,
-}
-
 /// The network packet that a link layer carries.
 #[derive(Debug, Clone, Copy)]
 enum Network {
@@ -87,15 +80,26 @@ enum Network {
     Opaque,
 }
 
-/// Reads one packet, from its link header (if any) through its transport header.
-fn read<'a>(content: Content, rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
-    let (network, rest) = link::read(content, rest, stack);
-    match network {
-        Network::Ip4 => net::ipv4(rest, stack),
-        Network::Ip6 => net::ipv6(rest, stack),
-        Network::Arp => net::arp(rest, stack),
-        Network::Opaque => None,
-    }
+/// Reads one packet, from its link header (if any) through its transport header; gives back what a tunnel carries, which
+/// begins at `rest`. The common way is one function after inlining, so that `rest` stays in registers.
+#[inline(always)]
+fn read(content: Content, rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
+    let protocol = match link::read(content, rest, stack) {
+        Network::Ip4 => net::ipv4(rest, stack)?,
+        Network::Ip6 => net::ipv6(rest, stack)?,
+        Network::Arp => {
+            net::arp(rest, stack);
+            return None;
+        }
+        Network::Opaque => return None,
+    };
+    transport::read(protocol, rest, stack)
+}
+
+/// Reads the packet in a tunnel.
+#[cold]
+fn enter(content: Content, mut rest: Rest, stack: &mut Stack) {
+    read(content, &mut rest, stack);
 }
 
 /// What is not yet read.
@@ -118,17 +122,17 @@ impl<'a> Rest<'a> {
         self.frame.get(self.at..)?.first_chunk()
     }
 
-    /// What lies `n` bytes further.
+    /// Goes on `n` bytes further.
     #[inline(always)]
-    fn skip(self, n: usize) -> Self {
-        Rest { at: self.at.saturating_add(n), ..self }
+    fn skip(&mut self, n: usize) {
+        self.at = self.at.saturating_add(n);
     }
 
-    /// At most the next `n` bytes.
+    /// Keeps at most the next `n` bytes.
     #[inline(always)]
-    fn take(self, n: usize) -> Self {
-        let end = self.end.min(self.at.saturating_add(n));
-        Rest { frame: self.frame.get(..end).unwrap_or(self.frame), end, ..self }
+    fn take(&mut self, n: usize) {
+        self.end = self.end.min(self.at.saturating_add(n));
+        self.frame = self.frame.get(..self.end).unwrap_or(self.frame);
     }
 
     /// How many bytes are left, on the wire.

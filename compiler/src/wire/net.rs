@@ -3,30 +3,25 @@
 //! Ethernet padding is never taken for a header or a payload.
 //! (Rejected: following upper layers of a header whose lengths contradict each other.)
 
-use super::{Inside, MAX_NESTING, Rest, be16, transport};
+use super::{MAX_NESTING, Rest, be16};
 use crate::abi::{Stack, bit};
 
-/// IPv4 (RFC 791, 3.1).
-#[inline]
-pub(super) fn ipv4<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
-    let Some(header) = rest.peek::<20>() else { return cut(rest, stack) };
-    stack.l3 = rest.here();
-    stack.bits |= bit::IP | bit::IP_VERSION;
+/// IPv4 (RFC 791, 3.1): the protocol that it carries.
+#[inline(always)]
+pub(super) fn ipv4(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
+    let Some(header) = rest.peek::<20>() else { return unsound(rest, stack) };
     let header_len = usize::from(header[0] & 0xf) * 4;
-    if header[0] >> 4 != 4 || header_len < 20 {
-        return lying(header[0], rest, stack);
-    }
-    stack.bits |= bit::IP_IHL | bit::IP_LEN;
     let total = match usize::from(be16(header[2], header[3])) {
         // Segmentation offload: the network card would have filled it in.
         0 => rest.left(),
         total => total,
     };
-    if total < header_len {
-        return None;
+    if header[0] >> 4 != 4 || header_len < 20 || total < header_len {
+        return unsound(rest, stack);
     }
-    let mut rest = rest.take(total);
-    stack.bits |= bit::IP_HDR | bit::NET;
+    stack.bits |= bit::IP | bit::IP_VERSION | bit::IP_IHL | bit::IP_LEN | bit::IP_HDR | bit::NET;
+    stack.l3 = rest.here();
+    rest.take(total);
     stack.l3_end = rest.captured_end();
     stack.headers_end = rest.behind(header_len);
     stack.proto = u32::from(header[9]);
@@ -37,83 +32,91 @@ pub(super) fn ipv4<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> 
         return None;
     }
     rest.partial |= more;
-    rest.at += header_len;
-    behind(header[9], rest, stack)
+    rest.skip(header_len);
+    carried(header[9], rest, stack)
 }
 
-/// An IPv4 header of which fewer than 20 bytes are there.
+/// An IPv4 header that is cut or lies: what of it can still be read, and IPv6 in its place, which Wireshark reads as IPv6.
 #[cold]
-fn cut<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+fn unsound(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     let &[first] = rest.peek()?;
     stack.l3 = rest.here();
     stack.bits |= bit::IP | bit::IP_VERSION;
     let header_len = usize::from(first & 0xf) * 4;
-    if first >> 4 != 4 || header_len < 20 {
-        return lying(first, rest, stack);
-    }
-    stack.bits |= bit::IP_IHL;
-    stack.headers_end = rest.behind(header_len);
-    if let Some(&[_, _, high, low]) = rest.peek() {
-        stack.bits |= bit::IP_LEN;
-        let total = usize::from(be16(high, low));
-        if total != 0 && total < header_len {
-            stack.headers_end = rest.here();
-        }
-    }
-    None
-}
-
-/// What an IPv4 header with another version, or with an impossible header length, really is.
-#[cold]
-fn lying<'a>(first: u8, rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
     match first >> 4 {
         4 => stack.bits |= bit::IP_IHL,
-        // As Wireshark: IPv6 by the type of IPv4 is read as IPv6.
         6 => return ipv6(rest, stack),
-        _ => {}
+        _ => return None,
+    }
+    if header_len < 20 {
+        return None;
+    }
+    let total = rest.peek().map(|&[_, _, high, low]| usize::from(be16(high, low)));
+    if total.is_some() {
+        stack.bits |= bit::IP_LEN;
+    }
+    let lies = total.is_some_and(|total| total != 0 && total < header_len);
+    if !lies {
+        stack.headers_end = rest.behind(header_len);
     }
     None
 }
 
-/// IPv6 (RFC 8200, 3).
-#[inline]
-pub(super) fn ipv6<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
-    let &[first] = rest.peek()?;
-    stack.l3 = rest.here();
-    stack.bits |= bit::IP6 | bit::IP_VERSION;
-    if first >> 4 != 6 {
-        return None;
-    }
-    stack.headers_end = rest.behind(40);
-    let header = rest.peek::<40>()?;
-    stack.bits |= bit::IP6_HDR | bit::NET;
-    let next = header[6];
-    stack.proto = u32::from(next);
-    let rest = match usize::from(be16(header[4], header[5])) {
-        0 => unbounded(next, rest.skip(40)),
-        payload => rest.skip(40).take(payload),
+/// IPv6 (RFC 8200, 3): the protocol behind its extension headers.
+#[inline(always)]
+pub(super) fn ipv6(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
+    let Some(header) = rest.peek::<40>().filter(|header| header[0] >> 4 == 6) else {
+        return unsound6(rest, stack);
     };
+    let next = header[6];
+    stack.bits |= bit::IP6 | bit::IP_VERSION | bit::IP6_HDR | bit::NET;
+    stack.l3 = rest.here();
+    stack.headers_end = rest.behind(40);
+    stack.proto = u32::from(next);
+    rest.skip(40);
+    match usize::from(be16(header[4], header[5])) {
+        0 => unbounded(next, rest),
+        payload => rest.take(payload),
+    }
     stack.l3_end = rest.captured_end();
-    behind(next, rest, stack)
+    carried(next, rest, stack)
+}
+
+/// An IPv6 header that is cut or lies.
+#[cold]
+fn unsound6(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
+    let &[first] = rest.peek()?;
+    stack.bits |= bit::IP6 | bit::IP_VERSION;
+    stack.l3 = rest.here();
+    if first >> 4 == 6 {
+        stack.headers_end = rest.behind(40);
+    }
+    None
 }
 
 #[inline(always)]
-fn behind<'a>(next: u8, rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+fn carried(next: u8, rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     match next {
-        protocol::TCP | protocol::UDP => transport::read(next, rest, stack),
+        protocol::TCP | protocol::UDP => within(next, rest),
         _ => extensions(next, rest, stack),
     }
 }
 
+/// What the IP headers carry, unless they themselves are cut.
+#[inline(always)]
+fn within(next: u8, rest: &Rest) -> Option<u8> {
+    (rest.at <= rest.frame.len()).then_some(next)
+}
+
 /// What an IPv6 packet whose payload length is 0 holds: the length of its jumbo option (RFC 2675); more than 65535 bytes,
 /// which the field cannot say (segmentation offload); else really nothing.
-fn unbounded(next: u8, rest: Rest) -> Rest {
+fn unbounded(next: u8, rest: &mut Rest) {
     const JUMBO: u8 = 0xc2;
     match rest.peek::<8>() {
         Some(&[_, _, JUMBO, 4, a, b, c, d]) if next == protocol::HOPOPTS => {
             rest.take(u32::from_be_bytes([a, b, c, d]) as usize)
         }
-        _ if rest.left() > 0xffff => rest,
+        _ if rest.left() > 0xffff => {}
         _ => rest.take(0),
     }
 }
@@ -134,7 +137,8 @@ mod protocol {
 
 /// Extension headers (RFC 8200, 4), to the transport header. IPv4 has only the authentication header, but one protocol
 /// number means one thing, so that others are read behind IPv4 too, as in Wireshark.
-fn extensions<'a>(mut next: u8, mut rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+#[inline(never)]
+fn extensions(mut next: u8, rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     for _ in 0..MAX_NESTING {
         let seen = match next {
             protocol::HOPOPTS => bit::EXT_HOPOPTS,
@@ -143,7 +147,7 @@ fn extensions<'a>(mut next: u8, mut rest: Rest<'a>, stack: &mut Stack) -> Option
             protocol::DSTOPTS => bit::EXT_DSTOPTS,
             protocol::AH => bit::AH,
             protocol::MOBILITY | protocol::HIP | protocol::SHIM6 => 0,
-            _ => return transport::read(next, rest, stack),
+            _ => return within(next, rest),
         };
         stack.headers_end = rest.behind(8);
         let &[following, length] = rest.peek()?;
@@ -168,17 +172,14 @@ fn extensions<'a>(mut next: u8, mut rest: Rest<'a>, stack: &mut Stack) -> Option
             }
             rest.partial |= fragment & 1 != 0;
         }
-        next = following;
-        rest = rest.skip(length);
-        if rest.at > rest.frame.len() {
-            return None;
-        }
+        rest.skip(length);
+        next = within(following, rest)?;
     }
     None
 }
 
 /// ARP (RFC 826), and RARP, which has its form.
-pub(super) fn arp<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+pub(super) fn arp(rest: &mut Rest, stack: &mut Stack) -> Option<()> {
     stack.headers_end = rest.behind(8);
     rest.peek::<2>()?;
     stack.l3 = rest.here();
@@ -187,7 +188,7 @@ pub(super) fn arp<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
     stack.bits |= bit::ARP_HDR;
     let (hardware, network) = (header[4], header[5]);
     let length = 8 + 2 * (usize::from(hardware) + usize::from(network));
-    let rest = rest.take(length);
+    rest.take(length);
     stack.l3_end = rest.captured_end();
     stack.headers_end = rest.behind(length);
     // Ethernet or IEEE 802 addresses of IPv4.

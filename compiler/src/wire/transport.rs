@@ -3,24 +3,29 @@
 //! that a cut header still says whose it is; the rest of a header needs the whole header.
 //! (Rejected: looking into the packet that an ICMP error quotes, whose ports are not this packet's.)
 
-use super::{Content, Inside, Rest, be16, ethertype, tunnel};
+use super::{Content, Rest, be16, ethertype, tunnel};
 use crate::abi::{Stack, bit};
 
 /// Reads the header that `protocol` (IANA) names.
-#[inline]
-pub(super) fn read<'a>(protocol: u8, rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
-    if rest.at > rest.frame.len() {
-        return None;
-    }
+#[inline(always)]
+pub(super) fn read(protocol: u8, rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     match protocol {
         6 => tcp(rest, stack),
         17 => return udp(rest, stack),
+        _ => return other(protocol, rest, stack),
+    }
+    None
+}
+
+#[inline(never)]
+fn other(protocol: u8, rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
+    match protocol {
         1 => icmp(rest, stack),
         58 => icmp6(rest, stack),
         132 => sctp(rest, stack),
         50 if rest.at < rest.frame.len() => stack.bits |= bit::ESP,
-        4 => return Some(Inside { content: Content::Type(ethertype::IP4), rest }),
-        41 => return Some(Inside { content: Content::Type(ethertype::IP6), rest }),
+        4 => return Some(Content::Type(ethertype::IP4)),
+        41 => return Some(Content::Type(ethertype::IP6)),
         47 => return tunnel::gre(rest, stack),
         _ => {}
     }
@@ -29,25 +34,26 @@ pub(super) fn read<'a>(protocol: u8, rest: Rest<'a>, stack: &mut Stack) -> Optio
 
 /// TCP (RFC 9293, 3.1).
 #[inline(always)]
-fn tcp(rest: Rest, stack: &mut Stack) {
+fn tcp(rest: &Rest, stack: &mut Stack) {
     const RST: u8 = 4;
-    let Some(header) = rest.peek::<20>() else { return cut_tcp(rest, stack) };
-    stack.l4 = rest.here();
-    stack.bits |= bit::TCP | bit::TCP_PORTS | bit::PORTS | bit::TCP_SEQ;
+    let Some(header) = rest.peek::<20>().filter(|header| header[12] >> 4 >= 5) else {
+        return unsound(rest, stack);
+    };
     let length = usize::from(header[12] >> 4) * 4;
-    segment(length, rest, stack);
-    if length >= 20 {
-        stack.bits |= bit::TCP_FLAGS | bit::TCP_HDR;
-        stack.headers_end = (rest.at + length).min(rest.end) as u32;
-        if payload(length, rest, stack) && header[13] & RST == 0 {
-            stack.bits |= bit::TCP_PAYLOAD;
-        }
-    }
+    stack.l4 = rest.here();
+    stack.headers_end = (rest.at + length).min(rest.end) as u32;
+    let sound = bit::TCP | bit::TCP_PORTS | bit::PORTS | bit::TCP_SEQ | bit::TCP_FLAGS | bit::TCP_HDR;
+    let text = match payload(length, rest, stack) {
+        0 => 0,
+        some if header[13] & RST != 0 => some,
+        some => some | bit::TCP_PAYLOAD,
+    };
+    stack.bits |= sound | text | segment(length, rest, stack);
 }
 
-/// A TCP header of which fewer than 20 bytes are there. Wireshark reads its first 16 at once, but for the ports.
+/// A TCP header that is cut or whose data offset lies. Wireshark reads its first 16 bytes at once, but for the ports.
 #[cold]
-fn cut_tcp(rest: Rest, stack: &mut Stack) {
+fn unsound(rest: &Rest, stack: &mut Stack) {
     if rest.peek::<4>().is_none() {
         stack.headers_end = rest.behind(20).max(stack.headers_end);
         return;
@@ -59,89 +65,92 @@ fn cut_tcp(rest: Rest, stack: &mut Stack) {
         stack.headers_end = (rest.at + length).min(rest.end) as u32;
     }
     if rest.peek::<16>().is_some() {
-        stack.bits |= bit::TCP_SEQ;
-        segment(length, rest, stack);
+        stack.bits |= bit::TCP_SEQ | segment(length, rest, stack);
         if length >= 20 {
             stack.bits |= bit::TCP_FLAGS;
         }
     }
 }
 
-/// The segment's length behind a header of so many bytes. That of a fragment is not known.
+/// The segment's length behind a header of so many bytes, and its bit. That of a fragment is not known.
 #[inline(always)]
-fn segment(header: usize, rest: Rest, stack: &mut Stack) {
-    if !rest.partial && header <= rest.left() {
-        stack.bits |= bit::TCP_LEN;
-        stack.tcp_len = (rest.left() - header) as u32;
+fn segment(header: usize, rest: &Rest, stack: &mut Stack) -> u64 {
+    if rest.partial || header > rest.left() {
+        return 0;
     }
+    stack.tcp_len = (rest.left() - header) as u32;
+    bit::TCP_LEN
 }
 
 /// UDP (RFC 768). Its length field does not end the payload: the datagram does, as in Wireshark; but a length that leaves
 /// no room for data hides `udp.payload`.
-#[inline]
-fn udp<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+#[inline(always)]
+fn udp(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     stack.headers_end = rest.behind(8).max(stack.headers_end);
-    rest.peek::<4>()?;
+    let Some(header) = rest.peek::<8>() else {
+        rest.peek::<4>()?;
+        stack.l4 = rest.here();
+        stack.bits |= bit::UDP | bit::UDP_PORTS | bit::PORTS;
+        return None;
+    };
     stack.l4 = rest.here();
-    stack.bits |= bit::UDP | bit::UDP_PORTS | bit::PORTS;
-    let header = rest.peek::<8>()?;
-    stack.bits |= bit::UDP_HDR;
     let length = be16(header[4], header[5]);
     // RFC 2675, 4: 0 in a jumbogram.
     let jumbo = length == 0 && stack.bits & bit::IP6_HDR != 0;
-    if !payload(8, rest, stack) || length <= 8 && !jumbo {
+    let text = payload(8, rest, stack);
+    let shown = text != 0 && (length > 8 || jumbo);
+    let whole = bit::UDP | bit::UDP_PORTS | bit::PORTS | bit::UDP_HDR;
+    stack.bits |= whole | text | if shown { bit::UDP_PAYLOAD } else { 0 };
+    if !shown {
         return None;
     }
-    stack.bits |= bit::UDP_PAYLOAD;
-    let data = || match jumbo {
-        true => rest.skip(8),
-        false => rest.take(usize::from(length)).skip(8),
-    };
     match be16(header[2], header[3]) {
-        tunnel::VXLAN_PORT => tunnel::vxlan(data(), stack),
-        tunnel::GENEVE_PORT => tunnel::geneve(data(), stack),
+        port @ (tunnel::VXLAN_PORT | tunnel::GENEVE_PORT) => {
+            if !jumbo {
+                rest.take(usize::from(length));
+            }
+            rest.skip(8);
+            tunnel::over_udp(port, rest, stack)
+        }
         _ => None,
     }
 }
 
 /// SCTP (RFC 9260, 3.1).
-fn sctp(rest: Rest, stack: &mut Stack) {
+fn sctp(rest: &Rest, stack: &mut Stack) {
     stack.headers_end = rest.behind(12).max(stack.headers_end);
     if rest.peek::<12>().is_some() {
         stack.l4 = rest.here();
-        stack.bits |= bit::SCTP | bit::SCTP_PORTS | bit::PORTS;
-        payload(12, rest, stack);
+        stack.bits |= bit::SCTP | bit::SCTP_PORTS | bit::PORTS | payload(12, rest, stack);
     }
 }
 
 /// ICMP (RFC 792), of which Wireshark needs 6 bytes before it says anything.
-fn icmp(rest: Rest, stack: &mut Stack) {
+fn icmp(rest: &Rest, stack: &mut Stack) {
     control(bit::ICMP | bit::ICMP_HDR, rest.peek::<6>().is_some(), rest, stack);
 }
 
 /// ICMPv6 (RFC 4443, 2.1).
-fn icmp6(rest: Rest, stack: &mut Stack) {
+fn icmp6(rest: &Rest, stack: &mut Stack) {
     control(bit::ICMP6 | bit::ICMP6_HDR, rest.peek::<2>().is_some(), rest, stack);
 }
 
-fn control(bits: u64, enough: bool, rest: Rest, stack: &mut Stack) {
+fn control(bits: u64, enough: bool, rest: &Rest, stack: &mut Stack) {
     stack.headers_end = rest.behind(8).max(stack.headers_end);
     if enough {
         stack.l4 = rest.here();
-        stack.bits |= bits;
-        payload(8, rest, stack);
+        stack.bits |= bits | payload(8, rest, stack);
     }
 }
 
-/// Marks what lies behind a header of `length` bytes as payload, if any of it was captured.
+/// What lies behind a header of `length` bytes is payload: its bit, if any of it was captured.
 #[inline(always)]
-fn payload(length: usize, rest: Rest, stack: &mut Stack) -> bool {
+fn payload(length: usize, rest: &Rest, stack: &mut Stack) -> u64 {
     let (start, end) = (rest.at + length, rest.frame.len());
     if start >= end {
-        return false;
+        return 0;
     }
-    stack.bits |= bit::PAYLOAD;
     stack.payload = start as u32;
     stack.payload_end = end as u32;
-    true
+    bit::PAYLOAD
 }

@@ -4,7 +4,7 @@
 //! ports say too little.)
 
 use super::ethertype::{ARP, IP4, IP6, MPLS, MPLS_MULTICAST};
-use super::{Content, Inside, Rest, be16};
+use super::{Content, Rest, be16};
 use crate::abi::{Stack, bit};
 
 /// UDP destination ports (IANA).
@@ -15,7 +15,7 @@ pub(super) const GENEVE_PORT: u16 = 6081;
 const BRIDGED: u16 = 0x6558;
 
 /// GRE (RFC 2784, RFC 2890).
-pub(super) fn gre<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+pub(super) fn gre(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     const CHECKSUM: u16 = 0x8000;
     const ROUTING: u16 = 0x4000;
     const KEY: u16 = 0x2000;
@@ -29,15 +29,25 @@ pub(super) fn gre<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
         return None;
     }
     let options = [CHECKSUM, KEY, SEQUENCE].iter().filter(|&flag| flags & flag != 0).count();
-    let kind = be16(header[2], header[3]);
-    match kind {
-        BRIDGED | IP4 | IP6 | ARP | MPLS | MPLS_MULTICAST => typed(kind, rest.skip(4 + 4 * options)),
+    rest.skip(4 + 4 * options);
+    match be16(header[2], header[3]) {
+        kind @ (BRIDGED | IP4 | IP6 | ARP | MPLS | MPLS_MULTICAST) => typed(kind, rest),
+        _ => None,
+    }
+}
+
+/// The tunnel that a UDP destination port says.
+#[inline(never)]
+pub(super) fn over_udp(port: u16, rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
+    match port {
+        VXLAN_PORT => vxlan(rest, stack),
+        GENEVE_PORT => geneve(rest, stack),
         _ => None,
     }
 }
 
 /// VXLAN (RFC 7348, 5).
-pub(super) fn vxlan<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+fn vxlan(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     const VALID_VNI: u8 = 0x08;
     let header = rest.peek::<8>()?;
     if header[0] & VALID_VNI == 0 {
@@ -45,11 +55,12 @@ pub(super) fn vxlan<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>>
     }
     stack.bits |= bit::VXLAN;
     stack.tunnel = rest.here();
-    Some(Inside { content: Content::Ethernet, rest: rest.skip(8) })
+    rest.skip(8);
+    Some(Content::Ethernet)
 }
 
 /// GENEVE (RFC 8926, 3.4).
-pub(super) fn geneve<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>> {
+fn geneve(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     const VERSION_0: u8 = 0;
     let header = rest.peek::<8>()?;
     if header[0] >> 6 != VERSION_0 {
@@ -57,11 +68,11 @@ pub(super) fn geneve<'a>(rest: Rest<'a>, stack: &mut Stack) -> Option<Inside<'a>
     }
     stack.bits |= bit::GENEVE;
     stack.tunnel = rest.here();
-    let options = usize::from(header[0] & 0x3f) * 4;
-    typed(be16(header[2], header[3]), rest.skip(8 + options))
+    rest.skip(8 + usize::from(header[0] & 0x3f) * 4);
+    typed(be16(header[2], header[3]), rest)
 }
 
-fn typed(kind: u16, rest: Rest) -> Option<Inside> {
+fn typed(kind: u16, rest: &Rest) -> Option<Content> {
     let content = if kind == BRIDGED { Content::Ethernet } else { Content::Type(kind) };
-    (rest.at <= rest.frame.len()).then_some(Inside { content, rest })
+    (rest.at <= rest.frame.len()).then_some(content)
 }
