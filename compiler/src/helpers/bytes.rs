@@ -22,14 +22,12 @@ pub(crate) fn needs(source: BytesSource) -> u64 {
     match source {
         BytesSource::Frame | BytesSource::InterfaceName => 0,
         BytesSource::Header(Proto::Eth) | BytesSource::From(Proto::Eth) => bit::ETH,
-        BytesSource::Header(Proto::Ip) | BytesSource::From(Proto::Ip) => bit::IP_HDR,
+        BytesSource::Header(Proto::Ip) | BytesSource::From(Proto::Ip) => bit::IP_IHL,
         BytesSource::Header(Proto::Ip6) | BytesSource::From(Proto::Ip6) => bit::IP6_HDR,
         BytesSource::Header(Proto::Icmp) | BytesSource::From(Proto::Icmp) => bit::ICMP_HDR,
         BytesSource::Header(Proto::Icmp6) | BytesSource::From(Proto::Icmp6) => bit::ICMP6_HDR,
-        BytesSource::Header(Proto::Tcp) => bit::TCP_HDR,
-        BytesSource::From(Proto::Tcp) => bit::TCP_PORTS,
-        BytesSource::Header(Proto::Udp) => bit::UDP_HDR,
-        BytesSource::From(Proto::Udp) => bit::UDP_PORTS,
+        BytesSource::Header(Proto::Tcp) | BytesSource::From(Proto::Tcp) => bit::TCP_PORTS,
+        BytesSource::Header(Proto::Udp) | BytesSource::From(Proto::Udp) => bit::UDP_PORTS,
         BytesSource::TcpPayload => bit::TCP_PAYLOAD,
         BytesSource::UdpPayload => bit::UDP_PAYLOAD,
         BytesSource::Payload => bit::PAYLOAD,
@@ -52,7 +50,18 @@ fn source<'a>(packet: &Packet<'a>, head: &Head, layer: Layer, source: BytesSourc
         BytesSource::InterfaceName => return Some(packet.interface_name().as_bytes()),
         BytesSource::Header(Proto::Eth) => (at.l2, at.l2.saturating_add(14)),
         BytesSource::Header(Proto::Ip) => (at.l3, at.l3.saturating_add(words(at.l3, 0))),
-        BytesSource::Header(Proto::Ip6) => (at.l3, at.l3.saturating_add(40)),
+        // In Wireshark the extension headers belong to it, but not in a fragment that is not the first.
+        BytesSource::Header(Proto::Ip6) => {
+            let transport = bit::TCP | bit::UDP | bit::SCTP | bit::ICMP | bit::ICMP6;
+            let end = match at.bits {
+                bits if bits & bit::FRAGMENT != 0 => at.l3.saturating_add(40),
+                bits if bits & transport != 0 => at.l4,
+                _ => at.headers_end,
+            };
+            (at.l3, end)
+        }
+        // A data offset that cannot be, or was not captured, ends nowhere.
+        BytesSource::Header(Proto::Tcp) if at.bits & bit::TCP_FLAGS == 0 => (at.l4, at.l3_end),
         BytesSource::Header(Proto::Tcp) => (at.l4, at.l4.saturating_add(words(at.l4.saturating_add(12), 4))),
         BytesSource::Header(Proto::Udp) => (at.l4, at.l4.saturating_add(8)),
         // Wireshark's ICMP is the whole message.
