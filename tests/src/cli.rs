@@ -1,7 +1,6 @@
 //! Runs `mirrorc` in place, through the same call that the binary makes, and compares output with recordings. The
 //! invariant: what a run prints depends on its arguments and files only: no colours, a fixed width.
 //! (Rejected: starting the binary, which a test of another crate cannot find.)
-#![allow(clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 use mirrorc::{Exit, Look, Screen};
 use std::path::Path;
@@ -46,9 +45,20 @@ pub fn compare(recording: &Path, now: &str) -> Result<(), String> {
         }
         return Ok(());
     }
-    match std::fs::read_to_string(recording) {
-        Ok(then) if then == now => Ok(()),
-        Ok(then) => Err(format!("{} differs\n--- recorded\n{then}+++ now\n{now}", recording.display())),
-        Err(e) => Err(format!("cannot read {}: {e}\n+++ now\n{now}", recording.display())),
+    let then = std::fs::read_to_string(recording)
+        .map_err(|e| format!("cannot read {}: {e}\n+++ now\n{now}", recording.display()))?;
+    if then == now {
+        return Ok(());
+    }
+    let difference = similar::TextDiff::from_lines(then.as_str(), now);
+    let difference = difference.unified_diff().header("recorded", "now").to_string();
+    Err(format!("{} differs; UPDATE=1 records it anew\n{difference}", recording.display()))
+}
+
+/// Panics where [`compare`] finds a difference, and shows it.
+#[track_caller]
+pub fn assert_recorded(recording: impl AsRef<Path>, now: &str) {
+    if let Err(difference) = compare(recording.as_ref(), now) {
+        panic!("{difference}");
     }
 }

@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use mirrorc::Exit;
-use mrule_tests::cli::{compare, mirrorc};
-use std::path::Path;
+use mrule_tests::cli::{assert_recorded, mirrorc};
 
 const RULES: &str = "cli/office.mrule";
 
@@ -49,7 +48,7 @@ fn pages_are_as_recorded() {
             pages.push_str(&run.stdout.replace(name, "small.pcap"));
             pages.push('\n');
         }
-        compare(Path::new(&format!("cli/explain.{format}")), &pages).unwrap();
+        assert_recorded(format!("cli/explain.{format}"), &pages);
     }
     let run = mirrorc(&["explain", RULES, "--read", name, "--frame", "4"]);
     assert_eq!((run.exit, run.stderr), (Exit::Usage, format!("error: `{name}` has no frame 4: it has 3\n")));

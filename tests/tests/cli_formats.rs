@@ -5,9 +5,8 @@
 
 use mirrorc::Exit;
 use mrule_grammar::codes::Code;
-use mrule_tests::cli::{compare, mirrorc};
+use mrule_tests::cli::{assert_recorded, mirrorc};
 use serde_json::Value;
-use std::path::Path;
 
 const PROGRAM: &str = "cli/findings.mrule";
 
@@ -21,7 +20,7 @@ fn checked(format: &str) -> (String, Value) {
 #[test]
 fn the_formats_are_as_recorded() {
     for format in ["json", "sarif"] {
-        compare(Path::new(&format!("cli/findings.{format}")), &checked(format).0).unwrap();
+        assert_recorded(format!("cli/findings.{format}"), &checked(format).0);
     }
 }
 

@@ -13,7 +13,7 @@ use mirrorc::report::{Report, text};
 use mirrorc::{Exit, Look};
 use mrule_grammar::codes::CODES;
 use mrule_grammar::span::SourceMap;
-use mrule_tests::cli::{Run, compare, mirrorc};
+use mrule_tests::cli::{Run, assert_recorded, compare, mirrorc};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -136,7 +136,7 @@ fn large_inputs_are_told_about_too() {
         let shown = run.stderr.replace(&format!("{}/", dir.path().to_str().unwrap()), "");
         let lines: Vec<&str> = shown.lines().collect();
         let end = lines[lines.len().saturating_sub(case.last_lines)..].join("\n") + "\n";
-        compare(Path::new(&format!("ui/{}_large.end", case.code.to_lowercase())), &end).unwrap();
+        assert_recorded(format!("ui/{}_large.end", case.code.to_lowercase()), &end);
     }
 }
 
@@ -148,5 +148,5 @@ fn a_text_that_is_too_large_is_told_about() {
     let file = sources.add("large.mrule", text.as_str()).unwrap();
     let parsed = mrule_grammar::parse(file, &text);
     let report = Report::new(&parsed.diagnostics, &sources);
-    compare(Path::new("ui/e0002_large.end"), &text::render(&report, Look::PLAIN)).unwrap();
+    assert_recorded("ui/e0002_large.end", &text::render(&report, Look::PLAIN));
 }
