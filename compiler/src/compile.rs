@@ -5,8 +5,9 @@
 
 use crate::check;
 use crate::hir::Program;
+use crate::lint;
 use mrule_grammar::ast::{self, Item, TableInit};
-use mrule_grammar::codes::files;
+use mrule_grammar::codes::{files, lints};
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::{FileId, SourceMap, Span, Spanned};
 use std::collections::{HashMap, HashSet};
@@ -111,8 +112,18 @@ pub fn compile(paths: &[String], loader: &mut dyn Loader, sets: &[(String, Strin
     let Reader { sources, files, mut diagnostics, .. } = reader;
     let input = check::Input { sources: &sources, files: &files, tables: &tables, sets };
     let program = check::check(&input, &mut diagnostics);
-    sort(&mut diagnostics);
     let refused = diagnostics.iter().any(|d| d.severity() == Severity::Error);
+    if !refused {
+        let lints = lint::lint(&program, &files);
+        let told: Vec<Span> = diagnostics.iter().filter_map(|d| d.labels.first()).map(|l| l.span).collect();
+        // That a condition never holds because of an empty range in it is told by the range.
+        let follows = |d: &Diagnostic| {
+            let inside = |at: Span| told.iter().any(|t| t.file == at.file && at.to(*t) == at);
+            d.code == lints::NEVER && d.labels.iter().any(|l| inside(l.span))
+        };
+        diagnostics.extend(lints.into_iter().filter(|d| !follows(d)));
+    }
+    sort(&mut diagnostics);
     Compiled { program: (!refused).then_some(program), diagnostics, sources, files }
 }
 

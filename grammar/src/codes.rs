@@ -166,7 +166,6 @@ pub const CODES: &[Code] = &[
     lints::IDLE_LIMIT,
     oddities::EMPTY_RANGE,
     oddities::LENGTHS_DIFFER,
-    oddities::ADDS_NOTHING,
     oddities::DUPLICATE_ROW,
     oddities::STATION_TWICE,
 ];

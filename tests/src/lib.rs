@@ -1,7 +1,8 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: captures, an independent reader of them, tshark, and `mirrorc` run in place.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 pub mod capture;
+pub mod cli;
 pub mod packets;
 pub mod reader;
 pub mod tshark;

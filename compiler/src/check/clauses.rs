@@ -37,7 +37,7 @@ impl<'a> Checker<'a> {
                 }
                 Clause::Snaplen { span, length, when } => {
                     lengths += 1;
-                    let length = self.length(length, is_rule);
+                    let length = self.length(length);
                     let when = when.as_ref().map_or_else(Pred::always, |when| self.condition(when));
                     if let Some(length) = length {
                         asks.push(Ask { when, length, span: *span });

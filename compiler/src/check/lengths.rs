@@ -1,5 +1,5 @@
 //! Capture lengths: from what is written to the few forms that engines know. Their numbers are constants and params. The
-//! invariant: a length that can never copy a byte is reported, and so is a percentage past 100. (Rejected: lengths made
+//! invariant: a slice that is empty is reported, and so is a percentage past 100. (Rejected: lengths made
 //! of fields, such as `snaplen tcp.hdr_len + 20`; `headers + 20` says what is meant.)
 
 use super::Checker;
@@ -7,45 +7,23 @@ use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
 use crate::fields::Ty;
 use crate::hir::{Length, Num, NumKind};
 use mrule_grammar::ast::{self, Expr, LengthKind};
-use mrule_grammar::codes::{clauses as codes, oddities};
+use mrule_grammar::codes::clauses as codes;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
 impl Checker<'_> {
-    /// A length, and whether it may be one that copies nothing; none when it is reported.
-    pub fn length(&mut self, length: &ast::Length, in_rule: bool) -> Option<Length> {
+    /// A length; none when it is reported. That a rule asks for nothing is a lint's to say.
+    pub fn length(&mut self, length: &ast::Length) -> Option<Length> {
         let made = match &length.kind {
-            LengthKind::None => {
-                if in_rule {
-                    self.adds_nothing(
-                        length.span,
-                        "`none` in a rule asks for nothing",
-                        "leave it out, or write it in a `limit`",
-                    );
-                }
-                Length::None
-            }
+            LengthKind::None => Length::None,
             LengthKind::Full => Length::Full,
-            LengthKind::Bytes(n) => {
-                let n = self.number(n)?;
-                if in_rule && *n.kind() == NumKind::Const(0) {
-                    self.adds_nothing(
-                        length.span,
-                        "0 bytes are nothing",
-                        "write how many bytes: `snaplen 128`",
-                    );
-                }
-                Length::Bytes(n)
-            }
+            LengthKind::Bytes(n) => Length::Bytes(self.number(n)?),
             LengthKind::Percent(n) => {
                 let at = n.span;
                 let n = self.number(n)?;
                 if n.max() > 100 {
                     self.past_hundred(&n, at);
                     return None;
-                }
-                if in_rule && *n.kind() == NumKind::Const(0) {
-                    self.adds_nothing(length.span, "0% is nothing", "write a percentage from 1 to 100");
                 }
                 Length::Percent(n)
             }
@@ -84,10 +62,6 @@ impl Checker<'_> {
             }
         };
         Some(made)
-    }
-
-    fn adds_nothing(&mut self, span: Span, message: &str, help: &str) {
-        self.report(Diagnostic::new(oddities::ADDS_NOTHING, message).at(span, "adds nothing").help(help));
     }
 
     fn past_hundred(&mut self, n: &Num, at: Span) {

@@ -33,24 +33,6 @@ let get = tcp.payload[0:4] == 47:45:54:20
 ```"#,
 });
 
-/// A length that asks for nothing.
-pub const ADDS_NOTHING: Code = Code(&CodeInfo {
-    id: "W0952",
-    title: "length that adds nothing",
-    explain: r#"Rules raise what is copied, so a rule that asks for nothing adds nothing. To copy less, write a limit.
-
-```text
-station ids { interface eth1 }
-rule quiet { match tcp.port == 22  snaplen none  to ids }
-```
-
-```mrule
-station ids { interface eth1 }
-rule rest  { match any  snaplen headers  to ids }
-limit quiet { match tcp.port == 22  snaplen none }
-```"#,
-});
-
 /// A row that stands twice.
 pub const DUPLICATE_ROW: Code = Code(&CodeInfo {
     id: "W0953",

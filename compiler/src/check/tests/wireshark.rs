@@ -102,7 +102,7 @@ const FILTERS: &[(&str, &str)] = &[
     ("!(udp || tcp) || frame.len == 60", ""),
     ("not tcp.port == 80 and ip.ttl < 128", ""),
     ("frame.len gt 100 and frame.len lt 1000 and not udp.port eq 53", ""),
-    ("tcp.port == 80 and udp.port == 53", ""),
+    ("tcp.port == 80 and udp.port == 53", "W0903"),
     ("http", "E0302"),
     ("http.host", "E0302"),
     ("http.request.uri contains \".cab\"", "E0302"),

@@ -1,0 +1,142 @@
+//! `mirrorc check`: says what is wrong with a program, as text, JSON or SARIF, and explains codes. The invariant: the
+//! exit code is the same in every format. (Rejected: stopping at the first file with errors; one run tells all.)
+
+use crate::exit::{Exit, Failure};
+use crate::report::{self, Report, count};
+use crate::rules::{self, Sets};
+use crate::screen::{BAD, BOLD, DOUBT, GOOD, Screen};
+use mrule_compiler::compile::Compiled;
+use mrule_grammar::codes::{CODES, Code};
+use mrule_grammar::words;
+use std::io;
+
+/// The arguments of `mirrorc check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mirrorc check web.mrule dns.mrule            one program of two files
+  mirrorc check web.mrule --set head=1KiB      with another value for a param
+  mirrorc check rules/*.mrule --deny warnings --format sarif > mirrorc.sarif
+  mirrorc check --explain E0101                what a code means, and how to mend it
+
+Exit codes: 0 clean, 1 problems found, 2 the command could not be carried out (a missing file).")]
+pub struct Args {
+    /// The rule files; together they are one program, in any order
+    #[arg(value_name = "RULES", required_unless_present = "explain")]
+    files: Vec<String>,
+    #[command(flatten)]
+    sets: Sets,
+    /// How to print what was found; sarif (2.1.0) is for code scanning uploads
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Count warnings as problems too
+    #[arg(long, value_enum, value_name = "WHAT")]
+    deny: Option<Deny>,
+    /// Tell more about a diagnostic code; without CODE, list them all
+    #[arg(long, value_name = "CODE", num_args = 0..=1, conflicts_with_all = ["files", "set", "format", "deny"])]
+    explain: Option<Option<String>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+    Sarif,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Deny {
+    Warnings,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    match &args.explain {
+        Some(Some(code)) => return explain(code, screen),
+        Some(None) => {
+            list(screen)?;
+            return Ok(Exit::Clean);
+        }
+        None => {}
+    }
+    let compiled = rules::compile(&args.files, &args.sets)?;
+    let report = Report::new(&compiled.diagnostics, &compiled.sources);
+    let tally = report.tally();
+    let bad = tally.errors > 0 || (args.deny.is_some() && tally.warnings > 0);
+    match args.format {
+        Format::Text => {
+            write!(screen.err, "{}", report::text::render(&report, screen.err_look))?;
+            if bad {
+                summary(&report, screen)?;
+            } else {
+                let also = if tally.warnings > 0 { format!(", {tally}") } else { String::new() };
+                writeln!(screen.out, "{} {}{also}", screen.out_look.paint(GOOD, "ok:"), holds(&compiled))?;
+            }
+        }
+        Format::Json => {
+            writeln!(screen.out, "{}", report::json::render(&report, !bad).map_err(io::Error::from)?)?;
+        }
+        Format::Sarif => {
+            writeln!(screen.out, "{}", report::sarif::render(&report).map_err(io::Error::from)?)?;
+        }
+    }
+    Ok(if bad { Exit::Problems } else { Exit::Clean })
+}
+
+/// What a program holds: `3 rules, 1 limit, 2 stations`.
+fn holds(compiled: &Compiled) -> String {
+    let Some(program) = &compiled.program else { return String::new() };
+    let parts = [
+        (program.rules.len(), "rule"),
+        (program.limits.len(), "limit"),
+        (program.stations.len(), "station"),
+        (program.tables.len(), "table"),
+        (program.params.len(), "param"),
+        (program.triggers.len(), "trigger"),
+    ];
+    // Rules, limits and stations are what every program is about; the rest is told where there is some.
+    let told = parts.iter().enumerate().filter(|(i, (n, _))| *i < 3 || *n > 0);
+    told.map(|(_, (n, thing))| count(*n, thing)).collect::<Vec<_>>().join(", ")
+}
+
+/// The last line: how many problems, in how many files, and where to read on.
+fn summary(report: &Report<'_>, screen: &mut Screen<'_>) -> io::Result<()> {
+    let tally = report.tally();
+    let mut files: Vec<_> =
+        report.diagnostics.iter().filter_map(|d| d.labels.first()).map(|l| l.span.file).collect();
+    files.sort_unstable();
+    files.dedup();
+    let place = if files.len() > 1 { format!(" in {}", count(files.len(), "file")) } else { String::new() };
+    let (style, denied) = match tally.errors {
+        0 => (DOUBT, ", denied by `--deny warnings`"),
+        _ => (BAD, ""),
+    };
+    // Errors come before warnings; `min_by_key` takes the first of the worst.
+    let worst = report.diagnostics.iter().min_by_key(|d| std::cmp::Reverse(d.severity()));
+    let code = worst.map_or("", |d| d.code.id());
+    let more = format!("`mirrorc check --explain {code}` tells more");
+    let look = screen.err_look;
+    writeln!(screen.err, "{}{place}{denied}; {more}", look.paint(style, &tally.to_string()))
+}
+
+fn explain(wanted: &str, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    if let Some(code) = Code::find(wanted) {
+        write!(screen.out, "{}", report::page::render(code, screen.out_look))?;
+        return Ok(Exit::Clean);
+    }
+    let near = words::nearest(wanted, CODES.iter().map(|c| c.id()));
+    let failure = Failure::usage(format!("there is no diagnostic code `{wanted}`"));
+    Err(match near {
+        Some(near) => failure.help(format!("did you mean `{near}`? `mirrorc check --explain` lists all")),
+        None => failure.help("`mirrorc check --explain` lists all"),
+    })
+}
+
+fn list(screen: &mut Screen<'_>) -> io::Result<()> {
+    let look = screen.out_look;
+    for code in CODES {
+        writeln!(screen.out, "{}  {}", look.paint(BOLD, code.id()), code.0.title)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `mirrorc emit`: what the compiler made of a program at one of its stages. The invariant: the same program and the
+//! same version print the same text, so that it can be compared and recorded. (Rejected: one dump of all stages.)
+
+use crate::exit::{Exit, Failure};
+use crate::rules::Rules;
+use crate::screen::Screen;
+use crate::tree;
+use mrule_compiler::hir::Program;
+use mrule_compiler::jit::{self, Listing};
+use mrule_compiler::render;
+use mrule_compiler::world::World;
+
+/// The arguments of `mirrorc emit`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Stages:
+  ast    the syntax tree, as nested lists
+  hir    the typed program that both engines run: no sugar, names resolved, sets merged
+  clif   native code in Cranelift's intermediate form, before optimisation
+  asm    the machine code of this processor, as assembler
+
+Example:
+  mirrorc emit web.mrule --stage hir")]
+pub struct Args {
+    #[command(flatten)]
+    rules: Rules,
+    /// Which stage
+    #[arg(long, value_enum)]
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Stage {
+    Ast,
+    Hir,
+    Clif,
+    Asm,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    if let Stage::Ast = args.stage {
+        return ast(args, screen);
+    }
+    let checked = match args.rules.program(false, screen)? {
+        Ok(checked) => checked,
+        Err(exit) => return Ok(exit),
+    };
+    let program = &checked.program;
+    match args.stage {
+        Stage::Ast => {}
+        Stage::Hir => write!(screen.out, "{}", render::program(program))?,
+        Stage::Clif => writeln!(screen.out, "{}", native(program)?.clif.trim_end())?,
+        Stage::Asm => writeln!(screen.out, "{}", native(program)?.asm.trim_end())?,
+    }
+    Ok(Exit::Clean)
+}
+
+fn native(program: &Program) -> Result<Listing, Failure> {
+    let world = World::new(program).map_err(|e| Failure::usage(e.to_string()))?;
+    jit::listing(program, &world).map_err(|e| Failure::usage(e.to_string()))
+}
+
+/// The tree needs no types: it shows whatever could be read, and the errors beside it.
+fn ast(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let compiled = args.rules.compile()?;
+    for (_, file) in &compiled.files {
+        write!(screen.out, "{}", tree::file(file, &compiled.sources))?;
+    }
+    Ok(Exit::Clean)
+}

@@ -1,0 +1,263 @@
+//! `mirrorc explain`: why one packet of a capture was decided as it was. The reference interpreter tells it; this file
+//! only prints. The invariant: text and JSON show the same facts. (Rejected: explaining from the native code's
+//! verdict, which knows the answer and not the reasons.)
+
+use crate::exit::{Exit, Failure};
+use crate::packet;
+use crate::rules::{Checked, Rules};
+use crate::screen::{BAD, BOLD, DIM, GOOD, Look, Screen, printable, wrap};
+use mrule_compiler::abi::Packet;
+use mrule_compiler::explain::{AskTold, Explanation, Test, Told, explain};
+use mrule_compiler::length::Range;
+use mrule_compiler::wire::dissect;
+use mrule_compiler::world::World;
+use mrule_grammar::span::SourceMap;
+use mrule_runtime::capture::Reader;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// The arguments of `mirrorc explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  mirrorc explain web.mrule --read office.pcapng --frame 42
+
+Frames are counted from 1, as in Wireshark. Triggers and tables are as at the start of a run.")]
+pub struct Args {
+    #[command(flatten)]
+    rules: Rules,
+    /// The capture: pcap or pcapng, also gzip or zstd; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    read: PathBuf,
+    /// The number of the packet, from 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    frame: u64,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let checked = match args.rules.program(false, screen)? {
+        Ok(checked) => checked,
+        Err(exit) => return Ok(exit),
+    };
+    let world = World::new(&checked.program).map_err(|e| Failure::usage(e.to_string()))?;
+    let mut reader = Reader::open(&args.read)?;
+    let mut passed = 0;
+    while let Some(batch) = reader.next_batch() {
+        let wanted = usize::try_from(args.frame - passed - 1).unwrap_or(usize::MAX);
+        if let Some(packet) = batch.packets.get(wanted) {
+            return tell(args, &checked, &world, packet, screen);
+        }
+        passed += batch.packets.len() as u64;
+    }
+    let name = args.read.display();
+    Err(match reader.broken() {
+        Some(at) => Failure::capture(format!("`{name}` has {passed} readable packets: {at}")),
+        None => Failure::usage(format!("`{name}` has no frame {}: it has {passed}", args.frame)),
+    })
+}
+
+fn tell(
+    args: &Args,
+    checked: &Checked,
+    world: &World,
+    packet: &Packet<'_>,
+    screen: &mut Screen<'_>,
+) -> Result<Exit, Failure> {
+    let head = dissect(packet);
+    let told = explain(&checked.program, world, packet, &head);
+    let lines = packet::describe(packet, &head);
+    match args.format {
+        Format::Json => {
+            let whole = serde_json::to_string_pretty(&as_json(args.frame, packet, &lines, &told));
+            writeln!(screen.out, "{}", whole.map_err(io::Error::from)?)?;
+        }
+        Format::Text => {
+            let look = screen.out_look;
+            let name = args.read.display().to_string();
+            writeln!(screen.out, "{} {} of {}", look.paint(BOLD, "frame"), args.frame, printable(&name))?;
+            for line in &lines {
+                // Broken between headers, not inside of one: no-break spaces, for as long as it takes.
+                let line = printable(line).replace(' ', "\u{a0}").replace(",\u{a0}", ", ");
+                for (i, part) in wrap(&line, look.width.saturating_sub(4)).iter().enumerate() {
+                    let indent = if i == 0 { "" } else { "  " };
+                    writeln!(screen.out, "  {indent}{}", part.replace('\u{a0}', " "))?;
+                }
+            }
+            let page =
+                Page { look, length: packet.len, captured: packet.cap_len(), sources: &checked.sources };
+            page.all("rules", "asks for", &told.rules, screen.out)?;
+            page.all("limits", "allows", &told.limits, screen.out)?;
+            page.verdict(checked, &told, screen.out)?;
+        }
+    }
+    Ok(Exit::Clean)
+}
+
+struct Page<'a> {
+    look: Look,
+    length: u32,
+    captured: u32,
+    sources: &'a SourceMap,
+}
+
+impl Page<'_> {
+    fn all(&self, title: &str, verb: &str, told: &[Told], out: &mut dyn Write) -> io::Result<()> {
+        if told.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n{}", self.look.paint(BOLD, title))?;
+        for one in told {
+            let place = self.sources.get(one.span.file).map_or_else(String::new, |source| {
+                let (line, _) = self.sources.line_column(one.span.file, one.span.start);
+                format!("{}:{line}", printable(&source.name))
+            });
+            writeln!(out, "  {} {}  {}", self.mark(one.held), one.name, self.look.paint(DIM, &place))?;
+            self.tests(&one.tests, one.held, 6, out)?;
+            for ask in one.asks.iter().filter(|_| one.held) {
+                let written = self.written(ask);
+                if ask.held {
+                    let range = self.range(ask.range);
+                    let written = self.look.paint(DIM, &format!("({written})"));
+                    writeln!(out, "      {} {verb} {range} for {}  {written}", self.arrow(), one.to)?;
+                } else {
+                    writeln!(out, "      {} {written}", self.mark(false))?;
+                    self.tests(&ask.tests, false, 10, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A `snaplen` line as the user wrote it.
+    fn written(&self, ask: &AskTold) -> String {
+        let words: Vec<&str> = self.sources.text(ask.span).split_whitespace().collect();
+        if words.is_empty() {
+            format!("snaplen {}", ask.length)
+        } else {
+            printable(&words.join(" ")).into_owned()
+        }
+    }
+
+    /// The tests by which a condition held or failed, each with what the packet had there.
+    fn tests(&self, tests: &[Test], held: bool, indent: usize, out: &mut dyn Write) -> io::Result<()> {
+        for test in tests {
+            let mut had = Vec::new();
+            for (name, value) in &test.values {
+                had.push(match value {
+                    Some(value) => format!("{name} is {value}"),
+                    None => format!("no {name} here"),
+                });
+            }
+            let mark = self.mark(held);
+            let had = if had.is_empty() { String::new() } else { format!("  ({})", had.join(", ")) };
+            writeln!(
+                out,
+                "{:indent$}{mark} {}{}",
+                "",
+                printable(&test.text),
+                self.look.paint(DIM, &printable(&had))
+            )?;
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, checked: &Checked, told: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "\n{}", self.look.paint(BOLD, "copies"))?;
+        let stations = &checked.program.stations;
+        let width = stations.iter().map(|s| s.name.chars().count()).max().unwrap_or(0);
+        for station in stations {
+            let verdict = told.stations.iter().find(|s| s.name == station.name);
+            let copied = verdict.is_some_and(|v| v.range.1 > v.range.0);
+            let text = match verdict {
+                None => "no copy: no rule asks for one".to_owned(),
+                Some(v) => {
+                    let asked = match &v.limit {
+                        None => format!("rule {}", v.rule),
+                        Some(limit) => {
+                            format!("rule {} asks for {}, limit {limit} cuts", v.rule, self.range(v.asked))
+                        }
+                    };
+                    let range = if copied { self.range(v.range) } else { "no copy".to_owned() };
+                    format!("{range}: {asked}")
+                }
+            };
+            writeln!(out, "  {} {:width$}  {text}", self.mark(copied), station.name)?;
+        }
+        Ok(())
+    }
+
+    fn range(&self, (start, end): Range) -> String {
+        match (start, end) {
+            _ if start >= end => "nothing".to_owned(),
+            (0, _) if end == self.length => format!("all {end} bytes"),
+            (0, _) if end == self.captured => format!("all {end} captured bytes"),
+            (0, _) => format!("the first {end} of {} bytes", self.length),
+            _ => format!("bytes {start}..{end} of {}", self.length),
+        }
+    }
+
+    fn arrow(&self) -> &'static str {
+        if self.look.unicode { "→" } else { ">" }
+    }
+
+    fn mark(&self, good: bool) -> String {
+        let (style, sign) = match (good, self.look.unicode) {
+            (true, true) => (GOOD, "✓"),
+            (true, false) => (GOOD, "+"),
+            (false, true) => (BAD, "✗"),
+            (false, false) => (BAD, "-"),
+        };
+        self.look.paint(style, sign)
+    }
+}
+
+/// The explanation as JSON; the names of its members are stable.
+fn as_json(frame: u64, packet: &Packet<'_>, lines: &[String], told: &Explanation) -> Value {
+    let range = |(start, end): Range| json!({ "start": start, "end": end });
+    let tests = |tests: &[Test]| -> Vec<Value> {
+        let values = |t: &Test| -> Vec<Value> {
+            t.values.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+        };
+        tests.iter().map(|t| json!({ "test": t.text, "values": values(t) })).collect()
+    };
+    let parts = |told: &[Told]| -> Vec<Value> {
+        let ask = |a: &AskTold| json!({ "snaplen": a.length, "holds": a.held, "tests": tests(&a.tests), "range": range(a.range) });
+        told.iter()
+            .map(|t| {
+                json!({
+                    "name": t.name,
+                    "to": t.to,
+                    "holds": t.held,
+                    "tests": tests(&t.tests),
+                    "asks": t.asks.iter().map(ask).collect::<Vec<_>>(),
+                })
+            })
+            .collect()
+    };
+    let stations = told.stations.iter().map(|s| {
+        json!({
+            "station": s.name, "rule": s.rule, "limit": s.limit, "asked": range(s.asked), "range": range(s.range),
+        })
+    });
+    json!({
+        "frame": frame,
+        "length": packet.len,
+        "captured": packet.cap_len(),
+        "packet": lines,
+        "rules": parts(&told.rules),
+        "limits": parts(&told.limits),
+        "copies": stations.collect::<Vec<_>>(),
+    })
+}

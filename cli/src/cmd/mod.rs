@@ -1,0 +1,10 @@
+//! The commands, one file each: their arguments, and a `run` that reads them and prints. The invariant: a command's
+//! result goes to standard output and everything else to standard error. (Rejected: a trait for commands; they share
+//! nothing but their signature.)
+
+pub mod check;
+pub mod emit;
+pub mod explain;
+pub mod fields;
+pub mod fmt;
+pub mod run;

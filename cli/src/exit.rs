@@ -1,0 +1,118 @@
+//! How a command ends. The numbers are part of the interface: scripts and CI jobs test them.
+//! The invariant: every way out of `mirrorc` is one of these. (Rejected: 1 for everything that went wrong, which
+//! cannot tell "your rules have errors" from "there is no such file".)
+
+use std::fmt::Display;
+use std::io;
+
+/// The exit codes of `mirrorc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done, and nothing to complain about.
+    Clean,
+    /// 1: the rules have errors (or warnings, where `--deny warnings` was given), or a file is not formatted.
+    Problems,
+    /// 2: the command could not be carried out as given: bad arguments, a file that was named on the command line and
+    /// cannot be read, an output that cannot be written.
+    Usage,
+    /// 3: the capture is broken or of a kind that cannot be read; what was readable has been processed.
+    Capture,
+}
+
+impl Exit {
+    /// The number given to the operating system.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Clean => 0,
+            Exit::Problems => 1,
+            Exit::Usage => 2,
+            Exit::Capture => 3,
+        }
+    }
+}
+
+/// Why a command could not go on. Printed as `error: message` with the help below it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What went wrong, in lower case without a full stop.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// The exit code it ends with.
+    pub exit: Exit,
+}
+
+impl Failure {
+    /// A command that cannot be carried out as given.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), help: None, exit: Exit::Usage }
+    }
+
+    /// A capture that cannot be read.
+    pub fn capture(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), help: None, exit: Exit::Capture }
+    }
+
+    /// A file that cannot be read or written: `cannot read \`x\`: no such file or directory`.
+    pub fn file(verb: &str, path: impl Display, error: &io::Error) -> Failure {
+        Failure::usage(format!("cannot {verb} `{path}`: {}", plain(error)))
+    }
+
+    /// Says what to do.
+    pub fn help(mut self, help: impl Into<String>) -> Failure {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Standard output or standard error could not be written.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::usage(format!("cannot write the output: {}", plain(&error)))
+    }
+}
+
+/// Files that cannot be opened, made or written are errors of usage; captures that can be opened and not read are not.
+impl From<mrule_runtime::Error> for Failure {
+    fn from(error: mrule_runtime::Error) -> Failure {
+        use mrule_runtime::Error;
+        match &error {
+            Error::Open { path, source } => Failure::file("read", path.display(), source),
+            Error::CreateDirectory { path, source } => {
+                Failure::file("create the directory", path.display(), source)
+            }
+            Error::Create { path, source } => Failure::file("create", path.display(), source),
+            Error::Write { path, source } => Failure::file("write to", path.display(), source),
+            Error::NotACapture { .. } | Error::UnsupportedLink { .. } => Failure::capture(error.to_string()),
+            _ => Failure::usage(error.to_string()),
+        }
+    }
+}
+
+/// An I/O error in the words of these messages: lower case, without the number that Rust appends.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    match chars.next() {
+        // `Is a directory` becomes `is a directory`; `I/O error` stays.
+        Some(first) if chars.as_str().starts_with(|c: char| c.is_lowercase()) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_errors_read_like_the_other_messages() {
+        let missing = io::Error::from_raw_os_error(2);
+        assert_eq!(plain(&missing), "no such file or directory");
+        assert_eq!(plain(&io::Error::other("I/O trouble")), "I/O trouble");
+        assert_eq!(Failure::file("read", "x.mrule", &missing).exit.code(), 2);
+    }
+}

@@ -1,0 +1,72 @@
+//! The `mirrorc` command line as a library: the binary is one call of [`run`], and tests make the same call with their
+//! own streams. Everything here is thin: it reads arguments, calls the compiler or the runtime, and prints.
+//! The invariant: no decision about packets or programs is made in this crate.
+//! (Rejected: a binary only; its output could then be tested just by starting processes.)
+
+mod args;
+mod cmd;
+mod exit;
+mod packet;
+pub mod pages;
+pub mod report;
+mod rules;
+mod screen;
+mod summary;
+mod tree;
+
+pub use exit::{Exit, Failure};
+pub use screen::{Colour, Look, Quiet, Screen, err_look, out_look};
+
+use args::{Cli, Command};
+use clap::{CommandFactory, FromArgMatches};
+use std::ffi::OsString;
+use std::io;
+
+/// Runs one command line, program name first, and says how it ended. Failures are printed before it returns.
+pub fn run(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -> Exit {
+    let ended = dispatch(args, screen).and_then(|exit| {
+        screen.out.flush()?;
+        Ok(exit)
+    });
+    // Where even standard error cannot be written, the exit code is all that is left to say.
+    let exit = ended.unwrap_or_else(|failure| {
+        let _ = screen.out.flush();
+        let _ = screen.fail(&failure);
+        failure.exit
+    });
+    let _ = screen.err.flush();
+    exit
+}
+
+fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let command = Cli::command().term_width(screen.out_look.width.min(100));
+    let cli = match command.try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m)) {
+        Ok(cli) => cli,
+        Err(error) => return Ok(say(&error, screen)?),
+    };
+    screen.choose(cli.color);
+    match cli.command {
+        Command::Check(args) => cmd::check::run(&args, screen),
+        Command::Run(args) => cmd::run::run(&args, screen),
+        Command::Explain(args) => cmd::explain::run(&args, screen),
+        Command::Fmt(args) => cmd::fmt::run(&args, screen),
+        Command::Fields(args) => cmd::fields::run(&args, screen),
+        Command::Emit(args) => cmd::emit::run(&args, screen),
+    }
+}
+
+/// Prints what the argument parser has to say: help and version are results, the rest is an error of usage.
+fn say(error: &clap::Error, screen: &mut Screen<'_>) -> io::Result<Exit> {
+    let (to, look, exit): (&mut dyn io::Write, Look, Exit) = if error.use_stderr() {
+        (screen.err, screen.err_look, Exit::Usage)
+    } else {
+        (screen.out, screen.out_look, Exit::Clean)
+    };
+    let text = error.render();
+    if look.colour {
+        write!(to, "{}", text.ansi())?
+    } else {
+        write!(to, "{text}")?
+    }
+    Ok(exit)
+}

@@ -1,0 +1,75 @@
+//! Findings as one JSON object, for scripts. The shape is documented in `docs/diagnostics.md` and versioned: names are
+//! added, never renamed. The invariant: a place is whole or `null`, and texts are as the user wrote them, control
+//! characters too (JSON escapes them). (Rejected: one object per line; a report that was cut off would look complete.)
+
+use super::place::{Place, Texts};
+use super::{Report, severity};
+use serde::Serialize;
+
+/// The version of the shape.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    version: u32,
+    ok: bool,
+    errors: usize,
+    warnings: usize,
+    diagnostics: Vec<Finding<'a>>,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    code: &'a str,
+    severity: &'static str,
+    message: &'a str,
+    #[serde(flatten)]
+    place: Option<Place<'a>>,
+    labels: Vec<Label<'a>>,
+    help: Option<&'a str>,
+    fix: Option<Fix<'a>>,
+}
+
+#[derive(Serialize)]
+struct Label<'a> {
+    #[serde(flatten)]
+    place: Place<'a>,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct Fix<'a> {
+    #[serde(flatten)]
+    place: Place<'a>,
+    replacement: &'a str,
+}
+
+/// The report as JSON; `ok` is the exit code's answer, so it knows of `--deny warnings`.
+pub fn render(report: &Report<'_>, ok: bool) -> serde_json::Result<String> {
+    let texts = Texts::new(report.diagnostics.iter().copied(), report.sources);
+    let tally = report.tally();
+    let diagnostics = report.diagnostics.iter().map(|d| Finding {
+        code: d.code.id(),
+        severity: severity(d.severity()),
+        message: &d.message,
+        place: d.labels.first().and_then(|l| texts.place(l.span)),
+        labels: d
+            .labels
+            .iter()
+            .filter_map(|l| Some(Label { place: texts.place(l.span)?, text: &l.text }))
+            .collect(),
+        help: d.help.as_deref(),
+        fix: d
+            .fix
+            .as_ref()
+            .and_then(|f| Some(Fix { place: texts.place(f.span)?, replacement: &f.replacement })),
+    });
+    let whole = Whole {
+        version: VERSION,
+        ok,
+        errors: tally.errors,
+        warnings: tally.warnings,
+        diagnostics: diagnostics.collect(),
+    };
+    serde_json::to_string_pretty(&whole)
+}

@@ -1,0 +1,104 @@
+//! From the rule files named on the command line to a checked program, the same way for every command. The invariant: a
+//! command that needs a program gets one only when `check` would have no errors; what is wrong is shown as `check`
+//! shows it. (Rejected: each command reading files by itself; `run` must never accept what `check` refuses.)
+
+use crate::exit::{Exit, Failure};
+use crate::report::{self, Report};
+use crate::screen::{BAD, Screen};
+use mrule_compiler::compile::{self, Compiled, Loaded, Loader};
+use mrule_compiler::hir::Program;
+use mrule_grammar::diagnostic::Severity;
+use mrule_grammar::span::SourceMap;
+use mrule_runtime::source::Files;
+
+/// The rule files of a program, and values for its params.
+#[derive(Debug, clap::Args)]
+pub struct Rules {
+    /// The rule files; together they are one program, in any order
+    #[arg(value_name = "RULES", required = true)]
+    files: Vec<String>,
+    #[command(flatten)]
+    sets: Sets,
+}
+
+/// Values for params.
+#[derive(Debug, clap::Args)]
+pub struct Sets {
+    /// Give a param another value: `--set head=1KiB`
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+}
+
+/// A checked program and its texts.
+pub struct Checked {
+    /// The program.
+    pub program: Program,
+    /// Its texts, for places.
+    pub sources: SourceMap,
+}
+
+/// Reads and checks rule files.
+///
+/// # Errors
+/// A file that was named on the command line cannot be read.
+pub fn compile(files: &[String], sets: &Sets) -> Result<Compiled, Failure> {
+    let mut loader = Roots { inner: Files::default(), unreadable: None };
+    let compiled = compile::compile(files, &mut loader, &sets.set);
+    match loader.unreadable {
+        Some((path, why)) => Err(Failure::usage(format!("cannot read `{path}`: {why}"))),
+        None => Ok(compiled),
+    }
+}
+
+impl Rules {
+    /// Reads and checks the files.
+    ///
+    /// # Errors
+    /// A file that was named on the command line cannot be read.
+    pub fn compile(&self) -> Result<Compiled, Failure> {
+        compile(&self.files, &self.sets)
+    }
+
+    /// The program, when it has no errors; else they have been shown, and the exit code comes back. Warnings are shown
+    /// too where `warn` says so.
+    pub fn program(&self, warn: bool, screen: &mut Screen<'_>) -> Result<Result<Checked, Exit>, Failure> {
+        let Compiled { program, mut diagnostics, sources, .. } = self.compile()?;
+        if !warn {
+            diagnostics.retain(|d| d.severity() == Severity::Error);
+        }
+        let report = Report::new(&diagnostics, &sources);
+        write!(screen.err, "{}", report::text::render(&report, screen.err_look))?;
+        Ok(match program {
+            Some(program) => Ok(Checked { program, sources }),
+            None => {
+                let tally = screen.err_look.paint(BAD, &report.tally().to_string());
+                writeln!(screen.err, "{tally}; nothing was run")?;
+                Err(Exit::Problems)
+            }
+        })
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("write NAME=VALUE, as in `head=1KiB`".to_owned()),
+    }
+}
+
+/// Notes which of the files named on the command line could not be read: that is an error of usage, whereas a missing
+/// `include` is a mistake in a rule file.
+struct Roots {
+    inner: Files,
+    unreadable: Option<(String, String)>,
+}
+
+impl Loader for Roots {
+    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
+        let read = self.inner.read(path, relative_to);
+        if let (Err(why), None, None) = (&read, relative_to, &self.unreadable) {
+            self.unreadable = Some((path.to_owned(), why.clone()));
+        }
+        read.map(|(name, text)| Loaded { name, text })
+    }
+}

@@ -1,0 +1,245 @@
+//! Where a command reads and writes, and what its terminal can show. Commands get one of these instead of the process's
+//! own streams, so that tests run them in place with a known width and no colours.
+//! The invariant: results go to `out`, messages to `err`, and a reader that goes away (`mirrorc fields | head`) ends
+//! nothing but the writing. (Rejected: `println!`, which panics on a broken pipe and cannot be tested in place.)
+
+use crate::exit::Failure;
+use clap::builder::styling::{AnsiColor, Style};
+use std::io::{self, IsTerminal, Read, Write};
+
+/// What one output stream can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Columns.
+    pub width: usize,
+    /// Colours.
+    pub colour: bool,
+    /// Box-drawing characters; else ASCII.
+    pub unicode: bool,
+    /// Someone is looking: progress bars make sense.
+    pub live: bool,
+}
+
+impl Look {
+    /// The look of a file or pipe in tests and snapshots.
+    pub const PLAIN: Look = Look { width: 100, colour: false, unicode: true, live: false };
+
+    /// `text` in `style`, where colours are shown.
+    pub fn paint(self, style: Style, text: &str) -> String {
+        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+}
+
+/// Headings.
+pub const BOLD: Style = Style::new().bold();
+/// What matters less.
+pub const DIM: Style = Style::new().dimmed();
+/// Good news.
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// Bad news.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Doubtful news.
+pub const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
+/// Hints.
+pub const HINT: Style = AnsiColor::Cyan.on_default();
+
+/// The `--color` choice: `auto` means on a terminal, unless NO_COLOR is set or TERM is `dumb`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Colour {
+    // No doc comments: clap would print them as a list below the option.
+    #[default]
+    #[allow(missing_docs, reason = "see above")]
+    Auto,
+    #[allow(missing_docs, reason = "see above")]
+    Always,
+    #[allow(missing_docs, reason = "see above")]
+    Never,
+}
+
+/// The streams of one run of a command.
+pub struct Screen<'a> {
+    /// Standard input.
+    pub input: &'a mut dyn Read,
+    /// Results.
+    pub out: &'a mut dyn Write,
+    /// Messages.
+    pub err: &'a mut dyn Write,
+    /// What `out` can show.
+    pub out_look: Look,
+    /// What `err` can show.
+    pub err_look: Look,
+}
+
+impl Screen<'_> {
+    /// Applies a `--color` choice.
+    pub fn choose(&mut self, colour: Colour) {
+        let forced = match colour {
+            Colour::Auto => return,
+            Colour::Always => true,
+            Colour::Never => false,
+        };
+        self.out_look.colour = forced;
+        self.err_look.colour = forced;
+    }
+
+    /// Prints why a command could not go on.
+    pub fn fail(&mut self, failure: &Failure) -> io::Result<()> {
+        let look = self.err_look;
+        writeln!(self.err, "{} {}", look.paint(BAD, "error:"), printable(&failure.message))?;
+        if let Some(help) = &failure.help {
+            writeln!(self.err, "  {} {}", look.paint(HINT, "help:"), printable(help))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the process's standard output can show.
+pub fn out_look() -> Look {
+    look(&io::stdout(), supports_unicode::on(supports_unicode::Stream::Stdout))
+}
+
+/// What the process's standard error can show.
+pub fn err_look() -> Look {
+    look(&io::stderr(), supports_unicode::on(supports_unicode::Stream::Stderr))
+}
+
+fn look<S: IsTerminal + std::os::fd::AsFd>(stream: &S, unicode: bool) -> Look {
+    let live = stream.is_terminal();
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+    // https://no-color.org, and the CLICOLOR_FORCE of https://bixense.com/clicolors
+    let colour = !set("NO_COLOR") && (set("CLICOLOR_FORCE") || live && !dumb);
+    let columns = terminal_size::terminal_size_of(stream).map(|(w, _)| usize::from(w.0));
+    let width = columns.filter(|w| *w > 0).unwrap_or(Look::PLAIN.width).clamp(40, 120);
+    Look { width, colour, unicode, live: live && !dumb }
+}
+
+/// A writer that keeps quiet once its reader has gone.
+pub struct Quiet<W> {
+    inner: W,
+    gone: bool,
+}
+
+impl<W: Write> Quiet<W> {
+    /// Wraps `inner`.
+    pub fn new(inner: W) -> Self {
+        Quiet { inner, gone: false }
+    }
+
+    fn forgive<T>(&mut self, result: io::Result<T>, instead: T) -> io::Result<T> {
+        match result {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.gone = true;
+                Ok(instead)
+            }
+            other => other,
+        }
+    }
+}
+
+impl<W: Write> Write for Quiet<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.gone {
+            return Ok(bytes.len());
+        }
+        let result = self.inner.write(bytes);
+        self.forgive(result, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.gone {
+            return Ok(());
+        }
+        let result = self.inner.flush();
+        self.forgive(result, ())
+    }
+}
+
+/// `text` without characters that could drive a terminal or turn the reading direction: rule files, captures and file
+/// names come from others. Every replacement is as long in bytes as what it replaces, so offsets stay true.
+pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
+    let harmless = |c: char| matches!(c, '\n' | '\t') || replacement(c).is_none();
+    if text.chars().all(harmless) {
+        return text.into();
+    }
+    let mut chars = text.chars().peekable();
+    let mut clean = String::with_capacity(text.len());
+    while let Some(c) = chars.next() {
+        match replacement(c) {
+            Some(_) if matches!(c, '\n' | '\t') || (c == '\r' && chars.peek() == Some(&'\n')) => {
+                clean.push(c)
+            }
+            Some(r) => clean.push(r),
+            None => clean.push(c),
+        }
+    }
+    clean.into()
+}
+
+fn replacement(c: char) -> Option<char> {
+    match c {
+        '\0'..='\x1f' | '\x7f' => Some('?'),
+        '\u{80}'..='\u{9f}' | '\u{61c}' => Some('·'),
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+            Some('\u{fffd}')
+        }
+        _ => None,
+    }
+}
+
+/// Breaks a text at blanks into lines of at most `width` characters, where words allow.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split(' ') {
+        let long = word.chars().count();
+        if used > 0 && used + 1 + long > width {
+            lines.push(String::new());
+            used = 0;
+        }
+        if let Some(line) = lines.last_mut() {
+            if used > 0 {
+                line.push(' ');
+                used += 1;
+            }
+            line.push_str(word);
+        }
+        used += long;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+    use super::*;
+
+    #[test]
+    fn terminal_escapes_and_direction_marks_are_shown_not_obeyed() {
+        let text = "a\x1b[31mb\u{202e}c\u{9b}d\te\r\nf\rg";
+        let clean = printable(text);
+        assert_eq!(clean, "a?[31mb\u{fffd}c·d\te\r\nf?g");
+        assert_eq!(clean.len(), text.len());
+        assert!(matches!(printable("plain é 漢\r\n"), std::borrow::Cow::Owned(_)));
+        assert!(matches!(printable("plain é 漢\n"), std::borrow::Cow::Borrowed(_)));
+    }
+
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error() {
+        let mut quiet = Quiet::new(Gone);
+        quiet.write_all(b"one").unwrap();
+        quiet.write_all(b"two").unwrap();
+        quiet.flush().unwrap();
+        assert!(quiet.gone);
+    }
+}
