@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 pub mod capture;
+pub mod frames;
+pub mod oracle;
 pub mod packets;
 pub mod reader;
 pub mod tshark;
