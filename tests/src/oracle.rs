@@ -2,16 +2,22 @@
 //! with a line on standard error that the test harness does not swallow.
 
 use crate::frames::Frame;
-use crate::run::{ENGINES, compile_files, run};
 use mrule_compiler::abi::{MAX_STATIONS, Packet};
-use mrule_compiler::world::World;
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use mrule_compiler::batch::Batch;
+use mrule_compiler::compile::{MemoryLoader, compile};
+use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::world::{Scratch, World};
+use mrule_grammar::diagnostic::Severity;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The engines, in the order in which all functions here answer.
+pub const ENGINES: [&str; 2] = ["interp", "jit"];
 
 /// Frame numbers, counting from 1.
 pub type Numbers = BTreeSet<usize>;
@@ -25,33 +31,83 @@ pub fn installed(tool: &str) -> bool {
     found
 }
 
-/// Which frames each filter selects in each engine: `selected(..)[engine][filter]`.
-pub fn selected(filters: &[String], frames: &[Frame]) -> Vec<Vec<Numbers>> {
-    let packets: Vec<Packet> = frames.iter().map(Frame::packet).collect();
-    let mut all = vec![Vec::new(); ENGINES.len()];
-    for filters in filters.chunks(MAX_STATIONS) {
-        let mut text = String::new();
-        for (i, filter) in filters.iter().enumerate() {
-            let _ = writeln!(text, "station s{i} {{ pcapng \"s{i}.pcapng\" }}");
-            let _ = writeln!(text, "rule r{i} {{ match {filter}  snaplen full  to s{i} }}");
-        }
-        let program = compile_files(&[("oracle.mrule", &text)], &[]).unwrap_or_else(|e| panic!("{e}\nin\n{text}"));
-        let program = Arc::new(program);
-        let station = |i: usize| program.stations.iter().position(|s| s.name == format!("s{i}")).expect("a station");
-        let stations: Vec<usize> = (0..filters.len()).map(station).collect();
-        let world = World::new(&program).expect("a world");
-        for (engine, all) in ENGINES.iter().zip(&mut all) {
-            let told = run(*engine, &program, &world, &packets, 256).expect("an engine");
-            let mut numbers = vec![Numbers::new(); program.stations.len()];
-            for (i, verdicts) in told.verdicts.iter().enumerate() {
-                for (station, _) in verdicts {
-                    numbers[*station].insert(i + 1);
+/// One program in both engines.
+pub struct Engines {
+    world: World,
+    engines: [Engine; 2],
+}
+
+impl Engines {
+    /// Compiles rules; the errors one to a line.
+    pub fn of(rules: &str) -> Result<Engines, String> {
+        let mut loader = MemoryLoader::new([("oracle.mrule", rules)]);
+        let compiled = compile(&["oracle.mrule".to_owned()], &mut loader, &[]);
+        let errors = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error);
+        let errors: Vec<String> = errors.map(|d| format!("{} {}", d.code.id(), d.message)).collect();
+        let program = Arc::new(compiled.program.ok_or(errors.join("\n"))?);
+        let world = World::new(&program).map_err(|e| e.to_string())?;
+        let engine = |kind| Engine::new(kind, program.clone(), &world).map_err(|e| e.to_string());
+        Ok(Engines { engines: [engine(EngineKind::Interp)?, engine(EngineKind::Jit)?], world })
+    }
+
+    /// For each engine and each station, by its name: the frames that it is sent, and which bytes of them.
+    pub fn copies(&self, frames: &[Frame]) -> [BTreeMap<&str, Vec<(usize, Range<usize>)>>; 2] {
+        let packets: Vec<Packet> = frames.iter().map(Frame::packet).collect();
+        self.engines.each_ref().map(|engine| {
+            let stations = &engine.program().stations;
+            let mut copies: BTreeMap<_, _> = stations.iter().map(|s| (s.name.as_str(), Vec::new())).collect();
+            let (mut scratch, mut batch) = (Scratch::default(), Batch::new(engine.program(), packets.len()));
+            engine.decide(&self.world, &mut scratch, &packets, &mut batch);
+            for i in 0..packets.len() {
+                for (station, verdict) in batch.verdicts(i) {
+                    let range = verdict.start as usize..verdict.end as usize;
+                    copies.get_mut(&*stations[station.index()].name).expect("a station").push((i + 1, range));
                 }
             }
-            all.extend(stations.iter().map(|&s| numbers[s].clone()));
-        }
+            copies
+        })
     }
-    all
+}
+
+/// Filters, each with a rule and a station of its own.
+pub struct Filters {
+    programs: Vec<Engines>,
+    count: usize,
+}
+
+impl Filters {
+    /// Compiles filters, as many in a program as it may have stations; the error is all that is wrong with them.
+    pub fn of<'a>(filters: impl IntoIterator<Item = &'a str>) -> Result<Filters, String> {
+        let filters: Vec<&str> = filters.into_iter().collect();
+        let rule = |(i, filter): (usize, &&str)| {
+            format!(
+                "station s{i} {{ pcapng \"s\" }}\nrule r{i} {{ match {filter}  snaplen full  to s{i} }}\n"
+            )
+        };
+        let mut errors: Vec<String> = Vec::new();
+        for one in filters.iter().enumerate() {
+            errors.extend(Engines::of(&rule(one)).err().map(|e| format!("`{}`: {e}", one.1)));
+        }
+        if !errors.is_empty() {
+            return Err(errors.join("\n"));
+        }
+        let text = |chunk: &[&str]| chunk.iter().enumerate().map(rule).collect::<String>();
+        let programs = filters.chunks(MAX_STATIONS).map(|chunk| Engines::of(&text(chunk)));
+        Ok(Filters { programs: programs.collect::<Result<_, _>>()?, count: filters.len() })
+    }
+
+    /// For each engine and filter, the frames that it selects.
+    pub fn selected(&self, frames: &[Frame]) -> [Vec<Numbers>; 2] {
+        let mut all = [Vec::new(), Vec::new()];
+        for (p, program) in self.programs.iter().enumerate() {
+            let count = (self.count - p * MAX_STATIONS).min(MAX_STATIONS);
+            for (copies, all) in program.copies(frames).iter().zip(&mut all) {
+                let numbers = |i| copies[&*format!("s{i}")].iter().map(|copy| copy.0).collect();
+                all.extend((0..count).map(numbers));
+            }
+        }
+        all
+    }
 }
 
 /// Runs `job` for every item on all cores and gathers the lines that it complains in.

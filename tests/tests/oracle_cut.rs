@@ -3,19 +3,29 @@
 //! (Rejected: comparing counts; frames are compared with their bytes and times.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use mrule_tests::frames::{Frame, captures, parse, read};
-use mrule_tests::oracle::{complaints, installed, selected, stem};
-use mrule_tests::run::{ENGINES, compile_files, run};
-use mrule_compiler::world::World;
+use mrule_tests::frames::{captures, parse, read};
+use mrule_tests::oracle::{ENGINES, Engines, Filters, complaints, installed, stem};
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
 const FILTERS: &str = include_str!("../oracle/tcpdump.txt");
 
 /// Where tcpdump's view of the world suffices: no tunnels, no IPv6 extension headers before ports, no fragments of those.
 const CAPTURES: &[&str] = &[
-    "web", "dns", "ssh", "tls", "scan", "options", "multicast", "bulk", "vlan", "qinq", "demo", "cooked1", "cooked2",
+    "web",
+    "dns",
+    "ssh",
+    "tls",
+    "scan",
+    "options",
+    "multicast",
+    "bulk",
+    "vlan",
+    "qinq",
+    "demo",
+    "cooked1",
+    "cooked2",
 ];
 
 fn tool(name: &str, arguments: &[&str], capture: &Path) -> Vec<u8> {
@@ -33,23 +43,32 @@ fn filters_select_what_tcpdump_selects() {
     }
     let filters: Vec<(&str, &str)> = FILTERS.lines().filter_map(|line| line.split_once(" ~~ ")).collect();
     assert!(filters.len() > 20);
-    let ours: Vec<String> = filters.iter().map(|f| f.0.to_owned()).collect();
+    let ours = Filters::of(filters.iter().map(|f| f.0)).unwrap_or_else(|e| panic!("{e}"));
     let captures: Vec<_> = captures().into_iter().filter(|c| CAPTURES.contains(&stem(c))).collect();
     let lines = complaints(&captures, |capture| {
         let frames = read(capture);
-        let engines = selected(&ours, &frames);
+        let engines = ours.selected(&frames);
         let ethernet = frames.iter().all(|f| f.link == mrule_compiler::abi::Link::Ethernet);
         let mut lines = Vec::new();
         for (i, (ours, theirs)) in filters.iter().enumerate() {
-            let tagged = format!("({theirs}) or (vlan and (({theirs}) or (vlan and (({theirs}) or (vlan and ({theirs}))))))");
+            let tagged = format!(
+                "({theirs}) or (vlan and (({theirs}) or (vlan and (({theirs}) or (vlan and ({theirs}))))))"
+            );
             let theirs = if ethernet { &tagged } else { *theirs };
-            let told = tool("tcpdump", &["--time-stamp-precision=nano", "-r", "CAPTURE", "-w", "-", theirs], capture);
+            let told = tool(
+                "tcpdump",
+                &["--time-stamp-precision=nano", "-r", "CAPTURE", "-w", "-", theirs],
+                capture,
+            );
             let wanted: Vec<(i64, Vec<u8>)> = parse(told).into_iter().map(|f| (f.time, f.bytes)).collect();
             for (engine, selected) in ENGINES.iter().zip(&engines) {
-                let got: Vec<_> = selected[i].iter().map(|&n| (frames[n - 1].time, frames[n - 1].bytes.clone())).collect();
+                let got: Vec<_> =
+                    selected[i].iter().map(|&n| (frames[n - 1].time, frames[n - 1].bytes.clone())).collect();
                 if got != wanted {
                     let (got, wanted, name) = (got.len(), wanted.len(), stem(capture));
-                    lines.push(format!("{name}, {engine:?}: `{ours}` selects {got}, tcpdump {wanted}: {theirs}"));
+                    lines.push(format!(
+                        "{name}, {engine}: `{ours}` selects {got}, tcpdump {wanted}: {theirs}"
+                    ));
                 }
             }
         }
@@ -66,31 +85,35 @@ fn snaplen_cuts_as_editcap_does() {
     }
     let text: String = LENGTHS
         .iter()
-        .map(|n| format!("station s{n} {{ pcapng \"{n}.pcapng\" }}\nrule r{n} {{ match any  snaplen {n}  to s{n} }}\n"))
+        .map(|n| {
+            format!(
+                "station s{n} {{ pcapng \"{n}.pcapng\" }}\nrule r{n} {{ match any  snaplen {n}  to s{n} }}\n"
+            )
+        })
         .collect();
-    let program = Arc::new(compile_files(&[("cut.mrule", &text)], &[]).unwrap());
-    let station = |n: u32| program.stations.iter().position(|s| s.name == format!("s{n}")).unwrap();
+    let engines = Engines::of(&text).unwrap();
     let lines = complaints(&captures(), |capture| {
         let frames = read(capture);
-        let packets: Vec<_> = frames.iter().map(Frame::packet).collect();
-        let world = World::new(&program).unwrap();
-        let told = ENGINES.map(|engine| run(engine, &program, &world, &packets, 256).unwrap());
+        let told = engines.copies(&frames);
         let mut lines = Vec::new();
         for &n in LENGTHS {
-            // An empty frame has nothing to copy: editcap keeps its record, a station gets none.
+            // An empty frame has nothing to copy: editcap keeps its record, a station gets none. No times: editcap loses a
+            // tick of a resolution that is a power of two.
             let cut = parse(tool("editcap", &["-s", &n.to_string(), "CAPTURE", "-"], capture));
-            let wanted: Vec<_> = cut.iter().filter(|f| !f.bytes.is_empty()).map(|f| (f.time, f.len, &f.bytes[..])).collect();
-            for (engine, told) in ENGINES.iter().zip(&told) {
-                let mut got = Vec::new();
-                for (frame, verdicts) in frames.iter().zip(&told.verdicts) {
-                    for (_, verdict) in verdicts.iter().filter(|(s, _)| *s == station(n)) {
-                        got.push((frame.time, frame.len, &frame.bytes[verdict.start as usize..verdict.end as usize]));
-                    }
-                }
+            let wanted: Vec<_> =
+                cut.iter().filter(|f| !f.bytes.is_empty()).map(|f| (f.len, &f.bytes[..])).collect();
+            for (engine, copies) in ENGINES.iter().zip(&told) {
+                let cut = |(number, bytes): &(usize, Range<usize>)| {
+                    let frame = &frames[number - 1];
+                    (frame.len, &frame.bytes[bytes.clone()])
+                };
+                let got: Vec<_> = copies[&*format!("s{n}")].iter().map(cut).collect();
                 if got != wanted {
                     let first = got.iter().zip(&wanted).position(|(a, b)| a != b);
                     let (got, wanted, name) = (got.len(), wanted.len(), stem(capture));
-                    lines.push(format!("{name}, {engine:?}, {n} bytes: {got} copies, editcap {wanted}; first other: {first:?}"));
+                    lines.push(format!(
+                        "{name}, {engine}, {n} bytes: {got} copies, editcap {wanted}; first other: {first:?}"
+                    ));
                 }
             }
         }
