@@ -3,6 +3,8 @@
 
 pub mod capture;
 pub mod cli;
+pub mod frames;
+pub mod oracle;
 pub mod packets;
 pub mod reader;
 pub mod tshark;
