@@ -7,7 +7,8 @@
 use crate::fields::{FIELDS, Field};
 use crate::hir::{self, NeedleId, Program, RegexId};
 use mrule_grammar::ast;
-use mrule_grammar::diagnostic::Diagnostic;
+use mrule_grammar::codes::syntax;
+use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::{FileId, SourceMap, Span};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -45,7 +46,10 @@ pub use names::MAX_RULES;
 pub use rows::MAX_ROWS;
 
 /// How many conditions, set elements and the like all uses of `let`s may write out together.
-pub const MAX_EXPANSION: u64 = 4_000_000;
+pub const MAX_EXPANSION: u64 = 2_000_000;
+
+/// How many errors of names and types are told; the rest are counted.
+pub const MAX_ERRORS: usize = 1000;
 
 /// How deep the condition of a `let` may nest.
 pub const MAX_LET_DEPTH: usize = 64;
@@ -77,6 +81,8 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
         named_sets: HashSet::new(),
         sets: HashMap::new(),
         expansion: 0,
+        errors: 0,
+        tainted: false,
         diagnostics,
     };
     checker.collect(input.files);
@@ -85,6 +91,7 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
     let tables = checker.table_rows(input.tables);
     let stations = checker.stations();
     let (rules, limits) = checker.clauses();
+    checker.count_errors();
     Program {
         rules,
         limits,
@@ -124,12 +131,29 @@ struct Checker<'a> {
     sets: HashMap<sets::CacheKey, Option<Arc<sets::Wanted>>>,
     /// What uses of `let`s have written out so far.
     expansion: u64,
+    /// How many errors were reported.
+    errors: usize,
+    /// A `let` that is wrong was used.
+    tainted: bool,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 impl Checker<'_> {
     fn report(&mut self, finding: Diagnostic) {
+        if finding.severity() == Severity::Error {
+            self.errors += 1;
+            if self.errors > MAX_ERRORS {
+                return;
+            }
+        }
         self.diagnostics.push(finding);
+    }
+
+    /// Says how many errors are not told.
+    fn count_errors(&mut self) {
+        let Some(untold) = self.errors.checked_sub(MAX_ERRORS).filter(|n| *n > 0) else { return };
+        let message = format!("there are {untold} more errors of names and types");
+        self.diagnostics.push(Diagnostic::new(syntax::TOO_MANY, message).help("mend those above first"));
     }
 
     /// The text under a span, cut for messages.

@@ -86,8 +86,13 @@ impl<'a> Checker<'a> {
         for index in order {
             match all.get(index) {
                 Some(Definition::Let(item)) => {
+                    let before = self.errors;
+                    self.tainted = false;
                     let value = self.value(&item.value);
-                    self.define_let(index, value, item.name.span);
+                    // What is wrong in it, or in a `let` that it uses, is told there and not where it is used.
+                    if self.errors == before && !self.tainted {
+                        self.define_let(index, value, item.name.span);
+                    }
                 }
                 Some(Definition::Param(item)) => self.define_param(index - lets, item),
                 Some(Definition::Trigger(item)) => self.define_trigger(index - lets - params, item),
@@ -128,6 +133,7 @@ impl<'a> Checker<'a> {
     pub fn use_let(&mut self, index: usize, span: Span) -> Value {
         let Some(known) = self.lets.get(index) else { return Value::poison(span) };
         let (kind, size) = (known.kind.clone(), known.size);
+        self.tainted |= matches!(kind, Kind::Poison);
         if self.charge(size, span) { Value::new(span, kind) } else { Value::poison(span) }
     }
 

@@ -89,10 +89,17 @@ impl<'a> Checker<'a> {
                 Item::Trigger(x) => Some(&x.name),
                 _ => None,
             };
-            if let Some(name) = value
-                && (!values.declare(name, self.diagnostics) || self.shadows(name))
-            {
-                continue;
+            if let Some(name) = value {
+                if !values.declare(name, self.diagnostics) {
+                    continue;
+                }
+                if self.shadows(name) {
+                    // What is kept for later is not told again where it is used.
+                    if super::later::is_reserved(&name.node) {
+                        broken.push(name);
+                    }
+                    continue;
+                }
             }
             match item {
                 Item::Let(x) => names.lets.push(x),

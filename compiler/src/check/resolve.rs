@@ -83,15 +83,18 @@ impl Checker<'_> {
             .at(span, "unknown");
         let near = if self.diagnostics.len() < MAX_SUGGESTIONS { self.near_values(path) } else { Vec::new() };
         let near: Vec<&str> = near.iter().map(String::as_str).collect();
+        let dotted = path.contains('.');
         let finding = match did_you_mean(&near) {
-            Some(help) => finding.help(help),
-            None if path.contains('.') => finding.help("`mirrorc fields` lists all fields"),
+            Some(help) if dotted => finding.help(help),
+            Some(help) => finding.help(format!("{help} text stands in quotes: `\"{path}\"`")),
+            None if dotted => finding.help("`mirrorc fields` lists all fields"),
             None => finding.help(format!(
                 "declare it (`let {path} = ...`), or see `mirrorc fields`; text stands in quotes: `\"{path}\"`"
             )),
         };
         let finding = match near.as_slice() {
-            [only] => finding.fix(span, *only),
+            // `eth0` is near to `eth` and means something else.
+            [only] if dotted || self.names.values.contains_key(only) => finding.fix(span, *only),
             _ => finding,
         };
         self.report(finding);

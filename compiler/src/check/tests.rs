@@ -11,8 +11,13 @@ use crate::compile::{Compiled, MemoryLoader, compile};
 use crate::hir::{Pred, Program};
 use mrule_grammar::diagnostic::Diagnostic;
 
+mod bounds;
+mod clauses;
 mod explained;
 mod expressions;
+mod files;
+mod mistakes;
+mod tables;
 mod wireshark;
 
 /// Compiles one file.

@@ -10,6 +10,7 @@ use super::{
 use crate::abi::bit;
 use crate::fields::{Hash, Layer};
 use crate::sets::Intervals;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A condition.
@@ -129,7 +130,8 @@ impl Pred {
 
     /// All hold.
     pub fn and(parts: impl IntoIterator<Item = Pred>) -> Pred {
-        let (mut outer, mut inner, mut rest) = (0, 0, Vec::new());
+        let (mut outer, mut inner, mut rest) = (0, 0, Vec::<Pred>::new());
+        let mut seen = HashSet::new();
         let mut todo: Vec<Pred> = parts.into_iter().collect();
         todo.reverse();
         while let Some(part) = todo.pop() {
@@ -139,8 +141,20 @@ impl Pred {
                 PredKind::And(parts) => todo.extend(parts.into_iter().rev()),
                 PredKind::Bits { layer: Layer::Outer, bits } => outer |= bits,
                 PredKind::Bits { layer: Layer::Inner, bits } => inner |= bits,
-                _ if rest.contains(&part) => {}
-                _ => rest.push(part),
+                // Few parts are compared with each other, many are remembered by their hash.
+                _ if rest.len() < 16 => {
+                    if !rest.contains(&part) {
+                        rest.push(part);
+                    }
+                }
+                _ => {
+                    if seen.is_empty() {
+                        seen.extend(rest.iter().cloned());
+                    }
+                    if seen.insert(part.clone()) {
+                        rest.push(part);
+                    }
+                }
             }
         }
         let bits = [Pred::bits(Layer::Outer, outer), Pred::bits(Layer::Inner, inner)];
@@ -167,8 +181,19 @@ impl Pred {
                 _ => all.push(part),
             }
         }
-        let mut seen = std::collections::HashSet::new();
-        all.retain(|p| seen.insert(p.clone()));
+        if all.len() <= 16 {
+            let mut at = 1;
+            while let Some((before, [part, ..])) = all.split_at_checked(at) {
+                if before.contains(part) {
+                    all.remove(at);
+                } else {
+                    at += 1;
+                }
+            }
+        } else {
+            let mut seen = HashSet::new();
+            all.retain(|p| seen.insert(p.clone()));
+        }
         match (all.pop(), all.is_empty()) {
             (None, _) => Pred::never(),
             (Some(only), true) => only,

@@ -414,7 +414,7 @@ pub const TOO_LARGE: Code = Code(&CodeInfo {
     id: "E0123",
     title: "too large once written out",
     explain: r#"A `let` is written out at each use, and `let`s that use each other several times multiply. A program may be at most
-four million conditions that way, and the condition of a `let` may nest 64 deep. Long lists belong into tables,
+two million conditions that way, and the condition of a `let` may nest 64 deep. Long lists belong into tables,
 which are shared and can be changed while they are used.
 
 ```mrule
