@@ -95,10 +95,10 @@ struct Roots {
 
 impl Loader for Roots {
     fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
-        let read = self.inner.read(path, relative_to);
+        let read = self.inner.load(path, relative_to);
         if let (Err(why), None, None) = (&read, relative_to, &self.unreadable) {
             self.unreadable = Some((path.to_owned(), why.clone()));
         }
-        read.map(|(name, text)| Loaded { name, text })
+        read
     }
 }
