@@ -153,7 +153,8 @@ fn main() -> Result<(), String> {
     for row in rows(&trace) {
         let mut loader = MemoryLoader::new([("bench.mrule", row.rules.as_str())]);
         let (compiled, check) = timed(|| compile(&["bench.mrule".to_owned()], &mut loader, &[]));
-        let program = Arc::new(compiled.program.ok_or_else(|| format!("{:?}", compiled.diagnostics.first()))?);
+        let program =
+            Arc::new(compiled.program.ok_or_else(|| format!("{:?}", compiled.diagnostics.first()))?);
         let world = World::new(&program).map_err(|e| e.to_string())?;
         let (engine, code) = timed(|| Engine::new(kind, program.clone(), &world));
         let engine = engine.map_err(|e| e.to_string())?;

@@ -21,6 +21,7 @@ use cranelift_jit::JITModule;
 use nodes::Node;
 use shims::Host;
 use std::marker::PhantomData;
+use std::sync::Mutex;
 
 type Entry = unsafe extern "C" fn(*mut Context, *const Packet, usize);
 
@@ -33,8 +34,8 @@ pub struct Jit {
     rules: usize,
     limits: usize,
     params: usize,
-    /// Taken when dropped.
-    module: Option<JITModule>,
+    /// Taken when dropped. The lock is never contended: it only says that workers may share the rest.
+    module: Mutex<Option<JITModule>>,
 }
 
 impl Jit {
@@ -47,7 +48,7 @@ impl Jit {
         let entry = unsafe { std::mem::transmute::<*const u8, Entry>(address) };
         let (rules, limits) = (program.rules.len(), program.limits.len());
         let (stations, params) = (program.stations.len(), program.params.len());
-        Ok(Jit { entry, pool, nodes, stations, rules, limits, params, module: Some(module) })
+        Ok(Jit { entry, pool, nodes, stations, rules, limits, params, module: Mutex::new(Some(module)) })
     }
 
     /// Decides a batch of packets. Decides none when the batch is too small for them, or was made for another program, or
@@ -93,7 +94,8 @@ impl Jit {
 impl Drop for Jit {
     #[expect(unsafe_code, reason = "code is freed by hand")]
     fn drop(&mut self) {
-        if let Some(module) = self.module.take() {
+        let module = self.module.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(module) = module.take() {
             // SAFETY: V6: the entry point is private to `self`, every call borrows `self`, so no code runs any more.
             unsafe { module.free_memory() };
         }
