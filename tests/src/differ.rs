@@ -1,0 +1,222 @@
+//! What must hold of any program and any packets: both engines say the same, in batches of any size, also after tables,
+//! params and triggers have changed; order does not matter; a rule only raises and a limit only lowers; what `fmt` prints
+//! means the same. The invariant: the answer depends on the text, the packets and the seed alone, so that a finding can be
+//! cut down. (Rejected: one assertion in each test; the minimiser and the fuzzer ask the same question.)
+
+use crate::choices::Choices;
+use crate::packet_text::Built;
+use crate::palette::{Palette, Seen};
+use crate::run::{Told, compile_files, run_engine};
+use mrule_compiler::abi::Packet;
+use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::hir::{ParamId, Program, TableId, TriggerId, Value, ValueTy};
+use mrule_compiler::world::World;
+use mrule_grammar::ast::Item;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What came of a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The checker refused it.
+    Refused(String),
+    /// All is as it must be; how many verdicts there were.
+    Agreed(usize),
+    /// Something is not as it must be.
+    Wrong(String),
+}
+
+/// Holds the engines against each other.
+pub fn engines(text: &str, packets: &[Built], seed: u64) -> Outcome {
+    let program = match compile_files(&[("a.mrule", text)], &[]) {
+        Ok(program) => Arc::new(program),
+        Err(errors) => return Outcome::Refused(errors),
+    };
+    match compare(&program, packets, seed) {
+        Ok(verdicts) => Outcome::Agreed(verdicts),
+        Err(wrong) => Outcome::Wrong(wrong),
+    }
+}
+
+fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize, String> {
+    let views = crate::mangle::views(packets);
+    let mut world = World::new(program).map_err(|e| format!("no world: {e}"))?;
+    let interp = Engine::new(EngineKind::Interp, program.clone(), &world).map_err(|e| e.to_string())?;
+    let jit =
+        Engine::new(EngineKind::Jit, program.clone(), &world).map_err(|e| format!("no native code: {e}"))?;
+    let mut choices = Choices::of_seed(seed);
+    let mut verdicts = 0;
+    for round in ["as written", "after changes"] {
+        let expected = run_engine(&interp, &world, &views, views.len());
+        verdicts += expected.verdicts.iter().map(Vec::len).sum::<usize>();
+        let odd = 2 + choices.below(9);
+        for (engine, size) in [(&jit, views.len()), (&jit, 1), (&jit, odd), (&interp, odd)] {
+            let told = run_engine(engine, &world, &views, size);
+            if told != expected {
+                let told = difference(program, &expected, &told);
+                return Err(format!("{round}, {:?}, {size} at once: {told}", engine.kind()));
+            }
+        }
+        shake(&mut world, program, &views, &mut choices);
+    }
+    Ok(verdicts)
+}
+
+/// Says where two engines differ first.
+fn difference(program: &Program, expected: &Told, told: &Told) -> String {
+    for (i, (a, b)) in expected.verdicts.iter().zip(&told.verdicts).enumerate() {
+        if a != b {
+            return format!("packet {i}: the interpreter says {a:?}, this {b:?}");
+        }
+    }
+    for (what, rules, a, b) in [
+        ("rule", &program.rules, &expected.matched, &told.matched),
+        ("limit", &program.limits, &expected.limited, &told.limited),
+    ] {
+        for ((a, b), rule) in a.iter().zip(b).zip(rules) {
+            if a != b {
+                return format!(
+                    "{what} `{}` held {a} times for the interpreter, {b} times for this",
+                    rule.name
+                );
+            }
+        }
+    }
+    "counts of different lengths".into()
+}
+
+/// Changes params, tables and triggers, as an API would between batches.
+fn shake(world: &mut World, program: &Program, packets: &[Packet], choices: &mut Choices) {
+    let palette = Palette::of(packets);
+    for (i, param) in program.params.iter().enumerate() {
+        let value = match param.ty {
+            ValueTy::Uint | ValueTy::Size | ValueTy::Duration => {
+                let (low, high) = param.bounds;
+                let near = match value_of(ValueTy::Uint, &palette, choices) {
+                    Value::Num(near) => near,
+                    _ => 0,
+                };
+                Value::Num(near.clamp(low, high))
+            }
+            ty => value_of(ty, &palette, choices),
+        };
+        let _ = world.set_param(ParamId(i as u32), &value);
+    }
+    for (i, table) in program.tables.iter().enumerate() {
+        let Some(held) = world.table_mut(TableId(i as u32)) else { continue };
+        if let Some((key, _)) = table.rows.first()
+            && choices.chance(50)
+        {
+            let _ = held.remove(key);
+        }
+        for _ in 0..choices.below(6) {
+            let key: Vec<Value> = table.key.iter().map(|ty| value_of(*ty, &palette, choices)).collect();
+            let value = table.value.map(|ty| value_of(ty, &palette, choices));
+            let _ = held.insert(&key, value);
+        }
+    }
+    for (i, trigger) in program.triggers.iter().enumerate() {
+        for _ in 0..choices.below(6) {
+            let key: Vec<Value> = trigger.key.iter().map(|ty| value_of(*ty, &palette, choices)).collect();
+            let _ = world.raise(TriggerId(i as u32), &key);
+        }
+    }
+}
+
+/// A value of a type that packets may have.
+fn value_of(ty: ValueTy, palette: &Palette, choices: &mut Choices) -> Value {
+    let seen = |name: &str, choices: &mut Choices| choices.pick(palette.get(name)).cloned();
+    match ty {
+        ValueTy::Bool => Value::Num(choices.below(2) as u64),
+        ValueTy::Ip | ValueTy::Cidr => {
+            let (ip, bits) = match seen("net.addr", choices) {
+                Some(Seen::V4(ip)) => (IpAddr::V4(ip.into()), 32),
+                Some(Seen::V6(ip)) => (IpAddr::V6(ip.into()), 128),
+                _ => (IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 32),
+            };
+            let prefix = if ty == ValueTy::Cidr { choices.below(bits + 1) } else { bits };
+            Value::Ip(ip, prefix as u8)
+        }
+        ValueTy::Mac => match seen("eth.addr", choices) {
+            Some(Seen::Mac(mac)) => Value::Num(mac),
+            _ => Value::Num(0x0200_0000_0001),
+        },
+        ValueTy::String => Value::Text(choices.word_of(crate::mangle::INTERFACES).as_bytes().into()),
+        ValueTy::Uint | ValueTy::Size | ValueTy::Duration => {
+            let name = choices.word_of(&["l4.port", "frame.len", "net.proto", "vlan.id", "ip.ttl"]);
+            match seen(name, choices) {
+                Some(Seen::Num(value)) => Value::Num(value),
+                _ => Value::Num(choices.bits(16)),
+            }
+        }
+    }
+}
+
+/// Holds a program against the laws of the language, on the reference interpreter.
+pub fn laws(text: &str, packets: &[Built], seed: u64) -> Outcome {
+    let original = match interpret(text, packets) {
+        Ok(told) => told,
+        Err(errors) => return Outcome::Refused(errors),
+    };
+    let mut choices = Choices::of_seed(seed);
+    match check_laws(text, packets, &original, &mut choices) {
+        Ok(()) => Outcome::Agreed(original.verdicts.iter().map(Vec::len).sum()),
+        Err(wrong) => Outcome::Wrong(wrong),
+    }
+}
+
+fn check_laws(text: &str, packets: &[Built], original: &Told, choices: &mut Choices) -> Result<(), String> {
+    let printed = mrule_grammar::format(text).map_err(|_| "what compiles is not formatted")?;
+    if interpret(&printed, packets).as_ref() != Ok(original) {
+        return Err(format!("what `fmt` prints means something else:\n{printed}"));
+    }
+    let mut items = items(text);
+    items.reverse();
+    if interpret(&join(text, &items), packets).as_ref() != Ok(original) {
+        return Err("with its items in reverse order the program means something else".into());
+    }
+    for raising in [true, false] {
+        let word = if raising { "rule" } else { "limit" };
+        let there: Vec<usize> = (0..items.len()).filter(|i| items[*i].0 == word).collect();
+        let Some(&gone) = choices.pick(&there) else { continue };
+        let mut without = items.clone();
+        let (_, range) = without.remove(gone);
+        let less = interpret(&join(text, &without), packets)?;
+        for (i, (with, less)) in original.verdicts.iter().zip(&less.verdicts).enumerate() {
+            let (small, large) = if raising { (less, with) } else { (with, less) };
+            for (station, verdict) in small.iter().filter(|(_, v)| v.start < v.end) {
+                let within = large.iter().find(|(s, _)| s == station);
+                if !within.is_some_and(|(_, v)| v.start <= verdict.start && verdict.end <= v.end) {
+                    return Err(format!(
+                        "packet {i}, station {station}: `{}` {} the copy",
+                        &text[range],
+                        if raising { "lowers" } else { "raises" }
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn interpret(text: &str, packets: &[Built]) -> Result<Told, String> {
+    let program = Arc::new(compile_files(&[("a.mrule", text)], &[])?);
+    let world = World::new(&program).map_err(|e| e.to_string())?;
+    let views = crate::mangle::views(packets);
+    crate::run::run(EngineKind::Interp, &program, &world, &views, views.len())
+}
+
+/// The items of a text: what kind, and where.
+fn items(text: &str) -> Vec<(&'static str, std::ops::Range<usize>)> {
+    let parsed = mrule_grammar::parse(mrule_grammar::span::FileId(0), text);
+    let kind = |item: &Item| match item {
+        Item::Rule(_) => "rule",
+        Item::Limit(_) => "limit",
+        _ => "",
+    };
+    parsed.file.items.iter().map(|item| (kind(item), item.span().range())).collect()
+}
+
+fn join(text: &str, items: &[(&'static str, std::ops::Range<usize>)]) -> String {
+    items.iter().map(|(_, range)| format!("{}\n", &text[range.clone()])).collect()
+}
