@@ -3,8 +3,8 @@
 #
 # `isolate` starts the calling script again in network, mount and process namespaces of its own: every host, cable,
 # server and temporary file lives in there and ends with the script, however it ends, and nothing of the machine's own
-# network is seen or changed. Needs root or user namespaces. (Rejected: named namespaces and a clean-up list on the
-# machine itself, which a killed script leaves behind.)
+# network is seen or changed. Needs root. (Rejected: named namespaces and a clean-up list on the machine itself, which a
+# killed script leaves behind; user namespaces, in which tcpdump, sshd and /dev/net/tun do not work.)
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,17 +14,14 @@ say() { echo "$(basename "$0"): $*" >&2; }
 skip() { say "SKIPPED, LOUDLY: $*"; }
 die() { say "$*"; exit 1; }
 
-# Whether `isolate` can work here: root, or user namespaces.
-# shellcheck disable=SC2046
-can_isolate() { unshare $(user_flags) --net --mount --pid --fork true 2>/dev/null; }
-user_flags() { [ "$(id -u)" = 0 ] || echo --user --map-root-user; }
+# Whether `isolate` can work here.
+can_isolate() { [ "$(id -u)" = 0 ] && unshare --net --mount --pid --fork true 2>/dev/null; }
 
 # isolate "$@": goes on only inside the namespaces, with a private /run in memory ($WORK is in there).
 isolate() {
   if [ "${MRULE_ISOLATED:-}" != 1 ]; then
-    can_isolate || die "needs root or user namespaces (unshare was refused)"
-    # shellcheck disable=SC2046
-    MRULE_ISOLATED=1 exec unshare $(user_flags) --net --mount --pid --fork --kill-child --mount-proc "$0" "$@"
+    can_isolate || die "needs root that may make namespaces (unshare was refused)"
+    MRULE_ISOLATED=1 exec unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@"
   fi
   mount -t tmpfs tmpfs /run
   mkdir -p /run/netns /run/sshd /run/work
@@ -41,7 +38,7 @@ host() {
     ip netns add "$h"
     on "$h" ip link set lo up
     on "$h" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
-      net.ipv4.ping_group_range='0 2147483647'
+      net.ipv4.ping_group_range='0 0'
   done
 }
 
