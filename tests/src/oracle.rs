@@ -1,13 +1,12 @@
 //! Judges from outside: tshark, tcpdump, editcap, and what all comparisons with them need. A tool that is not there skips its test
 //! with a line on standard error that the test harness does not swallow.
 
+use crate::compile_text;
 use crate::frames::Frame;
+use crate::run::{ENGINES, run_engine};
 use mrule_compiler::abi::{MAX_STATIONS, Packet};
-use mrule_compiler::batch::Batch;
-use mrule_compiler::compile::{MemoryLoader, compile};
-use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::{Scratch, World};
-use mrule_grammar::diagnostic::Severity;
+use mrule_compiler::engine::Engine;
+use mrule_compiler::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::ops::Range;
@@ -15,9 +14,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The engines, in the order in which all functions here answer.
-pub const ENGINES: [&str; 2] = ["interp", "jit"];
 
 /// Frame numbers, counting from 1.
 pub type Numbers = BTreeSet<usize>;
@@ -31,6 +27,9 @@ pub fn installed(tool: &str) -> bool {
     found
 }
 
+/// For each station, by its name: the number of each frame that it is sent, and which bytes of it.
+pub type Copies<'a> = BTreeMap<&'a str, Vec<(usize, Range<usize>)>>;
+
 /// One program in both engines.
 pub struct Engines {
     world: World,
@@ -40,28 +39,24 @@ pub struct Engines {
 impl Engines {
     /// Compiles rules; the errors one to a line.
     pub fn of(rules: &str) -> Result<Engines, String> {
-        let mut loader = MemoryLoader::new([("oracle.mrule", rules)]);
-        let compiled = compile(&["oracle.mrule".to_owned()], &mut loader, &[]);
-        let errors = compiled.diagnostics.iter().filter(|d| d.severity() == Severity::Error);
-        let errors: Vec<String> = errors.map(|d| format!("{} {}", d.code.id(), d.message)).collect();
-        let program = Arc::new(compiled.program.ok_or(errors.join("\n"))?);
+        let program = Arc::new(compile_text(rules)?);
         let world = World::new(&program).map_err(|e| e.to_string())?;
         let engine = |kind| Engine::new(kind, program.clone(), &world).map_err(|e| e.to_string());
-        Ok(Engines { engines: [engine(EngineKind::Interp)?, engine(EngineKind::Jit)?], world })
+        let [first, second] = ENGINES.map(engine);
+        Ok(Engines { engines: [first?, second?], world })
     }
 
-    /// For each engine and each station, by its name: the frames that it is sent, and which bytes of them.
-    pub fn copies(&self, frames: &[Frame]) -> [BTreeMap<&str, Vec<(usize, Range<usize>)>>; 2] {
+    /// What each of [`ENGINES`] sends.
+    pub fn copies(&self, frames: &[Frame]) -> [Copies<'_>; 2] {
         let packets: Vec<Packet> = frames.iter().map(Frame::packet).collect();
         self.engines.each_ref().map(|engine| {
             let stations = &engine.program().stations;
-            let mut copies: BTreeMap<_, _> = stations.iter().map(|s| (s.name.as_str(), Vec::new())).collect();
-            let (mut scratch, mut batch) = (Scratch::default(), Batch::new(engine.program(), packets.len()));
-            engine.decide(&self.world, &mut scratch, &packets, &mut batch);
-            for i in 0..packets.len() {
-                for (station, verdict) in batch.verdicts(i) {
+            let mut copies: Copies = stations.iter().map(|s| (s.name.as_str(), Vec::new())).collect();
+            let told = run_engine(engine, &self.world, &packets, 256);
+            for (i, verdicts) in told.verdicts.into_iter().enumerate() {
+                for (station, verdict) in verdicts {
                     let range = verdict.start as usize..verdict.end as usize;
-                    copies.get_mut(&*stations[station.index()].name).expect("a station").push((i + 1, range));
+                    copies.get_mut(&*stations[station].name).expect("a station").push((i + 1, range));
                 }
             }
             copies
@@ -81,7 +76,7 @@ impl Filters {
         let filters: Vec<&str> = filters.into_iter().collect();
         let rule = |(i, filter): (usize, &&str)| {
             format!(
-                "station s{i} {{ pcapng \"s\" }}\nrule r{i} {{ match {filter}  snaplen full  to s{i} }}\n"
+                "station s{i} {{ pcapng \"{i}\" }}\nrule r{i} {{ match {filter}  snaplen full  to s{i} }}\n"
             )
         };
         let mut errors: Vec<String> = Vec::new();
@@ -110,21 +105,24 @@ impl Filters {
     }
 }
 
-/// Runs `job` for every item on all cores and gathers the lines that it complains in.
-pub fn complaints<T: Sync>(items: &[T], job: impl Fn(&T) -> Vec<String> + Sync) -> Vec<String> {
+/// Asks `job` about every item, on all cores; the answers in the order of the items.
+pub fn ask<T: Sync, A: Send>(items: &[T], job: impl Fn(&T) -> A + Sync) -> Vec<A> {
     let next = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
+    let mut answers: Vec<(usize, A)> = std::thread::scope(|scope| {
         let work = || {
-            let mut lines = Vec::new();
-            while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                lines.extend(job(item));
+            let mut answers = Vec::new();
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(i) else { return answers };
+                answers.push((i, job(item)));
             }
-            lines
         };
         let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|t| t.join().expect("a comparison")).collect()
-    })
+        threads.into_iter().flat_map(|t| t.join().expect("an answer")).collect()
+    });
+    answers.sort_by_key(|(i, _)| *i);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 /// The name of a capture without its folder and extension.

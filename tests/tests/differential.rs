@@ -2,6 +2,7 @@
 //! `MRULE_CASES=N` tries N times as many programs, `MRULE_SEED=N` others. A finding is cut down and printed; it belongs into
 //! the corpus then. The invariant: the same seeds give the same programs and packets.
 //! (Rejected: proptest's shrinking; see `minimise`.)
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use mrule_tests::choices::Choices;
 use mrule_tests::differ::{self, Outcome};

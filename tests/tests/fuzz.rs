@@ -1,6 +1,7 @@
 //! The fuzz targets for some seconds each, on bytes of a seed and on rule texts and packets with changes, for toolchains
 //! without a fuzzer. `MRULE_FUZZ_SECONDS=N` tries longer, `MRULE_SEED=N` others. The invariant: a target is run at least
 //! so many times, however slow the machine. (Rejected: only type-checking the targets; they would rot.)
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use mrule_tests::choices::Choices;
 use mrule_tests::{fuzz, mangle};

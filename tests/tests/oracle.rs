@@ -5,12 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use mrule_tests::frames::{captures, read};
-use mrule_tests::oracle::{ENGINES, Filters, Numbers, complaints, installed, stem};
+use mrule_tests::oracle::{Filters, Numbers, ask, installed, stem};
+use mrule_tests::run::ENGINES;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const FILTERS: &str = include_str!("../oracle/filters.txt");
 const DIFFERENCES: &str = include_str!("../oracle/differences.txt");
@@ -48,7 +48,7 @@ struct Difference {
     text: &'static str,
     frames: Vec<(&'static str, usize)>,
     names: Vec<&'static str>,
-    used: AtomicBool,
+    used: Cell<bool>,
 }
 
 impl Difference {
@@ -59,7 +59,7 @@ impl Difference {
         if self.names.iter().any(named) {
             for (_, number) in self.frames.iter().filter(|f| f.0 == capture) {
                 if differ.remove(number) {
-                    self.used.store(true, Ordering::Relaxed);
+                    self.used.set(true);
                 }
             }
         }
@@ -77,7 +77,7 @@ fn differences() -> Vec<Difference> {
                 text,
                 frames: frames.split(' ').map(frame).collect(),
                 names: names.split(' ').collect(),
-                used: AtomicBool::new(false),
+                used: Cell::new(false),
             }
         })
         .collect()
@@ -119,54 +119,65 @@ fn tshark(capture: &Path, filters: &Path, count: usize) -> Tshark {
     }
 }
 
+/// Which of `filter`'s frames differ in an engine from what tshark says, those set aside apart; as text for a failure.
+fn compare(
+    filter: &Filter,
+    capture: &str,
+    got: &Numbers,
+    wanted: &Numbers,
+    differences: &[Difference],
+) -> Option<String> {
+    let mut differ: Numbers = got.symmetric_difference(wanted).copied().collect();
+    for difference in differences {
+        difference.set_aside(capture, filter, &mut differ);
+    }
+    let (here, there): (Vec<usize>, Vec<usize>) =
+        differ.iter().copied().take(20).partition(|n| got.contains(n));
+    let text =
+        format!("line {}: `{}`: only here {here:?}, only in tshark {there:?}", filter.line, filter.ours);
+    (!differ.is_empty()).then_some(text)
+}
+
 #[test]
 fn filters_select_what_tshark_selects() {
     if !installed("tshark") {
         return;
     }
-    let filters = filters();
+    let (filters, differences) = (filters(), differences());
     let folder = tempfile::tempdir().unwrap();
     let theirs = folder.path().join("filters");
     std::fs::write(&theirs, filters.iter().map(|f| f.theirs.clone() + "\n").collect::<String>()).unwrap();
     let ours = Filters::of(filters.iter().map(|f| &*f.ours)).unwrap_or_else(|e| panic!("{e}"));
-    let differences = differences();
-    let ever = Mutex::new(BTreeSet::new());
-    let lines = complaints(&captures(), |capture| {
-        let judge = tshark(capture, &theirs, filters.len());
+    let captures = captures();
+    let judged = ask(&captures, |capture| tshark(capture, &theirs, filters.len()));
+    let (mut lines, mut ever) = (Vec::new(), BTreeSet::new());
+    for (capture, judge) in captures.iter().zip(judged) {
+        let name = stem(capture);
         let engines = ours.selected(&read(capture));
-        let mut lines = Vec::new();
         for (i, filter) in filters.iter().enumerate() {
-            if filter.only.as_ref().is_some_and(|only| !only.iter().any(|name| name == stem(capture))) {
+            if filter.only.as_ref().is_some_and(|only| !only.iter().any(|n| n == name)) {
                 continue;
             }
             let aside = if filter.only.is_some() { &Numbers::new() } else { &judge.layers };
-            let wanted: Numbers = judge.selected[i].difference(aside).copied().collect();
+            let wanted = &judge.selected[i] - aside;
             if !wanted.is_empty() {
-                ever.lock().unwrap().insert(filter.line);
+                ever.insert(filter.line);
             }
             for (engine, selected) in ENGINES.iter().zip(&engines) {
-                let got: Numbers = selected[i].difference(aside).copied().collect();
-                let mut differ: Numbers = got.symmetric_difference(&wanted).copied().collect();
-                for difference in &differences {
-                    difference.set_aside(stem(capture), filter, &mut differ);
-                }
-                if !differ.is_empty() {
-                    let (here, there): (Vec<usize>, Vec<usize>) =
-                        differ.iter().copied().take(20).partition(|n| got.contains(n));
-                    let (name, line, text) = (stem(capture), filter.line, &filter.ours);
-                    lines.push(format!("{name}: line {line}, {engine}: `{text}`: only here {here:?}, only in tshark {there:?}"));
-                }
+                let got = &selected[i] - aside;
+                lines.extend(
+                    compare(filter, name, &got, &wanted, &differences)
+                        .map(|l| format!("{name}, {engine:?}, {l}")),
+                );
             }
         }
-        lines
-    });
+    }
     assert!(lines.is_empty(), "{} differences:\n{}", lines.len(), lines.join("\n"));
-    let ever = ever.into_inner().unwrap();
-    let idle: Vec<_> =
-        filters.iter().filter(|f| ever.contains(&f.line) == f.selects_nothing).map(|f| &f.ours).collect();
+    let idle = filters.iter().filter(|f| ever.contains(&f.line) == f.selects_nothing).map(|f| &f.ours);
+    let idle: Vec<_> = idle.collect();
     assert!(idle.is_empty(), "select nothing in any capture, or something against their word: {idle:#?}");
-    let unused: Vec<_> =
-        differences.iter().filter(|d| !d.used.load(Ordering::Relaxed)).map(|d| d.text).collect();
+    let unused = differences.iter().filter(|d| !d.used.get()).map(|d| d.text);
+    let unused: Vec<_> = unused.collect();
     assert!(unused.is_empty(), "differences that are none any more: {unused:#?}");
 }
 

@@ -3,9 +3,10 @@
 //! (Rejected: comparing counts; frames are compared with their bytes and times.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+use mrule_compiler::abi::Link;
 use mrule_tests::frames::{captures, parse, read};
-use mrule_tests::oracle::{ENGINES, Engines, Filters, complaints, installed, stem};
-use std::ops::Range;
+use mrule_tests::oracle::{Engines, Filters, ask, installed, stem};
+use mrule_tests::run::ENGINES;
 use std::path::Path;
 use std::process::Command;
 
@@ -36,6 +37,11 @@ fn tool(name: &str, arguments: &[&str], capture: &Path) -> Vec<u8> {
     output.stdout
 }
 
+/// A filter for libpcap that looks behind as many as three VLAN tags.
+fn behind_tags(filter: &str) -> String {
+    (0..3).fold(format!("({filter})"), |inner, _| format!("({filter}) or (vlan and ({inner}))"))
+}
+
 #[test]
 fn filters_select_what_tcpdump_selects() {
     if !installed("tcpdump") {
@@ -45,35 +51,31 @@ fn filters_select_what_tcpdump_selects() {
     assert!(filters.len() > 20);
     let ours = Filters::of(filters.iter().map(|f| f.0)).unwrap_or_else(|e| panic!("{e}"));
     let captures: Vec<_> = captures().into_iter().filter(|c| CAPTURES.contains(&stem(c))).collect();
-    let lines = complaints(&captures, |capture| {
+    let judged = ask(&captures, |capture| {
+        let ethernet = read(capture).iter().all(|f| f.link == Link::Ethernet);
+        let ask = |(_, theirs): &(&str, &str)| {
+            let filter = if ethernet { behind_tags(theirs) } else { (*theirs).to_owned() };
+            tool("tcpdump", &["--time-stamp-precision=nano", "-r", "CAPTURE", "-w", "-", &filter], capture)
+        };
+        filters.iter().map(ask).collect::<Vec<_>>()
+    });
+    let mut lines = Vec::new();
+    for (capture, told) in captures.iter().zip(judged) {
         let frames = read(capture);
         let engines = ours.selected(&frames);
-        let ethernet = frames.iter().all(|f| f.link == mrule_compiler::abi::Link::Ethernet);
-        let mut lines = Vec::new();
-        for (i, (ours, theirs)) in filters.iter().enumerate() {
-            let tagged = format!(
-                "({theirs}) or (vlan and (({theirs}) or (vlan and (({theirs}) or (vlan and ({theirs}))))))"
-            );
-            let theirs = if ethernet { &tagged } else { *theirs };
-            let told = tool(
-                "tcpdump",
-                &["--time-stamp-precision=nano", "-r", "CAPTURE", "-w", "-", theirs],
-                capture,
-            );
-            let wanted: Vec<(i64, Vec<u8>)> = parse(told).into_iter().map(|f| (f.time, f.bytes)).collect();
+        for (i, told) in told.into_iter().enumerate() {
+            let wanted: Vec<_> = parse(told).into_iter().map(|f| (f.time, f.bytes)).collect();
             for (engine, selected) in ENGINES.iter().zip(&engines) {
-                let got: Vec<_> =
-                    selected[i].iter().map(|&n| (frames[n - 1].time, frames[n - 1].bytes.clone())).collect();
+                let got = selected[i].iter().map(|n| &frames[n - 1]).map(|f| (f.time, f.bytes.clone()));
+                let got: Vec<_> = got.collect();
                 if got != wanted {
-                    let (got, wanted, name) = (got.len(), wanted.len(), stem(capture));
-                    lines.push(format!(
-                        "{name}, {engine}: `{ours}` selects {got}, tcpdump {wanted}: {theirs}"
-                    ));
+                    let (name, (ours, theirs)) = (stem(capture), filters[i]);
+                    let (got, wanted) = (got.len(), wanted.len());
+                    lines.push(format!("{name}, {engine:?}: `{ours}` selects {got}, `{theirs}` {wanted}"));
                 }
             }
         }
-        lines
-    });
+    }
     assert!(lines.is_empty(), "{} differences:\n{}", lines.len(), lines.join("\n"));
 }
 
@@ -83,41 +85,39 @@ fn snaplen_cuts_as_editcap_does() {
     if !installed("editcap") {
         return;
     }
-    let text: String = LENGTHS
-        .iter()
-        .map(|n| {
-            format!(
-                "station s{n} {{ pcapng \"{n}.pcapng\" }}\nrule r{n} {{ match any  snaplen {n}  to s{n} }}\n"
-            )
-        })
-        .collect();
-    let engines = Engines::of(&text).unwrap();
-    let lines = complaints(&captures(), |capture| {
+    let rule = |n: &u32| {
+        format!("station s{n} {{ pcapng \"{n}\" }}\nrule r{n} {{ match any  snaplen {n}  to s{n} }}\n")
+    };
+    let engines = Engines::of(&LENGTHS.iter().map(rule).collect::<String>()).unwrap();
+    let captures = captures();
+    let judged = ask(&captures, |capture| {
+        let cut = |n: &u32| tool("editcap", &["-s", &n.to_string(), "CAPTURE", "-"], capture);
+        LENGTHS.iter().map(cut).collect::<Vec<_>>()
+    });
+    let mut lines = Vec::new();
+    for (capture, told) in captures.iter().zip(judged) {
         let frames = read(capture);
-        let told = engines.copies(&frames);
-        let mut lines = Vec::new();
-        for &n in LENGTHS {
+        let copies = engines.copies(&frames);
+        for (n, told) in LENGTHS.iter().zip(told) {
             // An empty frame has nothing to copy: editcap keeps its record, a station gets none. No times: editcap loses a
             // tick of a resolution that is a power of two.
-            let cut = parse(tool("editcap", &["-s", &n.to_string(), "CAPTURE", "-"], capture));
-            let wanted: Vec<_> =
-                cut.iter().filter(|f| !f.bytes.is_empty()).map(|f| (f.len, &f.bytes[..])).collect();
-            for (engine, copies) in ENGINES.iter().zip(&told) {
-                let cut = |(number, bytes): &(usize, Range<usize>)| {
-                    let frame = &frames[number - 1];
-                    (frame.len, &frame.bytes[bytes.clone()])
-                };
-                let got: Vec<_> = copies[&*format!("s{n}")].iter().map(cut).collect();
+            let cut = parse(told);
+            let wanted = cut.iter().filter(|f| !f.bytes.is_empty()).map(|f| (f.len, &f.bytes[..]));
+            let wanted: Vec<_> = wanted.collect();
+            for (engine, copies) in ENGINES.iter().zip(&copies) {
+                let copies =
+                    copies[&*format!("s{n}")].iter().map(|(number, bytes)| (&frames[number - 1], bytes));
+                let got: Vec<_> =
+                    copies.map(|(frame, bytes)| (frame.len, &frame.bytes[bytes.clone()])).collect();
                 if got != wanted {
                     let first = got.iter().zip(&wanted).position(|(a, b)| a != b);
-                    let (got, wanted, name) = (got.len(), wanted.len(), stem(capture));
+                    let (name, got, wanted) = (stem(capture), got.len(), wanted.len());
                     lines.push(format!(
-                        "{name}, {engine}, {n} bytes: {got} copies, editcap {wanted}; first other: {first:?}"
+                        "{name}, {engine:?}, {n} bytes: {got} copies, not {wanted}; first other {first:?}"
                     ));
                 }
             }
         }
-        lines
-    });
+    }
     assert!(lines.is_empty(), "{} differences:\n{}", lines.len(), lines.join("\n"));
 }
