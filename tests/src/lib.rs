@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod case;
 pub mod choices;
+pub mod cli;
 pub mod differ;
 pub mod frames;
 pub mod fuzz;
