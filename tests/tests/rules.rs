@@ -33,7 +33,15 @@ fn run(rules: &str, kind: EngineKind) -> Summary {
 /// Station, copies, bytes.
 type Expected = &'static [(&'static str, u64, u64)];
 
-const EXAMPLES: &[(&str, Expected)] = &[];
+const EXAMPLES: &[(&str, Expected)] = &[
+    ("content.mrule", &[("review", 49, 10798)]),
+    ("customers.mrule", &[("branch_20", 75, 40785), ("branch_30", 59, 5836), ("operator", 134, 9680)]),
+    ("forbidden.mrule", &[("evidence", 411, 46321)]),
+    ("privacy.mrule", &[("analysis", 572, 121852)]),
+    ("sampling.mrule", &[("sample", 109, 29434)]),
+    ("scan.mrule", &[("probes", 200, 13052)]),
+    ("starter.mrule", &[("ids", 626, 69347), ("lake", 626, 45867)]),
+];
 
 #[test]
 fn each_example_copies_what_it_says() {

@@ -43,7 +43,8 @@ impl Trace {
                 {
                     let [_, b, c, _] = round.wrapping_mul(0x9e37_79b9).to_be_bytes();
                     for at in [26, 30] {
-                        frame[at..at + 3].copy_from_slice(&[10, b, c ^ frame[at + 3]]);
+                        let last = frame[at + 3];
+                        frame[at..at + 3].copy_from_slice(&[10, b, c ^ last]);
                     }
                 }
                 trace.packets.push((start, len, wire));
