@@ -29,16 +29,19 @@ use trace::Trace;
 const BATCH: usize = 256;
 const HOT: usize = 4096;
 
+/// Counts the packets that a predicate selects.
+type Floor = Box<dyn Fn(&[Packet]) -> u64>;
+
 struct Row {
     name: String,
     rules: String,
-    floor: Box<dyn Fn(&[Packet]) -> u64>,
+    floor: Floor,
     /// The most that the ratio to the floor may be.
     target: f64,
 }
 
 /// A loop over packets around a predicate, compiled for that predicate alone.
-fn counting(holds: impl Fn(&[u8]) -> bool + 'static) -> Box<dyn Fn(&[Packet]) -> u64> {
+fn counting(holds: impl Fn(&[u8]) -> bool + 'static) -> Floor {
     Box::new(move |packets| packets.iter().map(|p| u64::from(holds(p.frame()))).sum())
 }
 
