@@ -18,6 +18,8 @@ pub fn kind(ty: Ty) -> &'static str {
         Ty::Bytes => "bytes",
         Ty::String => "string",
         Ty::Protocol => "protocol",
+        Ty::Duration => "duration",
+        Ty::App => "app",
     }
 }
 
@@ -36,6 +38,8 @@ pub fn example(field: &Field) -> String {
     match field.ty {
         Ty::Protocol => name.to_owned(),
         Ty::Bool => format!("{name} == 1"),
+        Ty::Duration => format!("{name} > 30s"),
+        Ty::App => format!("{name} in {{http, tls}}"),
         Ty::Uint(64) => format!("{name} % 100 == 0"),
         Ty::Uint(_) if name.ends_with("port") => format!("{name} in {{53, 8000..8080}}"),
         Ty::Uint(bits) if bits <= 8 => format!("{name} in {{1, {}..{}}}", max_of(bits) / 2, max_of(bits)),

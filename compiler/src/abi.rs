@@ -198,6 +198,17 @@ pub mod bit {
     pub const TCP_SEQ: u64 = 1 << 44;
     /// Acknowledgment number, flags and window of a TCP header: 16 bytes at `l4`, data offset >= 5.
     pub const TCP_FLAGS: u64 = 1 << 45;
+    /// The packet belongs to a flow: its [`super::FlowView`] is filled. This bit and those below are never set by
+    /// `dissect`, only by whoever tracks flows, and only in the outer stack.
+    pub const FLOW: u64 = 1 << 46;
+    /// With `FLOW`: sent by the client, the end that opened the flow.
+    pub const FROM_CLIENT: u64 = 1 << 47;
+    /// With `FLOW`: sent by the server, the other end.
+    pub const FROM_SERVER: u64 = 1 << 48;
+    /// With `FLOW`: its place in its stream is known: `offset`, `end`, `lead`.
+    pub const STREAM: u64 = 1 << 49;
+    /// With `FLOW`: the initial sequence number of its direction is known: `isn`.
+    pub const ISN: u64 = 1 << 50;
 }
 
 /// Where the headers of one IP packet are: the outermost one, or the one inside the first tunnel. Offsets are from
@@ -247,6 +258,49 @@ pub struct Head {
     pub outer: Stack,
     /// The packet inside the first tunnel (GRE, IP in IP, VXLAN, GENEVE); all zero without one.
     pub inner: Stack,
+}
+
+/// A packet's flow as it is with this packet: filled by whoever tracks flows, meaningful where [`bit::FLOW`] is set. All
+/// members are words, so that one form of load serves all; counts are below 2^48.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FlowView {
+    /// Triggers `by flow` that are active, one bit each ([`crate::hir::Scope::Flow`]).
+    pub active: u64,
+    /// Stream offset of the first payload byte, or of the byte that would come next; with [`bit::STREAM`].
+    pub offset: u64,
+    /// One past the stream offset of the last payload byte; `offset` when there is no payload.
+    pub end: u64,
+    /// How many payload bytes lie before the start of the stream; each of them has offset 0.
+    pub lead: u64,
+    /// Length of this direction's stream so far: the greatest `end` seen.
+    pub len: u64,
+    /// Initial sequence number of this direction; with [`bit::ISN`].
+    pub isn: u64,
+    /// Which application it is: a [`crate::fields::App`].
+    pub app: u64,
+    /// 1 for the first packet of the flow.
+    pub is_new: u64,
+    /// 1 once both ends have spoken (TCP: the handshake is done, or data went both ways).
+    pub established: u64,
+    /// 1 when the start of this direction's stream was not seen (TCP without its SYN).
+    pub midstream: u64,
+    /// Packets of the flow, both directions.
+    pub packets: u64,
+    /// Bytes of its frames on the wire, both directions.
+    pub bytes: u64,
+    /// Packets from the client.
+    pub client_packets: u64,
+    /// Bytes of frames from the client.
+    pub client_bytes: u64,
+    /// Packets from the server.
+    pub server_packets: u64,
+    /// Bytes of frames from the server.
+    pub server_bytes: u64,
+    /// Nanoseconds since the flow's first packet.
+    pub age: u64,
+    /// Nanoseconds since its packet before this one; 0 for the first.
+    pub idle: u64,
 }
 
 /// The verdict for one station: bytes `start..end` of the frame, and who decided.
@@ -309,6 +363,15 @@ pub struct Context<'a> {
     pub key: [[u64; 2]; MAX_KEY],
     /// What is where in the packet `head_serial`.
     pub head: Head,
+    /// For packet `i` of the batch, `heads[i]`: what was found in it before; null unless the program looks at flows.
+    pub heads: *const Head,
+    /// For packet `i`, `flows[i]`: its flow; null unless the program looks at flows.
+    pub flows: *const FlowView,
+    /// For packet `i` and stream pattern `p`, bit `p % 64` of `found[i * words + p / 64]`: whether the packet
+    /// completes a match; null unless the program looks into streams.
+    pub found: *const u64,
+    /// Per trigger: what `fire` found, a [`crate::sight::Fired`].
+    pub fired: *mut u8,
     /// What helpers look into; generated code passes it on.
     pub host: *mut std::ffi::c_void,
     /// The borrows behind the pointers.
@@ -337,11 +400,12 @@ const _: () = {
     assert!(size_of::<Stack>() == 64);
     assert!(size_of::<Head>() == 128);
     assert!(size_of::<Verdict>() == 16);
+    assert!(size_of::<FlowView>() == 18 * 8);
 };
 
 /// Byte offsets that generated code uses.
 pub mod offset {
-    use super::{Context, Head, Packet, Stack, Verdict};
+    use super::{Context, FlowView, Head, Packet, Stack, Verdict};
     use std::mem::{offset_of, size_of};
     /// `Packet::data`
     pub const PACKET_DATA: i32 = offset_of!(Packet, data) as i32;
@@ -385,4 +449,18 @@ pub mod offset {
     pub const CONTEXT_KEY: i32 = offset_of!(Context, key) as i32;
     /// `Context::head`
     pub const CONTEXT_HEAD: i32 = offset_of!(Context, head) as i32;
+    /// `Context::heads`
+    pub const CONTEXT_HEADS: i32 = offset_of!(Context, heads) as i32;
+    /// `Context::flows`
+    pub const CONTEXT_FLOWS: i32 = offset_of!(Context, flows) as i32;
+    /// `Context::found`
+    pub const CONTEXT_FOUND: i32 = offset_of!(Context, found) as i32;
+    /// `Context::fired`
+    pub const CONTEXT_FIRED: i32 = offset_of!(Context, fired) as i32;
+    /// Size of a head.
+    pub const HEAD_SIZE: i64 = size_of::<Head>() as i64;
+    /// Size of a flow's view.
+    pub const FLOW_SIZE: i64 = size_of::<FlowView>() as i64;
+    /// `FlowView::active`
+    pub const FLOW_ACTIVE: i32 = offset_of!(FlowView, active) as i32;
 }

@@ -2,13 +2,15 @@
 //! kinds give the same verdicts for the same packets, worlds and programs. (Rejected: a trait object per worker; there
 //! are two engines and both are known.)
 
-use crate::abi::Packet;
+use crate::abi::{Head, Packet};
 use crate::batch::Batch;
 use crate::eval::Eval;
 use crate::hir::Program;
 use crate::jit::{Jit, JitError};
+use crate::sight::{Fired, Seen, Sight};
 use crate::wire;
 use crate::world::{Scratch, World};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Which engine.
@@ -55,22 +57,82 @@ impl Engine {
         &self.program
     }
 
-    /// Decides a batch of packets, at most as many as the batch has room for. The batch and the world must have been made
-    /// for the same program.
-    pub fn decide(&self, world: &World, scratch: &mut Scratch, packets: &[Packet], batch: &mut Batch) {
+    /// Decides a batch of packets, at most as many as the batch has room for; `sight` is what is known of their flows, and is
+    /// not looked at by programs that say nothing about flows. The batch, the sight and the world must have been made for
+    /// the same program.
+    pub fn decide(
+        &self,
+        world: &World,
+        scratch: &mut Scratch,
+        packets: &[Packet],
+        sight: &Sight,
+        batch: &mut Batch,
+    ) {
+        self.decide_part(world, scratch, packets, 0..packets.len(), sight, batch);
+    }
+
+    /// Decides some packets of a batch, for programs whose triggers change between one packet and the next. The others'
+    /// verdicts stay as they are.
+    pub fn decide_part(
+        &self,
+        world: &World,
+        scratch: &mut Scratch,
+        packets: &[Packet],
+        part: Range<usize>,
+        sight: &Sight,
+        batch: &mut Batch,
+    ) {
         match &self.jit {
-            Some(jit) => jit.decide(world, scratch, packets, batch),
-            None => self.interpret(world, scratch, packets, batch),
+            Some(jit) => jit.decide(world, scratch, packets, part, sight, batch),
+            None => self.interpret(world, scratch, packets, part, sight, batch),
         }
     }
 
-    fn interpret(&self, world: &World, scratch: &mut Scratch, packets: &[Packet], batch: &mut Batch) {
+    /// Finds out which triggers packet `at` of a batch raises; `fired` has room for every trigger of the program.
+    pub fn fire(
+        &self,
+        world: &World,
+        scratch: &mut Scratch,
+        packet: &Packet,
+        seen: Seen,
+        fired: &mut [Fired],
+    ) {
+        match &self.jit {
+            Some(jit) => jit.fire(world, scratch, packet, seen, fired),
+            None => {
+                let head = self.head(packet, seen);
+                let mut eval = Eval::new(world, scratch, packet, &head, seen);
+                for (trigger, fired) in self.program.triggers.iter().zip(fired) {
+                    *fired = eval.fire(trigger);
+                }
+            }
+        }
+    }
+
+    fn head(&self, packet: &Packet, seen: Seen) -> Head {
+        seen.head().copied().unwrap_or_else(|| wire::dissect(packet))
+    }
+
+    fn interpret(
+        &self,
+        world: &World,
+        scratch: &mut Scratch,
+        packets: &[Packet],
+        part: Range<usize>,
+        sight: &Sight,
+        batch: &mut Batch,
+    ) {
         let stations = self.program.stations.len();
-        for (i, (packet, asked)) in packets.iter().zip(&mut batch.asked).enumerate() {
-            let head = wire::dissect(packet);
-            let verdicts = batch.verdicts.get_mut(i * stations..(i + 1) * stations).unwrap_or(&mut []);
-            *asked =
-                Eval::new(world, scratch, packet, &head).decide(&self.program, verdicts, &mut batch.tally);
+        for at in part {
+            let (Some(packet), Some(asked)) = (packets.get(at), batch.asked.get_mut(at)) else { return };
+            let seen = Seen { sight, at };
+            let head = self.head(packet, seen);
+            let verdicts = batch.verdicts.get_mut(at * stations..(at + 1) * stations).unwrap_or(&mut []);
+            *asked = Eval::new(world, scratch, packet, &head, seen).decide(
+                &self.program,
+                verdicts,
+                &mut batch.tally,
+            );
         }
     }
 }

@@ -3,13 +3,15 @@
 //! that the packet has no bytes for is false or absent. (Rejected: sharing its walk with native code's, whose bugs it
 //! is there to find.)
 
-use crate::abi::{Head, NO_LIMIT, Packet, Verdict};
+use crate::abi::{FlowView, Head, NO_LIMIT, Packet, Verdict};
 use crate::fields::Hash;
 use crate::helpers;
 use crate::hir::{
-    Address, Ask, Bytes, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, TableId, build,
+    Address, Ask, Bytes, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, TableId, Trigger,
+    build,
 };
 use crate::length;
+use crate::sight::{Fired, Seen};
 use crate::table::{KeyValue, MAX_KEY};
 use crate::world::{Scratch, World};
 
@@ -19,6 +21,8 @@ pub struct Eval<'a> {
     scratch: &'a mut Scratch,
     packet: &'a Packet<'a>,
     head: &'a Head,
+    seen: Seen<'a>,
+    flow: FlowView,
 }
 
 impl<'a> Eval<'a> {
@@ -28,9 +32,24 @@ impl<'a> Eval<'a> {
         scratch: &'a mut Scratch,
         packet: &'a Packet<'a>,
         head: &'a Head,
+        seen: Seen<'a>,
     ) -> Eval<'a> {
         scratch.begin();
-        Eval { world, scratch, packet, head }
+        Eval { world, scratch, packet, head, seen, flow: seen.flow() }
+    }
+
+    /// What becomes of a trigger's conditions.
+    pub fn fire(&mut self, trigger: &Trigger) -> Fired {
+        match &trigger.when {
+            Some(when) if self.holds(when) => {
+                if self.holds(&trigger.unless) {
+                    Fired::Vetoed
+                } else {
+                    Fired::Raised
+                }
+            }
+            _ => Fired::No,
+        }
     }
 
     /// The stations that a rule asked a copy for; their verdicts are written.
@@ -165,6 +184,14 @@ impl<'a> Eval<'a> {
                 let world = self.world;
                 self.with_key(key, |key| helpers::active(world, *trigger, key)).unwrap_or(false)
             }
+            PredKind::FlowActive(bit) => self.flow.active & 1 << bit != 0,
+            PredKind::Stream(pattern) => self.seen.found(*pattern),
+            PredKind::HasFacet(facet) => self.seen.facets(*facet).next().is_some(),
+            PredKind::FacetIn(facet, set) => helpers::facet_in(self.seen, *facet, set),
+            PredKind::FacetText(facet, test) => helpers::facet_text(self.world, self.seen, *facet, test),
+            PredKind::FacetInTable(facet, table) => {
+                helpers::facet_in_table(self.world, self.seen, *facet, *table)
+            }
         }
     }
 
@@ -178,6 +205,9 @@ impl<'a> Eval<'a> {
             NumKind::Slot { layer, bits, slot } => {
                 let stack = helpers::stack(self.head, *layer);
                 (stack.bits & bits == *bits).then(|| u64::from(slot.get(stack)))
+            }
+            NumKind::Flow { bits, slot } => {
+                (self.head.outer.bits & bits == *bits).then(|| slot.get(&self.flow))
             }
             NumKind::FrameLen => Some(u64::from(self.packet.len)),
             NumKind::FrameCapLen => Some(u64::from(self.packet.cap_len())),

@@ -11,6 +11,7 @@ use crate::helpers;
 use crate::hir::{Ask, Bytes, Key, Num, NumKind, Pred, PredKind, Program, Rule, StationId};
 use crate::length::{self, Range};
 use crate::render::{self, Render};
+use crate::sight::Seen;
 use crate::world::{Scratch, World};
 use std::net::Ipv6Addr;
 
@@ -87,11 +88,11 @@ pub struct StationTold {
 }
 
 /// Explains the decision on a packet whose headers are `head`.
-pub fn explain(program: &Program, world: &World, packet: &Packet, head: &Head) -> Explanation {
+pub fn explain(program: &Program, world: &World, packet: &Packet, head: &Head, seen: Seen) -> Explanation {
     let mut scratch = Scratch::default();
     let mut out = vec![Verdict::default(); program.stations.len()];
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
-    let mut eval = Eval::new(world, &mut scratch, packet, head);
+    let mut eval = Eval::new(world, &mut scratch, packet, head, seen);
     let asked = eval.decide(program, &mut out, &mut tally);
     let mut teller = Teller { render: Render::new(program), packet, head, eval };
     let rules: Vec<Told> = program.rules.iter().map(|rule| teller.rule(rule)).collect();
@@ -255,7 +256,13 @@ impl Teller<'_> {
                 let value = helpers::tcp_option(self.packet, self.head, *option);
                 out.push((render::option_name(option), value.map(|_| "present".into())));
             }
-            PredKind::Const(_)
+            PredKind::FlowActive(_)
+            | PredKind::Stream(_)
+            | PredKind::HasFacet(_)
+            | PredKind::FacetIn(..)
+            | PredKind::FacetText(..)
+            | PredKind::FacetInTable(..)
+            | PredKind::Const(_)
             | PredKind::Bits { .. }
             | PredKind::Not(_)
             | PredKind::And(_)

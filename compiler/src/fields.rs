@@ -7,7 +7,9 @@
 use crate::abi::{Stack, bit};
 use std::mem::offset_of;
 
+mod flow;
 mod table;
+pub use flow::{App, Facet, FlowSlot};
 pub use table::FIELDS;
 
 /// Which of the two packets a field speaks of.
@@ -115,6 +117,10 @@ pub enum Ty {
     String,
     /// A protocol: its name alone tests presence; its bytes can be sliced and searched.
     Protocol,
+    /// A time span, in nanoseconds.
+    Duration,
+    /// An application protocol, one of [`App::NAMES`]; its value is the place in that list.
+    App,
 }
 
 impl Ty {
@@ -130,6 +136,8 @@ impl Ty {
             Ty::Bytes => "bytes".into(),
             Ty::String => "text".into(),
             Ty::Protocol => "a protocol".into(),
+            Ty::Duration => "a duration".into(),
+            Ty::App => "an application such as http or tls".into(),
         }
     }
 }
@@ -286,6 +294,17 @@ pub enum Source {
     },
     /// A hash of the packet or its flow key.
     Hash(Hash),
+    /// A number of the packet's flow, where the bits are present in the outer stack.
+    Flow {
+        /// The presence bits.
+        bits: u64,
+        /// Which number.
+        slot: FlowSlot,
+    },
+    /// The one of several fields that the packet has, each where its bits (the direction) are present, too.
+    Sided(&'static [(&'static str, u64)]),
+    /// What an application's message says; a packet that completes several messages has several.
+    Facet(Facet),
 }
 
 /// A row of the table.
@@ -319,6 +338,7 @@ impl Field {
     pub fn has_inner(&self) -> bool {
         match self.source {
             Source::FrameLen | Source::FrameCapLen | Source::Hash(_) => false,
+            Source::Flow { .. } | Source::Sided(_) | Source::Facet(_) => false,
             Source::Bytes(b) => !matches!(b, BytesSource::Frame | BytesSource::InterfaceName),
             Source::Protocol { bits, .. } => bits != 0,
             _ => true,
@@ -327,7 +347,7 @@ impl Field {
 
     /// Whether it stands for several values, so that comparisons mean "any".
     pub fn is_many(&self) -> bool {
-        matches!(self.source, Source::Any(_) | Source::Tag { .. })
+        matches!(self.source, Source::Any(_) | Source::Tag { .. } | Source::Facet(_))
     }
 }
 

@@ -9,12 +9,14 @@ use crate::table::KeyValue;
 use crate::world::{Scratch, World};
 
 mod bytes;
+mod facets;
 mod hash;
 mod parts;
 
 pub use crate::world::SearchId;
 pub(crate) use bytes::needs;
 pub use bytes::{bytes, slice};
+pub use facets::{facet_in, facet_in_table, facet_text};
 pub use hash::{flow_hash, packet_hash};
 pub use parts::{tags_any, tcp_option};
 

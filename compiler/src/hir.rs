@@ -5,7 +5,7 @@
 //! greatest value); `And` and `Or` have two or more members, flattened, without constants.
 //! (Rejected: engines that decide about presence themselves, twice.)
 
-use crate::fields::{BytesSource, Hash, Layer, Load, Slot, Tags};
+use crate::fields::{BytesSource, FlowSlot, Hash, Layer, Load, Slot, Tags};
 use crate::sets::Intervals;
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ pub use mrule_grammar::ast::{ArithOp, CompareOp, Slice};
 pub mod build;
 mod pred;
 mod walk;
-pub use pred::{Pred, PredKind};
+pub use pred::{Pred, PredKind, TextTest};
+pub use walk::Uses;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
@@ -43,6 +44,8 @@ ids! {
     NeedleId
     /// A regular expression (`matches`) of the program.
     RegexId
+    /// A pattern that streams are searched for (`stream contains`, `stream matches`).
+    StreamId
 }
 
 /// A number: at most 64 bits, unsigned. Its kind may be read only where its guards hold (see [`Pred`]).
@@ -84,6 +87,13 @@ pub enum NumKind {
     Option(TcpOption),
     /// A hash; the flow's needs [`crate::abi::bit::NET`].
     Hash(Hash),
+    /// A number of the packet's flow, behind its presence bits in the outer stack.
+    Flow {
+        /// The presence bits it needs.
+        bits: u64,
+        /// Which number.
+        slot: FlowSlot,
+    },
     /// The value of a table's row; guarded by [`PredKind::InTable`].
     Lookup {
         /// The map.
@@ -319,17 +329,59 @@ pub struct Param {
     pub bounds: (u64, u64),
 }
 
-/// A trigger. Only external ones are run so far.
+/// A trigger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trigger {
     /// Its name.
     pub name: String,
     /// Where it is declared.
     pub span: mrule_grammar::span::Span,
-    /// The types of its key's parts; empty for one global switch.
-    pub key: Vec<ValueTy>,
-    /// How long it stays active after it was raised, in nanoseconds; none: as long as its flow lives.
+    /// What it is active for.
+    pub scope: Scope,
+    /// How long it stays active after it was last raised, in nanoseconds; none: as long as its flow lives.
     pub hold: Option<u64>,
+    /// What raises it: none for one that only the API raises.
+    pub when: Option<Pred>,
+    /// What vetoes a raise; [`Pred::never`] without an `unless`.
+    pub unless: Pred,
+}
+
+/// What a trigger is active for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scope {
+    /// Keys whose parts have these types; none for one global switch.
+    Keys(Vec<ValueTy>),
+    /// The flow, both directions: this bit of [`crate::abi::FlowView::active`].
+    Flow(u32),
+}
+
+impl Trigger {
+    /// The types of its key's parts; empty for a global switch or one by flow.
+    pub fn key(&self) -> &[ValueTy] {
+        if let Scope::Keys(types) = &self.scope { types } else { &[] }
+    }
+}
+
+/// The most triggers `by flow` that a program can have: a flow keeps one bit for each.
+pub const MAX_FLOW_TRIGGERS: usize = 64;
+
+/// A pattern that streams are searched for. A packet has it when its new bytes complete a match that ends within the first
+/// `depth` bytes of its direction's stream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StreamPattern {
+    /// What is looked for.
+    pub kind: StreamKind,
+    /// How many bytes of the stream are looked into: a constant or a param.
+    pub depth: Num,
+}
+
+/// What is looked for in streams.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum StreamKind {
+    /// These bytes.
+    Contains(Arc<[u8]>),
+    /// A regular expression, as translated by [`crate::pattern`].
+    Matches(String),
 }
 
 /// A regular expression, as given to the engine: byte-oriented, caseless unless it says otherwise.
@@ -358,6 +410,8 @@ pub struct Program {
     pub needles: Vec<Arc<[u8]>>,
     /// What `matches` looks for.
     pub regexes: Vec<Regex>,
+    /// What streams are searched for.
+    pub streams: Vec<StreamPattern>,
 }
 
 /// A set of numbers shared between the nodes that test it.

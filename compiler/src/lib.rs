@@ -16,6 +16,7 @@ pub mod lint;
 pub mod pattern;
 pub mod render;
 pub mod sets;
+pub mod sight;
 pub mod table;
 pub mod wire;
 pub mod world;

@@ -4,10 +4,10 @@
 //! (Rejected: keeping the source's names in the typed program, which would make equal conditions unequal.)
 
 use crate::abi::bit;
-use crate::fields::{FIELDS, Hash, Layer, Load, Slot, Source, Ty};
+use crate::fields::{FIELDS, Facet, FlowSlot, Hash, Layer, Load, Slot, Source, Ty};
 use crate::hir::{
     Address, ArithOp, Bytes, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Slice,
-    TagPart, TcpOption,
+    StreamKind, TagPart, TcpOption, TextTest,
 };
 use std::fmt::Write as _;
 
@@ -42,7 +42,7 @@ pub fn program(program: &Program) -> String {
         );
     }
     for trigger in &program.triggers {
-        let _ = writeln!(out, "trigger {} by {:?}", trigger.name, trigger.key);
+        let _ = writeln!(out, "trigger {} by {:?}", trigger.name, trigger.key());
     }
     for station in &program.stations {
         let _ = writeln!(out, "station {} : {:?}", station.name, station.target);
@@ -140,6 +140,43 @@ impl<'a> Render<'a> {
                 let regex = self.program.regexes.get(regex.index());
                 format!("{} matches {:?}", bytes_name(bytes), regex.map_or("", |r| r.pattern.as_str()))
             }
+            PredKind::FlowActive(bit) => {
+                let of = |t: &&crate::hir::Trigger| t.scope == crate::hir::Scope::Flow(*bit);
+                self.program.triggers.iter().find(of).map_or("?", |t| t.name.as_str()).to_owned()
+            }
+            PredKind::Stream(pattern) => match self.program.streams.get(pattern.index()) {
+                Some(pattern) => {
+                    let looked = match &pattern.kind {
+                        StreamKind::Contains(text) => format!("contains {}", quoted(text)),
+                        StreamKind::Matches(regex) => format!("matches {regex:?}"),
+                    };
+                    format!("stream {looked} within {}", self.num(&pattern.depth))
+                }
+                None => "?".into(),
+            },
+            PredKind::HasFacet(facet) => facet_name(*facet).into(),
+            PredKind::FacetIn(facet, set) => {
+                let name = facet_name(*facet);
+                let ty = FIELDS.iter().find(|f| f.name == name).map(|f| (f.name, f.ty));
+                number_set(name, ty, u64::MAX, set)
+            }
+            PredKind::FacetText(facet, test) => {
+                let name = facet_name(*facet);
+                match test {
+                    TextTest::Compare(op, text) => format!("{name} {} {}", symbol(*op), quoted(text)),
+                    TextTest::Contains(needle) => {
+                        let needle = self.program.needles.get(needle.index());
+                        format!("{name} contains {}", quoted(needle.map_or(&[], |n| n)))
+                    }
+                    TextTest::Matches(regex) => {
+                        let regex = self.program.regexes.get(regex.index());
+                        format!("{name} matches {:?}", regex.map_or("", |r| r.pattern.as_str()))
+                    }
+                }
+            }
+            PredKind::FacetInTable(facet, table) => {
+                format!("{} in {}", facet_name(*facet), self.table(table.index()))
+            }
             PredKind::InTable { table, key } => {
                 format!("{} in {}", self.key(key), self.table(table.index()))
             }
@@ -178,6 +215,7 @@ impl<'a> Render<'a> {
                 }
             },
             NumKind::Slot { layer, bits, slot } => layered(*layer, slot_name(*bits, *slot)),
+            NumKind::Flow { slot, .. } => flow_name(*slot),
             NumKind::FrameLen => "frame.len".into(),
             NumKind::FrameCapLen => "frame.cap_len".into(),
             NumKind::Byte(bytes) => bytes_name(bytes),
@@ -380,3 +418,15 @@ fn arith(op: ArithOp) -> &'static str {
 
 #[cfg(test)]
 mod tests;
+
+fn flow_name(slot: FlowSlot) -> String {
+    let of = |f: &&crate::fields::Field| matches!(f.source, Source::Flow { slot: s, .. } if s == slot);
+    match FIELDS.iter().find(of) {
+        Some(field) => field.name.into(),
+        None => format!("stream.{}", format!("{slot:?}").to_lowercase()),
+    }
+}
+
+fn facet_name(facet: Facet) -> &'static str {
+    FIELDS.iter().find(|f| f.source == Source::Facet(facet)).map_or("?", |f| f.name)
+}

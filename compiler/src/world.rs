@@ -105,7 +105,7 @@ impl World {
             triggers: program
                 .triggers
                 .iter()
-                .map(|t| Table::new(&t.key, None, TRIGGER_KEYS).map(Arc::new).map_err(named(&t.name)))
+                .map(|t| Table::new(t.key(), None, TRIGGER_KEYS).map(Arc::new).map_err(named(&t.name)))
                 .collect::<Result<_, _>>()?,
         })
     }

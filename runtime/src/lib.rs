@@ -7,6 +7,7 @@
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;
 pub mod error;
+pub mod flow;
 pub mod replay;
 pub mod source;
 pub mod station;

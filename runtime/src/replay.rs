@@ -55,8 +55,9 @@ pub fn replay(
     };
     let mut batch = Batch::new(program, BATCH);
     let mut scratch = Scratch::default();
+    let sight = mrule_compiler::sight::Sight::default();
     while let Some(delivered) = reader.next_batch() {
-        engine.decide(world, &mut scratch, &delivered.packets, &mut batch);
+        engine.decide(world, &mut scratch, &delivered.packets, &sight, &mut batch);
         if let Err(error) = take(&delivered.packets, delivered.interfaces, &batch, &mut summary, &mut outputs)
         {
             // The first error is the one to tell.

@@ -117,7 +117,7 @@ fn shake(world: &mut World, program: &Program, packets: &[Packet], choices: &mut
     }
     for (i, trigger) in program.triggers.iter().enumerate() {
         for _ in 0..choices.below(6) {
-            let key: Vec<Value> = trigger.key.iter().map(|ty| value_of(*ty, &palette, choices)).collect();
+            let key: Vec<Value> = trigger.key().iter().map(|ty| value_of(*ty, &palette, choices)).collect();
             let _ = world.raise(TriggerId(i as u32), &key);
         }
     }

@@ -6,6 +6,7 @@ use mrule_compiler::batch::Batch;
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::Program;
+use mrule_compiler::sight::Sight;
 use mrule_compiler::world::{Scratch, World};
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ pub fn run_engine(engine: &Engine, world: &World, packets: &[Packet], batch_size
     let (mut scratch, mut batch) = (Scratch::default(), Batch::new(engine.program(), batch_size));
     let mut told = Told::default();
     for chunk in packets.chunks(batch_size.max(1)) {
-        engine.decide(world, &mut scratch, chunk, &mut batch);
+        engine.decide(world, &mut scratch, chunk, &Sight::default(), &mut batch);
         for i in 0..chunk.len() {
             told.verdicts
                 .push(batch.verdicts(i).map(|(station, verdict)| (station.index(), verdict)).collect());

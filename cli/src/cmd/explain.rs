@@ -9,6 +9,7 @@ use crate::screen::{BAD, BOLD, DIM, GOOD, Look, Screen, printable, wrap};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::explain::{AskTold, Explanation, Test, Told, explain};
 use mrule_compiler::length::Range;
+use mrule_compiler::sight::Seen;
 use mrule_compiler::wire::dissect;
 use mrule_compiler::world::World;
 use mrule_grammar::span::SourceMap;
@@ -76,7 +77,7 @@ fn tell(
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
     let head = dissect(packet);
-    let told = explain(&checked.program, world, packet, &head);
+    let told = explain(&checked.program, world, packet, &head, Seen::nothing());
     let lines = packet::describe(packet, &head);
     match args.format {
         Format::Json => {

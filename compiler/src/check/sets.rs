@@ -194,7 +194,9 @@ impl Checker<'_> {
 
     fn element(&mut self, term: &Term, at: Span, element: &Element, set: &mut Building) -> Option<()> {
         match term.ty {
-            TermTy::Duration => self.number_element(term, at, element, set),
+            TermTy::Duration | TermTy::Field(Ty::Duration | Ty::App) => {
+                self.number_element(term, at, element, set)
+            }
             TermTy::Field(Ty::Uint(_) | Ty::Bool | Ty::Mac) => self.number_element(term, at, element, set),
             TermTy::Field(Ty::Ipv4 | Ty::Ipv6 | Ty::Ip) => self.ip_element(term, at, element, set),
             TermTy::Field(Ty::Bytes | Ty::String) => self.bytes_element(term, at, element, set),

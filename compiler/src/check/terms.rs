@@ -55,6 +55,8 @@ fn collect(field: &Field, layer: Layer, alts: &mut Vec<Alt>) {
             Alt::Num(Num::option(TcpOption { layer, kind, at, width }))
         }
         Source::Hash(hash) => Alt::Num(Num::hash(hash)),
+        Source::Flow { bits, slot } => Alt::Num(Num::flow(bits, slot)),
+        Source::Sided(_) | Source::Facet(_) => return,
     });
 }
 

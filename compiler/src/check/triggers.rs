@@ -27,8 +27,10 @@ impl Checker<'_> {
                 hir: hir::Trigger {
                     name: item.name.node.clone(),
                     span: item.name.span,
-                    key: Vec::new(),
+                    scope: hir::Scope::Keys(Vec::new()),
                     hold: None,
+                    when: None,
+                    unless: crate::hir::Pred::never(),
                 },
                 types: None,
                 own: None,
@@ -50,7 +52,7 @@ impl Checker<'_> {
             }
         };
         if let Some(info) = self.triggers.get_mut(index) {
-            info.hir.key = types.clone();
+            info.hir.scope = hir::Scope::Keys(types.clone());
             info.types = Some(types);
             info.own = Some(own);
         }

@@ -271,7 +271,7 @@ pub(super) fn key_type(ty: TermTy) -> Option<hir::ValueTy> {
         TermTy::Field(Ty::Ipv4 | Ty::Ipv6 | Ty::Ip) => Some(ValueTy::Ip),
         TermTy::Field(Ty::Mac) => Some(ValueTy::Mac),
         TermTy::Field(Ty::Bytes | Ty::String) => Some(ValueTy::String),
-        TermTy::Field(Ty::Protocol) => None,
-        TermTy::Duration => Some(ValueTy::Duration),
+        TermTy::Field(Ty::Protocol | Ty::App) => None,
+        TermTy::Field(Ty::Duration) | TermTy::Duration => Some(ValueTy::Duration),
     }
 }

@@ -41,8 +41,8 @@ fn verdicts(program: &Program) -> (Vec<Option<Verdict>>, Vec<u64>) {
     let head = Head { outer: Stack { headers_end: 40, l3_end: 90, ..Stack::default() }, ..Head::default() };
     let mut out = vec![Verdict { start: 9, end: 9, rule: 9, limit: 9 }; program.stations.len()];
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
-    let asked =
-        Eval::new(&world, &mut Scratch::default(), &packet, &head).decide(program, &mut out, &mut tally);
+    let asked = Eval::new(&world, &mut Scratch::default(), &packet, &head, crate::sight::Seen::nothing())
+        .decide(program, &mut out, &mut tally);
     let told = out.iter().enumerate().map(|(s, v)| (asked >> s & 1 == 1).then_some(*v)).collect();
     (told, tally)
 }
@@ -201,7 +201,9 @@ fn each_form_of_condition() {
         triggers: vec![hir::Trigger {
             name: "t".into(),
             span: Span::default(),
-            key: vec![ValueTy::Ip],
+            scope: crate::hir::Scope::Keys(vec![ValueTy::Ip]),
+            when: None,
+            unless: crate::hir::Pred::never(),
             hold: None,
         }],
         params: vec![hir::Param {
@@ -218,7 +220,7 @@ fn each_form_of_condition() {
     let mut world = World::new(&program).unwrap();
     world.raise(TriggerId(0), &[cidr("10.0.0.9", 32)]).unwrap();
     let mut scratch = Scratch::default();
-    let mut eval = Eval::new(&world, &mut scratch, &packet, &head);
+    let mut eval = Eval::new(&world, &mut scratch, &packet, &head, crate::sight::Seen::nothing());
     let mut check = |pred: Pred, expected: bool| {
         assert_eq!(eval.holds(&pred), expected, "{pred:?}");
         assert_eq!(eval.holds(&Pred::not(pred.clone())), !expected, "not {pred:?}");
@@ -308,11 +310,11 @@ fn a_batch_is_overwritten_as_far_as_it_is_used() {
     let mut scratch = Scratch::default();
     let long = Packet::new(b"abc", 0, Link::RawIp);
     let short = Packet::new(b"a", 0, Link::RawIp);
-    engine.decide(&world, &mut scratch, &[long, long, short], &mut batch);
+    engine.decide(&world, &mut scratch, &[long, long, short], &crate::sight::Sight::default(), &mut batch);
     assert_eq!((batch.asked(0), batch.asked(1), batch.matched()), (2, 2, [2].as_slice()), "as many as fit");
-    engine.decide(&world, &mut scratch, &[short], &mut batch);
+    engine.decide(&world, &mut scratch, &[short], &crate::sight::Sight::default(), &mut batch);
     assert_eq!((batch.asked(0), batch.asked(1), batch.matched()), (0, 2, [2].as_slice()));
-    engine.decide(&world, &mut scratch, &[short, long], &mut batch);
+    engine.decide(&world, &mut scratch, &[short, long], &crate::sight::Sight::default(), &mut batch);
     let all: Vec<_> = batch.verdicts(1).collect();
     assert_eq!(all, [(hir::StationId(1), Verdict { start: 0, end: 3, rule: 0, limit: NO_LIMIT })]);
 }

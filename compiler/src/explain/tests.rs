@@ -46,7 +46,7 @@ fn told(mut program: Program) -> Explanation {
     };
     let packet = Packet::new(&frame, 30, Link::RawIp);
     let head = Head { outer, ..Head::default() };
-    explain(&program, &World::new(&program).unwrap(), &packet, &head)
+    explain(&program, &World::new(&program).unwrap(), &packet, &head, crate::sight::Seen::nothing())
 }
 
 type Values = Vec<(String, Option<String>)>;

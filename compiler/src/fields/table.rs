@@ -1,7 +1,7 @@
 //! The rows of the field table, in the order in which `mirrorc fields` shows them: by layer, from the wire up.
 //! (Rejected: a file per protocol; the whole language fits on a few screens and is read as one list.)
 
-use super::{BytesSource, Field, Hash, Layer, Load, Proto, Slot, Source, Tags, Ty};
+use super::{BytesSource, Facet, Field, FlowSlot, Hash, Layer, Load, Proto, Slot, Source, Tags, Ty};
 use crate::abi::bit;
 
 const fn load(bits: u64, slot: Slot, at: u16, width: u8, shift: i8, mask: u64) -> Source {
@@ -10,6 +10,10 @@ const fn load(bits: u64, slot: Slot, at: u16, width: u8, shift: i8, mask: u64) -
 
 const fn tag(tags: Tags, at: u16, width: u8, shift: u8, mask: u64) -> Source {
     Source::Tag { tags, at, width, shift, mask }
+}
+
+const fn flow(bits: u64, slot: FlowSlot) -> Source {
+    Source::Flow { bits: bit::FLOW | bits, slot }
 }
 
 /// A field that Wireshark has too, with the same meaning.
@@ -156,4 +160,37 @@ pub const FIELDS: &[Field] = &[
     field("geneve.vni", Ty::Uint(24), load(bit::GENEVE, Slot::Tunnel, 4, 4, 8, 0xffffff), "virtual network identifier"),
     ours("packet.hash", Ty::Uint(64), Source::Hash(Hash::Packet), "hash of the first 128 captured bytes and the length (XXH3-64), for sampling packets"),
     ours("flow.hash", Ty::Uint(64), Source::Hash(Hash::Flow), "hash of addresses, protocol and ports (XXH3-64), the same for both directions, for sampling flows; absent without an IP header"),
+    ours("flow.packets", Ty::Uint(48), flow(0, FlowSlot::Packets), "packets of the flow so far, both directions, this one included"),
+    ours("flow.bytes", Ty::Uint(48), flow(0, FlowSlot::Bytes), "bytes of the flow's frames on the wire so far, both directions, this one included"),
+    ours("flow.age", Ty::Duration, flow(0, FlowSlot::Age), "time since the flow's first packet"),
+    ours("flow.idle", Ty::Duration, flow(0, FlowSlot::Idle), "time since the flow's packet before this one; 0 for its first"),
+    ours("flow.is_new", Ty::Bool, flow(0, FlowSlot::IsNew), "the first packet of its flow"),
+    ours("flow.established", Ty::Bool, flow(0, FlowSlot::Established), "both ends have spoken (TCP: the handshake is done, or data went both ways)"),
+    ours("flow.client.packets", Ty::Uint(48), flow(0, FlowSlot::ClientPackets), "packets from the client so far: the end that opened the flow"),
+    ours("flow.client.bytes", Ty::Uint(48), flow(0, FlowSlot::ClientBytes), "bytes of frames from the client so far"),
+    ours("flow.client.addr", Ty::Ip, Source::Sided(&[("ip.src", bit::FROM_CLIENT), ("ip.dst", bit::FROM_SERVER), ("ipv6.src", bit::FROM_CLIENT), ("ipv6.dst", bit::FROM_SERVER)]), "IP address of the client: the end that opened the flow"),
+    ours("flow.client.port", Ty::Uint(16), Source::Sided(&[("l4.srcport", bit::FROM_CLIENT), ("l4.dstport", bit::FROM_SERVER)]), "port of the client"),
+    ours("flow.server.packets", Ty::Uint(48), flow(0, FlowSlot::ServerPackets), "packets from the server so far: the other end"),
+    ours("flow.server.bytes", Ty::Uint(48), flow(0, FlowSlot::ServerBytes), "bytes of frames from the server so far"),
+    ours("flow.server.addr", Ty::Ip, Source::Sided(&[("ip.dst", bit::FROM_CLIENT), ("ip.src", bit::FROM_SERVER), ("ipv6.dst", bit::FROM_CLIENT), ("ipv6.src", bit::FROM_SERVER)]), "IP address of the server: the other end"),
+    ours("flow.server.port", Ty::Uint(16), Source::Sided(&[("l4.dstport", bit::FROM_CLIENT), ("l4.srcport", bit::FROM_SERVER)]), "port of the server"),
+    ours("stream.offset", Ty::Uint(48), flow(bit::STREAM, FlowSlot::Offset), "stream offset of the packet's first payload byte, or of the byte that would come next, in its direction of its flow"),
+    ours("stream.len", Ty::Uint(48), flow(bit::STREAM, FlowSlot::Len), "bytes of this direction's stream so far: one past the greatest offset seen, this packet included"),
+    ours("stream.midstream", Ty::Bool, flow(bit::STREAM, FlowSlot::Midstream), "the start of this direction's stream was not seen"),
+    ours("tcp.isn", Ty::Uint(32), flow(bit::ISN, FlowSlot::Isn), "initial sequence number of this direction; absent when its SYN was not seen"),
+    ours("app", Ty::App, flow(0, FlowSlot::App), "application protocol of the flow, by the first bytes of either direction: undecided, other, or its name"),
+    field("http.request.method", Ty::String, Source::Facet(Facet::HttpMethod), "method of an HTTP/1 request, on the segment that completes its head (RFC 9110)"),
+    field("http.request.uri", Ty::String, Source::Facet(Facet::HttpUri), "request target as written in the request line (RFC 9112)"),
+    field("http.host", Ty::String, Source::Facet(Facet::HttpHost), "Host header of a request"),
+    field("http.user_agent", Ty::String, Source::Facet(Facet::HttpUserAgent), "User-Agent header of a request"),
+    field("http.cookie", Ty::String, Source::Facet(Facet::HttpCookie), "Cookie header of a request"),
+    field("http.response.code", Ty::Uint(16), Source::Facet(Facet::HttpCode), "status code of a response"),
+    field("http.content_type", Ty::String, Source::Facet(Facet::HttpContentType), "Content-Type header of a request or response"),
+    field("tls.handshake.extensions_server_name", Ty::String, Source::Facet(Facet::TlsServerName), "server name of a ClientHello, on the segment that completes it (RFC 6066)"),
+    field("tls.handshake.version", Ty::Uint(16), Source::Facet(Facet::TlsVersion), "legacy version of a ClientHello or ServerHello: 0x0303 in TLS 1.2 and 1.3 (RFC 8446)"),
+    field("tls.handshake.extensions_alpn_str", Ty::String, Source::Facet(Facet::TlsAlpn), "application protocols named in a ClientHello or ServerHello (RFC 7301)"),
+    field("dns.qry.name", Ty::String, Source::Facet(Facet::DnsName), "name asked for, without the final dot (RFC 1035); over UDP and TCP"),
+    field("dns.qry.type", Ty::Uint(16), Source::Facet(Facet::DnsType), "type asked for: 1 A, 28 AAAA"),
+    field("dns.flags.response", Ty::Bool, Source::Facet(Facet::DnsResponse), "a response, not a query"),
+    field("dns.flags.rcode", Ty::Uint(4), Source::Facet(Facet::DnsRcode), "response code: 3 is no such name; in responses only, as in Wireshark"),
 ];

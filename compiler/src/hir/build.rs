@@ -4,7 +4,7 @@
 
 use super::{ArithOp, Bytes, Key, Num, NumKind, ParamId, TableId, TagPart, TcpOption};
 use crate::abi::bit;
-use crate::fields::{Hash, Layer, Load, Slot, Tags, max_of};
+use crate::fields::{FlowSlot, Hash, Layer, Load, Slot, Tags, max_of};
 
 impl Num {
     /// Its form.
@@ -70,6 +70,11 @@ impl Num {
     /// A hash.
     pub fn hash(hash: Hash) -> Num {
         Num { kind: NumKind::Hash(hash), max: u64::MAX }
+    }
+
+    /// A number of the packet's flow.
+    pub fn flow(bits: u64, slot: FlowSlot) -> Num {
+        Num { kind: NumKind::Flow { bits: bits | bit::FLOW, slot }, max: slot.max() }
     }
 
     /// The value of a table's row.

@@ -4,11 +4,11 @@
 //! forgets a guard would then read outside the frame.)
 
 use super::{
-    Address, AddressSet, ArithOp, Bytes, CompareOp, Key, NeedleId, Num, NumKind, NumSet, RegexId, TableId,
-    TagPart, TcpOption, TriggerId,
+    Address, AddressSet, ArithOp, Bytes, CompareOp, Key, NeedleId, Num, NumKind, NumSet, RegexId, StreamId,
+    TableId, TagPart, TcpOption, TriggerId,
 };
 use crate::abi::bit;
-use crate::fields::{Hash, Layer};
+use crate::fields::{Facet, Hash, Layer};
 use crate::sets::Intervals;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -86,6 +86,29 @@ pub enum PredKind {
         /// The key's parts.
         key: Vec<Key>,
     },
+    /// The trigger `by flow` of this bit is active for the packet's flow; false without one.
+    FlowActive(u32),
+    /// The packet completes a match of the pattern in its stream.
+    Stream(StreamId),
+    /// Some message that the packet completes has this.
+    HasFacet(Facet),
+    /// Some such number is in the set.
+    FacetIn(Facet, NumSet),
+    /// Some such text passes the test.
+    FacetText(Facet, TextTest),
+    /// Some such number or text is a key of the table.
+    FacetInTable(Facet, TableId),
+}
+
+/// A test of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TextTest {
+    /// Compared with a constant: `Eq`, `Lt`, `Le`, `Gt` or `Ge`, as by memcmp and then by length.
+    Compare(CompareOp, Arc<[u8]>),
+    /// Contains the needle.
+    Contains(NeedleId),
+    /// The regular expression matches somewhere in it.
+    Matches(RegexId),
 }
 
 impl Pred {
@@ -357,6 +380,37 @@ impl Pred {
         Pred::and([guard, Pred::of(PredKind::LookupIs { table, key, text })])
     }
 
+    /// The trigger `by flow` of this bit is active.
+    pub fn flow_active(bit: u32) -> Pred {
+        Pred::and([Pred::bits(Layer::Outer, bit::FLOW), Pred::of(PredKind::FlowActive(bit))])
+    }
+
+    /// The packet completes a match of the pattern.
+    pub fn stream(pattern: StreamId) -> Pred {
+        Pred::and([Pred::bits(Layer::Outer, bit::FLOW), Pred::of(PredKind::Stream(pattern))])
+    }
+
+    /// Some message has this.
+    pub fn has_facet(facet: Facet) -> Pred {
+        Pred::of(PredKind::HasFacet(facet))
+    }
+
+    /// Some such number is in the set.
+    pub fn facet_in(facet: Facet, set: impl Into<NumSet>) -> Pred {
+        let set = set.into();
+        if set.is_empty() { Pred::never() } else { Pred::of(PredKind::FacetIn(facet, set)) }
+    }
+
+    /// Some such text passes the test.
+    pub fn facet_text(facet: Facet, test: TextTest) -> Pred {
+        Pred::of(PredKind::FacetText(facet, test))
+    }
+
+    /// Some such number or text is a key of the table.
+    pub fn facet_in_table(facet: Facet, table: TableId) -> Pred {
+        Pred::of(PredKind::FacetInTable(facet, table))
+    }
+
     /// The trigger is active for the key.
     pub fn active(trigger: TriggerId, key: Vec<Key>) -> Pred {
         let guard = key_guard(&key);
@@ -385,6 +439,7 @@ impl Num {
             | NumKind::Hash(Hash::Packet) => Pred::always(),
             NumKind::Load(load) => Pred::bits(load.layer, load.bits),
             NumKind::Slot { layer, bits, .. } => Pred::bits(*layer, *bits),
+            NumKind::Flow { bits, .. } => Pred::bits(Layer::Outer, *bits),
             NumKind::Byte(bytes) | NumKind::Len(bytes) => Pred::has_bytes(bytes.clone()),
             NumKind::Option(option) => Pred::has_option(*option),
             NumKind::Hash(Hash::Flow) => Pred::bits(Layer::Outer, bit::NET),

@@ -1,7 +1,29 @@
-//! Going through all conditions of a program, for passes that gather something from them: search patterns, fields that
-//! are read, names that are used. (Rejected: a visitor trait with a method per form; every user wants one or two forms.)
+//! Going through all conditions and numbers of a program, for passes that gather something from them: search patterns,
+//! fields that are read, what has to be tracked. (Rejected: a visitor trait with a method per form; every user wants one
+//! or two forms.)
 
-use super::{Pred, PredKind, Program};
+use super::{Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Scope};
+use crate::abi::bit;
+use crate::fields::{App, Facet, FlowSlot, Layer};
+
+/// What a program wants to know beside the packet: what it does not name need not be tracked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Uses {
+    /// Anything of flows: all that follows implies it.
+    pub flows: bool,
+    /// `app`, or what only messages of an application say.
+    pub app: bool,
+    /// Fields of HTTP messages.
+    pub http: bool,
+    /// Fields of TLS messages.
+    pub tls: bool,
+    /// Fields of DNS messages.
+    pub dns: bool,
+    /// Patterns in streams.
+    pub streams: bool,
+    /// Triggers that conditions raise: packets must then be decided one after the other.
+    pub triggers: bool,
+}
 
 impl Pred {
     /// Calls `f` with this condition and every one within it, each before its parts.
@@ -19,13 +41,101 @@ impl Pred {
 }
 
 impl Program {
-    /// Calls `f` with every condition of every rule and limit, and every one within those.
+    /// Calls `f` with every condition of every rule, limit and trigger, and every one within those.
     pub fn visit_preds<'a>(&'a self, f: &mut impl FnMut(&'a Pred)) {
         for rule in self.rules.iter().chain(&self.limits) {
             rule.matches.visit(f);
             for ask in &rule.asks {
                 ask.when.visit(f);
             }
+        }
+        for trigger in &self.triggers {
+            if let Some(when) = &trigger.when {
+                when.visit(f);
+            }
+            trigger.unless.visit(f);
+        }
+    }
+
+    /// What has to be tracked for it.
+    pub fn uses(&self) -> Uses {
+        let mut uses = Uses { streams: !self.streams.is_empty(), ..Uses::default() };
+        self.visit_preds(&mut |pred| uses.pred(pred));
+        for ask in self.rules.iter().chain(&self.limits).flat_map(|rule: &Rule| &rule.asks) {
+            match &ask.length {
+                Length::None | Length::Full => {}
+                Length::Bytes(n) | Length::Percent(n) | Length::Headers(n) => uses.num(n),
+                Length::Slice(m, n) => {
+                    uses.num(m);
+                    uses.num(n);
+                }
+            }
+        }
+        for trigger in &self.triggers {
+            uses.triggers |= trigger.when.is_some();
+            uses.flows |= matches!(trigger.scope, Scope::Flow(_));
+        }
+        uses.flows |= uses.app || uses.http || uses.tls || uses.dns || uses.streams;
+        uses
+    }
+}
+
+/// The bits that only who tracks flows sets.
+const FLOW_BITS: u64 = bit::FLOW | bit::FROM_CLIENT | bit::FROM_SERVER | bit::STREAM | bit::ISN;
+
+impl Uses {
+    fn facet(&mut self, facet: Facet) {
+        match facet.app() {
+            App::Http => self.http = true,
+            App::Tls => self.tls = true,
+            App::Dns => self.dns = true,
+            _ => {}
+        }
+    }
+
+    fn num(&mut self, num: &Num) {
+        match num.kind() {
+            NumKind::Flow { slot, .. } => {
+                self.flows = true;
+                self.app |= *slot == FlowSlot::App;
+            }
+            NumKind::Load(load) => self.flows |= load.bits & FLOW_BITS != 0,
+            NumKind::Lookup { key, .. } => self.key(key),
+            NumKind::Arith(_, a, b) => {
+                self.num(a);
+                self.num(b);
+            }
+            _ => {}
+        }
+    }
+
+    fn key(&mut self, key: &[Key]) {
+        for part in key {
+            match part {
+                Key::Num(n) | Key::Ipv4(n) => self.num(n),
+                Key::Ipv6(a) => self.flows |= a.bits & FLOW_BITS != 0,
+                Key::Bytes(_) | Key::Text(_) => {}
+            }
+        }
+    }
+
+    fn pred(&mut self, pred: &Pred) {
+        match pred.kind() {
+            PredKind::Bits { layer: Layer::Outer, bits } => self.flows |= bits & FLOW_BITS != 0,
+            PredKind::In(n, _) => self.num(n),
+            PredKind::Compare(_, a, b) => {
+                self.num(a);
+                self.num(b);
+            }
+            PredKind::InTable { key, .. } | PredKind::LookupIs { key, .. } | PredKind::Active { key, .. } => {
+                self.key(key);
+            }
+            PredKind::FlowActive(_) | PredKind::Stream(_) => self.flows = true,
+            PredKind::HasFacet(f)
+            | PredKind::FacetIn(f, _)
+            | PredKind::FacetText(f, _)
+            | PredKind::FacetInTable(f, _) => self.facet(*f),
+            _ => {}
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::decide::{self, Ground};
 use super::emit::{Helpers, Regions};
+use super::fire;
 use super::nodes::Node;
 use super::plan::Plan;
 use super::shims;
@@ -13,6 +14,7 @@ use crate::world::World;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{AbiParam, AliasRegionData, Signature, UserFuncName};
+use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
@@ -32,7 +34,8 @@ pub enum JitError {
 /// What compilation leaves.
 pub struct Compiled {
     pub module: JITModule,
-    pub entry: FuncId,
+    pub decide: FuncId,
+    pub fire: Option<FuncId>,
     pub pool: Vec<u64>,
     pub nodes: Vec<Node>,
 }
@@ -65,59 +68,97 @@ fn module() -> Result<JITModule, JitError> {
 
 /// Compiles a program.
 pub fn compile(program: &Program, world: &World) -> Result<Compiled, JitError> {
-    let (mut module, mut context, compiled) = build(program, world)?;
-    let codegen = |e: cranelift_module::ModuleError| JitError::Codegen(e.to_string());
-    let signature = context.func.signature.clone();
-    let entry = module.declare_function("decide", Linkage::Local, &signature).map_err(codegen)?;
-    module.define_function(entry, &mut context).map_err(codegen)?;
-    module.finalize_definitions().map_err(codegen)?;
-    let (pool, nodes) = compiled;
-    Ok(Compiled { module, entry, pool, nodes })
+    let mut built = Build::new(program, world)?;
+    let decide = built.function("decide", decide::emit)?;
+    let triggers = program.uses().triggers;
+    let fire = if triggers { Some(built.function("fire", fire::emit)?) } else { None };
+    let Build { mut module, pool, nodes, .. } = built;
+    module.finalize_definitions().map_err(|e| JitError::Codegen(e.to_string()))?;
+    Ok(Compiled { module, decide, fire, pool, nodes })
 }
 
-/// Shows the code of a program.
+/// Shows the code of a program: of the function that decides, then, if there is one, of the one that raises triggers.
 pub fn listing(program: &Program, world: &World) -> Result<Listing, JitError> {
-    let (module, mut context, _) = build(program, world)?;
-    let clif = context.func.display().to_string();
-    context.set_disasm(true);
-    let code = context
-        .compile(module.isa(), &mut Default::default())
-        .map_err(|e| JitError::Codegen(format!("{:?}", e.inner)))?;
-    let asm = code.vcode.clone().unwrap_or_default();
-    Ok(Listing { clif, asm })
+    let mut built = Build::new(program, world)?;
+    let mut listing = built.listing(decide::emit)?;
+    if program.uses().triggers {
+        let fire = built.listing(fire::emit)?;
+        listing.clif.push_str(&fire.clif);
+        listing.asm.push_str(&fire.asm);
+    }
+    Ok(listing)
 }
 
-type Built = (JITModule, Context, (Vec<u64>, Vec<Node>));
+/// What emits the body of a function.
+type Emitter = fn(FunctionBuilder<'_>, &Ground<'_>, &mut Vec<u64>, &mut Vec<Node>, TargetFrontendConfig);
 
-fn build(program: &Program, world: &World) -> Result<Built, JitError> {
-    let mut module = module()?;
-    let mut context = module.make_context();
-    context.func.name = UserFuncName::user(0, 0);
-    context.func.signature = signature(&module, 3, false);
-    let (mut pool, mut nodes) = (Vec::new(), Vec::new());
-    let mut frontend_context = FunctionBuilderContext::new();
-    let b = FunctionBuilder::new(&mut context.func, &mut frontend_context);
-    let mut imported = Vec::new();
-    for shim in shims::table() {
-        let signature = signature(&module, shim.parameters, shim.returns);
-        let id = module
-            .declare_function(shim.name, Linkage::Import, &signature)
-            .map_err(|e| JitError::Codegen(e.to_string()))?;
-        imported.push(module.declare_func_in_func(id, b.func));
+/// The functions of a program share their constants and nodes.
+struct Build<'a> {
+    program: &'a Program,
+    world: &'a World,
+    rules: Plan,
+    limits: Plan,
+    module: JITModule,
+    pool: Vec<u64>,
+    nodes: Vec<Node>,
+}
+
+impl<'a> Build<'a> {
+    fn new(program: &'a Program, world: &'a World) -> Result<Self, JitError> {
+        let (rules, limits) = (Plan::new(&program.rules), Plan::new(&program.limits));
+        Ok(Build { program, world, rules, limits, module: module()?, pool: Vec::new(), nodes: Vec::new() })
     }
-    let &[dissect, test, number, search, ask, settle, cut, finish] = imported.as_slice() else {
-        return Err(JitError::Codegen("the table of helpers does not fit the code generator".into()));
-    };
-    let helpers = Helpers { dissect, test, number, search, ask, settle, cut, finish };
-    let mut region = |user_id, description: &'static str| {
-        b.func.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
-    };
-    let regions = Regions { frame: region(0, "frame"), pool: region(1, "pool"), state: region(2, "state") };
-    let (rules, limits) = (&Plan::new(&program.rules), &Plan::new(&program.limits));
-    let ground = Ground { program, world, rules, limits, helpers, regions };
-    let frontend = module.isa().frontend_config();
-    decide::emit(b, &ground, &mut pool, &mut nodes, frontend);
-    Ok((module, context, (pool, nodes)))
+
+    fn function(&mut self, name: &str, emit: Emitter) -> Result<FuncId, JitError> {
+        let mut context = self.emit(emit)?;
+        let codegen = |e: cranelift_module::ModuleError| JitError::Codegen(e.to_string());
+        let signature = context.func.signature.clone();
+        let id = self.module.declare_function(name, Linkage::Local, &signature).map_err(codegen)?;
+        self.module.define_function(id, &mut context).map_err(codegen)?;
+        Ok(id)
+    }
+
+    fn listing(&mut self, emit: Emitter) -> Result<Listing, JitError> {
+        let mut context = self.emit(emit)?;
+        let clif = context.func.display().to_string();
+        context.set_disasm(true);
+        let code = context
+            .compile(self.module.isa(), &mut Default::default())
+            .map_err(|e| JitError::Codegen(format!("{:?}", e.inner)))?;
+        let asm = code.vcode.clone().unwrap_or_default();
+        Ok(Listing { clif, asm })
+    }
+
+    fn emit(&mut self, emit: Emitter) -> Result<Context, JitError> {
+        let module = &mut self.module;
+        let mut context = module.make_context();
+        context.func.name = UserFuncName::user(0, 0);
+        context.func.signature = signature(module, 3, false);
+        let mut frontend_context = FunctionBuilderContext::new();
+        let b = FunctionBuilder::new(&mut context.func, &mut frontend_context);
+        let mut imported = Vec::new();
+        for shim in shims::table() {
+            let signature = signature(module, shim.parameters, shim.returns);
+            let id = module
+                .declare_function(shim.name, Linkage::Import, &signature)
+                .map_err(|e| JitError::Codegen(e.to_string()))?;
+            imported.push(module.declare_func_in_func(id, b.func));
+        }
+        let &[dissect, test, number, search, ask, settle, cut, finish] = imported.as_slice() else {
+            return Err(JitError::Codegen("the table of helpers does not fit the code generator".into()));
+        };
+        let helpers = Helpers { dissect, test, number, search, ask, settle, cut, finish };
+        let mut region = |user_id, description: &'static str| {
+            b.func.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
+        };
+        let regions =
+            Regions { frame: region(0, "frame"), pool: region(1, "pool"), state: region(2, "state") };
+        let (program, world, rules, limits) = (self.program, self.world, &self.rules, &self.limits);
+        let ground = Ground { program, world, rules, limits, helpers, regions };
+        let frontend = module.isa().frontend_config();
+        emit(b, &ground, &mut self.pool, &mut self.nodes, frontend);
+        Ok(context)
+    }
 }
 
 fn signature(module: &JITModule, parameters: usize, returns: bool) -> Signature {

@@ -6,7 +6,7 @@
 use super::emit::{Emit, Helpers, Regions};
 use super::nodes::Node;
 use super::plan::{Class, Group, HASH_MULTIPLIER, HASH_ROTATE, Plan};
-use super::shape::{Facts, Needs};
+use super::shape::Needs;
 use crate::abi::{NO_LIMIT, offset};
 use crate::hir::{Length, Num, NumKind, Pred, Program};
 use crate::world::World;
@@ -90,34 +90,13 @@ pub fn emit(
         limits: has_limits,
         rules: program.rules.len() as u32,
     };
-    let zero = b.ins().iconst(I64, 0);
-    let mut e = Emit {
-        b,
-        helpers,
-        regions,
-        pool,
-        world,
-        nodes,
-        context,
-        pool_base: zero,
-        tally: zero,
-        seen: zero,
-        packet: zero,
-        index: zero,
-        verdicts: zero,
-        data: zero,
-        cap_len: zero,
-        serial: zero,
-        asked,
-        facts: Facts::default(),
-    };
+    let mut e = Emit::new(b, (helpers, regions, world), pool, nodes, context, asked);
+    let zero = e.constant(0);
     let flags = e.state_flags();
-    e.pool_base = e.b.ins().load(I64, flags, context, offset::CONTEXT_POOL);
     e.tally = e.b.ins().load(I64, flags, context, offset::CONTEXT_TALLY);
     e.seen = e.b.ins().load(I64, flags, context, offset::CONTEXT_SEEN);
     let asked_base = e.b.ins().load(I64, flags, context, offset::CONTEXT_ASKED);
     let verdicts_base = e.b.ins().load(I64, flags, context, offset::CONTEXT_VERDICTS);
-    let serial = e.b.ins().load(I64, flags, context, offset::CONTEXT_SERIAL);
 
     // The loop over packets: index, packet record, its verdicts.
     let (header, body, done, finish) =
@@ -129,13 +108,16 @@ pub fn emit(
     let more = e.b.ins().icmp(IntCC::UnsignedLessThan, index, count);
     e.branch(more, body, done);
     e.enter(body);
-    (e.index, e.packet, e.verdicts) = (index, packet, verdicts);
-    e.serial = e.b.ins().iadd(serial, index);
-    e.data = e.b.ins().load(I64, flags, packet, offset::PACKET_DATA);
-    let cap_len = e.b.ins().load(I32, flags, packet, offset::PACKET_CAP_LEN);
-    e.cap_len = e.b.ins().uextend(I64, cap_len);
+    e.verdicts = verdicts;
+    e.packet(packet, index);
     e.b.def_var(asked, zero);
-    e.dissect(&Needs::of(program.rules.iter().chain(&program.limits)));
+    let needs = Needs::of(program.rules.iter().chain(&program.limits));
+    if program.uses().flows {
+        e.locate_flow(program.streams.len());
+        e.recall(&needs);
+    } else {
+        e.dissect(&needs);
+    }
 
     e.plan(program, rules, Role::Rules, style);
     if style.settle {

@@ -67,9 +67,64 @@ pub struct Emit<'a> {
     pub data: Value,
     pub cap_len: Value,
     pub serial: Value,
+    /// The packet's flow.
+    pub flow: Value,
+    /// The packet's words of found patterns.
+    pub found: Value,
     /// The stations asked a copy for so far.
     pub asked: Variable,
     pub facts: Facts,
+}
+
+impl<'a> Emit<'a> {
+    /// Starts: the pool is at hand, no packet yet.
+    pub fn new(
+        b: FunctionBuilder<'a>,
+        (helpers, regions, world): (Helpers, Regions, &'a World),
+        pool: &'a mut Vec<u64>,
+        nodes: &'a mut Vec<Node>,
+        context: Value,
+        asked: Variable,
+    ) -> Emit<'a> {
+        let mut b = b;
+        let zero = b.ins().iconst(I64, 0);
+        let mut emit = Emit {
+            b,
+            helpers,
+            regions,
+            pool,
+            world,
+            nodes,
+            context,
+            pool_base: zero,
+            tally: zero,
+            seen: zero,
+            packet: zero,
+            index: zero,
+            verdicts: zero,
+            data: zero,
+            cap_len: zero,
+            serial: zero,
+            flow: zero,
+            found: zero,
+            asked,
+            facts: Facts::default(),
+        };
+        let flags = emit.state_flags();
+        emit.pool_base = emit.b.ins().load(I64, flags, context, offset::CONTEXT_POOL);
+        emit
+    }
+
+    /// Goes on with a packet, and its index in the batch.
+    pub fn packet(&mut self, packet: Value, index: Value) {
+        let flags = self.state_flags();
+        (self.packet, self.index) = (packet, index);
+        let first = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_SERIAL);
+        self.serial = self.b.ins().iadd(first, index);
+        self.data = self.b.ins().load(I64, flags, packet, offset::PACKET_DATA);
+        let cap_len = self.b.ins().load(I32, flags, packet, offset::PACKET_CAP_LEN);
+        self.cap_len = self.b.ins().uextend(I64, cap_len);
+    }
 }
 
 impl Emit<'_> {
@@ -169,6 +224,7 @@ impl Emit<'_> {
             NumKind::ParamHigh(id) => self.param(id.index() * 2),
             NumKind::Load(load) => self.header(load),
             NumKind::Slot { layer, slot, .. } => self.fact(Fact::Slot(*layer, *slot)),
+            NumKind::Flow { slot, .. } => self.flow_word(slot.offset()),
             NumKind::FrameLen => self.wire_len(),
             NumKind::FrameCapLen => self.cap_len,
             NumKind::Byte(_) | NumKind::Len(_) | NumKind::Option(_) | NumKind::Hash(_) => {
@@ -228,6 +284,31 @@ impl Emit<'_> {
         let flags = self.state_flags();
         let len = self.b.ins().load(I32, flags, self.packet, offset::PACKET_LEN);
         self.b.ins().uextend(I64, len)
+    }
+
+    /// A word of the packet's flow.
+    fn flow_word(&mut self, at: i32) -> Value {
+        let flags = self.state_flags();
+        self.b.ins().load(I64, flags, self.flow, at)
+    }
+
+    /// Where the packet's flow and the words of its patterns are; only of programs that look at flows.
+    pub fn locate_flow(&mut self, patterns: usize) {
+        let flags = self.state_flags();
+        let flows = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_FLOWS);
+        let at = self.b.ins().imul_imm_s(self.index, offset::FLOW_SIZE);
+        self.flow = self.b.ins().iadd(flows, at);
+        if patterns > 0 {
+            let found = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_FOUND);
+            let at = self.b.ins().imul_imm_s(self.index, 8 * patterns.div_ceil(64) as i64);
+            self.found = self.b.ins().iadd(found, at);
+        }
+    }
+
+    /// Jumps by one bit of a word.
+    fn branch_bit(&mut self, word: Value, bit: u32, yes: Block, no: Block) {
+        let held = self.b.ins().band_imm_s(word, (1u64 << (bit % 64)).cast_signed());
+        self.branch(held, yes, no);
     }
 
     fn param(&mut self, word: usize) -> Value {
@@ -330,7 +411,21 @@ impl Emit<'_> {
                 self.key(&[Key::Ipv6(*address)]);
                 self.emit_helper(pred, yes, no);
             }
-            PredKind::TagInTable(..)
+            PredKind::FlowActive(bit) => {
+                let active = self.flow_word(offset::FLOW_ACTIVE);
+                self.branch_bit(active, *bit, yes, no);
+            }
+            PredKind::Stream(pattern) => {
+                let flags = self.state_flags();
+                let at = (pattern.0 / 64 * 8).cast_signed();
+                let word = self.b.ins().load(I64, flags, self.found, at);
+                self.branch_bit(word, pattern.0, yes, no);
+            }
+            PredKind::HasFacet(_)
+            | PredKind::FacetIn(..)
+            | PredKind::FacetText(..)
+            | PredKind::FacetInTable(..)
+            | PredKind::TagInTable(..)
             | PredKind::HasOption(_)
             | PredKind::HasBytes(_)
             | PredKind::BytesCompare(..)

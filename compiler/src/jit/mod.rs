@@ -1,10 +1,11 @@
 //! Native code for a program: owns the code and its constants, and is the one place that calls it. The invariant (V6):
-//! the entry point never leaves this module, and code, pool and nodes live as long as [`Jit`], which is borrowed during
+//! the entry points never leave this module, and code, pool and nodes live as long as [`Jit`], which is borrowed during
 //! every call. (Rejected: handing out a function pointer, which can outlive its code.)
 
 mod compile;
 mod decide;
 mod emit;
+mod fire;
 mod member;
 mod nodes;
 mod plan;
@@ -13,82 +14,188 @@ mod shims;
 
 pub use compile::{JitError, Listing, listing};
 
-use crate::abi::{Context, Head, MAX_KEY, Packet};
+use crate::abi::{Context, Cut, Head, MAX_KEY, Packet, Verdict};
 use crate::batch::Batch;
 use crate::hir::Program;
+use crate::sight::{Fired, Seen, Sight};
 use crate::world::{Scratch, World};
 use cranelift_jit::JITModule;
 use nodes::Node;
 use shims::Host;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Mutex;
 
 type Entry = unsafe extern "C" fn(*mut Context, *const Packet, usize);
 
 /// A program as native code.
 pub struct Jit {
-    entry: Entry,
+    decide: Entry,
+    /// None when no trigger has conditions.
+    fire: Option<Entry>,
     pool: Vec<u64>,
     nodes: Vec<Node>,
     stations: usize,
     rules: usize,
     limits: usize,
     params: usize,
+    triggers: usize,
+    patterns: usize,
+    /// The code looks at heads and flows.
+    flows: bool,
     /// Taken when dropped. The lock is never contended: it only says that workers may share the rest.
     module: Mutex<Option<JITModule>>,
 }
 
 impl Jit {
     /// Compiles a program; any world made of the same program can be used with it.
-    #[expect(unsafe_code, reason = "the generated function's address becomes a function")]
+    #[expect(unsafe_code, reason = "the generated functions' addresses become functions")]
     pub fn new(program: &Program, world: &World) -> Result<Jit, JitError> {
-        let compile::Compiled { module, entry, pool, nodes } = compile::compile(program, world)?;
-        let address = module.get_finalized_function(entry);
-        // SAFETY: the code was generated with exactly this signature, for this machine's C calling convention.
-        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(address) };
-        let (rules, limits) = (program.rules.len(), program.limits.len());
-        let (stations, params) = (program.stations.len(), program.params.len());
-        Ok(Jit { entry, pool, nodes, stations, rules, limits, params, module: Mutex::new(Some(module)) })
+        let compile::Compiled { module, decide, fire, pool, nodes } = compile::compile(program, world)?;
+        let entry = |id| {
+            let address = module.get_finalized_function(id);
+            // SAFETY: the code was generated with exactly this signature, for this machine's C calling convention.
+            unsafe { std::mem::transmute::<*const u8, Entry>(address) }
+        };
+        Ok(Jit {
+            decide: entry(decide),
+            fire: fire.map(entry),
+            pool,
+            nodes,
+            stations: program.stations.len(),
+            rules: program.rules.len(),
+            limits: program.limits.len(),
+            params: program.params.len(),
+            triggers: program.triggers.len(),
+            patterns: program.streams.len(),
+            flows: program.uses().flows,
+            module: Mutex::new(Some(module)),
+        })
     }
 
-    /// Decides a batch of packets. Decides none when the batch is too small for them, or was made for another program, or
-    /// the world was: then nothing is asked for.
-    #[expect(unsafe_code, reason = "the one call of generated code")]
-    pub fn decide(&self, world: &World, scratch: &mut Scratch, packets: &[Packet], batch: &mut Batch) {
+    /// Decides a part of a batch of packets. Decides none when the batch or the sight is too small for them, or was made
+    /// for another program, or the world was: then nothing is asked for.
+    pub fn decide(
+        &self,
+        world: &World,
+        scratch: &mut Scratch,
+        packets: &[Packet],
+        part: Range<usize>,
+        sight: &Sight,
+        batch: &mut Batch,
+    ) {
         let fits = batch.fits(packets.len(), self.stations, self.rules, self.limits);
-        let params = world.params();
-        if !fits || params.len() < self.params * 2 {
+        let Some(packets) = packets.get(part.clone()).filter(|_| fits && self.sees(world, part.end, sight))
+        else {
             batch.asked.fill(0);
             return;
+        };
+        let at = part.start;
+        let (asked, verdicts) = (batch.asked.get_mut(at..), batch.verdicts.get_mut(at * self.stations..));
+        let (Some(asked), Some(verdicts)) = (asked, verdicts) else { return };
+        let out = Out {
+            asked,
+            verdicts,
+            tally: &mut batch.tally,
+            seen: &mut batch.seen,
+            cuts: &mut batch.cuts,
+            fired: &mut [],
+            serial: batch.serial + 1,
+        };
+        self.call(self.decide, world, scratch, packets, Seen { sight, at }, out);
+        batch.serial += packets.len() as u64;
+    }
+
+    /// Finds out which triggers a packet raises. None, when the sight, the world or `fired` is not of this program.
+    pub fn fire(
+        &self,
+        world: &World,
+        scratch: &mut Scratch,
+        packet: &Packet,
+        seen: Seen,
+        fired: &mut [Fired],
+    ) {
+        fired.fill(Fired::No);
+        let Some(fire) = self.fire else { return };
+        if fired.len() < self.triggers || !self.sees(world, seen.at + 1, seen.sight) {
+            return;
         }
+        let out = Out {
+            asked: &mut [],
+            verdicts: &mut [],
+            tally: &mut [],
+            seen: &mut [],
+            cuts: &mut [],
+            fired,
+            serial: 1,
+        };
+        self.call(fire, world, scratch, std::slice::from_ref(packet), seen, out);
+    }
+
+    /// Whether the world, and the sight for so many packets, are of this program.
+    fn sees(&self, world: &World, packets: usize, sight: &Sight) -> bool {
+        world.params().len() >= self.params * 2 && (!self.flows || sight.fits(packets, self.patterns))
+    }
+
+    #[expect(unsafe_code, reason = "the one call of generated code")]
+    fn call(
+        &self,
+        entry: Entry,
+        world: &World,
+        scratch: &mut Scratch,
+        packets: &[Packet],
+        seen: Seen,
+        out: Out,
+    ) {
+        let serial = out.serial;
         let mut host = Host {
             world,
             scratch,
             nodes: &self.nodes,
-            cuts: &mut batch.cuts,
+            cuts: out.cuts,
             stations: self.stations,
             scratch_serial: 0,
+            seen,
+            tracked: self.flows,
+            serial,
         };
+        let Seen { sight, at } = seen;
+        let (words, stride) = sight.found_words();
         let mut context = Context {
-            asked: batch.asked.as_mut_ptr(),
-            verdicts: batch.verdicts.as_mut_ptr(),
-            tally: batch.tally.as_mut_ptr(),
-            seen: batch.seen.as_mut_ptr(),
-            params: params.as_ptr(),
+            asked: out.asked.as_mut_ptr(),
+            verdicts: out.verdicts.as_mut_ptr(),
+            tally: out.tally.as_mut_ptr(),
+            seen: out.seen.as_mut_ptr(),
+            params: world.params().as_ptr(),
             pool: self.pool.as_ptr(),
-            serial: batch.serial + 1,
+            serial,
             head_serial: 0,
             key: [[0; 2]; MAX_KEY],
             head: Head::default(),
+            heads: sight.heads.get(at..).unwrap_or(&[]).as_ptr(),
+            flows: sight.flows.get(at..).unwrap_or(&[]).as_ptr(),
+            found: words.get(at * stride..).unwrap_or(&[]).as_ptr(),
+            fired: out.fired.as_mut_ptr().cast(),
             host: std::ptr::from_mut(&mut host).cast(),
             lives: PhantomData,
         };
-        // SAFETY: V1: `Packet` keeps its pointer and length true. V4: the batch was checked to have room for these packets,
-        // stations, rules and limits, and is borrowed mutably until the call returns. V6: `self` owns the code, its pool
-        // and its nodes, and is borrowed until the call returns; so are the world and the scratch in `host`.
-        unsafe { (self.entry)(&raw mut context, packets.as_ptr(), packets.len()) };
-        batch.serial += packets.len() as u64;
+        // SAFETY: V1: `Packet` keeps its pointer and length true. V2, V4: batch, sight and `fired` were checked to have room
+        // for these packets, stations, rules, limits, patterns and triggers, and what is written is borrowed mutably
+        // until the call returns; `Fired` has every value that `fire` stores. V6: `self` owns the code, its pool and its
+        // nodes, and is borrowed until the call returns; so are the world, the scratch and the sight in `host`.
+        unsafe { (entry)(&raw mut context, packets.as_ptr(), packets.len()) };
     }
+}
+
+/// What a call writes.
+struct Out<'a> {
+    asked: &'a mut [u64],
+    verdicts: &'a mut [Verdict],
+    tally: &'a mut [u64],
+    seen: &'a mut [u64],
+    cuts: &'a mut [Cut],
+    fired: &'a mut [Fired],
+    serial: u64,
 }
 
 impl Drop for Jit {
@@ -96,7 +203,7 @@ impl Drop for Jit {
     fn drop(&mut self) {
         let module = self.module.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(module) = module.take() {
-            // SAFETY: V6: the entry point is private to `self`, every call borrows `self`, so no code runs any more.
+            // SAFETY: V6: the entry points are private to `self`, every call borrows `self`, so no code runs any more.
             unsafe { module.free_memory() };
         }
     }

@@ -7,6 +7,7 @@ use crate::abi::{Head, MAX_KEY, Packet};
 use crate::fields::Hash;
 use crate::helpers::{self, SearchId};
 use crate::hir::{Bytes, CompareOp, Key, Num, NumKind, Pred, PredKind};
+use crate::sight::Seen;
 use crate::table::KeyValue;
 use crate::world::{Scratch, World};
 
@@ -43,6 +44,8 @@ pub struct Scene<'a> {
     pub packet: &'a Packet<'a>,
     /// Where its headers are.
     pub head: &'a Head,
+    /// What is known of its flow.
+    pub seen: Seen<'a>,
     /// The parts of the key, as far as generated code computes them.
     pub key: &'a [[u64; 2]; MAX_KEY],
     /// The program's nodes.
@@ -79,6 +82,7 @@ impl<'a> Scene<'a> {
             | NumKind::ParamHigh(_)
             | NumKind::Load(_)
             | NumKind::Slot { .. }
+            | NumKind::Flow { .. }
             | NumKind::FrameLen
             | NumKind::FrameCapLen
             | NumKind::Arith(..) => None,
@@ -112,11 +116,19 @@ impl<'a> Scene<'a> {
             PredKind::Active { trigger, key } => {
                 self.with_key(key, |world, key| helpers::active(world, *trigger, key)).unwrap_or(false)
             }
+            PredKind::HasFacet(facet) => self.seen.facets(*facet).next().is_some(),
+            PredKind::FacetIn(facet, set) => helpers::facet_in(self.seen, *facet, set),
+            PredKind::FacetText(facet, test) => helpers::facet_text(self.world, self.seen, *facet, test),
+            PredKind::FacetInTable(facet, table) => {
+                helpers::facet_in_table(self.world, self.seen, *facet, *table)
+            }
             PredKind::AddressIn(_, set) => self.key.first().is_some_and(|&words| set.contains(wide(words))),
             // Searches are nodes of their own, and generated code tests the rest itself.
             PredKind::Contains(..)
             | PredKind::Matches(..)
             | PredKind::Const(_)
+            | PredKind::FlowActive(_)
+            | PredKind::Stream(_)
             | PredKind::Bits { .. }
             | PredKind::Not(_)
             | PredKind::And(_)

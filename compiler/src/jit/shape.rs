@@ -7,7 +7,7 @@
 use super::emit::Emit;
 use crate::abi::{Link, bit, offset};
 use crate::fields::{Hash, Layer, Slot, Tags};
-use crate::hir::{Length, Num, NumKind, Pred, PredKind, Rule};
+use crate::hir::{Length, Num, NumKind, Pred, PredKind, Rule, Trigger};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value};
@@ -78,6 +78,18 @@ impl Needs {
         needs
     }
 
+    /// What the conditions of triggers read.
+    pub fn of_triggers<'r>(triggers: impl Iterator<Item = &'r Trigger>) -> Needs {
+        let mut needs = Needs::default();
+        for trigger in triggers {
+            if let Some(when) = &trigger.when {
+                needs.pred(when);
+                needs.pred(&trigger.unless);
+            }
+        }
+        needs
+    }
+
     fn add(&mut self, fact: Fact) {
         if !self.facts.contains(&fact) {
             self.facts.push(fact);
@@ -112,6 +124,7 @@ impl Needs {
             }
             NumKind::Lookup { key, .. } => key.iter().for_each(|k| self.key(k)),
             NumKind::Hash(Hash::Packet | Hash::Flow)
+            | NumKind::Flow { .. }
             | NumKind::Const(_)
             | NumKind::Param(_)
             | NumKind::ParamHigh(_)
@@ -160,6 +173,12 @@ impl Needs {
             }
             // Helpers dissect by themselves when they need to.
             PredKind::Const(_)
+            | PredKind::FlowActive(_)
+            | PredKind::Stream(_)
+            | PredKind::HasFacet(_)
+            | PredKind::FacetIn(..)
+            | PredKind::FacetText(..)
+            | PredKind::FacetInTable(..)
             | PredKind::TagInTable(..)
             | PredKind::HasOption(_)
             | PredKind::HasBytes(_)
@@ -202,6 +221,16 @@ struct Shape {
 }
 
 impl Emit<'_> {
+    /// Reads the facts that were found before: of a program that looks at flows, whoever tracked them dissected.
+    pub fn recall(&mut self, needs: &Needs) {
+        let flags = self.state_flags();
+        let heads = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_HEADS);
+        let at = self.b.ins().imul_imm_s(self.index, offset::HEAD_SIZE);
+        let head = self.b.ins().iadd(heads, at);
+        let list = needs.facts.iter().map(|&fact| (fact, self.fact_at(fact, head, 0))).collect();
+        self.facts = Facts { list };
+    }
+
     /// Finds out what the program reads of the packet; goes on in a block where `facts` are known.
     pub fn dissect(&mut self, needs: &Needs) {
         if needs.facts.is_empty() {
@@ -227,12 +256,17 @@ impl Emit<'_> {
 
     /// A fact as the dissector found it.
     fn found(&mut self, fact: Fact) -> Value {
+        self.fact_at(fact, self.context, offset::CONTEXT_HEAD)
+    }
+
+    /// A fact of the head that begins `start` bytes behind `base`.
+    fn fact_at(&mut self, fact: Fact, base: Value, start: i32) -> Value {
         let flags = self.state_flags();
-        let at = |layer| offset::CONTEXT_HEAD + if layer == Layer::Inner { offset::HEAD_INNER } else { 0 };
+        let at = |layer| start + if layer == Layer::Inner { offset::HEAD_INNER } else { 0 };
         match fact {
-            Fact::Bits(layer) => self.b.ins().load(I64, flags, self.context, at(layer) + offset::STACK_BITS),
+            Fact::Bits(layer) => self.b.ins().load(I64, flags, base, at(layer) + offset::STACK_BITS),
             Fact::Slot(layer, slot) => {
-                let value = self.b.ins().load(I32, flags, self.context, at(layer) + slot.offset());
+                let value = self.b.ins().load(I32, flags, base, at(layer) + slot.offset());
                 self.b.ins().uextend(I64, value)
             }
         }

@@ -5,6 +5,7 @@
 
 use super::nodes::{Node, Scene};
 use crate::abi::{Context, Cut, NO_LIMIT, Packet, Verdict};
+use crate::sight::Seen;
 use crate::wire;
 use crate::world::{Scratch, World};
 
@@ -17,6 +18,12 @@ pub struct Host<'a> {
     pub stations: usize,
     /// The packet that the scratch's memory is of.
     pub scratch_serial: u64,
+    /// What is known of the first packet.
+    pub seen: Seen<'a>,
+    /// Its heads are to be used.
+    pub tracked: bool,
+    /// The number of the first packet.
+    pub serial: u64,
 }
 
 /// A shim: its name, where its code is, how many words it takes, and whether it gives one back.
@@ -42,18 +49,30 @@ pub fn table() -> [Shim; 8] {
     ]
 }
 
-/// Dissects the packet into the context, unless that was done already.
-fn see(context: &mut Context, packet: &Packet, serial: u64) {
-    if context.head_serial != serial {
-        wire::dissect_into(packet, &mut context.head);
-        context.head_serial = serial;
+impl<'a> Host<'a> {
+    /// What is known of a packet of the call.
+    fn seen(&self, serial: u64) -> Seen<'a> {
+        let at = self.seen.at + serial.saturating_sub(self.serial) as usize;
+        Seen { sight: self.seen.sight, at }
     }
 }
 
-unsafe extern "C" fn dissect(context: *mut Context, packet: *const Packet, serial: u64) {
+/// Puts what is where in the packet into the context, unless that was done already.
+fn see(context: &mut Context, host: &Host, packet: &Packet, serial: u64) {
+    if context.head_serial == serial {
+        return;
+    }
+    match host.seen(serial).head().filter(|_| host.tracked) {
+        Some(head) => context.head = *head,
+        None => wire::dissect_into(packet, &mut context.head),
+    }
+    context.head_serial = serial;
+}
+
+unsafe extern "C" fn dissect<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial: u64) {
     // SAFETY: V4, V6: generated code passes on the context and packet of its own call, both live, used by no other.
-    let (context, packet) = unsafe { (&mut *context, &*packet) };
-    see(context, packet, serial);
+    let (context, packet, host) = unsafe { (&mut *context, &*packet, &*(*context).host.cast::<Host<'a>>()) };
+    see(context, host, packet, serial);
 }
 
 /// What a node is evaluated with.
@@ -65,16 +84,18 @@ unsafe fn scene<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial
     // `Host` for this call, and while a shim runs nothing else uses them.
     let (context, packet, host) =
         unsafe { (&mut *context, &*packet, &mut *(*context).host.cast::<Host<'a>>()) };
-    see(context, packet, serial);
+    see(context, host, packet, serial);
     if host.scratch_serial != serial {
         host.scratch.begin();
         host.scratch_serial = serial;
     }
+    let seen = host.seen(serial);
     Scene {
         world: host.world,
         scratch: host.scratch,
         packet,
         head: &context.head,
+        seen,
         key: &context.key,
         nodes: host.nodes,
     }

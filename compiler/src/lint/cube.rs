@@ -356,6 +356,7 @@ impl<'p> Cube<'p> {
         match num.kind() {
             NumKind::Load(load) => self.set(load.layer, load.bits),
             NumKind::Slot { layer, bits, .. } => self.set(*layer, *bits),
+            NumKind::Flow { bits, .. } => self.set(Layer::Outer, *bits),
             NumKind::Byte(bytes) => self.bytes_need(bytes),
             NumKind::Option(option) => self.set(option.layer, bit::TCP_HDR),
             NumKind::Hash(Hash::Flow) => self.set(Layer::Outer, bit::NET),
@@ -379,6 +380,7 @@ impl<'p> Cube<'p> {
         match num.kind() {
             NumKind::Load(load) => load.bits & !self.of(load.layer) == 0,
             NumKind::Slot { layer, bits, .. } => bits & !self.of(*layer) == 0,
+            NumKind::Flow { bits, .. } => bits & !self.of(Layer::Outer) == 0,
             NumKind::Const(_)
             | NumKind::Param(_)
             | NumKind::ParamHigh(_)

@@ -54,7 +54,9 @@ fn every_form_has_a_text() {
         triggers: vec![hir::Trigger {
             name: "attack".into(),
             span: Default::default(),
-            key: vec![],
+            scope: crate::hir::Scope::Keys(vec![]),
+            when: None,
+            unless: crate::hir::Pred::never(),
             hold: None,
         }],
         params: vec![hir::Param {

@@ -6,12 +6,12 @@
 use super::WorldError;
 use crate::abi::{Head, Packet};
 use crate::helpers;
-use crate::hir::{Bytes, NeedleId, PredKind, Program, RegexId};
+use crate::hir::{Bytes, NeedleId, PredKind, Program, RegexId, TextTest};
 use crate::pattern;
 use aho_corasick::AhoCorasick;
 use memchr::memmem;
 use regex_automata::{Input, PatternID, PatternSet, meta};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One pattern looked for in one place. Numbered from 0 in the order in which a program first names them.
@@ -27,6 +27,9 @@ pub struct Searches {
     places: Vec<(u32, u32)>,
     needles: HashMap<Bytes, HashMap<NeedleId, SearchId>>,
     regexes: HashMap<Bytes, HashMap<RegexId, SearchId>>,
+    /// What is looked for in the texts of messages, one by one: these are short, and there are few.
+    text_needles: HashMap<NeedleId, Box<memmem::Finder<'static>>>,
+    text_regexes: HashMap<RegexId, meta::Regex>,
 }
 
 /// Patterns that are looked for in the same bytes at once.
@@ -77,9 +80,18 @@ impl Searches {
             places: Vec::new(),
             needles: HashMap::new(),
             regexes: HashMap::new(),
+            text_needles: HashMap::new(),
+            text_regexes: HashMap::new(),
         };
         let (mut needles, mut regexes) = (Wanted::default(), Wanted::default());
+        let (mut text_needles, mut text_regexes) = (HashSet::new(), HashSet::new());
         program.visit_preds(&mut |pred| match pred.kind() {
+            PredKind::FacetText(_, TextTest::Contains(needle)) => {
+                text_needles.insert(*needle);
+            }
+            PredKind::FacetText(_, TextTest::Matches(regex)) => {
+                text_regexes.insert(*regex);
+            }
             PredKind::Contains(bytes, needle) => needles.add(bytes, *needle, &mut made.places),
             PredKind::Matches(bytes, regex) => regexes.add(bytes, *regex, &mut made.places),
             _ => {}
@@ -103,7 +115,27 @@ impl Searches {
             made.add_regexes(&bytes, &wanted, &texts)?;
             made.regexes.insert(bytes, wanted.into_iter().collect());
         }
+        for id in text_needles {
+            let text = program.needles.get(id.index()).map_or(&[][..], |n| n);
+            made.text_needles.insert(id, Box::new(memmem::Finder::new(text).into_owned()));
+        }
+        for regex in text_regexes {
+            let text = program.regexes.get(regex.index()).map_or("", |r| r.pattern.as_str());
+            let compiled = pattern::compile(&[text])
+                .map_err(|error| WorldError::Regex { regex, message: error.to_string() })?;
+            made.text_regexes.insert(regex, compiled);
+        }
         Ok(made)
+    }
+
+    /// Whether a text of a message contains a needle.
+    pub fn text_contains(&self, needle: NeedleId, text: &[u8]) -> bool {
+        self.text_needles.get(&needle).is_some_and(|finder| finder.find(text).is_some())
+    }
+
+    /// Whether a regular expression matches somewhere in a text of a message.
+    pub fn text_matches(&self, regex: RegexId, text: &[u8]) -> bool {
+        self.text_regexes.get(&regex).is_some_and(|regex| regex.is_match(text))
     }
 
     /// The search for a needle in these bytes.

@@ -46,7 +46,9 @@ fn triggers_are_raised_on_a_copy() {
     let trigger = |key: &[ValueTy]| hir::Trigger {
         name: "t".into(),
         span: Span::default(),
-        key: key.to_vec(),
+        scope: crate::hir::Scope::Keys(key.to_vec()),
+        when: None,
+        unless: crate::hir::Pred::never(),
         hold: None,
     };
     let program = Program { triggers: vec![trigger(&[]), trigger(&[ValueTy::Ip])], ..Program::default() };

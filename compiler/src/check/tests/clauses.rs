@@ -257,9 +257,9 @@ fn triggers() {
         "{STATION}{items}\nrule r {{ match attack or switch or pair or attack[net.addr] or pair[(net.src, 80)] or attack[10.0.0.1]\n snaplen full when attack to ids }}"
     ));
     let [attack, pair, switch] = program.triggers.as_slice() else { panic!() };
-    assert_eq!((attack.key.as_slice(), attack.hold), ([ValueTy::Ip].as_slice(), Some(3_600_000_000_000)));
-    assert_eq!(pair.key, [ValueTy::Ip, ValueTy::Uint]);
-    assert!(switch.key.is_empty());
+    assert_eq!((attack.key(), attack.hold), ([ValueTy::Ip].as_slice(), Some(3_600_000_000_000)));
+    assert_eq!(pair.key(), [ValueTy::Ip, ValueTy::Uint]);
+    assert!(switch.key().is_empty());
     let shown = format!("{:?}", program.rules[0].matches);
     // attack: both families; switch; pair; attack[net.addr]: two more; pair[(..)]: both families; attack[10.0.0.1]
     assert_eq!(shown.matches("Active").count(), 2 + 1 + 1 + 2 + 2 + 1, "{shown}");

@@ -130,7 +130,7 @@ proptest! {
             for finding in &findings {
                 let at = finding.labels[0].span.start;
                 let owner = &program.rules.iter().chain(&program.limits).find(|r| r.span.start == at / 10 * 10).unwrap();
-                let mut eval = Eval::new(&world, &mut scratch, &packet, &head);
+                let mut eval = Eval::new(&world, &mut scratch, &packet, &head, crate::sight::Seen::nothing());
                 let matched = eval.holds(&owner.matches);
                 let line = (at % 10).checked_sub(1).map(|i| &owner.asks[i as usize]);
                 match (finding.code.id(), line) {
@@ -171,7 +171,8 @@ fn ranges(program: &Program, packet: &crate::abi::Packet) -> Vec<Option<(u32, u3
     let mut scratch = Scratch::default();
     let mut out = vec![crate::abi::Verdict::default(); program.stations.len()];
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
-    let asked = Eval::new(&world, &mut scratch, packet, &head).decide(program, &mut out, &mut tally);
+    let asked = Eval::new(&world, &mut scratch, packet, &head, crate::sight::Seen::nothing())
+        .decide(program, &mut out, &mut tally);
     let told = out
         .iter()
         .enumerate()

@@ -1,0 +1,51 @@
+//! Tests of what messages say. A packet that completes several messages has several values of a facet, and a test holds if
+//! it does for any. The invariant: a number is never tested as text, nor the other way round. (Rejected: the first
+//! message only; a request that hides behind another would not be seen.)
+
+use crate::fields::Facet;
+use crate::hir::{CompareOp, NumSet, TableId, TextTest};
+use crate::sight::{FacetValue, Seen};
+use crate::table::KeyValue;
+use crate::world::World;
+
+/// Whether some such number is in the set.
+pub fn facet_in(seen: Seen, facet: Facet, set: &NumSet) -> bool {
+    seen.facets(facet).any(|value| matches!(value, FacetValue::Num(n) if set.contains(n)))
+}
+
+/// Whether some such text passes the test.
+pub fn facet_text(world: &World, seen: Seen, facet: Facet, test: &TextTest) -> bool {
+    seen.facets(facet).any(|value| match value {
+        FacetValue::Text(text) => passes(world, text, test),
+        FacetValue::Num(_) => false,
+    })
+}
+
+/// Whether some such number or text is a key of the table.
+pub fn facet_in_table(world: &World, seen: Seen, facet: Facet, table: TableId) -> bool {
+    let Some(table) = world.table(table) else { return false };
+    seen.facets(facet).any(|value| {
+        table.contains(&[match value {
+            FacetValue::Num(n) => KeyValue::Num(n),
+            FacetValue::Text(text) => KeyValue::Bytes(text),
+        }])
+    })
+}
+
+fn passes(world: &World, text: &[u8], test: &TextTest) -> bool {
+    match test {
+        TextTest::Compare(op, constant) => {
+            let order = text.cmp(constant);
+            match op {
+                CompareOp::Eq | CompareOp::AllEq => order.is_eq(),
+                CompareOp::Ne | CompareOp::AnyNe => order.is_ne(),
+                CompareOp::Lt => order.is_lt(),
+                CompareOp::Le => order.is_le(),
+                CompareOp::Gt => order.is_gt(),
+                CompareOp::Ge => order.is_ge(),
+            }
+        }
+        TextTest::Contains(needle) => world.searches().text_contains(*needle, text),
+        TextTest::Matches(regex) => world.searches().text_matches(*regex, text),
+    }
+}

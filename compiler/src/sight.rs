@@ -1,0 +1,215 @@
+//! What is known of the packets of a batch beside their bytes: their flows, the patterns that their streams contain, what
+//! their messages say. Whoever tracks flows fills it, engines read it. The invariant: `heads.len() == flows.len() ==
+//! capacity`, `found.len() == capacity * words`; a packet that nobody looked at has no presence bits, so whatever asks for
+//! its flow is false. (Rejected: engines that look into the table of flows; they would no longer be pure.)
+
+use crate::abi::{FlowView, Head};
+use crate::fields::Facet;
+use crate::hir::{Program, StreamId};
+use std::ops::Range;
+
+/// What became of a trigger's conditions for one packet.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fired {
+    /// Its `when` does not hold.
+    #[default]
+    No = 0,
+    /// It is raised.
+    Raised = 1,
+    /// Its `when` holds, and so does its `unless`.
+    Vetoed = 2,
+}
+
+/// The most facets that one packet has; more are counted and left out.
+pub const MAX_FACETS: usize = 256;
+
+/// What is known of a batch of packets.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// What was found in each packet, with the bits of its flow.
+    pub heads: Vec<Head>,
+    /// Its flow.
+    pub flows: Vec<FlowView>,
+    found: Vec<u64>,
+    words: usize,
+    facets: Vec<(Facet, Said)>,
+    /// For each packet, its facets.
+    ranges: Vec<Range<u32>>,
+    text: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+enum Said {
+    Num(u64),
+    Text(Range<u32>),
+}
+
+/// One packet of a [`Sight`].
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// The batch.
+    pub sight: &'a Sight,
+    /// Which packet of it.
+    pub at: usize,
+}
+
+static NOTHING: Sight = Sight {
+    heads: Vec::new(),
+    flows: Vec::new(),
+    found: Vec::new(),
+    words: 0,
+    facets: Vec::new(),
+    ranges: Vec::new(),
+    text: Vec::new(),
+};
+
+impl Seen<'static> {
+    /// A packet that nobody looked at.
+    pub fn nothing() -> Seen<'static> {
+        Seen { sight: &NOTHING, at: 0 }
+    }
+}
+
+impl<'a> Seen<'a> {
+    /// Its flow; one without anything known where there is none.
+    pub fn flow(self) -> FlowView {
+        self.sight.flows.get(self.at).copied().unwrap_or_default()
+    }
+
+    /// What was found in it, if anybody looked.
+    pub fn head(self) -> Option<&'a Head> {
+        self.sight.heads.get(self.at)
+    }
+
+    /// Whether it completes a match of a pattern.
+    pub fn found(self, pattern: StreamId) -> bool {
+        self.sight.found(self.at, pattern)
+    }
+
+    /// The values that its messages have of a facet.
+    pub fn facets(self, facet: Facet) -> impl Iterator<Item = FacetValue<'a>> {
+        self.sight.facets(self.at, facet)
+    }
+}
+
+/// The value of a facet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FacetValue<'a> {
+    /// A number.
+    Num(u64),
+    /// Text.
+    Text(&'a [u8]),
+}
+
+impl Sight {
+    /// Room for `capacity` packets of this program.
+    pub fn new(program: &Program, capacity: usize) -> Sight {
+        let words = program.streams.len().div_ceil(64);
+        Sight {
+            heads: vec![Head::default(); capacity],
+            flows: vec![FlowView::default(); capacity],
+            found: vec![0; capacity * words],
+            words,
+            ranges: vec![0..0; capacity],
+            ..Sight::default()
+        }
+    }
+
+    /// How many packets fit.
+    pub fn capacity(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Forgets all packets.
+    pub fn clear(&mut self) {
+        self.heads.fill(Head::default());
+        self.flows.fill(FlowView::default());
+        self.found.fill(0);
+        self.ranges.fill(0..0);
+        self.facets.clear();
+        self.text.clear();
+    }
+
+    /// Starts a batch: nothing is found, no message is complete. Heads and flows are left, as each is written anew.
+    pub fn begin(&mut self) {
+        self.found.fill(0);
+        if !self.facets.is_empty() {
+            self.facets.clear();
+            self.text.clear();
+            self.ranges.fill(0..0);
+        }
+    }
+
+    /// Says that packet `i` completes a match of a pattern.
+    pub fn mark(&mut self, i: usize, pattern: StreamId) {
+        let at = pattern.index();
+        if at / 64 < self.words
+            && let Some(word) = self.found.get_mut(i * self.words + at / 64)
+        {
+            *word |= 1 << (at % 64);
+        }
+    }
+
+    /// Whether packet `i` completes a match of a pattern.
+    pub fn found(&self, i: usize, pattern: StreamId) -> bool {
+        let at = pattern.index();
+        at / 64 < self.words
+            && self.found.get(i * self.words + at / 64).is_some_and(|word| word & 1 << (at % 64) != 0)
+    }
+
+    /// For generated code: the words of [`Sight::mark`].
+    pub(crate) fn found_words(&self) -> (&[u64], usize) {
+        (&self.found, self.words)
+    }
+
+    /// Whether it has room for so many packets, and for so many patterns of each.
+    pub(crate) fn fits(&self, packets: usize, patterns: usize) -> bool {
+        packets <= self.heads.len()
+            && self.flows.len() == self.heads.len()
+            && self.words == patterns.div_ceil(64)
+            && self.found.len() == self.heads.len() * self.words
+    }
+
+    /// Adds a number that a message of packet `i` says; packets come in order. False when it has too many.
+    pub fn say_num(&mut self, i: usize, facet: Facet, value: u64) -> bool {
+        self.say(i, facet, Said::Num(value))
+    }
+
+    /// Adds a text that a message of packet `i` says; packets come in order. False when it has too many.
+    pub fn say_text(&mut self, i: usize, facet: Facet, text: &[u8]) -> bool {
+        let start = self.text.len() as u32;
+        let end = start.saturating_add(text.len() as u32);
+        let taken = self.say(i, facet, Said::Text(start..end));
+        if taken {
+            self.text.extend_from_slice(text);
+        }
+        taken
+    }
+
+    fn say(&mut self, i: usize, facet: Facet, said: Said) -> bool {
+        let end = self.facets.len() as u32;
+        let Some(range) = self.ranges.get_mut(i) else { return false };
+        if range.start == range.end {
+            *range = end..end;
+        }
+        if range.len() >= MAX_FACETS || range.end != end {
+            return false;
+        }
+        range.end += 1;
+        self.facets.push((facet, said));
+        true
+    }
+
+    /// The values that the messages of packet `i` have of a facet.
+    pub fn facets(&self, i: usize, facet: Facet) -> impl Iterator<Item = FacetValue<'_>> {
+        let range = self.ranges.get(i).cloned().unwrap_or(0..0);
+        let all = self.facets.get(range.start as usize..range.end as usize).unwrap_or(&[]);
+        all.iter().filter(move |(f, _)| *f == facet).map(|(_, said)| match said {
+            Said::Num(n) => FacetValue::Num(*n),
+            Said::Text(at) => {
+                FacetValue::Text(self.text.get(at.start as usize..at.end as usize).unwrap_or(&[]))
+            }
+        })
+    }
+}
