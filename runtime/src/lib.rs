@@ -2,15 +2,18 @@
 //!
 //! - [`capture`]: pcap and pcapng files, as batches of packets.
 //! - [`station`]: where copies go.
+//! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`source`]: rule files and tables from the file system.
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;
+pub mod decider;
 pub mod error;
 pub mod flow;
 pub mod replay;
 pub mod source;
 pub mod station;
 pub mod stats;
+pub mod stream;
 
 pub use error::{Break, BreakReason, Error};

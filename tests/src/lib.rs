@@ -20,6 +20,7 @@ pub mod packets;
 pub mod palette;
 pub mod reader;
 pub mod run;
+pub mod sights;
 pub mod tshark;
 
 use mrule_compiler::hir::Program;
