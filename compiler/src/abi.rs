@@ -303,6 +303,36 @@ pub struct FlowView {
     pub idle: u64,
 }
 
+/// A packet's own key for a trigger.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OwnKeyWords {
+    /// Which form it has, from 1 ([`crate::hir::Trigger::own`]); 0 when the packet has no key.
+    pub form: u64,
+    /// Its parts: high and low word; numbers and IPv4 addresses have no high word.
+    pub parts: [[u64; 2]; MAX_KEY],
+}
+
+/// What a packet is to a window.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WindowEvent {
+    /// 1 when it counts, else 0.
+    pub counts: u64,
+    /// What is added to a sum; for a window of different values, the value's [`distinct_word`].
+    pub amount: u64,
+}
+
+/// What stands for a value among different values: the value itself, or both halves of an address in one word.
+pub fn distinct_word([high, low]: [u64; 2]) -> u64 {
+    high.wrapping_mul(DISTINCT_MULTIPLIER).rotate_left(DISTINCT_ROTATE) ^ low
+}
+
+/// The multiplier of [`distinct_word`].
+pub const DISTINCT_MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The rotation of [`distinct_word`].
+pub const DISTINCT_ROTATE: u32 = 29;
+
 /// The verdict for one station: bytes `start..end` of the frame, and who decided.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -370,6 +400,12 @@ pub struct Context<'a> {
     /// For packet `i` and stream pattern `p`, bit `p % 64` of `found[i * words + p / 64]`: whether the packet
     /// completes a match; null unless the program looks into streams.
     pub found: *const u64,
+    /// Per trigger: the packet's own key, as `probe` found it.
+    pub keys: *mut OwnKeyWords,
+    /// Per window: whether the packet counts, and how much, as `probe` found it.
+    pub events: *mut WindowEvent,
+    /// Per window: its value, for `fire`; null unless a trigger counts.
+    pub windows: *const u64,
     /// Per trigger: what `fire` found, a [`crate::sight::Fired`].
     pub fired: *mut u8,
     /// What helpers look into; generated code passes it on.
@@ -401,66 +437,8 @@ const _: () = {
     assert!(size_of::<Head>() == 128);
     assert!(size_of::<Verdict>() == 16);
     assert!(size_of::<FlowView>() == 18 * 8);
+    assert!(size_of::<OwnKeyWords>() == 8 + 16 * MAX_KEY);
+    assert!(size_of::<WindowEvent>() == 16);
 };
 
-/// Byte offsets that generated code uses.
-pub mod offset {
-    use super::{Context, FlowView, Head, Packet, Stack, Verdict};
-    use std::mem::{offset_of, size_of};
-    /// `Packet::data`
-    pub const PACKET_DATA: i32 = offset_of!(Packet, data) as i32;
-    /// `Packet::cap_len`
-    pub const PACKET_CAP_LEN: i32 = offset_of!(Packet, cap_len) as i32;
-    /// `Packet::len`
-    pub const PACKET_LEN: i32 = offset_of!(Packet, len) as i32;
-    /// `Packet::link`
-    pub const PACKET_LINK: i32 = offset_of!(Packet, link) as i32;
-    /// Size of a packet record.
-    pub const PACKET_SIZE: i64 = size_of::<Packet>() as i64;
-    /// `Head::inner`
-    pub const HEAD_INNER: i32 = offset_of!(Head, inner) as i32;
-    /// `Stack::bits`
-    pub const STACK_BITS: i32 = offset_of!(Stack, bits) as i32;
-    /// `Verdict::start`
-    pub const VERDICT_START: i32 = offset_of!(Verdict, start) as i32;
-    /// `Verdict::end`
-    pub const VERDICT_END: i32 = offset_of!(Verdict, end) as i32;
-    /// `Verdict::rule`
-    pub const VERDICT_RULE: i32 = offset_of!(Verdict, rule) as i32;
-    /// `Verdict::limit`
-    pub const VERDICT_LIMIT: i32 = offset_of!(Verdict, limit) as i32;
-    /// Size of a verdict.
-    pub const VERDICT_SIZE: i64 = size_of::<Verdict>() as i64;
-    /// `Context::asked`
-    pub const CONTEXT_ASKED: i32 = offset_of!(Context, asked) as i32;
-    /// `Context::verdicts`
-    pub const CONTEXT_VERDICTS: i32 = offset_of!(Context, verdicts) as i32;
-    /// `Context::tally`
-    pub const CONTEXT_TALLY: i32 = offset_of!(Context, tally) as i32;
-    /// `Context::seen`
-    pub const CONTEXT_SEEN: i32 = offset_of!(Context, seen) as i32;
-    /// `Context::params`
-    pub const CONTEXT_PARAMS: i32 = offset_of!(Context, params) as i32;
-    /// `Context::pool`
-    pub const CONTEXT_POOL: i32 = offset_of!(Context, pool) as i32;
-    /// `Context::serial`
-    pub const CONTEXT_SERIAL: i32 = offset_of!(Context, serial) as i32;
-    /// `Context::key`
-    pub const CONTEXT_KEY: i32 = offset_of!(Context, key) as i32;
-    /// `Context::head`
-    pub const CONTEXT_HEAD: i32 = offset_of!(Context, head) as i32;
-    /// `Context::heads`
-    pub const CONTEXT_HEADS: i32 = offset_of!(Context, heads) as i32;
-    /// `Context::flows`
-    pub const CONTEXT_FLOWS: i32 = offset_of!(Context, flows) as i32;
-    /// `Context::found`
-    pub const CONTEXT_FOUND: i32 = offset_of!(Context, found) as i32;
-    /// `Context::fired`
-    pub const CONTEXT_FIRED: i32 = offset_of!(Context, fired) as i32;
-    /// Size of a head.
-    pub const HEAD_SIZE: i64 = size_of::<Head>() as i64;
-    /// Size of a flow's view.
-    pub const FLOW_SIZE: i64 = size_of::<FlowView>() as i64;
-    /// `FlowView::active`
-    pub const FLOW_ACTIVE: i32 = offset_of!(FlowView, active) as i32;
-}
+pub mod offset;

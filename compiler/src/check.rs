@@ -102,6 +102,7 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
         needles: by_id(checker.needles.into_iter().map(|(text, id)| (id, text))),
         regexes: by_id(checker.regexes.into_values().map(|(id, pattern)| (id, hir::Regex { pattern }))),
         streams: Vec::new(),
+        windows: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::batch::Batch;
 use crate::eval::Eval;
 use crate::hir::Program;
 use crate::jit::{Jit, JitError};
-use crate::sight::{Fired, Seen, Sight};
+use crate::sight::{Fired, Probe, Seen, Sight};
 use crate::wire;
 use crate::world::{Scratch, World};
 use std::ops::Range;
@@ -88,6 +88,24 @@ impl Engine {
         }
     }
 
+    /// Finds out what a packet is to the triggers and windows of the program; `probe` was made for it.
+    pub fn probe(
+        &self,
+        world: &World,
+        scratch: &mut Scratch,
+        packet: &Packet,
+        seen: Seen,
+        probe: &mut Probe,
+    ) {
+        match &self.jit {
+            Some(jit) => jit.probe(world, scratch, packet, seen, probe),
+            None => {
+                let head = self.head(packet, seen);
+                Eval::new(world, scratch, packet, &head, seen).probe(&self.program, probe);
+            }
+        }
+    }
+
     /// Finds out which triggers packet `at` of a batch raises; `fired` has room for every trigger of the program.
     pub fn fire(
         &self,
@@ -125,7 +143,7 @@ impl Engine {
         let stations = self.program.stations.len();
         for at in part {
             let (Some(packet), Some(asked)) = (packets.get(at), batch.asked.get_mut(at)) else { return };
-            let seen = Seen { sight, at };
+            let seen = Seen::of(sight, at);
             let head = self.head(packet, seen);
             let verdicts = batch.verdicts.get_mut(at * stations..(at + 1) * stations).unwrap_or(&mut []);
             *asked = Eval::new(world, scratch, packet, &head, seen).decide(

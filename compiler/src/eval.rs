@@ -3,15 +3,17 @@
 //! that the packet has no bytes for is false or absent. (Rejected: sharing its walk with native code's, whose bugs it
 //! is there to find.)
 
-use crate::abi::{FlowView, Head, NO_LIMIT, Packet, Verdict};
+use crate::abi::{
+    FlowView, Head, NO_LIMIT, OwnKeyWords, Packet, Verdict, WindowEvent, distinct_word,
+};
 use crate::fields::Hash;
 use crate::helpers;
 use crate::hir::{
-    Address, Ask, Bytes, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, TableId, Trigger,
-    build,
+    Address, Ask, Bytes, CompareOp, Key, Length, Num, NumKind, OwnKey, Pred, PredKind, Program, TableId,
+    Trigger, WindowKind, build,
 };
 use crate::length;
-use crate::sight::{Fired, Seen};
+use crate::sight::{Fired, Probe, Seen};
 use crate::table::{KeyValue, MAX_KEY};
 use crate::world::{Scratch, World};
 
@@ -36,6 +38,49 @@ impl<'a> Eval<'a> {
     ) -> Eval<'a> {
         scratch.begin();
         Eval { world, scratch, packet, head, seen, flow: seen.flow() }
+    }
+
+    /// What the packet is to the triggers and windows of a program.
+    pub fn probe(&mut self, program: &Program, probe: &mut Probe) {
+        for (trigger, key) in program.triggers.iter().zip(&mut probe.keys) {
+            *key = if trigger.when.is_some() { self.own(&trigger.own) } else { OwnKeyWords::default() };
+        }
+        for (window, event) in program.windows.iter().zip(&mut probe.events) {
+            *event = WindowEvent::default();
+            if !self.holds(&window.when) {
+                continue;
+            }
+            let amount = match &window.kind {
+                WindowKind::Count => Some(0),
+                WindowKind::Sum(num) => self.num(num),
+                WindowKind::Distinct(values) => {
+                    let value = self.own(values);
+                    (value.form > 0).then(|| distinct_word(value.parts.first().copied().unwrap_or_default()))
+                }
+            };
+            if let Some(amount) = amount {
+                *event = WindowEvent { counts: 1, amount };
+            }
+        }
+    }
+
+    /// The first of several forms of a key that the packet has.
+    fn own(&mut self, forms: &[OwnKey]) -> OwnKeyWords {
+        let mut words = OwnKeyWords::default();
+        let Some(at) = forms.iter().position(|form| self.holds(&form.when)) else { return words };
+        let Some(form) = forms.get(at) else { return words };
+        for (part, word) in form.key.iter().zip(&mut words.parts) {
+            *word = match part {
+                Key::Num(num) | Key::Ipv4(num) => [0, self.num(num).unwrap_or(0)],
+                Key::Ipv6(address) => {
+                    let address = self.address(address).unwrap_or(0);
+                    [(address >> 64) as u64, address as u64]
+                }
+                Key::Bytes(_) | Key::Text(_) => [0, 0],
+            };
+        }
+        words.form = at as u64 + 1;
+        words
     }
 
     /// What becomes of a trigger's conditions.
@@ -217,6 +262,8 @@ impl<'a> Eval<'a> {
             NumKind::Hash(Hash::Packet) => Some(helpers::packet_hash(self.packet)),
             NumKind::Hash(Hash::Flow) => helpers::flow_hash(self.packet, self.head),
             NumKind::Lookup { table, key } => self.lookup(*table, key),
+            NumKind::Window(id) => self.seen.windows.get(id.index()).copied(),
+            NumKind::Else(first, second) => self.num(first).or_else(|| self.num(second)),
             NumKind::Arith(op, a, b) => build::eval(*op, self.num(a)?, self.num(b)?),
         }
     }

@@ -46,6 +46,8 @@ ids! {
     RegexId
     /// A pattern that streams are searched for (`stream contains`, `stream matches`).
     StreamId
+    /// A sliding window of a trigger (`count`, `sum`, `distinct`).
+    WindowId
 }
 
 /// A number: at most 64 bits, unsigned. Its kind may be read only where its guards hold (see [`Pred`]).
@@ -101,6 +103,10 @@ pub enum NumKind {
         /// Its key.
         key: Vec<Key>,
     },
+    /// The value of a sliding window for the key of its trigger, this packet included; only in that trigger's `when`.
+    Window(WindowId),
+    /// The first number where it exists, else the second.
+    Else(Box<Num>, Box<Num>),
     /// Arithmetic. `Sub` stands behind a guard that it does not go below zero, `Div` and `Rem` behind one that the divisor
     /// is not zero; nothing overflows.
     Arith(ArithOp, Box<Num>, Box<Num>),
@@ -344,6 +350,46 @@ pub struct Trigger {
     pub when: Option<Pred>,
     /// What vetoes a raise; [`Pred::never`] without an `unless`.
     pub unless: Pred,
+    /// The key of a packet: the first of these whose condition holds; a packet for which none does has no key.
+    pub own: Vec<OwnKey>,
+    /// How many keys it remembers.
+    pub capacity: usize,
+}
+
+/// One form of a packet's own key for a trigger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnKey {
+    /// When the packet has it.
+    pub when: Pred,
+    /// Its parts: numbers and addresses.
+    pub key: Vec<Key>,
+}
+
+/// How many keys a trigger remembers unless it says otherwise.
+pub const DEFAULT_KEYS: usize = 1 << 16;
+
+/// A sliding window of a trigger: what it counts, for each key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// Whose.
+    pub trigger: TriggerId,
+    /// When a packet counts.
+    pub when: Pred,
+    /// What is counted.
+    pub kind: WindowKind,
+    /// How far it reaches back, in nanoseconds: a constant or a param.
+    pub per: Num,
+}
+
+/// What a window counts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WindowKind {
+    /// Packets.
+    Count,
+    /// The sum of a number.
+    Sum(Num),
+    /// How many different values: of a number or an address, the first alternative whose condition holds.
+    Distinct(Vec<OwnKey>),
 }
 
 /// What a trigger is active for.
@@ -412,6 +458,8 @@ pub struct Program {
     pub regexes: Vec<Regex>,
     /// What streams are searched for.
     pub streams: Vec<StreamPattern>,
+    /// What triggers count over time.
+    pub windows: Vec<Window>,
 }
 
 /// A set of numbers shared between the nodes that test it.

@@ -7,7 +7,7 @@ use crate::abi::bit;
 use crate::fields::{FIELDS, Facet, FlowSlot, Hash, Layer, Load, Slot, Source, Ty};
 use crate::hir::{
     Address, ArithOp, Bytes, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Slice,
-    StreamKind, TagPart, TcpOption, TextTest,
+    StreamKind, TagPart, TcpOption, TextTest, WindowKind,
 };
 use std::fmt::Write as _;
 
@@ -224,6 +224,8 @@ impl<'a> Render<'a> {
             NumKind::Hash(Hash::Packet) => "packet.hash".into(),
             NumKind::Hash(Hash::Flow) => "flow.hash".into(),
             NumKind::Lookup { table, key } => format!("{}[{}]", self.table(table.index()), self.key(key)),
+            NumKind::Window(id) => self.window(id.index()),
+            NumKind::Else(a, b) => format!("({} else {})", self.num(a), self.num(b)),
             NumKind::Arith(op, a, b) => {
                 let part = |num: &Num| match num.kind() {
                     NumKind::Arith(..) => format!("({})", self.num(num)),
@@ -232,6 +234,19 @@ impl<'a> Render<'a> {
                 format!("{} {} {}", part(a), arith(*op), part(b))
             }
         }
+    }
+
+    fn window(&self, index: usize) -> String {
+        let Some(window) = self.program.windows.get(index) else { return "?".into() };
+        let counted = match &window.kind {
+            WindowKind::Count => format!("count({})", self.pred(&window.when)),
+            WindowKind::Sum(num) => format!("sum({})", self.num(num)),
+            WindowKind::Distinct(values) => {
+                let values: Vec<String> = values.iter().map(|value| self.key(&value.key)).collect();
+                format!("distinct({})", values.join(" or "))
+            }
+        };
+        format!("{counted} per {}", self.num(&window.per))
     }
 
     /// The field that a number is, if it is one.

@@ -3,7 +3,7 @@
 //! capacity`, `found.len() == capacity * words`; a packet that nobody looked at has no presence bits, so whatever asks for
 //! its flow is false. (Rejected: engines that look into the table of flows; they would no longer be pure.)
 
-use crate::abi::{FlowView, Head};
+use crate::abi::{FlowView, Head, OwnKeyWords, WindowEvent};
 use crate::fields::Facet;
 use crate::hir::{Program, StreamId};
 use std::ops::Range;
@@ -45,6 +45,25 @@ enum Said {
     Text(Range<u32>),
 }
 
+/// What one packet is to the triggers of a program: their keys, and what their windows count of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Per trigger.
+    pub keys: Vec<OwnKeyWords>,
+    /// Per window.
+    pub events: Vec<WindowEvent>,
+}
+
+impl Probe {
+    /// Room for a program's.
+    pub fn new(program: &Program) -> Probe {
+        Probe {
+            keys: vec![OwnKeyWords::default(); program.triggers.len()],
+            events: vec![WindowEvent::default(); program.windows.len()],
+        }
+    }
+}
+
 /// One packet of a [`Sight`].
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
@@ -52,6 +71,8 @@ pub struct Seen<'a> {
     pub sight: &'a Sight,
     /// Which packet of it.
     pub at: usize,
+    /// The values of the program's windows for this packet; empty where none are needed.
+    pub windows: &'a [u64],
 }
 
 static NOTHING: Sight = Sight {
@@ -67,11 +88,21 @@ static NOTHING: Sight = Sight {
 impl Seen<'static> {
     /// A packet that nobody looked at.
     pub fn nothing() -> Seen<'static> {
-        Seen { sight: &NOTHING, at: 0 }
+        Seen::of(&NOTHING, 0)
     }
 }
 
 impl<'a> Seen<'a> {
+    /// A packet of a batch.
+    pub fn of(sight: &'a Sight, at: usize) -> Seen<'a> {
+        Seen { sight, at, windows: &[] }
+    }
+
+    /// The same with the values of windows.
+    pub fn with_windows(self, windows: &'a [u64]) -> Seen<'a> {
+        Seen { windows, ..self }
+    }
+
     /// Its flow; one without anything known where there is none.
     pub fn flow(self) -> FlowView {
         self.sight.flows.get(self.at).copied().unwrap_or_default()

@@ -31,6 +31,8 @@ impl Checker<'_> {
                     hold: None,
                     when: None,
                     unless: crate::hir::Pred::never(),
+                    own: Vec::new(),
+                    capacity: hir::DEFAULT_KEYS,
                 },
                 types: None,
                 own: None,

@@ -2,7 +2,7 @@
 //! that engines need no overflow rule. (Rejected: wrapping arithmetic, which makes `ip.len - 40 > 5` true for short
 //! packets.)
 
-use super::{ArithOp, Bytes, Key, Num, NumKind, ParamId, TableId, TagPart, TcpOption};
+use super::{ArithOp, Bytes, Key, Num, NumKind, ParamId, TableId, TagPart, TcpOption, WindowId};
 use crate::abi::bit;
 use crate::fields::{FlowSlot, Hash, Layer, Load, Slot, Tags, max_of};
 
@@ -80,6 +80,20 @@ impl Num {
     /// The value of a table's row.
     pub fn lookup(table: TableId, key: Vec<Key>) -> Num {
         Num { kind: NumKind::Lookup { table, key }, max: u64::MAX }
+    }
+
+    /// The value of a window: saturates far below 64 bits, so that it can be reckoned with.
+    pub fn window(window: WindowId) -> Num {
+        Num { kind: NumKind::Window(window), max: (1 << 60) - 1 }
+    }
+
+    /// The first where it exists, else the second.
+    pub fn or_else(first: Num, second: Num) -> Num {
+        if first.guard().as_const() == Some(true) {
+            return first;
+        }
+        let max = first.max.max(second.max);
+        Num { kind: NumKind::Else(Box::new(first), Box::new(second)), max }
     }
 
     /// Arithmetic; `None` when the result could pass 64 bits, or a constant divisor is zero.

@@ -444,6 +444,8 @@ impl Num {
             NumKind::Option(option) => Pred::has_option(*option),
             NumKind::Hash(Hash::Flow) => Pred::bits(Layer::Outer, bit::NET),
             NumKind::Lookup { table, key } => Pred::in_table(*table, key.clone()),
+            NumKind::Window(_) => Pred::always(),
+            NumKind::Else(first, second) => Pred::or([first.guard(), second.guard()]),
             NumKind::Arith(op, a, b) => {
                 let own = match op {
                     ArithOp::Sub => Pred::compare(CompareOp::Le, (**b).clone(), (**a).clone()),

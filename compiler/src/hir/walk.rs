@@ -2,7 +2,7 @@
 //! fields that are read, what has to be tracked. (Rejected: a visitor trait with a method per form; every user wants one
 //! or two forms.)
 
-use super::{Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Scope};
+use super::{Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Scope, WindowKind};
 use crate::abi::bit;
 use crate::fields::{App, Facet, FlowSlot, Layer};
 
@@ -21,8 +21,10 @@ pub struct Uses {
     pub dns: bool,
     /// Patterns in streams.
     pub streams: bool,
-    /// Triggers that conditions raise: packets must then be decided one after the other.
+    /// Triggers that conditions raise: packets are then looked at one after the other.
     pub triggers: bool,
+    /// Some of them have keys: packets must then be decided one after the other, too.
+    pub keyed: bool,
 }
 
 impl Pred {
@@ -54,6 +56,13 @@ impl Program {
                 when.visit(f);
             }
             trigger.unless.visit(f);
+            trigger.own.iter().for_each(|own| own.when.visit(f));
+        }
+        for window in &self.windows {
+            window.when.visit(f);
+            if let WindowKind::Distinct(values) = &window.kind {
+                values.iter().for_each(|value| value.when.visit(f));
+            }
         }
     }
 
@@ -71,7 +80,17 @@ impl Program {
                 }
             }
         }
+        for window in &self.windows {
+            uses.num(&window.per);
+            match &window.kind {
+                WindowKind::Count => {}
+                WindowKind::Sum(num) => uses.num(num),
+                WindowKind::Distinct(values) => values.iter().for_each(|value| uses.key(&value.key)),
+            }
+        }
         for trigger in &self.triggers {
+            trigger.own.iter().for_each(|own| uses.key(&own.key));
+            uses.keyed |= trigger.when.is_some() && matches!(trigger.scope, Scope::Keys(_));
             uses.triggers |= trigger.when.is_some();
             uses.flows |= matches!(trigger.scope, Scope::Flow(_));
         }
@@ -101,7 +120,7 @@ impl Uses {
             }
             NumKind::Load(load) => self.flows |= load.bits & FLOW_BITS != 0,
             NumKind::Lookup { key, .. } => self.key(key),
-            NumKind::Arith(_, a, b) => {
+            NumKind::Arith(_, a, b) | NumKind::Else(a, b) => {
                 self.num(a);
                 self.num(b);
             }

@@ -8,6 +8,7 @@ use super::emit::{Helpers, Regions};
 use super::fire;
 use super::nodes::Node;
 use super::plan::Plan;
+use super::probe;
 use super::shims;
 use crate::hir::Program;
 use crate::world::World;
@@ -35,7 +36,8 @@ pub enum JitError {
 pub struct Compiled {
     pub module: JITModule,
     pub decide: FuncId,
-    pub fire: Option<FuncId>,
+    /// What packets are to triggers, and which triggers they raise.
+    pub raise: Option<(FuncId, FuncId)>,
     pub pool: Vec<u64>,
     pub nodes: Vec<Node>,
 }
@@ -71,20 +73,23 @@ pub fn compile(program: &Program, world: &World) -> Result<Compiled, JitError> {
     let mut built = Build::new(program, world)?;
     let decide = built.function("decide", decide::emit)?;
     let triggers = program.uses().triggers;
-    let fire = if triggers { Some(built.function("fire", fire::emit)?) } else { None };
+    let mut pair = || Ok((built.function("probe", probe::emit)?, built.function("fire", fire::emit)?));
+    let raise = if triggers { Some(pair()?) } else { None };
     let Build { mut module, pool, nodes, .. } = built;
     module.finalize_definitions().map_err(|e| JitError::Codegen(e.to_string()))?;
-    Ok(Compiled { module, decide, fire, pool, nodes })
+    Ok(Compiled { module, decide, raise, pool, nodes })
 }
 
-/// Shows the code of a program: of the function that decides, then, if there is one, of the one that raises triggers.
+/// Shows the code of a program: of the function that decides, then, if there is one, of those that ask triggers.
 pub fn listing(program: &Program, world: &World) -> Result<Listing, JitError> {
     let mut built = Build::new(program, world)?;
     let mut listing = built.listing(decide::emit)?;
     if program.uses().triggers {
-        let fire = built.listing(fire::emit)?;
-        listing.clif.push_str(&fire.clif);
-        listing.asm.push_str(&fire.asm);
+        for emit in [probe::emit, fire::emit] {
+            let more = built.listing(emit)?;
+            listing.clif.push_str(&more.clif);
+            listing.asm.push_str(&more.asm);
+        }
     }
     Ok(listing)
 }

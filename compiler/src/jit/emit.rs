@@ -3,16 +3,18 @@
 //! not marked movable, so the optimiser keeps them there. What takes more than a few instructions is a call to a total
 //! helper. (Rejected: values instead of jumps, which would evaluate what short circuit skips.)
 
+use super::decide::Ground;
 use super::member::is_small;
 use super::nodes::Node;
-use super::shape::{Fact, Facts};
+use super::shape::{Fact, Facts, Needs};
 use crate::abi::offset;
 use crate::fields::{Layer, Load, Slot};
-use crate::hir::{Address, ArithOp, CompareOp, Key, Num, NumKind, Pred, PredKind};
+use crate::hir::{Address, ArithOp, CompareOp, Key, Num, NumKind, Pred, PredKind, Program};
 use crate::world::World;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{AliasRegion, Block, FuncRef, InstBuilder, MemFlagsData, Type, Value};
+use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, Variable};
 
 /// The helpers that generated code calls.
@@ -113,6 +115,45 @@ impl<'a> Emit<'a> {
         let flags = emit.state_flags();
         emit.pool_base = emit.b.ins().load(I64, flags, context, offset::CONTEXT_POOL);
         emit
+    }
+
+    /// Starts a function of (context, packet, 1), with what it reads of the packet at hand.
+    pub fn one_packet(
+        b: FunctionBuilder<'a>,
+        ground: &Ground<'a>,
+        pool: &'a mut Vec<u64>,
+        nodes: &'a mut Vec<Node>,
+        needs: &Needs,
+    ) -> Option<Emit<'a>> {
+        let mut b = b;
+        let entry = b.create_block();
+        b.append_block_params_for_function_params(entry);
+        b.switch_to_block(entry);
+        let &[context, packet, _] = b.block_params(entry) else { return None };
+        let asked = b.declare_var(I64);
+        let outside = (ground.helpers, ground.regions, ground.world);
+        let mut emit = Emit::new(b, outside, pool, nodes, context, asked);
+        let first = emit.constant(0);
+        emit.packet(packet, first);
+        emit.look(ground.program, needs);
+        Some(emit)
+    }
+
+    /// Gets what is read of the packet.
+    pub fn look(&mut self, program: &Program, needs: &Needs) {
+        if program.uses().flows {
+            self.locate_flow(program.streams.len());
+            self.recall(needs);
+        } else {
+            self.dissect(needs);
+        }
+    }
+
+    /// Ends the function.
+    pub fn end(mut self, frontend: TargetFrontendConfig) {
+        self.b.ins().return_(&[]);
+        self.b.seal_all_blocks();
+        self.b.finalize(frontend);
     }
 
     /// Goes on with a packet, and its index in the batch.
@@ -234,6 +275,12 @@ impl Emit<'_> {
                 self.key(key);
                 self.ask_helper(num)
             }
+            NumKind::Window(window) => {
+                let flags = self.state_flags();
+                let windows = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_WINDOWS);
+                self.b.ins().load(I64, flags, windows, (window.0 * 8).cast_signed())
+            }
+            NumKind::Else(first, second) => self.choose(first, |e| e.number(second)),
             NumKind::Arith(op, a, b) => {
                 let (a, b) = (self.number(a), self.divisor(*op, b));
                 let ins = self.b.ins();
@@ -266,12 +313,18 @@ impl Emit<'_> {
         if guard.as_const() == Some(true) {
             return self.number(num);
         }
+        self.choose(num, |e| e.constant(0))
+    }
+
+    /// A number where it exists, else another.
+    fn choose(&mut self, num: &Num, other: impl FnOnce(&mut Self) -> Value) -> Value {
+        let guard = num.guard();
         let (there, absent, join) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let result = self.b.append_block_param(join, I64);
         self.emit(&guard, there, absent);
         self.enter(absent);
-        let zero = self.constant(0);
-        self.b.ins().jump(join, &[zero.into()]);
+        let other = other(self);
+        self.b.ins().jump(join, &[other.into()]);
         self.enter(there);
         let value = self.number(num);
         self.b.ins().jump(join, &[value.into()]);

@@ -22,24 +22,10 @@ pub fn emit(
     nodes: &mut Vec<Node>,
     frontend: TargetFrontendConfig,
 ) {
-    let mut b = b;
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    let &[context, packet, _] = b.block_params(entry) else { return };
-    let asked = b.declare_var(I64);
-    let mut e = Emit::new(b, (ground.helpers, ground.regions, ground.world), pool, nodes, context, asked);
-    let zero = e.constant(0);
-    e.packet(packet, zero);
     let needs = Needs::of_triggers(ground.program.triggers.iter());
-    if ground.program.uses().flows {
-        e.locate_flow(ground.program.streams.len());
-        e.recall(&needs);
-    } else {
-        e.dissect(&needs);
-    }
+    let Some(mut e) = Emit::one_packet(b, ground, pool, nodes, &needs) else { return };
     let flags = e.state_flags();
-    let fired = e.b.ins().load(I64, flags, context, offset::CONTEXT_FIRED);
+    let fired = e.b.ins().load(I64, flags, e.context, offset::CONTEXT_FIRED);
     for (at, trigger) in (0i32..).zip(&ground.program.triggers) {
         let Some(when) = &trigger.when else { continue };
         let (holds, raised, vetoed, next) =
@@ -56,7 +42,5 @@ pub fn emit(
         }
         e.enter(next);
     }
-    e.b.ins().return_(&[]);
-    e.b.seal_all_blocks();
-    e.b.finalize(frontend);
+    e.end(frontend);
 }

@@ -9,15 +9,16 @@ mod fire;
 mod member;
 mod nodes;
 mod plan;
+mod probe;
 mod shape;
 mod shims;
 
 pub use compile::{JitError, Listing, listing};
 
-use crate::abi::{Context, Cut, Head, MAX_KEY, Packet, Verdict};
+use crate::abi::{Context, Cut, Head, MAX_KEY, OwnKeyWords, Packet, Verdict, WindowEvent};
 use crate::batch::Batch;
 use crate::hir::Program;
-use crate::sight::{Fired, Seen, Sight};
+use crate::sight::{Fired, Probe, Seen, Sight};
 use crate::world::{Scratch, World};
 use cranelift_jit::JITModule;
 use nodes::Node;
@@ -31,8 +32,8 @@ type Entry = unsafe extern "C" fn(*mut Context, *const Packet, usize);
 /// A program as native code.
 pub struct Jit {
     decide: Entry,
-    /// None when no trigger has conditions.
-    fire: Option<Entry>,
+    /// What packets are to triggers, and which triggers they raise; none when no trigger has conditions.
+    raise: Option<(Entry, Entry)>,
     pool: Vec<u64>,
     nodes: Vec<Node>,
     stations: usize,
@@ -41,6 +42,7 @@ pub struct Jit {
     params: usize,
     triggers: usize,
     patterns: usize,
+    windows: usize,
     /// The code looks at heads and flows.
     flows: bool,
     /// Taken when dropped. The lock is never contended: it only says that workers may share the rest.
@@ -51,7 +53,7 @@ impl Jit {
     /// Compiles a program; any world made of the same program can be used with it.
     #[expect(unsafe_code, reason = "the generated functions' addresses become functions")]
     pub fn new(program: &Program, world: &World) -> Result<Jit, JitError> {
-        let compile::Compiled { module, decide, fire, pool, nodes } = compile::compile(program, world)?;
+        let compile::Compiled { module, decide, raise, pool, nodes } = compile::compile(program, world)?;
         let entry = |id| {
             let address = module.get_finalized_function(id);
             // SAFETY: the code was generated with exactly this signature, for this machine's C calling convention.
@@ -59,7 +61,7 @@ impl Jit {
         };
         Ok(Jit {
             decide: entry(decide),
-            fire: fire.map(entry),
+            raise: raise.map(|(probe, fire)| (entry(probe), entry(fire))),
             pool,
             nodes,
             stations: program.stations.len(),
@@ -68,6 +70,7 @@ impl Jit {
             params: program.params.len(),
             triggers: program.triggers.len(),
             patterns: program.streams.len(),
+            windows: program.windows.len(),
             flows: program.uses().flows,
             module: Mutex::new(Some(module)),
         })
@@ -99,10 +102,10 @@ impl Jit {
             tally: &mut batch.tally,
             seen: &mut batch.seen,
             cuts: &mut batch.cuts,
-            fired: &mut [],
             serial: batch.serial + 1,
+            ..Out::default()
         };
-        self.call(self.decide, world, scratch, packets, Seen { sight, at }, out);
+        self.call(self.decide, world, scratch, packets, Seen::of(sight, at), out);
         batch.serial += packets.len() as u64;
     }
 
@@ -116,20 +119,35 @@ impl Jit {
         fired: &mut [Fired],
     ) {
         fired.fill(Fired::No);
-        let Some(fire) = self.fire else { return };
-        if fired.len() < self.triggers || !self.sees(world, seen.at + 1, seen.sight) {
+        let Some((_, fire)) = self.raise else { return };
+        let fits = fired.len() >= self.triggers && seen.windows.len() >= self.windows;
+        if !fits || !self.sees(world, seen.at + 1, seen.sight) {
             return;
         }
-        let out = Out {
-            asked: &mut [],
-            verdicts: &mut [],
-            tally: &mut [],
-            seen: &mut [],
-            cuts: &mut [],
-            fired,
-            serial: 1,
-        };
+        let out = Out { fired, serial: 1, ..Out::default() };
         self.call(fire, world, scratch, std::slice::from_ref(packet), seen, out);
+    }
+
+    /// Finds out what a packet is to triggers and windows: nothing, when the sight, the world or `probe` is not of this
+    /// program.
+    pub fn probe(
+        &self,
+        world: &World,
+        scratch: &mut Scratch,
+        packet: &Packet,
+        seen: Seen,
+        probe: &mut Probe,
+    ) {
+        probe.keys.fill(OwnKeyWords::default());
+        probe.events.fill(WindowEvent::default());
+        let Some((entry, _)) = self.raise else { return };
+        let fits = probe.keys.len() >= self.triggers && probe.events.len() >= self.windows;
+        if !fits || !self.sees(world, seen.at + 1, seen.sight) {
+            return;
+        }
+        let out =
+            Out { keys: &mut probe.keys, events: &mut probe.events, serial: 1, ..Out::default() };
+        self.call(entry, world, scratch, std::slice::from_ref(packet), seen, out);
     }
 
     /// Whether the world, and the sight for so many packets, are of this program.
@@ -159,7 +177,7 @@ impl Jit {
             tracked: self.flows,
             serial,
         };
-        let Seen { sight, at } = seen;
+        let Seen { sight, at, windows } = seen;
         let (words, stride) = sight.found_words();
         let mut context = Context {
             asked: out.asked.as_mut_ptr(),
@@ -175,19 +193,23 @@ impl Jit {
             heads: sight.heads.get(at..).unwrap_or(&[]).as_ptr(),
             flows: sight.flows.get(at..).unwrap_or(&[]).as_ptr(),
             found: words.get(at * stride..).unwrap_or(&[]).as_ptr(),
+            keys: out.keys.as_mut_ptr(),
+            events: out.events.as_mut_ptr(),
+            windows: windows.as_ptr(),
             fired: out.fired.as_mut_ptr().cast(),
             host: std::ptr::from_mut(&mut host).cast(),
             lives: PhantomData,
         };
         // SAFETY: V1: `Packet` keeps its pointer and length true. V2, V4: batch, sight and `fired` were checked to have room
-        // for these packets, stations, rules, limits, patterns and triggers, and what is written is borrowed mutably
+        // for these packets, stations, rules, limits, patterns, triggers and windows, and what is written is borrowed mutably
         // until the call returns; `Fired` has every value that `fire` stores. V6: `self` owns the code, its pool and its
         // nodes, and is borrowed until the call returns; so are the world, the scratch and the sight in `host`.
         unsafe { (entry)(&raw mut context, packets.as_ptr(), packets.len()) };
     }
 }
 
-/// What a call writes.
+/// What a call writes; empty where its function writes nothing.
+#[derive(Default)]
 struct Out<'a> {
     asked: &'a mut [u64],
     verdicts: &'a mut [Verdict],
@@ -195,6 +217,8 @@ struct Out<'a> {
     seen: &'a mut [u64],
     cuts: &'a mut [Cut],
     fired: &'a mut [Fired],
+    keys: &'a mut [OwnKeyWords],
+    events: &'a mut [WindowEvent],
     serial: u64,
 }
 

@@ -83,6 +83,8 @@ impl<'a> Scene<'a> {
             | NumKind::Load(_)
             | NumKind::Slot { .. }
             | NumKind::Flow { .. }
+            | NumKind::Window(_)
+            | NumKind::Else(..)
             | NumKind::FrameLen
             | NumKind::FrameCapLen
             | NumKind::Arith(..) => None,

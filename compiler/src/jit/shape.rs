@@ -7,7 +7,7 @@
 use super::emit::Emit;
 use crate::abi::{Link, bit, offset};
 use crate::fields::{Hash, Layer, Slot, Tags};
-use crate::hir::{Length, Num, NumKind, Pred, PredKind, Rule, Trigger};
+use crate::hir::{Length, Num, NumKind, OwnKey, Pred, PredKind, Program, Rule, Trigger, WindowKind};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value};
@@ -90,6 +90,30 @@ impl Needs {
         needs
     }
 
+    /// What keys and windows of triggers read.
+    pub fn of_probe(program: &Program) -> Needs {
+        let mut needs = Needs::default();
+        for trigger in program.triggers.iter().filter(|t| t.when.is_some()) {
+            needs.forms(&trigger.own);
+        }
+        for window in &program.windows {
+            needs.pred(&window.when);
+            match &window.kind {
+                WindowKind::Count => {}
+                WindowKind::Sum(num) => needs.length(num),
+                WindowKind::Distinct(values) => needs.forms(values),
+            }
+        }
+        needs
+    }
+
+    fn forms(&mut self, forms: &[OwnKey]) {
+        for form in forms {
+            self.pred(&form.when);
+            form.key.iter().for_each(|part| self.key(part));
+        }
+    }
+
     fn add(&mut self, fact: Fact) {
         if !self.facts.contains(&fact) {
             self.facts.push(fact);
@@ -118,12 +142,17 @@ impl Needs {
         match num.kind() {
             NumKind::Load(load) => self.slot(load.layer, load.slot),
             NumKind::Slot { layer, slot, .. } => self.slot(*layer, *slot),
+            NumKind::Else(a, b) => {
+                self.length(a);
+                self.number(b);
+            }
             NumKind::Arith(_, a, b) => {
                 self.number(a);
                 self.number(b);
             }
             NumKind::Lookup { key, .. } => key.iter().for_each(|k| self.key(k)),
             NumKind::Hash(Hash::Packet | Hash::Flow)
+            | NumKind::Window(_)
             | NumKind::Flow { .. }
             | NumKind::Const(_)
             | NumKind::Param(_)

@@ -53,7 +53,7 @@ impl<'a> Host<'a> {
     /// What is known of a packet of the call.
     fn seen(&self, serial: u64) -> Seen<'a> {
         let at = self.seen.at + serial.saturating_sub(self.serial) as usize;
-        Seen { sight: self.seen.sight, at }
+        Seen { at, ..self.seen }
     }
 }
 

@@ -361,11 +361,14 @@ impl<'p> Cube<'p> {
             NumKind::Option(option) => self.set(option.layer, bit::TCP_HDR),
             NumKind::Hash(Hash::Flow) => self.set(Layer::Outer, bit::NET),
             NumKind::Lookup { key, .. } => self.key_needs(key),
+            // One of two, and nobody knows which.
+            NumKind::Else(..) => Ok(()),
             NumKind::Arith(_, a, b) => {
                 self.num_needs(a)?;
                 self.num_needs(b)
             }
             NumKind::Const(_)
+            | NumKind::Window(_)
             | NumKind::Param(_)
             | NumKind::ParamHigh(_)
             | NumKind::FrameLen
@@ -382,12 +385,14 @@ impl<'p> Cube<'p> {
             NumKind::Slot { layer, bits, .. } => bits & !self.of(*layer) == 0,
             NumKind::Flow { bits, .. } => bits & !self.of(Layer::Outer) == 0,
             NumKind::Const(_)
+            | NumKind::Window(_)
             | NumKind::Param(_)
             | NumKind::ParamHigh(_)
             | NumKind::FrameLen
             | NumKind::FrameCapLen
             | NumKind::Len(_)
             | NumKind::Hash(Hash::Packet) => true,
+            NumKind::Else(a, b) => self.has(a) || self.has(b),
             NumKind::Hash(Hash::Flow) => false,
             NumKind::Byte(_) | NumKind::Option(_) | NumKind::Lookup { .. } | NumKind::Arith(..) => false,
         }
