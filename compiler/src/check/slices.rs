@@ -58,6 +58,17 @@ impl Checker<'_> {
         let mut alts = Vec::with_capacity(term.alts.len());
         for alt in &term.alts {
             let sliced = match alt {
+                Alt::Facet(_) => {
+                    let help = "look into it with a pattern: `http.host matches \"^www\"`";
+                    self.facet_not_yet(span, "a slice of what a message says", help);
+                    return Value::poison(span);
+                }
+                alt if term.form == Form::Field && is_sided(alt) => {
+                    let what = format!("a slice of `{}`", self.text(base.span));
+                    let help = "compare networks: `flow.client.addr == 10.0.0.0/8`";
+                    self.not_yet(later::FLOWS, span, &what, help);
+                    return Value::poison(span);
+                }
                 Alt::Bytes(Bytes { layer, source, slice: None }) => {
                     Some(Bytes { layer: *layer, source: *source, slice: Some(slice) })
                 }
@@ -125,6 +136,19 @@ pub(super) fn length(slice: Slice) -> Option<u64> {
         }
         Slice::FirstLast(..) | Slice::From(_) => None,
     }
+}
+
+/// Whether it is an address that is there in one direction of a flow only.
+fn is_sided(alt: &Alt) -> bool {
+    let bits = match alt {
+        Alt::V6(address) => address.bits,
+        Alt::V4(num) => match num.kind() {
+            NumKind::Load(load) => load.bits,
+            _ => 0,
+        },
+        _ => 0,
+    };
+    bits & (bit::FROM_CLIENT | bit::FROM_SERVER) != 0
 }
 
 /// Where an address lies in a header.
