@@ -45,8 +45,8 @@ fn lengths_that_are_none() {
     length_wrong("param p : uint = 5", "p%", "E0134", "p");
     length_wrong("", "bytes 64..14", "E0135", "bytes 64..14");
     length_wrong("", "bytes 14..14", "E0135", "bytes 14..14");
-    length_wrong("", "none", "W0952", "none");
-    length_wrong("", "0%", "W0952", "0%");
+    length_wrong("", "none", "W0906", "snaplen none");
+    length_wrong("", "0%", "W0906", "snaplen 0%");
     length_wrong("", "stream 0..8KiB", "E0301", "stream 0..8KiB");
     let limit = format!("{STATION}limit l {{ match any  snaplen none }}");
     assert!(build(&limit).diagnostics.is_empty());
@@ -212,7 +212,10 @@ fn params_in_expressions() {
     let items = "param web : uint = 80 in 1..65535\nparam host : ip = 192.0.2.1\nparam on : bool = true\nparam who : mac = 00:26:0b:31:07:33";
     let good = |expr: &str| {
         let text = format!("{STATION}{items}\nrule r {{ match {expr} snaplen full to ids }}");
-        assert!(build(&text).diagnostics.is_empty(), "{expr}: {:#?}", build(&text).diagnostics);
+        // one condition uses one param: that the others are unused is no matter here
+        let mut found = build(&text).diagnostics;
+        found.retain(|d| d.code.id != "W0901");
+        assert!(found.is_empty(), "{expr}: {found:#?}");
     };
     for expr in [
         "tcp.port == web",
