@@ -48,7 +48,9 @@ fn lengths_that_are_none() {
     length_wrong("", "none", "W0906", "snaplen none");
     length_wrong("", "0%", "W0906", "snaplen 0%");
     length_wrong("", "stream 0..8KiB", "E0301", "stream 0..8KiB");
-    let limit = format!("{STATION}limit l {{ match any  snaplen none }}");
+    let limit = format!(
+        "{STATION}rule r {{ match any  snaplen full  to ids }}\nlimit l {{ match tcp  snaplen none }}"
+    );
     assert!(build(&limit).diagnostics.is_empty());
 }
 
