@@ -19,13 +19,23 @@ use CompareOp::{AllEq, AnyNe, Eq, Ge, Gt, Le, Lt, Ne};
 impl Checker<'_> {
     /// `left op right`
     pub fn compare(&mut self, op: CompareOp, left: &Expr, right: &Expr, span: Span) -> Pred {
+        let written = (left, right);
         let (left, right) = self.sides(left, right);
         self.beside_slice(&left, &right);
         match (&left.kind, &right.kind) {
             (Kind::Poison, _) | (_, Kind::Poison) => Pred::never(),
-            (Kind::Term(a), Kind::Term(b)) => self.term_term(op, (a, left.span), (b, right.span), span),
-            (Kind::Term(term), Kind::Const(_)) => self.term_const(op, term, left.span, &right, span),
-            (Kind::Const(_), Kind::Term(term)) => self.term_const(flip(op), term, right.span, &left, span),
+            (Kind::Term(a), Kind::Term(b)) => {
+                let pred = self.term_term(op, (a, left.span), (b, right.span), span);
+                self.or_outside(op, pred, (written.0, Some(a)), (written.1, Some(b)))
+            }
+            (Kind::Term(term), Kind::Const(_)) => {
+                let pred = self.term_const(op, term, left.span, &right, span);
+                self.or_outside(op, pred, (written.0, Some(term)), (written.1, None))
+            }
+            (Kind::Const(_), Kind::Term(term)) => {
+                let pred = self.term_const(flip(op), term, right.span, &left, span);
+                self.or_outside(flip(op), pred, (written.1, Some(term)), (written.0, None))
+            }
             (Kind::Const(_), Kind::Const(_)) => {
                 let finding = Diagnostic::new(codes::NOTHING_TESTED, "both sides are constants")
                     .at(span, "nothing of the packet is tested");
@@ -153,7 +163,11 @@ impl Checker<'_> {
                 right.ty.describe()
             );
             let finding = Diagnostic::new(codes::TYPES, message).at(span, "different types");
-            self.report(finding.help("compare fields of the same kind: `ip.src == ip.dst`"));
+            let protocol = [left, right].iter().any(|t| t.field_ty() == Some(Ty::Protocol));
+            self.report(finding.help(match protocol {
+                true => "a protocol's name alone tests presence: `tcp`; numbers are written 6 or 0x06",
+                false => "compare fields of the same kind: `ip.src == ip.dst`",
+            }));
             return Pred::never();
         };
         if !self.ordered(op, left, left_at, span) || !self.ordered(op, right, right_at, span) {

@@ -199,7 +199,9 @@ impl<'a> Checker<'a> {
         for name in names.iter().take(8) {
             finding = finding.at(name.span, if name.span == first.span { "begins here" } else { "and this" });
         }
-        self.report(finding.help("write one of them without the others"));
+        let help =
+            if names.len() == 1 { "write it without itself" } else { "write one of them without the others" };
+        self.report(finding.help(help));
     }
 }
 

@@ -69,7 +69,8 @@ impl Checker<'_> {
             ExprKind::Else(inner, default) => {
                 self.value(inner);
                 self.value(default);
-                let help = "write both cases: `levels[net.src] > 5 or not net.src in levels`";
+                let help =
+                    "write both cases, one of them for keys that are not there: `not net.src in levels`";
                 self.not_yet(later::TABLES, span, "`else`", help);
                 Value::poison(span)
             }

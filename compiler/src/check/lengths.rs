@@ -4,12 +4,13 @@
 //! of fields, such as `snaplen tcp.hdr_len + 20`; `headers + 20` says what is meant.)
 
 use super::Checker;
+use super::suggest::{did_you_mean, nearest};
 use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
 use crate::abi::bit;
 use crate::fields::{FlowSlot, Ty};
 use crate::hir::{ArithOp, CompareOp, Length, Num, NumKind, Pred};
 use crate::sets::Intervals;
-use mrule_grammar::ast::{self, Expr, LengthKind};
+use mrule_grammar::ast::{self, Expr, ExprKind, LengthKind};
 use mrule_grammar::codes::clauses as codes;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
@@ -115,6 +116,14 @@ impl Checker<'_> {
 
     /// A number of a length: a constant, a param, or arithmetic with them; none when it is reported.
     fn number(&mut self, expr: &Expr) -> Option<Num> {
+        if let ExprKind::Path(word) = &expr.kind
+            && !self.names.values.contains_key(word.as_str())
+            && let Some(help) = did_you_mean(&nearest(word, ["none", "full", "headers", "payload"]))
+        {
+            let finding = Diagnostic::new(codes::LENGTH, format!("there is no length `{word}`"));
+            self.report(finding.at(expr.span, "unknown").help(help));
+            return None;
+        }
         let value = self.value(expr);
         let (what, help) = match &value.kind {
             Kind::Poison => return None,

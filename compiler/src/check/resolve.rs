@@ -100,7 +100,11 @@ impl Checker<'_> {
         let near = if self.diagnostics.len() < MAX_SUGGESTIONS { self.near_values(path) } else { Vec::new() };
         let near: Vec<&str> = near.iter().map(String::as_str).collect();
         let dotted = path.contains('.');
+        // `ff`, `c0a8`: bytes, as Wireshark reads them beside a slice.
+        let hexadecimal = path.len().is_multiple_of(2) && path.bytes().all(|b| b.is_ascii_hexdigit());
         let finding = match did_you_mean(&near) {
+            None if hexadecimal && path.len() == 2 => finding.help(format!("a byte is written `0x{path}`")),
+            None if hexadecimal => finding.help("bytes are written with colons: `c0:a8`"),
             Some(help) if dotted => finding.help(help),
             Some(help) => finding.help(format!("{help} text stands in quotes: `\"{path}\"`")),
             None if dotted => finding.help("`mirrorc fields` lists all fields"),

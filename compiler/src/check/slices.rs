@@ -6,8 +6,8 @@ use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};
 use crate::abi::bit;
 use crate::fields::{BytesSource, Layer, Proto, Slot, Ty};
-use crate::hir::{Bytes, NumKind};
-use mrule_grammar::ast::{Expr, Slice};
+use crate::hir::{Bytes, NumKind, Pred};
+use mrule_grammar::ast::{ArithOp, CompareOp, Expr, ExprKind, Slice};
 use mrule_grammar::codes::{later, names as codes};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
@@ -109,6 +109,52 @@ impl Checker<'_> {
             presence: None,
         };
         Value::new(span, Kind::Term(term))
+    }
+
+    /// A comparison, or that a slice lies outside of what it is a slice of: as in Wireshark, it is empty then, equals
+    /// only what is empty, and is less than anything else. A side without a term is a constant.
+    pub fn or_outside(
+        &mut self,
+        op: CompareOp,
+        pred: Pred,
+        (left, a): (&Expr, Option<&Term>),
+        (right, b): (&Expr, Option<&Term>),
+    ) -> Pred {
+        use CompareOp::{AllEq, AnyNe, Eq, Ge, Gt, Le, Lt, Ne};
+        let (left, right) = (self.outside(left), self.outside(right));
+        let there = |term: Option<&Term>| term.map_or_else(Pred::always, Term::present);
+        let mut parts = vec![pred];
+        if let (Some(left), Ne | AnyNe | Lt | Le) = (&left, op) {
+            parts.push(Pred::and([left.clone(), there(b)]));
+        }
+        if let (Some(right), Ne | AnyNe | Gt | Ge) = (&right, op) {
+            parts.push(Pred::and([right.clone(), there(a)]));
+        }
+        if let (Some(left), Some(right), Eq | AllEq | Le | Ge) = (left, right, op) {
+            parts.push(Pred::and([left, right]));
+        }
+        Pred::or(parts)
+    }
+
+    /// That a slice of bytes or of a protocol, masked or not, lies outside of them; none for anything else.
+    fn outside(&mut self, expr: &Expr) -> Option<Pred> {
+        match &expr.kind {
+            ExprKind::Paren(inner) => self.outside(inner),
+            ExprKind::Arith(ArithOp::And, a, b) => self.outside(a).or_else(|| self.outside(b)),
+            ExprKind::Slice(base, slice) => {
+                let value = self.value(base);
+                let Kind::Term(Term { form: Form::Field, alts, .. }) = &value.kind else { return None };
+                let part = |alt: &Alt| match alt {
+                    Alt::Bytes(whole) if whole.slice.is_none() => {
+                        let part = Bytes { slice: Some(*slice), ..whole.clone() };
+                        Some(Pred::and([Pred::has_bytes(whole.clone()), Pred::not(Pred::has_bytes(part))]))
+                    }
+                    _ => None,
+                };
+                alts.iter().map(part).collect::<Option<Vec<_>>>().map(Pred::or)
+            }
+            _ => None,
+        }
     }
 
     fn no_slice(&mut self, base: Span, span: Span, what: &str, help: &str) {

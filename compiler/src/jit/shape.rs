@@ -1,4 +1,4 @@
-//! Dissection inside generated code. The common shapes (Ethernet, at most one VLAN tag, IPv4 without options or IPv6
+//! Dissection inside generated code. The common shapes (Ethernet, at most two VLAN tags, IPv4 without options or IPv6
 //! without extension headers, whole, TCP or UDP, nothing cut or lying) are recognised with a few loads; every other
 //! packet goes to the dissector. Both ways end in one block whose parameters are the facts that the program reads and
 //! no others. The invariant: on a fast shape each fact has the value that the dissector would give it.
@@ -292,18 +292,28 @@ impl Emit<'_> {
         let etype = self.load(self.data, 12, 2);
         let (plain, bits) = (self.constant(14), self.constant(bit::ETH | bit::ETH_TYPE));
         let none = self.constant(0);
-        let (tagged, untagged) = (self.b.create_block(), self.b.create_block());
+        let (tagged, single, double) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let untagged = self.b.create_block();
         let is_tagged = self.b.ins().icmp_imm_s(IntCC::Equal, etype, 0x8100);
+        let is_service = self.b.ins().icmp_imm_s(IntCC::Equal, etype, 0x88a8);
+        let is_tagged = self.b.ins().bor(is_tagged, is_service);
         self.branch(is_tagged, tagged, untagged);
         self.enter(untagged);
         self.jump_with(ip, &[etype, plain, bits, none]);
         self.enter(tagged);
-        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, self.cap_len, 58);
+        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, self.cap_len, 62);
         self.require(long, slow);
         let etype = self.load(self.data, 16, 2);
         let bits = self.constant(bit::ETH | bit::ETH_TYPE | bit::VLAN | bit::VLAN_ETYPE);
+        let again = self.b.ins().icmp_imm_s(IntCC::Equal, etype, 0x8100);
+        self.branch(again, double, single);
+        self.enter(single);
         let (l3, one) = (self.constant(18), self.constant(1));
         self.jump_with(ip, &[etype, l3, bits, one]);
+        self.enter(double);
+        let etype = self.load(self.data, 20, 2);
+        let (l3, two) = (self.constant(22), self.constant(2));
+        self.jump_with(ip, &[etype, l3, bits, two]);
 
         self.enter(ip);
         let &[etype, l3, link_bits, vlans] = carrier.as_slice() else { return };
@@ -487,8 +497,11 @@ impl Emit<'_> {
                     let end = self.b.ins().umin(end, wire);
                     self.b.ins().isub(end, payload)
                 }
-                // The one tag, if there is one, stands behind the addresses and its own type.
-                Slot::Vlan => self.b.ins().imul_imm_s(shape.vlans, 14),
+                // The first tag, if there is one, stands behind the addresses and its own type.
+                Slot::Vlan => {
+                    let (first, none) = (self.constant(14), self.constant(0));
+                    self.b.ins().select(shape.vlans, first, none)
+                }
                 Slot::Vlans => shape.vlans,
                 Slot::L2 | Slot::TcpLen | Slot::Mpls | Slot::Labels | Slot::Tunnel => self.constant(0),
             },
