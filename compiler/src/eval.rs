@@ -3,9 +3,7 @@
 //! that the packet has no bytes for is false or absent. (Rejected: sharing its walk with native code's, whose bugs it
 //! is there to find.)
 
-use crate::abi::{
-    FlowView, Head, NO_LIMIT, OwnKeyWords, Packet, Verdict, WindowEvent, distinct_word,
-};
+use crate::abi::{FlowView, Head, NO_LIMIT, OwnKeyWords, Packet, Verdict, WindowEvent, distinct_word};
 use crate::fields::Hash;
 use crate::helpers;
 use crate::hir::{
@@ -226,8 +224,8 @@ impl<'a> Eval<'a> {
                 self.with_key(key, |key| helpers::lookup_is(world, *table, key, text)).unwrap_or(false)
             }
             PredKind::Active { trigger, key } => {
-                let world = self.world;
-                self.with_key(key, |key| helpers::active(world, *trigger, key)).unwrap_or(false)
+                let (world, now) = (self.world, self.packet.time);
+                self.with_key(key, |key| helpers::active(world, *trigger, key, now)).unwrap_or(false)
             }
             PredKind::FlowActive(bit) => self.flow.active & 1 << bit != 0,
             PredKind::Stream(pattern) => self.seen.found(*pattern),

@@ -116,8 +116,8 @@ pub fn lookup_is(world: &World, table: TableId, key: &[KeyValue], text: &[u8]) -
 }
 
 /// Whether a trigger is active for a key.
-pub fn active(world: &World, trigger: crate::hir::TriggerId, key: &[KeyValue]) -> bool {
-    world.active(trigger, key)
+pub fn active(world: &World, trigger: crate::hir::TriggerId, key: &[KeyValue], now: i64) -> bool {
+    world.active(trigger, key, now)
 }
 
 /// Whether some tag's part is a key of a table.

@@ -64,6 +64,12 @@ pub enum ChangeError {
     Table(#[from] TableError),
 }
 
+/// Who knows which triggers are active while a program runs. Its methods are called from all workers.
+pub trait States: std::fmt::Debug + Send + Sync {
+    /// Whether a trigger is active for a key at a time, in nanoseconds since the Unix epoch.
+    fn active(&self, trigger: TriggerId, key: &[KeyValue], now: i64) -> bool;
+}
+
 /// Params, patterns, tables and triggers of one program.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -72,6 +78,7 @@ pub struct World {
     searches: Arc<Searches>,
     tables: Vec<Arc<Table>>,
     triggers: Vec<Arc<Table>>,
+    states: Option<Arc<dyn States>>,
 }
 
 impl World {
@@ -107,6 +114,7 @@ impl World {
                 .iter()
                 .map(|t| Table::new(t.key(), None, TRIGGER_KEYS).map(Arc::new).map_err(named(&t.name)))
                 .collect::<Result<_, _>>()?,
+            states: None,
         })
     }
 
@@ -156,9 +164,15 @@ impl World {
         self.tables.get_mut(id.index()).map(Arc::make_mut)
     }
 
-    /// Whether a trigger is active for a key.
-    pub fn active(&self, id: TriggerId, key: &[KeyValue]) -> bool {
+    /// Whether a trigger is active for a key at a time: raised here without an end, or by whoever keeps the states.
+    pub fn active(&self, id: TriggerId, key: &[KeyValue], now: i64) -> bool {
         self.triggers.get(id.index()).is_some_and(|keys| keys.contains(key))
+            || self.states.as_ref().is_some_and(|states| states.active(id, key, now))
+    }
+
+    /// Says who keeps the states of triggers.
+    pub fn keep_states(&mut self, states: Arc<dyn States>) {
+        self.states = Some(states);
     }
 
     /// Raises a trigger for a key.

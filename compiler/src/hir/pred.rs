@@ -418,6 +418,13 @@ impl Pred {
     }
 }
 
+impl super::OwnKey {
+    /// A form of a key that a packet has when it has all parts.
+    pub fn new(key: Vec<Key>) -> super::OwnKey {
+        super::OwnKey { when: key_guard(&key), key }
+    }
+}
+
 fn key_guard(key: &[Key]) -> Pred {
     Pred::and(key.iter().map(|part| match part {
         Key::Num(n) | Key::Ipv4(n) => n.guard(),

@@ -7,11 +7,13 @@ mod decide;
 mod emit;
 mod fire;
 mod member;
+mod needs;
 mod nodes;
 mod plan;
 mod probe;
 mod shape;
 mod shims;
+mod start;
 
 pub use compile::{JitError, Listing, listing};
 
@@ -145,8 +147,7 @@ impl Jit {
         if !fits || !self.sees(world, seen.at + 1, seen.sight) {
             return;
         }
-        let out =
-            Out { keys: &mut probe.keys, events: &mut probe.events, serial: 1, ..Out::default() };
+        let out = Out { keys: &mut probe.keys, events: &mut probe.events, serial: 1, ..Out::default() };
         self.call(entry, world, scratch, std::slice::from_ref(packet), seen, out);
     }
 

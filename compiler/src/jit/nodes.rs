@@ -116,7 +116,8 @@ impl<'a> Scene<'a> {
                 self.with_key(key, |world, key| helpers::lookup_is(world, *table, key, text)).unwrap_or(false)
             }
             PredKind::Active { trigger, key } => {
-                self.with_key(key, |world, key| helpers::active(world, *trigger, key)).unwrap_or(false)
+                let now = self.packet.time;
+                self.with_key(key, |world, key| helpers::active(world, *trigger, key, now)).unwrap_or(false)
             }
             PredKind::HasFacet(facet) => self.seen.facets(*facet).next().is_some(),
             PredKind::FacetIn(facet, set) => helpers::facet_in(self.seen, *facet, set),

@@ -4,8 +4,8 @@
 
 use super::decide::Ground;
 use super::emit::Emit;
+use super::needs::Needs;
 use super::nodes::Node;
-use super::shape::Needs;
 use crate::abi::{DISTINCT_MULTIPLIER, DISTINCT_ROTATE, offset};
 use crate::hir::{Key, OwnKey, Pred, WindowKind};
 use cranelift_codegen::ir::types::I64;

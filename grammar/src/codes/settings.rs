@@ -248,15 +248,37 @@ pub const TRIGGER: Code = Code(&CodeInfo {
     id: "E0230",
     title: "clauses of a trigger",
     explain: r#"A trigger says what raises it, and how long it stays active (`hold`), each once. `external` triggers are raised and
-cleared through the API.
+cleared through the API; others are raised by packets (`when`). Triggers `by flow` stay active as long as the flow
+lives (`hold flow`); a program has at most 64 of them. Other triggers remember so many keys as `keys` says.
 
 ```text
 trigger attack by net.dst { external }
 trigger scan by net.src { external  hold 10 }
+trigger evil by flow { when stream contains "evil" }
 ```
 
 ```mrule
 trigger attack by net.dst { external  hold 1h }
 trigger scan by net.src { external  hold 10m }
+trigger evil by flow { when stream contains "evil"  hold flow }
+```"#,
+});
+
+/// Counting over time.
+pub const WINDOW: Code = Code(&CodeInfo {
+    id: "E0231",
+    title: "counting over time",
+    explain: r#"`count(condition)`, `sum(number)` and `distinct(field)` count over the time behind `per`, from 1ms to 366d, for each key of
+the trigger in whose `when` they stand. They stand nowhere else: a rule asks for the trigger.
+
+```text
+rule flood { match count(tcp) per 1m > 1000  snaplen full  to ids }
+trigger flood by net.src { when count(tcp) > 1000  hold 10m }
+trigger spread by net.src { when distinct(net.addr) per 1m > 100  hold 10m }
+```
+
+```mrule
+trigger flood by net.src { when count(tcp) per 1m > 1000 or sum(frame.len) per 1s > 10MB  hold 10m }
+trigger spread by net.src { when distinct(net.dst) per 1m > 100  hold 10m }
 ```"#,
 });
