@@ -76,8 +76,13 @@ fn adds_nothing(lint: &Lint, narrow: &Rule, cases: &Cases, wide: &Rule) -> bool 
 /// Whether no line of a rule asks for anything; says so.
 fn nothing_asked(lint: &mut Lint, rule: &Rule) -> bool {
     let mut some = false;
-    for ask in &rule.asks {
-        if asks_nothing(lint.program, &ask.length) {
+    for (i, ask) in rule.asks.iter().enumerate() {
+        let parts = same_line(rule, i);
+        if parts.start != i {
+            continue;
+        }
+        let all = rule.asks.get(parts).unwrap_or(&[]);
+        if all.iter().all(|ask| asks_nothing(lint.program, &ask.length)) {
             let message = format!("this line of rule `{}` asks for nothing", rule.name);
             let finding = Diagnostic::new(lints::IDLE_LINE, message)
                 .at(ask.span, "rules only raise")
