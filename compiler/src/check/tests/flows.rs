@@ -196,6 +196,7 @@ fn what_messages_say() {
         ("table t : set<(ip, string)>", "(net.src, http.host) in t", "http.host"),
         ("table t : map<string, uint>", "t[http.host] == 5", "http.host"),
         ("trigger g by http.host { external hold 1h }", "g", "http.host"),
+        ("trigger g by frame.interface_name { external hold 1h }", "g[http.host]", "http.host"),
     ] {
         let (finding, found) = about_with(items, expr);
         assert_eq!((finding.code.id(), found.as_str()), ("E0302", caret), "{expr}");
