@@ -24,7 +24,8 @@ fn run(rules: &str, kind: EngineKind) -> Summary {
     let program = Arc::new(compiled.program.unwrap());
     let world = World::new(&program).unwrap();
     let engine = Engine::new(kind, program, &world).unwrap();
-    let options = Options { read: root().join("tests/pcap/demo.pcapng"), out: None, limits: Default::default() };
+    let options =
+        Options { read: root().join("tests/pcap/demo.pcapng"), out: None, limits: Default::default() };
     let summary = replay(&options, &world, &engine, &mut |_| ()).unwrap();
     summary.check().unwrap();
     summary

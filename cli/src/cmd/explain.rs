@@ -198,7 +198,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn verdict(&self, checked: &Checked, told: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+    fn verdict(&self, checked: &Explained<'_>, told: &Explanation, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n{}", self.look.paint(BOLD, "copies"))?;
         let stations = &checked.program.stations;
         let width = stations.iter().map(|s| s.name.chars().count()).max().unwrap_or(0);
