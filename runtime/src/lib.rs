@@ -3,6 +3,7 @@
 //! - [`capture`]: pcap and pcapng files, as batches of packets.
 //! - [`station`]: where copies go.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
+//! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`source`]: rule files and tables from the file system.
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;
@@ -12,5 +13,6 @@ pub mod replay;
 pub mod source;
 pub mod station;
 pub mod stats;
+pub mod stream;
 
 pub use error::{Break, BreakReason, Error};
