@@ -7,7 +7,7 @@ use super::cube::{Conflict, Cube};
 use super::expand::expand;
 use crate::abi::bit;
 use crate::fields::{FlowSlot, Layer};
-use crate::hir::{Ask, Length, NumKind, Pred, PredKind, Rule};
+use crate::hir::{Ask, Length, NumKind, Pred, PredKind, Rule, Trigger};
 use crate::render;
 use mrule_grammar::ast::{self, Clause, Expr, ExprKind, Literal};
 use mrule_grammar::codes::lints;
@@ -48,6 +48,15 @@ pub(super) fn conditions<'p>(lint: &mut Lint<'p>, word: &str, rule: &'p Rule) ->
     let cubes: Rc<[Cube]> = found.cubes.into();
     let asks = (0..rule.asks.len()).map(|at| line(lint, word, rule, at, tree, &cubes)).collect();
     Cases { matches: Some(cubes), asks }
+}
+
+/// Looks at what raises a trigger.
+pub(super) fn trigger(lint: &mut Lint, trigger: &Trigger) {
+    let Some(when) = &trigger.when else { return };
+    let whole = [Cube::new(lint.program)];
+    let Some(found) = expand(&whole, when, true).filter(|found| found.cubes.is_empty()) else { return };
+    let message = format!("the `when` of trigger `{}` never holds", trigger.name);
+    report(lint, lints::NEVER, message, trigger.span, found.conflict);
 }
 
 /// How a condition comes out for a packet without any header, when that is plain. Most conditions do not hold for it,
