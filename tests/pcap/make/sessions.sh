@@ -101,8 +101,8 @@ everything() {
   clone "$h" "http://$b:2222/repo.git"
   clone "$h" "ssh://root@$b:${SSH:-22}$WORK/www/repo.git"
   on "$h" redis-cli -h "$a" set session 3f9a >/dev/null
-  printf '*%d\r\n$4\r\n%s\r\n' 1 PING 2 INCR >"$WORK/resp" && printf '$1\r\nn\r\n*2\r\n$3\r\nGET\r\n$7\r\nsession\r\n' >>"$WORK/resp"
-  on "$h" redis-cli -h "$a" --pipe <"$WORK/resp" >/dev/null
+  printf '*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n*2\r\n$3\r\nGET\r\n$7\r\nsession\r\n' |
+    on "$h" redis-cli -h "$a" --pipe >/dev/null
   PGSSLMODE=disable sql "$h" "$a" 'select version()'
   PGSSLMODE=prefer sql "$h" "$a" 'select relname from pg_class limit 20' 'select 1/0' 2>/dev/null || true # an error is answered
   on "$h" timeout 5 mosquitto_sub -h "$a" -t news -C 1 >/dev/null &
