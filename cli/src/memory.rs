@@ -92,7 +92,9 @@ mod tests {
     fn numbers_have_units() {
         assert_eq!(size("64KiB"), Ok(65_536));
         assert_eq!(size("1500"), Ok(1500));
-        assert!(size("64 KiB").is_err() && size("1m").is_err() && size("").is_err() && size("2000TB").is_err());
+        assert!(
+            size("64 KiB").is_err() && size("1m").is_err() && size("").is_err() && size("2000TB").is_err()
+        );
         let (kind, time) = timeout("udp=1500ms").expect("a timeout");
         let mut timeouts = Timeouts::default();
         *kind(&mut timeouts) = time;

@@ -100,13 +100,7 @@ impl Automaton {
 
     /// Takes the bytes that follow in a stream, of which the first has this offset. Calls `found` with each pattern of which
     /// a match is now complete and with the offset of its end. A pattern may be reported several times for one end.
-    pub fn scan(
-        &self,
-        state: &mut State,
-        bytes: &[u8],
-        offset: u64,
-        found: &mut impl FnMut(StreamId, u64),
-    ) {
+    pub fn scan(&self, state: &mut State, bytes: &[u8], offset: u64, found: &mut impl FnMut(StreamId, u64)) {
         if bytes.is_empty() {
             return;
         }

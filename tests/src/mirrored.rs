@@ -12,7 +12,12 @@ use std::path::Path;
 pub const ENGINES: [&str; 2] = ["jit", "interp"];
 
 /// Runs rules over a capture; the copies of each of these stations, which write files of their names.
-pub fn copies(rules: &str, capture: &Path, engine: &str, stations: &[String]) -> Result<Vec<Vec<Frame>>, String> {
+pub fn copies(
+    rules: &str,
+    capture: &Path,
+    engine: &str,
+    stations: &[String],
+) -> Result<Vec<Vec<Frame>>, String> {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("rules.mrule");
     std::fs::write(&file, rules).expect("rules");
@@ -29,7 +34,9 @@ pub fn selected(conditions: &[&str], capture: &Path, engine: &str) -> Result<Vec
     let frames = read(capture);
     let names: Vec<String> = (0..conditions.len()).map(|i| format!("s{i}")).collect();
     let rule = |(condition, s): (&&str, &String)| {
-        format!("station {s} {{ pcapng \"{s}\" }}\nrule r_{s} {{ match {condition}  snaplen full  to {s} }}\n")
+        format!(
+            "station {s} {{ pcapng \"{s}\" }}\nrule r_{s} {{ match {condition}  snaplen full  to {s} }}\n"
+        )
     };
     let rules: String = conditions.iter().zip(&names).map(rule).collect();
     let copies = copies(&rules, capture, engine, &names)?;

@@ -58,7 +58,9 @@ pub fn bytewise(frames: &[Frame], takes: impl Fn(u16, u16) -> bool) -> Vec<Vec<u
 
 /// The frames of TCP that a condition on their ports lets through, as they are.
 pub fn plain(frames: &[Frame], takes: impl Fn(u16, u16) -> bool) -> Vec<Vec<u8>> {
-    let taken = |f: &&Frame| segment(&f.bytes).is_some_and(|(_, tcp, _)| takes(tcp.source_port, tcp.destination_port));
+    let taken = |f: &&Frame| {
+        segment(&f.bytes).is_some_and(|(_, tcp, _)| takes(tcp.source_port, tcp.destination_port))
+    };
     frames.iter().filter(taken).map(|f| f.bytes.clone()).collect()
 }
 

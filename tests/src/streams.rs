@@ -181,7 +181,12 @@ impl Bytes {
         let at = (0..self.0.len().max(other.0.len())).find(|&i| self.0.get(i) != other.0.get(i))?;
         let (here, there) = (count(self), count(other));
         let mut text = format!("{here} bytes, not {there}; first other at {at}");
-        let _ = write!(text, " ({:?}, not {:?})", self.0.get(at).copied().flatten(), other.0.get(at).copied().flatten());
+        let _ = write!(
+            text,
+            " ({:?}, not {:?})",
+            self.0.get(at).copied().flatten(),
+            other.0.get(at).copied().flatten()
+        );
         Some(text)
     }
 }
@@ -206,7 +211,8 @@ pub fn empty_lines(segments: &[Segment], frames: &[Frame]) -> BTreeSet<usize> {
         let bytes = bytes.to_gap();
         (4..=bytes.len()).filter(|&end| bytes[end - 4..end] == *b"\r\n\r\n").collect()
     };
-    let mut ends: BTreeMap<Way, Vec<usize>> = sent.iter().map(|(way, bytes)| (way.clone(), ends(bytes))).collect();
+    let mut ends: BTreeMap<Way, Vec<usize>> =
+        sent.iter().map(|(way, bytes)| (way.clone(), ends(bytes))).collect();
     let mut complete = BTreeSet::new();
     for (segment, edge) in segments.iter().zip(edges) {
         let ends = ends.get_mut(&segment.way()).expect("its direction");
@@ -225,8 +231,13 @@ pub fn follow(capture: &Path, streams: &BTreeSet<usize>) -> BTreeMap<Way, Vec<u8
     let all: Vec<_> = streams.iter().collect();
     for some in all.chunks(500) {
         let taps = some.iter().flat_map(|n| ["-z".to_owned(), format!("follow,tcp,raw,{n}")]);
-        let output =
-            Command::new("tshark").args(["-n", "-q"]).args(taps).arg("-r").arg(capture).output().expect("tshark");
+        let output = Command::new("tshark")
+            .args(["-n", "-q"])
+            .args(taps)
+            .arg("-r")
+            .arg(capture)
+            .output()
+            .expect("tshark");
         let text = String::from_utf8_lossy(&output.stdout);
         for part in text.split("Filter: tcp.stream eq ").skip(1) {
             let mut lines = part.lines();

@@ -110,7 +110,8 @@ fn filters_select_what_tshark_selects() {
     let theirs: Vec<&str> = filters.iter().map(|f| &*f.theirs).collect();
     let ours = Filters::of(filters.iter().map(|f| &*f.ours)).unwrap_or_else(|e| panic!("{e}"));
     let captures = captures();
-    let judged = ask(&captures, |capture| selected(capture, &theirs, &["-o", "tcp.desegment_tcp_streams:FALSE"]));
+    let judged =
+        ask(&captures, |capture| selected(capture, &theirs, &["-o", "tcp.desegment_tcp_streams:FALSE"]));
     let (mut lines, mut ever) = (Vec::new(), BTreeSet::new());
     for (capture, judge) in captures.iter().zip(judged) {
         let name = stem(capture);

@@ -3,8 +3,8 @@
 //! verdict, which knows the answer and not the reasons.)
 
 use crate::exit::{Exit, Failure};
-use crate::packet;
 use crate::memory::Memory;
+use crate::packet;
 use crate::rules::Rules;
 use crate::screen::{BAD, BOLD, DIM, GOOD, Look, Screen, printable, wrap};
 use mrule_compiler::abi::Packet;

@@ -41,7 +41,13 @@ pub(crate) fn num_text(field: Option<(&str, Ty)>, value: u64) -> String {
 
 /// A time span in the largest unit in which it is whole: `30s`, `1500ms`.
 pub(super) fn duration(nanoseconds: u64) -> String {
-    let units = [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)];
+    let units = [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+    ];
     match units.into_iter().find(|(_, scale)| nanoseconds != 0 && nanoseconds % scale == 0) {
         Some((unit, scale)) => format!("{}{unit}", nanoseconds / scale),
         None if nanoseconds == 0 => "0s".into(),
