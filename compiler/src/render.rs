@@ -5,8 +5,8 @@
 
 use crate::fields::{FIELDS, FlowSlot, Hash, Layer, Load};
 use crate::hir::{
-    ArithOp, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Scope, StreamKind, TextTest,
-    Trigger,
+    ArithOp, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Scope, StreamKind,
+    TextTest, Trigger,
 };
 use std::fmt::Write as _;
 

@@ -30,7 +30,8 @@ pub enum Seen {
 pub const NUMBERS: &[u64] = &[0, 1, 2, 3, 4, 10, 28, 100, 200, 404];
 
 /// Texts that messages say in tests.
-pub const TEXTS: &[&str] = &["GET", "POST", "example.com", "www.example.com", "/", "/evil?x=1", "curl/8.0", "h2", ""];
+pub const TEXTS: &[&str] =
+    &["GET", "POST", "example.com", "www.example.com", "/", "/evil?x=1", "curl/8.0", "h2", ""];
 
 /// The most values that are kept of one field.
 const MOST: usize = 24;

@@ -108,7 +108,8 @@ impl Checker<'_> {
     pub fn bare_app(&mut self, span: Span) -> Pred {
         let name = self.text(span);
         let message = format!("`{name}` is the name of an application, not a condition");
-        let finding = Diagnostic::new(codes::NOT_A_CONDITION, message).at(span, "a condition must stand here");
+        let finding =
+            Diagnostic::new(codes::NOT_A_CONDITION, message).at(span, "a condition must stand here");
         let finding = finding.help(format!("write `app == {name}` for every packet of such a flow"));
         // A `let` of a name is not what can be replaced.
         self.report(match App::number(&name) {

@@ -242,7 +242,8 @@ pub(super) fn apply(op: CompareOp, term: &Term, wanted: &Wanted) -> Pred {
     let together = || {
         let mut present = term.alts.iter().map(Alt::present);
         let first = present.next();
-        present.all(|p| Some(p) == first) && !term.alts.iter().any(|alt| matches!(alt, Alt::Tag(_) | Alt::Facet(_)))
+        present.all(|p| Some(p) == first)
+            && !term.alts.iter().any(|alt| matches!(alt, Alt::Tag(_) | Alt::Facet(_)))
     };
     match op {
         Ne if term.many == Many::Either => Pred::or(misses()),

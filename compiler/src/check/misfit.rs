@@ -152,7 +152,11 @@ impl Checker<'_> {
     pub fn not_comparable_yet(&mut self, a: &Alt, b: &Alt, span: Span) {
         if matches!(a, Alt::Facet(_)) || matches!(b, Alt::Facet(_)) {
             let what = "comparing what a message says with a param or another field";
-            return self.facet_not_yet(span, what, "compare it with constants: `http.response.code in {400..499}`");
+            return self.facet_not_yet(
+                span,
+                what,
+                "compare it with constants: `http.response.code in {400..499}`",
+            );
         }
         if matches!(a, Alt::Tag(_)) || matches!(b, Alt::Tag(_)) {
             return self.no_tag_param(span, span);

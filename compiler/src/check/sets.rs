@@ -92,9 +92,13 @@ impl Wanted {
                 Pred::or(self.texts.iter().map(|t| Pred::lookup_is(*table, key.clone(), t.clone())))
             }
             Alt::IpParam(_) => Pred::never(),
-            Alt::Facet(facet) => Pred::or([Pred::facet_in(*facet, self.nums.clone())].into_iter().chain(
-                self.texts.iter().map(|t| Pred::facet_text(*facet, TextTest::Compare(CompareOp::Eq, t.clone()))),
-            )),
+            Alt::Facet(facet) => Pred::or(
+                [Pred::facet_in(*facet, self.nums.clone())].into_iter().chain(
+                    self.texts
+                        .iter()
+                        .map(|t| Pred::facet_text(*facet, TextTest::Compare(CompareOp::Eq, t.clone()))),
+                ),
+            ),
         }
     }
 

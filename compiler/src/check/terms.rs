@@ -136,7 +136,11 @@ impl Checker<'_> {
             match alt {
                 Alt::Bytes(bytes) => alts.push(Alt::Num(Num::len(bytes.clone()))),
                 Alt::Facet(_) => {
-                    self.facet_not_yet(span, "the length of a text", "compare it, or look into it: `http.cookie matches \".{1000}\"`");
+                    self.facet_not_yet(
+                        span,
+                        "the length of a text",
+                        "compare it, or look into it: `http.cookie matches \".{1000}\"`",
+                    );
                     return Value::poison(span);
                 }
                 _ => {

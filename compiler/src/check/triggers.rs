@@ -146,7 +146,12 @@ impl Checker<'_> {
                 said.unless = Some(self.condition(expr));
                 if !by_flow {
                     let help = "leave it out; the program that raises the trigger can look first";
-                    self.not_yet(later::WINDOWS, clause.span, "`unless` of a trigger that is not by flow", help);
+                    self.not_yet(
+                        later::WINDOWS,
+                        clause.span,
+                        "`unless` of a trigger that is not by flow",
+                        help,
+                    );
                 }
             }
             TriggerClauseKind::Hold(expr) => said.hold = Some(self.hold(expr, by_flow)),
@@ -161,7 +166,8 @@ impl Checker<'_> {
             TriggerClauseKind::External => {
                 said.external = Some(clause.span);
                 if by_flow {
-                    let help = "name the flow by its ends: `trigger t by (net.src, net.dst) { external hold 10m }`";
+                    let help =
+                        "name the flow by its ends: `trigger t by (net.src, net.dst) { external hold 10m }`";
                     self.not_yet(later::WINDOWS, clause.span, "an external trigger by flow", help);
                 }
             }

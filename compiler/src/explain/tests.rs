@@ -185,12 +185,18 @@ fn flows_are_told_with_their_values() {
     let age = flow(FlowSlot::Age, Intervals::range(0, 1_999_999_999));
     assert_eq!(tests(age, ours), (true, vec![("flow.age < 2s".into(), known("flow.age", "1500ms"))]));
     let says = "\"a.example\", \"b.example\"";
-    assert_eq!(tests(host("c"), ours), (false, vec![("http.host == \"c\"".into(), known("http.host", says))]));
+    assert_eq!(
+        tests(host("c"), ours),
+        (false, vec![("http.host == \"c\"".into(), known("http.host", says))])
+    );
     let state = (false, vec![("evil".into(), known("evil", "not active"))]);
     assert_eq!(tests(Pred::flow_active(0), ours), state);
     assert_eq!(tests(Pred::flow_active(0), 0), state);
     let found = "stream contains \"x\" within 64KiB".to_owned();
-    assert_eq!(tests(Pred::stream(hir::StreamId(0)), ours), (false, vec![(found, vec![absent("end of a match")])]));
+    assert_eq!(
+        tests(Pred::stream(hir::StreamId(0)), ours),
+        (false, vec![(found, vec![absent("end of a match")])])
+    );
     // Of the two fields that the client's port may be in, the one of this packet is told.
     let client = Pred::or([port(bit::FROM_SERVER, 2), port(bit::FROM_CLIENT, 0)]);
     let expected = vec![("flow.client.port == 80".into(), known("flow.client.port", "99"))];
@@ -203,7 +209,8 @@ fn of_the_parts_of_a_line_the_one_that_holds_is_told() {
     let ask = |when: Pred, length| Ask { when, length, span: line };
     let mut program = Program { rules: vec![rule("r", Pred::always(), Length::Full)], ..Program::default() };
     let none = || is("ip.ttl", 1);
-    program.rules[0].asks = vec![ask(none(), Length::Full), ask(Pred::always(), Length::Bytes(Num::constant(9)))];
+    program.rules[0].asks =
+        vec![ask(none(), Length::Full), ask(Pred::always(), Length::Bytes(Num::constant(9)))];
     let asks = told(program.clone()).rules.remove(0).asks;
     assert_eq!(asks.iter().map(|a| (a.held, a.range)).collect::<Vec<_>>(), [(true, (0, 9))]);
     program.rules[0].asks = vec![ask(none(), Length::Full), ask(none(), Length::None)];

@@ -5,7 +5,8 @@ use super::*;
 use crate::abi::bit;
 use crate::fields::{App, BytesSource, Facet, Slot, Source, find};
 use crate::hir::{
-    self, Address, Bytes, NeedleId, ParamId, RegexId, Slice, StreamId, StreamPattern, TableId, TcpOption, TriggerId,
+    self, Address, Bytes, NeedleId, ParamId, RegexId, Slice, StreamId, StreamPattern, TableId, TcpOption,
+    TriggerId,
 };
 use crate::sets::Intervals;
 
@@ -145,7 +146,10 @@ fn flows_and_streams() {
             hold: None,
         }],
         streams: vec![
-            StreamPattern { kind: StreamKind::Contains(b"evil".as_slice().into()), depth: Num::constant(65536) },
+            StreamPattern {
+                kind: StreamKind::Contains(b"evil".as_slice().into()),
+                depth: Num::constant(65536),
+            },
             StreamPattern { kind: StreamKind::Matches("^get".into()), depth: Num::constant(1000) },
         ],
         ..Program::default()
@@ -165,7 +169,10 @@ fn flows_and_streams() {
         (flow(FlowSlot::App, Intervals::one(App::Http as u64).complement()), "has(flow) and app != http"),
         (flow(FlowSlot::Age, Intervals::range(0, 29_999_999_999)), "has(flow) and flow.age < 30s"),
         (flow(FlowSlot::Age, Intervals::range(0, 30_000_000_000)), "has(flow) and flow.age <= 30s"),
-        (flow(FlowSlot::Idle, Intervals::range(1_500_000_000, u64::MAX)), "has(flow) and flow.idle >= 1500ms"),
+        (
+            flow(FlowSlot::Idle, Intervals::range(1_500_000_000, u64::MAX)),
+            "has(flow) and flow.idle >= 1500ms",
+        ),
         (flow(FlowSlot::Idle, Intervals::range(1_000_001, u64::MAX)), "has(flow) and flow.idle > 1ms"),
         (flow(FlowSlot::IsNew, Intervals::one(1)), "has(flow) and flow.is_new == 1"),
         (
@@ -185,11 +192,17 @@ fn flows_and_streams() {
     ] {
         assert_eq!(render.pred(&pred), text);
     }
-    let behind = Num::arith(ArithOp::Sub, Num::constant(8192), Num::flow(bit::STREAM, FlowSlot::Offset)).unwrap();
+    let behind =
+        Num::arith(ArithOp::Sub, Num::constant(8192), Num::flow(bit::STREAM, FlowSlot::Offset)).unwrap();
     let bytes = Num::arith(ArithOp::Add, behind, Num::flow(bit::STREAM, FlowSlot::Lead)).unwrap();
     assert_eq!(render.length(&Length::Headers(bytes)), "stream ..8192");
     let text = super::program(&program);
-    assert!(text.contains("trigger evil by flow when has(flow) and stream contains \"evil\" within 64KiB hold flow"), "{text}");
+    assert!(
+        text.contains(
+            "trigger evil by flow when has(flow) and stream contains \"evil\" within 64KiB hold flow"
+        ),
+        "{text}"
+    );
 }
 
 #[test]

@@ -12,7 +12,8 @@ use mrule_compiler::fields::{Facet, Field, Source, Ty};
 pub const NEEDLES: &[&str] = &["a", "evil", "GET ", "session=evil", "\\x00\\x01", "aab"];
 
 /// Patterns that streams are looked through for.
-pub const PATTERNS: &[&str] = &["^get ", "a.b", "ab+c", "(?-i)Host: [a-z]+", "evil|wicked", "x{2,5}y", "(?m)^a"];
+pub const PATTERNS: &[&str] =
+    &["^get ", "a.b", "ab+c", "(?-i)Host: [a-z]+", "evil|wicked", "x{2,5}y", "(?m)^a"];
 
 impl Generator<'_, '_> {
     /// A condition on flows, streams or messages.
@@ -100,9 +101,16 @@ impl Generator<'_, '_> {
         }
         let text = self.choices.word_of(TEXTS);
         Some(match self.choices.below(6) {
-            0 => format!("{name} in {{{}, {}}}", quoted(text.as_bytes()), quoted(self.choices.word_of(TEXTS).as_bytes())),
+            0 => format!(
+                "{name} in {{{}, {}}}",
+                quoted(text.as_bytes()),
+                quoted(self.choices.word_of(TEXTS).as_bytes())
+            ),
             1 if !text.is_empty() => format!("{name} contains {}", quoted(text.as_bytes())),
-            2 => format!("{name} matches \"{}\"", self.choices.word_of(&["^example", "e$", "[0-9]", "get|post", "^$"])),
+            2 => format!(
+                "{name} matches \"{}\"",
+                self.choices.word_of(&["^example", "e$", "[0-9]", "get|post", "^$"])
+            ),
             _ => format!("{name} {} {}", self.compare_op(), quoted(text.as_bytes())),
         })
     }
@@ -142,7 +150,8 @@ impl Generator<'_, '_> {
     /// A trigger by flow, raised by any condition.
     pub(super) fn flow_trigger(&mut self, name: &str) {
         let when = if self.choices.chance(40) { self.stream_test() } else { self.condition(2) };
-        let unless = if self.choices.chance(30) { format!(" unless {}", self.condition(1)) } else { String::new() };
+        let unless =
+            if self.choices.chance(30) { format!(" unless {}", self.condition(1)) } else { String::new() };
         self.line(&format!("trigger {name} by flow {{ when {when}{unless} hold flow }}"));
     }
 }

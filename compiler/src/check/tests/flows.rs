@@ -75,14 +75,9 @@ fn ends_of_flows_are_those_of_the_packet_by_its_direction() {
     .kind() else {
         panic!()
     };
-    let from = |direction, at| {
-        Num::load(crate::fields::Load { bits: source.bits | direction, at, ..source })
-    };
+    let from = |direction, at| Num::load(crate::fields::Load { bits: source.bits | direction, at, ..source });
     let either = |set: &dyn Fn() -> Intervals<u64>| {
-        Pred::or([
-            Pred::test(from(bit::FROM_CLIENT, 0), set()),
-            Pred::test(from(bit::FROM_SERVER, 2), set()),
-        ])
+        Pred::or([Pred::test(from(bit::FROM_CLIENT, 0), set()), Pred::test(from(bit::FROM_SERVER, 2), set())])
     };
     assert_eq!(pred("flow.client.port == 80"), either(&|| Intervals::one(80)));
     assert_eq!(pred("flow.client.port != 80"), either(&|| Intervals::one(80).complement()));
@@ -162,10 +157,7 @@ fn what_messages_say() {
     );
     let differs = Pred::or([text(Facet::HttpHost, Lt, "a"), text(Facet::HttpHost, Gt, "a")]);
     assert_eq!(pred("http.host !== \"a\""), differs);
-    assert_eq!(
-        pred("http.host === \"a\""),
-        Pred::and([has(Facet::HttpHost), Pred::not(differs)])
-    );
+    assert_eq!(pred("http.host === \"a\""), Pred::and([has(Facet::HttpHost), Pred::not(differs)]));
     assert_eq!(pred("dns.qry.name >= \"m\""), text(Facet::DnsName, Ge, "m"));
     assert_eq!(
         pred("http.request.method in {\"GET\", \"HEAD\"}"),
@@ -180,7 +172,9 @@ fn what_messages_say() {
     let of = |pred: &Pred| std::mem::discriminant(pred.kind());
     let table = of(&Pred::facet_in_table(Facet::DnsName, crate::hir::TableId(0)));
     assert_eq!(kinds, [of(&text(Facet::HttpHost, Eq, "")), of(&text(Facet::HttpHost, Eq, "")), table, table]);
-    for expr in ["tls.handshake.version == 0x0303", "tls.handshake.extensions_alpn_str == \"h2\"", "http.cookie"] {
+    for expr in
+        ["tls.handshake.version == 0x0303", "tls.handshake.extensions_alpn_str == \"h2\"", "http.cookie"]
+    {
         pred(expr);
     }
     assert_eq!(about("http.response.code == 70000").0.code.id(), "E0108");
@@ -252,7 +246,8 @@ fn streams_are_looked_into() {
 
 #[test]
 fn lengths_by_stream_offset() {
-    let asks = |items: &str, clauses: &str| program(&format!("{STATION}{items}\n{clauses}")).rules.remove(0).asks;
+    let asks =
+        |items: &str, clauses: &str| program(&format!("{STATION}{items}\n{clauses}")).rules.remove(0).asks;
     let offset = || Num::flow(bit::STREAM, FlowSlot::Offset);
     let end = || Num::flow(bit::STREAM, FlowSlot::End);
     let upto = |to: Num| {
@@ -274,7 +269,8 @@ fn lengths_by_stream_offset() {
     ]);
     assert_eq!(ask.when, expected);
     // Past all offsets, the end is that of every stream.
-    let [ask] = asks("", "rule r { match any snaplen stream 0..0xffffffffffffffff to ids }").try_into().unwrap();
+    let [ask] =
+        asks("", "rule r { match any snaplen stream 0..0xffffffffffffffff to ids }").try_into().unwrap();
     assert_eq!(ask.length, upto(Num::constant(1 << 48)));
     let items = "param head : size = 8KiB in 0..64KiB\nparam free : size = 8KiB";
     let [ask, _] = asks(
@@ -288,7 +284,9 @@ fn lengths_by_stream_offset() {
     assert_eq!(both.len(), 2, "{both:#?}");
     assert_eq!(both[1].length, upto(Num::constant(1 << 48)));
     // A limit speaks of every packet.
-    let limits = program(&format!("{STATION}rule r {{ match any snaplen full to ids }}\nlimit l {{ match any snaplen stream 0..10 when tcp }}"));
+    let limits = program(&format!(
+        "{STATION}rule r {{ match any snaplen full to ids }}\nlimit l {{ match any snaplen stream 0..10 when tcp }}"
+    ));
     let [cut, rest] = limits.limits[0].asks.as_slice() else { panic!() };
     assert_eq!(cut.length, upto(Num::constant(10)));
     let tcp = Pred::bits(Layer::Outer, bit::TCP);

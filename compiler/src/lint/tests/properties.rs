@@ -141,20 +141,21 @@ fn around() -> impl Strategy<Value = Around> {
         let on = |bits, on| if on { bits } else { 0 };
         on(bit::FLOW | direction | on(bit::STREAM, stream) | on(bit::ISN, isn), flow)
     });
-    let view = (0u64..4, prop::array::uniform6(0u64..7), 0u64..2).prop_map(|(active, [a, b, c, d, e, f], new)| {
-        FlowView {
-            active,
-            offset: a,
-            end: a + b,
-            lead: if a == 0 { c % 2 } else { 0 },
-            isn: c,
-            app: d.min(App::NAMES.len() as u64 - 1),
-            packets: e,
-            age: f,
-            is_new: new,
-            ..FlowView::default()
-        }
-    });
+    let view =
+        (0u64..4, prop::array::uniform6(0u64..7), 0u64..2).prop_map(|(active, [a, b, c, d, e, f], new)| {
+            FlowView {
+                active,
+                offset: a,
+                end: a + b,
+                lead: if a == 0 { c % 2 } else { 0 },
+                isn: c,
+                app: d.min(App::NAMES.len() as u64 - 1),
+                packets: e,
+                age: f,
+                is_new: new,
+                ..FlowView::default()
+            }
+        });
     (bits, view, 0u8..4, prop::collection::vec(0u8..6, 0..3))
 }
 
@@ -179,18 +180,19 @@ fn seen(program: &Program, packet: &crate::abi::Packet, (bits, view, found, said
 /// A program that has triggers by flow and patterns to ask for.
 fn with_flows(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
     let mut made = program(rules, limits);
-    made.triggers = (0..2).map(|i| hir::Trigger {
-        name: format!("t{i}"),
-        span: Span::default(),
-        scope: Scope::Flow(i),
-        hold: None,
-        when: Some(Pred::always()),
-        unless: Pred::never(),
-    }).collect();
-    made.streams = [b"a", b"b"].map(|text| StreamPattern {
-        kind: StreamKind::Contains(text.as_slice().into()),
-        depth: n(100),
-    }).into();
+    made.triggers = (0..2)
+        .map(|i| hir::Trigger {
+            name: format!("t{i}"),
+            span: Span::default(),
+            scope: Scope::Flow(i),
+            hold: None,
+            when: Some(Pred::always()),
+            unless: Pred::never(),
+        })
+        .collect();
+    made.streams = [b"a", b"b"]
+        .map(|text| StreamPattern { kind: StreamKind::Contains(text.as_slice().into()), depth: n(100) })
+        .into();
     made
 }
 
