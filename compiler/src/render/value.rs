@@ -48,7 +48,7 @@ pub(super) fn duration(nanoseconds: u64) -> String {
         ("ms", 1_000_000),
         ("us", 1_000),
     ];
-    match units.into_iter().find(|(_, scale)| nanoseconds != 0 && nanoseconds % scale == 0) {
+    match units.into_iter().find(|(_, scale)| nanoseconds != 0 && nanoseconds.is_multiple_of(*scale)) {
         Some((unit, scale)) => format!("{}{unit}", nanoseconds / scale),
         None if nanoseconds == 0 => "0s".into(),
         None => format!("{nanoseconds}ns"),
@@ -58,7 +58,7 @@ pub(super) fn duration(nanoseconds: u64) -> String {
 /// A number of bytes in the largest unit in which it is whole: `64KiB`, `1500`.
 pub(super) fn size(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1u64 << 10)];
-    match units.into_iter().find(|(_, scale)| bytes != 0 && bytes % scale == 0) {
+    match units.into_iter().find(|(_, scale)| bytes != 0 && bytes.is_multiple_of(*scale)) {
         Some((unit, scale)) => format!("{}{unit}", bytes / scale),
         None => bytes.to_string(),
     }

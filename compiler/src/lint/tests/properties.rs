@@ -186,7 +186,7 @@ fn with_flows(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
             span: Span::default(),
             scope: Scope::Flow(i),
             hold: None,
-            when: Some(Pred::never()),
+            when: Some(Pred::always()),
             unless: Pred::never(),
         })
         .collect();
