@@ -28,8 +28,8 @@ pub(super) struct Fragment {
 pub(super) struct First {
     pub key: Key,
     pub from: usize,
-    /// TCP: the stream offset that byte 0 of the datagram would have.
-    pub base: Option<i64>,
+    /// TCP: the sequence number that byte 0 of the datagram would have.
+    pub seq: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]

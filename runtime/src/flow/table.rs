@@ -173,9 +173,9 @@ impl FlowTable {
         let was_settled = flow.has(flag::SETTLED);
         let place = match (flow.proto(), tcp, first) {
             (tcp::PROTO, Some(tcp), _) => Some(tcp.update(flow, from, payload.wire)),
-            (tcp::PROTO, _, Some((first, at))) => first
-                .base
-                .and_then(|base| tcp::continuation(flow, from, base.saturating_add(at), payload.wire)),
+            (tcp::PROTO, _, Some((first, at))) => {
+                first.seq.and_then(|seq| tcp::continuation(flow, from, seq.wrapping_add(at), payload.wire))
+            }
             (tcp::PROTO, _, _) => None,
             _ => Some(by_volume(flow, from, payload.wire)),
         };
@@ -198,8 +198,7 @@ impl FlowTable {
             self.wheel.link(&mut self.flows, id, Class::Settled);
         }
         if prepared.way.kind == Kind::First {
-            let stream = place.filter(|place| place.length == payload.wire);
-            self.remember(packet, stack, &prepared.way, stream);
+            self.remember(packet, stack, &prepared.way, tcp);
         }
         Some(segment)
     }
@@ -330,10 +329,10 @@ impl FlowTable {
 
     /// What the first fragment of a packet's datagram said, and where in the datagram the packet's bytes are.
     #[cold]
-    fn datagram(&mut self, packet: &Packet, stack: &Stack, prepared: &mut Prepared) -> Option<(First, i64)> {
+    fn datagram(&mut self, packet: &Packet, stack: &Stack, prepared: &mut Prepared) -> Option<(First, u32)> {
         let first = fragments::read(packet, stack).and_then(|fragment| {
             let first = self.fragments.find(&fragment.datagram, packet.time, &self.seeds)?;
-            Some((first, i64::from(fragment.offset)))
+            Some((first, fragment.offset))
         });
         let Some((first, offset)) = first else {
             self.counts.orphan_fragments += 1;
@@ -347,11 +346,11 @@ impl FlowTable {
 
     /// Remembers a first fragment.
     #[cold]
-    fn remember(&mut self, packet: &Packet, stack: &Stack, way: &Way, place: Option<Place>) {
+    fn remember(&mut self, packet: &Packet, stack: &Stack, way: &Way, tcp: Option<Tcp>) {
         if let Some(fragment) = fragments::read(packet, stack) {
-            let headers = i64::from(stack.headers_end.saturating_sub(fragment.start));
-            let base = place.map(|place| place.start.saturating_sub(headers));
-            let first = First { key: way.key, from: way.from, base };
+            let headers = stack.headers_end.saturating_sub(fragment.start);
+            let seq = tcp.and_then(|tcp| tcp.stream()).map(|seq| seq.wrapping_sub(headers));
+            let first = First { key: way.key, from: way.from, seq };
             self.fragments.remember(fragment.datagram, first, packet.time, &self.seeds);
         }
     }

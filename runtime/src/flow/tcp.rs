@@ -53,8 +53,14 @@ impl Tcp {
     }
 
     /// The sequence number of the first payload byte.
+    #[inline(always)]
     fn data(&self) -> u32 {
         self.seq.wrapping_add(u32::from(self.is(SYN)))
+    }
+
+    /// The same, if the payload is part of the stream.
+    pub fn stream(&self) -> Option<u32> {
+        (!self.is(RST)).then(|| self.data())
     }
 
     /// Whether it begins another flow than this one, which has the same key.
@@ -85,7 +91,7 @@ impl Tcp {
             flow.set(base);
             flow.set_base(from, self.data());
         }
-        let start = self.offset(flow, from);
+        let start = offset(flow, from, self.data());
         advance(flow, from, start, length);
         if self.is(FIN) {
             flow.set(flag::of(flag::FIN, from));
@@ -94,14 +100,6 @@ impl Tcp {
             self.establish(flow, from);
         }
         Place { start, length }
-    }
-
-    /// The offset of the first payload byte, by the greatest offset seen.
-    #[inline(always)]
-    fn offset(&self, flow: &Entry, from: usize) -> i64 {
-        let top = flow.top(from);
-        let edge = flow.base(from).wrapping_add(top as u32);
-        top as i64 + i64::from(self.data().wrapping_sub(edge) as i32)
     }
 
     /// What a SYN says of its flow; false for a RST.
@@ -128,7 +126,7 @@ impl Tcp {
     #[cold]
     fn reset(&self, flow: &mut Entry, from: usize) -> i64 {
         flow.set(flag::RESET);
-        if flow.has(flag::of(flag::BASE, from)) { self.offset(flow, from) } else { 0 }
+        if flow.has(flag::of(flag::BASE, from)) { offset(flow, from, self.data()) } else { 0 }
     }
 
     #[inline(never)]
@@ -144,6 +142,14 @@ impl Tcp {
             flow.set(flag::SETTLED);
         }
     }
+}
+
+/// The offset of a sequence number, by the greatest offset seen.
+#[inline(always)]
+fn offset(flow: &Entry, from: usize, seq: u32) -> i64 {
+    let top = flow.top(from);
+    let edge = flow.base(from).wrapping_add(top as u32);
+    top as i64 + i64::from(seq.wrapping_sub(edge) as i32)
 }
 
 /// Moves the greatest offset. A byte that could not have been sent after a FIN is the FIN itself; and new data after a RST
@@ -166,10 +172,11 @@ fn advance(flow: &mut Entry, from: usize, start: i64, length: u32) {
 
 /// The bytes of a segment that a later fragment holds, if the start of its stream is still known.
 #[cold]
-pub(super) fn continuation(flow: &mut Entry, from: usize, start: i64, length: u32) -> Option<Place> {
+pub(super) fn continuation(flow: &mut Entry, from: usize, seq: u32, length: u32) -> Option<Place> {
     if !flow.has(flag::of(flag::BASE, from)) {
         return None;
     }
+    let start = offset(flow, from, seq);
     advance(flow, from, start, length);
     if both(flow, flag::DATA) {
         flow.set(flag::ESTABLISHED | flag::SETTLED);

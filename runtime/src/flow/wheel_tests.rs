@@ -49,12 +49,12 @@ fn the_idlest_is_found_to_a_bucket() {
     for id in 0..FLOWS as u32 {
         wheel.link(&mut flows, id, Class::Young);
     }
-    for round in 0..3000 {
+    for round in 0..2500 {
         now += match random(40) {
             0 => random(10_000) as i64 * SECOND,
-            1 => -(random(3000) as i64) * SECOND,
-            2 if round > 1500 => random(1 << 30) as i64 * SECOND,
-            3 if round > 1500 => -(random(1 << 29) as i64) * SECOND,
+            1 => -(random(10) as i64) * SECOND,
+            2 if round > 1500 => random(1 << 22) as i64 * SECOND,
+            3 if round > 1500 => -(random(1 << 21) as i64) * SECOND,
             _ => random(3) as i64 * SECOND / 2,
         };
         wheel.tick(&mut flows, now);
