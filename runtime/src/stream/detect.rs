@@ -188,6 +188,3 @@ fn word(bytes: &[u8], place: usize) -> Option<usize> {
     let bytes = bytes.get(place..)?.first_chunk()?;
     Some(usize::from(u16::from_be_bytes(*bytes)))
 }
-
-#[cfg(test)]
-mod tests;
