@@ -1,4 +1,4 @@
-//! Packets made to harm the table.
+//! Packets made to harm the table: garbage, floods, jumps of time and of sequence numbers. It must stand, count, and keep its memory.
 
 use crate::frames::*;
 use crate::traffic::Random;
