@@ -1,4 +1,5 @@
 //! The wheel against a plain search for the idlest, over clocks that go forward, back and far.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::super::key::Key;
 use super::*;

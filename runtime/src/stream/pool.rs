@@ -23,6 +23,7 @@ pub(super) struct Chunk {
 /// Chunks, up to a limit.
 #[derive(Debug)]
 pub(super) struct Pool {
+    #[expect(clippy::vec_box, reason = "chunks go from here to lists and back without being copied")]
     free: Vec<Box<Chunk>>,
     made: usize,
     most: usize,

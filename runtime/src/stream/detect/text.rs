@@ -40,7 +40,10 @@ const METHODS: &[&[u8]] = &[
 ];
 
 /// The line of a request as far as it is there: its target, its version (none: not there yet), whether the line ends.
-fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<(&'b [u8], Option<&'b [u8]>, bool), Answer> {
+type Line<'b> = (&'b [u8], Option<&'b [u8]>, bool);
+
+/// Reads the line of a request.
+fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<Line<'b>, Answer> {
     match begins_any(bytes, methods) {
         Yes => {}
         answer => return Err(answer),
