@@ -4,14 +4,17 @@
 //!
 //! - `key`: which flow a packet is of; `fragments`: which datagram.
 //! - `entry`: one flow in 120 bytes; `index`: from keys to entries; `wheel`: which flow is the idlest.
-//! - `tcp`: sequence numbers and states; `table`: one packet after the other.
+//! - `batch`: a look ahead; `tcp`: sequence numbers and states; `view`: what is said of a packet; `table`: one packet after the
+//!   other.
 
+mod batch;
 mod entry;
 mod fragments;
 mod index;
 mod key;
 mod table;
 mod tcp;
+mod view;
 mod wheel;
 
 pub use table::{FlowCounts, FlowTable};

@@ -41,7 +41,9 @@ pub(super) mod flag {
 
 const KEY: u64 = (1 << TAGS) - 1;
 const APP: u32 = 48;
-const TIME: u32 = 56;
+const PREV: u32 = 56;
+const LINK: u64 = 0xff;
+const LINK_BITS: u32 = 8;
 
 /// A flow, or a place for one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,13 +56,14 @@ pub(super) struct Entry {
     pub first: i64,
     /// The key's tags, flags, the application (8 bits), 8 bits of `prev`.
     tags: u64,
-    /// When its last packet came, after `first` (56 bits, signed), 8 bits of `next`.
+    /// When its last packet came, after `first` (the high 56 bits, signed), 8 bits of `next`.
     last: u64,
     /// What each end sent.
     sides: [Side; 2],
 }
 
-/// One direction. The high 16 bits of the words are pieces of `next`, `prev`, and the two bases, in this order.
+/// One direction: 48 bits of number in the high bits of each word. The low 16 bits are pieces of `next`, `prev`, and the two
+/// bases, in this order.
 #[derive(Debug, Clone, Copy, Default)]
 struct Side {
     bytes: u64,
@@ -70,16 +73,31 @@ struct Side {
 
 const _: () = assert!(size_of::<Entry>() == 120);
 
-/// Replaces the low 48 bits.
+const PIECE: u64 = 0xffff;
+const PIECE_BITS: u32 = 16;
+
+/// The number in a word.
 #[inline(always)]
-fn low(word: &mut u64, value: u64) {
-    *word = *word & !MOST | value.min(MOST);
+fn number(word: u64) -> u64 {
+    word >> PIECE_BITS
 }
 
-/// Replaces the high 16 bits.
+/// Adds to the number in a word, of at most 48 bits.
 #[inline(always)]
-fn high(word: &mut u64, value: u16) {
-    *word = *word & MOST | u64::from(value) << 48;
+fn add(word: &mut u64, more: u64) {
+    *word = word.checked_add(more << PIECE_BITS).unwrap_or(*word | !PIECE);
+}
+
+/// Replaces the piece in a word.
+#[inline(always)]
+fn set_piece(word: &mut u64, piece: u32) {
+    *word = *word & !PIECE | u64::from(piece) & PIECE;
+}
+
+/// A number of 32 bits, or less, from two pieces.
+#[inline(always)]
+fn pieces(upper: u64, lower: u64) -> u32 {
+    ((upper & PIECE) << PIECE_BITS | lower & PIECE) as u32
 }
 
 impl Entry {
@@ -93,9 +111,10 @@ impl Entry {
     /// Whether it is the flow of this key.
     #[inline(always)]
     pub fn is(&self, key: &Key) -> bool {
-        self.addresses == key.addresses
-            && self.ports == key.ports
-            && self.tags & (KEY | flag::ALIVE) == key.tags | flag::ALIVE
+        let [a, b, c, d] = self.addresses;
+        let [e, f, g, h] = key.addresses;
+        let alive = self.tags & (KEY | flag::ALIVE) ^ (key.tags | flag::ALIVE);
+        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | (self.ports ^ key.ports) | alive == 0
     }
 
     /// Its key.
@@ -156,81 +175,80 @@ impl Entry {
     /// When its last packet came.
     #[inline(always)]
     pub fn last(&self) -> i64 {
-        self.first.saturating_add((self.last << (64 - TIME)) as i64 >> (64 - TIME))
+        self.first.saturating_add(self.last as i64 >> LINK_BITS)
     }
 
     #[inline(always)]
     pub fn set_last(&mut self, time: i64) {
-        const MOST: i64 = (1 << (TIME - 1)) - 1;
-        let after = time.saturating_sub(self.first).clamp(-MOST, MOST) as u64;
-        self.last = self.last >> TIME << TIME | after & ((1 << TIME) - 1);
+        const MOST: i64 = i64::MAX >> LINK_BITS;
+        let after = time.saturating_sub(self.first).clamp(-MOST, MOST);
+        self.last = (after << LINK_BITS) as u64 | self.last & LINK;
     }
 
     /// Counts a packet of so many bytes from this end.
     #[inline(always)]
     pub fn count(&mut self, from: usize, bytes: u32) {
         let side = &mut self.sides[from & 1];
-        let (packets, sum) = (side.packets & MOST, side.bytes & MOST);
-        low(&mut side.packets, packets + 1);
-        low(&mut side.bytes, sum + u64::from(bytes));
+        add(&mut side.packets, 1);
+        add(&mut side.bytes, u64::from(bytes));
     }
 
     /// Packets and bytes from this end.
     #[inline(always)]
     pub fn counted(&self, from: usize) -> (u64, u64) {
         let side = &self.sides[from & 1];
-        (side.packets & MOST, side.bytes & MOST)
+        (number(side.packets), number(side.bytes))
     }
 
     /// The length of this end's stream.
     #[inline(always)]
     pub fn top(&self, from: usize) -> u64 {
-        self.sides[from & 1].top & MOST
+        number(self.sides[from & 1].top)
     }
 
     #[inline(always)]
     pub fn set_top(&mut self, from: usize, top: u64) {
-        low(&mut self.sides[from & 1].top, top);
+        let word = &mut self.sides[from & 1].top;
+        *word = *word & PIECE | top.min(MOST) << PIECE_BITS;
     }
 
     /// The sequence number that is offset 0 of this end's stream.
     #[inline(always)]
     pub fn base(&self, from: usize) -> u32 {
         let [a, b] = &self.sides;
-        let (upper, lower) = if from == 0 { (a.top, b.bytes) } else { (b.packets, b.top) };
-        (upper >> 48 << 16 | lower >> 48) as u32
+        if from == 0 { pieces(a.top, b.bytes) } else { pieces(b.packets, b.top) }
     }
 
     pub fn set_base(&mut self, from: usize, base: u32) {
         let [a, b] = &mut self.sides;
         let (upper, lower) =
             if from == 0 { (&mut a.top, &mut b.bytes) } else { (&mut b.packets, &mut b.top) };
-        high(upper, (base >> 16) as u16);
-        high(lower, base as u16);
+        set_piece(upper, base >> PIECE_BITS);
+        set_piece(lower, base);
     }
 
     /// The place after it in its list (24 bits).
     #[inline(always)]
     pub fn next(&self) -> u32 {
-        ((self.last >> TIME) << 16 | self.sides[0].bytes >> 48) as u32
+        pieces(self.last & LINK, self.sides[0].bytes)
     }
 
     #[inline(always)]
     pub fn set_next(&mut self, id: u32) {
-        self.last = self.last << (64 - TIME) >> (64 - TIME) | u64::from(id >> 16) << TIME;
-        high(&mut self.sides[0].bytes, id as u16);
+        self.last = self.last & !LINK | u64::from(id >> PIECE_BITS) & LINK;
+        set_piece(&mut self.sides[0].bytes, id);
     }
 
     /// The place before it in its list (24 bits).
     #[inline(always)]
     pub fn prev(&self) -> u32 {
-        ((self.tags >> TIME) << 16 | self.sides[0].packets >> 48) as u32
+        pieces(self.tags >> PREV, self.sides[0].packets)
     }
 
     #[inline(always)]
     pub fn set_prev(&mut self, id: u32) {
-        self.tags = self.tags << (64 - TIME) >> (64 - TIME) | u64::from(id >> 16) << TIME;
-        high(&mut self.sides[0].packets, id as u16);
+        self.tags = self.tags & ((1 << PREV) - 1) | u64::from(id >> PIECE_BITS) << PREV;
+        set_piece(&mut self.sides[0].packets, id);
     }
 }
 

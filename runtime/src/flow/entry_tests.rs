@@ -75,8 +75,8 @@ fn numbers_are_exact_and_then_stop() {
     assert_eq!((e.base(0), e.base(1)), (0x1122_3344, 0x5566_7788));
     e.set_top(1, MOST + 5);
     assert_eq!((e.top(0), e.top(1)), (0, MOST));
-    low(&mut e.sides[1].packets, MOST - 1);
-    low(&mut e.sides[1].bytes, MOST - 10);
+    add(&mut e.sides[1].packets, MOST - 1);
+    add(&mut e.sides[1].bytes, MOST - 10);
     e.count(1, 100);
     assert_eq!(e.counted(1), (MOST, MOST));
     e.count(1, u32::MAX);

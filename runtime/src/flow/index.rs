@@ -56,6 +56,16 @@ impl Index {
         self.slots.get(self.home(hash)).copied().unwrap_or(0)
     }
 
+    /// The first place whose hash may be this.
+    #[inline(always)]
+    pub fn guess(&self, hash: u64) -> Option<u32> {
+        match *self.slots.get(self.home(hash))? {
+            0 => None,
+            slot if slot & self.tag == self.tag(hash) => Some(slot & self.place),
+            _ => self.find(hash, |_| true),
+        }
+    }
+
     /// The place whose hash is this and that `is` it.
     #[inline(always)]
     pub fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {

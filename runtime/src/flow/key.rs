@@ -113,42 +113,52 @@ pub(super) fn vlans(packet: &Packet, stack: &Stack) -> u64 {
     id(stack.vlan) | inner << 12
 }
 
-/// The flow that a packet is of; of a fragment that is not the first, only its addresses.
+impl Way {
+    /// The flow that a packet is of; of a fragment that is not the first, only its addresses.
+    #[inline(always)]
+    pub fn read(packet: &Packet, stack: &Stack) -> Way {
+        if stack.bits & bit::NET == 0 {
+            return Way::default();
+        }
+        let Some((addresses, family)) = addresses(packet, stack) else { return Way::default() };
+        let mut tags = vlans(packet, stack) | u64::from(stack.proto as u8) << 24 | family;
+        let (mut source, mut destination, mut id) = (0, 0, 0);
+        if stack.bits & bit::PORTS != 0
+            && let Some(&[a, b, c, d]) = packet.frame().get(stack.l4 as usize..).and_then(<[u8]>::first_chunk)
+        {
+            source = u64::from(u16::from_be_bytes([a, b]));
+            destination = u64::from(u16::from_be_bytes([c, d]));
+        }
+        const IDS: u64 = bit::ICMP_HDR | bit::ICMP6_HDR | bit::GRE | bit::VXLAN | bit::GENEVE;
+        if stack.bits & IDS != 0
+            && let Some(found) = identifier(packet, stack)
+        {
+            id = found;
+            tags |= IDENTIFIED;
+        }
+        // Without jumps: which end is the lower is as good as chance.
+        let [a, b, c, d] = addresses;
+        let (x, y) = (u128::from(a) << 64 | u128::from(b), u128::from(c) << 64 | u128::from(d));
+        let higher = (x > y) | (x == y) & (source > destination);
+        let swap = u64::from(higher).wrapping_neg();
+        let (p, q, r) = ((a ^ c) & swap, (b ^ d) & swap, (source ^ destination) & swap);
+        let ports = (source ^ r) | (destination ^ r) << 16 | u64::from(id) << 32;
+        let key = Key { addresses: [a ^ p, b ^ q, c ^ p, d ^ q], ports, tags };
+        Way { key, from: usize::from(higher), kind: kind(packet, stack) }
+    }
+}
+
+/// What a packet with an IP header is.
 #[inline(always)]
-pub(super) fn read(packet: &Packet, stack: &Stack) -> Option<Way> {
-    if stack.bits & bit::NET == 0 {
-        return None;
+fn kind(packet: &Packet, stack: &Stack) -> Kind {
+    if stack.bits & bit::FRAGMENT != 0 {
+        return Kind::Later;
     }
-    let (addresses, family) = addresses(packet, stack)?;
-    let mut tags = vlans(packet, stack) | u64::from(stack.proto as u8) << 24 | family;
-    let (mut source, mut destination, mut id) = (0, 0, 0);
-    if stack.bits & bit::PORTS != 0 {
-        let &[a, b, c, d] = packet.frame().get(stack.l4 as usize..)?.first_chunk()?;
-        source = u16::from_be_bytes([a, b]);
-        destination = u16::from_be_bytes([c, d]);
-    }
-    const IDS: u64 = bit::ICMP_HDR | bit::ICMP6_HDR | bit::GRE | bit::VXLAN | bit::GENEVE;
-    if stack.bits & IDS != 0
-        && let Some(found) = identifier(packet, stack)
-    {
-        id = found;
-        tags |= IDENTIFIED;
-    }
-    let [a, b, c, d] = addresses;
-    let higher = (a, b, source) > (c, d, destination);
-    let (addresses, low, high) =
-        if higher { ([c, d, a, b], destination, source) } else { (addresses, source, destination) };
-    let ports = u64::from(low) | u64::from(high) << 16 | u64::from(id) << 32;
-    let kind = match stack.bits & (bit::FRAGMENT | bit::IP_HDR | bit::EXT_FRAGMENT) {
-        bits if bits & bit::FRAGMENT != 0 => Kind::Later,
-        bits if bits & bit::EXT_FRAGMENT != 0 => Kind::First,
-        bits if bits & bit::IP_HDR != 0 => match packet.frame().get(stack.l3 as usize + 6) {
-            Some(flags) if flags & 0x20 != 0 => Kind::First,
-            _ => Kind::Whole,
-        },
-        _ => Kind::Whole,
+    let more = match packet.frame().get(stack.l3 as usize + 6) {
+        Some(flags) => stack.bits & bit::IP_HDR != 0 && flags & 0x20 != 0,
+        None => false,
     };
-    Some(Way { key: Key { addresses, ports, tags }, from: usize::from(higher), kind })
+    if more || stack.bits & bit::EXT_FRAGMENT != 0 { Kind::First } else { Kind::Whole }
 }
 
 /// The id of an echo (or another query that is answered), of a VXLAN or GENEVE network, of a GRE tunnel with a key.

@@ -3,16 +3,17 @@
 //! was counted as ended, expired or evicted; the work for one packet is bounded, and what becomes of it does not
 //! depend on how packets are cut into batches. (Rejected: a sweep per batch, whose results would.)
 
-use super::entry::{Entry, MOST, flag};
+use super::batch::{Batch, NOWHERE, Prepared};
+use super::entry::{Entry, flag};
 use super::fragments::{self, First, Fragments};
 use super::index::Index;
-use super::key::{self, Kind, Seeds, Way};
+use super::key::{Kind, Seeds, Way};
 use super::tcp::{self, Place, Tcp};
+use super::view::{Times, by_volume, fill, payload};
 use super::wheel::{Class, Wheel};
 use super::{FlowId, Limits, Segment, Timeouts};
-use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
+use mrule_compiler::abi::{FlowView, Head, Packet, Stack};
 use mrule_compiler::fields::App;
-use std::hint::black_box;
 
 /// How many packets share a clock reading and a sweep.
 const TURN: u32 = 16;
@@ -20,8 +21,6 @@ const TURN: u32 = 16;
 const SWEPT: usize = 8;
 /// How many flows that are younger than their bucket an eviction passes by.
 const MEETINGS: usize = 64;
-/// No place.
-const NOWHERE: u32 = u32::MAX;
 
 /// What became of packets and flows. `created = active + ended + expired + evicted_young + evicted_established`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,15 +49,6 @@ pub struct FlowCounts {
     pub forgotten_fragments: u64,
 }
 
-/// A packet that was looked at before its turn.
-#[derive(Debug, Clone, Copy, Default)]
-struct Prepared {
-    way: Way,
-    hash: u64,
-    /// Where its flow may be.
-    guess: u32,
-}
-
 /// Flows, by their packets.
 #[derive(Debug, Clone)]
 pub struct FlowTable {
@@ -67,7 +57,7 @@ pub struct FlowTable {
     index: Index,
     wheel: Wheel,
     fragments: Fragments,
-    prepared: Vec<Prepared>,
+    batch: Batch,
     seeds: Seeds,
     timeouts: Timeouts,
     /// The least of the timeouts.
@@ -96,7 +86,7 @@ impl FlowTable {
             index: Index::new(capacity),
             wheel: Wheel::new(capacity),
             fragments: Fragments::new(limits.fragments),
-            prepared: Vec::with_capacity(256),
+            batch: Batch::new(256),
             seeds: Seeds::random(),
             timeouts: *t,
             least: least.unwrap_or(0),
@@ -112,29 +102,7 @@ impl FlowTable {
     /// Looks at a batch before its packets are observed, so that what they need comes from memory side by side. It
     /// changes nothing; room for the largest batch is kept.
     pub fn prepare(&mut self, packets: &[Packet], heads: &[Head]) {
-        self.prepared.clear();
-        let mut seen = 0;
-        for (packet, head) in packets.iter().zip(heads) {
-            let prepared = self.look(packet, &head.outer);
-            seen ^= self.index.touch(prepared.hash);
-            self.prepared.push(prepared);
-        }
-        let mut touched = u64::from(seen);
-        for prepared in &mut self.prepared {
-            if let Some(guess) = self.index.find(prepared.hash, |_| true)
-                && let Some(flow) = self.flows.get(guess as usize)
-            {
-                prepared.guess = guess;
-                touched ^= flow.touch();
-            }
-        }
-        black_box(touched);
-    }
-
-    #[inline(always)]
-    fn look(&self, packet: &Packet, stack: &Stack) -> Prepared {
-        let way = key::read(packet, stack).unwrap_or_default();
-        Prepared { way, hash: self.seeds.hash(way.key.words()), guess: NOWHERE }
+        self.batch.prepare(packets, heads, &self.seeds, &self.index, &self.flows);
     }
 
     /// Updates the flow of packet `i` of the batch that was prepared, the packets in their order: sets the flow's bits in
@@ -147,53 +115,46 @@ impl FlowTable {
         view: &mut FlowView,
     ) -> Option<Segment<'p>> {
         self.tick(packet.time);
-        let stack = &mut head.outer;
-        let mut prepared = match self.prepared.get(i) {
-            Some(prepared) => *prepared,
-            None => self.look(packet, stack),
-        };
         self.counts.packets += 1;
+        let stack = &mut head.outer;
+        let mut prepared = self.batch.get(i, packet, stack, &self.seeds);
         let mut first = None;
-        match prepared.way.kind {
-            Kind::Whole | Kind::First => {}
-            Kind::Foreign => {
-                self.counts.foreign += 1;
-                return None;
-            }
-            Kind::Later => first = Some(self.datagram(packet, stack, &mut prepared)?),
+        if !matches!(prepared.way.kind, Kind::Whole | Kind::First) {
+            first = Some(self.datagram(packet, stack, &mut prepared)?);
         }
         let tcp = if first.is_none() { Tcp::read(packet, stack) } else { None };
-        let (id, is_new) = self.place(&prepared, tcp.as_ref(), packet.time);
+        let (id, idle) = self.place(&prepared, tcp.as_ref(), packet.time);
+        let is_new = idle.is_none();
         let from = prepared.way.from;
-        let payload = payload(packet, stack, tcp.is_some());
+        let payload = payload(packet, stack);
         let flow = &mut self.flows[id as usize];
-        let idle = if is_new { 0 } else { packet.time.saturating_sub(flow.last()).max(0) };
         flow.set_last(packet.time);
         flow.count(from, packet.len);
         let was_settled = flow.has(flag::SETTLED);
-        let place = match (flow.proto(), tcp, first) {
-            (tcp::PROTO, Some(tcp), _) => Some(tcp.update(flow, from, payload.wire)),
-            (tcp::PROTO, _, Some((first, at))) => {
-                first.seq.and_then(|seq| tcp::continuation(flow, from, seq.wrapping_add(at), payload.wire))
-            }
-            (tcp::PROTO, _, _) => None,
-            _ => Some(by_volume(flow, from, payload.wire)),
+        let place = match tcp {
+            Some(tcp) => tcp.update(flow, from, payload.wire),
+            None if flow.proto() != tcp::PROTO => by_volume(flow, from, payload.wire),
+            None => match first {
+                Some((First { seq: Some(seq), .. }, at)) => {
+                    tcp::continuation(flow, from, seq.wrapping_add(at), payload.wire)
+                }
+                _ => Place::UNKNOWN,
+            },
         };
-        fill(view, stack, flow, from, place);
-        view.idle = idle as u64;
-        view.is_new = u64::from(is_new);
-        view.age = packet.time.saturating_sub(flow.first).max(0) as u64;
+        let age = packet.time.saturating_sub(flow.first).max(0);
+        let times = Times { is_new, age, idle: idle.unwrap_or(0).max(0) };
+        stack.bits |= fill(view, flow, from, place, times);
         let segment = Segment {
             flow: FlowId(id),
             is_new,
             from_client: from == flow.client(),
             proto: flow.proto(),
-            start: place.map_or(0, |p| p.start),
-            payload: if place.is_some_and(|p| p.length > 0) { payload.captured } else { &[] },
-            length: place.map_or(0, |p| p.length),
+            start: place.start,
+            payload: if place.length > 0 { payload.captured } else { &[] },
+            length: place.length,
             midstream: view.midstream != 0,
         };
-        if flow.has(flag::SETTLED) && !was_settled {
+        if flow.has(flag::SETTLED) != was_settled {
             self.wheel.unlink(&mut self.flows, id);
             self.wheel.link(&mut self.flows, id, Class::Settled);
         }
@@ -203,26 +164,24 @@ impl FlowTable {
         Some(segment)
     }
 
-    /// The place of a packet's flow, and whether the flow begins with it.
+    /// The place of a packet's flow, and for how long the flow was idle; no time if it begins with this packet.
     #[inline(always)]
-    fn place(&mut self, prepared: &Prepared, tcp: Option<&Tcp>, time: i64) -> (u32, bool) {
+    fn place(&mut self, prepared: &Prepared, tcp: Option<&Tcp>, time: i64) -> (u32, Option<i64>) {
         let key = &prepared.way.key;
         let is = |id: u32| self.flows.get(id as usize).is_some_and(|flow| flow.is(key));
         let found =
             if is(prepared.guess) { Some(prepared.guess) } else { self.index.find(prepared.hash, is) };
-        let Some(id) = found else { return (self.create(prepared, time), true) };
+        let Some(id) = found else { return (self.create(prepared, time), None) };
         let flow = &self.flows[id as usize];
         let idle = time.saturating_sub(flow.last());
-        if idle > self.least && idle > timeout(&self.timeouts, flow) {
-            self.counts.expired += 1;
-        } else if tcp.is_some_and(|tcp| tcp.is_another(flow, prepared.way.from)) {
-            self.counts.ended += 1;
-        } else {
-            return (id, false);
+        let is_over = idle > self.least && idle > timeout(&self.timeouts, flow);
+        if !is_over && !tcp.is_some_and(|tcp| tcp.is_another(flow, prepared.way.from)) {
+            return (id, Some(idle));
         }
+        *(if is_over { &mut self.counts.expired } else { &mut self.counts.ended }) += 1;
         self.wheel.unlink(&mut self.flows, id);
         self.begin(id, prepared, time);
-        (id, true)
+        (id, None)
     }
 
     /// A place for a new flow: a free one, one never used, or that of the idlest flow.
@@ -327,9 +286,14 @@ impl FlowTable {
         }
     }
 
-    /// What the first fragment of a packet's datagram said, and where in the datagram the packet's bytes are.
+    /// What the first fragment of a packet's datagram said, and where in the datagram the packet's bytes are. Nothing
+    /// for what has no flow.
     #[cold]
     fn datagram(&mut self, packet: &Packet, stack: &Stack, prepared: &mut Prepared) -> Option<(First, u32)> {
+        if prepared.way.kind == Kind::Foreign {
+            self.counts.foreign += 1;
+            return None;
+        }
         let first = fragments::read(packet, stack).and_then(|fragment| {
             let first = self.fragments.find(&fragment.datagram, packet.time, &self.seeds)?;
             Some((first, fragment.offset))
@@ -399,8 +363,7 @@ impl FlowTable {
     /// The memory that the table can come to take, in bytes.
     pub fn memory(&self) -> usize {
         let flows = self.flows.capacity() * size_of::<Entry>();
-        let prepared = self.prepared.capacity() * size_of::<Prepared>();
-        flows + prepared + self.index.memory() + self.wheel.memory() + self.fragments.memory()
+        flows + self.batch.memory() + self.index.memory() + self.wheel.memory() + self.fragments.memory()
     }
 }
 
@@ -423,71 +386,4 @@ fn timeout(timeouts: &Timeouts, flow: &Entry) -> i64 {
         1 | 58 => timeouts.icmp,
         _ => timeouts.other,
     }
-}
-
-/// A packet's payload.
-#[derive(Debug, Clone, Copy)]
-struct Payload<'p> {
-    captured: &'p [u8],
-    /// Its length on the wire.
-    wire: u32,
-}
-
-/// Everything behind the headers that the IP packet declares.
-#[inline(always)]
-fn payload<'p>(packet: &Packet<'p>, stack: &Stack, tcp: bool) -> Payload<'p> {
-    let start = stack.headers_end;
-    let captured = packet.frame().get(start as usize..stack.l3_end as usize).unwrap_or(&[]);
-    let wire = if tcp && stack.bits & bit::TCP_LEN != 0 {
-        stack.tcp_len
-    } else {
-        key::wire_end(packet, stack).saturating_sub(start)
-    };
-    Payload { captured, wire }
-}
-
-/// A packet of a protocol without offsets: its payload comes after what came before.
-#[inline(always)]
-fn by_volume(flow: &mut Entry, from: usize, length: u32) -> Place {
-    let start = flow.top(from);
-    flow.set_top(from, start + u64::from(length));
-    if !flow.has(flag::ESTABLISHED) && flow.counted(1 - from).0 > 0 {
-        flow.set(flag::ESTABLISHED | flag::SETTLED);
-    }
-    Place { start: start as i64, length }
-}
-
-/// Says what is known of a flow.
-#[inline(always)]
-fn fill(view: &mut FlowView, stack: &mut Stack, flow: &Entry, from: usize, place: Option<Place>) {
-    let client = flow.client();
-    let (client_packets, client_bytes) = flow.counted(client);
-    let (server_packets, server_bytes) = flow.counted(1 - client);
-    let mut bits = bit::FLOW | if from == client { bit::FROM_CLIENT } else { bit::FROM_SERVER };
-    let isn = flow.has(flag::of(flag::ISN, from));
-    *view = FlowView {
-        active: flow.active,
-        app: u64::from(flow.app()),
-        established: u64::from(flow.has(flag::ESTABLISHED)),
-        packets: (client_packets + server_packets).min(MOST),
-        bytes: (client_bytes + server_bytes).min(MOST),
-        client_packets,
-        client_bytes,
-        server_packets,
-        server_bytes,
-        ..FlowView::default()
-    };
-    if let Some(Place { start, length }) = place {
-        bits |= bit::STREAM;
-        view.offset = (start.max(0) as u64).min(MOST);
-        view.lead = start.min(0).unsigned_abs().min(u64::from(length));
-        view.end = (view.offset + u64::from(length) - view.lead).min(MOST);
-        view.len = flow.top(from);
-        view.midstream = u64::from(flow.proto() == tcp::PROTO && !isn);
-    }
-    if isn {
-        bits |= bit::ISN;
-        view.isn = u64::from(flow.base(from).wrapping_sub(1));
-    }
-    stack.bits |= bits;
 }

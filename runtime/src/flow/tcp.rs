@@ -32,6 +32,11 @@ pub(super) struct Place {
     pub start: i64,
     /// 0 for what is no part of the stream: the text of a RST.
     pub length: u32,
+    pub known: bool,
+}
+
+impl Place {
+    pub const UNKNOWN: Place = Place { start: 0, length: 0, known: false };
 }
 
 impl Tcp {
@@ -85,7 +90,7 @@ impl Tcp {
     pub fn update(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
         let base = flag::of(flag::BASE, from);
         if self.is(SYN | RST) && !self.opens_or_goes_on(flow, from) {
-            return Place { start: self.reset(flow, from), length: 0 };
+            return Place { start: self.reset(flow, from), length: 0, known: true };
         }
         if !flow.has(base) {
             flow.set(base);
@@ -99,7 +104,7 @@ impl Tcp {
         if !flow.has(flag::ESTABLISHED) {
             self.establish(flow, from);
         }
-        Place { start, length }
+        Place { start, length, known: true }
     }
 
     /// What a SYN says of its flow; false for a RST.
@@ -172,16 +177,16 @@ fn advance(flow: &mut Entry, from: usize, start: i64, length: u32) {
 
 /// The bytes of a segment that a later fragment holds, if the start of its stream is still known.
 #[cold]
-pub(super) fn continuation(flow: &mut Entry, from: usize, seq: u32, length: u32) -> Option<Place> {
+pub(super) fn continuation(flow: &mut Entry, from: usize, seq: u32, length: u32) -> Place {
     if !flow.has(flag::of(flag::BASE, from)) {
-        return None;
+        return Place::UNKNOWN;
     }
     let start = offset(flow, from, seq);
     advance(flow, from, start, length);
     if both(flow, flag::DATA) {
         flow.set(flag::ESTABLISHED | flag::SETTLED);
     }
-    Some(Place { start, length })
+    Place { start, length, known: true }
 }
 
 fn both(flow: &Entry, bit: u64) -> bool {
