@@ -92,7 +92,12 @@ fn all_cuts_and_orders() {
         if !server.is_empty() {
             let mut feed = Feed::new(&asks);
             give(&mut feed, *proto, false, 0, server);
-            assert_eq!(give(&mut feed, *proto, true, 0, client), *app, "the server first: {}", server.escape_ascii());
+            assert_eq!(
+                give(&mut feed, *proto, true, 0, client),
+                *app,
+                "the server first: {}",
+                server.escape_ascii()
+            );
             feed.end();
             assert_eq!(feed.streams.pooled(), 0);
         }

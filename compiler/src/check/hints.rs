@@ -219,7 +219,6 @@ const APPLICATIONS: &[(&str, &str)] = &[
     ("dhcpv6", "udp.port in {546, 547}"),
     ("dnp3", "tcp.port == 20000"),
     ("gtp", "udp.port == 2152"),
-    ("http3", "udp.port == 443"),
     ("isakmp", "udp.port in {500, 4500}"),
     ("kerberos", "l4.port == 88"),
     ("llmnr", "udp.port == 5355"),

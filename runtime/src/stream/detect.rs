@@ -77,7 +77,7 @@ enum By {
 
 /// The recognisers of protocols over TCP.
 const OVER_TCP: &[(App, By)] = &[
-    (App::Http, By::Either(text::http_request, text::http_response)),
+    (App::Http, By::Both(text::http)),
     (App::Http2, By::Either(binary::http2_preface, binary::http2_settings)),
     (App::Tls, By::Either(binary::tls, binary::tls)),
     (App::Ssh, By::Either(text::ssh, text::ssh)),

@@ -1,7 +1,7 @@
 //! Protocols of lines of text. What a line begins with is not enough where others begin with it too: a line is then read to
 //! its end, or as far as is looked at. (Rejected: regular expressions; they do not tell "no" from "not yet".)
 
-use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any};
+use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any, side};
 
 const METHODS: &[&[u8]] = &[
     b"GET ",
@@ -37,6 +37,7 @@ const METHODS: &[&[u8]] = &[
     b"RPC_IN_DATA ",
     b"RPC_OUT_DATA ",
     b"QUERY ",
+    b"CCM_POST ",
 ];
 
 /// The line of a request as far as it is there: its target, its version (none: not there yet), whether the line ends.
@@ -82,20 +83,38 @@ fn target(prefix: Prefix, methods: &[&[u8]], target: impl Fn(&[u8]) -> Answer, v
     }
 }
 
-pub(super) fn http_request(prefix: Prefix) -> Answer {
-    let connect = prefix.bytes.starts_with(b"CONNECT ");
-    let good = |target: &[u8]| {
-        if connect {
-            let host = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
-            return Answer::of(target.iter().all(host));
-        }
-        let scheme = target.get(..8.min(target.len())).unwrap_or(target).to_ascii_lowercase();
-        begins_any(&scheme, &[b"/", b"*", b"http://", b"https://"])
-    };
-    target(prefix, METHODS, good, &[b"HTTP/1.1", b"HTTP/1.0"])
+/// Either end is enough: a server of the web also answers what is no request.
+pub(super) fn http(client: Prefix, server: Prefix) -> Answer {
+    let unanswered = server.bytes.is_empty() && !server.closed;
+    match (side(http_request, client), side(http_response, server)) {
+        (Yes, _) | (_, Yes) => Yes,
+        (No, More) if unanswered && client.bytes.first().is_some_and(u8::is_ascii_uppercase) => More,
+        (No, _) | (_, No) => No,
+        (More, More) => More,
+    }
 }
 
-pub(super) fn http_response(prefix: Prefix) -> Answer {
+/// A known method, and a target of the web's: what follows may be sloppy, as scanners write it, but is not another protocol's.
+fn http_request(prefix: Prefix) -> Answer {
+    let (target, version, ends) = match request(prefix.bytes, METHODS) {
+        Ok(line) => line,
+        Err(answer) => return answer,
+    };
+    let connect = prefix.bytes.starts_with(b"CONNECT ");
+    let scheme = target.get(..8.min(target.len())).unwrap_or(target).to_ascii_lowercase();
+    let web: &[&[u8]] = &[b"/", b"*", b"http://", b"https://", b"http/1."];
+    let good = if connect && !target.is_empty() { Yes } else { begins_any(&scheme, web) };
+    match (good, version) {
+        (No, _) | (More, Some(_)) => No,
+        (good, None) if ends => Answer::of(good == Yes),
+        (_, Some(version)) => begins(version, b"HTTP/1.").or(|| Answer::of(ends && version == b"HTTP/1")),
+        // The line is longer than what is looked at.
+        (Yes, None) if prefix.closed && !target.is_empty() => Yes,
+        _ => More,
+    }
+}
+
+fn http_response(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     begins_any(bytes, &[b"HTTP/1.1 ", b"HTTP/1.0 "])
         .and(|| at(bytes, 9, |byte| matches!(byte, b'1'..=b'5')))
