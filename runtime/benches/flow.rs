@@ -10,10 +10,12 @@
 //! over the trace, and its result the median over its batches, so that whatever else the machine did meanwhile is left
 //! out; a figure is the median over the rounds, with the least and the greatest. Beside it stands the mean over everything.
 //!
-//! - *cold*: 1,048,576 flows, one packet of each in an order of chance, in a table of that many flows.
-//! - *hot*: 4096 flows, the same number of packets.
-//! - *first*: the same as cold, into an empty table: every packet begins a flow.
+//! - *cold*: 1,048,576 established flows, one packet of each in an order of chance, in a table of that many flows.
+//! - *hot*: 4096 established flows in such a table, 16,384 packets, sixteen times.
+//! - *first*: the packets of cold, into an empty table: every packet begins a flow.
 //! - *flood*: SYNs from ever other sources, into a full table: every packet evicts a flow.
+//!
+//! Dissection of the same frames is timed too, for comparison.
 //!
 //! Memory is what the process's resident set grew by from before the table was made until it was full, by flow.
 
@@ -37,11 +39,11 @@ struct Trace {
 }
 
 impl Trace {
-    fn new(flows: impl Iterator<Item = u32>, flags: u8) -> Trace {
+    fn new(flows: impl Iterator<Item = u32>, flags: u8, odd: bool) -> Trace {
         let mut trace = Trace { bytes: Vec::new(), lengths: Vec::new() };
         for flow in flows {
             let start = trace.bytes.len();
-            segment(&mut trace.bytes, flow, flags);
+            segment(&mut trace.bytes, flow, flags, odd);
             trace.lengths.push((trace.bytes.len() - start) as u8);
             trace.bytes.resize(start + SIZE, 0);
         }
@@ -55,13 +57,13 @@ impl Trace {
     }
 }
 
-/// A segment of a flow.
-fn segment(bytes: &mut Vec<u8>, flow: u32, flags: u8) {
+/// A segment of a flow; of the even ones from the server, or of the odd.
+fn segment(bytes: &mut Vec<u8>, flow: u32, flags: u8, odd: bool) {
     let mixed = flow.wrapping_mul(0x9e37_79b1);
     let [a, b, c, d] = mixed.to_be_bytes();
     let [client, server] = [[10, b, c, d], [192, 168, 0, a]];
     let ports = [1024 + (flow >> 9) as u16, 443];
-    let back = flags == ACK && flow.is_multiple_of(2);
+    let back = flags == ACK && flow.is_multiple_of(2) != odd;
     let (hosts, ports) =
         if back { ([server, client], [ports[1], ports[0]]) } else { ([client, server], ports) };
     bytes.extend([2; 12]);
@@ -82,25 +84,27 @@ fn segment(bytes: &mut Vec<u8>, flow: u32, flags: u8) {
     bytes.extend(*b"0123456789");
 }
 
-/// One pass: the time of the table's part, for each batch.
-fn pass(table: &mut FlowTable, trace: &Trace) -> Vec<Duration> {
+/// One pass: the time of the table's part, for each batch, and that of dissection.
+fn pass(table: &mut FlowTable, trace: &Trace) -> [Vec<Duration>; 2] {
     let mut heads = vec![Head::default(); BATCH];
     let mut views = vec![FlowView::default(); BATCH];
-    let mut times = Vec::with_capacity(trace.lengths.len() / BATCH);
+    let mut times = [(); 2].map(|()| Vec::with_capacity(trace.lengths.len() / BATCH));
     let mut packets = Vec::with_capacity(BATCH);
     let count = trace.lengths.len();
     for start in (0..count).step_by(BATCH) {
         packets.clear();
         packets.extend((start..count.min(start + BATCH)).map(|i| trace.packet(i)));
+        let begun = Instant::now();
         for (packet, head) in packets.iter().zip(&mut heads) {
             dissect_into(packet, head);
         }
+        times[1].push(begun.elapsed());
         let begun = Instant::now();
         table.prepare(&packets, &heads);
         for (i, packet) in packets.iter().enumerate() {
             black_box(table.observe(i, packet, &mut heads[i], &mut views[i]));
         }
-        times.push(begun.elapsed());
+        times[0].push(begun.elapsed());
         black_box(&views);
     }
     times
@@ -121,7 +125,7 @@ fn report(name: &str, rounds: impl Iterator<Item = Vec<Duration>>) {
     let [least, median, most] = [0, medians.len() / 2, medians.len() - 1].map(|i| medians[i]);
     let mean = each(sum / batches);
     let rounds = medians.len();
-    println!("{name:6} {median:6.1} ns a packet ({least:.1} to {most:.1}, {rounds} rounds; mean {mean:.1})");
+    println!("{name:7} {median:6.1} ns a packet ({least:.1} to {most:.1}, {rounds} rounds; mean {mean:.1})");
 }
 
 /// The resident set, in bytes.
@@ -143,30 +147,38 @@ fn shuffled(n: u32) -> Vec<u32> {
 
 fn main() {
     let rounds = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(15_usize);
-    let cold = Trace::new(shuffled(FLOWS as u32).into_iter(), ACK);
-    let hot = Trace::new(shuffled(FLOWS as u32).into_iter().map(|i| i % HOT as u32), ACK);
     let limits = Limits { flows: FLOWS, ..Limits::default() };
+    let cold = |odd| Trace::new(shuffled(FLOWS as u32).into_iter(), ACK, odd);
+    let (there, back) = (cold(false), cold(true));
 
     let before = resident();
     let mut table = FlowTable::new(&limits);
-    pass(&mut table, &cold);
+    pass(&mut table, &there);
     let grown = resident().saturating_sub(before);
-    println!("memory {:6.1} bytes a flow, {} MiB", grown as f64 / FLOWS as f64, grown >> 20);
+    println!("memory  {:6.1} bytes a flow, {} MiB", grown as f64 / FLOWS as f64, grown >> 20);
 
-    report("cold", (0..rounds).map(|_| pass(&mut table, &cold)));
+    pass(&mut table, &back);
+    report("cold", (0..rounds).map(|_| pass(&mut table, &there)[0].clone()));
     let counts = table.counts();
     assert_eq!((counts.created, counts.active), (FLOWS as u64, FLOWS as u64));
 
+    let hot = |odd| Trace::new(shuffled(4 * HOT as u32).into_iter().map(|i| i % HOT as u32), ACK, odd);
+    let (near, far) = (hot(false), hot(true));
     let mut small = FlowTable::new(&limits);
-    pass(&mut small, &hot);
-    report("hot", (0..rounds).map(|_| pass(&mut small, &hot)));
+    pass(&mut small, &near);
+    pass(&mut small, &far);
+    let again = |table: &mut FlowTable, part: usize| {
+        (0..16).flat_map(|_| pass(table, &near)[part].clone()).collect::<Vec<_>>()
+    };
+    report("hot", (0..rounds).map(|_| again(&mut small, 0)));
+    report("dissect", (0..rounds).map(|_| again(&mut small, 1)));
 
     let few = rounds.div_ceil(3);
-    report("first", (0..few).map(|_| pass(&mut FlowTable::new(&limits), &cold)));
+    report("first", (0..few).map(|_| pass(&mut FlowTable::new(&limits), &there)[0].clone()));
 
     let part = FLOWS as u32 / 4;
-    let flood = |round: usize| Trace::new((0..part).map(|i| (round as u32 + 4) * part + i), SYN);
-    report("flood", (0..few).map(|round| pass(&mut table, &flood(round))));
+    let flood = |round: usize| Trace::new((0..part).map(|i| (round as u32 + 4) * part + i), SYN, false);
+    report("flood", (0..few).map(|round| pass(&mut table, &flood(round))[0].clone()));
     let counts = table.counts();
-    assert_eq!(counts.evicted_young + counts.active, counts.created);
+    assert_eq!(counts.evicted_young + counts.evicted_established + counts.active, counts.created);
 }

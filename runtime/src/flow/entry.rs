@@ -128,10 +128,22 @@ impl Entry {
         self.addresses[0] ^ self.tags ^ self.sides[1].top
     }
 
+    /// Which of these are set.
+    #[inline(always)]
+    pub fn tags(&self, flags: u64) -> u64 {
+        self.tags & flags
+    }
+
     /// Whether all of these are set.
     #[inline(always)]
     pub fn has(&self, flags: u64) -> bool {
         self.tags & flags == flags
+    }
+
+    /// The flags of one end: those of the lower end, tested without [`flag::of`].
+    #[inline(always)]
+    pub fn end(&self, from: usize) -> u64 {
+        self.tags >> from
     }
 
     /// Whether one of these is set.
@@ -173,15 +185,34 @@ impl Entry {
     }
 
     /// When its last packet came.
-    #[inline(always)]
     pub fn last(&self) -> i64 {
-        self.first.saturating_add(self.last as i64 >> LINK_BITS)
+        self.first.saturating_add(self.last_after())
     }
 
+    /// The same, after its first packet.
     #[inline(always)]
-    pub fn set_last(&mut self, time: i64) {
+    pub fn last_after(&self) -> i64 {
+        self.last as i64 >> LINK_BITS
+    }
+
+    /// A time after its first packet, as exactly as it can be kept.
+    #[inline(always)]
+    pub fn after(&self, time: i64) -> i64 {
+        match time.checked_sub(self.first) {
+            Some(after) if after << LINK_BITS >> LINK_BITS == after => after,
+            _ => self.years_after(time),
+        }
+    }
+
+    #[cold]
+    fn years_after(&self, time: i64) -> i64 {
         const MOST: i64 = i64::MAX >> LINK_BITS;
-        let after = time.saturating_sub(self.first).clamp(-MOST, MOST);
+        time.saturating_sub(self.first).clamp(-MOST, MOST)
+    }
+
+    /// Sets when its last packet came, after its first.
+    #[inline(always)]
+    pub fn set_last(&mut self, after: i64) {
         self.last = (after << LINK_BITS) as u64 | self.last & LINK;
     }
 

@@ -30,9 +30,10 @@ fn every_number_keeps_to_its_bits() {
     let key = Key { addresses: [1, 2, 3, 4], ports: u64::MAX, tags: KEY };
     for flip in [false, true] {
         let mut e = Entry::new(&key, 1, 1000);
-        let setters: [(usize, fn(&mut Entry, bool)); 10] = [
+        type Setter = (usize, fn(&mut Entry, bool));
+        let setters: [Setter; 10] = [
             (1, |e, b| e.set_app(if b { App::Git } else { App::Undecided })),
-            (2, |e, b| e.set_last(if b { 0 } else { 5000 })),
+            (2, |e, b| e.set_last(if b { -1000 } else { 4000 })),
             (3, |e, b| e.set_next(if b { 0xff_ffff } else { 0 })),
             (4, |e, b| e.set_prev(if b { 0xff_ffff } else { 0 })),
             (5, |e, b| e.set_base(0, if b { u32::MAX } else { 0 })),
@@ -60,11 +61,11 @@ fn every_number_keeps_to_its_bits() {
 fn numbers_are_exact_and_then_stop() {
     let mut e = Entry::new(&Key::default(), 0, i64::MIN);
     assert_eq!((e.last(), e.client()), (i64::MIN, 0));
-    e.set_last(i64::MAX);
+    e.set_last(e.after(i64::MAX));
     assert_eq!(e.last(), i64::MIN + (1 << 55) - 1);
     let mut e = Entry::new(&Key::default(), 1, 100);
     for time in [100, 99, -5, 1 << 54, -(1 << 54)] {
-        e.set_last(time);
+        e.set_last(e.after(time));
         assert_eq!(e.last(), time);
     }
     e.set_next(0x12_3456);

@@ -3,7 +3,7 @@
 //! oldest makes room. What is remembered is the flow's key, not its place, so that a flow that has ended meanwhile is not
 //! mistaken for its place's next one. (Rejected: reassembly; a mirror copies fragments as they are.)
 
-use super::key::{Key, Seeds, Way, addresses, be16, vlans};
+use super::key::{Key, Seeds, addresses, be16, vlans};
 use mrule_compiler::abi::{Packet, Stack, bit};
 
 const WAYS: usize = 8;
@@ -134,13 +134,6 @@ fn fragment_header(packet: &Packet, stack: &Stack) -> Option<u32> {
         next = following;
     }
     None
-}
-
-impl First {
-    /// The way of a later fragment of the same datagram.
-    pub fn way(&self, later: &Way) -> Way {
-        Way { key: self.key, from: self.from, kind: later.kind }
-    }
 }
 
 #[cfg(test)]

@@ -36,14 +36,22 @@ pub(super) enum Kind {
     Later,
 }
 
-/// One direction of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A packet's flow, as far as the packet says it: a cache line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(align(64))]
 pub(super) struct Way {
     pub key: Key,
-    /// Which end sends: 0 the lower, 1 the higher.
-    pub from: usize,
+    pub hash: u64,
+    /// Where the flow may be.
+    pub guess: u32,
+    from: u8,
     pub kind: Kind,
 }
+
+const _: () = assert!(size_of::<Way>() == 64);
+
+/// No place.
+pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// The seeds of a table's hashes, so that nobody outside can choose keys that collide.
 #[derive(Debug, Clone, Copy)]
@@ -86,24 +94,35 @@ impl Key {
 }
 
 /// The source and destination addresses, each as (high, low), with [`IPV6`] if they are that.
-#[inline(always)]
 pub(super) fn addresses(packet: &Packet, stack: &Stack) -> Option<([u64; 4], u64)> {
     let ip = packet.frame().get(stack.l3 as usize..)?;
     if stack.bits & bit::IP_HDR != 0 {
-        const MAPPED: u64 = 0xffff << 32;
-        let header: &[u8; 20] = ip.first_chunk()?;
-        let [.., a, b, c, d, e, f, g, h] = *header;
-        let source = u32::from_be_bytes([a, b, c, d]);
-        let destination = u32::from_be_bytes([e, f, g, h]);
-        return Some(([0, MAPPED | u64::from(source), 0, MAPPED | u64::from(destination)], 0));
+        let [source, destination] = v4(ip)?;
+        return Some(([0, MAPPED | source, 0, MAPPED | destination], 0));
     }
+    Some((v6(ip)?, IPV6))
+}
+
+const MAPPED: u64 = 0xffff << 32;
+
+/// Source and destination.
+#[inline(always)]
+fn v4(ip: &[u8]) -> Option<[u64; 2]> {
+    let header: &[u8; 20] = ip.first_chunk()?;
+    let [.., a, b, c, d, e, f, g, h] = *header;
+    let both = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    Some([both >> 32, both & 0xffff_ffff])
+}
+
+/// Source and destination, high and low.
+#[inline(always)]
+fn v6(ip: &[u8]) -> Option<[u64; 4]> {
     let header: &[u8; 40] = ip.first_chunk()?;
     let word = |at: usize| header.get(at..)?.first_chunk().map(|&bytes| u64::from_be_bytes(bytes));
-    Some(([word(8)?, word(16)?, word(24)?, word(32)?], IPV6))
+    Some([word(8)?, word(16)?, word(24)?, word(32)?])
 }
 
 /// The ids of the two outermost VLAN tags.
-#[inline(always)]
 pub(super) fn vlans(packet: &Packet, stack: &Stack) -> u64 {
     if stack.bits & bit::VLAN == 0 {
         return 0;
@@ -116,49 +135,75 @@ pub(super) fn vlans(packet: &Packet, stack: &Stack) -> u64 {
 impl Way {
     /// The flow that a packet is of; of a fragment that is not the first, only its addresses.
     #[inline(always)]
-    pub fn read(packet: &Packet, stack: &Stack) -> Way {
-        if stack.bits & bit::NET == 0 {
-            return Way::default();
+    pub fn read(packet: &Packet, stack: &Stack, seeds: &Seeds) -> Way {
+        let mut ends = None;
+        if stack.bits & bit::NET != 0 {
+            ends = ends_of(packet, stack);
         }
-        let Some((addresses, family)) = addresses(packet, stack) else { return Way::default() };
-        let mut tags = vlans(packet, stack) | u64::from(stack.proto as u8) << 24 | family;
-        let (mut source, mut destination, mut id) = (0, 0, 0);
-        if stack.bits & bit::PORTS != 0
-            && let Some(&[a, b, c, d]) = packet.frame().get(stack.l4 as usize..).and_then(<[u8]>::first_chunk)
-        {
-            source = u64::from(u16::from_be_bytes([a, b]));
-            destination = u64::from(u16::from_be_bytes([c, d]));
-        }
+        let Some(([addresses @ .., ports], from, more)) = ends else { return Way::foreign() };
+        let family = if stack.bits & bit::IP_HDR != 0 { 0 } else { IPV6 };
+        let mut key = Key { addresses, ports, tags: u64::from(stack.proto as u8) << 24 | family };
         const IDS: u64 = bit::ICMP_HDR | bit::ICMP6_HDR | bit::GRE | bit::VXLAN | bit::GENEVE;
-        if stack.bits & IDS != 0
-            && let Some(found) = identifier(packet, stack)
-        {
-            id = found;
-            tags |= IDENTIFIED;
+        if stack.bits & (IDS | bit::VLAN) != 0 {
+            key.tags |= vlans(packet, stack);
+            if let Some(id) = (stack.bits & IDS != 0).then(|| identifier(packet, stack)).flatten() {
+                key.tags |= IDENTIFIED;
+                key.ports |= u64::from(id) << 32;
+            }
         }
-        // Without jumps: which end is the lower is as good as chance.
-        let [a, b, c, d] = addresses;
-        let (x, y) = (u128::from(a) << 64 | u128::from(b), u128::from(c) << 64 | u128::from(d));
-        let higher = (x > y) | (x == y) & (source > destination);
-        let swap = u64::from(higher).wrapping_neg();
-        let (p, q, r) = ((a ^ c) & swap, (b ^ d) & swap, (source ^ destination) & swap);
-        let ports = (source ^ r) | (destination ^ r) << 16 | u64::from(id) << 32;
-        let key = Key { addresses: [a ^ p, b ^ q, c ^ p, d ^ q], ports, tags };
-        Way { key, from: usize::from(higher), kind: kind(packet, stack) }
+        let hash = seeds.hash(key.words());
+        let kind = match stack.bits & (bit::FRAGMENT | bit::EXT_FRAGMENT) {
+            0 if !more => Kind::Whole,
+            bits if bits & bit::FRAGMENT != 0 => Kind::Later,
+            _ => Kind::First,
+        };
+        Way { key, hash, guess: NOWHERE, from, kind }
+    }
+
+    /// Of a packet without an IP header.
+    fn foreign() -> Way {
+        Way { key: Key::default(), hash: 0, guess: NOWHERE, from: 0, kind: Kind::Foreign }
+    }
+
+    /// Of a fragment that is not the first, by what the first said.
+    pub fn later(key: Key, from: usize, seeds: &Seeds) -> Way {
+        let hash = seeds.hash(key.words());
+        Way { key, hash, guess: NOWHERE, from: from as u8, kind: Kind::Later }
+    }
+
+    /// Which end sends: 0 the lower, 1 the higher.
+    #[inline(always)]
+    pub fn from(&self) -> usize {
+        usize::from(self.from & 1)
     }
 }
 
-/// What a packet with an IP header is.
+/// The ends in their order, as addresses and ports; which of them sends; whether an IPv4 header says that more fragments
+/// follow. Without jumps: which end is the lower is as good as chance.
 #[inline(always)]
-fn kind(packet: &Packet, stack: &Stack) -> Kind {
-    if stack.bits & bit::FRAGMENT != 0 {
-        return Kind::Later;
+fn ends_of(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8, bool)> {
+    let frame = packet.frame();
+    let mut ports = [0; 4];
+    if stack.bits & bit::PORTS != 0 {
+        ports = *frame.get(stack.l4 as usize..)?.first_chunk()?;
     }
-    let more = match packet.frame().get(stack.l3 as usize + 6) {
-        Some(flags) => stack.bits & bit::IP_HDR != 0 && flags & 0x20 != 0,
-        None => false,
-    };
-    if more || stack.bits & bit::EXT_FRAGMENT != 0 { Kind::First } else { Kind::Whole }
+    let ports = u64::from(u32::from_be_bytes(ports));
+    let (source, destination) = (ports >> 16, ports & 0xffff);
+    let ip = frame.get(stack.l3 as usize..)?;
+    if stack.bits & bit::IP_HDR != 0 {
+        let [from, to] = v4(ip)?;
+        let (x, y) = (from << 16 | source, to << 16 | destination);
+        let (low, high) = (x.min(y), x.max(y));
+        let ports = low & 0xffff | (high & 0xffff) << 16;
+        let more = ip.get(6).is_some_and(|flags| flags & 0x20 != 0);
+        return Some(([0, MAPPED | low >> 16, 0, MAPPED | high >> 16, ports], u8::from(x > y), more));
+    }
+    let [a, b, c, d] = v6(ip)?;
+    let (x, y) = (u128::from(a) << 64 | u128::from(b), u128::from(c) << 64 | u128::from(d));
+    let higher = (x > y) | (x == y) & (source > destination);
+    let swap = u64::from(higher).wrapping_neg();
+    let (p, q, r) = ((a ^ c) & swap, (b ^ d) & swap, (source ^ destination) & swap);
+    Some(([a ^ p, b ^ q, c ^ p, d ^ q, (source ^ r) | (destination ^ r) << 16], u8::from(higher), false))
 }
 
 /// The id of an echo (or another query that is answered), of a VXLAN or GENEVE network, of a GRE tunnel with a key.

@@ -3,22 +3,22 @@
 //! was counted as ended, expired or evicted; the work for one packet is bounded, and what becomes of it does not
 //! depend on how packets are cut into batches. (Rejected: a sweep per batch, whose results would.)
 
-use super::batch::{Batch, NOWHERE, Prepared};
+use super::batch;
 use super::entry::{Entry, flag};
 use super::fragments::{self, First, Fragments};
 use super::index::Index;
-use super::key::{Kind, Seeds, Way};
+use super::key::{Kind, NOWHERE, Seeds, Way};
 use super::tcp::{self, Place, Tcp};
-use super::view::{Times, by_volume, fill, payload};
+use super::view::{Payload, Times, by_volume, fill, payload};
 use super::wheel::{Class, Wheel};
 use super::{FlowId, Limits, Segment, Timeouts};
 use mrule_compiler::abi::{FlowView, Head, Packet, Stack};
 use mrule_compiler::fields::App;
 
 /// How many packets share a clock reading and a sweep.
-const TURN: u32 = 16;
+const TURN: u64 = 16;
 /// How many places a sweep looks at.
-const SWEPT: usize = 8;
+const SWEPT: usize = 4;
 /// How many flows that are younger than their bucket an eviction passes by.
 const MEETINGS: usize = 64;
 
@@ -49,6 +49,17 @@ pub struct FlowCounts {
     pub forgotten_fragments: u64,
 }
 
+/// Where a packet belongs.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    id: u32,
+    from: usize,
+    is_new: bool,
+    tcp: Option<Tcp>,
+    /// TCP, a fragment that is not the first: the sequence number of its first byte.
+    first: Option<u32>,
+}
+
 /// Flows, by their packets.
 #[derive(Debug, Clone)]
 pub struct FlowTable {
@@ -57,7 +68,7 @@ pub struct FlowTable {
     index: Index,
     wheel: Wheel,
     fragments: Fragments,
-    batch: Batch,
+    ways: Vec<Way>,
     seeds: Seeds,
     timeouts: Timeouts,
     /// The least of the timeouts.
@@ -66,7 +77,6 @@ pub struct FlowTable {
     /// Free places, linked by `next`: those whose end was told, and those whose end was not yet.
     told: u32,
     untold: u32,
-    turn: u32,
     /// The least time of the packets of this turn, and of the turn before.
     low: [i64; 2],
     /// Where the next sweep begins.
@@ -86,14 +96,13 @@ impl FlowTable {
             index: Index::new(capacity),
             wheel: Wheel::new(capacity),
             fragments: Fragments::new(limits.fragments),
-            batch: Batch::new(256),
+            ways: Vec::with_capacity(256),
             seeds: Seeds::random(),
             timeouts: *t,
             least: least.unwrap_or(0),
             counts: FlowCounts::default(),
             told: NOWHERE,
             untold: NOWHERE,
-            turn: 0,
             low: [i64::MAX; 2],
             cursor: 0,
         }
@@ -102,7 +111,7 @@ impl FlowTable {
     /// Looks at a batch before its packets are observed, so that what they need comes from memory side by side. It
     /// changes nothing; room for the largest batch is kept.
     pub fn prepare(&mut self, packets: &[Packet], heads: &[Head]) {
-        self.batch.prepare(packets, heads, &self.seeds, &self.index, &self.flows);
+        batch::prepare(&mut self.ways, packets, heads, &self.seeds, &self.index, &self.flows);
     }
 
     /// Updates the flow of packet `i` of the batch that was prepared, the packets in their order: sets the flow's bits in
@@ -115,78 +124,118 @@ impl FlowTable {
         view: &mut FlowView,
     ) -> Option<Segment<'p>> {
         self.tick(packet.time);
-        self.counts.packets += 1;
         let stack = &mut head.outer;
-        let mut prepared = self.batch.get(i, packet, stack, &self.seeds);
-        let mut first = None;
-        if !matches!(prepared.way.kind, Kind::Whole | Kind::First) {
-            first = Some(self.datagram(packet, stack, &mut prepared)?);
+        match self.follow(i, packet, stack, view) {
+            Some(segment) => Some(segment),
+            None => self.observe_any(i, packet, stack, view),
         }
-        let tcp = if first.is_none() { Tcp::read(packet, stack) } else { None };
-        let (id, idle) = self.place(&prepared, tcp.as_ref(), packet.time);
-        let is_new = idle.is_none();
-        let from = prepared.way.from;
+    }
+
+    /// A whole packet of an established flow, in the middle of its stream, where it was guessed to be: most of them.
+    #[inline(always)]
+    fn follow<'p>(
+        &mut self,
+        i: usize,
+        packet: &Packet<'p>,
+        stack: &mut Stack,
+        view: &mut FlowView,
+    ) -> Option<Segment<'p>> {
+        let way = self.ways.get(i)?;
+        let flow = self.flows.get_mut(way.guess as usize)?;
+        let from = way.from();
+        if way.kind != Kind::Whole || !flow.is(&way.key) || !flow.has(flag::ESTABLISHED) {
+            return None;
+        }
+        let after = flow.after(packet.time);
+        let idle = after - flow.last_after();
+        if idle > self.least {
+            return None;
+        }
+        let tcp = Tcp::read(packet, stack);
+        if !tcp.map_or(flow.proto() != tcp::PROTO, |tcp| tcp.is_plain(flow, from)) {
+            return None;
+        }
+        flow.set_last(after);
+        flow.count(from, packet.len);
         let payload = payload(packet, stack);
+        let place = match tcp {
+            Some(tcp) => tcp.follow(flow, from, payload.wire),
+            None => by_volume(flow, from, payload.wire),
+        };
+        let times = Times { is_new: false, age: after.max(0), idle: idle.max(0) };
+        Some(told(FlowId(way.guess), flow, from, place, payload, times, stack, view))
+    }
+
+    /// Any packet.
+    #[inline(never)]
+    fn observe_any<'p>(
+        &mut self,
+        i: usize,
+        packet: &Packet<'p>,
+        stack: &mut Stack,
+        view: &mut FlowView,
+    ) -> Option<Segment<'p>> {
+        let Placed { id, from, is_new, tcp, first } = self.search(i, packet, stack)?;
         let flow = &mut self.flows[id as usize];
-        flow.set_last(packet.time);
+        let after = flow.after(packet.time);
+        let times = Times { is_new, age: after.max(0), idle: (after - flow.last_after()).max(0) };
+        flow.set_last(after);
         flow.count(from, packet.len);
         let was_settled = flow.has(flag::SETTLED);
-        let place = match tcp {
-            Some(tcp) => tcp.update(flow, from, payload.wire),
-            None if flow.proto() != tcp::PROTO => by_volume(flow, from, payload.wire),
-            None => match first {
-                Some((First { seq: Some(seq), .. }, at)) => {
-                    tcp::continuation(flow, from, seq.wrapping_add(at), payload.wire)
-                }
-                _ => Place::UNKNOWN,
-            },
+        let payload = payload(packet, stack);
+        let place = match (tcp, first) {
+            (Some(tcp), _) => tcp.update(flow, from, payload.wire),
+            _ if flow.proto() != tcp::PROTO => by_volume(flow, from, payload.wire),
+            (_, Some(seq)) => tcp::continuation(flow, from, seq, payload.wire),
+            _ => Place::UNKNOWN,
         };
-        let age = packet.time.saturating_sub(flow.first).max(0);
-        let times = Times { is_new, age, idle: idle.unwrap_or(0).max(0) };
-        stack.bits |= fill(view, flow, from, place, times);
-        let segment = Segment {
-            flow: FlowId(id),
-            is_new,
-            from_client: from == flow.client(),
-            proto: flow.proto(),
-            start: place.start,
-            payload: if place.length > 0 { payload.captured } else { &[] },
-            length: place.length,
-            midstream: view.midstream != 0,
-        };
+        let segment = told(FlowId(id), flow, from, place, payload, times, stack, view);
         if flow.has(flag::SETTLED) != was_settled {
             self.wheel.unlink(&mut self.flows, id);
             self.wheel.link(&mut self.flows, id, Class::Settled);
         }
-        if prepared.way.kind == Kind::First {
-            self.remember(packet, stack, &prepared.way, tcp);
-        }
         Some(segment)
     }
 
-    /// The place of a packet's flow, and for how long the flow was idle; no time if it begins with this packet.
-    #[inline(always)]
-    fn place(&mut self, prepared: &Prepared, tcp: Option<&Tcp>, time: i64) -> (u32, Option<i64>) {
-        let key = &prepared.way.key;
-        let is = |id: u32| self.flows.get(id as usize).is_some_and(|flow| flow.is(key));
-        let found =
-            if is(prepared.guess) { Some(prepared.guess) } else { self.index.find(prepared.hash, is) };
-        let Some(id) = found else { return (self.create(prepared, time), None) };
-        let flow = &self.flows[id as usize];
-        let idle = time.saturating_sub(flow.last());
-        let is_over = idle > self.least && idle > timeout(&self.timeouts, flow);
-        if !is_over && !tcp.is_some_and(|tcp| tcp.is_another(flow, prepared.way.from)) {
-            return (id, Some(idle));
+    /// The place of any packet.
+    #[inline(never)]
+    fn search(&mut self, i: usize, packet: &Packet, stack: &Stack) -> Option<Placed> {
+        let mut way = match self.ways.get(i) {
+            Some(way) => *way,
+            None => Way::read(packet, stack, &self.seeds),
+        };
+        let (mut tcp, mut first) = (None, None);
+        match way.kind {
+            Kind::Foreign => {
+                self.counts.foreign += 1;
+                return None;
+            }
+            Kind::Later => (way, first) = self.datagram(packet, stack)?,
+            Kind::Whole | Kind::First => tcp = Tcp::read(packet, stack),
         }
-        *(if is_over { &mut self.counts.expired } else { &mut self.counts.ended }) += 1;
-        self.wheel.unlink(&mut self.flows, id);
-        self.begin(id, prepared, time);
-        (id, None)
+        if way.kind == Kind::First {
+            self.remember(packet, stack, &way, tcp);
+        }
+        let from = way.from();
+        let found = self.index.find(way.hash, |id| self.flows[id as usize].is(&way.key));
+        let Some(id) = found else {
+            let id = self.create(&way, packet.time);
+            return Some(Placed { id, from, is_new: true, tcp, first });
+        };
+        let flow = &self.flows[id as usize];
+        let over = self.is_over(flow, packet.time);
+        let is_new = over || tcp.is_some_and(|tcp| tcp.is_another(flow, from));
+        if is_new {
+            *(if over { &mut self.counts.expired } else { &mut self.counts.ended }) += 1;
+            self.wheel.unlink(&mut self.flows, id);
+            self.begin(id, &way, packet.time);
+        }
+        Some(Placed { id, from, is_new, tcp, first })
     }
 
     /// A place for a new flow: a free one, one never used, or that of the idlest flow.
     #[inline(never)]
-    fn create(&mut self, prepared: &Prepared, time: i64) -> u32 {
+    fn create(&mut self, way: &Way, time: i64) -> u32 {
         let id = if self.told != NOWHERE {
             let id = self.told;
             self.told = self.after(id);
@@ -201,8 +250,8 @@ impl FlowTable {
         } else {
             self.evict()
         };
-        self.index.insert(prepared.hash, id);
-        self.begin(id, prepared, time);
+        self.index.insert(way.hash, id);
+        self.begin(id, way, time);
         self.counts.active += 1;
         id
     }
@@ -214,10 +263,8 @@ impl FlowTable {
     }
 
     /// Begins a flow in a place that is in no list.
-    fn begin(&mut self, id: u32, prepared: &Prepared, time: i64) {
-        let mut flow = Entry::new(&prepared.way.key, prepared.way.from, time);
-        flow.set_last(time);
-        self.flows[id as usize] = flow;
+    fn begin(&mut self, id: u32, way: &Way, time: i64) {
+        self.flows[id as usize] = Entry::new(&way.key, way.from(), time);
         self.wheel.link(&mut self.flows, id, Class::Young);
         self.counts.created += 1;
     }
@@ -229,7 +276,7 @@ impl FlowTable {
             Some(id) => id,
             None => self.wheel.idlest(&mut self.flows, Class::Settled, MEETINGS).unwrap_or(0),
         };
-        let over = self.is_over(id, self.low[1]);
+        let over = self.is_over(&self.flows[id as usize], self.low[1]);
         let count = match young {
             _ if over => &mut self.counts.expired,
             Some(_) => &mut self.counts.evicted_young,
@@ -240,9 +287,8 @@ impl FlowTable {
         id
     }
 
-    fn is_over(&self, id: u32, time: i64) -> bool {
-        let flow = &self.flows[id as usize];
-        let idle = time.saturating_sub(flow.last());
+    fn is_over(&self, flow: &Entry, time: i64) -> bool {
+        let idle = flow.after(time) - flow.last_after();
         idle > self.least && idle > timeout(&self.timeouts, flow)
     }
 
@@ -259,10 +305,10 @@ impl FlowTable {
     #[inline(always)]
     fn tick(&mut self, time: i64) {
         self.low[0] = self.low[0].min(time);
-        if self.turn.is_multiple_of(TURN) {
+        if self.counts.packets.is_multiple_of(TURN) {
             self.turned(time);
         }
-        self.turn = self.turn.wrapping_add(1);
+        self.counts.packets += 1;
     }
 
     #[inline(never)]
@@ -277,7 +323,8 @@ impl FlowTable {
         for _ in 0..SWEPT.min(self.flows.len()) {
             self.cursor = if self.cursor + 1 < self.flows.len() { self.cursor + 1 } else { 0 };
             let id = self.cursor as u32;
-            if self.flows[self.cursor].has(flag::ALIVE) && self.is_over(id, clock) {
+            let flow = &self.flows[self.cursor];
+            if flow.has(flag::ALIVE) && self.is_over(flow, clock) {
                 self.counts.expired += 1;
                 self.remove(id);
                 self.flows[self.cursor].set_next(if self.untold == NOWHERE { END } else { self.untold });
@@ -286,26 +333,16 @@ impl FlowTable {
         }
     }
 
-    /// What the first fragment of a packet's datagram said, and where in the datagram the packet's bytes are. Nothing
-    /// for what has no flow.
+    /// The way of a fragment that is not the first, and the sequence number of its first byte. Nothing without its first.
     #[cold]
-    fn datagram(&mut self, packet: &Packet, stack: &Stack, prepared: &mut Prepared) -> Option<(First, u32)> {
-        if prepared.way.kind == Kind::Foreign {
-            self.counts.foreign += 1;
-            return None;
-        }
-        let first = fragments::read(packet, stack).and_then(|fragment| {
+    fn datagram(&mut self, packet: &Packet, stack: &Stack) -> Option<(Way, Option<u32>)> {
+        let found = fragments::read(packet, stack).and_then(|fragment| {
             let first = self.fragments.find(&fragment.datagram, packet.time, &self.seeds)?;
-            Some((first, fragment.offset))
+            let seq = first.seq.map(|seq| seq.wrapping_add(fragment.offset));
+            Some((Way::later(first.key, first.from, &self.seeds), seq))
         });
-        let Some((first, offset)) = first else {
-            self.counts.orphan_fragments += 1;
-            return None;
-        };
-        self.counts.fragments += 1;
-        prepared.way = first.way(&prepared.way);
-        prepared.hash = self.seeds.hash(prepared.way.key.words());
-        Some((first, offset))
+        *(if found.is_some() { &mut self.counts.fragments } else { &mut self.counts.orphan_fragments }) += 1;
+        found
     }
 
     /// Remembers a first fragment.
@@ -314,7 +351,7 @@ impl FlowTable {
         if let Some(fragment) = fragments::read(packet, stack) {
             let headers = stack.headers_end.saturating_sub(fragment.start);
             let seq = tcp.and_then(|tcp| tcp.stream()).map(|seq| seq.wrapping_sub(headers));
-            let first = First { key: way.key, from: way.from, seq };
+            let first = First { key: way.key, from: way.from(), seq };
             self.fragments.remember(fragment.datagram, first, packet.time, &self.seeds);
         }
     }
@@ -363,13 +400,41 @@ impl FlowTable {
     /// The memory that the table can come to take, in bytes.
     pub fn memory(&self) -> usize {
         let flows = self.flows.capacity() * size_of::<Entry>();
-        flows + self.batch.memory() + self.index.memory() + self.wheel.memory() + self.fragments.memory()
+        let ways = self.ways.capacity() * size_of::<Way>();
+        flows + ways + self.index.memory() + self.wheel.memory() + self.fragments.memory()
     }
 }
 
 /// The end of the list of free places, in 24 bits.
 const END: u32 = (1 << 24) - 1;
 const _: () = assert!(Limits::MAX_FLOWS + 2 * 4096 <= END as usize);
+
+/// Says of a packet what its flow says.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "what two ways have in common, side by side")]
+fn told<'p>(
+    id: FlowId,
+    flow: &Entry,
+    from: usize,
+    place: Place,
+    payload: Payload<'p>,
+    times: Times,
+    stack: &mut Stack,
+    view: &mut FlowView,
+) -> Segment<'p> {
+    let (bits, from_client) = fill(view, flow, from, place, times);
+    stack.bits |= bits;
+    Segment {
+        flow: id,
+        is_new: times.is_new,
+        from_client,
+        proto: flow.proto(),
+        start: place.start,
+        payload: if place.length > 0 { payload.captured } else { &[] },
+        length: place.length,
+        midstream: view.midstream != 0,
+    }
+}
 
 /// When a flow is over.
 #[inline(never)]

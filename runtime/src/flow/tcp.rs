@@ -71,11 +71,14 @@ impl Tcp {
     /// Whether it begins another flow than this one, which has the same key.
     #[inline(always)]
     pub fn is_another(&self, flow: &Entry, from: usize) -> bool {
-        self.is(SYN) && !self.is(RST) && self.syn_of_another(flow, from)
+        self.is(SYN) && self.syn_of_another(flow, from)
     }
 
     #[inline(never)]
     fn syn_of_another(&self, flow: &Entry, from: usize) -> bool {
+        if self.is(RST) {
+            return false;
+        }
         if flow.has(flag::of(flag::BASE, from)) {
             return self.data() != flow.base(from);
         }
@@ -85,8 +88,29 @@ impl Tcp {
         !self.is(ACK) && (closed(flow) || other_in_midstream)
     }
 
-    /// Updates the flow, and says where the payload lies; `length` is its length on the wire.
+    /// Whether it is one of many in the middle of a stream, which changes nothing but the greatest offset.
     #[inline(always)]
+    pub fn is_plain(&self, flow: &Entry, from: usize) -> bool {
+        const ONGOING: u64 = flag::BASE | flag::DATA;
+        !self.is(SYN | FIN | RST)
+            && flow.tags(flag::ESTABLISHED | flag::RESET) == flag::ESTABLISHED
+            && flow.end(from) & (ONGOING | flag::FIN) == ONGOING
+    }
+
+    /// Updates the flow by a plain segment, and says where the payload lies; `length` is its length on the wire.
+    #[inline(always)]
+    pub fn follow(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
+        let top = flow.top(from) as i64;
+        let ahead = i64::from(self.seq.wrapping_sub(flow.base(from).wrapping_add(top as u32)) as i32);
+        let start = top + ahead;
+        let end = start + i64::from(length);
+        if end > top && ahead <= GARBAGE {
+            flow.set_top(from, end as u64);
+        }
+        Place { start, length, known: true }
+    }
+
+    /// The same by any segment.
     pub fn update(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
         let base = flag::of(flag::BASE, from);
         if self.is(SYN | RST) && !self.opens_or_goes_on(flow, from) {
@@ -134,7 +158,6 @@ impl Tcp {
         if flow.has(flag::of(flag::BASE, from)) { offset(flow, from, self.data()) } else { 0 }
     }
 
-    #[inline(never)]
     fn establish(&self, flow: &mut Entry, from: usize) {
         let server = 1 - flow.client();
         let answered = from != server
@@ -150,7 +173,6 @@ impl Tcp {
 }
 
 /// The offset of a sequence number, by the greatest offset seen.
-#[inline(always)]
 fn offset(flow: &Entry, from: usize, seq: u32) -> i64 {
     let top = flow.top(from);
     let edge = flow.base(from).wrapping_add(top as u32);
@@ -159,7 +181,6 @@ fn offset(flow: &Entry, from: usize, seq: u32) -> i64 {
 
 /// Moves the greatest offset. A byte that could not have been sent after a FIN is the FIN itself; and new data after a RST
 /// shows that it was not heeded.
-#[inline(always)]
 fn advance(flow: &mut Entry, from: usize, start: i64, length: u32) {
     let top = flow.top(from);
     let end = start.saturating_add(i64::from(length)).max(0) as u64;

@@ -47,36 +47,46 @@ pub(super) struct Times {
     pub idle: i64,
 }
 
-/// Says what is known of a flow, and gives back the bits that say it.
+/// Says what is known of a flow, and gives back the bits that say it, and whether the client sent. (Member by member, in the
+/// order in which they become known: one record at the end would have all of them wait in memory.)
 #[inline(always)]
-pub(super) fn fill(view: &mut FlowView, flow: &Entry, from: usize, place: Place, times: Times) -> u64 {
+pub(super) fn fill(
+    view: &mut FlowView,
+    flow: &Entry,
+    from: usize,
+    place: Place,
+    times: Times,
+) -> (u64, bool) {
+    view.is_new = u64::from(times.is_new);
+    view.age = times.age as u64;
+    view.idle = times.idle as u64;
+    view.active = flow.active;
+    view.app = u64::from(flow.app());
+    view.established = u64::from(flow.has(flag::ESTABLISHED));
     let client = flow.client();
     let (client_packets, client_bytes) = flow.counted(client);
     let (server_packets, server_bytes) = flow.counted(1 - client);
-    let isn = flow.has(flag::of(flag::ISN, from));
-    let offset = (place.start.max(0) as u64).min(MOST);
-    let lead = place.start.min(0).unsigned_abs().min(u64::from(place.length));
-    *view = FlowView {
-        active: flow.active,
-        offset,
-        end: (offset + u64::from(place.length) - lead).min(MOST),
-        lead,
-        len: if place.known { flow.top(from) } else { 0 },
-        isn: if isn { u64::from(flow.base(from).wrapping_sub(1)) } else { 0 },
-        app: u64::from(flow.app()),
-        is_new: u64::from(times.is_new),
-        established: u64::from(flow.has(flag::ESTABLISHED)),
-        midstream: u64::from(place.known & !isn & (flow.proto() == tcp::PROTO)),
-        packets: (client_packets + server_packets).min(MOST),
-        bytes: (client_bytes + server_bytes).min(MOST),
-        client_packets,
-        client_bytes,
-        server_packets,
-        server_bytes,
-        age: times.age as u64,
-        idle: times.idle as u64,
+    view.client_packets = client_packets;
+    view.server_packets = server_packets;
+    view.packets = (client_packets + server_packets).min(MOST);
+    view.client_bytes = client_bytes;
+    view.server_bytes = server_bytes;
+    view.bytes = (client_bytes + server_bytes).min(MOST);
+    let length = u64::from(place.length);
+    (view.offset, view.lead) = match u64::try_from(place.start) {
+        Ok(start) => (start.min(MOST), 0),
+        Err(_) => (0, place.start.unsigned_abs().min(length)),
     };
-    let side = if from == client { bit::FROM_CLIENT } else { bit::FROM_SERVER };
-    let stream = if place.known { bit::STREAM } else { 0 };
-    bit::FLOW | side | stream | if isn { bit::ISN } else { 0 }
+    view.end = (view.offset + length - view.lead).min(MOST);
+    view.len = if place.known { flow.top(from) } else { 0 };
+    let mut bits = bit::FLOW | if place.known { bit::STREAM } else { 0 };
+    let isn = flow.end(from) & flag::ISN != 0;
+    view.isn = 0;
+    view.midstream = u64::from(place.known & !isn & (flow.proto() == tcp::PROTO));
+    if isn {
+        view.isn = u64::from(flow.base(from).wrapping_sub(1));
+        bits |= bit::ISN;
+    }
+    let from_client = from == client;
+    (bits | if from_client { bit::FROM_CLIENT } else { bit::FROM_SERVER }, from_client)
 }

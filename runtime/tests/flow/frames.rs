@@ -83,7 +83,7 @@ fn ipv4(bytes: &mut Vec<u8>, ends: Ends, proto: u8, piece: Option<Piece>, inside
     bytes.extend((inside.len() as u16 + 20).to_be_bytes());
     let piece = piece.unwrap_or(Piece { id: 0, offset: 0, more: false });
     bytes.extend((piece.id as u16).to_be_bytes());
-    bytes.extend((piece.offset / 8 | if piece.more { 0x2000 } else { 0 }).to_be_bytes());
+    bytes.extend((piece.offset / 8 + if piece.more { 0x2000 } else { 0 }).to_be_bytes());
     bytes.extend([64, proto, 0, 0]);
     bytes.extend(ends.hosts[0].to_be_bytes());
     bytes.extend(ends.hosts[1].to_be_bytes());
@@ -124,7 +124,7 @@ impl Said {
         self.bits & bits == bits
     }
 
-    pub fn from_client(&self) -> bool {
+    pub fn is_from_client(&self) -> bool {
         assert_ne!(self.has(bit::FROM_CLIENT), self.has(bit::FROM_SERVER));
         self.has(bit::FROM_CLIENT)
     }
@@ -202,7 +202,7 @@ pub fn observed(table: &mut FlowTable, i: usize, packet: &Packet, head: &mut Hea
     assert_eq!(bits & bit::FLOW, bit::FLOW);
     assert_eq!(segment.is_new, view.is_new == 1);
     assert_eq!(segment.from_client, bits & bit::FROM_CLIENT != 0);
-    assert_eq!(u32::from(segment.proto) == head.outer.proto || head.outer.bits & bit::FRAGMENT != 0, true);
+    assert!(u32::from(segment.proto) == head.outer.proto || head.outer.bits & bit::FRAGMENT != 0);
     assert!(segment.payload.len() <= segment.length as usize);
     assert_eq!(view.packets, view.client_packets + view.server_packets);
     assert_eq!(view.bytes, view.client_bytes + view.server_bytes);

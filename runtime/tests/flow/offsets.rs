@@ -23,7 +23,7 @@ fn a_connection_from_its_start() {
     let mut w = opened(1000, 5000);
     assert_eq!(w.tcp(ENDS, 1001, 5001, ACK, b"GET /").stream(), (0, 5, 5));
     let data = w.tcp(ENDS.back(), 5001, 1006, ACK, b"HTTP/1.1");
-    assert_eq!((data.stream(), data.from_client(), data.view.isn), ((0, 8, 8), false, 5000));
+    assert_eq!((data.stream(), data.is_from_client(), data.view.isn), ((0, 8, 8), false, 5000));
     assert_eq!(w.tcp(ENDS, 1006, 5009, ACK, &[]).stream(), (5, 5, 5));
     // Twice, and overlapping by two.
     assert_eq!(w.tcp(ENDS.back(), 5001, 1006, ACK, b"HTTP/1.1").stream(), (0, 8, 8));
@@ -90,7 +90,7 @@ fn mid_stream() {
     let mut w = Watch::new();
     let first = w.tcp(ENDS, 5000, 700, ACK, b"abc");
     assert_eq!((first.stream(), first.view.midstream, first.has(bit::ISN)), ((0, 3, 3), 1, false));
-    assert!(first.from_client());
+    assert!(first.is_from_client());
     assert_eq!(w.tcp(ENDS, 5003, 700, ACK, b"def").stream(), (3, 6, 6));
     // Keep-alives, of one byte and of none; bytes from before; both.
     let alive = w.tcp(ENDS, 4999, 700, ACK, b"z");
@@ -101,7 +101,7 @@ fn mid_stream() {
     assert_eq!((late.stream(), late.view.lead, late.start, late.length), ((0, 5, 6), 10, -10, 15));
     let answer = w.tcp(ENDS.back(), 700, 5006, ACK, b"yes");
     assert_eq!((answer.stream(), answer.view.established, answer.view.midstream), ((0, 3, 3), 1, 1));
-    assert!(!answer.from_client());
+    assert!(!answer.is_from_client());
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_syn_that_comes_late_makes_the_start_known() {
     assert_eq!(w.tcp(ENDS, 5001, 700, ACK, b"abc").view.midstream, 1);
     let syn = w.tcp(ENDS, 5000, 0, SYN, &[]);
     assert_eq!((syn.view.packets, syn.view.midstream, syn.view.isn, syn.stream()), (3, 0, 5000, (0, 0, 3)));
-    assert!(syn.from_client());
+    assert!(syn.is_from_client());
     assert_eq!(w.tcp(ENDS, 5004, 700, ACK, b"def").stream(), (3, 6, 6));
     // Another start in mid-stream is another flow.
     let mut w = Watch::new();

@@ -18,12 +18,12 @@ fn both_directions_are_one_flow() {
         let mut w = Watch::new();
         let start = w.now;
         let one = w.udp(ends, b"12345");
-        assert_eq!((one.view.is_new, one.view.established, one.from_client()), (1, 0, true));
+        assert_eq!((one.view.is_new, one.view.established, one.is_from_client()), (1, 0, true));
         assert_eq!((one.view.age, one.view.idle, one.view.midstream), (0, 0, 0));
         let bytes = one.view.bytes;
         let two = w.wait(2 * SECOND).udp(ends.back(), b"12345");
         assert_eq!(
-            (two.flow, two.view.is_new, two.view.established, two.from_client()),
+            (two.flow, two.view.is_new, two.view.established, two.is_from_client()),
             (one.flow, 0, 1, false)
         );
         let three = w.wait(SECOND).udp(ends, b"12345");
@@ -38,17 +38,17 @@ fn both_directions_are_one_flow() {
 #[test]
 fn the_client_is_who_opens() {
     let mut w = Watch::new();
-    assert!(w.tcp(ENDS, 1, 0, SYN, &[]).from_client());
-    assert!(!w.tcp(ENDS.back(), 1, 2, SYN | ACK, &[]).from_client());
+    assert!(w.tcp(ENDS, 1, 0, SYN, &[]).is_from_client());
+    assert!(!w.tcp(ENDS.back(), 1, 2, SYN | ACK, &[]).is_from_client());
     // The answer came first.
     let mut w = Watch::new();
-    assert!(!w.tcp(ENDS.back(), 9, 2, SYN | ACK, &[]).from_client());
+    assert!(!w.tcp(ENDS.back(), 9, 2, SYN | ACK, &[]).is_from_client());
     let ack = w.tcp(ENDS, 2, 10, ACK, &[]);
-    assert_eq!((ack.from_client(), ack.view.established, ack.view.midstream), (true, 1, 1));
+    assert_eq!((ack.is_from_client(), ack.view.established, ack.view.midstream), (true, 1, 1));
     assert_eq!((ack.view.client_packets, ack.view.server_packets), (1, 1));
     // Found in mid-stream: who is seen first.
     let mut w = Watch::new();
-    assert!(w.tcp(ENDS.back(), 9, 2, ACK, b"x").from_client());
+    assert!(w.tcp(ENDS.back(), 9, 2, ACK, b"x").is_from_client());
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn echoes_by_identifier_others_by_addresses() {
 /// A flow goes on after waiting so long, and not a nanosecond longer.
 #[test]
 fn idle_flows_end() {
-    let udp_seen: fn(&mut Watch) = |w| drop(w.udp(ENDS, b"x"));
-    let cases: [(fn(&mut Watch), i64); 8] = [
+    type Case = (fn(&mut Watch), i64);
+    let cases: [Case; 8] = [
         (|w| drop(w.tcp(ENDS, 1, 0, SYN, &[])), 60),
         (
             |w| {
@@ -162,7 +162,7 @@ fn idle_flows_end() {
             },
             10,
         ),
-        (udp_seen, 30),
+        (|w| drop(w.udp(ENDS, b"x")), 30),
         (
             |w| {
                 w.udp(ENDS, b"x");
@@ -203,7 +203,7 @@ fn a_syn_can_begin_another_flow() {
     w.tcp(ENDS, 100, 0, SYN, &[]);
     w.tcp(ENDS, 101, 0, RST, &[]);
     let back = w.tcp(ENDS.back(), 900, 0, SYN, &[]);
-    assert_eq!((back.view.is_new, back.from_client()), (1, true));
+    assert_eq!((back.view.is_new, back.is_from_client()), (1, true));
     // A place that was taken again is not told; one that is free is.
     let mut told = Vec::new();
     w.table.drain_ended(|id| told.push(id));
