@@ -122,6 +122,7 @@ impl FlowTable {
         if !matches!(prepared.way.kind, Kind::Whole | Kind::First) {
             first = Some(self.datagram(packet, stack, &mut prepared)?);
         }
+        let continues = first.is_some();
         let tcp = if first.is_none() { Tcp::read(packet, stack) } else { None };
         let (id, idle) = self.place(&prepared, tcp.as_ref(), packet.time);
         let is_new = idle.is_none();
@@ -153,6 +154,7 @@ impl FlowTable {
             payload: if place.length > 0 { payload.captured } else { &[] },
             length: place.length,
             midstream: view.midstream != 0,
+            continues,
         };
         if flow.has(flag::SETTLED) != was_settled {
             self.wheel.unlink(&mut self.flows, id);
