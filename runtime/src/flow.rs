@@ -49,6 +49,8 @@ pub struct Segment<'a> {
     pub length: u32,
     /// The start of this direction's stream was not seen.
     pub midstream: bool,
+    /// A fragment that is not the first of its datagram: its payload begins no message.
+    pub continues: bool,
 }
 
 /// How much a table remembers, and for how long.

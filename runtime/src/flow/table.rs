@@ -12,7 +12,7 @@ use super::tcp::{self, Place, Tcp};
 use super::view::{Payload, Times, by_volume, fill, payload};
 use super::wheel::{Class, Wheel};
 use super::{FlowId, Limits, Segment, Timeouts};
-use mrule_compiler::abi::{FlowView, Head, Packet, Stack};
+use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
 use mrule_compiler::fields::App;
 
 /// How many packets share a clock reading and a sweep.
@@ -433,6 +433,7 @@ fn told<'p>(
         payload: if place.length > 0 { payload.captured } else { &[] },
         length: place.length,
         midstream: view.midstream != 0,
+        continues: stack.bits & bit::FRAGMENT != 0,
     }
 }
 
