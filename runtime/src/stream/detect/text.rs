@@ -106,7 +106,8 @@ fn http_request(prefix: Prefix) -> Answer {
     let good = if connect && !target.is_empty() { Yes } else { begins_any(&scheme, web) };
     match (good, version) {
         (No, _) | (More, Some(_)) => No,
-        (good, None) if ends => Answer::of(good == Yes),
+        // A line of two words is the web's when the blank before the version was forgotten.
+        (good, None) if ends => Answer::of(good == Yes && memchr::memmem::find(target, b"HTTP/1.").is_some()),
         (_, Some(version)) => begins(version, b"HTTP/1.").or(|| Answer::of(ends && version == b"HTTP/1")),
         // The line is longer than what is looked at.
         (Yes, None) if prefix.closed && !target.is_empty() => Yes,
