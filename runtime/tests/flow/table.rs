@@ -4,7 +4,7 @@ use crate::frames::*;
 use mrule_compiler::abi::{Link, Packet, bit};
 use mrule_compiler::fields::App;
 use mrule_compiler::wire::dissect;
-use mrule_runtime::flow::{FlowId, Limits};
+use mrule_runtime::flow::{FlowId, Limits, Timeouts};
 
 const ENDS: Ends = Ends { v6: false, hosts: [0x0a00_0001, 0x0a00_0002], ports: [40000, 80] };
 
@@ -136,7 +136,15 @@ fn echoes_by_identifier_others_by_addresses() {
 #[test]
 fn idle_flows_end() {
     type Case = (fn(&mut Watch), i64);
-    let cases: [Case; 8] = [
+    let cases: [Case; 9] = [
+        (
+            |w| {
+                // In mid-stream, both ends alive.
+                w.tcp(ENDS, 1, 0, ACK, b"");
+                w.tcp(ENDS.back(), 1, 0, ACK, b"");
+            },
+            3600,
+        ),
         (|w| drop(w.tcp(ENDS, 1, 0, SYN, &[])), 60),
         (
             |w| {
@@ -176,12 +184,24 @@ fn idle_flows_end() {
             let mut w = Watch::new();
             begin(&mut w);
             w.wait(seconds * SECOND + over);
-            let bytes = if i < 6 { tcp(ENDS, 2, 0, ACK, &[]) } else { udp(ENDS, &[]) };
-            let said = w.see(&frame(ENDS, if i < 6 { 6 } else { 17 }, &[], None, &bytes)).unwrap();
+            let bytes = if i < 7 { tcp(ENDS, 2, 0, ACK, &[]) } else { udp(ENDS, &[]) };
+            let said = w.see(&frame(ENDS, if i < 7 { 6 } else { 17 }, &[], None, &bytes)).unwrap();
             assert_eq!(said.view.is_new, over as u64, "case {i}");
             assert_eq!(w.counts().expired, over as u64);
         }
     }
+}
+
+#[test]
+fn timeouts_can_be_set() {
+    let timeouts = Timeouts { udp: 7 * SECOND, udp_established: 5 * SECOND, ..Timeouts::default() };
+    let mut w = Watch::limited(&Limits { flows: 10, fragments: 8, timeouts });
+    w.udp(ENDS, b"x");
+    assert_eq!(w.wait(6 * SECOND).udp(ENDS.back(), b"x").view.established, 1);
+    assert_eq!(w.wait(5 * SECOND).udp(ENDS, b"x").view.is_new, 0);
+    assert_eq!(w.wait(5 * SECOND + 1).udp(ENDS, b"x").view.is_new, 1);
+    assert_eq!(w.wait(7 * SECOND).udp(ENDS, b"x").view.is_new, 0);
+    assert_eq!(w.wait(7 * SECOND + 1).udp(ENDS, b"x").view.is_new, 1);
 }
 
 #[test]
