@@ -91,7 +91,8 @@ impl Segment {
 }
 
 /// For each segment, the stream offset of its first payload byte: from the SYN's sequence number, or from the first segment
-/// of its direction; before that it is below 0. And the directions in which that is not to be said: where SYN comes after data.
+/// of its direction; before that it is below 0. And the directions in which that is not to be said: where SYN comes after
+/// others that it does not fit, as when the other end answers for a connection before.
 pub fn offsets(segments: &[Segment]) -> (Vec<i64>, BTreeSet<Way>) {
     let (mut bases, mut unclear) = (BTreeMap::new(), BTreeSet::new());
     let offset = |s: &Segment| {
@@ -105,36 +106,24 @@ pub fn offsets(segments: &[Segment]) -> (Vec<i64>, BTreeSet<Way>) {
     (offsets, unclear)
 }
 
-/// The segments whose payload was all there before: sent again, or doubled on the way.
-pub fn repeated(segments: &[Segment]) -> BTreeSet<usize> {
-    let mut seen: BTreeMap<Way, BTreeSet<i64>> = BTreeMap::new();
-    let (offsets, _) = offsets(segments);
-    let mut repeated = BTreeSet::new();
-    for (s, &at) in segments.iter().zip(&offsets) {
-        let seen = seen.entry(s.way()).or_default();
-        let new = (at..at + i64::from(s.len)).filter(|o| seen.insert(*o)).count();
-        if s.len > 0 && new == 0 {
-            repeated.insert(s.frame);
-        }
-    }
-    repeated
-}
-
 /// The bytes of a direction, by offset: the first that came for each; none where none came.
 #[derive(Debug, Clone, Default)]
 pub struct Bytes(Vec<Option<u8>>, usize);
 
 impl Bytes {
-    /// Takes bytes from this offset on; those below 0 belong to nothing.
-    pub fn put(&mut self, offset: i64, bytes: &[u8]) {
-        for (at, &byte) in (offset..).zip(bytes) {
-            if let Ok(at) = usize::try_from(at) {
-                if self.0.len() <= at {
-                    self.0.resize(at + 1, None);
-                }
-                self.0[at].get_or_insert(byte);
-            }
+    /// Takes bytes from this offset on; those below 0 belong to nothing. How many were new.
+    pub fn put(&mut self, offset: i64, bytes: &[u8]) -> usize {
+        let bytes = bytes.get(usize::try_from(-offset).unwrap_or(0)..).unwrap_or(&[]);
+        let at = usize::try_from(offset).unwrap_or(0);
+        if !bytes.is_empty() && self.0.len() < at + bytes.len() {
+            self.0.resize(at + bytes.len(), None);
         }
+        let mut new = 0;
+        for (place, &byte) in self.0.iter_mut().skip(at).zip(bytes) {
+            new += usize::from(place.is_none());
+            place.get_or_insert(byte);
+        }
+        new
     }
 
     /// The first so many of them; no gap at the end.
@@ -204,25 +193,27 @@ pub fn arrivals(segments: &[Segment], frames: &[Frame]) -> (BTreeMap<Way, Bytes>
     (sent, edges)
 }
 
-/// The frames with which an empty line, the end of a head, is complete: whatever a text protocol says is known there.
-pub fn empty_lines(segments: &[Segment], frames: &[Frame]) -> BTreeSet<usize> {
+/// For each frame with which an empty line, the end of a head, is complete: the text before, for each such line.
+pub fn heads(segments: &[Segment], frames: &[Frame]) -> BTreeMap<usize, Vec<String>> {
+    /// How much of the text is given.
+    const MOST: usize = 2048;
     let (sent, edges) = arrivals(segments, frames);
-    let ends = |bytes: &Bytes| -> Vec<usize> {
-        let bytes = bytes.to_gap();
-        (4..=bytes.len()).filter(|&end| bytes[end - 4..end] == *b"\r\n\r\n").collect()
-    };
-    let mut ends: BTreeMap<Way, Vec<usize>> =
-        sent.iter().map(|(way, bytes)| (way.clone(), ends(bytes))).collect();
-    let mut complete = BTreeSet::new();
+    let sent: BTreeMap<Way, Vec<u8>> =
+        sent.iter().map(|(way, bytes)| (way.clone(), bytes.to_gap())).collect();
+    let mut before: BTreeMap<Way, usize> = BTreeMap::new();
+    let mut heads: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for (segment, edge) in segments.iter().zip(edges) {
-        let ends = ends.get_mut(&segment.way()).expect("its direction");
-        let before = ends.len();
-        ends.retain(|&end| end > edge);
-        if ends.len() < before {
-            complete.insert(segment.frame);
+        let bytes = &sent[&segment.way()];
+        let before = before.entry(segment.way()).or_default();
+        for end in *before + 1..=edge {
+            if bytes[..end].ends_with(b"\r\n\r\n") {
+                let text = String::from_utf8_lossy(&bytes[end.saturating_sub(MOST)..end]).into_owned();
+                heads.entry(segment.frame).or_default().push(text);
+            }
         }
+        *before = edge;
     }
-    complete
+    heads
 }
 
 /// What tshark shows when it follows these streams: each sender's bytes. Where it tells of a gap, there is nothing.
