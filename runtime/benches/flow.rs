@@ -9,15 +9,12 @@
 //! and `observe` for all of its packets, so that the frames are in the cache, and the flows are not. A round is one pass
 //! over the trace, and its result the median over its batches, so that whatever else the machine did meanwhile is left
 //! out; a figure is the median over the rounds, with the least and the greatest. Beside it stands the mean over everything.
-//!
-//! - *cold*: 1,048,576 established flows, one packet of each in an order of chance, in a table of that many flows.
-//! - *hot*: 4096 established flows in such a table, 16,384 packets, sixteen times.
-//! - *first*: the packets of cold, into an empty table: every packet begins a flow.
-//! - *flood*: SYNs from ever other sources, into a full table: every packet evicts a flow.
-//!
-//! Dissection of the same frames is timed too, for comparison.
-//!
-//! Memory is what the process's resident set grew by from before the table was made until it was full, by flow.
+
+// - *cold*: 1,048,576 established flows, one packet of each in an order of chance, in a table of that many flows.
+// - *hot*: 4096 established flows in such a table, 16,384 packets, sixteen times.
+// - *first*: the packets of cold, into an empty table: every packet begins a flow.
+// - *flood*: SYNs from ever other sources, into a full table: every packet evicts a flow.
+// Dissection of the same frames is timed too. Memory is what the process's resident set grew by, by flow.
 
 use mrule_compiler::abi::{FlowView, Head, Link, Packet};
 use mrule_compiler::wire::dissect_into;
