@@ -178,13 +178,16 @@ def main():
     def cross(fd, frames):
         other, way, push, _ = ends[fd]
         for frame, captured, arrives in frames:
-            if captured:
-                trunk.send(push(way, frame))
-            if arrives:
-                try:
+            try:
+                if captured:
+                    trunk.send(push(way, frame))
+            except OSError:
+                pass  # the trunk is not up (yet), or is being moved
+            try:
+                if arrives:
                     os.write(other, frame)
-                except OSError:
-                    pass  # the other end is not up (yet)
+            except OSError:
+                pass  # the other end is not up (yet)
 
     print("ready", flush=True)
     while True:
