@@ -108,9 +108,10 @@ fn http_request(prefix: Prefix) -> Answer {
         (No, _) | (More, Some(_)) => No,
         // A line of two words is the web's when the blank before the version was forgotten.
         (good, None) if ends => Answer::of(good == Yes && memchr::memmem::find(target, b"HTTP/1.").is_some()),
-        (_, Some(version)) => begins(version, b"HTTP/1.").or(|| Answer::of(ends && version == b"HTTP/1")),
-        // The line is longer than what is looked at.
+        // The line is longer than what is looked at: what there is of the version must do.
+        (_, Some(version)) if prefix.closed && !ends && b"HTTP/1.".starts_with(version) => Yes,
         (Yes, None) if prefix.closed && !target.is_empty() => Yes,
+        (_, Some(version)) => begins(version, b"HTTP/1.").or(|| Answer::of(ends && version == b"HTTP/1")),
         _ => More,
     }
 }
