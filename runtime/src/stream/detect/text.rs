@@ -65,6 +65,17 @@ fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<Line<'b>, Answer> {
     }
 }
 
+/// Whether a target begins with one of these, in letters of any case.
+fn scheme(target: &[u8], with: &[&[u8]]) -> Answer {
+    with.iter().fold(No, |answer, with| {
+        answer.or(|| match (target.get(..with.len()), with.get(..target.len())) {
+            (Some(start), _) => Answer::of(start.eq_ignore_ascii_case(with)),
+            (None, Some(start)) if start.eq_ignore_ascii_case(target) => More,
+            (None, _) => No,
+        })
+    })
+}
+
 /// Whether a request's target and version are these.
 fn target(prefix: Prefix, methods: &[&[u8]], target: impl Fn(&[u8]) -> Answer, versions: &[&[u8]]) -> Answer {
     let (found, version, ends) = match request(prefix.bytes, methods) {
@@ -101,9 +112,8 @@ fn http_request(prefix: Prefix) -> Answer {
         Err(answer) => return answer,
     };
     let connect = prefix.bytes.starts_with(b"CONNECT ");
-    let scheme = target.get(..8.min(target.len())).unwrap_or(target).to_ascii_lowercase();
     let web: &[&[u8]] = &[b"/", b"*", b"http://", b"https://", b"http/1."];
-    let good = if connect && !target.is_empty() { Yes } else { begins_any(&scheme, web) };
+    let good = if connect && !target.is_empty() { Yes } else { scheme(target, web) };
     match (good, version) {
         (No, _) | (More, Some(_)) => No,
         // A line of two words is the web's when the blank before the version was forgotten.
@@ -139,9 +149,7 @@ pub(super) fn rtsp(prefix: Prefix) -> Answer {
         b"REDIRECT ",
     ];
     let good = |target: &[u8]| {
-        let scheme = target.get(..8.min(target.len())).unwrap_or(target).to_ascii_lowercase();
-        begins_any(&scheme, &[b"rtsp://", b"rtsps://", b"rtspu://"])
-            .or(|| if target == b"*" { Yes } else { No })
+        scheme(target, &[b"rtsp://", b"rtsps://", b"rtspu://"]).or(|| if target == b"*" { Yes } else { No })
     };
     begins(prefix.bytes, b"RTSP/1.0 ").or(|| {
         // A star alone says nothing: the version must.
@@ -167,10 +175,7 @@ pub(super) fn sip(prefix: Prefix) -> Answer {
         b"REFER ",
         b"PUBLISH ",
     ];
-    let good = |target: &[u8]| {
-        let scheme = target.get(..5.min(target.len())).unwrap_or(target).to_ascii_lowercase();
-        begins_any(&scheme, &[b"sip:", b"sips:", b"tel:"])
-    };
+    let good = |target: &[u8]| scheme(target, &[b"sip:", b"sips:", b"tel:"]);
     begins(prefix.bytes, b"SIP/2.0 ").or(|| target(prefix, METHODS, good, &[b"SIP/2.0"]))
 }
 
