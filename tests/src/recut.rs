@@ -39,7 +39,7 @@ fn frame(link: &[u8], mut ip: IpHeaders, mut tcp: TcpHeader, payload: &[u8]) -> 
 const SHORT: usize = 400;
 const PIECE: usize = 61;
 
-/// The frames of TCP that a condition on their ports lets through, each byte of payload in a frame of its own (see [`SHORT`]).
+/// The frames of TCP that a condition on their ports lets through, each byte of payload in a frame of its own (see `SHORT`).
 /// SYN stays with the first byte, FIN, RST and PSH with the last.
 pub fn bytewise(frames: &[Frame], takes: impl Fn(u16, u16) -> bool) -> Vec<Vec<u8>> {
     let mut cut = Vec::new();
