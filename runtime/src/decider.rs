@@ -188,9 +188,9 @@ impl Tracker {
         self.flows.drain_ended(|flow| streams.forget(flow));
         let segment = segment?;
         let app = streams.observe(world, i, &segment, sight);
-        self.flows.set_app(segment.flow, app);
-        if let Some(view) = sight.flows.get_mut(i) {
+        if let Some(view) = sight.flows.get_mut(i).filter(|view| view.app != app as u64) {
             view.app = app as u64;
+            self.flows.set_app(segment.flow, app);
         }
         Some(segment.flow)
     }

@@ -67,11 +67,11 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let engine = engine.map_err(|e| Failure::usage(e.to_string()))?;
     let mut decider = Decider::new(&program, &args.memory.limits(), BATCH)?;
     let mut reader = Reader::open(&args.read)?;
-    let mut passed = 0;
+    let (mut passed, tracked) = (0, program.uses().flows);
     while let Some(batch) = reader.next_batch() {
         let wanted = usize::try_from(args.frame - passed - 1).unwrap_or(usize::MAX);
         let before = batch.packets.get(..=wanted).unwrap_or(&batch.packets);
-        if program.uses().flows {
+        if tracked {
             decider.decide(&engine, &world, before);
         }
         if let Some(packet) = batch.packets.get(wanted) {
@@ -198,7 +198,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn verdict(&self, checked: &Checked, told: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+    fn verdict(&self, checked: &Explained<'_>, told: &Explanation, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n{}", self.look.paint(BOLD, "copies"))?;
         let stations = &checked.program.stations;
         let width = stations.iter().map(|s| s.name.chars().count()).max().unwrap_or(0);

@@ -7,6 +7,7 @@ use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
 use crate::fields::Ty;
 use crate::hir::{DEFAULT_DEPTH, MAX_DEPTH, Num, Pred, Program, StreamId, StreamKind, StreamPattern};
 use crate::pattern;
+use crate::streams::Automaton;
 use mrule_grammar::ast::{Expr, ExprKind};
 use mrule_grammar::codes::names as codes;
 use mrule_grammar::diagnostic::Diagnostic;
@@ -18,8 +19,16 @@ use std::ops::Range;
 /// Whether all patterns of a program together can be looked for; the place of each is where it is written. Reports the
 /// automaton that would be too large, at a pattern of it.
 pub(super) fn check_automaton(program: &Program, places: &[Span]) -> Option<Diagnostic> {
-    debug_assert_eq!(program.streams.len(), places.len());
-    None
+    if program.streams.is_empty() {
+        return None;
+    }
+    let too_large = Automaton::new(program).err()?;
+    let place = too_large.pattern.and_then(|id| places.get(id.index())).or(places.first())?;
+    Some(
+        Diagnostic::new(codes::REGEX_TOO_LARGE, too_large.to_string())
+            .at(*place, "here")
+            .help("repeat less (`{1,1000}` is a thousand states), or look for a fixed text with `contains`"),
+    )
 }
 
 /// Whether an expression is the word `stream`.

@@ -451,7 +451,7 @@ let c = stream contains "x" within 0
 ```
 
 ```mrule
-let a = stream matches "password=[^\\r\\n]*\\r\\n"
+let a = stream matches "password=[^\r\n]*\r\n"
 let b = stream contains "session=evil" within 4KiB
 let c = stream contains "x" within 1
 ```"#,

@@ -190,6 +190,7 @@ fn what_messages_say() {
         ("table t : set<(ip, string)>", "(net.src, http.host) in t", "http.host"),
         ("table t : map<string, uint>", "t[http.host] == 5", "http.host"),
         ("trigger g by http.host { external hold 1h }", "g", "http.host"),
+        ("trigger g by frame.interface_name { external hold 1h }", "g[http.host]", "http.host"),
     ] {
         let (finding, found) = about_with(items, expr);
         assert_eq!((finding.code.id(), found.as_str()), ("E0302", caret), "{expr}");
@@ -325,4 +326,57 @@ fn triggers_by_flow() {
     assert!(findings(&build(&many(MAX_FLOW_TRIGGERS))).is_empty());
     let built = build(&many(MAX_FLOW_TRIGGERS + 3));
     assert_eq!(findings(&built), [("E0230", "flow".to_owned())]);
+}
+
+#[test]
+fn lints_of_flows_are_about_what_is_written() {
+    let free = "param free : size = 8KiB";
+    for good in [
+        "rule r { match any snaplen stream 0..8KiB to ids }",
+        "rule r { match any snaplen stream 1..free to ids }",
+        "rule r { match tcp snaplen headers snaplen stream 0..8KiB to ids }",
+        "rule r { match any snaplen full to ids }\nlimit l { match any snaplen stream 0..free }",
+        "rule r { match flow.is_new or not flow.is_new and http.host == \"a\" snaplen full to ids }",
+        "rule r { match http.host == \"a\" and http.host == \"b\" snaplen full to ids }",
+        "rule r { match http.response.code == 1 and http.response.code == 2 snaplen full to ids }",
+        "rule r { match stream contains \"a\" and stream contains \"b\" snaplen full to ids }",
+        "rule r { match flow.client.port == 80 and flow.server.port == 80 snaplen full to ids }",
+        "rule r { match tcp.srcport == 80 and flow.client.port == 81 snaplen full to ids }",
+    ] {
+        let found = findings(&build(&format!("{STATION}{free}\n{good}")));
+        assert!(found.iter().all(|(code, _)| *code == "W0901"), "{good}: {found:?}");
+    }
+    for (text, code, caret) in [
+        ("rule r { match arp snaplen stream 0..10 to ids }", "W0903", "snaplen stream 0..10"),
+        ("rule r { match arp and app == http snaplen full to ids }", "W0903", "arp and app == http"),
+        (
+            "rule r { match app == http and app == tls snaplen full to ids }",
+            "W0903",
+            "app == http and app == tls",
+        ),
+        (
+            "rule r { match flow.age < 5s and flow.age > 6s snaplen full to ids }",
+            "W0903",
+            "flow.age < 5s and flow.age > 6s",
+        ),
+        (
+            "rule r { match any snaplen full snaplen stream 0..free to ids }",
+            "W0906",
+            "snaplen stream 0..free",
+        ),
+        (
+            "rule r { match any snaplen headers to ids }\nlimit l { match any snaplen stream 0..free }",
+            "W0907",
+            "l",
+        ),
+        (
+            "trigger t by flow { when arp and app == http hold flow }\nrule r { match t snaplen full to ids }",
+            "W0903",
+            "t",
+        ),
+    ] {
+        let found = findings(&build(&format!("{STATION}{free}\n{text}")));
+        let found: Vec<_> = found.iter().filter(|(code, _)| *code != "W0901").collect();
+        assert_eq!(found, [&(code, caret.to_owned())], "{text}");
+    }
 }
