@@ -312,7 +312,8 @@ impl TriggerStore {
         self.keyed(trigger).map_or_else(Vec::new, |state| state.list(now))
     }
 
-    /// What happened up to a moment.
+    /// What happened up to a moment, which is not before that of an earlier packet or question: a hold that had ended then has
+    /// ended, unless a packet that comes late prolongs it.
     pub fn counts(&self, trigger: usize, now: i64) -> TriggerCounts {
         self.keyed(trigger).map_or_else(TriggerCounts::default, |state| state.counts(now))
     }

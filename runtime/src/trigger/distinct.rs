@@ -1,7 +1,7 @@
 //! How many distinct values a window has seen. The 64 values seen last are kept, each with the last slice in which it was:
 //! while fewer count, they are all of them. Once more do, 128 registers are kept beside them, as in HyperLogLog, but with
 //! the greatest rank of each of the 16 slices, so that what has left the window leaves no trace. The invariants: up to 64
-//! the number is exact, as sure as 60 bits of hash; beyond, its standard error is 9.2 % (1.04 / sqrt 128) up to some
+//! the number is exact, as sure as 60 bits of hash; beyond, its standard error is 9.3 % (1.05 / sqrt 128) up to some
 //! millions, and it is never below 64; the same events give the same number, whatever other keys do and wherever it runs.
 //! The estimate is Ertl's, which needs no table of corrections at either end ("New cardinality estimation algorithms for
 //! HyperLogLog sketches", 2017, algorithm 6).

@@ -30,8 +30,6 @@ const STRUCK: u64 = (2 * STRIKES - 1) * STRIKE;
 const KINDS: u64 = (1 << (KIND_BITS * MAX_KEY)) - 1;
 /// No chain is longer than this; whoever walks further has been led astray by a change.
 const CHAIN: usize = 1 << 12;
-/// How many rows that were seen meanwhile are put right to find the idlest; the next one then goes.
-const LOOKS: usize = 64;
 /// How many holds' ends are noted when room is made.
 const ENDS: usize = 8;
 /// Packet time that makes a tick, as a shift: about a millisecond.
@@ -415,10 +413,10 @@ impl Keyed {
             let (slice, Some(amount)) = (window.clock.slice(now), *event) else { continue };
             match window.kind {
                 WindowKind::Count | WindowKind::Sum => {
-                    let sum = self.sum(row, i, window);
-                    if sum.is_too_old(slice) {
+                    let (sum, amount) = (self.sum(row, i, window), amount_of(window.kind, amount));
+                    if amount != 0 && sum.is_too_old(slice) {
                         sum.clear();
-                        let _ = sum.add(slice, amount_of(window.kind, amount));
+                        let _ = sum.add(slice, amount);
                     }
                 }
                 WindowKind::Distinct => {
@@ -499,7 +497,6 @@ impl Keyed {
     /// Takes the idlest row out of its chain; none when all are active.
     fn evict(&self, shard: usize, ledger: &mut Ledger, now: i64) -> Option<u32> {
         self.end_holds(shard, ledger, now, ENDS);
-        let mut looks = 0;
         while let Some((noted, local)) = ledger.idle.first() {
             let row = self.row(shard, local);
             let line = self.line(row);
@@ -511,7 +508,7 @@ impl Keyed {
                 drop(inside);
                 self.shards[shard].tallies[0][Tally::Expired as usize].fetch_sub(1, Relaxed);
                 ledger.activate(until, local);
-            } else if seen == noted || looks == LOOKS {
+            } else if seen == noted {
                 self.unlink(&mut inside, row);
                 drop(inside);
                 ledger.idle.remove(&mut ledger.places, local);
@@ -520,7 +517,6 @@ impl Keyed {
             } else {
                 drop(inside);
                 ledger.idle.update(&mut ledger.places, seen, local);
-                looks += 1;
             }
         }
         None

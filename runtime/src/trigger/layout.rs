@@ -16,8 +16,6 @@ use mrule_compiler::abi::MAX_KEY;
 
 /// Keys of a shard, before what chance adds.
 const SHARD_KEYS: usize = 2048;
-/// The most shards.
-const MAX_SHARDS: usize = 64;
 /// The most keys of a trigger.
 pub const MAX_KEYS: usize = 1 << 26;
 /// Words of a row that only lists need: since when it is active; how often it was raised, and its bucket.
@@ -63,7 +61,6 @@ impl Layout {
         if shards * SHARD_KEYS > keys && shards > 1 {
             shards /= 2;
         }
-        let shards = shards.min(MAX_SHARDS);
         let fair = keys.div_ceil(shards);
         let rows = if shards == 1 { fair } else { fair + 6 * fair.isqrt() };
         let parts_at = FURTHER_HEAD * shape.windows.len().saturating_sub(1);

@@ -81,8 +81,8 @@ fn the_error_is_as_stated() {
             let (error, bias) = errors(count, sketches, spread_over);
             // Of few sketches the error itself is known with an error of 1 / sqrt(2 n), the bias with one of 1 / sqrt(n).
             let unsure = 1.0 + 3.0 / (2.0 * sketches as f64).sqrt();
-            assert!(error < 0.092 * unsure, "{count} over {spread_over}: {error}");
-            assert!(bias.abs() < 0.01 + 3.0 * 0.092 / (sketches as f64).sqrt(), "{count}: {bias}");
+            assert!(error < 0.093 * unsure, "{count} over {spread_over}: {error}");
+            assert!(bias.abs() < 0.01 + 3.0 * 0.093 / (sketches as f64).sqrt(), "{count}: {bias}");
         }
     }
 }
@@ -107,11 +107,17 @@ fn what_has_left_the_window_leaves_no_trace() {
             assert_eq!(cells.sketch().add(slice, slice as u64 * 1000 + value), Ok(()));
         }
         if slice >= 16 {
+            let fresh = Cells::new();
+            for value in (slice as u64 - 15) * 1000..(slice as u64 + 1) * 1000 {
+                assert_eq!(fresh.sketch().add(0, value), Ok(()));
+            }
+            assert_eq!(cells.sketch().read(slice), fresh.sketch().read(0), "as one that never saw them");
             worst = worst.max((cells.sketch().read(slice) as f64 / 16_000.0 - 1.0).abs());
-            assert!((cells.sketch().read(slice + 8) as f64 / 8000.0 - 1.0).abs() < 5.0 * 0.092);
+            assert!((cells.sketch().read(slice + 8) as f64 / 8000.0 - 1.0).abs() < 5.0 * 0.093);
         }
     }
-    assert!(worst < 4.0 * 0.092, "{worst}");
+    // What is far off is too much more often than too little.
+    assert!(worst < 5.0 * 0.093, "{worst}");
 }
 
 #[test]

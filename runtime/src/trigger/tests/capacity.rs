@@ -141,9 +141,10 @@ proptest! {
         let store = store(shape(&[(WindowKind::Count, 1000 * MS)], keys, Some(40 * MS)));
         // Keys with the last step at which they were seen, and their ends.
         let mut model: Vec<(u64, usize, Option<i64>)> = Vec::new();
-        let mut now = 0;
+        let (mut now, mut latest) = (0, 0);
         for (at, (what, key, step, ttl)) in steps.into_iter().enumerate() {
             now += step * MS;
+            latest = now.max(latest);
             let active = |until: Option<i64>| until.is_some_and(|until| until >= now);
             let known = model.iter().position(|(k, ..)| *k == key);
             prop_assert_eq!(store.active(0, &num(key), now), known.is_some_and(|i| active(model[i].2)));
@@ -192,7 +193,7 @@ proptest! {
                 prop_assert_eq!(outcome, if was.is_some() { Outcome::Extended } else { Outcome::Raised });
                 model[i].2 = Some(was.map_or(until, |was| was.max(until)));
             }
-            adds_up(&store, now);
+            adds_up(&store, latest);
         }
         let mut known: Vec<u64> = model.iter().filter(|(.., until)| until.is_some_and(|u| u >= now)).map(|m| m.0).collect();
         let mut listed: Vec<u64> = store.list(0, now).iter().map(|active| active.text().parse().unwrap()).collect();
