@@ -71,6 +71,7 @@ struct Patience(u32);
 
 impl Patience {
     #[cold]
+    #[inline(never)]
     fn wait(&mut self) {
         self.0 = self.0.saturating_add(1);
         match self.0 {

@@ -47,6 +47,7 @@ impl Part {
         }
     }
 
+    #[inline(never)]
     fn text(text: &[u8]) -> Part {
         let (kind, words) = if text.len() <= SHORT_TEXT {
             let mut bytes = [0; 16];
@@ -69,29 +70,57 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// Where a key belongs. Which keys meet is not to be known without the seed.
-#[inline(always)]
-pub(super) fn hash(seed: [u64; 2], key: &[KeyValue]) -> u64 {
-    let mut hash = seed[0];
-    for value in key {
-        let part = Part::of(value);
-        hash = fold(part.low ^ hash, part.high ^ part.kind ^ seed[1]);
-    }
-    fold(hash ^ seed[0], seed[1])
+/// A key to look for.
+#[derive(Clone, Copy)]
+pub(super) struct Probe<'a> {
+    pub(super) key: &'a [KeyValue<'a>],
+    /// Where it belongs. Which keys meet is not to be known without the seed.
+    pub(super) hash: u64,
+    /// The kinds of its parts, the first lowest.
+    pub(super) kinds: u64,
+    /// Its first part.
+    pub(super) first: [u64; 2],
+    /// Whether kinds and first part are all of it.
+    pub(super) simple: bool,
 }
 
-/// The kinds of a key's parts, the first lowest.
+impl<'a> Probe<'a> {
+    #[inline(always)]
+    pub(super) fn new(seed: [u64; 2], key: &'a [KeyValue<'a>]) -> Probe<'a> {
+        let [value] = key else { return Probe::of_several(seed, key) };
+        let part = Part::of(value);
+        Probe {
+            key,
+            hash: last(seed, next(seed, seed[0], part)),
+            kinds: part.kind,
+            first: [part.low, part.high],
+            simple: part.kind != LONG,
+        }
+    }
+
+    fn of_several(seed: [u64; 2], key: &'a [KeyValue<'a>]) -> Probe<'a> {
+        let mut probe = Probe { key, hash: seed[0], kinds: 0, first: [0; 2], simple: key.is_empty() };
+        for (i, value) in key.iter().enumerate() {
+            let part = Part::of(value);
+            probe.hash = next(seed, probe.hash, part);
+            probe.kinds |= part.kind << (KIND_BITS * i);
+            if i == 0 {
+                probe.first = [part.low, part.high];
+            }
+        }
+        probe.hash = last(seed, probe.hash);
+        probe
+    }
+}
+
 #[inline(always)]
-pub(super) fn kinds(key: &[KeyValue]) -> u64 {
-    key.iter().rev().fold(0, |kinds, value| {
-        let kind = match value {
-            KeyValue::Num(_) => NUM,
-            KeyValue::V4(_) => V4,
-            KeyValue::V6(_) => V6,
-            KeyValue::Bytes(text) => SHORT + u64::from(text.len() > SHORT_TEXT),
-        };
-        kinds << KIND_BITS | kind
-    })
+fn next(seed: [u64; 2], hash: u64, part: Part) -> u64 {
+    fold(part.low ^ hash, part.high ^ part.kind ^ seed[1])
+}
+
+#[inline(always)]
+fn last(seed: [u64; 2], hash: u64) -> u64 {
+    fold(hash ^ seed[0], seed[1])
 }
 
 /// Puts the text of a part down, if there is room for it.
@@ -223,8 +252,10 @@ mod tests {
         for (i, a) in alike.iter().enumerate() {
             for (j, b) in alike.iter().enumerate() {
                 assert_eq!(Part::of(a) == Part::of(b), i == j, "{a:?} {b:?}");
-                assert_eq!(hash([3, 5], &[*a]) == hash([3, 5], &[*b]), i == j, "{a:?} {b:?}");
-                assert_eq!(kinds(&[*a, *b]), Part::of(a).kind | Part::of(b).kind << KIND_BITS);
+                let seed = [0x1234_5678_9abc_def3, 0xfeed_dead_beef_cafd];
+                assert_eq!(Probe::new(seed, &[*a]).hash == Probe::new(seed, &[*b]).hash, i == j, "{a:?} {b:?}");
+                let kinds = Probe::new(seed, &[*a, *b]).kinds;
+                assert_eq!(kinds, Part::of(a).kind | Part::of(b).kind << KIND_BITS);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::cells::{
     peek, set, words,
 };
 use super::distinct::{SKETCH_WORDS, Sketch};
-use super::key::{KIND_BITS, KeyPart, LONG, Part, hash, kinds, put_text, same_text};
+use super::key::{KIND_BITS, KeyPart, LONG, Part, Probe, put_text, same_text};
 use super::layout::{COLD_WORDS, FURTHER_HEAD, Layout};
 use super::ledger::Ledger;
 use super::suppress::{Suppressed, Suppressions};
@@ -99,10 +99,10 @@ struct Window {
     ring: usize,
 }
 
-/// Where a key belongs.
+/// A key, and where it belongs.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) hash: u64,
+pub(super) struct Place<'a> {
+    pub(super) probe: Probe<'a>,
     pub(super) shard: usize,
     pub(super) bucket: usize,
 }
@@ -137,9 +137,8 @@ impl Keyed {
             ring: *ring,
         };
         let rows = layout.all_rows();
-        let seed = std::array::from_fn(|i| {
-            hash([0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db], &[KeyValue::Num(seed), KeyValue::Num(i as u64)])
-        });
+        let seed = [0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db]
+            .map(|odd| Probe::new([odd, !odd | 1], &[KeyValue::Num(seed)]).hash | 1);
         Keyed {
             ticks: Ticks::default(),
             seed,
@@ -185,11 +184,11 @@ impl Keyed {
 
     /// Where a key belongs.
     #[inline(always)]
-    pub(super) fn place(&self, key: &[KeyValue]) -> Place {
-        let hash = hash(self.seed, key);
-        let shard = ((hash >> 32) as usize * self.layout.shards) >> 32;
-        let bucket = shard * self.layout.buckets + ((hash as u32 as usize * self.layout.buckets) >> 32);
-        Place { hash, shard, bucket }
+    pub(super) fn place<'a>(&self, key: &'a [KeyValue<'a>]) -> Place<'a> {
+        let probe = Probe::new(self.seed, key);
+        let shard = ((probe.hash >> 32) as usize * self.layout.shards) >> 32;
+        let bucket = (probe.hash as u32 as usize * self.layout.buckets) >> 32;
+        Place { probe, shard, bucket: shard * self.layout.buckets + bucket }
     }
 
     #[inline(always)]
@@ -253,22 +252,27 @@ impl Keyed {
 
     /// The row of a key in a chain.
     #[inline(always)]
-    pub(super) fn find(&self, first: u32, key: &[KeyValue]) -> Option<usize> {
-        let kinds = kinds(key);
+    pub(super) fn find(&self, first: u32, probe: &Probe) -> Option<usize> {
         let mut next = first;
-        for _ in 0..CHAIN {
-            let row = next.checked_sub(1)? as usize;
-            let meta = get(&self.line(row)[META]);
-            if meta >> KINDS_AT & KINDS == kinds && self.is_key(row, key) {
+        let mut steps = 0;
+        while next != 0 && steps < CHAIN {
+            let row = next as usize - 1;
+            let line = self.line(row);
+            let meta = get(&line[META]);
+            let same = meta >> KINDS_AT & KINDS == probe.kinds
+                && get(&line[PART]) == probe.first[0]
+                && get(&line[PART + 1]) == probe.first[1];
+            if same && (probe.simple || self.is_rest(row, probe.key)) {
                 return Some(row);
             }
             next = meta as u32;
+            steps += 1;
         }
         None
     }
 
-    #[inline(always)]
-    fn is_key(&self, row: usize, key: &[KeyValue]) -> bool {
+    /// Whether a row's key is this one; kinds and first part are.
+    fn is_rest(&self, row: usize, key: &[KeyValue]) -> bool {
         key.iter().enumerate().all(|(i, value)| {
             let (part, [low, high]) = (Part::of(value), self.part_words(row, i));
             let same = part.low == get(low) && part.high == get(high);
@@ -308,17 +312,24 @@ impl Keyed {
         }
         let place = self.place(key);
         if events.iter().all(Option::is_none) {
-            self.look(place, key, now, values);
+            self.look(&place, now, values);
             return;
         }
         let inside = enter(self.bucket(place.bucket));
-        if let Some(row) = self.find(inside.first, key) {
-            self.take(row, now, events, values);
-            return;
+        match self.find(inside.first, &place.probe) {
+            Some(row) => self.take(row, now, events, values),
+            None => {
+                drop(inside);
+                self.take_new(&place, now, events, values);
+            }
         }
-        drop(inside);
+    }
+
+    /// Takes events into the row of a key that had none.
+    #[inline(never)]
+    fn take_new(&self, place: &Place, now: i64, events: &[Option<u64>], values: &mut [u64]) {
         let mut ledger = self.shards[place.shard].ledger();
-        let taken = self.admit(&mut ledger, place, key, now, |_, row| self.take(row, now, events, values));
+        let taken = self.admit(&mut ledger, place, now, |_, row| self.take(row, now, events, values));
         if taken.is_none() {
             ledger.unkept += 1;
             for ((value, event), window) in values.iter_mut().zip(events).zip(&self.windows) {
@@ -330,29 +341,35 @@ impl Keyed {
 
     /// What a key's windows say.
     #[inline(always)]
-    fn look(&self, place: Place, key: &[KeyValue], now: i64, values: &mut [u64]) {
-        let bucket = self.bucket(place.bucket);
-        let whole = peek(bucket, |first| {
-            let Some(row) = self.find(first, key) else {
+    fn look(&self, place: &Place, now: i64, values: &mut [u64]) {
+        let whole = peek(self.bucket(place.bucket), |first| {
+            let Some(row) = self.find(first, &place.probe) else {
                 values.fill(0);
                 return true;
             };
-            self.windows.iter().zip(values.iter_mut()).enumerate().all(|(i, (window, value))| {
+            for (i, (window, value)) in self.windows.iter().zip(&mut *values).enumerate() {
                 let slice = window.clock.slice(now);
-                let known = match window.kind {
-                    WindowKind::Count | WindowKind::Sum => Some(self.sum(row, i, window).read(slice)),
-                    WindowKind::Distinct => self.sketch(row, i, window).peek(slice),
+                *value = match window.kind {
+                    WindowKind::Count | WindowKind::Sum => self.sum(row, i, window).read(slice),
+                    WindowKind::Distinct => match self.sketch(row, i, window).peek(slice) {
+                        Some(number) => number,
+                        None => return false,
+                    },
                 };
-                *value = known.unwrap_or(0);
-                known.is_some()
-            })
+            }
+            true
         });
         if !whole {
-            let inside = enter(bucket);
-            match self.find(inside.first, key) {
-                Some(row) => self.read(row, now, values),
-                None => values.fill(0),
-            }
+            self.look_inside(place, now, values);
+        }
+    }
+
+    #[inline(never)]
+    fn look_inside(&self, place: &Place, now: i64, values: &mut [u64]) {
+        let inside = enter(self.bucket(place.bucket));
+        match self.find(inside.first, &place.probe) {
+            Some(row) => self.read(row, now, values),
+            None => values.fill(0),
         }
     }
 
@@ -372,24 +389,23 @@ impl Keyed {
         let line = self.line(row);
         set(&line[SEEN], self.ticks.at(now));
         let mut late = false;
-        for (i, ((window, value), event)) in self.windows.iter().zip(values.iter_mut()).zip(events).enumerate() {
+        for (i, ((window, value), event)) in self.windows.iter().zip(&mut *values).zip(events).enumerate() {
             let slice = window.clock.slice(now);
-            match window.kind {
-                WindowKind::Count | WindowKind::Sum => {
+            *value = match (window.kind, *event) {
+                (WindowKind::Count | WindowKind::Sum, Some(amount)) => {
                     let sum = self.sum(row, i, window);
-                    if let Some(amount) = *event {
-                        late |= sum.add(slice, amount_of(window.kind, amount)) == Err(TooOld);
-                    }
-                    *value = sum.read(slice);
+                    sum.add(slice, amount_of(window.kind, amount)).unwrap_or_else(|TooOld| {
+                        late = true;
+                        sum.read(slice)
+                    })
                 }
-                WindowKind::Distinct => {
-                    let sketch = self.sketch(row, i, window);
-                    if let Some(hash) = *event {
-                        late |= sketch.add(slice, hash) == Err(TooOld);
-                    }
-                    *value = sketch.read(slice);
+                (WindowKind::Count | WindowKind::Sum, None) => self.sum(row, i, window).read(slice),
+                (WindowKind::Distinct, _) => {
+                    let (number, too_old) = self.take_value(row, i, slice, *event);
+                    late |= too_old;
+                    number
                 }
-            }
+            };
         }
         let meta = get(&line[META]);
         if late {
@@ -397,6 +413,14 @@ impl Keyed {
         } else if meta & STRUCK != 0 {
             set(&line[META], meta & !STRUCK);
         }
+    }
+
+    /// Takes a value into a sketch; what it says then, and whether the value was too old.
+    #[inline(never)]
+    fn take_value(&self, row: usize, at: usize, slice: i64, value: Option<u64>) -> (u64, bool) {
+        let sketch = self.sketch(row, at, &self.windows[at]);
+        let too_old = value.is_some_and(|value| sketch.add(slice, value) == Err(TooOld));
+        (sketch.read(slice), too_old)
     }
 
     /// Notes that an event was too old for a window; the last of many in a row makes such windows begin anew.
@@ -435,13 +459,12 @@ impl Keyed {
     pub(super) fn admit<R>(
         &self,
         ledger: &mut Ledger,
-        place: Place,
-        key: &[KeyValue],
+        place: &Place,
         now: i64,
         act: impl FnOnce(&mut Ledger, usize) -> R,
     ) -> Option<R> {
         let inside = enter(self.bucket(place.bucket));
-        if let Some(row) = self.find(inside.first, key) {
+        if let Some(row) = self.find(inside.first, &place.probe) {
             return Some(act(ledger, row));
         }
         drop(inside);
@@ -452,10 +475,10 @@ impl Keyed {
         let row = self.row(place.shard, local);
         ledger.idle.push(&mut ledger.places, self.ticks.step() as i64, local);
         ledger.entered += 1;
-        self.prepare(row, place, key);
+        self.prepare(row, place);
         let mut inside = enter(self.bucket(place.bucket));
         let line = self.line(row);
-        set(&line[META], kinds(key) << KINDS_AT | u64::from(inside.first));
+        set(&line[META], place.probe.kinds << KINDS_AT | u64::from(inside.first));
         set(&line[SEEN], get(&self.ticks.tick));
         inside.first = row as u32 + 1;
         Some(act(ledger, row))
@@ -466,15 +489,15 @@ impl Keyed {
     }
 
     /// The number of a row within its shard.
-    pub(super) fn local(&self, place: Place, row: usize) -> u32 {
+    pub(super) fn local(&self, place: &Place, row: usize) -> u32 {
         (row - place.shard * self.layout.rows) as u32
     }
 
     /// Writes a row that is in no chain.
-    fn prepare(&self, row: usize, place: Place, key: &[KeyValue]) {
+    fn prepare(&self, row: usize, place: &Place) {
         set(&self.line(row)[UNTIL], i64::MIN as u64);
         set(&self.cold(row)[1], place.bucket as u64);
-        for (i, value) in key.iter().enumerate() {
+        for (i, value) in place.probe.key.iter().enumerate() {
             let (part, [low, high]) = (Part::of(value), self.part_words(row, i));
             set(low, part.low);
             set(high, part.high);
@@ -566,6 +589,20 @@ impl Keyed {
         }
     }
 
+    /// The lengths of the chains that have a row.
+    #[cfg(test)]
+    pub(super) fn chains(&self) -> Vec<usize> {
+        let length = |bucket: &AtomicU64| {
+            let (mut next, mut length) = ((get(bucket) >> 32) as u32, 0);
+            while let Some(row) = next.checked_sub(1) {
+                next = get(&self.line(row as usize)[META]) as u32;
+                length += 1;
+            }
+            length
+        };
+        self.buckets.iter().map(length).filter(|length| *length > 0).collect()
+    }
+
     #[cfg(test)]
     pub(super) fn ticks_step(&self) {
         self.ticks.step();
@@ -576,11 +613,11 @@ impl Keyed {
     }
 
     pub(super) fn suppress(&self, key: &[KeyValue], now: i64, reason: &str, until: Option<i64>) -> bool {
-        self.fits(key) && self.suppressions.put(self.place(key).hash, key, now, reason, until)
+        self.fits(key) && self.suppressions.put(self.place(key).probe.hash, key, now, reason, until)
     }
 
     pub(super) fn unsuppress(&self, key: &[KeyValue]) -> bool {
-        self.suppressions.remove(self.place(key).hash, key)
+        self.suppressions.remove(self.place(key).probe.hash, key)
     }
 
     pub(super) fn suppressed(&self, now: i64) -> Vec<Suppressed> {

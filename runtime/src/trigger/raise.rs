@@ -29,7 +29,7 @@ impl Keyed {
         }
         let place = self.place(key);
         let shard = &self.shards[place.shard];
-        if self.suppressions.hit(place.hash, key, now) {
+        if self.suppressions.hit(place.probe.hash, key, now) {
             shard.count(outside, Tally::Suppressed);
             return Outcome::Suppressed;
         }
@@ -37,9 +37,9 @@ impl Keyed {
         if self.latest.load(Relaxed) < until {
             self.latest.fetch_max(until | COARSE, Relaxed);
         }
-        let outcome = self.raise_marked(place, key, now, until).unwrap_or_else(|| {
+        let outcome = self.raise_marked(&place, now, until).unwrap_or_else(|| {
             let mut ledger = shard.ledger();
-            let raised = self.admit(&mut ledger, place, key, now, |ledger, row| {
+            let raised = self.admit(&mut ledger, &place, now, |ledger, row| {
                 let line = self.line(row);
                 let meta = get(&line[META]);
                 if meta & PARKED == 0 {
@@ -50,11 +50,11 @@ impl Keyed {
                         set(&line[UNTIL], i64::MIN as u64);
                     }
                     set(&line[META], meta | PARKED);
-                    let outcome = self.prolong(place, row, now, until);
-                    ledger.activate(get(&line[UNTIL]) as i64, self.local(place, row));
+                    let outcome = self.prolong(&place, row, now, until);
+                    ledger.activate(get(&line[UNTIL]) as i64, self.local(&place, row));
                     outcome
                 } else {
-                    self.prolong(place, row, now, until)
+                    self.prolong(&place, row, now, until)
                 }
             });
             raised.unwrap_or(Outcome::Full)
@@ -70,15 +70,15 @@ impl Keyed {
 
     /// Raises a key that is marked already; none when it is not.
     #[inline(always)]
-    fn raise_marked(&self, place: Place, key: &[KeyValue], now: i64, until: i64) -> Option<Outcome> {
+    fn raise_marked(&self, place: &Place, now: i64, until: i64) -> Option<Outcome> {
         let inside = enter(self.bucket(place.bucket));
-        let row = self.find(inside.first, key)?;
+        let row = self.find(inside.first, &place.probe)?;
         (get(&self.line(row)[META]) & PARKED != 0).then(|| self.prolong(place, row, now, until))
     }
 
     /// Makes a marked row active until then, or for longer if it is; the caller is inside its bucket.
     #[inline(always)]
-    fn prolong(&self, place: Place, row: usize, now: i64, until: i64) -> Outcome {
+    fn prolong(&self, place: &Place, row: usize, now: i64, until: i64) -> Outcome {
         let (line, cold) = (self.line(row), self.cold(row));
         let (was, raises) = (get(&line[UNTIL]) as i64, get(&cold[1]));
         self.touch(row, now);
@@ -103,8 +103,9 @@ impl Keyed {
         if !holds(self.latest.load(Relaxed), now) || !self.fits(key) {
             return false;
         }
-        let until = peek(self.bucket(self.place(key).bucket), |first| {
-            self.find(first, key).map(|row| get(&self.line(row)[UNTIL]) as i64)
+        let place = self.place(key);
+        let until = peek(self.bucket(place.bucket), |first| {
+            self.find(first, &place.probe).map(|row| get(&self.line(row)[UNTIL]) as i64)
         });
         until.is_some_and(|until| holds(until, now))
     }
@@ -116,10 +117,10 @@ impl Keyed {
         let place = self.place(key);
         let mut ledger = self.shards[place.shard].ledger();
         let inside = enter(self.bucket(place.bucket));
-        let Some(row) = self.find(inside.first, key) else { return false };
+        let Some(row) = self.find(inside.first, &place.probe) else { return false };
         let (was, marked) = self.end(row, now);
         drop(inside);
-        self.note_end(place.shard, &mut ledger, self.local(place, row), was, marked);
+        self.note_end(place.shard, &mut ledger, self.local(&place, row), was, marked);
         was
     }
 

@@ -73,37 +73,43 @@ pub(super) struct Sum<'a> {
 }
 
 impl Sum<'_> {
-    /// Takes an event in, of its slice.
+    /// Takes an event in, of its slice, and says what counts in it then.
     #[inline(always)]
-    pub(super) fn add(&self, slice: i64, amount: u64) -> Result<(), TooOld> {
+    pub(super) fn add(&self, slice: i64, amount: u64) -> Result<u64, TooOld> {
         let [newest, total, open] = self.head;
-        let (sum, at) = (get(total), get(newest) as i64);
-        if amount == 0 {
-            return Ok(());
+        if get(newest) as i64 != slice || amount == 0 {
+            return self.add_elsewhere(slice, amount);
         }
-        if at == slice {
-            set(open, get(open).saturating_add(amount));
-            set(total, sum.saturating_add(amount));
-        } else if sum == 0 {
-            set(newest, slice as u64);
-            set(open, amount);
-            set(total, amount);
-        } else if slice > at {
-            self.advance(slice);
-            set(open, amount);
-            set(total, get(total).saturating_add(amount));
-        } else {
-            if slice.abs_diff(at) >= SLICES {
-                return Err(TooOld);
-            }
-            let cell = &self.ring[slot(slice)];
-            set(cell, get(cell).saturating_add(amount));
-            set(total, sum.saturating_add(amount));
-        }
-        Ok(())
+        let sum = get(total).saturating_add(amount);
+        set(open, get(open).saturating_add(amount));
+        set(total, sum);
+        Ok(sum)
     }
 
-    /// Makes a later slice the newest, with nothing in it.
+    fn add_elsewhere(&self, slice: i64, amount: u64) -> Result<u64, TooOld> {
+        let [newest, total, open] = self.head;
+        if amount == 0 {
+            return Ok(self.read(slice));
+        }
+        let (at, sum) = (get(newest) as i64, get(total));
+        if sum == 0 || slice > at {
+            if sum != 0 {
+                self.advance(slice);
+            }
+            set(newest, slice as u64);
+            set(open, amount);
+        } else if slice.abs_diff(at) < SLICES {
+            let cell = &self.ring[slot(slice)];
+            set(cell, get(cell).saturating_add(amount));
+        } else {
+            return Err(TooOld);
+        }
+        let sum = get(total).saturating_add(amount);
+        set(total, sum);
+        Ok(sum)
+    }
+
+    /// Makes room in the ring for a later slice.
     fn advance(&self, slice: i64) {
         let [newest, total, open] = self.head;
         let at = get(newest) as i64;
@@ -113,8 +119,6 @@ impl Sum<'_> {
             set(&self.ring[slot(at)], get(open));
             (at + 1..=slice).for_each(|slice| set(&self.ring[slot(slice)], 0));
         }
-        set(newest, slice as u64);
-        set(open, 0);
         set(total, self.ring.iter().fold(0, |sum, cell| sum.saturating_add(get(cell))));
     }
 
@@ -183,7 +187,7 @@ mod tests {
                 let begin = i128::from(slice) * i128::from(per.max(16));
                 assert!((begin..begin + i128::from(per.max(16))).contains(&(i128::from(now) * 16)));
                 let cells = Cells::default();
-                assert_eq!(cells.sum().add(slice, 1), Ok(()));
+                assert_eq!(cells.sum().add(slice, 1), Ok(1));
                 let _ = cells.sum().add(clock.slice(i64::MAX), 1);
                 let _ = cells.sum().add(clock.slice(i64::MIN), 1);
                 assert!(cells.sum().read(slice) >= 1 || slice < clock.slice(i64::MAX));
@@ -195,7 +199,7 @@ mod tests {
     fn sums_stay_at_their_greatest() {
         let cells = Cells::default();
         for slice in [5, 5, 6, 4, 9] {
-            assert_eq!(cells.sum().add(slice, u64::MAX - 1), Ok(()));
+            assert!(cells.sum().add(slice, u64::MAX - 1).is_ok());
         }
         assert_eq!(cells.sum().read(9), u64::MAX);
         assert_eq!(cells.sum().read(9 + 15), u64::MAX - 1, "what is left is not cut");
@@ -206,7 +210,7 @@ mod tests {
     fn an_event_too_old_disturbs_nothing() {
         let cells = Cells::default();
         for slice in 100..116 {
-            assert_eq!(cells.sum().add(slice, 1), Ok(()));
+            assert_eq!(cells.sum().add(slice, 1), Ok(slice as u64 - 99));
         }
         assert_eq!(cells.sum().add(99, 1), Err(TooOld));
         assert_eq!(cells.sum().add(i64::MIN, 1), Err(TooOld));
@@ -236,7 +240,7 @@ mod tests {
                         kept.push((slice, amount));
                     }
                 } else if amount.is_some() {
-                    prop_assert_eq!(cells.sum().add(slice, 0), Ok(()));
+                    prop_assert_eq!(cells.sum().add(slice, 0), Ok(cells.sum().read(slice)));
                 }
                 let from = newest.max(slice) - 15;
                 let counts: u64 = kept.iter().filter(|(at, _)| *at >= from).map(|(_, amount)| amount).sum();

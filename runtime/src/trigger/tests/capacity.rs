@@ -115,6 +115,29 @@ fn there_is_room_for_as_many_as_it_says() {
 }
 
 #[test]
+fn chains_are_short() {
+    let keys = 50_000;
+    let all: [fn(u64) -> KeyValue<'static>; 4] = [
+        |i| KeyValue::V4(i as u32),
+        |i| KeyValue::V4((i as u32).wrapping_mul(0x9e37_79b1)),
+        |i| KeyValue::Num(i << 40),
+        |i| KeyValue::V6(u128::from(i) << 64 | 1),
+    ];
+    for key in all {
+        let store = store(shape(&[(WindowKind::Count, S)], keys, None));
+        for i in 0..keys as u64 {
+            event(&store, &[key(i)], 0);
+        }
+        let chains = store.keyed(0).unwrap().chains();
+        assert_eq!(chains.iter().sum::<usize>(), keys);
+        // As many as chance makes: 1.25 rows are looked at for a key that is known.
+        let looked: usize = chains.iter().map(|length| length * (length + 1) / 2).sum();
+        assert!(looked < keys * 13 / 10, "{looked}");
+        assert!(chains.iter().max() < Some(&12));
+    }
+}
+
+#[test]
 fn hot_keys_survive_a_flood() {
     let store = store(shape(&[(WindowKind::Count, 100 * S)], 1000, None));
     let mut flood = 1_000_000;
