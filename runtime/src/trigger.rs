@@ -232,7 +232,8 @@ impl TriggerStore {
 
     /// Takes a packet's events into the windows of its key, and gives what each window says with them. Of window `w`,
     /// `events[w]` is none when its condition does not hold, else the number to add, or a hash of the value (for a
-    /// count, anything). When there are no events, nothing changes.
+    /// count, anything). When there are no events, nothing changes. Gives whether the key is active, as
+    /// [`TriggerStore::active`] does.
     #[inline]
     pub fn observe(
         &self,
@@ -241,11 +242,12 @@ impl TriggerStore {
         now: i64,
         events: &[Option<u64>],
         values: &mut [u64],
-    ) {
-        match self.keyed(trigger) {
-            Some(state) => state.observe(key, now, events, values),
-            None => values.fill(0),
-        }
+    ) -> bool {
+        let Some(state) = self.keyed(trigger) else {
+            values.fill(0);
+            return false;
+        };
+        state.observe(key, now, events, values)
     }
 
     /// Applies what a packet's `when` and `unless` said.

@@ -103,7 +103,6 @@ struct Window {
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) probe: Probe<'a>,
-    pub(super) shard: usize,
     pub(super) bucket: usize,
 }
 
@@ -186,9 +185,13 @@ impl Keyed {
     #[inline(always)]
     pub(super) fn place<'a>(&self, key: &'a [KeyValue<'a>]) -> Place<'a> {
         let probe = Probe::new(self.seed, key);
-        let shard = ((probe.hash >> 32) as usize * self.layout.shards) >> 32;
-        let bucket = (probe.hash as u32 as usize * self.layout.buckets) >> 32;
-        Place { probe, shard, bucket: shard * self.layout.buckets + bucket }
+        let bucket = ((u128::from(probe.hash) * self.buckets.len() as u128) >> 64) as usize;
+        Place { probe, bucket }
+    }
+
+    /// The shard of a bucket.
+    pub(super) fn shard(&self, place: &Place) -> usize {
+        place.bucket / self.layout.buckets
     }
 
     #[inline(always)]
@@ -240,14 +243,17 @@ impl Keyed {
     }
 
     #[inline(always)]
+    fn ring(&self, row: usize, window: &Window, len: usize) -> &[AtomicU64] {
+        &self.rings[row * self.layout.ring_words + window.ring..][..len]
+    }
+
+    #[inline(always)]
     fn sum(&self, row: usize, at: usize, window: &Window) -> Sum<'_> {
-        let ring = &self.rings[row * self.layout.ring_words + window.ring..][..RING_WORDS];
-        Sum { head: self.head(row, at), ring }
+        Sum { head: self.head(row, at), ring: self.ring(row, window, RING_WORDS) }
     }
 
     fn sketch(&self, row: usize, at: usize, window: &Window) -> Sketch<'_> {
-        let cells = &self.rings[row * self.layout.ring_words + window.ring..][..SKETCH_WORDS];
-        Sketch { head: self.head(row, at), cells }
+        Sketch { head: self.head(row, at), cells: self.ring(row, window, SKETCH_WORDS) }
     }
 
     /// The row of a key in a chain.
@@ -305,31 +311,37 @@ impl Keyed {
     }
 
     #[inline]
-    pub(super) fn observe(&self, key: &[KeyValue], now: i64, events: &[Option<u64>], values: &mut [u64]) {
+    pub(super) fn observe(
+        &self,
+        key: &[KeyValue],
+        now: i64,
+        events: &[Option<u64>],
+        values: &mut [u64],
+    ) -> bool {
         if !self.fits(key) || events.len() != self.windows.len() || values.len() != self.windows.len() {
             values.fill(0);
-            return;
+            return false;
         }
         let place = self.place(key);
         if events.iter().all(Option::is_none) {
-            self.look(&place, now, values);
-            return;
+            return self.look(&place, now, values);
         }
         let inside = enter(self.bucket(place.bucket));
-        match self.find(inside.first, &place.probe) {
-            Some(row) => self.take(row, now, events, values),
-            None => {
-                drop(inside);
-                self.take_new(&place, now, events, values);
-            }
-        }
+        let Some(row) = self.find(inside.first, &place.probe) else {
+            drop(inside);
+            self.take_new(&place, now, events, values);
+            return false;
+        };
+        self.take(row, now, events, values)
     }
 
     /// Takes events into the row of a key that had none.
     #[inline(never)]
     fn take_new(&self, place: &Place, now: i64, events: &[Option<u64>], values: &mut [u64]) {
-        let mut ledger = self.shards[place.shard].ledger();
-        let taken = self.admit(&mut ledger, place, now, |_, row| self.take(row, now, events, values));
+        let mut ledger = self.shards[self.shard(place)].ledger();
+        let taken = self.admit(&mut ledger, place, now, |_, row| {
+            self.take(row, now, events, values);
+        });
         if taken.is_none() {
             ledger.unkept += 1;
             for ((value, event), window) in values.iter_mut().zip(events).zip(&self.windows) {
@@ -339,38 +351,35 @@ impl Keyed {
         }
     }
 
-    /// What a key's windows say.
+    /// What a key's windows say; whether it is active.
     #[inline(always)]
-    fn look(&self, place: &Place, now: i64, values: &mut [u64]) {
-        let whole = peek(self.bucket(place.bucket), |first| {
+    fn look(&self, place: &Place, now: i64, values: &mut [u64]) -> bool {
+        let active = peek(self.bucket(place.bucket), |first| {
             let Some(row) = self.find(first, &place.probe) else {
                 values.fill(0);
-                return true;
+                return Some(false);
             };
             for (i, (window, value)) in self.windows.iter().zip(&mut *values).enumerate() {
                 let slice = window.clock.slice(now);
                 *value = match window.kind {
                     WindowKind::Count | WindowKind::Sum => self.sum(row, i, window).read(slice),
-                    WindowKind::Distinct => match self.sketch(row, i, window).peek(slice) {
-                        Some(number) => number,
-                        None => return false,
-                    },
+                    WindowKind::Distinct => self.sketch(row, i, window).peek(slice)?,
                 };
             }
-            true
+            Some(holds(get(&self.line(row)[UNTIL]) as i64, now))
         });
-        if !whole {
-            self.look_inside(place, now, values);
-        }
+        active.unwrap_or_else(|| self.look_inside(place, now, values))
     }
 
     #[inline(never)]
-    fn look_inside(&self, place: &Place, now: i64, values: &mut [u64]) {
+    fn look_inside(&self, place: &Place, now: i64, values: &mut [u64]) -> bool {
         let inside = enter(self.bucket(place.bucket));
-        match self.find(inside.first, &place.probe) {
-            Some(row) => self.read(row, now, values),
-            None => values.fill(0),
-        }
+        let Some(row) = self.find(inside.first, &place.probe) else {
+            values.fill(0);
+            return false;
+        };
+        self.read(row, now, values);
+        holds(get(&self.line(row)[UNTIL]) as i64, now)
     }
 
     fn read(&self, row: usize, now: i64, values: &mut [u64]) {
@@ -383,23 +392,44 @@ impl Keyed {
         }
     }
 
-    /// Takes events into a row; the caller is inside its bucket.
+    /// Takes events into a row; whether it is active. The caller is inside its bucket.
     #[inline(always)]
-    fn take(&self, row: usize, now: i64, events: &[Option<u64>], values: &mut [u64]) {
+    fn take(&self, row: usize, now: i64, events: &[Option<u64>], values: &mut [u64]) -> bool {
         let line = self.line(row);
         set(&line[SEEN], self.ticks.at(now));
+        let late = match (&*self.windows, events, &mut *values) {
+            // Most triggers have one window.
+            ([window], [Some(amount)], [value]) if window.kind != WindowKind::Distinct => {
+                let slice = window.clock.slice(now);
+                let head = [&line[HEAD], &line[HEAD + 1], &line[HEAD + 2]];
+                let sum = Sum { head, ring: self.ring(row, window, RING_WORDS) };
+                let told = sum.add(slice, amount_of(window.kind, *amount));
+                *value = told.unwrap_or_else(|TooOld| sum.read(slice));
+                told.is_err()
+            }
+            _ => self.take_several(row, now, events, values),
+        };
+        let meta = get(&line[META]);
+        if late {
+            self.strike(row, now, events, values);
+        } else if meta & STRUCK != 0 {
+            set(&line[META], meta & !STRUCK);
+        }
+        holds(get(&line[UNTIL]) as i64, now)
+    }
+
+    /// Takes events into windows; whether one was too old.
+    fn take_several(&self, row: usize, now: i64, events: &[Option<u64>], values: &mut [u64]) -> bool {
         let mut late = false;
-        for (i, ((window, value), event)) in self.windows.iter().zip(&mut *values).zip(events).enumerate() {
+        for (i, ((window, value), event)) in self.windows.iter().zip(values).zip(events).enumerate() {
             let slice = window.clock.slice(now);
             *value = match (window.kind, *event) {
-                (WindowKind::Count | WindowKind::Sum, Some(amount)) => {
+                (WindowKind::Count | WindowKind::Sum, event) => {
                     let sum = self.sum(row, i, window);
-                    sum.add(slice, amount_of(window.kind, amount)).unwrap_or_else(|TooOld| {
-                        late = true;
-                        sum.read(slice)
-                    })
+                    let told = event.map(|amount| sum.add(slice, amount_of(window.kind, amount)));
+                    late |= told == Some(Err(TooOld));
+                    told.and_then(Result::ok).unwrap_or_else(|| sum.read(slice))
                 }
-                (WindowKind::Count | WindowKind::Sum, None) => self.sum(row, i, window).read(slice),
                 (WindowKind::Distinct, _) => {
                     let (number, too_old) = self.take_value(row, i, slice, *event);
                     late |= too_old;
@@ -407,12 +437,7 @@ impl Keyed {
                 }
             };
         }
-        let meta = get(&line[META]);
-        if late {
-            self.strike(row, now, events, values);
-        } else if meta & STRUCK != 0 {
-            set(&line[META], meta & !STRUCK);
-        }
+        late
     }
 
     /// Takes a value into a sketch; what it says then, and whether the value was too old.
@@ -468,11 +493,12 @@ impl Keyed {
             return Some(act(ledger, row));
         }
         drop(inside);
+        let shard = self.shard(place);
         let local = match ledger.free.pop() {
             Some(local) => local,
-            None => self.evict(place.shard, ledger, now)?,
+            None => self.evict(shard, ledger, now)?,
         };
-        let row = self.row(place.shard, local);
+        let row = self.row(shard, local);
         ledger.idle.push(&mut ledger.places, self.ticks.step() as i64, local);
         ledger.entered += 1;
         self.prepare(row, place);
@@ -490,7 +516,7 @@ impl Keyed {
 
     /// The number of a row within its shard.
     pub(super) fn local(&self, place: &Place, row: usize) -> u32 {
-        (row - place.shard * self.layout.rows) as u32
+        (row - self.shard(place) * self.layout.rows) as u32
     }
 
     /// Writes a row that is in no chain.

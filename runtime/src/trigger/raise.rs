@@ -19,7 +19,7 @@ impl Keyed {
         if !self.fits(key) {
             return Outcome::Nothing;
         }
-        self.shards[self.place(key).shard].count(false, Tally::Vetoed);
+        self.shards[self.shard(&self.place(key))].count(false, Tally::Vetoed);
         Outcome::Vetoed
     }
 
@@ -28,7 +28,7 @@ impl Keyed {
             return Outcome::Nothing;
         }
         let place = self.place(key);
-        let shard = &self.shards[place.shard];
+        let shard = &self.shards[self.shard(&place)];
         if self.suppressions.hit(place.probe.hash, key, now) {
             shard.count(outside, Tally::Suppressed);
             return Outcome::Suppressed;
@@ -90,7 +90,7 @@ impl Keyed {
             return Outcome::Extended;
         }
         if was != i64::MIN {
-            self.shards[place.shard].count(false, Tally::Expired);
+            self.shards[self.shard(place)].count(false, Tally::Expired);
         }
         set(&line[UNTIL], until as u64);
         set(&cold[0], now as u64);
@@ -115,12 +115,13 @@ impl Keyed {
             return false;
         }
         let place = self.place(key);
-        let mut ledger = self.shards[place.shard].ledger();
+        let shard = self.shard(&place);
+        let mut ledger = self.shards[shard].ledger();
         let inside = enter(self.bucket(place.bucket));
         let Some(row) = self.find(inside.first, &place.probe) else { return false };
         let (was, marked) = self.end(row, now);
         drop(inside);
-        self.note_end(place.shard, &mut ledger, self.local(&place, row), was, marked);
+        self.note_end(shard, &mut ledger, self.local(&place, row), was, marked);
         was
     }
 

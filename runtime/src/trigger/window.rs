@@ -17,7 +17,7 @@ pub(super) const RING_WORDS: usize = SLICES as usize;
 pub(super) const MIN_PER: i64 = SLICES as i64;
 
 /// An event whose slice has left the ring.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooOld;
 
 /// What tells the slice of a moment.

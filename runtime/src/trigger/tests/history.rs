@@ -59,7 +59,8 @@ fn check(per: i64, start: i64, steps: Vec<Step>, exact: bool) -> Result<(), Test
         latest = now.max(latest);
         let key = keys.entry(step.key).or_default();
         let mut values = [0; 3];
-        store.observe(0, &num(step.key), now, &step.events, &mut values);
+        let active = store.observe(0, &num(step.key), now, &step.events, &mut values);
+        prop_assert_eq!(active, key.until.is_some_and(|until| until >= now));
         let adds = |i: usize| step.events[i].filter(|amount| KINDS[i] != WindowKind::Sum || *amount != 0);
         let too_old = [0, 1, 2].map(|i| {
             let newest = key.events[i].iter().map(|(at, _)| slice(*at, per)).max();
