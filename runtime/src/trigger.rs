@@ -29,7 +29,9 @@ mod key;
 mod keyed;
 mod layout;
 mod ledger;
+mod observe;
 mod raise;
+mod room;
 mod suppress;
 mod window;
 

@@ -105,12 +105,35 @@ pub(super) fn enter(word: &AtomicU64) -> Inside<'_> {
     }
 }
 
+/// Goes into a bucket if nobody is there.
+#[inline(always)]
+pub(super) fn try_enter(word: &AtomicU64) -> Option<Inside<'_>> {
+    let value = word.load(Relaxed);
+    if value & 1 != 0 || word.compare_exchange(value, value | 1, Acquire, Relaxed).is_err() {
+        return None;
+    }
+    fence(Release);
+    Some(Inside { word, version: value as u32, first: (value >> 32) as u32 })
+}
+
 impl Drop for Inside<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         let version = self.version.wrapping_add(2);
         self.word.store(u64::from(self.first) << 32 | u64::from(version), Release);
     }
+}
+
+/// As [`peek`], but none when somebody is in the way.
+#[inline(always)]
+pub(super) fn glance<R>(word: &AtomicU64, read: impl FnOnce(u32) -> Option<R>) -> Option<R> {
+    let before = word.load(Acquire);
+    if before & 1 != 0 {
+        return None;
+    }
+    let answer = read((before >> 32) as u32);
+    fence(Acquire);
+    if word.load(Relaxed) == before { answer } else { None }
 }
 
 /// Reads from a bucket what is there at one moment: `read` is given the first row of the chain plus 1. It may see rows in

@@ -91,7 +91,7 @@ impl<'a> Probe<'a> {
         let part = Part::of(value);
         Probe {
             key,
-            hash: last(seed, next(seed, seed[0], part)),
+            hash: hash_of(seed, part),
             kinds: part.kind,
             first: [part.low, part.high],
             simple: part.kind != LONG,
@@ -111,6 +111,12 @@ impl<'a> Probe<'a> {
         probe.hash = last(seed, probe.hash);
         probe
     }
+}
+
+/// The hash of a key of one part.
+#[inline(always)]
+pub(super) fn hash_of(seed: [u64; 2], part: Part) -> u64 {
+    last(seed, next(seed, seed[0], part))
 }
 
 #[inline(always)]

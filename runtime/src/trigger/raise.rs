@@ -3,7 +3,8 @@
 //! extension is later counted once as expired or cleared, or is active.
 //! (Rejected: a timer for each hold, which would be of another time than packets are.)
 
-use super::cells::{META, UNTIL, enter, get, peek, set};
+use super::cells::{META, UNTIL, enter, get, glance, peek, set};
+use super::key::{Part, hash_of};
 use super::keyed::{Keyed, PARKED, Place, Tally, holds};
 use super::{ActiveKey, Outcome, TriggerCounts};
 use mrule_compiler::table::KeyValue;
@@ -103,6 +104,20 @@ impl Keyed {
         if !holds(self.latest.load(Relaxed), now) || !self.fits(key) {
             return false;
         }
+        if let [part] = key
+            && let part = Part::of(part)
+            && let Some(active) = glance(self.bucket(self.bucket_at(hash_of(self.seed, part))), |first| {
+                let row = self.find_common(first, part)?;
+                Some(row.is_some_and(|(_, line)| holds(get(&line[UNTIL]) as i64, now)))
+            })
+        {
+            return active;
+        }
+        self.active_any(key, now)
+    }
+
+    #[inline(never)]
+    fn active_any(&self, key: &[KeyValue], now: i64) -> bool {
         let place = self.place(key);
         let until = peek(self.bucket(place.bucket), |first| {
             self.find(first, &place.probe).map(|row| get(&self.line(row)[UNTIL]) as i64)

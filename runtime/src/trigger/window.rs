@@ -130,7 +130,7 @@ impl Sum<'_> {
         if sum == 0 || get(newest) as i64 >= slice { sum } else { self.read_later(slice) }
     }
 
-    fn read_later(&self, slice: i64) -> u64 {
+    pub(super) fn read_later(&self, slice: i64) -> u64 {
         let [newest, _, open] = self.head;
         let at = get(newest) as i64;
         let gone = slice.abs_diff(at);
