@@ -215,8 +215,10 @@ impl Keyed {
         &self.cold[row * COLD_WORDS..][..COLD_WORDS]
     }
 
-    pub(super) fn bucket_of(&self, row: usize) -> &AtomicU64 {
-        self.bucket(get(&self.cold(row)[1]) as u32 as usize)
+    /// The bucket of a row that is taken.
+    pub(super) fn bucket_of(&self, ledger: &Ledger, shard: usize, local: u32) -> &AtomicU64 {
+        let home = ledger.homes.get(local as usize).copied().unwrap_or(0);
+        self.bucket(shard * self.layout.buckets + home as usize)
     }
 
     pub(super) fn text(&self, row: usize, part: usize) -> &[AtomicU64] {

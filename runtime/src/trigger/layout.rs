@@ -18,7 +18,7 @@ use mrule_compiler::abi::MAX_KEY;
 const SHARD_KEYS: usize = 2048;
 /// The most keys of a trigger.
 pub const MAX_KEYS: usize = 1 << 26;
-/// Words of a row that only lists need: since when it is active; how often it was raised, and its bucket.
+/// Words of a row that only lists need: since when it is active, how often it was raised.
 pub(super) const COLD_WORDS: usize = 2;
 
 /// How the memory is divided.

@@ -124,6 +124,8 @@ impl Heap {
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) free: Vec<u32>,
+    /// The bucket of each row, within the shard.
+    pub(super) homes: Box<[u32]>,
     /// Rows of keys that are not active, by when they were last seen.
     pub(super) idle: Heap,
     /// Rows of keys that were raised and whose hold nobody has seen end, by when it ends.
@@ -142,6 +144,7 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(rows: usize) -> Ledger {
         Ledger {
+            homes: vec![0; rows].into(),
             free: (0..rows as u32).rev().collect(),
             idle: Heap::new(rows),
             active: Heap::new(rows),
@@ -155,7 +158,7 @@ impl Ledger {
 
     /// Bytes for so many rows.
     pub(super) fn memory(rows: usize) -> usize {
-        rows * (2 * size_of::<u32>() + 2 * size_of::<(i64, u32)>())
+        rows * (3 * size_of::<u32>() + 2 * size_of::<(i64, u32)>())
     }
 
     /// From idle to active.

@@ -10,8 +10,6 @@ use super::{ActiveKey, Outcome, TriggerCounts};
 use mrule_compiler::table::KeyValue;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// One raise, in the word that has the bucket below.
-const RAISE: u64 = 1 << 32;
 /// The bits of time that the mark of the latest end has set: about a second.
 const COARSE: i64 = (1 << 30) - 1;
 
@@ -87,7 +85,7 @@ impl Keyed {
             if until > was {
                 set(&line[UNTIL], until as u64);
             }
-            set(&cold[1], raises.checked_add(RAISE).unwrap_or(raises));
+            set(&cold[1], raises.saturating_add(1));
             return Outcome::Extended;
         }
         if was != i64::MIN {
@@ -95,7 +93,7 @@ impl Keyed {
         }
         set(&line[UNTIL], until as u64);
         set(&cold[0], now as u64);
-        set(&cold[1], raises % RAISE + RAISE);
+        set(&cold[1], 1);
         Outcome::Raised
     }
 
@@ -176,7 +174,7 @@ impl Keyed {
             let rows: Vec<u32> = ledger.active.rows().chain(ledger.idle.rows()).collect();
             for local in rows {
                 let row = self.row(i, local);
-                let inside = enter(self.bucket_of(row));
+                let inside = enter(self.bucket_of(&ledger, i, local));
                 let (was, marked) = self.end(row, now);
                 drop(inside);
                 self.note_end(i, &mut ledger, local, was, marked);
@@ -192,7 +190,7 @@ impl Keyed {
             let ledger = shard.ledger();
             for local in ledger.active.rows().chain(ledger.idle.rows()) {
                 let row = self.row(i, local);
-                let _inside = enter(self.bucket_of(row));
+                let _inside = enter(self.bucket_of(&ledger, i, local));
                 let until = get(&self.line(row)[UNTIL]) as i64;
                 if holds(until, now) {
                     let cold = self.cold(row);
@@ -200,7 +198,7 @@ impl Keyed {
                         key: self.key(row),
                         since: get(&cold[0]) as i64,
                         until: (until != i64::MAX).then_some(until),
-                        raises: (get(&cold[1]) >> 32) as u32,
+                        raises: u32::try_from(get(&cold[1])).unwrap_or(u32::MAX),
                     });
                 }
             }

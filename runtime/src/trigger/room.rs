@@ -35,6 +35,9 @@ impl Keyed {
         let row = self.row(shard, local);
         ledger.idle.push(&mut ledger.places, self.ticks.step() as i64, local);
         ledger.entered += 1;
+        if let Some(home) = ledger.homes.get_mut(local as usize) {
+            *home = (place.bucket - shard * self.layout.buckets) as u32;
+        }
         self.prepare(row, place);
         let mut inside = enter(self.bucket(place.bucket));
         let line = self.line(row);
@@ -47,7 +50,6 @@ impl Keyed {
     /// Writes a row that is in no chain.
     fn prepare(&self, row: usize, place: &Place) {
         set(&self.line(row)[UNTIL], i64::MIN as u64);
-        set(&self.cold(row)[1], place.bucket as u64);
         for (i, value) in place.probe.key.iter().enumerate() {
             let (part, [low, high]) = (Part::of(value), self.part_words(row, i));
             set(low, part.low);
@@ -67,7 +69,7 @@ impl Keyed {
         while let Some((noted, local)) = ledger.idle.first() {
             let row = self.row(shard, local);
             let line = self.line(row);
-            let mut inside = enter(self.bucket_of(row));
+            let mut inside = enter(self.bucket_of(ledger, shard, local));
             let (seen, until) = (get(&line[SEEN]) as i64, get(&line[UNTIL]) as i64);
             if holds(until, now) {
                 // The end of its hold was noted, but the time has gone back.
@@ -116,7 +118,7 @@ impl Keyed {
         {
             let row = self.row(shard, local);
             let line = self.line(row);
-            let inside = enter(self.bucket_of(row));
+            let inside = enter(self.bucket_of(ledger, shard, local));
             let (until, seen) = (get(&line[UNTIL]) as i64, get(&line[SEEN]) as i64);
             let over = until < now;
             if over {
