@@ -54,7 +54,8 @@ pub fn text(
     }
     let mut triggers = Table::new(&["trigger", "held", "raised", "extended", "vetoed"]);
     for (name, t) in summary.triggers.iter().filter(|(_, t)| t.held > 0) {
-        let note = if t.unkeyed > 0 { format!("{} without a flow", grouped(t.unkeyed)) } else { String::new() };
+        let note =
+            if t.unkeyed > 0 { format!("{} without a flow", grouped(t.unkeyed)) } else { String::new() };
         let counts = [t.held, t.raised, t.extended, t.vetoed].map(grouped);
         triggers.row([vec![name.clone()], counts.to_vec()].concat(), note);
     }

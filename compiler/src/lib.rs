@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod render;
 pub mod sets;
 pub mod sight;
+pub mod streams;
 pub mod table;
 pub mod wire;
 pub mod world;

@@ -4,6 +4,7 @@
 //! - [`station`]: where copies go.
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
+//! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`source`]: rule files and tables from the file system.
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;

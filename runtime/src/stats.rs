@@ -175,6 +175,22 @@ impl Summary {
             ),
             ("withheld by limits, from stations", sum(&mut self.limits.iter().map(|l| l.withheld)), withheld),
         ];
+        for (name, t) in &self.triggers {
+            if t.held != t.raised + t.extended + t.vetoed + t.unkeyed {
+                return Err(format!(
+                    "trigger {name}: held is not raised + extended + vetoed + unkeyed: {t:?}"
+                ));
+            }
+        }
+        if let Some(TrackCounts { flows: f, streams, .. }) = &self.tracked {
+            let gone = f.ended + f.expired + f.evicted_young + f.evicted_established;
+            if f.created != f.active + gone || f.packets != self.packets {
+                return Err(format!("flows: {f:?}, packets {}", self.packets));
+            }
+            if streams.is_some_and(|s| !s.adds_up()) {
+                return Err(format!("streams: {streams:?}"));
+            }
+        }
         for (what, a, b) in equal {
             if a != b {
                 return Err(format!("{what}: {a} is not {b}"));

@@ -10,7 +10,8 @@ use mrule_compiler::hir::{Program, StreamId};
 use mrule_compiler::sight::Sight;
 use mrule_compiler::wire::dissect;
 
-const TEXTS: &[&str] = &["", "GET", "POST", "/", "/index.html", "example.com", "www.example.com", "a", "evil"];
+const TEXTS: &[&str] =
+    &["", "GET", "POST", "/", "/index.html", "example.com", "www.example.com", "a", "evil"];
 
 /// A sight of these packets.
 pub fn random(program: &Program, packets: &[Packet], choices: &mut Choices) -> Sight {

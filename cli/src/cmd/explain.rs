@@ -3,8 +3,8 @@
 //! verdict, which knows the answer and not the reasons.)
 
 use crate::exit::{Exit, Failure};
-use crate::packet;
 use crate::memory::Memory;
+use crate::packet;
 use crate::rules::Rules;
 use crate::screen::{BAD, BOLD, DIM, GOOD, Look, Screen, printable, wrap};
 use mrule_compiler::abi::Packet;
@@ -198,7 +198,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn verdict(&self, checked: &Checked, told: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+    fn verdict(&self, checked: &Explained<'_>, told: &Explanation, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n{}", self.look.paint(BOLD, "copies"))?;
         let stations = &checked.program.stations;
         let width = stations.iter().map(|s| s.name.chars().count()).max().unwrap_or(0);

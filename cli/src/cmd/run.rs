@@ -80,7 +80,8 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     };
     let engine = Engine::new(kind, program, &world)
         .map_err(|e| Failure::usage(e.to_string()).help("`--engine interp` runs without native code"))?;
-    let options = replay::Options { read: args.read.clone(), out: args.out.clone(), limits: args.memory.limits() };
+    let options =
+        replay::Options { read: args.read.clone(), out: args.out.clone(), limits: args.memory.limits() };
     let started = Instant::now();
     let mut bar = Bar::new(screen.err_look, !args.quiet && screen.err_look.live, started);
     let result = replay::replay(&options, &world, &engine, &mut |progress| bar.show(progress));

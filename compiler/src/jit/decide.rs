@@ -4,9 +4,9 @@
 //! program.)
 
 use super::emit::{Emit, Helpers, Regions};
+use super::needs::Needs;
 use super::nodes::Node;
 use super::plan::{Class, Group, HASH_MULTIPLIER, HASH_ROTATE, Plan};
-use super::shape::Needs;
 use crate::abi::{NO_LIMIT, offset};
 use crate::hir::{Length, Num, NumKind, Pred, Program};
 use crate::world::World;

@@ -5,8 +5,8 @@
 
 use super::decide::Ground;
 use super::emit::Emit;
+use super::needs::Needs;
 use super::nodes::Node;
-use super::shape::Needs;
 use crate::abi::offset;
 use crate::sight::Fired;
 use cranelift_codegen::ir::InstBuilder;

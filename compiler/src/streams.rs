@@ -1,0 +1,176 @@
+//! All patterns that a program looks for in streams, in one automaton: a direction of a flow keeps a [`State`] of a few
+//! bytes and gives its bytes in order, cut in whatever way. The invariants: what is reported does not depend on the cuts;
+//! a match is reported with its last byte, or, when it takes a look at the byte behind it (`\b`, `(?m)$`), with that one;
+//! the end of a stream is never seen, so `$` and `\z` hold nowhere. (Rejected: a lazily built automaton, whose cache every
+//! worker would fill, and which a sender can make thrash. Rejected: to search each packet together with the tail of the
+//! packet before; there is no bound to the tail of a regular expression.)
+
+use crate::hir::{Program, StreamId};
+
+mod build;
+mod skip;
+
+/// How much memory the automaton of a program's stream patterns may take, in bytes.
+pub const LIMIT: usize = 32 << 20;
+
+/// Why there is no automaton for a program's patterns.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TooLarge {
+    /// The pattern that is too large by itself, or else the first with which those before it become too many.
+    pub pattern: Option<StreamId>,
+    /// How many bytes it takes; a lower bound, as building stops there.
+    pub size: usize,
+    /// How many bytes it may take.
+    pub limit: usize,
+    /// In the user's words.
+    pub message: String,
+}
+
+/// How far the search in one direction of a flow is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    at: u32,
+    /// No byte was seen yet: what matches the empty text is still to be reported.
+    fresh: bool,
+}
+
+/// The automaton of all stream patterns of a program.
+///
+/// States are numbers of rows in one table, already multiplied by the length of a row, and come in three runs:
+/// the *shallow* ones, in which one is one byte behind the start; the *quiet* ones; and those that *say* something.
+#[derive(Debug)]
+pub struct Automaton {
+    /// The class of each byte: bytes of a class are the same to all patterns.
+    classes: [u8; 256],
+    /// How many classes there are.
+    stride: u32,
+    /// For each state and class, the next state.
+    next: Vec<u32>,
+    /// States below this are shallow; 0 where nothing can be skipped.
+    shallow: u32,
+    /// States from this on say something.
+    says_from: u32,
+    says: Vec<Says>,
+    ids: Vec<StreamId>,
+    /// Where a stream begins.
+    text_start: u32,
+    /// Where one is taken up behind bytes that were not seen.
+    middle: u32,
+    /// For each byte, the state that it leads to from `middle`.
+    first: [u32; 256],
+    skip: Option<skip::Skip>,
+}
+
+/// What a state says: ranges of `ids`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Says {
+    from: u32,
+    /// From here on, matches that end before the last byte and needed it; those before end with the last byte, whatever
+    /// follows.
+    late: u32,
+    to: u32,
+}
+
+impl Automaton {
+    /// Builds the automaton of a program's patterns. Takes up to seconds near the limit.
+    pub fn new(program: &Program) -> Result<Automaton, TooLarge> {
+        build::build(program, LIMIT)
+    }
+
+    /// The state before the first byte: of a stream whose start was seen, or of one that is taken up in the middle or behind
+    /// a gap. There, what is before the first byte counts as neither a letter nor the end of a line, and `^` does not hold.
+    pub fn start(&self, at_stream_start: bool) -> State {
+        State { at: if at_stream_start { self.text_start } else { self.middle }, fresh: true }
+    }
+
+    /// How many bytes it takes.
+    pub fn memory(&self) -> usize {
+        self.next.len() * 4
+            + self.says.len() * size_of::<Says>()
+            + self.ids.len() * size_of::<StreamId>()
+            + self.skip.as_ref().map_or(0, skip::Skip::memory)
+            + size_of::<Self>()
+    }
+
+    /// How many states it has.
+    pub fn states(&self) -> usize {
+        self.next.len() / (self.stride as usize).max(1)
+    }
+
+    /// Takes the bytes that follow in a stream, of which the first has this offset. Calls `found` with each pattern of which
+    /// a match is now complete and with the offset of its end. A pattern may be reported several times for one end.
+    pub fn scan(&self, state: &mut State, bytes: &[u8], offset: u64, found: &mut impl FnMut(StreamId, u64)) {
+        if bytes.is_empty() {
+            return;
+        }
+        if state.fresh {
+            state.fresh = false;
+            self.sure(state.at).iter().for_each(|&id| found(id, offset));
+        }
+        let quiet = self.says_from - self.shallow;
+        let (mut at, mut i) = (state.at, 0);
+        // Up to here the walk goes on even where it could skip.
+        let mut walk = skip::GRAM;
+        let mut penalty = 0;
+        while let Some(&byte) = bytes.get(i) {
+            let before = at;
+            at = self.step(at, byte);
+            i += 1;
+            if at.wrapping_sub(self.shallow) < quiet {
+                continue;
+            }
+            if at >= self.says_from {
+                self.report(before, at, offset + i as u64, found);
+            } else if i >= walk
+                && self.first[byte as usize] == at
+                && let Some(skip) = &self.skip
+            {
+                // The same as if `middle` had been the state before this byte.
+                let from = i - 1;
+                let hit = skip.find(bytes, from);
+                if hit > from {
+                    at = self.middle;
+                    i = hit;
+                }
+                penalty = if hit - from < 16 { (penalty * 2 + 4).min(256) } else { 0 };
+                walk = hit + skip::GRAM + penalty;
+            }
+        }
+        state.at = at;
+    }
+
+    #[inline(always)]
+    fn step(&self, at: u32, byte: u8) -> u32 {
+        let place = at as usize + self.classes[byte as usize] as usize;
+        // Always there: rows are whole.
+        self.next.get(place).copied().unwrap_or(0)
+    }
+
+    fn says(&self, at: u32) -> Option<Says> {
+        let row = at.checked_sub(self.says_from)? / self.stride;
+        self.says.get(row as usize).copied()
+    }
+
+    /// The patterns of which a match ends here, whatever follows.
+    fn sure(&self, at: u32) -> &[StreamId] {
+        let said = self.says(at).and_then(|says| self.ids.get(says.from as usize..says.late as usize));
+        said.unwrap_or(&[])
+    }
+
+    /// Reports what is known in a state that was entered from another with the byte before `end`.
+    #[cold]
+    #[inline(never)]
+    fn report(&self, before: u32, at: u32, end: u64, found: &mut impl FnMut(StreamId, u64)) {
+        let Some(says) = self.says(at) else { return };
+        let late = self.ids.get(says.late as usize..says.to as usize).unwrap_or(&[]);
+        if !late.is_empty() {
+            let told = self.sure(before);
+            late.iter().filter(|id| !told.contains(id)).for_each(|&id| found(id, end - 1));
+        }
+        self.sure(at).iter().for_each(|&id| found(id, end));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Which application a flow carries, by the first bytes of both directions and by nothing else: ports play no role. One
+//! table of recognisers, each a total function of what both ends have said so far. The invariants: an answer of yes or no
+//! stands whatever bytes follow, so how the bytes are cut into packets makes no difference; no more than [`PREFIX`] bytes of
+//! a direction are looked at. (Rejected: a score for each protocol; nobody could say why a flow is what it is called.
+//! Rejected: to follow STARTTLS and upgrades; a flow is what it began as.)
+
+use mrule_compiler::fields::App;
+
+mod binary;
+mod datagram;
+mod text;
+
+/// How many bytes of a direction are looked at: of a datagram, this many (DHCP's mark is at 236).
+pub(super) const PREFIX: usize = 256;
+
+/// The same for protocols over TCP.
+pub(super) const TCP_PREFIX: usize = 64;
+
+const TCP: u8 = 6;
+const UDP: u8 = super::deliver::UDP;
+
+/// The first bytes of a direction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prefix<'a> {
+    pub(super) bytes: &'a [u8],
+    /// There will be no more: they are as many as are looked at, or a datagram, or a gap follows.
+    pub(super) closed: bool,
+}
+
+/// Whether it is a protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    No,
+    /// More bytes would tell.
+    More,
+}
+use Answer::{More, No, Yes};
+
+impl Answer {
+    /// Yes or no.
+    fn of(yes: bool) -> Answer {
+        if yes { Yes } else { No }
+    }
+
+    /// Both must hold; the first that does not is the answer.
+    fn and(self, then: impl FnOnce() -> Answer) -> Answer {
+        if self == Yes { then() } else { self }
+    }
+
+    /// One of both is enough.
+    fn or(self, other: impl FnOnce() -> Answer) -> Answer {
+        match self {
+            Yes => Yes,
+            No => other(),
+            More => {
+                if other() == Yes {
+                    Yes
+                } else {
+                    More
+                }
+            }
+        }
+    }
+}
+
+/// One direction's bytes as one function looks at them.
+type Side = fn(Prefix) -> Answer;
+
+/// How both directions are looked at.
+enum By {
+    /// What the client says first, and what the server answers: either is enough, and both must be possible.
+    Either(Side, Side),
+    /// Both together.
+    Both(fn(Prefix, Prefix) -> Answer),
+}
+
+/// The recognisers of protocols over TCP.
+const OVER_TCP: &[(App, By)] = &[
+    (App::Http, By::Both(text::http)),
+    (App::Http2, By::Either(binary::http2_preface, binary::http2_settings)),
+    (App::Tls, By::Either(binary::tls, binary::tls)),
+    (App::Ssh, By::Either(text::ssh, text::ssh)),
+    (App::Smtp, By::Both(text::smtp)),
+    (App::Ftp, By::Both(text::ftp)),
+    (App::Imap, By::Either(text::imap_client, text::imap_server)),
+    (App::Pop3, By::Both(text::pop3)),
+    (App::Rdp, By::Either(binary::rdp_request, binary::rdp_confirm)),
+    (App::Smb, By::Either(binary::smb, binary::smb)),
+    (App::Mqtt, By::Either(binary::mqtt, never)),
+    (App::Postgres, By::Either(binary::postgres, maybe)),
+    (App::Mysql, By::Either(binary::mysql_client, binary::mysql)),
+    (App::Redis, By::Either(text::redis, text::redis_reply)),
+    (App::Dns, By::Either(binary::dns, binary::dns)),
+    (App::Sip, By::Either(text::sip, text::sip)),
+    (App::Bittorrent, By::Either(binary::bittorrent, binary::bittorrent)),
+    (App::Stun, By::Either(datagram::stun, datagram::stun)),
+    (App::Rtsp, By::Either(text::rtsp, text::rtsp)),
+    (App::Ldap, By::Either(binary::ldap, binary::ldap)),
+    (App::Git, By::Either(text::git, maybe)),
+];
+
+/// The recognisers of protocols over UDP.
+const OVER_UDP: &[(App, By)] = &[
+    (App::Quic, By::Either(datagram::quic, datagram::quic)),
+    (App::Dns, By::Either(datagram::dns, datagram::dns)),
+    (App::Dhcp, By::Either(datagram::dhcp, datagram::dhcp)),
+    (App::Ntp, By::Either(datagram::ntp, datagram::ntp)),
+    (App::Stun, By::Either(datagram::stun, datagram::stun)),
+    (App::Snmp, By::Either(datagram::snmp, datagram::snmp)),
+    (App::Sip, By::Either(text::sip, text::sip)),
+    (App::Bittorrent, By::Either(datagram::bittorrent, datagram::bittorrent)),
+];
+
+/// What it is, as far as is known.
+pub(super) fn recognise(proto: u8, client: Prefix, server: Prefix) -> App {
+    let table = match proto {
+        TCP => OVER_TCP,
+        UDP => OVER_UDP,
+        _ => &[],
+    };
+    let mut open = false;
+    for (app, by) in table {
+        match by.ask(client, server) {
+            Yes => return *app,
+            No => {}
+            More => open = true,
+        }
+    }
+    // What a server says before its client is an answer to something that is still to come.
+    open |= client.bytes.is_empty();
+    if open && !(client.closed && server.closed) { App::Undecided } else { App::Other }
+}
+
+impl By {
+    fn ask(&self, client: Prefix, server: Prefix) -> Answer {
+        match self {
+            By::Either(a, b) => match (side(*a, client), side(*b, server)) {
+                (Yes, _) | (_, Yes) => Yes,
+                (No, _) | (_, No) => No,
+                (More, More) => More,
+            },
+            By::Both(ask) => ask(client, server),
+        }
+    }
+}
+
+/// What one side's bytes say.
+fn side(ask: Side, prefix: Prefix) -> Answer {
+    if prefix.bytes.is_empty() {
+        return More;
+    }
+    match ask(prefix) {
+        More if prefix.closed => No,
+        answer => answer,
+    }
+}
+
+/// This end never speaks first.
+fn never(_: Prefix) -> Answer {
+    No
+}
+
+/// Nothing is known of what this end says.
+fn maybe(_: Prefix) -> Answer {
+    More
+}
+
+/// Whether bytes begin with these.
+fn begins(bytes: &[u8], with: &[u8]) -> Answer {
+    match bytes.get(..with.len()) {
+        Some(start) => Answer::of(start == with),
+        None if with.starts_with(bytes) => More,
+        None => No,
+    }
+}
+
+/// Whether bytes begin with one of these.
+fn begins_any(bytes: &[u8], with: &[&[u8]]) -> Answer {
+    with.iter().fold(No, |answer, with| answer.or(|| begins(bytes, with)))
+}
+
+/// Whether a byte satisfies a condition.
+fn at(bytes: &[u8], place: usize, holds: impl Fn(u8) -> bool) -> Answer {
+    bytes.get(place).map_or(More, |&byte| Answer::of(holds(byte)))
+}
+
+/// Two bytes as a number.
+fn word(bytes: &[u8], place: usize) -> Option<usize> {
+    let bytes = bytes.get(place..)?.first_chunk()?;
+    Some(usize::from(u16::from_be_bytes(*bytes)))
+}

@@ -1,0 +1,156 @@
+//! TLS: the ClientHellos and ServerHellos at the start of a direction, over as many records and segments as they take. The
+//! reading of a direction ends with the first record or message that is none of them: what follows is encrypted or says
+//! nothing that is asked for. A hello behind a ChangeCipherSpec (a second one, after a HelloRetryRequest) must fill its
+//! record, so that encrypted bytes are not taken for one. The invariant: a hello is parsed once, when it is complete.
+//! (Rejected: to keep records as they come; their heads would stand between the parts of a message.)
+
+use super::out::{Going, Out};
+use super::pool::Part;
+use mrule_compiler::fields::Facet;
+use tls_parser::{TlsExtension, parse_tls_extension, parse_tls_handshake_client_hello};
+
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+
+/// The reader of one direction.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    /// The head of a record as far as it is there.
+    head: [u8; 5],
+    have: u8,
+    /// Bytes of the record that are still to come.
+    left: u16,
+    /// Bytes of the message that are known: type and length.
+    message: [u8; 4],
+    /// A ChangeCipherSpec was seen.
+    changed: bool,
+}
+
+impl Reader {
+    pub(super) fn take(&mut self, part: &mut Part, mut bytes: &[u8], out: &mut Out) -> Going {
+        while let Some(&byte) = bytes.first() {
+            if self.left == 0 {
+                if let Some(place) = self.head.get_mut(usize::from(self.have)) {
+                    *place = byte;
+                }
+                self.have += 1;
+                bytes = bytes.get(1..).unwrap_or(&[]);
+                if self.have < 5 {
+                    continue;
+                }
+                self.have = 0;
+                let [kind, major, _, high, low] = self.head;
+                self.left = u16::from_be_bytes([high, low]);
+                if major != 3 {
+                    out.counts.messages.malformed += 1;
+                    return Going::Over;
+                }
+                match kind {
+                    // A message goes on in the next record only if that is one of the handshake.
+                    HANDSHAKE => {}
+                    CHANGE_CIPHER_SPEC if part.is_empty() => self.changed = true,
+                    ALERT if part.is_empty() => {}
+                    _ => return Going::Over,
+                }
+                continue;
+            }
+            let now = bytes.len().min(usize::from(self.left));
+            let (mut now, rest) = bytes.split_at_checked(now).unwrap_or((bytes, &[]));
+            bytes = rest;
+            self.left -= now.len() as u16;
+            if self.head[0] != HANDSHAKE {
+                continue;
+            }
+            while !now.is_empty() {
+                let at = part.len();
+                // Type and length first.
+                if at < 4 {
+                    for (place, &byte) in self.message.iter_mut().skip(at).zip(now) {
+                        *place = byte;
+                    }
+                    if at + now.len() < 4 {
+                        if !out.keep(part, now) {
+                            return Going::Over;
+                        }
+                        break;
+                    }
+                }
+                let [kind, a, b, c] = self.message;
+                let length = 4 + u32::from_be_bytes([0, a, b, c]) as usize;
+                if !matches!(kind, CLIENT_HELLO | SERVER_HELLO) {
+                    return Going::Over;
+                }
+                if self.changed && length != usize::from(u16::from_be_bytes([self.head[3], self.head[4]])) {
+                    return Going::Over;
+                }
+                if length > super::out::MAX_MESSAGE {
+                    out.counts.messages.too_large += 1;
+                    return Going::Over;
+                }
+                if at + now.len() < length {
+                    if !out.keep(part, now) {
+                        return Going::Over;
+                    }
+                    break;
+                }
+                let (last, next) = now.split_at_checked(length - at).unwrap_or((now, &[]));
+                now = next;
+                let read = if at == 0 {
+                    hello(last, out)
+                } else {
+                    let whole = out.whole(part, last);
+                    let read = hello(&whole, out);
+                    *out.scratch = whole;
+                    read
+                };
+                if !read {
+                    out.counts.messages.malformed += 1;
+                    return Going::Over;
+                }
+                out.counts.messages.tls += 1;
+            }
+        }
+        Going::On
+    }
+}
+
+/// Reads a hello with its type and length; false when it is none.
+fn hello(message: &[u8], out: &mut Out) -> bool {
+    let body = message.get(4..).unwrap_or(&[]);
+    let (version, extensions) = if message.first() == Some(&CLIENT_HELLO) {
+        match parse_tls_handshake_client_hello(body) {
+            Ok((_, hello)) => (hello.version.0, hello.ext),
+            Err(_) => return false,
+        }
+    } else {
+        match tls_parser::parse_tls_handshake_server_hello(body) {
+            Ok((_, hello)) => (hello.version.0, hello.ext),
+            Err(_) => return false,
+        }
+    };
+    out.num(Facet::TlsVersion, version.into());
+    // One by one, so that one that is not understood does not hide those behind it.
+    let mut rest = extensions.unwrap_or(&[]);
+    while let Some(&[_, _, high, low]) = rest.first_chunk() {
+        let length = 4 + usize::from(u16::from_be_bytes([high, low]));
+        let Some((extension, behind)) = rest.split_at_checked(length) else { break };
+        rest = behind;
+        // Server names and protocols; the others need not be read.
+        if !matches!(extension, [0, 0 | 16, ..]) {
+            continue;
+        }
+        match parse_tls_extension(extension) {
+            Ok((_, TlsExtension::SNI(names))) => {
+                names.iter().for_each(|(_, name)| out.text(Facet::TlsServerName, name));
+            }
+            Ok((_, TlsExtension::ALPN(names))) => {
+                names.iter().for_each(|name| out.text(Facet::TlsAlpn, name));
+            }
+            _ => {}
+        }
+    }
+    true
+}
