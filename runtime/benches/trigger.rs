@@ -23,7 +23,10 @@ use mrule_compiler::sight::Fired;
 use mrule_compiler::table::KeyValue;
 use mrule_runtime::trigger::{Outcome, TriggerShape, TriggerStore, WindowKind, WindowShape};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU32, Ordering::{Acquire, Relaxed, Release}};
+use std::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::time::{Duration, Instant};
 
 const TRIGGERS: usize = 10;
@@ -235,7 +238,8 @@ fn measure(case: Case) {
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let even = Case { name: "", keys: 10_000, skewed: false, every: 1, ahead: false, flood: false, lean: false };
+    let even =
+        Case { name: "", keys: 10_000, skewed: false, every: 1, ahead: false, flood: false, lean: false };
     let skewed = Case { skewed: true, ..even };
     let many = Case { keys: 100_000, ..even };
     let cases = [
@@ -255,14 +259,22 @@ fn main() {
         Case { name: "10 x 100,000 keys, all count, ahead", ahead: true, ..many },
         Case { name: "10 x 100,000 keys, one counts, ahead", every: 10, ahead: true, ..many },
         Case { name: "10 x 100,000 keys, skewed, all count, ahead", skewed: true, ahead: true, ..many },
-        Case { name: "10 x 100,000 keys, skewed, one counts, ahead", skewed: true, every: 10, ahead: true, ..many },
+        Case {
+            name: "10 x 100,000 keys, skewed, one counts, ahead",
+            skewed: true,
+            every: 10,
+            ahead: true,
+            ..many
+        },
         Case { name: "10 x 100,000 keys, flood", flood: true, ..many },
     ];
     println!(
         "{:<46} {:>8} {:>9} {:>9} {:>8} {:>6} {:>9}",
         "ns a packet", "one", "one again", "a trigger", "two", "gain", "floor"
     );
-    for case in cases.into_iter().filter(|c| words.is_empty() || words.iter().any(|word| c.name.contains(word))) {
+    for case in
+        cases.into_iter().filter(|c| words.is_empty() || words.iter().any(|word| c.name.contains(word)))
+    {
         measure(case);
     }
 }

@@ -35,8 +35,8 @@ mod room;
 mod suppress;
 mod window;
 
-use keyed::Keyed;
 pub use key::{KeyPart, MAX_TEXT, key_text, key_values};
+use keyed::Keyed;
 pub use layout::MAX_KEYS;
 pub use suppress::{MAX_REASON, Suppressed};
 

@@ -228,9 +228,8 @@ impl<'a> Sketch<'a> {
 
 /// The slots that still count so many slices after the newest one.
 fn alive(newest: i64, steps: u64) -> u64 {
-    (1..=steps.min(SLICES)).fold(u64::MAX, |mask, step| {
-        mask & !(0xf << (slot(newest.wrapping_add(step as i64)) * 4))
-    })
+    (1..=steps.min(SLICES))
+        .fold(u64::MAX, |mask, step| mask & !(0xf << (slot(newest.wrapping_add(step as i64)) * 4)))
 }
 
 /// The greatest of the four-bit numbers of a word.

@@ -145,7 +145,8 @@ pub(super) fn same_text(cells: &[AtomicU64], text: &[u8]) -> bool {
     if text.len() > MAX_TEXT {
         return get(len) == 0;
     }
-    get(len) == text.len() as u64 && cells.iter().zip(text.chunks(8)).all(|(cell, bytes)| get(cell) == word(bytes))
+    get(len) == text.len() as u64
+        && cells.iter().zip(text.chunks(8)).all(|(cell, bytes)| get(cell) == word(bytes))
 }
 
 fn word(bytes: &[u8]) -> u64 {
@@ -259,7 +260,11 @@ mod tests {
             for (j, b) in alike.iter().enumerate() {
                 assert_eq!(Part::of(a) == Part::of(b), i == j, "{a:?} {b:?}");
                 let seed = [0x1234_5678_9abc_def3, 0xfeed_dead_beef_cafd];
-                assert_eq!(Probe::new(seed, &[*a]).hash == Probe::new(seed, &[*b]).hash, i == j, "{a:?} {b:?}");
+                assert_eq!(
+                    Probe::new(seed, &[*a]).hash == Probe::new(seed, &[*b]).hash,
+                    i == j,
+                    "{a:?} {b:?}"
+                );
                 let kinds = Probe::new(seed, &[*a, *b]).kinds;
                 assert_eq!(kinds, Part::of(a).kind | Part::of(b).kind << KIND_BITS);
             }

@@ -165,7 +165,8 @@ impl Keyed {
 
     /// Whether a trigger of this shape can go on with this state.
     pub(super) fn is_of(&self, shape: &TriggerShape) -> bool {
-        let lengths = |(mine, its): (&Window, &super::WindowShape)| mine.per.load(Relaxed) == its.per.max(MIN_PER);
+        let lengths =
+            |(mine, its): (&Window, &super::WindowShape)| mine.per.load(Relaxed) == its.per.max(MIN_PER);
         let kinds = |shape: &TriggerShape| shape.windows.iter().map(|w| w.kind).collect::<Vec<_>>();
         (&self.shape.name, self.shape.parts, self.shape.text, self.shape.keys)
             == (&shape.name, shape.parts, shape.text, shape.keys)

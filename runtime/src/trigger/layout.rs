@@ -5,8 +5,7 @@
 //! full before that with a chance of about one in a thousand million.
 //! (Rejected: shards that borrow rows from each other, which take locks in pairs.)
 
-use super::cells::HEAD;
-use super::cells::{HEAD_WORDS, LINE};
+use super::cells::{HEAD, HEAD_WORDS, LINE};
 use super::distinct::SKETCH_WORDS;
 use super::key::TEXT_WORDS;
 use super::ledger::Ledger;
@@ -96,4 +95,4 @@ impl Layout {
     }
 }
 
-const _: () = assert!(HEAD + HEAD_WORDS == LINE && LINE % FURTHER_HEAD == 0);
+const _: () = assert!(HEAD + HEAD_WORDS == LINE && LINE.is_multiple_of(FURTHER_HEAD));

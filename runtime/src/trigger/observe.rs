@@ -3,11 +3,11 @@
 //! sketch's number that was not known for its slice yet.
 //! (Rejected: the general way alone, which costs three times as much.)
 
+use super::WindowKind;
 use super::cells::{HEAD, KINDS_AT, LINE, META, PART, SEEN, UNTIL, enter, get, glance, peek, set, try_enter};
 use super::key::{LONG, Part, hash_of};
 use super::keyed::{CHAIN, KINDS, Keyed, Place, STRIKES_AT, holds};
 use super::window::TooOld;
-use super::WindowKind;
 use mrule_compiler::table::KeyValue;
 use std::sync::atomic::AtomicU64;
 

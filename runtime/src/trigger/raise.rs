@@ -148,7 +148,14 @@ impl Keyed {
         (was, meta & PARKED != 0)
     }
 
-    fn note_end(&self, shard: usize, ledger: &mut super::ledger::Ledger, local: u32, was: bool, marked: bool) {
+    fn note_end(
+        &self,
+        shard: usize,
+        ledger: &mut super::ledger::Ledger,
+        local: u32,
+        was: bool,
+        marked: bool,
+    ) {
         let expired = &self.shards[shard].tallies[0][Tally::Expired as usize];
         if marked {
             ledger.rest(get(&self.line(self.row(shard, local))[super::cells::SEEN]) as i64, local);

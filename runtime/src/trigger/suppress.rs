@@ -80,14 +80,22 @@ impl Suppressions {
     }
 
     /// Suppresses a key, or gives one that is another reason and end; false when there is no room.
-    pub(super) fn put(&self, hash: u64, key: &[KeyValue], now: i64, reason: &str, until: Option<i64>) -> bool {
+    pub(super) fn put(
+        &self,
+        hash: u64,
+        key: &[KeyValue],
+        now: i64,
+        reason: &str,
+        until: Option<i64>,
+    ) -> bool {
         let reason: String = reason
             .char_indices()
             .take_while(|(at, c)| at + c.len_utf8() <= MAX_REASON)
             .map(|(_, c)| c)
             .collect();
         let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = by_hash.get_mut(&hash).and_then(|entries| entries.iter_mut().find(|e| e.is(key))) {
+        if let Some(entry) = by_hash.get_mut(&hash).and_then(|entries| entries.iter_mut().find(|e| e.is(key)))
+        {
             (entry.reason, entry.until) = (reason, until);
             return true;
         }

@@ -152,7 +152,10 @@ fn keys_of_all_kinds() {
             for round in 0..=(i * parts.len() + j) as u64 % 7 {
                 assert_eq!(event(&store, &[*a, *b], 0), round + 1, "{a:?} {b:?}");
             }
-            assert_eq!(store.apply(0, &[*a, *b], (i * parts.len() + j) as i64, Fired::Raised), Outcome::Raised);
+            assert_eq!(
+                store.apply(0, &[*a, *b], (i * parts.len() + j) as i64, Fired::Raised),
+                Outcome::Raised
+            );
         }
     }
     let list = store.list(0, 0);

@@ -50,7 +50,8 @@ fn an_active_key_stays_until_its_hold_ends() {
 
 #[test]
 fn full_of_active_keys() {
-    let store = store(shape(&[(WindowKind::Count, S), (WindowKind::Sum, S), (WindowKind::Distinct, S)], 4, Some(S)));
+    let store =
+        store(shape(&[(WindowKind::Count, S), (WindowKind::Sum, S), (WindowKind::Distinct, S)], 4, Some(S)));
     for key in 0..4 {
         assert_eq!(store.apply(0, &num(key), key as i64, Fired::Raised), Outcome::Raised);
     }
@@ -63,7 +64,11 @@ fn full_of_active_keys() {
     assert_eq!(values, [0, 0, 1]);
     let counts = adds_up(&store, S);
     assert_eq!((counts.full, counts.external_full, counts.unkept, counts.active), (1, 1, 2, 4));
-    assert_eq!(store.apply(0, &num(4), S + 1, Fired::Raised), Outcome::Raised, "the hold of the first has ended");
+    assert_eq!(
+        store.apply(0, &num(4), S + 1, Fired::Raised),
+        Outcome::Raised,
+        "the hold of the first has ended"
+    );
     assert!(store.clear(0, &num(2), S + 1));
     assert_eq!(store.apply(0, &num(6), S + 1, Fired::Raised), Outcome::Raised);
     assert!([1, 3, 4, 6].iter().all(|key| store.active(0, &num(*key), S + 1)));

@@ -46,7 +46,10 @@ fn steps(per: i64, back: i64) -> impl Strategy<Value = Vec<Step>> {
         1 => 0..3 * per,
     ];
     let one = (0u64..4, step, [event(), event(), event()], prop::bool::weighted(0.1));
-    prop::collection::vec(one.prop_map(|(key, step, events, fired)| Step { key, step, events, fired }), 1..400)
+    prop::collection::vec(
+        one.prop_map(|(key, step, events, fired)| Step { key, step, events, fired }),
+        1..400,
+    )
 }
 
 fn check(per: i64, start: i64, steps: Vec<Step>, exact: bool) -> Result<(), TestCaseError> {
@@ -94,7 +97,14 @@ fn check(per: i64, start: i64, steps: Vec<Step>, exact: bool) -> Result<(), Test
             let age = |at: i64| i128::from(end) - i128::from(at);
             let most = tell(kind, events.iter().filter(|(at, _)| age(*at) <= i128::from(per)));
             let least = tell(kind, events.iter().filter(|(at, _)| 16 * age(*at) < 15 * i128::from(per)));
-            prop_assert!((least..=most).contains(&values[i]), "{:?}: {} in {}..={}", kind, values[i], least, most);
+            prop_assert!(
+                (least..=most).contains(&values[i]),
+                "{:?}: {} in {}..={}",
+                kind,
+                values[i],
+                least,
+                most
+            );
         }
         let before = key.until.is_some_and(|until| until >= now);
         prop_assert_eq!(store.active(0, &num(step.key), now), before);
