@@ -5,6 +5,7 @@
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
+//! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
 //! - [`source`]: rule files and tables from the file system.
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;
@@ -16,5 +17,6 @@ pub mod source;
 pub mod station;
 pub mod stats;
 pub mod stream;
+pub mod trigger;
 
 pub use error::{Break, BreakReason, Error};

@@ -1,0 +1,280 @@
+//! What the state of triggers costs a packet: ten triggers, each with keys of its own, by one thread and by two.
+//!
+//! ```text
+//! cargo bench -p mrule-runtime --bench trigger [-- WORD...]     # rows whose name has one of the words
+//! ```
+//!
+//! Method. A store of ten triggers by address, with one counting window of 10 s and a hold of 10 s each, knows all its keys
+//! before anything is measured. A packet has a key for each trigger, chosen at random, evenly or so that the n-th key is
+//! as frequent as 1/n ("skewed"), and comes 1 us after the one before. For each packet and trigger: `observe`, with an
+//! event ("all count") or, as with conditions that seldom hold, with one for one trigger in ten ("one counts");
+//! `apply`, with nothing fired but for one in a thousand; `active`, which is left out in "lean", as `observe` and `apply` have
+//! said it already. "Ahead" hints at the keys of 16 packets before their
+//! states are needed. Figures are nanoseconds a packet, for all ten triggers: the least of the rounds, each of a
+//! quarter of a second, by the processor time of the threads, as the machine does other work, too. "One again" is one
+//! thread in the round after that of two, "gain" how much two do in the time that one needs for its part.
+//!
+//! The floor is measured in the same rounds, as the machine is faster and slower at times: ten bare locks, taken and let go
+//! with nothing done, and then, for the same ten keys, a plain array with two words for each key, which says where the
+//! key's 64 bytes are, and a number added to one of them: a table that is never wrong, without hash, lock, or window.
+//! "Flood" gives every packet ten keys that nobody has seen, in a store that is full.
+
+use mrule_compiler::sight::Fired;
+use mrule_compiler::table::KeyValue;
+use mrule_runtime::trigger::{Outcome, TriggerShape, TriggerStore, WindowKind, WindowShape};
+use std::sync::Barrier;
+use std::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::time::{Duration, Instant};
+
+const TRIGGERS: usize = 10;
+const PACKETS: usize = 1 << 15;
+const AHEAD: usize = 16;
+const ROUNDS: usize = 8;
+const S: i64 = 1_000_000_000;
+
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    keys: u32,
+    skewed: bool,
+    /// One trigger in so many has an event.
+    every: usize,
+    ahead: bool,
+    flood: bool,
+    lean: bool,
+}
+
+fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+/// A part of 1, evenly.
+fn part(state: &mut u64) -> f64 {
+    (random(state) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+type Keys = [u32; TRIGGERS];
+
+fn packets(case: &Case, seed: u64) -> Vec<Keys> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let n = f64::from(case.keys);
+    let mut key = || {
+        let key = if case.skewed { n.powf(part(&mut state)) - 1.0 } else { n * part(&mut state) };
+        // Neighbours in frequency are no neighbours in number.
+        (key as u32).wrapping_mul(0x9e37_79b1)
+    };
+    (0..PACKETS).map(|_| std::array::from_fn(|_| key())).collect()
+}
+
+fn store(case: &Case) -> TriggerStore {
+    let shape = |i| TriggerShape {
+        name: format!("t{i}"),
+        keys: case.keys as usize,
+        hold: Some(10 * S),
+        windows: vec![WindowShape { kind: WindowKind::Count, per: 10 * S }],
+        ..TriggerShape::default()
+    };
+    let store = TriggerStore::new((0..TRIGGERS).map(shape).collect());
+    for trigger in 0..TRIGGERS {
+        for key in 0..case.keys {
+            store.observe(trigger, &[KeyValue::V4(key.wrapping_mul(0x9e37_79b1))], 0, &[Some(1)], &mut [0]);
+        }
+    }
+    store
+}
+
+/// Processor time of this thread.
+fn spent() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(stat.split(' ').next()?.parse().ok()?))
+}
+
+struct Worker<'a> {
+    case: Case,
+    store: &'a TriggerStore,
+    packets: Vec<Keys>,
+    now: i64,
+    fresh: u32,
+    sum: u64,
+}
+
+impl Worker<'_> {
+    fn pass(&mut self) {
+        let (case, store) = (self.case, self.store);
+        for (at, batch) in self.packets.chunks(AHEAD).enumerate() {
+            if case.ahead {
+                for keys in batch {
+                    for (trigger, key) in keys.iter().enumerate() {
+                        store.hint(trigger, &[KeyValue::V4(*key)]);
+                    }
+                }
+            }
+            for (i, keys) in batch.iter().enumerate() {
+                self.now += 1000;
+                for (trigger, key) in keys.iter().enumerate() {
+                    let mut key = [KeyValue::V4(*key)];
+                    if case.flood {
+                        self.fresh += 1;
+                        key = [KeyValue::V4(self.fresh)];
+                    }
+                    let mut values = [0];
+                    let number = at * AHEAD + i + trigger;
+                    let event = number.is_multiple_of(case.every).then_some(1);
+                    let was = store.observe(trigger, &key, self.now, &[event], &mut values);
+                    let fired = if number.is_multiple_of(1000) { Fired::Raised } else { Fired::No };
+                    let outcome = store.apply(trigger, &key, self.now, fired);
+                    let active = if case.lean {
+                        was || matches!(outcome, Outcome::Raised | Outcome::Extended)
+                    } else {
+                        store.active(trigger, &key, self.now)
+                    };
+                    self.sum += values[0] + u64::from(active);
+                }
+            }
+        }
+    }
+
+    /// Nanoseconds a packet.
+    fn round(&mut self) -> f64 {
+        timed(|| self.pass())
+    }
+}
+
+/// Tables as large as the store's, and nothing else.
+struct Floor {
+    index: Vec<Vec<u64>>,
+    rows: Vec<Vec<[u64; 8]>>,
+}
+
+impl Floor {
+    fn new(keys: u32) -> Floor {
+        let mut state = 7;
+        let mut index = |_| (0..2 * keys).map(|_| random(&mut state) % u64::from(keys)).collect();
+        Floor {
+            index: (0..TRIGGERS).map(&mut index).collect(),
+            rows: vec![vec![[0; 8]; keys as usize]; TRIGGERS],
+        }
+    }
+
+    fn pass(&mut self, packets: &[Keys]) {
+        let lock = AtomicU32::new(0);
+        for keys in packets {
+            for (trigger, key) in keys.iter().enumerate() {
+                let free = lock.load(Relaxed);
+                if lock.compare_exchange(free, free | 1, Acquire, Relaxed).is_ok() {
+                    lock.store(free.wrapping_add(2), Release);
+                }
+                let (index, rows) = (&self.index[trigger], &mut self.rows[trigger]);
+                let at = (*key as usize * index.len()) >> 32;
+                rows[index[at] as usize][5] += 1;
+            }
+        }
+    }
+
+    /// Nanoseconds a packet.
+    fn round(&mut self, packets: &[Keys]) -> f64 {
+        timed(|| self.pass(packets))
+    }
+}
+
+/// Nanoseconds a packet.
+fn timed(mut pass: impl FnMut()) -> f64 {
+    let (wall, before) = (Instant::now(), spent());
+    let mut count = 0;
+    while wall.elapsed() < Duration::from_millis(250) {
+        pass();
+        count += PACKETS;
+    }
+    let time = before.zip(spent()).map_or_else(|| wall.elapsed(), |(before, after)| after - before);
+    time.as_nanos() as f64 / count as f64
+}
+
+fn measure(case: Case) {
+    let store = store(&case);
+    let mut floor = Floor::new(case.keys);
+    let mut workers = [1, 2].map(|seed| Worker {
+        case,
+        store: &store,
+        packets: packets(&case, seed),
+        now: 0,
+        fresh: (seed as u32) << 30,
+        sum: 0,
+    });
+    workers.iter_mut().for_each(Worker::pass);
+    let (mut one, mut again, mut two, mut low) = (f64::MAX, f64::MAX, f64::MAX, f64::MAX);
+    for _ in 0..ROUNDS {
+        low = low.min(floor.round(&workers[0].packets));
+        one = one.min(workers[0].round());
+        let (barrier, slower) = (Barrier::new(2), AtomicU32::new(0));
+        let latest = workers.iter().map(|worker| worker.now).max().unwrap_or(0);
+        std::thread::scope(|scope| {
+            for worker in &mut workers {
+                worker.now = latest;
+                let (barrier, slower) = (&barrier, &slower);
+                scope.spawn(move || {
+                    barrier.wait();
+                    slower.fetch_max((worker.round() * 100.0) as u32, Relaxed);
+                });
+            }
+        });
+        two = two.min(f64::from(slower.load(Relaxed)) / 100.0);
+        workers[0].now = workers.iter().map(|worker| worker.now).max().unwrap_or(0);
+        again = again.min(workers[0].round());
+    }
+    let name = case.name;
+    let (gain, one_of_all) = (2.0 * one.min(again) / two, one.min(again) / TRIGGERS as f64);
+    let memory = store.memory() >> 20;
+    println!(
+        "{name:<46} {one:>8.1} {again:>9.1} {one_of_all:>9.1} {two:>8.1} {gain:>6.2} {low:>9.1} {memory:>5} MiB  {:x}",
+        workers[0].sum % 256
+    );
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let even =
+        Case { name: "", keys: 10_000, skewed: false, every: 1, ahead: false, flood: false, lean: false };
+    let skewed = Case { skewed: true, ..even };
+    let many = Case { keys: 100_000, ..even };
+    let cases = [
+        Case { name: "100 keys, all count", keys: 100, ..even },
+        Case { name: "100 keys, all count, lean", keys: 100, lean: true, ..even },
+        Case { name: "100 keys, one counts, lean", keys: 100, every: 10, lean: true, ..even },
+        Case { name: "100 keys, one counts", keys: 100, every: 10, ..even },
+        Case { name: "10 x 10,000 keys, all count", ..even },
+        Case { name: "10 x 10,000 keys, all count, ahead", ahead: true, ..even },
+        Case { name: "10 x 10,000 keys, all count, ahead, lean", ahead: true, lean: true, ..even },
+        Case { name: "10 x 10,000 keys, one counts", every: 10, ..even },
+        Case { name: "10 x 10,000 keys, one counts, ahead", every: 10, ahead: true, ..even },
+        Case { name: "10 x 10,000 keys, skewed, all count", ..skewed },
+        Case { name: "10 x 10,000 keys, skewed, all count, ahead", ahead: true, ..skewed },
+        Case { name: "10 x 10,000 keys, skewed, one counts, ahead", every: 10, ahead: true, ..skewed },
+        Case { name: "10 x 100,000 keys, all count", ..many },
+        Case { name: "10 x 100,000 keys, all count, ahead", ahead: true, ..many },
+        Case { name: "10 x 100,000 keys, one counts, ahead", every: 10, ahead: true, ..many },
+        Case { name: "10 x 100,000 keys, skewed, all count, ahead", skewed: true, ahead: true, ..many },
+        Case {
+            name: "10 x 100,000 keys, skewed, one counts, ahead",
+            skewed: true,
+            every: 10,
+            ahead: true,
+            ..many
+        },
+        Case { name: "10 x 100,000 keys, flood", flood: true, ..many },
+    ];
+    println!(
+        "{:<46} {:>8} {:>9} {:>9} {:>8} {:>6} {:>9}",
+        "ns a packet", "one", "one again", "a trigger", "two", "gain", "floor"
+    );
+    for case in
+        cases.into_iter().filter(|c| words.is_empty() || words.iter().any(|word| c.name.contains(word)))
+    {
+        measure(case);
+    }
+}

@@ -1,0 +1,361 @@
+//! Triggers with keys: for which keys each is active, and the windows that raise them. One store for all workers. The
+//! invariants: all memory is chosen when it is made; time is packet time, as the caller says; an active key is never pushed
+//! out; for each trigger `held = raised + extended + vetoed + suppressed + full`, and
+//! `raised + external = active + expired + cleared`.
+//!
+//! Semantics, beyond those of [`window`] and [`distinct`]:
+//!
+//! - A key is active at `t` if `t <= until`, where `until` is the latest of `when + hold` over the moments at which it was
+//!   raised. So it is active at exactly `hold` after the last raise, and a nanosecond later no more. A packet is judged by
+//!   its own time, also when it comes late. Without a hold, a key is active until it is cleared.
+//! - Only an event or a raise makes a key known; looking at one does not, nor does it make it seem less idle.
+//! - When a trigger is full, the key goes that is not active and was seen least recently (by packets of its shard, to about
+//!   a millisecond). When all are active, a new key is turned away: its windows say what this one packet adds, a raise
+//!   answers [`Outcome::Full`].
+//! - An event too old for a key's window is left out. When 16 packets of a key in a row bring one, the clock has been set
+//!   back, and the windows in question begin anew.
+//! - To suppress or to veto ends nothing that is active; to clear does, and leaves windows as they are.
+//!
+//! (Rejected: state for each worker, which counts wrongly when a key's packets meet several; one lock for each trigger.)
+
+use mrule_compiler::sight::Fired;
+use mrule_compiler::table::KeyValue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+mod cells;
+mod distinct;
+mod key;
+mod keyed;
+mod layout;
+mod ledger;
+mod observe;
+mod raise;
+mod room;
+mod suppress;
+mod window;
+
+pub use key::{KeyPart, MAX_TEXT, key_text, key_values};
+use keyed::Keyed;
+pub use layout::MAX_KEYS;
+pub use suppress::{MAX_REASON, Suppressed};
+
+/// The most keys that a trigger has unless told otherwise.
+pub const DEFAULT_KEYS: usize = 1 << 16;
+
+/// What a window tells of the events in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WindowKind {
+    /// How many there are.
+    Count,
+    /// The sum of their numbers.
+    Sum,
+    /// How many different values they have.
+    Distinct,
+}
+
+/// A window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WindowShape {
+    /// What it tells.
+    pub kind: WindowKind,
+    /// Its length in nanoseconds, at least 16. [`TriggerStore::set_per`] changes it.
+    pub per: i64,
+}
+
+/// A trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerShape {
+    /// Its name.
+    pub name: String,
+    /// Parts of its key, at most [`mrule_compiler::abi::MAX_KEY`]; 0 for one global switch.
+    pub parts: usize,
+    /// Whether some part can be text of more than 15 bytes: it is then kept as it is up to [`MAX_TEXT`] bytes. Longer text,
+    /// and any when this is false, is known by a 128-bit hash.
+    pub text: bool,
+    /// How many keys it remembers. From 4096 on there is room for some more, so that chance does not make it less.
+    pub keys: usize,
+    /// How long it stays active, in nanoseconds; none: until it is cleared.
+    pub hold: Option<i64>,
+    /// Its windows.
+    pub windows: Vec<WindowShape>,
+}
+
+impl Default for TriggerShape {
+    fn default() -> TriggerShape {
+        let (name, windows) = (String::new(), Vec::new());
+        TriggerShape { name, parts: 1, text: false, keys: DEFAULT_KEYS, hold: None, windows }
+    }
+}
+
+/// What became of a raise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// There was none.
+    Nothing,
+    /// The key was not active and is now.
+    Raised,
+    /// It was active already.
+    Extended,
+    /// It was vetoed.
+    Vetoed,
+    /// The key is suppressed.
+    Suppressed,
+    /// All keys that there is room for are active.
+    Full,
+}
+
+/// A key that is active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveKey {
+    /// The key.
+    pub key: Vec<KeyPart>,
+    /// When it was raised.
+    pub since: i64,
+    /// The last moment at which it is active; none: until it is cleared.
+    pub until: Option<i64>,
+    /// How often it was raised and extended since then.
+    pub raises: u32,
+}
+
+impl ActiveKey {
+    /// The key as text.
+    pub fn text(&self) -> String {
+        key_text(&self.key)
+    }
+}
+
+/// What happened to a trigger's keys. The sums hold when nobody is changing them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TriggerCounts {
+    /// Packets for which `when` held: `raised + extended + vetoed + suppressed + full`.
+    pub held: u64,
+    /// Of those: the key was not active and is now.
+    pub raised: u64,
+    /// It was active already.
+    pub extended: u64,
+    /// They were vetoed.
+    pub vetoed: u64,
+    /// The key was suppressed.
+    pub suppressed: u64,
+    /// There was no room.
+    pub full: u64,
+    /// Raised from outside: it was not active and is now.
+    pub external: u64,
+    /// From outside: it was active already.
+    pub external_extended: u64,
+    /// From outside: the key was suppressed.
+    pub external_suppressed: u64,
+    /// From outside: there was no room.
+    pub external_full: u64,
+    /// Keys that are active: `raised + external = active + expired + cleared`.
+    pub active: u64,
+    /// Whose hold has ended.
+    pub expired: u64,
+    /// That were cleared.
+    pub cleared: u64,
+    /// Keys that are remembered: `entered - evicted`.
+    pub keys: u64,
+    /// Keys that were ever let in.
+    pub entered: u64,
+    /// Keys that had to go for others; none of them was active.
+    pub evicted: u64,
+    /// Packets with events for whose key there was no room.
+    pub unkept: u64,
+    /// How many keys there is room for.
+    pub capacity: u64,
+}
+
+#[derive(Debug)]
+struct Trigger {
+    state: Arc<Keyed>,
+    /// `i64::MAX` without one.
+    hold: AtomicI64,
+}
+
+/// The state of a program's triggers with keys. A trigger is named by its place among the shapes; of one that does not
+/// exist, and of a key with another number of parts than its trigger's, nothing is known and nothing is kept.
+#[derive(Debug)]
+pub struct TriggerStore {
+    triggers: Vec<Trigger>,
+    seed: u64,
+}
+
+impl TriggerStore {
+    /// A store for these triggers, with nothing in it. Which of more keys than there is room for share a shard is chance.
+    pub fn new(shapes: Vec<TriggerShape>) -> TriggerStore {
+        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
+        TriggerStore::with_seed(shapes, seed)
+    }
+
+    /// A store that does the same whenever it is given the same. Whoever knows the seed can choose keys that are slow.
+    pub fn with_seed(shapes: Vec<TriggerShape>, seed: u64) -> TriggerStore {
+        TriggerStore { triggers: Vec::new(), seed }.renewed(shapes)
+    }
+
+    /// A store for other triggers, which shares with this one the state of those that have the same name and shape; their
+    /// hold may differ. So what a new program goes on with is what the old one, until it has ended, changes.
+    pub fn renewed(&self, shapes: Vec<TriggerShape>) -> TriggerStore {
+        let made = |shape: TriggerShape| {
+            let hold = AtomicI64::new(hold_of(shape.hold));
+            let old = self.triggers.iter().find(|old| old.state.is_of(&shape));
+            let state = old.map_or_else(|| Arc::new(Keyed::new(&shape, self.seed)), |old| old.state.clone());
+            Trigger { state, hold }
+        };
+        TriggerStore { triggers: shapes.into_iter().map(made).collect(), seed: self.seed }
+    }
+
+    fn keyed(&self, trigger: usize) -> Option<&Keyed> {
+        self.triggers.get(trigger).map(|trigger| trigger.state.as_ref())
+    }
+
+    /// How many triggers there are.
+    pub fn len(&self) -> usize {
+        self.triggers.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.triggers.is_empty()
+    }
+
+    /// The place of a trigger.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.triggers.iter().position(|trigger| trigger.state.name() == name)
+    }
+
+    /// Asks the memory for what is known of a key, and does not wait for it: for many keys, before the first is needed.
+    #[inline]
+    pub fn hint(&self, trigger: usize, key: &[KeyValue]) {
+        if let Some(state) = self.keyed(trigger) {
+            state.hint(key);
+        }
+    }
+
+    /// Takes a packet's events into the windows of its key, and gives what each window says with them. Of window `w`,
+    /// `events[w]` is none when its condition does not hold, else the number to add, or a hash of the value (for a
+    /// count, anything). When there are no events, nothing changes. Gives whether the key is active, as
+    /// [`TriggerStore::active`] does.
+    #[inline]
+    pub fn observe(
+        &self,
+        trigger: usize,
+        key: &[KeyValue],
+        now: i64,
+        events: &[Option<u64>],
+        values: &mut [u64],
+    ) -> bool {
+        let Some(state) = self.keyed(trigger) else {
+            values.fill(0);
+            return false;
+        };
+        state.observe(key, now, events, values)
+    }
+
+    /// Applies what a packet's `when` and `unless` said.
+    #[inline]
+    pub fn apply(&self, trigger: usize, key: &[KeyValue], now: i64, fired: Fired) -> Outcome {
+        match (self.triggers.get(trigger), fired) {
+            (None, _) | (_, Fired::No) => Outcome::Nothing,
+            (Some(trigger), Fired::Vetoed) => trigger.state.veto(key),
+            (Some(trigger), Fired::Raised) => {
+                let until = until(now, trigger.hold.load(Relaxed));
+                trigger.state.raise(key, now, until, false)
+            }
+        }
+    }
+
+    /// Whether a key is active.
+    #[inline]
+    pub fn active(&self, trigger: usize, key: &[KeyValue], now: i64) -> bool {
+        self.keyed(trigger).is_some_and(|state| state.active(key, now))
+    }
+
+    /// Raises a trigger from outside, for so long or, without a time to live, for its hold.
+    pub fn raise(&self, trigger: usize, key: &[KeyValue], now: i64, ttl: Option<i64>) -> Outcome {
+        let Some(trigger) = self.triggers.get(trigger) else { return Outcome::Nothing };
+        let ttl = ttl.map_or_else(|| trigger.hold.load(Relaxed), |ttl| ttl.max(0));
+        trigger.state.raise(key, now, until(now, ttl), true)
+    }
+
+    /// Ends a key's being active; whether it was.
+    pub fn clear(&self, trigger: usize, key: &[KeyValue], now: i64) -> bool {
+        self.keyed(trigger).is_some_and(|state| state.clear(key, now))
+    }
+
+    /// Ends it for all keys; for how many.
+    pub fn clear_all(&self, trigger: usize, now: i64) -> u64 {
+        self.keyed(trigger).map_or(0, |state| state.clear_all(now))
+    }
+
+    /// From now on the key is not raised, but counted, until a moment, inclusive, or until it is taken back. False when as
+    /// many keys are suppressed as the trigger remembers, or there is no such trigger or key.
+    pub fn suppress(
+        &self,
+        trigger: usize,
+        key: &[KeyValue],
+        now: i64,
+        reason: &str,
+        until: Option<i64>,
+    ) -> bool {
+        self.keyed(trigger).is_some_and(|state| state.suppress(key, now, reason, until))
+    }
+
+    /// Takes a suppression back; whether there was one.
+    pub fn unsuppress(&self, trigger: usize, key: &[KeyValue]) -> bool {
+        self.keyed(trigger).is_some_and(|state| state.unsuppress(key))
+    }
+
+    /// The keys that are suppressed, in order.
+    pub fn suppressed(&self, trigger: usize, now: i64) -> Vec<Suppressed> {
+        self.keyed(trigger).map_or_else(Vec::new, |state| state.suppressed(now))
+    }
+
+    /// The keys that are active, first raised first.
+    pub fn list(&self, trigger: usize, now: i64) -> Vec<ActiveKey> {
+        self.keyed(trigger).map_or_else(Vec::new, |state| state.list(now))
+    }
+
+    /// What happened up to a moment, which is not before that of an earlier packet or question: a hold that had ended then has
+    /// ended, unless a packet that comes late prolongs it.
+    pub fn counts(&self, trigger: usize, now: i64) -> TriggerCounts {
+        self.keyed(trigger).map_or_else(TriggerCounts::default, |state| state.counts(now))
+    }
+
+    /// Changes how long a trigger stays active from the next raise on.
+    pub fn set_hold(&self, trigger: usize, hold: Option<i64>) {
+        if let Some(trigger) = self.triggers.get(trigger) {
+            trigger.hold.store(hold_of(hold), Relaxed);
+        }
+    }
+
+    /// Changes the length of a window. It begins anew for every key, as slices of another length cannot be told apart; when
+    /// it has that length already, nothing happens.
+    pub fn set_per(&self, trigger: usize, window: usize, per: i64) {
+        if let Some(state) = self.keyed(trigger) {
+            state.set_per(window, per);
+        }
+    }
+
+    /// Bytes of all triggers' state; what is suppressed is not in it.
+    pub fn memory(&self) -> usize {
+        self.triggers.iter().map(|trigger| trigger.state.memory()).sum()
+    }
+
+    /// Bytes that a trigger of this shape takes.
+    pub fn memory_of(shape: &TriggerShape) -> usize {
+        layout::Layout::new(shape).memory()
+    }
+}
+
+fn hold_of(hold: Option<i64>) -> i64 {
+    hold.map_or(i64::MAX, |hold| hold.max(0))
+}
+
+/// The last moment of a hold that begins now; one without end has none.
+fn until(now: i64, hold: i64) -> i64 {
+    if hold == i64::MAX { hold } else { now.saturating_add(hold) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! Keys: how the parts of a key become words, and words the text that is shown. A part is two words and a kind, so that no
+//! number is an address, no IPv4 address an IPv6 address, no text either. Text of up to 15 bytes is in the words; longer
+//! text is in them as a 128-bit hash, and beside them as far as the trigger keeps text and it has at most 64 bytes. The
+//! invariant: two keys are the same when kinds, words and the text beside them are; for text of more than 64 bytes, or
+//! where no text is kept, that is as sure as the hash.
+//! (Rejected: keys as byte strings of any length, which are slower to hash and to compare.)
+
+use super::cells::{get, set};
+use mrule_compiler::hir::Value;
+use mrule_compiler::table::KeyValue;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::AtomicU64;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The longest text that is kept as it is.
+pub const MAX_TEXT: usize = 64;
+/// Words of text beside a part: its length, its bytes.
+pub(super) const TEXT_WORDS: usize = 1 + MAX_TEXT / 8;
+/// Text up to here is in the words of its part.
+const SHORT_TEXT: usize = 15;
+
+pub(super) const NUM: u64 = 0;
+pub(super) const V4: u64 = 1;
+pub(super) const V6: u64 = 2;
+pub(super) const SHORT: u64 = 3;
+pub(super) const LONG: u64 = 4;
+/// Bits of a kind.
+pub(super) const KIND_BITS: usize = 3;
+
+/// A part as words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) kind: u64,
+    pub(super) low: u64,
+    pub(super) high: u64,
+}
+
+impl Part {
+    #[inline(always)]
+    pub(super) fn of(value: &KeyValue) -> Part {
+        match *value {
+            KeyValue::Num(n) => Part { kind: NUM, low: n, high: 0 },
+            KeyValue::V4(ip) => Part { kind: V4, low: u64::from(ip), high: 0 },
+            KeyValue::V6(ip) => Part { kind: V6, low: ip as u64, high: (ip >> 64) as u64 },
+            KeyValue::Bytes(text) => Part::text(text),
+        }
+    }
+
+    #[inline(never)]
+    fn text(text: &[u8]) -> Part {
+        let (kind, words) = if text.len() <= SHORT_TEXT {
+            let mut bytes = [0; 16];
+            for (to, from) in bytes.iter_mut().zip(text) {
+                *to = *from;
+            }
+            bytes[SHORT_TEXT] = text.len() as u8;
+            (SHORT, u128::from_le_bytes(bytes))
+        } else {
+            (LONG, xxh3_128(text))
+        };
+        Part { kind, low: words as u64, high: (words >> 64) as u64 }
+    }
+}
+
+/// A product folded into a word: each bit of it depends on all bits of both.
+#[inline(always)]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// A key to look for.
+#[derive(Clone, Copy)]
+pub(super) struct Probe<'a> {
+    pub(super) key: &'a [KeyValue<'a>],
+    /// Where it belongs. Which keys meet is not to be known without the seed.
+    pub(super) hash: u64,
+    /// The kinds of its parts, the first lowest.
+    pub(super) kinds: u64,
+    /// Its first part.
+    pub(super) first: [u64; 2],
+    /// Whether kinds and first part are all of it.
+    pub(super) simple: bool,
+}
+
+impl<'a> Probe<'a> {
+    #[inline(always)]
+    pub(super) fn new(seed: [u64; 2], key: &'a [KeyValue<'a>]) -> Probe<'a> {
+        let [value] = key else { return Probe::of_several(seed, key) };
+        let part = Part::of(value);
+        Probe {
+            key,
+            hash: hash_of(seed, part),
+            kinds: part.kind,
+            first: [part.low, part.high],
+            simple: part.kind != LONG,
+        }
+    }
+
+    fn of_several(seed: [u64; 2], key: &'a [KeyValue<'a>]) -> Probe<'a> {
+        let mut probe = Probe { key, hash: seed[0], kinds: 0, first: [0; 2], simple: key.is_empty() };
+        for (i, value) in key.iter().enumerate() {
+            let part = Part::of(value);
+            probe.hash = next(seed, probe.hash, part);
+            probe.kinds |= part.kind << (KIND_BITS * i);
+            if i == 0 {
+                probe.first = [part.low, part.high];
+            }
+        }
+        probe.hash = last(seed, probe.hash);
+        probe
+    }
+}
+
+/// The hash of a key of one part.
+#[inline(always)]
+pub(super) fn hash_of(seed: [u64; 2], part: Part) -> u64 {
+    last(seed, next(seed, seed[0], part))
+}
+
+#[inline(always)]
+fn next(seed: [u64; 2], hash: u64, part: Part) -> u64 {
+    fold(part.low ^ hash, part.high ^ part.kind ^ seed[1])
+}
+
+#[inline(always)]
+fn last(seed: [u64; 2], hash: u64) -> u64 {
+    fold(hash ^ seed[0], seed[1])
+}
+
+/// Puts the text of a part down, if there is room for it.
+pub(super) fn put_text(cells: &[AtomicU64], text: &[u8]) {
+    let Some((len, cells)) = cells.split_first() else { return };
+    let fits = text.len() <= MAX_TEXT;
+    set(len, if fits { text.len() as u64 } else { 0 });
+    for (cell, bytes) in cells.iter().zip(text.chunks(8)) {
+        set(cell, word(bytes));
+    }
+}
+
+/// Whether this text stands there; without room for it, or when it is too long, the hash has said so.
+pub(super) fn same_text(cells: &[AtomicU64], text: &[u8]) -> bool {
+    let Some((len, cells)) = cells.split_first() else { return true };
+    if text.len() > MAX_TEXT {
+        return get(len) == 0;
+    }
+    get(len) == text.len() as u64
+        && cells.iter().zip(text.chunks(8)).all(|(cell, bytes)| get(cell) == word(bytes))
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// A part of a key, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KeyPart {
+    /// A number, a MAC, a flag.
+    Num(u64),
+    /// An address.
+    Ip(IpAddr),
+    /// Text or bytes.
+    Text(Vec<u8>),
+    /// Text of which only the hash is kept.
+    Hash(u128),
+}
+
+impl KeyPart {
+    pub(super) fn new(part: Part, text: &[AtomicU64]) -> KeyPart {
+        let both = u128::from(part.high) << 64 | u128::from(part.low);
+        match part.kind {
+            NUM => KeyPart::Num(part.low),
+            V4 => KeyPart::Ip(Ipv4Addr::from_bits(part.low as u32).into()),
+            V6 => KeyPart::Ip(Ipv6Addr::from_bits(both).into()),
+            SHORT => {
+                let bytes = both.to_le_bytes();
+                let len = usize::from(bytes[SHORT_TEXT]).min(SHORT_TEXT);
+                KeyPart::Text(bytes[..len].to_vec())
+            }
+            _ => match text.split_first() {
+                Some((len, cells)) if get(len) != 0 => {
+                    let bytes = cells.iter().flat_map(|cell| get(cell).to_le_bytes());
+                    KeyPart::Text(bytes.take(get(len) as usize).collect())
+                }
+                _ => KeyPart::Hash(both),
+            },
+        }
+    }
+
+    /// The part of a key that was given from outside.
+    pub(super) fn given(value: &KeyValue) -> KeyPart {
+        match *value {
+            KeyValue::Bytes(text) if text.len() <= MAX_TEXT => KeyPart::Text(text.to_vec()),
+            _ => KeyPart::new(Part::of(value), &[]),
+        }
+    }
+
+    /// Whether it was made of this value.
+    pub(super) fn is(&self, value: &KeyValue) -> bool {
+        match (self, *value) {
+            (KeyPart::Num(mine), KeyValue::Num(n)) => *mine == n,
+            (KeyPart::Ip(IpAddr::V4(mine)), KeyValue::V4(ip)) => mine.to_bits() == ip,
+            (KeyPart::Ip(IpAddr::V6(mine)), KeyValue::V6(ip)) => mine.to_bits() == ip,
+            (KeyPart::Text(mine), KeyValue::Bytes(text)) => mine == text,
+            (KeyPart::Hash(mine), KeyValue::Bytes(text)) => text.len() > MAX_TEXT && *mine == xxh3_128(text),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for KeyPart {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            KeyPart::Num(n) => write!(f, "{n}"),
+            KeyPart::Ip(ip) => write!(f, "{ip}"),
+            KeyPart::Text(text) => write!(f, "\"{}\"", text.escape_ascii()),
+            KeyPart::Hash(hash) => write!(f, "text with hash {hash:032x}"),
+        }
+    }
+}
+
+/// A key as text: a part alone, several in parentheses, `()` for a global switch.
+pub fn key_text(parts: &[KeyPart]) -> String {
+    let list = parts.iter().map(KeyPart::to_string).collect::<Vec<_>>().join(", ");
+    if parts.len() == 1 { list } else { format!("({list})") }
+}
+
+/// A key that was given as values of the language; none when a part is a prefix and no address.
+pub fn key_values(key: &[Value]) -> Option<Vec<KeyValue<'_>>> {
+    key.iter()
+        .map(|value| match value {
+            Value::Num(n) => Some(KeyValue::Num(*n)),
+            Value::Ip(IpAddr::V4(ip), 32) => Some(KeyValue::V4(ip.to_bits())),
+            Value::Ip(IpAddr::V6(ip), 128) => Some(KeyValue::V6(ip.to_bits())),
+            Value::Ip(..) => None,
+            Value::Text(text) => Some(KeyValue::Bytes(text)),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_different_kinds_are_never_the_same() {
+        let text = [0, 0, 0, 1];
+        let mapped = Ipv4Addr::new(0, 0, 0, 1).to_ipv6_mapped().to_bits();
+        let alike = [
+            KeyValue::Num(1),
+            KeyValue::V4(1),
+            KeyValue::V6(1),
+            KeyValue::V6(mapped),
+            KeyValue::Bytes(&text),
+            KeyValue::Bytes(b""),
+            KeyValue::Bytes(b"\0"),
+        ];
+        for (i, a) in alike.iter().enumerate() {
+            for (j, b) in alike.iter().enumerate() {
+                assert_eq!(Part::of(a) == Part::of(b), i == j, "{a:?} {b:?}");
+                let seed = [0x1234_5678_9abc_def3, 0xfeed_dead_beef_cafd];
+                assert_eq!(
+                    Probe::new(seed, &[*a]).hash == Probe::new(seed, &[*b]).hash,
+                    i == j,
+                    "{a:?} {b:?}"
+                );
+                let kinds = Probe::new(seed, &[*a, *b]).kinds;
+                assert_eq!(kinds, Part::of(a).kind | Part::of(b).kind << KIND_BITS);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_as_text() {
+        let part = |value: KeyValue| KeyPart::new(Part::of(&value), &[]);
+        let key = [
+            part(KeyValue::V4(0x0a00_0001)),
+            part(KeyValue::V6(1)),
+            part(KeyValue::Num(443)),
+            part(KeyValue::Bytes(b"a\"b\n")),
+        ];
+        assert_eq!(key_text(&key), r#"(10.0.0.1, ::1, 443, "a\"b\n")"#);
+        assert_eq!(key_text(&key[..1]), "10.0.0.1");
+        assert_eq!(key_text(&[]), "()");
+    }
+
+    #[test]
+    fn text_beside_a_part() {
+        let cells = super::super::cells::words(TEXT_WORDS);
+        for len in 16..=MAX_TEXT {
+            let text: Vec<u8> = (0..len as u8).collect();
+            put_text(&cells, &text);
+            assert!(same_text(&cells, &text));
+            assert!(!same_text(&cells, &text[1..]));
+            assert_eq!(KeyPart::new(Part::of(&KeyValue::Bytes(&text)), &cells), KeyPart::Text(text));
+        }
+        let long = [7; MAX_TEXT + 1];
+        put_text(&cells, &long);
+        assert!(same_text(&cells, &long) && !same_text(&cells, &long[1..]));
+        assert!(matches!(KeyPart::new(Part::of(&KeyValue::Bytes(&long)), &cells), KeyPart::Hash(_)));
+    }
+}

@@ -1,0 +1,245 @@
+//! Raising, extending, clearing, and what is told of it. The invariants: a key that is raised and whose hold nobody has seen
+//! end is marked and in its ledger's heap of active ones, so extending it needs no ledger; each raise that was not an
+//! extension is later counted once as expired or cleared, or is active.
+//! (Rejected: a timer for each hold, which would be of another time than packets are.)
+
+use super::cells::{META, UNTIL, enter, get, glance, peek, set};
+use super::key::{Part, hash_of};
+use super::keyed::{Keyed, PARKED, Place, Tally, holds};
+use super::{ActiveKey, Outcome, TriggerCounts};
+use mrule_compiler::table::KeyValue;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The bits of time that the mark of the latest end has set: about a second.
+const COARSE: i64 = (1 << 30) - 1;
+
+impl Keyed {
+    pub(super) fn veto(&self, key: &[KeyValue]) -> Outcome {
+        if !self.fits(key) {
+            return Outcome::Nothing;
+        }
+        self.shards[self.shard(&self.place(key))].count(false, Tally::Vetoed);
+        Outcome::Vetoed
+    }
+
+    pub(super) fn raise(&self, key: &[KeyValue], now: i64, until: i64, outside: bool) -> Outcome {
+        if !self.fits(key) {
+            return Outcome::Nothing;
+        }
+        let place = self.place(key);
+        let shard = &self.shards[self.shard(&place)];
+        if self.suppressions.hit(place.probe.hash, key, now) {
+            shard.count(outside, Tally::Suppressed);
+            return Outcome::Suppressed;
+        }
+        // Before the key is, so that whoever hears of it finds it.
+        if self.latest.load(Relaxed) < until {
+            self.latest.fetch_max(until | COARSE, Relaxed);
+        }
+        let outcome = self.raise_marked(&place, now, until).unwrap_or_else(|| {
+            let mut ledger = shard.ledger();
+            let raised = self.admit(&mut ledger, &place, now, |ledger, row| {
+                let line = self.line(row);
+                let meta = get(&line[META]);
+                if meta & PARKED == 0 {
+                    if holds(get(&line[UNTIL]) as i64, now) {
+                        // Its end had been noted, but the time has gone back.
+                        shard.tallies[0][Tally::Expired as usize].fetch_sub(1, Relaxed);
+                    } else {
+                        set(&line[UNTIL], i64::MIN as u64);
+                    }
+                    set(&line[META], meta | PARKED);
+                    let outcome = self.prolong(&place, row, now, until);
+                    ledger.activate(get(&line[UNTIL]) as i64, self.local(&place, row));
+                    outcome
+                } else {
+                    self.prolong(&place, row, now, until)
+                }
+            });
+            raised.unwrap_or(Outcome::Full)
+        });
+        let tally = match outcome {
+            Outcome::Raised => Tally::Raised,
+            Outcome::Extended => Tally::Extended,
+            _ => Tally::Full,
+        };
+        shard.count(outside, tally);
+        outcome
+    }
+
+    /// Raises a key that is marked already; none when it is not.
+    #[inline(always)]
+    fn raise_marked(&self, place: &Place, now: i64, until: i64) -> Option<Outcome> {
+        let inside = enter(self.bucket(place.bucket));
+        let row = self.find(inside.first, &place.probe)?;
+        (get(&self.line(row)[META]) & PARKED != 0).then(|| self.prolong(place, row, now, until))
+    }
+
+    /// Makes a marked row active until then, or for longer if it is; the caller is inside its bucket.
+    #[inline(always)]
+    fn prolong(&self, place: &Place, row: usize, now: i64, until: i64) -> Outcome {
+        let (line, cold) = (self.line(row), self.cold(row));
+        let (was, raises) = (get(&line[UNTIL]) as i64, get(&cold[1]));
+        self.touch(row, now);
+        if holds(was, now) {
+            if until > was {
+                set(&line[UNTIL], until as u64);
+            }
+            set(&cold[1], raises.saturating_add(1));
+            return Outcome::Extended;
+        }
+        if was != i64::MIN {
+            self.shards[self.shard(place)].count(false, Tally::Expired);
+        }
+        set(&line[UNTIL], until as u64);
+        set(&cold[0], now as u64);
+        set(&cold[1], 1);
+        Outcome::Raised
+    }
+
+    #[inline]
+    pub(super) fn active(&self, key: &[KeyValue], now: i64) -> bool {
+        if !holds(self.latest.load(Relaxed), now) || !self.fits(key) {
+            return false;
+        }
+        if let [part] = key
+            && let part = Part::of(part)
+            && let Some(active) = glance(self.bucket(self.bucket_at(hash_of(self.seed, part))), |first| {
+                let row = self.find_common(first, part)?;
+                Some(row.is_some_and(|(_, line)| holds(get(&line[UNTIL]) as i64, now)))
+            })
+        {
+            return active;
+        }
+        self.active_any(key, now)
+    }
+
+    #[inline(never)]
+    fn active_any(&self, key: &[KeyValue], now: i64) -> bool {
+        let place = self.place(key);
+        let until = peek(self.bucket(place.bucket), |first| {
+            self.find(first, &place.probe).map(|row| get(&self.line(row)[UNTIL]) as i64)
+        });
+        until.is_some_and(|until| holds(until, now))
+    }
+
+    pub(super) fn clear(&self, key: &[KeyValue], now: i64) -> bool {
+        if !self.fits(key) {
+            return false;
+        }
+        let place = self.place(key);
+        let shard = self.shard(&place);
+        let mut ledger = self.shards[shard].ledger();
+        let inside = enter(self.bucket(place.bucket));
+        let Some(row) = self.find(inside.first, &place.probe) else { return false };
+        let (was, marked) = self.end(row, now);
+        drop(inside);
+        self.note_end(shard, &mut ledger, self.local(&place, row), was, marked);
+        was
+    }
+
+    /// Makes a row inactive; whether it was active, and whether it was marked. The caller is inside its bucket.
+    fn end(&self, row: usize, now: i64) -> (bool, bool) {
+        let line = self.line(row);
+        let meta = get(&line[META]);
+        let was = holds(get(&line[UNTIL]) as i64, now);
+        set(&line[META], meta & !PARKED);
+        set(&line[UNTIL], i64::MIN as u64);
+        (was, meta & PARKED != 0)
+    }
+
+    fn note_end(
+        &self,
+        shard: usize,
+        ledger: &mut super::ledger::Ledger,
+        local: u32,
+        was: bool,
+        marked: bool,
+    ) {
+        let expired = &self.shards[shard].tallies[0][Tally::Expired as usize];
+        if marked {
+            ledger.rest(get(&self.line(self.row(shard, local))[super::cells::SEEN]) as i64, local);
+        }
+        match (was, marked) {
+            (true, true) => ledger.cleared += 1,
+            (true, false) => {
+                // Its end had been noted, but the time has gone back.
+                ledger.cleared += 1;
+                expired.fetch_sub(1, Relaxed);
+            }
+            (false, true) => {
+                expired.fetch_add(1, Relaxed);
+            }
+            (false, false) => {}
+        }
+    }
+
+    pub(super) fn clear_all(&self, now: i64) -> u64 {
+        let mut cleared = 0;
+        for (i, shard) in self.shards.iter().enumerate() {
+            let mut ledger = shard.ledger();
+            let rows: Vec<u32> = ledger.active.rows().chain(ledger.idle.rows()).collect();
+            for local in rows {
+                let row = self.row(i, local);
+                let inside = enter(self.bucket_of(&ledger, i, local));
+                let (was, marked) = self.end(row, now);
+                drop(inside);
+                self.note_end(i, &mut ledger, local, was, marked);
+                cleared += u64::from(was);
+            }
+        }
+        cleared
+    }
+
+    pub(super) fn list(&self, now: i64) -> Vec<ActiveKey> {
+        let mut list = Vec::new();
+        for (i, shard) in self.shards.iter().enumerate() {
+            let ledger = shard.ledger();
+            for local in ledger.active.rows().chain(ledger.idle.rows()) {
+                let row = self.row(i, local);
+                let _inside = enter(self.bucket_of(&ledger, i, local));
+                let until = get(&self.line(row)[UNTIL]) as i64;
+                if holds(until, now) {
+                    let cold = self.cold(row);
+                    list.push(ActiveKey {
+                        key: self.key(row),
+                        since: get(&cold[0]) as i64,
+                        until: (until != i64::MAX).then_some(until),
+                        raises: u32::try_from(get(&cold[1])).unwrap_or(u32::MAX),
+                    });
+                }
+            }
+        }
+        list.sort_unstable_by(|a, b| (a.since, &a.key).cmp(&(b.since, &b.key)));
+        list
+    }
+
+    pub(super) fn counts(&self, now: i64) -> TriggerCounts {
+        let mut counts = TriggerCounts { capacity: self.capacity(), ..TriggerCounts::default() };
+        for (i, shard) in self.shards.iter().enumerate() {
+            let mut ledger = shard.ledger();
+            self.end_holds(i, &mut ledger, now, usize::MAX);
+            let [packets, outside] = &shard.tallies;
+            let of = |tally: Tally| get(&packets[tally as usize]);
+            let outside = |tally: Tally| get(&outside[tally as usize]);
+            counts.raised += of(Tally::Raised);
+            counts.extended += of(Tally::Extended);
+            counts.vetoed += of(Tally::Vetoed);
+            counts.suppressed += of(Tally::Suppressed);
+            counts.full += of(Tally::Full);
+            counts.expired += of(Tally::Expired);
+            counts.external += outside(Tally::Raised);
+            counts.external_extended += outside(Tally::Extended);
+            counts.external_suppressed += outside(Tally::Suppressed);
+            counts.external_full += outside(Tally::Full);
+            counts.active += ledger.active.len() as u64;
+            counts.cleared += ledger.cleared;
+            counts.entered += ledger.entered;
+            counts.evicted += ledger.evicted;
+            counts.unkept += ledger.unkept;
+        }
+        counts.held = counts.raised + counts.extended + counts.vetoed + counts.suppressed + counts.full;
+        counts.keys = counts.entered - counts.evicted;
+        counts
+    }
+}

@@ -1,0 +1,148 @@
+//! The keys that somebody has said are innocuous, with the reason and, if it has one, the end of it. The invariants: as
+//! many as the trigger has keys, at most; whoever raises a trigger that has none of them pays one load; what is over stays
+//! until there is no room or it is taken back, so that a packet with an earlier time still meets it.
+//! (Rejected: a mark in the key's row, which goes with the row.)
+
+use super::key::{KeyPart, key_text};
+use mrule_compiler::table::KeyValue;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock};
+
+/// The longest reason that is kept, in bytes.
+pub const MAX_REASON: usize = 256;
+
+/// A key that is suppressed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppressed {
+    /// The key.
+    pub key: Vec<KeyPart>,
+    /// Why.
+    pub reason: String,
+    /// The last moment of it; none: until it is taken back.
+    pub until: Option<i64>,
+    /// How often it would have been raised.
+    pub hits: u64,
+}
+
+impl Suppressed {
+    /// The key as text.
+    pub fn text(&self) -> String {
+        key_text(&self.key)
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Vec<KeyPart>,
+    reason: String,
+    until: Option<i64>,
+    hits: AtomicU64,
+}
+
+impl Entry {
+    fn is(&self, key: &[KeyValue]) -> bool {
+        self.key.len() == key.len() && self.key.iter().zip(key).all(|(part, value)| part.is(value))
+    }
+
+    fn holds(&self, now: i64) -> bool {
+        self.until.is_none_or(|until| until >= now)
+    }
+}
+
+/// The keys of a trigger that are suppressed, by their hash.
+#[derive(Debug)]
+pub(super) struct Suppressions {
+    len: AtomicUsize,
+    limit: usize,
+    by_hash: RwLock<HashMap<u64, Vec<Entry>>>,
+}
+
+impl Suppressions {
+    pub(super) fn new(limit: usize) -> Suppressions {
+        Suppressions { len: AtomicUsize::new(0), limit, by_hash: RwLock::default() }
+    }
+
+    /// Whether a raise of the key is to be suppressed; it is counted.
+    #[inline]
+    pub(super) fn hit(&self, hash: u64, key: &[KeyValue], now: i64) -> bool {
+        self.len.load(Relaxed) != 0 && self.find(hash, key, now)
+    }
+
+    #[cold]
+    fn find(&self, hash: u64, key: &[KeyValue], now: i64) -> bool {
+        let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let found = by_hash.get(&hash).into_iter().flatten().find(|entry| entry.is(key) && entry.holds(now));
+        if let Some(entry) = found {
+            entry.hits.fetch_add(1, Relaxed);
+        }
+        found.is_some()
+    }
+
+    /// Suppresses a key, or gives one that is another reason and end; false when there is no room.
+    pub(super) fn put(
+        &self,
+        hash: u64,
+        key: &[KeyValue],
+        now: i64,
+        reason: &str,
+        until: Option<i64>,
+    ) -> bool {
+        let reason: String = reason
+            .char_indices()
+            .take_while(|(at, c)| at + c.len_utf8() <= MAX_REASON)
+            .map(|(_, c)| c)
+            .collect();
+        let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = by_hash.get_mut(&hash).and_then(|entries| entries.iter_mut().find(|e| e.is(key)))
+        {
+            (entry.reason, entry.until) = (reason, until);
+            return true;
+        }
+        if self.len.load(Relaxed) >= self.limit {
+            by_hash.retain(|_, entries| {
+                entries.retain(|entry| entry.holds(now));
+                !entries.is_empty()
+            });
+            self.len.store(by_hash.values().map(Vec::len).sum(), Relaxed);
+        }
+        let room = self.len.load(Relaxed) < self.limit;
+        if room {
+            let key = key.iter().map(KeyPart::given).collect();
+            by_hash.entry(hash).or_default().push(Entry { key, reason, until, hits: AtomicU64::new(0) });
+            self.len.fetch_add(1, Relaxed);
+        }
+        room
+    }
+
+    /// Takes it back; whether it was there.
+    pub(super) fn remove(&self, hash: u64, key: &[KeyValue]) -> bool {
+        let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(entries) = by_hash.get_mut(&hash) else { return false };
+        let Some(at) = entries.iter().position(|entry| entry.is(key)) else { return false };
+        entries.swap_remove(at);
+        if entries.is_empty() {
+            by_hash.remove(&hash);
+        }
+        self.len.fetch_sub(1, Relaxed);
+        true
+    }
+
+    /// Those that are not over, in the order of their keys.
+    pub(super) fn list(&self, now: i64) -> Vec<Suppressed> {
+        let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let mut list: Vec<_> = by_hash
+            .values()
+            .flatten()
+            .filter(|entry| entry.holds(now))
+            .map(|entry| Suppressed {
+                key: entry.key.clone(),
+                reason: entry.reason.clone(),
+                until: entry.until,
+                hits: entry.hits.load(Relaxed),
+            })
+            .collect();
+        list.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        list
+    }
+}
