@@ -111,7 +111,7 @@ impl Decider {
         for (i, packet) in packets.iter().enumerate() {
             let flow = tracker.step(i, packet, world, &mut self.sight);
             if self.stepwise {
-                let seen = Seen { sight: &self.sight, at: i };
+                let seen = Seen::of(&self.sight, i);
                 engine.fire(world, &mut self.scratch, packet, seen, &mut self.fired);
                 let active = self.sight.flows.get(i).map_or(0, |view| view.active);
                 let raised = apply(engine.program(), &self.fired, &mut self.triggers, flow, active);
@@ -135,7 +135,7 @@ impl Decider {
 
     /// What is known of packet `i` of the last ones; nothing when the program says nothing about flows.
     pub fn seen(&self, i: usize) -> Seen<'_> {
-        Seen { sight: &self.sight, at: i }
+        Seen::of(&self.sight, i)
     }
 
     /// What became of each trigger, in the order of the program.

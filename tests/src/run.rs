@@ -96,7 +96,7 @@ pub fn run_sighted(
         }
         told.verdicts.push(batch.verdicts(i).map(|(station, verdict)| (station.index(), verdict)).collect());
         let mut all = vec![Fired::No; engine.program().triggers.len()];
-        engine.fire(world, &mut scratch, packet, Seen { sight, at: i }, &mut all);
+        engine.fire(world, &mut scratch, packet, Seen::of(sight, i), &mut all);
         fired.push(all);
     }
     told.matched = batch.matched().to_vec();

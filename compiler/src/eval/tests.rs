@@ -204,6 +204,8 @@ fn each_form_of_condition() {
             scope: crate::hir::Scope::Keys(vec![ValueTy::Ip]),
             when: None,
             unless: crate::hir::Pred::never(),
+            own: Vec::new(),
+            capacity: hir::DEFAULT_KEYS,
             hold: None,
         }],
         params: vec![hir::Param {

@@ -52,7 +52,7 @@ fn told_of(mut program: Program, bits: u64, sight: &Sight) -> Explanation {
     };
     let packet = Packet::new(&frame, 30, Link::RawIp);
     let head = Head { outer, ..Head::default() };
-    explain(&program, &World::new(&program).unwrap(), &packet, &head, Seen { sight, at: 0 })
+    explain(&program, &World::new(&program).unwrap(), &packet, &head, Seen::of(sight, 0))
 }
 
 type Values = Vec<(String, Option<String>)>;
@@ -163,6 +163,8 @@ fn flows_are_told_with_their_values() {
             hold: None,
             when: Some(Pred::never()),
             unless: Pred::never(),
+            own: Vec::new(),
+            capacity: hir::DEFAULT_KEYS,
         }],
         streams: vec![hir::StreamPattern {
             kind: hir::StreamKind::Contains(b"x".as_slice().into()),

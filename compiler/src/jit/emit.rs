@@ -4,17 +4,15 @@
 //! helper. (Rejected: values instead of jumps, which would evaluate what short circuit skips.)
 
 use super::member::is_small;
-use super::needs::Needs;
 use super::nodes::Node;
 use super::shape::{Fact, Facts};
 use crate::abi::offset;
 use crate::fields::{Layer, Load, Slot};
-use crate::hir::{Address, ArithOp, CompareOp, Key, Num, NumKind, Pred, PredKind, Program};
+use crate::hir::{Address, ArithOp, CompareOp, Key, Num, NumKind, Pred, PredKind};
 use crate::world::World;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{AliasRegion, Block, FuncRef, InstBuilder, MemFlagsData, Type, Value};
-use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, Variable};
 
 /// The helpers that generated code calls.

@@ -61,6 +61,8 @@ fn every_form_has_a_text() {
             scope: crate::hir::Scope::Keys(vec![]),
             when: None,
             unless: crate::hir::Pred::never(),
+            own: Vec::new(),
+            capacity: hir::DEFAULT_KEYS,
             hold: None,
         }],
         params: vec![hir::Param {
@@ -143,6 +145,8 @@ fn flows_and_streams() {
             scope: Scope::Flow(3),
             when: Some(Pred::stream(StreamId(0))),
             unless: Pred::never(),
+            own: Vec::new(),
+            capacity: hir::DEFAULT_KEYS,
             hold: None,
         }],
         streams: vec![

@@ -49,6 +49,8 @@ fn triggers_are_raised_on_a_copy() {
         scope: crate::hir::Scope::Keys(key.to_vec()),
         when: None,
         unless: crate::hir::Pred::never(),
+        own: Vec::new(),
+        capacity: hir::DEFAULT_KEYS,
         hold: None,
     };
     let program = Program { triggers: vec![trigger(&[]), trigger(&[ValueTy::Ip])], ..Program::default() };
@@ -57,13 +59,13 @@ fn triggers_are_raised_on_a_copy() {
     world.raise(TriggerId(0), &[]).unwrap();
     let key = [Value::Ip("10.0.0.1".parse().unwrap(), 32)];
     world.raise(TriggerId(1), &key).unwrap();
-    assert!(world.active(TriggerId(0), &[]) && !before.active(TriggerId(0), &[]));
-    assert!(world.active(TriggerId(1), &[KeyValue::V4(0x0a00_0001)]));
-    assert!(!world.active(TriggerId(1), &[KeyValue::V6(0x0a00_0001)]));
+    assert!(world.active(TriggerId(0), &[], 0) && !before.active(TriggerId(0), &[], 0));
+    assert!(world.active(TriggerId(1), &[KeyValue::V4(0x0a00_0001)], 0));
+    assert!(!world.active(TriggerId(1), &[KeyValue::V6(0x0a00_0001)], 0));
     assert_eq!(world.clear(TriggerId(1), &key), Ok(true));
     assert_eq!(world.clear(TriggerId(1), &key), Ok(false));
     assert_eq!(world.clear_all(TriggerId(0)), Ok(()));
-    assert!(!world.active(TriggerId(0), &[]));
+    assert!(!world.active(TriggerId(0), &[], 0));
     assert_eq!(world.raise(TriggerId(2), &[]), Err(ChangeError::Unknown));
     assert!(matches!(world.raise(TriggerId(0), &key), Err(ChangeError::Table(TableError::Arity { .. }))));
 }

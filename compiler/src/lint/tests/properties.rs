@@ -188,6 +188,8 @@ fn with_flows(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
             hold: None,
             when: Some(Pred::always()),
             unless: Pred::never(),
+            own: Vec::new(),
+            capacity: hir::DEFAULT_KEYS,
         })
         .collect();
     made.streams = [b"a", b"b"]
@@ -249,7 +251,7 @@ proptest! {
             for finding in &findings {
                 let at = finding.labels[0].span.start;
                 let owner = &program.rules.iter().chain(&program.limits).find(|r| r.span.start == at / 10 * 10).unwrap();
-                let mut eval = Eval::new(&world, &mut scratch, &packet, &head, Seen { sight: &sight, at: 0 });
+                let mut eval = Eval::new(&world, &mut scratch, &packet, &head, Seen::of(&sight, 0));
                 let matched = eval.holds(&owner.matches);
                 let line = (at % 10 != 0).then(|| owner.asks.iter().filter(|ask| ask.span.start == at));
                 let mut held = line.map(|asks| asks.map(|ask| eval.holds(&ask.when)).collect::<Vec<_>>());
@@ -292,7 +294,7 @@ fn ranges(program: &Program, packet: &crate::abi::Packet, around: &Around) -> Ve
     let mut scratch = Scratch::default();
     let mut out = vec![crate::abi::Verdict::default(); program.stations.len()];
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
-    let asked = Eval::new(&world, &mut scratch, packet, &head, Seen { sight: &sight, at: 0 })
+    let asked = Eval::new(&world, &mut scratch, packet, &head, Seen::of(&sight, 0))
         .decide(program, &mut out, &mut tally);
     let told = out
         .iter()
