@@ -12,6 +12,10 @@ fn ip(text: &str, prefix: u8) -> Value {
     Value::Ip(text.parse().unwrap(), prefix)
 }
 
+fn rows_of(table: &crate::hir::Table) -> Vec<(Vec<Value>, Option<Value>)> {
+    table.start.rows().map(|(key, value, _)| (key, value)).collect()
+}
+
 #[test]
 fn inline_rows() {
     let program = program(
@@ -19,7 +23,7 @@ fn inline_rows() {
          table b : map<(ip, uint), string> = { (10.0.0.1, 80) -> \"web\", (2001:db8::1, 0x35) -> \"dns\" }\n\
          table c : set<mac> = { 00:26:0b:31:07:33 }\ntable d : set<string> = { \"alice\" }\ntable e : map<ip, duration> = { 10.0.0.1 -> 5m }",
     );
-    let rows = |i: usize| program.tables[i].rows.clone();
+    let rows = |i: usize| rows_of(&program.tables[i]);
     assert_eq!(
         rows(0),
         [
@@ -36,7 +40,7 @@ fn inline_rows() {
         ]
     );
     assert_eq!(rows(2), [(vec![Value::Num(0x00260b310733)], None)]);
-    assert_eq!(program.tables[1].key, [ValueTy::Ip, ValueTy::Uint]);
+    assert_eq!(program.tables[1].start.form().key, [ValueTy::Ip, ValueTy::Uint]);
     assert_eq!(rows(4)[0].1, Some(Value::Num(300_000_000_000)));
 }
 
@@ -74,7 +78,7 @@ fn rows_from_a_file() {
     let file = "\u{feff}# comment\naddress, name\n\n10.0.0.1, alice\n 10.0.0.2 ,\"bob, jr.\"\r\n   \n# 10.0.0.3, x\n2001:db8::1,\"say \"\"hi\"\"\"\n";
     let built = csv("map<ip, string>", file);
     assert!(built.diagnostics.is_empty(), "{:#?}", built.diagnostics);
-    let rows = built.program.unwrap().tables.remove(0).rows;
+    let rows = rows_of(&built.program.unwrap().tables[0]);
     assert_eq!(
         rows,
         [
@@ -84,14 +88,14 @@ fn rows_from_a_file() {
         ]
     );
     let many = csv("map<(uint, mac), size>", "0x10,00-26-0b-31-07-33,8KiB\n17,0026.0b31.0733,5\n");
-    let rows = many.program.unwrap().tables.remove(0).rows;
+    let rows = rows_of(&many.program.unwrap().tables[0]);
     assert_eq!(rows[0], (vec![Value::Num(16), Value::Num(0x00260b310733)], Some(Value::Num(8192))));
     assert_eq!(
-        csv("set<string>", "name\nalice\n").program.unwrap().tables[0].rows.len(),
+        csv("set<string>", "name\nalice\n").program.unwrap().tables[0].start.len(),
         2,
         "text has no header"
     );
-    assert_eq!(csv("set<ip>", "").program.unwrap().tables[0].rows.len(), 0);
+    assert_eq!(csv("set<ip>", "").program.unwrap().tables[0].start.len(), 0);
 }
 
 #[test]
