@@ -3,6 +3,7 @@
 //! - [`capture`]: pcap and pcapng files, as batches of packets.
 //! - [`station`]: where copies go.
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
+//! - [`policy`]: a program made ready to run; [`trigger`]: for which keys its triggers are active.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
@@ -12,6 +13,7 @@ pub mod capture;
 pub mod decider;
 pub mod error;
 pub mod flow;
+pub mod policy;
 pub mod replay;
 pub mod source;
 pub mod station;

@@ -6,13 +6,12 @@
 use crate::capture::{BATCH, Interface, Reader};
 use crate::decider::{Decider, Limits};
 use crate::error::Error;
+use crate::policy::Policy;
 use crate::station::{Names, PcapngFile};
 use crate::stats::Summary;
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
-use mrule_compiler::engine::Engine;
 use mrule_compiler::hir::Program;
-use mrule_compiler::world::World;
 use std::path::{Path, PathBuf};
 
 /// What to run over, and where copies go.
@@ -38,27 +37,28 @@ pub struct Progress {
     pub length: Option<u64>,
 }
 
-/// Runs a capture through an engine; the world must have been made for the engine's program. `progress` is called after
-/// each batch of packets. A capture that breaks off is no error: [`Summary::broken`] says where.
+/// Runs a capture through a policy. `progress` is called after each batch of packets. A capture that breaks off is no error: [`Summary::broken`] says where.
 ///
 /// # Errors
 /// [`Error`]: a capture that cannot be opened or is none, an output that cannot be made or written.
 pub fn replay(
     options: &Options,
-    world: &World,
-    engine: &Engine,
+    policy: &mut Policy,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, Error> {
-    let program = engine.program();
+    let program = policy.program().clone();
+    let program = program.as_ref();
     let mut reader = Reader::open(&options.read)?;
     let mut summary = Summary::new(program);
     let mut outputs = match &options.out {
         Some(directory) => Outputs::create(directory, program, &options.read)?,
         None => Outputs { files: Vec::new() },
     };
-    let mut decider = Decider::new(program, &options.limits, BATCH)?;
+    let mut decider = Decider::new(policy, &options.limits, BATCH)?;
+    let mut last = 0;
     while let Some(delivered) = reader.next_batch() {
-        let batch = decider.decide(engine, world, &delivered.packets);
+        let batch = decider.decide(policy, &delivered.packets);
+        last = delivered.packets.last().map_or(last, |packet| packet.time);
         if let Err(error) = take(&delivered.packets, delivered.interfaces, batch, &mut summary, &mut outputs)
         {
             // The first error is the one to tell.
@@ -68,7 +68,7 @@ pub fn replay(
         progress(Progress { packets: summary.packets, read: reader.read_so_far(), length: reader.length() });
     }
     outputs.finish(reader.interfaces(), &mut summary)?;
-    summary.end(&decider);
+    summary.end(&decider, policy, last);
     summary.unsupported = reader.unsupported().iter().map(|(link, packets)| (*link, *packets)).collect();
     summary.moved_times = reader.moved_times();
     summary.broken = reader.broken().cloned();

@@ -26,7 +26,8 @@ fn run(rules: &str, kind: EngineKind) -> Summary {
     let engine = Engine::new(kind, program, &world).unwrap();
     let options =
         Options { read: root().join("tests/pcap/demo.pcapng"), out: None, limits: Default::default() };
-    let summary = replay(&options, &world, &engine, &mut |_| ()).unwrap();
+    let mut policy = Policy::repeatable(Arc::new(engine), world);
+    let summary = replay(&options, &mut policy, &mut |_| ()).unwrap();
     summary.check().unwrap();
     summary
 }

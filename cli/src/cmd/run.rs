@@ -10,6 +10,7 @@ use crate::summary;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
+use mrule_runtime::policy::Policy;
 use mrule_runtime::replay::{self, Progress};
 use mrule_runtime::stats::Summary;
 use std::io;
@@ -84,7 +85,8 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         replay::Options { read: args.read.clone(), out: args.out.clone(), limits: args.memory.limits() };
     let started = Instant::now();
     let mut bar = Bar::new(screen.err_look, !args.quiet && screen.err_look.live, started);
-    let result = replay::replay(&options, &world, &engine, &mut |progress| bar.show(progress));
+    let mut policy = Policy::repeatable(Arc::new(engine), world);
+    let result = replay::replay(&options, &mut policy, &mut |progress| bar.show(progress));
     bar.clear();
     let counts = result?;
     if !args.quiet {

@@ -191,7 +191,8 @@ fn look_ups() {
     bad("users[net.src] contains \"x\"", "E0305", "users[net.src]");
     bad("users[net.src] < \"x\"", "E0114", "users[net.src] < \"x\"");
     bad("gates[net.src] == net.dst", "E0305", "gates[net.src]");
-    bad("(levels[net.src] else 0) > 5", "E0305", "levels[net.src] else 0");
+    bad("(users[net.src] else 0) == 5", "E0305", "users[net.src] else 0");
+    pred_with(TABLES, "(levels[net.src] else 0) > 5");
     bad("hosts[0:4] == 5", "E0113", "hosts[0:4]");
     bad("tcp.port[net.src] == 5", "E0122", "tcp.port");
     bad("hosts == 5", "E0107", "hosts");
