@@ -219,22 +219,6 @@ fn percent(share: f64) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_for_people() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        let shown = [0, 999, 1000, 999_949, 999_950, 1_500_000, u64::MAX].map(size);
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "1.5 MB", "18.4 EB"]);
-        assert_eq!(
-            [0.0, 0.01, 12.34, 99.99, 100.0].map(percent),
-            ["0.0%", "<0.1%", "12.3%", ">99.9%", "100.0%"]
-        );
-    }
-}
-
 /// The triggers that anything happened to.
 fn triggers(summary: &Summary) -> Table {
     let mut table = Table::new(&["trigger", "held", "raised", "extended", "vetoed", "active"]);
@@ -262,4 +246,20 @@ fn triggers(summary: &Summary) -> Table {
         table.row([vec![t.name.clone()], counts.to_vec(), vec![active]].concat(), notes.join(", "));
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        let shown = [0, 999, 1000, 999_949, 999_950, 1_500_000, u64::MAX].map(size);
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "1.5 MB", "18.4 EB"]);
+        assert_eq!(
+            [0.0, 0.01, 12.34, 99.99, 100.0].map(percent),
+            ["0.0%", "<0.1%", "12.3%", ">99.9%", "100.0%"]
+        );
+    }
 }

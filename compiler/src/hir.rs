@@ -355,6 +355,8 @@ pub struct Trigger {
     pub own: Vec<OwnKey>,
     /// How many keys it remembers.
     pub capacity: usize,
+    /// Whether it may be raised from outside.
+    pub external: bool,
 }
 
 /// One form of a packet's own key for a trigger.

@@ -31,6 +31,8 @@ pub struct Summary {
     pub rules: Vec<RuleCount>,
     /// By limit, in the order of the program.
     pub limits: Vec<LimitCount>,
+    /// Changes from outside that were made.
+    pub changes: u64,
     /// By trigger, in the order of the program.
     pub triggers: Vec<TriggerTotal>,
     /// Of flows; none when the program says nothing about them.

@@ -333,8 +333,8 @@ fn row(record: &csv::StringRecord, columns: &[ValueTy], keys: usize, line: &Line
     rows.add(values, value, line.whole());
 }
 
-/// A cell as a value of a type.
-fn cell_value(ty: ValueTy, cell: &str) -> Option<Value> {
+/// Text as a value of a type, as in the cells of a table's file.
+pub fn cell_value(ty: ValueTy, cell: &str) -> Option<Value> {
     let number = |text: &str| match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None if text.starts_with(|c: char| c.is_ascii_digit()) => text.parse::<u64>().ok(),

@@ -69,6 +69,7 @@ impl Checker<'_> {
                     unless: Pred::never(),
                     own: Vec::new(),
                     capacity: hir::DEFAULT_KEYS,
+                    external: false,
                 },
                 types: None,
                 own: None,
@@ -108,6 +109,7 @@ impl Checker<'_> {
                 }
                 info.hir.when = said.when;
                 info.hir.unless = said.unless.unwrap_or_else(Pred::never);
+                info.hir.external = said.external.is_some();
                 info.hir.capacity = said.keys.unwrap_or(hir::DEFAULT_KEYS);
                 let forms = info.own.iter().flatten().cloned();
                 info.hir.own = forms.map(hir::OwnKey::new).collect();
