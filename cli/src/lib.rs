@@ -5,6 +5,7 @@
 
 mod args;
 mod cmd;
+mod events;
 mod exit;
 mod memory;
 mod packet;

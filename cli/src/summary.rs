@@ -52,13 +52,7 @@ pub fn text(
             String::new(),
         );
     }
-    let mut triggers = Table::new(&["trigger", "held", "raised", "extended", "vetoed"]);
-    for (name, t) in summary.triggers.iter().filter(|(_, t)| t.held > 0) {
-        let note =
-            if t.unkeyed > 0 { format!("{} without a flow", grouped(t.unkeyed)) } else { String::new() };
-        let counts = [t.held, t.raised, t.extended, t.vetoed].map(grouped);
-        triggers.row([vec![name.clone()], counts.to_vec()].concat(), note);
-    }
+    let triggers = triggers(summary);
     let first = [&stations, &rules, &limits, &triggers].map(Table::first).into_iter().max().unwrap_or(0);
     for table in [stations, rules, limits, triggers] {
         table.print(first, look, out)?;
@@ -93,15 +87,35 @@ pub fn json(capture: &Path, summary: &Summary) -> Value {
         .limits
         .iter()
         .map(|l| json!({ "name": l.name, "matched": l.matched, "cut": l.cut, "withheld": l.withheld }));
-    let triggers = summary.triggers.iter().map(|(name, t)| {
-        json!({
-            "name": name,
-            "held": t.held,
-            "raised": t.raised,
-            "extended": t.extended,
-            "vetoed": t.vetoed,
-            "unkeyed": t.unkeyed,
-        })
+    let triggers = summary.triggers.iter().map(|t| {
+        let p = &t.packets;
+        let mut trigger = json!({
+            "name": t.name,
+            "held": p.held,
+            "raised": p.raised,
+            "extended": p.extended,
+            "vetoed": p.vetoed,
+            "suppressed": p.suppressed,
+            "full": p.full,
+            "unkeyed": p.unkeyed,
+        });
+        if let (Some(k), Some(members)) = (&t.keys, trigger.as_object_mut()) {
+            members.insert(
+                "keys".to_owned(),
+                json!({
+                    "external": k.external,
+                    "active": k.active,
+                    "expired": k.expired,
+                    "cleared": k.cleared,
+                    "remembered": k.keys,
+                    "entered": k.entered,
+                    "evicted": k.evicted,
+                    "unkept": k.unkept,
+                    "capacity": k.capacity,
+                }),
+            );
+        }
+        trigger
     });
     let unsupported =
         summary.unsupported.iter().map(|(link, packets)| json!({ "link_type": link.0, "packets": packets }));
@@ -203,6 +217,35 @@ fn percent(share: f64) -> String {
         "100.0%" if share < 100.0 => ">99.9%".into(),
         _ => text,
     }
+}
+
+/// The triggers that anything happened to.
+fn triggers(summary: &Summary) -> Table {
+    let mut table = Table::new(&["trigger", "held", "raised", "extended", "vetoed", "active"]);
+    for t in &summary.triggers {
+        let (p, k) = (&t.packets, t.keys.as_ref());
+        let outside =
+            k.map_or(0, |k| k.external + k.external_extended + k.external_suppressed + k.external_full);
+        if p.held + outside == 0 {
+            continue;
+        }
+        let notes = [
+            (p.unkeyed, "without a key"),
+            (p.suppressed, "suppressed"),
+            (p.full, "without room"),
+            (k.map_or(0, |k| k.external), "raised from outside"),
+            (k.map_or(0, |k| k.evicted), "keys evicted"),
+        ];
+        let notes: Vec<String> = notes
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{} {what}", grouped(*count)))
+            .collect();
+        let active = k.map_or_else(|| "-".to_owned(), |k| grouped(k.active));
+        let counts = [p.held, p.raised, p.extended, p.vetoed].map(grouped);
+        table.row([vec![t.name.clone()], counts.to_vec(), vec![active]].concat(), notes.join(", "));
+    }
+    table
 }
 
 #[cfg(test)]

@@ -121,6 +121,24 @@ pub fn explain(program: &Program, world: &World, packet: &Packet, head: &Head, s
     Explanation { rules, limits, stations }
 }
 
+/// The tests by which a condition holds, or fails, for a packet.
+pub fn why(
+    program: &Program,
+    world: &World,
+    packet: &Packet,
+    head: &Head,
+    seen: Seen,
+    condition: &Pred,
+) -> Vec<Test> {
+    let mut scratch = Scratch::default();
+    let mut eval = Eval::new(world, &mut scratch, packet, head, seen);
+    let held = eval.holds(condition);
+    let mut teller = Teller { render: Render::new(program), packet, head, seen, eval };
+    let mut tests = Vec::new();
+    teller.tests(condition, held, &mut tests);
+    tests
+}
+
 struct Teller<'a> {
     render: Render<'a>,
     packet: &'a Packet<'a>,

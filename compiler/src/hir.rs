@@ -342,8 +342,9 @@ pub struct Trigger {
     pub span: mrule_grammar::span::Span,
     /// What it is active for.
     pub scope: Scope,
-    /// How long it stays active after it was last raised, in nanoseconds; none: as long as its flow lives.
-    pub hold: Option<u64>,
+    /// How long it stays active after it was last raised, in nanoseconds, a constant or a param; none: as long as its flow
+    /// lives.
+    pub hold: Option<Num>,
     /// What raises it: none for one that only the API raises.
     pub when: Option<Pred>,
     /// What vetoes a raise; [`Pred::never`] without an `unless`.
@@ -352,6 +353,8 @@ pub struct Trigger {
     pub own: Vec<OwnKey>,
     /// How many keys it remembers.
     pub capacity: usize,
+    /// Whether it may be raised from outside.
+    pub external: bool,
 }
 
 /// One form of a packet's own key for a trigger.
@@ -365,6 +368,9 @@ pub struct OwnKey {
 
 /// How many keys a trigger remembers unless it says otherwise.
 pub const DEFAULT_KEYS: usize = 1 << 16;
+
+/// The most windows that one trigger can have.
+pub const MAX_TRIGGER_WINDOWS: usize = 16;
 
 /// A sliding window of a trigger: what it counts, for each key.
 #[derive(Debug, Clone, PartialEq)]

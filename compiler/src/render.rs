@@ -76,8 +76,8 @@ impl<'a> Render<'a> {
         if trigger.unless.as_const() != Some(false) {
             let _ = write!(out, " unless {}", self.pred(&trigger.unless));
         }
-        let _ = match trigger.hold {
-            Some(time) => writeln!(out, " hold {}", duration(time)),
+        let _ = match &trigger.hold {
+            Some(time) => writeln!(out, " hold {}", self.time(time)),
             None => writeln!(out, " hold flow"),
         };
     }
@@ -274,7 +274,15 @@ impl<'a> Render<'a> {
                 format!("distinct({})", values.join(" or "))
             }
         };
-        format!("{counted} per {}", self.num(&window.per))
+        format!("{counted} per {}", self.time(&window.per))
+    }
+
+    /// A length of time: a constant or a param.
+    fn time(&self, num: &Num) -> String {
+        match num.kind() {
+            NumKind::Const(time) => duration(*time),
+            _ => self.num(num),
+        }
     }
 
     /// The field that a number is, if it is one.

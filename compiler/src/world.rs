@@ -60,6 +60,9 @@ pub enum ChangeError {
         /// The greatest value.
         high: u64,
     },
+    /// There is no room for it.
+    #[error("there is no room: so many are suppressed as the trigger remembers keys")]
+    Full,
     /// The table or trigger refused it.
     #[error(transparent)]
     Table(#[from] TableError),

@@ -1,19 +1,23 @@
 //! One worker's way from packets to verdicts: dissect, update flows, look into streams, raise triggers, decide. Replay,
 //! tests and live workers all go through it, so they cannot differ. The invariants: packets are taken in order, each once;
-//! a program that says nothing about flows has no table of them and is decided a batch at a time; one whose triggers have
-//! conditions is decided packet by packet, each with the states that it leaves.
+//! a packet is decided with the states that it leaves; a program that says nothing about flows has no table of them, and
+//! one whose triggers have no conditions is decided a batch at a time.
 //! (Rejected: engines that own this state; a new program takes over the flows of the old one.)
 
 use crate::error::Error;
 use crate::flow::{self, FlowCounts, FlowId, FlowTable};
+use crate::policy::Policy;
 use crate::stream::{StreamCounts, StreamLimits, Streams};
+use crate::trigger::Outcome;
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
-use mrule_compiler::engine::Engine;
-use mrule_compiler::hir::{Program, Scope};
-use mrule_compiler::sight::{Fired, Seen, Sight};
+use mrule_compiler::sight::{Seen, Sight};
+use mrule_compiler::table::KeyValue;
 use mrule_compiler::wire;
 use mrule_compiler::world::{Scratch, World};
+
+mod raise;
+use raise::{Raiser, Step};
 
 /// How much is remembered.
 #[derive(Debug, Clone, Default)]
@@ -31,9 +35,8 @@ pub struct Decider {
     sight: Sight,
     scratch: Scratch,
     tracker: Option<Tracker>,
-    fired: Vec<Fired>,
-    triggers: Vec<TriggerCount>,
-    stepwise: bool,
+    /// None when no trigger has conditions.
+    raiser: Option<Raiser>,
 }
 
 /// What is known of flows.
@@ -46,7 +49,7 @@ struct Tracker {
 /// What became of one trigger's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TriggerCount {
-    /// Packets for which its `when` held: `raised + extended + vetoed + unkeyed`.
+    /// Packets for which its `when` held: `raised + extended + vetoed + suppressed + full + unkeyed`.
     pub held: u64,
     /// It was not active for the key and is now.
     pub raised: u64,
@@ -54,9 +57,33 @@ pub struct TriggerCount {
     pub extended: u64,
     /// Its `unless` held, too.
     pub vetoed: u64,
-    /// The packet has no key: it belongs to no flow.
+    /// The key is suppressed.
+    pub suppressed: u64,
+    /// All keys that there is room for are active.
+    pub full: u64,
+    /// The packet has no key: it lacks the field, or belongs to no flow.
     pub unkeyed: u64,
 }
+
+/// Something that a packet does to a trigger.
+#[derive(Debug, Clone, Copy)]
+pub struct TriggerEvent<'a> {
+    /// Which trigger, by its place in the program.
+    pub trigger: usize,
+    /// For which key; none for a trigger by flow.
+    pub key: Option<&'a [KeyValue<'a>]>,
+    /// What it did.
+    pub outcome: Outcome,
+    /// Which packet of those that are decided.
+    pub at: usize,
+    /// The packet.
+    pub packet: &'a Packet<'a>,
+    /// What is known of it, with what windows say.
+    pub seen: Seen<'a>,
+}
+
+/// Who hears of what packets do to triggers.
+pub type Hear<'a> = &'a mut dyn FnMut(&TriggerEvent<'_>);
 
 /// What a decider counted of flows and streams.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -74,7 +101,8 @@ impl Decider {
     ///
     /// # Errors
     /// [`Error::Streams`]: the patterns that streams are searched for are too large together.
-    pub fn new(program: &Program, limits: &Limits, capacity: usize) -> Result<Decider, Error> {
+    pub fn new(policy: &Policy, limits: &Limits, capacity: usize) -> Result<Decider, Error> {
+        let program = policy.program();
         let uses = program.uses();
         let looks_inside = uses.streams || uses.app || uses.http || uses.tls || uses.dns;
         let streams = if looks_inside {
@@ -90,41 +118,73 @@ impl Decider {
             sight: if uses.flows { Sight::new(program, capacity) } else { Sight::default() },
             scratch: Scratch::default(),
             tracker,
-            fired: vec![Fired::No; program.triggers.len()],
-            triggers: vec![TriggerCount::default(); program.triggers.len()],
-            stepwise: uses.triggers,
+            raiser: uses.triggers.then(|| Raiser::new(program)),
         })
     }
 
-    /// Decides packets, at most as many as it was made for; the verdicts are in the batch. Engine and world must be of the
-    /// same program.
-    pub fn decide(&mut self, engine: &Engine, world: &World, packets: &[Packet]) -> &Batch {
-        let Some(tracker) = &mut self.tracker else {
+    /// Decides packets, at most as many as it was made for; the verdicts are in the batch. The policy must be of the program
+    /// that this was made for.
+    pub fn decide(&mut self, policy: &Policy, packets: &[Packet]) -> &Batch {
+        self.decide_and_tell(policy, packets, None)
+    }
+
+    /// The same, and tells what packets do to triggers.
+    pub fn decide_and_tell(
+        &mut self,
+        policy: &Policy,
+        packets: &[Packet],
+        mut hear: Option<Hear<'_>>,
+    ) -> &Batch {
+        let (engine, world) = (policy.engine(), policy.world());
+        if let Some(tracker) = &mut self.tracker {
+            self.sight.begin();
+            for (packet, head) in packets.iter().zip(&mut self.sight.heads) {
+                wire::dissect_into(packet, head);
+            }
+            tracker.flows.prepare(packets, &self.sight.heads);
+        }
+        let Some(raiser) = &mut self.raiser else {
+            if let Some(tracker) = &mut self.tracker {
+                for (i, packet) in packets.iter().enumerate() {
+                    tracker.step(i, packet, world, &mut self.sight);
+                }
+            }
             engine.decide(world, &mut self.scratch, packets, &self.sight, &mut self.batch);
             return &self.batch;
         };
-        self.sight.begin();
-        for (packet, head) in packets.iter().zip(&mut self.sight.heads) {
-            wire::dissect_into(packet, head);
-        }
-        tracker.flows.prepare(packets, &self.sight.heads);
+        // What triggers by flow leave active stands in each packet's own view. Those with keys are looked up when a packet
+        // is decided: before one of them changes, the packets that came before are.
+        let (mut decided, mut latest) = (0, i64::MIN);
         for (i, packet) in packets.iter().enumerate() {
-            let flow = tracker.step(i, packet, world, &mut self.sight);
-            if self.stepwise {
-                let seen = Seen::of(&self.sight, i);
-                engine.fire(world, &mut self.scratch, packet, seen, &mut self.fired);
-                let active = self.sight.flows.get(i).map_or(0, |view| view.active);
-                let raised = apply(engine.program(), &self.fired, &mut self.triggers, flow, active);
-                if let (Some(flow), Some(view)) = (flow, self.sight.flows.get_mut(i))
-                    && raised != 0
-                {
-                    tracker.flows.raise(flow, raised);
-                    view.active |= raised;
-                }
+            let flow = match &mut self.tracker {
+                Some(tracker) => tracker.step(i, packet, world, &mut self.sight),
+                None => None,
+            };
+            let active = self.sight.flows.get(i).map_or(0, |view| view.active);
+            let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active };
+            if raiser.look(policy, &mut self.scratch, step, latest) {
+                engine.decide_part(
+                    world,
+                    &mut self.scratch,
+                    packets,
+                    decided..i,
+                    &self.sight,
+                    &mut self.batch,
+                );
+                (decided, latest) = (i, i64::MIN);
             }
+            let raised = raiser.apply(policy, step, &mut hear);
+            if raised != 0
+                && let (Some(flow), Some(tracker)) = (flow, &mut self.tracker)
+                && let Some(view) = self.sight.flows.get_mut(i)
+            {
+                tracker.flows.raise(flow, raised);
+                view.active |= raised;
+            }
+            latest = latest.max(packet.time);
         }
-        // What triggers by flow leave active stands in each packet's own view, so all can be decided at once.
-        engine.decide(world, &mut self.scratch, packets, &self.sight, &mut self.batch);
+        let rest = decided..packets.len();
+        engine.decide_part(world, &mut self.scratch, packets, rest, &self.sight, &mut self.batch);
         &self.batch
     }
 
@@ -138,9 +198,9 @@ impl Decider {
         Seen::of(&self.sight, i)
     }
 
-    /// What became of each trigger, in the order of the program.
+    /// What became of each trigger, in the order of the program; empty when none has conditions.
     pub fn triggers(&self) -> &[TriggerCount] {
-        &self.triggers
+        self.raiser.as_ref().map_or(&[], Raiser::counts)
     }
 
     /// What was counted of flows; none when the program says nothing about them.
@@ -149,34 +209,6 @@ impl Decider {
         let memory = flows.memory() + streams.as_ref().map_or(0, Streams::memory);
         Some(TrackCounts { flows: flows.counts(), streams: streams.as_ref().map(Streams::counts), memory })
     }
-}
-
-/// Counts what fired and gives the bits of the flow's triggers that are raised.
-fn apply(
-    program: &Program,
-    fired: &[Fired],
-    counts: &mut [TriggerCount],
-    flow: Option<FlowId>,
-    active: u64,
-) -> u64 {
-    let mut raised = 0;
-    for ((trigger, fired), count) in program.triggers.iter().zip(fired).zip(counts) {
-        let Scope::Flow(bit) = trigger.scope else { continue };
-        if *fired == Fired::No {
-            continue;
-        }
-        count.held += 1;
-        match (fired, flow) {
-            (Fired::Vetoed, _) => count.vetoed += 1,
-            (_, None) => count.unkeyed += 1,
-            (_, Some(_)) if active & 1 << bit != 0 => count.extended += 1,
-            (_, Some(_)) => {
-                count.raised += 1;
-                raised |= 1 << bit;
-            }
-        }
-    }
-    raised
 }
 
 impl Tracker {

@@ -4,6 +4,7 @@
 //! (Rejected: `io::Error` everywhere, which loses the path; text, which a caller cannot tell apart.)
 
 use crate::capture::LinkType;
+use mrule_compiler::world::ChangeError;
 use std::io;
 use std::path::PathBuf;
 
@@ -65,6 +66,14 @@ pub enum Error {
     WouldOverwrite {
         /// The file.
         path: PathBuf,
+    },
+    /// A change that was to be made while the packets ran was refused.
+    #[error("line {line} of the events: {why}")]
+    Change {
+        /// The line that says so, from 1.
+        line: usize,
+        /// Why.
+        why: ChangeError,
     },
     /// A copy could not be written. What was written before ends at a whole block.
     #[error("cannot write to `{}`: {source}", path.display())]

@@ -3,15 +3,20 @@
 //! - [`capture`]: pcap and pcapng files, as batches of packets.
 //! - [`station`]: where copies go.
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
+//! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside; [`event`]: changes and what
+//!   becomes of triggers, as lines of text.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
 //! - [`source`]: rule files and tables from the file system.
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;
+pub mod change;
 pub mod decider;
 pub mod error;
+pub mod event;
 pub mod flow;
+pub mod policy;
 pub mod replay;
 pub mod source;
 pub mod station;

@@ -4,19 +4,20 @@
 //! (Rejected: a writing thread; what a run costs is the kernel's copying, which it would not make less.)
 
 use crate::capture::{BATCH, Interface, Reader};
-use crate::decider::{Decider, Limits};
+use crate::decider::{Decider, Limits, TriggerEvent};
 use crate::error::Error;
+use crate::event::input::Timed;
+use crate::event::output::EventWriter;
+use crate::policy::Policy;
 use crate::station::{Names, PcapngFile};
 use crate::stats::Summary;
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
-use mrule_compiler::engine::Engine;
 use mrule_compiler::hir::Program;
-use mrule_compiler::world::World;
 use std::path::{Path, PathBuf};
 
 /// What to run over, and where copies go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The capture; `-` is standard input.
     pub read: PathBuf,
@@ -25,6 +26,9 @@ pub struct Options {
     pub out: Option<PathBuf>,
     /// How much is remembered of flows.
     pub limits: Limits,
+    /// Changes from outside, in the order of their times: each is made before the first packet that is not earlier; those
+    /// that are later than all packets are not.
+    pub changes: Vec<Timed>,
 }
 
 /// How far a run is.
@@ -38,41 +42,89 @@ pub struct Progress {
     pub length: Option<u64>,
 }
 
-/// Runs a capture through an engine; the world must have been made for the engine's program. `progress` is called after
-/// each batch of packets. A capture that breaks off is no error: [`Summary::broken`] says where.
+/// Runs a capture through a policy. What becomes of triggers is told to `events`. `progress` is called after each batch of
+/// packets. A capture that breaks off is no error: [`Summary::broken`] says where.
 ///
 /// # Errors
 /// [`Error`]: a capture that cannot be opened or is none, an output that cannot be made or written.
 pub fn replay(
     options: &Options,
-    world: &World,
-    engine: &Engine,
+    policy: &mut Policy,
+    mut events: Option<&mut EventWriter>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, Error> {
-    let program = engine.program();
+    let program = policy.program().clone();
+    let program = program.as_ref();
     let mut reader = Reader::open(&options.read)?;
     let mut summary = Summary::new(program);
     let mut outputs = match &options.out {
         Some(directory) => Outputs::create(directory, program, &options.read)?,
         None => Outputs { files: Vec::new() },
     };
-    let mut decider = Decider::new(program, &options.limits, BATCH)?;
+    let mut decider = Decider::new(policy, &options.limits, BATCH)?;
+    let (mut last, mut changes) = (0, options.changes.as_slice());
     while let Some(delivered) = reader.next_batch() {
-        let batch = decider.decide(engine, world, &delivered.packets);
-        if let Err(error) = take(&delivered.packets, delivered.interfaces, batch, &mut summary, &mut outputs)
-        {
-            // The first error is the one to tell.
-            let _also_failed = outputs.finish(reader.interfaces(), &mut summary);
-            return Err(error);
+        let mut rest = delivered.packets.as_slice();
+        while let Some(first) = rest.first() {
+            last = last.max(first.time);
+            changes = make(changes, first.time, policy, &mut events, &mut summary)?;
+            // As far as the next change.
+            let next = changes.first().map(|change| change.time);
+            let end = next.and_then(|next| rest.iter().position(|packet| packet.time >= next));
+            let (now, later) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = later;
+            let batch = decide(&mut decider, policy, now, summary.packets, &mut events);
+            last = now.iter().fold(last, |last, packet| last.max(packet.time));
+            if let Err(error) = take(now, delivered.interfaces, batch, &mut summary, &mut outputs) {
+                // The first error is the one to tell.
+                let _also_failed = outputs.finish(reader.interfaces(), &mut summary);
+                return Err(error);
+            }
         }
         progress(Progress { packets: summary.packets, read: reader.read_so_far(), length: reader.length() });
     }
     outputs.finish(reader.interfaces(), &mut summary)?;
-    summary.end(&decider);
+    summary.end(&decider, policy, last);
     summary.unsupported = reader.unsupported().iter().map(|(link, packets)| (*link, *packets)).collect();
     summary.moved_times = reader.moved_times();
     summary.broken = reader.broken().cloned();
     Ok(summary)
+}
+
+/// Makes the changes whose time has come; gives the others.
+fn make<'c>(
+    changes: &'c [Timed],
+    now: i64,
+    policy: &mut Policy,
+    events: &mut Option<&mut EventWriter>,
+    summary: &mut Summary,
+) -> Result<&'c [Timed], Error> {
+    let (due, later) = changes.split_at(changes.partition_point(|change| change.time <= now));
+    for Timed { time, change, line } in due {
+        let refused = |why| Error::Change { line: *line, why };
+        let effect = policy.change(*time, change).map_err(refused)?;
+        summary.changes += 1;
+        if let Some(events) = events {
+            events.change(policy.program(), *time, change, effect);
+        }
+    }
+    Ok(later)
+}
+
+/// Decides packets, and tells of what they do to triggers when somebody listens. So many packets came before.
+fn decide<'d>(
+    decider: &'d mut Decider,
+    policy: &Policy,
+    packets: &[Packet],
+    before: u64,
+    events: &mut Option<&mut EventWriter>,
+) -> &'d Batch {
+    let Some(events) = events else { return decider.decide(policy, packets) };
+    let (program, world) = (policy.program(), policy.world());
+    let mut hear = |event: &TriggerEvent<'_>| {
+        events.packet(program, world, before + event.at as u64 + 1, event);
+    };
+    decider.decide_and_tell(policy, packets, Some(&mut hear))
 }
 
 /// Carries out the verdicts of a batch.

@@ -6,8 +6,10 @@
 use crate::capture::LinkType;
 use crate::decider::{Decider, TrackCounts, TriggerCount};
 use crate::error::Break;
+use crate::policy::Policy;
+use crate::trigger::TriggerCounts;
 use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
-use mrule_compiler::hir::{Program, StationId};
+use mrule_compiler::hir::{Program, Scope, StationId};
 use std::path::PathBuf;
 
 /// What a run saw and did.
@@ -29,8 +31,10 @@ pub struct Summary {
     pub rules: Vec<RuleCount>,
     /// By limit, in the order of the program.
     pub limits: Vec<LimitCount>,
-    /// By trigger with conditions, in the order of the program: its name and what became of it.
-    pub triggers: Vec<(String, TriggerCount)>,
+    /// Changes from outside that were made.
+    pub changes: u64,
+    /// By trigger, in the order of the program.
+    pub triggers: Vec<TriggerTotal>,
     /// Of flows; none when the program says nothing about them.
     pub tracked: Option<TrackCounts>,
     /// Packets passed over because their link type is not supported, by link type.
@@ -69,6 +73,17 @@ pub struct RuleCount {
     pub bytes: u64,
 }
 
+/// What became of one trigger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TriggerTotal {
+    /// Its name.
+    pub name: String,
+    /// What packets did.
+    pub packets: TriggerCount,
+    /// What became of its keys; none for a trigger by flow.
+    pub keys: Option<TriggerCounts>,
+}
+
 /// What one limit did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LimitCount {
@@ -87,12 +102,13 @@ impl Summary {
     pub fn new(program: &Program) -> Summary {
         let station = |name: &String| StationCount { name: name.clone(), ..StationCount::default() };
         let rule = |name: &String| RuleCount { name: name.clone(), ..RuleCount::default() };
+        let trigger = |name: &String| TriggerTotal { name: name.clone(), ..TriggerTotal::default() };
         let limit = |name: &String| LimitCount { name: name.clone(), ..LimitCount::default() };
         Summary {
             stations: program.stations.iter().map(|s| station(&s.name)).collect(),
             rules: program.rules.iter().map(|r| rule(&r.name)).collect(),
             limits: program.limits.iter().map(|l| limit(&l.name)).collect(),
-            triggers: program.triggers.iter().map(|t| (t.name.clone(), TriggerCount::default())).collect(),
+            triggers: program.triggers.iter().map(|t| trigger(&t.name)).collect(),
             ..Summary::default()
         }
     }
@@ -141,7 +157,7 @@ impl Summary {
         }
     }
 
-    pub(crate) fn end(&mut self, decider: &Decider) {
+    pub(crate) fn end(&mut self, decider: &Decider, policy: &Policy, now: i64) {
         let batch = decider.batch();
         for (rule, matched) in self.rules.iter_mut().zip(batch.matched()) {
             rule.matched = *matched;
@@ -149,8 +165,11 @@ impl Summary {
         for (limit, matched) in self.limits.iter_mut().zip(batch.limited()) {
             limit.matched = *matched;
         }
-        for ((_, sum), count) in self.triggers.iter_mut().zip(decider.triggers()) {
-            *sum = *count;
+        for (sum, count) in self.triggers.iter_mut().zip(decider.triggers()) {
+            sum.packets = *count;
+        }
+        for (at, (sum, trigger)) in self.triggers.iter_mut().zip(&policy.program().triggers).enumerate() {
+            sum.keys = matches!(trigger.scope, Scope::Keys(_)).then(|| policy.triggers().counts(at, now));
         }
         self.tracked = decider.tracked();
     }
@@ -175,13 +194,7 @@ impl Summary {
             ),
             ("withheld by limits, from stations", sum(&mut self.limits.iter().map(|l| l.withheld)), withheld),
         ];
-        for (name, t) in &self.triggers {
-            if t.held != t.raised + t.extended + t.vetoed + t.unkeyed {
-                return Err(format!(
-                    "trigger {name}: held is not raised + extended + vetoed + unkeyed: {t:?}"
-                ));
-            }
-        }
+        self.triggers.iter().try_for_each(TriggerTotal::check)?;
         if let Some(TrackCounts { flows: f, streams, .. }) = &self.tracked {
             let gone = f.ended + f.expired + f.evicted_young + f.evicted_established;
             if f.created != f.active + gone || f.packets != self.packets {
@@ -223,4 +236,23 @@ impl Summary {
 
 fn saved(bytes: u64, of: u64) -> Option<f64> {
     (of > 0).then(|| 100.0 * (1.0 - bytes as f64 / of as f64))
+}
+
+impl TriggerTotal {
+    /// Checks that what packets did and what its keys are adds up.
+    fn check(&self) -> Result<(), String> {
+        let (p, name) = (&self.packets, &self.name);
+        let ended = p.raised + p.extended + p.vetoed + p.suppressed + p.full + p.unkeyed;
+        if p.held != ended {
+            return Err(format!("trigger {name}: what held is not what came of it: {p:?}"));
+        }
+        let Some(k) = &self.keys else { return Ok(()) };
+        if k.raised + k.external != k.active + k.expired + k.cleared || k.keys != k.entered - k.evicted {
+            return Err(format!("trigger {name}: keys do not add up: {k:?}"));
+        }
+        if (k.raised, k.extended, k.suppressed, k.full) != (p.raised, p.extended, p.suppressed, p.full) {
+            return Err(format!("trigger {name}: packets {p:?}, but keys {k:?}"));
+        }
+        Ok(())
+    }
 }

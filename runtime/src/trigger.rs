@@ -35,7 +35,7 @@ mod room;
 mod suppress;
 mod window;
 
-pub use key::{KeyPart, MAX_TEXT, key_text, key_values};
+pub use key::{KeyPart, MAX_TEXT, key_parts, key_text, key_values};
 use keyed::Keyed;
 pub use layout::MAX_KEYS;
 pub use suppress::{MAX_REASON, Suppressed};

@@ -67,6 +67,9 @@ pub struct PacketCase {
     /// For each station that a copy is asked for: `FIRST..END RULE`, or `FIRST..END RULE, cut by LIMIT`, or
     /// `nothing RULE, cut by LIMIT`.
     pub copies: BTreeMap<String, String>,
+    /// What it does to triggers, by their names: `TRIGGER raised`, `TRIGGER[KEY] extended`; not looked at when
+    /// it is not said.
+    pub fires: Option<Vec<String>>,
 }
 
 /// A condition, and packets for which it holds or fails.
@@ -184,7 +187,8 @@ impl<'a> Trial<'a> {
             .collect();
         let (mut wrong, mut first) = (Vec::new(), None);
         for kind in ENGINES {
-            let engine = Engine::new(kind, self.program.clone(), &self.world).map_err(|e| e.to_string())?;
+            let engine = Engine::new(kind, self.program.clone(), &self.world);
+            let engine = Arc::new(engine.map_err(|e| e.to_string())?);
             for size in [packets.len(), 1] {
                 let told = run_engine(&engine, &self.world, &packets, size);
                 for (verdicts, (text, _, expected)) in told.verdicts.iter().zip(&self.packets) {
@@ -244,6 +248,14 @@ impl Case {
             }
         }
         let (mut wrong, told) = trial.run()?;
+        for (at, packet) in self.packet.iter().enumerate() {
+            let Some(expected) = &packet.fires else { continue };
+            let got: Vec<&str> =
+                told.events.iter().filter(|(of, _)| *of == at).map(|(_, event)| event.as_str()).collect();
+            if got != *expected {
+                wrong.push(format!("{}: expected to do {expected:?}, does {got:?}", packet.is));
+            }
+        }
         let tallies = [
             ("matched", &self.matched, &trial.program.rules, &told.matched),
             ("limited", &self.limited, &trial.program.limits, &told.limited),

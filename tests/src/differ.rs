@@ -42,9 +42,11 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
     let views = crate::mangle::views(packets);
     let views: Vec<Packet> = (0i64..).zip(views).map(|(i, view)| view.at(i * 1_000_000)).collect();
     let mut world = World::new(program).map_err(|e| format!("no world: {e}"))?;
-    let interp = Engine::new(EngineKind::Interp, program.clone(), &world).map_err(|e| e.to_string())?;
-    let jit =
-        Engine::new(EngineKind::Jit, program.clone(), &world).map_err(|e| format!("no native code: {e}"))?;
+    let engine = |kind| {
+        let engine = Engine::new(kind, program.clone(), &world);
+        engine.map(Arc::new).map_err(|e| format!("{kind:?}: no engine: {e}"))
+    };
+    let (interp, jit) = (engine(EngineKind::Interp)?, engine(EngineKind::Jit)?);
     let mut choices = Choices::of_seed(seed);
     let mut verdicts = 0;
     for round in ["as written", "after changes"] {

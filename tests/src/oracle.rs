@@ -33,7 +33,7 @@ pub type Copies<'a> = BTreeMap<&'a str, Vec<(usize, Range<usize>)>>;
 /// One program in both engines.
 pub struct Engines {
     world: World,
-    engines: [Engine; 2],
+    engines: [Arc<Engine>; 2],
 }
 
 impl Engines {
@@ -41,7 +41,8 @@ impl Engines {
     pub fn of(rules: &str) -> Result<Engines, String> {
         let program = Arc::new(compile_text(rules)?);
         let world = World::new(&program).map_err(|e| e.to_string())?;
-        let engine = |kind| Engine::new(kind, program.clone(), &world).map_err(|e| e.to_string());
+        let engine =
+            |kind| Engine::new(kind, program.clone(), &world).map(Arc::new).map_err(|e| e.to_string());
         let [first, second] = ENGINES.map(engine);
         Ok(Engines { engines: [first?, second?], world })
     }

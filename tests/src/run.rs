@@ -8,7 +8,9 @@ use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::Program;
 use mrule_compiler::sight::{Fired, Seen, Sight};
 use mrule_compiler::world::{Scratch, World};
-use mrule_runtime::decider::{Decider, Limits, TriggerCount};
+use mrule_runtime::decider::{Decider, Limits, TriggerCount, TriggerEvent};
+use mrule_runtime::policy::Policy;
+use mrule_runtime::trigger::{key_parts, key_text};
 use std::sync::Arc;
 
 /// Every engine.
@@ -25,6 +27,8 @@ pub struct Told {
     pub limited: Vec<u64>,
     /// What became of each trigger's conditions.
     pub triggers: Vec<TriggerCount>,
+    /// What packets did to triggers, as `TRIGGER raised`, `TRIGGER[KEY] raised`: the packet's place, then that.
+    pub events: Vec<(usize, String)>,
 }
 
 /// Compiles rule files; the errors one to a line.
@@ -55,17 +59,25 @@ pub fn run(
     packets: &[Packet],
     batch_size: usize,
 ) -> Result<Told, String> {
-    let engine = Engine::new(kind, program.clone(), world).map_err(|e| e.to_string())?;
+    let engine = Arc::new(Engine::new(kind, program.clone(), world).map_err(|e| e.to_string())?);
     Ok(run_engine(&engine, world, packets, batch_size))
 }
 
 /// Runs packets through an engine that is there already, with a memory of flows of its own.
-pub fn run_engine(engine: &Engine, world: &World, packets: &[Packet], batch_size: usize) -> Told {
+pub fn run_engine(engine: &Arc<Engine>, world: &World, packets: &[Packet], batch_size: usize) -> Told {
     let mut told = Told::default();
-    let mut decider =
-        Decider::new(engine.program(), &Limits::default(), batch_size).expect("a memory of flows");
+    let policy = Policy::repeatable(engine.clone(), world.clone());
+    let mut decider = Decider::new(&policy, &Limits::default(), batch_size).expect("a memory of flows");
     for chunk in packets.chunks(batch_size.max(1)) {
-        let batch = decider.decide(engine, world, chunk);
+        let (first, names) = (told.verdicts.len(), &engine.program().triggers);
+        let events = &mut told.events;
+        let mut hear = |event: &TriggerEvent<'_>| {
+            let key = event.key.filter(|key| !key.is_empty());
+            let key = key.map_or_else(String::new, |key| format!("[{}]", key_text(&key_parts(key))));
+            let outcome = format!("{:?}", event.outcome).to_lowercase();
+            events.push((first + event.at, format!("{}{key} {outcome}", names[event.trigger].name)));
+        };
+        let batch = decider.decide_and_tell(&policy, chunk, Some(&mut hear));
         for i in 0..chunk.len() {
             told.verdicts
                 .push(batch.verdicts(i).map(|(station, verdict)| (station.index(), verdict)).collect());

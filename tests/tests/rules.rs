@@ -5,6 +5,7 @@
 use mrule_compiler::compile::compile;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
+use mrule_runtime::policy::Policy;
 use mrule_runtime::replay::{Options, replay};
 use mrule_runtime::source::Files;
 use mrule_runtime::stats::Summary;
@@ -24,9 +25,9 @@ fn run(rules: &str, kind: EngineKind) -> Summary {
     let program = Arc::new(compiled.program.unwrap());
     let world = World::new(&program).unwrap();
     let engine = Engine::new(kind, program, &world).unwrap();
-    let options =
-        Options { read: root().join("tests/pcap/demo.pcapng"), out: None, limits: Default::default() };
-    let summary = replay(&options, &world, &engine, &mut |_| ()).unwrap();
+    let options = Options { read: root().join("tests/pcap/demo.pcapng"), out: None, ..Options::default() };
+    let mut policy = Policy::repeatable(Arc::new(engine), world);
+    let summary = replay(&options, &mut policy, None, &mut |_| ()).unwrap();
     summary.check().unwrap();
     summary
 }

@@ -18,6 +18,7 @@ use mrule_compiler::world::World;
 use mrule_grammar::span::SourceMap;
 use mrule_runtime::capture::{BATCH, Reader};
 use mrule_runtime::decider::Decider;
+use mrule_runtime::policy::Policy;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -65,18 +66,20 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     // The packets before it have made its flow, its stream and what its triggers are.
     let engine = Engine::new(EngineKind::Interp, program.clone(), &world);
     let engine = engine.map_err(|e| Failure::usage(e.to_string()))?;
-    let mut decider = Decider::new(&program, &args.memory.limits(), BATCH)?;
+    let policy = Policy::repeatable(Arc::new(engine), world);
+    let mut decider = Decider::new(&policy, &args.memory.limits(), BATCH)?;
     let mut reader = Reader::open(&args.read)?;
-    let (mut passed, tracked) = (0, program.uses().flows);
+    let uses = program.uses();
+    let (mut passed, tracked) = (0, uses.flows || uses.triggers);
     while let Some(batch) = reader.next_batch() {
         let wanted = usize::try_from(args.frame - passed - 1).unwrap_or(usize::MAX);
         let before = batch.packets.get(..=wanted).unwrap_or(&batch.packets);
         if tracked {
-            decider.decide(&engine, &world, before);
+            decider.decide(&policy, before);
         }
         if let Some(packet) = batch.packets.get(wanted) {
             let checked = Explained { program: &program, sources: &checked.sources };
-            return tell(args, &checked, &world, (packet, decider.seen(wanted)), screen);
+            return tell(args, &checked, policy.world(), (packet, decider.seen(wanted)), screen);
         }
         passed += batch.packets.len() as u64;
     }

@@ -2,6 +2,7 @@
 //! counts, and a capture that breaks off is told with its byte offset and exit code 3, after what was readable has been
 //! processed. (Rejected: offering `--bridge` and `--tap` before they can do anything.)
 
+use crate::events::Events;
 use crate::exit::{Exit, Failure};
 use crate::memory::Memory;
 use crate::rules::Rules;
@@ -10,6 +11,7 @@ use crate::summary;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
+use mrule_runtime::policy::Policy;
 use mrule_runtime::replay::{self, Progress};
 use mrule_runtime::stats::Summary;
 use std::io;
@@ -44,6 +46,8 @@ pub struct Args {
     engine: Kind,
     #[command(flatten)]
     memory: Memory,
+    #[command(flatten)]
+    events: Events,
     /// How to print the summary
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     stats: Stats,
@@ -78,16 +82,24 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Kind::Jit => EngineKind::Jit,
         Kind::Interp => EngineKind::Interp,
     };
-    let engine = Engine::new(kind, program, &world)
+    let engine = Engine::new(kind, program.clone(), &world)
         .map_err(|e| Failure::usage(e.to_string()).help("`--engine interp` runs without native code"))?;
-    let options =
-        replay::Options { read: args.read.clone(), out: args.out.clone(), limits: args.memory.limits() };
+    let options = replay::Options {
+        read: args.read.clone(),
+        out: args.out.clone(),
+        limits: args.memory.limits(),
+        changes: args.events.changes(&program)?,
+    };
+    let mut writer = args.events.writer()?;
+    let quiet = args.quiet || args.events.on_stdout() && matches!(args.stats, Stats::Text);
     let started = Instant::now();
     let mut bar = Bar::new(screen.err_look, !args.quiet && screen.err_look.live, started);
-    let result = replay::replay(&options, &world, &engine, &mut |progress| bar.show(progress));
+    let mut policy = Policy::repeatable(Arc::new(engine), world);
+    let result = replay::replay(&options, &mut policy, writer.as_mut(), &mut |progress| bar.show(progress));
     bar.clear();
+    let all_told = args.events.finish(writer, screen.err_look, screen.err)?;
     let counts = result?;
-    if !args.quiet {
+    if !quiet {
         match args.stats {
             Stats::Text => {
                 summary::text(&args.read, &counts, started.elapsed(), screen.out_look, screen.out)?;
@@ -98,7 +110,8 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             }
         }
     }
-    complain(args, &counts, screen)
+    let exit = complain(args, &counts, screen)?;
+    Ok(if all_told { exit } else { Exit::Usage })
 }
 
 /// Says what was not read, after all else, where it is seen.

@@ -103,6 +103,11 @@ impl Checker<'_> {
         self.params.get(id.index()).is_some_and(|p| p.ty == Some(ValueTy::Ip))
     }
 
+    /// The bounds of a param, both inclusive.
+    pub fn param_range(&self, id: ParamId) -> Option<(u64, u64)> {
+        self.params.get(id.index()).map(|p| p.hir.bounds)
+    }
+
     /// A param in an expression.
     pub fn use_param(&mut self, id: ParamId, span: Span) -> Value {
         let Some(ParamInfo { ty: Some(ty), hir, .. }) = self.params.get(id.index()) else {

@@ -2,8 +2,8 @@
 //! one value, so that "its own key" means one thing. (Rejected: ignoring clauses that are not available yet.)
 
 use super::Checker;
-use super::value::{Const, Form, Kind, Number, Term, TermTy, Unit};
-use crate::hir::{self, Key, MAX_FLOW_TRIGGERS, Pred, Scope, TriggerId, ValueTy};
+use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
+use crate::hir::{self, Key, MAX_FLOW_TRIGGERS, Num, Pred, Scope, TriggerId, ValueTy};
 use mrule_grammar::ast::{self, Expr, ExprKind, TriggerClause, TriggerClauseKind};
 use mrule_grammar::codes::{later, settings as codes};
 use mrule_grammar::diagnostic::Diagnostic;
@@ -26,6 +26,8 @@ const MAX_KEYS: u64 = 1 << 24;
 struct Said {
     when: Option<Pred>,
     unless: Option<Pred>,
+    /// Where `unless` stands.
+    vetoes: Option<Span>,
     hold: Option<Hold>,
     external: Option<Span>,
     keys: Option<usize>,
@@ -34,8 +36,8 @@ struct Said {
 
 /// How long a trigger stays active.
 enum Hold {
-    /// So many nanoseconds.
-    Time(u64),
+    /// So many nanoseconds: a constant or a param.
+    Time(Num),
     /// As long as its flow lives.
     Flow,
     /// It is reported.
@@ -67,6 +69,7 @@ impl Checker<'_> {
                     unless: Pred::never(),
                     own: Vec::new(),
                     capacity: hir::DEFAULT_KEYS,
+                    external: false,
                 },
                 types: None,
                 own: None,
@@ -106,6 +109,7 @@ impl Checker<'_> {
                 }
                 info.hir.when = said.when;
                 info.hir.unless = said.unless.unwrap_or_else(Pred::never);
+                info.hir.external = said.external.is_some();
                 info.hir.capacity = said.keys.unwrap_or(hir::DEFAULT_KEYS);
                 let forms = info.own.iter().flatten().cloned();
                 info.hir.own = forms.map(hir::OwnKey::new).collect();
@@ -149,6 +153,7 @@ impl Checker<'_> {
             }
             TriggerClauseKind::Unless(expr) => {
                 said.unless = Some(self.condition(expr));
+                said.vetoes = Some(clause.span);
             }
             TriggerClauseKind::Hold(expr) => said.hold = Some(self.hold(expr, by_flow)),
             TriggerClauseKind::Keys(expr) if by_flow => {
@@ -200,6 +205,11 @@ impl Checker<'_> {
             return;
         }
         let name = &item.name.node;
+        if let (Some(span), None) = (said.vetoes, &said.when) {
+            let finding = Diagnostic::new(codes::TRIGGER, "`unless` without `when`");
+            let finding = finding.at(span, "there is nothing to veto");
+            self.report(finding.help("leave it out: what raises the trigger from outside can look first"));
+        }
         let (message, label, help) = match (said.external.is_some() || said.when.is_some(), &said.hold) {
             (false, _) if by_flow => (
                 format!("trigger `{name}` does not say what raises it"),
@@ -241,12 +251,13 @@ impl Checker<'_> {
                     self.not_yet(later::WINDOWS, expr.span, "a time as the hold of a trigger by flow", help);
                     return Hold::Wrong;
                 }
-                return Hold::Time(value);
+                return Hold::Time(Num::constant(value));
             }
-            Kind::Term(Term { ty: TermTy::Duration, form: Form::Param(_), .. }) => {
-                let help = if by_flow { "write `hold flow`" } else { "write the time itself: `hold 10m`" };
-                self.not_yet(later::WINDOWS, expr.span, "a param as a hold", help);
-                return Hold::Wrong;
+            Kind::Term(Term { ty: TermTy::Duration, form: Form::Param(_), alts, .. }) if !by_flow => {
+                match alts.as_slice() {
+                    [Alt::Num(num)] => return Hold::Time(num.clone()),
+                    _ => "no duration",
+                }
             }
             Kind::Const(Const::Number(Number { value: 0, .. })) => "no time at all",
             Kind::Const(constant) => constant.describe(),

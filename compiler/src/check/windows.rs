@@ -5,7 +5,7 @@
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};
 use crate::fields::Ty;
-use crate::hir::{Key, Num, OwnKey, Pred, Scope, Window, WindowId, WindowKind};
+use crate::hir::{Key, MAX_TRIGGER_WINDOWS, Num, OwnKey, Pred, Scope, Window, WindowId, WindowKind};
 use mrule_grammar::ast::{Expr, ExprKind};
 use mrule_grammar::codes::{later, settings as codes};
 use mrule_grammar::diagnostic::Diagnostic;
@@ -52,10 +52,15 @@ impl Checker<'_> {
         let window = Window { trigger, when, kind, per };
         let at = self.windows.iter().position(|w| *w == window).unwrap_or(self.windows.len());
         if at == self.windows.len() {
-            if at == MAX_WINDOWS {
-                let message = format!("a program has at most {MAX_WINDOWS} windows");
+            let of_trigger = self.windows.iter().filter(|w| w.trigger == trigger).count();
+            if of_trigger == MAX_TRIGGER_WINDOWS || at == MAX_WINDOWS {
+                let message = if of_trigger == MAX_TRIGGER_WINDOWS {
+                    format!("a trigger has at most {MAX_TRIGGER_WINDOWS} windows")
+                } else {
+                    format!("a program has at most {MAX_WINDOWS} windows")
+                };
                 let finding = Diagnostic::new(codes::WINDOW, message).at(span, "one too many");
-                self.report(finding.help("triggers that count the same can be one"));
+                self.report(finding.help("triggers can ask for other triggers by name: make several of it"));
                 return Value::poison(span);
             }
             self.windows.push(window);
@@ -170,21 +175,23 @@ impl Checker<'_> {
                 }
                 "not from 1ms to 366d"
             }
-            Kind::Term(Term { ty: TermTy::Duration, form: Form::Param(_), .. }) => {
-                self.not_yet(
-                    later::WINDOWS,
-                    per.span,
-                    "a param as the time of a window",
-                    "write the time itself: `per 5m`",
-                );
-                return None;
+            Kind::Term(Term { ty: TermTy::Duration, form: Form::Param(id), alts, .. }) => {
+                match (alts.as_slice(), self.param_range(*id)) {
+                    ([Alt::Num(num)], Some((low, high))) if low >= MIN_PER && high <= MAX_PER => {
+                        return Some(num.clone());
+                    }
+                    _ => "a param whose bounds are not within 1ms to 366d",
+                }
             }
             Kind::Const(constant) => constant.describe(),
             _ => "no duration",
         };
         let message = format!("`per` takes a duration; `{}` is {what}", self.text(per.span));
         let finding = Diagnostic::new(codes::WINDOW, message).at(per.span, what);
-        self.report(finding.help("write it with its unit: `per 10s`, `per 5m`, `per 1d`"));
+        self.report(match &value.kind {
+            Kind::Term(_) => finding.help("say its bounds: `param window : duration = 5m in 1s..1h`"),
+            _ => finding.help("write it with its unit: `per 10s`, `per 5m`, `per 1d`"),
+        });
         None
     }
 

@@ -206,6 +206,7 @@ fn each_form_of_condition() {
             unless: crate::hir::Pred::never(),
             own: Vec::new(),
             capacity: hir::DEFAULT_KEYS,
+            external: false,
             hold: None,
         }],
         params: vec![hir::Param {

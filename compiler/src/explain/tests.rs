@@ -165,6 +165,7 @@ fn flows_are_told_with_their_values() {
             unless: Pred::never(),
             own: Vec::new(),
             capacity: hir::DEFAULT_KEYS,
+            external: false,
         }],
         streams: vec![hir::StreamPattern {
             kind: hir::StreamKind::Contains(b"x".as_slice().into()),

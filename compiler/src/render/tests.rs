@@ -63,6 +63,7 @@ fn every_form_has_a_text() {
             unless: crate::hir::Pred::never(),
             own: Vec::new(),
             capacity: hir::DEFAULT_KEYS,
+            external: false,
             hold: None,
         }],
         params: vec![hir::Param {
@@ -147,6 +148,7 @@ fn flows_and_streams() {
             unless: Pred::never(),
             own: Vec::new(),
             capacity: hir::DEFAULT_KEYS,
+            external: false,
             hold: None,
         }],
         streams: vec![

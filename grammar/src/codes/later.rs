@@ -41,8 +41,7 @@ let again = http.host == "example.com" and app == http
 pub const WINDOWS: Code = Code(&CodeInfo {
     id: "E0303",
     title: "this of a trigger is not available yet",
-    explain: r#"Triggers by flow that are external, end before their flow or count over time, and params as the time of a window or a hold,
-are not there yet.
+    explain: r#"Triggers by flow that are external, end before their flow or count over time are not there yet.
 
 ```text
 trigger evil by flow { when stream contains "evil"  hold 10m }
@@ -73,19 +72,20 @@ station ids { vxlan 192.0.2.10 vni 77 }
 pub const TABLES: Code = Code(&CodeInfo {
     id: "E0305",
     title: "this use of a table, tag or param is not available yet",
-    explain: r#"A few combinations are in the language and not there yet: `else` behind a look-up, addresses as values of maps, texts
+    explain: r#"A few combinations are in the language and not there yet: `else` behind a look-up of anything but a number, addresses as values of maps, texts
 of maps compared with fields, constant IPv6 addresses and `ip` params as keys, and fields of tags (`vlan.id`,
 `mpls.label`) compared with params or as one of several parts of a key.
 
 ```text
-table level : map<ip, uint>
-let high = (level[net.src] else 0) > 5
+table user : map<ip, string>
+let unknown = (user[net.src] else "nobody") == "nobody"
 ```
 
 ```mrule
+table user : map<ip, string>
 table level : map<ip, uint>
-let high = level[net.src] > 5
-let known = net.src in level
+let high = (level[net.src] else 0) > 5
+let known = net.src in user
 ```"#,
 });
 

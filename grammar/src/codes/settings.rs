@@ -272,7 +272,7 @@ pub const WINDOW: Code = Code(&CodeInfo {
 the trigger in whose `when` they stand. They stand nowhere else: a rule asks for the trigger.
 
 ```text
-rule flood { match count(tcp) per 1m > 1000  snaplen full  to ids }
+let many = count(tcp) per 1m > 1000
 trigger flood by net.src { when count(tcp) > 1000  hold 10m }
 trigger spread by net.src { when distinct(net.addr) per 1m > 100  hold 10m }
 ```

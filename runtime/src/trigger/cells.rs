@@ -32,19 +32,33 @@ pub(super) const HEAD: usize = 5;
 /// How many words the head of a window has.
 pub(super) const HEAD_WORDS: usize = 3;
 
-/// A line of the cache.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(super) struct Line(pub(super) [AtomicU64; LINE]);
-
-/// So many words, all 0.
+/// So many words, all 0. The kernel gives memory for them when they are first written.
 pub(super) fn words(count: usize) -> Box<[AtomicU64]> {
-    (0..count).map(|_| AtomicU64::new(0)).collect()
+    bytemuck::zeroed_slice_box(count)
 }
 
-/// So many lines, all 0.
-pub(super) fn lines(count: usize) -> Box<[Line]> {
-    (0..count).map(|_| Line(Default::default())).collect()
+/// Lines of the cache, all 0 at first.
+#[derive(Debug)]
+pub(super) struct Lines {
+    words: Box<[AtomicU64]>,
+    /// Where the first line begins.
+    first: usize,
+}
+
+impl Lines {
+    /// So many.
+    pub(super) fn new(count: usize) -> Lines {
+        let words = words((count + 1) * LINE);
+        let beyond = words.as_ptr().addr() % (LINE * size_of::<AtomicU64>());
+        let first = (LINE - beyond / size_of::<AtomicU64>()) % LINE;
+        Lines { words, first }
+    }
+
+    /// A line.
+    #[inline(always)]
+    pub(super) fn get(&self, line: usize) -> &[AtomicU64; LINE] {
+        &self.words[self.first..].as_chunks().0[line]
+    }
 }
 
 /// Reads a word.
@@ -160,7 +174,10 @@ mod tests {
 
     #[test]
     fn a_line_is_a_line() {
-        assert_eq!((size_of::<Line>(), align_of::<Line>()), (64, 64));
+        for count in [1, 2, 1000] {
+            let lines = Lines::new(count);
+            assert!((0..count).all(|line| lines.get(line).as_ptr().addr().is_multiple_of(64)), "{count}");
+        }
     }
 
     #[test]

@@ -220,6 +220,11 @@ impl fmt::Display for KeyPart {
     }
 }
 
+/// A key as it is shown.
+pub fn key_parts(key: &[KeyValue]) -> Vec<KeyPart> {
+    key.iter().map(KeyPart::given).collect()
+}
+
 /// A key as text: a part alone, several in parentheses, `()` for a global switch.
 pub fn key_text(parts: &[KeyPart]) -> String {
     let list = parts.iter().map(KeyPart::to_string).collect::<Vec<_>>().join(", ");

@@ -4,7 +4,7 @@
 //! (Rejected: taking the ledger for every packet, as then the packets of all keys of a shard wait for each other.)
 
 use super::cells::{
-    FLAGS_AT, HEAD, HEAD_WORDS, KINDS_AT, LINE, Line, META, PART, SEEN, count, enter, get, lines, set, words,
+    FLAGS_AT, HEAD, HEAD_WORDS, KINDS_AT, LINE, Lines, META, PART, SEEN, count, enter, get, set, words,
 };
 use super::distinct::{SKETCH_WORDS, Sketch};
 use super::key::{KIND_BITS, KeyPart, LONG, Part, Probe, same_text};
@@ -109,7 +109,7 @@ pub(super) struct Keyed {
     /// Whether the common way does for most: a key of one part, one window that counts or adds.
     pub(super) common: bool,
     pub(super) buckets: Box<[AtomicU64]>,
-    lines: Box<[Line]>,
+    lines: Lines,
     rings: Box<[AtomicU64]>,
     cold: Box<[AtomicU64]>,
     texts: Box<[AtomicU64]>,
@@ -139,7 +139,7 @@ impl Keyed {
             windows: shape.windows.iter().zip(&layout.rings).map(window).collect(),
             common: layout.parts == 1 && matches!(&*shape.windows, [one] if one.kind != WindowKind::Distinct),
             buckets: words(layout.shards * layout.buckets),
-            lines: lines(rows * layout.lines),
+            lines: Lines::new(rows * layout.lines),
             rings: words(rows * layout.ring_words),
             cold: words(rows * COLD_WORDS),
             texts: words(rows * layout.parts * layout.text),
@@ -204,11 +204,11 @@ impl Keyed {
     /// The first line of a row.
     #[inline(always)]
     pub(super) fn line(&self, row: usize) -> &[AtomicU64; LINE] {
-        &self.lines[row * self.layout.lines].0
+        self.lines.get(row * self.layout.lines)
     }
 
     fn further(&self, row: usize, word: usize) -> &AtomicU64 {
-        &self.lines[row * self.layout.lines + 1 + word / LINE].0[word % LINE]
+        &self.lines.get(row * self.layout.lines + 1 + word / LINE)[word % LINE]
     }
 
     /// The words that only lists need.

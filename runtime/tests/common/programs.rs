@@ -7,6 +7,7 @@ use mrule_compiler::sets::Intervals;
 use mrule_compiler::world::World;
 use mrule_grammar::span::Span;
 use mrule_runtime::Error;
+use mrule_runtime::policy::Policy;
 use mrule_runtime::replay::{Options, replay};
 use mrule_runtime::stats::Summary;
 use std::path::{Path, PathBuf};
@@ -60,9 +61,10 @@ pub fn run_with(
 ) -> Result<Summary, Error> {
     let world = World::new(program).unwrap();
     let engine = Engine::new(kind, program.clone(), &world).unwrap();
-    let options = Options { read: read.to_owned(), out: out.map(Path::to_owned), limits: Default::default() };
+    let options = Options { read: read.to_owned(), out: out.map(Path::to_owned), ..Options::default() };
     let mut packets = 0;
-    let summary = replay(&options, &world, &engine, &mut |progress| {
+    let mut policy = Policy::repeatable(Arc::new(engine), world);
+    let summary = replay(&options, &mut policy, None, &mut |progress| {
         assert!(progress.packets >= packets && progress.length.is_none_or(|length| progress.read <= length));
         packets = progress.packets;
     })?;

@@ -264,7 +264,10 @@ fn triggers() {
         "{STATION}{items}\nrule r {{ match attack or switch or pair or attack[net.addr] or pair[(net.src, 80)] or attack[10.0.0.1]\n snaplen full when attack to ids }}"
     ));
     let [attack, pair, switch] = program.triggers.as_slice() else { panic!() };
-    assert_eq!((attack.key(), attack.hold), ([ValueTy::Ip].as_slice(), Some(3_600_000_000_000)));
+    assert_eq!(
+        (attack.key(), attack.hold.clone()),
+        ([ValueTy::Ip].as_slice(), Some(Num::constant(3_600_000_000_000)))
+    );
     assert_eq!(pair.key(), [ValueTy::Ip, ValueTy::Uint]);
     assert!(switch.key().is_empty());
     let shown = format!("{:?}", program.rules[0].matches);
@@ -286,15 +289,31 @@ fn triggers_that_cannot_be() {
     bad("trigger t by flow { external hold flow }", &[("E0303", "external")]);
     bad("trigger t by flow { when tcp hold 5s }", &[("E0303", "5s")]);
     bad("trigger t by flow { when tcp hold 5 }", &[("E0230", "5")]);
-    bad("trigger t by flow { when tcp keys 5 hold flow }", &[("E0303", "keys 5")]);
+    bad("trigger t by flow { when tcp keys 5 hold flow }", &[("E0230", "5")]);
     bad("trigger t by flow { when tcp }", &[("E0230", "t")]);
     bad("trigger t by flow { hold flow }", &[("E0230", "t")]);
     bad("trigger t by flow { when count(tcp) per 5m > 20 hold flow }", &[("E0303", "count(tcp) per 5m")]);
     bad("trigger t by net.src { external hold flow }", &[("E0230", "flow")]);
-    bad("trigger t { external unless tcp hold 5s }", &[("E0303", "unless tcp")]);
-    bad("trigger t by net.src { external hold 5s keys 100 }", &[("E0303", "keys 100")]);
-    bad("trigger t by net.src { when tcp hold 5s }", &[("E0303", "when tcp")]);
-    bad("trigger t by net.src { when count(tcp) per 5m > 20 hold 5s }", &[("E0303", "count(tcp) per 5m")]);
+    bad("trigger t { external unless tcp hold 5s }", &[("E0230", "unless tcp")]);
+    bad("trigger t by net.src { external hold 5s keys 0 }", &[("E0230", "0")]);
+    bad("trigger t by net.src { external hold 5s keys 17000000 }", &[("E0230", "17000000")]);
+    bad("trigger t by net.src { external hold 5s keys 5s }", &[("E0230", "5s")]);
+    let when = |expr: &str, caret: &str| {
+        bad(&format!("trigger t by net.src {{ when {expr} > 5 hold 5s }}"), &[("E0231", caret)]);
+    };
+    when("count(tcp)", "count(tcp)");
+    when("sum(tcp.port) per 5m", "tcp.port");
+    when("sum(net.src) per 5m", "net.src");
+    when("distinct(net.addr) per 5m", "net.addr");
+    when("distinct(80) per 5m", "80");
+    when("count(tcp, udp) per 5m", "count");
+    when("count(tcp) per 5", "5");
+    when("count(tcp) per 1us", "1us");
+    when("count(tcp) per 367d", "367d");
+    when("frame.len per 5m", "frame.len");
+    when("count(count(tcp) per 5m > 2) per 5m", "count(tcp) per 5m");
+    bad("rule r { match count(tcp) per 5m > 5 snaplen full to ids }", &[("E0231", "count(tcp) per 5m")]);
+    bad("param d : duration = 5m\ntrigger t { when count(tcp) per d > 5 hold 5m }", &[("E0231", "d")]);
     let with = |expr: &str, code: &str, caret: &str| {
         bad(
             &format!(

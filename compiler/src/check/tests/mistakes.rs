@@ -231,9 +231,6 @@ fn what_is_to_come_says_so() {
         ("http.host[0:3] == \"www\"", "E0302"),
         ("len(http.cookie) > 100", "E0302"),
         ("http.response.code / 100 == 4", "E0302"),
-        ("count(tcp.flags.syn == 1) per 5m > 200", "E0303"),
-        ("sum(frame.len) per 1s > 1MB", "E0303"),
-        ("count(tcp) > 5", "E0303"),
         ("mpls contains \"x\"", "E0306"),
         ("len(sctp) > 5", "E0306"),
     ] {
@@ -242,9 +239,4 @@ fn what_is_to_come_says_so() {
         assert!(finding.message.ends_with("is not available yet"), "{}", finding.message);
         assert!(finding.help.is_some());
     }
-    // What is inside is checked all the same.
-    let built =
-        build(&format!("{STATION}rule r {{ match count(tcp.prot == 1) per 5m > 2  snaplen full to ids }}"));
-    let codes: Vec<_> = findings(&built).into_iter().map(|f| f.0).collect();
-    assert_eq!(codes, ["E0303", "E0101"]);
 }

@@ -195,9 +195,69 @@ fn look_ups() {
     bad("users[net.src] contains \"x\"", "E0305", "users[net.src]");
     bad("users[net.src] < \"x\"", "E0114", "users[net.src] < \"x\"");
     bad("gates[net.src] == net.dst", "E0305", "gates[net.src]");
-    bad("(levels[net.src] else 0) > 5", "E0305", "levels[net.src] else 0");
+    bad("(users[net.src] else 0) == 5", "E0305", "users[net.src] else 0");
+    pred_with(TABLES, "(levels[net.src] else 0) > 5");
     bad("hosts[0:4] == 5", "E0113", "hosts[0:4]");
     bad("tcp.port[net.src] == 5", "E0122", "tcp.port");
     bad("hosts == 5", "E0107", "hosts");
     bad("net.src in hosts[net.src]", "E0122", "hosts[net.src]");
+}
+
+const ROLES: &str = "table roles : map<ip, {admin, user, guest}> = { 10.0.0.1 -> admin, 10.0.0.2 -> guest }\n\
+    table other : map<ip, {admin, user}>\nlet user = 5\nlet role = roles[net.src]\n";
+
+#[test]
+fn words_as_values() {
+    let table = &program(ROLES).tables[1];
+    assert_eq!(table.start.form().words.join(" "), "admin user guest");
+    assert_eq!(rows_of(table)[1].1, Some(Value::Num(2)));
+    let plain = format!("{:?}", pred_with(ROLES, "roles[ip.src] == user"));
+    assert!(plain.contains("(1, 1)"), "the table's word, not the `let`: {plain}");
+    for expr in [
+        "roles[net.src] in {admin, user}",
+        "roles[net.src] not in {guest}",
+        "admin == roles[net.src]",
+        "role != guest",
+        "(roles[net.src]) == (admin)",
+        "roles[net.src] == roles[net.dst]",
+    ] {
+        pred_with(ROLES, expr);
+    }
+    let bad = |expr: &str, code: &str, caret: &str| {
+        wrong(&format!("{STATION}{ROLES}rule r {{ match {expr} snaplen full to ids }}"), &[(code, caret)])
+    };
+    let near = bad("roles[net.src] == gest", "E0101", "gest");
+    assert_eq!(near.diagnostics[0].fixes.len(), 1, "{:#?}", near.diagnostics);
+    bad("roles[net.src] in {admin, root}", "E0101", "root");
+    bad("roles[net.src] == \"admin\"", "E0107", "\"admin\"");
+    bad("roles[net.src] == 1", "E0107", "1");
+    bad("roles[net.src] < user", "E0114", "roles[net.src] < user");
+    bad("roles[net.src] == other[net.src]", "E0107", "roles[net.src] == other[net.src]");
+    bad("roles[net.src] & 1 == 1", "E0116", "roles[net.src]");
+    wrong("table t : map<ip, {a, b, a}>", &[("E0202", "a")]);
+    wrong("table t : map<ip, {a, none}>", &[("E0202", "none")]);
+    wrong("table t : set<{a, b}>", &[("E0202", "{a, b}")]);
+    wrong("table t : map<ip, {a, b}> = { 10.0.0.1 -> c }", &[("E0101", "c")]);
+    wrong("table t : map<ip, {a, b}> = { 10.0.0.1 -> \"a\" }", &[("E0107", "\"a\"")]);
+}
+
+#[test]
+fn words_from_a_file() {
+    let built = csv("map<ip, {admin, user}>", "address,role\n10.0.0.1,admin\n10.0.0.2,user\n");
+    assert_eq!(rows_of(&built.program.unwrap().tables[0])[1].1, Some(Value::Num(1)));
+    let built = csv("map<ip, {admin, user}>", "10.0.0.1,Admin\n");
+    assert_eq!(findings(&built), [("E0203", "Admin".to_owned())]);
+    assert!(built.diagnostics[0].help.as_deref().unwrap_or("").contains("one of admin, user"));
+}
+
+#[test]
+fn pairs_without_order() {
+    let one = program("table t : set<unordered (ip, ip)> = { (10.0.0.2, 10.0.0.1) }");
+    assert!(one.tables[0].start.form().unordered);
+    wrong(
+        "table t : set<unordered (ip, ip)> = { (10.0.0.2, 10.0.0.1), (10.0.0.1, 10.0.0.2) }",
+        &[("W0953", "(10.0.0.1, 10.0.0.2)")],
+    );
+    wrong("table t : map<unordered (ip, mac), uint>", &[("E0202", "(ip, mac)")]);
+    wrong("table t : set<unordered (ip, ip, ip)>", &[("E0202", "(ip, ip, ip)")]);
 }

@@ -1,0 +1,75 @@
+//! `--events` and `--events-out`: what is done to a program while it runs, and what becomes of its triggers. The invariant:
+//! a file of events that is wrong anywhere is refused before the first packet. (Rejected: reading it as the packets run;
+//! a mistake in its last line would come after an hour.)
+
+use crate::exit::Failure;
+use crate::screen::{BAD, DOUBT, Look};
+use crate::summary::grouped;
+use mrule_compiler::hir::Program;
+use mrule_runtime::event::input::{self, Timed};
+use mrule_runtime::event::output::EventWriter;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// Events in and out.
+#[derive(Debug, clap::Args)]
+pub struct Events {
+    /// Changes to make while it runs: JSON lines that raise, clear or suppress triggers, add or remove rows of
+    /// tables, set params, each at its packet time
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Write what becomes of triggers to FILE, a JSON line each; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    events_out: Option<PathBuf>,
+}
+
+impl Events {
+    /// The changes to make.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or says what the program does not have.
+    pub fn changes(&self, program: &Program) -> Result<Vec<Timed>, Failure> {
+        match &self.events {
+            None => Ok(Vec::new()),
+            Some(path) => input::read(path, program).map_err(|e| Failure::usage(e.to_string())),
+        }
+    }
+
+    /// Where events go, if anywhere.
+    ///
+    /// # Errors
+    /// A file that cannot be made.
+    pub fn writer(&self) -> Result<Option<EventWriter>, Failure> {
+        let Some(path) = &self.events_out else { return Ok(None) };
+        let failed = |e: io::Error| Failure::usage(format!("cannot create `{}`: {e}", path.display()));
+        let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
+            Box::new(io::stdout())
+        } else {
+            Box::new(std::fs::File::create(path).map_err(failed)?)
+        };
+        EventWriter::new(out, true).map(Some).map_err(failed)
+    }
+
+    /// Whether standard output is taken by events.
+    pub fn on_stdout(&self) -> bool {
+        self.events_out.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
+
+    /// Waits until all is written, and says what was not; true when all was.
+    ///
+    /// # Errors
+    /// Standard error cannot be written to.
+    pub fn finish(&self, writer: Option<EventWriter>, look: Look, err: &mut dyn Write) -> io::Result<bool> {
+        let (Some(writer), Some(path)) = (writer, &self.events_out) else { return Ok(true) };
+        let done = writer.finish();
+        let name = path.display();
+        if let Some(error) = &done.error {
+            writeln!(err, "{} cannot write to `{name}`: {error}", look.paint(BAD, "error:"))?;
+        }
+        if done.dropped > 0 {
+            let (dropped, told) = (grouped(done.dropped), grouped(done.told));
+            writeln!(err, "{} {dropped} of {told} events were not written", look.paint(DOUBT, "warning:"))?;
+        }
+        Ok(done.error.is_none() && done.dropped == 0)
+    }
+}

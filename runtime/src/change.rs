@@ -1,0 +1,142 @@
+//! Changes to a running policy from outside: triggers are raised, cleared and suppressed, rows of tables come and go,
+//! params get other values. One form for all who ask for them. The invariant: a change that is refused changes nothing.
+//! (Rejected: methods for each asker; what an operator does live and what a file of events does must be the same.)
+
+use crate::policy::Policy;
+use crate::trigger::{Outcome, key_values};
+use mrule_compiler::hir::{ParamId, TableId, Value};
+use mrule_compiler::world::ChangeError;
+
+/// A change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Raises an external trigger.
+    Raise {
+        /// By its place in the program.
+        trigger: usize,
+        /// For which key.
+        key: Vec<Value>,
+        /// For how long, in nanoseconds; none: for the trigger's hold.
+        time: Option<i64>,
+    },
+    /// Ends a trigger's being active.
+    Clear {
+        /// By its place in the program.
+        trigger: usize,
+        /// For which key; none: for all.
+        key: Option<Vec<Value>>,
+    },
+    /// From now on a trigger is not raised for a key, but counted.
+    Suppress {
+        /// By its place in the program.
+        trigger: usize,
+        /// For which key.
+        key: Vec<Value>,
+        /// Why.
+        reason: String,
+        /// For how long, in nanoseconds; none: until it is taken back.
+        time: Option<i64>,
+    },
+    /// Takes that back.
+    Unsuppress {
+        /// By its place in the program.
+        trigger: usize,
+        /// For which key.
+        key: Vec<Value>,
+    },
+    /// Puts a row into a table, or gives one another value.
+    Add {
+        /// Which table.
+        table: TableId,
+        /// Its key.
+        key: Vec<Value>,
+        /// Its value, in a map.
+        value: Option<Value>,
+        /// For how long, in nanoseconds; none: until it is taken out.
+        time: Option<i64>,
+    },
+    /// Takes a row out of a table.
+    Remove {
+        /// Which table.
+        table: TableId,
+        /// Its key.
+        key: Vec<Value>,
+    },
+    /// Gives a param another value.
+    Set {
+        /// Which param.
+        param: ParamId,
+        /// The value.
+        value: Value,
+    },
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// What raising did.
+    Raised(Outcome),
+    /// It is no longer active, for so many keys.
+    Cleared(u64),
+    /// It is done.
+    Done,
+    /// There was nothing to take back or to remove.
+    Nothing,
+}
+
+impl Policy {
+    /// Makes a change at a moment of packet time, in nanoseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: no such name, a value of another type or out of bounds, no room.
+    pub fn change(&mut self, now: i64, change: &Change) -> Result<Effect, ChangeError> {
+        let known = |trigger: usize| self.triggers().len() > trigger;
+        let until = |time: Option<i64>| time.map(|time| now.saturating_add(time));
+        match change {
+            Change::Raise { trigger, key, time } => {
+                let external = self.program().triggers.get(*trigger).is_some_and(|t| t.external);
+                if !external {
+                    return Err(ChangeError::Unknown);
+                }
+                let key = key_values(key).ok_or(ChangeError::Type)?;
+                Ok(Effect::Raised(self.triggers().raise(*trigger, &key, now, *time)))
+            }
+            Change::Clear { trigger, .. }
+            | Change::Suppress { trigger, .. }
+            | Change::Unsuppress { trigger, .. }
+                if !known(*trigger) =>
+            {
+                Err(ChangeError::Unknown)
+            }
+            Change::Clear { trigger, key: None } => {
+                Ok(Effect::Cleared(self.triggers().clear_all(*trigger, now)))
+            }
+            Change::Clear { trigger, key: Some(key) } => {
+                let key = key_values(key).ok_or(ChangeError::Type)?;
+                Ok(Effect::Cleared(u64::from(self.triggers().clear(*trigger, &key, now))))
+            }
+            Change::Suppress { trigger, key, reason, time } => {
+                let key = key_values(key).ok_or(ChangeError::Type)?;
+                let done = self.triggers().suppress(*trigger, &key, now, reason, until(*time));
+                if done { Ok(Effect::Done) } else { Err(ChangeError::Full) }
+            }
+            Change::Unsuppress { trigger, key } => {
+                let key = key_values(key).ok_or(ChangeError::Type)?;
+                Ok(done(self.triggers().unsuppress(*trigger, &key)))
+            }
+            Change::Add { table, key, value, time } => {
+                self.world_mut().insert(*table, key, value.clone(), until(*time), now)?;
+                Ok(Effect::Done)
+            }
+            Change::Remove { table, key } => Ok(done(self.world_mut().remove(*table, key)?)),
+            Change::Set { param, value } => {
+                self.set_param(*param, value)?;
+                Ok(Effect::Done)
+            }
+        }
+    }
+}
+
+fn done(something: bool) -> Effect {
+    if something { Effect::Done } else { Effect::Nothing }
+}

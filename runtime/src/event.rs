@@ -1,0 +1,27 @@
+//! Events as JSON lines: what is done to a policy at which time of its packets ([`input`]), and what becomes of its
+//! triggers ([`output`]). The invariant: a line is one JSON object, times are RFC 3339 in UTC with nanoseconds, keys are
+//! lists of their parts. (Rejected: a format of our own; everything that collects logs reads JSON lines.)
+
+pub mod input;
+pub mod output;
+
+use crate::trigger::KeyPart;
+use jiff::Timestamp;
+use serde_json::Value as Json;
+
+/// A moment as text.
+pub fn time_text(nanoseconds: i64) -> String {
+    match Timestamp::from_nanosecond(i128::from(nanoseconds)) {
+        Ok(time) => format!("{time:.9}"),
+        Err(_) => nanoseconds.to_string(),
+    }
+}
+
+/// A part of a key: numbers as numbers, all else as text.
+fn part_json(part: &KeyPart) -> Json {
+    match part {
+        KeyPart::Num(number) => Json::from(*number),
+        KeyPart::Text(text) => Json::from(String::from_utf8_lossy(text)),
+        KeyPart::Ip(_) | KeyPart::Hash(_) => Json::from(part.to_string()),
+    }
+}

@@ -1,0 +1,136 @@
+//! A program made ready to run: what decides, what it looks into, and the states of its triggers. Workers share it. The
+//! invariant: engine, world and states are of the same program, and the world asks this policy's states.
+//! (Rejected: handing the three around one by one, which lets somebody mix those of two programs.)
+
+use crate::trigger::{TriggerShape, TriggerStore, WindowKind, WindowShape};
+use mrule_compiler::engine::Engine;
+use mrule_compiler::hir::{self, Num, NumKind, ParamId, Program, Scope, TriggerId, Value, ValueTy};
+use mrule_compiler::table::KeyValue;
+use mrule_compiler::world::{ChangeError, States, World};
+use std::sync::Arc;
+
+/// A program that can be run.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    engine: Arc<Engine>,
+    world: World,
+    triggers: Arc<TriggerStore>,
+}
+
+impl Policy {
+    /// A policy in which no trigger is active but those raised in the world already. The world was made of the engine's
+    /// program.
+    pub fn new(engine: Arc<Engine>, world: World) -> Policy {
+        let triggers = TriggerStore::new(shapes(engine.program(), &world));
+        Policy::with(engine, world, triggers)
+    }
+
+    /// The same for a replay: which keys go when a trigger has too many depends on the packets alone, never on chance.
+    pub fn repeatable(engine: Arc<Engine>, world: World) -> Policy {
+        let triggers = TriggerStore::with_seed(shapes(engine.program(), &world), 0);
+        Policy::with(engine, world, triggers)
+    }
+
+    fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore) -> Policy {
+        let triggers = Arc::new(triggers);
+        world.keep_states(triggers.clone());
+        Policy { engine, world, triggers }
+    }
+
+    /// What decides.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        self.engine.program()
+    }
+
+    /// What it looks into.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// To change tables. Workers that share a clone of this policy go on with what it was.
+    pub fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// For which keys its triggers are active.
+    pub fn triggers(&self) -> &TriggerStore {
+        &self.triggers
+    }
+
+    /// Gives a param another value, of its type and within its bounds. A window whose length it is begins anew.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: no such param, a value of another type or out of bounds.
+    pub fn set_param(&mut self, id: ParamId, value: &Value) -> Result<(), ChangeError> {
+        self.world.set_param(id, value)?;
+        let program = self.engine.program();
+        for (at, trigger) in program.triggers.iter().enumerate() {
+            if let Some(hold) = trigger.hold.as_ref().filter(|hold| is_param(hold, id)) {
+                self.triggers.set_hold(at, Some(nanoseconds(hold, &self.world)));
+            }
+            for (window, of) in windows_of(program, at).enumerate() {
+                if is_param(&of.per, id) {
+                    self.triggers.set_per(at, window, nanoseconds(&of.per, &self.world));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_param(num: &Num, id: ParamId) -> bool {
+    matches!(num.kind(), NumKind::Param(of) if *of == id)
+}
+
+/// The windows of a trigger, in the order in which its state has them.
+fn windows_of(program: &Program, trigger: usize) -> impl Iterator<Item = &hir::Window> {
+    program.windows.iter().filter(move |window| window.trigger.index() == trigger)
+}
+
+/// A length of time: a constant or a param.
+fn nanoseconds(num: &Num, world: &World) -> i64 {
+    let value = match num.kind() {
+        NumKind::Const(value) => *value,
+        NumKind::Param(id) => world.param(*id),
+        _ => 0,
+    };
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The shapes of a program's triggers. Those by flow are kept in flows; here they take next to nothing.
+fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
+    let shape = |(at, trigger): (usize, &hir::Trigger)| {
+        let name = trigger.name.clone();
+        if matches!(trigger.scope, Scope::Flow(_)) {
+            return TriggerShape { name, parts: 0, keys: 1, ..TriggerShape::default() };
+        }
+        let windows = windows_of(program, at).map(|window| WindowShape {
+            kind: match window.kind {
+                hir::WindowKind::Count => WindowKind::Count,
+                hir::WindowKind::Sum(_) => WindowKind::Sum,
+                hir::WindowKind::Distinct(_) => WindowKind::Distinct,
+            },
+            per: nanoseconds(&window.per, world),
+        });
+        TriggerShape {
+            name,
+            parts: trigger.key().len(),
+            text: trigger.key().contains(&ValueTy::String),
+            keys: trigger.capacity,
+            hold: trigger.hold.as_ref().map(|hold| nanoseconds(hold, world)),
+            windows: windows.collect(),
+        }
+    };
+    program.triggers.iter().enumerate().map(shape).collect()
+}
+
+impl States for TriggerStore {
+    fn active(&self, trigger: TriggerId, key: &[KeyValue], now: i64) -> bool {
+        TriggerStore::active(self, trigger.index(), key, now)
+    }
+}
