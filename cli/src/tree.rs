@@ -141,6 +141,8 @@ fn ty(of: &TypeExpr) -> Node {
         TypeKind::Set(of) => list("set", [ty(of)]),
         TypeKind::Map(key, value) => list("map", [ty(key), ty(value)]),
         TypeKind::Tuple(parts) => list("tuple", parts.iter().map(ty)),
+        TypeKind::Unordered(tuple) => list("unordered", [ty(tuple)]),
+        TypeKind::Words(words) => list("words", words.iter().map(|name| word(&name.node))),
     }
 }
 

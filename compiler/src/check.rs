@@ -46,7 +46,7 @@ mod windows;
 mod tests;
 
 pub use names::MAX_RULES;
-pub use rows::{MAX_ROWS, cell_value};
+pub use rows::MAX_ROWS;
 
 /// How many conditions, set elements and the like all uses of `let`s may write out together.
 pub const MAX_EXPANSION: u64 = 2_000_000;

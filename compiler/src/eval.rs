@@ -216,12 +216,12 @@ impl<'a> Eval<'a> {
                 helpers::matches(self.world, self.scratch, self.packet, self.head, bytes, *regex)
             }
             PredKind::InTable { table, key } => {
-                let world = self.world;
-                self.with_key(key, |key| helpers::in_table(world, *table, key)).unwrap_or(false)
+                let (world, now) = (self.world, self.packet.time);
+                self.with_key(key, |key| helpers::in_table(world, *table, key, now)).unwrap_or(false)
             }
             PredKind::LookupIs { table, key, text } => {
-                let world = self.world;
-                self.with_key(key, |key| helpers::lookup_is(world, *table, key, text)).unwrap_or(false)
+                let (world, now) = (self.world, self.packet.time);
+                self.with_key(key, |key| helpers::lookup_is(world, *table, key, text, now)).unwrap_or(false)
             }
             PredKind::Active { trigger, key } => {
                 let (world, now) = (self.world, self.packet.time);
@@ -233,7 +233,7 @@ impl<'a> Eval<'a> {
             PredKind::FacetIn(facet, set) => helpers::facet_in(self.seen, *facet, set),
             PredKind::FacetText(facet, test) => helpers::facet_text(self.world, self.seen, *facet, test),
             PredKind::FacetInTable(facet, table) => {
-                helpers::facet_in_table(self.world, self.seen, *facet, *table)
+                helpers::facet_in_table(self.world, self.seen, *facet, *table, self.packet.time)
             }
         }
     }
@@ -267,7 +267,8 @@ impl<'a> Eval<'a> {
     }
 
     fn lookup(&self, table: TableId, key: &[Key]) -> Option<u64> {
-        self.with_key(key, |key| helpers::lookup_num(self.world, table, key)).flatten()
+        let now = self.packet.time;
+        self.with_key(key, |key| helpers::lookup_num(self.world, table, key, now)).flatten()
     }
 
     /// An address, if the packet has it.

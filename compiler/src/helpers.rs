@@ -96,22 +96,22 @@ pub fn finds(world: &World, scratch: &mut Scratch, packet: &Packet, head: &Head,
     world.searches().finds(scratch, packet, head, search)
 }
 
-/// Whether a table holds a key.
-pub fn in_table(world: &World, table: TableId, key: &[KeyValue]) -> bool {
-    world.table(table).is_some_and(|table| table.contains(key))
+/// Whether a table holds a key at a time.
+pub fn in_table(world: &World, table: TableId, key: &[KeyValue], now: i64) -> bool {
+    world.table(table).is_some_and(|table| table.contains(key, now))
 }
 
-/// The number that a map gives for a key; `None` without one.
-pub fn lookup_num(world: &World, table: TableId, key: &[KeyValue]) -> Option<u64> {
-    match world.table(table)?.get(key)? {
+/// The number that a map gives for a key at a time; `None` without one.
+pub fn lookup_num(world: &World, table: TableId, key: &[KeyValue], now: i64) -> Option<u64> {
+    match world.table(table)?.get(key, now)? {
         Value::Num(n) => Some(*n),
         Value::Ip(..) | Value::Text(_) => None,
     }
 }
 
-/// Whether a map gives this text for a key.
-pub fn lookup_is(world: &World, table: TableId, key: &[KeyValue], text: &[u8]) -> bool {
-    let value = world.table(table).and_then(|table| table.get(key));
+/// Whether a map gives this text for a key at a time.
+pub fn lookup_is(world: &World, table: TableId, key: &[KeyValue], text: &[u8], now: i64) -> bool {
+    let value = world.table(table).and_then(|table| table.get(key, now));
     matches!(value, Some(Value::Text(value)) if value.as_ref() == text)
 }
 
@@ -122,8 +122,8 @@ pub fn active(world: &World, trigger: crate::hir::TriggerId, key: &[KeyValue], n
 
 /// Whether some tag's part is a key of a table.
 pub fn tag_in_table(world: &World, packet: &Packet, head: &Head, part: &TagPart, table: TableId) -> bool {
-    let table = world.table(table);
-    table.is_some_and(|table| tags_any(packet, head, part, |value| table.contains(&[KeyValue::Num(value)])))
+    let Some(table) = world.table(table) else { return false };
+    tags_any(packet, head, part, |value| table.contains(&[KeyValue::Num(value)], packet.time))
 }
 
 #[cfg(test)]

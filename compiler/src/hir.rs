@@ -292,6 +292,8 @@ pub enum ValueTy {
     Mac,
     /// `string`
     String,
+    /// One of the words that a table's type lists, by its number.
+    Word,
 }
 
 /// A table.
@@ -301,12 +303,8 @@ pub struct Table {
     pub name: String,
     /// Where it is declared.
     pub span: mrule_grammar::span::Span,
-    /// The types of its key's parts.
-    pub key: Vec<ValueTy>,
-    /// The type of its values; none for a set.
-    pub value: Option<ValueTy>,
-    /// Its rows at the start.
-    pub rows: Vec<(Vec<Value>, Option<Value>)>,
+    /// What its rows are, and those at the start.
+    pub start: crate::table::Table,
 }
 
 /// A constant of a table or param.

@@ -36,11 +36,13 @@ pub fn program(program: &Program) -> String {
     for table in &program.tables {
         let _ = writeln!(
             out,
-            "table {} : {:?} -> {:?}, {} rows",
+            "table {} : {}{:?} -> {:?}{}, {} rows",
             table.name,
-            table.key,
-            table.value,
-            table.rows.len()
+            if table.start.form().unordered { "unordered " } else { "" },
+            table.start.form().key,
+            table.start.form().value,
+            table.start.form().words.iter().map(|word| format!(" {word}")).collect::<String>(),
+            table.start.len()
         );
     }
     for trigger in &program.triggers {

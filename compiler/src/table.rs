@@ -1,36 +1,39 @@
 //! Tables: what a program looks packets up in. A row's key is a tuple of numbers, addresses with a prefix length and byte
-//! strings. Rows whose prefix lengths are the same share a hash map of masked keys, and the maps are tried longest
-//! prefix first; a set or map of prefixes alone is answered from a sorted list of boundaries instead, whatever the
-//! number of lengths. The invariant: a look-up allocates nothing, and a v4 address never meets a v6 prefix.
-//! (Rejected: a trie per table, which has no answer for tuples; rebuilding an index at each change, too slow for
-//! tables that are changed while they are read.)
+//! strings. One prefix is found in a trie ([`prefixes`]); other keys by hash ([`index`]), one group of rows for each
+//! combination of prefix lengths, tried longest prefix first. Rows may end at a time. The invariants: a look-up allocates
+//! nothing; a v4 address never meets a v6 prefix; a copy shares all memory with its original until either is changed,
+//! and a change copies some kilobytes of it, so that tables change while they are read.
+//! (Rejected: a trie for tuples too, which has no answer for them; an index made anew at each change.)
 
 use crate::hir::{Value, ValueTy};
-use hashbrown::HashTable;
 use std::net::IpAddr;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+mod change;
+mod chunks;
+mod expiry;
+mod index;
+mod key;
 mod prefixes;
-use prefixes::Prefixes;
+pub mod text;
+mod values;
+
+use chunks::Chunks;
+use expiry::Expiry;
+use index::Index;
+pub use key::KeyValue;
+use key::{Part, Shape, key_value, mask, stored};
+use prefixes::{Net, Prefixes};
+use values::Values;
 
 pub use crate::abi::MAX_KEY;
 
 /// The most rows that a table holds unless told otherwise.
 pub const DEFAULT_ROWS: usize = 1 << 22;
 
-/// A part of a key to look up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyValue<'a> {
-    /// A number, a MAC, a flag.
-    Num(u64),
-    /// An IPv4 address.
-    V4(u32),
-    /// An IPv6 address.
-    V6(u128),
-    /// Text or bytes.
-    Bytes(&'a [u8]),
-}
+/// The most rows that a table can be told to hold.
+pub const MOST_ROWS: usize = 1 << 26;
 
 /// Why a row could not be put in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,65 +55,139 @@ pub enum TableError {
     /// More than [`MAX_KEY`] parts.
     #[error("a key has at most {MAX_KEY} parts")]
     Wide,
+    /// A key without order that is not a pair of one type.
+    #[error("a key without order is a pair of one type")]
+    NoPair,
 }
 
-/// A part of a row's key; host bits of an address are zero.
+/// What a table's rows are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Num(u64),
-    V4(u32),
-    V6(u128),
-    Bytes(Arc<[u8]>),
+pub struct Form {
+    /// The types of the key's parts.
+    pub key: Vec<ValueTy>,
+    /// The type of the values; none for a set.
+    pub value: Option<ValueTy>,
+    /// The key is a pair that stands for both of its orders.
+    pub unordered: bool,
+    /// The words of a value that is one of some; the value is a word's number.
+    pub words: Arc<[String]>,
 }
 
-/// What a part of a key must be to be in a map: not an address, or of a family, with so many bits to compare. Ordered
-/// so that longer prefixes come first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Shape {
-    V6(std::cmp::Reverse<u8>),
-    V4(std::cmp::Reverse<u8>),
-    Other,
+impl Form {
+    /// A set, or a map, with keys in order.
+    pub fn new(key: &[ValueTy], value: Option<ValueTy>) -> Form {
+        Form { key: key.to_vec(), value, unordered: false, words: Arc::default() }
+    }
+}
+
+/// A row: its key, its value, and when it ends.
+pub type Row = (Vec<Value>, Option<Value>, Option<i64>);
+
+#[derive(Debug, Clone, Default)]
+struct Stored {
+    key: Key,
+    /// The number of its group, or its prefix's length and family.
+    group: u32,
+    value: u32,
+    until: i64,
 }
 
 #[derive(Debug, Clone)]
-struct Row {
-    key: Box<[Part]>,
-    value: Option<Value>,
+enum Key {
+    /// No row: the next that is none.
+    Free(u32),
+    One(Part),
+    Many(Arc<[Part]>),
+    /// The first bits of an address, at the left of 128.
+    Net([u64; 2]),
 }
+
+impl Default for Key {
+    fn default() -> Key {
+        Key::Free(u32::MAX)
+    }
+}
+
+/// The `group` of a v6 prefix: this and its length.
+const V6: u32 = 1 << 8;
+/// The `until` of a row that does not end.
+const EVER: i64 = i64::MAX;
 
 /// The rows whose parts have these shapes.
 #[derive(Debug, Clone)]
 struct Group {
     shapes: Box<[Shape]>,
-    rows: HashTable<Row>,
+    number: u32,
+    rows: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Finder {
+    /// Rows by one prefix, of either family.
+    Prefix { v4: Prefixes, v6: Prefixes },
+    /// Rows by hash. The groups are in the order in which they are tried: by the first part's prefix length, longest
+    /// first, then the second's.
+    Exact { index: Index, groups: Vec<Group> },
 }
 
 /// A set or map.
 #[derive(Debug, Clone)]
 pub struct Table {
-    key: Vec<ValueTy>,
-    value: Option<ValueTy>,
+    form: Arc<Form>,
     limit: usize,
     len: usize,
     seed: u64,
-    /// In the order in which they are tried: by the first part's prefix length, longest first, then the second's.
-    groups: Vec<Group>,
-    /// Which length applies where, when the key is one prefix.
-    prefixes: Option<Prefixes>,
+    rows: Chunks<Stored, 9>,
+    free: Option<u32>,
+    finder: Finder,
+    values: Values,
+    expiry: Expiry,
+    /// Rows that end.
+    ending: usize,
+    /// Bytes of keys outside of rows.
+    outside: usize,
 }
 
 impl Table {
-    /// An empty table of this key and value type that holds at most `limit` rows.
+    /// An empty table of this key and value type that holds at most `limit` rows, or [`MOST_ROWS`].
     pub fn new(key: &[ValueTy], value: Option<ValueTy>, limit: usize) -> Result<Table, TableError> {
-        if key.len() > MAX_KEY {
-            return Err(TableError::Wide);
-        }
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
-        let prefixes = (key == [ValueTy::Cidr]).then(Prefixes::default);
-        Ok(Table { key: key.to_vec(), value, limit, len: 0, seed, groups: Vec::new(), prefixes })
+        Table::of(Form::new(key, value), limit)
     }
 
-    /// How many rows it holds.
+    /// An empty table of this form that holds at most `limit` rows, or [`MOST_ROWS`].
+    pub fn of(form: Form, limit: usize) -> Result<Table, TableError> {
+        if form.key.len() > MAX_KEY {
+            return Err(TableError::Wide);
+        }
+        if form.unordered && !matches!(form.key.as_slice(), [a, b] if a == b) {
+            return Err(TableError::NoPair);
+        }
+        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
+        let finder = match form.key.as_slice() {
+            [ValueTy::Cidr] => Finder::Prefix { v4: Prefixes::new(), v6: Prefixes::new() },
+            _ => Finder::Exact { index: Index::new(), groups: Vec::new() },
+        };
+        Ok(Table {
+            form: Arc::new(form),
+            limit: limit.min(MOST_ROWS),
+            len: 0,
+            seed,
+            rows: Chunks::new(),
+            free: None,
+            finder,
+            values: Values::new(),
+            expiry: Expiry::new(),
+            ending: 0,
+            outside: 0,
+        })
+    }
+
+    /// What its rows are.
+    pub fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// How many rows it holds, with those that have ended and are not taken out yet.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -120,188 +197,236 @@ impl Table {
         self.len == 0
     }
 
-    /// Whether a row's key covers this one.
-    pub fn contains(&self, key: &[KeyValue]) -> bool {
-        match (&self.prefixes, key) {
-            (Some(prefixes), [part]) => prefixes.longest(*part).is_some(),
-            _ => self.find(key).is_some(),
+    /// The most rows that it holds.
+    pub fn capacity(&self) -> usize {
+        self.limit
+    }
+
+    /// Bytes of memory, about; a text that several rows' keys or other tables share counts for each.
+    pub fn memory(&self) -> usize {
+        let finder = match &self.finder {
+            Finder::Prefix { v4, v6 } => v4.memory() + v6.memory(),
+            Finder::Exact { index, .. } => index.memory(),
+        };
+        finder + self.rows.memory() + self.values.memory() + self.expiry.memory() + self.outside
+    }
+
+    /// Whether a row's key covers this one at a time, in nanoseconds since the Unix epoch.
+    pub fn contains(&self, key: &[KeyValue], now: i64) -> bool {
+        self.find(key, now).is_some()
+    }
+
+    /// The value, at a time, of the row whose key covers this one, by the longest prefix of the first part, then of the
+    /// second, and so on; none in a set. Of a pair without order, the part with the longer prefix is the first.
+    pub fn get(&self, key: &[KeyValue], now: i64) -> Option<&Value> {
+        self.values.get(self.find(key, now)?)
+    }
+
+    /// All rows, in no order.
+    pub fn rows(&self) -> impl Iterator<Item = Row> {
+        (0..self.rows.len()).filter_map(|at| self.row(at as u32))
+    }
+
+    /// Row number `at`; while none was taken out, rows are numbered from 0 in the order in which they were put in.
+    pub fn row(&self, at: u32) -> Option<Row> {
+        let stored = self.rows.get(at as usize)?;
+        let key = match &stored.key {
+            Key::Free(_) => return None,
+            Key::One(part) => vec![part.value()],
+            Key::Many(parts) => parts.iter().map(Part::value).collect(),
+            Key::Net([high, low]) => {
+                let len = stored.group as u8;
+                let ip = match stored.group & V6 {
+                    0 => IpAddr::V4(((high >> 32) as u32).into()),
+                    _ => IpAddr::V6((u128::from(*high) << 64 | u128::from(*low)).into()),
+                };
+                vec![Value::Ip(ip, len)]
+            }
+        };
+        let key = match &self.finder {
+            Finder::Prefix { .. } => key,
+            Finder::Exact { groups, .. } => {
+                let shapes = groups.iter().find(|g| g.number == stored.group).map(|g| &g.shapes);
+                key.into_iter().zip(shapes?).map(|(value, shape)| shape.value(value)).collect()
+            }
+        };
+        Some((key, self.values.get(stored.value).cloned(), (stored.until != EVER).then_some(stored.until)))
+    }
+
+    /// The number of the row with exactly this key.
+    pub fn number(&self, key: &[Value]) -> Result<Option<u32>, TableError> {
+        Ok(self.exact(&self.made(key)?))
+    }
+
+    /// The value's number of the row that covers a key.
+    fn find(&self, key: &[KeyValue], now: i64) -> Option<u32> {
+        let lives = |row: u32| self.rows.get(row as usize).is_some_and(|stored| now < stored.until);
+        match (&self.finder, key) {
+            (Finder::Prefix { v4, .. }, [KeyValue::V4(ip)]) => {
+                let slot = v4.longest(u128::from(*ip) << 96, |row| net_of(&self.rows, row), lives);
+                slot.map(prefixes::value_of)
+            }
+            (Finder::Prefix { v6, .. }, [KeyValue::V6(ip)]) => {
+                let slot = v6.longest(*ip, |row| net_of(&self.rows, row), lives);
+                slot.map(prefixes::value_of)
+            }
+            (Finder::Prefix { .. }, _) => None,
+            (Finder::Exact { index, groups }, _) => {
+                if key.len() != self.form.key.len() {
+                    return None;
+                }
+                match key {
+                    &[a, b] if self.form.unordered => {
+                        let (a, b) = if b < a { (b, a) } else { (a, b) };
+                        groups.iter().find_map(|group| {
+                            let there = self.find_in(index, group, &[a, b], lives);
+                            // Rows of equal shapes are kept in the order of their parts.
+                            let alike = matches!(*group.shapes, [a, b] if a == b);
+                            if alike {
+                                there
+                            } else {
+                                there.or_else(|| self.find_in(index, group, &[b, a], lives))
+                            }
+                        })
+                    }
+                    _ => groups.iter().find_map(|group| self.find_in(index, group, key, lives)),
+                }
+            }
         }
     }
 
-    /// The value of the row whose key covers this one, by the longest prefix of the first part, then of the second, and so
-    /// on; none in a set.
-    pub fn get(&self, key: &[KeyValue]) -> Option<&Value> {
-        self.find(key)?.value.as_ref()
+    fn find_in(
+        &self,
+        index: &Index,
+        group: &Group,
+        key: &[KeyValue],
+        lives: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let masked = || key.iter().zip(&group.shapes).map(|(&part, &shape)| mask(part, shape));
+        let hash =
+            masked().try_fold(first(self.seed, group.number), |seed, part| Some(hash_part(seed, part?)))?;
+        let mut value = None;
+        index
+            .find(hash, |row| {
+                let Some(stored) = self.rows.get(row as usize) else { return false };
+                let same = stored.group == group.number
+                    && match &stored.key {
+                        Key::One(part) => masked().eq([Some(key_value(part))]),
+                        Key::Many(parts) => masked().eq(parts.iter().map(|part| Some(key_value(part)))),
+                        Key::Net(_) | Key::Free(_) => false,
+                    };
+                value = Some(stored.value);
+                same
+            })
+            .filter(|row| lives(*row))
+            .and(value)
     }
 
-    /// Puts a row in, and gives back the value that it replaces.
-    pub fn insert(&mut self, key: &[Value], value: Option<Value>) -> Result<Option<Value>, TableError> {
-        let (shapes, parts) = self.row(key)?;
-        let fits = match (self.value, &value) {
-            (None, None) => true,
-            (Some(ty), Some(value)) => fits(ty, value),
-            _ => false,
-        };
-        if !fits {
+    /// A row's key: checked, without host bits, a pair without order in the one order in which it is kept.
+    fn made(&self, key: &[Value]) -> Result<Made, TableError> {
+        if key.len() != self.form.key.len() {
+            return Err(TableError::Arity { expected: self.form.key.len(), found: key.len() });
+        }
+        if !key.iter().zip(&self.form.key).all(|(value, &ty)| self.fits(ty, value)) {
             return Err(TableError::Type);
         }
-        let hash = hash_row(self.seed, &parts);
-        let at = self.groups.binary_search_by(|g| g.shapes.as_ref().cmp(&shapes));
-        if let Ok(at) = at
-            && let Some(row) =
-                self.groups.get_mut(at).and_then(|g| g.rows.find_mut(hash, |row| row.key.as_ref() == parts))
-        {
-            return Ok(std::mem::replace(&mut row.value, value));
-        }
-        if self.len >= self.limit {
-            return Err(TableError::Full(self.limit));
-        }
-        if let (Some(prefixes), [part], [shape]) = (&mut self.prefixes, parts.as_slice(), shapes.as_slice()) {
-            prefixes.insert(part, *shape);
-        }
-        let at = at.unwrap_or_else(|at| {
-            self.groups.insert(at, Group { shapes: shapes.into(), rows: HashTable::new() });
-            at
-        });
-        let seed = self.seed;
-        if let Some(group) = self.groups.get_mut(at) {
-            let row = Row { key: parts.into(), value };
-            group.rows.insert_unique(hash, row, |row| hash_row(seed, &row.key));
-            self.len += 1;
-        }
-        Ok(None)
-    }
-
-    /// Takes a row out; whether there was one of exactly this key.
-    pub fn remove(&mut self, key: &[Value]) -> Result<bool, TableError> {
-        let (shapes, parts) = self.row(key)?;
-        let hash = hash_row(self.seed, &parts);
-        let Ok(at) = self.groups.binary_search_by(|g| g.shapes.as_ref().cmp(&shapes)) else {
-            return Ok(false);
-        };
-        let Some(group) = self.groups.get_mut(at) else { return Ok(false) };
-        let Ok(entry) = group.rows.find_entry(hash, |row| row.key.as_ref() == parts) else {
-            return Ok(false);
-        };
-        entry.remove();
-        if group.rows.is_empty() {
-            self.groups.remove(at);
-        }
-        self.len -= 1;
-        if let (Some(mut prefixes), [part], [shape]) =
-            (self.prefixes.take(), parts.as_slice(), shapes.as_slice())
-        {
-            let shorter = self.groups.iter().find(|g| {
-                g.shapes.first().is_some_and(|s| s > shape) && self.find_in(g, &[key_value(part)]).is_some()
-            });
-            prefixes.remove(part, *shape, shorter.and_then(|g| g.shapes.first().copied()));
-            self.prefixes = Some(prefixes);
-        }
-        Ok(true)
-    }
-
-    /// Takes all rows out.
-    pub fn clear(&mut self) {
-        self.groups.clear();
-        self.len = 0;
-        self.prefixes = self.prefixes.take().map(|_| Prefixes::default());
-    }
-
-    fn find(&self, key: &[KeyValue]) -> Option<&Row> {
-        match (&self.prefixes, key) {
-            (Some(prefixes), [part]) => {
-                let shape = prefixes.longest(*part)?;
-                let at = self.groups.binary_search_by(|g| g.shapes.as_ref().cmp(&[shape])).ok()?;
-                self.find_in(self.groups.get(at)?, key)
-            }
-            _ => self.groups.iter().find_map(|group| self.find_in(group, key)),
-        }
-    }
-
-    fn find_in<'a>(&self, group: &'a Group, key: &[KeyValue]) -> Option<&'a Row> {
-        if key.len() != group.shapes.len() {
-            return None;
-        }
-        let masked = || key.iter().zip(&group.shapes).map(|(&part, &shape)| mask(part, shape));
-        let hash = masked().try_fold(self.seed, |seed, part| Some(hash_part(seed, part?)))?;
-        group
-            .rows
-            .find(hash, |row| row.key.iter().zip(masked()).all(|(mine, part)| Some(key_value(mine)) == part))
-    }
-
-    /// A row's key: checked, without host bits.
-    fn row(&self, key: &[Value]) -> Result<(Vec<Shape>, Vec<Part>), TableError> {
-        if key.len() != self.key.len() {
-            return Err(TableError::Arity { expected: self.key.len(), found: key.len() });
-        }
-        let mut shapes = Vec::with_capacity(key.len());
-        let mut parts = Vec::with_capacity(key.len());
-        for (value, &ty) in key.iter().zip(&self.key) {
-            if !fits(ty, value) {
-                return Err(TableError::Type);
-            }
-            let shape = shape(value);
-            let part = match value {
-                Value::Num(n) => Part::Num(*n),
-                Value::Text(text) => Part::Bytes(text.clone()),
-                Value::Ip(IpAddr::V4(ip), len) => Part::V4(ip.to_bits() & mask_v4(*len)),
-                Value::Ip(IpAddr::V6(ip), len) => Part::V6(ip.to_bits() & mask_v6(*len)),
+        if let (Finder::Prefix { .. }, [Value::Ip(ip, len)]) = (&self.finder, key) {
+            let address = match ip {
+                IpAddr::V4(ip) => u128::from(ip.to_bits() & key::mask_v4(*len)) << 96,
+                IpAddr::V6(ip) => ip.to_bits() & key::mask_v6(*len),
             };
-            shapes.push(shape);
-            parts.push(part);
+            return Ok(Made::Net(Net { address, len: *len }, ip.is_ipv6()));
         }
-        Ok((shapes, parts))
+        let mut both: Vec<(Shape, Part)> = key.iter().map(stored).collect();
+        if self.form.unordered {
+            both.sort_unstable();
+        }
+        let (shapes, parts) = both.into_iter().unzip();
+        Ok(Made::Parts(shapes, parts))
+    }
+
+    /// The row of exactly this key.
+    fn exact(&self, made: &Made) -> Option<u32> {
+        match (&self.finder, made) {
+            (Finder::Prefix { v4, v6 }, Made::Net(net, is_v6)) => {
+                let trie = if *is_v6 { v6 } else { v4 };
+                trie.find(*net, |row| net_of(&self.rows, row)).map(prefixes::row_of)
+            }
+            (Finder::Exact { index, groups }, Made::Parts(shapes, parts)) => {
+                let at = groups.binary_search_by(|g| g.shapes.as_ref().cmp(shapes)).ok()?;
+                let group = groups.get(at)?;
+                let is = |row| self.is(row, group.number, parts);
+                index.find(hash(self.seed, group.number, parts), is)
+            }
+            _ => None,
+        }
+    }
+
+    fn is(&self, row: u32, group: u32, parts: &[Part]) -> bool {
+        let Some(stored) = self.rows.get(row as usize).filter(|s| s.group == group) else { return false };
+        match &stored.key {
+            Key::One(part) => parts == std::slice::from_ref(part),
+            Key::Many(many) => **many == *parts,
+            Key::Net(_) | Key::Free(_) => false,
+        }
+    }
+
+    /// Whether a value can stand in a table of this type.
+    fn fits(&self, ty: ValueTy, value: &Value) -> bool {
+        match (ty, value) {
+            (ValueTy::Bool, Value::Num(n)) => *n <= 1,
+            (ValueTy::Mac, Value::Num(n)) => *n < 1 << 48,
+            (ValueTy::Word, Value::Num(n)) => *n < self.form.words.len() as u64,
+            (ValueTy::Uint | ValueTy::Size | ValueTy::Duration, Value::Num(_)) => true,
+            (ValueTy::Ip, Value::Ip(ip, len)) => *len == if ip.is_ipv4() { 32 } else { 128 },
+            (ValueTy::Cidr, Value::Ip(ip, len)) => *len <= if ip.is_ipv4() { 32 } else { 128 },
+            (ValueTy::String, Value::Text(_)) => true,
+            _ => false,
+        }
     }
 }
 
-/// Whether a value can stand in a table of this type.
-fn fits(ty: ValueTy, value: &Value) -> bool {
-    match (ty, value) {
-        (ValueTy::Bool, Value::Num(n)) => *n <= 1,
-        (ValueTy::Mac, Value::Num(n)) => *n < 1 << 48,
-        (ValueTy::Uint | ValueTy::Size | ValueTy::Duration, Value::Num(_)) => true,
-        (ValueTy::Ip, Value::Ip(ip, len)) => *len == if ip.is_ipv4() { 32 } else { 128 },
-        (ValueTy::Cidr, Value::Ip(ip, len)) => *len <= if ip.is_ipv4() { 32 } else { 128 },
-        (ValueTy::String, Value::Text(_)) => true,
-        _ => false,
+/// Tables are the same when they are of one form and have the same rows.
+impl PartialEq for Table {
+    fn eq(&self, other: &Table) -> bool {
+        let same = |(key, value, until): Row| {
+            let row = other.number(&key).ok().flatten().and_then(|row| other.row(row));
+            row.is_some_and(|row| (row.1, row.2) == (value, until))
+        };
+        self.form == other.form && self.len == other.len && self.rows().all(same)
     }
 }
 
-fn shape(value: &Value) -> Shape {
-    match value {
-        Value::Ip(IpAddr::V4(_), len) => Shape::V4(std::cmp::Reverse(*len)),
-        Value::Ip(IpAddr::V6(_), len) => Shape::V6(std::cmp::Reverse(*len)),
-        Value::Num(_) | Value::Text(_) => Shape::Other,
+/// A key as it is stored.
+enum Made {
+    Net(Net, bool),
+    Parts(Vec<Shape>, Vec<Part>),
+}
+
+impl Key {
+    /// Bytes outside of the row.
+    fn outside(&self) -> usize {
+        match self {
+            Key::One(part) => part.outside(),
+            Key::Many(parts) => 16 + size_of_val(&**parts) + parts.iter().map(Part::outside).sum::<usize>(),
+            Key::Net(_) | Key::Free(_) => 0,
+        }
     }
 }
 
-/// The first `len` bits of 32.
-fn mask_v4(len: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(len.min(32))).unwrap_or(0)
+fn net_of(rows: &Chunks<Stored, 9>, row: u32) -> Option<Net> {
+    let stored = rows.get(row as usize)?;
+    let Key::Net([high, low]) = stored.key else { return None };
+    Some(Net { address: u128::from(high) << 64 | u128::from(low), len: stored.group as u8 })
 }
 
-/// The first `len` bits of 128.
-fn mask_v6(len: u8) -> u128 {
-    u128::MAX.checked_shl(128 - u32::from(len.min(128))).unwrap_or(0)
+/// What hashes of a group begin with.
+fn first(seed: u64, group: u32) -> u64 {
+    seed ^ u64::from(group).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The part as far as a row of this shape compares it; none when the families differ.
-fn mask(part: KeyValue, shape: Shape) -> Option<KeyValue> {
-    match (part, shape) {
-        (KeyValue::V4(ip), Shape::V4(len)) => Some(KeyValue::V4(ip & mask_v4(len.0))),
-        (KeyValue::V6(ip), Shape::V6(len)) => Some(KeyValue::V6(ip & mask_v6(len.0))),
-        (KeyValue::Num(_) | KeyValue::Bytes(_), Shape::Other) => Some(part),
-        _ => None,
-    }
-}
-
-fn key_value(part: &Part) -> KeyValue<'_> {
-    match part {
-        Part::Num(n) => KeyValue::Num(*n),
-        Part::V4(ip) => KeyValue::V4(*ip),
-        Part::V6(ip) => KeyValue::V6(*ip),
-        Part::Bytes(bytes) => KeyValue::Bytes(bytes),
-    }
+fn hash(seed: u64, group: u32, parts: &[Part]) -> u64 {
+    parts.iter().fold(first(seed, group), |seed, part| hash_part(seed, key_value(part)))
 }
 
 fn hash_part(seed: u64, part: KeyValue) -> u64 {
@@ -311,10 +436,6 @@ fn hash_part(seed: u64, part: KeyValue) -> u64 {
         KeyValue::V6(ip) => xxh3_64_with_seed(&ip.to_le_bytes(), seed),
         KeyValue::Bytes(bytes) => xxh3_64_with_seed(bytes, seed),
     }
-}
-
-fn hash_row(seed: u64, key: &[Part]) -> u64 {
-    key.iter().fold(seed, |seed, part| hash_part(seed, key_value(part)))
 }
 
 #[cfg(test)]

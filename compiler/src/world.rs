@@ -5,7 +5,8 @@
 //! (Rejected: locks around each table, which every packet would take.)
 
 use crate::hir::{ParamId, Program, RegexId, TableId, TriggerId, Value, ValueTy};
-use crate::table::{DEFAULT_ROWS, KeyValue, Table, TableError};
+use crate::table::text::TextError;
+use crate::table::{Form, KeyValue, Row, Table, TableError};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -29,9 +30,9 @@ pub enum WorldError {
     /// What `contains` looks for is too much to compile.
     #[error("search patterns: {0}")]
     Needles(String),
-    /// A row does not fit its table.
-    #[error("table `{name}`: {error}")]
-    Table {
+    /// A trigger cannot have such keys.
+    #[error("trigger `{name}`: {error}")]
+    Trigger {
         /// Which.
         name: String,
         /// Why.
@@ -65,6 +66,9 @@ pub enum ChangeError {
     /// The table or trigger refused it.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A text that is not of the type that the table needs there.
+    #[error(transparent)]
+    Text(#[from] TextError),
 }
 
 /// Who knows which triggers are active while a program runs. Its methods are called from all workers.
@@ -92,26 +96,15 @@ impl World {
             let words = words(param.ty, &param.value).ok_or_else(|| WorldError::Param(param.name.clone()))?;
             params.extend(words);
         }
-        let filled = |table: &crate::hir::Table| {
-            let mut made = Table::new(&table.key, table.value, DEFAULT_ROWS.max(table.rows.len()))?;
-            for (key, value) in &table.rows {
-                made.insert(key, value.clone())?;
-            }
-            Ok(Arc::new(made))
-        };
         let named = |name: &str| {
             let name = name.to_owned();
-            move |error| WorldError::Table { name, error }
+            move |error| WorldError::Trigger { name, error }
         };
         Ok(World {
             params,
             shapes: program.params.iter().map(|p| (p.ty, p.bounds)).collect(),
             searches: Arc::new(Searches::new(program)?),
-            tables: program
-                .tables
-                .iter()
-                .map(|t| filled(t).map_err(named(&t.name)))
-                .collect::<Result<_, _>>()?,
+            tables: program.tables.iter().map(|t| Arc::new(t.start.clone())).collect(),
             triggers: program
                 .triggers
                 .iter()
@@ -162,14 +155,63 @@ impl World {
         self.tables.get(id.index()).map(Arc::as_ref)
     }
 
-    /// A table to change; it is copied first when another world shares it.
+    /// A table to change. What another world shares of it is copied as far as the change reaches, in pieces of some
+    /// kilobytes: the other's table stays as it was.
     pub fn table_mut(&mut self, id: TableId) -> Option<&mut Table> {
         self.tables.get_mut(id.index()).map(Arc::make_mut)
     }
 
+    /// Puts a row into a table at a time `now`, until another (both in nanoseconds since the Unix epoch, as packets have
+    /// them) or for ever, and gives back the value that it replaces. Some rows that have ended by now go first.
+    pub fn insert(
+        &mut self,
+        id: TableId,
+        key: &[Value],
+        value: Option<Value>,
+        until: Option<i64>,
+        now: i64,
+    ) -> Result<Option<Value>, ChangeError> {
+        let table = self.table_mut(id).ok_or(ChangeError::Unknown)?;
+        Ok(table.insert_until(key, value, until, now)?)
+    }
+
+    /// Takes a row out of a table; whether there was one of exactly this key.
+    pub fn remove(&mut self, id: TableId, key: &[Value]) -> Result<bool, ChangeError> {
+        Ok(self.table_mut(id).ok_or(ChangeError::Unknown)?.remove(key)?)
+    }
+
+    /// Gives a table other rows; of two with one key the later one counts. When one of them is refused, the table stays as
+    /// it was.
+    pub fn replace(&mut self, id: TableId, rows: impl IntoIterator<Item = Row>) -> Result<(), ChangeError> {
+        let place = self.tables.get_mut(id.index()).ok_or(ChangeError::Unknown)?;
+        let mut table = Table::of(Form::clone(place.form()), place.capacity())?;
+        for (key, value, until) in rows {
+            table.insert_until(&key, value, until, i64::MIN)?;
+        }
+        *place = Arc::new(table);
+        Ok(())
+    }
+
+    /// Takes out at most `most` rows of each table that have ended by a time; how many. They do not count in look-ups
+    /// anyway: this frees their memory where nothing is put in.
+    pub fn expire(&mut self, now: i64, most: usize) -> usize {
+        let due = |table: &Arc<Table>| table.due().is_some_and(|next| next <= now);
+        self.tables.iter_mut().filter(|table| due(table)).map(|t| Arc::make_mut(t).expire(now, most)).sum()
+    }
+
+    /// The key of a table that these texts are, a part each.
+    pub fn parse_key(&self, id: TableId, parts: &[&str]) -> Result<Vec<Value>, ChangeError> {
+        Ok(self.table(id).ok_or(ChangeError::Unknown)?.parse_key(parts)?)
+    }
+
+    /// The value of a map that this text is.
+    pub fn parse_value(&self, id: TableId, text: &str) -> Result<Value, ChangeError> {
+        Ok(self.table(id).ok_or(ChangeError::Unknown)?.parse_value(text)?)
+    }
+
     /// Whether a trigger is active for a key at a time: raised here without an end, or by whoever keeps the states.
     pub fn active(&self, id: TriggerId, key: &[KeyValue], now: i64) -> bool {
-        self.triggers.get(id.index()).is_some_and(|keys| keys.contains(key))
+        self.triggers.get(id.index()).is_some_and(|keys| keys.contains(key, now))
             || self.states.as_ref().is_some_and(|states| states.active(id, key, now))
     }
 

@@ -153,6 +153,10 @@ pub enum TypeKind {
     Map(Box<TypeExpr>, Box<TypeExpr>),
     /// `(A, B)`
     Tuple(Vec<TypeExpr>),
+    /// `unordered (A, A)`: what is within is the tuple
+    Unordered(Box<TypeExpr>),
+    /// `{admin, user}`
+    Words(Vec<Name>),
 }
 
 /// `station ids { vxlan 192.0.2.10 vni 77 }`

@@ -52,6 +52,8 @@ pub enum Change {
         key: Vec<Value>,
         /// Its value, in a map.
         value: Option<Value>,
+        /// For how long, in nanoseconds; none: until it is taken out.
+        time: Option<i64>,
     },
     /// Takes a row out of a table.
     Remove {
@@ -122,15 +124,11 @@ impl Policy {
                 let key = key_values(key).ok_or(ChangeError::Type)?;
                 Ok(done(self.triggers().unsuppress(*trigger, &key)))
             }
-            Change::Add { table, key, value } => {
-                let table = self.world_mut().table_mut(*table).ok_or(ChangeError::Unknown)?;
-                table.insert(key, value.clone())?;
+            Change::Add { table, key, value, time } => {
+                self.world_mut().insert(*table, key, value.clone(), until(*time), now)?;
                 Ok(Effect::Done)
             }
-            Change::Remove { table, key } => {
-                let table = self.world_mut().table_mut(*table).ok_or(ChangeError::Unknown)?;
-                Ok(done(table.remove(key)?))
-            }
+            Change::Remove { table, key } => Ok(done(self.world_mut().remove(*table, key)?)),
             Change::Set { param, value } => {
                 self.set_param(*param, value)?;
                 Ok(Effect::Done)

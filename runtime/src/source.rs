@@ -173,7 +173,7 @@ mod tests {
         place.put("parts/stations.mrule", "station ids { interface \"mon0\" }\n");
         let compiled = compile(&[main], &mut Files::default(), &[]);
         assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
-        assert_eq!(compiled.program.unwrap().tables[0].rows.len(), 2);
+        assert_eq!(compiled.program.unwrap().tables[0].start.len(), 2);
     }
 
     #[test]

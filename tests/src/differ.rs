@@ -123,15 +123,22 @@ fn shake(world: &mut World, program: &Program, packets: &[Packet], choices: &mut
     }
     for (i, table) in program.tables.iter().enumerate() {
         let Some(held) = world.table_mut(TableId(i as u32)) else { continue };
-        if let Some((key, _)) = table.rows.first()
+        if let Some((key, ..)) = table.start.row(0)
             && choices.chance(50)
         {
-            let _ = held.remove(key);
+            let _ = held.remove(&key);
         }
+        let form = table.start.form();
         for _ in 0..choices.below(6) {
-            let key: Vec<Value> = table.key.iter().map(|ty| value_of(*ty, &palette, choices)).collect();
-            let value = table.value.map(|ty| value_of(ty, &palette, choices));
-            let _ = held.insert(&key, value);
+            let key: Vec<Value> = form.key.iter().map(|ty| value_of(*ty, &palette, choices)).collect();
+            let value = form.value.map(|ty| match ty {
+                ValueTy::Word => Value::Num(choices.below(form.words.len().max(1)) as u64),
+                ty => value_of(ty, &palette, choices),
+            });
+            // Some end among the packets, so that both engines see rows that have ended.
+            let ends =
+                if choices.chance(30) { choices.pick(packets).map(|packet| packet.time) } else { None };
+            let _ = held.insert_until(&key, value, ends, i64::MIN);
         }
     }
     for (i, trigger) in program.triggers.iter().enumerate() {
@@ -146,7 +153,7 @@ fn shake(world: &mut World, program: &Program, packets: &[Packet], choices: &mut
 fn value_of(ty: ValueTy, palette: &Palette, choices: &mut Choices) -> Value {
     let seen = |name: &str, choices: &mut Choices| choices.pick(palette.get(name)).cloned();
     match ty {
-        ValueTy::Bool => Value::Num(choices.below(2) as u64),
+        ValueTy::Bool | ValueTy::Word => Value::Num(choices.below(2) as u64),
         ValueTy::Ip | ValueTy::Cidr => {
             let (ip, bits) = match seen("net.addr", choices) {
                 Some(Seen::V4(ip)) => (IpAddr::V4(ip.into()), 32),

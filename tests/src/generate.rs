@@ -35,6 +35,8 @@ pub enum Kind {
     Size,
     /// `duration`
     Duration,
+    /// One of three words, as the value of a table.
+    Word,
 }
 
 impl Kind {
@@ -43,6 +45,7 @@ impl Kind {
             Kind::Uint => "uint",
             Kind::Ip => "ip",
             Kind::Cidr => "cidr",
+            Kind::Word => "{red, green, blue}",
             Kind::Mac => "mac",
             Kind::String => "string",
             Kind::Bool => "bool",
@@ -169,12 +172,18 @@ impl Generator<'_, '_> {
     }
 
     fn table(&mut self, i: usize) {
-        let key = self.key_kinds(true);
-        let values = [Kind::Uint, Kind::String, Kind::Size, Kind::Bool, Kind::Mac];
+        let mut key = self.key_kinds(true);
+        let unordered = self.choices.chance(20);
+        if unordered {
+            key.truncate(1);
+            key.extend(key.first().copied());
+        }
+        let values = [Kind::Uint, Kind::String, Kind::Size, Kind::Bool, Kind::Mac, Kind::Word, Kind::Word];
         let value =
             self.choices.chance(45).then(|| self.choices.pick(&values).copied().unwrap_or(Kind::Uint));
         let words: Vec<&str> = key.iter().map(|k| k.word()).collect();
         let key_type = if key.len() == 1 { words[0].to_owned() } else { format!("({})", words.join(", ")) };
+        let key_type = if unordered { format!("unordered {key_type}") } else { key_type };
         let ty = match value {
             Some(value) => format!("map<{key_type}, {}>", value.word()),
             None => format!("set<{key_type}>"),
@@ -187,8 +196,13 @@ impl Generator<'_, '_> {
                 Some(value) => format!("{row_key} -> {}", self.constant(value)),
                 None => row_key.clone(),
             };
-            // A key stands once.
-            let twice = |r: &String| *r == row || r.starts_with(&format!("{row_key} ->"));
+            // A key stands once, in either order where order does not matter.
+            let other = match parts.as_slice() {
+                [a, b] if unordered => format!("({b}, {a})"),
+                _ => row_key.clone(),
+            };
+            let is = |r: &String, key: &String| r == key || r.starts_with(&format!("{key} ->"));
+            let twice = |r: &String| is(r, &row_key) || is(r, &other);
             if !rows.iter().any(twice) {
                 rows.push(row);
             }

@@ -1,17 +1,20 @@
-//! Names of applications: `app == http`, `app in {http, tls}`. The rule for names: beside `app`, a name is an
-//! application's first, also where a `let` of the program has the same; elsewhere it is one last, where nothing else has
-//! it. The invariant: a name that is no application is reported once, with what it may have been meant for. (Rejected:
-//! text, `app == "http"`; a misspelt name would be a condition that never holds.)
+//! Names of applications, and words of tables: `app == http`, `roles[net.src] in {admin, user}`. The rule for names:
+//! beside `app`, a name is an application's first, also where a `let` of the program has the same; elsewhere it is one
+//! last, where nothing else has it; beside a table's value, a name is one of the table's words first. The invariant: a
+//! name that is neither is reported once, with what it may have been meant for. (Rejected: text, `app == "http"`; a
+//! misspelt name would be a condition that never holds.)
 
 use super::Checker;
+use super::names::Entry;
 use super::suggest::{did_you_mean, nearest};
-use super::value::{Const, Kind, Term, TermTy, Value};
+use super::value::{Bound, Const, Kind, Term, TermTy, Value};
 use crate::fields::{App, Ty};
-use crate::hir::Pred;
+use crate::hir::{Pred, TableId};
 use mrule_grammar::ast::{Expr, ExprKind};
 use mrule_grammar::codes::names as codes;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
+use std::sync::Arc;
 
 /// Other names of applications: Wireshark's, and what else people write.
 const ALIASES: &[(&str, &str)] = &[
@@ -47,43 +50,116 @@ pub(super) fn list() -> String {
     format!("applications are {}", App::NAMES.join(", "))
 }
 
+/// What a name is, beside something that has words for values.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Words {
+    /// `app`
+    Apps,
+    /// `table[key]`
+    Table(TableId),
+}
+
 impl Checker<'_> {
-    /// Two expressions that are compared, where either may be `app`.
+    /// Two expressions that are compared, where either may have words for values.
     pub fn sides(&mut self, left: &Expr, right: &Expr) -> (Value, Value) {
-        match (self.is_app(left), self.is_app(right)) {
-            (true, _) => (self.value(left), self.beside_app(right)),
-            (false, true) => (self.beside_app(left), self.value(right)),
-            (false, false) => (self.value(left), self.value(right)),
+        match (self.words_of(left), self.words_of(right)) {
+            (None, words @ Some(_)) => (self.beside_words(words, left), self.value(right)),
+            (words, _) => (self.value(left), self.beside_words(words, right)),
         }
     }
 
-    /// Whether an expression is `app`, or a `let` that is.
-    fn is_app(&self, expr: &Expr) -> bool {
+    /// Which words an expression, or the `let` that it names, has for values.
+    fn words_of(&self, expr: &Expr) -> Option<Words> {
+        let of = |kind: &Kind| match kind {
+            Kind::Term(Term { ty: TermTy::Field(Ty::App), .. }) => Some(Words::Apps),
+            Kind::Term(Term { ty: TermTy::Word(table), .. }) => Some(Words::Table(*table)),
+            _ => None,
+        };
         match &expr.kind {
-            ExprKind::Path(path) if path == "app" => true,
-            ExprKind::Path(path) => {
-                matches!(self.named_let(path), Some(Kind::Term(Term { ty: TermTy::Field(Ty::App), .. })))
-            }
-            ExprKind::Paren(inner) => self.is_app(inner),
-            _ => false,
-        }
-    }
-
-    /// An expression beside `app`: a name in it is an application's.
-    pub fn beside_app(&mut self, expr: &Expr) -> Value {
-        match &expr.kind {
-            ExprKind::Paren(inner) => Value { span: expr.span, ..self.beside_app(inner) },
-            ExprKind::Set(elements) => self.set_literal(elements, expr.span, true),
-            ExprKind::Path(path) => match App::number(path) {
-                Some(number) => Value::new(expr.span, Kind::Const(Const::App(number))),
-                None if self.is_known(path) => self.path(path, expr.span),
-                None => {
-                    self.unknown_app(path, expr.span);
-                    Value::poison(expr.span)
-                }
+            ExprKind::Path(path) if path == "app" => Some(Words::Apps),
+            ExprKind::Path(path) => self.named_let(path).and_then(of),
+            ExprKind::Paren(inner) => self.words_of(inner),
+            ExprKind::Index(base, _) => match &base.kind {
+                ExprKind::Path(path) => match self.names.values.get(path.as_str()) {
+                    Some((Entry::Table(table), _)) => {
+                        let words = self.tables.get(table.index()).is_some_and(|t| !t.words.is_empty());
+                        words.then_some(Words::Table(*table))
+                    }
+                    _ => None,
+                },
+                _ => None,
             },
+            _ => None,
+        }
+    }
+
+    /// An expression, beside something that has words for values: a name in it is one of them.
+    pub fn beside_words(&mut self, words: Option<Words>, expr: &Expr) -> Value {
+        let Some(words) = words else { return self.value(expr) };
+        match &expr.kind {
+            ExprKind::Paren(inner) => Value { span: expr.span, ..self.beside_words(Some(words), inner) },
+            ExprKind::Set(elements) => self.set_literal(elements, expr.span, Some(words)),
+            ExprKind::Path(path) => {
+                let word = match words {
+                    Words::Apps => App::number(path).map(Const::App),
+                    Words::Table(table) => self.word(table, path).map(|n| Const::Word(table, n)),
+                };
+                match word {
+                    Some(word) => Value::new(expr.span, Kind::Const(word)),
+                    None if self.is_known(path) => self.path(path, expr.span),
+                    None => {
+                        match words {
+                            Words::Apps => self.unknown_app(path, expr.span),
+                            Words::Table(table) => self.unknown_word(table, path, expr.span),
+                        }
+                        Value::poison(expr.span)
+                    }
+                }
+            }
             _ => self.value(expr),
         }
+    }
+
+    /// The number of a word of a table.
+    pub fn word(&self, table: TableId, word: &str) -> Option<u64> {
+        let words = &self.tables.get(table.index())?.words;
+        words.iter().position(|w| w == word).map(|at| at as u64)
+    }
+
+    /// Reports a name that is none of a table's words.
+    pub fn unknown_word(&mut self, table: TableId, name: &str, span: Span) {
+        let (table_name, words) = self.words(table);
+        let message = format!("table `{table_name}` has no value `{name}`");
+        let finding = Diagnostic::new(codes::UNKNOWN, message).at(span, "unknown word");
+        let near = nearest(name, words.iter().map(String::as_str));
+        let list = format!("its values are {}", crate::table::text::list(&words));
+        let finding = finding.help(match did_you_mean(&near) {
+            Some(question) => format!("{question} {list}"),
+            None => list,
+        });
+        self.report(match near.as_slice() {
+            [only] => finding.fix(span, *only),
+            _ => finding,
+        });
+    }
+
+    /// Reports what is compared with a table's words and is none.
+    pub fn no_word(&mut self, table: TableId, bound: &Bound) {
+        let (name, words) = self.words(table);
+        let written = self.text(bound.span);
+        let message = format!("`{written}` is no word of table `{name}`");
+        let finding = Diagnostic::new(codes::TYPES, message).at(bound.span, "not one of its values");
+        let bare = written.trim_matches('"');
+        let quoted = bare != written && words.iter().any(|word| word == bare);
+        self.report(match quoted {
+            true => finding.help(format!("write `{bare}` without quotes")).fix(bound.span, bare),
+            false => finding.help(format!("its values are {}", crate::table::text::list(&words))),
+        });
+    }
+
+    fn words(&self, table: TableId) -> (String, Arc<[String]>) {
+        let name = self.names.tables.get(table.index()).map_or("", |t| t.name.node.as_str());
+        (name.to_owned(), self.tables.get(table.index()).map(|t| t.words.clone()).unwrap_or_default())
     }
 
     fn unknown_app(&mut self, name: &str, span: Span) {

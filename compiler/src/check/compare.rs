@@ -139,6 +139,9 @@ impl Checker<'_> {
         }
         let text = matches!(term.alts.first(), Some(Alt::Text(..)));
         let help = match term.field_ty() {
+            _ if matches!(term.ty, TermTy::Word(_)) => {
+                "compare words with `==`, or ask with `in {admin, user}`"
+            }
             Some(Ty::Bool) => "compare flags with `==`",
             Some(Ty::App) => "compare applications with `==`, or ask with `in {http, tls}`",
             Some(Ty::Protocol) => {

@@ -136,26 +136,7 @@ pub(super) fn unquoted(text: &[u8]) -> Option<(Const, String)> {
             (IpAddr::V6(ip), None) => Some((Const::Ipv6(ip), text.to_owned())),
         };
     }
-    mac(text).map(|bytes| (Const::Bytes(Arc::from(bytes.as_slice())), colons(&bytes)))
-}
-
-/// `00:26:0b:31:07:33`, also with dashes, or in three groups with dots.
-pub(super) fn mac(text: &str) -> Option<[u8; 6]> {
-    let mut bytes = Vec::with_capacity(6);
-    let (separator, digits) = match text.chars().find(|c| !c.is_ascii_hexdigit())? {
-        '.' => ('.', 4),
-        separator @ (':' | '-') => (separator, 2),
-        _ => return None,
-    };
-    for group in text.split(separator) {
-        if group.len() != digits || !group.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        for at in (0..digits).step_by(2) {
-            bytes.push(u8::from_str_radix(group.get(at..at + 2)?, 16).ok()?);
-        }
-    }
-    bytes.try_into().ok()
+    crate::table::text::mac(text).map(|bytes| (Const::Bytes(Arc::from(bytes.as_slice())), colons(&bytes)))
 }
 
 /// `47:45:54`
@@ -176,8 +157,8 @@ mod tests {
         assert_eq!(unquoted(b"00-26-0b-31-07-33").unwrap().1, "00:26:0b:31:07:33");
         assert_eq!(unquoted(b"10.0.0.0/99"), None);
         assert_eq!(unquoted(b"GET "), None);
-        assert_eq!(mac("0026.0b31.0733"), Some([0, 0x26, 0x0b, 0x31, 7, 0x33]));
-        assert_eq!(mac("00:26:0b:31:07"), None);
+        assert_eq!(crate::table::text::mac("0026.0b31.0733"), Some([0, 0x26, 0x0b, 0x31, 7, 0x33]));
+        assert_eq!(crate::table::text::mac("00:26:0b:31:07"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! down; every operator knows what it takes.)
 
 use super::Checker;
+use super::apps::Words;
 use super::value::{Alt, Const, Element, Form, Kind, Term, Value};
 use crate::fields::Ty;
 use crate::hir::Pred;
@@ -58,7 +59,7 @@ impl Checker<'_> {
             | ExprKind::Matches(..)
             | ExprKind::Within(..) => Value::new(span, Kind::Pred(self.condition(expr))),
             ExprKind::Arith(op, left, right) => self.arith(*op, left, right, span),
-            ExprKind::Set(elements) => self.set_literal(elements, span, false),
+            ExprKind::Set(elements) => self.set_literal(elements, span, None),
             ExprKind::Tuple(parts) => {
                 let parts = parts.iter().map(|part| self.value(part)).collect();
                 Value::new(span, Kind::Tuple(parts))
@@ -72,12 +73,12 @@ impl Checker<'_> {
         }
     }
 
-    /// `{a, b..c}`; names in one beside `app` are applications' names.
-    pub fn set_literal(&mut self, elements: &[SetElement], span: Span, of_apps: bool) -> Value {
+    /// `{a, b..c}`; names in one beside what has words are words.
+    pub fn set_literal(&mut self, elements: &[SetElement], span: Span, words: Option<Words>) -> Value {
         let mut all: Vec<Element> = Vec::with_capacity(elements.len());
         let mut poison = false;
         for SetElement { low, high } in elements {
-            let low = if of_apps { self.beside_app(low) } else { self.value(low) };
+            let low = self.beside_words(words, low);
             let nested = matches!(low.kind, Kind::Set(_)) && high.is_none();
             match (nested, low.kind) {
                 (true, Kind::Set(inner)) => {
@@ -89,7 +90,7 @@ impl Checker<'_> {
                 (_, kind) => {
                     let low = self.bound(Value { span: low.span, kind });
                     let high = high.as_ref().map(|high| {
-                        let high = if of_apps { self.beside_app(high) } else { self.value(high) };
+                        let high = self.beside_words(words, high);
                         self.bound(high)
                     });
                     match (low, high) {

@@ -99,6 +99,7 @@ impl Checker<'_> {
             ValueTy::Duration => (TermTy::Duration, false),
             ValueTy::Mac => (TermTy::Field(Ty::Mac), false),
             ValueTy::String => (TermTy::Field(Ty::String), true),
+            ValueTy::Word => (TermTy::Word(table), false),
             ValueTy::Ip | ValueTy::Cidr => {
                 let help = "keep the address as text, or the pairs in a set: `(net.src, net.dst) in t`";
                 self.not_yet(later::TABLES, span, "comparing the addresses that a table holds", help);
@@ -362,7 +363,7 @@ impl Checker<'_> {
             ValueTy::Uint | ValueTy::Size => "give a number: `tcp.dstport`, `vlan.id`",
             ValueTy::Mac => "give a MAC address: `eth.src`",
             ValueTy::String => "give text or bytes: `frame.interface_name`",
-            ValueTy::Bool | ValueTy::Duration => "give a value of that type",
+            ValueTy::Bool | ValueTy::Duration | ValueTy::Word => "give a value of that type",
         }));
     }
 }

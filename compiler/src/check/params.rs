@@ -74,6 +74,7 @@ pub(super) fn example(ty: ValueTy) -> &'static str {
         ValueTy::Cidr => "a network or address: 10.0.0.0/8, 2001:db8::/32",
         ValueTy::Mac => "a MAC address: 00:26:0b:31:07:33",
         ValueTy::String => "text in quotes: \"alice\"",
+        ValueTy::Word => "one of the table's words",
     }
 }
 

@@ -4,39 +4,37 @@
 //! the program has its table's type, and no key stands twice. (Rejected: columns by header name; two ways to say it.)
 
 use super::Checker;
-use super::constant::mac;
 use super::params::example;
 use super::tables::type_name;
-use crate::hir::{self, Value, ValueTy};
+use super::value::{Bound, BoundKind, Const};
+use crate::hir::{self, TableId, Value, ValueTy};
+use crate::table::{DEFAULT_ROWS, Form, Table, text};
 use mrule_grammar::ast::{self, ExprKind, TableInit};
 use mrule_grammar::codes::{oddities, settings as codes};
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::{FileId, Span};
-use mrule_grammar::units::{UNITS, UnitKind};
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::Arc;
 
 /// How many rows a table may have.
-pub const MAX_ROWS: usize = 1 << 22;
+pub const MAX_ROWS: usize = DEFAULT_ROWS;
 
 /// How many findings of one table are told one by one.
 const MAX_TOLD: usize = 20;
 
-type Row = (Vec<Value>, Option<Value>);
-
 /// Rows in the making.
-struct Rows {
-    rows: Vec<Row>,
+struct Rows<'t> {
+    table: Table,
+    /// Where each row is; of a file, where its line begins.
     places: Vec<Span>,
-    index: HashMap<Vec<Value>, usize>,
+    /// The file that they are from.
+    text: Option<&'t str>,
     findings: Vec<Diagnostic>,
     /// How many errors and how many warnings are only counted.
     untold: (usize, usize),
     full: bool,
 }
 
-impl Rows {
+impl Rows<'_> {
     fn tell(&mut self, finding: Diagnostic) {
         if self.findings.len() < MAX_TOLD {
             self.findings.push(finding);
@@ -47,36 +45,53 @@ impl Rows {
         }
     }
 
-    fn add(&mut self, key: Vec<Value>, value: Option<Value>, place: Span) {
-        if let Some(&first) = self.index.get(&key) {
-            let known = self.rows.get(first).and_then(|r| r.1.as_ref());
-            let (code, message, help) = if known == value.as_ref() {
-                (oddities::DUPLICATE_ROW, "this row is there already", "remove one of them")
-            } else {
-                (
-                    codes::DUPLICATE_KEY,
-                    "this key has another value already",
-                    "a key has one value: remove one of the rows",
-                )
-            };
-            let mut finding = Diagnostic::new(code, message).at(place, "again here").help(help);
-            if let Some(first) = self.places.get(first) {
-                finding = finding.at(*first, "first here");
-            }
-            return self.tell(finding);
+    fn add(&mut self, key: &[Value], value: Option<Value>, place: Span) {
+        if let Ok(Some(first)) = self.table.number(key) {
+            return self.again(first, value.as_ref(), place);
         }
-        if self.rows.len() >= MAX_ROWS {
+        if self.places.len() >= MAX_ROWS {
             if !self.full {
                 self.full = true;
                 let message = format!("a table has at most {MAX_ROWS} rows");
+                let place = self.whole(place);
                 let finding = Diagnostic::new(codes::TABLE_TOO_LARGE, message).at(place, "one too many");
                 self.findings.insert(0, finding.help("join neighbouring networks, or split the table"));
             }
             return;
         }
-        self.index.insert(key.clone(), self.rows.len());
-        self.rows.push((key, value));
-        self.places.push(place);
+        match self.table.insert(key, value) {
+            Ok(_) => self.places.push(place),
+            // The row was made for the types of its table.
+            Err(error) => {
+                let finding = Diagnostic::new(codes::ROW, format!("this row does not fit: {error}"));
+                let place = self.whole(place);
+                self.tell(finding.at(place, "this row").help("write it as the table's type says"));
+            }
+        }
+    }
+
+    /// Tells of a key that is there.
+    fn again(&mut self, first: u32, value: Option<&Value>, place: Span) {
+        let known = self.table.row(first).and_then(|row| row.1);
+        let (code, message, help) = if known.as_ref() == value {
+            (oddities::DUPLICATE_ROW, "this row is there already", "remove one of them")
+        } else {
+            (
+                codes::DUPLICATE_KEY,
+                "this key has another value already",
+                "a key has one value: remove one of the rows",
+            )
+        };
+        let mut finding = Diagnostic::new(code, message).at(self.whole(place), "again here").help(help);
+        if let Some(&first) = self.places.get(first as usize) {
+            finding = finding.at(self.whole(first), "first here");
+        }
+        self.tell(finding);
+    }
+
+    /// All of a row, of which only the start of its line is known when it is from a file.
+    fn whole(&self, place: Span) -> Span {
+        self.text.map_or(place, |text| Line { text, place }.whole())
     }
 }
 
@@ -87,10 +102,12 @@ impl Checker<'_> {
         for (index, item) in self.names.tables.clone().into_iter().enumerate() {
             let ty = self.tables.get(index).cloned().unwrap_or_default();
             let Some(key) = ty.key else { continue };
+            let form = Form { key, value: ty.value, unordered: ty.unordered, words: ty.words };
+            let Ok(table) = Table::of(form, DEFAULT_ROWS) else { continue };
             let mut rows = Rows {
-                rows: Vec::new(),
+                table,
                 places: Vec::new(),
-                index: HashMap::new(),
+                text: None,
                 findings: Vec::new(),
                 untold: (0, 0),
                 full: false,
@@ -100,15 +117,17 @@ impl Checker<'_> {
                 TableInit::Inline(inline) => {
                     for row in inline {
                         let before = self.diagnostics.len();
-                        self.inline_row(&key, ty.value, row, &mut rows);
+                        self.inline_row(TableId(index as u32), row, &mut rows);
                         for finding in self.diagnostics.split_off(before) {
                             rows.tell(finding);
                         }
                     }
                 }
                 TableInit::File(path) => {
-                    if let Some(file) = files.get(&path.span) {
-                        self.csv(&key, ty.value, *file, &mut rows);
+                    if let Some(&file) = files.get(&path.span)
+                        && let Some(source) = self.sources.get(file)
+                    {
+                        csv(&source.text, file, &mut rows);
                     }
                 }
             }
@@ -124,18 +143,13 @@ impl Checker<'_> {
                     self.report(Diagnostic::new(code, message).at(end, "and more").help("mend these first"));
                 }
             }
-            tables.push(hir::Table {
-                name: item.name.node.clone(),
-                span: item.name.span,
-                key,
-                value: ty.value,
-                rows: rows.rows,
-            });
+            tables.push(hir::Table { name: item.name.node.clone(), span: item.name.span, start: rows.table });
         }
         tables
     }
 
-    fn inline_row(&mut self, types: &[ValueTy], value: Option<ValueTy>, row: &ast::Row, rows: &mut Rows) {
+    fn inline_row(&mut self, table: TableId, row: &ast::Row, rows: &mut Rows) {
+        let Form { key: types, value, .. } = rows.table.form().clone();
         let key = &row.key;
         let mut inner = key;
         while let ExprKind::Paren(x) = &inner.kind {
@@ -160,8 +174,12 @@ impl Checker<'_> {
             return rows.tell(finding.help(format!("write ({})", names.join(", "))));
         }
         let found: Vec<_> =
-            parts.iter().zip(types).map(|(part, ty)| self.typed_constant(*ty, part, "this key")).collect();
+            parts.iter().zip(&types).map(|(part, ty)| self.typed_constant(*ty, part, "this key")).collect();
         let value = match (value, &row.value) {
+            (Some(ValueTy::Word), Some(expr)) => match self.row_word(table, expr) {
+                Some(value) => Some(value),
+                None => return,
+            },
             (Some(ty), Some(expr)) => match self.typed_constant(ty, expr, "the value of this row") {
                 Some(value) => Some(value),
                 None => return,
@@ -183,51 +201,84 @@ impl Checker<'_> {
             }
         };
         if let Some(found) = found.into_iter().collect::<Option<Vec<Value>>>() {
-            rows.add(found, value, key.span);
+            rows.add(&found, value, key.span);
         }
     }
 
-    fn csv(&mut self, types: &[ValueTy], value: Option<ValueTy>, file: FileId, rows: &mut Rows) {
-        let Some(source) = self.sources.get(file) else { return };
-        let (skipped, text) = match source.text.strip_prefix('\u{feff}') {
-            Some(text) => (3, text),
-            None => (0, source.text.as_str()),
-        };
-        let columns: Vec<ValueTy> = types.iter().copied().chain(value).collect();
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .comment(Some(b'#'))
-            .trim(csv::Trim::All)
-            .from_reader(text.as_bytes());
-        let mut record = csv::StringRecord::new();
-        let mut first = true;
-        loop {
-            let start = reader.position().byte() as usize;
-            match reader.read_record(&mut record) {
-                Ok(true) => {}
-                Ok(false) => break,
-                // The text is UTF-8 and lines may differ in length: nothing is left to go wrong.
-                Err(error) => {
-                    let span = Span::new(file, skipped + start, skipped + start);
-                    let finding = Diagnostic::new(codes::ROW, format!("this file cannot be read: {error}"));
-                    rows.tell(finding.at(span, "here").help("write one row a line, separated by commas"));
-                    break;
+    /// A word as the value of a row; none when it is reported.
+    fn row_word(&mut self, table: TableId, expr: &ast::Expr) -> Option<Value> {
+        match &expr.kind {
+            ExprKind::Broken => None,
+            ExprKind::Path(name) => match self.word(table, name) {
+                Some(number) => Some(Value::Num(number)),
+                None => {
+                    self.unknown_word(table, name, expr.span);
+                    None
                 }
+            },
+            _ => {
+                let constant = BoundKind::Const(Const::Bool(false));
+                self.no_word(table, &Bound { span: expr.span, kind: constant });
+                None
             }
-            let start = record.position().map_or(start, |p| p.byte() as usize);
-            let is_first = std::mem::take(&mut first);
-            let blank = record.iter().all(str::is_empty) && record.len() == 1;
-            if blank || record.get(0).is_some_and(|cell| cell.starts_with('#')) {
-                first = is_first;
-                continue;
-            }
-            if is_first && is_header(&record, &columns) {
-                continue;
-            }
-            let line = Line { file, skipped, start, text };
-            row(&record, &columns, types.len(), &line, rows);
         }
+    }
+}
+
+/// Reads a file's rows.
+fn csv<'t>(text: &'t str, file: FileId, rows: &mut Rows<'t>) {
+    rows.text = Some(text);
+    let form = rows.table.form().clone();
+    let columns: Vec<ValueTy> = form.key.iter().copied().chain(form.value).collect();
+    let skipped = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .comment(Some(b'#'))
+        .from_reader(text.get(skipped..).unwrap_or("").as_bytes());
+    let mut record = csv::ByteRecord::new();
+    let mut values = Vec::with_capacity(columns.len());
+    let mut first = true;
+    loop {
+        let start = reader.position().byte() as usize;
+        let place = |start: usize| Span::new(file, skipped + start, skipped + start);
+        match reader.read_byte_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => break,
+            // Lines may differ in length: nothing is left to go wrong.
+            Err(error) => {
+                let finding = Diagnostic::new(codes::ROW, format!("this file cannot be read: {error}"));
+                rows.tell(finding.at(place(start), "here").help("write one row a line, separated by commas"));
+                break;
+            }
+        }
+        let place = place(record.position().map_or(start, |p| p.byte() as usize));
+        let cells = Cells(&record);
+        let blank = cells.len() == 1 && cells.get(0).is_empty();
+        if blank || cells.get(0).starts_with('#') {
+            continue;
+        }
+        if std::mem::take(&mut first) && is_header(&cells, &columns, &form.words) {
+            continue;
+        }
+        row(&cells, &columns, &form, &Line { text, place }, &mut values, rows);
+    }
+}
+
+/// The cells of a record, without the blanks around them. The file is UTF-8, and so are they.
+struct Cells<'r>(&'r csv::ByteRecord);
+
+impl Cells<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn get(&self, at: usize) -> &str {
+        self.0.get(at).and_then(|cell| std::str::from_utf8(cell).ok()).unwrap_or("").trim()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|at| self.get(at))
     }
 }
 
@@ -235,18 +286,16 @@ fn s(n: usize) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
-/// Where a record is.
-struct Line<'a> {
-    file: FileId,
-    skipped: usize,
-    start: usize,
-    text: &'a str,
+/// Where a record begins, and in which text.
+struct Line<'t> {
+    text: &'t str,
+    place: Span,
 }
 
 impl Line<'_> {
     /// The places of the record's cells, as far as they go.
     fn cells(&self) -> Vec<Span> {
-        let (mut cells, mut from, mut quoted) = (Vec::new(), self.start, false);
+        let (mut cells, mut from, mut quoted) = (Vec::new(), self.place.start as usize, false);
         let bytes = self.text.as_bytes();
         // The record may begin with line ends of blank lines before it.
         while bytes.get(from).is_some_and(|b| matches!(b, b'\r' | b'\n')) {
@@ -275,37 +324,44 @@ impl Line<'_> {
         let left = raw.len() - raw.trim_start().len();
         let right = raw.len() - raw.trim_end().len();
         let (from, to) = if left == raw.len() { (from, to) } else { (from + left, to - right) };
-        Span::new(self.file, self.skipped + from, self.skipped + to)
+        Span::new(self.place.file, from, to)
     }
 
     fn whole(&self) -> Span {
         let cells = self.cells();
         match (cells.first(), cells.last()) {
             (Some(first), Some(last)) => first.to(*last),
-            _ => Span::new(self.file, self.skipped + self.start, self.skipped + self.start),
+            _ => self.place,
         }
     }
 }
 
-/// Whether the first record names the columns.
-fn is_header(record: &csv::StringRecord, columns: &[ValueTy]) -> bool {
+/// Whether the first record names the columns: as many words as there are columns, and not one of those in columns of
+/// another type than text is a value.
+fn is_header(cells: &Cells, columns: &[ValueTy], words: &[String]) -> bool {
     let word = |cell: &str| {
         cell.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && cell.chars().all(|c| c.is_ascii_alphanumeric() || "_- ".contains(c))
     };
-    let wrong = |(cell, ty): (&str, &ValueTy)| *ty != ValueTy::String && cell_value(*ty, cell).is_none();
-    let strings = columns.iter().all(|ty| *ty == ValueTy::String);
     let typed = |(_, ty): &(&str, &ValueTy)| **ty != ValueTy::String;
-    record.len() == columns.len()
-        && !strings
-        && record.iter().all(word)
-        && record.iter().zip(columns).filter(typed).all(wrong)
+    let wrong = |(cell, ty): (&str, &ValueTy)| text::value(*ty, words, cell).is_none();
+    cells.len() == columns.len()
+        && columns.iter().any(|ty| *ty != ValueTy::String)
+        && cells.iter().all(word)
+        && cells.iter().zip(columns).filter(typed).all(wrong)
 }
 
-fn row(record: &csv::StringRecord, columns: &[ValueTy], keys: usize, line: &Line, rows: &mut Rows) {
-    if record.len() != columns.len() {
-        let (want, got) = (columns.len(), record.len());
-        let names: Vec<_> = columns.iter().map(|t| type_name(*t)).collect();
+fn row(
+    cells: &Cells,
+    columns: &[ValueTy],
+    form: &Form,
+    line: &Line,
+    values: &mut Vec<Value>,
+    rows: &mut Rows,
+) {
+    if cells.len() != columns.len() {
+        let (want, got) = (columns.len(), cells.len());
+        let names: Vec<_> = columns.iter().map(|t| text::name(*t)).collect();
         let message = format!(
             "a row of this table has {want} cell{}; here {} {got}",
             s(want),
@@ -316,65 +372,20 @@ fn row(record: &csv::StringRecord, columns: &[ValueTy], keys: usize, line: &Line
             finding.help(format!("the cells are: {}; text with a comma stands in quotes", names.join(", "))),
         );
     }
-    let mut values = Vec::with_capacity(columns.len());
-    for (at, (cell, ty)) in record.iter().zip(columns).enumerate() {
-        match cell_value(*ty, cell) {
+    values.clear();
+    for (at, (cell, ty)) in cells.iter().zip(columns).enumerate() {
+        match text::value(*ty, &form.words, cell) {
             Some(value) => values.push(value),
             None => {
                 let place = line.cells().get(at).copied().unwrap_or_else(|| line.whole());
-                let message = format!("`{cell}` is not of type `{}`", type_name(*ty));
+                let shown: String = cell.chars().take(64).collect();
+                let message = format!("`{shown}` is not of type `{}`", text::name(*ty));
                 let finding =
                     Diagnostic::new(codes::ROW, message).at(place, format!("cell {} of this row", at + 1));
-                return rows.tell(finding.help(format!("write {}", example(*ty).replace('"', ""))));
+                return rows.tell(finding.help(format!("write {}", text::example(*ty, &form.words))));
             }
         }
     }
-    let value = if values.len() > keys { values.pop() } else { None };
-    rows.add(values, value, line.whole());
-}
-
-/// Text as a value of a type, as in the cells of a table's file.
-pub fn cell_value(ty: ValueTy, cell: &str) -> Option<Value> {
-    let number = |text: &str| match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None if text.starts_with(|c: char| c.is_ascii_digit()) => text.parse::<u64>().ok(),
-        None => None,
-    };
-    let with_unit = |kind: UnitKind| {
-        let end = cell.find(|c: char| !c.is_ascii_digit()).unwrap_or(cell.len());
-        let (digits, name) = cell.split_at(end);
-        let unit = UNITS.iter().find(|u| u.kind == kind && u.name == name.trim_start())?;
-        number(digits)?.checked_mul(unit.scale)
-    };
-    let number = match ty {
-        ValueTy::Bool => match cell {
-            "true" | "True" | "1" => Some(1),
-            "false" | "False" | "0" => Some(0),
-            _ => None,
-        },
-        ValueTy::Uint => number(cell),
-        ValueTy::Size => number(cell).or_else(|| with_unit(UnitKind::Size)),
-        ValueTy::Duration => with_unit(UnitKind::Duration).or_else(|| number(cell).filter(|n| *n == 0)),
-        ValueTy::Mac => mac(cell).map(|m| m.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))),
-        ValueTy::String => return Some(Value::Text(Arc::from(cell.as_bytes()))),
-        ValueTy::Ip => {
-            let ip: IpAddr = cell.parse().ok()?;
-            return Some(Value::Ip(ip, if ip.is_ipv4() { 32 } else { 128 }));
-        }
-        ValueTy::Cidr => {
-            let (ip, prefix) = match cell.split_once('/') {
-                Some((ip, prefix)) => (ip.parse::<IpAddr>().ok()?, Some(prefix.parse::<u8>().ok()?)),
-                None => (cell.parse::<IpAddr>().ok()?, None),
-            };
-            let width = if ip.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix.unwrap_or(width);
-            if prefix > width {
-                return None;
-            }
-            let (low, _) = super::value::network(ip, prefix);
-            let ip = if ip.is_ipv4() { IpAddr::V4((low as u32).into()) } else { IpAddr::V6(low.into()) };
-            return Some(Value::Ip(ip, prefix));
-        }
-    };
-    number.map(Value::Num)
+    let value = if values.len() > form.key.len() { values.pop() } else { None };
+    rows.add(values, value, line.place);
 }

@@ -207,7 +207,7 @@ impl Checker<'_> {
 
     fn element(&mut self, term: &Term, at: Span, element: &Element, set: &mut Building) -> Option<()> {
         match term.ty {
-            TermTy::Duration | TermTy::Field(Ty::Duration | Ty::App) => {
+            TermTy::Duration | TermTy::Word(_) | TermTy::Field(Ty::Duration | Ty::App) => {
                 self.number_element(term, at, element, set)
             }
             TermTy::Field(Ty::Uint(_) | Ty::Bool | Ty::Mac) => self.number_element(term, at, element, set),
@@ -279,6 +279,11 @@ impl Checker<'_> {
             ) => Some(*value),
             (TermTy::Field(Ty::Mac), constant) => constant.as_mac(),
             (TermTy::Field(Ty::App), Const::App(number)) => Some(*number),
+            (TermTy::Word(table), Const::Word(of, number)) if table == *of => Some(*number),
+            (TermTy::Word(table), _) => {
+                self.no_word(table, bound);
+                return None;
+            }
             _ => None,
         };
         match value {

@@ -4,9 +4,13 @@
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};
 use crate::hir::{TableId, ValueTy};
+use crate::table::text;
 use mrule_grammar::ast::{TypeExpr, TypeKind};
 use mrule_grammar::codes::settings as codes;
 use mrule_grammar::diagnostic::Diagnostic;
+use mrule_grammar::span::Name;
+use mrule_grammar::words;
+use std::sync::Arc;
 
 /// The most parts that a key can have.
 pub const MAX_KEY: usize = 8;
@@ -17,7 +21,14 @@ pub(super) struct TableType {
     /// None when it is reported.
     pub key: Option<Vec<ValueTy>>,
     pub value: Option<ValueTy>,
+    /// Its key stands for both orders of a pair.
+    pub unordered: bool,
+    /// The words that its values are.
+    pub words: Arc<[String]>,
 }
+
+/// The most words that the values of a table can be.
+const MAX_WORDS: usize = 256;
 
 const NAMES: &[(&str, ValueTy)] = &[
     ("bool", ValueTy::Bool),
@@ -70,7 +81,7 @@ const VALUES: &[ValueTy] = &[
 
 /// The name of a type.
 pub(super) fn type_name(ty: ValueTy) -> &'static str {
-    NAMES.iter().find(|(_, t)| *t == ty).map_or("", |(name, _)| name)
+    text::name(ty)
 }
 
 impl Checker<'_> {
@@ -78,13 +89,22 @@ impl Checker<'_> {
     pub fn table_types(&mut self) {
         for item in self.names.tables.clone() {
             let ty = match &item.ty.kind {
-                TypeKind::Set(key) => TableType { key: self.key_types(key), value: None },
-                TypeKind::Map(key, value) => {
-                    let key = self.key_types(key);
-                    let value = self.value_type(value, VALUES, "the value of a map");
-                    TableType { key: key.filter(|_| value.is_some()), value }
+                TypeKind::Set(key) => {
+                    let (key, unordered) = self.key_types(key);
+                    TableType { key, unordered, ..TableType::default() }
                 }
-                TypeKind::Named(_) | TypeKind::Tuple(_) => {
+                TypeKind::Map(key, value) => {
+                    let (key, unordered) = self.key_types(key);
+                    let (value, words) = match &value.kind {
+                        TypeKind::Words(words) => {
+                            let words = self.table_words(words);
+                            (words.as_ref().map(|_| ValueTy::Word), words.unwrap_or_default())
+                        }
+                        _ => (self.value_type(value, VALUES, "the value of a map"), Arc::default()),
+                    };
+                    TableType { key: key.filter(|_| value.is_some()), value, unordered, words }
+                }
+                TypeKind::Named(_) | TypeKind::Tuple(_) | TypeKind::Unordered(_) | TypeKind::Words(_) => {
                     let message = format!("`{}` is not the type of a table", self.text(item.ty.span));
                     let finding = Diagnostic::new(codes::TYPE_PLACE, message).at(item.ty.span, "not a table");
                     self.report(finding.help("a table is a set or a map: `set<ip>`, `map<ip, string>`"));
@@ -100,7 +120,52 @@ impl Checker<'_> {
         self.tables.get(table.index()).and_then(|t| t.key.clone())
     }
 
-    fn key_types(&mut self, ty: &TypeExpr) -> Option<Vec<ValueTy>> {
+    /// The types of a key, and whether it is a pair that stands for both orders; no types when it is reported.
+    fn key_types(&mut self, ty: &TypeExpr) -> (Option<Vec<ValueTy>>, bool) {
+        let TypeKind::Unordered(tuple) = &ty.kind else { return (self.tuple_types(ty), false) };
+        let types = self.tuple_types(tuple);
+        if let Some(types) = &types
+            && !matches!(types.as_slice(), [a, b] if a == b)
+        {
+            let message = format!("`{}` is not a pair of one type", self.text(tuple.span));
+            let finding =
+                Diagnostic::new(codes::TYPE_PLACE, message).at(tuple.span, "what could change places?");
+            self.report(finding.help("write `unordered (ip, ip)`, or leave `unordered` out"));
+            return (None, true);
+        }
+        (types, true)
+    }
+
+    /// The words of a type; none when one is reported.
+    fn table_words(&mut self, names: &[Name]) -> Option<Arc<[String]>> {
+        let mut words: Vec<String> = Vec::with_capacity(names.len());
+        let errors = self.errors;
+        for name in names {
+            let word = name.node.as_str();
+            let taken =
+                [words::RESERVED, words::OPERATORS, words::MEANINGS].iter().any(|w| w.contains(&word));
+            if taken {
+                let message = format!("`{word}` has a meaning of its own and cannot be a value");
+                let finding =
+                    Diagnostic::new(codes::TYPE_PLACE, message).at(name.span, "not a word of a table");
+                self.report(finding.help(format!("take another word, such as `{word}_`")));
+            } else if words.iter().any(|w| w == word) {
+                let finding = Diagnostic::new(codes::TYPE_PLACE, format!("`{word}` stands here twice"));
+                self.report(finding.at(name.span, "again here").help("leave one of them out"));
+            } else {
+                words.push(word.to_owned());
+            }
+        }
+        if let Some(name) = names.get(MAX_WORDS) {
+            let message =
+                format!("a table has at most {MAX_WORDS} words for values; here are {}", names.len());
+            let finding = Diagnostic::new(codes::TYPE_PLACE, message).at(name.span, "one too many");
+            self.report(finding.help("make the table a map to text: `map<ip, string>`"));
+        }
+        (self.errors == errors).then(|| words.into())
+    }
+
+    fn tuple_types(&mut self, ty: &TypeExpr) -> Option<Vec<ValueTy>> {
         let parts = match &ty.kind {
             TypeKind::Tuple(parts) => parts.as_slice(),
             _ => std::slice::from_ref(ty),

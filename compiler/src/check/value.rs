@@ -43,6 +43,8 @@ pub(super) enum Const {
     Cidr(std::net::IpAddr, u8),
     /// An application, by its number.
     App(u64),
+    /// A word of a table's type, by its number.
+    Word(TableId, u64),
 }
 
 /// A number in its base unit: bytes or nanoseconds.
@@ -102,6 +104,8 @@ pub(super) struct Term {
 pub(super) enum TermTy {
     Field(Ty),
     Duration,
+    /// One of the words of a table's type.
+    Word(TableId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +204,7 @@ impl TermTy {
             TermTy::Field(Ty::Uint(64)) => "a number".to_owned(),
             TermTy::Field(ty) => ty.describe(),
             TermTy::Duration => "a duration".to_owned(),
+            TermTy::Word(_) => "one of a table's words".to_owned(),
         }
     }
 }
@@ -235,6 +240,7 @@ impl Const {
             Const::Cidr(std::net::IpAddr::V4(_), _) => "an IPv4 network",
             Const::Cidr(std::net::IpAddr::V6(_), _) => "an IPv6 network",
             Const::App(_) => "an application",
+            Const::Word(..) => "a table's word",
         }
     }
 
@@ -279,7 +285,7 @@ pub(super) fn key_type(ty: TermTy) -> Option<hir::ValueTy> {
         TermTy::Field(Ty::Ipv4 | Ty::Ipv6 | Ty::Ip) => Some(ValueTy::Ip),
         TermTy::Field(Ty::Mac) => Some(ValueTy::Mac),
         TermTy::Field(Ty::Bytes | Ty::String) => Some(ValueTy::String),
-        TermTy::Field(Ty::Protocol | Ty::App) => None,
+        TermTy::Field(Ty::Protocol | Ty::App) | TermTy::Word(_) => None,
         TermTy::Field(Ty::Duration) | TermTy::Duration => Some(ValueTy::Duration),
     }
 }

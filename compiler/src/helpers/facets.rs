@@ -21,14 +21,15 @@ pub fn facet_text(world: &World, seen: Seen, facet: Facet, test: &TextTest) -> b
     })
 }
 
-/// Whether some such number or text is a key of the table.
-pub fn facet_in_table(world: &World, seen: Seen, facet: Facet, table: TableId) -> bool {
+/// Whether some such number or text is a key of the table at a time.
+pub fn facet_in_table(world: &World, seen: Seen, facet: Facet, table: TableId, now: i64) -> bool {
     let Some(table) = world.table(table) else { return false };
     seen.facets(facet).any(|value| {
-        table.contains(&[match value {
+        let key = match value {
             FacetValue::Num(n) => KeyValue::Num(n),
             FacetValue::Text(text) => KeyValue::Bytes(text),
-        }])
+        };
+        table.contains(&[key], now)
     })
 }
 

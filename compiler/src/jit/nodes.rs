@@ -74,7 +74,8 @@ impl<'a> Scene<'a> {
             NumKind::Hash(Hash::Packet) => Some(helpers::packet_hash(self.packet)),
             NumKind::Hash(Hash::Flow) => helpers::flow_hash(self.packet, self.head),
             NumKind::Lookup { table, key } => {
-                self.with_key(key, |world, key| helpers::lookup_num(world, *table, key)).flatten()
+                let now = self.packet.time;
+                self.with_key(key, |world, key| helpers::lookup_num(world, *table, key, now)).flatten()
             }
             // Generated code computes these itself.
             NumKind::Const(_)
@@ -110,10 +111,13 @@ impl<'a> Scene<'a> {
                 helpers::tag_in_table(self.world, self.packet, self.head, part, *table)
             }
             PredKind::InTable { table, key } => {
-                self.with_key(key, |world, key| helpers::in_table(world, *table, key)).unwrap_or(false)
+                let now = self.packet.time;
+                self.with_key(key, |world, key| helpers::in_table(world, *table, key, now)).unwrap_or(false)
             }
             PredKind::LookupIs { table, key, text } => {
-                self.with_key(key, |world, key| helpers::lookup_is(world, *table, key, text)).unwrap_or(false)
+                let now = self.packet.time;
+                let is = |world: &World, key: &[KeyValue]| helpers::lookup_is(world, *table, key, text, now);
+                self.with_key(key, is).unwrap_or(false)
             }
             PredKind::Active { trigger, key } => {
                 let now = self.packet.time;
@@ -123,7 +127,7 @@ impl<'a> Scene<'a> {
             PredKind::FacetIn(facet, set) => helpers::facet_in(self.seen, *facet, set),
             PredKind::FacetText(facet, test) => helpers::facet_text(self.world, self.seen, *facet, test),
             PredKind::FacetInTable(facet, table) => {
-                helpers::facet_in_table(self.world, self.seen, *facet, *table)
+                helpers::facet_in_table(self.world, self.seen, *facet, *table, self.packet.time)
             }
             PredKind::AddressIn(_, set) => self.key.first().is_some_and(|&words| set.contains(wide(words))),
             // Searches are nodes of their own, and generated code tests the rest itself.

@@ -1,104 +1,409 @@
-//! Which prefix length applies where: the address space of each family cut at the boundaries of all prefixes, each
-//! piece with the longest prefix that covers it. One search answers for any number of lengths. The invariant: pieces
-//! are changed only between a prefix's own first and last address, so inserting and removing cost what lies in it.
-//! (Rejected: probing one hash map per length, up to 162 of them; a trie, which is more code for the same cost.)
+//! The longest prefix that covers an address, by a trie of one byte a step. A node is one run of words: which bytes go on,
+//! which prefixes end in it (numbered as in a heap), how many of either lie before each word, and then a slot for each.
+//! A prefix that is alone below its byte is a leaf, however long it is. The invariant: to insert or remove changes the
+//! nodes on one path and no row but its own, and a trie is the same however it came about, so churn does not grow it.
+//! (Rejected: the space cut at the prefixes' boundaries, where a short prefix among many long ones changes all of them;
+//! one hash map a length; a table of 2^24 places, 64 MiB for however few rows.)
 
-use super::{KeyValue, Part, Shape};
-use crate::sets::Point;
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use super::chunks::Chunks;
 
-/// First address of a piece, and the length of the longest prefix there.
-type Pieces<A> = BTreeMap<A, Option<u8>>;
+/// Words before the slots: bytes, prefixes, counts.
+const HEAD: usize = 9;
+const COUNTS: usize = 8;
+/// Room for slots that a node can have.
+const ROOMS: [usize; 17] = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 511];
+/// A slot that leads to a node, not to a row.
+const NODE: u64 = 1 << 63;
+/// A leaf that covers all of its byte.
+const WHOLE: u64 = 1 << 62;
+/// A row that ends.
+pub(super) const ENDS: u64 = 1 << 61;
+/// No node, no free run.
+const NONE: u32 = u32::MAX;
 
-#[derive(Debug, Clone, Default)]
+/// The prefixes of lengths 0 to 5 that cover a byte, by its first five bits.
+const SHORT: [u64; 32] = {
+    let mut masks = [0; 32];
+    let mut five = 0;
+    while five < 32 {
+        let mut len = 0;
+        while len <= 5 {
+            masks[five] |= 1 << ((1 << len) | (five >> (5 - len)));
+            len += 1;
+        }
+        five += 1;
+    }
+    masks
+};
+
+/// A prefix: its address, at the left of 128 bits, and its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Net {
+    pub address: u128,
+    pub len: u8,
+}
+
+impl Net {
+    fn covers(self, address: u128) -> bool {
+        self.len == 0 || (self.address ^ address) >> (128 - u32::from(self.len)) == 0
+    }
+
+    /// The byte at a depth.
+    fn byte(self, depth: u8) -> u8 {
+        byte(self.address, depth)
+    }
+
+    /// Its number among the prefixes of a node, if it ends in one at this depth.
+    fn heap(self, depth: u8) -> Option<u8> {
+        let rest = self.len.checked_sub(depth * 8).filter(|rest| *rest < 8)?;
+        Some(1 << rest | (u16::from(self.byte(depth)) >> (8 - rest)) as u8)
+    }
+}
+
+fn byte(address: u128, depth: u8) -> u8 {
+    (address << (u32::from(depth & 15) * 8) >> 120) as u8
+}
+
+/// A row's number and its value's, and whether it ends.
+pub(super) fn slot(row: u32, value: u32, ends: bool) -> u64 {
+    u64::from(row) | u64::from(value & 0x0fff_ffff) << 32 | if ends { ENDS } else { 0 }
+}
+
+pub(super) fn row_of(slot: u64) -> u32 {
+    slot as u32
+}
+
+pub(super) fn value_of(slot: u64) -> u32 {
+    (slot >> 32) as u32 & 0x0fff_ffff
+}
+
+#[derive(Debug, Clone)]
 pub(super) struct Prefixes {
-    v4: Pieces<u32>,
-    v6: Pieces<u128>,
+    words: Chunks<u64, 12>,
+    root: u32,
+    /// For each room, the first free run; its first word has the next.
+    free: [u32; ROOMS.len()],
 }
 
 impl Prefixes {
-    /// The longest prefix that covers an address.
-    pub(super) fn longest(&self, key: KeyValue) -> Option<Shape> {
-        match key {
-            KeyValue::V4(ip) => at(&self.v4, ip).map(|len| Shape::V4(Reverse(len))),
-            KeyValue::V6(ip) => at(&self.v6, ip).map(|len| Shape::V6(Reverse(len))),
-            KeyValue::Num(_) | KeyValue::Bytes(_) => None,
+    pub fn new() -> Prefixes {
+        Prefixes { words: Chunks::new(), root: NONE, free: [NONE; ROOMS.len()] }
+    }
+
+    /// The slot of the longest prefix that covers an address and lives; `net` and `lives` look at rows.
+    pub fn longest(
+        &self,
+        address: u128,
+        net: impl Fn(u32) -> Option<Net>,
+        lives: impl Fn(u32) -> bool,
+    ) -> Option<u64> {
+        let lives = |slot: u64| slot & ENDS == 0 || lives(row_of(slot));
+        let (mut at, mut rest, mut best) = (self.root, address, None);
+        while at != NONE {
+            let node = self.words.from(at as usize);
+            let (head, slots) = node.split_first_chunk::<HEAD>()?;
+            let byte = (rest >> 120) as usize;
+            rest <<= 8;
+            let [_, _, _, _, short, six, sevens @ .., counts] = head;
+            let seven = sevens.get(byte >> 7)?;
+            // From the longest to the shortest; one that has ended lets the next shorter have its turn.
+            let ending = |heap: usize, lives: &dyn Fn(u64) -> bool| {
+                let slot = *slots.get(prefix_rank(head, *counts, heap))?;
+                lives(slot).then_some(slot)
+            };
+            let mut found = None;
+            if seven >> (byte >> 1 & 63) & 1 != 0 {
+                found = ending(128 | byte >> 1, &lives);
+            }
+            if found.is_none() && six >> (byte >> 2) & 1 != 0 {
+                found = ending(64 | byte >> 2, &lives);
+            }
+            let mut covering = short & SHORT.get(byte >> 3)?;
+            while found.is_none() && covering != 0 {
+                let heap = 63 - covering.leading_zeros();
+                found = ending(heap as usize, &lives);
+                covering ^= 1 << heap;
+            }
+            best = found.or(best);
+            let word = head.get(byte >> 6)?;
+            if word >> (byte & 63) & 1 == 0 {
+                break;
+            }
+            let slot = *slots.get(byte_rank(head, *counts, byte))?;
+            if slot & NODE != 0 {
+                at = slot as u32;
+                continue;
+            }
+            let covers = slot & WHOLE != 0 || net(row_of(slot)).is_some_and(|net| net.covers(address));
+            if covers && lives(slot) {
+                best = Some(slot);
+            }
+            break;
+        }
+        best
+    }
+
+    /// The slot of exactly this prefix.
+    pub fn find(&self, net: Net, nets: impl Fn(u32) -> Option<Net>) -> Option<u64> {
+        let (mut at, mut depth) = (self.root, 0);
+        while at != NONE {
+            let (head, slots) = self.words.from(at as usize).split_first_chunk::<HEAD>()?;
+            if let Some(heap) = net.heap(depth) {
+                return slots.get(prefix_place(head, heap)?).copied();
+            }
+            let slot = *slots.get(byte_place(head, net.byte(depth))?)?;
+            if slot & NODE == 0 {
+                return (nets(row_of(slot)) == Some(net)).then_some(slot);
+            }
+            at = slot as u32;
+            depth += 1;
+        }
+        None
+    }
+
+    /// Puts a prefix in, or gives it another slot.
+    pub fn insert(&mut self, net: Net, slot: u64, nets: impl Fn(u32) -> Option<Net>) {
+        if self.root == NONE {
+            self.root = self.node();
+        }
+        self.root = self.insert_at(self.root, 0, net, slot, &nets);
+    }
+
+    /// Takes out a prefix that is there.
+    pub fn remove(&mut self, net: Net, nets: impl Fn(u32) -> Option<Net>) {
+        if self.root == NONE {
+            return;
+        }
+        match self.remove_at(self.root, 0, net, &nets) {
+            Some(moved) => self.root = moved,
+            None => {
+                self.release(self.root);
+                self.root = NONE;
+            }
         }
     }
 
-    /// Adds a prefix whose first address is `part`.
-    pub(super) fn insert(&mut self, part: &Part, shape: Shape) {
-        match (part, shape) {
-            (&Part::V4(ip), Shape::V4(Reverse(len))) => {
-                insert(&mut self.v4, ip, ip | !super::mask_v4(len), len);
-            }
-            (&Part::V6(ip), Shape::V6(Reverse(len))) => {
-                insert(&mut self.v6, ip, ip | !super::mask_v6(len), len);
-            }
-            _ => {}
-        }
+    pub fn memory(&self) -> usize {
+        self.words.memory()
     }
 
-    /// Takes a prefix out; `shorter` is the longest of those left that cover it.
-    pub(super) fn remove(&mut self, part: &Part, shape: Shape, shorter: Option<Shape>) {
-        let left = match shorter {
-            Some(Shape::V4(Reverse(len)) | Shape::V6(Reverse(len))) => Some(len),
-            Some(Shape::Other) | None => None,
+    /// Recursion is as deep as an address has bytes. Gives the place of the node, which may have moved.
+    fn insert_at(
+        &mut self,
+        at: u32,
+        depth: u8,
+        net: Net,
+        slot: u64,
+        nets: &impl Fn(u32) -> Option<Net>,
+    ) -> u32 {
+        if let Some(heap) = net.heap(depth) {
+            return self.put(at, usize::from(heap) + 256, slot);
+        }
+        let byte = net.byte(depth);
+        let there = self.child(at, byte);
+        let child = match there {
+            Some(child) if child & NODE != 0 => child as u32,
+            Some(leaf) if nets(row_of(leaf)) != Some(net) => {
+                let node = self.node();
+                match nets(row_of(leaf)) {
+                    Some(other) => self.insert_at(node, depth + 1, other, leaf & !WHOLE, nets),
+                    None => node,
+                }
+            }
+            _ => {
+                let whole = if net.len == depth * 8 + 8 { WHOLE } else { 0 };
+                return self.put(at, usize::from(byte), slot | whole);
+            }
         };
-        match (part, shape) {
-            (&Part::V4(ip), Shape::V4(Reverse(len))) => {
-                remove(&mut self.v4, ip, ip | !super::mask_v4(len), len, left);
+        let moved = self.insert_at(child, depth + 1, net, slot, nets);
+        if there == Some(NODE | u64::from(moved)) {
+            return at;
+        }
+        self.put(at, usize::from(byte), NODE | u64::from(moved))
+    }
+
+    /// Gives the place of the node, or none when nothing is left in it.
+    fn remove_at(&mut self, at: u32, depth: u8, net: Net, nets: &impl Fn(u32) -> Option<Net>) -> Option<u32> {
+        if let Some(heap) = net.heap(depth) {
+            return self.take(at, usize::from(heap) + 256);
+        }
+        let byte = net.byte(depth);
+        let child = match self.child(at, byte) {
+            Some(child) if child & NODE != 0 => child as u32,
+            _ => return self.take(at, usize::from(byte)),
+        };
+        let Some(moved) = self.remove_at(child, depth + 1, net, nets) else {
+            self.release(child);
+            return self.take(at, usize::from(byte));
+        };
+        // A node with one row is that row's leaf.
+        let left = match self.words.from(moved as usize).split_first_chunk::<HEAD>() {
+            Some((head, [only, ..])) if total(head) == 1 && only & NODE == 0 => Some(only & !WHOLE),
+            _ => None,
+        };
+        let Some(left) = left else { return Some(self.put(at, usize::from(byte), NODE | u64::from(moved))) };
+        self.release(moved);
+        let whole = nets(row_of(left)).is_some_and(|net| net.len == depth * 8 + 8);
+        Some(self.put(at, usize::from(byte), left | if whole { WHOLE } else { 0 }))
+    }
+
+    fn child(&self, at: u32, byte: u8) -> Option<u64> {
+        let (head, slots) = self.words.from(at as usize).split_first_chunk::<HEAD>()?;
+        slots.get(byte_place(head, byte)?).copied()
+    }
+
+    /// A node with nothing in it.
+    fn node(&mut self) -> u32 {
+        let at = self.run(0);
+        for word in self.words.from_mut(at as usize).iter_mut().take(HEAD) {
+            *word = 0;
+        }
+        at
+    }
+
+    /// Gives a byte (below 256) or prefix (from 256 on) of a node its slot; the node moves when it has no room.
+    fn put(&mut self, at: u32, what: usize, slot: u64) -> u32 {
+        let Some((head, slots)) = self.words.from_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
+            return at;
+        };
+        let rank = rank(head, what);
+        if has(head, what) {
+            if let Some(place) = slots.get_mut(rank) {
+                *place = slot;
             }
-            (&Part::V6(ip), Shape::V6(Reverse(len))) => {
-                remove(&mut self.v6, ip, ip | !super::mask_v6(len), len, left);
+            return at;
+        }
+        let used = total(head);
+        let mut at = at;
+        if room(used) != room(used + 1) {
+            let old: Vec<u64> = self.words.from(at as usize).iter().take(HEAD + used).copied().collect();
+            self.free_run(room(used), at);
+            at = self.run(room(used + 1));
+            for (place, word) in self.words.from_mut(at as usize).iter_mut().zip(old) {
+                *place = word;
             }
-            _ => {}
+        }
+        let Some((head, slots)) = self.words.from_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
+            return at;
+        };
+        slots.copy_within(rank..used, rank + 1);
+        if let Some(place) = slots.get_mut(rank) {
+            *place = slot;
+        }
+        flip(head, what);
+        at
+    }
+
+    /// Takes a byte or prefix of a node out; none when nothing is left.
+    fn take(&mut self, at: u32, what: usize) -> Option<u32> {
+        let Some((head, slots)) = self.words.from_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
+            return Some(at);
+        };
+        if !has(head, what) {
+            return Some(at);
+        }
+        let (rank, used) = (rank(head, what), total(head));
+        slots.copy_within(rank + 1..used, rank);
+        flip(head, what);
+        if used == 1 {
+            return None;
+        }
+        if room(used) == room(used - 1) {
+            return Some(at);
+        }
+        let old: Vec<u64> = self.words.from(at as usize).iter().take(HEAD + used - 1).copied().collect();
+        self.free_run(room(used), at);
+        let at = self.run(room(used - 1));
+        for (place, word) in self.words.from_mut(at as usize).iter_mut().zip(old) {
+            *place = word;
+        }
+        Some(at)
+    }
+
+    fn release(&mut self, at: u32) {
+        let used = self.words.from(at as usize).first_chunk::<HEAD>().map_or(0, total);
+        self.free_run(room(used), at);
+    }
+
+    fn free_run(&mut self, room: usize, at: u32) {
+        if let Some(free) = self.free.get_mut(room) {
+            self.words.set(at as usize, u64::from(*free));
+            *free = at;
         }
     }
-}
 
-fn at<A: Point>(pieces: &Pieces<A>, ip: A) -> Option<u8> {
-    pieces.range(..=ip).next_back().and_then(|(_, &len)| len)
-}
-
-/// Makes a boundary before `ip`.
-fn cut<A: Point>(pieces: &mut Pieces<A>, ip: A) {
-    let longest = at(pieces, ip);
-    pieces.entry(ip).or_insert(longest);
-}
-
-fn insert<A: Point>(pieces: &mut Pieces<A>, first: A, last: A, len: u8) {
-    cut(pieces, first);
-    if let Some(next) = last.next() {
-        cut(pieces, next);
-    }
-    for (_, longest) in pieces.range_mut(first..=last) {
-        *longest = (*longest).max(Some(len));
-    }
-}
-
-fn remove<A: Point>(pieces: &mut Pieces<A>, first: A, last: A, len: u8, left: Option<u8>) {
-    // A neighbour of the same length may have been joined with it.
-    cut(pieces, first);
-    if let Some(next) = last.next() {
-        cut(pieces, next);
-    }
-    for (_, longest) in pieces.range_mut(first..=last) {
-        if *longest == Some(len) {
-            *longest = left;
+    fn run(&mut self, room: usize) -> u32 {
+        if let Some(free) = self.free.get_mut(room)
+            && *free != NONE
+        {
+            let at = *free;
+            *free = self.words.get(at as usize).map_or(NONE, |next| *next as u32);
+            return at;
         }
+        let words = HEAD + ROOMS.get(room).copied().unwrap_or(511);
+        let chunk = Chunks::<u64, 12>::CHUNK;
+        let end = self.words.len();
+        // A run does not go over the end of a chunk.
+        let at = if end % chunk + words > chunk { end.next_multiple_of(chunk) } else { end };
+        self.words.grow(at + words);
+        at as u32
     }
-    // Pieces that no longer differ from the one before them are joined, so that churn does not grow the list.
-    let mut before = first.previous().and_then(|previous| at(pieces, previous));
-    let end = last.next().unwrap_or(last);
-    let joined: Vec<A> = pieces
-        .range(first..=end)
-        .filter_map(|(&start, &longest)| {
-            std::mem::replace(&mut before, longest).eq(&longest).then_some(start)
-        })
-        .collect();
-    for start in joined {
-        pieces.remove(&start);
+}
+
+/// Which of [`ROOMS`] so many slots need.
+fn room(slots: usize) -> usize {
+    ROOMS.partition_point(|&room| room < slots)
+}
+
+fn has(head: &[u64; HEAD], what: usize) -> bool {
+    head.get(what >> 6).is_some_and(|word| word >> (what & 63) & 1 != 0)
+}
+
+fn rank(head: &[u64; HEAD], what: usize) -> usize {
+    let [.., counts] = head;
+    if what < 256 { byte_rank(head, *counts, what) } else { prefix_rank(head, *counts, what - 256) }
+}
+
+fn byte_place(head: &[u64; HEAD], byte: u8) -> Option<usize> {
+    has(head, usize::from(byte)).then(|| rank(head, usize::from(byte)))
+}
+
+fn prefix_place(head: &[u64; HEAD], heap: u8) -> Option<usize> {
+    has(head, usize::from(heap) + 256).then(|| rank(head, usize::from(heap) + 256))
+}
+
+/// Slots of bytes before this one. The counts are of what lies before words 1 to 7, nine bits each.
+fn byte_rank(head: &[u64; HEAD], counts: u64, byte: usize) -> usize {
+    before(head, counts, byte)
+}
+
+/// Slots of bytes, and of prefixes before this one.
+fn prefix_rank(head: &[u64; HEAD], counts: u64, heap: usize) -> usize {
+    before(head, counts, heap + 256)
+}
+
+fn before(head: &[u64; HEAD], counts: u64, what: usize) -> usize {
+    let word = what >> 6;
+    let below = head.get(word).map_or(0, |word| word & ((1 << (what & 63)) - 1));
+    let sum = if word == 0 { 0 } else { counts >> (9 * (word - 1)) & 511 };
+    sum as usize + below.count_ones() as usize
+}
+
+/// Slots in use.
+fn total(head: &[u64; HEAD]) -> usize {
+    let [.., last, counts] = head;
+    (counts >> (9 * 6) & 511) as usize + last.count_ones() as usize
+}
+
+fn flip(head: &mut [u64; HEAD], what: usize) {
+    if let Some(word) = head.get_mut(what >> 6) {
+        *word ^= 1 << (what & 63);
     }
+    let (mut counts, mut sum) = (0, 0);
+    for (i, word) in head.iter().take(COUNTS - 1).enumerate() {
+        sum += u64::from(word.count_ones());
+        counts |= sum << (9 * i);
+    }
+    let [.., last] = head;
+    *last = counts;
 }

@@ -22,7 +22,7 @@ fn the_longest_prefix_gives_the_value() {
     {
         assert_eq!(table.insert(&[v4(cidr, len)], Some(Value::Num(value))), Ok(None));
     }
-    let get = |table: &Table, text| table.get(&[ip(text)]).cloned();
+    let get = |table: &Table, text| table.get(&[ip(text)], 0).cloned();
     assert_eq!(get(&table, "10.1.2.3"), Some(Value::Num(24)));
     assert_eq!(get(&table, "10.1.3.3"), Some(Value::Num(16)));
     assert_eq!(get(&table, "10.2.3.3"), Some(Value::Num(8)));
@@ -44,8 +44,8 @@ fn neighbours_of_one_length_are_taken_out_one_by_one() {
     }
     table.remove(&[v4("11.0.0.0", 16)]).unwrap();
     table.remove(&[v4("10.0.0.0", 8)]).unwrap();
-    assert!(table.contains(&[ip("11.0.0.1")]));
-    assert!(!table.contains(&[ip("10.0.0.1")]));
+    assert!(table.contains(&[ip("11.0.0.1")], 0));
+    assert!(!table.contains(&[ip("10.0.0.1")], 0));
 }
 
 #[test]
@@ -53,10 +53,10 @@ fn tuples_try_the_first_part_longest_first() {
     let mut table = Table::new(&[ValueTy::Cidr, ValueTy::Cidr], Some(ValueTy::Uint), 10).unwrap();
     table.insert(&[v4("10.0.0.0", 8), v4("10.0.0.0", 32)], Some(Value::Num(1))).unwrap();
     table.insert(&[v4("10.0.0.0", 16), v4("0.0.0.0", 0)], Some(Value::Num(2))).unwrap();
-    assert_eq!(table.get(&[ip("10.0.0.1"), ip("10.0.0.0")]), Some(&Value::Num(2)));
-    assert_eq!(table.get(&[ip("10.1.0.1"), ip("10.0.0.0")]), Some(&Value::Num(1)));
-    assert_eq!(table.get(&[ip("10.1.0.1"), ip("10.0.0.1")]), None);
-    assert_eq!(table.get(&[ip("10.0.0.1")]), None, "another number of parts");
+    assert_eq!(table.get(&[ip("10.0.0.1"), ip("10.0.0.0")], 0), Some(&Value::Num(2)));
+    assert_eq!(table.get(&[ip("10.1.0.1"), ip("10.0.0.0")], 0), Some(&Value::Num(1)));
+    assert_eq!(table.get(&[ip("10.1.0.1"), ip("10.0.0.1")], 0), None);
+    assert_eq!(table.get(&[ip("10.0.0.1")], 0), None, "another number of parts");
 }
 
 #[test]
@@ -73,17 +73,17 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(table.insert(&[mac.clone(), text.clone()], None), Ok(None));
     assert_eq!(table.insert(&[mac.clone(), text.clone()], None), Ok(None), "replaced, not added");
     assert_eq!(table.insert(&[Value::Num(5), text.clone()], None), Err(TableError::Full(1)));
-    assert!(table.contains(&[KeyValue::Num(0x0200_0000_0001), KeyValue::Bytes(b"a")]));
-    assert!(!table.contains(&[KeyValue::Num(0x0200_0000_0001), KeyValue::Bytes(b"")]));
+    assert!(table.contains(&[KeyValue::Num(0x0200_0000_0001), KeyValue::Bytes(b"a")], 0));
+    assert!(!table.contains(&[KeyValue::Num(0x0200_0000_0001), KeyValue::Bytes(b"")], 0));
     table.clear();
     assert!(table.is_empty());
     assert_eq!(Table::new(&[ValueTy::Uint; 9], None, 1).err(), Some(TableError::Wide));
     let mut ips = Table::new(&[ValueTy::Ip], None, 9).unwrap();
     assert_eq!(ips.insert(&[v4("10.0.0.0", 8)], None), Err(TableError::Type));
     let mut switch = Table::new(&[], None, 1).unwrap();
-    assert!(!switch.contains(&[]));
+    assert!(!switch.contains(&[], 0));
     switch.insert(&[], None).unwrap();
-    assert!(switch.contains(&[]));
+    assert!(switch.contains(&[], 0));
 }
 
 /// Addresses that meet often: few bits vary, in both families.
@@ -150,8 +150,8 @@ proptest! {
             prop_assert_eq!(table.len(), list.len());
             for ip in &asked {
                 let best = list.iter().filter_map(|(p, v)| Some((covers(p, ip)?, *v))).max();
-                prop_assert_eq!(table.get(&[to_key(ip)]).cloned(), best.map(|(_, v)| Value::Num(v)));
-                prop_assert_eq!(table.contains(&[to_key(ip)]), best.is_some());
+                prop_assert_eq!(table.get(&[to_key(ip)], 0).cloned(), best.map(|(_, v)| Value::Num(v)));
+                prop_assert_eq!(table.contains(&[to_key(ip)], 0), best.is_some());
             }
         }
     }
@@ -173,7 +173,131 @@ proptest! {
                 .filter_map(|(i, row)| Some((covers(&row.0, a)?, covers(&row.2, b)?, i)))
                 .max();
             let key = [to_key(a), KeyValue::Num(*n), to_key(b)];
-            prop_assert_eq!(table.get(&key).cloned(), best.map(|(.., i)| Value::Num(i as u64)));
+            prop_assert_eq!(table.get(&key, 0).cloned(), best.map(|(.., i)| Value::Num(i as u64)));
         }
     }
+}
+
+fn pair(unordered: bool, ty: ValueTy) -> Table {
+    Table::of(Form { unordered, ..Form::new(&[ty, ty], Some(ValueTy::Uint)) }, 100).unwrap()
+}
+
+#[test]
+fn a_pair_without_order_stands_for_both() {
+    let mut table = pair(true, ValueTy::Cidr);
+    let (a, b) = (v4("10.0.0.0", 8), v4("192.0.2.0", 24));
+    assert_eq!(table.insert(&[a.clone(), b.clone()], Some(Value::Num(1))), Ok(None));
+    assert_eq!(table.insert(&[b.clone(), a.clone()], Some(Value::Num(2))), Ok(Some(Value::Num(1))));
+    for key in [["10.1.2.3", "192.0.2.9"], ["192.0.2.9", "10.1.2.3"]] {
+        assert_eq!(table.get(&key.map(ip), 0), Some(&Value::Num(2)), "{key:?}");
+    }
+    assert!(!table.contains(&[ip("10.1.2.3"), ip("10.1.2.4")], 0));
+    // A longer prefix goes first, on whichever side.
+    table.insert(&[v4("0.0.0.0", 0), v4("10.1.0.0", 16)], Some(Value::Num(3))).unwrap();
+    assert_eq!(table.get(&[ip("192.0.2.9"), ip("10.1.2.3")], 0), Some(&Value::Num(2)), "/24 before /16");
+    assert_eq!(table.get(&[ip("192.0.3.9"), ip("10.1.2.3")], 0), Some(&Value::Num(3)));
+    // Families may meet.
+    table.insert(&[v4("10.0.0.0", 8), v4("2001:db8::", 32)], Some(Value::Num(4))).unwrap();
+    assert_eq!(table.get(&[ip("10.9.9.9"), ip("2001:db8::1")], 0), Some(&Value::Num(4)));
+    assert_eq!(table.get(&[ip("2001:db8::1"), ip("10.9.9.9")], 0), Some(&Value::Num(4)));
+    assert_eq!(table.remove(&[a, b]), Ok(true));
+    assert_eq!(table.len(), 2);
+    let mut names = pair(true, ValueTy::String);
+    let text = |text: &str| Value::Text(text.as_bytes().into());
+    names.insert(&[text("b"), text("a")], Some(Value::Num(1))).unwrap();
+    assert!(names.contains(&[KeyValue::Bytes(b"a"), KeyValue::Bytes(b"b")], 0));
+    assert!(names.contains(&[KeyValue::Bytes(b"b"), KeyValue::Bytes(b"a")], 0));
+    let form = Form { unordered: true, ..Form::new(&[ValueTy::Ip, ValueTy::Mac], None) };
+    assert_eq!(Table::of(form, 1).err(), Some(TableError::NoPair));
+}
+
+#[test]
+fn rows_end_and_go() {
+    let mut table = Table::new(&[ValueTy::Cidr], Some(ValueTy::Uint), 3).unwrap();
+    let put = |table: &mut Table, len, value, until, now| {
+        table.insert_until(&[v4("10.0.0.0", len)], Some(Value::Num(value)), until, now)
+    };
+    put(&mut table, 8, 8, None, 0).unwrap();
+    put(&mut table, 16, 16, Some(100), 0).unwrap();
+    put(&mut table, 32, 32, Some(50), 0).unwrap();
+    let get = |table: &Table, now| table.get(&[ip("10.0.0.0")], now).cloned();
+    assert_eq!(get(&table, 49), Some(Value::Num(32)));
+    assert_eq!(get(&table, 50), Some(Value::Num(16)), "its end is no longer its time");
+    assert_eq!(get(&table, 100), Some(Value::Num(8)));
+    assert_eq!(put(&mut table, 20, 20, None, 49), Err(TableError::Full(3)));
+    assert_eq!(put(&mut table, 20, 20, None, 50), Ok(None), "the ended one made room");
+    assert_eq!((table.len(), table.due()), (3, Some(100)));
+    // Put off, then made to stay.
+    put(&mut table, 16, 17, Some(200), 60).unwrap();
+    assert_eq!(table.expire(150, 10), 0);
+    assert_eq!((get(&table, 150), table.due()), (Some(Value::Num(20)), Some(200)));
+    put(&mut table, 16, 18, None, 150).unwrap();
+    assert_eq!(table.expire(1000, 10), 0);
+    assert_eq!((table.len(), table.due()), (3, None));
+    // Renewing fills no memory.
+    let mut renewed = Table::new(&[ValueTy::Uint], None, 10).unwrap();
+    for now in 0..10_000 {
+        renewed.insert_until(&[Value::Num(now as u64 % 3)], None, Some(20_000 - now), now).unwrap();
+    }
+    assert!(renewed.expiry.len() <= 72, "{}", renewed.expiry.len());
+    assert_eq!((renewed.expire(20_000, 100), renewed.len()), (3, 0));
+}
+
+#[test]
+fn a_copy_stays_as_it_was() {
+    let mut table = Table::new(&[ValueTy::Uint], Some(ValueTy::String), 100_000).unwrap();
+    let text = |n: u64| Some(Value::Text(n.to_string().as_bytes().into()));
+    for n in 0..50_000 {
+        table.insert(&[Value::Num(n)], text(n % 7)).unwrap();
+    }
+    let before = table.clone();
+    for n in (0..50_000).step_by(500) {
+        table.remove(&[Value::Num(n)]).unwrap();
+        table.insert(&[Value::Num(n + 1)], text(9)).unwrap();
+    }
+    assert_eq!((before.len(), table.len()), (50_000, 49_900));
+    assert!((0..50_000).all(|n| before.get(&[KeyValue::Num(n)], 0).cloned() == text(n % 7)));
+    assert!(!table.contains(&[KeyValue::Num(500)], 0));
+    assert_eq!(table.get(&[KeyValue::Num(501)], 0).cloned(), text(9));
+    assert!(before != table && before == before.clone());
+}
+
+#[test]
+fn churn_takes_no_memory() {
+    let mut table = Table::new(&[ValueTy::Cidr], Some(ValueTy::Uint), 1000).unwrap();
+    let mut most = 0;
+    for round in 0..200u32 {
+        for n in 0..300u32 {
+            let ip = IpAddr::V4((n.wrapping_mul(0x9e37_79b9) ^ round << 8).into());
+            let len = 8 + (n % 25) as u8;
+            table.insert(&[Value::Ip(ip, len)], Some(Value::Num(u64::from(round)))).unwrap();
+        }
+        let keys: Vec<Vec<Value>> = table.rows().map(|row| row.0).collect();
+        keys.iter().for_each(|key| assert_eq!(table.remove(key), Ok(true)));
+        assert!(table.is_empty());
+        if round == 50 {
+            most = table.memory();
+        }
+    }
+    assert!(table.memory() <= most * 3 / 2, "{} after {most}", table.memory());
+    assert_eq!(table.rows().count(), 0);
+}
+
+#[test]
+fn keys_as_text() {
+    let table = Table::new(&[ValueTy::Ip, ValueTy::Uint, ValueTy::Mac], Some(ValueTy::String), 1).unwrap();
+    let key = table.parse_key(&["10.0.0.1", "443", "00:11:22:33:44:55"]).unwrap();
+    assert_eq!(key, [v4("10.0.0.1", 32), Value::Num(443), Value::Num(0x0011_2233_4455)]);
+    assert_eq!(table.parse_value("alice"), Ok(Value::Text(b"alice".as_slice().into())));
+    assert_eq!(table.parse_key(&["10.0.0.1"]), Err(text::TextError::Arity { expected: 3, found: 1 }));
+    let error = table.parse_key(&["10.0.0.300", "443", "x"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`10.0.0.300` is not of type `ip`: write an address: 10.0.0.1, 2001:db8::1"
+    );
+    for bad in ["10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/", "::/129", "10.0.0.0/8/8"] {
+        assert_eq!(text::value(ValueTy::Cidr, &[], bad), None, "{bad}");
+    }
+    assert_eq!(text::value(ValueTy::Cidr, &[], "10.1.2.3/8"), Some(v4("10.0.0.0", 8)));
+    assert_eq!(text::value(ValueTy::Uint, &[], "0x+f"), None);
 }

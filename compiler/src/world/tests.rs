@@ -171,3 +171,31 @@ fn too_many_patterns_for_one_engine_are_split() {
         assert_eq!(world.searches().finds(&mut scratch, &packet, &Head::default(), search), n == 7, "{n}");
     }
 }
+
+#[test]
+fn tables_are_changed_on_a_copy() {
+    let start = Table::new(&[ValueTy::Ip], Some(ValueTy::Uint), 2).unwrap();
+    let table = hir::Table { name: "t".into(), span: Span::default(), start };
+    let mut world = World::new(&Program { tables: vec![table], ..Program::default() }).unwrap();
+    let (id, before) = (TableId(0), world.clone());
+    let key = |text: &str| world.parse_key(id, &[text]).unwrap();
+    let (a, b, c) = (key("10.0.0.1"), key("10.0.0.2"), key("10.0.0.3"));
+    let num = |n| Some(Value::Num(n));
+    assert_eq!(world.insert(id, &a, num(1), Some(100), 0), Ok(None));
+    assert_eq!(world.insert(id, &b, num(2), None, 0), Ok(None));
+    assert_eq!(world.insert(id, &c, num(3), None, 99), Err(ChangeError::Table(TableError::Full(2))));
+    assert_eq!(world.insert(id, &c, num(3), None, 100), Ok(None), "one has ended");
+    assert_eq!(world.insert(TableId(1), &c, num(3), None, 0), Err(ChangeError::Unknown));
+    assert_eq!(world.insert(id, &c, None, None, 0), Err(ChangeError::Table(TableError::Type)));
+    assert_eq!((world.remove(id, &a), world.remove(id, &b)), (Ok(false), Ok(true)));
+    assert_eq!(world.table(id).map(Table::len), Some(1));
+    assert_eq!(before.table(id).map(Table::len), Some(0));
+    assert!(matches!(world.parse_key(id, &["x"]), Err(ChangeError::Text(_))));
+    assert_eq!(world.parse_value(id, "0x10"), Ok(Value::Num(16)));
+    let rows = vec![(a.clone(), num(7), Some(50)), (b.clone(), num(8), None)];
+    assert_eq!(world.replace(id, rows), Ok(()));
+    let bad = vec![(a, num(7), None), (b, None, None)];
+    assert_eq!(world.replace(id, bad), Err(ChangeError::Table(TableError::Type)));
+    assert_eq!(world.table(id).map(Table::len), Some(2), "as it was");
+    assert_eq!((world.expire(49, 10), world.expire(50, 10), world.expire(50, 10)), (0, 1, 0));
+}

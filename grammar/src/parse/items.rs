@@ -244,6 +244,14 @@ impl Builder<'_> {
                 let parts = pair.into_inner().filter(|p| p.as_rule() == Rule::type_name);
                 TypeKind::Tuple(parts.map(|p| self.type_part(p)).collect())
             }
+            Rule::unordered_type => match pair.into_inner().find(|p| p.as_rule() == Rule::tuple_type) {
+                Some(tuple) => TypeKind::Unordered(Box::new(self.type_part(tuple))),
+                None => TypeKind::Tuple(Vec::new()),
+            },
+            Rule::words_type => {
+                let words = pair.into_inner().filter(|p| p.as_rule() == Rule::type_name);
+                TypeKind::Words(words.map(|p| Name::new(p.as_str().to_string(), self.span(&p))).collect())
+            }
             Rule::generic => return self.generic(pair),
             _ => TypeKind::Named(pair.as_str().to_string()),
         };

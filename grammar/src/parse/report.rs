@@ -172,7 +172,12 @@ impl Report<'_> {
             Rule::infix | Rule::arithmetic => "an operator",
             Rule::name if self.place == Place::RuleClause => "the name of a station",
             Rule::name => "a name",
-            Rule::type_expr | Rule::generic | Rule::tuple_type | Rule::type_name => "a type",
+            Rule::type_expr
+            | Rule::generic
+            | Rule::tuple_type
+            | Rule::unordered_type
+            | Rule::words_type
+            | Rule::type_name => "a type",
             Rule::length | Rule::none | Rule::full | Rule::headers | Rule::payload => "a capture length",
             Rule::slice_length | Rule::stream | Rule::percent => "a capture length",
             Rule::comma => "`,`",

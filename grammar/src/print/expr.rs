@@ -198,6 +198,23 @@ impl Printer<'_> {
                 self.comments_before(ty.span.end);
                 self.put(")");
             }
+            TypeKind::Unordered(tuple) => {
+                self.token(ty.span.start, "unordered");
+                self.blank();
+                self.type_expr(tuple);
+            }
+            TypeKind::Words(words) => {
+                self.token(ty.span.start, "{");
+                for (n, word) in words.iter().enumerate() {
+                    if n > 0 {
+                        self.put(",");
+                        self.blank();
+                    }
+                    self.token(word.span.start, &word.node);
+                }
+                self.comments_before(ty.span.end);
+                self.put("}");
+            }
         }
     }
 }

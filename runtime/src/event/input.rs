@@ -12,8 +12,8 @@
 
 use crate::change::Change;
 use jiff::Timestamp;
-use mrule_compiler::check::cell_value;
 use mrule_compiler::hir::{ParamId, Program, Scope, TableId, Value, ValueTy};
+use mrule_compiler::table::text;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
@@ -133,7 +133,7 @@ impl Line {
         let takes: &[&str] = match verb {
             "raise" => &["key", "for"],
             "suppress" => &["key", "for", "reason"],
-            "add" => &["key", "value"],
+            "add" => &["key", "value", "for"],
             "set" => &["value"],
             _ => &["key"],
         };
@@ -148,7 +148,7 @@ impl Line {
         }
         let lasts = match &self.lasts {
             None => None,
-            Some(text) => match cell_value(ValueTy::Duration, text) {
+            Some(text) => match text::value(ValueTy::Duration, &[], text) {
                 Some(Value::Num(time)) => Some(i64::try_from(time).unwrap_or(i64::MAX)),
                 _ => return Err(format!("`for` is a duration, as `10m` or `1h`; here is `{text}`")),
             },
@@ -157,19 +157,23 @@ impl Line {
             "add" | "remove" => {
                 let at = find("table", name, program.tables.iter().map(|t| t.name.as_str()))?;
                 let table = TableId(at as u32);
-                let (types, value) = program.tables.get(at).map_or((&[][..], None), |t| (&*t.key, t.value));
+                let Some(form) = program.tables.get(at).map(|table| table.start.form()) else {
+                    return Err(String::new());
+                };
+                let (types, value) = (&*form.key, form.value);
                 let key = key_of(self.key.as_ref(), types)?;
                 match (verb, value, &self.value) {
                     ("remove", ..) => Change::Remove { table, key },
                     (_, None, Some(_)) => {
                         return Err(format!("table `{name}` is a set, whose rows have no `value`"));
                     }
-                    (_, None, None) => Change::Add { table, key, value: None },
+                    (_, None, None) => Change::Add { table, key, value: None, time: lasts },
                     (_, Some(_), None) => {
                         return Err(format!("table `{name}` is a map: say the `value` of the row"));
                     }
                     (_, Some(ty), Some(value)) => {
-                        Change::Add { table, key, value: Some(value_of(value, ty)?) }
+                        let value = Some(value_of(value, ty, &form.words)?);
+                        Change::Add { table, key, value, time: lasts }
                     }
                 }
             }
@@ -177,7 +181,7 @@ impl Line {
                 let at = find("param", name, program.params.iter().map(|p| p.name.as_str()))?;
                 let Some(param) = program.params.get(at) else { return Err(String::new()) };
                 let Some(value) = &self.value else { return Err("`set` needs a `value`".into()) };
-                let value = value_of(value, param.ty)?;
+                let value = value_of(value, param.ty, &[])?;
                 let (low, high) = param.bounds;
                 if matches!(value, Value::Num(n) if !(low..=high).contains(&n)) {
                     return Err(format!("param `{name}` goes from {low} to {high}"));
@@ -269,11 +273,11 @@ fn key_of(key: Option<&Json>, types: &[ValueTy]) -> Result<Vec<Value>, String> {
             several => format!("`key` is a list of {} parts: {}", several.len(), several.join(", ")),
         });
     }
-    parts.iter().zip(types).map(|(part, ty)| value_of(part, *ty)).collect()
+    parts.iter().zip(types).map(|(part, ty)| value_of(part, *ty, &[])).collect()
 }
 
 /// A value of a type: text as in the cell of a table's file, or a JSON number or truth value.
-fn value_of(value: &Json, ty: ValueTy) -> Result<Value, String> {
+fn value_of(value: &Json, ty: ValueTy, words: &[String]) -> Result<Value, String> {
     let text = match value {
         Json::String(text) => text.clone(),
         Json::Number(number) => number.to_string(),
@@ -281,7 +285,10 @@ fn value_of(value: &Json, ty: ValueTy) -> Result<Value, String> {
         _ => String::new(),
     };
     let name = format!("{ty:?}").to_lowercase();
-    cell_value(ty, &text).ok_or_else(|| format!("{value} is not of type `{name}`"))
+    text::value(ty, words, &text).ok_or_else(|| match ty {
+        ValueTy::Word => format!("{value} is none of the table's words: {}", words.join(", ")),
+        _ => format!("{value} is not of type `{name}`"),
+    })
 }
 
 fn list<'n>(names: impl Iterator<Item = &'n str>) -> String {

@@ -283,6 +283,9 @@ impl Generator<'_, '_> {
         if self.choices.chance(45)
             && let Some((text, kind)) = self.lookup()
         {
+            if kind == Kind::Word && self.choices.chance(40) {
+                return Some(format!("{text} in {{{}, {}}}", self.constant(kind), self.constant(kind)));
+            }
             let value = self.constant(kind);
             let op = match kind {
                 Kind::Uint | Kind::Size => self.compare_op(),
@@ -329,6 +332,7 @@ fn fits_kind(ty: Ty, kind: Kind) -> bool {
     match kind {
         Kind::Ip | Kind::Cidr => matches!(ty, Ty::Ip | Ty::Ipv4 | Ty::Ipv6),
         Kind::Mac => ty == Ty::Mac,
+        Kind::Word => false,
         Kind::String => ty == Ty::String,
         Kind::Uint | Kind::Bool | Kind::Size => matches!(ty, Ty::Uint(_)),
         Kind::Duration => ty == Ty::Duration,

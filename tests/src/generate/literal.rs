@@ -160,6 +160,7 @@ impl Generator<'_, '_> {
             Kind::Ip => self.address("net.addr", Ty::Ip).to_string(),
             Kind::Cidr => self.network("net.addr", Ty::Ip),
             Kind::Mac => self.literal("eth.addr", Ty::Mac),
+            Kind::Word => self.choices.word_of(&["red", "green", "blue"]).to_owned(),
             Kind::String if self.choices.chance(40) => {
                 let name = self.choices.word_of(&["tcp.payload", "l4.payload", "frame", "tcp"]);
                 let bytes = self.bytes(name);

@@ -12,6 +12,10 @@ fn ip(text: &str, prefix: u8) -> Value {
     Value::Ip(text.parse().unwrap(), prefix)
 }
 
+fn rows_of(table: &crate::hir::Table) -> Vec<(Vec<Value>, Option<Value>)> {
+    table.start.rows().map(|(key, value, _)| (key, value)).collect()
+}
+
 #[test]
 fn inline_rows() {
     let program = program(
@@ -19,7 +23,7 @@ fn inline_rows() {
          table b : map<(ip, uint), string> = { (10.0.0.1, 80) -> \"web\", (2001:db8::1, 0x35) -> \"dns\" }\n\
          table c : set<mac> = { 00:26:0b:31:07:33 }\ntable d : set<string> = { \"alice\" }\ntable e : map<ip, duration> = { 10.0.0.1 -> 5m }",
     );
-    let rows = |i: usize| program.tables[i].rows.clone();
+    let rows = |i: usize| rows_of(&program.tables[i]);
     assert_eq!(
         rows(0),
         [
@@ -36,7 +40,7 @@ fn inline_rows() {
         ]
     );
     assert_eq!(rows(2), [(vec![Value::Num(0x00260b310733)], None)]);
-    assert_eq!(program.tables[1].key, [ValueTy::Ip, ValueTy::Uint]);
+    assert_eq!(program.tables[1].start.form().key, [ValueTy::Ip, ValueTy::Uint]);
     assert_eq!(rows(4)[0].1, Some(Value::Num(300_000_000_000)));
 }
 
@@ -74,7 +78,7 @@ fn rows_from_a_file() {
     let file = "\u{feff}# comment\naddress, name\n\n10.0.0.1, alice\n 10.0.0.2 ,\"bob, jr.\"\r\n   \n# 10.0.0.3, x\n2001:db8::1,\"say \"\"hi\"\"\"\n";
     let built = csv("map<ip, string>", file);
     assert!(built.diagnostics.is_empty(), "{:#?}", built.diagnostics);
-    let rows = built.program.unwrap().tables.remove(0).rows;
+    let rows = rows_of(&built.program.unwrap().tables[0]);
     assert_eq!(
         rows,
         [
@@ -84,14 +88,14 @@ fn rows_from_a_file() {
         ]
     );
     let many = csv("map<(uint, mac), size>", "0x10,00-26-0b-31-07-33,8KiB\n17,0026.0b31.0733,5\n");
-    let rows = many.program.unwrap().tables.remove(0).rows;
+    let rows = rows_of(&many.program.unwrap().tables[0]);
     assert_eq!(rows[0], (vec![Value::Num(16), Value::Num(0x00260b310733)], Some(Value::Num(8192))));
     assert_eq!(
-        csv("set<string>", "name\nalice\n").program.unwrap().tables[0].rows.len(),
+        csv("set<string>", "name\nalice\n").program.unwrap().tables[0].start.len(),
         2,
         "text has no header"
     );
-    assert_eq!(csv("set<ip>", "").program.unwrap().tables[0].rows.len(), 0);
+    assert_eq!(csv("set<ip>", "").program.unwrap().tables[0].start.len(), 0);
 }
 
 #[test]
@@ -197,4 +201,63 @@ fn look_ups() {
     bad("tcp.port[net.src] == 5", "E0122", "tcp.port");
     bad("hosts == 5", "E0107", "hosts");
     bad("net.src in hosts[net.src]", "E0122", "hosts[net.src]");
+}
+
+const ROLES: &str = "table roles : map<ip, {admin, user, guest}> = { 10.0.0.1 -> admin, 10.0.0.2 -> guest }\n\
+    table other : map<ip, {admin, user}>\nlet user = 5\nlet role = roles[net.src]\n";
+
+#[test]
+fn words_as_values() {
+    let table = &program(ROLES).tables[1];
+    assert_eq!(table.start.form().words.join(" "), "admin user guest");
+    assert_eq!(rows_of(table)[1].1, Some(Value::Num(2)));
+    let plain = format!("{:?}", pred_with(ROLES, "roles[ip.src] == user"));
+    assert!(plain.contains("(1, 1)"), "the table's word, not the `let`: {plain}");
+    for expr in [
+        "roles[net.src] in {admin, user}",
+        "roles[net.src] not in {guest}",
+        "admin == roles[net.src]",
+        "role != guest",
+        "(roles[net.src]) == (admin)",
+        "roles[net.src] == roles[net.dst]",
+    ] {
+        pred_with(ROLES, expr);
+    }
+    let bad = |expr: &str, code: &str, caret: &str| {
+        wrong(&format!("{STATION}{ROLES}rule r {{ match {expr} snaplen full to ids }}"), &[(code, caret)])
+    };
+    let near = bad("roles[net.src] == gest", "E0101", "gest");
+    assert_eq!(near.diagnostics[0].fixes.len(), 1, "{:#?}", near.diagnostics);
+    bad("roles[net.src] in {admin, root}", "E0101", "root");
+    bad("roles[net.src] == \"admin\"", "E0107", "\"admin\"");
+    bad("roles[net.src] == 1", "E0107", "1");
+    bad("roles[net.src] < user", "E0114", "roles[net.src] < user");
+    bad("roles[net.src] == other[net.src]", "E0107", "roles[net.src] == other[net.src]");
+    bad("roles[net.src] & 1 == 1", "E0116", "roles[net.src]");
+    wrong("table t : map<ip, {a, b, a}>", &[("E0202", "a")]);
+    wrong("table t : map<ip, {a, none}>", &[("E0202", "none")]);
+    wrong("table t : set<{a, b}>", &[("E0202", "{a, b}")]);
+    wrong("table t : map<ip, {a, b}> = { 10.0.0.1 -> c }", &[("E0101", "c")]);
+    wrong("table t : map<ip, {a, b}> = { 10.0.0.1 -> \"a\" }", &[("E0107", "\"a\"")]);
+}
+
+#[test]
+fn words_from_a_file() {
+    let built = csv("map<ip, {admin, user}>", "address,role\n10.0.0.1,admin\n10.0.0.2,user\n");
+    assert_eq!(rows_of(&built.program.unwrap().tables[0])[1].1, Some(Value::Num(1)));
+    let built = csv("map<ip, {admin, user}>", "10.0.0.1,Admin\n");
+    assert_eq!(findings(&built), [("E0203", "Admin".to_owned())]);
+    assert!(built.diagnostics[0].help.as_deref().unwrap_or("").contains("one of admin, user"));
+}
+
+#[test]
+fn pairs_without_order() {
+    let one = program("table t : set<unordered (ip, ip)> = { (10.0.0.2, 10.0.0.1) }");
+    assert!(one.tables[0].start.form().unordered);
+    wrong(
+        "table t : set<unordered (ip, ip)> = { (10.0.0.2, 10.0.0.1), (10.0.0.1, 10.0.0.2) }",
+        &[("W0953", "(10.0.0.1, 10.0.0.2)")],
+    );
+    wrong("table t : map<unordered (ip, mac), uint>", &[("E0202", "(ip, mac)")]);
+    wrong("table t : set<unordered (ip, ip, ip)>", &[("E0202", "(ip, ip, ip)")]);
 }
