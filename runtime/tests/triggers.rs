@@ -6,6 +6,7 @@ use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
+use mrule_runtime::cost::cost;
 use mrule_runtime::decider::{Decider, Limits};
 use mrule_runtime::policy::Policy;
 use proptest::prelude::*;
@@ -189,4 +190,16 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_it_costs_is_what_it_takes() {
+    let policy = Policy::new(engines()[0].clone(), World::new(engines()[0].program()).unwrap());
+    let cost = cost(&policy, &Limits::default()).unwrap();
+    assert_eq!(cost.bytes(), policy.triggers().memory() as u64);
+    assert_eq!((cost.keys, cost.windows), (4, 5));
+    let names: Vec<(&str, u64)> = cost.states.iter().map(|s| (s.name.as_str(), s.room)).collect();
+    assert_eq!(names, [("counted", 64), ("reader", 64), ("spread", 65536), ("summed", 64)]);
+    // A window is a line of its own; who asks for a trigger finds its row.
+    assert!(cost.states.iter().all(|s| s.lines >= 3 && s.bytes > 0), "{cost:?}");
 }
