@@ -10,8 +10,9 @@ use crate::hir::{Program, StreamId};
 mod build;
 mod skip;
 
-/// How much memory the automaton of a program's stream patterns may take, in bytes.
-pub const LIMIT: usize = 32 << 20;
+/// How much memory the automaton of a program's stream patterns may take, in bytes. It also bounds the time to build it:
+/// some seconds near the limit.
+pub const LIMIT: usize = 16 << 20;
 
 /// Why there is no automaton for a program's patterns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,13 +101,7 @@ impl Automaton {
 
     /// Takes the bytes that follow in a stream, of which the first has this offset. Calls `found` with each pattern of which
     /// a match is now complete and with the offset of its end. A pattern may be reported several times for one end.
-    pub fn scan(
-        &self,
-        state: &mut State,
-        bytes: &[u8],
-        offset: u64,
-        found: &mut impl FnMut(StreamId, u64),
-    ) {
+    pub fn scan(&self, state: &mut State, bytes: &[u8], offset: u64, found: &mut impl FnMut(StreamId, u64)) {
         if bytes.is_empty() {
             return;
         }
@@ -139,7 +134,7 @@ impl Automaton {
                     at = self.middle;
                     i = hit;
                 }
-                penalty = if hit - from < 16 { (penalty * 2 + 4).min(256) } else { 0 };
+                penalty = if hit - from < 4 { (penalty * 2 + 4).min(64) } else { 0 };
                 walk = hit + skip::GRAM + penalty;
             }
         }

@@ -185,9 +185,8 @@ impl Streams {
         let (block, at) = (segment.flow.index() / BLOCK, segment.flow.index() % BLOCK);
         let Some(block) = self.blocks.get_mut(block) else { return App::Undecided };
         let automaton = &shared.automaton;
-        let block = block.get_or_insert_with(|| {
-            std::iter::repeat_with(|| Content::new(automaton)).take(BLOCK).collect()
-        });
+        let block = block
+            .get_or_insert_with(|| std::iter::repeat_with(|| Content::new(automaton)).take(BLOCK).collect());
         let Some(content) = block.get_mut(at) else { return App::Undecided };
         if segment.is_new {
             content.free(shared);

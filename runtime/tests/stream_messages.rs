@@ -132,10 +132,12 @@ fn http_gap_within_a_body() {
 
 #[test]
 fn http_without_room() {
-    let mut feed = Feed::limited(&program(&[], HTTP, false), &StreamLimits { pool: 0, ..StreamLimits::default() });
+    let mut feed =
+        Feed::limited(&program(&[], HTTP, false), &StreamLimits { pool: 0, ..StreamLimits::default() });
     assert_eq!(feed.client(0, b"GET / HTTP/1.1\r\nHo").said, []);
     assert_eq!(feed.streams.counts().messages.pool_full, 1);
-    let mut feed = Feed::limited(&program(&[], HTTP, false), &StreamLimits { pool: 0, ..StreamLimits::default() });
+    let mut feed =
+        Feed::limited(&program(&[], HTTP, false), &StreamLimits { pool: 0, ..StreamLimits::default() });
     assert_eq!(of(&feed.client(0, b"GET / HTTP/1.1\r\n\r\n").said, Facet::HttpMethod), ["GET"]);
 }
 
@@ -226,11 +228,7 @@ fn dns_datagrams() {
     assert_eq!(told.app, App::Dns);
     assert_eq!(
         told.said,
-        [
-            text(Facet::DnsName, "WWW.example.org"),
-            text(Facet::DnsType, "28"),
-            text(Facet::DnsResponse, "0")
-        ]
+        [text(Facet::DnsName, "WWW.example.org"), text(Facet::DnsType, "28"), text(Facet::DnsResponse, "0")]
     );
     let told = give(false, question(0x8183, &[(EXAMPLE, 1)]));
     assert_eq!(of(&told.said, Facet::DnsResponse), ["1"]);
@@ -250,7 +248,8 @@ fn dns_datagrams() {
 #[test]
 fn dns_over_tcp() {
     let framed = |message: Vec<u8>| [&(message.len() as u16).to_be_bytes()[..], &message].concat();
-    let client = [framed(question(0x0100, &[(EXAMPLE, 252)])), framed(question(0x0100, &[(b"\x01x\0", 6)]))].concat();
+    let client =
+        [framed(question(0x0100, &[(EXAMPLE, 252)])), framed(question(0x0100, &[(b"\x01x\0", 6)]))].concat();
     let server = [framed(question(0x8180, &[(EXAMPLE, 252)])), framed(question(0x8185, &[]))].concat();
     let said = same_in_all_cuts(DNS, &[(true, &client), (false, &server)]);
     assert_eq!(of(&said, Facet::DnsName), ["WWW.example.org", "WWW.example.org", "x"]);

@@ -55,7 +55,8 @@ impl Model {
             self.contiguous += 1;
         }
         let new = |&(id, ends): &(usize, &Vec<usize>)| {
-            let is_new = |&&end: &&usize| end > before && end <= self.contiguous && end as u64 <= self.depths[id];
+            let is_new =
+                |&&end: &&usize| end > before && end <= self.contiguous && end as u64 <= self.depths[id];
             ends.iter().find(is_new).is_some()
         };
         self.ends.iter().enumerate().filter(new).map(|(id, _)| id).collect()
@@ -142,10 +143,15 @@ fn as_the_model() {
 #[test]
 fn cuts_and_reversed_pairs() {
     let text = b"GET / HTTP/1.1\r\nCookie: session=evil; x\r\n\r\nmore evil text, and evil again";
-    let patterns = [(contains(b"session=evil"), 1 << 20), (matches("evil again$|evil again"), 1 << 20), (matches("^get"), 1 << 20)];
+    let patterns = [
+        (contains(b"session=evil"), 1 << 20),
+        (matches("evil again$|evil again"), 1 << 20),
+        (matches("^get"), 1 << 20),
+    ];
     let markers = |pieces: Vec<(usize, &[u8])>| {
         let mut feed = Feed::new(&program(&patterns, &[], false));
-        let mut found: Vec<usize> = pieces.iter().flat_map(|(at, piece)| feed.client(*at as u64, piece).found).collect();
+        let mut found: Vec<usize> =
+            pieces.iter().flat_map(|(at, piece)| feed.client(*at as u64, piece).found).collect();
         found.sort_unstable();
         found
     };
@@ -164,7 +170,8 @@ fn cuts_and_reversed_pairs() {
 
 #[test]
 fn first_copy_counts() {
-    let mut feed = Feed::new(&program(&[(contains(b"evil"), 1 << 20), (contains(b"good"), 1 << 20)], &[], false));
+    let mut feed =
+        Feed::new(&program(&[(contains(b"evil"), 1 << 20), (contains(b"good"), 1 << 20)], &[], false));
     assert!(feed.client(4, b"good").found.is_empty());
     assert!(feed.client(2, b"xxevil").found.is_empty());
     assert_eq!(feed.client(0, b"aaaaevilbb").found, [1]);
@@ -188,7 +195,8 @@ fn before_the_start() {
 
 #[test]
 fn depth_is_where_a_match_ends() {
-    let patterns = [(contains(b"evil"), 10), (contains(b"evil"), 9), (matches(r"evil\b"), 10), (contains(b"later"), 12)];
+    let patterns =
+        [(contains(b"evil"), 10), (contains(b"evil"), 9), (matches(r"evil\b"), 10), (contains(b"later"), 12)];
     let mut feed = Feed::new(&program(&patterns[..3], &[], false));
     assert_eq!(feed.client(0, b"012345evil").found, [0]);
     assert_eq!(feed.client(10, b" and more").found, [2]);
@@ -234,7 +242,10 @@ fn gap_is_given_up_at_the_limit() {
 
 #[test]
 fn gap_is_given_up_when_the_pool_is_full() {
-    let mut feed = Feed::limited(&program(&[(contains(b"evil"), 1 << 30)], &[], false), &StreamLimits { pool: 0, ..StreamLimits::default() });
+    let mut feed = Feed::limited(
+        &program(&[(contains(b"evil"), 1 << 30)], &[], false),
+        &StreamLimits { pool: 0, ..StreamLimits::default() },
+    );
     assert_eq!(feed.client(5, b"evil").found, [0]);
     assert_eq!(feed.streams.counts().gaps.pool_full, 1);
     assert_eq!(feed.client(9, b"evil").found, [0]);
@@ -242,7 +253,8 @@ fn gap_is_given_up_when_the_pool_is_full() {
 
 #[test]
 fn cut_by_the_capture() {
-    let mut feed = Feed::new(&program(&[(contains(b"evil"), 1 << 30), (matches("^evil"), 1 << 30)], &[], false));
+    let mut feed =
+        Feed::new(&program(&[(contains(b"evil"), 1 << 30), (matches("^evil"), 1 << 30)], &[], false));
     let cut = |start, payload, length| Segment { length, ..segment(true, start, payload) };
     assert!(feed.give(&cut(0, b"ev", 10)).found.is_empty());
     assert!(feed.give(&cut(10, b"ilevil", 100)).found == [0]);

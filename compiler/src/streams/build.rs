@@ -94,12 +94,12 @@ fn compile(kinds: &[&StreamKind], limit: usize) -> Result<Automaton, Failure> {
     let (parsed, ids) = parse(kinds)?;
     let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(limit));
     let nfa =
-        thompson::Compiler::new().configure(config).build_many_from_hir(&parsed).map_err(|error| {
-            match error.size_limit() {
+        thompson::Compiler::new().configure(config).build_many_from_hir(&parsed).map_err(
+            |error| match error.size_limit() {
                 Some(_) => Failure::TooLarge(limit),
                 None => Failure::Other(error.to_string()),
-            }
-        })?;
+            },
+        )?;
     let config = dense::Config::new()
         .match_kind(MatchKind::All)
         .start_kind(StartKind::Unanchored)
@@ -229,7 +229,7 @@ fn arrange(dfa: &dense::DFA<Vec<u32>>, ids: &[Vec<StreamId>]) -> Result<Automato
 
 /// The finished table, for looking around in it.
 pub(super) struct Rows<'t> {
-    map: &'t [u8; 256],
+    pub(super) map: &'t [u8; 256],
     /// How many classes there are.
     pub(super) classes: usize,
     table: &'t [u32],

@@ -17,7 +17,8 @@ fn matches(text: &str) -> StreamKind {
 }
 
 fn program(kinds: Vec<StreamKind>) -> Program {
-    let streams = kinds.into_iter().map(|kind| StreamPattern { kind, depth: Num::constant(1 << 40) }).collect();
+    let streams =
+        kinds.into_iter().map(|kind| StreamPattern { kind, depth: Num::constant(1 << 40) }).collect();
     Program { streams, ..Program::default() }
 }
 
@@ -58,9 +59,10 @@ impl Concat for Vec<BTreeSet<(u32, u64)>> {
 /// of this pattern alone, after the bytes before `end` and one more, says so.
 fn plain(kind: &StreamKind, at_start: bool, bytes: &[u8]) -> BTreeSet<u64> {
     match kind {
-        StreamKind::Contains(needle) => {
-            (needle.len()..=bytes.len()).filter(|&end| bytes[..end].ends_with(needle)).map(|end| end as u64).collect()
-        }
+        StreamKind::Contains(needle) => (needle.len()..=bytes.len())
+            .filter(|&end| bytes[..end].ends_with(needle))
+            .map(|end| end as u64)
+            .collect(),
         StreamKind::Matches(text) => {
             let dfa = dense::Builder::new()
                 .syntax(pattern::syntax())
@@ -75,7 +77,9 @@ fn plain(kind: &StreamKind, at_start: bool, bytes: &[u8]) -> BTreeSet<u64> {
                     0 => Some(0),
                     _ => Some(bytes[from - 1]),
                 };
-                let config = start::Config::new().look_behind(before).anchored(Input::new("").anchored(regex_automata::Anchored::Yes).get_anchored());
+                let config = start::Config::new()
+                    .look_behind(before)
+                    .anchored(Input::new("").anchored(regex_automata::Anchored::Yes).get_anchored());
                 let mut state = dfa.start_state(&config).unwrap();
                 for (at, &byte) in bytes.iter().enumerate().skip(from) {
                     state = dfa.next_state(state, byte);
@@ -94,7 +98,9 @@ fn plain(kind: &StreamKind, at_start: bool, bytes: &[u8]) -> BTreeSet<u64> {
 }
 
 fn expected(kinds: &[StreamKind], at_start: bool, bytes: &[u8]) -> BTreeSet<(u32, u64)> {
-    let of = |(i, kind): (usize, &StreamKind)| plain(kind, at_start, bytes).into_iter().map(move |end| (i as u32, end)).collect::<Vec<_>>();
+    let of = |(i, kind): (usize, &StreamKind)| {
+        plain(kind, at_start, bytes).into_iter().map(move |end| (i as u32, end)).collect::<Vec<_>>()
+    };
     kinds.iter().enumerate().flat_map(of).collect()
 }
 
@@ -136,7 +142,10 @@ fn anchored_only() {
 #[test]
 fn empty_and_equal() {
     let automaton = automaton(vec![contains(b""), contains(b"a"), contains(b"a"), matches("^")]);
-    assert_eq!(all(&automaton, true, b"ab"), BTreeSet::from([(0, 0), (0, 1), (0, 2), (1, 1), (2, 1), (3, 0)]));
+    assert_eq!(
+        all(&automaton, true, b"ab"),
+        BTreeSet::from([(0, 0), (0, 1), (0, 2), (1, 1), (2, 1), (3, 0)])
+    );
     assert!(Automaton::new(&Program::default()).is_ok());
 }
 
@@ -153,11 +162,16 @@ fn too_large() {
 }
 
 fn kind() -> impl Strategy<Value = StreamKind> {
-    let pieces = ["a", "b", ".", "[^a]", "\\b", "(?:ab|b)", "a+", "b*", "a{2,3}", "\\n", "ab", "abab", "(?m)^a", "(?m)$", "^", "$", "\\B", "a|b", "c"];
+    let pieces = [
+        "a", "b", ".", "[^a]", "\\b", "(?:ab|b)", "a+", "b*", "a{2,3}", "\\n", "ab", "abab", "(?m)^a",
+        "(?m)$", "^", "$", "\\B", "a|b", "c",
+    ];
     prop_oneof![
         proptest::collection::vec(proptest::sample::select(&b"abc \n"[..]), 1..6).prop_map(|b| contains(&b)),
         proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 1..5)
-            .prop_filter_map("not a pattern", |p| pattern::translate(&p.concat()).ok().map(StreamKind::Matches)),
+            .prop_filter_map("not a pattern", |p| pattern::translate(&p.concat())
+                .ok()
+                .map(StreamKind::Matches)),
     ]
 }
 

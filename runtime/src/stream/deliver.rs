@@ -76,8 +76,13 @@ impl Job<'_, '_> {
                 }
                 self.drain(content, d);
             } else {
-                let holding =
-                    dir.held.hold(&mut self.shared.pool, self.shared.chunks, cursor, captured(cursor, end), end);
+                let holding = dir.held.hold(
+                    &mut self.shared.pool,
+                    self.shared.chunks,
+                    cursor,
+                    captured(cursor, end),
+                    end,
+                );
                 let counts = &mut self.shared.counts;
                 counts.held += holding.new;
                 counts.repeated += holding.old;

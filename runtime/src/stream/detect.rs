@@ -53,7 +53,13 @@ impl Answer {
         match self {
             Yes => Yes,
             No => other(),
-            More => if other() == Yes { Yes } else { More },
+            More => {
+                if other() == Yes {
+                    Yes
+                } else {
+                    More
+                }
+            }
         }
     }
 }

@@ -65,7 +65,8 @@ impl Held {
                 link = &mut chunk.next;
             }
             if link.as_ref().is_none_or(|chunk| chunk.start > stretch) {
-                let made = if self.chunks >= limit { Err(Full::Direction) } else { pool.take().ok_or(Full::Pool) };
+                let made =
+                    if self.chunks >= limit { Err(Full::Direction) } else { pool.take().ok_or(Full::Pool) };
                 match made {
                     Ok(mut made) => {
                         made.start = stretch;

@@ -38,10 +38,9 @@ pub fn matches(text: &str) -> StreamKind {
 
 /// A program with these patterns of depths, that asks for these facets, and for the application.
 pub fn program(patterns: &[(StreamKind, u64)], facets: &[Facet], app: bool) -> Program {
-    let streams = patterns.iter().map(|(kind, depth)| StreamPattern {
-        kind: kind.clone(),
-        depth: Num::constant(*depth),
-    });
+    let streams = patterns
+        .iter()
+        .map(|(kind, depth)| StreamPattern { kind: kind.clone(), depth: Num::constant(*depth) });
     let known = Pred::test(Num::flow(0, FlowSlot::App), Arc::new(Intervals::range(1, 5)));
     let matches = facets.iter().map(|&facet| Pred::has_facet(facet)).chain(app.then_some(known));
     let rule = |matches| Rule {

@@ -11,12 +11,12 @@ pub(super) fn http2_preface(prefix: Prefix) -> Answer {
 /// A SETTINGS frame of stream 0.
 pub(super) fn http2_settings(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
-    begins(bytes, &[0, 0])
-        .and(|| at(bytes, 2, |length| length.is_multiple_of(6) && length <= 120))
-        .and(|| match bytes.get(3..) {
+    begins(bytes, &[0, 0]).and(|| at(bytes, 2, |length| length.is_multiple_of(6) && length <= 120)).and(
+        || match bytes.get(3..) {
             None | Some([]) => More,
             Some(rest) => begins(rest, &[4, 0, 0, 0, 0, 0]),
-        })
+        },
+    )
 }
 
 /// A record with the start of a ClientHello or ServerHello, or with an alert.
@@ -32,7 +32,8 @@ pub(super) fn tls(prefix: Prefix) -> Answer {
                 .and(|| at(bytes, 5, |byte| matches!(byte, 1 | 2)))
                 .and(|| at(bytes, 6, |byte| byte <= 120));
         }
-        let hello = Answer::of((1..=0x4000).contains(&length)).and(|| at(bytes, 5, |byte| matches!(byte, 1 | 2)));
+        let hello =
+            Answer::of((1..=0x4000).contains(&length)).and(|| at(bytes, 5, |byte| matches!(byte, 1 | 2)));
         if length < 6 {
             // A record that is cut on purpose: the rest is in the next.
             return hello;

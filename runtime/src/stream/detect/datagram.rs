@@ -35,7 +35,11 @@ pub(super) fn dns_message(bytes: &[u8], length: usize, closed: bool) -> Answer {
         questions <= 8 && flags & 15 <= 11 && answers + authorities + additional <= 512
     } else {
         // mDNS puts known answers into queries.
-        (1..=16).contains(&questions) && flags & 15 == 0 && answers <= 64 && (authorities <= 16 || update) && additional <= 16
+        (1..=16).contains(&questions)
+            && flags & 15 == 0
+            && answers <= 64
+            && (authorities <= 16 || update)
+            && additional <= 16
     };
     if !sound || (response && questions == 0 && (answers == 0 || flags & 0x400 == 0)) {
         return No;
@@ -50,8 +54,14 @@ pub(super) fn dns_message(bytes: &[u8], length: usize, closed: bool) -> Answer {
             }
             1..0x40 => {
                 let end = at + 1 + usize::from(size);
-                let Some(text) = bytes.get(at + 1..end.min(bytes.len())) else { return longer(closed, label) };
-                if end > at.max(12) + 64 || end > 12 + 255 || end > length || !text.iter().all(|&byte| (0x20..0x7f).contains(&byte) || byte >= 0x80) {
+                let Some(text) = bytes.get(at + 1..end.min(bytes.len())) else {
+                    return longer(closed, label);
+                };
+                if end > at.max(12) + 64
+                    || end > 12 + 255
+                    || end > length
+                    || !text.iter().all(|&byte| (0x20..0x7f).contains(&byte) || byte >= 0x80)
+                {
                     return No;
                 }
                 // The names of NetBIOS look like this, and nothing else does.
@@ -152,9 +162,8 @@ pub(super) fn snmp(prefix: Prefix) -> Answer {
 pub(super) fn bittorrent(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     let table: &[&[u8]] = &[b"d1:ad2:id20:", b"d1:rd2:id20:", b"d1:eli", b"d2:ip6:", b"d2:ip18:"];
-    begins_any(bytes, table)
-        .or(|| begins(bytes, &[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0]))
-        .or(|| {
+    begins_any(bytes, table).or(|| begins(bytes, &[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0])).or(
+        || {
             // A SYN of the transport protocol: its version, no time difference, sequence number 1, nothing behind.
             let head = begins_any(bytes, &[&[0x41, 0], &[0x41, 2]]);
             head.and(|| if bytes.len() < 20 { More } else { Answer::of(bytes.get(8..12) == Some(&[0; 4])) })
@@ -164,5 +173,6 @@ pub(super) fn bittorrent(prefix: Prefix) -> Answer {
                     (_, false) => More,
                     _ => No,
                 })
-        })
+        },
+    )
 }

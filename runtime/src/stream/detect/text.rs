@@ -4,10 +4,39 @@
 use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any};
 
 const METHODS: &[&[u8]] = &[
-    b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT ",
-    b"PROPFIND ", b"PROPPATCH ", b"MKCOL ", b"COPY ", b"MOVE ", b"LOCK ", b"UNLOCK ", b"REPORT ",
-    b"SEARCH ", b"MKCALENDAR ", b"CHECKOUT ", b"MERGE ", b"ACL ", b"PURGE ", b"NOTIFY ", b"SUBSCRIBE ",
-    b"UNSUBSCRIBE ", b"M-SEARCH ", b"BIND ", b"LINK ", b"UNLINK ", b"RPC_IN_DATA ", b"RPC_OUT_DATA ", b"QUERY ",
+    b"GET ",
+    b"POST ",
+    b"HEAD ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"TRACE ",
+    b"CONNECT ",
+    b"PROPFIND ",
+    b"PROPPATCH ",
+    b"MKCOL ",
+    b"COPY ",
+    b"MOVE ",
+    b"LOCK ",
+    b"UNLOCK ",
+    b"REPORT ",
+    b"SEARCH ",
+    b"MKCALENDAR ",
+    b"CHECKOUT ",
+    b"MERGE ",
+    b"ACL ",
+    b"PURGE ",
+    b"NOTIFY ",
+    b"SUBSCRIBE ",
+    b"UNSUBSCRIBE ",
+    b"M-SEARCH ",
+    b"BIND ",
+    b"LINK ",
+    b"UNLINK ",
+    b"RPC_IN_DATA ",
+    b"RPC_OUT_DATA ",
+    b"QUERY ",
 ];
 
 /// The line of a request as far as it is there: its target, its version (none: not there yet), whether the line ends.
@@ -73,8 +102,17 @@ pub(super) fn http_response(prefix: Prefix) -> Answer {
 
 pub(super) fn rtsp(prefix: Prefix) -> Answer {
     const METHODS: &[&[u8]] = &[
-        b"OPTIONS ", b"DESCRIBE ", b"SETUP ", b"PLAY ", b"PAUSE ", b"TEARDOWN ", b"ANNOUNCE ", b"RECORD ",
-        b"GET_PARAMETER ", b"SET_PARAMETER ", b"REDIRECT ",
+        b"OPTIONS ",
+        b"DESCRIBE ",
+        b"SETUP ",
+        b"PLAY ",
+        b"PAUSE ",
+        b"TEARDOWN ",
+        b"ANNOUNCE ",
+        b"RECORD ",
+        b"GET_PARAMETER ",
+        b"SET_PARAMETER ",
+        b"REDIRECT ",
     ];
     let good = |target: &[u8]| {
         let scheme = target.get(..8.min(target.len())).unwrap_or(target).to_ascii_lowercase();
@@ -90,8 +128,20 @@ pub(super) fn rtsp(prefix: Prefix) -> Answer {
 
 pub(super) fn sip(prefix: Prefix) -> Answer {
     const METHODS: &[&[u8]] = &[
-        b"INVITE ", b"REGISTER ", b"OPTIONS ", b"ACK ", b"BYE ", b"CANCEL ", b"SUBSCRIBE ", b"NOTIFY ",
-        b"MESSAGE ", b"INFO ", b"PRACK ", b"UPDATE ", b"REFER ", b"PUBLISH ",
+        b"INVITE ",
+        b"REGISTER ",
+        b"OPTIONS ",
+        b"ACK ",
+        b"BYE ",
+        b"CANCEL ",
+        b"SUBSCRIBE ",
+        b"NOTIFY ",
+        b"MESSAGE ",
+        b"INFO ",
+        b"PRACK ",
+        b"UPDATE ",
+        b"REFER ",
+        b"PUBLISH ",
     ];
     let good = |target: &[u8]| {
         let scheme = target.get(..5.min(target.len())).unwrap_or(target).to_ascii_lowercase();
@@ -112,7 +162,9 @@ fn command(bytes: &[u8], words: &[&[u8]]) -> Answer {
             let ends = matches!(rest.first(), Some(b' ' | b'\r' | b'\n'));
             Answer::of(ends && words.iter().any(|w| w.eq_ignore_ascii_case(word)))
         }
-        None if words.iter().any(|w| w.get(..bytes.len()).is_some_and(|w| w.eq_ignore_ascii_case(bytes))) => More,
+        None if words.iter().any(|w| w.get(..bytes.len()).is_some_and(|w| w.eq_ignore_ascii_case(bytes))) => {
+            More
+        }
         None => No,
     }
 }
@@ -172,8 +224,17 @@ pub(super) fn imap_server(prefix: Prefix) -> Answer {
 }
 
 pub(super) fn imap_client(prefix: Prefix) -> Answer {
-    const WORDS: &[&[u8]] =
-        &[b"CAPABILITY", b"LOGIN", b"STARTTLS", b"AUTHENTICATE", b"ID", b"NOOP", b"LOGOUT", b"SELECT", b"ENABLE"];
+    const WORDS: &[&[u8]] = &[
+        b"CAPABILITY",
+        b"LOGIN",
+        b"STARTTLS",
+        b"AUTHENTICATE",
+        b"ID",
+        b"NOOP",
+        b"LOGOUT",
+        b"SELECT",
+        b"ENABLE",
+    ];
     let bytes = prefix.bytes;
     let tag = bytes.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'.').count();
     match bytes.get(tag) {
