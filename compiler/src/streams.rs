@@ -18,7 +18,7 @@ pub const LIMIT: usize = 16 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TooLarge {
-    /// The pattern that is too large by itself, or else the first with which those before it become too many.
+    /// The pattern that is too large by itself; when only all together are too large, the largest.
     pub pattern: Option<StreamId>,
     /// How many bytes it takes; a lower bound, as building stops there.
     pub size: usize,

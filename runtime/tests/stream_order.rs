@@ -299,7 +299,7 @@ fn hostile() {
                 3 => 1 << dice.roll(62),
                 _ => dice.roll(40_000) as i64,
             };
-            let length = payload.len() as u32 + [0, 0, 1, 500, u32::MAX >> 16][dice.roll(5)] as u32;
+            let length = payload.len() as u32 + [0, 0, 1, 500, u32::MAX >> 16][dice.roll(5)];
             let segment = Segment {
                 flow: FlowId([0, 1, 2, 3, 999, 5000][dice.roll(6)]),
                 is_new: dice.roll(60) == 0,

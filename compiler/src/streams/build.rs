@@ -32,41 +32,36 @@ pub(super) fn build(program: &Program, limit: usize) -> Result<Automaton, TooLar
     compile(&kinds, limit).map_err(|failure| blame(&kinds, failure, limit))
 }
 
-/// Finds the pattern to speak of.
+/// Finds the pattern to speak of: one that is too large by itself, or else the largest. (Rejected: to search for the first
+/// with which those before are too many; each try takes as long as the failure did.)
 fn blame(kinds: &[&StreamKind], failure: Failure, limit: usize) -> TooLarge {
-    let at = |i: usize| Some(StreamId(i as u32));
     let mib = limit >> 20;
     let refused = |pattern, size, message| TooLarge { pattern, size, limit, message };
+    let mut largest = (0, None);
     for (i, &kind) in kinds.iter().enumerate() {
+        let at = Some(StreamId(i as u32));
         match compile(&[kind], limit) {
-            Ok(_) => {}
+            Ok(alone) => largest = largest.max((alone.next.len() * 4, at)),
             Err(Failure::TooLarge(size)) => {
                 let message = format!(
                     "this stream pattern needs an automaton of more than {mib} MiB: write smaller repetitions, and fewer of them"
                 );
-                return refused(at(i), size, message);
+                return refused(at, size, message);
             }
-            Err(Failure::Other(message)) => return refused(at(i), 0, message),
+            Err(Failure::Other(message)) => return refused(at, 0, message),
         }
     }
     let size = match failure {
         Failure::TooLarge(size) => size,
         Failure::Other(message) => return refused(None, 0, message),
     };
-    // The least number of patterns, from the first on, that are too many together.
-    let (mut fit, mut too_many) = (1, kinds.len());
-    while fit + 1 < too_many {
-        let middle = fit.midpoint(too_many);
-        match compile(kinds.get(..middle).unwrap_or(kinds), limit) {
-            Ok(_) => fit = middle,
-            Err(_) => too_many = middle,
-        }
-    }
+    let (bytes, pattern) = largest;
     let message = format!(
-        "the stream patterns together need an automaton of more than {mib} MiB: the first {fit} fit, with this one they \
-         do not; `.*` and large repetitions inside patterns multiply with each other"
+        "the stream patterns together need an automaton of more than {mib} MiB, though each alone fits: `.*` and repeated \
+         classes multiply with all other patterns; this one is the largest by itself, with {} KiB",
+        bytes.div_ceil(1024)
     );
-    refused(at(too_many - 1), size, message)
+    refused(pattern, size, message)
 }
 
 /// Patterns as the library takes them; equal ones once.

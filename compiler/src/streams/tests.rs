@@ -156,9 +156,9 @@ fn too_large() {
     let refused = refuse(vec![contains(b"a"), matches("a.{40}b.{40}c"), matches("a[^b]{200}c.{30}e")]);
     assert_eq!((refused.pattern, refused.limit), (Some(StreamId(1)), limit));
     assert!(refused.size >= limit, "{refused:?}");
-    let letters = (b'a'..b'z').map(char::from);
+    let letters = (b'a'..=b'z').map(char::from);
     let refused = refuse(letters.map(|c| matches(&format!("{c}x.*y{c}"))).collect());
-    assert!(refused.pattern.is_some_and(|id| (3..26).contains(&id.0)), "{refused:?}");
+    assert!(refused.pattern.is_some() && refused.message.contains("together"), "{refused:?}");
 }
 
 fn kind() -> impl Strategy<Value = StreamKind> {

@@ -341,7 +341,7 @@ fn length(headers: &[Header], otherwise: Body) -> Result<Body, httparse::Error> 
     let named = |name: &'static str| {
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     };
-    if let Some(last) = named("transfer-encoding").last() {
+    if let Some(last) = named("transfer-encoding").next_back() {
         let coding = last.rsplit(|&byte| byte == b',').next().unwrap_or(last).trim_ascii();
         return Ok(if coding.eq_ignore_ascii_case(b"chunked") { Body::Chunked } else { Body::ToEnd });
     }

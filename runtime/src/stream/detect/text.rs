@@ -39,8 +39,15 @@ const METHODS: &[&[u8]] = &[
     b"QUERY ",
 ];
 
-/// The line of a request as far as it is there: its target, its version (none: not there yet), whether the line ends.
-fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<(&'b [u8], Option<&'b [u8]>, bool), Answer> {
+/// The line of a request as far as it is there.
+struct Request<'b> {
+    target: &'b [u8],
+    /// None: not there yet.
+    version: Option<&'b [u8]>,
+    ends: bool,
+}
+
+fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<Request<'b>, Answer> {
     match begins_any(bytes, methods) {
         Yes => {}
         answer => return Err(answer),
@@ -55,15 +62,17 @@ fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<(&'b [u8], Option<&
     if line.iter().any(|&byte| byte < b' ' || byte == 0x7f) {
         return Err(No);
     }
-    match line.iter().position(|&byte| byte == b' ') {
-        Some(space) => Ok((line.get(..space).unwrap_or(line), line.get(space + 1..), ends)),
-        None => Ok((line, None, ends)),
-    }
+    Ok(match line.iter().position(|&byte| byte == b' ') {
+        Some(space) => {
+            Request { target: line.get(..space).unwrap_or(line), version: line.get(space + 1..), ends }
+        }
+        None => Request { target: line, version: None, ends },
+    })
 }
 
 /// Whether a request's target and version are these.
 fn target(prefix: Prefix, methods: &[&[u8]], target: impl Fn(&[u8]) -> Answer, versions: &[&[u8]]) -> Answer {
-    let (found, version, ends) = match request(prefix.bytes, methods) {
+    let Request { target: found, version, ends } = match request(prefix.bytes, methods) {
         Ok(line) => line,
         Err(answer) => return answer,
     };
