@@ -6,12 +6,14 @@
 mod args;
 mod cmd;
 mod exit;
+mod memory;
 mod packet;
 pub mod pages;
 pub mod report;
 mod rules;
 mod screen;
 mod summary;
+mod tracking;
 mod tree;
 
 pub use exit::{Exit, Failure};

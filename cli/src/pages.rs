@@ -37,7 +37,8 @@ pub fn example(field: &Field) -> String {
     let name = field.name;
     match field.ty {
         Ty::Protocol => name.to_owned(),
-        Ty::Bool => format!("{name} == 1"),
+        Ty::Bool if field.wireshark => format!("{name} == 1"),
+        Ty::Bool => name.to_owned(),
         Ty::Duration => format!("{name} > 30s"),
         Ty::App => format!("{name} in {{http, tls}}"),
         Ty::Uint(64) => format!("{name} % 100 == 0"),
@@ -49,6 +50,7 @@ pub fn example(field: &Field) -> String {
         Ty::Ip => format!("{name} in {{10.0.0.0/8, 2001:db8::/32}}"),
         Ty::Mac => format!("{name} == 00:00:5e:00:53:01"),
         Ty::Bytes => format!("{name} contains \"GET \" or {name}[0:2] == 16:03"),
+        Ty::String if matches!(field.source, Source::Facet(_)) => format!("{name} contains \"example\""),
         Ty::String => format!("{name} == \"eth0\""),
     }
 }
@@ -73,6 +75,7 @@ pub fn fields(rows: &[&Field]) -> String {
             Source::Any(of) => notes.push_str(&format!(" *Any of* `{}`.", of.join("`, `"))),
             Source::Tag { .. } => notes.push_str(" *Any of* the packet's tags."),
             Source::Either(of) => notes.push_str(&format!(" The packet's `{}`.", of.join("` or `"))),
+            Source::Facet(_) => notes.push_str(" *Any of* the messages that the packet completes."),
             _ => {}
         }
         let inner = if f.has_inner() { "yes" } else { "no" };

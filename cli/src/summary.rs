@@ -2,6 +2,7 @@
 //! JSON's names are stable. (Rejected: a table crate; three tables of right-aligned numbers need none.)
 
 use crate::screen::{BOLD, DIM, Look, printable};
+use crate::tracking;
 use mrule_runtime::stats::Summary;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -51,9 +52,19 @@ pub fn text(
             String::new(),
         );
     }
-    let first = [&stations, &rules, &limits].map(Table::first).into_iter().max().unwrap_or(0);
-    for table in [stations, rules, limits] {
+    let mut triggers = Table::new(&["trigger", "held", "raised", "extended", "vetoed"]);
+    for (name, t) in summary.triggers.iter().filter(|(_, t)| t.held > 0) {
+        let note =
+            if t.unkeyed > 0 { format!("{} without a flow", grouped(t.unkeyed)) } else { String::new() };
+        let counts = [t.held, t.raised, t.extended, t.vetoed].map(grouped);
+        triggers.row([vec![name.clone()], counts.to_vec()].concat(), note);
+    }
+    let first = [&stations, &rules, &limits, &triggers].map(Table::first).into_iter().max().unwrap_or(0);
+    for table in [stations, rules, limits, triggers] {
         table.print(first, look, out)?;
+    }
+    if let Some(tracked) = &summary.tracked {
+        tracking::text(tracked, look, out)?;
     }
     let seconds = took.as_secs_f64();
     let speed = grouped((summary.packets as f64 / seconds.max(1e-9)) as u64);
@@ -82,6 +93,16 @@ pub fn json(capture: &Path, summary: &Summary) -> Value {
         .limits
         .iter()
         .map(|l| json!({ "name": l.name, "matched": l.matched, "cut": l.cut, "withheld": l.withheld }));
+    let triggers = summary.triggers.iter().map(|(name, t)| {
+        json!({
+            "name": name,
+            "held": t.held,
+            "raised": t.raised,
+            "extended": t.extended,
+            "vetoed": t.vetoed,
+            "unkeyed": t.unkeyed,
+        })
+    });
     let unsupported =
         summary.unsupported.iter().map(|(link, packets)| json!({ "link_type": link.0, "packets": packets }));
     json!({
@@ -95,6 +116,8 @@ pub fn json(capture: &Path, summary: &Summary) -> Value {
         "stations": stations.collect::<Vec<_>>(),
         "rules": rules.collect::<Vec<_>>(),
         "limits": limits.collect::<Vec<_>>(),
+        "triggers": triggers.collect::<Vec<_>>(),
+        "tracked": summary.tracked.as_ref().map(tracking::json),
         "unsupported": unsupported.collect::<Vec<_>>(),
         "moved_times": summary.moved_times,
         "broken": summary.broken.as_ref().map(|b| json!({ "offset": b.offset, "reason": b.reason.to_string() })),

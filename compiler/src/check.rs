@@ -5,7 +5,7 @@
 //! syntax tree; the typed program is small enough to be built directly.)
 
 use crate::fields::{FIELDS, Field};
-use crate::hir::{self, NeedleId, Program, RegexId};
+use crate::hir::{self, NeedleId, Program, RegexId, StreamId, StreamPattern};
 use mrule_grammar::ast;
 use mrule_grammar::codes::syntax;
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 mod addresses;
+mod apps;
 mod arith;
 mod bytes;
 mod clauses;
@@ -33,6 +34,7 @@ mod rows;
 mod sets;
 mod slices;
 mod stations;
+mod streams;
 mod suggest;
 mod tables;
 mod terms;
@@ -78,6 +80,8 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
         triggers: Vec::new(),
         needles: HashMap::new(),
         regexes: HashMap::new(),
+        streams: HashMap::new(),
+        stream_places: Vec::new(),
         named_sets: HashSet::new(),
         sets: HashMap::new(),
         expansion: 0,
@@ -92,7 +96,8 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
     let stations = checker.stations();
     let (rules, limits) = checker.clauses();
     checker.count_errors();
-    Program {
+    let (errors, places) = (checker.errors, std::mem::take(&mut checker.stream_places));
+    let program = Program {
         rules,
         limits,
         stations,
@@ -101,8 +106,12 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
         triggers: checker.triggers.into_iter().map(|t| t.hir).collect(),
         needles: by_id(checker.needles.into_iter().map(|(text, id)| (id, text))),
         regexes: by_id(checker.regexes.into_values().map(|(id, pattern)| (id, hir::Regex { pattern }))),
-        streams: Vec::new(),
+        streams: by_id(checker.streams.into_iter().map(|(pattern, id)| (id, pattern))),
+    };
+    if errors == 0 {
+        diagnostics.extend(streams::check_automaton(&program, &places));
     }
+    program
 }
 
 /// Things in the order of their ids.
@@ -126,6 +135,9 @@ struct Checker<'a> {
     needles: HashMap<Arc<[u8]>, NeedleId>,
     /// Patterns as written, and as the engines read them.
     regexes: HashMap<Arc<str>, (RegexId, String)>,
+    streams: HashMap<StreamPattern, StreamId>,
+    /// Where each pattern of streams is written first.
+    stream_places: Vec<Span>,
     /// The elements of the sets of `let`s, by their place in memory, which the `let`s keep.
     named_sets: HashSet<*const value::Element>,
     /// Sets of `let`s, made for a type.

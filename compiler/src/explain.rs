@@ -11,8 +11,9 @@ use crate::helpers;
 use crate::hir::{Ask, Bytes, Key, Num, NumKind, Pred, PredKind, Program, Rule, StationId};
 use crate::length::{self, Range};
 use crate::render::{self, Render};
-use crate::sight::Seen;
+use crate::sight::{FacetValue, Seen};
 use crate::world::{Scratch, World};
+use mrule_grammar::span::Span;
 use std::net::Ipv6Addr;
 
 /// The most tests that are named for one condition.
@@ -94,7 +95,7 @@ pub fn explain(program: &Program, world: &World, packet: &Packet, head: &Head, s
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
     let mut eval = Eval::new(world, &mut scratch, packet, head, seen);
     let asked = eval.decide(program, &mut out, &mut tally);
-    let mut teller = Teller { render: Render::new(program), packet, head, eval };
+    let mut teller = Teller { render: Render::new(program), packet, head, seen, eval };
     let rules: Vec<Told> = program.rules.iter().map(|rule| teller.rule(rule)).collect();
     let limits = program.limits.iter().map(|limit| teller.rule(limit)).collect();
     let name = |rules: &[Rule], index: u32| {
@@ -124,6 +125,7 @@ struct Teller<'a> {
     render: Render<'a>,
     packet: &'a Packet<'a>,
     head: &'a Head,
+    seen: Seen<'a>,
     eval: Eval<'a>,
 }
 
@@ -138,8 +140,23 @@ impl Teller<'_> {
             to: self.render.stations(rule.stations),
             held,
             tests,
-            asks: rule.asks.iter().map(|ask| self.ask(ask)).collect(),
+            asks: self.asks(rule),
         }
+    }
+
+    /// The lines of a rule or limit. A line of the text may be several that exclude each other (`stream M..N`): the one
+    /// that holds is told, or else the first.
+    fn asks(&mut self, rule: &Rule) -> Vec<AskTold> {
+        let mut told: Vec<AskTold> = Vec::with_capacity(rule.asks.len());
+        for ask in &rule.asks {
+            let ask = self.ask(ask);
+            match told.last_mut().filter(|last| last.span == ask.span && ask.span != Span::default()) {
+                Some(last) if last.held || !ask.held => {}
+                Some(last) => *last = ask,
+                None => told.push(ask),
+            }
+        }
+        told
     }
 
     fn ask(&mut self, ask: &Ask) -> AskTold {
@@ -226,10 +243,17 @@ impl Teller<'_> {
                 unique.push(value);
             }
         }
-        out.push(Test { text: self.render.pred(pred), values: unique });
+        let test = Test { text: self.render.pred(pred), values: unique };
+        let there = |test: &Test| test.values.iter().any(|(_, value)| value.is_some());
+        // The end of a flow is in one field or in another: what the packet has is told.
+        match out.iter_mut().find(|other| other.text == test.text) {
+            Some(other) if there(&test) && !there(other) => *other = test,
+            Some(_) => {}
+            None => out.push(test),
+        }
     }
 
-    fn values(&self, pred: &Pred, out: &mut Vec<(String, Option<String>)>) {
+    fn values(&mut self, pred: &Pred, out: &mut Vec<(String, Option<String>)>) {
         match pred.kind() {
             PredKind::In(num, _) => self.num(num, out),
             PredKind::Compare(_, a, b) => [a, b].into_iter().for_each(|num| self.num(num, out)),
@@ -256,13 +280,23 @@ impl Teller<'_> {
                 let value = helpers::tcp_option(self.packet, self.head, *option);
                 out.push((render::option_name(option), value.map(|_| "present".into())));
             }
-            PredKind::FlowActive(_)
-            | PredKind::Stream(_)
-            | PredKind::HasFacet(_)
-            | PredKind::FacetIn(..)
-            | PredKind::FacetText(..)
-            | PredKind::FacetInTable(..)
-            | PredKind::Const(_)
+            PredKind::FlowActive(_) => {
+                let value = if self.eval.holds(pred) { "active" } else { "not active" };
+                out.push((self.render.pred(pred), Some(value.into())));
+            }
+            PredKind::Stream(_) => {
+                if !self.eval.holds(pred) {
+                    out.push(("end of a match".into(), None));
+                }
+            }
+            PredKind::HasFacet(facet)
+            | PredKind::FacetIn(facet, _)
+            | PredKind::FacetText(facet, _)
+            | PredKind::FacetInTable(facet, _) => {
+                let said: Vec<String> = self.seen.facets(*facet).map(facet_text).collect();
+                out.push((render::facet_name(*facet).into(), (!said.is_empty()).then(|| said.join(", "))));
+            }
+            PredKind::Const(_)
             | PredKind::Bits { .. }
             | PredKind::Not(_)
             | PredKind::And(_)
@@ -307,6 +341,14 @@ impl Teller<'_> {
     }
 }
 
+/// What a message says.
+fn facet_text(value: FacetValue) -> String {
+    match value {
+        FacetValue::Num(number) => number.to_string(),
+        FacetValue::Text(text) => render::bytes_text(text),
+    }
+}
+
 /// The presence bits that one test's own fields need.
 fn needs(pred: &Pred, layer: Layer) -> u64 {
     fn num_needs(num: &Num, layer: Layer) -> u64 {
@@ -340,6 +382,7 @@ fn needs(pred: &Pred, layer: Layer) -> u64 {
         PredKind::InTable { key, .. } | PredKind::LookupIs { key, .. } | PredKind::Active { key, .. } => {
             key_needs(key)
         }
+        PredKind::FlowActive(_) | PredKind::Stream(_) if layer == Layer::Outer => crate::abi::bit::FLOW,
         _ => 0,
     }
 }

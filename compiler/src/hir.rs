@@ -365,6 +365,12 @@ impl Trigger {
 /// The most triggers `by flow` that a program can have: a flow keeps one bit for each.
 pub const MAX_FLOW_TRIGGERS: usize = 64;
 
+/// How many bytes of a stream are looked into where the program does not say.
+pub const DEFAULT_DEPTH: u64 = 64 << 10;
+
+/// The most bytes of a stream that a program can have looked into.
+pub const MAX_DEPTH: u64 = 4 << 30;
+
 /// A pattern that streams are searched for. A packet has it when its new bytes complete a match that ends within the first
 /// `depth` bytes of its direction's stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -30,6 +30,7 @@ pub fn lint(program: &Program, files: &[(FileId, File)]) -> Vec<Diagnostic> {
         program.rules.iter().map(|rule| conditions::conditions(&mut lint, "rule", rule)).collect();
     let limits: Vec<_> =
         program.limits.iter().map(|limit| conditions::conditions(&mut lint, "limit", limit)).collect();
+    program.triggers.iter().for_each(|trigger| conditions::trigger(&mut lint, trigger));
     overlap::rules(&mut lint, &rules);
     overlap::limits(&mut lint, &rules, &limits);
     lint.out

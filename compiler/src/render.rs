@@ -3,17 +3,19 @@
 //! program has a text, and two different conditions have different texts, long sets aside.
 //! (Rejected: keeping the source's names in the typed program, which would make equal conditions unequal.)
 
-use crate::abi::bit;
-use crate::fields::{FIELDS, Facet, FlowSlot, Hash, Layer, Load, Slot, Source, Ty};
+use crate::fields::{FIELDS, FlowSlot, Hash, Layer, Load};
 use crate::hir::{
-    Address, ArithOp, Bytes, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Slice,
-    StreamKind, TagPart, TcpOption, TextTest,
+    ArithOp, CompareOp, Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Scope, StreamKind,
+    TextTest, Trigger,
 };
 use std::fmt::Write as _;
 
+mod names;
 mod value;
+pub(crate) use names::{address_name, bytes_name, facet_name, option_name, presence, tag_name};
+use names::{flow_field, flow_name, layered, load_field, load_name, slot_name};
 pub(crate) use value::{bytes_text, num_text};
-use value::{number_set, quoted, v6_set};
+use value::{duration, number_set, quoted, size, v6_set};
 
 /// How many elements of a set are written.
 const SET_ELEMENTS: usize = 24;
@@ -42,7 +44,7 @@ pub fn program(program: &Program) -> String {
         );
     }
     for trigger in &program.triggers {
-        let _ = writeln!(out, "trigger {} by {:?}", trigger.name, trigger.key());
+        render.trigger(trigger, &mut out);
     }
     for station in &program.stations {
         let _ = writeln!(out, "station {} : {:?}", station.name, station.target);
@@ -59,6 +61,23 @@ impl<'a> Render<'a> {
     /// Texts that name the params, tables and triggers of this program.
     pub fn new(program: &'a Program) -> Render<'a> {
         Render { program }
+    }
+
+    fn trigger(&self, trigger: &Trigger, out: &mut String) {
+        let _ = match &trigger.scope {
+            Scope::Keys(types) => write!(out, "trigger {} by {types:?}", trigger.name),
+            Scope::Flow(_) => write!(out, "trigger {} by flow", trigger.name),
+        };
+        if let Some(when) = &trigger.when {
+            let _ = write!(out, " when {}", self.pred(when));
+        }
+        if trigger.unless.as_const() != Some(false) {
+            let _ = write!(out, " unless {}", self.pred(&trigger.unless));
+        }
+        let _ = match trigger.hold {
+            Some(time) => writeln!(out, " hold {}", duration(time)),
+            None => writeln!(out, " hold flow"),
+        };
     }
 
     fn rule(&self, word: &str, rule: &Rule, out: &mut String) {
@@ -90,7 +109,10 @@ impl<'a> Render<'a> {
             Length::Bytes(n) => self.num(n),
             Length::Percent(n) => format!("{}%", self.num(n)),
             Length::Headers(n) if *n.kind() == NumKind::Const(0) => "headers".into(),
-            Length::Headers(n) => format!("headers + {}", self.num(n)),
+            Length::Headers(n) => match stream_end(n) {
+                Some(end) => format!("stream ..{}", self.num(end)),
+                None => format!("headers + {}", self.num(n)),
+            },
             Length::Slice(m, n) => format!("bytes {}..{}", self.num(m), self.num(n)),
         }
     }
@@ -150,7 +172,11 @@ impl<'a> Render<'a> {
                         StreamKind::Contains(text) => format!("contains {}", quoted(text)),
                         StreamKind::Matches(regex) => format!("matches {regex:?}"),
                     };
-                    format!("stream {looked} within {}", self.num(&pattern.depth))
+                    let depth = match pattern.depth.kind() {
+                        NumKind::Const(bytes) => size(*bytes),
+                        _ => self.num(&pattern.depth),
+                    };
+                    format!("stream {looked} within {depth}")
                 }
                 None => "?".into(),
             },
@@ -237,8 +263,9 @@ impl<'a> Render<'a> {
     /// The field that a number is, if it is one.
     pub(crate) fn field(&self, num: &Num) -> Option<(&'static crate::fields::Field, Layer)> {
         let (name, layer) = match num.kind() {
-            NumKind::Load(load) => load_name(load)?,
+            NumKind::Load(load) => return load_field(load),
             NumKind::Slot { layer, bits, slot } => (slot_name(*bits, *slot), *layer),
+            NumKind::Flow { slot, .. } => return flow_field(*slot).map(|field| (field, Layer::Outer)),
             _ => return None,
         };
         FIELDS.iter().find(|f| f.name == name).map(|field| (field, layer))
@@ -272,123 +299,16 @@ impl<'a> Render<'a> {
     }
 }
 
-fn layered(layer: Layer, name: &str) -> String {
-    match layer {
-        Layer::Outer => name.to_owned(),
-        Layer::Inner => format!("inner.{name}"),
-    }
-}
-
-fn load_name(load: &Load) -> Option<(&'static str, Layer)> {
-    let outer = Load { layer: Layer::Outer, ..*load };
-    let field = FIELDS.iter().find(|f| matches!(f.source, Source::Load(l) if l == outer))?;
-    Some((field.name, load.layer))
-}
-
-fn slot_name(bits: u64, slot: Slot) -> &'static str {
-    let same = |source| matches!(source, Source::Slot { bits: b, slot: s, .. } if b == bits && s == slot);
-    FIELDS.iter().find(|f| same(f.source)).map_or("?", |f| f.name)
-}
-
-/// The name of an address.
-pub(crate) fn address_name(address: &Address) -> String {
-    let same =
-        |source| matches!(source, Source::Ipv6 { slot, at, .. } if slot == address.slot && at == address.at);
-    let name = FIELDS.iter().find(|f| same(f.source)).map_or("?", |f| f.name);
-    layered(address.layer, name)
-}
-
-/// The name of a tag's part.
-pub(crate) fn tag_name(part: &TagPart) -> String {
-    let name = FIELDS.iter().find(|f| match f.source {
-        Source::Tag { tags, at, width, shift, mask } => {
-            (tags, at, width, shift, mask) == (part.tags, part.at, part.width, part.shift, part.mask)
-        }
-        _ => false,
-    });
-    layered(part.layer, name.map_or("?", |f| f.name))
-}
-
-/// The name of a TCP option, or of its value.
-pub(crate) fn option_name(option: &TcpOption) -> String {
-    let name = FIELDS.iter().find(|f| match f.source {
-        Source::TcpOption { kind } => kind == option.kind && option.width == 0,
-        Source::TcpOptionValue { kind, at, width } => {
-            (kind, at, width) == (option.kind, option.at, option.width)
-        }
-        _ => false,
-    });
-    match name {
-        Some(field) => layered(option.layer, field.name),
-        None => format!("tcp.option({}, {}, {})", option.kind, option.at, option.width),
-    }
-}
-
-/// The name of a byte string. What searches see of a protocol and what slices see have one name.
-pub(crate) fn bytes_name(bytes: &Bytes) -> String {
-    use crate::fields::BytesSource;
-    let name = FIELDS.iter().find(|f| match (f.source, bytes.source) {
-        (Source::Bytes(mine), theirs) => mine == theirs,
-        (
-            Source::Protocol { header: Some(mine), .. },
-            BytesSource::Header(proto) | BytesSource::From(proto),
-        ) => mine == proto,
-        _ => false,
-    });
-    let name = layered(bytes.layer, name.map_or("?", |f| f.name));
-    match bytes.slice {
-        None => name,
-        Some(Slice::OffsetLength(offset, length)) => format!("{name}[{offset}:{length}]"),
-        Some(Slice::FirstLast(first, last)) => format!("{name}[{first}-{last}]"),
-        Some(Slice::From(offset)) => format!("{name}[{offset}:]"),
-        Some(Slice::To(length)) => format!("{name}[:{length}]"),
-        Some(Slice::At(offset)) => format!("{name}[{offset}]"),
-    }
-}
-
-/// Presence bits as protocols' names, and `has(...)` for what is no protocol.
-pub(crate) fn presence(layer: Layer, bits: u64) -> String {
-    let each = (0..64).map(|i| 1u64 << i).filter(|one| bits & one != 0);
-    let names: Vec<String> = each.map(|one| bit_name(layer, one)).collect();
-    names.join(" and ")
-}
-
-fn bit_name(layer: Layer, one: u64) -> String {
-    let protocol = FIELDS
-        .iter()
-        .find(|f| f.ty == Ty::Protocol && matches!(f.source, Source::Protocol { bits, .. } if bits == one));
-    if let Some(field) = protocol {
-        return layered(layer, field.name);
-    }
-    let name = match one {
-        bit::ETH_TYPE => "eth.type",
-        bit::ARP_HDR => "arp header",
-        bit::ARP_ADDR => "arp addresses",
-        bit::IP_VERSION => "ip.version",
-        bit::IP_IHL => "ip.hdr_len",
-        bit::IP_LEN => "ip.len",
-        bit::IP_HDR => "ip header",
-        bit::IP6_HDR => "ipv6 header",
-        bit::NET => "net",
-        bit::FRAGMENT => "fragment",
-        bit::ICMP_HDR => "icmp.type",
-        bit::ICMP6_HDR => "icmpv6.type",
-        bit::TCP_PORTS => "tcp.port",
-        bit::TCP_SEQ => "tcp.seq_raw",
-        bit::TCP_FLAGS => "tcp.flags",
-        bit::TCP_HDR => "tcp header",
-        bit::TCP_LEN => "tcp.len",
-        bit::TCP_PAYLOAD => "tcp.payload",
-        bit::UDP_PORTS => "udp.port",
-        bit::UDP_HDR => "udp header",
-        bit::UDP_PAYLOAD => "udp.payload",
-        bit::SCTP_PORTS => "sctp.port",
-        bit::PORTS => "l4.port",
-        bit::PAYLOAD => "l4.payload",
-        bit::VLAN_ETYPE => "vlan.etype",
-        _ => return format!("has(bit {})", one.trailing_zeros()),
+/// The N of bytes that `stream M..N` asks for: N - offset + lead.
+fn stream_end(num: &Num) -> Option<&Num> {
+    let is = |num: &Num, wanted| matches!(num.kind(), NumKind::Flow { slot, .. } if *slot == wanted);
+    let NumKind::Arith(ArithOp::Add, behind, lead) = num.kind() else { return None };
+    let NumKind::Arith(ArithOp::Sub, end, offset) = behind.kind() else { return None };
+    let end = match end.kind() {
+        NumKind::Arith(ArithOp::And, end, _) => end,
+        _ => end,
     };
-    format!("has({})", layered(layer, name))
+    (is(lead, FlowSlot::Lead) && is(offset, FlowSlot::Offset)).then_some(end)
 }
 
 fn symbol(op: CompareOp) -> &'static str {
@@ -418,15 +338,3 @@ fn arith(op: ArithOp) -> &'static str {
 
 #[cfg(test)]
 mod tests;
-
-fn flow_name(slot: FlowSlot) -> String {
-    let of = |f: &&crate::fields::Field| matches!(f.source, Source::Flow { slot: s, .. } if s == slot);
-    match FIELDS.iter().find(of) {
-        Some(field) => field.name.into(),
-        None => format!("stream.{}", format!("{slot:?}").to_lowercase()),
-    }
-}
-
-fn facet_name(facet: Facet) -> &'static str {
-    FIELDS.iter().find(|f| f.source == Source::Facet(facet)).map_or("?", |f| f.name)
-}

@@ -116,21 +116,6 @@ impl Sight {
         }
     }
 
-    /// How many packets fit.
-    pub fn capacity(&self) -> usize {
-        self.heads.len()
-    }
-
-    /// Forgets all packets.
-    pub fn clear(&mut self) {
-        self.heads.fill(Head::default());
-        self.flows.fill(FlowView::default());
-        self.found.fill(0);
-        self.ranges.fill(0..0);
-        self.facets.clear();
-        self.text.clear();
-    }
-
     /// Starts a batch: nothing is found, no message is complete. Heads and flows are left, as each is written anew.
     pub fn begin(&mut self) {
         self.found.fill(0);

@@ -290,6 +290,13 @@ pub struct Expr {
     pub kind: ExprKind,
 }
 
+impl Expr {
+    /// Whether it was written `a not in b`.
+    pub fn is_not_in(&self) -> bool {
+        matches!(&self.kind, ExprKind::Not(inner) if inner.span == self.span && matches!(inner.kind, ExprKind::In(..)))
+    }
+}
+
 /// The forms of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {
@@ -297,7 +304,7 @@ pub enum ExprKind {
     Literal(Literal),
     /// A field, or the name of a let, param, table or trigger: `tcp.port`, `inner.ip.src`, `web_ports`.
     Path(String),
-    /// `not x`, `!x`
+    /// `not x`, `!x`; `a not in b` is the `not` of an [`ExprKind::In`] of the same span
     Not(Box<Expr>),
     /// `a and b and c`, two or more; parts in parentheses stay apart
     And(Vec<Expr>),

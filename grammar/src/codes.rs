@@ -129,6 +129,7 @@ pub const CODES: &[Code] = &[
     names::KEY,
     names::TOO_LARGE,
     names::TOO_MANY,
+    names::STREAM,
     clauses::MISSING_CLAUSE,
     clauses::REPEATED_CLAUSE,
     clauses::UNKNOWN_STATION,

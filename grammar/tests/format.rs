@@ -73,6 +73,8 @@ fn operators_have_one_spelling() {
     let text = "let a=b&&c||!d and e eq 1 or f ne 2 or g any_eq 3 or h bitand 4==5 or i  all_ne 6";
     let result = "let a = b and c or not d and e == 1 or f != 2 or g == 3 or h & 4 == 5 or i != 6\n";
     assert_eq!(formatted(text), result);
+    let (text, result) = ("let a=b not  in{1}and not c in{2}", "let a = b not in {1} and not c in {2}\n");
+    assert_eq!(formatted(text), result);
 }
 
 #[test]
@@ -309,6 +311,7 @@ fn condition() -> impl Strategy<Value = Tokens> {
         leaf(),
         (value(), op, value()).prop_map(|(a, op, b)| join(vec![a, b], op)),
         (value(), set()).prop_map(|(a, b)| join(vec![a, b], "in")),
+        (value(), set()).prop_map(|(a, b)| [a, vec!["not", "in"], b].concat()),
         leaf().prop_map(|a| join(vec![vec!["stream"], vec!["\"x\""], a], "matches")
             .into_iter()
             .take(3)

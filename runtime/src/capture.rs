@@ -210,7 +210,7 @@ impl Reader {
             };
             self.moved_times += u64::from(record.moved);
             let packet = Packet::new(record.frame, record.length, link);
-            packets.push(packet.on(record.interface, &interface.name).at(record.time));
+            packets.push(packet.on(record.interface, &interface.label).at(record.time));
         }
         self.delivered = at;
         Some(Packets { packets, interfaces })

@@ -41,6 +41,9 @@ pub enum Error {
         /// The link type.
         link_type: LinkType,
     },
+    /// What streams are searched for is too much.
+    #[error("cannot search streams: {0}")]
+    Streams(String),
     /// The output directory could not be made.
     #[error("cannot create the directory `{}`: {source}", path.display())]
     CreateDirectory {

@@ -4,6 +4,7 @@
 //! (Rejected: a writing thread; what a run costs is the kernel's copying, which it would not make less.)
 
 use crate::capture::{BATCH, Interface, Reader};
+use crate::decider::{Decider, Limits};
 use crate::error::Error;
 use crate::station::{Names, PcapngFile};
 use crate::stats::Summary;
@@ -11,17 +12,19 @@ use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::engine::Engine;
 use mrule_compiler::hir::Program;
-use mrule_compiler::world::{Scratch, World};
+use mrule_compiler::world::World;
 use std::path::{Path, PathBuf};
 
 /// What to run over, and where copies go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// The capture; `-` is standard input.
     pub read: PathBuf,
     /// The directory in which each station gets `STATION.pcapng`; it is made if need be, files in it are replaced.
     /// Without one, copies are counted and not written.
     pub out: Option<PathBuf>,
+    /// How much is remembered of flows.
+    pub limits: Limits,
 }
 
 /// How far a run is.
@@ -53,12 +56,10 @@ pub fn replay(
         Some(directory) => Outputs::create(directory, program, &options.read)?,
         None => Outputs { files: Vec::new() },
     };
-    let mut batch = Batch::new(program, BATCH);
-    let mut scratch = Scratch::default();
-    let sight = mrule_compiler::sight::Sight::default();
+    let mut decider = Decider::new(program, &options.limits, BATCH)?;
     while let Some(delivered) = reader.next_batch() {
-        engine.decide(world, &mut scratch, &delivered.packets, &sight, &mut batch);
-        if let Err(error) = take(&delivered.packets, delivered.interfaces, &batch, &mut summary, &mut outputs)
+        let batch = decider.decide(engine, world, &delivered.packets);
+        if let Err(error) = take(&delivered.packets, delivered.interfaces, batch, &mut summary, &mut outputs)
         {
             // The first error is the one to tell.
             let _also_failed = outputs.finish(reader.interfaces(), &mut summary);
@@ -67,7 +68,7 @@ pub fn replay(
         progress(Progress { packets: summary.packets, read: reader.read_so_far(), length: reader.length() });
     }
     outputs.finish(reader.interfaces(), &mut summary)?;
-    summary.end(&batch);
+    summary.end(&decider);
     summary.unsupported = reader.unsupported().iter().map(|(link, packets)| (*link, *packets)).collect();
     summary.moved_times = reader.moved_times();
     summary.broken = reader.broken().cloned();

@@ -4,9 +4,9 @@
 //! the counts.)
 
 use crate::capture::LinkType;
+use crate::decider::{Decider, TrackCounts, TriggerCount};
 use crate::error::Break;
 use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
-use mrule_compiler::batch::Batch;
 use mrule_compiler::hir::{Program, StationId};
 use std::path::PathBuf;
 
@@ -29,6 +29,10 @@ pub struct Summary {
     pub rules: Vec<RuleCount>,
     /// By limit, in the order of the program.
     pub limits: Vec<LimitCount>,
+    /// By trigger with conditions, in the order of the program: its name and what became of it.
+    pub triggers: Vec<(String, TriggerCount)>,
+    /// Of flows; none when the program says nothing about them.
+    pub tracked: Option<TrackCounts>,
     /// Packets passed over because their link type is not supported, by link type.
     pub unsupported: Vec<(LinkType, u64)>,
     /// Packets whose time was outside of 1970..2262 and was moved to the nearest end.
@@ -88,6 +92,7 @@ impl Summary {
             stations: program.stations.iter().map(|s| station(&s.name)).collect(),
             rules: program.rules.iter().map(|r| rule(&r.name)).collect(),
             limits: program.limits.iter().map(|l| limit(&l.name)).collect(),
+            triggers: program.triggers.iter().map(|t| (t.name.clone(), TriggerCount::default())).collect(),
             ..Summary::default()
         }
     }
@@ -136,13 +141,18 @@ impl Summary {
         }
     }
 
-    pub(crate) fn end(&mut self, batch: &Batch) {
+    pub(crate) fn end(&mut self, decider: &Decider) {
+        let batch = decider.batch();
         for (rule, matched) in self.rules.iter_mut().zip(batch.matched()) {
             rule.matched = *matched;
         }
         for (limit, matched) in self.limits.iter_mut().zip(batch.limited()) {
             limit.matched = *matched;
         }
+        for ((_, sum), count) in self.triggers.iter_mut().zip(decider.triggers()) {
+            *sum = *count;
+        }
+        self.tracked = decider.tracked();
     }
 
     /// Checks that every sum adds up.
@@ -165,6 +175,22 @@ impl Summary {
             ),
             ("withheld by limits, from stations", sum(&mut self.limits.iter().map(|l| l.withheld)), withheld),
         ];
+        for (name, t) in &self.triggers {
+            if t.held != t.raised + t.extended + t.vetoed + t.unkeyed {
+                return Err(format!(
+                    "trigger {name}: held is not raised + extended + vetoed + unkeyed: {t:?}"
+                ));
+            }
+        }
+        if let Some(TrackCounts { flows: f, streams, .. }) = &self.tracked {
+            let gone = f.ended + f.expired + f.evicted_young + f.evicted_established;
+            if f.created != f.active + gone || f.packets != self.packets {
+                return Err(format!("flows: {f:?}, packets {}", self.packets));
+            }
+            if streams.is_some_and(|s| !s.adds_up()) {
+                return Err(format!("streams: {streams:?}"));
+            }
+        }
         for (what, a, b) in equal {
             if a != b {
                 return Err(format!("{what}: {a} is not {b}"));

@@ -68,7 +68,7 @@ fn pcapng_with_everything() {
 fn simple_packets_are_cut_at_the_snapshot_length() {
     let ng = Ng::new(Order::Big).interface(1, 10, &[]).simple(&frame(1, 10), 1500);
     let outcome = read_bytes(&ng.bytes).unwrap();
-    assert_eq!(outcome.packets, [got(0, "", 0, frame(1, 10), 1500, Link::Ethernet)]);
+    assert_eq!(outcome.packets, [got(0, "unknown", 0, frame(1, 10), 1500, Link::Ethernet)]);
 }
 
 #[test]

@@ -44,6 +44,19 @@ fn of(said: &[(Facet, String)], facet: Facet) -> Vec<&str> {
     said.iter().filter(|(f, _)| *f == facet).map(|(_, text)| text.as_str()).collect()
 }
 
+/// Wherever the end of what is looked at falls in the first line: into the target, before the version, into it.
+#[test]
+fn http_with_targets_of_all_lengths() {
+    for length in 1..200 {
+        let target = format!("/{}", "a".repeat(length - 1));
+        let head = format!("GET {target} HTTP/1.1\r\nHost: example.org\r\n\r\n");
+        for size in [1, 7, 1000] {
+            let (said, _) = said(HTTP, &[(true, head.as_bytes())], size);
+            assert_eq!(of(&said, Facet::HttpUri), [target.as_str()], "in packets of {size}");
+        }
+    }
+}
+
 #[test]
 fn http_on_the_packet_that_completes_the_head() {
     let mut feed = Feed::new(&program(&[], HTTP, false));

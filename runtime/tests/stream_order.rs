@@ -309,6 +309,7 @@ fn hostile() {
                 payload,
                 length,
                 midstream: dice.roll(4) == 0,
+                continues: false,
             };
             feed.give(&segment);
             if segment.flow.0 < 1000 {

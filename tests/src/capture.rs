@@ -63,7 +63,7 @@ pub fn read(path: &Path) -> Vec<Captured> {
     }
 }
 
-/// Writes packets of one link type as a pcap file.
+/// Writes packets of one link type as a pcap file, a microsecond apart.
 pub fn write(path: &Path, packets: &[Captured]) {
     let linktype: u32 = match packets.first().and_then(|p| p.link) {
         None | Some(Link::Ethernet) => 1,
@@ -76,8 +76,8 @@ pub fn write(path: &Path, packets: &[Captured]) {
     for word in [0xa1b2_c3d4, 2 | 4 << 16, 0, 0, 1 << 18, linktype] {
         file.extend(u32::to_le_bytes(word));
     }
-    for packet in packets {
-        for word in [0, 0, packet.bytes.len() as u32, packet.len] {
+    for (at, packet) in (0..).zip(packets) {
+        for word in [at / 1_000_000, at % 1_000_000, packet.bytes.len() as u32, packet.len] {
             file.extend(u32::to_le_bytes(word));
         }
         file.extend(&packet.bytes);

@@ -62,6 +62,8 @@ pub struct Case {
 pub struct PacketCase {
     /// The packet, as [`build`] reads it.
     pub is: String,
+    /// When it comes, in milliseconds; one after the packet before, when it is not said.
+    pub ms: Option<u64>,
     /// For each station that a copy is asked for: `FIRST..END RULE`, or `FIRST..END RULE, cut by LIMIT`, or
     /// `nothing RULE, cut by LIMIT`.
     pub copies: BTreeMap<String, String>,
@@ -111,6 +113,9 @@ pub struct LengthCase {
     pub gives: Vec<(String, String)>,
 }
 
+/// When the clocks of cases start: 2001-09-09, in nanoseconds.
+const START: i64 = 1_000_000_000_000_000_000;
+
 /// Runs all cases of a text and returns what is wrong, a line for each.
 pub fn run_text(text: &str) -> Vec<String> {
     let file: File = match toml::from_str(text) {
@@ -147,6 +152,8 @@ struct Trial<'a> {
     program: Arc<Program>,
     world: World,
     packets: Vec<(&'a str, Built, Expected)>,
+    /// When each comes, in milliseconds.
+    times: Vec<u64>,
 }
 
 impl<'a> Trial<'a> {
@@ -162,12 +169,19 @@ impl<'a> Trial<'a> {
             let packet = build(text).map_err(|e| format!("{text}: {e}"))?;
             Ok((text, packet, expected))
         });
-        Ok(Trial { program, world, packets: built.collect::<Result<_, String>>()? })
+        let packets: Vec<_> = built.collect::<Result<_, String>>()?;
+        let times = (0..).take(packets.len()).collect();
+        Ok(Trial { program, world, packets, times })
     }
 
     /// Runs every engine over the packets, all at once and one by one; gives what is wrong, and what the first engine told.
     fn run(&self) -> Result<(Vec<String>, Told), String> {
-        let packets: Vec<Packet> = self.packets.iter().map(|(_, built, _)| built.packet()).collect();
+        let packets: Vec<Packet> = self
+            .packets
+            .iter()
+            .zip(&self.times)
+            .map(|((_, built, _), ms)| built.packet().at(START + *ms as i64 * 1_000_000))
+            .collect();
         let (mut wrong, mut first) = (Vec::new(), None);
         for kind in ENGINES {
             let engine = Engine::new(kind, self.program.clone(), &self.world).map_err(|e| e.to_string())?;
@@ -216,6 +230,11 @@ impl Case {
         files.extend(self.files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
         let packets = self.packet.iter().map(|p| (p.is.as_str(), p.copies.clone()));
         let mut trial = Trial::new(&files, &self.set, packets)?;
+        let mut now = 0;
+        for (time, packet) in trial.times.iter_mut().zip(&self.packet) {
+            *time = packet.ms.unwrap_or(now);
+            now = *time + 1;
+        }
         for (trigger, keys) in &self.raise {
             let id = trial.program.triggers.iter().position(|t| t.name == *trigger);
             let id =

@@ -6,7 +6,7 @@
 use crate::choices::Choices;
 use crate::packet_text::Built;
 use crate::palette::{Palette, Seen};
-use crate::run::{Told, compile_files, run_engine};
+use crate::run::{Told, compile_files, run_engine, run_sighted};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::{ParamId, Program, TableId, TriggerId, Value, ValueTy};
@@ -40,6 +40,7 @@ pub fn engines(text: &str, packets: &[Built], seed: u64) -> Outcome {
 
 fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize, String> {
     let views = crate::mangle::views(packets);
+    let views: Vec<Packet> = (0i64..).zip(views).map(|(i, view)| view.at(i * 1_000_000)).collect();
     let mut world = World::new(program).map_err(|e| format!("no world: {e}"))?;
     let interp = Engine::new(EngineKind::Interp, program.clone(), &world).map_err(|e| e.to_string())?;
     let jit =
@@ -55,6 +56,22 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
             if told != expected {
                 let told = difference(program, &expected, &told);
                 return Err(format!("{round}, {:?}, {size} at once: {told}", engine.kind()));
+            }
+        }
+        if program.uses().flows {
+            let sight = crate::sights::random(program, &views, &mut choices);
+            let expected = run_sighted(&interp, &world, &views, &sight, false);
+            verdicts += expected.0.verdicts.iter().map(Vec::len).sum::<usize>();
+            for (engine, one_by_one) in [(&jit, false), (&jit, true), (&interp, true)] {
+                let told = run_sighted(engine, &world, &views, &sight, one_by_one);
+                if told.0 != expected.0 {
+                    let told = difference(program, &expected.0, &told.0);
+                    return Err(format!("{round}, with any sight, {:?}: {told}", engine.kind()));
+                }
+                if told.1 != expected.1 {
+                    let (a, b) = (&expected.1, &told.1);
+                    return Err(format!("{round}, {:?}: {b:?} fired, not {a:?}", engine.kind()));
+                }
             }
         }
         shake(&mut world, program, &views, &mut choices);

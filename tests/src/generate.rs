@@ -8,6 +8,7 @@ use crate::palette::Palette;
 use std::fmt::Write;
 
 mod condition;
+mod flows;
 mod large;
 mod literal;
 mod number;
@@ -31,6 +32,8 @@ pub enum Kind {
     Bool,
     /// `size`
     Size,
+    /// `duration`
+    Duration,
 }
 
 impl Kind {
@@ -43,6 +46,7 @@ impl Kind {
             Kind::String => "string",
             Kind::Bool => "bool",
             Kind::Size => "size",
+            Kind::Duration => "duration",
         }
     }
 }
@@ -56,6 +60,7 @@ struct Table {
 struct Trigger {
     name: String,
     key: Vec<Kind>,
+    by_flow: bool,
 }
 
 /// A program in the making.
@@ -121,7 +126,7 @@ impl Generator<'_, '_> {
 
     fn declarations(&mut self) {
         for i in 0..self.choices.below(4) {
-            let kinds = [Kind::Uint, Kind::Size, Kind::Bool, Kind::Ip, Kind::Mac];
+            let kinds = [Kind::Uint, Kind::Size, Kind::Bool, Kind::Ip, Kind::Mac, Kind::Duration];
             let kind = self.choices.pick(&kinds).copied().unwrap_or(Kind::Uint);
             let name = format!("p{i}");
             let value = self.constant(kind);
@@ -139,11 +144,15 @@ impl Generator<'_, '_> {
         for i in 0..self.choices.below(3) {
             self.trigger(i);
         }
+        let by_flow = self.flow_triggers();
         for i in 0..self.choices.below(3) {
             let name = format!("c{i}");
             let condition = self.condition(2);
             self.line(&format!("let {name} = {condition}"));
             self.lets.push(name);
+        }
+        for name in by_flow {
+            self.flow_trigger(&name);
         }
     }
 
@@ -200,7 +209,7 @@ impl Generator<'_, '_> {
             many => format!(" by ({})", many.join(", ")),
         };
         self.line(&format!("trigger {name}{by} {{ external hold 1h }}"));
-        self.triggers.push(Trigger { name, key });
+        self.triggers.push(Trigger { name, key, by_flow: false });
     }
 
     /// A rule or limit of random conditions.
@@ -256,8 +265,9 @@ impl Generator<'_, '_> {
 
     /// A capture length.
     fn length(&mut self, in_limit: bool) -> String {
-        match self.choices.below(10) {
+        match self.choices.below(12) {
             0 | 1 => "full".into(),
+            10 | 11 => self.stream_length(),
             2 => "headers".into(),
             3 => self.size(),
             4 => format!("{}%", 1 + self.choices.below(100)),

@@ -14,12 +14,16 @@ pub mod fuzz;
 pub mod generate;
 pub mod mangle;
 pub mod minimise;
+pub mod mirrored;
 pub mod oracle;
 pub mod packet_text;
 pub mod packets;
 pub mod palette;
 pub mod reader;
+pub mod recut;
 pub mod run;
+pub mod sights;
+pub mod streams;
 pub mod tshark;
 
 use mrule_compiler::hir::Program;

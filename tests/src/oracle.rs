@@ -105,6 +105,48 @@ impl Filters {
     }
 }
 
+/// What tshark says of a capture.
+pub struct Selected {
+    /// Frames with several IP or Ethernet layers.
+    pub layers: Numbers,
+    /// For each filter, the frames that it selects.
+    pub frames: Vec<Numbers>,
+}
+
+/// Which frames tshark selects by each of these filters, in one pass (tests/oracle/tshark.lua), with these options. It puts no
+/// fragments together.
+pub fn selected(capture: &Path, filters: &[&str], options: &[&str]) -> Selected {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/tshark.lua");
+    let folder = tempfile::tempdir().expect("a folder");
+    let list = folder.path().join("filters");
+    std::fs::write(&list, filters.iter().map(|f| format!("{f}\n")).collect::<String>()).expect("a list");
+    let output = Command::new("tshark")
+        .args(["-n", "-q", "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE"])
+        .args(options)
+        .args(["-X", &format!("lua_script:{}", script.display()), "-r"])
+        .arg(capture)
+        .env("ORACLE_FILTERS", list)
+        .output()
+        .expect("tshark");
+    let (mut layers, mut frames) = (None, vec![None; filters.len()]);
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("layers") => layers = Some(words.map(|n| n.parse().expect("a number")).collect()),
+            Some("match") => {
+                let filter: usize = words.next().and_then(|n| n.parse().ok()).expect("a number");
+                frames[filter - 1] = Some(words.map(|n| n.parse().expect("a number")).collect());
+            }
+            _ => panic!("{}: {line}", capture.display()),
+        }
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Selected {
+        layers: layers.unwrap_or_else(|| panic!("{}: {said}", capture.display())),
+        frames: frames.into_iter().map(|s| s.expect("an answer to every filter")).collect(),
+    }
+}
+
 /// Asks `job` about every item, on all cores; the answers in the order of the items.
 pub fn ask<T: Sync, A: Send>(items: &[T], job: impl Fn(&T) -> A + Sync) -> Vec<A> {
     let next = AtomicUsize::new(0);

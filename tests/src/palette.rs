@@ -26,6 +26,13 @@ pub enum Seen {
     There,
 }
 
+/// Numbers that flows and messages have in tests. They are few and small, so that conditions on them often hold.
+pub const NUMBERS: &[u64] = &[0, 1, 2, 3, 4, 10, 28, 100, 200, 404];
+
+/// Texts that messages say in tests.
+pub const TEXTS: &[&str] =
+    &["GET", "POST", "example.com", "www.example.com", "/", "/evil?x=1", "curl/8.0", "h2", ""];
+
 /// The most values that are kept of one field.
 const MOST: usize = 24;
 
@@ -95,6 +102,18 @@ fn collect(field: &Field, layer: Layer, packet: &Packet, head: &Head, seen: &mut
         Source::Ipv6 { bits, slot, at, .. } => {
             let address = Address { layer, bits, slot, at };
             seen.extend(helpers::address(packet, head, &address).map(Seen::V6));
+        }
+        // Whoever tracks flows says more of a packet than its bytes do.
+        Source::Flow { .. } => {
+            let there = bits & mrule_compiler::abi::bit::NET != 0;
+            seen.extend(NUMBERS.iter().filter(|_| there).map(|value| number(*value)));
+        }
+        Source::Facet(facet) if facet.is_number() => seen.extend(NUMBERS.iter().map(|value| number(*value))),
+        Source::Facet(_) => seen.extend(TEXTS.iter().map(|text| Seen::Bytes(text.as_bytes().to_vec()))),
+        Source::Sided(sides) => {
+            for (part, _) in sides.iter().filter_map(|(name, _)| find(name)) {
+                collect(part, layer, packet, head, seen);
+            }
         }
         Source::Any(names) | Source::Either(names) => {
             for (part, _) in names.iter().filter_map(|name| find(name)) {

@@ -6,8 +6,9 @@ use mrule_compiler::batch::Batch;
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::Program;
-use mrule_compiler::sight::Sight;
+use mrule_compiler::sight::{Fired, Seen, Sight};
 use mrule_compiler::world::{Scratch, World};
+use mrule_runtime::decider::{Decider, Limits, TriggerCount};
 use std::sync::Arc;
 
 /// Every engine.
@@ -22,6 +23,8 @@ pub struct Told {
     pub matched: Vec<u64>,
     /// For each limit, how many packets it was tried and held for.
     pub limited: Vec<u64>,
+    /// What became of each trigger's conditions.
+    pub triggers: Vec<TriggerCount>,
 }
 
 /// Compiles rule files; the errors one to a line.
@@ -56,18 +59,47 @@ pub fn run(
     Ok(run_engine(&engine, world, packets, batch_size))
 }
 
-/// Runs packets through an engine that is there already.
+/// Runs packets through an engine that is there already, with a memory of flows of its own.
 pub fn run_engine(engine: &Engine, world: &World, packets: &[Packet], batch_size: usize) -> Told {
-    let (mut scratch, mut batch) = (Scratch::default(), Batch::new(engine.program(), batch_size));
     let mut told = Told::default();
+    let mut decider =
+        Decider::new(engine.program(), &Limits::default(), batch_size).expect("a memory of flows");
     for chunk in packets.chunks(batch_size.max(1)) {
-        engine.decide(world, &mut scratch, chunk, &Sight::default(), &mut batch);
+        let batch = decider.decide(engine, world, chunk);
         for i in 0..chunk.len() {
             told.verdicts
                 .push(batch.verdicts(i).map(|(station, verdict)| (station.index(), verdict)).collect());
         }
     }
+    told.matched = decider.batch().matched().to_vec();
+    told.limited = decider.batch().limited().to_vec();
+    told.triggers = decider.triggers().to_vec();
+    told
+}
+
+/// Runs packets through an engine with a sight that is given: all at once, then each by itself; what fired of each.
+pub fn run_sighted(
+    engine: &Engine,
+    world: &World,
+    packets: &[Packet],
+    sight: &Sight,
+    one_by_one: bool,
+) -> (Told, Vec<Vec<Fired>>) {
+    let (mut scratch, mut batch) = (Scratch::default(), Batch::new(engine.program(), packets.len()));
+    let (mut told, mut fired) = (Told::default(), Vec::new());
+    if !one_by_one {
+        engine.decide(world, &mut scratch, packets, sight, &mut batch);
+    }
+    for (i, packet) in packets.iter().enumerate() {
+        if one_by_one {
+            engine.decide_part(world, &mut scratch, packets, i..i + 1, sight, &mut batch);
+        }
+        told.verdicts.push(batch.verdicts(i).map(|(station, verdict)| (station.index(), verdict)).collect());
+        let mut all = vec![Fired::No; engine.program().triggers.len()];
+        engine.fire(world, &mut scratch, packet, Seen { sight, at: i }, &mut all);
+        fired.push(all);
+    }
     told.matched = batch.matched().to_vec();
     told.limited = batch.limited().to_vec();
-    told
+    (told, fired)
 }

@@ -24,7 +24,8 @@ fn run(rules: &str, kind: EngineKind) -> Summary {
     let program = Arc::new(compiled.program.unwrap());
     let world = World::new(&program).unwrap();
     let engine = Engine::new(kind, program, &world).unwrap();
-    let options = Options { read: root().join("tests/pcap/demo.pcapng"), out: None };
+    let options =
+        Options { read: root().join("tests/pcap/demo.pcapng"), out: None, limits: Default::default() };
     let summary = replay(&options, &world, &engine, &mut |_| ()).unwrap();
     summary.check().unwrap();
     summary
@@ -37,10 +38,13 @@ const EXAMPLES: &[(&str, Expected)] = &[
     ("content.mrule", &[("review", 49, 10798)]),
     ("customers.mrule", &[("branch_20", 75, 40785), ("branch_30", 59, 5836), ("operator", 134, 9680)]),
     ("forbidden.mrule", &[("evidence", 411, 46321)]),
+    ("marker.mrule", &[("ids", 626, 42281)]),
+    ("odd_ports.mrule", &[("analyst", 387, 42240)]),
     ("privacy.mrule", &[("analysis", 572, 121852)]),
     ("sampling.mrule", &[("sample", 109, 29434)]),
     ("scan.mrule", &[("probes", 200, 13052)]),
     ("starter.mrule", &[("ids", 626, 69347), ("lake", 626, 45867)]),
+    ("streams.mrule", &[("lake", 626, 124273)]),
 ];
 
 #[test]

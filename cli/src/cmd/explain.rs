@@ -3,20 +3,25 @@
 //! verdict, which knows the answer and not the reasons.)
 
 use crate::exit::{Exit, Failure};
+use crate::memory::Memory;
 use crate::packet;
-use crate::rules::{Checked, Rules};
+use crate::rules::Rules;
 use crate::screen::{BAD, BOLD, DIM, GOOD, Look, Screen, printable, wrap};
 use mrule_compiler::abi::Packet;
+use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::explain::{AskTold, Explanation, Test, Told, explain};
+use mrule_compiler::hir::Program;
 use mrule_compiler::length::Range;
 use mrule_compiler::sight::Seen;
 use mrule_compiler::wire::dissect;
 use mrule_compiler::world::World;
 use mrule_grammar::span::SourceMap;
-use mrule_runtime::capture::Reader;
+use mrule_runtime::capture::{BATCH, Reader};
+use mrule_runtime::decider::Decider;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The arguments of `mirrorc explain`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +29,8 @@ use std::path::PathBuf;
 Example:
   mirrorc explain web.mrule --read office.pcapng --frame 42
 
-Frames are counted from 1, as in Wireshark. Triggers and tables are as at the start of a run.")]
+Frames are counted from 1, as in Wireshark. Flows, streams and triggers are as the packets before
+it left them; tables are as at the start of a run.")]
 pub struct Args {
     #[command(flatten)]
     rules: Rules,
@@ -34,6 +40,8 @@ pub struct Args {
     /// The number of the packet, from 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frame: u64,
+    #[command(flatten)]
+    memory: Memory,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -52,13 +60,23 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Ok(checked) => checked,
         Err(exit) => return Ok(exit),
     };
-    let world = World::new(&checked.program).map_err(|e| Failure::usage(e.to_string()))?;
+    let program = Arc::new(checked.program);
+    let world = World::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
+    // The packets before it have made its flow, its stream and what its triggers are.
+    let engine = Engine::new(EngineKind::Interp, program.clone(), &world);
+    let engine = engine.map_err(|e| Failure::usage(e.to_string()))?;
+    let mut decider = Decider::new(&program, &args.memory.limits(), BATCH)?;
     let mut reader = Reader::open(&args.read)?;
-    let mut passed = 0;
+    let (mut passed, tracked) = (0, program.uses().flows);
     while let Some(batch) = reader.next_batch() {
         let wanted = usize::try_from(args.frame - passed - 1).unwrap_or(usize::MAX);
+        let before = batch.packets.get(..=wanted).unwrap_or(&batch.packets);
+        if tracked {
+            decider.decide(&engine, &world, before);
+        }
         if let Some(packet) = batch.packets.get(wanted) {
-            return tell(args, &checked, &world, packet, screen);
+            let checked = Explained { program: &program, sources: &checked.sources };
+            return tell(args, &checked, &world, (packet, decider.seen(wanted)), screen);
         }
         passed += batch.packets.len() as u64;
     }
@@ -69,15 +87,21 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     })
 }
 
+/// The program that is explained, and its texts.
+struct Explained<'a> {
+    program: &'a Program,
+    sources: &'a SourceMap,
+}
+
 fn tell(
     args: &Args,
-    checked: &Checked,
+    checked: &Explained<'_>,
     world: &World,
-    packet: &Packet<'_>,
+    (packet, seen): (&Packet<'_>, Seen<'_>),
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let head = dissect(packet);
-    let told = explain(&checked.program, world, packet, &head, Seen::nothing());
+    let head = seen.head().copied().unwrap_or_else(|| dissect(packet));
+    let told = explain(checked.program, world, packet, &head, seen);
     let lines = packet::describe(packet, &head);
     match args.format {
         Format::Json => {
@@ -97,7 +121,7 @@ fn tell(
                 }
             }
             let page =
-                Page { look, length: packet.len, captured: packet.cap_len(), sources: &checked.sources };
+                Page { look, length: packet.len, captured: packet.cap_len(), sources: checked.sources };
             page.all("rules", "asks for", &told.rules, screen.out)?;
             page.all("limits", "allows", &told.limits, screen.out)?;
             page.verdict(checked, &told, screen.out)?;
@@ -174,7 +198,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn verdict(&self, checked: &Checked, told: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+    fn verdict(&self, checked: &Explained<'_>, told: &Explanation, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n{}", self.look.paint(BOLD, "copies"))?;
         let stations = &checked.program.stations;
         let width = stations.iter().map(|s| s.name.chars().count()).max().unwrap_or(0);

@@ -3,6 +3,7 @@
 //! processed. (Rejected: offering `--bridge` and `--tap` before they can do anything.)
 
 use crate::exit::{Exit, Failure};
+use crate::memory::Memory;
 use crate::rules::Rules;
 use crate::screen::{BAD, DIM, DOUBT, Look, Screen, printable};
 use crate::summary;
@@ -41,6 +42,8 @@ pub struct Args {
     /// What decides: native code, or the reference interpreter
     #[arg(long, value_enum, default_value_t)]
     engine: Kind,
+    #[command(flatten)]
+    memory: Memory,
     /// How to print the summary
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     stats: Stats,
@@ -77,7 +80,8 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     };
     let engine = Engine::new(kind, program, &world)
         .map_err(|e| Failure::usage(e.to_string()).help("`--engine interp` runs without native code"))?;
-    let options = replay::Options { read: args.read.clone(), out: args.out.clone() };
+    let options =
+        replay::Options { read: args.read.clone(), out: args.out.clone(), limits: args.memory.limits() };
     let started = Instant::now();
     let mut bar = Bar::new(screen.err_look, !args.quiet && screen.err_look.live, started);
     let result = replay::replay(&options, &world, &engine, &mut |progress| bar.show(progress));

@@ -86,6 +86,11 @@ impl Checker<'_> {
                 self.no_tag_arith(span);
                 None
             }
+            (Alt::Facet(_), _) | (_, Alt::Facet(_)) => {
+                let help = "compare it with ranges: `http.response.code in {400..499}`";
+                self.facet_not_yet(span, "arithmetic on what a message says", help);
+                None
+            }
             _ => {
                 self.no_tag_arith(span);
                 None

@@ -3,14 +3,16 @@
 
 use super::Checker;
 use super::compare::apply;
+use super::streams::is_stream;
 use super::value::{Alt, Bound, BoundKind, Const, Element, Form, Kind, Term, TermTy, Value};
-use crate::fields::{BytesSource, Ty};
-use crate::hir::{Bytes, NeedleId, Pred, RegexId};
+use crate::fields::{BytesSource, Facet, Ty};
+use crate::hir::{Bytes, NeedleId, Pred, RegexId, TextTest};
 use crate::pattern::{self, PatternError};
 use mrule_grammar::ast::{CompareOp, Expr, ExprKind, Literal};
 use mrule_grammar::codes::{later, names as codes};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The longest text that `contains` looks for, in bytes.
@@ -23,43 +25,50 @@ impl Checker<'_> {
     /// `left contains right`
     pub fn contains(&mut self, left: &Expr, right: &Expr) -> Pred {
         if is_stream(left) {
-            self.later_stream(left.span);
-            self.value(right);
-            return Pred::never();
+            return self.stream_contains(right, None);
         }
         let (left, right) = (self.value(left), self.value(right));
         let places = self.searched(&left, "contains");
+        let needle = self.needle(&right);
+        let (Some(places), Some(needle)) = (places, needle) else { return Pred::never() };
+        let next = NeedleId(self.needles.len() as u32);
+        let id = *self.needles.entry(needle).or_insert(next);
+        if id == next {
+            self.count_patterns(self.needles.len(), right.span);
+        }
+        Pred::or(places.into_iter().map(|place| match place {
+            Place::Bytes(bytes) => Pred::contains(bytes, id),
+            Place::Facet(facet) => Pred::facet_text(facet, TextTest::Contains(id)),
+        }))
+    }
+
+    /// What `contains` looks for; none when it is reported.
+    pub fn needle(&mut self, right: &Value) -> Option<Arc<[u8]>> {
         let needle = match &right.kind {
-            Kind::Poison => None,
-            Kind::Const(Const::Text(b) | Const::Bytes(b)) => Some(b.clone()),
+            Kind::Poison => return None,
+            Kind::Const(Const::Text(b) | Const::Bytes(b)) => b.clone(),
             _ => {
-                let finding = self.not_a_needle(&right);
+                let finding = self.not_a_needle(right);
                 self.report(finding);
-                None
+                return None;
             }
         };
-        let (Some(places), Some(needle)) = (places, needle) else { return Pred::never() };
         if needle.is_empty() {
             let finding = Diagnostic::new(codes::NEEDLE, "everything contains the empty text");
             let finding = finding.at(right.span, "empty");
             self.report(
                 finding.help("to test that there are any bytes, write the field alone: `tcp.payload`"),
             );
-            return Pred::never();
+            return None;
         }
         if needle.len() > MAX_NEEDLE {
             let message =
                 format!("this text has {} bytes; at most {MAX_NEEDLE} are looked for", needle.len());
             let finding = Diagnostic::new(codes::NEEDLE, message).at(right.span, "too long");
             self.report(finding.help("look for a part of it"));
-            return Pred::never();
+            return None;
         }
-        let next = NeedleId(self.needles.len() as u32);
-        let id = *self.needles.entry(needle).or_insert(next);
-        if id == next {
-            self.count_patterns(self.needles.len(), right.span);
-        }
-        Pred::or(places.into_iter().map(|bytes| Pred::contains(bytes, id)))
+        Some(needle)
     }
 
     fn not_a_needle(&self, right: &Value) -> Diagnostic {
@@ -81,12 +90,36 @@ impl Checker<'_> {
     /// `left matches right`
     pub fn matches(&mut self, left: &Expr, right: &Expr) -> Pred {
         if is_stream(left) {
-            self.later_stream(left.span);
-            return Pred::never();
+            return self.stream_matches(right, None);
         }
         let (left, value) = (self.value(left), self.value(right));
         let places = self.searched(&left, "matches");
-        let pattern = match &value.kind {
+        let Some(pattern) = self.pattern_text(&value) else { return Pred::never() };
+        let id = match self.regexes.get(pattern.as_str()) {
+            Some((id, _)) => *id,
+            None => match pattern::translate(&pattern) {
+                Ok(translated) => {
+                    let id = RegexId(self.regexes.len() as u32);
+                    self.regexes.insert(Arc::from(pattern), (id, translated));
+                    self.count_patterns(self.regexes.len(), value.span);
+                    id
+                }
+                Err(error) => {
+                    self.bad_pattern(right, &pattern, error);
+                    return Pred::never();
+                }
+            },
+        };
+        let Some(places) = places else { return Pred::never() };
+        Pred::or(places.into_iter().map(|place| match place {
+            Place::Bytes(bytes) => Pred::matches(bytes, id),
+            Place::Facet(facet) => Pred::facet_text(facet, TextTest::Matches(id)),
+        }))
+    }
+
+    /// The text of a pattern; none when it is reported.
+    pub fn pattern_text(&mut self, value: &Value) -> Option<String> {
+        match &value.kind {
             Kind::Poison => None,
             Kind::Const(Const::Text(text)) => match std::str::from_utf8(text) {
                 Ok(text) => Some(text.to_owned()),
@@ -104,30 +137,19 @@ impl Checker<'_> {
                 self.report(finding.help("write `tcp.payload matches \"^GET \"`"));
                 None
             }
-        };
-        let Some(pattern) = pattern else { return Pred::never() };
-        let id = match self.regexes.get(pattern.as_str()) {
-            Some((id, _)) => *id,
-            None => match pattern::translate(&pattern) {
-                Ok(translated) => {
-                    let id = RegexId(self.regexes.len() as u32);
-                    self.regexes.insert(Arc::from(pattern), (id, translated));
-                    self.count_patterns(self.regexes.len(), value.span);
-                    id
-                }
-                Err(error) => {
-                    self.bad_pattern(right, &pattern, error);
-                    return Pred::never();
-                }
-            },
-        };
-        let Some(places) = places else { return Pred::never() };
-        Pred::or(places.into_iter().map(|bytes| Pred::matches(bytes, id)))
+        }
     }
 
-    fn bad_pattern(&mut self, right: &Expr, pattern: &str, error: PatternError) {
+    /// Reports a pattern that is not understood.
+    pub fn bad_pattern(&mut self, right: &Expr, pattern: &str, error: PatternError) {
         let PatternError { message, at, help, too_large } = error;
         let code = if too_large { codes::REGEX_TOO_LARGE } else { codes::REGEX };
+        let place = self.in_pattern(right, pattern, at);
+        self.report(Diagnostic::new(code, message).at(place, "here").help(help));
+    }
+
+    /// The place of some bytes of a pattern.
+    pub fn in_pattern(&self, right: &Expr, pattern: &str, at: Range<usize>) -> Span {
         // Inside the quotes, when what was written is the pattern itself, byte for byte.
         let mut literal = right;
         while let ExprKind::Paren(inner) = &literal.kind {
@@ -138,7 +160,7 @@ impl Checker<'_> {
         let opening = text.len() - raw.len() + 1;
         let verbatim = matches!(literal.kind, ExprKind::Literal(Literal::String(_)))
             && raw.strip_prefix('"').and_then(|t| t.strip_suffix('"')) == Some(pattern);
-        let place = if verbatim {
+        if verbatim {
             let start = literal.span.start as usize + opening;
             Span::new(
                 literal.span.file,
@@ -147,11 +169,11 @@ impl Checker<'_> {
             )
         } else {
             right.span
-        };
-        self.report(Diagnostic::new(code, message).at(place, "here").help(help));
+        }
     }
 
-    fn count_patterns(&mut self, count: usize, span: Span) {
+    /// Reports the first pattern that is one too many.
+    pub fn count_patterns(&mut self, count: usize, span: Span) {
         if count == MAX_PATTERNS + 1 {
             let finding = Diagnostic::new(
                 codes::TOO_MANY,
@@ -162,8 +184,8 @@ impl Checker<'_> {
         }
     }
 
-    /// The bytes that a search looks into; none when it is reported.
-    fn searched(&mut self, value: &Value, operator: &str) -> Option<Vec<Bytes>> {
+    /// What a search looks into; none when it is reported.
+    fn searched(&mut self, value: &Value, operator: &str) -> Option<Vec<Place>> {
         let what = match &value.kind {
             Kind::Poison => return None,
             Kind::Term(Term { alts, .. }) if alts.iter().any(|a| matches!(a, Alt::Text(..))) => {
@@ -173,7 +195,7 @@ impl Checker<'_> {
             }
             Kind::Term(term) => match term.ty {
                 TermTy::Field(Ty::Bytes | Ty::String) => {
-                    return Some(term.alts.iter().filter_map(bytes).collect());
+                    return Some(term.alts.iter().filter_map(place).collect());
                 }
                 TermTy::Field(Ty::Protocol) if term.alts.is_empty() => {
                     self.no_bytes(value.span);
@@ -181,13 +203,13 @@ impl Checker<'_> {
                 }
                 // As in Wireshark, a search of a protocol goes on behind its header.
                 TermTy::Field(Ty::Protocol) => {
-                    let whole = |mut bytes: Bytes| {
-                        if let BytesSource::Header(proto) = bytes.source {
-                            bytes.source = BytesSource::From(proto);
+                    let whole = |place| match place {
+                        Place::Bytes(Bytes { layer, source: BytesSource::Header(proto), slice }) => {
+                            Place::Bytes(Bytes { layer, source: BytesSource::From(proto), slice })
                         }
-                        bytes
+                        other => other,
                     };
-                    return Some(term.alts.iter().filter_map(bytes).map(whole).collect());
+                    return Some(term.alts.iter().filter_map(place).map(whole).collect());
                 }
                 ty => ty.describe(),
             },
@@ -218,7 +240,7 @@ impl Checker<'_> {
 
     /// `left in right`
     pub fn is_in(&mut self, left: &Expr, right: &Expr, span: Span) -> Pred {
-        let (left, right) = (self.value(left), self.value(right));
+        let (left, right) = self.sides(left, right);
         match (&left.kind, &right.kind) {
             (_, Kind::Table(id)) => self.in_table(*id, &left, right.span),
             (Kind::Poison, _) | (_, Kind::Poison) => Pred::never(),
@@ -285,14 +307,16 @@ impl Checker<'_> {
     }
 }
 
-fn bytes(alt: &Alt) -> Option<Bytes> {
-    if let Alt::Bytes(bytes) = alt { Some(bytes.clone()) } else { None }
+/// What a search looks into.
+enum Place {
+    Bytes(Bytes),
+    Facet(Facet),
 }
 
-fn is_stream(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Path(path) => path == "stream",
-        ExprKind::Paren(inner) => is_stream(inner),
-        _ => false,
+fn place(alt: &Alt) -> Option<Place> {
+    match alt {
+        Alt::Bytes(bytes) => Some(Place::Bytes(bytes.clone())),
+        Alt::Facet(facet) => Some(Place::Facet(*facet)),
+        _ => None,
     }
 }

@@ -37,11 +37,9 @@ impl<'a> Checker<'a> {
                 }
                 Clause::Snaplen { span, length, when } => {
                     lengths += 1;
-                    let length = self.length(length);
                     let when = when.as_ref().map_or_else(Pred::always, |when| self.condition(when));
-                    if let Some(length) = length {
-                        asks.push(Ask { when, length, span: *span });
-                    }
+                    let lines = self.lines(length, when, is_rule).unwrap_or_default();
+                    asks.extend(lines.into_iter().map(|(when, length)| Ask { when, length, span: *span }));
                 }
                 Clause::To { span, stations: named } => {
                     let bits = self.station_bits(named);

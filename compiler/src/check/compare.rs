@@ -8,7 +8,7 @@ use super::arith::{MAX_COMBINATIONS, bytes_as_numbers};
 use super::sets::Wanted;
 use super::value::{Alt, Bound, BoundKind, Const, Element, Form, Kind, Many, Term, TermTy, Value};
 use crate::fields::Ty;
-use crate::hir::Pred;
+use crate::hir::{Pred, TextTest};
 use mrule_grammar::ast::{CompareOp, Expr};
 use mrule_grammar::codes::names as codes;
 use mrule_grammar::diagnostic::Diagnostic;
@@ -19,18 +19,23 @@ use CompareOp::{AllEq, AnyNe, Eq, Ge, Gt, Le, Lt, Ne};
 impl Checker<'_> {
     /// `left op right`
     pub fn compare(&mut self, op: CompareOp, left: &Expr, right: &Expr, span: Span) -> Pred {
-        let left = self.value(left);
-        // The values of what is to come are to come as well: `app == http`.
-        if matches!((&left.kind, self.sources.text(left.span)), (Kind::Poison, "app")) {
-            return Pred::never();
-        }
-        let right = self.value(right);
+        let written = (left, right);
+        let (left, right) = self.sides(left, right);
         self.beside_slice(&left, &right);
         match (&left.kind, &right.kind) {
             (Kind::Poison, _) | (_, Kind::Poison) => Pred::never(),
-            (Kind::Term(a), Kind::Term(b)) => self.term_term(op, (a, left.span), (b, right.span), span),
-            (Kind::Term(term), Kind::Const(_)) => self.term_const(op, term, left.span, &right, span),
-            (Kind::Const(_), Kind::Term(term)) => self.term_const(flip(op), term, right.span, &left, span),
+            (Kind::Term(a), Kind::Term(b)) => {
+                let pred = self.term_term(op, (a, left.span), (b, right.span), span);
+                self.or_outside(op, pred, (written.0, Some(a)), (written.1, Some(b)))
+            }
+            (Kind::Term(term), Kind::Const(_)) => {
+                let pred = self.term_const(op, term, left.span, &right, span);
+                self.or_outside(op, pred, (written.0, Some(term)), (written.1, None))
+            }
+            (Kind::Const(_), Kind::Term(term)) => {
+                let pred = self.term_const(flip(op), term, right.span, &left, span);
+                self.or_outside(flip(op), pred, (written.1, Some(term)), (written.0, None))
+            }
             (Kind::Const(_), Kind::Const(_)) => {
                 let finding = Diagnostic::new(codes::NOTHING_TESTED, "both sides are constants")
                     .at(span, "nothing of the packet is tested");
@@ -117,6 +122,7 @@ impl Checker<'_> {
         if let Some(bytes) = as_bytes {
             return Pred::or(term.alts.iter().map(|alt| match alt {
                 Alt::Bytes(b) => Pred::bytes_compare(op, b.clone(), bytes.clone()),
+                Alt::Facet(f) => Pred::facet_text(*f, TextTest::Compare(op, bytes.clone())),
                 _ => Pred::never(),
             }));
         }
@@ -134,6 +140,7 @@ impl Checker<'_> {
         let text = matches!(term.alts.first(), Some(Alt::Text(..)));
         let help = match term.field_ty() {
             Some(Ty::Bool) => "compare flags with `==`",
+            Some(Ty::App) => "compare applications with `==`, or ask with `in {http, tls}`",
             Some(Ty::Protocol) => {
                 "a protocol's name alone tests presence; slices of it can be compared: `tcp[13] & 0x12`"
             }
@@ -156,7 +163,11 @@ impl Checker<'_> {
                 right.ty.describe()
             );
             let finding = Diagnostic::new(codes::TYPES, message).at(span, "different types");
-            self.report(finding.help("compare fields of the same kind: `ip.src == ip.dst`"));
+            let protocol = [left, right].iter().any(|t| t.field_ty() == Some(Ty::Protocol));
+            self.report(finding.help(match protocol {
+                true => "a protocol's name alone tests presence: `tcp`; numbers are written 6 or 0x06",
+                false => "compare fields of the same kind: `ip.src == ip.dst`",
+            }));
             return Pred::never();
         };
         if !self.ordered(op, left, left_at, span) || !self.ordered(op, right, right_at, span) {
@@ -245,7 +256,8 @@ pub(super) fn apply(op: CompareOp, term: &Term, wanted: &Wanted) -> Pred {
     let together = || {
         let mut present = term.alts.iter().map(Alt::present);
         let first = present.next();
-        present.all(|p| Some(p) == first) && !term.alts.iter().any(|alt| matches!(alt, Alt::Tag(_)))
+        present.all(|p| Some(p) == first)
+            && !term.alts.iter().any(|alt| matches!(alt, Alt::Tag(_) | Alt::Facet(_)))
     };
     match op {
         Ne if term.many == Many::Either => Pred::or(misses()),

@@ -5,6 +5,7 @@
 use super::names::Entry;
 use super::value::{Kind, Value};
 use super::{Checker, MAX_EXPANSION, MAX_LET_DEPTH};
+use crate::fields::App;
 use crate::hir::{Pred, PredKind};
 use mrule_grammar::ast::{Expr, ExprKind};
 use mrule_grammar::codes::names as codes;
@@ -129,6 +130,14 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// What a name stands for, where it is a `let` that was worked out.
+    pub fn named_let(&self, name: &str) -> Option<&Kind> {
+        match self.names.values.get(name) {
+            Some((Entry::Let(index), _)) => self.lets.get(*index).map(|known| &known.kind),
+            _ => None,
+        }
+    }
+
     /// A use of a `let`: a copy of what it stands for.
     pub fn use_let(&mut self, index: usize, span: Span) -> Value {
         let Some(known) = self.lets.get(index) else { return Value::poison(span) };
@@ -190,7 +199,9 @@ impl<'a> Checker<'a> {
         for name in names.iter().take(8) {
             finding = finding.at(name.span, if name.span == first.span { "begins here" } else { "and this" });
         }
-        self.report(finding.help("write one of them without the others"));
+        let help =
+            if names.len() == 1 { "write it without itself" } else { "write one of them without the others" };
+        self.report(finding.help(help));
     }
 }
 
@@ -222,8 +233,16 @@ fn order(needs: &[Vec<usize>]) -> (Vec<usize>, Vec<usize>) {
     (order, stuck)
 }
 
+fn is_app(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Path(path) => path == "app",
+        ExprKind::Paren(inner) => is_app(inner),
+        _ => false,
+    }
+}
+
 /// Every path in an expression.
-pub(super) fn paths<'e>(expr: &'e Expr, found: &mut impl FnMut(&'e str)) {
+fn paths<'e>(expr: &'e Expr, found: &mut dyn FnMut(&'e str)) {
     match &expr.kind {
         ExprKind::Path(path) => found(path),
         ExprKind::Literal(_) | ExprKind::Broken => {}
@@ -240,6 +259,16 @@ pub(super) fn paths<'e>(expr: &'e Expr, found: &mut impl FnMut(&'e str)) {
                     paths(high, found);
                 }
             }
+        }
+        // Beside `app`, an application's name is no other.
+        ExprKind::Compare(_, a, b) | ExprKind::In(a, b) if is_app(a) || is_app(b) => {
+            let mut other = |path: &'e str| {
+                if App::number(path).is_none() {
+                    found(path);
+                }
+            };
+            paths(a, &mut other);
+            paths(b, &mut other);
         }
         ExprKind::Compare(_, a, b)
         | ExprKind::Arith(_, a, b)

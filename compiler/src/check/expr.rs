@@ -10,6 +10,7 @@ use crate::sets::Intervals;
 use mrule_grammar::ast::{Expr, ExprKind, SetElement};
 use mrule_grammar::codes::{later, names as codes};
 use mrule_grammar::diagnostic::Diagnostic;
+use mrule_grammar::span::Span;
 use std::rc::Rc;
 
 impl Checker<'_> {
@@ -30,6 +31,7 @@ impl Checker<'_> {
             ExprKind::In(left, right) => self.is_in(left, right, expr.span),
             ExprKind::Contains(left, right) => self.contains(left, right),
             ExprKind::Matches(left, right) => self.matches(left, right),
+            ExprKind::Within(inner, depth) => self.within(inner, depth, expr.span),
             _ => {
                 let value = self.value(expr);
                 self.truth(value)
@@ -53,9 +55,10 @@ impl Checker<'_> {
             | ExprKind::Compare(..)
             | ExprKind::In(..)
             | ExprKind::Contains(..)
-            | ExprKind::Matches(..) => Value::new(span, Kind::Pred(self.condition(expr))),
+            | ExprKind::Matches(..)
+            | ExprKind::Within(..) => Value::new(span, Kind::Pred(self.condition(expr))),
             ExprKind::Arith(op, left, right) => self.arith(*op, left, right, span),
-            ExprKind::Set(elements) => self.set_literal(elements, span),
+            ExprKind::Set(elements) => self.set_literal(elements, span, false),
             ExprKind::Tuple(parts) => {
                 let parts = parts.iter().map(|part| self.value(part)).collect();
                 Value::new(span, Kind::Tuple(parts))
@@ -66,7 +69,8 @@ impl Checker<'_> {
             ExprKind::Else(inner, default) => {
                 self.value(inner);
                 self.value(default);
-                let help = "write both cases: `levels[net.src] > 5 or not net.src in levels`";
+                let help =
+                    "write both cases, one of them for keys that are not there: `not net.src in levels`";
                 self.not_yet(later::TABLES, span, "`else`", help);
                 Value::poison(span)
             }
@@ -82,19 +86,16 @@ impl Checker<'_> {
                 self.later_window(span, "counting over time (`per`)");
                 Value::poison(span)
             }
-            ExprKind::Within(..) => {
-                self.later_stream(span);
-                Value::poison(span)
-            }
             ExprKind::Broken => Value::poison(span),
         }
     }
 
-    fn set_literal(&mut self, elements: &[SetElement], span: mrule_grammar::span::Span) -> Value {
+    /// `{a, b..c}`; names in one beside `app` are applications' names.
+    pub fn set_literal(&mut self, elements: &[SetElement], span: Span, of_apps: bool) -> Value {
         let mut all: Vec<Element> = Vec::with_capacity(elements.len());
         let mut poison = false;
         for SetElement { low, high } in elements {
-            let low = self.value(low);
+            let low = if of_apps { self.beside_app(low) } else { self.value(low) };
             let nested = matches!(low.kind, Kind::Set(_)) && high.is_none();
             match (nested, low.kind) {
                 (true, Kind::Set(inner)) => {
@@ -106,7 +107,7 @@ impl Checker<'_> {
                 (_, kind) => {
                     let low = self.bound(Value { span: low.span, kind });
                     let high = high.as_ref().map(|high| {
-                        let high = self.value(high);
+                        let high = if of_apps { self.beside_app(high) } else { self.value(high) };
                         self.bound(high)
                     });
                     match (low, high) {
@@ -140,7 +141,8 @@ impl Checker<'_> {
                     Pred::never()
                 }
             }
-            Kind::Trigger(id) => self.own_key_active(id, span),
+            Kind::Trigger(id) => self.own_key_active(id),
+            Kind::Const(Const::App(_)) => self.bare_app(span),
             Kind::Term(term) => self.term_truth(&term, span),
             Kind::Const(constant) => {
                 let what = constant.describe();
@@ -159,7 +161,7 @@ impl Checker<'_> {
         }
     }
 
-    fn term_truth(&mut self, term: &Term, span: mrule_grammar::span::Span) -> Pred {
+    fn term_truth(&mut self, term: &Term, span: Span) -> Pred {
         let nonzero = || Intervals::one(0).complement();
         let each = |set: &dyn Fn() -> Intervals<u64>| {
             Pred::or(term.alts.iter().map(|alt| match alt {
@@ -171,7 +173,12 @@ impl Checker<'_> {
         let flag = term.field_ty() == Some(Ty::Bool);
         match term.form {
             Form::Param(_) | Form::Lookup(_) if flag => each(&nonzero),
-            Form::Mask => each(&nonzero),
+            Form::Mask | Form::Flag => each(&nonzero),
+            Form::Field if term.field_ty() == Some(Ty::App) => self.no_condition(
+                span,
+                "an application",
+                "say which: `app == http`, `app not in {http, undecided}`",
+            ),
             Form::Field if flag => {
                 let name = self.text(span);
                 let message = format!(
@@ -203,7 +210,7 @@ impl Checker<'_> {
         }
     }
 
-    fn no_condition(&mut self, span: mrule_grammar::span::Span, what: &str, help: &str) -> Pred {
+    fn no_condition(&mut self, span: Span, what: &str, help: &str) -> Pred {
         let message = format!("`{}` is {what}, not a condition", self.text(span));
         self.report(
             Diagnostic::new(codes::NOT_A_CONDITION, message)

@@ -24,10 +24,14 @@ const fn write(name: &'static str, replacement: &'static str, help: &'static str
 const RELATIVE: &str = "it is relative to the start of the stream there; the number in the header is";
 const NO_STATE: &str = "it needs the history of the stream, which Wireshark gathers; test header fields instead, \
     such as `tcp.flags.reset == 1`";
+const NO_NUMBERS: &str = "streams have no numbers here; to sample whole flows, write `flow.hash % 100 == 0`; to follow one, write a \
+    trigger by flow";
 const NO_TIME: &str =
     "rules see one packet at a time and not its time of day; cut the capture by time with `editcap -A -B`";
 const NO_NUMBER: &str =
     "rules see one packet at a time and not its number; to sample, write `packet.hash % 100 == 0`";
+const NO_SEGMENTS: &str = "`tcp.payload` is the payload of this packet; to look across segments, write \
+    `stream contains \"x\"`";
 const NO_NAMES: &str = "addresses are not resolved to names; write the address, or keep the names in a table";
 const NO_CHECK: &str = "checksums are not verified; the field itself is there without `.status`";
 
@@ -37,10 +41,10 @@ const HINTS: &[Hint] = &[
     write("tcp.ack", "tcp.ack_raw", RELATIVE),
     say(
         "tcp.nxtseq",
-        "it needs the state of the stream; `tcp.seq_raw` and `tcp.len` are what the packet itself says",
+        "`stream.offset` counts from the start of the stream; `tcp.seq_raw` and `tcp.len` are what the packet itself says",
     ),
-    say("tcp.stream", "streams have no numbers here; to sample whole flows, write `flow.hash % 100 == 0`"),
-    say("udp.stream", "streams have no numbers here; to sample whole flows, write `flow.hash % 100 == 0`"),
+    say("tcp.stream", NO_NUMBERS),
+    say("udp.stream", NO_NUMBERS),
     write(
         "tcp.window_size",
         "tcp.window_size_value",
@@ -49,17 +53,19 @@ const HINTS: &[Hint] = &[
     say("tcp.window_size_scalefactor", "it needs the handshake; in a SYN, `tcp.options.wscale.shift` has it"),
     say("tcp.analysis.", NO_STATE),
     say("tcp.analysis", NO_STATE),
-    say("tcp.completeness", NO_STATE),
+    say("tcp.completeness", "write `flow.established`, or test flags: `tcp.flags.reset == 1`"),
+    say("tcp.time_delta", "write `flow.idle`: the time since the packet before, in either direction"),
+    say("tcp.time_relative", "write `flow.age`: the time since the first packet of the flow"),
     say("tcp.time_", NO_TIME),
     say(
         "tcp.connection.",
-        "write the flags: `tcp.flags.syn == 1 and tcp.flags.ack == 0` is a connection's first packet",
+        "write `flow.is_new` or `flow.established`, or test flags: `tcp.flags.syn == 1` and `tcp.flags.ack == 0`",
     ),
     say("tcp.checksum.", NO_CHECK),
     say("tcp.checksum_", NO_CHECK),
-    say("tcp.reassembled", "streams are not reassembled; `tcp.payload` is the payload of this packet"),
-    say("tcp.segment", "streams are not reassembled; `tcp.payload` is the payload of this packet"),
-    say("tcp.segments", "streams are not reassembled; `tcp.payload` is the payload of this packet"),
+    say("tcp.reassembled", NO_SEGMENTS),
+    say("tcp.segment", NO_SEGMENTS),
+    say("tcp.segments", NO_SEGMENTS),
     write("tcp.segment_data", "tcp.payload", "the bytes of this segment are"),
     write("tcp.flags.rst", "tcp.flags.reset", "the flag is called"),
     write("tcp.flags.psh", "tcp.flags.push", "the flag is called"),
@@ -110,7 +116,7 @@ const HINTS: &[Hint] = &[
         "fragments are not put together; write `ip.flags.mf == 1 or ip.frag_offset > 0`",
     ),
     say("ip.opt.", "take the bytes: `ip[20:1]` is the first option's type"),
-    say("ip.stream", "streams have no numbers here; to sample whole flows, write `flow.hash % 100 == 0`"),
+    say("ip.stream", NO_NUMBERS),
     write("ip.length", "ip.len", "the field is called"),
     write("ip.protocol", "ip.proto", "the field is called"),
     write("ipv6.hop_limit", "ipv6.hlim", "the field is called"),
@@ -137,6 +143,7 @@ const HINTS: &[Hint] = &[
     say("eth.lg", "take the bit: `eth[0] & 0x02`"),
     say("eth.ig", "take the bit: `eth[0] & 0x01`"),
     say("eth.len", "802.3 length fields have no name here; `not eth.type` is every frame without a type"),
+    say("llc", "frames with an 802.3 length instead of a type are `eth and not eth.type`"),
     say("eth.padding", "padding has no name here; `frame.len` counts it"),
     say("eth.trailer", "padding has no name here; `frame.len` counts it"),
     say("eth.fcs", "the frame check sequence is not captured"),
@@ -153,6 +160,7 @@ const HINTS: &[Hint] = &[
     write("ieee8021ad", "vlan", "tags of 802.1Q and 802.1ad are alike here"),
     write("vlan.cfi", "vlan.dei", "the field is now called"),
     write("vlan.tci", "vlan.id", "the parts are `vlan.priority`, `vlan.dei` and"),
+    say("arp.isgratuitous", "write what it tests: `arp.src.proto_ipv4 == arp.dst.proto_ipv4`"),
     write("arp.src.proto", "arp.src.proto_ipv4", "the field is called"),
     write("arp.dst.proto", "arp.dst.proto_ipv4", "the field is called"),
     write("arp.src.hw", "arp.src.hw_mac", "the field is called"),
@@ -204,50 +212,31 @@ const HINTS: &[Hint] = &[
     write("l4.proto", "net.proto", "the protocol behind the IP headers is"),
 ];
 
-/// Protocols that Wireshark dissects by content, and where they usually are.
+/// Protocols that Wireshark dissects by content, and where they usually are; those that `app` names are not among them.
 const APPLICATIONS: &[(&str, &str)] = &[
     ("bgp", "tcp.port == 179"),
-    ("bootp", "udp.port in {67, 68}"),
-    ("dhcp", "udp.port in {67, 68}"),
+    ("dcerpc", "tcp.port == 135"),
     ("dhcpv6", "udp.port in {546, 547}"),
     ("dnp3", "tcp.port == 20000"),
-    ("ftp", "tcp.port == 21"),
     ("gtp", "udp.port == 2152"),
-    ("http2", "tcp.port == 443"),
-    ("http3", "udp.port == 443"),
-    ("imap", "tcp.port == 143"),
     ("isakmp", "udp.port in {500, 4500}"),
     ("kerberos", "l4.port == 88"),
-    ("ldap", "tcp.port == 389"),
     ("llmnr", "udp.port == 5355"),
     ("mbtcp", "tcp.port == 502"),
     ("mdns", "udp.port == 5353"),
     ("modbus", "tcp.port == 502"),
-    ("mqtt", "tcp.port == 1883"),
-    ("mysql", "tcp.port == 3306"),
     ("nbns", "udp.port == 137"),
-    ("ntp", "udp.port == 123"),
+    ("nbss", "tcp.port == 139"),
     ("ospf", "net.proto == 89"),
-    ("pgsql", "tcp.port == 5432"),
-    ("pop", "tcp.port == 110"),
     ("radius", "udp.port in {1812, 1813}"),
-    ("rdp", "tcp.port == 3389"),
     ("rip", "udp.port == 520"),
     ("rtcp", "udp"),
     ("rtp", "udp"),
-    ("rtsp", "tcp.port == 554"),
-    ("sip", "l4.port == 5060"),
-    ("smb", "tcp.port in {139, 445}"),
-    ("smb2", "tcp.port == 445"),
-    ("smtp", "tcp.port == 25"),
-    ("snmp", "udp.port in {161, 162}"),
     ("ssdp", "udp.port == 1900"),
-    ("ssh", "tcp.port == 22"),
-    ("ssl", "tcp.port == 443"),
-    ("stun", "udp.port == 3478"),
     ("syslog", "udp.port == 514"),
     ("telnet", "tcp.port == 23"),
     ("tftp", "udp.port == 69"),
+    ("websocket", "tcp.port in {80, 443}"),
     ("wg", "udp.port == 51820"),
     ("igmp", "net.proto == 2"),
     ("pim", "net.proto == 103"),
@@ -293,12 +282,13 @@ mod tests {
             for code in in_ticks.filter(|code| !code.starts_with("editcap") && !code.starts_with('.')) {
                 let path: String =
                     code.chars().take_while(|c| c.is_ascii_alphanumeric() || "._".contains(*c)).collect();
-                let known = find(&path).is_some() || ["not", "len"].contains(&path.as_str());
+                let known = find(&path).is_some() || ["not", "len", "stream"].contains(&path.as_str());
                 assert!(known, "{hint:?} recommends {path}");
             }
         }
         for (name, filter) in APPLICATIONS {
             assert!(find(name).is_none(), "{name} is a field");
+            assert_eq!(super::super::apps::meant(name), None, "{name} is recognised");
             assert!(find(filter.split(' ').next().unwrap()).is_some(), "{filter}");
         }
     }
@@ -310,6 +300,6 @@ mod tests {
         assert_eq!(hint("tcp.analysis.retransmission").unwrap().name, "tcp.analysis.");
         assert_eq!(hint("tcp.segment_data").unwrap().replacement, "tcp.payload");
         assert_eq!(hint("tcp.port"), None);
-        assert_eq!(application("sip.Method").unwrap().0, "sip");
+        assert_eq!(application("radius.code").unwrap().0, "radius");
     }
 }

@@ -5,8 +5,8 @@
 use super::Checker;
 use super::arith::MAX_COMBINATIONS;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};
-use crate::fields::Ty;
-use crate::hir::{Key, Num, Pred, TableId, TagPart, TriggerId, ValueTy};
+use crate::fields::{Facet, Ty};
+use crate::hir::{Key, Num, Pred, Scope, TableId, TagPart, TriggerId, ValueTy};
 use mrule_grammar::ast::Expr;
 use mrule_grammar::codes::{later, names as codes};
 use mrule_grammar::diagnostic::Diagnostic;
@@ -16,8 +16,15 @@ use mrule_grammar::span::Span;
 struct Keys {
     keys: Vec<Vec<Key>>,
     many: Many,
-    /// Instead of keys: a run of tags, each of them a key.
-    tags: Option<TagPart>,
+    /// Instead of keys: values that are not known to be one or none, each of them a key.
+    run: Option<Run>,
+}
+
+/// Values of which a packet has any number.
+#[derive(Clone, Copy)]
+enum Run {
+    Tags(TagPart),
+    Facets(Facet),
 }
 
 impl Checker<'_> {
@@ -26,8 +33,10 @@ impl Checker<'_> {
         let Some(types) = self.table_key(table) else { return Pred::never() };
         let what = format!("table `{}`", self.text(at));
         let Some(keys) = self.keys(left, &types, &what) else { return Pred::never() };
-        if let Some(tags) = keys.tags {
-            return Pred::tag_in_table(tags, table);
+        match keys.run {
+            Some(Run::Tags(tags)) => return Pred::tag_in_table(tags, table),
+            Some(Run::Facets(facet)) => return Pred::facet_in_table(facet, table),
+            None => {}
         }
         Pred::or(keys.keys.into_iter().map(|key| Pred::in_table(table, key)))
     }
@@ -71,10 +80,18 @@ impl Checker<'_> {
         let Some(keys) = self.keys(key, &types, &format!("table `{name}`")) else {
             return Value::poison(span);
         };
-        if keys.tags.is_some() {
-            let help = "ask whether a tag is there: `vlan.id in t`; or name each id: `vlan.id == 10`";
-            self.not_yet(later::TABLES, key.span, "looking up the value for a tag", help);
-            return Value::poison(span);
+        match keys.run {
+            Some(Run::Tags(_)) => {
+                let help = "ask whether a tag is there: `vlan.id in t`; or name each id: `vlan.id == 10`";
+                self.not_yet(later::TABLES, key.span, "looking up the value for a tag", help);
+                return Value::poison(span);
+            }
+            Some(Run::Facets(_)) => {
+                let what = "looking up the value for what a message says";
+                self.facet_not_yet(key.span, what, "ask whether it is there: `http.host in t`");
+                return Value::poison(span);
+            }
+            None => {}
         }
         let (ty, text) = match value {
             ValueTy::Bool => (TermTy::Field(Ty::Bool), false),
@@ -105,39 +122,50 @@ impl Checker<'_> {
     }
 
     fn active_for(&mut self, trigger: TriggerId, key: &Value, at: Span) -> Pred {
-        let Some(types) = self.triggers.get(trigger.index()).and_then(|t| t.types.clone()) else {
-            return Pred::never();
-        };
         let name = self.text(at);
+        let whole = at.to(key.span);
+        let whole = Span { end: whole.end + 1, ..whole };
+        let Some(info) = self.triggers.get(trigger.index()) else { return Pred::never() };
+        if let Scope::Flow(_) = info.hir.scope {
+            let message = format!("`{name}` is by flow: a packet asks for its own flow, and has one");
+            let finding = Diagnostic::new(codes::KEY, message).at(key.span, "no key is needed");
+            self.report(finding.help(format!("write `{name}` alone")).fix(whole, name));
+            return Pred::never();
+        }
+        let Some(types) = info.types.clone() else { return Pred::never() };
         if types.is_empty() {
             let message = format!("`{name}` has no key: it is one switch for all packets");
             let finding = Diagnostic::new(codes::KEY, message).at(key.span, "no key is needed");
-            let whole = at.to(key.span);
-            let whole = Span { end: whole.end + 1, ..whole };
             self.report(
                 finding.help(format!("write `{name}` alone, or declare it `by` a key")).fix(whole, name),
             );
             return Pred::never();
         }
         let Some(keys) = self.keys(key, &types, &format!("trigger `{name}`")) else { return Pred::never() };
-        if keys.tags.is_some() {
-            self.not_yet(
-                later::TABLES,
-                key.span,
-                "asking a trigger about a tag",
-                "name each id: `vlan.id == 10`",
-            );
-            return Pred::never();
+        match keys.run {
+            Some(Run::Tags(_)) => {
+                let help = "name each id: `vlan.id == 10`";
+                self.not_yet(later::TABLES, key.span, "asking a trigger about a tag", help);
+                return Pred::never();
+            }
+            Some(Run::Facets(_)) => {
+                let help = "give a key that packets have themselves: `net.src`";
+                self.facet_not_yet(key.span, "asking a trigger about what a message says", help);
+                return Pred::never();
+            }
+            None => {}
         }
         Pred::or(keys.keys.into_iter().map(|key| Pred::active(trigger, key)))
     }
 
     /// The trigger is active for this packet's own key.
-    pub fn own_key_active(&mut self, trigger: TriggerId, at: Span) -> Pred {
+    pub fn own_key_active(&mut self, trigger: TriggerId) -> Pred {
         let Some(info) = self.triggers.get(trigger.index()) else { return Pred::never() };
+        if let Scope::Flow(bit) = info.hir.scope {
+            return Pred::flow_active(bit);
+        }
         let Some(own) = info.own.clone() else {
-            // Its key is reported, or it is not its turn yet: a trigger cannot ask for itself.
-            let _ = at;
+            // Its key is reported, or it is not its turn yet: a trigger's key cannot ask for itself.
             return Pred::never();
         };
         Pred::or(own.into_iter().map(|key| Pred::active(trigger, key)))
@@ -153,6 +181,11 @@ impl Checker<'_> {
         for part in parts {
             let ty = match &part.kind {
                 Kind::Poison => return None,
+                Kind::Term(term) if matches!(term.alts.first(), Some(Alt::Facet(_))) => {
+                    let help = "name the key by what every packet has: `by net.src`, `by flow`";
+                    self.facet_not_yet(part.span, "what a message says as a key", help);
+                    return None;
+                }
                 Kind::Term(term) if term.many == Many::Any => {
                     let message =
                         format!("`{}` stands for several values; a key is one", self.text(part.span));
@@ -201,12 +234,20 @@ impl Checker<'_> {
         let (mut keys, mut many) = (vec![Vec::with_capacity(parts.len())], Many::One);
         for (part, ty) in parts.iter().zip(types) {
             let (alts, part_many) = self.key_part(part, *ty, what)?;
-            if let [Part::Tag(tags)] = alts.as_slice() {
+            if let [Part::Run(run)] = alts.as_slice() {
                 if parts.len() == 1 {
-                    return Some(Keys { keys: Vec::new(), many: Many::Any, tags: Some(*tags) });
+                    return Some(Keys { keys: Vec::new(), many: Many::Any, run: Some(*run) });
                 }
-                let help = "look `vlan.id` up alone, or write a rule for each id";
-                self.not_yet(later::TABLES, part.span, "a tag as one part of a key", help);
+                match run {
+                    Run::Tags(_) => {
+                        let help = "look `vlan.id` up alone, or write a rule for each id";
+                        self.not_yet(later::TABLES, part.span, "a tag as one part of a key", help);
+                    }
+                    Run::Facets(_) => {
+                        let help = "look it up alone: `http.host in t`";
+                        self.facet_not_yet(part.span, "what a message says as one part of a key", help);
+                    }
+                }
                 return None;
             }
             if keys.len() * alts.len() > MAX_COMBINATIONS {
@@ -225,7 +266,7 @@ impl Checker<'_> {
             let with = |key: &Vec<Key>, last: &Key| key.iter().chain([last]).cloned().collect();
             keys = keys.iter().flat_map(|key| alts.iter().map(move |last| with(key, last))).collect();
         }
-        Some(Keys { keys, many, tags: None })
+        Some(Keys { keys, many, run: None })
     }
 
     /// The alternatives of one part, of the right type; none when it is reported.
@@ -266,7 +307,8 @@ impl Checker<'_> {
                 Alt::V4(num) => Part::Key(Key::Ipv4(num.clone())),
                 Alt::V6(address) => Part::Key(Key::Ipv6(*address)),
                 Alt::Bytes(bytes) => Part::Key(Key::Bytes(bytes.clone())),
-                Alt::Tag(tags) => Part::Tag(*tags),
+                Alt::Tag(tags) => Part::Run(Run::Tags(*tags)),
+                Alt::Facet(facet) => Part::Run(Run::Facets(*facet)),
                 Alt::Text(..) => {
                     let help = "look up with a field of the packet";
                     self.not_yet(later::TABLES, span, "a text of a table as a key", help);
@@ -328,5 +370,5 @@ impl Checker<'_> {
 /// An alternative of one part of a key.
 enum Part {
     Key(Key),
-    Tag(TagPart),
+    Run(Run),
 }

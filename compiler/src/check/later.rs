@@ -1,50 +1,25 @@
-//! What the language will say and cannot say yet: flows and streams, windows and holds, what applications speak. Each is
-//! refused with an honest word and what to write today. The invariant: everything here is part of the language's
-//! grammar, so that a program written against it will be read when it lands. (Rejected: "unknown field `http.host`".)
+//! What the language will say and cannot say yet: windows and holds, fields of applications that are not read, some uses of
+//! what messages say. Each is refused with an honest word and what to write today. The invariant: everything here is part
+//! of the language's grammar, so that a program written against it will be read when it lands. (Rejected: "unknown field
+//! `http.referer`".)
 
-use super::Checker;
-use mrule_grammar::codes::{Code, later as codes};
+use super::{Checker, apps};
+use crate::fields::FIELDS;
+use mrule_grammar::codes::{Code, later as codes, names};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
-/// Protocols whose fields are to come, and what to write until then.
-const APPLICATIONS: &[(&str, &str)] = &[
-    (
-        "http",
-        "write where it is and what it looks like: `tcp.port == 80 and tcp.payload matches \"^(GET|POST) \"`",
-    ),
-    ("tls", "write what a record looks like: `tcp.payload[0:2] == 16:03` is a TLS handshake"),
-    ("dns", "write where it is: `udp.port == 53 and udp.payload contains \"google\"`"),
-    ("quic", "write where it is: `udp.port == 443 and udp.payload[0] & 0x80`"),
-];
-
-const STREAM: &str =
-    "write about single packets: `tcp.payload contains \"session=evil\"`, `snaplen payload ..1KiB`";
-const FLOW: &str = "write about single packets, by address or port; to take whole flows by chance, write `flow.hash % 100 == 0`";
+/// Applications of whose messages something is read, or will be.
+const READ: &[&str] = &["http", "tls", "dns", "quic"];
 
 /// Whether a name is kept for fields that are to come.
 pub(super) fn is_reserved(name: &str) -> bool {
-    matches!(name, "flow" | "stream" | "app") || APPLICATIONS.iter().any(|(protocol, _)| *protocol == name)
+    READ.contains(&name) && !FIELDS.iter().any(|f| f.name.split('.').next() == Some(name))
 }
 
-/// Says of a name whether it is to come: what it is, its code, and what to write today.
-fn find(path: &str) -> Option<(String, Code, &'static str)> {
-    let path = path.strip_prefix("inner.").unwrap_or(path);
-    let first = path.split('.').next()?;
-    if let Some((_, help)) = APPLICATIONS.iter().find(|(protocol, _)| *protocol == first) {
-        return Some((format!("`{path}`"), codes::APPLICATION, help));
-    }
-    match first {
-        "stream" => Some(("what streams contain".to_owned(), codes::FLOWS, STREAM)),
-        "app" => Some(("the application of a flow (`app`)".to_owned(), codes::FLOWS, FLOW)),
-        "flow" => Some((format!("`{path}`"), codes::FLOWS, FLOW)),
-        _ if path == "tcp.isn" => Some((
-            "`tcp.isn`".to_owned(),
-            codes::FLOWS,
-            "in the packet that opens a connection (`tcp.flags.syn == 1`), `tcp.seq_raw` is the initial sequence number",
-        )),
-        _ => None,
-    }
+/// The fields of an application, for help texts.
+fn fields_of(protocol: &str) -> Vec<&'static str> {
+    FIELDS.iter().map(|f| f.name).filter(|name| name.split('.').next() == Some(protocol)).collect()
 }
 
 impl Checker<'_> {
@@ -57,28 +32,62 @@ impl Checker<'_> {
         );
     }
 
-    /// Reports a name that is to come; false when it is none.
+    /// Reports a use of what messages say that is to come.
+    pub fn facet_not_yet(&mut self, span: Span, what: &str, help: &str) {
+        self.not_yet(codes::APPLICATION, span, what, help);
+    }
+
+    /// Reports a name that is to come, or is no field by itself; false when it is none.
     pub fn later_name(&mut self, path: &str, span: Span) -> bool {
-        let Some((what, code, help)) = find(path) else { return false };
-        self.not_yet(code, span, &what, help);
+        let alone = match path {
+            "stream" => {
+                "look into it (`stream contains \"x\"`, `stream matches \"^GET \"`), or test `stream.offset` and `stream.len`"
+            }
+            "flow" => {
+                "test its fields, such as `flow.packets <= 10`; triggers `by flow` are active for the rest of a flow"
+            }
+            _ => "",
+        };
+        if !alone.is_empty() {
+            let finding = Diagnostic::new(names::UNKNOWN, format!("`{path}` alone is no field"));
+            self.report(finding.at(span, "what of it?").help(alone));
+            return true;
+        }
+        let outer = path.strip_prefix("inner.").unwrap_or(path);
+        let protocol = outer.split('.').next().unwrap_or(outer);
+        if !READ.contains(&protocol) {
+            return false;
+        }
+        let known = fields_of(protocol);
+        if outer == path && !super::suggest::nearest(path, known.iter().copied()).is_empty() {
+            return false;
+        }
+        let help = match (outer == path, known.as_slice()) {
+            (false, _) => "only messages of the outer flow are read; leave out `inner.`".to_owned(),
+            (true, []) => format!("`app == {protocol}` is every packet of such a flow"),
+            (true, known) => {
+                let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+                format!("`app == {protocol}` is every packet of such a flow; there are {}", names.join(", "))
+            }
+        };
+        self.not_yet(codes::APPLICATION, span, &format!("`{path}`"), &help);
         true
     }
 
-    /// Reports a test of streams.
-    pub fn later_stream(&mut self, span: Span) {
-        self.not_yet(codes::FLOWS, span, "looking into streams", STREAM);
-    }
-
-    /// Reports a key or hold that is a flow.
-    pub fn later_flow(&mut self, span: Span, what: &str) {
-        let help =
-            "name the key by addresses, such as `by (net.src, net.dst)`, and give a time, such as `hold 10m`";
-        self.not_yet(codes::FLOWS, span, what, help);
+    /// Says of a name of Wireshark's which application its packets are of; false when there is none.
+    pub fn app_instead(&mut self, path: &str, span: Span) -> bool {
+        let protocol = path.split('.').next().unwrap_or(path);
+        let Some(app) = apps::meant(protocol).filter(|_| !READ.contains(&protocol)) else { return false };
+        let message = format!("`{protocol}` is recognised, and its messages are not read");
+        let finding = Diagnostic::new(names::WIRESHARK, message).at(span, "not a field here");
+        let finding = finding.help(format!("`app == {app}` is every packet of such a flow"));
+        self.report(if path == protocol { finding.fix(span, format!("app == {app}")) } else { finding });
+        true
     }
 
     /// Reports a window.
     pub fn later_window(&mut self, span: Span, what: &str) {
-        let help = "an external trigger can be raised by a program that counts: `trigger t by net.src { external hold 10m }`";
+        let help = "triggers `by flow` are raised by single packets; an external trigger can be raised by a program that counts: `trigger t by net.src { external hold 10m }`";
         self.not_yet(codes::WINDOWS, span, what, help);
     }
 }

@@ -1,19 +1,62 @@
-//! Capture lengths: from what is written to the few forms that engines know. Their numbers are constants and params. The
+//! Capture lengths: from what is written to the few forms that engines know. Their numbers are constants and params;
+//! `stream M..N` becomes conditions on the packet's place in its stream, and a number of bytes behind its headers. The
 //! invariant: a slice that is empty is reported, and so is a percentage past 100. (Rejected: lengths made
 //! of fields, such as `snaplen tcp.hdr_len + 20`; `headers + 20` says what is meant.)
 
 use super::Checker;
+use super::suggest::{did_you_mean, nearest};
 use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
-use crate::fields::Ty;
-use crate::hir::{Length, Num, NumKind};
-use mrule_grammar::ast::{self, Expr, LengthKind};
+use crate::abi::bit;
+use crate::fields::{FlowSlot, Ty};
+use crate::hir::{ArithOp, CompareOp, Length, Num, NumKind, Pred};
+use crate::sets::Intervals;
+use mrule_grammar::ast::{self, Expr, ExprKind, LengthKind};
 use mrule_grammar::codes::clauses as codes;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
 impl Checker<'_> {
-    /// A length; none when it is reported. That a rule asks for nothing is a lint's to say.
-    pub fn length(&mut self, length: &ast::Length) -> Option<Length> {
+    /// The lines that a `snaplen` line of a rule, or of a limit, comes down to; none when it is reported. That a rule asks
+    /// for nothing is a lint's to say.
+    pub fn lines(&mut self, length: &ast::Length, when: Pred, is_rule: bool) -> Option<Vec<(Pred, Length)>> {
+        let LengthKind::Stream(m, n) = &length.kind else {
+            return self.length(length).map(|length| vec![(when, length)]);
+        };
+        let (from, to) = self.slice_ends(m, n, length.span, "stream")?;
+        let from_start = *from.kind() == NumKind::Const(0);
+        let offset = || Num::flow(bit::STREAM, FlowSlot::Offset);
+        let end = || Num::flow(bit::STREAM, FlowSlot::End);
+        // A segment with a byte at M..N begins before N and ends behind M; an empty one begins at M..N. One that begins at
+        // M or later and has bytes ends behind M, so the two are one.
+        let speaks = Pred::and([
+            Pred::compare(CompareOp::Lt, offset(), to.clone()),
+            match from_start {
+                true => Pred::always(),
+                false => Pred::or([
+                    Pred::compare(CompareOp::Gt, end(), from.clone()),
+                    Pred::compare(CompareOp::Ge, offset(), from),
+                ]),
+            },
+        ]);
+        let mut lines = Vec::new();
+        for (range, to) in clipped(&to) {
+            // The bytes up to offset N, after those that lie before the stream's start.
+            let behind = Num::arith(ArithOp::Sub, to, offset())?;
+            let bytes = Num::arith(ArithOp::Add, behind, Num::flow(bit::STREAM, FlowSlot::Lead))?;
+            lines.push((Pred::and([when.clone(), speaks.clone(), range]), Length::Headers(bytes)));
+        }
+        if !is_rule {
+            let others = Pred::and([when, Pred::not(speaks)]);
+            lines.push((others, Length::Headers(Num::constant(0))));
+        }
+        if lines.iter().any(|(when, _)| when.as_const() != Some(false)) {
+            lines.retain(|(when, _)| when.as_const() != Some(false));
+        }
+        Some(lines)
+    }
+
+    /// A length but `stream M..N`; none when it is reported.
+    fn length(&mut self, length: &ast::Length) -> Option<Length> {
         let made = match &length.kind {
             LengthKind::None => Length::None,
             LengthKind::Full => Length::Full,
@@ -30,38 +73,32 @@ impl Checker<'_> {
             LengthKind::Headers => Length::Headers(Num::constant(0)),
             LengthKind::HeadersPlus(n) | LengthKind::Payload(n) => Length::Headers(self.number(n)?),
             LengthKind::Slice(m, n) => {
-                let (m, n) = (self.number(m), self.number(n));
-                let (m, n) = (m?, n?);
-                let empty = match (m.kind(), n.kind()) {
-                    (NumKind::Const(m), _) => *m >= n.max(),
-                    (_, NumKind::Const(0)) => true,
-                    _ => false,
-                };
-                if empty {
-                    let message = format!("`{}` is empty: it ends before it begins", self.text(length.span));
-                    let finding =
-                        Diagnostic::new(codes::EMPTY_LENGTH, message).at(length.span, "holds no byte");
-                    self.report(finding.help(
-                        "`bytes M..N` goes from byte M up to, and not including, byte N; they count from 0",
-                    ));
-                    return None;
-                }
+                let (m, n) = self.slice_ends(m, n, length.span, "bytes")?;
                 Length::Slice(m, n)
             }
-            LengthKind::Stream(m, n) => {
-                self.number(m);
-                self.number(n);
-                let help = "write a length for each packet: `headers`, `payload ..1KiB`";
-                self.not_yet(
-                    mrule_grammar::codes::later::FLOWS,
-                    length.span,
-                    "the length `stream M..N`",
-                    help,
-                );
-                return None;
-            }
+            LengthKind::Stream(..) => return None,
         };
         Some(made)
+    }
+
+    /// The ends of a slice of the frame or of a stream; none when it is reported.
+    fn slice_ends(&mut self, m: &Expr, n: &Expr, span: Span, word: &str) -> Option<(Num, Num)> {
+        let (m, n) = (self.number(m), self.number(n));
+        let (m, n) = (m?, n?);
+        let empty = match (m.kind(), n.kind()) {
+            (NumKind::Const(m), _) => *m >= n.max(),
+            (_, NumKind::Const(0)) => true,
+            _ => false,
+        };
+        if empty {
+            let message = format!("`{}` is empty: it ends before it begins", self.text(span));
+            let finding = Diagnostic::new(codes::EMPTY_LENGTH, message).at(span, "holds no byte");
+            self.report(finding.help(format!(
+                "`{word} M..N` goes from byte M up to, and not including, byte N; they count from 0"
+            )));
+            return None;
+        }
+        Some((m, n))
     }
 
     fn past_hundred(&mut self, n: &Num, at: Span) {
@@ -79,6 +116,14 @@ impl Checker<'_> {
 
     /// A number of a length: a constant, a param, or arithmetic with them; none when it is reported.
     fn number(&mut self, expr: &Expr) -> Option<Num> {
+        if let ExprKind::Path(word) = &expr.kind
+            && !self.names.values.contains_key(word.as_str())
+            && let Some(help) = did_you_mean(&nearest(word, ["none", "full", "headers", "payload"]))
+        {
+            let finding = Diagnostic::new(codes::LENGTH, format!("there is no length `{word}`"));
+            self.report(finding.at(expr.span, "unknown").help(help));
+            return None;
+        }
         let value = self.value(expr);
         let (what, help) = match &value.kind {
             Kind::Poison => return None,
@@ -111,5 +156,25 @@ impl Checker<'_> {
         let message = format!("a length is a number or a size; `{}` is {what}", self.text(expr.span));
         self.report(Diagnostic::new(codes::LENGTH, message).at(expr.span, what).help(help));
         None
+    }
+}
+
+/// No offset of a stream is as great.
+const MOST: u64 = 1 << 48;
+
+/// An end of a slice of a stream, small enough that no sum with it passes 64 bits, and where it is that: past [`MOST`] it
+/// stands for the whole stream.
+fn clipped(to: &Num) -> Vec<(Pred, Num)> {
+    let most = Num::constant(MOST);
+    match *to.kind() {
+        NumKind::Const(value) => vec![(Pred::always(), Num::constant(value.min(MOST)))],
+        _ if to.max() <= MOST => vec![(Pred::always(), to.clone())],
+        _ => {
+            let upto = || Pred::test(to.clone(), Intervals::range(0, MOST));
+            // Behind that test the mask changes nothing.
+            let masked = Num::arith(ArithOp::And, to.clone(), Num::constant(2 * MOST - 1));
+            let small = masked.map(|num| (upto(), num));
+            small.into_iter().chain([(Pred::not(upto()), most)]).collect()
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! constant is, and a fix is given where there is just one thing that was meant. (Rejected: "type mismatch".)
 
 use super::Checker;
+use super::apps;
 use super::constant::{colons, unquoted};
 use super::sets::Wanted;
 use super::value::{Alt, Bound, BoundKind, Const, Form, Kind, Number, Term, TermTy, Unit, Value};
@@ -149,6 +150,14 @@ impl Checker<'_> {
 
     /// Reports two terms whose values cannot be compared yet.
     pub fn not_comparable_yet(&mut self, a: &Alt, b: &Alt, span: Span) {
+        if matches!(a, Alt::Facet(_)) || matches!(b, Alt::Facet(_)) {
+            let what = "comparing what a message says with a param or another field";
+            return self.facet_not_yet(
+                span,
+                what,
+                "compare it with constants: `http.response.code in {400..499}`",
+            );
+        }
         if matches!(a, Alt::Tag(_)) || matches!(b, Alt::Tag(_)) {
             return self.no_tag_param(span, span);
         }
@@ -177,6 +186,17 @@ fn advice(term: &Term, field: &str, constant: &Const) -> Advice {
         return (format!("write {text} without quotes"), Some(text));
     }
     match (term.ty, constant) {
+        (TermTy::Field(Ty::App), Const::Text(text)) => {
+            let name = std::str::from_utf8(text).ok().and_then(|t| apps::meant(&t.to_ascii_lowercase()));
+            match name {
+                Some(name) => (format!("write `{name}` without quotes"), Some(name.to_owned())),
+                None => (format!("applications are named without quotes: {}", apps::list()), None),
+            }
+        }
+        (TermTy::Field(Ty::App), _) => {
+            (format!("applications are named, as in `app == http`: {}", apps::list()), None)
+        }
+        (_, Const::App(_)) => ("what an application is asked with is `app`: `app == http`".to_owned(), None),
         (TermTy::Field(Ty::Uint(_)), Const::Number(Number { unit: Unit::Duration, .. })) => {
             ("`s`, `m` and `h` are time; sizes are written 1500, 8KiB, 5MB".to_owned(), None)
         }

@@ -5,6 +5,7 @@
 
 use super::Checker;
 use crate::abi::MAX_STATIONS;
+use crate::fields::App;
 use crate::hir::{ParamId, StationId, TableId, TriggerId};
 use mrule_grammar::ast::{self, Item};
 use mrule_grammar::codes::{names as codes, settings};
@@ -94,8 +95,8 @@ impl<'a> Checker<'a> {
                     continue;
                 }
                 if self.shadows(name) {
-                    // What is kept for later is not told again where it is used.
-                    if super::later::is_reserved(&name.node) {
+                    // What no field or what an application has for its name is not told again where it is used.
+                    if super::later::is_reserved(&name.node) || App::number(&name.node).is_some() {
                         broken.push(name);
                     }
                     continue;

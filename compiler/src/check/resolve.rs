@@ -5,9 +5,9 @@
 use super::names::Entry;
 use super::suggest::did_you_mean;
 use super::terms::field_term;
-use super::value::{Kind, Value};
+use super::value::{Const, Kind, Value};
 use super::{Checker, hints};
-use crate::fields::Layer;
+use crate::fields::{App, Layer, Source};
 use crate::hir::Pred;
 use mrule_grammar::codes::names as codes;
 use mrule_grammar::diagnostic::Diagnostic;
@@ -39,19 +39,32 @@ impl Checker<'_> {
             Some(field) if layer == Layer::Outer || field.has_inner() => {
                 Value::new(span, Kind::Term(field_term(field, layer)))
             }
-            Some(_) => {
-                let message = format!("there is no `{path}`: `{base}` speaks of the whole frame");
+            Some(field) => {
+                let whole = match field.source {
+                    Source::Flow { .. } | Source::Sided(_) => "the outer packet's flow",
+                    Source::Facet(_) => "messages of the outer packet's flow",
+                    _ => "the whole frame",
+                };
+                let message = format!("there is no `{path}`: `{base}` speaks of {whole}");
                 let finding = Diagnostic::new(codes::UNKNOWN, message).at(span, "nothing inside a tunnel");
                 self.report(finding.help(format!("write `{base}`")).fix(span, base));
                 Value::poison(span)
             }
             None => {
+                if let Some(number) = App::number(path) {
+                    return Value::new(span, Kind::Const(Const::App(number)));
+                }
                 if !self.later_name(path, span) {
                     self.unknown(path, span);
                 }
                 Value::poison(span)
             }
         }
+    }
+
+    /// Whether something has this name.
+    pub fn is_known(&self, path: &str) -> bool {
+        self.names.values.contains_key(path) || self.fields.contains_key(path) || path == "any"
     }
 
     fn unknown(&mut self, path: &str, span: Span) {
@@ -71,6 +84,9 @@ impl Checker<'_> {
             };
             return self.report(finding);
         }
+        if self.app_instead(path, span) {
+            return;
+        }
         if let Some((protocol, filter)) = hints::application(path) {
             let message = format!("`{protocol}` is not dissected");
             return self.report(
@@ -84,7 +100,11 @@ impl Checker<'_> {
         let near = if self.diagnostics.len() < MAX_SUGGESTIONS { self.near_values(path) } else { Vec::new() };
         let near: Vec<&str> = near.iter().map(String::as_str).collect();
         let dotted = path.contains('.');
+        // `ff`, `c0a8`: bytes, as Wireshark reads them beside a slice.
+        let hexadecimal = path.len().is_multiple_of(2) && path.bytes().all(|b| b.is_ascii_hexdigit());
         let finding = match did_you_mean(&near) {
+            None if hexadecimal && path.len() == 2 => finding.help(format!("a byte is written `0x{path}`")),
+            None if hexadecimal => finding.help("bytes are written with colons: `c0:a8`"),
             Some(help) if dotted => finding.help(help),
             Some(help) => finding.help(format!("{help} text stands in quotes: `\"{path}\"`")),
             None if dotted => finding.help("`mirrorc fields` lists all fields"),

@@ -7,7 +7,7 @@ use super::value::{
     Alt, Bound, BoundKind, Const, Element, Form, Kind, Number, Term, TermTy, Unit, Value, network,
 };
 use crate::fields::Ty;
-use crate::hir::{AddressSet, Num, NumSet, ParamId, Pred};
+use crate::hir::{AddressSet, Num, NumSet, ParamId, Pred, TextTest};
 use crate::sets::{Intervals, Point};
 use mrule_grammar::ast::CompareOp;
 use mrule_grammar::codes::{names as codes, oddities};
@@ -92,6 +92,13 @@ impl Wanted {
                 Pred::or(self.texts.iter().map(|t| Pred::lookup_is(*table, key.clone(), t.clone())))
             }
             Alt::IpParam(_) => Pred::never(),
+            Alt::Facet(facet) => Pred::or(
+                [Pred::facet_in(*facet, self.nums.clone())].into_iter().chain(
+                    self.texts
+                        .iter()
+                        .map(|t| Pred::facet_text(*facet, TextTest::Compare(CompareOp::Eq, t.clone()))),
+                ),
+            ),
         }
     }
 
@@ -100,13 +107,19 @@ impl Wanted {
         self.texts.len() + self.params.len() + self.ip_params.len()
     }
 
-    /// The alternative is there and not wanted (for tags: one of them).
+    /// The alternative is there and not wanted (for tags and messages: one of them); what is wanted of messages is one value.
     pub fn miss(&self, alt: &Alt) -> Pred {
         match alt {
             Alt::Num(num) if self.params.is_empty() => Pred::test(num.clone(), self.nums.complement()),
             Alt::V4(num) if self.ip_params.is_empty() => Pred::test(num.clone(), self.nums.complement()),
             Alt::V6(address) if self.ip_params.is_empty() => Pred::address_in(*address, self.v6.complement()),
             Alt::Tag(part) => Pred::tag_in(*part, self.nums.complement()),
+            // One of the values differs: of a text, is less or greater.
+            Alt::Facet(facet) if facet.is_number() => Pred::facet_in(*facet, self.nums.complement()),
+            Alt::Facet(facet) => Pred::and(self.texts.iter().map(|text| {
+                let other = |op| Pred::facet_text(*facet, TextTest::Compare(op, text.clone()));
+                Pred::or([other(CompareOp::Lt), other(CompareOp::Gt)])
+            })),
             Alt::Bytes(bytes) if self.texts.is_empty() => {
                 Pred::test(Num::byte(bytes.clone()), self.nums.complement())
             }
@@ -182,8 +195,8 @@ impl Checker<'_> {
     /// Like [`Checker::wanted`], for the set of a `let`, which may be used many times.
     pub fn wanted_shared(&mut self, term: &Term, at: Span, elements: &Rc<[Element]>) -> Option<Arc<Wanted>> {
         let one_byte = matches!(term.form, Form::Slice(Some(1)));
-        let tags = term.alts.iter().any(|alt| matches!(alt, Alt::Tag(_)));
-        let key = (elements.as_ptr(), term.ty, term.width, one_byte, tags);
+        let runs = term.alts.iter().any(|alt| matches!(alt, Alt::Tag(_) | Alt::Facet(_)));
+        let key = (elements.as_ptr(), term.ty, term.width, one_byte, runs);
         if let Some(known) = self.sets.get(&key) {
             return known.clone();
         }
@@ -224,6 +237,12 @@ impl Checker<'_> {
                     End::Const(value) => Num::constant(value),
                     End::Param(num) => num,
                 };
+                if term.alts.iter().any(|alt| matches!(alt, Alt::Facet(_))) {
+                    let what = "comparing what a message says with a param";
+                    let help = "write the numbers: `http.response.code in {400..499}`";
+                    self.facet_not_yet(element.low.span, what, help);
+                    return None;
+                }
                 if term.alts.iter().any(|alt| matches!(alt, Alt::Tag(_))) {
                     self.no_tag_param(at, element.low.span);
                     return None;
@@ -259,6 +278,7 @@ impl Checker<'_> {
                 Const::Number(Number { value: value @ (0 | 1), unit: Unit::None, .. }),
             ) => Some(*value),
             (TermTy::Field(Ty::Mac), constant) => constant.as_mac(),
+            (TermTy::Field(Ty::App), Const::App(number)) => Some(*number),
             _ => None,
         };
         match value {

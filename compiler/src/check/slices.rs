@@ -6,8 +6,8 @@ use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};
 use crate::abi::bit;
 use crate::fields::{BytesSource, Layer, Proto, Slot, Ty};
-use crate::hir::{Bytes, NumKind};
-use mrule_grammar::ast::{Expr, Slice};
+use crate::hir::{Bytes, NumKind, Pred};
+use mrule_grammar::ast::{ArithOp, CompareOp, Expr, ExprKind, Slice};
 use mrule_grammar::codes::{later, names as codes};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
@@ -58,6 +58,17 @@ impl Checker<'_> {
         let mut alts = Vec::with_capacity(term.alts.len());
         for alt in &term.alts {
             let sliced = match alt {
+                Alt::Facet(_) => {
+                    let help = "look into it with a pattern: `http.host matches \"^www\"`";
+                    self.facet_not_yet(span, "a slice of what a message says", help);
+                    return Value::poison(span);
+                }
+                alt if term.form == Form::Field && is_sided(alt) => {
+                    let what = format!("a slice of `{}`", self.text(base.span));
+                    let help = "compare networks: `flow.client.addr == 10.0.0.0/8`";
+                    self.not_yet(later::FLOWS, span, &what, help);
+                    return Value::poison(span);
+                }
                 Alt::Bytes(Bytes { layer, source, slice: None }) => {
                     Some(Bytes { layer: *layer, source: *source, slice: Some(slice) })
                 }
@@ -100,6 +111,52 @@ impl Checker<'_> {
         Value::new(span, Kind::Term(term))
     }
 
+    /// A comparison, or that a slice lies outside of what it is a slice of: as in Wireshark, it is empty then, equals
+    /// only what is empty, and is less than anything else. A side without a term is a constant.
+    pub fn or_outside(
+        &mut self,
+        op: CompareOp,
+        pred: Pred,
+        (left, a): (&Expr, Option<&Term>),
+        (right, b): (&Expr, Option<&Term>),
+    ) -> Pred {
+        use CompareOp::{AllEq, AnyNe, Eq, Ge, Gt, Le, Lt, Ne};
+        let (left, right) = (self.outside(left), self.outside(right));
+        let there = |term: Option<&Term>| term.map_or_else(Pred::always, Term::present);
+        let mut parts = vec![pred];
+        if let (Some(left), Ne | AnyNe | Lt | Le) = (&left, op) {
+            parts.push(Pred::and([left.clone(), there(b)]));
+        }
+        if let (Some(right), Ne | AnyNe | Gt | Ge) = (&right, op) {
+            parts.push(Pred::and([right.clone(), there(a)]));
+        }
+        if let (Some(left), Some(right), Eq | AllEq | Le | Ge) = (left, right, op) {
+            parts.push(Pred::and([left, right]));
+        }
+        Pred::or(parts)
+    }
+
+    /// That a slice of bytes or of a protocol, masked or not, lies outside of them; none for anything else.
+    fn outside(&mut self, expr: &Expr) -> Option<Pred> {
+        match &expr.kind {
+            ExprKind::Paren(inner) => self.outside(inner),
+            ExprKind::Arith(ArithOp::And, a, b) => self.outside(a).or_else(|| self.outside(b)),
+            ExprKind::Slice(base, slice) => {
+                let value = self.value(base);
+                let Kind::Term(Term { form: Form::Field, alts, .. }) = &value.kind else { return None };
+                let part = |alt: &Alt| match alt {
+                    Alt::Bytes(whole) if whole.slice.is_none() => {
+                        let part = Bytes { slice: Some(*slice), ..whole.clone() };
+                        Some(Pred::and([Pred::has_bytes(whole.clone()), Pred::not(Pred::has_bytes(part))]))
+                    }
+                    _ => None,
+                };
+                alts.iter().map(part).collect::<Option<Vec<_>>>().map(Pred::or)
+            }
+            _ => None,
+        }
+    }
+
     fn no_slice(&mut self, base: Span, span: Span, what: &str, help: &str) {
         let message = format!("`{}` is {what}; it has no slices", self.text(base));
         self.report(Diagnostic::new(codes::NO_SLICE, message).at(span, "cannot be sliced").help(help));
@@ -125,6 +182,19 @@ pub(super) fn length(slice: Slice) -> Option<u64> {
         }
         Slice::FirstLast(..) | Slice::From(_) => None,
     }
+}
+
+/// Whether it is an address that is there in one direction of a flow only.
+fn is_sided(alt: &Alt) -> bool {
+    let bits = match alt {
+        Alt::V6(address) => address.bits,
+        Alt::V4(num) => match num.kind() {
+            NumKind::Load(load) => load.bits,
+            _ => 0,
+        },
+        _ => 0,
+    };
+    bits & (bit::FROM_CLIENT | bit::FROM_SERVER) != 0
 }
 
 /// Where an address lies in a header.

@@ -13,10 +13,10 @@ use mrule_grammar::span::{Name, Span};
 /// The term of a field.
 pub(super) fn field_term(field: &Field, layer: Layer) -> Term {
     let mut alts = Vec::new();
-    collect(field, layer, &mut alts);
+    collect(field, layer, 0, &mut alts);
     let many = match field.source {
-        Source::Any(_) | Source::Tag { .. } => Many::Any,
-        Source::Either(_) => Many::Either,
+        Source::Any(_) | Source::Tag { .. } | Source::Facet(_) => Many::Any,
+        Source::Either(_) | Source::Sided(_) => Many::Either,
         _ => Many::One,
     };
     let presence = match field.source {
@@ -25,19 +25,23 @@ pub(super) fn field_term(field: &Field, layer: Layer) -> Term {
         _ => None,
     };
     let width = if let Ty::Uint(bits) = field.ty { Some(max_of(bits)) } else { None };
-    Term { ty: TermTy::Field(field.ty), alts, many, form: Form::Field, width, hex: false, presence }
+    // Wireshark's flags alone mean that they are there, so ours only can mean that they are set.
+    let form = if field.ty == Ty::Bool && !field.wireshark { Form::Flag } else { Form::Field };
+    let ty = if field.ty == Ty::Duration { TermTy::Duration } else { TermTy::Field(field.ty) };
+    Term { ty, alts, many, form, width, hex: false, presence }
 }
 
-fn collect(field: &Field, layer: Layer, alts: &mut Vec<Alt>) {
+/// The alternatives of a field, each behind these presence bits, too.
+fn collect(field: &Field, layer: Layer, also: u64, alts: &mut Vec<Alt>) {
     let number = |num| if field.ty == Ty::Ipv4 { Alt::V4(num) } else { Alt::Num(num) };
     let bits_of = |ty| if let Ty::Uint(bits) = ty { bits } else { 64 };
     alts.push(match field.source {
-        Source::Load(load) => number(Num::load(Load { layer, ..load })),
-        Source::Slot { bits, slot, .. } => number(Num::slot(layer, bits, slot, bits_of(field.ty))),
-        Source::Ipv6 { bits, slot, at, .. } => Alt::V6(Address { layer, bits, slot, at }),
+        Source::Load(load) => number(Num::load(Load { layer, bits: load.bits | also, ..load })),
+        Source::Slot { bits, slot, .. } => number(Num::slot(layer, bits | also, slot, bits_of(field.ty))),
+        Source::Ipv6 { bits, slot, at, .. } => Alt::V6(Address { layer, bits: bits | also, slot, at }),
         Source::Any(names) | Source::Either(names) => {
             for (part, _) in names.iter().filter_map(|name| crate::fields::find(name)) {
-                collect(part, layer, alts);
+                collect(part, layer, also, alts);
             }
             return;
         }
@@ -56,7 +60,15 @@ fn collect(field: &Field, layer: Layer, alts: &mut Vec<Alt>) {
         }
         Source::Hash(hash) => Alt::Num(Num::hash(hash)),
         Source::Flow { bits, slot } => Alt::Num(Num::flow(bits, slot)),
-        Source::Sided(_) | Source::Facet(_) => return,
+        Source::Sided(sides) => {
+            for (name, bits) in sides {
+                if let Some((part, _)) = crate::fields::find(name) {
+                    collect(part, layer, also | bits, alts);
+                }
+            }
+            return;
+        }
+        Source::Facet(facet) => Alt::Facet(facet),
     });
 }
 
@@ -123,6 +135,14 @@ impl Checker<'_> {
         for alt in &term.alts {
             match alt {
                 Alt::Bytes(bytes) => alts.push(Alt::Num(Num::len(bytes.clone()))),
+                Alt::Facet(_) => {
+                    self.facet_not_yet(
+                        span,
+                        "the length of a text",
+                        "compare it, or look into it: `http.cookie matches \".{1000}\"`",
+                    );
+                    return Value::poison(span);
+                }
                 _ => {
                     self.no_length(arg, &term.ty.describe());
                     return Value::poison(span);

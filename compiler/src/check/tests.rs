@@ -16,6 +16,7 @@ mod clauses;
 mod explained;
 mod expressions;
 mod files;
+mod flows;
 mod mistakes;
 mod tables;
 mod wireshark;

@@ -1,11 +1,11 @@
-//! Triggers. Only external ones can be run so far; `when`, windows and flows are checked as far as they can be and then
-//! refused. The invariant: a trigger's key is fields that have one value, so that "its own key" means one thing.
-//! (Rejected: ignoring clauses that are not available yet.)
+//! Triggers: those `by flow`, which conditions raise, and external ones, with keys or without. `when` with keys, windows
+//! and other holds are checked as far as they can be and then refused. The invariant: a trigger's key is fields that have
+//! one value, so that "its own key" means one thing. (Rejected: ignoring clauses that are not available yet.)
 
 use super::Checker;
 use super::value::{Const, Form, Kind, Number, Term, TermTy, Unit};
-use crate::hir::{self, Key, ValueTy};
-use mrule_grammar::ast::{self, Expr, ExprKind, TriggerClauseKind};
+use crate::hir::{self, Key, MAX_FLOW_TRIGGERS, Pred, Scope, ValueTy};
+use mrule_grammar::ast::{self, Expr, ExprKind, TriggerClause, TriggerClauseKind};
 use mrule_grammar::codes::{later, settings as codes};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
@@ -13,24 +13,55 @@ use mrule_grammar::span::Span;
 /// What is known of a trigger.
 pub(super) struct TriggerInfo {
     pub hir: hir::Trigger,
-    /// The types of its key; none when they are reported.
+    /// The types of its key; none when they are reported, or it is by flow.
     pub types: Option<Vec<ValueTy>>,
     /// This packet's own keys: one for each alternative of fields such as `net.src`.
     pub own: Option<Vec<Vec<Key>>>,
 }
 
+/// What the clauses of a trigger say.
+#[derive(Default)]
+struct Said {
+    when: Option<Pred>,
+    unless: Option<Pred>,
+    hold: Option<Hold>,
+    external: Option<Span>,
+    broken: bool,
+}
+
+/// How long a trigger stays active.
+enum Hold {
+    /// So many nanoseconds.
+    Time(u64),
+    /// As long as its flow lives.
+    Flow,
+    /// It is reported.
+    Wrong,
+}
+
 impl Checker<'_> {
-    /// Declares all triggers; their keys come later.
+    /// Declares all triggers; the keys of those that have one come later.
     pub fn declare_triggers(&mut self) {
+        let mut flows = 0;
         for item in self.names.triggers.clone() {
+            let mut scope = Scope::Keys(Vec::new());
+            if let Some(key) = item.key.as_ref().filter(|key| is_flow(key)) {
+                scope = Scope::Flow(flows.min(MAX_FLOW_TRIGGERS as u32 - 1));
+                flows += 1;
+                if flows == MAX_FLOW_TRIGGERS as u32 + 1 {
+                    let message = format!("a program has at most {MAX_FLOW_TRIGGERS} triggers by flow");
+                    let finding = Diagnostic::new(codes::TRIGGER, message).at(key.span, "one too many");
+                    self.report(finding.help("join conditions of triggers that do the same by `or`"));
+                }
+            }
             self.triggers.push(TriggerInfo {
                 hir: hir::Trigger {
                     name: item.name.node.clone(),
                     span: item.name.span,
-                    scope: hir::Scope::Keys(Vec::new()),
+                    scope,
                     hold: None,
                     when: None,
-                    unless: crate::hir::Pred::never(),
+                    unless: Pred::never(),
                 },
                 types: None,
                 own: None,
@@ -42,7 +73,7 @@ impl Checker<'_> {
     pub fn define_trigger(&mut self, index: usize, item: &ast::Trigger) {
         let (types, own) = match &item.key {
             None => (Vec::new(), vec![Vec::new()]),
-            Some(key) if is_flow(key) => return self.later_flow(key.span, "the key `flow`"),
+            Some(key) if is_flow(key) => return,
             Some(key) => {
                 let value = self.value(key);
                 match self.own_keys(&value) {
@@ -52,7 +83,7 @@ impl Checker<'_> {
             }
         };
         if let Some(info) = self.triggers.get_mut(index) {
-            info.hir.scope = hir::Scope::Keys(types.clone());
+            info.hir.scope = Scope::Keys(types.clone());
             info.types = Some(types);
             info.own = Some(own);
         }
@@ -61,86 +92,142 @@ impl Checker<'_> {
     /// Checks the clauses of all triggers, once every name is known.
     pub fn trigger_clauses(&mut self) {
         for (index, item) in self.names.triggers.clone().into_iter().enumerate() {
-            let mut hold = None;
-            let mut seen: Vec<(&str, Span)> = Vec::new();
-            let mut broken = false;
-            for clause in &item.clauses {
-                let word = match &clause.kind {
-                    TriggerClauseKind::When(_) => "when",
-                    TriggerClauseKind::Unless(_) => "unless",
-                    TriggerClauseKind::Hold(_) => "hold",
-                    TriggerClauseKind::External => "external",
-                    TriggerClauseKind::Keys(_) => "keys",
-                    TriggerClauseKind::Broken => {
-                        broken = true;
-                        continue;
-                    }
-                };
-                if let Some((_, first)) = seen.iter().find(|(w, _)| *w == word) {
-                    let finding = Diagnostic::new(codes::TRIGGER, format!("`{word}` is said twice"));
-                    let finding = finding.at(clause.span, "again here").at(*first, "first here");
-                    self.report(finding.help("leave one of them out; join conditions by `or`"));
+            let by_flow = item.key.as_ref().is_some_and(is_flow);
+            let said = self.clauses_of(item, by_flow);
+            self.incomplete_trigger(item, by_flow, &said);
+            if let Some(info) = self.triggers.get_mut(index) {
+                if let Some(Hold::Time(time)) = said.hold {
+                    info.hir.hold = Some(time);
+                }
+                info.hir.when = said.when;
+                info.hir.unless = said.unless.unwrap_or_else(Pred::never);
+            }
+        }
+    }
+
+    fn clauses_of(&mut self, item: &ast::Trigger, by_flow: bool) -> Said {
+        let mut said = Said::default();
+        let mut seen: Vec<(&str, Span)> = Vec::new();
+        for clause in &item.clauses {
+            let word = match &clause.kind {
+                TriggerClauseKind::When(_) => "when",
+                TriggerClauseKind::Unless(_) => "unless",
+                TriggerClauseKind::Hold(_) => "hold",
+                TriggerClauseKind::External => "external",
+                TriggerClauseKind::Keys(_) => "keys",
+                TriggerClauseKind::Broken => {
+                    said.broken = true;
                     continue;
                 }
-                seen.push((word, clause.span));
-                match &clause.kind {
-                    TriggerClauseKind::When(expr) => self.when(expr, clause.span),
-                    TriggerClauseKind::Unless(expr) => {
-                        self.condition(expr);
-                        let help = "leave it out; the program that raises the trigger can look first";
-                        self.not_yet(later::WINDOWS, clause.span, "`unless`", help);
-                    }
-                    TriggerClauseKind::Hold(expr) => hold = self.hold(expr),
-                    TriggerClauseKind::Keys(expr) => {
-                        self.value(expr);
-                        let help =
-                            "leave it out: how many keys triggers keep is said when the program is started";
-                        self.not_yet(later::WINDOWS, clause.span, "`keys`", help);
-                    }
-                    TriggerClauseKind::External | TriggerClauseKind::Broken => {}
+            };
+            if let Some((_, first)) = seen.iter().find(|(w, _)| *w == word) {
+                let finding = Diagnostic::new(codes::TRIGGER, format!("`{word}` is said twice"));
+                let finding = finding.at(clause.span, "again here").at(*first, "first here");
+                self.report(finding.help("leave one of them out; join conditions by `or`"));
+                continue;
+            }
+            seen.push((word, clause.span));
+            self.trigger_clause(clause, by_flow, &mut said);
+        }
+        said
+    }
+
+    fn trigger_clause(&mut self, clause: &TriggerClause, by_flow: bool, said: &mut Said) {
+        match &clause.kind {
+            TriggerClauseKind::When(expr) => {
+                let before = self.errors;
+                said.when = Some(self.condition(expr));
+                // A window inside has said so already.
+                if !by_flow && self.errors == before {
+                    self.later_window(clause.span, "a trigger with a key or none that rules raise (`when`)");
                 }
             }
-            let has = |word: &str| seen.iter().any(|(w, _)| *w == word);
-            if !broken && !has("external") && !has("when") {
-                let message = format!("trigger `{}` says neither `when` nor `external`", item.name.node);
-                let finding = Diagnostic::new(codes::TRIGGER, message).at(item.name.span, "never raised");
-                self.report(finding.help("write `external` for a trigger that is raised through the API"));
-            } else if !broken && !has("hold") {
-                let message = format!("trigger `{}` does not say how long it stays active", item.name.node);
-                let finding = Diagnostic::new(codes::TRIGGER, message).at(item.name.span, "no `hold`");
-                self.report(finding.help("add `hold 10m`"));
+            TriggerClauseKind::Unless(expr) => {
+                said.unless = Some(self.condition(expr));
+                if !by_flow {
+                    let help = "leave it out; the program that raises the trigger can look first";
+                    self.not_yet(
+                        later::WINDOWS,
+                        clause.span,
+                        "`unless` of a trigger that is not by flow",
+                        help,
+                    );
+                }
             }
-            if let Some(info) = self.triggers.get_mut(index) {
-                info.hir.hold = hold;
+            TriggerClauseKind::Hold(expr) => said.hold = Some(self.hold(expr, by_flow)),
+            TriggerClauseKind::Keys(expr) => {
+                self.value(expr);
+                let help = match by_flow {
+                    true => "leave it out: a trigger by flow keeps its state in the flow",
+                    false => "leave it out: how many keys triggers keep is said when the program is started",
+                };
+                self.not_yet(later::WINDOWS, clause.span, "`keys`", help);
             }
+            TriggerClauseKind::External => {
+                said.external = Some(clause.span);
+                if by_flow {
+                    let help =
+                        "name the flow by its ends: `trigger t by (net.src, net.dst) { external hold 10m }`";
+                    self.not_yet(later::WINDOWS, clause.span, "an external trigger by flow", help);
+                }
+            }
+            TriggerClauseKind::Broken => {}
         }
     }
 
-    fn when(&mut self, expr: &Expr, span: Span) {
-        let before = self.diagnostics.len();
-        self.condition(expr);
-        // A window or a stream inside has said so already.
-        if self.diagnostics.len() == before {
-            self.later_window(span, "a trigger that rules raise (`when`)");
+    /// Reports what a trigger does not say. A clause that could not be read may be the one that is missing.
+    fn incomplete_trigger(&mut self, item: &ast::Trigger, by_flow: bool, said: &Said) {
+        if said.broken {
+            return;
         }
+        let name = &item.name.node;
+        let (message, label, help) = match (said.external.is_some() || said.when.is_some(), &said.hold) {
+            (false, _) if by_flow => (
+                format!("trigger `{name}` does not say what raises it"),
+                "never raised",
+                "add `when` and a condition: `when stream contains \"evil\"`",
+            ),
+            (false, _) => (
+                format!("trigger `{name}` says neither `when` nor `external`"),
+                "never raised",
+                "write `external` for a trigger that is raised through the API",
+            ),
+            (true, None) => (
+                format!("trigger `{name}` does not say how long it stays active"),
+                "no `hold`",
+                if by_flow { "add `hold flow`: as long as the flow lives" } else { "add `hold 10m`" },
+            ),
+            (true, Some(_)) => return,
+        };
+        self.report(Diagnostic::new(codes::TRIGGER, message).at(item.name.span, label).help(help));
     }
 
-    /// How long a trigger stays active, in nanoseconds.
-    fn hold(&mut self, expr: &Expr) -> Option<u64> {
+    /// How long a trigger stays active.
+    fn hold(&mut self, expr: &Expr, by_flow: bool) -> Hold {
         if is_flow(expr) {
-            self.later_flow(expr.span, "`hold flow`");
-            return None;
+            if by_flow {
+                return Hold::Flow;
+            }
+            let finding = Diagnostic::new(codes::TRIGGER, "`hold flow` is for triggers `by flow`");
+            let finding = finding.at(expr.span, "which flow?");
+            self.report(finding.help("write `by flow` behind the name, or give a time: `hold 10m`"));
+            return Hold::Wrong;
         }
         let value = self.value(expr);
         let what = match value.kind {
-            Kind::Poison => return None,
+            Kind::Poison => return Hold::Wrong,
             Kind::Const(Const::Number(Number { value, unit: Unit::Duration, .. })) if value > 0 => {
-                return Some(value);
+                if by_flow {
+                    let help = "write `hold flow`: as long as the flow lives";
+                    self.not_yet(later::WINDOWS, expr.span, "a time as the hold of a trigger by flow", help);
+                    return Hold::Wrong;
+                }
+                return Hold::Time(value);
             }
             Kind::Term(Term { ty: TermTy::Duration, form: Form::Param(_), .. }) => {
-                let help = "write the time itself: `hold 10m`";
+                let help = if by_flow { "write `hold flow`" } else { "write the time itself: `hold 10m`" };
                 self.not_yet(later::WINDOWS, expr.span, "a param as a hold", help);
-                return None;
+                return Hold::Wrong;
             }
             Kind::Const(Const::Number(Number { value: 0, .. })) => "no time at all",
             Kind::Const(constant) => constant.describe(),
@@ -148,8 +235,11 @@ impl Checker<'_> {
         };
         let message = format!("`hold` takes a duration; `{}` is {what}", self.text(expr.span));
         let finding = Diagnostic::new(codes::TRIGGER, message).at(expr.span, what);
-        self.report(finding.help("write it with its unit: `hold 30s`, `hold 10m`, `hold 1h`"));
-        None
+        self.report(match by_flow {
+            true => finding.help("write `hold flow`: as long as the flow lives"),
+            false => finding.help("write it with its unit: `hold 30s`, `hold 10m`, `hold 1h`"),
+        });
+        Hold::Wrong
     }
 }
 

@@ -2,7 +2,7 @@
 //! a value is what was written and no more; presence, ranges and "any of" are decided where it is used, so a `let` may
 //! stand for any of these. (Rejected: one expected type passed down; `tcp.payload` alone and beside `==` differ.)
 
-use crate::fields::Ty;
+use crate::fields::{Facet, Ty};
 use crate::hir::{self, Address, Bytes, Key, Num, ParamId, Pred, TableId, TagPart, TriggerId};
 use mrule_grammar::span::Span;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -41,6 +41,8 @@ pub(super) enum Const {
     Ipv6(Ipv6Addr),
     /// An address with a prefix length; host bits are zero.
     Cidr(std::net::IpAddr, u8),
+    /// An application, by its number.
+    App(u64),
 }
 
 /// A number in its base unit: bytes or nanoseconds.
@@ -116,6 +118,8 @@ pub(super) enum Many {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Field,
+    /// A flag of our own, which stands alone for "it is set".
+    Flag,
     /// A slice and its length, when that is known.
     Slice(Option<u64>),
     /// `len(x)`
@@ -143,6 +147,8 @@ pub(super) enum Alt {
     Text(TableId, Vec<Key>),
     /// An address that is a param.
     IpParam(ParamId),
+    /// What messages say: none, one or several values.
+    Facet(Facet),
 }
 
 impl Value {
@@ -208,6 +214,7 @@ impl Alt {
             Alt::Bytes(bytes) => Pred::has_bytes(bytes.clone()),
             Alt::Text(table, key) => Pred::in_table(*table, key.clone()),
             Alt::IpParam(_) => Pred::always(),
+            Alt::Facet(facet) => Pred::has_facet(*facet),
         }
     }
 }
@@ -227,6 +234,7 @@ impl Const {
             Const::Ipv6(_) => "an IPv6 address",
             Const::Cidr(std::net::IpAddr::V4(_), _) => "an IPv4 network",
             Const::Cidr(std::net::IpAddr::V6(_), _) => "an IPv6 network",
+            Const::App(_) => "an application",
         }
     }
 

@@ -3,9 +3,10 @@
 
 use super::*;
 use crate::abi::{Link, bit};
-use crate::fields::{BytesSource, find};
+use crate::fields::{App, BytesSource, Facet, FlowSlot, find};
 use crate::hir::{self, Length, NeedleId};
 use crate::sets::Intervals;
+use crate::sight::Sight;
 use mrule_grammar::span::Span;
 
 fn load(name: &str) -> Num {
@@ -25,7 +26,12 @@ fn rule(name: &str, matches: Pred, length: Length) -> Rule {
 }
 
 /// A UDP packet to port 53 from 10.0.0.1, without a link header.
-fn told(mut program: Program) -> Explanation {
+fn told(program: Program) -> Explanation {
+    told_of(program, 0, &Sight::default())
+}
+
+/// The same packet, with these bits and what else is known of it.
+fn told_of(mut program: Program, bits: u64, sight: &Sight) -> Explanation {
     program.stations = vec![hir::Station {
         name: "ids".into(),
         span: Span::default(),
@@ -35,7 +41,7 @@ fn told(mut program: Program) -> Explanation {
     frame.extend([0, 99, 0, 53, 0, 10, 0, 0, b'h', b'i']);
     use bit::{IP, IP_HDR, NET, PAYLOAD, PORTS, UDP, UDP_HDR, UDP_PAYLOAD, UDP_PORTS};
     let outer = Stack {
-        bits: IP | IP_HDR | NET | UDP | UDP_PORTS | UDP_HDR | PORTS | UDP_PAYLOAD | PAYLOAD,
+        bits: bits | IP | IP_HDR | NET | UDP | UDP_PORTS | UDP_HDR | PORTS | UDP_PAYLOAD | PAYLOAD,
         l4: 20,
         payload: 28,
         payload_end: 30,
@@ -46,7 +52,7 @@ fn told(mut program: Program) -> Explanation {
     };
     let packet = Packet::new(&frame, 30, Link::RawIp);
     let head = Head { outer, ..Head::default() };
-    explain(&program, &World::new(&program).unwrap(), &packet, &head, crate::sight::Seen::nothing())
+    explain(&program, &World::new(&program).unwrap(), &packet, &head, Seen { sight, at: 0 })
 }
 
 type Values = Vec<(String, Option<String>)>;
@@ -133,4 +139,81 @@ fn headers_in_words() {
         headers(&head),
         [(Layer::Outer, "ip and udp".into()), (Layer::Inner, "inner.eth and inner.arp".into())]
     );
+}
+
+#[test]
+fn flows_are_told_with_their_values() {
+    let flow = |slot, set: Intervals<u64>| Pred::test(Num::flow(0, slot), set);
+    let host = |text: &str| {
+        let test = hir::TextTest::Compare(hir::CompareOp::Eq, text.as_bytes().into());
+        Pred::facet_text(Facet::HttpHost, test)
+    };
+    let port = |bits: u64, at| match load("l4.srcport").kind() {
+        NumKind::Load(of) => {
+            Pred::test(Num::load(crate::fields::Load { bits: of.bits | bits, at, ..*of }), Intervals::one(80))
+        }
+        _ => panic!(),
+    };
+    let program = |matches| Program {
+        rules: vec![rule("r", matches, Length::Full)],
+        triggers: vec![hir::Trigger {
+            name: "evil".into(),
+            span: Span::default(),
+            scope: hir::Scope::Flow(0),
+            hold: None,
+            when: Some(Pred::never()),
+            unless: Pred::never(),
+        }],
+        streams: vec![hir::StreamPattern {
+            kind: hir::StreamKind::Contains(b"x".as_slice().into()),
+            depth: Num::constant(65536),
+        }],
+        ..Program::default()
+    };
+    let mut sight = Sight::new(&program(Pred::always()), 1);
+    sight.flows[0] = crate::abi::FlowView { app: App::Dns as u64, age: 1_500_000_000, ..Default::default() };
+    sight.say_text(0, Facet::HttpHost, b"a.example");
+    sight.say_text(0, Facet::HttpHost, b"b.example");
+    let tests = |matches: Pred, bits| {
+        let told = told_of(program(matches), bits, &sight).rules.remove(0);
+        (told.held, told.tests.into_iter().map(|test| (test.text, test.values)).collect::<Vec<_>>())
+    };
+    let (ours, known) = (bit::FLOW | bit::FROM_CLIENT, |name: &str, v: &str| vec![value(name, v)]);
+    let app = || flow(FlowSlot::App, Intervals::one(App::Http as u64));
+    assert_eq!(tests(app(), ours), (false, vec![("app == http".into(), known("app", "dns"))]));
+    assert_eq!(tests(app(), 0), (false, vec![("app == http".into(), vec![absent("app")])]));
+    let age = flow(FlowSlot::Age, Intervals::range(0, 1_999_999_999));
+    assert_eq!(tests(age, ours), (true, vec![("flow.age < 2s".into(), known("flow.age", "1500ms"))]));
+    let says = "\"a.example\", \"b.example\"";
+    assert_eq!(
+        tests(host("c"), ours),
+        (false, vec![("http.host == \"c\"".into(), known("http.host", says))])
+    );
+    let state = (false, vec![("evil".into(), known("evil", "not active"))]);
+    assert_eq!(tests(Pred::flow_active(0), ours), state);
+    assert_eq!(tests(Pred::flow_active(0), 0), state);
+    let found = "stream contains \"x\" within 64KiB".to_owned();
+    assert_eq!(
+        tests(Pred::stream(hir::StreamId(0)), ours),
+        (false, vec![(found, vec![absent("end of a match")])])
+    );
+    // Of the two fields that the client's port may be in, the one of this packet is told.
+    let client = Pred::or([port(bit::FROM_SERVER, 2), port(bit::FROM_CLIENT, 0)]);
+    let expected = vec![("flow.client.port == 80".into(), known("flow.client.port", "99"))];
+    assert_eq!(tests(client, ours), (false, expected));
+}
+
+#[test]
+fn of_the_parts_of_a_line_the_one_that_holds_is_told() {
+    let line = Span { start: 5, end: 9, ..Span::default() };
+    let ask = |when: Pred, length| Ask { when, length, span: line };
+    let mut program = Program { rules: vec![rule("r", Pred::always(), Length::Full)], ..Program::default() };
+    let none = || is("ip.ttl", 1);
+    program.rules[0].asks =
+        vec![ask(none(), Length::Full), ask(Pred::always(), Length::Bytes(Num::constant(9)))];
+    let asks = told(program.clone()).rules.remove(0).asks;
+    assert_eq!(asks.iter().map(|a| (a.held, a.range)).collect::<Vec<_>>(), [(true, (0, 9))]);
+    program.rules[0].asks = vec![ask(none(), Length::Full), ask(none(), Length::None)];
+    let asks = told(program).rules.remove(0).asks;
+    assert_eq!(asks.iter().map(|a| (a.held, a.length.as_str())).collect::<Vec<_>>(), [(false, "full")]);
 }

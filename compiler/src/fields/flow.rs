@@ -172,6 +172,15 @@ impl App {
         "git",
     ];
 
+    /// All of them, by number.
+    pub const ALL: [App; Self::NAMES.len()] = {
+        use App::*;
+        [
+            Undecided, Other, Http, Http2, Tls, Quic, Dns, Ssh, Smtp, Ftp, Imap, Pop3, Rdp, Smb, Mqtt,
+            Postgres, Mysql, Redis, Ntp, Dhcp, Sip, Bittorrent, Stun, Rtsp, Ldap, Snmp, Git,
+        ]
+    };
+
     /// The number of a name.
     pub fn number(name: &str) -> Option<u64> {
         Self::NAMES.iter().position(|n| *n == name).map(|n| n as u64)
@@ -183,7 +192,13 @@ impl App {
     }
 }
 
-const _: () = assert!(App::Git as usize + 1 == App::NAMES.len());
+const _: () = {
+    let mut i = 0;
+    while i < App::ALL.len() {
+        assert!(App::ALL[i] as usize == i);
+        i += 1;
+    }
+};
 
 /// Something that an application's message says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -32,7 +32,7 @@ pub const FIELDS: &[Field] = &[
     field("frame", Ty::Bytes, Source::Bytes(BytesSource::Frame), "the captured bytes of the frame"),
     field("frame.len", Ty::Uint(32), Source::FrameLen, "length of the frame on the wire, in bytes"),
     field("frame.cap_len", Ty::Uint(32), Source::FrameCapLen, "how many bytes of the frame were captured"),
-    field("frame.interface_name", Ty::String, Source::Bytes(BytesSource::InterfaceName), "name of the interface that the frame came from; absent when the capture does not tell"),
+    field("frame.interface_name", Ty::String, Source::Bytes(BytesSource::InterfaceName), "name of the interface that the frame came from, else its description, else `unknown`; absent when the capture has no interfaces"),
     field("eth", Ty::Protocol, Source::Protocol { bits: bit::ETH, header: Some(Proto::Eth) }, "Ethernet (IEEE 802.3)"),
     field("eth.dst", Ty::Mac, load(bit::ETH, Slot::L2, 0, 8, 16, 0xffffffffffff), "destination MAC address"),
     field("eth.src", Ty::Mac, load(bit::ETH, Slot::L2, 6, 8, 16, 0xffffffffffff), "source MAC address"),

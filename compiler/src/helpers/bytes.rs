@@ -1,6 +1,6 @@
 //! Byte strings of a packet: where each begins and ends, and what a slice of it is. Ends follow the headers' own lengths
 //! and are clipped to what was captured; the invariant: a byte string that exists has at least one byte.
-//! (Rejected: empty byte strings, which Wireshark does not have either: there a comparison with one is false.)
+//! (Rejected: empty byte strings; what Wireshark does with an empty slice is written out by the checker.)
 
 use super::stack;
 use crate::abi::{Head, Packet, bit};
@@ -41,20 +41,30 @@ fn source<'a>(packet: &Packet<'a>, head: &Head, layer: Layer, source: BytesSourc
     if at.bits & needed != needed {
         return None;
     }
-    // Where a header ends by its length in 4-byte words, in the byte at `offset`; as in Wireshark, one that lies about it, or
-    // was cut before it, reaches to the packet's end.
-    let declared = |start: u32, offset: u32, shift: u32| {
-        let byte = frame.get(start.saturating_add(offset) as usize);
-        let length = byte.map_or(0, |byte| u32::from(byte >> shift & 0xf) * 4);
-        if length < 20 { at.l3_end } else { start.saturating_add(length) }
+    // A header's length in 4-byte words, in the byte at `offset`.
+    let words = |offset: u32, shift: u32| {
+        frame.get(offset as usize).map_or(0, |byte| u32::from(byte >> shift & 0xf) * 4)
     };
     let (start, end) = match source {
         BytesSource::Frame => return Some(frame),
         BytesSource::InterfaceName => return Some(packet.interface_name().as_bytes()),
         BytesSource::Header(Proto::Eth) => (at.l2, at.l2.saturating_add(14)),
-        BytesSource::Header(Proto::Ip) => (at.l3, declared(at.l3, 0, 0)),
-        BytesSource::Header(Proto::Ip6) => (at.l3, at.l3.saturating_add(40)),
-        BytesSource::Header(Proto::Tcp) => (at.l4, declared(at.l4, 12, 4)),
+        BytesSource::Header(Proto::Ip) => (at.l3, at.l3.saturating_add(words(at.l3, 0))),
+        // In Wireshark the extension headers belong to it, but not in a fragment that is not the first.
+        BytesSource::Header(Proto::Ip6) => {
+            let transport = bit::TCP | bit::UDP | bit::SCTP | bit::ICMP | bit::ICMP6;
+            let end = match at.bits {
+                bits if bits & bit::IP6_HDR == 0 || bits & bit::FRAGMENT != 0 => at.l3.saturating_add(40),
+                bits if bits & transport != 0 => at.l4,
+                _ => at.headers_end,
+            };
+            (at.l3, end)
+        }
+        // As in Wireshark, one that lies about its length, or was cut before it, reaches to the packet's end.
+        BytesSource::Header(Proto::Tcp) => match words(at.l4.saturating_add(12), 4) {
+            0..20 => (at.l4, at.l3_end),
+            length => (at.l4, at.l4.saturating_add(length)),
+        },
         BytesSource::Header(Proto::Udp) => (at.l4, at.l4.saturating_add(8)),
         // Wireshark's ICMP is the whole message.
         BytesSource::Header(Proto::Icmp | Proto::Icmp6) => (at.l4, at.l3_end),

@@ -63,8 +63,16 @@ fn sources_end_where_their_headers_say() {
     frame[38 + 12] = 0x60;
     let all =
         bit::ETH | bit::IP | bit::IP_HDR | bit::TCP_PORTS | bit::TCP_HDR | bit::TCP_PAYLOAD | bit::PAYLOAD;
-    let stack =
-        Stack { bits: all, l3: 14, l4: 38, payload: 62, payload_end: 65, l3_end: 65, ..Stack::default() };
+    let stack = Stack {
+        bits: all,
+        l3: 14,
+        l4: 38,
+        payload: 62,
+        payload_end: 65,
+        l3_end: 65,
+        headers_end: 60,
+        ..Stack::default()
+    };
     let length = |frame: &[u8], bits: u64, source| {
         let head = outer(Stack { bits, ..stack });
         bytes(&packet(frame), &head, &whole(source)).map(<[u8]>::len)
@@ -91,11 +99,17 @@ fn sources_end_where_their_headers_say() {
     assert_eq!(length(&frame, bit::ICMP_HDR, Header(Proto::Icmp)), Some(27), "the whole message");
     assert_eq!(length(&frame, bit::UDP_PORTS, Header(Proto::Udp)), Some(8));
     assert_eq!(length(&frame, bit::IP6, Header(Proto::Ip6)), Some(40));
+    let (ip6, fragment) = (bit::IP6 | bit::IP6_HDR, bit::FRAGMENT);
+    assert_eq!(length(&frame, ip6 | bit::TCP, Header(Proto::Ip6)), Some(24), "to the transport header");
+    assert_eq!(length(&frame, ip6 | fragment, Header(Proto::Ip6)), Some(40));
+    assert_eq!(length(&frame, ip6, Header(Proto::Ip6)), Some(46), "with its extension headers");
     assert_eq!(length(&frame[..48], bit::TCP_PORTS, Header(Proto::Tcp)), Some(10), "cut before its length");
     frame[38 + 12] = 0x40;
     assert_eq!(length(&frame, bit::TCP_PORTS, Header(Proto::Tcp)), Some(27), "it lies: to the packet's end");
     frame[14] = 0x44;
-    assert_eq!(length(&frame, bit::IP, Header(Proto::Ip)), Some(51), "it lies: to the packet's end");
+    assert_eq!(length(&frame, bit::IP, Header(Proto::Ip)), Some(16), "it lies: so many bytes");
+    frame[14] = 0x40;
+    assert_eq!(length(&frame, bit::IP, Header(Proto::Ip)), None, "it lies: none");
     assert_eq!(length(&[], u64::MAX, BytesSource::Frame), None);
     let named = packet(&frame).on(0, "eth0");
     let name = whole(BytesSource::InterfaceName);

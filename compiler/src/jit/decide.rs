@@ -4,9 +4,9 @@
 //! program.)
 
 use super::emit::{Emit, Helpers, Regions};
+use super::needs::Needs;
 use super::nodes::Node;
 use super::plan::{Class, Group, HASH_MULTIPLIER, HASH_ROTATE, Plan};
-use super::shape::Needs;
 use crate::abi::{NO_LIMIT, offset};
 use crate::hir::{Length, Num, NumKind, Pred, Program};
 use crate::world::World;
@@ -112,12 +112,7 @@ pub fn emit(
     e.packet(packet, index);
     e.b.def_var(asked, zero);
     let needs = Needs::of(program.rules.iter().chain(&program.limits));
-    if program.uses().flows {
-        e.locate_flow(program.streams.len());
-        e.recall(&needs);
-    } else {
-        e.dissect(&needs);
-    }
+    e.look(program, &needs);
 
     e.plan(program, rules, Role::Rules, style);
     if style.settle {
@@ -143,9 +138,7 @@ pub fn emit(
     let verdicts = e.b.ins().iadd_imm_s(verdicts, offset::VERDICT_SIZE * program.stations.len() as i64);
     e.b.ins().jump(header, &[index.into(), packet.into(), verdicts.into()]);
     e.enter(done);
-    e.b.ins().return_(&[]);
-    e.b.seal_all_blocks();
-    e.b.finalize(frontend);
+    e.end(frontend);
 }
 
 impl Emit<'_> {

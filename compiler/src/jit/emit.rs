@@ -4,15 +4,17 @@
 //! helper. (Rejected: values instead of jumps, which would evaluate what short circuit skips.)
 
 use super::member::is_small;
+use super::needs::Needs;
 use super::nodes::Node;
 use super::shape::{Fact, Facts};
 use crate::abi::offset;
 use crate::fields::{Layer, Load, Slot};
-use crate::hir::{Address, ArithOp, CompareOp, Key, Num, NumKind, Pred, PredKind};
+use crate::hir::{Address, ArithOp, CompareOp, Key, Num, NumKind, Pred, PredKind, Program};
 use crate::world::World;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{AliasRegion, Block, FuncRef, InstBuilder, MemFlagsData, Type, Value};
+use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, Variable};
 
 /// The helpers that generated code calls.
@@ -113,6 +115,23 @@ impl<'a> Emit<'a> {
         let flags = emit.state_flags();
         emit.pool_base = emit.b.ins().load(I64, flags, context, offset::CONTEXT_POOL);
         emit
+    }
+
+    /// Gets what is read of the packet: from whoever tracked its flow, where the program looks at flows.
+    pub fn look(&mut self, program: &Program, needs: &Needs) {
+        if program.uses().flows {
+            self.locate_flow(program.streams.len());
+            self.recall(needs);
+        } else {
+            self.dissect(needs);
+        }
+    }
+
+    /// Ends the function.
+    pub fn end(mut self, frontend: TargetFrontendConfig) {
+        self.b.ins().return_(&[]);
+        self.b.seal_all_blocks();
+        self.b.finalize(frontend);
     }
 
     /// Goes on with a packet, and its index in the batch.

@@ -5,8 +5,8 @@
 
 use super::decide::Ground;
 use super::emit::Emit;
+use super::needs::Needs;
 use super::nodes::Node;
-use super::shape::Needs;
 use crate::abi::offset;
 use crate::sight::Fired;
 use cranelift_codegen::ir::InstBuilder;
@@ -32,12 +32,7 @@ pub fn emit(
     let zero = e.constant(0);
     e.packet(packet, zero);
     let needs = Needs::of_triggers(ground.program.triggers.iter());
-    if ground.program.uses().flows {
-        e.locate_flow(ground.program.streams.len());
-        e.recall(&needs);
-    } else {
-        e.dissect(&needs);
-    }
+    e.look(ground.program, &needs);
     let flags = e.state_flags();
     let fired = e.b.ins().load(I64, flags, context, offset::CONTEXT_FIRED);
     for (at, trigger) in (0i32..).zip(&ground.program.triggers) {
@@ -56,7 +51,5 @@ pub fn emit(
         }
         e.enter(next);
     }
-    e.b.ins().return_(&[]);
-    e.b.seal_all_blocks();
-    e.b.finalize(frontend);
+    e.end(frontend);
 }

@@ -7,6 +7,7 @@ mod decide;
 mod emit;
 mod fire;
 mod member;
+mod needs;
 mod nodes;
 mod plan;
 mod shape;

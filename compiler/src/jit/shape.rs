@@ -1,13 +1,13 @@
-//! Dissection inside generated code. The common shapes (Ethernet, at most one VLAN tag, IPv4 without options or IPv6
+//! Dissection inside generated code. The common shapes (Ethernet, at most two VLAN tags, IPv4 without options or IPv6
 //! without extension headers, whole, TCP or UDP, nothing cut or lying) are recognised with a few loads; every other
 //! packet goes to the dissector. Both ways end in one block whose parameters are the facts that the program reads and
 //! no others. The invariant: on a fast shape each fact has the value that the dissector would give it.
 //! (Rejected: always calling the dissector, which costs several times what a small program does.)
 
 use super::emit::Emit;
+use super::needs::Needs;
 use crate::abi::{Link, bit, offset};
-use crate::fields::{Hash, Layer, Slot, Tags};
-use crate::hir::{Length, Num, NumKind, Pred, PredKind, Rule, Trigger};
+use crate::fields::{Layer, Slot};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value};
@@ -30,180 +30,6 @@ pub struct Facts {
 impl Facts {
     pub fn get(&self, fact: Fact) -> Option<Value> {
         self.list.iter().find(|(f, _)| *f == fact).map(|(_, value)| *value)
-    }
-}
-
-/// What a program reads of a packet.
-#[derive(Debug, Clone, Default)]
-pub struct Needs {
-    facts: Vec<Fact>,
-    outer: u64,
-    inner: u64,
-}
-
-/// Bits and slots that depend on the TCP data offset or the UDP length.
-const TRANSPORT_BITS: u64 = bit::TCP_SEQ
-    | bit::TCP_FLAGS
-    | bit::TCP_HDR
-    | bit::TCP_LEN
-    | bit::TCP_PAYLOAD
-    | bit::UDP_PAYLOAD
-    | bit::PAYLOAD;
-/// Bits of tunnel headers, which in the fast shapes only UDP can carry.
-const TUNNEL_BITS: u64 = bit::VXLAN | bit::GENEVE;
-
-impl Needs {
-    /// What rules and limits read.
-    pub fn of<'r>(rules: impl Iterator<Item = &'r Rule>) -> Needs {
-        let mut needs = Needs::default();
-        for rule in rules {
-            needs.pred(&rule.matches);
-            for ask in &rule.asks {
-                needs.pred(&ask.when);
-                match &ask.length {
-                    Length::None | Length::Full => {}
-                    Length::Bytes(n) | Length::Percent(n) => needs.length(n),
-                    Length::Headers(n) => {
-                        needs.length(n);
-                        needs.slot(Layer::Outer, Slot::HeadersEnd);
-                        needs.slot(Layer::Outer, Slot::L3End);
-                    }
-                    Length::Slice(m, n) => {
-                        needs.length(m);
-                        needs.length(n);
-                    }
-                }
-            }
-        }
-        needs
-    }
-
-    /// What the conditions of triggers read.
-    pub fn of_triggers<'r>(triggers: impl Iterator<Item = &'r Trigger>) -> Needs {
-        let mut needs = Needs::default();
-        for trigger in triggers {
-            if let Some(when) = &trigger.when {
-                needs.pred(when);
-                needs.pred(&trigger.unless);
-            }
-        }
-        needs
-    }
-
-    fn add(&mut self, fact: Fact) {
-        if !self.facts.contains(&fact) {
-            self.facts.push(fact);
-        }
-    }
-
-    fn slot(&mut self, layer: Layer, slot: Slot) {
-        self.add(Fact::Slot(layer, slot));
-    }
-
-    fn bits(&mut self, layer: Layer, bits: u64) {
-        self.add(Fact::Bits(layer));
-        match layer {
-            Layer::Outer => self.outer |= bits,
-            Layer::Inner => self.inner |= bits,
-        }
-    }
-
-    /// A number of a length, which is 0 where it does not exist.
-    fn length(&mut self, num: &Num) {
-        self.pred(&num.guard());
-        self.number(num);
-    }
-
-    fn number(&mut self, num: &Num) {
-        match num.kind() {
-            NumKind::Load(load) => self.slot(load.layer, load.slot),
-            NumKind::Slot { layer, slot, .. } => self.slot(*layer, *slot),
-            NumKind::Arith(_, a, b) => {
-                self.number(a);
-                self.number(b);
-            }
-            NumKind::Lookup { key, .. } => key.iter().for_each(|k| self.key(k)),
-            NumKind::Hash(Hash::Packet | Hash::Flow)
-            | NumKind::Flow { .. }
-            | NumKind::Const(_)
-            | NumKind::Param(_)
-            | NumKind::ParamHigh(_)
-            | NumKind::FrameLen
-            | NumKind::FrameCapLen
-            | NumKind::Byte(_)
-            | NumKind::Len(_)
-            | NumKind::Option(_) => {}
-        }
-    }
-
-    fn key(&mut self, key: &crate::hir::Key) {
-        use crate::hir::Key;
-        match key {
-            Key::Num(n) | Key::Ipv4(n) => self.number(n),
-            Key::Ipv6(a) => self.slot(a.layer, a.slot),
-            Key::Bytes(_) | Key::Text(_) => {}
-        }
-    }
-
-    fn pred(&mut self, pred: &Pred) {
-        match pred.kind() {
-            PredKind::Bits { layer, bits } => self.bits(*layer, *bits),
-            PredKind::Not(p) => self.pred(p),
-            PredKind::And(parts) | PredKind::Or(parts) => parts.iter().for_each(|p| self.pred(p)),
-            PredKind::In(n, _) => self.number(n),
-            PredKind::Compare(_, a, b) => {
-                self.number(a);
-                self.number(b);
-            }
-            PredKind::AddressIn(a, _) => self.slot(a.layer, a.slot),
-            PredKind::AddressCompare(_, a, b) => {
-                self.slot(a.layer, a.slot);
-                self.slot(b.layer, b.slot);
-            }
-            PredKind::TagIn(part, _) => {
-                let (first, count) = match part.tags {
-                    Tags::Vlan => (Slot::Vlan, Slot::Vlans),
-                    Tags::Mpls => (Slot::Mpls, Slot::Labels),
-                };
-                self.slot(part.layer, first);
-                self.slot(part.layer, count);
-            }
-            PredKind::InTable { key, .. } | PredKind::LookupIs { key, .. } | PredKind::Active { key, .. } => {
-                key.iter().for_each(|k| self.key(k));
-            }
-            // Helpers dissect by themselves when they need to.
-            PredKind::Const(_)
-            | PredKind::FlowActive(_)
-            | PredKind::Stream(_)
-            | PredKind::HasFacet(_)
-            | PredKind::FacetIn(..)
-            | PredKind::FacetText(..)
-            | PredKind::FacetInTable(..)
-            | PredKind::TagInTable(..)
-            | PredKind::HasOption(_)
-            | PredKind::HasBytes(_)
-            | PredKind::BytesCompare(..)
-            | PredKind::ConstCompare(..)
-            | PredKind::BytesBytes(..)
-            | PredKind::Contains(..)
-            | PredKind::Matches(..) => {}
-        }
-    }
-
-    fn has_slot(&self, slot: Slot) -> bool {
-        self.facts.contains(&Fact::Slot(Layer::Outer, slot))
-    }
-
-    /// Whether the program looks behind the ports: at header lengths or payloads.
-    fn transport(&self) -> bool {
-        self.outer & TRANSPORT_BITS != 0
-            || [Slot::HeadersEnd, Slot::Payload, Slot::PayloadEnd, Slot::TcpLen]
-                .into_iter()
-                .any(|s| self.has_slot(s))
-    }
-
-    fn tunnels(&self) -> bool {
-        self.outer & TUNNEL_BITS != 0 || self.facts.iter().any(|f| matches!(f, Fact::Bits(Layer::Inner)))
     }
 }
 
@@ -292,18 +118,28 @@ impl Emit<'_> {
         let etype = self.load(self.data, 12, 2);
         let (plain, bits) = (self.constant(14), self.constant(bit::ETH | bit::ETH_TYPE));
         let none = self.constant(0);
-        let (tagged, untagged) = (self.b.create_block(), self.b.create_block());
+        let (tagged, single, double) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let untagged = self.b.create_block();
         let is_tagged = self.b.ins().icmp_imm_s(IntCC::Equal, etype, 0x8100);
+        let is_service = self.b.ins().icmp_imm_s(IntCC::Equal, etype, 0x88a8);
+        let is_tagged = self.b.ins().bor(is_tagged, is_service);
         self.branch(is_tagged, tagged, untagged);
         self.enter(untagged);
         self.jump_with(ip, &[etype, plain, bits, none]);
         self.enter(tagged);
-        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, self.cap_len, 58);
+        let long = self.b.ins().icmp_imm_s(IntCC::UnsignedGreaterThanOrEqual, self.cap_len, 62);
         self.require(long, slow);
         let etype = self.load(self.data, 16, 2);
         let bits = self.constant(bit::ETH | bit::ETH_TYPE | bit::VLAN | bit::VLAN_ETYPE);
+        let again = self.b.ins().icmp_imm_s(IntCC::Equal, etype, 0x8100);
+        self.branch(again, double, single);
+        self.enter(single);
         let (l3, one) = (self.constant(18), self.constant(1));
         self.jump_with(ip, &[etype, l3, bits, one]);
+        self.enter(double);
+        let etype = self.load(self.data, 20, 2);
+        let (l3, two) = (self.constant(22), self.constant(2));
+        self.jump_with(ip, &[etype, l3, bits, two]);
 
         self.enter(ip);
         let &[etype, l3, link_bits, vlans] = carrier.as_slice() else { return };
@@ -487,8 +323,11 @@ impl Emit<'_> {
                     let end = self.b.ins().umin(end, wire);
                     self.b.ins().isub(end, payload)
                 }
-                // The one tag, if there is one, stands behind the addresses and its own type.
-                Slot::Vlan => self.b.ins().imul_imm_s(shape.vlans, 14),
+                // The first tag, if there is one, stands behind the addresses and its own type.
+                Slot::Vlan => {
+                    let (first, none) = (self.constant(14), self.constant(0));
+                    self.b.ins().select(shape.vlans, first, none)
+                }
                 Slot::Vlans => shape.vlans,
                 Slot::L2 | Slot::TcpLen | Slot::Mpls | Slot::Labels | Slot::Tunnel => self.constant(0),
             },

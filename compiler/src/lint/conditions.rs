@@ -6,13 +6,14 @@ use super::Lint;
 use super::cube::{Conflict, Cube};
 use super::expand::expand;
 use crate::abi::bit;
-use crate::fields::Layer;
-use crate::hir::{Ask, Pred, PredKind, Rule};
+use crate::fields::{FlowSlot, Layer};
+use crate::hir::{Ask, Length, NumKind, Pred, PredKind, Rule, Trigger};
 use crate::render;
 use mrule_grammar::ast::{self, Clause, Expr, ExprKind, Literal};
 use mrule_grammar::codes::lints;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// What is known of a rule's or limit's conditions.
@@ -45,8 +46,17 @@ pub(super) fn conditions<'p>(lint: &mut Lint<'p>, word: &str, rule: &'p Rule) ->
         lint.out.push(finding.at(span, "every packet passes").help("if that is meant, write `match any`"));
     }
     let cubes: Rc<[Cube]> = found.cubes.into();
-    let asks = rule.asks.iter().map(|ask| line(lint, word, rule, ask, tree, &cubes)).collect();
+    let asks = (0..rule.asks.len()).map(|at| line(lint, word, rule, at, tree, &cubes)).collect();
     Cases { matches: Some(cubes), asks }
+}
+
+/// Looks at what raises a trigger.
+pub(super) fn trigger(lint: &mut Lint, trigger: &Trigger) {
+    let Some(when) = &trigger.when else { return };
+    let whole = [Cube::new(lint.program)];
+    let Some(found) = expand(&whole, when, true).filter(|found| found.cubes.is_empty()) else { return };
+    let message = format!("the `when` of trigger `{}` never holds", trigger.name);
+    report(lint, lints::NEVER, message, trigger.span, found.conflict);
 }
 
 /// How a condition comes out for a packet without any header, when that is plain. Most conditions do not hold for it,
@@ -73,10 +83,23 @@ fn line<'p>(
     lint: &mut Lint<'p>,
     word: &str,
     rule: &'p Rule,
-    ask: &'p Ask,
+    at: usize,
     tree: Option<&ast::Rule>,
     matches: &Rc<[Cube<'p>]>,
 ) -> Option<Rc<[Cube<'p>]>> {
+    let ask = rule.asks.get(at)?;
+    // What `stream M..N` comes down to holds and fails by itself; only that all of it never holds is worth a word.
+    let parts = same_line(rule, at);
+    if by_stream(ask) || parts.len() > 1 {
+        let found = expand(matches, &ask.when, true)?;
+        let never = |other: &Ask| expand(matches, &other.when, true).is_some_and(|f| f.cubes.is_empty());
+        let all = || rule.asks.get(parts.clone()).unwrap_or(&[]).iter().all(never);
+        if parts.start == at && found.cubes.is_empty() && all() {
+            let message = format!("this line of {word} `{}` never holds where its `match` does", rule.name);
+            report(lint, lints::NEVER, message, ask.span, found.conflict);
+        }
+        return Some(found.cubes.into());
+    }
     if ask.when.as_const() == Some(true) {
         if let Some(when) =
             tree.and_then(|tree| when_clause(tree, ask.span)).filter(|when| !says_always(when))
@@ -94,6 +117,21 @@ fn line<'p>(
         always(lint, word, rule, place, &ask.when);
     }
     Some(found.cubes.into())
+}
+
+/// The lines of a rule that one line of the text comes down to.
+pub(super) fn same_line(rule: &Rule, at: usize) -> Range<usize> {
+    let place = rule.asks.get(at).map(|ask| ask.span);
+    let same = |ask: &&Ask| Some(ask.span) == place;
+    let before = rule.asks.get(..at).unwrap_or(&[]).iter().rev().take_while(same).count();
+    let behind = rule.asks.get(at..).unwrap_or(&[]).iter().take_while(same).count();
+    at - before..at + behind
+}
+
+/// Whether a line asks by the packet's place in its stream.
+fn by_stream(ask: &Ask) -> bool {
+    let Length::Headers(num) = &ask.length else { return false };
+    matches!(num.kind(), NumKind::Arith(_, _, lead) if matches!(lead.kind(), NumKind::Flow { slot: FlowSlot::Lead, .. }))
 }
 
 fn always(lint: &mut Lint, word: &str, rule: &Rule, place: Span, when: &Pred) {

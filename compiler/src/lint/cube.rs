@@ -14,6 +14,9 @@ use crate::hir::{
 use crate::sets::{Intervals, Point};
 use std::sync::Arc;
 
+/// A test is compared with so many others, so that a long conjunction takes no square of its length.
+const MAX_COMPARED: usize = 1000;
+
 /// Why a conjunction is impossible.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Conflict<'p> {
@@ -292,13 +295,13 @@ impl<'p> Cube<'p> {
     }
 
     fn test(&mut self, test: &'p Pred, holds: bool) -> Result<(), Conflict<'p>> {
-        match self.tests.iter().find(|(other, _)| *other == test) {
+        match self.tests.iter().take(MAX_COMPARED).find(|(other, _)| *other == test) {
             Some((_, known)) if *known == holds => return Ok(()),
             Some(_) => return Err(Conflict::Test(test)),
             None => {}
         }
         if let (PredKind::BytesCompare(CompareOp::Eq, bytes, value), true) = (test.kind(), holds) {
-            let other = self.tests.iter().any(|(other, holds)| {
+            let other = self.tests.iter().take(MAX_COMPARED).any(|(other, holds)| {
                 *holds
                     && matches!(other.kind(), PredKind::BytesCompare(CompareOp::Eq, b, v) if b == bytes && v != value)
             });

@@ -1,5 +1,5 @@
 //! What is true of every packet: which presence bits imply, or exclude, which others, and what some fields must be where
-//! a header is present. The invariant: only what the dissector guarantees; a test holds these tables against it on random
+//! a header is present. The invariant: only what the dissector guarantees, and who tracks flows; a test holds these tables against the former on random
 //! packets. (Rejected: deriving them from the dissector's code, which has no form to derive from.)
 
 use crate::abi::bit::*;
@@ -26,7 +26,8 @@ pub(super) const IMPLIES: &[(u64, u64)] = &[
     (SCTP, SCTP_PORTS | PORTS),
     (ICMP | ICMP_HDR, ICMP | ICMP_HDR),
     (ICMP6 | ICMP6_HDR, ICMP6 | ICMP6_HDR),
-    (TCP | UDP | SCTP | ICMP | ICMP6 | ESP | GRE | PORTS | PAYLOAD | FRAGMENT, NET),
+    (FROM_CLIENT | FROM_SERVER | STREAM | ISN, FLOW),
+    (TCP | UDP | SCTP | ICMP | ICMP6 | ESP | GRE | PORTS | PAYLOAD | FRAGMENT | FLOW, NET),
     (EXT_HOPOPTS | EXT_ROUTING | EXT_FRAGMENT | EXT_DSTOPTS | AH, NET),
     (IP_HDR, IP_LEN | NET),
     (IP_LEN, IP_IHL),
@@ -44,6 +45,7 @@ pub(super) const EXCLUDES: &[&[u64]] = &[
     &[IP, ARP],
     &[IP6, ARP],
     &[VXLAN, GENEVE],
+    &[FROM_CLIENT, FROM_SERVER],
 ];
 
 /// Where any bit of the packet in the tunnel is set, the outer packet has none of these.

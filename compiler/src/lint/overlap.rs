@@ -4,13 +4,14 @@
 //! (Rejected: all pairs, 50 million of them for 10,000 rules.)
 
 use super::Lint;
-use super::conditions::Cases;
+use super::conditions::{Cases, same_line};
 use super::cube::Cube;
 use super::expand::expand;
 use super::lengths::{asks_nothing, covers};
-use crate::hir::{Address, Length, Num, NumKind, Pred, Rule};
+use crate::hir::{Address, Ask, Length, Num, NumKind, Pred, Rule};
 use mrule_grammar::codes::lints;
 use mrule_grammar::diagnostic::Diagnostic;
+use mrule_grammar::span::Span;
 use std::collections::HashMap;
 
 /// The most filed conjunctions that one rule looks at.
@@ -75,8 +76,13 @@ fn adds_nothing(lint: &Lint, narrow: &Rule, cases: &Cases, wide: &Rule) -> bool 
 /// Whether no line of a rule asks for anything; says so.
 fn nothing_asked(lint: &mut Lint, rule: &Rule) -> bool {
     let mut some = false;
-    for ask in &rule.asks {
-        if asks_nothing(lint.program, &ask.length) {
+    for (i, ask) in rule.asks.iter().enumerate() {
+        let parts = same_line(rule, i);
+        if parts.start != i {
+            continue;
+        }
+        let all = rule.asks.get(parts).unwrap_or(&[]);
+        if all.iter().all(|ask| asks_nothing(lint.program, &ask.length)) {
             let message = format!("this line of rule `{}` asks for nothing", rule.name);
             let finding = Diagnostic::new(lints::IDLE_LINE, message)
                 .at(ask.span, "rules only raise")
@@ -89,24 +95,36 @@ fn nothing_asked(lint: &mut Lint, rule: &Rule) -> bool {
     !some
 }
 
-/// Lines of a rule that add nothing beside another line of it.
+/// Lines of a rule that add nothing beside another line of it. What `stream M..N` comes down to are several lines at one
+/// place, which add nothing when none of them does.
 fn lines(lint: &mut Lint, rule: &Rule, cases: &Cases) {
+    let mut wider: Vec<Option<Span>> = Vec::with_capacity(rule.asks.len());
     for (i, (ask, cubes)) in rule.asks.iter().zip(&cases.asks).enumerate() {
-        let Some(cubes) = cubes else { continue };
-        if cubes.is_empty() || asks_nothing(lint.program, &ask.length) {
+        let Some(cubes) = cubes.as_ref().filter(|cubes| !cubes.is_empty()) else {
+            wider.push(None);
             continue;
-        }
-        let wider = rule.asks.iter().enumerate().find(|&(j, other)| {
+        };
+        let found = rule.asks.iter().enumerate().find(|&(j, other)| {
             let beside = |a: &Length, b: &Length| covers(lint.program, a, b);
             let implied = || cubes.iter().all(|cube| cube.decides(&other.when) == Some(true));
             let twins = beside(&ask.length, &other.length) && ask.when == other.when;
-            i != j && beside(&other.length, &ask.length) && (j < i || !twins) && implied()
+            i != j
+                && !asks_nothing(lint.program, &ask.length)
+                && beside(&other.length, &ask.length)
+                && (j < i || !twins)
+                && implied()
         });
-        if let Some((_, wide)) = wider {
+        wider.push(found.map(|(_, other)| other.span));
+    }
+    for (i, ask) in rule.asks.iter().enumerate() {
+        let Some(wide) = wider.get(i).copied().flatten() else { continue };
+        let parts = same_line(rule, i);
+        let each = || wider.get(parts.clone()).unwrap_or(&[]).iter();
+        if parts.start == i && each().all(|wide| wide.is_some_and(|wide| wide != ask.span)) {
             let message = format!("this line of rule `{}` never adds anything", rule.name);
             let finding = Diagnostic::new(lints::IDLE_LINE, message)
                 .at(ask.span, "asks for no more than the other line")
-                .at(wide.span, "holds whenever it does")
+                .at(wide, "holds whenever it does")
                 .help("remove the line");
             lint.out.push(finding);
         }
@@ -139,19 +157,20 @@ pub(super) fn limits<'p>(lint: &mut Lint<'p>, rules: &[Cases<'p>], limits: &[Cas
             lint.out.push(finding);
             continue;
         }
-        let idle: Vec<_> = limit
-            .asks
-            .iter()
-            .filter(|ask| asked.iter().all(|length| covers(program, &ask.length, length)))
-            .collect();
-        if idle.len() == limit.asks.len() {
+        let covers_all = |ask: &Ask| asked.iter().all(|length| covers(program, &ask.length, length));
+        let idle: Vec<bool> = limit.asks.iter().map(covers_all).collect();
+        if idle.iter().all(|idle| *idle) {
             let finding = Diagnostic::new(lints::IDLE_LIMIT, message())
                 .at(limit.span, "allows at least what every rule asks for")
                 .help("allow less, or remove the limit");
             lint.out.push(finding);
             continue;
         }
-        for ask in idle {
+        for (i, ask) in limit.asks.iter().enumerate() {
+            let parts = same_line(limit, i);
+            if parts.start != i || !idle.get(parts).unwrap_or(&[]).iter().all(|idle| *idle) {
+                continue;
+            }
             let finding =
                 Diagnostic::new(lints::IDLE_LIMIT, format!("this line of limit `{}` never cuts", limit.name))
                     .at(ask.span, "allows at least what every rule asks for")

@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use super::*;
-use crate::fields::{BytesSource, find};
-use crate::hir::{self, NeedleId, ParamId, RegexId, TableId, TriggerId};
+use crate::abi::bit;
+use crate::fields::{App, BytesSource, Facet, Slot, Source, find};
+use crate::hir::{
+    self, Address, Bytes, NeedleId, ParamId, RegexId, Slice, StreamId, StreamPattern, TableId, TcpOption,
+    TriggerId,
+};
 use crate::sets::Intervals;
 
 fn load(name: &str) -> Num {
@@ -128,6 +132,77 @@ fn every_field_is_found_again_by_where_it_loads_from() {
             assert_eq!(found.source, field.source, "{}", field.name);
         }
     }
+}
+
+#[test]
+fn flows_and_streams() {
+    let program = Program {
+        triggers: vec![hir::Trigger {
+            name: "evil".into(),
+            span: Default::default(),
+            scope: Scope::Flow(3),
+            when: Some(Pred::stream(StreamId(0))),
+            unless: Pred::never(),
+            hold: None,
+        }],
+        streams: vec![
+            StreamPattern {
+                kind: StreamKind::Contains(b"evil".as_slice().into()),
+                depth: Num::constant(65536),
+            },
+            StreamPattern { kind: StreamKind::Matches("^get".into()), depth: Num::constant(1000) },
+        ],
+        ..Program::default()
+    };
+    let render = Render::new(&program);
+    let flow = |slot, set| Pred::test(Num::flow(0, slot), set);
+    let end = |bits: u64, at| match load("l4.srcport").kind() {
+        NumKind::Load(load) => Num::load(Load { bits: load.bits | bits, at, ..*load }),
+        _ => panic!(),
+    };
+    let sent = "has(l4.port) and has(flow from the client)";
+    for (pred, text) in [
+        (Pred::stream(StreamId(0)), "has(flow) and stream contains \"evil\" within 64KiB"),
+        (Pred::stream(StreamId(1)), "has(flow) and stream matches \"^get\" within 1000"),
+        (Pred::flow_active(3), "has(flow) and evil"),
+        (flow(FlowSlot::App, Intervals::one(App::Tls as u64)), "has(flow) and app == tls"),
+        (flow(FlowSlot::App, Intervals::one(App::Http as u64).complement()), "has(flow) and app != http"),
+        (flow(FlowSlot::Age, Intervals::range(0, 29_999_999_999)), "has(flow) and flow.age < 30s"),
+        (flow(FlowSlot::Age, Intervals::range(0, 30_000_000_000)), "has(flow) and flow.age <= 30s"),
+        (
+            flow(FlowSlot::Idle, Intervals::range(1_500_000_000, u64::MAX)),
+            "has(flow) and flow.idle >= 1500ms",
+        ),
+        (flow(FlowSlot::Idle, Intervals::range(1_000_001, u64::MAX)), "has(flow) and flow.idle > 1ms"),
+        (flow(FlowSlot::IsNew, Intervals::one(1)), "has(flow) and flow.is_new == 1"),
+        (
+            Pred::test(end(bit::FROM_CLIENT, 0), Intervals::one(80)),
+            &format!("{sent} and flow.client.port == 80"),
+        ),
+        (
+            Pred::test(end(bit::FROM_CLIENT, 2), Intervals::one(80)),
+            &format!("{sent} and flow.server.port == 80"),
+        ),
+        (Pred::has_facet(Facet::HttpHost), "http.host"),
+        (Pred::facet_in(Facet::HttpCode, Intervals::range(500, u64::MAX)), "http.response.code >= 500"),
+        (
+            Pred::facet_text(Facet::DnsName, TextTest::Compare(CompareOp::Eq, b"a.b".as_slice().into())),
+            "dns.qry.name == \"a.b\"",
+        ),
+    ] {
+        assert_eq!(render.pred(&pred), text);
+    }
+    let behind =
+        Num::arith(ArithOp::Sub, Num::constant(8192), Num::flow(bit::STREAM, FlowSlot::Offset)).unwrap();
+    let bytes = Num::arith(ArithOp::Add, behind, Num::flow(bit::STREAM, FlowSlot::Lead)).unwrap();
+    assert_eq!(render.length(&Length::Headers(bytes)), "stream ..8192");
+    let text = super::program(&program);
+    assert!(
+        text.contains(
+            "trigger evil by flow when has(flow) and stream contains \"evil\" within 64KiB hold flow"
+        ),
+        "{text}"
+    );
 }
 
 #[test]

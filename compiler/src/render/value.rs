@@ -3,7 +3,7 @@
 //! (Rejected: printing the intervals as they are, which nobody recognises.)
 
 use super::SET_ELEMENTS;
-use crate::fields::Ty;
+use crate::fields::{App, Ty};
 use crate::sets::{Intervals, Point};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -29,13 +29,59 @@ pub(crate) fn num_text(field: Option<(&str, Ty)>, value: u64) -> String {
             let [_, _, bytes @ ..] = value.to_be_bytes();
             bytes.map(|byte| format!("{byte:02x}")).join(":")
         }
+        Some((_, Ty::App)) => match usize::try_from(value).ok().and_then(|at| App::NAMES.get(at)) {
+            Some(name) => (*name).into(),
+            None => value.to_string(),
+        },
+        Some((_, Ty::Duration)) => duration(value),
         Some((name, _)) if HEX.contains(&name) => format!("{value:#06x}"),
         _ => value.to_string(),
     }
 }
 
+/// A time span in the largest unit in which it is whole: `30s`, `1500ms`.
+pub(super) fn duration(nanoseconds: u64) -> String {
+    let units = [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+    ];
+    match units.into_iter().find(|(_, scale)| nanoseconds != 0 && nanoseconds.is_multiple_of(*scale)) {
+        Some((unit, scale)) => format!("{}{unit}", nanoseconds / scale),
+        None if nanoseconds == 0 => "0s".into(),
+        None => format!("{nanoseconds}ns"),
+    }
+}
+
+/// A number of bytes in the largest unit in which it is whole: `64KiB`, `1500`.
+pub(super) fn size(bytes: u64) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1u64 << 10)];
+    match units.into_iter().find(|(_, scale)| bytes != 0 && bytes.is_multiple_of(*scale)) {
+        Some((unit, scale)) => format!("{}{unit}", bytes / scale),
+        None => bytes.to_string(),
+    }
+}
+
 /// `name` tested against a set of numbers up to `max`.
 pub(super) fn number_set(name: &str, field: Option<(&str, Ty)>, max: u64, set: &Intervals<u64>) -> String {
+    if let (Some((_, Ty::Duration)), &[(low, high)]) = (field, set.parts()) {
+        // What was written is most likely the rounder of the two.
+        let rounder = |a: u64, b: Option<u64>| b.filter(|b| duration(*b).len() < duration(a).len());
+        if low == 0
+            && high != max
+            && let Some(end) = rounder(high, high.checked_add(1))
+        {
+            return format!("{name} < {}", duration(end));
+        }
+        if low != 0
+            && high == max
+            && let Some(start) = rounder(low, low.checked_sub(1))
+        {
+            return format!("{name} > {}", duration(start));
+        }
+    }
     let bits = matches!(field, Some((_, Ty::Ipv4))).then_some(32);
     tested(
         name,

@@ -3,39 +3,37 @@
 
 use super::{Code, CodeInfo};
 
-/// Flows and streams.
+/// Uses of flows.
 pub const FLOWS: Code = Code(&CodeInfo {
     id: "E0301",
-    title: "flows and streams are not available yet",
-    explain: r#"Lengths by stream offset (`stream 0..8KiB`), `stream contains`, `app`, triggers `by flow`, `hold flow` and the fields
-`flow.*` (but `flow.hash`) need a table of flows, which is not there yet. Until then, write about single packets.
+    title: "this use of a flow is not available yet",
+    explain: r#"The address of a flow's client or server is compared, looked up and used as a key; slices of it are not there yet.
 
 ```text
-let evil = stream contains "session=evil"
-let tls_flow = app == tls
+let near = flow.client.addr[0:2] == 0a:00
 ```
 
 ```mrule
-let evil = tcp.payload contains "session=evil"
-let some_flows = flow.hash % 100 == 0
+let near = flow.client.addr == 10.0.0.0/16
 ```"#,
 });
 
-/// Fields of applications.
+/// What messages of applications say.
 pub const APPLICATION: Code = Code(&CodeInfo {
     id: "E0302",
-    title: "fields of applications are not available yet",
-    explain: r#"`http`, `tls`, `dns` and `quic` and their fields need dissectors that are not there yet. Until then, write where the
-application is and what its packets look like.
+    title: "this of an application's messages is not available yet",
+    explain: r#"Of HTTP, TLS and DNS messages the fields that `mirrorc fields` lists are read; others, and those of QUIC, are not there
+yet. What messages say is compared with constants, looked into, and looked up in tables. It is not yet compared
+with params and other fields, sliced, measured, counted with, or used as a key of triggers and maps.
 
 ```text
-let web = http
-let lookup = dns.qry.name contains "google"
+let ours = http.referer contains "example"
+let again = http.host == dns.qry.name
 ```
 
 ```mrule
-let web = tcp.port == 80 and tcp.payload matches "^(GET|POST|HTTP/1)"
-let lookup = udp.port == 53 and udp.payload contains "google"
+let ours = stream contains "Referer: https://example.com"
+let again = http.host == "example.com" and app == http
 ```"#,
 });
 
@@ -43,15 +41,18 @@ let lookup = udp.port == 53 and udp.payload contains "google"
 pub const WINDOWS: Code = Code(&CodeInfo {
     id: "E0303",
     title: "counting over time is not available yet",
-    explain: r#"Triggers that rules raise (`when`, `unless`), and `count`, `sum` and `distinct` over a time (`per`), are not there yet.
-An external trigger can be raised through the API by a program that counts.
+    explain: r#"Rules raise triggers `by flow`, which are active as long as the flow lives. Rules that raise triggers with another key or
+none, `count`, `sum` and `distinct` over a time (`per`), and triggers by flow that are external or end before
+their flow are not there yet. An external trigger can be raised through the API by a program that counts.
 
 ```text
 trigger syn_flood by net.src { when count(tcp.flags.syn == 1) per 5m > 200  hold 10m }
+trigger evil by flow { when stream contains "evil"  hold 10m }
 ```
 
 ```mrule
 trigger syn_flood by net.src { external  hold 10m }
+trigger evil by flow { when stream contains "evil"  hold flow }
 ```"#,
 });
 

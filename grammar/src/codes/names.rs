@@ -434,3 +434,25 @@ differ only in a value are one rule and a table; texts can be joined into one pa
 let bad = tcp.payload matches "evil|wicked|malicious"
 ```"#,
 });
+
+/// Something that cannot be looked for in a stream.
+pub const STREAM: Code = Code(&CodeInfo {
+    id: "E0125",
+    title: "cannot be looked for in a stream",
+    explain: r#"`stream contains` and `stream matches` hold for the packet whose bytes complete a match that ends within the first
+bytes of its direction's stream: 64 KiB unless `within` says otherwise, 4 GiB at most. So what is looked for has at
+least one byte and fits within that depth, and a pattern does not ask for the end of the bytes (`$`, `\z`): a
+stream that is still going has none. `^` is the start of the stream.
+
+```text
+let a = stream matches "password=.*$"
+let b = stream contains "session=evil" within 4
+let c = stream contains "x" within 0
+```
+
+```mrule
+let a = stream matches "password=[^\r\n]*\r\n"
+let b = stream contains "session=evil" within 4KiB
+let c = stream contains "x" within 1
+```"#,
+});

@@ -248,15 +248,18 @@ pub const TRIGGER: Code = Code(&CodeInfo {
     id: "E0230",
     title: "clauses of a trigger",
     explain: r#"A trigger says what raises it, and how long it stays active (`hold`), each once. `external` triggers are raised and
-cleared through the API.
+cleared through the API; triggers `by flow` are raised by a packet of the flow (`when`), and stay active as long as
+it lives (`hold flow`). A program has at most 64 of them.
 
 ```text
 trigger attack by net.dst { external }
 trigger scan by net.src { external  hold 10 }
+trigger evil by flow { when stream contains "evil" }
 ```
 
 ```mrule
 trigger attack by net.dst { external  hold 1h }
 trigger scan by net.src { external  hold 10m }
+trigger evil by flow { when stream contains "evil"  hold flow }
 ```"#,
 });

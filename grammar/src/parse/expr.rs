@@ -27,6 +27,7 @@ enum Op {
     And,
     Compare(CompareOp),
     In,
+    NotIn,
     Contains,
     Matches,
     Within,
@@ -49,7 +50,7 @@ impl Op {
     }
 
     fn is_comparison(self) -> bool {
-        matches!(self, Op::Compare(_) | Op::In | Op::Contains | Op::Matches)
+        matches!(self, Op::Compare(_) | Op::In | Op::NotIn | Op::Contains | Op::Matches)
     }
 }
 
@@ -77,6 +78,7 @@ fn operator(written: &str) -> Option<Op> {
         "contains" => Op::Contains,
         "matches" | "~" => Op::Matches,
         "within" => Op::Within,
+        _ if is_not_in(word) => Op::NotIn,
         "&" | "bitand" | "bitwise_and" => Op::Arith(ArithOp::And),
         "|" | "^" => Op::Arith(ArithOp::Or),
         "+" => Op::Arith(ArithOp::Add),
@@ -88,6 +90,11 @@ fn operator(written: &str) -> Option<Op> {
         "else" => Op::Else,
         _ => return None,
     })
+}
+
+/// Whether these are the words `not in`, with any blanks between them.
+fn is_not_in(words: &str) -> bool {
+    words.strip_prefix("not").and_then(|rest| rest.strip_suffix("in")).is_some_and(|b| b.trim().is_empty())
 }
 
 /// The operator that comes next, if one does.
@@ -175,6 +182,11 @@ impl Builder<'_> {
             let depth = left.depth.max(right.depth);
             let span = left.expr.span.to(right.expr.span);
             let (a, b) = (Box::new(left.expr), Box::new(right.expr));
+            if op == Op::NotIn {
+                let inner = Expr { span, kind: ExprKind::In(a, b) };
+                left = self.nest(span, depth, ExprKind::Not(Box::new(inner)));
+                continue;
+            }
             let kind = match op {
                 Op::Compare(compare) => ExprKind::Compare(compare, a, b),
                 Op::In => ExprKind::In(a, b),

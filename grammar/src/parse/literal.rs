@@ -78,8 +78,9 @@ pub(super) fn number(text: &str) -> Result<Literal, Refused> {
     if digits.len() > 1 && digits.starts_with('0') {
         let plain = digits.trim_start_matches('0');
         let plain = if plain.is_empty() { "0" } else { plain };
-        let help =
-            format!("write `{plain}`; Wireshark reads a leading 0 as octal, so both readings are refused");
+        let help = format!(
+            "write `{plain}`; Wireshark reads a leading 0 as octal, or as bytes beside a slice (here with colons: `00:50`)"
+        );
         return Err(refused(literals::NUMBER, "a number has no leading zeros", "leading zero", help)
             .part(0..digits.len())
             .fix(plain));

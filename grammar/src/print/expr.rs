@@ -12,6 +12,11 @@ impl Printer<'_> {
                 let source = self.source(expr.span);
                 self.token(expr.span.start, source);
             }
+            ExprKind::Not(inner) if expr.is_not_in() => {
+                if let ExprKind::In(a, b) = &inner.kind {
+                    self.binary(a, "not in", b);
+                }
+            }
             ExprKind::Not(inner) => {
                 self.token(expr.span.start, "not");
                 self.blank();

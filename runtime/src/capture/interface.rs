@@ -13,6 +13,9 @@ pub struct Interface {
     pub name: String,
     /// Its description, empty when the file does not say.
     pub description: String,
+    /// What `frame.interface_name` says: as in Wireshark its name, else its description, else `unknown`; empty when the
+    /// file has no interfaces.
+    pub label: String,
     /// Its link type, as found.
     pub link_type: LinkType,
     /// How its frames begin; none when the link type is not supported.
@@ -22,8 +25,8 @@ pub struct Interface {
 
 impl Interface {
     pub(super) fn new(link_type: LinkType, clock: Clock) -> Interface {
-        let (name, description) = (String::new(), String::new());
-        Interface { name, description, link_type, link: link_type.link(), clock }
+        let (name, description, label) = (String::new(), String::new(), String::new());
+        Interface { name, description, label, link_type, link: link_type.link(), clock }
     }
 }
 

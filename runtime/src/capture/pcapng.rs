@@ -135,6 +135,8 @@ impl Pcapng {
                 _ => {}
             }
         }
+        let told = [&interface.name, &interface.description].into_iter().find(|t| !t.is_empty());
+        interface.label = told.map_or("unknown", |t| t).to_owned();
         interface.clock = Clock::new(resolution, offset);
         let known = self.previous.get(self.section.len()).map(|&(number, _)| number);
         let known = known.filter(|&number| interfaces.get(number as usize) == Some(&interface));

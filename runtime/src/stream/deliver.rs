@@ -275,7 +275,9 @@ impl Job<'_, '_> {
             Reader::Http(reader) => reader.take(&mut dir.part, bytes, methods, &mut out),
             Reader::Tls(reader) => reader.take(&mut dir.part, bytes, &mut out),
             Reader::Dns(_) if self.segment.proto == UDP => {
-                dns::datagram(bytes, &mut out);
+                if !self.segment.continues {
+                    dns::datagram(bytes, &mut out);
+                }
                 Going::On
             }
             Reader::Dns(reader) => reader.take(&mut dir.part, bytes, &mut out),

@@ -77,7 +77,7 @@ enum By {
 
 /// The recognisers of protocols over TCP.
 const OVER_TCP: &[(App, By)] = &[
-    (App::Http, By::Either(text::http_request, text::http_response)),
+    (App::Http, By::Both(text::http)),
     (App::Http2, By::Either(binary::http2_preface, binary::http2_settings)),
     (App::Tls, By::Either(binary::tls, binary::tls)),
     (App::Ssh, By::Either(text::ssh, text::ssh)),
@@ -89,7 +89,7 @@ const OVER_TCP: &[(App, By)] = &[
     (App::Smb, By::Either(binary::smb, binary::smb)),
     (App::Mqtt, By::Either(binary::mqtt, never)),
     (App::Postgres, By::Either(binary::postgres, maybe)),
-    (App::Mysql, By::Either(never, binary::mysql)),
+    (App::Mysql, By::Either(binary::mysql_client, binary::mysql)),
     (App::Redis, By::Either(text::redis, text::redis_reply)),
     (App::Dns, By::Either(binary::dns, binary::dns)),
     (App::Sip, By::Either(text::sip, text::sip)),
@@ -127,6 +127,8 @@ pub(super) fn recognise(proto: u8, client: Prefix, server: Prefix) -> App {
             More => open = true,
         }
     }
+    // What a server says before its client is an answer to something that is still to come.
+    open |= client.bytes.is_empty();
     if open && !(client.closed && server.closed) { App::Undecided } else { App::Other }
 }
 

@@ -311,14 +311,20 @@ fn read<'b>(
             _ => length(response.headers, Body::ToEnd),
         };
     }
-    let mut request = httparse::Request::new(headers);
-    if !matches!(config.parse_request(&mut request, bytes)?, Status::Complete(_)) {
-        return Err(httparse::Error::Token);
-    }
-    let method = request.method.ok_or(httparse::Error::Token)?;
-    out.text(Facet::HttpMethod, method.as_bytes());
-    out.text(Facet::HttpUri, request.path.unwrap_or("").as_bytes());
-    for header in request.headers.iter() {
+    let mut request = httparse::Request::new(&mut *headers);
+    let (method, target, count) = match config.parse_request(&mut request, bytes) {
+        Ok(Status::Complete(_)) => {
+            let method = request.method.ok_or(httparse::Error::Token)?;
+            (method.as_bytes(), request.path.unwrap_or("").as_bytes(), request.headers.len())
+        }
+        Ok(Status::Partial) => return Err(httparse::Error::Token),
+        Err(httparse::Error::TooManyHeaders) => return Err(httparse::Error::TooManyHeaders),
+        Err(error) => loosely(bytes, &mut *headers).ok_or(error)?,
+    };
+    let headers = headers.get(..count).unwrap_or(&[]);
+    out.text(Facet::HttpMethod, method);
+    out.text(Facet::HttpUri, target);
+    for header in headers {
         let facet = match header.name.len() {
             4 if header.name.eq_ignore_ascii_case("host") => Facet::HttpHost,
             6 if header.name.eq_ignore_ascii_case("cookie") => Facet::HttpCookie,
@@ -329,11 +335,27 @@ fn read<'b>(
         out.text(facet, header.value.trim_ascii());
     }
     methods.push(match method {
-        "HEAD" => Method::Head,
-        "CONNECT" => Method::Connect,
+        b"HEAD" => Method::Head,
+        b"CONNECT" => Method::Connect,
         _ => Method::Other,
     });
-    length(request.headers, Body::None)
+    length(headers, Body::None)
+}
+
+/// A request whose first line is not what RFC 9112 asks for, such as one without a version, as servers see them from
+/// scanners: its method, its target, and how many headers it has.
+fn loosely<'b>(bytes: &'b [u8], headers: &mut [Header<'b>]) -> Option<(&'b [u8], &'b [u8], usize)> {
+    let end = memchr::memchr(b'\n', bytes)?;
+    let (line, rest) = (bytes.get(..end)?, bytes.get(end + 1..)?);
+    let mut words = line.trim_ascii_end().splitn(3, |&byte| byte == b' ');
+    let method = words.next().filter(|word| !word.is_empty())?;
+    if !method.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return None;
+    }
+    match httparse::parse_headers(rest, headers) {
+        Ok(Status::Complete((_, found))) => Some((method, words.next().unwrap_or(b""), found.len())),
+        Ok(Status::Partial) | Err(_) => None,
+    }
 }
 
 /// How long the body is, by its headers.

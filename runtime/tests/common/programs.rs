@@ -60,7 +60,7 @@ pub fn run_with(
 ) -> Result<Summary, Error> {
     let world = World::new(program).unwrap();
     let engine = Engine::new(kind, program.clone(), &world).unwrap();
-    let options = Options { read: read.to_owned(), out: out.map(Path::to_owned) };
+    let options = Options { read: read.to_owned(), out: out.map(Path::to_owned), limits: Default::default() };
     let mut packets = 0;
     let summary = replay(&options, &world, &engine, &mut |progress| {
         assert!(progress.packets >= packets && progress.length.is_none_or(|length| progress.read <= length));

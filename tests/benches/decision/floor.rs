@@ -1,5 +1,6 @@
 //! The floor: what an engineer would write by hand for one predicate. It reads what the predicate needs and nothing else,
-//! and means the same as the program: VLAN tags, IPv4 options, IPv6 extension headers and fragments do not fool it.
+//! and means the same as the program: VLAN tags, MPLS labels, PPPoE, IPv4 options, IPv6 extension headers and fragments do
+//! not fool it.
 
 /// A TCP packet's addresses and ports.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,14 @@ impl Flow {
             kind = be16(frame, l3 + 2)?;
             l3 += 4;
         }
+        if kind == 0x0800 || kind == 0x86dd {
+            return Flow::ip(frame, kind, l3);
+        }
+        Flow::wrapped(frame, kind, l3)
+    }
+
+    #[inline(always)]
+    fn ip(frame: &[u8], kind: u16, l3: usize) -> Option<Flow> {
         if kind == 0x0800 {
             let ip = frame.get(l3..l3 + 20)?;
             if ip[9] != 6 || u16::from_be_bytes([ip[6], ip[7]]) & 0x1fff != 0 || ip[0] >> 4 != 4 {
@@ -35,6 +44,23 @@ impl Flow {
             return Some(Flow { is_v4: true, src, dstport: be16(frame, l4 + 2)? });
         }
         (kind == 0x86dd).then(|| Flow::tcp6(frame, l3)).flatten()
+    }
+
+    /// Behind MPLS labels or PPPoE.
+    #[inline(never)]
+    fn wrapped(frame: &[u8], kind: u16, mut at: usize) -> Option<Flow> {
+        match kind {
+            0x8847 => {
+                while frame.get(at + 2)? & 1 == 0 {
+                    at += 4;
+                }
+                at += 4;
+            }
+            0x8864 => at += 8,
+            _ => return None,
+        }
+        let kind = if frame.get(at)? >> 4 == 4 { 0x0800 } else { 0x86dd };
+        Flow::ip(frame, kind, at)
     }
 
     #[inline(always)]

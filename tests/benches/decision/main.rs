@@ -93,7 +93,7 @@ fn rows(trace: &Trace) -> Vec<Row> {
 fn run(engine: &Engine, world: &World, scratch: &mut Scratch, packets: &[Packet], batch: &mut Batch) -> u64 {
     let mut selected = 0;
     for chunk in packets.chunks(BATCH) {
-        engine.decide(world, scratch, chunk, &Sight::default(), batch);
+        engine.decide(world, scratch, chunk, &mrule_compiler::sight::Sight::default(), batch);
         selected += (0..chunk.len()).map(|i| u64::from(batch.asked(i) != 0)).sum::<u64>();
     }
     selected

@@ -167,7 +167,7 @@ http {
   server {
     $lines
     ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate $WORK/cert.pem; ssl_certificate_key $WORK/key.pem;
-    root $WORK/www;
+    root $WORK/www; if_modified_since before;
     location /login { add_header Set-Cookie "session=3f9a; HttpOnly"; return 303 /; }
     location /upload { client_max_body_size 4m; proxy_pass http://unix:$WORK/$name.sock:/sink; }
   }

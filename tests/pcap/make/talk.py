@@ -124,6 +124,59 @@ def chat(addr):
     s.close()
 
 
+def pipeline(addr):
+    """HTTP requests sent without waiting for answers: many at once, and cut where no client would cut them."""
+    one = "{} /{} HTTP/1.1\r\nHost: pipe.example\r\nUser-Agent: pipe/1.0\r\nCookie: session=evil\r\n{}\r\n"
+    names = ["index.html", "style.css", "missing.html", "img/1.png", "api/status.json"] * 2
+    text = "".join(one.format("HEAD" if i == 3 else "GET", name, "") for i, name in enumerate(names))
+    text += one.format("GET", "index.html", "If-Modified-Since: Fri, 01 Jan 2038 00:00:00 GMT\r\n")
+    text += one.format("GET", "page.txt", "Connection: close\r\nAccept-Encoding: gzip\r\n")
+    for size in (len(text), 19):
+        s = tcp(addr, 80, TCP_NODELAY=1)
+        for at in range(0, len(text), size):
+            s.sendall(text[at : at + size].encode())
+            if size < 700:
+                time.sleep(0.001)
+        while s.recv(65536):
+            pass
+        s.close()
+
+
+def stall(addr):
+    """A receiver that does not read: a window of zero, probes, and then the rest."""
+    s = socket.socket(family(addr), socket.SOCK_STREAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect((addr, ECHO))
+    s.sendall(b"All that is sent comes back. " * 1000)
+    time.sleep(1.5)
+    left = 29000
+    while left:
+        left -= len(s.recv(2000))
+    s.close()
+
+
+def reuse(addr):
+    """Connections one after the other with the same addresses and ports: aborted, then ended by the server."""
+    for i, port in enumerate((ECHO, ECHO, ECHO, 80, 80, 80)):
+        if port == 80:
+            time.sleep(1.1)  # even where this end waits for late segments, it may connect anew by then
+        s = socket.socket(family(addr), socket.SOCK_STREAM)
+        s.settimeout(5)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("", 45555))
+        s.connect((addr, port))
+        if port == 80:
+            s.sendall(b"GET /img/3.png?n=%d HTTP/1.1\r\nHost: again.example\r\nConnection: close\r\n\r\n" % i)
+            while s.recv(65536):
+                pass
+        else:
+            s.sendall(b"connection %d " % i * 30 * (i + 1))
+            s.recv(65536)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.close()
+        time.sleep(0.05)
+
+
 def syns(addr):
     """A connect scan of 96 ports: SYN and RST mostly."""
     s = []

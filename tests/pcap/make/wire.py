@@ -6,16 +6,19 @@ usage: wire.py TRUNK HOST1:DEV1,HOST2:DEV2,SHEATH ...
 Each cable is a TAP device in either host. A frame that enters at one end leaves at the other as it was; on the way it is sent, in
 its sheath, out of the interface TRUNK, where its peer can be captured: the frames that a device between two tagging
 switches (or routers) sees. SHEATH is `plain` or layers joined by `+`, innermost first: vlan:ID[:PRIO], ad:ID (802.1ad), mpls:LABEL[:LABEL],
-pppoe:SESSION, gre, gretap, ipip, geneve:VNI. Exists because not every kernel has these devices; the hosts, their
+pppoe:SESSION, gre, gretap, ipip, geneve:VNI. A layer `lossy:SEED`, anywhere in it, is no header but a bad cable: frames
+are lost (before the place of capture or behind it), doubled, and overtaken by later ones. Exists because not every kernel has these devices; the hosts, their
 clients and servers are real, checksums and segments too (a TAP offloads nothing).
 """
 import fcntl
 import os
+import random
 import select
 import socket
 import struct
 import subprocess
 import sys
+import time
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
 ROUTERS = (bytes.fromhex("020000000a01"), bytes.fromhex("020000000a02"))
@@ -99,10 +102,47 @@ LAYERS = {
 ONLY_IP = {"mpls", "pppoe", "gre", "ipip"}  # these carry no ARP; it passes bare
 
 
+class Lossy:
+    """One direction of a bad cable. What becomes of a frame follows from the seed; when, from the hosts."""
+
+    PATIENCE = 0.03  # how long a frame waits to be overtaken
+
+    def __init__(self, seed):
+        self.rng, self.held = random.Random(seed), []
+
+    def __call__(self, frame, now):
+        """What goes over the cable now that this frame enters: (frame, whether it is captured, whether it arrives)."""
+        if frame[12:14] == b"\x08\x06" or frame[20:21] == b"\x3a":
+            return [(frame, True, True)]  # neighbours find each other
+        out, dice = [], self.rng.random()
+        if dice < 0.02:
+            pass
+        elif dice < 0.05:
+            out.append((frame, True, False))
+        elif dice < 0.08:
+            out += [(frame, True, True)] * 2
+        elif dice < 0.16:
+            self.held.append([self.rng.randint(2, 4), now + self.PATIENCE, frame])
+        else:
+            out.append((frame, True, True))
+        for entry in self.held:
+            entry[0] -= 1
+        return out + self.overdue(now)
+
+    def overdue(self, now):
+        go = [e for e in self.held if e[0] <= 0 or e[1] <= now]
+        self.held = [e for e in self.held if e not in go]
+        return [(e[2], True, True) for e in go]
+
+
 def sheath(text):
-    steps = []
+    """What puts a sheath around a frame, and for each direction the trouble that it has on the way."""
+    steps, lossy = [], (None, None)
     for layer in [] if text == "plain" else text.split("+"):
         name, *args = layer.split(":")
+        if name == "lossy":
+            lossy = Lossy(args[0] + "<"), Lossy(args[0] + ">")
+            continue
         steps.append((name in ONLY_IP, LAYERS[name](*args)))
 
     def push(way, frame):
@@ -111,7 +151,7 @@ def sheath(text):
                 frame = step(way, frame)
         return frame
 
-    return push
+    return push, lossy
 
 
 def tap(host, dev):
@@ -125,29 +165,43 @@ def tap(host, dev):
 def main():
     trunk = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     trunk.bind((sys.argv[1], 0))
-    ends = {}  # descriptor -> (the other end, direction, sheath)
+    ends = {}  # descriptor -> (the other end, direction, sheath, trouble)
     for cable in sys.argv[2:]:
         left, right, text = cable.split(",")
-        push = sheath(text)
+        push, lossy = sheath(text)
         a, b = tap(*left.split(":")), tap(*right.split(":"))
-        ends[a], ends[b] = (b, 0, push), (a, 1, push)
+        ends[a], ends[b] = (b, 0, push, lossy[0]), (a, 1, push, lossy[1])
     poll = select.epoll()
     for fd in ends:
         poll.register(fd, select.EPOLLIN)
+
+    def cross(fd, frames):
+        other, way, push, _ = ends[fd]
+        for frame, captured, arrives in frames:
+            try:
+                if captured:
+                    trunk.send(push(way, frame))
+            except OSError:
+                pass  # the trunk is not up (yet), or is being moved
+            try:
+                if arrives:
+                    os.write(other, frame)
+            except OSError:
+                pass  # the other end is not up (yet)
+
     print("ready", flush=True)
     while True:
-        for fd, _ in poll.poll():
-            other, way, push = ends[fd]
+        waiting = [fd for fd, end in ends.items() if end[3] and end[3].held]
+        for fd, _ in poll.poll(0.01 if waiting else None):
+            lossy = ends[fd][3]
             for _ in range(64):
                 try:
                     frame = os.read(fd, 65536)
                 except BlockingIOError:
                     break
-                trunk.send(push(way, frame))
-                try:
-                    os.write(other, frame)
-                except OSError:
-                    pass  # the other end is not up (yet)
+                cross(fd, lossy(frame, time.monotonic()) if lossy else [(frame, True, True)])
+        for fd in waiting:
+            cross(fd, ends[fd][3].overdue(time.monotonic()))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ impl Generator<'_, '_> {
 
     /// A condition without logic.
     fn test(&mut self) -> String {
-        let made = match self.choices.below(22) {
+        let made = match self.choices.below(28) {
             0..=6 => self.number_test(),
             7..=9 => self.address_test(),
             10 => self.mac_test(),
@@ -58,7 +58,8 @@ impl Generator<'_, '_> {
             16 | 17 => self.search(),
             18 | 19 => self.table_test(),
             20 => self.trigger_test(),
-            _ => self.named_test(),
+            21 => self.named_test(),
+            _ => self.flow_test(),
         };
         made.unwrap_or_else(|| "ip".to_owned())
     }
@@ -68,7 +69,7 @@ impl Generator<'_, '_> {
     }
 
     fn presence(&mut self) -> Option<String> {
-        self.field(|f| f.ty != Ty::Bool).map(|(name, _)| name)
+        self.field(|f| !matches!(f.ty, Ty::Bool | Ty::App)).map(|(name, _)| name)
     }
 
     fn flag_test(&mut self) -> Option<String> {
@@ -173,7 +174,7 @@ impl Generator<'_, '_> {
     }
 
     fn bytes_test(&mut self) -> Option<String> {
-        let (name, field) = self.field(|f| sliceable(f) || f.ty == Ty::String)?;
+        let (name, field) = self.field(|f| sliceable(f) || f.ty == Ty::String && !is_facet(f))?;
         let bytes = self.bytes(&name);
         let whole = matches!(field.ty, Ty::Bytes | Ty::String) && self.choices.chance(25);
         let subject = if whole { name.clone() } else { format!("{name}{}", self.slice(bytes.len())) };
@@ -232,6 +233,7 @@ impl Generator<'_, '_> {
         let fits = |f: &Field| {
             (many || !f.is_many())
                 && (tags || !matches!(f.source, Source::Tag { .. }))
+                && !is_facet(f)
                 && fits_kind(f.ty, kind)
         };
         if kind == Kind::String && many && self.choices.chance(50) {
@@ -296,7 +298,7 @@ impl Generator<'_, '_> {
     fn trigger_test(&mut self) -> Option<String> {
         let at = self.choices.below(self.triggers.len());
         let (name, kinds) = self.triggers.get(at).map(|t| (t.name.clone(), t.key.clone()))?;
-        if kinds.is_empty() || self.choices.chance(40) {
+        if kinds.is_empty() || self.choices.chance(40) || self.triggers.get(at).is_some_and(|t| t.by_flow) {
             return Some(name);
         }
         Some(format!("{name}[{}]", self.key(&kinds, false)?))
@@ -318,11 +320,17 @@ pub(super) fn sliceable(field: &Field) -> bool {
     }
 }
 
+/// Whether it is what messages say.
+pub(super) fn is_facet(field: &Field) -> bool {
+    matches!(field.source, Source::Facet(_))
+}
+
 fn fits_kind(ty: Ty, kind: Kind) -> bool {
     match kind {
         Kind::Ip | Kind::Cidr => matches!(ty, Ty::Ip | Ty::Ipv4 | Ty::Ipv6),
         Kind::Mac => ty == Ty::Mac,
         Kind::String => ty == Ty::String,
         Kind::Uint | Kind::Bool | Kind::Size => matches!(ty, Ty::Uint(_)),
+        Kind::Duration => ty == Ty::Duration,
     }
 }

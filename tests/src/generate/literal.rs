@@ -3,7 +3,7 @@
 
 use super::{Generator, Kind};
 use crate::palette::Seen;
-use mrule_compiler::fields::{Ty, max_of};
+use mrule_compiler::fields::{App, Ty, max_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 impl Generator<'_, '_> {
@@ -54,11 +54,21 @@ impl Generator<'_, '_> {
                 };
                 colons(&mac.to_be_bytes()[2..])
             }
+            Ty::App => self.choices.pick(App::NAMES).copied().unwrap_or("other").to_owned(),
+            Ty::Duration => self.duration(name),
             Ty::Bytes | Ty::String | Ty::Protocol => {
                 let bytes = self.bytes(name);
                 self.bytes_written(&bytes)
             }
         }
+    }
+
+    /// A time span near one that this field has.
+    pub(super) fn duration(&mut self, name: &str) -> String {
+        if self.choices.chance(30) {
+            return self.choices.word_of(&["0s", "100ms", "30s", "5m", "1h", "10us"]).to_owned();
+        }
+        format!("{}ns", self.number(name, 0xffff))
     }
 
     /// An address near one that this field has.
@@ -156,6 +166,7 @@ impl Generator<'_, '_> {
                 quoted(&bytes)
             }
             Kind::String => format!("\"{}\"", self.choices.word_of(&["lan0", "wan0", "eth1", "alice", "x"])),
+            Kind::Duration => self.duration("flow.age"),
             Kind::Bool => self.choices.word_of(&["true", "false"]).to_owned(),
         }
     }

@@ -2,7 +2,7 @@
 //! number fits it: no constant wider than its field, no decimal number beside a byte of a slice.
 //! (Rejected: leaving that to the checker; most programs would be refused.)
 
-use super::condition::sliceable;
+use super::condition::{is_facet, sliceable};
 use super::{Generator, Kind};
 use mrule_compiler::fields::{Source, Ty, max_of};
 
@@ -37,7 +37,8 @@ impl Generator<'_, '_> {
             0 | 1 => {
                 let elements: Vec<String> =
                     (0..=self.choices.below(5)).map(|_| self.number_element(&number)).collect();
-                Some(format!("{} in {{{}}}", number.text, elements.join(", ")))
+                let word = self.choices.word_of(&["in", "in", "not in"]);
+                Some(format!("{} {word} {{{}}}", number.text, elements.join(", ")))
             }
             2 if !number.tags => {
                 let other = self.number_term(1).filter(|other| !other.tags)?;
@@ -88,7 +89,7 @@ impl Generator<'_, '_> {
         let choice = if depth == 0 { 0 } else { self.choices.below(12) };
         match choice {
             0..=6 => {
-                let (name, field) = self.field(|f| matches!(f.ty, Ty::Uint(_)))?;
+                let (name, field) = self.field(|f| matches!(f.ty, Ty::Uint(_)) && !is_facet(f))?;
                 let Ty::Uint(bits) = field.ty else { return None };
                 let tags = matches!(field.source, Source::Tag { .. });
                 Some(Number { width: Some(max_of(bits)), tags, ..Number::plain(name.clone(), &name) })

@@ -45,10 +45,14 @@ fn lengths_that_are_none() {
     length_wrong("param p : uint = 5", "p%", "E0134", "p");
     length_wrong("", "bytes 64..14", "E0135", "bytes 64..14");
     length_wrong("", "bytes 14..14", "E0135", "bytes 14..14");
-    length_wrong("", "none", "W0952", "none");
-    length_wrong("", "0%", "W0952", "0%");
-    length_wrong("", "stream 0..8KiB", "E0301", "stream 0..8KiB");
-    let limit = format!("{STATION}limit l {{ match any  snaplen none }}");
+    length_wrong("", "none", "W0906", "snaplen none");
+    length_wrong("", "0%", "W0906", "snaplen 0%");
+    length_wrong("", "stream 0..0", "E0135", "stream 0..0");
+    length_wrong("", "stream 8KiB..1KiB", "E0135", "stream 8KiB..1KiB");
+    length_wrong("", "stream 0..frame.len", "E0133", "frame.len");
+    let limit = format!(
+        "{STATION}rule r {{ match any  snaplen full  to ids }}\nlimit l {{ match tcp  snaplen none }}"
+    );
     assert!(build(&limit).diagnostics.is_empty());
 }
 
@@ -212,7 +216,10 @@ fn params_in_expressions() {
     let items = "param web : uint = 80 in 1..65535\nparam host : ip = 192.0.2.1\nparam on : bool = true\nparam who : mac = 00:26:0b:31:07:33";
     let good = |expr: &str| {
         let text = format!("{STATION}{items}\nrule r {{ match {expr} snaplen full to ids }}");
-        assert!(build(&text).diagnostics.is_empty(), "{expr}: {:#?}", build(&text).diagnostics);
+        // one condition uses one param: that the others are unused is no matter here
+        let mut found = build(&text).diagnostics;
+        found.retain(|d| d.code.id() != "W0901");
+        assert!(found.is_empty(), "{expr}: {found:#?}");
     };
     for expr in [
         "tcp.port == web",
@@ -275,8 +282,16 @@ fn triggers_that_cannot_be() {
     bad("trigger t by net.dst { external hold 5 }", &[("E0230", "5")]);
     bad("trigger t by net.dst { external external hold 5s }", &[("E0230", "external")]);
     bad("trigger t by net.addr { external hold 5s }", &[("E0122", "net.addr")]);
-    bad("trigger t by flow { external hold 5s }", &[("E0301", "flow")]);
-    bad("trigger t by net.src { external hold flow }", &[("E0301", "flow")]);
+    bad("trigger t by flow { external hold 5s }", &[("E0303", "external"), ("E0303", "5s")]);
+    bad("trigger t by flow { external hold flow }", &[("E0303", "external")]);
+    bad("trigger t by flow { when tcp hold 5s }", &[("E0303", "5s")]);
+    bad("trigger t by flow { when tcp hold 5 }", &[("E0230", "5")]);
+    bad("trigger t by flow { when tcp keys 5 hold flow }", &[("E0303", "keys 5")]);
+    bad("trigger t by flow { when tcp }", &[("E0230", "t")]);
+    bad("trigger t by flow { hold flow }", &[("E0230", "t")]);
+    bad("trigger t by flow { when count(tcp) per 5m > 20 hold flow }", &[("E0303", "count(tcp) per 5m")]);
+    bad("trigger t by net.src { external hold flow }", &[("E0230", "flow")]);
+    bad("trigger t { external unless tcp hold 5s }", &[("E0303", "unless tcp")]);
     bad("trigger t by net.src { external hold 5s keys 100 }", &[("E0303", "keys 100")]);
     bad("trigger t by net.src { when tcp hold 5s }", &[("E0303", "when tcp")]);
     bad("trigger t by net.src { when count(tcp) per 5m > 20 hold 5s }", &[("E0303", "count(tcp) per 5m")]);

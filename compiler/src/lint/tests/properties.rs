@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
+use crate::abi::{FlowView, Head};
 use crate::eval::Eval;
+use crate::fields::{App, Facet, FlowSlot};
+use crate::hir::{ArithOp, Scope, StreamId, StreamKind, StreamPattern, TextTest};
 use crate::lint::packets::frame;
+use crate::sight::{Seen, Sight};
 use crate::world::{Scratch, World};
 use proptest::prelude::*;
 
@@ -81,7 +85,7 @@ fn pred() -> impl Strategy<Value = Pred> {
             hir::Address { layer: Layer::Outer, bits: bit::IP6_HDR, slot: crate::fields::Slot::L3, at };
         Pred::address_in(address, Intervals::range(0, (0x2001_0db8u128 << 96) | host))
     });
-    let leaf = prop_oneof![6 => number, 3 => presence, 1 => bytes, 1 => compared, 1 => address];
+    let leaf = prop_oneof![6 => number, 3 => presence, 1 => bytes, 1 => compared, 1 => address, 5 => flow()];
     leaf.prop_recursive(4, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 2..4).prop_map(Pred::and),
@@ -91,8 +95,116 @@ fn pred() -> impl Strategy<Value = Pred> {
     })
 }
 
+/// Conditions on flows, streams and messages.
+fn flow() -> impl Strategy<Value = Pred> {
+    const SLOTS: &[(FlowSlot, u64)] = &[
+        (FlowSlot::Packets, 0),
+        (FlowSlot::App, 0),
+        (FlowSlot::IsNew, 0),
+        (FlowSlot::Age, 0),
+        (FlowSlot::Offset, bit::STREAM),
+        (FlowSlot::End, bit::STREAM),
+        (FlowSlot::Isn, bit::ISN),
+    ];
+    let range = (0u64..6, 0u64..6).prop_map(|(a, b)| Intervals::range(a.min(b), a.max(b)));
+    let number = (prop::sample::select(SLOTS), range.clone())
+        .prop_map(|((slot, bits), set)| Pred::test(Num::flow(bits, slot), set));
+    const BITS: &[u64] = &[bit::FLOW, bit::FROM_CLIENT, bit::FROM_SERVER, bit::STREAM, bit::ISN];
+    let presence = prop::sample::select(BITS).prop_map(|bits| Pred::bits(Layer::Outer, bits));
+    let end = (any::<bool>(), any::<bool>(), prop::sample::select(&[53u64, 80, 1000][..])).prop_map(
+        |(client, source, port)| {
+            let direction = if client { bit::FROM_CLIENT } else { bit::FROM_SERVER };
+            let (field, _) = find(if source { "l4.srcport" } else { "l4.dstport" }).unwrap();
+            let Source::Load(load) = field.source else { panic!() };
+            Pred::test(Num::load(Load { bits: load.bits | direction, ..load }), Intervals::one(port))
+        },
+    );
+    let state = (any::<bool>(), 0u32..2)
+        .prop_map(|(trigger, i)| if trigger { Pred::flow_active(i) } else { Pred::stream(StreamId(i)) });
+    let facet = (0u8..3, range).prop_map(|(form, set)| match form {
+        0 => Pred::has_facet(Facet::HttpCode),
+        1 => Pred::facet_in(Facet::HttpCode, set),
+        _ => Pred::facet_text(
+            Facet::HttpHost,
+            TextTest::Compare(CompareOp::Lt, vec![set.parts()[0].0 as u8].into()),
+        ),
+    });
+    prop_oneof![4 => number, 2 => presence, 1 => end, 2 => state, 2 => facet]
+}
+
+/// What is known of a packet beside its bytes: its bits, its numbers, which patterns it completes, what its messages say.
+type Around = (u64, FlowView, u8, Vec<u8>);
+
+fn around() -> impl Strategy<Value = Around> {
+    let bits = (any::<[bool; 4]>()).prop_map(|[flow, client, stream, isn]| {
+        let direction = if client { bit::FROM_CLIENT } else { bit::FROM_SERVER };
+        let on = |bits, on| if on { bits } else { 0 };
+        on(bit::FLOW | direction | on(bit::STREAM, stream) | on(bit::ISN, isn), flow)
+    });
+    let view =
+        (0u64..4, prop::array::uniform6(0u64..7), 0u64..2).prop_map(|(active, [a, b, c, d, e, f], new)| {
+            FlowView {
+                active,
+                offset: a,
+                end: a + b,
+                lead: if a == 0 { c % 2 } else { 0 },
+                isn: c,
+                app: d.min(App::NAMES.len() as u64 - 1),
+                packets: e,
+                age: f,
+                is_new: new,
+                ..FlowView::default()
+            }
+        });
+    (bits, view, 0u8..4, prop::collection::vec(0u8..6, 0..3))
+}
+
+/// The packet's headers with its flow, and the rest that is known of it.
+fn seen(program: &Program, packet: &crate::abi::Packet, (bits, view, found, said): &Around) -> (Head, Sight) {
+    let mut head = crate::wire::dissect(packet);
+    let mut sight = Sight::new(program, 1);
+    // Only packets of IP have flows.
+    if head.outer.bits & bit::NET != 0 {
+        head.outer.bits |= bits;
+        sight.flows[0] = *view;
+        (0..2).filter(|i| found >> i & 1 == 1).for_each(|i| sight.mark(0, StreamId(i)));
+        for value in said {
+            sight.say_num(0, Facet::HttpCode, u64::from(*value));
+            sight.say_text(0, Facet::HttpHost, &[*value]);
+        }
+    }
+    sight.heads[0] = head;
+    (head, sight)
+}
+
+/// A program that has triggers by flow and patterns to ask for.
+fn with_flows(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
+    let mut made = program(rules, limits);
+    made.triggers = (0..2)
+        .map(|i| hir::Trigger {
+            name: format!("t{i}"),
+            span: Span::default(),
+            scope: Scope::Flow(i),
+            hold: None,
+            when: Some(Pred::always()),
+            unless: Pred::never(),
+        })
+        .collect();
+    made.streams = [b"a", b"b"]
+        .map(|text| StreamPattern { kind: StreamKind::Contains(text.as_slice().into()), depth: n(100) })
+        .into();
+    made
+}
+
+/// `stream ..to`
+fn stream(to: u64) -> Length {
+    let behind = Num::arith(ArithOp::Sub, n(to), Num::flow(bit::STREAM, FlowSlot::Offset)).unwrap();
+    Length::Headers(Num::arith(ArithOp::Add, behind, Num::flow(bit::STREAM, FlowSlot::Lead)).unwrap())
+}
+
 fn length() -> impl Strategy<Value = Length> {
     prop_oneof![
+        (1u64..5).prop_map(stream),
         Just(Length::Full),
         Just(Length::None),
         (0u64..3).prop_map(|i| Length::Bytes(n(i * 40))),
@@ -109,7 +221,8 @@ proptest! {
         rules in prop::collection::vec((pred(), prop::collection::vec((length(), pred()), 1..3), 1u64..4), 1..4),
         limit in (pred(), prop::collection::vec((length(), pred()), 1..3), 1u64..4),
         related in any::<bool>(),
-        frames in prop::collection::vec(frame(), 40),
+        joined in any::<bool>(),
+        frames in prop::collection::vec((frame(), around()), 40),
     ) {
         let place = |i: usize, (matches, asks, stations): (Pred, Vec<(Length, Pred)>, u64)| {
             rule(i as u32 * 10, matches, asks, stations)
@@ -120,23 +233,30 @@ proptest! {
             last.matches = Pred::and([last.matches.clone(), first.matches.clone()]);
             last.stations = first.stations;
         }
-        let program = program(rules, vec![place(9, limit)]);
+        let mut limit = place(9, limit);
+        // Several lines may be what one line of the text comes down to.
+        for rule in rules.iter_mut().chain([&mut limit]).filter(|_| joined) {
+            let place = rule.asks[0].span;
+            rule.asks.iter_mut().for_each(|ask| ask.span = place);
+        }
+        let program = with_flows(rules, vec![limit]);
         let findings = lint(&program, &[]);
         let world = World::new(&program).unwrap();
         let mut scratch = Scratch::default();
-        for frame in &frames {
+        for (frame, around) in &frames {
             let packet = frame.packet();
-            let head = crate::wire::dissect(&packet);
+            let (head, sight) = seen(&program, &packet, around);
             for finding in &findings {
                 let at = finding.labels[0].span.start;
                 let owner = &program.rules.iter().chain(&program.limits).find(|r| r.span.start == at / 10 * 10).unwrap();
-                let mut eval = Eval::new(&world, &mut scratch, &packet, &head, crate::sight::Seen::nothing());
+                let mut eval = Eval::new(&world, &mut scratch, &packet, &head, Seen { sight: &sight, at: 0 });
                 let matched = eval.holds(&owner.matches);
-                let line = (at % 10).checked_sub(1).map(|i| &owner.asks[i as usize]);
-                match (finding.code.id(), line) {
+                let line = (at % 10 != 0).then(|| owner.asks.iter().filter(|ask| ask.span.start == at));
+                let mut held = line.map(|asks| asks.map(|ask| eval.holds(&ask.when)).collect::<Vec<_>>());
+                match (finding.code.id(), held.take()) {
                     ("W0903", None) => prop_assert!(!matched, "{finding:?}"),
-                    ("W0903", Some(ask)) => prop_assert!(!(matched && eval.holds(&ask.when)), "{finding:?}"),
-                    ("W0904", Some(ask)) => prop_assert!(!matched || eval.holds(&ask.when), "{finding:?}"),
+                    ("W0903", Some(held)) => prop_assert!(!(matched && held.contains(&true)), "{finding:?}"),
+                    ("W0904", Some(held)) => prop_assert!(!matched || !held.contains(&false), "{finding:?}"),
                     _ => {}
                 }
             }
@@ -156,22 +276,23 @@ proptest! {
                 }
                 _ => continue,
             }
-            for frame in &frames {
+            for (frame, around) in &frames {
                 let packet = frame.packet();
-                prop_assert_eq!(ranges(&program, &packet), ranges(&without, &packet), "{:?}", finding);
+                let (before, after) = (ranges(&program, &packet, around), ranges(&without, &packet, around));
+                prop_assert_eq!(before, after, "{:?}", finding);
             }
         }
     }
 }
 
 /// The bytes that each station is sent.
-fn ranges(program: &Program, packet: &crate::abi::Packet) -> Vec<Option<(u32, u32)>> {
+fn ranges(program: &Program, packet: &crate::abi::Packet, around: &Around) -> Vec<Option<(u32, u32)>> {
     let world = World::new(program).unwrap();
-    let head = crate::wire::dissect(packet);
+    let (head, sight) = seen(program, packet, around);
     let mut scratch = Scratch::default();
     let mut out = vec![crate::abi::Verdict::default(); program.stations.len()];
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
-    let asked = Eval::new(&world, &mut scratch, packet, &head, crate::sight::Seen::nothing())
+    let asked = Eval::new(&world, &mut scratch, packet, &head, Seen { sight: &sight, at: 0 })
         .decide(program, &mut out, &mut tally);
     let told = out
         .iter()

@@ -179,6 +179,10 @@ impl Scanner<'_, '_> {
                 self.unexpected(start..end, &format!("U+{:04X}", u32::from(c)), help);
                 self.mask(start..end, b' ');
             }
+            '\u{2010}'..='\u{2015}' | '\u{2212}' => {
+                let help = "it looks like a minus; minus is `-`, and a range is written `low..high`";
+                self.unexpected(start..end, &format!("`{c}`"), help);
+            }
             _ => {
                 let help = "letters outside ASCII belong in strings and comments only";
                 self.unexpected(start..end, &format!("`{}`", c.escape_debug()), help);

@@ -130,6 +130,11 @@ pub(super) fn postgres(prefix: Prefix) -> Answer {
     })
 }
 
+/// An answer to a greeting that has not been seen yet: the packet behind the first. It says nothing by itself.
+pub(super) fn mysql_client(prefix: Prefix) -> Answer {
+    at(prefix.bytes, 3, |number| number == 1).and(|| More)
+}
+
 /// A server's greeting of protocol 10, with its version.
 pub(super) fn mysql(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
@@ -151,7 +156,10 @@ pub(super) fn dns(prefix: Prefix) -> Answer {
     let Some(length) = word(bytes, 0) else { return More };
     let message = bytes.get(2..).unwrap_or(&[]);
     let closed = prefix.closed || message.len() >= length;
-    Answer::of(length >= 17).and(|| match message.get(..length.min(message.len())) {
+    // A query has no response code: most text is told apart by that before the counts come.
+    let query = |flags: usize| flags & 0x8000 != 0 || flags & 15 == 0;
+    let possible = length >= 17 && word(message, 2).is_none_or(query);
+    Answer::of(possible).and(|| match message.get(..length.min(message.len())) {
         None | Some([]) => More,
         Some(message) => datagram::dns_message(message, length, closed),
     })

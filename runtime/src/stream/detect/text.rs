@@ -1,7 +1,7 @@
 //! Protocols of lines of text. What a line begins with is not enough where others begin with it too: a line is then read to
 //! its end, or as far as is looked at. (Rejected: regular expressions; they do not tell "no" from "not yet".)
 
-use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any};
+use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any, side};
 
 const METHODS: &[&[u8]] = &[
     b"GET ",
@@ -37,17 +37,14 @@ const METHODS: &[&[u8]] = &[
     b"RPC_IN_DATA ",
     b"RPC_OUT_DATA ",
     b"QUERY ",
+    b"CCM_POST ",
 ];
 
-/// The line of a request as far as it is there.
-struct Request<'b> {
-    target: &'b [u8],
-    /// None: not there yet.
-    version: Option<&'b [u8]>,
-    ends: bool,
-}
+/// The line of a request as far as it is there: its target, its version (none: not there yet), whether the line ends.
+type Line<'b> = (&'b [u8], Option<&'b [u8]>, bool);
 
-fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<Request<'b>, Answer> {
+/// Reads the line of a request.
+fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<Line<'b>, Answer> {
     match begins_any(bytes, methods) {
         Yes => {}
         answer => return Err(answer),
@@ -62,17 +59,26 @@ fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<Request<'b>, Answer
     if line.iter().any(|&byte| byte < b' ' || byte == 0x7f) {
         return Err(No);
     }
-    Ok(match line.iter().position(|&byte| byte == b' ') {
-        Some(space) => {
-            Request { target: line.get(..space).unwrap_or(line), version: line.get(space + 1..), ends }
-        }
-        None => Request { target: line, version: None, ends },
+    match line.iter().position(|&byte| byte == b' ') {
+        Some(space) => Ok((line.get(..space).unwrap_or(line), line.get(space + 1..), ends)),
+        None => Ok((line, None, ends)),
+    }
+}
+
+/// Whether a target begins with one of these, in letters of any case.
+fn scheme(target: &[u8], with: &[&[u8]]) -> Answer {
+    with.iter().fold(No, |answer, with| {
+        answer.or(|| match (target.get(..with.len()), with.get(..target.len())) {
+            (Some(start), _) => Answer::of(start.eq_ignore_ascii_case(with)),
+            (None, Some(start)) if start.eq_ignore_ascii_case(target) => More,
+            (None, _) => No,
+        })
     })
 }
 
 /// Whether a request's target and version are these.
 fn target(prefix: Prefix, methods: &[&[u8]], target: impl Fn(&[u8]) -> Answer, versions: &[&[u8]]) -> Answer {
-    let Request { target: found, version, ends } = match request(prefix.bytes, methods) {
+    let (found, version, ends) = match request(prefix.bytes, methods) {
         Ok(line) => line,
         Err(answer) => return answer,
     };
@@ -88,20 +94,39 @@ fn target(prefix: Prefix, methods: &[&[u8]], target: impl Fn(&[u8]) -> Answer, v
     }
 }
 
-pub(super) fn http_request(prefix: Prefix) -> Answer {
-    let connect = prefix.bytes.starts_with(b"CONNECT ");
-    let good = |target: &[u8]| {
-        if connect {
-            let host = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
-            return Answer::of(target.iter().all(host));
-        }
-        let scheme = target.get(..8.min(target.len())).unwrap_or(target).to_ascii_lowercase();
-        begins_any(&scheme, &[b"/", b"*", b"http://", b"https://"])
-    };
-    target(prefix, METHODS, good, &[b"HTTP/1.1", b"HTTP/1.0"])
+/// Either end is enough: a server of the web also answers what is no request.
+pub(super) fn http(client: Prefix, server: Prefix) -> Answer {
+    let unanswered = server.bytes.is_empty() && !server.closed;
+    match (side(http_request, client), side(http_response, server)) {
+        (Yes, _) | (_, Yes) => Yes,
+        (No, More) if unanswered && client.bytes.first().is_some_and(u8::is_ascii_uppercase) => More,
+        (No, _) | (_, No) => No,
+        (More, More) => More,
+    }
 }
 
-pub(super) fn http_response(prefix: Prefix) -> Answer {
+/// A known method, and a target of the web's: what follows may be sloppy, as scanners write it, but is not another protocol's.
+fn http_request(prefix: Prefix) -> Answer {
+    let (target, version, ends) = match request(prefix.bytes, METHODS) {
+        Ok(line) => line,
+        Err(answer) => return answer,
+    };
+    let connect = prefix.bytes.starts_with(b"CONNECT ");
+    let web: &[&[u8]] = &[b"/", b"*", b"http://", b"https://", b"http/1."];
+    let good = if connect && !target.is_empty() { Yes } else { scheme(target, web) };
+    match (good, version) {
+        (No, _) | (More, Some(_)) => No,
+        // A line of two words is the web's when the blank before the version was forgotten.
+        (good, None) if ends => Answer::of(good == Yes && memchr::memmem::find(target, b"HTTP/1.").is_some()),
+        // The line is longer than what is looked at: what there is of the version must do.
+        (_, Some(version)) if prefix.closed && !ends && b"HTTP/1.".starts_with(version) => Yes,
+        (Yes, None) if prefix.closed && !target.is_empty() => Yes,
+        (_, Some(version)) => begins(version, b"HTTP/1.").or(|| Answer::of(ends && version == b"HTTP/1")),
+        _ => More,
+    }
+}
+
+fn http_response(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     begins_any(bytes, &[b"HTTP/1.1 ", b"HTTP/1.0 "])
         .and(|| at(bytes, 9, |byte| matches!(byte, b'1'..=b'5')))
@@ -124,9 +149,7 @@ pub(super) fn rtsp(prefix: Prefix) -> Answer {
         b"REDIRECT ",
     ];
     let good = |target: &[u8]| {
-        let scheme = target.get(..8.min(target.len())).unwrap_or(target).to_ascii_lowercase();
-        begins_any(&scheme, &[b"rtsp://", b"rtsps://", b"rtspu://"])
-            .or(|| if target == b"*" { Yes } else { No })
+        scheme(target, &[b"rtsp://", b"rtsps://", b"rtspu://"]).or(|| if target == b"*" { Yes } else { No })
     };
     begins(prefix.bytes, b"RTSP/1.0 ").or(|| {
         // A star alone says nothing: the version must.
@@ -152,10 +175,7 @@ pub(super) fn sip(prefix: Prefix) -> Answer {
         b"REFER ",
         b"PUBLISH ",
     ];
-    let good = |target: &[u8]| {
-        let scheme = target.get(..5.min(target.len())).unwrap_or(target).to_ascii_lowercase();
-        begins_any(&scheme, &[b"sip:", b"sips:", b"tel:"])
-    };
+    let good = |target: &[u8]| scheme(target, &[b"sip:", b"sips:", b"tel:"]);
     begins(prefix.bytes, b"SIP/2.0 ").or(|| target(prefix, METHODS, good, &[b"SIP/2.0"]))
 }
 

@@ -1,0 +1,107 @@
+//! How much a run remembers: flows, how long they live, what is held of streams. The invariant: every number has a unit of
+//! the language, and what is not said is the runtime's default. (Rejected: a settings file; a handful of options.)
+
+use mrule_grammar::units::{UnitKind, unit};
+use mrule_runtime::decider::Limits;
+use mrule_runtime::flow::{self, Timeouts};
+
+/// The options of commands that follow flows.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Memory")]
+pub struct Memory {
+    /// Remember at most N flows, 128 bytes each; when there are more, the idlest go [default: 1048576]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=flow::Limits::MAX_FLOWS as u64))]
+    flows: Option<u64>,
+    /// After what idle time a flow is over: `tcp-established=2h`, `udp=10s`
+    ///
+    /// Kinds, with their defaults: tcp-opening 60s, tcp-established 1h, tcp-closing 2m, tcp-closed 10s, udp 30s,
+    /// udp-established 3m, icmp 30s, other 10m. May be given several times.
+    #[arg(long, value_name = "KIND=TIME", value_parser = timeout)]
+    flow_timeout: Vec<(Kind, i64)>,
+    /// Hold at most so many bytes of segments that came too early and of messages that are not whole [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    stream_pool: Option<usize>,
+}
+
+type Kind = fn(&mut Timeouts) -> &mut i64;
+
+/// The kinds of flows that have a timeout of their own.
+const KINDS: &[(&str, Kind)] = &[
+    ("tcp-opening", |t| &mut t.tcp_opening),
+    ("tcp-established", |t| &mut t.tcp_established),
+    ("tcp-closing", |t| &mut t.tcp_closing),
+    ("tcp-closed", |t| &mut t.tcp_closed),
+    ("udp", |t| &mut t.udp),
+    ("udp-established", |t| &mut t.udp_established),
+    ("icmp", |t| &mut t.icmp),
+    ("other", |t| &mut t.other),
+];
+
+impl Memory {
+    /// What they say.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        if let Some(flows) = self.flows {
+            limits.flows.flows = usize::try_from(flows).unwrap_or(usize::MAX);
+        }
+        for (kind, time) in &self.flow_timeout {
+            *kind(&mut limits.flows.timeouts) = *time;
+        }
+        if let Some(pool) = self.stream_pool {
+            limits.streams.pool = pool;
+        }
+        limits
+    }
+}
+
+fn timeout(text: &str) -> Result<(Kind, i64), String> {
+    let kinds = || KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let Some((name, time)) = text.split_once('=') else {
+        return Err("write KIND=TIME, as in `udp=10s`".to_owned());
+    };
+    let Some((_, kind)) = KINDS.iter().find(|(known, _)| *known == name) else {
+        return Err(format!("there is no kind `{name}`; there are {}", kinds()));
+    };
+    let time = quantity(time, UnitKind::Duration).filter(|time| *time > 0);
+    let time = time.and_then(|time| i64::try_from(time).ok());
+    Ok((*kind, time.ok_or("a time has a unit: 500ms, 30s, 5m, 2h")?))
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let size = quantity(text, UnitKind::Size).and_then(|size| usize::try_from(size).ok());
+    size.filter(|size| *size <= 1 << 40).ok_or_else(|| "a size is written 1500, 64KiB, 64MiB".to_owned())
+}
+
+/// A number with a unit of the language; a size may stand without.
+fn quantity(text: &str, kind: UnitKind) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, name) = text.split_at(digits);
+    let scale = match unit(name) {
+        Some(unit) if unit.kind == kind => unit.scale,
+        None if name.is_empty() && kind == UnitKind::Size => 1,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_units() {
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("1500"), Ok(1500));
+        assert!(
+            size("64 KiB").is_err() && size("1m").is_err() && size("").is_err() && size("2000TB").is_err()
+        );
+        let mut timeouts = Timeouts::default();
+        if let Ok((kind, time)) = timeout("udp=1500ms") {
+            *kind(&mut timeouts) = time;
+        }
+        assert_eq!(timeouts, Timeouts { udp: 1_500_000_000, ..Timeouts::default() });
+        for wrong in ["udp", "udp=10", "udp=0s", "sctp=10s", "udp=10KiB"] {
+            assert!(timeout(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Which flow a packet is of: the addresses, ports and protocol of its outermost IP packet, the ids of its two outermost VLAN
+//! tags, and what tells apart the flows that one tunnel carries. The invariant: the whole key is kept and compared, and
+//! both directions have the same one, its ends in order of address and port. IPv4 and IPv6 never meet. A
+//! priority tag (id 0) is no VLAN. (Rejected: a fingerprint in place of the key; two flows that collide would be one.)
+
+use mrule_compiler::abi::{Packet, Stack, bit};
+
+/// What is compared, as words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Key {
+    /// The lower end's address (high, low), then the higher end's; IPv4 as `::ffff:a.b.c.d`.
+    pub addresses: [u64; 4],
+    /// The lower end's port, the higher end's (16 bits each), the tunnel's or echo's id (32 bits).
+    pub ports: u64,
+    /// Two VLAN ids (12 bits each), the protocol number (8 bits), [`IPV6`], [`IDENTIFIED`]; nothing from [`TAGS`] on.
+    pub tags: u64,
+}
+
+/// How many bits of [`Key::tags`] are used.
+pub(super) const TAGS: u32 = 34;
+const IPV6: u64 = 1 << 32;
+/// There is a tunnel's or echo's id.
+const IDENTIFIED: u64 = 1 << 33;
+
+/// What a packet is to the flow table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Kind {
+    /// No IP packet.
+    #[default]
+    Foreign,
+    /// A whole IP packet.
+    Whole,
+    /// The first fragment of one.
+    First,
+    /// A fragment that is not the first: it does not say its ports.
+    Later,
+}
+
+/// A packet's flow, as far as the packet says it: a cache line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(align(64))]
+pub(super) struct Way {
+    pub key: Key,
+    pub hash: u64,
+    /// Where the flow may be.
+    pub guess: u32,
+    from: u8,
+    pub kind: Kind,
+}
+
+const _: () = assert!(size_of::<Way>() == 64);
+
+/// No place.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// The seeds of a table's hashes, so that nobody outside can choose keys that collide.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seeds([u64; 7]);
+
+impl Seeds {
+    /// Other ones in each process.
+    pub fn random() -> Seeds {
+        use std::hash::{BuildHasher, RandomState};
+        let state = RandomState::new();
+        Seeds(std::array::from_fn(|i| state.hash_one(i) | 1))
+    }
+
+    /// Hashes six words.
+    #[inline(always)]
+    pub fn hash(&self, words: [u64; 6]) -> u64 {
+        let [a, b, c, d, e, f] = words;
+        let s = &self.0;
+        let one = fold(a ^ s[0], b ^ s[1]);
+        let two = fold(c ^ s[2], d ^ s[3]);
+        let three = fold(e ^ s[4], f ^ s[5]);
+        fold(one ^ two.rotate_left(21) ^ three.rotate_left(42), s[6])
+    }
+}
+
+/// Both halves of a product, as in wyhash.
+#[inline(always)]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+impl Key {
+    /// Its words.
+    #[inline(always)]
+    pub fn words(&self) -> [u64; 6] {
+        let [a, b, c, d] = self.addresses;
+        [a, b, c, d, self.ports, self.tags]
+    }
+}
+
+/// The source and destination addresses, each as (high, low), with [`IPV6`] if they are that.
+pub(super) fn addresses(packet: &Packet, stack: &Stack) -> Option<([u64; 4], u64)> {
+    let ip = packet.frame().get(stack.l3 as usize..)?;
+    if stack.bits & bit::IP_HDR != 0 {
+        let [source, destination] = v4(ip)?;
+        return Some(([0, MAPPED | source, 0, MAPPED | destination], 0));
+    }
+    Some((v6(ip)?, IPV6))
+}
+
+const MAPPED: u64 = 0xffff << 32;
+
+/// Source and destination.
+#[inline(always)]
+fn v4(ip: &[u8]) -> Option<[u64; 2]> {
+    let header: &[u8; 20] = ip.first_chunk()?;
+    let [.., a, b, c, d, e, f, g, h] = *header;
+    let both = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    Some([both >> 32, both & 0xffff_ffff])
+}
+
+/// Source and destination, high and low.
+#[inline(always)]
+fn v6(ip: &[u8]) -> Option<[u64; 4]> {
+    let header: &[u8; 40] = ip.first_chunk()?;
+    let word = |at: usize| header.get(at..)?.first_chunk().map(|&bytes| u64::from_be_bytes(bytes));
+    Some([word(8)?, word(16)?, word(24)?, word(32)?])
+}
+
+/// The ids of the two outermost VLAN tags.
+pub(super) fn vlans(packet: &Packet, stack: &Stack) -> u64 {
+    if stack.bits & bit::VLAN == 0 {
+        return 0;
+    }
+    let id = |at: u32| u64::from(be16(packet, at).unwrap_or(0) & 0xfff);
+    let inner = if stack.vlans > 1 { id(stack.vlan + 4) } else { 0 };
+    id(stack.vlan) | inner << 12
+}
+
+impl Way {
+    /// The flow that a packet is of; of a fragment that is not the first, only its addresses.
+    #[inline(always)]
+    pub fn read(packet: &Packet, stack: &Stack, seeds: &Seeds) -> Way {
+        let mut ends = None;
+        if stack.bits & bit::NET != 0 {
+            ends = ends_of(packet, stack);
+        }
+        let Some(([addresses @ .., ports], from, more)) = ends else { return Way::foreign() };
+        let family = if stack.bits & bit::IP_HDR != 0 { 0 } else { IPV6 };
+        let mut key = Key { addresses, ports, tags: u64::from(stack.proto as u8) << 24 | family };
+        const IDS: u64 = bit::ICMP_HDR | bit::ICMP6_HDR | bit::GRE | bit::VXLAN | bit::GENEVE;
+        if stack.bits & (IDS | bit::VLAN) != 0 {
+            key.tags |= vlans(packet, stack);
+            if let Some(id) = (stack.bits & IDS != 0).then(|| identifier(packet, stack)).flatten() {
+                key.tags |= IDENTIFIED;
+                key.ports |= u64::from(id) << 32;
+            }
+        }
+        let hash = seeds.hash(key.words());
+        let kind = match stack.bits & (bit::FRAGMENT | bit::EXT_FRAGMENT) {
+            0 if !more => Kind::Whole,
+            bits if bits & bit::FRAGMENT != 0 => Kind::Later,
+            _ => Kind::First,
+        };
+        Way { key, hash, guess: NOWHERE, from, kind }
+    }
+
+    /// Of a packet without an IP header.
+    fn foreign() -> Way {
+        Way { key: Key::default(), hash: 0, guess: NOWHERE, from: 0, kind: Kind::Foreign }
+    }
+
+    /// Of a fragment that is not the first, by what the first said.
+    pub fn later(key: Key, from: usize, seeds: &Seeds) -> Way {
+        let hash = seeds.hash(key.words());
+        Way { key, hash, guess: NOWHERE, from: from as u8, kind: Kind::Later }
+    }
+
+    /// Which end sends: 0 the lower, 1 the higher.
+    #[inline(always)]
+    pub fn from(&self) -> usize {
+        usize::from(self.from & 1)
+    }
+}
+
+/// The ends in their order, as addresses and ports; which of them sends; whether an IPv4 header says that more fragments
+/// follow. Without jumps: which end is the lower is as good as chance.
+#[inline(always)]
+fn ends_of(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8, bool)> {
+    let frame = packet.frame();
+    let mut ports = [0; 4];
+    if stack.bits & bit::PORTS != 0 {
+        ports = *frame.get(stack.l4 as usize..)?.first_chunk()?;
+    }
+    let ports = u64::from(u32::from_be_bytes(ports));
+    let (source, destination) = (ports >> 16, ports & 0xffff);
+    let ip = frame.get(stack.l3 as usize..)?;
+    if stack.bits & bit::IP_HDR != 0 {
+        let [from, to] = v4(ip)?;
+        let (x, y) = (from << 16 | source, to << 16 | destination);
+        let (low, high) = (x.min(y), x.max(y));
+        let ports = low & 0xffff | (high & 0xffff) << 16;
+        let more = ip.get(6).is_some_and(|flags| flags & 0x20 != 0);
+        return Some(([0, MAPPED | low >> 16, 0, MAPPED | high >> 16, ports], u8::from(x > y), more));
+    }
+    let [a, b, c, d] = v6(ip)?;
+    let (x, y) = (u128::from(a) << 64 | u128::from(b), u128::from(c) << 64 | u128::from(d));
+    let higher = (x > y) | (x == y) & (source > destination);
+    let swap = u64::from(higher).wrapping_neg();
+    let (p, q, r) = ((a ^ c) & swap, (b ^ d) & swap, (source ^ destination) & swap);
+    Some(([a ^ p, b ^ q, c ^ p, d ^ q, (source ^ r) | (destination ^ r) << 16], u8::from(higher), false))
+}
+
+/// The id of an echo (or another query that is answered), of a VXLAN or GENEVE network, of a GRE tunnel with a key.
+#[cold]
+fn identifier(packet: &Packet, stack: &Stack) -> Option<u32> {
+    let frame = packet.frame();
+    if stack.bits & (bit::ICMP_HDR | bit::ICMP6_HDR) != 0 {
+        let kind = *frame.get(stack.l4 as usize)?;
+        let query = match stack.bits & bit::ICMP_HDR {
+            // Echo, timestamp, information, address mask, extended echo (RFC 792, RFC 950, RFC 8335).
+            0 => matches!(kind, 128 | 129 | 160 | 161),
+            _ => matches!(kind, 0 | 8 | 13..=18 | 42 | 43),
+        };
+        let inside = stack.l4 + 6 <= stack.l3_end;
+        return (query && inside).then(|| be16(packet, stack.l4 + 4).map(u32::from)).flatten();
+    }
+    let at = stack.tunnel as usize;
+    if stack.bits & (bit::VXLAN | bit::GENEVE) != 0 {
+        let &[a, b, c] = frame.get(at + 4..)?.first_chunk()?;
+        return Some(u32::from_be_bytes([0, a, b, c]));
+    }
+    const CHECKSUM: u16 = 0x8000;
+    const KEY: u16 = 0x2000;
+    const VERSION: u16 = 0x0007;
+    let flags = be16(packet, stack.tunnel)?;
+    if flags & KEY == 0 || flags & VERSION != 0 {
+        return None;
+    }
+    let at = at + if flags & CHECKSUM != 0 { 8 } else { 4 };
+    frame.get(at..stack.l3_end as usize)?.first_chunk().map(|&bytes| u32::from_be_bytes(bytes))
+}
+
+/// Two bytes of the frame, big-endian.
+#[inline(always)]
+pub(super) fn be16(packet: &Packet, at: u32) -> Option<u16> {
+    packet.frame().get(at as usize..)?.first_chunk().map(|&bytes| u16::from_be_bytes(bytes))
+}
+
+/// Where the IP packet ends on the wire, by its declared length, within the frame.
+#[inline]
+pub(super) fn wire_end(packet: &Packet, stack: &Stack) -> u32 {
+    if stack.l3_end < packet.cap_len() {
+        return stack.l3_end;
+    }
+    let declared = if stack.bits & bit::IP_HDR != 0 {
+        match be16(packet, stack.l3 + 2) {
+            None | Some(0) => packet.len,
+            Some(total) => stack.l3 + u32::from(total),
+        }
+    } else {
+        match be16(packet, stack.l3 + 4) {
+            None | Some(0) => jumbo_end(packet, stack),
+            Some(length) => stack.l3 + 40 + u32::from(length),
+        }
+    };
+    declared.min(packet.len).max(stack.l3_end)
+}
+
+/// The same of an IPv6 packet whose payload length is 0 (RFC 2675; segmentation offload).
+#[cold]
+fn jumbo_end(packet: &Packet, stack: &Stack) -> u32 {
+    const JUMBO: [u8; 2] = [0xc2, 4];
+    let frame = packet.frame();
+    let start = stack.l3 + 40;
+    if stack.bits & bit::EXT_HOPOPTS != 0
+        && let Some(&[_, _, a, b, c, d, e, f]) = frame.get(start as usize..).and_then(<[u8]>::first_chunk)
+        && [a, b] == JUMBO
+    {
+        return start.saturating_add(u32::from_be_bytes([c, d, e, f]));
+    }
+    if packet.len.saturating_sub(start) > 0xffff { packet.len } else { stack.l3_end }
+}

@@ -1,0 +1,221 @@
+//! TCP: which offset a segment has, when a SYN begins another flow, what is established and what is closed. The
+//! invariants: a retransmitted byte has the offset it had; an offset is unwrapped against the greatest offset seen, so
+//! that streams go on beyond 4 GiB while no gap is as long as 2 GiB; whatever a segment says, its flow stays sound.
+//! (Rejected: windows and acknowledgments as a judge of what is in the window: a mirror sees packets late, twice or never.)
+
+use super::entry::{Entry, flag};
+use mrule_compiler::abi::{Packet, Stack, bit};
+
+/// The protocol number.
+pub(super) const PROTO: u8 = 6;
+
+/// A segment that begins further ahead than this does not move the greatest offset.
+pub(super) const GARBAGE: i64 = 1 << 30;
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// What a segment's header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tcp {
+    seq: u32,
+    ack: u32,
+    flags: u8,
+}
+
+/// Where a packet's payload lies in its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Below 0 before the start.
+    pub start: i64,
+    /// 0 for what is no part of the stream: the text of a RST.
+    pub length: u32,
+    pub known: bool,
+}
+
+impl Place {
+    pub const UNKNOWN: Place = Place { start: 0, length: 0, known: false };
+}
+
+impl Tcp {
+    /// The header, if it was captured through its flags and does not lie.
+    #[inline(always)]
+    pub fn read(packet: &Packet, stack: &Stack) -> Option<Tcp> {
+        if stack.bits & bit::TCP_FLAGS == 0 {
+            return None;
+        }
+        let header: &[u8; 16] = packet.frame().get(stack.l4 as usize..)?.first_chunk()?;
+        let &[_, _, _, _, a, b, c, d, e, f, g, h, _, flags, ..] = header;
+        let (seq, ack) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+        Some(Tcp { seq, ack, flags })
+    }
+
+    #[inline(always)]
+    fn is(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+
+    /// The sequence number of the first payload byte.
+    #[inline(always)]
+    fn data(&self) -> u32 {
+        self.seq.wrapping_add(u32::from(self.is(SYN)))
+    }
+
+    /// The same, if the payload is part of the stream.
+    pub fn stream(&self) -> Option<u32> {
+        (!self.is(RST)).then(|| self.data())
+    }
+
+    /// Whether it begins another flow than this one, which has the same key.
+    #[inline(always)]
+    pub fn is_another(&self, flow: &Entry, from: usize) -> bool {
+        self.is(SYN) && self.syn_of_another(flow, from)
+    }
+
+    #[inline(never)]
+    fn syn_of_another(&self, flow: &Entry, from: usize) -> bool {
+        if self.is(RST) {
+            return false;
+        }
+        if flow.has(flag::of(flag::BASE, from)) {
+            return self.data() != flow.base(from);
+        }
+        let other = 1 - from;
+        let other_in_midstream =
+            flow.has(flag::of(flag::BASE, other)) && !flow.has(flag::of(flag::ISN, other));
+        !self.is(ACK) && (closed(flow) || other_in_midstream)
+    }
+
+    /// Whether it is one of many in the middle of a stream, which changes nothing but the greatest offset.
+    #[inline(always)]
+    pub fn is_plain(&self, flow: &Entry, from: usize) -> bool {
+        const ONGOING: u64 = flag::BASE | flag::DATA;
+        !self.is(SYN | FIN | RST)
+            && flow.tags(flag::ESTABLISHED | flag::RESET) == flag::ESTABLISHED
+            && flow.end(from) & (ONGOING | flag::FIN) == ONGOING
+    }
+
+    /// Updates the flow by a plain segment, and says where the payload lies; `length` is its length on the wire.
+    #[inline(always)]
+    pub fn follow(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
+        let top = flow.top(from) as i64;
+        let ahead = i64::from(self.seq.wrapping_sub(flow.base(from).wrapping_add(top as u32)) as i32);
+        let start = top + ahead;
+        let end = start + i64::from(length);
+        if end > top && ahead <= GARBAGE {
+            flow.set_top(from, end as u64);
+        }
+        Place { start, length, known: true }
+    }
+
+    /// The same by any segment.
+    pub fn update(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
+        let base = flag::of(flag::BASE, from);
+        if self.is(SYN | RST) && !self.opens_or_goes_on(flow, from) {
+            return Place { start: self.reset(flow, from), length: 0, known: true };
+        }
+        if !flow.has(base) {
+            flow.set(base);
+            flow.set_base(from, self.data());
+        }
+        let start = offset(flow, from, self.data());
+        advance(flow, from, start, length);
+        if self.is(FIN) {
+            flow.set(flag::of(flag::FIN, from));
+        }
+        if !flow.has(flag::ESTABLISHED) {
+            self.establish(flow, from);
+        }
+        Place { start, length, known: true }
+    }
+
+    /// What a SYN says of its flow; false for a RST.
+    #[cold]
+    fn opens_or_goes_on(&self, flow: &mut Entry, from: usize) -> bool {
+        if self.is(RST) {
+            return false;
+        }
+        flow.set_base(from, self.data());
+        flow.set(flag::of(flag::BASE | flag::ISN, from));
+        if !flow.has(flag::OPENED) {
+            let client = if self.is(ACK) { 1 - from } else { from };
+            flow.clear(flag::HIGHER);
+            flow.set(flag::OPENED | if client == 1 { flag::HIGHER } else { 0 });
+        }
+        if flow.has(flag::RESET) && !flow.has(flag::ESTABLISHED) {
+            // Refused, and tried again.
+            flow.clear(flag::RESET);
+        }
+        true
+    }
+
+    /// A RST has an offset, if anything is known of its stream, and says nothing of it.
+    #[cold]
+    fn reset(&self, flow: &mut Entry, from: usize) -> i64 {
+        flow.set(flag::RESET);
+        if flow.has(flag::of(flag::BASE, from)) { offset(flow, from, self.data()) } else { 0 }
+    }
+
+    fn establish(&self, flow: &mut Entry, from: usize) {
+        let server = 1 - flow.client();
+        let answered = from != server
+            && self.is(ACK)
+            && flow.has(flag::of(flag::ISN, server))
+            && self.ack.wrapping_sub(flow.base(server)) as i32 >= 0;
+        if answered || both(flow, flag::DATA) {
+            flow.set(flag::ESTABLISHED | flag::SETTLED);
+        } else if both(flow, flag::BASE) && !flow.has(flag::OPENED) {
+            flow.set(flag::SETTLED);
+        }
+    }
+}
+
+/// The offset of a sequence number, by the greatest offset seen.
+fn offset(flow: &Entry, from: usize, seq: u32) -> i64 {
+    let top = flow.top(from);
+    let edge = flow.base(from).wrapping_add(top as u32);
+    top as i64 + i64::from(seq.wrapping_sub(edge) as i32)
+}
+
+/// Moves the greatest offset. A byte that could not have been sent after a FIN is the FIN itself; and new data after a RST
+/// shows that it was not heeded.
+fn advance(flow: &mut Entry, from: usize, start: i64, length: u32) {
+    let top = flow.top(from);
+    let end = start.saturating_add(i64::from(length)).max(0) as u64;
+    let counts = length > 0 || !flow.has(flag::of(flag::FIN, from));
+    if end > top && counts && start - top as i64 <= GARBAGE {
+        flow.set_top(from, end);
+        if length > 0 {
+            flow.clear(flag::RESET);
+        }
+    }
+    if length > 0 {
+        flow.set(flag::of(flag::DATA, from));
+    }
+}
+
+/// The bytes of a segment that a later fragment holds, if the start of its stream is still known.
+#[cold]
+pub(super) fn continuation(flow: &mut Entry, from: usize, seq: u32, length: u32) -> Place {
+    if !flow.has(flag::of(flag::BASE, from)) {
+        return Place::UNKNOWN;
+    }
+    let start = offset(flow, from, seq);
+    advance(flow, from, start, length);
+    if both(flow, flag::DATA) {
+        flow.set(flag::ESTABLISHED | flag::SETTLED);
+    }
+    Place { start, length, known: true }
+}
+
+fn both(flow: &Entry, bit: u64) -> bool {
+    flow.has(flag::of(bit, 0) | flag::of(bit, 1))
+}
+
+/// Whether it was reset, or both ends have sent FIN.
+#[inline(always)]
+pub(super) fn closed(flow: &Entry) -> bool {
+    flow.has(flag::RESET) || both(flow, flag::FIN)
+}

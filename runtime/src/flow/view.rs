@@ -1,0 +1,92 @@
+//! What a flow says of a packet: its payload, its place in the stream, the flow's numbers. The invariant: every member of a
+//! view is written, and none passes what its field promises. (Rejected: views that are kept in the table, 144 bytes a
+//! flow.)
+
+use super::entry::{Entry, MOST, flag};
+use super::key;
+use super::tcp::{self, Place};
+use mrule_compiler::abi::{FlowView, Packet, Stack, bit};
+
+/// A packet's payload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Payload<'p> {
+    pub captured: &'p [u8],
+    /// Its length on the wire.
+    pub wire: u32,
+}
+
+/// Everything behind the headers that the IP packet declares.
+#[inline(always)]
+pub(super) fn payload<'p>(packet: &Packet<'p>, stack: &Stack) -> Payload<'p> {
+    let start = stack.headers_end;
+    let captured = packet.frame().get(start as usize..stack.l3_end as usize).unwrap_or(&[]);
+    let wire = if stack.bits & bit::TCP_LEN != 0 {
+        stack.tcp_len
+    } else {
+        key::wire_end(packet, stack).saturating_sub(start)
+    };
+    Payload { captured, wire }
+}
+
+/// A packet of a protocol without offsets: its payload comes after what came before.
+#[inline(always)]
+pub(super) fn by_volume(flow: &mut Entry, from: usize, length: u32) -> Place {
+    let start = flow.top(from);
+    flow.set_top(from, start + u64::from(length));
+    if !flow.has(flag::ESTABLISHED) && flow.counted(1 - from).0 > 0 {
+        flow.set(flag::ESTABLISHED | flag::SETTLED);
+    }
+    Place { start: start as i64, length, known: true }
+}
+
+/// Times that a view tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub is_new: bool,
+    pub age: i64,
+    pub idle: i64,
+}
+
+/// Says what is known of a flow, and gives back the bits that say it, and whether the client sent. (Member by member, in the
+/// order in which they become known: one record at the end would have all of them wait in memory.)
+#[inline(always)]
+pub(super) fn fill(
+    view: &mut FlowView,
+    flow: &Entry,
+    from: usize,
+    place: Place,
+    times: Times,
+) -> (u64, bool) {
+    view.is_new = u64::from(times.is_new);
+    view.age = times.age as u64;
+    view.idle = times.idle as u64;
+    view.active = flow.active;
+    view.app = u64::from(flow.app());
+    view.established = u64::from(flow.has(flag::ESTABLISHED));
+    let client = flow.client();
+    let (client_packets, client_bytes) = flow.counted(client);
+    let (server_packets, server_bytes) = flow.counted(1 - client);
+    view.client_packets = client_packets;
+    view.server_packets = server_packets;
+    view.packets = (client_packets + server_packets).min(MOST);
+    view.client_bytes = client_bytes;
+    view.server_bytes = server_bytes;
+    view.bytes = (client_bytes + server_bytes).min(MOST);
+    let length = u64::from(place.length);
+    (view.offset, view.lead) = match u64::try_from(place.start) {
+        Ok(start) => (start.min(MOST), 0),
+        Err(_) => (0, place.start.unsigned_abs().min(length)),
+    };
+    view.end = (view.offset + length - view.lead).min(MOST);
+    view.len = if place.known { flow.top(from) } else { 0 };
+    let mut bits = bit::FLOW | if place.known { bit::STREAM } else { 0 };
+    let isn = flow.end(from) & flag::ISN != 0;
+    view.isn = 0;
+    view.midstream = u64::from(place.known & !isn & (flow.proto() == tcp::PROTO));
+    if isn {
+        view.isn = u64::from(flow.base(from).wrapping_sub(1));
+        bits |= bit::ISN;
+    }
+    let from_client = from == client;
+    (bits | if from_client { bit::FROM_CLIENT } else { bit::FROM_SERVER }, from_client)
+}
