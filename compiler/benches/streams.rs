@@ -9,7 +9,6 @@
 
 use mrule_compiler::hir::{Num, Program, StreamKind, StreamPattern};
 use mrule_compiler::pattern;
-use mrule_compiler::streams::Automaton;
 use std::time::Instant;
 
 const BYTES: usize = 32 << 20;
@@ -204,10 +203,10 @@ fn main() {
     let texts = [("http", http()), ("random", random())];
     for patterns in [1, 10, 100] {
         let start = Instant::now();
-        let automaton = Automaton::new(&program(patterns)).unwrap();
+        let automaton = program(patterns).automaton().unwrap();
         let built = start.elapsed();
         let (states, kib) = (automaton.states(), automaton.memory() >> 10);
-        println!("{patterns} patterns: {states} states, {kib} KiB, built in {built:?}");
+        println!("{patterns} patterns: {states:?} states, {kib} KiB, built in {built:?}");
         for (name, text) in &texts {
             let mut speeds = Vec::new();
             let mut found = 0;

@@ -7,7 +7,7 @@
 //! (Rejected: aho-corasick's packed search, which needs literal prefixes, few of them, and knows nothing of caseless ones.
 //! Rejected: memchr for the first byte; with a hundred patterns every letter is one.)
 
-use super::build::Rows;
+use super::product::Rows;
 
 /// How many bytes in a row are looked at.
 pub(super) const GRAM: usize = 5;

@@ -23,7 +23,7 @@ fn program(kinds: Vec<StreamKind>) -> Program {
 }
 
 fn automaton(kinds: Vec<StreamKind>) -> Automaton {
-    Automaton::new(&program(kinds)).unwrap()
+    build::build(&program(kinds), LIMIT).unwrap()
 }
 
 /// What is reported by each of the chunks.
@@ -146,7 +146,7 @@ fn empty_and_equal() {
         all(&automaton, true, b"ab"),
         BTreeSet::from([(0, 0), (0, 1), (0, 2), (1, 1), (2, 1), (3, 0)])
     );
-    assert!(Automaton::new(&Program::default()).is_ok());
+    assert!(Program::default().automaton().is_ok());
 }
 
 #[test]
@@ -159,6 +159,29 @@ fn too_large() {
     let letters = (b'a'..=b'z').map(char::from);
     let refused = refuse(letters.map(|c| matches(&format!("{c}x.*y{c}"))).collect());
     assert!(refused.pattern.is_some() && refused.message.contains("together"), "{refused:?}");
+}
+
+#[test]
+fn in_parts() {
+    let kinds: Vec<_> = ('a'..='l').map(|c| matches(&format!("{c}x.*y{c}"))).chain([contains(b"xy")]).collect();
+    let mut state = 7_u32;
+    let text: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b"abcdefghijklxxxxxyyyyy\n"[(state >> 16) as usize % 23]
+    })
+    .take(600)
+    .collect();
+    let mut parts = BTreeSet::new();
+    for limit in [14, 18, 20].map(|bits| 1 << bits) {
+        let automaton = build::build(&program(kinds.clone()), limit).unwrap();
+        assert!(automaton.parts.iter().all(|part| part.next.len() * 4 <= limit), "{limit}");
+        let cuts: Vec<&[u8]> = text.chunks(7).collect();
+        let found = chunks(&automaton, true, &cuts).concat_sets();
+        assert_eq!(found, expected(&kinds, true, &text), "{limit}");
+        assert!(found.iter().any(|(id, _)| *id == 12) && found.len() > 20);
+        parts.insert(automaton.parts.len());
+    }
+    assert!(parts.len() > 1 && parts.contains(&PARTS), "{parts:?}");
 }
 
 fn kind() -> impl Strategy<Value = StreamKind> {
