@@ -65,7 +65,7 @@ pub fn cost(policy: &Policy, limits: &Limits) -> Result<Cost, Error> {
     let program = policy.program();
     let mut cost = Cost { patterns: program.streams.len() as u64, ..Cost::default() };
     let (mut tables, mut active) = (vec![0u64; program.tables.len()], vec![0u64; program.triggers.len()]);
-    let mut count = |list: &mut Vec<u64>, at: usize| {
+    let count = |list: &mut Vec<u64>, at: usize| {
         if let Some(uses) = list.get_mut(at) {
             *uses += 1;
         }
