@@ -5,6 +5,7 @@
 
 mod args;
 mod cmd;
+mod cost;
 mod events;
 mod exit;
 mod memory;

@@ -139,27 +139,30 @@ pub fn json(capture: &Path, summary: &Summary) -> Value {
 }
 
 /// A name and numbers behind it, right-aligned, and perhaps a note.
-struct Table {
+pub struct Table {
     heads: Vec<String>,
     rows: Vec<(Vec<String>, String)>,
 }
 
 impl Table {
-    fn new(heads: &[&str]) -> Table {
+    /// An empty one.
+    pub fn new(heads: &[&str]) -> Table {
         Table { heads: heads.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new() }
     }
 
-    fn row(&mut self, cells: Vec<String>, note: String) {
+    /// Adds a row.
+    pub fn row(&mut self, cells: Vec<String>, note: String) {
         self.rows.push((cells, note));
     }
 
     /// How wide the first column must be.
-    fn first(&self) -> usize {
+    pub fn first(&self) -> usize {
         let names = self.rows.iter().filter_map(|(cells, _)| cells.first());
         names.chain(self.heads.first()).map(|c| c.chars().count()).max().unwrap_or(0)
     }
 
-    fn print(&self, first: usize, look: Look, out: &mut dyn Write) -> io::Result<()> {
+    /// Prints it, if it has rows.
+    pub fn print(&self, first: usize, look: Look, out: &mut dyn Write) -> io::Result<()> {
         if self.rows.is_empty() {
             return Ok(());
         }
@@ -198,7 +201,7 @@ pub fn packets(n: u64) -> String {
 }
 
 /// Bytes in the units of the language: `999 B`, `1.2 kB`, `34.5 MB`.
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let (mut value, mut unit) = (bytes as f64, 0);
     // Not 1000: 999.96 would show as 1000.0.

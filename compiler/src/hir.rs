@@ -7,6 +7,7 @@
 
 use crate::fields::{BytesSource, FlowSlot, Hash, Layer, Load, Slot, Tags};
 use crate::sets::Intervals;
+use crate::streams::Built;
 use std::sync::Arc;
 
 pub use mrule_grammar::ast::{ArithOp, CompareOp, Slice};
@@ -432,7 +433,7 @@ pub struct StreamPattern {
 }
 
 /// What is looked for in streams.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StreamKind {
     /// These bytes.
     Contains(Arc<[u8]>),
@@ -470,6 +471,8 @@ pub struct Program {
     pub streams: Vec<StreamPattern>,
     /// What triggers count over time.
     pub windows: Vec<Window>,
+    /// With what: [`Program::automaton`].
+    pub automaton: Built,
 }
 
 /// A set of numbers shared between the nodes that test it.

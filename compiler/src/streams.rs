@@ -6,18 +6,20 @@
 //! packet before; there is no bound to the tail of a regular expression.)
 
 use crate::hir::{Program, StreamId};
+use std::sync::{Arc, OnceLock};
 
 mod build;
+mod product;
 mod skip;
 
-/// How much memory the automaton of a program's stream patterns may take, in bytes.
-pub const LIMIT: usize = 32 << 20;
+/// How much memory the automaton of a program's stream patterns may take, in bytes. It also bounds the time to build it.
+pub const LIMIT: usize = 16 << 20;
 
 /// Why there is no automaton for a program's patterns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TooLarge {
-    /// The pattern that is too large by itself, or else the first with which those before it become too many.
+    /// The pattern that is too large by itself; when only all together are too large, the largest.
     pub pattern: Option<StreamId>,
     /// How many bytes it takes; a lower bound, as building stops there.
     pub size: usize,
@@ -27,20 +29,50 @@ pub struct TooLarge {
     pub message: String,
 }
 
+/// In how many parts an automaton may come: patterns of which the product is too large are searched for one part after the
+/// other. A power of two.
+const PARTS: usize = 4;
+
 /// How far the search in one direction of a flow is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
-    at: u32,
+    /// Of each part.
+    at: [u32; PARTS],
     /// No byte was seen yet: what matches the empty text is still to be reported.
     fresh: bool,
 }
 
-/// The automaton of all stream patterns of a program.
-///
+/// The automaton of all stream patterns of a program: one table, or a few where one would be too large.
+#[derive(Debug)]
+pub struct Automaton {
+    parts: Vec<Part>,
+}
+
+/// The automaton of a program, built when it is first asked for, and shared. It is not looked at when programs are compared:
+/// it follows from the patterns.
+#[derive(Debug, Clone, Default)]
+pub struct Built(OnceLock<Result<Arc<Automaton>, TooLarge>>);
+
+impl PartialEq for Built {
+    fn eq(&self, _: &Built) -> bool {
+        true
+    }
+}
+
+impl Program {
+    /// The automaton of its patterns, which is built once: patterns that are added after that are not in it.
+    ///
+    /// # Errors
+    /// The automaton would be larger than [`LIMIT`].
+    pub fn automaton(&self) -> Result<Arc<Automaton>, TooLarge> {
+        self.automaton.0.get_or_init(|| build::build(self, LIMIT).map(Arc::new)).clone()
+    }
+}
+
 /// States are numbers of rows in one table, already multiplied by the length of a row, and come in three runs:
 /// the *shallow* ones, in which one is one byte behind the start; the *quiet* ones; and those that *say* something.
 #[derive(Debug)]
-pub struct Automaton {
+struct Part {
     /// The class of each byte: bytes of a class are the same to all patterns.
     classes: [u8; 256],
     /// How many classes there are.
@@ -73,19 +105,44 @@ struct Says {
 }
 
 impl Automaton {
-    /// Builds the automaton of a program's patterns. Takes up to seconds near the limit.
-    pub fn new(program: &Program) -> Result<Automaton, TooLarge> {
-        build::build(program, LIMIT)
-    }
-
     /// The state before the first byte: of a stream whose start was seen, or of one that is taken up in the middle or behind
     /// a gap. There, what is before the first byte counts as neither a letter nor the end of a line, and `^` does not hold.
     pub fn start(&self, at_stream_start: bool) -> State {
-        State { at: if at_stream_start { self.text_start } else { self.middle }, fresh: true }
+        let mut at = [0; PARTS];
+        for (at, part) in at.iter_mut().zip(&self.parts) {
+            *at = if at_stream_start { part.text_start } else { part.middle };
+        }
+        State { at, fresh: true }
     }
 
     /// How many bytes it takes.
     pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.parts.iter().map(Part::memory).sum::<usize>()
+    }
+
+    /// How many states each of its parts has.
+    pub fn states(&self) -> Vec<usize> {
+        self.parts.iter().map(|part| part.next.len() / (part.stride as usize).max(1)).collect()
+    }
+
+    /// Takes the bytes that follow in a stream, of which the first has this offset. Calls `found` with each pattern of which
+    /// a match is now complete and with the offset of its end, in no order. A pattern may be reported several times for one end.
+    pub fn scan(&self, state: &mut State, bytes: &[u8], offset: u64, found: &mut impl FnMut(StreamId, u64)) {
+        if bytes.is_empty() {
+            return;
+        }
+        for (part, at) in self.parts.iter().zip(&mut state.at) {
+            if state.fresh {
+                part.sure(*at).iter().for_each(|&id| found(id, offset));
+            }
+            *at = part.scan(*at, bytes, offset, found);
+        }
+        state.fresh = false;
+    }
+}
+
+impl Part {
+    fn memory(&self) -> usize {
         self.next.len() * 4
             + self.says.len() * size_of::<Says>()
             + self.ids.len() * size_of::<StreamId>()
@@ -93,23 +150,10 @@ impl Automaton {
             + size_of::<Self>()
     }
 
-    /// How many states it has.
-    pub fn states(&self) -> usize {
-        self.next.len() / (self.stride as usize).max(1)
-    }
-
-    /// Takes the bytes that follow in a stream, of which the first has this offset. Calls `found` with each pattern of which
-    /// a match is now complete and with the offset of its end. A pattern may be reported several times for one end.
-    pub fn scan(&self, state: &mut State, bytes: &[u8], offset: u64, found: &mut impl FnMut(StreamId, u64)) {
-        if bytes.is_empty() {
-            return;
-        }
-        if state.fresh {
-            state.fresh = false;
-            self.sure(state.at).iter().for_each(|&id| found(id, offset));
-        }
+    /// The state behind these bytes.
+    fn scan(&self, from: u32, bytes: &[u8], offset: u64, found: &mut impl FnMut(StreamId, u64)) -> u32 {
         let quiet = self.says_from - self.shallow;
-        let (mut at, mut i) = (state.at, 0);
+        let (mut at, mut i) = (from, 0);
         // Up to here the walk goes on even where it could skip.
         let mut walk = skip::GRAM;
         let mut penalty = 0;
@@ -133,11 +177,11 @@ impl Automaton {
                     at = self.middle;
                     i = hit;
                 }
-                penalty = if hit - from < 16 { (penalty * 2 + 4).min(256) } else { 0 };
+                penalty = if hit - from < 4 { (penalty * 2 + 4).min(64) } else { 0 };
                 walk = hit + skip::GRAM + penalty;
             }
         }
-        state.at = at;
+        at
     }
 
     #[inline(always)]

@@ -13,11 +13,11 @@
 //! states are needed. Figures are nanoseconds a packet, for all ten triggers: the least of the rounds, each of a
 //! quarter of a second, by the processor time of the threads, as the machine does other work, too. "One again" is one
 //! thread in the round after that of two, "gain" how much two do in the time that one needs for its part.
-//!
-//! The floor is measured in the same rounds, as the machine is faster and slower at times: ten bare locks, taken and let go
-//! with nothing done, and then, for the same ten keys, a plain array with two words for each key, which says where the
-//! key's 64 bytes are, and a number added to one of them: a table that is never wrong, without hash, lock, or window.
-//! "Flood" gives every packet ten keys that nobody has seen, in a store that is full.
+
+// The floor is measured in the same rounds, as the machine is faster and slower at times: ten bare locks, taken and let go
+// with nothing done, and then, for the same ten keys, a plain array with two words for each key, which says where the
+// key's 64 bytes are, and a number added to one of them: a table that is never wrong, without hash, lock, or window.
+// "Flood" gives every packet ten keys that nobody has seen, in a store that is full.
 
 use mrule_compiler::sight::Fired;
 use mrule_compiler::table::KeyValue;

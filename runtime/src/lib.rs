@@ -5,6 +5,7 @@
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside; [`event`]: changes and what
 //!   becomes of triggers, as lines of text.
+//! - [`cost`]: what a program's state takes.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
@@ -12,6 +13,7 @@
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod capture;
 pub mod change;
+pub mod cost;
 pub mod decider;
 pub mod error;
 pub mod event;

@@ -62,6 +62,11 @@ impl Policy {
         &self.triggers
     }
 
+    /// The shapes of its triggers, in the order of the program.
+    pub fn shapes(&self) -> Vec<TriggerShape> {
+        shapes(self.program(), &self.world)
+    }
+
     /// Gives a param another value, of its type and within its bounds. A window whose length it is begins anew.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use mrule_compiler::hir::{NumKind, ParamId, Program, Uses};
 use mrule_compiler::sight::Sight;
 use mrule_compiler::streams::{Automaton, State, TooLarge};
 use mrule_compiler::world::World;
+use std::sync::Arc;
 
 mod counts;
 mod deliver;
@@ -74,7 +75,7 @@ struct Shared {
     uses: Uses,
     /// Applications have to be recognised.
     wants_app: bool,
-    automaton: Automaton,
+    automaton: Arc<Automaton>,
     depths: Vec<Depth>,
     /// The greatest of the constant depths.
     deepest: u64,
@@ -158,7 +159,7 @@ impl Streams {
             flows,
             shared: Shared {
                 wants_app: uses.app || uses.http || uses.tls || uses.dns,
-                automaton: Automaton::new(program)?,
+                automaton: program.automaton()?,
                 uses,
                 depths,
                 deepest,

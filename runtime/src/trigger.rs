@@ -3,15 +3,12 @@
 //! out; for each trigger `held = raised + extended + vetoed + suppressed + full`, and
 //! `raised + external = active + expired + cleared`.
 //!
-//! Semantics, beyond those of [`window`] and [`distinct`]:
-//!
+//! Beyond [`window`] and [`distinct`]:
 //! - A key is active at `t` if `t <= until`, where `until` is the latest of `when + hold` over the moments at which it was
-//!   raised. So it is active at exactly `hold` after the last raise, and a nanosecond later no more. A packet is judged by
-//!   its own time, also when it comes late. Without a hold, a key is active until it is cleared.
+//!   raised. A packet is judged by its own time, also when it comes late. Without a hold, it is active until it is cleared.
 //! - Only an event or a raise makes a key known; looking at one does not, nor does it make it seem less idle.
-//! - When a trigger is full, the key goes that is not active and was seen least recently (by packets of its shard, to about
-//!   a millisecond). When all are active, a new key is turned away: its windows say what this one packet adds, a raise
-//!   answers [`Outcome::Full`].
+//! - When a trigger is full, the key goes that is not active and was seen least recently (in its shard, to about a ms). When
+//!   all are active, a new key is turned away: its windows say what this one packet adds, a raise answers [`Outcome::Full`].
 //! - An event too old for a key's window is left out. When 16 packets of a key in a row bring one, the clock has been set
 //!   back, and the windows in question begin anew.
 //! - To suppress or to veto ends nothing that is active; to clear does, and leaves windows as they are.

@@ -12,6 +12,7 @@ mod flows;
 mod large;
 mod literal;
 mod number;
+mod windows;
 
 pub use large::large;
 
@@ -222,7 +223,11 @@ impl Generator<'_, '_> {
             [one] => format!(" by {one}"),
             many => format!(" by ({})", many.join(", ")),
         };
-        self.line(&format!("trigger {name}{by} {{ external hold 1h }}"));
+        let clauses = match key.contains(&Kind::String) || self.choices.chance(35) {
+            true => "external hold 1h".to_owned(),
+            false => self.trigger_clauses(),
+        };
+        self.line(&format!("trigger {name}{by} {{ {clauses} }}"));
         self.triggers.push(Trigger { name, key, by_flow: false });
     }
 

@@ -6,9 +6,10 @@ use mrule_compiler::batch::Batch;
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::Program;
-use mrule_compiler::sight::{Fired, Seen, Sight};
+use mrule_compiler::sight::{Fired, Probe, Seen, Sight};
 use mrule_compiler::world::{Scratch, World};
 use mrule_runtime::decider::{Decider, Limits, TriggerCount, TriggerEvent};
+use mrule_runtime::event::input::Timed;
 use mrule_runtime::policy::Policy;
 use mrule_runtime::trigger::{key_parts, key_text};
 use std::sync::Arc;
@@ -89,16 +90,49 @@ pub fn run_engine(engine: &Arc<Engine>, world: &World, packets: &[Packet], batch
     told
 }
 
-/// Runs packets through an engine with a sight that is given: all at once, then each by itself; what fired of each.
+/// Runs packets through an engine while changes are made, each before the first packet that is not earlier.
+pub fn run_with_changes(
+    kind: EngineKind,
+    program: &Arc<Program>,
+    packets: &[Packet],
+    changes: &[Timed],
+) -> Told {
+    let world = World::new(program).expect("a world");
+    let engine = Arc::new(Engine::new(kind, program.clone(), &world).expect("an engine"));
+    let mut policy = Policy::repeatable(engine, world);
+    let mut decider = Decider::new(&policy, &Limits::default(), 1).expect("a memory of flows");
+    let (mut told, mut rest) = (Told::default(), changes);
+    for packet in packets {
+        let due = rest.iter().take_while(|change| change.time <= packet.time).count();
+        for change in &rest[..due] {
+            policy.change(change.time, &change.change).expect("a change that can be made");
+        }
+        rest = &rest[due..];
+        let batch = decider.decide(&policy, std::slice::from_ref(packet));
+        told.verdicts.push(batch.verdicts(0).map(|(s, verdict)| (s.index(), verdict)).collect());
+    }
+    told
+}
+
+/// What a packet is to triggers, and which it raises.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Raised {
+    /// Keys, and what windows count.
+    pub probe: Probe,
+    /// What fires.
+    pub fired: Vec<Fired>,
+}
+
+/// Runs packets through an engine with a sight that is given: all at once, then each by itself; what each is to triggers.
 pub fn run_sighted(
     engine: &Engine,
     world: &World,
     packets: &[Packet],
     sight: &Sight,
     one_by_one: bool,
-) -> (Told, Vec<Vec<Fired>>) {
+) -> (Told, Vec<Raised>) {
     let (mut scratch, mut batch) = (Scratch::default(), Batch::new(engine.program(), packets.len()));
-    let (mut told, mut fired) = (Told::default(), Vec::new());
+    let (mut told, mut raised) = (Told::default(), Vec::new());
     if !one_by_one {
         engine.decide(world, &mut scratch, packets, sight, &mut batch);
     }
@@ -107,11 +141,16 @@ pub fn run_sighted(
             engine.decide_part(world, &mut scratch, packets, i..i + 1, sight, &mut batch);
         }
         told.verdicts.push(batch.verdicts(i).map(|(station, verdict)| (station.index(), verdict)).collect());
-        let mut all = vec![Fired::No; engine.program().triggers.len()];
-        engine.fire(world, &mut scratch, packet, Seen::of(sight, i), &mut all);
-        fired.push(all);
+        let program = engine.program();
+        let (mut probe, mut fired) = (Probe::new(program), vec![Fired::No; program.triggers.len()]);
+        engine.probe(world, &mut scratch, packet, Seen::of(sight, i), &mut probe);
+        // Numbers that windows could say, the same for both engines.
+        let said: Vec<u64> = (0..program.windows.len()).map(|w| ((i + 3) * (w + 5) % 7) as u64).collect();
+        let seen = Seen::of(sight, i).with_windows(&said);
+        engine.fire(world, &mut scratch, packet, seen, &mut fired);
+        raised.push(Raised { probe, fired });
     }
     told.matched = batch.matched().to_vec();
     told.limited = batch.limited().to_vec();
-    (told, fired)
+    (told, raised)
 }

@@ -39,13 +39,16 @@ const EXAMPLES: &[(&str, Expected)] = &[
     ("content.mrule", &[("review", 49, 10798)]),
     ("customers.mrule", &[("branch_20", 75, 40785), ("branch_30", 59, 5836), ("operator", 134, 9680)]),
     ("forbidden.mrule", &[("evidence", 411, 46321)]),
+    ("logins.mrule", &[("ids", 626, 41728)]),
     ("marker.mrule", &[("ids", 626, 42281)]),
     ("odd_ports.mrule", &[("analyst", 387, 42240)]),
+    ("port_scan.mrule", &[("ids", 559, 38418)]),
     ("privacy.mrule", &[("analysis", 572, 121852)]),
     ("sampling.mrule", &[("sample", 109, 29434)]),
     ("scan.mrule", &[("probes", 200, 13052)]),
     ("starter.mrule", &[("ids", 626, 69347), ("lake", 626, 45867)]),
     ("streams.mrule", &[("lake", 626, 124273)]),
+    ("syn_flood.mrule", &[("ids", 626, 41728)]),
 ];
 
 #[test]

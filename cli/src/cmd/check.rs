@@ -1,7 +1,9 @@
 //! `mirrorc check`: says what is wrong with a program, as text, JSON or SARIF, and explains codes. The invariant: the
 //! exit code is the same in every format. (Rejected: stopping at the first file with errors; one run tells all.)
 
+use crate::cost;
 use crate::exit::{Exit, Failure};
+use crate::memory::Memory;
 use crate::report::{self, Report, count};
 use crate::rules::{self, Sets};
 use crate::screen::{BAD, BOLD, DOUBT, GOOD, Screen};
@@ -26,6 +28,11 @@ pub struct Args {
     files: Vec<String>,
     #[command(flatten)]
     sets: Sets,
+    /// Say how much memory triggers, tables and flows take when they are full, and what a packet touches of it
+    #[arg(long, conflicts_with = "format")]
+    cost: bool,
+    #[command(flatten)]
+    memory: Memory,
     /// How to print what was found; sarif (2.1.0) is for code scanning uploads
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -33,7 +40,7 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "WHAT")]
     deny: Option<Deny>,
     /// Tell more about a diagnostic code; without CODE, list them all
-    #[arg(long, value_name = "CODE", num_args = 0..=1, conflicts_with_all = ["files", "set", "format", "deny"])]
+    #[arg(long, value_name = "CODE", num_args = 0..=1, conflicts_with_all = ["files", "set", "format", "deny", "cost"])]
     explain: Option<Option<String>>,
 }
 
@@ -72,6 +79,11 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             } else {
                 let also = if tally.warnings > 0 { format!(", {tally}") } else { String::new() };
                 writeln!(screen.out, "{} {}{also}", screen.out_look.paint(GOOD, "ok:"), holds(&compiled))?;
+                if args.cost
+                    && let Some(program) = compiled.program
+                {
+                    cost::show(program, &args.memory.limits(), screen)?;
+                }
             }
         }
         Format::Json => {

@@ -7,7 +7,6 @@ use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
 use crate::fields::Ty;
 use crate::hir::{DEFAULT_DEPTH, MAX_DEPTH, Num, Pred, Program, StreamId, StreamKind, StreamPattern};
 use crate::pattern;
-use crate::streams::Automaton;
 use mrule_grammar::ast::{Expr, ExprKind};
 use mrule_grammar::codes::names as codes;
 use mrule_grammar::diagnostic::Diagnostic;
@@ -22,7 +21,7 @@ pub(super) fn check_automaton(program: &Program, places: &[Span]) -> Option<Diag
     if program.streams.is_empty() {
         return None;
     }
-    let too_large = Automaton::new(program).err()?;
+    let too_large = program.automaton().err()?;
     let place = too_large.pattern.and_then(|id| places.get(id.index())).or(places.first())?;
     Some(
         Diagnostic::new(codes::REGEX_TOO_LARGE, too_large.to_string())

@@ -103,6 +103,13 @@ impl Checker<'_> {
             let by_flow = item.key.as_ref().is_some_and(is_flow);
             let said = self.clauses_of(TriggerId(index as u32), item, by_flow);
             self.incomplete_trigger(item, by_flow, &said);
+            let texts = self.triggers.get(index).is_some_and(|info| {
+                info.own.iter().flatten().flatten().any(|part| matches!(part, Key::Bytes(_) | Key::Text(_)))
+            });
+            if let (Some(_), true, Some(key)) = (&said.when, texts, &item.key) {
+                let help = "name the key by numbers and addresses: `by net.src`, `by eth.src`";
+                self.not_yet(later::WINDOWS, key.span, "text as the key of a trigger with `when`", help);
+            }
             if let Some(info) = self.triggers.get_mut(index) {
                 if let Some(Hold::Time(time)) = said.hold {
                     info.hir.hold = Some(time);

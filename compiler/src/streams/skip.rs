@@ -1,77 +1,144 @@
-//! Skipping over bytes with which no match can begin. Four bytes in a row are of interest when the automaton, begun before
+//! Skipping over bytes with which no match can begin. Five bytes in a row are of interest when the automaton, begun before
 //! the first of them, ends in another state than when begun before the second, or says something else on the way: what
-//! begins with the first is still alive, or was when it was complete. The invariant: as long as no four are of interest, the state is the one that the last three bytes lead to
-//! from the start, and nothing is to report. It is found out from the automaton's own table, so it holds for every
-//! pattern, and needs no literals. What is tested for each place are its three pairs of bytes, by one table from pairs to the
-//! places that they may have in four of interest, in two buckets. (Rejected: aho-corasick's packed search, which needs
-//! literal prefixes, few of them, and knows nothing of caseless ones. Rejected: memchr for the first byte; with a hundred
-//! patterns every letter is one.)
+//! begins with the first is still alive, or was when it was complete. The invariant: as long as no five are of interest, the
+//! state is the one that the last four bytes lead to from the start, and nothing is to report. It is found out from the
+//! automaton's own table, so it holds for every pattern, and needs no literals. Every second pair of bytes is looked up in a
+//! table of the places that it may have in five of interest; what is left is looked up by a hash of all five.
+//! (Rejected: aho-corasick's packed search, which needs literal prefixes, few of them, and knows nothing of caseless ones.
+//! Rejected: memchr for the first byte; with a hundred patterns every letter is one.)
 
-use super::build::Rows;
+use super::product::Rows;
 
 /// How many bytes in a row are looked at.
-pub(super) const GRAM: usize = 4;
+pub(super) const GRAM: usize = 5;
 
 /// How many places are tested between two branches.
 const BLOCK: usize = 16;
 
-/// How much work may go into finding four bytes of interest.
+/// How much work may go into finding bytes of interest.
 const BUDGET: usize = 1 << 22;
+/// How many fives may be of interest whatever their last bytes are.
+const WIDE: usize = 1 << 20;
 
-/// Where in four bytes each pair of bytes may be, when they are of interest.
+/// Pairs are folded: upper and lower case, and the high bit, make no difference, so that the table stays near the processor.
+const FOLD: u16 = 0x5f5f;
+/// How many folded pairs there are, and those between that do not occur.
+const PAIRS: usize = FOLD as usize + 1;
+
+/// Where a pair may be in five bytes: the first two, then the two behind them; or the second and third, then the two
+/// behind them. Each has a bit in every bucket; what begins with other bytes is mostly in another bucket.
+const PLACES: [usize; 4] = [0, 2, 1, 3];
+const BUCKETS: usize = 8;
+/// The bits of pairs behind which another must follow, in all buckets.
+const STARTS: u32 = 0x5555_5555;
+/// Those of them that stand for the second and third byte.
+const STARTS_EARLY: u32 = 0x4444_4444;
+
+/// Bits of a hash of five classes.
+const HASH: u32 = 18;
+
+/// What is of interest.
 #[derive(Debug)]
 pub(super) struct Skip {
-    /// For each pair (the second byte is the high one), a bit for each place, in two buckets of four bits.
-    places: Box<[u8; 1 << 16]>,
+    /// For each folded pair (the second byte is the high one), its places.
+    places: Box<[u32; PAIRS]>,
+    /// The class of each byte.
+    classes: [u8; 256],
+    /// For the hash of five classes, a bit.
+    grams: Vec<u64>,
+    /// For each pair of bytes, a bit if five that begin with it are of interest whatever follows; empty without any.
+    short: Vec<u64>,
 }
 
-/// The bits that are set before the first pair.
-const FIRST: u32 = 0x11;
-/// The bits that are set when all three pairs may be.
-const LAST: u32 = 0x44;
+/// Of five classes, the first lowest.
+fn hash(classes: u64) -> usize {
+    (classes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASH)) as usize
+}
+
+fn bit(bits: &[u64], at: usize) -> bool {
+    bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+}
+
+fn set(bits: &mut [u64], at: usize) {
+    if let Some(word) = bits.get_mut(at / 64) {
+        *word |= 1 << (at % 64);
+    }
+}
 
 impl Skip {
     pub(super) fn memory(&self) -> usize {
-        self.places.len()
+        self.places.len() * 4 + (self.grams.len() + self.short.len()) * 8
     }
 
-    /// The first place from `from` on at which four bytes may be of interest, or else the one where fewer than four are left.
+    /// The first place from `from` on at which five bytes may be of interest, or else the one where fewer than five are left.
     #[inline(never)]
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> usize {
-        let pair = |a: u8, b: u8| u32::from(self.places[usize::from(u16::from_le_bytes([a, b]))]);
+        let pair = |a: u8, b: u8| self.places[usize::from(u16::from_le_bytes([a, b]) & FOLD)];
         let mut i = from;
-        while let Some(block) = bytes.get(i..i + BLOCK + GRAM - 1) {
-            let Ok(block) = <&[u8; BLOCK + GRAM - 1]>::try_from(block) else { break };
+        while let Some(block) = bytes.get(i..).and_then(|rest| rest.first_chunk::<{ BLOCK + GRAM - 1 }>()) {
             let mut hits = 0;
-            let (mut one, mut two) = (pair(block[0], block[1]), pair(block[1], block[2]));
-            for k in 0..BLOCK {
-                let three = pair(block[k + 2], block[k + 3]);
-                hits |= one & (two >> 1) & (three >> 2);
-                (one, two) = (two, three);
+            let mut one = pair(block[0], block[1]);
+            for k in 1..=BLOCK / 2 {
+                let two = pair(block[2 * k], block[2 * k + 1]);
+                hits |= one & (two >> 1);
+                one = two;
             }
-            if hits & FIRST != 0 {
-                break;
+            if hits & STARTS != 0
+                && let Some(hit) = self.hit(bytes, i, from)
+            {
+                return hit;
             }
             i += BLOCK;
         }
-        let mut seen = 0;
-        let rest = bytes.get(i..).unwrap_or(&[]);
-        for (k, two) in rest.windows(2).enumerate() {
-            if let &[a, b] = two {
-                seen = ((seen << 1) | FIRST) & pair(a, b);
-                if seen & LAST != 0 {
-                    return i + k + 2 - GRAM;
-                }
+        let start = i.saturating_sub(1).max(from);
+        let end = bytes.len().saturating_sub(GRAM - 1).max(start);
+        (start..end).find(|&at| self.is_hit(bytes, at)).unwrap_or(end)
+    }
+
+    /// The first place in the block at `i`, or just before it, at which five bytes may be of interest. The last place of the
+    /// block is left to the next.
+    fn hit(&self, bytes: &[u8], i: usize, from: usize) -> Option<usize> {
+        let block = bytes.get(i..)?.first_chunk::<{ BLOCK + GRAM - 1 }>()?;
+        let pair = |k: usize| self.places[usize::from(u16::from_le_bytes([block[k], block[k + 1]]) & FOLD)];
+        let mut one = pair(0);
+        for k in (0..BLOCK).step_by(2) {
+            let two = pair(k + 2);
+            let hits = one & (two >> 1);
+            one = two;
+            // The pair is the second and third of five bytes, or the first two.
+            if hits & STARTS_EARLY != 0 && i + k > from && self.is_hit(bytes, i + k - 1) {
+                return Some(i + k - 1);
+            }
+            if hits & STARTS & !STARTS_EARLY != 0 && self.is_hit(bytes, i + k) {
+                return Some(i + k);
             }
         }
-        bytes.len().saturating_sub(GRAM - 1).max(from)
+        None
+    }
+
+    /// Whether the five bytes at a place may be of interest.
+    #[inline(always)]
+    fn is_hit(&self, bytes: &[u8], at: usize) -> bool {
+        let Some(five) = bytes.get(at..).and_then(|bytes| bytes.first_chunk::<GRAM>()) else { return false };
+        let [a, b, c, d, e] = five.map(|byte| u64::from(self.classes[usize::from(byte)]));
+        bit(&self.grams, hash(a | b << 8 | c << 16 | d << 24 | e << 32))
+            || !self.short.is_empty() && bit(&self.short, usize::from(u16::from_le_bytes([five[0], five[1]])))
     }
 
     /// Finds out from an automaton what is of interest; none when that is too much to be of use.
     pub(super) fn new(rows: &Rows) -> Option<Skip> {
         (2..=GRAM).rev().find_map(|depth| {
-            let mut search =
-                Search { rows, depth, budget: BUDGET, masks: vec![0; rows.classes * rows.classes], any: 0 };
+            let pairs = rows.classes * rows.classes;
+            let mut search = Search {
+                rows,
+                depth,
+                budget: BUDGET,
+                wide: WIDE,
+                masks: vec![0; pairs],
+                any: 0,
+                grams: vec![0; (1 << HASH) / 64],
+                short: vec![false; pairs],
+            };
             search.run().then(|| search.finish())
         })
     }
@@ -83,10 +150,15 @@ struct Search<'r> {
     /// How many bytes are told apart; those behind may be any.
     depth: usize,
     budget: usize,
+    wide: usize,
     /// For each pair of classes, the bits of its places.
-    masks: Vec<u8>,
+    masks: Vec<u32>,
     /// Bits of places that every pair may have.
-    any: u8,
+    any: u32,
+    /// A bit for the hash of five classes of interest.
+    grams: Vec<u64>,
+    /// For each pair of classes, whether it is of interest whatever follows.
+    short: Vec<bool>,
 }
 
 impl Search<'_> {
@@ -106,7 +178,7 @@ impl Search<'_> {
         }
         if path.len() == self.depth || self.rows.says(at) || self.rows.says(without) {
             self.mark(path);
-            return true;
+            return self.gram(path);
         }
         let Some(left) = self.budget.checked_sub(self.rows.classes) else { return false };
         self.budget = left;
@@ -118,12 +190,12 @@ impl Search<'_> {
         })
     }
 
-    /// Bytes of these classes, with any bytes behind them, are of interest.
+    /// Pairs of these classes, with any bytes behind them, have these places.
     fn mark(&mut self, path: &[usize]) {
-        let shift = path.first().map_or(0, |first| first % 2 * 4);
+        let bucket = path.iter().take(2).fold(0, |sum, class| sum * 3 + class) % BUCKETS;
         let classes = self.rows.classes;
-        for place in 0..GRAM - 1 {
-            let bit = 1u8 << (place + shift);
+        for (i, place) in PLACES.into_iter().enumerate() {
+            let bit = 1u32 << (bucket * PLACES.len() + i);
             match (path.get(place), path.get(place + 1)) {
                 (Some(&a), Some(&b)) => self.masks[a * classes + b] |= bit,
                 (Some(&a), None) => {
@@ -135,15 +207,36 @@ impl Search<'_> {
         }
     }
 
+    /// Sets the bits of all fives that begin so; false when they are too many.
+    fn gram(&mut self, path: &[usize]) -> bool {
+        let classes = self.rows.classes;
+        match *path {
+            [a] => self.short.iter_mut().skip(a * classes).take(classes).for_each(|short| *short = true),
+            [a, b] => self.short[a * classes + b] = true,
+            [_, _, _, _, _] => {
+                let all = path.iter().rev().fold(0, |all, &class| all << 8 | class as u64);
+                set(&mut self.grams, hash(all));
+            }
+            _ => {
+                let Some(left) = self.wide.checked_sub(classes) else { return false };
+                self.wide = left;
+                return (0..classes).all(|class| self.gram(&[path, &[class]].concat()));
+            }
+        }
+        true
+    }
+
     fn finish(self) -> Skip {
-        let mut places = vec![0; 1 << 16].into_boxed_slice();
-        for (pair, place) in places.iter_mut().enumerate() {
-            let [a, b] = (pair as u16).to_le_bytes().map(|byte| self.rows.class(byte));
-            *place = self.any | self.masks[a * self.rows.classes + b];
+        let mut places = Box::new([0; PAIRS]);
+        let mut short = vec![0; if self.short.contains(&true) { (1 << 16) / 64 } else { 0 }];
+        for pair in 0..=u16::MAX {
+            let [a, b] = pair.to_le_bytes().map(|byte| self.rows.class(byte));
+            let classes = a * self.rows.classes + b;
+            places[usize::from(pair & FOLD)] |= self.any | self.masks[classes];
+            if self.short[classes] {
+                set(&mut short, usize::from(pair));
+            }
         }
-        match places.try_into() {
-            Ok(places) => Skip { places },
-            Err(_) => Skip { places: Box::new([0xff; 1 << 16]) },
-        }
+        Skip { places, classes: *self.rows.map, grams: self.grams, short }
     }
 }

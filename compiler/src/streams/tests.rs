@@ -23,7 +23,7 @@ fn program(kinds: Vec<StreamKind>) -> Program {
 }
 
 fn automaton(kinds: Vec<StreamKind>) -> Automaton {
-    Automaton::new(&program(kinds)).unwrap()
+    build::build(&program(kinds), LIMIT).unwrap()
 }
 
 /// What is reported by each of the chunks.
@@ -146,7 +146,7 @@ fn empty_and_equal() {
         all(&automaton, true, b"ab"),
         BTreeSet::from([(0, 0), (0, 1), (0, 2), (1, 1), (2, 1), (3, 0)])
     );
-    assert!(Automaton::new(&Program::default()).is_ok());
+    assert!(Program::default().automaton().is_ok());
 }
 
 #[test]
@@ -156,9 +156,32 @@ fn too_large() {
     let refused = refuse(vec![contains(b"a"), matches("a.{40}b.{40}c"), matches("a[^b]{200}c.{30}e")]);
     assert_eq!((refused.pattern, refused.limit), (Some(StreamId(1)), limit));
     assert!(refused.size >= limit, "{refused:?}");
-    let letters = (b'a'..=b'y').map(char::from);
+    let letters = (b'a'..=b'z').map(char::from);
     let refused = refuse(letters.map(|c| matches(&format!("{c}x.*y{c}"))).collect());
-    assert!(refused.pattern.is_some_and(|id| (3..26).contains(&id.0)), "{refused:?}");
+    assert!(refused.pattern.is_some() && refused.message.contains("together"), "{refused:?}");
+}
+
+#[test]
+fn in_parts() {
+    let kinds: Vec<_> = ('a'..='l').map(|c| matches(&format!("{c}x.*y{c}"))).chain([contains(b"xy")]).collect();
+    let mut state = 7_u32;
+    let text: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b"abcdefghijklxxxxxyyyyy\n"[(state >> 16) as usize % 23]
+    })
+    .take(600)
+    .collect();
+    let mut parts = BTreeSet::new();
+    for limit in [14, 18, 20].map(|bits| 1 << bits) {
+        let automaton = build::build(&program(kinds.clone()), limit).unwrap();
+        assert!(automaton.parts.iter().all(|part| part.next.len() * 4 <= limit), "{limit}");
+        let cuts: Vec<&[u8]> = text.chunks(7).collect();
+        let found = chunks(&automaton, true, &cuts).concat_sets();
+        assert_eq!(found, expected(&kinds, true, &text), "{limit}");
+        assert!(found.iter().any(|(id, _)| *id == 12) && found.len() > 20);
+        parts.insert(automaton.parts.len());
+    }
+    assert!(parts.len() > 1 && parts.contains(&PARTS), "{parts:?}");
 }
 
 fn kind() -> impl Strategy<Value = StreamKind> {
@@ -181,10 +204,11 @@ proptest! {
     #[test]
     fn as_plain_search(
         kinds in proptest::collection::vec(kind(), 1..5),
-        bytes in proptest::collection::vec(proptest::sample::select(&b"aaabbbc \nxyzwv"[..]), 0..90),
+        bytes in proptest::collection::vec(proptest::sample::select(&b"aaabbbc \nxyzwv"[..]), 1..90),
         cuts in proptest::collection::vec(0usize..90, 0..6),
         at_start in any::<bool>(),
     ) {
+        // What the empty text matches is told with the first byte.
         let automaton = automaton(kinds.clone());
         let whole = all(&automaton, at_start, &bytes);
         prop_assert_eq!(&whole, &expected(&kinds, at_start, &bytes));

@@ -41,7 +41,8 @@ let again = http.host == "example.com" and app == http
 pub const WINDOWS: Code = Code(&CodeInfo {
     id: "E0303",
     title: "this of a trigger is not available yet",
-    explain: r#"Triggers by flow that are external, end before their flow or count over time are not there yet.
+    explain: r#"Triggers by flow that are external, end before their flow or count over time, and triggers with `when` whose key is text,
+are not there yet.
 
 ```text
 trigger evil by flow { when stream contains "evil"  hold 10m }

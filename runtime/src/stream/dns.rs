@@ -83,7 +83,8 @@ pub(super) fn datagram(message: &[u8], out: &mut Out) {
     out.counts.messages.dns += 1;
 }
 
-/// Writes the name at a place, as Wireshark shows it; where it ends there.
+/// Writes the name at a place, as Wireshark shows it (the root as `<Root>`), but with every byte as it is, where Wireshark has
+/// U+FFFD for those that are no text; where it ends there.
 pub(super) fn name(message: &[u8], mut at: usize, text: &mut Vec<u8>) -> Option<usize> {
     let mut end = None;
     let mut length = 0;

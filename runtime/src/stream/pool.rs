@@ -23,8 +23,9 @@ pub(super) struct Chunk {
 /// Chunks, up to a limit.
 #[derive(Debug)]
 pub(super) struct Pool {
-    #[expect(clippy::vec_box, reason = "chunks go from here to lists and back without being copied")]
-    free: Vec<Box<Chunk>>,
+    /// Chunks that nobody uses, and how many.
+    free: Option<Box<Chunk>>,
+    unused: usize,
     made: usize,
     most: usize,
 }
@@ -32,12 +33,14 @@ pub(super) struct Pool {
 impl Pool {
     /// A pool of at most so many bytes.
     pub(super) fn new(bytes: usize) -> Pool {
-        Pool { free: Vec::new(), made: 0, most: bytes / size_of::<Chunk>() }
+        Pool { free: None, unused: 0, made: 0, most: bytes / size_of::<Chunk>() }
     }
 
     /// A chunk without any bytes; none when the limit is reached.
     pub(super) fn take(&mut self) -> Option<Box<Chunk>> {
-        if let Some(mut chunk) = self.free.pop() {
+        if let Some(mut chunk) = self.free.take() {
+            self.free = chunk.next.take();
+            self.unused -= 1;
             chunk.have = Bits::default();
             chunk.lost = Bits::default();
             return Some(chunk);
@@ -60,18 +63,20 @@ impl Pool {
         let mut rest = list;
         while let Some(mut chunk) = rest {
             rest = chunk.next.take();
-            self.free.push(chunk);
+            chunk.next = self.free.take();
+            self.free = Some(chunk);
+            self.unused += 1;
         }
     }
 
     /// Bytes that it has allocated.
     pub(super) fn memory(&self) -> usize {
-        self.made * size_of::<Chunk>() + self.free.capacity() * size_of::<Box<Chunk>>()
+        self.made * size_of::<Chunk>()
     }
 
     /// Chunks that are in use.
     pub(super) fn used(&self) -> usize {
-        self.made - self.free.len()
+        self.made - self.unused
     }
 }
 
@@ -187,5 +192,14 @@ impl Part {
     pub(super) fn clear(&mut self, pool: &mut Pool) {
         self.len = 0;
         pool.give(self.list.take());
+    }
+}
+
+impl Drop for Chunk {
+    /// One by one: a list that frees itself needs as much stack as it is long.
+    fn drop(&mut self) {
+        while let Some(mut chunk) = self.next.take() {
+            self.next = chunk.next.take();
+        }
     }
 }

@@ -314,6 +314,7 @@ fn triggers_that_cannot_be() {
     when("count(count(tcp) per 5m > 2) per 5m", "count(tcp) per 5m");
     bad("rule r { match count(tcp) per 5m > 5 snaplen full to ids }", &[("E0231", "count(tcp) per 5m")]);
     bad("param d : duration = 5m\ntrigger t { when count(tcp) per d > 5 hold 5m }", &[("E0231", "d")]);
+    bad("trigger t by frame.interface_name { when tcp hold 5m }", &[("E0303", "frame.interface_name")]);
     let with = |expr: &str, code: &str, caret: &str| {
         bad(
             &format!(

@@ -1,4 +1,4 @@
-//! Two threads in one store.
+//! Two threads in one store: what both count is there once, and no sum is lost or told twice.
 
 use super::*;
 
