@@ -233,7 +233,7 @@ fn words_as_values() {
     bad("roles[net.src] == 1", "E0107", "1");
     bad("roles[net.src] < user", "E0114", "roles[net.src] < user");
     bad("roles[net.src] == other[net.src]", "E0107", "roles[net.src] == other[net.src]");
-    bad("roles[net.src] & 1 == 1", "E0116", "roles[net.src]");
+    bad("roles[net.src] & 1 == 1", "E0118", "roles[net.src]");
     wrong("table t : map<ip, {a, b, a}>", &[("E0202", "a")]);
     wrong("table t : map<ip, {a, none}>", &[("E0202", "none")]);
     wrong("table t : set<{a, b}>", &[("E0202", "{a, b}")]);
