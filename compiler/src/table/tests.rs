@@ -293,7 +293,7 @@ fn keys_as_text() {
     let error = table.parse_key(&["10.0.0.300", "443", "x"]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`10.0.0.300` is not of type `ip`: write an address: 10.0.0.1, 2001:db8::1"
+        "`10.0.0.300` is not of type `ip`: write an address: 192.0.2.1, 2001:db8::1"
     );
     for bad in ["10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/", "::/129", "10.0.0.0/8/8"] {
         assert_eq!(text::value(ValueTy::Cidr, &[], bad), None, "{bad}");

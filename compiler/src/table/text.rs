@@ -157,7 +157,7 @@ pub(crate) fn example(ty: ValueTy, words: &[String]) -> String {
         ValueTy::Uint => "a number: 443".to_owned(),
         ValueTy::Size => "a size: 8KiB".to_owned(),
         ValueTy::Duration => "a duration: 5m".to_owned(),
-        ValueTy::Ip => "an address: 10.0.0.1, 2001:db8::1".to_owned(),
+        ValueTy::Ip => "an address: 192.0.2.1, 2001:db8::1".to_owned(),
         ValueTy::Cidr => "a network: 10.0.0.0/8, 2001:db8::/32".to_owned(),
         ValueTy::Mac => "a MAC address: 00:26:0b:31:07:33".to_owned(),
         ValueTy::String => "text".to_owned(),
