@@ -66,6 +66,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A station cannot be opened.
+    #[error("cannot open station `{station}`: {reason}")]
+    Station {
+        /// Its name.
+        station: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A copy could not be written. What was written before ends at a whole block.
     #[error("cannot write to `{}`: {source}", path.display())]
     Write {

@@ -5,7 +5,7 @@
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};
 use super::value::{Const, Kind, Number, Unit};
-use crate::hir::{self, Target};
+use crate::hir::{self, Encap, Rotate, Target};
 use mrule_grammar::ast::{self, Expr, ExprKind, Literal};
 use mrule_grammar::codes::{later, settings as codes};
 use mrule_grammar::diagnostic::Diagnostic;
@@ -75,7 +75,12 @@ impl Checker<'_> {
                     files.insert(path.clone(), item.name.span);
                 }
             }
-            stations.push(hir::Station { name: item.name.node.clone(), span: item.name.span, target });
+            stations.push(hir::Station {
+                name: item.name.node.clone(),
+                span: item.name.span,
+                target,
+                limit: None,
+            });
         }
         stations
     }
@@ -118,7 +123,7 @@ impl Checker<'_> {
                     );
                     return None;
                 }
-                Some(Target::Pcapng { path, rotate, keep })
+                Some(Target::Pcapng { path, rotate: Rotate { size: rotate, time: None }, keep })
             }
             _ => {
                 let host = self.host(&mut words)?;
@@ -131,10 +136,11 @@ impl Checker<'_> {
                 };
                 let vni = *vni as u32;
                 let port = |default| settings.get("port").map_or(default, |p| *p as u16);
-                Some(match *kind {
-                    "vxlan" => Target::Vxlan { host, port: port(4789), vni },
-                    _ => Target::Geneve { host, port: port(6081), vni },
-                })
+                let encap = match *kind {
+                    "vxlan" => Encap::Vxlan { port: port(4789), vni },
+                    _ => Encap::Geneve { port: port(6081), vni },
+                };
+                Some(Target::Tunnel { host, encap, fragment: false })
             }
         }
     }
