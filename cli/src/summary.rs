@@ -4,7 +4,7 @@
 use crate::screen::{BOLD, DIM, Look, printable};
 use crate::tracking;
 use mrule_runtime::stats::Summary;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -34,6 +34,20 @@ pub fn text(
     let (some, none) = (self::packets(summary.mirrored), grouped(summary.unmirrored));
     writeln!(out, "{some} ({share}) copied to a station, {none} to none")?;
 
+    tables(Vec::new(), summary, look, out)?;
+    let seconds = took.as_secs_f64();
+    let speed = grouped((summary.packets as f64 / seconds.max(1e-9)) as u64);
+    let line = format!("\n{seconds:.2} s, {speed} packets/s");
+    writeln!(out, "{}", look.paint(DIM, &line))
+}
+
+/// Prints what stations, rules, limits and triggers counted, below tables of the caller's.
+pub fn tables(
+    before: Vec<Table>,
+    summary: &Summary,
+    look: Look,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut stations = Table::new(&["station", "copies", "withheld", "bytes", "saved"]);
     for s in &summary.stations {
         let saved = summary.saved_percent(s).map_or_else(|| "-".into(), percent);
@@ -59,21 +73,35 @@ pub fn text(
         let counts = [t.held, t.raised, t.extended, t.vetoed].map(grouped);
         triggers.row([vec![name.clone()], counts.to_vec()].concat(), note);
     }
-    let first = [&stations, &rules, &limits, &triggers].map(Table::first).into_iter().max().unwrap_or(0);
-    for table in [stations, rules, limits, triggers] {
+    let all: Vec<Table> = before.into_iter().chain([stations, rules, limits, triggers]).collect();
+    let first = all.iter().map(Table::first).max().unwrap_or(0);
+    for table in all {
         table.print(first, look, out)?;
     }
-    if let Some(tracked) = &summary.tracked {
-        tracking::text(tracked, look, out)?;
+    match &summary.tracked {
+        Some(tracked) => tracking::text(tracked, look, out),
+        None => Ok(()),
     }
-    let seconds = took.as_secs_f64();
-    let speed = grouped((summary.packets as f64 / seconds.max(1e-9)) as u64);
-    let line = format!("\n{seconds:.2} s, {speed} packets/s");
-    writeln!(out, "{}", look.paint(DIM, &line))
 }
 
 /// The summary as JSON.
 pub fn json(capture: &Path, summary: &Summary) -> Value {
+    let unsupported =
+        summary.unsupported.iter().map(|(link, packets)| json!({ "link_type": link.0, "packets": packets }));
+    let mut whole = Map::new();
+    whole.insert("version".into(), json!(1));
+    whole.insert("capture".into(), json!(capture.display().to_string()));
+    whole.extend(decided(summary));
+    whole.insert("unsupported".into(), unsupported.collect());
+    whole.insert("moved_times".into(), json!(summary.moved_times));
+    let broken = summary.broken.as_ref();
+    let broken = broken.map(|b| json!({ "offset": b.offset, "reason": b.reason.to_string() }));
+    whole.insert("broken".into(), json!(broken));
+    Value::Object(whole)
+}
+
+/// What was decided, as the members of a JSON object.
+pub fn decided(summary: &Summary) -> Map<String, Value> {
     let stations = summary.stations.iter().map(|s| {
         json!({
             "name": s.name,
@@ -103,11 +131,7 @@ pub fn json(capture: &Path, summary: &Summary) -> Value {
             "unkeyed": t.unkeyed,
         })
     });
-    let unsupported =
-        summary.unsupported.iter().map(|(link, packets)| json!({ "link_type": link.0, "packets": packets }));
-    json!({
-        "version": 1,
-        "capture": capture.display().to_string(),
+    let members = json!({
         "packets": summary.packets,
         "wire_bytes": summary.wire_bytes,
         "captured_bytes": summary.captured_bytes,
@@ -118,34 +142,38 @@ pub fn json(capture: &Path, summary: &Summary) -> Value {
         "limits": limits.collect::<Vec<_>>(),
         "triggers": triggers.collect::<Vec<_>>(),
         "tracked": summary.tracked.as_ref().map(tracking::json),
-        "unsupported": unsupported.collect::<Vec<_>>(),
-        "moved_times": summary.moved_times,
-        "broken": summary.broken.as_ref().map(|b| json!({ "offset": b.offset, "reason": b.reason.to_string() })),
-    })
+    });
+    match members {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }
 
 /// A name and numbers behind it, right-aligned, and perhaps a note.
-struct Table {
+pub struct Table {
     heads: Vec<String>,
     rows: Vec<(Vec<String>, String)>,
 }
 
 impl Table {
-    fn new(heads: &[&str]) -> Table {
+    /// An empty one.
+    pub fn new(heads: &[&str]) -> Table {
         Table { heads: heads.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new() }
     }
 
-    fn row(&mut self, cells: Vec<String>, note: String) {
+    /// Appends a row: the cells, and a note behind them.
+    pub fn row(&mut self, cells: Vec<String>, note: String) {
         self.rows.push((cells, note));
     }
 
     /// How wide the first column must be.
-    fn first(&self) -> usize {
+    pub fn first(&self) -> usize {
         let names = self.rows.iter().filter_map(|(cells, _)| cells.first());
         names.chain(self.heads.first()).map(|c| c.chars().count()).max().unwrap_or(0)
     }
 
-    fn print(&self, first: usize, look: Look, out: &mut dyn Write) -> io::Result<()> {
+    /// Prints it, the first column so wide; nothing when it is empty.
+    pub fn print(&self, first: usize, look: Look, out: &mut dyn Write) -> io::Result<()> {
         if self.rows.is_empty() {
             return Ok(());
         }
@@ -184,7 +212,7 @@ pub fn packets(n: u64) -> String {
 }
 
 /// Bytes in the units of the language: `999 B`, `1.2 kB`, `34.5 MB`.
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let (mut value, mut unit) = (bytes as f64, 0);
     // Not 1000: 999.96 would show as 1000.0.
@@ -196,7 +224,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// `12.3%`; what is neither nothing nor everything never shows as such.
-fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     let text = format!("{share:.1}%");
     match text.as_str() {
         "0.0%" if share > 0.0 => "<0.1%".into(),

@@ -3,6 +3,7 @@
 //! - [`capture`]: pcap and pcapng files, as batches of packets.
 //! - [`station`]: where copies go.
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
+//! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`source`]: rule files and tables from the file system.
@@ -11,6 +12,7 @@ pub mod capture;
 pub mod decider;
 pub mod error;
 pub mod flow;
+pub mod live;
 pub mod replay;
 pub mod source;
 pub mod station;

@@ -3,6 +3,8 @@
 //! a copy, or is withheld when limits leave nothing of it. (Rejected: percentages kept as numbers; they are functions of
 //! the counts.)
 
+mod merge;
+
 use crate::capture::LinkType;
 use crate::decider::{Decider, TrackCounts, TriggerCount};
 use crate::error::Break;

@@ -94,22 +94,20 @@ const ADDRESSES: usize = 12;
 /// Bytes of `tpacket3_hdr` that are read.
 const HEADER: usize = 38;
 
-/// Appends the frames of a block that the kernel handed over. False: the block contradicts itself, and what is behind the
-/// contradiction was not read.
-pub fn read(block: &mut [u8], frames: &mut Vec<Frame>) -> bool {
-    let (Some(count), Some(mut at)) = (word(block, 12), word(block, 16)) else { return false };
-    for left in (0..count).rev() {
-        let Some((frame, next)) = one(block, at as usize) else { return false };
+/// Appends the frames of a block that the kernel handed over. Gives how many of them could not be read: 0, unless the block
+/// contradicts itself.
+pub fn read(block: &mut [u8], frames: &mut Vec<Frame>) -> u32 {
+    let (Some(mut left), Some(mut at)) = (word(block, 12), word(block, 16)) else { return 0 };
+    while left > 0 {
+        let Some((frame, next)) = one(block, at as usize) else { break };
         frames.push(frame);
-        if left == 0 {
-            break;
-        }
+        left -= 1;
         match at.checked_add(next).filter(|_| next as usize >= HEADER) {
             Some(next) => at = next,
-            None => return false,
+            None => break,
         }
     }
-    true
+    left
 }
 
 /// The frame whose header is there, and how far behind it the next one's is.

@@ -83,6 +83,26 @@ impl Interfaces {
         })
     }
 
+    /// The names of all interfaces, in the order of their indices.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        // SAFETY: gives an array that ends with a null name, or null; it is freed below, once.
+        let first = unsafe { libc::if_nameindex() };
+        let mut at = first;
+        // SAFETY: `at` walks the array up to its end; each name there is a string that ends with 0, and lives until it is
+        // freed.
+        unsafe {
+            while let Some(entry) = at.as_ref().filter(|entry| !entry.if_name.is_null()) {
+                names.push(std::ffi::CStr::from_ptr(entry.if_name).to_string_lossy().into_owned());
+                at = at.add(1);
+            }
+            if !first.is_null() {
+                libc::if_freenameindex(first);
+            }
+        }
+        names
+    }
+
     fn ask(&self, what: c_ulong, name: &str) -> io::Result<libc::ifreq> {
         if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
             return Err(io::ErrorKind::NotFound.into());

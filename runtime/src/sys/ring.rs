@@ -107,6 +107,11 @@ impl Ring {
         self.status().load(Ordering::Acquire) & libc::TP_STATUS_USER != 0
     }
 
+    /// Whether half of the ring is ours: the kernel comes near to dropping frames.
+    pub fn is_half_full(&self) -> bool {
+        self.status_of(self.at + self.blocks / 2).load(Ordering::Relaxed) & libc::TP_STATUS_USER != 0
+    }
+
     /// The next block, if it is ours.
     pub fn block(&self) -> Option<&[u8]> {
         if !self.is_ready() {
@@ -135,15 +140,23 @@ impl Ring {
     }
 
     fn start(&self) -> NonNull<u8> {
-        // SAFETY: `at < blocks`, so the block lies within the mapping of `block * blocks` bytes.
-        unsafe { self.memory.add(self.at * self.block) }
+        self.start_of(self.at)
+    }
+
+    fn start_of(&self, block: usize) -> NonNull<u8> {
+        // SAFETY: the remainder is below `blocks`, so the block lies within the mapping of `block * blocks` bytes.
+        unsafe { self.memory.add(block % self.blocks * self.block) }
     }
 
     fn status(&self) -> &AtomicU32 {
+        self.status_of(self.at)
+    }
+
+    fn status_of(&self, block: usize) -> &AtomicU32 {
         // SAFETY: four bytes within the block, aligned (blocks begin at pages), which both sides read and write whole; a
-        // `u32` in shared memory may be used as an atomic one. Callers of `block_mut` hold `&mut self`, so no reference to
-        // this one lives beside their slice.
-        unsafe { AtomicU32::from_ptr(self.start().add(STATUS).cast().as_ptr()) }
+        // `u32` in shared memory may be used as an atomic one. Who has the slice of `block_mut` holds `&mut self`, so no
+        // reference to this one lives beside it.
+        unsafe { AtomicU32::from_ptr(self.start_of(block).add(STATUS).cast().as_ptr()) }
     }
 }
 
