@@ -16,5 +16,6 @@ pub mod source;
 pub mod station;
 pub mod stats;
 pub mod stream;
+mod sys;
 
 pub use error::{Break, BreakReason, Error};
