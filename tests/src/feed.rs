@@ -40,7 +40,8 @@ impl Feed {
         let program = Arc::new(crate::compile_text(rules)?);
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let of_events = told.clone();
-        let events = Events::new(move |event: &Event| of_events.lock().expect("events").push(event.to_string()));
+        let events =
+            Events::new(move |event: &Event| of_events.lock().expect("events").push(event.to_string()));
         let options = Options { interfaces: interfaces(capture), events, ..options };
         let stations = Stations::open(&program, &options).map_err(|e| e.to_string())?;
         Ok(Feed { program, stations, told, capture: capture.to_owned() })

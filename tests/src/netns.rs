@@ -3,10 +3,12 @@
 //! hold the process and a count, so tests run side by side; namespaces go when the value does, also in a panic.
 //! (Rejected: the host's interfaces, which are not ours.)
 
+use rustix::net::{self, AddressFamily, SocketType, ipproto, sockopt};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::fd::AsFd;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -97,10 +99,33 @@ impl Pair {
         output.expect("ip netns exec").status.success()
     }
 
+    /// Sockets of the receiver at these UDP ports, and one that takes GRE, of both families: nothing is refused.
+    pub fn takers(&self, ports: &[u16]) -> Vec<OwnedFd> {
+        let there = File::open(format!("/run/netns/{}", self.b)).expect("a namespace");
+        let make = || {
+            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).expect("setns");
+            let mut made: Vec<OwnedFd> = Vec::new();
+            for port in ports {
+                made.push(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, *port)).expect("a port").into());
+                let v6 = net::socket(AddressFamily::INET6, SocketType::DGRAM, None).expect("a socket");
+                sockopt::set_ipv6_v6only(&v6, true).expect("IPv6 only");
+                net::bind(&v6, &SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port))).expect("a port");
+                made.push(v6);
+            }
+            for family in [AddressFamily::INET, AddressFamily::INET6] {
+                made.push(net::socket(family, SocketType::RAW, Some(ipproto::GRE)).expect("a raw socket"));
+            }
+            made
+        };
+        std::thread::scope(|scope| scope.spawn(make).join().expect("sockets"))
+    }
+
     /// Starts tcpdump on a link of the receiver; it listens when this returns.
     pub fn listen(&self, link: &str, to: &Path, filter: &str) -> Tcpdump {
         let mut child = Command::new("ip")
-            .args(["netns", "exec", &self.b, "tcpdump", "-n", "-U", "-Z", "root", "-s", "9500", "-B", "65536"])
+            .args([
+                "netns", "exec", &self.b, "tcpdump", "-n", "-U", "-Z", "root", "-s", "9500", "-B", "65536",
+            ])
             .args(["--time-stamp-precision=nano", "--immediate-mode", "-Q", "in", "-i", link, "-w"])
             .arg(to)
             .args(filter.split_whitespace())

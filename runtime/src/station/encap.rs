@@ -10,7 +10,8 @@
 //!   begins in the frame, if not at 0 (32 bits).
 //! - GRE: RFC 2784, the key of RFC 2890, Ethernet as 0x6558 (RFC 1701).
 //! - ERSPAN type II: draft-foschiano-erspan-03, section 4.2, in GRE with a sequence number.
-//! - TZSP: as Wireshark reads it; tag 41 is the original length, tag 40 the packet's number (its low 32 bits).
+//! - TZSP: as Wireshark reads it; tag 41 is the original length (65535 for longer ones), tag 40 the packet's number (its
+//!   low 32 bits).
 
 use super::lane::Taken;
 use etherparse::UdpHeader;
@@ -58,7 +59,7 @@ impl Writer {
             Encap::Geneve { .. } => UDP_LEN + 8 + 8 + 8 + 8 + 12 + 8,
             Encap::Gre { key } => 4 + if key.is_some() { 4 } else { 0 },
             Encap::Erspan2 { .. } => 8 + 8,
-            Encap::Tzsp { .. } => UDP_LEN + 4 + 6 + 6 + 1,
+            Encap::Tzsp { .. } => UDP_LEN + 4 + 4 + 6 + 1,
         }
     }
 
@@ -100,10 +101,10 @@ impl Writer {
             Encap::Tzsp { .. } => {
                 out.extend_from_slice(&[0; UDP_LEN]);
                 out.extend_from_slice(&[1, 0, 0, 1]);
-                for (tag, value) in [(41, copy.held.len), (40, copy.held.number as u32)] {
-                    out.extend_from_slice(&[tag, 4]);
-                    out.extend_from_slice(&value.to_be_bytes());
-                }
+                out.extend_from_slice(&[41, 2]);
+                out.extend_from_slice(&u16::try_from(copy.held.len).unwrap_or(u16::MAX).to_be_bytes());
+                out.extend_from_slice(&[40, 4]);
+                out.extend_from_slice(&(copy.held.number as u32).to_be_bytes());
                 out.push(1);
             }
         }
