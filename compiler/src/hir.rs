@@ -16,7 +16,7 @@ mod pred;
 mod station;
 mod walk;
 pub use pred::{Pred, PredKind, TextTest};
-pub use station::{Encap, Rate, RateOf, Rotate, Station, Target};
+pub use station::{CONVERSIONS, Encap, Rate, RateOf, Rotate, Station, Target};
 pub use walk::Uses;
 
 macro_rules! ids {

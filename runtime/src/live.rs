@@ -28,7 +28,7 @@ use crate::station::{self, Stations};
 use crate::stats::Summary;
 use crate::sys::interface::{Interfaces, State};
 use crate::sys::ring::{Ring, Shape};
-use crate::sys::socket::Socket;
+use crate::sys::packet::Socket;
 use mrule_compiler::abi::Link;
 use mrule_compiler::engine::Engine;
 use mrule_compiler::world::World;

@@ -4,16 +4,26 @@
 //! none of this: [`PcapngFile`] is written in line, and what cannot be written is an error.
 //! (Rejected: sending from the worker; one slow disk or unresolved neighbour would stall forwarding.)
 
+mod blocks;
 mod counts;
+mod encap;
+mod file;
+mod health;
 mod lane;
+mod link;
 mod outlet;
 mod pcapng;
+mod pipe;
 mod rate;
+mod ring;
+mod send;
 mod sink;
+mod tunnel;
 
+pub use blocks::Names;
 pub use counts::{Cause, Counts};
 pub use outlet::{Copy, Outlet};
-pub use pcapng::{Names, PcapngFile};
+pub use pcapng::PcapngFile;
 
 use crate::capture::Interface;
 use crate::error::Error;
@@ -22,10 +32,13 @@ use mrule_compiler::hir::{Encap, Program, Station, Target};
 use outlet::{Chunk, Lane};
 use rate::Bucket;
 use std::fmt;
-use std::sync::atomic::Ordering::Relaxed;
+use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a thread has to notice that its time is over.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// How stations are run.
 #[derive(Debug, Clone)]
@@ -167,10 +180,10 @@ impl Stations {
     /// workers should have flushed their outlets; copies offered later are dropped.
     pub fn finish(self, deadline: Instant) -> Vec<Counts> {
         for running in &self.running {
-            running.tally.lane.stop.store(true, Relaxed);
+            let _set_once = running.tally.lane.deadline.set(deadline);
         }
         let end = |running: Running| {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = (deadline + GRACE).saturating_duration_since(Instant::now());
             // Hung up: the thread is done. Late: it hangs in a system call; the process will end before it does.
             let _done_or_late = running.done.recv_timeout(left);
             running.tally.lane.counters.close();
@@ -205,4 +218,15 @@ fn start(station: &Station, sink: Box<dyn Sink>, tally: Arc<Tally>) -> Result<Ru
         Target::Tunnel { encap: Encap::Vxlan { .. } | Encap::Geneve { .. } | Encap::Tzsp { .. }, .. }
     );
     Ok(Running { tally, queue, done, hashes })
+}
+
+/// What a station's socket could not be opened for.
+fn privilege(station: &str, error: &io::Error) -> Error {
+    let reason = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "its socket needs CAP_NET_RAW: run as root, or `setcap cap_net_raw+ep` the program".to_owned()
+        }
+        _ => format!("no socket to be had: {error}"),
+    };
+    Error::Station { station: station.to_owned(), reason }
 }

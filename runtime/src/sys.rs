@@ -1,4 +1,4 @@
-//! The kernel's packet interface: AF_PACKET sockets, their mapped rings, interfaces. The only place in the runtime with
+//! The kernel's packet interface: AF_PACKET sockets, their mapped rings, options of sockets, interfaces. The only place in the runtime with
 //! `unsafe`; what leaves it are slices, numbers and `io::Error`s. The invariant: whatever the kernel hands over (lengths,
 //! offsets, counts) is checked against the memory it lies in before it is used.
 //!
@@ -8,6 +8,7 @@
 
 pub mod frame;
 pub mod interface;
+pub mod packet;
 pub mod ring;
 pub mod send;
-pub mod socket;
+pub(crate) mod socket;

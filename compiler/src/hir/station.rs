@@ -111,3 +111,6 @@ pub enum RateOf {
     /// Copies.
     Copies,
 }
+
+/// The conversions of strftime(3) that a path can have: those that make neither directories nor signs that a shell reads.
+pub const CONVERSIONS: &str = "YmdHMSjsyFbBaAIpzZ%";

@@ -9,7 +9,7 @@ use super::redirect::{Came, Redirect, Redirects};
 use super::{Event, Forward};
 use crate::error::Error;
 use crate::sys::interface::State;
-use crate::sys::socket::Socket;
+use crate::sys::packet::Socket;
 use mrule_compiler::abi::Link;
 
 /// What forwards, and between which ports.

@@ -8,7 +8,7 @@ use super::offload::{self, Cutter};
 use crate::sys::frame::{self, Frame};
 use crate::sys::ring::Ring;
 use crate::sys::send::{self, Outgoing};
-use crate::sys::socket::Socket;
+use crate::sys::packet::Socket;
 use mrule_compiler::abi::Link;
 use std::sync::Arc;
 use std::time::Instant;

@@ -9,7 +9,7 @@ use crate::decider::Decider;
 use crate::station::{Copy, Outlet};
 use crate::stats::Summary;
 use crate::sys::ring::Ring;
-use crate::sys::socket::Socket;
+use crate::sys::packet::Socket;
 use mrule_compiler::abi::Packet;
 use mrule_compiler::engine::Engine;
 use mrule_compiler::helpers;

@@ -3,12 +3,11 @@
 //! second, so that what was gathered is written and what is down is tried again; events come once a change, not once a
 //! copy. (Rejected: one thread for all stations, where the slowest would hold up the others.)
 
+use super::blocks::Names;
 use super::counts::{Amount, Cause};
 use super::outlet::{Chunk, Held, Lane};
-use super::pcapng::Names;
 use super::rate::Bucket;
 use super::{Event, Events, State};
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -63,6 +62,11 @@ impl Tally {
         self.lane.counters.dropped(cause, amount);
     }
 
+    /// A copy that was sent lost so many bytes of its end.
+    pub fn cut(&self, bytes: usize) {
+        self.lane.counters.cut(bytes);
+    }
+
     /// The station does not take copies; told once until it does again.
     pub fn down(&self, reason: impl Into<String>) {
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +93,12 @@ impl Tally {
 
     /// Whether the run is over.
     pub fn stopping(&self) -> bool {
-        self.lane.stop.load(Relaxed)
+        self.lane.deadline.get().is_some()
+    }
+
+    /// Whether it is, and there is no time left for what waits.
+    pub fn late(&self) -> bool {
+        self.lane.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
     }
 
     fn tell(&self, state: State) {
@@ -115,6 +124,9 @@ pub(super) fn run(queue: &Receiver<Chunk>, mut sink: Box<dyn Sink>, mut rate: Op
                 }
             }
         };
+        if tally.late() {
+            break;
+        }
         if let Some(chunk) = chunk {
             take(chunk, sink.as_mut(), &mut rate, tally);
         }

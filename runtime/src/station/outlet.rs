@@ -4,12 +4,13 @@
 //! (Rejected: a queue of copies, one atomic operation and one allocation each; a ring of bytes shared with the station,
 //! which is what this is with more `unsafe`.)
 
+use super::blocks::Names;
 use super::counts::{Amount, Cause, Counters};
-use super::pcapng::Names;
 use mrule_compiler::abi::{Link, Packet, Verdict};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 /// How many bytes a chunk gathers; one copy may be longer.
 const CHUNK: usize = 64 << 10;
@@ -89,8 +90,8 @@ pub(super) struct Lane {
     pub copies: AtomicUsize,
     most_bytes: usize,
     most_copies: usize,
-    /// The run ends: the thread empties its queue and goes.
-    pub stop: AtomicBool,
+    /// Set when the run ends: the thread empties its queue, until then at most, and goes.
+    pub deadline: OnceLock<Instant>,
 }
 
 impl Lane {
@@ -101,7 +102,7 @@ impl Lane {
             copies: AtomicUsize::new(0),
             most_bytes,
             most_copies,
-            stop: AtomicBool::new(false),
+            deadline: OnceLock::new(),
         }
     }
 

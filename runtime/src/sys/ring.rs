@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "memory shared with the kernel")]
 
-use super::socket::Socket;
+use super::packet::Socket;
 use libc::c_void;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

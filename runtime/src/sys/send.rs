@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "sendmmsg has no safe wrapper")]
 
 use super::frame::OFFLOAD;
-use super::socket::Socket;
+use super::packet::Socket;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 

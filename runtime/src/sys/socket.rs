@@ -1,230 +1,68 @@
-//! AF_PACKET sockets with the options that mirroring needs. A socket is deaf from its first moment until [`Socket::listen`]:
-//! a packet socket hears all interfaces until it is bound, and what it heard then must not be taken for traffic of its
-//! own. The invariant: a deaf socket counts nothing and delivers nothing, also one that was made deaf again to be drained.
-//! (Rejected: opening with protocol 0, for which `afpacket` has no call.)
+//! Options of sockets, and binding to a link: the calls that `rustix` has no safe form of. The invariant: every pointer that
+//! is given away points to a value on this stack that is as long as the length beside it says. (Rejected: `nix` and
+//! `socket2`, where the same addresses and options are `unsafe` to make or missing.) See socket(7), ip(7), packet(7), netdevice(7).
 
-#![expect(unsafe_code, reason = "socket options that no crate has")]
+#![expect(unsafe_code, reason = "system calls without a safe library")]
 
-use afpacket::sync::RawPacketStream;
-use libc::{c_int, c_void, socklen_t};
 use std::io;
-use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// What frames a socket hears of, as seen from its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Direction {
-    /// What enters by the interface.
-    #[default]
-    Entering,
-    /// What enters and what the host itself sends.
-    Both,
+/// Asks for errors that arrive later (ICMP): the next call on the socket, or SO_ERROR, tells them (IP_RECVERR, IPV6_RECVERR).
+pub(crate) fn tell_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
+    let (level, name) =
+        if ipv6 { (libc::SOL_IPV6, libc::IPV6_RECVERR) } else { (libc::SOL_IP, libc::IP_RECVERR) };
+    let on: libc::c_int = 1;
+    set(socket, level, name, &on)
 }
 
-/// An AF_PACKET socket (packet(7)), bound to one interface.
-#[derive(Debug)]
-pub struct Socket {
-    stream: RawPacketStream,
+/// Refuses all that arrives, for a socket that only sends: a filter of one instruction, `ret 0` (SO_ATTACH_FILTER).
+pub(crate) fn refuse_all(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let mut nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
-/// What the kernel counted for a socket since it was asked last (PACKET_STATISTICS).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct KernelCounts {
-    /// Frames that came, dropped ones among them.
-    pub packets: u64,
-    /// Frames for which the ring had no room.
-    pub drops: u64,
-    /// How often the ring was full.
-    pub freezes: u64,
+/// Binds a packet socket to the link of this index, for sending: it receives nothing (protocol 0).
+pub(crate) fn bind_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: 0,
+        sll_ifindex: index as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: `address` is a whole sockaddr_ll of this length, alive for the call, which only reads it.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Accepts nothing: `ret #0`.
-const DEAF: [(u16, u8, u8, u32); 1] = [(0x06, 0, 0, 0)];
-/// Accepts everything: `ret #-1`.
-const ALL: [(u16, u8, u8, u32); 1] = [(0x06, 0, 0, u32::MAX)];
-/// Accepts what is not outgoing: `ld #type; jeq #PACKET_OUTGOING, drop; ret #-1; drop: ret #0` (socket-filter,
-/// SKF_AD_PKTTYPE). PACKET_IGNORE_OUTGOING says the same, but not to fanout groups of kernels before 5.15.
-const ENTERING: [(u16, u8, u8, u32); 4] =
-    [(0x20, 0, 0, 0xffff_f004), (0x15, 1, 0, 4), (0x06, 0, 0, u32::MAX), (0x06, 0, 0, 0)];
-
-impl Socket {
-    /// A deaf socket.
-    ///
-    /// # Errors
-    /// `PermissionDenied` without CAP_NET_RAW.
-    pub fn open() -> io::Result<Socket> {
-        let mut stream = RawPacketStream::new()?;
-        stream.set_bpf_filter(DEAF.to_vec())?;
-        let socket = Socket { stream };
-        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-        Ok(socket)
+/// The MTU of a link, in bytes behind its own header (SIOCGIFMTU).
+pub(crate) fn link_mtu(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
+    let mut request =
+        libc::ifreq { ifr_name: [0; libc::IFNAMSIZ], ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_mtu: 0 } };
+    // The last byte stays 0.
+    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
+        *to = from as libc::c_char;
     }
-
-    /// Binds to an interface for receiving.
-    ///
-    /// # Errors
-    /// No such interface, or it is down (`ENETDOWN` comes later, by polling, where it is allowed to be down).
-    pub fn bind(&mut self, name: &str) -> io::Result<()> {
-        if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        self.stream.bind(name)
+    // SAFETY: SIOCGIFMTU takes a pointer to an ifreq, which `request` is, alive for the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
     }
-
-    /// Binds to an interface for sending only: protocol 0 takes the socket off the interface's list of listeners.
-    ///
-    /// # Errors
-    /// No such interface.
-    pub fn bind_to_send(&self, index: u32) -> io::Result<()> {
-        // SAFETY: an all-zero `sockaddr_ll` is a valid one: it has numbers only.
-        let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_ifindex = index as c_int;
-        // SAFETY: the address is a live `sockaddr_ll` and the length is its own.
-        let result = unsafe {
-            libc::bind(
-                self.stream.as_raw_fd(),
-                (&raw const address).cast(),
-                mem::size_of::<libc::sockaddr_ll>() as socklen_t,
-            )
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
-
-    /// Sees also frames for other hosts, as long as the socket lives.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn promiscuous(&mut self, name: &str) -> io::Result<()> {
-        self.stream.set_promisc(name, true)
-    }
-
-    /// Begins to hear.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn listen(&mut self, direction: Direction) -> io::Result<()> {
-        self.stream.set_bpf_filter(match direction {
-            Direction::Entering => ENTERING.to_vec(),
-            Direction::Both => ALL.to_vec(),
-        })
-    }
-
-    /// Hears nothing more; what was received stays.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn deafen(&mut self) -> io::Result<()> {
-        self.stream.set_bpf_filter(DEAF.to_vec())
-    }
-
-    /// Does not hear what the host itself sends (PACKET_IGNORE_OUTGOING; Linux 4.20): cheaper than the filter, which says it
-    /// in any case.
-    ///
-    /// # Errors
-    /// Kernels that do not know it.
-    pub fn ignore_outgoing(&self) -> io::Result<()> {
-        self.set(libc::PACKET_IGNORE_OUTGOING, &1_i32)
-    }
-
-    /// Frames are preceded by a `virtio_net_hdr` (PACKET_VNET_HDR), received and sent ones: it tells of checksums
-    /// that are not finished and of super-frames that are not cut.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn with_offloads(&self) -> io::Result<()> {
-        self.set(libc::PACKET_VNET_HDR, &1_i32)
-    }
-
-    /// Sends past the queueing discipline (PACKET_QDISC_BYPASS).
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn bypass_queues(&self) -> io::Result<()> {
-        self.set(libc::PACKET_QDISC_BYPASS, &1_i32)
-    }
-
-    /// Joins the sockets of one interface among which the kernel spreads frames by a symmetric hash of the flow
-    /// (PACKET_FANOUT_HASH): the n-th socket of each group gets both directions of the same flows. Gives the group; none begins
-    /// a new one.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn join(&self, group: Option<u16>, direction: Direction) -> io::Result<u16> {
-        let ignore = match direction {
-            Direction::Entering => libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING,
-            Direction::Both => 0,
-        };
-        let unique = if group.is_none() { libc::PACKET_FANOUT_FLAG_UNIQUEID } else { 0 };
-        let join = |flags: u32| {
-            let kind = libc::PACKET_FANOUT_HASH | flags;
-            self.set(libc::PACKET_FANOUT, &(u32::from(group.unwrap_or(0)) | kind << 16))
-        };
-        if join(unique | ignore).is_err() {
-            join(unique)?;
-        }
-        let mut value = 0_u32;
-        self.get(libc::PACKET_FANOUT, &mut value)?;
-        Ok(value as u16)
-    }
-
-    /// What the kernel counted since the last call.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn counts(&self) -> io::Result<KernelCounts> {
-        let mut stats = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
-        self.get(libc::PACKET_STATISTICS, &mut stats)?;
-        Ok(KernelCounts {
-            packets: stats.tp_packets.into(),
-            drops: stats.tp_drops.into(),
-            freezes: stats.tp_freeze_q_cnt.into(),
-        })
-    }
-
-    /// Takes the pending error (SO_ERROR), such as `ENETDOWN` after an interface went down.
-    pub fn take_error(&self) -> Option<io::Error> {
-        match rustix::net::sockopt::socket_error(self) {
-            Ok(Ok(())) => None,
-            Ok(Err(errno)) | Err(errno) => Some(errno.into()),
-        }
-    }
-
-    pub(super) fn set<T: Copy>(&self, option: c_int, value: &T) -> io::Result<()> {
-        // SAFETY: the pointer and the length are those of one live value, which the kernel only reads.
-        let result = unsafe {
-            libc::setsockopt(
-                self.stream.as_raw_fd(),
-                libc::SOL_PACKET,
-                option,
-                (&raw const *value).cast::<c_void>(),
-                mem::size_of::<T>() as socklen_t,
-            )
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
-
-    /// Reads an option whose value is made of numbers only.
-    fn get<T: Copy>(&self, option: c_int, value: &mut T) -> io::Result<()> {
-        let mut length = mem::size_of::<T>() as socklen_t;
-        // SAFETY: the kernel writes at most `length` bytes, the size of the value, and callers pass types of which every bit
-        // pattern is a value (`u32`, `tpacket_stats_v3`).
-        let result = unsafe {
-            libc::getsockopt(
-                self.stream.as_raw_fd(),
-                libc::SOL_PACKET,
-                option,
-                (&raw mut *value).cast::<c_void>(),
-                &raw mut length,
-            )
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
+    // SAFETY: after SIOCGIFMTU the union holds the MTU; every bit pattern is an integer.
+    Ok(unsafe { request.ifr_ifru.ifru_mtu }.max(0) as u32)
 }
 
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor is open as long as the stream lives, which the borrow outlives not.
-        unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) }
-    }
+/// Sets an option to `value`, a plain C value of the type that the option takes.
+fn set<T>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    let pointer = std::ptr::from_ref(value).cast();
+    // SAFETY: `pointer` is to `length` bytes borrowed for the call, which only reads them; what SO_ATTACH_FILTER's value
+    // points to lives as long (`refuse_all`).
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, pointer, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
