@@ -120,11 +120,20 @@ impl Pair {
         std::thread::scope(|scope| scope.spawn(make).join().expect("sockets"))
     }
 
-    /// Starts tcpdump on a link of the receiver; it listens when this returns.
+    /// Starts tcpdump on a link of the receiver, for frames of up to 9500 bytes; it listens when this returns.
     pub fn listen(&self, link: &str, to: &Path, filter: &str) -> Tcpdump {
+        self.tcpdump(link, to, filter, "9500")
+    }
+
+    /// The same for frames of any length, but fewer of them.
+    pub fn listen_whole(&self, link: &str, to: &Path) -> Tcpdump {
+        self.tcpdump(link, to, "", "65535")
+    }
+
+    fn tcpdump(&self, link: &str, to: &Path, filter: &str, longest: &str) -> Tcpdump {
         let mut child = Command::new("ip")
             .args([
-                "netns", "exec", &self.b, "tcpdump", "-n", "-U", "-Z", "root", "-s", "9500", "-B", "65536",
+                "netns", "exec", &self.b, "tcpdump", "-n", "-U", "-Z", "root", "-s", longest, "-B", "65536",
             ])
             .args(["--time-stamp-precision=nano", "--immediate-mode", "-Q", "in", "-i", link, "-w"])
             .arg(to)

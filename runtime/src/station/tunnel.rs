@@ -36,7 +36,9 @@ pub(super) struct Tunnel {
     host: IpAddr,
     fragment: bool,
     writer: Writer,
-    /// The address that the kernel sends from; unspecified while there is no route.
+    /// It has had a route, and so a source address.
+    connected: bool,
+    /// The address that the kernel sends from.
     local: IpAddr,
     /// How long a packet may be, its IP header included.
     mtu: usize,
@@ -60,6 +62,7 @@ impl Tunnel {
             host,
             fragment,
             writer,
+            connected: false,
             local: host,
             mtu: 0,
             looked: Instant::now(),
@@ -74,14 +77,29 @@ impl Tunnel {
 
     /// Looks up the route anew.
     fn connect(&mut self) -> io::Result<()> {
-        // Forgets the source address, which may be gone.
-        net::connect_unspec(&self.socket)?;
-        net::connect(&self.socket, &SocketAddr::new(self.host, 0))?;
+        let host = SocketAddr::new(self.host, 0);
+        match net::connect(&self.socket, &host) {
+            Ok(()) => {}
+            Err(error) if !std::mem::take(&mut self.connected) => return Err(error.into()),
+            // It holds on to a source address that may be gone.
+            Err(_) => self.renew(&host)?,
+        }
+        self.connected = true;
         let name = net::getsockname(&self.socket)?;
         let local = SocketAddr::try_from(name).map_err(|_| io::Error::from(Errno::AFNOSUPPORT))?;
         self.local = local.ip();
         self.look();
         Ok(())
+    }
+
+    /// Forgets the source address: another socket or, without the privilege for one, the same one disconnected; the kernel
+    /// then no longer tells it of ICMP messages.
+    fn renew(&mut self, host: &SocketAddr) -> io::Result<()> {
+        match make(self.host, self.writer.protocol(), self.fragment) {
+            Ok(socket) => self.socket = socket,
+            Err(_no_privilege) => net::connect_unspec(&self.socket)?,
+        }
+        Ok(net::connect(&self.socket, host)?)
     }
 
     /// Takes the path's MTU from the kernel.
