@@ -180,7 +180,7 @@ impl Live {
         names.extend(options.bridges.iter().flat_map(|(a, b)| [a.clone(), b.clone()]));
         let ports = open::check(&interfaces, &names, program)?;
         let pairs = options.bridges.len();
-        let mut bridges = Bridges::new(&ports, pairs, options.forward, options.keep_forwarding)?;
+        let bridges = Bridges::new(&ports, pairs, options.forward, options.keep_forwarding)?;
         let workers = match options.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,

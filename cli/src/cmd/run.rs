@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", requires = "read")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    live: live::Args,
+    live: live::Ports,
     /// What decides: native code, or the reference interpreter
     #[arg(long, value_enum, default_value_t)]
     engine: Kind,

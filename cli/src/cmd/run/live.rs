@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// The arguments for interfaces.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Live")]
-pub(super) struct Args {
+pub(super) struct Ports {
     /// Read what enters by this interface; may be given several times
     #[arg(long, value_name = "INTERFACE")]
     tap: Vec<String>,
@@ -66,7 +66,7 @@ const WATCH: Duration = Duration::from_millis(200);
 /// Runs until it is told to end.
 pub(super) fn run(
     ready: &Ready,
-    args: &Args,
+    args: &Ports,
     limits: Limits,
     stats: Option<Stats>,
     screen: &mut Screen<'_>,
