@@ -23,6 +23,9 @@ const WRITE: usize = 256 << 10;
 /// How long nothing is tried after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long writing must succeed after a failure before the station is up: on a full disk small pieces fit now and then.
+const PROBATION: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether the file is still there.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,8 @@ pub(super) struct Files {
     gathered: Amount,
     /// Not before then.
     retry: Option<Instant>,
+    /// After a failure: since when writing succeeds.
+    well: Option<Instant>,
     looked: Instant,
 }
 
@@ -74,6 +79,7 @@ impl Files {
             buffer: Vec::with_capacity(WRITE + (64 << 10)),
             gathered: Amount::default(),
             retry: None,
+            well: None,
             looked: Instant::now(),
         };
         files.begin().map_err(|e| {
@@ -96,6 +102,7 @@ impl Files {
         if let Err(error) = self.begin() {
             self.current = None;
             self.retry = Some(Instant::now() + PAUSE);
+            self.well = None;
             tally.down(format!("cannot begin a file: {error}"));
         }
     }
@@ -116,13 +123,16 @@ impl Files {
             };
             current.used = current.written > self.header.len() as u64;
             self.retry = Some(Instant::now() + PAUSE);
+            self.well = None;
             self.drop_gathered(tally);
             tally.down(reason);
             return;
         }
         self.buffer.clear();
         tally.sent(std::mem::take(&mut self.gathered));
-        tally.up();
+        if tally.is_down() && self.well.get_or_insert_with(Instant::now).elapsed() >= PROBATION {
+            tally.up();
+        }
     }
 
     fn drop_gathered(&mut self, tally: &Tally) {
