@@ -27,6 +27,7 @@ pub mod run;
 pub mod sights;
 pub mod streams;
 pub mod tshark;
+pub mod wire;
 
 use mrule_compiler::hir::Program;
 

@@ -24,23 +24,31 @@ pub struct Pair {
     b: String,
 }
 
-/// Runs a test where it may make network namespaces: here for root, else in a user namespace in a process of its own. Where
-/// neither is to be had, says so loudly and does nothing.
+/// Whether network namespaces can be made here: by root, or in the user namespace of a process of its own, in which the test
+/// is run again. Where neither is to be had, says so loudly.
+pub fn is_allowed(test: &str) -> bool {
+    if rustix::process::geteuid().is_root() || std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let exe = std::env::current_exe().expect("this test");
+    let script = "mount -t tmpfs none /run && exec \"$@\"";
+    let status = Command::new("unshare")
+        .args(["--map-root-user", "--net", "--mount", "sh", "-c", script, "sh"])
+        .arg(exe)
+        .args([test, "--exact", "--nocapture"])
+        .env(INSIDE, "1")
+        .status();
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(status) if status.code().is_some_and(|code| code != 1) => panic!("{test} failed: {status}"),
+        _ => eprintln!("SKIPPED: {test}: neither root nor user namespaces are to be had here"),
+    }
+    false
+}
+
+/// Runs a test between two namespaces, where that [`is_allowed`].
 pub fn with_pair(test: &str, body: impl FnOnce(&Pair) + Send) {
-    if !rustix::process::geteuid().is_root() && std::env::var_os(INSIDE).is_none() {
-        let exe = std::env::current_exe().expect("this test");
-        let script = "mount -t tmpfs none /run && exec \"$@\"";
-        let status = Command::new("unshare")
-            .args(["--map-root-user", "--net", "--mount", "sh", "-c", script, "sh"])
-            .arg(exe)
-            .args([test, "--exact", "--nocapture"])
-            .env(INSIDE, "1")
-            .status();
-        match status {
-            Ok(status) if status.success() => {}
-            Ok(status) if status.code().is_some_and(|code| code != 1) => panic!("{test} failed: {status}"),
-            _ => eprintln!("SKIPPED: {test}: neither root nor user namespaces are to be had here"),
-        }
+    if !is_allowed(test) {
         return;
     }
     // A thread of its own: it never comes back from its namespace.
