@@ -235,7 +235,6 @@ impl Live {
             hands.push(Hand { thread, orders, published });
         }
         let mut told = bridge::mtu(&ports, pairs);
-        told.extend(ports.iter().filter(|(.., s)| !s.up).map(|(name, ..)| Event::Down(name.clone())));
         let watch = |(at, (name, _, state))| {
             let promiscuous = options.promiscuous || at >= options.taps.len();
             Watched { name, promiscuous, state: Some(state) }
@@ -283,7 +282,10 @@ impl Live {
         for at in 0..self.ports.len() {
             let Some(port) = self.ports.get(at) else { return };
             let name = port.name.clone();
-            let (before, now) = (port.state, self.interfaces.get(&name).ok());
+            let before = port.state;
+            // One that is new and down is not there yet: it cannot be read.
+            let known = |now: &State| now.up || before.is_some_and(|before| before.index == now.index);
+            let now = self.interfaces.get(&name).ok().filter(known);
             let mut seen = now;
             match (before, now) {
                 (Some(_), None) => self.tell(Event::Gone(name)),

@@ -29,6 +29,7 @@ fn vanishing(wire: &Wire, forward: &str) {
     wire.ip(&wire.here, &["link", "del", "out0"]);
     run.says("interface out0 is gone");
     wire.ip(&wire.here, &["link", "add", "out0", "type", "veth", "peer", "name", "r0", "netns", &wire.right]);
+    wire.ip(&wire.here, &["link", "set", "out0", "mtu", "1400"]);
     wire.ip(&wire.right, &["addr", "add", "10.1.0.2/24", "dev", "r0"]);
     wire.ip(&wire.right, &["link", "set", "r0", "up"]);
     wire.ip(&wire.here, &["link", "set", "out0", "up"]);
@@ -77,6 +78,10 @@ fn what_cannot_be_done_is_said() {
             assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
             assert!(said.contains(wanted), "{arguments:?}: {said}");
         }
+        wire.ip(&wire.here, &["link", "set", "m0", "down"]);
+        let output = wire.try_run(&wire.here, &[MIRRORC, "run", &rules, "--tap", "m0"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("`m0` is down; `ip link set m0 up` brings it up"), "{said}");
         // Without privileges.
         let bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", MIRRORC, "run", &rules, "--tap", "in0"];
         let output = wire.try_run(&wire.here, &bare);

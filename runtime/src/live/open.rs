@@ -62,6 +62,9 @@ pub(super) fn check(
         if ports.iter().any(|(other, _, at)| other == name || at.index == state.index) {
             return Err(Error::Ports(format!("`{name}` is given twice; an interface is read once")));
         }
+        if !state.up {
+            return Err(Error::Ports(format!("`{name}` is down; `ip link set {name} up` brings it up")));
+        }
         let link = match state.hardware {
             interface::ETHERNET | interface::LOOPBACK => Link::Ethernet,
             interface::NONE => Link::RawIp,
