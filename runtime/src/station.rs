@@ -28,7 +28,7 @@ pub use pcapng::PcapngFile;
 use crate::capture::Interface;
 use crate::error::Error;
 use lane::{Sink, Tally};
-use mrule_compiler::hir::{Encap, Program, Station, Target};
+use mrule_compiler::hir::{Encap, Program, Rate, Station, Target};
 use outlet::{Chunk, Lane};
 use rate::Bucket;
 use std::fmt;
@@ -97,7 +97,9 @@ impl fmt::Display for Event {
 /// A function that is called, from the stations' threads, with each [`Event`]. It should not wait for long: its station
 /// waits with it. Nobody, unless told.
 #[derive(Clone, Default)]
-pub struct Events(Option<Arc<dyn Fn(&Event) + Send + Sync>>);
+pub struct Events(Option<Arc<Call>>);
+
+type Call = dyn Fn(&Event) + Send + Sync;
 
 impl Events {
     /// Calls this.
@@ -125,13 +127,15 @@ pub struct Stations {
     names: Names,
 }
 
-#[derive(Debug)]
+/// One of them; a clone is the same one.
+#[derive(Debug, Clone)]
 struct Running {
     tally: Arc<Tally>,
     queue: SyncSender<Chunk>,
     /// Hangs up when the thread is done.
-    done: Receiver<()>,
-    hashes: bool,
+    done: Arc<Mutex<Receiver<()>>>,
+    target: Target,
+    limit: Option<Rate>,
 }
 
 impl Stations {
@@ -142,21 +146,32 @@ impl Stations {
     /// # Errors
     /// [`Error::Station`]: a privilege is missing, or a path can never be written.
     pub fn open(program: &Program, options: &Options) -> Result<Stations, Error> {
-        let interfaces: Arc<[Interface]> = options.interfaces.clone().into();
-        let opened = program.stations.iter().map(|station| {
-            let lane = Arc::new(Lane::new(options.queue_bytes, options.queue_copies));
-            let tally = Arc::new(Tally {
-                station: station.name.clone(),
-                lane,
-                down: Mutex::new(None),
-                events: options.events.clone(),
+        Stations::open_beside(&[], program, options)
+    }
+
+    /// The stations of a program that takes the place of this one's: those of the same name, target and limit go on with
+    /// their queues, files and counts, and the others are opened as [`open`](Self::open) does, with the same interfaces.
+    /// Nothing changes for the outlets that are there; workers take the new ones when they take the new program. Then
+    /// [`retire`](Self::retire) ends what the new program does not have.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); all stations then go on as they were.
+    pub fn succeed(&self, program: &Program, options: &Options) -> Result<Stations, Error> {
+        Stations::open_beside(&self.running, program, options)
+    }
+
+    fn open_beside(before: &[Running], program: &Program, options: &Options) -> Result<Stations, Error> {
+        let opened =
+            program.stations.iter().map(|station| match before.iter().find(|running| running.is(station)) {
+                Some(running) => Ok(Opened::Before(running.clone())),
+                None => open(station, options),
             });
-            let sink = sink::open(station, &interfaces, &tally)?;
-            Ok((station, sink, tally))
-        });
         // All are opened before the first starts.
         let opened = opened.collect::<Result<Vec<_>, Error>>()?;
-        let running = opened.into_iter().map(|(station, sink, tally)| start(station, sink, tally));
+        let running = program.stations.iter().zip(opened).map(|(station, opened)| match opened {
+            Opened::Before(running) => Ok(running),
+            Opened::New(sink, tally) => start(station, sink, tally),
+        });
         Ok(Stations { running: running.collect::<Result<_, _>>()?, names: Names::new(program) })
     }
 
@@ -168,29 +183,50 @@ impl Stations {
 
     /// Whether any station looks at [`Copy::flow_hash`].
     pub fn hashes(&self) -> bool {
-        self.running.iter().any(|r| r.hashes)
+        use Encap::{Geneve, Tzsp, Vxlan};
+        let hashes = |running: &Running| {
+            let Target::Tunnel { encap, .. } = &running.target else { return false };
+            matches!(encap, Vxlan { .. } | Geneve { .. } | Tzsp { .. })
+        };
+        self.running.iter().any(hashes)
+    }
+
+    /// Whether a station writes to standard output, which nobody else should write to then.
+    pub fn takes_standard_output(&self) -> bool {
+        self.running.iter().any(|running| running.target == Target::Pipe { path: None })
     }
 
     /// What became of each station's copies so far, in the order of the program.
     pub fn counts(&self) -> Vec<Counts> {
-        self.running.iter().map(|r| r.counts()).collect()
+        self.running.iter().map(Running::counts).collect()
     }
 
     /// Lets every station take what waits for it, until the deadline, and ends it. What then still waits is dropped. The
     /// workers should have flushed their outlets; copies offered later are dropped.
     pub fn finish(self, deadline: Instant) -> Vec<Counts> {
-        for running in &self.running {
-            let _set_once = running.tally.lane.deadline.set(deadline);
-        }
-        let end = |running: Running| {
-            let left = (deadline + GRACE).saturating_duration_since(Instant::now());
-            // Hung up: the thread is done. Late: it hangs in a system call; the process will end before it does.
-            let _done_or_late = running.done.recv_timeout(left);
-            running.tally.lane.counters.close();
-            running.counts()
-        };
-        self.running.into_iter().map(end).collect()
+        end(self.running, deadline)
     }
+
+    /// The same for those stations that another program's do not go on with.
+    pub fn retire(self, heir: &Stations, deadline: Instant) -> Vec<Counts> {
+        let goes_on = |old: &Running| heir.running.iter().any(|new| Arc::ptr_eq(&new.tally, &old.tally));
+        end(self.running.into_iter().filter(|running| !goes_on(running)).collect(), deadline)
+    }
+}
+
+fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
+    for running in &stations {
+        let _set_once = running.tally.lane.deadline.set(deadline);
+    }
+    let end = |running: Running| {
+        let left = (deadline + GRACE).saturating_duration_since(Instant::now());
+        // Hung up: the thread is done. Late: it hangs in a system call; the process will end before it does.
+        let done = running.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let _done_or_late = done.recv_timeout(left);
+        running.tally.lane.counters.close();
+        running.counts()
+    };
+    stations.into_iter().map(end).collect()
 }
 
 impl Running {
@@ -198,6 +234,26 @@ impl Running {
         let down = self.tally.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.tally.lane.counters.read(&self.tally.station, down)
     }
+
+    fn is(&self, station: &Station) -> bool {
+        self.tally.station == station.name && self.target == station.target && self.limit == station.limit
+    }
+}
+
+/// A station before it starts.
+enum Opened {
+    New(Box<dyn Sink>, Arc<Tally>),
+    Before(Running),
+}
+
+fn open(station: &Station, options: &Options) -> Result<Opened, Error> {
+    let tally = Arc::new(Tally {
+        station: station.name.clone(),
+        lane: Arc::new(Lane::new(options.queue_bytes, options.queue_copies)),
+        down: Mutex::new(None),
+        events: options.events.clone(),
+    });
+    Ok(Opened::New(sink::open(station, &options.interfaces, &tally)?, tally))
 }
 
 fn start(station: &Station, sink: Box<dyn Sink>, tally: Arc<Tally>) -> Result<Running, Error> {
@@ -213,11 +269,8 @@ fn start(station: &Station, sink: Box<dyn Sink>, tally: Arc<Tally>) -> Result<Ru
     std::thread::Builder::new().name(format!("to {}", station.name)).spawn(body).map_err(|source| {
         Error::Station { station: station.name.clone(), reason: format!("no thread to be had: {source}") }
     })?;
-    let hashes = matches!(
-        station.target,
-        Target::Tunnel { encap: Encap::Vxlan { .. } | Encap::Geneve { .. } | Encap::Tzsp { .. }, .. }
-    );
-    Ok(Running { tally, queue, done, hashes })
+    let done = Arc::new(Mutex::new(done));
+    Ok(Running { tally, queue, done, target: station.target.clone(), limit: station.limit })
 }
 
 /// What a station's socket could not be opened for.

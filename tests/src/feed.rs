@@ -9,7 +9,7 @@ use mrule_compiler::wire;
 use mrule_compiler::world::World;
 use mrule_runtime::capture::{BATCH, Interface, Reader};
 use mrule_runtime::decider::{Decider, Limits};
-use mrule_runtime::station::{Copy, Event, Events, Options, Stations};
+use mrule_runtime::station::{Copy, Counts, Event, Events, Options, Stations};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ pub struct Feed {
     stations: Stations,
     told: Arc<Mutex<Vec<String>>>,
     capture: PathBuf,
+    options: Options,
 }
 
 /// The interfaces of a capture.
@@ -44,7 +45,16 @@ impl Feed {
             Events::new(move |event: &Event| of_events.lock().expect("events").push(event.to_string()));
         let options = Options { interfaces: interfaces(capture), events, ..options };
         let stations = Stations::open(&program, &options).map_err(|e| e.to_string())?;
-        Ok(Feed { program, stations, told, capture: capture.to_owned() })
+        Ok(Feed { program, stations, told, capture: capture.to_owned(), options })
+    }
+
+    /// Takes another program; the counts of the stations that end with the old one.
+    pub fn succeed(&mut self, rules: &str) -> Vec<Counts> {
+        let program = Arc::new(crate::compile_text(rules).expect("rules"));
+        let heir = self.stations.succeed(&program, &self.options).expect("stations");
+        self.program = program;
+        let old = std::mem::replace(&mut self.stations, heir);
+        old.retire(&self.stations, Instant::now() + Duration::from_secs(5))
     }
 
     /// Offers the copies of the whole capture once; how long the longest offer of a batch took.
@@ -97,7 +107,7 @@ impl Feed {
     }
 
     /// Ends the stations; their sums add up.
-    pub fn finish(self) -> Vec<mrule_runtime::station::Counts> {
+    pub fn finish(self) -> Vec<Counts> {
         let counts = self.stations.finish(Instant::now() + Duration::from_secs(5));
         for count in &counts {
             assert!(count.adds_up(), "{count:?}");

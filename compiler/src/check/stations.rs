@@ -255,7 +255,8 @@ impl Checker<'_> {
                     Some(next) => format!("`%{next}` is not put into paths"),
                     None => "a `%` at the end of a path".to_owned(),
                 };
-                let all: Vec<_> = CONVERSIONS.chars().map(|c| format!("`%{c}`")).collect();
+                let all: Vec<_> =
+                    CONVERSIONS.chars().filter(|c| *c != '%').map(|c| format!("`%{c}`")).collect();
                 let help =
                     format!("the time a file is begun is put in by {}; `%%` is the sign", all.join(" "));
                 let finding = Diagnostic::new(codes::STATION_SETTING, message).at(word.span, "in this path");

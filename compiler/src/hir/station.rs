@@ -1,6 +1,7 @@
-//! Where copies go: plain data, within what each protocol can carry. (Rejected: kinds as trait objects made here; this crate
-//! opens nothing.)
+//! Where copies go: plain data, within what each protocol can carry. A station is shown as it is written, with all that was
+//! left to a default. (Rejected: kinds as trait objects made here; this crate opens nothing.)
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// Where copies go.
@@ -114,3 +115,46 @@ pub enum RateOf {
 
 /// The conversions of strftime(3) that a path can have: those that make neither directories nor signs that a shell reads.
 pub const CONVERSIONS: &str = "YmdHMSjsyFbBaAIpzZ%";
+
+/// The words between the braces.
+impl fmt::Display for Station {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.target)?;
+        match &self.limit {
+            Some(Rate { per_second, burst, of: RateOf::Bytes }) => {
+                write!(f, " limit {per_second}B burst {burst}B")
+            }
+            Some(Rate { per_second, burst, of: RateOf::Copies }) => {
+                write!(f, " limit {per_second} burst {burst}")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Interface { name } => write!(f, "interface {name:?}"),
+            Target::Tunnel { host, encap, fragment } => {
+                match encap {
+                    Encap::Vxlan { port, vni } => write!(f, "vxlan {host} port {port} vni {vni}")?,
+                    Encap::Geneve { port, vni } => write!(f, "geneve {host} port {port} vni {vni}")?,
+                    Encap::Gre { key: None } => write!(f, "gre {host}")?,
+                    Encap::Gre { key: Some(key) } => write!(f, "gre {host} key {key}")?,
+                    Encap::Erspan2 { session } => write!(f, "erspan2 {host} session {session}")?,
+                    Encap::Tzsp { port } => write!(f, "tzsp {host} port {port}")?,
+                }
+                f.write_str(if *fragment { " fragment" } else { "" })
+            }
+            Target::Pcapng { path, rotate, keep } => {
+                write!(f, "pcapng {path:?}")?;
+                rotate.size.map_or(Ok(()), |size| write!(f, " rotate {size}B"))?;
+                rotate.time.map_or(Ok(()), |time| write!(f, " rotate {time}ns"))?;
+                keep.map_or(Ok(()), |keep| write!(f, " keep {keep}"))
+            }
+            Target::Pipe { path: Some(path) } => write!(f, "pipe {path:?}"),
+            Target::Pipe { path: None } => f.write_str("pipe stdout"),
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! A worker's end of a station: copies are gathered in a chunk, and whole chunks go through a bounded queue to the
 //! station's own thread. The invariants: nothing here waits, for a lock, for the station, or for memory that is not
-//! bounded; a queue holds at most what it was given and one chunk more for each worker. Chunks come back and are used again.
+//! bounded; a queue holds at most what it was given and one chunk more for each worker. Full chunks come back and are used
+//! again; of one that is nearly empty only what is in it goes, so that many of them take no more memory than a few.
 //! (Rejected: a queue of copies, one atomic operation and one allocation each; a ring of bytes shared with the station,
 //! which is what this is with more `unsafe`.)
 
@@ -58,7 +59,8 @@ pub(super) struct Chunk {
     copies: Vec<Held>,
     /// Of the program that asked for them.
     pub names: Names,
-    home: SyncSender<Chunk>,
+    /// Where it is used again; a small one is not.
+    home: Option<SyncSender<Chunk>>,
 }
 
 impl Chunk {
@@ -71,13 +73,25 @@ impl Chunk {
         Amount { copies: self.copies.len() as u64, bytes: self.bytes.len() as u64 }
     }
 
-    /// Gives the memory back to the worker it came from.
+    /// Gives the memory back to the worker it came from, unless one long copy made it large.
     pub fn done(mut self) {
+        self.clear();
+        if let Some(home) = self.home.clone()
+            && self.bytes.capacity() <= 2 * CHUNK
+        {
+            // A worker that has enough of them, or is gone, lets this one go.
+            let _: Result<(), TrySendError<Chunk>> = home.try_send(self);
+        }
+    }
+
+    fn clear(&mut self) {
         self.bytes.clear();
         self.copies.clear();
-        let home = self.home.clone();
-        // A worker that has enough of them, or is gone, lets this one go.
-        let _: Result<(), TrySendError<Chunk>> = home.try_send(self);
+    }
+
+    /// Whether it takes much more memory than its copies need.
+    fn is_small(&self) -> bool {
+        self.bytes.len() < CHUNK / 4 && self.copies.len() < CHUNK_COPIES / 4
     }
 }
 
@@ -141,7 +155,7 @@ pub struct Outlet {
 impl Outlet {
     pub(super) fn new(lane: Arc<Lane>, queue: SyncSender<Chunk>, names: Names) -> Outlet {
         let (home, spare) = sync_channel(SPARE);
-        let chunk = fresh(names, home);
+        let chunk = fresh(names, Some(home));
         Outlet { lane, queue, chunk, spare, asked: Amount::default(), refused: Amount::default() }
     }
 
@@ -194,9 +208,16 @@ impl Outlet {
         if amount.copies == 0 {
             return;
         }
-        let (names, home) = (self.chunk.names.clone(), self.chunk.home.clone());
-        let next = self.spare.try_recv().unwrap_or_else(|_| fresh(names.clone(), home));
-        let chunk = std::mem::replace(&mut self.chunk, Chunk { names, ..next });
+        let names = self.chunk.names.clone();
+        let chunk = if self.chunk.is_small() {
+            let (bytes, copies) = (self.chunk.bytes.as_slice().into(), self.chunk.copies.as_slice().into());
+            self.chunk.clear();
+            Chunk { bytes, copies, names, home: None }
+        } else {
+            let home = self.chunk.home.clone();
+            let next = self.spare.try_recv().unwrap_or_else(|_| fresh(names.clone(), home));
+            std::mem::replace(&mut self.chunk, Chunk { names, ..next })
+        };
         self.lane.enter(amount);
         let (chunk, cause) = match self.queue.try_send(chunk) {
             Ok(()) => return,
@@ -215,6 +236,6 @@ impl Drop for Outlet {
     }
 }
 
-fn fresh(names: Names, home: SyncSender<Chunk>) -> Chunk {
+fn fresh(names: Names, home: Option<SyncSender<Chunk>>) -> Chunk {
     Chunk { bytes: Vec::with_capacity(CHUNK), copies: Vec::with_capacity(CHUNK_COPIES), names, home }
 }

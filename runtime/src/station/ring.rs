@@ -201,11 +201,22 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("%Y/%m/at_%%.pcapng").to_str().unwrap().to_owned();
         let mut ring = Ring::new(&path, Rotate { size: None, time: Some(1) }, Some(2));
-        let time: Zoned = "2026-03-04T05:06:07[UTC]".parse().unwrap();
+        let time = jiff::civil::date(2026, 3, 4).at(5, 6, 7, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap();
         let first = ring.make(&time).unwrap().0;
         assert_eq!(first, directory.path().join("2026/03/at_%.pcapng"));
         let second = ring.make(&time).unwrap().0;
         assert_eq!(second, directory.path().join("2026/03/at_%_2.pcapng"));
+    }
+
+    #[test]
+    fn every_conversion_of_the_language_is_put_in() {
+        let directory = tempfile::tempdir().unwrap();
+        for conversion in mrule_compiler::hir::CONVERSIONS.chars() {
+            let path = directory.path().join(format!("a%{conversion}")).to_str().unwrap().to_owned();
+            let made = Ring::new(&path, Rotate::default(), None).next().unwrap().0;
+            let name = made.file_name().unwrap().to_str().unwrap();
+            assert!(name.len() > 1 && (conversion == '%' || !name.contains('%')), "{conversion}: {name}");
+        }
     }
 
     #[test]
