@@ -36,7 +36,8 @@ pub(super) fn build(program: &Program, limit: usize) -> Result<Automaton, TooLar
     }
     let mut singles = Vec::with_capacity(ids.len());
     for (kind, ids) in &ids {
-        let single = single(kind, ids, limit).map_err(|failure| refuse(failure, ids.first().copied(), limit))?;
+        let single =
+            single(kind, ids, limit).map_err(|failure| refuse(failure, ids.first().copied(), limit))?;
         singles.push(single);
     }
     for parts in (0..).map(|i| 1 << i).take_while(|&parts| parts <= PARTS) {
@@ -114,12 +115,13 @@ fn parse(kind: &StreamKind) -> Result<Hir, Failure> {
 /// The automaton of one pattern.
 fn single(kind: &StreamKind, ids: &[StreamId], limit: usize) -> Result<Table, Failure> {
     let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(limit));
-    let nfa = thompson::Compiler::new().configure(config).build_from_hir(&parse(kind)?).map_err(|error| {
-        match error.size_limit() {
-            Some(_) => Failure::TooLarge,
-            None => Failure::Other(error.to_string()),
-        }
-    })?;
+    let nfa =
+        thompson::Compiler::new().configure(config).build_from_hir(&parse(kind)?).map_err(
+            |error| match error.size_limit() {
+                Some(_) => Failure::TooLarge,
+                None => Failure::Other(error.to_string()),
+            },
+        )?;
     let config = dense::Config::new()
         .match_kind(MatchKind::All)
         .start_kind(StartKind::Unanchored)

@@ -163,7 +163,8 @@ fn too_large() {
 
 #[test]
 fn in_parts() {
-    let kinds: Vec<_> = ('a'..='l').map(|c| matches(&format!("{c}x.*y{c}"))).chain([contains(b"xy")]).collect();
+    let kinds: Vec<_> =
+        ('a'..='l').map(|c| matches(&format!("{c}x.*y{c}"))).chain([contains(b"xy")]).collect();
     let mut state = 7_u32;
     let text: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
