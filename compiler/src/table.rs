@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 mod change;
 mod chunks;
+mod direct;
 mod expiry;
 mod index;
 mod key;
@@ -20,6 +21,7 @@ pub mod text;
 mod values;
 
 use chunks::Chunks;
+use direct::{Direct, Found};
 use expiry::Expiry;
 use index::Index;
 pub use key::KeyValue;
@@ -33,7 +35,7 @@ pub use crate::abi::MAX_KEY;
 pub const DEFAULT_ROWS: usize = 1 << 22;
 
 /// The most rows that a table can be told to hold.
-pub const MOST_ROWS: usize = 1 << 26;
+pub const MOST_ROWS: usize = 1 << 25;
 
 /// Why a row could not be put in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,8 +125,8 @@ struct Group {
 
 #[derive(Debug, Clone)]
 enum Finder {
-    /// Rows by one prefix, of either family.
-    Prefix { v4: Prefixes, v6: Prefixes },
+    /// Rows by one prefix, of either family. `many`: how many are of IPv4; when it is many there is a short cut.
+    Prefix { v4: Prefixes, v6: Prefixes, direct: Option<Direct>, many: usize },
     /// Rows by hash. The groups are in the order in which they are tried: by the first part's prefix length, longest
     /// first, then the second's.
     Exact { index: Index, groups: Vec<Group> },
@@ -164,7 +166,9 @@ impl Table {
         }
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
         let finder = match form.key.as_slice() {
-            [ValueTy::Cidr] => Finder::Prefix { v4: Prefixes::new(), v6: Prefixes::new() },
+            [ValueTy::Cidr] => {
+                Finder::Prefix { v4: Prefixes::new(), v6: Prefixes::new(), direct: None, many: 0 }
+            }
             _ => Finder::Exact { index: Index::new(), groups: Vec::new() },
         };
         Ok(Table {
@@ -205,7 +209,9 @@ impl Table {
     /// Bytes of memory, about; a text that several rows' keys or other tables share counts for each.
     pub fn memory(&self) -> usize {
         let finder = match &self.finder {
-            Finder::Prefix { v4, v6 } => v4.memory() + v6.memory(),
+            Finder::Prefix { v4, v6, direct, .. } => {
+                v4.memory() + v6.memory() + direct.as_ref().map_or(0, Direct::memory)
+            }
             Finder::Exact { index, .. } => index.memory(),
         };
         finder + self.rows.memory() + self.values.memory() + self.expiry.memory() + self.outside
@@ -262,7 +268,10 @@ impl Table {
     fn find(&self, key: &[KeyValue], now: i64) -> Option<u32> {
         let lives = |row: u32| self.rows.get(row as usize).is_some_and(|stored| now < stored.until);
         match (&self.finder, key) {
-            (Finder::Prefix { v4, .. }, [KeyValue::V4(ip)]) => {
+            (Finder::Prefix { v4, direct, .. }, [KeyValue::V4(ip)]) => {
+                if let Some(Found::Value(value)) = direct.as_ref().map(|direct| direct.find(*ip)) {
+                    return value;
+                }
                 let slot = v4.longest(u128::from(*ip) << 96, |row| net_of(&self.rows, row), lives);
                 slot.map(prefixes::value_of)
             }
@@ -348,7 +357,7 @@ impl Table {
     /// The row of exactly this key.
     fn exact(&self, made: &Made) -> Option<u32> {
         match (&self.finder, made) {
-            (Finder::Prefix { v4, v6 }, Made::Net(net, is_v6)) => {
+            (Finder::Prefix { v4, v6, .. }, Made::Net(net, is_v6)) => {
                 let trie = if *is_v6 { v6 } else { v4 };
                 trie.find(*net, |row| net_of(&self.rows, row)).map(prefixes::row_of)
             }

@@ -2,6 +2,7 @@
 //! by its key, named by its value and due at its end, or none of the three; the work of a change is bounded, whatever
 //! the number of rows (but for doubling what grows). (Rejected: a pass over all rows from time to time.)
 
+use super::direct::{Direct, Entry, FEW, MANY};
 use super::expiry::Expiry;
 use super::prefixes::{self, Net};
 use super::{EVER, Finder, Form, Group, Key, Made, Stored, Table, TableError, V6, hash, net_of};
@@ -45,13 +46,12 @@ impl Table {
         let value = value.map_or(0, |value| self.values.take(self.seed, value));
         let row = self.new_row();
         let (stored, slot) = (self.link(&made, row), prefixes::slot(row, value, until != EVER));
-        if let (Finder::Prefix { v4, v6 }, Made::Net(net, is_v6)) = (&mut self.finder, &made) {
-            let trie = if *is_v6 { v6 } else { v4 };
-            trie.insert(*net, slot, |row| net_of(&self.rows, row));
-        }
         let (key, group) = stored;
         self.outside += key.outside();
         self.rows.set(row as usize, Stored { key, group, value, until });
+        if let Made::Net(net, is_v6) = made {
+            self.set_prefix(net, is_v6, slot, true);
+        }
         self.len += 1;
         self.ends(row, until);
         Ok(None)
@@ -145,15 +145,39 @@ impl Table {
         (key, number)
     }
 
+    /// Puts a prefix in, or gives it another slot.
+    fn set_prefix(&mut self, net: Net, is_v6: bool, slot: u64, new: bool) {
+        let nets = |row| net_of(&self.rows, row);
+        let Finder::Prefix { v4, v6, direct, many } = &mut self.finder else { return };
+        if is_v6 {
+            return v6.insert(net, slot, nets);
+        }
+        v4.insert(net, slot, nets);
+        *many += usize::from(new);
+        if let Some(direct) = direct {
+            entry(slot, nets).into_iter().for_each(|entry| direct.insert(entry));
+        } else if *many >= MANY {
+            let mut made = Direct::new();
+            for stored in (0..self.rows.len()).filter_map(|at| self.rows.get(at)) {
+                if let Key::Net([high, _]) = stored.key
+                    && stored.group & V6 == 0
+                {
+                    let net = Net { address: u128::from(high) << 64, len: stored.group as u8 };
+                    made.insert((net, stored.value, stored.until != EVER));
+                }
+            }
+            *direct = Some(made);
+        }
+    }
+
     fn replace(&mut self, row: u32, made: &Made, value: Option<Value>, until: i64) -> Option<Value> {
         let stored = self.rows.get(row as usize)?;
         let (number, ended) = (stored.value, stored.until);
         let new = value.map(|value| self.values.take(self.seed, value));
         let old = new.and_then(|_| self.values.give_back(self.seed, number));
         let number = new.unwrap_or(number);
-        if let (Finder::Prefix { v4, v6 }, Made::Net(net, is_v6)) = (&mut self.finder, made) {
-            let trie = if *is_v6 { v6 } else { v4 };
-            trie.insert(*net, prefixes::slot(row, number, until != EVER), |row| net_of(&self.rows, row));
+        if let Made::Net(net, is_v6) = made {
+            self.set_prefix(*net, *is_v6, prefixes::slot(row, number, until != EVER), false);
         }
         if let Some(stored) = self.rows.get_mut(row as usize) {
             (stored.value, stored.until) = (number, until);
@@ -193,9 +217,25 @@ impl Table {
 
     fn unlink(&mut self, row: u32, made: &Made) {
         match (&mut self.finder, made) {
-            (Finder::Prefix { v4, v6 }, Made::Net(net, is_v6)) => {
-                let trie = if *is_v6 { v6 } else { v4 };
-                trie.remove(*net, |row| net_of(&self.rows, row));
+            (Finder::Prefix { v4, v6, direct, many }, Made::Net(net, is_v6)) => {
+                let nets = |row| net_of(&self.rows, row);
+                if *is_v6 {
+                    v6.remove(*net, nets);
+                } else {
+                    v4.remove(*net, nets);
+                    *many -= 1;
+                    if *many < FEW {
+                        *direct = None;
+                    }
+                    if let Some(direct) = direct {
+                        let below = net.len > 24 && v4.below(*net, 3, nets);
+                        direct.remove(
+                            *net,
+                            v4.covering(*net, nets).and_then(|slot| entry(slot, nets)),
+                            below,
+                        );
+                    }
+                }
             }
             (Finder::Exact { index, groups }, Made::Parts(shapes, parts)) => {
                 if let Ok(at) = groups.binary_search_by(|g| g.shapes.as_ref().cmp(shapes))
@@ -224,4 +264,9 @@ impl Table {
         }
         self.len -= 1;
     }
+}
+
+/// A slot of the trie as the short cut has it.
+fn entry(slot: u64, nets: impl Fn(u32) -> Option<Net>) -> Option<Entry> {
+    Some((nets(prefixes::row_of(slot))?, prefixes::value_of(slot), slot & prefixes::ENDS != 0))
 }

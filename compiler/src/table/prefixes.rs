@@ -161,6 +161,59 @@ impl Prefixes {
         None
     }
 
+    /// The slot of the longest prefix that covers this one and is shorter.
+    pub fn covering(&self, net: Net, nets: impl Fn(u32) -> Option<Net>) -> Option<u64> {
+        let (mut at, mut depth, mut best) = (self.root, 0, None);
+        while at != NONE {
+            let Some((head, slots)) = self.words.from(at as usize).split_first_chunk::<HEAD>() else { break };
+            for len in depth * 8..net.len.min(depth * 8 + 8) {
+                if let Some(heap) = (Net { len, ..net }).heap(depth)
+                    && let Some(place) = prefix_place(head, heap)
+                {
+                    best = slots.get(place).copied();
+                }
+            }
+            if net.len <= depth * 8 + 8 {
+                // What is shorter and ends with this byte is a leaf only if it is longer than the byte.
+                break;
+            }
+            match byte_place(head, net.byte(depth)).and_then(|place| slots.get(place)) {
+                Some(slot) if slot & NODE != 0 => at = *slot as u32,
+                Some(slot) => {
+                    let leaf =
+                        nets(row_of(*slot)).filter(|leaf| leaf.len < net.len && leaf.covers(net.address));
+                    return leaf.map(|_| *slot).or(best);
+                }
+                None => break,
+            }
+            depth += 1;
+        }
+        best
+    }
+
+    /// Whether a prefix lies in the first `bytes` bytes of this one and is longer than they are.
+    pub fn below(&self, net: Net, bytes: u8, nets: impl Fn(u32) -> Option<Net>) -> bool {
+        let (mut at, mut depth) = (self.root, 0);
+        while at != NONE {
+            let Some((head, slots)) = self.words.from(at as usize).split_first_chunk::<HEAD>() else { break };
+            if depth == bytes {
+                // The first of the heap is of just so many bytes.
+                return total(head) > usize::from(prefix_place(head, 1).is_some());
+            }
+            match byte_place(head, net.byte(depth)).and_then(|place| slots.get(place)) {
+                Some(slot) if slot & NODE != 0 => at = *slot as u32,
+                Some(slot) => {
+                    let within = Net { len: bytes * 8, ..net };
+                    return nets(row_of(*slot))
+                        .is_some_and(|leaf| leaf.len > within.len && within.covers(leaf.address));
+                }
+                None => break,
+            }
+            depth += 1;
+        }
+        false
+    }
+
     /// Puts a prefix in, or gives it another slot.
     pub fn insert(&mut self, net: Net, slot: u64, nets: impl Fn(u32) -> Option<Net>) {
         if self.root == NONE {

@@ -301,3 +301,41 @@ fn keys_as_text() {
     assert_eq!(text::value(ValueTy::Cidr, &[], "10.1.2.3/8"), Some(v4("10.0.0.0", 8)));
     assert_eq!(text::value(ValueTy::Uint, &[], "0x+f"), None);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Many rows, so that there is a short cut, which comes and goes; some end.
+    #[test]
+    fn many_prefixes_agree_with_a_list(
+        changes in prop::collection::vec((0u8..4, 0usize..8, 0u8..=32, prop::option::of(0i64..4)), 0..150),
+        asked in prop::collection::vec((0usize..8, 0u32..3), 1..12),
+    ) {
+        const BASES: [u32; 8] =
+            [0, 0x0a00_0000, 0x0a01_0203, 0x0a01_02ff, 0x0a01_0300, 0x0a10_0000, 0x8000_0000, u32::MAX - 1];
+        let mut table = Table::new(&[ValueTy::Cidr], Some(ValueTy::Uint), 1000).unwrap();
+        let mut list: Vec<(u32, u8, u64, i64)> = Vec::new();
+        for (n, (what, base, len, until)) in changes.into_iter().enumerate() {
+            let ip = BASES[base] & key::mask_v4(len);
+            let value = Value::Ip(IpAddr::V4(ip.into()), len);
+            let held = list.iter().any(|row| (row.0, row.1) == (ip, len));
+            list.retain(|row| (row.0, row.1) != (ip, len));
+            if what > 0 {
+                let old = table.insert_until(&[value], Some(Value::Num(n as u64)), until, i64::MIN).unwrap();
+                prop_assert_eq!(old.is_some(), held);
+                list.push((ip, len, n as u64, until.unwrap_or(i64::MAX)));
+            } else {
+                prop_assert_eq!(table.remove(&[value]).unwrap(), held);
+            }
+            for now in [0, 2] {
+                for (base, more) in &asked {
+                    let ip = BASES[*base].wrapping_add(*more);
+                    let best = list.iter().filter(|row| (ip ^ row.0) & key::mask_v4(row.1) == 0 && now < row.3)
+                        .max_by_key(|row| row.1);
+                    let got = table.get(&[KeyValue::V4(ip)], now).cloned();
+                    prop_assert_eq!(got, best.map(|row| Value::Num(row.2)));
+                }
+            }
+        }
+    }
+}

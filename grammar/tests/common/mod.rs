@@ -120,6 +120,10 @@ fn ty(t: &TypeExpr) -> String {
         TypeKind::Set(e) => format!("set<{}>", ty(e)),
         TypeKind::Map(k, v) => format!("map<{},{}>", ty(k), ty(v)),
         TypeKind::Tuple(parts) => format!("({})", parts.iter().map(ty).collect::<Vec<_>>().join(",")),
+        TypeKind::Unordered(tuple) => format!("unordered {}", ty(tuple)),
+        TypeKind::Words(words) => {
+            format!("{{{}}}", words.iter().map(|word| word.node.as_str()).collect::<Vec<_>>().join(","))
+        }
     }
 }
 
