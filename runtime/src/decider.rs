@@ -24,6 +24,10 @@ pub struct Limits {
     pub streams: StreamLimits,
 }
 
+/// How many packets are looked at before their flows are updated: enough for cache misses to overlap, and what is found in
+/// them stays in the first cache.
+const TURN: usize = 64;
+
 /// A worker's state for one program.
 #[derive(Debug)]
 pub struct Decider {
@@ -104,13 +108,19 @@ impl Decider {
             return &self.batch;
         };
         self.sight.begin();
-        for (packet, head) in packets.iter().zip(&mut self.sight.heads) {
-            wire::dissect_into(packet, head);
-        }
-        tracker.flows.prepare(packets, &self.sight.heads);
-        for (i, packet) in packets.iter().enumerate() {
-            let flow = tracker.step(i, packet, world, &mut self.sight);
-            if self.stepwise {
+        for (turn, few) in packets.chunks(TURN).enumerate() {
+            let first = turn * TURN;
+            let heads = self.sight.heads.get_mut(first..).unwrap_or(&mut []);
+            for (packet, head) in few.iter().zip(&mut *heads) {
+                wire::dissect_into(packet, head);
+            }
+            tracker.flows.prepare(few, heads);
+            for (place, packet) in few.iter().enumerate() {
+                let i = first + place;
+                let flow = tracker.step(place, i, packet, world, &mut self.sight);
+                if !self.stepwise {
+                    continue;
+                }
                 let seen = Seen { sight: &self.sight, at: i };
                 engine.fire(world, &mut self.scratch, packet, seen, &mut self.fired);
                 let active = self.sight.flows.get(i).map_or(0, |view| view.active);
@@ -180,10 +190,17 @@ fn apply(
 }
 
 impl Tracker {
-    /// Takes one packet into its flow and its stream; gives its flow.
-    fn step(&mut self, i: usize, packet: &Packet, world: &World, sight: &mut Sight) -> Option<FlowId> {
+    /// Takes packet `i` into its flow and its stream; gives its flow. Its place is that among the packets prepared.
+    fn step(
+        &mut self,
+        place: usize,
+        i: usize,
+        packet: &Packet,
+        world: &World,
+        sight: &mut Sight,
+    ) -> Option<FlowId> {
         let (head, view) = (sight.heads.get_mut(i)?, sight.flows.get_mut(i)?);
-        let segment = self.flows.observe(i, packet, head, view);
+        let segment = self.flows.observe(place, packet, head, view);
         let Some(streams) = &mut self.streams else { return segment.map(|s| s.flow) };
         self.flows.drain_ended(|flow| streams.forget(flow));
         let segment = segment?;

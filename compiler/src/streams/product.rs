@@ -121,7 +121,8 @@ impl Table {
     /// The same, for scanning: its states in three runs (see [`Part`]).
     pub(super) fn arrange(&self) -> Part {
         let stride = self.stride;
-        let first: Vec<u32> = self.next.iter().skip(self.middle as usize * stride).take(stride).copied().collect();
+        let first: Vec<u32> =
+            self.next.iter().skip(self.middle as usize * stride).take(stride).copied().collect();
         let said = |at: u32| self.says.get(at as usize).and_then(|&place| self.told.get(place as usize));
         let says = |at: u32| said(at).is_some_and(|told| told.len() > 0);
         let run = |at: u32| if says(at) { 2 } else { u8::from(at != self.middle && !first.contains(&at)) };

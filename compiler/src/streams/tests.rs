@@ -163,7 +163,8 @@ fn too_large() {
 
 #[test]
 fn in_parts() {
-    let kinds: Vec<_> = ('a'..='l').map(|c| matches(&format!("{c}x.*y{c}"))).chain([contains(b"xy")]).collect();
+    let kinds: Vec<_> =
+        ('a'..='l').map(|c| matches(&format!("{c}x.*y{c}"))).chain([contains(b"xy")]).collect();
     let mut state = 7_u32;
     let text: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -172,7 +173,7 @@ fn in_parts() {
     .take(600)
     .collect();
     let mut parts = BTreeSet::new();
-    for limit in [14, 18, 20].map(|bits| 1 << bits) {
+    for limit in [16, 18, 23].map(|bits| 1 << bits) {
         let automaton = build::build(&program(kinds.clone()), limit).unwrap();
         assert!(automaton.parts.iter().all(|part| part.next.len() * 4 <= limit), "{limit}");
         let cuts: Vec<&[u8]> = text.chunks(7).collect();
