@@ -24,6 +24,15 @@ pub struct Pair {
     b: String,
 }
 
+/// The same for a test that listens with tcpdump, which wants to be root outside of user namespaces, too.
+pub fn with_listener(test: &str, body: impl FnOnce(&Pair) + Send) {
+    if rustix::process::geteuid().is_root() {
+        with_pair(test, body);
+    } else {
+        eprintln!("SKIPPED: {test}: tcpdump listens for root only");
+    }
+}
+
 /// Runs a test where it may make network namespaces: here for root, else in a user namespace in a process of its own. Where
 /// neither is to be had, says so loudly and does nothing.
 pub fn with_pair(test: &str, body: impl FnOnce(&Pair) + Send) {

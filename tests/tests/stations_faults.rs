@@ -6,7 +6,7 @@
 use mrule_runtime::station::Cause;
 use mrule_tests::feed::Feed;
 use mrule_tests::frames::{captures, read};
-use mrule_tests::netns::with_pair;
+use mrule_tests::netns::{with_listener, with_pair};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ fn an_interface_goes_down_vanishes_and_comes_back() {
 
 #[test]
 fn what_does_not_fit_the_path_is_cut_or_fragmented() {
-    with_pair("what_does_not_fit_the_path_is_cut_or_fragmented", |pair| {
+    with_listener("what_does_not_fit_the_path_is_cut_or_fragmented", |pair| {
         let capture = capture("web.pcap");
         let originals = read(&capture);
         for (host, name, overhead) in [("10.9.0.2", "vx4", 36), ("fd00:9::2", "vx6", 56)] {
