@@ -269,7 +269,7 @@ fn a_reader_that_stops_delays_nobody_and_the_next_begins_anew() {
     assert!(feed.told()[0].contains("nobody reads"), "{:?}", feed.told());
     feed.run();
     // Opens at once, because the FIFO is there; reads nothing.
-    let open = || fs::OpenOptions::new().read(true).custom_flags(libc_nonblock()).open(&path).unwrap();
+    let open = || fs::OpenOptions::new().read(true).custom_flags(nonblocking()).open(&path).unwrap();
     let reader = open();
     wait_for("up", || feed.told().len() == 2);
     feed.until("stuck", |feed| {
@@ -307,7 +307,46 @@ fn a_reader_that_stops_delays_nobody_and_the_next_begins_anew() {
     assert!(counts[0].dropped_by(Cause::NoReader) > 0, "{counts:?}");
 }
 
-fn libc_nonblock() -> i32 {
+#[test]
+fn the_end_does_not_wait_for_a_reader_that_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("copies.fifo");
+    let feed = Feed::open(&rules(&format!("pipe \"{}\"", path.display())), &capture("web.pcap")).unwrap();
+    let _reader = fs::OpenOptions::new().read(true).custom_flags(nonblocking()).open(&path).unwrap();
+    wait_for("up", || feed.told().len() == 2);
+    for _ in 0..20 {
+        feed.run();
+    }
+    let begun = Instant::now();
+    let counts = feed.finish_in(Duration::from_millis(500));
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert!(counts[0].dropped_by(Cause::Stopped) > 0, "{counts:?}");
+}
+
+#[test]
+fn workers_side_by_side_add_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.pcapng");
+    let capture = capture("web.pcap");
+    let copies = replayed(&capture).len() as u64;
+    // Room for a few chunks, so that some are dropped.
+    let options = Options { queue_bytes: 32 << 10, queue_copies: 300, ..Options::default() };
+    let feed = Feed::with(&rules(&format!("pcapng \"{}\"", path.display())), &capture, options).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..20).map(|_| feed.run()).max());
+        }
+    });
+    let counts = feed.finish();
+    assert_eq!(counts[0].asked, 4 * 20 * copies);
+    assert_eq!(counts[0].sent + counts[0].dropped_by(Cause::QueueFull), counts[0].asked, "{counts:?}");
+    let found = read(&path);
+    assert_eq!(found.len() as u64, counts[0].sent);
+    assert_eq!(found.iter().map(|f| f.bytes.len() as u64).sum::<u64>(), counts[0].sent_bytes);
+}
+
+/// As a number, for the standard library.
+fn nonblocking() -> i32 {
     rustix::fs::OFlags::NONBLOCK.bits() as i32
 }
 
