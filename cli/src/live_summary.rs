@@ -141,9 +141,9 @@ fn port(port: &PortCounts) -> Value {
             "refused": forward.refused,
         })
     });
-    let redirect = port
-        .redirect
-        .map(|redirect| json!({ "packets": redirect.packets, "bytes": redirect.bytes, "failed": redirect.failed }));
+    let redirect = port.redirect.map(
+        |redirect| json!({ "packets": redirect.packets, "bytes": redirect.bytes, "failed": redirect.failed }),
+    );
     json!({
         "name": port.name,
         "received": port.received,

@@ -42,12 +42,7 @@ pub fn text(
 }
 
 /// Prints what stations, rules, limits and triggers counted, below tables of the caller's.
-pub fn tables(
-    before: Vec<Table>,
-    summary: &Summary,
-    look: Look,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub fn tables(before: Vec<Table>, summary: &Summary, look: Look, out: &mut dyn Write) -> io::Result<()> {
     let mut stations = Table::new(&["station", "copies", "withheld", "bytes", "saved"]);
     for s in &summary.stations {
         let saved = summary.saved_percent(s).map_or_else(|| "-".into(), percent);

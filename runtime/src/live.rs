@@ -17,18 +17,18 @@ mod port;
 mod redirect;
 mod worker;
 
-pub use redirect::{Came, Redirect, Redirects};
 pub use counts::{ForwardCounts, PortCounts, RedirectCounts, Report};
+pub use redirect::{Came, Redirect, Redirects};
 
-use bridge::Bridges;
 use crate::capture::{Interface, LinkType};
 use crate::decider::{Decider, Limits};
 use crate::error::Error;
 use crate::station::{self, Stations};
 use crate::stats::Summary;
 use crate::sys::interface::{Interfaces, State};
-use crate::sys::ring::{Ring, Shape};
 use crate::sys::packet::Socket;
+use crate::sys::ring::{Ring, Shape};
+use bridge::Bridges;
 use mrule_compiler::abi::Link;
 use mrule_compiler::engine::Engine;
 use mrule_compiler::world::World;
@@ -115,12 +115,17 @@ impl fmt::Display for Event {
             Event::Gone(name) => write!(f, "interface {name} is gone"),
             Event::Back(name) => write!(f, "interface {name} is back"),
             Event::Failed(why) => write!(f, "{why}"),
-            Event::Adopted { from, to } => write!(f, "{from} is redirected to {to} already; that was adopted"),
+            Event::Adopted { from, to } => {
+                write!(f, "{from} is redirected to {to} already; that was adopted")
+            }
             Event::NotForwarding(name) => {
                 write!(f, "the redirect of {name} was removed: what enters there is not forwarded")
             }
             Event::Mtu { wide, narrow, mtu } => {
-                write!(f, "{narrow} takes packets of at most {mtu} bytes, {wide} longer ones: those will not pass")
+                write!(
+                    f,
+                    "{narrow} takes packets of at most {mtu} bytes, {wide} longer ones: those will not pass"
+                )
             }
             Event::Station(event) => event.fmt(f),
         }

@@ -53,7 +53,9 @@ impl Wire {
         wire.run(&wire.here, &["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]);
         let pairs = [(&wire.left, "l0", "in0"), (&wire.right, "r0", "out0"), (&wire.right, "mon", "m0")];
         for (ns, there, here) in pairs {
-            ip(&["link", "add", there, "netns", ns, "type", "veth", "peer", "name", here, "netns", &wire.here]);
+            ip(&[
+                "link", "add", there, "netns", ns, "type", "veth", "peer", "name", here, "netns", &wire.here,
+            ]);
             ip(&["-n", ns, "link", "set", there, "mtu", "9000", "addrgenmode", "none", "up"]);
             ip(&["-n", &wire.here, "link", "set", here, "mtu", "9000", "up"]);
         }
@@ -273,15 +275,15 @@ pub fn odd_frames() -> Vec<Vec<u8>> {
         frame
     };
     let mut frames = vec![
-        frame(&[0x88, 0xb5], 60),                                 // an experimental type
-        frame(&[0x88, 0xb5], 14),                                 // nothing behind the header
-        frame(&[0x81, 0x00, 0x20, 0x64, 0x08, 0x00], 200),        // VLAN 100, priority 1
+        frame(&[0x88, 0xb5], 60),                                   // an experimental type
+        frame(&[0x88, 0xb5], 14),                                   // nothing behind the header
+        frame(&[0x81, 0x00, 0x20, 0x64, 0x08, 0x00], 200),          // VLAN 100, priority 1
         frame(&[0x88, 0xa8, 0x00, 0x05, 0x81, 0, 0, 6, 8, 0], 100), // QinQ
-        frame(&[0x81, 0x00, 0x00, 0x00, 0x88, 0xb5], 64),         // VLAN 0
-        frame(&[0x00, 0x26, 0x42, 0x42, 0x03], 60),               // 802.3, spanning tree
-        frame(&[0x88, 0xb5], 9014),                               // as long as the MTU allows
-        frame(&[0x81, 0x00, 0x00, 0x64, 0x88, 0xb5], 9018),       // and with a tag
-        frame(&[0x08, 0x00, 0x45], 15),                           // a broken IPv4 header
+        frame(&[0x81, 0x00, 0x00, 0x00, 0x88, 0xb5], 64),           // VLAN 0
+        frame(&[0x00, 0x26, 0x42, 0x42, 0x03], 60),                 // 802.3, spanning tree
+        frame(&[0x88, 0xb5], 9014),                                 // as long as the MTU allows
+        frame(&[0x81, 0x00, 0x00, 0x64, 0x88, 0xb5], 9018),         // and with a tag
+        frame(&[0x08, 0x00, 0x45], 15),                             // a broken IPv4 header
     ];
     frames.push([&[1, 0, 0x5e, 0, 0, 5, 2, 0, 0, 0, 0, 2, 0x88, 0xb5][..], &[9; 50]].concat());
     frames

@@ -30,10 +30,8 @@ fn what_enters_leaves(forward: &str, workers: &str) {
         let [left_out, right_in, right_out, left_in]: [PathBuf; 4] =
             ["lo.pcap", "ri.pcap", "ro.pcap", "li.pcap"].map(|name| dir.path().join(name));
         let rules = rules(dir.path());
-        let mirrorc = wire.mirrorc(
-            MIRRORC,
-            &[&rules, "--bridge", "in0:out0", "--forward", forward, "--workers", workers],
-        );
+        let mirrorc = wire
+            .mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--forward", forward, "--workers", workers]);
         let tools = [
             wire.tcpdump(&wire.left, "l0", "out", &left_out),
             wire.tcpdump(&wire.right, "r0", "in", &right_in),
@@ -51,7 +49,9 @@ fn what_enters_leaves(forward: &str, workers: &str) {
             tool.stop();
         }
         let sums = mirrorc.stop();
-        for (port, (entered, left)) in [(&left_out, &right_in), (&right_out, &left_in)].into_iter().enumerate() {
+        for (port, (entered, left)) in
+            [(&left_out, &right_in), (&right_out, &left_in)].into_iter().enumerate()
+        {
             let (mut entered, mut left) = (bytes(entered), bytes(left));
             if workers != "1" {
                 // Order holds in each flow.
@@ -148,7 +148,9 @@ fn filters_of_others_are_left_alone() {
             wire.run(&wire.here, &command.split(' ').collect::<Vec<_>>());
         };
         tc("tc qdisc add dev out0 clsact");
-        tc("tc filter add dev out0 ingress prio 7 protocol ip u32 match u32 0 0 action mirred egress redirect dev m0");
+        tc(
+            "tc filter add dev out0 ingress prio 7 protocol ip u32 match u32 0 0 action mirred egress redirect dev m0",
+        );
         let run = wire.try_run(&wire.here, &[MIRRORC, "run", &rules, "--bridge", "in0:out0"]);
         let said = String::from_utf8_lossy(&run.stderr).into_owned();
         assert_eq!(run.status.code(), Some(2), "{said}");

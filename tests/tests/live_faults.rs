@@ -13,12 +13,14 @@ fn write(dir: &Path, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-const RULES: &str = "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match any  snaplen headers  to lake }\n";
+const RULES: &str =
+    "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match any  snaplen headers  to lake }\n";
 
 fn vanishing(wire: &Wire, forward: &str) {
     let dir = tempfile::tempdir().unwrap();
     let rules = write(dir.path(), RULES);
-    let run = wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--workers", "2", "--forward", forward]);
+    let run =
+        wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--workers", "2", "--forward", forward]);
     assert!(wire.pings(&["10.1.0.2"]));
     wire.ip(&wire.here, &["link", "set", "out0", "down"]);
     run.says("interface out0 is down");
@@ -59,7 +61,8 @@ fn what_cannot_be_done_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let rules = write(dir.path(), RULES);
         let loops = dir.path().join("loop.mrule");
-        std::fs::write(&loops, "station s { interface in0 }\nrule r { match any  snaplen full  to s }\n").unwrap();
+        std::fs::write(&loops, "station s { interface in0 }\nrule r { match any  snaplen full  to s }\n")
+            .unwrap();
         let loops = loops.to_str().unwrap();
         for (arguments, wanted) in [
             (vec![&rules[..], "--tap", "eth9"], "there is no interface `eth9`; there are: lo, "),
@@ -83,10 +86,14 @@ fn what_cannot_be_done_is_said() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains("`m0` is down; `ip link set m0 up` brings it up"), "{said}");
         // Without privileges.
-        let bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", MIRRORC, "run", &rules, "--tap", "in0"];
+        let bare =
+            ["setpriv", "--bounding-set=-all", "--inh-caps=-all", MIRRORC, "run", &rules, "--tap", "in0"];
         let output = wire.try_run(&wire.here, &bare);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("reading `in0` needs CAP_NET_RAW") && said.contains("setcap cap_net_raw"), "{said}");
+        assert!(
+            said.contains("reading `in0` needs CAP_NET_RAW") && said.contains("setcap cap_net_raw"),
+            "{said}"
+        );
     });
 }

@@ -64,7 +64,8 @@ fn checksums_are_right(frame: &[u8]) -> bool {
 fn copies_are_what_the_wire_carries() {
     with_wire("copies_are_what_the_wire_carries", |wire| {
         let dir = tempfile::tempdir().unwrap();
-        let text = "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match any  snaplen full  to lake }\n";
+        let text =
+            "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match any  snaplen full  to lake }\n";
         let rules = write(dir.path(), text);
         let run = wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--workers", "1"]);
         assert!(wire.pings(&["-s", "20000", "10.1.0.2"]));
@@ -85,7 +86,8 @@ fn copies_are_what_the_wire_carries() {
             assert!(copy.bytes.len() == copy.len as usize && copy.len <= mtu, "copy {}: {}", i + 1, copy.len);
             assert!(odd.contains(&copy.bytes) || checksums_are_right(&copy.bytes), "copy {}", i + 1);
         }
-        let found: Vec<&Vec<u8>> = copies.iter().map(|c| &c.bytes).filter(|bytes| odd.contains(bytes)).collect();
+        let found: Vec<&Vec<u8>> =
+            copies.iter().map(|c| &c.bytes).filter(|bytes| odd.contains(bytes)).collect();
         assert_eq!(found, odd.iter().collect::<Vec<_>>(), "tags and all, in order");
         assert!(copies.windows(2).all(|pair| pair[0].time <= pair[1].time), "in the order of time");
         // What tshark finds odd in streams whose packets are all there: nothing.
@@ -106,7 +108,8 @@ fn copies_are_what_the_wire_carries() {
 /// What must be the same, however the packets came.
 fn decided(sums: &Value) -> Vec<Value> {
     let stations = sums["stations"].as_array().unwrap().iter();
-    let stations = stations.map(|s| [&s["name"], &s["copies"], &s["withheld"], &s["bytes"]].map(Clone::clone));
+    let stations =
+        stations.map(|s| [&s["name"], &s["copies"], &s["withheld"], &s["bytes"]].map(Clone::clone));
     let names = ["packets", "wire_bytes", "mirrored", "rules", "limits", "triggers"];
     let mut same: Vec<Value> = names.iter().map(|name| sums[name].clone()).collect();
     same.extend(stations.map(|station| Value::from(station.to_vec())));
@@ -119,7 +122,8 @@ fn decided(sums: &Value) -> Vec<Value> {
 #[test]
 fn tap_bridge_and_replay_decide_alike() {
     with_wire("tap_bridge_and_replay_decide_alike", |wire| {
-        for ways in [&["--bridge", "in0:out0"][..], &["--bridge", "in0:out0", "--forward", "userspace"], &[]] {
+        for ways in [&["--bridge", "in0:out0"][..], &["--bridge", "in0:out0", "--forward", "userspace"], &[]]
+        {
             let dir = tempfile::tempdir().unwrap();
             let text = r#"
                 station lake { pcapng "DIR/lake.pcapng" }
@@ -159,7 +163,10 @@ fn tap_bridge_and_replay_decide_alike() {
             assert_eq!(decided(&sums), decided(&replayed), "{ways:?}");
             assert!(sums["triggers"][0]["raised"].as_u64() > Some(0), "{sums}");
             let stations = sums["stations"].as_array().unwrap();
-            assert!(stations.iter().all(|s| s["copies"].as_u64() > Some(0)) && sums["packets"] != stations[0]["copies"]);
+            assert!(
+                stations.iter().all(|s| s["copies"].as_u64() > Some(0))
+                    && sums["packets"] != stations[0]["copies"]
+            );
         }
     });
 }
@@ -173,11 +180,13 @@ fn under_overload_the_sums_hold() {
                     rule all { match any  snaplen full  to lake, mon }\n";
         let rules = write(dir.path(), text);
         // The interpreter is slow enough to be overrun.
-        let run = wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--workers", "2", "--engine", "interp"]);
+        let run =
+            wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--workers", "2", "--engine", "interp"]);
         wire.tcp("400M", &[]);
         let sums = run.stop();
         // `stop` has found that they add up; here, that something was to be added.
-        let lost: u64 = sums["ports"].as_array().unwrap().iter().map(|p| p["kernel_drops"].as_u64().unwrap()).sum();
+        let lost: u64 =
+            sums["ports"].as_array().unwrap().iter().map(|p| p["kernel_drops"].as_u64().unwrap()).sum();
         let stations = sums["stations"].as_array().unwrap();
         let dropped = |station: &Value| -> u64 {
             station["dropped"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum()

@@ -39,7 +39,10 @@ impl Bridges {
         let peers: Vec<Option<usize>> = (0..ports.len()).map(peer).collect();
         for (port, peer) in ports.iter().zip(&peers) {
             if peer.is_some() && port.1 != Link::Ethernet {
-                return Err(Error::Ports(format!("`{}` carries no Ethernet frames: it cannot be bridged", port.0)));
+                return Err(Error::Ports(format!(
+                    "`{}` carries no Ethernet frames: it cannot be bridged",
+                    port.0
+                )));
             }
         }
         let names: Vec<String> = ports.iter().map(|(name, ..)| name.clone()).collect();
@@ -197,4 +200,3 @@ pub(super) fn mtu(ports: &[(String, Link, State)], pairs: usize) -> Vec<Event> {
     });
     differ.collect()
 }
-

@@ -3,8 +3,8 @@
 //! sent or dropped by a cause. (Rejected: percentages, which are functions of these.)
 
 use super::redirect::Redirect;
-use crate::stats::Summary;
 use crate::station;
+use crate::stats::Summary;
 use std::io;
 use std::time::Duration;
 

@@ -4,8 +4,8 @@
 
 use crate::error::Error;
 use crate::sys::interface::{self, Interfaces, State};
-use crate::sys::ring::{Ring, Shape};
 use crate::sys::packet::{Direction, Socket};
+use crate::sys::ring::{Ring, Shape};
 use mrule_compiler::abi::Link;
 use mrule_compiler::hir::{Program, Target};
 use std::io;

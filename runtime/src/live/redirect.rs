@@ -83,8 +83,7 @@ impl Redirects {
     /// [`Error::Interface`].
     pub fn new() -> Result<Redirects, Error> {
         let failed = |source| Error::Interface { doing: "talking to rtnetlink".to_owned(), source };
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
         let handle = {
             let _entered = runtime.enter();
             let (connection, handle, _) = rtnetlink::new_connection().map_err(failed)?;
@@ -348,11 +347,7 @@ fn filter(message: &TcMessage) -> Option<Filter> {
         }
     }
     let priority = (message.header.info >> 16) as u16;
-    let is_filter = if kind == TcFilterU32::KIND {
-        selects
-    } else {
-        u32::from(message.header.handle) != 0
-    };
+    let is_filter = if kind == TcFilterU32::KIND { selects } else { u32::from(message.header.handle) != 0 };
     match redirect {
         Some(ours) if priority == PRIORITY => Some(ours),
         _ if is_filter => Some(Filter::Foreign(format!("{kind}, priority {priority}"))),

@@ -46,7 +46,8 @@ fn send_some(socket: &Socket, frames: &[Outgoing<'_>]) -> io::Result<usize> {
     let mut messages: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
     let mut count = 0;
     for ((frame, parts), message) in frames.iter().zip(&mut parts).zip(&mut messages) {
-        let part = |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let part =
+            |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
         *parts = [part(&frame.offload), part(frame.bytes)];
         message.msg_hdr.msg_iov = parts.as_mut_ptr();
         message.msg_hdr.msg_iovlen = parts.len();

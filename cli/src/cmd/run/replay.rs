@@ -26,8 +26,7 @@ pub(super) fn run(
     let options = replay::Options { read: read.to_owned(), out, limits };
     let started = Instant::now();
     let mut bar = Bar::new(screen.err_look, stats.is_some() && screen.err_look.live, started);
-    let result =
-        replay::replay(&options, &ready.world, &ready.engine, &mut |progress| bar.show(progress));
+    let result = replay::replay(&options, &ready.world, &ready.engine, &mut |progress| bar.show(progress));
     bar.clear();
     let counts = result?;
     match stats {
