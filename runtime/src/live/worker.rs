@@ -135,8 +135,9 @@ impl Worker {
         while quiet < QUIET && Instant::now() < deadline {
             let more = matches!(self.pass(Instant::now(), Duration::ZERO), Next::More);
             // All ports are asked, each time.
-            let open = self.ports.iter_mut().filter(|port| !port.is_drained()).count();
-            quiet = if more || open > 0 { 0 } else { quiet + 1 };
+            let open =
+                self.ports.iter_mut().map(|port| !port.is_drained()).fold(more, |any, open| any | open);
+            quiet = if open { 0 } else { quiet + 1 };
             std::thread::sleep(Duration::from_millis(1));
         }
     }
