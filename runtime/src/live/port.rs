@@ -79,6 +79,11 @@ impl Port {
         self.ring.as_ref()
     }
 
+    /// Whether its frames are sent on by us.
+    pub fn forwards(&self) -> bool {
+        self.forwards
+    }
+
     /// Since when a block is at hand; none when none is.
     pub fn loaded(&self) -> Option<Instant> {
         self.loaded
@@ -115,6 +120,13 @@ impl Port {
         self.frames.clear();
         self.at = 0;
         self.counts.unread += u64::from(frame::read(block, &mut self.frames));
+        for frame in self.frames.iter_mut().filter(|frame| frame.offload.unfinished()) {
+            let (whole, bytes) = (frame.captured == frame.length, block.get_mut(range(frame)));
+            if offload::finish_sctp(bytes.unwrap_or(&mut []), &frame.offload, whole) {
+                frame.offload.flags &= !1;
+                self.counts.finished += 1;
+            }
+        }
         if self.forwards {
             forward(block, &self.frames, self.out.as_ref(), self.counts.forward.get_or_insert_default());
         }
@@ -188,6 +200,7 @@ impl Port {
 
     /// Whether all that the kernel counted for the ring has been read.
     pub fn is_drained(&mut self) -> bool {
+        // Before it is looked at what was read: what is counted later is found the next time.
         self.ask_kernel();
         let counts = &self.counts;
         let read = counts.frames + counts.kernel_drops + counts.unread;

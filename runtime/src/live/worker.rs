@@ -45,6 +45,9 @@ enum Next {
     Wait(Option<Instant>),
 }
 
+/// How often in turn, a millisecond apart, nothing may be found: a frame may be past the filter and not yet counted.
+const QUIET: u32 = 3;
+
 /// What a worker is told.
 pub(super) enum Order {
     /// The interface of this port is there: its ring.
@@ -103,7 +106,7 @@ impl Worker {
             port.deafen();
         }
         self.drain();
-        self.publish();
+        self.summary.end(&self.decider);
         self.counts()
     }
 
@@ -129,13 +132,13 @@ impl Worker {
     /// Decides all that is in the rings and that the kernel has counted, or that comes within half a second.
     fn drain(&mut self) {
         let deadline = Instant::now() + DRAIN;
-        loop {
-            let now = Instant::now();
-            self.pass(now, Duration::ZERO);
-            let drained = self.ports.iter_mut().all(Port::is_drained);
-            if drained || now >= deadline {
-                return;
-            }
+        let mut quiet = 0;
+        while quiet < QUIET && Instant::now() < deadline {
+            let more = matches!(self.pass(Instant::now(), Duration::ZERO), Next::More);
+            // All ports are asked, each time.
+            let open =
+                self.ports.iter_mut().map(|port| !port.is_drained()).fold(more, |any, open| any | open);
+            quiet = if open { 0 } else { quiet + 1 };
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -156,7 +159,8 @@ impl Worker {
     }
 
     /// Takes the next packets, by their times, as many as are decided at once. What may have an earlier one at a port that
-    /// shows nothing waits for `hold` from the moment it was seen, unless its ring fills up.
+    /// shows nothing waits for `hold` from the moment it was seen, unless its ring fills up. Not so where we forward: what
+    /// we have not sent on has no answer yet, and what waits here would keep others from being sent on.
     fn gather(&mut self, now: Instant, hold: Duration) -> Option<Instant> {
         self.parts.clear();
         self.arena.clear();
@@ -171,13 +175,13 @@ impl Worker {
                     Some(_) => {}
                     // A block that is used up in this batch is followed by the next one only after it.
                     None if port.loaded().is_some() => return None,
-                    None => silent |= port.ring().is_some(),
+                    None => silent |= port.ring().is_some() && !port.forwards(),
                 }
             }
             let (_, at) = earliest?;
             let port = self.ports.get_mut(at)?;
             let until = port.loaded()? + hold;
-            if silent && now < until && !port.is_pressed() {
+            if silent && now < until && !port.forwards() && !port.is_pressed() {
                 return Some(until);
             }
             match port.next(at, &mut self.arena) {

@@ -49,9 +49,32 @@ const WAYS: [(&str, Way, usize); 8] = [
     ("--forward userspace, everything to headers", Way::Userspace(ALL), 5),
 ];
 
+/// The ways whose added round trip is measured.
+const TRIPS: [(&str, Way); 3] = [
+    ("tc redirect", Way::Redirect),
+    ("--forward kernel, everything to headers", Way::Kernel(ALL)),
+    ("--forward userspace, everything to headers", Way::Userspace(ALL)),
+];
+
 fn main() {
     let rounds = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(5);
     with_wire("the benchmark", |wire| {
+        println!("round trip of 200 pings{:>51}", "us, median");
+        let mut trips = vec![Vec::new(); TRIPS.len()];
+        for _ in 0..rounds {
+            for ((_, way), trips) in TRIPS.iter().zip(&mut trips) {
+                trips.push(with(wire, *way, || trip(wire)).0);
+            }
+        }
+        for ((name, _), trips) in TRIPS.iter().zip(&mut trips) {
+            trips.sort_by(f64::total_cmp);
+            println!(
+                "  {name:50}{:>12.0}{:>10.0} to {:.0}",
+                trips[trips.len() / 2],
+                trips[0],
+                trips[trips.len() - 1]
+            );
+        }
         for size in [64, 512, 1500] {
             println!("\n{size} bytes{:>54}{:>10}{:>10}{:>8}", "forwarded/s", "ratio", "worst", "read");
             let mut seen = vec![Vec::new(); WAYS.len()];
@@ -79,7 +102,12 @@ fn main() {
 
 /// One second of a way: frames forwarded a second, and the share of frames that were read.
 fn turn(wire: &Wire, way: Way, size: usize) -> (f64, f64) {
-    let dir = tempfile::tempdir().unwrap();
+    let ((rate, sent), read) = with(wire, way, || blast(wire, size));
+    (rate, read / sent)
+}
+
+/// Does something while packets are forwarded in this way; gives what it gave, and how many frames the tap read.
+fn with<T>(wire: &Wire, way: Way, body: impl FnOnce() -> T) -> (T, f64) {
     let redirect = |on: bool| {
         wire.inside(&wire.here, || {
             let redirects = Redirects::new().unwrap();
@@ -95,37 +123,43 @@ fn turn(wire: &Wire, way: Way, size: usize) -> (f64, f64) {
     match way {
         Way::Redirect => {
             redirect(true);
-            let (rate, _) = blast(wire, size);
+            let result = body();
             redirect(false);
-            (rate, f64::NAN)
+            (result, f64::NAN)
         }
         Way::RedirectTap | Way::Bare => {
-            if way == Way::RedirectTap {
-                redirect(true);
-            }
+            redirect(way == Way::RedirectTap);
             let (stop, read) = (AtomicBool::new(false), AtomicU64::new(0));
             let result = std::thread::scope(|scope| {
                 scope.spawn(|| wire.inside(&wire.here, || bare(way == Way::Bare, &stop, &read)));
                 std::thread::sleep(Duration::from_millis(200));
-                let (rate, sent) = blast(wire, size);
+                let result = body();
                 stop.store(true, Relaxed);
-                (rate, sent)
+                result
             });
             redirect(false);
-            (result.0, read.load(Relaxed) as f64 / result.1)
+            (result, read.load(Relaxed) as f64)
         }
         Way::Kernel(rule) | Way::Userspace(rule) => {
+            let dir = tempfile::tempdir().unwrap();
             let rules = dir.path().join("a.mrule");
             std::fs::write(&rules, format!("station s {{ pcapng \"/dev/null\" }}\n{rule}\n")).unwrap();
             let forward = if matches!(way, Way::Kernel(_)) { "kernel" } else { "userspace" };
-            let arguments =
-                [rules.to_str().unwrap(), "--bridge", "in0:out0", "--workers", "1", "--forward", forward];
+            let rules = rules.to_str().unwrap();
+            let arguments = [rules, "--bridge", "in0:out0", "--workers", "1", "--forward", forward];
             let mirrorc = wire.mirrorc(MIRRORC, &arguments);
-            let (rate, sent) = blast(wire, size);
+            let result = body();
             let sums = mirrorc.stop();
-            (rate, sums["ports"][0]["frames"].as_f64().unwrap() / sent)
+            (result, sums["ports"][0]["frames"].as_f64().unwrap())
         }
     }
+}
+
+/// The mean round trip of 200 pings, in microseconds.
+fn trip(wire: &Wire) -> f64 {
+    let said = wire.run(&wire.left, &["ping", "-q", "-c200", "-i0.002", "10.1.0.2"]);
+    let times = said.split("= ").last().unwrap();
+    times.split('/').nth(1).unwrap().parse::<f64>().unwrap() * 1000.0
 }
 
 /// Sends for a turn; frames that reached the right host a second, and frames sent.

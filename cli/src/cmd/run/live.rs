@@ -8,6 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::live_summary::{self, Last};
 use crate::memory;
 use crate::screen::{DOUBT, Screen};
+use mrule_compiler::hir::{Station, Target};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::live::{Forward, Live, Options};
 use mrule_runtime::policy::Policy;
@@ -74,6 +75,14 @@ pub(super) fn run(
     stats: Option<Stats>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
+    let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
+    // Then standard output is a capture.
+    let piped = ready.engine.program().stations.iter().find(|station| piped(station));
+    if let (Some(station), Some(Stats::Json)) = (piped, stats) {
+        let taken =
+            format!("station `{}` writes to standard output, where `--stats json` would write", station.name);
+        return Err(Failure::usage(taken).help("leave out `--stats json`, or give the pipe a path"));
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second one does not wait.
@@ -138,6 +147,7 @@ pub(super) fn run(
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }
     match stats {
+        Some(Stats::Text) if piped.is_some() => live_summary::text(&report, screen.err_look, screen.err)?,
         Some(Stats::Text) => live_summary::text(&report, screen.out_look, screen.out)?,
         Some(Stats::Json) => writeln!(screen.out, "{}", live_summary::json(&report, true))?,
         None => {}

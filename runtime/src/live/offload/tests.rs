@@ -105,6 +105,18 @@ fn a_datagram_for_each_segment() {
     }
 }
 
+#[test]
+fn sctp_has_a_crc() {
+    assert_eq!(crc32c(b"123456789"), 0xe306_9283, "RFC 3720, appendix B.4 and others");
+    let mut bytes = [vec![7; 34], vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9, 0, 1, 2]].concat();
+    let offload = Offload { flags: 1, from: 34, at: 8, ..Offload::default() };
+    assert!(finish_sctp(&mut bytes, &offload, true));
+    let cleared = [&bytes[34..42], &[0; 4], &bytes[46..]].concat();
+    assert_eq!(bytes[42..46], crc32c(&cleared).to_le_bytes());
+    assert!(!finish_sctp(&mut bytes, &offload, false));
+    assert!(!finish_sctp(&mut bytes, &Offload { at: 16, ..offload }, true));
+}
+
 proptest! {
     #[test]
     fn a_finished_checksum_is_right(payload in prop::collection::vec(any::<u8>(), 0..300)) {

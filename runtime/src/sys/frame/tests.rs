@@ -2,8 +2,11 @@
 use super::*;
 use proptest::prelude::*;
 
-/// A block with these frames: captured bytes, length, VLAN (TPID, TCI), virtio header.
-fn block(frames: &[(&[u8], u32, Option<(u16, u16)>, Offload)]) -> Vec<u8> {
+/// Captured bytes, length, VLAN (TPID, TCI), virtio header.
+type Raw<'a> = (&'a [u8], u32, Option<(u16, u16)>, Offload);
+
+/// A block with these frames.
+fn block(frames: &[Raw<'_>]) -> Vec<u8> {
     let mut block = vec![0; 48];
     block[12..16].copy_from_slice(&(frames.len() as u32).to_ne_bytes());
     block[16..20].copy_from_slice(&48_u32.to_ne_bytes());
