@@ -164,12 +164,12 @@ fn bytes(source: BytesSource, slice: Option<Slice>) -> Bytes {
 fn each_form_of_condition() {
     let (frame, head) = http();
     let packet = Packet::new(&frame, 64, Link::Ethernet);
-    let table = |name: &str, key: Vec<ValueTy>, value, rows| hir::Table {
-        name: name.into(),
-        span: Span::default(),
-        key,
-        value,
-        rows,
+    let table = |name: &str, key: Vec<ValueTy>, value, rows: Vec<(Vec<Value>, Option<Value>)>| {
+        let mut start = crate::table::Table::new(&key, value, 100).unwrap();
+        for (key, value) in rows {
+            start.insert(&key, value).unwrap();
+        }
+        hir::Table { name: name.into(), span: Span::default(), start }
     };
     let cidr = |text: &str, len| Value::Ip(text.parse().unwrap(), len);
     let text = |text: &str| Value::Text(text.as_bytes().into());

@@ -49,9 +49,7 @@ fn every_form_has_a_text() {
     let named = |name: &str| hir::Table {
         name: name.into(),
         span: Default::default(),
-        key: vec![],
-        value: None,
-        rows: vec![],
+        start: crate::table::Table::new(&[], None, 0).unwrap(),
     };
     let program = Program {
         tables: vec![named("users")],
