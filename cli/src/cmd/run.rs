@@ -101,7 +101,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             replay::run(Policy::repeatable(engine, world), &options, &args.events, stats, screen)
         }
         None => {
-            let policy = Policy::new(engine, world);
+            let policy = Arc::new(Policy::new(engine, world));
             live::run(policy, &args.live, args.memory.limits(), &args.events, stats, screen)
         }
     }

@@ -68,7 +68,7 @@ const WATCH: Duration = Duration::from_millis(200);
 
 /// Runs until it is told to end.
 pub(super) fn run(
-    policy: Policy,
+    policy: Arc<Policy>,
     args: &Ports,
     limits: Limits,
     lines: &Events,
@@ -77,7 +77,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
-    let piped = ready.engine.program().stations.iter().find(|station| piped(station));
+    let piped = policy.program().stations.iter().find(|station| piped(station));
     if let (Some(station), Some(Stats::Json)) = (piped, stats) {
         let taken =
             format!("station `{}` writes to standard output, where `--stats json` would write", station.name);
@@ -105,7 +105,7 @@ pub(super) fn run(
     };
     let writer = lines.writer(false)?.map(Arc::new);
     let (tell, events) = sync_channel(1024);
-    let mut live = Live::start(Arc::new(policy), &options, writer.clone(), tell)?;
+    let mut live = Live::start(policy.clone(), &options, writer.clone(), tell)?;
     if stats.is_some() {
         let workers = match live.workers() {
             1 => "1 worker".to_owned(),
