@@ -1,6 +1,6 @@
 //! The command line's shape: the commands and what they share. Each command's own arguments stand beside its code in
 //! `cmd/`. The invariant: every option does something today; what is not there yet is not offered.
-//! (Rejected: `--bridge` and `--tap` that answer "not yet"; a script cannot tell that from a broken installation.)
+//! (Rejected: options that answer "not yet"; a script cannot tell that from a broken installation.)
 
 use crate::cmd;
 use crate::screen::Colour;
@@ -52,7 +52,7 @@ pub struct Cli {
 pub enum Command {
     /// Say what is wrong with a program
     Check(cmd::check::Args),
-    /// Decide every packet of a capture, and write the copies
+    /// Decide every packet of a capture or of interfaces, and send the copies
     Run(cmd::run::Args),
     /// Say why one packet was decided as it was
     Explain(cmd::explain::Args),
@@ -60,6 +60,8 @@ pub enum Command {
     Fmt(cmd::fmt::Args),
     /// List the fields that rules can ask for
     Fields(cmd::fields::Args),
+    /// List or remove what makes the kernel forward between interfaces
+    Bridge(cmd::bridge::Args),
     /// Show what the compiler made of a program
     Emit(cmd::emit::Args),
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub struct Events {
     /// Changes to make while it runs: JSON lines that raise, clear or suppress triggers, add or remove rows of
     /// tables, set params, each at its packet time
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "read")]
     events: Option<PathBuf>,
     /// Write what becomes of triggers to FILE, a JSON line each; `-` is standard output
     #[arg(long, value_name = "FILE")]
@@ -35,11 +35,11 @@ impl Events {
         }
     }
 
-    /// Where events go, if anywhere.
+    /// Where events go, if anywhere; when the reader is slow, a writer that waits holds up what is told.
     ///
     /// # Errors
     /// A file that cannot be made.
-    pub fn writer(&self) -> Result<Option<EventWriter>, Failure> {
+    pub fn writer(&self, waits: bool) -> Result<Option<EventWriter>, Failure> {
         let Some(path) = &self.events_out else { return Ok(None) };
         let failed = |e: io::Error| Failure::usage(format!("cannot create `{}`: {e}", path.display()));
         let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
@@ -47,7 +47,7 @@ impl Events {
         } else {
             Box::new(std::fs::File::create(path).map_err(failed)?)
         };
-        EventWriter::new(out, true).map(Some).map_err(failed)
+        EventWriter::new(out, waits).map(Some).map_err(failed)
     }
 
     /// Whether standard output is taken by events.

@@ -85,6 +85,15 @@ impl From<mrule_runtime::Error> for Failure {
             Error::Create { path, source } => Failure::file("create", path.display(), source),
             Error::Write { path, source } => Failure::file("write to", path.display(), source),
             Error::NotACapture { .. } | Error::UnsupportedLink { .. } => Failure::capture(error.to_string()),
+            Error::Interface { doing, source } => Failure::usage(format!("{doing}: {}", plain(source))),
+            Error::Privilege { .. } => Failure::usage(error.to_string()).help(
+                "run it as root, or give the program what it needs once:\n\
+                 setcap cap_net_raw,cap_net_admin+ep /path/to/mirrorc",
+            ),
+            Error::ForeignFilter { name, .. } => Failure::usage(error.to_string()).help(format!(
+                "mirrorc touches no filters of others: remove it (tc filter show dev {name} ingress), or run\n\
+                 with `--forward userspace`",
+            )),
             _ => Failure::usage(error.to_string()),
         }
     }

@@ -8,6 +8,7 @@ mod cmd;
 mod cost;
 mod events;
 mod exit;
+mod live_summary;
 mod memory;
 mod packet;
 pub mod pages;
@@ -55,6 +56,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Explain(args) => cmd::explain::run(&args, screen),
         Command::Fmt(args) => cmd::fmt::run(&args, screen),
         Command::Fields(args) => cmd::fields::run(&args, screen),
+        Command::Bridge(args) => cmd::bridge::run(&args, screen),
         Command::Emit(args) => cmd::emit::run(&args, screen),
     }
 }

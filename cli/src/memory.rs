@@ -4,6 +4,7 @@
 use mrule_grammar::units::{UnitKind, unit};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::flow::{self, Timeouts};
+use std::time::Duration;
 
 /// The options of commands that follow flows.
 #[derive(Debug, clap::Args)]
@@ -70,6 +71,13 @@ fn timeout(text: &str) -> Result<(Kind, i64), String> {
 fn size(text: &str) -> Result<usize, String> {
     let size = quantity(text, UnitKind::Size).and_then(|size| usize::try_from(size).ok());
     size.filter(|size| *size <= 1 << 40).ok_or_else(|| "a size is written 1500, 64KiB, 64MiB".to_owned())
+}
+
+/// A time with its unit: `500ms`, `1s`; at least a tenth of a second.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let time = quantity(text, UnitKind::Duration).map(Duration::from_nanos);
+    time.filter(|time| *time >= Duration::from_millis(100))
+        .ok_or_else(|| "a time has a unit and is at least 100ms: 500ms, 1s, 1m".to_owned())
 }
 
 /// A number with a unit of the language; a size may stand without.

@@ -4,7 +4,7 @@
 use crate::screen::{BOLD, DIM, Look, printable};
 use crate::tracking;
 use mrule_runtime::stats::Summary;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -34,6 +34,15 @@ pub fn text(
     let (some, none) = (self::packets(summary.mirrored), grouped(summary.unmirrored));
     writeln!(out, "{some} ({share}) copied to a station, {none} to none")?;
 
+    tables(Vec::new(), summary, look, out)?;
+    let seconds = took.as_secs_f64();
+    let speed = grouped((summary.packets as f64 / seconds.max(1e-9)) as u64);
+    let line = format!("\n{seconds:.2} s, {speed} packets/s");
+    writeln!(out, "{}", look.paint(DIM, &line))
+}
+
+/// Prints what stations, rules, limits and triggers counted, below tables of the caller's.
+pub fn tables(before: Vec<Table>, summary: &Summary, look: Look, out: &mut dyn Write) -> io::Result<()> {
     let mut stations = Table::new(&["station", "copies", "withheld", "bytes", "saved"]);
     for s in &summary.stations {
         let saved = summary.saved_percent(s).map_or_else(|| "-".into(), percent);
@@ -53,21 +62,35 @@ pub fn text(
         );
     }
     let triggers = triggers(summary);
-    let first = [&stations, &rules, &limits, &triggers].map(Table::first).into_iter().max().unwrap_or(0);
-    for table in [stations, rules, limits, triggers] {
+    let all: Vec<Table> = before.into_iter().chain([stations, rules, limits, triggers]).collect();
+    let first = all.iter().map(Table::first).max().unwrap_or(0);
+    for table in all {
         table.print(first, look, out)?;
     }
-    if let Some(tracked) = &summary.tracked {
-        tracking::text(tracked, look, out)?;
+    match &summary.tracked {
+        Some(tracked) => tracking::text(tracked, look, out),
+        None => Ok(()),
     }
-    let seconds = took.as_secs_f64();
-    let speed = grouped((summary.packets as f64 / seconds.max(1e-9)) as u64);
-    let line = format!("\n{seconds:.2} s, {speed} packets/s");
-    writeln!(out, "{}", look.paint(DIM, &line))
 }
 
 /// The summary as JSON.
 pub fn json(capture: &Path, summary: &Summary) -> Value {
+    let unsupported =
+        summary.unsupported.iter().map(|(link, packets)| json!({ "link_type": link.0, "packets": packets }));
+    let mut whole = Map::new();
+    whole.insert("version".into(), json!(1));
+    whole.insert("capture".into(), json!(capture.display().to_string()));
+    whole.extend(decided(summary));
+    whole.insert("unsupported".into(), unsupported.collect());
+    whole.insert("moved_times".into(), json!(summary.moved_times));
+    let broken = summary.broken.as_ref();
+    let broken = broken.map(|b| json!({ "offset": b.offset, "reason": b.reason.to_string() }));
+    whole.insert("broken".into(), json!(broken));
+    Value::Object(whole)
+}
+
+/// What was decided, as the members of a JSON object.
+pub fn decided(summary: &Summary) -> Map<String, Value> {
     let stations = summary.stations.iter().map(|s| {
         json!({
             "name": s.name,
@@ -117,11 +140,7 @@ pub fn json(capture: &Path, summary: &Summary) -> Value {
         }
         trigger
     });
-    let unsupported =
-        summary.unsupported.iter().map(|(link, packets)| json!({ "link_type": link.0, "packets": packets }));
-    json!({
-        "version": 1,
-        "capture": capture.display().to_string(),
+    let members = json!({
         "packets": summary.packets,
         "wire_bytes": summary.wire_bytes,
         "captured_bytes": summary.captured_bytes,
@@ -132,10 +151,11 @@ pub fn json(capture: &Path, summary: &Summary) -> Value {
         "limits": limits.collect::<Vec<_>>(),
         "triggers": triggers.collect::<Vec<_>>(),
         "tracked": summary.tracked.as_ref().map(tracking::json),
-        "unsupported": unsupported.collect::<Vec<_>>(),
-        "moved_times": summary.moved_times,
-        "broken": summary.broken.as_ref().map(|b| json!({ "offset": b.offset, "reason": b.reason.to_string() })),
-    })
+    });
+    match members {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }
 
 /// A name and numbers behind it, right-aligned, and perhaps a note.
@@ -150,7 +170,7 @@ impl Table {
         Table { heads: heads.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row.
+    /// Appends a row: the cells, and a note behind them.
     pub fn row(&mut self, cells: Vec<String>, note: String) {
         self.rows.push((cells, note));
     }
@@ -161,7 +181,7 @@ impl Table {
         names.chain(self.heads.first()).map(|c| c.chars().count()).max().unwrap_or(0)
     }
 
-    /// Prints it, if it has rows.
+    /// Prints it, the first column so wide; nothing when it is empty.
     pub fn print(&self, first: usize, look: Look, out: &mut dyn Write) -> io::Result<()> {
         if self.rows.is_empty() {
             return Ok(());
@@ -213,7 +233,7 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// `12.3%`; what is neither nothing nor everything never shows as such.
-fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     let text = format!("{share:.1}%");
     match text.as_str() {
         "0.0%" if share > 0.0 => "<0.1%".into(),

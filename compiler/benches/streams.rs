@@ -3,7 +3,7 @@
 //! Method: 32 MB, scanned eleven times through one state for each 64 segments; the median is printed, with the fastest.
 //! Time is the thread's own on the processor (Linux's schedstat), so that a busy machine does not count.
 //! Patterns that repeat a class (`[a-z]{16}`) or an open end (`.*`) are left out: each multiplies the number of states, and
-//! with a hundred patterns few of them fit. Something is found about once in 25 kB of text. Run: `cargo bench -p mrule-compiler --bench streams`.
+//! with a hundred patterns few of them fit. Something is found about once in 17 kB of text. Run: `cargo bench -p mrule-compiler --bench streams`.
 //! (Rejected: a library for benchmarks; the figure is one division.)
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark is read by a human")]
 

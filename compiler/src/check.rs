@@ -33,6 +33,7 @@ mod params;
 mod resolve;
 mod rows;
 mod sets;
+mod settings;
 mod slices;
 mod stations;
 mod streams;

@@ -14,8 +14,10 @@ pub use mrule_grammar::ast::{ArithOp, CompareOp, Slice};
 
 pub mod build;
 mod pred;
+mod station;
 mod walk;
 pub use pred::{Pred, PredKind, TextTest};
+pub use station::{CONVERSIONS, Encap, Rate, RateOf, Rotate, Station, Target};
 pub use walk::Uses;
 
 macro_rules! ids {
@@ -224,54 +226,6 @@ pub struct Rule {
     pub asks: Vec<Ask>,
     /// The stations it speaks of, one bit each; for a limit without `to`, all.
     pub stations: u64,
-}
-
-/// Where copies go.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Station {
-    /// Its name.
-    pub name: String,
-    /// Where it is declared.
-    pub span: mrule_grammar::span::Span,
-    /// What it is.
-    pub target: Target,
-}
-
-/// The kinds of station.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Target {
-    /// Sent as they are on an interface.
-    Interface {
-        /// Its name.
-        name: String,
-    },
-    /// VXLAN (RFC 7348).
-    Vxlan {
-        /// The remote end.
-        host: std::net::IpAddr,
-        /// The UDP port, 4789 unless told.
-        port: u16,
-        /// The network identifier, 24 bits.
-        vni: u32,
-    },
-    /// GENEVE (RFC 8926).
-    Geneve {
-        /// The remote end.
-        host: std::net::IpAddr,
-        /// The UDP port, 6081 unless told.
-        port: u16,
-        /// The network identifier, 24 bits.
-        vni: u32,
-    },
-    /// A pcapng file.
-    Pcapng {
-        /// Its path.
-        path: String,
-        /// Rotate after so many bytes.
-        rotate: Option<u64>,
-        /// Keep so many files.
-        keep: Option<u64>,
-    },
 }
 
 /// The type of a table's key part or value, or of a param.

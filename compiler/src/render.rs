@@ -49,7 +49,7 @@ pub fn program(program: &Program) -> String {
         render.trigger(trigger, &mut out);
     }
     for station in &program.stations {
-        let _ = writeln!(out, "station {} : {:?}", station.name, station.target);
+        let _ = writeln!(out, "station {} {{ {station} }}", station.name);
     }
     for (word, rules) in [("rule", &program.rules), ("limit", &program.limits)] {
         for rule in rules {

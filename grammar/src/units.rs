@@ -1,5 +1,6 @@
 //! The units that may be glued to a number. The invariant: a unit has one meaning everywhere, and sizes with an `i`
-//! are powers of 1024, all others powers of 1000. (Rejected: `KB` as 1024, which some tools mean and others do not.)
+//! are powers of 1024, all others powers of 1000; bits are eighths of bytes, so a bare `bit` is none. (Rejected: `KB` as 1024,
+//! which some tools mean and others do not.)
 
 /// What a unit measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +42,10 @@ pub const UNITS: &[Unit] = &[
     size("MiB", 1 << 20),
     size("GiB", 1 << 30),
     size("TiB", 1 << 40),
+    size("kbit", 125),
+    size("Mbit", 125_000),
+    size("Gbit", 125_000_000),
+    size("Tbit", 125_000_000_000),
     time("ns", 1),
     time("us", 1_000),
     time("ms", 1_000_000),

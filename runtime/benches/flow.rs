@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Method. All frames lie in memory: TCP segments of 10 bytes, four of five over IPv4, the others over IPv6, half of them
-//! from the server. Packets go through in batches of 256, as in a replay: a batch is dissected, then timed are `prepare`
+//! from the server. Packets go through 64 at a time, as a decider takes them: these are dissected, then timed are `prepare`
 //! and `observe` for all of its packets, so that the frames are in the cache, and the flows are not. A round is one pass
-//! over the trace, and its result the median over its batches, so that whatever else the machine did meanwhile is left
+//! over the trace, and its result the median over these, so that whatever else the machine did meanwhile is left
 //! out; a figure is the median over the rounds, with the least and the greatest. Beside it stands the mean over everything.
 
 // - *cold*: 1,048,576 established flows, one packet of each in an order of chance, in a table of that many flows.
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 const FLOWS: usize = 1 << 20;
 const HOT: usize = 4096;
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 const SIZE: usize = 84;
 const ACK: u8 = 16;
 const SYN: u8 = 2;

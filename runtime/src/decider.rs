@@ -15,6 +15,7 @@ use mrule_compiler::sight::{Seen, Sight};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::wire;
 use mrule_compiler::world::{Scratch, World};
+use std::ops::Range;
 
 mod raise;
 use raise::{Raiser, Step};
@@ -28,6 +29,10 @@ pub struct Limits {
     pub streams: StreamLimits,
 }
 
+/// How many packets are looked at before their flows are updated: enough for cache misses to overlap, and what is found in
+/// them stays in the first cache.
+const TURN: usize = 64;
+
 /// A worker's state for one program.
 #[derive(Debug)]
 pub struct Decider {
@@ -36,7 +41,15 @@ pub struct Decider {
     scratch: Scratch,
     tracker: Option<Tracker>,
     /// None when no trigger has conditions.
-    raiser: Option<Raiser>,
+    raiser: Option<Box<Raiser>>,
+}
+
+/// Packets that are not decided yet.
+struct Pending {
+    /// The first of them.
+    first: usize,
+    /// The latest of their times.
+    latest: i64,
 }
 
 /// What is known of flows.
@@ -118,7 +131,7 @@ impl Decider {
             sight: if uses.flows { Sight::new(program, capacity) } else { Sight::default() },
             scratch: Scratch::default(),
             tracker,
-            raiser: uses.triggers.then(|| Raiser::new(program)),
+            raiser: uses.triggers.then(|| Box::new(Raiser::new(program))),
         })
     }
 
@@ -135,57 +148,75 @@ impl Decider {
         packets: &[Packet],
         mut hear: Option<Hear<'_>>,
     ) -> &Batch {
-        let (engine, world) = (policy.engine(), policy.world());
-        if let Some(tracker) = &mut self.tracker {
-            self.sight.begin();
-            for (packet, head) in packets.iter().zip(&mut self.sight.heads) {
-                wire::dissect_into(packet, head);
-            }
-            tracker.flows.prepare(packets, &self.sight.heads);
-        }
-        let Some(raiser) = &mut self.raiser else {
-            if let Some(tracker) = &mut self.tracker {
-                for (i, packet) in packets.iter().enumerate() {
-                    tracker.step(i, packet, world, &mut self.sight);
-                }
-            }
+        if self.tracker.is_none() && self.raiser.is_none() {
+            let (engine, world) = (policy.engine(), policy.world());
             engine.decide(world, &mut self.scratch, packets, &self.sight, &mut self.batch);
             return &self.batch;
-        };
-        // What triggers by flow leave active stands in each packet's own view. Those with keys are looked up when a packet
-        // is decided: before one of them changes, the packets that came before are.
-        let (mut decided, mut latest) = (0, i64::MIN);
-        for (i, packet) in packets.iter().enumerate() {
-            let flow = match &mut self.tracker {
-                Some(tracker) => tracker.step(i, packet, world, &mut self.sight),
-                None => None,
-            };
-            let active = self.sight.flows.get(i).map_or(0, |view| view.active);
-            let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active };
-            if raiser.look(policy, &mut self.scratch, step, latest) {
-                engine.decide_part(
-                    world,
-                    &mut self.scratch,
-                    packets,
-                    decided..i,
-                    &self.sight,
-                    &mut self.batch,
-                );
-                (decided, latest) = (i, i64::MIN);
-            }
-            let raised = raiser.apply(policy, step, &mut hear);
-            if raised != 0
-                && let (Some(flow), Some(tracker)) = (flow, &mut self.tracker)
-                && let Some(view) = self.sight.flows.get_mut(i)
-            {
-                tracker.flows.raise(flow, raised);
-                view.active |= raised;
-            }
-            latest = latest.max(packet.time);
         }
-        let rest = decided..packets.len();
-        engine.decide_part(world, &mut self.scratch, packets, rest, &self.sight, &mut self.batch);
+        if self.tracker.is_some() {
+            self.sight.begin();
+        }
+        let mut pending = Pending { first: 0, latest: i64::MIN };
+        for (turn, few) in packets.chunks(TURN).enumerate() {
+            let first = turn * TURN;
+            if let Some(tracker) = &mut self.tracker {
+                let heads = self.sight.heads.get_mut(first..).unwrap_or(&mut []);
+                for (packet, head) in few.iter().zip(&mut *heads) {
+                    wire::dissect_into(packet, head);
+                }
+                tracker.flows.prepare(few, heads);
+            }
+            for (place, packet) in few.iter().enumerate() {
+                let i = first + place;
+                let flow = match &mut self.tracker {
+                    Some(tracker) => tracker.step(place, i, packet, policy.world(), &mut self.sight),
+                    None => None,
+                };
+                if self.raiser.is_some() {
+                    self.raise(policy, packets, i, flow, &mut pending, &mut hear);
+                }
+            }
+        }
+        self.decide_part(policy, packets, pending.first..packets.len());
         &self.batch
+    }
+
+    /// Raises what packet `i` raises. What triggers by flow leave active stands in each packet's own view. Those with keys
+    /// are looked up when a packet is decided: before one of them changes, the packets that came before are.
+    fn raise(
+        &mut self,
+        policy: &Policy,
+        packets: &[Packet],
+        i: usize,
+        flow: Option<FlowId>,
+        pending: &mut Pending,
+        hear: &mut Option<Hear<'_>>,
+    ) {
+        let Some(packet) = packets.get(i) else { return };
+        let Some(mut raiser) = self.raiser.take() else { return };
+        let active = self.sight.flows.get(i).map_or(0, |view| view.active);
+        let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active };
+        let changes = raiser.look(policy, &mut self.scratch, step, pending.latest);
+        if changes {
+            self.decide_part(policy, packets, pending.first..i);
+            *pending = Pending { first: i, latest: i64::MIN };
+        }
+        let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active };
+        let raised = raiser.apply(policy, step, hear);
+        if raised != 0
+            && let (Some(flow), Some(tracker)) = (flow, &mut self.tracker)
+            && let Some(view) = self.sight.flows.get_mut(i)
+        {
+            tracker.flows.raise(flow, raised);
+            view.active |= raised;
+        }
+        pending.latest = pending.latest.max(packet.time);
+        self.raiser = Some(raiser);
+    }
+
+    fn decide_part(&mut self, policy: &Policy, packets: &[Packet], part: Range<usize>) {
+        let (engine, world) = (policy.engine(), policy.world());
+        engine.decide_part(world, &mut self.scratch, packets, part, &self.sight, &mut self.batch);
     }
 
     /// The verdicts of the last packets.
@@ -200,7 +231,7 @@ impl Decider {
 
     /// What became of each trigger, in the order of the program; empty when none has conditions.
     pub fn triggers(&self) -> &[TriggerCount] {
-        self.raiser.as_ref().map_or(&[], Raiser::counts)
+        self.raiser.as_ref().map_or(&[], |raiser| raiser.counts())
     }
 
     /// What was counted of flows; none when the program says nothing about them.
@@ -212,10 +243,17 @@ impl Decider {
 }
 
 impl Tracker {
-    /// Takes one packet into its flow and its stream; gives its flow.
-    fn step(&mut self, i: usize, packet: &Packet, world: &World, sight: &mut Sight) -> Option<FlowId> {
+    /// Takes packet `i` into its flow and its stream; gives its flow. Its place is that among the packets prepared.
+    fn step(
+        &mut self,
+        place: usize,
+        i: usize,
+        packet: &Packet,
+        world: &World,
+        sight: &mut Sight,
+    ) -> Option<FlowId> {
         let (head, view) = (sight.heads.get_mut(i)?, sight.flows.get_mut(i)?);
-        let segment = self.flows.observe(i, packet, head, view);
+        let segment = self.flows.observe(place, packet, head, view);
         let Some(streams) = &mut self.streams else { return segment.map(|s| s.flow) };
         self.flows.drain_ended(|flow| streams.forget(flow));
         let segment = segment?;

@@ -75,6 +75,49 @@ pub enum Error {
         /// Why.
         why: ChangeError,
     },
+    /// A station cannot be opened.
+    #[error("cannot open station `{station}`: {reason}")]
+    Station {
+        /// Its name.
+        station: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A port is no interface of this machine.
+    #[error("there is no interface `{name}`; there are: {there}")]
+    NoInterface {
+        /// As given.
+        name: String,
+        /// The names of those that are there.
+        there: String,
+    },
+    /// Ports cannot be used as given.
+    #[error("{0}")]
+    Ports(String),
+    /// The system does not let us.
+    #[error("{doing} needs {needs}")]
+    Privilege {
+        /// What was to be done.
+        doing: String,
+        /// A capability (capabilities(7)).
+        needs: &'static str,
+    },
+    /// The system could not do something with an interface.
+    #[error("{doing}: {source}")]
+    Interface {
+        /// What was to be done, and with which interface.
+        doing: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Filters of others are where ours would be.
+    #[error("`{name}` already has a filter that is not mirrorc's: {found}")]
+    ForeignFilter {
+        /// The interface.
+        name: String,
+        /// What was found.
+        found: String,
+    },
     /// A copy could not be written. What was written before ends at a whole block.
     #[error("cannot write to `{}`: {source}", path.display())]
     Write {

@@ -6,6 +6,7 @@
 //! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside; [`event`]: changes and what
 //!   becomes of triggers, as lines of text.
 //! - [`cost`]: what a program's state takes.
+//! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
@@ -18,12 +19,14 @@ pub mod decider;
 pub mod error;
 pub mod event;
 pub mod flow;
+pub mod live;
 pub mod policy;
 pub mod replay;
 pub mod source;
 pub mod station;
 pub mod stats;
 pub mod stream;
+pub mod sys;
 pub mod trigger;
 
 pub use error::{Break, BreakReason, Error};

@@ -50,7 +50,7 @@ pub struct Progress {
 pub fn replay(
     options: &Options,
     policy: &mut Policy,
-    mut events: Option<&mut EventWriter>,
+    events: Option<&EventWriter>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, Error> {
     let program = policy.program().clone();
@@ -67,13 +67,13 @@ pub fn replay(
         let mut rest = delivered.packets.as_slice();
         while let Some(first) = rest.first() {
             last = last.max(first.time);
-            changes = make(changes, first.time, policy, &mut events, &mut summary)?;
+            changes = make(changes, first.time, policy, events, &mut summary)?;
             // As far as the next change.
             let next = changes.first().map(|change| change.time);
             let end = next.and_then(|next| rest.iter().position(|packet| packet.time >= next));
             let (now, later) = rest.split_at(end.unwrap_or(rest.len()));
             rest = later;
-            let batch = decide(&mut decider, policy, now, summary.packets, &mut events);
+            let batch = decide(&mut decider, policy, now, summary.packets, events);
             last = now.iter().fold(last, |last, packet| last.max(packet.time));
             if let Err(error) = take(now, delivered.interfaces, batch, &mut summary, &mut outputs) {
                 // The first error is the one to tell.
@@ -84,7 +84,8 @@ pub fn replay(
         progress(Progress { packets: summary.packets, read: reader.read_so_far(), length: reader.length() });
     }
     outputs.finish(reader.interfaces(), &mut summary)?;
-    summary.end(&decider, policy, last);
+    summary.end(&decider);
+    summary.keys(policy, last);
     summary.unsupported = reader.unsupported().iter().map(|(link, packets)| (*link, *packets)).collect();
     summary.moved_times = reader.moved_times();
     summary.broken = reader.broken().cloned();
@@ -96,7 +97,7 @@ fn make<'c>(
     changes: &'c [Timed],
     now: i64,
     policy: &mut Policy,
-    events: &mut Option<&mut EventWriter>,
+    events: Option<&EventWriter>,
     summary: &mut Summary,
 ) -> Result<&'c [Timed], Error> {
     let (due, later) = changes.split_at(changes.partition_point(|change| change.time <= now));
@@ -117,7 +118,7 @@ fn decide<'d>(
     policy: &Policy,
     packets: &[Packet],
     before: u64,
-    events: &mut Option<&mut EventWriter>,
+    events: Option<&EventWriter>,
 ) -> &'d Batch {
     let Some(events) = events else { return decider.decide(policy, packets) };
     let (program, world) = (policy.program(), policy.world());

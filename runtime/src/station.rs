@@ -1,7 +1,285 @@
-//! Where copies go. So far: a pcapng file for each station. The invariant: a station is told of every copy once, and what
-//! it could not take is an error, never silence. (Rejected: one file for all stations with the station in the comment;
-//! the reader of a station is another person than the reader of the next.)
+//! Where copies go: each station has a queue and a thread of its own, and each worker an [`Outlet`] to it. The invariants:
+//! a worker never waits for a station; every copy offered ends as sent or as dropped by a cause, and the sums say so; a
+//! station that is gone is told once, tried again by itself, and told again when it is back. A capture that is read has
+//! none of this: [`PcapngFile`] is written in line, and what cannot be written is an error.
+//! (Rejected: sending from the worker; one slow disk or unresolved neighbour would stall forwarding.)
 
+mod blocks;
+mod counts;
+mod encap;
+mod file;
+mod health;
+mod lane;
+mod link;
+mod outlet;
 mod pcapng;
+mod pipe;
+mod rate;
+mod ring;
+mod send;
+mod sink;
+mod tunnel;
 
-pub use pcapng::{Names, PcapngFile};
+pub use blocks::Names;
+pub use counts::{Cause, Counts};
+pub use outlet::{Copy, Outlet};
+pub use pcapng::PcapngFile;
+
+use crate::capture::Interface;
+use crate::error::Error;
+use lane::{Sink, Tally};
+use mrule_compiler::hir::{Encap, Program, Rate, Station, Target};
+use outlet::{Chunk, Lane};
+use rate::Bucket;
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a thread has to notice that its time is over.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// How stations are run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many bytes of copies may wait for each station, beside one chunk (64 KiB) of each worker.
+    pub queue_bytes: usize,
+    /// How many copies may wait for each station.
+    pub queue_copies: usize,
+    /// The interfaces that packets come from, by the number that packets have.
+    pub interfaces: Vec<Interface>,
+    /// Who is told what becomes of stations.
+    pub events: Events,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            queue_bytes: 8 << 20,
+            queue_copies: 65_536,
+            interfaces: Vec::new(),
+            events: Events::default(),
+        }
+    }
+}
+
+/// Something that happened to a station.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The station.
+    pub station: String,
+    /// What it is now.
+    pub state: State,
+}
+
+/// Whether a station takes copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It does not; its copies are dropped and it is tried again.
+    Down {
+        /// Why, as a user would say it.
+        reason: String,
+    },
+    /// It does again.
+    Up,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Down { reason } => write!(f, "station {} is down: {reason}", self.station),
+            State::Up => write!(f, "station {} is up again", self.station),
+        }
+    }
+}
+
+/// A function that is called, from the stations' threads, with each [`Event`]. It should not wait for long: its station
+/// waits with it. Nobody, unless told.
+#[derive(Clone, Default)]
+pub struct Events(Option<Arc<Call>>);
+
+type Call = dyn Fn(&Event) + Send + Sync;
+
+impl Events {
+    /// Calls this.
+    pub fn new(call: impl Fn(&Event) + Send + Sync + 'static) -> Events {
+        Events(Some(Arc::new(call)))
+    }
+
+    fn tell(&self, event: &Event) {
+        if let Some(call) = &self.0 {
+            call(event);
+        }
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Events(..)" } else { "Events" })
+    }
+}
+
+/// The stations of a program, at work.
+#[derive(Debug)]
+pub struct Stations {
+    running: Vec<Running>,
+    names: Names,
+}
+
+/// One of them; a clone is the same one.
+#[derive(Debug, Clone)]
+struct Running {
+    tally: Arc<Tally>,
+    queue: SyncSender<Chunk>,
+    /// Hangs up when the thread is done.
+    done: Arc<Mutex<Receiver<()>>>,
+    target: Target,
+    limit: Option<Rate>,
+}
+
+impl Stations {
+    /// Opens every station of the program, in its order, and starts their threads. A station that cannot be reached now (no
+    /// route, no such interface, nobody reads the pipe) is no error: it is down and tried again. Sockets are opened here,
+    /// so privileges can be given up afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Station`]: a privilege is missing, or a path can never be written.
+    pub fn open(program: &Program, options: &Options) -> Result<Stations, Error> {
+        Stations::open_beside(&[], program, options)
+    }
+
+    /// The stations of a program that takes the place of this one's: those of the same name, target and limit go on with
+    /// their queues, files and counts, and the others are opened as [`open`](Self::open) does, with the same interfaces.
+    /// Nothing changes for the outlets that are there; workers take the new ones when they take the new program. Then
+    /// [`retire`](Self::retire) ends what the new program does not have.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); all stations then go on as they were.
+    pub fn succeed(&self, program: &Program, options: &Options) -> Result<Stations, Error> {
+        Stations::open_beside(&self.running, program, options)
+    }
+
+    fn open_beside(before: &[Running], program: &Program, options: &Options) -> Result<Stations, Error> {
+        let opened =
+            program.stations.iter().map(|station| match before.iter().find(|running| running.is(station)) {
+                Some(running) => Ok(Opened::Before(running.clone())),
+                None => open(station, options),
+            });
+        // All are opened before the first starts.
+        let opened = opened.collect::<Result<Vec<_>, Error>>()?;
+        let running = program.stations.iter().zip(opened).map(|(station, opened)| match opened {
+            Opened::Before(running) => Ok(running),
+            Opened::New(sink, tally) => start(station, sink, tally),
+        });
+        Ok(Stations { running: running.collect::<Result<_, _>>()?, names: Names::new(program) })
+    }
+
+    /// One worker's ends, in the order of the program's stations.
+    pub fn outlets(&self) -> Vec<Outlet> {
+        let outlet = |r: &Running| Outlet::new(r.tally.lane.clone(), r.queue.clone(), self.names.clone());
+        self.running.iter().map(outlet).collect()
+    }
+
+    /// Whether any station looks at [`Copy::flow_hash`].
+    pub fn hashes(&self) -> bool {
+        use Encap::{Geneve, Tzsp, Vxlan};
+        let hashes = |running: &Running| {
+            let Target::Tunnel { encap, .. } = &running.target else { return false };
+            matches!(encap, Vxlan { .. } | Geneve { .. } | Tzsp { .. })
+        };
+        self.running.iter().any(hashes)
+    }
+
+    /// Whether a station writes to standard output, which nobody else should write to then.
+    pub fn takes_standard_output(&self) -> bool {
+        self.running.iter().any(|running| running.target == Target::Pipe { path: None })
+    }
+
+    /// What became of each station's copies so far, in the order of the program.
+    pub fn counts(&self) -> Vec<Counts> {
+        self.running.iter().map(Running::counts).collect()
+    }
+
+    /// Lets every station take what waits for it, until the deadline, and ends it. What then still waits is dropped. The
+    /// workers should have flushed their outlets; copies offered later are dropped.
+    pub fn finish(self, deadline: Instant) -> Vec<Counts> {
+        end(self.running, deadline)
+    }
+
+    /// The same for those stations that another program's do not go on with.
+    pub fn retire(self, heir: &Stations, deadline: Instant) -> Vec<Counts> {
+        let goes_on = |old: &Running| heir.running.iter().any(|new| Arc::ptr_eq(&new.tally, &old.tally));
+        end(self.running.into_iter().filter(|running| !goes_on(running)).collect(), deadline)
+    }
+}
+
+fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
+    for running in &stations {
+        let _set_once = running.tally.lane.deadline.set(deadline);
+    }
+    let end = |running: Running| {
+        let left = (deadline + GRACE).saturating_duration_since(Instant::now());
+        // Hung up: the thread is done. Late: it hangs in a system call; the process will end before it does.
+        let done = running.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let _done_or_late = done.recv_timeout(left);
+        running.tally.lane.counters.close();
+        running.counts()
+    };
+    stations.into_iter().map(end).collect()
+}
+
+impl Running {
+    fn counts(&self) -> Counts {
+        let down = self.tally.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.tally.lane.counters.read(&self.tally.station, down)
+    }
+
+    fn is(&self, station: &Station) -> bool {
+        self.tally.station == station.name && self.target == station.target && self.limit == station.limit
+    }
+}
+
+/// A station before it starts.
+enum Opened {
+    New(Box<dyn Sink>, Arc<Tally>),
+    Before(Running),
+}
+
+fn open(station: &Station, options: &Options) -> Result<Opened, Error> {
+    let tally = Arc::new(Tally {
+        station: station.name.clone(),
+        lane: Arc::new(Lane::new(options.queue_bytes, options.queue_copies)),
+        down: Mutex::new(None),
+        events: options.events.clone(),
+    });
+    Ok(Opened::New(sink::open(station, &options.interfaces, &tally)?, tally))
+}
+
+fn start(station: &Station, sink: Box<dyn Sink>, tally: Arc<Tally>) -> Result<Running, Error> {
+    let (queue, chunks) = sync_channel(tally.lane.chunks());
+    let (alive, done) = sync_channel(0);
+    let rate = station.limit.map(|rate| Bucket::new(rate, Instant::now()));
+    let of_thread = tally.clone();
+    let body = move || {
+        lane::run(&chunks, sink, rate, &of_thread);
+        drop(alive);
+    };
+    // Linux shows 15 bytes of a thread's name.
+    std::thread::Builder::new().name(format!("to {}", station.name)).spawn(body).map_err(|source| {
+        Error::Station { station: station.name.clone(), reason: format!("no thread to be had: {source}") }
+    })?;
+    let done = Arc::new(Mutex::new(done));
+    Ok(Running { tally, queue, done, target: station.target.clone(), limit: station.limit })
+}
+
+/// What a station's socket could not be opened for.
+fn privilege(station: &str, error: &io::Error) -> Error {
+    let reason = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "its socket needs CAP_NET_RAW: run as root, or `setcap cap_net_raw+ep` the program".to_owned()
+        }
+        _ => format!("no socket to be had: {error}"),
+    };
+    Error::Station { station: station.to_owned(), reason }
+}

@@ -3,6 +3,8 @@
 //! a copy, or is withheld when limits leave nothing of it. (Rejected: percentages kept as numbers; they are functions of
 //! the counts.)
 
+mod merge;
+
 use crate::capture::LinkType;
 use crate::decider::{Decider, TrackCounts, TriggerCount};
 use crate::error::Break;
@@ -157,7 +159,7 @@ impl Summary {
         }
     }
 
-    pub(crate) fn end(&mut self, decider: &Decider, policy: &Policy, now: i64) {
+    pub(crate) fn end(&mut self, decider: &Decider) {
         let batch = decider.batch();
         for (rule, matched) in self.rules.iter_mut().zip(batch.matched()) {
             rule.matched = *matched;
@@ -168,10 +170,14 @@ impl Summary {
         for (sum, count) in self.triggers.iter_mut().zip(decider.triggers()) {
             sum.packets = *count;
         }
+        self.tracked = decider.tracked();
+    }
+
+    /// What became of keys of triggers up to a moment: the same for all workers.
+    pub(crate) fn keys(&mut self, policy: &Policy, now: i64) {
         for (at, (sum, trigger)) in self.triggers.iter_mut().zip(&policy.program().triggers).enumerate() {
             sum.keys = matches!(trigger.scope, Scope::Keys(_)).then(|| policy.triggers().counts(at, now));
         }
-        self.tracked = decider.tracked();
     }
 
     /// Checks that every sum adds up.

@@ -9,12 +9,14 @@ pub mod case;
 pub mod choices;
 pub mod cli;
 pub mod differ;
+pub mod feed;
 pub mod frames;
 pub mod fuzz;
 pub mod generate;
 pub mod mangle;
 pub mod minimise;
 pub mod mirrored;
+pub mod netns;
 pub mod oracle;
 pub mod packet_text;
 pub mod packets;
@@ -25,6 +27,7 @@ pub mod run;
 pub mod sights;
 pub mod streams;
 pub mod tshark;
+pub mod wire;
 
 use mrule_compiler::hir::Program;
 

@@ -2,6 +2,7 @@
 //! result goes to standard output and everything else to standard error. (Rejected: a trait for commands; they share
 //! nothing but their signature.)
 
+pub mod bridge;
 pub mod check;
 pub mod emit;
 pub mod explain;

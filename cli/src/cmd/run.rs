@@ -1,31 +1,33 @@
-//! `mirrorc run`: runs a program over a capture and says what came of it. The invariant: the summary is the runtime's own
-//! counts, and a capture that breaks off is told with its byte offset and exit code 3, after what was readable has been
-//! processed. (Rejected: offering `--bridge` and `--tap` before they can do anything.)
+//! `mirrorc run`: runs a program over a capture or on interfaces. The invariant: a program that `check` refuses is not run,
+//! whatever it was to run on. (Rejected: a command for each; what they share is the program and its summary.)
+
+mod live;
+mod replay;
+
+pub(super) use live::pair;
 
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
 use crate::memory::Memory;
 use crate::rules::Rules;
-use crate::screen::{BAD, DIM, DOUBT, Look, Screen, printable};
-use crate::summary;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::screen::Screen;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
 use mrule_runtime::policy::Policy;
-use mrule_runtime::replay::{self, Progress};
-use mrule_runtime::stats::Summary;
-use std::io;
+use mrule_runtime::replay::Options;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// The arguments of `mirrorc run`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("source").args(["read", "tap", "bridge"]).required(true).multiple(true))]
 #[command(after_help = "\
 Examples:
   mirrorc run web.mrule --read office.pcapng                  what would be copied, as a summary
   mirrorc run web.mrule --read office.pcapng --out copies/    and the copies: copies/STATION.pcapng
   zstdcat big.pcap.zst | mirrorc run web.mrule --read - --set head=1KiB --stats json
+  mirrorc run web.mrule --tap eth1 --tap eth2                 live, until Ctrl-C
+  mirrorc run web.mrule --bridge eth1:eth2                    forwards between both, and mirrors
 
 Copies keep the packet's time, interface and original length; each has the rule that decided, and
 the limit that cut, in its comment.
@@ -36,11 +38,13 @@ pub struct Args {
     #[command(flatten)]
     rules: Rules,
     /// The capture: pcap or pcapng, also gzip or zstd; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    read: PathBuf,
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tap", "bridge"])]
+    read: Option<PathBuf>,
     /// Write each station's copies to DIR/STATION.pcapng; without it they are counted only
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "read")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    live: live::Ports,
     /// What decides: native code, or the reference interpreter
     #[arg(long, value_enum, default_value_t)]
     engine: Kind,
@@ -48,7 +52,7 @@ pub struct Args {
     memory: Memory,
     #[command(flatten)]
     events: Events,
-    /// How to print the summary
+    /// How to print what was counted
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     stats: Stats,
     /// Print errors only: no warnings, no progress, no summary
@@ -63,7 +67,7 @@ enum Kind {
     Interp,
 }
 
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum Stats {
     #[default]
     Text,
@@ -84,107 +88,21 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     };
     let engine = Engine::new(kind, program.clone(), &world)
         .map_err(|e| Failure::usage(e.to_string()).help("`--engine interp` runs without native code"))?;
-    let options = replay::Options {
-        read: args.read.clone(),
-        out: args.out.clone(),
-        limits: args.memory.limits(),
-        changes: args.events.changes(&program)?,
-    };
-    let mut writer = args.events.writer()?;
-    let quiet = args.quiet || args.events.on_stdout() && matches!(args.stats, Stats::Text);
-    let started = Instant::now();
-    let mut bar = Bar::new(screen.err_look, !args.quiet && screen.err_look.live, started);
-    let mut policy = Policy::repeatable(Arc::new(engine), world);
-    let result = replay::replay(&options, &mut policy, writer.as_mut(), &mut |progress| bar.show(progress));
-    bar.clear();
-    let all_told = args.events.finish(writer, screen.err_look, screen.err)?;
-    let counts = result?;
-    if !quiet {
-        match args.stats {
-            Stats::Text => {
-                summary::text(&args.read, &counts, started.elapsed(), screen.out_look, screen.out)?;
-            }
-            Stats::Json => {
-                let whole = serde_json::to_string_pretty(&summary::json(&args.read, &counts));
-                writeln!(screen.out, "{}", whole.map_err(io::Error::from)?)?;
-            }
+    let engine = Arc::new(engine);
+    let stats = (!args.quiet && !args.events.on_stdout()).then_some(args.stats);
+    match &args.read {
+        Some(read) => {
+            let options = Options {
+                read: read.clone(),
+                out: args.out.clone(),
+                limits: args.memory.limits(),
+                changes: args.events.changes(&program)?,
+            };
+            replay::run(Policy::repeatable(engine, world), &options, &args.events, stats, screen)
+        }
+        None => {
+            let policy = Arc::new(Policy::new(engine, world));
+            live::run(policy, &args.live, args.memory.limits(), &args.events, stats, screen)
         }
     }
-    let exit = complain(args, &counts, screen)?;
-    Ok(if all_told { exit } else { Exit::Usage })
-}
-
-/// Says what was not read, after all else, where it is seen.
-fn complain(args: &Args, counts: &Summary, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    screen.out.flush()?;
-    let look = screen.err_look;
-    let name = args.read.display().to_string();
-    let name = printable(&name);
-    for (link, packets) in &counts.unsupported {
-        let what = format!("of link type {link}, which is not supported, and were passed over");
-        let packets = summary::packets(*packets);
-        writeln!(screen.err, "{} {packets} of `{name}` are {what}", look.paint(DOUBT, "warning:"))?;
-    }
-    if counts.moved_times > 0 {
-        let what = "times outside of 1970 to 2262, which were moved to the nearest end";
-        writeln!(screen.err, "{} `{name}` has {} {what}", look.paint(DOUBT, "warning:"), counts.moved_times)?;
-    }
-    if let Some(at) = &counts.broken {
-        writeln!(screen.err, "{} `{name}` is broken at {at}", look.paint(BAD, "error:"))?;
-        let packets = summary::packets(counts.packets);
-        writeln!(
-            screen.err,
-            "  {}",
-            look.paint(DIM, &format!("what came before it was processed: {packets}"))
-        )?;
-    }
-    Ok(if counts.is_complete() { Exit::Clean } else { Exit::Capture })
-}
-
-/// A progress bar that comes only when a run takes a while.
-struct Bar {
-    look: Look,
-    wanted: bool,
-    started: Instant,
-    bar: Option<ProgressBar>,
-}
-
-impl Bar {
-    /// How long a run may take before the bar comes.
-    const PATIENCE: Duration = Duration::from_millis(400);
-
-    fn new(look: Look, wanted: bool, started: Instant) -> Bar {
-        Bar { look, wanted, started, bar: None }
-    }
-
-    fn show(&mut self, progress: Progress) {
-        if !self.wanted {
-            return;
-        }
-        if self.bar.is_none() && self.started.elapsed() < Bar::PATIENCE {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| make(self.look, progress.length));
-        bar.set_position(progress.read);
-        let speed = progress.packets as f64 / self.started.elapsed().as_secs_f64();
-        let (packets, speed) = (summary::packets(progress.packets), summary::grouped(speed as u64));
-        bar.set_message(format!("{packets}, {speed}/s"));
-    }
-
-    fn clear(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn make(look: Look, length: Option<u64>) -> ProgressBar {
-    let (bar, template) = match length {
-        Some(length) => (ProgressBar::new(length), "{bar:30} {percent:>3}%  {msg}, {eta} left"),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes} read, {msg}"),
-    };
-    bar.set_draw_target(ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style.progress_chars(if look.unicode { "━╸─" } else { "=>-" }));
-    bar
 }

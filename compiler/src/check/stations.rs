@@ -1,11 +1,12 @@
-//! Stations: where copies go. The words between the braces are a kind, what it needs, and settings by name. The
-//! invariant: every station of the program is complete and within what its protocol can carry; two never write the same
-//! file. (Rejected: settings with `=`; a station is a handful of words.)
+//! Stations: where copies go. The words between the braces are a kind, what it needs, and settings by name
+//! ([`settings`](super::settings)). The invariant: every station of the program is complete and within what its protocol can
+//! carry; two never write the same file. (Rejected: settings with `=`; a station is a handful of words.)
 
 use super::Checker;
+use super::settings::{Settings, Words};
 use super::suggest::{did_you_mean, nearest};
-use super::value::{Const, Kind, Number, Unit};
-use crate::hir::{self, Target};
+use super::value::{Const, Kind};
+use crate::hir::{self, CONVERSIONS, Encap, Target};
 use mrule_grammar::ast::{self, Expr, ExprKind, Literal};
 use mrule_grammar::codes::{later, settings as codes};
 use mrule_grammar::diagnostic::Diagnostic;
@@ -13,16 +14,33 @@ use mrule_grammar::span::Span;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// The kinds of station and how each is written.
-const KINDS: &[(&str, &str)] = &[
-    ("interface", "interface eth0"),
-    ("vxlan", "vxlan 192.0.2.10 vni 77"),
-    ("geneve", "geneve 192.0.2.10 vni 77"),
-    ("pcapng", "pcapng \"captures/all.pcapng\" rotate 1GiB keep 10"),
+/// A kind of station.
+pub(super) struct StationKind {
+    pub name: &'static str,
+    /// How it is written.
+    pub form: &'static str,
+    /// The settings it can have, beside `limit` and `burst`.
+    pub settings: &'static [&'static str],
+}
+
+const fn kind(name: &'static str, form: &'static str, settings: &'static [&'static str]) -> StationKind {
+    StationKind { name, form, settings }
+}
+
+/// All of them.
+const KINDS: &[StationKind] = &[
+    kind("interface", "interface eth0", &[]),
+    kind("vxlan", "vxlan 192.0.2.10 vni 77", &["port", "vni", "fragment"]),
+    kind("geneve", "geneve 192.0.2.10 vni 77", &["port", "vni", "fragment"]),
+    kind("gre", "gre 192.0.2.10 key 7", &["key", "fragment"]),
+    kind("erspan2", "erspan2 192.0.2.10 session 7", &["session", "fragment"]),
+    kind("tzsp", "tzsp 192.0.2.10", &["port", "fragment"]),
+    kind("pcapng", "pcapng \"captures/all.pcapng\" rotate 1GiB keep 10", &["rotate", "keep"]),
+    kind("pipe", "pipe \"/run/copies.fifo\"", &[]),
 ];
 
 /// Kinds that are to come.
-const LATER: &[&str] = &["pool", "gre", "erspan", "erspan2", "erspan3", "tzsp", "pipe", "kafka", "unix"];
+const LATER: &[&str] = &["pool", "erspan3", "kafka", "unix"];
 
 /// Kinds by other names.
 const OTHERS: &[(&str, &str)] = &[
@@ -32,32 +50,14 @@ const OTHERS: &[(&str, &str)] = &[
     ("dev", "interface"),
     ("port", "interface"),
     ("genev", "geneve"),
+    ("erspan", "erspan2"),
+    ("gretap", "gre"),
+    ("fifo", "pipe"),
+    ("stdout", "pipe stdout"),
 ];
 
 /// The longest name of a network interface (Linux, IFNAMSIZ - 1).
 const MAX_INTERFACE: usize = 15;
-
-/// The greatest network identifier: 24 bits.
-const MAX_VNI: u64 = (1 << 24) - 1;
-
-/// The words of a station behind its kind.
-struct Words<'e> {
-    words: &'e [Expr],
-    at: usize,
-    /// How the kind is written.
-    form: &'static str,
-    kind: &'static str,
-    /// Behind the last word.
-    end: Span,
-}
-
-impl<'e> Words<'e> {
-    fn next(&mut self) -> Option<&'e Expr> {
-        let word = self.words.get(self.at);
-        self.at += 1;
-        word
-    }
-}
 
 impl Checker<'_> {
     /// All stations.
@@ -65,22 +65,28 @@ impl Checker<'_> {
         let mut stations = Vec::new();
         let mut files: HashMap<String, Span> = HashMap::new();
         for item in self.names.station_items.clone() {
-            let Some(target) = self.target(item) else { continue };
-            if let Target::Pcapng { path, .. } = &target {
+            let Some((target, limit)) = self.target(item) else { continue };
+            let path = match &target {
+                Target::Pcapng { path, .. } | Target::Pipe { path: Some(path) } => Some(path.as_str()),
+                Target::Pipe { path: None } => Some("-"),
+                _ => None,
+            };
+            if let Some(path) = path {
                 if let Some(first) = files.get(path) {
-                    let finding = Diagnostic::new(codes::SAME_FILE, format!("two stations write `{path}`"));
+                    let what = if path == "-" { "standard output".to_owned() } else { format!("`{path}`") };
+                    let finding = Diagnostic::new(codes::SAME_FILE, format!("two stations write {what}"));
                     let finding = finding.at(item.name.span, "again here").at(*first, "first here");
                     self.report(finding.help("give each its own file, or name one station in several rules"));
                 } else {
-                    files.insert(path.clone(), item.name.span);
+                    files.insert(path.to_owned(), item.name.span);
                 }
             }
-            stations.push(hir::Station { name: item.name.node.clone(), span: item.name.span, target });
+            stations.push(hir::Station { name: item.name.node.clone(), span: item.name.span, target, limit });
         }
         stations
     }
 
-    fn target(&mut self, item: &ast::Station) -> Option<Target> {
+    fn target(&mut self, item: &ast::Station) -> Option<(Target, Option<hir::Rate>)> {
         let end = Span { start: item.span.end.saturating_sub(1).max(item.span.start), ..item.span };
         let Some(first) = item.words.first() else {
             let message = format!("station `{}` does not say what it is", item.name.node);
@@ -88,97 +94,101 @@ impl Checker<'_> {
             self.report(finding.help("write its kind: `{ interface eth0 }`, `{ vxlan 192.0.2.10 vni 77 }`"));
             return None;
         };
-        let kind = match &first.kind {
+        let name = match &first.kind {
             ExprKind::Path(name) => name.as_str(),
             ExprKind::Broken => return None,
             _ => "",
         };
-        let Some((kind, form)) = KINDS.iter().find(|(k, _)| *k == kind) else {
-            self.unknown_kind(first, kind);
+        let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else {
+            self.unknown_kind(first, name);
             return None;
         };
-        let mut words = Words { words: item.words.get(1..).unwrap_or(&[]), at: 0, form, kind, end };
-        match *kind {
+        let mut words = Words::new(item.words.get(1..).unwrap_or(&[]), kind, end);
+        let (target, settings) = match kind.name {
             "interface" => {
                 let name = self.interface(&mut words)?;
-                self.settings(&mut words, &[])?;
-                Some(Target::Interface { name })
+                (Target::Interface { name }, self.settings(&mut words)?)
             }
             "pcapng" => {
                 let path = self.path_word(&mut words)?;
-                let settings = self.settings(&mut words, &["rotate", "keep"])?;
-                let (rotate, keep) = (settings.get("rotate").copied(), settings.get("keep").copied());
-                if let (None, Some(_)) = (rotate, keep) {
+                let settings = self.settings(&mut words)?;
+                let (rotate, keep) = (settings.rotate, settings.keep);
+                if rotate == hir::Rotate::default() && keep.is_some() {
                     let finding = Diagnostic::new(codes::MISSING_SETTING, "`keep` needs `rotate`");
-                    let finding = finding.at(end, "no size to rotate at");
-                    self.report(
-                        finding.help(
-                            "write `rotate 1GiB keep 10`: a new file after each GiB, the last ten kept",
-                        ),
-                    );
+                    let finding = finding.at(end, "nothing to rotate at");
+                    self.report(finding.help(
+                        "write `rotate 1GiB keep 10`: a new file after each GiB, the last ten kept; or \
+                         `rotate 5m`",
+                    ));
                     return None;
                 }
-                Some(Target::Pcapng { path, rotate, keep })
+                (Target::Pcapng { path, rotate, keep }, settings)
+            }
+            "pipe" => {
+                let path = self.pipe_word(&mut words)?;
+                (Target::Pipe { path }, self.settings(&mut words)?)
             }
             _ => {
                 let host = self.host(&mut words)?;
-                let settings = self.settings(&mut words, &["port", "vni"])?;
-                let Some(vni) = settings.get("vni") else {
-                    let finding = Diagnostic::new(codes::MISSING_SETTING, format!("`{kind}` needs a `vni`"));
-                    let finding = finding.at(end, "no network identifier");
-                    self.report(finding.help(format!("write `{form}`")));
-                    return None;
-                };
-                let vni = *vni as u32;
-                let port = |default| settings.get("port").map_or(default, |p| *p as u16);
-                Some(match *kind {
-                    "vxlan" => Target::Vxlan { host, port: port(4789), vni },
-                    _ => Target::Geneve { host, port: port(6081), vni },
-                })
+                let settings = self.settings(&mut words)?;
+                let encap = self.encap(&settings, &words)?;
+                (Target::Tunnel { host, encap, fragment: settings.fragment }, settings)
             }
+        };
+        let limit = self.rate(&settings, end)?;
+        Some((target, limit))
+    }
+
+    /// A tunnel's headers, when its settings are there.
+    fn encap(&mut self, settings: &Settings, words: &Words) -> Option<Encap> {
+        let port = |default| settings.port.unwrap_or(default);
+        Some(match words.kind.name {
+            "gre" => Encap::Gre { key: settings.key },
+            "tzsp" => Encap::Tzsp { port: port(37_008) },
+            "erspan2" => {
+                let session = self.needed(settings.session, words, "a `session`", "no session")?;
+                Encap::Erspan2 { session }
+            }
+            name => {
+                let vni = self.needed(settings.vni, words, "a `vni`", "no network identifier")?;
+                match name {
+                    "vxlan" => Encap::Vxlan { port: port(4789), vni },
+                    _ => Encap::Geneve { port: port(6081), vni },
+                }
+            }
+        })
+    }
+
+    /// A setting that a kind cannot do without.
+    fn needed<T>(&mut self, value: Option<T>, words: &Words, what: &str, label: &str) -> Option<T> {
+        if value.is_none() {
+            let message = format!("`{}` needs {what}", words.kind.name);
+            let finding = Diagnostic::new(codes::MISSING_SETTING, message).at(words.end, label);
+            self.report(finding.help(format!("write `{}`", words.kind.form)));
         }
+        value
     }
 
     fn unknown_kind(&mut self, word: &Expr, kind: &str) {
         if LATER.contains(&kind) {
-            let help = "stations are `interface`, `vxlan`, `geneve` and `pcapng` so far";
-            return self.not_yet(later::STATIONS, word.span, &format!("the station kind `{kind}`"), help);
+            let kinds: Vec<_> = KINDS.iter().map(|k| format!("`{}`", k.name)).collect();
+            let help = format!("stations are {} so far", kinds.join(", "));
+            return self.not_yet(later::STATIONS, word.span, &format!("the station kind `{kind}`"), &help);
         }
         let message = format!("there is no station kind `{}`", self.text(word.span));
         let finding = Diagnostic::new(codes::STATION_KIND, message).at(word.span, "unknown kind");
         let near = match OTHERS.iter().find(|(k, _)| *k == kind) {
             Some((_, other)) => vec![*other],
-            None => nearest(kind, KINDS.iter().map(|(k, _)| *k)),
+            None => nearest(kind, KINDS.iter().map(|k| k.name)),
         };
         let finding = finding.help(did_you_mean(&near).unwrap_or_else(|| {
-            let kinds: Vec<_> = KINDS.iter().map(|(k, _)| format!("`{k}`")).collect();
+            let kinds: Vec<_> = KINDS.iter().map(|k| format!("`{}`", k.name)).collect();
             format!("the kinds are {}", kinds.join(", "))
         }));
         self.report(match near.as_slice() {
             [only] => finding.fix(word.span, *only),
             _ => finding,
         });
-    }
-
-    /// What a kind needs behind it is not there.
-    fn missing(&mut self, words: &Words, what: &str) {
-        let finding = Diagnostic::new(codes::MISSING_SETTING, format!("`{}` needs {what}", words.kind));
-        self.report(
-            finding
-                .at(words.end, format!("no {}", what.trim_start_matches("a ").trim_start_matches("an ")))
-                .help(format!("write `{}`", words.form)),
-        );
-    }
-
-    /// A word that is not what it should be.
-    fn bad_word(&mut self, word: &Expr, what: &str, help: &str) {
-        if matches!(word.kind, ExprKind::Broken) {
-            return;
-        }
-        let message = format!("`{}` is not {what}", self.text(word.span));
-        self.report(
-            Diagnostic::new(codes::STATION_SETTING, message).at(word.span, format!("not {what}")).help(help),
-        );
     }
 
     fn interface(&mut self, words: &mut Words) -> Option<String> {
@@ -215,13 +225,64 @@ impl Checker<'_> {
             self.missing(words, "a path");
             return None;
         };
-        match &word.kind {
+        let form = format!("write `{}`", words.kind.form);
+        let path = match &word.kind {
             ExprKind::Literal(Literal::String(text)) => match std::str::from_utf8(text) {
-                Ok(path) if !path.is_empty() && !path.contains('\0') => return Some(path.to_owned()),
-                _ => self.bad_word(word, "a path", "write `pcapng \"captures/all.pcapng\"`"),
+                Ok(path) if !path.is_empty() && !path.contains('\0') => path,
+                _ => {
+                    self.bad_word(word, "a path", &form);
+                    return None;
+                }
             },
-            _ => self.bad_word(word, "a path in quotes", "write `pcapng \"captures/all.pcapng\"`"),
+            _ => {
+                self.bad_word(word, "a path in quotes", &form);
+                return None;
+            }
+        };
+        self.conversions(path, word).then(|| path.to_owned())
+    }
+
+    /// Whether each `%` of a path starts a conversion.
+    fn conversions(&mut self, path: &str, word: &Expr) -> bool {
+        let mut signs = path.chars();
+        while let Some(sign) = signs.next() {
+            if sign != '%' {
+                continue;
+            }
+            let next = signs.next();
+            if next.is_none_or(|next| !CONVERSIONS.contains(next)) {
+                let message = match next {
+                    Some(next) => format!("`%{next}` is not put into paths"),
+                    None => "a `%` at the end of a path".to_owned(),
+                };
+                let all: Vec<_> =
+                    CONVERSIONS.chars().filter(|c| *c != '%').map(|c| format!("`%{c}`")).collect();
+                let help =
+                    format!("the time a file is begun is put in by {}; `%%` is the sign", all.join(" "));
+                let finding = Diagnostic::new(codes::STATION_SETTING, message).at(word.span, "in this path");
+                self.report(finding.help(help));
+                return false;
+            }
         }
+        true
+    }
+
+    /// The path of a FIFO; none for standard output.
+    fn pipe_word(&mut self, words: &mut Words) -> Option<Option<String>> {
+        let Some(word) = words.next() else {
+            self.missing(words, "a path, or `stdout`");
+            return None;
+        };
+        match &word.kind {
+            ExprKind::Path(name) if name == "stdout" => return Some(None),
+            ExprKind::Literal(Literal::String(text)) => match std::str::from_utf8(text) {
+                Ok("-") => return Some(None),
+                Ok(path) if !path.is_empty() && !path.contains('\0') => return Some(Some(path.to_owned())),
+                _ => {}
+            },
+            _ => {}
+        }
+        self.bad_word(word, "a path in quotes", &format!("write `{}` or `pipe stdout`", words.kind.form));
         None
     }
 
@@ -230,19 +291,31 @@ impl Checker<'_> {
             self.missing(words, "the address of a host");
             return None;
         };
-        match self.station_constant(word) {
-            Some(Const::Ipv4(ip)) => return Some(IpAddr::V4(ip)),
-            Some(constant) if constant.as_ipv6().is_some() => return constant.as_ipv6().map(IpAddr::V6),
-            Some(_) => self.bad_word(word, "an address", &format!("write `{}`", words.form)),
+        let form = format!("write `{}`", words.kind.form);
+        let host = match self.station_constant(word) {
+            Some(Const::Ipv4(ip)) => IpAddr::V4(ip),
+            Some(constant) => match constant.as_ipv6() {
+                Some(ip) => IpAddr::V6(ip).to_canonical(),
+                None => {
+                    self.bad_word(word, "an address", &form);
+                    return None;
+                }
+            },
             None => {
-                self.bad_word(word, "an address", "names are not resolved; write the address: 192.0.2.10")
+                let help = "names are not resolved; write the address: 192.0.2.10";
+                self.bad_word(word, "an address", help);
+                return None;
             }
+        };
+        if host.is_unspecified() || host == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
+            self.bad_word(word, "the address of a host", &form);
+            return None;
         }
-        None
+        Some(host)
     }
 
     /// A word as a constant: a literal or the name of a `let`.
-    fn station_constant(&mut self, word: &Expr) -> Option<Const> {
+    pub(super) fn station_constant(&mut self, word: &Expr) -> Option<Const> {
         match &word.kind {
             ExprKind::Literal(literal) => self.literal(literal, word.span),
             ExprKind::Path(name) => match self.names.values.get(name.as_str()) {
@@ -254,78 +327,5 @@ impl Checker<'_> {
             },
             _ => None,
         }
-    }
-
-    /// Settings by name, each a number.
-    fn settings(
-        &mut self,
-        words: &mut Words,
-        known: &'static [&'static str],
-    ) -> Option<HashMap<&'static str, u64>> {
-        let mut found: HashMap<&'static str, u64> = HashMap::new();
-        while let Some(word) = words.next() {
-            let name = if let ExprKind::Path(name) = &word.kind { name.as_str() } else { "" };
-            let Some(name) = known.iter().find(|k| **k == name).copied() else {
-                self.unknown_setting(word, name, words, known);
-                return None;
-            };
-            let Some(value) = words.next() else {
-                self.missing(words, &format!("a number behind `{name}`"));
-                return None;
-            };
-            let number = self.setting(name, value)?;
-            if found.insert(name, number).is_some() {
-                let finding = Diagnostic::new(codes::STATION_SETTING, format!("`{name}` is said twice"));
-                self.report(finding.at(word.span, "again here").help("leave one of them out"));
-                return None;
-            }
-        }
-        Some(found)
-    }
-
-    fn unknown_setting(&mut self, word: &Expr, name: &str, words: &Words, known: &[&'static str]) {
-        if matches!(word.kind, ExprKind::Broken) {
-            return;
-        }
-        let message = format!("`{}` is no setting of `{}`", self.text(word.span), words.kind);
-        let finding = Diagnostic::new(codes::STATION_SETTING, message).at(word.span, "unknown setting");
-        let near = match name {
-            "id" | "vnid" if known.contains(&"vni") => vec!["vni"],
-            "size" | "rotation" | "limit" if known.contains(&"rotate") => vec!["rotate"],
-            "files" | "count" if known.contains(&"keep") => vec!["keep"],
-            _ => nearest(name, known.iter().copied()),
-        };
-        let finding = finding.help(did_you_mean(&near).unwrap_or_else(|| format!("write `{}`", words.form)));
-        self.report(match near.as_slice() {
-            [only] => finding.fix(word.span, *only),
-            _ => finding,
-        });
-    }
-
-    fn setting(&mut self, name: &str, word: &Expr) -> Option<u64> {
-        let (low, high, what) = match name {
-            "port" => (1, 65_535, "a port, 1 to 65535".to_owned()),
-            "vni" => (0, MAX_VNI, format!("a number from 0 to {MAX_VNI} (24 bits)")),
-            "rotate" => (4096, u64::MAX, "a size of at least 4KiB".to_owned()),
-            _ => (1, 1_000_000, "a number of files, 1 to 1000000".to_owned()),
-        };
-        let size_allowed = name == "rotate";
-        match self.station_constant(word) {
-            Some(Const::Number(Number { value, unit, .. }))
-                if (low..=high).contains(&value)
-                    && (unit == Unit::None || unit == Unit::Size && size_allowed) =>
-            {
-                return Some(value);
-            }
-            _ => {}
-        }
-        let help = match &word.kind {
-            ExprKind::Path(path) if self.names.values.contains_key(path.as_str()) => {
-                "a station's settings are constants: a literal, or a `let` of one"
-            }
-            _ => "write it like `vni 77`, `port 4789`, `rotate 1GiB`, `keep 10`",
-        };
-        self.bad_word(word, &what, help);
-        None
     }
 }

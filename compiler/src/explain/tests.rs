@@ -36,6 +36,7 @@ fn told_of(mut program: Program, bits: u64, sight: &Sight) -> Explanation {
         name: "ids".into(),
         span: Span::default(),
         target: hir::Target::Interface { name: "x".into() },
+        limit: None,
     }];
     let mut frame = vec![0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     frame.extend([0, 99, 0, 53, 0, 10, 0, 0, b'h', b'i']);

@@ -61,6 +61,7 @@ fn program(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
         name: name.into(),
         span: Span::default(),
         target: hir::Target::Interface { name: name.into() },
+        limit: None,
     };
     Program { rules, limits, stations: vec![station("a"), station("b")], ..Program::default() }
 }

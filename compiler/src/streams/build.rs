@@ -3,7 +3,7 @@
 //! next, so that the last byte of a match can report it, and the automata are multiplied, the smallest first, until
 //! there is one, or as few as the limit allows. The invariant: nothing is larger than its limit, and what is too large is
 //! refused with the pattern that made it so. (Rejected: the library's own automaton of many patterns, which goes through
-//! the starts of all of them for each state and byte: seconds instead of a tenth. Rejected: its own search for overlapping
+//! the starts of all of them for each state and byte: seconds instead of a tenth of one. Rejected: its own search for overlapping
 //! matches, which is one byte late: the packet that completes a match would not be the one that reports it.)
 
 use super::product::{Table, Told};
@@ -16,7 +16,6 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::{start, syntax};
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 /// What is before the first byte, in the middle of a stream: neither a letter nor the end of a line.
@@ -40,10 +39,11 @@ pub(super) fn build(program: &Program, limit: usize) -> Result<Automaton, TooLar
             single(kind, ids, limit).map_err(|failure| refuse(failure, ids.first().copied(), limit))?;
         singles.push(single);
     }
-    for parts in (0..).map(|i| 1 << i).take_while(|&parts| parts <= PARTS) {
-        if let Some(tables) = multiply(&singles, parts, limit / parts) {
-            return Ok(Automaton { parts: tables.iter().map(Table::arrange).collect() });
-        }
+    let tables = multiply(&singles, limit).or_else(|| {
+        (1..).map(|i| 1 << i).take_while(|&n| n <= PARTS).find_map(|n| spread(&singles, n, limit / n))
+    });
+    if let Some(tables) = tables {
+        return Ok(Automaton { parts: tables.iter().map(Table::arrange).collect() });
     }
     let largest = singles.iter().max_by_key(|single| single.size());
     let mib = limit >> 20;
@@ -69,38 +69,38 @@ fn refuse(failure: Failure, pattern: Option<StreamId>, limit: usize) -> TooLarge
     TooLarge { pattern, size, limit, message }
 }
 
-/// Multiplies automata until there are at most so many, each of at most `limit` bytes; always the two smallest, so that
-/// those with many states meet last, if at all.
-fn multiply(singles: &[Table], parts: usize, limit: usize) -> Option<Vec<Table>> {
+/// Multiplies automata until there is one, of at most `limit` bytes; always the two smallest, so that most products are small.
+fn multiply(singles: &[Table], limit: usize) -> Option<Vec<Table>> {
     let mut waiting: BTreeMap<(usize, usize), Table> =
         singles.iter().enumerate().map(|(i, single)| ((single.size(), i), single.clone())).collect();
     let mut serial = singles.len();
-    let mut done = Vec::new();
-    while let Some((_, small)) = waiting.pop_first() {
-        let Some((key, large)) = waiting.pop_first() else {
-            done.push(small);
-            break;
-        };
-        match small.times(&large, limit) {
-            Some(both) => {
-                serial += 1;
-                waiting.insert((both.size(), serial), both);
-            }
-            None => {
-                // The smaller may still go with another.
-                done.push(large);
-                waiting.insert((0, key.1), small);
-            }
-        }
-        if done.len() >= parts {
-            return None;
-        }
+    while waiting.len() > 1 {
+        let (_, small) = waiting.pop_first()?;
+        let (_, large) = waiting.pop_first()?;
+        let both = small.times(&large, limit)?;
+        serial += 1;
+        waiting.insert((both.size(), serial), both);
     }
-    let fits = done.len() <= parts && done.iter().all(|table| table.size() <= limit);
-    fits.then(|| {
-        done.sort_by_key(|table| Reverse(table.size()));
-        done
-    })
+    Some(waiting.into_values().collect())
+}
+
+/// Multiplies automata into so many, each of at most `limit` bytes: one after the other, the smallest first, into the
+/// smallest that has room.
+fn spread(singles: &[Table], parts: usize, limit: usize) -> Option<Vec<Table>> {
+    let mut order: Vec<&Table> = singles.iter().collect();
+    order.sort_by_key(|single| single.size());
+    let mut done: Vec<Table> = Vec::with_capacity(parts);
+    for single in order {
+        if done.len() < parts {
+            done.push(single.clone());
+            continue;
+        }
+        done.sort_by_key(Table::size);
+        let (place, both) =
+            done.iter().enumerate().find_map(|(i, part)| Some((i, part.times(single, limit)?)))?;
+        done[place] = both;
+    }
+    done.iter().all(|part| part.size() <= limit).then_some(done)
 }
 
 fn parse(kind: &StreamKind) -> Result<Hir, Failure> {

@@ -173,7 +173,7 @@ fn in_parts() {
     .take(600)
     .collect();
     let mut parts = BTreeSet::new();
-    for limit in [14, 18, 20].map(|bits| 1 << bits) {
+    for limit in [16, 18, 23].map(|bits| 1 << bits) {
         let automaton = build::build(&program(kinds.clone()), limit).unwrap();
         assert!(automaton.parts.iter().all(|part| part.next.len() * 4 <= limit), "{limit}");
         let cuts: Vec<&[u8]> = text.chunks(7).collect();

@@ -58,10 +58,10 @@ trigger evil_ends by (net.src, net.dst) { when stream contains "evil"  hold 10m 
 pub const STATIONS: Code = Code(&CodeInfo {
     id: "E0304",
     title: "station kind not available yet",
-    explain: r#"Pools and tunnels other than VXLAN and GENEVE are not there yet.
+    explain: r#"Pools, ERSPAN type III, Kafka and Unix sockets are not there yet.
 
 ```text
-station ids { gre 192.0.2.10 }
+station ids { pool a b }
 ```
 
 ```mrule

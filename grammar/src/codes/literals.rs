@@ -100,7 +100,7 @@ pub const UNKNOWN_UNIT: Code = Code(&CodeInfo {
     id: "E0023",
     title: "unknown unit",
     explain: r#"A unit is glued to its number. Sizes: `B`, `kB` or `KB` (1000 bytes), `MB`, `GB`, `TB`, and `KiB` (1024
-bytes), `MiB`, `GiB`, `TiB`. Durations: `ns`, `us`, `ms`, `s`, `m` (minutes), `h`, `d`. Case matters.
+bytes), `MiB`, `GiB`, `TiB`, and `kbit` (1000 bits are 125 bytes), `Mbit`, `Gbit`, `Tbit`. Durations: `ns`, `us`, `ms`, `s`, `m` (minutes), `h`, `d`. Case matters.
 
 ```text
 param head : size = 8kib

@@ -167,7 +167,8 @@ pub const STATION_KIND: Code = Code(&CodeInfo {
     id: "E0220",
     title: "unknown station kind",
     explain: r#"A station is one of `interface NAME`, `vxlan HOST [port P] vni N`, `geneve HOST [port P] vni N`,
-`pcapng "PATH" [rotate SIZE] [keep N]`.
+`gre HOST [key N]`, `erspan2 HOST session N`, `tzsp HOST [port P]`, `pcapng "PATH" [rotate SIZE] [rotate DURATION] [keep N]`,
+`pipe "PATH"`, `pipe stdout`. Tunnels can have `fragment`, and each `limit RATE [burst N]`.
 
 ```text
 station ids { vxlann 192.0.2.10 vni 77 }
@@ -184,16 +185,23 @@ pub const STATION_SETTING: Code = Code(&CodeInfo {
     id: "E0221",
     title: "setting of a station",
     explain: r#"A setting is not known, said twice, or has a value that it cannot have. Network identifiers have 24 bits, names of
-interfaces at most 15 bytes; hosts are addresses, because names would have to be resolved again and again.
+interfaces at most 15 bytes, sessions of ERSPAN 10 bits; hosts are addresses, because names would have to be resolved
+again and again. In the path of a file `%` starts a conversion of strftime(3): `%Y %m %d %H %M %S` and some more, and
+`%%` is the sign. A `limit` with a unit is of bytes a second (`100Mbit`, `10MB`), one without is of copies a second;
+`burst` has the same kind of number.
 
 ```text
 station a { vxlan 192.0.2.10 vni 16777216 }
 station b { geneve example.com vni 7 }
+station c { pcapng "100%.pcapng" rotate 5ms }
+station d { interface mon0 limit 100Mbit burst 20 }
 ```
 
 ```mrule
 station a { vxlan 192.0.2.10 vni 16777215 }
 station b { geneve 192.0.2.11 port 6081 vni 7 }
+station c { pcapng "100%%_%Y%m%d.pcapng" rotate 5m }
+station d { interface mon0 limit 100Mbit burst 1MiB }
 ```"#,
 });
 
@@ -201,8 +209,8 @@ station b { geneve 192.0.2.11 port 6081 vni 7 }
 pub const MISSING_SETTING: Code = Code(&CodeInfo {
     id: "E0222",
     title: "setting of a station missing",
-    explain: r#"Every station says its kind and what that kind needs: tunnels a host and a `vni`, files a path. `keep` counts rotated
-files, so it needs `rotate`.
+    explain: r#"Every station says its kind and what that kind needs: tunnels a host, `vxlan` and `geneve` a `vni`, `erspan2` a
+`session`, files and pipes a path. `keep` counts rotated files, so it needs `rotate`; `burst` needs `limit`.
 
 ```text
 station a { vxlan 192.0.2.10 }
@@ -230,7 +238,7 @@ station ids { interface eth1 }
 pub const SAME_FILE: Code = Code(&CodeInfo {
     id: "E0224",
     title: "two stations write one file",
-    explain: r#"Each station writes its own file. Several rules can send to the same station.
+    explain: r#"Each station writes its own file, pipe or standard output. Several rules can send to the same station.
 
 ```text
 station a { pcapng "all.pcapng" }

@@ -127,7 +127,8 @@ fn unit_scale(unit: &str, digits: usize) -> Result<u64, Refused> {
                 .fix(near)
         }
         None => {
-            let help = "sizes: B kB KB MB GB TB KiB MiB GiB TiB; durations: ns us ms s m h d";
+            let help =
+                "sizes: B kB KB MB GB TB KiB MiB GiB TiB, kbit Mbit Gbit Tbit; durations: ns us ms s m h d";
             refused(literals::UNKNOWN_UNIT, message, "unknown unit", help)
         }
     };

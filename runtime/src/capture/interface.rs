@@ -24,6 +24,12 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// An interface of this machine, whose packets have times in nanoseconds.
+    pub fn live(name: &str, link_type: LinkType) -> Interface {
+        let named = Interface::new(link_type, Clock::NANOSECONDS);
+        Interface { name: name.to_owned(), label: name.to_owned(), ..named }
+    }
+
     pub(super) fn new(link_type: LinkType, clock: Clock) -> Interface {
         let (name, description, label) = (String::new(), String::new(), String::new());
         Interface { name, description, label, link_type, link: link_type.link(), clock }

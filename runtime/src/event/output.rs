@@ -13,6 +13,7 @@ use mrule_compiler::wire;
 use mrule_compiler::world::World;
 use serde_json::{Map, Value as Json, json};
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -38,7 +39,7 @@ pub struct EventWriter {
     queue: Option<SyncSender<String>>,
     thread: Option<JoinHandle<(u64, Option<io::Error>)>>,
     waits: bool,
-    told: u64,
+    told: AtomicU64,
 }
 
 impl EventWriter {
@@ -50,13 +51,13 @@ impl EventWriter {
         let (queue, lines) = sync_channel(QUEUE);
         let thread =
             std::thread::Builder::new().name("events".into()).spawn(move || write_all(out, &lines))?;
-        Ok(EventWriter { queue: Some(queue), thread: Some(thread), waits, told: 0 })
+        Ok(EventWriter { queue: Some(queue), thread: Some(thread), waits, told: AtomicU64::new(0) })
     }
 
-    fn tell(&mut self, line: &Map<String, Json>) {
+    fn tell(&self, line: &Map<String, Json>) {
         let mut text = serde_json::to_string(line).unwrap_or_default();
         text.push('\n');
-        self.told += 1;
+        self.told.fetch_add(1, Relaxed);
         let Some(queue) = &self.queue else { return };
         // What is not taken shows in the sums of `finish`.
         if self.waits {
@@ -66,7 +67,7 @@ impl EventWriter {
     }
 
     /// Tells what a packet did to a trigger; `number` is the packet's, from 1.
-    pub fn packet(&mut self, program: &Program, world: &World, number: u64, event: &TriggerEvent<'_>) {
+    pub fn packet(&self, program: &Program, world: &World, number: u64, event: &TriggerEvent<'_>) {
         let Some(trigger) = program.triggers.get(event.trigger) else { return };
         let name = match event.outcome {
             Outcome::Nothing => return,
@@ -76,7 +77,7 @@ impl EventWriter {
             Outcome::Suppressed => "suppressed",
             Outcome::Full => "full",
         };
-        let mut line = self.line(event.packet.time, name, &trigger.name);
+        let mut line = start(event.packet.time, name, &trigger.name);
         if let Some(key) = event.key {
             line.insert("key".into(), key_parts(key).iter().map(part_json).collect());
         }
@@ -92,7 +93,7 @@ impl EventWriter {
     }
 
     /// Tells what a change from outside did; rows and params are not told.
-    pub fn change(&mut self, program: &Program, now: i64, change: &Change, effect: Effect) {
+    pub fn change(&self, program: &Program, now: i64, change: &Change, effect: Effect) {
         let (at, key, reason) = match change {
             Change::Raise { trigger, key, .. } => (*trigger, Some(key), "from outside"),
             Change::Clear { trigger, key } => (*trigger, key.as_ref(), "from outside"),
@@ -111,7 +112,7 @@ impl EventWriter {
             _ => return,
         };
         let Some(trigger) = program.triggers.get(at) else { return };
-        let mut line = self.line(now, name, &trigger.name);
+        let mut line = start(now, name, &trigger.name);
         if let Some(key) = key.and_then(|key| key_values(key)) {
             line.insert("key".into(), key_parts(&key).iter().map(part_json).collect());
         }
@@ -119,23 +120,24 @@ impl EventWriter {
         self.tell(&line);
     }
 
-    fn line(&self, time: i64, event: &str, trigger: &str) -> Map<String, Json> {
-        let line = json!({ "time": time_text(time), "event": event, "trigger": trigger });
-        match line {
-            Json::Object(line) => line,
-            _ => Map::new(),
-        }
-    }
-
     /// Waits until all lines are written, and gives the sums.
     pub fn finish(mut self) -> Written {
         self.queue = None;
-        let told = self.told;
+        let told = self.told.load(Relaxed);
         let (written, error) = match self.thread.take().map(JoinHandle::join) {
             Some(Ok(done)) => done,
             _ => (0, Some(io::Error::other("the thread that writes events is gone"))),
         };
         Written { told, written, dropped: told.saturating_sub(written), error }
+    }
+}
+
+/// What every line begins with.
+fn start(time: i64, event: &str, trigger: &str) -> Map<String, Json> {
+    let line = json!({ "time": time_text(time), "event": event, "trigger": trigger });
+    match line {
+        Json::Object(line) => line,
+        _ => Map::new(),
     }
 }
 

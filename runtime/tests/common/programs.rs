@@ -43,6 +43,7 @@ pub fn program(stations: &[&str], rules: Vec<Rule>, limits: Vec<Rule>) -> Arc<Pr
         name: (*name).to_owned(),
         span: Span::default(),
         target: Target::Interface { name: "none".to_owned() },
+        limit: None,
     };
     Arc::new(Program {
         rules,

@@ -1,7 +1,7 @@
 //! Rules, limits, lengths, stations, params and triggers.
 
 use super::{STATION, build, build_with, findings, program, wrong};
-use crate::hir::{Length, Num, Target, Value, ValueTy};
+use crate::hir::{Encap, Length, Num, Rate, RateOf, Rotate, Target, Value, ValueTy};
 
 /// The length of a rule's one line.
 fn length(items: &str, text: &str) -> Length {
@@ -109,17 +109,66 @@ fn stations() {
     assert_eq!(target("interface eth0"), Target::Interface { name: "eth0".into() });
     assert_eq!(target("interface \"br-lan\""), Target::Interface { name: "br-lan".into() });
     let host = "192.0.2.10".parse().unwrap();
-    assert_eq!(target("vxlan 192.0.2.10 vni 77"), Target::Vxlan { host, port: 4789, vni: 77 });
-    assert_eq!(target("vxlan 192.0.2.10 vni 77 port 8472"), Target::Vxlan { host, port: 8472, vni: 77 });
     let host6 = "2001:db8::1".parse().unwrap();
-    assert_eq!(
-        target("geneve 2001:db8::1 port 6082 vni 0"),
-        Target::Geneve { host: host6, port: 6082, vni: 0 }
-    );
-    let file = Target::Pcapng { path: "a/b.pcapng".into(), rotate: Some(1 << 30), keep: Some(10) };
-    assert_eq!(target("pcapng \"a/b.pcapng\" rotate 1GiB keep 10"), file);
+    let tunnel = |host, encap| Target::Tunnel { host, encap, fragment: false };
+    let tunnels = [
+        ("vxlan 192.0.2.10 vni 77", host, Encap::Vxlan { port: 4789, vni: 77 }),
+        ("vxlan 192.0.2.10 vni 77 port 8472", host, Encap::Vxlan { port: 8472, vni: 77 }),
+        ("geneve 2001:db8::1 port 6082 vni 0", host6, Encap::Geneve { port: 6082, vni: 0 }),
+        ("gre 192.0.2.10", host, Encap::Gre { key: None }),
+        ("gre 2001:db8::1 key 4294967295", host6, Encap::Gre { key: Some(u32::MAX) }),
+        ("erspan2 192.0.2.10 session 1023", host, Encap::Erspan2 { session: 1023 }),
+        ("tzsp ::ffff:192.0.2.10", host, Encap::Tzsp { port: 37_008 }),
+    ];
+    for (text, host, encap) in tunnels {
+        assert_eq!(target(text), tunnel(host, encap), "{text}");
+    }
+    let cut = Target::Tunnel { host, encap: Encap::Tzsp { port: 9 }, fragment: true };
+    assert_eq!(target("tzsp 192.0.2.10 fragment port 9"), cut);
     let from_let = program("let id = 5\nlet collector = 192.0.2.10\nstation s { vxlan collector vni id }");
-    assert_eq!(from_let.stations[0].target, Target::Vxlan { host, port: 4789, vni: 5 });
+    assert_eq!(from_let.stations[0].target, tunnel(host, Encap::Vxlan { port: 4789, vni: 5 }));
+    let file = |path: &str, size, time, keep| Target::Pcapng {
+        path: path.into(),
+        rotate: Rotate { size, time },
+        keep,
+    };
+    let mixed = target("pcapng \"a/b.pcapng\" rotate 1GiB keep 10 rotate 5m");
+    assert_eq!(mixed, file("a/b.pcapng", Some(1 << 30), Some(300_000_000_000), Some(10)));
+    assert_eq!(target("pcapng \"%Y/%%.pcapng\""), file("%Y/%%.pcapng", None, None, None));
+    assert_eq!(target("pipe \"/run/x\""), Target::Pipe { path: Some("/run/x".into()) });
+    assert_eq!(target("pipe stdout"), Target::Pipe { path: None });
+    assert_eq!(target("pipe \"-\""), Target::Pipe { path: None });
+}
+
+#[test]
+fn stations_have_limits() {
+    let limit = |text: &str| program(&format!("station s {{ interface x {text} }}")).stations[0].limit;
+    let rate = |per_second, burst, of| Some(Rate { per_second, burst, of });
+    assert_eq!(limit(""), None);
+    assert_eq!(limit("limit 100Mbit"), rate(12_500_000, 1_250_000, RateOf::Bytes));
+    assert_eq!(limit("limit 1kB"), rate(1000, 65_536, RateOf::Bytes));
+    assert_eq!(limit("burst 1MiB limit 1Gbit"), rate(125_000_000, 1 << 20, RateOf::Bytes));
+    assert_eq!(limit("limit 5000 burst 100"), rate(5000, 100, RateOf::Copies));
+    assert_eq!(limit("limit 5"), rate(5, 1, RateOf::Copies));
+}
+
+#[test]
+fn a_station_is_shown_as_it_is_written() {
+    let all = [
+        "interface \"br-lan\" limit 5 burst 1",
+        "vxlan 192.0.2.10 port 4789 vni 77 fragment limit 12500000B burst 65536B",
+        "geneve 2001:db8::1 port 6081 vni 5",
+        "gre 192.0.2.10",
+        "gre 192.0.2.10 key 0 fragment",
+        "erspan2 192.0.2.10 session 7",
+        "tzsp 192.0.2.10 port 37008",
+        "pcapng \"a b/%Y\" rotate 4096B rotate 1000000000ns keep 3",
+        "pipe \"/run/x\"",
+        "pipe stdout",
+    ];
+    for text in all {
+        assert_eq!(program(&format!("station s {{ {text} }}")).stations[0].to_string(), text);
+    }
 }
 
 #[test]
@@ -129,23 +178,43 @@ fn stations_that_cannot_be() {
     };
     bad("", "E0222", "s");
     bad("vxlann 192.0.2.10 vni 77", "E0220", "vxlann");
-    bad("gre 192.0.2.10", "E0304", "gre");
+    bad("erspan 192.0.2.10 session 7", "E0220", "erspan");
+    bad("erspan3 192.0.2.10", "E0304", "erspan3");
     bad("pool a b", "E0304", "pool");
     bad("vxlan 192.0.2.10", "E0222", "}");
     bad("vxlan", "E0222", "}");
     bad("vxlan example vni 7", "E0221", "example");
+    bad("vxlan 0.0.0.0 vni 7", "E0221", "0.0.0.0");
     bad("vxlan 192.0.2.10 vni 16777216", "E0221", "16777216");
     bad("vxlan 192.0.2.10 vni 7 port 0", "E0221", "0");
     bad("vxlan 192.0.2.10 vni 7 vni 8", "E0221", "vni");
     bad("vxlan 192.0.2.10 vni 7 mtu 9000", "E0221", "mtu");
+    bad("vxlan 192.0.2.10 vni 7 fragment fragment", "E0221", "fragment");
     bad("vxlan 192.0.2.10 id 7", "E0221", "id");
+    bad("vxlan 192.0.2.10 vni 7KiB", "E0221", "7KiB");
+    bad("gre 192.0.2.10 key 4294967296", "E0221", "4294967296");
+    bad("gre 192.0.2.10 port 5", "E0221", "port");
+    bad("erspan2 192.0.2.10", "E0222", "}");
+    bad("erspan2 192.0.2.10 session 1024", "E0221", "1024");
     bad("interface", "E0222", "}");
     bad("interface \"a name that is too long\"", "E0221", "\"a name that is too long\"");
     bad("interface eth0 eth1", "E0221", "eth1");
+    bad("interface eth0 fragment", "E0221", "fragment");
     bad("pcapng \"x\" keep 5", "E0222", "}");
-    bad("pcapng \"x\" rotate 5m", "E0221", "5m");
+    bad("pcapng \"x\" rotate 5ms", "E0221", "5ms");
+    bad("pcapng \"x\" rotate 1KiB", "E0221", "1KiB");
     bad("pcapng x", "E0221", "x");
+    bad("pcapng \"%T.pcapng\"", "E0221", "\"%T.pcapng\"");
+    bad("pcapng \"100%\"", "E0221", "\"100%\"");
+    bad("pipe", "E0222", "}");
+    bad("pipe fifo", "E0221", "fifo");
+    bad("interface x limit 0", "E0221", "0");
+    bad("interface x limit 5m", "E0221", "5m");
+    bad("interface x burst 5", "E0222", "}");
+    bad("interface x limit 5Mbit burst 5", "E0221", "}");
     wrong("station a { pcapng \"x\" }\nstation b { pcapng \"x\" }", &[("E0224", "b")]);
+    wrong("station a { pipe \"x\" }\nstation b { pcapng \"x\" }", &[("E0224", "b")]);
+    wrong("station a { pipe stdout }\nstation b { pipe \"-\" }", &[("E0224", "b")]);
     let many: String = (0..65).map(|i| format!("station s{i:02} {{ interface eth{i} }}\n")).collect();
     wrong(&many, &[("E0223", "s64")]);
 }

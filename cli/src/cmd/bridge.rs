@@ -1,0 +1,78 @@
+//! `mirrorc bridge`: the redirects that `run --bridge` has the kernel do, and that stay after a kill or with
+//! `--keep-forwarding`. The invariant: only redirects of mirrorc are listed and removed, whoever else uses tc.
+//! (Rejected: a page on which tc commands to type.)
+
+use super::run::pair;
+use crate::exit::{Exit, Failure};
+use crate::screen::Screen;
+use crate::summary::{Table, grouped, size};
+use mrule_runtime::live::Redirects;
+use serde_json::{Value, json};
+
+/// The arguments of `mirrorc bridge`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show what is redirected
+    List {
+        /// How to print it
+        #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+        format: Format,
+    },
+    /// Stop forwarding between two interfaces
+    Remove {
+        /// The interfaces
+        #[arg(value_name = "A:B", value_parser = pair)]
+        bridge: (String, String),
+    },
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let redirects = Redirects::new()?;
+    match &args.action {
+        Action::List { format } => {
+            let found = redirects.list()?;
+            match format {
+                Format::Text => {
+                    let mut table = Table::new(&["from", "to", "packets", "failed", "bytes"]);
+                    for r in found {
+                        let to = r.to.unwrap_or_else(|| "(gone)".to_owned());
+                        let numbers = [grouped(r.packets.into()), grouped(r.failed.into()), size(r.bytes)];
+                        table.row([vec![r.from, to], numbers.to_vec()].concat(), String::new());
+                    }
+                    let first = table.first();
+                    table.print(first, screen.out_look, screen.out)?;
+                }
+                Format::Json => {
+                    let rows: Value = found
+                        .into_iter()
+                        .map(|r| json!({ "from": r.from, "to": r.to, "packets": r.packets, "failed": r.failed, "bytes": r.bytes }))
+                        .collect();
+                    writeln!(screen.out, "{rows}")?;
+                }
+            }
+            Ok(Exit::Clean)
+        }
+        Action::Remove { bridge: (a, b) } => {
+            let (first, second) = (redirects.remove(a)?, redirects.remove(b)?);
+            if !first && !second {
+                return Err(Failure::usage(format!("mirrorc forwards nothing between `{a}` and `{b}`"))
+                    .help("`mirrorc bridge list` shows what it forwards"));
+            }
+            Ok(Exit::Clean)
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `mirrorc run` on interfaces: starts the runtime, prints what happens and what is counted, and ends it on SIGINT or
+//! SIGTERM. The invariant: the last thing printed are the sums after everything that was received has been decided and every
+//! copy has been sent or dropped. (Rejected: a full-screen display; lines go into logs, too.)
+
+use super::Stats;
+use crate::events::Events;
+use crate::exit::{Exit, Failure};
+use crate::live_summary::{self, Last};
+use crate::memory;
+use crate::screen::{DOUBT, Screen};
+use mrule_compiler::hir::{Station, Target};
+use mrule_runtime::decider::Limits;
+use mrule_runtime::live::{Forward, Live, Options};
+use mrule_runtime::policy::Policy;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+/// The arguments for interfaces.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Live")]
+pub(super) struct Ports {
+    /// Read what enters by this interface; may be given several times
+    #[arg(long, value_name = "INTERFACE")]
+    tap: Vec<String>,
+    /// Forward every frame from A to B and from B to A, and read what enters; may be given several times
+    #[arg(long, value_name = "A:B", value_parser = pair)]
+    bridge: Vec<(String, String)>,
+    /// Who forwards
+    #[arg(long, value_enum, value_name = "WHO", default_value_t, requires = "bridge")]
+    forward: Who,
+    /// Let the kernel go on forwarding when mirrorc ends
+    #[arg(long, requires = "bridge")]
+    keep_forwarding: bool,
+    /// How many worker threads; each packet of a flow meets the same one [default: one for each core]
+    #[arg(long, value_name = "N", conflicts_with = "read", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+    /// See also frames that are for other hosts
+    #[arg(long, conflicts_with = "read")]
+    promiscuous: bool,
+    /// How often to print counts while it runs [default: 10s, and 1s for JSON]
+    #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
+    interval: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Who {
+    /// The kernel, by tc redirects: it forwards under overload, too, and when mirrorc is killed
+    #[default]
+    Kernel,
+    /// mirrorc itself, for where tc is not to be had
+    Userspace,
+}
+
+/// The names of two interfaces: `A:B`.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((a, b)) if !a.is_empty() && !b.is_empty() && !b.contains(':') => Ok((a.into(), b.into())),
+        _ => Err("write two interfaces with a colon between, as in `eth1:eth2`".to_owned()),
+    }
+}
+
+/// How often interfaces are looked at.
+const WATCH: Duration = Duration::from_millis(200);
+
+/// Runs until it is told to end.
+pub(super) fn run(
+    policy: Arc<Policy>,
+    args: &Ports,
+    limits: Limits,
+    lines: &Events,
+    stats: Option<Stats>,
+    screen: &mut Screen<'_>,
+) -> Result<Exit, Failure> {
+    let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
+    // Then standard output is a capture.
+    let piped = policy.program().stations.iter().find(|station| piped(station));
+    if let (Some(station), Some(Stats::Json)) = (piped, stats) {
+        let taken =
+            format!("station `{}` writes to standard output, where `--stats json` would write", station.name);
+        return Err(Failure::usage(taken).help("leave out `--stats json`, or give the pipe a path"));
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second one does not wait.
+        flag::register_conditional_shutdown(signal, 130, stop.clone())
+            .and_then(|_| flag::register(signal, stop.clone()))
+            .map_err(|error| Failure::file("listen to", "signals", &error))?;
+    }
+    let options = Options {
+        taps: args.tap.clone(),
+        bridges: args.bridge.clone(),
+        forward: match args.forward {
+            Who::Kernel => Forward::Kernel,
+            Who::Userspace => Forward::Userspace,
+        },
+        keep_forwarding: args.keep_forwarding,
+        workers: args.workers.unwrap_or(0).into(),
+        promiscuous: args.promiscuous,
+        limits,
+        ..Options::default()
+    };
+    let writer = lines.writer(false)?.map(Arc::new);
+    let (tell, events) = sync_channel(1024);
+    let mut live = Live::start(policy.clone(), &options, writer.clone(), tell)?;
+    if stats.is_some() {
+        let workers = match live.workers() {
+            1 => "1 worker".to_owned(),
+            n => format!("{n} workers"),
+        };
+        let bridges = args.bridge.iter().map(|(a, b)| format!("bridging {a} and {b}"));
+        let taps = args.tap.iter().map(|name| format!("reading {name}"));
+        let what: Vec<String> = taps.chain(bridges).collect();
+        writeln!(screen.err, "{} with {workers}; Ctrl-C ends", what.join(", "))?;
+    }
+    let interval = args.interval.unwrap_or(match stats {
+        Some(Stats::Json) => Duration::from_secs(1),
+        _ => Duration::from_secs(10),
+    });
+    let mut last = Last::default();
+    let mut next = Instant::now() + interval;
+    while !stop.load(Ordering::Relaxed) {
+        let wait = next.saturating_duration_since(Instant::now()).min(WATCH);
+        if let Ok(event) = events.recv_timeout(wait) {
+            writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
+            continue;
+        }
+        live.watch();
+        if Instant::now() >= next {
+            next += interval;
+            match stats {
+                Some(Stats::Text) => last.line(&live.report(), screen.err_look, screen.err)?,
+                Some(Stats::Json) => {
+                    writeln!(screen.out, "{}", live_summary::json(&live.report(), false))?;
+                    screen.out.flush()?;
+                }
+                None => {}
+            }
+        }
+    }
+    let report = live.finish()?;
+    let all_told = lines.finish(writer.and_then(Arc::into_inner), screen.err_look, screen.err)?;
+    for event in events.try_iter() {
+        writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
+    }
+    match stats {
+        Some(Stats::Text) if piped.is_some() => live_summary::text(&report, screen.err_look, screen.err)?,
+        Some(Stats::Text) => live_summary::text(&report, screen.out_look, screen.out)?,
+        Some(Stats::Json) => writeln!(screen.out, "{}", live_summary::json(&report, true))?,
+        None => {}
+    }
+    screen.out.flush()?;
+    if let Err(what) = report.check() {
+        writeln!(screen.err, "{} the sums do not add up: {what}", screen.err_look.paint(DOUBT, "warning:"))?;
+    }
+    Ok(if all_told { Exit::Clean } else { Exit::Usage })
+}

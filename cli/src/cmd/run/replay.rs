@@ -1,0 +1,120 @@
+//! `mirrorc run --read`: a program over a capture. The invariant: the summary is the runtime's own counts, and a capture that
+//! breaks off is told with its byte offset and exit code 3, after what was readable has been processed.
+//! (Rejected: ending at the first oddity of a capture; the rest of it is still evidence.)
+
+use super::Stats;
+use crate::events::Events;
+use crate::exit::{Exit, Failure};
+use crate::screen::{BAD, DIM, DOUBT, Look, Screen, printable};
+use crate::summary;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mrule_runtime::policy::Policy;
+use mrule_runtime::replay::{Options, Progress, replay};
+use mrule_runtime::stats::Summary;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Runs a program over the capture `read`.
+pub(super) fn run(
+    mut policy: Policy,
+    options: &Options,
+    events: &Events,
+    stats: Option<Stats>,
+    screen: &mut Screen<'_>,
+) -> Result<Exit, Failure> {
+    let (read, writer) = (options.read.as_path(), events.writer(true)?);
+    let started = Instant::now();
+    let mut bar = Bar::new(screen.err_look, stats.is_some() && screen.err_look.live, started);
+    let result = replay(options, &mut policy, writer.as_ref(), &mut |progress| bar.show(progress));
+    bar.clear();
+    let all_told = events.finish(writer, screen.err_look, screen.err)?;
+    let counts = result?;
+    match stats {
+        Some(Stats::Text) => {
+            summary::text(read, &counts, started.elapsed(), screen.out_look, screen.out)?;
+        }
+        Some(Stats::Json) => {
+            let whole = serde_json::to_string_pretty(&summary::json(read, &counts));
+            writeln!(screen.out, "{}", whole.map_err(io::Error::from)?)?;
+        }
+        None => {}
+    }
+    let exit = complain(read, &counts, screen)?;
+    Ok(if all_told { exit } else { Exit::Usage })
+}
+
+/// Says what was not read, after all else, where it is seen.
+fn complain(read: &Path, counts: &Summary, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    screen.out.flush()?;
+    let look = screen.err_look;
+    let name = read.display().to_string();
+    let name = printable(&name);
+    for (link, packets) in &counts.unsupported {
+        let what = format!("of link type {link}, which is not supported, and were passed over");
+        let packets = summary::packets(*packets);
+        writeln!(screen.err, "{} {packets} of `{name}` are {what}", look.paint(DOUBT, "warning:"))?;
+    }
+    if counts.moved_times > 0 {
+        let what = "times outside of 1970 to 2262, which were moved to the nearest end";
+        writeln!(screen.err, "{} `{name}` has {} {what}", look.paint(DOUBT, "warning:"), counts.moved_times)?;
+    }
+    if let Some(at) = &counts.broken {
+        writeln!(screen.err, "{} `{name}` is broken at {at}", look.paint(BAD, "error:"))?;
+        let packets = summary::packets(counts.packets);
+        writeln!(
+            screen.err,
+            "  {}",
+            look.paint(DIM, &format!("what came before it was processed: {packets}"))
+        )?;
+    }
+    Ok(if counts.is_complete() { Exit::Clean } else { Exit::Capture })
+}
+
+/// A progress bar that comes only when a run takes a while.
+struct Bar {
+    look: Look,
+    wanted: bool,
+    started: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Bar {
+    /// How long a run may take before the bar comes.
+    const PATIENCE: Duration = Duration::from_millis(400);
+
+    fn new(look: Look, wanted: bool, started: Instant) -> Bar {
+        Bar { look, wanted, started, bar: None }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if !self.wanted {
+            return;
+        }
+        if self.bar.is_none() && self.started.elapsed() < Bar::PATIENCE {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| make(self.look, progress.length));
+        bar.set_position(progress.read);
+        let speed = progress.packets as f64 / self.started.elapsed().as_secs_f64();
+        let (packets, speed) = (summary::packets(progress.packets), summary::grouped(speed as u64));
+        bar.set_message(format!("{packets}, {speed}/s"));
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn make(look: Look, length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{bar:30} {percent:>3}%  {msg}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} read, {msg}"),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars(if look.unicode { "━╸─" } else { "=>-" }));
+    bar
+}

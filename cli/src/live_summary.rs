@@ -1,0 +1,181 @@
+//! What a live run counted, as lines and tables for people and as JSON lines for scripts. The invariant: both show the runtime's
+//! own counts; rates are the only numbers made here. (Rejected: one JSON object at the end only; who watches a run wants
+//! them while it lasts.)
+
+use crate::screen::{BOLD, DIM, Look};
+use crate::summary::{self, Table, grouped, percent, size};
+use mrule_runtime::live::{PortCounts, Report};
+use mrule_runtime::station::{self, Cause};
+use serde_json::{Map, Value, json};
+use std::io::{self, Write};
+
+/// What the last line told, for rates.
+#[derive(Debug, Default)]
+pub struct Last {
+    seconds: f64,
+    packets: u64,
+    bytes: u64,
+    mirrored: u64,
+    kernel: u64,
+    dropped: u64,
+}
+
+impl Last {
+    /// Prints one line: rates since the last one.
+    pub fn line(&mut self, report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> {
+        let now = Last {
+            seconds: report.elapsed.as_secs_f64(),
+            packets: report.summary.packets,
+            bytes: report.summary.wire_bytes,
+            mirrored: report.summary.mirrored,
+            kernel: report.ports.iter().map(|port| port.kernel_drops).sum(),
+            dropped: report.stations.iter().map(station::Counts::dropped_total).sum(),
+        };
+        let seconds = (now.seconds - self.seconds).max(1e-3);
+        let rate = |now: u64, then: u64| (now.saturating_sub(then) as f64 / seconds) as u64;
+        let packets = now.packets.saturating_sub(self.packets);
+        let share = now.mirrored.saturating_sub(self.mirrored) as f64 * 100.0 / packets.max(1) as f64;
+        let mut line = format!(
+            "{:.0} s: {} packets/s, {}/s, {} copied",
+            now.seconds,
+            grouped(rate(now.packets, self.packets)),
+            size(rate(now.bytes, self.bytes)),
+            percent(share),
+        );
+        for (now, then, what) in [
+            (now.kernel, self.kernel, "packets dropped by the kernel"),
+            (now.dropped, self.dropped, "copies dropped"),
+        ] {
+            if now > then {
+                line.push_str(&format!(", {} {what}", grouped(now - then)));
+            }
+        }
+        *self = now;
+        writeln!(out, "{}", look.paint(DIM, &line))
+    }
+}
+
+/// Prints the final sums.
+pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> {
+    let summary = &report.summary;
+    let seconds = report.elapsed.as_secs_f64();
+    let names: Vec<&str> = report.ports.iter().map(|port| port.name.as_str()).collect();
+    writeln!(
+        out,
+        "{}: {} in {seconds:.1} s, {} on the wire",
+        look.paint(BOLD, &names.join(", ")),
+        summary::packets(summary.packets),
+        size(summary.wire_bytes)
+    )?;
+    let share = percent(summary.mirrored as f64 * 100.0 / summary.packets.max(1) as f64);
+    let (some, none) = (summary::packets(summary.mirrored), grouped(summary.unmirrored));
+    writeln!(out, "{some} ({share}) copied to a station, {none} to none")?;
+    let mut ports = Table::new(&["port", "received", "lost", "decided", "bytes"]);
+    for port in &report.ports {
+        let lost = port.kernel_drops + port.unread;
+        let cells = [grouped(port.received), grouped(lost), grouped(port.packets()), size(port.bytes)];
+        ports.row([vec![port.name.clone()], cells.to_vec()].concat(), String::new());
+    }
+    let mut forwarded = Table::new(&["forward", "packets", "failed", "bytes"]);
+    for port in &report.ports {
+        if let Some(f) = &port.forward {
+            let cells = [grouped(f.sent), grouped(f.failed()), size(f.sent_bytes)];
+            let causes = [
+                (f.busy, "busy"),
+                (f.too_long, "too long"),
+                (f.down, "down"),
+                (f.truncated, "truncated"),
+                (f.refused, "refused"),
+            ];
+            let causes = causes.iter().filter(|(n, _)| *n > 0).map(|(n, c)| format!("{} {c}", grouped(*n)));
+            let causes: Vec<String> = causes.collect();
+            forwarded.row([vec![port.name.clone()], cells.to_vec()].concat(), causes.join(", "));
+        }
+        if let Some(r) = &port.redirect {
+            let cells = [grouped(r.packets), grouped(r.failed), size(r.bytes)];
+            forwarded.row([vec![port.name.clone()], cells.to_vec()].concat(), "by the kernel".to_owned());
+        }
+    }
+    let mut sent = Table::new(&["to", "asked", "sent", "dropped"]);
+    for station in &report.stations {
+        let cells = [station.asked, station.sent, station.dropped_total()].map(grouped);
+        let causes = Cause::ALL.into_iter().filter(|cause| station.dropped_by(*cause) > 0);
+        let causes: Vec<String> = causes
+            .map(|cause| format!("{} {}", grouped(station.dropped_by(cause)), cause.name().replace('_', " ")))
+            .collect();
+        sent.row([vec![station.station.clone()], cells.to_vec()].concat(), causes.join(", "));
+    }
+    summary::tables(vec![ports, forwarded, sent], summary, look, out)
+}
+
+/// The counts as one line of JSON; the last one of a run is `final`.
+pub fn json(report: &Report, last: bool) -> Value {
+    let mut whole = Map::new();
+    whole.insert("version".into(), json!(1));
+    whole.insert("final".into(), json!(last));
+    whole.insert("seconds".into(), json!((report.elapsed.as_secs_f64() * 1e3).round() / 1e3));
+    whole.insert("ports".into(), report.ports.iter().map(port).collect());
+    whole.extend(summary::decided(&report.summary));
+    if let Some(Value::Array(stations)) = whole.get_mut("stations") {
+        for (station, became) in stations.iter_mut().zip(&report.stations) {
+            if let Value::Object(station) = station {
+                // Of live runs stations tell themselves.
+                station.remove("file");
+                station.remove("file_bytes");
+                station.extend(became_json(became));
+            }
+        }
+    }
+    Value::Object(whole)
+}
+
+fn port(port: &PortCounts) -> Value {
+    let forward = port.forward.map(|forward| {
+        json!({
+            "sent": forward.sent,
+            "sent_bytes": forward.sent_bytes,
+            "busy": forward.busy,
+            "too_long": forward.too_long,
+            "down": forward.down,
+            "truncated": forward.truncated,
+            "refused": forward.refused,
+        })
+    });
+    let redirect = port.redirect.map(
+        |redirect| json!({ "packets": redirect.packets, "bytes": redirect.bytes, "failed": redirect.failed }),
+    );
+    json!({
+        "name": port.name,
+        "received": port.received,
+        "kernel_drops": port.kernel_drops,
+        "ring_full": port.ring_full,
+        "frames": port.frames,
+        "bytes": port.bytes,
+        "unread": port.unread,
+        "super_frames": port.super_frames,
+        "segments": port.segments,
+        "uncut": port.uncut,
+        "finished": port.finished,
+        "truncated": port.truncated,
+        "packets": port.packets(),
+        "forward": forward,
+        "redirect": redirect,
+    })
+}
+
+fn became_json(became: &station::Counts) -> Map<String, Value> {
+    let dropped: Map<String, Value> = Cause::ALL
+        .into_iter()
+        .map(|cause| (cause.name().to_owned(), json!(became.dropped_by(cause))))
+        .collect();
+    let mut members = Map::new();
+    members.insert("sent".into(), json!(became.sent));
+    members.insert("sent_bytes".into(), json!(became.sent_bytes));
+    members.insert("cut".into(), json!(became.cut));
+    members.insert("cut_bytes".into(), json!(became.cut_bytes));
+    members.insert("dropped".into(), Value::Object(dropped));
+    members.insert("dropped_bytes".into(), json!(became.dropped_bytes));
+    members.insert("waiting".into(), json!(became.waiting));
+    members.insert("down".into(), json!(became.down));
+    members
+}

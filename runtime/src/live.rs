@@ -1,0 +1,421 @@
+//! A program at work on interfaces. This thread opens everything, watches interfaces, and adds up; the workers read, decide
+//! and offer copies; stations have threads of their own. The invariants: whatever happens to an interface, the run goes on
+//! and tells; the rings of an interface are opened for all workers together and in their order, because the place in the
+//! group says which flows a worker gets. (Rejected: workers that open their own sockets, in the order in which they
+//! happen to start.)
+//!
+//! - `worker`: packets of all ports in the order of time, to verdicts, to stations.
+//! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
+//! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
+//! - `counts`: what was counted.
+
+mod bridge;
+mod counts;
+mod offload;
+mod open;
+mod port;
+mod redirect;
+mod worker;
+
+pub use counts::{ForwardCounts, PortCounts, RedirectCounts, Report};
+pub use redirect::{Came, Redirect, Redirects};
+
+use crate::capture::{Interface, LinkType};
+use crate::decider::{Decider, Limits};
+use crate::error::Error;
+use crate::event::output::EventWriter;
+use crate::policy::Policy;
+use crate::station::{self, Stations};
+use crate::stats::Summary;
+use crate::sys::interface::{Interfaces, State};
+use crate::sys::packet::Socket;
+use crate::sys::ring::{Ring, Shape};
+use bridge::Bridges;
+use mrule_compiler::abi::Link;
+use port::Port;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, SyncSender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use worker::{Counts, Order, Worker};
+
+/// What to run on, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Interfaces that are read: what enters by them.
+    pub taps: Vec<String>,
+    /// Pairs of interfaces that are read, and between which frames are forwarded.
+    pub bridges: Vec<(String, String)>,
+    /// Who forwards.
+    pub forward: Forward,
+    /// The kernel goes on forwarding when the run has ended.
+    pub keep_forwarding: bool,
+    /// How many workers; 0: one for each core.
+    pub workers: usize,
+    /// See also frames for other hosts.
+    pub promiscuous: bool,
+    /// The shape of each worker's ring of each port.
+    pub ring: Shape,
+    /// How much is remembered of flows, by all workers together.
+    pub limits: Limits,
+}
+
+/// Who forwards between the ends of bridges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Forward {
+    /// The kernel, by tc redirects: forwarding does not wait for anything here, and outlives it.
+    #[default]
+    Kernel,
+    /// The workers, for where tc is not to be had.
+    Userspace,
+}
+
+/// Something that a user should know of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An interface that is read is down: nothing comes from it.
+    Down(String),
+    /// It is up again.
+    Up(String),
+    /// An interface that is read is gone.
+    Gone(String),
+    /// An interface of the name is there again.
+    Back(String),
+    /// An interface is there again and cannot be read.
+    Failed(String),
+    /// The kernel redirected these frames already: an earlier run left that.
+    Adopted {
+        /// Where they enter.
+        from: String,
+        /// Where they leave.
+        to: String,
+    },
+    /// Somebody removed the redirect of what enters by this interface.
+    NotForwarding(String),
+    /// The two ends of a bridge take packets of different lengths.
+    Mtu {
+        /// The end that takes longer ones.
+        wide: String,
+        /// The end that does not.
+        narrow: String,
+        /// What that one takes, in bytes.
+        mtu: u32,
+    },
+    /// Of a station.
+    Station(station::Event),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Down(name) => write!(f, "interface {name} is down"),
+            Event::Up(name) => write!(f, "interface {name} is up again"),
+            Event::Gone(name) => write!(f, "interface {name} is gone"),
+            Event::Back(name) => write!(f, "interface {name} is back"),
+            Event::Failed(why) => write!(f, "{why}"),
+            Event::Adopted { from, to } => {
+                write!(f, "{from} is redirected to {to} already; that was adopted")
+            }
+            Event::NotForwarding(name) => {
+                write!(f, "the redirect of {name} was removed: what enters there is not forwarded")
+            }
+            Event::Mtu { wide, narrow, mtu } => {
+                write!(
+                    f,
+                    "{narrow} takes packets of at most {mtu} bytes, {wide} longer ones: those will not pass"
+                )
+            }
+            Event::Station(event) => event.fmt(f),
+        }
+    }
+}
+
+/// A run.
+#[derive(Debug)]
+pub struct Live {
+    policy: Arc<Policy>,
+    started: Instant,
+    interfaces: Interfaces,
+    ports: Vec<Watched>,
+    opening: open::Opening,
+    bridges: Bridges,
+    workers: Vec<Hand>,
+    stations: Stations,
+    stop: Arc<AtomicBool>,
+    events: SyncSender<Event>,
+}
+
+/// An interface that is read, as it was last seen.
+#[derive(Debug)]
+struct Watched {
+    name: String,
+    promiscuous: bool,
+    state: Option<State>,
+}
+
+/// A worker as seen from here.
+#[derive(Debug)]
+struct Hand {
+    thread: JoinHandle<Counts>,
+    orders: Sender<Order>,
+    published: Arc<Mutex<Counts>>,
+}
+
+/// How long stations may take to send what waits for them when the run ends.
+const FINISH: Duration = Duration::from_secs(5);
+
+impl Live {
+    /// Opens interfaces and stations and starts. What becomes of triggers is told to `lines`. What happens later is told to
+    /// `events`; what does not fit into it is not told.
+    ///
+    /// # Errors
+    /// [`Error`]: interfaces that are not there, given twice or not Ethernet, missing privileges, stations that cannot be
+    /// opened.
+    pub fn start(
+        policy: Arc<Policy>,
+        options: &Options,
+        lines: Option<Arc<EventWriter>>,
+        events: SyncSender<Event>,
+    ) -> Result<Live, Error> {
+        let program = policy.program();
+        let interfaces = Interfaces::new().map_err(open::failed("looking at interfaces"))?;
+        let mut names = options.taps.clone();
+        names.extend(options.bridges.iter().flat_map(|(a, b)| [a.clone(), b.clone()]));
+        let ports = open::check(&interfaces, &names, program)?;
+        let pairs = options.bridges.len();
+        let bridges = Bridges::new(&ports, pairs, options.forward, options.keep_forwarding)?;
+        let workers = match options.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let opening = open::Opening { workers, ring: options.ring };
+        // Before stations: what is missing for reading should not leave files behind.
+        let (mut rings, mut outs) = (Vec::new(), Vec::new());
+        for (at, (name, _, state)) in ports.iter().enumerate() {
+            let promiscuous = options.promiscuous || at >= options.taps.len();
+            rings.push(opening.rings(name, promiscuous)?);
+            outs.push(match bridges.feeds(at) {
+                Some(feeder) => Some((feeder, bridges.outs(workers, name, state.index)?)),
+                None => None,
+            });
+        }
+        let to_events = events.clone();
+        let stations = station::Options {
+            interfaces: ports.iter().map(|(name, link, _)| Interface::live(name, link_type(*link))).collect(),
+            events: station::Events::new(move |event| {
+                let _told = to_events.try_send(Event::Station(event.clone()));
+            }),
+            ..station::Options::default()
+        };
+        let stations = Stations::open(program, &stations)?;
+        let mut limits = options.limits.clone();
+        limits.flows.flows = limits.flows.flows.div_ceil(workers);
+        limits.streams.pool = limits.streams.pool.div_ceil(workers);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut hands = Vec::new();
+        for index in 0..workers {
+            let (orders, inbox) = channel();
+            let published = Arc::new(Mutex::new(Counts::default()));
+            let port = |(number, (name, link, _)): (usize, &(String, Link, State))| {
+                Port::new(name, number as u32, *link, bridges.is_ours(number))
+            };
+            let worker = Worker {
+                policy: policy.clone(),
+                lines: lines.clone(),
+                decider: Decider::new(&policy, &limits, worker::BATCH)?,
+                outlets: stations.outlets(),
+                hashes: stations.hashes(),
+                ports: ports.iter().enumerate().map(port).collect(),
+                summary: Summary::new(program),
+                orders: inbox,
+                stop: stop.clone(),
+                published: published.clone(),
+                parts: Vec::new(),
+                arena: Vec::new(),
+            };
+            let thread = std::thread::Builder::new().name(format!("worker {index}"));
+            let thread = thread.spawn(move || worker.run()).map_err(open::failed("starting a thread"))?;
+            hands.push(Hand { thread, orders, published });
+        }
+        let mut told = bridge::mtu(&ports, pairs);
+        let watch = |(at, (name, _, state))| {
+            let promiscuous = options.promiscuous || at >= options.taps.len();
+            Watched { name, promiscuous, state: Some(state) }
+        };
+        let watched = ports.into_iter().enumerate().map(watch).collect();
+        let mut live = Live {
+            policy,
+            started: Instant::now(),
+            interfaces,
+            ports: watched,
+            opening,
+            bridges,
+            workers: hands,
+            stations,
+            stop,
+            events,
+        };
+        for (at, rings) in rings.into_iter().enumerate() {
+            live.hand_out(at, rings);
+        }
+        for (feeder, sockets) in outs.into_iter().flatten() {
+            live.hand_out_sockets(feeder, sockets);
+        }
+        match live.bridges.install() {
+            Ok(events) => told.extend(events),
+            Err(error) => {
+                // Nothing was forwarded: what was read meanwhile is nobody's.
+                let _report = live.finish();
+                return Err(error);
+            }
+        }
+        for event in told {
+            live.tell(event);
+        }
+        Ok(live)
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Looks whether interfaces changed, and opens those that came back; to be called several times a second.
+    pub fn watch(&mut self) {
+        for at in 0..self.ports.len() {
+            let Some(port) = self.ports.get(at) else { return };
+            let name = port.name.clone();
+            let before = port.state;
+            // One that is new and down is not there yet: it cannot be read.
+            let known = |now: &State| now.up || before.is_some_and(|before| before.index == now.index);
+            let now = self.interfaces.get(&name).ok().filter(known);
+            let mut seen = now;
+            match (before, now) {
+                (Some(_), None) => self.tell(Event::Gone(name)),
+                (before, Some(now)) if before.is_none_or(|before| before.index != now.index) => {
+                    match self.open_again(at, &name, now) {
+                        Ok(()) => self.tell(Event::Back(name)),
+                        Err(error) => {
+                            // Tried again; told once.
+                            if before.is_some() {
+                                self.tell(Event::Failed(error.to_string()));
+                            }
+                            seen = None;
+                        }
+                    }
+                }
+                (Some(before), Some(now)) if before.up != now.up => {
+                    self.tell(if now.up { Event::Up(name) } else { Event::Down(name) });
+                }
+                _ => {}
+            }
+            if let Some(port) = self.ports.get_mut(at) {
+                port.state = seen;
+            }
+        }
+    }
+
+    /// Opens an interface that is there again.
+    fn open_again(&mut self, at: usize, name: &str, state: State) -> Result<(), Error> {
+        let promiscuous = self.ports.get(at).is_some_and(|port| port.promiscuous);
+        let rings = self.opening.rings(name, promiscuous)?;
+        if let Some(feeder) = self.bridges.feeds(at) {
+            let outs = self.bridges.outs(self.workers.len(), name, state.index)?;
+            self.hand_out_sockets(feeder, outs);
+        }
+        self.hand_out(at, rings);
+        self.bridges.install_again(at)
+    }
+
+    /// What was counted so far, some tenths of a second ago.
+    pub fn report(&mut self) -> Report {
+        let there: Vec<bool> = self.ports.iter().map(|port| port.state.is_some()).collect();
+        for at in self.bridges.count(|at| there.get(at).is_some_and(|there| *there)) {
+            if let Some(port) = self.ports.get(at) {
+                self.tell(Event::NotForwarding(port.name.clone()));
+            }
+        }
+        let counts = self.workers.iter();
+        let counts = counts
+            .map(|hand| hand.published.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .collect::<Vec<_>>();
+        let mut report = add_up(&self.policy, self.started, &self.ports, &counts, self.stations.counts());
+        add_redirects(&mut report, &self.bridges);
+        report
+    }
+
+    /// Stops reading and forwarding, decides what was received, waits for stations, and gives the final sums.
+    ///
+    /// # Errors
+    /// [`Error::Ports`]: a worker has died. Redirects that could not be removed.
+    pub fn finish(self) -> Result<Report, Error> {
+        let Live { policy, started, ports, mut bridges, workers, stations, stop, .. } = self;
+        stop.store(true, Ordering::Relaxed);
+        let mut counts = Vec::new();
+        for hand in workers {
+            let died = |_| Error::Ports("a worker died; please report this".to_owned());
+            counts.push(hand.thread.join().map_err(died)?);
+        }
+        bridges.count(|_| false);
+        let removed = bridges.remove();
+        let stations = stations.finish(Instant::now() + FINISH);
+        removed?;
+        let mut report = add_up(&policy, started, &ports, &counts, stations);
+        add_redirects(&mut report, &bridges);
+        Ok(report)
+    }
+
+    fn hand_out(&self, at: usize, rings: Vec<Ring>) {
+        for (hand, ring) in self.workers.iter().zip(rings) {
+            // One that has died is found at the end.
+            let _dead = hand.orders.send(Order::Port(at, ring));
+        }
+    }
+
+    fn hand_out_sockets(&self, at: usize, sockets: Vec<Socket>) {
+        for (hand, socket) in self.workers.iter().zip(sockets) {
+            let _dead = hand.orders.send(Order::Out(at, socket));
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        let _full = self.events.try_send(event);
+    }
+}
+
+fn add_up(
+    policy: &Policy,
+    started: Instant,
+    ports: &[Watched],
+    counts: &[Counts],
+    stations: Vec<station::Counts>,
+) -> Report {
+    let named = |port: &Watched| PortCounts { name: port.name.clone(), ..PortCounts::default() };
+    let mut report = Report {
+        elapsed: started.elapsed(),
+        ports: ports.iter().map(named).collect(),
+        summary: Summary::new(policy.program()),
+        stations,
+    };
+    for counts in counts {
+        report.summary.add(&counts.summary);
+        for (sum, more) in report.ports.iter_mut().zip(&counts.ports) {
+            sum.add(more);
+        }
+    }
+    let now = jiff::Timestamp::now().as_nanosecond();
+    report.summary.keys(policy, i64::try_from(now).unwrap_or(i64::MAX));
+    report
+}
+
+fn add_redirects(report: &mut Report, bridges: &Bridges) {
+    for (at, port) in report.ports.iter_mut().enumerate() {
+        port.redirect = bridges.counted(at);
+    }
+}
+
+fn link_type(link: Link) -> LinkType {
+    LinkType(if link == Link::RawIp { 101 } else { 1 })
+}

@@ -1,0 +1,194 @@
+//! What a live run counted: by port, and all together. The invariants are in [`Report::check`]: every frame that the kernel
+//! counted was read or dropped by it, every packet that was decided came out of a frame, and every copy that was asked for was
+//! sent or dropped by a cause. (Rejected: percentages, which are functions of these.)
+
+use super::redirect::Redirect;
+use crate::station;
+use crate::stats::Summary;
+use std::io;
+use std::time::Duration;
+
+/// What became of the frames of one port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PortCounts {
+    /// The interface.
+    pub name: String,
+    /// Frames that the kernel had for us: `frames + kernel_drops + unread`, once the ring is drained.
+    pub received: u64,
+    /// Frames that it dropped because the ring was full.
+    pub kernel_drops: u64,
+    /// How often the ring was full.
+    pub ring_full: u64,
+    /// Frames that were read.
+    pub frames: u64,
+    /// Their length on the wire, in bytes, super-frames as they are.
+    pub bytes: u64,
+    /// Frames of blocks that contradicted themselves: a fault of the kernel.
+    pub unread: u64,
+    /// Super-frames among those read (GSO, GRO) that were cut into packets.
+    pub super_frames: u64,
+    /// The packets that they became.
+    pub segments: u64,
+    /// Super-frames that were decided as they are, because how to cut them is not known (tunnels).
+    pub uncut: u64,
+    /// Packets whose checksum was completed.
+    pub finished: u64,
+    /// Frames of which the ring had no room for all bytes.
+    pub truncated: u64,
+    /// What became of the frames that the workers were to forward; none when the kernel forwards, or nothing does.
+    pub forward: Option<ForwardCounts>,
+    /// What the kernel's redirect counted; none when the workers forward, or nothing does.
+    pub redirect: Option<RedirectCounts>,
+}
+
+/// What the kernel forwarded during this run, as its tc action counts: super-frames as the packets they stand for. It goes on
+/// while a run begins and ends, so it is near the packets that were read and not equal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RedirectCounts {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these, packets that the other interface did not take.
+    pub failed: u64,
+}
+
+impl RedirectCounts {
+    /// Adds what a redirect counted since `before`; one that was installed anew began at 0.
+    pub(super) fn add(&mut self, before: Option<&Redirect>, now: &Redirect) {
+        let same = before.filter(|before| before.is_same(now) && before.bytes <= now.bytes);
+        let (packets, bytes, failed) = same.map_or((0, 0, 0), |b| (b.packets, b.bytes, b.failed));
+        self.packets += u64::from(now.packets.wrapping_sub(packets));
+        self.bytes += now.bytes - bytes;
+        self.failed += u64::from(now.failed.wrapping_sub(failed));
+    }
+}
+
+/// What became of frames that were to be forwarded: `sent + busy + too_long + down + truncated + refused` is the number of
+/// frames read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ForwardCounts {
+    /// Handed to the other interface.
+    pub sent: u64,
+    /// Their bytes, without what was dropped.
+    pub sent_bytes: u64,
+    /// The other interface had no room (ENOBUFS, EAGAIN).
+    pub busy: u64,
+    /// Longer than the other interface takes (EMSGSIZE).
+    pub too_long: u64,
+    /// The other interface is down or gone (ENETDOWN, ENXIO, ENODEV).
+    pub down: u64,
+    /// The ring had no room for all bytes.
+    pub truncated: u64,
+    /// Refused for another reason.
+    pub refused: u64,
+}
+
+impl ForwardCounts {
+    /// All that was not forwarded.
+    pub fn failed(&self) -> u64 {
+        self.busy + self.too_long + self.down + self.truncated + self.refused
+    }
+
+    pub(super) fn fail(&mut self, error: &io::Error) {
+        *match error.raw_os_error() {
+            Some(libc::ENOBUFS | libc::EAGAIN) => &mut self.busy,
+            Some(libc::EMSGSIZE) => &mut self.too_long,
+            Some(libc::ENETDOWN | libc::ENXIO | libc::ENODEV) => &mut self.down,
+            _ => &mut self.refused,
+        } += 1;
+    }
+
+    fn add(&mut self, more: &ForwardCounts) {
+        let ForwardCounts { sent, sent_bytes, busy, too_long, down, truncated, refused } = more;
+        self.sent += sent;
+        self.sent_bytes += sent_bytes;
+        self.busy += busy;
+        self.too_long += too_long;
+        self.down += down;
+        self.truncated += truncated;
+        self.refused += refused;
+    }
+}
+
+impl PortCounts {
+    pub(super) fn add(&mut self, more: &PortCounts) {
+        let PortCounts {
+            name: _,
+            received,
+            kernel_drops,
+            ring_full,
+            frames,
+            bytes,
+            unread,
+            super_frames,
+            segments,
+            uncut,
+            finished,
+            truncated,
+            forward,
+            redirect: _,
+        } = more;
+        self.received += received;
+        self.kernel_drops += kernel_drops;
+        self.ring_full += ring_full;
+        self.frames += frames;
+        self.bytes += bytes;
+        self.unread += unread;
+        self.super_frames += super_frames;
+        self.segments += segments;
+        self.uncut += uncut;
+        self.finished += finished;
+        self.truncated += truncated;
+        if let Some(more) = forward {
+            self.forward.get_or_insert_default().add(more);
+        }
+    }
+
+    /// The packets that its frames are.
+    pub fn packets(&self) -> u64 {
+        self.frames - self.super_frames + self.segments
+    }
+}
+
+/// What a live run counted so far.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// How long it has run.
+    pub elapsed: Duration,
+    /// By port.
+    pub ports: Vec<PortCounts>,
+    /// What was decided.
+    pub summary: Summary,
+    /// What became of copies, by station.
+    pub stations: Vec<station::Counts>,
+}
+
+impl Report {
+    /// Checks that every sum adds up; only when the run is over, because ports and stations are counted at other moments
+    /// while it lasts.
+    ///
+    /// # Errors
+    /// Says which does not.
+    pub fn check(&self) -> Result<(), String> {
+        self.summary.check()?;
+        for port in &self.ports {
+            if port.received != port.frames + port.kernel_drops + port.unread {
+                return Err(format!("received is not read + dropped: {port:?}"));
+            }
+            if port.forward.is_some_and(|f| f.sent + f.failed() != port.frames) {
+                return Err(format!("frames are not forwarded + failed: {port:?}"));
+            }
+        }
+        let packets: u64 = self.ports.iter().map(PortCounts::packets).sum();
+        if packets != self.summary.packets {
+            return Err(format!("packets of ports {packets}, decided {}", self.summary.packets));
+        }
+        for (asked, became) in self.summary.stations.iter().zip(&self.stations) {
+            if asked.copies != became.asked || asked.bytes != became.asked_bytes || !became.adds_up() {
+                return Err(format!("copies asked {asked:?}, became {became:?}"));
+            }
+        }
+        Ok(())
+    }
+}

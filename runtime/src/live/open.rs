@@ -1,0 +1,104 @@
+//! Opens the rings of interfaces, and says in words what is wrong with what a user asked for. The invariant: nothing hears
+//! before all is set, and nothing is left open when something fails. (Rejected: trying without privileges and running
+//! with less than was asked for.)
+
+use crate::error::Error;
+use crate::sys::interface::{self, Interfaces, State};
+use crate::sys::packet::{Direction, Socket};
+use crate::sys::ring::{Ring, Shape};
+use mrule_compiler::abi::Link;
+use mrule_compiler::hir::{Program, Target};
+use std::io;
+
+/// How rings are opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opening {
+    pub workers: usize,
+    pub ring: Shape,
+}
+
+impl Opening {
+    /// A ring for each worker, in their order.
+    pub fn rings(&self, name: &str, promiscuous: bool) -> Result<Vec<Ring>, Error> {
+        let doing = format!("reading `{name}`");
+        let fail = |error: io::Error| refused(&doing, "CAP_NET_RAW", error);
+        let mut rings = Vec::new();
+        let mut group = None;
+        for _ in 0..self.workers {
+            let socket = Socket::open().map_err(fail)?;
+            // Not known to old kernels; the filter says it too.
+            let _old = socket.ignore_outgoing();
+            let mut ring = Ring::new(socket, self.ring).map_err(fail)?;
+            ring.socket_mut().bind(name).map_err(fail)?;
+            if promiscuous {
+                ring.socket_mut().promiscuous(name).map_err(fail)?;
+            }
+            if self.workers > 1 {
+                group = Some(ring.socket().join(group, Direction::Entering).map_err(fail)?);
+            }
+            rings.push(ring);
+        }
+        for ring in &mut rings {
+            ring.socket_mut().listen(Direction::Entering).map_err(fail)?;
+        }
+        Ok(rings)
+    }
+}
+
+/// Checks the ports that were asked for.
+pub(super) fn check(
+    interfaces: &Interfaces,
+    names: &[String],
+    program: &Program,
+) -> Result<Vec<(String, Link, State)>, Error> {
+    let mut ports: Vec<(String, Link, State)> = Vec::new();
+    for name in names {
+        let state = interfaces.get(name).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Error::NoInterface { name: name.clone(), there: interfaces.names().join(", ") }
+            }
+            _ => failed(format!("looking at `{name}`"))(error),
+        })?;
+        if ports.iter().any(|(other, _, at)| other == name || at.index == state.index) {
+            return Err(Error::Ports(format!("`{name}` is given twice; an interface is read once")));
+        }
+        if !state.up {
+            return Err(Error::Ports(format!("`{name}` is down; `ip link set {name} up` brings it up")));
+        }
+        let link = match state.hardware {
+            interface::ETHERNET | interface::LOOPBACK => Link::Ethernet,
+            interface::NONE => Link::RawIp,
+            other => {
+                return Err(Error::Ports(format!(
+                    "`{name}` has hardware type {other}; supported are Ethernet and interfaces that carry bare IP packets"
+                )));
+            }
+        };
+        ports.push((name.clone(), link, state));
+    }
+    for station in &program.stations {
+        if let Target::Interface { name } = &station.target
+            && ports.iter().any(|(port, ..)| port == name)
+        {
+            return Err(Error::Ports(format!(
+                "station `{}` sends into `{name}`, which is read: copies would go to where packets come from",
+                station.name
+            )));
+        }
+    }
+    Ok(ports)
+}
+
+/// The error of something that the system refused: a missing privilege, or what it says.
+pub(super) fn refused(doing: &str, needs: &'static str, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => Error::Privilege { doing: doing.to_owned(), needs },
+        _ => Error::Interface { doing: doing.to_owned(), source },
+    }
+}
+
+/// The error of something that the system did not do.
+pub(super) fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let doing = doing.into();
+    move |source| Error::Interface { doing, source }
+}

@@ -1,0 +1,252 @@
+//! One worker's end of one interface: its ring, the block that is being read, and, where mirrorc forwards, the socket of the
+//! other interface. The invariants: the frames of a block are forwarded when it is first seen, before anything else is done
+//! with them; a block goes back to the kernel when all its packets are decided, and not before.
+//! (Rejected: copying frames out of the block; what is decided and cut is read once, where it lies.)
+
+use super::counts::{ForwardCounts, PortCounts};
+use super::offload::{self, Cutter};
+use crate::sys::frame::{self, Frame};
+use crate::sys::packet::Socket;
+use crate::sys::ring::Ring;
+use crate::sys::send::{self, Outgoing};
+use mrule_compiler::abi::Link;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a worker has of an interface.
+#[derive(Debug)]
+pub(super) struct Port {
+    pub name: Arc<str>,
+    /// Its number among the ports.
+    pub number: u32,
+    pub link: Link,
+    ring: Option<Ring>,
+    /// The socket of the interface to which frames go.
+    out: Option<Socket>,
+    forwards: bool,
+    /// The frames of the block at hand.
+    frames: Vec<Frame>,
+    /// The first of them that is not decided, and, of a super-frame, how far it is.
+    at: usize,
+    cutting: Option<(Cutter, usize)>,
+    loaded: Option<Instant>,
+    pub counts: PortCounts,
+}
+
+/// A packet that is to be decided.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    /// The port whose block has its bytes; none for one that was cut out of a super-frame.
+    pub block: Option<usize>,
+    /// The port that it came in by.
+    pub port: usize,
+    pub start: usize,
+    pub end: usize,
+    pub length: u32,
+    pub time: i64,
+}
+
+impl Port {
+    pub fn new(name: &str, number: u32, link: Link, forwards: bool) -> Port {
+        let forward = forwards.then(ForwardCounts::default);
+        let counts = PortCounts { name: name.to_owned(), forward, ..PortCounts::default() };
+        Port {
+            name: name.into(),
+            number,
+            link,
+            ring: None,
+            out: None,
+            forwards,
+            frames: Vec::new(),
+            at: 0,
+            cutting: None,
+            loaded: None,
+            counts,
+        }
+    }
+
+    /// Takes a ring, in place of one that was drained.
+    pub fn take(&mut self, ring: Ring) {
+        self.ring = Some(ring);
+    }
+
+    /// Takes the socket to forward by.
+    pub fn take_out(&mut self, out: Socket) {
+        self.out = Some(out);
+    }
+
+    pub fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
+    }
+
+    /// Whether its frames are sent on by us.
+    pub fn forwards(&self) -> bool {
+        self.forwards
+    }
+
+    /// Since when a block is at hand; none when none is.
+    pub fn loaded(&self) -> Option<Instant> {
+        self.loaded
+    }
+
+    /// Whether the ring fills up.
+    pub fn is_pressed(&self) -> bool {
+        self.ring.as_ref().is_some_and(Ring::is_half_full)
+    }
+
+    /// The time of the next packet that is not decided.
+    pub fn next_time(&self) -> Option<i64> {
+        self.loaded?;
+        self.frames.get(self.at).map(|frame| frame.time)
+    }
+
+    /// The bytes of the block at hand.
+    pub fn block(&self) -> &[u8] {
+        self.loaded.and(self.ring.as_ref()).and_then(Ring::block).unwrap_or(&[])
+    }
+
+    /// Gives back a block that is done, and looks for the next one.
+    pub fn load(&mut self, now: Instant) {
+        if self.loaded.is_some() {
+            if self.at < self.frames.len() {
+                return;
+            }
+            self.loaded = None;
+            if let Some(ring) = &mut self.ring {
+                ring.release();
+            }
+        }
+        let Some(block) = self.ring.as_mut().and_then(Ring::block_mut) else { return };
+        self.frames.clear();
+        self.at = 0;
+        self.counts.unread += u64::from(frame::read(block, &mut self.frames));
+        for frame in self.frames.iter_mut().filter(|frame| frame.offload.unfinished()) {
+            let (whole, bytes) = (frame.captured == frame.length, block.get_mut(range(frame)));
+            if offload::finish_sctp(bytes.unwrap_or(&mut []), &frame.offload, whole) {
+                frame.offload.flags &= !1;
+                self.counts.finished += 1;
+            }
+        }
+        if self.forwards {
+            forward(block, &self.frames, self.out.as_ref(), self.counts.forward.get_or_insert_default());
+        }
+        for frame in &self.frames {
+            let truncated = frame.captured < frame.length;
+            self.counts.frames += 1;
+            self.counts.bytes += u64::from(frame.length);
+            self.counts.truncated += u64::from(truncated);
+            if frame.offload.unfinished() && !frame.offload.is_super() {
+                let bytes = block.get_mut(range(frame)).unwrap_or(&mut []);
+                self.counts.finished += u64::from(offload::finish(bytes, &frame.offload, !truncated));
+            }
+        }
+        if self.frames.is_empty() {
+            if let Some(ring) = &mut self.ring {
+                ring.release();
+            }
+            return;
+        }
+        self.loaded = Some(now);
+    }
+
+    /// Takes the next packet out of the block; of a super-frame, one packet at a time into `arena`.
+    pub fn next(&mut self, port: usize, arena: &mut Vec<u8>) -> Option<Part> {
+        let frame = self.frames.get(self.at)?;
+        let whole = Part {
+            block: Some(port),
+            port,
+            start: range(frame).start,
+            end: range(frame).end,
+            length: frame.length,
+            time: frame.time,
+        };
+        if !frame.offload.is_super() {
+            self.at += 1;
+            return Some(whole);
+        }
+        let bytes = self.ring.as_ref().and_then(Ring::block)?.get(range(frame))?;
+        let (cutter, i) = match self.cutting.take() {
+            Some(cutting) => cutting,
+            None => match Cutter::new(bytes, frame, self.link) {
+                Some(cutter) => {
+                    self.counts.super_frames += 1;
+                    self.counts.segments += cutter.count() as u64;
+                    (cutter, 0)
+                }
+                None => {
+                    self.counts.uncut += 1;
+                    self.at += 1;
+                    return Some(whole);
+                }
+            },
+        };
+        let start = arena.len();
+        let length = cutter.cut(bytes, i, arena);
+        if i + 1 < cutter.count() {
+            self.cutting = Some((cutter, i + 1));
+        } else {
+            self.at += 1;
+        }
+        Some(Part { block: None, start, end: arena.len(), length, ..whole })
+    }
+
+    /// Hears nothing more; what is in the ring stays.
+    pub fn deafen(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            // One that cannot be made deaf counts on, and draining it ends by time.
+            let _deaf_or_gone = ring.socket_mut().deafen();
+        }
+    }
+
+    /// Whether all that the kernel counted for the ring has been read.
+    pub fn is_drained(&mut self) -> bool {
+        // Before it is looked at what was read: what is counted later is found the next time.
+        self.ask_kernel();
+        let counts = &self.counts;
+        let read = counts.frames + counts.kernel_drops + counts.unread;
+        self.ring.is_none() || (self.loaded.is_none() && counts.received <= read)
+    }
+
+    /// Adds what the kernel counted since the last time.
+    pub fn ask_kernel(&mut self) {
+        if let Some(Ok(new)) = self.ring.as_ref().map(|ring| ring.socket().counts()) {
+            self.counts.received += new.packets;
+            self.counts.kernel_drops += new.drops;
+            self.counts.ring_full += new.freezes;
+        }
+    }
+}
+
+fn range(frame: &Frame) -> std::ops::Range<usize> {
+    frame.start as usize..frame.start as usize + frame.captured as usize
+}
+
+/// Sends the frames of a block on, as they are.
+fn forward(block: &[u8], frames: &[Frame], out: Option<&Socket>, counts: &mut ForwardCounts) {
+    let Some(out) = out else {
+        counts.down += frames.len() as u64;
+        return;
+    };
+    let mut batch = Vec::with_capacity(send::BATCH);
+    let flush = |batch: &mut Vec<Outgoing<'_>>, counts: &mut ForwardCounts| {
+        counts.sent += batch.len() as u64;
+        counts.sent_bytes += batch.iter().map(|frame| frame.bytes.len() as u64).sum::<u64>();
+        send::send(out, batch, |i, error| {
+            counts.sent -= 1;
+            counts.sent_bytes -= batch.get(i).map_or(0, |frame| frame.bytes.len() as u64);
+            counts.fail(&error);
+        });
+        batch.clear();
+    };
+    for frame in frames {
+        let Some(bytes) = block.get(range(frame)).filter(|_| frame.captured == frame.length) else {
+            counts.truncated += 1;
+            continue;
+        };
+        batch.push(Outgoing { offload: frame.offload.to_bytes(), bytes });
+        if batch.len() == send::BATCH {
+            flush(&mut batch, counts);
+        }
+    }
+    flush(&mut batch, counts);
+}

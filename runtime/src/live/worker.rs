@@ -1,0 +1,274 @@
+//! A worker: one thread, one ring of each port, a decider, an outlet of each station. It takes the packets of all its ports in
+//! the order of their times, so that an answer never comes before its question. The invariants: nothing here waits but
+//! for packets; copies are offered after frames were forwarded; when it is told to stop, every frame that the kernel has
+//! counted for it is decided first. (Rejected: one thread a port, which would decide both directions of a flow at once.)
+
+use super::counts::PortCounts;
+use super::port::{Part, Port};
+use crate::decider::{Decider, TriggerEvent};
+use crate::event::output::EventWriter;
+use crate::policy::Policy;
+use crate::station::{Copy, Outlet};
+use crate::stats::Summary;
+use crate::sys::packet::Socket;
+use crate::sys::ring::Ring;
+use mrule_compiler::abi::Packet;
+use mrule_compiler::helpers;
+use mrule_compiler::wire;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many packets are decided at once.
+pub(super) const BATCH: usize = 256;
+
+/// How long packets wait for earlier ones of another port: the kernel hands a block over after at most two of its timeouts
+/// (1 ms each, or a tick where its timers are coarse).
+const HOLD: Duration = Duration::from_millis(8);
+
+/// How often others are told what was counted.
+const PUBLISH: Duration = Duration::from_millis(100);
+
+/// How long draining waits for frames that the kernel has counted.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// How many batches are decided before a worker listens to orders.
+const PASS: usize = 64;
+
+/// What a worker does next.
+enum Next {
+    /// There may be more to decide.
+    More,
+    /// Nothing is to be decided before new blocks come, or before this moment.
+    Wait(Option<Instant>),
+}
+
+/// How often in turn, a millisecond apart, nothing may be found: a frame may be past the filter and not yet counted.
+const QUIET: u32 = 3;
+
+/// What a worker is told.
+pub(super) enum Order {
+    /// The interface of this port is there: its ring.
+    Port(usize, Ring),
+    /// The interface to which this port's frames go is there: the socket to forward by.
+    Out(usize, Socket),
+}
+
+/// What a worker counted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub ports: Vec<PortCounts>,
+    pub summary: Summary,
+}
+
+pub(super) struct Worker {
+    pub policy: Arc<Policy>,
+    /// Who is told what becomes of triggers.
+    pub lines: Option<Arc<EventWriter>>,
+    pub decider: Decider,
+    pub outlets: Vec<Outlet>,
+    /// Whether stations want hashes of flows.
+    pub hashes: bool,
+    pub ports: Vec<Port>,
+    pub summary: Summary,
+    pub orders: Receiver<Order>,
+    pub stop: Arc<AtomicBool>,
+    pub published: Arc<Mutex<Counts>>,
+    /// The packets to be decided next, and the bytes of those that were cut out of super-frames.
+    pub parts: Vec<Part>,
+    pub arena: Vec<u8>,
+}
+
+impl Worker {
+    /// Works until it is told to stop; gives what it counted.
+    pub fn run(mut self) -> Counts {
+        let mut told = Instant::now();
+        loop {
+            while let Ok(order) = self.orders.try_recv() {
+                self.obey(order);
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let now = Instant::now();
+            if now.duration_since(told) >= PUBLISH {
+                told = now;
+                self.publish();
+            }
+            match self.pass(now, HOLD) {
+                Next::More => {}
+                Next::Wait(until) => self.wait(until),
+            }
+        }
+        for port in &mut self.ports {
+            port.deafen();
+        }
+        self.drain();
+        self.summary.end(&self.decider);
+        self.counts()
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Port(at, ring) => {
+                // Whatever the old ring still has came before.
+                if self.ports.get(at).is_some_and(|port| port.ring().is_some()) {
+                    self.drain();
+                }
+                if let Some(port) = self.ports.get_mut(at) {
+                    port.take(ring);
+                }
+            }
+            Order::Out(at, out) => {
+                if let Some(port) = self.ports.get_mut(at) {
+                    port.take_out(out);
+                }
+            }
+        }
+    }
+
+    /// Decides all that is in the rings and that the kernel has counted, or that comes within half a second.
+    fn drain(&mut self) {
+        let deadline = Instant::now() + DRAIN;
+        let mut quiet = 0;
+        while quiet < QUIET && Instant::now() < deadline {
+            let more = matches!(self.pass(Instant::now(), Duration::ZERO), Next::More);
+            // All ports are asked, each time.
+            let open =
+                self.ports.iter_mut().map(|port| !port.is_drained()).fold(more, |any, open| any | open);
+            quiet = if open { 0 } else { quiet + 1 };
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Decides what can be decided now, at most some batches of it.
+    fn pass(&mut self, now: Instant, hold: Duration) -> Next {
+        for _ in 0..PASS {
+            for port in &mut self.ports {
+                port.load(now);
+            }
+            let held = self.gather(now, hold);
+            if self.parts.is_empty() {
+                return Next::Wait(held);
+            }
+            self.decide();
+        }
+        Next::More
+    }
+
+    /// Takes the next packets, by their times, as many as are decided at once. What may have an earlier one at a port that
+    /// shows nothing waits for `hold` from the moment it was seen, unless its ring fills up. Not so where we forward: what
+    /// we have not sent on has no answer yet, and what waits here would keep others from being sent on.
+    fn gather(&mut self, now: Instant, hold: Duration) -> Option<Instant> {
+        self.parts.clear();
+        self.arena.clear();
+        while self.parts.len() < BATCH {
+            let mut earliest: Option<(i64, usize)> = None;
+            let mut silent = false;
+            for (at, port) in self.ports.iter().enumerate() {
+                match port.next_time() {
+                    Some(time) if earliest.is_none_or(|(least, _)| time < least) => {
+                        earliest = Some((time, at));
+                    }
+                    Some(_) => {}
+                    // A block that is used up in this batch is followed by the next one only after it.
+                    None if port.loaded().is_some() => return None,
+                    None => silent |= port.ring().is_some() && !port.forwards(),
+                }
+            }
+            let (_, at) = earliest?;
+            let port = self.ports.get_mut(at)?;
+            let until = port.loaded()? + hold;
+            if silent && now < until && !port.forwards() && !port.is_pressed() {
+                return Some(until);
+            }
+            match port.next(at, &mut self.arena) {
+                Some(part) => self.parts.push(part),
+                None => return None,
+            }
+        }
+        None
+    }
+
+    fn decide(&mut self) {
+        let Worker { policy, lines, decider, outlets, ports, summary, parts, arena, hashes, .. } = self;
+        let blocks: Vec<&[u8]> = ports.iter().map(Port::block).collect();
+        let packet = |part: &Part| {
+            let bytes = match part.block {
+                Some(block) => blocks.get(block).copied().unwrap_or(&[]),
+                None => arena,
+            };
+            let bytes = bytes.get(part.start..part.end).unwrap_or(&[]);
+            let port = ports.get(part.port)?;
+            Some(Packet::new(bytes, part.length, port.link).on(port.number, &port.name).at(part.time))
+        };
+        let packets: Vec<Packet<'_>> = parts.iter().filter_map(packet).collect();
+        let before = summary.packets;
+        let batch = match lines {
+            None => decider.decide(policy, &packets),
+            Some(lines) => {
+                let mut hear = |event: &TriggerEvent<'_>| {
+                    let number = before + event.at as u64 + 1;
+                    lines.packet(policy.program(), policy.world(), number, event);
+                };
+                decider.decide_and_tell(policy, &packets, Some(&mut hear))
+            }
+        };
+        for (i, packet) in packets.iter().enumerate() {
+            let mut mirrored = false;
+            let mut flow_hash = None;
+            for (station, verdict) in batch.verdicts(i) {
+                summary.verdict(station, &verdict);
+                if verdict.start >= verdict.end {
+                    continue;
+                }
+                mirrored = true;
+                let hash = || helpers::flow_hash(packet, &wire::dissect(packet)).unwrap_or(0);
+                let flow_hash = if *hashes { *flow_hash.get_or_insert_with(hash) } else { 0 };
+                if let Some(outlet) = outlets.get_mut(station.index()) {
+                    outlet.offer(&Copy { packet, verdict, number: summary.packets + 1, flow_hash });
+                }
+            }
+            summary.packet(packet, mirrored);
+        }
+        for outlet in outlets {
+            outlet.flush();
+        }
+    }
+
+    /// Waits for a block at a port that shows none.
+    fn wait(&mut self, until: Option<Instant>) {
+        let most = PUBLISH;
+        let time = until.map_or(most, |until| until.saturating_duration_since(Instant::now()).min(most));
+        let time = Timespec { tv_sec: 0, tv_nsec: time.as_nanos() as i64 };
+        let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
+        let mut waiting: Vec<PollFd<'_>> =
+            rings.map(|ring| PollFd::new(ring.socket(), PollFlags::IN | PollFlags::ERR)).collect();
+        // A signal or a timeout: look again.
+        let _woken = poll(&mut waiting, Some(&time));
+        let failed: Vec<bool> = waiting.iter().map(|fd| fd.revents().contains(PollFlags::ERR)).collect();
+        let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
+        for (ring, _) in rings.zip(failed).filter(|(_, failed)| *failed) {
+            // An interface that went down; whoever watches interfaces tells. Taken, so that waiting waits.
+            let _down = ring.socket().take_error();
+        }
+    }
+
+    fn publish(&mut self) {
+        for port in &mut self.ports {
+            port.ask_kernel();
+        }
+        self.summary.end(&self.decider);
+        let counts = self.counts();
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            ports: self.ports.iter().map(|port| port.counts.clone()).collect(),
+            summary: self.summary.clone(),
+        }
+    }
+}

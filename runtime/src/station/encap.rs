@@ -1,0 +1,183 @@
+//! What tunnels put between the IP header and a copy. The invariants: all numbers are in network order; a header's length
+//! is known before it is written, and does not depend on how much of the copy follows; what a protocol has no place for is
+//! left out, never squeezed into a field that means something else. UDP and its checksum are `etherparse`'s; it has none of
+//! the tunnels. (Rejected: kernel tunnel devices, one for each station: they need CAP_NET_ADMIN and names of their own.)
+//!
+//! - VXLAN: RFC 7348. UDP source port: 49152 to 65535, from the flow's hash (section 5).
+//! - GENEVE: RFC 8926, with options of the experimental class 0xff6d, each 4 bytes of header and then, by type:
+//!   1, the packet's original length (32 bits); 2, the number of the rule that asked, in the order of names (32 bits);
+//!   3, that of the limit that cut, `0xffffffff` if none did (32 bits); 4, the packet's number (64 bits); 5, where the copy
+//!   begins in the frame, if not at 0 (32 bits).
+//! - GRE: RFC 2784, the key of RFC 2890, Ethernet as 0x6558 (RFC 1701).
+//! - ERSPAN type II: draft-foschiano-erspan-03, section 4.2, in GRE with a sequence number.
+//! - TZSP: as Wireshark reads it; tag 41 is the original length (65535 for longer ones), tag 40 the packet's number (its
+//!   low 32 bits).
+
+use super::lane::Taken;
+use etherparse::UdpHeader;
+use mrule_compiler::abi::Link;
+use mrule_compiler::hir::Encap;
+use std::net::IpAddr;
+
+/// The class of our GENEVE options.
+const OPTION_CLASS: u16 = 0xff6d;
+
+/// GRE's protocol type of Ethernet frames, also GENEVE's.
+const ETHERNET: u16 = 0x6558;
+
+/// IP protocol numbers.
+const UDP: u8 = 17;
+const GRE: u8 = 47;
+
+const UDP_LEN: usize = UdpHeader::LEN;
+
+/// Writes the headers of one station.
+#[derive(Debug)]
+pub(super) struct Writer {
+    encap: Encap,
+    /// Of ERSPAN: the next packet's sequence number.
+    sequence: u32,
+}
+
+impl Writer {
+    pub fn new(encap: Encap) -> Writer {
+        Writer { encap, sequence: 0 }
+    }
+
+    /// The IP protocol that carries it.
+    pub fn protocol(&self) -> u8 {
+        match self.encap {
+            Encap::Vxlan { .. } | Encap::Geneve { .. } | Encap::Tzsp { .. } => UDP,
+            Encap::Gre { .. } | Encap::Erspan2 { .. } => GRE,
+        }
+    }
+
+    /// How long the headers behind the IP header are at most.
+    pub fn most(&self) -> usize {
+        match self.encap {
+            Encap::Vxlan { .. } => UDP_LEN + 8,
+            Encap::Geneve { .. } => UDP_LEN + 8 + 8 + 8 + 8 + 12 + 8,
+            Encap::Gre { key } => 4 + if key.is_some() { 4 } else { 0 },
+            Encap::Erspan2 { .. } => 8 + 8,
+            Encap::Tzsp { .. } => UDP_LEN + 4 + 4 + 6 + 1,
+        }
+    }
+
+    /// Whether it can carry what begins like this.
+    pub fn carries(&self, link: Link, bytes: &[u8]) -> bool {
+        match self.encap {
+            Encap::Gre { .. } | Encap::Geneve { .. } => ethertype(link, bytes).is_some(),
+            _ => link == Link::Ethernet,
+        }
+    }
+
+    /// Replaces `out` by what follows the IP header: headers and the copy's first `take` bytes. `ends` are the addresses
+    /// that the IP header will have.
+    pub fn write(&mut self, copy: &Taken<'_>, take: usize, ends: (IpAddr, IpAddr), out: &mut Vec<u8>) {
+        out.clear();
+        let bytes = copy.bytes.get(..take).unwrap_or(copy.bytes);
+        let kind = ethertype(copy.held.link, bytes).unwrap_or(ETHERNET);
+        match self.encap {
+            Encap::Vxlan { vni, .. } => {
+                out.extend_from_slice(&[0; UDP_LEN]);
+                out.extend_from_slice(&[0x08, 0, 0, 0]);
+                out.extend_from_slice(&(vni << 8).to_be_bytes());
+            }
+            Encap::Geneve { vni, .. } => {
+                out.extend_from_slice(&[0; UDP_LEN]);
+                geneve(copy, kind, vni, out);
+            }
+            Encap::Gre { key } => {
+                out.extend_from_slice(&[if key.is_some() { 0x20 } else { 0 }, 0]);
+                out.extend_from_slice(&kind.to_be_bytes());
+                out.extend(key.map(u32::to_be_bytes).iter().flatten());
+            }
+            Encap::Erspan2 { session } => {
+                out.extend_from_slice(&[0x10, 0, 0x88, 0xbe]);
+                out.extend_from_slice(&self.sequence.to_be_bytes());
+                self.sequence = self.sequence.wrapping_add(1);
+                erspan2(copy, bytes, session, out);
+            }
+            Encap::Tzsp { .. } => {
+                out.extend_from_slice(&[0; UDP_LEN]);
+                out.extend_from_slice(&[1, 0, 0, 1]);
+                out.extend_from_slice(&[41, 2]);
+                out.extend_from_slice(&u16::try_from(copy.held.len).unwrap_or(u16::MAX).to_be_bytes());
+                out.extend_from_slice(&[40, 4]);
+                out.extend_from_slice(&(copy.held.number as u32).to_be_bytes());
+                out.push(1);
+            }
+        }
+        out.extend_from_slice(bytes);
+        if let Encap::Vxlan { port, .. } | Encap::Geneve { port, .. } | Encap::Tzsp { port } = self.encap {
+            udp(copy.held.flow_hash, port, ends, out);
+        }
+    }
+}
+
+/// Fills in the UDP header in front. Over IPv4 without a checksum, as RFC 7348 (section 5) wants it; over IPv6 with one.
+fn udp(flow_hash: u64, port: u16, ends: (IpAddr, IpAddr), out: &mut [u8]) {
+    let source_port = 49_152 | (flow_hash ^ flow_hash >> 32) as u16 & 0x3fff;
+    let length = u16::try_from(out.len()).unwrap_or(u16::MAX);
+    let mut header = UdpHeader { source_port, destination_port: port, length, checksum: 0 };
+    let Some((front, payload)) = out.split_first_chunk_mut::<UDP_LEN>() else { return };
+    if let (IpAddr::V6(from), IpAddr::V6(to)) = ends {
+        header.checksum =
+            header.calc_checksum_ipv6_raw(from.octets(), to.octets(), payload).unwrap_or_default();
+    }
+    *front = header.to_bytes();
+}
+
+fn geneve(copy: &Taken<'_>, kind: u16, vni: u32, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&kind.to_be_bytes());
+    out.extend_from_slice(&(vni << 8).to_be_bytes());
+    let verdict = &copy.held.verdict;
+    option(1, &copy.held.len.to_be_bytes(), out);
+    option(2, &verdict.rule.to_be_bytes(), out);
+    option(3, &verdict.limit.to_be_bytes(), out);
+    option(4, &copy.held.number.to_be_bytes(), out);
+    if verdict.start > 0 {
+        option(5, &verdict.start.to_be_bytes(), out);
+    }
+    let words = (out.len() - start - 8) / 4;
+    if let Some(length) = out.get_mut(start) {
+        *length = words as u8;
+    }
+}
+
+fn option(kind: u8, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&OPTION_CLASS.to_be_bytes());
+    out.extend_from_slice(&[kind, (value.len() / 4) as u8]);
+    out.extend_from_slice(value);
+}
+
+fn erspan2(copy: &Taken<'_>, bytes: &[u8], session: u16, out: &mut Vec<u8>) {
+    let tag = match bytes.get(12..16) {
+        Some(&[0x81, 0x00, high, low] | &[0x88, 0xa8, high, low]) => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    };
+    // Encapsulation type 3: the tag stays in the frame.
+    let (vlan, class, kept) = tag.map_or((0, 0, 0), |tci| (tci & 0xfff, tci >> 13, 3));
+    let truncated = u16::from((bytes.len() as u64) < u64::from(copy.held.len));
+    out.extend_from_slice(&(1 << 12 | vlan).to_be_bytes());
+    out.extend_from_slice(&(class << 13 | kept << 11 | truncated << 10 | session & 0x3ff).to_be_bytes());
+    out.extend_from_slice(&[0; 4]);
+}
+
+/// What a frame is, for tunnels that can say so; none when they cannot.
+fn ethertype(link: Link, bytes: &[u8]) -> Option<u16> {
+    match link {
+        Link::Ethernet => Some(ETHERNET),
+        Link::RawIp => match bytes.first()? >> 4 {
+            4 => Some(0x0800),
+            6 => Some(0x86dd),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

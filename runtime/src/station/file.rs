@@ -1,0 +1,256 @@
+//! A pcapng station: files on a disk, each with a section header of its own. The invariants: only whole blocks are handed to
+//! the system, at least each second, so a killed process leaves files that can be read; what could not be written is taken
+//! back to the last whole block, counted as dropped, and tried again; a file that somebody deleted is begun anew.
+//! (Rejected: fsync, which would make a station as slow as its disk, for the sake of a machine that loses power; a temporary
+//! name until a file is full, which would hide the newest packets.)
+
+use super::blocks::{self, About};
+use super::counts::{Amount, Cause};
+use super::lane::{Sink, Taken, Tally};
+use super::ring::Ring;
+use crate::capture::Interface;
+use crate::error::Error;
+use mrule_compiler::hir::Rotate;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How much is gathered before it is written, in bytes.
+const WRITE: usize = 256 << 10;
+
+/// How long nothing is tried after a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long writing must succeed after a failure before the station is up: on a full disk small pieces fit now and then.
+const PROBATION: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether the file is still there.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(super) struct Files {
+    ring: Ring,
+    rotate: Rotate,
+    current: Option<Current>,
+    /// What each file begins with: section header and interfaces.
+    header: Vec<u8>,
+    interfaces: usize,
+    /// Whole blocks, not yet written.
+    buffer: Vec<u8>,
+    /// The copies in them.
+    gathered: Amount,
+    /// Not before then.
+    retry: Option<Instant>,
+    /// After a failure: since when writing succeeds.
+    well: Option<Instant>,
+    looked: Instant,
+}
+
+struct Current {
+    path: PathBuf,
+    file: File,
+    written: u64,
+    begun: Instant,
+    /// It has a packet, in the file or gathered for it.
+    used: bool,
+}
+
+impl Files {
+    pub fn open(
+        station: &str,
+        path: &str,
+        rotate: Rotate,
+        keep: Option<u64>,
+        interfaces: &[Interface],
+        tally: &Tally,
+    ) -> Result<Files, Error> {
+        let mut header = Vec::new();
+        blocks::section_header(&mut header);
+        for interface in interfaces {
+            blocks::interface(&mut header, interface);
+        }
+        let mut files = Files {
+            ring: Ring::new(path, rotate, keep),
+            rotate,
+            current: None,
+            header,
+            interfaces: interfaces.len(),
+            buffer: Vec::with_capacity(WRITE + (64 << 10)),
+            gathered: Amount::default(),
+            retry: None,
+            well: None,
+            looked: Instant::now(),
+        };
+        files.begin().map_err(|e| {
+            let reason = format!("cannot create `{path}`: {e}");
+            Error::Station { station: station.to_owned(), reason }
+        })?;
+        files.write_out(tally);
+        Ok(files)
+    }
+
+    /// Begins the next file.
+    fn begin(&mut self) -> io::Result<()> {
+        let (path, file) = self.ring.next()?;
+        self.current = Some(Current { path, file, written: 0, begun: Instant::now(), used: false });
+        Ok(())
+    }
+
+    /// Begins it, or says why not.
+    fn begin_or_tell(&mut self, tally: &Tally) {
+        if let Err(error) = self.begin() {
+            self.current = None;
+            self.retry = Some(Instant::now() + PAUSE);
+            self.well = None;
+            tally.down(format!("cannot begin a file: {error}"));
+        }
+    }
+
+    /// Writes what was gathered, and the header of a file that has none.
+    fn write_out(&mut self, tally: &Tally) {
+        let Some(current) = &mut self.current else {
+            self.drop_gathered(tally);
+            return;
+        };
+        let result = current.write(&self.header, &self.buffer);
+        if let Err(error) = result {
+            let path = current.path.display();
+            let reason = match error.kind() {
+                io::ErrorKind::StorageFull => format!("no room for `{path}`"),
+                io::ErrorKind::QuotaExceeded => format!("the quota for `{path}` is used up"),
+                _ => format!("cannot write `{path}`: {error}"),
+            };
+            current.used = current.written > self.header.len() as u64;
+            self.retry = Some(Instant::now() + PAUSE);
+            self.well = None;
+            self.drop_gathered(tally);
+            tally.down(reason);
+            return;
+        }
+        self.buffer.clear();
+        tally.sent(std::mem::take(&mut self.gathered));
+        if tally.is_down() && self.well.get_or_insert_with(Instant::now).elapsed() >= PROBATION {
+            tally.up();
+        }
+    }
+
+    fn drop_gathered(&mut self, tally: &Tally) {
+        self.buffer.clear();
+        tally.dropped(Cause::Write, std::mem::take(&mut self.gathered));
+    }
+
+    fn rotate(&mut self, tally: &Tally) {
+        self.write_out(tally);
+        if self.retry.is_none() {
+            self.begin_or_tell(tally);
+        }
+        if self.retry.is_none() {
+            self.write_out(tally);
+        }
+    }
+
+    /// Whether it may be tried, after a failure.
+    fn ready(&mut self, tally: &Tally) -> bool {
+        if let Some(retry) = self.retry {
+            if Instant::now() < retry {
+                return false;
+            }
+            self.retry = None;
+            if self.current.is_none() {
+                self.begin_or_tell(tally);
+            }
+        }
+        self.retry.is_none()
+    }
+}
+
+impl Current {
+    fn write(&mut self, header: &[u8], blocks: &[u8]) -> io::Result<()> {
+        let end = self.written;
+        let header = if self.written == 0 { header } else { &[] };
+        for part in [header, blocks] {
+            if let Err(error) = self.file.write_all(part) {
+                // Back to the last whole block. Where that fails too (a device), its reader will see.
+                let _: io::Result<u64> =
+                    self.file.set_len(end).and_then(|()| self.file.seek(SeekFrom::Start(end)));
+                self.written = end;
+                return Err(error);
+            }
+            self.written += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Whether it was deleted.
+    fn is_gone(&self) -> bool {
+        self.file.metadata().is_ok_and(|about| about.nlink() == 0)
+    }
+}
+
+impl Sink for Files {
+    fn send(&mut self, copy: Taken<'_>, tally: &Tally) {
+        let held = copy.held;
+        let one = Amount::one(copy.bytes.len());
+        if held.interface as usize >= self.interfaces {
+            return tally.dropped(Cause::Unfit, one);
+        }
+        if !self.ready(tally) {
+            return tally.dropped(Cause::Write, one);
+        }
+        let start = self.buffer.len();
+        let about =
+            About { interface: held.interface, time: held.time, len: held.len, verdict: held.verdict };
+        blocks::packet(&mut self.buffer, copy.names, &about, copy.bytes);
+        if let Some(current) = &mut self.current {
+            let length = current.written.max(self.header.len() as u64) + self.buffer.len() as u64;
+            if current.used && self.rotate.size.is_some_and(|most| length > most) {
+                let block = self.buffer.split_off(start);
+                self.rotate(tally);
+                if self.retry.is_some() {
+                    return tally.dropped(Cause::Write, one);
+                }
+                self.buffer.extend_from_slice(&block);
+            }
+        }
+        if let Some(current) = &mut self.current {
+            current.used = true;
+        }
+        self.gathered.add(one);
+        if self.buffer.len() >= WRITE {
+            self.write_out(tally);
+        }
+    }
+
+    fn tick(&mut self, now: Instant, tally: &Tally) {
+        if self.retry.is_some() {
+            // Nothing is gathered. Whether there is room again shows in writing the header, or the next copies.
+            if self.ready(tally) && self.current.as_ref().is_some_and(|c| c.written == 0) {
+                self.write_out(tally);
+            }
+            return;
+        }
+        if !self.buffer.is_empty() {
+            self.write_out(tally);
+        }
+        if now.duration_since(self.looked) >= LOOK {
+            self.looked = now;
+            if self.current.as_ref().is_some_and(Current::is_gone) {
+                self.begin_or_tell(tally);
+                self.write_out(tally);
+            }
+        }
+        let over = |current: &Current| {
+            let old =
+                self.rotate.time.is_some_and(|most| current.begun.elapsed() >= Duration::from_nanos(most));
+            old && current.used
+        };
+        if self.current.as_ref().is_some_and(over) {
+            self.rotate(tally);
+        }
+    }
+
+    fn finish(&mut self, tally: &Tally) {
+        self.write_out(tally);
+    }
+}

@@ -1,0 +1,158 @@
+//! The station's own thread: takes chunks from the queue, holds copies against the rate, gives them to the sink. The
+//! invariants: only this thread waits for the station; the sink is told when the queue is empty and at least ten times a
+//! second, so that what was gathered is written and what is down is tried again; events come once a change, not once a
+//! copy. (Rejected: one thread for all stations, where the slowest would hold up the others.)
+
+use super::blocks::Names;
+use super::counts::{Amount, Cause};
+use super::outlet::{Chunk, Held, Lane};
+use super::rate::Bucket;
+use super::{Event, Events, State};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often a sink is told that time passes.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+
+/// A copy for a sink.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken<'a> {
+    pub held: &'a Held,
+    pub bytes: &'a [u8],
+    pub names: &'a Names,
+}
+
+/// What takes a station's copies. Each copy given to [`send`](Self::send) ends as sent or dropped in the tally, at once or
+/// later, through [`finish`](Self::finish) at the latest.
+pub(super) trait Sink: Send {
+    /// Takes one copy.
+    fn send(&mut self, copy: Taken<'_>, tally: &Tally);
+
+    /// The queue is empty for now.
+    fn rest(&mut self, _tally: &Tally) {}
+
+    /// Time has passed: [`TICK`] or a little more.
+    fn tick(&mut self, _now: Instant, _tally: &Tally) {}
+
+    /// No more copies come.
+    fn finish(&mut self, _tally: &Tally) {}
+
+    /// How many bytes it puts in front of each copy, for the rate.
+    fn overhead(&self) -> usize {
+        0
+    }
+}
+
+/// Where a sink tells what it did.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub station: String,
+    pub lane: Arc<Lane>,
+    pub down: Mutex<Option<String>>,
+    pub events: Events,
+}
+
+impl Tally {
+    pub fn sent(&self, amount: Amount) {
+        self.lane.counters.sent(amount);
+    }
+
+    pub fn dropped(&self, cause: Cause, amount: Amount) {
+        self.lane.counters.dropped(cause, amount);
+    }
+
+    /// A copy that was sent lost so many bytes of its end.
+    pub fn cut(&self, bytes: usize) {
+        self.lane.counters.cut(bytes);
+    }
+
+    /// The station does not take copies; told once until it does again.
+    pub fn down(&self, reason: impl Into<String>) {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        if down.is_none() {
+            let reason = reason.into();
+            *down = Some(reason.clone());
+            drop(down);
+            self.tell(State::Down { reason });
+        }
+    }
+
+    /// It takes copies.
+    pub fn up(&self) {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        if down.take().is_some() {
+            drop(down);
+            self.tell(State::Up);
+        }
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whether the run is over.
+    pub fn stopping(&self) -> bool {
+        self.lane.deadline.get().is_some()
+    }
+
+    /// Whether it is, and there is no time left for what waits.
+    pub fn late(&self) -> bool {
+        self.lane.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+    }
+
+    fn tell(&self, state: State) {
+        self.events.tell(&Event { station: self.station.clone(), state });
+    }
+}
+
+/// The thread's life.
+pub(super) fn run(queue: &Receiver<Chunk>, mut sink: Box<dyn Sink>, mut rate: Option<Bucket>, tally: &Tally) {
+    let mut ticked = Instant::now();
+    loop {
+        let chunk = match queue.try_recv() {
+            Ok(chunk) => Some(chunk),
+            Err(_) => {
+                sink.rest(tally);
+                if tally.stopping() {
+                    break;
+                }
+                match queue.recv_timeout(TICK) {
+                    Ok(chunk) => Some(chunk),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+        };
+        if tally.late() {
+            break;
+        }
+        if let Some(chunk) = chunk {
+            take(chunk, sink.as_mut(), &mut rate, tally);
+        }
+        let now = Instant::now();
+        if now.duration_since(ticked) >= TICK {
+            ticked = now;
+            sink.tick(now, tally);
+        }
+    }
+    sink.finish(tally);
+}
+
+fn take(chunk: Chunk, sink: &mut dyn Sink, rate: &mut Option<Bucket>, tally: &Tally) {
+    if let Some(rate) = rate {
+        rate.refill(Instant::now());
+    }
+    let overhead = sink.overhead();
+    for (held, bytes) in chunk.copies() {
+        if let Some(rate) = rate
+            && !rate.take(bytes.len() + overhead)
+        {
+            tally.dropped(Cause::Rate, Amount::one(bytes.len()));
+            continue;
+        }
+        sink.send(Taken { held, bytes, names: &chunk.names }, tally);
+    }
+    tally.lane.leave(chunk.amount());
+    chunk.done();
+}

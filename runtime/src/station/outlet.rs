@@ -1,0 +1,250 @@
+//! A worker's end of a station: copies are gathered in a chunk, and whole chunks go through a bounded queue to the
+//! station's own thread. The invariants: nothing here waits, for a lock, for the station, or for memory that is not
+//! bounded; a queue holds at most what it was given and one chunk more for each worker. Full chunks come back and are used
+//! again; of one that is nearly empty only what is in it goes, so that many of them take no more memory than a few.
+//! (Rejected: a queue of copies, one atomic operation and one allocation each; a ring of bytes shared with the station,
+//! which is what this is with more `unsafe`.)
+
+use super::blocks::Names;
+use super::counts::{Amount, Cause, Counters};
+use mrule_compiler::abi::{Link, Packet, Verdict};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// How many bytes a chunk gathers; one copy may be longer.
+const CHUNK: usize = 64 << 10;
+
+/// How many copies a chunk gathers.
+const CHUNK_COPIES: usize = 512;
+
+/// How many chunks of a worker are kept to be used again.
+const SPARE: usize = 8;
+
+/// One copy that a station is to get.
+#[derive(Debug, Clone, Copy)]
+pub struct Copy<'a> {
+    /// The packet.
+    pub packet: &'a Packet<'a>,
+    /// Which bytes of it, and why.
+    pub verdict: Verdict,
+    /// The packet's number: in the order of its worker, counted from 1.
+    pub number: u64,
+    /// The hash of its flow ([`mrule_compiler::helpers::flow_hash`]), 0 without one. Only stations for which
+    /// [`Stations::hashes`](super::Stations::hashes) look at it.
+    pub flow_hash: u64,
+}
+
+/// What is kept of a copy while it waits, beside its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    /// Its bytes in the chunk.
+    start: usize,
+    end: usize,
+    pub verdict: Verdict,
+    /// The packet's length on the wire.
+    pub len: u32,
+    pub interface: u32,
+    pub link: Link,
+    pub time: i64,
+    pub number: u64,
+    pub flow_hash: u64,
+}
+
+impl Held {
+    /// Of a copy whose bytes are there in a chunk.
+    pub fn new(copy: &Copy<'_>, bytes: Range<usize>) -> Held {
+        let Copy { packet, verdict, number, flow_hash } = *copy;
+        Held {
+            start: bytes.start,
+            end: bytes.end,
+            verdict,
+            len: packet.len,
+            interface: packet.interface,
+            link: packet.link(),
+            time: packet.time,
+            number,
+            flow_hash,
+        }
+    }
+}
+
+/// Copies on their way to a station.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    bytes: Vec<u8>,
+    copies: Vec<Held>,
+    /// Of the program that asked for them.
+    pub names: Names,
+    /// Where it is used again; a small one is not.
+    home: Option<SyncSender<Chunk>>,
+}
+
+impl Chunk {
+    /// The copies and their bytes.
+    pub fn copies(&self) -> impl Iterator<Item = (&Held, &[u8])> {
+        self.copies.iter().map(|held| (held, self.bytes.get(held.start..held.end).unwrap_or(&[])))
+    }
+
+    pub fn amount(&self) -> Amount {
+        Amount { copies: self.copies.len() as u64, bytes: self.bytes.len() as u64 }
+    }
+
+    /// Gives the memory back to the worker it came from, unless one long copy made it large.
+    pub fn done(mut self) {
+        self.clear();
+        if let Some(home) = self.home.clone()
+            && self.bytes.capacity() <= 2 * CHUNK
+        {
+            // A worker that has enough of them, or is gone, lets this one go.
+            let _: Result<(), TrySendError<Chunk>> = home.try_send(self);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.copies.clear();
+    }
+
+    /// Whether it takes much more memory than its copies need.
+    fn is_small(&self) -> bool {
+        self.bytes.len() < CHUNK / 4 && self.copies.len() < CHUNK_COPIES / 4
+    }
+}
+
+/// What a station's thread and its outlets share.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub counters: Counters,
+    /// What waits in the queue.
+    pub bytes: AtomicUsize,
+    pub copies: AtomicUsize,
+    most_bytes: usize,
+    most_copies: usize,
+    /// Set when the run ends: the thread empties its queue, until then at most, and goes.
+    pub deadline: OnceLock<Instant>,
+}
+
+impl Lane {
+    pub fn new(most_bytes: usize, most_copies: usize) -> Lane {
+        Lane {
+            counters: Counters::default(),
+            bytes: AtomicUsize::new(0),
+            copies: AtomicUsize::new(0),
+            most_bytes,
+            most_copies,
+            deadline: OnceLock::new(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.load(Relaxed) >= self.most_bytes || self.copies.load(Relaxed) >= self.most_copies
+    }
+
+    /// How many chunks there can be in a full queue: workers pass on chunks that are not full, too.
+    pub fn chunks(&self) -> usize {
+        (self.most_bytes / 4096).clamp(16, 16_384)
+    }
+
+    fn enter(&self, amount: Amount) {
+        self.bytes.fetch_add(amount.bytes as usize, Relaxed);
+        self.copies.fetch_add(amount.copies as usize, Relaxed);
+    }
+
+    pub fn leave(&self, amount: Amount) {
+        self.bytes.fetch_sub(amount.bytes as usize, Relaxed);
+        self.copies.fetch_sub(amount.copies as usize, Relaxed);
+    }
+}
+
+/// One worker's end of one station.
+#[derive(Debug)]
+pub struct Outlet {
+    lane: Arc<Lane>,
+    queue: SyncSender<Chunk>,
+    chunk: Chunk,
+    spare: Receiver<Chunk>,
+    /// Counted here and not yet told.
+    asked: Amount,
+    refused: Amount,
+}
+
+impl Outlet {
+    pub(super) fn new(lane: Arc<Lane>, queue: SyncSender<Chunk>, names: Names) -> Outlet {
+        let (home, spare) = sync_channel(SPARE);
+        let chunk = fresh(names, Some(home));
+        Outlet { lane, queue, chunk, spare, asked: Amount::default(), refused: Amount::default() }
+    }
+
+    /// Takes a copy of the bytes that the verdict says, or drops and counts it when the queue is full. Never waits. A
+    /// verdict of which limits left nothing is no copy. Until [`flush`](Self::flush) or a full chunk, nothing is on its way.
+    pub fn offer(&mut self, copy: &Copy<'_>) {
+        let Copy { packet, verdict, .. } = copy;
+        let bytes = packet.frame().get(verdict.start as usize..verdict.end as usize).unwrap_or(&[]);
+        if bytes.is_empty() {
+            return;
+        }
+        let one = Amount::one(bytes.len());
+        self.asked.add(one);
+        if self.chunk.bytes.len() + bytes.len() > CHUNK || self.chunk.copies.len() >= CHUNK_COPIES {
+            self.pass();
+        }
+        if self.lane.is_full() {
+            self.refused.add(one);
+            return;
+        }
+        let start = self.chunk.bytes.len();
+        self.chunk.bytes.extend_from_slice(bytes);
+        self.chunk.copies.push(Held::new(copy, start..self.chunk.bytes.len()));
+    }
+
+    /// Sends what was gathered on its way and tells what was counted; to be called after each batch of packets.
+    pub fn flush(&mut self) {
+        if self.asked.copies > 0 {
+            self.pass();
+        }
+    }
+
+    /// Puts the chunk into the queue.
+    fn pass(&mut self) {
+        self.lane.counters.asked(std::mem::take(&mut self.asked));
+        if self.refused.copies > 0 {
+            self.lane.counters.dropped(Cause::QueueFull, std::mem::take(&mut self.refused));
+        }
+        let amount = self.chunk.amount();
+        if amount.copies == 0 {
+            return;
+        }
+        let names = self.chunk.names.clone();
+        let chunk = if self.chunk.is_small() {
+            let (bytes, copies) = (self.chunk.bytes.as_slice().into(), self.chunk.copies.as_slice().into());
+            self.chunk.clear();
+            Chunk { bytes, copies, names, home: None }
+        } else {
+            let home = self.chunk.home.clone();
+            let next = self.spare.try_recv().unwrap_or_else(|_| fresh(names.clone(), home));
+            std::mem::replace(&mut self.chunk, Chunk { names, ..next })
+        };
+        self.lane.enter(amount);
+        let (chunk, cause) = match self.queue.try_send(chunk) {
+            Ok(()) => return,
+            Err(TrySendError::Full(chunk)) => (chunk, Cause::QueueFull),
+            Err(TrySendError::Disconnected(chunk)) => (chunk, Cause::Stopped),
+        };
+        self.lane.leave(amount);
+        self.lane.counters.dropped(cause, amount);
+        chunk.done();
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+fn fresh(names: Names, home: Option<SyncSender<Chunk>>) -> Chunk {
+    Chunk { bytes: Vec::with_capacity(CHUNK), copies: Vec::with_capacity(CHUNK_COPIES), names, home }
+}

@@ -1,0 +1,29 @@
+//! From a station's target to what takes its copies. (Rejected: an enum of sinks; each kind would know of the others.)
+
+use super::file::Files;
+use super::lane::{Sink, Tally};
+use super::link::Interface;
+use super::pipe::Pipe;
+use super::tunnel::Tunnel;
+use crate::capture;
+use crate::error::Error;
+use mrule_compiler::hir::{Station, Target};
+
+/// Opens a station.
+pub(super) fn open(
+    station: &Station,
+    interfaces: &[capture::Interface],
+    tally: &Tally,
+) -> Result<Box<dyn Sink>, Error> {
+    let name = &station.name;
+    Ok(match &station.target {
+        Target::Interface { name: interface } => Box::new(Interface::open(name, interface, tally)?),
+        Target::Tunnel { host, encap, fragment } => {
+            Box::new(Tunnel::open(name, *host, *encap, *fragment, tally)?)
+        }
+        Target::Pcapng { path, rotate, keep } => {
+            Box::new(Files::open(name, path, *rotate, *keep, interfaces, tally)?)
+        }
+        Target::Pipe { path } => Box::new(Pipe::open(name, path.as_deref(), interfaces, tally)?),
+    })
+}

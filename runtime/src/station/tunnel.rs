@@ -1,0 +1,248 @@
+//! Copies to a host, in packets of a tunnel. A raw IP socket for the tunnel's protocol, connected to the host: the kernel
+//! makes the IP header, looks up the route and the neighbour, picks the source address, knows the path's MTU, sets DF or
+//! fragments; everything behind the IP header is ours, so that the UDP source port can be another for each flow.
+//! The invariants: a packet is never longer than the path's MTU unless fragments were asked for: the copy is cut, and
+//! counted; the socket receives nothing; what the network says later (ICMP) is heard, too.
+//! (Rejected: UDP sockets, which have one source port each; IP_HDRINCL, where the kernel leaves fragments, and for IPv6
+//! the whole header, to us; own ARP.)
+
+use super::counts::{Amount, Cause};
+use super::encap::Writer;
+use super::health::{Health, Permit};
+use super::lane::{Sink, Taken, Tally};
+use super::{privilege, send};
+use crate::error::Error;
+use crate::sys::socket;
+use mrule_compiler::hir::Encap;
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, Protocol, SocketFlags, SocketType, sockopt};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How often the path's MTU is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Shorter copies than an Ethernet header are not worth a packet.
+const LEAST: usize = 14;
+
+/// The longest IP packet.
+const MAX_PACKET: usize = 65_535;
+
+pub(super) struct Tunnel {
+    socket: OwnedFd,
+    host: IpAddr,
+    fragment: bool,
+    writer: Writer,
+    /// It has had a route, and so a source address.
+    connected: bool,
+    /// The address that the kernel sends from.
+    local: IpAddr,
+    /// How long a packet may be, its IP header included.
+    mtu: usize,
+    looked: Instant,
+    health: Health,
+    packet: Vec<u8>,
+}
+
+impl Tunnel {
+    pub fn open(
+        station: &str,
+        host: IpAddr,
+        encap: Encap,
+        fragment: bool,
+        tally: &Tally,
+    ) -> Result<Tunnel, Error> {
+        let writer = Writer::new(encap);
+        let socket = make(host, writer.protocol(), fragment).map_err(|e| privilege(station, &e))?;
+        let mut tunnel = Tunnel {
+            socket,
+            host,
+            fragment,
+            writer,
+            connected: false,
+            local: host,
+            mtu: 0,
+            looked: Instant::now(),
+            health: Health::default(),
+            packet: Vec::new(),
+        };
+        if let Err(error) = tunnel.connect() {
+            tunnel.failed(&error, false, tally);
+        }
+        Ok(tunnel)
+    }
+
+    /// Looks up the route anew.
+    fn connect(&mut self) -> io::Result<()> {
+        let host = SocketAddr::new(self.host, 0);
+        match net::connect(&self.socket, &host) {
+            Ok(()) => {}
+            Err(error) if !std::mem::take(&mut self.connected) => return Err(error.into()),
+            // It holds on to a source address that may be gone.
+            Err(_) => self.renew(&host)?,
+        }
+        self.connected = true;
+        let name = net::getsockname(&self.socket)?;
+        let local = SocketAddr::try_from(name).map_err(|_| io::Error::from(Errno::AFNOSUPPORT))?;
+        self.local = local.ip();
+        self.look();
+        Ok(())
+    }
+
+    /// Forgets the source address: another socket or, without the privilege for one, the same one disconnected; the kernel
+    /// then no longer tells it of ICMP messages.
+    fn renew(&mut self, host: &SocketAddr) -> io::Result<()> {
+        match make(self.host, self.writer.protocol(), self.fragment) {
+            Ok(socket) => self.socket = socket,
+            Err(_no_privilege) => net::connect_unspec(&self.socket)?,
+        }
+        Ok(net::connect(&self.socket, host)?)
+    }
+
+    /// Takes the path's MTU from the kernel.
+    fn look(&mut self) {
+        self.looked = Instant::now();
+        if self.host.is_ipv6() && self.connected {
+            // Else an IPv6 socket keeps the route of before, whatever the path's MTU has become since.
+            let _told_by_the_next_copy = net::connect(&self.socket, &SocketAddr::new(self.host, 0));
+        }
+        let mtu = match self.host {
+            IpAddr::V4(_) => sockopt::ip_mtu(&self.socket),
+            IpAddr::V6(_) => sockopt::ipv6_mtu(&self.socket),
+        };
+        self.mtu = mtu.map_or(0, |mtu| mtu as usize);
+    }
+
+    fn failed(&mut self, error: &io::Error, late: bool, tally: &Tally) {
+        self.health.failed(format!("{} cannot be reached: {}", self.host, said(error)), late, tally);
+    }
+
+    fn ip_header(&self) -> usize {
+        if self.host.is_ipv4() { 20 } else { 40 }
+    }
+
+    /// How many bytes of a copy fit.
+    fn room(&self) -> usize {
+        let most = if self.fragment || self.mtu == 0 { MAX_PACKET } else { self.mtu };
+        most.saturating_sub(self.ip_header() + self.writer.most())
+    }
+
+    fn transmit(&mut self, copy: &Taken<'_>, take: usize) -> io::Result<()> {
+        self.writer.write(copy, take, (self.local, self.host), &mut self.packet);
+        send::patiently(self.socket.as_fd(), &self.packet)
+    }
+}
+
+fn make(host: IpAddr, protocol: u8, fragment: bool) -> io::Result<OwnedFd> {
+    let (family, ipv6) = match host {
+        IpAddr::V4(_) => (AddressFamily::INET, false),
+        IpAddr::V6(_) => (AddressFamily::INET6, true),
+    };
+    let protocol = NonZeroU32::new(u32::from(protocol)).map(Protocol::from_raw);
+    let made = net::socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+    socket::refuse_all(made.as_fd())?;
+    socket::tell_errors(made.as_fd(), ipv6)?;
+    if ipv6 {
+        use sockopt::Ipv6PathMtuDiscovery as Discovery;
+        let discovery = if fragment { Discovery::WANT } else { Discovery::DO };
+        sockopt::set_ipv6_mtu_discover(&made, discovery)?;
+    } else {
+        use sockopt::Ipv4PathMtuDiscovery as Discovery;
+        let discovery = if fragment { Discovery::DONT } else { Discovery::DO };
+        sockopt::set_ip_mtu_discover(&made, discovery)?;
+    }
+    // A burst of one chunk, with headers; what the system allows of it.
+    let _less = sockopt::set_socket_send_buffer_size(&made, 1 << 20);
+    Ok(made)
+}
+
+/// What an error means here.
+fn said(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::NETUNREACH) => "there is no route to it".to_owned(),
+        Some(Errno::HOSTUNREACH) => "it or its router does not answer".to_owned(),
+        Some(Errno::CONNREFUSED) => "it refuses the port".to_owned(),
+        Some(Errno::NOPROTOOPT) => "it refuses the protocol".to_owned(),
+        Some(Errno::NETDOWN) => "the interface is down".to_owned(),
+        Some(Errno::PERM | Errno::ACCESS) => {
+            "a firewall of this machine or an administrator forbids it".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+impl Sink for Tunnel {
+    fn send(&mut self, copy: Taken<'_>, tally: &Tally) {
+        let length = copy.bytes.len();
+        if !self.writer.carries(copy.held.link, copy.bytes) {
+            return tally.dropped(Cause::Unfit, Amount::one(length));
+        }
+        let mut permit = self.health.permit();
+        if permit == Permit::Reopen {
+            match self.connect() {
+                Ok(()) => self.health.reopened(),
+                Err(error) => self.failed(&error, false, tally),
+            }
+            permit = self.health.permit();
+        }
+        if permit != Permit::Send {
+            return tally.dropped(Cause::Unreachable, Amount::one(length));
+        }
+        // A second time when the path turns out to be narrower.
+        for _ in 0..2 {
+            let take = length.min(self.room());
+            if take < length.min(LEAST) {
+                break;
+            }
+            let Err(error) = self.transmit(&copy, take) else {
+                tally.sent(Amount::one(take));
+                if take < length {
+                    tally.cut(length - take);
+                }
+                return self.health.worked(tally);
+            };
+            match Errno::from_io_error(&error) {
+                Some(Errno::MSGSIZE) => self.look(),
+                Some(Errno::NOBUFS | Errno::AGAIN | Errno::NOMEM) => {
+                    return tally.dropped(Cause::Busy, Amount::one(length));
+                }
+                _ => {
+                    // The error may be of an earlier packet; this one was not sent in either case.
+                    let late = matches!(
+                        Errno::from_io_error(&error),
+                        Some(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NOPROTOOPT)
+                    );
+                    self.failed(&error, late, tally);
+                    return tally.dropped(Cause::Unreachable, Amount::one(length));
+                }
+            }
+        }
+        tally.dropped(Cause::Unfit, Amount::one(length));
+    }
+
+    fn tick(&mut self, now: Instant, tally: &Tally) {
+        if let Ok(Err(error)) = sockopt::socket_error(&self.socket) {
+            match error {
+                // The route got narrower; nothing is down.
+                Errno::MSGSIZE => self.look(),
+                _ => self.failed(&error.into(), true, tally),
+            }
+        }
+        if now.duration_since(self.looked) >= LOOK {
+            self.look();
+        }
+        if self.health.tick(now, tally) {
+            match self.connect() {
+                Ok(()) => self.health.reopened(),
+                Err(error) => self.failed(&error, false, tally),
+            }
+        }
+    }
+
+    fn overhead(&self) -> usize {
+        self.ip_header() + self.writer.most()
+    }
+}

@@ -1,0 +1,119 @@
+//! What the kernel says of an interface (netdevice(7)): index, flags, MTU, hardware type. Asked by name, each time anew,
+//! because interfaces go, come back and change. The invariant: an interface that is not there is `NotFound`, never a
+//! guess. (Rejected: /sys/class/net, which may be another network namespace's.)
+
+#![expect(unsafe_code, reason = "ioctl(2) on interfaces has no safe wrapper")]
+
+use libc::{c_char, c_ulong};
+use rustix::fd::OwnedFd;
+use rustix::net::{AddressFamily, SocketType};
+use std::io;
+use std::os::fd::AsRawFd;
+
+/// An interface as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Its index; another interface of the same name has another.
+    pub index: u32,
+    /// It was set up (IFF_UP).
+    pub up: bool,
+    /// It is up and has a carrier (IFF_RUNNING).
+    pub running: bool,
+    /// Someone set it promiscuous (IFF_PROMISC).
+    pub promiscuous: bool,
+    /// The longest packet it sends, in bytes, without the link header.
+    pub mtu: u32,
+    /// Its hardware type, an ARPHRD number.
+    pub hardware: u16,
+}
+
+/// ARPHRD_ETHER.
+pub const ETHERNET: u16 = 1;
+/// ARPHRD_LOOPBACK: frames like Ethernet's.
+pub const LOOPBACK: u16 = 772;
+/// ARPHRD_NONE: IP packets without a link header (tun).
+pub const NONE: u16 = 0xfffe;
+
+/// Looks interfaces up.
+#[derive(Debug)]
+pub struct Interfaces {
+    socket: OwnedFd,
+}
+
+impl Interfaces {
+    /// Of the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn new() -> io::Result<Interfaces> {
+        Ok(Interfaces { socket: rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)? })
+    }
+
+    /// The interface of this name.
+    ///
+    /// # Errors
+    /// `NotFound`, or the kernel's.
+    pub fn get(&self, name: &str) -> io::Result<State> {
+        let request = |what| {
+            self.ask(what, name).map_err(|error| match error.raw_os_error() {
+                Some(libc::ENODEV | libc::ENXIO) => io::ErrorKind::NotFound.into(),
+                _ => error,
+            })
+        };
+        let index = request(libc::SIOCGIFINDEX)?;
+        let flags = request(libc::SIOCGIFFLAGS)?;
+        let mtu = request(libc::SIOCGIFMTU)?;
+        let hardware = request(libc::SIOCGIFHWADDR)?;
+        // SAFETY: the kernel filled the member that each request speaks of, and all members are numbers.
+        let (index, flags, mtu, hardware) = unsafe {
+            (
+                index.ifr_ifru.ifru_ifindex,
+                i32::from(flags.ifr_ifru.ifru_flags),
+                mtu.ifr_ifru.ifru_mtu,
+                hardware.ifr_ifru.ifru_hwaddr.sa_family,
+            )
+        };
+        Ok(State {
+            index: index as u32,
+            up: flags & libc::IFF_UP != 0,
+            running: flags & libc::IFF_RUNNING != 0,
+            promiscuous: flags & libc::IFF_PROMISC != 0,
+            mtu: mtu as u32,
+            hardware,
+        })
+    }
+
+    /// The names of all interfaces, in the order of their indices.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        // SAFETY: gives an array that ends with a null name, or null; it is freed below, once.
+        let first = unsafe { libc::if_nameindex() };
+        let mut at = first;
+        // SAFETY: `at` walks the array up to its end; each name there is a string that ends with 0, and lives until it is
+        // freed.
+        unsafe {
+            while let Some(entry) = at.as_ref().filter(|entry| !entry.if_name.is_null()) {
+                names.push(std::ffi::CStr::from_ptr(entry.if_name).to_string_lossy().into_owned());
+                at = at.add(1);
+            }
+            if !first.is_null() {
+                libc::if_freenameindex(first);
+            }
+        }
+        names
+    }
+
+    fn ask(&self, what: c_ulong, name: &str) -> io::Result<libc::ifreq> {
+        if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        // SAFETY: an all-zero `ifreq` is a valid one: characters and numbers.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *place = byte as c_char;
+        }
+        // SAFETY: these requests read the name and write one member of the `ifreq`, which lives through the call.
+        let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), what as _, &raw mut request) };
+        if result == 0 { Ok(request) } else { Err(io::Error::last_os_error()) }
+    }
+}

@@ -1,0 +1,68 @@
+//! Options of sockets, and binding to a link: the calls that `rustix` has no safe form of. The invariant: every pointer that
+//! is given away points to a value on this stack that is as long as the length beside it says. (Rejected: `nix` and
+//! `socket2`, where the same addresses and options are `unsafe` to make or missing.) See socket(7), ip(7), packet(7), netdevice(7).
+
+#![expect(unsafe_code, reason = "system calls without a safe library")]
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Asks for errors that arrive later (ICMP): the next call on the socket, or SO_ERROR, tells them (IP_RECVERR, IPV6_RECVERR).
+pub(crate) fn tell_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
+    let (level, name) =
+        if ipv6 { (libc::SOL_IPV6, libc::IPV6_RECVERR) } else { (libc::SOL_IP, libc::IP_RECVERR) };
+    let on: libc::c_int = 1;
+    set(socket, level, name, &on)
+}
+
+/// Refuses all that arrives, for a socket that only sends: a filter of one instruction, `ret 0` (SO_ATTACH_FILTER).
+pub(crate) fn refuse_all(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let mut nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Binds a packet socket to the link of this index, for sending: it receives nothing (protocol 0).
+pub(crate) fn bind_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: 0,
+        sll_ifindex: index as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: `address` is a whole sockaddr_ll of this length, alive for the call, which only reads it.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The MTU of a link, in bytes behind its own header (SIOCGIFMTU).
+pub(crate) fn link_mtu(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
+    let mut request =
+        libc::ifreq { ifr_name: [0; libc::IFNAMSIZ], ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_mtu: 0 } };
+    // The last byte stays 0.
+    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: SIOCGIFMTU takes a pointer to an ifreq, which `request` is, alive for the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: after SIOCGIFMTU the union holds the MTU; every bit pattern is an integer.
+    Ok(unsafe { request.ifr_ifru.ifru_mtu }.max(0) as u32)
+}
+
+/// Sets an option to `value`, a plain C value of the type that the option takes.
+fn set<T>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    let pointer = std::ptr::from_ref(value).cast();
+    // SAFETY: `pointer` is to `length` bytes borrowed for the call, which only reads them; what SO_ATTACH_FILTER's value
+    // points to lives as long (`refuse_all`).
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, pointer, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
