@@ -3,7 +3,8 @@
 //! (Rejected: asking the counts alone; they are held against what is there.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use mrule_runtime::station::{Cause, Options};
+use mrule_compiler::abi::{NO_LIMIT, Verdict};
+use mrule_runtime::station::{Cause, Copy, Options, Stations};
 use mrule_tests::feed::Feed;
 use mrule_tests::frames::{Frame, captures, parse, read};
 use mrule_tests::mirrored;
@@ -343,6 +344,37 @@ fn workers_side_by_side_add_up() {
     let found = read(&path);
     assert_eq!(found.len() as u64, counts[0].sent);
     assert_eq!(found.iter().map(|f| f.bytes.len() as u64).sum::<u64>(), counts[0].sent_bytes);
+}
+
+#[test]
+fn an_end_amid_of_work_adds_up() {
+    let program = mrule_tests::compile_text(&rules("pcapng \"/dev/null\"")).unwrap();
+    let capture = capture("web.pcap");
+    let frames = read(&capture);
+    let options = Options { interfaces: mrule_tests::feed::interfaces(&capture), ..Options::default() };
+    let verdict = Verdict { start: 0, end: 40, rule: 0, limit: NO_LIMIT };
+    for round in 0..20 {
+        let stations = Stations::open(&program, &options).unwrap();
+        // The same ones, to look at when these are ended.
+        let watch = stations.succeed(&program, &options).unwrap();
+        std::thread::scope(|scope| {
+            for mut outlets in [stations.outlets(), stations.outlets(), stations.outlets()] {
+                let frames = &frames;
+                scope.spawn(move || {
+                    for frame in frames.iter().cycle().take(30 * frames.len()) {
+                        let packet = &frame.packet();
+                        outlets[0].offer(&Copy { packet, verdict, number: 1, flow_hash: 0 });
+                        outlets[0].flush();
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(round));
+            stations.finish(Instant::now() + Duration::from_millis(100));
+        });
+        let counts = watch.counts().remove(0);
+        assert_eq!(counts.asked, 3 * 30 * frames.len() as u64);
+        assert!(counts.adds_up(), "{counts:?}");
+    }
 }
 
 /// As a number, for the standard library.

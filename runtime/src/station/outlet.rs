@@ -228,14 +228,16 @@ impl Outlet {
             std::mem::replace(&mut self.chunk, Chunk { names, ..next })
         };
         self.lane.enter(amount);
-        let (chunk, cause) = match self.queue.try_send(chunk) {
-            Ok(()) => return,
-            Err(TrySendError::Full(chunk)) => (chunk, Cause::QueueFull),
-            Err(TrySendError::Disconnected(chunk)) => (chunk, Cause::Stopped),
-        };
-        self.lane.leave(amount);
-        self.lane.counters.dropped(cause, amount);
-        chunk.done();
+        match self.queue.try_send(chunk) {
+            Ok(()) => {}
+            Err(TrySendError::Full(chunk)) => {
+                self.lane.leave(amount);
+                self.lane.counters.dropped(Cause::QueueFull, amount);
+                chunk.done();
+            }
+            // The station has ended; it may have counted these already.
+            Err(TrySendError::Disconnected(_)) => self.lane.counters.close(),
+        }
     }
 }
 
