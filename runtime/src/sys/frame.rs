@@ -118,6 +118,9 @@ fn one(block: &mut [u8], at: usize) -> Option<(Frame, u32)> {
         [at_word(0)?, at_word(4)?, at_word(8)?, at_word(12)?, at_word(16)?, at_word(20)?];
     let half = |i: usize| Some(u16::from_ne_bytes(*header.get(i..)?.first_chunk()?));
     let (mac, tci, tpid) = (half(24)?, half(32)?, half(36)?);
+    if usize::from(mac) < HEADER + OFFLOAD {
+        return None;
+    }
     let mut start = at.checked_add(usize::from(mac))?;
     let mut offload = Offload::read(block.get(start.checked_sub(OFFLOAD)?..)?.first_chunk()?);
     block.get(start..start.checked_add(captured as usize)?)?;

@@ -1,3 +1,4 @@
+//! Super-frames cut and checksums finished, against sums taken in the plainest way.
 #![allow(clippy::unwrap_used, reason = "a failed test should stop")]
 use super::*;
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+//! Blocks as the kernel writes them, and blocks that lie.
 #![allow(clippy::unwrap_used, reason = "a failed test should stop")]
 use super::*;
 use proptest::prelude::*;
