@@ -21,6 +21,11 @@ use std::collections::{BTreeMap, HashMap};
 /// What is before the first byte, in the middle of a stream: neither a letter nor the end of a line.
 const UNSEEN: u8 = 0;
 
+/// How many limits the automata of single patterns may take: those of which the product has room take far less.
+const SINGLES: usize = 4;
+/// How many groups of patterns are tried in one part and another; each try takes as long as the part is large.
+const GROUPS: usize = 32;
+
 /// Why a pattern has no automaton.
 enum Failure {
     TooLarge,
@@ -34,14 +39,23 @@ pub(super) fn build(program: &Program, limit: usize) -> Result<Automaton, TooLar
         ids.entry(&pattern.kind).or_default().push(StreamId(i as u32));
     }
     let mut singles = Vec::with_capacity(ids.len());
+    let mut size = 0;
     for (kind, ids) in &ids {
         let single =
             single(kind, ids, limit).map_err(|failure| refuse(failure, ids.first().copied(), limit))?;
+        size += single.size();
         singles.push(single);
+        if size > SINGLES * limit {
+            break;
+        }
     }
-    let tables = multiply(&singles, limit).or_else(|| {
-        (1..).map(|i| 1 << i).take_while(|&n| n <= PARTS).find_map(|n| spread(&singles, n, limit / n))
-    });
+    let tables = if size > SINGLES * limit {
+        None
+    } else {
+        multiply(&singles, 1, limit).or_else(|| {
+            (1..).map(|i| 1 << i).take_while(|&n| n <= PARTS).find_map(|n| spread(&singles, n, limit / n))
+        })
+    };
     if let Some(tables) = tables {
         return Ok(Automaton { parts: tables.iter().map(Table::arrange).collect() });
     }
@@ -69,12 +83,13 @@ fn refuse(failure: Failure, pattern: Option<StreamId>, limit: usize) -> TooLarge
     TooLarge { pattern, size, limit, message }
 }
 
-/// Multiplies automata until there is one, of at most `limit` bytes; always the two smallest, so that most products are small.
-fn multiply(singles: &[Table], limit: usize) -> Option<Vec<Table>> {
+/// Multiplies automata until there are at most so many, each of at most `limit` bytes; always the two smallest, so that most
+/// products are small.
+fn multiply(singles: &[Table], most: usize, limit: usize) -> Option<Vec<Table>> {
     let mut waiting: BTreeMap<(usize, usize), Table> =
         singles.iter().enumerate().map(|(i, single)| ((single.size(), i), single.clone())).collect();
     let mut serial = singles.len();
-    while waiting.len() > 1 {
+    while waiting.len() > most {
         let (_, small) = waiting.pop_first()?;
         let (_, large) = waiting.pop_first()?;
         let both = small.times(&large, limit)?;
@@ -84,20 +99,18 @@ fn multiply(singles: &[Table], limit: usize) -> Option<Vec<Table>> {
     Some(waiting.into_values().collect())
 }
 
-/// Multiplies automata into so many, each of at most `limit` bytes: one after the other, the smallest first, into the
-/// smallest that has room.
+/// Multiplies automata into so many, each of at most `limit` bytes: some groups of them, one after the other, the smallest
+/// first, into the smallest that has room.
 fn spread(singles: &[Table], parts: usize, limit: usize) -> Option<Vec<Table>> {
-    let mut order: Vec<&Table> = singles.iter().collect();
-    order.sort_by_key(|single| single.size());
     let mut done: Vec<Table> = Vec::with_capacity(parts);
-    for single in order {
+    for group in multiply(singles, GROUPS, limit)? {
         if done.len() < parts {
-            done.push(single.clone());
+            done.push(group);
             continue;
         }
         done.sort_by_key(Table::size);
         let (place, both) =
-            done.iter().enumerate().find_map(|(i, part)| Some((i, part.times(single, limit)?)))?;
+            done.iter().enumerate().find_map(|(i, part)| Some((i, part.times(&group, limit)?)))?;
         done[place] = both;
     }
     done.iter().all(|part| part.size() <= limit).then_some(done)
@@ -183,5 +196,5 @@ fn read(dfa: &dense::DFA<Vec<u32>>, ids: &[StreamId]) -> Result<Table, Failure> 
         u32::from(sure) | u32::from(late) << 1
     });
     let says = says.collect();
-    Ok(Table { classes, stride, next, text_start, middle, says, told })
+    Ok(Table { classes, stride, next, text_start, middle, says, told }.minimal())
 }

@@ -9,6 +9,9 @@ use crate::hir::StreamId;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+/// Up to so many transitions, the states of one pattern are made as few as can be.
+const MINIMISED: usize = 1 << 15;
+
 /// An automaton.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
@@ -81,6 +84,45 @@ impl Table {
     /// One of its patterns.
     pub(super) fn some_id(&self) -> Option<StreamId> {
         self.told.iter().flat_map(|told| told.sure.iter().chain(&told.late)).next().copied()
+    }
+
+    /// The same, with states that nothing tells apart made one (Moore's algorithm); as it is, where that would take long.
+    pub(super) fn minimal(self) -> Table {
+        if self.next.len() > MINIMISED {
+            return self;
+        }
+        let mut blocks = self.says.clone();
+        let mut count = 0;
+        loop {
+            let mut numbers = HashMap::new();
+            let block = |to: &u32| blocks.get(*to as usize).copied().unwrap_or(0);
+            let rows = self.next.chunks_exact(self.stride).zip(&blocks);
+            let next: Vec<u32> = rows
+                .map(|(row, &own)| {
+                    let key: Vec<u32> = std::iter::once(own).chain(row.iter().map(block)).collect();
+                    let number = numbers.len() as u32;
+                    *numbers.entry(key).or_insert(number)
+                })
+                .collect();
+            let found = numbers.len();
+            blocks = next;
+            if found == count {
+                break;
+            }
+            count = found;
+        }
+        let (mut next, mut says) = (Vec::new(), Vec::new());
+        let states = self.next.chunks_exact(self.stride).zip(&self.says).zip(&blocks);
+        for ((row, &say), &block) in states {
+            // Blocks are numbered in the order of their first states.
+            if block as usize == says.len() {
+                says.push(say);
+                next.extend(row.iter().filter_map(|&to| blocks.get(to as usize)));
+            }
+        }
+        let [text_start, middle] =
+            [self.text_start, self.middle].map(|at| blocks.get(at as usize).copied().unwrap_or(0));
+        Table { next, says, text_start, middle, ..self }
     }
 
     /// The automaton of both; none when it takes more than `limit` bytes.

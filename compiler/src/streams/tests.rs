@@ -152,12 +152,12 @@ fn empty_and_equal() {
 #[test]
 fn too_large() {
     let limit = 1 << 20;
-    let refuse = |kinds| build::build(&program(kinds), limit).unwrap_err();
-    let refused = refuse(vec![contains(b"a"), matches("a.{40}b.{40}c"), matches("a[^b]{200}c.{30}e")]);
+    let refuse = |kinds, limit| build::build(&program(kinds), limit).unwrap_err();
+    let refused = refuse(vec![contains(b"a"), matches("a.{40}b.{40}c"), matches("a[^b]{200}c.{30}e")], limit);
     assert_eq!((refused.pattern, refused.limit), (Some(StreamId(1)), limit));
     assert!(refused.size >= limit, "{refused:?}");
     let letters = (b'a'..=b'z').map(char::from);
-    let refused = refuse(letters.map(|c| matches(&format!("{c}x.*y{c}"))).collect());
+    let refused = refuse(letters.map(|c| matches(&format!("{c}x.*y{c}"))).collect(), 1 << 15);
     assert!(refused.pattern.is_some() && refused.message.contains("together"), "{refused:?}");
 }
 
