@@ -124,6 +124,7 @@ struct Group {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a table has one of them, in its place")]
 enum Finder {
     /// Rows by one prefix, of either family. `many`: how many are of IPv4; when it is many there is a short cut.
     Prefix { v4: Prefixes, v6: Prefixes, direct: Option<Direct>, many: usize },

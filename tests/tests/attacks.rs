@@ -1,6 +1,7 @@
 //! The rules for floods, scans and logins on a capture of real ones (nmap, hping3, ssh): the packet from which the length
 //! changes is the one that counting over the whole history names. Headers are read by etherparse. The invariant: what is
 //! expected comes from the documented meaning of windows alone. (Rejected: packet numbers; a capture made anew has others.)
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use mrule_compiler::abi::{Link, Packet};

@@ -39,11 +39,11 @@ impl<T: Clone + Default, const LOG: u32> Chunks<T, LOG> {
     }
 
     /// The elements from one on to the end of its chunk.
-    pub fn from(&self, at: usize) -> &[T] {
+    pub fn tail(&self, at: usize) -> &[T] {
         self.chunks.get(at >> LOG).and_then(|chunk| chunk.get(at & (Self::CHUNK - 1)..)).unwrap_or(&[])
     }
 
-    pub fn from_mut(&mut self, at: usize) -> &mut [T] {
+    pub fn tail_mut(&mut self, at: usize) -> &mut [T] {
         let chunk = self.chunks.get_mut(at >> LOG).map(Arc::make_mut);
         chunk.and_then(|chunk| chunk.get_mut(at & (Self::CHUNK - 1)..)).unwrap_or(&mut [])
     }

@@ -96,9 +96,9 @@ impl Direct {
     /// The places that a prefix of at most 24 bits covers; they are in one chunk.
     fn places(&mut self, net: Net) -> impl Iterator<Item = &mut u32> {
         let (places, bits) = if net.len <= SHORT {
-            (self.short.from_mut(at(net, SHORT)), SHORT)
+            (self.short.tail_mut(at(net, SHORT)), SHORT)
         } else {
-            (self.long.from_mut(at(net, 24)), 24)
+            (self.long.tail_mut(at(net, 24)), 24)
         };
         places.iter_mut().take(1 << (bits - net.len))
     }

@@ -100,7 +100,7 @@ impl Prefixes {
         let lives = |slot: u64| slot & ENDS == 0 || lives(row_of(slot));
         let (mut at, mut rest, mut best) = (self.root, address, None);
         while at != NONE {
-            let node = self.words.from(at as usize);
+            let node = self.words.tail(at as usize);
             let (head, slots) = node.split_first_chunk::<HEAD>()?;
             let byte = (rest >> 120) as usize;
             rest <<= 8;
@@ -147,7 +147,7 @@ impl Prefixes {
     pub fn find(&self, net: Net, nets: impl Fn(u32) -> Option<Net>) -> Option<u64> {
         let (mut at, mut depth) = (self.root, 0);
         while at != NONE {
-            let (head, slots) = self.words.from(at as usize).split_first_chunk::<HEAD>()?;
+            let (head, slots) = self.words.tail(at as usize).split_first_chunk::<HEAD>()?;
             if let Some(heap) = net.heap(depth) {
                 return slots.get(prefix_place(head, heap)?).copied();
             }
@@ -165,7 +165,7 @@ impl Prefixes {
     pub fn covering(&self, net: Net, nets: impl Fn(u32) -> Option<Net>) -> Option<u64> {
         let (mut at, mut depth, mut best) = (self.root, 0, None);
         while at != NONE {
-            let Some((head, slots)) = self.words.from(at as usize).split_first_chunk::<HEAD>() else { break };
+            let Some((head, slots)) = self.words.tail(at as usize).split_first_chunk::<HEAD>() else { break };
             for len in depth * 8..net.len.min(depth * 8 + 8) {
                 if let Some(heap) = (Net { len, ..net }).heap(depth)
                     && let Some(place) = prefix_place(head, heap)
@@ -195,7 +195,7 @@ impl Prefixes {
     pub fn below(&self, net: Net, bytes: u8, nets: impl Fn(u32) -> Option<Net>) -> bool {
         let (mut at, mut depth) = (self.root, 0);
         while at != NONE {
-            let Some((head, slots)) = self.words.from(at as usize).split_first_chunk::<HEAD>() else { break };
+            let Some((head, slots)) = self.words.tail(at as usize).split_first_chunk::<HEAD>() else { break };
             if depth == bytes {
                 // The first of the heap is of just so many bytes.
                 return total(head) > usize::from(prefix_place(head, 1).is_some());
@@ -290,7 +290,7 @@ impl Prefixes {
             return self.take(at, usize::from(byte));
         };
         // A node with one row is that row's leaf.
-        let left = match self.words.from(moved as usize).split_first_chunk::<HEAD>() {
+        let left = match self.words.tail(moved as usize).split_first_chunk::<HEAD>() {
             Some((head, [only, ..])) if total(head) == 1 && only & NODE == 0 => Some(only & !WHOLE),
             _ => None,
         };
@@ -301,14 +301,14 @@ impl Prefixes {
     }
 
     fn child(&self, at: u32, byte: u8) -> Option<u64> {
-        let (head, slots) = self.words.from(at as usize).split_first_chunk::<HEAD>()?;
+        let (head, slots) = self.words.tail(at as usize).split_first_chunk::<HEAD>()?;
         slots.get(byte_place(head, byte)?).copied()
     }
 
     /// A node with nothing in it.
     fn node(&mut self) -> u32 {
         let at = self.run(0);
-        for word in self.words.from_mut(at as usize).iter_mut().take(HEAD) {
+        for word in self.words.tail_mut(at as usize).iter_mut().take(HEAD) {
             *word = 0;
         }
         at
@@ -316,7 +316,7 @@ impl Prefixes {
 
     /// Gives a byte (below 256) or prefix (from 256 on) of a node its slot; the node moves when it has no room.
     fn put(&mut self, at: u32, what: usize, slot: u64) -> u32 {
-        let Some((head, slots)) = self.words.from_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
+        let Some((head, slots)) = self.words.tail_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
             return at;
         };
         let rank = rank(head, what);
@@ -329,14 +329,14 @@ impl Prefixes {
         let used = total(head);
         let mut at = at;
         if room(used) != room(used + 1) {
-            let old: Vec<u64> = self.words.from(at as usize).iter().take(HEAD + used).copied().collect();
+            let old: Vec<u64> = self.words.tail(at as usize).iter().take(HEAD + used).copied().collect();
             self.free_run(room(used), at);
             at = self.run(room(used + 1));
-            for (place, word) in self.words.from_mut(at as usize).iter_mut().zip(old) {
+            for (place, word) in self.words.tail_mut(at as usize).iter_mut().zip(old) {
                 *place = word;
             }
         }
-        let Some((head, slots)) = self.words.from_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
+        let Some((head, slots)) = self.words.tail_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
             return at;
         };
         slots.copy_within(rank..used, rank + 1);
@@ -349,7 +349,7 @@ impl Prefixes {
 
     /// Takes a byte or prefix of a node out; none when nothing is left.
     fn take(&mut self, at: u32, what: usize) -> Option<u32> {
-        let Some((head, slots)) = self.words.from_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
+        let Some((head, slots)) = self.words.tail_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
             return Some(at);
         };
         if !has(head, what) {
@@ -364,17 +364,17 @@ impl Prefixes {
         if room(used) == room(used - 1) {
             return Some(at);
         }
-        let old: Vec<u64> = self.words.from(at as usize).iter().take(HEAD + used - 1).copied().collect();
+        let old: Vec<u64> = self.words.tail(at as usize).iter().take(HEAD + used - 1).copied().collect();
         self.free_run(room(used), at);
         let at = self.run(room(used - 1));
-        for (place, word) in self.words.from_mut(at as usize).iter_mut().zip(old) {
+        for (place, word) in self.words.tail_mut(at as usize).iter_mut().zip(old) {
             *place = word;
         }
         Some(at)
     }
 
     fn release(&mut self, at: u32) {
-        let used = self.words.from(at as usize).first_chunk::<HEAD>().map_or(0, total);
+        let used = self.words.tail(at as usize).first_chunk::<HEAD>().map_or(0, total);
         self.free_run(room(used), at);
     }
 
