@@ -263,6 +263,8 @@ fn start(station: &Station, sink: Box<dyn Sink>, tally: Arc<Tally>) -> Result<Ru
     let of_thread = tally.clone();
     let body = move || {
         lane::run(&chunks, sink, rate, &of_thread);
+        // In this order: what is sent until the queue is gone is still counted by whoever waits.
+        drop(chunks);
         drop(alive);
     };
     // Linux shows 15 bytes of a thread's name.

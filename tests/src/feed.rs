@@ -108,7 +108,12 @@ impl Feed {
 
     /// Ends the stations; their sums add up.
     pub fn finish(self) -> Vec<Counts> {
-        let counts = self.stations.finish(Instant::now() + Duration::from_secs(5));
+        self.finish_in(Duration::from_secs(5))
+    }
+
+    /// The same with so much time for what waits.
+    pub fn finish_in(self, time: Duration) -> Vec<Counts> {
+        let counts = self.stations.finish(Instant::now() + time);
         for count in &counts {
             assert!(count.adds_up(), "{count:?}");
         }

@@ -22,6 +22,17 @@ const INSIDE: &str = "MIRRORC_TEST_NAMESPACE";
 pub struct Pair {
     a: String,
     b: String,
+    /// There once [`Pair::host_behind`] was called.
+    c: String,
+}
+
+/// The same for a test that listens with tcpdump, which wants to be root outside of user namespaces, too.
+pub fn with_listener(test: &str, body: impl FnOnce(&Pair) + Send) {
+    if rustix::process::geteuid().is_root() {
+        with_pair(test, body);
+    } else {
+        eprintln!("SKIPPED: {test}: tcpdump listens for root only");
+    }
 }
 
 /// Whether network namespaces can be made here: by root, or in the user namespace of a process of its own, in which the test
@@ -68,7 +79,7 @@ pub fn with_pair(test: &str, body: impl FnOnce(&Pair) + Send) {
 impl Pair {
     fn make() -> Pair {
         let unique = format!("mirrorc{}n{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
-        let pair = Pair { a: format!("{unique}a"), b: format!("{unique}b") };
+        let pair = Pair { a: format!("{unique}a"), b: format!("{unique}b"), c: format!("{unique}c") };
         ip(&["netns", "add", &pair.a]);
         ip(&["netns", "add", &pair.b]);
         for ns in [&pair.a, &pair.b] {
@@ -91,6 +102,29 @@ impl Pair {
         pair
     }
 
+    /// Puts a host behind the receiver, which routes to it over a link of this MTU: a1 goes to a third namespace, with
+    /// 10.10.0.2 and fd00:10::2. It takes what comes to these ports.
+    pub fn host_behind(&self, mtu: &str, ports: &[u16]) -> Vec<OwnedFd> {
+        let [a, b, c] = [self.a.as_str(), self.b.as_str(), self.c.as_str()];
+        ip(&["netns", "add", c]);
+        ip(&["-n", a, "link", "set", "a1", "netns", c]);
+        for (ns, link, host) in [(b, "b1", "1"), (c, "a1", "2")] {
+            ip(&["-n", ns, "addr", "add", &format!("10.10.0.{host}/24"), "dev", link]);
+            ip(&["-n", ns, "addr", "add", &format!("fd00:10::{host}/64"), "dev", link, "nodad"]);
+            ip(&["-n", ns, "link", "set", link, "mtu", mtu, "up"]);
+        }
+        for (to, router, back) in
+            [("10.10.0.0/24", "10.9.0.2", "10.10.0.1"), ("fd00:10::/64", "fd00:9::2", "fd00:10::1")]
+        {
+            ip(&["-n", a, "route", "add", to, "via", router]);
+            ip(&["-n", c, "route", "add", "default", "via", back]);
+        }
+        let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding";
+        let done = Command::new("ip").args(["netns", "exec", b, "sh", "-c", forward]).status();
+        assert!(done.expect("ip netns exec").success(), "forwarding");
+        self.takers_in(c, ports)
+    }
+
     /// `ip` in the sender's namespace.
     pub fn ip_a(&self, arguments: &[&str]) {
         ip(&[&["-n", &self.a], arguments].concat());
@@ -109,7 +143,11 @@ impl Pair {
 
     /// Sockets of the receiver at these UDP ports, and one that takes GRE, of both families: nothing is refused.
     pub fn takers(&self, ports: &[u16]) -> Vec<OwnedFd> {
-        let there = File::open(format!("/run/netns/{}", self.b)).expect("a namespace");
+        self.takers_in(&self.b, ports)
+    }
+
+    fn takers_in(&self, namespace: &str, ports: &[u16]) -> Vec<OwnedFd> {
+        let there = File::open(format!("/run/netns/{namespace}")).expect("a namespace");
         let make = || {
             move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).expect("setns");
             let mut made: Vec<OwnedFd> = Vec::new();
@@ -163,8 +201,9 @@ impl Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        for ns in [&self.a, &self.b] {
-            let _gone_already = Command::new("ip").args(["netns", "del", ns]).status();
+        for ns in [&self.a, &self.b, &self.c] {
+            // The third is not always there.
+            let _gone_already = Command::new("ip").args(["netns", "del", ns]).stderr(Stdio::null()).status();
         }
     }
 }

@@ -6,7 +6,7 @@
 use mrule_runtime::station::Cause;
 use mrule_tests::feed::Feed;
 use mrule_tests::frames::{captures, read};
-use mrule_tests::netns::with_pair;
+use mrule_tests::netns::{with_listener, with_pair};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ fn an_interface_goes_down_vanishes_and_comes_back() {
 
 #[test]
 fn what_does_not_fit_the_path_is_cut_or_fragmented() {
-    with_pair("what_does_not_fit_the_path_is_cut_or_fragmented", |pair| {
+    with_listener("what_does_not_fit_the_path_is_cut_or_fragmented", |pair| {
         let capture = capture("web.pcap");
         let originals = read(&capture);
         for (host, name, overhead) in [("10.9.0.2", "vx4", 36), ("fd00:9::2", "vx6", 56)] {
@@ -166,6 +166,32 @@ fn an_mtu_that_shrinks_while_copies_go_costs_no_more_than_their_ends() {
             for link in ["a0", "a1"] {
                 pair.ip_a(&["link", "set", link, "mtu", "9000"]);
             }
+        }
+    });
+}
+
+#[test]
+fn a_narrow_link_far_away_is_learnt_of() {
+    with_pair("a_narrow_link_far_away_is_learnt_of", |pair| {
+        let _takers = pair.host_behind("1400", &[4789]);
+        let capture = capture("web.pcap");
+        let originals = read(&capture);
+        for (host, overhead) in [("10.10.0.2", 36), ("fd00:10::2", 56)] {
+            let rules =
+                format!("station s {{ vxlan {host} vni 7 }}\n{RULES}limit l {{ match any  snaplen 8000 }}\n");
+            let feed = Feed::open(&rules, &capture).unwrap();
+            // The first long ones are lost on the way; the router says so.
+            feed.run();
+            std::thread::sleep(Duration::from_millis(500));
+            let first = feed.stations().counts().remove(0);
+            feed.run();
+            let told = feed.told();
+            let last = feed.finish().remove(0);
+            let lengths = originals.iter().map(|f| f.bytes.len().min(8000));
+            let too_long = lengths.filter(|length| *length > 1400 - overhead).count() as u64;
+            assert!(too_long > 10);
+            assert_eq!(last.cut - first.cut, too_long, "{host}: {told:?} {last:?}");
+            assert_eq!((last.sent, told.len()), (2 * originals.len() as u64, 0), "{host}: {told:?} {last:?}");
         }
     });
 }

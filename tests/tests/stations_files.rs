@@ -3,7 +3,8 @@
 //! (Rejected: asking the counts alone; they are held against what is there.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use mrule_runtime::station::{Cause, Options};
+use mrule_compiler::abi::{NO_LIMIT, Verdict};
+use mrule_runtime::station::{Cause, Copy, Options, Stations};
 use mrule_tests::feed::Feed;
 use mrule_tests::frames::{Frame, captures, parse, read};
 use mrule_tests::mirrored;
@@ -269,7 +270,7 @@ fn a_reader_that_stops_delays_nobody_and_the_next_begins_anew() {
     assert!(feed.told()[0].contains("nobody reads"), "{:?}", feed.told());
     feed.run();
     // Opens at once, because the FIFO is there; reads nothing.
-    let open = || fs::OpenOptions::new().read(true).custom_flags(libc_nonblock()).open(&path).unwrap();
+    let open = || fs::OpenOptions::new().read(true).custom_flags(nonblocking()).open(&path).unwrap();
     let reader = open();
     wait_for("up", || feed.told().len() == 2);
     feed.until("stuck", |feed| {
@@ -307,7 +308,77 @@ fn a_reader_that_stops_delays_nobody_and_the_next_begins_anew() {
     assert!(counts[0].dropped_by(Cause::NoReader) > 0, "{counts:?}");
 }
 
-fn libc_nonblock() -> i32 {
+#[test]
+fn the_end_does_not_wait_for_a_reader_that_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("copies.fifo");
+    let feed = Feed::open(&rules(&format!("pipe \"{}\"", path.display())), &capture("web.pcap")).unwrap();
+    let _reader = fs::OpenOptions::new().read(true).custom_flags(nonblocking()).open(&path).unwrap();
+    wait_for("up", || feed.told().len() == 2);
+    for _ in 0..20 {
+        feed.run();
+    }
+    let begun = Instant::now();
+    let counts = feed.finish_in(Duration::from_millis(500));
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert!(counts[0].dropped_by(Cause::Stopped) > 0, "{counts:?}");
+}
+
+#[test]
+fn workers_side_by_side_add_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.pcapng");
+    let capture = capture("web.pcap");
+    let copies = replayed(&capture).len() as u64;
+    // Room for a few chunks, so that some are dropped.
+    let options = Options { queue_bytes: 32 << 10, queue_copies: 300, ..Options::default() };
+    let feed = Feed::with(&rules(&format!("pcapng \"{}\"", path.display())), &capture, options).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..20).map(|_| feed.run()).max());
+        }
+    });
+    let counts = feed.finish();
+    assert_eq!(counts[0].asked, 4 * 20 * copies);
+    assert_eq!(counts[0].sent + counts[0].dropped_by(Cause::QueueFull), counts[0].asked, "{counts:?}");
+    let found = read(&path);
+    assert_eq!(found.len() as u64, counts[0].sent);
+    assert_eq!(found.iter().map(|f| f.bytes.len() as u64).sum::<u64>(), counts[0].sent_bytes);
+}
+
+#[test]
+fn an_end_amid_of_work_adds_up() {
+    let program = mrule_tests::compile_text(&rules("pcapng \"/dev/null\"")).unwrap();
+    let capture = capture("web.pcap");
+    let frames = read(&capture);
+    let options = Options { interfaces: mrule_tests::feed::interfaces(&capture), ..Options::default() };
+    let verdict = Verdict { start: 0, end: 40, rule: 0, limit: NO_LIMIT };
+    for round in 0..20 {
+        let stations = Stations::open(&program, &options).unwrap();
+        // The same ones, to look at when these are ended.
+        let watch = stations.succeed(&program, &options).unwrap();
+        std::thread::scope(|scope| {
+            for mut outlets in [stations.outlets(), stations.outlets(), stations.outlets()] {
+                let frames = &frames;
+                scope.spawn(move || {
+                    for frame in frames.iter().cycle().take(30 * frames.len()) {
+                        let packet = &frame.packet();
+                        outlets[0].offer(&Copy { packet, verdict, number: 1, flow_hash: 0 });
+                        outlets[0].flush();
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(round));
+            stations.finish(Instant::now() + Duration::from_millis(100));
+        });
+        let counts = watch.counts().remove(0);
+        assert_eq!(counts.asked, 3 * 30 * frames.len() as u64);
+        assert!(counts.adds_up(), "{counts:?}");
+    }
+}
+
+/// As a number, for the standard library.
+fn nonblocking() -> i32 {
     rustix::fs::OFlags::NONBLOCK.bits() as i32
 }
 

@@ -6,7 +6,7 @@
 use mrule_tests::feed::Feed;
 use mrule_tests::frames::{Frame, captures, read};
 use mrule_tests::mirrored;
-use mrule_tests::netns::{Pair, with_pair};
+use mrule_tests::netns::{Pair, with_listener};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,7 +58,7 @@ fn through_device(pair: &Pair, station: &str, device: &str, file: &str) {
 
 #[test]
 fn the_kernels_vxlan_hands_up_what_a_replay_writes() {
-    with_pair("the_kernels_vxlan_hands_up_what_a_replay_writes", |pair| {
+    with_listener("the_kernels_vxlan_hands_up_what_a_replay_writes", |pair| {
         pair.ip_b(&[
             "link", "add", "vx4", "type", "vxlan", "id", "77", "dstport", "4789", "local", "10.9.0.2",
         ]);
@@ -88,7 +88,7 @@ fn the_kernels_vxlan_hands_up_what_a_replay_writes() {
 
 #[test]
 fn an_interface_gets_the_bytes_that_a_replay_writes() {
-    with_pair("an_interface_gets_the_bytes_that_a_replay_writes", |pair| {
+    with_listener("an_interface_gets_the_bytes_that_a_replay_writes", |pair| {
         for file in ["web.pcap", "demo.pcapng", "qinq.pcap"] {
             through_device(pair, "interface a1", "b1", file);
         }
@@ -121,7 +121,7 @@ fn tshark_reads_every_tunnel() {
         eprintln!("SKIPPED: there is no tshark");
         return;
     }
-    with_pair("tshark_reads_every_tunnel", |pair| {
+    with_listener("tshark_reads_every_tunnel", |pair| {
         let capture = capture("vlan.pcap");
         let originals = read(&capture);
         let _takers = pair.takers(&[4789, 6081, 37_008]);

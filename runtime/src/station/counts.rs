@@ -5,6 +5,7 @@
 //! (Rejected: a lock around a struct of numbers, which a worker would have to wait for.)
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// Why a copy was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,6 +114,8 @@ pub(super) struct Counters {
     cut_bytes: AtomicU64,
     dropped: [AtomicU64; Cause::ALL.len()],
     dropped_bytes: AtomicU64,
+    /// The station's thread is gone, or counts no more.
+    closed: Mutex<bool>,
 }
 
 /// Copies and their bytes.
@@ -181,11 +184,21 @@ impl Counters {
         }
     }
 
-    /// Counts what is neither sent nor dropped as dropped: nobody will take it any more.
+    /// Counts what is neither sent nor dropped as dropped: nobody will take it any more. Again and again, as long as workers
+    /// offer more.
     pub fn close(&self) {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        *closed = true;
         let now = self.read("", None);
         let bytes = now.asked_bytes.saturating_sub(now.sent_bytes + now.cut_bytes + now.dropped_bytes);
         self.dropped(Cause::Stopped, Amount { copies: now.waiting, bytes });
+    }
+
+    /// Lets the station's thread count, unless what it has was counted as dropped.
+    pub fn unless_closed(&self, count: impl FnOnce(&Counters)) {
+        if !*self.closed.lock().unwrap_or_else(PoisonError::into_inner) {
+            count(self);
+        }
     }
 }
 
@@ -213,5 +226,11 @@ mod tests {
         let counts = counters.read("s", None);
         assert!(counts.adds_up(), "{counts:?}");
         assert_eq!((counts.dropped_by(Cause::Stopped), counts.dropped_bytes), (2, 300));
+        // A thread that wakes up late says no more; a worker that does not know yet is counted.
+        counters.unless_closed(|counters| counters.sent(Amount::one(100)));
+        counters.asked(Amount::one(70));
+        counters.close();
+        let counts = counters.read("s", None);
+        assert!(counts.adds_up() && counts.dropped_by(Cause::Stopped) == 3, "{counts:?}");
     }
 }

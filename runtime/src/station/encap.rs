@@ -178,3 +178,6 @@ fn ethertype(link: Link, bytes: &[u8]) -> Option<u16> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

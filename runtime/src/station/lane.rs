@@ -55,16 +55,16 @@ pub(super) struct Tally {
 
 impl Tally {
     pub fn sent(&self, amount: Amount) {
-        self.lane.counters.sent(amount);
+        self.lane.counters.unless_closed(|counters| counters.sent(amount));
     }
 
     pub fn dropped(&self, cause: Cause, amount: Amount) {
-        self.lane.counters.dropped(cause, amount);
+        self.lane.counters.unless_closed(|counters| counters.dropped(cause, amount));
     }
 
     /// A copy that was sent lost so many bytes of its end.
     pub fn cut(&self, bytes: usize) {
-        self.lane.counters.cut(bytes);
+        self.lane.counters.unless_closed(|counters| counters.cut(bytes));
     }
 
     /// The station does not take copies; told once until it does again.

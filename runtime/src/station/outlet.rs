@@ -8,6 +8,7 @@
 use super::blocks::Names;
 use super::counts::{Amount, Cause, Counters};
 use mrule_compiler::abi::{Link, Packet, Verdict};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -50,6 +51,24 @@ pub(super) struct Held {
     pub time: i64,
     pub number: u64,
     pub flow_hash: u64,
+}
+
+impl Held {
+    /// Of a copy whose bytes are there in a chunk.
+    pub fn new(copy: &Copy<'_>, bytes: Range<usize>) -> Held {
+        let Copy { packet, verdict, number, flow_hash } = *copy;
+        Held {
+            start: bytes.start,
+            end: bytes.end,
+            verdict,
+            len: packet.len,
+            interface: packet.interface,
+            link: packet.link(),
+            time: packet.time,
+            number,
+            flow_hash,
+        }
+    }
 }
 
 /// Copies on their way to a station.
@@ -178,17 +197,7 @@ impl Outlet {
         }
         let start = self.chunk.bytes.len();
         self.chunk.bytes.extend_from_slice(bytes);
-        self.chunk.copies.push(Held {
-            start,
-            end: self.chunk.bytes.len(),
-            verdict: *verdict,
-            len: packet.len,
-            interface: packet.interface,
-            link: packet.link(),
-            time: packet.time,
-            number: copy.number,
-            flow_hash: copy.flow_hash,
-        });
+        self.chunk.copies.push(Held::new(copy, start..self.chunk.bytes.len()));
     }
 
     /// Sends what was gathered on its way and tells what was counted; to be called after each batch of packets.
@@ -219,14 +228,16 @@ impl Outlet {
             std::mem::replace(&mut self.chunk, Chunk { names, ..next })
         };
         self.lane.enter(amount);
-        let (chunk, cause) = match self.queue.try_send(chunk) {
-            Ok(()) => return,
-            Err(TrySendError::Full(chunk)) => (chunk, Cause::QueueFull),
-            Err(TrySendError::Disconnected(chunk)) => (chunk, Cause::Stopped),
-        };
-        self.lane.leave(amount);
-        self.lane.counters.dropped(cause, amount);
-        chunk.done();
+        match self.queue.try_send(chunk) {
+            Ok(()) => {}
+            Err(TrySendError::Full(chunk)) => {
+                self.lane.leave(amount);
+                self.lane.counters.dropped(Cause::QueueFull, amount);
+                chunk.done();
+            }
+            // The station has ended; it may have counted these already.
+            Err(TrySendError::Disconnected(_)) => self.lane.counters.close(),
+        }
     }
 }
 

@@ -10,10 +10,14 @@ use mrule_compiler::hir::Rotate;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// How many names are tried when those before are taken.
 const TRIES: u32 = 10_000;
+
+/// Who may read what was captured: owner and group.
+const MODE: u32 = 0o640;
 
 /// The time in a name.
 const STAMP: &str = "%Y%m%d%H%M%S";
@@ -139,7 +143,7 @@ fn variant(path: &Path, n: u32) -> PathBuf {
 fn free(path: &Path) -> io::Result<(PathBuf, File)> {
     for n in 1..=TRIES {
         let path = variant(path, n);
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
+        match OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -232,6 +236,8 @@ mod tests {
         // An empty one is no evidence.
         Ring::new(path.to_str().unwrap(), Rotate::default(), None).next().unwrap();
         assert_eq!(names(directory.path()).len(), 2);
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o007, 0, "not for everybody");
     }
 
     #[test]

@@ -105,6 +105,10 @@ impl Tunnel {
     /// Takes the path's MTU from the kernel.
     fn look(&mut self) {
         self.looked = Instant::now();
+        if self.host.is_ipv6() && self.connected {
+            // Else an IPv6 socket keeps the route of before, whatever the path's MTU has become since.
+            let _told_by_the_next_copy = net::connect(&self.socket, &SocketAddr::new(self.host, 0));
+        }
         let mtu = match self.host {
             IpAddr::V4(_) => sockopt::ip_mtu(&self.socket),
             IpAddr::V6(_) => sockopt::ipv6_mtu(&self.socket),
@@ -201,14 +205,7 @@ impl Sink for Tunnel {
                 return self.health.worked(tally);
             };
             match Errno::from_io_error(&error) {
-                Some(Errno::MSGSIZE) => {
-                    let before = self.mtu;
-                    self.look();
-                    // Fragments reassemble to 65,535 bytes at most, whatever the MTU.
-                    if self.mtu >= before {
-                        break;
-                    }
-                }
+                Some(Errno::MSGSIZE) => self.look(),
                 Some(Errno::NOBUFS | Errno::AGAIN | Errno::NOMEM) => {
                     return tally.dropped(Cause::Busy, Amount::one(length));
                 }
