@@ -1,5 +1,5 @@
 //! Tables: what a program looks packets up in. A row's key is a tuple of numbers, addresses with a prefix length and byte
-//! strings. One prefix is found in a trie ([`prefixes`]); other keys by hash ([`index`]), one group of rows for each
+//! strings. One prefix is found in a trie (`prefixes`); other keys by hash (`index`), one group of rows for each
 //! combination of prefix lengths, tried longest prefix first. Rows may end at a time. The invariants: a look-up allocates
 //! nothing; a v4 address never meets a v6 prefix; a copy shares all memory with its original until either is changed,
 //! and a change copies some kilobytes of it, so that tables change while they are read.

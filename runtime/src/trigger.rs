@@ -3,7 +3,7 @@
 //! out; for each trigger `held = raised + extended + vetoed + suppressed + full`, and
 //! `raised + external = active + expired + cleared`.
 //!
-//! Beyond [`window`] and [`distinct`]:
+//! Beyond `window` and `distinct`:
 //! - A key is active at `t` if `t <= until`, where `until` is the latest of `when + hold` over the moments at which it was
 //!   raised. A packet is judged by its own time, also when it comes late. Without a hold, it is active until it is cleared.
 //! - Only an event or a raise makes a key known; looking at one does not, nor does it make it seem less idle.

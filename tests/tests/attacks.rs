@@ -81,6 +81,9 @@ fn copied(told: &Told, at: usize) -> u32 {
     told.verdicts[at].first().map_or(0, |(_, verdict)| verdict.end - verdict.start)
 }
 
+/// When a packet came, for which port, and whether it asks for a connection.
+type Asked = (i64, u16, bool);
+
 /// The slice of a moment in a window over `per` nanoseconds; the window is this one and the 15 before.
 fn slice(time: i64, per: i64) -> i128 {
     (i128::from(time) * 16).div_euclid(i128::from(per))
@@ -146,7 +149,7 @@ fn scans_are_found_at_the_port_that_is_one_too_many() {
         let program = program("port_scan.mrule", &sets);
         let told = told(&program, &World::new(&program).unwrap(), &frames);
         let (minute, day) = (60 * SECOND, 86_400 * SECOND);
-        let mut asked: BTreeMap<(Ipv4Addr, Ipv4Addr), Vec<(i64, u16, bool)>> = BTreeMap::new();
+        let mut asked: BTreeMap<(Ipv4Addr, Ipv4Addr), Vec<Asked>> = BTreeMap::new();
         let (mut fast_pairs, mut slow_pairs) = (BTreeSet::new(), BTreeSet::new());
         for (at, frame) in frames.iter().enumerate() {
             let Some((source, target, port, syn, ack)) = frame.tcp else { continue };
