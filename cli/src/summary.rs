@@ -150,6 +150,7 @@ pub fn decided(summary: &Summary) -> Map<String, Value> {
         "rules": rules.collect::<Vec<_>>(),
         "limits": limits.collect::<Vec<_>>(),
         "triggers": triggers.collect::<Vec<_>>(),
+        "changes": summary.changes,
         "tracked": summary.tracked.as_ref().map(tracking::json),
     });
     match members {

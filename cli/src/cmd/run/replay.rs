@@ -40,6 +40,12 @@ pub(super) fn run(
         }
         None => {}
     }
+    let later = options.changes.len() as u64 - counts.changes.min(options.changes.len() as u64);
+    if later > 0 {
+        let what = "come after the last packet and were not made";
+        let note = screen.err_look.paint(DOUBT, "warning:");
+        writeln!(screen.err, "{note} {} of {} events {what}", later, options.changes.len())?;
+    }
     let exit = complain(read, &counts, screen)?;
     Ok(if all_told { exit } else { Exit::Usage })
 }
