@@ -33,9 +33,9 @@ enum Way {
     Userspace(&'static str),
 }
 
-const TENTH: &str = "rule r { match udp.dstport in 1000..1005  snaplen headers  to s }";
+const TENTH: &str = "rule r { match udp.dstport in {1000..1005}  snaplen headers  to s }";
 const ALL: &str = "rule r { match any  snaplen headers  to s }";
-const FLOWS: &str = "rule r { match udp.dstport in 1000..1005 and flow.packets > 3  snaplen headers  to s }";
+const FLOWS: &str = "rule r { match udp.dstport in {1000..1005} and flow.packets > 3  snaplen headers  to s }";
 
 /// Each with its name and the one it is compared with.
 const WAYS: [(&str, Way, usize); 8] = [
