@@ -327,6 +327,9 @@ pub const DEFAULT_KEYS: usize = 1 << 16;
 /// The most windows that one trigger can have.
 pub const MAX_TRIGGER_WINDOWS: usize = 16;
 
+/// The most that a window says, whatever it has counted: small enough to be reckoned with.
+pub const MAX_WINDOW: u64 = (1 << 60) - 1;
+
 /// A sliding window of a trigger: what it counts, for each key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {

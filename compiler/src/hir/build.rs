@@ -2,7 +2,7 @@
 //! that engines need no overflow rule. (Rejected: wrapping arithmetic, which makes `ip.len - 40 > 5` true for short
 //! packets.)
 
-use super::{ArithOp, Bytes, Key, Num, NumKind, ParamId, TableId, TagPart, TcpOption, WindowId};
+use super::{ArithOp, Bytes, Key, MAX_WINDOW, Num, NumKind, ParamId, TableId, TagPart, TcpOption, WindowId};
 use crate::abi::bit;
 use crate::fields::{FlowSlot, Hash, Layer, Load, Slot, Tags, max_of};
 
@@ -82,9 +82,9 @@ impl Num {
         Num { kind: NumKind::Lookup { table, key }, max: u64::MAX }
     }
 
-    /// The value of a window: saturates far below 64 bits, so that it can be reckoned with.
+    /// The value of a window.
     pub fn window(window: WindowId) -> Num {
-        Num { kind: NumKind::Window(window), max: (1 << 60) - 1 }
+        Num { kind: NumKind::Window(window), max: MAX_WINDOW }
     }
 
     /// The first where it exists, else the second.

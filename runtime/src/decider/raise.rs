@@ -8,7 +8,7 @@ use crate::flow::FlowId;
 use crate::policy::Policy;
 use crate::trigger::Outcome;
 use mrule_compiler::abi::{MAX_KEY, OwnKeyWords, Packet};
-use mrule_compiler::hir::{Key, Program, Scope};
+use mrule_compiler::hir::{Key, MAX_WINDOW, Program, Scope};
 use mrule_compiler::sight::{Fired, Probe, Seen};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::world::Scratch;
@@ -142,7 +142,7 @@ impl Raiser {
             }
             for (window, told) in plan.windows.iter().zip(told) {
                 if let Some(value) = self.values.get_mut(*window) {
-                    *value = told;
+                    *value = told.min(MAX_WINDOW);
                 }
             }
         }

@@ -35,7 +35,8 @@ enum Way {
 
 const TENTH: &str = "rule r { match udp.dstport in {1000..1005}  snaplen headers  to s }";
 const ALL: &str = "rule r { match any  snaplen headers  to s }";
-const FLOWS: &str = "rule r { match udp.dstport in {1000..1005} and flow.packets > 3  snaplen headers  to s }";
+const FLOWS: &str =
+    "rule r { match udp.dstport in {1000..1005} and flow.packets > 3  snaplen headers  to s }";
 
 /// Each with its name and the one it is compared with.
 const WAYS: [(&str, Way, usize); 8] = [
