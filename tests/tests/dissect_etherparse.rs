@@ -391,6 +391,10 @@ proptest! {
         frame.resize(end + padding, 0);
         let packet = Packet::new(&frame, frame.len() as u32, Link::Ethernet);
         let head = dissect(&packet);
+        // etherparse gives up at ICMP timestamps of any length but 20, which are sound for us.
+        if recipe.protocol == 1 && matches!(recipe.control.0, 13 | 14) {
+            return Ok(());
+        }
         let theirs = outermost(Link::Ethernet, &frame).expect("a sound packet");
         let seen = compare(&told(&theirs), Layer::Outer, &packet, &head);
         // What went in, too.

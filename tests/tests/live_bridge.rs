@@ -72,7 +72,12 @@ fn what_enters_leaves(forward: &str, workers: &str) {
             let frames = counts["frames"].as_u64().unwrap();
             assert!(frames >= entered.len() as u64 && counts["kernel_drops"] == 0, "{counts}");
             match forward {
-                "kernel" => assert_eq!(counts["redirect"]["packets"], counts["packets"], "{counts}"),
+                // Redirects begin and end at other moments than reading; what is said by itself may fall between.
+                "kernel" => {
+                    let [redirected, read] =
+                        [&counts["redirect"], counts].map(|c| c["packets"].as_u64().unwrap());
+                    assert!(redirected.abs_diff(read) <= 8 && redirected > 100, "{counts}");
+                }
                 _ => assert_eq!(counts["forward"]["sent"].as_u64(), Some(frames), "{counts}"),
             }
         }
