@@ -25,7 +25,8 @@ pub use screen::{Colour, Look, Quiet, Screen, err_look, out_look};
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, BufWriter};
+use std::process::ExitCode;
 
 /// Runs one command line, program name first, and says how it ended. Failures are printed before it returns.
 pub fn run(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -> Exit {
@@ -41,6 +42,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) ->
     });
     let _ = screen.err.flush();
     exit
+}
+
+/// The whole program: [`run`] with the process's own arguments and streams.
+pub fn main() -> ExitCode {
+    let mut out = BufWriter::new(Quiet::new(io::stdout()));
+    let mut err = Quiet::new(io::stderr());
+    let mut screen = Screen {
+        input: &mut io::stdin(),
+        out: &mut out,
+        err: &mut err,
+        out_look: out_look(),
+        err_look: err_look(),
+    };
+    ExitCode::from(run(std::env::args_os(), &mut screen).code())
 }
 
 fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -> Result<Exit, Failure> {

@@ -2,13 +2,12 @@
 //! kinds give the same verdicts for the same packets, worlds and programs. (Rejected: a trait object per worker; there
 //! are two engines and both are known.)
 
-use crate::abi::{Head, Packet};
+use crate::abi::Packet;
 use crate::batch::Batch;
 use crate::eval::Eval;
 use crate::hir::Program;
 use crate::jit::{Jit, JitError};
 use crate::sight::{Fired, Probe, Seen, Sight};
-use crate::wire;
 use crate::world::{Scratch, World};
 use std::ops::Range;
 use std::sync::Arc;
@@ -100,7 +99,7 @@ impl Engine {
         match &self.jit {
             Some(jit) => jit.probe(world, scratch, packet, seen, probe),
             None => {
-                let head = self.head(packet, seen);
+                let head = seen.head_of(packet);
                 Eval::new(world, scratch, packet, &head, seen).probe(&self.program, probe);
             }
         }
@@ -118,17 +117,13 @@ impl Engine {
         match &self.jit {
             Some(jit) => jit.fire(world, scratch, packet, seen, fired),
             None => {
-                let head = self.head(packet, seen);
+                let head = seen.head_of(packet);
                 let mut eval = Eval::new(world, scratch, packet, &head, seen);
                 for (trigger, fired) in self.program.triggers.iter().zip(fired) {
                     *fired = eval.fire(trigger);
                 }
             }
         }
-    }
-
-    fn head(&self, packet: &Packet, seen: Seen) -> Head {
-        seen.head().copied().unwrap_or_else(|| wire::dissect(packet))
     }
 
     fn interpret(
@@ -144,7 +139,7 @@ impl Engine {
         for at in part {
             let (Some(packet), Some(asked)) = (packets.get(at), batch.asked.get_mut(at)) else { return };
             let seen = Seen::of(sight, at);
-            let head = self.head(packet, seen);
+            let head = seen.head_of(packet);
             let verdicts = batch.verdicts.get_mut(at * stations..(at + 1) * stations).unwrap_or(&mut []);
             *asked = Eval::new(world, scratch, packet, &head, seen).decide(
                 &self.program,

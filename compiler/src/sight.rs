@@ -3,9 +3,10 @@
 //! capacity`, `found.len() == capacity * words`; a packet that nobody looked at has no presence bits, so whatever asks for
 //! its flow is false. (Rejected: engines that look into the table of flows; they would no longer be pure.)
 
-use crate::abi::{FlowView, Head, OwnKeyWords, WindowEvent};
+use crate::abi::{FlowView, Head, OwnKeyWords, Packet, WindowEvent};
 use crate::fields::Facet;
 use crate::hir::{Program, StreamId};
+use crate::wire;
 use std::ops::Range;
 
 /// What became of a trigger's conditions for one packet.
@@ -111,6 +112,11 @@ impl<'a> Seen<'a> {
     /// What was found in it, if anybody looked.
     pub fn head(self) -> Option<&'a Head> {
         self.sight.heads.get(self.at)
+    }
+
+    /// What is in the packet: what was found in it, or else what a look finds now.
+    pub fn head_of(self, packet: &Packet) -> Head {
+        self.head().copied().unwrap_or_else(|| wire::dissect(packet))
     }
 
     /// Whether it completes a match of a pattern.

@@ -78,7 +78,7 @@ impl Policy {
             if let Some(hold) = trigger.hold.as_ref().filter(|hold| is_param(hold, id)) {
                 self.triggers.set_hold(at, Some(nanoseconds(hold, &self.world)));
             }
-            for (window, of) in windows_of(program, at).enumerate() {
+            for (window, (_, of)) in program.windows_of(TriggerId(at as u32)).enumerate() {
                 if is_param(&of.per, id) {
                     self.triggers.set_per(at, window, nanoseconds(&of.per, &self.world));
                 }
@@ -90,11 +90,6 @@ impl Policy {
 
 fn is_param(num: &Num, id: ParamId) -> bool {
     matches!(num.kind(), NumKind::Param(of) if *of == id)
-}
-
-/// The windows of a trigger, in the order in which its state has them.
-fn windows_of(program: &Program, trigger: usize) -> impl Iterator<Item = &hir::Window> {
-    program.windows.iter().filter(move |window| window.trigger.index() == trigger)
 }
 
 /// A length of time: a constant or a param.
@@ -114,7 +109,7 @@ fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
         if matches!(trigger.scope, Scope::Flow(_)) {
             return TriggerShape { name, parts: 0, keys: 1, ..TriggerShape::default() };
         }
-        let windows = windows_of(program, at).map(|window| WindowShape {
+        let windows = program.windows_of(TriggerId(at as u32)).map(|(_, window)| WindowShape {
             kind: match window.kind {
                 hir::WindowKind::Count => WindowKind::Count,
                 hir::WindowKind::Sum(_) => WindowKind::Sum,

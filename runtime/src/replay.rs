@@ -4,10 +4,10 @@
 //! (Rejected: a writing thread; what a run costs is the kernel's copying, which it would not make less.)
 
 use crate::capture::{BATCH, Interface, Reader};
-use crate::decider::{Decider, Limits, TriggerEvent};
+use crate::decider::{Decider, Limits};
 use crate::error::Error;
 use crate::event::input::Timed;
-use crate::event::output::EventWriter;
+use crate::event::output::{EventWriter, decide};
 use crate::policy::Policy;
 use crate::station::{Names, PcapngFile};
 use crate::stats::Summary;
@@ -110,22 +110,6 @@ fn make<'c>(
         }
     }
     Ok(later)
-}
-
-/// Decides packets, and tells of what they do to triggers when somebody listens. So many packets came before.
-fn decide<'d>(
-    decider: &'d mut Decider,
-    policy: &Policy,
-    packets: &[Packet],
-    before: u64,
-    events: Option<&EventWriter>,
-) -> &'d Batch {
-    let Some(events) = events else { return decider.decide(policy, packets) };
-    let (program, world) = (policy.program(), policy.world());
-    let mut hear = |event: &TriggerEvent<'_>| {
-        events.packet(program, world, before + event.at as u64 + 1, event);
-    };
-    decider.decide_and_tell(policy, packets, Some(&mut hear))
 }
 
 /// Carries out the verdicts of a batch.

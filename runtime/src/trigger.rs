@@ -15,6 +15,7 @@
 //!
 //! (Rejected: state for each worker, which counts wrongly when a key's packets meet several; one lock for each trigger.)
 
+use mrule_compiler::hir::DEFAULT_KEYS;
 use mrule_compiler::sight::Fired;
 use mrule_compiler::table::KeyValue;
 use std::sync::Arc;
@@ -36,9 +37,6 @@ pub use key::{KeyPart, MAX_TEXT, key_parts, key_text, key_values};
 use keyed::Keyed;
 pub use layout::MAX_KEYS;
 pub use suppress::{MAX_REASON, Suppressed};
-
-/// The most keys that a trigger has unless told otherwise.
-pub const DEFAULT_KEYS: usize = 1 << 16;
 
 /// What a window tells of the events in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -289,6 +289,13 @@ pub fn odd_frames() -> Vec<Vec<u8>> {
     frames
 }
 
+/// Writes rules into a directory, which `DIR` in them stands for; the file's path.
+pub fn write_rules(dir: &Path, text: &str) -> String {
+    let path = dir.join("a.mrule");
+    std::fs::write(&path, text.replace("DIR", dir.to_str().expect("a path of text"))).expect("a file");
+    path.to_str().expect("a path of text").to_owned()
+}
+
 /// Waits until something is so.
 pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     let started = Instant::now();

@@ -4,17 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use mrule_tests::frames::read;
-use mrule_tests::wire::{Wire, odd_frames, until, with_wire};
+use mrule_tests::wire::{Wire, odd_frames, until, with_wire, write_rules};
 use std::path::{Path, PathBuf};
 
 const MIRRORC: &str = env!("CARGO_BIN_EXE_mirrorc_live");
 
 /// Rules that copy the headers of everything to a file.
 fn rules(dir: &Path) -> String {
-    let path = dir.join("a.mrule");
-    let text = "station lake { pcapng \"lake.pcapng\" }\nrule all { match any  snaplen headers  to lake }\n";
-    std::fs::write(&path, text.replace("lake.pcapng", dir.join("lake.pcapng").to_str().unwrap())).unwrap();
-    path.to_str().unwrap().to_owned()
+    let text =
+        "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match any  snaplen headers  to lake }\n";
+    write_rules(dir, text)
 }
 
 /// All frames but those that a host says by itself, at any moment, also before both ends are watched: multicast listener

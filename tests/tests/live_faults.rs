@@ -2,23 +2,16 @@
 //! down, vanish and come back. (Rejected: faults made by hand; which error the kernel gives, and when, is what is tested.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use mrule_tests::wire::{Wire, until, with_wire};
-use std::path::Path;
+use mrule_tests::wire::{Wire, until, with_wire, write_rules};
 
 const MIRRORC: &str = env!("CARGO_BIN_EXE_mirrorc_live");
-
-fn write(dir: &Path, text: &str) -> String {
-    let path = dir.join("a.mrule");
-    std::fs::write(&path, text.replace("DIR", dir.to_str().unwrap())).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 const RULES: &str =
     "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match any  snaplen headers  to lake }\n";
 
 fn vanishing(wire: &Wire, forward: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let rules = write(dir.path(), RULES);
+    let rules = write_rules(dir.path(), RULES);
     let run =
         wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--workers", "2", "--forward", forward]);
     assert!(wire.pings(&["10.1.0.2"]));
@@ -59,7 +52,7 @@ fn interfaces_come_and_go_under_the_workers() {
 fn what_cannot_be_done_is_said() {
     with_wire("what_cannot_be_done_is_said", |wire| {
         let dir = tempfile::tempdir().unwrap();
-        let rules = write(dir.path(), RULES);
+        let rules = write_rules(dir.path(), RULES);
         let loops = dir.path().join("loop.mrule");
         std::fs::write(&loops, "station s { interface in0 }\nrule r { match any  snaplen full  to s }\n")
             .unwrap();

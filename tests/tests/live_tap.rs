@@ -6,18 +6,11 @@
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use mrule_tests::cli::mirrorc;
 use mrule_tests::frames::read;
-use mrule_tests::wire::{odd_frames, with_wire};
+use mrule_tests::wire::{odd_frames, with_wire, write_rules};
 use serde_json::Value;
-use std::path::Path;
 use std::process::Command;
 
 const MIRRORC: &str = env!("CARGO_BIN_EXE_mirrorc_live");
-
-fn write(dir: &Path, text: &str) -> String {
-    let path = dir.join("a.mrule");
-    std::fs::write(&path, text.replace("DIR", dir.to_str().unwrap())).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 /// Whether all checksums of a frame are right, by etherparse; fragments have none of their own.
 fn checksums_are_right(frame: &[u8]) -> bool {
@@ -66,7 +59,7 @@ fn copies_are_what_the_wire_carries() {
         let dir = tempfile::tempdir().unwrap();
         let text =
             "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match any  snaplen full  to lake }\n";
-        let rules = write(dir.path(), text);
+        let rules = write_rules(dir.path(), text);
         let run = wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--workers", "1"]);
         assert!(wire.pings(&["-s", "20000", "10.1.0.2"]));
         wire.say(&odd_frames());
@@ -135,7 +128,7 @@ fn tap_bridge_and_replay_decide_alike() {
                 rule pings   { match icmp or icmpv6  snaplen headers + 8  to ids }
                 limit quiet  { match tcp.srcport == 5201 and stream.offset > 5000  snaplen none  to ids }
             "#;
-            let rules = write(dir.path(), text);
+            let rules = write_rules(dir.path(), text);
             let taps = ["--tap", "in0", "--tap", "out0"];
             let live = if ways.is_empty() { &taps[..] } else { ways };
             // Taps alone see nothing unless somebody forwards.
@@ -178,7 +171,7 @@ fn under_overload_the_sums_hold() {
         let text = "station lake { pcapng \"DIR/lake.pcapng\" rotate 10MB keep 2 }\n\
                     station mon { interface m0  limit 8Mbit }\n\
                     rule all { match any  snaplen full  to lake, mon }\n";
-        let rules = write(dir.path(), text);
+        let rules = write_rules(dir.path(), text);
         // The interpreter is slow enough to be overrun.
         let run =
             wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--workers", "2", "--engine", "interp"]);

@@ -3,6 +3,7 @@
 //! (Rejected: a page on which tc commands to type.)
 
 use super::run::pair;
+use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
 use crate::summary::{Table, grouped, size};
@@ -30,13 +31,6 @@ enum Action {
         #[arg(value_name = "A:B", value_parser = pair)]
         bridge: (String, String),
     },
-}
-
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
 }
 
 /// Runs the command.

@@ -2,6 +2,7 @@
 //! only prints. The invariant: text and JSON show the same facts. (Rejected: explaining from the native code's
 //! verdict, which knows the answer and not the reasons.)
 
+use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::memory::Memory;
 use crate::packet;
@@ -13,7 +14,6 @@ use mrule_compiler::explain::{AskTold, Explanation, Test, Told, explain};
 use mrule_compiler::hir::Program;
 use mrule_compiler::length::Range;
 use mrule_compiler::sight::Seen;
-use mrule_compiler::wire::dissect;
 use mrule_compiler::world::World;
 use mrule_grammar::span::SourceMap;
 use mrule_runtime::capture::{BATCH, Reader};
@@ -46,13 +46,6 @@ pub struct Args {
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
 }
 
 /// Runs the command.
@@ -103,7 +96,7 @@ fn tell(
     (packet, seen): (&Packet<'_>, Seen<'_>),
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let head = seen.head().copied().unwrap_or_else(|| dissect(packet));
+    let head = seen.head_of(packet);
     let told = explain(checked.program, world, packet, &head, seen);
     let lines = packet::describe(packet, &head);
     match args.format {

@@ -6,6 +6,7 @@ mod replay;
 
 pub(super) use live::pair;
 
+use crate::args::Format;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
 use crate::memory::Memory;
@@ -54,7 +55,7 @@ pub struct Args {
     events: Events,
     /// How to print what was counted
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    stats: Stats,
+    stats: Format,
     /// Print errors only: no warnings, no progress, no summary
     #[arg(long, short, conflicts_with = "stats")]
     quiet: bool,
@@ -65,13 +66,6 @@ enum Kind {
     #[default]
     Jit,
     Interp,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Stats {
-    #[default]
-    Text,
-    Json,
 }
 
 /// Runs the command.

@@ -2,7 +2,9 @@
 //! fields that are read, what has to be tracked. (Rejected: a visitor trait with a method per form; every user wants one
 //! or two forms.)
 
-use super::{Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Scope, WindowKind};
+use super::{
+    Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Scope, TriggerId, Window, WindowId, WindowKind,
+};
 use crate::abi::bit;
 use crate::fields::{App, Facet, FlowSlot, Layer};
 
@@ -43,6 +45,12 @@ impl Pred {
 }
 
 impl Program {
+    /// The windows of a trigger.
+    pub fn windows_of(&self, trigger: TriggerId) -> impl Iterator<Item = (WindowId, &Window)> {
+        let all = (0u32..).map(WindowId).zip(&self.windows);
+        all.filter(move |(_, window)| window.trigger == trigger)
+    }
+
     /// Calls `f` with every condition of every rule, limit and trigger, and every one within those.
     pub fn visit_preds<'a>(&'a self, f: &mut impl FnMut(&'a Pred)) {
         for rule in self.rules.iter().chain(&self.limits) {

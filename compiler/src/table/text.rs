@@ -136,7 +136,7 @@ pub(crate) fn mac(text: &str) -> Option<[u8; 6]> {
 }
 
 /// The name of a type.
-pub(crate) fn name(ty: ValueTy) -> &'static str {
+pub fn name(ty: ValueTy) -> &'static str {
     match ty {
         ValueTy::Bool => "bool",
         ValueTy::Uint => "uint",

@@ -8,7 +8,7 @@ use crate::flow::FlowId;
 use crate::policy::Policy;
 use crate::trigger::Outcome;
 use mrule_compiler::abi::{MAX_KEY, OwnKeyWords, Packet};
-use mrule_compiler::hir::{Key, MAX_WINDOW, Program, Scope};
+use mrule_compiler::hir::{Key, MAX_WINDOW, Program, Scope, TriggerId};
 use mrule_compiler::sight::{Fired, Probe, Seen};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::world::Scratch;
@@ -57,7 +57,7 @@ enum Part {
 /// A key made of a packet.
 type Made = ([KeyValue<'static>; MAX_KEY], usize);
 
-/// Where a packet stands: what [`Raiser::step`] needs to know of it.
+/// Where a packet stands: what [`Raiser`] needs to know of it.
 #[derive(Clone, Copy)]
 pub(super) struct Step<'a> {
     pub at: usize,
@@ -78,9 +78,7 @@ impl Raiser {
                 (Scope::Keys(_), _) => Of::Key,
             },
             forms: trigger.own.iter().map(|form| form.key.iter().map(part).collect()).collect(),
-            windows: (0..program.windows.len())
-                .filter(|w| program.windows.get(*w).is_some_and(|w| w.trigger.index() == at))
-                .collect(),
+            windows: program.windows_of(TriggerId(at as u32)).map(|(id, _)| id.index()).collect(),
         };
         Raiser {
             plans: program.triggers.iter().enumerate().map(plan).collect(),

@@ -266,7 +266,7 @@ fn key_of(key: Option<&Json>, types: &[ValueTy]) -> Result<Vec<Value>, String> {
         Some(part) => std::slice::from_ref(part),
     };
     if parts.len() != types.len() {
-        let names: Vec<String> = types.iter().map(|ty| format!("{ty:?}").to_lowercase()).collect();
+        let names: Vec<&str> = types.iter().map(|ty| text::name(*ty)).collect();
         return Err(match names.as_slice() {
             [] => "there is one switch and no `key`: leave it out".to_owned(),
             [one] => format!("`key` is of one part: {one}"),
@@ -278,16 +278,15 @@ fn key_of(key: Option<&Json>, types: &[ValueTy]) -> Result<Vec<Value>, String> {
 
 /// A value of a type: text as in the cell of a table's file, or a JSON number or truth value.
 fn value_of(value: &Json, ty: ValueTy, words: &[String]) -> Result<Value, String> {
-    let text = match value {
+    let given = match value {
         Json::String(text) => text.clone(),
         Json::Number(number) => number.to_string(),
         Json::Bool(truth) => truth.to_string(),
         _ => String::new(),
     };
-    let name = format!("{ty:?}").to_lowercase();
-    text::value(ty, words, &text).ok_or_else(|| match ty {
+    text::value(ty, words, &given).ok_or_else(|| match ty {
         ValueTy::Word => format!("{value} is none of the table's words: {}", words.join(", ")),
-        _ => format!("{value} is not of type `{name}`"),
+        _ => format!("{value} is not of type `{}`", text::name(ty)),
     })
 }
 

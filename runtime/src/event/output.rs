@@ -5,16 +5,18 @@
 
 use super::{part_json, time_text};
 use crate::change::{Change, Effect};
-use crate::decider::TriggerEvent;
+use crate::decider::{Decider, TriggerEvent};
+use crate::policy::Policy;
 use crate::trigger::{Outcome, key_parts, key_values};
+use mrule_compiler::abi::Packet;
+use mrule_compiler::batch::Batch;
 use mrule_compiler::explain;
 use mrule_compiler::hir::Program;
-use mrule_compiler::wire;
 use mrule_compiler::world::World;
 use serde_json::{Map, Value as Json, json};
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 /// Lines that wait for the reader, at most.
@@ -60,10 +62,7 @@ impl EventWriter {
         self.told.fetch_add(1, Relaxed);
         let Some(queue) = &self.queue else { return };
         // What is not taken shows in the sums of `finish`.
-        if self.waits {
-            let _reader_gone = queue.send(text);
-        } else if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(text) {
-        }
+        let _taken = if self.waits { queue.send(text).is_ok() } else { queue.try_send(text).is_ok() };
     }
 
     /// Tells what a packet did to a trigger; `number` is the packet's, from 1.
@@ -82,7 +81,7 @@ impl EventWriter {
             line.insert("key".into(), key_parts(key).iter().map(part_json).collect());
         }
         line.insert("packet".into(), number.into());
-        let head = event.seen.head().copied().unwrap_or_else(|| wire::dissect(event.packet));
+        let head = event.seen.head_of(event.packet);
         let condition =
             if event.outcome == Outcome::Vetoed { Some(&trigger.unless) } else { trigger.when.as_ref() };
         if let Some(condition) = condition {
@@ -130,6 +129,21 @@ impl EventWriter {
         };
         Written { told, written, dropped: told.saturating_sub(written), error }
     }
+}
+
+/// Decides packets, before which so many came, and tells `lines` of what they do to triggers.
+pub fn decide<'d>(
+    decider: &'d mut Decider,
+    policy: &Policy,
+    packets: &[Packet],
+    before: u64,
+    lines: Option<&EventWriter>,
+) -> &'d Batch {
+    let Some(lines) = lines else { return decider.decide(policy, packets) };
+    let mut hear = |event: &TriggerEvent<'_>| {
+        lines.packet(policy.program(), policy.world(), before + event.at as u64 + 1, event);
+    };
+    decider.decide_and_tell(policy, packets, Some(&mut hear))
 }
 
 /// What every line begins with.

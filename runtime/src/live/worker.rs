@@ -5,8 +5,8 @@
 
 use super::counts::PortCounts;
 use super::port::{Part, Port};
-use crate::decider::{Decider, TriggerEvent};
-use crate::event::output::EventWriter;
+use crate::decider::Decider;
+use crate::event::output::{EventWriter, decide};
 use crate::policy::Policy;
 use crate::station::{Copy, Outlet};
 use crate::stats::Summary;
@@ -14,7 +14,6 @@ use crate::sys::packet::Socket;
 use crate::sys::ring::Ring;
 use mrule_compiler::abi::Packet;
 use mrule_compiler::helpers;
-use mrule_compiler::wire;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -205,17 +204,8 @@ impl Worker {
             Some(Packet::new(bytes, part.length, port.link).on(port.number, &port.name).at(part.time))
         };
         let packets: Vec<Packet<'_>> = parts.iter().filter_map(packet).collect();
-        let before = summary.packets;
-        let batch = match lines {
-            None => decider.decide(policy, &packets),
-            Some(lines) => {
-                let mut hear = |event: &TriggerEvent<'_>| {
-                    let number = before + event.at as u64 + 1;
-                    lines.packet(policy.program(), policy.world(), number, event);
-                };
-                decider.decide_and_tell(policy, &packets, Some(&mut hear))
-            }
-        };
+        decide(decider, policy, &packets, summary.packets, lines.as_deref());
+        let batch = decider.batch();
         for (i, packet) in packets.iter().enumerate() {
             let mut mirrored = false;
             let mut flow_hash = None;
@@ -225,7 +215,7 @@ impl Worker {
                     continue;
                 }
                 mirrored = true;
-                let hash = || helpers::flow_hash(packet, &wire::dissect(packet)).unwrap_or(0);
+                let hash = || helpers::flow_hash(packet, &decider.seen(i).head_of(packet)).unwrap_or(0);
                 let flow_hash = if *hashes { *flow_hash.get_or_insert_with(hash) } else { 0 };
                 if let Some(outlet) = outlets.get_mut(station.index()) {
                     outlet.offer(&Copy { packet, verdict, number: summary.packets + 1, flow_hash });

@@ -2,7 +2,7 @@
 //! SIGTERM. The invariant: the last thing printed are the sums after everything that was received has been decided and every
 //! copy has been sent or dropped. (Rejected: a full-screen display; lines go into logs, too.)
 
-use super::Stats;
+use crate::args::Format;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
 use crate::live_summary::{self, Last};
@@ -72,13 +72,13 @@ pub(super) fn run(
     args: &Ports,
     limits: Limits,
     lines: &Events,
-    stats: Option<Stats>,
+    stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
     let piped = policy.program().stations.iter().find(|station| piped(station));
-    if let (Some(station), Some(Stats::Json)) = (piped, stats) {
+    if let (Some(station), Some(Format::Json)) = (piped, stats) {
         let taken =
             format!("station `{}` writes to standard output, where `--stats json` would write", station.name);
         return Err(Failure::usage(taken).help("leave out `--stats json`, or give the pipe a path"));
@@ -117,7 +117,7 @@ pub(super) fn run(
         writeln!(screen.err, "{} with {workers}; Ctrl-C ends", what.join(", "))?;
     }
     let interval = args.interval.unwrap_or(match stats {
-        Some(Stats::Json) => Duration::from_secs(1),
+        Some(Format::Json) => Duration::from_secs(1),
         _ => Duration::from_secs(10),
     });
     let mut last = Last::default();
@@ -132,8 +132,8 @@ pub(super) fn run(
         if Instant::now() >= next {
             next += interval;
             match stats {
-                Some(Stats::Text) => last.line(&live.report(), screen.err_look, screen.err)?,
-                Some(Stats::Json) => {
+                Some(Format::Text) => last.line(&live.report(), screen.err_look, screen.err)?,
+                Some(Format::Json) => {
                     writeln!(screen.out, "{}", live_summary::json(&live.report(), false))?;
                     screen.out.flush()?;
                 }
@@ -147,9 +147,9 @@ pub(super) fn run(
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }
     match stats {
-        Some(Stats::Text) if piped.is_some() => live_summary::text(&report, screen.err_look, screen.err)?,
-        Some(Stats::Text) => live_summary::text(&report, screen.out_look, screen.out)?,
-        Some(Stats::Json) => writeln!(screen.out, "{}", live_summary::json(&report, true))?,
+        Some(Format::Text) if piped.is_some() => live_summary::text(&report, screen.err_look, screen.err)?,
+        Some(Format::Text) => live_summary::text(&report, screen.out_look, screen.out)?,
+        Some(Format::Json) => writeln!(screen.out, "{}", live_summary::json(&report, true))?,
         None => {}
     }
     screen.out.flush()?;

@@ -2,7 +2,7 @@
 //! breaks off is told with its byte offset and exit code 3, after what was readable has been processed.
 //! (Rejected: ending at the first oddity of a capture; the rest of it is still evidence.)
 
-use super::Stats;
+use crate::args::Format;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
 use crate::screen::{BAD, DIM, DOUBT, Look, Screen, printable};
@@ -20,7 +20,7 @@ pub(super) fn run(
     mut policy: Policy,
     options: &Options,
     events: &Events,
-    stats: Option<Stats>,
+    stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
     let (read, writer) = (options.read.as_path(), events.writer(true)?);
@@ -31,16 +31,16 @@ pub(super) fn run(
     let all_told = events.finish(writer, screen.err_look, screen.err)?;
     let counts = result?;
     match stats {
-        Some(Stats::Text) => {
+        Some(Format::Text) => {
             summary::text(read, &counts, started.elapsed(), screen.out_look, screen.out)?;
         }
-        Some(Stats::Json) => {
+        Some(Format::Json) => {
             let whole = serde_json::to_string_pretty(&summary::json(read, &counts));
             writeln!(screen.out, "{}", whole.map_err(io::Error::from)?)?;
         }
         None => {}
     }
-    let later = options.changes.len() as u64 - counts.changes.min(options.changes.len() as u64);
+    let later = (options.changes.len() as u64).saturating_sub(counts.changes);
     if later > 0 {
         let what = "come after the last packet and were not made";
         let note = screen.err_look.paint(DOUBT, "warning:");
