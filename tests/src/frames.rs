@@ -56,12 +56,20 @@ fn frames(mut reader: Reader) -> Vec<Frame> {
     frames
 }
 
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("pcap")
+}
+
+/// Whether a capture is one that ships: what is known of those (that no checksum is 0, say) may differ in any other.
+pub fn ships(capture: &Path) -> bool {
+    capture.starts_with(shipped())
+}
+
 /// The captures that ship, by name; and those in the directory that `MRULE_CAPTURES` names, if it does.
 pub fn captures() -> Vec<PathBuf> {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("pcap");
     let fresh = std::env::var_os("MRULE_CAPTURES").map(PathBuf::from);
     let mut paths = Vec::new();
-    for folder in std::iter::once(shipped).chain(fresh) {
+    for folder in std::iter::once(shipped()).chain(fresh) {
         let found = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         let found = found.map(|entry| entry.expect("an entry").path());
         paths.extend(found.filter(|p| p.extension().is_some_and(|e| e == "pcap" || e == "pcapng")));
