@@ -168,6 +168,9 @@ fn main() {
         (0..16).flat_map(|_| pass(table, &near)[part].clone()).collect::<Vec<_>>()
     };
     report("hot", (0..rounds).map(|_| again(&mut small, 0)));
+    let mut plain = small.clone();
+    plain.without_numbers();
+    report("offsets", (0..rounds).map(|_| again(&mut plain, 0)));
     report("dissect", (0..rounds).map(|_| again(&mut small, 1)));
 
     let few = rounds.div_ceil(3);

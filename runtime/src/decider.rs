@@ -124,7 +124,13 @@ impl Decider {
         } else {
             None
         };
-        let tracker = uses.flows.then(|| Tracker { flows: FlowTable::new(&limits.flows), streams });
+        let tracker = uses.flows.then(|| {
+            let mut flows = FlowTable::new(&limits.flows);
+            if !uses.numbers {
+                flows.without_numbers();
+            }
+            Tracker { flows, streams }
+        });
         let capacity = capacity.max(1);
         Ok(Decider {
             batch: Batch::new(program, capacity),
@@ -253,10 +259,10 @@ impl Tracker {
         sight: &mut Sight,
     ) -> Option<FlowId> {
         let (head, view) = (sight.heads.get_mut(i)?, sight.flows.get_mut(i)?);
-        let segment = self.flows.observe(place, packet, head, view);
-        let Some(streams) = &mut self.streams else { return segment.map(|s| s.flow) };
+        let observed = self.flows.observe(place, packet, head, view);
+        let Some(streams) = &mut self.streams else { return observed.map(|o| o.flow) };
         self.flows.drain_ended(|flow| streams.forget(flow));
-        let segment = segment?;
+        let segment = self.flows.segment(&observed?, packet, head, view);
         let app = streams.observe(world, i, &segment, sight);
         if let Some(view) = sight.flows.get_mut(i).filter(|view| view.app != app as u64) {
             view.app = app as u64;

@@ -30,6 +30,15 @@ impl FlowId {
     }
 }
 
+/// A packet that was observed: [`FlowTable::segment`] says the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observed {
+    /// Its flow.
+    pub flow: FlowId,
+    length: u32,
+    start: i64,
+}
+
 /// A packet's part of its direction's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment<'a> {

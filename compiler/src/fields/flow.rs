@@ -45,6 +45,21 @@ pub enum FlowSlot {
 }
 
 impl FlowSlot {
+    /// Whether it is a count or a time, which only some programs ask for.
+    pub fn is_number(self) -> bool {
+        matches!(
+            self,
+            FlowSlot::Packets
+                | FlowSlot::Bytes
+                | FlowSlot::ClientPackets
+                | FlowSlot::ClientBytes
+                | FlowSlot::ServerPackets
+                | FlowSlot::ServerBytes
+                | FlowSlot::Age
+                | FlowSlot::Idle
+        )
+    }
+
     /// Reads the number.
     pub fn get(self, flow: &FlowView) -> u64 {
         match self {

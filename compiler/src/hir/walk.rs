@@ -13,6 +13,8 @@ use crate::fields::{App, Facet, FlowSlot, Layer};
 pub struct Uses {
     /// Anything of flows: all that follows implies it.
     pub flows: bool,
+    /// What was counted of flows, or their times.
+    pub numbers: bool,
     /// `app`, or what only messages of an application say.
     pub app: bool,
     /// Fields of HTTP messages.
@@ -125,6 +127,7 @@ impl Uses {
             NumKind::Flow { slot, .. } => {
                 self.flows = true;
                 self.app |= *slot == FlowSlot::App;
+                self.numbers |= slot.is_number();
             }
             NumKind::Load(load) => self.flows |= load.bits & FLOW_BITS != 0,
             NumKind::Lookup { key, .. } => self.key(key),

@@ -18,11 +18,15 @@ pub(super) fn prepare(
     index: &Index,
     flows: &[Entry],
 ) {
-    ways.clear();
-    ways.extend(packets.iter().zip(heads).map(|(packet, head)| Way::read(packet, &head.outer, seeds)));
-    black_box(ways.iter().fold(0, |seen, way| seen ^ index.touch(way.hash)));
+    ways.resize(packets.len().min(heads.len()), Way::FOREIGN);
+    for (way, (packet, head)) in ways.iter_mut().zip(packets.iter().zip(heads)) {
+        way.set(packet, &head.outer, seeds);
+    }
     for way in ways.iter_mut() {
-        way.guess = index.guess(way.hash).unwrap_or(NOWHERE);
+        way.guess = index.first(way.hash);
+    }
+    for way in ways.iter_mut() {
+        way.guess = index.guess(way.hash, way.guess).unwrap_or(NOWHERE);
     }
     let touch = |way: &Way| flows.get(way.guess as usize).map_or(0, Entry::touch);
     black_box(ways.iter().fold(0, |seen, way| seen ^ touch(way)));

@@ -112,10 +112,8 @@ impl Entry {
     /// Whether it is the flow of this key.
     #[inline(always)]
     pub fn is(&self, key: &Key) -> bool {
-        let [a, b, c, d] = self.addresses;
-        let [e, f, g, h] = key.addresses;
-        let alive = self.tags & (KEY | flag::ALIVE) ^ (key.tags | flag::ALIVE);
-        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | (self.ports ^ key.ports) | alive == 0
+        let alive = self.tags & (KEY | flag::ALIVE) == key.tags | flag::ALIVE;
+        alive && self.ports == key.ports && self.addresses == key.addresses
     }
 
     /// Its key.

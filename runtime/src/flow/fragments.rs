@@ -64,7 +64,7 @@ impl Fragments {
         if self.records.is_empty() {
             self.records.resize(self.sets * WAYS, Record::default());
         }
-        let set = (((seeds.hash(datagram.0) >> 32) * self.sets as u64) >> 32) as usize;
+        let set = (((seeds.words(datagram.0) >> 32) * self.sets as u64) >> 32) as usize;
         &mut self.records[set * WAYS..][..WAYS]
     }
 

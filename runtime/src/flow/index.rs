@@ -50,16 +50,16 @@ impl Index {
         if to >= from { to - from } else { to + self.slots.len() - from }
     }
 
-    /// A look at where the hash wants its slot.
+    /// The slot where the hash wants it.
     #[inline(always)]
-    pub fn touch(&self, hash: u64) -> u32 {
+    pub fn first(&self, hash: u64) -> u32 {
         self.slots.get(self.home(hash)).copied().unwrap_or(0)
     }
 
-    /// The first place whose hash may be this.
+    /// The first place whose hash may be this, by its first slot.
     #[inline(always)]
-    pub fn guess(&self, hash: u64) -> Option<u32> {
-        match *self.slots.get(self.home(hash))? {
+    pub fn guess(&self, hash: u64, first: u32) -> Option<u32> {
+        match first {
             0 => None,
             slot if slot & self.tag == self.tag(hash) => Some(slot & self.place),
             _ => self.find(hash, |_| true),

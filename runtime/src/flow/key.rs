@@ -5,6 +5,11 @@
 
 use mrule_compiler::abi::{Packet, Stack, bit};
 
+/// What may have an id beside or in place of ports.
+const IDS: u64 = bit::ICMP_HDR | bit::ICMP6_HDR | bit::GRE | bit::VXLAN | bit::GENEVE;
+/// IPv4: more fragments follow (RFC 791, section 3.1), in the header's byte 6.
+const MORE: u8 = 0x20;
+
 /// What is compared, as words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Key {
@@ -67,13 +72,30 @@ impl Seeds {
 
     /// Hashes six words.
     #[inline(always)]
-    pub fn hash(&self, words: [u64; 6]) -> u64 {
+    pub fn words(&self, words: [u64; 6]) -> u64 {
         let [a, b, c, d, e, f] = words;
         let s = &self.0;
         let one = fold(a ^ s[0], b ^ s[1]);
         let two = fold(c ^ s[2], d ^ s[3]);
         let three = fold(e ^ s[4], f ^ s[5]);
         fold(one ^ two.rotate_left(21) ^ three.rotate_left(42), s[6])
+    }
+
+    /// Hashes a key.
+    #[inline(always)]
+    pub fn key(&self, key: &Key) -> u64 {
+        let [a, b, c, d] = key.addresses;
+        match key.tags & IPV6 {
+            0 => self.v4(b << 32 | d & 0xffff_ffff, key.ports, key.tags),
+            _ => self.words([a, b, c, d, key.ports, key.tags]),
+        }
+    }
+
+    /// Hashes a key of IPv4, whose addresses are one word.
+    #[inline(always)]
+    fn v4(&self, addresses: u64, ports: u64, tags: u64) -> u64 {
+        let s = &self.0;
+        fold(fold(addresses ^ s[0], ports ^ s[1]) ^ tags, s[6])
     }
 }
 
@@ -82,15 +104,6 @@ impl Seeds {
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
-}
-
-impl Key {
-    /// Its words.
-    #[inline(always)]
-    pub fn words(&self) -> [u64; 6] {
-        let [a, b, c, d] = self.addresses;
-        [a, b, c, d, self.ports, self.tags]
-    }
 }
 
 /// The source and destination addresses, each as (high, low), with [`IPV6`] if they are that.
@@ -134,16 +147,73 @@ pub(super) fn vlans(packet: &Packet, stack: &Stack) -> u64 {
 
 impl Way {
     /// The flow that a packet is of; of a fragment that is not the first, only its addresses.
-    #[inline(always)]
     pub fn read(packet: &Packet, stack: &Stack, seeds: &Seeds) -> Way {
+        let mut way = Way::FOREIGN;
+        way.set(packet, stack, seeds);
+        way
+    }
+
+    /// The same in its place. (A way that is returned is written twice.)
+    #[inline(always)]
+    pub fn set(&mut self, packet: &Packet, stack: &Stack, seeds: &Seeds) {
+        const PLAIN: u64 = bit::NET | bit::PORTS;
+        const NOT_PLAIN: u64 = IDS | bit::VLAN | bit::FRAGMENT | bit::EXT_FRAGMENT;
+        let done = match stack.bits & (PLAIN | NOT_PLAIN | bit::IP_HDR) {
+            bits if bits == PLAIN | bit::IP_HDR => self.set_v4(packet, stack, seeds),
+            PLAIN => self.set_v6(packet, stack, seeds),
+            _ => None,
+        };
+        if done.is_none() {
+            *self = Way::any(packet, stack, seeds);
+        }
+    }
+
+    /// Of an IPv4 packet with ports, without tags: most packets. Nothing of a first fragment.
+    #[inline(always)]
+    fn set_v4(&mut self, packet: &Packet, stack: &Stack, seeds: &Seeds) -> Option<()> {
+        let frame = packet.frame();
+        let ip: &[u8; 20] = frame.get(stack.l3 as usize..)?.first_chunk()?;
+        let ports = u64::from(u32::from_be_bytes(*frame.get(stack.l4 as usize..)?.first_chunk()?));
+        let &[_, _, _, _, _, _, flags, .., a, b, c, d, e, f, g, h] = ip;
+        if flags & MORE != 0 {
+            return None;
+        }
+        let both = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let (x, y) = (both >> 32 << 16 | ports >> 16, (both << 32 >> 16) | ports & 0xffff);
+        let (low, high) = (x.min(y), x.max(y));
+        let ports = low & 0xffff | (high & 0xffff) << 16;
+        let tags = u64::from(stack.proto as u8) << 24;
+        self.hash = seeds.v4(low >> 16 << 32 | high >> 16, ports, tags);
+        self.key.addresses = [0, MAPPED | low >> 16, 0, MAPPED | high >> 16];
+        self.key.ports = ports;
+        self.key.tags = tags;
+        self.from = u8::from(x > y);
+        self.kind = Kind::Whole;
+        Some(())
+    }
+
+    /// The same of IPv6.
+    #[inline(always)]
+    fn set_v6(&mut self, packet: &Packet, stack: &Stack, seeds: &Seeds) -> Option<()> {
+        let ([addresses @ .., ports], from) = ends_of_v6(packet, stack)?;
+        self.key = Key { addresses, ports, tags: u64::from(stack.proto as u8) << 24 | IPV6 };
+        let [a, b, c, d] = addresses;
+        self.hash = seeds.words([a, b, c, d, ports, self.key.tags]);
+        self.from = from;
+        self.kind = Kind::Whole;
+        Some(())
+    }
+
+    /// Of any packet.
+    #[inline(never)]
+    fn any(packet: &Packet, stack: &Stack, seeds: &Seeds) -> Way {
         let mut ends = None;
         if stack.bits & bit::NET != 0 {
             ends = ends_of(packet, stack);
         }
-        let Some(([addresses @ .., ports], from, more)) = ends else { return Way::foreign() };
+        let Some(([addresses @ .., ports], from, more)) = ends else { return Way::FOREIGN };
         let family = if stack.bits & bit::IP_HDR != 0 { 0 } else { IPV6 };
         let mut key = Key { addresses, ports, tags: u64::from(stack.proto as u8) << 24 | family };
-        const IDS: u64 = bit::ICMP_HDR | bit::ICMP6_HDR | bit::GRE | bit::VXLAN | bit::GENEVE;
         if stack.bits & (IDS | bit::VLAN) != 0 {
             key.tags |= vlans(packet, stack);
             if let Some(id) = (stack.bits & IDS != 0).then(|| identifier(packet, stack)).flatten() {
@@ -151,7 +221,7 @@ impl Way {
                 key.ports |= u64::from(id) << 32;
             }
         }
-        let hash = seeds.hash(key.words());
+        let hash = seeds.key(&key);
         let kind = match stack.bits & (bit::FRAGMENT | bit::EXT_FRAGMENT) {
             0 if !more => Kind::Whole,
             bits if bits & bit::FRAGMENT != 0 => Kind::Later,
@@ -161,13 +231,17 @@ impl Way {
     }
 
     /// Of a packet without an IP header.
-    fn foreign() -> Way {
-        Way { key: Key::default(), hash: 0, guess: NOWHERE, from: 0, kind: Kind::Foreign }
-    }
+    pub const FOREIGN: Way = Way {
+        key: Key { addresses: [0; 4], ports: 0, tags: 0 },
+        hash: 0,
+        guess: NOWHERE,
+        from: 0,
+        kind: Kind::Foreign,
+    };
 
     /// Of a fragment that is not the first, by what the first said.
     pub fn later(key: Key, from: usize, seeds: &Seeds) -> Way {
-        let hash = seeds.hash(key.words());
+        let hash = seeds.key(&key);
         Way { key, hash, guess: NOWHERE, from: from as u8, kind: Kind::Later }
     }
 
@@ -180,30 +254,42 @@ impl Way {
 
 /// The ends in their order, as addresses and ports; which of them sends; whether an IPv4 header says that more fragments
 /// follow. Without jumps: which end is the lower is as good as chance.
-#[inline(always)]
 fn ends_of(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8, bool)> {
-    let frame = packet.frame();
-    let mut ports = [0; 4];
-    if stack.bits & bit::PORTS != 0 {
-        ports = *frame.get(stack.l4 as usize..)?.first_chunk()?;
+    if stack.bits & bit::IP_HDR == 0 {
+        let (ends, from) = ends_of_v6(packet, stack)?;
+        return Some((ends, from, false));
     }
-    let ports = u64::from(u32::from_be_bytes(ports));
-    let (source, destination) = (ports >> 16, ports & 0xffff);
-    let ip = frame.get(stack.l3 as usize..)?;
-    if stack.bits & bit::IP_HDR != 0 {
-        let [from, to] = v4(ip)?;
-        let (x, y) = (from << 16 | source, to << 16 | destination);
-        let (low, high) = (x.min(y), x.max(y));
-        let ports = low & 0xffff | (high & 0xffff) << 16;
-        let more = ip.get(6).is_some_and(|flags| flags & 0x20 != 0);
-        return Some(([0, MAPPED | low >> 16, 0, MAPPED | high >> 16, ports], u8::from(x > y), more));
-    }
-    let [a, b, c, d] = v6(ip)?;
+    let ip = packet.frame().get(stack.l3 as usize..)?;
+    let [from, to] = v4(ip)?;
+    let (source, destination) = ports_of(packet, stack)?;
+    let (x, y) = (from << 16 | source, to << 16 | destination);
+    let (low, high) = (x.min(y), x.max(y));
+    let ports = low & 0xffff | (high & 0xffff) << 16;
+    let more = ip.get(6).is_some_and(|flags| flags & MORE != 0);
+    Some(([0, MAPPED | low >> 16, 0, MAPPED | high >> 16, ports], u8::from(x > y), more))
+}
+
+/// The same of IPv6.
+#[inline(always)]
+fn ends_of_v6(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8)> {
+    let [a, b, c, d] = v6(packet.frame().get(stack.l3 as usize..)?)?;
+    let (source, destination) = ports_of(packet, stack)?;
     let (x, y) = (u128::from(a) << 64 | u128::from(b), u128::from(c) << 64 | u128::from(d));
     let higher = (x > y) | (x == y) & (source > destination);
     let swap = u64::from(higher).wrapping_neg();
     let (p, q, r) = ((a ^ c) & swap, (b ^ d) & swap, (source ^ destination) & swap);
-    Some(([a ^ p, b ^ q, c ^ p, d ^ q, (source ^ r) | (destination ^ r) << 16], u8::from(higher), false))
+    Some(([a ^ p, b ^ q, c ^ p, d ^ q, (source ^ r) | (destination ^ r) << 16], u8::from(higher)))
+}
+
+/// Source and destination port, 0 without ports.
+#[inline(always)]
+fn ports_of(packet: &Packet, stack: &Stack) -> Option<(u64, u64)> {
+    let mut ports = [0; 4];
+    if stack.bits & bit::PORTS != 0 {
+        ports = *packet.frame().get(stack.l4 as usize..)?.first_chunk()?;
+    }
+    let ports = u64::from(u32::from_be_bytes(ports));
+    Some((ports >> 16, ports & 0xffff))
 }
 
 /// The id of an echo (or another query that is answered), of a VXLAN or GENEVE network, of a GRE tunnel with a key.

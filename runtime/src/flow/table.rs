@@ -9,9 +9,9 @@ use super::fragments::{self, First, Fragments};
 use super::index::Index;
 use super::key::{Kind, NOWHERE, Seeds, Way};
 use super::tcp::{self, Place, Tcp};
-use super::view::{Payload, Times, by_volume, fill, payload};
+use super::view::{Times, by_volume, captured, fill, payload_length};
 use super::wheel::{Class, Wheel};
-use super::{FlowId, Limits, Segment, Timeouts};
+use super::{FlowId, Limits, Observed, Segment, Timeouts};
 use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
 use mrule_compiler::fields::App;
 
@@ -81,6 +81,8 @@ pub struct FlowTable {
     low: [i64; 2],
     /// Where the next sweep begins.
     cursor: usize,
+    /// Views say counts and times.
+    numbers: bool,
 }
 
 impl FlowTable {
@@ -105,7 +107,13 @@ impl FlowTable {
             untold: NOWHERE,
             low: [i64::MAX; 2],
             cursor: 0,
+            numbers: true,
         }
+    }
+
+    /// Views are for a program that does not ask for a flow's counts and times: those members stay what they are.
+    pub fn without_numbers(&mut self) {
+        self.numbers = false;
     }
 
     /// Looks at a batch before its packets are observed, so that what they need comes from memory side by side. It
@@ -116,30 +124,54 @@ impl FlowTable {
 
     /// Updates the flow of packet `i` of the batch that was prepared, the packets in their order: sets the flow's bits in
     /// `head`, fills the view. Nothing for a packet without an IP header, and for a fragment whose datagram is not known.
-    pub fn observe<'p>(
+    #[inline(always)]
+    pub fn observe(
         &mut self,
         i: usize,
-        packet: &Packet<'p>,
+        packet: &Packet,
         head: &mut Head,
         view: &mut FlowView,
-    ) -> Option<Segment<'p>> {
+    ) -> Option<Observed> {
         self.tick(packet.time);
         let stack = &mut head.outer;
         match self.follow(i, packet, stack, view) {
-            Some(segment) => Some(segment),
+            Some(observed) => Some(observed),
             None => self.observe_any(i, packet, stack, view),
+        }
+    }
+
+    /// A packet's part of its stream, after it was observed.
+    pub fn segment<'p>(
+        &self,
+        observed: &Observed,
+        packet: &Packet<'p>,
+        head: &Head,
+        view: &FlowView,
+    ) -> Segment<'p> {
+        let Observed { flow, length, start } = *observed;
+        let stack = &head.outer;
+        Segment {
+            flow,
+            is_new: view.is_new != 0,
+            from_client: stack.bits & bit::FROM_CLIENT != 0,
+            proto: self.flows.get(flow.index()).map_or(0, Entry::proto),
+            start,
+            payload: if length > 0 { captured(packet, stack) } else { &[] },
+            length,
+            midstream: view.midstream != 0,
+            continues: stack.bits & bit::FRAGMENT != 0,
         }
     }
 
     /// A whole packet of an established flow, in the middle of its stream, where it was guessed to be: most of them.
     #[inline(always)]
-    fn follow<'p>(
+    fn follow(
         &mut self,
         i: usize,
-        packet: &Packet<'p>,
+        packet: &Packet,
         stack: &mut Stack,
         view: &mut FlowView,
-    ) -> Option<Segment<'p>> {
+    ) -> Option<Observed> {
         let way = self.ways.get(i)?;
         let flow = self.flows.get_mut(way.guess as usize)?;
         let from = way.from();
@@ -157,24 +189,25 @@ impl FlowTable {
         }
         flow.set_last(after);
         flow.count(from, packet.len);
-        let payload = payload(packet, stack);
+        let length = payload_length(packet, stack);
         let place = match tcp {
-            Some(tcp) => tcp.follow(flow, from, payload.wire),
-            None => by_volume(flow, from, payload.wire),
+            Some(tcp) => tcp.follow(flow, from, length),
+            None => by_volume(flow, from, length),
         };
         let times = Times { is_new: false, age: after.max(0), idle: idle.max(0) };
-        Some(told(FlowId(way.guess), flow, from, place, payload, times, stack, view))
+        stack.bits |= fill(view, flow, from, place, times, self.numbers);
+        Some(Observed { flow: FlowId(way.guess), length: place.length, start: place.start })
     }
 
     /// Any packet.
     #[inline(never)]
-    fn observe_any<'p>(
+    fn observe_any(
         &mut self,
         i: usize,
-        packet: &Packet<'p>,
+        packet: &Packet,
         stack: &mut Stack,
         view: &mut FlowView,
-    ) -> Option<Segment<'p>> {
+    ) -> Option<Observed> {
         let Placed { id, from, is_new, tcp, first } = self.search(i, packet, stack)?;
         let flow = &mut self.flows[id as usize];
         let after = flow.after(packet.time);
@@ -182,19 +215,19 @@ impl FlowTable {
         flow.set_last(after);
         flow.count(from, packet.len);
         let was_settled = flow.has(flag::SETTLED);
-        let payload = payload(packet, stack);
+        let length = payload_length(packet, stack);
         let place = match (tcp, first) {
-            (Some(tcp), _) => tcp.update(flow, from, payload.wire),
-            _ if flow.proto() != tcp::PROTO => by_volume(flow, from, payload.wire),
-            (_, Some(seq)) => tcp::continuation(flow, from, seq, payload.wire),
+            (Some(tcp), _) => tcp.update(flow, from, length),
+            _ if flow.proto() != tcp::PROTO => by_volume(flow, from, length),
+            (_, Some(seq)) => tcp::continuation(flow, from, seq, length),
             _ => Place::UNKNOWN,
         };
-        let segment = told(FlowId(id), flow, from, place, payload, times, stack, view);
+        stack.bits |= fill(view, flow, from, place, times, self.numbers);
         if flow.has(flag::SETTLED) != was_settled {
             self.wheel.unlink(&mut self.flows, id);
             self.wheel.link(&mut self.flows, id, Class::Settled);
         }
-        Some(segment)
+        Some(Observed { flow: FlowId(id), length: place.length, start: place.start })
     }
 
     /// The place of any packet.
@@ -294,7 +327,7 @@ impl FlowTable {
 
     /// Takes a flow out of the index and its list.
     fn remove(&mut self, id: u32) {
-        let hash = |id: u32| self.seeds.hash(self.flows[id as usize].key().words());
+        let hash = |id: u32| self.seeds.key(&self.flows[id as usize].key());
         self.index.remove(hash(id), id, hash);
         self.wheel.unlink(&mut self.flows, id);
         self.flows[id as usize] = Entry::default();
@@ -408,34 +441,6 @@ impl FlowTable {
 /// The end of the list of free places, in 24 bits.
 const END: u32 = (1 << 24) - 1;
 const _: () = assert!(Limits::MAX_FLOWS + 2 * 4096 <= END as usize);
-
-/// Says of a packet what its flow says.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "what two ways have in common, side by side")]
-fn told<'p>(
-    id: FlowId,
-    flow: &Entry,
-    from: usize,
-    place: Place,
-    payload: Payload<'p>,
-    times: Times,
-    stack: &mut Stack,
-    view: &mut FlowView,
-) -> Segment<'p> {
-    let (bits, from_client) = fill(view, flow, from, place, times);
-    stack.bits |= bits;
-    Segment {
-        flow: id,
-        is_new: times.is_new,
-        from_client,
-        proto: flow.proto(),
-        start: place.start,
-        payload: if place.length > 0 { payload.captured } else { &[] },
-        length: place.length,
-        midstream: view.midstream != 0,
-        continues: stack.bits & bit::FRAGMENT != 0,
-    }
-}
 
 /// When a flow is over.
 #[inline(never)]

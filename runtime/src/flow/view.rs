@@ -1,5 +1,5 @@
 //! What a flow says of a packet: its payload, its place in the stream, the flow's numbers. The invariant: every member of a
-//! view is written, and none passes what its field promises. (Rejected: views that are kept in the table, 144 bytes a
+//! view that is wanted is written, and none passes what its field promises. (Rejected: views that are kept in the table, 144 bytes a
 //! flow.)
 
 use super::entry::{Entry, MOST, flag};
@@ -7,25 +7,18 @@ use super::key;
 use super::tcp::{self, Place};
 use mrule_compiler::abi::{FlowView, Packet, Stack, bit};
 
-/// A packet's payload.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Payload<'p> {
-    pub captured: &'p [u8],
-    /// Its length on the wire.
-    pub wire: u32,
+/// What was captured of a packet's payload: everything behind the headers that the IP packet declares.
+pub(super) fn captured<'p>(packet: &Packet<'p>, stack: &Stack) -> &'p [u8] {
+    packet.frame().get(stack.headers_end as usize..stack.l3_end as usize).unwrap_or(&[])
 }
 
-/// Everything behind the headers that the IP packet declares.
+/// The payload's length on the wire.
 #[inline(always)]
-pub(super) fn payload<'p>(packet: &Packet<'p>, stack: &Stack) -> Payload<'p> {
-    let start = stack.headers_end;
-    let captured = packet.frame().get(start as usize..stack.l3_end as usize).unwrap_or(&[]);
-    let wire = if stack.bits & bit::TCP_LEN != 0 {
-        stack.tcp_len
-    } else {
-        key::wire_end(packet, stack).saturating_sub(start)
-    };
-    Payload { captured, wire }
+pub(super) fn payload_length(packet: &Packet, stack: &Stack) -> u32 {
+    if stack.bits & bit::TCP_LEN != 0 {
+        return stack.tcp_len;
+    }
+    key::wire_end(packet, stack).saturating_sub(stack.headers_end)
 }
 
 /// A packet of a protocol without offsets: its payload comes after what came before.
@@ -47,8 +40,8 @@ pub(super) struct Times {
     pub idle: i64,
 }
 
-/// Says what is known of a flow, and gives back the bits that say it, and whether the client sent. (Member by member, in the
-/// order in which they become known: one record at the end would have all of them wait in memory.)
+/// Says what is known of a flow, its counts and times if `numbers` are wanted, and gives back the bits that say it. (Member
+/// by member, in the order in which they become known: one record at the end would have all of them wait in memory.)
 #[inline(always)]
 pub(super) fn fill(
     view: &mut FlowView,
@@ -56,22 +49,16 @@ pub(super) fn fill(
     from: usize,
     place: Place,
     times: Times,
-) -> (u64, bool) {
+    numbers: bool,
+) -> u64 {
+    let client = flow.client();
     view.is_new = u64::from(times.is_new);
-    view.age = times.age as u64;
-    view.idle = times.idle as u64;
     view.active = flow.active;
     view.app = u64::from(flow.app());
     view.established = u64::from(flow.has(flag::ESTABLISHED));
-    let client = flow.client();
-    let (client_packets, client_bytes) = flow.counted(client);
-    let (server_packets, server_bytes) = flow.counted(1 - client);
-    view.client_packets = client_packets;
-    view.server_packets = server_packets;
-    view.packets = (client_packets + server_packets).min(MOST);
-    view.client_bytes = client_bytes;
-    view.server_bytes = server_bytes;
-    view.bytes = (client_bytes + server_bytes).min(MOST);
+    if numbers {
+        fill_numbers(view, flow, client, times);
+    }
     let length = u64::from(place.length);
     (view.offset, view.lead) = match u64::try_from(place.start) {
         Ok(start) => (start.min(MOST), 0),
@@ -87,6 +74,19 @@ pub(super) fn fill(
         view.isn = u64::from(flow.base(from).wrapping_sub(1));
         bits |= bit::ISN;
     }
-    let from_client = from == client;
-    (bits | if from_client { bit::FROM_CLIENT } else { bit::FROM_SERVER }, from_client)
+    bits | if from == client { bit::FROM_CLIENT } else { bit::FROM_SERVER }
+}
+
+#[inline(always)]
+fn fill_numbers(view: &mut FlowView, flow: &Entry, client: usize, times: Times) {
+    view.age = times.age as u64;
+    view.idle = times.idle as u64;
+    let (client_packets, client_bytes) = flow.counted(client);
+    let (server_packets, server_bytes) = flow.counted(1 - client);
+    view.client_packets = client_packets;
+    view.server_packets = server_packets;
+    view.packets = (client_packets + server_packets).min(MOST);
+    view.client_bytes = client_bytes;
+    view.server_bytes = server_bytes;
+    view.bytes = (client_bytes + server_bytes).min(MOST);
 }

@@ -192,13 +192,14 @@ pub fn observed(table: &mut FlowTable, i: usize, packet: &Packet, head: &mut Hea
     const OURS: u64 = bit::FLOW | bit::FROM_CLIENT | bit::FROM_SERVER | bit::STREAM | bit::ISN;
     let mut view = FlowView::default();
     let before = head.outer.bits;
-    let segment = table.observe(i, packet, head, &mut view);
+    let observed = table.observe(i, packet, head, &mut view);
     let bits = head.outer.bits & OURS;
     assert_eq!(head.outer.bits & !OURS, before);
-    let Some(segment) = segment else {
+    let Some(observed) = observed else {
         assert_eq!(bits, 0);
         return None;
     };
+    let segment = table.segment(&observed, packet, head, &view);
     assert_eq!(bits & bit::FLOW, bit::FLOW);
     assert_eq!(segment.is_new, view.is_new == 1);
     assert_eq!(segment.from_client, bits & bit::FROM_CLIENT != 0);
