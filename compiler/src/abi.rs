@@ -301,6 +301,8 @@ pub struct FlowView {
     pub age: u64,
     /// Nanoseconds since its packet before this one; 0 for the first.
     pub idle: u64,
+    /// A number that tells it from other flows, those with the same ends before and after it included.
+    pub id: u64,
 }
 
 /// A packet's own key for a trigger.
@@ -436,7 +438,7 @@ const _: () = {
     assert!(size_of::<Stack>() == 64);
     assert!(size_of::<Head>() == 128);
     assert!(size_of::<Verdict>() == 16);
-    assert!(size_of::<FlowView>() == 18 * 8);
+    assert!(size_of::<FlowView>() == 19 * 8);
     assert!(size_of::<OwnKeyWords>() == 8 + 16 * MAX_KEY);
     assert!(size_of::<WindowEvent>() == 16);
 };

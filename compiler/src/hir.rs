@@ -304,7 +304,8 @@ pub struct Trigger {
     pub when: Option<Pred>,
     /// What vetoes a raise; [`Pred::never`] without an `unless`.
     pub unless: Pred,
-    /// The key of a packet: the first of these whose condition holds; a packet for which none does has no key.
+    /// The key of a packet: the first of these whose condition holds; a packet for which none does has no key. None of a
+    /// trigger whose whole state is in flows.
     pub own: Vec<OwnKey>,
     /// How many keys it remembers.
     pub capacity: usize,
@@ -367,6 +368,12 @@ impl Trigger {
     /// The types of its key's parts; empty for a global switch or one by flow.
     pub fn key(&self) -> &[ValueTy] {
         if let Scope::Keys(types) = &self.scope { types } else { &[] }
+    }
+
+    /// Whether it is by flow: a bit in each flow, or a key that is the flow's number.
+    pub fn is_by_flow(&self) -> bool {
+        let number = |part: &Key| matches!(part, Key::Num(num) if matches!(num.kind(), NumKind::Flow { slot: FlowSlot::Id, .. }));
+        matches!(self.scope, Scope::Flow(_)) || self.own.iter().flat_map(|own| &own.key).any(number)
     }
 }
 

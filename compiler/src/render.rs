@@ -67,6 +67,7 @@ impl<'a> Render<'a> {
 
     fn trigger(&self, trigger: &Trigger, out: &mut String) {
         let _ = match &trigger.scope {
+            _ if trigger.is_by_flow() => write!(out, "trigger {} by flow", trigger.name),
             Scope::Keys(types) => write!(out, "trigger {} by {types:?}", trigger.name),
             Scope::Flow(_) => write!(out, "trigger {} by flow", trigger.name),
         };

@@ -91,7 +91,7 @@ pub fn cost(policy: &Policy, limits: &Limits) -> Result<Cost, Error> {
         cost.keys += raised;
         let uses = active.get(at).copied().unwrap_or(0);
         cost.look_ups += uses;
-        let by_flow = matches!(trigger.scope, Scope::Flow(_));
+        let by_flow = matches!(trigger.scope, Scope::Flow(_)) && trigger.own.is_empty();
         let bytes = if by_flow { 0 } else { TriggerStore::memory_of(&shape) as u64 };
         cost.states.push(StateCost {
             what: "trigger",

@@ -48,8 +48,16 @@ pub struct Decider {
 struct Pending {
     /// The first of them.
     first: usize,
-    /// The latest of their times.
+    /// The earliest and the latest of their times.
+    earliest: i64,
     latest: i64,
+}
+
+impl Pending {
+    /// None, from this one on.
+    fn from(first: usize) -> Pending {
+        Pending { first, earliest: i64::MAX, latest: i64::MIN }
+    }
 }
 
 /// What is known of flows.
@@ -129,6 +137,9 @@ impl Decider {
             if !uses.numbers {
                 flows.without_numbers();
             }
+            if uses.ids {
+                flows.with_ids(policy.is_repeatable());
+            }
             Tracker { flows, streams }
         });
         let capacity = capacity.max(1);
@@ -162,7 +173,7 @@ impl Decider {
         if self.tracker.is_some() {
             self.sight.begin();
         }
-        let mut pending = Pending { first: 0, latest: i64::MIN };
+        let mut pending = Pending::from(0);
         for (turn, few) in packets.chunks(TURN).enumerate() {
             let first = turn * TURN;
             if let Some(tracker) = &mut self.tracker {
@@ -200,12 +211,16 @@ impl Decider {
     ) {
         let Some(packet) = packets.get(i) else { return };
         let Some(mut raiser) = self.raiser.take() else { return };
+        if pending.first < i && raiser.may_forget(policy, pending.earliest) {
+            self.decide_part(policy, packets, pending.first..i);
+            *pending = Pending::from(i);
+        }
         let active = self.sight.flows.get(i).map_or(0, |view| view.active);
         let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active };
         let changes = raiser.look(policy, &mut self.scratch, step, pending.latest);
         if changes {
             self.decide_part(policy, packets, pending.first..i);
-            *pending = Pending { first: i, latest: i64::MIN };
+            *pending = Pending::from(i);
         }
         let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active };
         let raised = raiser.apply(policy, step, hear);
@@ -216,6 +231,7 @@ impl Decider {
             tracker.flows.raise(flow, raised);
             view.active |= raised;
         }
+        pending.earliest = pending.earliest.min(packet.time);
         pending.latest = pending.latest.max(packet.time);
         self.raiser = Some(raiser);
     }

@@ -15,6 +15,7 @@ pub struct Policy {
     engine: Arc<Engine>,
     world: World,
     triggers: Arc<TriggerStore>,
+    repeatable: bool,
 }
 
 impl Policy {
@@ -22,19 +23,24 @@ impl Policy {
     /// program.
     pub fn new(engine: Arc<Engine>, world: World) -> Policy {
         let triggers = TriggerStore::new(shapes(engine.program(), &world));
-        Policy::with(engine, world, triggers)
+        Policy::with(engine, world, triggers, false)
     }
 
     /// The same for a replay: which keys go when a trigger has too many depends on the packets alone, never on chance.
     pub fn repeatable(engine: Arc<Engine>, world: World) -> Policy {
         let triggers = TriggerStore::with_seed(shapes(engine.program(), &world), 0);
-        Policy::with(engine, world, triggers)
+        Policy::with(engine, world, triggers, true)
     }
 
-    fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore) -> Policy {
+    fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore, repeatable: bool) -> Policy {
         let triggers = Arc::new(triggers);
         world.keep_states(triggers.clone());
-        Policy { engine, world, triggers }
+        Policy { engine, world, triggers, repeatable }
+    }
+
+    /// Whether the same packets do the same each time, which key goes for want of room included.
+    pub fn is_repeatable(&self) -> bool {
+        self.repeatable
     }
 
     /// What decides.
@@ -102,11 +108,11 @@ fn nanoseconds(num: &Num, world: &World) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The shapes of a program's triggers. Those by flow are kept in flows; here they take next to nothing.
+/// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here they take next to nothing.
 fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
     let shape = |(at, trigger): (usize, &hir::Trigger)| {
         let name = trigger.name.clone();
-        if matches!(trigger.scope, Scope::Flow(_)) {
+        if matches!(trigger.scope, Scope::Flow(_)) && trigger.own.is_empty() {
             return TriggerShape { name, parts: 0, keys: 1, ..TriggerShape::default() };
         }
         let windows = program.windows_of(TriggerId(at as u32)).map(|(_, window)| WindowShape {
@@ -119,7 +125,7 @@ fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
         });
         TriggerShape {
             name,
-            parts: trigger.key().len(),
+            parts: trigger.own.first().map_or(trigger.key().len(), |own| own.key.len()),
             text: trigger.key().contains(&ValueTy::String),
             keys: trigger.capacity,
             hold: trigger.hold.as_ref().map(|hold| nanoseconds(hold, world)),

@@ -247,6 +247,13 @@ impl TriggerStore {
         state.observe(key, now, events, values)
     }
 
+    /// Whether a new key may push out one that was active at this time.
+    #[inline]
+    pub fn may_forget(&self, trigger: usize, since: i64) -> bool {
+        self.keyed(trigger)
+            .is_some_and(|state| state.full.load(Relaxed) && state.latest.load(Relaxed) >= since)
+    }
+
     /// Applies what a packet's `when` and `unless` said.
     #[inline]
     pub fn apply(&self, trigger: usize, key: &[KeyValue], now: i64, fired: Fired) -> Outcome {

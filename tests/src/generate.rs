@@ -225,7 +225,7 @@ impl Generator<'_, '_> {
         };
         let clauses = match key.contains(&Kind::String) || self.choices.chance(35) {
             true => "external hold 1h".to_owned(),
-            false => self.trigger_clauses(),
+            false => self.trigger_clauses(false),
         };
         self.line(&format!("trigger {name}{by} {{ {clauses} }}"));
         self.triggers.push(Trigger { name, key, by_flow: false });

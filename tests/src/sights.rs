@@ -82,5 +82,6 @@ fn view(choices: &mut Choices) -> FlowView {
         server_bytes: count(choices),
         age: choices.bits(63) >> choices.below(50),
         idle: choices.bits(63) >> choices.below(50),
+        id: choices.bits(64),
     }
 }

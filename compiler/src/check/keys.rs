@@ -127,7 +127,7 @@ impl Checker<'_> {
         let whole = at.to(key.span);
         let whole = Span { end: whole.end + 1, ..whole };
         let Some(info) = self.triggers.get(trigger.index()) else { return Pred::never() };
-        if let Scope::Flow(_) = info.hir.scope {
+        if info.by_flow {
             let message = format!("`{name}` is by flow: a packet asks for its own flow, and has one");
             let finding = Diagnostic::new(codes::KEY, message).at(key.span, "no key is needed");
             self.report(finding.help(format!("write `{name}` alone")).fix(whole, name));

@@ -1,8 +1,10 @@
 //! Triggers: by flow, by key or global, raised by conditions or from outside. The invariant: a trigger's key is fields that have
-//! one value, so that "its own key" means one thing. (Rejected: ignoring clauses that are not available yet.)
+//! one value, so that "its own key" means one thing. What a trigger by flow keeps beside one bit in the flow (windows, a
+//! time) is kept for a key, which is the flow's number. (Rejected: windows in the table of flows, room in every flow.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
+use crate::fields::FlowSlot;
 use crate::hir::{self, Key, MAX_FLOW_TRIGGERS, Num, Pred, Scope, TriggerId, ValueTy};
 use mrule_grammar::ast::{self, Expr, ExprKind, TriggerClause, TriggerClauseKind};
 use mrule_grammar::codes::{later, settings as codes};
@@ -12,7 +14,8 @@ use mrule_grammar::span::Span;
 /// What is known of a trigger.
 pub(super) struct TriggerInfo {
     pub hir: hir::Trigger,
-    /// The types of its key; none when they are reported, or it is by flow.
+    pub by_flow: bool,
+    /// The types of its key; none when they are reported, or its state is in flows.
     pub types: Option<Vec<ValueTy>>,
     /// This packet's own keys: one for each alternative of fields such as `net.src`.
     pub own: Option<Vec<Vec<Key>>>,
@@ -31,6 +34,8 @@ struct Said {
     hold: Option<Hold>,
     external: Option<Span>,
     keys: Option<usize>,
+    /// Where `keys` stands.
+    room: Option<Span>,
     broken: bool,
 }
 
@@ -50,7 +55,8 @@ impl Checker<'_> {
         let mut flows = 0;
         for item in self.names.triggers.clone() {
             let mut scope = Scope::Keys(Vec::new());
-            if let Some(key) = item.key.as_ref().filter(|key| is_flow(key)) {
+            let by_flow = item.key.as_ref().filter(|key| is_flow(key));
+            if let Some(key) = by_flow.filter(|_| holds_flow(&item)) {
                 scope = Scope::Flow(flows.min(MAX_FLOW_TRIGGERS as u32 - 1));
                 flows += 1;
                 if flows == MAX_FLOW_TRIGGERS as u32 + 1 {
@@ -71,6 +77,7 @@ impl Checker<'_> {
                     capacity: hir::DEFAULT_KEYS,
                     external: false,
                 },
+                by_flow: by_flow.is_some(),
                 types: None,
                 own: None,
             });
@@ -81,7 +88,8 @@ impl Checker<'_> {
     pub fn define_trigger(&mut self, index: usize, item: &ast::Trigger) {
         let (types, own) = match &item.key {
             None => (Vec::new(), vec![Vec::new()]),
-            Some(key) if is_flow(key) => return,
+            Some(key) if is_flow(key) && holds_flow(item) => return,
+            Some(key) if is_flow(key) => (vec![ValueTy::Uint], vec![vec![flow_key()]]),
             Some(key) => {
                 let value = self.value(key);
                 match self.own_keys(&value) {
@@ -103,6 +111,11 @@ impl Checker<'_> {
             let by_flow = item.key.as_ref().is_some_and(is_flow);
             let said = self.clauses_of(TriggerId(index as u32), item, by_flow);
             self.incomplete_trigger(item, by_flow, &said);
+            let counts = self.windows.iter().any(|window| window.trigger == TriggerId(index as u32));
+            let in_flows = by_flow && holds_flow(item);
+            if let (Some(span), true, false) = (said.room, in_flows, counts) {
+                self.keys_of_flows(span);
+            }
             let texts = self.triggers.get(index).is_some_and(|info| {
                 info.own.iter().flatten().flatten().any(|part| matches!(part, Key::Bytes(_) | Key::Text(_)))
             });
@@ -119,7 +132,10 @@ impl Checker<'_> {
                 info.hir.external = said.external.is_some();
                 info.hir.capacity = said.keys.unwrap_or(hir::DEFAULT_KEYS);
                 let forms = info.own.iter().flatten().cloned();
-                info.hir.own = forms.map(hir::OwnKey::new).collect();
+                info.hir.own = match in_flows && counts {
+                    true => vec![hir::OwnKey::new(vec![flow_key()])],
+                    false => forms.map(hir::OwnKey::new).collect(),
+                };
             }
         }
     }
@@ -163,15 +179,10 @@ impl Checker<'_> {
                 said.vetoes = Some(clause.span);
             }
             TriggerClauseKind::Hold(expr) => said.hold = Some(self.hold(expr, by_flow)),
-            TriggerClauseKind::Keys(expr) if by_flow => {
-                let finding =
-                    Diagnostic::new(codes::TRIGGER, "a trigger by flow keeps its state in the flow");
-                let finding = finding.at(expr.span, "how many keys is how many flows there are");
-                self.report(
-                    finding.help("leave it out; `mirrorc run --flows N` says how many flows are kept"),
-                );
+            TriggerClauseKind::Keys(expr) => {
+                said.keys = self.capacity(expr);
+                said.room = Some(expr.span);
             }
-            TriggerClauseKind::Keys(expr) => said.keys = self.capacity(expr),
             TriggerClauseKind::External => {
                 said.external = Some(clause.span);
                 if by_flow {
@@ -182,6 +193,13 @@ impl Checker<'_> {
             }
             TriggerClauseKind::Broken => {}
         }
+    }
+
+    fn keys_of_flows(&mut self, span: Span) {
+        let message = "a trigger by flow that counts nothing keeps its state in the flow";
+        let finding = Diagnostic::new(codes::TRIGGER, message);
+        let finding = finding.at(span, "how many keys is how many flows there are");
+        self.report(finding.help("leave it out; `mirrorc run --flows N` says how many flows are kept"));
     }
 
     /// How many keys a trigger remembers; none when it is reported.
@@ -231,7 +249,11 @@ impl Checker<'_> {
             (true, None) => (
                 format!("trigger `{name}` does not say how long it stays active"),
                 "no `hold`",
-                if by_flow { "add `hold flow`: as long as the flow lives" } else { "add `hold 10m`" },
+                if by_flow {
+                    "add `hold flow`, as long as the flow lives, or a time"
+                } else {
+                    "add `hold 10m`"
+                },
             ),
             (true, Some(_)) => return,
         };
@@ -253,14 +275,9 @@ impl Checker<'_> {
         let what = match value.kind {
             Kind::Poison => return Hold::Wrong,
             Kind::Const(Const::Number(Number { value, unit: Unit::Duration, .. })) if value > 0 => {
-                if by_flow {
-                    let help = "write `hold flow`: as long as the flow lives";
-                    self.not_yet(later::WINDOWS, expr.span, "a time as the hold of a trigger by flow", help);
-                    return Hold::Wrong;
-                }
                 return Hold::Time(Num::constant(value));
             }
-            Kind::Term(Term { ty: TermTy::Duration, form: Form::Param(_), alts, .. }) if !by_flow => {
+            Kind::Term(Term { ty: TermTy::Duration, form: Form::Param(_), alts, .. }) => {
                 match alts.as_slice() {
                     [Alt::Num(num)] => return Hold::Time(num.clone()),
                     _ => "no duration",
@@ -273,11 +290,25 @@ impl Checker<'_> {
         let message = format!("`hold` takes a duration; `{}` is {what}", self.text(expr.span));
         let finding = Diagnostic::new(codes::TRIGGER, message).at(expr.span, what);
         self.report(match by_flow {
-            true => finding.help("write `hold flow`: as long as the flow lives"),
+            true => finding.help("write `hold flow`, as long as the flow lives, or a time: `hold 30s`"),
             false => finding.help("write it with its unit: `hold 30s`, `hold 10m`, `hold 1h`"),
         });
         Hold::Wrong
     }
+}
+
+/// The number of a packet's flow, as a key.
+fn flow_key() -> Key {
+    Key::Num(Num::flow(0, FlowSlot::Id))
+}
+
+/// Whether it stays active as long as its flow lives, as far as it says.
+fn holds_flow(item: &ast::Trigger) -> bool {
+    let hold = item.clauses.iter().find_map(|clause| match &clause.kind {
+        TriggerClauseKind::Hold(expr) => Some(expr),
+        _ => None,
+    });
+    hold.is_none_or(is_flow)
 }
 
 fn is_flow(expr: &Expr) -> bool {

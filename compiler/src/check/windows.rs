@@ -5,7 +5,7 @@
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};
 use crate::fields::Ty;
-use crate::hir::{Key, MAX_TRIGGER_WINDOWS, Num, OwnKey, Pred, Scope, Window, WindowId, WindowKind};
+use crate::hir::{Key, MAX_TRIGGER_WINDOWS, Num, OwnKey, Pred, Window, WindowId, WindowKind};
 use mrule_grammar::ast::{Expr, ExprKind};
 use mrule_grammar::codes::{later, settings as codes};
 use mrule_grammar::diagnostic::Diagnostic;
@@ -44,11 +44,6 @@ impl Checker<'_> {
         self.counting = Some(trigger);
         let per = self.per(per);
         let (Some((when, kind)), Some(per)) = (counted, per) else { return Value::poison(span) };
-        if self.triggers.get(trigger.index()).is_some_and(|t| matches!(t.hir.scope, Scope::Flow(_))) {
-            let help = "name the flow by its ends: `by (net.src, net.dst)`; `flow.packets` and `flow.bytes` count a whole flow";
-            self.not_yet(later::WINDOWS, span, "counting over time for each flow", help);
-            return Value::poison(span);
-        }
         let window = Window { trigger, when, kind, per };
         let at = self.windows.iter().position(|w| *w == window).unwrap_or(self.windows.len());
         if at == self.windows.len() {

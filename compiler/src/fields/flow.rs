@@ -42,6 +42,8 @@ pub enum FlowSlot {
     Age,
     /// [`FlowView::idle`]
     Idle,
+    /// [`FlowView::id`]: the key of triggers `by flow`; no field says it.
+    Id,
 }
 
 impl FlowSlot {
@@ -80,6 +82,7 @@ impl FlowSlot {
             FlowSlot::ServerBytes => flow.server_bytes,
             FlowSlot::Age => flow.age,
             FlowSlot::Idle => flow.idle,
+            FlowSlot::Id => flow.id,
         }
     }
 
@@ -103,6 +106,7 @@ impl FlowSlot {
             FlowSlot::ServerBytes => offset_of!(FlowView, server_bytes),
             FlowSlot::Age => offset_of!(FlowView, age),
             FlowSlot::Idle => offset_of!(FlowView, idle),
+            FlowSlot::Id => offset_of!(FlowView, id),
         }) as i32
     }
 
@@ -113,6 +117,7 @@ impl FlowSlot {
             FlowSlot::App => App::NAMES.len() as u64 - 1,
             FlowSlot::Isn | FlowSlot::Lead => u32::MAX as u64,
             FlowSlot::Age | FlowSlot::Idle => i64::MAX as u64,
+            FlowSlot::Id => u64::MAX,
             _ => (1 << 48) - 1,
         }
     }

@@ -15,6 +15,8 @@ pub struct Uses {
     pub flows: bool,
     /// What was counted of flows, or their times.
     pub numbers: bool,
+    /// What tells flows apart, as a key.
+    pub ids: bool,
     /// `app`, or what only messages of an application say.
     pub app: bool,
     /// Fields of HTTP messages.
@@ -27,7 +29,7 @@ pub struct Uses {
     pub streams: bool,
     /// Triggers that conditions raise: packets are then looked at one after the other.
     pub triggers: bool,
-    /// Some of them have keys: packets must then be decided one after the other, too.
+    /// Some of them have keys or windows: packets must then be decided one after the other, too.
     pub keyed: bool,
 }
 
@@ -100,7 +102,7 @@ impl Program {
         }
         for trigger in &self.triggers {
             trigger.own.iter().for_each(|own| uses.key(&own.key));
-            uses.keyed |= trigger.when.is_some() && matches!(trigger.scope, Scope::Keys(_));
+            uses.keyed |= trigger.when.is_some() && !trigger.own.is_empty();
             uses.triggers |= trigger.when.is_some();
             uses.flows |= matches!(trigger.scope, Scope::Flow(_));
         }
@@ -128,6 +130,7 @@ impl Uses {
                 self.flows = true;
                 self.app |= *slot == FlowSlot::App;
                 self.numbers |= slot.is_number();
+                self.ids |= *slot == FlowSlot::Id;
             }
             NumKind::Load(load) => self.flows |= load.bits & FLOW_BITS != 0,
             NumKind::Lookup { key, .. } => self.key(key),

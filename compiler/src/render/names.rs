@@ -159,6 +159,7 @@ pub(super) fn flow_field(slot: FlowSlot) -> Option<&'static Field> {
 pub(super) fn flow_name(slot: FlowSlot) -> String {
     match flow_field(slot) {
         Some(field) => field.name.into(),
+        None if slot == FlowSlot::Id => "flow".into(),
         None => format!("stream.{}", format!("{slot:?}").to_lowercase()),
     }
 }

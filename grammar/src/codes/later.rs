@@ -41,16 +41,14 @@ let again = http.host == "example.com" and app == http
 pub const WINDOWS: Code = Code(&CodeInfo {
     id: "E0303",
     title: "this of a trigger is not available yet",
-    explain: r#"Triggers by flow that are external, end before their flow or count over time, and triggers with `when` whose key is text,
-are not there yet.
+    explain: r#"Triggers by flow that are external, and triggers with `when` whose key is text, are not there yet.
 
 ```text
-trigger evil by flow { when stream contains "evil"  hold 10m }
+trigger kept by flow { external  hold flow }
 ```
 
 ```mrule
-trigger evil by flow { when stream contains "evil"  hold flow }
-trigger evil_ends by (net.src, net.dst) { when stream contains "evil"  hold 10m }
+trigger kept by (net.src, l4.srcport, net.dst, l4.dstport) { external  hold 1h }
 ```"#,
 });
 

@@ -18,7 +18,7 @@ use mrule_compiler::world::Scratch;
 pub(super) struct Raiser {
     /// Per trigger.
     plans: Vec<Plan>,
-    /// Some trigger has a condition and a key: packets must be probed, and windows kept.
+    /// Some trigger has a condition and a key or windows: packets must be probed, and windows kept.
     keyed: bool,
     probe: Probe,
     /// Per window of the program: what it says.
@@ -31,6 +31,8 @@ pub(super) struct Raiser {
 #[derive(Debug)]
 struct Plan {
     scope: Of,
+    /// Its key is the flow's number, which says nothing outside.
+    by_flow: bool,
     /// For each form of its key, what each part is.
     forms: Vec<Vec<Part>>,
     /// Which windows of the program are its.
@@ -77,6 +79,7 @@ impl Raiser {
                 (Scope::Flow(bit), _) => Of::Flow(*bit),
                 (Scope::Keys(_), _) => Of::Key,
             },
+            by_flow: trigger.is_by_flow(),
             forms: trigger.own.iter().map(|form| form.key.iter().map(part).collect()).collect(),
             windows: program.windows_of(TriggerId(at as u32)).map(|(id, _)| id.index()).collect(),
         };
@@ -93,6 +96,13 @@ impl Raiser {
     /// What became of each trigger.
     pub(super) fn counts(&self) -> &[TriggerCount] {
         &self.counts
+    }
+
+    /// Whether the next packet's key may push out one that packets from this time on are decided by: those must be first.
+    pub(super) fn may_forget(&self, policy: &Policy, since: i64) -> bool {
+        let counts = |(_, plan): &(usize, &Plan)| !plan.windows.is_empty();
+        let mut plans = self.plans.iter().enumerate().filter(counts);
+        plans.any(|(at, _)| policy.triggers().may_forget(at, since))
     }
 
     /// Finds out what a packet raises: its windows are moved on, nothing is raised yet. True when raising may change what
@@ -173,7 +183,7 @@ impl Raiser {
             };
             count.take(outcome, *fired);
             if let (Some(hear), Some(outcome)) = (hear.as_mut(), outcome) {
-                let key = made.as_ref().map(|(key, parts)| &key[..*parts]);
+                let key = made.as_ref().filter(|_| !plan.by_flow).map(|(key, parts)| &key[..*parts]);
                 let seen = step.seen.with_windows(&self.values);
                 hear(&TriggerEvent { trigger: at, key, outcome, at: step.at, packet: step.packet, seen });
             }

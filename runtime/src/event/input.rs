@@ -12,7 +12,7 @@
 
 use crate::change::Change;
 use jiff::Timestamp;
-use mrule_compiler::hir::{ParamId, Program, Scope, TableId, Value, ValueTy};
+use mrule_compiler::hir::{ParamId, Program, TableId, Value, ValueTy};
 use mrule_compiler::table::text;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -191,7 +191,7 @@ impl Line {
             _ => {
                 let at = find("trigger", name, program.triggers.iter().map(|t| t.name.as_str()))?;
                 let Some(trigger) = program.triggers.get(at) else { return Err(String::new()) };
-                if matches!(trigger.scope, Scope::Flow(_)) {
+                if trigger.is_by_flow() {
                     return Err(format!(
                         "trigger `{name}` is by flow: its state is in flows, which have no names"
                     ));

@@ -83,6 +83,8 @@ pub struct FlowTable {
     cursor: usize,
     /// Views say counts and times.
     numbers: bool,
+    /// What flows' numbers are made with, if views say them.
+    ids: Option<Seeds>,
 }
 
 impl FlowTable {
@@ -108,12 +110,18 @@ impl FlowTable {
             low: [i64::MAX; 2],
             cursor: 0,
             numbers: true,
+            ids: None,
         }
     }
 
     /// Views are for a program that does not ask for a flow's counts and times: those members stay what they are.
     pub fn without_numbers(&mut self) {
         self.numbers = false;
+    }
+
+    /// Views say what tells a flow from others: the same for the same packets, or so that nobody outside can know.
+    pub fn with_ids(&mut self, repeatable: bool) {
+        self.ids = Some(if repeatable { Seeds::KNOWN } else { Seeds::random() });
     }
 
     /// Looks at a batch before its packets are observed, so that what they need comes from memory side by side. It
@@ -196,6 +204,9 @@ impl FlowTable {
         };
         let times = Times { is_new: false, age: after.max(0), idle: idle.max(0) };
         stack.bits |= fill(view, flow, from, place, times, self.numbers);
+        if let Some(ids) = &self.ids {
+            view.id = ids.flow(&flow.key(), flow.first);
+        }
         Some(Observed { flow: FlowId(way.guess), length: place.length, start: place.start })
     }
 
@@ -223,6 +234,9 @@ impl FlowTable {
             _ => Place::UNKNOWN,
         };
         stack.bits |= fill(view, flow, from, place, times, self.numbers);
+        if let Some(ids) = &self.ids {
+            view.id = ids.flow(&flow.key(), flow.first);
+        }
         if flow.has(flag::SETTLED) != was_settled {
             self.wheel.unlink(&mut self.flows, id);
             self.wheel.link(&mut self.flows, id, Class::Settled);

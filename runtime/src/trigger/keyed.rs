@@ -15,7 +15,7 @@ use super::window::{Clock, MIN_PER, RING_WORDS, Sum};
 use super::{TriggerShape, WindowKind};
 use mrule_compiler::abi::MAX_KEY;
 use mrule_compiler::table::KeyValue;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whether the row is among the active ones of its ledger.
@@ -116,6 +116,8 @@ pub(super) struct Keyed {
     pub(super) shards: Box<[Shard]>,
     /// Nobody is active after this.
     pub(super) latest: AtomicI64,
+    /// A shard has given away its last free row: from then on a new key may push out another.
+    pub(super) full: AtomicBool,
     pub(super) suppressions: Suppressions,
     shape: TriggerShape,
 }
@@ -145,6 +147,7 @@ impl Keyed {
             texts: words(rows * layout.parts * layout.text),
             shards: (0..layout.shards).map(|_| shard()).collect(),
             latest: AtomicI64::new(i64::MIN),
+            full: AtomicBool::new(false),
             suppressions: Suppressions::new(shape.keys.max(1)),
             shape: shape.clone(),
             layout,

@@ -32,6 +32,9 @@ impl Keyed {
             Some(local) => local,
             None => self.evict(shard, ledger, now)?,
         };
+        if ledger.free.is_empty() {
+            self.full.store(true, Relaxed);
+        }
         let row = self.row(shard, local);
         ledger.idle.push(&mut ledger.places, self.ticks.step() as i64, local);
         ledger.entered += 1;

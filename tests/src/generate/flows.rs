@@ -147,8 +147,12 @@ impl Generator<'_, '_> {
         names
     }
 
-    /// A trigger by flow, raised by any condition.
+    /// A trigger by flow, raised by any condition, or by counting.
     pub(super) fn flow_trigger(&mut self, name: &str) {
+        if self.choices.chance(40) {
+            let clauses = self.trigger_clauses(true);
+            return self.line(&format!("trigger {name} by flow {{ {clauses} }}"));
+        }
         let when = if self.choices.chance(40) { self.stream_test() } else { self.condition(2) };
         let unless =
             if self.choices.chance(30) { format!(" unless {}", self.condition(1)) } else { String::new() };

@@ -8,19 +8,24 @@ use std::fmt::Write;
 
 impl Generator<'_, '_> {
     /// The clauses of a trigger with a condition, in any order.
-    pub(super) fn trigger_clauses(&mut self) -> String {
-        let mut clauses = vec![format!("when {}", self.counted(2))];
+    pub(super) fn trigger_clauses(&mut self, by_flow: bool) -> String {
+        // One that holds as long as its flow has room for keys only if it counts.
+        let mut clauses = vec![match by_flow {
+            true => format!("when count({}) per 16ms > 1 or {}", self.condition(1), self.counted(1)),
+            false => format!("when {}", self.counted(2)),
+        }];
         if self.choices.chance(30) {
             clauses.push(format!("unless {}", self.condition(1)));
         }
         let hold = match self.param(&[Kind::Duration]) {
+            _ if by_flow && self.choices.chance(40) => "flow".to_owned(),
             Some(param) if self.choices.chance(15) => param,
             _ => self.choices.word_of(&["1ns", "3ms", "10ms", "30ms", "1s", "1h"]).to_owned(),
         };
         clauses.push(format!("hold {hold}"));
         // The room that a trigger has unless told is large, and is cleared for each run.
         clauses.push(format!("keys {}", self.choices.word_of(&["1", "2", "3", "7", "64"])));
-        if self.choices.chance(15) {
+        if !by_flow && self.choices.chance(15) {
             clauses.push("external".to_owned());
         }
         let turn = self.choices.below(clauses.len());
