@@ -9,8 +9,8 @@
 //! as frequent as 1/n ("skewed"), and comes 1 us after the one before. For each packet and trigger: `observe`, with an
 //! event ("all count") or, as with conditions that seldom hold, with one for one trigger in ten ("one counts");
 //! `apply`, with nothing fired but for one in a thousand; `active`, which is left out in "lean", as `observe` and `apply` have
-//! said it already. "Ahead" hints at the keys of 16 packets before their
-//! states are needed. Figures are nanoseconds a packet, for all ten triggers: the least of the rounds, each of a
+//! said it already. "Ahead" hints at all keys of a packet before the
+//! first of their states is needed, as deciders do. Figures are nanoseconds a packet, for all ten triggers: the least of the rounds, each of a
 //! quarter of a second, by the processor time of the threads, as the machine does other work, too. "One again" is one
 //! thread in the round after that of two, "gain" how much two do in the time that one needs for its part.
 
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 const TRIGGERS: usize = 10;
 const PACKETS: usize = 1 << 15;
-const AHEAD: usize = 16;
+const AHEAD: usize = 1;
 const ROUNDS: usize = 8;
 const S: i64 = 1_000_000_000;
 

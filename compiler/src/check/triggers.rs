@@ -56,7 +56,7 @@ impl Checker<'_> {
         for item in self.names.triggers.clone() {
             let mut scope = Scope::Keys(Vec::new());
             let by_flow = item.key.as_ref().filter(|key| is_flow(key));
-            if let Some(key) = by_flow.filter(|_| holds_flow(&item)) {
+            if let Some(key) = by_flow.filter(|_| holds_flow(item)) {
                 scope = Scope::Flow(flows.min(MAX_FLOW_TRIGGERS as u32 - 1));
                 flows += 1;
                 if flows == MAX_FLOW_TRIGGERS as u32 + 1 {

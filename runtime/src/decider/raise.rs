@@ -18,6 +18,8 @@ use mrule_compiler::world::Scratch;
 pub(super) struct Raiser {
     /// Per trigger.
     plans: Vec<Plan>,
+    /// How many have windows.
+    counting: usize,
     /// Some trigger has a condition and a key or windows: packets must be probed, and windows kept.
     keyed: bool,
     probe: Probe,
@@ -37,6 +39,8 @@ struct Plan {
     forms: Vec<Vec<Part>>,
     /// Which windows of the program are its.
     windows: Vec<usize>,
+    /// It has windows: whether the packet's key is active, before the packet.
+    active: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +86,12 @@ impl Raiser {
             by_flow: trigger.is_by_flow(),
             forms: trigger.own.iter().map(|form| form.key.iter().map(part).collect()).collect(),
             windows: program.windows_of(TriggerId(at as u32)).map(|(id, _)| id.index()).collect(),
+            active: false,
         };
+        let plans: Vec<Plan> = program.triggers.iter().enumerate().map(plan).collect();
         Raiser {
-            plans: program.triggers.iter().enumerate().map(plan).collect(),
+            counting: plans.iter().filter(|plan| !plan.windows.is_empty()).count(),
+            plans,
             keyed: program.uses().keyed,
             probe: Probe::new(program),
             values: vec![0; program.windows.len()],
@@ -124,18 +131,34 @@ impl Raiser {
         let changes = |((at, plan), fired): ((usize, &Plan), &Fired)| {
             plan.scope == Of::Key
                 && *fired == Fired::Raised
-                && (latest > now
-                    || key(plan, self.probe.keys.get(at))
-                        .is_some_and(|(key, parts)| !policy.triggers().active(at, &key[..parts], now)))
+                && (latest > now || !self.is_active(policy, at, plan, now))
         };
         self.plans.iter().enumerate().zip(&self.fired).any(changes)
     }
 
+    /// Whether a trigger is active for the packet's key before the packet; one without a key has nothing that could change.
+    fn is_active(&self, policy: &Policy, at: usize, plan: &Plan, now: i64) -> bool {
+        match key(plan, self.probe.keys.get(at)) {
+            None => true,
+            Some(_) if !plan.windows.is_empty() => plan.active,
+            Some((key, parts)) => policy.triggers().active(at, &key[..parts], now),
+        }
+    }
+
     /// Takes the packet's events into the windows of its keys.
     fn observe(&mut self, policy: &Policy, now: i64) {
+        let triggers = policy.triggers();
+        // All keys' rows come from memory side by side: a lock, as each takes, waits for what was asked before it.
+        if self.counting > 1 {
+            for (at, plan) in self.plans.iter().enumerate().filter(|(_, plan)| !plan.windows.is_empty()) {
+                if let Some((key, parts)) = key(plan, self.probe.keys.get(at)) {
+                    triggers.hint(at, &key[..parts]);
+                }
+            }
+        }
         let mut events = [None; WINDOWS];
         let mut told = [0; WINDOWS];
-        for (at, plan) in self.plans.iter().enumerate() {
+        for (at, plan) in self.plans.iter_mut().enumerate() {
             if plan.windows.is_empty() {
                 continue;
             }
@@ -145,9 +168,9 @@ impl Raiser {
             }
             let count = plan.windows.len().min(WINDOWS);
             told[..count].fill(0);
-            if let Some((key, parts)) = made {
-                policy.triggers().observe(at, &key[..parts], now, &events[..count], &mut told[..count]);
-            }
+            plan.active = made.is_some_and(|(key, parts)| {
+                triggers.observe(at, &key[..parts], now, &events[..count], &mut told[..count])
+            });
             for (window, told) in plan.windows.iter().zip(told) {
                 if let Some(value) = self.values.get_mut(*window) {
                     *value = told.min(MAX_WINDOW);
