@@ -148,10 +148,11 @@ impl Plan {
         let lying = Kind { sound: false, ..kind };
         let lies = [true, false].map(|whole| asked(lying, &wants.own, whole));
         let unwanted = tracked == NO && lies == [NO, NO];
-        let believed = [&lies[0], &lies[1]] != [&all, &some];
+        let limits = |kind| if some == NO { NO } else { asked(kind, &wants.limits, true) };
+        let but = limits(kind);
+        let believed = [&lies[0], &lies[1], &limits(lying)] != [&all, &some, &but];
         let whole = Formula::or([tracked, all]);
         let head = if whole == YES { NO } else { some };
-        let but = if head == NO { NO } else { asked(kind, &wants.limits, true) };
         Plan { kind, unwanted, believed, whole, head, but }
     }
 

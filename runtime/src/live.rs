@@ -347,7 +347,7 @@ impl Live {
     /// program out, and comes back with it when all workers have it: so neither program misses a packet.
     ///
     /// # Errors
-    /// [`Error::Interface`]: the kernel's. Rings hear at least what they heard before.
+    /// [`Error::Interface`]: the kernel's; for want of room it fails never, as a wider filter takes the place of a long one.
     pub fn prefilter(&mut self, program: Option<Arc<Program>>) -> Result<(), Error> {
         self.prefilter.change(program).map_err(open::failed("changing what the kernel passes over"))
     }

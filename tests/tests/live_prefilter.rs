@@ -3,10 +3,18 @@
 //! same packets.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::world::World;
+use mrule_runtime::live::{Live, Options};
+use mrule_runtime::policy::Policy;
+use mrule_tests::compile_text;
 use mrule_tests::frames::{Frame, read};
 use mrule_tests::packet_text::build;
-use mrule_tests::wire::{Wire, odd_frames, with_wire, write_rules};
+use mrule_tests::wire::{Wire, odd_frames, until, with_wire, write_rules};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 const MIRRORC: &str = env!("CARGO_BIN_EXE_mirrorc_live");
 
@@ -115,9 +123,92 @@ fn copies_are_the_same_with_and_without() {
     });
 }
 
+/// The hosts say nothing of themselves any more.
+fn hush(wire: &Wire) {
+    let off = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"];
+    for ns in [&wire.left, &wire.right] {
+        wire.run(ns, &[&["sysctl", "-qw"], &off[..]].concat());
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
+}
+
+/// A program made ready to run.
+fn policy(rules: &str) -> Arc<Policy> {
+    let program = Arc::new(compile_text(rules).unwrap());
+    let world = World::new(&program).unwrap();
+    let engine = Engine::new(EngineKind::Interp, program, &world).unwrap();
+    Arc::new(Policy::new(Arc::new(engine), world))
+}
+
+#[test]
+fn a_filter_is_changed_while_it_runs() {
+    with_wire("a_filter_is_changed_while_it_runs", |wire| {
+        hush(wire);
+        let dir = tempfile::tempdir().unwrap();
+        let rules = |port: u16| {
+            let lake = dir.path().join("lake.pcapng").display().to_string();
+            format!(
+                "station s {{ pcapng {lake:?} }} rule r {{ match udp.port == {port}  snaplen full  to s }}"
+            )
+        };
+        let (first, second) = (policy(&rules(53)), policy(&rules(54)));
+        let frames =
+            [53, 54, 55].map(|port| build(&format!("eth/ip/udp(dport={port})/\"ask\"")).unwrap().bytes);
+        let frames_read = |live: &mut Live| live.report().ports[0].frames;
+        wire.inside(&wire.here, || {
+            let options =
+                Options { taps: vec!["in0".into()], prefilter: true, workers: 2, ..Options::default() };
+            let (events, _) = sync_channel(16);
+            let mut live = Live::start(first.clone(), &options, None, events).unwrap();
+            let mut expected = 0;
+            let filters = [(Some(&first), 1), (None, 3), (Some(&second), 1), (Some(&first), 1)];
+            for (filter, kept) in filters {
+                let program = filter.map(|policy| policy.program().clone());
+                let without_privileges = || {
+                    let none = CapabilitySet::empty();
+                    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+                    set_capabilities(None, sets).unwrap();
+                    live.prefilter(program).unwrap();
+                };
+                std::thread::scope(|scope| scope.spawn(without_privileges).join().unwrap());
+                wire.say(&frames);
+                expected += kept;
+                until("the frames", || frames_read(&mut live) == expected);
+                std::thread::sleep(std::time::Duration::from_millis(250));
+                assert_eq!(frames_read(&mut live), expected);
+                assert_eq!(live.report().ports[0].prefilter, filter.is_some());
+            }
+            let report = live.finish().unwrap();
+            report.check().unwrap();
+            assert_eq!(report.summary.mirrored, 3, "of the first program, which went on deciding");
+        });
+    });
+}
+
+#[test]
+fn where_the_kernel_has_no_room_everything_is_read() {
+    with_wire("where_the_kernel_has_no_room_everything_is_read", |wire| {
+        hush(wire);
+        let dir = tempfile::tempdir().unwrap();
+        let text = "station lake { pcapng \"DIR/lake.pcapng\" }\n\
+                    rule r { match udp.port == 53  snaplen full  to lake }\n";
+        let rules = write_rules(dir.path(), text);
+        wire.run(&wire.here, &["sysctl", "-qw", "net.core.optmem_max=1000"]);
+        let run = wire.mirrorc(MIRRORC, &[&rules, "--tap", "in0"]);
+        wire.say(
+            &["eth/ip/udp(dport=53)/\"ask\"", "eth/ip/udp(dport=54)/\"ask\""]
+                .map(|t| build(t).unwrap().bytes),
+        );
+        run.counts("both frames", |counts| counts["ports"][0]["frames"] == 2);
+        let sums = run.stop();
+        assert_eq!((&sums["ports"][0]["prefilter"], &sums["mirrored"]), (&false.into(), &1.into()), "{sums}");
+    });
+}
+
 #[test]
 fn who_forwards_reads_everything() {
     with_wire("who_forwards_reads_everything", |wire| {
+        hush(wire);
         let dir = tempfile::tempdir().unwrap();
         let text = "station lake { pcapng \"DIR/lake.pcapng\" }\n\
                     rule r { match udp.port == 9  snaplen full  to lake }\n";
@@ -136,6 +227,7 @@ fn who_forwards_reads_everything() {
 #[test]
 fn an_interface_that_comes_back_is_filtered_again() {
     with_wire("an_interface_that_comes_back_is_filtered_again", |wire| {
+        hush(wire);
         let dir = tempfile::tempdir().unwrap();
         let text = "station lake { pcapng \"DIR/lake.pcapng\" }\n\
                     rule r { match udp.port == 53  snaplen full  to lake }\n";
