@@ -85,7 +85,9 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
     for port in &report.ports {
         let lost = port.kernel_drops + port.unread;
         let cells = [grouped(port.received), grouped(lost), grouped(port.packets()), size(port.bytes)];
-        ports.row([vec![port.name.clone()], cells.to_vec()].concat(), String::new());
+        let entered = format!("of some {} that entered", grouped(port.entered));
+        let note = if port.prefilter { entered } else { String::new() };
+        ports.row([vec![port.name.clone()], cells.to_vec()].concat(), note);
     }
     let mut forwarded = Table::new(&["forward", "packets", "failed", "bytes"]);
     for port in &report.ports {
@@ -171,6 +173,7 @@ fn port(port: &PortCounts) -> Value {
         "truncated": port.truncated,
         "clipped": port.clipped,
         "prefilter": port.prefilter,
+        "entered": port.entered,
         "packets": port.packets(),
         "forward": forward,
         "redirect": redirect,

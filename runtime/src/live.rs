@@ -205,7 +205,7 @@ impl Live {
         for (at, (name, _, state)) in ports.iter().enumerate() {
             let promiscuous = options.promiscuous || at >= options.taps.len();
             let opened = opening.rings(name, promiscuous)?;
-            prefilter.listen(at, &opened).map_err(|error| open::reading(name, error))?;
+            prefilter.listen(at, name, &interfaces, &opened).map_err(|error| open::reading(name, error))?;
             rings.push(opened);
             outs.push(match bridges.feeds(at) {
                 Some(feeder) => Some((feeder, bridges.outs(workers, name, state.index)?)),
@@ -333,7 +333,9 @@ impl Live {
     fn open_again(&mut self, at: usize, name: &str, state: State) -> Result<(), Error> {
         let promiscuous = self.ports.get(at).is_some_and(|port| port.promiscuous);
         let rings = self.opening.rings(name, promiscuous)?;
-        self.prefilter.listen(at, &rings).map_err(|error| open::reading(name, error))?;
+        self.prefilter
+            .listen(at, name, &self.interfaces, &rings)
+            .map_err(|error| open::reading(name, error))?;
         if let Some(feeder) = self.bridges.feeds(at) {
             let outs = self.bridges.outs(self.workers.len(), name, state.index)?;
             self.hand_out_sockets(feeder, outs);
@@ -365,7 +367,7 @@ impl Live {
             .map(|hand| hand.published.lock().unwrap_or_else(PoisonError::into_inner).clone())
             .collect::<Vec<_>>();
         let mut report = add_up(&self.policy, self.started, &self.ports, &counts, self.stations.counts());
-        add_ports(&mut report, &self.bridges, &self.prefilter);
+        add_ports(&mut report, &self.bridges, &mut self.prefilter, &self.interfaces);
         report
     }
 
@@ -374,7 +376,18 @@ impl Live {
     /// # Errors
     /// [`Error::Ports`]: a worker has died. Redirects that could not be removed.
     pub fn finish(self) -> Result<Report, Error> {
-        let Live { policy, started, ports, prefilter, mut bridges, workers, stations, stop, .. } = self;
+        let Live {
+            policy,
+            started,
+            interfaces,
+            ports,
+            mut prefilter,
+            mut bridges,
+            workers,
+            stations,
+            stop,
+            ..
+        } = self;
         stop.store(true, Ordering::Relaxed);
         let mut counts = Vec::new();
         for hand in workers {
@@ -386,7 +399,7 @@ impl Live {
         let stations = stations.finish(Instant::now() + FINISH);
         removed?;
         let mut report = add_up(&policy, started, &ports, &counts, stations);
-        add_ports(&mut report, &bridges, &prefilter);
+        add_ports(&mut report, &bridges, &mut prefilter, &interfaces);
         Ok(report)
     }
 
@@ -433,10 +446,11 @@ fn add_up(
     report
 }
 
-fn add_ports(report: &mut Report, bridges: &Bridges, prefilter: &Prefilter) {
+fn add_ports(report: &mut Report, bridges: &Bridges, prefilter: &mut Prefilter, of: &Interfaces) {
     for (at, port) in report.ports.iter_mut().enumerate() {
         port.redirect = bridges.counted(at);
         port.prefilter = prefilter.narrows(at);
+        port.entered = prefilter.entered(at, &port.name, of);
     }
 }
 

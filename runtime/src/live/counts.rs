@@ -39,6 +39,8 @@ pub struct PortCounts {
     pub clipped: u64,
     /// The kernel passes over what no rule could want: that is not among `received`, nor counted anywhere.
     pub prefilter: bool,
+    /// What the interface itself counted as received meanwhile, in its own way; near `received` and what was passed over.
+    pub entered: u64,
     /// What became of the frames that the workers were to forward; none when the kernel forwards, or nothing does.
     pub forward: Option<ForwardCounts>,
     /// What the kernel's redirect counted; none when the workers forward, or nothing does.
@@ -132,6 +134,7 @@ impl PortCounts {
             truncated,
             clipped,
             prefilter: _,
+            entered: _,
             forward,
             redirect: _,
         } = more;
