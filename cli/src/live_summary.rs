@@ -36,9 +36,10 @@ impl Last {
         let packets = now.packets.saturating_sub(self.packets);
         let share = now.mirrored.saturating_sub(self.mirrored) as f64 * 100.0 / packets.max(1) as f64;
         let mut line = format!(
-            "{:.0} s: {} packets/s, {}/s, {} copied",
+            "{:.0} s: {} packets/s{}, {}/s, {} copied",
             now.seconds,
             grouped(rate(now.packets, self.packets)),
+            if prefiltered(report) { " past the pre-filter" } else { "" },
             size(rate(now.bytes, self.bytes)),
             percent(share),
         );
@@ -53,6 +54,11 @@ impl Last {
         *self = now;
         writeln!(out, "{}", look.paint(DIM, &line))
     }
+}
+
+/// Whether not all packets are counted, because the kernel passes over some.
+fn prefiltered(report: &Report) -> bool {
+    report.ports.iter().any(|port| port.prefilter)
 }
 
 /// Prints the final sums.
@@ -70,11 +76,18 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
     let share = percent(summary.mirrored as f64 * 100.0 / summary.packets.max(1) as f64);
     let (some, none) = (summary::packets(summary.mirrored), grouped(summary.unmirrored));
     writeln!(out, "{some} ({share}) copied to a station, {none} to none")?;
+    if prefiltered(report) {
+        let told =
+            "the kernel passed over packets that no rule could want; they are in none of these numbers";
+        writeln!(out, "{}", look.paint(DIM, told))?;
+    }
     let mut ports = Table::new(&["port", "received", "lost", "decided", "bytes"]);
     for port in &report.ports {
         let lost = port.kernel_drops + port.unread;
         let cells = [grouped(port.received), grouped(lost), grouped(port.packets()), size(port.bytes)];
-        ports.row([vec![port.name.clone()], cells.to_vec()].concat(), String::new());
+        let entered = format!("of some {} that entered", grouped(port.entered));
+        let note = if port.prefilter { entered } else { String::new() };
+        ports.row([vec![port.name.clone()], cells.to_vec()].concat(), note);
     }
     let mut forwarded = Table::new(&["forward", "packets", "failed", "bytes"]);
     for port in &report.ports {
@@ -116,6 +129,7 @@ pub fn json(report: &Report, last: bool) -> Value {
     whole.insert("seconds".into(), json!((report.elapsed.as_secs_f64() * 1e3).round() / 1e3));
     whole.insert("ports".into(), report.ports.iter().map(port).collect());
     whole.extend(summary::decided(&report.summary));
+    whole.insert("clipped_bytes".into(), json!(report.summary.clipped_bytes));
     if let Some(Value::Array(stations)) = whole.get_mut("stations") {
         for (station, became) in stations.iter_mut().zip(&report.stations) {
             if let Value::Object(station) = station {
@@ -157,6 +171,9 @@ fn port(port: &PortCounts) -> Value {
         "uncut": port.uncut,
         "finished": port.finished,
         "truncated": port.truncated,
+        "clipped": port.clipped,
+        "prefilter": port.prefilter,
+        "entered": port.entered,
         "packets": port.packets(),
         "forward": forward,
         "redirect": redirect,

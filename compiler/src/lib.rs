@@ -2,6 +2,7 @@
 //! interpreter and by native code. It does no I/O and reads no clock.
 pub mod abi;
 pub mod batch;
+pub mod bpf;
 pub mod check;
 pub mod compile;
 pub mod engine;

@@ -7,6 +7,7 @@
 //! - `worker`: packets of all ports in the order of time, to verdicts, to stations.
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
 //! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
+//! - `prefilter`: what the kernel passes over.
 //! - `counts`: what was counted.
 
 mod bridge;
@@ -14,6 +15,7 @@ mod counts;
 mod offload;
 mod open;
 mod port;
+mod prefilter;
 mod redirect;
 mod worker;
 
@@ -32,7 +34,9 @@ use crate::sys::packet::Socket;
 use crate::sys::ring::{Ring, Shape};
 use bridge::Bridges;
 use mrule_compiler::abi::Link;
+use mrule_compiler::hir::Program;
 use port::Port;
+use prefilter::Prefilter;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel};
@@ -56,6 +60,8 @@ pub struct Options {
     pub workers: usize,
     /// See also frames for other hosts.
     pub promiscuous: bool,
+    /// The kernel passes over what no rule could want, on ports whose frames are not forwarded by workers.
+    pub prefilter: bool,
     /// The shape of each worker's ring of each port.
     pub ring: Shape,
     /// How much is remembered of flows, by all workers together.
@@ -140,6 +146,7 @@ pub struct Live {
     interfaces: Interfaces,
     ports: Vec<Watched>,
     opening: open::Opening,
+    prefilter: Prefilter,
     bridges: Bridges,
     workers: Vec<Hand>,
     stations: Stations,
@@ -191,11 +198,15 @@ impl Live {
             workers => workers,
         };
         let opening = open::Opening { workers, ring: options.ring };
+        let filtered = ports.iter().enumerate().map(|(at, (_, link, _))| (*link, !bridges.is_ours(at)));
+        let mut prefilter = Prefilter::new(options.prefilter.then(|| program.clone()), filtered);
         // Before stations: what is missing for reading should not leave files behind.
         let (mut rings, mut outs) = (Vec::new(), Vec::new());
         for (at, (name, _, state)) in ports.iter().enumerate() {
             let promiscuous = options.promiscuous || at >= options.taps.len();
-            rings.push(opening.rings(name, promiscuous)?);
+            let opened = opening.rings(name, promiscuous)?;
+            prefilter.listen(at, name, &interfaces, &opened).map_err(|error| open::reading(name, error))?;
+            rings.push(opened);
             outs.push(match bridges.feeds(at) {
                 Some(feeder) => Some((feeder, bridges.outs(workers, name, state.index)?)),
                 None => None,
@@ -251,6 +262,7 @@ impl Live {
             interfaces,
             ports: watched,
             opening,
+            prefilter,
             bridges,
             workers: hands,
             stations,
@@ -321,12 +333,25 @@ impl Live {
     fn open_again(&mut self, at: usize, name: &str, state: State) -> Result<(), Error> {
         let promiscuous = self.ports.get(at).is_some_and(|port| port.promiscuous);
         let rings = self.opening.rings(name, promiscuous)?;
+        self.prefilter
+            .listen(at, name, &self.interfaces, &rings)
+            .map_err(|error| open::reading(name, error))?;
         if let Some(feeder) = self.bridges.feeds(at) {
             let outs = self.bridges.outs(self.workers.len(), name, state.index)?;
             self.hand_out_sockets(feeder, outs);
         }
         self.hand_out(at, rings);
         self.bridges.install_again(at)
+    }
+
+    /// Has the kernel pass over what this program could not want; without one, nothing. Needs no privilege. Who hands out
+    /// another program does so first without one, waits until the workers have decided what was received before that, hands the
+    /// program out, and comes back with it when all workers have it: so neither program misses a packet.
+    ///
+    /// # Errors
+    /// [`Error::Interface`]: the kernel's; for want of room it fails never, as a wider filter takes the place of a long one.
+    pub fn prefilter(&mut self, program: Option<Arc<Program>>) -> Result<(), Error> {
+        self.prefilter.change(program).map_err(open::failed("changing what the kernel passes over"))
     }
 
     /// What was counted so far, some tenths of a second ago.
@@ -342,7 +367,7 @@ impl Live {
             .map(|hand| hand.published.lock().unwrap_or_else(PoisonError::into_inner).clone())
             .collect::<Vec<_>>();
         let mut report = add_up(&self.policy, self.started, &self.ports, &counts, self.stations.counts());
-        add_redirects(&mut report, &self.bridges);
+        add_ports(&mut report, &self.bridges, &mut self.prefilter, &self.interfaces);
         report
     }
 
@@ -351,7 +376,18 @@ impl Live {
     /// # Errors
     /// [`Error::Ports`]: a worker has died. Redirects that could not be removed.
     pub fn finish(self) -> Result<Report, Error> {
-        let Live { policy, started, ports, mut bridges, workers, stations, stop, .. } = self;
+        let Live {
+            policy,
+            started,
+            interfaces,
+            ports,
+            mut prefilter,
+            mut bridges,
+            workers,
+            stations,
+            stop,
+            ..
+        } = self;
         stop.store(true, Ordering::Relaxed);
         let mut counts = Vec::new();
         for hand in workers {
@@ -363,7 +399,7 @@ impl Live {
         let stations = stations.finish(Instant::now() + FINISH);
         removed?;
         let mut report = add_up(&policy, started, &ports, &counts, stations);
-        add_redirects(&mut report, &bridges);
+        add_ports(&mut report, &bridges, &mut prefilter, &interfaces);
         Ok(report)
     }
 
@@ -410,9 +446,11 @@ fn add_up(
     report
 }
 
-fn add_redirects(report: &mut Report, bridges: &Bridges) {
+fn add_ports(report: &mut Report, bridges: &Bridges, prefilter: &mut Prefilter, of: &Interfaces) {
     for (at, port) in report.ports.iter_mut().enumerate() {
         port.redirect = bridges.counted(at);
+        port.prefilter = prefilter.narrows(at);
+        port.entered = prefilter.entered(at, &port.name, of);
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Summary {
     pub wire_bytes: u64,
     /// What of them was captured, in bytes.
     pub captured_bytes: u64,
+    /// What the kernel kept of them because no rule could want it, in bytes.
+    pub clipped_bytes: u64,
     /// Packets of which at least one station got a copy.
     pub mirrored: u64,
     /// The other packets.
@@ -120,15 +122,16 @@ impl Summary {
         self.broken.is_none() && self.unsupported.is_empty()
     }
 
-    /// Captured bytes that a station was spared, in percent; none before the first byte.
+    /// Bytes that a station was spared, in percent of those that were captured or kept by the kernel; none before the first
+    /// byte.
     pub fn saved_percent(&self, station: &StationCount) -> Option<f64> {
-        saved(station.bytes, self.captured_bytes)
+        saved(station.bytes, self.captured_bytes + self.clipped_bytes)
     }
 
     /// The same over all stations, against all bytes going to each of them.
     pub fn saved_percent_overall(&self) -> Option<f64> {
         let bytes = self.stations.iter().map(|s| s.bytes).sum();
-        saved(bytes, self.captured_bytes * self.stations.len() as u64)
+        saved(bytes, (self.captured_bytes + self.clipped_bytes) * self.stations.len() as u64)
     }
 
     pub(crate) fn packet(&mut self, packet: &Packet, mirrored: bool) {
@@ -216,7 +219,7 @@ impl Summary {
             }
         }
         let mut at_most = vec![
-            ("captured, wire bytes".to_owned(), self.captured_bytes, self.wire_bytes),
+            ("captured, wire bytes".to_owned(), self.captured_bytes + self.clipped_bytes, self.wire_bytes),
             ("mirrored, copies".to_owned(), self.mirrored, copies),
             ("copies of a station, mirrored".to_owned(), most, self.mirrored),
         ];

@@ -105,7 +105,7 @@ fn difference(program: &Program, expected: &Told, told: &Told) -> String {
 }
 
 /// Changes params, tables and triggers, as an API would between batches.
-fn shake(world: &mut World, program: &Program, packets: &[Packet], choices: &mut Choices) {
+pub(crate) fn shake(world: &mut World, program: &Program, packets: &[Packet], choices: &mut Choices) {
     let palette = Palette::of(packets);
     for (i, param) in program.params.iter().enumerate() {
         let value = match param.ty {

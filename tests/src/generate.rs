@@ -11,10 +11,12 @@ mod condition;
 mod flows;
 mod large;
 mod literal;
+mod narrow;
 mod number;
 mod windows;
 
 pub use large::large;
+pub use narrow::narrow;
 
 /// What kind of value a table's key or value, or a param, has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,7 @@ pub mod oracle;
 pub mod packet_text;
 pub mod packets;
 pub mod palette;
+pub mod prefilter;
 pub mod reader;
 pub mod recut;
 pub mod run;

@@ -24,7 +24,7 @@ fn emit(program: &Path, stage: &str) -> String {
 fn stages_are_as_recorded() {
     let mut wrong = Vec::new();
     for program in programs() {
-        for stage in ["ast", "hir", "clif"] {
+        for stage in ["ast", "hir", "clif", "bpf"] {
             wrong.extend(compare(&program.with_extension(stage), &emit(&program, stage)).err());
         }
     }

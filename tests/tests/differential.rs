@@ -8,7 +8,7 @@ use mrule_tests::choices::Choices;
 use mrule_tests::differ::{self, Outcome};
 use mrule_tests::minimise::{Finding, minimise};
 use mrule_tests::palette::Palette;
-use mrule_tests::{generate, mangle};
+use mrule_tests::{generate, mangle, prefilter};
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -69,6 +69,23 @@ fn engines_agree_on_small_programs() {
 #[test]
 fn engines_agree_on_large_programs() {
     try_all("large", 60, 48, 40, differ::engines, |choices, palette| generate::large(choices, palette, 290));
+}
+
+#[test]
+fn the_filter_keeps_what_narrow_programs_want() {
+    try_all("filter", 600, 24, 10, prefilter::keeps_what_is_wanted, generate::narrow);
+}
+
+#[test]
+fn the_filter_keeps_what_any_program_wants() {
+    // Most of these want every packet; a large one between them is enough to drop some.
+    try_all("wide filter", 80, 24, 40, prefilter::keeps_what_is_wanted, |choices, palette| {
+        match choices.below(4) {
+            0 => generate::large(choices, palette, 100),
+            1 => generate::narrow(choices, palette),
+            _ => generate::small(choices, palette),
+        }
+    });
 }
 
 #[test]

@@ -5,6 +5,8 @@ use crate::exit::{Exit, Failure};
 use crate::rules::Rules;
 use crate::screen::Screen;
 use crate::tree;
+use mrule_compiler::abi::Link;
+use mrule_compiler::bpf;
 use mrule_compiler::hir::Program;
 use mrule_compiler::jit::{self, Listing};
 use mrule_compiler::render;
@@ -18,6 +20,7 @@ Stages:
   hir    the typed program that both engines run: no sugar, names resolved, sets merged
   clif   native code in Cranelift's intermediate form, before optimisation
   asm    the machine code of this processor, as assembler
+  bpf    the kernel's filter for Ethernet interfaces (`run --tap`), as `tcpdump -d` prints one
 
 Example:
   mirrorc emit web.mrule --stage hir")]
@@ -35,6 +38,7 @@ enum Stage {
     Hir,
     Clif,
     Asm,
+    Bpf,
 }
 
 /// Runs the command.
@@ -52,6 +56,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Stage::Hir => write!(screen.out, "{}", render::program(program))?,
         Stage::Clif => writeln!(screen.out, "{}", native(program)?.clif.trim_end())?,
         Stage::Asm => writeln!(screen.out, "{}", native(program)?.asm.trim_end())?,
+        Stage::Bpf => write!(screen.out, "{}", bpf::compile(program, Link::Ethernet, bpf::MOST).listing())?,
     }
     Ok(Exit::Clean)
 }

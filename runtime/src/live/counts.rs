@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct PortCounts {
     /// The interface.
     pub name: String,
-    /// Frames that the kernel had for us: `frames + kernel_drops + unread`, once the ring is drained.
+    /// Frames that the kernel had for us, without those that it passed over: `frames + kernel_drops + unread`, once the ring is drained.
     pub received: u64,
     /// Frames that it dropped because the ring was full.
     pub kernel_drops: u64,
@@ -33,8 +33,14 @@ pub struct PortCounts {
     pub uncut: u64,
     /// Packets whose checksum was completed.
     pub finished: u64,
-    /// Frames of which the ring had no room for all bytes.
+    /// Frames of which bytes are missing that copies may need: the ring had no room for them.
     pub truncated: u64,
+    /// Frames of which the kernel gave the head only, because no rule could want more.
+    pub clipped: u64,
+    /// The kernel passes over what no rule could want: that is not among `received`, nor counted anywhere.
+    pub prefilter: bool,
+    /// What the interface itself counted as received meanwhile, in its own way; near `received` and what was passed over.
+    pub entered: u64,
     /// What became of the frames that the workers were to forward; none when the kernel forwards, or nothing does.
     pub forward: Option<ForwardCounts>,
     /// What the kernel's redirect counted; none when the workers forward, or nothing does.
@@ -126,6 +132,9 @@ impl PortCounts {
             uncut,
             finished,
             truncated,
+            clipped,
+            prefilter: _,
+            entered: _,
             forward,
             redirect: _,
         } = more;
@@ -140,6 +149,7 @@ impl PortCounts {
         self.uncut += uncut;
         self.finished += finished;
         self.truncated += truncated;
+        self.clipped += clipped;
         if let Some(more) = forward {
             self.forward.get_or_insert_default().add(more);
         }

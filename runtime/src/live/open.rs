@@ -18,10 +18,9 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// A ring for each worker, in their order.
+    /// A ring for each worker, in their order; they hear nothing yet.
     pub fn rings(&self, name: &str, promiscuous: bool) -> Result<Vec<Ring>, Error> {
-        let doing = format!("reading `{name}`");
-        let fail = |error: io::Error| refused(&doing, "CAP_NET_RAW", error);
+        let fail = |error| reading(name, error);
         let mut rings = Vec::new();
         let mut group = None;
         for _ in 0..self.workers {
@@ -38,11 +37,13 @@ impl Opening {
             }
             rings.push(ring);
         }
-        for ring in &mut rings {
-            ring.socket_mut().listen(Direction::Entering).map_err(fail)?;
-        }
         Ok(rings)
     }
+}
+
+/// The error of an interface that cannot be read.
+pub(super) fn reading(name: &str, error: io::Error) -> Error {
+    refused(&format!("reading `{name}`"), "CAP_NET_RAW", error)
 }
 
 /// Checks the ports that were asked for.

@@ -10,6 +10,7 @@ use crate::sys::packet::Socket;
 use crate::sys::ring::Ring;
 use crate::sys::send::{self, Outgoing};
 use mrule_compiler::abi::Link;
+use mrule_compiler::bpf::{self, Filter};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,6 +45,8 @@ pub(super) struct Part {
     pub end: usize,
     pub length: u32,
     pub time: i64,
+    /// The kernel left out its end, because nobody could want it.
+    pub clipped: bool,
 }
 
 impl Port {
@@ -130,15 +133,24 @@ impl Port {
         if self.forwards {
             forward(block, &self.frames, self.out.as_ref(), self.counts.forward.get_or_insert_default());
         }
+        let mut widen = false;
         for frame in &self.frames {
             let truncated = frame.captured < frame.length;
+            let clipped = is_clipped(frame);
+            let lacking = truncated && (!clipped || frame.offload.unfinished() || frame.offload.is_super());
             self.counts.frames += 1;
             self.counts.bytes += u64::from(frame.length);
-            self.counts.truncated += u64::from(truncated);
+            self.counts.truncated += u64::from(lacking);
+            self.counts.clipped += u64::from(clipped && !lacking);
+            widen |= clipped && lacking;
             if frame.offload.unfinished() && !frame.offload.is_super() {
                 let bytes = block.get_mut(range(frame)).unwrap_or(&mut []);
                 self.counts.finished += u64::from(offload::finish(bytes, &frame.offload, !truncated));
             }
+        }
+        if let Some(ring) = self.ring.as_ref().filter(|_| widen) {
+            // The filter could not see that they are unfinished: from now on all bytes come. Else they count on.
+            let _counted = ring.socket().listen_to(Filter::everything().code());
         }
         if self.frames.is_empty() {
             if let Some(ring) = &mut self.ring {
@@ -159,6 +171,7 @@ impl Port {
             end: range(frame).end,
             length: frame.length,
             time: frame.time,
+            clipped: is_clipped(frame),
         };
         if !frame.offload.is_super() {
             self.at += 1;
@@ -215,6 +228,11 @@ impl Port {
             self.counts.ring_full += new.freezes;
         }
     }
+}
+
+/// Whether the filter left out the frame's end; a ring without room leaves out far less.
+fn is_clipped(frame: &Frame) -> bool {
+    frame.captured < frame.length && frame.captured <= bpf::LONGEST_HEAD + 4
 }
 
 fn range(frame: &Frame) -> std::ops::Range<usize> {

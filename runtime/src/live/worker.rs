@@ -204,6 +204,9 @@ impl Worker {
             Some(Packet::new(bytes, part.length, port.link).on(port.number, &port.name).at(part.time))
         };
         let packets: Vec<Packet<'_>> = parts.iter().filter_map(packet).collect();
+        let clipped = parts.iter().zip(&packets).filter(|(part, _)| part.clipped);
+        let clipped: u64 = clipped.map(|(_, packet)| u64::from(packet.len - packet.cap_len())).sum();
+        summary.clipped_bytes += clipped;
         decide(decider, policy, &packets, summary.packets, lines.as_deref());
         let batch = decider.batch();
         for (i, packet) in packets.iter().enumerate() {

@@ -14,6 +14,7 @@ impl Summary {
         self.packets += other.packets;
         self.wire_bytes += other.wire_bytes;
         self.captured_bytes += other.captured_bytes;
+        self.clipped_bytes += other.clipped_bytes;
         self.mirrored += other.mirrored;
         self.unmirrored += other.unmirrored;
         for (sum, more) in self.stations.iter_mut().zip(&other.stations) {

@@ -83,6 +83,19 @@ impl Interfaces {
         })
     }
 
+    /// How many packets the interface counted since it was made, in its own way: a card's by the wire, a virtual one's by what it
+    /// was handed (`/proc/net/dev`). Of the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// `NotFound`, or that of reading.
+    pub fn received(&self, name: &str) -> io::Result<u64> {
+        let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+        let mut lines = table.lines().filter_map(|line| line.split_once(':'));
+        let counts = lines.find(|(of, _)| of.trim() == name).map(|(_, counts)| counts);
+        let packets = counts.and_then(|counts| counts.split_whitespace().nth(1)?.parse().ok());
+        packets.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     /// The names of all interfaces, in the order of their indices.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();

@@ -7,9 +7,10 @@
 
 use afpacket::sync::RawPacketStream;
 use libc::{c_int, c_void, socklen_t};
+use mrule_compiler::bpf::Insn;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// What frames a socket hears of, as seen from its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,6 +109,22 @@ impl Socket {
             Direction::Entering => ENTERING.to_vec(),
             Direction::Both => ALL.to_vec(),
         })
+    }
+
+    /// Begins to hear what a filter keeps, or hears what another one keeps from now on.
+    ///
+    /// # Errors
+    /// The kernel's: `ENOMEM` where it has no room for one so long (`net.core.optmem_max`).
+    pub fn listen_to(&self, filter: &[Insn]) -> io::Result<()> {
+        attach(self, filter)
+    }
+
+    /// Another descriptor of the same socket, by which its filter can be changed while its ring is read elsewhere.
+    ///
+    /// # Errors
+    /// No more descriptors are to be had.
+    pub fn handle(&self) -> io::Result<OwnedFd> {
+        Ok(rustix::io::fcntl_dupfd_cloexec(self, 0)?)
     }
 
     /// Hears nothing more; what was received stays.
@@ -220,6 +237,14 @@ impl Socket {
         };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
+}
+
+/// Puts a filter in the place of the one that a socket has.
+///
+/// # Errors
+/// The kernel's.
+pub fn attach(socket: impl AsFd, filter: &[Insn]) -> io::Result<()> {
+    super::socket::attach(socket.as_fd(), filter)
 }
 
 impl AsFd for Socket {

@@ -4,6 +4,7 @@
 
 #![expect(unsafe_code, reason = "system calls without a safe library")]
 
+use mrule_compiler::bpf::{Insn, op};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -18,8 +19,15 @@ pub(crate) fn tell_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> 
 
 /// Refuses all that arrives, for a socket that only sends: a filter of one instruction, `ret 0` (SO_ATTACH_FILTER).
 pub(crate) fn refuse_all(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let mut nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
-    let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+    attach(socket, &[Insn { code: op::RET, jt: 0, jf: 0, k: 0 }])
+}
+
+/// Puts a filter in the place of the one that a socket has (SO_ATTACH_FILTER); needs no privilege. What arrived before stays.
+pub(crate) fn attach(socket: BorrowedFd<'_>, filter: &[Insn]) -> io::Result<()> {
+    let as_kernel = |insn: &Insn| libc::sock_filter { code: insn.code, jt: insn.jt, jf: insn.jf, k: insn.k };
+    let mut code: Vec<libc::sock_filter> = filter.iter().map(as_kernel).collect();
+    let len = u16::try_from(code.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len, filter: code.as_mut_ptr() };
     set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
@@ -62,7 +70,7 @@ fn set<T>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: 
     let length = size_of::<T>() as libc::socklen_t;
     let pointer = std::ptr::from_ref(value).cast();
     // SAFETY: `pointer` is to `length` bytes borrowed for the call, which only reads them; what SO_ATTACH_FILTER's value
-    // points to lives as long (`refuse_all`).
+    // points to lives as long (`attach`).
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, pointer, length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,20 +1,23 @@
 //! What mirroring costs forwarding, on veth pairs between network namespaces: packets a second that reach the right host while
 //! the left one sends as fast as it can, by who forwards and who mirrors. Method: for each frame size, rounds in which every
 //! way has its turn of one second, so that a busy machine is busy for all; the median of the rounds is shown, and its ratio to
-//! the way it is to be compared with. Frames are UDP of 64 flows, sent by sendmmsg past the queueing discipline from
+//! the ways it is to be compared with. Frames are UDP of 64 flows, sent by sendmmsg past the queueing discipline from
 //! one thread, to an address that is not the right host's, whose stack drops them early. `read` is how many of the frames that came the tap
-//! read; the others it dropped, which costs copies and no forwarded frame. The machine should have two idle cores.
+//! read; the others it dropped, or its filter kept them from it, which costs no forwarded frame. Copies of a tenth are the headers of
+//! six flows of 64; the tap that is compared with finds them by the port in its place, and sends them to the same interface.
+//! Taps alone (`tap.rs`) are measured on one core that does all but sending. The machine should have two idle cores.
 //!
 //! `cargo bench -p mrule-tests --bench live [-- ROUNDS]`; needs root.
 //! (Rejected: iperf3, which measures TCP's patience; searching for the highest rate without loss, which takes minutes a figure on a
 //! machine that is not quiet.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
 
+mod bare;
+mod tap;
+
+use bare::{Does, bare, sender};
 use mrule_runtime::live::Redirects;
-use mrule_runtime::sys::frame::{self, OFFLOAD};
-use mrule_runtime::sys::interface::Interfaces;
-use mrule_runtime::sys::packet::{Direction, Socket};
-use mrule_runtime::sys::ring::{Ring, Shape};
+use mrule_runtime::sys::frame::OFFLOAD;
 use mrule_runtime::sys::send::{Outgoing, send};
 use mrule_tests::wire::{Wire, with_wire};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -27,7 +30,9 @@ const TURN: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     Redirect,
-    RedirectTap,
+    /// Redirects, and mirrors everything to m0.
+    Mirred,
+    RedirectTap(Does),
     Kernel(&'static str),
     Bare,
     Userspace(&'static str),
@@ -37,17 +42,22 @@ const TENTH: &str = "rule r { match udp.dstport in {1000..1005}  snaplen headers
 const ALL: &str = "rule r { match any  snaplen headers  to s }";
 const FLOWS: &str =
     "rule r { match udp.dstport in {1000..1005} and flow.packets > 3  snaplen headers  to s }";
+const TENTH_OUT: &str =
+    "station m { interface m0 } rule r { match udp.dstport in {1000..1005}  snaplen headers  to m }";
 
-/// Each with its name and the one it is compared with.
-const WAYS: [(&str, Way, usize); 8] = [
-    ("tc redirect, nobody mirrors", Way::Redirect, 0),
-    ("tc redirect + a bare tap that copies nothing", Way::RedirectTap, 1),
-    ("--forward kernel, a tenth to headers", Way::Kernel(TENTH), 1),
-    ("--forward kernel, the same with flows", Way::Kernel(FLOWS), 1),
-    ("--forward kernel, everything to headers", Way::Kernel(ALL), 1),
-    ("bare AF_PACKET bridge, nobody mirrors", Way::Bare, 5),
-    ("--forward userspace, a tenth to headers", Way::Userspace(TENTH), 5),
-    ("--forward userspace, everything to headers", Way::Userspace(ALL), 5),
+/// Each with its name and those it is compared with.
+const WAYS: [(&str, Way, &[usize]); 11] = [
+    ("tc redirect, nobody mirrors", Way::Redirect, &[0]),
+    ("tc redirect + a bare tap that copies nothing", Way::RedirectTap(Does::Nothing), &[1]),
+    ("--forward kernel, a tenth to headers", Way::Kernel(TENTH), &[1]),
+    ("--forward kernel, the same with flows", Way::Kernel(FLOWS), &[1]),
+    ("--forward kernel, everything to headers", Way::Kernel(ALL), &[1]),
+    ("tc redirect + a bare tap, a tenth to headers to m0", Way::RedirectTap(Does::Copies), &[5]),
+    ("tc redirect + mirred, everything to m0", Way::Mirred, &[6]),
+    ("--forward kernel, a tenth to headers to m0", Way::Kernel(TENTH_OUT), &[5, 6]),
+    ("bare AF_PACKET bridge, nobody mirrors", Way::Bare, &[8]),
+    ("--forward userspace, a tenth to headers", Way::Userspace(TENTH), &[8]),
+    ("--forward userspace, everything to headers", Way::Userspace(ALL), &[8]),
 ];
 
 /// The ways whose added round trip is measured.
@@ -84,21 +94,27 @@ fn main() {
                     seen.push(turn(wire, *way, size));
                 }
             }
-            let median = |values: &mut Vec<f64>| {
-                values.sort_by(f64::total_cmp);
-                values[values.len() / 2]
-            };
-            for (at, (name, _, base)) in WAYS.iter().enumerate() {
-                // Round by round, as both were taken side by side.
-                let mut ratios: Vec<f64> =
-                    seen[at].iter().zip(&seen[*base]).map(|(this, base)| this.0 / base.0).collect();
-                let mut rates: Vec<f64> = seen[at].iter().map(|(rate, _)| *rate).collect();
-                let mut read: Vec<f64> = seen[at].iter().map(|(_, read)| *read).collect();
-                let (ratio, rate, read) = (median(&mut ratios), median(&mut rates), median(&mut read));
-                println!("  {name:50}{rate:>12.0}{ratio:>10.2}{:>10.2}{:>7.0}%", ratios[0], read * 100.0);
+            for (at, (name, _, bases)) in WAYS.iter().enumerate() {
+                let rate = median(seen[at].iter().map(|(rate, _)| *rate).collect());
+                let read = median(seen[at].iter().map(|(_, read)| *read).collect());
+                for (i, base) in bases.iter().enumerate() {
+                    // Round by round, as both were taken side by side.
+                    let ratios: Vec<f64> =
+                        seen[at].iter().zip(&seen[*base]).map(|(this, base)| this.0 / base.0).collect();
+                    let worst = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+                    let (name, ratio) =
+                        (if i == 0 { name } else { "  the same, to the one above it" }, median(ratios));
+                    println!("  {name:50}{rate:>12.0}{ratio:>10.2}{worst:>10.2}{:>7.0}%", read * 100.0);
+                }
             }
         }
     });
+    with_wire("the benchmark of taps", |wire| tap::measure(wire, rounds));
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// One second of a way: frames forwarded a second, and the share of frames that were read.
@@ -128,11 +144,27 @@ fn with<T>(wire: &Wire, way: Way, body: impl FnOnce() -> T) -> (T, f64) {
             redirect(false);
             (result, f64::NAN)
         }
-        Way::RedirectTap | Way::Bare => {
-            redirect(way == Way::RedirectTap);
+        Way::Mirred => {
+            let tc = |words: &str| wire.run(&wire.here, &words.split(' ').collect::<Vec<_>>());
+            for (from, to) in [("in0", "out0"), ("out0", "in0")] {
+                tc(&format!("tc qdisc add dev {from} clsact"));
+                tc(&format!(
+                    "tc filter add dev {from} ingress protocol all u32 match u8 0 0 action mirred egress mirror dev m0 \
+                     pipe action mirred egress redirect dev {to}"
+                ));
+            }
+            let result = body();
+            for from in ["in0", "out0"] {
+                tc(&format!("tc qdisc del dev {from} clsact"));
+            }
+            (result, f64::NAN)
+        }
+        Way::RedirectTap(_) | Way::Bare => {
+            let does = if let Way::RedirectTap(does) = way { does } else { Does::Forwards };
+            redirect(does != Does::Forwards);
             let (stop, read) = (AtomicBool::new(false), AtomicU64::new(0));
             let result = std::thread::scope(|scope| {
-                scope.spawn(|| wire.inside(&wire.here, || bare(way == Way::Bare, &stop, &read)));
+                scope.spawn(|| wire.inside(&wire.here, || bare(does, &stop, &read)));
                 std::thread::sleep(Duration::from_millis(200));
                 let result = body();
                 stop.store(true, Relaxed);
@@ -170,26 +202,26 @@ fn blast(wire: &Wire, size: usize) -> (f64, f64) {
         wire.run(&wire.right, &["cat", path]).trim().parse().unwrap()
     };
     let before = received();
-    let (sent, took) = wire.inside(&wire.left, || {
-        let socket = Socket::open().unwrap();
-        socket.with_offloads().unwrap();
-        socket.bypass_queues().unwrap();
-        socket.bind_to_send(Interfaces::new().unwrap().get("l0").unwrap().index).unwrap();
-        let frames: Vec<Vec<u8>> = (0..64).map(|i| udp(i, size)).collect();
-        let batch: Vec<Outgoing<'_>> =
-            frames.iter().map(|bytes| Outgoing { offload: [0; OFFLOAD], bytes }).collect();
-        let started = Instant::now();
-        let mut sent = 0_u64;
-        while started.elapsed() < TURN {
-            let mut failed = 0;
-            send(&socket, &batch, |_, _| failed += 1);
-            sent += batch.len() as u64 - failed;
-        }
-        (sent as f64, started.elapsed().as_secs_f64())
-    });
+    let (sent, took) = wire.inside(&wire.left, || send_for(TURN, size));
     // What is still on its way.
     std::thread::sleep(Duration::from_millis(100));
     ((received() - before) / took, sent)
+}
+
+/// Sends for a while; how many frames, and for how long really, in seconds.
+fn send_for(time: Duration, size: usize) -> (f64, f64) {
+    let socket = sender("l0");
+    let frames: Vec<Vec<u8>> = (0..64).map(|i| udp(i, size)).collect();
+    let batch: Vec<Outgoing<'_>> =
+        frames.iter().map(|bytes| Outgoing { offload: [0; OFFLOAD], bytes }).collect();
+    let started = Instant::now();
+    let mut sent = 0_u64;
+    while started.elapsed() < time {
+        let mut failed = 0;
+        send(&socket, &batch, |_, _| failed += 1);
+        sent += batch.len() as u64 - failed;
+    }
+    (sent as f64, started.elapsed().as_secs_f64())
 }
 
 /// A datagram of flow `i`, to nobody on the right.
@@ -203,42 +235,4 @@ fn udp(i: u8, size: usize) -> Vec<u8> {
     frame.extend([0, 0]);
     frame.resize(size, 0);
     frame
-}
-
-/// Reads every frame and does nothing with it, or sends it on.
-fn bare(forwards: bool, stop: &AtomicBool, read: &AtomicU64) {
-    let socket = Socket::open().unwrap();
-    socket.ignore_outgoing().unwrap();
-    let mut ring = Ring::new(socket, Shape::default()).unwrap();
-    ring.socket_mut().bind("in0").unwrap();
-    ring.socket_mut().promiscuous("in0").unwrap();
-    let out = forwards.then(|| {
-        let out = Socket::open().unwrap();
-        out.with_offloads().unwrap();
-        out.bypass_queues().unwrap();
-        out.bind_to_send(Interfaces::new().unwrap().get("out0").unwrap().index).unwrap();
-        out
-    });
-    ring.socket_mut().listen(Direction::Entering).unwrap();
-    let mut frames = Vec::new();
-    while !stop.load(Relaxed) {
-        let Some(block) = ring.block_mut() else {
-            let mut waiting = [rustix::event::PollFd::new(ring.socket(), rustix::event::PollFlags::IN)];
-            let time = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-            let _woken = rustix::event::poll(&mut waiting, Some(&time));
-            continue;
-        };
-        frames.clear();
-        frame::read(block, &mut frames);
-        if let Some(out) = &out {
-            let outgoing = |frame: &frame::Frame| {
-                let bytes = &block[frame.start as usize..(frame.start + frame.captured) as usize];
-                Outgoing { offload: frame.offload.to_bytes(), bytes }
-            };
-            let batch: Vec<Outgoing<'_>> = frames.iter().map(outgoing).collect();
-            send(out, &batch, |_, _| {});
-        }
-        read.fetch_add(frames.len() as u64, Relaxed);
-        ring.release();
-    }
 }

@@ -41,6 +41,9 @@ pub(super) struct Ports {
     /// See also frames that are for other hosts
     #[arg(long, conflicts_with = "read")]
     promiscuous: bool,
+    /// Read every packet, also those that no rule could want and that the kernel would pass over
+    #[arg(long, conflicts_with = "read")]
+    no_prefilter: bool,
     /// How often to print counts while it runs [default: 10s, and 1s for JSON]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
@@ -100,6 +103,7 @@ pub(super) fn run(
         keep_forwarding: args.keep_forwarding,
         workers: args.workers.unwrap_or(0).into(),
         promiscuous: args.promiscuous,
+        prefilter: !args.no_prefilter,
         limits,
         ..Options::default()
     };

@@ -1,0 +1,375 @@
+//! A filter for the kernel: a program of classic BPF (SO_ATTACH_FILTER) that keeps every packet of which some rule could
+//! want a copy or which could change the state of a trigger or flow, and says how many bytes of it have to be there. It
+//! is made of the program alone, so changes of params, tables and triggers need no new one. The invariants: it says 0 only where
+//! no engine asks for a copy and nothing is counted, raised or tracked, whatever the world; where it says fewer bytes than
+//! the packet has, what is said of that head is what is said of the packet, and nothing about the packet was left to a network
+//! card: not its checksum, not its cutting. What is too long is made wider, never refused.
+//! (Rejected: eBPF, which needs privileges and a verifier's goodwill; libpcap's compiler, which knows neither our fields nor
+//! what is true of all packets of a kind.)
+//!
+//! - `kind`: which packets it knows, and where their numbers are; `over`: conditions as it sees them; `want`: who wants what.
+//! - `formula`: what is asked; `code`: instructions.
+
+mod code;
+mod formula;
+mod kind;
+mod over;
+mod want;
+
+pub use code::{Insn, meta, op};
+pub use want::LONGEST_HEAD;
+
+use crate::abi::Link;
+use crate::hir::Program;
+use code::{Assembler, Label, OUTGOING};
+use formula::{Formula, NO, Word, YES, load};
+use kind::{Carried, Kind, LEAST, NETS, Net};
+use want::{Reach, Want, Wants};
+
+/// The most instructions of a filter that does not say otherwise: what a packet takes is far less, and the kernel's room for
+/// filters (`net.core.optmem_max`) may be small.
+pub const MOST: usize = 1024;
+
+/// A filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    code: Vec<Insn>,
+    kind: Kept,
+}
+
+/// What a filter keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Nothing,
+    Some,
+    Everything,
+}
+
+/// Keeps a packet whole.
+const WHOLE: u32 = u32::MAX;
+
+/// How wide formulas may be: alternatives side by side, ranges of a set. Tried in turn.
+const LEVELS: [(usize, usize); 6] = [(48, 512), (24, 128), (12, 32), (6, 8), (3, 3), (1, 1)];
+
+/// Makes the filter of a program for packets that begin in this way and enter an interface, in about `most` instructions
+/// at most; where there is not even room for the widest, it keeps everything that enters.
+pub fn compile(program: &Program, link: Link, most: usize) -> Filter {
+    let wants = Wants::of(program);
+    if wants.nothing() {
+        return Filter { code: ret(0), kind: Kept::Nothing };
+    }
+    if link != Link::Ethernet {
+        return Filter::everything();
+    }
+    let plans: Vec<Plan> = [false, true]
+        .into_iter()
+        .flat_map(|tagged| NETS.map(|net| Plan::of(&wants, Kind { net, tagged, sound: true })))
+        .collect();
+    for (width, ranges) in LEVELS {
+        let plans = plans.iter().map(|plan| plan.coarsen(width, ranges)).collect();
+        let mut writer =
+            Writer { code: Assembler::default(), plans, most, tunnels: wants.tunnels, head: wants.head() };
+        let start = writer.all();
+        if writer.code.len() <= most {
+            let code = writer.code.finish(start);
+            let kind = if code == entering() { Kept::Everything } else { Kept::Some };
+            return Filter { code, kind };
+        }
+    }
+    Filter::everything()
+}
+
+impl Filter {
+    /// Keeps everything that enters.
+    pub fn everything() -> Filter {
+        Filter { code: entering(), kind: Kept::Everything }
+    }
+
+    /// Its instructions.
+    pub fn code(&self) -> &[Insn] {
+        &self.code
+    }
+
+    /// Whether it keeps every packet that enters, and all its bytes.
+    pub fn is_everything(&self) -> bool {
+        self.kind == Kept::Everything
+    }
+
+    /// In the form of `tcpdump -d`.
+    pub fn listing(&self) -> String {
+        code::listing(&self.code)
+    }
+}
+
+fn ret(bytes: u32) -> Vec<Insn> {
+    vec![Insn { code: op::RET, jt: 0, jf: 0, k: bytes }]
+}
+
+fn entering() -> Vec<Insn> {
+    let mut code = Assembler::default();
+    let drop = code.ret(0);
+    let whole = code.ret(WHOLE);
+    let start = enters(&mut code, whole, drop);
+    code.finish(start)
+}
+
+/// Only what enters goes on: what the host sends is no packet of a tap.
+fn enters(code: &mut Assembler, next: Label, drop: Label) -> Label {
+    let is = code.jump(op::JEQ, OUTGOING, drop, next);
+    code.op(op::LD_ABS_WORD, meta::TYPE, is)
+}
+
+/// What is asked of the packets of a kind.
+#[derive(Debug, Clone)]
+struct Plan {
+    kind: Kind,
+    /// Not even one whose headers lie is wanted.
+    unwanted: bool,
+    /// What is asked can be said only where headers are sound.
+    believed: bool,
+    /// All bytes are needed.
+    whole: Formula,
+    /// The head is enough,
+    head: Formula,
+    /// unless this holds.
+    but: Formula,
+}
+
+impl Plan {
+    fn of(wants: &Wants<'_>, kind: Kind) -> Plan {
+        let tracked = Formula::Const(wants.flows && kind.carried().is_some());
+        let asked = |kind: Kind, wants: &[Want<'_>], whole: bool| {
+            let these = wants.iter().filter(move |want| (want.reach.of(kind) == Reach::Whole) == whole);
+            let one =
+                |want: &Want<'_>| Formula::and(want.when.iter().map(|pred| over::over(kind, pred, true)));
+            Formula::or(these.map(one).collect::<Vec<_>>())
+        };
+        let [all, some] = [true, false].map(|whole| asked(kind, &wants.own, whole));
+        let lying = Kind { sound: false, ..kind };
+        let lies = [true, false].map(|whole| asked(lying, &wants.own, whole));
+        let unwanted = tracked == NO && lies == [NO, NO];
+        let limits = |kind| if some == NO { NO } else { asked(kind, &wants.limits, true) };
+        let but = limits(kind);
+        let believed = [&lies[0], &lies[1], &limits(lying)] != [&all, &some, &but];
+        let whole = Formula::or([tracked, all]);
+        let head = if whole == YES { NO } else { some };
+        Plan { kind, unwanted, believed, whole, head, but }
+    }
+
+    fn coarsen(&self, width: usize, ranges: usize) -> Plan {
+        let [whole, head, but] =
+            [&self.whole, &self.head, &self.but].map(|formula| formula.clone().coarsen(width, ranges));
+        Plan { whole, head, but, ..*self }
+    }
+}
+
+struct Writer {
+    code: Assembler,
+    plans: Vec<Plan>,
+    most: usize,
+    tunnels: bool,
+    head: u32,
+}
+
+/// The ways that a filter ends.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    whole: Label,
+    head: Label,
+    drop: Label,
+}
+
+/// Ethernet types (IANA).
+mod types {
+    pub const IP4: u32 = 0x0800;
+    pub const IP6: u32 = 0x86dd;
+    pub const ARP: [u32; 2] = [0x0806, 0x8035];
+    pub const TAGS: [u32; 3] = [0x8100, 0x88a8, 0x9100];
+    /// MPLS and PPPoE sessions.
+    pub const LEADING_ON: [u32; 3] = [0x8847, 0x8848, 0x8864];
+    /// Below are lengths.
+    pub const LEAST: u32 = 0x0600;
+}
+
+/// Protocols whose header leads to another, and those whose content is a packet (IANA).
+const LEADING_ON: [u32; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
+const TUNNELS: [u32; 3] = [4, 41, 47];
+/// Destination ports of tunnels that are known here.
+const TUNNEL_PORTS: [u32; 2] = [4789, 6081];
+
+impl Writer {
+    fn all(&mut self) -> Label {
+        let drop = self.code.ret(0);
+        let heads = self.plans.iter().any(|plan| plan.head != NO);
+        let head = if heads { self.code.ret(self.head) } else { drop };
+        let whole = self.code.ret(WHOLE);
+        let ends = Ends { whole, head, drop };
+        let tagged = self.by_type(true, whole, ends);
+        let start = self.by_type(false, tagged, ends);
+        let long = self.code.jump(op::JGE, LEAST, start, whole);
+        let start = if long == whole { whole } else { self.code.op(op::LD_LEN, 0, long) };
+        enters(&mut self.code, start, drop)
+    }
+
+    /// Looks at the type of Ethernet, or at that behind a tag.
+    fn by_type(&mut self, tagged: bool, behind_tag: Label, ends: Ends) -> Label {
+        let kind = |net| Kind { net, tagged, sound: true };
+        let other = self.kind(kind(Net::Other), ends);
+        let arp = self.kind(kind(Net::Arp), ends);
+        let ip6 = self.ip(tagged, true, ends);
+        let ip4 = self.ip(tagged, false, ends);
+        let mut next = self.code.jump(op::JGE, types::LEAST, other, ends.whole);
+        next = self.among(&types::LEADING_ON, ends.whole, next);
+        next = self.among(&types::TAGS, behind_tag, next);
+        next = self.among(&types::ARP, arp, next);
+        next = self.code.jump(op::JEQ, types::IP6, ip6, next);
+        next = self.code.jump(op::JEQ, types::IP4, ip4, next);
+        if next == ends.whole {
+            return next;
+        }
+        self.code.op(op::LD_ABS_HALF, if tagged { 16 } else { 12 }, next)
+    }
+
+    /// Where the accumulator is one of these.
+    fn among(&mut self, values: &[u32], is: Label, not: Label) -> Label {
+        values.iter().fold(not, |next, value| self.code.jump(op::JEQ, *value, is, next))
+    }
+
+    /// IPv4 without options, IPv6 without extension headers; no fragments.
+    fn ip(&mut self, tagged: bool, six: bool, ends: Ends) -> Label {
+        let kind = |carried| {
+            let net = if six { Net::Ip6(carried) } else { Net::Ip4(carried) };
+            Kind { net, tagged, sound: true }
+        };
+        let rest = self.kind(kind(Carried::Rest), ends);
+        let udp = self.kind(kind(Carried::Udp), ends);
+        let tcp = self.kind(kind(Carried::Tcp), ends);
+        let mut next = self.among(&LEADING_ON, ends.whole, rest);
+        if self.tunnels {
+            next = self.among(&TUNNELS, ends.whole, next);
+        }
+        next = self.code.jump(op::JEQ, 17, udp, next);
+        next = self.code.jump(op::JEQ, 6, tcp, next);
+        let kind = kind(Carried::Rest);
+        if next == ends.whole {
+            return next;
+        }
+        if let Some(word) = kind.protocol() {
+            next = load(&mut self.code, word, next);
+        }
+        let byte = |at, shift, mask| Word { at: kind.l3() + at, width: 1, shift, mask };
+        if six {
+            next = self.long_enough(kind.l4() + 4, next, ends);
+            let version = self.code.jump(op::JEQ, 6, next, ends.whole);
+            return load(&mut self.code, byte(0, 4, 0xf), version);
+        }
+        let fragment = self.code.jump(op::JSET, 0x3fff, ends.whole, next);
+        next = self.code.op(op::LD_ABS_HALF, kind.l3() + 6, fragment);
+        let plain = self.code.jump(op::JEQ, 0x45, next, ends.whole);
+        load(&mut self.code, byte(0, 0, 0xff), plain)
+    }
+
+    fn long_enough(&mut self, bytes: u32, next: Label, ends: Ends) -> Label {
+        if bytes <= LEAST || next == ends.whole {
+            return next;
+        }
+        let long = self.code.jump(op::JGE, bytes, next, ends.whole);
+        self.code.op(op::LD_LEN, 0, long)
+    }
+
+    /// A packet of this kind, whose transport header may lie.
+    fn kind(&mut self, kind: Kind, ends: Ends) -> Label {
+        let Some(plan) = self.plans.iter().find(|plan| plan.kind == kind).cloned() else { return ends.whole };
+        if plan.unwanted && !(self.tunnels && kind.carried() == Some(Carried::Udp)) {
+            return ends.drop;
+        }
+        let mut next = if plan.head == NO { ends.drop } else { self.head(kind, ends) };
+        // What is dropped should be dropped soon.
+        if plan.believed {
+            next = self.asked(&plan, next, ends);
+            next = self.sound(kind, next, ends);
+        } else {
+            next = self.sound(kind, next, ends);
+            next = self.asked(&plan, next, ends);
+        }
+        self.outside(kind, next, ends)
+    }
+
+    fn asked(&mut self, plan: &Plan, head: Label, ends: Ends) -> Label {
+        let head = plan.but.ask(&mut self.code, self.most, ends.whole, head);
+        let head = plan.head.ask(&mut self.code, self.most, head, ends.drop);
+        plan.whole.ask(&mut self.code, self.most, ends.whole, head)
+    }
+
+    /// Goes on only where the packet is in no tunnel that is looked into.
+    fn outside(&mut self, kind: Kind, next: Label, ends: Ends) -> Label {
+        if !self.tunnels || kind.carried() != Some(Carried::Udp) || next == ends.whole {
+            return next;
+        }
+        let port = self.among(&TUNNEL_PORTS, ends.whole, next);
+        self.code.op(op::LD_ABS_HALF, kind.l4() + 2, port)
+    }
+
+    /// Goes on only where the headers are sound.
+    fn sound(&mut self, kind: Kind, mut next: Label, ends: Ends) -> Label {
+        let Some(carried) = kind.carried() else { return next };
+        if next == ends.whole || next == ends.drop {
+            return next;
+        }
+        let l4 = kind.l4();
+        let header = match carried {
+            Carried::Tcp => 20,
+            Carried::Udp => 8,
+            Carried::Rest => 0,
+        };
+        if carried == Carried::Tcp {
+            let offset = self.code.jump(op::JGE, 0x50, next, ends.whole);
+            next = self.code.op(op::LD_ABS_BYTE, l4 + 12, offset);
+        }
+        if header > 0 {
+            next = self.long_enough(l4 + header, next, ends);
+        }
+        let (at, least) = if matches!(kind.net, Net::Ip6(_)) { (4, header) } else { (2, 20 + header) };
+        if least == 0 {
+            return next;
+        }
+        let declared = self.code.jump(op::JGE, least, next, ends.whole);
+        self.code.op(op::LD_ABS_HALF, kind.l3() + at, declared)
+    }
+
+    /// The head is enough, unless the packet's checksum is not finished: then what stands there is the sum of the
+    /// pseudo-header, and there may be several packets in one.
+    fn head(&mut self, kind: Kind, ends: Ends) -> Label {
+        let (Some(carried @ (Carried::Tcp | Carried::Udp)), l3) = (kind.carried(), kind.l3()) else {
+            return ends.head;
+        };
+        let (protocol, sum) = if carried == Carried::Tcp { (6, 16) } else { (17, 6) };
+        let code = &mut self.code;
+        // Sums of ones' complement are equal where their difference is a multiple of 65535.
+        let mut next = code.jump(op::JEQ, 0, ends.whole, ends.head);
+        next = code.op(op::MOD, 0xffff, next);
+        next = code.op(op::ADD_X, 0, next);
+        next = code.op(op::XOR, 0xffff, next);
+        next = code.op(op::LD_ABS_HALF, kind.l4() + sum, next);
+        next = code.op(op::TAX, 0, next);
+        next = code.op(op::ADD, protocol, next);
+        next = code.op(op::ADD_X, 0, next);
+        let (length, addresses) = match kind.net {
+            Net::Ip6(_) => (l3 + 4, l3 + 8..l3 + 40),
+            _ => {
+                next = code.op(op::SUB, 20, next);
+                (l3 + 2, l3 + 12..l3 + 20)
+            }
+        };
+        next = code.op(op::LD_ABS_HALF, length, next);
+        for at in addresses.clone().step_by(2).rev() {
+            next = code.op(op::TAX, 0, next);
+            if at > addresses.start {
+                next = code.op(op::ADD_X, 0, next);
+            }
+            next = code.op(op::LD_ABS_HALF, at, next);
+        }
+        let long = code.jump(op::JGT, self.head, next, ends.whole);
+        code.op(op::LD_LEN, 0, long)
+    }
+}

@@ -1,0 +1,103 @@
+//! What the kernel passes over: each ring's socket has a filter made of the program (`mrule_compiler::bpf`), so that packets
+//! that nobody could want are never read, and of the others no more bytes than can be needed. The invariants: where a
+//! worker forwards, nothing is filtered, because what is not read there is not forwarded; a filter can be changed while a ring is
+//! read elsewhere, without privileges; where the kernel has no room for one, a wider one takes its place.
+//! (Rejected: counting what is passed over, which the kernel tells nobody; what the interface itself counted is told beside.)
+
+use crate::sys::interface::Interfaces;
+use crate::sys::packet::attach;
+use crate::sys::ring::Ring;
+use mrule_compiler::abi::Link;
+use mrule_compiler::bpf::{self, Filter};
+use mrule_compiler::hir::Program;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// The filters of all ports.
+#[derive(Debug)]
+pub(super) struct Prefilter {
+    /// What they are made of; without it everything is kept.
+    program: Option<Arc<Program>>,
+    ports: Vec<Port>,
+}
+
+#[derive(Debug)]
+struct Port {
+    link: Link,
+    /// Whether it may have one.
+    filtered: bool,
+    /// The sockets of its rings.
+    sockets: Vec<OwnedFd>,
+    /// What enters is not all kept whole.
+    narrows: bool,
+    /// What the interface had counted when it was last asked.
+    counted: u64,
+    /// What it counted meanwhile, all together.
+    entered: u64,
+}
+
+impl Prefilter {
+    /// For ports with these links, of which some may be filtered.
+    pub fn new(program: Option<Arc<Program>>, ports: impl IntoIterator<Item = (Link, bool)>) -> Prefilter {
+        let port = |(link, filtered)| Port {
+            link,
+            filtered,
+            sockets: Vec::new(),
+            narrows: false,
+            counted: 0,
+            entered: 0,
+        };
+        Prefilter { program, ports: ports.into_iter().map(port).collect() }
+    }
+
+    /// The rings of a port begin to hear; those that it had before are forgotten.
+    pub fn listen(&mut self, at: usize, name: &str, of: &Interfaces, rings: &[Ring]) -> io::Result<()> {
+        let Some(port) = self.ports.get_mut(at) else { return Ok(()) };
+        port.counted = of.received(name).unwrap_or(0);
+        port.sockets = rings.iter().map(|ring| ring.socket().handle()).collect::<io::Result<_>>()?;
+        port.attach(self.program.as_deref())
+    }
+
+    /// All rings hear from now on what this program could want; without one, everything.
+    pub fn change(&mut self, program: Option<Arc<Program>>) -> io::Result<()> {
+        self.program = program;
+        self.ports.iter_mut().try_for_each(|port| port.attach(self.program.as_deref()))
+    }
+
+    /// What the interface of a port counted since it was first read.
+    pub fn entered(&mut self, at: usize, name: &str, of: &Interfaces) -> u64 {
+        let Some(port) = self.ports.get_mut(at) else { return 0 };
+        // One that is gone counts no more; one that is new began at 0.
+        if let Ok(now) = of.received(name) {
+            port.entered += now.checked_sub(port.counted).unwrap_or(now);
+            port.counted = now;
+        }
+        port.entered
+    }
+
+    /// Whether what enters by a port is not all kept whole.
+    pub fn narrows(&self, at: usize) -> bool {
+        self.ports.get(at).is_some_and(|port| port.narrows)
+    }
+}
+
+impl Port {
+    fn attach(&mut self, program: Option<&Program>) -> io::Result<()> {
+        let program = program.filter(|_| self.filtered);
+        let filter = |most| program.map_or_else(Filter::everything, |p| bpf::compile(p, self.link, most));
+        // The last is four instructions.
+        for most in [bpf::MOST, bpf::MOST / 4, 0] {
+            let filter = filter(most);
+            match self.sockets.iter().try_for_each(|socket| attach(socket, filter.code())) {
+                Ok(()) => {
+                    self.narrows = !filter.is_everything();
+                    break;
+                }
+                Err(error) if most > 0 && error.raw_os_error() == Some(libc::ENOMEM) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
