@@ -15,6 +15,16 @@ pub struct Policy {
     engine: Arc<Engine>,
     world: World,
     triggers: Arc<TriggerStore>,
+    label: Option<Label>,
+}
+
+/// Which policy a program is, and which version of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub policy: Arc<str>,
+    /// From 1; each load is another one.
+    pub version: u64,
 }
 
 impl Policy {
@@ -34,7 +44,24 @@ impl Policy {
     fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore) -> Policy {
         let triggers = Arc::new(triggers);
         world.keep_states(triggers.clone());
-        Policy { engine, world, triggers }
+        Policy { engine, world, triggers, label: None }
+    }
+
+    /// A policy that takes another's place: triggers of the same name and shape go on with the states they have. (What the
+    /// other's world has is kept where the world that is given here was told to.)
+    pub fn succeed(&self, engine: Arc<Engine>, world: World) -> Policy {
+        let triggers = self.triggers.renewed(shapes(engine.program(), &world));
+        Policy::with(engine, world, triggers)
+    }
+
+    /// The same policy, by this name and version.
+    pub fn labelled(self, label: Label) -> Policy {
+        Policy { label: Some(label), ..self }
+    }
+
+    /// By which name and version it is known.
+    pub fn label(&self) -> Option<&Label> {
+        self.label.as_ref()
     }
 
     /// What decides.

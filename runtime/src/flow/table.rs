@@ -363,6 +363,14 @@ impl FlowTable {
         }
     }
 
+    /// Numbers the triggers of all flows anew: `bits` says which bit each one that goes on had and gets; the others end.
+    pub fn renumber(&mut self, bits: &[(u32, u32)]) {
+        for flow in self.flows.iter_mut().filter(|flow| flow.active != 0) {
+            let moved = bits.iter().map(|(was, is)| (flow.active >> was & 1) << is);
+            flow.active = moved.fold(0, |all, bit| all | bit);
+        }
+    }
+
     /// Says which application a flow is.
     pub fn set_app(&mut self, flow: FlowId, app: App) {
         if let Some(flow) = self.alive(flow) {
