@@ -8,6 +8,7 @@ pub mod capture;
 pub mod case;
 pub mod choices;
 pub mod cli;
+pub mod copies;
 pub mod differ;
 pub mod feed;
 pub mod frames;

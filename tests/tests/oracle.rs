@@ -138,7 +138,10 @@ fn filters_select_what_tshark_selects() {
     assert!(lines.is_empty(), "{} differences:\n{}", lines.len(), lines.join("\n"));
     let idle = filters.iter().filter(|f| ever.contains(&f.line) == f.selects_nothing).map(|f| &f.ours);
     let idle: Vec<_> = idle.collect();
-    assert!(idle.is_empty(), "select nothing in any capture that ships, or something against their word: {idle:#?}");
+    assert!(
+        idle.is_empty(),
+        "select nothing in any capture that ships, or something against their word: {idle:#?}"
+    );
     let unused = differences.iter().filter(|d| !d.used.get()).map(|d| d.text);
     let unused: Vec<_> = unused.collect();
     assert!(unused.is_empty(), "differences that are none any more: {unused:#?}");

@@ -2,6 +2,7 @@
 //! whatever it was to run on. (Rejected: a command for each; what they share is the program and its summary.)
 
 mod live;
+mod reload;
 mod replay;
 
 pub(super) use live::pair;
@@ -14,7 +15,8 @@ use crate::rules::Rules;
 use crate::screen::Screen;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
-use mrule_runtime::policy::Policy;
+use mrule_runtime::live::MAIN;
+use mrule_runtime::policy::{Label, Policy};
 use mrule_runtime::replay::Options;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,8 +97,14 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             replay::run(Policy::repeatable(engine, world), &options, &args.events, stats, screen)
         }
         None => {
-            let policy = Arc::new(Policy::new(engine, world));
-            live::run(policy, &args.live, args.memory.limits(), &args.events, stats, screen)
+            let label = Label { policy: MAIN.into(), version: 1 };
+            let first = live::First {
+                policy: Arc::new(Policy::new(engine, world).labelled(label)),
+                bundle: checked.bundle,
+                rules: &args.rules,
+                warn: !args.quiet,
+            };
+            live::run(first, &args.live, args.memory.limits(), &args.events, stats, screen)
         }
     }
 }

@@ -2,18 +2,24 @@
 //! SIGTERM. The invariant: the last thing printed are the sums after everything that was received has been decided and every
 //! copy has been sent or dropped. (Rejected: a full-screen display; lines go into logs, too.)
 
+use super::reload;
 use crate::args::Format;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
 use crate::live_summary::{self, Last};
 use crate::memory;
+use crate::report;
+use crate::rules::Rules;
 use crate::screen::{DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
+use mrule_runtime::api::{Faces, Hub, Server, Socket};
+use mrule_runtime::control::{Bundle, Control};
 use mrule_runtime::decider::Limits;
-use mrule_runtime::live::{Forward, Live, Options};
+use mrule_runtime::live::{Forward, Live, MAIN, Options};
 use mrule_runtime::policy::Policy;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -41,6 +47,9 @@ pub(super) struct Ports {
     /// See also frames that are for other hosts
     #[arg(long, conflicts_with = "read")]
     promiscuous: bool,
+    /// Listen at this Unix socket for commands and the HTTP API; only its owner can open it
+    #[arg(long, value_name = "SOCKET", conflicts_with = "read")]
+    control: Option<PathBuf>,
     /// How often to print counts while it runs [default: 10s, and 1s for JSON]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
@@ -66,9 +75,18 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 /// How often interfaces are looked at.
 const WATCH: Duration = Duration::from_millis(200);
 
+/// The program to begin with, and where it came from.
+pub(super) struct First<'a> {
+    pub policy: Arc<Policy>,
+    pub bundle: Bundle,
+    pub rules: &'a Rules,
+    /// Show warnings.
+    pub warn: bool,
+}
+
 /// Runs until it is told to end.
 pub(super) fn run(
-    policy: Arc<Policy>,
+    first: First<'_>,
     args: &Ports,
     limits: Limits,
     lines: &Events,
@@ -77,6 +95,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
+    let First { policy, bundle, rules, warn } = first;
     let piped = policy.program().stations.iter().find(|station| piped(station));
     if let (Some(station), Some(Format::Json)) = (piped, stats) {
         let taken =
@@ -90,6 +109,8 @@ pub(super) fn run(
             .and_then(|_| flag::register(signal, stop.clone()))
             .map_err(|error| Failure::file("listen to", "signals", &error))?;
     }
+    let again = Arc::new(AtomicBool::new(false));
+    flag::register(SIGHUP, again.clone()).map_err(|error| Failure::file("listen to", "signals", &error))?;
     let options = Options {
         taps: args.tap.clone(),
         bridges: args.bridge.clone(),
@@ -103,11 +124,17 @@ pub(super) fn run(
         limits,
         ..Options::default()
     };
-    let writer = lines.writer(false)?.map(Arc::new);
+    // First: where another mirrorc listens there, its bridge should not be touched.
+    let socket = args.control.as_deref().map(Socket::listen).transpose()?;
+    let hub = Hub::default();
+    let told = args.control.as_ref().map(|_| &hub);
+    let writer = lines.writer(false, told)?.map(Arc::new);
     let (tell, events) = sync_channel(1024);
-    let mut live = Live::start(policy.clone(), &options, writer.clone(), tell)?;
+    let kind = policy.engine().kind();
+    let live = Live::start(vec![(MAIN.to_owned(), policy.clone())], &options, writer.clone(), tell)?;
+    let workers = live.workers();
     if stats.is_some() {
-        let workers = match live.workers() {
+        let workers = match workers {
             1 => "1 worker".to_owned(),
             n => format!("{n} workers"),
         };
@@ -116,6 +143,10 @@ pub(super) fn run(
         let what: Vec<String> = taps.chain(bridges).collect();
         writeln!(screen.err, "{} with {workers}; Ctrl-C ends", what.join(", "))?;
     }
+    let control = Arc::new(Control::new(live, kind, vec![(MAIN.to_owned(), bundle)], writer.clone()));
+    let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
+    let server =
+        socket.map(|socket| Server::start(socket, control.clone(), hub.clone(), faces)).transpose()?;
     let interval = args.interval.unwrap_or(match stats {
         Some(Format::Json) => Duration::from_secs(1),
         _ => Duration::from_secs(10),
@@ -125,22 +156,30 @@ pub(super) fn run(
     while !stop.load(Ordering::Relaxed) {
         let wait = next.saturating_duration_since(Instant::now()).min(WATCH);
         if let Ok(event) = events.recv_timeout(wait) {
+            hub.note(&event.to_string());
             writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
             continue;
         }
-        live.watch();
+        if again.swap(false, Ordering::Relaxed) {
+            reload::reload(rules, &control, warn, screen)?;
+        }
+        control.with_live(Live::watch);
+        control.expire();
         if Instant::now() >= next {
             next += interval;
-            match stats {
-                Some(Format::Text) => last.line(&live.report(), screen.err_look, screen.err)?,
-                Some(Format::Json) => {
-                    writeln!(screen.out, "{}", live_summary::json(&live.report(), false))?;
+            match (stats, control.report()) {
+                (Some(Format::Text), Ok(report)) => last.line(&report, screen.err_look, screen.err)?,
+                (Some(Format::Json), Ok(report)) => {
+                    writeln!(screen.out, "{}", live_summary::json(&report, false))?;
                     screen.out.flush()?;
                 }
-                None => {}
+                _ => {}
             }
         }
     }
+    drop(server);
+    let live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
+    drop(control);
     let report = live.finish()?;
     let all_told = lines.finish(writer.and_then(Arc::into_inner), screen.err_look, screen.err)?;
     for event in events.try_iter() {
