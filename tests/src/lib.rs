@@ -14,6 +14,7 @@ pub mod feed;
 pub mod frames;
 pub mod fuzz;
 pub mod generate;
+pub mod http;
 pub mod mangle;
 pub mod minimise;
 pub mod mirrored;
