@@ -5,11 +5,15 @@
 
 pub mod bundle;
 mod changes;
+mod keep;
 mod plan;
+mod store;
 
 pub use bundle::Bundle;
 pub use changes::{Page, RowText, TableState, TriggerState};
+pub use keep::Start;
 pub use plan::{Fates, Plan};
+pub use store::{Kept, Store};
 
 use crate::error::Error;
 use crate::event::output::EventWriter;
@@ -99,7 +103,11 @@ struct State {
     /// None when the run has ended.
     live: Option<Live>,
     policies: BTreeMap<String, Held>,
+    keeping: keep::Keeping,
 }
+
+/// A policy by name, and its versions.
+pub type Listed = (String, Arc<Policy>, Vec<Version>);
 
 /// The control plane.
 #[derive(Debug)]
@@ -145,19 +153,29 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 }
 
 impl Control {
-    /// Of a run that was started with these policies at version 1, whose texts these are.
+    /// Of a run that was started with the first of these policies; the others are loaded now. What cannot be is told.
     pub fn new(
         live: Live,
         kind: EngineKind,
-        texts: Vec<(String, Bundle)>,
+        start: Start,
         lines: Option<Arc<EventWriter>>,
-    ) -> Control {
-        let held = |bundle| {
-            let now = Version { version: 1, loaded: now(), bundle };
-            Held { now, older: VecDeque::new(), changed: Changed::default() }
-        };
-        let policies = texts.into_iter().map(|(name, bundle)| (name, held(bundle))).collect();
-        Control { state: Mutex::new(State { live: Some(live), policies }), kind, lines }
+    ) -> (Control, Vec<String>) {
+        let mut state = State { live: Some(live), policies: BTreeMap::new(), keeping: start.keeping };
+        let mut told = start.told;
+        for (name, policy, held) in start.policies {
+            let there = state.live.as_ref().is_some_and(|live| live.policy(&name).is_some());
+            let loaded = match &mut state.live {
+                Some(live) if !there => live.load(&name, policy).map(drop),
+                _ => Ok(()),
+            };
+            match loaded {
+                Ok(()) => {
+                    state.policies.insert(name, held);
+                }
+                Err(error) => told.push(format!("policy {name} was not restored: {error}")),
+            }
+        }
+        (Control { state: Mutex::new(state), kind, lines }, told)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -195,7 +213,7 @@ impl Control {
         };
         let Made { engine, mut world, compiling } = make(self.kind, program)?;
         let mut state = self.lock();
-        let State { live, policies } = &mut *state;
+        let State { live, policies, keeping } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
         let old = live.policy(name).cloned();
         let held = policies.get_mut(name);
@@ -214,20 +232,19 @@ impl Control {
             return Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: None });
         }
         let policy = Arc::new(policy.labelled(Label { policy: name.into(), version }));
-        let swap = live.load(name, policy)?;
+        let swap = live.load(name, policy.clone())?;
         let mut next = Version { version, loaded: now(), bundle };
-        match held {
+        let held = match held {
             Some(held) => {
                 next.bundle.share(&held.now.bundle);
                 held.replace(next);
                 held.changed.tables = plan.tables.kept.iter().cloned().collect();
                 held.changed.params = plan.params.kept.iter().cloned().collect();
+                held
             }
-            None => {
-                let held = Held { now: next, older: VecDeque::new(), changed: Changed::default() };
-                policies.insert(name.to_owned(), held);
-            }
-        }
+            None => policies.entry(name.to_owned()).or_insert(Held::new(next)),
+        };
+        keeping.loaded(name, held, &policy, &plan);
         Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: Some(swap) })
     }
 
@@ -260,6 +277,7 @@ impl Control {
         let live = state.live.as_mut().ok_or(Refusal::Ended)?;
         let swap = live.unload(name).unwrap_or_default();
         state.policies.remove(name);
+        state.keeping.tell(|store| store.unloaded(name));
         Ok(swap)
     }
 
@@ -267,7 +285,7 @@ impl Control {
     ///
     /// # Errors
     /// The run has ended.
-    pub fn list(&self) -> Result<Vec<(String, Arc<Policy>, Vec<Version>)>, Refusal> {
+    pub fn list(&self) -> Result<Vec<Listed>, Refusal> {
         let state = self.lock();
         let live = state.live.as_ref().ok_or(Refusal::Ended)?;
         let about = |(name, held): (&String, &Held)| {
@@ -319,6 +337,10 @@ impl Control {
 }
 
 impl Held {
+    fn new(now: Version) -> Held {
+        Held { now, older: VecDeque::new(), changed: Changed::default() }
+    }
+
     fn version(&self, version: u64) -> Option<&Version> {
         self.older.iter().chain([&self.now]).find(|other| other.version == version)
     }

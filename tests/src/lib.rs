@@ -8,6 +8,7 @@ pub mod capture;
 pub mod case;
 pub mod choices;
 pub mod cli;
+pub mod control;
 pub mod copies;
 pub mod differ;
 pub mod feed;

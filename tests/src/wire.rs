@@ -196,6 +196,12 @@ pub struct Mirrorc {
 }
 
 impl Mirrorc {
+    /// Stands for one that is not there.
+    pub fn none() -> Mirrorc {
+        let child = Command::new("true").spawn().expect("true");
+        Mirrorc { child, said: Arc::default(), counted: Arc::default() }
+    }
+
     /// Waits until it has said this.
     pub fn says(&self, what: &str) {
         until(what, || self.said().contains(what));

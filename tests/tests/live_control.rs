@@ -4,61 +4,16 @@
 
 use mirrorc::Exit;
 use mrule_tests::cli::mirrorc;
+use mrule_tests::control::Place;
 use mrule_tests::copies::told;
 use mrule_tests::http::ask;
-use mrule_tests::wire::{Mirrorc, Wire, until, with_wire, write_rules};
+use mrule_tests::wire::{until, with_wire, write_rules};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const MIRRORC: &str = env!("CARGO_BIN_EXE_mirrorc_live");
-
-/// A mirrorc with a control socket.
-struct Place {
-    dir: tempfile::TempDir,
-    run: Mirrorc,
-    socket: PathBuf,
-}
-
-impl Place {
-    fn start(wire: &Wire, rules: &str, more: &[&str]) -> Place {
-        let dir = tempfile::tempdir().unwrap();
-        let path = write_rules(dir.path(), rules);
-        let socket = dir.path().join("control");
-        let first = [path.as_str(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
-        let run = wire.mirrorc(MIRRORC, &[&first, more].concat());
-        Place { dir, run, socket }
-    }
-
-    /// A command that talks to it, which succeeds.
-    fn command(&self, words: &[&str]) -> String {
-        let run = mirrorc(&[words, &["--to", self.socket.to_str().unwrap()]].concat());
-        assert_eq!(run.exit, Exit::Clean, "{words:?}: {}{}", run.stdout, run.stderr);
-        run.stdout
-    }
-
-    /// A command that is refused; what it says.
-    fn refused(&self, words: &[&str]) -> (Exit, String) {
-        let run = mirrorc(&[words, &["--to", self.socket.to_str().unwrap()]].concat());
-        assert_ne!(run.exit, Exit::Clean, "{words:?}: {}", run.stdout);
-        (run.exit, run.stderr)
-    }
-
-    fn json(&self, words: &[&str]) -> Value {
-        serde_json::from_str(&self.command(&[words, &["--json"]].concat())).unwrap()
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.dir.path().join(name);
-        std::fs::write(&path, text.replace("DIR", self.dir.path().to_str().unwrap())).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    fn copies(&self, name: &str) -> Vec<mrule_tests::copies::Told> {
-        told(&self.dir.path().join(name))
-    }
-}
 
 fn rules(version: u64) -> String {
     let (rule, length) = if version % 2 == 1 { ("odd", 60) } else { ("even", 50) };
@@ -73,7 +28,7 @@ fn rules(version: u64) -> String {
 #[test]
 fn two_hundred_loads_under_load() {
     with_wire("two_hundred_loads_under_load", |wire| {
-        let place = Place::start(wire, &rules(1), &["--workers", "2"]);
+        let place = Place::start(wire, MIRRORC, &rules(1), &["--workers", "2"]);
         assert!(wire.pings(&["10.1.0.2"]));
         let over = AtomicBool::new(false);
         let mut memory = Vec::new();
@@ -128,7 +83,7 @@ fn two_hundred_loads_under_load() {
 #[test]
 fn every_frame_is_sent_on_once_while_programs_change() {
     with_wire("every_frame_is_sent_on_once_while_programs_change", |wire| {
-        let place = Place::start(wire, &rules(1), &["--workers", "1", "--forward", "userspace"]);
+        let place = Place::start(wire, MIRRORC, &rules(1), &["--workers", "1", "--forward", "userspace"]);
         let arrived = place.dir.path().join("arrived.pcap");
         let listener = wire.tcpdump(&wire.right, "r0", "in", &arrived);
         let frame = |number: u32| {
@@ -166,7 +121,7 @@ fn every_frame_is_sent_on_once_while_programs_change() {
 #[test]
 fn policies_come_and_go() {
     with_wire("policies_come_and_go", |wire| {
-        let place = Place::start(wire, &rules(1), &[]);
+        let place = Place::start(wire, MIRRORC, &rules(1), &[]);
         let site = place.write(
             "site.mrule",
             "include \"parts.mrule\"
@@ -237,7 +192,7 @@ fn tables_params_and_triggers_change_at_work() {
             rule attack { match attack[net.addr]  snaplen full  to lake }
             limit quiet { match net.src in quiet  snaplen none }
             limit alice { match users[net.src] == \"alice\"  snaplen 20 }\n";
-        let place = Place::start(wire, text, &[]);
+        let place = Place::start(wire, MIRRORC, text, &[]);
         let ping = || {
             let before = place.copies("lake.pcapng").len() as u64;
             assert!(wire.pings(&["10.1.0.2"]));
@@ -306,7 +261,7 @@ fn tables_params_and_triggers_change_at_work() {
 #[test]
 fn a_thousand_rules_are_soon_at_work() {
     with_wire("a_thousand_rules_are_soon_at_work", |wire| {
-        let place = Place::start(wire, &rules(1), &[]);
+        let place = Place::start(wire, MIRRORC, &rules(1), &[]);
         let rule = |i| {
             format!(
                 "rule r{i} {{ match tcp.port == {} and net.src == 10.{}.0.0/16  snaplen {}  to lake }}\n",
@@ -318,10 +273,17 @@ fn a_thousand_rules_are_soon_at_work() {
         let many: String = (0..1000).map(rule).collect();
         let path = write_rules(place.dir.path(), &(rules(1) + &many));
         let done = place.json(&["load", &path]);
-        eprintln!("1,000 rules: {} ms in all, {} ms at a worker", done["all_ms"], done["pause_ms"]);
+        let ms = |what: &str| done[what].as_f64().unwrap();
+        eprintln!(
+            "1,000 rules: {} ms in all, {} of them compiling, {} at a worker",
+            ms("all_ms"),
+            ms("compiling_ms"),
+            ms("pause_ms")
+        );
         assert_eq!(done["plan"]["rules"]["new"].as_array().unwrap().len(), 1000);
-        // An unoptimised build checks and compiles some ten times slower than a real one.
-        assert!(done["all_ms"].as_f64() < Some(5000.0), "{}", done["all_ms"]);
+        // An unoptimised build checks and compiles a hundred times slower, beside other tests.
+        let most = if cfg!(debug_assertions) { 60_000.0 } else { 500.0 };
+        assert!(done["all_ms"].as_f64() < Some(most), "{done}");
         place.run.stop();
     });
 }
@@ -337,7 +299,7 @@ fn every_route_answers_as_documented() {
             rule heads  { match icmp  snaplen head  to lake }
             rule attack { match attack[net.addr]  snaplen full  to lake }
             limit quiet { match net.src in quiet  snaplen none }\n";
-        let place = Place::start(wire, text, &[]);
+        let place = Place::start(wire, MIRRORC, text, &[]);
         let ask =
             |method: &str, path: &str, kind: &str, body: &[u8]| ask(&place.socket, method, path, kind, body);
         let document = ask("get", "/v1/openapi.json", "", b"").json();
@@ -466,7 +428,7 @@ fn every_route_answers_as_documented() {
 #[test]
 fn the_socket_is_the_owners() {
     with_wire("the_socket_is_the_owners", |wire| {
-        let place = Place::start(wire, &rules(1), &["--keep-forwarding"]);
+        let place = Place::start(wire, MIRRORC, &rules(1), &["--keep-forwarding"]);
         let path = place.dir.path().join("a.mrule");
         let second = |socket: &Path| {
             let words = [

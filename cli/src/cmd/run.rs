@@ -15,8 +15,7 @@ use crate::rules::Rules;
 use crate::screen::Screen;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
-use mrule_runtime::live::MAIN;
-use mrule_runtime::policy::{Label, Policy};
+use mrule_runtime::policy::Policy;
 use mrule_runtime::replay::Options;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,9 +96,8 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             replay::run(Policy::repeatable(engine, world), &options, &args.events, stats, screen)
         }
         None => {
-            let label = Label { policy: MAIN.into(), version: 1 };
             let first = live::First {
-                policy: Arc::new(Policy::new(engine, world).labelled(label)),
+                policy: Policy::new(engine, world),
                 bundle: checked.bundle,
                 rules: &args.rules,
                 warn: !args.quiet,

@@ -16,15 +16,16 @@ use tokio::sync::broadcast::error::RecvError;
 type Answered = Result<Answer<Json>, Problem>;
 
 pub(super) async fn health(State(api): State<Arc<Api>>) -> Answered {
-    let report = api.ask(|api| api.control.report()).await?;
+    let (report, keeping) = api.ask(|api| Ok((api.control.report()?, api.control.keeping()))).await?;
     let down: Vec<&String> =
         report.stations.iter().filter(|s| s.down.is_some()).map(|station| &station.station).collect();
     Ok(Answer(json!({
-        "status": if down.is_empty() { "ok" } else { "degraded" },
+        "status": if down.is_empty() && keeping["kept"] != false { "ok" } else { "degraded" },
         "version": env!("CARGO_PKG_VERSION"),
         "seconds": report.elapsed.as_secs(),
         "policies": report.policies.iter().map(|p| json!({ "name": p.name, "version": p.version })).collect::<Vec<_>>(),
         "stations_down": down,
+        "state": keeping,
     })))
 }
 

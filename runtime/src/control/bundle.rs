@@ -88,6 +88,28 @@ impl Bundle {
         (self.roots.iter().map(|root| MemoryLoader::name(root, None)).collect(), files)
     }
 
+    /// As text, to be kept.
+    pub(super) fn to_json(&self) -> String {
+        let links: Vec<_> = self.links.iter().map(|((from, path), name)| (from, path, name)).collect();
+        let texts: BTreeMap<_, _> = self.texts().collect();
+        serde_json::json!({ "roots": self.roots, "sets": self.sets, "links": links, "texts": texts })
+            .to_string()
+    }
+
+    /// From such a text; none if it is not one.
+    pub(super) fn from_json(text: &str) -> Option<Bundle> {
+        #[derive(serde::Deserialize)]
+        struct Whole {
+            roots: Vec<String>,
+            sets: Vec<(String, String)>,
+            links: Vec<(Option<String>, String, String)>,
+            texts: BTreeMap<String, String>,
+        }
+        let Whole { roots, sets, links, texts } = serde_json::from_str(text).ok()?;
+        let links = links.into_iter().map(|(from, path, name)| ((from, path), name)).collect();
+        Some(Bundle { roots, sets, links, texts: texts.into_iter().map(|(n, t)| (n, t.into())).collect() })
+    }
+
     /// How long they are, in bytes.
     pub fn size(&self) -> usize {
         self.texts.values().map(|text| text.len()).sum()
@@ -140,7 +162,9 @@ mod tests {
     #[test]
     fn a_bundle_compiles_again() {
         let bundle = read("192.0.2.1\n");
-        let again = bundle.compile();
+        let again = Bundle::from_json(&bundle.to_json()).unwrap();
+        assert_eq!(again, bundle);
+        let again = again.compile();
         assert_eq!(again.program.unwrap().tables[0].start.len(), 1);
         assert_eq!(
             bundle.texts().map(|(name, _)| name).collect::<Vec<_>>(),

@@ -3,13 +3,15 @@
 //! change or none of it; what was changed is remembered, for the next version of the program. (Rejected: changing what
 //! packets are reading; every look-up would have to lock.)
 
+use super::keep::{self, Keeping};
+use super::store::{self, Trace};
 use super::{Control, Refusal, now};
 use crate::change::{Change, Effect};
 use crate::event::{input, part_json, time_text};
 use crate::policy::Policy;
 use crate::trigger::TriggerCounts;
 use mrule_compiler::hir::{ParamId, Scope, TableId, Value, ValueTy};
-use mrule_compiler::table::{Row, text};
+use mrule_compiler::table::{Form, Row, text};
 use mrule_compiler::world::ChangeError;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
@@ -76,8 +78,13 @@ pub struct TriggerState {
     pub raised: u64,
 }
 
+/// A key as JSON.
+pub(super) fn key_json(form: &Form, key: &[Value]) -> Vec<Json> {
+    key.iter().zip(&form.key).map(|(value, ty)| value_json(*ty, &form.words, value)).collect()
+}
+
 /// A value as JSON: numbers as numbers, all else as text.
-fn value_json(ty: ValueTy, words: &[String], value: &Value) -> Json {
+pub(super) fn value_json(ty: ValueTy, words: &[String], value: &Value) -> Json {
     match (ty, value) {
         (ValueTy::Bool, Value::Num(n)) => Json::from(*n != 0),
         (ValueTy::Word, Value::Num(n)) => {
@@ -115,9 +122,9 @@ impl Control {
     /// # Errors
     /// No such policy; what is wrong with the change. Then nothing has changed.
     pub fn change(&self, policy: &str, object: Map<String, Json>) -> Result<Effect, Refusal> {
-        let seen = self.policy(policy)?;
-        let change = input::change(object, seen.program()).map_err(Refusal::Bad)?;
-        self.change_by(policy, |policy, _| {
+        let (name, seen) = (policy.to_owned(), self.policy(policy)?);
+        let change = input::change(object.clone(), seen.program()).map_err(Refusal::Bad)?;
+        self.change_by(policy, |policy, keeping| {
             // A program that came between has other numbers.
             if !Arc::ptr_eq(policy.program(), seen.program()) {
                 return Err(Refusal::Conflict("another version was loaded meanwhile; try again".to_owned()));
@@ -132,6 +139,7 @@ impl Control {
                 Change::Set { param, .. } => Touched::Param(*param, true),
                 _ => Touched::Nothing,
             };
+            keeping.changed(&name, &store::trace(policy, &change, effect, now), &object, now);
             Ok((effect, touched))
         })
     }
@@ -140,16 +148,16 @@ impl Control {
     fn change_by<T>(
         &self,
         name: &str,
-        body: impl FnOnce(&mut Policy, &mut super::Changed) -> Result<(T, Touched), Refusal>,
+        body: impl FnOnce(&mut Policy, &mut Keeping) -> Result<(T, Touched), Refusal>,
     ) -> Result<T, Refusal> {
         let mut state = self.lock();
-        let super::State { live, policies } = &mut *state;
+        let super::State { live, policies, keeping } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
         let (Some(policy), Some(held)) = (live.policy(name), policies.get_mut(name)) else {
             return Err(super::no_policy(name, &state));
         };
         let mut policy = Policy::clone(policy);
-        let (result, touched) = body(&mut policy, &mut held.changed)?;
+        let (result, touched) = body(&mut policy, keeping)?;
         let program = policy.program().clone();
         match touched {
             Touched::Nothing => return Ok(result),
@@ -170,6 +178,21 @@ impl Control {
         Ok(result)
     }
 
+    /// Whether changes are kept, and why not.
+    pub fn keeping(&self) -> Json {
+        keep::about(&self.lock().keeping)
+    }
+
+    /// Why nothing is kept, though that was asked for.
+    pub fn trouble(&self) -> Option<String> {
+        self.lock().keeping.trouble().map(str::to_owned)
+    }
+
+    /// Forgets what has ended in the store; to be called each minute or so.
+    pub fn expire_kept(&self) {
+        self.lock().keeping.tell(|store| store.expire(now()));
+    }
+
     /// Takes rows out of tables whose end has come; to be called now and then.
     pub fn expire(&self) {
         let now = now();
@@ -179,7 +202,7 @@ impl Control {
             policies.filter(|(_, p)| p.world().is_due(now)).map(|(name, _)| name.to_owned()).collect()
         };
         for name in due {
-            let expire = |policy: &mut Policy, _: &mut super::Changed| {
+            let expire = |policy: &mut Policy, _: &mut Keeping| {
                 policy.world_mut().expire(now, EXPIRE);
                 Ok(((), Touched::Param(ParamId(u32::MAX), true)))
             };
@@ -217,10 +240,11 @@ impl Control {
                 return Err(Refusal::Conflict(format!("table `{table}` has room for {capacity} rows")));
             }
         }
-        let count = read.len();
-        self.change_by(policy, |policy, _| {
+        let (count, name) = (read.len(), policy.to_owned());
+        self.change_by(policy, |policy, keeping| {
             let id = table_of(policy, table)?;
             policy.world_mut().replace(id, read).map_err(|error| refused(&error))?;
+            keeping.replaced(&name, policy, table);
             Ok((count, Touched::Table(id)))
         })
     }
@@ -230,7 +254,8 @@ impl Control {
     /// # Errors
     /// No such policy or param.
     pub fn reset_param(&self, policy: &str, param: &str) -> Result<(), Refusal> {
-        self.change_by(policy, |policy, _| {
+        let name = policy.to_owned();
+        self.change_by(policy, |policy, keeping| {
             let program = policy.program().clone();
             let names = program.params.iter().map(|param| param.name.as_str());
             let at = input::find("param", param, names).map_err(Refusal::Unknown)?;
@@ -238,6 +263,8 @@ impl Control {
             let value = program.params.get(at).map(|param| param.value.clone());
             let Some(value) = value else { return Err(bad("no such param")) };
             policy.set_param(id, &value).map_err(|error| refused(&error))?;
+            let trace = Trace::Drop { kind: "param", name: param.to_owned(), key: None };
+            keeping.changed(&name, &trace, &Map::new(), now());
             Ok(((), Touched::Param(id, false)))
         })
     }
@@ -315,7 +342,7 @@ impl Control {
         let Some(table) = policy.world().table(id) else { return Err(bad("no such table")) };
         let form = table.form();
         let row = |(key, value, until): Row| RowText {
-            key: key.iter().zip(&form.key).map(|(value, ty)| value_json(*ty, &form.words, value)).collect(),
+            key: key_json(form, &key),
             value: value.zip(form.value).map(|(value, ty)| value_json(ty, &form.words, &value)),
             until: until.map(time_text),
         };

@@ -52,7 +52,7 @@ pub(super) struct Move {
 
 impl Move {
     /// Carries it out; the sums of what ended go to `gone`. What is left is to be sent when others know the new sums.
-    pub fn obey(self, seats: &mut Vec<Box<Seat>>, gone: &mut Gone) -> (Sender<Left>, Left) {
+    pub fn obey(self, seats: &mut Vec<Seat>, gone: &mut Gone) -> (Sender<Left>, Left) {
         let begun = Instant::now();
         let at = seats.iter().position(|seat| seat.id == self.id);
         let (mut left_seat, mut left_policy) = (None, None);
@@ -61,14 +61,14 @@ impl Move {
                 old.summary.end(&old.decider);
                 seat.summary = old.summary.succeed(seat.policy.program(), &heritage);
                 seat.decider.take_over(&mut old.decider, &heritage, &seat.summary);
-                left_seat = Some(std::mem::replace(old, seat));
+                left_seat = Some(Box::new(std::mem::replace(old, *seat)));
             }
-            (Seating::Take(seat, _), None) => seats.push(seat),
+            (Seating::Take(seat, _), None) => seats.push(*seat),
             (Seating::World(policy), Some(seat)) => {
                 left_policy = Some(std::mem::replace(&mut seat.policy, policy));
             }
             (Seating::Leave, Some(_)) => {
-                left_seat = at.map(|at| seats.remove(at));
+                left_seat = at.map(|at| Box::new(seats.remove(at)));
                 if let Some(seat) = &mut left_seat {
                     seat.summary.end(&seat.decider);
                     gone.add(&Gone::all_of(&seat.summary));

@@ -78,7 +78,7 @@ pub(super) struct Seated {
 pub(super) struct Worker {
     /// Who is told what becomes of triggers.
     pub lines: Option<Arc<EventWriter>>,
-    pub seats: Vec<Box<Seat>>,
+    pub seats: Vec<Seat>,
     pub ports: Vec<Port>,
     pub totals: Summary,
     /// Sums of policies that were unloaded.
@@ -265,7 +265,7 @@ impl Worker {
     }
 
     fn counts(&mut self) -> Counts {
-        let seated = |seat: &mut Box<Seat>| {
+        let seated = |seat: &mut Seat| {
             seat.summary.end(&seat.decider);
             Seated { id: seat.id, policy: seat.policy.clone(), summary: seat.summary.clone() }
         };

@@ -144,9 +144,8 @@ pub(super) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) -> io::R
             }
         }
     }
-    match done["plan"]["flows"].as_str() {
-        Some(flows @ ("kept" | "begun" | "dropped")) => writeln!(screen.out, "  flows: {flows}")?,
-        _ => {}
+    if let Some(flows @ ("kept" | "begun" | "dropped")) = done["plan"]["flows"].as_str() {
+        writeln!(screen.out, "  flows: {flows}")?;
     }
     if done["plan"]["streams_begin_anew"] == true {
         writeln!(screen.out, "  flows that are there are searched from where they stand")?;

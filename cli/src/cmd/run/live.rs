@@ -10,12 +10,12 @@ use crate::live_summary::{self, Last};
 use crate::memory;
 use crate::report;
 use crate::rules::Rules;
-use crate::screen::{DOUBT, Screen};
+use crate::screen::{BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
 use mrule_runtime::api::{Faces, Hub, Server, Socket};
-use mrule_runtime::control::{Bundle, Control};
+use mrule_runtime::control::{Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
-use mrule_runtime::live::{Forward, Live, MAIN, Options};
+use mrule_runtime::live::{Forward, Live, Options};
 use mrule_runtime::policy::Policy;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -50,6 +50,9 @@ pub(super) struct Ports {
     /// Listen at this Unix socket for commands and the HTTP API; only its owner can open it
     #[arg(long, value_name = "SOCKET", conflicts_with = "read")]
     control: Option<PathBuf>,
+    /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the next run
+    #[arg(long, value_name = "DIR", requires = "control")]
+    state: Option<PathBuf>,
     /// How often to print counts while it runs [default: 10s, and 1s for JSON]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
@@ -77,12 +80,15 @@ const WATCH: Duration = Duration::from_millis(200);
 
 /// The program to begin with, and where it came from.
 pub(super) struct First<'a> {
-    pub policy: Arc<Policy>,
+    pub policy: Policy,
     pub bundle: Bundle,
     pub rules: &'a Rules,
     /// Show warnings.
     pub warn: bool,
 }
+
+/// How often what has ended is forgotten in the directory of the state.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// Runs until it is told to end.
 pub(super) fn run(
@@ -96,10 +102,10 @@ pub(super) fn run(
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
     let First { policy, bundle, rules, warn } = first;
-    let piped = policy.program().stations.iter().find(|station| piped(station));
-    if let (Some(station), Some(Format::Json)) = (piped, stats) {
+    let piped = policy.program().stations.iter().find(|station| piped(station)).map(|s| s.name.clone());
+    if let (Some(station), Some(Format::Json)) = (&piped, stats) {
         let taken =
-            format!("station `{}` writes to standard output, where `--stats json` would write", station.name);
+            format!("station `{station}` writes to standard output, where `--stats json` would write");
         return Err(Failure::usage(taken).help("leave out `--stats json`, or give the pipe a path"));
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -131,7 +137,9 @@ pub(super) fn run(
     let writer = lines.writer(false, told)?.map(Arc::new);
     let (tell, events) = sync_channel(1024);
     let kind = policy.engine().kind();
-    let live = Live::start(vec![(MAIN.to_owned(), policy.clone())], &options, writer.clone(), tell)?;
+    let start = Start::new(kind, policy, bundle, args.state.as_deref());
+    let start = start.map_err(|refusal| Failure::usage(format!("{refusal:?}")))?;
+    let live = Live::start(start.first(), &options, writer.clone(), tell)?;
     let workers = live.workers();
     if stats.is_some() {
         let workers = match workers {
@@ -143,7 +151,13 @@ pub(super) fn run(
         let what: Vec<String> = taps.chain(bridges).collect();
         writeln!(screen.err, "{} with {workers}; Ctrl-C ends", what.join(", "))?;
     }
-    let control = Arc::new(Control::new(live, kind, vec![(MAIN.to_owned(), bundle)], writer.clone()));
+    let (control, told) = Control::new(live, kind, start, writer.clone());
+    for what in told {
+        writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
+    }
+    let control = Arc::new(control);
+    let mut trouble = control.trouble();
+    let mut swept = Instant::now();
     let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
     let server =
         socket.map(|socket| Server::start(socket, control.clone(), hub.clone(), faces)).transpose()?;
@@ -165,6 +179,18 @@ pub(super) fn run(
         }
         control.with_live(Live::watch);
         control.expire();
+        if swept.elapsed() >= SWEEP {
+            swept = Instant::now();
+            control.expire_kept();
+        }
+        let now = control.trouble();
+        if now != trouble {
+            trouble = now;
+            if let Some(what) = &trouble {
+                hub.note(what);
+                writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
+            }
+        }
         if Instant::now() >= next {
             next += interval;
             match (stats, control.report()) {
