@@ -109,6 +109,9 @@ impl Decider {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// What would begin anew for flows that are there, should `new` take the place of `old`: whether what is looked for in
 /// streams changes.
 pub(crate) fn streams_begin_anew(old: &Program, new: &Program) -> bool {
