@@ -67,7 +67,7 @@ impl To {
         self.ask("GET", path, Sent::Nothing, async |mut response| {
             let mut held = Vec::new();
             while let Some(frame) = response.frame().await {
-                let frame = frame.map_err(|error| self.broken(&error.to_string()))?;
+                let frame = frame.map_err(|_| self.broken("it has ended"))?;
                 held.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
                 while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
                     let whole: Vec<u8> = held.drain(..=end).collect();

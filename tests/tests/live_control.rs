@@ -9,6 +9,8 @@ use mrule_tests::copies::told;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire, write_rules};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -423,6 +425,61 @@ fn every_route_answers_as_documented() {
         place.run.stop();
         assert!(!place.socket.exists());
     });
+}
+
+#[test]
+fn events_are_told_and_bad_clients_are_not_waited_for() {
+    with_wire("events_are_told_and_bad_clients_are_not_waited_for", |wire| {
+        let text = "
+            trigger attack by net.dst { external  hold 1h }
+            trigger pings by net.src { when count(icmp) per 1h > 2  hold 1h }
+            station lake { pcapng \"DIR/lake.pcapng\" }
+            rule r { match attack[net.addr] or pings  snaplen full  to lake }\n";
+        let place = Place::start(wire, MIRRORC, text, &[]);
+        let connect = || UnixStream::connect(&place.socket).unwrap();
+        let mut listener = connect();
+        listener.write_all(b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        listener.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut lines = BufReader::new(listener).lines();
+        let mut event = |word: &str| loop {
+            let line = lines.next().unwrap().unwrap();
+            if let Some(data) = line.strip_prefix("data: ").filter(|data| data.contains(word)) {
+                return serde_json::from_str::<Value>(data).unwrap();
+            }
+        };
+        assert_eq!(event_head(&place), 200, "it listens when the next one is answered");
+        // Clients that say nothing, half of something, or nonsense.
+        let mut silent: Vec<UnixStream> = (0..20).map(|_| connect()).collect();
+        for (i, client) in silent.iter_mut().enumerate() {
+            let said: &[u8] = [
+                &b""[..],
+                b"GET /v1/st",
+                b"PUT /v1/policies/x HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n",
+                b"\x16\x03\x01\0\r\n\r\n",
+            ][i % 4];
+            client.write_all(said).unwrap();
+        }
+        place.command(&["trigger", "raise", "attack", "10.1.0.9"]);
+        let raised = event("attack");
+        assert_eq!(
+            (&raised["event"], &raised["policy"], &raised["key"]),
+            (&"raised".into(), &"main".into(), &json!(["10.1.0.9"]))
+        );
+        assert!(wire.pings(&["10.1.0.2"]));
+        let raised = event("pings");
+        assert_eq!((&raised["event"], &raised["trigger"]), (&"raised".into(), &"pings".into()));
+        assert!(raised["reason"].as_str().unwrap().contains("per 1h is 3"), "{raised}");
+        let path = write_rules(place.dir.path(), text);
+        place.command(&["load", &path]);
+        assert!(event("note")["note"].as_str().unwrap().contains("policy main is at version 2"));
+        place.run.stop();
+    });
+}
+
+/// A request that is answered after what was asked before it has begun.
+fn event_head(place: &Place) -> u16 {
+    std::thread::sleep(Duration::from_millis(300));
+    ask(&place.socket, "get", "/v1/health", "", b"").status
 }
 
 #[test]
