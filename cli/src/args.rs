@@ -72,4 +72,31 @@ pub enum Command {
     Bridge(cmd::bridge::Args),
     /// Show what the compiler made of a program
     Emit(cmd::emit::Args),
+    /// Load a program into a running mirrorc as a policy
+    Load(cmd::control::Load),
+    /// Unload a policy of a running mirrorc
+    Unload(cmd::control::Named),
+    /// List the policies of a running mirrorc
+    List(cmd::control::All),
+    /// Show the texts of a policy
+    Show(cmd::control::Show),
+    /// Show what differs between two versions of a policy
+    Diff(cmd::control::Diff),
+    /// Load an older version of a policy again
+    Rollback(cmd::control::Rollback),
+    /// Say how a running mirrorc is
+    Status(cmd::control::All),
+    /// List, raise, clear and suppress triggers of a running mirrorc
+    #[command(subcommand)]
+    Trigger(cmd::control::Trigger),
+    /// List and change tables of a running mirrorc
+    #[command(subcommand)]
+    Table(cmd::control::Table),
+    /// List and change params of a running mirrorc
+    #[command(subcommand)]
+    Param(cmd::control::Param),
+    /// List the stations of a running mirrorc
+    Station(cmd::control::All),
+    /// Show what happens to triggers, stations and policies of a running mirrorc as it happens
+    Events(cmd::control::All),
 }

@@ -6,6 +6,7 @@ use crate::exit::Failure;
 use crate::screen::{BAD, DOUBT, Look};
 use crate::summary::grouped;
 use mrule_compiler::hir::Program;
+use mrule_runtime::api::{Hub, Tee};
 use mrule_runtime::event::input::{self, Timed};
 use mrule_runtime::event::output::EventWriter;
 use std::io::{self, Write};
@@ -35,19 +36,30 @@ impl Events {
         }
     }
 
-    /// Where events go, if anywhere; when the reader is slow, a writer that waits holds up what is told.
+    /// Where events go, if anywhere: to a file, and to a hub for those who listen; when the reader is slow, a writer that
+    /// waits holds up what is told.
     ///
     /// # Errors
     /// A file that cannot be made.
-    pub fn writer(&self, waits: bool) -> Result<Option<EventWriter>, Failure> {
-        let Some(path) = &self.events_out else { return Ok(None) };
-        let failed = |e: io::Error| Failure::usage(format!("cannot create `{}`: {e}", path.display()));
-        let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
-            Box::new(io::stdout())
-        } else {
-            Box::new(std::fs::File::create(path).map_err(failed)?)
+    pub fn writer(&self, waits: bool, hub: Option<&Hub>) -> Result<Option<EventWriter>, Failure> {
+        let name = self.events_out.as_ref().map_or("events".into(), |path| path.display().to_string());
+        let failed = |e: io::Error| Failure::usage(format!("cannot create `{name}`: {e}"));
+        let file: Option<Box<dyn Write + Send>> = match &self.events_out {
+            None => None,
+            Some(path) if path.as_os_str() == "-" => Some(Box::new(io::stdout())),
+            Some(path) => Some(Box::new(std::fs::File::create(path).map_err(failed)?)),
         };
-        EventWriter::new(out, waits).map(Some).map_err(failed)
+        let (out, wanted): (Box<dyn Write + Send>, _) = match (hub, file) {
+            (None, None) => return Ok(None),
+            (None, Some(file)) => (file, None),
+            (Some(hub), None) => (Box::new(Tee::new(hub.clone(), None)), Some(hub.wanted())),
+            (Some(hub), file) => (Box::new(Tee::new(hub.clone(), file)), None),
+        };
+        let writer = EventWriter::new(out, waits).map_err(failed)?;
+        Ok(Some(match wanted {
+            Some(wanted) => writer.while_wanted(wanted),
+            None => writer,
+        }))
     }
 
     /// Whether standard output is taken by events.

@@ -4,6 +4,7 @@
 //! (Rejected: a binary only; its output could then be tested just by starting processes.)
 
 mod args;
+mod client;
 mod cmd;
 mod cost;
 mod events;
@@ -73,6 +74,18 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Fields(args) => cmd::fields::run(&args, screen),
         Command::Bridge(args) => cmd::bridge::run(&args, screen),
         Command::Emit(args) => cmd::emit::run(&args, screen),
+        Command::Load(args) => cmd::control::load(&args, screen),
+        Command::Unload(args) => cmd::control::unload(&args, screen),
+        Command::List(args) => cmd::control::list(&args, screen),
+        Command::Show(args) => cmd::control::show(&args, screen),
+        Command::Diff(args) => cmd::control::diff(&args, screen),
+        Command::Rollback(args) => cmd::control::rollback(&args, screen),
+        Command::Status(args) => cmd::control::status(&args, screen),
+        Command::Trigger(args) => cmd::control::trigger(&args, screen),
+        Command::Table(args) => cmd::control::table(&args, screen),
+        Command::Param(args) => cmd::control::param(&args, screen),
+        Command::Station(args) => cmd::control::stations(&args, screen),
+        Command::Events(args) => cmd::control::events(&args, screen),
     }
 }
 

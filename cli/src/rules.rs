@@ -5,11 +5,12 @@
 use crate::exit::{Exit, Failure};
 use crate::report::{self, Report};
 use crate::screen::{BAD, Screen};
-use mrule_compiler::compile::{self, Compiled, Loaded, Loader};
+use mrule_compiler::compile::{Compiled, Loaded, Loader};
 use mrule_compiler::hir::Program;
 use mrule_grammar::diagnostic::Severity;
 use mrule_grammar::span::SourceMap;
-use mrule_runtime::source::Files;
+use mrule_runtime::control::Bundle;
+use mrule_runtime::source::{Files, STDIN};
 
 /// The rule files of a program, and values for its params.
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,8 @@ pub struct Checked {
     pub program: Program,
     /// Its texts, for places.
     pub sources: SourceMap,
+    /// Its texts, to be compiled again.
+    pub bundle: Bundle,
 }
 
 /// Reads and checks rule files.
@@ -42,11 +45,16 @@ pub struct Checked {
 /// # Errors
 /// A file that was named on the command line cannot be read.
 pub fn compile(files: &[String], sets: &Sets) -> Result<Compiled, Failure> {
+    Ok(read(files, sets)?.0)
+}
+
+/// The same, and keeps the texts.
+fn read(files: &[String], sets: &Sets) -> Result<(Compiled, Bundle), Failure> {
     let mut loader = Roots { inner: Files::default(), unreadable: None };
-    let compiled = compile::compile(files, &mut loader, &sets.set);
+    let read = Bundle::read(files, &mut loader, &sets.set);
     match loader.unreadable {
         Some((path, why)) => Err(Failure::usage(format!("cannot read `{path}`: {why}"))),
-        None => Ok(compiled),
+        None => Ok(read),
     }
 }
 
@@ -59,17 +67,28 @@ impl Rules {
         compile(&self.files, &self.sets)
     }
 
+    /// Reads and checks the files again, and keeps their texts.
+    ///
+    /// # Errors
+    /// A file that was named on the command line cannot be read, or is standard input, which can be read once.
+    pub fn read_again(&self) -> Result<(Compiled, Bundle), Failure> {
+        if self.files.iter().any(|file| file == "-") {
+            return Err(Failure::usage(format!("rules that came from {STDIN} cannot be read again")));
+        }
+        read(&self.files, &self.sets)
+    }
+
     /// The program, when it has no errors; else they have been shown, and the exit code comes back. Warnings are shown
     /// too where `warn` says so.
     pub fn program(&self, warn: bool, screen: &mut Screen<'_>) -> Result<Result<Checked, Exit>, Failure> {
-        let Compiled { program, mut diagnostics, sources, .. } = self.compile()?;
+        let (Compiled { program, mut diagnostics, sources, .. }, bundle) = read(&self.files, &self.sets)?;
         if !warn {
             diagnostics.retain(|d| d.severity() == Severity::Error);
         }
         let report = Report::new(&diagnostics, &sources);
         write!(screen.err, "{}", report::text::render(&report, screen.err_look))?;
         Ok(match program {
-            Some(program) => Ok(Checked { program, sources }),
+            Some(program) => Ok(Checked { program, sources, bundle }),
             None => {
                 let tally = screen.err_look.paint(BAD, &report.tally().to_string());
                 writeln!(screen.err, "{tally}; nothing was run")?;

@@ -37,6 +37,14 @@ impl Batch {
         }
     }
 
+    /// Goes on counting where others left off: so often each rule's and limit's `match` held before.
+    pub fn count_from(&mut self, rules: impl Iterator<Item = u64>, limits: impl Iterator<Item = u64>) {
+        let (mine, rest) = self.tally.split_at_mut(self.rules);
+        for (count, before) in mine.iter_mut().zip(rules).chain(rest.iter_mut().zip(limits)) {
+            *count = before;
+        }
+    }
+
     /// Whether it has room for so many packets of a program with so many stations, rules and limits.
     pub(crate) fn fits(&self, packets: usize, stations: usize, rules: usize, limits: usize) -> bool {
         packets <= self.asked.len()

@@ -48,8 +48,9 @@ impl MemoryLoader {
     }
 }
 
-impl Loader for MemoryLoader {
-    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
+impl MemoryLoader {
+    /// The name of the text at `path`, from the text named `relative_to`: without `.` and, as far as that goes, `..`.
+    pub fn name(path: &str, relative_to: Option<&str>) -> String {
         let folder = relative_to.and_then(|name| name.rsplit_once('/')).map(|(folder, _)| folder);
         let joined = match folder {
             Some(folder) if !path.starts_with('/') => format!("{folder}/{path}"),
@@ -65,7 +66,13 @@ impl Loader for MemoryLoader {
                 _ => parts.push(part),
             }
         }
-        let name = parts.join("/");
+        parts.join("/")
+    }
+}
+
+impl Loader for MemoryLoader {
+    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
+        let name = MemoryLoader::name(path, relative_to);
         match self.texts.get(&name) {
             Some(text) => Ok(Loaded { name, text: text.clone() }),
             None => Err("no such file".to_owned()),

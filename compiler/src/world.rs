@@ -192,11 +192,46 @@ impl World {
         Ok(())
     }
 
+    /// Gives a table the rows that a table of another world has, when both are of one form and there is room for them;
+    /// whether it did. The rows are shared until one of the two is changed.
+    pub fn keep_table(&mut self, id: TableId, other: &World, was: TableId) -> bool {
+        let (Some(mine), Some(its)) = (self.tables.get_mut(id.index()), other.tables.get(was.index())) else {
+            return false;
+        };
+        let same = mine.form() == its.form() && mine.capacity() == its.capacity();
+        if same {
+            *mine = its.clone();
+        }
+        same
+    }
+
+    /// Gives a param the value that a param of another world has, when it is of its type and within its bounds; whether it
+    /// did.
+    pub fn keep_param(&mut self, id: ParamId, other: &World, was: ParamId) -> bool {
+        let shapes = (self.shapes.get(id.index()), other.shapes.get(was.index()));
+        let (Some((mine, (low, high))), Some((its, _))) = shapes else { return false };
+        let number = !matches!(mine, ValueTy::Ip);
+        let fits = mine == its && (!number || (*low..=*high).contains(&other.param(was)));
+        let of = |id: ParamId| id.index() * 2..id.index() * 2 + 2;
+        match (self.params.get_mut(of(id)), other.params.get(of(was))) {
+            (Some(place), Some(words)) if fits => {
+                place.copy_from_slice(words);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Takes out at most `most` rows of each table that have ended by a time; how many. They do not count in look-ups
     /// anyway: this frees their memory where nothing is put in.
     pub fn expire(&mut self, now: i64, most: usize) -> usize {
         let due = |table: &Arc<Table>| table.due().is_some_and(|next| next <= now);
         self.tables.iter_mut().filter(|table| due(table)).map(|t| Arc::make_mut(t).expire(now, most)).sum()
+    }
+
+    /// Whether some table has rows that have ended by a time.
+    pub fn is_due(&self, now: i64) -> bool {
+        self.tables.iter().any(|table| table.due().is_some_and(|next| next <= now))
     }
 
     /// The key of a table that these texts are, a part each.

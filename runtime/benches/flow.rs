@@ -169,7 +169,7 @@ fn main() {
     };
     report("hot", (0..rounds).map(|_| again(&mut small, 0)));
     let mut plain = small.clone();
-    plain.without_numbers();
+    plain.tell(false, false, false);
     report("offsets", (0..rounds).map(|_| again(&mut plain, 0)));
     report("dissect", (0..rounds).map(|_| again(&mut small, 1)));
 

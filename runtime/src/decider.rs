@@ -2,7 +2,7 @@
 //! tests and live workers all go through it, so they cannot differ. The invariants: packets are taken in order, each once;
 //! a packet is decided with the states that it leaves; a program that says nothing about flows has no table of them, and
 //! one whose triggers have no conditions is decided a batch at a time.
-//! (Rejected: engines that own this state; a new program takes over the flows of the old one.)
+//! (Rejected: engines that own this state; a new program takes over the flows of the old one: `heir`.)
 
 use crate::error::Error;
 use crate::flow::{self, FlowCounts, FlowId, FlowTable};
@@ -17,7 +17,11 @@ use mrule_compiler::wire;
 use mrule_compiler::world::{Scratch, World};
 use std::ops::Range;
 
+mod heir;
 mod raise;
+
+pub use heir::Heritage;
+pub(crate) use heir::streams_begin_anew;
 use raise::{Raiser, Step};
 
 /// How much is remembered.
@@ -65,6 +69,8 @@ impl Pending {
 struct Tracker {
     flows: FlowTable,
     streams: Option<Streams>,
+    /// Packets that were decided before.
+    before: u64,
 }
 
 /// What became of one trigger's conditions.
@@ -115,6 +121,8 @@ pub struct TrackCounts {
     pub streams: Option<StreamCounts>,
     /// Bytes of memory that they take.
     pub memory: usize,
+    /// Packets that were decided before anybody asked for flows.
+    pub before: u64,
 }
 
 impl Decider {
@@ -125,8 +133,7 @@ impl Decider {
     pub fn new(policy: &Policy, limits: &Limits, capacity: usize) -> Result<Decider, Error> {
         let program = policy.program();
         let uses = program.uses();
-        let looks_inside = uses.streams || uses.app || uses.http || uses.tls || uses.dns;
-        let streams = if looks_inside {
+        let streams = if Streams::looks(program) {
             let made = Streams::new(program, &limits.streams, limits.flows.flows);
             Some(made.map_err(|too_large| Error::Streams(too_large.to_string()))?)
         } else {
@@ -134,13 +141,8 @@ impl Decider {
         };
         let tracker = uses.flows.then(|| {
             let mut flows = FlowTable::new(&limits.flows);
-            if !uses.numbers {
-                flows.without_numbers();
-            }
-            if uses.ids {
-                flows.with_ids(policy.is_repeatable());
-            }
-            Tracker { flows, streams }
+            flows.tell(uses.numbers, uses.ids, policy.is_repeatable());
+            Tracker { flows, streams, before: 0 }
         });
         let capacity = capacity.max(1);
         Ok(Decider {
@@ -258,9 +260,10 @@ impl Decider {
 
     /// What was counted of flows; none when the program says nothing about them.
     pub fn tracked(&self) -> Option<TrackCounts> {
-        let Tracker { flows, streams } = self.tracker.as_ref()?;
+        let Tracker { flows, streams, before } = self.tracker.as_ref()?;
         let memory = flows.memory() + streams.as_ref().map_or(0, Streams::memory);
-        Some(TrackCounts { flows: flows.counts(), streams: streams.as_ref().map(Streams::counts), memory })
+        let (flows, streams) = (flows.counts(), streams.as_ref().map(Streams::counts));
+        Some(TrackCounts { flows, streams, memory, before: *before })
     }
 }
 

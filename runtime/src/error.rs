@@ -75,6 +75,14 @@ pub enum Error {
         /// Why.
         why: ChangeError,
     },
+    /// The control socket cannot be had.
+    #[error("cannot listen at `{}`: {source}", path.display())]
+    Control {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A station cannot be opened.
     #[error("cannot open station `{station}`: {reason}")]
     Station {

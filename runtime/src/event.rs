@@ -18,7 +18,7 @@ pub fn time_text(nanoseconds: i64) -> String {
 }
 
 /// A part of a key: numbers as numbers, all else as text.
-fn part_json(part: &KeyPart) -> Json {
+pub(crate) fn part_json(part: &KeyPart) -> Json {
     match part {
         KeyPart::Num(number) => Json::from(*number),
         KeyPart::Text(text) => Json::from(String::from_utf8_lossy(text)),

@@ -5,6 +5,7 @@
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside; [`event`]: changes and what
 //!   becomes of triggers, as lines of text.
+//! - [`control`]: policies by name, and what is asked and changed while they are at work; [`api`]: over HTTP.
 //! - [`cost`]: what a program's state takes.
 //! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
@@ -12,8 +13,10 @@
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
 //! - [`source`]: rule files and tables from the file system.
 //! - [`error`]: what can go wrong outside of the packets.
+pub mod api;
 pub mod capture;
 pub mod change;
+pub mod control;
 pub mod cost;
 pub mod decider;
 pub mod error;

@@ -4,7 +4,8 @@
 //! group says which flows a worker gets. (Rejected: workers that open their own sockets, in the order in which they
 //! happen to start.)
 //!
-//! - `worker`: packets of all ports in the order of time, to verdicts, to stations.
+//! - `worker`: packets of all ports in the order of time, to verdicts, to stations; `seat`: by one policy.
+//! - `policies`: which programs decide, and how they change while it runs.
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
 //! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
 //! - `prefilter`: what the kernel passes over.
@@ -14,30 +15,35 @@ mod bridge;
 mod counts;
 mod offload;
 mod open;
+mod policies;
 mod port;
 mod prefilter;
 mod redirect;
+mod seat;
 mod worker;
 
-pub use counts::{ForwardCounts, PortCounts, RedirectCounts, Report};
+pub use counts::{ForwardCounts, PolicyReport, PortCounts, RedirectCounts, Report};
+pub use policies::{MAIN, MAX_POLICIES, Swap};
 pub use redirect::{Came, Redirect, Redirects};
 
-use crate::capture::{Interface, LinkType};
-use crate::decider::{Decider, Limits};
+use crate::capture::LinkType;
+use crate::decider::Limits;
 use crate::error::Error;
 use crate::event::output::EventWriter;
 use crate::policy::Policy;
-use crate::station::{self, Stations};
-use crate::stats::Summary;
+use crate::station;
+use crate::stats::{Gone, Summary};
 use crate::sys::interface::{Interfaces, State};
 use crate::sys::packet::Socket;
 use crate::sys::ring::{Ring, Shape};
 use bridge::Bridges;
 use mrule_compiler::abi::Link;
-use mrule_compiler::hir::Program;
+use policies::Policies;
 use port::Port;
 use prefilter::Prefilter;
+use rustix::event::{EventfdFlags, eventfd};
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,7 +147,9 @@ impl fmt::Display for Event {
 /// A run.
 #[derive(Debug)]
 pub struct Live {
-    policy: Arc<Policy>,
+    policies: Policies,
+    /// Of each worker, for each policy.
+    limits: Limits,
     started: Instant,
     interfaces: Interfaces,
     ports: Vec<Watched>,
@@ -149,7 +157,6 @@ pub struct Live {
     prefilter: Prefilter,
     bridges: Bridges,
     workers: Vec<Hand>,
-    stations: Stations,
     stop: Arc<AtomicBool>,
     events: SyncSender<Event>,
 }
@@ -158,6 +165,7 @@ pub struct Live {
 #[derive(Debug)]
 struct Watched {
     name: String,
+    link: Link,
     promiscuous: bool,
     state: Option<State>,
 }
@@ -167,30 +175,45 @@ struct Watched {
 struct Hand {
     thread: JoinHandle<Counts>,
     orders: Sender<Order>,
+    /// Wakes it.
+    bell: Arc<OwnedFd>,
     published: Arc<Mutex<Counts>>,
+}
+
+impl Hand {
+    /// Gives an order; false when the worker has died.
+    fn tell(&self, order: Order) -> bool {
+        let told = self.orders.send(order).is_ok();
+        // It is full only when it rings already.
+        let _rings = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+        told
+    }
 }
 
 /// How long stations may take to send what waits for them when the run ends.
 const FINISH: Duration = Duration::from_secs(5);
 
 impl Live {
-    /// Opens interfaces and stations and starts. What becomes of triggers is told to `lines`. What happens later is told to
-    /// `events`; what does not fit into it is not told.
+    /// Opens interfaces and stations and starts with these policies. What becomes of triggers is told to `lines`. What happens
+    /// later is told to `events`; what does not fit into it is not told.
     ///
     /// # Errors
     /// [`Error`]: interfaces that are not there, given twice or not Ethernet, missing privileges, stations that cannot be
     /// opened.
     pub fn start(
-        policy: Arc<Policy>,
+        policies: Vec<(String, Arc<Policy>)>,
         options: &Options,
         lines: Option<Arc<EventWriter>>,
         events: SyncSender<Event>,
     ) -> Result<Live, Error> {
-        let program = policy.program();
         let interfaces = Interfaces::new().map_err(open::failed("looking at interfaces"))?;
         let mut names = options.taps.clone();
         names.extend(options.bridges.iter().flat_map(|(a, b)| [a.clone(), b.clone()]));
-        let ports = open::check(&interfaces, &names, program)?;
+        let ports = open::check(&interfaces, &names)?;
+        for (_, policy) in &policies {
+            let ports: Vec<&str> = names.iter().map(String::as_str).collect();
+            open::no_echo(&ports, policy.program())?;
+        }
         let pairs = options.bridges.len();
         let bridges = Bridges::new(&ports, pairs, options.forward, options.keep_forwarding)?;
         let workers = match options.workers {
@@ -199,7 +222,7 @@ impl Live {
         };
         let opening = open::Opening { workers, ring: options.ring };
         let filtered = ports.iter().enumerate().map(|(at, (_, link, _))| (*link, !bridges.is_ours(at)));
-        let mut prefilter = Prefilter::new(options.prefilter.then(|| program.clone()), filtered);
+        let mut prefilter = Prefilter::new(options.prefilter, filtered);
         // Before stations: what is missing for reading should not leave files behind.
         let (mut rings, mut outs) = (Vec::new(), Vec::new());
         for (at, (name, _, state)) in ports.iter().enumerate() {
@@ -212,15 +235,6 @@ impl Live {
                 None => None,
             });
         }
-        let to_events = events.clone();
-        let stations = station::Options {
-            interfaces: ports.iter().map(|(name, link, _)| Interface::live(name, link_type(*link))).collect(),
-            events: station::Events::new(move |event| {
-                let _told = to_events.try_send(Event::Station(event.clone()));
-            }),
-            ..station::Options::default()
-        };
-        let stations = Stations::open(program, &stations)?;
         let mut limits = options.limits.clone();
         limits.flows.flows = limits.flows.flows.div_ceil(workers);
         limits.streams.pool = limits.streams.pool.div_ceil(workers);
@@ -228,36 +242,40 @@ impl Live {
         let mut hands = Vec::new();
         for index in 0..workers {
             let (orders, inbox) = channel();
+            let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+            let bell = bell.map_err(|error| open::failed("making an eventfd")(error.into()))?;
+            let bell = Arc::new(bell);
             let published = Arc::new(Mutex::new(Counts::default()));
             let port = |(number, (name, link, _)): (usize, &(String, Link, State))| {
                 Port::new(name, number as u32, *link, bridges.is_ours(number))
             };
             let worker = Worker {
-                policy: policy.clone(),
                 lines: lines.clone(),
-                decider: Decider::new(&policy, &limits, worker::BATCH)?,
-                outlets: stations.outlets(),
-                hashes: stations.hashes(),
+                seats: Vec::new(),
                 ports: ports.iter().enumerate().map(port).collect(),
-                summary: Summary::new(program),
+                totals: Summary::default(),
+                gone: Gone::default(),
+                bell: bell.clone(),
                 orders: inbox,
                 stop: stop.clone(),
                 published: published.clone(),
                 parts: Vec::new(),
                 arena: Vec::new(),
+                copied: Vec::new(),
             };
             let thread = std::thread::Builder::new().name(format!("worker {index}"));
             let thread = thread.spawn(move || worker.run()).map_err(open::failed("starting a thread"))?;
-            hands.push(Hand { thread, orders, published });
+            hands.push(Hand { thread, orders, bell, published });
         }
         let mut told = bridge::mtu(&ports, pairs);
-        let watch = |(at, (name, _, state))| {
+        let watch = |(at, (name, link, state))| {
             let promiscuous = options.promiscuous || at >= options.taps.len();
-            Watched { name, promiscuous, state: Some(state) }
+            Watched { name, link, promiscuous, state: Some(state) }
         };
         let watched = ports.into_iter().enumerate().map(watch).collect();
         let mut live = Live {
-            policy,
+            policies: Policies::default(),
+            limits,
             started: Instant::now(),
             interfaces,
             ports: watched,
@@ -265,15 +283,21 @@ impl Live {
             prefilter,
             bridges,
             workers: hands,
-            stations,
             stop,
             events,
         };
-        for (at, rings) in rings.into_iter().enumerate() {
-            live.hand_out(at, rings);
+        for (name, policy) in policies {
+            if let Err(error) = live.load(&name, policy) {
+                let _report = live.finish();
+                return Err(error);
+            }
         }
+        // Before the rings: what is read is sent on at once.
         for (feeder, sockets) in outs.into_iter().flatten() {
             live.hand_out_sockets(feeder, sockets);
+        }
+        for (at, rings) in rings.into_iter().enumerate() {
+            live.hand_out(at, rings);
         }
         match live.bridges.install() {
             Ok(events) => told.extend(events),
@@ -344,14 +368,22 @@ impl Live {
         self.bridges.install_again(at)
     }
 
-    /// Has the kernel pass over what this program could not want; without one, nothing. Needs no privilege. Who hands out
-    /// another program does so first without one, waits until the workers have decided what was received before that, hands the
-    /// program out, and comes back with it when all workers have it: so neither program misses a packet.
-    ///
-    /// # Errors
-    /// [`Error::Interface`]: the kernel's; for want of room it fails never, as a wider filter takes the place of a long one.
-    pub fn prefilter(&mut self, program: Option<Arc<Program>>) -> Result<(), Error> {
-        self.prefilter.change(program).map_err(open::failed("changing what the kernel passes over"))
+    /// Has the kernel keep everything that enters, until [`Live::narrow`]. Who hands out another program does so first, so
+    /// that neither program misses a packet; of what was received before, the new one may see only as much as the old one
+    /// could want.
+    fn widen(&mut self) -> Result<(), Error> {
+        self.prefilter.change(None).map_err(open::failed("changing what the kernel passes over"))
+    }
+
+    /// Has the kernel pass over what the program could not want, while there is only one. Needs no privilege.
+    fn narrow(&mut self) {
+        let program = match self.policies.loaded.as_slice() {
+            [one] => Some(one.policy.program().clone()),
+            _ => None,
+        };
+        if let Err(error) = self.prefilter.change(program) {
+            self.tell(Event::Failed(format!("changing what the kernel passes over: {error}")));
+        }
     }
 
     /// What was counted so far, some tenths of a second ago.
@@ -366,7 +398,7 @@ impl Live {
         let counts = counts
             .map(|hand| hand.published.lock().unwrap_or_else(PoisonError::into_inner).clone())
             .collect::<Vec<_>>();
-        let mut report = add_up(&self.policy, self.started, &self.ports, &counts, self.stations.counts());
+        let mut report = self.add_up(&counts);
         add_ports(&mut report, &self.bridges, &mut self.prefilter, &self.interfaces);
         report
     }
@@ -375,75 +407,38 @@ impl Live {
     ///
     /// # Errors
     /// [`Error::Ports`]: a worker has died. Redirects that could not be removed.
-    pub fn finish(self) -> Result<Report, Error> {
-        let Live {
-            policy,
-            started,
-            interfaces,
-            ports,
-            mut prefilter,
-            mut bridges,
-            workers,
-            stations,
-            stop,
-            ..
-        } = self;
-        stop.store(true, Ordering::Relaxed);
+    pub fn finish(mut self) -> Result<Report, Error> {
+        self.stop.store(true, Ordering::Relaxed);
         let mut counts = Vec::new();
-        for hand in workers {
+        for hand in std::mem::take(&mut self.workers) {
             let died = |_| Error::Ports("a worker died; please report this".to_owned());
             counts.push(hand.thread.join().map_err(died)?);
         }
-        bridges.count(|_| false);
-        let removed = bridges.remove();
-        let stations = stations.finish(Instant::now() + FINISH);
+        self.bridges.count(|_| false);
+        let removed = self.bridges.remove();
+        self.policies.finish(Instant::now() + FINISH);
         removed?;
-        let mut report = add_up(&policy, started, &ports, &counts, stations);
-        add_ports(&mut report, &bridges, &mut prefilter, &interfaces);
+        let mut report = self.add_up(&counts);
+        add_ports(&mut report, &self.bridges, &mut self.prefilter, &self.interfaces);
         Ok(report)
     }
 
     fn hand_out(&self, at: usize, rings: Vec<Ring>) {
         for (hand, ring) in self.workers.iter().zip(rings) {
             // One that has died is found at the end.
-            let _dead = hand.orders.send(Order::Port(at, ring));
+            hand.tell(Order::Port(at, ring));
         }
     }
 
     fn hand_out_sockets(&self, at: usize, sockets: Vec<Socket>) {
         for (hand, socket) in self.workers.iter().zip(sockets) {
-            let _dead = hand.orders.send(Order::Out(at, socket));
+            hand.tell(Order::Out(at, socket));
         }
     }
 
     fn tell(&self, event: Event) {
         let _full = self.events.try_send(event);
     }
-}
-
-fn add_up(
-    policy: &Policy,
-    started: Instant,
-    ports: &[Watched],
-    counts: &[Counts],
-    stations: Vec<station::Counts>,
-) -> Report {
-    let named = |port: &Watched| PortCounts { name: port.name.clone(), ..PortCounts::default() };
-    let mut report = Report {
-        elapsed: started.elapsed(),
-        ports: ports.iter().map(named).collect(),
-        summary: Summary::new(policy.program()),
-        stations,
-    };
-    for counts in counts {
-        report.summary.add(&counts.summary);
-        for (sum, more) in report.ports.iter_mut().zip(&counts.ports) {
-            sum.add(more);
-        }
-    }
-    let now = jiff::Timestamp::now().as_nanosecond();
-    report.summary.keys(policy, i64::try_from(now).unwrap_or(i64::MAX));
-    report
 }
 
 fn add_ports(report: &mut Report, bridges: &Bridges, prefilter: &mut Prefilter, of: &Interfaces) {

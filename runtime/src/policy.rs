@@ -16,6 +16,16 @@ pub struct Policy {
     world: World,
     triggers: Arc<TriggerStore>,
     repeatable: bool,
+    label: Option<Label>,
+}
+
+/// Which policy a program is, and which version of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub policy: Arc<str>,
+    /// From 1; each load is another one.
+    pub version: u64,
 }
 
 impl Policy {
@@ -35,7 +45,24 @@ impl Policy {
     fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore, repeatable: bool) -> Policy {
         let triggers = Arc::new(triggers);
         world.keep_states(triggers.clone());
-        Policy { engine, world, triggers, repeatable }
+        Policy { engine, world, triggers, repeatable, label: None }
+    }
+
+    /// A policy that takes another's place: triggers of the same name and shape go on with the states they have. (What the
+    /// other's world has is kept where the world that is given here was told to.)
+    pub fn succeed(&self, engine: Arc<Engine>, world: World) -> Policy {
+        let triggers = self.triggers.renewed(shapes(engine.program(), &world));
+        Policy::with(engine, world, triggers, self.repeatable)
+    }
+
+    /// The same policy, by this name and version.
+    pub fn labelled(self, label: Label) -> Policy {
+        Policy { label: Some(label), ..self }
+    }
+
+    /// By which name and version it is known.
+    pub fn label(&self) -> Option<&Label> {
+        self.label.as_ref()
     }
 
     /// Whether the same packets do the same each time, which key goes for want of room included.

@@ -106,7 +106,7 @@ fn make<'c>(
         let effect = policy.change(*time, change).map_err(refused)?;
         summary.changes += 1;
         if let Some(events) = events {
-            events.change(policy.program(), *time, change, effect);
+            events.change(policy, *time, change, effect);
         }
     }
     Ok(later)

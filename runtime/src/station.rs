@@ -27,6 +27,7 @@ pub use pcapng::PcapngFile;
 
 use crate::capture::Interface;
 use crate::error::Error;
+use crate::policy::Label;
 use lane::{Sink, Tally};
 use mrule_compiler::hir::{Encap, Program, Rate, Station, Target};
 use outlet::{Chunk, Lane};
@@ -51,6 +52,8 @@ pub struct Options {
     pub interfaces: Vec<Interface>,
     /// Who is told what becomes of stations.
     pub events: Events,
+    /// Which policy they are of, and which version of it: copies say so.
+    pub label: Option<Label>,
 }
 
 impl Default for Options {
@@ -60,6 +63,7 @@ impl Default for Options {
             queue_copies: 65_536,
             interfaces: Vec::new(),
             events: Events::default(),
+            label: None,
         }
     }
 }
@@ -120,8 +124,8 @@ impl fmt::Debug for Events {
     }
 }
 
-/// The stations of a program, at work.
-#[derive(Debug)]
+/// The stations of a program, at work; a clone is the same ones.
+#[derive(Debug, Clone)]
 pub struct Stations {
     running: Vec<Running>,
     names: Names,
@@ -172,7 +176,10 @@ impl Stations {
             Opened::Before(running) => Ok(running),
             Opened::New(sink, tally) => start(station, sink, tally),
         });
-        Ok(Stations { running: running.collect::<Result<_, _>>()?, names: Names::new(program) })
+        Ok(Stations {
+            running: running.collect::<Result<_, _>>()?,
+            names: Names::labelled(program, options.label.as_ref()),
+        })
     }
 
     /// One worker's ends, in the order of the program's stations.
@@ -209,8 +216,20 @@ impl Stations {
 
     /// The same for those stations that another program's do not go on with.
     pub fn retire(self, heir: &Stations, deadline: Instant) -> Vec<Counts> {
+        self.without(heir).finish(deadline)
+    }
+
+    /// Those stations that another program's do not go on with: for whoever finishes them when nobody offers copies any
+    /// more.
+    pub fn without(self, heir: &Stations) -> Stations {
         let goes_on = |old: &Running| heir.running.iter().any(|new| Arc::ptr_eq(&new.tally, &old.tally));
-        end(self.running.into_iter().filter(|running| !goes_on(running)).collect(), deadline)
+        Stations { running: self.running.into_iter().filter(|running| !goes_on(running)).collect(), ..self }
+    }
+
+    /// For each station its place among those of another program that it goes on with.
+    pub fn heritage(&self, before: &Stations) -> Vec<Option<usize>> {
+        let was = |new: &Running| before.running.iter().position(|old| Arc::ptr_eq(&new.tally, &old.tally));
+        self.running.iter().map(was).collect()
     }
 }
 

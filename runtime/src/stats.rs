@@ -3,7 +3,10 @@
 //! a copy, or is withheld when limits leave nothing of it. (Rejected: percentages kept as numbers; they are functions of
 //! the counts.)
 
+mod gone;
 mod merge;
+
+pub use gone::Gone;
 
 use crate::capture::LinkType;
 use crate::decider::{Decider, TrackCounts, TriggerCount};
@@ -41,6 +44,8 @@ pub struct Summary {
     pub triggers: Vec<TriggerTotal>,
     /// Of flows; none when the program says nothing about them.
     pub tracked: Option<TrackCounts>,
+    /// Sums of rules, limits and stations that an earlier program of the policy had.
+    pub gone: Gone,
     /// Packets passed over because their link type is not supported, by link type.
     pub unsupported: Vec<(LinkType, u64)>,
     /// Packets whose time was outside of 1970..2262 and was moved to the nearest end.
@@ -189,24 +194,33 @@ impl Summary {
     /// Says which does not.
     pub fn check(&self) -> Result<(), String> {
         let sum = |counts: &mut dyn Iterator<Item = u64>| counts.sum::<u64>();
-        let copies = sum(&mut self.stations.iter().map(|s| s.copies));
-        let withheld = sum(&mut self.stations.iter().map(|s| s.withheld));
+        let gone = &self.gone;
+        let copies = gone.copies + sum(&mut self.stations.iter().map(|s| s.copies));
+        let withheld = gone.withheld + sum(&mut self.stations.iter().map(|s| s.withheld));
         let most = self.stations.iter().map(|s| s.copies).max().unwrap_or(0);
-        let stations = self.stations.len() as u64;
+        let stations = (self.stations.len() as u64).max(gone.stations);
         let equal = [
             ("mirrored + unmirrored, packets", self.mirrored + self.unmirrored, self.packets),
-            ("decided by rules, verdicts", sum(&mut self.rules.iter().map(|r| r.decided)), copies + withheld),
+            (
+                "decided by rules, verdicts",
+                gone.decided + sum(&mut self.rules.iter().map(|r| r.decided)),
+                copies + withheld,
+            ),
             (
                 "bytes of rules, of stations",
-                sum(&mut self.rules.iter().map(|r| r.bytes)),
-                sum(&mut self.stations.iter().map(|s| s.bytes)),
+                gone.rule_bytes + sum(&mut self.rules.iter().map(|r| r.bytes)),
+                gone.bytes + sum(&mut self.stations.iter().map(|s| s.bytes)),
             ),
-            ("withheld by limits, from stations", sum(&mut self.limits.iter().map(|l| l.withheld)), withheld),
+            (
+                "withheld by limits, from stations",
+                gone.limited + sum(&mut self.limits.iter().map(|l| l.withheld)),
+                withheld,
+            ),
         ];
         self.triggers.iter().try_for_each(TriggerTotal::check)?;
-        if let Some(TrackCounts { flows: f, streams, .. }) = &self.tracked {
+        if let Some(TrackCounts { flows: f, streams, before, .. }) = &self.tracked {
             let gone = f.ended + f.expired + f.evicted_young + f.evicted_established;
-            if f.created != f.active + gone || f.packets != self.packets {
+            if f.created != f.active + gone || f.packets + before != self.packets {
                 return Err(format!("flows: {f:?}, packets {}", self.packets));
             }
             if streams.is_some_and(|s| !s.adds_up()) {

@@ -9,7 +9,7 @@
 
 use crate::flow::{FlowId, Segment};
 use mrule_compiler::fields::App;
-use mrule_compiler::hir::{NumKind, ParamId, Program, Uses};
+use mrule_compiler::hir::{NumKind, ParamId, Program, StreamKind, Uses};
 use mrule_compiler::sight::Sight;
 use mrule_compiler::streams::{Automaton, State, TooLarge};
 use mrule_compiler::world::World;
@@ -66,6 +66,8 @@ pub struct Streams {
     /// By flow, in blocks that are made when the first of their flows is seen.
     blocks: Vec<Option<Box<[Content]>>>,
     flows: usize,
+    /// Flows were there before: where one of them stands is where it begins.
+    late: bool,
     shared: Shared,
 }
 
@@ -73,6 +75,8 @@ pub struct Streams {
 #[derive(Debug)]
 struct Shared {
     uses: Uses,
+    /// The patterns, in the order of the program.
+    looks_for: Vec<StreamKind>,
     /// Applications have to be recognised.
     wants_app: bool,
     automaton: Arc<Automaton>,
@@ -95,6 +99,8 @@ struct Content {
     /// From the client, from the server.
     dirs: [Dir; 2],
     methods: http::Methods,
+    /// The flow began when this was looking, or it was seen that it did not.
+    known: bool,
 }
 
 /// One direction.
@@ -115,6 +121,8 @@ struct Dir {
     closed: bool,
     /// The search is over for good.
     searched: bool,
+    /// Its first segment that is seen is where it begins.
+    late: bool,
 }
 
 /// Who reads messages.
@@ -133,6 +141,17 @@ enum Reader {
 const BLOCK: usize = 256;
 
 impl Streams {
+    /// Whether a program looks into streams at all.
+    pub fn looks(program: &Program) -> bool {
+        let uses = program.uses();
+        uses.streams || uses.app || uses.http || uses.tls || uses.dns
+    }
+
+    /// Flows are there already, which nobody has looked into.
+    pub fn begin_late(&mut self) {
+        self.late = true;
+    }
+
     /// For the flows of a table with so many places.
     pub fn new(program: &Program, limits: &StreamLimits, flows: usize) -> Result<Streams, TooLarge> {
         let uses = program.uses();
@@ -157,9 +176,11 @@ impl Streams {
         Ok(Streams {
             blocks: std::iter::repeat_with(|| None).take(flows.div_ceil(BLOCK)).collect(),
             flows,
+            late: false,
             shared: Shared {
                 wants_app: uses.app || uses.http || uses.tls || uses.dns,
                 automaton: program.automaton()?,
+                looks_for: program.streams.iter().map(|pattern| pattern.kind.clone()).collect(),
                 uses,
                 depths,
                 deepest,
@@ -191,10 +212,34 @@ impl Streams {
         let Some(content) = block.get_mut(at) else { return App::Undecided };
         if segment.is_new {
             content.free(shared);
+            content.known = true;
+        } else if self.late && !content.known {
+            let app = sight.flows.get(i).and_then(|view| App::ALL.get(view.app as usize));
+            content.begin_late(app.copied().unwrap_or_default());
         }
         let deepest = shared.params.iter().fold(shared.deepest, |most, &param| most.max(world.param(param)));
         deliver::Job { world, i, segment, sight, deepest, shared }.take(content);
         content.app
+    }
+
+    /// Takes the place of what another program knew of the same flows. What both look for alike goes on, and so does what is
+    /// known of each flow; else every flow begins anew where it stands: a pattern that lies across that place is not found,
+    /// and messages of flows that began before are not read. True when it goes on.
+    pub fn take_over(&mut self, other: &mut Streams) -> bool {
+        let (mine, its) = (&mut self.shared, &mut other.shared);
+        let goes_on = mine.looks_for == its.looks_for && mine.uses_alike(its) && self.flows == other.flows;
+        let mut counts = its.counts;
+        if goes_on {
+            std::mem::swap(&mut self.blocks, &mut other.blocks);
+            std::mem::swap(&mut mine.pool, &mut its.pool);
+            std::mem::swap(&mut mine.automaton, &mut its.automaton);
+            self.late = other.late;
+        } else {
+            counts.abandoned += std::mem::take(&mut counts.held);
+            self.late = true;
+        }
+        mine.counts = counts;
+        goes_on
     }
 
     /// The flow has ended: frees what it held.
@@ -227,6 +272,14 @@ impl Streams {
     }
 }
 
+impl Shared {
+    /// Whether the same is looked for beside patterns.
+    fn uses_alike(&self, other: &Shared) -> bool {
+        let what = |uses: &Uses| (uses.app, uses.http, uses.tls, uses.dns, uses.streams);
+        what(&self.uses) == what(&other.uses)
+    }
+}
+
 impl Content {
     fn new(automaton: &Automaton) -> Content {
         let dir = || Dir {
@@ -239,8 +292,17 @@ impl Content {
             done: false,
             closed: false,
             searched: false,
+            late: false,
         };
-        Content { app: App::Undecided, dirs: [dir(), dir()], methods: http::Methods::default() }
+        Content { app: App::Undecided, dirs: [dir(), dir()], methods: http::Methods::default(), known: false }
+    }
+
+    /// A flow that began when nobody looked: its messages are not read, and what it is stays what was known of it.
+    fn begin_late(&mut self, app: App) {
+        (self.known, self.app) = (true, app);
+        for dir in &mut self.dirs {
+            (dir.reader, dir.closed, dir.late) = (Reader::Over, true, true);
+        }
     }
 
     fn free(&mut self, shared: &mut Shared) {

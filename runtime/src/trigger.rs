@@ -200,6 +200,12 @@ impl TriggerStore {
         TriggerStore { triggers: shapes.into_iter().map(made).collect(), seed: self.seed }
     }
 
+    /// Whether a trigger goes on with the state that a trigger of another store has.
+    pub fn shares(&self, trigger: usize, other: &TriggerStore, was: usize) -> bool {
+        let states = (self.triggers.get(trigger), other.triggers.get(was));
+        matches!(states, (Some(mine), Some(its)) if Arc::ptr_eq(&mine.state, &its.state))
+    }
+
     fn keyed(&self, trigger: usize) -> Option<&Keyed> {
         self.triggers.get(trigger).map(|trigger| trigger.state.as_ref())
     }

@@ -196,6 +196,12 @@ pub struct Mirrorc {
 }
 
 impl Mirrorc {
+    /// Stands for one that is not there.
+    pub fn none() -> Mirrorc {
+        let child = Command::new("true").spawn().expect("true");
+        Mirrorc { child, said: Arc::default(), counted: Arc::default() }
+    }
+
     /// Waits until it has said this.
     pub fn says(&self, what: &str) {
         until(what, || self.said().contains(what));
@@ -225,6 +231,18 @@ impl Mirrorc {
         let said = self.said();
         assert!(status.success() && !said.contains("add up"), "{status} {said}");
         self.last().expect("sums")
+    }
+
+    /// Has it read its rules again.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("kill");
+    }
+
+    /// How much memory it has, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
     }
 
     /// Kills it.

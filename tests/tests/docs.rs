@@ -37,7 +37,7 @@ fn compiled(text: &str) -> Compiled {
 #[test]
 fn every_snippet_does_what_its_page_says() {
     let (mut good, mut bad) = (0, 0);
-    for page in ["README.md", "docs/language.md"] {
+    for page in ["README.md", "docs/language.md", "docs/operations.md"] {
         for (info, text, line) in blocks(&read(page)) {
             if !info.starts_with("mrule") {
                 continue;

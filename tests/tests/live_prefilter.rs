@@ -5,7 +5,7 @@
 
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
-use mrule_runtime::live::{Live, Options};
+use mrule_runtime::live::{Live, MAIN, Options};
 use mrule_runtime::policy::Policy;
 use mrule_tests::compile_text;
 use mrule_tests::frames::{Frame, read};
@@ -148,13 +148,12 @@ fn a_filter_is_changed_while_it_runs() {
     with_wire("a_filter_is_changed_while_it_runs", |wire| {
         hush(wire);
         let dir = tempfile::tempdir().unwrap();
-        let rules = |port: u16| {
-            let lake = dir.path().join("lake.pcapng").display().to_string();
-            format!(
+        let rules = |port: u16, file: &str| {
+            let lake = dir.path().join(file).display().to_string();
+            policy(&format!(
                 "station s {{ pcapng {lake:?} }} rule r {{ match udp.port == {port}  snaplen full  to s }}"
-            )
+            ))
         };
-        let (first, second) = (policy(&rules(53)), policy(&rules(54)));
         let frames =
             [53, 54, 55].map(|port| build(&format!("eth/ip/udp(dport={port})/\"ask\"")).unwrap().bytes);
         let frames_read = |live: &mut Live| live.report().ports[0].frames;
@@ -162,16 +161,22 @@ fn a_filter_is_changed_while_it_runs() {
             let options =
                 Options { taps: vec!["in0".into()], prefilter: true, workers: 2, ..Options::default() };
             let (events, _) = sync_channel(16);
-            let mut live = Live::start(first.clone(), &options, None, events).unwrap();
+            let first = vec![(MAIN.to_owned(), rules(53, "lake.pcapng"))];
+            let mut live = Live::start(first, &options, None, events).unwrap();
             let mut expected = 0;
-            let filters = [(Some(&first), 1), (None, 3), (Some(&second), 1), (Some(&first), 1)];
-            for (filter, kept) in filters {
-                let program = filter.map(|policy| policy.program().clone());
+            // What is loaded or unloaded, and how many of the three frames are then read: with two policies, all.
+            let second = (MAIN, Some(rules(54, "lake.pcapng")));
+            let steps = [(None, 1), (Some(second), 1), (Some(("other", Some(rules(53, "o.pcapng")))), 3)];
+            for (step, kept) in steps.into_iter().chain([(Some(("other", None)), 1)]) {
                 let without_privileges = || {
                     let none = CapabilitySet::empty();
                     let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
                     set_capabilities(None, sets).unwrap();
-                    live.prefilter(program).unwrap();
+                    match step {
+                        Some((name, Some(policy))) => drop(live.load(name, policy).unwrap()),
+                        Some((name, None)) => drop(live.unload(name).unwrap()),
+                        None => {}
+                    }
                 };
                 std::thread::scope(|scope| scope.spawn(without_privileges).join().unwrap());
                 wire.say(&frames);
@@ -179,11 +184,11 @@ fn a_filter_is_changed_while_it_runs() {
                 until("the frames", || frames_read(&mut live) == expected);
                 std::thread::sleep(std::time::Duration::from_millis(250));
                 assert_eq!(frames_read(&mut live), expected);
-                assert_eq!(live.report().ports[0].prefilter, filter.is_some());
+                assert_eq!(live.report().ports[0].prefilter, kept == 1);
             }
             let report = live.finish().unwrap();
             report.check().unwrap();
-            assert_eq!(report.summary.mirrored, 3, "of the first program, which went on deciding");
+            assert_eq!(report.summary.mirrored, 5, "one each, and two where two policies decide");
         });
     });
 }

@@ -4,6 +4,7 @@
 
 pub mod bridge;
 pub mod check;
+pub mod control;
 pub mod emit;
 pub mod explain;
 pub mod fields;

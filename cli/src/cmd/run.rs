@@ -2,6 +2,7 @@
 //! whatever it was to run on. (Rejected: a command for each; what they share is the program and its summary.)
 
 mod live;
+mod reload;
 mod replay;
 
 pub(super) use live::pair;
@@ -95,8 +96,13 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             replay::run(Policy::repeatable(engine, world), &options, &args.events, stats, screen)
         }
         None => {
-            let policy = Arc::new(Policy::new(engine, world));
-            live::run(policy, &args.live, args.memory.limits(), &args.events, stats, screen)
+            let first = live::First {
+                policy: Policy::new(engine, world),
+                bundle: checked.bundle,
+                rules: &args.rules,
+                warn: !args.quiet,
+            };
+            live::run(first, &args.live, args.memory.limits(), &args.events, stats, screen)
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::place::{Place, Texts};
 use super::{Report, severity};
+use mrule_compiler::compile::Compiled;
 use serde::Serialize;
 
 /// The version of the shape.
@@ -42,6 +43,14 @@ struct Fix<'a> {
     #[serde(flatten)]
     place: Place<'a>,
     replacement: &'a str,
+}
+
+/// What the compiler found, as the same JSON.
+pub fn value(compiled: &Compiled) -> serde_json::Value {
+    let report = Report::new(&compiled.diagnostics, &compiled.sources);
+    let ok = report.tally().errors == 0;
+    let text = render(&report, ok).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 /// The report as JSON; `ok` is the exit code's answer, so it knows of `--deny warnings`.

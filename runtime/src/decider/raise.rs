@@ -100,6 +100,13 @@ impl Raiser {
         }
     }
 
+    /// Goes on counting where others left off.
+    pub(super) fn count_from(&mut self, before: impl Iterator<Item = TriggerCount>) {
+        for (count, before) in self.counts.iter_mut().zip(before) {
+            *count = before;
+        }
+    }
+
     /// What became of each trigger.
     pub(super) fn counts(&self) -> &[TriggerCount] {
         &self.counts

@@ -100,6 +100,19 @@ pub fn parse(text: &str, program: &Program) -> Result<Vec<Timed>, (usize, String
     Ok(events)
 }
 
+/// One change, without a time: an object of the same members but `time`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn change(mut object: serde_json::Map<String, Json>, program: &Program) -> Result<Change, String> {
+    if object.contains_key("time") {
+        return Err("it takes no `time`: it happens now".to_owned());
+    }
+    object.insert("time".to_owned(), Json::from(0));
+    let read: Line = serde_json::from_value(Json::Object(object)).map_err(|error| error.to_string())?;
+    Ok(read.understand(program)?.1)
+}
+
 /// What serde says, without its own line number, which is always 1.
 fn json_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -248,7 +261,11 @@ fn seconds(text: &str) -> Option<i64> {
 }
 
 /// The place of a name.
-fn find<'n>(what: &str, name: &str, names: impl Iterator<Item = &'n str> + Clone) -> Result<usize, String> {
+pub(crate) fn find<'n>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'n str> + Clone,
+) -> Result<usize, String> {
     names.clone().position(|other| other == name).ok_or_else(|| {
         let known = names.map(|name| format!("`{name}`")).take(8).collect::<Vec<_>>();
         if known.is_empty() {

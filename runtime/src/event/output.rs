@@ -11,11 +11,10 @@ use crate::trigger::{Outcome, key_parts, key_values};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::explain;
-use mrule_compiler::hir::Program;
-use mrule_compiler::world::World;
 use serde_json::{Map, Value as Json, json};
 use std::io::{self, BufWriter, Write};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -42,6 +41,8 @@ pub struct EventWriter {
     thread: Option<JoinHandle<(u64, Option<io::Error>)>>,
     waits: bool,
     told: AtomicU64,
+    /// Somebody reads; none: always.
+    wanted: Option<Arc<AtomicBool>>,
 }
 
 impl EventWriter {
@@ -53,7 +54,23 @@ impl EventWriter {
         let (queue, lines) = sync_channel(QUEUE);
         let thread =
             std::thread::Builder::new().name("events".into()).spawn(move || write_all(out, &lines))?;
-        Ok(EventWriter { queue: Some(queue), thread: Some(thread), waits, told: AtomicU64::new(0) })
+        Ok(EventWriter {
+            queue: Some(queue),
+            thread: Some(thread),
+            waits,
+            told: AtomicU64::new(0),
+            wanted: None,
+        })
+    }
+
+    /// Tells only while this is true: for a reader that comes and goes.
+    pub fn while_wanted(self, wanted: Arc<AtomicBool>) -> EventWriter {
+        EventWriter { wanted: Some(wanted), ..self }
+    }
+
+    /// Whether anybody reads.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.load(Relaxed))
     }
 
     fn tell(&self, line: &Map<String, Json>) {
@@ -66,7 +83,8 @@ impl EventWriter {
     }
 
     /// Tells what a packet did to a trigger; `number` is the packet's, from 1.
-    pub fn packet(&self, program: &Program, world: &World, number: u64, event: &TriggerEvent<'_>) {
+    pub fn packet(&self, policy: &Policy, number: u64, event: &TriggerEvent<'_>) {
+        let (program, world) = (policy.program(), policy.world());
         let Some(trigger) = program.triggers.get(event.trigger) else { return };
         let name = match event.outcome {
             Outcome::Nothing => return,
@@ -76,7 +94,7 @@ impl EventWriter {
             Outcome::Suppressed => "suppressed",
             Outcome::Full => "full",
         };
-        let mut line = start(event.packet.time, name, &trigger.name);
+        let mut line = start(event.packet.time, name, &trigger.name, policy);
         if let Some(key) = event.key {
             line.insert("key".into(), key_parts(key).iter().map(part_json).collect());
         }
@@ -92,7 +110,8 @@ impl EventWriter {
     }
 
     /// Tells what a change from outside did; rows and params are not told.
-    pub fn change(&self, program: &Program, now: i64, change: &Change, effect: Effect) {
+    pub fn change(&self, policy: &Policy, now: i64, change: &Change, effect: Effect) {
+        let program = policy.program();
         let (at, key, reason) = match change {
             Change::Raise { trigger, key, .. } => (*trigger, Some(key), "from outside"),
             Change::Clear { trigger, key } => (*trigger, key.as_ref(), "from outside"),
@@ -111,7 +130,7 @@ impl EventWriter {
             _ => return,
         };
         let Some(trigger) = program.triggers.get(at) else { return };
-        let mut line = start(now, name, &trigger.name);
+        let mut line = start(now, name, &trigger.name, policy);
         if let Some(key) = key.and_then(|key| key_values(key)) {
             line.insert("key".into(), key_parts(&key).iter().map(part_json).collect());
         }
@@ -139,20 +158,24 @@ pub fn decide<'d>(
     before: u64,
     lines: Option<&EventWriter>,
 ) -> &'d Batch {
-    let Some(lines) = lines else { return decider.decide(policy, packets) };
+    let Some(lines) = lines.filter(|lines| lines.is_wanted()) else { return decider.decide(policy, packets) };
     let mut hear = |event: &TriggerEvent<'_>| {
-        lines.packet(policy.program(), policy.world(), before + event.at as u64 + 1, event);
+        lines.packet(policy, before + event.at as u64 + 1, event);
     };
     decider.decide_and_tell(policy, packets, Some(&mut hear))
 }
 
 /// What every line begins with.
-fn start(time: i64, event: &str, trigger: &str) -> Map<String, Json> {
+fn start(time: i64, event: &str, trigger: &str, policy: &Policy) -> Map<String, Json> {
     let line = json!({ "time": time_text(time), "event": event, "trigger": trigger });
-    match line {
+    let mut line = match line {
         Json::Object(line) => line,
         _ => Map::new(),
+    };
+    if let Some(label) = policy.label() {
+        line.insert("policy".into(), (*label.policy).into());
     }
+    line
 }
 
 /// Writes lines as they come, and out whenever none waits.

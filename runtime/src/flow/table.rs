@@ -114,14 +114,19 @@ impl FlowTable {
         }
     }
 
-    /// Views are for a program that does not ask for a flow's counts and times: those members stay what they are.
-    pub fn without_numbers(&mut self) {
-        self.numbers = false;
+    /// What views are to say beside the rest, for the program that they are for: a flow's counts and times; what tells it from
+    /// others, the same for the same packets or so that nobody outside can know. A table that goes on keeps that.
+    pub fn tell(&mut self, numbers: bool, ids: bool, repeatable: bool) {
+        self.numbers = numbers;
+        if ids && self.ids.is_none() {
+            self.ids = Some(if repeatable { Seeds::KNOWN } else { Seeds::random() });
+        }
     }
 
-    /// Views say what tells a flow from others: the same for the same packets, or so that nobody outside can know.
-    pub fn with_ids(&mut self, repeatable: bool) {
-        self.ids = Some(if repeatable { Seeds::KNOWN } else { Seeds::random() });
+    /// Views are to say what those of another table said, which takes this one's place.
+    pub fn tell_as(&mut self, other: &FlowTable) {
+        self.numbers = other.numbers;
+        self.ids = self.ids.or(other.ids);
     }
 
     /// Looks at a batch before its packets are observed, so that what they need comes from memory side by side. It
@@ -407,6 +412,14 @@ impl FlowTable {
     pub fn raise(&mut self, flow: FlowId, triggers: u64) {
         if let Some(flow) = self.alive(flow) {
             flow.active |= triggers;
+        }
+    }
+
+    /// Numbers the triggers of all flows anew: `bits` says which bit each one that goes on had and gets; the others end.
+    pub fn renumber(&mut self, bits: &[(u32, u32)]) {
+        for flow in self.flows.iter_mut().filter(|flow| flow.active != 0) {
+            let moved = bits.iter().map(|(was, is)| (flow.active >> was & 1) << is);
+            flow.active = moved.fold(0, |all, bit| all | bit);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::redirect::Redirect;
 use crate::station;
-use crate::stats::Summary;
+use crate::stats::{Gone, Summary};
 use std::io;
 use std::time::Duration;
 
@@ -118,6 +118,11 @@ impl ForwardCounts {
 }
 
 impl PortCounts {
+    /// Nothing counted yet.
+    pub(super) fn of(name: &str) -> PortCounts {
+        PortCounts { name: name.to_owned(), ..PortCounts::default() }
+    }
+
     pub(super) fn add(&mut self, more: &PortCounts) {
         let PortCounts {
             name: _,
@@ -168,20 +173,61 @@ pub struct Report {
     pub elapsed: Duration,
     /// By port.
     pub ports: Vec<PortCounts>,
-    /// What was decided.
+    /// What was decided, by all policies together. Where there are several, names are `POLICY/NAME`.
     pub summary: Summary,
-    /// What became of copies, by station.
+    /// What became of copies, by station, in the order of the summary.
+    pub stations: Vec<station::Counts>,
+    /// The same, policy by policy.
+    pub policies: Vec<PolicyReport>,
+    /// Sums of rules, limits and stations that are no more, of all policies.
+    pub gone: Gone,
+    /// What became of the copies of stations that are no more; those that are ending are not in it yet.
+    pub retired: station::Counts,
+}
+
+/// What one policy did, all of its versions together.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyReport {
+    /// Its name.
+    pub name: String,
+    /// The version at work, from 1.
+    pub version: u64,
+    /// What it decided.
+    pub summary: Summary,
+    /// What became of its copies, by station.
     pub stations: Vec<station::Counts>,
 }
 
 impl Report {
+    /// Puts the policies' sums side by side into one; packets are there already.
+    pub(super) fn put_together(&mut self) {
+        let several = self.policies.len() > 1;
+        self.stations.clear();
+        for PolicyReport { name: policy, summary: of, stations, .. } in &self.policies {
+            let named = |name: &mut String| {
+                if several {
+                    *name = format!("{policy}/{name}");
+                }
+            };
+            let mut part = of.clone();
+            part.stations.iter_mut().for_each(|s| named(&mut s.name));
+            part.rules.iter_mut().for_each(|s| named(&mut s.name));
+            part.limits.iter_mut().for_each(|s| named(&mut s.name));
+            part.triggers.iter_mut().for_each(|s| named(&mut s.name));
+            self.summary.append(part);
+            self.stations.extend(stations.iter().cloned().map(|mut counts| {
+                named(&mut counts.station);
+                counts
+            }));
+        }
+    }
+
     /// Checks that every sum adds up; only when the run is over, because ports and stations are counted at other moments
     /// while it lasts.
     ///
     /// # Errors
     /// Says which does not.
     pub fn check(&self) -> Result<(), String> {
-        self.summary.check()?;
         for port in &self.ports {
             if port.received != port.frames + port.kernel_drops + port.unread {
                 return Err(format!("received is not read + dropped: {port:?}"));
@@ -191,13 +237,21 @@ impl Report {
             }
         }
         let packets: u64 = self.ports.iter().map(PortCounts::packets).sum();
-        if packets != self.summary.packets {
+        let (mirrored, not) = (self.summary.mirrored, self.summary.unmirrored);
+        if packets != self.summary.packets || mirrored + not != packets {
             return Err(format!("packets of ports {packets}, decided {}", self.summary.packets));
         }
-        for (asked, became) in self.summary.stations.iter().zip(&self.stations) {
-            if asked.copies != became.asked || asked.bytes != became.asked_bytes || !became.adds_up() {
-                return Err(format!("copies asked {asked:?}, became {became:?}"));
+        for policy in &self.policies {
+            policy.summary.check().map_err(|what| format!("policy {}: {what}", policy.name))?;
+            for (asked, became) in policy.summary.stations.iter().zip(&policy.stations) {
+                if asked.copies != became.asked || asked.bytes != became.asked_bytes || !became.adds_up() {
+                    return Err(format!("copies asked {asked:?}, became {became:?}"));
+                }
             }
+        }
+        let (gone, retired) = (&self.gone, &self.retired);
+        if (gone.copies, gone.bytes) != (retired.asked, retired.asked_bytes) || !retired.adds_up() {
+            return Err(format!("of what is no more, copies asked {gone:?}, became {retired:?}"));
         }
         Ok(())
     }

@@ -47,11 +47,7 @@ pub(super) fn reading(name: &str, error: io::Error) -> Error {
 }
 
 /// Checks the ports that were asked for.
-pub(super) fn check(
-    interfaces: &Interfaces,
-    names: &[String],
-    program: &Program,
-) -> Result<Vec<(String, Link, State)>, Error> {
+pub(super) fn check(interfaces: &Interfaces, names: &[String]) -> Result<Vec<(String, Link, State)>, Error> {
     let mut ports: Vec<(String, Link, State)> = Vec::new();
     for name in names {
         let state = interfaces.get(name).map_err(|error| match error.kind() {
@@ -77,9 +73,14 @@ pub(super) fn check(
         };
         ports.push((name.clone(), link, state));
     }
+    Ok(ports)
+}
+
+/// Checks that no station of a program sends into a port.
+pub(super) fn no_echo(ports: &[&str], program: &Program) -> Result<(), Error> {
     for station in &program.stations {
         if let Target::Interface { name } = &station.target
-            && ports.iter().any(|(port, ..)| port == name)
+            && ports.contains(&name.as_str())
         {
             return Err(Error::Ports(format!(
                 "station `{}` sends into `{name}`, which is read: copies would go to where packets come from",
@@ -87,7 +88,7 @@ pub(super) fn check(
             )));
         }
     }
-    Ok(ports)
+    Ok(())
 }
 
 /// The error of something that the system refused: a missing privilege, or what it says.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// The filters of all ports.
 #[derive(Debug)]
 pub(super) struct Prefilter {
+    wanted: bool,
     /// What they are made of; without it everything is kept.
     program: Option<Arc<Program>>,
     ports: Vec<Port>,
@@ -38,8 +39,8 @@ struct Port {
 }
 
 impl Prefilter {
-    /// For ports with these links, of which some may be filtered.
-    pub fn new(program: Option<Arc<Program>>, ports: impl IntoIterator<Item = (Link, bool)>) -> Prefilter {
+    /// For ports with these links, of which some may be filtered, if filters are wanted; everything is kept at first.
+    pub fn new(wanted: bool, ports: impl IntoIterator<Item = (Link, bool)>) -> Prefilter {
         let port = |(link, filtered)| Port {
             link,
             filtered,
@@ -48,7 +49,7 @@ impl Prefilter {
             counted: 0,
             entered: 0,
         };
-        Prefilter { program, ports: ports.into_iter().map(port).collect() }
+        Prefilter { wanted, program: None, ports: ports.into_iter().map(port).collect() }
     }
 
     /// The rings of a port begin to hear; those that it had before are forgotten.
@@ -61,7 +62,7 @@ impl Prefilter {
 
     /// All rings hear from now on what this program could want; without one, everything.
     pub fn change(&mut self, program: Option<Arc<Program>>) -> io::Result<()> {
-        self.program = program;
+        self.program = program.filter(|_| self.wanted);
         self.ports.iter_mut().try_for_each(|port| port.attach(self.program.as_deref()))
     }
 

@@ -1,20 +1,19 @@
-//! A worker: one thread, one ring of each port, a decider, an outlet of each station. It takes the packets of all its ports in
+//! A worker: one thread, one ring of each port, a seat of each policy. It takes the packets of all its ports in
 //! the order of their times, so that an answer never comes before its question. The invariants: nothing here waits but
 //! for packets; copies are offered after frames were forwarded; when it is told to stop, every frame that the kernel has
 //! counted for it is decided first. (Rejected: one thread a port, which would decide both directions of a flow at once.)
 
 use super::counts::PortCounts;
 use super::port::{Part, Port};
-use crate::decider::Decider;
-use crate::event::output::{EventWriter, decide};
+use super::seat::{Move, Seat};
+use crate::event::output::EventWriter;
 use crate::policy::Policy;
-use crate::station::{Copy, Outlet};
-use crate::stats::Summary;
+use crate::stats::{Gone, Summary};
 use crate::sys::packet::Socket;
 use crate::sys::ring::Ring;
 use mrule_compiler::abi::Packet;
-use mrule_compiler::helpers;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,31 +52,47 @@ pub(super) enum Order {
     Port(usize, Ring),
     /// The interface to which this port's frames go is there: the socket to forward by.
     Out(usize, Socket),
+    /// A policy comes, goes, or changes.
+    Seat(Move),
 }
 
 /// What a worker counted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counts {
     pub ports: Vec<PortCounts>,
+    /// Packets, without anything of one policy.
+    pub totals: Summary,
+    pub seats: Vec<Seated>,
+    /// Sums of policies that were unloaded.
+    pub gone: Gone,
+}
+
+/// What a worker counted for one policy.
+#[derive(Debug, Clone)]
+pub(super) struct Seated {
+    pub id: u64,
+    pub policy: Arc<Policy>,
     pub summary: Summary,
 }
 
 pub(super) struct Worker {
-    pub policy: Arc<Policy>,
     /// Who is told what becomes of triggers.
     pub lines: Option<Arc<EventWriter>>,
-    pub decider: Decider,
-    pub outlets: Vec<Outlet>,
-    /// Whether stations want hashes of flows.
-    pub hashes: bool,
+    pub seats: Vec<Seat>,
     pub ports: Vec<Port>,
-    pub summary: Summary,
+    pub totals: Summary,
+    /// Sums of policies that were unloaded.
+    pub gone: Gone,
+    /// An eventfd that is written to when there are orders.
+    pub bell: Arc<OwnedFd>,
     pub orders: Receiver<Order>,
     pub stop: Arc<AtomicBool>,
     pub published: Arc<Mutex<Counts>>,
     /// The packets to be decided next, and the bytes of those that were cut out of super-frames.
     pub parts: Vec<Part>,
     pub arena: Vec<u8>,
+    /// Which of them some policy copied.
+    pub copied: Vec<bool>,
 }
 
 impl Worker {
@@ -105,7 +120,6 @@ impl Worker {
             port.deafen();
         }
         self.drain();
-        self.summary.end(&self.decider);
         self.counts()
     }
 
@@ -124,6 +138,12 @@ impl Worker {
                 if let Some(port) = self.ports.get_mut(at) {
                     port.take_out(out);
                 }
+            }
+            Order::Seat(order) => {
+                let (to, left) = order.obey(&mut self.seats, &mut self.gone);
+                // Before it is told that it is done: whoever adds up then finds the sums of the program at work.
+                self.publish();
+                let _nobody_waits = to.send(left);
             }
         }
     }
@@ -192,7 +212,7 @@ impl Worker {
     }
 
     fn decide(&mut self) {
-        let Worker { policy, lines, decider, outlets, ports, summary, parts, arena, hashes, .. } = self;
+        let Worker { seats, lines, ports, totals, parts, arena, copied, .. } = self;
         let blocks: Vec<&[u8]> = ports.iter().map(Port::block).collect();
         let packet = |part: &Part| {
             let bytes = match part.block {
@@ -206,28 +226,15 @@ impl Worker {
         let packets: Vec<Packet<'_>> = parts.iter().filter_map(packet).collect();
         let clipped = parts.iter().zip(&packets).filter(|(part, _)| part.clipped);
         let clipped: u64 = clipped.map(|(_, packet)| u64::from(packet.len - packet.cap_len())).sum();
-        summary.clipped_bytes += clipped;
-        decide(decider, policy, &packets, summary.packets, lines.as_deref());
-        let batch = decider.batch();
-        for (i, packet) in packets.iter().enumerate() {
-            let mut mirrored = false;
-            let mut flow_hash = None;
-            for (station, verdict) in batch.verdicts(i) {
-                summary.verdict(station, &verdict);
-                if verdict.start >= verdict.end {
-                    continue;
-                }
-                mirrored = true;
-                let hash = || helpers::flow_hash(packet, &decider.seen(i).head_of(packet)).unwrap_or(0);
-                let flow_hash = if *hashes { *flow_hash.get_or_insert_with(hash) } else { 0 };
-                if let Some(outlet) = outlets.get_mut(station.index()) {
-                    outlet.offer(&Copy { packet, verdict, number: summary.packets + 1, flow_hash });
-                }
-            }
-            summary.packet(packet, mirrored);
+        totals.clipped_bytes += clipped;
+        copied.clear();
+        copied.resize(packets.len(), false);
+        for seat in seats {
+            seat.decide(&packets, totals.packets, lines.as_deref(), copied);
+            seat.summary.clipped_bytes += clipped;
         }
-        for outlet in outlets {
-            outlet.flush();
+        for (packet, copied) in packets.iter().zip(copied) {
+            totals.packet(packet, *copied);
         }
     }
 
@@ -239,8 +246,12 @@ impl Worker {
         let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
         let mut waiting: Vec<PollFd<'_>> =
             rings.map(|ring| PollFd::new(ring.socket(), PollFlags::IN | PollFlags::ERR)).collect();
+        waiting.push(PollFd::new(&*self.bell, PollFlags::IN));
         // A signal or a timeout: look again.
         let _woken = poll(&mut waiting, Some(&time));
+        if waiting.pop().is_some_and(|bell| bell.revents().contains(PollFlags::IN)) {
+            let _rung = rustix::io::read(&*self.bell, &mut [0; 8]);
+        }
         let failed: Vec<bool> = waiting.iter().map(|fd| fd.revents().contains(PollFlags::ERR)).collect();
         let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
         for (ring, _) in rings.zip(failed).filter(|(_, failed)| *failed) {
@@ -253,15 +264,20 @@ impl Worker {
         for port in &mut self.ports {
             port.ask_kernel();
         }
-        self.summary.end(&self.decider);
         let counts = self.counts();
         *self.published.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&mut self) -> Counts {
+        let seated = |seat: &mut Seat| {
+            seat.summary.end(&seat.decider);
+            Seated { id: seat.id, policy: seat.policy.clone(), summary: seat.summary.clone() }
+        };
         Counts {
             ports: self.ports.iter().map(|port| port.counts.clone()).collect(),
-            summary: self.summary.clone(),
+            totals: self.totals.clone(),
+            seats: self.seats.iter_mut().map(seated).collect(),
+            gone: self.gone,
         }
     }
 }

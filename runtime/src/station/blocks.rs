@@ -1,11 +1,12 @@
 //! The blocks of pcapng that stations write (draft-ietf-opsawg-pcapng). What a copy keeps: original length, time, interface,
 //! link type. What it tells in its comment option: `rule=NAME`, the limit that cut it (` limit=NAME`), and, where the copy
-//! does not begin at the frame's first byte, ` bytes=M..N`: pcapng has no place for an offset, so the captured bytes are
+//! does not begin at the frame's first byte, ` bytes=M..N` (before that, live, ` policy=NAME version=N`): pcapng has no place for an offset, so the captured bytes are
 //! those of the slice, and a reader must not dissect them from the link layer.
 //! The invariants: only whole blocks are appended; times are always nanoseconds.
 //! (Rejected: a library; those at hand read, or write without comments and with a copy of each packet.)
 
 use crate::capture::Interface;
+use crate::policy::Label;
 use mrule_compiler::abi::{NO_LIMIT, Verdict};
 use mrule_compiler::hir::Program;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ const APPLICATION: &str = concat!("mirrorc ", env!("CARGO_PKG_VERSION"));
 pub struct Names {
     rules: Arc<[Box<str>]>,
     limits: Arc<[Box<str>]>,
+    /// Which policy, and which version of it.
+    label: Option<(Arc<str>, u64)>,
 }
 
 impl Names {
@@ -25,7 +28,18 @@ impl Names {
     pub fn new(program: &Program) -> Names {
         let rules = program.rules.iter().map(|rule| format!("rule={}", rule.name).into()).collect();
         let limits = program.limits.iter().map(|limit| format!(" limit={}", limit.name).into()).collect();
-        Names { rules, limits }
+        Names { rules, limits, label: None }
+    }
+
+    /// The same, and which policy the program is, and which version of it.
+    pub fn labelled(program: &Program, label: Option<&Label>) -> Names {
+        let text = |label: &Label| format!(" policy={} version={}", label.policy, label.version).into();
+        Names { label: label.map(|label| (text(label), label.version)), ..Names::new(program) }
+    }
+
+    /// The version of the policy, from 1; 0 where there are no versions.
+    pub(super) fn version(&self) -> u64 {
+        self.label.as_ref().map_or(0, |(_, version)| *version)
     }
 }
 
@@ -78,13 +92,14 @@ pub(super) fn packet(out: &mut Vec<u8>, names: &Names, about: &About, copy: &[u8
         body.extend_from_slice(copy);
         pad(body, copy.len());
         // A name is as long as a line of a rule file lets it be; a comment is not.
-        let most = usize::from(u16::MAX) - slice.len();
+        let label = names.label.as_ref().map_or("", |(text, _)| text);
+        let most = usize::from(u16::MAX) - slice.len() - label.len();
         let rule = rule.get(..most.min(rule.len())).unwrap_or("");
         let limit = limit.get(..(most - rule.len()).min(limit.len())).unwrap_or("");
-        let length = rule.len() + limit.len() + slice.len();
+        let length = rule.len() + limit.len() + label.len() + slice.len();
         body.extend_from_slice(&COMMENT.to_le_bytes());
         body.extend_from_slice(&(length as u16).to_le_bytes());
-        for text in [rule, limit, &slice] {
+        for text in [rule, limit, label, &slice] {
             body.extend_from_slice(text.as_bytes());
         }
         pad(body, length);

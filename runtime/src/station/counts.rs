@@ -95,6 +95,21 @@ impl Counts {
         self.dropped.get(cause as usize).copied().unwrap_or(0)
     }
 
+    /// Adds what another station counted.
+    pub fn add(&mut self, more: &Counts) {
+        self.asked += more.asked;
+        self.asked_bytes += more.asked_bytes;
+        self.sent += more.sent;
+        self.sent_bytes += more.sent_bytes;
+        self.cut += more.cut;
+        self.cut_bytes += more.cut_bytes;
+        self.dropped_bytes += more.dropped_bytes;
+        self.waiting += more.waiting;
+        for (sum, more) in self.dropped.iter_mut().zip(more.dropped) {
+            *sum += more;
+        }
+    }
+
     /// Whether nothing waits and all sums hold, copies and bytes.
     pub fn adds_up(&self) -> bool {
         self.waiting == 0

@@ -7,7 +7,7 @@
 //! - GENEVE: RFC 8926, with options of the experimental class 0xff6d, each 4 bytes of header and then, by type:
 //!   1, the packet's original length (32 bits); 2, the number of the rule that asked, in the order of names (32 bits);
 //!   3, that of the limit that cut, `0xffffffff` if none did (32 bits); 4, the packet's number (64 bits); 5, where the copy
-//!   begins in the frame, if not at 0 (32 bits).
+//!   begins in the frame, if not at 0 (32 bits); 6, the version of the policy, if there are versions (64 bits).
 //! - GRE: RFC 2784, the key of RFC 2890, Ethernet as 0x6558 (RFC 1701).
 //! - ERSPAN type II: draft-foschiano-erspan-03, section 4.2, in GRE with a sequence number.
 //! - TZSP: as Wireshark reads it; tag 41 is the original length (65535 for longer ones), tag 40 the packet's number (its
@@ -56,7 +56,7 @@ impl Writer {
     pub fn most(&self) -> usize {
         match self.encap {
             Encap::Vxlan { .. } => UDP_LEN + 8,
-            Encap::Geneve { .. } => UDP_LEN + 8 + 8 + 8 + 8 + 12 + 8,
+            Encap::Geneve { .. } => UDP_LEN + 8 + 8 + 8 + 8 + 12 + 8 + 12,
             Encap::Gre { key } => 4 + if key.is_some() { 4 } else { 0 },
             Encap::Erspan2 { .. } => 8 + 8,
             Encap::Tzsp { .. } => UDP_LEN + 4 + 4 + 6 + 1,
@@ -140,6 +140,10 @@ fn geneve(copy: &Taken<'_>, kind: u16, vni: u32, out: &mut Vec<u8>) {
     option(4, &copy.held.number.to_be_bytes(), out);
     if verdict.start > 0 {
         option(5, &verdict.start.to_be_bytes(), out);
+    }
+    match copy.names.version() {
+        0 => {}
+        version => option(6, &version.to_be_bytes(), out),
     }
     let words = (out.len() - start - 8) / 4;
     if let Some(length) = out.get_mut(start) {

@@ -32,6 +32,7 @@ impl Summary {
             sum.cut += more.cut;
             sum.withheld += more.withheld;
         }
+        self.gone.add(&other.gone);
         // What became of keys is the same for all workers, and not added up.
         for (sum, more) in self.triggers.iter_mut().zip(&other.triggers) {
             let sum = &mut sum.packets;
@@ -52,9 +53,26 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// Puts what another policy decided of the same packets beside what is here; the packets are counted already.
+    pub(crate) fn append(&mut self, other: Summary) {
+        self.stations.extend(other.stations);
+        self.rules.extend(other.rules);
+        self.limits.extend(other.limits);
+        self.triggers.extend(other.triggers);
+        self.gone.add(&other.gone);
+        match (&mut self.tracked, other.tracked) {
+            (Some(sum), Some(more)) => tracked(sum, &more),
+            (sum @ None, more) => *sum = more,
+            (Some(_), None) => {}
+        }
+    }
+}
+
 fn tracked(sum: &mut TrackCounts, more: &TrackCounts) {
-    let TrackCounts { flows, streams: more_streams, memory } = more;
+    let TrackCounts { flows, streams: more_streams, memory, before } = more;
     sum.memory += memory;
+    sum.before += before;
     flow(&mut sum.flows, flows);
     match (&mut sum.streams, more_streams) {
         (Some(sum), Some(more)) => streams(sum, more),

@@ -54,7 +54,10 @@ impl Job<'_, '_> {
         let dir = &mut content.dirs[d];
         if !dir.begun {
             dir.begun = true;
-            dir.state = self.shared.automaton.start(!segment.midstream);
+            dir.state = self.shared.automaton.start(!segment.midstream && !dir.late);
+            if dir.late {
+                dir.next = start;
+            }
         }
         let mut cursor = start;
         let mut held = false;

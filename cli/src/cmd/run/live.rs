@@ -2,18 +2,24 @@
 //! SIGTERM. The invariant: the last thing printed are the sums after everything that was received has been decided and every
 //! copy has been sent or dropped. (Rejected: a full-screen display; lines go into logs, too.)
 
+use super::reload;
 use crate::args::Format;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
 use crate::live_summary::{self, Last};
 use crate::memory;
-use crate::screen::{DOUBT, Screen};
+use crate::report;
+use crate::rules::Rules;
+use crate::screen::{BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
+use mrule_runtime::api::{Faces, Hub, Server, Socket};
+use mrule_runtime::control::{Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::live::{Forward, Live, Options};
 use mrule_runtime::policy::Policy;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -44,6 +50,12 @@ pub(super) struct Ports {
     /// Read every packet, also those that no rule could want and that the kernel would pass over
     #[arg(long, conflicts_with = "read")]
     no_prefilter: bool,
+    /// Listen at this Unix socket for commands and the HTTP API; only its owner can open it
+    #[arg(long, value_name = "SOCKET", conflicts_with = "read")]
+    control: Option<PathBuf>,
+    /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the next run
+    #[arg(long, value_name = "DIR", requires = "control")]
+    state: Option<PathBuf>,
     /// How often to print counts while it runs [default: 10s, and 1s for JSON]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
@@ -69,9 +81,21 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 /// How often interfaces are looked at.
 const WATCH: Duration = Duration::from_millis(200);
 
+/// The program to begin with, and where it came from.
+pub(super) struct First<'a> {
+    pub policy: Policy,
+    pub bundle: Bundle,
+    pub rules: &'a Rules,
+    /// Show warnings.
+    pub warn: bool,
+}
+
+/// How often what has ended is forgotten in the directory of the state.
+const SWEEP: Duration = Duration::from_secs(60);
+
 /// Runs until it is told to end.
 pub(super) fn run(
-    policy: Arc<Policy>,
+    first: First<'_>,
     args: &Ports,
     limits: Limits,
     lines: &Events,
@@ -80,10 +104,11 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
-    let piped = policy.program().stations.iter().find(|station| piped(station));
-    if let (Some(station), Some(Format::Json)) = (piped, stats) {
+    let First { policy, bundle, rules, warn } = first;
+    let piped = policy.program().stations.iter().find(|station| piped(station)).map(|s| s.name.clone());
+    if let (Some(station), Some(Format::Json)) = (&piped, stats) {
         let taken =
-            format!("station `{}` writes to standard output, where `--stats json` would write", station.name);
+            format!("station `{station}` writes to standard output, where `--stats json` would write");
         return Err(Failure::usage(taken).help("leave out `--stats json`, or give the pipe a path"));
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -93,6 +118,8 @@ pub(super) fn run(
             .and_then(|_| flag::register(signal, stop.clone()))
             .map_err(|error| Failure::file("listen to", "signals", &error))?;
     }
+    let again = Arc::new(AtomicBool::new(false));
+    flag::register(SIGHUP, again.clone()).map_err(|error| Failure::file("listen to", "signals", &error))?;
     let options = Options {
         taps: args.tap.clone(),
         bridges: args.bridge.clone(),
@@ -107,11 +134,19 @@ pub(super) fn run(
         limits,
         ..Options::default()
     };
-    let writer = lines.writer(false)?.map(Arc::new);
+    // First: where another mirrorc listens there, its bridge should not be touched.
+    let socket = args.control.as_deref().map(Socket::listen).transpose()?;
+    let hub = Hub::default();
+    let told = args.control.as_ref().map(|_| &hub);
+    let writer = lines.writer(false, told)?.map(Arc::new);
     let (tell, events) = sync_channel(1024);
-    let mut live = Live::start(policy.clone(), &options, writer.clone(), tell)?;
+    let kind = policy.engine().kind();
+    let start = Start::new(kind, policy, bundle, args.state.as_deref());
+    let start = start.map_err(|refusal| Failure::usage(format!("{refusal:?}")))?;
+    let live = Live::start(start.first(), &options, writer.clone(), tell)?;
+    let workers = live.workers();
     if stats.is_some() {
-        let workers = match live.workers() {
+        let workers = match workers {
             1 => "1 worker".to_owned(),
             n => format!("{n} workers"),
         };
@@ -120,6 +155,16 @@ pub(super) fn run(
         let what: Vec<String> = taps.chain(bridges).collect();
         writeln!(screen.err, "{} with {workers}; Ctrl-C ends", what.join(", "))?;
     }
+    let (control, told) = Control::new(live, kind, start, writer.clone());
+    for what in told {
+        writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
+    }
+    let control = Arc::new(control);
+    let mut trouble = control.trouble();
+    let mut swept = Instant::now();
+    let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
+    let server =
+        socket.map(|socket| Server::start(socket, control.clone(), hub.clone(), faces)).transpose()?;
     let interval = args.interval.unwrap_or(match stats {
         Some(Format::Json) => Duration::from_secs(1),
         _ => Duration::from_secs(10),
@@ -129,22 +174,42 @@ pub(super) fn run(
     while !stop.load(Ordering::Relaxed) {
         let wait = next.saturating_duration_since(Instant::now()).min(WATCH);
         if let Ok(event) = events.recv_timeout(wait) {
+            hub.note(&event.to_string());
             writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
             continue;
         }
-        live.watch();
+        if again.swap(false, Ordering::Relaxed) {
+            reload::reload(rules, &control, warn, screen)?;
+        }
+        control.with_live(Live::watch);
+        control.expire();
+        if swept.elapsed() >= SWEEP {
+            swept = Instant::now();
+            control.expire_kept();
+        }
+        let now = control.trouble();
+        if now != trouble {
+            trouble = now;
+            if let Some(what) = &trouble {
+                hub.note(what);
+                writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
+            }
+        }
         if Instant::now() >= next {
             next += interval;
-            match stats {
-                Some(Format::Text) => last.line(&live.report(), screen.err_look, screen.err)?,
-                Some(Format::Json) => {
-                    writeln!(screen.out, "{}", live_summary::json(&live.report(), false))?;
+            match (stats, control.report()) {
+                (Some(Format::Text), Ok(report)) => last.line(&report, screen.err_look, screen.err)?,
+                (Some(Format::Json), Ok(report)) => {
+                    writeln!(screen.out, "{}", live_summary::json(&report, false))?;
                     screen.out.flush()?;
                 }
-                None => {}
+                _ => {}
             }
         }
     }
+    drop(server);
+    let live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
+    drop(control);
     let report = live.finish()?;
     let all_told = lines.finish(writer.and_then(Arc::into_inner), screen.err_look, screen.err)?;
     for event in events.try_iter() {

@@ -23,7 +23,7 @@ pub(super) fn run(
     stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let (read, writer) = (options.read.as_path(), events.writer(true)?);
+    let (read, writer) = (options.read.as_path(), events.writer(true, None)?);
     let started = Instant::now();
     let mut bar = Bar::new(screen.err_look, stats.is_some() && screen.err_look.live, started);
     let result = replay(options, &mut policy, writer.as_ref(), &mut |progress| bar.show(progress));

@@ -1,0 +1,155 @@
+//! Asks a running mirrorc over its control socket: one request, one answer, HTTP/1.1. The invariant: what the other side
+//! refuses comes back as a failure in its own words. (Rejected: an HTTP client library; hyper, which serves the API, is one.)
+
+use crate::exit::{Exit, Failure, plain};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where to ask.
+#[derive(Debug, clap::Args)]
+pub struct To {
+    /// The control socket of the mirrorc to talk to: what its `run --control` was given
+    #[arg(long, value_name = "SOCKET", env = "MIRRORC_CONTROL")]
+    to: PathBuf,
+    /// Print the answer as JSON, as the API gives it
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What goes with a request.
+pub enum Sent {
+    Nothing,
+    Json(Value),
+    /// Rows, a JSON object a line.
+    Rows(Vec<u8>),
+}
+
+impl To {
+    /// Asks, and gives the answer's text.
+    ///
+    /// # Errors
+    /// Nobody answers; what the other side says is wrong.
+    pub fn text(&self, method: &str, path: &str, sent: Sent) -> Result<String, Failure> {
+        self.ask(method, path, sent, async |response| {
+            let status = response.status();
+            let body = tokio::time::timeout(PATIENCE, response.collect()).await;
+            let body = body.map_err(|_| self.broken("it takes too long"))?;
+            let body = body.map_err(|error| self.broken(&error.to_string()))?.to_bytes();
+            let text = String::from_utf8_lossy(&body).into_owned();
+            if status.is_success() { Ok(text) } else { Err(refused(status.as_u16(), &text)) }
+        })
+    }
+
+    /// Asks, and gives the answer's JSON.
+    ///
+    /// # Errors
+    /// Nobody answers; what the other side says is wrong.
+    pub fn json(&self, method: &str, path: &str, sent: Sent) -> Result<Value, Failure> {
+        let text = self.text(method, path, sent)?;
+        serde_json::from_str(&text).map_err(|error| self.broken(&error.to_string()))
+    }
+
+    /// Hands over each line of an answer as it comes, until it ends or the line is not taken.
+    ///
+    /// # Errors
+    /// Nobody answers; what the other side says is wrong; the line could not be written.
+    pub fn lines(&self, path: &str, mut line: impl FnMut(&str) -> io::Result<()>) -> Result<(), Failure> {
+        self.ask("GET", path, Sent::Nothing, async |mut response| {
+            let mut held = Vec::new();
+            while let Some(frame) = response.frame().await {
+                let frame = frame.map_err(|_| self.broken("it has ended"))?;
+                held.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+                while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
+                    let whole: Vec<u8> = held.drain(..=end).collect();
+                    line(String::from_utf8_lossy(&whole).trim_end())?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn ask<T>(
+        &self,
+        method: &str,
+        path: &str,
+        sent: Sent,
+        take: impl AsyncFnOnce(Response<Incoming>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (kind, body) = match sent {
+            Sent::Nothing => (None, Vec::new()),
+            Sent::Json(value) => (Some("application/json"), value.to_string().into_bytes()),
+            Sent::Rows(rows) => (Some("application/x-ndjson"), rows),
+        };
+        let mut request = Request::builder().method(method).uri(path).header("host", "mirrorc");
+        if let Some(kind) = kind {
+            request = request.header("content-type", kind);
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| Failure::usage(format!("this cannot be asked: {error}")))?;
+        runtime.block_on(async {
+            let stream =
+                tokio::net::UnixStream::connect(&self.to).await.map_err(|error| self.nobody(&error))?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+                .await
+                .map_err(|error| self.broken(&error.to_string()))?;
+            let asked = async {
+                let response = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+                let response = response.map_err(|_| self.broken("it takes too long"))?;
+                take(response.map_err(|error| self.broken(&error.to_string()))?).await
+            };
+            // The connection works while the answer is waited for; that it ends is no news.
+            let connection = async {
+                let _ended = connection.await;
+                std::future::pending::<()>().await
+            };
+            tokio::select! {
+                answer = asked => answer,
+                () = connection => Err(self.broken("it hung up")),
+            }
+        })
+    }
+
+    fn nobody(&self, error: &io::Error) -> Failure {
+        let failure = Failure::usage(format!("nobody answers at `{}`: {}", self.to.display(), plain(error)));
+        failure.help("start one with `mirrorc run ... --control SOCKET`, and name that socket by `--to`")
+    }
+
+    fn broken(&self, what: &str) -> Failure {
+        Failure::usage(format!("no answer from `{}`: {what}", self.to.display()))
+    }
+}
+
+/// What the other side says is wrong.
+fn refused(status: u16, text: &str) -> Failure {
+    let problem: Value = serde_json::from_str(text).unwrap_or_default();
+    let detail = problem["detail"].as_str().unwrap_or(text).to_owned();
+    let mut failure = Failure::usage(detail);
+    if status == 422 {
+        failure.exit = Exit::Problems;
+        let found = problem["diagnostics"]["diagnostics"].as_array();
+        let lines = found.into_iter().flatten().map(|found| {
+            let word = |name: &str| found[name].as_str().unwrap_or_default();
+            format!("{}:{}: {}", word("file"), found["line"], word("message"))
+        });
+        failure = failure.help(lines.collect::<Vec<_>>().join("\n"));
+    }
+    failure
+}
+
+/// A name as a part of a path.
+pub fn part(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}

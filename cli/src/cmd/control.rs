@@ -1,0 +1,406 @@
+//! The commands that talk to a running mirrorc: policies, triggers, tables, params, stations, events. The invariant: each is
+//! one request to the API, and `--json` prints its answer as it is. (Rejected: a shell of its own; scripts call commands.)
+
+mod show;
+
+use crate::client::{Sent, To, part};
+use crate::exit::{Exit, Failure};
+use crate::rules::Rules;
+use crate::screen::{GOOD, Screen};
+use mrule_runtime::live::MAIN;
+use serde_json::{Map, Value, json};
+use std::io::Read;
+use std::path::PathBuf;
+
+/// Whose tables, params or triggers.
+#[derive(Debug, clap::Args)]
+pub struct Policy {
+    /// The policy
+    #[arg(long, value_name = "NAME", default_value = MAIN)]
+    policy: String,
+    #[command(flatten)]
+    to: To,
+}
+
+/// The arguments of `mirrorc load`.
+#[derive(Debug, clap::Args)]
+pub struct Load {
+    #[command(flatten)]
+    rules: Rules,
+    /// The name of the policy; one of this name is replaced
+    #[arg(long = "as", value_name = "NAME", default_value = MAIN)]
+    name: String,
+    /// Only say what would live on and what would be lost
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    to: To,
+}
+
+/// The arguments of commands about one policy.
+#[derive(Debug, clap::Args)]
+pub struct Named {
+    /// The policy
+    #[arg(value_name = "POLICY", default_value = MAIN)]
+    name: String,
+    #[command(flatten)]
+    to: To,
+}
+
+/// The arguments of `mirrorc show`.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    #[command(flatten)]
+    named: Named,
+    /// Which version; without it the one at work
+    #[arg(long, value_name = "N")]
+    version: Option<u64>,
+}
+
+/// The arguments of `mirrorc diff`.
+#[derive(Debug, clap::Args)]
+pub struct Diff {
+    #[command(flatten)]
+    named: Named,
+    /// The older version; without it the one before
+    #[arg(long, value_name = "N")]
+    from: Option<u64>,
+    /// The newer version; without it the one at work
+    #[arg(long = "until", value_name = "N")]
+    until: Option<u64>,
+}
+
+/// The arguments of `mirrorc rollback`.
+#[derive(Debug, clap::Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    named: Named,
+    /// Which version; without it the one before
+    #[arg(long, value_name = "N")]
+    version: Option<u64>,
+    /// Only say what would live on and what would be lost
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The arguments of commands about everything.
+#[derive(Debug, clap::Args)]
+pub struct All {
+    #[command(flatten)]
+    to: To,
+}
+
+/// The arguments of `mirrorc trigger`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Trigger {
+    /// Show the triggers, or for which keys one is active
+    List {
+        /// The trigger
+        trigger: Option<String>,
+        #[command(flatten)]
+        policy: Policy,
+    },
+    /// Raise an external trigger for a key
+    Raise(Change),
+    /// End a trigger's being active for a key, or for all
+    Clear(Change),
+    /// From now on do not raise a trigger for a key, but count it
+    Suppress {
+        #[command(flatten)]
+        change: Change,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Take that back
+    Unsuppress(Change),
+}
+
+/// A change of something by key.
+#[derive(Debug, clap::Args)]
+pub struct Change {
+    /// The trigger or table
+    name: String,
+    /// The key, part by part
+    #[arg(value_name = "KEY")]
+    key: Vec<String>,
+    /// For how long: `10m`, `1h`
+    #[arg(long = "for", value_name = "TIME")]
+    lasts: Option<String>,
+    #[command(flatten)]
+    policy: Policy,
+}
+
+/// The arguments of `mirrorc table`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Table {
+    /// Show the tables, or the rows of one
+    List {
+        /// The table
+        table: Option<String>,
+        #[command(flatten)]
+        policy: Policy,
+    },
+    /// Add a row, or give one another value
+    Add {
+        #[command(flatten)]
+        change: Change,
+        /// The value, in a map
+        #[arg(long)]
+        value: Option<String>,
+    },
+    /// Remove a row
+    Remove(Change),
+    /// Give a table other rows, all at once
+    Replace {
+        /// The table
+        table: String,
+        /// The rows, a JSON object a line: {"key": ["10.0.0.1"], "value": "alice", "for": "10m"}; `-` is standard input
+        rows: PathBuf,
+        #[command(flatten)]
+        policy: Policy,
+    },
+}
+
+/// The arguments of `mirrorc param`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Param {
+    /// Show the params
+    List {
+        #[command(flatten)]
+        policy: Policy,
+    },
+    /// Give a param another value, within its bounds
+    Set {
+        /// The param
+        param: String,
+        /// The value, as in a rule file: 1KiB
+        value: String,
+        #[command(flatten)]
+        policy: Policy,
+    },
+    /// Give a param back the value that the program says
+    Reset {
+        /// The param
+        param: String,
+        #[command(flatten)]
+        policy: Policy,
+    },
+}
+
+type Done = Result<Exit, Failure>;
+
+/// `mirrorc load`.
+pub fn load(args: &Load, screen: &mut Screen<'_>) -> Done {
+    let checked = match args.rules.program(true, screen)? {
+        Ok(checked) => checked,
+        Err(exit) => return Ok(exit),
+    };
+    let (roots, files) = checked.bundle.files();
+    let set: Map<String, Value> =
+        checked.bundle.sets().iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let path = format!("/v1/policies/{}?dry_run={}", part(&args.name), args.dry_run);
+    let sent = Sent::Json(json!({ "roots": roots, "files": files, "set": set }));
+    let done = args.to.json("PUT", &path, sent)?;
+    loaded(&args.to, &args.name, &done, screen)
+}
+
+fn loaded(to: &To, name: &str, done: &Value, screen: &mut Screen<'_>) -> Done {
+    if to.json {
+        writeln!(screen.out, "{done}")?;
+    } else {
+        show::loaded(name, done, screen)?;
+    }
+    Ok(Exit::Clean)
+}
+
+/// `mirrorc unload`.
+pub fn unload(args: &Named, screen: &mut Screen<'_>) -> Done {
+    let done = args.to.json("DELETE", &format!("/v1/policies/{}", part(&args.name)), Sent::Nothing)?;
+    tell(&args.to, &done, &format!("policy {} is unloaded", args.name), screen)
+}
+
+/// `mirrorc list`.
+pub fn list(args: &All, screen: &mut Screen<'_>) -> Done {
+    read(&args.to, "/v1/policies", screen, show::policies)
+}
+
+/// `mirrorc show`.
+pub fn show(args: &Show, screen: &mut Screen<'_>) -> Done {
+    let version = args.version.map_or(String::new(), |version| format!("?version={version}"));
+    let path = format!("/v1/policies/{}{version}", part(&args.named.name));
+    read(&args.named.to, &path, screen, show::texts)
+}
+
+/// `mirrorc diff`.
+pub fn diff(args: &Diff, screen: &mut Screen<'_>) -> Done {
+    let asked = [("from", args.from), ("to", args.until)];
+    let asked = asked.iter().filter_map(|(name, value)| Some(format!("{name}={}", (*value)?)));
+    let path =
+        format!("/v1/policies/{}/diff?{}", part(&args.named.name), asked.collect::<Vec<_>>().join("&"));
+    let text = args.named.to.text("GET", &path, Sent::Nothing)?;
+    if args.named.to.json {
+        writeln!(screen.out, "{}", json!({ "diff": text }))?;
+    } else {
+        write!(screen.out, "{text}")?;
+    }
+    Ok(Exit::Clean)
+}
+
+/// `mirrorc rollback`.
+pub fn rollback(args: &Rollback, screen: &mut Screen<'_>) -> Done {
+    let version = args.version.map_or(String::new(), |version| format!("&version={version}"));
+    let name = &args.named.name;
+    let path = format!("/v1/policies/{}/rollback?dry_run={}{version}", part(name), args.dry_run);
+    let done = args.named.to.json("POST", &path, Sent::Nothing)?;
+    loaded(&args.named.to, name, &done, screen)
+}
+
+/// `mirrorc status`.
+pub fn status(args: &All, screen: &mut Screen<'_>) -> Done {
+    read(&args.to, "/v1/health", screen, show::health)
+}
+
+/// `mirrorc station`.
+pub fn stations(args: &All, screen: &mut Screen<'_>) -> Done {
+    read(&args.to, "/v1/stations", screen, show::stations)
+}
+
+/// `mirrorc events`.
+pub fn events(args: &All, screen: &mut Screen<'_>) -> Done {
+    args.to.lines("/v1/events", |line| {
+        let Some(data) = line.strip_prefix("data:") else { return Ok(()) };
+        if args.to.json {
+            writeln!(screen.out, "{}", data.trim())?;
+        } else {
+            show::event(data.trim(), screen)?;
+        }
+        screen.out.flush()
+    })?;
+    Ok(Exit::Clean)
+}
+
+/// `mirrorc trigger`.
+pub fn trigger(args: &Trigger, screen: &mut Screen<'_>) -> Done {
+    match args {
+        Trigger::List { trigger: None, policy } => read(
+            &policy.to,
+            &format!("/v1/policies/{}/triggers", part(&policy.policy)),
+            screen,
+            show::triggers,
+        ),
+        Trigger::List { trigger: Some(trigger), policy } => {
+            let path = format!("/v1/policies/{}/triggers/{}", part(&policy.policy), part(trigger));
+            read(&policy.to, &path, screen, show::active)
+        }
+        Trigger::Raise(change) => change.make("triggers", "raise", &[], screen),
+        Trigger::Clear(change) => change.make("triggers", "clear", &[], screen),
+        Trigger::Suppress { change, reason } => {
+            change.make("triggers", "suppress", &[("reason", Some(reason))], screen)
+        }
+        Trigger::Unsuppress(change) => change.make("triggers", "unsuppress", &[], screen),
+    }
+}
+
+/// `mirrorc table`.
+pub fn table(args: &Table, screen: &mut Screen<'_>) -> Done {
+    match args {
+        Table::List { table: None, policy } => {
+            read(&policy.to, &format!("/v1/policies/{}/tables", part(&policy.policy)), screen, show::tables)
+        }
+        Table::List { table: Some(table), policy } => {
+            let path = format!("/v1/policies/{}/tables/{}?most=10000", part(&policy.policy), part(table));
+            read(&policy.to, &path, screen, show::rows)
+        }
+        Table::Add { change, value } => change.make("tables", "add", &[("value", value.as_ref())], screen),
+        Table::Remove(change) => change.make("tables", "remove", &[], screen),
+        Table::Replace { table, rows, policy } => {
+            let mut bytes = Vec::new();
+            if rows.as_os_str() == "-" {
+                screen.input.read_to_end(&mut bytes).map(drop)
+            } else {
+                std::fs::File::open(rows).and_then(|mut file| file.read_to_end(&mut bytes)).map(drop)
+            }
+            .map_err(|error| Failure::file("read", rows.display(), &error))?;
+            let path = format!("/v1/policies/{}/tables/{}", part(&policy.policy), part(table));
+            let done = policy.to.json("PUT", &path, Sent::Rows(bytes))?;
+            tell(&policy.to, &done, &format!("table {table} has {} rows", done["rows"]), screen)
+        }
+    }
+}
+
+/// `mirrorc param`.
+pub fn param(args: &Param, screen: &mut Screen<'_>) -> Done {
+    let path = |policy: &Policy, param: &str| {
+        format!("/v1/policies/{}/params/{}", part(&policy.policy), part(param))
+    };
+    match args {
+        Param::List { policy } => {
+            read(&policy.to, &format!("/v1/policies/{}/params", part(&policy.policy)), screen, show::params)
+        }
+        Param::Set { param, value, policy } => {
+            let sent = Sent::Json(json!({ "value": value }));
+            let done = policy.to.json("PUT", &path(policy, param), sent)?;
+            tell(&policy.to, &done, &format!("param {param} is {value}"), screen)
+        }
+        Param::Reset { param, policy } => {
+            let done = policy.to.json("DELETE", &path(policy, param), Sent::Nothing)?;
+            tell(&policy.to, &done, &format!("param {param} is as the program says"), screen)
+        }
+    }
+}
+
+impl Change {
+    fn make(
+        &self,
+        kind: &str,
+        verb: &str,
+        more: &[(&str, Option<&String>)],
+        screen: &mut Screen<'_>,
+    ) -> Done {
+        let mut members = Map::new();
+        if !self.key.is_empty() {
+            members.insert("key".into(), json!(self.key));
+        }
+        let lasts = [("for", self.lasts.as_ref())];
+        for (name, value) in lasts.iter().chain(more) {
+            if let Some(value) = value {
+                members.insert((*name).into(), json!(value));
+            }
+        }
+        let path = format!("/v1/policies/{}/{kind}/{}/{verb}", part(&self.policy.policy), part(&self.name));
+        let done = self.policy.to.json("POST", &path, Sent::Json(members.into()))?;
+        let effect = done["effect"].as_str().unwrap_or_default();
+        let told = match (effect, done["keys"].as_u64()) {
+            ("nothing", _) => format!("{verb} {}: there was nothing to do", self.name),
+            (effect, Some(keys)) => format!("{verb} {}: {effect}, {keys} keys", self.name),
+            (effect, None) => format!("{verb} {}: {effect}", self.name),
+        };
+        tell(&self.policy.to, &done, &told, screen)
+    }
+}
+
+/// Asks and shows the answer.
+fn read(
+    to: &To,
+    path: &str,
+    screen: &mut Screen<'_>,
+    show: fn(&Value, &mut Screen<'_>) -> std::io::Result<()>,
+) -> Done {
+    let answer = to.json("GET", path, Sent::Nothing)?;
+    if to.json {
+        writeln!(screen.out, "{answer}")?;
+    } else {
+        show(&answer, screen)?;
+    }
+    Ok(Exit::Clean)
+}
+
+fn tell(to: &To, answer: &Value, told: &str, screen: &mut Screen<'_>) -> Done {
+    if to.json {
+        writeln!(screen.out, "{answer}")?;
+    } else {
+        writeln!(screen.out, "{} {told}", screen.out_look.paint(GOOD, "ok:"))?;
+    }
+    Ok(Exit::Clean)
+}

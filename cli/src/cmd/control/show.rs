@@ -1,0 +1,169 @@
+//! Answers of the API for people. The invariant: what an answer has no room for here is in `--json`; text of others never
+//! drives the terminal. (Rejected: YAML, which is neither read nor scripted well.)
+
+use crate::screen::{BAD, BOLD, DIM, DOUBT, GOOD, Screen, printable};
+use crate::summary::{Table, grouped, size};
+use serde_json::Value;
+use std::io;
+
+/// A member as text.
+fn text(of: &Value, name: &str) -> String {
+    value(&of[name])
+}
+
+fn value(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => printable(text).into_owned(),
+        Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), grouped),
+        Value::Array(parts) => parts.iter().map(self::value).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+fn items(of: &Value) -> impl Iterator<Item = &Value> {
+    of.as_array().into_iter().flatten()
+}
+
+/// A table of some members of each.
+fn table(heads: &[&str], of: &Value, note: Option<&str>, screen: &mut Screen<'_>) -> io::Result<()> {
+    let shown: Vec<String> = heads.iter().map(|head| head.replace('_', " ")).collect();
+    let mut table = Table::new(&shown.iter().map(String::as_str).collect::<Vec<_>>());
+    for item in items(of) {
+        let note = note.map(|note| text(item, note)).filter(|note| note != "-").unwrap_or_default();
+        table.row(heads.iter().map(|head| text(item, head)).collect(), note);
+    }
+    table.print(table.first(), screen.out_look, screen.out)
+}
+
+pub(super) fn policies(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    table(&["name", "version", "rules", "limits", "stations", "tables", "triggers"], answer, None, screen)
+}
+
+pub(super) fn texts(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    let look = screen.out_look;
+    writeln!(screen.out, "# version {}, loaded {}", text(answer, "version"), text(answer, "loaded"))?;
+    for (name, text) in answer["files"].as_object().into_iter().flatten() {
+        writeln!(screen.out, "\n{}", look.paint(BOLD, &format!("# {}", printable(name))))?;
+        write!(screen.out, "{}", printable(text.as_str().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+pub(super) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    let look = screen.out_look;
+    let status = text(answer, "status");
+    let style = if status == "ok" { GOOD } else { BAD };
+    let (version, seconds) = (text(answer, "version"), text(answer, "seconds"));
+    writeln!(screen.out, "{} mirrorc {version}, up {seconds} s", look.paint(style, &format!("{status}:")))?;
+    for policy in items(&answer["policies"]) {
+        writeln!(screen.out, "policy {} at version {}", text(policy, "name"), text(policy, "version"))?;
+    }
+    for station in items(&answer["stations_down"]) {
+        writeln!(screen.out, "{} station {} is down", look.paint(DOUBT, "warning:"), value(station))?;
+    }
+    Ok(())
+}
+
+pub(super) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    let mut table = Table::new(&["station", "state", "asked", "sent", "dropped", "bytes"]);
+    for s in items(answer) {
+        let number = |name: &str| grouped(s[name].as_u64().unwrap_or(0));
+        let state = if s["up"] == true { "up" } else { "down" };
+        let bytes = size(s["sent_bytes"].as_u64().unwrap_or(0));
+        let cells = vec![
+            format!("{}/{}", text(s, "policy"), text(s, "name")),
+            state.to_owned(),
+            number("asked"),
+            number("sent"),
+            number("dropped"),
+            bytes,
+        ];
+        let why = s["down"].as_str().map(|why| printable(why).into_owned());
+        table.row(cells, why.unwrap_or_else(|| text(s, "target")));
+    }
+    table.print(table.first(), screen.out_look, screen.out)
+}
+
+pub(super) fn triggers(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    table(&["name", "active", "raised", "capacity", "external"], answer, Some("key"), screen)
+}
+
+pub(super) fn active(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    if let Some(when) = answer["when"].as_str() {
+        writeln!(screen.out, "{} when {}", text(answer, "name"), printable(when))?;
+    }
+    table(&["key", "raises", "since", "until"], &answer["active"], None, screen)?;
+    let mut suppressed = Table::new(&["suppressed", "hits", "until"]);
+    for item in items(&answer["suppressed"]) {
+        let cells = ["key", "hits", "until"].map(|name| text(item, name)).to_vec();
+        suppressed.row(cells, text(item, "reason"));
+    }
+    suppressed.print(suppressed.first(), screen.out_look, screen.out)
+}
+
+pub(super) fn tables(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    table(&["name", "rows", "capacity", "changed", "value"], answer, Some("key"), screen)
+}
+
+pub(super) fn rows(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    table(&["key", "value", "until"], &answer["items"], None, screen)?;
+    if !answer["next"].is_null() {
+        let more = format!("the first {} of {} rows", text(answer, "next"), text(answer, "total"));
+        writeln!(screen.out, "{}", screen.out_look.paint(DIM, &more))?;
+    }
+    Ok(())
+}
+
+pub(super) fn params(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    table(&["name", "value", "default", "least", "most"], answer, Some("type"), screen)
+}
+
+/// What loading did, or would do.
+pub(super) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    let look = screen.out_look;
+    let version = text(done, "version");
+    if done["dry_run"] == true {
+        writeln!(screen.out, "policy {name} would be at version {version}; nothing was changed")?;
+    } else {
+        let (all, pause) = (&done["all_ms"], &done["pause_ms"]);
+        let ok = look.paint(GOOD, "ok:");
+        writeln!(
+            screen.out,
+            "{ok} policy {name} is at version {version}, in {all} ms, {pause} ms of them at a worker"
+        )?;
+    }
+    for kind in ["rules", "stations", "triggers", "tables", "params"] {
+        let fates = &done["plan"][kind];
+        for (fate, says) in [("kept", "live on"), ("new", "are new"), ("lost", "are lost")] {
+            let names: Vec<String> = items(&fates[fate]).map(value).collect();
+            match names.len() {
+                0 => {}
+                1..=8 => writeln!(screen.out, "  {kind} that {says}: {}", names.join(", "))?,
+                n => writeln!(screen.out, "  {kind} that {says}: {n}")?,
+            }
+        }
+    }
+    if let Some(flows @ ("kept" | "begun" | "dropped")) = done["plan"]["flows"].as_str() {
+        writeln!(screen.out, "  flows: {flows}")?;
+    }
+    if done["plan"]["streams_begin_anew"] == true {
+        writeln!(screen.out, "  flows that are there are searched from where they stand")?;
+    }
+    Ok(())
+}
+
+/// An event in a line.
+pub(super) fn event(data: &str, screen: &mut Screen<'_>) -> io::Result<()> {
+    let event: Value = serde_json::from_str(data).unwrap_or_else(|_| Value::from(data));
+    if !event.is_object() {
+        return writeln!(screen.out, "({} events were lost: this was too slow)", value(&event));
+    }
+    let time = screen.out_look.paint(DIM, &text(&event, "time"));
+    if event["event"] == "note" {
+        return writeln!(screen.out, "{time} {}", text(&event, "note"));
+    }
+    let told =
+        ["policy", "trigger", "event", "key", "reason"].into_iter().filter(|name| !event[name].is_null());
+    writeln!(screen.out, "{time} {}", told.map(|name| text(&event, name)).collect::<Vec<_>>().join(" "))
+}

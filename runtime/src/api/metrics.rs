@@ -1,0 +1,121 @@
+//! Counters as Prometheus reads them (OpenMetrics). The invariant: they are the sums of the report that `--stats json` prints,
+//! taken at one moment; names end in `_total` where they only grow. (Rejected: counters kept beside the runtime's own, which
+//! would have to be kept the same.)
+
+use crate::live::Report;
+use crate::station::Cause;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::fmt::Error;
+
+/// What was counted, to be scraped once.
+#[derive(Debug)]
+struct Snapshot(Report);
+
+/// One value and its labels.
+type Value<'a> = (Vec<(&'static str, &'a str)>, u64);
+
+/// The text of all metrics.
+pub(super) fn render(report: Report) -> Result<String, Error> {
+    let mut registry = Registry::with_prefix("mirrorc");
+    registry.register_collector(Box::new(Snapshot(report)));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let report = &self.0;
+        let port = |value: fn(&crate::live::PortCounts) -> u64| {
+            report.ports.iter().map(move |port| (vec![("port", port.name.as_str())], value(port)))
+        };
+        counters(&mut encoder, "received_frames", "Frames that the kernel had for us", port(|p| p.received))?;
+        counters(
+            &mut encoder,
+            "kernel_dropped_frames",
+            "Frames that the kernel dropped",
+            port(|p| p.kernel_drops),
+        )?;
+        counters(&mut encoder, "received_bytes", "Bytes of frames that were read", port(|p| p.bytes))?;
+        let forwarded = report.ports.iter().flat_map(|port| {
+            let label = |what| vec![("port", port.name.as_str()), ("result", what)];
+            let ours = port.forward.map(|f| [(label("sent"), f.sent), (label("failed"), f.failed())]);
+            let kernel = port.redirect.map(|r| [(label("sent"), r.packets), (label("failed"), r.failed)]);
+            ours.into_iter().chain(kernel).flatten()
+        });
+        counters(&mut encoder, "forwarded_frames", "What became of frames to be forwarded", forwarded)?;
+        let all = &report.summary;
+        let packets = [("mirrored", all.mirrored), ("not", all.unmirrored)];
+        let packets = packets.into_iter().map(|(copied, n)| (vec![("copied", copied)], n));
+        counters(&mut encoder, "packets", "Packets decided", packets)?;
+        let sent = report.policies.iter().flat_map(|p| {
+            p.stations
+                .iter()
+                .map(move |s| (vec![("policy", p.name.as_str()), ("station", s.station.as_str())], s))
+        });
+        let of = |value: fn(&crate::station::Counts) -> u64| {
+            sent.clone().map(move |(labels, counts)| (labels, value(counts)))
+        };
+        counters(&mut encoder, "copies_asked", "Copies that rules asked for", of(|s| s.asked))?;
+        counters(&mut encoder, "copies_sent", "Copies sent", of(|s| s.sent))?;
+        counters(&mut encoder, "copies_sent_bytes", "Bytes of copies sent", of(|s| s.sent_bytes))?;
+        let dropped = sent.clone().flat_map(|(labels, counts)| {
+            Cause::ALL.into_iter().map(move |cause| {
+                ([labels.clone(), vec![("cause", cause.name())]].concat(), counts.dropped_by(cause))
+            })
+        });
+        counters(&mut encoder, "copies_dropped", "Copies dropped", dropped)?;
+        let up = sent.clone().map(|(labels, counts)| (labels, u64::from(counts.down.is_none())));
+        gauges(&mut encoder, "station_up", "Whether a station takes copies", up)?;
+        let version = report.policies.iter().map(|p| (vec![("policy", p.name.as_str())], p.version));
+        gauges(&mut encoder, "policy_version", "The version of a policy at work", version)?;
+        let rules = report.policies.iter().flat_map(|p| {
+            let labels = move |rule| vec![("policy", p.name.as_str()), ("rule", rule)];
+            p.summary.rules.iter().map(move |r| (labels(r.name.as_str()), r.matched))
+        });
+        counters(&mut encoder, "rule_matched", "Packets for which a rule's match held", rules)?;
+        let triggers = report.policies.iter().flat_map(|p| {
+            let labels = move |trigger| vec![("policy", p.name.as_str()), ("trigger", trigger)];
+            p.summary.triggers.iter().map(move |t| (labels(t.name.as_str()), t))
+        });
+        let active = triggers.clone().filter_map(|(labels, t)| Some((labels, t.keys.as_ref()?.active)));
+        gauges(&mut encoder, "trigger_active_keys", "Keys for which a trigger is active", active)?;
+        let raised = triggers.map(|(labels, t)| (labels, t.packets.raised));
+        counters(&mut encoder, "trigger_raised", "How often packets raised a trigger", raised)?;
+        let flows = report.policies.iter().filter_map(|p| {
+            Some((vec![("policy", p.name.as_str())], p.summary.tracked.as_ref()?.flows.active))
+        });
+        gauges(&mut encoder, "flows", "Flows that are remembered", flows)
+    }
+}
+
+fn counters<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = Value<'a>>,
+) -> Result<(), Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in values {
+        ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn gauges<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = Value<'a>>,
+) -> Result<(), Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Policies: listed, shown, put whole, taken away, compared, rolled back. The invariant: a program's files come with the
+//! request; nothing is read from the server's file system. (Rejected: paths on the server, which let a client read what
+//! the server may.)
+
+use super::Api;
+use super::problem::Problem;
+use super::routes::{Body, ask_for};
+use crate::control::{Bundle, Done, Version};
+use crate::event::time_text;
+use crate::policy::Policy;
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse, Response};
+use mrule_compiler::compile::MemoryLoader;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Answered = Result<Answer<Json>, Problem>;
+
+fn about(name: &str, policy: &Policy, versions: &[Version]) -> Json {
+    let program = policy.program();
+    let versions: Vec<Json> = versions
+        .iter()
+        .map(|v| json!({ "version": v.version, "loaded": time_text(v.loaded), "bytes": v.bundle.size() }))
+        .collect();
+    json!({
+        "name": name,
+        "version": policy.label().map(|label| label.version),
+        "rules": program.rules.len(),
+        "limits": program.limits.len(),
+        "stations": program.stations.len(),
+        "tables": program.tables.len(),
+        "params": program.params.len(),
+        "triggers": program.triggers.len(),
+        "versions": versions,
+    })
+}
+
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Answered {
+    let list = api.ask(|api| api.control.list()).await?;
+    Ok(Answer(list.iter().map(|(name, policy, versions)| about(name, policy, versions)).collect()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    version: Option<u64>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+pub(super) async fn show(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: Uri) -> Answered {
+    let Which { version, .. } = ask_for(&uri)?;
+    let found = api.ask(move |api| api.control.version(&name, version)).await?;
+    let files: serde_json::Map<String, Json> =
+        found.bundle.texts().map(|(name, text)| (name.to_owned(), Json::from(text))).collect();
+    let sets: serde_json::Map<String, Json> =
+        found.bundle.sets().iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect();
+    Ok(Answer(json!({
+        "version": found.version,
+        "loaded": time_text(found.loaded),
+        "roots": found.bundle.roots(),
+        "set": sets,
+        "files": files,
+    })))
+}
+
+/// A program as it is put.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    files: BTreeMap<String, String>,
+    roots: Option<Vec<String>>,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+}
+
+pub(super) async fn put(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Answered {
+    let Which { dry_run, version } = ask_for(&uri)?;
+    if version.is_some() {
+        return Err(Problem::new(400, "`version` is counted here; to go back, POST to `rollback`"));
+    }
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let sent = if is_json {
+        serde_json::from_slice(&body).map_err(|error| Problem::new(400, format!("the body: {error}")))?
+    } else {
+        let text = String::from_utf8(body.to_vec()).map_err(|_| {
+            Problem::new(400, "the body is a rule file in UTF-8, or JSON with its content type")
+        })?;
+        Sent { files: [(format!("{name}.mrule"), text)].into(), roots: None, set: BTreeMap::new() }
+    };
+    let roots = match (sent.roots, sent.files.len()) {
+        (Some(roots), _) if !roots.is_empty() => roots,
+        (None, 1) => sent.files.keys().cloned().collect(),
+        _ => {
+            return Err(Problem::new(
+                400,
+                "say in `roots` which of the files are the program; it includes the others",
+            ));
+        }
+    };
+    let sets: Vec<(String, String)> = sent.set.into_iter().collect();
+    let done = api
+        .ask(move |api| {
+            let (compiled, bundle) = Bundle::read(&roots, &mut MemoryLoader::new(sent.files), &sets);
+            let done = api.control.load(&name, compiled, bundle, dry_run)?;
+            api.told(&name, &done);
+            Ok(done)
+        })
+        .await?;
+    Ok(Answer(api.done(&done)))
+}
+
+pub(super) async fn delete(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answered {
+    let swap = api
+        .ask(move |api| {
+            let swap = api.control.unload(&name)?;
+            api.hub.note(&format!("policy {name} was unloaded"));
+            Ok(swap)
+        })
+        .await?;
+    Ok(Answer(json!({ "taken_ms": milliseconds(swap.taken) })))
+}
+
+#[derive(Deserialize)]
+struct Between {
+    from: Option<u64>,
+    to: Option<u64>,
+}
+
+pub(super) async fn diff(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let Between { from, to } = ask_for(&uri)?;
+    let diff = api.ask(move |api| api.control.diff(&name, from, to)).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], diff).into_response())
+}
+
+pub(super) async fn roll_back(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: Uri) -> Answered {
+    let Which { version, dry_run } = ask_for(&uri)?;
+    let done = api
+        .ask(move |api| {
+            let done = api.control.roll_back(&name, version, dry_run)?;
+            api.told(&name, &done);
+            Ok(done)
+        })
+        .await?;
+    Ok(Answer(api.done(&done)))
+}
+
+impl Api {
+    fn told(&self, name: &str, done: &Done) {
+        if done.swap.is_some() {
+            self.hub.note(&format!("policy {name} is at version {}", done.version));
+        }
+    }
+
+    /// What loading did, or would do.
+    fn done(&self, done: &Done) -> Json {
+        json!({
+            "version": done.version,
+            "dry_run": done.swap.is_none(),
+            "plan": done.plan,
+            "compiling_ms": milliseconds(done.compiling),
+            "all_ms": milliseconds(done.all),
+            "pause_ms": done.swap.map(|swap| milliseconds(swap.pause)),
+            "taken_ms": done.swap.map(|swap| milliseconds(swap.taken)),
+            "check": (self.faces.diagnostics)(&done.compiled),
+        })
+    }
+}
+
+fn milliseconds(time: std::time::Duration) -> f64 {
+    time.as_micros() as f64 / 1e3
+}

@@ -1,0 +1,52 @@
+//! What is wrong with a request, as RFC 9457 has it. The invariant: every answer that is no success is one of these; the
+//! detail says what to do. (Rejected: a code of our own for each; the status and the words are enough.)
+
+use super::Faces;
+use crate::control::Refusal;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value as Json, json};
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: u16,
+    detail: String,
+    /// What the compiler found.
+    diagnostics: Option<Json>,
+}
+
+impl Problem {
+    pub fn new(status: u16, detail: impl Into<String>) -> Problem {
+        Problem { status, detail: detail.into(), diagnostics: None }
+    }
+
+    pub fn of(refusal: Refusal, faces: &Faces) -> Problem {
+        match refusal {
+            Refusal::Unknown(what) => Problem::new(404, what),
+            Refusal::Bad(what) => Problem::new(400, what),
+            Refusal::Conflict(what) => Problem::new(409, what),
+            Refusal::Ended => Problem::new(503, "the run has ended"),
+            Refusal::Program(compiled) => Problem {
+                status: 422,
+                detail: "the program has errors; nothing was loaded".to_owned(),
+                diagnostics: Some((faces.diagnostics)(&compiled)),
+            },
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut body = json!({
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": self.detail,
+        });
+        if let (Some(diagnostics), Some(members)) = (self.diagnostics, body.as_object_mut()) {
+            members.insert("diagnostics".to_owned(), diagnostics);
+        }
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
+    }
+}

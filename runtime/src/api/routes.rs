@@ -1,0 +1,299 @@
+//! Every route in one table: path, documentation, handler. The router and the OpenAPI document are both made of it. The
+//! invariant: there is no route without documentation, and none documented that is not there. (Rejected: a document written
+//! beside the code, which ages; macros that make one of types, which say less than a line of words.)
+
+use super::problem::Problem;
+use super::{Api, PATIENCE, policies, state, watch};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request};
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, delete, get, post, put};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
+
+/// The longest body of a program, in bytes: its files and tables together.
+const MOST_PROGRAM: usize = 64 << 20;
+
+/// The longest body of anything else that is not streamed, in bytes.
+const MOST: usize = 64 << 10;
+
+/// A route.
+pub(super) struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub summary: &'static str,
+    /// Names and meanings of what may stand behind the `?`.
+    query: &'static [(&'static str, &'static str)],
+    /// The kind of body and what it is.
+    body: Option<(&'static str, &'static str)>,
+    /// The kind of answer when all is well.
+    answer: &'static str,
+    /// What else may be answered.
+    problems: &'static [u16],
+    handler: MethodRouter<Arc<Api>>,
+}
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain";
+const VERSION: (&str, &str) =
+    ("version", "Which version; without it the one at work (rollback: the one before)");
+const DRY_RUN: (&str, &str) = ("dry_run", "true: only say what would live on and what would be lost");
+const KEY: &str = "The key: a value, or a list of its parts";
+
+/// All routes.
+pub(super) fn routes() -> Vec<Route> {
+    let none: &[(&str, &str)] = &[];
+    let route = |method, path, summary, query, body, answer, problems, handler| Route {
+        method,
+        path,
+        summary,
+        query,
+        body,
+        answer,
+        problems,
+        handler,
+    };
+    let read =
+        |path, summary, problems, handler| route("get", path, summary, none, None, JSON, problems, handler);
+    let change = |method, path, summary, says, handler| {
+        route(method, path, summary, none, Some((JSON, says)), JSON, &[400, 404, 409, 413], handler)
+    };
+    let program = "Its files whole: `{\"files\": {\"main.mrule\": \"...\", \"bad.csv\": \"...\"}, \"roots\": [\"main.mrule\"], \
+                   \"set\": {\"head\": \"1KiB\"}}`; or, of another content type, one rule file as it is";
+    vec![
+        read("/v1/health", "Whether all is well", &[], get(watch::health)),
+        read("/v1/stats", "All counts, as `run --stats json` prints them", &[], get(watch::stats)),
+        read("/v1/stations", "Where copies go, and what became of them", &[], get(watch::stations)),
+        read("/v1/flows", "How many flows are remembered", &[], get(watch::flows)),
+        route(
+            "get",
+            "/v1/metrics",
+            "Counts for Prometheus",
+            none,
+            None,
+            "application/openmetrics-text",
+            &[],
+            get(watch::metrics),
+        ),
+        route(
+            "get",
+            "/v1/events",
+            "What becomes of triggers, stations and policies from now on, as server-sent events",
+            none,
+            None,
+            "text/event-stream",
+            &[],
+            get(watch::events),
+        ),
+        read("/v1/openapi.json", "This document", &[], get(|| async { axum::Json(document()) })),
+        read("/v1/policies", "The policies", &[], get(policies::list)),
+        route(
+            "get",
+            "/v1/policies/{policy}",
+            "The texts of a policy",
+            &[VERSION],
+            None,
+            JSON,
+            &[400, 404],
+            get(policies::show),
+        ),
+        route(
+            "put",
+            "/v1/policies/{policy}",
+            "Loads a policy, or puts it in the place of the one at work",
+            &[DRY_RUN],
+            Some((JSON, program)),
+            JSON,
+            &[400, 409, 413, 422],
+            put(policies::put).layer(DefaultBodyLimit::max(MOST_PROGRAM)),
+        ),
+        route(
+            "delete",
+            "/v1/policies/{policy}",
+            "Unloads a policy",
+            none,
+            None,
+            JSON,
+            &[404],
+            delete(policies::delete),
+        ),
+        route(
+            "get",
+            "/v1/policies/{policy}/diff",
+            "What differs between two versions",
+            &[
+                ("from", "The older one; without it the one before"),
+                ("to", "The newer one; without it the one at work"),
+            ],
+            None,
+            TEXT,
+            &[400, 404],
+            get(policies::diff),
+        ),
+        route(
+            "post",
+            "/v1/policies/{policy}/rollback",
+            "Loads an older version again, as a new one",
+            &[VERSION, DRY_RUN],
+            None,
+            JSON,
+            &[400, 404, 409],
+            post(policies::roll_back),
+        ),
+        read("/v1/policies/{policy}/tables", "The tables of a policy", &[404], get(state::tables)),
+        route(
+            "get",
+            "/v1/policies/{policy}/tables/{table}",
+            "Rows of a table",
+            &[("from", "How many to pass over"), ("most", "How many, at most 10000; 1000 unless told")],
+            None,
+            JSON,
+            &[400, 404],
+            get(state::rows),
+        ),
+        route(
+            "put",
+            "/v1/policies/{policy}/tables/{table}",
+            "Gives a table other rows, all at once",
+            none,
+            Some(("application/x-ndjson", "An object a line: `key`, `value` in a map, `for` how long")),
+            JSON,
+            &[400, 404, 409],
+            put(state::replace),
+        ),
+        change(
+            "post",
+            "/v1/policies/{policy}/tables/{table}/{verb}",
+            "Adds a row (`add`) or removes one (`remove`)",
+            "`key`; to add also `value` in a map, and `for` how long",
+            post(state::change_table),
+        ),
+        read(
+            "/v1/policies/{policy}/params",
+            "The params of a policy, with bounds",
+            &[404],
+            get(state::params),
+        ),
+        change(
+            "put",
+            "/v1/policies/{policy}/params/{param}",
+            "Gives a param another value",
+            "`value`",
+            put(state::set_param),
+        ),
+        route(
+            "delete",
+            "/v1/policies/{policy}/params/{param}",
+            "Gives a param back the value that the program says",
+            none,
+            None,
+            JSON,
+            &[404],
+            delete(state::reset_param),
+        ),
+        read("/v1/policies/{policy}/triggers", "The triggers of a policy", &[404], get(state::triggers)),
+        read(
+            "/v1/policies/{policy}/triggers/{trigger}",
+            "For which keys a trigger is active, and which are suppressed",
+            &[400, 404],
+            get(state::trigger),
+        ),
+        change(
+            "post",
+            "/v1/policies/{policy}/triggers/{trigger}/{verb}",
+            "Raises an external trigger (`raise`), ends its being active (`clear`), has it not be raised for a key (`suppress`, `unsuppress`)",
+            KEY,
+            post(state::change_trigger),
+        ),
+    ]
+}
+
+/// The router of all routes; what is none of them is a problem, too.
+pub(super) fn router(api: Arc<Api>) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        router = router.route(route.path, route.handler);
+    }
+    router
+        .fallback(|uri: Uri| async move {
+            Problem::new(404, format!("there is no `{}`; /v1/openapi.json lists what there is", uri.path()))
+        })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(405, "not by this method; /v1/openapi.json lists what there is").into_response()
+        })
+        .layer(DefaultBodyLimit::max(MOST))
+        .with_state(api)
+}
+
+/// The OpenAPI document.
+pub(super) fn document() -> Json {
+    let mut paths = Map::new();
+    for route in routes() {
+        let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let in_path = in_path.map(
+            |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
+        );
+        let query = route.query.iter().map(|(name, means)| {
+            json!({ "name": name, "in": "query", "description": means, "schema": { "type": "string" } })
+        });
+        let parameters: Vec<Json> = in_path.chain(query).collect();
+        let mut answers = Map::new();
+        answers.insert("200".into(), json!({ "description": "Done", "content": { route.answer: {} } }));
+        for status in route.problems {
+            let means = StatusCode::from_u16(*status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
+            let content = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+            answers.insert(status.to_string(), json!({ "description": means, "content": content }));
+        }
+        let mut operation =
+            json!({ "summary": route.summary, "parameters": parameters, "responses": answers });
+        if let (Some((kind, means)), Some(members)) = (route.body, operation.as_object_mut()) {
+            let schema = json!({ "schema": { "type": if kind == JSON { "object" } else { "string" } } });
+            members
+                .insert("requestBody".into(), json!({ "description": means, "content": { kind: schema } }));
+        }
+        if let Some(path) = paths.entry(route.path).or_insert_with(|| json!({})).as_object_mut() {
+            path.insert(route.method.to_owned(), operation);
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "mirrorc", "version": env!("CARGO_PKG_VERSION") },
+        "paths": paths,
+        "components": { "schemas": { "Problem": {
+            "type": "object",
+            "required": ["title", "status", "detail"],
+            "properties": {
+                "title": { "type": "string" },
+                "status": { "type": "integer" },
+                "detail": { "type": "string" },
+                "diagnostics": { "type": "object", "description": "What `mirrorc check --format json` prints" },
+            },
+        } } },
+    })
+}
+
+/// What stands behind the `?`.
+pub(super) fn ask_for<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let asked = Query::<T>::try_from_uri(uri);
+    asked.map(|Query(asked)| asked).map_err(|rejection| Problem::new(400, rejection.body_text()))
+}
+
+/// A whole body, within its limit and in time.
+pub(super) struct Body(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Body, Problem> {
+        match tokio::time::timeout(PATIENCE, Bytes::from_request(request, state)).await {
+            Ok(Ok(bytes)) => Ok(Body(bytes)),
+            Ok(Err(rejection)) => Err(Problem::new(rejection.status().as_u16(), rejection.body_text())),
+            Err(_) => {
+                Err(Problem::new(408, format!("the body did not come within {} s", PATIENCE.as_secs())))
+            }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The control plane of a run: policies by name with their texts and older versions, and what may be asked and changed while
+//! they are at work. Whoever asks (the command line, signals, the API) asks here. The invariants: what is refused changes
+//! nothing; programs are compiled before anything is locked; one change follows the other, so that an answer speaks of
+//! one state. (Rejected: to let each way of asking hold the runtime itself; two loads at once would mix.)
+
+pub mod bundle;
+mod changes;
+mod keep;
+mod plan;
+mod store;
+
+pub use bundle::Bundle;
+pub use changes::{Page, RowText, TableState, TriggerState};
+pub use keep::Start;
+pub use plan::{Fates, Plan};
+pub use store::{Kept, Store};
+
+use crate::error::Error;
+use crate::event::output::EventWriter;
+use crate::live::{Live, Report, Swap};
+use crate::policy::{Label, Policy};
+use mrule_compiler::compile::Compiled;
+use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::hir::Program;
+use mrule_compiler::world::World;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many older versions of a policy are kept.
+pub const HISTORY: usize = 16;
+
+/// How many bytes of text they may have together, beside the newest of them.
+const HISTORY_BYTES: usize = 64 << 20;
+
+/// Why something was not done.
+#[derive(Debug)]
+pub enum Refusal {
+    /// There is no such thing.
+    Unknown(String),
+    /// It is not what it should be.
+    Bad(String),
+    /// The program has errors: what the compiler says.
+    Program(Box<Compiled>),
+    /// It cannot be done as things are.
+    Conflict(String),
+    /// The run has ended.
+    Ended,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::Conflict(error.to_string())
+    }
+}
+
+/// What was done by loading.
+#[derive(Debug)]
+pub struct Done {
+    /// The version at work; for a dry run, the one that would be.
+    pub version: u64,
+    /// What lives on and what does not.
+    pub plan: Plan,
+    /// Warnings, with the texts they speak of.
+    pub compiled: Compiled,
+    /// How long compiling to native code took.
+    pub compiling: Duration,
+    /// From the text to all workers deciding by it.
+    pub all: Duration,
+    /// What it took the workers; none for a dry run.
+    pub swap: Option<Swap>,
+}
+
+/// A version of a policy.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// From 1.
+    pub version: u64,
+    /// When it was loaded: nanoseconds since the Unix epoch.
+    pub loaded: i64,
+    /// Its texts.
+    pub bundle: Bundle,
+}
+
+/// Names of what was changed from outside.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Changed {
+    pub tables: BTreeSet<String>,
+    pub params: BTreeSet<String>,
+}
+
+/// A policy as it is known here.
+#[derive(Debug)]
+struct Held {
+    now: Version,
+    older: VecDeque<Version>,
+    changed: Changed,
+}
+
+/// Everything behind the lock.
+#[derive(Debug)]
+struct State {
+    /// None when the run has ended.
+    live: Option<Live>,
+    policies: BTreeMap<String, Held>,
+    keeping: keep::Keeping,
+}
+
+/// A policy by name, and its versions.
+pub type Listed = (String, Arc<Policy>, Vec<Version>);
+
+/// The control plane.
+#[derive(Debug)]
+pub struct Control {
+    state: Mutex<State>,
+    kind: EngineKind,
+    lines: Option<Arc<EventWriter>>,
+}
+
+/// The time of packets that come now.
+pub(crate) fn now() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// A checked program made ready: what takes time, and needs nothing of the run.
+struct Made {
+    engine: Arc<Engine>,
+    world: World,
+    compiling: Duration,
+}
+
+/// Makes a program ready to run.
+fn make(kind: EngineKind, program: Program) -> Result<Made, Refusal> {
+    let begun = Instant::now();
+    let program = Arc::new(program);
+    let world = World::new(&program).map_err(|e| Refusal::Conflict(e.to_string()))?;
+    let engine = Engine::new(kind, program.clone(), &world).map_err(|e| Refusal::Conflict(e.to_string()))?;
+    if let Err(too_large) = program.automaton().map(drop) {
+        return Err(Refusal::Conflict(too_large.to_string()));
+    }
+    Ok(Made { engine: Arc::new(engine), world, compiling: begun.elapsed() })
+}
+
+/// Whether a name can be a policy's: as the names in rule files, also with `-` and `.`.
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(good) || name.starts_with('.') {
+        return Err(Refusal::Bad(format!(
+            "`{name}` cannot name a policy: letters, digits, `_`, `-` and `.`, at most 64"
+        )));
+    }
+    Ok(())
+}
+
+impl Control {
+    /// Of a run that was started with the first of these policies; the others are loaded now. What cannot be is told.
+    pub fn new(
+        live: Live,
+        kind: EngineKind,
+        start: Start,
+        lines: Option<Arc<EventWriter>>,
+    ) -> (Control, Vec<String>) {
+        let mut state = State { live: Some(live), policies: BTreeMap::new(), keeping: start.keeping };
+        let mut told = start.told;
+        for (name, policy, held) in start.policies {
+            let there = state.live.as_ref().is_some_and(|live| live.policy(&name).is_some());
+            let loaded = match &mut state.live {
+                Some(live) if !there => live.load(&name, policy).map(drop),
+                _ => Ok(()),
+            };
+            match loaded {
+                Ok(()) => {
+                    state.policies.insert(name, held);
+                }
+                Err(error) => told.push(format!("policy {name} was not restored: {error}")),
+            }
+        }
+        (Control { state: Mutex::new(state), kind, lines }, told)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the run, unless it has ended.
+    pub fn with_live<T>(&self, body: impl FnOnce(&mut Live) -> T) -> Option<T> {
+        self.lock().live.as_mut().map(body)
+    }
+
+    /// What was counted so far.
+    ///
+    /// # Errors
+    /// The run has ended.
+    pub fn report(&self) -> Result<Report, Refusal> {
+        self.with_live(Live::report).ok_or(Refusal::Ended)
+    }
+
+    /// Takes the run out, to end it.
+    pub fn take_live(&self) -> Option<Live> {
+        self.lock().live.take()
+    }
+
+    /// Loads a policy, or puts it in the place of the one of this name; a dry run says what would become of what is there.
+    ///
+    /// # Errors
+    /// [`Refusal`]: errors in the program, stations that cannot be opened. Then nothing has changed.
+    pub fn load(&self, name: &str, compiled: Compiled, bundle: Bundle, dry: bool) -> Result<Done, Refusal> {
+        let begun = Instant::now();
+        check_name(name)?;
+        let mut compiled = compiled;
+        let Some(program) = compiled.program.take() else {
+            return Err(Refusal::Program(Box::new(compiled)));
+        };
+        let Made { engine, mut world, compiling } = make(self.kind, program)?;
+        let mut state = self.lock();
+        let State { live, policies, keeping } = &mut *state;
+        let live = live.as_mut().ok_or(Refusal::Ended)?;
+        let old = live.policy(name).cloned();
+        let held = policies.get_mut(name);
+        let version = held.as_ref().map_or(1, |held| held.now.version + 1);
+        let nothing = Changed::default();
+        let changed = held.as_ref().map_or(&nothing, |held| &held.changed);
+        let policy = match &old {
+            Some(old) => {
+                plan::keep(old, engine.program(), changed, &mut world);
+                old.succeed(engine, world)
+            }
+            None => Policy::new(engine, world),
+        };
+        let plan = Plan::new(old.as_deref(), &policy, changed);
+        if dry {
+            return Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: None });
+        }
+        let policy = Arc::new(policy.labelled(Label { policy: name.into(), version }));
+        let swap = live.load(name, policy.clone())?;
+        let mut next = Version { version, loaded: now(), bundle };
+        let held = match held {
+            Some(held) => {
+                next.bundle.share(&held.now.bundle);
+                held.replace(next);
+                held.changed.tables = plan.tables.kept.iter().cloned().collect();
+                held.changed.params = plan.params.kept.iter().cloned().collect();
+                held
+            }
+            None => policies.entry(name.to_owned()).or_insert(Held::new(next)),
+        };
+        keeping.loaded(name, held, &policy, &plan);
+        Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: Some(swap) })
+    }
+
+    /// Loads an older version again, as a new one.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); no such policy or version.
+    pub fn roll_back(&self, name: &str, version: Option<u64>, dry: bool) -> Result<Done, Refusal> {
+        let bundle = {
+            let state = self.lock();
+            let held = state.policies.get(name).ok_or_else(|| no_policy(name, &state))?;
+            let older = match version {
+                Some(version) => held.version(version),
+                None => held.older.back(),
+            };
+            older.ok_or_else(|| held.no_version(name, version))?.bundle.clone()
+        };
+        self.load(name, bundle.compile(), bundle, dry)
+    }
+
+    /// Unloads a policy.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn unload(&self, name: &str) -> Result<Swap, Refusal> {
+        let mut state = self.lock();
+        if !state.policies.contains_key(name) {
+            return Err(no_policy(name, &state));
+        }
+        let live = state.live.as_mut().ok_or(Refusal::Ended)?;
+        let swap = live.unload(name).unwrap_or_default();
+        state.policies.remove(name);
+        state.keeping.tell(|store| store.unloaded(name));
+        Ok(swap)
+    }
+
+    /// The policies: each with its version at work and the older ones that are kept, the newest last.
+    ///
+    /// # Errors
+    /// The run has ended.
+    pub fn list(&self) -> Result<Vec<Listed>, Refusal> {
+        let state = self.lock();
+        let live = state.live.as_ref().ok_or(Refusal::Ended)?;
+        let about = |(name, held): (&String, &Held)| {
+            let versions = held.older.iter().chain([&held.now]).cloned().collect();
+            Some((name.clone(), live.policy(name)?.clone(), versions))
+        };
+        Ok(state.policies.iter().filter_map(about).collect())
+    }
+
+    /// One policy; none of this name is an error that says which there are.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`].
+    pub fn policy(&self, name: &str) -> Result<Arc<Policy>, Refusal> {
+        let state = self.lock();
+        let live = state.live.as_ref().ok_or(Refusal::Ended)?;
+        live.policy(name).cloned().ok_or_else(|| no_policy(name, &state))
+    }
+
+    /// A version of a policy; the one at work unless another is named.
+    ///
+    /// # Errors
+    /// No such policy or version.
+    pub fn version(&self, name: &str, version: Option<u64>) -> Result<Version, Refusal> {
+        let state = self.lock();
+        let held = state.policies.get(name).ok_or_else(|| no_policy(name, &state))?;
+        let found = version.map_or(Some(&held.now), |version| held.version(version));
+        found.cloned().ok_or_else(|| held.no_version(name, version))
+    }
+
+    /// What differs between two versions, in the form of `diff -u`; unless told, from the one before to the one at work.
+    ///
+    /// # Errors
+    /// No such policy or version.
+    pub fn diff(&self, name: &str, from: Option<u64>, to: Option<u64>) -> Result<String, Refusal> {
+        let to = self.version(name, to)?;
+        let from = match from {
+            Some(_) => self.version(name, from)?,
+            None => {
+                let state = self.lock();
+                let held = state.policies.get(name).ok_or_else(|| no_policy(name, &state))?;
+                let before = held.older.iter().rfind(|older| older.version < to.version);
+                before.cloned().ok_or_else(|| held.no_version(name, None))?
+            }
+        };
+        let names = [&from, &to].map(|version| format!("version {}", version.version));
+        Ok(to.bundle.diff(&from.bundle, &names[0], &names[1]))
+    }
+}
+
+impl Held {
+    fn new(now: Version) -> Held {
+        Held { now, older: VecDeque::new(), changed: Changed::default() }
+    }
+
+    fn version(&self, version: u64) -> Option<&Version> {
+        self.older.iter().chain([&self.now]).find(|other| other.version == version)
+    }
+
+    fn no_version(&self, name: &str, version: Option<u64>) -> Refusal {
+        let kept: Vec<String> = self.older.iter().chain([&self.now]).map(|v| v.version.to_string()).collect();
+        let what = match version {
+            Some(version) => format!("version {version} of policy `{name}` is not kept"),
+            None => format!("policy `{name}` has no older version"),
+        };
+        Refusal::Unknown(format!("{what}; there are: {}", kept.join(", ")))
+    }
+
+    fn replace(&mut self, next: Version) {
+        self.older.push_back(std::mem::replace(&mut self.now, next));
+        // The newest stays, however long; texts that are shared count each time.
+        let size = |older: &VecDeque<Version>| older.iter().map(|v| v.bundle.size()).sum::<usize>();
+        while self.older.len() > HISTORY || (self.older.len() > 1 && size(&self.older) > HISTORY_BYTES) {
+            self.older.pop_front();
+        }
+    }
+}
+
+fn no_policy(name: &str, state: &State) -> Refusal {
+    let there: Vec<&str> = state.policies.keys().map(String::as_str).collect();
+    Refusal::Unknown(match there.as_slice() {
+        [] => format!("there is no policy `{name}`, and no other"),
+        there => format!("there is no policy `{name}`; there are: {}", there.join(", ")),
+    })
+}

@@ -1,0 +1,187 @@
+//! All texts of a program, as they were when it was loaded: rule files, what they include, table files, and which path led to
+//! which. The invariant: a bundle compiles to the same program again, whatever has become of the files meanwhile; a text
+//! that two versions share is kept once. (Rejected: reading the files again to go back to an older version.)
+
+use mrule_compiler::compile::{Compiled, Loaded, Loader, MemoryLoader, compile};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The texts of a program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// The files that were named, in order.
+    roots: Vec<String>,
+    /// Values for params.
+    sets: Vec<(String, String)>,
+    /// Which text a path led to, from which text.
+    links: BTreeMap<(Option<String>, String), String>,
+    texts: BTreeMap<String, Arc<str>>,
+}
+
+/// Reads through another loader and remembers.
+struct Recorder<'l> {
+    inner: &'l mut dyn Loader,
+    bundle: Bundle,
+}
+
+impl Loader for Recorder<'_> {
+    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
+        let loaded = self.inner.load(path, relative_to)?;
+        let from = (relative_to.map(str::to_owned), path.to_owned());
+        self.bundle.links.insert(from, loaded.name.clone());
+        if !self.bundle.texts.contains_key(&loaded.name) {
+            self.bundle.texts.insert(loaded.name.clone(), loaded.text.as_str().into());
+        }
+        Ok(loaded)
+    }
+}
+
+/// Gives the texts of a bundle.
+struct Replayer<'b>(&'b Bundle);
+
+impl Loader for Replayer<'_> {
+    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
+        let from = (relative_to.map(str::to_owned), path.to_owned());
+        let name = self.0.links.get(&from).ok_or("no such file")?;
+        let text = self.0.texts.get(name).ok_or("no such file")?;
+        Ok(Loaded { name: name.clone(), text: text.to_string() })
+    }
+}
+
+impl Bundle {
+    /// Compiles the files at these paths, and keeps all texts that were read.
+    pub fn read(paths: &[String], loader: &mut dyn Loader, sets: &[(String, String)]) -> (Compiled, Bundle) {
+        let bundle = Bundle { roots: paths.to_vec(), sets: sets.to_vec(), ..Bundle::default() };
+        let mut recorder = Recorder { inner: loader, bundle };
+        let compiled = compile(paths, &mut recorder, sets);
+        (compiled, recorder.bundle)
+    }
+
+    /// Compiles it again.
+    pub fn compile(&self) -> Compiled {
+        compile(&self.roots, &mut Replayer(self), &self.sets)
+    }
+
+    /// The files that were named.
+    pub fn roots(&self) -> &[String] {
+        &self.roots
+    }
+
+    /// Values that were given to params.
+    pub fn sets(&self) -> &[(String, String)] {
+        &self.sets
+    }
+
+    /// All texts, by name.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()))
+    }
+
+    /// The files as [`MemoryLoader`] finds them: those that were named, and the text of
+    /// each path that led to one.
+    pub fn files(&self) -> (Vec<String>, BTreeMap<String, String>) {
+        let mut files = BTreeMap::new();
+        for ((from, path), name) in &self.links {
+            let text = self.texts.get(name).map(|text| text.to_string()).unwrap_or_default();
+            files.insert(MemoryLoader::name(path, from.as_deref()), text);
+        }
+        (self.roots.iter().map(|root| MemoryLoader::name(root, None)).collect(), files)
+    }
+
+    /// As text, to be kept.
+    pub(super) fn to_json(&self) -> String {
+        let links: Vec<_> = self.links.iter().map(|((from, path), name)| (from, path, name)).collect();
+        let texts: BTreeMap<_, _> = self.texts().collect();
+        serde_json::json!({ "roots": self.roots, "sets": self.sets, "links": links, "texts": texts })
+            .to_string()
+    }
+
+    /// From such a text; none if it is not one.
+    pub(super) fn from_json(text: &str) -> Option<Bundle> {
+        #[derive(serde::Deserialize)]
+        struct Whole {
+            roots: Vec<String>,
+            sets: Vec<(String, String)>,
+            links: Vec<(Option<String>, String, String)>,
+            texts: BTreeMap<String, String>,
+        }
+        let Whole { roots, sets, links, texts } = serde_json::from_str(text).ok()?;
+        let links = links.into_iter().map(|(from, path, name)| ((from, path), name)).collect();
+        Some(Bundle { roots, sets, links, texts: texts.into_iter().map(|(n, t)| (n, t.into())).collect() })
+    }
+
+    /// How long they are, in bytes.
+    pub fn size(&self) -> usize {
+        self.texts.values().map(|text| text.len()).sum()
+    }
+
+    /// Shares the texts that are the same as another bundle's.
+    pub(super) fn share(&mut self, other: &Bundle) {
+        for (name, text) in &mut self.texts {
+            if let Some(same) = other.texts.get(name).filter(|other| *other == text) {
+                *text = same.clone();
+            }
+        }
+    }
+
+    /// What differs from an older one, in the form of `diff -u`; empty when nothing does.
+    pub fn diff(&self, older: &Bundle, older_is: &str, is: &str) -> String {
+        let mut out = String::new();
+        let names: std::collections::BTreeSet<&String> =
+            self.texts.keys().chain(older.texts.keys()).collect();
+        for name in names {
+            let text = |bundle: &Bundle| bundle.texts.get(name).cloned().unwrap_or_default();
+            let (was, now) = (text(older), text(self));
+            if was == now {
+                continue;
+            }
+            let diff = similar::TextDiff::from_lines(was.as_ref(), now.as_ref());
+            let heads = (format!("{name} ({older_is})"), format!("{name} ({is})"));
+            out.push_str(&diff.unified_diff().header(&heads.0, &heads.1).to_string());
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    const MAIN: &str = "include \"parts/a.mrule\"\nstation s { pcapng \"s.pcapng\" }\n";
+    const PART: &str =
+        "table bad : set<ip> from \"../bad.csv\"\nrule r { match net.src in bad snaplen full to s }\n";
+
+    fn read(csv: &str) -> Bundle {
+        let texts = [("main.mrule", MAIN), ("parts/a.mrule", PART), ("bad.csv", csv)];
+        let (compiled, bundle) = Bundle::read(&["main.mrule".into()], &mut MemoryLoader::new(texts), &[]);
+        assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+        bundle
+    }
+
+    #[test]
+    fn a_bundle_compiles_again() {
+        let bundle = read("192.0.2.1\n");
+        let again = Bundle::from_json(&bundle.to_json()).unwrap();
+        assert_eq!(again, bundle);
+        let again = again.compile();
+        assert_eq!(again.program.unwrap().tables[0].start.len(), 1);
+        assert_eq!(
+            bundle.texts().map(|(name, _)| name).collect::<Vec<_>>(),
+            ["bad.csv", "main.mrule", "parts/a.mrule"]
+        );
+    }
+
+    #[test]
+    fn versions_share_texts_and_differ_by_lines() {
+        let (old, mut new) = (read("192.0.2.1\n"), read("192.0.2.2\n"));
+        new.share(&old);
+        assert!(Arc::ptr_eq(&old.texts["main.mrule"], &new.texts["main.mrule"]));
+        let diff = new.diff(&old, "version 1", "version 2");
+        assert_eq!(
+            diff,
+            "--- bad.csv (version 1)\n+++ bad.csv (version 2)\n@@ -1 +1 @@\n-192.0.2.1\n+192.0.2.2\n"
+        );
+        assert_eq!(new.diff(&new, "a", "b"), "");
+    }
+}

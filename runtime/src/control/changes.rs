@@ -1,0 +1,434 @@
+//! Tables, params and triggers of a policy at work, by name and as text: what an operator sees and changes. The invariants: a
+//! change of tables or params is made on a copy that workers take between two batches, so a packet sees all of a bulk
+//! change or none of it; what was changed is remembered, for the next version of the program. (Rejected: changing what
+//! packets are reading; every look-up would have to lock.)
+
+use super::keep::{self, Keeping};
+use super::store::{self, Trace};
+use super::{Control, Refusal, now};
+use crate::change::{Change, Effect};
+use crate::event::{input, part_json, time_text};
+use crate::policy::Policy;
+use crate::trigger::TriggerCounts;
+use mrule_compiler::hir::{ParamId, Scope, TableId, Value, ValueTy};
+use mrule_compiler::table::{Form, Row, text};
+use mrule_compiler::world::ChangeError;
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+use std::sync::Arc;
+
+/// A table as it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableState {
+    /// Its name.
+    pub name: String,
+    /// The types of its key's parts.
+    pub key: Vec<&'static str>,
+    /// The type of its values; none for a set.
+    pub value: Option<&'static str>,
+    /// How many rows it has.
+    pub rows: usize,
+    /// How many it can have.
+    pub capacity: usize,
+    /// Bytes that it takes.
+    pub memory: usize,
+    /// It was changed from outside: a new version of the program keeps these rows.
+    pub changed: bool,
+}
+
+/// A row of a table as text.
+#[derive(Debug, Clone, Serialize)]
+pub struct RowText {
+    /// Its key.
+    pub key: Vec<Json>,
+    /// Its value, in a map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Json>,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page<T> {
+    /// These.
+    pub items: Vec<T>,
+    /// Where to go on; none at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<usize>,
+    /// How many there are.
+    pub total: usize,
+}
+
+/// A trigger as it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct TriggerState {
+    /// Its name.
+    pub name: String,
+    /// The types of its key's parts; none for one by flow, whose state is in flows.
+    pub key: Option<Vec<&'static str>>,
+    /// It may be raised from outside.
+    pub external: bool,
+    /// For how many keys it is active.
+    pub active: u64,
+    /// How many keys it can remember.
+    pub capacity: u64,
+    /// How often it was raised, by packets and from outside.
+    pub raised: u64,
+}
+
+/// A key as JSON.
+pub(super) fn key_json(form: &Form, key: &[Value]) -> Vec<Json> {
+    key.iter().zip(&form.key).map(|(value, ty)| value_json(*ty, &form.words, value)).collect()
+}
+
+/// A value as JSON: numbers as numbers, all else as text.
+pub(super) fn value_json(ty: ValueTy, words: &[String], value: &Value) -> Json {
+    match (ty, value) {
+        (ValueTy::Bool, Value::Num(n)) => Json::from(*n != 0),
+        (ValueTy::Word, Value::Num(n)) => {
+            words.get(*n as usize).map_or(Json::Null, |w| Json::from(w.as_str()))
+        }
+        (ValueTy::Mac, Value::Num(n)) => {
+            let bytes: Vec<String> = n.to_be_bytes()[2..].iter().map(|b| format!("{b:02x}")).collect();
+            Json::from(bytes.join(":"))
+        }
+        (ValueTy::Duration, Value::Num(n)) => Json::from(format!("{n}ns")),
+        (_, Value::Num(n)) => Json::from(*n),
+        (_, Value::Text(text)) => Json::from(String::from_utf8_lossy(text)),
+        (ValueTy::Cidr, Value::Ip(ip, length)) => Json::from(format!("{ip}/{length}")),
+        (_, Value::Ip(ip, _)) => Json::from(ip.to_string()),
+    }
+}
+
+fn bad(what: impl ToString) -> Refusal {
+    Refusal::Bad(what.to_string())
+}
+
+fn table_of(policy: &Policy, name: &str) -> Result<TableId, Refusal> {
+    let names = policy.program().tables.iter().map(|table| table.name.as_str());
+    input::find("table", name, names).map(|at| TableId(at as u32)).map_err(Refusal::Unknown)
+}
+
+fn trigger_of(policy: &Policy, name: &str) -> Result<usize, Refusal> {
+    let names = policy.program().triggers.iter().map(|trigger| trigger.name.as_str());
+    input::find("trigger", name, names).map_err(Refusal::Unknown)
+}
+
+impl Control {
+    /// Makes a change that is written as a line of a file of events is, without its time.
+    ///
+    /// # Errors
+    /// No such policy; what is wrong with the change. Then nothing has changed.
+    pub fn change(&self, policy: &str, object: Map<String, Json>) -> Result<Effect, Refusal> {
+        let (name, seen) = (policy.to_owned(), self.policy(policy)?);
+        let change = input::change(object.clone(), seen.program()).map_err(Refusal::Bad)?;
+        self.change_by(policy, |policy, keeping| {
+            // A program that came between has other numbers.
+            if !Arc::ptr_eq(policy.program(), seen.program()) {
+                return Err(Refusal::Conflict("another version was loaded meanwhile; try again".to_owned()));
+            }
+            let now = now();
+            let effect = policy.change(now, &change).map_err(|error| refused(&error))?;
+            if let Some(lines) = self.lines.as_ref().filter(|lines| lines.is_wanted()) {
+                lines.change(policy, now, &change, effect);
+            }
+            let touched = match &change {
+                Change::Add { table, .. } | Change::Remove { table, .. } => Touched::Table(*table),
+                Change::Set { param, .. } => Touched::Param(*param, true),
+                _ => Touched::Nothing,
+            };
+            keeping.changed(&name, &store::trace(policy, &change, effect, now), &object, now);
+            Ok((effect, touched))
+        })
+    }
+
+    /// Changes a copy of a policy, gives it to the workers, and remembers what was touched.
+    fn change_by<T>(
+        &self,
+        name: &str,
+        body: impl FnOnce(&mut Policy, &mut Keeping) -> Result<(T, Touched), Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut state = self.lock();
+        let super::State { live, policies, keeping } = &mut *state;
+        let live = live.as_mut().ok_or(Refusal::Ended)?;
+        let (Some(policy), Some(held)) = (live.policy(name), policies.get_mut(name)) else {
+            return Err(super::no_policy(name, &state));
+        };
+        let mut policy = Policy::clone(policy);
+        let (result, touched) = body(&mut policy, keeping)?;
+        let program = policy.program().clone();
+        match touched {
+            Touched::Nothing => return Ok(result),
+            Touched::Table(id) => {
+                held.changed.tables.extend(program.tables.get(id.index()).map(|t| t.name.clone()));
+            }
+            Touched::Param(id, outside) => match program.params.get(id.index()) {
+                Some(param) if outside => {
+                    held.changed.params.insert(param.name.clone());
+                }
+                Some(param) => {
+                    held.changed.params.remove(&param.name);
+                }
+                None => {}
+            },
+        }
+        live.change_world(name, Arc::new(policy));
+        Ok(result)
+    }
+
+    /// Whether changes are kept, and why not.
+    pub fn keeping(&self) -> Json {
+        keep::about(&self.lock().keeping)
+    }
+
+    /// Why nothing is kept, though that was asked for.
+    pub fn trouble(&self) -> Option<String> {
+        self.lock().keeping.trouble().map(str::to_owned)
+    }
+
+    /// Forgets what has ended in the store; to be called each minute or so.
+    pub fn expire_kept(&self) {
+        self.lock().keeping.tell(|store| store.expire(now()));
+    }
+
+    /// Takes rows out of tables whose end has come; to be called now and then.
+    pub fn expire(&self) {
+        let now = now();
+        let due: Vec<String> = {
+            let state = self.lock();
+            let policies = state.live.iter().flat_map(|live| live.policies());
+            policies.filter(|(_, p)| p.world().is_due(now)).map(|(name, _)| name.to_owned()).collect()
+        };
+        for name in due {
+            let expire = |policy: &mut Policy, _: &mut Keeping| {
+                policy.world_mut().expire(now, EXPIRE);
+                Ok(((), Touched::Param(ParamId(u32::MAX), true)))
+            };
+            // One that was unloaded meanwhile has none.
+            let _gone = self.change_by(&name, expire);
+        }
+    }
+
+    /// Gives a table other rows, all at once: objects with `key`, `value` in a map, and `for`.
+    ///
+    /// # Errors
+    /// No such policy or table; the first row that is wrong.
+    pub fn replace_rows(
+        &self,
+        policy: &str,
+        table: &str,
+        rows: impl Iterator<Item = Result<Map<String, Json>, String>>,
+    ) -> Result<usize, Refusal> {
+        let seen = self.policy(policy)?;
+        let id = table_of(&seen, table)?;
+        let now = now();
+        let (capacity, mut read) = (seen.world().table(id).map_or(0, |table| table.capacity()), Vec::new());
+        for (line, row) in (1..).zip(rows) {
+            let row = row.and_then(|mut row| {
+                row.insert("add".to_owned(), Json::from(table));
+                input::change(row, seen.program())
+            });
+            match row.map_err(|what| bad(format!("row {line}: {what}")))? {
+                Change::Add { key, value, time, .. } => {
+                    read.push((key, value, time.map(|time| now.saturating_add(time))) as Row);
+                }
+                _ => return Err(bad(format!("row {line}: a row has `key`, `value` and `for`"))),
+            }
+            if read.len() > capacity {
+                return Err(Refusal::Conflict(format!("table `{table}` has room for {capacity} rows")));
+            }
+        }
+        let (count, name) = (read.len(), policy.to_owned());
+        self.change_by(policy, |policy, keeping| {
+            let id = table_of(policy, table)?;
+            policy.world_mut().replace(id, read).map_err(|error| refused(&error))?;
+            keeping.replaced(&name, policy, table);
+            Ok((count, Touched::Table(id)))
+        })
+    }
+
+    /// Gives a param the value back that the program says.
+    ///
+    /// # Errors
+    /// No such policy or param.
+    pub fn reset_param(&self, policy: &str, param: &str) -> Result<(), Refusal> {
+        let name = policy.to_owned();
+        self.change_by(policy, |policy, keeping| {
+            let program = policy.program().clone();
+            let names = program.params.iter().map(|param| param.name.as_str());
+            let at = input::find("param", param, names).map_err(Refusal::Unknown)?;
+            let id = ParamId(at as u32);
+            let value = program.params.get(at).map(|param| param.value.clone());
+            let Some(value) = value else { return Err(bad("no such param")) };
+            policy.set_param(id, &value).map_err(|error| refused(&error))?;
+            let trace = Trace::Drop { kind: "param", name: param.to_owned(), key: None };
+            keeping.changed(&name, &trace, &Map::new(), now());
+            Ok(((), Touched::Param(id, false)))
+        })
+    }
+
+    /// The params of a policy: name, type, value, default, bounds.
+    ///
+    /// # Errors
+    /// No such policy.
+    pub fn params(&self, policy: &str) -> Result<Vec<Json>, Refusal> {
+        let policy = self.policy(policy)?;
+        let world = policy.world();
+        let about = |(at, param): (usize, &mrule_compiler::hir::Param)| {
+            let id = ParamId(at as u32);
+            let value = match &param.value {
+                Value::Ip(..) => {
+                    let bits = u128::from(world.param_high(id)) << 64 | u128::from(world.param(id));
+                    let ip = std::net::Ipv6Addr::from_bits(bits).to_canonical();
+                    Value::Ip(ip, if ip.is_ipv4() { 32 } else { 128 })
+                }
+                _ => Value::Num(world.param(id)),
+            };
+            let mut about = Map::new();
+            about.insert("name".into(), param.name.as_str().into());
+            about.insert("type".into(), text::name(param.ty).into());
+            about.insert("value".into(), value_json(param.ty, &[], &value));
+            about.insert("default".into(), value_json(param.ty, &[], &param.value));
+            if matches!(param.ty, ValueTy::Uint | ValueTy::Size | ValueTy::Duration) {
+                let (low, high) = param.bounds;
+                about.insert("least".into(), value_json(param.ty, &[], &Value::Num(low)));
+                about.insert("most".into(), value_json(param.ty, &[], &Value::Num(high)));
+            }
+            Json::Object(about)
+        };
+        Ok(policy.program().params.iter().enumerate().map(about).collect())
+    }
+
+    /// The tables of a policy.
+    ///
+    /// # Errors
+    /// No such policy.
+    pub fn tables(&self, policy: &str) -> Result<Vec<TableState>, Refusal> {
+        let changed = {
+            let state = self.lock();
+            state.policies.get(policy).map(|held| held.changed.tables.clone()).unwrap_or_default()
+        };
+        let policy = self.policy(policy)?;
+        let tables = policy.program().tables.iter().enumerate().filter_map(|(at, table)| {
+            let now = policy.world().table(TableId(at as u32))?;
+            Some(TableState {
+                name: table.name.clone(),
+                key: now.form().key.iter().map(|ty| text::name(*ty)).collect(),
+                value: now.form().value.map(text::name),
+                rows: now.len(),
+                capacity: now.capacity(),
+                memory: now.memory(),
+                changed: changed.contains(&table.name),
+            })
+        });
+        Ok(tables.collect())
+    }
+
+    /// Rows of a table, `most` of them, from the place `from` on.
+    ///
+    /// # Errors
+    /// No such policy or table.
+    pub fn rows(
+        &self,
+        policy: &str,
+        table: &str,
+        from: usize,
+        most: usize,
+    ) -> Result<Page<RowText>, Refusal> {
+        let policy = self.policy(policy)?;
+        let id = table_of(&policy, table)?;
+        let Some(table) = policy.world().table(id) else { return Err(bad("no such table")) };
+        let form = table.form();
+        let row = |(key, value, until): Row| RowText {
+            key: key_json(form, &key),
+            value: value.zip(form.value).map(|(value, ty)| value_json(ty, &form.words, &value)),
+            until: until.map(time_text),
+        };
+        let items: Vec<RowText> = table.rows().skip(from).take(most).map(row).collect();
+        let total = table.len();
+        let next = (from + items.len() < total && !items.is_empty()).then_some(from + items.len());
+        Ok(Page { items, next, total })
+    }
+
+    /// The triggers of a policy.
+    ///
+    /// # Errors
+    /// No such policy.
+    pub fn triggers(&self, policy: &str) -> Result<Vec<TriggerState>, Refusal> {
+        let policy = self.policy(policy)?;
+        let about = |(at, trigger): (usize, &mrule_compiler::hir::Trigger)| {
+            let by_flow = matches!(trigger.scope, Scope::Flow(_));
+            let counts = if by_flow { TriggerCounts::default() } else { policy.triggers().counts(at, now()) };
+            TriggerState {
+                name: trigger.name.clone(),
+                key: (!by_flow).then(|| trigger.key().iter().map(|ty| text::name(*ty)).collect()),
+                external: trigger.external,
+                active: counts.active,
+                capacity: counts.capacity,
+                raised: counts.raised + counts.external,
+            }
+        };
+        Ok(policy.program().triggers.iter().enumerate().map(about).collect())
+    }
+
+    /// The keys for which a trigger is active, first raised first, and those that are suppressed.
+    ///
+    /// # Errors
+    /// No such policy or trigger; one by flow.
+    pub fn active(&self, policy: &str, trigger: &str) -> Result<Json, Refusal> {
+        let policy = self.policy(policy)?;
+        let at = trigger_of(&policy, trigger)?;
+        let render = mrule_compiler::render::Render::new(policy.program());
+        let about = policy.program().triggers.get(at);
+        if about.is_some_and(|t| matches!(t.scope, Scope::Flow(_))) {
+            return Err(bad(format!(
+                "trigger `{trigger}` is by flow: its state is in flows, which have no names"
+            )));
+        }
+        let when = about.and_then(|t| t.when.as_ref()).map(|when| render.pred(when));
+        let now = now();
+        let active = policy.triggers().list(at, now).into_iter().map(|key| {
+            serde_json::json!({
+                "key": key.key.iter().map(part_json).collect::<Vec<_>>(),
+                "since": time_text(key.since),
+                "until": key.until.map(time_text),
+                "raises": key.raises,
+            })
+        });
+        let suppressed = policy.triggers().suppressed(at, now).into_iter().map(|key| {
+            serde_json::json!({
+                "key": key.key.iter().map(part_json).collect::<Vec<_>>(),
+                "reason": key.reason,
+                "until": key.until.map(time_text),
+                "hits": key.hits,
+            })
+        });
+        Ok(serde_json::json!({
+            "name": trigger,
+            "when": when,
+            "active": active.collect::<Vec<_>>(),
+            "suppressed": suppressed.collect::<Vec<_>>(),
+        }))
+    }
+}
+
+/// How many rows of a table are taken out at a time because their end has come.
+const EXPIRE: usize = 4096;
+
+/// What of a world was changed.
+enum Touched {
+    /// Nothing: triggers have a state of their own.
+    Nothing,
+    Table(TableId),
+    /// A param: from outside, or back to what the program says.
+    Param(ParamId, bool),
+}
+
+fn refused(error: &ChangeError) -> Refusal {
+    match error {
+        ChangeError::Full | ChangeError::Table(_) => Refusal::Conflict(error.to_string()),
+        _ => bad(error),
+    }
+}

@@ -1,0 +1,135 @@
+//! What becomes of what is there when a program takes another's place: told before (a dry run) and after. The invariant: it
+//! is found by the same functions that do it. (Rejected: words in the documentation only; who loads at noon wants to know
+//! for this program.)
+
+use super::Changed;
+use crate::decider::{Heritage, streams_begin_anew};
+use crate::policy::Policy;
+use mrule_compiler::hir::{ParamId, Program, TableId};
+use mrule_compiler::world::World;
+use serde::Serialize;
+
+/// What lives on and what does not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Rules and limits.
+    pub rules: Fates,
+    /// Stations: those that live on keep their queues, files and counts.
+    pub stations: Fates,
+    /// Triggers: those that live on keep their active keys, windows and suppressions.
+    pub triggers: Fates,
+    /// Tables that were changed from outside: those that live on keep these rows, whatever the new program's file says.
+    pub tables: Fates,
+    /// Params that were changed from outside: those that live on keep their value.
+    pub params: Fates,
+    /// What `flows` become: `kept`, `begun` (nobody knew them before), `dropped` (nobody asks any more) or `none`.
+    pub flows: &'static str,
+    /// What is looked for in streams changes: flows that are there are searched from where they stand.
+    pub streams_begin_anew: bool,
+}
+
+/// By name: what lives on, what is new (or begins anew), what is lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Fates {
+    /// Lives on.
+    pub kept: Vec<String>,
+    /// New, or of the same name and another shape.
+    pub new: Vec<String>,
+    /// No more.
+    pub lost: Vec<String>,
+}
+
+impl Fates {
+    fn of<'n>(
+        new: impl Iterator<Item = &'n String> + Clone,
+        old: impl Iterator<Item = &'n String> + Clone,
+        kept: &[Option<usize>],
+    ) -> Fates {
+        let mut fates = Fates::default();
+        for (name, kept) in new.clone().zip(kept) {
+            (if kept.is_some() { &mut fates.kept } else { &mut fates.new }).push(name.clone());
+        }
+        let names: std::collections::HashSet<&String> = new.collect();
+        fates.lost = old.filter(|name| !names.contains(name)).cloned().collect();
+        fates
+    }
+}
+
+impl Plan {
+    /// For a policy that takes the place of another; what was changed in the old one from outside.
+    pub(super) fn new(old: Option<&Policy>, new: &Policy, changed: &Changed) -> Plan {
+        let program = new.program();
+        let none = |count: usize| vec![None; count];
+        let Some(old) = old else {
+            let empty = std::iter::empty::<&String>;
+            let fates = |names: Vec<&String>| Fates::of(names.iter().copied(), empty(), &none(names.len()));
+            return Plan {
+                rules: fates(program.rules.iter().chain(&program.limits).map(|r| &r.name).collect()),
+                stations: fates(program.stations.iter().map(|s| &s.name).collect()),
+                triggers: fates(program.triggers.iter().map(|t| &t.name).collect()),
+                flows: if program.uses().flows { "begun" } else { "none" },
+                ..Plan::default()
+            };
+        };
+        let was = old.program();
+        let stations: Vec<Option<usize>> = program
+            .stations
+            .iter()
+            .map(|s| {
+                was.stations
+                    .iter()
+                    .position(|o| o.name == s.name && o.target == s.target && o.limit == s.limit)
+            })
+            .collect();
+        let heritage = Heritage::new(old, new, stations);
+        let rules: Vec<Option<usize>> = heritage.rules.iter().chain(&heritage.limits).copied().collect();
+        let mut trial = new.world().clone();
+        Plan {
+            rules: Fates::of(
+                program.rules.iter().chain(&program.limits).map(|r| &r.name),
+                was.rules.iter().chain(&was.limits).map(|r| &r.name),
+                &rules,
+            ),
+            stations: Fates::of(
+                program.stations.iter().map(|s| &s.name),
+                was.stations.iter().map(|s| &s.name),
+                &heritage.stations,
+            ),
+            triggers: Fates::of(
+                program.triggers.iter().map(|t| &t.name),
+                was.triggers.iter().map(|t| &t.name),
+                &heritage.triggers,
+            ),
+            flows: match (was.uses().flows, program.uses().flows) {
+                (true, true) => "kept",
+                (false, true) => "begun",
+                (true, false) => "dropped",
+                (false, false) => "none",
+            },
+            streams_begin_anew: was.uses().flows && streams_begin_anew(was, program),
+            ..keep(old, program, changed, &mut trial)
+        }
+    }
+}
+
+/// Puts into the world of a new program what was changed from outside in the old one, as far as it fits; says what did.
+pub(super) fn keep(old: &Policy, new: &Program, changed: &Changed, world: &mut World) -> Plan {
+    let mut plan = Plan::default();
+    for name in &changed.tables {
+        let was = old.program().tables.iter().position(|table| table.name == *name);
+        let is = new.tables.iter().position(|table| table.name == *name);
+        let kept = was
+            .zip(is)
+            .is_some_and(|(was, is)| world.keep_table(TableId(is as u32), old.world(), TableId(was as u32)));
+        (if kept { &mut plan.tables.kept } else { &mut plan.tables.lost }).push(name.clone());
+    }
+    for name in &changed.params {
+        let was = old.program().params.iter().position(|param| param.name == *name);
+        let is = new.params.iter().position(|param| param.name == *name);
+        let kept = was
+            .zip(is)
+            .is_some_and(|(was, is)| world.keep_param(ParamId(is as u32), old.world(), ParamId(was as u32)));
+        (if kept { &mut plan.params.kept } else { &mut plan.params.lost }).push(name.clone());
+    }
+    plan
+}

@@ -1,0 +1,316 @@
+//! What outlives the process: policies with their versions, and what was changed in them from outside, in a directory that
+//! one mirrorc has at a time. The invariants: a change is acknowledged after it is on the disk; a kill at any moment
+//! leaves the state before or after a change; a store that fails is told loudly, and the run goes on from memory. A
+//! change is kept as the object that made it, with its time, so that restoring is making the changes again.
+//! (Rejected: a file of our own that is written anew each time; a table of a million rows changes a row at a time.)
+
+use super::Version;
+use super::bundle::Bundle;
+use crate::change::{Change, Effect};
+use crate::event::input;
+use crate::policy::Policy;
+use crate::trigger::Outcome;
+use mrule_compiler::hir::{TableId, Value};
+use rusqlite::{Connection, Transaction, params};
+use serde_json::{Map, Value as Json};
+use std::path::Path;
+
+/// A change as it is kept.
+pub(super) type Object = Map<String, Json>;
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+}
+
+/// A policy as it was kept.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its name.
+    pub name: String,
+    /// Its versions, the one at work last.
+    pub(super) versions: Vec<Version>,
+    changes: Vec<(i64, Object)>,
+}
+
+/// What a change leaves to be kept.
+#[derive(Debug)]
+pub(super) enum Trace {
+    /// This, in place of what was kept under the same key.
+    Put { kind: &'static str, name: String, key: String, until: Option<i64> },
+    /// Nothing under this key; without one, nothing of this name.
+    Drop { kind: &'static str, name: String, key: Option<String> },
+    /// Nothing happened.
+    Nothing,
+}
+
+const SCHEMA: &str = "
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    CREATE TABLE IF NOT EXISTS versions (
+        policy TEXT, version INTEGER, loaded INTEGER, at_work INTEGER, bundle TEXT,
+        PRIMARY KEY (policy, version)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS changes (
+        policy TEXT, kind TEXT, name TEXT, key TEXT, time INTEGER, until INTEGER, object TEXT,
+        PRIMARY KEY (policy, kind, name, key)) WITHOUT ROWID;
+    PRAGMA user_version = 1;";
+
+impl Store {
+    /// Opens the store in a directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// Why it cannot be used, in words.
+    pub fn open(directory: &Path) -> Result<Store, String> {
+        let failed = |what: &dyn std::fmt::Display| {
+            format!("the state in `{}` cannot be used: {what}", directory.display())
+        };
+        std::fs::create_dir_all(directory).map_err(|error| failed(&error))?;
+        let path = directory.join("state.sqlite");
+        let connection = Connection::open(&path).map_err(|error| failed(&error))?;
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+        match version {
+            Ok(0 | 1) => {}
+            Ok(other) => return Err(failed(&format!("it has version {other}, a newer mirrorc's"))),
+            Err(error) => return Err(failed(&error)),
+        }
+        connection.execute_batch(SCHEMA).map_err(|error| failed(&error))?;
+        Ok(Store { connection })
+    }
+
+    /// All that was kept and has not ended by a time.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    pub fn read(&self, now: i64) -> Result<Vec<Kept>, String> {
+        self.read_all(now).map_err(|error| format!("the state cannot be read: {error}"))
+    }
+
+    fn read_all(&self, now: i64) -> rusqlite::Result<Vec<Kept>> {
+        let mut kept: Vec<Kept> = Vec::new();
+        let mut query = self.connection.prepare(
+            "SELECT policy, version, loaded, bundle FROM versions ORDER BY policy, at_work, version",
+        )?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let (name, text): (String, String) = (row.get(0)?, row.get(3)?);
+            let Some(bundle) = Bundle::from_json(&text) else { continue };
+            let version = Version { version: row.get::<_, i64>(1)? as u64, loaded: row.get(2)?, bundle };
+            match kept.last_mut().filter(|last| last.name == name) {
+                Some(last) => last.versions.push(version),
+                None => kept.push(Kept { name, versions: vec![version], changes: Vec::new() }),
+            }
+        }
+        // What makes a table empty comes before its rows.
+        let mut query = self.connection.prepare(
+            "SELECT time, object FROM changes WHERE policy = ?1 AND (until IS NULL OR until >= ?2)
+             ORDER BY kind != 'whole', time",
+        )?;
+        for policy in &mut kept {
+            let mut rows = query.query(params![policy.name, now])?;
+            while let Some(row) = rows.next()? {
+                let (time, text): (i64, String) = (row.get(0)?, row.get(1)?);
+                policy.changes.extend(serde_json::from_str(&text).ok().map(|object| (time, object)));
+            }
+        }
+        Ok(kept)
+    }
+
+    /// A version was loaded: it is at work, these versions are kept, and of what was changed from outside this: tables as
+    /// they are now, params and triggers by name.
+    pub(super) fn loaded(
+        &mut self,
+        policy: &str,
+        version: &Version,
+        oldest: u64,
+        tables: &[(String, Vec<Object>)],
+        lives_on: &dyn Fn(&str, &str) -> bool,
+        now: i64,
+    ) -> rusqlite::Result<()> {
+        let change = self.connection.transaction()?;
+        change.execute(
+            "DELETE FROM versions WHERE policy = ?1 AND version < ?2",
+            params![policy, oldest as i64],
+        )?;
+        change.execute("UPDATE versions SET at_work = 0 WHERE policy = ?1", [policy])?;
+        change.execute(
+            "INSERT OR REPLACE INTO versions VALUES (?1, ?2, ?3, 1, ?4)",
+            params![policy, version.version as i64, version.loaded, version.bundle.to_json()],
+        )?;
+        let names: Vec<(String, String)> = change
+            .prepare("SELECT DISTINCT kind, name FROM changes WHERE policy = ?1")?
+            .query_map([policy], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (kind, name) in names.iter().filter(|(kind, name)| !lives_on(kind, name)) {
+            let gone = "DELETE FROM changes WHERE policy = ?1 AND kind = ?2 AND name = ?3";
+            change.execute(gone, params![policy, kind, name])?;
+        }
+        for (table, rows) in tables {
+            whole(&change, policy, table, rows, now)?;
+        }
+        change.commit()
+    }
+
+    pub(super) fn unloaded(&mut self, policy: &str) -> rusqlite::Result<()> {
+        let change = self.connection.transaction()?;
+        change.execute("DELETE FROM versions WHERE policy = ?1", [policy])?;
+        change.execute("DELETE FROM changes WHERE policy = ?1", [policy])?;
+        change.commit()
+    }
+
+    /// A table has these rows now, and no others.
+    pub(super) fn replaced(
+        &mut self,
+        policy: &str,
+        table: &str,
+        rows: &[Object],
+        now: i64,
+    ) -> rusqlite::Result<()> {
+        let change = self.connection.transaction()?;
+        whole(&change, policy, table, rows, now)?;
+        change.commit()
+    }
+
+    /// A change was made.
+    pub(super) fn changed(
+        &mut self,
+        policy: &str,
+        trace: &Trace,
+        object: &Object,
+        now: i64,
+    ) -> rusqlite::Result<()> {
+        match trace {
+            Trace::Nothing => {}
+            Trace::Put { kind, name, key, until } => {
+                let object = Json::Object(object.clone()).to_string();
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![policy, kind, name, key, now, until, object],
+                )?;
+            }
+            Trace::Drop { kind, name, key: Some(key) } => {
+                let gone = "DELETE FROM changes WHERE policy = ?1 AND kind = ?2 AND name = ?3 AND key = ?4";
+                self.connection.execute(gone, params![policy, kind, name, key])?;
+            }
+            Trace::Drop { kind, name, key: None } => {
+                let gone = "DELETE FROM changes WHERE policy = ?1 AND kind = ?2 AND name = ?3";
+                self.connection.execute(gone, params![policy, kind, name])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what has ended.
+    pub(super) fn expire(&mut self, now: i64) -> rusqlite::Result<usize> {
+        self.connection.execute("DELETE FROM changes WHERE until < ?1", [now])
+    }
+}
+
+fn whole(
+    change: &Transaction<'_>,
+    policy: &str,
+    table: &str,
+    rows: &[Object],
+    now: i64,
+) -> rusqlite::Result<()> {
+    let gone = "DELETE FROM changes WHERE policy = ?1 AND kind IN ('row', 'whole') AND name = ?2";
+    change.execute(gone, params![policy, table])?;
+    let mut put = change.prepare("INSERT OR REPLACE INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let marker = serde_json::json!({ "whole": table }).to_string();
+    put.execute(params![policy, "whole", table, "", now, None::<i64>, marker])?;
+    for row in rows {
+        let key = row.get("\u{0}key").and_then(Json::as_str).unwrap_or_default();
+        let until = row.get("\u{0}until").and_then(Json::as_i64);
+        let mut object = row.clone();
+        object.remove("\u{0}key");
+        object.remove("\u{0}until");
+        put.execute(params![policy, "row", table, key, now, until, Json::Object(object).to_string()])?;
+    }
+    Ok(())
+}
+
+/// A key as what is kept is found by.
+pub(super) fn key_text(key: &[Value], unordered: bool) -> String {
+    let mut parts: Vec<String> = key.iter().map(|part| format!("{part:?}")).collect();
+    if unordered {
+        parts.sort_unstable();
+    }
+    parts.join(", ")
+}
+
+/// What a change that was made leaves to be kept.
+pub(super) fn trace(policy: &Policy, change: &Change, effect: Effect, now: i64) -> Trace {
+    let program = policy.program();
+    let until = |time: &Option<i64>| time.map(|time| now.saturating_add(time));
+    let trigger = |at: &usize| program.triggers.get(*at).map(|t| t.name.clone()).unwrap_or_default();
+    let table = |id: &TableId| program.tables.get(id.index()).map(|t| t.name.clone()).unwrap_or_default();
+    let row = |id: &TableId, key: &[Value]| {
+        key_text(key, policy.world().table(*id).is_some_and(|table| table.form().unordered))
+    };
+    match change {
+        _ if effect == Effect::Nothing => Trace::Nothing,
+        Change::Raise { trigger: at, key, time } => match effect {
+            Effect::Raised(Outcome::Raised | Outcome::Extended) => {
+                Trace::Put { kind: "raise", name: trigger(at), key: key_text(key, false), until: until(time) }
+            }
+            _ => Trace::Nothing,
+        },
+        Change::Clear { trigger: at, key } => {
+            let key = key.as_ref().map(|key| key_text(key, false));
+            Trace::Drop { kind: "raise", name: trigger(at), key }
+        }
+        Change::Suppress { trigger: at, key, time, .. } => {
+            Trace::Put { kind: "suppress", name: trigger(at), key: key_text(key, false), until: until(time) }
+        }
+        Change::Unsuppress { trigger: at, key } => {
+            Trace::Drop { kind: "suppress", name: trigger(at), key: Some(key_text(key, false)) }
+        }
+        Change::Add { table: id, key, time, .. } => {
+            Trace::Put { kind: "row", name: table(id), key: row(id, key), until: until(time) }
+        }
+        Change::Remove { table: id, key } => {
+            let start =
+                program.tables.get(id.index()).and_then(|table| table.start.number(key).ok().flatten());
+            match start {
+                // The program says it: that it was removed must be known.
+                Some(_) => Trace::Put { kind: "row", name: table(id), key: row(id, key), until: None },
+                None => Trace::Drop { kind: "row", name: table(id), key: Some(row(id, key)) },
+            }
+        }
+        Change::Set { param, .. } => {
+            let name = program.params.get(param.index()).map(|p| p.name.clone()).unwrap_or_default();
+            Trace::Put { kind: "param", name, key: String::new(), until: None }
+        }
+    }
+}
+
+impl Kept {
+    /// Makes the changes again, each at its own time; says which could not be, and what was changed.
+    pub(super) fn restore(&self, policy: &mut Policy) -> (super::Changed, Vec<String>) {
+        let (mut changed, mut refused) = (super::Changed::default(), Vec::new());
+        let program = policy.program().clone();
+        for (time, object) in &self.changes {
+            let name = |verb: &str| object.get(verb).and_then(Json::as_str).map(str::to_owned);
+            if let Some(table) = name("whole") {
+                let at = program.tables.iter().position(|other| other.name == table);
+                let emptied = at.map(|at| policy.world_mut().replace(TableId(at as u32), Vec::new()));
+                if emptied.is_some_and(|done| done.is_ok()) {
+                    changed.tables.insert(table);
+                }
+                continue;
+            }
+            let made = input::change(object.clone(), &program)
+                .and_then(|change| policy.change(*time, &change).map_err(|error| error.to_string()));
+            match made {
+                Ok(_) => {
+                    changed.tables.extend(name("add").or_else(|| name("remove")));
+                    changed.params.extend(name("set"));
+                }
+                Err(why) if refused.len() < 8 => refused.push(format!("policy {}: {why}", self.name)),
+                Err(_) => {}
+            }
+        }
+        (changed, refused)
+    }
+}

@@ -1,0 +1,282 @@
+//! The policies of a run: loaded, replaced, changed and unloaded while packets are decided. The invariants: whatever can
+//! fail fails before anything changes; stations that go on lose nothing, new ones are open before the workers take the
+//! program that speaks of them, old ones end after the last worker has left it; sums are kept.
+//! (Rejected: stopping the workers for the moment of the change; they forward.)
+
+use super::counts::{PolicyReport, Report};
+use super::seat::{Left, Move, Seat, Seating};
+use super::worker::{Counts, Order};
+use super::{Event, FINISH, Live, link_type, open};
+use crate::capture::Interface;
+use crate::decider::{Decider, Heritage};
+use crate::error::Error;
+use crate::policy::Policy;
+use crate::station::{self, Stations};
+use crate::stats::{Gone, Summary};
+use mrule_compiler::hir::{Program, Station, Target};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What the policy is called whose rules are given when a run starts.
+pub const MAIN: &str = "main";
+
+/// The most policies of a run: each packet is decided by each.
+pub const MAX_POLICIES: usize = 32;
+
+/// How long it is waited for workers to take a change; they do within milliseconds, unless they drain an interface.
+const TAKEN: Duration = Duration::from_secs(2);
+
+/// How many replaced programs may still have stations that send what waits.
+const ENDING: usize = 8;
+
+/// A policy at work.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    id: u64,
+    name: String,
+    pub policy: Arc<Policy>,
+    pub stations: Stations,
+}
+
+/// The policies, and what is ending.
+#[derive(Debug, Default)]
+pub(super) struct Policies {
+    pub loaded: Vec<Loaded>,
+    last_id: u64,
+    ending: Vec<JoinHandle<()>>,
+    /// What became of the copies of stations that ended.
+    retired: Arc<Mutex<station::Counts>>,
+}
+
+/// What a change of programs took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swap {
+    /// The longest time for which one worker did nothing else.
+    pub pause: Duration,
+    /// Until all workers had taken it, without what came before (compiling, opening stations).
+    pub taken: Duration,
+}
+
+impl Live {
+    /// The policies, by name, in the order in which they were first loaded.
+    pub fn policies(&self) -> impl Iterator<Item = (&str, &Arc<Policy>)> {
+        self.policies.loaded.iter().map(|loaded| (loaded.name.as_str(), &loaded.policy))
+    }
+
+    /// A policy.
+    pub fn policy(&self, name: &str) -> Option<&Arc<Policy>> {
+        self.policies().find(|(other, _)| *other == name).map(|(_, policy)| policy)
+    }
+
+    /// Loads a policy, or puts it in the place of the one of this name; it should have been made by that one's
+    /// [`Policy::succeed`]. When this returns, the workers decide by it.
+    ///
+    /// # Errors
+    /// [`Error`]: too many policies, stations that cannot be opened or send where another one does. Then nothing has
+    /// changed.
+    pub fn load(&mut self, name: &str, policy: Arc<Policy>) -> Result<Swap, Error> {
+        let program = policy.program().clone();
+        self.fit_ports(name, &program)?;
+        let at = self.policies.loaded.iter().position(|loaded| loaded.name == name);
+        if at.is_none() && self.policies.loaded.len() >= MAX_POLICIES {
+            return Err(Error::Ports(format!("there are {MAX_POLICIES} policies already; unload one")));
+        }
+        let deciders = self.workers.iter().map(|_| Decider::new(&policy, &self.limits, super::worker::BATCH));
+        let deciders = deciders.collect::<Result<Vec<_>, Error>>()?;
+        let options = self.station_options(name, &policy);
+        let old = at.and_then(|at| self.policies.loaded.get(at));
+        let stations = match old {
+            Some(old) => old.stations.succeed(&program, &options)?,
+            None => Stations::open(&program, &options)?,
+        };
+        let heritage = match old {
+            Some(old) => Heritage::new(&old.policy, &policy, stations.heritage(&old.stations)),
+            None => Heritage::default(),
+        };
+        let id = old.map(|old| old.id).unwrap_or_else(|| {
+            self.policies.last_id += 1;
+            self.policies.last_id
+        });
+        self.widen()?;
+        let hashes = stations.hashes();
+        let seats = deciders.into_iter().map(|decider| {
+            let (policy, outlets) = (policy.clone(), stations.outlets());
+            let seat = Seat { id, outlets, hashes, decider, summary: Summary::new(&program), policy };
+            Seating::Take(Box::new(seat), Box::new(heritage.clone()))
+        });
+        let orders = seats.collect();
+        let (swap, left, rest) = self.tell_workers(id, orders);
+        let next = Loaded { id, name: name.to_owned(), policy, stations };
+        match at.and_then(|at| self.policies.loaded.get_mut(at)) {
+            Some(place) => {
+                let old = std::mem::replace(place, next);
+                let ended = old.stations.without(&place.stations);
+                self.policies.end(ended, (old.policy, left, rest));
+            }
+            None => self.policies.loaded.push(next),
+        }
+        self.narrow();
+        Ok(swap)
+    }
+
+    /// Unloads a policy; none if there is none of this name. Its stations send what waits.
+    pub fn unload(&mut self, name: &str) -> Option<Swap> {
+        let at = self.policies.loaded.iter().position(|loaded| loaded.name == name)?;
+        let old = self.policies.loaded.remove(at);
+        let (swap, left, rest) =
+            self.tell_workers(old.id, self.workers.iter().map(|_| Seating::Leave).collect());
+        self.policies.end(old.stations, (old.policy, left, rest));
+        self.narrow();
+        Some(swap)
+    }
+
+    /// Gives a policy another world: the same program with other tables and params. None if there is no policy of this
+    /// name, or the program is another one.
+    pub fn change_world(&mut self, name: &str, policy: Arc<Policy>) -> Option<Swap> {
+        let loaded = self.policies.loaded.iter_mut().find(|loaded| loaded.name == name)?;
+        if !Arc::ptr_eq(loaded.policy.program(), policy.program()) {
+            return None;
+        }
+        loaded.policy = policy.clone();
+        let id = loaded.id;
+        let orders = self.workers.iter().map(|_| Seating::World(policy.clone())).collect();
+        // What is left is tables and params: freed here.
+        Some(self.tell_workers(id, orders).0)
+    }
+
+    /// What ports have to do with a program that is to be decided by, before workers take it: no station may send into one.
+    fn fit_ports(&self, name: &str, program: &Program) -> Result<(), Error> {
+        let ports: Vec<&str> = self.ports.iter().map(|port| port.name.as_str()).collect();
+        open::no_echo(&ports, program)?;
+        let writes = |target: &Target| matches!(target, Target::Pcapng { .. } | Target::Pipe { .. });
+        let place = |target: &Target| match target {
+            Target::Pcapng { path, .. } => Some(path.clone()),
+            Target::Pipe { path } => path.clone(),
+            _ => None,
+        };
+        let others = self.policies.loaded.iter().filter(|loaded| loaded.name != name);
+        for (other, theirs) in others.flat_map(|o| o.policy.program().stations.iter().map(move |s| (o, s))) {
+            let clash = |mine: &&Station| {
+                writes(&mine.target) && writes(&theirs.target) && place(&mine.target) == place(&theirs.target)
+            };
+            if let Some(mine) = program.stations.iter().find(clash) {
+                return Err(Error::Station {
+                    station: mine.name.clone(),
+                    reason: format!(
+                        "station `{}` of policy `{}` writes there, too: give it another path",
+                        theirs.name, other.name
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn station_options(&self, name: &str, policy: &Policy) -> station::Options {
+        let tell = self.events.clone();
+        let prefix = if name == MAIN { String::new() } else { format!("{name}/") };
+        let interfaces = self.ports.iter().map(|port| Interface::live(&port.name, link_type(port.link)));
+        station::Options {
+            interfaces: interfaces.collect(),
+            events: station::Events::new(move |event| {
+                let station = format!("{prefix}{}", event.station);
+                let event = station::Event { station, ..event.clone() };
+                let _told = tell.try_send(Event::Station(event));
+            }),
+            label: policy.label().cloned(),
+            ..station::Options::default()
+        }
+    }
+
+    /// Hands an order to each worker and waits for what they leave; with what comes later.
+    fn tell_workers(&self, id: u64, orders: Vec<Seating>) -> (Swap, Vec<Left>, Receiver<Left>) {
+        let begun = Instant::now();
+        let (left, rest) = channel();
+        let mut waiting = 0;
+        for (hand, seating) in self.workers.iter().zip(orders) {
+            // One that has died is found at the end.
+            waiting += usize::from(hand.tell(Order::Seat(Move { id, seating, left: left.clone() })));
+        }
+        drop(left);
+        let mut all = Vec::with_capacity(waiting);
+        while all.len() < waiting {
+            let time = TAKEN.saturating_sub(begun.elapsed());
+            match rest.recv_timeout(time) {
+                Ok(left) => all.push(left),
+                Err(_) => break,
+            }
+        }
+        let pause = all.iter().map(|left: &Left| left.took).max().unwrap_or_default();
+        (Swap { pause, taken: begun.elapsed() }, all, rest)
+    }
+
+    /// Adds up what workers counted.
+    pub(super) fn add_up(&self, counts: &[Counts]) -> Report {
+        let mut report = Report { elapsed: self.started.elapsed(), ..Report::default() };
+        report.ports = self.ports.iter().map(|port| super::PortCounts::of(&port.name)).collect();
+        for counts in counts {
+            report.summary.add(&counts.totals);
+            report.gone.add(&counts.gone);
+            for (sum, more) in report.ports.iter_mut().zip(&counts.ports) {
+                sum.add(more);
+            }
+        }
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        for loaded in &self.policies.loaded {
+            let mut summary = Summary::new(loaded.policy.program());
+            for seat in counts.iter().flat_map(|counts| &counts.seats).filter(|seat| seat.id == loaded.id) {
+                if Arc::ptr_eq(seat.policy.program(), loaded.policy.program()) {
+                    summary.add(&seat.summary);
+                } else {
+                    // A worker that has not taken the program yet.
+                    summary.gone.add(&Gone::all_of(&seat.summary));
+                }
+            }
+            summary.keys(&loaded.policy, now);
+            report.gone.add(&summary.gone);
+            let version = loaded.policy.label().map_or(0, |label| label.version);
+            let stations = loaded.stations.counts();
+            report.policies.push(PolicyReport { name: loaded.name.clone(), version, summary, stations });
+        }
+        report.retired = self.policies.retired.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        report.put_together();
+        report
+    }
+}
+
+impl Policies {
+    /// Ends stations on a thread of their own once all workers have left the program, and frees what they left.
+    fn end(&mut self, stations: Stations, left: (Arc<Policy>, Vec<Left>, Receiver<Left>)) {
+        self.ending.retain(|thread| !thread.is_finished());
+        if self.ending.len() >= ENDING {
+            // Loads come faster than stations end: the next one waits, nobody else does.
+            let _died = self.ending.remove(0).join();
+        }
+        let retired = self.retired.clone();
+        let end = move || {
+            let (policy, mut left, rest) = left;
+            left.extend(rest);
+            drop((policy, left));
+            let ended = stations.finish(Instant::now() + FINISH);
+            let mut sum = retired.lock().unwrap_or_else(PoisonError::into_inner);
+            for counts in ended {
+                sum.add(&counts);
+            }
+        };
+        // No thread to be had: dropped with the closure, its stations end by themselves and are not counted.
+        self.ending.extend(std::thread::Builder::new().name("old program".into()).spawn(end));
+    }
+
+    /// Ends everything.
+    pub(super) fn finish(&mut self, deadline: Instant) {
+        for loaded in &self.loaded {
+            let _counted_by_whoever_adds_up = loaded.stations.clone().finish(deadline);
+        }
+        for thread in self.ending.drain(..) {
+            let _died = thread.join();
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! One policy at one worker: what decides, the ends of its stations, its sums. The invariants: a seat is taken, changed and
+//! left between two batches, so a packet is decided by one version of each policy; what is left goes back to whoever gave
+//! the order, and is freed there and not by the worker. (Rejected: workers that look at a shared pointer before each batch;
+//! nobody would know when the last one has left the old program.)
+
+use crate::decider::{Decider, Heritage};
+use crate::event::output::{EventWriter, decide};
+use crate::policy::Policy;
+use crate::station::{Copy, Outlet};
+use crate::stats::{Gone, Summary};
+use mrule_compiler::abi::Packet;
+use mrule_compiler::helpers;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+pub(super) struct Seat {
+    /// The policy's number, the same for all of its versions.
+    pub id: u64,
+    pub policy: Arc<Policy>,
+    pub decider: Decider,
+    pub outlets: Vec<Outlet>,
+    /// Whether stations want hashes of flows.
+    pub hashes: bool,
+    pub summary: Summary,
+}
+
+/// What a worker is told about a policy.
+pub(super) enum Seating {
+    /// Take this seat, in place of the one of the same policy if there is one.
+    Take(Box<Seat>, Box<Heritage>),
+    /// The same program, in another world.
+    World(Arc<Policy>),
+    /// Leave.
+    Leave,
+}
+
+/// What a worker has left, to be freed elsewhere.
+pub(super) struct Left {
+    _seat: Option<Box<Seat>>,
+    _policy: Option<Arc<Policy>>,
+    /// How long the worker did nothing else.
+    pub took: Duration,
+}
+
+/// An order, and where what is left goes.
+pub(super) struct Move {
+    pub id: u64,
+    pub seating: Seating,
+    pub left: Sender<Left>,
+}
+
+impl Move {
+    /// Carries it out; the sums of what ended go to `gone`. What is left is to be sent when others know the new sums.
+    pub fn obey(self, seats: &mut Vec<Seat>, gone: &mut Gone) -> (Sender<Left>, Left) {
+        let begun = Instant::now();
+        let at = seats.iter().position(|seat| seat.id == self.id);
+        let (mut left_seat, mut left_policy) = (None, None);
+        match (self.seating, at.and_then(|at| seats.get_mut(at))) {
+            (Seating::Take(mut seat, heritage), Some(old)) => {
+                old.summary.end(&old.decider);
+                seat.summary = old.summary.succeed(seat.policy.program(), &heritage);
+                seat.decider.take_over(&mut old.decider, &heritage, &seat.summary);
+                left_seat = Some(Box::new(std::mem::replace(old, *seat)));
+            }
+            (Seating::Take(seat, _), None) => seats.push(*seat),
+            (Seating::World(policy), Some(seat)) => {
+                left_policy = Some(std::mem::replace(&mut seat.policy, policy));
+            }
+            (Seating::Leave, Some(_)) => {
+                left_seat = at.map(|at| Box::new(seats.remove(at)));
+                if let Some(seat) = &mut left_seat {
+                    seat.summary.end(&seat.decider);
+                    gone.add(&Gone::all_of(&seat.summary));
+                }
+            }
+            (Seating::World(_) | Seating::Leave, None) => {}
+        }
+        (self.left, Left { _seat: left_seat, _policy: left_policy, took: begun.elapsed() })
+    }
+}
+
+impl Seat {
+    /// Decides packets, before which so many came, and offers their copies; says in `copied` which have one.
+    pub fn decide(
+        &mut self,
+        packets: &[Packet<'_>],
+        before: u64,
+        lines: Option<&EventWriter>,
+        copied: &mut [bool],
+    ) {
+        let Seat { policy, decider, outlets, hashes, summary, .. } = self;
+        decide(decider, policy, packets, before, lines);
+        let batch = decider.batch();
+        for (i, (packet, copied)) in packets.iter().zip(copied).enumerate() {
+            let mut mirrored = false;
+            let mut flow_hash = None;
+            for (station, verdict) in batch.verdicts(i) {
+                summary.verdict(station, &verdict);
+                if verdict.start >= verdict.end {
+                    continue;
+                }
+                mirrored = true;
+                let hash = || helpers::flow_hash(packet, &decider.seen(i).head_of(packet)).unwrap_or(0);
+                let flow_hash = if *hashes { *flow_hash.get_or_insert_with(hash) } else { 0 };
+                if let Some(outlet) = outlets.get_mut(station.index()) {
+                    outlet.offer(&Copy { packet, verdict, number: before + i as u64 + 1, flow_hash });
+                }
+            }
+            summary.packet(packet, mirrored);
+            *copied |= mirrored;
+        }
+        for outlet in outlets {
+            outlet.flush();
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A mirrorc on a bridge with a control socket, and the commands that talk to it. The invariant: commands run in place, in this
+//! process, as a user's would in another. (Rejected: calling the API's functions; the socket is what is tested.)
+
+use crate::cli::mirrorc;
+use crate::copies::{Told, told};
+use crate::wire::{Mirrorc, Wire, write_rules};
+use mirrorc::Exit;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// A mirrorc with a control socket.
+pub struct Place {
+    /// Where its files are.
+    pub dir: tempfile::TempDir,
+    /// The process.
+    pub run: Mirrorc,
+    /// Its control socket.
+    pub socket: PathBuf,
+}
+
+impl Place {
+    /// Starts one on a bridge; `DIR` in the rules stands for its directory.
+    pub fn start(wire: &Wire, binary: &str, rules: &str, more: &[&str]) -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write_rules(dir.path(), rules);
+        let socket = dir.path().join("control");
+        let first = [path.as_str(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
+        let run = wire.mirrorc(binary, &[&first, more].concat());
+        Place { dir, run, socket }
+    }
+
+    /// A command that talks to it, which succeeds.
+    pub fn command(&self, words: &[&str]) -> String {
+        let run = mirrorc(&[words, &["--to", self.socket.to_str().unwrap()]].concat());
+        assert_eq!(run.exit, Exit::Clean, "{words:?}: {}{}", run.stdout, run.stderr);
+        run.stdout
+    }
+
+    /// A command that is refused; what it says.
+    pub fn refused(&self, words: &[&str]) -> (Exit, String) {
+        let run = mirrorc(&[words, &["--to", self.socket.to_str().unwrap()]].concat());
+        assert_ne!(run.exit, Exit::Clean, "{words:?}: {}", run.stdout);
+        (run.exit, run.stderr)
+    }
+
+    /// The answer to a command as JSON.
+    pub fn json(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.command(&[words, &["--json"]].concat())).unwrap()
+    }
+
+    /// Writes a file; its path.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text.replace("DIR", self.dir.path().to_str().unwrap())).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// The copies in a station's file.
+    pub fn copies(&self, name: &str) -> Vec<Told> {
+        told(&self.dir.path().join(name))
+    }
+}

@@ -1,0 +1,522 @@
+//! The control socket of a mirrorc on a bridge: policies, triggers, tables and params are changed while it forwards, by the
+//! commands and by HTTP. (Rejected: a mock of the runtime; what is asked is whether packets are decided otherwise.)
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+use mirrorc::Exit;
+use mrule_tests::cli::mirrorc;
+use mrule_tests::control::Place;
+use mrule_tests::copies::told;
+use mrule_tests::http::ask;
+use mrule_tests::wire::{until, with_wire, write_rules};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+const MIRRORC: &str = env!("CARGO_BIN_EXE_mirrorc_live");
+
+fn rules(version: u64) -> String {
+    let (rule, length) = if version % 2 == 1 { ("odd", 60) } else { ("even", 50) };
+    format!(
+        "station lake {{ pcapng \"DIR/lake.pcapng\" }}
+         trigger seen by net.src {{ when icmp  hold 1h }}
+         rule {rule} {{ match any  snaplen {length}  to lake }}
+         rule _seen {{ match seen and flow.bytes > 100000000000  snaplen 1  to lake }}\n"
+    )
+}
+
+#[test]
+fn two_hundred_loads_under_load() {
+    with_wire("two_hundred_loads_under_load", |wire| {
+        let place = Place::start(wire, MIRRORC, &rules(1), &["--workers", "2"]);
+        assert!(wire.pings(&["10.1.0.2"]));
+        let over = AtomicBool::new(false);
+        let mut memory = Vec::new();
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| {
+                let mut lost = 0;
+                while !over.load(Relaxed) {
+                    wire.tcp("30M", &[]);
+                    // Of frames that are sent while programs come and go, every one arrives.
+                    lost += u64::from(!wire.pings(&["10.1.0.2"]));
+                }
+                lost
+            });
+            let begun = Instant::now();
+            let (mut worst, mut pause) = (0.0_f64, 0.0_f64);
+            for version in 2..=201 {
+                let path = write_rules(place.dir.path(), &rules(version));
+                let done = place.json(&["load", &path]);
+                assert_eq!(done["version"], version, "{done}");
+                worst = worst.max(done["all_ms"].as_f64().unwrap());
+                pause = pause.max(done["pause_ms"].as_f64().unwrap());
+                if version % 50 == 0 {
+                    memory.push(place.run.memory());
+                }
+                let due = begun + Duration::from_millis(100) * (version as u32 - 1);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+            eprintln!(
+                "200 loads in {:?}, the slowest {worst} ms, the longest pause {pause} ms",
+                begun.elapsed()
+            );
+            over.store(true, Relaxed);
+            assert_eq!(load.join().unwrap(), 0, "pings that were not answered");
+        });
+        let (first, last) = (memory[0], *memory.last().unwrap());
+        assert!(last < first + first / 4 + (8 << 20), "memory grows: {memory:?}");
+        let sums = place.run.stop();
+        let copies = told(&place.dir.path().join("lake.pcapng"));
+        assert_eq!(Some(copies.len() as u64), sums["stations"][0]["sent"].as_u64());
+        for copy in &copies {
+            let (rule, most) = if copy.version % 2 == 1 { ("odd", 60) } else { ("even", 50) };
+            assert_eq!((copy.rule.as_str(), copy.captured), (rule, most.min(copy.length)), "{copy:?}");
+        }
+        let versions: std::collections::BTreeSet<u64> = copies.iter().map(|copy| copy.version).collect();
+        assert!(versions.len() > 100, "{} versions decided something", versions.len());
+        let seen = sums["triggers"].as_array().unwrap().iter().find(|t| t["name"] == "seen").unwrap();
+        assert_eq!((&seen["raised"], &seen["keys"]["active"]), (&2.into(), &2.into()), "{sums}");
+        assert_eq!(sums["tracked"]["flows"]["packets"], sums["packets"]);
+    });
+}
+
+#[test]
+fn every_frame_is_sent_on_once_while_programs_change() {
+    with_wire("every_frame_is_sent_on_once_while_programs_change", |wire| {
+        let place = Place::start(wire, MIRRORC, &rules(1), &["--workers", "1", "--forward", "userspace"]);
+        let arrived = place.dir.path().join("arrived.pcap");
+        let listener = wire.tcpdump(&wire.right, "r0", "in", &arrived);
+        let frame = |number: u32| {
+            let head = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5];
+            [&head[..], &number.to_be_bytes(), &[7; 50]].concat()
+        };
+        let sent: Vec<Vec<u8>> = (0..6000).map(frame).collect();
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| {
+                for some in sent.chunks(50) {
+                    wire.say(some);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            let mut version = 2;
+            while !load.is_finished() {
+                let path = write_rules(place.dir.path(), &rules(version));
+                place.command(&["load", &path]);
+                version += 1;
+            }
+            assert!(version > 5, "{version} versions");
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        listener.stop();
+        let arrived: Vec<Vec<u8>> =
+            mrule_tests::frames::read(&arrived).into_iter().map(|f| f.bytes).collect();
+        let ours: Vec<&Vec<u8>> = arrived.iter().filter(|bytes| bytes[12..14] == [0x88, 0xb5]).collect();
+        assert_eq!(ours.len(), sent.len());
+        assert!(ours.into_iter().eq(&sent), "each once, in order");
+        let sums = place.run.stop();
+        assert_eq!(sums["stations"][0]["copies"], sums["packets"]);
+    });
+}
+
+#[test]
+fn policies_come_and_go() {
+    with_wire("policies_come_and_go", |wire| {
+        let place = Place::start(wire, MIRRORC, &rules(1), &[]);
+        let site = place.write(
+            "site.mrule",
+            "include \"parts.mrule\"
+             table bad : set<ip> from \"bad.csv\"
+             station site { pcapng \"DIR/site.pcapng\" }
+             rule r { match net.addr in bad and icmp  snaplen headers  to site }\n",
+        );
+        place.write("parts.mrule", "let unused = 1\n");
+        place.write("bad.csv", "10.1.0.1\n");
+        let plan = place.command(&["load", &site, "--as", "site", "--dry-run"]);
+        assert!(
+            plan.contains("would be at version 1") && plan.contains("stations that are new: site"),
+            "{plan}"
+        );
+        assert_eq!(place.json(&["list"]).as_array().unwrap().len(), 1);
+        place.command(&["load", &site, "--as", "site"]);
+        assert!(wire.pings(&["10.1.0.2"]));
+        until("copies by both", || {
+            let stations = place.json(&["station"]);
+            stations.as_array().unwrap().iter().all(|s| s["sent"].as_u64() >= Some(6))
+                && stations[1].is_object()
+        });
+        // Names are each policy's own; what one has is not another's.
+        let (exit, said) = place.refused(&["table", "list", "bad"]);
+        assert!(exit == Exit::Usage && said.contains("there is no table `bad`"), "{said}");
+        place.write("bad.csv", "10.1.0.2\n");
+        let done = place.json(&["load", &site, "--as", "site"]);
+        assert_eq!(done["plan"]["stations"]["kept"], json!(["site"]));
+        let diff = place.command(&["diff", "site"]);
+        assert!(diff.contains("-10.1.0.1\n+10.1.0.2\n"), "{diff}");
+        let done = place.json(&["rollback", "site"]);
+        assert_eq!((&done["version"], &done["plan"]["rules"]["kept"]), (&3.into(), &json!(["r"])));
+        assert!(place.command(&["show", "site"]).contains("10.1.0.1"));
+        let (_, said) = place.refused(&["rollback", "site", "--version", "9"]);
+        assert!(said.contains("there are: 1, 2, 3"), "{said}");
+        // Two policies do not write one file.
+        let twice = place.write(
+            "twice.mrule",
+            "station x { pcapng \"DIR/site.pcapng\" }\nrule r { match any  snaplen full  to x }\n",
+        );
+        let (_, said) = place.refused(&["load", &twice, "--as", "twice"]);
+        assert!(said.contains("of policy `site` writes there, too"), "{said}");
+        // Stations into what is read are refused as at the start.
+        let echo = place
+            .write("echo.mrule", "station x { interface in0 }\nrule r { match any  snaplen full  to x }\n");
+        assert!(place.refused(&["load", &echo, "--as", "echo"]).1.contains("which is read"));
+        place.command(&["unload", "site"]);
+        assert!(place.refused(&["unload", "site"]).1.contains("there are: main"));
+        assert!(wire.pings(&["10.1.0.2"]));
+        let site = place.copies("site.pcapng");
+        assert!(site.len() >= 6 && site.iter().all(|copy| copy.policy == "site" && copy.rule == "r"));
+        let sums = place.run.stop();
+        assert_eq!(sums["stations"].as_array().unwrap().len(), 1, "{sums}");
+        assert_eq!(sums["stations"][0]["copies"], sums["packets"], "{sums}");
+    });
+}
+
+#[test]
+fn tables_params_and_triggers_change_at_work() {
+    with_wire("tables_params_and_triggers_change_at_work", |wire| {
+        let text = "
+            param head : size = 40 in 10..100
+            table quiet : set<ip>
+            table users : map<ip, string>
+            trigger attack by net.dst { external  hold 1h }
+            station lake { pcapng \"DIR/lake.pcapng\" }
+            rule heads  { match icmp  snaplen head  to lake }
+            rule attack { match attack[net.addr]  snaplen full  to lake }
+            limit quiet { match net.src in quiet  snaplen none }
+            limit alice { match users[net.src] == \"alice\"  snaplen 20 }\n";
+        let place = Place::start(wire, MIRRORC, text, &[]);
+        let ping = || {
+            let before = place.copies("lake.pcapng").len() as u64;
+            assert!(wire.pings(&["10.1.0.2"]));
+            let last = Instant::now() + Duration::from_millis(1500);
+            // Six packets; some may be withheld.
+            until("copies are written", || {
+                place.json(&["station"])[0]["waiting"] == 0 && Instant::now() > last
+            });
+            let copies = place.copies("lake.pcapng");
+            copies[before as usize..].iter().map(|c| c.captured).collect::<Vec<_>>()
+        };
+        assert_eq!(ping(), [40; 6]);
+        place.command(&["param", "set", "head", "50"]);
+        assert_eq!(ping(), [50; 6]);
+        let (_, said) = place.refused(&["param", "set", "head", "1KiB"]);
+        assert!(said.contains("goes from 10 to 100"), "{said}");
+        place.command(&["trigger", "raise", "attack", "10.1.0.2", "--for", "1m"]);
+        let active = place.json(&["trigger", "list", "attack"]);
+        assert_eq!((&active["active"][0]["key"], &active["active"][1]), (&json!(["10.1.0.2"]), &Value::Null));
+        assert_eq!(ping(), [98; 6]);
+        assert!(place.command(&["trigger", "clear", "attack"]).contains("1 keys"));
+        place.command(&[
+            "trigger",
+            "suppress",
+            "attack",
+            "10.1.0.2",
+            "--reason",
+            "a scanner of ours",
+            "--for",
+            "1h",
+        ]);
+        assert!(place.command(&["trigger", "raise", "attack", "10.1.0.2"]).contains("suppressed"));
+        assert!(place.command(&["trigger", "list", "attack"]).contains("a scanner of ours"));
+        place.command(&["table", "add", "users", "10.1.0.1", "--value", "alice"]);
+        assert_eq!(ping(), [20, 50, 20, 50, 20, 50]);
+        let (_, said) = place.refused(&["table", "add", "users", "10.1.0.1"]);
+        assert!(said.contains("say the `value`"), "{said}");
+        // What was changed lives on in the next version.
+        let path = write_rules(place.dir.path(), &text.replace("snaplen 20", "snaplen 30"));
+        let done = place.json(&["load", &path]);
+        assert_eq!(done["plan"]["tables"], json!({ "kept": ["users"], "new": [], "lost": [] }));
+        assert_eq!(done["plan"]["params"]["kept"], json!(["head"]));
+        assert_eq!(done["plan"]["triggers"]["kept"], json!(["attack"]));
+        assert_eq!(ping(), [30, 50, 30, 50, 30, 50]);
+        assert!(place.command(&["trigger", "list", "attack"]).contains("a scanner of ours"));
+        // All rows at once, streamed; and rows that end by themselves.
+        let many: String = (0..50_000)
+            .map(|i| format!("{{\"key\": \"172.{}.{}.{}\"}}\n", 16 + i / 65536, i / 256 % 256, i % 256))
+            .collect();
+        let rows = place.write("rows", &(many + "{\"key\": [\"10.1.0.1\"]}\n"));
+        assert!(place.command(&["table", "replace", "quiet", &rows]).contains("50001 rows"));
+        assert_eq!(ping(), [50; 3], "those from the left are withheld");
+        let bad = place.write("bad-rows", "{\"key\": \"10.0.0.1\"}\n{\"key\": \"ten\"}\n");
+        let (_, said) = place.refused(&["table", "replace", "quiet", &bad]);
+        assert!(said.contains("row 2") && said.contains("not of type `ip`"), "{said}");
+        assert_eq!(place.json(&["table", "list"])[0]["rows"], 50_001, "nothing changed");
+        let rows = place.write("rows", "{\"key\": \"10.1.0.1\", \"for\": \"1ms\"}\n");
+        place.command(&["table", "replace", "quiet", &rows]);
+        until("the row ends", || place.json(&["table", "list"])[0]["rows"] == 0);
+        place.command(&["param", "reset", "head"]);
+        assert_eq!(ping(), [30, 40, 30, 40, 30, 40]);
+        place.run.stop();
+    });
+}
+
+#[test]
+fn a_thousand_rules_are_soon_at_work() {
+    with_wire("a_thousand_rules_are_soon_at_work", |wire| {
+        let place = Place::start(wire, MIRRORC, &rules(1), &[]);
+        let rule = |i| {
+            format!(
+                "rule r{i} {{ match tcp.port == {} and net.src == 10.{}.0.0/16  snaplen {}  to lake }}\n",
+                i + 1,
+                i % 200,
+                60 + i
+            )
+        };
+        let many: String = (0..1000).map(rule).collect();
+        let path = write_rules(place.dir.path(), &(rules(1) + &many));
+        let done = place.json(&["load", &path]);
+        let ms = |what: &str| done[what].as_f64().unwrap();
+        eprintln!(
+            "1,000 rules: {} ms in all, {} of them compiling, {} at a worker",
+            ms("all_ms"),
+            ms("compiling_ms"),
+            ms("pause_ms")
+        );
+        assert_eq!(done["plan"]["rules"]["new"].as_array().unwrap().len(), 1000);
+        // An unoptimised build checks and compiles a hundred times slower, beside other tests.
+        let most = if cfg!(debug_assertions) { 60_000.0 } else { 500.0 };
+        assert!(done["all_ms"].as_f64() < Some(most), "{done}");
+        place.run.stop();
+    });
+}
+
+#[test]
+fn every_route_answers_as_documented() {
+    with_wire("every_route_answers_as_documented", |wire| {
+        let text = "
+            param head : size = 40 in 10..100
+            table quiet : set<ip>
+            trigger attack by net.dst { external  hold 1h }
+            station lake { pcapng \"DIR/lake.pcapng\" }
+            rule heads  { match icmp  snaplen head  to lake }
+            rule attack { match attack[net.addr]  snaplen full  to lake }
+            limit quiet { match net.src in quiet  snaplen none }\n";
+        let place = Place::start(wire, MIRRORC, text, &[]);
+        let ask =
+            |method: &str, path: &str, kind: &str, body: &[u8]| ask(&place.socket, method, path, kind, body);
+        let document = ask("get", "/v1/openapi.json", "", b"").json();
+        let good: &[(&str, &str, &str, &str)] = &[
+            (
+                "put",
+                "/v1/policies/{policy}",
+                "text/plain",
+                "station x { pcapng \"x.pcapng\" }\nrule r { match tcp snaplen none to x }\n",
+            ),
+            (
+                "post",
+                "/v1/policies/{policy}/tables/{table}/{verb}",
+                "application/json",
+                "{\"key\": \"10.0.0.1\"}",
+            ),
+            (
+                "put",
+                "/v1/policies/{policy}/tables/{table}",
+                "application/x-ndjson",
+                "{\"key\": \"10.0.0.1\"}\n",
+            ),
+            ("put", "/v1/policies/{policy}/params/{param}", "application/json", "{\"value\": 50}"),
+            (
+                "post",
+                "/v1/policies/{policy}/triggers/{trigger}/{verb}",
+                "application/json",
+                "{\"key\": \"10.0.0.1\"}",
+            ),
+        ];
+        let mut asked = 0;
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                if path.ends_with("/events")
+                    || (method.as_str(), path.as_str()) == ("delete", "/v1/policies/{policy}")
+                {
+                    continue;
+                }
+                let verb = if path.contains("triggers") { "raise" } else { "add" };
+                let fill = |policy: &str, other: &str| {
+                    let named = [
+                        ("{policy}", policy),
+                        ("{verb}", verb),
+                        ("{table}", other),
+                        ("{param}", other),
+                        ("{trigger}", other),
+                    ];
+                    named.iter().fold(path.clone(), |path, (from, to)| path.replace(from, to))
+                };
+                let other = if path.contains("tables") {
+                    "quiet"
+                } else if path.contains("params") {
+                    "head"
+                } else {
+                    "attack"
+                };
+                let body = good.iter().find(|(m, p, ..)| (*m, *p) == (method, path));
+                let (kind, body) = body.map_or(("", ""), |(.., kind, body)| (*kind, *body));
+                let documented = &operation["responses"];
+                let query = if method == "put" && !path.contains("params") && !path.contains("tables") {
+                    "?dry_run=true"
+                } else {
+                    ""
+                };
+                let answer = ask(method, &(fill("main", other) + query), kind, body.as_bytes());
+                asked += 1;
+                if path.ends_with("rollback") || path.ends_with("diff") {
+                    assert_eq!(answer.status, 404, "there is one version: {}", answer.body);
+                } else {
+                    assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
+                    let kind = documented["200"]["content"].as_object().unwrap().keys().next().unwrap();
+                    assert!(answer.kind.starts_with(kind), "{method} {path}: {}", answer.kind);
+                }
+                if documented["404"].is_object() {
+                    let answer = ask(method, &fill("nobody", other), kind, body.as_bytes());
+                    assert_eq!(
+                        (answer.status, answer.kind.as_str()),
+                        (404, "application/problem+json"),
+                        "{method} {path}"
+                    );
+                    assert!(
+                        answer.json()["detail"].as_str().unwrap().contains("there is no policy `nobody`")
+                    );
+                }
+                if documented["400"].is_object()
+                    && operation["requestBody"].is_object()
+                    && !path.ends_with("{policy}")
+                {
+                    let answer = ask(method, &fill("main", other), kind, b"{\"odd\": [");
+                    assert_eq!(
+                        (answer.status, answer.kind.as_str()),
+                        (400, "application/problem+json"),
+                        "{method} {path}"
+                    );
+                }
+                if documented["413"].is_object() && !path.ends_with("{policy}") {
+                    let answer = ask(method, &fill("main", other), kind, &vec![b' '; 100_000]);
+                    assert_eq!(answer.status, 413, "{method} {path}: {}", answer.body);
+                }
+            }
+        }
+        assert!(asked >= 20, "{asked} routes");
+        let wrong = ask("put", "/v1/policies/site", "text/plain", b"rule r { match tcpp snaplen full to x }");
+        assert_eq!(wrong.status, 422, "{}", wrong.body);
+        let found = &wrong.json()["diagnostics"];
+        assert_eq!(
+            (&found["ok"], &found["errors"]),
+            (&false.into(), &2.into()),
+            "as `check` tells it: {found}"
+        );
+        assert_eq!(found["diagnostics"][0]["file"], "site.mrule");
+        assert_eq!(ask("get", "/v2", "", b"").status, 404);
+        assert_eq!(ask("patch", "/v1/stats", "", b"").status, 405);
+        let metrics = ask("get", "/v1/metrics", "", b"").body;
+        assert!(
+            metrics.contains("mirrorc_policy_version{policy=\"main\"} 1") && metrics.ends_with("# EOF\n"),
+            "{metrics}"
+        );
+        assert_eq!(ask("delete", "/v1/policies/main", "", b"").status, 200);
+        assert!(wire.pings(&["10.1.0.2"]), "it forwards without any policy");
+        place.run.stop();
+        assert!(!place.socket.exists());
+    });
+}
+
+#[test]
+fn events_are_told_and_bad_clients_are_not_waited_for() {
+    with_wire("events_are_told_and_bad_clients_are_not_waited_for", |wire| {
+        let text = "
+            trigger attack by net.dst { external  hold 1h }
+            trigger pings by net.src { when count(icmp) per 1h > 2  hold 1h }
+            station lake { pcapng \"DIR/lake.pcapng\" }
+            rule r { match attack[net.addr] or pings  snaplen full  to lake }\n";
+        let place = Place::start(wire, MIRRORC, text, &[]);
+        let connect = || UnixStream::connect(&place.socket).unwrap();
+        let mut listener = connect();
+        listener.write_all(b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        listener.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut lines = BufReader::new(listener).lines();
+        let mut event = |word: &str| loop {
+            let line = lines.next().unwrap().unwrap();
+            if let Some(data) = line.strip_prefix("data: ").filter(|data| data.contains(word)) {
+                return serde_json::from_str::<Value>(data).unwrap();
+            }
+        };
+        assert_eq!(event_head(&place), 200, "it listens when the next one is answered");
+        // Clients that say nothing, half of something, or nonsense.
+        let mut silent: Vec<UnixStream> = (0..20).map(|_| connect()).collect();
+        for (i, client) in silent.iter_mut().enumerate() {
+            let said: &[u8] = [
+                &b""[..],
+                b"GET /v1/st",
+                b"PUT /v1/policies/x HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n",
+                b"\x16\x03\x01\0\r\n\r\n",
+            ][i % 4];
+            client.write_all(said).unwrap();
+        }
+        place.command(&["trigger", "raise", "attack", "10.1.0.9"]);
+        let raised = event("attack");
+        assert_eq!(
+            (&raised["event"], &raised["policy"], &raised["key"]),
+            (&"raised".into(), &"main".into(), &json!(["10.1.0.9"]))
+        );
+        assert!(wire.pings(&["10.1.0.2"]));
+        let raised = event("pings");
+        assert_eq!((&raised["event"], &raised["trigger"]), (&"raised".into(), &"pings".into()));
+        assert!(raised["reason"].as_str().unwrap().contains("per 1h is 3"), "{raised}");
+        let path = write_rules(place.dir.path(), text);
+        place.command(&["load", &path]);
+        assert!(event("note")["note"].as_str().unwrap().contains("policy main is at version 2"));
+        place.run.stop();
+    });
+}
+
+/// A request that is answered after what was asked before it has begun.
+fn event_head(place: &Place) -> u16 {
+    std::thread::sleep(Duration::from_millis(300));
+    ask(&place.socket, "get", "/v1/health", "", b"").status
+}
+
+#[test]
+fn the_socket_is_the_owners() {
+    with_wire("the_socket_is_the_owners", |wire| {
+        let place = Place::start(wire, MIRRORC, &rules(1), &["--keep-forwarding"]);
+        let path = place.dir.path().join("a.mrule");
+        let second = |socket: &Path| {
+            let words = [
+                MIRRORC,
+                "run",
+                path.to_str().unwrap(),
+                "--bridge",
+                "in0:out0",
+                "--control",
+                socket.to_str().unwrap(),
+            ];
+            wire.try_run(&wire.here, &words)
+        };
+        let refused = second(&place.socket);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("of a process that runs"));
+        assert!(wire.pings(&["10.1.0.2"]), "the first one's bridge is left alone");
+        assert!(String::from_utf8_lossy(&second(Path::new("127.0.0.1:80")).stderr).contains("TCP address"));
+        // A kill leaves the socket; the next one takes its place.
+        let Place { dir, run, socket } = place;
+        run.kill();
+        assert!(socket.exists());
+        let words = [path.to_str().unwrap(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
+        let run = wire.mirrorc(MIRRORC, &words);
+        let place = Place { dir, run, socket };
+        assert_eq!(place.json(&["status"])["status"], "ok");
+        place.run.stop();
+        let (exit, said) = {
+            let run = mirrorc(&["status", "--to", place.socket.to_str().unwrap()]);
+            (run.exit, run.stderr)
+        };
+        assert!(exit == Exit::Usage && said.contains("nobody answers at"), "{said}");
+    });
+}
