@@ -34,15 +34,6 @@ pub const MOST: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     code: Vec<Insn>,
-    kind: Kept,
-}
-
-/// What a filter keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    Nothing,
-    Some,
-    Everything,
 }
 
 /// Keeps a packet whole.
@@ -51,12 +42,12 @@ const WHOLE: u32 = u32::MAX;
 /// How wide formulas may be: alternatives side by side, ranges of a set. Tried in turn.
 const LEVELS: [(usize, usize); 6] = [(48, 512), (24, 128), (12, 32), (6, 8), (3, 3), (1, 1)];
 
-/// Makes the filter of a program for packets that begin in this way and enter an interface, in about `most` instructions
-/// at most; where there is not even room for the widest, it keeps everything that enters.
+/// Makes the filter of a program for packets that begin in this way and enter an interface, in at most so many instructions; where
+/// there is not even room for the widest, it keeps everything that enters.
 pub fn compile(program: &Program, link: Link, most: usize) -> Filter {
     let wants = Wants::of(program);
     if wants.nothing() {
-        return Filter { code: ret(0), kind: Kept::Nothing };
+        return Filter { code: vec![Insn { code: op::RET, jt: 0, jf: 0, k: 0 }] };
     }
     if link != Link::Ethernet {
         return Filter::everything();
@@ -71,9 +62,7 @@ pub fn compile(program: &Program, link: Link, most: usize) -> Filter {
             Writer { code: Assembler::default(), plans, most, tunnels: wants.tunnels, head: wants.head() };
         let start = writer.all();
         if writer.code.len() <= most {
-            let code = writer.code.finish(start);
-            let kind = if code == entering() { Kept::Everything } else { Kept::Some };
-            return Filter { code, kind };
+            return Filter { code: writer.code.finish(start) };
         }
     }
     Filter::everything()
@@ -82,7 +71,11 @@ pub fn compile(program: &Program, link: Link, most: usize) -> Filter {
 impl Filter {
     /// Keeps everything that enters.
     pub fn everything() -> Filter {
-        Filter { code: entering(), kind: Kept::Everything }
+        let mut code = Assembler::default();
+        let drop = code.ret(0);
+        let whole = code.ret(WHOLE);
+        let start = enters(&mut code, whole, drop);
+        Filter { code: code.finish(start) }
     }
 
     /// Its instructions.
@@ -92,25 +85,13 @@ impl Filter {
 
     /// Whether it keeps every packet that enters, and all its bytes.
     pub fn is_everything(&self) -> bool {
-        self.kind == Kept::Everything
+        *self == Filter::everything()
     }
 
     /// In the form of `tcpdump -d`.
     pub fn listing(&self) -> String {
         code::listing(&self.code)
     }
-}
-
-fn ret(bytes: u32) -> Vec<Insn> {
-    vec![Insn { code: op::RET, jt: 0, jf: 0, k: bytes }]
-}
-
-fn entering() -> Vec<Insn> {
-    let mut code = Assembler::default();
-    let drop = code.ret(0);
-    let whole = code.ret(WHOLE);
-    let start = enters(&mut code, whole, drop);
-    code.finish(start)
 }
 
 /// Only what enters goes on: what the host sends is no packet of a tap.

@@ -1,7 +1,8 @@
-//! What a tap costs that copies nothing: frames a second that the kernel and it deal with on one core, while another core sends
-//! as fast as it can. Frames go to that core by receive packet steering; nobody forwards them, so the kernel drops them
+//! What a tap costs that copies nothing: frames that the kernel and it deal with in a second of one core's work, while another core
+//! sends as fast as it can. Frames go to that core by receive packet steering; nobody forwards them, so the kernel drops them
 //! behind the tap. Dealt with are those that the tap read; with a filter, those that came to it: sent and not dropped for want
-//! of room before (softnet_stat). (Rejected: letting the sender's core receive; the tap would look as cheap as the sender is slow.)
+//! of room before (softnet_stat). The core's work is what /proc/stat says, so it need not be all that the core can.
+//! (Rejected: letting the sender's core receive; the tap would look as cheap as the sender is slow.)
 
 use crate::bare::{Does, bare};
 use crate::{MIRRORC, TURN, median, send_for};
@@ -58,10 +59,11 @@ fn turn(wire: &Wire, tap: Tap, size: usize) -> f64 {
                     });
                 });
                 std::thread::sleep(Duration::from_millis(200));
-                let (_, took) = blast(wire, size);
+                let before = busy();
+                blast(wire, size);
                 std::thread::sleep(Duration::from_millis(100));
                 stop.store(true, Relaxed);
-                took
+                busy() - before
             });
             read.load(Relaxed) as f64 / took
         }
@@ -77,9 +79,10 @@ fn turn(wire: &Wire, tap: Tap, size: usize) -> f64 {
                 wire.mirrorc(MIRRORC, &arguments.concat())
             };
             let mirrorc = std::thread::scope(|scope| scope.spawn(start).join().unwrap());
-            let lost = dropped();
-            let (sent, took) = blast(wire, size);
+            let (lost, before) = (dropped(), busy());
+            let sent = blast(wire, size);
             std::thread::sleep(Duration::from_millis(100));
+            let took = busy() - before;
             let came = sent - (dropped() - lost);
             let sums = mirrorc.stop();
             let read = sums["ports"][0]["frames"].as_f64().unwrap();
@@ -88,10 +91,10 @@ fn turn(wire: &Wire, tap: Tap, size: usize) -> f64 {
     }
 }
 
-fn blast(wire: &Wire, size: usize) -> (f64, f64) {
+fn blast(wire: &Wire, size: usize) -> f64 {
     wire.inside(&wire.left, || {
         pin(0);
-        send_for(TURN, size)
+        send_for(TURN, size).0
     })
 }
 
@@ -99,6 +102,15 @@ fn pin(core: usize) {
     let mut cores = CpuSet::new();
     cores.set(core);
     sched_setaffinity(None, &cores).unwrap();
+}
+
+/// Seconds that the second core has worked.
+fn busy() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap();
+    let core = stat.lines().find_map(|line| line.strip_prefix("cpu1 ")).unwrap();
+    let ticks: Vec<f64> = core.split(' ').map(|ticks| ticks.parse().unwrap()).collect();
+    // Beside these: idle, waiting for disks.
+    [0, 1, 2, 5, 6].iter().map(|kind| ticks[*kind]).sum::<f64>() / 100.0
 }
 
 /// Frames that all cores had no room for.
