@@ -34,17 +34,22 @@ pub const HISTORY: usize = 16;
 const HISTORY_BYTES: usize = 64 << 20;
 
 /// Why something was not done.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// There is no such thing.
+    #[error("{0}")]
     Unknown(String),
     /// It is not what it should be.
+    #[error("{0}")]
     Bad(String),
     /// The program has errors: what the compiler says.
+    #[error("the program has errors; nothing was loaded")]
     Program(Box<Compiled>),
     /// It cannot be done as things are.
+    #[error("{0}")]
     Conflict(String),
     /// The run has ended.
+    #[error("the run has ended")]
     Ended,
 }
 

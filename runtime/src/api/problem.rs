@@ -22,17 +22,15 @@ impl Problem {
     }
 
     pub fn of(refusal: Refusal, faces: &Faces) -> Problem {
-        match refusal {
-            Refusal::Unknown(what) => Problem::new(404, what),
-            Refusal::Bad(what) => Problem::new(400, what),
-            Refusal::Conflict(what) => Problem::new(409, what),
-            Refusal::Ended => Problem::new(503, "the run has ended"),
-            Refusal::Program(compiled) => Problem {
-                status: 422,
-                detail: "the program has errors; nothing was loaded".to_owned(),
-                diagnostics: Some((faces.diagnostics)(&compiled)),
-            },
-        }
+        let detail = refusal.to_string();
+        let (status, diagnostics) = match refusal {
+            Refusal::Unknown(_) => (404, None),
+            Refusal::Bad(_) => (400, None),
+            Refusal::Conflict(_) => (409, None),
+            Refusal::Ended => (503, None),
+            Refusal::Program(compiled) => (422, Some((faces.diagnostics)(&compiled))),
+        };
+        Problem { status, detail, diagnostics }
     }
 }
 

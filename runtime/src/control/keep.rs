@@ -4,7 +4,7 @@
 //! on an attack has no use for a reason why not.)
 
 use super::store::{Object, Store, Trace, key_text};
-use super::{Held, Kept, Plan, Refusal, Version, changes, make, now};
+use super::{Held, Kept, Plan, Version, changes, make, now};
 use crate::live::MAIN;
 use crate::policy::{Label, Policy};
 use mrule_compiler::engine::EngineKind;
@@ -33,15 +33,7 @@ pub struct Start {
 
 impl Start {
     /// With the program of the command line, and what was kept in a directory, if one is given.
-    ///
-    /// # Errors
-    /// [`Refusal`]: the program cannot be made ready to run.
-    pub fn new(
-        kind: EngineKind,
-        main: Policy,
-        bundle: super::Bundle,
-        directory: Option<&Path>,
-    ) -> Result<Start, Refusal> {
+    pub fn new(kind: EngineKind, main: Policy, bundle: super::Bundle, directory: Option<&Path>) -> Start {
         let (mut told, mut keeping) = (Vec::new(), Keeping::default());
         let mut kept = Vec::new();
         if let Some(directory) = directory {
@@ -63,7 +55,7 @@ impl Start {
                 Err(why) => told.push(format!("policy {} was not restored: {why}", policy.name)),
             }
         }
-        Ok(Start { policies, keeping, told })
+        Start { policies, keeping, told }
     }
 
     /// The policy of the command line, to start the run with.
@@ -111,7 +103,7 @@ fn restore(
         let first = compiled.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
         return Err(format!("its program has errors for this mirrorc: {first}"));
     };
-    let made = make(kind, program).map_err(|refusal| format!("{refusal:?}"))?;
+    let made = make(kind, program).map_err(|refusal| refusal.to_string())?;
     let mut policy = Policy::new(made.engine, made.world);
     let (changed, refused) = kept.restore(&mut policy);
     told.extend(refused.into_iter().map(|what| format!("not restored: {what}")));

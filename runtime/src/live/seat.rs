@@ -12,7 +12,7 @@ use mrule_compiler::abi::Packet;
 use mrule_compiler::helpers;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(super) struct Seat {
     /// The policy's number, the same for all of its versions.
@@ -53,7 +53,6 @@ pub(super) struct Move {
 impl Move {
     /// Carries it out; the sums of what ended go to `gone`. What is left is to be sent when others know the new sums.
     pub fn obey(self, seats: &mut Vec<Seat>, gone: &mut Gone) -> (Sender<Left>, Left) {
-        let begun = Instant::now();
         let at = seats.iter().position(|seat| seat.id == self.id);
         let (mut left_seat, mut left_policy) = (None, None);
         match (self.seating, at.and_then(|at| seats.get_mut(at))) {
@@ -76,7 +75,7 @@ impl Move {
             }
             (Seating::World(_) | Seating::Leave, None) => {}
         }
-        (self.left, Left { _seat: left_seat, _policy: left_policy, took: begun.elapsed() })
+        (self.left, Left { _seat: left_seat, _policy: left_policy, took: Duration::ZERO })
     }
 }
 

@@ -140,9 +140,11 @@ impl Worker {
                 }
             }
             Order::Seat(order) => {
-                let (to, left) = order.obey(&mut self.seats, &mut self.gone);
+                let begun = Instant::now();
+                let (to, mut left) = order.obey(&mut self.seats, &mut self.gone);
                 // Before it is told that it is done: whoever adds up then finds the sums of the program at work.
                 self.publish();
+                left.took = begun.elapsed();
                 let _nobody_waits = to.send(left);
             }
         }

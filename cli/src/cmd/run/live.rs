@@ -142,7 +142,6 @@ pub(super) fn run(
     let (tell, events) = sync_channel(1024);
     let kind = policy.engine().kind();
     let start = Start::new(kind, policy, bundle, args.state.as_deref());
-    let start = start.map_err(|refusal| Failure::usage(format!("{refusal:?}")))?;
     let live = Live::start(start.first(), &options, writer.clone(), tell)?;
     let workers = live.workers();
     if stats.is_some() {

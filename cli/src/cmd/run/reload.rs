@@ -43,8 +43,8 @@ pub(super) fn reload(
             let tally = Report::new(&compiled.diagnostics, &compiled.sources).tally().to_string();
             refused(screen, &look.paint(DOUBT, &tally))
         }
-        Err(Refusal::Unknown(why) | Refusal::Bad(why) | Refusal::Conflict(why)) => refused(screen, &why),
         Err(Refusal::Ended) => Ok(()),
+        Err(why) => refused(screen, &why.to_string()),
     }
 }
 
