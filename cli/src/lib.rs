@@ -72,6 +72,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Fmt(args) => cmd::fmt::run(&args, screen),
         Command::Fields(args) => cmd::fields::run(&args, screen),
         Command::Bridge(args) => cmd::bridge::run(&args, screen),
+        Command::Demo(args) => cmd::demo::run(&args, screen),
         Command::Emit(args) => cmd::emit::run(&args, screen),
     }
 }

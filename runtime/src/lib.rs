@@ -6,6 +6,7 @@
 //! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside; [`event`]: changes and what
 //!   becomes of triggers, as lines of text.
 //! - [`cost`]: what a program's state takes.
+//! - [`links`]: interfaces made for a demonstration.
 //! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
@@ -19,6 +20,7 @@ pub mod decider;
 pub mod error;
 pub mod event;
 pub mod flow;
+pub mod links;
 pub mod live;
 pub mod policy;
 pub mod replay;

@@ -4,6 +4,7 @@
 
 pub mod bridge;
 pub mod check;
+pub mod demo;
 pub mod emit;
 pub mod explain;
 pub mod fields;
