@@ -165,7 +165,7 @@ fn show(
     let (packets, bytes, answered) = (grouped(packets), size(bytes), size(answered));
     writeln!(out, "{}", look.paint(BOLD, "What passed"))?;
     writeln!(out, "{packets} packets, {bytes}, forwarded by {who}; the client got {answered} of answers")?;
-    let first = "the first of them, at the server's interface (longer than 1514: not yet cut for a wire):";
+    let first = "some of them, at the server's interface (longer than 1514: not yet cut for a wire):";
     writeln!(out, "{}", look.paint(DIM, first))?;
     for line in passed.few() {
         writeln!(out, "  {line}")?;
@@ -180,7 +180,7 @@ fn show(
     let rules = report.summary.rules.iter().map(|rule| format!("{} {}", rule.name, grouped(rule.decided)));
     writeln!(out, "decided by rule: {}", rules.collect::<Vec<_>>().join(", "))?;
     let came = grouped(copied.received()?);
-    let came = format!("{came} of ids came out of the tunnel, says the station's kernel; the first:");
+    let came = format!("{came} of ids came out of the tunnel, says the station's kernel; some of them:");
     writeln!(out, "{}", look.paint(DIM, &came))?;
     for line in copied.few() {
         writeln!(out, "  {line}")?;

@@ -35,7 +35,7 @@ impl Watch {
         packets.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// The first TCP packets.
+    /// Early TCP packets: a socket that is not read in time loses some.
     pub fn few(&self) -> Vec<String> {
         self.few.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
