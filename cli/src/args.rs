@@ -70,6 +70,8 @@ pub enum Command {
     Fields(cmd::fields::Args),
     /// List or remove what makes the kernel forward between interfaces
     Bridge(cmd::bridge::Args),
+    /// Show a bridge at work, between hosts of its own making
+    Demo(cmd::demo::Args),
     /// Show what the compiler made of a program
     Emit(cmd::emit::Args),
     /// Load a program into a running mirrorc as a policy

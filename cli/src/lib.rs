@@ -73,6 +73,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Fmt(args) => cmd::fmt::run(&args, screen),
         Command::Fields(args) => cmd::fields::run(&args, screen),
         Command::Bridge(args) => cmd::bridge::run(&args, screen),
+        Command::Demo(args) => cmd::demo::run(&args, screen),
         Command::Emit(args) => cmd::emit::run(&args, screen),
         Command::Load(args) => cmd::control::load(&args, screen),
         Command::Unload(args) => cmd::control::unload(&args, screen),

@@ -7,6 +7,7 @@
 //!   becomes of triggers, as lines of text.
 //! - [`control`]: policies by name, and what is asked and changed while they are at work; [`api`]: over HTTP.
 //! - [`cost`]: what a program's state takes.
+//! - [`links`]: interfaces made for a demonstration.
 //! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
@@ -22,6 +23,7 @@ pub mod decider;
 pub mod error;
 pub mod event;
 pub mod flow;
+pub mod links;
 pub mod live;
 pub mod policy;
 pub mod replay;

@@ -8,6 +8,7 @@
 
 pub mod frame;
 pub mod interface;
+pub mod namespace;
 pub mod packet;
 pub mod ring;
 pub mod send;

@@ -38,6 +38,7 @@ type Expected = &'static [(&'static str, u64, u64)];
 const EXAMPLES: &[(&str, Expected)] = &[
     ("content.mrule", &[("review", 49, 10798)]),
     ("customers.mrule", &[("branch_20", 75, 40785), ("branch_30", 59, 5836), ("operator", 134, 9680)]),
+    ("demo.mrule", &[("ids", 626, 44546), ("lake", 626, 41728)]),
     ("forbidden.mrule", &[("evidence", 411, 46321)]),
     ("logins.mrule", &[("ids", 626, 41728)]),
     ("marker.mrule", &[("ids", 626, 42281)]),

@@ -5,6 +5,7 @@
 pub mod bridge;
 pub mod check;
 pub mod control;
+pub mod demo;
 pub mod emit;
 pub mod explain;
 pub mod fields;
