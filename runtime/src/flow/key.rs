@@ -197,15 +197,14 @@ impl Way {
             return None;
         }
         let both = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let (x, y) = (both >> 32 << 16 | ports >> 16, (both << 32 >> 16) | ports & 0xffff);
-        let (low, high) = (x.min(y), x.max(y));
-        let ports = low & 0xffff | (high & 0xffff) << 16;
+        let ([low, high, ports], from) =
+            order_v4([both >> 32, both & 0xffff_ffff], ports >> 16, ports & 0xffff);
         let tags = u64::from(stack.proto as u8) << 24;
-        self.hash = seeds.v4(low >> 16 << 32 | high >> 16, ports, tags);
-        self.key.addresses = [0, MAPPED | low >> 16, 0, MAPPED | high >> 16];
+        self.hash = seeds.v4(low << 32 | high, ports, tags);
+        self.key.addresses = [0, MAPPED | low, 0, MAPPED | high];
         self.key.ports = ports;
         self.key.tags = tags;
-        self.from = u8::from(x > y);
+        self.from = from;
         self.kind = Kind::Whole;
         Some(())
     }
@@ -278,13 +277,18 @@ fn ends_of(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8, bool)> {
         return Some((ends, from, false));
     }
     let ip = packet.frame().get(stack.l3 as usize..)?;
-    let [from, to] = v4(ip)?;
     let (source, destination) = ports_of(packet, stack)?;
+    let ([low, high, ports], from) = order_v4(v4(ip)?, source, destination);
+    let more = ip.get(6).is_some_and(|flags| flags & MORE != 0);
+    Some(([0, MAPPED | low, 0, MAPPED | high, ports], from, more))
+}
+
+/// The lower and the higher end of IPv4, their ports in one word; which of them sends.
+#[inline(always)]
+fn order_v4([from, to]: [u64; 2], source: u64, destination: u64) -> ([u64; 3], u8) {
     let (x, y) = (from << 16 | source, to << 16 | destination);
     let (low, high) = (x.min(y), x.max(y));
-    let ports = low & 0xffff | (high & 0xffff) << 16;
-    let more = ip.get(6).is_some_and(|flags| flags & MORE != 0);
-    Some(([0, MAPPED | low >> 16, 0, MAPPED | high >> 16, ports], u8::from(x > y), more))
+    ([low >> 16, high >> 16, low & 0xffff | (high & 0xffff) << 16], u8::from(x > y))
 }
 
 /// The same of IPv6.

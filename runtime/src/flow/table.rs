@@ -9,7 +9,7 @@ use super::fragments::{self, First, Fragments};
 use super::index::Index;
 use super::key::{Kind, NOWHERE, Seeds, Way};
 use super::tcp::{self, Place, Tcp};
-use super::view::{Times, by_volume, captured, fill, payload_length};
+use super::view::{Times, Wanted, by_volume, captured, fill, payload_length};
 use super::wheel::{Class, Wheel};
 use super::{FlowId, Limits, Observed, Segment, Timeouts};
 use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
@@ -81,10 +81,7 @@ pub struct FlowTable {
     low: [i64; 2],
     /// Where the next sweep begins.
     cursor: usize,
-    /// Views say counts and times.
-    numbers: bool,
-    /// What flows' numbers are made with, if views say them.
-    ids: Option<Seeds>,
+    wanted: Wanted,
 }
 
 impl FlowTable {
@@ -109,24 +106,23 @@ impl FlowTable {
             untold: NOWHERE,
             low: [i64::MAX; 2],
             cursor: 0,
-            numbers: true,
-            ids: None,
+            wanted: Wanted { numbers: true, ids: None },
         }
     }
 
     /// What views are to say beside the rest, for the program that they are for: a flow's counts and times; what tells it from
     /// others, the same for the same packets or so that nobody outside can know. A table that goes on keeps that.
     pub fn tell(&mut self, numbers: bool, ids: bool, repeatable: bool) {
-        self.numbers = numbers;
-        if ids && self.ids.is_none() {
-            self.ids = Some(if repeatable { Seeds::KNOWN } else { Seeds::random() });
+        self.wanted.numbers = numbers;
+        if ids && self.wanted.ids.is_none() {
+            self.wanted.ids = Some(if repeatable { Seeds::KNOWN } else { Seeds::random() });
         }
     }
 
     /// Views are to say what those of another table said, which takes this one's place.
     pub fn tell_as(&mut self, other: &FlowTable) {
-        self.numbers = other.numbers;
-        self.ids = self.ids.or(other.ids);
+        self.wanted.numbers = other.wanted.numbers;
+        self.wanted.ids = self.wanted.ids.or(other.wanted.ids);
     }
 
     /// Looks at a batch before its packets are observed, so that what they need comes from memory side by side. It
@@ -208,10 +204,7 @@ impl FlowTable {
             None => by_volume(flow, from, length),
         };
         let times = Times { is_new: false, age: after.max(0), idle: idle.max(0) };
-        stack.bits |= fill(view, flow, from, place, times, self.numbers);
-        if let Some(ids) = &self.ids {
-            view.id = ids.flow(&flow.key(), flow.first);
-        }
+        stack.bits |= fill(view, flow, from, place, times, &self.wanted);
         Some(Observed { flow: FlowId(way.guess), length: place.length, start: place.start })
     }
 
@@ -238,10 +231,7 @@ impl FlowTable {
             (_, Some(seq)) => tcp::continuation(flow, from, seq, length),
             _ => Place::UNKNOWN,
         };
-        stack.bits |= fill(view, flow, from, place, times, self.numbers);
-        if let Some(ids) = &self.ids {
-            view.id = ids.flow(&flow.key(), flow.first);
-        }
+        stack.bits |= fill(view, flow, from, place, times, &self.wanted);
         if flow.has(flag::SETTLED) != was_settled {
             self.wheel.unlink(&mut self.flows, id);
             self.wheel.link(&mut self.flows, id, Class::Settled);

@@ -3,7 +3,7 @@
 //! flow.)
 
 use super::entry::{Entry, MOST, flag};
-use super::key;
+use super::key::{self, Seeds};
 use super::tcp::{self, Place};
 use mrule_compiler::abi::{FlowView, Packet, Stack, bit};
 
@@ -40,7 +40,16 @@ pub(super) struct Times {
     pub idle: i64,
 }
 
-/// Says what is known of a flow, its counts and times if `numbers` are wanted, and gives back the bits that say it. (Member
+/// What views say only for programs that ask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Counts and times.
+    pub numbers: bool,
+    /// What tells flows apart, made with these.
+    pub ids: Option<Seeds>,
+}
+
+/// Says what is known of a flow, and of what only some programs ask for what is wanted; gives back the bits that say it. (Member
 /// by member, in the order in which they become known: one record at the end would have all of them wait in memory.)
 #[inline(always)]
 pub(super) fn fill(
@@ -49,15 +58,18 @@ pub(super) fn fill(
     from: usize,
     place: Place,
     times: Times,
-    numbers: bool,
+    wanted: &Wanted,
 ) -> u64 {
     let client = flow.client();
     view.is_new = u64::from(times.is_new);
     view.active = flow.active;
     view.app = u64::from(flow.app());
     view.established = u64::from(flow.has(flag::ESTABLISHED));
-    if numbers {
+    if wanted.numbers {
         fill_numbers(view, flow, client, times);
+    }
+    if let Some(ids) = &wanted.ids {
+        view.id = ids.flow(&flow.key(), flow.first);
     }
     let length = u64::from(place.length);
     (view.offset, view.lead) = match u64::try_from(place.start) {
