@@ -10,6 +10,7 @@ mod cost;
 mod events;
 mod exit;
 mod live_summary;
+mod live_table;
 mod memory;
 mod packet;
 pub mod pages;

@@ -103,6 +103,16 @@ pub fn err_look() -> Look {
     look(&io::stderr(), supports_unicode::on(supports_unicode::Stream::Stderr))
 }
 
+/// What standard error can show now, and how many lines it has: terminals change their size.
+pub fn err_size(look: Look) -> (Look, usize) {
+    match terminal_size::terminal_size_of(io::stderr()) {
+        Some((width, height)) if width.0 > 0 && height.0 > 0 => {
+            (Look { width: width.0.into(), ..look }, height.0.into())
+        }
+        _ => (look, 24),
+    }
+}
+
 fn look<S: IsTerminal + std::os::fd::AsFd>(stream: &S, unicode: bool) -> Look {
     let live = stream.is_terminal();
     let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());

@@ -182,22 +182,27 @@ impl Table {
         names.chain(self.heads.first()).map(|c| c.chars().count()).max().unwrap_or(0)
     }
 
-    /// Prints it, the first column so wide; nothing when it is empty.
-    pub fn print(&self, first: usize, look: Look, out: &mut dyn Write) -> io::Result<()> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
-        let line = |cells: &[String]| {
+    /// Its lines, heads first, the first column so wide; none when it is empty.
+    pub fn lines(&self, first: usize) -> Vec<String> {
+        let line = |cells: &[String], note: &str| {
             let mut line = String::new();
             for (i, cell) in cells.iter().enumerate() {
                 line.push_str(&if i == 0 { format!("{cell:first$}") } else { format!("  {cell:>13}") });
             }
-            line
+            if note.is_empty() { line } else { format!("{line}  {}", printable(note)) }
         };
-        writeln!(out, "\n{}", look.paint(DIM, &line(&self.heads)))?;
-        for (cells, note) in &self.rows {
-            let note = if note.is_empty() { String::new() } else { format!("  {}", printable(note)) };
-            writeln!(out, "{}{note}", line(cells))?;
+        let heads = (!self.rows.is_empty()).then(|| line(&self.heads, ""));
+        heads.into_iter().chain(self.rows.iter().map(|(cells, note)| line(cells, note))).collect()
+    }
+
+    /// Prints it, the first column so wide; nothing when it is empty.
+    pub fn print(&self, first: usize, look: Look, out: &mut dyn Write) -> io::Result<()> {
+        for (at, line) in self.lines(first).iter().enumerate() {
+            if at == 0 {
+                writeln!(out, "\n{}", look.paint(DIM, line))?;
+            } else {
+                writeln!(out, "{line}")?;
+            }
         }
         Ok(())
     }

@@ -102,6 +102,14 @@ pub enum Error {
     /// Ports cannot be used as given.
     #[error("{0}")]
     Ports(String),
+    /// There is no such user, or it cannot be run as.
+    #[error("cannot run as `{name}`: {why}")]
+    User {
+        /// As given.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// The system does not let us.
     #[error("{doing} needs {needs}")]
     Privilege {

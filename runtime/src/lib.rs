@@ -9,6 +9,7 @@
 //! - [`cost`]: what a program's state takes.
 //! - [`links`]: interfaces made for a demonstration.
 //! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel.
+//! - [`privilege`]: what a run may do when it has started.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
@@ -26,6 +27,7 @@ pub mod flow;
 pub mod links;
 pub mod live;
 pub mod policy;
+pub mod privilege;
 pub mod replay;
 pub mod source;
 pub mod station;

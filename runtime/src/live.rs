@@ -64,6 +64,8 @@ pub struct Options {
     pub keep_forwarding: bool,
     /// How many workers; 0: one for each core.
     pub workers: usize,
+    /// The processors on which workers stay, in turn; empty: where the kernel puts them.
+    pub pin: Vec<usize>,
     /// See also frames for other hosts.
     pub promiscuous: bool,
     /// The kernel passes over what no rule could want, on ports whose frames are not forwarded by workers.
@@ -216,10 +218,12 @@ impl Live {
         }
         let pairs = options.bridges.len();
         let bridges = Bridges::new(&ports, pairs, options.forward, options.keep_forwarding)?;
-        let workers = match options.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
+        let workers = match (options.workers, options.pin.len()) {
+            (0, 0) => std::thread::available_parallelism().map_or(1, usize::from),
+            (0, pinned) => pinned,
+            (workers, _) => workers,
         };
+        open::check_processors(&options.pin)?;
         let opening = open::Opening { workers, ring: options.ring };
         let filtered = ports.iter().enumerate().map(|(at, (_, link, _))| (*link, !bridges.is_ours(at)));
         let mut prefilter = Prefilter::new(options.prefilter, filtered);
@@ -264,7 +268,14 @@ impl Live {
                 copied: Vec::new(),
             };
             let thread = std::thread::Builder::new().name(format!("worker {index}"));
-            let thread = thread.spawn(move || worker.run()).map_err(open::failed("starting a thread"))?;
+            let pin = options.pin.iter().copied().cycle().nth(index);
+            let work = move || {
+                if let Some(processor) = pin {
+                    open::stay_on(processor);
+                }
+                worker.run()
+            };
+            let thread = thread.spawn(work).map_err(open::failed("starting a thread"))?;
             hands.push(Hand { thread, orders, bell, published });
         }
         let mut told = bridge::mtu(&ports, pairs);

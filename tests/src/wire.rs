@@ -84,7 +84,8 @@ impl Wire {
 
     /// The same, but it may fail.
     pub fn try_run(&self, ns: &str, command: &[&str]) -> std::process::Output {
-        Command::new("ip").args(["netns", "exec", ns]).args(command).output().expect("ip netns exec")
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "exec", ns]).args(command).env_remove("SUDO_UID").output().expect("ip netns exec")
     }
 
     /// `ip` in one of the namespaces.
@@ -166,6 +167,8 @@ impl Wire {
     pub fn mirrorc(&self, binary: &str, arguments: &[&str]) -> Mirrorc {
         let mut child = Command::new("ip")
             .args(["netns", "exec", &self.here, binary, "run"])
+            // Tests run as who runs them.
+            .env_remove("SUDO_UID")
             .args(arguments)
             .args(["--stats", "json", "--interval", "200ms"])
             .stdout(Stdio::piped())
@@ -236,6 +239,11 @@ impl Mirrorc {
     /// Has it read its rules again.
     pub fn hang_up(&self) {
         kill_process(Pid::from_child(&self.child), Signal::HUP).expect("kill");
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// How much memory it has, in bytes.

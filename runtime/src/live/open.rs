@@ -8,6 +8,7 @@ use crate::sys::packet::{Direction, Socket};
 use crate::sys::ring::{Ring, Shape};
 use mrule_compiler::abi::Link;
 use mrule_compiler::hir::{Program, Target};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
 
 /// How rings are opened.
@@ -74,6 +75,32 @@ pub(super) fn check(interfaces: &Interfaces, names: &[String]) -> Result<Vec<(St
         ports.push((name.clone(), link, state));
     }
     Ok(ports)
+}
+
+/// Checks that workers may run on these processors.
+pub(super) fn check_processors(pin: &[usize]) -> Result<(), Error> {
+    if pin.is_empty() {
+        return Ok(());
+    }
+    let ours = sched_getaffinity(None).map_err(|error| failed("asking for processors")(error.into()))?;
+    match pin.iter().find(|processor| **processor >= CpuSet::MAX_CPU || !ours.is_set(**processor)) {
+        Some(other) => {
+            let all: Vec<String> =
+                (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu)).map(|cpu| cpu.to_string()).collect();
+            Err(Error::Ports(format!(
+                "workers cannot be pinned to processor {other}; there are: {}",
+                all.join(", ")
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Has the calling thread stay on a processor, as far as it is there.
+pub(super) fn stay_on(processor: usize) {
+    let mut set = CpuSet::new();
+    set.set(processor);
+    let _taken_away_meanwhile = sched_setaffinity(None, &set);
 }
 
 /// Checks that no station of a program sends into a port.

@@ -1,22 +1,24 @@
 //! `mirrorc run` on interfaces: starts the runtime, prints what happens and what is counted, and ends it on SIGINT or
 //! SIGTERM. The invariant: the last thing printed are the sums after everything that was received has been decided and every
-//! copy has been sent or dropped. (Rejected: a full-screen display; lines go into logs, too.)
+//! copy has been sent or dropped. (Rejected: a full-screen display; what was told before it is then gone.)
 
 use super::reload;
 use crate::args::Format;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
 use crate::live_summary::{self, Last};
+use crate::live_table::Display;
 use crate::memory;
 use crate::report;
 use crate::rules::Rules;
-use crate::screen::{BAD, DOUBT, Screen};
+use crate::screen::{self, BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
 use mrule_runtime::api::{Faces, Hub, Server, Socket};
 use mrule_runtime::control::{Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::live::{Forward, Live, Options};
 use mrule_runtime::policy::Policy;
+use mrule_runtime::privilege::{self, Keep, User};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::path::PathBuf;
@@ -56,7 +58,16 @@ pub(super) struct Ports {
     /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the next run
     #[arg(long, value_name = "DIR", requires = "control")]
     state: Option<PathBuf>,
-    /// How often to print counts while it runs [default: 10s, and 1s for JSON]
+    /// Have each worker stay on one of these processors, in turn, as in `0,2-3`; without `--workers`, one worker for each
+    #[arg(long, value_name = "CPUS", conflicts_with = "read", value_parser = processors)]
+    pin: Option<Processors>,
+    /// Run as this user; without it, and called by sudo, as the one who called it
+    #[arg(long, value_name = "USER[:GROUP]", conflicts_with = "read")]
+    user: Option<String>,
+    /// Do not have the kernel refuse system calls that mirrorc does not need
+    #[arg(long, conflicts_with = "read")]
+    no_seccomp: bool,
+    /// How often to print counts while it runs [default: 10s; 1s for JSON and on a terminal]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
 }
@@ -78,6 +89,27 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Numbers of processors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Processors(Vec<usize>);
+
+/// `0,2-3`.
+fn processors(text: &str) -> Result<Processors, String> {
+    let wrong = || format!("`{text}` is no list of processors; write numbers and ranges, as in `0,2-3`");
+    let mut all = Vec::new();
+    for part in text.split(',') {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.trim().parse::<usize>().ok().filter(|cpu| *cpu < 1024);
+        let (from, to) = number(from).zip(number(to)).filter(|(from, to)| from <= to).ok_or_else(wrong)?;
+        all.extend(from..=to);
+    }
+    let twice = all.iter().enumerate().find(|(at, cpu)| all.iter().take(*at).any(|other| other == *cpu));
+    match twice {
+        Some((_, cpu)) => Err(format!("processor {cpu} is named twice")),
+        None => Ok(Processors(all)),
+    }
+}
+
 /// How often interfaces are looked at.
 const WATCH: Duration = Duration::from_millis(200);
 
@@ -93,8 +125,39 @@ pub(super) struct First<'a> {
 /// How often what has ended is forgotten in the directory of the state.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// Runs until it is told to end.
+/// Gives up what is not needed, and runs until it is told to end.
 pub(super) fn run(
+    first: First<'_>,
+    args: &Ports,
+    limits: Limits,
+    lines: &Events,
+    stats: Option<Format>,
+    screen: &mut Screen<'_>,
+) -> Result<Exit, Failure> {
+    let by_sudo = User::behind_sudo();
+    let user = match (&args.user, &by_sudo) {
+        (Some(name), _) => Some(User::find(name)?),
+        (None, by_sudo) => by_sudo.clone(),
+    };
+    let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };
+    for what in privilege::give_up(&keep)? {
+        writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "warning:"))?;
+    }
+    let ran = run_as(user.as_ref(), first, args, limits, lines, stats, screen);
+    ran.map_err(|failure| match (&user, &args.user) {
+        (Some(user), None) if failure.help.is_none() && failure.message.contains("ermission denied") => {
+            failure
+                .help(format!("mirrorc runs as `{}`, who called sudo; `--user root` changes that", user.name))
+        }
+        (Some(user), Some(_)) if failure.help.is_none() && failure.message.contains("ermission denied") => {
+            failure.help(format!("mirrorc runs as `{}`, as `--user` says", user.name))
+        }
+        _ => failure,
+    })
+}
+
+fn run_as(
+    user: Option<&User>,
     first: First<'_>,
     args: &Ports,
     limits: Limits,
@@ -129,6 +192,7 @@ pub(super) fn run(
         },
         keep_forwarding: args.keep_forwarding,
         workers: args.workers.unwrap_or(0).into(),
+        pin: args.pin.clone().map(|Processors(all)| all).unwrap_or_default(),
         promiscuous: args.promiscuous,
         prefilter: !args.no_prefilter,
         limits,
@@ -152,7 +216,8 @@ pub(super) fn run(
         let bridges = args.bridge.iter().map(|(a, b)| format!("bridging {a} and {b}"));
         let taps = args.tap.iter().map(|name| format!("reading {name}"));
         let what: Vec<String> = taps.chain(bridges).collect();
-        writeln!(screen.err, "{} with {workers}; Ctrl-C ends", what.join(", "))?;
+        let as_user = user.map(|user| format!(", as {}", user.name)).unwrap_or_default();
+        writeln!(screen.err, "{} with {workers}{as_user}; Ctrl-C ends", what.join(", "))?;
     }
     let (control, told) = Control::new(live, kind, start, writer.clone());
     for what in told {
@@ -164,20 +229,24 @@ pub(super) fn run(
     let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
     let server =
         socket.map(|socket| Server::start(socket, control.clone(), hub.clone(), faces)).transpose()?;
+    let drawing = stats == Some(Format::Text) && screen.err_look.live;
     let interval = args.interval.unwrap_or(match stats {
         Some(Format::Json) => Duration::from_secs(1),
+        _ if drawing => Duration::from_secs(1),
         _ => Duration::from_secs(10),
     });
-    let mut last = Last::default();
+    let (mut last, mut display) = (Last::default(), Display::default());
     let mut next = Instant::now() + interval;
     while !stop.load(Ordering::Relaxed) {
         let wait = next.saturating_duration_since(Instant::now()).min(WATCH);
         if let Ok(event) = events.recv_timeout(wait) {
             hub.note(&event.to_string());
+            display.clear(screen.err)?;
             writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
             continue;
         }
         if again.swap(false, Ordering::Relaxed) {
+            display.clear(screen.err)?;
             reload::reload(rules, &control, warn, screen)?;
         }
         control.with_live(Live::watch);
@@ -191,12 +260,17 @@ pub(super) fn run(
             trouble = now;
             if let Some(what) = &trouble {
                 hub.note(what);
+                display.clear(screen.err)?;
                 writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
             }
         }
         if Instant::now() >= next {
             next += interval;
             match (stats, control.report()) {
+                (Some(Format::Text), Ok(report)) if drawing => {
+                    let (look, height) = screen::err_size(screen.err_look);
+                    display.draw(&report, look, height, screen.err)?;
+                }
                 (Some(Format::Text), Ok(report)) => last.line(&report, screen.err_look, screen.err)?,
                 (Some(Format::Json), Ok(report)) => {
                     writeln!(screen.out, "{}", live_summary::json(&report, false))?;
@@ -206,6 +280,7 @@ pub(super) fn run(
             }
         }
     }
+    display.clear(screen.err)?;
     drop(server);
     let live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
     drop(control);

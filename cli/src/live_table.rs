@@ -1,0 +1,222 @@
+//! The table that a live run shows on a terminal, drawn again in its own place: rates, what stations were spared, the rules
+//! that copy most, active triggers. The invariants: it takes as many lines as it says, so that what is written above it stays; it
+//! shows the runtime's own counts, and rates between two of them. (Rejected: the alternate screen, which takes
+//! what was told with it when it ends; a library for terminals, for two control sequences.)
+
+use crate::screen::{BOLD, DIM, DOUBT, Look, printable};
+use crate::summary::{Table, grouped, percent, size};
+use mrule_runtime::live::Report;
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+/// How many rules and triggers are shown.
+const MOST: usize = 8;
+
+/// What is on the terminal.
+#[derive(Debug, Default)]
+pub struct Display {
+    /// Lines of the table that is there now.
+    drawn: usize,
+    /// What was counted when it was drawn: by kind and name, a number and bytes.
+    then: HashMap<(Kind, String), (u64, u64)>,
+    seconds: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Port,
+    Station,
+    Rule,
+}
+
+/// So much more a second, in number and in bytes.
+type Rates = (u64, u64);
+
+impl Display {
+    /// Takes the table away, so that something else can be written in its place.
+    pub fn clear(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        match std::mem::take(&mut self.drawn) {
+            0 => Ok(()),
+            // ECMA-48: CUU, ED.
+            lines => write!(out, "\x1b[{lines}A\x1b[J"),
+        }
+    }
+
+    /// Draws the table, in place of the one before, on a terminal of so many lines.
+    pub fn draw(
+        &mut self,
+        report: &Report,
+        look: Look,
+        height: usize,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let lines = self.lines(report, look.unicode);
+        self.clear(out)?;
+        // One for the cursor.
+        let room = height.saturating_sub(1).max(1);
+        for (style, line) in lines.iter().take(room) {
+            let line: String = printable(line).chars().take(look.width).collect();
+            writeln!(out, "{}", style.map_or(line.clone(), |style| look.paint(style, &line)))?;
+        }
+        self.drawn = lines.len().min(room);
+        out.flush()
+    }
+
+    fn lines(
+        &mut self,
+        report: &Report,
+        unicode: bool,
+    ) -> Vec<(Option<clap::builder::styling::Style>, String)> {
+        let since = (report.elapsed.as_secs_f64() - self.seconds).max(1e-3);
+        self.seconds = report.elapsed.as_secs_f64();
+        let mut rates = |kind, name: &str, now: (u64, u64)| -> Rates {
+            let then = self.then.insert((kind, name.to_owned()), now).unwrap_or_default();
+            let rate = |now: u64, then: u64| (now.saturating_sub(then) as f64 / since).round() as u64;
+            (rate(now.0, then.0), rate(now.1, then.1))
+        };
+        let saved = report.summary.saved_percent_overall().map_or_else(|| "-".into(), percent);
+        let share = report.summary.mirrored as f64 * 100.0 / report.summary.packets.max(1) as f64;
+        let policies: Vec<String> = report
+            .policies
+            .iter()
+            .map(|policy| format!("{} version {}", policy.name, policy.version))
+            .collect();
+        let head = [
+            format!("{:.0} s", report.elapsed.as_secs_f64()),
+            format!("{} packets", grouped(report.summary.packets)),
+            format!("{} copied", percent(share)),
+            format!("{saved} of the bytes saved"),
+            policies.join(", "),
+        ];
+        let dot = if unicode { " · " } else { " | " };
+        let mut ports = Table::new(&["port", "packets/s", "bytes/s", "lost", "forwarded"]);
+        for port in &report.ports {
+            let (packets, bytes) = rates(Kind::Port, &port.name, (port.packets(), port.bytes));
+            let forwarded = match (&port.forward, &port.redirect) {
+                (Some(forward), _) => grouped(forward.sent),
+                (_, Some(redirect)) => grouped(redirect.packets),
+                _ => "-".to_owned(),
+            };
+            let lost = grouped(port.kernel_drops + port.unread);
+            let note = if port.prefilter { "past the pre-filter" } else { "" };
+            let cells = vec![port.name.clone(), grouped(packets), size(bytes), lost, forwarded];
+            ports.row(cells, note.to_owned());
+        }
+        let mut stations = Table::new(&["to", "copies/s", "bytes/s", "saved", "dropped"]);
+        for (counts, became) in report.summary.stations.iter().zip(&report.stations) {
+            let (copies, bytes) = rates(Kind::Station, &counts.name, (became.sent, became.sent_bytes));
+            let saved = report.summary.saved_percent(counts).map_or_else(|| "-".into(), percent);
+            let dropped = grouped(became.dropped_total());
+            let note = became.down.as_ref().map(|why| format!("down: {why}")).unwrap_or_default();
+            let cells = vec![counts.name.clone(), grouped(copies), size(bytes), saved, dropped];
+            stations.row(cells, note);
+        }
+        let mut rules: Vec<(Rates, u64, &str)> = Vec::new();
+        for rule in &report.summary.rules {
+            rules.push((rates(Kind::Rule, &rule.name, (rule.decided, rule.bytes)), rule.bytes, &rule.name));
+        }
+        rules.sort_by(|a, b| (b.0.1, b.1).cmp(&(a.0.1, a.1)));
+        let mut top = Table::new(&["rule", "copies/s", "bytes/s", "bytes"]);
+        for ((copies, bytes), all, name) in rules.iter().take(MOST).filter(|rule| rule.1 > 0) {
+            top.row(vec![(*name).to_owned(), grouped(*copies), size(*bytes), size(*all)], String::new());
+        }
+        let raised = report.summary.triggers.iter().filter_map(|t| Some((t, t.keys.as_ref()?)));
+        let mut raised: Vec<_> = raised.filter(|(_, keys)| keys.raised + keys.external > 0).collect();
+        raised.sort_by_key(|(_, keys)| std::cmp::Reverse(keys.active));
+        let mut triggers = Table::new(&["trigger", "active", "raised"]);
+        for (trigger, keys) in raised.into_iter().take(MOST) {
+            let cells =
+                vec![trigger.name.clone(), grouped(keys.active), grouped(keys.raised + keys.external)];
+            triggers.row(cells, String::new());
+        }
+        let tables = [ports, stations, top, triggers];
+        let first = tables.iter().map(Table::first).max().unwrap_or(0);
+        let mut lines = vec![(Some(BOLD), head.join(dot))];
+        for (at, table) in tables.iter().enumerate() {
+            for (row, line) in table.lines(first).into_iter().enumerate() {
+                if row == 0 {
+                    lines.push((None, String::new()));
+                }
+                let down = at == 1 && line.contains("down: ");
+                lines.push(((row == 0).then_some(DIM).or(down.then_some(DOUBT)), line));
+            }
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+    use mrule_runtime::live::PortCounts;
+    use mrule_runtime::stats::{RuleCount, StationCount, Summary};
+    use std::time::Duration;
+
+    fn report(seconds: u64, packets: u64) -> Report {
+        let rule = |name: &str, times: u64| RuleCount {
+            name: name.into(),
+            matched: packets,
+            decided: packets * times,
+            bytes: 100 * packets * times,
+        };
+        Report {
+            elapsed: Duration::from_secs(seconds),
+            ports: vec![PortCounts {
+                name: "eth1".into(),
+                frames: packets,
+                bytes: packets * 1000,
+                ..PortCounts::default()
+            }],
+            summary: Summary {
+                packets,
+                captured_bytes: packets * 1000,
+                mirrored: packets / 2,
+                stations: vec![StationCount {
+                    name: "lake".into(),
+                    copies: packets / 2,
+                    bytes: packets * 50,
+                    withheld: 0,
+                    file: None,
+                }],
+                rules: vec![rule("small", 1), rule("large", 2), rule("never", 0)],
+                ..Summary::default()
+            },
+            ..Report::default()
+        }
+    }
+
+    fn drawn(display: &mut Display, report: &Report, height: usize) -> String {
+        let mut out = Vec::new();
+        display.draw(report, Look { width: 60, ..Look::PLAIN }, height, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn rates_are_of_the_time_between_two_tables_and_the_second_takes_the_place_of_the_first() {
+        let mut display = Display::default();
+        let first = drawn(&mut display, &report(1, 1000), 50);
+        assert!(!first.contains('\x1b'), "{first}");
+        let second = drawn(&mut display, &report(3, 5000), 50);
+        let lines = first.lines().count();
+        assert!(second.starts_with(&format!("\x1b[{lines}A\x1b[J")), "{second:?}");
+        let port: Vec<&str> =
+            second.lines().find(|line| line.starts_with("eth1")).unwrap().split_whitespace().collect();
+        assert_eq!(port, ["eth1", "2,000", "2.0", "MB", "0", "-"]);
+        assert!(second.contains("50.0% copied · 95.0% of the bytes saved"), "{second}");
+        let place = |name: &str| second.find(&format!("\n{name}"));
+        assert!(place("large") < place("small") && place("never").is_none(), "{second}");
+        assert!(second.lines().all(|line| line.chars().count() <= 60 + 8));
+    }
+
+    #[test]
+    fn a_low_terminal_shows_what_has_room() {
+        let mut display = Display::default();
+        assert_eq!(drawn(&mut display, &report(1, 10), 4).lines().count(), 3);
+        let mut out = Vec::new();
+        display.clear(&mut out).unwrap();
+        assert_eq!(out, b"\x1b[3A\x1b[J");
+        display.clear(&mut out).unwrap();
+        assert_eq!(out.len(), 7, "nothing is there any more");
+    }
+}
