@@ -188,7 +188,7 @@ mod tests {
 
     fn drawn(display: &mut Display, report: &Report, height: usize) -> String {
         let mut out = Vec::new();
-        display.draw(report, Look { width: 60, ..Look::PLAIN }, height, &mut out).unwrap();
+        display.draw(report, Look { width: 80, ..Look::PLAIN }, height, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -206,7 +206,7 @@ mod tests {
         assert!(second.contains("50.0% copied · 95.0% of the bytes saved"), "{second}");
         let place = |name: &str| second.find(&format!("\n{name}"));
         assert!(place("large") < place("small") && place("never").is_none(), "{second}");
-        assert!(second.lines().all(|line| line.chars().count() <= 60 + 8));
+        assert!(second.lines().all(|line| line.chars().count() <= 80 + 8));
     }
 
     #[test]

@@ -139,6 +139,11 @@ impl Wire {
         received["bits_per_second"].as_f64().unwrap_or(0.0)
     }
 
+    /// Starts a program in one of the namespaces, which ends when the value does.
+    pub fn start(&self, ns: &str, command: &[&str]) -> Tool {
+        Tool { child: self.spawn(ns, command) }
+    }
+
     fn spawn(&self, ns: &str, command: &[&str]) -> Child {
         Command::new("ip")
             .args(["netns", "exec", ns])
