@@ -99,6 +99,8 @@ pub enum Command {
     Param(cmd::control::Param),
     /// List the stations of a running mirrorc
     Station(cmd::control::All),
+    /// Make a token for somebody who asks from afar
+    Token(cmd::token::Args),
     /// Show what happens to triggers, stations and policies of a running mirrorc as it happens
     Events(cmd::control::All),
 }

@@ -1,7 +1,9 @@
-//! Asks a running mirrorc over its control socket: one request, one answer, HTTP/1.1. The invariant: what the other side
+//! Asks a running mirrorc over its control socket, or from afar ([`way`]): one request, one answer, HTTP/1.1. The invariant: what the other side
 //! refuses comes back as a failure in its own words. (Rejected: an HTTP client library; hyper, which serves the API, is one.)
 
-use crate::exit::{Exit, Failure, plain};
+mod way;
+
+use crate::exit::{Exit, Failure};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -11,6 +13,7 @@ use serde_json::Value;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+use way::Way;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,9 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where to ask.
 #[derive(Debug, clap::Args)]
 pub struct To {
-    /// The control socket of the mirrorc to talk to: what its `run --control` was given
-    #[arg(long, value_name = "SOCKET", env = "MIRRORC_CONTROL")]
-    to: PathBuf,
+    /// The mirrorc to talk to: the control socket that its `run --control` was given, or `https://HOST:PORT`
+    #[arg(long, value_name = "SOCKET|URL", env = "MIRRORC_CONTROL", value_parser = Way::parse)]
+    to: Way,
+    /// A file with the token that `mirrorc token` made, for a mirrorc that is asked from afar
+    #[arg(long, value_name = "FILE", env = "MIRRORC_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Believe only who this certificate (PEM) vouches for; without it, those whom the system believes
+    #[arg(long, value_name = "FILE", env = "MIRRORC_CA")]
+    ca: Option<PathBuf>,
     /// Print the answer as JSON, as the API gives it
     #[arg(long)]
     pub json: bool,
@@ -95,12 +104,17 @@ impl To {
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }
+        if let (Some(path), Way::Afar { .. }) = (&self.token_file, &self.to) {
+            let token =
+                std::fs::read_to_string(path).map_err(|e| Failure::file("read", path.display(), &e))?;
+            request = request.header("authorization", format!("Bearer {}", token.trim()));
+        }
         let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| Failure::usage(format!("this cannot be asked: {error}")))?;
         runtime.block_on(async {
-            let stream =
-                tokio::net::UnixStream::connect(&self.to).await.map_err(|error| self.nobody(&error))?;
+            let reached = tokio::time::timeout(PATIENCE, self.to.connect(self.ca.as_deref())).await;
+            let stream = reached.map_err(|_| self.broken("it takes too long"))??;
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
                 .await
                 .map_err(|error| self.broken(&error.to_string()))?;
@@ -121,13 +135,8 @@ impl To {
         })
     }
 
-    fn nobody(&self, error: &io::Error) -> Failure {
-        let failure = Failure::usage(format!("nobody answers at `{}`: {}", self.to.display(), plain(error)));
-        failure.help("start one with `mirrorc run ... --control SOCKET`, and name that socket by `--to`")
-    }
-
     fn broken(&self, what: &str) -> Failure {
-        Failure::usage(format!("no answer from `{}`: {what}", self.to.display()))
+        Failure::usage(format!("no answer from `{}`: {what}", self.to.name()))
     }
 }
 

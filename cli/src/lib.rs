@@ -87,6 +87,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Table(args) => cmd::control::table(&args, screen),
         Command::Param(args) => cmd::control::param(&args, screen),
         Command::Station(args) => cmd::control::stations(&args, screen),
+        Command::Token(args) => cmd::token::run(&args, screen),
         Command::Events(args) => cmd::control::events(&args, screen),
     }
 }

@@ -5,8 +5,10 @@
 //! have all traffic copied anywhere; gRPC, which curl does not speak.)
 //!
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
-//! - `policies`, `state`, `watch`: the handlers. `hub`: events for whoever listens. `socket`: the file. `problem`: errors.
+//! - `policies`, `state`, `watch`: the handlers. `hub`: events for whoever listens. `socket`: the file.
+//! - `tls`: from afar; `door`: who may ask for what. `problem`: errors.
 
+mod door;
 mod hub;
 mod metrics;
 mod policies;
@@ -14,28 +16,36 @@ mod problem;
 mod routes;
 mod socket;
 mod state;
+mod tls;
 mod watch;
 
+pub use door::{Role, Token};
 pub use hub::{Hub, Tee};
 pub use socket::Socket;
+pub use tls::{Afar, Papers, Renewal};
 
 use crate::control::{Control, Refusal};
 use crate::error::Error;
 use crate::live::Report;
-use axum::Router;
+use axum::{Extension, Router};
+use door::Door;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use mrule_compiler::compile::Compiled;
 use problem::Problem;
+use rustix::process::Resource;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 
-/// How many connections there can be; more wait.
-const CONNECTIONS: usize = 64;
+/// How many connections there can be by each way; more wait.
+const CONNECTIONS: usize = 1200;
 
 /// How long a client may take for the head of a request, and for each part of its body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -76,16 +86,23 @@ impl Api {
 pub struct Server {
     runtime: Option<Runtime>,
     /// Its file goes when nobody is answered any more.
-    _socket: Socket,
+    _socket: Option<Socket>,
 }
 
 impl Server {
-    /// Answers those who come to a socket.
+    /// Answers those who come to the control socket and from afar.
     ///
     /// # Errors
     /// [`Error::Control`]: no threads are to be had.
-    pub fn start(socket: Socket, control: Arc<Control>, hub: Hub, faces: Faces) -> Result<Server, Error> {
-        let failed = |source| Error::Control { path: socket.path().to_owned(), source };
+    pub fn start(
+        socket: Option<Socket>,
+        afar: Option<Afar>,
+        control: Arc<Control>,
+        hub: Hub,
+        faces: Faces,
+    ) -> Result<Server, Error> {
+        let path = socket.as_ref().map_or_else(|| "the API".into(), |socket| socket.path().to_owned());
+        let failed = |source| Error::Control { path: path.clone(), source };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(8)
@@ -93,12 +110,19 @@ impl Server {
             .enable_all()
             .build()
             .map_err(failed)?;
+        more_descriptors();
         let router = routes::router(Arc::new(Api { control, faces, hub }));
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::UnixListener::from_std(socket.listener().map_err(failed)?).map_err(failed)?
-        };
-        runtime.spawn(serve(listener, router));
+        let _inside = runtime.enter();
+        if let Some(socket) = &socket {
+            let listener = UnixListener::from_std(socket.listener().map_err(failed)?).map_err(failed)?;
+            runtime.spawn(serve_socket(listener, router.clone().layer(Extension(Door::Socket))));
+        }
+        if let Some(afar) = &afar {
+            let listener = TcpListener::from_std(afar.listener().map_err(failed)?).map_err(failed)?;
+            let (acceptor, door) = afar.acceptor();
+            runtime.spawn(serve_afar(listener, acceptor, router.layer(Extension(door))));
+        }
+        drop(_inside);
         Ok(Server { runtime: Some(runtime), _socket: socket })
     }
 }
@@ -111,22 +135,58 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: tokio::net::UnixListener, router: Router) {
+/// Room for all connections beside what interfaces, stations and files take: the usual limit of a process is 1024.
+fn more_descriptors() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(u64::MAX).min(4 * CONNECTIONS as u64);
+    if limit.current.is_some_and(|now| now < wanted) {
+        limit.current = Some(wanted);
+        let _refused_then_fewer_can_come = rustix::process::setrlimit(Resource::Nofile, limit);
+    }
+}
+
+async fn serve_socket(listener: UnixListener, router: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
-            // No descriptors left, say: others will end.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            wait().await;
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(answer(stream, router.clone(), place));
+    }
+}
+
+async fn serve_afar(listener: TcpListener, acceptor: impl Fn() -> TlsAcceptor, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            wait().await;
+            continue;
+        };
+        let (shaken, router) = (acceptor().accept(stream), router.clone());
         tokio::spawn(async move {
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(64 << 10);
-            // A client that went away in the middle is no news.
-            let _gone = server.serve_connection(TokioIo::new(stream), service).await;
-            drop(place);
+            // Whoever speaks no TLS, or none in time, is not answered.
+            if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, shaken).await {
+                answer(stream, router, place).await;
+            }
         });
     }
+}
+
+/// No descriptors left, say: others will end.
+async fn wait() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+async fn answer<S>(stream: S, router: Router, place: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(64 << 10);
+    // A client that went away in the middle is no news.
+    let _gone = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+    drop(place);
 }

@@ -7,11 +7,12 @@ use crate::wire::{Mirrorc, Wire, write_rules};
 use mirrorc::Exit;
 use serde_json::Value;
 use std::path::PathBuf;
+use tempfile::TempDir;
 
 /// A mirrorc with a control socket.
 pub struct Place {
     /// Where its files are.
-    pub dir: tempfile::TempDir,
+    pub dir: TempDir,
     /// The process.
     pub run: Mirrorc,
     /// Its control socket.
@@ -21,7 +22,11 @@ pub struct Place {
 impl Place {
     /// Starts one on a bridge; `DIR` in the rules stands for its directory.
     pub fn start(wire: &Wire, binary: &str, rules: &str, more: &[&str]) -> Place {
-        let dir = tempfile::tempdir().unwrap();
+        Place::start_in(tempfile::tempdir().unwrap(), wire, binary, rules, more)
+    }
+
+    /// The same in a directory that is there.
+    pub fn start_in(dir: TempDir, wire: &Wire, binary: &str, rules: &str, more: &[&str]) -> Place {
         let path = write_rules(dir.path(), rules);
         let socket = dir.path().join("control");
         let first = [path.as_str(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];

@@ -11,3 +11,4 @@ pub mod explain;
 pub mod fields;
 pub mod fmt;
 pub mod run;
+pub mod token;

@@ -1,6 +1,7 @@
 //! `mirrorc run`: runs a program over a capture or on interfaces. The invariant: a program that `check` refuses is not run,
 //! whatever it was to run on. (Rejected: a command for each; what they share is the program and its summary.)
 
+mod afar;
 mod live;
 mod reload;
 mod replay;

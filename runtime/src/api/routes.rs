@@ -2,12 +2,14 @@
 //! invariant: there is no route without documentation, and none documented that is not there. (Rejected: a document written
 //! beside the code, which ages; macros that make one of types, which say less than a line of words.)
 
+use super::door::{self, Role};
 use super::problem::Problem;
 use super::{Api, PATIENCE, policies, state, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request};
 use axum::http::{StatusCode, Uri};
+use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use serde::de::DeserializeOwned;
@@ -33,7 +35,15 @@ pub(super) struct Route {
     answer: &'static str,
     /// What else may be answered.
     problems: &'static [u16],
+    /// What a token from afar must be good for.
+    needs: Role,
     handler: MethodRouter<Arc<Api>>,
+}
+
+impl Route {
+    fn for_a(self, needs: Role) -> Route {
+        Route { needs, ..self }
+    }
 }
 
 const JSON: &str = "application/json";
@@ -54,6 +64,7 @@ pub(super) fn routes() -> Vec<Route> {
         body,
         answer,
         problems,
+        needs: if method == "get" { Role::Viewer } else { Role::Operator },
         handler,
     };
     let read =
@@ -109,7 +120,8 @@ pub(super) fn routes() -> Vec<Route> {
             JSON,
             &[400, 409, 413, 422],
             put(policies::put).layer(DefaultBodyLimit::max(MOST_PROGRAM)),
-        ),
+        )
+        .for_a(Role::Author),
         route(
             "delete",
             "/v1/policies/{policy}",
@@ -119,7 +131,8 @@ pub(super) fn routes() -> Vec<Route> {
             JSON,
             &[404],
             delete(policies::delete),
-        ),
+        )
+        .for_a(Role::Author),
         route(
             "get",
             "/v1/policies/{policy}/diff",
@@ -142,7 +155,8 @@ pub(super) fn routes() -> Vec<Route> {
             JSON,
             &[400, 404, 409],
             post(policies::roll_back),
-        ),
+        )
+        .for_a(Role::Author),
         read("/v1/policies/{policy}/tables", "The tables of a policy", &[404], get(state::tables)),
         route(
             "get",
@@ -176,7 +190,8 @@ pub(super) fn routes() -> Vec<Route> {
             "The params of a policy, with bounds",
             &[404],
             get(state::params),
-        ),
+        )
+        .for_a(Role::Station),
         change(
             "put",
             "/v1/policies/{policy}/params/{param}",
@@ -215,7 +230,9 @@ pub(super) fn routes() -> Vec<Route> {
 pub(super) fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new();
     for route in routes() {
-        router = router.route(route.path, route.handler);
+        let needs = route.needs;
+        let allow = middleware::from_fn(move |request, next| door::allow(needs, request, next));
+        router = router.route(route.path, route.handler.route_layer(allow));
     }
     router
         .fallback(|uri: Uri| async move {
@@ -242,13 +259,17 @@ pub(super) fn document() -> Json {
         let parameters: Vec<Json> = in_path.chain(query).collect();
         let mut answers = Map::new();
         answers.insert("200".into(), json!({ "description": "Done", "content": { route.answer: {} } }));
-        for status in route.problems {
+        for status in [401, 403].iter().chain(route.problems) {
             let means = StatusCode::from_u16(*status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
             let content = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
             answers.insert(status.to_string(), json!({ "description": means, "content": content }));
         }
-        let mut operation =
-            json!({ "summary": route.summary, "parameters": parameters, "responses": answers });
+        let mut operation = json!({
+            "summary": route.summary,
+            "parameters": parameters,
+            "responses": answers,
+            "x-mirrorc-role": route.needs.name(),
+        });
         if let (Some((kind, means)), Some(members)) = (route.body, operation.as_object_mut()) {
             let schema = json!({ "schema": { "type": if kind == JSON { "object" } else { "string" } } });
             members

@@ -45,7 +45,7 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
     let taken = |why: &str| Error::Ports(format!("`{}` {why}", path.display()));
     if path.to_str().is_some_and(|text| text.parse::<std::net::SocketAddr>().is_ok()) {
         return Err(Error::Ports(format!(
-            "`{}` is a TCP address: the control socket is a file; from afar, reach it by `ssh -L`",
+            "`{}` is a TCP address: the control socket is a file; `--listen` listens at TCP, with TLS and tokens",
             path.display()
         )));
     }
@@ -99,7 +99,7 @@ mod tests {
         assert!(listen(&path).unwrap_err().to_string().contains("is no socket"));
         assert_eq!(std::fs::read(&path).unwrap(), b"a file");
         let tcp = listen(Path::new("127.0.0.1:8080")).unwrap_err().to_string();
-        assert!(tcp.contains("TCP") && tcp.contains("ssh -L"), "{tcp}");
+        assert!(tcp.contains("TCP") && tcp.contains("--listen"), "{tcp}");
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "nothing else is left");
     }
 }

@@ -2,6 +2,7 @@
 //! SIGTERM. The invariant: the last thing printed are the sums after everything that was received has been decided and every
 //! copy has been sent or dropped. (Rejected: a full-screen display; what was told before it is then gone.)
 
+use super::afar::Listen;
 use super::reload;
 use crate::args::Format;
 use crate::events::Events;
@@ -13,7 +14,7 @@ use crate::report;
 use crate::rules::Rules;
 use crate::screen::{self, BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
-use mrule_runtime::api::{Faces, Hub, Server, Socket};
+use mrule_runtime::api::{Afar, Faces, Hub, Renewal, Server, Socket};
 use mrule_runtime::control::{Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::live::{Forward, Live, Options};
@@ -55,8 +56,10 @@ pub(super) struct Ports {
     /// Listen at this Unix socket for commands and the HTTP API; only its owner can open it
     #[arg(long, value_name = "SOCKET", conflicts_with = "read")]
     control: Option<PathBuf>,
+    #[command(flatten)]
+    listen: Listen,
     /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the next run
-    #[arg(long, value_name = "DIR", requires = "control")]
+    #[arg(long, value_name = "DIR", conflicts_with = "read")]
     state: Option<PathBuf>,
     /// Have each worker stay on one of these processors, in turn, as in `0,2-3`; without `--workers`, one worker for each
     #[arg(long, value_name = "CPUS", conflicts_with = "read", value_parser = processors)]
@@ -139,11 +142,13 @@ pub(super) fn run(
         (Some(name), _) => Some(User::find(name)?),
         (None, by_sudo) => by_sudo.clone(),
     };
+    // Keys that only root reads, and ports that only root has.
+    let afar = args.listen.open()?;
     let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };
     for what in privilege::give_up(&keep)? {
         writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "warning:"))?;
     }
-    let ran = run_as(user.as_ref(), first, args, limits, lines, stats, screen);
+    let ran = run_as(user.as_ref(), afar, first, args, limits, lines, stats, screen);
     ran.map_err(|failure| match (&user, &args.user) {
         (Some(user), None) if failure.help.is_none() && failure.message.contains("ermission denied") => {
             failure
@@ -158,6 +163,7 @@ pub(super) fn run(
 
 fn run_as(
     user: Option<&User>,
+    afar: Option<Afar>,
     first: First<'_>,
     args: &Ports,
     limits: Limits,
@@ -201,7 +207,8 @@ fn run_as(
     // First: where another mirrorc listens there, its bridge should not be touched.
     let socket = args.control.as_deref().map(Socket::listen).transpose()?;
     let hub = Hub::default();
-    let told = args.control.as_ref().map(|_| &hub);
+    let renewal = afar.as_ref().map(Afar::renewal);
+    let told = (args.control.is_some() || afar.is_some()).then_some(&hub);
     let writer = lines.writer(false, told)?.map(Arc::new);
     let (tell, events) = sync_channel(1024);
     let kind = policy.engine().kind();
@@ -227,8 +234,12 @@ fn run_as(
     let mut trouble = control.trouble();
     let mut swept = Instant::now();
     let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
-    let server =
-        socket.map(|socket| Server::start(socket, control.clone(), hub.clone(), faces)).transpose()?;
+    if let (Some(afar), true) = (&afar, stats.is_some()) {
+        writeln!(screen.err, "listening at https://{}", afar.address()?)?;
+    }
+    let server = (socket.is_some() || afar.is_some())
+        .then(|| Server::start(socket, afar, control.clone(), hub.clone(), faces))
+        .transpose()?;
     let drawing = stats == Some(Format::Text) && screen.err_look.live;
     let interval = args.interval.unwrap_or(match stats {
         Some(Format::Json) => Duration::from_secs(1),
@@ -248,6 +259,10 @@ fn run_as(
         if again.swap(false, Ordering::Relaxed) {
             display.clear(screen.err)?;
             reload::reload(rules, &control, warn, screen)?;
+            if let Some(Err(why)) = renewal.as_ref().map(Renewal::renew) {
+                let bad = screen.err_look.paint(BAD, "error:");
+                writeln!(screen.err, "{bad} {why}; certificate and tokens stay as they were")?;
+            }
         }
         control.with_live(Live::watch);
         control.expire();

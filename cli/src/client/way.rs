@@ -1,0 +1,120 @@
+//! The way to a running mirrorc: its control socket, or TLS from afar with a token. The invariant: a token goes to nobody whose
+//! certificate does not vouch for the name that was asked for. (Rejected: a switch to believe any certificate; `--ca` says which.)
+
+use crate::exit::{Failure, plain};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Both ends of a connection.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Where to ask, as it is written after `--to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// A socket's path.
+    Socket(PathBuf),
+    /// A host and its port.
+    Afar { host: String, port: u16 },
+}
+
+/// The port of `https://HOST`.
+const HTTPS: u16 = 443;
+
+impl Way {
+    /// `PATH` or `https://HOST[:PORT]`.
+    pub fn parse(text: &str) -> Result<Way, String> {
+        let Some((scheme, rest)) = text.split_once("://") else { return Ok(Way::Socket(text.into())) };
+        if scheme != "https" {
+            return Err("write the path of a control socket, or `https://HOST:PORT`".to_owned());
+        }
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let uri: hyper::Uri =
+            format!("https://{rest}").parse().map_err(|_| format!("`{text}` is no address"))?;
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        if host.is_empty() || !matches!(uri.path(), "" | "/") || rest.contains('@') {
+            return Err("write a host and its port: `https://HOST:PORT`".to_owned());
+        }
+        Ok(Way::Afar { host, port: uri.port_u16().unwrap_or(HTTPS) })
+    }
+
+    /// What to call it in messages.
+    pub fn name(&self) -> String {
+        match self {
+            Way::Socket(path) => path.display().to_string(),
+            Way::Afar { host, port } if host.contains(':') => format!("https://[{host}]:{port}"),
+            Way::Afar { host, port } => format!("https://{host}:{port}"),
+        }
+    }
+
+    /// Goes there.
+    pub async fn connect(&self, ca: Option<&Path>) -> Result<Pin<Box<dyn Stream>>, Failure> {
+        let nobody = |error: io::Error| {
+            let failure = Failure::usage(format!("nobody answers at `{}`: {}", self.name(), plain(&error)));
+            failure.help("start one with `mirrorc run ... --control SOCKET`, and name that socket by `--to`")
+        };
+        match self {
+            Way::Socket(path) => Ok(Box::pin(UnixStream::connect(path).await.map_err(nobody)?)),
+            Way::Afar { host, port } => {
+                let config = config(ca)?;
+                let name = ServerName::try_from(host.clone())
+                    .map_err(|_| Failure::usage(format!("`{host}` is no name of a host")))?;
+                let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(nobody)?;
+                let connector = tokio_rustls::TlsConnector::from(config);
+                let shaken = connector.connect(name, tcp).await.map_err(|error| {
+                    let failure = Failure::usage(format!("no safe way to `{}`: {error}", self.name()));
+                    failure.help("`--ca FILE` names the certificate of who vouches for it")
+                });
+                Ok(Box::pin(shaken?))
+            }
+        }
+    }
+}
+
+fn config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(path) => {
+            let wrong = |what: String| Failure::usage(format!("`{}`: {what}", path.display()));
+            let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            for certificate in all.map_err(|error| wrong(error.to_string()))? {
+                roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            let _some_are_of_no_use = roots.add_parsable_certificates(found.certs);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_are_paths_and_hosts() {
+        let afar = |host: &str, port| Ok(Way::Afar { host: host.into(), port });
+        assert_eq!(Way::parse("/run/m/control"), Ok(Way::Socket("/run/m/control".into())));
+        assert_eq!(Way::parse("https://m.example:8443/"), afar("m.example", 8443));
+        assert_eq!(Way::parse("https://[2001:db8::1]:1"), afar("2001:db8::1", 1));
+        assert_eq!(Way::parse("https://10.0.0.1"), afar("10.0.0.1", 443));
+        for wrong in
+            ["http://m.example", "https://", "https://m.example/v1", "https://u@m.example", "https://m:99999"]
+        {
+            assert!(Way::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The arguments by which the API is reached from afar. The invariant: without certificate, key and tokens there is no
+//! listening. (Rejected: a certificate that mirrorc makes for itself; nobody could know whom they talk to.)
+
+use crate::exit::Failure;
+use mrule_runtime::api::{Afar, Papers};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where to listen, and by which files.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Control")]
+pub(super) struct Listen {
+    /// Listen at this TCP address for the HTTP API, with TLS, for those who have a token
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "read", requires_all = ["tls_cert", "tls_key", "tokens"])]
+    listen: Option<SocketAddr>,
+    /// The certificate, and those that vouch for it, as PEM
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, as PEM
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    tls_key: Option<PathBuf>,
+    /// Who may ask for what: a file that `mirrorc token` writes; SIGHUP reads it and the certificate again
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    tokens: Option<PathBuf>,
+}
+
+impl Listen {
+    /// Listens, if that is wanted.
+    pub fn open(&self) -> Result<Option<Afar>, Failure> {
+        let Listen { listen: Some(address), tls_cert: Some(cert), tls_key: Some(key), tokens: Some(tokens) } =
+            self
+        else {
+            return Ok(None);
+        };
+        let papers = Papers { certificate: cert.clone(), key: key.clone(), tokens: tokens.clone() };
+        Ok(Some(Afar::listen(*address, papers)?))
+    }
+}

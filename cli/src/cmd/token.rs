@@ -1,0 +1,78 @@
+//! `mirrorc token`: makes a token for somebody who is to ask a running mirrorc from afar. The invariant: the secret is shown once
+//! and written nowhere; the file gets its hash. (Rejected: tokens made over the API; whoever had one could make
+//! others.)
+
+use crate::exit::{Exit, Failure};
+use crate::screen::{GOOD, Screen};
+use mrule_runtime::api::{Role, Token};
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// The arguments of `mirrorc token`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mirrorc token alice --role operator --file tokens          for triggers, tables, params
+  mirrorc token acme --role author --policy acme --file tokens
+  mirrorc token ids --role station --policy main --param head --file tokens
+
+Roles, each of which may do what those before it may: station (the params that are named), viewer
+(look on), operator (triggers, tables, params), author (policies), admin. A running mirrorc reads
+the file again at SIGHUP; a line that is taken out is a token that is not known any more.")]
+pub struct Args {
+    /// Whose token it is
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// What it may do
+    #[arg(long, value_parser = role)]
+    role: Role,
+    /// The only policy that it may speak of
+    #[arg(long, value_name = "POLICY", required_if_eq("role", "station"))]
+    policy: Option<String>,
+    /// A param that a station may change; may be given several times
+    #[arg(long, value_name = "PARAM")]
+    param: Vec<String>,
+    /// The file of tokens, to which a line is added; it is made if there is none
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::of(text).ok_or_else(|| format!("there are: {}", Role::ALL.map(Role::name).join(", ")))
+}
+
+/// Runs the command.
+pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.@".contains(c);
+    for word in [&args.name].into_iter().chain(&args.policy).chain(&args.param) {
+        if word.is_empty() || !word.chars().all(plain) {
+            return Err(Failure::usage(format!(
+                "`{word}` cannot stand in a file of tokens: letters, digits, `_-.@`"
+            )));
+        }
+    }
+    let token = Token {
+        name: args.name.clone(),
+        role: args.role,
+        policy: args.policy.clone(),
+        params: args.param.clone(),
+    };
+    let (secret, line) = token.mint().map_err(Failure::usage)?;
+    let failed = |error| Failure::file("write to", args.file.display(), &error);
+    let mut file = OpenOptions::new();
+    let mut file = file.read(true).append(true).create(true).mode(0o600).open(&args.file).map_err(failed)?;
+    let mut there = String::new();
+    file.read_to_string(&mut there).map_err(failed)?;
+    if there.lines().any(|line| line.split_whitespace().next() == Some(args.name.as_str())) {
+        let taken = format!("`{}` has a token for `{}` already", args.file.display(), args.name);
+        return Err(Failure::usage(taken).help("take its line out first, or choose another name"));
+    }
+    let gap = if there.is_empty() || there.ends_with('\n') { "" } else { "\n" };
+    file.write_all(format!("{gap}{line}\n").as_bytes()).map_err(failed)?;
+    writeln!(screen.out, "{secret}")?;
+    let good = screen.err_look.paint(GOOD, "added:");
+    writeln!(screen.err, "{good} {} to {}; the secret is shown this once", args.name, args.file.display())?;
+    Ok(Exit::Clean)
+}

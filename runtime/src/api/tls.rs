@@ -1,0 +1,128 @@
+//! The API from afar: TCP with TLS, always, and tokens. The invariants: nothing is answered before the handshake, which has its
+//! time; connections from afar are counted by themselves, so they never keep the owner of the control socket out; new
+//! certificates and tokens that cannot be read leave the old ones at work. (Rejected: TCP in the clear behind somebody else's proxy: whoever
+//! reads the wire reads the token.)
+
+use super::door::{Door, Tokens};
+use crate::error::Error;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The files that say who we are and who may come.
+#[derive(Debug, Clone)]
+pub struct Papers {
+    /// Our certificate and those that vouch for it, as PEM.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
+    /// [`Tokens`].
+    pub tokens: PathBuf,
+}
+
+/// An address that is listened at.
+#[derive(Debug)]
+pub struct Afar {
+    listener: TcpListener,
+    papers: Papers,
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+    tokens: Arc<RwLock<Arc<Tokens>>>,
+}
+
+impl Afar {
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// [`Error`]: the address is taken or not ours; files cannot be read or are not what they should be.
+    pub fn listen(address: SocketAddr, papers: Papers) -> Result<Afar, Error> {
+        let (config, tokens) = read(&papers)?;
+        if tokens.count() == 0 {
+            let told = format!(
+                "`{}` has no token: nobody could ask; `mirrorc token` makes one",
+                papers.tokens.display()
+            );
+            return Err(Error::Ports(told));
+        }
+        let failed = |source| Error::Control { path: address.to_string().into(), source };
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let (config, tokens) = (Arc::new(RwLock::new(config)), Arc::new(RwLock::new(tokens)));
+        Ok(Afar { listener, papers, config, tokens })
+    }
+
+    /// The address; the kernel may have chosen the port.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What reads the files again.
+    pub fn renewal(&self) -> Renewal {
+        Renewal { papers: self.papers.clone(), config: self.config.clone(), tokens: self.tokens.clone() }
+    }
+
+    pub(super) fn listener(&self) -> std::io::Result<TcpListener> {
+        self.listener.try_clone()
+    }
+
+    /// How the next connection is answered.
+    pub(super) fn acceptor(&self) -> (impl Fn() -> tokio_rustls::TlsAcceptor + use<>, Door) {
+        let config = self.config.clone();
+        let acceptor = move || config.read().unwrap_or_else(PoisonError::into_inner).clone().into();
+        (acceptor, Door::Afar(self.tokens.clone()))
+    }
+}
+
+/// Reads certificates and tokens again.
+#[derive(Debug)]
+pub struct Renewal {
+    papers: Papers,
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+    tokens: Arc<RwLock<Arc<Tokens>>>,
+}
+
+impl Renewal {
+    /// Takes what the files say now, for connections and requests to come.
+    ///
+    /// # Errors
+    /// They cannot be read or are not what they should be; then nothing changes.
+    pub fn renew(&self) -> Result<(), Error> {
+        let (config, tokens) = read(&self.papers)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+        Ok(())
+    }
+}
+
+fn read(papers: &Papers) -> Result<(Arc<ServerConfig>, Arc<Tokens>), Error> {
+    let wrong = |path: &Path, what: String| Error::Ports(format!("`{}`: {what}", path.display()));
+    let of_pem = |error: rustls::pki_types::pem::Error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => "there is none in it, as PEM".to_owned(),
+        other => other.to_string(),
+    };
+    let chain = CertificateDer::pem_file_iter(&papers.certificate).and_then(Iterator::collect);
+    let chain: Vec<CertificateDer> = chain
+        .map_err(|e| wrong(&papers.certificate, format!("the certificate cannot be read: {}", of_pem(e))))?;
+    if chain.is_empty() {
+        return Err(wrong(
+            &papers.certificate,
+            "the certificate cannot be read: there is none in it, as PEM".to_owned(),
+        ));
+    }
+    let key = PrivateKeyDer::from_pem_file(&papers.key)
+        .map_err(|e| wrong(&papers.key, format!("the key cannot be read: {}", of_pem(e))))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(|error| wrong(&papers.certificate, format!("certificate and key do not serve: {error}")))?;
+    let text = std::fs::read_to_string(&papers.tokens)
+        .map_err(|source| Error::Open { path: papers.tokens.clone(), source })?;
+    let tokens = Tokens::parse(&text).map_err(|what| wrong(&papers.tokens, what))?;
+    Ok((Arc::new(config), Arc::new(tokens)))
+}
