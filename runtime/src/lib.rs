@@ -8,8 +8,7 @@
 //! - [`control`]: policies by name, and what is asked and changed while they are at work; [`api`]: over HTTP.
 //! - [`cost`]: what a program's state takes.
 //! - [`links`]: interfaces made for a demonstration.
-//! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel.
-//! - [`privilege`]: what a run may do when it has started.
+//! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel; [`privilege`]: what it may still do.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.

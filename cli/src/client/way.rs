@@ -39,7 +39,8 @@ impl Way {
         let uri: hyper::Uri =
             format!("https://{rest}").parse().map_err(|_| format!("`{text}` is no address"))?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        if host.is_empty() || !matches!(uri.path(), "" | "/") || rest.contains('@') {
+        let no_port = uri.port_u16().is_none() && !rest.ends_with(uri.host().unwrap_or_default());
+        if host.is_empty() || no_port || !matches!(uri.path(), "" | "/") || rest.contains('@') {
             return Err("write a host and its port: `https://HOST:PORT`".to_owned());
         }
         Ok(Way::Afar { host, port: uri.port_u16().unwrap_or(HTTPS) })
