@@ -81,6 +81,10 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
             "the kernel passed over packets that no rule could want; they are in none of these numbers";
         writeln!(out, "{}", look.paint(DIM, told))?;
     }
+    if summary.bound + summary.bound_withheld > 0 {
+        let (cut, none) = (grouped(summary.bound), grouped(summary.bound_withheld));
+        writeln!(out, "binding limits cut {cut} copies and left nothing of {none}")?;
+    }
     let mut ports = Table::new(&["port", "received", "lost", "decided", "bytes"]);
     for port in &report.ports {
         let lost = port.kernel_drops + port.unread;

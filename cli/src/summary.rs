@@ -56,10 +56,11 @@ pub fn tables(before: Vec<Table>, summary: &Summary, look: Look, out: &mut dyn W
     }
     let mut limits = Table::new(&["limit", "matched", "cut", "withheld"]);
     for l in &summary.limits {
-        limits.row(
-            vec![l.name.clone(), grouped(l.matched), grouped(l.cut), grouped(l.withheld)],
-            String::new(),
-        );
+        let others = match l.others_cut + l.others_withheld {
+            0 => String::new(),
+            n => format!("and {} of other policies", grouped(n)),
+        };
+        limits.row(vec![l.name.clone(), grouped(l.matched), grouped(l.cut), grouped(l.withheld)], others);
     }
     let triggers = triggers(summary);
     let all: Vec<Table> = before.into_iter().chain([stations, rules, limits, triggers]).collect();
@@ -109,7 +110,7 @@ pub fn decided(summary: &Summary) -> Map<String, Value> {
     let limits = summary
         .limits
         .iter()
-        .map(|l| json!({ "name": l.name, "matched": l.matched, "cut": l.cut, "withheld": l.withheld }));
+        .map(|l| json!({ "name": l.name, "matched": l.matched, "cut": l.cut, "withheld": l.withheld, "others_cut": l.others_cut, "others_withheld": l.others_withheld }));
     let triggers = summary.triggers.iter().map(|t| {
         let p = &t.packets;
         let mut trigger = json!({
@@ -150,6 +151,8 @@ pub fn decided(summary: &Summary) -> Map<String, Value> {
         "rules": rules.collect::<Vec<_>>(),
         "limits": limits.collect::<Vec<_>>(),
         "triggers": triggers.collect::<Vec<_>>(),
+        "bound": summary.bound,
+        "bound_withheld": summary.bound_withheld,
         "changes": summary.changes,
         "tracked": summary.tracked.as_ref().map(tracking::json),
     });

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub use mrule_grammar::ast::{ArithOp, CompareOp, Slice};
 
+mod bounds;
 pub mod build;
 mod pred;
 mod station;
@@ -226,6 +227,8 @@ pub struct Rule {
     pub asks: Vec<Ask>,
     /// The stations it speaks of, one bit each; for a limit without `to`, all.
     pub stations: u64,
+    /// A limit without `to`.
+    pub everywhere: bool,
 }
 
 /// The type of a table's key part or value, or of a param.

@@ -130,12 +130,13 @@ pub(crate) fn now() -> i64 {
 /// A checked program made ready: what takes time, and needs nothing of the run.
 struct Made {
     engine: Arc<Engine>,
+    bounds: Option<Arc<Engine>>,
     world: World,
     compiling: Duration,
 }
 
-/// Makes a program ready to run.
-fn make(kind: EngineKind, program: Program) -> Result<Made, Refusal> {
+/// Makes a program ready to run, with limits that bind all policies or not.
+fn make(kind: EngineKind, program: Program, binding: bool) -> Result<Made, Refusal> {
     let begun = Instant::now();
     let program = Arc::new(program);
     let world = World::new(&program).map_err(|e| Refusal::Conflict(e.to_string()))?;
@@ -143,7 +144,19 @@ fn make(kind: EngineKind, program: Program) -> Result<Made, Refusal> {
     if let Err(too_large) = program.automaton().map(drop) {
         return Err(Refusal::Conflict(too_large.to_string()));
     }
-    Ok(Made { engine: Arc::new(engine), world, compiling: begun.elapsed() })
+    let bounds = match program.bounds() {
+        Some(bounds) if binding => {
+            let engine = Engine::new(kind, Arc::new(bounds), &world);
+            Some(Arc::new(engine.map_err(|e| Refusal::Conflict(e.to_string()))?))
+        }
+        None if binding => {
+            let why =
+                "no limit of the program is without `to`: there is nothing that could bind other policies";
+            return Err(Refusal::Bad(why.to_owned()));
+        }
+        _ => None,
+    };
+    Ok(Made { engine: Arc::new(engine), bounds, world, compiling: begun.elapsed() })
 }
 
 /// Whether a name can be a policy's: as the names in rule files, also with `-` and `.`.
@@ -216,7 +229,7 @@ impl Control {
         let Some(program) = compiled.program.take() else {
             return Err(Refusal::Program(Box::new(compiled)));
         };
-        let Made { engine, mut world, compiling } = make(self.kind, program)?;
+        let Made { engine, bounds, mut world, compiling } = make(self.kind, program, bundle.is_binding())?;
         let mut state = self.lock();
         let State { live, policies, keeping } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
@@ -236,7 +249,8 @@ impl Control {
         if dry {
             return Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: None });
         }
-        let policy = Arc::new(policy.labelled(Label { policy: name.into(), version }));
+        let policy = policy.labelled(Label { policy: name.into(), version });
+        let policy = Arc::new(policy.binding(bounds));
         let swap = live.load(name, policy.clone())?;
         let mut next = Version { version, loaded: now(), bundle };
         let held = match held {
@@ -261,11 +275,7 @@ impl Control {
         let bundle = {
             let state = self.lock();
             let held = state.policies.get(name).ok_or_else(|| no_policy(name, &state))?;
-            let older = match version {
-                Some(version) => held.version(version),
-                None => held.older.back(),
-            };
-            older.ok_or_else(|| held.no_version(name, version))?.bundle.clone()
+            held.older_version(name, version)?.bundle.clone()
         };
         self.load(name, bundle.compile(), bundle, dry)
     }
@@ -298,6 +308,21 @@ impl Control {
             Some((name.clone(), live.policy(name)?.clone(), versions))
         };
         Ok(state.policies.iter().filter_map(about).collect())
+    }
+
+    /// Whether the version that [`roll_back`](Self::roll_back) would load binds all policies.
+    ///
+    /// # Errors
+    /// No such policy or version.
+    pub fn binds_after(&self, name: &str, version: Option<u64>) -> Result<bool, Refusal> {
+        let state = self.lock();
+        let held = state.policies.get(name).ok_or_else(|| no_policy(name, &state))?;
+        Ok(held.older_version(name, version)?.bundle.is_binding())
+    }
+
+    /// Whether there is a policy of this name whose limits bind all others.
+    pub fn is_binding(&self, name: &str) -> bool {
+        self.lock().policies.get(name).is_some_and(|held| held.now.bundle.is_binding())
     }
 
     /// One policy; none of this name is an error that says which there are.
@@ -348,6 +373,15 @@ impl Held {
 
     fn version(&self, version: u64) -> Option<&Version> {
         self.older.iter().chain([&self.now]).find(|other| other.version == version)
+    }
+
+    /// The version to go back to: this one, or the one before.
+    fn older_version(&self, name: &str, version: Option<u64>) -> Result<&Version, Refusal> {
+        let older = match version {
+            Some(version) => self.version(version),
+            None => self.older.back(),
+        };
+        older.ok_or_else(|| self.no_version(name, version))
     }
 
     fn no_version(&self, name: &str, version: Option<u64>) -> Refusal {

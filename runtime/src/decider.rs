@@ -41,6 +41,8 @@ const TURN: usize = 64;
 #[derive(Debug)]
 pub struct Decider {
     batch: Batch,
+    /// What limits that are binding for other policies leave of each packet.
+    bounds: Option<Batch>,
     sight: Sight,
     scratch: Scratch,
     tracker: Option<Tracker>,
@@ -147,6 +149,7 @@ impl Decider {
         let capacity = capacity.max(1);
         Ok(Decider {
             batch: Batch::new(program, capacity),
+            bounds: policy.bounds().map(|bounds| Batch::new(bounds.program(), capacity)),
             sight: if uses.flows { Sight::new(program, capacity) } else { Sight::default() },
             scratch: Scratch::default(),
             tracker,
@@ -168,8 +171,7 @@ impl Decider {
         mut hear: Option<Hear<'_>>,
     ) -> &Batch {
         if self.tracker.is_none() && self.raiser.is_none() {
-            let (engine, world) = (policy.engine(), policy.world());
-            engine.decide(world, &mut self.scratch, packets, &self.sight, &mut self.batch);
+            self.decide_part(policy, packets, 0..packets.len());
             return &self.batch;
         }
         if self.tracker.is_some() {
@@ -240,7 +242,16 @@ impl Decider {
 
     fn decide_part(&mut self, policy: &Policy, packets: &[Packet], part: Range<usize>) {
         let (engine, world) = (policy.engine(), policy.world());
-        engine.decide_part(world, &mut self.scratch, packets, part, &self.sight, &mut self.batch);
+        engine.decide_part(world, &mut self.scratch, packets, part.clone(), &self.sight, &mut self.batch);
+        if let (Some(bounds), Some(batch)) = (policy.bounds(), &mut self.bounds) {
+            bounds.decide_part(world, &mut self.scratch, packets, part, &self.sight, batch);
+        }
+    }
+
+    /// What binding limits leave of each of the last packets: the verdicts of one station; none when the policy is not
+    /// binding.
+    pub fn bounds(&self) -> Option<&Batch> {
+        self.bounds.as_ref()
     }
 
     /// The verdicts of the last packets.

@@ -5,12 +5,13 @@
 //! happen to start.)
 //!
 //! - `worker`: packets of all ports in the order of time, to verdicts, to stations; `seat`: by one policy.
-//! - `policies`: which programs decide, and how they change while it runs.
+//! - `policies`: which programs decide, and how they change while it runs; `bounds`: limits that bind all of them.
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
 //! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
 //! - `prefilter`: what the kernel passes over.
 //! - `counts`: what was counted.
 
+mod bounds;
 mod bridge;
 mod counts;
 mod offload;
@@ -36,6 +37,7 @@ use crate::stats::{Gone, Summary};
 use crate::sys::interface::{Interfaces, State};
 use crate::sys::packet::Socket;
 use crate::sys::ring::{Ring, Shape};
+use bounds::Bounds;
 use bridge::Bridges;
 use mrule_compiler::abi::Link;
 use policies::Policies;
@@ -266,6 +268,7 @@ impl Live {
                 parts: Vec::new(),
                 arena: Vec::new(),
                 copied: Vec::new(),
+                bounds: Bounds::default(),
             };
             let thread = std::thread::Builder::new().name(format!("worker {index}"));
             let pin = options.pin.iter().copied().cycle().nth(index);

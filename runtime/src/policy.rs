@@ -13,6 +13,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Policy {
     engine: Arc<Engine>,
+    /// What its limits leave of other policies' copies ([`Program::bounds`]), when it is binding.
+    bounds: Option<Arc<Engine>>,
     world: World,
     triggers: Arc<TriggerStore>,
     repeatable: bool,
@@ -45,7 +47,7 @@ impl Policy {
     fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore, repeatable: bool) -> Policy {
         let triggers = Arc::new(triggers);
         world.keep_states(triggers.clone());
-        Policy { engine, world, triggers, repeatable, label: None }
+        Policy { engine, bounds: None, world, triggers, repeatable, label: None }
     }
 
     /// A policy that takes another's place: triggers of the same name and shape go on with the states they have. (What the
@@ -58,6 +60,16 @@ impl Policy {
     /// The same policy, by this name and version.
     pub fn labelled(self, label: Label) -> Policy {
         Policy { label: Some(label), ..self }
+    }
+
+    /// The same policy, binding for all others: this engine was made of its program's [`Program::bounds`].
+    pub fn binding(self, bounds: Option<Arc<Engine>>) -> Policy {
+        Policy { bounds, ..self }
+    }
+
+    /// What its limits leave of other policies' copies; none when it is not binding.
+    pub fn bounds(&self) -> Option<&Engine> {
+        self.bounds.as_deref()
     }
 
     /// By which name and version it is known.

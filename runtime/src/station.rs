@@ -20,7 +20,7 @@ mod send;
 mod sink;
 mod tunnel;
 
-pub use blocks::Names;
+pub use blocks::{BOUND, Names};
 pub use counts::{Cause, Counts};
 pub use outlet::{Copy, Outlet};
 pub use pcapng::PcapngFile;

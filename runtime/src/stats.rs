@@ -12,6 +12,7 @@ use crate::capture::LinkType;
 use crate::decider::{Decider, TrackCounts, TriggerCount};
 use crate::error::Break;
 use crate::policy::Policy;
+use crate::station::BOUND;
 use crate::trigger::TriggerCounts;
 use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
 use mrule_compiler::hir::{Program, Scope, StationId};
@@ -38,6 +39,10 @@ pub struct Summary {
     pub rules: Vec<RuleCount>,
     /// By limit, in the order of the program.
     pub limits: Vec<LimitCount>,
+    /// Copies that limits of other, binding policies cut.
+    pub bound: u64,
+    /// Verdicts of which they left nothing.
+    pub bound_withheld: u64,
     /// Changes from outside that were made.
     pub changes: u64,
     /// By trigger, in the order of the program.
@@ -104,6 +109,10 @@ pub struct LimitCount {
     pub cut: u64,
     /// Verdicts of which it left nothing.
     pub withheld: u64,
+    /// Copies of other policies that it cut, because its policy is binding.
+    pub others_cut: u64,
+    /// Verdicts of theirs of which it left nothing.
+    pub others_withheld: u64,
 }
 
 impl Summary {
@@ -159,7 +168,10 @@ impl Summary {
             rule.decided += 1;
             rule.bytes += bytes;
         }
-        if verdict.limit != NO_LIMIT
+        if verdict.limit == BOUND {
+            self.bound += u64::from(copy);
+            self.bound_withheld += u64::from(!copy);
+        } else if verdict.limit != NO_LIMIT
             && let Some(limit) = self.limits.get_mut(verdict.limit as usize)
         {
             limit.cut += u64::from(copy);
@@ -213,7 +225,7 @@ impl Summary {
             ),
             (
                 "withheld by limits, from stations",
-                gone.limited + sum(&mut self.limits.iter().map(|l| l.withheld)),
+                gone.limited + self.bound_withheld + sum(&mut self.limits.iter().map(|l| l.withheld)),
                 withheld,
             ),
         ];

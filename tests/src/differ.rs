@@ -7,11 +7,13 @@ use crate::choices::Choices;
 use crate::packet_text::Built;
 use crate::palette::{Palette, Seen};
 use crate::run::{Told, compile_files, run_engine, run_sighted};
-use mrule_compiler::abi::Packet;
+use mrule_compiler::abi::{Packet, Verdict};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::hir::{ParamId, Program, TableId, TriggerId, Value, ValueTy};
+use mrule_compiler::hir::{ParamId, Program, StationId, TableId, TriggerId, Value, ValueTy};
 use mrule_compiler::world::World;
 use mrule_grammar::ast::Item;
+use mrule_runtime::decider::{Decider, Limits};
+use mrule_runtime::policy::Policy;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -79,6 +81,60 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
         shake(&mut world, program, &views, &mut choices);
     }
     Ok(verdicts)
+}
+
+/// Holds what limits without `to` leave of each packet, as binding policies cut copies by it, against what they leave of
+/// the program's own.
+pub fn bounds(text: &str, packets: &[Built], _seed: u64) -> Outcome {
+    let program = match compile_files(&[("a.mrule", text)], &[]) {
+        Ok(program) => Arc::new(program),
+        Err(errors) => return Outcome::Refused(errors),
+    };
+    let Some(bounds) = program.bounds().map(Arc::new) else { return Outcome::Agreed(0) };
+    let mut free = Program::clone(&program);
+    for limit in free.limits.iter_mut().filter(|limit| limit.everywhere) {
+        limit.stations = 0;
+    }
+    let (free, views) = (Arc::new(free), crate::mangle::views(packets));
+    let mut verdicts = 0;
+    for kind in crate::run::ENGINES {
+        let decider = |program: &Arc<Program>, binding: bool| -> Result<(Policy, Decider), String> {
+            let world = World::new(program).map_err(|e| e.to_string())?;
+            let engine = |of: &Arc<Program>| Engine::new(kind, of.clone(), &world).map_err(|e| e.to_string());
+            let bounds = binding.then(|| engine(&bounds)).transpose()?.map(Arc::new);
+            let policy = Policy::repeatable(Arc::new(engine(program)?), world).binding(bounds);
+            let decider =
+                Decider::new(&policy, &Limits::default(), views.len()).map_err(|e| e.to_string())?;
+            Ok((policy, decider))
+        };
+        let (own, cut) = match (decider(&program, false), decider(&free, true)) {
+            (Ok(own), Ok(cut)) => (own, cut),
+            (Err(why), _) | (_, Err(why)) => return Outcome::Wrong(why),
+        };
+        let ((policy, mut own), (free, mut cut)) = (own, cut);
+        own.decide(&policy, &views);
+        cut.decide(&free, &views);
+        for i in 0..views.len() {
+            let left = cut.bounds().and_then(|bounds| bounds.verdicts(i).next()).map(|(_, verdict)| verdict);
+            let range =
+                |verdict: &Verdict| (verdict.start < verdict.end).then_some((verdict.start, verdict.end));
+            let bound = |(station, verdict): (StationId, Verdict)| {
+                let left = left.unwrap_or(Verdict { start: 0, end: 0, ..verdict });
+                let (start, end) = (verdict.start.max(left.start), verdict.end.min(left.end));
+                (station.index(), range(&Verdict { start, end, ..verdict }))
+            };
+            let own: Vec<_> =
+                own.batch().verdicts(i).map(|(s, verdict)| (s.index(), range(&verdict))).collect();
+            let cut: Vec<_> = cut.batch().verdicts(i).map(bound).collect();
+            if own != cut {
+                return Outcome::Wrong(format!(
+                    "{kind:?}, packet {i}: limits leave {own:?}, binding {cut:?}"
+                ));
+            }
+            verdicts += own.len();
+        }
+    }
+    Outcome::Agreed(verdicts)
 }
 
 /// Says where two engines differ first.

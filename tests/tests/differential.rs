@@ -89,6 +89,11 @@ fn the_filter_keeps_what_any_program_wants() {
 }
 
 #[test]
+fn binding_limits_cut_as_own_ones_do() {
+    try_all("bounds", 400, 16, 40, differ::bounds, generate::small);
+}
+
+#[test]
 fn laws_hold() {
     try_all("laws", 200, 16, 40, differ::laws, generate::small);
 }

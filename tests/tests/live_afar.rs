@@ -130,6 +130,8 @@ fn each_may_do_what_its_role_says() {
             ("anna", "GET", "/v1/metrics", "", 200),
             ("acme", "PUT", "/v1/policies/acme?dry_run=true", &program, 200),
             ("acme", "PUT", "/v1/policies/main?dry_run=true", &program, 403),
+            ("acme", "PUT", "/v1/policies/acme?dry_run=true&binding=true", &program, 403),
+            ("anna", "PUT", "/v1/policies/site?binding=true", &program, 403),
             ("acme", "GET", "/v1/policies/main", "", 403),
             ("acme", "GET", "/v1/stats", "", 403),
             ("ids", "GET", "/v1/policies/main/params", "", 200),

@@ -78,6 +78,64 @@ fn two_hundred_loads_under_load() {
 }
 
 #[test]
+fn limits_that_bind_every_policy() {
+    with_wire("limits_that_bind_every_policy", |wire| {
+        let rules =
+            "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match any  snaplen full  to lake }\n
+                     limit own { match icmp and frame.len > 1000  snaplen none }";
+        let place = Place::start(wire, MIRRORC, rules, &["--workers", "2"]);
+        // What was sent is read and decided some milliseconds later.
+        let ping = || {
+            assert!(wire.pings(&["10.1.0.2"]));
+            std::thread::sleep(Duration::from_millis(200));
+        };
+        ping();
+        let site = "param most : size = 50 in 0..100
+            table spared : set<ip>
+            station s { pcapng \"DIR/site.pcapng\" }
+            rule some { match icmp.type == 8  snaplen full  to s }
+            limit private { match icmp and net.addr not in spared  snaplen most }
+            limit mine { match any  snaplen 20  to s }";
+        let site = place.write("site.mrule", site);
+        let (_, said) = place.refused(&[
+            "load",
+            &place.write("none.mrule", rules.split("limit").next().unwrap()),
+            "--as",
+            "none",
+            "--binding",
+        ]);
+        assert!(said.contains("no limit of the program is without `to`"), "{said}");
+        place.command(&["load", &site, "--as", "site", "--binding"]);
+        ping();
+        // By its own tables and params, as they are now.
+        place.command(&["param", "set", "most", "0", "--policy", "site"]);
+        ping();
+        place.command(&["table", "add", "spared", "10.1.0.2", "--policy", "site"]);
+        ping();
+        assert!(place.command(&["list"]).contains("binding"));
+        let listed = place.json(&["list"]);
+        assert!(listed[0]["binding"] == false && listed[1]["binding"] == true, "{listed}");
+        // A version that does not bind takes its place.
+        place.command(&["load", &site, "--as", "site"]);
+        place.command(&["table", "remove", "spared", "10.1.0.2", "--policy", "site"]);
+        ping();
+        let back = place.json(&["rollback", "site"]);
+        assert_eq!(back["version"], 3, "{back}");
+        ping();
+        place.command(&["unload", "site"]);
+        assert!(wire.pings(&["-s", "1200", "10.1.0.2"]));
+        let sums = place.run.stop();
+        let lake = told(&place.dir.path().join("lake.pcapng"));
+        let icmp: Vec<usize> =
+            lake.iter().filter(|copy| copy.length == 98).map(|copy| copy.captured).collect();
+        let three = |length: usize| [length; 6];
+        // In turn: alone, bound to 50, to nothing, spared, not bound, bound to nothing again.
+        assert_eq!(icmp, [three(98), three(50), three(98), three(98)].concat(), "{lake:?}");
+        assert_eq!((&sums["bound"], &sums["bound_withheld"]), (&6.into(), &12.into()), "{sums}");
+    });
+}
+
+#[test]
 fn every_frame_is_sent_on_once_while_programs_change() {
     with_wire("every_frame_is_sent_on_once_while_programs_change", |wire| {
         let place = Place::start(wire, MIRRORC, &rules(1), &["--workers", "1", "--forward", "userspace"]);

@@ -33,6 +33,9 @@ pub struct Load {
     /// Only say what would live on and what would be lost
     #[arg(long)]
     dry_run: bool,
+    /// Have its limits without `to` cut the copies of every policy; from afar, only an admin may
+    #[arg(long)]
+    binding: bool,
     #[command(flatten)]
     to: To,
 }
@@ -199,7 +202,8 @@ pub fn load(args: &Load, screen: &mut Screen<'_>) -> Done {
     let (roots, files) = checked.bundle.files();
     let set: Map<String, Value> =
         checked.bundle.sets().iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-    let path = format!("/v1/policies/{}?dry_run={}", part(&args.name), args.dry_run);
+    let (dry, binding) = (args.dry_run, args.binding);
+    let path = format!("/v1/policies/{}?dry_run={dry}&binding={binding}", part(&args.name));
     let sent = Sent::Json(json!({ "roots": roots, "files": files, "set": set }));
     let done = args.to.json("PUT", &path, sent)?;
     loaded(&args.to, &args.name, &done, screen)

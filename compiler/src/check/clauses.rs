@@ -78,6 +78,7 @@ impl<'a> Checker<'a> {
             matches: matches.unwrap_or_else(Pred::never),
             asks,
             stations: stations.unwrap_or(if is_rule { 0 } else { all }),
+            everywhere: !is_rule && stations.is_none(),
         }
     }
 

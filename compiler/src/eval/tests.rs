@@ -21,7 +21,14 @@ fn ask(length: Length) -> Ask {
 }
 
 fn rule(stations: u64, asks: Vec<Ask>) -> Rule {
-    Rule { name: "r".into(), span: Span::default(), matches: Pred::always(), asks, stations }
+    Rule {
+        name: "r".into(),
+        span: Span::default(),
+        matches: Pred::always(),
+        asks,
+        stations,
+        everywhere: false,
+    }
 }
 
 fn program(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {

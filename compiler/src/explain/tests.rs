@@ -22,7 +22,14 @@ fn is(name: &str, value: u64) -> Pred {
 
 fn rule(name: &str, matches: Pred, length: Length) -> Rule {
     let ask = Ask { when: Pred::always(), length, span: Span::default() };
-    Rule { name: name.into(), span: Span::default(), matches, asks: vec![ask], stations: 1 }
+    Rule {
+        name: name.into(),
+        span: Span::default(),
+        matches,
+        asks: vec![ask],
+        stations: 1,
+        everywhere: false,
+    }
 }
 
 /// A UDP packet to port 53 from 10.0.0.1, without a link header.

@@ -45,6 +45,7 @@ fn rule(at: u32, matches: Pred, lengths: Vec<(Length, Pred)>, stations: u64) -> 
         matches,
         asks: asks.map(|((length, when), i)| Ask { when, length, span: span(at + i) }).collect(),
         stations,
+        everywhere: false,
     }
 }
 

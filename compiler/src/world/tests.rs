@@ -86,6 +86,7 @@ fn searching(needles: &[&str], regexes: &[&str]) -> (Program, World) {
         matches: Pred::or(preds),
         asks: Vec::new(),
         stations: 0,
+        everywhere: false,
     };
     let program = Program {
         rules: vec![rule],

@@ -204,16 +204,23 @@ pub(super) enum Door {
     Afar(Arc<RwLock<Arc<Tokens>>>),
 }
 
-/// Who asked, for whoever sees the answer on its way.
+/// Who asks: for handlers, and for whoever sees the answer on its way.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(pub String);
+pub(super) struct Caller {
+    /// The token's; none for the owner of the control socket.
+    pub name: Option<String>,
+    pub role: Role,
+}
 
 /// Lets a request through that may ask for what needs this role.
 pub(super) async fn allow(needs: Role, mut request: Request, next: Next) -> Response {
     let Some(Door::Afar(tokens)) = request.extensions().get::<Door>().cloned() else {
         // What came by no door that we know did not come.
         return match request.extensions().get::<Door>() {
-            Some(_) => next.run(request).await,
+            Some(_) => {
+                request.extensions_mut().insert(Caller { name: None, role: Role::Admin });
+                next.run(request).await
+            }
             None => Problem::new(401, "who asks?").into_response(),
         };
     };
@@ -233,15 +240,16 @@ pub(super) async fn allow(needs: Role, mut request: Request, next: Next) -> Resp
     };
     let parts = request.extract_parts::<RawPathParams>().await.ok();
     let part = |name: &str| parts.iter().flatten().find(|(other, _)| *other == name).map(|(_, value)| value);
-    let answer = if token.may(needs, part("policy"), part("param")) {
+    let caller = Caller { name: Some(token.name.clone()), role: token.role };
+    let mut answer = if token.may(needs, part("policy"), part("param")) {
+        request.extensions_mut().insert(caller.clone());
         next.run(request).await
     } else {
         let of = token.policy.as_ref().map(|policy| format!(" of policy `{policy}`")).unwrap_or_default();
         let is = format!("{}{of}", token.role.name());
         Problem::new(403, format!("`{}` is {is}; this needs {}", token.name, needs.name())).into_response()
     };
-    let mut answer = answer;
-    answer.extensions_mut().insert(Caller(token.name.clone()));
+    answer.extensions_mut().insert(caller);
     answer
 }
 

@@ -3,15 +3,16 @@
 //! the server may.)
 
 use super::Api;
+use super::door::{Caller, Role};
 use super::problem::Problem;
 use super::routes::{Body, ask_for};
 use crate::control::{Bundle, Done, Version};
 use crate::event::time_text;
 use crate::policy::Policy;
-use axum::Json as Answer;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json as Answer};
 use mrule_compiler::compile::MemoryLoader;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -29,6 +30,7 @@ fn about(name: &str, policy: &Policy, versions: &[Version]) -> Json {
     json!({
         "name": name,
         "version": policy.label().map(|label| label.version),
+        "binding": policy.bounds().is_some(),
         "rules": program.rules.len(),
         "limits": program.limits.len(),
         "stations": program.stations.len(),
@@ -49,6 +51,8 @@ pub(super) struct Which {
     version: Option<u64>,
     #[serde(default)]
     dry_run: bool,
+    #[serde(default)]
+    binding: bool,
 }
 
 pub(super) async fn show(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: Uri) -> Answered {
@@ -60,6 +64,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>, Path(name): Path<String>, 
         found.bundle.sets().iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect();
     Ok(Answer(json!({
         "version": found.version,
+        "binding": found.bundle.is_binding(),
         "loaded": time_text(found.loaded),
         "roots": found.bundle.roots(),
         "set": sets,
@@ -81,10 +86,12 @@ pub(super) async fn put(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
     uri: Uri,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Answered {
-    let Which { dry_run, version } = ask_for(&uri)?;
+    let Which { dry_run, version, binding } = ask_for(&uri)?;
+    api.may_bind(&caller, &name, binding)?;
     if version.is_some() {
         return Err(Problem::new(400, "`version` is counted here; to go back, POST to `rollback`"));
     }
@@ -113,7 +120,7 @@ pub(super) async fn put(
     let done = api
         .ask(move |api| {
             let (compiled, bundle) = Bundle::read(&roots, &mut MemoryLoader::new(sent.files), &sets);
-            let done = api.control.load(&name, compiled, bundle, dry_run)?;
+            let done = api.control.load(&name, compiled, bundle.binding(binding), dry_run)?;
             api.told(&name, &done);
             Ok(done)
         })
@@ -121,7 +128,12 @@ pub(super) async fn put(
     Ok(Answer(api.done(&done)))
 }
 
-pub(super) async fn delete(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answered {
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    Extension(caller): Extension<Caller>,
+) -> Answered {
+    api.may_bind(&caller, &name, false)?;
     let swap = api
         .ask(move |api| {
             let swap = api.control.unload(&name)?;
@@ -148,8 +160,19 @@ pub(super) async fn diff(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], diff).into_response())
 }
 
-pub(super) async fn roll_back(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: Uri) -> Answered {
-    let Which { version, dry_run } = ask_for(&uri)?;
+pub(super) async fn roll_back(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    uri: Uri,
+    Extension(caller): Extension<Caller>,
+) -> Answered {
+    let Which { version, dry_run, binding } = ask_for(&uri)?;
+    if binding {
+        return Err(Problem::new(400, "whether a version is binding was said when it was loaded"));
+    }
+    let to = name.clone();
+    let back = api.ask(move |api| api.control.binds_after(&to, version)).await?;
+    api.may_bind(&caller, &name, back)?;
     let done = api
         .ask(move |api| {
             let done = api.control.roll_back(&name, version, dry_run)?;
@@ -161,6 +184,15 @@ pub(super) async fn roll_back(State(api): State<Arc<Api>>, Path(name): Path<Stri
 }
 
 impl Api {
+    /// Only an admin may load what binds all policies, or take such a policy away.
+    fn may_bind(&self, caller: &Caller, name: &str, binding: bool) -> Result<(), Problem> {
+        if caller.role < Role::Admin && (binding || self.control.is_binding(name)) {
+            let why = format!("policy `{name}` binds all others, or would: that needs admin");
+            return Err(Problem::new(403, why));
+        }
+        Ok(())
+    }
+
     fn told(&self, name: &str, done: &Done) {
         if done.swap.is_some() {
             self.hub.note(&format!("policy {name} is at version {}", done.version));

@@ -115,7 +115,10 @@ pub(super) fn routes() -> Vec<Route> {
             "put",
             "/v1/policies/{policy}",
             "Loads a policy, or puts it in the place of the one at work",
-            &[DRY_RUN],
+            &[
+                DRY_RUN,
+                ("binding", "true: its limits without `to` cut the copies of every policy; needs admin"),
+            ],
             Some((JSON, program)),
             JSON,
             &[400, 409, 413, 422],

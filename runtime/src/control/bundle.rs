@@ -16,6 +16,7 @@ pub struct Bundle {
     /// Which text a path led to, from which text.
     links: BTreeMap<(Option<String>, String), String>,
     texts: BTreeMap<String, Arc<str>>,
+    binding: bool,
 }
 
 /// Reads through another loader and remembers.
@@ -57,6 +58,16 @@ impl Bundle {
         (compiled, recorder.bundle)
     }
 
+    /// The same, with limits that bind all policies, or not.
+    pub fn binding(self, binding: bool) -> Bundle {
+        Bundle { binding, ..self }
+    }
+
+    /// Whether its limits bind all policies.
+    pub fn is_binding(&self) -> bool {
+        self.binding
+    }
+
     /// Compiles it again.
     pub fn compile(&self) -> Compiled {
         compile(&self.roots, &mut Replayer(self), &self.sets)
@@ -92,8 +103,11 @@ impl Bundle {
     pub(super) fn to_json(&self) -> String {
         let links: Vec<_> = self.links.iter().map(|((from, path), name)| (from, path, name)).collect();
         let texts: BTreeMap<_, _> = self.texts().collect();
-        serde_json::json!({ "roots": self.roots, "sets": self.sets, "links": links, "texts": texts })
-            .to_string()
+        let binding = self.binding;
+        let whole = serde_json::json!({
+            "roots": self.roots, "sets": self.sets, "links": links, "texts": texts, "binding": binding,
+        });
+        whole.to_string()
     }
 
     /// From such a text; none if it is not one.
@@ -104,10 +118,13 @@ impl Bundle {
             sets: Vec<(String, String)>,
             links: Vec<(Option<String>, String, String)>,
             texts: BTreeMap<String, String>,
+            #[serde(default)]
+            binding: bool,
         }
-        let Whole { roots, sets, links, texts } = serde_json::from_str(text).ok()?;
+        let Whole { roots, sets, links, texts, binding } = serde_json::from_str(text).ok()?;
         let links = links.into_iter().map(|(from, path, name)| ((from, path), name)).collect();
-        Some(Bundle { roots, sets, links, texts: texts.into_iter().map(|(n, t)| (n, t.into())).collect() })
+        let texts = texts.into_iter().map(|(name, text)| (name, text.into())).collect();
+        Some(Bundle { roots, sets, links, texts, binding })
     }
 
     /// How long they are, in bytes.

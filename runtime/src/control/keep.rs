@@ -103,8 +103,8 @@ fn restore(
         let first = compiled.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
         return Err(format!("its program has errors for this mirrorc: {first}"));
     };
-    let made = make(kind, program).map_err(|refusal| refusal.to_string())?;
-    let mut policy = Policy::new(made.engine, made.world);
+    let made = make(kind, program, now.bundle.is_binding()).map_err(|refusal| refusal.to_string())?;
+    let mut policy = Policy::new(made.engine, made.world).binding(made.bounds);
     let (changed, refused) = kept.restore(&mut policy);
     told.extend(refused.into_iter().map(|what| format!("not restored: {what}")));
     let label = Label { policy: kept.name.as_str().into(), version: now.version };

@@ -3,6 +3,7 @@
 //! the order, and is freed there and not by the worker. (Rejected: workers that look at a shared pointer before each batch;
 //! nobody would know when the last one has left the old program.)
 
+use super::bounds::Bounds;
 use crate::decider::{Decider, Heritage};
 use crate::event::output::{EventWriter, decide};
 use crate::policy::Policy;
@@ -80,21 +81,21 @@ impl Move {
 }
 
 impl Seat {
-    /// Decides packets, before which so many came, and offers their copies; says in `copied` which have one.
-    pub fn decide(
-        &mut self,
-        packets: &[Packet<'_>],
-        before: u64,
-        lines: Option<&EventWriter>,
-        copied: &mut [bool],
-    ) {
-        let Seat { policy, decider, outlets, hashes, summary, .. } = self;
-        decide(decider, policy, packets, before, lines);
+    /// Decides packets, before which so many came.
+    pub fn decide(&mut self, packets: &[Packet<'_>], before: u64, lines: Option<&EventWriter>) {
+        decide(&mut self.decider, &self.policy, packets, before, lines);
+    }
+
+    /// Offers the copies of the packets that were decided, of which binding policies leave so much; says in `copied` which
+    /// packets have one.
+    pub fn offer(&mut self, packets: &[Packet<'_>], before: u64, bounds: &mut Bounds, copied: &mut [bool]) {
+        let Seat { decider, outlets, hashes, summary, .. } = self;
         let batch = decider.batch();
         for (i, (packet, copied)) in packets.iter().zip(copied).enumerate() {
             let mut mirrored = false;
             let mut flow_hash = None;
-            for (station, verdict) in batch.verdicts(i) {
+            for (station, mut verdict) in batch.verdicts(i) {
+                bounds.cut(i, &mut verdict);
                 summary.verdict(station, &verdict);
                 if verdict.start >= verdict.end {
                     continue;

@@ -3,6 +3,7 @@
 //! for packets; copies are offered after frames were forwarded; when it is told to stop, every frame that the kernel has
 //! counted for it is decided first. (Rejected: one thread a port, which would decide both directions of a flow at once.)
 
+use super::bounds::Bounds;
 use super::counts::PortCounts;
 use super::port::{Part, Port};
 use super::seat::{Move, Seat};
@@ -93,6 +94,8 @@ pub(super) struct Worker {
     pub arena: Vec<u8>,
     /// Which of them some policy copied.
     pub copied: Vec<bool>,
+    /// What binding policies leave of them.
+    pub bounds: Bounds,
 }
 
 impl Worker {
@@ -214,7 +217,7 @@ impl Worker {
     }
 
     fn decide(&mut self) {
-        let Worker { seats, lines, ports, totals, parts, arena, copied, .. } = self;
+        let Worker { seats, lines, ports, totals, parts, arena, copied, bounds, .. } = self;
         let blocks: Vec<&[u8]> = ports.iter().map(Port::block).collect();
         let packet = |part: &Part| {
             let bytes = match part.block {
@@ -231,10 +234,15 @@ impl Worker {
         totals.clipped_bytes += clipped;
         copied.clear();
         copied.resize(packets.len(), false);
-        for seat in seats {
-            seat.decide(&packets, totals.packets, lines.as_deref(), copied);
+        for seat in seats.iter_mut() {
+            seat.decide(&packets, totals.packets, lines.as_deref());
             seat.summary.clipped_bytes += clipped;
         }
+        bounds.gather(seats, packets.len());
+        for seat in seats.iter_mut() {
+            seat.offer(&packets, totals.packets, bounds, copied);
+        }
+        bounds.tell(seats);
         for (packet, copied) in packets.iter().zip(copied) {
             totals.packet(packet, *copied);
         }

@@ -11,6 +11,9 @@ use mrule_compiler::abi::{NO_LIMIT, Verdict};
 use mrule_compiler::hir::Program;
 use std::sync::Arc;
 
+/// In the place of a limit's number: a limit of another policy, which is binding, cut.
+pub const BOUND: u32 = NO_LIMIT - 1;
+
 const COMMENT: u16 = 1;
 const APPLICATION: &str = concat!("mirrorc ", env!("CARGO_PKG_VERSION"));
 
@@ -80,6 +83,7 @@ pub(super) fn packet(out: &mut Vec<u8>, names: &Names, about: &About, copy: &[u8
     let rule = names.rules.get(verdict.rule as usize).map_or("", |name| name);
     let limit = match verdict.limit {
         NO_LIMIT => "",
+        BOUND => " limit=(binding)",
         limit => names.limits.get(limit as usize).map_or("", |name| name),
     };
     block(out, 6, |body| {

@@ -48,6 +48,7 @@ impl Gone {
         for at in 0..summary.rules.len() {
             gone.rule(summary, at);
         }
+        gone.limited += summary.bound_withheld;
         gone.limited += summary.limits.iter().map(|limit| limit.withheld).sum::<u64>();
         gone
     }
@@ -78,6 +79,8 @@ impl Summary {
         next.clipped_bytes = self.clipped_bytes;
         next.mirrored = self.mirrored;
         next.unmirrored = self.unmirrored;
+        next.bound = self.bound;
+        next.bound_withheld = self.bound_withheld;
         next.gone = self.gone;
         next.gone.stations = next.gone.stations.max(self.stations.len() as u64);
         carry(&mut next.stations, &self.stations, &heritage.stations, |at| next.gone.station(self, at));

@@ -31,7 +31,11 @@ impl Summary {
             sum.matched += more.matched;
             sum.cut += more.cut;
             sum.withheld += more.withheld;
+            sum.others_cut += more.others_cut;
+            sum.others_withheld += more.others_withheld;
         }
+        self.bound += other.bound;
+        self.bound_withheld += other.bound_withheld;
         self.gone.add(&other.gone);
         // What became of keys is the same for all workers, and not added up.
         for (sum, more) in self.triggers.iter_mut().zip(&other.triggers) {
@@ -59,6 +63,8 @@ impl Summary {
         self.stations.extend(other.stations);
         self.rules.extend(other.rules);
         self.limits.extend(other.limits);
+        self.bound += other.bound;
+        self.bound_withheld += other.bound_withheld;
         self.triggers.extend(other.triggers);
         self.gone.add(&other.gone);
         match (&mut self.tracked, other.tracked) {

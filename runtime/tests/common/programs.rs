@@ -21,6 +21,7 @@ pub fn rule(name: &str, lengths: (u64, u64), asks: Length, stations: u64) -> Rul
         matches: Pred::test(Num::frame_len(), Intervals::range(lengths.0, lengths.1)),
         asks: vec![Ask { when: Pred::always(), length: asks, span: Span::default() }],
         stations,
+        everywhere: false,
     }
 }
 

@@ -49,6 +49,7 @@ pub fn program(patterns: &[(StreamKind, u64)], facets: &[Facet], app: bool) -> P
         matches,
         asks: Vec::new(),
         stations: 0,
+        everywhere: false,
     };
     Program { streams: streams.collect(), rules: vec![rule(Pred::or(matches))], ..Program::default() }
 }

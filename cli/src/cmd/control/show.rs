@@ -37,7 +37,12 @@ fn table(heads: &[&str], of: &Value, note: Option<&str>, screen: &mut Screen<'_>
 }
 
 pub(super) fn policies(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
-    table(&["name", "version", "rules", "limits", "stations", "tables", "triggers"], answer, None, screen)
+    table(
+        &["name", "version", "binding", "rules", "limits", "stations", "tables", "triggers"],
+        answer,
+        None,
+        screen,
+    )
 }
 
 pub(super) fn texts(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {

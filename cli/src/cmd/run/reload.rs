@@ -30,6 +30,7 @@ pub(super) fn reload(
         Ok(read) => read,
         Err(failure) => return refused(screen, &failure.message),
     };
+    let bundle = bundle.binding(control.is_binding(MAIN));
     match control.load(MAIN, compiled, bundle, false) {
         Ok(done) => {
             show(&done.compiled, warn, screen)?;

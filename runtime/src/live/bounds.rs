@@ -1,0 +1,86 @@
+//! What policies whose limits are binding leave of the packets of a batch, for the copies of every policy. The invariants: a
+//! range is only ever made smaller, so it does not matter which policy comes first; what is cut here is counted twice, as
+//! bound by the policy whose copy it was, and by the limit that cut it. (Rejected: one list of limits for the whole run;
+//! each is decided with its own policy's tables and triggers.)
+
+use super::seat::Seat;
+use crate::station::BOUND;
+use mrule_compiler::abi::{NO_LIMIT, Verdict};
+
+/// What is left of each packet.
+#[derive(Debug, Default)]
+pub(super) struct Bounds {
+    /// Empty when no policy is binding.
+    left: Vec<Left>,
+    /// What was cut: by which seat's which limit, and how often something and nothing was left.
+    cuts: Vec<(Limit, u64, u64)>,
+}
+
+/// A limit of a seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limit {
+    seat: usize,
+    limit: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    start: u32,
+    end: u32,
+    /// The one that left the least.
+    by: Option<Limit>,
+}
+
+impl Left {
+    const ALL: Left = Left { start: 0, end: u32::MAX, by: None };
+}
+
+impl Bounds {
+    /// Takes what these seats have decided of so many packets.
+    pub fn gather(&mut self, seats: &[Seat], packets: usize) {
+        self.left.clear();
+        for (seat, bounds) in seats.iter().enumerate().filter_map(|(at, s)| Some((at, s.decider.bounds()?))) {
+            self.left.resize(packets, Left::ALL);
+            for (i, left) in self.left.iter_mut().enumerate() {
+                for (_, verdict) in bounds.verdicts(i).filter(|(_, verdict)| verdict.limit != NO_LIMIT) {
+                    let before = left.end.saturating_sub(left.start);
+                    left.start = left.start.max(verdict.start);
+                    left.end = left.end.min(verdict.end).max(left.start);
+                    if left.end - left.start < before {
+                        left.by = Some(Limit { seat, limit: verdict.limit });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Cuts a copy of packet `i`.
+    pub fn cut(&mut self, i: usize, verdict: &mut Verdict) {
+        let Some(Left { start, end, by: Some(by) }) = self.left.get(i).copied() else { return };
+        let (from, to) = (verdict.start.max(start), verdict.end.min(end));
+        let to = to.max(from);
+        // An empty one has nothing to lose: its own limits took it all.
+        if verdict.start >= verdict.end || (from, to) == (verdict.start, verdict.end) {
+            return;
+        }
+        *verdict = Verdict { start: from, end: to, limit: BOUND, ..*verdict };
+        let (some, none) = (u64::from(from < to), u64::from(from >= to));
+        match self.cuts.iter_mut().find(|(limit, ..)| *limit == by) {
+            Some((_, cut, withheld)) => {
+                *cut += some;
+                *withheld += none;
+            }
+            None => self.cuts.push((by, some, none)),
+        }
+    }
+
+    /// Tells the seats what their limits have cut.
+    pub fn tell(&mut self, seats: &mut [Seat]) {
+        for (Limit { seat, limit }, cut, withheld) in self.cuts.drain(..) {
+            if let Some(count) = seats.get_mut(seat).and_then(|s| s.summary.limits.get_mut(limit as usize)) {
+                count.others_cut += cut;
+                count.others_withheld += withheld;
+            }
+        }
+    }
+}
