@@ -97,8 +97,9 @@ pub enum Command {
     /// List and change params of a running mirrorc
     #[command(subcommand)]
     Param(cmd::control::Param),
-    /// List the stations of a running mirrorc
-    Station(cmd::control::All),
+    /// List and change the stations of a running mirrorc
+    #[command(subcommand)]
+    Station(cmd::station::Args),
     /// Make a token for somebody who asks from afar
     Token(cmd::token::Args),
     /// Show what happens to triggers, stations and policies of a running mirrorc as it happens

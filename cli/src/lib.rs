@@ -86,7 +86,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Trigger(args) => cmd::control::trigger(&args, screen),
         Command::Table(args) => cmd::control::table(&args, screen),
         Command::Param(args) => cmd::control::param(&args, screen),
-        Command::Station(args) => cmd::control::stations(&args, screen),
+        Command::Station(args) => cmd::station::run(&args, screen),
         Command::Token(args) => cmd::token::run(&args, screen),
         Command::Events(args) => cmd::control::events(&args, screen),
     }

@@ -5,7 +5,7 @@
 use crate::abi::Packet;
 use crate::batch::Batch;
 use crate::eval::Eval;
-use crate::hir::Program;
+use crate::hir::{Program, Station};
 use crate::jit::{Jit, JitError};
 use crate::sight::{Fired, Probe, Seen, Sight};
 use crate::world::{Scratch, World};
@@ -33,17 +33,26 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Engine {
     program: Arc<Program>,
-    jit: Option<Jit>,
+    jit: Option<Arc<Jit>>,
 }
 
 impl Engine {
     /// Makes an engine for a program; any world made of the same program can be used with it.
     pub fn new(kind: EngineKind, program: Arc<Program>, world: &World) -> Result<Engine, EngineError> {
         let jit = match kind {
-            EngineKind::Jit => Some(Jit::new(&program, world)?),
+            EngineKind::Jit => Some(Arc::new(Jit::new(&program, world)?)),
             EngineKind::Interp => None,
         };
         Ok(Engine { program, jit })
+    }
+
+    /// The same engine for a program whose station at this place is another one: code does not know where copies go.
+    pub fn with_station(&self, at: usize, station: Station) -> Engine {
+        let mut program = Program::clone(&self.program);
+        if let Some(place) = program.stations.get_mut(at) {
+            *place = station;
+        }
+        Engine { program: Arc::new(program), jit: self.jit.clone() }
     }
 
     /// Which kind it is.

@@ -5,7 +5,7 @@
 //! have all traffic copied anywhere; gRPC, which curl does not speak.)
 //!
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
-//! - `policies`, `state`, `watch`: the handlers. `hub`: events for whoever listens. `socket`: the file.
+//! - `policies`, `state`, `stations`, `watch`: the handlers. `hub`: events for whoever listens. `socket`: the file.
 //! - `tls`: from afar; `door`: who may ask for what. `problem`: errors.
 
 mod door;
@@ -16,6 +16,7 @@ mod problem;
 mod routes;
 mod socket;
 mod state;
+mod stations;
 mod tls;
 mod watch;
 

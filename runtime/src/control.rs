@@ -7,6 +7,7 @@ pub mod bundle;
 mod changes;
 mod keep;
 mod plan;
+mod stations;
 mod store;
 
 pub use bundle::Bundle;
@@ -92,6 +93,8 @@ pub struct Version {
 pub(crate) struct Changed {
     pub tables: BTreeSet<String>,
     pub params: BTreeSet<String>,
+    /// Stations, and the words that say what they are now.
+    pub stations: BTreeMap<String, String>,
 }
 
 /// A policy as it is known here.
@@ -245,6 +248,7 @@ impl Control {
             }
             None => Policy::new(engine, world),
         };
+        let policy = stations::changed(policy, &changed.stations);
         let plan = Plan::new(old.as_deref(), &policy, changed);
         if dry {
             return Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: None });
@@ -259,6 +263,7 @@ impl Control {
                 held.replace(next);
                 held.changed.tables = plan.tables.kept.iter().cloned().collect();
                 held.changed.params = plan.params.kept.iter().cloned().collect();
+                held.changed.stations.retain(|name, _| plan.targets.kept.contains(name));
                 held
             }
             None => policies.entry(name.to_owned()).or_insert(Held::new(next)),

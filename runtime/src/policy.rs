@@ -4,7 +4,7 @@
 
 use crate::trigger::{TriggerShape, TriggerStore, WindowKind, WindowShape};
 use mrule_compiler::engine::Engine;
-use mrule_compiler::hir::{self, Num, NumKind, ParamId, Program, Scope, TriggerId, Value, ValueTy};
+use mrule_compiler::hir::{self, Num, NumKind, ParamId, Program, Scope, Station, TriggerId, Value, ValueTy};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::world::{ChangeError, States, World};
 use std::sync::Arc;
@@ -70,6 +70,11 @@ impl Policy {
     /// What its limits leave of other policies' copies; none when it is not binding.
     pub fn bounds(&self) -> Option<&Engine> {
         self.bounds.as_deref()
+    }
+
+    /// The same policy, with another station at this place: all else goes on.
+    pub fn with_station(self, at: usize, station: Station) -> Policy {
+        Policy { engine: Arc::new(self.engine.with_station(at, station)), ..self }
     }
 
     /// By which name and version it is known.

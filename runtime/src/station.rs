@@ -34,6 +34,7 @@ use outlet::{Chunk, Lane};
 use rate::Bucket;
 use std::fmt;
 use std::io;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -188,6 +189,12 @@ impl Stations {
         self.running.iter().map(outlet).collect()
     }
 
+    /// Gives a station no more copies, or copies again; whether there is one of this name.
+    pub fn drain(&self, station: &str, drained: bool) -> bool {
+        let found = self.running.iter().find(|running| running.tally.station == station);
+        found.inspect(|running| running.tally.lane.drained.store(drained, Relaxed)).is_some()
+    }
+
     /// Whether any station looks at [`Copy::flow_hash`].
     pub fn hashes(&self) -> bool {
         use Encap::{Geneve, Tzsp, Vxlan};
@@ -251,7 +258,8 @@ fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
 impl Running {
     fn counts(&self) -> Counts {
         let down = self.tally.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.tally.lane.counters.read(&self.tally.station, down)
+        let drained = self.tally.lane.drained.load(Relaxed);
+        Counts { drained, ..self.tally.lane.counters.read(&self.tally.station, down) }
     }
 
     fn is(&self, station: &Station) -> bool {

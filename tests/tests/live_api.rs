@@ -55,6 +55,12 @@ fn every_route_answers_as_documented() {
             ),
             ("put", "/v1/policies/{policy}/params/{param}", "application/json", "{\"value\": 50}"),
             (
+                "put",
+                "/v1/policies/{policy}/stations/{station}",
+                "application/json",
+                "{\"is\": \"interface m0\"}",
+            ),
+            (
                 "post",
                 "/v1/policies/{policy}/triggers/{trigger}/{verb}",
                 "application/json",
@@ -69,7 +75,11 @@ fn every_route_answers_as_documented() {
                 {
                     continue;
                 }
-                let verb = if path.contains("triggers") { "raise" } else { "add" };
+                let verb = match path {
+                    path if path.contains("triggers") => "raise",
+                    path if path.contains("stations") => "drain",
+                    _ => "add",
+                };
                 let fill = |policy: &str, other: &str| {
                     let named = [
                         ("{policy}", policy),
@@ -77,6 +87,7 @@ fn every_route_answers_as_documented() {
                         ("{table}", other),
                         ("{param}", other),
                         ("{trigger}", other),
+                        ("{station}", other),
                     ];
                     named.iter().fold(path.clone(), |path, (from, to)| path.replace(from, to))
                 };
@@ -84,13 +95,15 @@ fn every_route_answers_as_documented() {
                     "quiet"
                 } else if path.contains("params") {
                     "head"
+                } else if path.contains("stations") {
+                    "lake"
                 } else {
                     "attack"
                 };
                 let body = good.iter().find(|(m, p, ..)| (*m, *p) == (method, path));
                 let (kind, body) = body.map_or(("", ""), |(.., kind, body)| (*kind, *body));
                 let documented = &operation["responses"];
-                let query = if method == "put" && !path.contains("params") && !path.contains("tables") {
+                let query = if (method.as_str(), path.as_str()) == ("put", "/v1/policies/{policy}") {
                     "?dry_run=true"
                 } else {
                     ""

@@ -136,6 +136,73 @@ fn limits_that_bind_every_policy() {
 }
 
 #[test]
+fn stations_are_sent_elsewhere_and_drained() {
+    with_wire("stations_are_sent_elsewhere_and_drained", |wire| {
+        let rules = "station mon { interface m0 }\nstation lake { pcapng \"DIR/lake.pcapng\" }
+                     rule all { match icmp  snaplen full  to mon, lake }\n";
+        let state = tempfile::tempdir().unwrap();
+        let place = Place::start(wire, MIRRORC, rules, &["--state", state.path().to_str().unwrap()]);
+        let ping = |length: &str| {
+            assert!(wire.pings(&["-s", length, "10.1.0.2"]));
+            std::thread::sleep(Duration::from_millis(200));
+        };
+        ping("56");
+        let other = format!("pcapng \"{}/other.pcapng\"", place.dir.path().display());
+        let (exit, said) = place.refused(&["station", "set", "mon", "vxlan 10.2.0.2 vni 99999999"]);
+        assert!(exit == Exit::Problems && said.contains("16777215"), "{said}");
+        let more = "interface m0 } rule evil { match any snaplen full to mon";
+        let (_, said) = place.refused(&["station", "set", "mon", more]);
+        assert!(said.contains("errors") || said.contains("nothing else"), "{said}");
+        let (_, said) = place.refused(&["station", "set", "mon", "interface in0"]);
+        assert!(said.contains("which is read"), "{said}");
+        let (_, said) = place.refused(&["station", "drain", "mom"]);
+        assert!(said.contains("`mon`"), "{said}");
+        place.command(&["station", "set", "mon", &other]);
+        ping("57");
+        place.command(&["station", "drain", "lake"]);
+        ping("58");
+        assert!(place.command(&["station", "list"]).contains("drained"));
+        place.command(&["station", "resume", "lake"]);
+        // A new version goes on with what was set.
+        let next =
+            place.write("next.mrule", &format!("{rules}rule more {{ match tcp  snaplen full  to mon }}"));
+        let done = place.json(&["load", &next]);
+        assert_eq!(done["plan"]["targets"]["kept"][0], "mon", "{done}");
+        ping("59");
+        place.command(&["station", "reset", "mon"]);
+        ping("60");
+        place.command(&["station", "set", "mon", &other.replace("other", "third")]);
+        let Place { dir, run, socket } = place;
+        let sums = run.stop();
+        let dropped = |sums: &Value, at: usize| sums["stations"][at]["dropped"]["drained"].as_u64();
+        assert_eq!((dropped(&sums, 0), dropped(&sums, 1)), (Some(6), Some(0)), "{sums}");
+        let lengths = |name: &str| {
+            let copies = told(&dir.path().join(name));
+            copies.iter().map(|copy| copy.length - 42).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(lengths("lake.pcapng"), [56, 57, 59, 60].into());
+        assert_eq!(lengths("other.pcapng"), [57, 58, 59].into());
+        // And so does the next run.
+        let path = dir.path().join("next.mrule");
+        let run = wire.mirrorc(
+            MIRRORC,
+            &[
+                path.to_str().unwrap(),
+                "--bridge",
+                "in0:out0",
+                "--control",
+                socket.to_str().unwrap(),
+                "--state",
+                state.path().to_str().unwrap(),
+            ],
+        );
+        ping("61");
+        run.stop();
+        assert_eq!(lengths("third.pcapng"), [61].into());
+    });
+}
+
+#[test]
 fn every_frame_is_sent_on_once_while_programs_change() {
     with_wire("every_frame_is_sent_on_once_while_programs_change", |wire| {
         let place = Place::start(wire, MIRRORC, &rules(1), &["--workers", "1", "--forward", "userspace"]);
@@ -195,7 +262,7 @@ fn policies_come_and_go() {
         place.command(&["load", &site, "--as", "site"]);
         assert!(wire.pings(&["10.1.0.2"]));
         until("copies by both", || {
-            let stations = place.json(&["station"]);
+            let stations = place.json(&["station", "list"]);
             stations.as_array().unwrap().iter().all(|s| s["sent"].as_u64() >= Some(6))
                 && stations[1].is_object()
         });
@@ -254,7 +321,7 @@ fn tables_params_and_triggers_change_at_work() {
             let last = Instant::now() + Duration::from_millis(1500);
             // Six packets; some may be withheld.
             until("copies are written", || {
-                place.json(&["station"])[0]["waiting"] == 0 && Instant::now() > last
+                place.json(&["station", "list"])[0]["waiting"] == 0 && Instant::now() > last
             });
             let copies = place.copies("lake.pcapng");
             copies[before as usize..].iter().map(|c| c.captured).collect::<Vec<_>>()

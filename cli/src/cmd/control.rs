@@ -1,7 +1,7 @@
 //! The commands that talk to a running mirrorc: policies, triggers, tables, params, stations, events. The invariant: each is
 //! one request to the API, and `--json` prints its answer as it is. (Rejected: a shell of its own; scripts call commands.)
 
-mod show;
+pub(super) mod show;
 
 use crate::client::{Sent, To, part};
 use crate::exit::{Exit, Failure};
@@ -17,9 +17,9 @@ use std::path::PathBuf;
 pub struct Policy {
     /// The policy
     #[arg(long, value_name = "NAME", default_value = MAIN)]
-    policy: String,
+    pub(super) policy: String,
     #[command(flatten)]
-    to: To,
+    pub(super) to: To,
 }
 
 /// The arguments of `mirrorc load`.
@@ -90,7 +90,7 @@ pub struct Rollback {
 #[derive(Debug, clap::Args)]
 pub struct All {
     #[command(flatten)]
-    to: To,
+    pub(super) to: To,
 }
 
 /// The arguments of `mirrorc trigger`.
@@ -265,12 +265,6 @@ pub fn status(args: &All, screen: &mut Screen<'_>) -> Done {
     read(&args.to, "/v1/health", screen, show::health)
 }
 
-/// `mirrorc station`.
-pub fn stations(args: &All, screen: &mut Screen<'_>) -> Done {
-    read(&args.to, "/v1/stations", screen, show::stations)
-}
-
-/// `mirrorc events`.
 pub fn events(args: &All, screen: &mut Screen<'_>) -> Done {
     args.to.lines("/v1/events", |line| {
         let Some(data) = line.strip_prefix("data:") else { return Ok(()) };
@@ -385,7 +379,7 @@ impl Change {
 }
 
 /// Asks and shows the answer.
-fn read(
+pub(super) fn read(
     to: &To,
     path: &str,
     screen: &mut Screen<'_>,
@@ -400,7 +394,7 @@ fn read(
     Ok(Exit::Clean)
 }
 
-fn tell(to: &To, answer: &Value, told: &str, screen: &mut Screen<'_>) -> Done {
+pub(super) fn tell(to: &To, answer: &Value, told: &str, screen: &mut Screen<'_>) -> Done {
     if to.json {
         writeln!(screen.out, "{answer}")?;
     } else {

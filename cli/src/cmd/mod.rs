@@ -11,4 +11,5 @@ pub mod explain;
 pub mod fields;
 pub mod fmt;
 pub mod run;
+pub mod station;
 pub mod token;

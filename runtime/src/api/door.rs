@@ -214,6 +214,11 @@ pub(super) struct Caller {
 
 /// Lets a request through that may ask for what needs this role.
 pub(super) async fn allow(needs: Role, mut request: Request, next: Next) -> Response {
+    // Whoever asks: what is no text cannot be the name of anything.
+    let parts = match request.extract_parts::<RawPathParams>().await {
+        Ok(parts) => parts,
+        Err(wrong) => return Problem::new(400, format!("the path: {wrong}")).into_response(),
+    };
     let Some(Door::Afar(tokens)) = request.extensions().get::<Door>().cloned() else {
         // What came by no door that we know did not come.
         return match request.extensions().get::<Door>() {
@@ -238,8 +243,7 @@ pub(super) async fn allow(needs: Role, mut request: Request, next: Next) -> Resp
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, way);
         return refused;
     };
-    let parts = request.extract_parts::<RawPathParams>().await.ok();
-    let part = |name: &str| parts.iter().flatten().find(|(other, _)| *other == name).map(|(_, value)| value);
+    let part = |name: &str| parts.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
     let caller = Caller { name: Some(token.name.clone()), role: token.role };
     let mut answer = if token.may(needs, part("policy"), part("param")) {
         request.extensions_mut().insert(caller.clone());

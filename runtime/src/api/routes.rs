@@ -4,7 +4,7 @@
 
 use super::door::{self, Role};
 use super::problem::Problem;
-use super::{Api, PATIENCE, policies, state, watch};
+use super::{Api, PATIENCE, policies, state, stations, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request};
@@ -77,7 +77,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         read("/v1/health", "Whether all is well", &[], get(watch::health)),
         read("/v1/stats", "All counts, as `run --stats json` prints them", &[], get(watch::stats)),
-        read("/v1/stations", "Where copies go, and what became of them", &[], get(watch::stations)),
+        read("/v1/stations", "Where copies go, and what became of them", &[], get(stations::list)),
         read("/v1/flows", "How many flows are remembered", &[], get(watch::flows)),
         route(
             "get",
@@ -212,6 +212,36 @@ pub(super) fn routes() -> Vec<Route> {
             &[404],
             delete(state::reset_param),
         ),
+        route(
+            "put",
+            "/v1/policies/{policy}/stations/{station}",
+            "Sends a station's copies elsewhere, or by another limit, until it is reset",
+            none,
+            Some((JSON, "`is`: the words between its braces, as in a rule file")),
+            JSON,
+            &[400, 404, 409, 413, 422],
+            put(stations::set),
+        ),
+        route(
+            "delete",
+            "/v1/policies/{policy}/stations/{station}",
+            "Has a station be what its program says",
+            none,
+            None,
+            JSON,
+            &[404, 409],
+            delete(stations::reset),
+        ),
+        route(
+            "post",
+            "/v1/policies/{policy}/stations/{station}/{verb}",
+            "Gives a station no more copies (`drain`), or copies again (`resume`)",
+            none,
+            None,
+            JSON,
+            &[404],
+            post(stations::drain),
+        ),
         read("/v1/policies/{policy}/triggers", "The triggers of a policy", &[404], get(state::triggers)),
         read(
             "/v1/policies/{policy}/triggers/{trigger}",
@@ -262,7 +292,8 @@ pub(super) fn document() -> Json {
         let parameters: Vec<Json> = in_path.chain(query).collect();
         let mut answers = Map::new();
         answers.insert("200".into(), json!({ "description": "Done", "content": { route.answer: {} } }));
-        for status in [401, 403].iter().chain(route.problems) {
+        let named: &[u16] = if route.path.contains('{') { &[400, 401, 403] } else { &[401, 403] };
+        for status in named.iter().chain(route.problems) {
             let means = StatusCode::from_u16(*status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
             let content = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
             answers.insert(status.to_string(), json!({ "description": means, "content": content }));

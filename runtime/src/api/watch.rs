@@ -34,31 +34,6 @@ pub(super) async fn stats(State(api): State<Arc<Api>>) -> Answered {
     Ok(Answer((api.faces.stats)(&report)))
 }
 
-pub(super) async fn stations(State(api): State<Arc<Api>>) -> Answered {
-    let (report, policies) = api.ask(|api| Ok((api.control.report()?, api.control.list()?))).await?;
-    let mut stations = Vec::new();
-    for of in &report.policies {
-        let program = policies.iter().find(|(name, ..)| *name == of.name).map(|(_, p, _)| p.program());
-        for counts in &of.stations {
-            let target = program.and_then(|p| p.stations.iter().find(|s| s.name == counts.station));
-            stations.push(json!({
-                "policy": of.name,
-                "name": counts.station,
-                "target": target.map(ToString::to_string),
-                "up": counts.down.is_none(),
-                "down": counts.down,
-                "asked": counts.asked,
-                "sent": counts.sent,
-                "sent_bytes": counts.sent_bytes,
-                "cut": counts.cut,
-                "dropped": counts.dropped_total(),
-                "waiting": counts.waiting,
-            }));
-        }
-    }
-    Ok(Answer(Json::from(stations)))
-}
-
 pub(super) async fn flows(State(api): State<Arc<Api>>) -> Answered {
     let report = api.ask(|api| api.control.report()).await?;
     let flows = report.policies.iter().map(|policy| {

@@ -4,7 +4,7 @@
 //! on an attack has no use for a reason why not.)
 
 use super::store::{Object, Store, Trace, key_text};
-use super::{Held, Kept, Plan, Version, changes, make, now};
+use super::{Held, Kept, Plan, Version, changes, make, now, stations};
 use crate::live::MAIN;
 use crate::policy::{Label, Policy};
 use mrule_compiler::engine::EngineKind;
@@ -81,6 +81,7 @@ fn begin(
     if let Some(kept) = kept {
         held.older = kept.versions.iter().filter(|older| older.version != version).cloned().collect();
         let (changed, refused) = kept.restore(&mut policy);
+        policy = stations::changed(policy, &changed.stations);
         held.changed = changed;
         told.extend(refused.into_iter().map(|what| format!("not restored: {what}")));
     }
@@ -107,6 +108,7 @@ fn restore(
     let mut policy = Policy::new(made.engine, made.world).binding(made.bounds);
     let (changed, refused) = kept.restore(&mut policy);
     told.extend(refused.into_iter().map(|what| format!("not restored: {what}")));
+    let policy = stations::changed(policy, &changed.stations);
     let label = Label { policy: kept.name.as_str().into(), version: now.version };
     let held = Held { now, older, changed };
     Ok((kept.name.clone(), Arc::new(policy.labelled(label)), held))
@@ -145,6 +147,7 @@ impl Keeping {
             match kind {
                 "row" | "whole" => of(&plan.tables.kept),
                 "param" => of(&plan.params.kept),
+                stations::KIND => of(&plan.targets.kept),
                 _ => of(&plan.triggers.kept),
             }
         };

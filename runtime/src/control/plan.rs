@@ -22,6 +22,8 @@ pub struct Plan {
     pub tables: Fates,
     /// Params that were changed from outside: those that live on keep their value.
     pub params: Fates,
+    /// Stations that were changed from outside: those that live on keep their target and limit.
+    pub targets: Fates,
     /// What `flows` become: `kept`, `begun` (nobody knew them before), `dropped` (nobody asks any more) or `none`.
     pub flows: &'static str,
     /// What is looked for in streams changes: flows that are there are searched from where they stand.
@@ -130,6 +132,10 @@ pub(super) fn keep(old: &Policy, new: &Program, changed: &Changed, world: &mut W
             .zip(is)
             .is_some_and(|(was, is)| world.keep_param(ParamId(is as u32), old.world(), ParamId(was as u32)));
         (if kept { &mut plan.params.kept } else { &mut plan.params.lost }).push(name.clone());
+    }
+    for name in changed.stations.keys() {
+        let kept = new.stations.iter().any(|station| station.name == *name);
+        (if kept { &mut plan.targets.kept } else { &mut plan.targets.lost }).push(name.clone());
     }
     plan
 }

@@ -4,8 +4,8 @@
 //! change is kept as the object that made it, with its time, so that restoring is making the changes again.
 //! (Rejected: a file of our own that is written anew each time; a table of a million rows changes a row at a time.)
 
-use super::Version;
 use super::bundle::Bundle;
+use super::{Version, stations};
 use crate::change::{Change, Effect};
 use crate::event::input;
 use crate::policy::Policy;
@@ -298,6 +298,10 @@ impl Kept {
                 if emptied.is_some_and(|done| done.is_ok()) {
                     changed.tables.insert(table);
                 }
+                continue;
+            }
+            if let (Some(station), Some(is)) = (name(stations::KIND), name("is")) {
+                changed.stations.insert(station, is);
                 continue;
             }
             let made = input::change(object.clone(), &program)

@@ -132,6 +132,12 @@ impl Live {
         Some(swap)
     }
 
+    /// Gives a station of a policy no more copies, or copies again; whether there is such a one.
+    pub fn drain(&self, name: &str, station: &str, drained: bool) -> bool {
+        let loaded = self.policies.loaded.iter().find(|loaded| loaded.name == name);
+        loaded.is_some_and(|loaded| loaded.stations.drain(station, drained))
+    }
+
     /// Gives a policy another world: the same program with other tables and params. None if there is no policy of this
     /// name, or the program is another one.
     pub fn change_world(&mut self, name: &str, policy: Arc<Policy>) -> Option<Swap> {

@@ -27,11 +27,13 @@ pub enum Cause {
     Unfit,
     /// It was still waiting when the run ended.
     Stopped,
+    /// Somebody has said that the station gets no more.
+    Drained,
 }
 
 impl Cause {
     /// All of them, in the order of [`Counts::dropped`].
-    pub const ALL: [Cause; 8] = [
+    pub const ALL: [Cause; 9] = [
         Cause::QueueFull,
         Cause::Rate,
         Cause::Unreachable,
@@ -40,6 +42,7 @@ impl Cause {
         Cause::Busy,
         Cause::Unfit,
         Cause::Stopped,
+        Cause::Drained,
     ];
 
     /// Its name in tables and JSON.
@@ -53,6 +56,7 @@ impl Cause {
             Cause::Busy => "busy",
             Cause::Unfit => "unfit",
             Cause::Stopped => "stopped",
+            Cause::Drained => "drained",
         }
     }
 }
@@ -82,6 +86,8 @@ pub struct Counts {
     pub waiting: u64,
     /// Why it is down; none while it is up.
     pub down: Option<String>,
+    /// It gets no more copies.
+    pub drained: bool,
 }
 
 impl Counts {
@@ -196,6 +202,7 @@ impl Counters {
             dropped_bytes,
             waiting,
             down,
+            drained: false,
         }
     }
 

@@ -9,7 +9,7 @@ use super::blocks::Names;
 use super::counts::{Amount, Cause, Counters};
 use mrule_compiler::abi::{Link, Packet, Verdict};
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -123,6 +123,8 @@ pub(super) struct Lane {
     pub copies: AtomicUsize,
     most_bytes: usize,
     most_copies: usize,
+    /// Gets no more copies.
+    pub drained: AtomicBool,
     /// Set when the run ends: the thread empties its queue, until then at most, and goes.
     pub deadline: OnceLock<Instant>,
 }
@@ -135,6 +137,7 @@ impl Lane {
             copies: AtomicUsize::new(0),
             most_bytes,
             most_copies,
+            drained: AtomicBool::new(false),
             deadline: OnceLock::new(),
         }
     }
@@ -169,13 +172,22 @@ pub struct Outlet {
     /// Counted here and not yet told.
     asked: Amount,
     refused: Amount,
+    drained: Amount,
 }
 
 impl Outlet {
     pub(super) fn new(lane: Arc<Lane>, queue: SyncSender<Chunk>, names: Names) -> Outlet {
         let (home, spare) = sync_channel(SPARE);
         let chunk = fresh(names, Some(home));
-        Outlet { lane, queue, chunk, spare, asked: Amount::default(), refused: Amount::default() }
+        Outlet {
+            lane,
+            queue,
+            chunk,
+            spare,
+            asked: Amount::default(),
+            refused: Amount::default(),
+            drained: Amount::default(),
+        }
     }
 
     /// Takes a copy of the bytes that the verdict says, or drops and counts it when the queue is full. Never waits. A
@@ -188,6 +200,10 @@ impl Outlet {
         }
         let one = Amount::one(bytes.len());
         self.asked.add(one);
+        if self.lane.drained.load(Relaxed) {
+            self.drained.add(one);
+            return;
+        }
         if self.chunk.bytes.len() + bytes.len() > CHUNK || self.chunk.copies.len() >= CHUNK_COPIES {
             self.pass();
         }
@@ -210,6 +226,9 @@ impl Outlet {
     /// Puts the chunk into the queue.
     fn pass(&mut self) {
         self.lane.counters.asked(std::mem::take(&mut self.asked));
+        if self.drained.copies > 0 {
+            self.lane.counters.dropped(Cause::Drained, std::mem::take(&mut self.drained));
+        }
         if self.refused.copies > 0 {
             self.lane.counters.dropped(Cause::QueueFull, std::mem::take(&mut self.refused));
         }

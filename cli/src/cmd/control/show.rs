@@ -36,7 +36,7 @@ fn table(heads: &[&str], of: &Value, note: Option<&str>, screen: &mut Screen<'_>
     table.print(table.first(), screen.out_look, screen.out)
 }
 
-pub(super) fn policies(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn policies(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     table(
         &["name", "version", "binding", "rules", "limits", "stations", "tables", "triggers"],
         answer,
@@ -45,7 +45,7 @@ pub(super) fn policies(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()
     )
 }
 
-pub(super) fn texts(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn texts(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     let look = screen.out_look;
     writeln!(screen.out, "# version {}, loaded {}", text(answer, "version"), text(answer, "loaded"))?;
     for (name, text) in answer["files"].as_object().into_iter().flatten() {
@@ -55,7 +55,7 @@ pub(super) fn texts(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     let look = screen.out_look;
     let status = text(answer, "status");
     let style = if status == "ok" { GOOD } else { BAD };
@@ -70,11 +70,15 @@ pub(super) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> 
     Ok(())
 }
 
-pub(super) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     let mut table = Table::new(&["station", "state", "asked", "sent", "dropped", "bytes"]);
     for s in items(answer) {
         let number = |name: &str| grouped(s[name].as_u64().unwrap_or(0));
-        let state = if s["up"] == true { "up" } else { "down" };
+        let state = match (&s["drained"], &s["up"]) {
+            (Value::Bool(true), _) => "drained",
+            (_, Value::Bool(true)) => "up",
+            _ => "down",
+        };
         let bytes = size(s["sent_bytes"].as_u64().unwrap_or(0));
         let cells = vec![
             format!("{}/{}", text(s, "policy"), text(s, "name")),
@@ -90,11 +94,11 @@ pub(super) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()
     table.print(table.first(), screen.out_look, screen.out)
 }
 
-pub(super) fn triggers(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn triggers(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     table(&["name", "active", "raised", "capacity", "external"], answer, Some("key"), screen)
 }
 
-pub(super) fn active(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn active(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     if let Some(when) = answer["when"].as_str() {
         writeln!(screen.out, "{} when {}", text(answer, "name"), printable(when))?;
     }
@@ -107,11 +111,11 @@ pub(super) fn active(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> 
     suppressed.print(suppressed.first(), screen.out_look, screen.out)
 }
 
-pub(super) fn tables(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn tables(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     table(&["name", "rows", "capacity", "changed", "value"], answer, Some("key"), screen)
 }
 
-pub(super) fn rows(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn rows(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     table(&["key", "value", "until"], &answer["items"], None, screen)?;
     if !answer["next"].is_null() {
         let more = format!("the first {} of {} rows", text(answer, "next"), text(answer, "total"));
@@ -120,12 +124,12 @@ pub(super) fn rows(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn params(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn params(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     table(&["name", "value", "default", "least", "most"], answer, Some("type"), screen)
 }
 
 /// What loading did, or would do.
-pub(super) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     let look = screen.out_look;
     let version = text(done, "version");
     if done["dry_run"] == true {
@@ -159,7 +163,7 @@ pub(super) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) -> io::R
 }
 
 /// An event in a line.
-pub(super) fn event(data: &str, screen: &mut Screen<'_>) -> io::Result<()> {
+pub(in crate::cmd) fn event(data: &str, screen: &mut Screen<'_>) -> io::Result<()> {
     let event: Value = serde_json::from_str(data).unwrap_or_else(|_| Value::from(data));
     if !event.is_object() {
         return writeln!(screen.out, "({} events were lost: this was too slow)", value(&event));

@@ -1,0 +1,95 @@
+//! Stations: listed, sent elsewhere, drained. The invariant: a station is written as in a rule file. (Rejected: a member for
+//! each setting; the language has them, with its errors.)
+
+use super::Api;
+use super::problem::Problem;
+use super::routes::Body;
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+
+type Answered = Result<Answer<Json>, Problem>;
+
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Answered {
+    let (report, policies) = api.ask(|api| Ok((api.control.report()?, api.control.list()?))).await?;
+    let mut stations = Vec::new();
+    for of in &report.policies {
+        let program = policies.iter().find(|(name, ..)| *name == of.name).map(|(_, p, _)| p.program());
+        let changed = api.control.changed_stations(&of.name);
+        for counts in &of.stations {
+            let target = program.and_then(|p| p.stations.iter().find(|s| s.name == counts.station));
+            stations.push(json!({
+                "policy": of.name,
+                "name": counts.station,
+                "target": target.map(ToString::to_string),
+                "changed": changed.contains_key(&counts.station),
+                "drained": counts.drained,
+                "up": counts.down.is_none(),
+                "down": counts.down,
+                "asked": counts.asked,
+                "sent": counts.sent,
+                "sent_bytes": counts.sent_bytes,
+                "cut": counts.cut,
+                "dropped": counts.dropped_total(),
+                "waiting": counts.waiting,
+            }));
+        }
+    }
+    Ok(Answer(Json::from(stations)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Is {
+    is: String,
+}
+
+pub(super) async fn set(
+    State(api): State<Arc<Api>>,
+    Path((policy, station)): Path<(String, String)>,
+    Body(body): Body,
+) -> Answered {
+    let Is { is } =
+        serde_json::from_slice(&body).map_err(|error| Problem::new(400, format!("the body: {error}")))?;
+    change(&api, policy, station, Some(is)).await
+}
+
+pub(super) async fn reset(
+    State(api): State<Arc<Api>>,
+    Path((policy, station)): Path<(String, String)>,
+) -> Answered {
+    change(&api, policy, station, None).await
+}
+
+async fn change(api: &Arc<Api>, policy: String, station: String, is: Option<String>) -> Answered {
+    let swap = api
+        .ask(move |api| {
+            let swap = api.control.set_station(&policy, &station, is.as_deref())?;
+            let now = is.map_or_else(|| "is what its program says".to_owned(), |is| format!("is now {is}"));
+            api.hub.note(&format!("station {station} of policy {policy} {now}"));
+            Ok(swap)
+        })
+        .await?;
+    Ok(Answer(json!({ "taken_ms": swap.taken.as_micros() as f64 / 1e3 })))
+}
+
+pub(super) async fn drain(
+    State(api): State<Arc<Api>>,
+    Path((policy, station, verb)): Path<(String, String, String)>,
+) -> Answered {
+    let drained = match verb.as_str() {
+        "drain" => true,
+        "resume" => false,
+        _ => return Err(Problem::new(404, format!("a station takes `drain` and `resume`, not `{verb}`"))),
+    };
+    api.ask(move |api| {
+        api.control.drain_station(&policy, &station, drained)?;
+        let what = if drained { "gets no more copies" } else { "gets copies again" };
+        api.hub.note(&format!("station {station} of policy {policy} {what}"));
+        Ok(())
+    })
+    .await?;
+    Ok(Answer(json!({ "drained": drained })))
+}
