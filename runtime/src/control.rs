@@ -49,6 +49,9 @@ pub enum Refusal {
     /// It cannot be done as things are.
     #[error("{0}")]
     Conflict(String),
+    /// It is not the version that was spoken of.
+    #[error("{0}")]
+    Stale(String),
     /// The run has ended.
     #[error("the run has ended")]
     Ended,
@@ -57,6 +60,30 @@ pub enum Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
         Refusal::Conflict(error.to_string())
+    }
+}
+
+/// What must be there, so that nobody overwrites what they have not seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// No policy of this name.
+    Nothing,
+    /// This version of it.
+    Version(u64),
+}
+
+impl Expect {
+    fn check(self, name: &str, held: Option<&Held>) -> Result<(), Refusal> {
+        let now = held.map(|held| held.now.version);
+        let is = now.map_or_else(|| "is not there".to_owned(), |now| format!("is at version {now}"));
+        match (self, now) {
+            (Expect::Version(version), Some(now)) if version == now => Ok(()),
+            (Expect::Nothing, None) => Ok(()),
+            (Expect::Version(version), _) => Err(Refusal::Stale(format!(
+                "policy `{name}` {is}, not at version {version}; look at it again"
+            ))),
+            (Expect::Nothing, _) => Err(Refusal::Stale(format!("policy `{name}` {is} already"))),
+        }
     }
 }
 
@@ -226,6 +253,21 @@ impl Control {
     /// # Errors
     /// [`Refusal`]: errors in the program, stations that cannot be opened. Then nothing has changed.
     pub fn load(&self, name: &str, compiled: Compiled, bundle: Bundle, dry: bool) -> Result<Done, Refusal> {
+        self.load_over(None, name, compiled, bundle, dry)
+    }
+
+    /// The same, if that is there which is expected.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`Refusal::Stale`].
+    pub fn load_over(
+        &self,
+        expect: Option<Expect>,
+        name: &str,
+        compiled: Compiled,
+        bundle: Bundle,
+        dry: bool,
+    ) -> Result<Done, Refusal> {
         let begun = Instant::now();
         check_name(name)?;
         let mut compiled = compiled;
@@ -238,6 +280,7 @@ impl Control {
         let live = live.as_mut().ok_or(Refusal::Ended)?;
         let old = live.policy(name).cloned();
         let held = policies.get_mut(name);
+        expect.map_or(Ok(()), |expect| expect.check(name, held.as_deref()))?;
         let version = held.as_ref().map_or(1, |held| held.now.version + 1);
         let nothing = Changed::default();
         let changed = held.as_ref().map_or(&nothing, |held| &held.changed);

@@ -146,6 +146,17 @@ fn every_route_answers_as_documented() {
             }
         }
         assert!(asked >= 20, "{asked} routes");
+        // Nobody overwrites what they have not seen.
+        let program = b"station x { pcapng \"DIR/x.pcapng\" }\nrule r { match tcp snaplen none to x }\n";
+        let put = |condition: &str| {
+            let kind = format!("text/plain\r\n{condition}");
+            ask("put", "/v1/policies/third", &kind, program).status
+        };
+        assert_eq!(put("if-match: \"1\""), 412, "it is not there");
+        assert_eq!(put("if-none-match: *"), 200);
+        assert_eq!((put("if-none-match: *"), put("if-match: \"2\""), put("if-match: 1")), (412, 412, 400));
+        assert_eq!((put("if-match: \"1\""), put("if-match: \"1\"")), (200, 412), "it is at version 2");
+        assert_eq!(ask("delete", "/v1/policies/third", "", b"").status, 200);
         let wrong = ask("put", "/v1/policies/site", "text/plain", b"rule r { match tcpp snaplen full to x }");
         assert_eq!(wrong.status, 422, "{}", wrong.body);
         let found = &wrong.json()["diagnostics"];

@@ -6,7 +6,7 @@ use super::Api;
 use super::door::{Caller, Role};
 use super::problem::Problem;
 use super::routes::{Body, ask_for};
-use crate::control::{Bundle, Done, Version};
+use crate::control::{Bundle, Done, Expect, Version};
 use crate::event::time_text;
 use crate::policy::Policy;
 use axum::extract::{Path, State};
@@ -55,21 +55,28 @@ pub(super) struct Which {
     binding: bool,
 }
 
-pub(super) async fn show(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: Uri) -> Answered {
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let Which { version, .. } = ask_for(&uri)?;
     let found = api.ask(move |api| api.control.version(&name, version)).await?;
     let files: serde_json::Map<String, Json> =
         found.bundle.texts().map(|(name, text)| (name.to_owned(), Json::from(text))).collect();
     let sets: serde_json::Map<String, Json> =
         found.bundle.sets().iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect();
-    Ok(Answer(json!({
-        "version": found.version,
-        "binding": found.bundle.is_binding(),
-        "loaded": time_text(found.loaded),
-        "roots": found.bundle.roots(),
-        "set": sets,
-        "files": files,
-    })))
+    Ok(tagged(
+        found.version,
+        json!({
+            "version": found.version,
+            "binding": found.bundle.is_binding(),
+            "loaded": time_text(found.loaded),
+            "roots": found.bundle.roots(),
+            "set": sets,
+            "files": files,
+        }),
+    ))
 }
 
 /// A program as it is put.
@@ -89,7 +96,7 @@ pub(super) async fn put(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Body(body): Body,
-) -> Answered {
+) -> Result<Response, Problem> {
     let Which { dry_run, version, binding } = ask_for(&uri)?;
     api.may_bind(&caller, &name, binding)?;
     if version.is_some() {
@@ -116,16 +123,46 @@ pub(super) async fn put(
             ));
         }
     };
+    let expect = expected(&headers)?;
     let sets: Vec<(String, String)> = sent.set.into_iter().collect();
     let done = api
         .ask(move |api| {
             let (compiled, bundle) = Bundle::read(&roots, &mut MemoryLoader::new(sent.files), &sets);
-            let done = api.control.load(&name, compiled, bundle.binding(binding), dry_run)?;
+            let bundle = bundle.binding(binding);
+            let done = api.control.load_over(expect, &name, compiled, bundle, dry_run)?;
             api.told(&name, &done);
             Ok(done)
         })
         .await?;
-    Ok(Answer(api.done(&done)))
+    let about = api.done(&done);
+    Ok(if done.swap.is_some() { tagged(done.version, about) } else { Answer(about).into_response() })
+}
+
+/// What `If-Match` and `If-None-Match` say must be there (RFC 9110, section 13.1): an entity tag is a version.
+fn expected(headers: &HeaderMap) -> Result<Option<Expect>, Problem> {
+    let word =
+        |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
+    match (word(header::IF_MATCH), word(header::IF_NONE_MATCH)) {
+        (None, None) => Ok(None),
+        (None, Some("*")) => Ok(Some(Expect::Nothing)),
+        (Some(tag), None) => {
+            let version =
+                tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok());
+            let version = version.ok_or_else(|| {
+                Problem::new(
+                    400,
+                    format!("`If-Match: {tag}` is no version: write it as the answer's ETag has it, `\"3\"`"),
+                )
+            })?;
+            Ok(Some(Expect::Version(version)))
+        }
+        _ => Err(Problem::new(400, "say `If-Match: \"VERSION\"` or `If-None-Match: *`, not more")),
+    }
+}
+
+/// An answer about a version, which is its entity tag.
+fn tagged(version: u64, answer: Json) -> Response {
+    ([(header::ETAG, format!("\"{version}\""))], Answer(answer)).into_response()
 }
 
 pub(super) async fn delete(

@@ -27,6 +27,7 @@ impl Problem {
             Refusal::Unknown(_) => (404, None),
             Refusal::Bad(_) => (400, None),
             Refusal::Conflict(_) => (409, None),
+            Refusal::Stale(_) => (412, None),
             Refusal::Ended => (503, None),
             Refusal::Program(compiled) => (422, Some((faces.diagnostics)(&compiled))),
         };

@@ -121,7 +121,7 @@ pub(super) fn routes() -> Vec<Route> {
             ],
             Some((JSON, program)),
             JSON,
-            &[400, 409, 413, 422],
+            &[400, 409, 412, 413, 422],
             put(policies::put).layer(DefaultBodyLimit::max(MOST_PROGRAM)),
         )
         .for_a(Role::Author),
