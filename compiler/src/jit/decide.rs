@@ -43,6 +43,14 @@ struct Style {
     rules: u32,
 }
 
+/// The constants of a rule's lengths, which its entry gives.
+struct Given {
+    /// Where the entry is.
+    entry: Value,
+    /// How far behind that the next one is, in bytes.
+    next: i32,
+}
+
 /// What a function is generated from.
 pub struct Ground<'a> {
     /// The program.
@@ -157,7 +165,7 @@ impl Emit<'_> {
             };
             let next = self.b.create_block();
             let id = self.constant(u64::from(id));
-            self.class(&class, id, role, style, next);
+            self.class(&class, (id, None), role, style, next);
             self.enter(next);
         }
     }
@@ -221,7 +229,8 @@ impl Emit<'_> {
         // A run of entries with this key.
         let (at, left) = (self.b.append_block_param(walk, I64), self.b.append_block_param(walk, I64));
         let low = self.b.ins().band_imm_s(payload, 0xffff_ffff);
-        let offset = self.b.ins().ishl_imm_s(low, 3);
+        let entry_size = group.stride() as i64 * 8;
+        let offset = self.b.ins().imul_imm_s(low, entry_size);
         let place = self.b.ins().iadd(entries, offset);
         let count = self.b.ins().ushr_imm_s(payload, 32);
         self.b.ins().jump(walk, &[place.into(), count.into()]);
@@ -229,8 +238,9 @@ impl Emit<'_> {
         let entry = self.b.ins().load(I64, flags, at, 0);
         let rule = self.b.ins().band_imm_s(entry, 0xffff_ffff);
         let latch = self.b.create_block();
+        let found = (rule, (group.given > 0).then_some(at));
         if let [class] = group.classes.as_slice() {
-            self.class(class, rule, role, style, latch);
+            self.class(class, found, role, style, latch);
         } else {
             let id = self.b.ins().ushr_imm_s(entry, 32);
             let id = self.b.ins().ireduce(I32, id);
@@ -242,11 +252,11 @@ impl Emit<'_> {
             self.b.ins().br_table(id, jumps);
             for (class, block) in group.classes.iter().zip(blocks) {
                 self.enter(block);
-                self.class(class, rule, role, style, latch);
+                self.class(class, found, role, style, latch);
             }
         }
         self.enter(latch);
-        let at = self.b.ins().iadd_imm_s(at, 8);
+        let at = self.b.ins().iadd_imm_s(at, entry_size);
         let left = self.b.ins().iadd_imm_s(left, -1);
         self.b.ins().brif(left, walk, &[at.into(), left.into()], done, &[]);
         self.enter(done);
@@ -274,15 +284,18 @@ impl Emit<'_> {
         words
     }
 
-    /// Tests what the key did not say, counts the rule, evaluates its asks; ends with a jump to `next`.
+    /// Tests what the key did not say, counts the rule, evaluates its asks; ends with a jump to `next`. `found` is the rule's
+    /// number, and where its entry is if that gives the constants of its lengths.
     fn class(
         &mut self,
         class: &Class,
-        rule: Value,
+        found: (Value, Option<Value>),
         role: Role,
         style: Style,
         next: cranelift_codegen::ir::Block,
     ) {
+        let (rule, entry) = found;
+        let mut given = entry.map(|entry| Given { entry, next: 8 });
         let holds = self.b.create_block();
         self.emit(&class.residual, holds, next);
         self.enter(holds);
@@ -307,7 +320,7 @@ impl Emit<'_> {
             let (asks, behind) = (self.b.create_block(), self.b.create_block());
             self.emit(when, asks, behind);
             self.enter(asks);
-            let (start, end) = self.range(length);
+            let (start, end) = self.range(length, &mut given);
             match role {
                 Role::Rules => self.ask(class.stations, (start, end), rule, style, behind),
                 Role::Limits => {
@@ -323,18 +336,18 @@ impl Emit<'_> {
     }
 
     /// The byte range asked for, within the captured bytes. Empty ranges have start >= end.
-    fn range(&mut self, length: &Length) -> (Value, Value) {
+    fn range(&mut self, length: &Length, given: &mut Option<Given>) -> (Value, Value) {
         let zero = self.constant(0);
         let cap = self.cap_len;
         match length {
             Length::None => (zero, zero),
             Length::Full => (zero, cap),
             Length::Bytes(n) => {
-                let n = self.number_or_zero(n);
+                let n = self.amount(n, given);
                 (zero, self.b.ins().umin(n, cap))
             }
             Length::Percent(n) => {
-                let n = self.number_or_zero(n);
+                let n = self.amount(n, given);
                 // Percentages are bounded by the checker's types only below 64 bits; beyond 2^31 they mean all.
                 let most = self.constant(1 << 31);
                 let n = self.b.ins().umin(n, most);
@@ -346,7 +359,7 @@ impl Emit<'_> {
                 (zero, self.b.ins().umin(part, cap))
             }
             Length::Headers(n) => {
-                let n = self.clipped(n);
+                let n = self.clipped(n, given);
                 use crate::fields::{Layer, Slot};
                 let headers = self.number(&Num::slot(Layer::Outer, 0, Slot::HeadersEnd, 32));
                 let l3_end = self.number(&Num::slot(Layer::Outer, 0, Slot::L3End, 32));
@@ -356,15 +369,27 @@ impl Emit<'_> {
                 (zero, self.b.ins().umin(end, cap))
             }
             Length::Slice(m, n) => {
-                let (m, n) = (self.number_or_zero(m), self.number_or_zero(n));
+                let (m, n) = (self.amount(m, given), self.amount(n, given));
                 (m, self.b.ins().umin(n, cap))
             }
         }
     }
 
+    /// A number of a length: where constants are given, the next of them.
+    fn amount(&mut self, num: &Num, given: &mut Option<Given>) -> Value {
+        match (num.kind(), given) {
+            (NumKind::Const(_), Some(given)) => {
+                let (flags, at) = (self.pool_flags(), given.next);
+                given.next += 8;
+                self.b.ins().load(I64, flags, given.entry, at)
+            }
+            _ => self.number_or_zero(num),
+        }
+    }
+
     /// A number of bytes, not past 2^32: more means the same and must not wrap.
-    fn clipped(&mut self, num: &Num) -> Value {
-        let value = self.number_or_zero(num);
+    fn clipped(&mut self, num: &Num, given: &mut Option<Given>) -> Value {
+        let value = self.amount(num, given);
         if num.max() <= u64::from(u32::MAX) {
             return value;
         }

@@ -22,6 +22,9 @@ const MAX_LISTED: u64 = 128;
 const MAX_BLOCKS: usize = 16;
 /// Groups with more keys than this have a bitmap in front.
 const FILTER_FROM: usize = 64;
+/// A group with more kinds of rules than this keeps the constants of their lengths beside its entries: code for each would take
+/// seconds to make where a thousand rules ask for a thousand lengths.
+const MAX_CLASSES: usize = 16;
 
 /// The rules (or limits) of a program, arranged for fast decision.
 #[derive(Debug, Default)]
@@ -95,8 +98,11 @@ pub struct Group {
     pub signature: Signature,
     /// The kinds of its rules.
     pub classes: Vec<Class>,
-    /// `class << 32 | rule`, runs of those with the same key.
+    /// Entries of [`Group::stride`] words, runs of those with the same key: `class << 32 | rule`, then what is given.
     pub entries: Vec<u64>,
+    /// How many words behind the first of each entry are given: the constants of its rule's lengths, in the order of
+    /// [`Class::asks`], which has 0 in their place; 0 where the classes have them.
+    pub given: usize,
     /// An open-addressed table of `words + 1` words a slot: the key, then `count << 32 | first entry`; count 0 is empty.
     pub table: Vec<u64>,
     /// log2 of the number of slots.
@@ -132,6 +138,38 @@ type Blocks = Vec<(u64, u64)>;
 enum Depth {
     All,
     Best,
+}
+
+impl Group {
+    /// How many words an entry has.
+    pub fn stride(&self) -> usize {
+        1 + self.given
+    }
+}
+
+impl Class {
+    /// The same without the constants of its lengths, and these.
+    fn without_constants(mut self) -> (Class, Vec<u64>) {
+        let mut given = Vec::new();
+        let mut give = |num: &mut Num| {
+            if let NumKind::Const(value) = num.kind() {
+                // As generated code would: beyond that, all lengths are the same.
+                given.push((*value).min(u64::from(u32::MAX)));
+                *num = Num::constant(0);
+            }
+        };
+        for (_, length) in &mut self.asks {
+            match length {
+                Length::None | Length::Full => {}
+                Length::Bytes(n) | Length::Percent(n) | Length::Headers(n) => give(n),
+                Length::Slice(m, n) => {
+                    give(m);
+                    give(n);
+                }
+            }
+        }
+        (self, given)
+    }
 }
 
 impl Plan {
@@ -349,19 +387,32 @@ fn blocks(load: &Load, parts: &[(u64, u64)]) -> Option<Blocks> {
 fn build(signature: Signature, mut list: Vec<(Vec<u64>, Class, u32)>) -> Group {
     list.sort_by(|a, b| (&a.0, a.2).cmp(&(&b.0, b.2)));
     let words = signature.words();
+    let kinds: std::collections::HashSet<&Class> = list.iter().map(|(_, class, _)| class).collect();
+    let many = kinds.len() > MAX_CLASSES;
+    let list: Vec<(Vec<u64>, (Class, Vec<u64>), u32)> = list
+        .into_iter()
+        .map(|(key, class, rule)| match many {
+            true => (key, class.without_constants(), rule),
+            false => (key, (class, Vec::new()), rule),
+        })
+        .collect();
+    let given = list.iter().map(|(_, (_, given), _)| given.len()).max().unwrap_or(0);
     let (mut classes, mut class_ids) = (Vec::new(), HashMap::new());
-    let mut entries = Vec::with_capacity(list.len());
+    let mut entries = Vec::with_capacity(list.len() * (1 + given));
     let mut keys: Vec<(Vec<u64>, u64, u64)> = Vec::new();
-    for (key, class, rule) in list {
+    for (number, (key, (class, constants), rule)) in (0..).zip(list) {
         let id = *class_ids.entry(class.clone()).or_insert_with(|| {
             classes.push(class);
             classes.len() as u64 - 1
         });
         match keys.last_mut() {
             Some((last, _, count)) if *last == key => *count += 1,
-            _ => keys.push((key, entries.len() as u64, 1)),
+            _ => keys.push((key, number, 1)),
         }
         entries.push(id << 32 | u64::from(rule));
+        let missing = given - constants.len();
+        entries.extend(constants);
+        entries.extend(std::iter::repeat_n(0, missing));
     }
     let slots_log2 = (keys.len() * 2).next_power_of_two().trailing_zeros().max(1);
     let slots = 1usize << slots_log2;
@@ -388,5 +439,35 @@ fn build(signature: Signature, mut list: Vec<(Vec<u64>, Class, u32)>) -> Group {
             tail.copy_from_slice(&[count << 32 | first]);
         }
     }
-    Group { signature, classes, entries, table, slots_log2, filter, filter_log2 }
+    Group { signature, classes, entries, given, table, slots_log2, filter, filter_log2 }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+    use crate::compile::{MemoryLoader, compile};
+
+    #[test]
+    fn many_lengths_are_given_and_few_are_code() {
+        let plan = |lengths: usize| {
+            let rule = |i| {
+                format!("rule r{i} {{ match tcp.dstport == {i} snaplen payload ..{} to s }}\n", i % lengths)
+            };
+            let rules: String = (0..100).map(rule).collect();
+            let text = format!("station s {{ pcapng \"s\" }}\n{rules}");
+            let compiled = compile(&["a".into()], &mut MemoryLoader::new([("a", text)]), &[]);
+            Plan::new(&compiled.program.unwrap().rules)
+        };
+        let few = plan(MAX_CLASSES);
+        assert_eq!((few.groups[0].classes.len(), few.groups[0].given), (MAX_CLASSES, 0));
+        assert_eq!(few.groups[0].entries.len(), 100);
+        let many = plan(MAX_CLASSES + 1);
+        assert_eq!((many.groups[0].classes.len(), many.groups[0].given), (1, 1));
+        let lengths: Vec<u64> = many.groups[0].entries.chunks(2).map(|entry| entry[1]).collect();
+        let numbers = many.groups[0].entries.chunks(2).map(|entry| entry[0] as u32);
+        let names: Vec<u32> = numbers.collect();
+        assert_eq!((lengths.len(), names.len()), (100, 100));
+        assert_eq!(lengths.iter().collect::<std::collections::HashSet<_>>().len(), MAX_CLASSES + 1);
+    }
 }
