@@ -101,4 +101,8 @@ pub enum Command {
     Station(cmd::control::All),
     /// Show what happens to triggers, stations and policies of a running mirrorc as it happens
     Events(cmd::control::All),
+    /// Print completions for a shell
+    Completions(cmd::completions::Args),
+    /// Print the manual, a page for each command
+    Man(cmd::man::Args),
 }

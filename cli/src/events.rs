@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 /// Events in and out.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Events")]
 pub struct Events {
     /// Changes to make while it runs: JSON lines that raise, clear or suppress triggers, add or remove rows of
     /// tables, set params, each at its packet time

@@ -87,6 +87,8 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Param(args) => cmd::control::param(&args, screen),
         Command::Station(args) => cmd::control::stations(&args, screen),
         Command::Events(args) => cmd::control::events(&args, screen),
+        Command::Completions(args) => cmd::completions::run(&args, screen),
+        Command::Man(args) => cmd::man::run(&args, screen),
     }
 }
 
