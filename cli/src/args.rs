@@ -99,8 +99,8 @@ pub enum Command {
     Param(cmd::control::Param),
     /// List the stations of a running mirrorc
     Station(cmd::control::All),
-    /// Show what happens to triggers, stations and policies of a running mirrorc as it happens
-    Events(cmd::control::All),
+    /// Show what happens to triggers, stations and policies of a running mirrorc as it happens, or happened before
+    Events(cmd::control::Events),
     /// Print completions for a shell
     Completions(cmd::completions::Args),
     /// Print the manual, a page for each command

@@ -3,6 +3,7 @@
 //! The invariant: no decision about packets or programs is made in this crate.
 //! (Rejected: a binary only; its output could then be tested just by starting processes.)
 
+mod alarms;
 mod args;
 mod client;
 mod cmd;

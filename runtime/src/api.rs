@@ -5,9 +5,11 @@
 //! have all traffic copied anywhere; gRPC, which curl does not speak.)
 //!
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
-//! - `policies`, `state`, `watch`: the handlers. `hub`: events for whoever listens. `socket`: the file. `problem`: errors.
+//! - `policies`, `state`, `watch`, `history`: the handlers. `audit`: who asked for which change. `socket`: the file.
+//!   `problem`: errors.
 
-mod hub;
+mod audit;
+mod history;
 mod metrics;
 mod policies;
 mod problem;
@@ -16,7 +18,7 @@ mod socket;
 mod state;
 mod watch;
 
-pub use hub::{Hub, Tee};
+pub use crate::event::Hub;
 pub use socket::Socket;
 
 use crate::control::{Control, Refusal};
@@ -120,7 +122,7 @@ async fn serve(listener: tokio::net::UnixListener, router: Router) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let service = audit::Known::new(TowerToHyperService::new(router.clone()), &stream);
         tokio::spawn(async move {
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(64 << 10);

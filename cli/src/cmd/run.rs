@@ -4,6 +4,7 @@
 mod live;
 mod reload;
 mod replay;
+mod telling;
 
 pub(super) use live::pair;
 

@@ -5,7 +5,7 @@
 use super::Api;
 use super::problem::Problem;
 use super::routes::{Body, ask_for};
-use crate::control::{Bundle, Done, Version};
+use crate::control::{Bundle, Done, Refusal, Version};
 use crate::event::time_text;
 use crate::policy::Policy;
 use axum::Json as Answer;
@@ -113,9 +113,7 @@ pub(super) async fn put(
     let done = api
         .ask(move |api| {
             let (compiled, bundle) = Bundle::read(&roots, &mut MemoryLoader::new(sent.files), &sets);
-            let done = api.control.load(&name, compiled, bundle, dry_run)?;
-            api.told(&name, &done);
-            Ok(done)
+            api.told(&name, dry_run, api.control.load(&name, compiled, bundle, dry_run))
         })
         .await?;
     Ok(Answer(api.done(&done)))
@@ -125,7 +123,7 @@ pub(super) async fn delete(State(api): State<Arc<Api>>, Path(name): Path<String>
     let swap = api
         .ask(move |api| {
             let swap = api.control.unload(&name)?;
-            api.hub.note(&format!("policy {name} was unloaded"));
+            api.hub.unloaded(&name);
             Ok(swap)
         })
         .await?;
@@ -150,21 +148,20 @@ pub(super) async fn diff(
 
 pub(super) async fn roll_back(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: Uri) -> Answered {
     let Which { version, dry_run } = ask_for(&uri)?;
-    let done = api
-        .ask(move |api| {
-            let done = api.control.roll_back(&name, version, dry_run)?;
-            api.told(&name, &done);
-            Ok(done)
-        })
-        .await?;
+    let done =
+        api.ask(move |api| api.told(&name, dry_run, api.control.roll_back(&name, version, dry_run))).await?;
     Ok(Answer(api.done(&done)))
 }
 
 impl Api {
-    fn told(&self, name: &str, done: &Done) {
-        if done.swap.is_some() {
-            self.hub.note(&format!("policy {name} is at version {}", done.version));
+    /// Tells what loading did, unless it was not meant to do anything.
+    fn told(&self, name: &str, dry: bool, done: Result<Done, Refusal>) -> Result<Done, Refusal> {
+        match &done {
+            _ if dry => {}
+            Ok(done) => self.hub.loaded(name, done.version),
+            Err(why) => self.hub.refused(name, &why.to_string()),
         }
+        done
     }
 
     /// What loading did, or would do.

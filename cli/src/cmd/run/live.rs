@@ -3,6 +3,8 @@
 //! copy has been sent or dropped. (Rejected: a full-screen display; lines go into logs, too.)
 
 use super::reload;
+use super::telling::Telling;
+use crate::alarms;
 use crate::args::Format;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
@@ -12,7 +14,7 @@ use crate::report;
 use crate::rules::Rules;
 use crate::screen::{BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
-use mrule_runtime::api::{Faces, Hub, Server, Socket};
+use mrule_runtime::api::{Faces, Server, Socket};
 use mrule_runtime::control::{Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::live::{Forward, Live, Options};
@@ -52,13 +54,15 @@ pub(super) struct Ports {
     no_prefilter: bool,
     /// Listen at this Unix socket for commands and the HTTP API; only its owner can open it
     #[arg(long, value_name = "SOCKET", conflicts_with = "read")]
-    control: Option<PathBuf>,
+    pub(super) control: Option<PathBuf>,
     /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the next run
     #[arg(long, value_name = "DIR", requires = "control")]
-    state: Option<PathBuf>,
+    pub(super) state: Option<PathBuf>,
     /// How often to print counts while it runs [default: 10s, and 1s for JSON]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
+    #[command(flatten)]
+    pub(super) alarms: alarms::Receivers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -136,10 +140,10 @@ pub(super) fn run(
     };
     // First: where another mirrorc listens there, its bridge should not be touched.
     let socket = args.control.as_deref().map(Socket::listen).transpose()?;
-    let hub = Hub::default();
-    let told = args.control.as_ref().map(|_| &hub);
-    let writer = lines.writer(false, told)?.map(Arc::new);
     let (tell, events) = sync_channel(1024);
+    let mut telling = Telling::start(args, &tell)?;
+    let hub = telling.hub().clone();
+    let writer = lines.writer(false, telling.wanted())?.map(Arc::new);
     let kind = policy.engine().kind();
     let start = Start::new(kind, policy, bundle, args.state.as_deref());
     let live = Live::start(start.first(), &options, writer.clone(), tell)?;
@@ -155,10 +159,12 @@ pub(super) fn run(
         writeln!(screen.err, "{} with {workers}; Ctrl-C ends", what.join(", "))?;
     }
     let (control, told) = Control::new(live, kind, start, writer.clone());
+    let control = control.with_hub(hub.clone());
     for what in told {
         writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
     }
     let control = Arc::new(control);
+    telling.started(screen)?;
     let mut trouble = control.trouble();
     let mut swept = Instant::now();
     let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
@@ -173,15 +179,16 @@ pub(super) fn run(
     while !stop.load(Ordering::Relaxed) {
         let wait = next.saturating_duration_since(Instant::now()).min(WATCH);
         if let Ok(event) = events.recv_timeout(wait) {
-            hub.note(&event.to_string());
+            hub.tell(event.record());
             writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
             continue;
         }
         if again.swap(false, Ordering::Relaxed) {
-            reload::reload(rules, &control, warn, screen)?;
+            reload::reload(rules, &control, &hub, warn, screen)?;
         }
         control.with_live(Live::watch);
         control.expire();
+        telling.watch(&control, screen)?;
         if swept.elapsed() >= SWEEP {
             swept = Instant::now();
             control.expire_kept();
@@ -209,11 +216,13 @@ pub(super) fn run(
     drop(server);
     let live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
     drop(control);
-    let report = live.finish()?;
+    let mut report = live.finish()?;
     let all_told = lines.finish(writer.and_then(Arc::into_inner), screen.err_look, screen.err)?;
     for event in events.try_iter() {
+        hub.tell(event.record());
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }
+    telling.finish(&mut report);
     match stats {
         Some(Format::Text) if piped.is_some() => live_summary::text(&report, screen.err_look, screen.err)?,
         Some(Format::Text) => live_summary::text(&report, screen.out_look, screen.out)?,
