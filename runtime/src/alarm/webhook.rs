@@ -36,7 +36,7 @@ pub struct Webhook {
 
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Webhook({self})")
+        write!(f, "{self}")
     }
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for Webhook {
 impl fmt::Display for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let authority = self.url.authority().map_or("", |authority| authority.as_str());
-        write!(f, "{}://{authority}", self.url.scheme_str().unwrap_or_default())
+        write!(f, "webhook {}://{authority}", self.url.scheme_str().unwrap_or_default())
     }
 }
 
@@ -154,19 +154,19 @@ fn judge(status: StatusCode) -> Result<(), Failed> {
     }
 }
 
-/// An error with what is behind it: hyper's own says little.
+/// What is behind an error: hyper's own words are that the client failed.
 fn said(error: &hyper_util::client::legacy::Error) -> String {
-    let mut text = error.to_string();
+    let mut texts: Vec<String> = Vec::new();
     let mut source = error.source();
     while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
+        let text = inner.to_string();
+        let text = text.split(" (os error").next().unwrap_or(&text);
+        if !texts.iter().any(|known| known.contains(text)) {
+            texts.push(text.to_owned());
         }
         source = inner.source();
     }
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
             assert!(refused.contains(why), "{bad}: {refused}");
         }
         let shown = Webhook::new("http://hooks.example.com:8080/services/SECRET?token=SECRET", None).unwrap();
-        assert_eq!(shown.to_string(), "http://hooks.example.com:8080");
+        assert_eq!(shown.to_string(), "webhook http://hooks.example.com:8080");
         assert!(!format!("{shown:?}").contains("SECRET"));
     }
 
