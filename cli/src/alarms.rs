@@ -53,7 +53,7 @@ impl Receivers {
             let webhook = Webhook::new(url, secret.as_deref());
             let webhook =
                 webhook.map_err(|why| Failure::usage(format!("`--webhook` cannot be used: {why}")))?;
-            targets.push(Target::Webhook(webhook));
+            targets.push(Target::Webhook(Box::new(webhook)));
         }
         for address in &self.syslog {
             let syslog = Syslog::new(address);

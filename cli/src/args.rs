@@ -61,7 +61,7 @@ pub enum Command {
     /// Say what is wrong with a program
     Check(cmd::check::Args),
     /// Decide every packet of a capture or of interfaces, and send the copies
-    Run(cmd::run::Args),
+    Run(Box<cmd::run::Args>),
     /// Say why one packet was decided as it was
     Explain(cmd::explain::Args),
     /// Rewrite rule files in the canonical form

@@ -42,7 +42,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 #[derive(Debug)]
 pub enum Target {
     /// By HTTP.
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
     /// By syslog.
     Syslog(Syslog),
 }
@@ -147,7 +147,7 @@ impl Alarms {
         std::thread::Builder::new().name("alarms".into()).spawn(move || {
             let all: Vec<_> = drives.into_iter().map(|drive| runtime.spawn(drive.run())).collect();
             runtime.block_on(async {
-                // It is sent before the senders go; without them, nobody waits.
+                // Also when nobody is there any more who could say so.
                 let _ended = stopped.wait_for(|stop| *stop).await;
                 let all = async {
                     for drive in all {
@@ -194,6 +194,13 @@ impl Alarms {
         for tally in &self.tallies {
             tally.dropped.fetch_add(tally.counts().waiting, Relaxed);
         }
+    }
+}
+
+impl Drop for Alarms {
+    fn drop(&mut self) {
+        // A run that failed tells nothing more; without this, pauses would end at once and for ever.
+        self.stop.send_replace(true);
     }
 }
 

@@ -7,8 +7,7 @@
 //!   becomes of triggers, as lines of text.
 //! - [`control`]: policies by name, and what is asked and changed while they are at work; [`api`]: over HTTP.
 //! - [`history`]: what happened, for those who ask later; [`alarm`]: told to others, by webhooks and syslog.
-//! - [`cost`]: what a program's state takes.
-//! - [`links`]: interfaces made for a demonstration.
+//! - [`cost`]: what a program's state takes; [`links`]: interfaces made for a demonstration.
 //! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.

@@ -1,7 +1,7 @@
 //! Completions, manual pages and `--help` of every command: they are there, name every option, and the programs that read them
 //! find nothing wrong. The invariant: which commands and options there are is read from `--help`, which is what users see.
 //! (Rejected: recordings; they would change with every option and say nothing about whether a shell takes them.)
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say where")]
 
 use mirrorc::Exit;
 use mrule_tests::cli::mirrorc;
@@ -74,6 +74,7 @@ fn options_stand_under_their_headings() {
     under("Live", &["--tap", "--bridge", "--workers", "--control", "--state", "--interval"]);
     under("Memory", &["--flows", "--flow-timeout", "--stream-pool"]);
     under("Events", &["--events", "--events-out"]);
+    under("Alarms", &["--webhook", "--webhook-secret-file", "--syslog", "--alarm-drops"]);
     for command in ["check", "explain"] {
         let help = help(&[command]).options;
         assert!(help["Options"].contains(&"--format".to_owned()), "{command}: {help:?}");

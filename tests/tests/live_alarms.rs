@@ -374,6 +374,34 @@ fn syslog_is_as_the_standard_has_it() {
 }
 
 #[test]
+fn alarms_need_no_control_socket() {
+    with_wire("alarms_need_no_control_socket", |wire| {
+        let receiver = Receiver::on(listener(wire));
+        let url = format!("http://{}/", receiver.address);
+        let dir = tempfile::tempdir().unwrap();
+        let rules = mrule_tests::wire::write_rules(dir.path(), RULES);
+        let run = wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0", "--webhook", &url]);
+        assert!(wire.pings(&["10.1.0.2"]));
+        until("triggers", || events(&receiver.taken()) == ["raised", "raised"]);
+        run.hang_up();
+        until("a policy", || events(&receiver.taken()).last() == Some(&"loaded"));
+        std::fs::write(&rules, "rule r { match tcpp }").unwrap();
+        run.hang_up();
+        until("none", || events(&receiver.taken()).last() == Some(&"refused"));
+        wire.ip(&wire.here, &["link", "set", "in0", "down"]);
+        until("an interface", || events(&receiver.taken()).contains(&"interface down"));
+        // What waits when it ends is sent.
+        receiver.answers(&[503]);
+        wire.ip(&wire.here, &["link", "set", "in0", "up"]);
+        run.says("takes no alarms");
+        let last = run.stop();
+        assert_eq!(events(&receiver.taken()).last(), Some(&"interface up"));
+        let [told, sent, ..] = became(&last["alarms"], "webhook");
+        assert_eq!((told, sent), (receiver.taken().len() as u64, told));
+    });
+}
+
+#[test]
 fn what_is_wrong_with_a_receiver_is_told() {
     let rules = "../rules/starter.mrule";
     let files = tempfile::tempdir().unwrap();

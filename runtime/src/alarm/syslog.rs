@@ -104,15 +104,14 @@ impl Syslog {
     }
 
     pub(super) async fn send(&mut self, batch: &[Arc<Record>]) -> Result<(), Failed> {
-        let mut sent = 0;
-        for record in batch {
+        for (sent, record) in batch.iter().enumerate() {
             if let Err(error) = in_time(self.send_one(&message(record))).await {
                 // What is half sent would be half a message.
                 self.link = None;
                 let text = error.to_string();
-                return Err(Failed::Later(sent, text.split(" (os error").next().unwrap_or(&text).to_owned()));
+                let why = text.split(" (os error").next().unwrap_or(&text);
+                return Err(Failed::Later(sent, why.to_owned()));
             }
-            sent += 1;
         }
         Ok(())
     }

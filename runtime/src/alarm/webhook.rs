@@ -24,6 +24,9 @@ use std::time::Duration;
 /// How much of an answer is read, so that the connection can be used again.
 const ANSWER: usize = 64 << 10;
 
+/// How long the end of an answer may take.
+const END: Duration = Duration::from_secs(1);
+
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -116,16 +119,16 @@ impl Webhook {
         }
         let request = request.body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| Failed::Refused(error.to_string()))?;
-        let answer = async {
-            let answer = self.client.request(request).await.map_err(|error| said(&error))?;
-            let status = answer.status();
-            let _only_its_end = Limited::new(answer.into_body(), ANSWER).collect().await;
-            Ok(status)
-        };
-        match tokio::time::timeout(PATIENCE, answer).await {
+        match tokio::time::timeout(PATIENCE, self.client.request(request)).await {
             Err(_) => Err(Failed::Later(0, format!("no answer within {} s", PATIENCE.as_secs()))),
-            Ok(Err(why)) => Err(Failed::Later(0, why)),
-            Ok(Ok(status)) => judge(status),
+            Ok(Err(error)) => Err(Failed::Later(0, said(&error))),
+            Ok(Ok(answer)) => {
+                let status = answer.status();
+                let end = Limited::new(answer.into_body(), ANSWER).collect();
+                // One that does not come costs the connection, and not what was said.
+                let _only_its_end = tokio::time::timeout(END, end).await;
+                judge(status)
+            }
         }
     }
 }

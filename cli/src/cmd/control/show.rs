@@ -70,9 +70,11 @@ pub(super) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> 
     }
     if let history @ Value::Object(_) = &answer["history"] {
         let number = |name: &str| text(history, name);
-        let (kept, written) = (number("kept"), number("written"));
-        let (unwritten, lost) = (number("unwritten"), number("lost"));
-        writeln!(screen.out, "events: {kept} kept, {written} on the disk, {unwritten} not, {lost} lost")?;
+        let mut line = format!("events: {} kept, {} lost", number("kept"), number("lost"));
+        if !answer["state"]["kept"].is_null() {
+            line.push_str(&format!(", {} on the disk, {} not", number("written"), number("unwritten")));
+        }
+        writeln!(screen.out, "{line}")?;
     }
     for alarms in items(&answer["alarms"]) {
         let number = |name: &str| text(alarms, name);

@@ -223,6 +223,9 @@ pub(super) fn run(
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }
     telling.finish(&mut report);
+    for event in events.try_iter() {
+        writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
+    }
     match stats {
         Some(Format::Text) if piped.is_some() => live_summary::text(&report, screen.err_look, screen.err)?,
         Some(Format::Text) => live_summary::text(&report, screen.out_look, screen.out)?,
