@@ -234,5 +234,34 @@ fn a_history_that_cannot_be_written_disturbs_nothing() {
         assert!(place.command(&["status"]).contains("the history in"), "people are told");
         assert!(wire.pings(&["10.1.0.2"]));
         place.run.stop();
+        // Full: a file system of its own, of half a megabyte.
+        let small = state.path().join("small");
+        std::fs::create_dir(&small).unwrap();
+        let path = small.to_str().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=512k", "none", path]).status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            eprintln!("SKIPPED: no file system can be mounted here");
+            return;
+        }
+        let place = Place::start(wire, MIRRORC, RULES, &["--state", path]);
+        std::fs::write(small.join("filler"), vec![0; 256 << 10]).unwrap();
+        let mut raised = 0_u64;
+        until("the disk is full", || {
+            for _ in 0..50 {
+                let body = json!({ "key": format!("10.5.{}.{}", raised / 200, raised % 200) }).to_string();
+                let path = "/v1/policies/main/triggers/attack/raise";
+                assert_eq!(ask(&place.socket, "post", path, "application/json", body.as_bytes()).status, 200);
+                raised += 1;
+            }
+            place.run.said().contains("the history cannot be written: ")
+        });
+        let history = place.json(&["status"])["history"].clone();
+        assert!(history["unwritten"].as_u64() > Some(0) && history["trouble"].is_string(), "{history}");
+        let changes = lines(&place, &["--since", "1h", "--kind", "change"]).len() as u64;
+        assert_eq!(changes, raised, "all of them are in memory");
+        assert!(wire.pings(&["10.1.0.2"]));
+        place.run.stop();
+        let _unmounted = std::process::Command::new("umount").arg(path).status();
     });
 }
