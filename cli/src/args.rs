@@ -61,7 +61,7 @@ pub enum Command {
     /// Say what is wrong with a program
     Check(cmd::check::Args),
     /// Decide every packet of a capture or of interfaces, and send the copies
-    Run(cmd::run::Args),
+    Run(Box<cmd::run::Args>),
     /// Say why one packet was decided as it was
     Explain(cmd::explain::Args),
     /// Rewrite rule files in the canonical form
@@ -100,8 +100,12 @@ pub enum Command {
     /// List and change the stations of a running mirrorc
     #[command(subcommand)]
     Station(cmd::station::Args),
+    /// Show what happens to triggers, stations and policies of a running mirrorc as it happens, or happened before
+    Events(cmd::control::Events),
     /// Make a token for somebody who asks from afar
     Token(cmd::token::Args),
-    /// Show what happens to triggers, stations and policies of a running mirrorc as it happens
-    Events(cmd::control::All),
+    /// Print completions for a shell
+    Completions(cmd::completions::Args),
+    /// Print the manual, a page for each command
+    Man(cmd::man::Args),
 }

@@ -6,7 +6,7 @@ use crate::exit::Failure;
 use crate::screen::{BAD, DOUBT, Look};
 use crate::summary::grouped;
 use mrule_compiler::hir::Program;
-use mrule_runtime::api::{Hub, Tee};
+use mrule_runtime::event::Hub;
 use mrule_runtime::event::input::{self, Timed};
 use mrule_runtime::event::output::EventWriter;
 use std::io::{self, Write};
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 /// Events in and out.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Events")]
 pub struct Events {
     /// Changes to make while it runs: JSON lines that raise, clear or suppress triggers, add or remove rows of
     /// tables, set params, each at its packet time
@@ -36,7 +37,7 @@ impl Events {
         }
     }
 
-    /// Where events go, if anywhere: to a file, and to a hub for those who listen; when the reader is slow, a writer that
+    /// Where events go, if anywhere: to a file, and to a hub for whoever is told; when the reader is slow, a writer that
     /// waits holds up what is told.
     ///
     /// # Errors
@@ -49,17 +50,10 @@ impl Events {
             Some(path) if path.as_os_str() == "-" => Some(Box::new(io::stdout())),
             Some(path) => Some(Box::new(std::fs::File::create(path).map_err(failed)?)),
         };
-        let (out, wanted): (Box<dyn Write + Send>, _) = match (hub, file) {
-            (None, None) => return Ok(None),
-            (None, Some(file)) => (file, None),
-            (Some(hub), None) => (Box::new(Tee::new(hub.clone(), None)), Some(hub.wanted())),
-            (Some(hub), file) => (Box::new(Tee::new(hub.clone(), file)), None),
-        };
-        let writer = EventWriter::new(out, waits).map_err(failed)?;
-        Ok(Some(match wanted {
-            Some(wanted) => writer.while_wanted(wanted),
-            None => writer,
-        }))
+        if file.is_none() && hub.is_none() {
+            return Ok(None);
+        }
+        EventWriter::new(file, hub.cloned(), waits).map(Some).map_err(failed)
     }
 
     /// Whether standard output is taken by events.
@@ -72,8 +66,8 @@ impl Events {
     /// # Errors
     /// Standard error cannot be written to.
     pub fn finish(&self, writer: Option<EventWriter>, look: Look, err: &mut dyn Write) -> io::Result<bool> {
-        let (Some(writer), Some(path)) = (writer, &self.events_out) else { return Ok(true) };
-        let done = writer.finish();
+        let done = writer.map(EventWriter::finish).unwrap_or_default();
+        let Some(path) = &self.events_out else { return Ok(true) };
         let name = path.display();
         if let Some(error) = &done.error {
             writeln!(err, "{} cannot write to `{name}`: {error}", look.paint(BAD, "error:"))?;

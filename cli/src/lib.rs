@@ -3,6 +3,7 @@
 //! The invariant: no decision about packets or programs is made in this crate.
 //! (Rejected: a binary only; its output could then be tested just by starting processes.)
 
+mod alarms;
 mod args;
 mod client;
 mod cmd;
@@ -89,6 +90,8 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Station(args) => cmd::station::run(&args, screen),
         Command::Token(args) => cmd::token::run(&args, screen),
         Command::Events(args) => cmd::control::events(&args, screen),
+        Command::Completions(args) => cmd::completions::run(&args, screen),
+        Command::Man(args) => cmd::man::run(&args, screen),
     }
 }
 

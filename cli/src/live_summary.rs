@@ -122,7 +122,12 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
             .collect();
         sent.row([vec![station.station.clone()], cells.to_vec()].concat(), causes.join(", "));
     }
-    summary::tables(vec![ports, forwarded, sent], summary, look, out)
+    let mut alarms = Table::new(&["alarms", "told", "sent", "failed", "dropped"]);
+    for to in &report.alarms {
+        let cells = [to.told, to.sent, to.failed, to.dropped].map(grouped);
+        alarms.row([vec![to.to.clone()], cells.to_vec()].concat(), to.down.clone().unwrap_or_default());
+    }
+    summary::tables(vec![ports, forwarded, sent, alarms], summary, look, out)
 }
 
 /// The counts as one line of JSON; the last one of a run is `final`.
@@ -134,6 +139,8 @@ pub fn json(report: &Report, last: bool) -> Value {
     whole.insert("ports".into(), report.ports.iter().map(port).collect());
     whole.extend(summary::decided(&report.summary));
     whole.insert("clipped_bytes".into(), json!(report.summary.clipped_bytes));
+    whole.insert("alarms".into(), json!(report.alarms));
+    whole.insert("history".into(), json!(report.history));
     if let Some(Value::Array(stations)) = whole.get_mut("stations") {
         for (station, became) in stations.iter_mut().zip(&report.stations) {
             if let Value::Object(station) = station {

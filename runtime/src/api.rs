@@ -5,11 +5,12 @@
 //! have all traffic copied anywhere; gRPC, which curl does not speak.)
 //!
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
-//! - `policies`, `state`, `stations`, `watch`: the handlers. `hub`: events for whoever listens. `socket`: the file.
-//! - `tls`: from afar; `door`: who may ask for what. `problem`: errors.
+//! - `policies`, `state`, `stations`, `watch`, `history`: the handlers. `audit`: who asked for which change.
+//! - `socket`: the file. `tls`: from afar; `door`: who may ask for what. `problem`: errors.
 
+mod audit;
 mod door;
-mod hub;
+mod history;
 mod metrics;
 mod policies;
 mod problem;
@@ -20,14 +21,15 @@ mod stations;
 mod tls;
 mod watch;
 
+pub use crate::event::Hub;
 pub use door::{Role, Token};
-pub use hub::{Hub, Tee};
 pub use socket::Socket;
 pub use tls::{Afar, Papers, Renewal};
 
 use crate::control::{Control, Refusal};
 use crate::error::Error;
 use crate::live::Report;
+use audit::Peer;
 use axum::{Extension, Router};
 use door::Door;
 use hyper::server::conn::http1;
@@ -154,7 +156,8 @@ async fn serve_socket(listener: UnixListener, router: Router) {
             wait().await;
             continue;
         };
-        tokio::spawn(answer(stream, router.clone(), place));
+        let peer = Peer::of(&stream);
+        tokio::spawn(answer(stream, router.clone(), peer, place));
     }
 }
 
@@ -162,7 +165,7 @@ async fn serve_afar(listener: TcpListener, acceptor: impl Fn() -> TlsAcceptor, r
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, address)) = listener.accept().await else {
             wait().await;
             continue;
         };
@@ -170,7 +173,7 @@ async fn serve_afar(listener: TcpListener, acceptor: impl Fn() -> TlsAcceptor, r
         tokio::spawn(async move {
             // Whoever speaks no TLS, or none in time, is not answered.
             if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, shaken).await {
-                answer(stream, router, place).await;
+                answer(stream, router, Peer::afar(address), place).await;
             }
         });
     }
@@ -181,13 +184,14 @@ async fn wait() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn answer<S>(stream: S, router: Router, place: OwnedSemaphorePermit)
+async fn answer<S>(stream: S, router: Router, peer: Peer, place: OwnedSemaphorePermit)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(64 << 10);
     // A client that went away in the middle is no news.
-    let _gone = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+    let service = audit::Known::new(TowerToHyperService::new(router), peer);
+    let _gone = server.serve_connection(TokioIo::new(stream), service).await;
     drop(place);
 }

@@ -17,6 +17,7 @@ pub use plan::{Fates, Plan};
 pub use store::{Kept, Store};
 
 use crate::error::Error;
+use crate::event::Hub;
 use crate::event::output::EventWriter;
 use crate::live::{Live, Report, Swap};
 use crate::policy::{Label, Policy};
@@ -150,6 +151,7 @@ pub struct Control {
     state: Mutex<State>,
     kind: EngineKind,
     lines: Option<Arc<EventWriter>>,
+    hub: Option<Hub>,
 }
 
 /// The time of packets that come now.
@@ -223,7 +225,12 @@ impl Control {
                 Err(error) => told.push(format!("policy {name} was not restored: {error}")),
             }
         }
-        (Control { state: Mutex::new(state), kind, lines }, told)
+        (Control { state: Mutex::new(state), kind, lines, hub: None }, told)
+    }
+
+    /// Its reports also say what became of what this hub was told.
+    pub fn with_hub(self, hub: Hub) -> Control {
+        Control { hub: Some(hub), ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -240,7 +247,11 @@ impl Control {
     /// # Errors
     /// The run has ended.
     pub fn report(&self) -> Result<Report, Refusal> {
-        self.with_live(Live::report).ok_or(Refusal::Ended)
+        let mut report = self.with_live(Live::report).ok_or(Refusal::Ended)?;
+        if let Some(hub) = &self.hub {
+            report.told(hub);
+        }
+        Ok(report)
     }
 
     /// Takes the run out, to end it.

@@ -1,9 +1,15 @@
 //! Events as JSON lines: what is done to a policy at which time of its packets ([`input`]), and what becomes of its
-//! triggers ([`output`]). The invariant: a line is one JSON object, times are RFC 3339 in UTC with nanoseconds, keys are
-//! lists of their parts. (Rejected: a format of our own; everything that collects logs reads JSON lines.)
+//! triggers ([`output`]); [`Hub`]: whatever happens, for whoever is to be told. The invariant: a line is one JSON object,
+//! times are RFC 3339 in UTC with nanoseconds, keys are lists of their parts. (Rejected: a format of our own; everything
+//! that collects logs reads JSON lines.)
 
+mod hub;
 pub mod input;
 pub mod output;
+mod record;
+
+pub use hub::{Hub, Listener, Losses, STORM};
+pub use record::{Kind, Record};
 
 use crate::trigger::KeyPart;
 use jiff::Timestamp;

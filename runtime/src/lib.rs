@@ -6,14 +6,15 @@
 //! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside; [`event`]: changes and what
 //!   becomes of triggers, as lines of text.
 //! - [`control`]: policies by name, and what is asked and changed while they are at work; [`api`]: over HTTP.
-//! - [`cost`]: what a program's state takes.
-//! - [`links`]: interfaces made for a demonstration.
+//! - [`history`]: what happened, for those who ask later; [`alarm`]: told to others, by webhooks and syslog.
+//! - [`cost`]: what a program's state takes; [`links`]: interfaces made for a demonstration.
 //! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel; [`privilege`]: what it may still do.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
 //! - [`source`]: rule files and tables from the file system.
 //! - [`error`]: what can go wrong outside of the packets.
+pub mod alarm;
 pub mod api;
 pub mod capture;
 pub mod change;
@@ -23,6 +24,7 @@ pub mod decider;
 pub mod error;
 pub mod event;
 pub mod flow;
+pub mod history;
 pub mod links;
 pub mod live;
 pub mod policy;

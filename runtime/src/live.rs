@@ -9,7 +9,7 @@
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
 //! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
 //! - `prefilter`: what the kernel passes over.
-//! - `counts`: what was counted.
+//! - `counts`: what was counted; `record`: what happened, for those who are told.
 
 mod bounds;
 mod bridge;
@@ -19,6 +19,7 @@ mod open;
 mod policies;
 mod port;
 mod prefilter;
+mod record;
 mod redirect;
 mod seat;
 mod worker;
@@ -121,6 +122,8 @@ pub enum Event {
     },
     /// Of a station.
     Station(station::Event),
+    /// Of those who are told of alarms, in words.
+    Alarms(String),
 }
 
 impl fmt::Display for Event {
@@ -144,6 +147,7 @@ impl fmt::Display for Event {
                 )
             }
             Event::Station(event) => event.fmt(f),
+            Event::Alarms(what) => f.write_str(what),
         }
     }
 }

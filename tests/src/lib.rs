@@ -26,10 +26,12 @@ pub mod packets;
 pub mod palette;
 pub mod prefilter;
 pub mod reader;
+pub mod receiver;
 pub mod recut;
 pub mod run;
 pub mod sights;
 pub mod streams;
+pub mod syslog;
 pub mod tshark;
 pub mod wire;
 

@@ -170,10 +170,16 @@ impl Wire {
 
     /// Starts mirrorc on the machine; it reads when this returns.
     pub fn mirrorc(&self, binary: &str, arguments: &[&str]) -> Mirrorc {
+        self.mirrorc_with(&[], binary, arguments)
+    }
+
+    /// The same with these variables in its environment.
+    pub fn mirrorc_with(&self, environment: &[(&str, &str)], binary: &str, arguments: &[&str]) -> Mirrorc {
         let mut child = Command::new("ip")
             .args(["netns", "exec", &self.here, binary, "run"])
             // Tests run as who runs them.
             .env_remove("SUDO_UID")
+            .envs(environment.iter().copied())
             .args(arguments)
             .args(["--stats", "json", "--interval", "200ms"])
             .stdout(Stdio::piped())

@@ -213,13 +213,13 @@ fn events_are_told_and_bad_clients_are_not_waited_for() {
             client.write_all(said).unwrap();
         }
         place.command(&["trigger", "raise", "attack", "10.1.0.9"]);
-        let raised = event("attack");
+        let raised = event("\"trigger\":\"attack\"");
         assert_eq!(
             (&raised["event"], &raised["policy"], &raised["key"]),
             (&"raised".into(), &"main".into(), &json!(["10.1.0.9"]))
         );
         assert!(wire.pings(&["10.1.0.2"]));
-        let raised = event("pings");
+        let raised = event("\"trigger\":\"pings\"");
         assert_eq!((&raised["event"], &raised["trigger"]), (&"raised".into(), &"pings".into()));
         assert!(raised["reason"].as_str().unwrap().contains("per 1h is 3"), "{raised}");
         let path = write_rules(place.dir.path(), text);

@@ -34,13 +34,14 @@ pub struct Args {
     #[command(flatten)]
     memory: Memory,
     /// How to print what was found; sarif (2.1.0) is for code scanning uploads
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = None)]
     format: Format,
     /// Count warnings as problems too
-    #[arg(long, value_enum, value_name = "WHAT")]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = None)]
     deny: Option<Deny>,
     /// Tell more about a diagnostic code; without CODE, list them all
-    #[arg(long, value_name = "CODE", num_args = 0..=1, conflicts_with_all = ["files", "set", "format", "deny", "cost"])]
+    #[arg(long, value_name = "CODE", num_args = 0..=1, help_heading = None)]
+    #[arg(conflicts_with_all = ["files", "set", "format", "deny", "cost"])]
     explain: Option<Option<String>>,
 }
 

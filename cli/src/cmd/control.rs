@@ -1,7 +1,10 @@
 //! The commands that talk to a running mirrorc: policies, triggers, tables, params, stations, events. The invariant: each is
 //! one request to the API, and `--json` prints its answer as it is. (Rejected: a shell of its own; scripts call commands.)
 
+mod history;
 pub(super) mod show;
+
+pub use history::{Args as Events, events};
 
 use crate::client::{Sent, To, part};
 use crate::exit::{Exit, Failure};
@@ -263,19 +266,6 @@ pub fn rollback(args: &Rollback, screen: &mut Screen<'_>) -> Done {
 /// `mirrorc status`.
 pub fn status(args: &All, screen: &mut Screen<'_>) -> Done {
     read(&args.to, "/v1/health", screen, show::health)
-}
-
-pub fn events(args: &All, screen: &mut Screen<'_>) -> Done {
-    args.to.lines("/v1/events", |line| {
-        let Some(data) = line.strip_prefix("data:") else { return Ok(()) };
-        if args.to.json {
-            writeln!(screen.out, "{}", data.trim())?;
-        } else {
-            show::event(data.trim(), screen)?;
-        }
-        screen.out.flush()
-    })?;
-    Ok(Exit::Clean)
 }
 
 /// `mirrorc trigger`.

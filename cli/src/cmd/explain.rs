@@ -44,7 +44,7 @@ pub struct Args {
     #[command(flatten)]
     memory: Memory,
     /// How to print it
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = None)]
     format: Format,
 }
 

@@ -4,12 +4,14 @@
 
 pub mod bridge;
 pub mod check;
+pub mod completions;
 pub mod control;
 pub mod demo;
 pub mod emit;
 pub mod explain;
 pub mod fields;
 pub mod fmt;
+pub mod man;
 pub mod run;
 pub mod station;
 pub mod token;

@@ -5,6 +5,7 @@ mod afar;
 mod live;
 mod reload;
 mod replay;
+mod telling;
 
 pub(super) use live::pair;
 
@@ -49,17 +50,17 @@ pub struct Args {
     #[command(flatten)]
     live: live::Ports,
     /// What decides: native code, or the reference interpreter
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = None)]
     engine: Kind,
     #[command(flatten)]
     memory: Memory,
     #[command(flatten)]
     events: Events,
     /// How to print what was counted
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = None)]
     stats: Format,
     /// Print errors only: no warnings, no progress, no summary
-    #[arg(long, short, conflicts_with = "stats")]
+    #[arg(long, short, conflicts_with = "stats", help_heading = None)]
     quiet: bool,
 }
 

@@ -90,7 +90,23 @@ impl Collector for Snapshot {
         let flows = report.policies.iter().filter_map(|p| {
             Some((vec![("policy", p.name.as_str())], p.summary.tracked.as_ref()?.flows.active))
         });
-        gauges(&mut encoder, "flows", "Flows that are remembered", flows)
+        gauges(&mut encoder, "flows", "Flows that are remembered", flows)?;
+        let alarms = report.alarms.iter().flat_map(|a| {
+            let results = [("sent", a.sent), ("failed", a.failed), ("dropped", a.dropped)];
+            results.map(|(result, n)| (vec![("to", a.to.as_str()), ("result", result)], n))
+        });
+        counters(&mut encoder, "alarms", "What became of alarms", alarms)?;
+        let waiting = report.alarms.iter().map(|a| (vec![("to", a.to.as_str())], a.waiting));
+        gauges(&mut encoder, "alarms_waiting", "Alarms that are not sent yet", waiting)?;
+        let up = report.alarms.iter().map(|a| (vec![("to", a.to.as_str())], u64::from(a.down.is_none())));
+        gauges(&mut encoder, "alarm_receiver_up", "Whether a receiver takes alarms", up)?;
+        let events = report.history.iter().flat_map(|history| {
+            let results =
+                [("kept", history.kept), ("written", history.written), ("unwritten", history.unwritten)];
+            let results = results.into_iter().chain([("lost", history.lost)]);
+            results.map(|(result, n)| (vec![("result", result)], n))
+        });
+        counters(&mut encoder, "history_events", "What became of events", events)
     }
 }
 

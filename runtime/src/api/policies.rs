@@ -6,7 +6,7 @@ use super::Api;
 use super::door::{Caller, Role};
 use super::problem::Problem;
 use super::routes::{Body, ask_for};
-use crate::control::{Bundle, Done, Expect, Version};
+use crate::control::{Bundle, Done, Expect, Refusal, Version};
 use crate::event::time_text;
 use crate::policy::Policy;
 use axum::extract::{Path, State};
@@ -129,9 +129,8 @@ pub(super) async fn put(
         .ask(move |api| {
             let (compiled, bundle) = Bundle::read(&roots, &mut MemoryLoader::new(sent.files), &sets);
             let bundle = bundle.binding(binding);
-            let done = api.control.load_over(expect, &name, compiled, bundle, dry_run)?;
-            api.told(&name, &done);
-            Ok(done)
+            let done = api.control.load_over(expect, &name, compiled, bundle, dry_run);
+            api.told(&name, dry_run, done)
         })
         .await?;
     let about = api.done(&done);
@@ -174,7 +173,7 @@ pub(super) async fn delete(
     let swap = api
         .ask(move |api| {
             let swap = api.control.unload(&name)?;
-            api.hub.note(&format!("policy {name} was unloaded"));
+            api.hub.unloaded(&name);
             Ok(swap)
         })
         .await?;
@@ -210,13 +209,8 @@ pub(super) async fn roll_back(
     let to = name.clone();
     let back = api.ask(move |api| api.control.binds_after(&to, version)).await?;
     api.may_bind(&caller, &name, back)?;
-    let done = api
-        .ask(move |api| {
-            let done = api.control.roll_back(&name, version, dry_run)?;
-            api.told(&name, &done);
-            Ok(done)
-        })
-        .await?;
+    let done =
+        api.ask(move |api| api.told(&name, dry_run, api.control.roll_back(&name, version, dry_run))).await?;
     Ok(Answer(api.done(&done)))
 }
 
@@ -230,10 +224,14 @@ impl Api {
         Ok(())
     }
 
-    fn told(&self, name: &str, done: &Done) {
-        if done.swap.is_some() {
-            self.hub.note(&format!("policy {name} is at version {}", done.version));
+    /// Tells what loading did, unless it was not meant to do anything.
+    fn told(&self, name: &str, dry: bool, done: Result<Done, Refusal>) -> Result<Done, Refusal> {
+        match &done {
+            _ if dry => {}
+            Ok(done) => self.hub.loaded(name, done.version),
+            Err(why) => self.hub.refused(name, &why.to_string()),
         }
+        done
     }
 
     /// What loading did, or would do.

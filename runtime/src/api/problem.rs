@@ -16,6 +16,10 @@ pub(super) struct Problem {
     diagnostics: Option<Json>,
 }
 
+/// What is wrong, for whoever sees the answer on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Detail(pub String);
+
 impl Problem {
     pub fn new(status: u16, detail: impl Into<String>) -> Problem {
         Problem { status, detail: detail.into(), diagnostics: None }
@@ -41,11 +45,14 @@ impl IntoResponse for Problem {
         let mut body = json!({
             "title": status.canonical_reason(),
             "status": status.as_u16(),
-            "detail": self.detail,
+            "detail": &self.detail,
         });
         if let (Some(diagnostics), Some(members)) = (self.diagnostics, body.as_object_mut()) {
             members.insert("diagnostics".to_owned(), diagnostics);
         }
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (status, kind, format!("{body}\n")).into_response();
+        response.extensions_mut().insert(Detail(self.detail));
+        response
     }
 }

@@ -4,7 +4,7 @@
 
 use super::door::{self, Role};
 use super::problem::Problem;
-use super::{Api, PATIENCE, policies, state, stations, watch};
+use super::{Api, PATIENCE, audit, history, policies, state, stations, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request};
@@ -98,6 +98,16 @@ pub(super) fn routes() -> Vec<Route> {
             "text/event-stream",
             &[],
             get(watch::events),
+        ),
+        route(
+            "get",
+            "/v1/events/history",
+            "What happened before, the newest last: `events`, and in `next` after which number to go on",
+            history::QUERY,
+            None,
+            JSON,
+            &[400],
+            get(history::events),
         ),
         read("/v1/openapi.json", "This document", &[], get(|| async { axum::Json(document()) })),
         read("/v1/policies", "The policies", &[], get(policies::list)),
@@ -275,6 +285,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
             Problem::new(405, "not by this method; /v1/openapi.json lists what there is").into_response()
         })
         .layer(DefaultBodyLimit::max(MOST))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), audit::audit))
         .with_state(api)
 }
 

@@ -19,13 +19,19 @@ pub(super) async fn health(State(api): State<Arc<Api>>) -> Answered {
     let (report, keeping) = api.ask(|api| Ok((api.control.report()?, api.control.keeping()))).await?;
     let down: Vec<&String> =
         report.stations.iter().filter(|s| s.down.is_some()).map(|station| &station.station).collect();
+    let well = down.is_empty()
+        && keeping["kept"] != false
+        && report.alarms.iter().all(|alarms| alarms.down.is_none())
+        && report.history.as_ref().is_none_or(|history| history.trouble.is_none());
     Ok(Answer(json!({
-        "status": if down.is_empty() && keeping["kept"] != false { "ok" } else { "degraded" },
+        "status": if well { "ok" } else { "degraded" },
         "version": env!("CARGO_PKG_VERSION"),
         "seconds": report.elapsed.as_secs(),
         "policies": report.policies.iter().map(|p| json!({ "name": p.name, "version": p.version })).collect::<Vec<_>>(),
         "stations_down": down,
         "state": keeping,
+        "history": report.history,
+        "alarms": report.alarms,
     })))
 }
 

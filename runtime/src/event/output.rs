@@ -1,9 +1,9 @@
-//! What becomes of triggers, as lines of a file, a pipe or standard output. Lines are made by whoever decides and written
-//! by a thread of their own behind a bounded queue. The invariant: `told = written + dropped`; whoever must not wait
-//! (a live worker) drops and counts when the reader is slow, a replay waits for room.
+//! What becomes of triggers, as lines of a file, a pipe or standard output, and as records for a [`Hub`]. Records are made
+//! by whoever decides and told by a thread of their own behind a bounded queue. The invariant: `told = written + dropped`;
+//! whoever must not wait (a live worker) drops and counts when the reader is slow, a replay waits for room.
 //! (Rejected: writing where packets are decided; a slow reader would hold forwarding up.)
 
-use super::{part_json, time_text};
+use super::{Hub, Kind, Record, part_json};
 use crate::change::{Change, Effect};
 use crate::decider::{Decider, TriggerEvent};
 use crate::policy::Policy;
@@ -11,10 +11,9 @@ use crate::trigger::{Outcome, key_parts, key_values};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::explain;
-use serde_json::{Map, Value as Json, json};
+use serde_json::Map;
 use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -37,76 +36,88 @@ pub struct Written {
 /// A writer of event lines.
 #[derive(Debug)]
 pub struct EventWriter {
-    queue: Option<SyncSender<String>>,
+    queue: Option<SyncSender<Record>>,
     thread: Option<JoinHandle<(u64, Option<io::Error>)>>,
     waits: bool,
     told: AtomicU64,
-    /// Somebody reads; none: always.
-    wanted: Option<Arc<AtomicBool>>,
+    /// Lines are written, and not only told to the hub.
+    writes: bool,
+    hub: Option<Hub>,
 }
 
 impl EventWriter {
-    /// Writes to `out`. When `waits`, telling waits for room, else what finds no room is dropped and counted.
+    /// Writes to `out`, and tells a hub. When `waits`, telling waits for room, else what finds no room is dropped and counted.
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn new(out: Box<dyn Write + Send>, waits: bool) -> io::Result<EventWriter> {
-        let (queue, lines) = sync_channel(QUEUE);
-        let thread =
-            std::thread::Builder::new().name("events".into()).spawn(move || write_all(out, &lines))?;
+    pub fn new(out: Option<Box<dyn Write + Send>>, hub: Option<Hub>, waits: bool) -> io::Result<EventWriter> {
+        let (queue, records) = sync_channel(QUEUE);
+        let (writes, to) = (out.is_some(), hub.clone());
+        let thread = std::thread::Builder::new().name("events".into());
+        let thread = thread.spawn(move || tell_all(out, to.as_ref(), &records))?;
         Ok(EventWriter {
             queue: Some(queue),
             thread: Some(thread),
             waits,
             told: AtomicU64::new(0),
-            wanted: None,
+            writes,
+            hub,
         })
-    }
-
-    /// Tells only while this is true: for a reader that comes and goes.
-    pub fn while_wanted(self, wanted: Arc<AtomicBool>) -> EventWriter {
-        EventWriter { wanted: Some(wanted), ..self }
     }
 
     /// Whether anybody reads.
     pub fn is_wanted(&self) -> bool {
-        self.wanted.as_ref().is_none_or(|wanted| wanted.load(Relaxed))
+        self.writes || self.hub.as_ref().is_some_and(Hub::is_wanted)
     }
 
-    fn tell(&self, line: &Map<String, Json>) {
-        let mut text = serde_json::to_string(line).unwrap_or_default();
-        text.push('\n');
+    /// Whether anybody reads of this.
+    fn wants(&self, kind: Kind) -> bool {
+        self.writes || self.hub.as_ref().is_some_and(|hub| hub.wants(kind))
+    }
+
+    /// The same of what a packet does: when packets cause very much, a hub passes over some.
+    fn wants_of_packet(&self, kind: Kind) -> bool {
+        self.writes || self.hub.as_ref().is_some_and(|hub| hub.wants(kind) && hub.admits())
+    }
+
+    fn tell(&self, record: Record) {
         self.told.fetch_add(1, Relaxed);
         let Some(queue) = &self.queue else { return };
-        // What is not taken shows in the sums of `finish`.
-        let _taken = if self.waits { queue.send(text).is_ok() } else { queue.try_send(text).is_ok() };
+        let taken = if self.waits { queue.send(record).is_ok() } else { queue.try_send(record).is_ok() };
+        // What is not taken shows in the sums of `finish`, too.
+        if let (false, Some(hub)) = (taken, &self.hub) {
+            hub.lost(1);
+        }
     }
 
     /// Tells what a packet did to a trigger; `number` is the packet's, from 1.
     pub fn packet(&self, policy: &Policy, number: u64, event: &TriggerEvent<'_>) {
         let (program, world) = (policy.program(), policy.world());
         let Some(trigger) = program.triggers.get(event.trigger) else { return };
-        let name = match event.outcome {
+        let kind = match event.outcome {
             Outcome::Nothing => return,
-            Outcome::Raised => "raised",
-            Outcome::Extended => "extended",
-            Outcome::Vetoed => "vetoed",
-            Outcome::Suppressed => "suppressed",
-            Outcome::Full => "full",
+            Outcome::Raised => Kind::Raised,
+            Outcome::Extended => Kind::Extended,
+            Outcome::Vetoed => Kind::Vetoed,
+            Outcome::Suppressed => Kind::Suppressed,
+            Outcome::Full => Kind::Full,
         };
-        let mut line = start(event.packet.time, name, &trigger.name, policy);
-        if let Some(key) = event.key {
-            line.insert("key".into(), key_parts(key).iter().map(part_json).collect());
+        if !self.wants_of_packet(kind) {
+            return;
         }
-        line.insert("packet".into(), number.into());
+        let mut record = start(event.packet.time, kind, &trigger.name, policy);
+        if let Some(key) = event.key {
+            record.members.insert("key".into(), key_parts(key).iter().map(part_json).collect());
+        }
+        record.members.insert("packet".into(), number.into());
         let head = event.seen.head_of(event.packet);
         let condition =
             if event.outcome == Outcome::Vetoed { Some(&trigger.unless) } else { trigger.when.as_ref() };
         if let Some(condition) = condition {
             let tests = explain::why(program, world, event.packet, &head, event.seen, condition);
-            line.insert("reason".into(), reason(&tests).into());
+            record.members.insert("reason".into(), reason(&tests).into());
         }
-        self.tell(&line);
+        self.tell(record);
     }
 
     /// Tells what a change from outside did; rows and params are not told.
@@ -119,23 +130,23 @@ impl EventWriter {
             Change::Unsuppress { trigger, key } => (*trigger, Some(key), "from outside"),
             Change::Add { .. } | Change::Remove { .. } | Change::Set { .. } => return,
         };
-        let name = match (change, effect) {
-            (_, Effect::Raised(Outcome::Raised)) => "raised",
-            (_, Effect::Raised(Outcome::Extended)) => "extended",
-            (_, Effect::Raised(Outcome::Suppressed)) => "suppressed",
-            (_, Effect::Raised(Outcome::Full)) => "full",
-            (_, Effect::Cleared(1..)) => "cleared",
-            (Change::Suppress { .. }, Effect::Done) => "suppression",
-            (Change::Unsuppress { .. }, Effect::Done) => "suppression ended",
+        let kind = match (change, effect) {
+            (_, Effect::Raised(Outcome::Raised)) => Kind::Raised,
+            (_, Effect::Raised(Outcome::Extended)) => Kind::Extended,
+            (_, Effect::Raised(Outcome::Suppressed)) => Kind::Suppressed,
+            (_, Effect::Raised(Outcome::Full)) => Kind::Full,
+            (_, Effect::Cleared(1..)) => Kind::Cleared,
+            (Change::Suppress { .. }, Effect::Done) => Kind::Suppression,
+            (Change::Unsuppress { .. }, Effect::Done) => Kind::SuppressionEnded,
             _ => return,
         };
-        let Some(trigger) = program.triggers.get(at) else { return };
-        let mut line = start(now, name, &trigger.name, policy);
+        let Some(trigger) = program.triggers.get(at).filter(|_| self.wants(kind)) else { return };
+        let mut record = start(now, kind, &trigger.name, policy);
         if let Some(key) = key.and_then(|key| key_values(key)) {
-            line.insert("key".into(), key_parts(&key).iter().map(part_json).collect());
+            record.members.insert("key".into(), key_parts(&key).iter().map(part_json).collect());
         }
-        line.insert("reason".into(), reason.into());
-        self.tell(&line);
+        record.members.insert("reason".into(), reason.into());
+        self.tell(record);
     }
 
     /// Waits until all lines are written, and gives the sums.
@@ -165,42 +176,56 @@ pub fn decide<'d>(
     decider.decide_and_tell(policy, packets, Some(&mut hear))
 }
 
-/// What every line begins with.
-fn start(time: i64, event: &str, trigger: &str, policy: &Policy) -> Map<String, Json> {
-    let line = json!({ "time": time_text(time), "event": event, "trigger": trigger });
-    let mut line = match line {
-        Json::Object(line) => line,
-        _ => Map::new(),
-    };
+/// What every record of a trigger begins with.
+fn start(time: i64, kind: Kind, trigger: &str, policy: &Policy) -> Record {
+    let mut members = Map::new();
+    members.insert("trigger".into(), trigger.into());
     if let Some(label) = policy.label() {
-        line.insert("policy".into(), (*label.policy).into());
+        members.insert("policy".into(), (*label.policy).into());
     }
-    line
+    Record { kind, time, members }
 }
 
-/// Writes lines as they come, and out whenever none waits.
-fn write_all(out: Box<dyn Write + Send>, lines: &Receiver<String>) -> (u64, Option<io::Error>) {
-    let mut out = BufWriter::new(out);
-    let (mut written, mut unsure) = (0, 0);
-    let mut next = lines.recv().ok();
-    while let Some(line) = next {
-        if let Err(error) = out.write_all(line.as_bytes()) {
-            return (written, Some(error));
+/// Writes lines as they come, and out whenever none waits; and tells the hub.
+fn tell_all(
+    out: Option<Box<dyn Write + Send>>,
+    hub: Option<&Hub>,
+    records: &Receiver<Record>,
+) -> (u64, Option<io::Error>) {
+    let mut out = out.map(BufWriter::new);
+    let (mut written, mut unsure, mut failed) = (0, 0, None);
+    let mut next = records.recv().ok();
+    while let Some(record) = next {
+        if let Some(to) = &mut out {
+            match writeln!(to, "{}", record.text()) {
+                Ok(()) => unsure += 1,
+                Err(error) => (out, unsure, failed) = (None, 0, Some(error)),
+            }
         }
-        unsure += 1;
-        next = match lines.try_recv() {
-            Ok(line) => Some(line),
+        if let Some(hub) = hub {
+            hub.tell(record);
+        } else if failed.is_some() {
+            break;
+        }
+        next = match records.try_recv() {
+            Ok(record) => Some(record),
             Err(_) => {
-                if let Err(error) = out.flush() {
-                    return (written, Some(error));
+                match out.as_mut().map(Write::flush) {
+                    Some(Err(error)) => (out, unsure, failed) = (None, 0, Some(error)),
+                    _ => {
+                        written += unsure;
+                        unsure = 0;
+                    }
                 }
-                written += unsure;
-                unsure = 0;
-                lines.recv().ok()
+                records.recv().ok()
             }
         };
     }
-    (written, out.flush().err())
+    match out.as_mut().map(Write::flush) {
+        Some(Err(error)) => (written, Some(error)),
+        _ if failed.is_some() => (written, failed),
+        _ => (written + unsure, None),
+    }
 }
 
 /// The tests of a condition with the values they had: `count(tcp) per 1m > 5 (6)`.

@@ -67,6 +67,34 @@ pub(in crate::cmd) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Res
     for station in items(&answer["stations_down"]) {
         writeln!(screen.out, "{} station {} is down", look.paint(DOUBT, "warning:"), value(station))?;
     }
+    for of in ["state", "history"] {
+        if answer[of]["trouble"].is_string() {
+            let trouble = text(&answer[of], "trouble");
+            writeln!(screen.out, "{} {trouble}", look.paint(DOUBT, "warning:"))?;
+        }
+    }
+    if let history @ Value::Object(_) = &answer["history"] {
+        let number = |name: &str| text(history, name);
+        let mut line = format!("events: {} kept, {} lost", number("kept"), number("lost"));
+        if !answer["state"]["kept"].is_null() {
+            line.push_str(&format!(", {} on the disk, {} not", number("written"), number("unwritten")));
+        }
+        writeln!(screen.out, "{line}")?;
+    }
+    for alarms in items(&answer["alarms"]) {
+        let number = |name: &str| text(alarms, name);
+        let (told, sent, waiting) = (number("told"), number("sent"), number("waiting"));
+        let (failed, dropped) = (number("failed"), number("dropped"));
+        writeln!(
+            screen.out,
+            "alarms for {}: {told} told, {sent} sent, {failed} failed, {dropped} dropped, {waiting} waiting",
+            text(alarms, "to")
+        )?;
+        if alarms["down"].is_string() {
+            let down = text(alarms, "down");
+            writeln!(screen.out, "{} it takes none: {down}", look.paint(DOUBT, "warning:"))?;
+        }
+    }
     Ok(())
 }
 
@@ -163,16 +191,44 @@ pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) 
 }
 
 /// An event in a line.
-pub(in crate::cmd) fn event(data: &str, screen: &mut Screen<'_>) -> io::Result<()> {
-    let event: Value = serde_json::from_str(data).unwrap_or_else(|_| Value::from(data));
+pub(in crate::cmd) fn event(event: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     if !event.is_object() {
-        return writeln!(screen.out, "({} events were lost: this was too slow)", value(&event));
+        return writeln!(screen.out, "({} events were lost: this was too slow)", value(event));
     }
-    let time = screen.out_look.paint(DIM, &text(&event, "time"));
-    if event["event"] == "note" {
-        return writeln!(screen.out, "{time} {}", text(&event, "note"));
+    let time = screen.out_look.paint(DIM, &text(event, "time"));
+    if event["note"].is_string() {
+        return writeln!(screen.out, "{time} {}", text(event, "note"));
+    }
+    if event["event"] == "change" {
+        return writeln!(screen.out, "{time} {}", change(event));
     }
     let told =
         ["policy", "trigger", "event", "key", "reason"].into_iter().filter(|name| !event[name].is_null());
-    writeln!(screen.out, "{time} {}", told.map(|name| text(&event, name)).collect::<Vec<_>>().join(" "))
+    writeln!(screen.out, "{time} {}", told.map(|name| text(event, name)).collect::<Vec<_>>().join(" "))
+}
+
+/// Who asked for what, and what came of it.
+fn change(event: &Value) -> String {
+    let by = &event["by"];
+    let plain = |name: &str| by[name].as_u64().map(|number| format!("{name} {number}"));
+    let by = match by["signal"].as_str() {
+        Some(signal) => printable(signal).into_owned(),
+        None => [plain("uid"), plain("pid")].into_iter().flatten().collect::<Vec<_>>().join(" "),
+    };
+    let mut line = format!("{by} asked: {}", text(event, "asked"));
+    if !event["body"].is_null() {
+        line.push(' ');
+        line.push_str(&printable(&event["body"].to_string()));
+    }
+    match event["status"].as_u64() {
+        Some(200..300) => {}
+        Some(status) => line.push_str(&format!("; refused ({status})")),
+        None if event["by"]["signal"].is_null() => line.push_str("; it went away before the answer"),
+        None => {}
+    }
+    if !event["reason"].is_null() {
+        line.push_str(": ");
+        line.push_str(&text(event, "reason"));
+    }
+    line
 }

@@ -25,6 +25,11 @@ pub(super) struct Listen {
 }
 
 impl Listen {
+    /// Whether anybody may ask from afar.
+    pub fn is_wanted(&self) -> bool {
+        self.listen.is_some()
+    }
+
     /// Listens, if that is wanted.
     pub fn open(&self) -> Result<Option<Afar>, Failure> {
         let Listen { listen: Some(address), tls_cert: Some(cert), tls_key: Some(key), tokens: Some(tokens) } =

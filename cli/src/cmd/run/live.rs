@@ -4,6 +4,8 @@
 
 use super::afar::Listen;
 use super::reload;
+use super::telling::Telling;
+use crate::alarms;
 use crate::args::Format;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
@@ -14,7 +16,7 @@ use crate::report;
 use crate::rules::Rules;
 use crate::screen::{self, BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
-use mrule_runtime::api::{Afar, Faces, Hub, Renewal, Server, Socket};
+use mrule_runtime::api::{Afar, Faces, Renewal, Server, Socket};
 use mrule_runtime::control::{Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::live::{Forward, Live, Options};
@@ -55,12 +57,12 @@ pub(super) struct Ports {
     no_prefilter: bool,
     /// Listen at this Unix socket for commands and the HTTP API; only its owner can open it
     #[arg(long, value_name = "SOCKET", conflicts_with = "read")]
-    control: Option<PathBuf>,
+    pub(super) control: Option<PathBuf>,
     #[command(flatten)]
-    listen: Listen,
+    pub(super) listen: Listen,
     /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the next run
     #[arg(long, value_name = "DIR", conflicts_with = "read")]
-    state: Option<PathBuf>,
+    pub(super) state: Option<PathBuf>,
     /// Have each worker stay on one of these processors, in turn, as in `0,2-3`; without `--workers`, one worker for each
     #[arg(long, value_name = "CPUS", conflicts_with = "read", value_parser = processors)]
     pin: Option<Processors>,
@@ -73,6 +75,8 @@ pub(super) struct Ports {
     /// How often to print counts while it runs [default: 10s; 1s for JSON and on a terminal]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
+    #[command(flatten)]
+    pub(super) alarms: alarms::Receivers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -206,11 +210,11 @@ fn run_as(
     };
     // First: where another mirrorc listens there, its bridge should not be touched.
     let socket = args.control.as_deref().map(Socket::listen).transpose()?;
-    let hub = Hub::default();
     let renewal = afar.as_ref().map(Afar::renewal);
-    let told = (args.control.is_some() || afar.is_some()).then_some(&hub);
-    let writer = lines.writer(false, told)?.map(Arc::new);
     let (tell, events) = sync_channel(1024);
+    let mut telling = Telling::start(args, &tell)?;
+    let hub = telling.hub().clone();
+    let writer = lines.writer(false, telling.wanted())?.map(Arc::new);
     let kind = policy.engine().kind();
     let start = Start::new(kind, policy, bundle, args.state.as_deref());
     let live = Live::start(start.first(), &options, writer.clone(), tell)?;
@@ -227,10 +231,12 @@ fn run_as(
         writeln!(screen.err, "{} with {workers}{as_user}; Ctrl-C ends", what.join(", "))?;
     }
     let (control, told) = Control::new(live, kind, start, writer.clone());
+    let control = control.with_hub(hub.clone());
     for what in told {
         writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
     }
     let control = Arc::new(control);
+    telling.started(screen)?;
     let mut trouble = control.trouble();
     let mut swept = Instant::now();
     let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
@@ -251,14 +257,14 @@ fn run_as(
     while !stop.load(Ordering::Relaxed) {
         let wait = next.saturating_duration_since(Instant::now()).min(WATCH);
         if let Ok(event) = events.recv_timeout(wait) {
-            hub.note(&event.to_string());
+            hub.tell(event.record());
             display.clear(screen.err)?;
             writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
             continue;
         }
         if again.swap(false, Ordering::Relaxed) {
             display.clear(screen.err)?;
-            reload::reload(rules, &control, warn, screen)?;
+            reload::reload(rules, &control, &hub, warn, screen)?;
             if let Some(Err(why)) = renewal.as_ref().map(Renewal::renew) {
                 let bad = screen.err_look.paint(BAD, "error:");
                 writeln!(screen.err, "{bad} {why}; certificate and tokens stay as they were")?;
@@ -266,6 +272,10 @@ fn run_as(
         }
         control.with_live(Live::watch);
         control.expire();
+        for note in telling.watch(&control) {
+            display.clear(screen.err)?;
+            writeln!(screen.err, "{} {note}", screen.err_look.paint(DOUBT, "note:"))?;
+        }
         if swept.elapsed() >= SWEEP {
             swept = Instant::now();
             control.expire_kept();
@@ -299,8 +309,13 @@ fn run_as(
     drop(server);
     let live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
     drop(control);
-    let report = live.finish()?;
+    let mut report = live.finish()?;
     let all_told = lines.finish(writer.and_then(Arc::into_inner), screen.err_look, screen.err)?;
+    for event in events.try_iter() {
+        hub.tell(event.record());
+        writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
+    }
+    telling.finish(&mut report);
     for event in events.try_iter() {
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }

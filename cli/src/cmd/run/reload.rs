@@ -4,11 +4,13 @@
 
 use crate::report::{Report, text};
 use crate::rules::Rules;
-use crate::screen::{BAD, DOUBT, GOOD, Screen};
+use crate::screen::{BAD, DOUBT, GOOD, Screen, printable};
 use mrule_compiler::compile::Compiled;
 use mrule_grammar::diagnostic::Severity;
 use mrule_runtime::control::{Control, Done, Fates, Refusal};
+use mrule_runtime::event::{Hub, Kind, Record};
 use mrule_runtime::live::MAIN;
+use serde_json::json;
 use std::io;
 
 /// Reads the rules again.
@@ -18,11 +20,15 @@ use std::io;
 pub(super) fn reload(
     rules: &Rules,
     control: &Control,
+    hub: &Hub,
     warn: bool,
     screen: &mut Screen<'_>,
 ) -> io::Result<()> {
     let look = screen.err_look;
+    let by = json!({ "by": { "signal": "SIGHUP" }, "asked": "read the rule files again" });
+    hub.tell(Record::now(Kind::Change, by));
     let refused = |screen: &mut Screen<'_>, why: &str| {
+        hub.refused(MAIN, &printable(why));
         let bad = look.paint(BAD, "error:");
         writeln!(screen.err, "{bad} the rules were not loaded again: {why}; the program at work goes on")
     };
@@ -33,6 +39,7 @@ pub(super) fn reload(
     let bundle = bundle.binding(control.is_binding(MAIN));
     match control.load(MAIN, compiled, bundle, false) {
         Ok(done) => {
+            hub.loaded(MAIN, done.version);
             show(&done.compiled, warn, screen)?;
             if warn {
                 writeln!(screen.err, "{} {}", look.paint(GOOD, "loaded:"), told(&done))?;

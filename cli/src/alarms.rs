@@ -1,0 +1,117 @@
+//! `--webhook`, `--syslog` and what belongs to them: who is told of alarms, and of how many drops. The invariant: what can be
+//! known to be wrong with an address or a secret is refused before anything starts; a receiver that is not there is no
+//! error. (Rejected: a settings file; a handful of options.)
+
+use crate::exit::{Failure, plain};
+use mrule_runtime::alarm::{Alarms, Syslog, Target, Webhook};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Who is told, and of what.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Alarms")]
+pub struct Receivers {
+    /// Post alarms as JSON to this URL (https or http); may be given several times
+    ///
+    /// Alarms are triggers that are raised or cleared, stations and interfaces that go down or up, policies that are loaded,
+    /// unloaded or refused, and drops.
+    #[arg(long, value_name = "URL", conflicts_with = "read")]
+    webhook: Vec<String>,
+    /// Sign what is posted with the secret in this file: HMAC-SHA256, in the header X-Mirrorc-Signature
+    #[arg(long, value_name = "FILE", requires = "webhook")]
+    webhook_secret_file: Option<PathBuf>,
+    /// Send alarms by syslog (RFC 5424): udp://HOST:PORT, tcp://HOST:PORT, unix:/dev/log; may be given several times
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "read")]
+    syslog: Vec<String>,
+    /// More drops a second than this are an alarm: packets not read or not forwarded, copies not sent
+    #[arg(long, value_name = "RATE", default_value_t = 100.0, value_parser = rate, conflicts_with = "read")]
+    alarm_drops: f64,
+}
+
+/// How long a secret may be, in bytes.
+const SECRET: u64 = 4096;
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate >= 0.0);
+    rate.ok_or_else(|| "a rate is a number of drops a second: 0, 100, 0.5".to_owned())
+}
+
+impl Receivers {
+    /// More drops a second than this are an alarm.
+    pub fn drops(&self) -> f64 {
+        self.alarm_drops
+    }
+
+    /// Starts telling; nobody, where nobody is named.
+    ///
+    /// # Errors
+    /// An address or a secret that cannot be used.
+    pub fn start(&self, tell: impl Fn(String) + Send + Sync + 'static) -> Result<Option<Alarms>, Failure> {
+        let secret = self.webhook_secret_file.as_deref().map(secret).transpose()?;
+        let mut targets = Vec::new();
+        for url in &self.webhook {
+            let webhook = Webhook::new(url, secret.as_deref());
+            let webhook =
+                webhook.map_err(|why| Failure::usage(format!("`--webhook` cannot be used: {why}")))?;
+            targets.push(Target::Webhook(Box::new(webhook)));
+        }
+        for address in &self.syslog {
+            let syslog = Syslog::new(address);
+            let syslog = syslog
+                .map_err(|why| Failure::usage(format!("`--syslog {address}` cannot be used: {why}")))?;
+            targets.push(Target::Syslog(syslog));
+        }
+        if targets.is_empty() {
+            return Ok(None);
+        }
+        let failed = |error| Failure::usage(format!("alarms cannot be told: {}", plain(&error)));
+        Alarms::start(targets, tell).map(Some).map_err(failed)
+    }
+}
+
+/// Reads a secret; a line end behind it is not part of it.
+fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error| Failure::file("read", path.display(), &error);
+    let mut secret = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(SECRET + 1).read_to_end(&mut secret).map_err(failed)?;
+    let length = secret.trim_ascii_end().len();
+    secret.truncate(length);
+    let wrong = |what: &str| {
+        let failure = Failure::usage(format!("the secret in `{}` {what}", path.display()));
+        failure.help("make one: head -c 32 /dev/urandom | base64")
+    };
+    match secret.len() as u64 {
+        0 => Err(wrong("is empty")),
+        SECRET.. => Err(wrong("is too long: 4096 bytes at most")),
+        _ => Ok(secret),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    #[test]
+    fn secrets_are_read_or_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let with = |text: &[u8]| {
+            let path = place.path().join("secret");
+            std::fs::write(&path, text).unwrap();
+            secret(&path).map_err(|failure| failure.message)
+        };
+        assert_eq!(with(b"hush\r\n").unwrap(), b"hush");
+        assert!(with(b"\n").unwrap_err().contains("is empty"));
+        assert!(with(&[b'x'; 5000]).unwrap_err().contains("too long"));
+        assert!(secret(&place.path().join("none")).unwrap_err().message.contains("no such file"));
+        assert!(secret(place.path()).unwrap_err().message.contains("is a directory"));
+    }
+
+    #[test]
+    fn rates_are_numbers() {
+        assert_eq!((rate("0"), rate("0.5")), (Ok(0.0), Ok(0.5)));
+        for wrong in ["", "-1", "nan", "inf", "1k"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `mirrorc events`: what happens, as it happens; and with `--history` what happened before, page by page until there is no
+//! more. The invariant: both print an event the same way. (Rejected: to begin with the history and go on live; a script
+//! that asks what happened wants an end.)
+
+use super::show;
+use crate::client::{Sent, To, part};
+use crate::exit::{Exit, Failure};
+use crate::screen::Screen;
+use serde_json::Value;
+
+/// The arguments of `mirrorc events`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mirrorc events                                    from now on, until Ctrl-C
+  mirrorc events --history                          the last 100
+  mirrorc events --history --since 1h               all of the last hour
+  mirrorc events --history --since 1d --kind change     who changed what since yesterday
+
+Kinds: raised, cleared, suppression, suppression_ended, station_down, station_up, interface_down, interface_up,
+drops, drops_over, loaded, unloaded, refused, change, note.")]
+pub struct Args {
+    /// Show what happened before, the newest last, and end
+    #[arg(long)]
+    history: bool,
+    /// From this time on: 2030-01-31T12:00:00Z, or how long ago: 30m, 1h
+    #[arg(long, value_name = "TIME", requires = "history")]
+    since: Option<String>,
+    /// Only these kinds: raised,change
+    #[arg(long, value_name = "KINDS", requires = "history")]
+    kind: Option<String>,
+    /// How many; without it and `--since` 100
+    #[arg(long, value_name = "N", requires = "history", value_parser = clap::value_parser!(u64).range(1..))]
+    most: Option<u64>,
+    #[command(flatten)]
+    to: To,
+}
+
+/// The most events of a page.
+const PAGE: u64 = 1000;
+
+/// Runs the command.
+pub fn events(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    if args.history {
+        return history(args, screen);
+    }
+    args.to.lines("/v1/events", |line| {
+        let Some(data) = line.strip_prefix("data:") else { return Ok(()) };
+        print(args, data.trim(), screen)?;
+        screen.out.flush()
+    })?;
+    Ok(Exit::Clean)
+}
+
+fn history(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let mut left = args.most.unwrap_or(if args.since.is_some() { u64::MAX } else { 100 });
+    let mut asked = String::new();
+    for (name, value) in [("since", &args.since), ("kind", &args.kind)] {
+        if let Some(value) = value {
+            asked.push_str(&format!("&{name}={}", part(value)));
+        }
+    }
+    let mut after = String::new();
+    loop {
+        let path = format!("/v1/events/history?most={}{asked}{after}", left.min(PAGE));
+        let page = args.to.json("GET", &path, Sent::Nothing)?;
+        let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for event in events {
+            print(args, &event.to_string(), screen)?;
+        }
+        left = left.saturating_sub(events.len() as u64);
+        let Some(next) = page["next"].as_u64().filter(|_| left > 0) else { return Ok(Exit::Clean) };
+        after = format!("&after={next}");
+    }
+}
+
+fn print(args: &Args, data: &str, screen: &mut Screen<'_>) -> std::io::Result<()> {
+    if args.to.json {
+        return writeln!(screen.out, "{data}");
+    }
+    let event: Value = serde_json::from_str(data).unwrap_or_else(|_| Value::from(data));
+    show::event(&event, screen)
+}

@@ -1,0 +1,100 @@
+//! Who is told of what happens while a run lasts: listeners, the history, receivers of alarms. The invariant: a run without any
+//! of them makes no events. (Rejected: in the loop of the run, which has enough to do.)
+
+use super::live::Ports;
+use crate::exit::Failure;
+use crate::screen::{BAD, Screen};
+use mrule_runtime::alarm::Drops;
+use mrule_runtime::control::Control;
+use mrule_runtime::event::{Hub, Losses};
+use mrule_runtime::history::History;
+use mrule_runtime::live::{Event, Report};
+use std::io;
+use std::sync::mpsc::SyncSender;
+use std::time::Instant;
+
+/// Who is told.
+pub(super) struct Telling {
+    hub: Hub,
+    /// Somebody is.
+    anybody: bool,
+    losses: Losses,
+    drops: Drops,
+    /// What is wrong with the history, as far as that was told.
+    trouble: Option<String>,
+}
+
+impl Telling {
+    /// As the arguments say. What a user should know of receivers goes to `tell`.
+    ///
+    /// # Errors
+    /// Addresses or secrets that cannot be used.
+    pub fn start(args: &Ports, tell: &SyncSender<Event>) -> Result<Telling, Failure> {
+        let tell = tell.clone();
+        let alarms = args.alarms.start(move |what| {
+            let _full = tell.try_send(Event::Alarms(what));
+        })?;
+        let asked = args.control.is_some() || args.listen.is_wanted();
+        let history = asked.then(|| History::new(args.state.as_deref()));
+        let anybody = alarms.is_some() || history.is_some();
+        let hub = Hub::new(history, alarms);
+        let drops = Drops::new(args.alarms.drops());
+        Ok(Telling { hub, anybody, losses: Losses::default(), drops, trouble: None })
+    }
+
+    /// Where to tell.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The same, if anybody is told.
+    pub fn wanted(&self) -> Option<&Hub> {
+        Some(&self.hub).filter(|_| self.anybody)
+    }
+
+    /// The run has started.
+    ///
+    /// # Errors
+    /// Standard error cannot be written to.
+    pub fn started(&mut self, screen: &mut Screen<'_>) -> io::Result<()> {
+        self.hub.note(concat!("mirrorc ", env!("CARGO_PKG_VERSION"), " has started"));
+        match self.history() {
+            Some(what) => writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:")),
+            None => Ok(()),
+        }
+    }
+
+    /// What is wrong with the history, once.
+    fn history(&mut self) -> Option<String> {
+        let trouble = self.hub.counts().and_then(|counts| counts.trouble);
+        if trouble == self.trouble {
+            return None;
+        }
+        self.trouble = trouble;
+        self.trouble.clone().inspect(|what| self.hub.note(what))
+    }
+
+    /// Looks for what should be told, and gives what a user should know; to be called several times a second.
+    pub fn watch(&mut self, control: &Control) -> Vec<String> {
+        let now = Instant::now();
+        if !self.anybody || !self.drops.is_due(now) {
+            return Vec::new();
+        }
+        let trouble = self.history();
+        let lost = self.hub.watch(&mut self.losses);
+        let drops = control.report().ok().and_then(|report| self.drops.look(&report, now));
+        let drops = drops.map(|record| {
+            let note = record.word("note").unwrap_or_default().to_owned();
+            self.hub.tell(record);
+            note
+        });
+        trouble.into_iter().chain(lost).chain(drops).collect()
+    }
+
+    /// The run ends by a signal: what waits is written down and sent, and what came of it is added to the report.
+    pub fn finish(self, report: &mut Report) {
+        self.hub.note("a signal ends mirrorc");
+        self.hub.finish();
+        report.told(&self.hub);
+    }
+}

@@ -1,0 +1,214 @@
+//! Where everything that happens is told: to those who listen just now, to the history, to alarms. The invariants: telling never
+//! waits for anybody; a listener that is too slow loses the oldest and is told how many; of what packets cause, the history
+//! and alarms are told a bounded number a second, and what they were not told is counted.
+//! (Rejected: a channel for each of them beside the runtime's; each place that tells would have to know them all.)
+
+use super::{Kind, Record};
+use crate::alarm::{Alarms, Counts};
+use crate::history::{self, History};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tokio::sync::broadcast::{Receiver, Sender, channel};
+
+/// How many events wait for a listener.
+const WAITING: usize = 1024;
+
+/// How many events a second that packets cause are made for the history and alarms; making one takes some microseconds of
+/// a worker's time.
+pub const STORM: u64 = 1000;
+
+/// How long nothing is passed over before that is said to be over.
+const CALM: Duration = Duration::from_secs(10);
+
+/// Where events are told; a clone is the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Hub(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    events: Sender<Arc<str>>,
+    /// True while somebody listens.
+    listened: AtomicBool,
+    history: Option<History>,
+    alarms: Option<Alarms>,
+    begun: Instant,
+    /// The second of the run in which so many were admitted.
+    second: AtomicU64,
+    admitted: AtomicU64,
+    /// Events that were not told, because there were too many.
+    lost: AtomicU64,
+}
+
+impl Default for Inner {
+    fn default() -> Inner {
+        Inner {
+            events: channel(WAITING).0,
+            listened: AtomicBool::new(false),
+            history: None,
+            alarms: None,
+            begun: Instant::now(),
+            second: AtomicU64::new(0),
+            admitted: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        }
+    }
+}
+
+/// What was seen of losses, by whoever looks now and then.
+#[derive(Debug, Default)]
+pub struct Losses {
+    /// All that were lost when it was looked last.
+    known: u64,
+    /// When a loss was last seen, and how many were lost before this series of them.
+    series: Option<(Instant, u64)>,
+}
+
+impl Hub {
+    /// One that also tells a history, and alarms.
+    pub fn new(history: Option<History>, alarms: Option<Alarms>) -> Hub {
+        Hub(Arc::new(Inner { history, alarms, ..Inner::default() }))
+    }
+
+    /// Whether anybody is told.
+    pub fn is_wanted(&self) -> bool {
+        self.0.listened.load(Relaxed) || self.0.history.is_some() || self.0.alarms.is_some()
+    }
+
+    /// Whether anybody is told of this kind.
+    pub fn wants(&self, kind: Kind) -> bool {
+        self.0.listened.load(Relaxed) || (kind.is_kept() && self.is_wanted())
+    }
+
+    /// Whether another event of this second that a packet caused may be told. Who listens is told of all.
+    pub fn admits(&self) -> bool {
+        if self.0.listened.load(Relaxed) {
+            return true;
+        }
+        let second = self.0.begun.elapsed().as_secs();
+        if self.0.second.swap(second, Relaxed) != second {
+            self.0.admitted.store(0, Relaxed);
+        }
+        let admitted = self.0.admitted.fetch_add(1, Relaxed) < STORM;
+        if !admitted {
+            self.lost(1);
+        }
+        admitted
+    }
+
+    /// So many events were not told.
+    pub fn lost(&self, events: u64) {
+        self.0.lost.fetch_add(events, Relaxed);
+    }
+
+    /// Tells what happened.
+    pub fn tell(&self, record: Record) {
+        let record = record.short();
+        let line: Arc<str> = record.text().into();
+        let _nobody_listens = self.0.events.send(line.clone());
+        if let Some(history) = self.0.history.as_ref().filter(|_| record.kind.is_kept()) {
+            history.keep(&record, line);
+        }
+        if let Some(alarms) = self.0.alarms.as_ref().filter(|_| record.kind.is_alarm()) {
+            alarms.offer(Arc::new(record));
+        }
+    }
+
+    /// Tells a note: something that a user should know of.
+    pub fn note(&self, text: &str) {
+        self.tell(Record::note(text));
+    }
+
+    /// A policy is at another version.
+    pub fn loaded(&self, policy: &str, version: u64) {
+        let note = format!("policy {policy} is at version {version}");
+        self.tell(Record::now(Kind::Loaded, json!({ "policy": policy, "version": version, "note": note })));
+    }
+
+    /// A policy was unloaded.
+    pub fn unloaded(&self, policy: &str) {
+        let note = format!("policy {policy} was unloaded");
+        self.tell(Record::now(Kind::Unloaded, json!({ "policy": policy, "note": note })));
+    }
+
+    /// A policy was not loaded.
+    pub fn refused(&self, policy: &str, why: &str) {
+        let note = format!("policy {policy} was not loaded: {why}");
+        self.tell(Record::now(Kind::Refused, json!({ "policy": policy, "reason": why, "note": note })));
+    }
+
+    /// Looks for losses; gives what a user should know of them, which has been told as a note. To be called now and then.
+    pub fn watch(&self, losses: &mut Losses) -> Option<String> {
+        let now = self.0.lost.load(Relaxed);
+        let lost = now > losses.known;
+        let told = match losses.series {
+            None if lost => {
+                losses.series = Some((Instant::now(), losses.known));
+                Some(format!("events come faster than {STORM} a second; some are not told, but counted"))
+            }
+            Some((_, before)) if lost => {
+                losses.series = Some((Instant::now(), before));
+                None
+            }
+            Some((last, before)) if last.elapsed() > CALM => {
+                losses.series = None;
+                Some(format!("events are all told again; {} were not", now - before))
+            }
+            _ => None,
+        };
+        losses.known = now;
+        let told = told?;
+        self.note(&told);
+        Some(told)
+    }
+
+    /// The history, if there is one.
+    pub fn history(&self) -> Option<&History> {
+        self.0.history.as_ref()
+    }
+
+    /// What became of alarms, by receiver.
+    pub fn alarms(&self) -> Vec<Counts> {
+        self.0.alarms.as_ref().map(Alarms::counts).unwrap_or_default()
+    }
+
+    /// What is in the history, and what is not.
+    pub fn counts(&self) -> Option<history::Counts> {
+        let mut counts = self.0.history.as_ref()?.counts();
+        counts.lost = self.0.lost.load(Relaxed);
+        Some(counts)
+    }
+
+    /// Nothing more is told to the history and alarms: writes down and sends what waits, for some seconds.
+    pub fn finish(&self) {
+        if let Some(alarms) = &self.0.alarms {
+            alarms.finish();
+        }
+        if let Some(history) = &self.0.history {
+            history.finish();
+        }
+    }
+
+    /// Listens from now on.
+    pub fn listen(&self) -> Listener {
+        let events = self.0.events.subscribe();
+        self.0.listened.store(true, Relaxed);
+        Listener { events, hub: self.clone() }
+    }
+}
+
+/// Somebody who listens.
+#[derive(Debug)]
+pub struct Listener {
+    /// What is told, a line each.
+    pub events: Receiver<Arc<str>>,
+    hub: Hub,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // This one is still counted.
+        self.hub.0.listened.store(self.hub.0.events.receiver_count() > 1, Relaxed);
+    }
+}

@@ -1,0 +1,214 @@
+//! The history on the disk: a database of its own in the directory of the state, written by a thread of its own. The
+//! invariants: whoever tells does not wait, and what finds no room in the queue is counted; events are written in batches, a
+//! quarter of a second after they happened at the latest, where the disk keeps up; a database that fails is told and not
+//! written to again. (Rejected: a file of lines; bounding it means writing it anew.)
+
+use super::{Entry, KEPT_ON_DISK, Query};
+use crate::event::Kind;
+use rusqlite::{Connection, params, params_from_iter, types::Value};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many events wait for the disk, at most.
+const QUEUE: usize = 1 << 13;
+
+/// How long a batch may wait for more.
+const BATCH: Duration = Duration::from_millis(250);
+
+/// How many events a batch has, at most.
+const BATCH_EVENTS: usize = 2048;
+
+/// How long the disk may take for what waits when the run ends.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// A kill loses nothing that was written: the kernel has it. A power failure may lose the last seconds, not the database.
+const SCHEMA: &str = "
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    CREATE TABLE IF NOT EXISTS events (
+        id INTEGER PRIMARY KEY, time INTEGER, kind TEXT, of_packets INTEGER, line TEXT);
+    CREATE INDEX IF NOT EXISTS events_of ON events (of_packets);
+    PRAGMA user_version = 1;";
+
+/// What the thread that writes shares with others.
+#[derive(Debug)]
+struct Shared {
+    connection: Mutex<Connection>,
+    written: AtomicU64,
+    unwritten: AtomicU64,
+    trouble: Mutex<Option<String>>,
+}
+
+/// The database, and who writes it.
+#[derive(Debug)]
+pub(super) struct Disk {
+    shared: Arc<Shared>,
+    newest: u64,
+    /// None when the run has ended.
+    queue: Mutex<Option<SyncSender<Entry>>>,
+    /// Hangs up when all is written.
+    done: Mutex<Receiver<()>>,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Disk {
+    /// Opens the database in a directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// Why it cannot be used, in words.
+    pub fn open(directory: &Path) -> Result<Disk, String> {
+        let failed = |what: &dyn std::fmt::Display| {
+            format!("the history in `{}` cannot be used: {what}; it is in memory only", directory.display())
+        };
+        std::fs::create_dir_all(directory).map_err(|error| failed(&error))?;
+        let connection = Connection::open(directory.join("history.sqlite")).map_err(|e| failed(&e))?;
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+        match version.map_err(|error| failed(&error))? {
+            0 | 1 => {}
+            other => return Err(failed(&format!("it has version {other}, a newer mirrorc's"))),
+        }
+        connection.execute_batch(SCHEMA).map_err(|error| failed(&error))?;
+        let newest = "SELECT coalesce(max(id), 0) FROM events";
+        let newest: i64 = connection.query_row(newest, [], |row| row.get(0)).map_err(|e| failed(&e))?;
+        let shared = Arc::new(Shared {
+            connection: Mutex::new(connection),
+            written: AtomicU64::new(0),
+            unwritten: AtomicU64::new(0),
+            trouble: Mutex::new(None),
+        });
+        let (queue, entries) = sync_channel(QUEUE);
+        let (done, is_done) = sync_channel(0);
+        let writer = shared.clone();
+        let thread = std::thread::Builder::new().name("history".into());
+        let thread = thread.spawn(move || {
+            writer.write_all(&entries);
+            drop::<SyncSender<()>>(done);
+        });
+        thread.map_err(|error| failed(&error))?;
+        let newest = u64::try_from(newest).unwrap_or(0);
+        Ok(Disk { shared, newest, queue: Mutex::new(Some(queue)), done: Mutex::new(is_done) })
+    }
+
+    /// The number of the newest event of earlier runs.
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// Keeps an event, if there is room.
+    pub fn keep(&self, entry: Entry) {
+        let taken = lock(&self.queue).as_ref().is_some_and(|queue| queue.try_send(entry).is_ok());
+        if !taken {
+            self.shared.unwritten.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Looks for events; nothing when that fails.
+    pub fn find(&self, query: &Query) -> Vec<Entry> {
+        self.shared.find(query).unwrap_or_default()
+    }
+
+    /// How many events were written, how many were not, and why nothing is written any more.
+    pub fn counts(&self) -> (u64, u64, Option<String>) {
+        let (written, unwritten) = (self.shared.written.load(Relaxed), self.shared.unwritten.load(Relaxed));
+        (written, unwritten, lock(&self.shared.trouble).clone())
+    }
+
+    /// Waits until what waits is written, for some seconds.
+    pub fn finish(&self) {
+        *lock(&self.queue) = None;
+        // Hung up: all is written. In vain: the disk hangs, and so would we.
+        let _done_or_in_vain = lock(&self.done).recv_timeout(FINISH);
+    }
+}
+
+impl Shared {
+    fn write_all(&self, entries: &Receiver<Entry>) {
+        let mut since_retention = usize::MAX / 2;
+        while let Ok(first) = entries.recv() {
+            let until = Instant::now() + BATCH;
+            let mut batch = vec![first];
+            while batch.len() < BATCH_EVENTS {
+                match entries.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                    Ok(entry) => batch.push(entry),
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            since_retention += batch.len();
+            // A twentieth more than there should be, at most.
+            let forget = since_retention > KEPT_ON_DISK / 20;
+            if forget {
+                since_retention = 0;
+            }
+            let events = batch.len() as u64;
+            match self.write(&batch, forget) {
+                Ok(()) => self.written.fetch_add(events, Relaxed),
+                Err(error) => {
+                    let why = format!("the history cannot be written: {error}; it is in memory only");
+                    *lock(&self.trouble) = Some(why);
+                    self.unwritten.fetch_add(events, Relaxed);
+                    break;
+                }
+            };
+        }
+        // Not written any more, but counted.
+        for _ in entries {
+            self.unwritten.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn write(&self, batch: &[Entry], forget: bool) -> rusqlite::Result<()> {
+        let mut connection = lock(&self.connection);
+        let change = connection.transaction()?;
+        {
+            let mut put = change.prepare("INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            for Entry { id, time, kind, line } in batch {
+                put.execute(params![*id as i64, time, kind.name(), kind.is_of_packets(), &**line])?;
+            }
+        }
+        if forget {
+            for of_packets in [false, true] {
+                change.execute(
+                    "DELETE FROM events WHERE of_packets = ?1 AND id <= (SELECT id FROM events
+                     WHERE of_packets = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                    params![of_packets, KEPT_ON_DISK as i64],
+                )?;
+            }
+        }
+        change.commit()
+    }
+
+    fn find(&self, query: &Query) -> rusqlite::Result<Vec<Entry>> {
+        let mut text = "SELECT id, time, kind, line FROM events WHERE id > ? AND time >= ?".to_owned();
+        let after = query.after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
+        let mut values = vec![Value::from(after), Value::from(query.since.unwrap_or(i64::MIN))];
+        if !query.kinds.is_empty() {
+            text.push_str(&format!(" AND kind IN ({})", vec!["?"; query.kinds.len()].join(", ")));
+            values.extend(query.kinds.iter().map(|kind| Value::from(kind.name().to_owned())));
+        }
+        let order = if query.is_forward() { "ASC" } else { "DESC" };
+        text.push_str(&format!(" ORDER BY id {order} LIMIT {}", query.most));
+        let connection = lock(&self.connection);
+        let mut found = connection.prepare(&text)?;
+        let entries = found.query_map(params_from_iter(values), |row| {
+            let kind = Kind::named(&row.get::<_, String>(2)?).unwrap_or(Kind::Note);
+            let line: String = row.get(3)?;
+            Ok(Entry { id: row.get::<_, i64>(0)? as u64, time: row.get(1)?, kind, line: line.into() })
+        })?;
+        entries.collect()
+    }
+}
+
+#[cfg(test)]
+impl Disk {
+    /// Takes away what is written to.
+    pub fn break_it(&self) {
+        let _broken = lock(&self.shared.connection).execute_batch("DROP TABLE events");
+    }
+}

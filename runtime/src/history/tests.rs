@@ -1,0 +1,148 @@
+//! The history in memory and on the disk: what is found, what is forgotten, what happens when the disk does not do its part.
+#![allow(clippy::unwrap_used, reason = "a failed test stops")]
+
+use super::*;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+fn keep(history: &History, kind: Kind, number: i64) {
+    let record = Record { kind, time: number, members: json!({ "n": number }).as_object().unwrap().clone() };
+    history.keep(&record, record.text().into());
+}
+
+fn times(found: &Found) -> Vec<i64> {
+    found.events.iter().map(|entry| entry.time).collect()
+}
+
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is() {
+        assert!(started.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn pages_come_in_order_and_without_gaps() {
+    let place = tempfile::tempdir().unwrap();
+    for directory in [None, Some(place.path())] {
+        let history = History::new(directory);
+        for number in 1..=500 {
+            keep(&history, if number % 3 == 0 { Kind::Change } else { Kind::Raised }, number);
+        }
+        let last = history.find(&Query { most: 3, ..Query::default() });
+        assert_eq!((times(&last), last.next), (vec![498, 499, 500], None));
+        for (kinds, expected) in [
+            (vec![], (100..=500).collect::<Vec<i64>>()),
+            (vec![Kind::Change], (100..=500).filter(|n| n % 3 == 0).collect()),
+            (vec![Kind::Note], vec![]),
+        ] {
+            let mut query = Query { since: Some(100), most: 7, kinds, ..Query::default() };
+            let mut seen = Vec::new();
+            loop {
+                let page = history.find(&query);
+                assert!(page.events.len() <= 7);
+                seen.extend(times(&page));
+                let Some(next) = page.next else { break };
+                query.after = Some(next);
+            }
+            assert_eq!(seen, expected);
+        }
+        let all = history.find(&Query { most: usize::MAX, after: Some(0), ..Query::default() });
+        assert_eq!(all.events.len(), 500);
+        history.finish();
+    }
+}
+
+#[test]
+fn memory_is_bounded_and_a_storm_does_not_push_out_changes() {
+    let history = History::default();
+    keep(&history, Kind::Change, 1);
+    for number in 2..=(KEPT as i64 + 100) {
+        keep(&history, Kind::Raised, number);
+    }
+    let all = Query { after: Some(0), most: 1, kinds: vec![Kind::Change], ..Query::default() };
+    assert_eq!(times(&history.find(&all)), [1]);
+    let raised =
+        history.find(&Query { after: Some(0), most: 1, kinds: vec![Kind::Raised], ..Query::default() });
+    assert_eq!(times(&raised), [101], "the oldest {KEPT} that packets caused are there");
+    let long = Record::note(&"x".repeat(1800));
+    let line: Arc<str> = long.text().into();
+    for _ in 0..5000 {
+        history.keep(&long, line.clone());
+    }
+    let memory = history.0.memory.lock().unwrap();
+    assert!(memory.others.bytes <= KEPT_BYTES && memory.others.entries.len() > 2000);
+}
+
+#[test]
+fn the_disk_remembers_and_numbers_go_on() {
+    let place = tempfile::tempdir().unwrap();
+    let history = History::new(Some(place.path()));
+    keep(&history, Kind::Loaded, 1);
+    keep(&history, Kind::Raised, 2);
+    until("written", || history.counts().written == 2);
+    // As after a kill: nobody said goodbye.
+    assert!(History::new(Some(place.path())).counts().trouble.unwrap().contains("locked"));
+    history.finish();
+    drop(history);
+    let history = History::new(Some(place.path()));
+    keep(&history, Kind::Change, 3);
+    let all = history.find(&Query { after: Some(0), most: 10, ..Query::default() });
+    assert_eq!(all.events.iter().map(|e| (e.id, e.time)).collect::<Vec<_>>(), [(1, 1), (2, 2), (3, 3)]);
+    assert_eq!(all.events[1].kind, Kind::Raised);
+}
+
+#[test]
+fn the_disk_forgets_the_oldest() {
+    let place = tempfile::tempdir().unwrap();
+    let history = History::new(Some(place.path()));
+    keep(&history, Kind::Change, 0);
+    let more = KEPT_ON_DISK as i64 + 20_000;
+    for number in 1..=more {
+        keep(&history, Kind::Raised, number);
+        if number % 4000 == 0 {
+            until("written", || {
+                let counts = history.counts();
+                counts.written + counts.unwritten == number as u64 + 1
+            });
+        }
+    }
+    let counts = history.counts();
+    assert_eq!((counts.unwritten, counts.trouble), (0, None));
+    let oldest =
+        |kind| history.find(&Query { after: Some(0), most: 1, kinds: vec![kind], ..Query::default() });
+    assert_eq!(times(&oldest(Kind::Change)), [0], "it is of another kind");
+    let oldest = times(&oldest(Kind::Raised))[0];
+    let kept = more - oldest + 1;
+    assert!((KEPT_ON_DISK as i64..=KEPT_ON_DISK as i64 * 21 / 20 + 2048).contains(&kept), "{kept} are there");
+}
+
+#[test]
+fn a_disk_that_fails_disturbs_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("history.sqlite"), "nonsense ".repeat(1000)).unwrap();
+    let history = History::new(Some(place.path()));
+    assert!(history.counts().trouble.unwrap().contains("cannot be used"));
+    keep(&history, Kind::Change, 1);
+    assert_eq!(times(&history.find(&Query { most: 9, ..Query::default() })), [1]);
+    let file = place.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(History::new(Some(&file)).counts().trouble.is_some());
+
+    // One that is damaged while it is at work: what is asked for is found in memory, all is counted.
+    let place = tempfile::tempdir().unwrap();
+    let history = History::new(Some(place.path()));
+    let disk = history.0.disk.as_ref().unwrap();
+    disk.break_it();
+    for number in 1..=10 {
+        keep(&history, Kind::Change, number);
+    }
+    until("it is told", || history.counts().trouble.is_some_and(|why| why.contains("cannot be written")));
+    for number in 11..=20 {
+        keep(&history, Kind::Change, number);
+    }
+    until("all are counted", || history.counts().unwritten == 20);
+    assert_eq!(history.find(&Query { after: Some(0), most: 100, ..Query::default() }).events.len(), 20);
+    history.finish();
+}
