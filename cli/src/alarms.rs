@@ -3,7 +3,8 @@
 //! error. (Rejected: a settings file; a handful of options.)
 
 use crate::exit::{Failure, plain};
-use mrule_runtime::alarm::{Alarms, Syslog, Target, Webhook};
+pub use mrule_runtime::alarm::Target;
+use mrule_runtime::alarm::{Alarms, Syslog, Webhook};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -42,11 +43,11 @@ impl Receivers {
         self.alarm_drops
     }
 
-    /// Starts telling; nobody, where nobody is named.
+    /// Who is to be told.
     ///
     /// # Errors
     /// An address or a secret that cannot be used.
-    pub fn start(&self, tell: impl Fn(String) + Send + Sync + 'static) -> Result<Option<Alarms>, Failure> {
+    pub fn targets(&self) -> Result<Vec<Target>, Failure> {
         let secret = self.webhook_secret_file.as_deref().map(secret).transpose()?;
         let mut targets = Vec::new();
         for url in &self.webhook {
@@ -61,12 +62,23 @@ impl Receivers {
                 .map_err(|why| Failure::usage(format!("`--syslog {address}` cannot be used: {why}")))?;
             targets.push(Target::Syslog(syslog));
         }
-        if targets.is_empty() {
-            return Ok(None);
-        }
-        let failed = |error| Failure::usage(format!("alarms cannot be told: {}", plain(&error)));
-        Alarms::start(targets, tell).map(Some).map_err(failed)
+        Ok(targets)
     }
+}
+
+/// Starts telling; nobody, where nobody is named.
+///
+/// # Errors
+/// No thread can be had.
+pub fn start(
+    targets: Vec<Target>,
+    tell: impl Fn(String) + Send + Sync + 'static,
+) -> Result<Option<Alarms>, Failure> {
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    let failed = |error| Failure::usage(format!("alarms cannot be told: {}", plain(&error)));
+    Alarms::start(targets, tell).map(Some).map_err(failed)
 }
 
 /// Reads a secret; a line end behind it is not part of it.

@@ -73,6 +73,7 @@ fn options_stand_under_their_headings() {
     under("Options", &["--set", "--read", "--out", "--engine", "--stats", "--quiet", "--color", "--help"]);
     under("Live", &["--tap", "--bridge", "--workers", "--control", "--state", "--interval"]);
     under("Memory", &["--flows", "--flow-timeout", "--stream-pool"]);
+    under("From afar", &["--listen", "--tls-cert", "--tls-key", "--tokens"]);
     under("Events", &["--events", "--events-out"]);
     under("Alarms", &["--webhook", "--webhook-secret-file", "--syslog", "--alarm-drops"]);
     for command in ["check", "explain"] {

@@ -205,8 +205,8 @@ pub fn load(args: &Load, screen: &mut Screen<'_>) -> Done {
     let (roots, files) = checked.bundle.files();
     let set: Map<String, Value> =
         checked.bundle.sets().iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-    let (dry, binding) = (args.dry_run, args.binding);
-    let path = format!("/v1/policies/{}?dry_run={dry}&binding={binding}", part(&args.name));
+    let (dry, binding) = (args.dry_run, if args.binding { "&binding=true" } else { "" });
+    let path = format!("/v1/policies/{}?dry_run={dry}{binding}", part(&args.name));
     let sent = Sent::Json(json!({ "roots": roots, "files": files, "set": set }));
     let done = args.to.json("PUT", &path, sent)?;
     loaded(&args.to, &args.name, &done, screen)

@@ -207,7 +207,15 @@ pub(super) async fn roll_back(
         return Err(Problem::new(400, "whether a version is binding was said when it was loaded"));
     }
     let to = name.clone();
-    let back = api.ask(move |api| api.control.binds_after(&to, version)).await?;
+    let back = move |api: &Api| {
+        let binds = api.control.binds_after(&to, version);
+        binds.inspect_err(|why| {
+            if !dry_run {
+                api.hub.refused(&to, &why.to_string())
+            }
+        })
+    };
+    let back = api.ask(back).await?;
     api.may_bind(&caller, &name, back)?;
     let done =
         api.ask(move |api| api.told(&name, dry_run, api.control.roll_back(&name, version, dry_run))).await?;

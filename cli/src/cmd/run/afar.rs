@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Where to listen, and by which files.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Control")]
+#[command(next_help_heading = "From afar")]
 pub(super) struct Listen {
     /// Listen at this TCP address for the HTTP API, with TLS, for those who have a token
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "read", requires_all = ["tls_cert", "tls_key", "tokens"])]

@@ -58,8 +58,6 @@ pub(super) struct Ports {
     /// Listen at this Unix socket for commands and the HTTP API; only its owner can open it
     #[arg(long, value_name = "SOCKET", conflicts_with = "read")]
     pub(super) control: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) listen: Listen,
     /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the next run
     #[arg(long, value_name = "DIR", conflicts_with = "read")]
     pub(super) state: Option<PathBuf>,
@@ -75,6 +73,8 @@ pub(super) struct Ports {
     /// How often to print counts while it runs [default: 10s; 1s for JSON and on a terminal]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
+    #[command(flatten)]
+    pub(super) listen: Listen,
     #[command(flatten)]
     pub(super) alarms: alarms::Receivers,
 }
@@ -146,13 +146,13 @@ pub(super) fn run(
         (Some(name), _) => Some(User::find(name)?),
         (None, by_sudo) => by_sudo.clone(),
     };
-    // Keys that only root reads, and ports that only root has.
-    let afar = args.listen.open()?;
+    // Keys and secrets that only root reads, and ports that only root has.
+    let (afar, targets) = (args.listen.open()?, args.alarms.targets()?);
     let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };
     for what in privilege::give_up(&keep)? {
         writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "warning:"))?;
     }
-    let ran = run_as(user.as_ref(), afar, first, args, limits, lines, stats, screen);
+    let ran = run_as(user.as_ref(), (afar, targets), first, args, limits, lines, stats, screen);
     ran.map_err(|failure| match (&user, &args.user) {
         (Some(user), None) if failure.help.is_none() && failure.message.contains("ermission denied") => {
             failure
@@ -167,7 +167,7 @@ pub(super) fn run(
 
 fn run_as(
     user: Option<&User>,
-    afar: Option<Afar>,
+    (afar, targets): (Option<Afar>, Vec<alarms::Target>),
     first: First<'_>,
     args: &Ports,
     limits: Limits,
@@ -212,7 +212,7 @@ fn run_as(
     let socket = args.control.as_deref().map(Socket::listen).transpose()?;
     let renewal = afar.as_ref().map(Afar::renewal);
     let (tell, events) = sync_channel(1024);
-    let mut telling = Telling::start(args, &tell)?;
+    let mut telling = Telling::start(args, targets, &tell)?;
     let hub = telling.hub().clone();
     let writer = lines.writer(false, telling.wanted())?.map(Arc::new);
     let kind = policy.engine().kind();

@@ -2,9 +2,10 @@
 //! of them makes no events. (Rejected: in the loop of the run, which has enough to do.)
 
 use super::live::Ports;
+use crate::alarms;
 use crate::exit::Failure;
 use crate::screen::{BAD, Screen};
-use mrule_runtime::alarm::Drops;
+use mrule_runtime::alarm::{Drops, Target};
 use mrule_runtime::control::Control;
 use mrule_runtime::event::{Hub, Losses};
 use mrule_runtime::history::History;
@@ -28,10 +29,10 @@ impl Telling {
     /// As the arguments say. What a user should know of receivers goes to `tell`.
     ///
     /// # Errors
-    /// Addresses or secrets that cannot be used.
-    pub fn start(args: &Ports, tell: &SyncSender<Event>) -> Result<Telling, Failure> {
+    /// No thread can be had.
+    pub fn start(args: &Ports, targets: Vec<Target>, tell: &SyncSender<Event>) -> Result<Telling, Failure> {
         let tell = tell.clone();
-        let alarms = args.alarms.start(move |what| {
+        let alarms = alarms::start(targets, move |what| {
             let _full = tell.try_send(Event::Alarms(what));
         })?;
         let asked = args.control.is_some() || args.listen.is_wanted();
