@@ -151,6 +151,7 @@ pub fn decided(summary: &Summary) -> Map<String, Value> {
         "limits": limits.collect::<Vec<_>>(),
         "triggers": triggers.collect::<Vec<_>>(),
         "changes": summary.changes,
+        "changes_refused": summary.refused.count,
         "tracked": summary.tracked.as_ref().map(tracking::json),
     });
     match members {

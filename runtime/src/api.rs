@@ -7,6 +7,7 @@
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
 //! - `policies`, `state`, `watch`: the handlers. `hub`: events for whoever listens. `socket`: the file. `problem`: errors.
 
+mod flows;
 mod hub;
 mod metrics;
 mod policies;

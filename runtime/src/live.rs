@@ -9,10 +9,13 @@
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
 //! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
 //! - `prefilter`: what the kernel passes over.
+//! - `asked`: what workers are asked about flows; `flows`: asking all of them.
 //! - `counts`: what was counted.
 
+pub(crate) mod asked;
 mod bridge;
 mod counts;
+mod flows;
 mod offload;
 mod open;
 mod policies;
@@ -36,6 +39,7 @@ use crate::stats::{Gone, Summary};
 use crate::sys::interface::{Interfaces, State};
 use crate::sys::packet::Socket;
 use crate::sys::ring::{Ring, Shape};
+use asked::Asked;
 use bridge::Bridges;
 use mrule_compiler::abi::Link;
 use policies::Policies;
@@ -262,6 +266,7 @@ impl Live {
                 parts: Vec::new(),
                 arena: Vec::new(),
                 copied: Vec::new(),
+                asked: Asked::default(),
             };
             let thread = std::thread::Builder::new().name(format!("worker {index}"));
             let thread = thread.spawn(move || worker.run()).map_err(open::failed("starting a thread"))?;

@@ -4,8 +4,9 @@
 //! (Rejected: writing where packets are decided; a slow reader would hold forwarding up.)
 
 use super::{part_json, time_text};
-use crate::change::{Change, Effect};
+use crate::change::{Change, Effect, FlowAct, FlowRefusal};
 use crate::decider::{Decider, TriggerEvent};
+use crate::flow::FlowName;
 use crate::policy::Policy;
 use crate::trigger::{Outcome, key_parts, key_values};
 use mrule_compiler::abi::Packet;
@@ -112,7 +113,16 @@ impl EventWriter {
     /// Tells what a change from outside did; rows and params are not told.
     pub fn change(&self, policy: &Policy, now: i64, change: &Change, effect: Effect) {
         let program = policy.program();
-        let (at, key, reason) = match change {
+        let mut key = None;
+        let (at, values, reason) = match change {
+            Change::Flow { trigger, flow, act } => {
+                key = Some(vec![Json::from(flow.to_string())]);
+                let reason = match act {
+                    FlowAct::Suppress { reason, .. } => reason.as_str(),
+                    _ => "from outside",
+                };
+                (*trigger, None, reason)
+            }
             Change::Raise { trigger, key, .. } => (*trigger, Some(key), "from outside"),
             Change::Clear { trigger, key } => (*trigger, key.as_ref(), "from outside"),
             Change::Suppress { trigger, key, reason, .. } => (*trigger, Some(key), reason.as_str()),
@@ -125,16 +135,30 @@ impl EventWriter {
             (_, Effect::Raised(Outcome::Suppressed)) => "suppressed",
             (_, Effect::Raised(Outcome::Full)) => "full",
             (_, Effect::Cleared(1..)) => "cleared",
-            (Change::Suppress { .. }, Effect::Done) => "suppression",
-            (Change::Unsuppress { .. }, Effect::Done) => "suppression ended",
+            (Change::Suppress { .. }, Effect::Done)
+            | (Change::Flow { act: FlowAct::Suppress { .. }, .. }, Effect::Done) => "suppression",
+            (Change::Unsuppress { .. }, Effect::Done)
+            | (Change::Flow { act: FlowAct::Unsuppress, .. }, Effect::Done) => "suppression ended",
             _ => return,
         };
         let Some(trigger) = program.triggers.get(at) else { return };
         let mut line = start(now, name, &trigger.name, policy);
-        if let Some(key) = key.and_then(|key| key_values(key)) {
-            line.insert("key".into(), key_parts(&key).iter().map(part_json).collect());
+        if let Some(values) = values.and_then(|key| key_values(key)) {
+            key = Some(key_parts(&values).iter().map(part_json).collect());
+        }
+        if let Some(key) = key {
+            line.insert("key".into(), key.into());
         }
         line.insert("reason".into(), reason.into());
+        self.tell(&line);
+    }
+
+    /// Tells that something was not done to a flow, and why.
+    pub fn refused(&self, policy: &Policy, now: i64, trigger: usize, flow: &FlowName, why: &FlowRefusal) {
+        let Some(trigger) = policy.program().triggers.get(trigger) else { return };
+        let mut line = start(now, "refused", &trigger.name, policy);
+        line.insert("key".into(), vec![Json::from(flow.to_string())].into());
+        line.insert("reason".into(), why.to_string().into());
         self.tell(&line);
     }
 

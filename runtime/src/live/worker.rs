@@ -3,6 +3,7 @@
 //! for packets; copies are offered after frames were forwarded; when it is told to stop, every frame that the kernel has
 //! counted for it is decided first. (Rejected: one thread a port, which would decide both directions of a flow at once.)
 
+use super::asked::{Ask, Asked};
 use super::counts::PortCounts;
 use super::port::{Part, Port};
 use super::seat::{Move, Seat};
@@ -54,6 +55,8 @@ pub(super) enum Order {
     Out(usize, Socket),
     /// A policy comes, goes, or changes.
     Seat(Move),
+    /// Somebody asks about flows.
+    Ask(Box<Ask>),
 }
 
 /// What a worker counted.
@@ -93,6 +96,8 @@ pub(super) struct Worker {
     pub arena: Vec<u8>,
     /// Which of them some policy copied.
     pub copied: Vec<bool>,
+    /// What others ask about flows.
+    pub asked: Asked,
 }
 
 impl Worker {
@@ -112,9 +117,10 @@ impl Worker {
                 self.publish();
             }
             match self.pass(now, HOLD) {
-                Next::More => {}
-                Next::Wait(until) => self.wait(until),
+                Next::Wait(until) if self.asked.is_empty() => self.wait(until),
+                Next::More | Next::Wait(_) => {}
             }
+            self.asked.step(&mut self.seats);
         }
         for port in &mut self.ports {
             port.deafen();
@@ -139,6 +145,7 @@ impl Worker {
                     port.take_out(out);
                 }
             }
+            Order::Ask(ask) => self.asked.take(*ask, &mut self.seats),
             Order::Seat(order) => {
                 let begun = Instant::now();
                 let (to, mut left) = order.obey(&mut self.seats, &mut self.gone);
