@@ -97,6 +97,11 @@ pub enum Command {
     /// List and change params of a running mirrorc
     #[command(subcommand)]
     Param(cmd::control::Param),
+    /// Show flows of a running mirrorc by name, pin them: raise a trigger for one
+    #[command(subcommand)]
+    Flow(cmd::flows::Flow),
+    /// List the largest flows of a running mirrorc
+    Top(cmd::flows::Top),
     /// List the stations of a running mirrorc
     Station(cmd::control::All),
     /// Show what happens to triggers, stations and policies of a running mirrorc as it happens

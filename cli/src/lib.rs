@@ -85,6 +85,8 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Trigger(args) => cmd::control::trigger(&args, screen),
         Command::Table(args) => cmd::control::table(&args, screen),
         Command::Param(args) => cmd::control::param(&args, screen),
+        Command::Flow(args) => cmd::flows::flow(&args, screen),
+        Command::Top(args) => cmd::flows::top(&args, screen),
         Command::Station(args) => cmd::control::stations(&args, screen),
         Command::Events(args) => cmd::control::events(&args, screen),
     }

@@ -23,8 +23,8 @@ mod raise;
 
 pub use heir::Heritage;
 pub(crate) use heir::streams_begin_anew;
-pub(crate) use outside::{NAMED, active, bit_of};
 use outside::Quiet;
+pub(crate) use outside::{NAMED, active, bit_of};
 use raise::{Raiser, Step};
 
 /// How much is remembered.

@@ -9,5 +9,6 @@ pub mod demo;
 pub mod emit;
 pub mod explain;
 pub mod fields;
+pub mod flows;
 pub mod fmt;
 pub mod run;

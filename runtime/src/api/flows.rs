@@ -39,7 +39,10 @@ pub(super) async fn top(State(api): State<Arc<Api>>, uri: Uri) -> Answered {
         None | Some("bytes") => Measure::Bytes,
         Some("packets") => Measure::Packets,
         Some(other) => {
-            return Err(Problem::new(400, format!("flows are ranked by `bytes` or `packets`, not `{other}`")));
+            return Err(Problem::new(
+                400,
+                format!("flows are ranked by `bytes` or `packets`, not `{other}`"),
+            ));
         }
     };
     let most = which.most.unwrap_or(20);

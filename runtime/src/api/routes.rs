@@ -73,7 +73,11 @@ pub(super) fn routes() -> Vec<Route> {
             "get",
             "/v1/flows/top",
             "The largest flows: ends, packets and bytes, application, times, active triggers",
-            &[("by", "`bytes` (unless told) or `packets`"), ("most", "How many, at most 1000; 20 unless told"), POLICY],
+            &[
+                ("by", "`bytes` (unless told) or `packets`"),
+                ("most", "How many, at most 1000; 20 unless told"),
+                POLICY,
+            ],
             None,
             JSON,
             &[400, 404, 409],

@@ -365,7 +365,8 @@ impl Control {
         let about = |(at, trigger): (usize, &mrule_compiler::hir::Trigger)| {
             let by_flow = trigger.is_by_flow();
             let in_flows = matches!(trigger.scope, Scope::Flow(_));
-            let counts = if in_flows { TriggerCounts::default() } else { policy.triggers().counts(at, now()) };
+            let counts =
+                if in_flows { TriggerCounts::default() } else { policy.triggers().counts(at, now()) };
             TriggerState {
                 name: trigger.name.clone(),
                 key: (!by_flow).then(|| trigger.key().iter().map(|ty| text::name(*ty)).collect()),

@@ -39,9 +39,7 @@ struct Hush {
 
 impl Hush {
     fn holds(&self, flow: &FlowAbout, now: i64) -> bool {
-        self.name.is(&flow.name)
-            && self.first == flow.first
-            && self.until.is_none_or(|until| until >= now)
+        self.name.is(&flow.name) && self.first == flow.first && self.until.is_none_or(|until| until >= now)
     }
 }
 
@@ -80,7 +78,9 @@ impl Quiet {
     }
 
     fn take(&mut self, flows: &FlowTable, flow: FlowId, now: i64, bit: u32) -> bool {
-        let (Some(hushed), Some(about)) = (self.flows.get_mut(&flow), flows.about(flow)) else { return false };
+        let (Some(hushed), Some(about)) = (self.flows.get_mut(&flow), flows.about(flow)) else {
+            return false;
+        };
         let was = hushed.iter().any(|hush| hush.bit == bit && hush.holds(&about, now));
         hushed.retain(|hush| hush.bit != bit);
         if hushed.is_empty() {
@@ -186,7 +186,9 @@ impl Decider {
         trigger: TriggerId,
         act: &FlowAct,
     ) -> Result<Effect, FlowRefusal> {
-        let Some(Tracker { flows, quiet, .. }) = &mut self.tracker else { return Err(FlowRefusal::Untracked) };
+        let Some(Tracker { flows, quiet, .. }) = &mut self.tracker else {
+            return Err(FlowRefusal::Untracked);
+        };
         let done = |something| if something { Effect::Done } else { Effect::Nothing };
         let until = |time: &Option<i64>| time.map(|time| now.saturating_add(time));
         let Some(bit) = bit_of(policy.program(), trigger.index()) else {
@@ -212,9 +214,7 @@ impl Decider {
                 0 => Outcome::Raised,
                 _ => Outcome::Extended,
             })),
-            FlowAct::Clear => {
-                Ok(Effect::Cleared(u64::from(flows.set_active(flow, 1 << bit, false) != 0)))
-            }
+            FlowAct::Clear => Ok(Effect::Cleared(u64::from(flows.set_active(flow, 1 << bit, false) != 0))),
             FlowAct::Suppress { reason, time } => {
                 let about = flows.about(flow).ok_or(FlowRefusal::Untracked)?;
                 let end = reason.char_indices().map(|(at, c)| at + c.len_utf8());
