@@ -7,7 +7,8 @@ use mirrorc::Exit;
 use mrule_tests::control::Place;
 use mrule_tests::copies;
 use mrule_tests::http::ask;
-use mrule_tests::wire::{Wire, until, with_wire};
+use mrule_tests::packet_text::build;
+use mrule_tests::wire::{Wire, until, with_wire, write_rules};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -254,6 +255,60 @@ fn flows_are_shown_ranked_and_refused() {
         assert!(said.contains("no flows are kept"), "{said}");
         let (_, said) = place.refused(&["flow", "pin", name, "--policy", "plain"]);
         assert!(said.contains("trigger keep by flow { external  hold flow }"), "{said}");
+        place.run.stop();
+    });
+}
+
+#[test]
+fn many_flows_and_tagged_ones_are_found() {
+    with_wire("many_flows_and_tagged_ones_are_found", |wire| {
+        let place = Place::start(wire, MIRRORC, RULES, &["--workers", "2"]);
+        let frame = |vlan: &str, port: usize, length: usize| {
+            let text =
+                format!("eth/{vlan}ip(src=10.9.0.1,dst=10.9.0.2)/udp(sport={port},dport=9)/zeros({length})");
+            build(&text).unwrap().bytes
+        };
+        // More than workers look at at a time; the largest of them are known.
+        let mut frames: Vec<Vec<u8>> = (1..=9000).map(|port| frame("", port, 20 + port / 10)).collect();
+        frames.push(frame("vlan(5)/", 20_000, 10));
+        frames.extend([frame("vlan(5)/", 20_001, 10), frame("vlan(6)/", 20_001, 10)]);
+        for some in frames.chunks(100) {
+            wire.say(some);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        seen(&place, "udp 10.9.0.1:20001 10.9.0.2:9 vlan 6", 1);
+        let top = place.json(&["top", "--most", "1000"]);
+        let ports: Vec<u64> =
+            top.as_array().unwrap().iter().map(|flow| flow["client"]["port"].as_u64().unwrap()).collect();
+        assert_eq!(ports.len(), 1000);
+        let largest = ports.iter().filter(|port| (8000..=9000).contains(*port)).count();
+        assert!(largest > 990, "{largest} of the largest: {ports:?}");
+        assert!(ports.iter().take(1).all(|port| *port >= 8990), "{ports:?}");
+        // One that it can mean, several, none.
+        let shown = flow(&place, "udp 10.9.0.2 9 10.9.0.1 20000");
+        assert_eq!(shown["flow"], "udp 10.9.0.1:20000 10.9.0.2:9 vlan 5");
+        let pin = ["flow", "pin", "--trigger", "brief", "udp 10.9.0.1:20000 10.9.0.2:9"];
+        assert_eq!(place.json(&pin)["effect"], "raised");
+        assert_eq!(place.json(&pin)["effect"], "extended");
+        let (_, said) = place.refused(&["flow", "show", "udp 10.9.0.1:20001 10.9.0.2:9"]);
+        assert!(said.contains("vlan 5`") && said.contains("vlan 6`") && said.contains("several"), "{said}");
+        let (_, said) = place.refused(&["flow", "show", "udp 10.9.0.1:20002 10.9.0.2:9"]);
+        assert!(said.contains("there is no flow"), "{said}");
+        let raise = |port: &str| {
+            place.json(&["flow", "pin", "--trigger", "keep", &format!("udp 10.9.0.1:{port} 10.9.0.2:9")])
+        };
+        for port in ["1", "5000", "9000"] {
+            assert_eq!(raise(port)["effect"], "raised");
+        }
+        assert_eq!(place.json(&["trigger", "clear", "keep"])["keys"], 3);
+        // What is active for a flow lives on with it when a program takes another's place.
+        assert_eq!(raise("77")["effect"], "raised");
+        let again = write_rules(
+            place.dir.path(),
+            &RULES.replace("trigger keep", "trigger first by flow { external  hold flow }\n    trigger keep"),
+        );
+        place.command(&["load", &again]);
+        assert_eq!(flow(&place, "udp 10.9.0.1:77 10.9.0.2:9")["triggers"], serde_json::json!(["keep"]));
         place.run.stop();
     });
 }
