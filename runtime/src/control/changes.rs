@@ -10,7 +10,6 @@ use crate::change::{Change, Effect};
 use crate::decider::bit_of;
 use crate::event::{input, part_json, time_text};
 use crate::policy::Policy;
-use crate::trigger::TriggerCounts;
 use mrule_compiler::hir::{self, ParamId, Program, Scope, TableId, Value, ValueTy};
 use mrule_compiler::table::{Form, Row, text};
 use mrule_compiler::world::ChangeError;
@@ -71,12 +70,12 @@ pub struct TriggerState {
     pub key: Option<Vec<&'static str>>,
     /// It may be raised from outside.
     pub external: bool,
-    /// For how many keys it is active.
-    pub active: u64,
-    /// How many keys it can remember.
-    pub capacity: u64,
-    /// How often it was raised, by packets and from outside.
-    pub raised: u64,
+    /// For how many keys it is active; none where flows know.
+    pub active: Option<u64>,
+    /// How many keys it can remember; none where flows remember.
+    pub capacity: Option<u64>,
+    /// How often it was raised, by packets and from outside; none where flows know.
+    pub raised: Option<u64>,
 }
 
 /// A key as JSON.
@@ -365,15 +364,14 @@ impl Control {
         let about = |(at, trigger): (usize, &mrule_compiler::hir::Trigger)| {
             let by_flow = trigger.is_by_flow();
             let in_flows = matches!(trigger.scope, Scope::Flow(_));
-            let counts =
-                if in_flows { TriggerCounts::default() } else { policy.triggers().counts(at, now()) };
+            let counts = (!in_flows).then(|| policy.triggers().counts(at, now()));
             TriggerState {
                 name: trigger.name.clone(),
                 key: (!by_flow).then(|| trigger.key().iter().map(|ty| text::name(*ty)).collect()),
                 external: trigger.external,
-                active: counts.active,
-                capacity: counts.capacity,
-                raised: counts.raised + counts.external,
+                active: counts.map(|counts| counts.active),
+                capacity: counts.map(|counts| counts.capacity),
+                raised: counts.map(|counts| counts.raised + counts.external),
             }
         };
         Ok(policy.program().triggers.iter().enumerate().map(about).collect())

@@ -123,11 +123,11 @@ impl Control {
     /// No such policy, no flow of this name, several that it may mean; a policy that keeps no flows.
     pub fn flow(&self, policy: &str, name: &str) -> Result<FlowState, Refusal> {
         let name: FlowName = name.parse().map_err(Refusal::Bad)?;
-        let (seen, now) = (self.tracking(policy)?, now());
-        let mut answer = self.ask(policy, &Question::About(name), now)?;
+        let (seen, now) = (&*self.tracking(policy)?, now());
+        let mut answer = self.ask(policy, seen, &Question::About(name), now)?;
         if answer.flows.is_empty() {
-            let name = self.meant(policy, &name, now)?;
-            answer = self.ask(policy, &Question::About(name), now)?;
+            let name = self.meant(policy, seen, &name, now)?;
+            answer = self.ask(policy, seen, &Question::About(name), now)?;
         }
         // Of a flow whose fragments met another worker, that which saw more.
         let largest = answer.flows.iter().max_by_key(|flow| flow.packets.iter().sum::<u64>());
@@ -137,7 +137,7 @@ impl Control {
             reason: reason.clone(),
             until: until.map(time_text),
         });
-        Ok(FlowState { suppressed: Some(hushed.collect()), ..state(&seen, about, now) })
+        Ok(FlowState { suppressed: Some(hushed.collect()), ..state(seen, about, now) })
     }
 
     /// The largest flows, at most [`MOST_FLOWS`].
@@ -145,18 +145,18 @@ impl Control {
     /// # Errors
     /// No such policy; one that keeps no flows.
     pub fn largest_flows(&self, policy: &str, by: Measure, most: usize) -> Result<Vec<FlowState>, Refusal> {
-        let (seen, now) = (self.tracking(policy)?, now());
+        let (seen, now) = (&*self.tracking(policy)?, now());
         let most = most.min(MOST_FLOWS);
-        let mut answer = self.ask(policy, &Question::Largest(by, most), now)?;
+        let mut answer = self.ask(policy, seen, &Question::Largest(by, most), now)?;
         answer.keep_largest(by, most);
-        Ok(answer.flows.iter().map(|about| state(&seen, about, now)).collect())
+        Ok(answer.flows.iter().map(|about| state(seen, about, now)).collect())
     }
 
     /// Makes a change of flows, for a program that was seen at work.
     pub(super) fn change_flows(
         &self,
         policy: &str,
-        seen: &Arc<Policy>,
+        seen: &Policy,
         change: &Change,
     ) -> Result<Effect, Refusal> {
         let now = now();
@@ -170,16 +170,16 @@ impl Control {
             Change::Flow { trigger, flow, act } => {
                 self.tracking(policy)?;
                 let mut flow = *flow;
-                let mut done = self.act(policy, flow, *trigger, act, now)?;
+                let mut done = self.act((policy, seen), flow, (*trigger, act), now)?;
                 if done.is_none() {
-                    flow = self.meant(policy, &flow, now)?;
-                    done = self.act(policy, flow, *trigger, act, now)?;
+                    flow = self.meant(policy, seen, &flow, now)?;
+                    done = self.act((policy, seen), flow, (*trigger, act), now)?;
                 }
                 let effect = done.ok_or(FlowRefusal::None(flow))?;
                 Ok(tell(&Change::Flow { trigger: *trigger, flow, act: act.clone() }, effect))
             }
             Change::Clear { trigger, key: None } if bit_of(seen.program(), *trigger).is_some() => {
-                let ended = self.ask(policy, &Question::EndForAll(*trigger), now)?.ended;
+                let ended = self.ask(policy, seen, &Question::EndForAll(*trigger), now)?.ended;
                 Ok(tell(change, Effect::Cleared(ended)))
             }
             _ => Err(Refusal::Bad("this is no change of a flow".to_owned())),
@@ -188,19 +188,18 @@ impl Control {
 
     fn act(
         &self,
-        policy: &str,
+        (policy, seen): (&str, &Policy),
         flow: FlowName,
-        trigger: usize,
-        act: &FlowAct,
+        (trigger, act): (usize, &FlowAct),
         now: i64,
     ) -> Result<Option<Effect>, Refusal> {
-        let answer = self.ask(policy, &Question::Act(flow, trigger, act.clone()), now)?;
+        let answer = self.ask(policy, seen, &Question::Act(flow, trigger, act.clone()), now)?;
         Ok(answer.effect.transpose()?)
     }
 
     /// The whole name of the one flow that a name may mean.
-    fn meant(&self, policy: &str, name: &FlowName, now: i64) -> Result<FlowName, Refusal> {
-        let answer = self.ask(policy, &Question::Meant(*name), now)?;
+    fn meant(&self, policy: &str, seen: &Policy, name: &FlowName, now: i64) -> Result<FlowName, Refusal> {
+        let answer = self.ask(policy, seen, &Question::Meant(*name), now)?;
         let mut all: Vec<FlowName> = Vec::new();
         for about in answer.flows {
             if !all.iter().any(|other| other.is(&about.name)) {
@@ -223,9 +222,11 @@ impl Control {
         }
     }
 
-    fn ask(&self, policy: &str, question: &Question, now: i64) -> Result<Answer, Refusal> {
-        let asked = self.with_live(|live| live.ask(policy, question, now)).ok_or(Refusal::Ended)?;
-        let answers = asked.ok_or_else(|| super::no_policy(policy, &self.lock()))?;
+    /// Asks the workers; numbers of triggers are those of the program that was seen, and mean nothing in another.
+    fn ask(&self, name: &str, seen: &Policy, question: &Question, now: i64) -> Result<Answer, Refusal> {
+        let program = seen.program();
+        let asked = self.with_live(|live| live.ask(name, program, question, now)).ok_or(Refusal::Ended)?;
+        let answers = asked.ok_or_else(|| super::no_policy(name, &self.lock()))?;
         Ok(answers.wait()?)
     }
 }

@@ -194,6 +194,7 @@ fn address_and_port(word: &str) -> Option<(IpAddr, Option<&str>)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used, reason = "a failed test stops")]
     use super::*;
 
     fn key(text: &str) -> Key {

@@ -5,6 +5,7 @@ use super::Live;
 use super::asked::{Answer, Ask, Question};
 use super::worker::Order;
 use crate::change::FlowRefusal;
+use mrule_compiler::hir::Program;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -22,9 +23,15 @@ pub(crate) struct Answers {
 }
 
 impl Live {
-    /// Asks the workers about flows of a policy, at a moment in nanoseconds since the Unix epoch; none if there is no
-    /// policy of this name.
-    pub(crate) fn ask(&self, policy: &str, question: &Question, now: i64) -> Option<Answers> {
+    /// Asks the workers about flows of a policy that was seen with this program, at a moment in nanoseconds since the Unix
+    /// epoch; none if there is no policy of this name.
+    pub(crate) fn ask(
+        &self,
+        policy: &str,
+        program: &Arc<Program>,
+        question: &Question,
+        now: i64,
+    ) -> Option<Answers> {
         let loaded = self.policies.loaded.iter().find(|loaded| loaded.is(policy))?;
         let (to, answers) = channel();
         let waits = Arc::new(());
@@ -32,7 +39,7 @@ impl Live {
         for hand in &self.workers {
             let ask = Ask {
                 id: loaded.id(),
-                program: loaded.policy.program().clone(),
+                program: program.clone(),
                 question: question.clone(),
                 now,
                 answer: to.clone(),
