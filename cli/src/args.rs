@@ -97,6 +97,11 @@ pub enum Command {
     /// List and change params of a running mirrorc
     #[command(subcommand)]
     Param(cmd::control::Param),
+    /// Show flows of a running mirrorc by name, pin them: raise a trigger for one
+    #[command(subcommand)]
+    Flow(cmd::flows::Flow),
+    /// List the largest flows of a running mirrorc
+    Top(cmd::flows::Top),
     /// List and change the stations of a running mirrorc
     #[command(subcommand)]
     Station(cmd::station::Args),

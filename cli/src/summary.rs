@@ -154,6 +154,7 @@ pub fn decided(summary: &Summary) -> Map<String, Value> {
         "bound": summary.bound,
         "bound_withheld": summary.bound_withheld,
         "changes": summary.changes,
+        "changes_refused": summary.refused.count,
         "tracked": summary.tracked.as_ref().map(tracking::json),
     });
     match members {

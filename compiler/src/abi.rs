@@ -311,7 +311,8 @@ pub struct FlowView {
 pub struct OwnKeyWords {
     /// Which form it has, from 1 ([`crate::hir::Trigger::own`]); 0 when the packet has no key.
     pub form: u64,
-    /// Its parts: high and low word; numbers and IPv4 addresses have no high word.
+    /// Its parts: high and low word; numbers and IPv4 addresses have no high word, bytes and what messages say are 0 (whoever
+    /// keeps triggers reads them himself).
     pub parts: [[u64; 2]; MAX_KEY],
 }
 

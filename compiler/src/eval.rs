@@ -74,7 +74,7 @@ impl<'a> Eval<'a> {
                     let address = self.address(address).unwrap_or(0);
                     [(address >> 64) as u64, address as u64]
                 }
-                Key::Bytes(_) | Key::Text(_) => [0, 0],
+                Key::Bytes(_) | Key::Text(_) | Key::Facet(_) => [0, 0],
             };
         }
         words.form = at as u64 + 1;
@@ -292,6 +292,7 @@ impl<'a> Eval<'a> {
             Key::Ipv6(address) => KeyValue::V6(self.address(address)?),
             Key::Bytes(bytes) => KeyValue::Bytes(self.bytes(bytes)?),
             Key::Text(text) => KeyValue::Bytes(text),
+            Key::Facet(facet) => helpers::first_facet(self.seen, *facet)?,
         })
     }
 

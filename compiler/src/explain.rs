@@ -6,7 +6,7 @@
 
 use crate::abi::{Head, NO_LIMIT, Packet, Stack, Verdict};
 use crate::eval::Eval;
-use crate::fields::{FIELDS, Layer, Source};
+use crate::fields::{FIELDS, Facet, Layer, Source};
 use crate::helpers;
 use crate::hir::{Ask, Bytes, Key, Num, NumKind, Pred, PredKind, Program, Rule, StationId};
 use crate::length::{self, Range};
@@ -310,10 +310,7 @@ impl Teller<'_> {
             PredKind::HasFacet(facet)
             | PredKind::FacetIn(facet, _)
             | PredKind::FacetText(facet, _)
-            | PredKind::FacetInTable(facet, _) => {
-                let said: Vec<String> = self.seen.facets(*facet).map(facet_text).collect();
-                out.push((render::facet_name(*facet).into(), (!said.is_empty()).then(|| said.join(", "))));
-            }
+            | PredKind::FacetInTable(facet, _) => self.facet(*facet, out),
             PredKind::Const(_)
             | PredKind::Bits { .. }
             | PredKind::Not(_)
@@ -347,12 +344,18 @@ impl Teller<'_> {
         out.push((render::bytes_name(bytes), self.eval.bytes(bytes).map(render::bytes_text)));
     }
 
+    fn facet(&self, facet: Facet, out: &mut Vec<(String, Option<String>)>) {
+        let said: Vec<String> = self.seen.facets(facet).map(facet_text).collect();
+        out.push((render::facet_name(facet).into(), (!said.is_empty()).then(|| said.join(", "))));
+    }
+
     fn key(&self, key: &[Key], out: &mut Vec<(String, Option<String>)>) {
         for part in key {
             match part {
                 Key::Num(num) | Key::Ipv4(num) => self.num(num, out),
                 Key::Ipv6(address) => self.address(address, out),
                 Key::Bytes(bytes) => self.bytes(bytes, out),
+                Key::Facet(facet) => self.facet(*facet, out),
                 Key::Text(_) => {}
             }
         }
@@ -386,7 +389,7 @@ fn needs(pred: &Pred, layer: Layer) -> u64 {
             bits | match part {
                 Key::Num(num) | Key::Ipv4(num) => num_needs(num, layer),
                 Key::Ipv6(address) => of(address),
-                Key::Bytes(_) | Key::Text(_) => 0,
+                Key::Bytes(_) | Key::Text(_) | Key::Facet(_) => 0,
             }
         })
     };

@@ -16,7 +16,7 @@ mod parts;
 pub use crate::world::SearchId;
 pub(crate) use bytes::needs;
 pub use bytes::{bytes, slice};
-pub use facets::{facet_in, facet_in_table, facet_text};
+pub use facets::{facet_in, facet_in_table, facet_text, first_facet};
 pub use hash::{flow_hash, packet_hash};
 pub use parts::{tags_any, tcp_option};
 

@@ -5,7 +5,7 @@
 //! greatest value); `And` and `Or` have two or more members, flattened, without constants.
 //! (Rejected: engines that decide about presence themselves, twice.)
 
-use crate::fields::{BytesSource, FlowSlot, Hash, Layer, Load, Slot, Tags};
+use crate::fields::{BytesSource, Facet, FlowSlot, Hash, Layer, Load, Slot, Tags};
 use crate::sets::Intervals;
 use crate::streams::Built;
 use std::sync::Arc;
@@ -184,6 +184,8 @@ pub enum Key {
     Bytes(Bytes),
     /// Constant text.
     Text(Arc<[u8]>),
+    /// What messages say: the first value that the packet has of it. Only in a trigger's own key.
+    Facet(Facet),
 }
 
 /// How much of a packet: resolved per packet to a byte range by [`crate::length`].

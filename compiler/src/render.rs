@@ -313,6 +313,7 @@ impl<'a> Render<'a> {
             Key::Ipv6(address) => address_name(address),
             Key::Bytes(bytes) => bytes_name(bytes),
             Key::Text(text) => quoted(text),
+            Key::Facet(facet) => facet_name(*facet).to_owned(),
         }
     }
 

@@ -155,7 +155,6 @@ pub const CODES: &[Code] = &[
     settings::WINDOW,
     later::FLOWS,
     later::APPLICATION,
-    later::WINDOWS,
     later::STATIONS,
     later::TABLES,
     later::BYTES,

@@ -5,11 +5,12 @@
 //! have all traffic copied anywhere; gRPC, which curl does not speak.)
 //!
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
-//! - `policies`, `state`, `stations`, `watch`, `history`: the handlers. `audit`: who asked for which change.
+//! - `policies`, `state`, `stations`, `flows`, `watch`, `history`: the handlers. `audit`: who asked for which change.
 //! - `socket`: the file. `tls`: from afar; `door`: who may ask for what. `problem`: errors.
 
 mod audit;
 mod door;
+mod flows;
 mod history;
 mod metrics;
 mod policies;

@@ -2,6 +2,7 @@
 //! params get other values. One form for all who ask for them. The invariant: a change that is refused changes nothing.
 //! (Rejected: methods for each asker; what an operator does live and what a file of events does must be the same.)
 
+use crate::flow::FlowName;
 use crate::policy::Policy;
 use crate::trigger::{Outcome, key_values};
 use mrule_compiler::hir::{ParamId, TableId, Value};
@@ -44,6 +45,15 @@ pub enum Change {
         /// For which key.
         key: Vec<Value>,
     },
+    /// Does something about a trigger by flow to one flow.
+    Flow {
+        /// By its place in the program.
+        trigger: usize,
+        /// Which flow.
+        flow: FlowName,
+        /// What.
+        act: FlowAct,
+    },
     /// Puts a row into a table, or gives one another value.
     Add {
         /// Which table.
@@ -71,6 +81,69 @@ pub enum Change {
     },
 }
 
+/// What is done about a trigger by flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlowAct {
+    /// It is raised: for so many nanoseconds, or for its hold.
+    Raise(Option<i64>),
+    /// Its being active ends.
+    Clear,
+    /// From now on it is not raised, but counted.
+    Suppress {
+        /// Why.
+        reason: String,
+        /// For how long, in nanoseconds; none: as long as the flow lives.
+        time: Option<i64>,
+    },
+    /// That is taken back.
+    Unsuppress,
+}
+
+/// Why nothing was done to a flow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FlowRefusal {
+    /// Nothing is known of flows.
+    #[error(
+        "no flows are kept, as no rule speaks of them; a trigger by flow does: `trigger keep by flow {{ external  hold flow }}`"
+    )]
+    Untracked,
+    /// There is no such flow.
+    #[error("there is no flow `{0}` now")]
+    None(FlowName),
+    /// The name may mean several.
+    #[error("`{name}` may mean several flows: {}; give the whole name of one", listed(.all))]
+    Several {
+        /// The name.
+        name: FlowName,
+        /// Some of those that it may mean, by their whole names.
+        all: Vec<FlowName>,
+    },
+    /// No room to remember it.
+    #[error("there is no room: so many flows are suppressed as can be")]
+    Full,
+    /// Whoever decides by it is another version by now.
+    #[error("another version was loaded meanwhile; try again")]
+    Changed,
+    /// Some worker did not answer in time.
+    #[error("some workers are too busy to answer; try again")]
+    Busy,
+}
+
+fn listed(names: &[FlowName]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is wrong for the policy.
+    #[error(transparent)]
+    Change(ChangeError),
+    /// Its flow is not to be had.
+    #[error(transparent)]
+    Flow(FlowRefusal),
+}
+
 /// What came of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -85,10 +158,11 @@ pub enum Effect {
 }
 
 impl Policy {
-    /// Makes a change at a moment of packet time, in nanoseconds since the Unix epoch.
+    /// Makes a change at a moment of packet time, in nanoseconds since the Unix epoch. Flows are not the policy's: whoever knows
+    /// them changes them.
     ///
     /// # Errors
-    /// [`ChangeError`]: no such name, a value of another type or out of bounds, no room.
+    /// [`ChangeError`]: no such name, a value of another type or out of bounds, no room; something about a flow.
     pub fn change(&mut self, now: i64, change: &Change) -> Result<Effect, ChangeError> {
         let known = |trigger: usize| self.triggers().len() > trigger;
         let until = |time: Option<i64>| time.map(|time| now.saturating_add(time));
@@ -124,6 +198,7 @@ impl Policy {
                 let key = key_values(key).ok_or(ChangeError::Type)?;
                 Ok(done(self.triggers().unsuppress(*trigger, &key)))
             }
+            Change::Flow { .. } => Err(ChangeError::Unknown),
             Change::Add { table, key, value, time } => {
                 self.world_mut().insert(*table, key, value.clone(), until(*time), now)?;
                 Ok(Effect::Done)

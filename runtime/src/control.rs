@@ -5,6 +5,7 @@
 
 pub mod bundle;
 mod changes;
+mod flows;
 mod keep;
 mod plan;
 mod stations;
@@ -12,6 +13,7 @@ mod store;
 
 pub use bundle::Bundle;
 pub use changes::{Page, RowText, TableState, TriggerState};
+pub use flows::{EndState, FlowState, HushState, MOST_FLOWS, Measure};
 pub use keep::Start;
 pub use plan::{Fates, Plan};
 pub use store::{Kept, Store};

@@ -18,10 +18,13 @@ use mrule_compiler::world::{Scratch, World};
 use std::ops::Range;
 
 mod heir;
+mod outside;
 mod raise;
 
 pub use heir::Heritage;
 pub(crate) use heir::streams_begin_anew;
+use outside::Quiet;
+pub(crate) use outside::{NAMED, active, bit_of};
 use raise::{Raiser, Step};
 
 /// How much is remembered.
@@ -71,6 +74,8 @@ impl Pending {
 struct Tracker {
     flows: FlowTable,
     streams: Option<Streams>,
+    /// Which flows' triggers are not to be raised.
+    quiet: Quiet,
     /// Packets that were decided before.
     before: u64,
 }
@@ -144,7 +149,7 @@ impl Decider {
         let tracker = uses.flows.then(|| {
             let mut flows = FlowTable::new(&limits.flows);
             flows.tell(uses.numbers, uses.ids, policy.is_repeatable());
-            Tracker { flows, streams, before: 0 }
+            Tracker { flows, streams, quiet: Quiet::default(), before: 0 }
         });
         let capacity = capacity.max(1);
         Ok(Decider {
@@ -220,13 +225,14 @@ impl Decider {
             *pending = Pending::from(i);
         }
         let active = self.sight.flows.get(i).map_or(0, |view| view.active);
-        let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active };
+        let quiet = self.tracker.as_ref().map_or(0, |t| t.quiet.bits(&t.flows, flow, packet.time));
+        let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active, quiet };
         let changes = raiser.look(policy, &mut self.scratch, step, pending.latest);
         if changes {
             self.decide_part(policy, packets, pending.first..i);
             *pending = Pending::from(i);
         }
-        let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active };
+        let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active, quiet };
         let raised = raiser.apply(policy, step, hear);
         if raised != 0
             && let (Some(flow), Some(tracker)) = (flow, &mut self.tracker)
@@ -271,7 +277,7 @@ impl Decider {
 
     /// What was counted of flows; none when the program says nothing about them.
     pub fn tracked(&self) -> Option<TrackCounts> {
-        let Tracker { flows, streams, before } = self.tracker.as_ref()?;
+        let Tracker { flows, streams, before, .. } = self.tracker.as_ref()?;
         let memory = flows.memory() + streams.as_ref().map_or(0, Streams::memory);
         let (flows, streams) = (flows.counts(), streams.as_ref().map(Streams::counts));
         Some(TrackCounts { flows, streams, memory, before: *before })

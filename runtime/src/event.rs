@@ -23,11 +23,14 @@ pub fn time_text(nanoseconds: i64) -> String {
     }
 }
 
-/// A part of a key: numbers as numbers, all else as text.
+/// A part of a key: numbers as numbers, all else as text; bytes that are no text as hexadecimal.
 pub(crate) fn part_json(part: &KeyPart) -> Json {
     match part {
         KeyPart::Num(number) => Json::from(*number),
-        KeyPart::Text(text) => Json::from(String::from_utf8_lossy(text)),
+        KeyPart::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => Json::from(text),
+            Err(_) => Json::from(text.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":")),
+        },
         KeyPart::Ip(_) | KeyPart::Hash(_) => Json::from(part.to_string()),
     }
 }

@@ -3,6 +3,7 @@
 //! to its capacity; time is packet time. (Rejected: a map from keys to boxed flows.)
 //!
 //! - `key`: which flow a packet is of; `fragments`: which datagram.
+//! - `name`: flows as people write them; `table/ask`: what may be asked of those that are there.
 //! - `entry`: one flow in 120 bytes; `index`: from keys to entries; `wheel`: which flow is the idlest.
 //! - `batch`: a look ahead; `tcp`: sequence numbers and states; `view`: what is said of a packet; `table`: one packet after the
 //!   other.
@@ -12,12 +13,16 @@ mod entry;
 mod fragments;
 mod index;
 mod key;
+mod name;
 mod table;
 mod tcp;
 mod view;
 mod wheel;
 
-pub use table::{FlowCounts, FlowTable};
+pub(crate) use name::protocol;
+pub use name::{End, FlowName};
+pub(crate) use table::Slice;
+pub use table::{FlowAbout, FlowCounts, FlowTable};
 
 /// A flow's place in the table. It is used again after the flow has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -9,11 +9,14 @@
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
 //! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
 //! - `prefilter`: what the kernel passes over.
+//! - `asked`: what workers are asked about flows; `flows`: asking all of them.
 //! - `counts`: what was counted; `record`: what happened, for those who are told.
 
+pub(crate) mod asked;
 mod bounds;
 mod bridge;
 mod counts;
+mod flows;
 mod offload;
 mod open;
 mod policies;
@@ -38,6 +41,7 @@ use crate::stats::{Gone, Summary};
 use crate::sys::interface::{Interfaces, State};
 use crate::sys::packet::Socket;
 use crate::sys::ring::{Ring, Shape};
+use asked::Asked;
 use bounds::Bounds;
 use bridge::Bridges;
 use mrule_compiler::abi::Link;
@@ -273,6 +277,7 @@ impl Live {
                 arena: Vec::new(),
                 copied: Vec::new(),
                 bounds: Bounds::default(),
+                asked: Asked::default(),
             };
             let thread = std::thread::Builder::new().name(format!("worker {index}"));
             let pin = options.pin.iter().copied().cycle().nth(index);

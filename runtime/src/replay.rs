@@ -4,6 +4,7 @@
 //! (Rejected: a writing thread; what a run costs is the kernel's copying, which it would not make less.)
 
 use crate::capture::{BATCH, Interface, Reader};
+use crate::change::{Change, Refused};
 use crate::decider::{Decider, Limits};
 use crate::error::Error;
 use crate::event::input::Timed;
@@ -67,7 +68,7 @@ pub fn replay(
         let mut rest = delivered.packets.as_slice();
         while let Some(first) = rest.first() {
             last = last.max(first.time);
-            changes = make(changes, first.time, policy, events, &mut summary)?;
+            changes = make(changes, first.time, (policy, &mut decider), events, &mut summary)?;
             // As far as the next change.
             let next = changes.first().map(|change| change.time);
             let end = next.and_then(|next| rest.iter().position(|packet| packet.time >= next));
@@ -96,14 +97,24 @@ pub fn replay(
 fn make<'c>(
     changes: &'c [Timed],
     now: i64,
-    policy: &mut Policy,
+    (policy, decider): (&mut Policy, &mut Decider),
     events: Option<&EventWriter>,
     summary: &mut Summary,
 ) -> Result<&'c [Timed], Error> {
     let (due, later) = changes.split_at(changes.partition_point(|change| change.time <= now));
     for Timed { time, change, line } in due {
-        let refused = |why| Error::Change { line: *line, why };
-        let effect = policy.change(*time, change).map_err(refused)?;
+        let effect = match decider.change(policy, *time, change) {
+            Ok(effect) => effect,
+            Err(Refused::Change(why)) => return Err(Error::Change { line: *line, why }),
+            // As a running mirrorc would answer, and go on.
+            Err(Refused::Flow(why)) => {
+                if let (Some(events), Change::Flow { trigger, flow, .. }) = (events, change) {
+                    events.refused(policy, *time, *trigger, flow, &why);
+                }
+                summary.refused.take(*line, &why);
+                continue;
+            }
+        };
         summary.changes += 1;
         if let Some(events) = events {
             events.change(policy, *time, change, effect);

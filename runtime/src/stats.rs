@@ -45,6 +45,8 @@ pub struct Summary {
     pub bound_withheld: u64,
     /// Changes from outside that were made.
     pub changes: u64,
+    /// Changes that were not made, as the flow that they name was not there.
+    pub refused: RefusedCount,
     /// By trigger, in the order of the program.
     pub triggers: Vec<TriggerTotal>,
     /// Of flows; none when the program says nothing about them.
@@ -96,6 +98,22 @@ pub struct TriggerTotal {
     pub packets: TriggerCount,
     /// What became of its keys; none for a trigger by flow.
     pub keys: Option<TriggerCounts>,
+}
+
+/// Changes that were not made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefusedCount {
+    /// How many.
+    pub count: u64,
+    /// The line of the first of them, from 1, and why.
+    pub first: Option<(usize, String)>,
+}
+
+impl RefusedCount {
+    pub(crate) fn take(&mut self, line: usize, why: &impl ToString) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| (line, why.to_string()));
+    }
 }
 
 /// What one limit did.

@@ -218,14 +218,14 @@ impl Generator<'_, '_> {
     fn trigger(&mut self, i: usize) {
         let name = format!("g{i}");
         let key = if self.choices.chance(25) { Vec::new() } else { self.key_kinds(false) };
-        let by: Option<Vec<String>> = key.iter().map(|kind| self.key_field(*kind, false, false)).collect();
+        let by: Option<Vec<String>> = key.iter().map(|kind| self.own_field(*kind)).collect();
         let Some(by) = by else { return };
         let by = match by.as_slice() {
             [] => String::new(),
             [one] => format!(" by {one}"),
             many => format!(" by ({})", many.join(", ")),
         };
-        let clauses = match key.contains(&Kind::String) || self.choices.chance(35) {
+        let clauses = match self.choices.chance(35) {
             true => "external hold 1h".to_owned(),
             false => self.trigger_clauses(false),
         };

@@ -105,7 +105,7 @@ pub fn run_with_changes(
     for packet in packets {
         let due = rest.iter().take_while(|change| change.time <= packet.time).count();
         for change in &rest[..due] {
-            policy.change(change.time, &change.change).expect("a change that can be made");
+            decider.change(&mut policy, change.time, &change.change).expect("a change that can be made");
         }
         rest = &rest[due..];
         let batch = decider.decide(&policy, std::slice::from_ref(packet));

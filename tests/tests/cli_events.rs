@@ -129,3 +129,35 @@ fn a_wrong_line_starts_nothing() {
     let (run, ..) = run(FLOOD, r#"{"time": 1, "raise": "syn_flood", "key": "10.0.0.1"}"#, &[]);
     assert!(run.exit == Exit::Usage && run.stderr.contains("is not `external`"), "{}", run.stderr);
 }
+
+#[test]
+fn keys_that_are_text_are_told_as_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rules, out) = (dir.path().join("hosts.mrule"), dir.path().join("out.jsonl"));
+    let text = "station s { pcapng \"s.pcapng\" }\n\
+                trigger asked by http.host { when count(tcp) per 366d > 0  hold 366d }\n\
+                rule r { match asked[\"10.0.0.10:2222\"] or asked  snaplen full  to s }\n";
+    fs::write(&rules, text).unwrap();
+    let mut told = Vec::new();
+    for engine in ["jit", "interp"] {
+        let (rules, out) = (rules.to_str().unwrap(), out.to_str().unwrap());
+        let run =
+            mirrorc(&["run", rules, "--read", "pcap/apps.pcap", "--events-out", out, "--engine", engine]);
+        assert_eq!(run.exit, Exit::Clean, "{}", run.stderr);
+        told.push(fs::read_to_string(out).unwrap());
+    }
+    assert_eq!(told[0], told[1]);
+    let lines: Vec<Value> = told[0].lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut keys: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for line in &lines {
+        let (raised, extended) = keys.entry(line["key"][0].as_str().unwrap()).or_default();
+        match line["event"].as_str().unwrap() {
+            "raised" => *raised += 1,
+            "extended" => *extended += 1,
+            other => assert_eq!(other, "", "{line}"),
+        }
+    }
+    // As many requests as tshark finds, by their hosts.
+    let expected = [("10.0.0.10", (1, 1)), ("10.0.0.10:2222", (1, 10)), ("[2001:db8::10]:2222", (1, 10))];
+    assert_eq!(keys, BTreeMap::from(expected));
+}

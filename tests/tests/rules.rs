@@ -40,6 +40,7 @@ const EXAMPLES: &[(&str, Expected)] = &[
     ("customers.mrule", &[("branch_20", 75, 40785), ("branch_30", 59, 5836), ("operator", 134, 9680)]),
     ("demo.mrule", &[("ids", 626, 44546), ("lake", 626, 41728)]),
     ("forbidden.mrule", &[("evidence", 411, 46321)]),
+    ("keep.mrule", &[("ids", 626, 41728)]),
     ("logins.mrule", &[("ids", 626, 41728)]),
     ("marker.mrule", &[("ids", 626, 42281)]),
     ("odd_ports.mrule", &[("analyst", 387, 42240)]),

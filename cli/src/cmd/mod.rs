@@ -10,6 +10,7 @@ pub mod demo;
 pub mod emit;
 pub mod explain;
 pub mod fields;
+pub mod flows;
 pub mod fmt;
 pub mod man;
 pub mod run;

@@ -182,7 +182,7 @@ impl Reads {
             Key::Num(num) | Key::Ipv4(num) => self.num(num),
             Key::Ipv6(address) => self.bits(address.layer, address.bits),
             Key::Bytes(bytes) => self.bytes(bytes),
-            Key::Text(_) => {}
+            Key::Text(_) | Key::Facet(_) => {}
         }
     }
 

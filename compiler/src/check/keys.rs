@@ -182,12 +182,7 @@ impl Checker<'_> {
         for part in parts {
             let ty = match &part.kind {
                 Kind::Poison => return None,
-                Kind::Term(term) if matches!(term.alts.first(), Some(Alt::Facet(_))) => {
-                    let help = "name the key by what every packet has: `by net.src`, `by flow`";
-                    self.facet_not_yet(part.span, "what a message says as a key", help);
-                    return None;
-                }
-                Kind::Term(term) if term.many == Many::Any => {
+                Kind::Term(term) if term.many == Many::Any && facet_of(term).is_none() => {
                     let message =
                         format!("`{}` stands for several values; a key is one", self.text(part.span));
                     let finding = Diagnostic::new(codes::KEY, message).at(part.span, "which one?");
@@ -207,12 +202,17 @@ impl Checker<'_> {
             };
             types.push(ty);
         }
-        let keys = self.keys(value, &types, "trigger")?;
+        let keys = self.keys_of(value, &types, "trigger", true)?;
         Some((types, keys.keys))
     }
 
     /// The keys that a value gives for these types; none when it is reported.
     fn keys(&mut self, value: &Value, types: &[ValueTy], what: &str) -> Option<Keys> {
+        self.keys_of(value, types, what, false)
+    }
+
+    /// The same; in a packet's `own` key, what messages say is the first value of it.
+    fn keys_of(&mut self, value: &Value, types: &[ValueTy], what: &str, own: bool) -> Option<Keys> {
         let parts = match &value.kind {
             Kind::Poison => return None,
             Kind::Tuple(parts) => parts.as_slice(),
@@ -234,7 +234,14 @@ impl Checker<'_> {
         }
         let (mut keys, mut many) = (vec![Vec::with_capacity(parts.len())], Many::One);
         for (part, ty) in parts.iter().zip(types) {
-            let (alts, part_many) = self.key_part(part, *ty, what)?;
+            let facet = match &part.kind {
+                Kind::Term(term) if own => facet_of(term),
+                _ => None,
+            };
+            let (alts, part_many) = match facet {
+                Some(facet) => (vec![Part::Key(Key::Facet(facet))], Many::One),
+                None => self.key_part(part, *ty, what)?,
+            };
             if let [Part::Run(run)] = alts.as_slice() {
                 if parts.len() == 1 {
                     return Some(Keys { keys: Vec::new(), many: Many::Any, run: Some(*run) });
@@ -365,6 +372,14 @@ impl Checker<'_> {
             ValueTy::String => "give text or bytes: `frame.interface_name`",
             ValueTy::Bool | ValueTy::Duration | ValueTy::Word => "give a value of that type",
         }));
+    }
+}
+
+/// What messages say, when the term is that and nothing else.
+fn facet_of(term: &Term) -> Option<Facet> {
+    match term.alts.as_slice() {
+        [Alt::Facet(facet)] => Some(*facet),
+        _ => None,
     }
 }
 

@@ -46,10 +46,10 @@ impl Rows<'_> {
     }
 
     fn add(&mut self, key: &[Value], value: Option<Value>, place: Span) {
-        if let Ok(Some(first)) = self.table.number(key) {
-            return self.again(first, value.as_ref(), place);
-        }
         if self.places.len() >= MAX_ROWS {
+            if let Ok(Some(first)) = self.table.number(key) {
+                return self.again(first, value.as_ref(), place);
+            }
             if !self.full {
                 self.full = true;
                 let message = format!("a table has at most {MAX_ROWS} rows");
@@ -59,8 +59,17 @@ impl Rows<'_> {
             }
             return;
         }
-        match self.table.insert(key, value) {
-            Ok(_) => self.places.push(place),
+        // Looked for once: of a million rows, each takes its time.
+        let rows = self.table.len();
+        match self.table.insert(key, value.clone()) {
+            Ok(_) if self.table.len() > rows => self.places.push(place),
+            // It was there, and is as it was.
+            Ok(old) => {
+                let _replaced = self.table.insert(key, old);
+                if let Ok(Some(first)) = self.table.number(key) {
+                    self.again(first, value.as_ref(), place);
+                }
+            }
             // The row was made for the types of its table.
             Err(error) => {
                 let finding = Diagnostic::new(codes::ROW, format!("this row does not fit: {error}"));

@@ -7,7 +7,7 @@ use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
 use crate::fields::FlowSlot;
 use crate::hir::{self, Key, MAX_FLOW_TRIGGERS, Num, Pred, Scope, TriggerId, ValueTy};
 use mrule_grammar::ast::{self, Expr, ExprKind, TriggerClause, TriggerClauseKind};
-use mrule_grammar::codes::{later, settings as codes};
+use mrule_grammar::codes::settings as codes;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
@@ -116,13 +116,6 @@ impl Checker<'_> {
             if let (Some(span), true, false) = (said.room, in_flows, counts) {
                 self.keys_of_flows(span);
             }
-            let texts = self.triggers.get(index).is_some_and(|info| {
-                info.own.iter().flatten().flatten().any(|part| matches!(part, Key::Bytes(_) | Key::Text(_)))
-            });
-            if let (Some(_), true, Some(key)) = (&said.when, texts, &item.key) {
-                let help = "name the key by numbers and addresses: `by net.src`, `by eth.src`";
-                self.not_yet(later::WINDOWS, key.span, "text as the key of a trigger with `when`", help);
-            }
             if let Some(info) = self.triggers.get_mut(index) {
                 if let Some(Hold::Time(time)) = said.hold {
                     info.hir.hold = Some(time);
@@ -185,11 +178,6 @@ impl Checker<'_> {
             }
             TriggerClauseKind::External => {
                 said.external = Some(clause.span);
-                if by_flow {
-                    let help =
-                        "name the flow by its ends: `trigger t by (net.src, net.dst) { external hold 10m }`";
-                    self.not_yet(later::WINDOWS, clause.span, "an external trigger by flow", help);
-                }
             }
             TriggerClauseKind::Broken => {}
         }
@@ -239,7 +227,7 @@ impl Checker<'_> {
             (false, _) if by_flow => (
                 format!("trigger `{name}` does not say what raises it"),
                 "never raised",
-                "add `when` and a condition: `when stream contains \"evil\"`",
+                "add `when` and a condition: `when stream contains \"evil\"`; or `external`, to raise it for flows by name",
             ),
             (false, _) => (
                 format!("trigger `{name}` says neither `when` nor `external`"),

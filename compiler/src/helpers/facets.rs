@@ -24,13 +24,19 @@ pub fn facet_text(world: &World, seen: Seen, facet: Facet, test: &TextTest) -> b
 /// Whether some such number or text is a key of the table at a time.
 pub fn facet_in_table(world: &World, seen: Seen, facet: Facet, table: TableId, now: i64) -> bool {
     let Some(table) = world.table(table) else { return false };
-    seen.facets(facet).any(|value| {
-        let key = match value {
-            FacetValue::Num(n) => KeyValue::Num(n),
-            FacetValue::Text(text) => KeyValue::Bytes(text),
-        };
-        table.contains(&[key], now)
-    })
+    seen.facets(facet).any(|value| table.contains(&[key(value)], now))
+}
+
+/// The first of its values, as a part of a key.
+pub fn first_facet<'a>(seen: Seen<'a>, facet: Facet) -> Option<KeyValue<'a>> {
+    seen.facets(facet).next().map(key)
+}
+
+fn key(value: FacetValue<'_>) -> KeyValue<'_> {
+    match value {
+        FacetValue::Num(n) => KeyValue::Num(n),
+        FacetValue::Text(text) => KeyValue::Bytes(text),
+    }
 }
 
 fn passes(world: &World, text: &[u8], test: &TextTest) -> bool {

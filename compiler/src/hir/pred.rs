@@ -431,6 +431,7 @@ fn key_guard(key: &[Key]) -> Pred {
         Key::Ipv6(a) => Pred::bits(a.layer, a.bits),
         Key::Bytes(b) => Pred::has_bytes(b.clone()),
         Key::Text(_) => Pred::always(),
+        Key::Facet(facet) => Pred::has_facet(*facet),
     }))
 }
 

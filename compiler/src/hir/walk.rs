@@ -147,6 +147,7 @@ impl Uses {
             match part {
                 Key::Num(n) | Key::Ipv4(n) => self.num(n),
                 Key::Ipv6(a) => self.flows |= a.bits & FLOW_BITS != 0,
+                Key::Facet(facet) => self.facet(*facet),
                 Key::Bytes(_) | Key::Text(_) => {}
             }
         }

@@ -301,7 +301,7 @@ impl Emit<'_> {
                     let (high, low) = self.address(address);
                     (Some(high), low)
                 }
-                Key::Bytes(_) | Key::Text(_) => continue,
+                Key::Bytes(_) | Key::Text(_) | Key::Facet(_) => continue,
             };
             let at = offset::CONTEXT_KEY + (i * 16) as i32;
             let flags = self.state_flags();

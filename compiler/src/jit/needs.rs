@@ -144,7 +144,7 @@ impl Needs {
         match key {
             Key::Num(n) | Key::Ipv4(n) => self.number(n),
             Key::Ipv6(a) => self.slot(a.layer, a.slot),
-            Key::Bytes(_) | Key::Text(_) => {}
+            Key::Bytes(_) | Key::Text(_) | Key::Facet(_) => {}
         }
     }
 

@@ -163,6 +163,7 @@ impl<'a> Scene<'a> {
                 Key::Ipv6(_) => KeyValue::V6(wide(words)),
                 Key::Bytes(bytes) => KeyValue::Bytes(self.bytes(bytes)?),
                 Key::Text(text) => KeyValue::Bytes(text),
+                Key::Facet(facet) => helpers::first_facet(self.seen, *facet)?,
             };
         }
         Some(f(self.world, values))

@@ -108,7 +108,8 @@ impl Emit<'_> {
         match part {
             Key::Num(num) | Key::Ipv4(num) => (zero, self.number(num)),
             Key::Ipv6(address) => self.address(address),
-            Key::Bytes(_) | Key::Text(_) => (zero, zero),
+            // Whoever keeps triggers reads them.
+            Key::Bytes(_) | Key::Text(_) | Key::Facet(_) => (zero, zero),
         }
     }
 }

@@ -351,7 +351,7 @@ impl<'p> Cube<'p> {
             Key::Num(num) | Key::Ipv4(num) => self.num_needs(num),
             Key::Ipv6(address) => self.set(address.layer, address.bits),
             Key::Bytes(bytes) => self.bytes_need(bytes),
-            Key::Text(_) => Ok(()),
+            Key::Text(_) | Key::Facet(_) => Ok(()),
         })
     }
 

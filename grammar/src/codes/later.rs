@@ -23,8 +23,9 @@ pub const APPLICATION: Code = Code(&CodeInfo {
     id: "E0302",
     title: "this of an application's messages is not available yet",
     explain: r#"Of HTTP, TLS and DNS messages the fields that `mirrorc fields` lists are read; others, and those of QUIC, are not there
-yet. What messages say is compared with constants, looked into, and looked up in tables. It is not yet compared
-with params and other fields, sliced, measured, counted with, or used as a key of triggers and maps.
+yet. What messages say is compared with constants, looked into, looked up in sets, and the own key of triggers (`by http.host`). It
+is not yet compared with params and other fields, sliced, measured, counted with, used as a key of maps, or asked of a
+trigger in brackets (`t[http.host]`).
 
 ```text
 let ours = http.referer contains "example"
@@ -34,21 +35,6 @@ let again = http.host == dns.qry.name
 ```mrule
 let ours = stream contains "Referer: https://example.com"
 let again = http.host == "example.com" and app == http
-```"#,
-});
-
-/// Windows and holds.
-pub const WINDOWS: Code = Code(&CodeInfo {
-    id: "E0303",
-    title: "this of a trigger is not available yet",
-    explain: r#"Triggers by flow that are external, and triggers with `when` whose key is text, are not there yet.
-
-```text
-trigger kept by flow { external  hold flow }
-```
-
-```mrule
-trigger kept by (net.src, l4.srcport, net.dst, l4.dstport) { external  hold 1h }
 ```"#,
 });
 

@@ -4,7 +4,7 @@
 
 use super::door::{self, Role};
 use super::problem::Problem;
-use super::{Api, PATIENCE, audit, history, policies, state, stations, watch};
+use super::{Api, PATIENCE, audit, flows, history, policies, state, stations, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request};
@@ -51,7 +51,8 @@ const TEXT: &str = "text/plain";
 const VERSION: (&str, &str) =
     ("version", "Which version; without it the one at work (rollback: the one before)");
 const DRY_RUN: (&str, &str) = ("dry_run", "true: only say what would live on and what would be lost");
-const KEY: &str = "The key: a value, or a list of its parts";
+const KEY: &str = "The key: a value, or a list of its parts; of a trigger by flow, the flow's name";
+const POLICY: (&str, &str) = ("policy", "Whose flows; `main` unless told");
 
 /// All routes.
 pub(super) fn routes() -> Vec<Route> {
@@ -79,6 +80,30 @@ pub(super) fn routes() -> Vec<Route> {
         read("/v1/stats", "All counts, as `run --stats json` prints them", &[], get(watch::stats)),
         read("/v1/stations", "Where copies go, and what became of them", &[], get(stations::list)),
         read("/v1/flows", "How many flows are remembered", &[], get(watch::flows)),
+        route(
+            "get",
+            "/v1/flows/top",
+            "The largest flows: ends, packets and bytes, application, times, active triggers",
+            &[
+                ("by", "`bytes` (unless told) or `packets`"),
+                ("most", "How many, at most 1000; 20 unless told"),
+                POLICY,
+            ],
+            None,
+            JSON,
+            &[400, 404, 409],
+            get(flows::top),
+        ),
+        route(
+            "get",
+            "/v1/flows/{flow}",
+            "A flow by its name, `tcp 10.0.0.1:1234 10.0.0.2:80`, percent-encoded",
+            &[POLICY],
+            None,
+            JSON,
+            &[400, 404, 409],
+            get(flows::show),
+        ),
         route(
             "get",
             "/v1/metrics",

@@ -7,10 +7,10 @@ use super::keep::{self, Keeping};
 use super::store::{self, Trace};
 use super::{Control, Refusal, now};
 use crate::change::{Change, Effect};
+use crate::decider::bit_of;
 use crate::event::{input, part_json, time_text};
 use crate::policy::Policy;
-use crate::trigger::TriggerCounts;
-use mrule_compiler::hir::{ParamId, Scope, TableId, Value, ValueTy};
+use mrule_compiler::hir::{self, ParamId, Program, Scope, TableId, Value, ValueTy};
 use mrule_compiler::table::{Form, Row, text};
 use mrule_compiler::world::ChangeError;
 use serde::Serialize;
@@ -70,12 +70,12 @@ pub struct TriggerState {
     pub key: Option<Vec<&'static str>>,
     /// It may be raised from outside.
     pub external: bool,
-    /// For how many keys it is active.
-    pub active: u64,
-    /// How many keys it can remember.
-    pub capacity: u64,
-    /// How often it was raised, by packets and from outside.
-    pub raised: u64,
+    /// For how many keys it is active; none where flows know.
+    pub active: Option<u64>,
+    /// How many keys it can remember; none where flows remember.
+    pub capacity: Option<u64>,
+    /// How often it was raised, by packets and from outside; none where flows know.
+    pub raised: Option<u64>,
 }
 
 /// A key as JSON.
@@ -124,6 +124,9 @@ impl Control {
     pub fn change(&self, policy: &str, object: Map<String, Json>) -> Result<Effect, Refusal> {
         let (name, seen) = (policy.to_owned(), self.policy(policy)?);
         let change = input::change(object.clone(), seen.program()).map_err(Refusal::Bad)?;
+        if is_of_flows(seen.program(), &change) {
+            return self.change_flows(policy, &seen, &change);
+        }
         self.change_by(policy, |policy, keeping| {
             // A program that came between has other numbers.
             if !Arc::ptr_eq(policy.program(), seen.program()) {
@@ -359,15 +362,16 @@ impl Control {
     pub fn triggers(&self, policy: &str) -> Result<Vec<TriggerState>, Refusal> {
         let policy = self.policy(policy)?;
         let about = |(at, trigger): (usize, &mrule_compiler::hir::Trigger)| {
-            let by_flow = matches!(trigger.scope, Scope::Flow(_));
-            let counts = if by_flow { TriggerCounts::default() } else { policy.triggers().counts(at, now()) };
+            let by_flow = trigger.is_by_flow();
+            let in_flows = matches!(trigger.scope, Scope::Flow(_));
+            let counts = (!in_flows).then(|| policy.triggers().counts(at, now()));
             TriggerState {
                 name: trigger.name.clone(),
                 key: (!by_flow).then(|| trigger.key().iter().map(|ty| text::name(*ty)).collect()),
                 external: trigger.external,
-                active: counts.active,
-                capacity: counts.capacity,
-                raised: counts.raised + counts.external,
+                active: counts.map(|counts| counts.active),
+                capacity: counts.map(|counts| counts.capacity),
+                raised: counts.map(|counts| counts.raised + counts.external),
             }
         };
         Ok(policy.program().triggers.iter().enumerate().map(about).collect())
@@ -382,9 +386,9 @@ impl Control {
         let at = trigger_of(&policy, trigger)?;
         let render = mrule_compiler::render::Render::new(policy.program());
         let about = policy.program().triggers.get(at);
-        if about.is_some_and(|t| matches!(t.scope, Scope::Flow(_))) {
+        if about.is_some_and(hir::Trigger::is_by_flow) {
             return Err(bad(format!(
-                "trigger `{trigger}` is by flow: its state is in flows, which have no names"
+                "trigger `{trigger}` is by flow: ask a flow whether it is active (`mirrorc flow show FLOW`), or the largest (`mirrorc top`)"
             )));
         }
         let when = about.and_then(|t| t.when.as_ref()).map(|when| render.pred(when));
@@ -411,6 +415,15 @@ impl Control {
             "active": active.collect::<Vec<_>>(),
             "suppressed": suppressed.collect::<Vec<_>>(),
         }))
+    }
+}
+
+/// Whether it is about flows, which workers know and not the policy.
+fn is_of_flows(program: &Program, change: &Change) -> bool {
+    match change {
+        Change::Flow { .. } => true,
+        Change::Clear { trigger, key: None } => bit_of(program, *trigger).is_some(),
+        _ => false,
     }
 }
 

@@ -250,6 +250,8 @@ pub(super) fn trace(policy: &Policy, change: &Change, effect: Effect, now: i64) 
     };
     match change {
         _ if effect == Effect::Nothing => Trace::Nothing,
+        // Flows end with the process.
+        Change::Flow { .. } => Trace::Nothing,
         Change::Raise { trigger: at, key, time } => match effect {
             Effect::Raised(Outcome::Raised | Outcome::Extended) => {
                 Trace::Put { kind: "raise", name: trigger(at), key: key_text(key, false), until: until(time) }

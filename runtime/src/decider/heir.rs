@@ -91,12 +91,13 @@ impl Decider {
     /// all programs of this policy, as far as it goes on.
     pub(crate) fn take_over(&mut self, other: &mut Decider, heritage: &Heritage, sums: &Summary) {
         self.count_from(sums);
-        let Some(Tracker { flows, streams, before }) = &mut self.tracker else { return };
+        let Some(Tracker { flows, streams, quiet, before }) = &mut self.tracker else { return };
         *before = sums.packets;
         let Some(other) = &mut other.tracker else { return };
         *before = other.before;
         std::mem::swap(flows, &mut other.flows);
         flows.tell_as(&other.flows);
+        quiet.take_over(&mut other.quiet, &heritage.bits);
         if heritage.renumbered {
             flows.renumber(&heritage.bits);
         }

@@ -7,8 +7,10 @@ use super::{Hear, TriggerCount, TriggerEvent};
 use crate::flow::FlowId;
 use crate::policy::Policy;
 use crate::trigger::Outcome;
-use mrule_compiler::abi::{MAX_KEY, OwnKeyWords, Packet};
-use mrule_compiler::hir::{Key, MAX_WINDOW, Program, Scope, TriggerId};
+use mrule_compiler::abi::{Head, MAX_KEY, OwnKeyWords, Packet};
+use mrule_compiler::fields::Facet;
+use mrule_compiler::helpers;
+use mrule_compiler::hir::{Bytes, Key, MAX_WINDOW, Program, Scope, TriggerId};
 use mrule_compiler::sight::{Fired, Probe, Seen};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::world::Scratch;
@@ -23,6 +25,9 @@ pub(super) struct Raiser {
     /// Some trigger has a condition and a key or windows: packets must be probed, and windows kept.
     keyed: bool,
     probe: Probe,
+    /// Some key has bytes: what is in the packet at hand is needed to read them.
+    reads: bool,
+    head: Head,
     /// Per window of the program: what it says.
     values: Vec<u64>,
     fired: Vec<Fired>,
@@ -53,15 +58,18 @@ enum Of {
     Outside,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// What a part of a key is; what the engine does not write is read here.
+#[derive(Debug)]
 enum Part {
     Num,
     V4,
     V6,
+    Bytes(Bytes),
+    Facet(Facet),
 }
 
 /// A key made of a packet.
-type Made = ([KeyValue<'static>; MAX_KEY], usize);
+type Made<'a> = ([KeyValue<'a>; MAX_KEY], usize);
 
 /// Where a packet stands: what [`Raiser`] needs to know of it.
 #[derive(Clone, Copy)]
@@ -72,6 +80,8 @@ pub(super) struct Step<'a> {
     pub flow: Option<FlowId>,
     /// Triggers by flow that are active.
     pub active: u64,
+    /// Those that are suppressed for the flow.
+    pub quiet: u64,
 }
 
 impl Raiser {
@@ -89,7 +99,10 @@ impl Raiser {
             active: false,
         };
         let plans: Vec<Plan> = program.triggers.iter().enumerate().map(plan).collect();
+        let bytes = |plan: &Plan| plan.forms.iter().flatten().any(|part| matches!(part, Part::Bytes(_)));
         Raiser {
+            reads: plans.iter().any(bytes),
+            head: Head::default(),
             counting: plans.iter().filter(|plan| !plan.windows.is_empty()).count(),
             plans,
             keyed: program.uses().keyed,
@@ -131,34 +144,37 @@ impl Raiser {
         let (engine, world) = (policy.engine(), policy.world());
         if self.keyed {
             engine.probe(world, scratch, step.packet, step.seen, &mut self.probe);
-            self.observe(policy, step.packet.time);
+            if self.reads {
+                self.head = step.seen.head_of(step.packet);
+            }
+            self.observe(policy, step);
         }
         engine.fire(world, scratch, step.packet, step.seen.with_windows(&self.values), &mut self.fired);
         let now = step.packet.time;
         let changes = |((at, plan), fired): ((usize, &Plan), &Fired)| {
             plan.scope == Of::Key
                 && *fired == Fired::Raised
-                && (latest > now || !self.is_active(policy, at, plan, now))
+                && (latest > now || !self.is_active(policy, at, plan, step))
         };
         self.plans.iter().enumerate().zip(&self.fired).any(changes)
     }
 
     /// Whether a trigger is active for the packet's key before the packet; one without a key has nothing that could change.
-    fn is_active(&self, policy: &Policy, at: usize, plan: &Plan, now: i64) -> bool {
-        match key(plan, self.probe.keys.get(at)) {
+    fn is_active(&self, policy: &Policy, at: usize, plan: &Plan, step: Step<'_>) -> bool {
+        match key(plan, self.probe.keys.get(at), &self.head, step) {
             None => true,
             Some(_) if !plan.windows.is_empty() => plan.active,
-            Some((key, parts)) => policy.triggers().active(at, &key[..parts], now),
+            Some((key, parts)) => policy.triggers().active(at, &key[..parts], step.packet.time),
         }
     }
 
     /// Takes the packet's events into the windows of its keys.
-    fn observe(&mut self, policy: &Policy, now: i64) {
-        let triggers = policy.triggers();
+    fn observe(&mut self, policy: &Policy, step: Step<'_>) {
+        let (triggers, now) = (policy.triggers(), step.packet.time);
         // All keys' rows come from memory side by side: a lock, as each takes, waits for what was asked before it.
         if self.counting > 1 {
             for (at, plan) in self.plans.iter().enumerate().filter(|(_, plan)| !plan.windows.is_empty()) {
-                if let Some((key, parts)) = key(plan, self.probe.keys.get(at)) {
+                if let Some((key, parts)) = key(plan, self.probe.keys.get(at), &self.head, step) {
                     triggers.hint(at, &key[..parts]);
                 }
             }
@@ -169,7 +185,7 @@ impl Raiser {
             if plan.windows.is_empty() {
                 continue;
             }
-            let made = key(plan, self.probe.keys.get(at));
+            let made = key(plan, self.probe.keys.get(at), &self.head, step);
             for (event, window) in events.iter_mut().zip(&plan.windows) {
                 *event = self.probe.events.get(*window).filter(|e| e.counts != 0).map(|e| e.amount);
             }
@@ -195,11 +211,12 @@ impl Raiser {
                 continue;
             }
             count.held += 1;
-            let made = key(plan, self.probe.keys.get(at));
+            let made = key(plan, self.probe.keys.get(at), &self.head, step);
             let outcome = match (plan.scope, &made, step.flow) {
                 (Of::Flow(_), _, None) | (Of::Key, None, _) => None,
                 (Of::Flow(bit), _, Some(_)) => Some(match fired {
                     Fired::Vetoed => Outcome::Vetoed,
+                    _ if step.quiet & 1 << bit != 0 => Outcome::Suppressed,
                     _ if step.active & 1 << bit != 0 => Outcome::Extended,
                     _ => {
                         raised |= 1 << bit;
@@ -242,12 +259,15 @@ fn part(part: &Key) -> Part {
     match part {
         Key::Ipv4(_) => Part::V4,
         Key::Ipv6(_) => Part::V6,
-        Key::Num(_) | Key::Bytes(_) | Key::Text(_) => Part::Num,
+        Key::Bytes(bytes) => Part::Bytes(bytes.clone()),
+        Key::Facet(facet) => Part::Facet(*facet),
+        // A constant is no part of a packet's own key.
+        Key::Num(_) | Key::Text(_) => Part::Num,
     }
 }
 
 /// The key that a packet has for a trigger.
-fn key(plan: &Plan, words: Option<&OwnKeyWords>) -> Option<Made> {
+fn key<'a>(plan: &Plan, words: Option<&OwnKeyWords>, head: &Head, step: Step<'a>) -> Option<Made<'a>> {
     let words = words?;
     let form = plan.forms.get(usize::try_from(words.form).ok()?.checked_sub(1)?)?;
     let mut key = [KeyValue::Num(0); MAX_KEY];
@@ -256,6 +276,8 @@ fn key(plan: &Plan, words: Option<&OwnKeyWords>) -> Option<Made> {
             Part::Num => KeyValue::Num(low),
             Part::V4 => KeyValue::V4(low as u32),
             Part::V6 => KeyValue::V6(u128::from(high) << 64 | u128::from(low)),
+            Part::Bytes(bytes) => KeyValue::Bytes(helpers::bytes(step.packet, head, bytes)?),
+            Part::Facet(facet) => helpers::first_facet(step.seen, *facet)?,
         };
     }
     Some((key, form.len()))

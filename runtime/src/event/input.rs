@@ -10,9 +10,10 @@
 //! The invariant: the whole file is checked against the program before the first packet; a change happens before the first
 //! packet whose time is not earlier. (Rejected: packet numbers as times, which mean nothing live.)
 
-use crate::change::Change;
+use crate::change::{Change, FlowAct};
+use crate::flow::FlowName;
 use jiff::Timestamp;
-use mrule_compiler::hir::{ParamId, Program, TableId, Value, ValueTy};
+use mrule_compiler::hir::{ParamId, Program, Scope, TableId, Value, ValueTy};
 use mrule_compiler::table::text;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -204,11 +205,6 @@ impl Line {
             _ => {
                 let at = find("trigger", name, program.triggers.iter().map(|t| t.name.as_str()))?;
                 let Some(trigger) = program.triggers.get(at) else { return Err(String::new()) };
-                if trigger.is_by_flow() {
-                    return Err(format!(
-                        "trigger `{name}` is by flow: its state is in flows, which have no names"
-                    ));
-                }
                 if verb == "raise" && !trigger.external {
                     return Err(format!(
                         "trigger `{name}` is not `external`: add that word to it to raise it from outside"
@@ -216,6 +212,24 @@ impl Line {
                 }
                 if verb == "clear" && self.key.is_none() {
                     return Ok((time, Change::Clear { trigger: at, key: None }));
+                }
+                if trigger.is_by_flow() {
+                    let flow = flow_of(self.key.as_ref())?;
+                    let lasts_as_the_flow = matches!(trigger.scope, Scope::Flow(_));
+                    let act = match verb {
+                        "raise" if lasts.is_some() && lasts_as_the_flow => {
+                            return Err(format!(
+                                "trigger `{name}` holds as long as its flow: leave `for` out, or give it a time in the rules: `hold 10m`"
+                            ));
+                        }
+                        "raise" => FlowAct::Raise(lasts),
+                        "clear" => FlowAct::Clear,
+                        "suppress" => {
+                            FlowAct::Suppress { reason: self.reason.unwrap_or_default(), time: lasts }
+                        }
+                        _ => FlowAct::Unsuppress,
+                    };
+                    return Ok((time, Change::Flow { trigger: at, flow, act }));
                 }
                 let key = key_of(self.key.as_ref(), trigger.key())?;
                 match verb {
@@ -291,6 +305,20 @@ fn key_of(key: Option<&Json>, types: &[ValueTy]) -> Result<Vec<Value>, String> {
         });
     }
     parts.iter().zip(types).map(|(part, ty)| value_of(part, *ty, &[])).collect()
+}
+
+/// A flow's name: text, or a list of its parts.
+fn flow_of(key: Option<&Json>) -> Result<FlowName, String> {
+    let word = |part: &Json| match part {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let text = match key {
+        None => String::new(),
+        Some(Json::Array(parts)) => parts.iter().map(word).collect::<Vec<_>>().join(" "),
+        Some(part) => word(part),
+    };
+    text.parse().map_err(|wrong| format!("`key`: {wrong}"))
 }
 
 /// A value of a type: text as in the cell of a table's file, or a JSON number or truth value.

@@ -4,14 +4,15 @@
 //! (Rejected: writing where packets are decided; a slow reader would hold forwarding up.)
 
 use super::{Hub, Kind, Record, part_json};
-use crate::change::{Change, Effect};
+use crate::change::{Change, Effect, FlowAct, FlowRefusal};
 use crate::decider::{Decider, TriggerEvent};
+use crate::flow::FlowName;
 use crate::policy::Policy;
 use crate::trigger::{Outcome, key_parts, key_values};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::explain;
-use serde_json::Map;
+use serde_json::{Map, Value as Json};
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -123,7 +124,16 @@ impl EventWriter {
     /// Tells what a change from outside did; rows and params are not told.
     pub fn change(&self, policy: &Policy, now: i64, change: &Change, effect: Effect) {
         let program = policy.program();
-        let (at, key, reason) = match change {
+        let mut key = None;
+        let (at, values, reason) = match change {
+            Change::Flow { trigger, flow, act } => {
+                key = Some(vec![Json::from(flow.to_string())]);
+                let reason = match act {
+                    FlowAct::Suppress { reason, .. } => reason.as_str(),
+                    _ => "from outside",
+                };
+                (*trigger, None, reason)
+            }
             Change::Raise { trigger, key, .. } => (*trigger, Some(key), "from outside"),
             Change::Clear { trigger, key } => (*trigger, key.as_ref(), "from outside"),
             Change::Suppress { trigger, key, reason, .. } => (*trigger, Some(key), reason.as_str()),
@@ -136,16 +146,30 @@ impl EventWriter {
             (_, Effect::Raised(Outcome::Suppressed)) => Kind::Suppressed,
             (_, Effect::Raised(Outcome::Full)) => Kind::Full,
             (_, Effect::Cleared(1..)) => Kind::Cleared,
-            (Change::Suppress { .. }, Effect::Done) => Kind::Suppression,
-            (Change::Unsuppress { .. }, Effect::Done) => Kind::SuppressionEnded,
+            (Change::Suppress { .. }, Effect::Done)
+            | (Change::Flow { act: FlowAct::Suppress { .. }, .. }, Effect::Done) => Kind::Suppression,
+            (Change::Unsuppress { .. }, Effect::Done)
+            | (Change::Flow { act: FlowAct::Unsuppress, .. }, Effect::Done) => Kind::SuppressionEnded,
             _ => return,
         };
         let Some(trigger) = program.triggers.get(at).filter(|_| self.wants(kind)) else { return };
         let mut record = start(now, kind, &trigger.name, policy);
-        if let Some(key) = key.and_then(|key| key_values(key)) {
-            record.members.insert("key".into(), key_parts(&key).iter().map(part_json).collect());
+        if let Some(values) = values.and_then(|key| key_values(key)) {
+            key = Some(key_parts(&values).iter().map(part_json).collect());
+        }
+        if let Some(key) = key {
+            record.members.insert("key".into(), key.into());
         }
         record.members.insert("reason".into(), reason.into());
+        self.tell(record);
+    }
+
+    /// Tells that something was not done to a flow, and why.
+    pub fn refused(&self, policy: &Policy, now: i64, trigger: usize, flow: &FlowName, why: &FlowRefusal) {
+        let Some(trigger) = policy.program().triggers.get(trigger) else { return };
+        let mut record = start(now, Kind::Refused, &trigger.name, policy);
+        record.members.insert("key".into(), vec![Json::from(flow.to_string())].into());
+        record.members.insert("reason".into(), why.to_string().into());
         self.tell(record);
     }
 

@@ -11,7 +11,7 @@ const IDS: u64 = bit::ICMP_HDR | bit::ICMP6_HDR | bit::GRE | bit::VXLAN | bit::G
 const MORE: u8 = 0x20;
 
 /// What is compared, as words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Key {
     /// The lower end's address (high, low), then the higher end's; IPv4 as `::ffff:a.b.c.d`.
     pub addresses: [u64; 4],
@@ -26,6 +26,49 @@ pub(super) const TAGS: u32 = 34;
 const IPV6: u64 = 1 << 32;
 /// There is a tunnel's or echo's id.
 const IDENTIFIED: u64 = 1 << 33;
+
+impl Key {
+    /// Of these ends, the lower one first, without tags and ids.
+    pub fn of([low, high]: [u128; 2], ports: [u16; 2], proto: u8, v6: bool) -> Key {
+        let word = |at: u128, shift: u32| (at >> shift) as u64;
+        Key {
+            addresses: [word(low, 64), word(low, 0), word(high, 64), word(high, 0)],
+            ports: u64::from(ports[0]) | u64::from(ports[1]) << 16,
+            tags: u64::from(proto) << 24 | if v6 { IPV6 } else { 0 },
+        }
+    }
+
+    /// The same with these VLAN ids and the id of an echo or tunnel.
+    pub fn tagged(self, [outer, inner]: [u16; 2], id: Option<u32>) -> Key {
+        let vlans = u64::from(outer & 0xfff) | u64::from(inner & 0xfff) << 12;
+        let identified = if id.is_some() { IDENTIFIED } else { 0 };
+        Key {
+            ports: self.ports | u64::from(id.unwrap_or(0)) << 32,
+            tags: self.tags | vlans | identified,
+            ..self
+        }
+    }
+
+    /// The protocol number.
+    pub fn proto(&self) -> u8 {
+        (self.tags >> 24) as u8
+    }
+
+    /// Whether the addresses are of IPv6.
+    pub fn is_v6(&self) -> bool {
+        self.tags & IPV6 != 0
+    }
+
+    /// The ids of two VLAN tags.
+    pub fn vlans(&self) -> [u16; 2] {
+        [(self.tags & 0xfff) as u16, (self.tags >> 12 & 0xfff) as u16]
+    }
+
+    /// The id of an echo or a tunnel.
+    pub fn id(&self) -> Option<u32> {
+        (self.tags & IDENTIFIED != 0).then_some((self.ports >> 32) as u32)
+    }
+}
 
 /// What a packet is to the flow table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

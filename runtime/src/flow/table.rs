@@ -15,6 +15,11 @@ use super::{FlowId, Limits, Observed, Segment, Timeouts};
 use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
 use mrule_compiler::fields::App;
 
+mod ask;
+
+pub use ask::FlowAbout;
+pub(crate) use ask::Slice;
+
 /// How many packets share a clock reading and a sweep.
 const TURN: u64 = 16;
 /// How many places a sweep looks at.

@@ -40,6 +40,18 @@ pub(super) struct Loaded {
     pub stations: Stations,
 }
 
+impl Loaded {
+    /// Whether it is of this name.
+    pub fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    /// Its number, by which workers know it.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
 /// The policies, and what is ending.
 #[derive(Debug, Default)]
 pub(super) struct Policies {

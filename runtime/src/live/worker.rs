@@ -3,6 +3,7 @@
 //! for packets; copies are offered after frames were forwarded; when it is told to stop, every frame that the kernel has
 //! counted for it is decided first. (Rejected: one thread a port, which would decide both directions of a flow at once.)
 
+use super::asked::{Ask, Asked};
 use super::bounds::Bounds;
 use super::counts::PortCounts;
 use super::port::{Part, Port};
@@ -55,6 +56,8 @@ pub(super) enum Order {
     Out(usize, Socket),
     /// A policy comes, goes, or changes.
     Seat(Move),
+    /// Somebody asks about flows.
+    Ask(Box<Ask>),
 }
 
 /// What a worker counted.
@@ -96,6 +99,8 @@ pub(super) struct Worker {
     pub copied: Vec<bool>,
     /// What binding policies leave of them.
     pub bounds: Bounds,
+    /// What others ask about flows.
+    pub asked: Asked,
 }
 
 impl Worker {
@@ -115,9 +120,10 @@ impl Worker {
                 self.publish();
             }
             match self.pass(now, HOLD) {
-                Next::More => {}
-                Next::Wait(until) => self.wait(until),
+                Next::Wait(until) if self.asked.is_empty() => self.wait(until),
+                Next::More | Next::Wait(_) => {}
             }
+            self.asked.step(&mut self.seats);
         }
         for port in &mut self.ports {
             port.deafen();
@@ -142,6 +148,7 @@ impl Worker {
                     port.take_out(out);
                 }
             }
+            Order::Ask(ask) => self.asked.take(*ask, &mut self.seats),
             Order::Seat(order) => {
                 let begun = Instant::now();
                 let (to, mut left) = order.obey(&mut self.seats, &mut self.gone);

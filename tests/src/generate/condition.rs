@@ -247,6 +247,27 @@ impl Generator<'_, '_> {
         self.field(fits).map(|(name, _)| name)
     }
 
+    /// A part of a packet's own key: a field, bytes of the packet, or what its messages say.
+    pub(super) fn own_field(&mut self, kind: Kind) -> Option<String> {
+        match (kind, self.choices.below(10)) {
+            (Kind::String, 0..=3) => {
+                let (name, field) = self.field(sliceable)?;
+                let length = 1 + self.choices.below(20);
+                let (from, to) = (self.choices.below(4), 1 + self.choices.below(24));
+                match self.choices.below(4) {
+                    0 if field.ty == Ty::Bytes => Some(name),
+                    1 => Some(format!("{name}[{from}:{to}]")),
+                    _ => Some(format!("{name}{}", self.slice(length))),
+                }
+            }
+            (Kind::String, 4..=6) => self.field(|f| is_facet(f) && f.ty == Ty::String).map(|(name, _)| name),
+            (Kind::Uint, 0) => {
+                self.field(|f| is_facet(f) && matches!(f.ty, Ty::Uint(_))).map(|(name, _)| name)
+            }
+            _ => self.key_field(kind, false, false),
+        }
+    }
+
     fn key(&mut self, kinds: &[Kind], tags: bool) -> Option<String> {
         let constants = self.choices.chance(12);
         let single = kinds.len() == 1;

@@ -153,9 +153,14 @@ impl Generator<'_, '_> {
             let clauses = self.trigger_clauses(true);
             return self.line(&format!("trigger {name} by flow {{ {clauses} }}"));
         }
+        if self.choices.chance(15) {
+            let hold = self.choices.word_of(&["flow", "3ms", "1h"]);
+            return self.line(&format!("trigger {name} by flow {{ external hold {hold} }}"));
+        }
+        let outside = if self.choices.chance(15) { "external " } else { "" };
         let when = if self.choices.chance(40) { self.stream_test() } else { self.condition(2) };
         let unless =
             if self.choices.chance(30) { format!(" unless {}", self.condition(1)) } else { String::new() };
-        self.line(&format!("trigger {name} by flow {{ when {when}{unless} hold flow }}"));
+        self.line(&format!("trigger {name} by flow {{ {outside}when {when}{unless} hold flow }}"));
     }
 }

@@ -40,7 +40,17 @@ pub(super) fn run(
         }
         None => {}
     }
-    let later = (options.changes.len() as u64).saturating_sub(counts.changes);
+    let refused = &counts.refused;
+    if let Some((line, why)) = &refused.first {
+        let note = screen.err_look.paint(DOUBT, "warning:");
+        let all = options.changes.len();
+        writeln!(
+            screen.err,
+            "{note} {} of {all} events were not made; the first, line {line}: {why}",
+            refused.count
+        )?;
+    }
+    let later = (options.changes.len() as u64).saturating_sub(counts.changes + refused.count);
     if later > 0 {
         let what = "come after the last packet and were not made";
         let note = screen.err_look.paint(DOUBT, "warning:");

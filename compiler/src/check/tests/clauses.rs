@@ -354,8 +354,6 @@ fn triggers_that_cannot_be() {
     bad("trigger t by net.dst { external hold 5 }", &[("E0230", "5")]);
     bad("trigger t by net.dst { external external hold 5s }", &[("E0230", "external")]);
     bad("trigger t by net.addr { external hold 5s }", &[("E0122", "net.addr")]);
-    bad("trigger t by flow { external hold 5s }", &[("E0303", "external")]);
-    bad("trigger t by flow { external hold flow }", &[("E0303", "external")]);
     bad("trigger t by flow { when tcp hold 5 }", &[("E0230", "5")]);
     bad("trigger t by flow { when tcp keys 5 hold flow }", &[("E0230", "5")]);
     bad("trigger t by flow { when tcp }", &[("E0230", "t")]);
@@ -381,7 +379,6 @@ fn triggers_that_cannot_be() {
     when("count(count(tcp) per 5m > 2) per 5m", "count(tcp) per 5m");
     bad("rule r { match count(tcp) per 5m > 5 snaplen full to ids }", &[("E0231", "count(tcp) per 5m")]);
     bad("param d : duration = 5m\ntrigger t { when count(tcp) per d > 5 hold 5m }", &[("E0231", "d")]);
-    bad("trigger t by frame.interface_name { when tcp hold 5m }", &[("E0303", "frame.interface_name")]);
     let with = |expr: &str, code: &str, caret: &str| {
         bad(
             &format!(

@@ -5,8 +5,8 @@ use super::{STATION, about, about_with, build, findings, pred, pred_with, progra
 use crate::abi::bit;
 use crate::fields::{Facet, FlowSlot, Layer};
 use crate::hir::{
-    CompareOp, DEFAULT_DEPTH, Length, MAX_DEPTH, MAX_FLOW_TRIGGERS, Num, NumKind, Pred, PredKind, Scope,
-    StreamId, StreamKind, StreamPattern, TextTest,
+    CompareOp, DEFAULT_DEPTH, Key, Length, MAX_DEPTH, MAX_FLOW_TRIGGERS, Num, NumKind, Pred, PredKind, Scope,
+    StreamId, StreamKind, StreamPattern, TextTest, ValueTy,
 };
 use crate::sets::Intervals;
 
@@ -189,12 +189,26 @@ fn what_messages_say() {
         ("param p : uint = 5", "http.response.code in {200, p}", "p"),
         ("table t : set<(ip, string)>", "(net.src, http.host) in t", "http.host"),
         ("table t : map<string, uint>", "t[http.host] == 5", "http.host"),
-        ("trigger g by http.host { external hold 1h }", "g", "http.host"),
         ("trigger g by frame.interface_name { external hold 1h }", "g[http.host]", "http.host"),
     ] {
         let (finding, found) = about_with(items, expr);
         assert_eq!((finding.code.id(), found.as_str()), ("E0302", caret), "{expr}");
     }
+}
+
+#[test]
+fn what_messages_say_is_a_trigger_s_own_key() {
+    let found = program(&format!(
+        "{STATION}trigger g by (net.src, http.host) {{ when count(tcp) per 1m > 5 hold 1h }}
+         trigger t by dns.qry.type {{ external hold 1h }}
+         rule r {{ match g or t[28] snaplen full to ids }}"
+    ));
+    let [g, t] = found.triggers.as_slice() else { panic!() };
+    assert_eq!(g.key(), [ValueTy::Ip, ValueTy::String]);
+    assert_eq!(t.key(), [ValueTy::Uint]);
+    let facets = g.own.iter().map(|form| form.key.last());
+    assert!(facets.eq([Some(&Key::Facet(Facet::HttpHost)); 2]), "{:?}", g.own);
+    assert!(found.uses().http && found.uses().dns && found.uses().keyed);
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! Flows by name, and the largest of them. The invariant: names are those that `mirrorc` prints and events have.
+//! (Rejected: numbers of flows, which end with them and which nobody can type.)
+
+use super::Api;
+use super::problem::Problem;
+use super::routes::ask_for;
+use crate::control::Measure;
+use crate::live::MAIN;
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+
+type Answered = Result<Answer<Json>, Problem>;
+
+#[derive(Deserialize)]
+struct Which {
+    policy: Option<String>,
+    by: Option<String>,
+    most: Option<usize>,
+}
+
+impl Which {
+    fn policy(&self) -> String {
+        self.policy.clone().unwrap_or_else(|| MAIN.to_owned())
+    }
+}
+
+pub(super) async fn show(State(api): State<Arc<Api>>, Path(flow): Path<String>, uri: Uri) -> Answered {
+    let which: Which = ask_for(&uri)?;
+    Ok(Answer(json!(api.ask(move |api| api.control.flow(&which.policy(), &flow)).await?)))
+}
+
+pub(super) async fn top(State(api): State<Arc<Api>>, uri: Uri) -> Answered {
+    let which: Which = ask_for(&uri)?;
+    let by = match which.by.as_deref() {
+        None | Some("bytes") => Measure::Bytes,
+        Some("packets") => Measure::Packets,
+        Some(other) => {
+            return Err(Problem::new(
+                400,
+                format!("flows are ranked by `bytes` or `packets`, not `{other}`"),
+            ));
+        }
+    };
+    let most = which.most.unwrap_or(20);
+    let flows = api.ask(move |api| api.control.largest_flows(&which.policy(), by, most)).await?;
+    Ok(Answer(json!(flows)))
+}
