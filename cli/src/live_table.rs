@@ -115,7 +115,7 @@ impl Display {
         for rule in &report.summary.rules {
             rules.push((rates(Kind::Rule, &rule.name, (rule.decided, rule.bytes)), rule.bytes, &rule.name));
         }
-        rules.sort_by(|a, b| (b.0.1, b.1).cmp(&(a.0.1, a.1)));
+        rules.sort_by_key(|rule| std::cmp::Reverse((rule.0.1, rule.1)));
         let mut top = Table::new(&["rule", "copies/s", "bytes/s", "bytes"]);
         for ((copies, bytes), all, name) in rules.iter().take(MOST).filter(|rule| rule.1 > 0) {
             top.row(vec![(*name).to_owned(), grouped(*copies), size(*bytes), size(*all)], String::new());

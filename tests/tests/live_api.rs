@@ -149,10 +149,11 @@ fn every_route_answers_as_documented() {
         }
         assert!(asked >= 20, "{asked} routes");
         // Nobody overwrites what they have not seen.
-        let program = b"station x { pcapng \"DIR/x.pcapng\" }\nrule r { match tcp snaplen none to x }\n";
+        let program = "station x { pcapng \"DIR/x.pcapng\" }\nrule r { match tcp snaplen none to x }\n";
+        let program = program.replace("DIR", place.dir.path().to_str().unwrap());
         let put = |condition: &str| {
             let kind = format!("text/plain\r\n{condition}");
-            ask("put", "/v1/policies/third", &kind, program).status
+            ask("put", "/v1/policies/third", &kind, program.as_bytes()).status
         };
         assert_eq!(put("if-match: \"1\""), 412, "it is not there");
         assert_eq!(put("if-none-match: *"), 200);

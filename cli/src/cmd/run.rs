@@ -2,6 +2,7 @@
 //! whatever it was to run on. (Rejected: a command for each; what they share is the program and its summary.)
 
 mod afar;
+mod begin;
 mod live;
 mod reload;
 mod replay;

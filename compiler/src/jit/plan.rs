@@ -389,13 +389,11 @@ fn build(signature: Signature, mut list: Vec<(Vec<u64>, Class, u32)>) -> Group {
     let words = signature.words();
     let kinds: std::collections::HashSet<&Class> = list.iter().map(|(_, class, _)| class).collect();
     let many = kinds.len() > MAX_CLASSES;
-    let list: Vec<(Vec<u64>, (Class, Vec<u64>), u32)> = list
-        .into_iter()
-        .map(|(key, class, rule)| match many {
-            true => (key, class.without_constants(), rule),
-            false => (key, (class, Vec::new()), rule),
-        })
-        .collect();
+    let divided = |(key, class, rule): (Vec<u64>, Class, u32)| match many {
+        true => (key, class.without_constants(), rule),
+        false => (key, (class, Vec::new()), rule),
+    };
+    let list: Vec<_> = list.into_iter().map(divided).collect();
     let given = list.iter().map(|(_, (_, given), _)| given.len()).max().unwrap_or(0);
     let (mut classes, mut class_ids) = (Vec::new(), HashMap::new());
     let mut entries = Vec::with_capacity(list.len() * (1 + given));

@@ -3,6 +3,7 @@
 //! copy has been sent or dropped. (Rejected: a full-screen display; what was told before it is then gone.)
 
 use super::afar::Listen;
+use super::begin::{self, Begun};
 use super::reload;
 use super::telling::Telling;
 use crate::alarms;
@@ -21,7 +22,6 @@ use mrule_runtime::control::{Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::live::{Forward, Live, Options};
 use mrule_runtime::policy::Policy;
-use mrule_runtime::privilege::{self, Keep, User};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub(super) struct Ports {
     tap: Vec<String>,
     /// Forward every frame from A to B and from B to A, and read what enters; may be given several times
     #[arg(long, value_name = "A:B", value_parser = pair)]
-    bridge: Vec<(String, String)>,
+    pub(super) bridge: Vec<(String, String)>,
     /// Who forwards
     #[arg(long, value_enum, value_name = "WHO", default_value_t, requires = "bridge")]
     forward: Who,
@@ -66,10 +66,10 @@ pub(super) struct Ports {
     pin: Option<Processors>,
     /// Run as this user; without it, and called by sudo, as the one who called it
     #[arg(long, value_name = "USER[:GROUP]", conflicts_with = "read")]
-    user: Option<String>,
+    pub(super) user: Option<String>,
     /// Do not have the kernel refuse system calls that mirrorc does not need
     #[arg(long, conflicts_with = "read")]
-    no_seccomp: bool,
+    pub(super) no_seccomp: bool,
     /// How often to print counts while it runs [default: 10s; 1s for JSON and on a terminal]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
@@ -141,33 +141,14 @@ pub(super) fn run(
     stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let by_sudo = User::behind_sudo();
-    let user = match (&args.user, &by_sudo) {
-        (Some(name), _) => Some(User::find(name)?),
-        (None, by_sudo) => by_sudo.clone(),
-    };
-    // Keys and secrets that only root reads, and ports that only root has.
-    let (afar, targets) = (args.listen.open()?, args.alarms.targets()?);
-    let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };
-    for what in privilege::give_up(&keep)? {
-        writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "warning:"))?;
-    }
-    let ran = run_as(user.as_ref(), (afar, targets), first, args, limits, lines, stats, screen);
-    ran.map_err(|failure| match (&user, &args.user) {
-        (Some(user), None) if failure.help.is_none() && failure.message.contains("ermission denied") => {
-            failure
-                .help(format!("mirrorc runs as `{}`, who called sudo; `--user root` changes that", user.name))
-        }
-        (Some(user), Some(_)) if failure.help.is_none() && failure.message.contains("ermission denied") => {
-            failure.help(format!("mirrorc runs as `{}`, as `--user` says", user.name))
-        }
-        _ => failure,
-    })
+    let begun = Begun::new(args, screen)?;
+    let user = begun.user.clone();
+    let ran = run_as(begun, first, args, limits, lines, stats, screen);
+    ran.map_err(|failure| begin::refused(failure, user.as_ref(), args))
 }
 
 fn run_as(
-    user: Option<&User>,
-    (afar, targets): (Option<Afar>, Vec<alarms::Target>),
+    begun: Begun,
     first: First<'_>,
     args: &Ports,
     limits: Limits,
@@ -175,6 +156,7 @@ fn run_as(
     stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
+    let Begun { user, afar, alarms } = begun;
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
     let First { policy, bundle, rules, warn } = first;
@@ -212,7 +194,7 @@ fn run_as(
     let socket = args.control.as_deref().map(Socket::listen).transpose()?;
     let renewal = afar.as_ref().map(Afar::renewal);
     let (tell, events) = sync_channel(1024);
-    let mut telling = Telling::start(args, targets, &tell)?;
+    let mut telling = Telling::start(args, alarms, &tell)?;
     let hub = telling.hub().clone();
     let writer = lines.writer(false, telling.wanted())?.map(Arc::new);
     let kind = policy.engine().kind();

@@ -1,0 +1,48 @@
+//! What a live run does while it still may do everything: reads keys and secrets, listens at ports, and then gives its privileges
+//! up. The invariant: nothing is read from an interface before that. (Rejected: in the loop of the run; what is opened
+//! with which privileges is to be seen at a glance.)
+
+use super::live::Ports;
+use crate::alarms;
+use crate::exit::Failure;
+use crate::screen::{DOUBT, Screen};
+use mrule_runtime::api::Afar;
+use mrule_runtime::privilege::{self, Keep, User};
+
+/// What was opened, and as whom the run goes on.
+pub(super) struct Begun {
+    /// None: as who started it.
+    pub user: Option<User>,
+    pub afar: Option<Afar>,
+    pub alarms: Vec<alarms::Target>,
+}
+
+impl Begun {
+    /// Opens what others need not be able to, and gives up what is not needed.
+    ///
+    /// # Errors
+    /// Files and addresses that cannot be used; no such user.
+    pub fn new(args: &Ports, screen: &mut Screen<'_>) -> Result<Begun, Failure> {
+        let user = match &args.user {
+            Some(name) => Some(User::find(name)?),
+            None => User::behind_sudo(),
+        };
+        let (afar, alarms) = (args.listen.open()?, args.alarms.targets()?);
+        let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };
+        for what in privilege::give_up(&keep)? {
+            writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "warning:"))?;
+        }
+        Ok(Begun { user, afar, alarms })
+    }
+}
+
+/// A failure, with who was refused something if that is not who started the run.
+pub(super) fn refused(failure: Failure, user: Option<&User>, args: &Ports) -> Failure {
+    let Some(user) = user.filter(|_| failure.help.is_none() && failure.message.contains("ermission denied"))
+    else {
+        return failure;
+    };
+    let why =
+        if args.user.is_some() { "as `--user` says" } else { "who called sudo; `--user root` changes that" };
+    failure.help(format!("mirrorc runs as `{}`, {why}", user.name))
+}
