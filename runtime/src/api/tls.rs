@@ -19,7 +19,7 @@ pub struct Papers {
     pub certificate: PathBuf,
     /// Its private key, as PEM.
     pub key: PathBuf,
-    /// [`Tokens`].
+    /// Who may ask: a line each, as `mirrorc token` writes them.
     pub tokens: PathBuf,
 }
 
