@@ -178,19 +178,16 @@ fn make(kind: EngineKind, program: Program, binding: bool) -> Result<Made, Refus
     if let Err(too_large) = program.automaton().map(drop) {
         return Err(Refusal::Conflict(too_large.to_string()));
     }
-    let bounds = match program.bounds() {
-        Some(bounds) if binding => {
-            let engine = Engine::new(kind, Arc::new(bounds), &world);
-            Some(Arc::new(engine.map_err(|e| Refusal::Conflict(e.to_string()))?))
-        }
-        None if binding => {
-            let why =
-                "no limit of the program is without `to`: there is nothing that could bind other policies";
-            return Err(Refusal::Bad(why.to_owned()));
-        }
-        _ => None,
-    };
+    let bounds = binding.then(|| bounds(kind, &program, &world)).transpose()?;
     Ok(Made { engine: Arc::new(engine), bounds, world, compiling: begun.elapsed() })
+}
+
+/// What decides what a binding policy leaves of other policies' copies.
+fn bounds(kind: EngineKind, program: &Program, world: &World) -> Result<Arc<Engine>, Refusal> {
+    let why = "no limit of the program is without `to`: there is nothing that could bind other policies";
+    let bounds = program.bounds().ok_or_else(|| Refusal::Bad(why.to_owned()))?;
+    let engine = Engine::new(kind, Arc::new(bounds), world);
+    Ok(Arc::new(engine.map_err(|e| Refusal::Conflict(e.to_string()))?))
 }
 
 /// Whether a name can be a policy's: as the names in rule files, also with `-` and `.`.

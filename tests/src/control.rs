@@ -34,6 +34,16 @@ impl Place {
         Place { dir, run, socket }
     }
 
+    /// Kills it and starts another one with the same files.
+    pub fn killed_and_started(self, wire: &Wire, binary: &str, more: &[&str]) -> Place {
+        let Place { dir, run, socket } = self;
+        run.kill();
+        let rules = dir.path().join("a.mrule");
+        let first = [rules.to_str().unwrap(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
+        let run = wire.mirrorc(binary, &[&first, more].concat());
+        Place { dir, run, socket }
+    }
+
     /// A command that talks to it, which succeeds.
     pub fn command(&self, words: &[&str]) -> String {
         let run = mirrorc(&[words, &["--to", self.socket.to_str().unwrap()]].concat());

@@ -99,6 +99,23 @@ impl Wire {
         self.try_run(&self.left, &command).status.success()
     }
 
+    /// Puts a new interface in the place of `out0`, which a mirrorc reads, with this MTU on its side; the hosts reach each other by
+    /// it when this returns.
+    pub fn replace_out0(&self, run: &Mirrorc, mtu: &str) {
+        self.ip(&self.here, &["link", "del", "out0"]);
+        run.says("interface out0 is gone");
+        let ends = ["out0", "type", "veth", "peer", "name", "r0", "netns", &self.right];
+        self.ip(&self.here, &[&["link", "add"], &ends[..]].concat());
+        self.ip(&self.here, &["link", "set", "out0", "mtu", mtu]);
+        self.ip(&self.right, &["addr", "add", "10.1.0.2/24", "dev", "r0"]);
+        self.ip(&self.right, &["link", "set", "r0", "up"]);
+        self.ip(&self.here, &["link", "set", "out0", "up"]);
+        run.says("interface out0 is back");
+        // The new one has another address.
+        self.ip(&self.left, &["neigh", "flush", "dev", "l0"]);
+        until("it forwards on the new interface", || self.pings(&["10.1.0.2"]));
+    }
+
     /// Runs `body` on a thread in this namespace.
     pub fn inside<T: Send>(&self, ns: &str, body: impl FnOnce() -> T + Send) -> T {
         let there = File::open(format!("/run/netns/{ns}")).expect("a namespace");

@@ -21,17 +21,7 @@ fn vanishing(wire: &Wire, forward: &str) {
     wire.ip(&wire.here, &["link", "set", "out0", "up"]);
     run.says("interface out0 is up again");
     until("it forwards after down and up", || wire.pings(&["10.1.0.2"]));
-    wire.ip(&wire.here, &["link", "del", "out0"]);
-    run.says("interface out0 is gone");
-    wire.ip(&wire.here, &["link", "add", "out0", "type", "veth", "peer", "name", "r0", "netns", &wire.right]);
-    wire.ip(&wire.here, &["link", "set", "out0", "mtu", "1400"]);
-    wire.ip(&wire.right, &["addr", "add", "10.1.0.2/24", "dev", "r0"]);
-    wire.ip(&wire.right, &["link", "set", "r0", "up"]);
-    wire.ip(&wire.here, &["link", "set", "out0", "up"]);
-    run.says("interface out0 is back");
-    // The new one has another address.
-    wire.ip(&wire.left, &["neigh", "flush", "dev", "l0"]);
-    until("it forwards on the new interface", || wire.pings(&["10.1.0.2"]));
+    wire.replace_out0(&run, "1400");
     run.counts("both ports count on", |counts| {
         counts["ports"].as_array().unwrap().iter().all(|port| port["frames"].as_u64() >= Some(9))
     });

@@ -4,7 +4,7 @@
 
 use mrule_tests::control::Place;
 use mrule_tests::http::ask;
-use mrule_tests::wire::{Wire, until, with_wire};
+use mrule_tests::wire::{until, with_wire};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -28,15 +28,6 @@ fn lines(place: &Place, words: &[&str]) -> Vec<Value> {
 
 fn kinds(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["event"].as_str().unwrap()).collect()
-}
-
-fn started_again(wire: &Wire, place: Place, more: &[&str]) -> Place {
-    let Place { dir, run, socket } = place;
-    run.kill();
-    let rules = dir.path().join("a.mrule");
-    let first = [rules.to_str().unwrap(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
-    let run = wire.mirrorc(MIRRORC, &[&first, more].concat());
-    Place { dir, run, socket }
 }
 
 #[test]
@@ -119,7 +110,7 @@ fn who_changed_what_is_known_after_a_kill() {
         );
 
         // A second after the last of it, nothing is lost; numbers go on.
-        let place = started_again(wire, place, &state);
+        let place = place.killed_and_started(wire, MIRRORC, &state);
         let after = lines(&place, &["--since", "1h"]);
         assert_eq!(after[..all.len()], all[..], "all of it is there");
         assert_eq!(

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use mrule_tests::control::Place;
-use mrule_tests::wire::{Mirrorc, Wire, until, with_wire, write_rules};
+use mrule_tests::wire::{Mirrorc, until, with_wire, write_rules};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 const MIRRORC: &str = env!("CARGO_BIN_EXE_mirrorc_live");
@@ -45,18 +45,6 @@ fn has_users() -> bool {
     map.split_whitespace().last().is_some_and(|many| many.parse::<u64>().unwrap() > 65534)
 }
 
-fn come_back(wire: &Wire, run: &Mirrorc) {
-    wire.ip(&wire.here, &["link", "del", "out0"]);
-    run.says("interface out0 is gone");
-    wire.ip(&wire.here, &["link", "add", "out0", "type", "veth", "peer", "name", "r0", "netns", &wire.right]);
-    wire.ip(&wire.right, &["addr", "add", "10.1.0.2/24", "dev", "r0"]);
-    wire.ip(&wire.right, &["link", "set", "r0", "up"]);
-    wire.ip(&wire.here, &["link", "set", "out0", "up"]);
-    run.says("interface out0 is back");
-    wire.ip(&wire.left, &["neigh", "flush", "dev", "l0"]);
-    until("it forwards on the new interface", || wire.pings(&["10.1.0.2"]));
-}
-
 #[test]
 fn a_bridge_keeps_two_capabilities_and_goes_on() {
     with_wire("a_bridge_keeps_two_capabilities_and_goes_on", |wire| {
@@ -84,7 +72,7 @@ fn a_bridge_keeps_two_capabilities_and_goes_on() {
             until("the station's file is nobody's", || file.metadata().is_ok_and(|file| file.uid() == 65534));
         }
         assert!(wire.pings(&["10.1.0.2"]));
-        come_back(wire, &place.run);
+        wire.replace_out0(&place.run, "1500");
         // Sockets and files of programs that come later.
         wire.ip(&wire.here, &["addr", "add", "10.2.0.1/24", "dev", "m0"]);
         wire.ip(&wire.right, &["addr", "add", "10.2.0.2/24", "dev", "mon"]);

@@ -4,7 +4,7 @@
 
 use mrule_tests::control::Place;
 use mrule_tests::http::ask;
-use mrule_tests::wire::{Wire, until, with_wire};
+use mrule_tests::wire::{until, with_wire};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,16 +19,6 @@ const RULES: &str = "
     rule heads  { match icmp  snaplen head  to lake }
     rule attack { match attack[net.addr]  snaplen full  to lake }
     limit quiet { match net.src in quiet  snaplen none }\n";
-
-/// Kills it and starts another one with the same files.
-fn killed_and_started(wire: &Wire, place: Place, more: &[&str]) -> Place {
-    let Place { dir, run, socket } = place;
-    run.kill();
-    let rules = dir.path().join("a.mrule");
-    let first = [rules.to_str().unwrap(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
-    let run = wire.mirrorc(MIRRORC, &[&first, more].concat());
-    Place { dir, run, socket }
-}
 
 #[test]
 fn what_was_answered_is_there_after_a_kill() {
@@ -68,7 +58,7 @@ fn what_was_answered_is_there_after_a_kill() {
         let before = known(&place);
         assert_eq!(before.1, [r#"{"key":["10.9.9.9"]}"#, r#"{"key":["192.0.2.1"]}"#]);
         assert_eq!(before.0[0][1]["versions"].as_array().unwrap().len(), 3, "{}", before.0[0]);
-        let place = killed_and_started(wire, place, &state);
+        let place = place.killed_and_started(wire, MIRRORC, &state);
         assert_eq!(known(&place), before);
         assert_eq!(place.json(&["status"])["state"], json!({ "kept": true, "trouble": null }));
         // Older versions are there, too; copies and versions go on from there.
@@ -78,7 +68,7 @@ fn what_was_answered_is_there_after_a_kill() {
         let path = place.write("a.mrule", &RULES.replace("10..100", "10..99"));
         assert_eq!(place.json(&["load", &path])["plan"]["tables"]["kept"], json!(["quiet"]));
         place.write("a.mrule", &RULES.replace("10..100", "10..98"));
-        let place = killed_and_started(wire, place, &state);
+        let place = place.killed_and_started(wire, MIRRORC, &state);
         let after = known(&place);
         assert_eq!((&after.1, &after.2), (&before.1, &before.2));
         assert_eq!((&after.3[0]["value"], &after.3[0]["most"]), (&50.into(), &98.into()), "{}", after.3);
