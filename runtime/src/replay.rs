@@ -11,7 +11,7 @@ use crate::event::input::Timed;
 use crate::event::output::{EventWriter, decide};
 use crate::policy::Policy;
 use crate::station::{Names, PcapngFile};
-use crate::stats::Summary;
+use crate::stats::{Intake, Summary};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::hir::Program;
@@ -131,6 +131,7 @@ fn take(
     summary: &mut Summary,
     outputs: &mut Outputs,
 ) -> Result<(), Error> {
+    let (mut intake, mut copied) = (Intake::default(), 0_u64);
     for (i, packet) in packets.iter().enumerate() {
         let mut mirrored = false;
         for (station, verdict) in batch.verdicts(i) {
@@ -141,8 +142,10 @@ fn take(
             summary.verdict(station, &verdict);
             mirrored |= copy;
         }
-        summary.packet(packet, mirrored);
+        intake.take(packet);
+        copied += u64::from(mirrored);
     }
+    summary.intake(&intake, copied);
     Ok(())
 }
 

@@ -133,6 +133,23 @@ pub struct LimitCount {
     pub others_withheld: u64,
 }
 
+/// Packets that came, and their bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Intake {
+    pub packets: u64,
+    pub wire_bytes: u64,
+    pub captured_bytes: u64,
+    pub clipped_bytes: u64,
+}
+
+impl Intake {
+    pub fn take(&mut self, packet: &Packet) {
+        self.packets += 1;
+        self.wire_bytes += u64::from(packet.len);
+        self.captured_bytes += u64::from(packet.cap_len());
+    }
+}
+
 impl Summary {
     /// Nothing seen yet.
     pub fn new(program: &Program) -> Summary {
@@ -166,12 +183,15 @@ impl Summary {
         saved(bytes, (self.captured_bytes + self.clipped_bytes) * self.stations.len() as u64)
     }
 
-    pub(crate) fn packet(&mut self, packet: &Packet, mirrored: bool) {
-        self.packets += 1;
-        self.mirrored += u64::from(mirrored);
-        self.unmirrored += u64::from(!mirrored);
-        self.wire_bytes += u64::from(packet.len);
-        self.captured_bytes += u64::from(packet.cap_len());
+    /// Counts packets that were decided, and how many of them were mirrored.
+    pub(crate) fn intake(&mut self, intake: &Intake, mirrored: u64) {
+        let Intake { packets, wire_bytes, captured_bytes, clipped_bytes } = intake;
+        self.packets += packets;
+        self.mirrored += mirrored;
+        self.unmirrored += packets - mirrored;
+        self.wire_bytes += wire_bytes;
+        self.captured_bytes += captured_bytes;
+        self.clipped_bytes += clipped_bytes;
     }
 
     pub(crate) fn verdict(&mut self, station: StationId, verdict: &Verdict) {

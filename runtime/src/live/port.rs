@@ -11,6 +11,7 @@ use crate::sys::ring::Ring;
 use crate::sys::send::{self, Outgoing};
 use mrule_compiler::abi::Link;
 use mrule_compiler::bpf::{self, Filter};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -47,6 +48,15 @@ pub(super) struct Part {
     pub time: i64,
     /// The kernel left out its end, because nobody could want it.
     pub clipped: bool,
+}
+
+impl Part {
+    /// All of a frame of the block at hand of a port.
+    fn of(frame: &Frame, port: usize) -> Part {
+        let Range { start, end } = range(frame);
+        let (length, time) = (frame.length, frame.time);
+        Part { block: Some(port), port, start, end, length, time, clipped: is_clipped(frame) }
+    }
 }
 
 impl Port {
@@ -161,22 +171,34 @@ impl Port {
         self.loaded = Some(now);
     }
 
-    /// Takes the next packet out of the block; of a super-frame, one packet at a time into `arena`.
-    pub fn next(&mut self, port: usize, arena: &mut Vec<u8>) -> Option<Part> {
-        let frame = self.frames.get(self.at)?;
-        let whole = Part {
-            block: Some(port),
-            port,
-            start: range(frame).start,
-            end: range(frame).end,
-            length: frame.length,
-            time: frame.time,
-            clipped: is_clipped(frame),
-        };
-        if !frame.offload.is_super() {
-            self.at += 1;
-            return Some(whole);
+    /// Takes packets out of the block that are earlier than `before`, or the next one; until there are `most` parts. Super-frames
+    /// are cut into `arena`, a packet at a time.
+    pub fn next(
+        &mut self,
+        port: usize,
+        before: i64,
+        most: usize,
+        parts: &mut Vec<Part>,
+        arena: &mut Vec<u8>,
+    ) {
+        let room = most.saturating_sub(parts.len()).max(1);
+        let frames = self.frames.get(self.at..).unwrap_or(&[]);
+        let whole = |frame: &Frame| !frame.offload.is_super();
+        let first = frames.first().is_some_and(whole);
+        let run = frames.iter().take(room).take_while(|frame| frame.time < before && whole(frame)).count();
+        let run = run.max(usize::from(first));
+        if run > 0 {
+            parts.extend(frames.iter().take(run).map(|frame| Part::of(frame, port)));
+            self.at += run;
+        } else if let Some(part) = self.next_of_super(port, arena) {
+            parts.push(part);
         }
+    }
+
+    /// The next packet of the super-frame at hand.
+    fn next_of_super(&mut self, port: usize, arena: &mut Vec<u8>) -> Option<Part> {
+        let frame = self.frames.get(self.at)?;
+        let whole = Part::of(frame, port);
         let bytes = self.ring.as_ref().and_then(Ring::block)?.get(range(frame))?;
         let (cutter, i) = match self.cutting.take() {
             Some(cutting) => cutting,
@@ -235,7 +257,7 @@ fn is_clipped(frame: &Frame) -> bool {
     frame.captured < frame.length && frame.captured <= bpf::LONGEST_HEAD + 4
 }
 
-fn range(frame: &Frame) -> std::ops::Range<usize> {
+fn range(frame: &Frame) -> Range<usize> {
     frame.start as usize..frame.start as usize + frame.captured as usize
 }
 

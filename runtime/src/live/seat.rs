@@ -87,11 +87,21 @@ impl Seat {
     }
 
     /// Offers the copies of the packets that were decided, of which binding policies leave so much; says in `copied` which
-    /// packets have one.
-    pub fn offer(&mut self, packets: &[Packet<'_>], before: u64, bounds: &mut Bounds, copied: &mut [bool]) {
+    /// packets have one. Gives how many of them.
+    pub fn offer(
+        &mut self,
+        packets: &[Packet<'_>],
+        before: u64,
+        bounds: &mut Bounds,
+        copied: &mut [bool],
+    ) -> u64 {
         let Seat { decider, outlets, hashes, summary, .. } = self;
         let batch = decider.batch();
+        let mut count = 0;
         for (i, (packet, copied)) in packets.iter().zip(copied).enumerate() {
+            if batch.asked(i) == 0 {
+                continue;
+            }
             let mut mirrored = false;
             let mut flow_hash = None;
             for (station, mut verdict) in batch.verdicts(i) {
@@ -107,11 +117,12 @@ impl Seat {
                     outlet.offer(&Copy { packet, verdict, number: before + i as u64 + 1, flow_hash });
                 }
             }
-            summary.packet(packet, mirrored);
+            count += u64::from(mirrored);
             *copied |= mirrored;
         }
         for outlet in outlets {
             outlet.flush();
         }
+        count
     }
 }

@@ -10,7 +10,7 @@ use super::port::{Part, Port};
 use super::seat::{Move, Seat};
 use crate::event::output::EventWriter;
 use crate::policy::Policy;
-use crate::stats::{Gone, Summary};
+use crate::stats::{Gone, Intake, Summary};
 use crate::sys::packet::Socket;
 use crate::sys::ring::Ring;
 use mrule_compiler::abi::Packet;
@@ -196,13 +196,15 @@ impl Worker {
         self.parts.clear();
         self.arena.clear();
         while self.parts.len() < BATCH {
-            let mut earliest: Option<(i64, usize)> = None;
+            // The port with the earliest packet, and up to when it is: the next one of another port.
+            let (mut earliest, mut then): (Option<(i64, usize)>, Option<(i64, usize)>) = (None, None);
             let mut silent = false;
             for (at, port) in self.ports.iter().enumerate() {
                 match port.next_time() {
-                    Some(time) if earliest.is_none_or(|(least, _)| time < least) => {
-                        earliest = Some((time, at));
+                    Some(time) if earliest.is_none_or(|least| (time, at) < least) => {
+                        then = earliest.replace((time, at));
                     }
+                    Some(time) if then.is_none_or(|least| (time, at) < least) => then = Some((time, at)),
                     Some(_) => {}
                     // A block that is used up in this batch is followed by the next one only after it.
                     None if port.loaded().is_some() => return None,
@@ -215,10 +217,9 @@ impl Worker {
             if silent && now < until && !port.forwards() && !port.is_pressed() {
                 return Some(until);
             }
-            match port.next(at, &mut self.arena) {
-                Some(part) => self.parts.push(part),
-                None => return None,
-            }
+            // Of two of one time, that of the port that comes first.
+            let before = then.map_or(i64::MAX, |(time, other)| time.saturating_add(i64::from(at < other)));
+            port.next(at, before, BATCH, &mut self.parts, &mut self.arena);
         }
         None
     }
@@ -226,33 +227,34 @@ impl Worker {
     fn decide(&mut self) {
         let Worker { seats, lines, ports, totals, parts, arena, copied, bounds, .. } = self;
         let blocks: Vec<&[u8]> = ports.iter().map(Port::block).collect();
-        let packet = |part: &Part| {
+        let mut packets: Vec<Packet<'_>> = Vec::with_capacity(parts.len());
+        let mut intake = Intake::default();
+        for part in parts.iter() {
             let bytes = match part.block {
                 Some(block) => blocks.get(block).copied().unwrap_or(&[]),
                 None => arena,
             };
             let bytes = bytes.get(part.start..part.end).unwrap_or(&[]);
-            let port = ports.get(part.port)?;
-            Some(Packet::new(bytes, part.length, port.link).on(port.number, &port.name).at(part.time))
-        };
-        let packets: Vec<Packet<'_>> = parts.iter().filter_map(packet).collect();
-        let clipped = parts.iter().zip(&packets).filter(|(part, _)| part.clipped);
-        let clipped: u64 = clipped.map(|(_, packet)| u64::from(packet.len - packet.cap_len())).sum();
-        totals.clipped_bytes += clipped;
+            let Some(port) = ports.get(part.port) else { continue };
+            let packet = Packet::new(bytes, part.length, port.link).on(port.number, &port.name).at(part.time);
+            intake.take(&packet);
+            if part.clipped {
+                intake.clipped_bytes += u64::from(packet.len - packet.cap_len());
+            }
+            packets.push(packet);
+        }
         copied.clear();
         copied.resize(packets.len(), false);
         for seat in seats.iter_mut() {
             seat.decide(&packets, totals.packets, lines.as_deref());
-            seat.summary.clipped_bytes += clipped;
         }
         bounds.gather(seats, packets.len());
         for seat in seats.iter_mut() {
-            seat.offer(&packets, totals.packets, bounds, copied);
+            let mirrored = seat.offer(&packets, totals.packets, bounds, copied);
+            seat.summary.intake(&intake, mirrored);
         }
         bounds.tell(seats);
-        for (packet, copied) in packets.iter().zip(copied) {
-            totals.packet(packet, *copied);
-        }
+        totals.intake(&intake, copied.iter().filter(|copied| **copied).count() as u64);
     }
 
     /// Waits for a block at a port that shows none.

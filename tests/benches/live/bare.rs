@@ -31,8 +31,8 @@ pub fn bare(does: Does, stop: &AtomicBool, read: &AtomicU64) {
     ring.socket_mut().promiscuous("in0").unwrap();
     let out = match does {
         Does::Nothing => None,
-        Does::Copies => Some(sender("m0")),
-        Does::Forwards => Some(sender("out0")),
+        Does::Copies => Some(sender("m0", true)),
+        Does::Forwards => Some(sender("out0", true)),
     };
     ring.socket_mut().listen(Direction::Entering).unwrap();
     let mut frames = Vec::new();
@@ -63,11 +63,13 @@ pub fn bare(does: Does, stop: &AtomicBool, read: &AtomicU64) {
     }
 }
 
-/// A socket that sends by an interface.
-pub fn sender(name: &str) -> Socket {
+/// A socket that sends by an interface, past its queueing discipline or through it.
+pub fn sender(name: &str, bypass: bool) -> Socket {
     let socket = Socket::open().unwrap();
     socket.with_offloads().unwrap();
-    socket.bypass_queues().unwrap();
+    if bypass {
+        socket.bypass_queues().unwrap();
+    }
     socket.bind_to_send(Interfaces::new().unwrap().get(name).unwrap().index).unwrap();
     socket
 }

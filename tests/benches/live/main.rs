@@ -5,9 +5,9 @@
 //! one thread, to an address that is not the right host's, whose stack drops them early. `read` is how many of the frames that came the tap
 //! read; the others it dropped, or its filter kept them from it, which costs no forwarded frame. Copies of a tenth are the headers of
 //! six flows of 64; the tap that is compared with finds them by the port in its place, and sends them to the same interface.
-//! Taps alone (`tap.rs`) are measured on one core that does all but sending. The machine should have two idle cores.
+//! Taps alone (`tap.rs`) share one core with their sender. The machine should have two idle cores.
 //!
-//! `cargo bench -p mrule-tests --bench live [-- ROUNDS]`; needs root.
+//! `cargo bench -p mrule-tests --bench live [-- ROUNDS] [trips] [ways] [taps]`; all three unless told. Needs root.
 //! (Rejected: iperf3, which measures TCP's patience; searching for the highest rate without loss, which takes minutes a figure on a
 //! machine that is not quiet.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
@@ -18,6 +18,7 @@ mod tap;
 use bare::{Does, bare, sender};
 use mrule_runtime::live::Redirects;
 use mrule_runtime::sys::frame::OFFLOAD;
+use mrule_runtime::sys::packet::Socket;
 use mrule_runtime::sys::send::{Outgoing, send};
 use mrule_tests::wire::{Wire, with_wire};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -61,55 +62,66 @@ const WAYS: [(&str, Way, &[usize]); 11] = [
 ];
 
 /// The ways whose added round trip is measured.
-const TRIPS: [(&str, Way); 3] = [
+const TRIPS: [(&str, Way); 4] = [
     ("tc redirect", Way::Redirect),
+    ("tc redirect + a bare tap of one end", Way::RedirectTap(Does::Nothing)),
     ("--forward kernel, everything to headers", Way::Kernel(ALL)),
     ("--forward userspace, everything to headers", Way::Userspace(ALL)),
 ];
 
 fn main() {
-    let rounds = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(5);
-    with_wire("the benchmark", |wire| {
-        println!("round trip of 200 pings{:>51}", "us, median");
-        let mut trips = vec![Vec::new(); TRIPS.len()];
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let rounds = words.iter().filter_map(|word| word.parse().ok()).next().unwrap_or(5);
+    let parts: [(&str, fn(&Wire, usize)); 3] = [("trips", trips), ("ways", ways), ("taps", tap::measure)];
+    let asked = |name: &str| words.iter().any(|word| word == name);
+    let all = !parts.iter().any(|(name, _)| asked(name));
+    for (name, measure) in parts.iter().filter(|(name, _)| all || asked(name)) {
+        with_wire(name, |wire| measure(wire, rounds));
+    }
+}
+
+fn trips(wire: &Wire, rounds: usize) {
+    println!("round trip of 200 pings{:>51}", "us, median");
+    let mut trips = vec![Vec::new(); TRIPS.len()];
+    for _ in 0..rounds {
+        for ((_, way), trips) in TRIPS.iter().zip(&mut trips) {
+            trips.push(with(wire, *way, || trip(wire)).0);
+        }
+    }
+    for ((name, _), trips) in TRIPS.iter().zip(&mut trips) {
+        trips.sort_by(f64::total_cmp);
+        println!(
+            "  {name:50}{:>12.0}{:>10.0} to {:.0}",
+            trips[trips.len() / 2],
+            trips[0],
+            trips[trips.len() - 1]
+        );
+    }
+}
+
+fn ways(wire: &Wire, rounds: usize) {
+    for size in [64, 512, 1500] {
+        println!("\n{size} bytes{:>54}{:>10}{:>10}{:>8}", "forwarded/s", "ratio", "worst", "read");
+        let mut seen = vec![Vec::new(); WAYS.len()];
         for _ in 0..rounds {
-            for ((_, way), trips) in TRIPS.iter().zip(&mut trips) {
-                trips.push(with(wire, *way, || trip(wire)).0);
+            for ((_, way, _), seen) in WAYS.iter().zip(&mut seen) {
+                seen.push(turn(wire, *way, size));
             }
         }
-        for ((name, _), trips) in TRIPS.iter().zip(&mut trips) {
-            trips.sort_by(f64::total_cmp);
-            println!(
-                "  {name:50}{:>12.0}{:>10.0} to {:.0}",
-                trips[trips.len() / 2],
-                trips[0],
-                trips[trips.len() - 1]
-            );
-        }
-        for size in [64, 512, 1500] {
-            println!("\n{size} bytes{:>54}{:>10}{:>10}{:>8}", "forwarded/s", "ratio", "worst", "read");
-            let mut seen = vec![Vec::new(); WAYS.len()];
-            for _ in 0..rounds {
-                for ((_, way, _), seen) in WAYS.iter().zip(&mut seen) {
-                    seen.push(turn(wire, *way, size));
-                }
-            }
-            for (at, (name, _, bases)) in WAYS.iter().enumerate() {
-                let rate = median(seen[at].iter().map(|(rate, _)| *rate).collect());
-                let read = median(seen[at].iter().map(|(_, read)| *read).collect());
-                for (i, base) in bases.iter().enumerate() {
-                    // Round by round, as both were taken side by side.
-                    let ratios: Vec<f64> =
-                        seen[at].iter().zip(&seen[*base]).map(|(this, base)| this.0 / base.0).collect();
-                    let worst = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-                    let (name, ratio) =
-                        (if i == 0 { name } else { "  the same, to the one above it" }, median(ratios));
-                    println!("  {name:50}{rate:>12.0}{ratio:>10.2}{worst:>10.2}{:>7.0}%", read * 100.0);
-                }
+        for (at, (name, _, bases)) in WAYS.iter().enumerate() {
+            let rate = median(seen[at].iter().map(|(rate, _)| *rate).collect());
+            let read = median(seen[at].iter().map(|(_, read)| *read).collect());
+            for (i, base) in bases.iter().enumerate() {
+                // Round by round, as both were taken side by side.
+                let ratios: Vec<f64> =
+                    seen[at].iter().zip(&seen[*base]).map(|(this, base)| this.0 / base.0).collect();
+                let worst = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+                let (name, ratio) =
+                    (if i == 0 { name } else { "  the same, to the one above it" }, median(ratios));
+                println!("  {name:50}{rate:>12.0}{ratio:>10.2}{worst:>10.2}{:>7.0}%", read * 100.0);
             }
         }
-    });
-    with_wire("the benchmark of taps", |wire| tap::measure(wire, rounds));
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -202,15 +214,14 @@ fn blast(wire: &Wire, size: usize) -> (f64, f64) {
         wire.run(&wire.right, &["cat", path]).trim().parse().unwrap()
     };
     let before = received();
-    let (sent, took) = wire.inside(&wire.left, || send_for(TURN, size));
+    let (sent, took) = wire.inside(&wire.left, || send_for(&sender("l0", true), TURN, size));
     // What is still on its way.
     std::thread::sleep(Duration::from_millis(100));
     ((received() - before) / took, sent)
 }
 
 /// Sends for a while; how many frames, and for how long really, in seconds.
-fn send_for(time: Duration, size: usize) -> (f64, f64) {
-    let socket = sender("l0");
+fn send_for(socket: &Socket, time: Duration, size: usize) -> (f64, f64) {
     let frames: Vec<Vec<u8>> = (0..64).map(|i| udp(i, size)).collect();
     let batch: Vec<Outgoing<'_>> =
         frames.iter().map(|bytes| Outgoing { offload: [0; OFFLOAD], bytes }).collect();
@@ -218,7 +229,7 @@ fn send_for(time: Duration, size: usize) -> (f64, f64) {
     let mut sent = 0_u64;
     while started.elapsed() < time {
         let mut failed = 0;
-        send(&socket, &batch, |_, _| failed += 1);
+        send(socket, &batch, |_, _| failed += 1);
         sent += batch.len() as u64 - failed;
     }
     (sent as f64, started.elapsed().as_secs_f64())

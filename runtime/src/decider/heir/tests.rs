@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::decider::Limits;
+use crate::stats::Intake;
 use etherparse::PacketBuilder;
 use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
@@ -60,7 +61,9 @@ impl Run {
             self.summary.verdict(station, &verdict);
             length = length.max(verdict.end);
         }
-        self.summary.packet(&packet, length > 0);
+        let mut intake = Intake::default();
+        intake.take(&packet);
+        self.summary.intake(&intake, u64::from(length > 0));
         length
     }
 
