@@ -225,6 +225,19 @@ impl Port {
         Some(Part { block: None, start, end: arena.len(), length, ..whole })
     }
 
+    /// Has these frames, as if they had been loaded.
+    #[cfg(test)]
+    pub fn hold(&mut self, frames: Vec<Frame>, now: Instant) {
+        self.loaded = (!frames.is_empty()).then_some(now);
+        (self.frames, self.at) = (frames, 0);
+    }
+
+    /// Lets go of frames that are all decided.
+    #[cfg(test)]
+    pub fn let_go(&mut self) {
+        self.loaded = self.loaded.filter(|_| self.at < self.frames.len());
+    }
+
     /// Hears nothing more; what is in the ring stays.
     pub fn deafen(&mut self) {
         if let Some(ring) = &mut self.ring {

@@ -120,9 +120,11 @@ impl Seat {
             count += u64::from(mirrored);
             *copied |= mirrored;
         }
-        for outlet in outlets {
-            outlet.flush();
-        }
         count
+    }
+
+    /// Sends what was offered on its way.
+    pub fn flush(&mut self) {
+        self.outlets.iter_mut().for_each(Outlet::flush);
     }
 }

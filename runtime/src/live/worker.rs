@@ -174,8 +174,15 @@ impl Worker {
         }
     }
 
-    /// Decides what can be decided now, at most some batches of it.
+    /// Decides what can be decided now, at most some batches of it. Copies are on their way when it returns, and not with
+    /// each batch: that would wake stations' threads for little.
     fn pass(&mut self, now: Instant, hold: Duration) -> Next {
+        let next = self.decide_batches(now, hold);
+        self.seats.iter_mut().for_each(Seat::flush);
+        next
+    }
+
+    fn decide_batches(&mut self, now: Instant, hold: Duration) -> Next {
         for _ in 0..PASS {
             for port in &mut self.ports {
                 port.load(now);
@@ -300,3 +307,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

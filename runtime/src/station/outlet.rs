@@ -216,7 +216,7 @@ impl Outlet {
         self.chunk.copies.push(Held::new(copy, start..self.chunk.bytes.len()));
     }
 
-    /// Sends what was gathered on its way and tells what was counted; to be called after each batch of packets.
+    /// Sends what was gathered on its way and tells what was counted; to be called before the worker waits.
     pub fn flush(&mut self) {
         if self.asked.copies > 0 {
             self.pass();
