@@ -7,6 +7,7 @@
 //! too; and it lets nobody read beside a writer, nor ask for the memory of many keys before the first is needed.)
 
 use super::key::KIND_BITS;
+use crate::sys::memory::prefer_huge_pages;
 use mrule_compiler::abi::MAX_KEY;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
@@ -46,9 +47,10 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// So many.
+    /// So many, in huge pages where they are many.
     pub(super) fn new(count: usize) -> Lines {
         let words = words((count + 1) * LINE);
+        prefer_huge_pages(&words);
         let beyond = words.as_ptr().addr() % (LINE * size_of::<AtomicU64>());
         let first = (LINE - beyond / size_of::<AtomicU64>()) % LINE;
         Lines { words, first }
