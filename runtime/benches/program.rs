@@ -15,6 +15,8 @@
 // - *few*: the same two over the first 1,000 flows, which caches hold.
 // Everything is there before anything is timed: flows, keys, pages.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark may stop")]
+
 use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};

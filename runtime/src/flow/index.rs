@@ -4,7 +4,7 @@
 //! its hash wanted it there is no empty slot; removal moves the followers up. (Rejected: tombstones, which need a rebuild
 //! that no packet should wait for; buckets with an overflow list.)
 
-use crate::sys::memory;
+use crate::sys::memory::prefetch;
 
 const DISTANCE: u32 = 28;
 /// From this distance on, an entry's own hash says where its slot wanted to be.
@@ -24,9 +24,7 @@ impl Index {
         let bits = usize::BITS - flows.saturating_sub(1).leading_zeros();
         let place = (1 << bits) - 1;
         let tag = ((1 << DISTANCE) - 1) & !place;
-        let slots = vec![0; (2 * flows).max(2)];
-        memory::prefer_huge_pages(&slots);
-        Index { slots, place, tag }
+        Index { slots: vec![0; (2 * flows).max(2)], place, tag }
     }
 
     /// In bytes.
@@ -58,7 +56,7 @@ impl Index {
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
         if let Some(slot) = self.slots.get(self.home(hash)) {
-            memory::prefetch(slot);
+            prefetch(slot);
         }
     }
 

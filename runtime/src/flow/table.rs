@@ -12,7 +12,6 @@ use super::tcp::{self, Place, Tcp};
 use super::view::{Times, Wanted, by_volume, captured, fill, payload_length};
 use super::wheel::{Class, Wheel};
 use super::{FlowId, Limits, Observed, Segment, Timeouts};
-use crate::sys::memory::prefer_huge_pages;
 use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
 use mrule_compiler::fields::App;
 
@@ -97,10 +96,8 @@ impl FlowTable {
         let t = &limits.timeouts;
         let tcp = [t.tcp_opening, t.tcp_established, t.tcp_closing, t.tcp_closed];
         let least = tcp.into_iter().chain([t.udp, t.udp_established, t.icmp, t.other]).min();
-        let mut flows = Vec::with_capacity(capacity);
-        prefer_huge_pages(flows.spare_capacity_mut());
         FlowTable {
-            flows,
+            flows: Vec::with_capacity(capacity),
             capacity,
             index: Index::new(capacity),
             wheel: Wheel::new(capacity),

@@ -47,13 +47,17 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// So many, in huge pages where they are many.
+    /// So many.
     pub(super) fn new(count: usize) -> Lines {
         let words = words((count + 1) * LINE);
-        prefer_huge_pages(&words);
         let beyond = words.as_ptr().addr() % (LINE * size_of::<AtomicU64>());
         let first = (LINE - beyond / size_of::<AtomicU64>()) % LINE;
         Lines { words, first }
+    }
+
+    /// Has the kernel put them together in huge pages, in its own time.
+    pub(super) fn prefer_huge_pages(&self) {
+        prefer_huge_pages(&self.words);
     }
 
     /// A line.

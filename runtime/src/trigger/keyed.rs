@@ -209,6 +209,12 @@ impl Keyed {
         &self.lines.get(bucket / LINE)[bucket % LINE]
     }
 
+    /// Has what every packet needs put in huge pages.
+    #[cold]
+    pub(super) fn prefer_huge_pages(&self) {
+        self.lines.prefer_huge_pages();
+    }
+
     /// The first line of a row.
     #[inline(always)]
     pub(super) fn line(&self, row: usize) -> &[AtomicU64; LINE] {
