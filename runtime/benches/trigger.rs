@@ -21,7 +21,7 @@
 
 use mrule_compiler::sight::Fired;
 use mrule_compiler::table::KeyValue;
-use mrule_runtime::trigger::{Outcome, TriggerShape, TriggerStore, WindowKind, WindowShape};
+use mrule_runtime::trigger::{Outcome, Spot, TriggerShape, TriggerStore, WindowKind, WindowShape};
 use std::sync::Barrier;
 use std::sync::atomic::{
     AtomicU32,
@@ -31,7 +31,6 @@ use std::time::{Duration, Instant};
 
 const TRIGGERS: usize = 10;
 const PACKETS: usize = 1 << 15;
-const AHEAD: usize = 1;
 const ROUNDS: usize = 8;
 const S: i64 = 1_000_000_000;
 
@@ -42,7 +41,10 @@ struct Case {
     skewed: bool,
     /// One trigger in so many has an event.
     every: usize,
-    ahead: bool,
+    /// How many packets' rows are asked for together; 0 for none.
+    ahead: usize,
+    /// All triggers have the same key.
+    shared: bool,
     flood: bool,
     lean: bool,
 }
@@ -69,7 +71,12 @@ fn packets(case: &Case, seed: u64) -> Vec<Keys> {
         // Neighbours in frequency are no neighbours in number.
         (key as u32).wrapping_mul(0x9e37_79b1)
     };
-    (0..PACKETS).map(|_| std::array::from_fn(|_| key())).collect()
+    (0..PACKETS)
+        .map(|_| {
+            let first = key();
+            std::array::from_fn(|i| if case.shared || i == 0 { first } else { key() })
+        })
+        .collect()
 }
 
 fn store(case: &Case) -> TriggerStore {
@@ -107,11 +114,19 @@ struct Worker<'a> {
 impl Worker<'_> {
     fn pass(&mut self) {
         let (case, store) = (self.case, self.store);
-        for (at, batch) in self.packets.chunks(AHEAD).enumerate() {
-            if case.ahead {
-                for keys in batch {
-                    for (trigger, key) in keys.iter().enumerate() {
-                        store.hint(trigger, &[KeyValue::V4(*key)]);
+        let ahead = case.ahead.max(1);
+        let mut spots = vec![[Spot::default(); TRIGGERS]; ahead];
+        for (at, batch) in self.packets.chunks(ahead).enumerate() {
+            if case.ahead > 0 {
+                for (keys, spots) in batch.iter().zip(&mut spots) {
+                    for (trigger, (key, spot)) in keys.iter().zip(spots).enumerate() {
+                        *spot = store.spot(trigger, &[KeyValue::V4(*key)]);
+                        store.seek(trigger, *spot);
+                    }
+                }
+                for spots in &spots[..batch.len()] {
+                    for (trigger, spot) in spots.iter().enumerate() {
+                        store.hint(trigger, *spot);
                     }
                 }
             }
@@ -124,9 +139,13 @@ impl Worker<'_> {
                         key = [KeyValue::V4(self.fresh)];
                     }
                     let mut values = [0];
-                    let number = at * AHEAD + i + trigger;
+                    let number = at * ahead + i + trigger;
                     let event = number.is_multiple_of(case.every).then_some(1);
-                    let was = store.observe(trigger, &key, self.now, &[event], &mut values);
+                    let was = if case.ahead > 0 {
+                        store.observe_at(trigger, spots[i][trigger], &key, self.now, &[event], &mut values)
+                    } else {
+                        store.observe(trigger, &key, self.now, &[event], &mut values)
+                    };
                     let fired = if number.is_multiple_of(1000) { Fired::Raised } else { Fired::No };
                     let outcome = store.apply(trigger, &key, self.now, fired);
                     let active = if case.lean {
@@ -238,34 +257,42 @@ fn measure(case: Case) {
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let even =
-        Case { name: "", keys: 10_000, skewed: false, every: 1, ahead: false, flood: false, lean: false };
-    let skewed = Case { skewed: true, ..even };
-    let many = Case { keys: 100_000, ..even };
+    let even = Case {
+        name: "",
+        keys: 10_000,
+        skewed: false,
+        every: 1,
+        ahead: 0,
+        shared: false,
+        flood: false,
+        lean: false,
+    };
+    let few = Case { keys: 100, ..even };
+    let lean = Case { lean: true, ..even };
+    let many = Case { keys: 100_000, ..lean };
+    let one = Case { shared: true, ..many };
     let cases = [
-        Case { name: "100 keys, all count", keys: 100, ..even },
-        Case { name: "100 keys, all count, lean", keys: 100, lean: true, ..even },
-        Case { name: "100 keys, one counts, lean", keys: 100, every: 10, lean: true, ..even },
-        Case { name: "100 keys, one counts", keys: 100, every: 10, ..even },
-        Case { name: "10 x 10,000 keys, all count", ..even },
-        Case { name: "10 x 10,000 keys, all count, ahead", ahead: true, ..even },
-        Case { name: "10 x 10,000 keys, all count, ahead, lean", ahead: true, lean: true, ..even },
-        Case { name: "10 x 10,000 keys, one counts", every: 10, ..even },
-        Case { name: "10 x 10,000 keys, one counts, ahead", every: 10, ahead: true, ..even },
-        Case { name: "10 x 10,000 keys, skewed, all count", ..skewed },
-        Case { name: "10 x 10,000 keys, skewed, all count, ahead", ahead: true, ..skewed },
-        Case { name: "10 x 10,000 keys, skewed, one counts, ahead", every: 10, ahead: true, ..skewed },
+        Case { name: "100 keys, all count", ..few },
+        Case { name: "100 keys, all count, lean", lean: true, ..few },
+        Case { name: "100 keys, all count, lean, ahead", lean: true, ahead: 8, ..few },
+        Case { name: "100 keys, one counts, lean", every: 10, lean: true, ..few },
+        Case { name: "10 x 10,000 keys, all count", ..lean },
+        Case { name: "10 x 10,000 keys, all count, ahead by 1", ahead: 1, ..lean },
+        Case { name: "10 x 10,000 keys, all count, ahead", ahead: 8, ..lean },
+        Case { name: "10 x 10,000 keys, all count, ahead by 64", ahead: 64, ..lean },
+        Case { name: "10 x 10,000 keys, one counts", every: 10, ..lean },
+        Case { name: "10 x 10,000 keys, one counts, ahead", every: 10, ahead: 8, ..lean },
+        Case { name: "10 x 10,000 keys, skewed, all count", skewed: true, ..lean },
+        Case { name: "10 x 10,000 keys, skewed, all count, ahead", skewed: true, ahead: 8, ..lean },
+        Case { name: "one key of 100,000, all count", ..one },
+        Case { name: "one key of 100,000, all count, ahead by 1", ahead: 1, ..one },
+        Case { name: "one key of 100,000, all count, ahead", ahead: 8, ..one },
+        Case { name: "one key of 100,000, skewed, all count, ahead", ahead: 8, skewed: true, ..one },
         Case { name: "10 x 100,000 keys, all count", ..many },
-        Case { name: "10 x 100,000 keys, all count, ahead", ahead: true, ..many },
-        Case { name: "10 x 100,000 keys, one counts, ahead", every: 10, ahead: true, ..many },
-        Case { name: "10 x 100,000 keys, skewed, all count, ahead", skewed: true, ahead: true, ..many },
-        Case {
-            name: "10 x 100,000 keys, skewed, one counts, ahead",
-            skewed: true,
-            every: 10,
-            ahead: true,
-            ..many
-        },
+        Case { name: "10 x 100,000 keys, all count, ahead by 1", ahead: 1, ..many },
+        Case { name: "10 x 100,000 keys, all count, ahead", ahead: 8, ..many },
+        Case { name: "10 x 100,000 keys, one counts, ahead", every: 10, ahead: 8, ..many },
+        Case { name: "10 x 100,000 keys, skewed, all count, ahead", skewed: true, ahead: 8, ..many },
         Case { name: "10 x 100,000 keys, flood", flood: true, ..many },
     ];
     println!(

@@ -25,7 +25,7 @@ pub use heir::Heritage;
 pub(crate) use heir::streams_begin_anew;
 use outside::Quiet;
 pub(crate) use outside::{NAMED, active, bit_of};
-use raise::{Raiser, Step};
+use raise::{AHEAD, Raiser, Step};
 
 /// How much is remembered.
 #[derive(Debug, Clone, Default)]
@@ -192,13 +192,18 @@ impl Decider {
                 }
                 tracker.flows.prepare(few, heads);
             }
-            for (place, packet) in few.iter().enumerate() {
-                let i = first + place;
-                let flow = match &mut self.tracker {
-                    Some(tracker) => tracker.step(place, i, packet, policy.world(), &mut self.sight),
-                    None => None,
-                };
-                if self.raiser.is_some() {
+            let ahead = self.raiser.as_ref().map_or(1, |raiser| raiser.ahead());
+            for (group, some) in few.chunks(ahead).enumerate() {
+                let mut flows = [None; AHEAD];
+                let start = group * ahead;
+                for ((place, packet), flow) in (start..).zip(some).zip(&mut flows) {
+                    if let Some(tracker) = &mut self.tracker {
+                        *flow = tracker.step(place, first + place, packet, policy.world(), &mut self.sight);
+                    }
+                }
+                let Some(raiser) = &mut self.raiser else { continue };
+                raiser.probe(policy, &mut self.scratch, some, first + start, &self.sight);
+                for (i, flow) in (first + start..).zip(flows).take(some.len()) {
                     self.raise(policy, packets, i, flow, &mut pending, &mut hear);
                 }
             }

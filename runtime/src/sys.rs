@@ -8,6 +8,7 @@
 
 pub mod frame;
 pub mod interface;
+pub(crate) mod memory;
 pub mod namespace;
 pub mod packet;
 pub mod ring;

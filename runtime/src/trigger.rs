@@ -161,6 +161,10 @@ pub struct TriggerCounts {
     pub capacity: u64,
 }
 
+/// Where the state of a key is looked for, in the store that said it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spot(u64);
+
 #[derive(Debug)]
 struct Trigger {
     state: Arc<Keyed>,
@@ -225,11 +229,25 @@ impl TriggerStore {
         self.triggers.iter().position(|trigger| trigger.state.name() == name)
     }
 
-    /// Asks the memory for what is known of a key, and does not wait for it: for many keys, before the first is needed.
+    /// Where a key's state is looked for; the same in all triggers whose keys are the same.
     #[inline]
-    pub fn hint(&self, trigger: usize, key: &[KeyValue]) {
+    pub fn spot(&self, trigger: usize, key: &[KeyValue]) -> Spot {
+        self.keyed(trigger).map_or(Spot(0), |state| state.spot(key))
+    }
+
+    /// Asks the memory what is at a spot, and does not wait for it: for many keys, before the first is needed.
+    #[inline]
+    pub fn seek(&self, trigger: usize, spot: Spot) {
         if let Some(state) = self.keyed(trigger) {
-            state.hint(key);
+            state.seek(spot);
+        }
+    }
+
+    /// Asks it for a key's state, some time after [`TriggerStore::seek`] has asked where that lies.
+    #[inline]
+    pub fn hint(&self, trigger: usize, spot: Spot) {
+        if let Some(state) = self.keyed(trigger) {
+            state.hint(spot);
         }
     }
 
@@ -246,11 +264,25 @@ impl TriggerStore {
         events: &[Option<u64>],
         values: &mut [u64],
     ) -> bool {
+        self.observe_at(trigger, self.spot(trigger, key), key, now, events, values)
+    }
+
+    /// The same for a key whose spot is known.
+    #[inline]
+    pub fn observe_at(
+        &self,
+        trigger: usize,
+        spot: Spot,
+        key: &[KeyValue],
+        now: i64,
+        events: &[Option<u64>],
+        values: &mut [u64],
+    ) -> bool {
         let Some(state) = self.keyed(trigger) else {
             values.fill(0);
             return false;
         };
-        state.observe(key, now, events, values)
+        state.observe(spot, key, now, events, values)
     }
 
     /// Whether a new key may push out one that was active at this time.

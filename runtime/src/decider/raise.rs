@@ -6,12 +6,12 @@
 use super::{Hear, TriggerCount, TriggerEvent};
 use crate::flow::FlowId;
 use crate::policy::Policy;
-use crate::trigger::Outcome;
-use mrule_compiler::abi::{Head, MAX_KEY, OwnKeyWords, Packet};
+use crate::trigger::{Outcome, Spot};
+use mrule_compiler::abi::{Head, MAX_KEY, Packet};
 use mrule_compiler::fields::Facet;
 use mrule_compiler::helpers;
-use mrule_compiler::hir::{Bytes, Key, MAX_WINDOW, Program, Scope, TriggerId};
-use mrule_compiler::sight::{Fired, Probe, Seen};
+use mrule_compiler::hir::{Bytes, Key, MAX_WINDOW, Pred, PredKind, Program, Scope, TriggerId, WindowKind};
+use mrule_compiler::sight::{Fired, Probe, Seen, Sight};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::world::Scratch;
 
@@ -20,18 +20,26 @@ use mrule_compiler::world::Scratch;
 pub(super) struct Raiser {
     /// Per trigger.
     plans: Vec<Plan>,
-    /// How many have windows.
-    counting: usize,
     /// Some trigger has a condition and a key or windows: packets must be probed, and windows kept.
     keyed: bool,
-    probe: Probe,
-    /// Some key has bytes: what is in the packet at hand is needed to read them.
+    /// The packets that are probed together, the first of them being packet `first`.
+    probed: Vec<Probed>,
+    first: usize,
+    /// Some key has bytes: what is in a packet is needed to read them.
     reads: bool,
-    head: Head,
     /// Per window of the program: what it says.
     values: Vec<u64>,
     fired: Vec<Fired>,
     counts: Vec<TriggerCount>,
+}
+
+/// What a packet is to triggers.
+#[derive(Debug, Clone)]
+struct Probed {
+    probe: Probe,
+    head: Head,
+    /// Per trigger: where the state of its key is looked for.
+    spots: Vec<Spot>,
 }
 
 /// How a trigger's key and windows are put together.
@@ -42,6 +50,8 @@ struct Plan {
     by_flow: bool,
     /// For each form of its key, what each part is.
     forms: Vec<Vec<Part>>,
+    /// The first trigger whose key is the same of every packet: itself, where none before it is.
+    like: usize,
     /// Which windows of the program are its.
     windows: Vec<usize>,
     /// It has windows: whether the packet's key is active, before the packet.
@@ -68,8 +78,10 @@ enum Part {
     Facet(Facet),
 }
 
-/// A key made of a packet.
-type Made<'a> = ([KeyValue<'a>; MAX_KEY], usize);
+/// Room for a key.
+type Room<'a> = [KeyValue<'a>; MAX_KEY];
+
+const ROOM: Room<'static> = [KeyValue::Num(0); MAX_KEY];
 
 /// Where a packet stands: what [`Raiser`] needs to know of it.
 #[derive(Clone, Copy)]
@@ -95,18 +107,20 @@ impl Raiser {
             },
             by_flow: trigger.is_by_flow(),
             forms: trigger.own.iter().map(|form| form.key.iter().map(part).collect()).collect(),
+            like: program.triggers.iter().position(|other| other.own == trigger.own).unwrap_or(at),
             windows: program.windows_of(TriggerId(at as u32)).map(|(id, _)| id.index()).collect(),
             active: false,
         };
         let plans: Vec<Plan> = program.triggers.iter().enumerate().map(plan).collect();
         let bytes = |plan: &Plan| plan.forms.iter().flatten().any(|part| matches!(part, Part::Bytes(_)));
+        let spots = vec![Spot::default(); program.triggers.len()];
+        let probed = Probed { probe: Probe::new(program), head: Head::default(), spots };
         Raiser {
             reads: plans.iter().any(bytes),
-            head: Head::default(),
-            counting: plans.iter().filter(|plan| !plan.windows.is_empty()).count(),
             plans,
             keyed: program.uses().keyed,
-            probe: Probe::new(program),
+            probed: vec![probed; if may_look_ahead(program) { AHEAD } else { 1 }],
+            first: 0,
             values: vec![0; program.windows.len()],
             fired: vec![Fired::No; program.triggers.len()],
             counts: vec![TriggerCount::default(); program.triggers.len()],
@@ -143,10 +157,6 @@ impl Raiser {
     ) -> bool {
         let (engine, world) = (policy.engine(), policy.world());
         if self.keyed {
-            engine.probe(world, scratch, step.packet, step.seen, &mut self.probe);
-            if self.reads {
-                self.head = step.seen.head_of(step.packet);
-            }
             self.observe(policy, step);
         }
         engine.fire(world, scratch, step.packet, step.seen.with_windows(&self.values), &mut self.fired);
@@ -161,38 +171,91 @@ impl Raiser {
 
     /// Whether a trigger is active for the packet's key before the packet; one without a key has nothing that could change.
     fn is_active(&self, policy: &Policy, at: usize, plan: &Plan, step: Step<'_>) -> bool {
-        match key(plan, self.probe.keys.get(at), &self.head, step) {
+        let (Some(probed), mut room) = (self.probed(step), ROOM) else { return true };
+        match key(at, plan, probed, step.packet, step.seen, &mut room) {
             None => true,
             Some(_) if !plan.windows.is_empty() => plan.active,
-            Some((key, parts)) => policy.triggers().active(at, &key[..parts], step.packet.time),
+            Some(key) => policy.triggers().active(at, key, step.packet.time),
         }
+    }
+
+    /// How many packets are probed together.
+    pub(super) fn ahead(&self) -> usize {
+        self.probed.len()
+    }
+
+    /// Finds out what the next packets, of which the first is packet `first`, are to triggers, and asks the memory for the
+    /// states of all their keys, so that these come side by side: a lock, as each takes, waits for what was asked before it.
+    pub(super) fn probe(
+        &mut self,
+        policy: &Policy,
+        scratch: &mut Scratch,
+        packets: &[Packet],
+        first: usize,
+        sight: &Sight,
+    ) {
+        self.first = first;
+        if !self.keyed {
+            return;
+        }
+        let (engine, world, triggers) = (policy.engine(), policy.world(), policy.triggers());
+        for (i, (packet, probed)) in (first..).zip(packets.iter().zip(&mut self.probed)) {
+            let (seen, mut room) = (Seen::of(sight, i), ROOM);
+            engine.probe(world, scratch, packet, seen, &mut probed.probe);
+            if self.reads {
+                probed.head = seen.head_of(packet);
+            }
+            for (at, plan) in self.plans.iter().enumerate().filter(|(_, plan)| !plan.windows.is_empty()) {
+                let like = probed.spots.get(plan.like).copied().filter(|_| plan.like < at);
+                let spot = like.unwrap_or_else(|| {
+                    key(at, plan, probed, packet, seen, &mut room)
+                        .map_or(Spot::default(), |key| triggers.spot(at, key))
+                });
+                if let Some(place) = probed.spots.get_mut(at) {
+                    *place = spot;
+                }
+                triggers.seek(at, spot);
+            }
+        }
+        for probed in self.probed.iter().take(packets.len()) {
+            for (at, (plan, spot)) in self.plans.iter().zip(&probed.spots).enumerate() {
+                if !plan.windows.is_empty() {
+                    triggers.hint(at, *spot);
+                }
+            }
+        }
+    }
+
+    /// What a packet is to triggers.
+    fn probed(&self, step: Step<'_>) -> Option<&Probed> {
+        self.probed.get(step.at.checked_sub(self.first)?)
     }
 
     /// Takes the packet's events into the windows of its keys.
     fn observe(&mut self, policy: &Policy, step: Step<'_>) {
         let (triggers, now) = (policy.triggers(), step.packet.time);
-        // All keys' rows come from memory side by side: a lock, as each takes, waits for what was asked before it.
-        if self.counting > 1 {
-            for (at, plan) in self.plans.iter().enumerate().filter(|(_, plan)| !plan.windows.is_empty()) {
-                if let Some((key, parts)) = key(plan, self.probe.keys.get(at), &self.head, step) {
-                    triggers.hint(at, &key[..parts]);
-                }
-            }
-        }
+        let Some(probed) = step.at.checked_sub(self.first).and_then(|at| self.probed.get(at)) else { return };
+        // What is in the room: the parts of the key of the triggers that are like this one.
+        let (mut room, mut made) = (ROOM, None);
         let mut events = [None; WINDOWS];
         let mut told = [0; WINDOWS];
         for (at, plan) in self.plans.iter_mut().enumerate() {
             if plan.windows.is_empty() {
                 continue;
             }
-            let made = key(plan, self.probe.keys.get(at), &self.head, step);
+            if made.is_none_or(|(like, _)| like != plan.like) {
+                let parts = key(at, plan, probed, step.packet, step.seen, &mut room).map(<[_]>::len);
+                made = Some((plan.like, parts));
+            }
+            let made = made.and_then(|(_, parts)| room.get(..parts?));
+            let spot = probed.spots.get(at).copied().unwrap_or_default();
             for (event, window) in events.iter_mut().zip(&plan.windows) {
-                *event = self.probe.events.get(*window).filter(|e| e.counts != 0).map(|e| e.amount);
+                *event = probed.probe.events.get(*window).filter(|e| e.counts != 0).map(|e| e.amount);
             }
             let count = plan.windows.len().min(WINDOWS);
             told[..count].fill(0);
-            plan.active = made.is_some_and(|(key, parts)| {
-                triggers.observe(at, &key[..parts], now, &events[..count], &mut told[..count])
+            plan.active = made.is_some_and(|key| {
+                triggers.observe_at(at, spot, key, now, &events[..count], &mut told[..count])
             });
             for (window, told) in plan.windows.iter().zip(told) {
                 if let Some(value) = self.values.get_mut(*window) {
@@ -204,15 +267,18 @@ impl Raiser {
 
     /// Applies what [`Raiser::look`] found, and tells `hear` of it; gives the triggers by flow that are raised, one bit each.
     pub(super) fn apply(&mut self, policy: &Policy, step: Step<'_>, hear: &mut Option<Hear<'_>>) -> u64 {
-        let mut raised = 0;
+        let (mut raised, mut room) = (0, ROOM);
+        let Some(probed) = step.at.checked_sub(self.first).and_then(|at| self.probed.get(at)) else {
+            return 0;
+        };
         let plans = self.plans.iter().enumerate().zip(&self.fired).zip(&mut self.counts);
         for (((at, plan), fired), count) in plans {
             if *fired == Fired::No || plan.scope == Of::Outside {
                 continue;
             }
             count.held += 1;
-            let made = key(plan, self.probe.keys.get(at), &self.head, step);
-            let outcome = match (plan.scope, &made, step.flow) {
+            let made = key(at, plan, probed, step.packet, step.seen, &mut room);
+            let outcome = match (plan.scope, made, step.flow) {
                 (Of::Flow(_), _, None) | (Of::Key, None, _) => None,
                 (Of::Flow(bit), _, Some(_)) => Some(match fired {
                     Fired::Vetoed => Outcome::Vetoed,
@@ -223,20 +289,46 @@ impl Raiser {
                         Outcome::Raised
                     }
                 }),
-                (_, Some((key, parts)), _) => {
-                    Some(policy.triggers().apply(at, &key[..*parts], step.packet.time, *fired))
-                }
+                (_, Some(key), _) => Some(policy.triggers().apply(at, key, step.packet.time, *fired)),
                 (Of::Outside, None, _) => None,
             };
             count.take(outcome, *fired);
             if let (Some(hear), Some(outcome)) = (hear.as_mut(), outcome) {
-                let key = made.as_ref().filter(|_| !plan.by_flow).map(|(key, parts)| &key[..*parts]);
+                let key = made.filter(|_| !plan.by_flow);
                 let seen = step.seen.with_windows(&self.values);
                 hear(&TriggerEvent { trigger: at, key, outcome, at: step.at, packet: step.packet, seen });
             }
         }
         raised
     }
+}
+
+/// How many packets are probed together: so many that the rows of the first have come when the last is probed, so few that they stay in the
+/// first cache.
+pub(super) const AHEAD: usize = 8;
+
+/// Whether what a packet is to triggers can be said before packets that come before it have raised theirs: no key and no
+/// window asks whether a trigger is active, and no flow keeps one.
+fn may_look_ahead(program: &Program) -> bool {
+    let by_flow = |trigger: &mrule_compiler::hir::Trigger| {
+        matches!(trigger.scope, Scope::Flow(_)) && trigger.when.is_some()
+    };
+    let mut asks = false;
+    let mut ask = |pred: &Pred| {
+        pred.visit(&mut |pred| {
+            asks |= matches!(pred.kind(), PredKind::Active { .. } | PredKind::FlowActive(_));
+        });
+    };
+    for own in program.triggers.iter().flat_map(|trigger| &trigger.own) {
+        ask(&own.when);
+    }
+    for window in &program.windows {
+        ask(&window.when);
+        if let WindowKind::Distinct(values) = &window.kind {
+            values.iter().for_each(|value| ask(&value.when));
+        }
+    }
+    !asks && !program.triggers.iter().any(by_flow)
 }
 
 /// The most windows of one trigger that are kept; the checker allows no more.
@@ -266,19 +358,26 @@ fn part(part: &Key) -> Part {
     }
 }
 
-/// The key that a packet has for a trigger.
-fn key<'a>(plan: &Plan, words: Option<&OwnKeyWords>, head: &Head, step: Step<'a>) -> Option<Made<'a>> {
-    let words = words?;
+/// The key that a packet has for trigger `at`, in this room: what is in it is written once, and only as far as the key goes.
+#[inline(always)]
+fn key<'k, 'a>(
+    at: usize,
+    plan: &Plan,
+    probed: &Probed,
+    packet: &'a Packet<'a>,
+    seen: Seen<'a>,
+    room: &'k mut Room<'a>,
+) -> Option<&'k [KeyValue<'a>]> {
+    let words = probed.probe.keys.get(at)?;
     let form = plan.forms.get(usize::try_from(words.form).ok()?.checked_sub(1)?)?;
-    let mut key = [KeyValue::Num(0); MAX_KEY];
-    for ((value, part), [high, low]) in key.iter_mut().zip(form).zip(words.parts) {
+    for ((value, part), [high, low]) in room.iter_mut().zip(form).zip(&words.parts) {
         *value = match part {
-            Part::Num => KeyValue::Num(low),
-            Part::V4 => KeyValue::V4(low as u32),
-            Part::V6 => KeyValue::V6(u128::from(high) << 64 | u128::from(low)),
-            Part::Bytes(bytes) => KeyValue::Bytes(helpers::bytes(step.packet, head, bytes)?),
-            Part::Facet(facet) => helpers::first_facet(step.seen, *facet)?,
+            Part::Num => KeyValue::Num(*low),
+            Part::V4 => KeyValue::V4(*low as u32),
+            Part::V6 => KeyValue::V6(u128::from(*high) << 64 | u128::from(*low)),
+            Part::Bytes(bytes) => KeyValue::Bytes(helpers::bytes(packet, &probed.head, bytes)?),
+            Part::Facet(facet) => helpers::first_facet(seen, *facet)?,
         };
     }
-    Some((key, form.len()))
+    room.get(..form.len())
 }

@@ -3,6 +3,7 @@
 //! days. (Rejected: 64 bits for each number, half a cache line more for every flow.)
 
 use super::key::{Key, TAGS};
+use crate::sys::memory::prefetch;
 use mrule_compiler::fields::App;
 
 /// Counts and offsets stop here.
@@ -45,7 +46,7 @@ const PREV: u32 = 56;
 const LINK: u64 = 0xff;
 const LINK_BITS: u32 = 8;
 
-/// A flow, or a place for one. In this order, so that three words lie in all of its cache lines: [`Entry::touch`].
+/// A flow, or a place for one. In this order, so that three words lie in all of its cache lines: [`Entry::prefetch`].
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct Entry {
@@ -121,10 +122,12 @@ impl Entry {
         Key { addresses: self.addresses, ports: self.ports, tags: self.tags & KEY }
     }
 
-    /// Words of every cache line that it lies in.
+    /// Asks the memory for every cache line that it lies in.
     #[inline(always)]
-    pub fn touch(&self) -> u64 {
-        self.addresses[0] ^ self.tags ^ self.sides[1].top
+    pub fn prefetch(&self) {
+        prefetch(&self.addresses);
+        prefetch(&self.tags);
+        prefetch(&self.sides[1].top);
     }
 
     /// Which of these are set.

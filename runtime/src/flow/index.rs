@@ -4,6 +4,8 @@
 //! its hash wanted it there is no empty slot; removal moves the followers up. (Rejected: tombstones, which need a rebuild
 //! that no packet should wait for; buckets with an overflow list.)
 
+use crate::sys::memory::prefetch;
+
 const DISTANCE: u32 = 28;
 /// From this distance on, an entry's own hash says where its slot wanted to be.
 const FAR: usize = 14;
@@ -48,6 +50,14 @@ impl Index {
     /// How far `to` lies behind `from`.
     fn distance(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.slots.len() - from }
+    }
+
+    /// Asks the memory for the slot where the hash wants it.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(self.home(hash)) {
+            prefetch(slot);
+        }
     }
 
     /// The slot where the hash wants it.

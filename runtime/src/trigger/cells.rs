@@ -7,6 +7,7 @@
 //! too; and it lets nobody read beside a writer, nor ask for the memory of many keys before the first is needed.)
 
 use super::key::KIND_BITS;
+use crate::sys::memory::prefer_huge_pages;
 use mrule_compiler::abi::MAX_KEY;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
@@ -52,6 +53,11 @@ impl Lines {
         let beyond = words.as_ptr().addr() % (LINE * size_of::<AtomicU64>());
         let first = (LINE - beyond / size_of::<AtomicU64>()) % LINE;
         Lines { words, first }
+    }
+
+    /// Has the kernel put them together in huge pages, in its own time.
+    pub(super) fn prefer_huge_pages(&self) {
+        prefer_huge_pages(&self.words);
     }
 
     /// A line.

@@ -108,8 +108,11 @@ pub(super) struct Keyed {
     pub(super) windows: Box<[Window]>,
     /// Whether the common way does for most: a key of one part, one window that counts or adds.
     pub(super) common: bool,
-    pub(super) buckets: Box<[AtomicU64]>,
+    /// How many buckets there are.
+    buckets: usize,
+    /// Buckets, then, from line `first` on, rows: what every packet needs, side by side, so that it is large enough for huge pages.
     lines: Lines,
+    first: usize,
     rings: Box<[AtomicU64]>,
     cold: Box<[AtomicU64]>,
     texts: Box<[AtomicU64]>,
@@ -132,7 +135,8 @@ impl Keyed {
             per: AtomicI64::new(window.per.max(MIN_PER)),
             ring: *ring,
         };
-        let rows = layout.all_rows();
+        let (rows, buckets) = (layout.all_rows(), layout.shards * layout.buckets);
+        let first = buckets.div_ceil(LINE);
         let seed = [0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db]
             .map(|odd| Probe::new([odd, !odd | 1], &[KeyValue::Num(seed)]).hash | 1);
         Keyed {
@@ -140,8 +144,9 @@ impl Keyed {
             seed,
             windows: shape.windows.iter().zip(&layout.rings).map(window).collect(),
             common: layout.parts == 1 && matches!(&*shape.windows, [one] if one.kind != WindowKind::Distinct),
-            buckets: words(layout.shards * layout.buckets),
-            lines: Lines::new(rows * layout.lines),
+            buckets,
+            lines: Lines::new(first + rows * layout.lines),
+            first,
             rings: words(rows * layout.ring_words),
             cold: words(rows * COLD_WORDS),
             texts: words(rows * layout.parts * layout.text),
@@ -191,7 +196,7 @@ impl Keyed {
     /// The bucket of a hash.
     #[inline(always)]
     pub(super) fn bucket_at(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.buckets.len() as u128) >> 64) as usize
+        ((u128::from(hash) * self.buckets as u128) >> 64) as usize
     }
 
     /// The shard of a bucket.
@@ -201,17 +206,23 @@ impl Keyed {
 
     #[inline(always)]
     pub(super) fn bucket(&self, bucket: usize) -> &AtomicU64 {
-        &self.buckets[bucket]
+        &self.lines.get(bucket / LINE)[bucket % LINE]
+    }
+
+    /// Has what every packet needs put in huge pages.
+    #[cold]
+    pub(super) fn prefer_huge_pages(&self) {
+        self.lines.prefer_huge_pages();
     }
 
     /// The first line of a row.
     #[inline(always)]
     pub(super) fn line(&self, row: usize) -> &[AtomicU64; LINE] {
-        self.lines.get(row * self.layout.lines)
+        self.lines.get(self.first + row * self.layout.lines)
     }
 
     fn further(&self, row: usize, word: usize) -> &AtomicU64 {
-        &self.lines.get(row * self.layout.lines + 1 + word / LINE)[word % LINE]
+        &self.lines.get(self.first + row * self.layout.lines + 1 + word / LINE)[word % LINE]
     }
 
     /// The words that only lists need.
@@ -334,7 +345,7 @@ impl Keyed {
             }
             length
         };
-        self.buckets.iter().map(length).filter(|length| *length > 0).collect()
+        (0..self.buckets).map(|bucket| length(self.bucket(bucket))).filter(|length| *length > 0).collect()
     }
 
     #[cfg(test)]
@@ -366,8 +377,8 @@ impl Keyed {
         }
         // Whoever goes into a bucket after us sees the new length; what they did before with the old one is forgotten.
         changed.clock.set_per(per);
-        for bucket in &self.buckets {
-            let inside = enter(bucket);
+        for bucket in 0..self.buckets {
+            let inside = enter(self.bucket(bucket));
             let mut next = inside.first;
             while let Some(row) = next.checked_sub(1) {
                 self.clear_window(row as usize, window, changed);

@@ -3,11 +3,12 @@
 //! sketch's number that was not known for its slice yet.
 //! (Rejected: the general way alone, which costs three times as much.)
 
-use super::WindowKind;
 use super::cells::{HEAD, KINDS_AT, LINE, META, PART, SEEN, UNTIL, enter, get, glance, peek, set, try_enter};
-use super::key::{LONG, Part, hash_of};
+use super::key::{LONG, Part, Probe};
 use super::keyed::{CHAIN, KINDS, Keyed, Place, STRIKES_AT, holds};
 use super::window::TooOld;
+use super::{Spot, WindowKind};
+use crate::sys::memory::prefetch;
 use mrule_compiler::table::KeyValue;
 use std::sync::atomic::AtomicU64;
 
@@ -18,19 +19,28 @@ const STRIKES: u64 = 16;
 const STRUCK: u64 = (2 * STRIKES - 1) * STRIKE;
 
 impl Keyed {
-    #[inline]
-    pub(super) fn hint(&self, key: &[KeyValue]) {
-        if self.fits(key) {
-            let first = (get(self.bucket(self.place(key).bucket)) >> 32) as usize;
-            if let Some(row) = first.checked_sub(1) {
-                get(&self.line(row)[META]);
-            }
+    #[inline(always)]
+    pub(super) fn spot(&self, key: &[KeyValue]) -> Spot {
+        Spot(Probe::new(self.seed, key).hash)
+    }
+
+    #[inline(always)]
+    pub(super) fn seek(&self, spot: Spot) {
+        prefetch(self.bucket(self.bucket_at(spot.0)));
+    }
+
+    #[inline(always)]
+    pub(super) fn hint(&self, spot: Spot) {
+        let first = (get(self.bucket(self.bucket_at(spot.0))) >> 32) as usize;
+        if let Some(row) = first.checked_sub(1) {
+            prefetch(self.line(row));
         }
     }
 
     #[inline]
     pub(super) fn observe(
         &self,
+        spot: Spot,
         key: &[KeyValue],
         now: i64,
         events: &[Option<u64>],
@@ -38,7 +48,7 @@ impl Keyed {
     ) -> bool {
         if self.common
             && let ([part], [event], [value]) = (key, events, &mut *values)
-            && let Some((told, active)) = self.observe_common(part, now, *event)
+            && let Some((told, active)) = self.observe_common(spot, part, now, *event)
         {
             *value = told;
             return active;
@@ -49,10 +59,16 @@ impl Keyed {
     /// The most common case, in a straight line: what the window says, and whether the key is active. None when it is another
     /// case, or somebody is in the way.
     #[inline(always)]
-    fn observe_common(&self, part: &KeyValue, now: i64, event: Option<u64>) -> Option<(u64, bool)> {
+    fn observe_common(
+        &self,
+        spot: Spot,
+        part: &KeyValue,
+        now: i64,
+        event: Option<u64>,
+    ) -> Option<(u64, bool)> {
         let (window, part) = (self.windows.first()?, Part::of(part));
         let slice = window.clock.slice(now);
-        let word = self.bucket(self.bucket_at(hash_of(self.seed, part)));
+        let word = self.bucket(self.bucket_at(spot.0));
         let Some(amount) = event else {
             return glance(word, |first| {
                 let Some((row, line)) = self.find_common(first, part)? else { return Some((0, false)) };

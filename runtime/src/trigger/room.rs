@@ -10,6 +10,8 @@ use super::ledger::Ledger;
 use mrule_compiler::table::KeyValue;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Huge pages are worth their memory when one row in so many is taken.
+const WORTH: usize = 8;
 /// How many holds' ends are noted when room is made.
 const ENDS: usize = 8;
 
@@ -32,6 +34,10 @@ impl Keyed {
             Some(local) => local,
             None => self.evict(shard, ledger, now)?,
         };
+        // All shards fill alike. In huge pages from the start, a few keys would take all the memory, and a packet wait for it.
+        if shard == 0 && ledger.free.len() == self.layout.rows - self.layout.rows / WORTH {
+            self.prefer_huge_pages();
+        }
         if ledger.free.is_empty() {
             self.full.store(true, Relaxed);
         }
