@@ -234,8 +234,10 @@ impl Teller<'_> {
             (PredKind::Not(inner), _) => {
                 let before = out.len();
                 self.tests(inner, !held, out);
-                if let [test] = out.get_mut(before..).unwrap_or_default() {
-                    test.text = format!("not {}", test.text);
+                for test in out.get_mut(before..).unwrap_or_default() {
+                    let several = [" and ", " or "].iter().any(|word| test.text.contains(word));
+                    test.text =
+                        if several { format!("not ({})", test.text) } else { format!("not {}", test.text) };
                 }
             }
             _ => self.test(pred, out),

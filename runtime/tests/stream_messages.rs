@@ -83,6 +83,31 @@ fn http_on_the_packet_that_completes_the_head() {
     );
 }
 
+/// Only the answer shows that the request was one: its packet has passed, and the answer's does not say what it said.
+#[test]
+fn http_that_is_known_by_its_answer_says_nothing_of_the_request() {
+    let mut feed = Feed::new(&program(&[], HTTP, false));
+    let request = b"GET /x HTTP/2.0\r\nHost: example.org\r\n\r\n";
+    let first = feed.client(0, request);
+    assert_eq!((first.app, first.said), (App::Undecided, vec![]));
+    let answer = feed.server(0, b"HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!((answer.app, answer.said), (App::Http, vec![(Facet::HttpCode, "505".to_owned())]));
+    // What follows is as ever.
+    let next = feed.client(request.len() as u64, b"GET /y HTTP/1.1\r\n\r\n");
+    assert_eq!(of(&next.said, Facet::HttpUri), ["/y"]);
+    assert!(feed.streams.counts().facets_dropped >= 3, "{:?}", feed.streams.counts());
+}
+
+/// RFC 9112, 2.2.
+#[test]
+fn http_behind_empty_lines() {
+    for lines in ["\r\n", "\n", "\r\n\r\n"] {
+        let request = format!("{lines}GET /x HTTP/1.1\r\nHost: example.org\r\n\r\n");
+        let said = same_in_all_cuts(HTTP, &[(true, request.as_bytes())]);
+        assert_eq!(of(&said, Facet::HttpHost), ["example.org"], "{lines:?}");
+    }
+}
+
 #[test]
 fn http_keep_alive_and_pipelined() {
     let client = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\nGET /no HTTP/1.1\r\nHost: no\r\n\r\n\

@@ -60,7 +60,7 @@ pub struct Args {
     /// How to print what was counted
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = None)]
     stats: Format,
-    /// Print errors only: no warnings, no progress, no summary
+    /// Print errors only: no warnings about the rules, no progress, no summary
     #[arg(long, short, conflicts_with = "stats", help_heading = None)]
     quiet: bool,
 }

@@ -77,7 +77,9 @@ impl Checker<'_> {
     /// Says of a name of Wireshark's which application its packets are of; false when there is none.
     pub fn app_instead(&mut self, path: &str, span: Span) -> bool {
         let protocol = path.split('.').next().unwrap_or(path);
-        let Some(app) = apps::meant(protocol).filter(|_| !READ.contains(&protocol)) else { return false };
+        // What is not known is no protocol.
+        let known = |app: &&str| !matches!(*app, "undecided" | "other") && !READ.contains(&protocol);
+        let Some(app) = apps::meant(protocol).filter(known) else { return false };
         let message = format!("`{protocol}` is recognised, and its messages are not read");
         let finding = Diagnostic::new(names::WIRESHARK, message).at(span, "not a field here");
         let finding = finding.help(format!("`app == {app}` is every packet of such a flow"));

@@ -117,6 +117,14 @@ impl Checker<'_> {
     /// A number of a length: a constant, a param, or arithmetic with them; none when it is reported.
     fn number(&mut self, expr: &Expr) -> Option<Num> {
         if let ExprKind::Path(word) = &expr.kind
+            && word == "payload"
+        {
+            let finding = Diagnostic::new(codes::LENGTH, "`payload` does not say how much of it");
+            let help = "write `payload ..N`: the headers and the first N bytes behind them";
+            self.report(finding.at(expr.span, "up to where?").help(help));
+            return None;
+        }
+        if let ExprKind::Path(word) = &expr.kind
             && !self.names.values.contains_key(word.as_str())
             && let Some(help) = did_you_mean(&nearest(word, ["none", "full", "headers", "payload"]))
         {

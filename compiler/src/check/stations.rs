@@ -13,6 +13,7 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
 
 /// A kind of station.
 pub(super) struct StationKind {
@@ -63,7 +64,7 @@ impl Checker<'_> {
     /// All stations.
     pub fn stations(&mut self) -> Vec<hir::Station> {
         let mut stations = Vec::new();
-        let mut files: HashMap<String, Span> = HashMap::new();
+        let mut files: HashMap<PathBuf, Span> = HashMap::new();
         for item in self.names.station_items.clone() {
             let Some((target, limit)) = self.target(item) else { continue };
             let path = match &target {
@@ -72,13 +73,16 @@ impl Checker<'_> {
                 _ => None,
             };
             if let Some(path) = path {
-                if let Some(first) = files.get(path) {
+                // `./a` and `a//b` are `a` and `a/b`.
+                let same: PathBuf =
+                    Path::new(path).components().filter(|part| *part != Component::CurDir).collect();
+                if let Some(first) = files.get(&same) {
                     let what = if path == "-" { "standard output".to_owned() } else { format!("`{path}`") };
                     let finding = Diagnostic::new(codes::SAME_FILE, format!("two stations write {what}"));
                     let finding = finding.at(item.name.span, "again here").at(*first, "first here");
                     self.report(finding.help("give each its own file, or name one station in several rules"));
                 } else {
-                    files.insert(path.to_owned(), item.name.span);
+                    files.insert(same, item.name.span);
                 }
             }
             stations.push(hir::Station { name: item.name.node.clone(), span: item.name.span, target, limit });

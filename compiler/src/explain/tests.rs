@@ -98,6 +98,9 @@ fn the_first_test_that_failed_is_named_with_what_the_packet_had() {
     assert_eq!(failed, [("tcp".into(), vec![])]);
     let (_, failed) = tests(Pred::not(is("udp.dstport", 53)), &[]);
     assert_eq!(failed, [("not udp.dstport == 53".into(), vec![value("udp.dstport", "53")])]);
+    let (held, shown) = tests(Pred::not(Pred::or([is("udp.dstport", 80), is("ip.ttl", 1)])), &[]);
+    let names: Vec<&str> = shown.iter().map(|(text, _)| text.as_str()).collect();
+    assert_eq!((held, names), (true, vec!["not udp.dstport == 80", "not ip.ttl == 1"]));
     let payload = Bytes { layer: Layer::Outer, source: BytesSource::UdpPayload, slice: None };
     let (_, failed) = tests(Pred::contains(payload, NeedleId(0)), &["ho"]);
     assert_eq!(failed, [("udp.payload contains \"ho\"".into(), vec![value("udp.payload", "\"hi\"")])]);

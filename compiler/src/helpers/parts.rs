@@ -7,8 +7,14 @@ use crate::abi::{Head, Packet, bit};
 use crate::fields::Tags;
 use crate::hir::{TagPart, TcpOption};
 
+/// Kinds of options (RFC 9293, 3.2; RFC 7323).
+const MSS: u8 = 2;
+const WINDOW_SCALE: u8 = 3;
+const TIMESTAMPS: u8 = 8;
+
 /// The value of a TCP option, 0 when only its presence is asked (`width` 0). The first option of the kind counts; `None`
-/// when there is none, or it is shorter than `at + width`, reaches past the header's end, or was not captured so far.
+/// when there is none, or its length is not that of its kind (a value has none then), it reaches past the header's end, or was
+/// not captured so far.
 /// As RFC 9293, 3.1 and Wireshark: kind 0 ends the list, kind 1 is one byte, a length below 2 or past the header's end
 /// stops the walk.
 pub fn tcp_option(packet: &Packet, head: &Head, option: TcpOption) -> Option<u64> {
@@ -30,7 +36,14 @@ pub fn tcp_option(packet: &Packet, head: &Head, option: TcpOption) -> Option<u64
         }
         if kind == option.kind {
             let (start, width) = (usize::from(option.at), usize::from(option.width));
-            if start + width > length {
+            let right = match kind {
+                _ if width == 0 => true,
+                MSS => length == 4,
+                WINDOW_SCALE => length == 3,
+                TIMESTAMPS => length == 10,
+                _ => start + width <= length,
+            };
+            if !right || start + width > length {
                 return None;
             }
             let value = here.get(start..start + width)?;

@@ -258,9 +258,10 @@ impl Builder<'_> {
         } else {
             match slice_part(&inside) {
                 Some(slice) => return Some(slice),
-                None => {
-                    ("these bounds cannot be", "write `[offset:length]` or `[first-last]`, at most 2^63-1")
-                }
+                None => (
+                    "these bounds cannot be",
+                    "write `[offset:length]`, of 1 byte at least, or `[first-last]`, the last not before the first; at most 2^63-1",
+                ),
             }
         };
         self.sink.push(Diagnostic::new(syntax::SLICE, message).at(span, "this slice").help(help));
@@ -318,7 +319,7 @@ fn slice_part(text: &str) -> Option<Slice> {
         };
         Some(sign * value)
     };
-    let length = |text: &str| integer(text).and_then(|n| u64::try_from(n).ok());
+    let length = |text: &str| integer(text).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
     if let Some((offset, rest)) = text.split_once(':') {
         return match (offset.is_empty(), rest.is_empty()) {
             (true, _) => Some(Slice::To(length(rest)?)),
@@ -328,7 +329,12 @@ fn slice_part(text: &str) -> Option<Slice> {
     }
     let dash = text.get(1..).and_then(|t| t.find('-'));
     match dash {
-        Some(n) => Some(Slice::FirstLast(integer(text.get(..n + 1)?)?, integer(text.get(n + 2..)?)?)),
+        Some(n) => {
+            let (first, last) = (integer(text.get(..n + 1)?)?, integer(text.get(n + 2..)?)?);
+            // One from the end and the other not, in the other order, can be right for some lengths.
+            let backwards = if first < 0 { last >= 0 || last < first } else { (0..first).contains(&last) };
+            (!backwards).then_some(Slice::FirstLast(first, last))
+        }
         None => Some(Slice::At(integer(text)?)),
     }
 }

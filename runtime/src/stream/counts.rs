@@ -28,7 +28,7 @@ pub struct StreamCounts {
     pub gap_bytes: u64,
     /// Messages of HTTP, TLS and DNS.
     pub messages: Messages,
-    /// What messages said, but a packet said too much of.
+    /// What messages said and no packet says: one said too much, or the message was complete before its application was known.
     pub facets_dropped: u64,
 }
 

@@ -203,7 +203,7 @@ impl Job<'_, '_> {
         if content.app == App::Undecided {
             self.detect(content, d, bytes);
         } else {
-            self.read(content, d, bytes);
+            self.read(content, d, bytes, false);
         }
     }
 
@@ -251,16 +251,17 @@ impl Job<'_, '_> {
             };
             content.dirs[d].reader = reader;
         }
-        // What was kept of the first bytes, then what came now.
+        // What was kept of the first bytes, then what came now. Heads that are complete in what was kept were complete when it
+        // came: whose packet this is says nothing of them.
         for (d, prefix) in prefixes.iter().enumerate() {
             let kept = content.dirs[d].part.len();
             content.dirs[d].part.clear(&mut self.shared.pool);
             if kept > 0 {
-                self.read(content, d, prefix.get(..kept).unwrap_or(&[]));
+                self.read(content, d, prefix.get(..kept).unwrap_or(&[]), true);
             }
         }
         if !was_closed {
-            self.read(content, d, bytes);
+            self.read(content, d, bytes, false);
         } else if !bytes.is_empty() && !matches!(content.dirs[d].reader, Reader::Over) {
             // Bytes between the first ones and these were not kept.
             self.shared.counts.messages.gap += 1;
@@ -268,11 +269,11 @@ impl Job<'_, '_> {
         }
     }
 
-    /// Reads messages in these bytes.
-    fn read(&mut self, content: &mut Content, d: usize, bytes: &[u8]) {
+    /// Reads messages in these bytes; `late` when they came with earlier packets.
+    fn read(&mut self, content: &mut Content, d: usize, bytes: &[u8], late: bool) {
         let Content { dirs, methods, .. } = content;
         let Shared { pool, counts, scratch, .. } = &mut *self.shared;
-        let mut out = Out { i: self.i, sight: self.sight, counts, pool, scratch };
+        let mut out = Out { i: self.i, sight: self.sight, counts, pool, scratch, late };
         let dir = &mut dirs[d];
         let going = match &mut dir.reader {
             Reader::Http(reader) => reader.take(&mut dir.part, bytes, methods, &mut out),

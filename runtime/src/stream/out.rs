@@ -16,6 +16,8 @@ pub(super) struct Out<'a> {
     pub(super) counts: &'a mut StreamCounts,
     pub(super) pool: &'a mut Pool,
     pub(super) scratch: &'a mut Vec<u8>,
+    /// What is read came with earlier packets: this one does not say it.
+    pub(super) late: bool,
 }
 
 /// How reading goes on.
@@ -30,13 +32,13 @@ pub(super) enum Going {
 
 impl Out<'_> {
     pub(super) fn num(&mut self, facet: Facet, value: u64) {
-        if !self.sight.say_num(self.i, facet, value) {
+        if self.late || !self.sight.say_num(self.i, facet, value) {
             self.counts.facets_dropped += 1;
         }
     }
 
     pub(super) fn text(&mut self, facet: Facet, text: &[u8]) {
-        if !self.sight.say_text(self.i, facet, text) {
+        if self.late || !self.sight.say_text(self.i, facet, text) {
             self.counts.facets_dropped += 1;
         }
     }

@@ -97,6 +97,9 @@ fn target(prefix: Prefix, methods: &[&[u8]], target: impl Fn(&[u8]) -> Answer, v
 /// Either end is enough: a server of the web also answers what is no request.
 pub(super) fn http(client: Prefix, server: Prefix) -> Answer {
     let unanswered = server.bytes.is_empty() && !server.closed;
+    // Empty lines before a request are left out (RFC 9112, 2.2).
+    let lines = client.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let client = Prefix { bytes: client.bytes.get(lines..).unwrap_or(&[]), ..client };
     match (side(http_request, client), side(http_response, server)) {
         (Yes, _) | (_, Yes) => Yes,
         (No, More) if unanswered && client.bytes.first().is_some_and(u8::is_ascii_uppercase) => More,
