@@ -6,6 +6,7 @@
 use super::counts::{ForwardCounts, PortCounts};
 use super::offload::{self, Cutter};
 use crate::sys::frame::{self, Frame};
+use crate::sys::memory::prefetch;
 use crate::sys::packet::Socket;
 use crate::sys::ring::Ring;
 use crate::sys::send::{self, Outgoing};
@@ -145,6 +146,10 @@ impl Port {
         }
         let mut widen = false;
         for frame in &self.frames {
+            // Its headers, which lie in two lines at most: when it is decided, they are there.
+            for at in [0, 63] {
+                block.get(frame.start as usize + at).into_iter().for_each(prefetch);
+            }
             let truncated = frame.captured < frame.length;
             let clipped = is_clipped(frame);
             let lacking = truncated && (!clipped || frame.offload.unfinished() || frame.offload.is_super());
