@@ -204,7 +204,8 @@ impl Worker {
         self.arena.clear();
         while self.parts.len() < BATCH {
             // The port with the earliest packet, and up to when it is: the next one of another port.
-            let (mut earliest, mut then): (Option<(i64, usize)>, Option<(i64, usize)>) = (None, None);
+            let mut earliest: Option<(i64, usize)> = None;
+            let mut then = None;
             let mut silent = false;
             for (at, port) in self.ports.iter().enumerate() {
                 match port.next_time() {

@@ -27,6 +27,9 @@ use std::time::{Duration, Instant};
 const MIRRORC: &str = env!("CARGO_BIN_EXE_mirrorc_live");
 const TURN: Duration = Duration::from_millis(500);
 
+/// What can be measured, so many rounds of it.
+type Measured = (&'static str, fn(&Wire, usize));
+
 /// A way to forward and to mirror.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
@@ -72,7 +75,7 @@ const TRIPS: [(&str, Way); 4] = [
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let rounds = words.iter().filter_map(|word| word.parse().ok()).next().unwrap_or(5);
-    let parts: [(&str, fn(&Wire, usize)); 3] = [("trips", trips), ("ways", ways), ("taps", tap::measure)];
+    let parts: [Measured; 3] = [("trips", trips), ("ways", ways), ("taps", tap::measure)];
     let asked = |name: &str| words.iter().any(|word| word == name);
     let all = !parts.iter().any(|(name, _)| asked(name));
     for (name, measure) in parts.iter().filter(|(name, _)| all || asked(name)) {

@@ -52,7 +52,9 @@ pub fn measure(wire: &Wire, rounds: usize) {
         for (at, (name, _)) in TAPS.iter().enumerate() {
             let read = median(seen[at].iter().map(|(_, read)| *read).collect());
             let (own, bare) = (times[at] - times[0], times[BARE] - times[0]);
-            println!("  {name:50}{:>14.0}{:>10.0}{:>10.2}{:>7.0}%", times[at], own, bare / own, read * 100.0);
+            let ratio = if own > 0.0 { format!("{:.2}", bare / own) } else { "-".to_owned() };
+            let read = if read.is_nan() { "-".to_owned() } else { format!("{:.0}%", read * 100.0) };
+            println!("  {name:50}{:>14.0}{own:>10.0}{ratio:>10}{read:>8}", times[at]);
         }
     }
 }
