@@ -64,7 +64,7 @@ impl Checker<'_> {
     /// All stations.
     pub fn stations(&mut self) -> Vec<hir::Station> {
         let mut stations = Vec::new();
-        let mut files: HashMap<PathBuf, Span> = HashMap::new();
+        let mut files: HashMap<Option<PathBuf>, Span> = HashMap::new();
         for item in self.names.station_items.clone() {
             let Some((target, limit)) = self.target(item) else { continue };
             let path = match &target {
@@ -74,8 +74,8 @@ impl Checker<'_> {
             };
             if let Some(path) = path {
                 // `./a` and `a//b` are `a` and `a/b`.
-                let same: PathBuf =
-                    Path::new(path).components().filter(|part| *part != Component::CurDir).collect();
+                let parts = Path::new(path).components().filter(|part| *part != Component::CurDir);
+                let same = (path != "-").then(|| parts.collect::<PathBuf>());
                 if let Some(first) = files.get(&same) {
                     let what = if path == "-" { "standard output".to_owned() } else { format!("`{path}`") };
                     let finding = Diagnostic::new(codes::SAME_FILE, format!("two stations write {what}"));

@@ -10,7 +10,9 @@ use crate::trigger::{Outcome, Spot};
 use mrule_compiler::abi::{Head, MAX_KEY, Packet};
 use mrule_compiler::fields::Facet;
 use mrule_compiler::helpers;
-use mrule_compiler::hir::{Bytes, Key, MAX_WINDOW, Pred, PredKind, Program, Scope, TriggerId, WindowKind};
+use mrule_compiler::hir::{
+    Bytes, Key, MAX_WINDOW, Pred, PredKind, Program, Scope, Trigger, TriggerId, WindowKind,
+};
 use mrule_compiler::sight::{Fired, Probe, Seen, Sight};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::world::Scratch;
@@ -50,7 +52,7 @@ struct Plan {
     by_flow: bool,
     /// For each form of its key, what each part is.
     forms: Vec<Vec<Part>>,
-    /// The first trigger whose key is the same of every packet: itself, where none before it is.
+    /// The first trigger with windows whose key is the same of every packet: itself, where none before it is.
     like: usize,
     /// Which windows of the program are its.
     windows: Vec<usize>,
@@ -99,7 +101,13 @@ pub(super) struct Step<'a> {
 impl Raiser {
     /// Room for a program's triggers.
     pub(super) fn new(program: &Program) -> Raiser {
-        let plan = |(at, trigger): (usize, &mrule_compiler::hir::Trigger)| Plan {
+        let counts = |at: usize| program.windows_of(TriggerId(at as u32)).next().is_some();
+        // Only those with windows have their spots found.
+        let like = |trigger: &Trigger| {
+            let own = trigger.own.clone();
+            move |(at, other): (usize, &Trigger)| other.own == own && counts(at)
+        };
+        let plan = |(at, trigger): (usize, &Trigger)| Plan {
             scope: match (&trigger.scope, &trigger.when) {
                 (_, None) => Of::Outside,
                 (Scope::Flow(bit), _) => Of::Flow(*bit),
@@ -107,7 +115,7 @@ impl Raiser {
             },
             by_flow: trigger.is_by_flow(),
             forms: trigger.own.iter().map(|form| form.key.iter().map(part).collect()).collect(),
-            like: program.triggers.iter().position(|other| other.own == trigger.own).unwrap_or(at),
+            like: program.triggers.iter().enumerate().position(like(trigger)).unwrap_or(at),
             windows: program.windows_of(TriggerId(at as u32)).map(|(id, _)| id.index()).collect(),
             active: false,
         };
@@ -310,9 +318,7 @@ pub(super) const AHEAD: usize = 8;
 /// Whether what a packet is to triggers can be said before packets that come before it have raised theirs: no key and no
 /// window asks whether a trigger is active, and no flow keeps one.
 fn may_look_ahead(program: &Program) -> bool {
-    let by_flow = |trigger: &mrule_compiler::hir::Trigger| {
-        matches!(trigger.scope, Scope::Flow(_)) && trigger.when.is_some()
-    };
+    let by_flow = |trigger: &Trigger| matches!(trigger.scope, Scope::Flow(_)) && trigger.when.is_some();
     let mut asks = false;
     let mut ask = |pred: &Pred| {
         pred.visit(&mut |pred| {

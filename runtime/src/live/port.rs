@@ -81,6 +81,9 @@ impl Port {
 
     /// Takes a ring, in place of one that was drained.
     pub fn take(&mut self, ring: Ring) {
+        // What could not be drained in time is gone with the old one.
+        self.frames.clear();
+        (self.at, self.cutting, self.loaded) = (0, None, None);
         self.ring = Some(ring);
     }
 

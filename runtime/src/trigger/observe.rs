@@ -46,6 +46,7 @@ impl Keyed {
         events: &[Option<u64>],
         values: &mut [u64],
     ) -> bool {
+        debug_assert!(!self.fits(key) || spot == self.spot(key), "of another key");
         if self.common
             && let ([part], [event], [value]) = (key, events, &mut *values)
             && let Some((told, active)) = self.observe_common(spot, part, now, *event)
