@@ -37,13 +37,12 @@ pub fn tcp_option(packet: &Packet, head: &Head, option: TcpOption) -> Option<u64
         if kind == option.kind {
             let (start, width) = (usize::from(option.at), usize::from(option.width));
             let right = match kind {
-                _ if width == 0 => true,
-                MSS => length == 4,
-                WINDOW_SCALE => length == 3,
-                TIMESTAMPS => length == 10,
-                _ => start + width <= length,
+                MSS => 4,
+                WINDOW_SCALE => 3,
+                TIMESTAMPS => 10,
+                _ => length,
             };
-            if !right || start + width > length {
+            if (width > 0 && length != right) || start + width > length {
                 return None;
             }
             let value = here.get(start..start + width)?;

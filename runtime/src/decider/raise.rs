@@ -104,8 +104,7 @@ impl Raiser {
         let counts = |at: usize| program.windows_of(TriggerId(at as u32)).next().is_some();
         // Only those with windows have their spots found.
         let like = |trigger: &Trigger| {
-            let own = trigger.own.clone();
-            move |(at, other): (usize, &Trigger)| other.own == own && counts(at)
+            program.triggers.iter().enumerate().position(|(at, other)| other.own == trigger.own && counts(at))
         };
         let plan = |(at, trigger): (usize, &Trigger)| Plan {
             scope: match (&trigger.scope, &trigger.when) {
@@ -115,7 +114,7 @@ impl Raiser {
             },
             by_flow: trigger.is_by_flow(),
             forms: trigger.own.iter().map(|form| form.key.iter().map(part).collect()).collect(),
-            like: program.triggers.iter().enumerate().position(like(trigger)).unwrap_or(at),
+            like: like(trigger).unwrap_or(at),
             windows: program.windows_of(TriggerId(at as u32)).map(|(id, _)| id.index()).collect(),
             active: false,
         };
@@ -179,7 +178,7 @@ impl Raiser {
 
     /// Whether a trigger is active for the packet's key before the packet; one without a key has nothing that could change.
     fn is_active(&self, policy: &Policy, at: usize, plan: &Plan, step: Step<'_>) -> bool {
-        let (Some(probed), mut room) = (self.probed(step), ROOM) else { return true };
+        let (Some(probed), mut room) = (probed(&self.probed, self.first, step), ROOM) else { return true };
         match key(at, plan, probed, step.packet, step.seen, &mut room) {
             None => true,
             Some(_) if !plan.windows.is_empty() => plan.active,
@@ -234,15 +233,10 @@ impl Raiser {
         }
     }
 
-    /// What a packet is to triggers.
-    fn probed(&self, step: Step<'_>) -> Option<&Probed> {
-        self.probed.get(step.at.checked_sub(self.first)?)
-    }
-
     /// Takes the packet's events into the windows of its keys.
     fn observe(&mut self, policy: &Policy, step: Step<'_>) {
         let (triggers, now) = (policy.triggers(), step.packet.time);
-        let Some(probed) = step.at.checked_sub(self.first).and_then(|at| self.probed.get(at)) else { return };
+        let Some(probed) = probed(&self.probed, self.first, step) else { return };
         // What is in the room: the parts of the key of the triggers that are like this one.
         let (mut room, mut made) = (ROOM, None);
         let mut events = [None; WINDOWS];
@@ -276,9 +270,7 @@ impl Raiser {
     /// Applies what [`Raiser::look`] found, and tells `hear` of it; gives the triggers by flow that are raised, one bit each.
     pub(super) fn apply(&mut self, policy: &Policy, step: Step<'_>, hear: &mut Option<Hear<'_>>) -> u64 {
         let (mut raised, mut room) = (0, ROOM);
-        let Some(probed) = step.at.checked_sub(self.first).and_then(|at| self.probed.get(at)) else {
-            return 0;
-        };
+        let Some(probed) = probed(&self.probed, self.first, step) else { return 0 };
         let plans = self.plans.iter().enumerate().zip(&self.fired).zip(&mut self.counts);
         for (((at, plan), fired), count) in plans {
             if *fired == Fired::No || plan.scope == Of::Outside {
@@ -309,6 +301,11 @@ impl Raiser {
         }
         raised
     }
+}
+
+/// What a packet is to triggers, of those that are probed from packet `first` on.
+fn probed<'p>(probed: &'p [Probed], first: usize, step: Step<'_>) -> Option<&'p Probed> {
+    probed.get(step.at.checked_sub(first)?)
 }
 
 /// How many packets are probed together: so many that the rows of the first have come when the last is probed, so few that they stay in the

@@ -180,7 +180,7 @@ impl Port {
     }
 
     /// Takes packets out of the block that are earlier than `before`, or the next one; until there are `most` parts. Super-frames
-    /// are cut into `arena`, a packet at a time.
+    /// are cut into `arena`, a packet at a time. False when there is none.
     pub fn next(
         &mut self,
         port: usize,
@@ -188,7 +188,7 @@ impl Port {
         most: usize,
         parts: &mut Vec<Part>,
         arena: &mut Vec<u8>,
-    ) {
+    ) -> bool {
         let room = most.saturating_sub(parts.len()).max(1);
         let frames = self.frames.get(self.at..).unwrap_or(&[]);
         let whole = |frame: &Frame| !frame.offload.is_super();
@@ -198,9 +198,11 @@ impl Port {
         if run > 0 {
             parts.extend(frames.iter().take(run).map(|frame| Part::of(frame, port)));
             self.at += run;
-        } else if let Some(part) = self.next_of_super(port, arena) {
-            parts.push(part);
+            return true;
         }
+        let part = self.next_of_super(port, arena);
+        parts.extend(part);
+        part.is_some()
     }
 
     /// The next packet of the super-frame at hand.

@@ -227,9 +227,7 @@ impl Worker {
             }
             // Of two of one time, that of the port that comes first.
             let before = then.map_or(i64::MAX, |(time, other)| time.saturating_add(i64::from(at < other)));
-            let had = self.parts.len();
-            port.next(at, before, BATCH, &mut self.parts, &mut self.arena);
-            if self.parts.len() == had {
+            if !port.next(at, before, BATCH, &mut self.parts, &mut self.arena) {
                 return None;
             }
         }
