@@ -96,41 +96,47 @@ impl Engine {
         }
     }
 
-    /// Finds out what a packet is to the triggers and windows of the program; `probe` was made for it.
+    /// Finds out what packets are to the triggers and windows of the program, of which the first is seen as `seen`. Nothing
+    /// becomes of it when `probe` was not made for the program, or has not room for them.
     pub fn probe(
         &self,
         world: &World,
         scratch: &mut Scratch,
-        packet: &Packet,
+        packets: &[Packet],
         seen: Seen,
         probe: &mut Probe,
     ) {
-        match &self.jit {
-            Some(jit) => jit.probe(world, scratch, packet, seen, probe),
-            None => {
-                let head = seen.head_of(packet);
-                Eval::new(world, scratch, packet, &head, seen).probe(&self.program, probe);
-            }
+        if let Some(jit) = &self.jit {
+            return jit.probe(world, scratch, packets, seen, probe);
+        }
+        let (leads, rows) = probe.rows();
+        for ((i, packet), (keys, events)) in packets.iter().enumerate().zip(rows) {
+            let seen = seen.on(i, 0);
+            let head = seen.head_of(packet);
+            Eval::new(world, scratch, packet, &head, seen).probe(&self.program, leads, keys, events);
         }
     }
 
-    /// Finds out which triggers packet `at` of a batch raises; `fired` has room for every trigger of the program.
+    /// Finds out which triggers packets raise, of which the first is seen as `seen`, with what the windows say for each;
+    /// `fired` has room for every packet and trigger of the program.
     pub fn fire(
         &self,
         world: &World,
         scratch: &mut Scratch,
-        packet: &Packet,
+        packets: &[Packet],
         seen: Seen,
         fired: &mut [Fired],
     ) {
-        match &self.jit {
-            Some(jit) => jit.fire(world, scratch, packet, seen, fired),
-            None => {
-                let head = seen.head_of(packet);
-                let mut eval = Eval::new(world, scratch, packet, &head, seen);
-                for (trigger, fired) in self.program.triggers.iter().zip(fired) {
-                    *fired = eval.fire(trigger);
-                }
+        if let Some(jit) = &self.jit {
+            return jit.fire(world, scratch, packets, seen, fired);
+        }
+        let rows = fired.chunks_mut(self.program.triggers.len().max(1));
+        for ((i, packet), fired) in packets.iter().enumerate().zip(rows) {
+            let seen = seen.on(i, self.program.windows.len());
+            let head = seen.head_of(packet);
+            let mut eval = Eval::new(world, scratch, packet, &head, seen);
+            for (trigger, fired) in self.program.triggers.iter().zip(fired) {
+                *fired = eval.fire(trigger);
             }
         }
     }

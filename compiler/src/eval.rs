@@ -8,10 +8,10 @@ use crate::fields::Hash;
 use crate::helpers;
 use crate::hir::{
     Address, Ask, Bytes, CompareOp, Key, Length, Num, NumKind, OwnKey, Pred, PredKind, Program, TableId,
-    Trigger, WindowKind, build,
+    Trigger, TriggerId, WindowKind, build,
 };
 use crate::length;
-use crate::sight::{Fired, Probe, Seen};
+use crate::sight::{Fired, Seen};
 use crate::table::{KeyValue, MAX_KEY};
 use crate::world::{Scratch, World};
 
@@ -38,12 +38,18 @@ impl<'a> Eval<'a> {
         Eval { world, scratch, packet, head, seen, flow: seen.flow() }
     }
 
-    /// What the packet is to the triggers and windows of a program.
-    pub fn probe(&mut self, program: &Program, probe: &mut Probe) {
-        for (trigger, key) in program.triggers.iter().zip(&mut probe.keys) {
-            *key = if trigger.when.is_some() { self.own(&trigger.own) } else { OwnKeyWords::default() };
+    /// What the packet is to a program: its key for each of these triggers, and what each window counts.
+    pub fn probe(
+        &mut self,
+        program: &Program,
+        triggers: &[TriggerId],
+        keys: &mut [OwnKeyWords],
+        events: &mut [WindowEvent],
+    ) {
+        for (id, key) in triggers.iter().zip(keys) {
+            *key = program.triggers.get(id.index()).map_or_else(OwnKeyWords::default, |t| self.own(&t.own));
         }
-        for (window, event) in program.windows.iter().zip(&mut probe.events) {
+        for (window, event) in program.windows.iter().zip(events) {
             *event = WindowEvent::default();
             if !self.holds(&window.when) {
                 continue;

@@ -5,7 +5,7 @@
 
 use crate::abi::{FlowView, Head, OwnKeyWords, Packet, WindowEvent};
 use crate::fields::Facet;
-use crate::hir::{Program, StreamId};
+use crate::hir::{Program, StreamId, TriggerId};
 use crate::wire;
 use std::ops::Range;
 
@@ -46,22 +46,81 @@ enum Said {
     Text(Range<u32>),
 }
 
-/// What one packet is to the triggers of a program: their keys, and what their windows count of it.
+/// What packets are to the triggers of a program: their keys, and what its windows count of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// Per trigger.
-    pub keys: Vec<OwnKeyWords>,
-    /// Per window.
-    pub events: Vec<WindowEvent>,
+    /// For each of [`Program::ways`], the first trigger.
+    leads: Vec<TriggerId>,
+    /// How many windows the program has, and for how many packets there is room.
+    windows: usize,
+    packets: usize,
+    keys: Vec<OwnKeyWords>,
+    events: Vec<WindowEvent>,
 }
 
 impl Probe {
-    /// Room for a program's.
-    pub fn new(program: &Program) -> Probe {
+    /// Room for so many packets of this program.
+    pub fn new(program: &Program, packets: usize) -> Probe {
+        let leads: Vec<TriggerId> =
+            program.ways().iter().filter_map(|(_, way)| way.first().copied()).collect();
         Probe {
-            keys: vec![OwnKeyWords::default(); program.triggers.len()],
-            events: vec![WindowEvent::default(); program.windows.len()],
+            keys: vec![OwnKeyWords::default(); packets * leads.len()],
+            events: vec![WindowEvent::default(); packets * program.windows.len()],
+            windows: program.windows.len(),
+            packets,
+            leads,
         }
+    }
+
+    /// The key that a packet has in one of [`Program::ways`].
+    #[inline(always)]
+    pub fn key(&self, packet: usize, way: usize) -> Option<&OwnKeyWords> {
+        self.keys.get(packet * self.leads.len() + way)
+    }
+
+    /// What a packet is to each window.
+    #[inline(always)]
+    pub fn events(&self, packet: usize) -> &[WindowEvent] {
+        self.events.get(packet * self.windows..(packet + 1) * self.windows).unwrap_or(&[])
+    }
+
+    /// What it is to some windows.
+    #[inline(always)]
+    pub fn some_events(&self, packet: usize, windows: Range<usize>) -> Option<&[WindowEvent]> {
+        let first = packet * self.windows;
+        self.events.get(first + windows.start..first + windows.end)
+    }
+
+    /// The triggers whose keys are kept, and for each packet its keys and events, to write them.
+    pub(crate) fn rows(
+        &mut self,
+    ) -> (&[TriggerId], impl Iterator<Item = (&mut [OwnKeyWords], &mut [WindowEvent])>) {
+        let mut rest = (&mut *self.keys, &mut *self.events);
+        let (ways, windows) = (self.leads.len(), self.windows);
+        let row = move |_| {
+            let (keys, events) = std::mem::take(&mut rest);
+            let (first, second) = (keys.split_at_mut_checked(ways)?, events.split_at_mut_checked(windows)?);
+            rest = (first.1, second.1);
+            Some((first.0, second.0))
+        };
+        (&self.leads, (0..self.packets).map_while(row))
+    }
+
+    /// Says nothing of any packet.
+    pub(crate) fn clear(&mut self) {
+        self.keys.fill(OwnKeyWords::default());
+        self.events.fill(WindowEvent::default());
+    }
+
+    /// For generated code: all of them, if there is room for so many packets of a program with so many ways and windows.
+    pub(crate) fn room(
+        &mut self,
+        packets: usize,
+        ways: usize,
+        windows: usize,
+    ) -> Option<(&mut [OwnKeyWords], &mut [WindowEvent])> {
+        let fits = self.leads.len() == ways && self.windows == windows && self.packets >= packets;
+        fits.then_some((&mut *self.keys, &mut *self.events))
     }
 }
 
@@ -72,7 +131,7 @@ pub struct Seen<'a> {
     pub sight: &'a Sight,
     /// Which packet of it.
     pub at: usize,
-    /// The values of the program's windows for this packet; empty where none are needed.
+    /// The values of the program's windows for this packet, then for those after it; empty where none are needed.
     pub windows: &'a [u64],
 }
 
@@ -102,6 +161,12 @@ impl<'a> Seen<'a> {
     /// The same with the values of windows.
     pub fn with_windows(self, windows: &'a [u64]) -> Seen<'a> {
         Seen { windows, ..self }
+    }
+
+    /// The packet so many after this one; windows say so many values for each.
+    pub fn on(self, packets: usize, windows: usize) -> Seen<'a> {
+        let windows = self.windows.get(packets * windows..).unwrap_or(&[]);
+        Seen { at: self.at + packets, windows, ..self }
     }
 
     /// Its flow; one without anything known where there is none.

@@ -7,10 +7,10 @@
 //! Method. A store of ten triggers by address, with one counting window of 10 s and a hold of 10 s each, knows all its keys
 //! before anything is measured. A packet has a key for each trigger, chosen at random, evenly or so that the n-th key is
 //! as frequent as 1/n ("skewed"), and comes 1 us after the one before. For each packet and trigger: `observe`, with an
-//! event ("all count") or, as with conditions that seldom hold, with one for one trigger in ten ("one counts");
-//! `apply`, with nothing fired but for one in a thousand; `active`, which is left out in "lean", as `observe` and `apply` have
-//! said it already. "Ahead" hints at all keys of a packet before the
-//! first of their states is needed, as deciders do. Figures are nanoseconds a packet, for all ten triggers: the least of the rounds, each of a
+//! event ("all count") or, as with conditions that seldom hold, with one for one trigger in ten ("one counts"); one key for all
+//! is visited once. Then `apply`, with nothing fired but for one in a thousand, and `active`, which is left out in "lean", as
+//! `observe` and `apply` have said it already. "Ahead" asks for the states of all keys of some packets before the
+//! first of them is needed, as deciders do. Figures are nanoseconds a packet, for all ten triggers: the least of the rounds, each of a
 //! quarter of a second, by the processor time of the threads, as the machine does other work, too. "One again" is one
 //! thread in the round after that of two, "gain" how much two do in the time that one needs for its part.
 
@@ -19,6 +19,7 @@
 // key's 64 bytes are, and a number added to one of them: a table that is never wrong, without hash, lock, or window.
 // "Flood" gives every packet ten keys that nobody has seen, in a store that is full.
 
+use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::sight::Fired;
 use mrule_compiler::table::KeyValue;
 use mrule_runtime::trigger::{Outcome, Spot, TriggerShape, TriggerStore, WindowKind, WindowShape};
@@ -85,6 +86,7 @@ fn store(case: &Case) -> TriggerStore {
         keys: case.keys as usize,
         hold: Some(10 * S),
         windows: vec![WindowShape { kind: WindowKind::Count, per: 10 * S }],
+        way: case.shared.then_some(0),
         ..TriggerShape::default()
     };
     let store = TriggerStore::new((0..TRIGGERS).map(shape).collect());
@@ -118,42 +120,51 @@ impl Worker<'_> {
         let mut spots = vec![[Spot::default(); TRIGGERS]; ahead];
         for (at, batch) in self.packets.chunks(ahead).enumerate() {
             if case.ahead > 0 {
+                let apart = if case.shared { 1 } else { TRIGGERS };
                 for (keys, spots) in batch.iter().zip(&mut spots) {
-                    for (trigger, (key, spot)) in keys.iter().zip(spots).enumerate() {
-                        *spot = store.spot(trigger, &[KeyValue::V4(*key)]);
-                        store.seek(trigger, *spot);
+                    for (trigger, (key, spot)) in keys.iter().zip(spots).enumerate().take(apart) {
+                        *spot = store.spot(&[KeyValue::V4(*key)]);
+                        store.states(trigger).seek(spot);
                     }
                 }
-                for spots in &spots[..batch.len()] {
-                    for (trigger, spot) in spots.iter().enumerate() {
-                        store.hint(trigger, *spot);
+                for spots in &mut spots[..batch.len()] {
+                    for (trigger, spot) in spots.iter_mut().enumerate().take(apart) {
+                        store.states(trigger).expect(spot);
+                        store.states(trigger).hint_all(spot);
                     }
                 }
             }
             for (i, keys) in batch.iter().enumerate() {
                 self.now += 1000;
-                for (trigger, key) in keys.iter().enumerate() {
-                    let mut key = [KeyValue::V4(*key)];
+                let alike = if case.shared { TRIGGERS } else { 1 };
+                for first in (0..TRIGGERS).step_by(alike) {
+                    let mut key = [KeyValue::V4(keys[first])];
                     if case.flood {
                         self.fresh += 1;
                         key = [KeyValue::V4(self.fresh)];
                     }
-                    let mut values = [0];
-                    let number = at * ahead + i + trigger;
-                    let event = number.is_multiple_of(case.every).then_some(1);
-                    let was = if case.ahead > 0 {
-                        store.observe_at(trigger, spots[i][trigger], &key, self.now, &[event], &mut values)
-                    } else {
-                        store.observe(trigger, &key, self.now, &[event], &mut values)
-                    };
-                    let fired = if number.is_multiple_of(1000) { Fired::Raised } else { Fired::No };
-                    let outcome = store.apply(trigger, &key, self.now, fired);
-                    let active = if case.lean {
-                        was || matches!(outcome, Outcome::Raised | Outcome::Extended)
-                    } else {
-                        store.active(trigger, &key, self.now)
-                    };
-                    self.sum += values[0] + u64::from(active);
+                    let mut spot = if case.ahead > 0 { spots[i][first] } else { store.spot(&key) };
+                    let (mut was, mut moment) = ([false; TRIGGERS], store.moment(self.now));
+                    let number = at * ahead + i;
+                    let mut visit = store.visit(&mut spot, &[]);
+                    for (trigger, was) in was.iter_mut().enumerate().skip(first).take(alike) {
+                        let counts = u64::from((number + trigger).is_multiple_of(case.every));
+                        let (events, mut values) = ([WindowEvent { counts, amount: 0 }], [0]);
+                        *was = visit.observe(trigger, &mut moment, &events, &mut values);
+                        self.sum += values[0];
+                    }
+                    drop(visit);
+                    for (trigger, was) in was.iter().enumerate().skip(first).take(alike) {
+                        let fired = (number + trigger).is_multiple_of(1000);
+                        let fired = if fired { Fired::Raised } else { Fired::No };
+                        let outcome = store.apply(trigger, &key, self.now, fired);
+                        let active = if case.lean {
+                            *was || matches!(outcome, Outcome::Raised | Outcome::Extended)
+                        } else {
+                            store.active(trigger, &key, self.now)
+                        };
+                        self.sum += u64::from(active);
+                    }
                 }
             }
         }

@@ -19,7 +19,9 @@ use std::ops::Range;
 
 mod heir;
 mod outside;
+mod own;
 mod raise;
+mod way;
 
 pub use heir::Heritage;
 pub(crate) use heir::streams_begin_anew;
@@ -158,7 +160,7 @@ impl Decider {
             sight: if uses.flows { Sight::new(program, capacity) } else { Sight::default() },
             scratch: Scratch::default(),
             tracker,
-            raiser: uses.triggers.then(|| Box::new(Raiser::new(program))),
+            raiser: uses.triggers.then(|| Box::new(Raiser::new(policy))),
         })
     }
 
@@ -202,14 +204,35 @@ impl Decider {
                     }
                 }
                 let Some(raiser) = &mut self.raiser else { continue };
-                raiser.probe(policy, &mut self.scratch, some, first + start, &self.sight);
-                for (i, flow) in (first + start..).zip(flows).take(some.len()) {
-                    self.raise(policy, packets, i, flow, &mut pending, &mut hear);
+                let at = first + start;
+                let looked = raiser.probe(policy, &mut self.scratch, some, at, &self.sight);
+                for ((i, packet), flow) in (at..).zip(some).zip(flows) {
+                    if !looked {
+                        self.look(policy, packets, i, &mut pending);
+                    }
+                    if self.raiser.as_ref().is_some_and(|raiser| raiser.fires(i)) {
+                        self.raise(policy, packets, i, flow, &mut pending, &mut hear);
+                    }
+                    pending.earliest = pending.earliest.min(packet.time);
+                    pending.latest = pending.latest.max(packet.time);
                 }
             }
         }
         self.decide_part(policy, packets, pending.first..packets.len());
         &self.batch
+    }
+
+    /// Looks at packet `i` by itself: if its keys may push out one that packets before it are decided by, those are first.
+    fn look(&mut self, policy: &Policy, packets: &[Packet], i: usize, pending: &mut Pending) {
+        let raiser = self.raiser.as_ref();
+        let forgets = raiser.is_some_and(|raiser| raiser.may_forget_since(policy, pending.earliest));
+        if pending.first < i && forgets {
+            self.decide_part(policy, packets, pending.first..i);
+            *pending = Pending::from(i);
+        }
+        if let Some(raiser) = &mut self.raiser {
+            raiser.look(policy, &mut self.scratch, packets, i, &self.sight);
+        }
     }
 
     /// Raises what packet `i` raises. What triggers by flow leave active stands in each packet's own view. Those with keys
@@ -225,15 +248,10 @@ impl Decider {
     ) {
         let Some(packet) = packets.get(i) else { return };
         let Some(mut raiser) = self.raiser.take() else { return };
-        if pending.first < i && raiser.may_forget(policy, pending.earliest) {
-            self.decide_part(policy, packets, pending.first..i);
-            *pending = Pending::from(i);
-        }
         let active = self.sight.flows.get(i).map_or(0, |view| view.active);
         let quiet = self.tracker.as_ref().map_or(0, |t| t.quiet.bits(&t.flows, flow, packet.time));
         let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active, quiet };
-        let changes = raiser.look(policy, &mut self.scratch, step, pending.latest);
-        if changes {
+        if raiser.changes(policy, step, pending.latest) {
             self.decide_part(policy, packets, pending.first..i);
             *pending = Pending::from(i);
         }
@@ -246,8 +264,6 @@ impl Decider {
             tracker.flows.raise(flow, raised);
             view.active |= raised;
         }
-        pending.earliest = pending.earliest.min(packet.time);
-        pending.latest = pending.latest.max(packet.time);
         self.raiser = Some(raiser);
     }
 

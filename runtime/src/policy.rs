@@ -152,8 +152,9 @@ fn nanoseconds(num: &Num, world: &World) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here they take next to nothing.
+/// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here they take a few kilobytes.
 fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
+    let ways = program.ways();
     let shape = |(at, trigger): (usize, &hir::Trigger)| {
         let name = trigger.name.clone();
         if matches!(trigger.scope, Scope::Flow(_)) && trigger.own.is_empty() {
@@ -174,6 +175,7 @@ fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
             keys: trigger.capacity,
             hold: trigger.hold.as_ref().map(|hold| nanoseconds(hold, world)),
             windows: windows.collect(),
+            way: ways.iter().position(|(_, alike)| alike.contains(&TriggerId(at as u32))),
         }
     };
     program.triggers.iter().enumerate().map(shape).collect()

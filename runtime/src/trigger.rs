@@ -7,17 +7,19 @@
 //! - A key is active at `t` if `t <= until`, where `until` is the latest of `when + hold` over the moments at which it was
 //!   raised. A packet is judged by its own time, also when it comes late. Without a hold, it is active until it is cleared.
 //! - Only an event or a raise makes a key known; looking at one does not, nor does it make it seem less idle.
-//! - When a trigger is full, the key goes that is not active and was seen least recently (in its shard, to about a ms). When
-//!   all are active, a new key is turned away: its windows say what this one packet adds, a raise answers [`Outcome::Full`].
+//! - When a trigger is full, the key goes that is not active and was seen least recently (in its shard). When all are active,
+//!   a new key is turned away: its windows say what this one packet adds, a raise answers [`Outcome::Full`].
 //! - An event too old for a key's window is left out. When 16 packets of a key in a row bring one, the clock has been set
 //!   back, and the windows in question begin anew.
 //! - To suppress or to veto ends nothing that is active; to clear does, and leaves windows as they are.
 //!
 //! (Rejected: state for each worker, which counts wrongly when a key's packets meet several; one lock for each trigger.)
 
-use mrule_compiler::hir::DEFAULT_KEYS;
+use mrule_compiler::abi::WindowEvent;
+use mrule_compiler::hir::{DEFAULT_KEYS, MAX_TRIGGER_WINDOWS};
 use mrule_compiler::sight::Fired;
 use mrule_compiler::table::KeyValue;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -30,13 +32,17 @@ mod ledger;
 mod observe;
 mod raise;
 mod room;
+mod stripes;
 mod suppress;
+mod visit;
 mod window;
 
-pub use key::{KeyPart, MAX_TEXT, key_parts, key_text, key_values};
+pub use key::{KeyPart, MAX_TEXT, Spot, key_parts, key_text, key_values};
 use keyed::Keyed;
 pub use layout::MAX_KEYS;
+use stripes::Stripes;
 pub use suppress::{MAX_REASON, Suppressed};
+pub use visit::{Moment, States, Visit};
 
 /// What a window tells of the events in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,12 +80,14 @@ pub struct TriggerShape {
     pub hold: Option<i64>,
     /// Its windows.
     pub windows: Vec<WindowShape>,
+    /// Triggers with the same number have the same key of every packet: up to 16 that remember as many keys lie side by side.
+    pub way: Option<usize>,
 }
 
 impl Default for TriggerShape {
     fn default() -> TriggerShape {
         let (name, windows) = (String::new(), Vec::new());
-        TriggerShape { name, parts: 1, text: false, keys: DEFAULT_KEYS, hold: None, windows }
+        TriggerShape { name, parts: 1, text: false, keys: DEFAULT_KEYS, hold: None, windows, way: None }
     }
 }
 
@@ -161,9 +169,11 @@ pub struct TriggerCounts {
     pub capacity: u64,
 }
 
-/// Where the state of a key is looked for, in the store that said it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spot(u64);
+/// How many triggers lie side by side at most: so much more than its own may a state keep that goes on alone.
+const BESIDE: usize = 16;
+
+/// How many packets may be looked at together, each for its keys, before what the first of them raises is.
+pub const AHEAD: usize = 8;
 
 #[derive(Debug)]
 struct Trigger {
@@ -177,7 +187,8 @@ struct Trigger {
 #[derive(Debug)]
 pub struct TriggerStore {
     triggers: Vec<Trigger>,
-    seed: u64,
+    stripes: Arc<Stripes>,
+    seed: [u64; 2],
 }
 
 impl TriggerStore {
@@ -189,19 +200,40 @@ impl TriggerStore {
 
     /// A store that does the same whenever it is given the same. Whoever knows the seed can choose keys that are slow.
     pub fn with_seed(shapes: Vec<TriggerShape>, seed: u64) -> TriggerStore {
-        TriggerStore { triggers: Vec::new(), seed }.renewed(shapes)
+        let seed = key::seed_of(seed);
+        TriggerStore { triggers: Vec::new(), stripes: Arc::new(Stripes::new()), seed }.renewed(shapes)
     }
 
     /// A store for other triggers, which shares with this one the state of those that have the same name and shape; their
     /// hold may differ. So what a new program goes on with is what the old one, until it has ended, changes.
     pub fn renewed(&self, shapes: Vec<TriggerShape>) -> TriggerStore {
-        let made = |shape: TriggerShape| {
-            let hold = AtomicI64::new(hold_of(shape.hold));
-            let old = self.triggers.iter().find(|old| old.state.is_of(&shape));
-            let state = old.map_or_else(|| Arc::new(Keyed::new(&shape, self.seed)), |old| old.state.clone());
-            Trigger { state, hold }
+        let old = |shape: &TriggerShape| {
+            self.triggers.iter().find(|old| old.state.is_of(shape)).map(|old| old.state.clone())
         };
-        TriggerStore { triggers: shapes.into_iter().map(made).collect(), seed: self.seed }
+        let mut states: Vec<Option<Arc<Keyed>>> = shapes.iter().map(old).collect();
+        for (first, shape) in shapes.iter().enumerate() {
+            if states[first].is_some() {
+                continue;
+            }
+            let beside = |(at, other): &(usize, &TriggerShape)| {
+                *at == first
+                    || states[*at].is_none()
+                        && shape.way.is_some()
+                        && other.way == shape.way
+                        && Keyed::rows_of(other) == Keyed::rows_of(shape)
+            };
+            let (places, alike): (Vec<usize>, Vec<&TriggerShape>) =
+                shapes.iter().enumerate().skip(first).filter(beside).take(BESIDE).unzip();
+            for (place, state) in places.into_iter().zip(Keyed::beside(&alike, self.seed, &self.stripes)) {
+                states[place] = Some(Arc::new(state));
+            }
+        }
+        let made = |(shape, state): (&TriggerShape, Arc<Keyed>)| Trigger {
+            state,
+            hold: AtomicI64::new(hold_of(shape.hold)),
+        };
+        let triggers = shapes.iter().zip(states.into_iter().flatten()).map(made).collect();
+        TriggerStore { triggers, stripes: self.stripes.clone(), seed: self.seed }
     }
 
     /// Whether a trigger goes on with the state that a trigger of another store has.
@@ -229,33 +261,31 @@ impl TriggerStore {
         self.triggers.iter().position(|trigger| trigger.state.name() == name)
     }
 
-    /// Where a key's state is looked for; the same in all triggers whose keys are the same.
-    #[inline]
-    pub fn spot(&self, trigger: usize, key: &[KeyValue]) -> Spot {
-        self.keyed(trigger).map_or(Spot(0), |state| state.spot(key))
+    /// Where the states of a key are looked for, in all triggers whose key it is.
+    #[inline(always)]
+    pub fn spot(&self, key: &[KeyValue]) -> Spot {
+        Spot::new(self.seed, key)
     }
 
-    /// Asks the memory what is at a spot, and does not wait for it: for many keys, before the first is needed.
-    #[inline]
-    pub fn seek(&self, trigger: usize, spot: Spot) {
-        if let Some(state) = self.keyed(trigger) {
-            state.seek(spot);
-        }
+    /// The states of a trigger.
+    #[inline(always)]
+    pub fn states(&self, trigger: usize) -> States<'_> {
+        States(self.keyed(trigger))
     }
 
-    /// Asks it for a key's state, some time after [`TriggerStore::seek`] has asked where that lies.
-    #[inline]
-    pub fn hint(&self, trigger: usize, spot: Spot) {
-        if let Some(state) = self.keyed(trigger) {
-            state.hint(spot);
-        }
+    /// Whether the states of two triggers lie side by side.
+    pub fn beside(&self, trigger: usize, other: usize) -> bool {
+        let lines = |trigger| self.keyed(trigger).map(|state| state.shared().0);
+        lines(trigger).is_some() && lines(trigger) == lines(other)
     }
 
-    /// Takes a packet's events into the windows of its key, and gives what each window says with them. Of window `w`,
-    /// `events[w]` is none when its condition does not hold, else the number to add, or a hash of the value (for a
-    /// count, anything). When there are no events, nothing changes. Gives whether the key is active, as
-    /// [`TriggerStore::active`] does.
+    /// Goes to the states of a key, which has this spot; where that says all of it, the key may be left out. Until the visit is over, its thread does nothing else with the store.
     #[inline]
+    pub fn visit<'k>(&self, spot: &'k mut Spot, key: &'k [KeyValue<'k>]) -> Visit<'_, 'k> {
+        Visit::new(self, spot, key)
+    }
+
+    /// As [`Visit::observe`] for a visit of its own; an event is a number or a hash, if there is one.
     pub fn observe(
         &self,
         trigger: usize,
@@ -264,45 +294,54 @@ impl TriggerStore {
         events: &[Option<u64>],
         values: &mut [u64],
     ) -> bool {
-        self.observe_at(trigger, self.spot(trigger, key), key, now, events, values)
+        let mut list = [WindowEvent::default(); MAX_TRIGGER_WINDOWS];
+        for (to, from) in list.iter_mut().zip(events) {
+            *to = from.map_or_else(WindowEvent::default, |amount| WindowEvent { counts: 1, amount });
+        }
+        let events = list.get(..events.len()).unwrap_or(&[]);
+        self.visit(&mut self.spot(key), key).observe(trigger, &mut self.moment(now), events, values)
     }
 
-    /// The same for a key whose spot is known.
+    /// Whether a few new keys may push some of a trigger out.
     #[inline]
-    pub fn observe_at(
-        &self,
-        trigger: usize,
-        spot: Spot,
-        key: &[KeyValue],
-        now: i64,
-        events: &[Option<u64>],
-        values: &mut [u64],
-    ) -> bool {
-        let Some(state) = self.keyed(trigger) else {
-            values.fill(0);
-            return false;
-        };
-        state.observe(spot, key, now, events, values)
+    pub fn may_forget(&self, trigger: usize) -> bool {
+        self.keyed(trigger).is_some_and(|state| state.full.load(Relaxed))
     }
 
-    /// Whether a new key may push out one that was active at this time.
+    /// Whether one that was active at this time may be among them.
     #[inline]
-    pub fn may_forget(&self, trigger: usize, since: i64) -> bool {
+    pub fn may_forget_since(&self, trigger: usize, since: i64) -> bool {
         self.keyed(trigger)
             .is_some_and(|state| state.full.load(Relaxed) && state.latest.load(Relaxed) >= since)
     }
 
-    /// Applies what a packet's `when` and `unless` said.
+    /// A moment by itself.
+    pub fn moment(&self, now: i64) -> Moment {
+        Moment::new(now, self.moments(1))
+    }
+
+    /// The number of the first of so many moments that come next: each is another one, and its key was seen last in the order of
+    /// these numbers.
+    pub fn moments(&self, count: usize) -> u64 {
+        self.stripes.moments(count)
+    }
+
+    /// Applies what a packet's `when` and `unless` said, at its moment.
     #[inline]
-    pub fn apply(&self, trigger: usize, key: &[KeyValue], now: i64, fired: Fired) -> Outcome {
+    pub fn apply_at(&self, trigger: usize, key: &[KeyValue], moment: &Moment, fired: Fired) -> Outcome {
         match (self.triggers.get(trigger), fired) {
             (None, _) | (_, Fired::No) => Outcome::Nothing,
             (Some(trigger), Fired::Vetoed) => trigger.state.veto(key),
             (Some(trigger), Fired::Raised) => {
-                let until = until(now, trigger.hold.load(Relaxed));
-                trigger.state.raise(key, now, until, false)
+                let until = until(moment.now, trigger.hold.load(Relaxed));
+                trigger.state.raise(key, moment, until, false)
             }
         }
+    }
+
+    /// The same at a moment of its own.
+    pub fn apply(&self, trigger: usize, key: &[KeyValue], now: i64, fired: Fired) -> Outcome {
+        self.apply_at(trigger, key, &self.moment(now), fired)
     }
 
     /// Whether a key is active.
@@ -315,7 +354,7 @@ impl TriggerStore {
     pub fn raise(&self, trigger: usize, key: &[KeyValue], now: i64, ttl: Option<i64>) -> Outcome {
         let Some(trigger) = self.triggers.get(trigger) else { return Outcome::Nothing };
         let ttl = ttl.map_or_else(|| trigger.hold.load(Relaxed), |ttl| ttl.max(0));
-        trigger.state.raise(key, now, until(now, ttl), true)
+        trigger.state.raise(key, &self.moment(now), until(now, ttl), true)
     }
 
     /// Ends a key's being active; whether it was.
@@ -377,9 +416,13 @@ impl TriggerStore {
         }
     }
 
-    /// Bytes of all triggers' state; what is suppressed is not in it.
+    /// Bytes of all triggers' state; what is suppressed is not in it, nor the few locks. What lies beside a state goes when all
+    /// that lies there is gone.
     pub fn memory(&self) -> usize {
-        self.triggers.iter().map(|trigger| trigger.state.memory()).sum()
+        let shared = self.triggers.iter().map(|trigger| trigger.state.shared());
+        let shared: HashMap<*const _, usize> = shared.collect();
+        let own = self.triggers.iter().map(|trigger| trigger.state.memory());
+        own.chain(shared.into_values()).sum()
     }
 
     /// Bytes that a trigger of this shape takes.

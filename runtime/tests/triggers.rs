@@ -8,7 +8,7 @@ use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
 use mrule_runtime::cost::cost;
-use mrule_runtime::decider::{Decider, Limits};
+use mrule_runtime::decider::{Decider, Limits, TriggerEvent};
 use mrule_runtime::policy::Policy;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -189,6 +189,68 @@ proptest! {
                 let longest = if *bits == 0 { 0 } else { 1 << bits.ilog2() };
                 prop_assert_eq!(*got, longest, "{:?}, packet {}: {:?}", kind, at, &sent[at]);
             }
+        }
+    }
+}
+
+/// Triggers with room for few keys, of which one is raised by packets that it does not count.
+const FULL: &str = r#"
+station s { pcapng "s" }
+trigger seen    by net.src { when count(any) per 1h >= 1 and udp.dstport == 1               hold 1s     keys 16 }
+trigger twice   by net.src { when count(udp.dstport == 2) per 1h > 1                       hold 300ms  keys 16 }
+trigger seldom  by net.src { when count(udp.dstport == 3) per 1h < 2 and udp.dstport != 4  hold 10ms   keys 9 }
+trigger plain   by net.dst { when udp.dstport == 4                                         hold 2s     keys 17 }
+rule a { match seen or twice or seldom or plain   snaplen full  to s }
+"#;
+
+/// What packets do to triggers: packet, trigger, outcome; then what each trigger counted.
+fn told(engine: &Arc<Engine>, packets: &[Packet], size: usize) -> Vec<String> {
+    let policy = Policy::repeatable(engine.clone(), World::new(engine.program()).unwrap());
+    let mut decider = Decider::new(&policy, &Limits::default(), size).unwrap();
+    let mut told = Vec::new();
+    for (turn, chunk) in packets.chunks(size).enumerate() {
+        let mut hear = |event: &TriggerEvent| {
+            told.push(format!("{} {} {:?}", turn * size + event.at, event.trigger, event.outcome));
+        };
+        let batch = decider.decide_and_tell(&policy, chunk, Some(&mut hear));
+        let asked: Vec<usize> = (0..chunk.len()).filter(|i| batch.verdicts(*i).next().is_some()).collect();
+        told.extend(asked.iter().map(|i| format!("{} asked", turn * size + i)));
+    }
+    told.sort_unstable();
+    let last = packets.last().map_or(0, |packet| packet.time);
+    told.extend((0..4).map(|trigger| format!("{:?}", policy.triggers().counts(trigger, last))));
+    told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn which_key_goes_does_not_depend_on_batches(
+        steps in proptest::collection::vec((0usize..4, 1u8..40, 1u8..30, 1u16..6), 1..300),
+    ) {
+        static ENGINES: OnceLock<[Arc<Engine>; 2]> = OnceLock::new();
+        let engines = ENGINES.get_or_init(|| {
+            let compiled = compile(&["f".into()], &mut MemoryLoader::new([("f", FULL)]), &[]);
+            let program = Arc::new(compiled.program.expect("a program"));
+            let world = World::new(&program).unwrap();
+            [EngineKind::Interp, EngineKind::Jit].map(|kind| Arc::new(Engine::new(kind, program.clone(), &world).unwrap()))
+        });
+        let mut time = 1_000_000 * MS;
+        let sent = |(gap, source, target, port): (usize, u8, u8, u16)| {
+            time += [0, 1000, MS, 400 * MS][gap];
+            Sent { time, source, target, port, payload: 0 }
+        };
+        let sent: Vec<Sent> = steps.into_iter().map(sent).collect();
+        let frames: Vec<Vec<u8>> = sent.iter().map(frame).collect();
+        let packets: Vec<Packet> = frames
+            .iter()
+            .zip(&sent)
+            .map(|(bytes, sent)| Packet::new(bytes, bytes.len() as u32, Link::Ethernet).at(sent.time))
+            .collect();
+        let one_by_one = told(&engines[0], &packets, 1);
+        for (engine, size) in [(1, 1), (0, 64), (1, 64), (1, 13)] {
+            prop_assert_eq!(&told(&engines[engine], &packets, size), &one_by_one, "{} at once", size);
         }
     }
 }

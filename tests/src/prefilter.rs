@@ -10,7 +10,7 @@ use crate::run::{Raised, Told, compile_files, run_sighted};
 use mrule_compiler::abi::{Link, Packet, bit};
 use mrule_compiler::bpf::{self, Filter, Insn, meta, op};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::hir::Program;
+use mrule_compiler::hir::{Program, TriggerId};
 use mrule_compiler::sight::{Fired, Sight};
 use mrule_compiler::wire::dissect;
 use mrule_compiler::world::World;
@@ -273,7 +273,7 @@ fn difference(
     let (verdicts, raised) = (&whole.0.verdicts[i], &whole.1[i]);
     if kept == 0 {
         let tracked = program.uses().flows && dissect(packet).outer.bits & bit::NET != 0;
-        let counted = raised.probe.events.iter().any(|event| event.counts > 0);
+        let counted = raised.probe.events(0).iter().any(|event| event.counts > 0);
         let fires = raised.fired.iter().any(|fired| *fired != Fired::No);
         let wanted = !verdicts.is_empty() || tracked || counted || fires;
         return wanted.then(|| format!("but wanted: {verdicts:?} {raised:?} {tracked}"));
@@ -282,9 +282,11 @@ fn difference(
     if verdicts != cut {
         return Some(format!("{verdicts:?} became {cut:?}"));
     }
-    let keys = raised.probe.keys.iter().zip(&then.probe.keys).zip(&raised.fired);
-    let other_key = keys.into_iter().any(|((was, is), fired)| *fired != Fired::No && was != is);
-    let same = raised.fired == then.fired && raised.probe.events == then.probe.events && !other_key;
+    let fires = |id: &TriggerId| raised.fired[id.index()] != Fired::No;
+    let other_key = program.ways().iter().enumerate().any(|(way, (_, triggers))| {
+        triggers.iter().any(fires) && raised.probe.key(0, way) != then.probe.key(0, way)
+    });
+    let same = raised.fired == then.fired && raised.probe.events(0) == then.probe.events(0) && !other_key;
     (!same).then(|| format!("{raised:?} became {then:?}"))
 }
 

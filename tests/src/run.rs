@@ -142,12 +142,12 @@ pub fn run_sighted(
         }
         told.verdicts.push(batch.verdicts(i).map(|(station, verdict)| (station.index(), verdict)).collect());
         let program = engine.program();
-        let (mut probe, mut fired) = (Probe::new(program), vec![Fired::No; program.triggers.len()]);
-        engine.probe(world, &mut scratch, packet, Seen::of(sight, i), &mut probe);
+        let (mut probe, mut fired) = (Probe::new(program, 1), vec![Fired::No; program.triggers.len()]);
+        engine.probe(world, &mut scratch, std::slice::from_ref(packet), Seen::of(sight, i), &mut probe);
         // Numbers that windows could say, the same for both engines.
         let said: Vec<u64> = (0..program.windows.len()).map(|w| ((i + 3) * (w + 5) % 7) as u64).collect();
         let seen = Seen::of(sight, i).with_windows(&said);
-        engine.fire(world, &mut scratch, packet, seen, &mut fired);
+        engine.fire(world, &mut scratch, std::slice::from_ref(packet), seen, &mut fired);
         raised.push(Raised { probe, fired });
     }
     told.matched = batch.matched().to_vec();

@@ -3,7 +3,8 @@
 //! or two forms.)
 
 use super::{
-    Key, Length, Num, NumKind, Pred, PredKind, Program, Rule, Scope, TriggerId, Window, WindowId, WindowKind,
+    Key, Length, Num, NumKind, OwnKey, Pred, PredKind, Program, Rule, Scope, TriggerId, Window, WindowId,
+    WindowKind,
 };
 use crate::abi::bit;
 use crate::fields::{App, Facet, FlowSlot, Layer};
@@ -27,9 +28,9 @@ pub struct Uses {
     pub dns: bool,
     /// Patterns in streams.
     pub streams: bool,
-    /// Triggers that conditions raise: packets are then looked at one after the other.
+    /// Triggers that conditions raise: packets are then raised from one after the other.
     pub triggers: bool,
-    /// Some of them have keys or windows: packets must then be decided one after the other, too.
+    /// Some of them have keys or windows: what packets are to them must then be found out first.
     pub keyed: bool,
 }
 
@@ -53,6 +54,22 @@ impl Program {
     pub fn windows_of(&self, trigger: TriggerId) -> impl Iterator<Item = (WindowId, &Window)> {
         let all = (0u32..).map(WindowId).zip(&self.windows);
         all.filter(move |(_, window)| window.trigger == trigger)
+    }
+
+    /// The triggers that have a condition and keys, those whose key is the same of every packet together, in their order. The
+    /// key is the first one's [`Trigger::own`].
+    pub fn ways(&self) -> Vec<(&[OwnKey], Vec<TriggerId>)> {
+        let mut ways: Vec<(&[OwnKey], Vec<TriggerId>)> = Vec::new();
+        for (id, trigger) in (0u32..).map(TriggerId).zip(&self.triggers) {
+            if trigger.when.is_none() || trigger.own.is_empty() {
+                continue;
+            }
+            match ways.iter_mut().find(|(own, _)| *own == trigger.own) {
+                Some((_, alike)) => alike.push(id),
+                None => ways.push((&trigger.own, vec![id])),
+            }
+        }
+        ways
     }
 
     /// Calls `f` with every condition of every rule, limit and trigger, and every one within those.

@@ -67,6 +67,8 @@ pub struct Emit<'a> {
     pub data: Value,
     pub cap_len: Value,
     pub serial: Value,
+    /// What the windows say for the packet.
+    pub windows: Value,
     /// The packet's flow.
     pub flow: Value,
     /// The packet's words of found patterns.
@@ -185,8 +187,7 @@ impl Emit<'_> {
             }
             NumKind::Window(window) => {
                 let flags = self.state_flags();
-                let windows = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_WINDOWS);
-                self.b.ins().load(I64, flags, windows, (window.0 * 8).cast_signed())
+                self.b.ins().load(I64, flags, self.windows, (window.0 * 8).cast_signed())
             }
             NumKind::Else(first, second) => self.choose(first, |e| e.number(second)),
             NumKind::Arith(op, a, b) => {

@@ -1,6 +1,6 @@
-//! The generated function that finds out which triggers one packet raises: for each trigger its `when`, then its
-//! `unless`. The invariant: it writes one byte for each trigger that has conditions, and reads states as they are before
-//! the packet. (Rejected: firing inside the loop that decides; states change between one packet and the next, and who
+//! The generated function that finds out which triggers packets raise: for each packet and trigger its `when`, then its
+//! `unless`. The invariant: it writes one byte for each packet and trigger, and reads states as they are when it is called:
+//! before each packet, as long as none of them raises what another asks for. (Rejected: firing inside the loop that decides; states change between one packet and the next, and who
 //! changes them is the runtime.)
 
 use super::decide::Ground;
@@ -10,11 +10,11 @@ use super::nodes::Node;
 use crate::abi::offset;
 use crate::sight::Fired;
 use cranelift_codegen::ir::InstBuilder;
-use cranelift_codegen::ir::types::{I8, I64};
+use cranelift_codegen::ir::types::I8;
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 
-/// Emits the whole function body. `b` stands in a new function with the signature (context, packet, 1).
+/// Emits the whole function body. `b` stands in a new function with the signature (context, packets, count).
 pub fn emit(
     b: FunctionBuilder<'_>,
     ground: &Ground<'_>,
@@ -22,25 +22,30 @@ pub fn emit(
     nodes: &mut Vec<Node>,
     frontend: TargetFrontendConfig,
 ) {
-    let needs = Needs::of_triggers(ground.program.triggers.iter());
-    let Some(mut e) = Emit::one_packet(b, ground, pool, nodes, &needs) else { return };
-    let flags = e.state_flags();
-    let fired = e.b.ins().load(I64, flags, e.context, offset::CONTEXT_FIRED);
-    for (at, trigger) in (0i32..).zip(&ground.program.triggers) {
-        let Some(when) = &trigger.when else { continue };
-        let (holds, raised, vetoed, next) =
-            (e.b.create_block(), e.b.create_block(), e.b.create_block(), e.b.create_block());
-        e.emit(when, holds, next);
-        e.enter(holds);
-        e.emit(&trigger.unless, vetoed, raised);
-        for (block, what) in [(raised, Fired::Raised), (vetoed, Fired::Vetoed)] {
-            e.enter(block);
-            let flags = e.state_flags();
-            let what = e.b.ins().iconst(I8, what as i64);
-            e.b.ins().store(flags, what, fired, at);
-            e.b.ins().jump(next, &[]);
+    let program = ground.program;
+    let needs = Needs::of_triggers(program.triggers.iter());
+    Emit::each_packet(b, ground, (pool, nodes), frontend, &needs, |e| {
+        e.windows = e.row(offset::CONTEXT_WINDOWS, 8 * program.windows.len() as i64);
+        let fired = e.row(offset::CONTEXT_FIRED, program.triggers.len() as i64);
+        for (at, trigger) in (0i32..).zip(&program.triggers) {
+            let put = |e: &mut Emit<'_>, what: Fired| {
+                let flags = e.state_flags();
+                let what = e.b.ins().iconst(I8, what as i64);
+                e.b.ins().store(flags, what, fired, at);
+            };
+            put(e, Fired::No);
+            let Some(when) = &trigger.when else { continue };
+            let (holds, raised, vetoed, next) =
+                (e.b.create_block(), e.b.create_block(), e.b.create_block(), e.b.create_block());
+            e.emit(when, holds, next);
+            e.enter(holds);
+            e.emit(&trigger.unless, vetoed, raised);
+            for (block, what) in [(raised, Fired::Raised), (vetoed, Fired::Vetoed)] {
+                e.enter(block);
+                put(e, what);
+                e.b.ins().jump(next, &[]);
+            }
+            e.enter(next);
         }
-        e.enter(next);
-    }
-    e.end(frontend);
+    });
 }

@@ -45,6 +45,7 @@ pub struct Jit {
     triggers: usize,
     patterns: usize,
     windows: usize,
+    ways: usize,
     /// The code looks at heads and flows.
     flows: bool,
     /// Taken when dropped. The lock is never contended: it only says that workers may share the rest.
@@ -73,6 +74,7 @@ impl Jit {
             triggers: program.triggers.len(),
             patterns: program.streams.len(),
             windows: program.windows.len(),
+            ways: program.ways().len(),
             flows: program.uses().flows,
             module: Mutex::new(Some(module)),
         })
@@ -111,44 +113,44 @@ impl Jit {
         batch.serial += packets.len() as u64;
     }
 
-    /// Finds out which triggers a packet raises. None, when the sight, the world or `fired` is not of this program.
+    /// Finds out which triggers packets raise. None, when the sight, the world or `fired` is not of this program.
     pub fn fire(
         &self,
         world: &World,
         scratch: &mut Scratch,
-        packet: &Packet,
+        packets: &[Packet],
         seen: Seen,
         fired: &mut [Fired],
     ) {
-        fired.fill(Fired::No);
-        let Some((_, fire)) = self.raise else { return };
-        let fits = fired.len() >= self.triggers && seen.windows.len() >= self.windows;
-        if !fits || !self.sees(world, seen.at + 1, seen.sight) {
-            return;
+        let count = packets.len();
+        let fits = fired.len() >= count * self.triggers && seen.windows.len() >= count * self.windows;
+        match self.raise {
+            Some((_, fire)) if fits && self.sees(world, seen.at + count, seen.sight) => {
+                let out = Out { fired, serial: 1, ..Out::default() };
+                self.call(fire, world, scratch, packets, seen, out);
+            }
+            _ => fired.fill(Fired::No),
         }
-        let out = Out { fired, serial: 1, ..Out::default() };
-        self.call(fire, world, scratch, std::slice::from_ref(packet), seen, out);
     }
 
-    /// Finds out what a packet is to triggers and windows: nothing, when the sight, the world or `probe` is not of this
+    /// Finds out what packets are to triggers and windows: nothing, when the sight, the world or `probe` is not of this
     /// program.
     pub fn probe(
         &self,
         world: &World,
         scratch: &mut Scratch,
-        packet: &Packet,
+        packets: &[Packet],
         seen: Seen,
         probe: &mut Probe,
     ) {
-        probe.keys.fill(OwnKeyWords::default());
-        probe.events.fill(WindowEvent::default());
-        let Some((entry, _)) = self.raise else { return };
-        let fits = probe.keys.len() >= self.triggers && probe.events.len() >= self.windows;
-        if !fits || !self.sees(world, seen.at + 1, seen.sight) {
-            return;
+        let sees = self.sees(world, seen.at + packets.len(), seen.sight);
+        match (self.raise.filter(|_| sees), probe.room(packets.len(), self.ways, self.windows)) {
+            (Some((entry, _)), Some((keys, events))) => {
+                let out = Out { keys, events, serial: 1, ..Out::default() };
+                self.call(entry, world, scratch, packets, seen, out);
+            }
+            _ => probe.clear(),
         }
-        let out = Out { keys: &mut probe.keys, events: &mut probe.events, serial: 1, ..Out::default() };
-        self.call(entry, world, scratch, std::slice::from_ref(packet), seen, out);
     }
 
     /// Whether the world, and the sight for so many packets, are of this program.
@@ -177,6 +179,7 @@ impl Jit {
             seen,
             tracked: self.flows,
             serial,
+            windows: self.windows,
         };
         let Seen { sight, at, windows } = seen;
         let (words, stride) = sight.found_words();

@@ -1,5 +1,6 @@
-//! The generated function that finds out what one packet is to triggers: the key that each would have of it, and what each
-//! window counts. The invariant: it writes only forms and counts that hold; whoever calls it has cleared the rest.
+//! The generated function that finds out what packets are to triggers: the keys that they have, each once however many
+//! triggers it is of, and what each window counts. The invariant: of each packet it writes all forms and counts, parts and
+//! amounts only where these hold.
 //! (Rejected: updating windows from here; generated code would write what the runtime owns.)
 
 use super::decide::Ground;
@@ -7,13 +8,12 @@ use super::emit::Emit;
 use super::needs::Needs;
 use super::nodes::Node;
 use crate::abi::{DISTINCT_MULTIPLIER, DISTINCT_ROTATE, offset};
-use crate::hir::{Key, OwnKey, Pred, WindowKind};
-use cranelift_codegen::ir::types::I64;
+use crate::hir::{Key, OwnKey, Pred, Window, WindowKind};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 
-/// Emits the whole function body. `b` stands in a new function with the signature (context, packet, 1).
+/// Emits the whole function body. `b` stands in a new function with the signature (context, packets, count).
 pub fn emit(
     b: FunctionBuilder<'_>,
     ground: &Ground<'_>,
@@ -21,51 +21,61 @@ pub fn emit(
     nodes: &mut Vec<Node>,
     frontend: TargetFrontendConfig,
 ) {
-    let Some(mut e) = Emit::one_packet(b, ground, pool, nodes, &Needs::of_probe(ground.program)) else {
-        return;
-    };
-    let flags = e.state_flags();
-    let keys = e.b.ins().load(I64, flags, e.context, offset::CONTEXT_KEYS);
-    let events = e.b.ins().load(I64, flags, e.context, offset::CONTEXT_EVENTS);
-    for (at, trigger) in (0i32..).zip(&ground.program.triggers) {
-        if trigger.when.is_some() {
-            let at = at * offset::KEY_SIZE;
-            e.forms(&trigger.own, |e, form, parts| {
-                let flags = e.state_flags();
-                for (i, &(high, low)) in (0i32..).zip(&parts) {
-                    let part = at + offset::KEY_PARTS + i * 16;
-                    e.b.ins().store(flags, high, keys, part);
-                    e.b.ins().store(flags, low, keys, part + 8);
-                }
-                let form = e.constant(form);
-                e.b.ins().store(flags, form, keys, at + offset::KEY_FORM);
-            });
+    let program = ground.program;
+    let needs = Needs::of_probe(program);
+    Emit::each_packet(b, ground, (pool, nodes), frontend, &needs, |e| {
+        let ways = program.ways();
+        let keys = e.row(offset::CONTEXT_KEYS, i64::from(offset::KEY_SIZE) * ways.len() as i64);
+        for (at, (own, _)) in (0i32..).zip(ways) {
+            e.own_key(own, keys, at * offset::KEY_SIZE);
         }
+        let events =
+            e.row(offset::CONTEXT_EVENTS, i64::from(offset::EVENT_SIZE) * program.windows.len() as i64);
+        for (at, window) in (0i32..).zip(&program.windows) {
+            e.event(window, events, at * offset::EVENT_SIZE);
+        }
+    });
+}
+
+impl Emit<'_> {
+    /// Writes the key that a packet has.
+    fn own_key(&mut self, forms: &[OwnKey], keys: Value, at: i32) {
+        self.put(keys, at + offset::KEY_FORM, 0);
+        self.forms(forms, |e, form, parts| {
+            let flags = e.state_flags();
+            for (i, &(high, low)) in (0i32..).zip(&parts) {
+                let part = at + offset::KEY_PARTS + i * 16;
+                e.b.ins().store(flags, high, keys, part);
+                e.b.ins().store(flags, low, keys, part + 8);
+            }
+            e.put(keys, at + offset::KEY_FORM, form);
+        });
     }
-    for (at, window) in (0i32..).zip(&ground.program.windows) {
-        let at = at * offset::EVENT_SIZE;
+
+    /// Writes whether a packet counts in a window, and how much.
+    fn event(&mut self, window: &Window, events: Value, at: i32) {
+        self.put(events, at + offset::EVENT_COUNTS, 0);
         let count = |e: &mut Emit<'_>, amount: Value| {
             let flags = e.state_flags();
-            let one = e.constant(1);
-            e.b.ins().store(flags, one, events, at + offset::EVENT_COUNTS);
+            e.put(events, at + offset::EVENT_COUNTS, 1);
             e.b.ins().store(flags, amount, events, at + offset::EVENT_AMOUNT);
         };
-        let next = e.b.create_block();
+        let next = self.b.create_block();
         let when = match &window.kind {
             WindowKind::Sum(num) => Pred::and([num.guard(), window.when.clone()]),
             WindowKind::Count | WindowKind::Distinct(_) => window.when.clone(),
         };
-        e.when(&when, next);
+        self.when(&when, next);
         match &window.kind {
             WindowKind::Count => {
-                let none = e.constant(0);
-                count(&mut e, none);
+                let none = self.constant(0);
+                count(self, none);
             }
             WindowKind::Sum(num) => {
-                let amount = e.number(num);
-                count(&mut e, amount);
+                let amount = self.number(num);
+                count(self, amount);
             }
-            WindowKind::Distinct(values) => e.forms(values, |e, _, parts| {
+            WindowKind::Distinct(values) => self.forms(values, |e, _, parts| {
                 let Some(&(high, low)) = parts.first() else { return };
                 let multiplier = e.constant(DISTINCT_MULTIPLIER);
                 let mixed = e.b.ins().imul(high, multiplier);
@@ -74,13 +84,16 @@ pub fn emit(
                 count(e, word);
             }),
         }
-        e.b.ins().jump(next, &[]);
-        e.enter(next);
+        self.b.ins().jump(next, &[]);
+        self.enter(next);
     }
-    e.end(frontend);
-}
 
-impl Emit<'_> {
+    /// Writes a constant.
+    fn put(&mut self, base: Value, at: i32, value: u64) {
+        let (flags, value) = (self.state_flags(), self.constant(value));
+        self.b.ins().store(flags, value, base, at);
+    }
+
     /// Goes on where the condition holds, else at `other`.
     fn when(&mut self, condition: &Pred, other: cranelift_codegen::ir::Block) {
         let holds = self.b.create_block();

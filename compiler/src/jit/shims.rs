@@ -24,6 +24,8 @@ pub struct Host<'a> {
     pub tracked: bool,
     /// The number of the first packet.
     pub serial: u64,
+    /// How many windows say something for each packet.
+    pub windows: usize,
 }
 
 /// A shim: its name, where its code is, how many words it takes, and whether it gives one back.
@@ -52,8 +54,8 @@ pub fn table() -> [Shim; 8] {
 impl<'a> Host<'a> {
     /// What is known of a packet of the call.
     fn seen(&self, serial: u64) -> Seen<'a> {
-        let at = self.seen.at + serial.saturating_sub(self.serial) as usize;
-        Seen { at, ..self.seen }
+        let on = serial.saturating_sub(self.serial) as usize;
+        self.seen.on(on, self.windows)
     }
 }
 

@@ -10,6 +10,7 @@ use super::shape::Facts;
 use crate::abi::offset;
 use crate::hir::Program;
 use crate::world::World;
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
@@ -44,6 +45,7 @@ impl<'a> Emit<'a> {
             data: zero,
             cap_len: zero,
             serial: zero,
+            windows: zero,
             flow: zero,
             found: zero,
             asked,
@@ -54,26 +56,47 @@ impl<'a> Emit<'a> {
         emit
     }
 
-    /// Starts a function of (context, packet, 1), with what it reads of the packet at hand.
-    pub fn one_packet(
+    /// Emits the whole function body of (context, packets, count): `body` for each packet, with what it reads of it at hand.
+    pub fn each_packet(
         b: FunctionBuilder<'a>,
         ground: &Ground<'a>,
-        pool: &'a mut Vec<u64>,
-        nodes: &'a mut Vec<Node>,
+        (pool, nodes): (&'a mut Vec<u64>, &'a mut Vec<Node>),
+        frontend: TargetFrontendConfig,
         needs: &Needs,
-    ) -> Option<Emit<'a>> {
+        body: impl FnOnce(&mut Emit<'a>),
+    ) {
         let mut b = b;
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
-        let &[context, packet, _] = b.block_params(entry) else { return None };
+        let &[context, packets, count] = b.block_params(entry) else { return };
         let asked = b.declare_var(I64);
         let outside = (ground.helpers, ground.regions, ground.world);
-        let mut emit = Emit::new(b, outside, pool, nodes, context, asked);
-        let first = emit.constant(0);
-        emit.packet(packet, first);
-        emit.look(ground.program, needs);
-        Some(emit)
+        let mut e = Emit::new(b, outside, pool, nodes, context, asked);
+        let (header, each, done) = (e.b.create_block(), e.b.create_block(), e.b.create_block());
+        let (index, packet) = (e.b.append_block_param(header, I64), e.b.append_block_param(header, I64));
+        let first = e.constant(0);
+        e.b.ins().jump(header, &[first.into(), packets.into()]);
+        e.enter(header);
+        let more = e.b.ins().icmp(IntCC::UnsignedLessThan, index, count);
+        e.branch(more, each, done);
+        e.enter(each);
+        e.packet(packet, index);
+        e.look(ground.program, needs);
+        body(&mut e);
+        let index = e.b.ins().iadd_imm_s(index, 1);
+        let packet = e.b.ins().iadd_imm_s(packet, offset::PACKET_SIZE);
+        e.b.ins().jump(header, &[index.into(), packet.into()]);
+        e.enter(done);
+        e.end(frontend);
+    }
+
+    /// Where the row of the packet at hand begins, in what the context has at this offset: rows of so many bytes.
+    pub fn row(&mut self, base: i32, bytes: i64) -> Value {
+        let flags = self.state_flags();
+        let base = self.b.ins().load(I64, flags, self.context, base);
+        let offset = self.b.ins().imul_imm_s(self.index, bytes);
+        self.b.ins().iadd(base, offset)
     }
 
     /// Gets what is read of the packet.

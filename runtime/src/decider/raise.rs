@@ -1,63 +1,62 @@
-//! Triggers for one packet after the other: what the packet is to each, what their windows then say, which are raised, and
-//! what comes of it. The invariants: every `when` and `unless` sees the states before the packet, its windows with the packet;
-//! for each trigger `held = raised + extended + vetoed + suppressed + full + unkeyed`.
+//! Triggers: what a few packets are to each, what their windows then say, which are raised, and what comes of it. The
+//! invariants: every `when` and `unless` sees the states before its packet, its windows with the packet; several packets are
+//! looked at before the first of them raises anything only where no condition asks for what it could change; for each
+//! trigger `held = raised + extended + vetoed + suppressed + full + unkeyed`.
 //! (Rejected: applying one trigger before the next is asked, which would make their order matter.)
 
+use super::own::{ROOM, Room};
+use super::way::{Counter, Probed, Told, Way};
 use super::{Hear, TriggerCount, TriggerEvent};
 use crate::flow::FlowId;
 use crate::policy::Policy;
-use crate::trigger::{Outcome, Spot};
-use mrule_compiler::abi::{Head, MAX_KEY, Packet};
-use mrule_compiler::fields::Facet;
-use mrule_compiler::helpers;
-use mrule_compiler::hir::{
-    Bytes, Key, MAX_WINDOW, Pred, PredKind, Program, Scope, Trigger, TriggerId, WindowKind,
-};
+pub(super) use crate::trigger::AHEAD;
+use crate::trigger::{Moment, Outcome};
+use mrule_compiler::abi::{Head, Packet};
+use mrule_compiler::hir::{OwnKey, Pred, PredKind, Program, Scope, Trigger, TriggerId, WindowKind};
 use mrule_compiler::sight::{Fired, Probe, Seen, Sight};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::world::Scratch;
+use std::ops::Range;
 
-/// What one worker needs to raise triggers.
+/// What one worker needs to raise triggers. Of packets, it knows those that were probed last: rows of them are in their order.
 #[derive(Debug)]
 pub(super) struct Raiser {
     /// Per trigger.
     plans: Vec<Plan>,
+    /// Per way to a key.
+    ways: Vec<Way>,
     /// Some trigger has a condition and a key or windows: packets must be probed, and windows kept.
     keyed: bool,
-    /// The packets that are probed together, the first of them being packet `first`.
-    probed: Vec<Probed>,
+    /// How many packets may be probed together, and whether what they raise can be said before they raise it.
+    ahead: usize,
+    together: bool,
+    /// The first packet that was probed.
     first: usize,
-    /// Some key has bytes: what is in a packet is needed to read them.
+    /// Per packet: its keys and events.
+    probe: Probe,
+    /// Per packet: what is in it, where some key has bytes and so reads it.
+    heads: Vec<Head>,
     reads: bool,
-    /// Per window of the program: what it says.
+    /// Per packet: its time, and its place among all.
+    moments: Vec<Moment>,
+    /// Per packet and window of the program: what it says.
     values: Vec<u64>,
+    windows: usize,
+    /// Per packet and trigger: where it has windows, whether the packet's key was active, before the packet.
+    active: Vec<bool>,
+    /// Per packet and trigger.
     fired: Vec<Fired>,
     counts: Vec<TriggerCount>,
 }
 
-/// What a packet is to triggers.
-#[derive(Debug, Clone)]
-struct Probed {
-    probe: Probe,
-    head: Head,
-    /// Per trigger: where the state of its key is looked for.
-    spots: Vec<Spot>,
-}
-
-/// How a trigger's key and windows are put together.
+/// What is done with a trigger.
 #[derive(Debug)]
 struct Plan {
     scope: Of,
     /// Its key is the flow's number, which says nothing outside.
     by_flow: bool,
-    /// For each form of its key, what each part is.
-    forms: Vec<Vec<Part>>,
-    /// The first trigger with windows whose key is the same of every packet: itself, where none before it is.
-    like: usize,
-    /// Which windows of the program are its.
-    windows: Vec<usize>,
-    /// It has windows: whether the packet's key is active, before the packet.
-    active: bool,
+    way: Option<usize>,
+    counts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,21 +68,6 @@ enum Of {
     /// Raised only from outside.
     Outside,
 }
-
-/// What a part of a key is; what the engine does not write is read here.
-#[derive(Debug)]
-enum Part {
-    Num,
-    V4,
-    V6,
-    Bytes(Bytes),
-    Facet(Facet),
-}
-
-/// Room for a key.
-type Room<'a> = [KeyValue<'a>; MAX_KEY];
-
-const ROOM: Room<'static> = [KeyValue::Num(0); MAX_KEY];
 
 /// Where a packet stands: what [`Raiser`] needs to know of it.
 #[derive(Clone, Copy)]
@@ -99,38 +83,42 @@ pub(super) struct Step<'a> {
 }
 
 impl Raiser {
-    /// Room for a program's triggers.
-    pub(super) fn new(program: &Program) -> Raiser {
-        let counts = |at: usize| program.windows_of(TriggerId(at as u32)).next().is_some();
-        // Only those with windows have their spots found.
-        let like = |trigger: &Trigger| {
-            program.triggers.iter().enumerate().position(|(at, other)| other.own == trigger.own && counts(at))
-        };
-        let plan = |(at, trigger): (usize, &Trigger)| Plan {
+    /// Room for a policy's triggers.
+    pub(super) fn new(policy: &Policy) -> Raiser {
+        let program = policy.program();
+        let ahead = if may_look_ahead(program) { AHEAD } else { 1 };
+        let ways = program.ways();
+        let plan = |(id, trigger): (TriggerId, &Trigger)| Plan {
             scope: match (&trigger.scope, &trigger.when) {
                 (_, None) => Of::Outside,
                 (Scope::Flow(bit), _) => Of::Flow(*bit),
                 (Scope::Keys(_), _) => Of::Key,
             },
             by_flow: trigger.is_by_flow(),
-            forms: trigger.own.iter().map(|form| form.key.iter().map(part).collect()).collect(),
-            like: like(trigger).unwrap_or(at),
-            windows: program.windows_of(TriggerId(at as u32)).map(|(id, _)| id.index()).collect(),
-            active: false,
+            way: ways.iter().position(|(_, alike)| alike.contains(&id)),
+            counts: program.windows_of(id).next().is_some(),
         };
-        let plans: Vec<Plan> = program.triggers.iter().enumerate().map(plan).collect();
-        let bytes = |plan: &Plan| plan.forms.iter().flatten().any(|part| matches!(part, Part::Bytes(_)));
-        let spots = vec![Spot::default(); program.triggers.len()];
-        let probed = Probed { probe: Probe::new(program), head: Head::default(), spots };
+        let plans: Vec<Plan> = (0u32..).map(TriggerId).zip(&program.triggers).map(plan).collect();
+        let way = |(at, (own, alike)): (usize, &(&[OwnKey], Vec<TriggerId>))| {
+            Way::new(program, policy.triggers(), (at, own, alike), ahead)
+        };
+        let ways: Vec<Way> = ways.iter().enumerate().map(way).collect();
         Raiser {
-            reads: plans.iter().any(bytes),
-            plans,
             keyed: program.uses().keyed,
-            probed: vec![probed; if may_look_ahead(program) { AHEAD } else { 1 }],
+            ahead,
             first: 0,
-            values: vec![0; program.windows.len()],
-            fired: vec![Fired::No; program.triggers.len()],
-            counts: vec![TriggerCount::default(); program.triggers.len()],
+            probe: Probe::new(program, ahead),
+            heads: vec![Head::default(); ahead],
+            reads: ways.iter().any(Way::reads_bytes),
+            together: may_fire_ahead(program),
+            moments: vec![Moment::default(); ahead],
+            values: vec![0; ahead * program.windows.len()],
+            windows: program.windows.len(),
+            active: vec![false; ahead * plans.len()],
+            fired: vec![Fired::No; ahead * plans.len()],
+            counts: vec![TriggerCount::default(); plans.len()],
+            plans,
+            ways,
         }
     }
 
@@ -146,53 +134,29 @@ impl Raiser {
         &self.counts
     }
 
-    /// Whether the next packet's key may push out one that packets from this time on are decided by: those must be first.
-    pub(super) fn may_forget(&self, policy: &Policy, since: i64) -> bool {
-        let counts = |(_, plan): &(usize, &Plan)| !plan.windows.is_empty();
-        let mut plans = self.plans.iter().enumerate().filter(counts);
-        plans.any(|(at, _)| policy.triggers().may_forget(at, since))
-    }
-
-    /// Finds out what a packet raises: its windows are moved on, nothing is raised yet. True when raising may change what
-    /// packets before this one, with times up to `latest`, are decided by.
-    pub(super) fn look(
-        &mut self,
-        policy: &Policy,
-        scratch: &mut Scratch,
-        step: Step<'_>,
-        latest: i64,
-    ) -> bool {
-        let (engine, world) = (policy.engine(), policy.world());
-        if self.keyed {
-            self.observe(policy, step);
-        }
-        engine.fire(world, scratch, step.packet, step.seen.with_windows(&self.values), &mut self.fired);
-        let now = step.packet.time;
-        let changes = |((at, plan), fired): ((usize, &Plan), &Fired)| {
-            plan.scope == Of::Key
-                && *fired == Fired::Raised
-                && (latest > now || !self.is_active(policy, at, plan, step))
-        };
-        self.plans.iter().enumerate().zip(&self.fired).any(changes)
-    }
-
-    /// Whether a trigger is active for the packet's key before the packet; one without a key has nothing that could change.
-    fn is_active(&self, policy: &Policy, at: usize, plan: &Plan, step: Step<'_>) -> bool {
-        let (Some(probed), mut room) = (probed(&self.probed, self.first, step), ROOM) else { return true };
-        match key(at, plan, probed, step.packet, step.seen, &mut room) {
-            None => true,
-            Some(_) if !plan.windows.is_empty() => plan.active,
-            Some(key) => policy.triggers().active(at, key, step.packet.time),
-        }
-    }
-
     /// How many packets are probed together.
     pub(super) fn ahead(&self) -> usize {
-        self.probed.len()
+        self.ahead
     }
 
-    /// Finds out what the next packets, of which the first is packet `first`, are to triggers, and asks the memory for the
-    /// states of all their keys, so that these come side by side: a lock, as each takes, waits for what was asked before it.
+    fn counters(&self) -> impl Iterator<Item = &Counter> {
+        self.ways.iter().flat_map(|way| &way.counters)
+    }
+
+    /// Whether the packets that are probed together may be looked at together, too: no condition asks for what one of them may
+    /// raise, and none of their keys can push another out, which what is raised would keep.
+    fn together(&self, policy: &Policy) -> bool {
+        self.together && !self.counters().any(|counter| policy.triggers().may_forget(counter.trigger))
+    }
+
+    /// Whether the next packet's key may push out one that packets from this time on are decided by: those must be first.
+    pub(super) fn may_forget_since(&self, policy: &Policy, since: i64) -> bool {
+        self.counters().any(|counter| policy.triggers().may_forget_since(counter.trigger, since))
+    }
+
+    /// Finds out what the next packets, of which the first is packet `first`, are to triggers. Where that may be done, their events
+    /// are taken into windows, and what they raise is found out, too; nothing is raised yet. Else each is to be looked at
+    /// ([`Raiser::look`]) when those before it have raised what they raise: false.
     pub(super) fn probe(
         &mut self,
         policy: &Policy,
@@ -200,84 +164,127 @@ impl Raiser {
         packets: &[Packet],
         first: usize,
         sight: &Sight,
-    ) {
+    ) -> bool {
         self.first = first;
-        if !self.keyed {
-            return;
-        }
-        let (engine, world, triggers) = (policy.engine(), policy.world(), policy.triggers());
-        for (i, (packet, probed)) in (first..).zip(packets.iter().zip(&mut self.probed)) {
-            let (seen, mut room) = (Seen::of(sight, i), ROOM);
-            engine.probe(world, scratch, packet, seen, &mut probed.probe);
-            if self.reads {
-                probed.head = seen.head_of(packet);
-            }
-            for (at, plan) in self.plans.iter().enumerate().filter(|(_, plan)| !plan.windows.is_empty()) {
-                let like = probed.spots.get(plan.like).copied().filter(|_| plan.like < at);
-                let spot = like.unwrap_or_else(|| {
-                    key(at, plan, probed, packet, seen, &mut room)
-                        .map_or(Spot::default(), |key| triggers.spot(at, key))
-                });
-                if let Some(place) = probed.spots.get_mut(at) {
-                    *place = spot;
+        let together = self.together(policy);
+        if self.keyed {
+            let seen = Seen::of(sight, first);
+            policy.engine().probe(policy.world(), scratch, packets, seen, &mut self.probe);
+            let numbers = policy.triggers().moments(packets.len());
+            for ((row, packet), number) in packets.iter().enumerate().zip(numbers..) {
+                if let Some(moment) = self.moments.get_mut(row) {
+                    *moment = Moment::new(packet.time, number);
                 }
-                triggers.seek(at, spot);
-            }
-        }
-        for probed in self.probed.iter().take(packets.len()) {
-            for (at, (plan, spot)) in self.plans.iter().zip(&probed.spots).enumerate() {
-                if !plan.windows.is_empty() {
-                    triggers.hint(at, *spot);
+                if let Some(head) = self.heads.get_mut(row).filter(|_| self.reads) {
+                    *head = seen.on(row, 0).head_of(packet);
                 }
             }
+            let probed = Probed { packets, first, sight, probe: &self.probe, heads: &self.heads };
+            self.ways.iter_mut().for_each(|way| way.seek(policy.triggers(), probed));
+            self.ways.iter_mut().for_each(|way| way.hint(policy.triggers(), packets.len()));
+        }
+        if together {
+            self.count(policy, packets, sight, 0..packets.len());
+            self.fire(policy, scratch, packets, first, sight);
+        }
+        together
+    }
+
+    /// The same for one packet of those that were probed.
+    pub(super) fn look(
+        &mut self,
+        policy: &Policy,
+        scratch: &mut Scratch,
+        packets: &[Packet],
+        at: usize,
+        sight: &Sight,
+    ) {
+        let row = at.saturating_sub(self.first);
+        let (Some(probed), Some(one)) = (packets.get(self.first..), packets.get(at..=at)) else { return };
+        self.count(policy, probed, sight, row..row + 1);
+        self.fire(policy, scratch, one, at, sight);
+    }
+
+    /// Takes the events of these of the packets that were probed into the windows of their keys.
+    fn count(&mut self, policy: &Policy, packets: &[Packet], sight: &Sight, rows: Range<usize>) {
+        let probed = Probed { packets, first: self.first, sight, probe: &self.probe, heads: &self.heads };
+        let mut told = Told {
+            moments: &mut self.moments,
+            values: &mut self.values,
+            windows: self.windows,
+            active: &mut self.active,
+            triggers: self.plans.len(),
+        };
+        for way in &mut self.ways {
+            way.observe(policy.triggers(), probed, rows.clone(), &mut told);
         }
     }
 
-    /// Takes the packet's events into the windows of its keys.
-    fn observe(&mut self, policy: &Policy, step: Step<'_>) {
-        let (triggers, now) = (policy.triggers(), step.packet.time);
-        let Some(probed) = probed(&self.probed, self.first, step) else { return };
-        // What is in the room: the parts of the key of the triggers that are like this one.
-        let (mut room, mut made) = (ROOM, None);
-        let mut events = [None; WINDOWS];
-        let mut told = [0; WINDOWS];
-        for (at, plan) in self.plans.iter_mut().enumerate() {
-            if plan.windows.is_empty() {
-                continue;
+    /// Finds out what packets raise, with what their windows say.
+    fn fire(&mut self, policy: &Policy, scratch: &mut Scratch, packets: &[Packet], at: usize, sight: &Sight) {
+        let (row, triggers) = (at.saturating_sub(self.first), self.plans.len());
+        let values = self.values.get(row * self.windows..).unwrap_or(&[]);
+        let Some(fired) = self.fired.get_mut(row * triggers..(row + packets.len()) * triggers) else {
+            return;
+        };
+        let seen = Seen::of(sight, at).with_windows(values);
+        policy.engine().fire(policy.world(), scratch, packets, seen, fired);
+    }
+
+    /// What became of the conditions of a packet that was looked at; none when none of them holds.
+    fn fired(&self, at: usize) -> Option<&[Fired]> {
+        let row = at.checked_sub(self.first)?;
+        let fired = self.fired.get(row * self.plans.len()..(row + 1) * self.plans.len())?;
+        fired.iter().any(|fired| *fired != Fired::No).then_some(fired)
+    }
+
+    /// Whether a packet that was looked at raises something, or would but for a veto.
+    pub(super) fn fires(&self, at: usize) -> bool {
+        self.fired(at).is_some()
+    }
+
+    /// Whether what a packet raises may change what packets before it, with times up to `latest`, are decided by.
+    pub(super) fn changes(&self, policy: &Policy, step: Step<'_>, latest: i64) -> bool {
+        let changes = |((at, plan), fired): ((usize, &Plan), &Fired)| {
+            plan.scope == Of::Key
+                && *fired == Fired::Raised
+                && (latest > step.packet.time || !self.is_active(policy, at, plan, step))
+        };
+        self.fired(step.at).is_some_and(|fired| self.plans.iter().enumerate().zip(fired).any(changes))
+    }
+
+    /// Whether a trigger is active for the packet's key before the packet; one without a key has nothing that could change.
+    fn is_active(&self, policy: &Policy, at: usize, plan: &Plan, step: Step<'_>) -> bool {
+        let mut room = ROOM;
+        match self.key(plan, step, &mut room) {
+            None => true,
+            Some(_) if plan.counts => {
+                let row = step.at.saturating_sub(self.first);
+                self.active.get(row * self.plans.len() + at).is_some_and(|active| *active)
             }
-            if made.is_none_or(|(like, _)| like != plan.like) {
-                let parts = key(at, plan, probed, step.packet, step.seen, &mut room).map(<[_]>::len);
-                made = Some((plan.like, parts));
-            }
-            let made = made.and_then(|(_, parts)| room.get(..parts?));
-            let spot = probed.spots.get(at).copied().unwrap_or_default();
-            for (event, window) in events.iter_mut().zip(&plan.windows) {
-                *event = probed.probe.events.get(*window).filter(|e| e.counts != 0).map(|e| e.amount);
-            }
-            let count = plan.windows.len().min(WINDOWS);
-            told[..count].fill(0);
-            plan.active = made.is_some_and(|key| {
-                triggers.observe_at(at, spot, key, now, &events[..count], &mut told[..count])
-            });
-            for (window, told) in plan.windows.iter().zip(told) {
-                if let Some(value) = self.values.get_mut(*window) {
-                    *value = told.min(MAX_WINDOW);
-                }
-            }
+            Some(key) => policy.triggers().active(at, key, step.packet.time),
         }
+    }
+
+    /// The key that a packet has for a trigger.
+    fn key<'k, 'a>(&self, plan: &Plan, step: Step<'a>, room: &'k mut Room<'a>) -> Option<&'k [KeyValue<'a>]> {
+        let (way, row) = (self.ways.get(plan.way?)?, step.at.checked_sub(self.first)?);
+        way.key((&self.probe, row), self.heads.get(row)?, step.packet, step.seen, room)
     }
 
     /// Applies what [`Raiser::look`] found, and tells `hear` of it; gives the triggers by flow that are raised, one bit each.
     pub(super) fn apply(&mut self, policy: &Policy, step: Step<'_>, hear: &mut Option<Hear<'_>>) -> u64 {
         let (mut raised, mut room) = (0, ROOM);
-        let Some(probed) = probed(&self.probed, self.first, step) else { return 0 };
-        let plans = self.plans.iter().enumerate().zip(&self.fired).zip(&mut self.counts);
-        for (((at, plan), fired), count) in plans {
+        let mut counts = std::mem::take(&mut self.counts);
+        let fired = self.fired(step.at).unwrap_or(&[]);
+        let moment = step.at.checked_sub(self.first).and_then(|row| self.moments.get(row));
+        let moment = moment.copied().unwrap_or_default();
+        for (((at, plan), fired), count) in self.plans.iter().enumerate().zip(fired).zip(&mut counts) {
             if *fired == Fired::No || plan.scope == Of::Outside {
                 continue;
             }
             count.held += 1;
-            let made = key(at, plan, probed, step.packet, step.seen, &mut room);
+            let made = self.key(plan, step, &mut room);
             let outcome = match (plan.scope, made, step.flow) {
                 (Of::Flow(_), _, None) | (Of::Key, None, _) => None,
                 (Of::Flow(bit), _, Some(_)) => Some(match fired {
@@ -289,53 +296,52 @@ impl Raiser {
                         Outcome::Raised
                     }
                 }),
-                (_, Some(key), _) => Some(policy.triggers().apply(at, key, step.packet.time, *fired)),
+                (_, Some(key), _) => Some(policy.triggers().apply_at(at, key, &moment, *fired)),
                 (Of::Outside, None, _) => None,
             };
             count.take(outcome, *fired);
             if let (Some(hear), Some(outcome)) = (hear.as_mut(), outcome) {
                 let key = made.filter(|_| !plan.by_flow);
-                let seen = step.seen.with_windows(&self.values);
+                let row = step.at.saturating_sub(self.first);
+                let seen = step.seen.with_windows(self.values.get(row * self.windows..).unwrap_or(&[]));
                 hear(&TriggerEvent { trigger: at, key, outcome, at: step.at, packet: step.packet, seen });
             }
         }
+        self.counts = counts;
         raised
     }
 }
 
-/// What a packet is to triggers, of those that are probed from packet `first` on.
-fn probed<'p>(probed: &'p [Probed], first: usize, step: Step<'_>) -> Option<&'p Probed> {
-    probed.get(step.at.checked_sub(first)?)
+/// Whether one of these conditions asks if a trigger is active.
+fn ask<'a>(preds: impl IntoIterator<Item = &'a Pred>) -> bool {
+    let mut asks = false;
+    for pred in preds {
+        pred.visit(&mut |pred| {
+            asks |= matches!(pred.kind(), PredKind::Active { .. } | PredKind::FlowActive(_))
+        });
+    }
+    asks
 }
 
-/// How many packets are probed together: so many that the rows of the first have come when the last is probed, so few that they stay in the
-/// first cache.
-pub(super) const AHEAD: usize = 8;
-
-/// Whether what a packet is to triggers can be said before packets that come before it have raised theirs: no key and no
+/// Whether what packets are to triggers can be said before packets that come before them have raised theirs: no key and no
 /// window asks whether a trigger is active, and no flow keeps one.
 fn may_look_ahead(program: &Program) -> bool {
     let by_flow = |trigger: &Trigger| matches!(trigger.scope, Scope::Flow(_)) && trigger.when.is_some();
-    let mut asks = false;
-    let mut ask = |pred: &Pred| {
-        pred.visit(&mut |pred| {
-            asks |= matches!(pred.kind(), PredKind::Active { .. } | PredKind::FlowActive(_));
-        });
-    };
-    for own in program.triggers.iter().flat_map(|trigger| &trigger.own) {
-        ask(&own.when);
-    }
-    for window in &program.windows {
-        ask(&window.when);
-        if let WindowKind::Distinct(values) = &window.kind {
-            values.iter().for_each(|value| ask(&value.when));
-        }
-    }
+    let own = program.triggers.iter().flat_map(|trigger| &trigger.own).map(|own| &own.when);
+    let windows = program.windows.iter().map(|window| &window.when);
+    let values = program.windows.iter().flat_map(|window| match &window.kind {
+        WindowKind::Distinct(values) => values.as_slice(),
+        WindowKind::Count | WindowKind::Sum(_) => &[],
+    });
+    let asks = ask(own.chain(windows).chain(values.map(|value| &value.when)));
     !asks && !program.triggers.iter().any(by_flow)
 }
 
-/// The most windows of one trigger that are kept; the checker allows no more.
-const WINDOWS: usize = mrule_compiler::hir::MAX_TRIGGER_WINDOWS;
+/// Whether, beyond that, the same is true of what they raise.
+fn may_fire_ahead(program: &Program) -> bool {
+    let conditions = program.triggers.iter().flat_map(|trigger| trigger.when.iter().chain([&trigger.unless]));
+    may_look_ahead(program) && !ask(conditions)
+}
 
 impl TriggerCount {
     fn take(&mut self, outcome: Option<Outcome>, fired: Fired) {
@@ -348,39 +354,4 @@ impl TriggerCount {
             (Some(Outcome::Nothing) | None, _) => self.unkeyed += 1,
         }
     }
-}
-
-fn part(part: &Key) -> Part {
-    match part {
-        Key::Ipv4(_) => Part::V4,
-        Key::Ipv6(_) => Part::V6,
-        Key::Bytes(bytes) => Part::Bytes(bytes.clone()),
-        Key::Facet(facet) => Part::Facet(*facet),
-        // A constant is no part of a packet's own key.
-        Key::Num(_) | Key::Text(_) => Part::Num,
-    }
-}
-
-/// The key that a packet has for trigger `at`, in this room: what is in it is written once, and only as far as the key goes.
-#[inline(always)]
-fn key<'k, 'a>(
-    at: usize,
-    plan: &Plan,
-    probed: &Probed,
-    packet: &'a Packet<'a>,
-    seen: Seen<'a>,
-    room: &'k mut Room<'a>,
-) -> Option<&'k [KeyValue<'a>]> {
-    let words = probed.probe.keys.get(at)?;
-    let form = plan.forms.get(usize::try_from(words.form).ok()?.checked_sub(1)?)?;
-    for ((value, part), [high, low]) in room.iter_mut().zip(form).zip(&words.parts) {
-        *value = match part {
-            Part::Num => KeyValue::Num(*low),
-            Part::V4 => KeyValue::V4(*low as u32),
-            Part::V6 => KeyValue::V6(u128::from(*high) << 64 | u128::from(*low)),
-            Part::Bytes(bytes) => KeyValue::Bytes(helpers::bytes(packet, &probed.head, bytes)?),
-            Part::Facet(facet) => helpers::first_facet(seen, *facet)?,
-        };
-    }
-    room.get(..form.len())
 }

@@ -1,14 +1,71 @@
-//! What the kernel and the processor are told about memory, for tables that are larger than any cache: which of it to back with huge
-//! pages, and what will be read soon. The invariant: it is advice; nothing depends on its being followed, and no byte
-//! changes. (Rejected: mappings of hugetlbfs, which somebody must have reserved.) See madvise(2).
+//! Memory for tables that are larger than any cache: pages of the kernel's, and what it and the processor are told about them:
+//! which to back with huge pages, and what will be read soon. The invariant: what is told is advice; nothing depends on its being
+//! followed, and no byte changes. (Rejected: mappings of hugetlbfs, which somebody must have reserved; zeroed memory of the
+//! allocator, which writes all of it where more than 16 bytes are to be aligned.) See mmap(2), madvise(2).
 
-#![expect(unsafe_code, reason = "advice about addresses")]
+#![expect(unsafe_code, reason = "mappings, and advice about addresses")]
+
+use bytemuck::Zeroable;
+use std::alloc::{Layout, handle_alloc_error};
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
 
 /// Bytes of a huge page where pages have 4 KiB.
 const HUGE: usize = 2 << 20;
 /// Less memory than this is left alone: a huge page is taken whole when one byte of it is written, and where little is kept
 /// that is most of it.
 const LEAST: usize = 4 * HUGE;
+
+/// Memory for so many elements, all zero. The kernel gives a page of it when that is first written; it begins with one, so
+/// what is a line of the cache lies in one.
+pub(crate) struct Pages<T> {
+    start: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: it owns its elements, as a box of them does.
+unsafe impl<T: Send> Send for Pages<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Pages<T> {}
+
+impl<T: Zeroable> Pages<T> {
+    /// So many. Like other memory that is not to be had, this ends the process where there is none.
+    pub(crate) fn new(len: usize) -> Pages<T> {
+        const { assert!(!std::mem::needs_drop::<T>() && align_of::<T>() <= 4096) };
+        let Ok(layout) = Layout::array::<T>(len) else { handle_alloc_error(Layout::new::<T>()) };
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, which overlaps none.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), layout.size().max(1), access, kind, -1, 0) };
+        match NonNull::new(start.cast::<T>()) {
+            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Pages { start, len },
+            _ => handle_alloc_error(layout),
+        }
+    }
+}
+
+impl<T> Deref for Pages<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the mapping has `len` elements, aligned as pages are; it was zeroed, which `T` allows; it lives as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for Pages<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made; nobody borrows it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), (self.len * size_of::<T>()).max(1)) };
+    }
+}
+
+impl<T> fmt::Debug for Pages<T> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} elements", self.len)
+    }
+}
 
 /// Asks the kernel to back this memory with huge pages as it is first written. Only the huge pages that lie within it are, and only
 /// of memory that is large.
@@ -44,6 +101,18 @@ pub(crate) fn prefetch<T>(at: &T) {
     let _ = at;
 }
 
+/// The same for what will be written: other processors give their copies up.
+#[inline(always)]
+pub(crate) fn prefetch_to_write<T>(at: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction faults at no address; processors of this architecture that lack it do nothing.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    prefetch(at);
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test stops")]
@@ -66,6 +135,16 @@ mod tests {
     }
 
     #[test]
+    fn pages_are_zero_and_lie_as_pages_do() {
+        for len in [0, 1, 64, 100_000] {
+            let pages: Pages<[u64; 8]> = Pages::new(len);
+            assert_eq!((pages.len(), pages.as_ptr().addr() % 4096), (len, 0));
+            assert!(pages.iter().flatten().all(|word| *word == 0));
+            assert_eq!(format!("{pages:?}"), format!("{len} elements"));
+        }
+    }
+
+    #[test]
     #[cfg_attr(miri, ignore = "no kernel")]
     fn what_is_large_is_in_huge_pages_and_nothing_else() {
         if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
@@ -82,6 +161,7 @@ mod tests {
         assert!(!flags(memory.as_ptr().addr()).contains(" hg"), "what lies only partly within");
         prefer_huge_pages::<u64>(&[]);
         prefetch(&memory[7]);
+        prefetch_to_write(&memory[7]);
         assert!(memory.iter().all(|word| *word == 0));
     }
 }

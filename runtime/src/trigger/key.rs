@@ -6,6 +6,8 @@
 //! (Rejected: keys as byte strings of any length, which are slower to hash and to compare.)
 
 use super::cells::{get, set};
+use super::stripes;
+use mrule_compiler::abi::MAX_KEY;
 use mrule_compiler::hir::Value;
 use mrule_compiler::table::KeyValue;
 use std::fmt;
@@ -70,53 +72,78 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// A key to look for.
-#[derive(Clone, Copy)]
-pub(super) struct Probe<'a> {
-    pub(super) key: &'a [KeyValue<'a>],
+/// A key as it is looked for, in all triggers of a store whose key it is. By default it is none, of which nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot {
     /// Where it belongs. Which keys meet is not to be known without the seed.
     pub(super) hash: u64,
-    /// The kinds of its parts, the first lowest.
-    pub(super) kinds: u64,
-    /// Its first part.
+    /// Its first part: low word, high word.
     pub(super) first: [u64; 2],
-    /// Whether kinds and first part are all of it.
-    pub(super) simple: bool,
+    /// The kinds of its parts, the first lowest.
+    pub(super) kinds: u32,
+    /// The row in which it is expected, plus 1; 0 where none is.
+    pub(super) row: u32,
+    /// How many parts it has.
+    pub(super) parts: u8,
+    /// The same, if this is all of the key; else [`PART_OF_IT`].
+    pub(super) whole: u8,
 }
 
-impl<'a> Probe<'a> {
+/// More parts than a key has, all different.
+const PART_OF_IT: u8 = u8::MAX;
+const NO_KEY: u8 = u8::MAX - 2;
+
+impl Default for Spot {
+    fn default() -> Spot {
+        Spot { hash: 0, first: [0; 2], kinds: 0, row: 0, parts: NO_KEY, whole: NO_KEY }
+    }
+}
+
+impl Spot {
     #[inline(always)]
-    pub(super) fn new(seed: [u64; 2], key: &'a [KeyValue<'a>]) -> Probe<'a> {
-        let [value] = key else { return Probe::of_several(seed, key) };
+    pub(super) fn new(seed: [u64; 2], key: &[KeyValue]) -> Spot {
+        let [value] = key else { return Spot::of_several(seed, key) };
         let part = Part::of(value);
-        Probe {
-            key,
-            hash: hash_of(seed, part),
-            kinds: part.kind,
-            first: [part.low, part.high],
-            simple: part.kind != LONG,
-        }
+        let hash = last(seed, next(seed, seed[0], part));
+        let whole = if part.kind == LONG { PART_OF_IT } else { 1 };
+        Spot { hash, first: [part.low, part.high], kinds: part.kind as u32, row: 0, parts: 1, whole }
     }
 
-    fn of_several(seed: [u64; 2], key: &'a [KeyValue<'a>]) -> Probe<'a> {
-        let mut probe = Probe { key, hash: seed[0], kinds: 0, first: [0; 2], simple: key.is_empty() };
-        for (i, value) in key.iter().enumerate() {
-            let part = Part::of(value);
-            probe.hash = next(seed, probe.hash, part);
-            probe.kinds |= part.kind << (KIND_BITS * i);
+    #[inline(never)]
+    fn of_several(seed: [u64; 2], key: &[KeyValue]) -> Spot {
+        if key.len() > MAX_KEY {
+            return Spot::default();
+        }
+        let whole = if key.is_empty() { 0 } else { PART_OF_IT };
+        let mut spot = Spot { hash: seed[0], parts: key.len() as u8, whole, ..Spot::default() };
+        for (i, part) in key.iter().map(Part::of).enumerate() {
+            spot.hash = next(seed, spot.hash, part);
+            spot.kinds |= (part.kind as u32) << (KIND_BITS * i);
             if i == 0 {
-                probe.first = [part.low, part.high];
+                spot.first = [part.low, part.high];
             }
         }
-        probe.hash = last(seed, probe.hash);
-        probe
+        spot.hash = last(seed, spot.hash);
+        spot
+    }
+
+    /// Whether it says all of the key: whoever has it needs no other.
+    #[inline(always)]
+    pub fn is_whole(&self) -> bool {
+        self.whole != PART_OF_IT
+    }
+
+    /// Its lock.
+    #[inline(always)]
+    pub(super) fn stripe(&self) -> usize {
+        (self.hash >> (u64::BITS - stripes::BITS)) as usize
     }
 }
 
-/// The hash of a key of one part.
-#[inline(always)]
-pub(super) fn hash_of(seed: [u64; 2], part: Part) -> u64 {
-    last(seed, next(seed, seed[0], part))
+/// The words that a number stands for as a seed.
+pub(super) fn seed_of(number: u64) -> [u64; 2] {
+    [0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db]
+        .map(|odd| Spot::new([odd, !odd | 1], &[KeyValue::Num(number)]).hash | 1)
 }
 
 #[inline(always)]
@@ -265,13 +292,10 @@ mod tests {
             for (j, b) in alike.iter().enumerate() {
                 assert_eq!(Part::of(a) == Part::of(b), i == j, "{a:?} {b:?}");
                 let seed = [0x1234_5678_9abc_def3, 0xfeed_dead_beef_cafd];
-                assert_eq!(
-                    Probe::new(seed, &[*a]).hash == Probe::new(seed, &[*b]).hash,
-                    i == j,
-                    "{a:?} {b:?}"
-                );
-                let kinds = Probe::new(seed, &[*a, *b]).kinds;
-                assert_eq!(kinds, Part::of(a).kind | Part::of(b).kind << KIND_BITS);
+                let [one, other] = [a, b].map(|value| Spot::new(seed, &[*value]));
+                assert_eq!(one.hash == other.hash, i == j, "{a:?} {b:?}");
+                let kinds = Spot::new(seed, &[*a, *b]).kinds;
+                assert_eq!(u64::from(kinds), Part::of(a).kind | Part::of(b).kind << KIND_BITS);
             }
         }
     }

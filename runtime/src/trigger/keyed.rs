@@ -1,33 +1,41 @@
 //! One trigger's state: how its memory is laid out, and how a key's row is found. The invariants: whoever needs a shard's
-//! ledger takes it before going into a bucket, and is inside one bucket at a time, so nobody waits in a circle; a row comes
-//! into a chain and leaves it only under the ledger; a packet of a known key takes one lock, one that only looks none.
+//! ledger takes it before going into a lock, and is inside one lock at a time, so nobody waits in a circle; a row comes
+//! into a chain and leaves it only under the ledger and inside its bucket's lock; a packet of a known key takes one lock, one
+//! that only looks none.
 //! (Rejected: taking the ledger for every packet, as then the packets of all keys of a shard wait for each other.)
 
 use super::cells::{
-    FLAGS_AT, HEAD, HEAD_WORDS, KINDS_AT, LINE, Lines, META, PART, SEEN, count, enter, get, set, words,
+    FLAGS_AT, HEAD, HEAD_WORDS, KINDS_AT, LINE, Line, Lines, META, PART, SEEN, count, get, set, words,
 };
 use super::distinct::{SKETCH_WORDS, Sketch};
-use super::key::{KIND_BITS, KeyPart, LONG, Part, Probe, same_text};
+use super::key::{KIND_BITS, KeyPart, LONG, Part, Spot, same_text};
 use super::layout::{COLD_WORDS, FURTHER_HEAD, Layout};
 use super::ledger::Ledger;
-use super::suppress::{Suppressed, Suppressions};
+use super::stripes::{self, Inside, Stripes};
+use super::suppress::Suppressions;
+use super::visit::Moment;
 use super::window::{Clock, MIN_PER, RING_WORDS, Sum};
-use super::{TriggerShape, WindowKind};
+use super::{AHEAD, TriggerShape, WindowKind};
+use crate::sys::memory::{Pages, prefer_huge_pages};
 use mrule_compiler::abi::MAX_KEY;
 use mrule_compiler::table::KeyValue;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Whether the row is among the active ones of its ledger.
 pub(super) const PARKED: u64 = 1 << FLAGS_AT;
 /// Where packets in a row that were too old for a window of the key are counted.
 pub(super) const STRIKES_AT: usize = FLAGS_AT + 1;
+/// Whether the row is in a chain.
+pub(super) const LINKED: u64 = 1 << (STRIKES_AT + 5);
+/// Changes each time that the row comes into a chain.
+pub(super) const TURN: u64 = LINKED << 1;
 pub(super) const KINDS: u64 = (1 << (KIND_BITS * MAX_KEY)) - 1;
 /// No chain is longer than this; whoever walks further has been led astray by a change.
 pub(super) const CHAIN: usize = 1 << 12;
-/// Packet time that makes a tick, as a shift: about a millisecond.
-const TICK: u32 = 20;
-
+/// What no key has as its number of parts.
+const NOT_COMMON: u8 = u8::MAX - 1;
 /// What is counted without the ledger.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Tally {
@@ -41,31 +49,6 @@ pub(super) enum Tally {
 
 /// Counters for packets, then for what comes from outside.
 pub(super) type Tallies = [AtomicU64; 6];
-
-/// Counts how idle keys are: a step for each new key, and for each millisecond of packet time.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-pub(super) struct Ticks {
-    time: AtomicI64,
-    pub(super) tick: AtomicU64,
-}
-
-impl Ticks {
-    #[inline(always)]
-    pub(super) fn at(&self, now: i64) -> u64 {
-        let (time, last) = (now >> TICK, self.time.load(Relaxed));
-        // What comes a little late, by another worker perhaps, is of the same tick.
-        if time > last || time < last - 1024 {
-            self.time.store(time, Relaxed);
-            self.tick.fetch_add(1, Relaxed);
-        }
-        get(&self.tick)
-    }
-
-    pub(super) fn step(&self) -> u64 {
-        self.tick.fetch_add(1, Relaxed) + 1
-    }
-}
 
 #[derive(Debug)]
 #[repr(align(64))]
@@ -95,39 +78,72 @@ pub(super) struct Window {
 /// A key, and where it belongs.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
-    pub(super) probe: Probe<'a>,
+    pub(super) spot: Spot,
+    /// The key, unless the spot says all of it.
+    pub(super) key: &'a [KeyValue<'a>],
     pub(super) bucket: usize,
+}
+
+/// Where in lines that several triggers share one of them has its own.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    /// Where its part of the first row begins.
+    own: usize,
+    /// From one row to the next.
+    stride: usize,
 }
 
 /// A trigger's state.
 #[derive(Debug)]
 pub(super) struct Keyed {
-    pub(super) ticks: Ticks,
     pub(super) seed: [u64; 2],
     pub(super) layout: Layout,
     pub(super) windows: Box<[Window]>,
-    /// Whether the common way does for most: a key of one part, one window that counts or adds.
-    pub(super) common: bool,
-    /// How many buckets there are.
-    buckets: usize,
-    /// Buckets, then, from line `first` on, rows: what every packet needs, side by side, so that it is large enough for huge pages.
-    lines: Lines,
-    first: usize,
+    /// How many parts its key has, if it is one or none and one window counts or adds, so that the common way does; else
+    /// [`NOT_COMMON`].
+    pub(super) common: u8,
+    /// There are 2 to the power of this many buckets.
+    bits: u32,
+    buckets: Pages<AtomicU64>,
+    /// What every packet needs of this trigger and of those that lie beside it: row by row, the lines of each.
+    lines: Arc<Lines>,
+    at: At,
     rings: Box<[AtomicU64]>,
     cold: Box<[AtomicU64]>,
     texts: Box<[AtomicU64]>,
     pub(super) shards: Box<[Shard]>,
     /// Nobody is active after this.
     pub(super) latest: AtomicI64,
-    /// A shard has given away its last free row: from then on a new key may push out another.
+    /// A shard has less than [`super::AHEAD`] free rows: from then on new keys may push out others.
     pub(super) full: AtomicBool,
     pub(super) suppressions: Suppressions,
+    pub(super) stripes: Arc<Stripes>,
     shape: TriggerShape,
 }
 
 impl Keyed {
-    pub(super) fn new(shape: &TriggerShape, seed: u64) -> Keyed {
-        let layout = Layout::new(shape);
+    /// The states of triggers that have the same key and as many rows, side by side: a packet finds those of its key together.
+    pub(super) fn beside(shapes: &[&TriggerShape], seed: [u64; 2], stripes: &Arc<Stripes>) -> Vec<Keyed> {
+        let layouts: Vec<Layout> = shapes.iter().map(|shape| Layout::new(shape)).collect();
+        let stride = layouts.iter().map(|layout| layout.lines).sum();
+        let rows = layouts.first().map_or(0, Layout::all_rows);
+        let lines = Arc::new(Lines::new(rows * stride));
+        let mut at = At { own: 0, stride };
+        let made = |(shape, layout): (&&TriggerShape, Layout)| {
+            let here = at;
+            at.own += layout.lines;
+            Keyed::new(shape, layout, seed, stripes, (&lines, here))
+        };
+        shapes.iter().zip(layouts).map(made).collect()
+    }
+
+    fn new(
+        shape: &TriggerShape,
+        layout: Layout,
+        seed: [u64; 2],
+        stripes: &Arc<Stripes>,
+        (lines, at): (&Arc<Lines>, At),
+    ) -> Keyed {
         let shard = || Shard { tallies: Default::default(), ledger: Mutex::new(Ledger::new(layout.rows)) };
         let window = |(window, ring): (&super::WindowShape, &usize)| Window {
             kind: window.kind,
@@ -135,40 +151,57 @@ impl Keyed {
             per: AtomicI64::new(window.per.max(MIN_PER)),
             ring: *ring,
         };
-        let (rows, buckets) = (layout.all_rows(), layout.shards * layout.buckets);
-        let first = buckets.div_ceil(LINE);
-        let seed = [0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db]
-            .map(|odd| Probe::new([odd, !odd | 1], &[KeyValue::Num(seed)]).hash | 1);
+        let (rows, buckets) = (layout.all_rows(), layout.all_buckets());
         Keyed {
-            ticks: Ticks::default(),
             seed,
             windows: shape.windows.iter().zip(&layout.rings).map(window).collect(),
-            common: layout.parts == 1 && matches!(&*shape.windows, [one] if one.kind != WindowKind::Distinct),
-            buckets,
-            lines: Lines::new(first + rows * layout.lines),
-            first,
+            common: match &*shape.windows {
+                [one] if one.kind != WindowKind::Distinct && layout.parts <= 1 => layout.parts as u8,
+                _ => NOT_COMMON,
+            },
+            bits: buckets.ilog2(),
+            buckets: Pages::new(buckets),
+            lines: lines.clone(),
+            at,
             rings: words(rows * layout.ring_words),
             cold: words(rows * COLD_WORDS),
             texts: words(rows * layout.parts * layout.text),
             shards: (0..layout.shards).map(|_| shard()).collect(),
             latest: AtomicI64::new(i64::MIN),
-            full: AtomicBool::new(false),
+            full: AtomicBool::new(layout.parts > 0 && layout.rows < AHEAD),
             suppressions: Suppressions::new(shape.keys.max(1)),
+            stripes: stripes.clone(),
             shape: shape.clone(),
             layout,
         }
+    }
+
+    /// How many rows a trigger of this shape has.
+    pub(super) fn rows_of(shape: &TriggerShape) -> usize {
+        Layout::new(shape).all_rows()
+    }
+
+    /// The lines that it shares with those that lie beside it, and their bytes.
+    pub(super) fn shared(&self) -> (*const Lines, usize) {
+        (Arc::as_ptr(&self.lines), self.lines.memory())
     }
 
     pub(super) fn name(&self) -> &str {
         &self.shape.name
     }
 
+    /// Bytes of what it has for itself.
     pub(super) fn memory(&self) -> usize {
-        self.layout.memory()
+        self.layout.memory() - self.layout.line_memory()
     }
 
     pub(super) fn capacity(&self) -> u64 {
-        self.layout.all_rows() as u64
+        self.rows() as u64
+    }
+
+    #[inline(always)]
+    pub(super) fn rows(&self) -> usize {
+        self.layout.all_rows()
     }
 
     /// Whether a trigger of this shape can go on with this state.
@@ -186,17 +219,41 @@ impl Keyed {
         key.len() == self.layout.parts
     }
 
+    pub(super) fn suits(&self, spot: &Spot) -> bool {
+        usize::from(spot.parts) == self.layout.parts
+    }
+
     /// Where a key belongs.
-    #[inline(always)]
     pub(super) fn place<'a>(&self, key: &'a [KeyValue<'a>]) -> Place<'a> {
-        let probe = Probe::new(self.seed, key);
-        Place { probe, bucket: self.bucket_at(probe.hash) }
+        self.place_of(Spot::new(self.seed, key), key)
+    }
+
+    /// Where a key belongs that is looked for.
+    pub(super) fn place_of<'a>(&self, spot: Spot, key: &'a [KeyValue<'a>]) -> Place<'a> {
+        Place { spot, key, bucket: self.bucket_at(spot.hash) }
+    }
+
+    /// Its row.
+    pub(super) fn row_of(&self, place: &Place) -> Option<usize> {
+        self.find(place.bucket, &place.spot, place.key)
     }
 
     /// The bucket of a hash.
     #[inline(always)]
     pub(super) fn bucket_at(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.buckets as u128) >> 64) as usize
+        (hash >> (u64::BITS - self.bits)) as usize
+    }
+
+    /// Goes into the lock of a bucket.
+    #[inline(always)]
+    pub(super) fn enter(&self, bucket: usize) -> Inside<'_> {
+        self.stripes.enter(bucket >> (self.bits - stripes::BITS))
+    }
+
+    /// The first row of a bucket plus 1; 0 for none.
+    #[inline(always)]
+    pub(super) fn first(&self, bucket: usize) -> u32 {
+        get(self.bucket(bucket)) as u32
     }
 
     /// The shard of a bucket.
@@ -206,23 +263,36 @@ impl Keyed {
 
     #[inline(always)]
     pub(super) fn bucket(&self, bucket: usize) -> &AtomicU64 {
-        &self.lines.get(bucket / LINE)[bucket % LINE]
+        &self.buckets[bucket]
+    }
+
+    /// The lines of a row, of all triggers that lie side by side.
+    #[inline(always)]
+    pub(super) fn lines_of(&self, row: usize) -> &[Line] {
+        self.lines.some(row * self.at.stride..(row + 1) * self.at.stride)
     }
 
     /// Has what every packet needs put in huge pages.
     #[cold]
     pub(super) fn prefer_huge_pages(&self) {
         self.lines.prefer_huge_pages();
+        prefer_huge_pages(&self.buckets);
     }
 
     /// The first line of a row.
     #[inline(always)]
-    pub(super) fn line(&self, row: usize) -> &[AtomicU64; LINE] {
-        self.lines.get(self.first + row * self.layout.lines)
+    pub(super) fn line(&self, row: usize) -> &Line {
+        self.lines.at(row * self.at.stride + self.at.own)
+    }
+
+    /// The same; none when there is no such row.
+    #[inline(always)]
+    pub(super) fn own_line(&self, row: usize) -> Option<&Line> {
+        self.lines.get(row * self.at.stride + self.at.own)
     }
 
     fn further(&self, row: usize, word: usize) -> &AtomicU64 {
-        &self.lines.get(self.first + row * self.layout.lines + 1 + word / LINE)[word % LINE]
+        &self.lines.at(row * self.at.stride + self.at.own + 1 + word / LINE)[word % LINE]
     }
 
     /// The words that only lists need.
@@ -231,9 +301,9 @@ impl Keyed {
     }
 
     /// The bucket of a row that is taken.
-    pub(super) fn bucket_of(&self, ledger: &Ledger, shard: usize, local: u32) -> &AtomicU64 {
+    pub(super) fn bucket_of(&self, ledger: &Ledger, shard: usize, local: u32) -> usize {
         let home = ledger.homes.get(local as usize).copied().unwrap_or(0);
-        self.bucket(shard * self.layout.buckets + home as usize)
+        shard * self.layout.buckets + home as usize
     }
 
     pub(super) fn text(&self, row: usize, part: usize) -> &[AtomicU64] {
@@ -274,19 +344,16 @@ impl Keyed {
         Sketch { head: self.head(row, at), cells: self.ring(row, window, SKETCH_WORDS) }
     }
 
-    /// The row of a key in a chain.
+    /// The row of a key in a bucket.
     #[inline(always)]
-    pub(super) fn find(&self, first: u32, probe: &Probe) -> Option<usize> {
-        let mut next = first;
+    pub(super) fn find(&self, bucket: usize, spot: &Spot, key: &[KeyValue]) -> Option<usize> {
+        let mut next = self.first(bucket);
         let mut steps = 0;
         while next != 0 && steps < CHAIN {
             let row = next as usize - 1;
             let line = self.line(row);
             let meta = get(&line[META]);
-            let same = meta >> KINDS_AT & KINDS == probe.kinds
-                && get(&line[PART]) == probe.first[0]
-                && get(&line[PART + 1]) == probe.first[1];
-            if same && (probe.simple || self.is_rest(row, probe.key)) {
+            if meta >> KINDS_AT & KINDS == u64::from(spot.kinds) && self.is_key(row, line, spot, key) {
                 return Some(row);
             }
             next = meta as u32;
@@ -327,6 +394,27 @@ impl Keyed {
         (row - self.shard(place) * self.layout.rows) as u32
     }
 
+    /// The line of this row, if the key is in it. Whoever asks is inside the lock of its bucket, or finds out that somebody else was.
+    #[inline(always)]
+    pub(super) fn line_of(&self, row: usize, spot: &Spot, key: &[KeyValue]) -> Option<&Line> {
+        let line = self.own_line(row)?;
+        // The row may be another's, and change hands meanwhile. It is this key's if it was in the same chain before and after its key
+        // was read.
+        let (mask, wanted) = (LINKED | KINDS << KINDS_AT, LINKED | u64::from(spot.kinds) << KINDS_AT);
+        let before = line[META].load(Acquire) & (mask | TURN);
+        let is = before & mask == wanted && self.is_key(row, line, spot, key);
+        fence(Acquire);
+        (is && get(&line[META]) & (mask | TURN) == before).then_some(line)
+    }
+
+    /// Whether the parts of a row's key, which are of the same kinds, are those of this one.
+    #[inline(always)]
+    fn is_key(&self, row: usize, line: &Line, spot: &Spot, key: &[KeyValue]) -> bool {
+        let [low, high] = spot.first;
+        (get(&line[PART]) ^ low) | (get(&line[PART + 1]) ^ high) == 0
+            && (spot.is_whole() || self.is_rest(row, key))
+    }
+
     pub(super) fn clear_window(&self, row: usize, at: usize, window: &Window) {
         match window.kind {
             WindowKind::Count | WindowKind::Sum => self.sum(row, at, window).clear(),
@@ -337,36 +425,21 @@ impl Keyed {
     /// The lengths of the chains that have a row.
     #[cfg(test)]
     pub(super) fn chains(&self) -> Vec<usize> {
-        let length = |bucket: &AtomicU64| {
-            let (mut next, mut length) = ((get(bucket) >> 32) as u32, 0);
+        let length = |bucket: usize| {
+            let (mut next, mut length) = (self.first(bucket), 0);
             while let Some(row) = next.checked_sub(1) {
                 next = get(&self.line(row as usize)[META]) as u32;
                 length += 1;
             }
             length
         };
-        (0..self.buckets).map(|bucket| length(self.bucket(bucket))).filter(|length| *length > 0).collect()
+        (0..1 << self.bits).map(length).filter(|length| *length > 0).collect()
     }
 
-    #[cfg(test)]
-    pub(super) fn ticks_step(&self) {
-        self.ticks.step();
-    }
-
-    pub(super) fn touch(&self, row: usize, now: i64) {
-        set(&self.line(row)[SEEN], self.ticks.at(now));
-    }
-
-    pub(super) fn suppress(&self, key: &[KeyValue], now: i64, reason: &str, until: Option<i64>) -> bool {
-        self.fits(key) && self.suppressions.put(self.place(key).probe.hash, key, now, reason, until)
-    }
-
-    pub(super) fn unsuppress(&self, key: &[KeyValue]) -> bool {
-        self.suppressions.remove(self.place(key).probe.hash, key)
-    }
-
-    pub(super) fn suppressed(&self, now: i64) -> Vec<Suppressed> {
-        self.suppressions.list(now)
+    /// Notes that a row was seen then: workers may come late.
+    #[inline(always)]
+    pub(super) fn touch(&self, line: &Line, moment: &Moment) {
+        set(&line[SEEN], get(&line[SEEN]).max(moment.number));
     }
 
     pub(super) fn set_per(&self, window: usize, per: i64) {
@@ -377,9 +450,9 @@ impl Keyed {
         }
         // Whoever goes into a bucket after us sees the new length; what they did before with the old one is forgotten.
         changed.clock.set_per(per);
-        for bucket in 0..self.buckets {
-            let inside = enter(self.bucket(bucket));
-            let mut next = inside.first;
+        for bucket in 0..1 << self.bits {
+            let _inside = self.enter(bucket);
+            let mut next = self.first(bucket);
             while let Some(row) = next.checked_sub(1) {
                 self.clear_window(row as usize, window, changed);
                 next = get(&self.line(row as usize)[META]) as u32;

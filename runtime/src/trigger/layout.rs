@@ -1,4 +1,4 @@
-//! How the memory of a trigger is divided: shards of rows, each with twice as many buckets; a row's first line has what
+//! How the memory of a trigger is divided: shards of rows, each with more buckets than rows, a power of two; a row's first line has what
 //! every packet needs, further lines the other windows' heads and parts of the key; rings, sketches, long texts and what
 //! only lists need lie apart. The invariants: everything is chosen from the shape; a trigger of up to 4095 keys has one
 //! shard and room for exactly so many; a larger one has room for `keys` spread by chance over its shards, and a shard is
@@ -9,6 +9,7 @@ use super::cells::{HEAD, HEAD_WORDS, LINE};
 use super::distinct::SKETCH_WORDS;
 use super::key::TEXT_WORDS;
 use super::ledger::Ledger;
+use super::stripes;
 use super::window::RING_WORDS;
 use super::{TriggerShape, WindowKind};
 use mrule_compiler::abi::MAX_KEY;
@@ -74,7 +75,7 @@ impl Layout {
             parts,
             shards,
             rows,
-            buckets: 2 * rows,
+            buckets: (rows + rows / 2).next_power_of_two().max((1 << stripes::BITS) / shards),
             lines: 1 + further.div_ceil(LINE),
             parts_at,
             rings,
@@ -88,10 +89,21 @@ impl Layout {
         self.shards * self.rows
     }
 
+    /// Buckets of all shards, as many as there are locks at least: each has one.
+    pub(super) fn all_buckets(&self) -> usize {
+        self.shards * self.buckets
+    }
+
+    /// Bytes of all lines.
+    pub(super) fn line_memory(&self) -> usize {
+        8 * LINE * self.all_rows() * self.lines
+    }
+
     /// Bytes of it all.
     pub(super) fn memory(&self) -> usize {
-        let words = LINE * self.lines + self.ring_words + self.text * self.parts + COLD_WORDS;
-        self.all_rows() * 8 * words + 8 * self.shards * self.buckets + self.shards * Ledger::memory(self.rows)
+        let words = self.ring_words + self.text * self.parts + COLD_WORDS;
+        let ledgers = self.shards * Ledger::memory(self.rows);
+        self.line_memory() + 8 * self.all_buckets() + self.all_rows() * 8 * words + ledgers
     }
 }
 

@@ -123,6 +123,7 @@ impl Heap {
 /// A shard's rows.
 #[derive(Debug)]
 pub(super) struct Ledger {
+    /// Rows of no key.
     pub(super) free: Vec<u32>,
     /// The bucket of each row, within the shard.
     pub(super) homes: Box<[u32]>,
@@ -148,12 +149,25 @@ impl Ledger {
             free: (0..rows as u32).rev().collect(),
             idle: Heap::new(rows),
             active: Heap::new(rows),
-            places: Places(vec![0; rows].into()),
+            places: Places((0..rows as u32).rev().collect()),
             entered: 0,
             evicted: 0,
             unkept: 0,
             cleared: 0,
         }
+    }
+
+    /// Takes a row that is free: this one, if it is.
+    pub(super) fn take(&mut self, near: Option<u32>) -> Option<u32> {
+        let at = near.map(|row| (row, self.places.of(row)));
+        let Some((row, at)) = at.filter(|(row, at)| self.free.get(*at) == Some(row)) else {
+            return self.free.pop();
+        };
+        self.free.swap_remove(at);
+        if let Some(moved) = self.free.get(at) {
+            self.places.set(*moved, at);
+        }
+        Some(row)
     }
 
     /// Bytes for so many rows.
@@ -178,6 +192,18 @@ impl Ledger {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_row_that_is_wanted_if_it_is_free() {
+        let mut ledger = Ledger::new(5);
+        let wanted = [Some(3), Some(3), Some(9), None, Some(4), Some(1)];
+        let taken = wanted.map(|row| ledger.take(row));
+        assert_eq!(taken[0], Some(3));
+        assert_eq!((taken[1], taken[4]), (Some(1), Some(4)));
+        let mut rows: Vec<u32> = taken.iter().flatten().copied().collect();
+        rows.sort_unstable();
+        assert_eq!((rows, taken[5]), (vec![0, 1, 2, 3, 4], None));
+    }
 
     proptest! {
         #[test]

@@ -3,9 +3,10 @@
 //! extension is later counted once as expired or cleared, or is active.
 //! (Rejected: a timer for each hold, which would be of another time than packets are.)
 
-use super::cells::{META, UNTIL, enter, get, glance, peek, set};
-use super::key::{Part, hash_of};
+use super::cells::{META, UNTIL, get, set};
 use super::keyed::{Keyed, PARKED, Place, Tally, holds};
+use super::suppress::Suppressed;
+use super::visit::Moment;
 use super::{ActiveKey, Outcome, TriggerCounts};
 use mrule_compiler::table::KeyValue;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,13 +23,14 @@ impl Keyed {
         Outcome::Vetoed
     }
 
-    pub(super) fn raise(&self, key: &[KeyValue], now: i64, until: i64, outside: bool) -> Outcome {
+    pub(super) fn raise(&self, key: &[KeyValue], moment: &Moment, until: i64, outside: bool) -> Outcome {
+        let now = moment.now;
         if !self.fits(key) {
             return Outcome::Nothing;
         }
         let place = self.place(key);
         let shard = &self.shards[self.shard(&place)];
-        if self.suppressions.hit(place.probe.hash, key, now) {
+        if self.suppressions.hit(place.spot.hash, key, now) {
             shard.count(outside, Tally::Suppressed);
             return Outcome::Suppressed;
         }
@@ -36,9 +38,9 @@ impl Keyed {
         if self.latest.load(Relaxed) < until {
             self.latest.fetch_max(until | COARSE, Relaxed);
         }
-        let outcome = self.raise_marked(&place, now, until).unwrap_or_else(|| {
+        let outcome = self.raise_marked(&place, moment, until).unwrap_or_else(|| {
             let mut ledger = shard.ledger();
-            let raised = self.admit(&mut ledger, &place, now, |ledger, row| {
+            let raised = self.admit(&mut ledger, &place, None, moment, |ledger, row| {
                 let line = self.line(row);
                 let meta = get(&line[META]);
                 if meta & PARKED == 0 {
@@ -49,11 +51,11 @@ impl Keyed {
                         set(&line[UNTIL], i64::MIN as u64);
                     }
                     set(&line[META], meta | PARKED);
-                    let outcome = self.prolong(&place, row, now, until);
+                    let outcome = self.prolong(&place, row, moment, until);
                     ledger.activate(get(&line[UNTIL]) as i64, self.local(&place, row));
                     outcome
                 } else {
-                    self.prolong(&place, row, now, until)
+                    self.prolong(&place, row, moment, until)
                 }
             });
             raised.unwrap_or(Outcome::Full)
@@ -69,18 +71,19 @@ impl Keyed {
 
     /// Raises a key that is marked already; none when it is not.
     #[inline(always)]
-    fn raise_marked(&self, place: &Place, now: i64, until: i64) -> Option<Outcome> {
-        let inside = enter(self.bucket(place.bucket));
-        let row = self.find(inside.first, &place.probe)?;
-        (get(&self.line(row)[META]) & PARKED != 0).then(|| self.prolong(place, row, now, until))
+    fn raise_marked(&self, place: &Place, moment: &Moment, until: i64) -> Option<Outcome> {
+        let _inside = self.enter(place.bucket);
+        let row = self.row_of(place)?;
+        (get(&self.line(row)[META]) & PARKED != 0).then(|| self.prolong(place, row, moment, until))
     }
 
     /// Makes a marked row active until then, or for longer if it is; the caller is inside its bucket.
     #[inline(always)]
-    fn prolong(&self, place: &Place, row: usize, now: i64, until: i64) -> Outcome {
+    fn prolong(&self, place: &Place, row: usize, moment: &Moment, until: i64) -> Outcome {
+        let now = moment.now;
         let (line, cold) = (self.line(row), self.cold(row));
         let (was, raises) = (get(&line[UNTIL]) as i64, get(&cold[1]));
-        self.touch(row, now);
+        self.touch(line, moment);
         if holds(was, now) {
             if until > was {
                 set(&line[UNTIL], until as u64);
@@ -102,24 +105,10 @@ impl Keyed {
         if !holds(self.latest.load(Relaxed), now) || !self.fits(key) {
             return false;
         }
-        if let [part] = key
-            && let part = Part::of(part)
-            && let Some(active) = glance(self.bucket(self.bucket_at(hash_of(self.seed, part))), |first| {
-                let row = self.find_common(first, part)?;
-                Some(row.is_some_and(|(_, line)| holds(get(&line[UNTIL]) as i64, now)))
-            })
-        {
-            return active;
-        }
-        self.active_any(key, now)
-    }
-
-    #[inline(never)]
-    fn active_any(&self, key: &[KeyValue], now: i64) -> bool {
         let place = self.place(key);
-        let until = peek(self.bucket(place.bucket), |first| {
-            self.find(first, &place.probe).map(|row| get(&self.line(row)[UNTIL]) as i64)
-        });
+        let until = self
+            .stripes
+            .peek(place.spot.stripe(), || self.row_of(&place).map(|row| get(&self.line(row)[UNTIL]) as i64));
         until.is_some_and(|until| holds(until, now))
     }
 
@@ -130,8 +119,8 @@ impl Keyed {
         let place = self.place(key);
         let shard = self.shard(&place);
         let mut ledger = self.shards[shard].ledger();
-        let inside = enter(self.bucket(place.bucket));
-        let Some(row) = self.find(inside.first, &place.probe) else { return false };
+        let inside = self.enter(place.bucket);
+        let Some(row) = self.row_of(&place) else { return false };
         let (was, marked) = self.end(row, now);
         drop(inside);
         self.note_end(shard, &mut ledger, self.local(&place, row), was, marked);
@@ -181,7 +170,7 @@ impl Keyed {
             let rows: Vec<u32> = ledger.active.rows().chain(ledger.idle.rows()).collect();
             for local in rows {
                 let row = self.row(i, local);
-                let inside = enter(self.bucket_of(&ledger, i, local));
+                let inside = self.enter(self.bucket_of(&ledger, i, local));
                 let (was, marked) = self.end(row, now);
                 drop(inside);
                 self.note_end(i, &mut ledger, local, was, marked);
@@ -197,7 +186,7 @@ impl Keyed {
             let ledger = shard.ledger();
             for local in ledger.active.rows().chain(ledger.idle.rows()) {
                 let row = self.row(i, local);
-                let _inside = enter(self.bucket_of(&ledger, i, local));
+                let _inside = self.enter(self.bucket_of(&ledger, i, local));
                 let until = get(&self.line(row)[UNTIL]) as i64;
                 if holds(until, now) {
                     let cold = self.cold(row);
@@ -241,5 +230,17 @@ impl Keyed {
         counts.held = counts.raised + counts.extended + counts.vetoed + counts.suppressed + counts.full;
         counts.keys = counts.entered - counts.evicted;
         counts
+    }
+
+    pub(super) fn suppress(&self, key: &[KeyValue], now: i64, reason: &str, until: Option<i64>) -> bool {
+        self.fits(key) && self.suppressions.put(self.place(key).spot.hash, key, now, reason, until)
+    }
+
+    pub(super) fn unsuppress(&self, key: &[KeyValue]) -> bool {
+        self.suppressions.remove(self.place(key).spot.hash, key)
+    }
+
+    pub(super) fn suppressed(&self, now: i64) -> Vec<Suppressed> {
+        self.suppressions.list(now)
     }
 }

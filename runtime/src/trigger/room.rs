@@ -3,12 +3,15 @@
 //! at. That is paid for by those who saw it: a flood of keys costs each of them O(log rows), whatever is active.
 //! (Rejected: to look at a few rows only; the keys of a busy network are then pushed out by a flood.)
 
-use super::cells::{Inside, KINDS_AT, META, SEEN, UNTIL, enter, get, set};
+use super::AHEAD;
+use super::cells::{KINDS_AT, META, PART, SEEN, UNTIL, get, set};
 use super::key::{Part, put_text};
-use super::keyed::{Keyed, PARKED, Place, Tally, holds};
+use super::keyed::{Keyed, LINKED, PARKED, Place, TURN, Tally, holds};
 use super::ledger::Ledger;
+use super::visit::Moment;
 use mrule_compiler::table::KeyValue;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::fence;
 
 /// Huge pages are worth their memory when one row in so many is taken.
 const WORTH: usize = 8;
@@ -16,50 +19,57 @@ const WORTH: usize = 8;
 const ENDS: usize = 8;
 
 impl Keyed {
-    /// Does something with the row of a key, which gets one if it has none; none when there is no room.
+    /// Does something with the row of a key, which gets one if it has none: the row `near`, if that is free. None when there is
+    /// no room.
     pub(super) fn admit<R>(
         &self,
         ledger: &mut Ledger,
         place: &Place,
-        now: i64,
+        near: Option<usize>,
+        moment: &Moment,
         act: impl FnOnce(&mut Ledger, usize) -> R,
     ) -> Option<R> {
-        let inside = enter(self.bucket(place.bucket));
-        if let Some(row) = self.find(inside.first, &place.probe) {
+        let inside = self.enter(place.bucket);
+        if let Some(row) = self.row_of(place) {
             return Some(act(ledger, row));
         }
         drop(inside);
         let shard = self.shard(place);
-        let local = match ledger.free.pop() {
+        let near = near.and_then(|row| u32::try_from(row.checked_sub(shard * self.layout.rows)?).ok());
+        let local = match ledger.take(near) {
             Some(local) => local,
-            None => self.evict(shard, ledger, now)?,
+            None => self.evict(shard, ledger, moment.now)?,
         };
         // All shards fill alike. In huge pages from the start, a few keys would take all the memory, and a packet wait for it.
         if shard == 0 && ledger.free.len() == self.layout.rows - self.layout.rows / WORTH {
             self.prefer_huge_pages();
         }
-        if ledger.free.is_empty() {
+        if ledger.free.len() < AHEAD && self.layout.parts > 0 {
             self.full.store(true, Relaxed);
         }
         let row = self.row(shard, local);
-        ledger.idle.push(&mut ledger.places, self.ticks.step() as i64, local);
+        ledger.idle.push(&mut ledger.places, moment.number as i64, local);
         ledger.entered += 1;
         if let Some(home) = ledger.homes.get_mut(local as usize) {
             *home = (place.bucket - shard * self.layout.buckets) as u32;
         }
         self.prepare(row, place);
-        let mut inside = enter(self.bucket(place.bucket));
+        let _inside = self.enter(place.bucket);
         let line = self.line(row);
-        set(&line[META], place.probe.kinds << KINDS_AT | u64::from(inside.first));
-        set(&line[SEEN], get(&self.ticks.tick));
-        inside.first = row as u32 + 1;
+        set(&line[SEEN], moment.number);
+        self.link(place, row);
         Some(act(ledger, row))
     }
 
     /// Writes a row that is in no chain.
     fn prepare(&self, row: usize, place: &Place) {
+        // Whoever sees the new key sees that the row has left the chain of the old one.
+        fence(Release);
         set(&self.line(row)[UNTIL], i64::MIN as u64);
-        for (i, value) in place.probe.key.iter().enumerate() {
+        let [low, high] = place.spot.first;
+        set(&self.line(row)[PART], low);
+        set(&self.line(row)[PART + 1], high);
+        for (i, value) in place.key.iter().enumerate() {
             let (part, [low, high]) = (Part::of(value), self.part_words(row, i));
             set(low, part.low);
             set(high, part.high);
@@ -78,7 +88,8 @@ impl Keyed {
         while let Some((noted, local)) = ledger.idle.first() {
             let row = self.row(shard, local);
             let line = self.line(row);
-            let mut inside = enter(self.bucket_of(ledger, shard, local));
+            let bucket = self.bucket_of(ledger, shard, local);
+            let inside = self.enter(bucket);
             let (seen, until) = (get(&line[SEEN]) as i64, get(&line[UNTIL]) as i64);
             if holds(until, now) {
                 // The end of its hold was noted, but the time has gone back.
@@ -87,7 +98,7 @@ impl Keyed {
                 self.shards[shard].tallies[0][Tally::Expired as usize].fetch_sub(1, Relaxed);
                 ledger.activate(until, local);
             } else if seen == noted {
-                self.unlink(&mut inside, row);
+                self.unlink(bucket, row);
                 drop(inside);
                 ledger.idle.remove(&mut ledger.places, local);
                 ledger.evicted += 1;
@@ -100,19 +111,33 @@ impl Keyed {
         None
     }
 
-    /// Takes a row out of the chain that the caller is inside of.
-    fn unlink(&self, inside: &mut Inside, row: usize) {
-        let after = get(&self.line(row)[META]) as u32;
-        if inside.first == row as u32 + 1 {
-            inside.first = after;
+    /// Puts a row at the beginning of its chain; the caller is inside the bucket's lock.
+    fn link(&self, place: &Place, row: usize) {
+        let first = self.first(place.bucket);
+        let turn = get(&self.line(row)[META]) & TURN ^ TURN;
+        let meta = turn | LINKED | u64::from(place.spot.kinds) << KINDS_AT | u64::from(first);
+        // Whoever sees that it is in the chain sees its key.
+        self.line(row)[META].store(meta, Release);
+        let hash = place.spot.hash as u32;
+        set(self.bucket(place.bucket), u64::from(hash) << 32 | (row as u64 + 1));
+    }
+
+    /// Takes a row out of its chain; the caller is inside the bucket's lock.
+    fn unlink(&self, bucket: usize, row: usize) {
+        let meta = get(&self.line(row)[META]);
+        set(&self.line(row)[META], meta & !LINKED);
+        let (gone, after) = (row as u32 + 1, u64::from(meta as u32));
+        let mut next = self.first(bucket);
+        if next == gone {
+            // Nothing is known of the hash of the row that is first now.
+            set(self.bucket(bucket), after);
             return;
         }
-        let mut next = inside.first;
         while let Some(at) = next.checked_sub(1) {
             let meta = get(&self.line(at as usize)[META]);
             next = meta as u32;
-            if next == row as u32 + 1 {
-                set(&self.line(at as usize)[META], meta & !u64::from(u32::MAX) | u64::from(after));
+            if next == gone {
+                set(&self.line(at as usize)[META], meta & !u64::from(u32::MAX) | after);
                 return;
             }
         }
@@ -127,7 +152,7 @@ impl Keyed {
         {
             let row = self.row(shard, local);
             let line = self.line(row);
-            let inside = enter(self.bucket_of(ledger, shard, local));
+            let inside = self.enter(self.bucket_of(ledger, shard, local));
             let (until, seen) = (get(&line[UNTIL]) as i64, get(&line[SEEN]) as i64);
             let over = until < now;
             if over {

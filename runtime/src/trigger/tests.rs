@@ -3,6 +3,7 @@
 
 use super::*;
 
+mod beside;
 mod capacity;
 mod history;
 mod threads;
@@ -259,7 +260,8 @@ fn a_clock_set_back() {
 #[test]
 fn memory_is_as_stated() {
     let small = shape(&[(WindowKind::Count, S)], 1000, None);
-    assert_eq!(TriggerStore::memory_of(&small), 1000 * (64 + 128 + 16 + 16 + 44));
+    let each = 64 + 128 + 16 + 44;
+    assert_eq!(TriggerStore::memory_of(&small), 1000 * each + 2048 * 8);
     let default = TriggerShape { windows: small.windows.clone(), ..TriggerShape::default() };
     assert!(TriggerStore::memory_of(&default) < 65_536 * 310, "{}", TriggerStore::memory_of(&default));
     let distinct = shape(&[(WindowKind::Distinct, S)], 1000, None);

@@ -37,10 +37,21 @@ impl Clock {
         self.per.store(per.max(MIN_PER), Relaxed);
     }
 
-    /// The slice of a moment.
+    /// The window's length.
     #[inline(always)]
-    pub(super) fn slice(&self, now: i64) -> i64 {
-        let (per, last) = (self.per.load(Relaxed), self.last.load(Relaxed));
+    pub(super) fn per(&self) -> i64 {
+        self.per.load(Relaxed)
+    }
+
+    /// The slice of a moment.
+    pub(super) fn slice_of(&self, now: i64) -> i64 {
+        self.slice(self.per(), now)
+    }
+
+    /// The slice of a moment in a window of this length, which is its own.
+    #[inline(always)]
+    pub(super) fn slice(&self, per: i64, now: i64) -> i64 {
+        let last = self.last.load(Relaxed);
         let inside = (i128::from(now) << 4) - i128::from(last) * i128::from(per);
         if (0..i128::from(per)).contains(&inside) { last } else { self.another_slice(now, per) }
     }
@@ -182,15 +193,15 @@ mod tests {
         for per in [1, 15, 16, 17, 1_000_000_007, i64::MAX] {
             let clock = Clock::new(per);
             for now in [i64::MIN, i64::MIN + 1, -17, -1, 0, 1, 16, i64::MAX - 1, i64::MAX, i64::MIN] {
-                let slice = clock.slice(now);
-                assert_eq!(slice, clock.slice(now), "the second time from what is remembered");
+                let slice = clock.slice_of(now);
+                assert_eq!(slice, clock.slice_of(now), "the second time from what is remembered");
                 let begin = i128::from(slice) * i128::from(per.max(16));
                 assert!((begin..begin + i128::from(per.max(16))).contains(&(i128::from(now) * 16)));
                 let cells = Cells::default();
                 assert_eq!(cells.sum().add(slice, 1), Ok(1));
-                let _ = cells.sum().add(clock.slice(i64::MAX), 1);
-                let _ = cells.sum().add(clock.slice(i64::MIN), 1);
-                assert!(cells.sum().read(slice) >= 1 || slice < clock.slice(i64::MAX));
+                let _ = cells.sum().add(clock.slice_of(i64::MAX), 1);
+                let _ = cells.sum().add(clock.slice_of(i64::MIN), 1);
+                assert!(cells.sum().read(slice) >= 1 || slice < clock.slice_of(i64::MAX));
             }
         }
     }

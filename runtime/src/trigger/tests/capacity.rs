@@ -200,8 +200,6 @@ proptest! {
                     model.len() - 1
                 })
             });
-            // A tick for each step, as some take no time.
-            store.keyed(0).unwrap().ticks_step();
             let outcome = match what {
                 0..4 => {
                     event(&store, &num(key), now);

@@ -1,6 +1,7 @@
 //! Windows and holds against a list of all events.
 
 use super::*;
+use mrule_compiler::hir::MAX_WINDOW;
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -18,11 +19,12 @@ const KINDS: [WindowKind; 3] = [WindowKind::Count, WindowKind::Sum, WindowKind::
 
 /// What a window says of these events.
 fn tell<'a>(kind: WindowKind, events: impl Iterator<Item = &'a (i64, u64)>) -> u64 {
-    match kind {
+    let all: u64 = match kind {
         WindowKind::Count => events.count() as u64,
-        WindowKind::Sum => events.fold(0, |sum, (_, amount)| sum.saturating_add(*amount)),
+        WindowKind::Sum => events.fold(0, |sum: u64, (_, amount)| sum.saturating_add(*amount)),
         WindowKind::Distinct => events.map(|(_, value)| value).collect::<HashSet<_>>().len() as u64,
-    }
+    };
+    all.min(MAX_WINDOW)
 }
 
 /// The slice of a moment, by its definition.

@@ -1,0 +1,127 @@
+//! The keys that packets have for triggers: from the words that engines write to values, and what engines leave to be read
+//! from the packet. The invariant: a key is made in the room it is given, and written only as far as it goes.
+//! (Rejected: keys that are returned by value, 264 bytes that are copied two or three times.)
+
+use crate::trigger::{Spot, TriggerStore};
+use mrule_compiler::abi::{Head, MAX_KEY, OwnKeyWords, Packet};
+use mrule_compiler::fields::Facet;
+use mrule_compiler::helpers;
+use mrule_compiler::hir::{Bytes, Key, OwnKey};
+use mrule_compiler::sight::Seen;
+use mrule_compiler::table::KeyValue;
+
+/// What a part of a key is; what the engine does not write is read here.
+#[derive(Debug)]
+enum Part {
+    Num,
+    V4,
+    V6,
+    Bytes(Bytes),
+    Facet(Facet),
+}
+
+/// For each form of a key, what each part is.
+#[derive(Debug)]
+pub(super) struct Forms(Vec<Vec<Part>>);
+
+/// Room for a key.
+pub(super) type Room<'a> = [KeyValue<'a>; MAX_KEY];
+
+/// Room with nothing in it.
+pub(super) const ROOM: Room<'static> = [KeyValue::Num(0); MAX_KEY];
+
+impl Forms {
+    pub(super) fn new(own: &[OwnKey]) -> Forms {
+        let part = |part: &Key| match part {
+            Key::Ipv4(_) => Part::V4,
+            Key::Ipv6(_) => Part::V6,
+            Key::Bytes(bytes) => Part::Bytes(bytes.clone()),
+            Key::Facet(facet) => Part::Facet(*facet),
+            // A constant is no part of a packet's own key.
+            Key::Num(_) | Key::Text(_) => Part::Num,
+        };
+        Forms(own.iter().map(|form| form.key.iter().map(part).collect()).collect())
+    }
+
+    /// Whether some part is bytes: what was found in the packet is needed to read it.
+    pub(super) fn read_bytes(&self) -> bool {
+        self.0.iter().flatten().any(|part| matches!(part, Part::Bytes(_)))
+    }
+
+    /// The key that a packet has.
+    #[inline(always)]
+    pub(super) fn key<'k, 'a>(
+        &self,
+        words: &OwnKeyWords,
+        head: &Head,
+        packet: &'a Packet<'a>,
+        seen: Seen<'a>,
+        room: &'k mut Room<'a>,
+    ) -> Option<&'k [KeyValue<'a>]> {
+        let form = self.form(words)?;
+        for ((value, part), words) in room.iter_mut().zip(form).zip(&words.parts) {
+            *value = match part {
+                Part::Num => num(words),
+                Part::V4 => v4(words),
+                Part::V6 => v6(words),
+                Part::Bytes(bytes) => KeyValue::Bytes(helpers::bytes(packet, head, bytes)?),
+                Part::Facet(facet) => helpers::first_facet(seen, *facet)?,
+            };
+        }
+        room.get(..form.len())
+    }
+
+    /// Its spot; the default where there is none.
+    #[inline(always)]
+    pub(super) fn spot<'a>(
+        &self,
+        triggers: &TriggerStore,
+        words: &OwnKeyWords,
+        head: &Head,
+        packet: &'a Packet<'a>,
+        seen: Seen<'a>,
+    ) -> Spot {
+        let first = &words.parts[0];
+        // Most keys are one word or two: they need no room.
+        match self.form(words) {
+            Some([Part::Num]) => triggers.spot(&[num(first)]),
+            Some([Part::V4]) => triggers.spot(&[v4(first)]),
+            Some([Part::V6]) => triggers.spot(&[v6(first)]),
+            _ => self.spot_of_several(triggers, words, head, packet, seen),
+        }
+    }
+
+    #[inline(never)]
+    fn spot_of_several<'a>(
+        &self,
+        triggers: &TriggerStore,
+        words: &OwnKeyWords,
+        head: &Head,
+        packet: &'a Packet<'a>,
+        seen: Seen<'a>,
+    ) -> Spot {
+        let mut room = ROOM;
+        let key = self.key(words, head, packet, seen, &mut room);
+        key.map_or_else(Spot::default, |key| triggers.spot(key))
+    }
+
+    #[inline(always)]
+    fn form(&self, words: &OwnKeyWords) -> Option<&[Part]> {
+        Some(self.0.get(usize::try_from(words.form).ok()?.checked_sub(1)?)?)
+    }
+}
+
+#[inline(always)]
+fn num([_, low]: &[u64; 2]) -> KeyValue<'static> {
+    KeyValue::Num(*low)
+}
+
+#[inline(always)]
+fn v4([_, low]: &[u64; 2]) -> KeyValue<'static> {
+    KeyValue::V4(*low as u32)
+}
+
+#[inline(always)]
+fn v6([high, low]: &[u64; 2]) -> KeyValue<'static> {
+    KeyValue::V6(u128::from(*high) << 64 | u128::from(*low))
+}
