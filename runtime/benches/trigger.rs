@@ -22,7 +22,7 @@
 use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::sight::Fired;
 use mrule_compiler::table::KeyValue;
-use mrule_runtime::trigger::{Outcome, Spot, TriggerShape, TriggerStore, WindowKind, WindowShape};
+use mrule_runtime::trigger::{Moment, Outcome, Spot, TriggerShape, TriggerStore, WindowKind, WindowShape};
 use std::sync::Barrier;
 use std::sync::atomic::{
     AtomicU32,
@@ -134,8 +134,10 @@ impl Worker<'_> {
                     }
                 }
             }
-            for (i, keys) in batch.iter().enumerate() {
+            let moments = store.moments(batch.len());
+            for ((i, keys), order) in batch.iter().enumerate().zip(moments..) {
                 self.now += 1000;
+                let mut moment = Moment::new(self.now, order);
                 let alike = if case.shared { TRIGGERS } else { 1 };
                 for first in (0..TRIGGERS).step_by(alike) {
                     let mut key = [KeyValue::V4(keys[first])];
@@ -144,7 +146,7 @@ impl Worker<'_> {
                         key = [KeyValue::V4(self.fresh)];
                     }
                     let mut spot = if case.ahead > 0 { spots[i][first] } else { store.spot(&key) };
-                    let (mut was, mut moment) = ([false; TRIGGERS], store.moment(self.now));
+                    let mut was = [false; TRIGGERS];
                     let number = at * ahead + i;
                     let mut visit = store.visit(&mut spot, &[]);
                     for (trigger, was) in was.iter_mut().enumerate().skip(first).take(alike) {
@@ -157,7 +159,7 @@ impl Worker<'_> {
                     for (trigger, was) in was.iter().enumerate().skip(first).take(alike) {
                         let fired = (number + trigger).is_multiple_of(1000);
                         let fired = if fired { Fired::Raised } else { Fired::No };
-                        let outcome = store.apply(trigger, &key, self.now, fired);
+                        let outcome = store.apply_at(trigger, &key, &moment, fired);
                         let active = if case.lean {
                             *was || matches!(outcome, Outcome::Raised | Outcome::Extended)
                         } else {

@@ -152,7 +152,7 @@ fn nanoseconds(num: &Num, world: &World) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here they take a few kilobytes.
+/// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here they take some kilobytes.
 fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
     let ways = program.ways();
     let shape = |(at, trigger): (usize, &hir::Trigger)| {

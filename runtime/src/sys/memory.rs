@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 const HUGE: usize = 2 << 20;
 /// Less memory than this is left alone: a huge page is taken whole when one byte of it is written, and where little is kept
 /// that is most of it.
-const LEAST: usize = 4 * HUGE;
+const LEAST: usize = 3 * HUGE;
 
 /// Memory for so many elements, all zero. The kernel gives a page of it when that is first written; it begins with one, so
 /// what is a line of the cache lies in one.

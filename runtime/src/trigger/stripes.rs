@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, fence};
 use std::time::Duration;
 
 /// Bits of a hash that choose a lock: so few that the locks stay in a near cache, so many that workers seldom meet.
-pub(super) const BITS: u32 = 10;
+pub(super) const BITS: u32 = 12;
 
 const COUNT: usize = 1 << BITS;
 
