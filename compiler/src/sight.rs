@@ -78,15 +78,9 @@ impl Probe {
         self.keys.get(packet * self.leads.len() + way)
     }
 
-    /// What a packet is to each window.
+    /// What a packet is to these windows of the program.
     #[inline(always)]
-    pub fn events(&self, packet: usize) -> &[WindowEvent] {
-        self.events.get(packet * self.windows..(packet + 1) * self.windows).unwrap_or(&[])
-    }
-
-    /// What it is to some windows.
-    #[inline(always)]
-    pub fn some_events(&self, packet: usize, windows: Range<usize>) -> Option<&[WindowEvent]> {
+    pub fn events(&self, packet: usize, windows: Range<usize>) -> Option<&[WindowEvent]> {
         let first = packet * self.windows;
         self.events.get(first + windows.start..first + windows.end)
     }

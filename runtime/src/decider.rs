@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::flow::{self, FlowCounts, FlowId, FlowTable};
 use crate::policy::Policy;
 use crate::stream::{StreamCounts, StreamLimits, Streams};
-use crate::trigger::Outcome;
+use crate::trigger::{AHEAD, Outcome};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::sight::{Seen, Sight};
@@ -27,7 +27,7 @@ pub use heir::Heritage;
 pub(crate) use heir::streams_begin_anew;
 use outside::Quiet;
 pub(crate) use outside::{NAMED, active, bit_of};
-use raise::{AHEAD, Raiser, Step};
+use raise::{Raiser, Step};
 
 /// How much is remembered.
 #[derive(Debug, Clone, Default)]

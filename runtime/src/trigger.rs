@@ -211,6 +211,7 @@ impl TriggerStore {
             self.triggers.iter().find(|old| old.state.is_of(shape)).map(|old| old.state.clone())
         };
         let mut states: Vec<Option<Arc<Keyed>>> = shapes.iter().map(old).collect();
+        let rows: Vec<usize> = shapes.iter().map(Keyed::rows_of).collect();
         for (first, shape) in shapes.iter().enumerate() {
             if states[first].is_some() {
                 continue;
@@ -220,7 +221,7 @@ impl TriggerStore {
                     || states[*at].is_none()
                         && shape.way.is_some()
                         && other.way == shape.way
-                        && Keyed::rows_of(other) == Keyed::rows_of(shape)
+                        && rows[*at] == rows[first]
             };
             let (places, alike): (Vec<usize>, Vec<&TriggerShape>) =
                 shapes.iter().enumerate().skip(first).filter(beside).take(BESIDE).unzip();

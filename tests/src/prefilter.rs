@@ -271,9 +271,10 @@ fn difference(
     i: usize,
 ) -> Option<String> {
     let (verdicts, raised) = (&whole.0.verdicts[i], &whole.1[i]);
+    let windows = 0..program.windows.len();
     if kept == 0 {
         let tracked = program.uses().flows && dissect(packet).outer.bits & bit::NET != 0;
-        let counted = raised.probe.events(0).iter().any(|event| event.counts > 0);
+        let counted = raised.probe.events(0, windows).expect("events").iter().any(|event| event.counts > 0);
         let fires = raised.fired.iter().any(|fired| *fired != Fired::No);
         let wanted = !verdicts.is_empty() || tracked || counted || fires;
         return wanted.then(|| format!("but wanted: {verdicts:?} {raised:?} {tracked}"));
@@ -286,7 +287,9 @@ fn difference(
     let other_key = program.ways().iter().enumerate().any(|(way, (_, triggers))| {
         triggers.iter().any(fires) && raised.probe.key(0, way) != then.probe.key(0, way)
     });
-    let same = raised.fired == then.fired && raised.probe.events(0) == then.probe.events(0) && !other_key;
+    let same = raised.fired == then.fired
+        && raised.probe.events(0, windows.clone()) == then.probe.events(0, windows)
+        && !other_key;
     (!same).then(|| format!("{raised:?} became {then:?}"))
 }
 

@@ -197,7 +197,7 @@ impl Way {
             for counter in &mut self.counters {
                 let Range { start, end } = counter.windows;
                 let (Some(events), Some(values), Some(active)) = (
-                    probed.probe.some_events(row, start..end),
+                    probed.probe.events(row, start..end),
                     told.values.get_mut(windows + start..windows + end),
                     told.active.get_mut(flags + counter.trigger),
                 ) else {
