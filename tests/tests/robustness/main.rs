@@ -17,7 +17,7 @@ mod replay_input;
 pub const MIRRORC: &str = env!("CARGO_BIN_EXE_mirrorc_live");
 
 /// The count of a repeated test: `short` in the everyday run, `full` under `MRULE_ATTACK=full`.
-#[expect(dead_code, reason = "used by the repeated tests of the modules")]
+#[allow(dead_code, reason = "only repeated tests use it")]
 pub fn rounds(short: u32, full: u32) -> u32 {
     if std::env::var("MRULE_ATTACK").is_ok_and(|value| value == "full") { full } else { short }
 }
