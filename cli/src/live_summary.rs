@@ -182,6 +182,8 @@ fn port(port: &PortCounts) -> Value {
         "uncut": port.uncut,
         "finished": port.finished,
         "truncated": port.truncated,
+        "long_lost": port.long_lost,
+        "ring_bytes": port.ring_bytes,
         "clipped": port.clipped,
         "prefilter": port.prefilter,
         "entered": port.entered,

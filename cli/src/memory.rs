@@ -68,7 +68,7 @@ fn timeout(text: &str) -> Result<(Kind, i64), String> {
     Ok((*kind, time.ok_or("a time has a unit: 500ms, 30s, 5m, 2h")?))
 }
 
-fn size(text: &str) -> Result<usize, String> {
+pub fn size(text: &str) -> Result<usize, String> {
     let size = quantity(text, UnitKind::Size).and_then(|size| usize::try_from(size).ok());
     size.filter(|size| *size <= 1 << 40).ok_or_else(|| "a size is written 1500, 64KiB, 64MiB".to_owned())
 }

@@ -9,6 +9,7 @@
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
 //! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
 //! - `prefilter`: what the kernel passes over.
+//! - `watch`: interfaces that go, come back or change their names.
 //! - `asked`: what workers are asked about flows; `flows`: asking all of them.
 //! - `counts`: what was counted; `record`: what happened, for those who are told.
 
@@ -25,6 +26,7 @@ mod prefilter;
 mod record;
 mod redirect;
 mod seat;
+mod watch;
 mod worker;
 
 pub use counts::{ForwardCounts, PolicyReport, PortCounts, RedirectCounts, Report};
@@ -40,7 +42,8 @@ use crate::station;
 use crate::stats::{Gone, Summary};
 use crate::sys::interface::{Interfaces, State};
 use crate::sys::packet::Socket;
-use crate::sys::ring::{Ring, Shape};
+use crate::sys::ring::Shape;
+use crate::sys::tap::{Spares, Tap};
 use asked::Asked;
 use bounds::Bounds;
 use bridge::Bridges;
@@ -79,6 +82,8 @@ pub struct Options {
     pub prefilter: bool,
     /// The shape of each worker's ring of each port.
     pub ring: Shape,
+    /// Sockets with room for long frames, for a process that has no CAP_NET_ADMIN any more.
+    pub spares: Spares,
     /// How much is remembered of flows, by all workers together.
     pub limits: Limits,
 }
@@ -104,6 +109,24 @@ pub enum Event {
     Gone(String),
     /// An interface of the name is there again.
     Back(String),
+    /// An interface that is read has another name now; it is read on.
+    Renamed {
+        /// What it was called before.
+        from: String,
+        /// What it is called now.
+        to: String,
+    },
+    /// The kernel had no memory for rings as large as was asked for.
+    SmallRing {
+        /// The interface.
+        name: String,
+        /// How large each worker's ring was to be, in bytes.
+        wanted: u64,
+        /// How large it is.
+        got: u64,
+    },
+    /// Fewer long frames may wait for the workers than should, at this interface.
+    LongQueue(String),
     /// An interface is there again and cannot be read.
     Failed(String),
     /// The kernel redirected these frames already: an earlier run left that.
@@ -137,6 +160,20 @@ impl fmt::Display for Event {
             Event::Up(name) => write!(f, "interface {name} is up again"),
             Event::Gone(name) => write!(f, "interface {name} is gone"),
             Event::Back(name) => write!(f, "interface {name} is back"),
+            Event::Renamed { from, to } => {
+                write!(f, "interface {from} is called {to} now; it is read on, and counted as {from}")
+            }
+            Event::SmallRing { name, wanted, got } => write!(
+                f,
+                "the kernel has no memory for rings of {wanted} bytes on {name}: they have {got} bytes, \
+                 and hold packets for a shorter time"
+            ),
+            Event::LongQueue(name) => write!(
+                f,
+                "frames of {name} that are longer than 16,000 bytes (GRO, GSO) may wait only as far as \
+                 net.core.rmem_max allows; CAP_NET_ADMIN, or `sysctl net.core.rmem_max={}`, gives them room",
+                crate::sys::tap::LONG_QUEUE
+            ),
             Event::Failed(why) => write!(f, "{why}"),
             Event::Adopted { from, to } => {
                 write!(f, "{from} is redirected to {to} already; that was adopted")
@@ -176,7 +213,10 @@ pub struct Live {
 /// An interface that is read, as it was last seen.
 #[derive(Debug)]
 struct Watched {
+    /// What it was called when the run began.
     name: String,
+    /// What it is called now.
+    called: String,
     link: Link,
     promiscuous: bool,
     state: Option<State>,
@@ -234,16 +274,16 @@ impl Live {
             (workers, _) => workers,
         };
         open::check_processors(&options.pin)?;
-        let opening = open::Opening { workers, ring: options.ring };
+        let opening = open::Opening { workers, ring: options.ring, spares: options.spares.clone() };
         let filtered = ports.iter().enumerate().map(|(at, (_, link, _))| (*link, !bridges.is_ours(at)));
-        let mut prefilter = Prefilter::new(options.prefilter, filtered);
+        let prefilter = Prefilter::new(options.prefilter, filtered);
         // Before stations: what is missing for reading should not leave files behind.
-        let (mut rings, mut outs) = (Vec::new(), Vec::new());
+        let (mut taps, mut outs, mut told) = (Vec::new(), Vec::new(), bridge::mtu(&ports, pairs));
         for (at, (name, _, state)) in ports.iter().enumerate() {
             let promiscuous = options.promiscuous || at >= options.taps.len();
-            let opened = opening.rings(name, promiscuous)?;
-            prefilter.listen(at, name, &interfaces, &opened).map_err(|error| open::reading(name, error))?;
-            rings.push(opened);
+            let (opened, note) = opening.taps(name, state.index, promiscuous)?;
+            told.extend(note);
+            taps.push(opened);
             outs.push(match bridges.feeds(at) {
                 Some(feeder) => Some((feeder, bridges.outs(workers, name, state.index)?)),
                 None => None,
@@ -270,6 +310,7 @@ impl Live {
                 totals: Summary::default(),
                 gone: Gone::default(),
                 bell: bell.clone(),
+                woken: Instant::now(),
                 orders: inbox,
                 stop: stop.clone(),
                 published: published.clone(),
@@ -290,10 +331,9 @@ impl Live {
             let thread = thread.spawn(work).map_err(open::failed("starting a thread"))?;
             hands.push(Hand { thread, orders, bell, published });
         }
-        let mut told = bridge::mtu(&ports, pairs);
-        let watch = |(at, (name, link, state))| {
+        let watch = |(at, (name, link, state)): (usize, (String, Link, State))| {
             let promiscuous = options.promiscuous || at >= options.taps.len();
-            Watched { name, link, promiscuous, state: Some(state) }
+            Watched { called: name.clone(), name, link, promiscuous, state: Some(state) }
         };
         let watched = ports.into_iter().enumerate().map(watch).collect();
         let mut live = Live {
@@ -315,12 +355,15 @@ impl Live {
                 return Err(error);
             }
         }
-        // Before the rings: what is read is sent on at once.
+        // Before the taps: what is read is sent on at once.
         for (feeder, sockets) in outs.into_iter().flatten() {
             live.hand_out_sockets(feeder, sockets);
         }
-        for (at, rings) in rings.into_iter().enumerate() {
-            live.hand_out(at, rings);
+        // Last: what comes is decided by the policies, and sent on at once.
+        let heard = taps.into_iter().enumerate().try_for_each(|(at, taps)| live.hear(at, taps));
+        if let Err(error) = heard {
+            let _report = live.finish();
+            return Err(error);
         }
         match live.bridges.install() {
             Ok(events) => told.extend(events),
@@ -339,56 +382,6 @@ impl Live {
     /// How many workers there are.
     pub fn workers(&self) -> usize {
         self.workers.len()
-    }
-
-    /// Looks whether interfaces changed, and opens those that came back; to be called several times a second.
-    pub fn watch(&mut self) {
-        for at in 0..self.ports.len() {
-            let Some(port) = self.ports.get(at) else { return };
-            let name = port.name.clone();
-            let before = port.state;
-            // One that is new and down is not there yet: it cannot be read.
-            let known = |now: &State| now.up || before.is_some_and(|before| before.index == now.index);
-            let now = self.interfaces.get(&name).ok().filter(known);
-            let mut seen = now;
-            match (before, now) {
-                (Some(_), None) => self.tell(Event::Gone(name)),
-                (before, Some(now)) if before.is_none_or(|before| before.index != now.index) => {
-                    match self.open_again(at, &name, now) {
-                        Ok(()) => self.tell(Event::Back(name)),
-                        Err(error) => {
-                            // Tried again; told once.
-                            if before.is_some() {
-                                self.tell(Event::Failed(error.to_string()));
-                            }
-                            seen = None;
-                        }
-                    }
-                }
-                (Some(before), Some(now)) if before.up != now.up => {
-                    self.tell(if now.up { Event::Up(name) } else { Event::Down(name) });
-                }
-                _ => {}
-            }
-            if let Some(port) = self.ports.get_mut(at) {
-                port.state = seen;
-            }
-        }
-    }
-
-    /// Opens an interface that is there again.
-    fn open_again(&mut self, at: usize, name: &str, state: State) -> Result<(), Error> {
-        let promiscuous = self.ports.get(at).is_some_and(|port| port.promiscuous);
-        let rings = self.opening.rings(name, promiscuous)?;
-        self.prefilter
-            .listen(at, name, &self.interfaces, &rings)
-            .map_err(|error| open::reading(name, error))?;
-        if let Some(feeder) = self.bridges.feeds(at) {
-            let outs = self.bridges.outs(self.workers.len(), name, state.index)?;
-            self.hand_out_sockets(feeder, outs);
-        }
-        self.hand_out(at, rings);
-        self.bridges.install_again(at)
     }
 
     /// Has the kernel keep everything that enters, until [`Live::narrow`]. Who hands out another program does so first, so
@@ -411,7 +404,9 @@ impl Live {
 
     /// What was counted so far, some tenths of a second ago.
     pub fn report(&mut self) -> Report {
-        let there: Vec<bool> = self.ports.iter().map(|port| port.state.is_some()).collect();
+        // The redirect of one that is renamed is not found by its name.
+        let there = self.ports.iter().map(|port| port.state.is_some() && port.called == port.name);
+        let there: Vec<bool> = there.collect();
         for at in self.bridges.count(|at| there.get(at).is_some_and(|there| *there)) {
             if let Some(port) = self.ports.get(at) {
                 self.tell(Event::NotForwarding(port.name.clone()));
@@ -422,7 +417,7 @@ impl Live {
             .map(|hand| hand.published.lock().unwrap_or_else(PoisonError::into_inner).clone())
             .collect::<Vec<_>>();
         let mut report = self.add_up(&counts);
-        add_ports(&mut report, &self.bridges, &mut self.prefilter, &self.interfaces);
+        add_ports(&mut report, &self.ports, &self.bridges, &mut self.prefilter, &self.interfaces);
         report
     }
 
@@ -431,6 +426,7 @@ impl Live {
     /// # Errors
     /// [`Error::Ports`]: a worker has died. Redirects that could not be removed.
     pub fn finish(mut self) -> Result<Report, Error> {
+        self.prefilter.deafen();
         self.stop.store(true, Ordering::Relaxed);
         let mut counts = Vec::new();
         for hand in std::mem::take(&mut self.workers) {
@@ -442,15 +438,20 @@ impl Live {
         self.policies.finish(Instant::now() + FINISH);
         removed?;
         let mut report = self.add_up(&counts);
-        add_ports(&mut report, &self.bridges, &mut self.prefilter, &self.interfaces);
+        add_ports(&mut report, &self.ports, &self.bridges, &mut self.prefilter, &self.interfaces);
         Ok(report)
     }
 
-    fn hand_out(&self, at: usize, rings: Vec<Ring>) {
-        for (hand, ring) in self.workers.iter().zip(rings) {
+    /// Gives the taps of a port to the workers; then they hear.
+    fn hear(&mut self, at: usize, taps: Vec<Tap>) -> Result<(), Error> {
+        let Some(port) = self.ports.get(at) else { return Ok(()) };
+        let reading = |error| open::reading(&port.name, error);
+        let handles = prefilter::handles(&taps).map_err(reading)?;
+        for (hand, tap) in self.workers.iter().zip(taps) {
             // One that has died is found at the end.
-            hand.tell(Order::Port(at, ring));
+            hand.tell(Order::Port(at, tap));
         }
+        self.prefilter.listen(at, &port.called, &self.interfaces, handles).map_err(reading)
     }
 
     fn hand_out_sockets(&self, at: usize, sockets: Vec<Socket>) {
@@ -464,11 +465,17 @@ impl Live {
     }
 }
 
-fn add_ports(report: &mut Report, bridges: &Bridges, prefilter: &mut Prefilter, of: &Interfaces) {
-    for (at, port) in report.ports.iter_mut().enumerate() {
+fn add_ports(
+    report: &mut Report,
+    ports: &[Watched],
+    bridges: &Bridges,
+    prefilter: &mut Prefilter,
+    of: &Interfaces,
+) {
+    for (at, (port, watched)) in report.ports.iter_mut().zip(ports).enumerate() {
         port.redirect = bridges.counted(at);
         port.prefilter = prefilter.narrows(at);
-        port.entered = prefilter.entered(at, &port.name, of);
+        port.entered = prefilter.entered(at, &watched.called, of);
     }
 }
 

@@ -2,7 +2,6 @@
 //! `unsafe`; what leaves it are slices, numbers and `io::Error`s. The invariant: whatever the kernel hands over (lengths,
 //! offsets, counts) is checked against the memory it lies in before it is used.
 //!
-//! The `afpacket` crate opens, binds and filters sockets; it knows no rings, no options and no batches, so those are here.
 //! (Rejected: AF_XDP, which hides frames from the kernel that should forward them; libpcap, which knows neither fanout
 //! nor virtio headers.) See packet(7) and Documentation/networking/packet_mmap.rst of Linux.
 
@@ -14,3 +13,4 @@ pub mod packet;
 pub mod ring;
 pub mod send;
 pub(crate) mod socket;
+pub mod tap;

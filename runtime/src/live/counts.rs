@@ -34,8 +34,13 @@ pub struct PortCounts {
     pub uncut: u64,
     /// Packets whose checksum was completed.
     pub finished: u64,
-    /// Frames of which bytes are missing that copies may need: the ring had no room for them.
+    /// Frames of which bytes are missing that copies may need: there was no room for them.
     pub truncated: u64,
+    /// Of these, frames longer than a block of the ring, of which only the head is there: more of them
+    /// waited than [`LONG_QUEUE`](crate::sys::tap::LONG_QUEUE).
+    pub long_lost: u64,
+    /// The memory of the rings of all workers for this interface, in bytes.
+    pub ring_bytes: u64,
     /// Frames of which the kernel gave the head only, because no rule could want more.
     pub clipped: u64,
     /// The kernel passes over what no rule could want: that is not among `received`, nor counted anywhere.
@@ -138,6 +143,8 @@ impl PortCounts {
             uncut,
             finished,
             truncated,
+            long_lost,
+            ring_bytes,
             clipped,
             prefilter: _,
             entered: _,
@@ -155,6 +162,8 @@ impl PortCounts {
         self.uncut += uncut;
         self.finished += finished;
         self.truncated += truncated;
+        self.long_lost += long_lost;
+        self.ring_bytes += ring_bytes;
         self.clipped += clipped;
         if let Some(more) = forward {
             self.forward.get_or_insert_default().add(more);

@@ -2,44 +2,71 @@
 //! before all is set, and nothing is left open when something fails. (Rejected: trying without privileges and running
 //! with less than was asked for.)
 
+use super::Event;
 use crate::error::Error;
 use crate::sys::interface::{self, Interfaces, State};
-use crate::sys::packet::{Direction, Socket};
-use crate::sys::ring::{Ring, Shape};
+use crate::sys::packet::Direction;
+use crate::sys::ring::Shape;
+use crate::sys::tap::{Spares, Tap};
 use mrule_compiler::abi::Link;
 use mrule_compiler::hir::{Program, Target};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
 
 /// How rings are opened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Opening {
     pub workers: usize,
     pub ring: Shape,
+    pub spares: Spares,
 }
 
 impl Opening {
-    /// A ring for each worker, in their order; they hear nothing yet.
-    pub fn rings(&self, name: &str, promiscuous: bool) -> Result<Vec<Ring>, Error> {
-        let fail = |error| reading(name, error);
-        let mut rings = Vec::new();
-        let mut group = None;
-        for _ in 0..self.workers {
-            let socket = Socket::open().map_err(fail)?;
-            // Not known to old kernels; the filter says it too.
-            let _old = socket.ignore_outgoing();
-            let mut ring = Ring::new(socket, self.ring).map_err(fail)?;
-            ring.socket_mut().bind(name).map_err(fail)?;
-            if promiscuous {
-                ring.socket_mut().promiscuous(name).map_err(fail)?;
+    /// The sockets of each worker, in their order, for the interface of this name and index; they hear nothing yet. Where the
+    /// kernel has no memory for rings of the shape that was asked for, all of them are smaller; the second
+    /// value says so.
+    pub fn taps(
+        &self,
+        name: &str,
+        index: u32,
+        promiscuous: bool,
+    ) -> Result<(Vec<Tap>, Option<Event>), Error> {
+        let mut shape = self.ring;
+        loop {
+            match self.of_shape(index, shape, promiscuous) {
+                Ok(taps) => {
+                    let told = (shape != self.ring).then(|| Event::SmallRing {
+                        name: name.to_owned(),
+                        wanted: self.ring.bytes(),
+                        got: shape.bytes(),
+                    });
+                    let cramped = taps.iter().any(|tap| !tap.is_roomy());
+                    return Ok((taps, told.or_else(|| cramped.then(|| Event::LongQueue(name.to_owned())))));
+                }
+                Err(error) if is_no_memory(&error) && shape.blocks > Shape::FEWEST => {
+                    shape.blocks = (shape.blocks / 2).max(Shape::FEWEST);
+                }
+                Err(error) => return Err(reading(name, error)),
             }
-            if self.workers > 1 {
-                group = Some(ring.socket().join(group, Direction::Entering).map_err(fail)?);
-            }
-            rings.push(ring);
         }
-        Ok(rings)
     }
+
+    fn of_shape(&self, index: u32, shape: Shape, promiscuous: bool) -> io::Result<Vec<Tap>> {
+        let mut taps = Vec::new();
+        let mut groups = None;
+        for _ in 0..self.workers {
+            let tap = Tap::open(index, shape, promiscuous, &self.spares)?;
+            if self.workers > 1 {
+                groups = Some(tap.join(groups, Direction::Entering)?);
+            }
+            taps.push(tap);
+        }
+        Ok(taps)
+    }
+}
+
+fn is_no_memory(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS))
 }
 
 /// The error of an interface that cannot be read.

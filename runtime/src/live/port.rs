@@ -1,15 +1,17 @@
-//! One worker's end of one interface: its ring, the block that is being read, and, where mirrorc forwards, the socket of the
+//! One worker's end of one interface: its ring, the blocks that are being read, and, where mirrorc forwards, the socket of the
 //! other interface. The invariants: the frames of a block are forwarded when it is first seen, before anything else is done
-//! with them; a block goes back to the kernel when all its packets are decided, and not before.
+//! with them; blocks go back to the kernel when all their packets are decided, and not before.
 //! (Rejected: copying frames out of the block; what is decided and cut is read once, where it lies.)
 
 use super::counts::{ForwardCounts, PortCounts};
 use super::offload::{self, Cutter};
-use crate::sys::frame::{self, Frame};
+use super::worker::BATCH;
+use crate::sys::frame::{self, Frame, Place};
 use crate::sys::memory::prefetch;
 use crate::sys::packet::Socket;
 use crate::sys::ring::Ring;
 use crate::sys::send::{self, Outgoing};
+use crate::sys::tap::{self, Tap};
 use mrule_compiler::abi::Link;
 use mrule_compiler::bpf::{self, Filter};
 use std::ops::Range;
@@ -23,12 +25,16 @@ pub(super) struct Port {
     /// Its number among the ports.
     pub number: u32,
     pub link: Link,
-    ring: Option<Ring>,
+    tap: Option<Tap>,
     /// The socket of the interface to which frames go.
     out: Option<Socket>,
     forwards: bool,
-    /// The frames of the block at hand.
+    /// The frames of the blocks at hand.
     frames: Vec<Frame>,
+    /// The bytes of those that are longer than a block.
+    aside: Vec<u8>,
+    /// Blocks were full before their time since this was last asked.
+    busy: bool,
     /// The first of them that is not decided, and, of a super-frame, how far it is.
     at: usize,
     cutting: Option<(Cutter, usize)>,
@@ -39,8 +45,8 @@ pub(super) struct Port {
 /// A packet that is to be decided.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
-    /// The port whose block has its bytes; none for one that was cut out of a super-frame.
-    pub block: Option<usize>,
+    /// Where its bytes are; none for one that was cut out of a super-frame.
+    pub place: Option<Place>,
     /// The port that it came in by.
     pub port: usize,
     pub start: usize,
@@ -52,11 +58,11 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// All of a frame of the block at hand of a port.
+    /// All of a frame of the blocks at hand of a port.
     fn of(frame: &Frame, port: usize) -> Part {
         let Range { start, end } = range(frame);
         let (length, time) = (frame.length, frame.time);
-        Part { block: Some(port), port, start, end, length, time, clipped: is_clipped(frame) }
+        Part { place: Some(frame.place), port, start, end, length, time, clipped: is_clipped(frame) }
     }
 }
 
@@ -68,10 +74,12 @@ impl Port {
             name: name.into(),
             number,
             link,
-            ring: None,
+            tap: None,
             out: None,
             forwards,
             frames: Vec::new(),
+            aside: Vec::new(),
+            busy: false,
             at: 0,
             cutting: None,
             loaded: None,
@@ -79,12 +87,13 @@ impl Port {
         }
     }
 
-    /// Takes a ring, in place of one that was drained.
-    pub fn take(&mut self, ring: Ring) {
+    /// Takes a tap, in place of one that was drained.
+    pub fn take(&mut self, tap: Tap) {
         // What could not be drained in time is gone with the old one.
         self.frames.clear();
         (self.at, self.cutting, self.loaded) = (0, None, None);
-        self.ring = Some(ring);
+        self.counts.ring_bytes = tap.ring().bytes() as u64;
+        self.tap = Some(tap);
     }
 
     /// Takes the socket to forward by.
@@ -93,7 +102,12 @@ impl Port {
     }
 
     pub fn ring(&self) -> Option<&Ring> {
-        self.ring.as_ref()
+        self.tap.as_ref().map(Tap::ring)
+    }
+
+    /// Whether blocks were full before they were old since this was last asked: frames come fast.
+    pub fn was_busy(&mut self) -> bool {
+        std::mem::take(&mut self.busy)
     }
 
     /// Whether its frames are sent on by us.
@@ -108,7 +122,7 @@ impl Port {
 
     /// Whether the ring fills up.
     pub fn is_pressed(&self) -> bool {
-        self.ring.as_ref().is_some_and(Ring::is_half_full)
+        self.ring().is_some_and(Ring::is_half_full)
     }
 
     /// The time of the next packet that is not decided.
@@ -117,44 +131,82 @@ impl Port {
         self.frames.get(self.at).map(|frame| frame.time)
     }
 
-    /// The bytes of the block at hand.
-    pub fn block(&self) -> &[u8] {
-        self.loaded.and(self.ring.as_ref()).and_then(Ring::block).unwrap_or(&[])
+    /// The bytes of a place at hand.
+    pub fn bytes(&self, place: Place) -> &[u8] {
+        bytes(self.tap.as_ref(), &self.aside, place)
     }
 
-    /// Gives back a block that is done, and looks for the next one.
+    /// Gives back blocks that are done, and looks for the next ones: as many as make one batch.
     pub fn load(&mut self, now: Instant) {
         if self.loaded.is_some() {
             if self.at < self.frames.len() {
                 return;
             }
             self.loaded = None;
-            if let Some(ring) = &mut self.ring {
-                ring.release();
-            }
+            self.release();
         }
-        let Some(block) = self.ring.as_mut().and_then(Ring::block_mut) else { return };
         self.frames.clear();
         self.at = 0;
+        while self.frames.len() < BATCH && self.aside.len() < ASIDE {
+            let Some(block) = self.tap.as_mut().and_then(|tap| tap.ring_mut().hold()) else { break };
+            self.read(block);
+        }
+        if self.frames.is_empty() {
+            self.release();
+            return;
+        }
+        self.loaded = Some(now);
+    }
+
+    fn release(&mut self) {
+        if let Some(tap) = &mut self.tap {
+            tap.ring_mut().release();
+        }
+        self.aside.clear();
+        if self.aside.capacity() > 2 * ASIDE {
+            self.aside.shrink_to(ASIDE);
+        }
+    }
+
+    /// Reads a block that is held.
+    fn read(&mut self, number: usize) {
+        let Some(tap) = &mut self.tap else { return };
+        let first = self.frames.len();
+        self.busy |= tap.ring().was_full(number);
+        let Some(block) = tap.ring_mut().block_mut(number) else { return };
         self.counts.unread += u64::from(frame::read(block, &mut self.frames));
-        for frame in self.frames.iter_mut().filter(|frame| frame.offload.unfinished()) {
-            let (whole, bytes) = (frame.captured == frame.length, block.get_mut(range(frame)));
+        let frames = self.frames.get_mut(first..).unwrap_or(&mut []);
+        for frame in frames.iter_mut() {
+            frame.place = Place::Block(number as u32);
+            if tap.is_head(frame) {
+                match tap.fetch(number, frame, &mut self.aside) {
+                    Some(bytes) => *frame = tap::aside(frame, &bytes),
+                    None => self.counts.long_lost += 1,
+                }
+            }
+        }
+        for frame in frames.iter_mut().filter(|frame| frame.offload.unfinished()) {
+            let whole = frame.captured == frame.length;
+            let bytes = bytes_mut(tap, &mut self.aside, frame.place).get_mut(range(frame));
             if offload::finish_sctp(bytes.unwrap_or(&mut []), &frame.offload, whole) {
                 frame.offload.flags &= !1;
                 self.counts.finished += 1;
             }
         }
         if self.forwards {
-            forward(block, &self.frames, self.out.as_ref(), self.counts.forward.get_or_insert_default());
+            let bytes = |frame: &Frame| bytes(Some(tap), &self.aside, frame.place).get(range(frame));
+            forward(bytes, frames, self.out.as_ref(), self.counts.forward.get_or_insert_default());
         }
         let mut widen = false;
-        for frame in &self.frames {
+        for frame in frames.iter() {
+            let lost = tap.is_head(frame);
+            let bytes = bytes_mut(tap, &mut self.aside, frame.place);
             // Its headers, which lie in two lines at most: when it is decided, they are there.
             for at in [0, 63] {
-                block.get(frame.start as usize + at).into_iter().for_each(prefetch);
+                bytes.get(frame.start as usize + at).into_iter().for_each(prefetch);
             }
             let truncated = frame.captured < frame.length;
-            let clipped = is_clipped(frame);
+            let clipped = is_clipped(frame) && !lost;
             let lacking = truncated && (!clipped || frame.offload.unfinished() || frame.offload.is_super());
             self.counts.frames += 1;
             self.counts.bytes += u64::from(frame.length);
@@ -162,24 +214,17 @@ impl Port {
             self.counts.clipped += u64::from(clipped && !lacking);
             widen |= clipped && lacking;
             if frame.offload.unfinished() && !frame.offload.is_super() {
-                let bytes = block.get_mut(range(frame)).unwrap_or(&mut []);
+                let bytes = bytes.get_mut(range(frame)).unwrap_or(&mut []);
                 self.counts.finished += u64::from(offload::finish(bytes, &frame.offload, !truncated));
             }
         }
-        if let Some(ring) = self.ring.as_ref().filter(|_| widen) {
+        if widen {
             // The filter could not see that they are unfinished: from now on all bytes come. Else they count on.
-            let _counted = ring.socket().listen_to(Filter::everything().code());
+            let _counted = tap.listen_to(Filter::everything().code());
         }
-        if self.frames.is_empty() {
-            if let Some(ring) = &mut self.ring {
-                ring.release();
-            }
-            return;
-        }
-        self.loaded = Some(now);
     }
 
-    /// Takes packets out of the block that are earlier than `before`, or the next one; until there are `most` parts. Super-frames
+    /// Takes packets out of the blocks at hand that are earlier than `before`, or the next one; until there are `most` parts. Super-frames
     /// are cut into `arena`, a packet at a time. False when there is none.
     pub fn next(
         &mut self,
@@ -209,7 +254,7 @@ impl Port {
     fn next_of_super(&mut self, port: usize, arena: &mut Vec<u8>) -> Option<Part> {
         let frame = self.frames.get(self.at)?;
         let whole = Part::of(frame, port);
-        let bytes = self.ring.as_ref().and_then(Ring::block)?.get(range(frame))?;
+        let bytes = bytes(self.tap.as_ref(), &self.aside, frame.place).get(range(frame))?;
         let (cutter, i) = match self.cutting.take() {
             Some(cutting) => cutting,
             None => match Cutter::new(bytes, frame, self.link) {
@@ -232,7 +277,7 @@ impl Port {
         } else {
             self.at += 1;
         }
-        Some(Part { block: None, start, end: arena.len(), length, ..whole })
+        Some(Part { place: None, start, end: arena.len(), length, ..whole })
     }
 
     /// Has these frames, as if they had been loaded.
@@ -249,10 +294,10 @@ impl Port {
     }
 
     /// Hears nothing more; what is in the ring stays.
-    pub fn deafen(&mut self) {
-        if let Some(ring) = &mut self.ring {
+    pub fn deafen(&self) {
+        if let Some(tap) = &self.tap {
             // One that cannot be made deaf counts on, and draining it ends by time.
-            let _deaf_or_gone = ring.socket_mut().deafen();
+            let _deaf_or_gone = tap.deafen();
         }
     }
 
@@ -262,12 +307,12 @@ impl Port {
         self.ask_kernel();
         let counts = &self.counts;
         let read = counts.frames + counts.kernel_drops + counts.unread;
-        self.ring.is_none() || (self.loaded.is_none() && counts.received <= read)
+        self.tap.is_none() || (self.loaded.is_none() && counts.received <= read)
     }
 
     /// Adds what the kernel counted since the last time.
     pub fn ask_kernel(&mut self) {
-        if let Some(Ok(new)) = self.ring.as_ref().map(|ring| ring.socket().counts()) {
+        if let Some(Ok(new)) = self.ring().map(|ring| ring.socket().counts()) {
             self.counts.received += new.packets;
             self.counts.kernel_drops += new.drops;
             self.counts.ring_full += new.freezes;
@@ -284,8 +329,30 @@ fn range(frame: &Frame) -> Range<usize> {
     frame.start as usize..frame.start as usize + frame.captured as usize
 }
 
+/// How many bytes of long frames are at hand at once; one frame, and those of its block, may be more.
+const ASIDE: usize = 4 << 20;
+
+fn bytes<'a>(tap: Option<&'a Tap>, aside: &'a [u8], place: Place) -> &'a [u8] {
+    match place {
+        Place::Block(block) => tap.and_then(|tap| tap.ring().block(block as usize)).unwrap_or(&[]),
+        Place::Aside => aside,
+    }
+}
+
+fn bytes_mut<'a>(tap: &'a mut Tap, aside: &'a mut [u8], place: Place) -> &'a mut [u8] {
+    match place {
+        Place::Block(block) => tap.ring_mut().block_mut(block as usize).unwrap_or(&mut []),
+        Place::Aside => aside,
+    }
+}
+
 /// Sends the frames of a block on, as they are.
-fn forward(block: &[u8], frames: &[Frame], out: Option<&Socket>, counts: &mut ForwardCounts) {
+fn forward<'a>(
+    bytes: impl Fn(&Frame) -> Option<&'a [u8]>,
+    frames: &[Frame],
+    out: Option<&Socket>,
+    counts: &mut ForwardCounts,
+) {
     let Some(out) = out else {
         counts.down += frames.len() as u64;
         return;
@@ -302,7 +369,7 @@ fn forward(block: &[u8], frames: &[Frame], out: Option<&Socket>, counts: &mut Fo
         batch.clear();
     };
     for frame in frames {
-        let Some(bytes) = block.get(range(frame)).filter(|_| frame.captured == frame.length) else {
+        let Some(bytes) = bytes(frame).filter(|_| frame.captured == frame.length) else {
             counts.truncated += 1;
             continue;
         };

@@ -5,13 +5,12 @@
 //! (Rejected: counting what is passed over, which the kernel tells nobody; what the interface itself counted is told beside.)
 
 use crate::sys::interface::Interfaces;
-use crate::sys::packet::attach;
-use crate::sys::ring::Ring;
+use crate::sys::packet;
+use crate::sys::tap::{Handle, Tap};
 use mrule_compiler::abi::Link;
 use mrule_compiler::bpf::{self, Filter};
 use mrule_compiler::hir::Program;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// The filters of all ports.
@@ -28,8 +27,8 @@ struct Port {
     link: Link,
     /// Whether it may have one.
     filtered: bool,
-    /// The sockets of its rings.
-    sockets: Vec<OwnedFd>,
+    /// The sockets of its workers.
+    taps: Vec<Handle>,
     /// What enters is not all kept whole.
     narrows: bool,
     /// What the interface had counted when it was last asked.
@@ -44,7 +43,7 @@ impl Prefilter {
         let port = |(link, filtered)| Port {
             link,
             filtered,
-            sockets: Vec::new(),
+            taps: Vec::new(),
             narrows: false,
             counted: 0,
             entered: 0,
@@ -52,12 +51,26 @@ impl Prefilter {
         Prefilter { wanted, program: None, ports: ports.into_iter().map(port).collect() }
     }
 
-    /// The rings of a port begin to hear; those that it had before are forgotten.
-    pub fn listen(&mut self, at: usize, name: &str, of: &Interfaces, rings: &[Ring]) -> io::Result<()> {
+    /// The taps of a port begin to hear. Those that it had before hear nothing from then on, so that no
+    /// frame is read by both.
+    pub fn listen(&mut self, at: usize, name: &str, of: &Interfaces, taps: Vec<Handle>) -> io::Result<()> {
         let Some(port) = self.ports.get_mut(at) else { return Ok(()) };
+        port.deafen();
         port.counted = of.received(name).unwrap_or(0);
-        port.sockets = rings.iter().map(|ring| ring.socket().handle()).collect::<io::Result<_>>()?;
+        port.taps = taps;
         port.attach(self.program.as_deref())
+    }
+
+    /// No tap hears anything more, and what they heard is counted when this returns: what workers read
+    /// and what the kernel counted can then be compared.
+    pub fn deafen(&self) {
+        self.ports.iter().for_each(Port::deafen);
+        packet::settle();
+    }
+
+    /// Whether the taps of a port still hear the interface with this index.
+    pub fn is_bound(&self, at: usize, index: u32) -> bool {
+        self.ports.get(at).is_some_and(|port| port.taps.iter().all(|tap| tap.is_bound(index)))
     }
 
     /// All rings hear from now on what this program could want; without one, everything.
@@ -83,14 +96,26 @@ impl Prefilter {
     }
 }
 
+/// The handles of taps that are given to workers.
+pub(super) fn handles(taps: &[Tap]) -> io::Result<Vec<Handle>> {
+    taps.iter().map(Tap::handle).collect()
+}
+
 impl Port {
+    fn deafen(&self) {
+        for tap in &self.taps {
+            // One that cannot be made deaf is gone, or counts on; draining it ends by time.
+            let _gone = tap.deafen();
+        }
+    }
+
     fn attach(&mut self, program: Option<&Program>) -> io::Result<()> {
         let program = program.filter(|_| self.filtered);
         let filter = |most| program.map_or_else(Filter::everything, |p| bpf::compile(p, self.link, most));
         // The last is four instructions.
         for most in [bpf::MOST, bpf::MOST / 4, 0] {
             let filter = filter(most);
-            match self.sockets.iter().try_for_each(|socket| attach(socket, filter.code())) {
+            match self.taps.iter().try_for_each(|tap| tap.listen_to(filter.code())) {
                 Ok(()) => {
                     self.narrows = !filter.is_everything();
                     break;

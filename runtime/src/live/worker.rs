@@ -12,7 +12,7 @@ use crate::event::output::EventWriter;
 use crate::policy::Policy;
 use crate::stats::{Gone, Intake, Summary};
 use crate::sys::packet::Socket;
-use crate::sys::ring::Ring;
+use crate::sys::tap::Tap;
 use mrule_compiler::abi::Packet;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::OwnedFd;
@@ -28,10 +28,13 @@ pub(super) const BATCH: usize = 256;
 /// (1 ms each, or a tick where its timers are coarse).
 const HOLD: Duration = Duration::from_millis(8);
 
+/// How long blocks gather while frames come fast: as long as a block would wait that is not full.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// How often others are told what was counted.
 const PUBLISH: Duration = Duration::from_millis(100);
 
-/// How long draining waits for frames that the kernel has counted.
+/// How long draining waits for frames that the kernel has counted and that do not come.
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// How many batches are decided before a worker listens to orders.
@@ -50,8 +53,8 @@ const QUIET: u32 = 3;
 
 /// What a worker is told.
 pub(super) enum Order {
-    /// The interface of this port is there: its ring.
-    Port(usize, Ring),
+    /// The interface of this port is there: its sockets.
+    Port(usize, Tap),
     /// The interface to which this port's frames go is there: the socket to forward by.
     Out(usize, Socket),
     /// A policy comes, goes, or changes.
@@ -89,6 +92,8 @@ pub(super) struct Worker {
     pub gone: Gone,
     /// An eventfd that is written to when there are orders.
     pub bell: Arc<OwnedFd>,
+    /// When it last waited.
+    pub woken: Instant,
     pub orders: Receiver<Order>,
     pub stop: Arc<AtomicBool>,
     pub published: Arc<Mutex<Counts>>,
@@ -134,13 +139,13 @@ impl Worker {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Port(at, ring) => {
+            Order::Port(at, tap) => {
                 // Whatever the old ring still has came before.
                 if self.ports.get(at).is_some_and(|port| port.ring().is_some()) {
                     self.drain();
                 }
                 if let Some(port) = self.ports.get_mut(at) {
-                    port.take(ring);
+                    port.take(tap);
                 }
             }
             Order::Out(at, out) => {
@@ -160,17 +165,23 @@ impl Worker {
         }
     }
 
-    /// Decides all that is in the rings and that the kernel has counted, or that comes within half a second.
+    /// Decides all that is in the rings and that the kernel has counted, as long as it comes. The rings are deaf, so what is in
+    /// them ends.
     fn drain(&mut self) {
-        let deadline = Instant::now() + DRAIN;
-        let mut quiet = 0;
+        let mut deadline = Instant::now() + DRAIN;
+        let (mut quiet, mut decided) = (0, self.totals.packets);
         while quiet < QUIET && Instant::now() < deadline {
             let more = matches!(self.pass(Instant::now(), Duration::ZERO), Next::More);
+            if self.totals.packets > decided {
+                (decided, deadline) = (self.totals.packets, Instant::now() + DRAIN);
+            }
             // All ports are asked, each time.
             let open =
                 self.ports.iter_mut().map(|port| !port.is_drained()).fold(more, |any, open| any | open);
             quiet = if open { 0 } else { quiet + 1 };
-            std::thread::sleep(Duration::from_millis(1));
+            if !more {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
     }
 
@@ -236,16 +247,12 @@ impl Worker {
 
     fn decide(&mut self) {
         let Worker { seats, lines, ports, totals, parts, arena, copied, bounds, .. } = self;
-        let blocks: Vec<&[u8]> = ports.iter().map(Port::block).collect();
         let mut packets: Vec<Packet<'_>> = Vec::with_capacity(parts.len());
         let mut intake = Intake::default();
         for part in parts.iter() {
-            let bytes = match part.block {
-                Some(block) => blocks.get(block).copied().unwrap_or(&[]),
-                None => arena,
-            };
-            let bytes = bytes.get(part.start..part.end).unwrap_or(&[]);
             let Some(port) = ports.get(part.port) else { continue };
+            let bytes = part.place.map_or(arena.as_slice(), |place| port.bytes(place));
+            let bytes = bytes.get(part.start..part.end).unwrap_or(&[]);
             let packet = Packet::new(bytes, part.length, port.link).on(port.number, &port.name).at(part.time);
             intake.take(&packet);
             if part.clipped {
@@ -267,8 +274,17 @@ impl Worker {
         totals.intake(&intake, copied.iter().filter(|copied| **copied).count() as u64);
     }
 
-    /// Waits for a block at a port that shows none.
+    /// Waits for a block at a port that shows none. Where blocks fill up before they are old, it lets
+    /// them gather first: to be woken for each of them takes more than to read them.
     fn wait(&mut self, until: Option<Instant>) {
+        let busy = self.ports.iter_mut().map(Port::was_busy).fold(false, |any, busy| any | busy);
+        let gathered = self.woken + GATHER;
+        let now = Instant::now();
+        if busy && until.is_none() && now < gathered {
+            std::thread::sleep(gathered - now);
+            self.woken = Instant::now();
+            return;
+        }
         let most = PUBLISH;
         let time = until.map_or(most, |until| until.saturating_duration_since(Instant::now()).min(most));
         let time = Timespec { tv_sec: 0, tv_nsec: time.as_nanos() as i64 };
@@ -278,6 +294,7 @@ impl Worker {
         waiting.push(PollFd::new(&*self.bell, PollFlags::IN));
         // A signal or a timeout: look again.
         let _woken = poll(&mut waiting, Some(&time));
+        self.woken = Instant::now();
         if waiting.pop().is_some_and(|bell| bell.revents().contains(PollFlags::IN)) {
             let _rung = rustix::io::read(&*self.bell, &mut [0; 8]);
         }

@@ -6,7 +6,9 @@
 /// One frame of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Frame {
-    /// Its first byte in the block.
+    /// Where its bytes are.
+    pub place: Place,
+    /// Its first byte there.
     pub start: u32,
     /// How many of its bytes are there.
     pub captured: u32,
@@ -16,6 +18,21 @@ pub struct Frame {
     pub time: i64,
     /// What the kernel left to network cards.
     pub offload: Offload,
+}
+
+/// Where the bytes of a frame are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In this one of the blocks that are held.
+    Block(u32),
+    /// Beside the ring: a frame that is longer than a block.
+    Aside,
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place::Block(0)
+    }
 }
 
 /// A `virtio_net_hdr`: what is not finished in a frame. Offsets are from the frame's start.
@@ -139,7 +156,7 @@ fn one(block: &mut [u8], at: usize) -> Option<(Frame, u32)> {
         offload = offload.moved();
     }
     let time = i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds);
-    Some((Frame { start: start as u32, captured, length, time, offload }, next))
+    Some((Frame { place: Place::default(), start: start as u32, captured, length, time, offload }, next))
 }
 
 /// `tp_vlan_tci` is a 32-bit word of which the tag is the low half.

@@ -83,6 +83,17 @@ impl Interfaces {
         })
     }
 
+    /// The name of the interface with this index (SIOCGIFNAME).
+    ///
+    /// # Errors
+    /// `NotFound`, or the kernel's.
+    pub fn name(&self, index: u32) -> io::Result<String> {
+        rustix::net::netdevice::index_to_name(&self.socket, index).map_err(|error| match error {
+            rustix::io::Errno::NODEV | rustix::io::Errno::NXIO => io::ErrorKind::NotFound.into(),
+            error => error.into(),
+        })
+    }
+
     /// How many packets the interface counted since it was made, in its own way: a card's by the wire, a virtual one's by what it
     /// was handed (`/proc/net/dev`). Of the network namespace of the calling thread.
     ///

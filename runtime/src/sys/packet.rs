@@ -1,13 +1,15 @@
-//! AF_PACKET sockets with the options that mirroring needs. A socket is deaf from its first moment until [`Socket::listen`]:
-//! a packet socket hears all interfaces until it is bound, and what it heard then must not be taken for traffic of its
-//! own. The invariant: a deaf socket counts nothing and delivers nothing, also one that was made deaf again to be drained.
-//! (Rejected: opening with protocol 0, for which `afpacket` has no call.)
+//! AF_PACKET sockets with the options that mirroring needs. A socket is opened with protocol 0, so the
+//! kernel gives it nothing before [`Socket::bind`]; a filter that accepts nothing is attached before
+//! that, so it receives and counts nothing before [`Socket::listen`]. The invariant: PACKET_STATISTICS
+//! of a socket counts exactly the frames of its own interface between `listen` and `deafen`.
+//! (Rejected: the crate `afpacket`, which opens with ETH_P_ALL: a socket then receives, and counts,
+//! the frames of all interfaces until it has its filter.)
 
 #![expect(unsafe_code, reason = "socket options that no crate has")]
 
-use afpacket::sync::RawPacketStream;
 use libc::{c_int, c_void, socklen_t};
 use mrule_compiler::bpf::Insn;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,7 +27,7 @@ pub enum Direction {
 /// An AF_PACKET socket (packet(7)), bound to one interface.
 #[derive(Debug)]
 pub struct Socket {
-    stream: RawPacketStream,
+    fd: OwnedFd,
 }
 
 /// What the kernel counted for a socket since it was asked last (PACKET_STATISTICS).
@@ -40,13 +42,17 @@ pub struct KernelCounts {
 }
 
 /// Accepts nothing: `ret #0`.
-const DEAF: [(u16, u8, u8, u32); 1] = [(0x06, 0, 0, 0)];
+const DEAF: [Insn; 1] = [insn(0x06, 0, 0, 0)];
 /// Accepts everything: `ret #-1`.
-const ALL: [(u16, u8, u8, u32); 1] = [(0x06, 0, 0, u32::MAX)];
+const ALL: [Insn; 1] = [insn(0x06, 0, 0, u32::MAX)];
 /// Accepts what is not outgoing: `ld #type; jeq #PACKET_OUTGOING, drop; ret #-1; drop: ret #0` (socket-filter,
 /// SKF_AD_PKTTYPE). PACKET_IGNORE_OUTGOING says the same, but not to fanout groups of kernels before 5.15.
-const ENTERING: [(u16, u8, u8, u32); 4] =
-    [(0x20, 0, 0, 0xffff_f004), (0x15, 1, 0, 4), (0x06, 0, 0, u32::MAX), (0x06, 0, 0, 0)];
+const ENTERING: [Insn; 4] =
+    [insn(0x20, 0, 0, 0xffff_f004), insn(0x15, 1, 0, 4), insn(0x06, 0, 0, u32::MAX), insn(0x06, 0, 0, 0)];
+
+const fn insn(code: u16, jt: u8, jf: u8, k: u32) -> Insn {
+    Insn { code, jt, jf, k }
+}
 
 impl Socket {
     /// A deaf socket.
@@ -54,22 +60,18 @@ impl Socket {
     /// # Errors
     /// `PermissionDenied` without CAP_NET_RAW.
     pub fn open() -> io::Result<Socket> {
-        let mut stream = RawPacketStream::new()?;
-        stream.set_bpf_filter(DEAF.to_vec())?;
-        let socket = Socket { stream };
-        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-        Ok(socket)
+        let fd =
+            rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        attach(&fd, &DEAF)?;
+        Ok(Socket { fd })
     }
 
-    /// Binds to an interface for receiving.
+    /// Binds to the interface of this index for receiving all protocols.
     ///
     /// # Errors
     /// No such interface, or it is down (`ENETDOWN` comes later, by polling, where it is allowed to be down).
-    pub fn bind(&mut self, name: &str) -> io::Result<()> {
-        if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        self.stream.bind(name)
+    pub fn bind(&self, index: u32) -> io::Result<()> {
+        self.bind_as(index, ALL_PROTOCOLS)
     }
 
     /// Binds to an interface for sending only: protocol 0 takes the socket off the interface's list of listeners.
@@ -77,14 +79,19 @@ impl Socket {
     /// # Errors
     /// No such interface.
     pub fn bind_to_send(&self, index: u32) -> io::Result<()> {
+        self.bind_as(index, 0)
+    }
+
+    fn bind_as(&self, index: u32, protocol: u16) -> io::Result<()> {
         // SAFETY: an all-zero `sockaddr_ll` is a valid one: it has numbers only.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = protocol;
         address.sll_ifindex = index as c_int;
         // SAFETY: the address is a live `sockaddr_ll` and the length is its own.
         let result = unsafe {
             libc::bind(
-                self.stream.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 (&raw const address).cast(),
                 mem::size_of::<libc::sockaddr_ll>() as socklen_t,
             )
@@ -96,18 +103,24 @@ impl Socket {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn promiscuous(&mut self, name: &str) -> io::Result<()> {
-        self.stream.set_promisc(name, true)
+    pub fn promiscuous(&self, index: u32) -> io::Result<()> {
+        let request = libc::packet_mreq {
+            mr_ifindex: index as c_int,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        self.set(libc::PACKET_ADD_MEMBERSHIP, &request)
     }
 
     /// Begins to hear.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn listen(&mut self, direction: Direction) -> io::Result<()> {
-        self.stream.set_bpf_filter(match direction {
-            Direction::Entering => ENTERING.to_vec(),
-            Direction::Both => ALL.to_vec(),
+    pub fn listen(&self, direction: Direction) -> io::Result<()> {
+        self.listen_to(match direction {
+            Direction::Entering => &ENTERING,
+            Direction::Both => &ALL,
         })
     }
 
@@ -131,8 +144,8 @@ impl Socket {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn deafen(&mut self) -> io::Result<()> {
-        self.stream.set_bpf_filter(DEAF.to_vec())
+    pub fn deafen(&self) -> io::Result<()> {
+        deafen(self)
     }
 
     /// Does not hear what the host itself sends (PACKET_IGNORE_OUTGOING; Linux 4.20): cheaper than the filter, which says it
@@ -211,7 +224,7 @@ impl Socket {
         // SAFETY: the pointer and the length are those of one live value, which the kernel only reads.
         let result = unsafe {
             libc::setsockopt(
-                self.stream.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 libc::SOL_PACKET,
                 option,
                 (&raw const *value).cast::<c_void>(),
@@ -228,7 +241,7 @@ impl Socket {
         // pattern is a value (`u32`, `tpacket_stats_v3`).
         let result = unsafe {
             libc::getsockopt(
-                self.stream.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 libc::SOL_PACKET,
                 option,
                 (&raw mut *value).cast::<c_void>(),
@@ -239,6 +252,9 @@ impl Socket {
     }
 }
 
+/// ETH_P_ALL, in network byte order.
+const ALL_PROTOCOLS: u16 = (libc::ETH_P_ALL as u16).to_be();
+
 /// Puts a filter in the place of the one that a socket has.
 ///
 /// # Errors
@@ -247,9 +263,36 @@ pub fn attach(socket: impl AsFd, filter: &[Insn]) -> io::Result<()> {
     super::socket::attach(socket.as_fd(), filter)
 }
 
+/// Has a socket receive nothing more; what it received stays.
+///
+/// # Errors
+/// The kernel's.
+pub fn deafen(socket: impl AsFd) -> io::Result<()> {
+    attach(socket, &DEAF)
+}
+
+/// Waits until frames that the kernel is handing to sockets at this moment have been handed over and
+/// counted: sockets that were made deaf before receive nothing after this. The kernel hands frames
+/// over under RCU, and MEMBARRIER_CMD_GLOBAL waits for an RCU grace period (membarrier(2)): some
+/// 10 ms. Where the call is missing (`nohz_full`), this returns at once and draining waits by time.
+pub fn settle() {
+    let _missing = rustix::thread::membarrier(rustix::thread::MembarrierCommand::Global);
+}
+
+/// Whether a packet socket is still bound to the interface with this index: the kernel takes the index
+/// away when the interface goes, also when it moves to another network namespace.
+pub fn is_bound(socket: impl AsFd, index: u32) -> bool {
+    // SAFETY: an all-zero `sockaddr_ll` is a valid one: it has numbers only.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    let mut length = mem::size_of::<libc::sockaddr_ll>() as socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes, the size of the address.
+    let result =
+        unsafe { libc::getsockname(socket.as_fd().as_raw_fd(), (&raw mut address).cast(), &raw mut length) };
+    result == 0 && address.sll_ifindex == index as c_int
+}
+
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor is open as long as the stream lives, which the borrow outlives not.
-        unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) }
+        self.fd.as_fd()
     }
 }

@@ -1,7 +1,11 @@
-//! A receive ring shared with the kernel (TPACKET_V3): blocks that the kernel fills and we read and give back. The
-//! invariant: a block's bytes are lent out only while its status says that it is ours, and giving it back needs the ring
-//! for itself, so no slice into it can be left. (Rejected: one frame a slot, TPACKET_V2: a system call or a status word a
-//! frame, and slots as large as the largest frame.)
+//! A receive ring shared with the kernel (TPACKET_V3): blocks that the kernel fills and we read and give
+//! back. The kernel closes a block that has frames after 1 ms, full or not, so the number of blocks is the
+//! time that a ring holds at low rates, and its bytes are what it holds at high rates: 1,024 blocks of
+//! 16 KiB hold one second at any rate up to 90,000 frames a second of 64 bytes, and 300 ms at 300,000.
+//! The invariant: a block's bytes are lent out only while its status says that it is ours, and giving it
+//! back needs the ring for itself, so no slice into it can be left.
+//! (Rejected: blocks that hold the longest frame: 1,024 of them take 128 MiB, see `tap`; one frame a
+//! slot, TPACKET_V2: 2 KiB for each small frame; a longer timeout: copies come later by as much.)
 
 #![expect(unsafe_code, reason = "memory shared with the kernel")]
 
@@ -15,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// How large a ring is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Bytes of a block: a multiple of the page size. With offloads it must hold a frame of 64 KiB and its header.
+    /// Bytes of a block: a power of two, a page at least. Longer frames come without their end.
     pub block: u32,
     /// How many blocks.
     pub blocks: u32,
@@ -24,9 +28,32 @@ pub struct Shape {
 }
 
 impl Default for Shape {
-    /// 32 blocks of 256 KiB, 1 ms.
+    /// 1,024 blocks of 16 KiB, 1 ms.
     fn default() -> Shape {
-        Shape { block: 256 << 10, blocks: 32, timeout: 1 }
+        Shape { block: 16 << 10, blocks: 1024, timeout: 1 }
+    }
+}
+
+impl Shape {
+    /// The fewest blocks of a ring.
+    pub const FEWEST: u32 = 64;
+
+    /// Of so many bytes, rounded up to whole blocks.
+    pub fn of(bytes: u64) -> Shape {
+        let shape = Shape::default();
+        let blocks = bytes.div_ceil(shape.block.into()).clamp(Shape::FEWEST.into(), 1 << 16);
+        Shape { blocks: blocks as u32, ..shape }
+    }
+
+    /// The memory of a ring, in bytes.
+    pub fn bytes(self) -> u64 {
+        u64::from(self.block) * u64::from(self.blocks)
+    }
+
+    /// The longest frame that a block holds for certain, without a VLAN tag: less what the kernel puts
+    /// before the first frame of a block (48 bytes) and before each frame (about 100).
+    pub fn longest(self) -> u32 {
+        self.block.saturating_sub(384)
     }
 }
 
@@ -43,8 +70,10 @@ pub struct Ring {
     memory: NonNull<u8>,
     block: usize,
     blocks: usize,
-    /// The block that comes next.
+    /// The first block that is held, or the one that comes next.
     at: usize,
+    /// How many are held.
+    held: usize,
 }
 
 // SAFETY: the memory is reached through the ring only, by shared reference for reading and by exclusive reference for
@@ -89,7 +118,7 @@ impl Ring {
             return Err(io::Error::last_os_error());
         }
         let memory = NonNull::new(memory.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Ring { socket, memory, block, blocks, at: 0 })
+        Ok(Ring { socket, memory, block, blocks, at: 0, held: 0 })
     }
 
     /// The socket.
@@ -97,59 +126,75 @@ impl Ring {
         &self.socket
     }
 
-    /// The socket, to change what it hears.
-    pub fn socket_mut(&mut self) -> &mut Socket {
-        &mut self.socket
+    /// Its memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.block * self.blocks
     }
 
-    /// Whether the next block is ours.
+    /// Whether the kernel has closed the block behind those that are held.
     pub fn is_ready(&self) -> bool {
-        self.status().load(Ordering::Acquire) & libc::TP_STATUS_USER != 0
+        self.held < self.blocks && self.is_closed(self.at + self.held, Ordering::Acquire)
     }
 
-    /// Whether half of the ring is ours: the kernel comes near to dropping frames.
+    /// Whether half of the ring is closed: the kernel comes near to dropping frames.
     pub fn is_half_full(&self) -> bool {
-        self.status_of(self.at + self.blocks / 2).load(Ordering::Relaxed) & libc::TP_STATUS_USER != 0
+        self.is_closed(self.at + self.blocks / 2, Ordering::Relaxed)
     }
 
-    /// The next block, if it is ours.
-    pub fn block(&self) -> Option<&[u8]> {
-        if !self.is_ready() {
+    /// Holds the next block too, if the kernel has closed it; its number among those that are held.
+    pub fn hold(&mut self) -> Option<usize> {
+        self.is_ready().then(|| {
+            self.held += 1;
+            self.held - 1
+        })
+    }
+
+    /// How many blocks are held.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Whether the kernel closed this block, of those that are held, because it was full, and not
+    /// because of its age (TP_STATUS_BLK_TMO).
+    pub fn was_full(&self, block: usize) -> bool {
+        self.status_of(self.at + block).load(Ordering::Relaxed) & libc::TP_STATUS_BLK_TMO == 0
+    }
+
+    /// One of the blocks that are held.
+    pub fn block(&self, block: usize) -> Option<&[u8]> {
+        if block >= self.held {
             return None;
         }
-        // SAFETY: block `at` lies within the mapping, which lives as long as `self`. Its status, read with acquire order,
-        // says that it is ours: the kernel writes to it again only after `release`, which needs `&mut self`.
-        Some(unsafe { std::slice::from_raw_parts(self.start().as_ptr(), self.block) })
+        // SAFETY: the block lies within the mapping, which lives as long as `self`. Its status, read with acquire order
+        // by `hold`, said that it is ours: the kernel writes to it again only after `release`, which needs `&mut self`.
+        Some(unsafe { std::slice::from_raw_parts(self.start_of(self.at + block).as_ptr(), self.block) })
     }
 
     /// The same, to be written to: tags are put back and checksums finished in place.
-    pub fn block_mut(&mut self) -> Option<&mut [u8]> {
-        if !self.is_ready() {
+    pub fn block_mut(&mut self, block: usize) -> Option<&mut [u8]> {
+        if block >= self.held {
             return None;
         }
         // SAFETY: as for `block`, and `&mut self` makes it the only slice.
-        Some(unsafe { std::slice::from_raw_parts_mut(self.start().as_ptr(), self.block) })
+        Some(unsafe { std::slice::from_raw_parts_mut(self.start_of(self.at + block).as_ptr(), self.block) })
     }
 
-    /// Gives the next block back to the kernel, if it is ours, and goes on to the one behind it.
+    /// Gives the blocks that are held back to the kernel.
     pub fn release(&mut self) {
-        if self.is_ready() {
-            self.status().store(libc::TP_STATUS_KERNEL, Ordering::Release);
-            self.at = (self.at + 1) % self.blocks;
+        for block in 0..self.held {
+            self.status_of(self.at + block).store(libc::TP_STATUS_KERNEL, Ordering::Release);
         }
+        self.at = (self.at + self.held) % self.blocks;
+        self.held = 0;
     }
 
-    fn start(&self) -> NonNull<u8> {
-        self.start_of(self.at)
+    fn is_closed(&self, block: usize, order: Ordering) -> bool {
+        self.status_of(block).load(order) & libc::TP_STATUS_USER != 0
     }
 
     fn start_of(&self, block: usize) -> NonNull<u8> {
         // SAFETY: the remainder is below `blocks`, so the block lies within the mapping of `block * blocks` bytes.
         unsafe { self.memory.add(block % self.blocks * self.block) }
-    }
-
-    fn status(&self) -> &AtomicU32 {
-        self.status_of(self.at)
     }
 
     fn status_of(&self, block: usize) -> &AtomicU32 {

@@ -31,6 +31,40 @@ pub(crate) fn attach(socket: BorrowedFd<'_>, filter: &[Insn]) -> io::Result<()> 
     set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
+/// Sets how many bytes may wait to be received (SO_RCVBUFFORCE, which needs CAP_NET_ADMIN; else SO_RCVBUF, of which the kernel
+/// grants at most `net.core.rmem_max`). True: all of it was granted.
+pub(crate) fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> bool {
+    let value = bytes as libc::c_int;
+    if set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &value).is_ok() {
+        return true;
+    }
+    let _granted_in_part = set(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &value);
+    rustix::net::sockopt::socket_recv_buffer_size(socket).is_ok_and(|granted| granted >= bytes)
+}
+
+/// Of linux/sockios.h (SIOCGSTAMPNS_OLD), which `libc` lacks.
+const SIOCGSTAMPNS: libc::c_ulong = 0x8907;
+
+/// Has the kernel note when frames come, for [`last_stamp`].
+pub(crate) fn stamp(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // Asking once turns it on; that nothing has come yet is no failure.
+    match last_stamp(socket) {
+        Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// When the frame came that was received last, in nanoseconds since the epoch (SIOCGSTAMPNS).
+pub(crate) fn last_stamp(socket: BorrowedFd<'_>) -> io::Result<i64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: SIOCGSTAMPNS writes one timespec, which `time` is, alive for the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSTAMPNS as _, &raw mut time) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(time.tv_sec * 1_000_000_000 + time.tv_nsec)
+}
+
 /// Binds a packet socket to the link of this index, for sending: it receives nothing (protocol 0).
 pub(crate) fn bind_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     let address = libc::sockaddr_ll {

@@ -8,6 +8,7 @@ use crate::exit::Failure;
 use crate::screen::{DOUBT, Screen};
 use mrule_runtime::api::Afar;
 use mrule_runtime::privilege::{self, Keep, User};
+use mrule_runtime::sys::tap::Spares;
 
 /// What was opened, and as whom the run goes on.
 pub(super) struct Begun {
@@ -15,7 +16,12 @@ pub(super) struct Begun {
     pub user: Option<User>,
     pub afar: Option<Afar>,
     pub alarms: Vec<alarms::Target>,
+    /// For taps that are opened without CAP_NET_ADMIN.
+    pub spares: Spares,
 }
+
+/// How often each tap may be opened with room for long frames.
+const OPENINGS: usize = 4;
 
 impl Begun {
     /// Opens what others need not be able to, and gives up what is not needed.
@@ -28,11 +34,12 @@ impl Begun {
             None => User::behind_sudo(),
         };
         let (afar, alarms) = (args.listen.open()?, args.alarms.targets()?);
+        let spares = Spares::make(if args.bridge.is_empty() { OPENINGS * args.taps_of_workers() } else { 0 });
         let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };
         for what in privilege::give_up(&keep)? {
             writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "warning:"))?;
         }
-        Ok(Begun { user, afar, alarms })
+        Ok(Begun { user, afar, alarms, spares })
     }
 }
 

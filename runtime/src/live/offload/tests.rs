@@ -1,6 +1,7 @@
 //! Super-frames cut and checksums finished, against sums taken in the plainest way.
 #![allow(clippy::unwrap_used, reason = "a failed test should stop")]
 use super::*;
+use crate::sys::frame::Place;
 use proptest::prelude::*;
 
 /// RFC 1071 in the plainest way, as a second opinion.
@@ -34,7 +35,14 @@ fn tcp4(payload: &[u8]) -> Vec<u8> {
 
 fn frame(bytes: &[u8], kind: u8, segment: u16, from: u16) -> Frame {
     let offload = Offload { flags: 1, kind, headers: 0, segment, from, at: 16 };
-    Frame { start: 0, captured: bytes.len() as u32, length: bytes.len() as u32, time: 0, offload }
+    Frame {
+        place: Place::default(),
+        start: 0,
+        captured: bytes.len() as u32,
+        length: bytes.len() as u32,
+        time: 0,
+        offload,
+    }
 }
 
 #[test]
@@ -144,7 +152,7 @@ proptest! {
         let offload = Offload { flags: 0, kind, headers: from, segment, from, at };
         finish(&mut bytes, &offload, true);
         let captured = bytes.len() as u32;
-        let frame = Frame { start: 0, captured, length: captured + more, time: 0, offload };
+        let frame = Frame { place: Place::default(), start: 0, captured, length: captured + more, time: 0, offload };
         if let Some(cutter) = Cutter::new(&bytes, &frame, Link::Ethernet) {
             let mut out = Vec::new();
             for i in [0, cutter.count() - 1] {

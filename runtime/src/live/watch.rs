@@ -1,0 +1,80 @@
+//! Watches the interfaces that are read. An interface is known by its index, and by whether the sockets
+//! are still bound to it; its name may change. The invariant: sockets are opened anew only where those
+//! before them hear nothing any more, so that no packet is read twice. (Rejected: to look for the name
+//! alone: an interface that is renamed and back is then read by two sockets for a while.)
+
+use super::{Event, Live};
+use crate::error::Error;
+use crate::sys::interface::State;
+
+impl Live {
+    /// Looks whether interfaces changed, and opens those that came back; to be called several times a second.
+    pub fn watch(&mut self) {
+        for at in 0..self.ports.len() {
+            let Some(port) = self.ports.get(at) else { return };
+            let (name, before) = (port.name.clone(), port.state);
+            // The same interface, whatever it is called now; else another one of the name.
+            let bound = before.filter(|before| self.prefilter.is_bound(at, before.index));
+            let same = bound.and_then(|before| self.same(before.index));
+            let is_same = same.is_some();
+            let (called, now) = match same {
+                Some((called, now)) => (called, Some(now)),
+                // One that is new and down is not there yet: it cannot be read.
+                None => (name.clone(), self.interfaces.get(&name).ok().filter(|now| now.up)),
+            };
+            if is_same && port.called != called {
+                let from = port.called.clone();
+                self.tell(Event::Renamed { from, to: called.clone() });
+            }
+            let mut seen = now;
+            match (before, now) {
+                (Some(before), Some(now)) if is_same => {
+                    if before.up != now.up {
+                        self.tell(if now.up { Event::Up(name) } else { Event::Down(name) });
+                    }
+                }
+                (before, Some(now)) => match self.open_again(at, &name, now) {
+                    Ok(()) => self.tell(Event::Back(name)),
+                    Err(error) => {
+                        // Tried again; told once.
+                        if before.is_some() {
+                            self.tell(Event::Failed(error.to_string()));
+                        }
+                        seen = None;
+                    }
+                },
+                (Some(_), None) => self.tell(Event::Gone(name)),
+                (None, None) => {}
+            }
+            if let Some(port) = self.ports.get_mut(at) {
+                (port.state, port.called) = (seen, called);
+            }
+        }
+    }
+
+    /// The interface with this index, and what it is called.
+    fn same(&self, index: u32) -> Option<(String, State)> {
+        let name = self.interfaces.name(index).ok()?;
+        self.interfaces.get(&name).ok().filter(|state| state.index == index).map(|state| (name, state))
+    }
+
+    /// Opens an interface that is there again.
+    fn open_again(&mut self, at: usize, name: &str, state: State) -> Result<(), Error> {
+        let promiscuous = self.ports.get(at).is_some_and(|port| port.promiscuous);
+        let (taps, note) = self.opening.taps(name, state.index, promiscuous)?;
+        if let Some(feeder) = self.bridges.feeds(at) {
+            let outs = self.bridges.outs(self.workers.len(), name, state.index)?;
+            self.hand_out_sockets(feeder, outs);
+        }
+        if let Some(port) = self.ports.get_mut(at) {
+            name.clone_into(&mut port.called);
+        }
+        self.hear(at, taps)?;
+        note.into_iter().for_each(|note| self.tell(note));
+        if let Err(error) = self.bridges.install_again(at) {
+            // The taps hear all the same.
+            self.tell(Event::Failed(error.to_string()));
+        }
+        Ok(())
+    }
+}
