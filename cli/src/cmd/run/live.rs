@@ -217,7 +217,6 @@ fn run_as(
         ring: args.ring.map_or_else(Shape::default, Shape::of),
         spares,
         limits,
-        ..Options::default()
     };
     // First: where another mirrorc listens there, its bridge should not be touched.
     let socket = args.control.as_deref().map(Socket::listen).transpose()?;
