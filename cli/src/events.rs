@@ -3,6 +3,7 @@
 //! a mistake in its last line would come after an hour.)
 
 use crate::exit::Failure;
+use crate::memory;
 use crate::screen::{BAD, DOUBT, Look};
 use crate::summary::grouped;
 use mrule_compiler::hir::Program;
@@ -11,6 +12,7 @@ use mrule_runtime::event::input::{self, Timed};
 use mrule_runtime::event::output::EventWriter;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Events in and out.
 #[derive(Debug, clap::Args)]
@@ -23,6 +25,18 @@ pub struct Events {
     /// Write what becomes of triggers to FILE, a JSON line each; `-` is standard output
     #[arg(long, value_name = "FILE")]
     events_out: Option<PathBuf>,
+    /// Tell that a key's trigger was extended once in so long a time, with how often; 0s tells each time
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = pause)]
+    events_extended: Duration,
+}
+
+/// A time, or `0s`.
+fn pause(text: &str) -> Result<Duration, String> {
+    if text == "0s" {
+        Ok(Duration::ZERO)
+    } else {
+        memory::duration(text).map_err(|why| format!("{why}; or 0s"))
+    }
 }
 
 impl Events {
@@ -53,7 +67,8 @@ impl Events {
         if file.is_none() && hub.is_none() {
             return Ok(None);
         }
-        EventWriter::new(file, hub.cloned(), waits).map(Some).map_err(failed)
+        let writer = EventWriter::new(file, hub.cloned(), waits).map_err(failed)?;
+        Ok(Some(writer.extended_every(self.events_extended)))
     }
 
     /// Whether standard output is taken by events.

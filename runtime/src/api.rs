@@ -5,12 +5,17 @@
 //! have all traffic copied anywhere; gRPC, which curl does not speak.)
 //!
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
-//! - `policies`, `state`, `stations`, `flows`, `watch`, `history`: the handlers. `audit`: who asked for which change.
-//! - `socket`: the file. `tls`: from afar; `door`: who may ask for what. `problem`: errors.
+//! - `policies`, `state`, `stations`, `flows`, `watch`, `stream`, `history`: the handlers. `audit`: who asked for which change.
+//! - `connections`, `bodies`, `gates`: what is bounded. `socket`: the file. `tls`: from afar; `door`: tokens; `caller`: who
+//!   asks, and what is allowed. `problem`: errors.
 
 mod audit;
+mod bodies;
+mod caller;
+mod connections;
 mod door;
 mod flows;
+mod gates;
 mod history;
 mod metrics;
 mod policies;
@@ -19,6 +24,7 @@ mod routes;
 mod socket;
 mod state;
 mod stations;
+mod stream;
 mod tls;
 mod watch;
 
@@ -29,10 +35,15 @@ pub use tls::{Afar, Papers, Renewal};
 
 use crate::control::{Control, Refusal};
 use crate::error::Error;
+use crate::event::on_behalf;
 use crate::live::Report;
 use audit::Peer;
 use axum::{Extension, Router};
+use bodies::Bodies;
+use caller::Caller;
+use connections::{Connection, Connections, Patient};
 use door::Door;
+use gates::{Gates, Streams};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -45,14 +56,30 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-/// How many connections there can be by each way; more wait.
-const CONNECTIONS: usize = 1200;
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// How long a client may take for the head of a request, and for each part of its body.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection may take for the head of a request, also of the next one.
+const HEAD: Duration = Duration::from_secs(5);
+
+/// What clients may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How many connections there can be by each way: from afar, and at the socket.
+    pub connections: usize,
+    /// How many of them from one address.
+    pub per_address: usize,
+    /// How many bytes the bodies of all requests may have together.
+    pub bodies: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { connections: 1200, per_address: 64, bodies: 256 << 20 }
+    }
+}
 
 /// How requests are answered in the words of the command line.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +96,9 @@ struct Api {
     control: Arc<Control>,
     faces: Faces,
     hub: Hub,
+    bodies: Arc<Bodies>,
+    gates: Gates,
+    streams: Streams,
 }
 
 impl Api {
@@ -77,8 +107,14 @@ impl Api {
         self: &Arc<Self>,
         question: impl FnOnce(&Api) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Problem> {
-        let api = self.clone();
-        match tokio::task::spawn_blocking(move || question(&api)).await {
+        let caller = Caller::current();
+        let place = self.gates.enter(caller.as_ref()).await;
+        let (api, client) = (self.clone(), caller.map(|caller| caller.client));
+        let asked = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            on_behalf(client, || question(&api))
+        });
+        match asked.await {
             Ok(answer) => answer.map_err(|refusal| Problem::of(refusal, &self.faces)),
             Err(_) => Err(Problem::new(500, "the question could not be answered; please report this")),
         }
@@ -104,27 +140,39 @@ impl Server {
         control: Arc<Control>,
         hub: Hub,
         faces: Faces,
+        bounds: Bounds,
     ) -> Result<Server, Error> {
         let path = socket.as_ref().map_or_else(|| "the API".into(), |socket| socket.path().to_owned());
         let failed = |source| Error::Control { path: path.clone(), source };
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .max_blocking_threads(8)
+            .worker_threads(2)
+            .max_blocking_threads(gates::THREADS)
             .thread_name("control")
             .enable_all()
             .build()
             .map_err(failed)?;
-        more_descriptors();
-        let router = routes::router(Arc::new(Api { control, faces, hub }));
+        more_descriptors(bounds.connections);
+        let api = Api {
+            control,
+            faces,
+            hub,
+            bodies: Bodies::new(bounds.bodies),
+            gates: Gates::default(),
+            streams: Streams::new(bounds.connections),
+        };
+        let router = routes::router(Arc::new(api));
+        let connections = || Connections::new(bounds.connections, bounds.per_address);
         let _inside = runtime.enter();
         if let Some(socket) = &socket {
             let listener = UnixListener::from_std(socket.listener().map_err(failed)?).map_err(failed)?;
-            runtime.spawn(serve_socket(listener, router.clone().layer(Extension(Door::Socket))));
+            let router = router.clone().layer(Extension(Door::Socket));
+            runtime.spawn(serve_socket(listener, router, connections()));
         }
         if let Some(afar) = &afar {
             let listener = TcpListener::from_std(afar.listener().map_err(failed)?).map_err(failed)?;
             let (acceptor, door) = afar.acceptor();
-            runtime.spawn(serve_afar(listener, acceptor, router.layer(Extension(door))));
+            let router = router.layer(Extension(door));
+            runtime.spawn(serve_afar(listener, acceptor, router, connections()));
         }
         drop(_inside);
         Ok(Server { runtime: Some(runtime), _socket: socket })
@@ -140,41 +188,50 @@ impl Drop for Server {
 }
 
 /// Room for all connections beside what interfaces, stations and files take: the usual limit of a process is 1024.
-fn more_descriptors() {
+fn more_descriptors(connections: usize) {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(u64::MAX).min(4 * CONNECTIONS as u64);
+    let wanted = limit.maximum.unwrap_or(u64::MAX).min(4 * connections as u64);
     if limit.current.is_some_and(|now| now < wanted) {
         limit.current = Some(wanted);
         let _refused_then_fewer_can_come = rustix::process::setrlimit(Resource::Nofile, limit);
     }
 }
 
-async fn serve_socket(listener: UnixListener, router: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn serve_socket(listener: UnixListener, router: Router, connections: Arc<Connections>) {
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             wait().await;
             continue;
         };
+        // All at work: that is more than a thousand requests of the owner at once.
+        let Some(connection) = connections.admit(None) else { continue };
         let peer = Peer::of(&stream);
-        tokio::spawn(answer(stream, router.clone(), peer, place));
+        tokio::spawn(answer(stream, router.clone(), peer, connection));
     }
 }
 
-async fn serve_afar(listener: TcpListener, acceptor: impl Fn() -> TlsAcceptor, router: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn serve_afar(
+    listener: TcpListener,
+    acceptor: impl Fn() -> TlsAcceptor,
+    router: Router,
+    connections: Arc<Connections>,
+) {
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let Ok((stream, address)) = listener.accept().await else {
             wait().await;
             continue;
         };
+        // One too many of its address is closed at once.
+        let Some(connection) = connections.admit(Some(address.ip())) else { continue };
         let (shaken, router) = (acceptor().accept(stream), router.clone());
         tokio::spawn(async move {
+            let shaken = tokio::select! {
+                shaken = tokio::time::timeout(HANDSHAKE, shaken) => shaken,
+                () = connection.closed() => return,
+            };
             // Whoever speaks no TLS, or none in time, is not answered.
-            if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, shaken).await {
-                answer(stream, router, Peer::afar(address), place).await;
+            if let Ok(Ok(stream)) = shaken {
+                answer(stream, router, Peer::afar(address), connection).await;
             }
         });
     }
@@ -185,14 +242,17 @@ async fn wait() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn answer<S>(stream: S, router: Router, peer: Peer, place: OwnedSemaphorePermit)
+async fn answer<S>(stream: S, router: Router, peer: Peer, connection: Arc<Connection>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(64 << 10);
-    // A client that went away in the middle is no news.
-    let service = audit::Known::new(TowerToHyperService::new(router), peer);
-    let _gone = server.serve_connection(TokioIo::new(stream), service).await;
-    drop(place);
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
+    let service = audit::Known::new(TowerToHyperService::new(router), peer, connection.clone());
+    let served = server.serve_connection(TokioIo::new(Patient::new(stream)), service);
+    tokio::select! {
+        // A client that went away in the middle is no news.
+        _gone = served => {}
+        () = connection.closed() => {}
+    }
 }

@@ -8,6 +8,7 @@ mod changes;
 mod flows;
 mod keep;
 mod plan;
+mod rows;
 mod stations;
 mod store;
 
@@ -16,6 +17,7 @@ pub use changes::{Page, RowText, TableState, TriggerState};
 pub use flows::{EndState, FlowState, HushState, MOST_FLOWS, Measure};
 pub use keep::Start;
 pub use plan::{Fates, Plan};
+pub use rows::Rows;
 pub use store::{Kept, Store};
 
 use crate::error::Error;
@@ -55,6 +57,9 @@ pub enum Refusal {
     /// It is not the version that was spoken of.
     #[error("{0}")]
     Stale(String),
+    /// Another version took the policy's place meanwhile.
+    #[error("other versions were loaded meanwhile, again and again; try again")]
+    Moved,
     /// The run has ended.
     #[error("the run has ended")]
     Ended,

@@ -3,12 +3,15 @@
 //! times are RFC 3339 in UTC with nanoseconds, keys are lists of their parts. (Rejected: a format of our own; everything
 //! that collects logs reads JSON lines.)
 
+mod client;
+mod extended;
 mod hub;
 pub mod input;
 pub mod output;
 mod record;
 
-pub use hub::{Hub, Listener, Losses, STORM};
+pub use client::{CLIENT_BURST, CLIENT_RATE, on_behalf};
+pub use hub::{Hub, Listener, Losses, STORM, Told, UNAUTHENTICATED_RATE};
 pub use record::{Kind, Record};
 
 use crate::trigger::KeyPart;

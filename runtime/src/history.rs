@@ -1,12 +1,12 @@
 //! What happened, for those who ask later: the newest events in memory and, where there is a directory for the state, more of
 //! them on the disk. The invariants: keeping an event waits for nobody; both places are bounded, by number and in bytes; what
-//! packets cause has a bound of its own, so that a storm of it does not push out who changed what; what is not kept is
-//! counted. (Rejected: the file of the control plane's store; it is written before a change is answered, and a slow batch of
+//! packets cause and requests without a token have bounds of their own, and of all else each client has a share, so that no
+//! storm pushes out who changed what; what is not kept is counted. (Rejected: the file of the control plane's store; it is written before a change is answered, and a slow batch of
 //! events would be waited for.)
 
 mod disk;
 
-use crate::event::{Kind, Record};
+use crate::event::{Kind, Record, Told};
 use disk::Disk;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,6 +22,9 @@ const KEPT_BYTES: usize = 4 << 20;
 /// How many are kept on the disk of either.
 pub const KEPT_ON_DISK: usize = 100_000;
 
+/// How many requests without a known token are kept, in memory and on the disk.
+pub const KEPT_UNAUTHENTICATED: usize = 1000;
+
 /// The most events of an answer.
 pub const MOST: usize = 1000;
 
@@ -34,8 +37,33 @@ pub struct Entry {
     pub time: i64,
     /// Its kind.
     pub kind: Kind,
+    /// The policy that it is about, if it is about one.
+    pub policy: Option<Arc<str>>,
+    /// The client that caused it, if one did.
+    pub client: Option<Arc<str>>,
     /// The line, as listeners get it.
     pub line: Arc<str>,
+}
+
+/// What shares a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// What clients and mirrorc itself do: each client has a share.
+    Others = 0,
+    /// What packets cause.
+    OfPackets = 1,
+    /// Requests without a known token.
+    Unauthenticated = 2,
+}
+
+impl Entry {
+    fn class(&self) -> Class {
+        match self.kind {
+            Kind::Unauthenticated => Class::Unauthenticated,
+            kind if kind.is_of_packets() && self.client.is_none() => Class::OfPackets,
+            _ => Class::Others,
+        }
+    }
 }
 
 /// What to look for.
@@ -47,6 +75,8 @@ pub struct Query {
     pub since: Option<i64>,
     /// Of these kinds; none: of all.
     pub kinds: Vec<Kind>,
+    /// About this policy only.
+    pub policy: Option<Arc<str>>,
     /// At most so many: the first ones where `after` or `since` is given, else the last ones.
     pub most: usize,
 }
@@ -71,6 +101,8 @@ pub struct Counts {
     pub unwritten: u64,
     /// Events that were not told to the history at all, because packets caused too many.
     pub lost: u64,
+    /// Events `extended` that were counted and not told, because their key had one in the same second.
+    pub folded: u64,
     /// Why nothing is written, though that was asked for.
     pub trouble: Option<String>,
 }
@@ -93,12 +125,21 @@ struct Memory {
     last: u64,
     kept: u64,
     of_packets: Ring,
-    others: Ring,
+    unauthenticated: Ring,
+    others: Shares,
 }
 
 #[derive(Debug, Default)]
 struct Ring {
     entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+/// A ring for each client, and one for what no client caused, with one bound for all: the fullest one forgets first.
+#[derive(Debug, Default)]
+struct Shares {
+    rings: BTreeMap<Option<Arc<str>>, Ring>,
+    entries: usize,
     bytes: usize,
 }
 
@@ -111,22 +152,41 @@ impl History {
             Some(Ok(disk)) => (Some(disk), None),
             Some(Err(why)) => (None, Some(why)),
         };
-        let last = disk.as_ref().map_or(0, Disk::newest);
+        // Numbers that no earlier run gave: nobody makes more than one event in a millisecond for years.
+        let run = || u64::try_from(crate::control::now() / 1_000_000).unwrap_or(0);
+        let last = disk.as_ref().map_or_else(run, Disk::newest);
         let memory = Mutex::new(Memory { last, ..Memory::default() });
         History(Arc::new(Inner { memory, disk, trouble }))
     }
 
-    /// Keeps an event, whose line this is.
-    pub fn keep(&self, record: &Record, line: Arc<str>) {
+    /// Keeps an event, and gives its number to `tell` before another one is kept.
+    pub fn keep(&self, record: &Record, told: &Told, tell: impl FnOnce(u64)) {
         let mut memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.last += 1;
         memory.kept += 1;
-        let entry = Entry { id: memory.last, time: record.time, kind: record.kind, line };
-        // In the order of their numbers, so under the lock; it does not wait.
+        let entry = Entry {
+            id: memory.last,
+            time: record.time,
+            kind: record.kind,
+            policy: told.policy.clone(),
+            client: record.client.clone(),
+            line: told.line.clone(),
+        };
+        // In the order of their numbers, so under the lock; neither waits.
         if let Some(disk) = &self.0.disk {
             disk.keep(entry.clone());
         }
-        memory.ring(record.kind).push(entry);
+        tell(entry.id);
+        match entry.class() {
+            Class::OfPackets => memory.of_packets.push(entry, KEPT),
+            Class::Unauthenticated => memory.unauthenticated.push(entry, KEPT_UNAUTHENTICATED),
+            Class::Others => memory.others.push(entry),
+        }
+    }
+
+    /// The number of the newest event.
+    pub fn newest(&self) -> u64 {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).last
     }
 
     /// Looks for events. Takes as long as the disk does, where there is one.
@@ -139,7 +199,9 @@ impl History {
         }
         {
             let memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            for ring in [&memory.of_packets, &memory.others] {
+            for ring in
+                [&memory.of_packets, &memory.unauthenticated].into_iter().chain(memory.others.rings.values())
+            {
                 found.extend(ring.find(&query).map(|entry| (entry.id, entry.clone())));
             }
         }
@@ -182,22 +244,49 @@ impl Query {
         self.after.is_none_or(|after| entry.id > after)
             && self.since.is_none_or(|since| entry.time >= since)
             && (self.kinds.is_empty() || self.kinds.contains(&entry.kind))
+            && (self.policy.is_none() || self.policy == entry.policy)
     }
 }
 
-impl Memory {
-    fn ring(&mut self, kind: Kind) -> &mut Ring {
-        if kind.is_of_packets() { &mut self.of_packets } else { &mut self.others }
+impl Shares {
+    fn push(&mut self, entry: Entry) {
+        self.entries += 1;
+        self.bytes += entry.line.len();
+        self.rings.entry(entry.client.clone()).or_default().put(entry);
+        while self.entries > KEPT || self.bytes > KEPT_BYTES {
+            let by_count = self.entries > KEPT;
+            let size = |ring: &Ring| if by_count { ring.entries.len() } else { ring.bytes };
+            let fullest = self.rings.iter_mut().max_by_key(|(_, ring)| size(ring));
+            let Some((client, ring)) = fullest else { return };
+            let Some(oldest) = ring.forget() else { return };
+            self.entries -= 1;
+            self.bytes -= oldest.line.len();
+            if ring.entries.is_empty() {
+                let client = client.clone();
+                self.rings.remove(&client);
+            }
+        }
     }
 }
 
 impl Ring {
-    fn push(&mut self, entry: Entry) {
+    fn put(&mut self, entry: Entry) {
         self.bytes += entry.line.len();
         self.entries.push_back(entry);
-        while self.entries.len() > KEPT || self.bytes > KEPT_BYTES {
-            let Some(oldest) = self.entries.pop_front() else { return };
-            self.bytes -= oldest.line.len();
+    }
+
+    fn forget(&mut self) -> Option<Entry> {
+        let oldest = self.entries.pop_front()?;
+        self.bytes -= oldest.line.len();
+        Some(oldest)
+    }
+
+    fn push(&mut self, entry: Entry, most: usize) {
+        self.put(entry);
+        while self.entries.len() > most || self.bytes > KEPT_BYTES {
+            if self.forget().is_none() {
+                return;
+            }
         }
     }
 

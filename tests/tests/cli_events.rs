@@ -20,6 +20,9 @@ fn run(rules: &str, events: &str, more: &[&str]) -> (Run, Value, Vec<Value>) {
     let (given, told) = (given.to_str().unwrap(), out.to_str().unwrap());
     let mut all = vec!["run", rules, "--read", ATTACKS, "--stats", "json", "--events", given];
     all.extend(["--events-out", told]);
+    if !more.contains(&"--events-extended") {
+        all.extend(["--events-extended", "0s"]);
+    }
     all.extend(more);
     let run = mirrorc(&all);
     let lines = fs::read_to_string(&out).unwrap_or_default();
@@ -131,6 +134,28 @@ fn a_wrong_line_starts_nothing() {
 }
 
 #[test]
+fn an_extended_key_is_told_once_a_second() {
+    let (_, json, all) = run(FLOOD, "", &[]);
+    let (_, json_of_few, few) = run(FLOOD, "", &["--events-extended", "1s"]);
+    assert_eq!(json["triggers"], json_of_few["triggers"], "what is counted is the same");
+    let (all, few) =
+        (by_event(&all), (few.iter().filter(|line| line["event"] == "extended"), by_event(&few)));
+    let times: u64 = few.0.clone().map(|line| line["times"].as_u64().unwrap_or(1)).sum();
+    let mut last = BTreeMap::new();
+    for line in few.0 {
+        // Of one day.
+        let parts =
+            line["time"].as_str().unwrap()[11..29].split(':').map(|part| part.parse::<f64>().unwrap());
+        let time = parts.fold(0.0, |time, part| time * 60.0 + part);
+        if let Some(before) = last.insert(line["key"].to_string(), time) {
+            assert!(time - before >= 0.999_999, "{line}");
+        }
+    }
+    assert!(few.1["extended"] < all["extended"] && times <= all["extended"], "{few:?} {all:?}", few = few.1);
+    assert_eq!((few.1["raised"], few.1.get("vetoed")), (all["raised"], all.get("vetoed")));
+}
+
+#[test]
 fn keys_that_are_text_are_told_as_text() {
     let dir = tempfile::tempdir().unwrap();
     let (rules, out) = (dir.path().join("hosts.mrule"), dir.path().join("out.jsonl"));
@@ -141,8 +166,18 @@ fn keys_that_are_text_are_told_as_text() {
     let mut told = Vec::new();
     for engine in ["jit", "interp"] {
         let (rules, out) = (rules.to_str().unwrap(), out.to_str().unwrap());
-        let run =
-            mirrorc(&["run", rules, "--read", "pcap/apps.pcap", "--events-out", out, "--engine", engine]);
+        let run = mirrorc(&[
+            "run",
+            rules,
+            "--read",
+            "pcap/apps.pcap",
+            "--events-out",
+            out,
+            "--engine",
+            engine,
+            "--events-extended",
+            "0s",
+        ]);
         assert_eq!(run.exit, Exit::Clean, "{}", run.stderr);
         told.push(fs::read_to_string(out).unwrap());
     }

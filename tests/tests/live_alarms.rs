@@ -140,7 +140,7 @@ fn webhooks_are_signed_and_tried_again() {
             place.run.said().contains("station mon is up again")
         });
         for to in [&receiver, &late] {
-            let kinds = ["cleared", "raised", "loaded", "unloaded", "refused", "station down", "station up"];
+            let kinds = ["cleared", "raised", "loaded", "unloaded", "refused", "station_down", "station_up"];
             until("all kinds", || {
                 let taken = to.taken();
                 kinds.iter().all(|kind| events(&taken[21..]).contains(kind))
@@ -153,7 +153,7 @@ fn webhooks_are_signed_and_tried_again() {
             );
             assert!(of("raised")["reason"].as_str().unwrap().contains("per 1h is 3"));
             assert_eq!(
-                (&of("station down")["station"], &of("loaded")["policy"]),
+                (&of("station_down")["station"], &of("loaded")["policy"]),
                 (&"mon".into(), &"site".into())
             );
             assert!(
@@ -389,13 +389,13 @@ fn alarms_need_no_control_socket() {
         run.hang_up();
         until("none", || events(&receiver.taken()).last() == Some(&"refused"));
         wire.ip(&wire.here, &["link", "set", "in0", "down"]);
-        until("an interface", || events(&receiver.taken()).contains(&"interface down"));
+        until("an interface", || events(&receiver.taken()).contains(&"interface_down"));
         // What waits when it ends is sent.
         receiver.answers(&[503]);
         wire.ip(&wire.here, &["link", "set", "in0", "up"]);
         run.says("takes no alarms");
         let last = run.stop();
-        assert_eq!(events(&receiver.taken()).last(), Some(&"interface up"));
+        assert_eq!(events(&receiver.taken()).last(), Some(&"interface_up"));
         let [told, sent, ..] = became(&last["alarms"], "webhook");
         assert_eq!((told, sent), (receiver.taken().len() as u64, told));
     });
@@ -468,7 +468,7 @@ fn drops_are_an_alarm_that_ends() {
             assert!(begun.elapsed() < Duration::from_secs(20), "no alarm: {}", place.run.said());
             wire.say(&vec![datagram.clone(); 200]);
         }
-        until("it is over", || receiver.taken().iter().any(|event| event["event"] == "drops over"));
+        until("it is over", || receiver.taken().iter().any(|event| event["event"] == "drops_over"));
         let taken = receiver.taken();
         let drops: Vec<&Value> =
             taken.iter().filter(|e| e["event"].as_str().unwrap().starts_with("drops")).collect();

@@ -300,7 +300,8 @@ mod tests {
     fn messages_are_as_the_standard_has_them() {
         let members = json!({ "trigger": "scan", "policy": "main", "key": ["10.0.0.1", 443], "reason": "a \"b\" \\ ]\n\u{1b}[31m" });
         let members = members.as_object().unwrap().clone();
-        let text = message(&Record { kind: Kind::Raised, time: 1_700_000_000_123_456_789, members });
+        let text =
+            message(&Record { kind: Kind::Raised, time: 1_700_000_000_123_456_789, client: None, members });
         let (head, rest) = text.split_once(" [").unwrap();
         let words: Vec<&str> = head.split(' ').collect();
         assert_eq!((words[0], words[1], words[3]), ("<28>1", "2023-11-14T22:13:20.123456Z", "mirrorc"));

@@ -1,21 +1,22 @@
 //! Who asked for which change: each request that may change something is an event, with the user and process at the other end
 //! of the socket, or from afar the token's name and the address, what was asked, and what was answered. The invariants: a change that was made is told, also when the client
-//! went away before it was answered; looking on changes no answer. (Rejected: telling it in each handler; a new one
+//! went away before it was answered; looking on changes no answer; of what was refused the body is not kept. (Rejected: telling it in each handler; a new one
 //! would forget.)
 
+use super::Api;
+use super::bodies::{Body, Longest};
+use super::connections::Connection;
 use super::door::Caller;
-use super::problem::{Detail, Problem};
-use super::{Api, PATIENCE};
-use crate::event::{Hub, Kind, Record};
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::{Method, header};
+use super::problem::Detail;
+use crate::event::{Hub, Kind, Record, on_behalf};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use serde_json::{Map, Value as Json, json};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::UnixStream;
 
@@ -42,6 +43,19 @@ impl Peer {
     pub fn afar(from: SocketAddr) -> Peer {
         Peer { from: Some(from), ..Peer::default() }
     }
+
+    /// The address of somebody from afar.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.from.map(|from| from.ip())
+    }
+
+    /// As a member of an event, with the name of the token that was shown.
+    fn by(&self, token: Option<&str>) -> Json {
+        match self.from {
+            Some(from) => json!({ "from": from.to_string(), "token": token }),
+            None => json!({ "uid": self.uid, "pid": self.pid }),
+        }
+    }
 }
 
 /// A service whose requests say who asks.
@@ -49,12 +63,13 @@ impl Peer {
 pub(super) struct Known<S> {
     service: S,
     peer: Peer,
+    connection: Arc<Connection>,
 }
 
 impl<S> Known<S> {
     /// All requests are this one's.
-    pub fn new(service: S, peer: Peer) -> Known<S> {
-        Known { service, peer }
+    pub fn new(service: S, peer: Peer, connection: Arc<Connection>) -> Known<S> {
+        Known { service, peer, connection }
     }
 }
 
@@ -65,6 +80,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
         request.extensions_mut().insert(self.peer.clone());
+        request.extensions_mut().insert(self.connection.clone());
         self.service.call(request)
     }
 }
@@ -72,61 +88,71 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
 /// Tells of a request when it is over, however that comes about.
 struct Asked {
     hub: Hub,
+    client: Arc<str>,
     members: Map<String, Json>,
+    /// The body, where it is short: told unless the request was refused.
+    body: Option<Json>,
+    status: Option<StatusCode>,
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        let members = std::mem::take(&mut self.members);
-        self.hub.tell(Record::now(Kind::Change, Json::Object(members)));
+        let mut members = std::mem::take(&mut self.members);
+        if let Some(body) = self.body.take().filter(|_| self.status.is_none_or(|status| status.is_success()))
+        {
+            members.insert("body".into(), body);
+        }
+        if let Some(status) = self.status {
+            members.insert("status".into(), status.as_u16().into());
+        }
+        let members = Json::Object(members);
+        on_behalf(Some(self.client.clone()), || self.hub.tell(Record::now(Kind::Change, members)));
     }
 }
 
-/// Looks on while a request is answered.
+/// Looks on while a request of a known client is answered.
 pub(super) async fn audit(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let dry = request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "dry_run=true"));
-    if !changes || dry {
+    let Some(caller) = request.extensions().get::<Caller>().filter(|_| changes && !dry).cloned() else {
         return next.run(request).await;
-    }
+    };
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
-    let asked = json!({
-        "by": match peer.from {
-            Some(from) => json!({ "from": from.to_string() }),
-            None => json!({ "uid": peer.uid, "pid": peer.pid }),
-        },
-        "asked": format!("{} {path}", request.method()),
-    });
-    let Json::Object(members) = asked else { return next.run(request).await };
-    let mut asked = Asked { hub: api.hub.clone(), members };
+    let mut members = Map::new();
+    members.insert("by".into(), peer.by(caller.name.as_deref()));
+    members.insert("asked".into(), format!("{} {path}", request.method()).into());
+    let of = path.strip_prefix("/v1/policies/").and_then(|rest| rest.split(['/', '?']).next());
+    members.extend(of.map(|policy| ("policy".to_owned(), policy.into())));
+    let client = caller.client.clone();
+    let mut asked = Asked { hub: api.hub.clone(), client, members, body: None, status: None };
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| (1..=BODY).contains(&length)) {
         let (parts, body) = request.into_parts();
-        let body = match tokio::time::timeout(PATIENCE, to_bytes(body, BODY as usize)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(error)) => return Problem::new(400, format!("the body: {error}")).into_response(),
-            Err(_) => {
-                let late = format!("the body did not come within {} s", PATIENCE.as_secs());
-                return Problem::new(408, late).into_response();
-            }
+        let mut copy = Request::new(body);
+        *copy.extensions_mut() = parts.extensions.clone();
+        copy.extensions_mut().insert(Longest(BODY as usize));
+        let Body(body) = match Body::from_request(copy, &()).await {
+            Ok(body) => body,
+            Err(problem) => return asked.over(problem.into_response()),
         };
         let said = serde_json::from_slice(&body);
-        asked.members.insert("body".into(), said.unwrap_or_else(|_| String::from_utf8_lossy(&body).into()));
-        request = Request::from_parts(parts, Body::from(body));
+        asked.body = Some(said.unwrap_or_else(|_| String::from_utf8_lossy(&body).into()));
+        request = Request::from_parts(parts, body.into());
     } else if let Some(length) = length.filter(|length| *length > 0) {
         asked.members.insert("body_bytes".into(), length.into());
     }
     let response = next.run(request).await;
-    if let (Some(Caller { name: Some(name), .. }), Some(by)) =
-        (response.extensions().get(), asked.members.get_mut("by").and_then(Json::as_object_mut))
-    {
-        by.insert("token".into(), name.as_str().into());
+    asked.over(response)
+}
+
+impl Asked {
+    fn over(mut self, response: Response) -> Response {
+        self.status = Some(response.status());
+        if let Some(Detail(why)) = response.extensions().get::<Detail>() {
+            self.members.insert("reason".into(), why.as_str().into());
+        }
+        response
     }
-    asked.members.insert("status".into(), response.status().as_u16().into());
-    if let Some(Detail(why)) = response.extensions().get::<Detail>() {
-        asked.members.insert("reason".into(), why.as_str().into());
-    }
-    response
 }

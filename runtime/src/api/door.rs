@@ -4,24 +4,16 @@
 //! what is not allowed is refused before its body is read. (Rejected: passwords, which need slow hashes: a token has 256 bits of chance;
 //! certificates of clients, which few of those who should ask can make.)
 
-use super::problem::Problem;
-use axum::RequestExt;
-use axum::extract::{RawPathParams, Request};
-use axum::http::header;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+pub(super) use super::caller::Caller;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt::Write;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 /// What tokens begin with, so that they are known for what they are where they should not be.
 const PREFIX: &str = "mirrorc_";
-
-/// How long a wrong token waits for its answer.
-const WRONG: Duration = Duration::from_millis(300);
 
 /// What one may do; each may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,15 +84,6 @@ impl Token {
         Tokens::parse(&line)?;
         Ok((secret, line))
     }
-
-    /// Whether it may ask for what needs this role, of this policy and param.
-    fn may(&self, needs: Role, policy: Option<&str>, param: Option<&str>) -> bool {
-        if self.policy.is_some() && self.policy.as_deref() != policy {
-            return false;
-        }
-        self.role >= needs
-            || self.role == Role::Station && param.is_some_and(|p| self.params.iter().any(|own| own == p))
-    }
 }
 
 /// Everybody who may ask from afar.
@@ -136,16 +119,28 @@ impl Tokens {
     }
 
     /// Whose secret this is; takes as long for each one.
-    fn find(&self, secret: &str) -> Option<&Token> {
-        let hash = digest(&SHA256, secret.as_bytes());
+    pub(super) fn find(&self, secret: &str) -> Option<&Token> {
+        let hash = hash(secret);
         let mut found = None;
         for (token, own) in &self.0 {
-            if bool::from(hash.as_ref().ct_eq(own)) {
+            if bool::from(hash.ct_eq(own)) {
                 found = Some(token);
             }
         }
         found
     }
+
+    /// Whether there still is such a token with this hash.
+    pub(super) fn has(&self, token: &Token, hash: &[u8; 32]) -> bool {
+        self.0.iter().any(|(other, own)| other == token && own == hash)
+    }
+}
+
+/// The hash of a secret.
+pub(super) fn hash(secret: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+    hash
 }
 
 fn parse_line(line: &str) -> Result<(Token, [u8; 32]), String> {
@@ -201,59 +196,7 @@ pub(super) enum Door {
     /// The control socket, which only its owner can open.
     Socket,
     /// From afar: who may come.
-    Afar(Arc<RwLock<Arc<Tokens>>>),
-}
-
-/// Who asks: for handlers, and for whoever sees the answer on its way.
-#[derive(Debug, Clone)]
-pub(super) struct Caller {
-    /// The token's; none for the owner of the control socket.
-    pub name: Option<String>,
-    pub role: Role,
-}
-
-/// Lets a request through that may ask for what needs this role.
-pub(super) async fn allow(needs: Role, mut request: Request, next: Next) -> Response {
-    // Whoever asks: what is no text cannot be the name of anything.
-    let parts = match request.extract_parts::<RawPathParams>().await {
-        Ok(parts) => parts,
-        Err(wrong) => return Problem::new(400, format!("the path: {wrong}")).into_response(),
-    };
-    let tokens = match request.extensions().get::<Door>().cloned() {
-        Some(Door::Afar(tokens)) => tokens,
-        Some(Door::Socket) => {
-            request.extensions_mut().insert(Caller { name: None, role: Role::Admin });
-            return next.run(request).await;
-        }
-        // What came by no door that we know did not come.
-        None => return Problem::new(401, "who asks?").into_response(),
-    };
-    let tokens = tokens.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let header = request.headers().get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
-    let secret = header.and_then(|header| header.strip_prefix("Bearer ")).map(str::trim);
-    let Some(token) = secret.and_then(|secret| tokens.find(secret)) else {
-        tokio::time::sleep(WRONG).await;
-        let detail = match secret {
-            Some(_) => "this token is not known here, or not any more",
-            None => "a token is needed: `Authorization: Bearer mirrorc_...`",
-        };
-        let mut refused = Problem::new(401, detail).into_response();
-        let way = header::HeaderValue::from_static("Bearer");
-        refused.headers_mut().insert(header::WWW_AUTHENTICATE, way);
-        return refused;
-    };
-    let part = |name: &str| parts.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
-    let caller = Caller { name: Some(token.name.clone()), role: token.role };
-    let mut answer = if token.may(needs, part("policy"), part("param")) {
-        request.extensions_mut().insert(caller.clone());
-        next.run(request).await
-    } else {
-        let of = token.policy.as_ref().map(|policy| format!(" of policy `{policy}`")).unwrap_or_default();
-        let is = format!("{}{of}", token.role.name());
-        Problem::new(403, format!("`{}` is {is}; this needs {}", token.name, needs.name())).into_response()
-    };
-    answer.extensions_mut().insert(caller);
-    answer
+    Afar(watch::Receiver<Arc<Tokens>>),
 }
 
 #[cfg(test)]
@@ -275,22 +218,6 @@ mod tests {
         assert_eq!(tokens.find(&secret), Some(&token(Role::Station, Some("main"), &["head"])));
         assert_eq!(tokens.find(&other), None);
         assert_eq!((tokens.find(""), tokens.count()), (None, 1));
-    }
-
-    #[test]
-    fn roles_may_what_they_may() {
-        let station = token(Role::Station, Some("main"), &["head"]);
-        assert!(station.may(Role::Operator, Some("main"), Some("head")));
-        assert!(!station.may(Role::Operator, Some("main"), Some("depth")));
-        assert!(!station.may(Role::Operator, Some("other"), Some("head")));
-        assert!(!station.may(Role::Viewer, None, None) && !station.may(Role::Author, Some("main"), None));
-        assert!(station.may(Role::Station, Some("main"), None));
-        let operator = token(Role::Operator, None, &[]);
-        assert!(operator.may(Role::Viewer, None, None) && operator.may(Role::Operator, Some("a"), None));
-        assert!(!operator.may(Role::Author, Some("a"), None));
-        let tenant = token(Role::Author, Some("a"), &[]);
-        assert!(tenant.may(Role::Author, Some("a"), None) && tenant.may(Role::Viewer, Some("a"), None));
-        assert!(!tenant.may(Role::Author, Some("b"), None) && !tenant.may(Role::Viewer, None, None));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //! (Rejected: numbers of flows, which end with them and which nobody can type.)
 
 use super::Api;
+use super::caller::Caller;
 use super::problem::Problem;
 use super::routes::ask_for;
 use crate::control::Measure;
-use crate::live::MAIN;
-use axum::Json as Answer;
 use axum::extract::{Path, State};
 use axum::http::Uri;
+use axum::{Extension, Json as Answer};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -22,19 +22,24 @@ struct Which {
     most: Option<usize>,
 }
 
-impl Which {
-    fn policy(&self) -> String {
-        self.policy.clone().unwrap_or_else(|| MAIN.to_owned())
-    }
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Path(flow): Path<String>,
+    uri: Uri,
+) -> Answered {
+    let which: Which = ask_for(&uri)?;
+    let policy = caller.policy_or(which.policy)?;
+    Ok(Answer(json!(api.ask(move |api| api.control.flow(&policy, &flow)).await?)))
 }
 
-pub(super) async fn show(State(api): State<Arc<Api>>, Path(flow): Path<String>, uri: Uri) -> Answered {
+pub(super) async fn top(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Answered {
     let which: Which = ask_for(&uri)?;
-    Ok(Answer(json!(api.ask(move |api| api.control.flow(&which.policy(), &flow)).await?)))
-}
-
-pub(super) async fn top(State(api): State<Arc<Api>>, uri: Uri) -> Answered {
-    let which: Which = ask_for(&uri)?;
+    let policy = caller.policy_or(which.policy)?;
     let by = match which.by.as_deref() {
         None | Some("bytes") => Measure::Bytes,
         Some("packets") => Measure::Packets,
@@ -46,6 +51,6 @@ pub(super) async fn top(State(api): State<Arc<Api>>, uri: Uri) -> Answered {
         }
     };
     let most = which.most.unwrap_or(20);
-    let flows = api.ask(move |api| api.control.largest_flows(&which.policy(), by, most)).await?;
+    let flows = api.ask(move |api| api.control.largest_flows(&policy, by, most)).await?;
     Ok(Answer(json!(flows)))
 }

@@ -2,11 +2,13 @@
 //! nothing that was kept. (Rejected: pages by time; several events have the same.)
 
 use super::Api;
+use super::caller::Caller;
 use super::problem::Problem;
 use super::routes::ask_for;
 use crate::control::{Refusal, now};
 use crate::event::Kind;
 use crate::history::{MOST, Query};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -34,16 +36,26 @@ struct Asked {
     most: Option<usize>,
 }
 
-pub(super) async fn events(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, Problem> {
+/// The kinds of a list of their names; none: all.
+pub(super) fn kinds(names: Option<&str>) -> Result<Vec<Kind>, Problem> {
+    let kind = |name: &str| {
+        let all = || Kind::ALL.map(Kind::name).join(", ");
+        let none = || Problem::new(400, format!("there is no kind `{name}`; there are {}", all()));
+        Kind::named(name).ok_or_else(none)
+    };
+    names.into_iter().flat_map(|names| names.split(',')).map(kind).collect()
+}
+
+pub(super) async fn events(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let Asked { since, after, kind, most } = ask_for(&uri)?;
     let bad = |why: String| Problem::new(400, why);
     let since = since.as_deref().map(time).transpose().map_err(bad)?;
-    let kinds = kind.as_deref().unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(|name| {
-        let all = || Kind::ALL.map(|kind| kind.name().replace(' ', "_")).join(", ");
-        Kind::named(name).ok_or_else(|| bad(format!("there is no kind `{name}`; there are {}", all())))
-    });
-    let kinds = kinds.collect::<Result<Vec<Kind>, Problem>>()?;
-    let query = Query { after, since, kinds, most: most.unwrap_or(100).min(MOST) };
+    let kinds = kinds(kind.as_deref())?;
+    let query = Query { after, since, kinds, policy: caller.policy, most: most.unwrap_or(100).min(MOST) };
     let found = api.ask(move |api| {
         let history = api.hub.history();
         history

@@ -19,8 +19,77 @@ struct Snapshot(Report);
 /// One value and its labels.
 type Value<'a> = (Vec<(&'static str, &'a str)>, u64);
 
+/// A text format of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// Prometheus text format 0.0.4, for what does not read the other.
+    Prometheus,
+}
+
+impl Form {
+    /// What an `Accept` header prefers (RFC 9110, section 12.5.1); OpenMetrics where it says nothing.
+    pub fn wanted(accept: &str) -> Form {
+        let weight = |names: &[&str]| {
+            let of = |range: &str| {
+                let mut parts = range.split(';').map(str::trim);
+                let name = parts.next()?.to_ascii_lowercase();
+                let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+                names.contains(&name.as_str()).then_some(weight.unwrap_or(1.0))
+            };
+            accept
+                .split(',')
+                .filter_map(of)
+                .fold(None, |best: Option<f32>, w| Some(best.map_or(w, |b| b.max(w))))
+        };
+        let any = || weight(&["*/*"]);
+        let open = weight(&["application/openmetrics-text", "application/*"]).or_else(any);
+        let plain = weight(&["text/plain", "text/*"]).or_else(any);
+        match (open, plain) {
+            (open, Some(plain)) if open.is_none_or(|open| plain > open) => Form::Prometheus,
+            _ => Form::OpenMetrics,
+        }
+    }
+
+    /// Its content type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Form::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Form::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
 /// The text of all metrics.
-pub(super) fn render(report: Report) -> Result<String, Error> {
+pub(super) fn render(report: Report, form: Form) -> Result<String, Error> {
+    let text = open_metrics(report)?;
+    Ok(if form == Form::OpenMetrics { text } else { prometheus(&text) })
+}
+
+/// The same text as Prometheus had it first: there HELP and TYPE name the samples, and there is no end.
+fn prometheus(text: &str) -> String {
+    let counters: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name), Some(rest))
+                if counters.contains(&name) =>
+            {
+                out.push_str(&format!("# {what} {name}_total {rest}\n"));
+            }
+            _ => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+fn open_metrics(report: Report) -> Result<String, Error> {
     let mut registry = Registry::with_prefix("mirrorc");
     registry.register_collector(Box::new(Snapshot(report)));
     let mut out = String::new();
@@ -134,4 +203,42 @@ fn gauges<'a>(
         ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    #[test]
+    fn a_reader_gets_the_format_that_it_reads() {
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+        for (accept, form) in [
+            ("", Form::OpenMetrics),
+            ("*/*", Form::OpenMetrics),
+            (prometheus, Form::OpenMetrics),
+            ("text/plain", Form::Prometheus),
+            ("text/plain;version=0.0.4, */*;q=0.1", Form::Prometheus),
+            ("text/plain;q=0.9, application/openmetrics-text;q=0.2", Form::Prometheus),
+            ("application/json", Form::OpenMetrics),
+        ] {
+            assert_eq!(Form::wanted(accept), form, "{accept}");
+        }
+    }
+
+    #[test]
+    fn both_formats_have_the_same_samples() {
+        let history = crate::history::Counts { kept: 7, ..Default::default() };
+        let report = || Report { history: Some(history.clone()), ..Report::default() };
+        let [open, plain] = [Form::OpenMetrics, Form::Prometheus].map(|form| render(report(), form).unwrap());
+        let samples = |text: &str| -> Vec<String> {
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+        };
+        assert_eq!(samples(&open), samples(&plain));
+        assert!(open.ends_with("# EOF\n") && !plain.contains("EOF"));
+        assert!(open.contains("# TYPE mirrorc_history_events counter"), "{open}");
+        assert!(plain.contains("# TYPE mirrorc_history_events_total counter"), "{plain}");
+        assert!(plain.contains("mirrorc_history_events_total{result=\"kept\"} 7"), "{plain}");
+    }
 }

@@ -3,9 +3,10 @@
 //! the server may.)
 
 use super::Api;
+use super::bodies::Body;
 use super::door::{Caller, Role};
 use super::problem::Problem;
-use super::routes::{Body, ask_for};
+use super::routes::ask_for;
 use crate::control::{Bundle, Done, Expect, Refusal, Version};
 use crate::event::time_text;
 use crate::policy::Policy;
@@ -41,9 +42,10 @@ fn about(name: &str, policy: &Policy, versions: &[Version]) -> Json {
     })
 }
 
-pub(super) async fn list(State(api): State<Arc<Api>>) -> Answered {
+pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
     let list = api.ask(|api| api.control.list()).await?;
-    Ok(Answer(list.iter().map(|(name, policy, versions)| about(name, policy, versions)).collect()))
+    let seen = list.iter().filter(|(name, ..)| caller.sees(Some(name)));
+    Ok(Answer(seen.map(|(name, policy, versions)| about(name, policy, versions)).collect()))
 }
 
 #[derive(Deserialize)]

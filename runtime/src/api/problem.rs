@@ -14,6 +14,8 @@ pub(super) struct Problem {
     detail: String,
     /// What the compiler found.
     diagnostics: Option<Json>,
+    /// After how many seconds to try again.
+    retry: Option<u32>,
 }
 
 /// What is wrong, for whoever sees the answer on its way.
@@ -22,7 +24,7 @@ pub(super) struct Detail(pub String);
 
 impl Problem {
     pub fn new(status: u16, detail: impl Into<String>) -> Problem {
-        Problem { status, detail: detail.into(), diagnostics: None }
+        Problem { status, detail: detail.into(), diagnostics: None, retry: None }
     }
 
     pub fn of(refusal: Refusal, faces: &Faces) -> Problem {
@@ -30,12 +32,23 @@ impl Problem {
         let (status, diagnostics) = match refusal {
             Refusal::Unknown(_) => (404, None),
             Refusal::Bad(_) => (400, None),
-            Refusal::Conflict(_) => (409, None),
+            Refusal::Conflict(_) | Refusal::Moved => (409, None),
             Refusal::Stale(_) => (412, None),
             Refusal::Ended => (503, None),
             Refusal::Program(compiled) => (422, Some((faces.diagnostics)(&compiled))),
         };
-        Problem { status, detail, diagnostics }
+        Problem { status, detail, diagnostics, retry: None }
+    }
+
+    /// The same, with the time after which to try again (RFC 9110, section 10.2.3).
+    pub fn retry_after(self, seconds: u32) -> Problem {
+        Problem { retry: Some(seconds), ..self }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
     }
 }
 
@@ -52,6 +65,9 @@ impl IntoResponse for Problem {
         }
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, kind, format!("{body}\n")).into_response();
+        if let Some(seconds) = self.retry {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         response.extensions_mut().insert(Detail(self.detail));
         response
     }

@@ -2,12 +2,11 @@
 //! invariant: there is no route without documentation, and none documented that is not there. (Rejected: a document written
 //! beside the code, which ages; macros that make one of types, which say less than a line of words.)
 
-use super::door::{self, Role};
+use super::door::Role;
 use super::problem::Problem;
-use super::{Api, PATIENCE, audit, flows, history, policies, state, stations, watch};
+use super::{Api, audit, caller, flows, history, policies, state, stations, stream, watch};
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request};
+use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use axum::middleware;
 use axum::response::IntoResponse;
@@ -37,12 +36,37 @@ pub(super) struct Route {
     problems: &'static [u16],
     /// What a token from afar must be good for.
     needs: Role,
+    /// It names no policy, and shows a token that speaks of one policy what is of that one.
+    filtered: bool,
+    /// The longest body, in bytes.
+    longest: usize,
     handler: MethodRouter<Arc<Api>>,
+}
+
+/// What [`caller::allow`] looks at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    pub needs: Role,
+    pub query: &'static [(&'static str, &'static str)],
+    pub filtered: bool,
+    pub longest: usize,
 }
 
 impl Route {
     fn for_a(self, needs: Role) -> Route {
         Route { needs, ..self }
+    }
+
+    fn filtered(self) -> Route {
+        Route { filtered: true, ..self }
+    }
+
+    fn with_longest(self, longest: usize) -> Route {
+        Route { longest, ..self }
+    }
+
+    fn rule(&self) -> Rule {
+        Rule { needs: self.needs, query: self.query, filtered: self.filtered, longest: self.longest }
     }
 }
 
@@ -66,6 +90,8 @@ pub(super) fn routes() -> Vec<Route> {
         answer,
         problems,
         needs: if method == "get" { Role::Viewer } else { Role::Operator },
+        filtered: false,
+        longest: MOST,
         handler,
     };
     let read =
@@ -77,9 +103,9 @@ pub(super) fn routes() -> Vec<Route> {
                    \"set\": {\"head\": \"1KiB\"}}`; or, of another content type, one rule file as it is";
     vec![
         read("/v1/health", "Whether all is well", &[], get(watch::health)),
-        read("/v1/stats", "All counts, as `run --stats json` prints them", &[], get(watch::stats)),
-        read("/v1/stations", "Where copies go, and what became of them", &[], get(stations::list)),
-        read("/v1/flows", "How many flows are remembered", &[], get(watch::flows)),
+        read("/v1/stats", "All counts, as `run --stats json` prints them", &[], get(watch::stats)).filtered(),
+        read("/v1/stations", "Where copies go, and what became of them", &[], get(stations::list)).filtered(),
+        read("/v1/flows", "How many flows are remembered", &[], get(watch::flows)).filtered(),
         route(
             "get",
             "/v1/flows/top",
@@ -93,7 +119,8 @@ pub(super) fn routes() -> Vec<Route> {
             JSON,
             &[400, 404, 409],
             get(flows::top),
-        ),
+        )
+        .filtered(),
         route(
             "get",
             "/v1/flows/{flow}",
@@ -103,7 +130,8 @@ pub(super) fn routes() -> Vec<Route> {
             JSON,
             &[400, 404, 409],
             get(flows::show),
-        ),
+        )
+        .filtered(),
         route(
             "get",
             "/v1/metrics",
@@ -113,17 +141,20 @@ pub(super) fn routes() -> Vec<Route> {
             "application/openmetrics-text",
             &[],
             get(watch::metrics),
-        ),
+        )
+        .filtered(),
         route(
             "get",
             "/v1/events",
-            "What becomes of triggers, stations and policies from now on, as server-sent events",
-            none,
+            "What becomes of triggers, stations and policies from now on, as server-sent events; with `after` or \
+             `Last-Event-ID` first what came since then",
+            stream::QUERY,
             None,
             "text/event-stream",
-            &[],
-            get(watch::events),
-        ),
+            &[400, 503],
+            get(stream::events),
+        )
+        .filtered(),
         route(
             "get",
             "/v1/events/history",
@@ -133,9 +164,10 @@ pub(super) fn routes() -> Vec<Route> {
             JSON,
             &[400],
             get(history::events),
-        ),
-        read("/v1/openapi.json", "This document", &[], get(|| async { axum::Json(document()) })),
-        read("/v1/policies", "The policies", &[], get(policies::list)),
+        )
+        .filtered(),
+        read("/v1/openapi.json", "This document", &[], get(|| async { axum::Json(document()) })).filtered(),
+        read("/v1/policies", "The policies", &[], get(policies::list)).filtered(),
         route(
             "get",
             "/v1/policies/{policy}",
@@ -157,9 +189,10 @@ pub(super) fn routes() -> Vec<Route> {
             Some((JSON, program)),
             JSON,
             &[400, 409, 412, 413, 422],
-            put(policies::put).layer(DefaultBodyLimit::max(MOST_PROGRAM)),
+            put(policies::put),
         )
-        .for_a(Role::Author),
+        .for_a(Role::Author)
+        .with_longest(MOST_PROGRAM),
         route(
             "delete",
             "/v1/policies/{policy}",
@@ -298,8 +331,8 @@ pub(super) fn routes() -> Vec<Route> {
 pub(super) fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new();
     for route in routes() {
-        let needs = route.needs;
-        let allow = middleware::from_fn(move |request, next| door::allow(needs, request, next));
+        let rule = route.rule();
+        let allow = middleware::from_fn(move |request, next| caller::allow(rule, request, next));
         router = router.route(route.path, route.handler.route_layer(allow));
     }
     router
@@ -309,8 +342,9 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(405, "not by this method; /v1/openapi.json lists what there is").into_response()
         })
-        .layer(DefaultBodyLimit::max(MOST))
-        .layer(axum::middleware::from_fn_with_state(api.clone(), audit::audit))
+        .layer(middleware::from_fn_with_state(api.clone(), audit::audit))
+        // The last one is the first that a request meets.
+        .layer(middleware::from_fn_with_state(api.clone(), caller::authenticate))
         .with_state(api)
 }
 
@@ -328,8 +362,9 @@ pub(super) fn document() -> Json {
         let parameters: Vec<Json> = in_path.chain(query).collect();
         let mut answers = Map::new();
         answers.insert("200".into(), json!({ "description": "Done", "content": { route.answer: {} } }));
-        let named: &[u16] = if route.path.contains('{') { &[400, 401, 403] } else { &[401, 403] };
-        for status in named.iter().chain(route.problems) {
+        let named: &[u16] = if route.path.contains('{') { &[404] } else { &[] };
+        let reads: &[u16] = if route.body.is_some() { &[408, 503] } else { &[] };
+        for status in [400, 401, 403].iter().chain(named).chain(reads).chain(route.problems) {
             let means = StatusCode::from_u16(*status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
             let content = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
             answers.insert(status.to_string(), json!({ "description": means, "content": content }));
@@ -339,6 +374,7 @@ pub(super) fn document() -> Json {
             "parameters": parameters,
             "responses": answers,
             "x-mirrorc-role": route.needs.name(),
+            "x-mirrorc-filtered": route.filtered,
         });
         if let (Some((kind, means)), Some(members)) = (route.body, operation.as_object_mut()) {
             let schema = json!({ "schema": { "type": if kind == JSON { "object" } else { "string" } } });
@@ -370,21 +406,4 @@ pub(super) fn document() -> Json {
 pub(super) fn ask_for<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let asked = Query::<T>::try_from_uri(uri);
     asked.map(|Query(asked)| asked).map_err(|rejection| Problem::new(400, rejection.body_text()))
-}
-
-/// A whole body, within its limit and in time.
-pub(super) struct Body(pub Bytes);
-
-impl<S: Send + Sync> FromRequest<S> for Body {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Body, Problem> {
-        match tokio::time::timeout(PATIENCE, Bytes::from_request(request, state)).await {
-            Ok(Ok(bytes)) => Ok(Body(bytes)),
-            Ok(Err(rejection)) => Err(Problem::new(rejection.status().as_u16(), rejection.body_text())),
-            Err(_) => {
-                Err(Problem::new(408, format!("the body did not come within {} s", PATIENCE.as_secs())))
-            }
-        }
-    }
 }

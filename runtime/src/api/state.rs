@@ -1,21 +1,18 @@
 //! Tables, params and triggers of a policy. The invariant: a change means what the same words mean in a file of events
 //! (`run --events`), but that it happens now. (Rejected: shapes of their own for the API; one page documents both.)
 
+use super::Api;
+use super::bodies::{Body, Incoming};
 use super::problem::Problem;
-use super::routes::{Body, ask_for};
-use super::{Api, PATIENCE};
+use super::routes::ask_for;
 use crate::change::Effect;
 use crate::trigger::Outcome;
 use axum::Json as Answer;
-use axum::body::Body as Stream;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::Uri;
-use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
-use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
 
 type Answered = Result<Answer<Json>, Problem>;
 
@@ -23,7 +20,7 @@ type Answered = Result<Answer<Json>, Problem>;
 const ROWS: usize = 10_000;
 
 /// The longest row that is read, in bytes.
-const ROW: u64 = 64 << 10;
+const ROW: usize = 64 << 10;
 
 pub(super) async fn tables(State(api): State<Arc<Api>>, Path(policy): Path<String>) -> Answered {
     let tables = api.ask(move |api| api.control.tables(&policy)).await?;
@@ -48,102 +45,48 @@ pub(super) async fn rows(
     Ok(Answer(json!(page)))
 }
 
-/// All rows of a table, a JSON object a line, read as they come.
+/// What a row takes in memory beside its text, in bytes, at least.
+const ROW_TAKES: u64 = 192;
+
+/// How many bytes of rows are read before they are understood.
+const ROWS_AT_ONCE: usize = 256 << 10;
+
+/// All rows of a table, a JSON object a line. They are read here, where nothing waits, and understood part by part on a
+/// thread that may take its time; the table changes at the end, at once.
 pub(super) async fn replace(
     State(api): State<Arc<Api>>,
     Path((policy, table)): Path<(String, String)>,
-    body: Stream,
+    request: Request,
 ) -> Answered {
-    let (chunks, lines) = sync_channel(16);
-    let feeding = tokio::spawn(async move {
-        let mut body = body.into_data_stream();
-        loop {
-            let mut chunk = match tokio::time::timeout(PATIENCE, body.next()).await {
-                Ok(Some(Ok(chunk))) => Ok(chunk),
-                Ok(None) => return,
-                Ok(Some(Err(error))) => Err(error.to_string()),
-                Err(_) => Err(format!("nothing came for {} s", PATIENCE.as_secs())),
-            };
-            // The reader takes it in its own time, on a thread that may wait; here nobody may.
-            while let Err(full) = chunks.try_send(chunk) {
-                match full {
-                    std::sync::mpsc::TrySendError::Full(back) => chunk = back,
-                    std::sync::mpsc::TrySendError::Disconnected(_) => return,
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
+    let mut incoming = Incoming::of(request)?;
+    let mut rows = api.ask(move |api| api.control.rows_to_come(&policy, &table)).await?;
+    let (mut text, mut over) = (Vec::new(), false);
+    while !over {
+        match incoming.part().await? {
+            Some(part) => text.extend_from_slice(&part),
+            None => over = true,
         }
-    });
-    let count = api.ask(move |api| api.control.replace_rows(&policy, &table, Lines::new(lines))).await;
-    feeding.abort();
-    Ok(Answer(json!({ "rows": count? })))
-}
-
-type Chunk = Result<axum::body::Bytes, String>;
-
-/// The objects of a body, line by line.
-struct Lines {
-    from: BufReader<Chunks>,
-    over: bool,
-}
-
-struct Chunks {
-    chunks: Receiver<Chunk>,
-    now: axum::body::Bytes,
-}
-
-impl Read for Chunks {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        while self.now.is_empty() {
-            match self.chunks.recv() {
-                Ok(Ok(next)) => self.now = next,
-                Ok(Err(error)) => return Err(std::io::Error::other(error)),
-                Err(_) => return Ok(0),
-            }
+        let whole = match text.iter().rposition(|byte| *byte == b'\n') {
+            _ if over => text.len(),
+            Some(end) => end + 1,
+            None => 0,
+        };
+        if text.len() - whole > ROW {
+            let line = rows.lines() + text[..whole].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let why = format!("row {line}: it is longer than {ROW} bytes; each row is a line");
+            return Err(Problem::new(400, why));
         }
-        let part = self.now.split_to(into.len().min(self.now.len()));
-        into[..part.len()].copy_from_slice(&part);
-        Ok(part.len())
-    }
-}
-
-impl Lines {
-    fn new(chunks: Receiver<Chunk>) -> Lines {
-        Lines { from: BufReader::new(Chunks { chunks, now: axum::body::Bytes::new() }), over: false }
-    }
-
-    fn read(&mut self) -> Result<Option<Map<String, Json>>, String> {
-        loop {
-            let mut line = Vec::new();
-            let length =
-                (&mut self.from).take(ROW).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
-            if length == 0 {
-                return Ok(None);
-            }
-            if length as u64 == ROW && !line.ends_with(b"\n") {
-                return Err(format!("it is longer than {ROW} bytes; each row is a line"));
-            }
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            return serde_json::from_slice(&line).map(Some).map_err(|error| {
-                format!("{error}; a row is like {{\"key\": [\"10.0.0.1\"], \"value\": \"alice\", \"for\": \"10m\"}}")
-            });
+        if !over && whole < ROWS_AT_ONCE {
+            continue;
         }
+        let rest = text.split_off(whole);
+        let lines = std::mem::replace(&mut text, rest);
+        let before = rows.len();
+        rows = api.ask(move |_| rows.read(&lines).map(|()| rows)).await?;
+        incoming.taken.more(whole as u64 + (rows.len() - before) as u64 * ROW_TAKES)?;
     }
-}
-
-impl Iterator for Lines {
-    type Item = Result<Map<String, Json>, String>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.over {
-            return None;
-        }
-        let read = self.read();
-        self.over = !matches!(read, Ok(Some(_)));
-        read.transpose()
-    }
+    let count = api.ask(move |api| api.control.replace_rows(rows)).await?;
+    Ok(Answer(json!({ "rows": count })))
 }
 
 pub(super) async fn params(State(api): State<Arc<Api>>, Path(policy): Path<String>) -> Answered {

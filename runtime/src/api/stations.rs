@@ -2,20 +2,21 @@
 //! each setting; the language has them, with its errors.)
 
 use super::Api;
+use super::bodies::Body;
+use super::caller::Caller;
 use super::problem::Problem;
-use super::routes::Body;
-use axum::Json as Answer;
 use axum::extract::{Path, State};
+use axum::{Extension, Json as Answer};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
 type Answered = Result<Answer<Json>, Problem>;
 
-pub(super) async fn list(State(api): State<Arc<Api>>) -> Answered {
+pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
     let (report, policies) = api.ask(|api| Ok((api.control.report()?, api.control.list()?))).await?;
     let mut stations = Vec::new();
-    for of in &report.policies {
+    for of in report.policies.iter().filter(|of| caller.sees(Some(&of.name))) {
         let program = policies.iter().find(|(name, ..)| *name == of.name).map(|(_, p, _)| p.program());
         let changed = api.control.changed_stations(&of.name);
         for counts in &of.stations {

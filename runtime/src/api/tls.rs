@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
 
 /// The files that say who we are and who may come.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ pub struct Afar {
     listener: TcpListener,
     papers: Papers,
     config: Arc<RwLock<Arc<ServerConfig>>>,
-    tokens: Arc<RwLock<Arc<Tokens>>>,
+    tokens: Arc<watch::Sender<Arc<Tokens>>>,
 }
 
 impl Afar {
@@ -49,7 +50,7 @@ impl Afar {
         let failed = |source| Error::Control { path: address.to_string().into(), source };
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        let (config, tokens) = (Arc::new(RwLock::new(config)), Arc::new(RwLock::new(tokens)));
+        let (config, tokens) = (Arc::new(RwLock::new(config)), Arc::new(watch::Sender::new(tokens)));
         Ok(Afar { listener, papers, config, tokens })
     }
 
@@ -74,7 +75,7 @@ impl Afar {
     pub(super) fn acceptor(&self) -> (impl Fn() -> tokio_rustls::TlsAcceptor + use<>, Door) {
         let config = self.config.clone();
         let acceptor = move || config.read().unwrap_or_else(PoisonError::into_inner).clone().into();
-        (acceptor, Door::Afar(self.tokens.clone()))
+        (acceptor, Door::Afar(self.tokens.subscribe()))
     }
 }
 
@@ -83,18 +84,18 @@ impl Afar {
 pub struct Renewal {
     papers: Papers,
     config: Arc<RwLock<Arc<ServerConfig>>>,
-    tokens: Arc<RwLock<Arc<Tokens>>>,
+    tokens: Arc<watch::Sender<Arc<Tokens>>>,
 }
 
 impl Renewal {
-    /// Takes what the files say now, for connections and requests to come.
+    /// Takes what the files say now, for connections and requests to come; streams of events whose token is gone end.
     ///
     /// # Errors
     /// They cannot be read or are not what they should be; then nothing changes.
     pub fn renew(&self) -> Result<(), Error> {
         let (config, tokens) = read(&self.papers)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
-        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+        self.tokens.send_replace(tokens);
         Ok(())
     }
 }

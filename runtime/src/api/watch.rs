@@ -1,17 +1,17 @@
-//! What is going on: health, counts, stations, flows, metrics, events. The invariant: all of it is read from one report, and
-//! reading it disturbs nothing. (Rejected: a WebSocket for events; server-sent events are lines that curl shows.)
+//! What is going on: health, counts, flows, metrics. The invariants: all of it is read from one report, and reading it
+//! disturbs nothing; a token that speaks of one policy sees that policy's part of the report. (Rejected: counters kept
+//! for each reader.)
 
+use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, metrics};
-use axum::Json as Answer;
+use crate::live::{PolicyReport, Report};
 use axum::extract::State;
-use axum::http::header;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json as Answer};
 use serde_json::{Value as Json, json};
-use std::convert::Infallible;
 use std::sync::Arc;
-use tokio::sync::broadcast::error::RecvError;
 
 type Answered = Result<Answer<Json>, Problem>;
 
@@ -35,13 +35,33 @@ pub(super) async fn health(State(api): State<Arc<Api>>) -> Answered {
     })))
 }
 
-pub(super) async fn stats(State(api): State<Arc<Api>>) -> Answered {
-    let report = api.ask(|api| api.control.report()).await?;
+/// The report, for a caller that speaks of one policy that policy's part of it.
+async fn report(api: &Arc<Api>, caller: Caller) -> Result<Report, Problem> {
+    api.ask(move |api| {
+        let report = api.control.report()?;
+        Ok(match &caller.policy {
+            Some(policy) => part(report, policy),
+            None => report,
+        })
+    })
+    .await
+}
+
+/// What of a report is of one policy: nothing of interfaces, alarms and the history, which are of all.
+fn part(report: Report, policy: &str) -> Report {
+    let own: Vec<PolicyReport> = report.policies.into_iter().filter(|of| of.name == policy).collect();
+    let (summary, stations) =
+        own.first().map(|of| (of.summary.clone(), of.stations.clone())).unwrap_or_default();
+    Report { elapsed: report.elapsed, summary, stations, policies: own, ..Report::default() }
+}
+
+pub(super) async fn stats(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
+    let report = report(&api, caller).await?;
     Ok(Answer((api.faces.stats)(&report)))
 }
 
-pub(super) async fn flows(State(api): State<Arc<Api>>) -> Answered {
-    let report = api.ask(|api| api.control.report()).await?;
+pub(super) async fn flows(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
+    let report = report(&api, caller).await?;
     let flows = report.policies.iter().map(|policy| {
         let tracked = policy.summary.tracked.as_ref();
         let flows = tracked.map(|t| {
@@ -59,22 +79,15 @@ pub(super) async fn flows(State(api): State<Arc<Api>>) -> Answered {
     Ok(Answer(flows.collect()))
 }
 
-pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let report = api.ask(|api| api.control.report()).await?;
-    let text = metrics::render(report).map_err(|_| Problem::new(500, "the metrics could not be written"))?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
-}
-
-pub(super) async fn events(State(api): State<Arc<Api>>) -> Response {
-    let listener = api.hub.listen();
-    let stream = futures_util::stream::unfold(listener, |mut listener| async {
-        let event = match listener.events.recv().await {
-            Ok(line) => Event::default().data(line),
-            Err(RecvError::Lagged(lost)) => Event::default().event("lost").data(lost.to_string()),
-            Err(RecvError::Closed) => return None,
-        };
-        Some((Ok::<_, Infallible>(event), listener))
-    });
-    Sse::new(stream).keep_alive(KeepAlive::default()).into_response()
+pub(super) async fn metrics(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let report = report(&api, caller).await?;
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let form = metrics::Form::wanted(accept);
+    let text = metrics::render(report, form);
+    let text = text.map_err(|_| Problem::new(500, "the metrics could not be written"))?;
+    Ok(([(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")], text).into_response())
 }

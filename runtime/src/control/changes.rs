@@ -106,7 +106,7 @@ fn bad(what: impl ToString) -> Refusal {
     Refusal::Bad(what.to_string())
 }
 
-fn table_of(policy: &Policy, name: &str) -> Result<TableId, Refusal> {
+pub(super) fn table_of(policy: &Policy, name: &str) -> Result<TableId, Refusal> {
     let names = policy.program().tables.iter().map(|table| table.name.as_str());
     input::find("table", name, names).map(|at| TableId(at as u32)).map_err(Refusal::Unknown)
 }
@@ -117,38 +117,56 @@ fn trigger_of(policy: &Policy, name: &str) -> Result<usize, Refusal> {
 }
 
 impl Control {
-    /// Makes a change that is written as a line of a file of events is, without its time.
+    /// Makes a change that is written as a line of a file of events is, without its time. Where another version takes the
+    /// policy's place meanwhile, the change is made in that one.
     ///
     /// # Errors
-    /// No such policy; what is wrong with the change. Then nothing has changed.
+    /// No such policy, table, param or trigger; what is wrong with the change. Then nothing has changed.
     pub fn change(&self, policy: &str, object: Map<String, Json>) -> Result<Effect, Refusal> {
-        let (name, seen) = (policy.to_owned(), self.policy(policy)?);
-        let change = input::change(object.clone(), seen.program()).map_err(Refusal::Bad)?;
-        if is_of_flows(seen.program(), &change) {
-            return self.change_flows(policy, &seen, &change);
-        }
-        self.change_by(policy, |policy, keeping| {
-            // A program that came between has other numbers.
-            if !Arc::ptr_eq(policy.program(), seen.program()) {
-                return Err(Refusal::Conflict("another version was loaded meanwhile; try again".to_owned()));
+        retry(|| {
+            let seen = self.policy(policy)?;
+            let change = understand(&object, &seen)?;
+            if is_of_flows(seen.program(), &change) {
+                return self.change_flows(policy, &seen, &change);
             }
-            let now = now();
-            let effect = policy.change(now, &change).map_err(|error| refused(&error))?;
-            if let Some(lines) = self.lines.as_ref().filter(|lines| lines.is_wanted()) {
-                lines.change(policy, now, &change, effect);
-            }
-            let touched = match &change {
-                Change::Add { table, .. } | Change::Remove { table, .. } => Touched::Table(*table),
-                Change::Set { param, .. } => Touched::Param(*param, true),
-                _ => Touched::Nothing,
-            };
-            keeping.changed(&name, &store::trace(policy, &change, effect, now), &object, now);
-            Ok((effect, touched))
+            self.change_by(policy, |now_there, keeping| {
+                // A program that came between has other numbers.
+                let change = match Arc::ptr_eq(now_there.program(), seen.program()) {
+                    true => change,
+                    false => understand(&object, now_there)?,
+                };
+                if is_of_flows(now_there.program(), &change) {
+                    return Err(Refusal::Moved);
+                }
+                self.change_here(policy, now_there, keeping, &change, &object)
+            })
         })
     }
 
+    fn change_here(
+        &self,
+        name: &str,
+        policy: &mut Policy,
+        keeping: &mut Keeping,
+        change: &Change,
+        object: &Map<String, Json>,
+    ) -> Result<(Effect, Touched), Refusal> {
+        let now = now();
+        let effect = policy.change(now, change).map_err(|error| refused(&error))?;
+        if let Some(lines) = self.lines.as_ref().filter(|lines| lines.is_wanted()) {
+            lines.change(policy, now, change, effect);
+        }
+        let touched = match change {
+            Change::Add { table, .. } | Change::Remove { table, .. } => Touched::Table(*table),
+            Change::Set { param, .. } => Touched::Param(*param, true),
+            _ => Touched::Nothing,
+        };
+        keeping.changed(name, &store::trace(policy, change, effect, now), object, now);
+        Ok((effect, touched))
+    }
+
     /// Changes a copy of a policy, gives it to the workers, and remembers what was touched.
-    fn change_by<T>(
+    pub(super) fn change_by<T>(
         &self,
         name: &str,
         body: impl FnOnce(&mut Policy, &mut Keeping) -> Result<(T, Touched), Refusal>,
@@ -212,44 +230,6 @@ impl Control {
             // One that was unloaded meanwhile has none.
             let _gone = self.change_by(&name, expire);
         }
-    }
-
-    /// Gives a table other rows, all at once: objects with `key`, `value` in a map, and `for`.
-    ///
-    /// # Errors
-    /// No such policy or table; the first row that is wrong.
-    pub fn replace_rows(
-        &self,
-        policy: &str,
-        table: &str,
-        rows: impl Iterator<Item = Result<Map<String, Json>, String>>,
-    ) -> Result<usize, Refusal> {
-        let seen = self.policy(policy)?;
-        let id = table_of(&seen, table)?;
-        let now = now();
-        let (capacity, mut read) = (seen.world().table(id).map_or(0, |table| table.capacity()), Vec::new());
-        for (line, row) in (1..).zip(rows) {
-            let row = row.and_then(|mut row| {
-                row.insert("add".to_owned(), Json::from(table));
-                input::change(row, seen.program())
-            });
-            match row.map_err(|what| bad(format!("row {line}: {what}")))? {
-                Change::Add { key, value, time, .. } => {
-                    read.push((key, value, time.map(|time| now.saturating_add(time))) as Row);
-                }
-                _ => return Err(bad(format!("row {line}: a row has `key`, `value` and `for`"))),
-            }
-            if read.len() > capacity {
-                return Err(Refusal::Conflict(format!("table `{table}` has room for {capacity} rows")));
-            }
-        }
-        let (count, name) = (read.len(), policy.to_owned());
-        self.change_by(policy, |policy, keeping| {
-            let id = table_of(policy, table)?;
-            policy.world_mut().replace(id, read).map_err(|error| refused(&error))?;
-            keeping.replaced(&name, policy, table);
-            Ok((count, Touched::Table(id)))
-        })
     }
 
     /// Gives a param the value back that the program says.
@@ -418,6 +398,39 @@ impl Control {
     }
 }
 
+/// How often something is tried again because another version took the place of the one it was for.
+const RETRIES: usize = 32;
+
+/// Does something with the version at work, again where another one takes its place meanwhile.
+pub(super) fn retry<T>(mut body: impl FnMut() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    for _ in 1..RETRIES {
+        match body() {
+            Err(Refusal::Moved) => std::thread::yield_now(),
+            done => return done,
+        }
+    }
+    body()
+}
+
+/// What a change means for a policy.
+fn understand(object: &Map<String, Json>, policy: &Policy) -> Result<Change, Refusal> {
+    let program = policy.program();
+    for (verbs, what, names) in [
+        (&["add", "remove"][..], "table", program.tables.iter().map(|t| &t.name).collect::<Vec<_>>()),
+        (&["set"], "param", program.params.iter().map(|p| &p.name).collect()),
+        (
+            &["raise", "clear", "suppress", "unsuppress"],
+            "trigger",
+            program.triggers.iter().map(|t| &t.name).collect(),
+        ),
+    ] {
+        for name in verbs.iter().filter_map(|verb| object.get(*verb)?.as_str()) {
+            input::find(what, name, names.iter().map(|name| name.as_str())).map_err(Refusal::Unknown)?;
+        }
+    }
+    input::change(object.clone(), program).map_err(Refusal::Bad)
+}
+
 /// Whether it is about flows, which workers know and not the policy.
 fn is_of_flows(program: &Program, change: &Change) -> bool {
     match change {
@@ -431,7 +444,7 @@ fn is_of_flows(program: &Program, change: &Change) -> bool {
 const EXPIRE: usize = 4096;
 
 /// What of a world was changed.
-enum Touched {
+pub(super) enum Touched {
     /// Nothing: triggers have a state of their own.
     Nothing,
     Table(TableId),
@@ -439,7 +452,7 @@ enum Touched {
     Param(ParamId, bool),
 }
 
-fn refused(error: &ChangeError) -> Refusal {
+pub(super) fn refused(error: &ChangeError) -> Refusal {
     match error {
         ChangeError::Full | ChangeError::Table(_) => Refusal::Conflict(error.to_string()),
         _ => bad(error),

@@ -2,6 +2,7 @@
 //! flow that is not there, or of a name that may mean several, is refused and changes nothing; whoever looks at all flows
 //! waits without the lock. (Rejected: keeping what is raised for flows to come.)
 
+use super::changes::retry;
 use super::{Control, Refusal, now};
 use crate::change::{Change, Effect, FlowAct, FlowRefusal};
 use crate::decider::{active, bit_of};
@@ -79,6 +80,7 @@ impl From<FlowRefusal> for Refusal {
     fn from(refusal: FlowRefusal) -> Refusal {
         match refusal {
             FlowRefusal::None(_) => Refusal::Unknown(refusal.to_string()),
+            FlowRefusal::Changed => Refusal::Moved,
             _ => Refusal::Conflict(refusal.to_string()),
         }
     }
@@ -123,6 +125,10 @@ impl Control {
     /// No such policy, no flow of this name, several that it may mean; a policy that keeps no flows.
     pub fn flow(&self, policy: &str, name: &str) -> Result<FlowState, Refusal> {
         let name: FlowName = name.parse().map_err(Refusal::Bad)?;
+        retry(|| self.flow_now(policy, name))
+    }
+
+    fn flow_now(&self, policy: &str, name: FlowName) -> Result<FlowState, Refusal> {
         let (seen, now) = (&*self.tracking(policy)?, now());
         let mut answer = self.ask(policy, seen, &Question::About(name), now)?;
         if answer.flows.is_empty() {
@@ -145,6 +151,10 @@ impl Control {
     /// # Errors
     /// No such policy; one that keeps no flows.
     pub fn largest_flows(&self, policy: &str, by: Measure, most: usize) -> Result<Vec<FlowState>, Refusal> {
+        retry(|| self.largest_flows_now(policy, by, most))
+    }
+
+    fn largest_flows_now(&self, policy: &str, by: Measure, most: usize) -> Result<Vec<FlowState>, Refusal> {
         let (seen, now) = (&*self.tracking(policy)?, now());
         let most = most.min(MOST_FLOWS);
         let mut answer = self.ask(policy, seen, &Question::Largest(by, most), now)?;

@@ -3,6 +3,7 @@
 //! keeps the change where it has a station of that name. (Rejected: stations that are in no program; a rule could not name
 //! them.)
 
+use super::changes::retry;
 use super::{Control, Refusal, now};
 use crate::control::store::{Object, Trace};
 use crate::event::input;
@@ -102,13 +103,11 @@ impl Control {
     /// # Errors
     /// No such policy or station.
     pub fn drain_station(&self, policy: &str, name: &str, drained: bool) -> Result<(), Refusal> {
-        find(&*self.policy(policy)?, name)?;
-        let found = self.with_live(|live| live.drain(policy, name, drained)).ok_or(Refusal::Ended)?;
-        if found {
-            Ok(())
-        } else {
-            Err(Refusal::Conflict("another version was loaded meanwhile; try again".to_owned()))
-        }
+        retry(|| {
+            find(&*self.policy(policy)?, name)?;
+            let found = self.with_live(|live| live.drain(policy, name, drained)).ok_or(Refusal::Ended)?;
+            if found { Ok(()) } else { Err(Refusal::Moved) }
+        })
     }
 
     /// The stations of a policy that were changed, and to what.

@@ -3,12 +3,16 @@
 //! and alarms are told a bounded number a second, and what they were not told is counted.
 //! (Rejected: a channel for each of them beside the runtime's; each place that tells would have to know them all.)
 
+use super::client::{Bucket, CLIENT_RATE, Clients};
 use super::{Kind, Record};
 use crate::alarm::{Alarms, Counts};
 use crate::history::{self, History};
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
@@ -19,6 +23,12 @@ const WAITING: usize = 1024;
 /// a worker's time.
 pub const STORM: u64 = 1000;
 
+/// How many requests a second without a known token are kept.
+pub const UNAUTHENTICATED_RATE: u32 = 10;
+
+/// How many addresses are counted of requests beyond that rate.
+const ADDRESSES: usize = 32;
+
 /// How long nothing is passed over before that is said to be over.
 const CALM: Duration = Duration::from_secs(10);
 
@@ -28,7 +38,7 @@ pub struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    events: Sender<Arc<str>>,
+    events: Sender<Told>,
     /// True while somebody listens.
     listened: AtomicBool,
     history: Option<History>,
@@ -39,6 +49,31 @@ struct Inner {
     admitted: AtomicU64,
     /// Events that were not told, because there were too many.
     lost: AtomicU64,
+    /// Events `extended` that were counted and not told.
+    folded: AtomicU64,
+    clients: Clients,
+    strangers: Mutex<Strangers>,
+}
+
+/// An event as it is told to those who listen.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Its number in the history; none of what the history does not keep.
+    pub id: Option<u64>,
+    /// Its kind.
+    pub kind: Kind,
+    /// The policy that it is about, if it is about one.
+    pub policy: Option<Arc<str>>,
+    /// Its line.
+    pub line: Arc<str>,
+}
+
+/// Requests without a known token.
+#[derive(Debug)]
+struct Strangers {
+    bucket: Bucket,
+    /// Requests that were not told, by address; those of no address here are of still others.
+    over: BTreeMap<Option<IpAddr>, u64>,
 }
 
 impl Default for Inner {
@@ -52,6 +87,12 @@ impl Default for Inner {
             second: AtomicU64::new(0),
             admitted: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            folded: AtomicU64::new(0),
+            clients: Clients::default(),
+            strangers: Mutex::new(Strangers {
+                bucket: Bucket::new(UNAUTHENTICATED_RATE, UNAUTHENTICATED_RATE),
+                over: BTreeMap::new(),
+            }),
         }
     }
 }
@@ -102,16 +143,75 @@ impl Hub {
         self.0.lost.fetch_add(events, Relaxed);
     }
 
-    /// Tells what happened.
+    /// So many events `extended` were counted and not told.
+    pub fn folded(&self, events: u64) {
+        self.0.folded.fetch_add(events, Relaxed);
+    }
+
+    /// Tells what happened. What a client causes faster than [`CLIENT_RATE`] is counted only.
     pub fn tell(&self, record: Record) {
+        if record.client.as_ref().is_none_or(|client| self.0.clients.admits(client)) {
+            self.tell_all(record);
+        }
+    }
+
+    fn tell_all(&self, record: Record) {
         let record = record.short();
         let line: Arc<str> = record.text().into();
-        let _nobody_listens = self.0.events.send(line.clone());
-        if let Some(history) = self.0.history.as_ref().filter(|_| record.kind.is_kept()) {
-            history.keep(&record, line);
+        let policy = record.word("policy").map(Arc::from);
+        let told = Told { id: None, kind: record.kind, policy, line };
+        match self.0.history.as_ref().filter(|_| record.kind.is_kept()) {
+            // Under the history's lock, so that numbers grow for whoever listens.
+            Some(history) => history.keep(&record, &told, |id| {
+                let _nobody_listens = self.0.events.send(Told { id: Some(id), ..told.clone() });
+            }),
+            None => {
+                let _nobody_listens = self.0.events.send(told);
+            }
         }
         if let Some(alarms) = self.0.alarms.as_ref().filter(|_| record.kind.is_alarm()) {
             alarms.offer(Arc::new(record));
+        }
+    }
+
+    /// Tells of a request that showed no known token: [`UNAUTHENTICATED_RATE`] a second, the others are counted.
+    pub fn unauthenticated(&self, from: Option<IpAddr>, asked: &str, why: &str) {
+        {
+            let mut strangers = self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            if !strangers.bucket.admits() {
+                let there = strangers.over.contains_key(&from) || strangers.over.len() < ADDRESSES;
+                *strangers.over.entry(from.filter(|_| there)).or_default() += 1;
+                return;
+            }
+        }
+        let from = from.map(|from| from.to_string());
+        let members = json!({ "by": { "from": from }, "asked": asked, "reason": why });
+        self.tell(Record::now(Kind::Unauthenticated, members));
+    }
+
+    /// Tells of what was only counted since this was called last.
+    fn tell_passed_over(&self) {
+        for (client, over) in self.0.clients.passed_over() {
+            let note = format!(
+                "{over} changes of client {client} were counted and not kept: it makes more than {CLIENT_RATE} a second"
+            );
+            let members = json!({ "by": { "client": &*client }, "passed_over": over, "note": note });
+            self.tell_all(Record { client: Some(client), ..Record::now(Kind::Change, members) });
+        }
+        let over = {
+            let mut strangers = self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            strangers.bucket.take();
+            std::mem::take(&mut strangers.over)
+        };
+        if !over.is_empty() {
+            let all: u64 = over.values().sum();
+            let by: Map<String, Json> = over
+                .into_iter()
+                .map(|(from, n)| (from.map_or("others".to_owned(), |from| from.to_string()), n.into()))
+                .collect();
+            let note = format!("{all} requests without a known token were counted and not kept");
+            let members = json!({ "passed_over": all, "by_address": by, "note": note });
+            self.tell_all(Record::now(Kind::Unauthenticated, members));
         }
     }
 
@@ -140,6 +240,7 @@ impl Hub {
 
     /// Looks for losses; gives what a user should know of them, which has been told as a note. To be called now and then.
     pub fn watch(&self, losses: &mut Losses) -> Option<String> {
+        self.tell_passed_over();
         let now = self.0.lost.load(Relaxed);
         let lost = now > losses.known;
         let told = match losses.series {
@@ -177,6 +278,7 @@ impl Hub {
     pub fn counts(&self) -> Option<history::Counts> {
         let mut counts = self.0.history.as_ref()?.counts();
         counts.lost = self.0.lost.load(Relaxed);
+        counts.folded = self.0.folded.load(Relaxed);
         Some(counts)
     }
 
@@ -201,8 +303,8 @@ impl Hub {
 /// Somebody who listens.
 #[derive(Debug)]
 pub struct Listener {
-    /// What is told, a line each.
-    pub events: Receiver<Arc<str>>,
+    /// What is told.
+    pub events: Receiver<Told>,
     hub: Hub,
 }
 

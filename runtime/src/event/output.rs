@@ -3,7 +3,8 @@
 //! whoever must not wait (a live worker) drops and counts when the reader is slow, a replay waits for room.
 //! (Rejected: writing where packets are decided; a slow reader would hold forwarding up.)
 
-use super::{Hub, Kind, Record, part_json};
+use super::extended::{EVERY, Extended, Verdict};
+use super::{Hub, Kind, Record, client, part_json};
 use crate::change::{Change, Effect, FlowAct, FlowRefusal};
 use crate::decider::{Decider, TriggerEvent};
 use crate::flow::FlowName;
@@ -17,6 +18,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Lines that wait for the reader, at most.
 const QUEUE: usize = 1 << 14;
@@ -30,6 +32,8 @@ pub struct Written {
     pub written: u64,
     /// Lines that were not: there was no room, or writing had failed.
     pub dropped: u64,
+    /// Events `extended` that were counted and not told, as their key had one just before; not in `told`.
+    pub folded: u64,
     /// Why writing failed, if it did.
     pub error: Option<io::Error>,
 }
@@ -44,6 +48,9 @@ pub struct EventWriter {
     /// Lines are written, and not only told to the hub.
     writes: bool,
     hub: Option<Hub>,
+    extended: Extended,
+    /// Events `extended` that were counted and not told.
+    folded: AtomicU64,
 }
 
 impl EventWriter {
@@ -63,7 +70,15 @@ impl EventWriter {
             told: AtomicU64::new(0),
             writes,
             hub,
+            extended: Extended::new(EVERY),
+            folded: AtomicU64::new(0),
         })
+    }
+
+    /// Tells an event `extended` of a key once in so long a time, 0: all of them; a second unless told.
+    pub fn extended_every(self, time: Duration) -> EventWriter {
+        let every = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        EventWriter { extended: Extended::new(every), ..self }
     }
 
     /// Whether anybody reads.
@@ -103,6 +118,24 @@ impl EventWriter {
             Outcome::Suppressed => Kind::Suppressed,
             Outcome::Full => Kind::Full,
         };
+        let mut times = 1;
+        if kind == Kind::Extended {
+            if !self.wants(kind) {
+                return;
+            }
+            let policy = policy.label().map_or("", |label| &label.policy);
+            let key = event.key.unwrap_or_default();
+            match self.extended.ask(policy, &trigger.name, key, event.packet.time) {
+                Verdict::Told(so_many) => times = so_many,
+                Verdict::Counted => {
+                    self.folded.fetch_add(1, Relaxed);
+                    if let Some(hub) = &self.hub {
+                        hub.folded(1);
+                    }
+                    return;
+                }
+            }
+        }
         if !self.wants_of_packet(kind) {
             return;
         }
@@ -111,6 +144,9 @@ impl EventWriter {
             record.members.insert("key".into(), key_parts(key).iter().map(part_json).collect());
         }
         record.members.insert("packet".into(), number.into());
+        if times > 1 {
+            record.members.insert("times".into(), times.into());
+        }
         let head = event.seen.head_of(event.packet);
         let condition =
             if event.outcome == Outcome::Vetoed { Some(&trigger.unless) } else { trigger.when.as_ref() };
@@ -176,12 +212,12 @@ impl EventWriter {
     /// Waits until all lines are written, and gives the sums.
     pub fn finish(mut self) -> Written {
         self.queue = None;
-        let told = self.told.load(Relaxed);
+        let (told, folded) = (self.told.load(Relaxed), self.folded.load(Relaxed));
         let (written, error) = match self.thread.take().map(JoinHandle::join) {
             Some(Ok(done)) => done,
             _ => (0, Some(io::Error::other("the thread that writes events is gone"))),
         };
-        Written { told, written, dropped: told.saturating_sub(written), error }
+        Written { told, written, dropped: told.saturating_sub(written), folded, error }
     }
 }
 
@@ -207,7 +243,7 @@ fn start(time: i64, kind: Kind, trigger: &str, policy: &Policy) -> Record {
     if let Some(label) = policy.label() {
         members.insert("policy".into(), (*label.policy).into());
     }
-    Record { kind, time, members }
+    Record { kind, time, client: client::current(), members }
 }
 
 /// Writes lines as they come, and out whenever none waits; and tells the hub.

@@ -2,8 +2,9 @@
 //! one line of JSON that begins with its time and its kind; what it says in words for people is its `note` or its `reason`.
 //! (Rejected: a type for each kind; all that ever becomes of them is text with names.)
 
-use super::time_text;
+use super::{client, time_text};
 use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
 
 /// Kinds of what can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,13 +45,15 @@ pub enum Kind {
     Refused,
     /// Somebody asked for a change.
     Change,
+    /// A request without a token that is known.
+    Unauthenticated,
     /// Anything else that a user should know of.
     Note,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Raised,
         Kind::Extended,
         Kind::Vetoed,
@@ -69,6 +72,7 @@ impl Kind {
         Kind::Unloaded,
         Kind::Refused,
         Kind::Change,
+        Kind::Unauthenticated,
         Kind::Note,
     ];
 
@@ -82,24 +86,25 @@ impl Kind {
             Kind::Full => "full",
             Kind::Cleared => "cleared",
             Kind::Suppression => "suppression",
-            Kind::SuppressionEnded => "suppression ended",
-            Kind::StationDown => "station down",
-            Kind::StationUp => "station up",
-            Kind::InterfaceDown => "interface down",
-            Kind::InterfaceUp => "interface up",
+            Kind::SuppressionEnded => "suppression_ended",
+            Kind::StationDown => "station_down",
+            Kind::StationUp => "station_up",
+            Kind::InterfaceDown => "interface_down",
+            Kind::InterfaceUp => "interface_up",
             Kind::Drops => "drops",
-            Kind::DropsOver => "drops over",
+            Kind::DropsOver => "drops_over",
             Kind::Loaded => "loaded",
             Kind::Unloaded => "unloaded",
             Kind::Refused => "refused",
             Kind::Change => "change",
+            Kind::Unauthenticated => "unauthenticated",
             Kind::Note => "note",
         }
     }
 
-    /// The kind of a name; where the name has a blank, `_` and `-` may stand, too.
+    /// The kind of a name; `-` or a blank may stand in the place of `_`.
     pub fn named(name: &str) -> Option<Kind> {
-        let plain = name.trim().replace(['_', '-'], " ");
+        let plain = name.trim().replace([' ', '-'], "_");
         Kind::ALL.into_iter().find(|kind| kind.name() == plain)
     }
 
@@ -115,8 +120,9 @@ impl Kind {
 
     /// Whether alarms tell it.
     pub fn is_alarm(self) -> bool {
-        let quiet = matches!(self, Kind::Suppression | Kind::SuppressionEnded | Kind::Change | Kind::Note);
-        self.is_kept() && !quiet
+        let quiet =
+            [Kind::Suppression, Kind::SuppressionEnded, Kind::Change, Kind::Unauthenticated, Kind::Note];
+        self.is_kept() && !quiet.contains(&self)
     }
 }
 
@@ -127,6 +133,8 @@ pub struct Record {
     pub kind: Kind,
     /// When: nanoseconds since the Unix epoch.
     pub time: i64,
+    /// The client of the API whose request made it happen, if one did.
+    pub client: Option<Arc<str>>,
     /// All else, by name.
     pub members: Map<String, Json>,
 }
@@ -144,7 +152,7 @@ impl Record {
             Json::Object(members) => members,
             _ => Map::new(),
         };
-        Record { kind, time: crate::control::now(), members }
+        Record { kind, time: crate::control::now(), client: client::current(), members }
     }
 
     /// Something that a user should know of, in words.
@@ -210,7 +218,8 @@ mod tests {
     fn names_are_found_again() {
         for kind in Kind::ALL {
             assert_eq!(Kind::named(kind.name()), Some(kind));
-            assert_eq!(Kind::named(&kind.name().replace(' ', "_")), Some(kind));
+            assert_eq!(Kind::named(&kind.name().replace('_', " ")), Some(kind));
+            assert!(!kind.name().contains(' '), "{kind:?}");
             assert!(!kind.is_alarm() || kind.is_kept(), "{kind:?}: an alarm is in the history");
         }
         assert_eq!(Kind::named("odd"), None);

@@ -3,9 +3,9 @@
 //! quarter of a second after they happened at the latest, where the disk keeps up; a database that fails is told and not
 //! written to again. (Rejected: a file of lines; bounding it means writing it anew.)
 
-use super::{Entry, KEPT_ON_DISK, Query};
+use super::{Class, Entry, KEPT_ON_DISK, KEPT_UNAUTHENTICATED, Query};
 use crate::event::Kind;
-use rusqlite::{Connection, params, params_from_iter, types::Value};
+use rusqlite::{Connection, Transaction, params, params_from_iter, types::Value};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -30,9 +30,17 @@ const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     CREATE TABLE IF NOT EXISTS events (
-        id INTEGER PRIMARY KEY, time INTEGER, kind TEXT, of_packets INTEGER, line TEXT);
-    CREATE INDEX IF NOT EXISTS events_of ON events (of_packets);
-    PRAGMA user_version = 1;";
+        id INTEGER PRIMARY KEY, time INTEGER, kind TEXT, class INTEGER, client TEXT, policy TEXT, line TEXT);
+    CREATE INDEX IF NOT EXISTS events_by_share ON events (class, client);
+    PRAGMA user_version = 2;";
+
+/// From version 1: a flag in the place of the class, kinds with blanks.
+const FROM_1: &str = "
+    ALTER TABLE events RENAME COLUMN of_packets TO class;
+    ALTER TABLE events ADD COLUMN client TEXT;
+    ALTER TABLE events ADD COLUMN policy TEXT;
+    UPDATE events SET kind = replace(kind, ' ', '_');
+    DROP INDEX IF EXISTS events_of;";
 
 /// What the thread that writes shares with others.
 #[derive(Debug)]
@@ -71,7 +79,8 @@ impl Disk {
         let connection = Connection::open(directory.join("history.sqlite")).map_err(|e| failed(&e))?;
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
         match version.map_err(|error| failed(&error))? {
-            0 | 1 => {}
+            0 | 2 => {}
+            1 => connection.execute_batch(FROM_1).map_err(|error| failed(&error))?,
             other => return Err(failed(&format!("it has version {other}, a newer mirrorc's"))),
         }
         connection.execute_batch(SCHEMA).map_err(|error| failed(&error))?;
@@ -167,30 +176,49 @@ impl Shared {
         let mut connection = lock(&self.connection);
         let change = connection.transaction()?;
         {
-            let mut put = change.prepare("INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5)")?;
-            for Entry { id, time, kind, line } in batch {
-                put.execute(params![*id as i64, time, kind.name(), kind.is_of_packets(), &**line])?;
+            let mut put =
+                change.prepare("INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+            for entry in batch {
+                let Entry { id, time, kind, policy, client, line } = entry;
+                let class = entry.class() as i64;
+                put.execute(params![
+                    *id as i64,
+                    time,
+                    kind.name(),
+                    class,
+                    client.as_deref(),
+                    policy.as_deref(),
+                    &**line
+                ])?;
             }
         }
         if forget {
-            for of_packets in [false, true] {
+            for (class, most) in
+                [(Class::OfPackets, KEPT_ON_DISK), (Class::Unauthenticated, KEPT_UNAUTHENTICATED)]
+            {
                 change.execute(
-                    "DELETE FROM events WHERE of_packets = ?1 AND id <= (SELECT id FROM events
-                     WHERE of_packets = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                    params![of_packets, KEPT_ON_DISK as i64],
+                    "DELETE FROM events WHERE class = ?1 AND id <= (SELECT id FROM events
+                     WHERE class = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                    params![class as i64, most as i64],
                 )?;
             }
+            forget_shares(&change)?;
         }
         change.commit()
     }
 
     fn find(&self, query: &Query) -> rusqlite::Result<Vec<Entry>> {
-        let mut text = "SELECT id, time, kind, line FROM events WHERE id > ? AND time >= ?".to_owned();
+        let mut text =
+            "SELECT id, time, kind, line, client, policy FROM events WHERE id > ? AND time >= ?".to_owned();
         let after = query.after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
         let mut values = vec![Value::from(after), Value::from(query.since.unwrap_or(i64::MIN))];
         if !query.kinds.is_empty() {
             text.push_str(&format!(" AND kind IN ({})", vec!["?"; query.kinds.len()].join(", ")));
             values.extend(query.kinds.iter().map(|kind| Value::from(kind.name().to_owned())));
+        }
+        if let Some(policy) = &query.policy {
+            text.push_str(" AND policy = ?");
+            values.push(Value::from(policy.to_string()));
         }
         let order = if query.is_forward() { "ASC" } else { "DESC" };
         text.push_str(&format!(" ORDER BY id {order} LIMIT {}", query.most));
@@ -198,11 +226,46 @@ impl Shared {
         let mut found = connection.prepare(&text)?;
         let entries = found.query_map(params_from_iter(values), |row| {
             let kind = Kind::named(&row.get::<_, String>(2)?).unwrap_or(Kind::Note);
+            let word = |at| row.get::<_, Option<String>>(at).map(|word| word.map(Arc::from));
             let line: String = row.get(3)?;
-            Ok(Entry { id: row.get::<_, i64>(0)? as u64, time: row.get(1)?, kind, line: line.into() })
+            let (client, policy) = (word(4)?, word(5)?);
+            let id = row.get::<_, i64>(0)? as u64;
+            Ok(Entry { id, time: row.get(1)?, kind, policy, client, line: line.into() })
         })?;
         entries.collect()
     }
+}
+
+/// Forgets the oldest of the clients that have more than a fair share, until all together have what they may.
+fn forget_shares(change: &Transaction<'_>) -> rusqlite::Result<()> {
+    let class = Class::Others as i64;
+    let counts: Vec<(Option<String>, i64)> = change
+        .prepare("SELECT client, count(*) FROM events WHERE class = ?1 GROUP BY client")?
+        .query_map([class], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let share = fair(counts.iter().map(|(_, count)| *count).collect(), KEPT_ON_DISK as i64);
+    for (client, count) in counts.iter().filter(|(_, count)| *count > share) {
+        change.execute(
+            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE class = ?1 AND client IS ?2
+             ORDER BY id LIMIT ?3)",
+            params![class, client, count - share],
+        )?;
+    }
+    Ok(())
+}
+
+/// The largest share such that all together, each with its share at most, have no more than `room`.
+fn fair(mut counts: Vec<i64>, mut room: i64) -> i64 {
+    counts.sort_unstable();
+    let mut left = counts.len() as i64;
+    for count in counts {
+        if count * left > room {
+            return room / left.max(1);
+        }
+        room -= count;
+        left -= 1;
+    }
+    i64::MAX
 }
 
 #[cfg(test)]

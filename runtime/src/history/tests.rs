@@ -6,8 +6,17 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 fn keep(history: &History, kind: Kind, number: i64) {
-    let record = Record { kind, time: number, members: json!({ "n": number }).as_object().unwrap().clone() };
-    history.keep(&record, record.text().into());
+    keep_for(history, kind, number, None);
+}
+
+fn keep_for(history: &History, kind: Kind, number: i64, client: Option<&str>) {
+    let members = json!({ "n": number }).as_object().unwrap().clone();
+    keep_record(history, &Record { kind, time: number, client: client.map(Arc::from), members });
+}
+
+fn keep_record(history: &History, record: &Record) {
+    let line = record.text().into();
+    history.keep(record, &Told { id: None, kind: record.kind, policy: None, line }, drop);
 }
 
 fn times(found: &Found) -> Vec<i64> {
@@ -67,12 +76,44 @@ fn memory_is_bounded_and_a_storm_does_not_push_out_changes() {
         history.find(&Query { after: Some(0), most: 1, kinds: vec![Kind::Raised], ..Query::default() });
     assert_eq!(times(&raised), [101], "the oldest {KEPT} that packets caused are there");
     let long = Record::note(&"x".repeat(1800));
-    let line: Arc<str> = long.text().into();
     for _ in 0..5000 {
-        history.keep(&long, line.clone());
+        keep_record(&history, &long);
     }
     let memory = history.0.memory.lock().unwrap();
-    assert!(memory.others.bytes <= KEPT_BYTES && memory.others.entries.len() > 2000);
+    assert!(memory.others.bytes <= KEPT_BYTES && memory.others.entries > 2000);
+}
+
+#[test]
+fn one_client_does_not_push_out_another() {
+    let place = tempfile::tempdir().unwrap();
+    for directory in [None, Some(place.path())] {
+        let history = History::new(directory);
+        keep(&history, Kind::Loaded, 1);
+        for number in 2..=50 {
+            keep_for(&history, Kind::Change, number, Some("owner"));
+        }
+        for number in 51..=30_000 {
+            // Also what the requests of a client have triggers do.
+            let kind = if number % 2 == 0 { Kind::Change } else { Kind::Raised };
+            keep_for(&history, kind, number, Some("otto"));
+            keep(&history, Kind::Unauthenticated, number);
+        }
+        history.finish();
+        let query = |most, kind| Query { after: Some(0), most, kinds: vec![kind], ..Query::default() };
+        let first = times(&history.find(&query(100, Kind::Change)));
+        assert_eq!(first[..49], (2..=50).collect::<Vec<i64>>(), "all of the owner's are there");
+        assert_eq!(times(&history.find(&query(1, Kind::Loaded))), [1]);
+        let memory = history.0.memory.lock().unwrap();
+        assert_eq!(memory.others.entries, KEPT);
+        assert_eq!(memory.unauthenticated.entries.len(), KEPT_UNAUTHENTICATED);
+    }
+}
+
+#[test]
+fn numbers_of_a_run_without_a_disk_are_new() {
+    let first = History::default().newest();
+    let run = History::new(None);
+    assert!(run.newest() > 1_600_000_000_000 && run.newest() > first);
 }
 
 #[test]

@@ -13,12 +13,14 @@ use serde_json::Value;
 #[command(after_help = "\
 Examples:
   mirrorc events                                    from now on, until Ctrl-C
+  mirrorc events --kind raised,station_down         only these
   mirrorc events --history                          the last 100
   mirrorc events --history --since 1h               all of the last hour
   mirrorc events --history --since 1d --kind change     who changed what since yesterday
 
 Kinds: raised, cleared, suppression, suppression_ended, station_down, station_up, interface_down, interface_up,
-drops, drops_over, loaded, unloaded, refused, change, note.")]
+drops, drops_over, loaded, unloaded, refused, change, unauthenticated, note; and, as it happens only: extended,
+vetoed, suppressed, full.")]
 pub struct Args {
     /// Show what happened before, the newest last, and end
     #[arg(long)]
@@ -27,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", requires = "history")]
     since: Option<String>,
     /// Only these kinds: raised,change
-    #[arg(long, value_name = "KINDS", requires = "history")]
+    #[arg(long, value_name = "KINDS")]
     kind: Option<String>,
     /// How many; without it and `--since` 100
     #[arg(long, value_name = "N", requires = "history", value_parser = clap::value_parser!(u64).range(1..))]
@@ -44,12 +46,31 @@ pub fn events(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     if args.history {
         return history(args, screen);
     }
-    args.to.lines("/v1/events", |line| {
-        let Some(data) = line.strip_prefix("data:") else { return Ok(()) };
-        print(args, data.trim(), screen)?;
+    let path =
+        args.kind.as_ref().map_or("/v1/events".into(), |kind| format!("/v1/events?kind={}", part(kind)));
+    let (mut kind, mut ended) = (String::new(), None);
+    args.to.lines(&path, |line| {
+        if line.is_empty() {
+            kind.clear();
+        } else if let Some(name) = line.strip_prefix("event:") {
+            kind = name.trim().to_owned();
+        } else if let Some(data) = line.strip_prefix("data:") {
+            if kind == "end" {
+                ended = Some(data.trim().to_owned());
+            } else {
+                print(args, data.trim(), screen)?;
+            }
+        }
         screen.out.flush()
     })?;
-    Ok(Exit::Clean)
+    match ended {
+        None => Ok(Exit::Clean),
+        Some(why) => {
+            let why: Value = serde_json::from_str(&why).unwrap_or_default();
+            let why = why["reason"].as_str().unwrap_or("no reason was given").to_owned();
+            Err(Failure::usage(format!("the stream of events was ended: {why}")))
+        }
+    }
 }
 
 fn history(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {

@@ -192,14 +192,18 @@ pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) 
 
 /// An event in a line.
 pub(in crate::cmd) fn event(event: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
-    if !event.is_object() {
-        return writeln!(screen.out, "({} events were lost: this was too slow)", value(event));
+    if event["time"].is_null() {
+        let lost = event["lost"].as_u64().map_or("some".to_owned(), grouped);
+        return writeln!(
+            screen.out,
+            "({lost} events are missing: this was too slow, or they are kept no more)"
+        );
     }
     let time = screen.out_look.paint(DIM, &text(event, "time"));
     if event["note"].is_string() {
         return writeln!(screen.out, "{time} {}", text(event, "note"));
     }
-    if event["event"] == "change" {
+    if event["event"] == "change" || event["event"] == "unauthenticated" {
         return writeln!(screen.out, "{time} {}", change(event));
     }
     let told =
@@ -211,9 +215,12 @@ pub(in crate::cmd) fn event(event: &Value, screen: &mut Screen<'_>) -> io::Resul
 fn change(event: &Value) -> String {
     let by = &event["by"];
     let plain = |name: &str| by[name].as_u64().map(|number| format!("{name} {number}"));
-    let by = match by["signal"].as_str() {
-        Some(signal) => printable(signal).into_owned(),
-        None => [plain("uid"), plain("pid")].into_iter().flatten().collect::<Vec<_>>().join(" "),
+    let word = |name: &str| by[name].as_str().map(|word| printable(word).into_owned());
+    let by = match (word("signal"), word("token"), word("from")) {
+        (Some(signal), ..) => signal,
+        (_, Some(token), Some(from)) => format!("token {token} at {from}"),
+        (_, None, Some(from)) => from,
+        _ => [plain("uid"), plain("pid")].into_iter().flatten().collect::<Vec<_>>().join(" "),
     };
     let mut line = format!("{by} asked: {}", text(event, "asked"));
     if !event["body"].is_null() {
@@ -223,6 +230,7 @@ fn change(event: &Value) -> String {
     match event["status"].as_u64() {
         Some(200..300) => {}
         Some(status) => line.push_str(&format!("; refused ({status})")),
+        None if event["event"] == "unauthenticated" => line.push_str("; refused (401)"),
         None if event["by"]["signal"].is_null() => line.push_str("; it went away before the answer"),
         None => {}
     }

@@ -254,7 +254,7 @@ fn run_as(
         writeln!(screen.err, "listening at https://{}", afar.address()?)?;
     }
     let server = (socket.is_some() || afar.is_some())
-        .then(|| Server::start(socket, afar, control.clone(), hub.clone(), faces))
+        .then(|| Server::start(socket, afar, control.clone(), hub.clone(), faces, args.listen.bounds()))
         .transpose()?;
     let drawing = stats == Some(Format::Text) && screen.err_look.live;
     let interval = args.interval.unwrap_or(match stats {

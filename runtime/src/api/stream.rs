@@ -1,0 +1,180 @@
+//! Events as they happen, as server-sent events (WHATWG HTML, section 9.2). The invariants: each event of the history has
+//! its number as `id`, in growing order; a listener that comes back with `Last-Event-ID` or `after` gets what it has
+//! missed, and is told how many events are missing where the history has forgotten some; a stream ends within a second
+//! after its token is gone. (Rejected: a WebSocket; server-sent events are lines that curl shows.)
+
+use super::Api;
+use super::caller::Caller;
+use super::connections::Holding;
+use super::history::kinds;
+use super::problem::Problem;
+use super::routes::ask_for;
+use crate::event::{Kind, Listener, Told};
+use crate::history::{MOST, Query};
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::sync::broadcast::error::RecvError;
+
+/// What may stand behind the `?`.
+pub(super) const QUERY: &[(&str, &str)] = &[
+    ("after", "First what came after the event of this number; `Last-Event-ID` says the same and wins"),
+    ("kind", "Only these kinds, with commas between: raised,change"),
+];
+
+#[derive(Deserialize)]
+struct Asked {
+    after: Option<u64>,
+    kind: Option<String>,
+}
+
+pub(super) async fn events(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let Asked { after, kind } = ask_for(&uri)?;
+    let kinds = kinds(kind.as_deref())?;
+    let after = match headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().trim()) {
+        None | Some("") => after,
+        Some(id) => {
+            let wrong = || Problem::new(400, format!("`Last-Event-ID: {id}` is no number of an event"));
+            Some(id.parse().map_err(|_| wrong())?)
+        }
+    };
+    let Some(place) = api.streams.begin(caller.is_owner()) else {
+        let why = "there are too many streams of events; end one, or ask for `/v1/events/history`";
+        return Err(Problem::new(503, why).retry_after(5));
+    };
+    // It listens before it looks into the history, so that nothing is between them.
+    let listener = api.hub.listen();
+    let behind = after.is_some();
+    let feed =
+        Feed { api, caller, kinds, listener, last: after, behind, first: true, ready: VecDeque::new() };
+    let response = Sse::new(feed.stream()).keep_alive(KeepAlive::default()).into_response();
+    Ok(response.map(|body| Holding::new(body, place)))
+}
+
+/// What a listener gets.
+struct Feed {
+    api: Arc<Api>,
+    caller: Caller,
+    /// None: all.
+    kinds: Vec<Kind>,
+    listener: Listener,
+    /// The number of the last event that it was told, or was not to be told.
+    last: Option<u64>,
+    /// It is told from the history.
+    behind: bool,
+    /// Nothing came from the history yet.
+    first: bool,
+    ready: VecDeque<Event>,
+}
+
+impl Feed {
+    fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        futures_util::stream::unfold(Some(self), |feed| async move {
+            let mut feed = feed?;
+            loop {
+                if let Some(event) = feed.ready.pop_front() {
+                    return Some((Ok(event), Some(feed)));
+                }
+                if !feed.caller.is_known() {
+                    return Some((Ok(feed.end()), None));
+                }
+                if feed.behind {
+                    feed.catch_up().await;
+                    continue;
+                }
+                let told = tokio::select! {
+                    told = feed.listener.events.recv() => told,
+                    () = feed.caller.revoked() => return Some((Ok(feed.end()), None)),
+                };
+                match told {
+                    Ok(told) => feed.hear(&told),
+                    Err(RecvError::Lagged(lost)) => feed.ready.push_back(lost_event(Some(lost))),
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        })
+    }
+
+    fn end(&self) -> Event {
+        Event::default().event("end").data(json!({ "reason": "the token is not known any more" }).to_string())
+    }
+
+    fn wants(&self, kind: Kind, policy: Option<&str>) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&kind)) && self.caller.sees(policy)
+    }
+
+    fn hear(&mut self, told: &Told) {
+        if let Some(id) = told.id {
+            if self.last.is_some_and(|last| id <= last) {
+                return;
+            }
+            self.last = Some(id);
+        }
+        if self.wants(told.kind, told.policy.as_deref()) {
+            let event = Event::default().data(&told.line);
+            self.ready.push_back(match told.id {
+                Some(id) => event.id(id.to_string()),
+                None => event,
+            });
+        }
+    }
+
+    /// Takes a page of the history; the numbers of events have no gaps but where some were forgotten.
+    async fn catch_up(&mut self) {
+        let after = self.last.unwrap_or(0);
+        let query = Query { after: Some(after), most: MOST, ..Query::default() };
+        let found = self.api.ask(move |api| {
+            let newest = api.hub.history().map(|history| (history.find(&query), history.newest()));
+            Ok(newest.unwrap_or_default())
+        });
+        // The run has ended: the stream does, too.
+        let Ok((found, newest)) = found.await else { return self.behind = false };
+        // A number of another run says nothing about how many are missing.
+        let other_run = std::mem::take(&mut self.first) && after > newest;
+        if other_run {
+            self.ready.push_back(lost_event(None));
+            self.last = None;
+        }
+        for entry in found.events {
+            // From the beginning, what was before it is not missed.
+            let missing = self.last.filter(|last| *last > 0).map_or(0, |last| entry.id - last - 1);
+            if missing > 0 {
+                self.ready.push_back(lost_event((missing < KNOWN).then_some(missing)));
+            }
+            self.last = Some(entry.id);
+            if self.wants(entry.kind, entry.policy.as_deref()) {
+                self.ready.push_back(Event::default().id(entry.id.to_string()).data(&entry.line));
+            }
+        }
+        if found.next.is_none() && !other_run {
+            self.behind = false;
+            let last = self.last.unwrap_or(newest);
+            // What the history has forgotten at its end, too.
+            if newest > last && newest - last < KNOWN && self.listener.events.is_empty() {
+                self.ready.push_back(lost_event(Some(newest - last)));
+                self.last = Some(newest);
+            }
+        }
+    }
+}
+
+/// A larger gap between two numbers is one between two runs.
+const KNOWN: u64 = 10_000_000;
+
+fn lost_event(lost: Option<u64>) -> Event {
+    let lost = lost.map_or(Json::Null, Json::from);
+    Event::default().event("lost").data(json!({ "lost": lost }).to_string())
+}
