@@ -10,7 +10,7 @@ pub mod input;
 pub mod output;
 mod record;
 
-pub use client::{CLIENT_BURST, CLIENT_RATE, on_behalf};
+pub use client::{CLIENT_BURST, CLIENT_RATE, OWNER, on_behalf};
 pub use hub::{Hub, Listener, Losses, STORM, Told, UNAUTHENTICATED_RATE};
 pub use record::{Kind, Record};
 

@@ -10,6 +10,7 @@ use super::door::{Door, Role, Token, Tokens, hash};
 use super::problem::Problem;
 use super::routes::Rule;
 use super::{Api, audit::Peer};
+use crate::event::OWNER;
 use axum::RequestExt;
 use axum::extract::{Query, RawPathParams, Request, State};
 use axum::http::{HeaderValue, Uri, header};
@@ -46,7 +47,7 @@ pub(super) struct Caller {
 impl Caller {
     /// Whoever can open the control socket.
     fn owner() -> Caller {
-        let client = Arc::from("of the control socket");
+        let client = Arc::from(OWNER);
         Caller { name: None, role: Role::Admin, policy: None, address: None, client, shown: None }
     }
 
