@@ -167,7 +167,7 @@ pub(super) async fn authenticate(State(api): State<Arc<Api>>, mut request: Reque
     request.extensions_mut().insert(caller.clone());
     request.extensions_mut().insert(api.bodies.clone());
     let response = CALLER.scope(caller, next.run(request)).await;
-    response.map(|body| Holding::new(body, busy))
+    response.map(|body| Holding::around(body, busy))
 }
 
 async fn refuse(why: &str) -> Response {

@@ -164,7 +164,7 @@ pub(super) struct Holding<T> {
 
 impl<T: Send + Unpin + 'static> Holding<T> {
     /// The same body, which holds this.
-    pub fn new(body: Body, held: T) -> Body {
+    pub fn around(body: Body, held: T) -> Body {
         Body::new(Holding { body, _held: held })
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn events(
     let feed =
         Feed { api, caller, kinds, listener, last: after, behind, first: true, ready: VecDeque::new() };
     let response = Sse::new(feed.stream()).keep_alive(KeepAlive::default()).into_response();
-    Ok(response.map(|body| Holding::new(body, place)))
+    Ok(response.map(|body| Holding::around(body, place)))
 }
 
 /// What a listener gets.
