@@ -5,7 +5,9 @@
 use crate::exit::{Failure, plain};
 pub use mrule_runtime::alarm::Target;
 use mrule_runtime::alarm::{Alarms, Syslog, Webhook};
+use mrule_runtime::privilege::private;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Who is told, and of what.
@@ -41,6 +43,11 @@ impl Receivers {
     /// More drops a second than this are an alarm.
     pub fn drops(&self) -> f64 {
         self.alarm_drops
+    }
+
+    /// The files that stations must not write, and what they are.
+    pub fn files(&self) -> impl Iterator<Item = (&PathBuf, &'static str)> {
+        self.webhook_secret_file.iter().map(|path| (path, "the secret of webhooks"))
     }
 
     /// Who is to be told.
@@ -85,7 +92,10 @@ pub fn start(
 fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error| Failure::file("read", path.display(), &error);
     let mut secret = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(SECRET + 1).read_to_end(&mut secret).map_err(failed)?;
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode();
+    file.take(SECRET + 1).read_to_end(&mut secret).map_err(failed)?;
+    private::check(path, mode, private::Open::ToGroup).map_err(Failure::usage)?;
     let length = secret.trim_ascii_end().len();
     secret.truncate(length);
     let wrong = |what: &str| {
@@ -110,11 +120,14 @@ mod tests {
         let with = |text: &[u8]| {
             let path = place.path().join("secret");
             std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             secret(&path).map_err(|failure| failure.message)
         };
         assert_eq!(with(b"hush\r\n").unwrap(), b"hush");
         assert!(with(b"\n").unwrap_err().contains("is empty"));
         assert!(with(&[b'x'; 5000]).unwrap_err().contains("too long"));
+        std::fs::set_permissions(place.path().join("secret"), PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(secret(&place.path().join("secret")).unwrap_err().message.contains("chmod o-r"));
         assert!(secret(&place.path().join("none")).unwrap_err().message.contains("no such file"));
         assert!(secret(place.path()).unwrap_err().message.contains("is a directory"));
     }

@@ -9,7 +9,7 @@ use crate::summary::grouped;
 use mrule_compiler::hir::Program;
 use mrule_runtime::event::Hub;
 use mrule_runtime::event::input::{self, Timed};
-use mrule_runtime::event::output::EventWriter;
+use mrule_runtime::event::output::{self, EventWriter};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,13 +62,18 @@ impl Events {
         let file: Option<Box<dyn Write + Send>> = match &self.events_out {
             None => None,
             Some(path) if path.as_os_str() == "-" => Some(Box::new(io::stdout())),
-            Some(path) => Some(Box::new(std::fs::File::create(path).map_err(failed)?)),
+            Some(path) => Some(Box::new(output::open(path).map_err(failed)?)),
         };
         if file.is_none() && hub.is_none() {
             return Ok(None);
         }
         let writer = EventWriter::new(file, hub.cloned(), waits).map_err(failed)?;
         Ok(Some(writer.extended_every(self.events_extended)))
+    }
+
+    /// The file of events.
+    pub fn file(&self) -> Option<&PathBuf> {
+        self.events_out.as_ref().filter(|path| path.as_os_str() != "-")
     }
 
     /// Whether standard output is taken by events.

@@ -13,7 +13,7 @@ use mrule_runtime::control::Bundle;
 use mrule_runtime::source::{Files, STDIN};
 
 /// The rule files of a program, and values for its params.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Rules {
     /// The rule files; together they are one program, in any order
     #[arg(value_name = "RULES", required = true)]
@@ -23,7 +23,7 @@ pub struct Rules {
 }
 
 /// Values for params.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Sets {
     /// Give a param another value: `--set head=1KiB`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]

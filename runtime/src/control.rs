@@ -7,17 +7,20 @@ pub mod bundle;
 mod changes;
 mod flows;
 mod keep;
+mod opening;
 mod plan;
 mod rows;
 mod stations;
 mod store;
 
+pub use crate::confine::Origin;
 pub use bundle::Bundle;
 pub use changes::{Page, RowText, TableState, TriggerState};
 pub use flows::{EndState, FlowState, HushState, MOST_FLOWS, Measure};
 pub use keep::Start;
 pub use plan::{Fates, Plan};
 pub use rows::Rows;
+pub use stations::SetStation;
 pub use store::{Kept, Store};
 
 use crate::error::Error;
@@ -60,6 +63,9 @@ pub enum Refusal {
     /// Another version took the policy's place meanwhile.
     #[error("other versions were loaded meanwhile, again and again; try again")]
     Moved,
+    /// Whoever asks may not.
+    #[error("{0}")]
+    Forbidden(String),
     /// The run has ended.
     #[error("the run has ended")]
     Ended,
@@ -67,7 +73,10 @@ pub enum Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        Refusal::Conflict(error.to_string())
+        match error {
+            Error::NotGranted { .. } => Refusal::Forbidden(error.to_string()),
+            _ => Refusal::Conflict(error.to_string()),
+        }
     }
 }
 
@@ -128,8 +137,8 @@ pub struct Version {
 pub(crate) struct Changed {
     pub tables: BTreeSet<String>,
     pub params: BTreeSet<String>,
-    /// Stations, and the words that say what they are now.
-    pub stations: BTreeMap<String, String>,
+    /// Stations, and what they are now.
+    pub stations: BTreeMap<String, SetStation>,
 }
 
 /// A policy as it is known here.
@@ -156,6 +165,8 @@ pub type Listed = (String, Arc<Policy>, Vec<Version>);
 #[derive(Debug)]
 pub struct Control {
     state: Mutex<State>,
+    /// Held by whoever changes which stations there are: they are opened while the state is not locked.
+    turn: Mutex<()>,
     kind: EngineKind,
     lines: Option<Arc<EventWriter>>,
     hub: Option<Hub>,
@@ -229,7 +240,7 @@ impl Control {
                 Err(error) => told.push(format!("policy {name} was not restored: {error}")),
             }
         }
-        (Control { state: Mutex::new(state), kind, lines, hub: None }, told)
+        (Control { state: Mutex::new(state), turn: Mutex::new(()), kind, lines, hub: None }, told)
     }
 
     /// Its reports also say what became of what this hub was told.
@@ -290,6 +301,11 @@ impl Control {
             return Err(Refusal::Program(Box::new(compiled)));
         };
         let Made { engine, bounds, mut world, compiling } = make(self.kind, program, bundle.is_binding())?;
+        let _turn = self.turn()?;
+        let mut bundle = bundle;
+        let (engine, origins, opening) = self.opening(expect, name, engine, &mut bundle)?;
+        // Not behind the lock: the system may take its time.
+        let opened = if dry { None } else { Some(opening.open()?) };
         let mut state = self.lock();
         let State { live, policies, keeping } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
@@ -306,14 +322,14 @@ impl Control {
             }
             None => Policy::new(engine, world),
         };
-        let policy = stations::changed(policy, &changed.stations);
+        let policy = policy.written_by(origins);
         let plan = Plan::new(old.as_deref(), &policy, changed);
-        if dry {
+        let Some(opened) = opened else {
             return Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: None });
-        }
+        };
         let policy = policy.labelled(Label { policy: name.into(), version });
         let policy = Arc::new(policy.binding(bounds));
-        let swap = live.load(name, policy.clone())?;
+        let swap = live.load_opened(name, policy.clone(), opened)?;
         let mut next = Version { version, loaded: now(), bundle };
         let held = match held {
             Some(held) => {
@@ -348,6 +364,7 @@ impl Control {
     /// # Errors
     /// There is none of this name.
     pub fn unload(&self, name: &str) -> Result<Swap, Refusal> {
+        let _turn = self.turn()?;
         let mut state = self.lock();
         if !state.policies.contains_key(name) {
             return Err(no_policy(name, &state));

@@ -91,6 +91,22 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// A client's station would reach what clients are not granted.
+    #[error("station `{station}` is a client's and not allowed: {reason}")]
+    NotGranted {
+        /// Its name.
+        station: String,
+        /// What it would reach, what is granted, which option grants it.
+        reason: String,
+    },
+    /// A directory cannot be granted to clients.
+    #[error("`--allow-directory {}` cannot be used: {source}", path.display())]
+    Grant {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A port is no interface of this machine.
     #[error("there is no interface `{name}`; there are: {there}")]
     NoInterface {

@@ -1,7 +1,7 @@
 //! Packets in and copies out: reads captures, has an engine decide every packet, writes what the stations get.
 //!
 //! - [`capture`]: pcap and pcapng files, as batches of packets.
-//! - [`station`]: where copies go.
+//! - [`station`]: where copies go; [`confine`]: what a station may reach on this host.
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside; [`event`]: changes and what
 //!   becomes of triggers, as lines of text.
@@ -18,6 +18,7 @@ pub mod alarm;
 pub mod api;
 pub mod capture;
 pub mod change;
+pub mod confine;
 pub mod control;
 pub mod cost;
 pub mod decider;

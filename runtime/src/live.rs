@@ -30,10 +30,11 @@ mod watch;
 mod worker;
 
 pub use counts::{ForwardCounts, PolicyReport, PortCounts, RedirectCounts, Report};
-pub use policies::{MAIN, MAX_POLICIES, Swap};
+pub use policies::{MAIN, MAX_POLICIES, Opened, Opening, Swap};
 pub use redirect::{Came, Redirect, Redirects};
 
 use crate::capture::LinkType;
+use crate::confine::Confinement;
 use crate::decider::Limits;
 use crate::error::Error;
 use crate::event::output::EventWriter;
@@ -86,6 +87,8 @@ pub struct Options {
     pub spares: Spares,
     /// How much is remembered of flows, by all workers together.
     pub limits: Limits,
+    /// What stations may reach.
+    pub confinement: Arc<Confinement>,
 }
 
 /// Who forwards between the ends of bridges.
@@ -208,6 +211,9 @@ pub struct Live {
     workers: Vec<Hand>,
     stop: Arc<AtomicBool>,
     events: SyncSender<Event>,
+    confinement: Arc<Confinement>,
+    /// The policies of the start are loaded.
+    at_work: bool,
 }
 
 /// An interface that is read, as it was last seen.
@@ -348,6 +354,8 @@ impl Live {
             workers: hands,
             stop,
             events,
+            confinement: options.confinement.clone(),
+            at_work: false,
         };
         for (name, policy) in policies {
             if let Err(error) = live.load(&name, policy) {
@@ -355,6 +363,7 @@ impl Live {
                 return Err(error);
             }
         }
+        live.at_work = true;
         // Before the taps: what is read is sent on at once.
         for (feeder, sockets) in outs.into_iter().flatten() {
             live.hand_out_sockets(feeder, sockets);

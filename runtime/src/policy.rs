@@ -2,6 +2,7 @@
 //! invariant: engine, world and states are of the same program, and the world asks this policy's states.
 //! (Rejected: handing the three around one by one, which lets somebody mix those of two programs.)
 
+use crate::confine::Origin;
 use crate::trigger::{TriggerShape, TriggerStore, WindowKind, WindowShape};
 use mrule_compiler::engine::Engine;
 use mrule_compiler::hir::{self, Num, NumKind, ParamId, Program, Scope, Station, TriggerId, Value, ValueTy};
@@ -19,6 +20,8 @@ pub struct Policy {
     triggers: Arc<TriggerStore>,
     repeatable: bool,
     label: Option<Label>,
+    /// Who wrote each station, in the order of the program; those behind the last are the owner's.
+    origins: Vec<Origin>,
 }
 
 /// Which policy a program is, and which version of it.
@@ -47,7 +50,7 @@ impl Policy {
     fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore, repeatable: bool) -> Policy {
         let triggers = Arc::new(triggers);
         world.keep_states(triggers.clone());
-        Policy { engine, bounds: None, world, triggers, repeatable, label: None }
+        Policy { engine, bounds: None, world, triggers, repeatable, label: None, origins: Vec::new() }
     }
 
     /// A policy that takes another's place: triggers of the same name and shape go on with the states they have. (What the
@@ -72,9 +75,25 @@ impl Policy {
         self.bounds.as_deref()
     }
 
-    /// The same policy, with another station at this place: all else goes on.
-    pub fn with_station(self, at: usize, station: Station) -> Policy {
-        Policy { engine: Arc::new(self.engine.with_station(at, station)), ..self }
+    /// The same policy, with another station at this place, which this one wrote: all else goes on.
+    pub fn with_station(self, at: usize, station: Station, origin: Origin) -> Policy {
+        let mut origins = self.origins();
+        if let Some(place) = origins.get_mut(at) {
+            *place = origin;
+        }
+        Policy { engine: Arc::new(self.engine.with_station(at, station)), origins, ..self }
+    }
+
+    /// The same policy; these wrote its stations, in the order of the program.
+    pub fn written_by(self, origins: Vec<Origin>) -> Policy {
+        Policy { origins, ..self }
+    }
+
+    /// Who wrote each station, in the order of the program.
+    pub fn origins(&self) -> Vec<Origin> {
+        let mut origins = self.origins.clone();
+        origins.resize(self.program().stations.len(), Origin::Owner);
+        origins
     }
 
     /// By which name and version it is known.

@@ -5,6 +5,10 @@
 //! would stay dead.) See capabilities(7), credentials(7), seccomp(2).
 
 mod calls;
+mod landlock;
+pub mod private;
+
+pub use landlock::{has_landlock, only_write_beneath};
 
 use crate::error::Error;
 use rustix::thread as this;

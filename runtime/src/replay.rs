@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::event::input::Timed;
 use crate::event::output::{EventWriter, decide};
 use crate::policy::Policy;
+use crate::privilege::private;
 use crate::station::{Names, PcapngFile};
 use crate::stats::{Intake, Summary};
 use mrule_compiler::abi::Packet;
@@ -156,7 +157,7 @@ struct Outputs {
 
 impl Outputs {
     fn create(directory: &Path, program: &Program, source: &Path) -> Result<Outputs, Error> {
-        std::fs::create_dir_all(directory)
+        private::directory(directory)
             .map_err(|source| Error::CreateDirectory { path: directory.to_owned(), source })?;
         let paths = program.stations.iter().map(|station| directory.join(format!("{}.pcapng", station.name)));
         let paths: Vec<PathBuf> = paths.collect();

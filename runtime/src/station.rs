@@ -11,11 +11,13 @@ mod file;
 mod health;
 mod lane;
 mod link;
+mod opening;
 mod outlet;
 mod pcapng;
 mod pipe;
 mod rate;
 mod ring;
+mod scope;
 mod send;
 mod sink;
 mod tunnel;
@@ -26,16 +28,17 @@ pub use outlet::{Copy, Outlet};
 pub use pcapng::PcapngFile;
 
 use crate::capture::Interface;
+use crate::confine::{Confinement, Origin};
 use crate::error::Error;
 use crate::policy::Label;
-use lane::{Sink, Tally};
+use lane::Tally;
 use mrule_compiler::hir::{Encap, Program, Rate, Station, Target};
-use outlet::{Chunk, Lane};
-use rate::Bucket;
+use opening::Opened;
+use outlet::Chunk;
 use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,7 +58,18 @@ pub struct Options {
     pub events: Events,
     /// Which policy they are of, and which version of it: copies say so.
     pub label: Option<Label>,
+    /// What they may reach; one for all policies of a run.
+    pub confinement: Arc<Confinement>,
+    /// Who wrote each of them, in the order of the program; those behind the last are the owner's.
+    pub origins: Vec<Origin>,
+    /// A station may begin to write to standard output.
+    pub standard_output: bool,
+    /// How long all of them together may take to be opened.
+    pub patience: Duration,
 }
+
+/// How long the stations of a program may take to be opened, unless told.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Default for Options {
     fn default() -> Options {
@@ -65,6 +79,10 @@ impl Default for Options {
             interfaces: Vec::new(),
             events: Events::default(),
             label: None,
+            confinement: Arc::default(),
+            origins: Vec::new(),
+            standard_output: true,
+            patience: PATIENCE,
         }
     }
 }
@@ -141,6 +159,7 @@ struct Running {
     done: Arc<Mutex<Receiver<()>>>,
     target: Target,
     limit: Option<Rate>,
+    origin: Origin,
 }
 
 impl Stations {
@@ -149,7 +168,8 @@ impl Stations {
     /// so privileges can be given up afterwards.
     ///
     /// # Errors
-    /// [`Error::Station`]: a privilege is missing, or a path can never be written.
+    /// [`Error::Station`]: a privilege is missing, a path can never be written, or opening takes too long;
+    /// [`Error::NotGranted`]: a client's station that nothing grants.
     pub fn open(program: &Program, options: &Options) -> Result<Stations, Error> {
         Stations::open_beside(&[], program, options)
     }
@@ -166,21 +186,29 @@ impl Stations {
     }
 
     fn open_beside(before: &[Running], program: &Program, options: &Options) -> Result<Stations, Error> {
-        let opened =
-            program.stations.iter().map(|station| match before.iter().find(|running| running.is(station)) {
-                Some(running) => Ok(Opened::Before(running.clone())),
-                None => open(station, options),
-            });
+        let deadline = Instant::now() + options.patience;
+        let origin = |at: usize| options.origins.get(at).unwrap_or(&Origin::Owner);
+        let wanted = || program.stations.iter().enumerate().map(|(at, station)| (station, origin(at)));
+        let ends = |running: &&Running| !wanted().any(|(station, origin)| running.is(station, origin));
+        let ending: Vec<_> = before.iter().filter(ends).map(|r| (&r.target, &r.tally.holder)).collect();
+        let opened = wanted().map(|(station, origin)| {
+            match before.iter().find(|running| running.is(station, origin)) {
+                Some(running) => Ok(Entry::Before(running.clone())),
+                None => opening::open(station, origin, &ending, options, deadline).map(Entry::New),
+            }
+        });
         // All are opened before the first starts.
         let opened = opened.collect::<Result<Vec<_>, Error>>()?;
-        let running = program.stations.iter().zip(opened).map(|(station, opened)| match opened {
-            Opened::Before(running) => Ok(running),
-            Opened::New(sink, tally) => start(station, sink, tally),
+        let running = program.stations.iter().zip(opened).enumerate().map(|(at, (station, opened))| {
+            let opened = match opened {
+                Entry::Before(running) => return running,
+                Entry::New(opened) => opened,
+            };
+            let (tally, queue, done) = opened.start();
+            let (done, origin) = (Arc::new(Mutex::new(done)), origin(at).clone());
+            Running { tally, queue, done, target: station.target.clone(), limit: station.limit, origin }
         });
-        Ok(Stations {
-            running: running.collect::<Result<_, _>>()?,
-            names: Names::labelled(program, options.label.as_ref()),
-        })
+        Ok(Stations { running: running.collect(), names: Names::labelled(program, options.label.as_ref()) })
     }
 
     /// One worker's ends, in the order of the program's stations.
@@ -243,6 +271,7 @@ impl Stations {
 fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
     for running in &stations {
         let _set_once = running.tally.lane.deadline.set(deadline);
+        running.tally.holder.end();
     }
     let end = |running: Running| {
         let left = (deadline + GRACE).saturating_duration_since(Instant::now());
@@ -262,44 +291,18 @@ impl Running {
         Counts { drained, ..self.tally.lane.counters.read(&self.tally.station, down) }
     }
 
-    fn is(&self, station: &Station) -> bool {
-        self.tally.station == station.name && self.target == station.target && self.limit == station.limit
+    fn is(&self, station: &Station, origin: &Origin) -> bool {
+        self.tally.station == station.name
+            && self.target == station.target
+            && self.limit == station.limit
+            && self.origin.is_as_free_as(origin)
     }
 }
 
-/// A station before it starts.
-enum Opened {
-    New(Box<dyn Sink>, Arc<Tally>),
+/// A station of a program that begins.
+enum Entry {
+    New(Opened),
     Before(Running),
-}
-
-fn open(station: &Station, options: &Options) -> Result<Opened, Error> {
-    let tally = Arc::new(Tally {
-        station: station.name.clone(),
-        lane: Arc::new(Lane::new(options.queue_bytes, options.queue_copies)),
-        down: Mutex::new(None),
-        events: options.events.clone(),
-    });
-    Ok(Opened::New(sink::open(station, &options.interfaces, &tally)?, tally))
-}
-
-fn start(station: &Station, sink: Box<dyn Sink>, tally: Arc<Tally>) -> Result<Running, Error> {
-    let (queue, chunks) = sync_channel(tally.lane.chunks());
-    let (alive, done) = sync_channel(0);
-    let rate = station.limit.map(|rate| Bucket::new(rate, Instant::now()));
-    let of_thread = tally.clone();
-    let body = move || {
-        lane::run(&chunks, sink, rate, &of_thread);
-        // In this order: what is sent until the queue is gone is still counted by whoever waits.
-        drop(chunks);
-        drop(alive);
-    };
-    // Linux shows 15 bytes of a thread's name.
-    std::thread::Builder::new().name(format!("to {}", station.name)).spawn(body).map_err(|source| {
-        Error::Station { station: station.name.clone(), reason: format!("no thread to be had: {source}") }
-    })?;
-    let done = Arc::new(Mutex::new(done));
-    Ok(Running { tally, queue, done, target: station.target.clone(), limit: station.limit })
 }
 
 /// What a station's socket could not be opened for.

@@ -69,7 +69,10 @@ impl Afar {
         }
         let files = ["cert", "key", "tokens"].map(path);
         let [cert, key, tokens] = files.each_ref().map(String::as_str);
+        let granted = path("granted");
+        std::fs::create_dir(&granted).unwrap();
         let more = ["--listen", "10.2.0.1:8443", "--tls-cert", cert, "--tls-key", key, "--tokens", tokens];
+        let more = [&more[..], &["--allow-directory", &granted]].concat();
         let place = Place::start_in(dir, wire, MIRRORC, RULES, &more);
         Afar { place }
     }
@@ -204,7 +207,7 @@ fn tokens_are_taken_back() {
         for (cert, key, says) in [
             ("cert", "key", "has no token: nobody could ask"),
             ("key", "key", "the certificate cannot be read: there is none in it"),
-            ("cert", "cert", "the key cannot be read"),
+            ("cert", "cert", "chmod o-r"),
             ("nothing", "key", "the certificate cannot be read"),
         ] {
             let files =

@@ -87,6 +87,7 @@ fn webhooks_are_signed_and_tried_again() {
         let secrets = tempfile::tempdir().unwrap();
         let secret = secrets.path().join("secret");
         std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
+        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let [one, two] = [receiver.address, later].map(|at| format!("http://{at}/hook?token=hidden"));
         let words = ["--webhook", &one, "--webhook", &two, "--webhook-secret-file", secret.to_str().unwrap()];
         let place = Place::start(wire, MIRRORC, RULES, &words);
@@ -407,6 +408,7 @@ fn what_is_wrong_with_a_receiver_is_told() {
     let files = tempfile::tempdir().unwrap();
     let empty = files.path().join("empty");
     std::fs::write(&empty, "").unwrap();
+    std::fs::set_permissions(&empty, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let hook = "https://example.com/";
     let none = files.path().join("none");
     for (words, why) in [

@@ -348,12 +348,14 @@ fn workers_side_by_side_add_up() {
 
 #[test]
 fn an_end_amid_of_work_adds_up() {
-    let program = mrule_tests::compile_text(&rules("pcapng \"/dev/null\"")).unwrap();
     let capture = capture("web.pcap");
     let frames = read(&capture);
     let options = Options { interfaces: mrule_tests::feed::interfaces(&capture), ..Options::default() };
     let verdict = Verdict { start: 0, end: 40, rule: 0, limit: NO_LIMIT };
     for round in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let station = format!("pcapng \"{}\"", directory.path().join("a.pcapng").display());
+        let program = mrule_tests::compile_text(&rules(&station)).unwrap();
         let stations = Stations::open(&program, &options).unwrap();
         // The same ones, to look at when these are ended.
         let watch = stations.succeed(&program, &options).unwrap();
@@ -416,7 +418,9 @@ fn tshark_reads_standard_output_while_it_is_written() {
 fn a_limit_lets_its_rate_pass_and_counts_the_rest() {
     let capture = capture("web.pcap");
     let copies = replayed(&capture).len() as u64;
-    let feed = Feed::open(&rules("pcapng \"/dev/null\" limit 50 burst 20"), &capture).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let station = format!("pcapng \"{}\" limit 50 burst 20", directory.path().join("a.pcapng").display());
+    let feed = Feed::open(&rules(&station), &capture).unwrap();
     let begun = Instant::now();
     let mut times = 0;
     while begun.elapsed() < Duration::from_secs(1) {
@@ -442,4 +446,7 @@ fn what_can_never_work_is_refused_at_the_start() {
     refused(&format!("pipe \"{}\"", file.display()), "is no FIFO; for a file write `pcapng");
     refused(&format!("pcapng \"{}/x.pcapng\"", file.display()), "cannot create");
     refused(&format!("pcapng \"{}\"", directory.path().display()), "it is a directory");
+    refused(&format!("pcapng \"{}\"", file.display()), "is there and is empty");
+    refused("pcapng \"/dev/null\"", "it is a device");
+    refused("pipe \"/dev/null\"", "is a device");
 }

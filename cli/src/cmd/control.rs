@@ -9,7 +9,7 @@ pub use history::{Args as Events, events};
 use crate::client::{Sent, To, part};
 use crate::exit::{Exit, Failure};
 use crate::rules::Rules;
-use crate::screen::{GOOD, Screen};
+use crate::screen::{DOUBT, GOOD, Screen, printable};
 use mrule_runtime::live::MAIN;
 use serde_json::{Map, Value, json};
 use std::io::Read;
@@ -202,6 +202,13 @@ pub fn load(args: &Load, screen: &mut Screen<'_>) -> Done {
         Ok(checked) => checked,
         Err(exit) => return Ok(exit),
     };
+    for name in checked.bundle.outside() {
+        let (doubt, name) = (screen.err_look.paint(DOUBT, "warning:"), printable(name));
+        writeln!(
+            screen.err,
+            "{doubt} `{name}` is outside of the program's folder; it is read here and sent with the program"
+        )?;
+    }
     let (roots, files) = checked.bundle.files();
     let set: Map<String, Value> =
         checked.bundle.sets().iter().map(|(name, value)| (name.clone(), json!(value))).collect();

@@ -19,7 +19,10 @@ use crate::screen::Screen;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
 use mrule_runtime::policy::Policy;
+use mrule_runtime::privilege::private;
 use mrule_runtime::replay::Options;
+use signal_hook::consts::signal::SIGXFSZ;
+use signal_hook::flag;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -63,6 +66,9 @@ pub struct Args {
     /// Print errors only: no warnings about the rules, no progress, no summary
     #[arg(long, short, conflicts_with = "stats", help_heading = None)]
     quiet: bool,
+    /// Let the group read captures: files have mode 0640 and directories 0750, without it 0600 and 0700
+    #[arg(long, help_heading = None)]
+    group_readable: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -74,6 +80,10 @@ enum Kind {
 
 /// Runs the command.
 pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    private::files(args.group_readable);
+    // A file that may grow no more (setrlimit(2), RLIMIT_FSIZE) is a write that fails, not the end.
+    let full = flag::register(SIGXFSZ, Arc::default());
+    full.map_err(|error| Failure::file("listen to", "signals", &error))?;
     let checked = match args.rules.program(!args.quiet, screen)? {
         Ok(checked) => checked,
         Err(exit) => return Ok(exit),

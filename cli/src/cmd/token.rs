@@ -5,9 +5,10 @@
 use crate::exit::{Exit, Failure};
 use crate::screen::{GOOD, Screen};
 use mrule_runtime::api::{Role, Token};
+use mrule_runtime::privilege::private;
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
 /// The arguments of `mirrorc token`.
@@ -63,6 +64,8 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let failed = |error| Failure::file("write to", args.file.display(), &error);
     let mut file = OpenOptions::new();
     let mut file = file.read(true).append(true).create(true).mode(0o600).open(&args.file).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode();
+    private::check(&args.file, mode, private::Open::ToReaders).map_err(Failure::usage)?;
     let mut there = String::new();
     file.read_to_string(&mut there).map_err(failed)?;
     if there.lines().any(|line| line.split_whitespace().next() == Some(args.name.as_str())) {

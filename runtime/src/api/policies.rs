@@ -7,6 +7,7 @@ use super::bodies::Body;
 use super::door::{Caller, Role};
 use super::problem::Problem;
 use super::routes::ask_for;
+use super::stations;
 use crate::control::{Bundle, Done, Expect, Refusal, Version};
 use crate::event::time_text;
 use crate::policy::Policy;
@@ -127,10 +128,11 @@ pub(super) async fn put(
     };
     let expect = expected(&headers)?;
     let sets: Vec<(String, String)> = sent.set.into_iter().collect();
+    let origin = stations::origin(&caller);
     let done = api
         .ask(move |api| {
             let (compiled, bundle) = Bundle::read(&roots, &mut MemoryLoader::new(sent.files), &sets);
-            let bundle = bundle.binding(binding);
+            let bundle = bundle.binding(binding).given_by(origin);
             let done = api.control.load_over(expect, &name, compiled, bundle, dry_run);
             api.told(&name, dry_run, done)
         })

@@ -34,6 +34,7 @@ impl Problem {
             Refusal::Bad(_) => (400, None),
             Refusal::Conflict(_) | Refusal::Moved => (409, None),
             Refusal::Stale(_) => (412, None),
+            Refusal::Forbidden(_) => (403, None),
             Refusal::Ended => (503, None),
             Refusal::Program(compiled) => (422, Some((faces.diagnostics)(&compiled))),
         };

@@ -188,7 +188,7 @@ pub(super) fn routes() -> Vec<Route> {
             ],
             Some((JSON, program)),
             JSON,
-            &[400, 409, 412, 413, 422],
+            &[400, 403, 409, 412, 413, 422],
             put(policies::put),
         )
         .for_a(Role::Author)
@@ -220,11 +220,11 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "post",
             "/v1/policies/{policy}/rollback",
-            "Loads an older version again, as a new one",
+            "Loads an older version again, as a new one; its stations reach what whoever wrote it may",
             &[VERSION, DRY_RUN],
             None,
             JSON,
-            &[400, 404, 409],
+            &[400, 403, 404, 409],
             post(policies::roll_back),
         )
         .for_a(Role::Author),
@@ -283,21 +283,21 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "put",
             "/v1/policies/{policy}/stations/{station}",
-            "Sends a station's copies elsewhere, or by another limit, until it is reset",
+            "Gives a station another limit, or sends its copies elsewhere (another target needs author), until it is reset",
             none,
             Some((JSON, "`is`: the words between its braces, as in a rule file")),
             JSON,
-            &[400, 404, 409, 413, 422],
+            &[400, 403, 404, 409, 413, 422],
             put(stations::set),
         ),
         route(
             "delete",
             "/v1/policies/{policy}/stations/{station}",
-            "Has a station be what its program says",
+            "Has a station be what its program says (where that is another target, it needs author)",
             none,
             None,
             JSON,
-            &[404, 409],
+            &[403, 404, 409],
             delete(stations::reset),
         ),
         route(

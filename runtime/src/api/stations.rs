@@ -1,10 +1,13 @@
-//! Stations: listed, sent elsewhere, drained. The invariant: a station is written as in a rule file. (Rejected: a member for
-//! each setting; the language has them, with its errors.)
+//! Stations: listed, sent elsewhere, drained. The invariants: a station is written as in a rule file; its rate and whether
+//! it is drained are an operator's, its target is an author's, and a target that a client wrote reaches what clients are
+//! granted. (Rejected: a member for each setting; the language has them, with its errors.)
 
 use super::Api;
 use super::bodies::Body;
 use super::caller::Caller;
+use super::door::Role;
 use super::problem::Problem;
+use crate::control::Origin;
 use axum::extract::{Path, State};
 use axum::{Extension, Json as Answer};
 use serde::Deserialize;
@@ -12,6 +15,11 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
 type Answered = Result<Answer<Json>, Problem>;
+
+/// As whom a caller writes: whoever can open the control socket is the owner, each token is a client.
+pub(super) fn origin(caller: &Caller) -> Origin {
+    caller.name.as_deref().map_or(Origin::Owner, Origin::client)
+}
 
 pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
     let (report, policies) = api.ask(|api| Ok((api.control.report()?, api.control.list()?))).await?;
@@ -50,24 +58,33 @@ struct Is {
 pub(super) async fn set(
     State(api): State<Arc<Api>>,
     Path((policy, station)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
     Body(body): Body,
 ) -> Answered {
     let Is { is } =
         serde_json::from_slice(&body).map_err(|error| Problem::new(400, format!("the body: {error}")))?;
-    change(&api, policy, station, Some(is)).await
+    change(&api, policy, station, caller, Some(is)).await
 }
 
 pub(super) async fn reset(
     State(api): State<Arc<Api>>,
     Path((policy, station)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
 ) -> Answered {
-    change(&api, policy, station, None).await
+    change(&api, policy, station, caller, None).await
 }
 
-async fn change(api: &Arc<Api>, policy: String, station: String, is: Option<String>) -> Answered {
+async fn change(
+    api: &Arc<Api>,
+    policy: String,
+    station: String,
+    caller: Caller,
+    is: Option<String>,
+) -> Answered {
     let swap = api
         .ask(move |api| {
-            let swap = api.control.set_station(&policy, &station, is.as_deref())?;
+            let (by, retarget) = (origin(&caller), caller.role >= Role::Author);
+            let swap = api.control.set_station(&policy, &station, is.as_deref(), &by, retarget)?;
             let now = is.map_or_else(|| "is what its program says".to_owned(), |is| format!("is now {is}"));
             api.hub.note(&format!("station {station} of policy {policy} {now}"));
             Ok(swap)

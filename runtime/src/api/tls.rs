@@ -1,10 +1,11 @@
 //! The API from afar: TCP with TLS, always, and tokens. The invariants: nothing is answered before the handshake, which has its
 //! time; connections from afar are counted by themselves, so they never keep the owner of the control socket out; new
-//! certificates and tokens that cannot be read leave the old ones at work. (Rejected: TCP in the clear behind somebody else's proxy: whoever
-//! reads the wire reads the token.)
+//! certificates and tokens that cannot be read, or are open to others, leave the old ones at work.
+//! (Rejected: TCP in the clear behind somebody else's proxy: whoever reads the wire reads the token.)
 
 use super::door::{Door, Tokens};
 use crate::error::Error;
+use crate::privilege::private;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -106,8 +107,14 @@ fn read(papers: &Papers) -> Result<(Arc<ServerConfig>, Arc<Tokens>), Error> {
         rustls::pki_types::pem::Error::NoItemsFound => "there is none in it, as PEM".to_owned(),
         other => other.to_string(),
     };
-    let chain = CertificateDer::pem_file_iter(&papers.certificate).and_then(Iterator::collect);
-    let chain: Vec<CertificateDer> = chain
+    let unread = |what: &str, error: Error| match error {
+        Error::Open { path, source } => wrong(&path, format!("the {what} cannot be read: {source}")),
+        other => other,
+    };
+    let certificate = private::read(&papers.certificate, private::Open::ToReaders);
+    let certificate = certificate.map_err(|error| unread("certificate", error))?;
+    let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>();
+    let chain = chain
         .map_err(|e| wrong(&papers.certificate, format!("the certificate cannot be read: {}", of_pem(e))))?;
     if chain.is_empty() {
         return Err(wrong(
@@ -115,15 +122,16 @@ fn read(papers: &Papers) -> Result<(Arc<ServerConfig>, Arc<Tokens>), Error> {
             "the certificate cannot be read: there is none in it, as PEM".to_owned(),
         ));
     }
-    let key = PrivateKeyDer::from_pem_file(&papers.key)
+    let key = private::read(&papers.key, private::Open::ToGroup).map_err(|error| unread("key", error))?;
+    let key = PrivateKeyDer::from_pem_slice(&key)
         .map_err(|e| wrong(&papers.key, format!("the key cannot be read: {}", of_pem(e))))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(|error| wrong(&papers.certificate, format!("certificate and key do not serve: {error}")))?;
-    let text = std::fs::read_to_string(&papers.tokens)
-        .map_err(|source| Error::Open { path: papers.tokens.clone(), source })?;
+    let text = String::from_utf8(private::read(&papers.tokens, private::Open::ToReaders)?);
+    let text = text.map_err(|_| wrong(&papers.tokens, "it is no text in UTF-8".to_owned()))?;
     let tokens = Tokens::parse(&text).map_err(|what| wrong(&papers.tokens, what))?;
     Ok((Arc::new(config), Arc::new(tokens)))
 }

@@ -2,8 +2,11 @@
 //! which. The invariant: a bundle compiles to the same program again, whatever has become of the files meanwhile; a text
 //! that two versions share is kept once. (Rejected: reading the files again to go back to an older version.)
 
+use crate::confine::Origin;
 use mrule_compiler::compile::{Compiled, Loaded, Loader, MemoryLoader, compile};
-use std::collections::BTreeMap;
+use mrule_compiler::hir::{Program, Station};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The texts of a program.
@@ -17,6 +20,10 @@ pub struct Bundle {
     links: BTreeMap<(Option<String>, String), String>,
     texts: BTreeMap<String, Arc<str>>,
     binding: bool,
+    /// Who gave it.
+    origin: Origin,
+    /// Stations that are the owner's though a client gave it: as they were in what the owner gave before.
+    inherited: BTreeSet<String>,
 }
 
 /// Reads through another loader and remembers.
@@ -68,6 +75,38 @@ impl Bundle {
         self.binding
     }
 
+    /// The same, given by this one.
+    pub fn given_by(self, origin: Origin) -> Bundle {
+        Bundle { origin, ..self }
+    }
+
+    /// Who gave it.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Notes which stations are as the owner wrote them before: of a client's text these stay the owner's.
+    pub(super) fn inherit(&mut self, program: &Program, before: &[(Station, Origin)]) {
+        if self.origin.is_owner() {
+            return;
+        }
+        let same = |station: &&Station| {
+            before.iter().any(|(old, origin)| {
+                origin.is_owner() && old.name == station.name && old.target == station.target
+            })
+        };
+        self.inherited.extend(program.stations.iter().filter(same).map(|station| station.name.clone()));
+    }
+
+    /// Who wrote each station of its program, in their order.
+    pub(super) fn origins(&self, program: &Program) -> Vec<Origin> {
+        let of = |station: &Station| match self.inherited.contains(&station.name) {
+            true => Origin::Owner,
+            false => self.origin.clone(),
+        };
+        program.stations.iter().map(of).collect()
+    }
+
     /// Compiles it again.
     pub fn compile(&self) -> Compiled {
         compile(&self.roots, &mut Replayer(self), &self.sets)
@@ -88,6 +127,15 @@ impl Bundle {
         self.texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()))
     }
 
+    /// The texts that do not lie beneath the folder of a file that was named, by name.
+    pub fn outside(&self) -> impl Iterator<Item = &str> {
+        let folder = |name: &str| Path::new(name).parent().unwrap_or(Path::new("")).to_owned();
+        let named = self.links.iter().filter(|((from, _), _)| from.is_none());
+        let folders: Vec<PathBuf> = named.map(|(_, name)| folder(name)).collect();
+        let inside = move |name: &str| folders.iter().any(|folder| Path::new(name).starts_with(folder));
+        self.texts.keys().map(String::as_str).filter(move |name| !inside(name))
+    }
+
     /// The files as [`MemoryLoader`] finds them: those that were named, and the text of
     /// each path that led to one.
     pub fn files(&self) -> (Vec<String>, BTreeMap<String, String>) {
@@ -106,6 +154,7 @@ impl Bundle {
         let binding = self.binding;
         let whole = serde_json::json!({
             "roots": self.roots, "sets": self.sets, "links": links, "texts": texts, "binding": binding,
+            "origin": self.origin.to_json(), "inherited": self.inherited,
         });
         whole.to_string()
     }
@@ -120,11 +169,16 @@ impl Bundle {
             texts: BTreeMap<String, String>,
             #[serde(default)]
             binding: bool,
+            origin: Option<serde_json::Value>,
+            #[serde(default)]
+            inherited: BTreeSet<String>,
         }
-        let Whole { roots, sets, links, texts, binding } = serde_json::from_str(text).ok()?;
+        let Whole { roots, sets, links, texts, binding, origin, inherited } =
+            serde_json::from_str(text).ok()?;
+        let origin = Origin::from_json(origin.as_ref());
         let links = links.into_iter().map(|(from, path, name)| ((from, path), name)).collect();
         let texts = texts.into_iter().map(|(name, text)| (name, text.into())).collect();
-        Some(Bundle { roots, sets, links, texts, binding })
+        Some(Bundle { roots, sets, links, texts, binding, origin, inherited })
     }
 
     /// How long they are, in bytes.
@@ -187,6 +241,18 @@ mod tests {
             bundle.texts().map(|(name, _)| name).collect::<Vec<_>>(),
             ["bad.csv", "main.mrule", "parts/a.mrule"]
         );
+    }
+
+    #[test]
+    fn texts_outside_of_the_folder_are_named() {
+        let texts = [
+            ("/p/main.mrule", "include \"parts/a.mrule\"\nstation s { pcapng \"s.pcapng\" }\n"),
+            ("/p/parts/a.mrule", "table bad : set<ip> from \"/q/bad.csv\"\n"),
+            ("/q/bad.csv", "192.0.2.1\n"),
+        ];
+        let (compiled, bundle) = Bundle::read(&["/p/main.mrule".into()], &mut MemoryLoader::new(texts), &[]);
+        assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+        assert_eq!(bundle.outside().collect::<Vec<_>>(), ["/q/bad.csv"]);
     }
 
     #[test]

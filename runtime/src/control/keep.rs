@@ -5,6 +5,7 @@
 
 use super::store::{Object, Store, Trace, key_text};
 use super::{Held, Kept, Plan, Version, changes, make, now, stations};
+use crate::confine::Confinement;
 use crate::live::MAIN;
 use crate::policy::{Label, Policy};
 use mrule_compiler::engine::EngineKind;
@@ -32,8 +33,15 @@ pub struct Start {
 }
 
 impl Start {
-    /// With the program of the command line, and what was kept in a directory, if one is given.
-    pub fn new(kind: EngineKind, main: Policy, bundle: super::Bundle, directory: Option<&Path>) -> Start {
+    /// With the program of the command line, and what was kept in a directory, if one is given; what clients set stations to
+    /// is not restored where they are not granted it any more.
+    pub fn new(
+        kind: EngineKind,
+        main: Policy,
+        bundle: super::Bundle,
+        directory: Option<&Path>,
+        confinement: &Confinement,
+    ) -> Start {
         let (mut told, mut keeping) = (Vec::new(), Keeping::default());
         let mut kept = Vec::new();
         if let Some(directory) = directory {
@@ -48,9 +56,9 @@ impl Start {
         }
         let mut policies = Vec::new();
         let of_main = kept.iter().position(|kept| kept.name == MAIN).map(|at| kept.remove(at));
-        policies.push(begin(main, bundle, of_main.as_ref(), &mut keeping, &mut told));
+        policies.push(begin(main, bundle, of_main.as_ref(), confinement, &mut keeping, &mut told));
         for policy in kept {
-            match restore(kind, &policy, &mut told) {
+            match restore(kind, &policy, confinement, &mut told) {
                 Ok(restored) => policies.push(restored),
                 Err(why) => told.push(format!("policy {} was not restored: {why}", policy.name)),
             }
@@ -69,6 +77,7 @@ fn begin(
     mut policy: Policy,
     bundle: super::Bundle,
     kept: Option<&Kept>,
+    confinement: &Confinement,
     keeping: &mut Keeping,
     told: &mut Vec<String>,
 ) -> (String, Arc<Policy>, Held) {
@@ -80,7 +89,8 @@ fn begin(
     let mut held = Held::new(Version { version, loaded, bundle });
     if let Some(kept) = kept {
         held.older = kept.versions.iter().filter(|older| older.version != version).cloned().collect();
-        let (changed, refused) = kept.restore(&mut policy);
+        let (mut changed, mut refused) = kept.restore(&mut policy);
+        refused.extend(stations::keep_granted(&policy, &mut changed.stations, confinement));
         policy = stations::changed(policy, &changed.stations);
         held.changed = changed;
         told.extend(refused.into_iter().map(|what| format!("not restored: {what}")));
@@ -95,6 +105,7 @@ fn begin(
 fn restore(
     kind: EngineKind,
     kept: &Kept,
+    confinement: &Confinement,
     told: &mut Vec<String>,
 ) -> Result<(String, Arc<Policy>, Held), String> {
     let mut older: VecDeque<Version> = kept.versions.iter().cloned().collect();
@@ -105,8 +116,10 @@ fn restore(
         return Err(format!("its program has errors for this mirrorc: {first}"));
     };
     let made = make(kind, program, now.bundle.is_binding()).map_err(|refusal| refusal.to_string())?;
-    let mut policy = Policy::new(made.engine, made.world).binding(made.bounds);
-    let (changed, refused) = kept.restore(&mut policy);
+    let origins = now.bundle.origins(made.engine.program());
+    let mut policy = Policy::new(made.engine, made.world).binding(made.bounds).written_by(origins);
+    let (mut changed, mut refused) = kept.restore(&mut policy);
+    refused.extend(stations::keep_granted(&policy, &mut changed.stations, confinement));
     told.extend(refused.into_iter().map(|what| format!("not restored: {what}")));
     let policy = stations::changed(policy, &changed.stations);
     let label = Label { policy: kept.name.as_str().into(), version: now.version };

@@ -9,6 +9,7 @@ use super::{Version, stations};
 use crate::change::{Change, Effect};
 use crate::event::input;
 use crate::policy::Policy;
+use crate::privilege::private;
 use crate::trigger::Outcome;
 use mrule_compiler::hir::{TableId, Value};
 use rusqlite::{Connection, Transaction, params};
@@ -66,8 +67,10 @@ impl Store {
         let failed = |what: &dyn std::fmt::Display| {
             format!("the state in `{}` cannot be used: {what}", directory.display())
         };
-        std::fs::create_dir_all(directory).map_err(|error| failed(&error))?;
+        private::directory(directory).map_err(|error| failed(&error))?;
         let path = directory.join("state.sqlite");
+        // What SQLite makes beside it has the same mode.
+        private::database(&path).map_err(|error| failed(&error))?;
         let connection = Connection::open(&path).map_err(|error| failed(&error))?;
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
         match version {
@@ -302,8 +305,8 @@ impl Kept {
                 }
                 continue;
             }
-            if let (Some(station), Some(is)) = (name(stations::KIND), name("is")) {
-                changed.stations.insert(station, is);
+            if let Some((station, set)) = stations::SetStation::from_object(object) {
+                changed.stations.insert(station, set);
                 continue;
             }
             let made = input::change(object.clone(), &program)

@@ -9,19 +9,34 @@ use crate::change::{Change, Effect, FlowAct, FlowRefusal};
 use crate::decider::{Decider, TriggerEvent};
 use crate::flow::FlowName;
 use crate::policy::Policy;
+use crate::privilege::private;
 use crate::trigger::{Outcome, key_parts, key_values};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::explain;
 use serde_json::{Map, Value as Json};
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines that wait for the reader, at most.
 const QUEUE: usize = 1 << 14;
+
+/// How long a live run waits for lines to be written when it ends.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// Opens a file of events to write it anew, or a FIFO that is read.
+///
+/// # Errors
+/// The system's; it is neither, or a file with something else in it.
+pub fn open(path: &Path) -> io::Result<Box<dyn Write + Send>> {
+    // Each line begins with its time.
+    let file = private::output(path, true, |head| head.starts_with(b"{\"time\":"))?;
+    Ok(Box::new(file))
+}
 
 /// What became of the lines.
 #[derive(Debug, Default)]
@@ -209,10 +224,19 @@ impl EventWriter {
         self.tell(record);
     }
 
-    /// Waits until all lines are written, and gives the sums.
+    /// Waits until all lines are written, and gives the sums. A live run waits for some seconds only: a reader of a FIFO may
+    /// have stopped.
     pub fn finish(mut self) -> Written {
         self.queue = None;
         let (told, folded) = (self.told.load(Relaxed), self.folded.load(Relaxed));
+        let until = Instant::now() + FINISH;
+        while !self.waits && self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            if Instant::now() >= until {
+                let error = Some(io::Error::other("it takes no more lines"));
+                return Written { told, written: 0, dropped: told, folded, error };
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let (written, error) = match self.thread.take().map(JoinHandle::join) {
             Some(Ok(done)) => done,
             _ => (0, Some(io::Error::other("the thread that writes events is gone"))),

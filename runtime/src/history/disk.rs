@@ -5,6 +5,7 @@
 
 use super::{Class, Entry, KEPT_ON_DISK, KEPT_UNAUTHENTICATED, Query};
 use crate::event::Kind;
+use crate::privilege::private;
 use rusqlite::{Connection, Transaction, params, params_from_iter, types::Value};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -75,8 +76,9 @@ impl Disk {
         let failed = |what: &dyn std::fmt::Display| {
             format!("the history in `{}` cannot be used: {what}; it is in memory only", directory.display())
         };
-        std::fs::create_dir_all(directory).map_err(|error| failed(&error))?;
-        let connection = Connection::open(directory.join("history.sqlite")).map_err(|e| failed(&e))?;
+        let path = directory.join("history.sqlite");
+        private::directory(directory).and_then(|()| private::database(&path)).map_err(|e| failed(&e))?;
+        let connection = Connection::open(path).map_err(|e| failed(&e))?;
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
         match version.map_err(|error| failed(&error))? {
             0 | 2 => {}

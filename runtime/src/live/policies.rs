@@ -8,12 +8,13 @@ use super::seat::{Left, Move, Seat, Seating};
 use super::worker::{Counts, Order};
 use super::{Event, FINISH, Live, link_type, open};
 use crate::capture::Interface;
+use crate::confine::Origin;
 use crate::decider::{Decider, Heritage};
 use crate::error::Error;
-use crate::policy::Policy;
+use crate::policy::{Label, Policy};
 use crate::station::{self, Stations};
 use crate::stats::{Gone, Summary};
-use mrule_compiler::hir::{Program, Station, Target};
+use mrule_compiler::hir::Program;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -28,7 +29,7 @@ pub const MAX_POLICIES: usize = 32;
 /// How long it is waited for workers to take a change; they do within milliseconds, unless they drain an interface.
 const TAKEN: Duration = Duration::from_secs(2);
 
-/// How many replaced programs may still have stations that send what waits.
+/// How many replaced programs may still have stations that send what waits before the next load waits.
 const ENDING: usize = 8;
 
 /// A policy at work.
@@ -71,6 +72,33 @@ pub struct Swap {
     pub taken: Duration,
 }
 
+/// What opens the stations of a program.
+#[derive(Debug)]
+pub struct Opening {
+    before: Option<Stations>,
+    program: Arc<Program>,
+    options: station::Options,
+}
+
+/// Stations that are open, and those that go on.
+#[derive(Debug)]
+pub struct Opened(Stations);
+
+impl Opening {
+    /// Opens what is new; takes [`station::PATIENCE`] at most.
+    ///
+    /// # Errors
+    /// [`Error::Station`]: one cannot be opened, not in time, or writes where another one does.
+    pub fn open(self) -> Result<Opened, Error> {
+        let Opening { before, program, options } = self;
+        match before {
+            Some(before) => before.succeed(&program, &options),
+            None => Stations::open(&program, &options),
+        }
+        .map(Opened)
+    }
+}
+
 impl Live {
     /// The policies, by name, in the order in which they were first loaded.
     pub fn policies(&self) -> impl Iterator<Item = (&str, &Arc<Policy>)> {
@@ -83,26 +111,61 @@ impl Live {
     }
 
     /// Loads a policy, or puts it in the place of the one of this name; it should have been made by that one's
-    /// [`Policy::succeed`]. When this returns, the workers decide by it.
+    /// [`Policy::succeed`]. When this returns, the workers decide by it. Waits for its stations to be opened.
     ///
     /// # Errors
-    /// [`Error`]: too many policies, stations that cannot be opened or send where another one does. Then nothing has
-    /// changed.
+    /// As [`opening`](Self::opening), [`Opening::open`] and [`load_opened`](Self::load_opened).
     pub fn load(&mut self, name: &str, policy: Arc<Policy>) -> Result<Swap, Error> {
+        let opened =
+            self.opening(name, policy.program(), policy.origins(), policy.label().cloned())?.open()?;
+        self.load_opened(name, policy, opened)
+    }
+
+    /// What opens the stations of a program that is to be loaded under a name, by whoever wrote each of them: away from
+    /// this, which may be behind a lock meanwhile.
+    ///
+    /// # Errors
+    /// [`Error`]: too many policies, stations that send into what is read, or where clients may not.
+    pub fn opening(
+        &self,
+        name: &str,
+        program: &Arc<Program>,
+        origins: Vec<Origin>,
+        label: Option<Label>,
+    ) -> Result<Opening, Error> {
+        let ports: Vec<&str> = self.ports.iter().map(|port| port.name.as_str()).collect();
+        open::no_echo(&ports, program)?;
+        for (station, origin) in program.stations.iter().zip(&origins) {
+            self.confinement.check(station, origin)?;
+        }
+        let old = self.policies.loaded.iter().find(|loaded| loaded.name == name);
+        if old.is_none() && self.policies.loaded.len() >= MAX_POLICIES {
+            return Err(Error::Ports(format!("there are {MAX_POLICIES} policies already; unload one")));
+        }
+        let options = self.station_options(name, origins, label);
+        Ok(Opening { before: old.map(|old| old.stations.clone()), program: program.clone(), options })
+    }
+
+    /// Whether stations of many older programs still send what waits; another load should wait.
+    pub fn is_ending_much(&mut self) -> bool {
+        self.policies.ending.retain(|thread| !thread.is_finished());
+        self.policies.ending.len() >= ENDING
+    }
+
+    /// Loads a policy whose stations were opened since the last change of the policy of this name.
+    ///
+    /// # Errors
+    /// [`Error`]: too many policies; memory and prefilters. Then nothing has changed.
+    pub fn load_opened(&mut self, name: &str, policy: Arc<Policy>, opened: Opened) -> Result<Swap, Error> {
         let program = policy.program().clone();
-        self.fit_ports(name, &program)?;
         let at = self.policies.loaded.iter().position(|loaded| loaded.name == name);
         if at.is_none() && self.policies.loaded.len() >= MAX_POLICIES {
             return Err(Error::Ports(format!("there are {MAX_POLICIES} policies already; unload one")));
         }
         let deciders = self.workers.iter().map(|_| Decider::new(&policy, &self.limits, super::worker::BATCH));
         let deciders = deciders.collect::<Result<Vec<_>, Error>>()?;
-        let options = self.station_options(name, &policy);
         let old = at.and_then(|at| self.policies.loaded.get(at));
-        let stations = match old {
-            Some(old) => old.stations.succeed(&program, &options)?,
-            None => Stations::open(&program, &options)?,
-        };
+        let Opened(stations) = opened;
         let heritage = match old {
             Some(old) => Heritage::new(&old.policy, &policy, stations.heritage(&old.stations)),
             None => Heritage::default(),
@@ -164,35 +227,7 @@ impl Live {
         Some(self.tell_workers(id, orders).0)
     }
 
-    /// What ports have to do with a program that is to be decided by, before workers take it: no station may send into one.
-    fn fit_ports(&self, name: &str, program: &Program) -> Result<(), Error> {
-        let ports: Vec<&str> = self.ports.iter().map(|port| port.name.as_str()).collect();
-        open::no_echo(&ports, program)?;
-        let writes = |target: &Target| matches!(target, Target::Pcapng { .. } | Target::Pipe { .. });
-        let place = |target: &Target| match target {
-            Target::Pcapng { path, .. } => Some(path.clone()),
-            Target::Pipe { path } => path.clone(),
-            _ => None,
-        };
-        let others = self.policies.loaded.iter().filter(|loaded| loaded.name != name);
-        for (other, theirs) in others.flat_map(|o| o.policy.program().stations.iter().map(move |s| (o, s))) {
-            let clash = |mine: &&Station| {
-                writes(&mine.target) && writes(&theirs.target) && place(&mine.target) == place(&theirs.target)
-            };
-            if let Some(mine) = program.stations.iter().find(clash) {
-                return Err(Error::Station {
-                    station: mine.name.clone(),
-                    reason: format!(
-                        "station `{}` of policy `{}` writes there, too: give it another path",
-                        theirs.name, other.name
-                    ),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn station_options(&self, name: &str, policy: &Policy) -> station::Options {
+    fn station_options(&self, name: &str, origins: Vec<Origin>, label: Option<Label>) -> station::Options {
         let tell = self.events.clone();
         let prefix = if name == MAIN { String::new() } else { format!("{name}/") };
         let interfaces = self.ports.iter().map(|port| Interface::live(&port.name, link_type(port.link)));
@@ -203,7 +238,10 @@ impl Live {
                 let event = station::Event { station, ..event.clone() };
                 let _told = tell.try_send(Event::Station(event));
             }),
-            label: policy.label().cloned(),
+            label,
+            confinement: self.confinement.clone(),
+            origins,
+            standard_output: !self.at_work,
             ..station::Options::default()
         }
     }
@@ -269,10 +307,6 @@ impl Policies {
     /// Ends stations on a thread of their own once all workers have left the program, and frees what they left.
     fn end(&mut self, stations: Stations, left: (Arc<Policy>, Vec<Left>, Receiver<Left>)) {
         self.ending.retain(|thread| !thread.is_finished());
-        if self.ending.len() >= ENDING {
-            // Loads come faster than stations end: the next one waits, nobody else does.
-            let _died = self.ending.remove(0).join();
-        }
         let retired = self.retired.clone();
         let end = move || {
             let (policy, mut left, rest) = left;

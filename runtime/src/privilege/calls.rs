@@ -22,6 +22,7 @@ const FILES: &[c_long] = &[
     libc::SYS_pwritev,
     libc::SYS_lseek,
     libc::SYS_openat,
+    libc::SYS_openat2,
     libc::SYS_close,
     libc::SYS_close_range,
     libc::SYS_fstat,
@@ -133,6 +134,10 @@ const PROCESS: &[c_long] = &[
     libc::SYS_getrusage,
     libc::SYS_times,
     libc::SYS_capget,
+    // They only take away; threads of clients' stations do so.
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_add_rule,
+    libc::SYS_landlock_restrict_self,
 ];
 
 /// The older forms of some of them, which only this architecture has.

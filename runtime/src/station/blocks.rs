@@ -15,6 +15,7 @@ use std::sync::Arc;
 pub const BOUND: u32 = NO_LIMIT - 1;
 
 const COMMENT: u16 = 1;
+const USER_APPLICATION: u16 = 4;
 const APPLICATION: &str = concat!("mirrorc ", env!("CARGO_PKG_VERSION"));
 
 /// The names of a program's rules and limits, as comments have them.
@@ -111,16 +112,44 @@ pub(super) fn packet(out: &mut Vec<u8>, names: &Names, about: &About, copy: &[u8
     });
 }
 
-/// Appends the section header of our files: little-endian, of unknown length.
-pub(super) fn section_header(out: &mut Vec<u8>) {
-    block(out, 0x0a0d_0d0a, |body| {
-        body.extend_from_slice(&0x1a2b_3c4d_u32.to_le_bytes());
+const SECTION: u32 = 0x0a0d_0d0a;
+const BYTE_ORDER: u32 = 0x1a2b_3c4d;
+
+/// Appends the section header of our files: little-endian, of unknown length, with a mark of who makes it.
+pub(super) fn section_header(out: &mut Vec<u8>, mark: Option<&str>) {
+    block(out, SECTION, |body| {
+        body.extend_from_slice(&BYTE_ORDER.to_le_bytes());
         body.extend_from_slice(&1_u16.to_le_bytes());
         body.extend_from_slice(&0_u16.to_le_bytes());
         body.extend_from_slice(&u64::MAX.to_le_bytes());
-        option(body, 4, APPLICATION.as_bytes());
+        if let Some(mark) = mark {
+            option(body, COMMENT, mark.as_bytes());
+        }
+        option(body, USER_APPLICATION, APPLICATION.as_bytes());
         end_of_options(body);
     });
+}
+
+/// The mark of a file that mirrorc made, by its first bytes: empty without one; none of any other file.
+pub(super) fn maker(head: &[u8]) -> Option<&str> {
+    let word = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
+    let half = |bytes: &[u8]| Some(usize::from(u16::from_le_bytes(bytes.get(..2)?.try_into().ok()?)));
+    if (word(0)?, word(8)?) != (SECTION, BYTE_ORDER) {
+        return None;
+    }
+    let mut options = head.get(24..(word(4)? as usize).checked_sub(4)?)?;
+    let (mut mark, mut ours) = ("", false);
+    while let (Some(code), Some(length)) = (half(options), options.get(2..).and_then(half)) {
+        let value = options.get(4..4 + length)?;
+        match code as u16 {
+            0 => break,
+            COMMENT => mark = std::str::from_utf8(value).ok()?,
+            USER_APPLICATION => ours = value.starts_with(b"mirrorc "),
+            _ => {}
+        }
+        options = options.get(4 + length.next_multiple_of(4)..)?;
+    }
+    ours.then_some(mark)
 }
 
 /// Appends a block; `fill` appends its body, padded.
@@ -152,4 +181,29 @@ fn end_of_options(out: &mut Vec<u8>) {
 fn pad(out: &mut Vec<u8>, length: usize) {
     let zeros = [0; 3];
     out.extend_from_slice(zeros.get(..length.wrapping_neg() % 4).unwrap_or(&[]));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    #[test]
+    fn the_maker_of_a_file_is_known_by_its_header() {
+        for mark in [None, Some("policy=main station=lake")] {
+            let mut head = Vec::new();
+            section_header(&mut head, mark);
+            assert_eq!(maker(&head), Some(mark.unwrap_or("")));
+            for length in 0..head.len() {
+                // What is cut is nobody's, or the same.
+                let cut = maker(&head[..length]);
+                assert!(cut.is_none() || length >= head.len() - 4, "{length}");
+            }
+            let at = head.windows(7).position(|part| part == b"mirrorc").unwrap();
+            head[at] = b'M';
+            assert_eq!(maker(&head), None);
+        }
+        assert_eq!(maker(b""), None);
+        assert_eq!(maker(&[0xff; 64]), None);
+    }
 }

@@ -7,8 +7,10 @@
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
 use super::lane::{Sink, Taken, Tally};
-use super::ring::Ring;
+use super::ring::{Begun, Ring};
+use super::scope::Scope;
 use crate::capture::Interface;
+use crate::confine::Claim;
 use crate::error::Error;
 use mrule_compiler::hir::Rotate;
 use std::fs::File;
@@ -33,8 +35,8 @@ pub(super) struct Files {
     ring: Ring,
     rotate: Rotate,
     current: Option<Current>,
-    /// What each file begins with: section header and interfaces.
-    header: Vec<u8>,
+    /// How long the section header and the interfaces are that each file begins with, in bytes.
+    header: u64,
     interfaces: usize,
     /// Whole blocks, not yet written.
     buffer: Vec<u8>,
@@ -50,6 +52,8 @@ pub(super) struct Files {
 struct Current {
     path: PathBuf,
     file: File,
+    /// No other station writes it.
+    _claim: Claim,
     written: u64,
     begun: Instant,
     /// It has a packet, in the file or gathered for it.
@@ -63,18 +67,24 @@ impl Files {
         rotate: Rotate,
         keep: Option<u64>,
         interfaces: &[Interface],
+        scope: &Scope,
         tally: &Tally,
     ) -> Result<Files, Error> {
         let mut header = Vec::new();
-        blocks::section_header(&mut header);
+        blocks::section_header(&mut header, Some(scope.mark()));
         for interface in interfaces {
             blocks::interface(&mut header, interface);
         }
+        let refused = |error: io::Error| {
+            let reason = format!("cannot create `{path}`: {error}");
+            Error::Station { station: station.to_owned(), reason }
+        };
+        let length = header.len() as u64;
         let mut files = Files {
-            ring: Ring::new(path, rotate, keep),
+            ring: Ring::new(path, rotate, keep, header, scope.clone()).map_err(refused)?,
             rotate,
             current: None,
-            header,
+            header: length,
             interfaces: interfaces.len(),
             buffer: Vec::with_capacity(WRITE + (64 << 10)),
             gathered: Amount::default(),
@@ -82,38 +92,44 @@ impl Files {
             well: None,
             looked: Instant::now(),
         };
-        files.begin().map_err(|e| {
-            let reason = format!("cannot create `{path}`: {e}");
-            Error::Station { station: station.to_owned(), reason }
-        })?;
-        files.write_out(tally);
+        match files.begin() {
+            Ok(()) => {}
+            // There may be room later.
+            Err(error) if is_full(&error) => files.cannot_begin(&error, tally),
+            Err(error) => return Err(refused(error)),
+        }
         Ok(files)
     }
 
     /// Begins the next file.
     fn begin(&mut self) -> io::Result<()> {
-        let (path, file) = self.ring.next()?;
-        self.current = Some(Current { path, file, written: 0, begun: Instant::now(), used: false });
+        let Begun { path, file, claim } = self.ring.next()?;
+        let (written, begun) = (self.header, Instant::now());
+        self.current = Some(Current { path, file, _claim: claim, written, begun, used: false });
         Ok(())
     }
 
     /// Begins it, or says why not.
     fn begin_or_tell(&mut self, tally: &Tally) {
         if let Err(error) = self.begin() {
-            self.current = None;
-            self.retry = Some(Instant::now() + PAUSE);
-            self.well = None;
-            tally.down(format!("cannot begin a file: {error}"));
+            self.cannot_begin(&error, tally);
         }
     }
 
-    /// Writes what was gathered, and the header of a file that has none.
+    fn cannot_begin(&mut self, error: &io::Error, tally: &Tally) {
+        self.current = None;
+        self.retry = Some(Instant::now() + PAUSE);
+        self.well = None;
+        tally.down(format!("cannot begin a file: {error}"));
+    }
+
+    /// Writes what was gathered.
     fn write_out(&mut self, tally: &Tally) {
         let Some(current) = &mut self.current else {
             self.drop_gathered(tally);
             return;
         };
-        let result = current.write(&self.header, &self.buffer);
+        let result = current.write(&self.buffer);
         if let Err(error) = result {
             let path = current.path.display();
             let reason = match error.kind() {
@@ -121,7 +137,7 @@ impl Files {
                 io::ErrorKind::QuotaExceeded => format!("the quota for `{path}` is used up"),
                 _ => format!("cannot write `{path}`: {error}"),
             };
-            current.used = current.written > self.header.len() as u64;
+            current.used = current.written > self.header;
             self.retry = Some(Instant::now() + PAUSE);
             self.well = None;
             self.drop_gathered(tally);
@@ -165,20 +181,22 @@ impl Files {
     }
 }
 
+/// Whether the system had no room for a file.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
 impl Current {
-    fn write(&mut self, header: &[u8], blocks: &[u8]) -> io::Result<()> {
+    fn write(&mut self, blocks: &[u8]) -> io::Result<()> {
         let end = self.written;
-        let header = if self.written == 0 { header } else { &[] };
-        for part in [header, blocks] {
-            if let Err(error) = self.file.write_all(part) {
-                // Back to the last whole block. Where that fails too (a device), its reader will see.
-                let _: io::Result<u64> =
-                    self.file.set_len(end).and_then(|()| self.file.seek(SeekFrom::Start(end)));
-                self.written = end;
-                return Err(error);
-            }
-            self.written += part.len() as u64;
+        if let Err(error) = self.file.write_all(blocks) {
+            // Back to the last whole block. Where that fails too, the reader of the file will see.
+            let _: io::Result<u64> =
+                self.file.set_len(end).and_then(|()| self.file.seek(SeekFrom::Start(end)));
+            return Err(error);
         }
+        self.written += blocks.len() as u64;
         Ok(())
     }
 
@@ -203,7 +221,7 @@ impl Sink for Files {
             About { interface: held.interface, time: held.time, len: held.len, verdict: held.verdict };
         blocks::packet(&mut self.buffer, copy.names, &about, copy.bytes);
         if let Some(current) = &mut self.current {
-            let length = current.written.max(self.header.len() as u64) + self.buffer.len() as u64;
+            let length = current.written + self.buffer.len() as u64;
             if current.used && self.rotate.size.is_some_and(|most| length > most) {
                 let block = self.buffer.split_off(start);
                 self.rotate(tally);
@@ -224,8 +242,8 @@ impl Sink for Files {
 
     fn tick(&mut self, now: Instant, tally: &Tally) {
         if self.retry.is_some() {
-            // Nothing is gathered. Whether there is room again shows in writing the header, or the next copies.
-            if self.ready(tally) && self.current.as_ref().is_some_and(|c| c.written == 0) {
+            // Nothing is gathered. Whether there is room again shows in the next file's header, or in the next copies.
+            if self.ready(tally) && self.current.as_ref().is_some_and(|c| !c.used) {
                 self.write_out(tally);
             }
             return;

@@ -8,6 +8,7 @@ use super::counts::{Amount, Cause};
 use super::outlet::{Chunk, Held, Lane};
 use super::rate::Bucket;
 use super::{Event, Events, State};
+use crate::confine::Holder;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ pub(super) struct Tally {
     pub lane: Arc<Lane>,
     pub down: Mutex<Option<String>>,
     pub events: Events,
+    /// As which it holds files.
+    pub holder: Holder,
 }
 
 impl Tally {

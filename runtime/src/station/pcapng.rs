@@ -6,6 +6,7 @@
 use super::blocks::{self, About, Names};
 use crate::capture::Interface;
 use crate::error::Error;
+use crate::privilege::private;
 use mrule_compiler::abi::{Packet, Verdict};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -28,16 +29,17 @@ pub struct PcapngFile {
 }
 
 impl PcapngFile {
-    /// Creates the file, or empties one that is there.
+    /// Creates the file, or empties one that is there and that mirrorc made.
     ///
     /// # Errors
     /// [`Error::Create`], [`Error::Write`].
     pub fn create(path: &Path, names: Names) -> Result<PcapngFile, Error> {
         let path = path.to_owned();
-        let file = File::create(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
+        let file = private::output(&path, false, |head| blocks::maker(head).is_some());
+        let file = file.map_err(|source| Error::Create { path: path.clone(), source })?;
         let buffer = Vec::with_capacity(WRITE + (64 << 10));
         let mut made = PcapngFile { path, file, names, buffer, described: 0, written: 0 };
-        blocks::section_header(&mut made.buffer);
+        blocks::section_header(&mut made.buffer, None);
         // At once: a full disk is told before work is done for nothing.
         made.write_out()?;
         Ok(made)

@@ -7,14 +7,15 @@
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
 use super::lane::{Sink, TICK, Taken, Tally};
+use super::scope::Scope;
 use crate::capture::Interface;
+use crate::confine::place::{id, is, kind};
+use crate::confine::{Claim, Key, Place};
 use crate::error::Error;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, Mode, OFlags, fstat, mkfifoat, open, stat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, write};
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How much is gathered before it is written, in bytes; less when no copies come.
@@ -25,8 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) struct Pipe {
     /// None: standard output.
-    path: Option<PathBuf>,
+    place: Option<Place>,
+    scope: Scope,
     end: Option<OwnedFd>,
+    /// No other station writes there.
+    claim: Option<Claim>,
     header: Vec<u8>,
     interfaces: usize,
     /// Whole blocks, of which `written` bytes are gone already.
@@ -41,47 +45,62 @@ impl Pipe {
         station: &str,
         path: Option<&str>,
         interfaces: &[Interface],
+        scope: &Scope,
         tally: &Tally,
     ) -> Result<Pipe, Error> {
         let mut header = Vec::new();
-        blocks::section_header(&mut header);
+        blocks::section_header(&mut header, None);
         for interface in interfaces {
             blocks::interface(&mut header, interface);
         }
+        let refuse = |reason: String| Error::Station { station: station.to_owned(), reason };
+        let place = path.map(|path| scope.place(path)).transpose().map_err(|e| refuse(e.to_string()))?;
         let mut pipe = Pipe {
-            path: path.map(PathBuf::from),
+            place,
+            scope: scope.clone(),
             end: None,
+            claim: None,
             header,
             interfaces: interfaces.len(),
             buffer: Vec::with_capacity(2 * WRITE),
             written: 0,
             gathered: Amount::default(),
         };
-        let refuse = |reason: String| Error::Station { station: station.to_owned(), reason };
-        match &pipe.path {
-            Some(path) => {
-                fifo(path).map_err(refuse)?;
-                pipe.try_open(tally);
-            }
+        let key = match &pipe.place {
+            Some(place) => fifo(place).map_err(refuse)?,
             None => {
-                pipe.end = Some(standard_output().map_err(refuse)?);
-                pipe.begin();
+                let (end, key) = standard_output().map_err(refuse)?;
+                pipe.end = Some(end);
+                key
             }
+        };
+        pipe.claim = Some(scope.claim(key).map_err(|e| refuse(e.to_string()))?);
+        if pipe.place.is_some() {
+            pipe.try_open(tally);
+        } else {
+            pipe.begin();
         }
         Ok(pipe)
     }
 
     /// Opens the FIFO if somebody reads it.
     fn try_open(&mut self, tally: &Tally) {
-        let Some(path) = &self.path else { return };
-        match open(path, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(end) => {
-                self.end = Some(end);
-                self.begin();
-                self.push(tally);
-            }
-            Err(Errno::NXIO) => tally.down(format!("nobody reads `{}`", path.display())),
-            Err(error) => tally.down(format!("cannot open `{}`: {error}", path.display())),
+        let Some(place) = &self.place else { return };
+        let path = place.shown().display();
+        match place.open_fifo() {
+            // Another FIFO may be there by now.
+            Ok((end, id)) => match self.scope.claim(Key::File(id)) {
+                Ok(claim) => {
+                    self.claim = Some(claim);
+                    self.end = Some(end);
+                    self.begin();
+                    self.push(tally);
+                }
+                Err(taken) => tally.down(format!("`{path}`: {taken}")),
+            },
+            Err(Errno::NXIO) => tally.down(format!("nobody reads `{path}`")),
+            Err(Errno::NOTSUP) => tally.down(format!("`{path}` is no FIFO any more")),
+            Err(error) => tally.down(format!("cannot open `{path}`: {error}")),
         }
     }
 
@@ -97,8 +116,8 @@ impl Pipe {
         self.buffer.clear();
         self.written = 0;
         tally.dropped(Cause::NoReader, std::mem::take(&mut self.gathered));
-        match &self.path {
-            Some(path) => tally.down(format!("the reader of `{}` has gone", path.display())),
+        match &self.place {
+            Some(place) => tally.down(format!("the reader of `{}` has gone", place.shown().display())),
             None => tally.down("the reader of standard output has gone"),
         }
     }
@@ -143,34 +162,39 @@ fn wait(end: &OwnedFd, what: PollFlags, time: Duration) -> PollFlags {
     }
 }
 
-/// Makes the FIFO if nothing is there.
-fn fifo(path: &Path) -> Result<(), String> {
-    let shown = path.display();
-    match stat(path) {
-        Ok(about) if FileType::from_raw_mode(about.st_mode) == FileType::Fifo => Ok(()),
-        Ok(_) => Err(format!("`{shown}` is no FIFO; for a file write `pcapng \"{shown}\"`")),
-        Err(Errno::NOENT) => {
-            let made = mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR | Mode::RGRP);
-            made.map_err(|e| format!("cannot make the FIFO `{shown}`: {}", io::Error::from(e)))
+/// Makes the FIFO if nothing is there; what is claimed of it.
+fn fifo(place: &Place) -> Result<Key, String> {
+    let shown = place.shown().display();
+    let failed = |error| format!("cannot look at `{shown}`: {error}");
+    if place.look().map_err(failed)?.is_none() {
+        place.make_fifo().map_err(|error| format!("cannot make the FIFO `{shown}`: {error}"))?;
+    }
+    match place.look().map_err(failed)? {
+        Some(about) if is(&about, FileType::Fifo) => Ok(Key::File(id(&about))),
+        Some(about) if is(&about, FileType::RegularFile) => {
+            Err(format!("`{shown}` is no FIFO; for a file write `pcapng \"{shown}\"`"))
         }
-        Err(error) => Err(format!("cannot look at `{shown}`: {}", io::Error::from(error))),
+        Some(about) => Err(format!("`{shown}` is {}; a pipe station writes into a FIFO", kind(&about))),
+        None => Err(format!("somebody removed `{shown}` again")),
     }
 }
 
 /// Standard output, for us alone: a pipe is opened anew, so that not waiting is no matter of whoever shares it.
-fn standard_output() -> Result<OwnedFd, String> {
+fn standard_output() -> Result<(OwnedFd, Key), String> {
     let stdout = std::io::stdout();
-    let kind = fstat(&stdout).map(|about| FileType::from_raw_mode(about.st_mode));
-    if matches!(kind, Ok(FileType::Fifo)) {
+    let about = fstat(&stdout).map_err(|error| format!("standard output cannot be used: {error}"))?;
+    let key = Key::File(id(&about));
+    if is(&about, FileType::Fifo) {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         if let Ok(end) = open("/proc/self/fd/1", flags, Mode::empty()) {
-            return Ok(end);
+            return Ok((end, key));
         }
     }
     if std::io::IsTerminal::is_terminal(&stdout) {
         return Err("standard output is a terminal; pipe it into a reader: `| tshark -i -`".to_owned());
     }
-    stdout.as_fd().try_clone_to_owned().map_err(|e| format!("standard output cannot be used: {e}"))
+    let end = stdout.as_fd().try_clone_to_owned();
+    end.map(|end| (end, key)).map_err(|e| format!("standard output cannot be used: {e}"))
 }
 
 impl Sink for Pipe {

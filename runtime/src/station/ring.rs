@@ -1,23 +1,29 @@
 //! The names of a pcapng station's files, and which of them are kept. With a `%` in the path, the local time when a file is
 //! begun is put in (strftime(3)); a path that rotates without one gets a number and a time, as dumpcap does:
-//! `lake_00001_20260131235959.pcapng`. The invariants: a file that is there is never written over: a path that would be is
-//! moved aside, or the next free name is taken; only files of this ring are ever deleted, those of earlier runs too where the
-//! number tells them. (Rejected: emptying a file that is there, as `tcpdump -w` does; after a crash it is the evidence.)
+//! `lake_00001_20260131235959.pcapng`. The invariants: a file that is there is never written over: one that mirrorc made
+//! is moved aside, any other is refused, or the next free name is taken; a file is deleted only when this station made it:
+//! in this run by its name, device and inode, of earlier runs by the mark in its header too.
+//! (Rejected: a list of files beside them, which a kill leaves behind what is true; names alone, which anybody can give.)
 
+use super::blocks;
+use super::scope::Scope;
+use crate::confine::place::{is, kind};
+use crate::confine::{Claim, FileId, Key, Place};
 use jiff::Zoned;
 use jiff::fmt::strtime;
 use mrule_compiler::hir::Rotate;
+use rustix::fs::FileType;
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// How many names are tried when those before are taken.
 const TRIES: u32 = 10_000;
 
-/// Who may read what was captured: owner and group.
-const MODE: u32 = 0o640;
+/// How much of a file is read to see who made it, in bytes.
+const HEAD: usize = 4096;
 
 /// The time in a name.
 const STAMP: &str = "%Y%m%d%H%M%S";
@@ -30,92 +36,158 @@ pub(super) struct Ring {
     keep: Option<usize>,
     /// The number of the last file.
     number: u64,
-    /// Oldest first.
-    files: VecDeque<PathBuf>,
+    /// Made by this station; oldest first.
+    files: VecDeque<(Place, FileId)>,
+    /// What each file begins with.
+    header: Vec<u8>,
+    scope: Scope,
+    /// The name or pattern of names.
+    claim: Option<Claim>,
+}
+
+/// A file that was begun: it has its header.
+pub(super) struct Begun {
+    pub path: PathBuf,
+    pub file: File,
+    /// Nobody else writes it.
+    pub claim: Claim,
 }
 
 impl Ring {
-    pub fn new(path: &str, rotate: Rotate, keep: Option<u64>) -> Ring {
+    /// Finds the files of earlier runs, and claims the names.
+    ///
+    /// # Errors
+    /// Another station writes there; the path leads where this station may not write.
+    pub fn new(
+        path: &str,
+        rotate: Rotate,
+        keep: Option<u64>,
+        header: Vec<u8>,
+        scope: Scope,
+    ) -> io::Result<Ring> {
         let numbered = !path.contains('%') && rotate != Rotate::default();
         let keep = keep.map(|keep| usize::try_from(keep).unwrap_or(usize::MAX).max(1));
-        let mut ring = Ring { path: path.to_owned(), numbered, keep, number: 0, files: VecDeque::new() };
+        let (path, files) = (path.to_owned(), VecDeque::new());
+        let mut ring = Ring { path, numbered, keep, number: 0, files, header, scope, claim: None };
+        ring.claim = Some(ring.claim_names()?);
         if numbered {
-            ring.find();
+            ring.find()?;
         }
-        ring
+        Ok(ring)
     }
 
-    /// Takes over the files of earlier runs.
-    fn find(&mut self) {
-        let (directory, stem, extension) = parts(Path::new(&self.path));
-        let Ok(entries) = fs::read_dir(&directory) else { return };
-        let mut found: Vec<(u64, PathBuf)> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok().filter(|e| e.file_type().is_ok_and(|t| t.is_file()))?;
-                let name = entry.file_name().into_string().ok()?;
-                let middle = name.strip_prefix(&stem)?.strip_prefix('_')?.strip_suffix(&extension)?;
-                let (number, stamp) = middle.split_once('_')?;
-                let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-                (number.len() >= 5 && stamp.len() == 14 && digits(number) && digits(stamp)).then_some(())?;
-                Some((number.parse().ok()?, entry.path()))
-            })
-            .collect();
-        found.sort();
+    /// Claims what the names have in common, in the deepest directory that is the same for all of them.
+    fn claim_names(&self) -> io::Result<Claim> {
+        let plain = self.path.find('%').map_or(self.path.as_str(), |at| &self.path[..at]);
+        let start = plain.rfind('/').map_or(0, |at| at + 1);
+        let (directory, rest) = self.path.split_at(start);
+        self.scope.claim(Key::Name(self.scope.directory(directory)?, rest.to_owned()))
+    }
+
+    /// Takes over the files of earlier runs; a file that this station did not make only has its number counted.
+    fn find(&mut self) -> io::Result<()> {
+        let place = self.scope.place(&self.path)?;
+        let (stem, extension) = parts(place.name());
+        let number = |name: &OsStr| {
+            let middle = name.to_str()?.strip_prefix(&*stem)?.strip_prefix('_')?.strip_suffix(&*extension)?;
+            let (number, stamp) = middle.split_once('_')?;
+            let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+            (number.len() >= 5 && stamp.len() == 14 && digits(number) && digits(stamp)).then_some(())?;
+            number.parse::<u64>().ok()
+        };
+        let names = place.names()?.into_iter();
+        let mut found: Vec<_> =
+            names.filter_map(|name| Some((number(&name)?, place.beside(&name)))).collect();
+        found.sort_by(|(a, one), (b, other)| (a, one.name()).cmp(&(b, other.name())));
         self.number = found.last().map_or(0, |(number, _)| *number);
-        self.files = found.into_iter().map(|(_, path)| path).collect();
+        let ours = found.into_iter().filter_map(|(_, place)| {
+            let (head, id) = place.head(HEAD).ok()?;
+            (blocks::maker(&head)? == self.scope.mark()).then_some((place, id))
+        });
+        self.files = ours.collect();
+        Ok(())
     }
 
     /// Makes the next file and lets the oldest go.
-    pub fn next(&mut self) -> io::Result<(PathBuf, File)> {
-        let made = self.make(&Zoned::now())?;
-        if self.keep.is_some() {
-            self.files.push_back(made.0.clone());
-        }
-        while self.keep.is_some_and(|keep| self.files.len() > keep) {
-            if let Some(oldest) = self.files.pop_front() {
-                // Gone already, or not ours to delete any more: it takes no room in the ring either way.
-                let _gone: io::Result<()> = fs::remove_file(oldest);
-            }
-        }
-        Ok(made)
-    }
-
-    fn make(&mut self, now: &Zoned) -> io::Result<(PathBuf, File)> {
-        let path = self.name(now)?;
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            fs::create_dir_all(parent)?;
-        }
-        if let Ok(about) = fs::metadata(&path) {
-            if about.is_dir() {
-                return Err(io::Error::other("it is a directory"));
-            }
-            if !about.is_file() {
-                // A device, such as /dev/null.
-                return Ok((path.clone(), OpenOptions::new().write(true).open(&path)?));
-            }
-            if !self.path.contains('%') && !self.numbered {
-                if about.len() > 0 {
-                    let aged = Zoned::try_from(about.modified()?).unwrap_or_else(|_| now.clone());
-                    aside(&path, &stamp(&aged))?;
-                } else {
-                    fs::remove_file(&path)?;
+    pub fn next(&mut self) -> io::Result<Begun> {
+        let (place, id, begun) = self.make(&Zoned::now())?;
+        if let Some(keep) = self.keep {
+            self.files.push_back((place, id));
+            while self.files.len() > keep {
+                if let Some((oldest, made)) = self.files.pop_front() {
+                    // Gone already, or another file by now: it takes no room in the ring either way.
+                    let _gone: io::Result<bool> = oldest.remove(made);
                 }
             }
         }
-        let (path, file) = free(&path)?;
-        Ok((path, file))
+        Ok(begun)
     }
 
-    fn name(&mut self, now: &Zoned) -> io::Result<PathBuf> {
+    fn make(&mut self, now: &Zoned) -> io::Result<(Place, FileId, Begun)> {
+        let path = self.name(now)?;
+        let wanted = self.scope.place(&path)?;
+        let fixed = !self.path.contains('%') && !self.numbered;
+        if let Some(about) = wanted.look()? {
+            if !is(&about, FileType::RegularFile) {
+                let what = kind(&about);
+                return Err(io::Error::other(format!("it is {what}; a pcapng station writes regular files")));
+            }
+            if fixed {
+                self.move_aside(&wanted, now)?;
+            }
+        }
+        let (place, mut file, id) = free(&wanted)?;
+        let claim = self.scope.claim(Key::File(id));
+        let written = claim.and_then(|claim| file.write_all(&self.header).map(|()| claim));
+        match written {
+            Ok(claim) => Ok((place.clone(), id, Begun { path: place.shown().to_owned(), file, claim })),
+            Err(error) => {
+                // A file without a header is nobody's.
+                let _not_empty_then: io::Result<bool> = place.remove(id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Moves a file to a free name with its time, if mirrorc made it and no station writes it.
+    fn move_aside(&self, place: &Place, now: &Zoned) -> io::Result<()> {
+        let shown = place.shown().display();
+        let (head, id) = place.head(HEAD)?;
+        let _nobody_writes_it = self.scope.claim(Key::File(id))?;
+        if !blocks::maker(&head).is_some_and(|maker| self.scope.may_move(maker)) {
+            let made = if head.is_empty() { "is empty" } else { "was not made by this station" };
+            return Err(io::Error::other(format!(
+                "`{shown}` is there and {made}; move it away, or give the station another path"
+            )));
+        }
+        let aged = place.look()?.and_then(|about| jiff::Timestamp::from_second(about.st_mtime).ok());
+        let aged = aged.map_or_else(|| now.clone(), |time| time.to_zoned(now.time_zone().clone()));
+        let (stem, extension) = parts(place.name());
+        let base = format!("{stem}_{}{extension}", stamp(&aged));
+        for n in 1..=TRIES {
+            match place.rename(variant(base.as_ref(), n).as_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                done => return done,
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists))
+    }
+
+    fn name(&mut self, now: &Zoned) -> io::Result<String> {
         if self.path.contains('%') {
-            return Ok(strtime::format(&self.path, now).map_err(io::Error::other)?.into());
+            return strtime::format(&self.path, now).map_err(io::Error::other);
         }
         if !self.numbered {
-            return Ok(self.path.clone().into());
+            return Ok(self.path.clone());
         }
         self.number += 1;
-        let (directory, stem, extension) = parts(Path::new(&self.path));
-        Ok(directory.join(format!("{stem}_{:05}_{}{extension}", self.number, stamp(now))))
+        let path = Path::new(&self.path);
+        let (stem, extension) = parts(path.file_name().unwrap_or_default());
+        let name = format!("{stem}_{:05}_{}{extension}", self.number, stamp(now));
+        path.with_file_name(name)
+            .into_os_string()
+            .into_string()
+            .map_err(|_| io::ErrorKind::InvalidInput.into())
     }
 }
 
@@ -123,44 +195,27 @@ fn stamp(time: &Zoned) -> String {
     strtime::format(STAMP, time).unwrap_or_default()
 }
 
-/// A path's directory, its name up to the last dot, and the rest with the dot.
-fn parts(path: &Path) -> (PathBuf, String, String) {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let text = |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned());
-    let extension = text(path.extension()).map_or(String::new(), |e| format!(".{e}"));
-    (directory.to_owned(), text(path.file_stem()).unwrap_or_default(), extension)
+/// A name up to the last dot, and the rest with the dot.
+fn parts(name: &OsStr) -> (String, String) {
+    let name = Path::new(name);
+    let text = |part: Option<&OsStr>| part.map(|p| p.to_string_lossy().into_owned());
+    let extension = text(name.extension()).map_or(String::new(), |e| format!(".{e}"));
+    (text(name.file_stem()).unwrap_or_default(), extension)
 }
 
-/// The n-th name for a path: the path itself, then `_2` and so on before the extension.
-fn variant(path: &Path, n: u32) -> PathBuf {
-    if n == 1 {
-        return path.to_owned();
-    }
-    let (directory, stem, extension) = parts(path);
-    directory.join(format!("{stem}_{n}{extension}"))
+/// The n-th variant of a name: the name itself, then `_2` and so on before the extension.
+fn variant(name: &OsStr, n: u32) -> String {
+    let (stem, extension) = parts(name);
+    if n == 1 { format!("{stem}{extension}") } else { format!("{stem}_{n}{extension}") }
 }
 
-fn free(path: &Path) -> io::Result<(PathBuf, File)> {
+fn free(wanted: &Place) -> io::Result<(Place, File, FileId)> {
     for n in 1..=TRIES {
-        let path = variant(path, n);
-        match OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path) {
-            Ok(file) => return Ok((path, file)),
+        let place = if n == 1 { wanted.clone() } else { wanted.beside(variant(wanted.name(), n).as_ref()) };
+        match place.create() {
+            Ok((file, id)) => return Ok((place, file, id)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
-        }
-    }
-    Err(io::Error::from(io::ErrorKind::AlreadyExists))
-}
-
-/// Moves a file to a free name with this in it.
-fn aside(path: &Path, stamp: &str) -> io::Result<()> {
-    let (directory, stem, extension) = parts(path);
-    let base = directory.join(format!("{stem}_{stamp}{extension}"));
-    for n in 1..=TRIES {
-        let to = variant(&base, n);
-        // Between the look and the move nobody else makes names of this form.
-        if fs::symlink_metadata(&to).is_err() {
-            return fs::rename(path, to);
         }
     }
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
@@ -170,6 +225,8 @@ fn aside(path: &Path, stamp: &str) -> io::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test stops")]
     use super::*;
+    use crate::confine::Holder;
+    use std::fs;
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
@@ -181,22 +238,59 @@ mod tests {
 
     const BY_SIZE: Rotate = Rotate { size: Some(4096), time: None };
 
+    fn scope(station: &str) -> Scope {
+        Scope::new(
+            Default::default(),
+            Default::default(),
+            Holder::new(station.to_owned(), []),
+            "main",
+            station,
+        )
+    }
+
+    fn try_ring(path: &str, rotate: Rotate, keep: Option<u64>, station: &str) -> io::Result<Ring> {
+        let scope = scope(station);
+        let mut header = Vec::new();
+        blocks::section_header(&mut header, Some(scope.mark()));
+        Ring::new(path, rotate, keep, header, scope)
+    }
+
+    fn ring(path: &str, rotate: Rotate, keep: Option<u64>) -> Ring {
+        try_ring(path, rotate, keep, "lake").unwrap()
+    }
+
     #[test]
-    fn a_ring_keeps_the_youngest_also_of_earlier_runs() {
+    fn a_ring_keeps_the_youngest_also_of_earlier_runs_and_deletes_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lake.pcapng").to_str().unwrap().to_owned();
-        fs::write(directory.path().join("lake_extra.pcapng"), "not ours").unwrap();
-        fs::write(directory.path().join("lake_00001_2026.pcapng"), "not ours").unwrap();
-        let mut ring = Ring::new(&path, BY_SIZE, Some(3));
-        for _ in 0..5 {
-            ring.next().unwrap();
+        let foreign = ["lake_extra.pcapng", "lake_00001_2026.pcapng", "lake_00000_20260101000000.pcapng"];
+        for name in foreign {
+            fs::write(directory.path().join(name), "not ours").unwrap();
         }
-        let mut again = Ring::new(&path, BY_SIZE, Some(3));
+        // Of another station, whose files have names of the same form.
+        let mut other = try_ring(&path, BY_SIZE, Some(3), "sea").unwrap();
+        let of_other = other.next().unwrap().path;
+        drop(other);
+        let mut first = ring(&path, BY_SIZE, Some(3));
+        for _ in 0..5 {
+            first.next().unwrap();
+        }
+        // One that this station made is another file now.
+        let made = first.files.front().unwrap().0.shown().to_owned();
+        fs::remove_file(&made).unwrap();
+        fs::write(&made, "not ours").unwrap();
+        first.next().unwrap();
+        drop(first);
+        let mut again = ring(&path, BY_SIZE, Some(3));
         again.next().unwrap();
         let found = names(directory.path());
-        assert_eq!(found.len(), 5, "{found:?}");
-        for (name, number) in found[1..4].iter().zip(["00004", "00005", "00006"]) {
-            assert!(name.starts_with(&format!("lake_{number}_2")) && name.ends_with(".pcapng"), "{found:?}");
+        assert_eq!(found.len(), 3 + 1 + 1 + 3, "{found:?}");
+        assert!(of_other.is_file() && fs::read(&made).unwrap() == b"not ours");
+        for name in foreign {
+            assert_eq!(fs::read(directory.path().join(name)).unwrap(), b"not ours");
+        }
+        for number in ["00006", "00007", "00008"] {
+            assert!(found.iter().any(|name| name.starts_with(&format!("lake_{number}_2"))), "{found:?}");
         }
     }
 
@@ -204,11 +298,11 @@ mod tests {
     fn times_go_into_directories_and_nothing_is_written_over() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("%Y/%m/at_%%.pcapng").to_str().unwrap().to_owned();
-        let mut ring = Ring::new(&path, Rotate { size: None, time: Some(1) }, Some(2));
+        let mut ring = ring(&path, Rotate { size: None, time: Some(1) }, Some(2));
         let time = jiff::civil::date(2026, 3, 4).at(5, 6, 7, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap();
-        let first = ring.make(&time).unwrap().0;
+        let first = ring.make(&time).unwrap().2.path;
         assert_eq!(first, directory.path().join("2026/03/at_%.pcapng"));
-        let second = ring.make(&time).unwrap().0;
+        let second = ring.make(&time).unwrap().2.path;
         assert_eq!(second, directory.path().join("2026/03/at_%_2.pcapng"));
     }
 
@@ -217,34 +311,50 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for conversion in mrule_compiler::hir::CONVERSIONS.chars() {
             let path = directory.path().join(format!("a%{conversion}")).to_str().unwrap().to_owned();
-            let made = Ring::new(&path, Rotate::default(), None).next().unwrap().0;
+            let made = ring(&path, Rotate::default(), None).next().unwrap().path;
             let name = made.file_name().unwrap().to_str().unwrap();
             assert!(name.len() > 1 && (conversion == '%' || !name.contains('%')), "{conversion}: {name}");
         }
     }
 
     #[test]
-    fn a_file_of_an_earlier_run_is_moved_aside() {
+    fn a_file_of_an_earlier_run_is_moved_aside_and_any_other_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.b.pcapng");
-        fs::write(&path, "evidence").unwrap();
-        let (made, _) = Ring::new(path.to_str().unwrap(), Rotate::default(), None).next().unwrap();
+        let text = path.to_str().unwrap();
+        drop(ring(text, Rotate::default(), None).next().unwrap());
+        let before = fs::read(&path).unwrap();
+        let made = ring(text, Rotate::default(), None).next().unwrap().path;
         assert_eq!(made, path);
         let found = names(directory.path());
         assert!(found.len() == 2 && found[1].starts_with("a.b_2"), "{found:?}");
-        assert_eq!(fs::read_to_string(directory.path().join(&found[1])).unwrap(), "evidence");
-        // An empty one is no evidence.
-        Ring::new(path.to_str().unwrap(), Rotate::default(), None).next().unwrap();
-        assert_eq!(names(directory.path()).len(), 2);
+        assert_eq!(fs::read(directory.path().join(&found[1])).unwrap(), before);
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o007, 0, "not for everybody");
+        for (text, says) in [("evidence", "was not made by this station"), ("", "is empty")] {
+            fs::write(&path, text).unwrap();
+            let why = ring(path.to_str().unwrap(), Rotate::default(), None).next().err().unwrap();
+            assert!(why.to_string().contains(says), "{why}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
     }
 
     #[test]
-    fn devices_are_written_and_directories_are_not() {
-        assert_eq!(Ring::new("/dev/null", Rotate::default(), None).next().unwrap().0, Path::new("/dev/null"));
+    fn only_regular_files_are_written() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().to_str().unwrap();
-        assert!(Ring::new(path, Rotate::default(), None).next().is_err());
+        let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), rustix::fs::Mode::RWXU).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
+        for (path, says) in [
+            ("/dev/null".to_owned(), "it is a device"),
+            (at("fifo"), "it is a FIFO"),
+            (at("link"), "it is a symbolic link"),
+            (at("."), "it is a directory"),
+            (at(""), "it is a directory"),
+        ] {
+            let refused = try_ring(&path, Rotate::default(), None, "lake").and_then(|mut ring| ring.next());
+            let why = refused.err().unwrap().to_string();
+            assert!(why.contains(says), "{path}: {why}");
+        }
     }
 }

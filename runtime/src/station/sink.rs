@@ -4,6 +4,7 @@ use super::file::Files;
 use super::lane::{Sink, Tally};
 use super::link::Interface;
 use super::pipe::Pipe;
+use super::scope::Scope;
 use super::tunnel::Tunnel;
 use crate::capture;
 use crate::error::Error;
@@ -13,6 +14,7 @@ use mrule_compiler::hir::{Station, Target};
 pub(super) fn open(
     station: &Station,
     interfaces: &[capture::Interface],
+    scope: &Scope,
     tally: &Tally,
 ) -> Result<Box<dyn Sink>, Error> {
     let name = &station.name;
@@ -22,8 +24,8 @@ pub(super) fn open(
             Box::new(Tunnel::open(name, *host, *encap, *fragment, tally)?)
         }
         Target::Pcapng { path, rotate, keep } => {
-            Box::new(Files::open(name, path, *rotate, *keep, interfaces, tally)?)
+            Box::new(Files::open(name, path, *rotate, *keep, interfaces, scope, tally)?)
         }
-        Target::Pipe { path } => Box::new(Pipe::open(name, path.as_deref(), interfaces, tally)?),
+        Target::Pipe { path } => Box::new(Pipe::open(name, path.as_deref(), interfaces, scope, tally)?),
     })
 }

@@ -195,7 +195,9 @@ fn with<T>(wire: &Wire, way: Way, body: impl FnOnce() -> T) -> (T, f64) {
         Way::Kernel(rule) | Way::Userspace(rule) => {
             let dir = tempfile::tempdir().unwrap();
             let rules = dir.path().join("a.mrule");
-            std::fs::write(&rules, format!("station s {{ pcapng \"/dev/null\" }}\n{rule}\n")).unwrap();
+            let copies = dir.path().join("copies.pcapng");
+            let station = format!("pcapng \"{}\" rotate 64MiB keep 2", copies.display());
+            std::fs::write(&rules, format!("station s {{ {station} }}\n{rule}\n")).unwrap();
             let forward = if matches!(way, Way::Kernel(_)) { "kernel" } else { "userspace" };
             let rules = rules.to_str().unwrap();
             let arguments = [rules, "--bridge", "in0:out0", "--workers", "1", "--forward", forward];

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 const TURN: Duration = Duration::from_millis(300);
-const RULES: &str =
-    "station s { pcapng \"/dev/null\" }\nrule r { match udp.dstport == 9  snaplen full  to s }\n";
+/// `FILE` stands for where the copies go.
+const RULES: &str = "station s { pcapng \"FILE\" rotate 64MiB keep 2 }
+    rule r { match udp.dstport == 9  snaplen full  to s }\n";
 
 #[derive(Clone, Copy)]
 enum Tap {
@@ -91,7 +92,8 @@ fn turn(wire: &Wire, tap: Tap, size: usize) -> (f64, f64) {
         Tap::Mirrorc(options) => {
             let dir = tempfile::tempdir().unwrap();
             let rules = dir.path().join("a.mrule");
-            std::fs::write(&rules, RULES).unwrap();
+            let copies = rules.with_file_name("copies.pcapng");
+            std::fs::write(&rules, RULES.replace("FILE", copies.to_str().unwrap())).unwrap();
             let arguments =
                 [&[rules.to_str().unwrap(), "--tap", "in0", "--workers", "1", "--promiscuous"], options];
             // A process stays on the core that it is started on.

@@ -4,8 +4,9 @@
 use crate::exit::Failure;
 use crate::memory;
 use mrule_runtime::api::{Afar, Bounds, Papers};
+use mrule_runtime::confine::{Grants, Network};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where to listen, and by which files.
 #[derive(Debug, clap::Args)]
@@ -32,6 +33,16 @@ pub(super) struct Listen {
     /// How much memory the bodies of all requests to the API may take together; a quarter is for the control socket only
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = memory::size)]
     api_body_memory: usize,
+    /// Let stations that clients (holders of tokens) write be files and FIFOs beneath this directory; may be given several
+    /// times. A relative path of a client lies in the first one
+    #[arg(long, value_name = "DIR", requires = "listen")]
+    allow_directory: Vec<PathBuf>,
+    /// Let stations that clients write send on this interface; may be given several times
+    #[arg(long, value_name = "INTERFACE", requires = "listen")]
+    allow_interface: Vec<String>,
+    /// Let tunnels that clients write go to this network, as in 192.0.2.0/24; may be given several times
+    #[arg(long, value_name = "NETWORK", requires = "listen")]
+    allow_network: Vec<Network>,
 }
 
 impl Listen {
@@ -49,18 +60,35 @@ impl Listen {
         self.listen.is_some()
     }
 
+    /// What clients are granted.
+    ///
+    /// # Errors
+    /// A directory that cannot be opened, or that is the state's or in it.
+    pub fn grants(&self, state: Option<&Path>) -> Result<Grants, Failure> {
+        let grants = Grants::open(&self.allow_directory, &self.allow_interface, &self.allow_network)?;
+        let state = state.and_then(|state| state.canonicalize().ok());
+        let inside = |granted: &&Path| state.as_ref().is_some_and(|state| granted.starts_with(state));
+        if let Some(granted) = grants.directories().find(inside) {
+            let why = format!("`--allow-directory {}` is in the directory of the state", granted.display());
+            return Err(Failure::usage(why).help("grant a directory that has nothing else in it"));
+        }
+        Ok(grants)
+    }
+
+    /// The files that stations must not write, and what they are.
+    pub fn files(&self) -> impl Iterator<Item = (&PathBuf, &'static str)> {
+        let named = [
+            (&self.tls_cert, "the certificate"),
+            (&self.tls_key, "the key of the certificate"),
+            (&self.tokens, "the file of tokens"),
+        ];
+        named.into_iter().filter_map(|(path, what)| Some((path.as_ref()?, what)))
+    }
+
     /// Listens, if that is wanted.
     pub fn open(&self) -> Result<Option<Afar>, Failure> {
-        let Listen {
-            listen: Some(address),
-            tls_cert: Some(cert),
-            tls_key: Some(key),
-            tokens: Some(tokens),
-            ..
-        } = self
-        else {
-            return Ok(None);
-        };
+        let named = (&self.listen, &self.tls_cert, &self.tls_key, &self.tokens);
+        let (Some(address), Some(cert), Some(key), Some(tokens)) = named else { return Ok(None) };
         let papers = Papers { certificate: cert.clone(), key: key.clone(), tokens: tokens.clone() };
         Ok(Some(Afar::listen(*address, papers)?))
     }

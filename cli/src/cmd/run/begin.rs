@@ -7,6 +7,7 @@ use crate::alarms;
 use crate::exit::Failure;
 use crate::screen::{DOUBT, Screen};
 use mrule_runtime::api::Afar;
+use mrule_runtime::confine::Grants;
 use mrule_runtime::privilege::{self, Keep, User};
 use mrule_runtime::sys::tap::Spares;
 
@@ -18,6 +19,8 @@ pub(super) struct Begun {
     pub alarms: Vec<alarms::Target>,
     /// For taps that are opened without CAP_NET_ADMIN.
     pub spares: Spares,
+    /// What clients may reach.
+    pub grants: Grants,
 }
 
 /// How often each tap may be opened with room for long frames.
@@ -35,11 +38,19 @@ impl Begun {
         };
         let (afar, alarms) = (args.listen.open()?, args.alarms.targets()?);
         let spares = Spares::make(if args.bridge.is_empty() { OPENINGS * args.taps_of_workers() } else { 0 });
+        let grants = args.listen.grants(args.state.as_deref())?;
         let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };
         for what in privilege::give_up(&keep)? {
             writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "warning:"))?;
         }
-        Ok(Begun { user, afar, alarms, spares })
+        if grants.directories().next().is_some() && !privilege::has_landlock() {
+            let doubt = screen.err_look.paint(DOUBT, "note:");
+            writeln!(
+                screen.err,
+                "{doubt} this kernel has no Landlock: what clients' stations may write is checked by mirrorc alone"
+            )?;
+        }
+        Ok(Begun { user, afar, alarms, spares, grants })
     }
 }
 

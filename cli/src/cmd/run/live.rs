@@ -4,7 +4,7 @@
 
 use super::afar::Listen;
 use super::begin::{self, Begun};
-use super::reload;
+use super::reload::Reloading;
 use super::telling::Telling;
 use crate::alarms;
 use crate::args::Format;
@@ -17,7 +17,8 @@ use crate::report;
 use crate::rules::Rules;
 use crate::screen::{self, BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
-use mrule_runtime::api::{Afar, Faces, Renewal, Server, Socket};
+use mrule_runtime::api::{Afar, Faces, Server, Socket};
+use mrule_runtime::confine::Confinement;
 use mrule_runtime::control::{Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::live::{Forward, Live, Options};
@@ -159,6 +160,16 @@ pub(super) struct First<'a> {
 /// How often what has ended is forgotten in the directory of the state.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// The files of the run itself, which no station writes.
+fn own_files(args: &Ports, bundle: &Bundle, lines: &Events) -> Vec<(PathBuf, &'static str)> {
+    let named = [(&args.state, "the directory of the state"), (&args.control, "the control socket")];
+    let named = named.into_iter().filter_map(|(path, what)| Some((path.as_ref()?, what)));
+    let named = named.chain(args.listen.files()).chain(args.alarms.files());
+    let named = named.chain(lines.file().map(|path| (path, "the file of events")));
+    let rules = bundle.texts().map(|(name, _)| (PathBuf::from(name), "a file of the rules"));
+    named.map(|(path, what)| (path.clone(), what)).chain(rules).collect()
+}
+
 /// Gives up what is not needed, and runs until it is told to end.
 pub(super) fn run(
     first: First<'_>,
@@ -183,7 +194,7 @@ fn run_as(
     stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let Begun { user, afar, alarms, spares } = begun;
+    let Begun { user, afar, alarms, spares, grants } = begun;
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
     let First { policy, bundle, rules, warn } = first;
@@ -202,6 +213,7 @@ fn run_as(
     }
     let again = Arc::new(AtomicBool::new(false));
     flag::register(SIGHUP, again.clone()).map_err(|error| Failure::file("listen to", "signals", &error))?;
+    let confinement = Confinement::new(grants, own_files(args, &bundle, lines), stop.clone());
     let options = Options {
         taps: args.tap.clone(),
         bridges: args.bridge.clone(),
@@ -217,16 +229,17 @@ fn run_as(
         ring: args.ring.map_or_else(Shape::default, Shape::of),
         spares,
         limits,
+        confinement: Arc::new(confinement),
     };
     // First: where another mirrorc listens there, its bridge should not be touched.
     let socket = args.control.as_deref().map(Socket::listen).transpose()?;
-    let renewal = afar.as_ref().map(Afar::renewal);
+    let mut reloading = Reloading::new(rules.clone(), afar.as_ref().map(Afar::renewal), warn);
     let (tell, events) = sync_channel(1024);
     let mut telling = Telling::start(args, alarms, &tell)?;
     let hub = telling.hub().clone();
     let writer = lines.writer(false, telling.wanted())?.map(Arc::new);
     let kind = policy.engine().kind();
-    let start = Start::new(kind, policy, bundle, args.state.as_deref());
+    let start = Start::new(kind, policy, bundle, args.state.as_deref(), &options.confinement);
     let live = Live::start(start.first(), &options, writer.clone(), tell)?;
     let workers = live.workers();
     if stats.is_some() {
@@ -274,11 +287,11 @@ fn run_as(
         }
         if again.swap(false, Ordering::Relaxed) {
             display.clear(screen.err)?;
-            reload::reload(rules, &control, &hub, warn, screen)?;
-            if let Some(Err(why)) = renewal.as_ref().map(Renewal::renew) {
-                let bad = screen.err_look.paint(BAD, "error:");
-                writeln!(screen.err, "{bad} {why}; certificate and tokens stay as they were")?;
-            }
+            reloading.start(&control, &hub, screen)?;
+        }
+        if reloading.is_done() {
+            display.clear(screen.err)?;
+            reloading.show(&hub, screen)?;
         }
         control.with_live(Live::watch);
         control.expire();

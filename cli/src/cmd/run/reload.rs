@@ -1,58 +1,114 @@
 //! SIGHUP: the rule files of the command line are read again, and their program takes the place of the one at work. The
-//! invariant: what is wrong with them is shown as `check` shows it, and then nothing has changed.
+//! invariants: what is wrong with them is shown as `check` shows it, and then nothing has changed; it is done on a thread of
+//! its own, so that no file that hangs keeps another signal waiting.
 //! (Rejected: ending with an error; who edits rules on a running bridge makes mistakes.)
 
+use crate::exit::Failure;
 use crate::report::{Report, text};
 use crate::rules::Rules;
 use crate::screen::{BAD, DOUBT, GOOD, Screen, printable};
 use mrule_compiler::compile::Compiled;
 use mrule_grammar::diagnostic::Severity;
+use mrule_runtime::Error;
+use mrule_runtime::api::Renewal;
 use mrule_runtime::control::{Control, Done, Fates, Refusal};
 use mrule_runtime::event::{Hub, Kind, Record};
 use mrule_runtime::live::MAIN;
 use serde_json::json;
 use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-/// Reads the rules again.
-///
-/// # Errors
-/// Standard error cannot be written to.
-pub(super) fn reload(
-    rules: &Rules,
-    control: &Control,
-    hub: &Hub,
+/// What came of it.
+struct Outcome {
+    rules: Result<Result<Box<Done>, Refusal>, Failure>,
+    /// Of certificate and tokens.
+    renewal: Result<(), Error>,
+}
+
+/// Reads the rules, the certificate and the tokens again, one time after the other.
+pub(super) struct Reloading {
+    rules: Rules,
+    renewal: Option<Arc<Renewal>>,
+    /// Show warnings.
     warn: bool,
-    screen: &mut Screen<'_>,
-) -> io::Result<()> {
-    let look = screen.err_look;
-    let by = json!({ "by": { "signal": "SIGHUP" }, "asked": "read the rule files again" });
-    hub.tell(Record::now(Kind::Change, by));
-    let refused = |screen: &mut Screen<'_>, why: &str| {
-        hub.refused(MAIN, &printable(why));
-        let bad = look.paint(BAD, "error:");
-        writeln!(screen.err, "{bad} the rules were not loaded again: {why}; the program at work goes on")
-    };
-    let (compiled, bundle) = match rules.read_again() {
-        Ok(read) => read,
-        Err(failure) => return refused(screen, &failure.message),
-    };
-    let bundle = bundle.binding(control.is_binding(MAIN));
-    match control.load(MAIN, compiled, bundle, false) {
-        Ok(done) => {
-            hub.loaded(MAIN, done.version);
-            show(&done.compiled, warn, screen)?;
-            if warn {
-                writeln!(screen.err, "{} {}", look.paint(GOOD, "loaded:"), told(&done))?;
+    at_work: Option<JoinHandle<Outcome>>,
+}
+
+impl Reloading {
+    pub fn new(rules: Rules, renewal: Option<Renewal>, warn: bool) -> Reloading {
+        Reloading { rules, renewal: renewal.map(Arc::new), warn, at_work: None }
+    }
+
+    /// Begins, on a thread of its own: a file that hangs, a long compile and stations that hang keep no signal waiting.
+    ///
+    /// # Errors
+    /// Standard error cannot be written to.
+    pub fn start(&mut self, control: &Arc<Control>, hub: &Hub, screen: &mut Screen<'_>) -> io::Result<()> {
+        let by = json!({ "by": { "signal": "SIGHUP" }, "asked": "read the rule files again" });
+        hub.tell(Record::now(Kind::Change, by));
+        if self.at_work.is_some() {
+            let why = "the last SIGHUP is still at work";
+            return self.refused(hub, why, screen);
+        }
+        let (rules, renewal, control) = (self.rules.clone(), self.renewal.clone(), control.clone());
+        let body = move || {
+            let rules = rules.read_again().map(|(compiled, bundle)| {
+                let bundle = bundle.binding(control.is_binding(MAIN));
+                control.load(MAIN, compiled, bundle, false).map(Box::new)
+            });
+            Outcome { rules, renewal: renewal.map_or(Ok(()), |renewal| renewal.renew()) }
+        };
+        match std::thread::Builder::new().name("reload".into()).spawn(body) {
+            Ok(thread) => self.at_work = Some(thread),
+            Err(error) => self.refused(hub, &format!("no thread to be had: {error}"), screen)?,
+        }
+        Ok(())
+    }
+
+    /// Whether there is something to show.
+    pub fn is_done(&self) -> bool {
+        self.at_work.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// Shows and tells what came of it.
+    ///
+    /// # Errors
+    /// Standard error cannot be written to.
+    pub fn show(&mut self, hub: &Hub, screen: &mut Screen<'_>) -> io::Result<()> {
+        let Some(outcome) = self.at_work.take() else { return Ok(()) };
+        let Ok(Outcome { rules, renewal }) = outcome.join() else {
+            return self.refused(hub, "its thread died; please report this", screen);
+        };
+        let look = screen.err_look;
+        match rules {
+            Err(failure) => self.refused(hub, &failure.message, screen)?,
+            Ok(Ok(done)) => {
+                hub.loaded(MAIN, done.version);
+                show(&done.compiled, self.warn, screen)?;
+                if self.warn {
+                    writeln!(screen.err, "{} {}", look.paint(GOOD, "loaded:"), told(&done))?;
+                }
             }
-            Ok(())
+            Ok(Err(Refusal::Program(compiled))) => {
+                show(&compiled, self.warn, screen)?;
+                let tally = Report::new(&compiled.diagnostics, &compiled.sources).tally().to_string();
+                self.refused(hub, &look.paint(DOUBT, &tally), screen)?;
+            }
+            Ok(Err(Refusal::Ended)) => {}
+            Ok(Err(why)) => self.refused(hub, &why.to_string(), screen)?,
         }
-        Err(Refusal::Program(compiled)) => {
-            show(&compiled, warn, screen)?;
-            let tally = Report::new(&compiled.diagnostics, &compiled.sources).tally().to_string();
-            refused(screen, &look.paint(DOUBT, &tally))
+        if let Err(why) = renewal {
+            let bad = look.paint(BAD, "error:");
+            writeln!(screen.err, "{bad} {why}; certificate and tokens stay as they were")?;
         }
-        Err(Refusal::Ended) => Ok(()),
-        Err(why) => refused(screen, &why.to_string()),
+        Ok(())
+    }
+
+    fn refused(&self, hub: &Hub, why: &str, screen: &mut Screen<'_>) -> io::Result<()> {
+        hub.refused(MAIN, &printable(why));
+        let bad = screen.err_look.paint(BAD, "error:");
+        writeln!(screen.err, "{bad} the rules were not loaded again: {why}; the program at work goes on")
     }
 }
 

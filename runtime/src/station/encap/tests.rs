@@ -67,7 +67,7 @@ fn tshark(encap: Encap, ends: (IpAddr, IpAddr), fields: &[&str]) -> Option<Vec<S
     }
     packet.extend(payload);
     let mut capture = Vec::new();
-    blocks::section_header(&mut capture);
+    blocks::section_header(&mut capture, None);
     let raw_ip = crate::capture::LinkType(101);
     blocks::interface(&mut capture, &crate::capture::Interface::live("x", raw_ip));
     let verdict = Verdict { start: 0, end: packet.len() as u32, rule: 0, limit: NO_LIMIT };

@@ -1,0 +1,157 @@
+//! What stations may reach on this host. The owner (command line, signals, control socket) may write where the
+//! process may; a client (every token, also an admin's) writes beneath directories, on interfaces and to networks
+//! that the options of `run` grant. The invariants: nothing is granted by default; who wrote a station decides, not
+//! who loads it again; a file of another station and the run's own files are written by nobody.
+//! (Rejected: a check of the text of paths; two spellings, hard links and symbolic links pass it.)
+//!
+//! - `grants`: what clients may reach. `place`: a file beneath a directory handle. `claims`: who writes what.
+
+mod claims;
+mod grants;
+pub(crate) mod place;
+
+pub(crate) use claims::{Claim, Holder, Key};
+pub use grants::{Grants, Network};
+pub(crate) use place::{FileId, Place};
+
+use crate::error::Error;
+use claims::Claims;
+use mrule_compiler::hir::Station;
+use serde_json::{Value as Json, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// How many stations may hang while they are opened; more are refused. Each takes a thread until the system answers.
+pub const MOST_STUCK: usize = 8;
+
+/// Who wrote a rule file or the words of a station.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// Whoever started the run, sends it signals or can open its control socket.
+    #[default]
+    Owner,
+    /// The holder of the token of this name.
+    Client(Arc<str>),
+}
+
+impl Origin {
+    /// A client of this name.
+    pub fn client(name: &str) -> Origin {
+        Origin::Client(name.into())
+    }
+
+    /// Whether the owner wrote it.
+    pub fn is_owner(&self) -> bool {
+        *self == Origin::Owner
+    }
+
+    /// Whether both may reach the same.
+    pub fn is_as_free_as(&self, other: &Origin) -> bool {
+        self.is_owner() == other.is_owner()
+    }
+
+    /// As it is kept: null for the owner.
+    pub(crate) fn to_json(&self) -> Json {
+        match self {
+            Origin::Owner => json!({ "owner": true }),
+            Origin::Client(name) => json!({ "client": &**name }),
+        }
+    }
+
+    /// From what was kept; what says nothing is a client's.
+    pub(crate) fn from_json(kept: Option<&Json>) -> Origin {
+        let kept = kept.unwrap_or(&Json::Null);
+        match (&kept["owner"], kept["client"].as_str()) {
+            (Json::Bool(true), _) => Origin::Owner,
+            (_, Some(name)) => Origin::client(name),
+            _ => Origin::client("not recorded"),
+        }
+    }
+}
+
+/// What stations may reach, and what they hold: one for all policies of a run.
+#[derive(Debug, Default)]
+pub struct Confinement {
+    grants: Grants,
+    /// The run's own files: path, what it is. No station writes them, nor into the directories among them.
+    protected: Vec<(PathBuf, &'static str)>,
+    claims: Arc<Claims>,
+    stuck: AtomicUsize,
+    /// Set when the run is to end: nobody waits for a station any more.
+    stop: Arc<AtomicBool>,
+}
+
+impl Confinement {
+    /// With what clients are granted, and the run's own files and directories. Waiting ends when `stop` is set.
+    pub fn new(
+        grants: Grants,
+        protected: Vec<(PathBuf, &'static str)>,
+        stop: Arc<AtomicBool>,
+    ) -> Confinement {
+        Confinement { grants, protected, stop, ..Confinement::default() }
+    }
+
+    /// What clients are granted.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Whether a station may be what it is, as far as its words tell; touches no file.
+    ///
+    /// # Errors
+    /// [`Error::NotGranted`].
+    pub fn check(&self, station: &Station, origin: &Origin) -> Result<(), Error> {
+        match origin {
+            Origin::Owner => Ok(()),
+            Origin::Client(_) => self.grants.check(station),
+        }
+    }
+
+    /// Where a path of a station leads; makes missing directories.
+    ///
+    /// # Errors
+    /// What is wrong with the path, in words.
+    pub(crate) fn place(&self, path: &str, origin: &Origin) -> Result<Place, String> {
+        let place = self.open(path, origin)?;
+        place.keep_off(&self.protected)?;
+        Ok(place)
+    }
+
+    /// The same, also for the run's own files: to look at.
+    pub(crate) fn open(&self, path: &str, origin: &Origin) -> Result<Place, String> {
+        match origin {
+            Origin::Owner => Place::of_owner(path.as_ref()),
+            Origin::Client(_) => {
+                let (granted, rest) = self.grants.locate(path)?;
+                Place::beneath(granted.handle(), &rest, path.as_ref())
+            }
+        }
+    }
+
+    /// Claims something for a station, until what comes back is dropped.
+    ///
+    /// # Errors
+    /// Who has it.
+    pub(crate) fn claim(&self, key: Key, holder: &Holder) -> Result<Claim, String> {
+        self.claims.claim(key, holder)
+    }
+
+    /// Whether the run is to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// How many stations hang while they are opened.
+    pub fn stuck(&self) -> usize {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_stuck(&self, more: bool) {
+        if more {
+            self.stuck.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! A file's place: an open directory and a name in it. The invariants: of a client's path, each directory is opened
+//! beneath the granted one with openat2(2) RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS; nothing is
+//! written but regular files that are made here and FIFOs; no open waits (O_NONBLOCK); a symbolic link at the end of a
+//! path is refused; what is renamed or removed is so by the directory's handle, after a look at device and inode.
+//! (Rejected: canonical paths, between whose check and use somebody can put a link.)
+
+use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, RawMode, RenameFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+/// A device and an inode number on it.
+pub(crate) type FileId = (u64, u64);
+
+/// The mode of files, before the umask, which takes the group's part away unless the group was asked for.
+const FILE: RawMode = 0o640;
+
+/// The mode of directories, before the umask.
+const DIRECTORY: RawMode = 0o750;
+
+/// The most directories above one that are looked at.
+const DEPTH: usize = 256;
+
+/// Where a file is or will be.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    directory: Arc<OwnedFd>,
+    name: OsString,
+    /// The path as users know it.
+    shown: PathBuf,
+}
+
+pub(crate) fn id(about: &Stat) -> FileId {
+    (about.st_dev, about.st_ino)
+}
+
+/// Opens a directory to look things up in it.
+pub(super) fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// What a file is that is no regular one.
+pub(crate) fn kind(about: &Stat) -> &'static str {
+    match FileType::from_raw_mode(about.st_mode) {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        FileType::Unknown => "no regular file",
+    }
+}
+
+pub(crate) fn is(about: &Stat, kind: FileType) -> bool {
+    FileType::from_raw_mode(about.st_mode) == kind
+}
+
+impl Place {
+    /// Of the owner's path: its directory may be anywhere, and is made if it is not there.
+    pub fn of_owner(path: &Path) -> Result<Place, String> {
+        let name = name_of(path)?;
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = match open_directory(parent) {
+            Err(Errno::NOENT) => make_all(parent).and_then(|()| open_directory(parent)),
+            opened => opened,
+        };
+        let directory = directory.map_err(|error| said(parent, error))?;
+        Ok(Place { directory: directory.into(), name, shown: path.to_owned() })
+    }
+
+    /// Of a client's path beneath a granted directory, which has no `..` in it.
+    pub fn beneath(granted: BorrowedFd<'_>, rest: &Path, shown: &Path) -> Result<Place, String> {
+        let name = name_of(rest)?;
+        let mut directory = granted.try_clone_to_owned().map_err(|error| error.to_string())?;
+        let parents = rest.parent().into_iter().flat_map(Path::components);
+        for part in parents {
+            let Component::Normal(part) = part else {
+                return Err(format!("`{}` is no plain path", shown.display()));
+            };
+            let next = match open_beneath(directory.as_fd(), part) {
+                Err(Errno::NOENT) => fs::mkdirat(&directory, part, Mode::from_raw_mode(DIRECTORY))
+                    .or_else(|error| if error == Errno::EXIST { Ok(()) } else { Err(error) })
+                    .and_then(|()| open_beneath(directory.as_fd(), part)),
+                opened => opened,
+            };
+            directory = next.map_err(|error| said(Path::new(part), error))?;
+        }
+        Ok(Place { directory: directory.into(), name, shown: shown.to_owned() })
+    }
+
+    /// The path as users know it.
+    pub fn shown(&self) -> &Path {
+        &self.shown
+    }
+
+    /// The same directory and another name in it.
+    pub fn beside(&self, name: &OsStr) -> Place {
+        Place {
+            directory: self.directory.clone(),
+            name: name.to_owned(),
+            shown: self.shown.with_file_name(name),
+        }
+    }
+
+    /// The name in the directory.
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// The directory's device and inode.
+    pub fn directory_id(&self) -> io::Result<FileId> {
+        Ok(id(&fs::fstat(&self.directory)?))
+    }
+
+    /// Refuses the run's own files, and what lies in directories of the run.
+    pub fn keep_off(&self, protected: &[(PathBuf, &'static str)]) -> Result<(), String> {
+        let refused =
+            |what: &str| Err(format!("`{}` is {what}; no station writes there", self.shown.display()));
+        let above = self.directories_above().map_err(|error| error.to_string())?;
+        let here = self.look().map_err(|error| error.to_string())?.map(|about| id(&about));
+        for (path, what) in protected {
+            // What cannot be looked at cannot be written either.
+            let Ok(about) = fs::stat(path) else {
+                if self.is_named(path, &above) {
+                    return refused(what);
+                }
+                continue;
+            };
+            let own = id(&about);
+            if here == Some(own) || self.is_named(path, &above) {
+                return refused(what);
+            }
+            if is(&about, FileType::Directory) && above.contains(&own) {
+                return refused(&format!("in {what}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this is the name of that path, whether it is there or not.
+    fn is_named(&self, path: &Path, above: &[FileId]) -> bool {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        path.file_name() == Some(&*self.name)
+            && fs::stat(parent).is_ok_and(|about| above.first() == Some(&id(&about)))
+    }
+
+    /// The directory, the one it is in, and so on.
+    fn directories_above(&self) -> rustix::io::Result<Vec<FileId>> {
+        let mut above = vec![id(&fs::fstat(&self.directory)?)];
+        let mut at = self.directory.clone();
+        while above.len() < DEPTH {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            // A directory that may not be left upwards ends the search.
+            let Ok(up) = fs::openat(&at, c"..", flags, Mode::empty()) else { break };
+            let next = id(&fs::fstat(&up)?);
+            if above.last() == Some(&next) {
+                break;
+            }
+            above.push(next);
+            at = up.into();
+        }
+        Ok(above)
+    }
+
+    /// What is there; a symbolic link is itself.
+    pub fn look(&self) -> io::Result<Option<Stat>> {
+        match fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(about) => Ok(Some(about)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a new regular file; one that is there is an error of the kind `AlreadyExists`.
+    pub fn create(&self) -> io::Result<(File, FileId)> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::openat(&self.directory, &self.name, flags, Mode::from_raw_mode(FILE))?;
+        let id = id(&fs::fstat(&file)?);
+        Ok((file.into(), id))
+    }
+
+    /// Makes a FIFO.
+    pub fn make_fifo(&self) -> io::Result<()> {
+        Ok(fs::mkfifoat(&self.directory, &self.name, Mode::from_raw_mode(FILE))?)
+    }
+
+    /// Opens a FIFO to write, without waiting: without a reader it is [`Errno::NXIO`].
+    pub fn open_fifo(&self) -> rustix::io::Result<(OwnedFd, FileId)> {
+        let before = fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if !is(&before, FileType::Fifo) {
+            return Err(Errno::NOTSUP);
+        }
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let end = fs::openat(&self.directory, &self.name, flags, Mode::empty())?;
+        let about = fs::fstat(&end)?;
+        if !is(&about, FileType::Fifo) {
+            return Err(Errno::NOTSUP);
+        }
+        Ok((end, id(&about)))
+    }
+
+    /// The first bytes of a regular file, and which it is; nothing of any other file is opened.
+    pub fn head(&self, most: usize) -> io::Result<(Vec<u8>, FileId)> {
+        let before = self.look()?.ok_or(io::ErrorKind::NotFound)?;
+        if !is(&before, FileType::RegularFile) {
+            return Err(io::Error::other(kind(&before)));
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::openat(&self.directory, &self.name, flags, Mode::empty())?;
+        let about = fs::fstat(&file)?;
+        if !is(&about, FileType::RegularFile) {
+            return Err(io::Error::other(kind(&about)));
+        }
+        let mut bytes = Vec::new();
+        File::from(file).take(most as u64).read_to_end(&mut bytes)?;
+        Ok((bytes, id(&about)))
+    }
+
+    /// Gives the file another name in the directory; a name that is taken is an error of the kind `AlreadyExists`.
+    pub fn rename(&self, to: &OsStr) -> io::Result<()> {
+        let (directory, name) = (&self.directory, &self.name);
+        match fs::renameat_with(directory, name, directory, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                // A file system that does not know the flag: a second name cannot take the place of another file.
+                fs::linkat(directory, name, directory, to, AtFlags::empty())?;
+                Ok(fs::unlinkat(directory, name, AtFlags::empty())?)
+            }
+            done => Ok(done?),
+        }
+    }
+
+    /// Removes the file, if it is still the regular file that it was; whether it did.
+    pub fn remove(&self, made: FileId) -> io::Result<bool> {
+        match self.look()? {
+            Some(about) if id(&about) == made && is(&about, FileType::RegularFile) => {
+                fs::unlinkat(&self.directory, &self.name, AtFlags::empty())?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The names in the directory.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let listed = fs::openat(&self.directory, c".", flags, Mode::empty())?;
+        let names = Dir::new(listed)?.filter_map(Result::ok);
+        Ok(names.map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned()).collect())
+    }
+}
+
+fn open_beneath(directory: BorrowedFd<'_>, part: &OsStr) -> rustix::io::Result<OwnedFd> {
+    // Without O_NOFOLLOW, by which a link would be opened itself.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    fs::openat2(directory, part, flags, Mode::empty(), resolve)
+}
+
+fn name_of(path: &Path) -> Result<OsString, String> {
+    let ends = path.as_os_str().as_bytes().last();
+    match path.file_name().filter(|_| ends != Some(&b'/')) {
+        Some(name) if path.as_os_str().len() < 4096 && name.len() < 256 => Ok(name.to_owned()),
+        Some(_) => Err("the path is too long: a name has at most 255 bytes, a path 4095".to_owned()),
+        None => Err("it is a directory".to_owned()),
+    }
+}
+
+fn said(path: &Path, error: Errno) -> String {
+    match error {
+        Errno::LOOP => format!("`{}` is a symbolic link, or leads over one", path.display()),
+        Errno::NOTDIR => format!("`{}` is no directory", path.display()),
+        Errno::NOSYS => "paths of clients need openat2(2), which Linux has since 5.6".to_owned(),
+        _ => format!("the directory `{}`: {}", path.display(), io::Error::from(error)),
+    }
+}
+
+/// Makes a directory and those above it.
+pub(crate) fn make_all(path: &Path) -> rustix::io::Result<()> {
+    let mut made = PathBuf::new();
+    for part in path.components() {
+        made.push(part);
+        match fs::mkdirat(CWD, &made, Mode::from_raw_mode(DIRECTORY)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            // One that is there, in a directory that may not be written.
+            Err(error) if fs::stat(&made).is_err() => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn granted(at: &Path) -> OwnedFd {
+        open_directory(at).unwrap()
+    }
+
+    #[test]
+    fn nothing_leaves_the_granted_directory() {
+        let (out, held) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let inside = held.path().join("in");
+        std::fs::create_dir(&inside).unwrap();
+        symlink(out.path(), inside.join("link")).unwrap();
+        symlink("/proc/self/cwd", inside.join("magic")).unwrap();
+        std::fs::write(inside.join("plain"), "").unwrap();
+        let handle = granted(&inside);
+        let at = |rest: &str| Place::beneath(handle.as_fd(), rest.as_ref(), rest.as_ref());
+        for (rest, says) in [
+            ("link/x", "symbolic link"),
+            ("magic/x", "symbolic link"),
+            ("plain/x", "no directory"),
+            ("../x", "no plain path"),
+            ("d/../../x", "no plain path"),
+            ("x/", "is a directory"),
+        ] {
+            let why = at(rest).unwrap_err();
+            assert!(why.contains(says), "{rest}: {why}");
+        }
+        // The directory is held, whatever becomes of its path.
+        let moved = held.path().join("moved");
+        std::fs::rename(&inside, &moved).unwrap();
+        symlink(out.path(), &inside).unwrap();
+        at("d/e/x").unwrap().create().unwrap();
+        let made = moved.join("d/e");
+        assert!(made.join("x").is_file());
+        assert_eq!(std::fs::metadata(made).unwrap().permissions().mode() & 0o007, 0);
+        assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_the_file_that_was_made_is_removed() {
+        let held = tempfile::tempdir().unwrap();
+        let place = Place::of_owner(&held.path().join("a")).unwrap();
+        let (_, made) = place.create().unwrap();
+        assert_eq!(place.create().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        std::fs::rename(held.path().join("a"), held.path().join("b")).unwrap();
+        std::fs::write(held.path().join("a"), "foreign").unwrap();
+        assert!(!place.remove(made).unwrap());
+        assert!(place.beside("b".as_ref()).remove(made).unwrap());
+        std::fs::write(held.path().join("c"), "").unwrap();
+        assert_eq!(place.rename("c".as_ref()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        symlink("/etc/passwd", held.path().join("l")).unwrap();
+        assert!(place.beside("l".as_ref()).head(9).is_err());
+        assert!(place.beside("l".as_ref()).create().is_err());
+        assert_eq!(place.beside("l".as_ref()).open_fifo().unwrap_err(), Errno::NOTSUP);
+    }
+
+    #[test]
+    fn the_runs_own_files_are_kept_off() {
+        let held = tempfile::tempdir().unwrap();
+        let state = held.path().join("state");
+        std::fs::create_dir_all(state.join("deep")).unwrap();
+        let tokens = held.path().join("tokens");
+        std::fs::write(&tokens, "").unwrap();
+        std::fs::hard_link(&tokens, held.path().join("other")).unwrap();
+        let absent = held.path().join("absent");
+        let own = [(state.clone(), "the state"), (tokens.clone(), "the tokens"), (absent.clone(), "a file")];
+        let off = |path: PathBuf| Place::of_owner(&path).unwrap().keep_off(&own);
+        for (path, says) in [
+            (state.join("x"), "in the state"),
+            (state.join("deep/x"), "in the state"),
+            (held.path().join("state/../tokens"), "the tokens"),
+            (held.path().join("other"), "the tokens"),
+            (absent, "a file"),
+        ] {
+            let why = off(path.clone()).unwrap_err();
+            assert!(why.contains(says), "{path:?}: {why}");
+        }
+        off(held.path().join("x")).unwrap();
+    }
+}

@@ -1,0 +1,161 @@
+//! Opens stations on their own threads. The invariants: whoever opens waits for a bounded time, however long the system
+//! takes (a hung mount, a slow disk); a station that hangs is refused, its thread ends when the system answers, and only
+//! [`MOST_STUCK`] of them are waited for at once; no station takes copies before all of its program are open.
+//! (Rejected: opening in the thread that asks, which holds the control plane up.)
+
+use super::lane::{self, Tally};
+use super::outlet::{Chunk, Lane};
+use super::rate::Bucket;
+use super::scope::Scope;
+use super::{Options, sink};
+use crate::confine::{Confinement, Holder, MOST_STUCK, Origin};
+use crate::error::Error;
+use crate::privilege;
+use mrule_compiler::hir::{Station, Target};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often the waiting thread looks whether the run ends.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A station that is open, and not yet at work; dropped, it ends.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub tally: Arc<Tally>,
+    pub queue: SyncSender<Chunk>,
+    /// Hangs up when the thread is done.
+    pub done: Receiver<()>,
+    go: SyncSender<()>,
+}
+
+impl Opened {
+    /// Has it take copies.
+    pub fn start(self) -> (Arc<Tally>, SyncSender<Chunk>, Receiver<()>) {
+        // The thread waits for this and for nothing else.
+        let _waits = self.go.send(());
+        (self.tally, self.queue, self.done)
+    }
+}
+
+/// Whether the thread that opens has answered, and whether somebody still waits for it.
+#[derive(Debug, Default)]
+struct Ticket {
+    answered: bool,
+    abandoned: bool,
+}
+
+/// Opens a station by a deadline; it may take over what stations have that end when the program is taken.
+///
+/// # Errors
+/// [`Error::NotGranted`]; [`Error::Station`]: it cannot be opened, not by that time, or the run ends.
+pub(super) fn open(
+    station: &Station,
+    origin: &Origin,
+    ending: &[(&Target, &Holder)],
+    options: &Options,
+    deadline: Instant,
+) -> Result<Opened, Error> {
+    let confinement = options.confinement.clone();
+    let refused = |reason: String| Error::Station { station: station.name.clone(), reason };
+    confinement.check(station, origin)?;
+    let stdout = Target::Pipe { path: None };
+    let had = ending.iter().any(|(target, _)| **target == stdout);
+    if station.target == stdout && !options.standard_output && !had {
+        let why =
+            "only the program that a run starts with may write to standard output; give the pipe a path";
+        return Err(refused(why.to_owned()));
+    }
+    if confinement.stuck() >= MOST_STUCK {
+        return Err(refused(format!(
+            "{MOST_STUCK} stations hang while they are opened; nothing more is opened until the system answers"
+        )));
+    }
+    let policy = options.label.as_ref().map_or("", |label| &label.policy);
+    let shown = match policy {
+        "" => format!("station `{}`", station.name),
+        policy => format!("station `{}` of policy `{policy}`", station.name),
+    };
+    let holder = Holder::new(shown, ending.iter().map(|(_, holder)| *holder));
+    let scope = Scope::new(confinement.clone(), origin.clone(), holder.clone(), policy, &station.name);
+    let tally = Arc::new(Tally {
+        station: station.name.clone(),
+        lane: Arc::new(Lane::new(options.queue_bytes, options.queue_copies)),
+        down: Mutex::new(None),
+        events: options.events.clone(),
+        holder,
+    });
+    let (queue, chunks) = sync_channel(tally.lane.chunks());
+    let (alive, done) = sync_channel(0);
+    let (go, wait) = sync_channel(1);
+    let (answer, answered) = sync_channel(1);
+    let ticket = Arc::new(Mutex::new(Ticket::default()));
+    let rate = station.limit.map(|rate| Bucket::new(rate, Instant::now()));
+    let body = {
+        let (station, interfaces, client) = (station.clone(), options.interfaces.clone(), !origin.is_owner());
+        let (tally, ticket, confinement) = (tally.clone(), ticket.clone(), confinement.clone());
+        move || {
+            if client {
+                // Beside what is checked here, the kernel refuses; without Landlock, what is checked here stands alone.
+                let _not_enforced = privilege::only_write_beneath(confinement.grants().handles());
+            }
+            let opened = sink::open(&station, &interfaces, &scope, &tally);
+            settle(&ticket, &confinement);
+            let (opened, sink) = match opened {
+                Ok(sink) => (Ok(()), Some(sink)),
+                Err(error) => (Err(error), None),
+            };
+            let told = answer.send(opened).is_ok();
+            // Nobody waits any more, or another station of the program was refused.
+            let Some(sink) = sink.filter(|_| told && wait.recv().is_ok()) else { return };
+            lane::run(&chunks, sink, rate, &tally);
+            // In this order: what is sent until the queue is gone is still counted by whoever waits.
+            drop(chunks);
+            drop::<SyncSender<()>>(alive);
+        }
+    };
+    // Linux shows 15 bytes of a thread's name.
+    let thread = std::thread::Builder::new().name(format!("to {}", station.name));
+    thread.spawn(body).map_err(|source| refused(format!("no thread to be had: {source}")))?;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match answered.recv_timeout(left.min(LOOK)) {
+            Ok(opened) => return opened.map(|()| Opened { tally, queue, done, go }),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(refused("its thread died; please report this".to_owned()));
+            }
+            Err(RecvTimeoutError::Timeout) if left.is_zero() || confinement.is_stopping() => {
+                if abandon(&ticket, &confinement) {
+                    let seconds = options.patience.as_secs_f64();
+                    return Err(refused(match confinement.is_stopping() {
+                        true => "the run ends while it is opened".to_owned(),
+                        false => format!(
+                            "opening it took longer than {seconds} s; `{}` may be on a file system that hangs",
+                            station.target
+                        ),
+                    }));
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// The thread has opened, or failed to.
+fn settle(ticket: &Mutex<Ticket>, confinement: &Confinement) {
+    let mut ticket = ticket.lock().unwrap_or_else(PoisonError::into_inner);
+    ticket.answered = true;
+    if ticket.abandoned {
+        confinement.add_stuck(false);
+    }
+}
+
+/// Nobody waits any more; false when there is an answer after all.
+fn abandon(ticket: &Mutex<Ticket>, confinement: &Confinement) -> bool {
+    let mut ticket = ticket.lock().unwrap_or_else(PoisonError::into_inner);
+    if !ticket.answered {
+        ticket.abandoned = true;
+        confinement.add_stuck(true);
+    }
+    ticket.abandoned
+}

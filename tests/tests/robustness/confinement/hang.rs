@@ -1,0 +1,144 @@
+//! Opening that hangs: a FIFO without a reader, and a file system that never answers (a FUSE mount whose device nobody
+//! reads). The control plane, the signals and forwarding go on. (Rejected: a mocked file system; that a thread cannot be
+//! woken is what matters.)
+
+use crate::MIRRORC;
+use mrule_tests::control::Place;
+use mrule_tests::wire::{until, with_wire};
+use rustix::process::{Pid, Signal, kill_process};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const RULES: &str = "station lake { pcapng \"DIR/lake.pcapng\" }
+    rule all { match any  snaplen 60  to lake }\n";
+
+/// A mirrorc to which `DIR/hung` is a directory of which nothing is ever answered.
+fn hung_binary(dir: &Path) -> String {
+    let hung = dir.join("hung");
+    std::fs::create_dir(&hung).unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec 7<>/dev/fuse\n\
+         mount -i -t fuse -o fd=7,rootmode=40000,user_id=0,group_id=0 hung {} || exit 9\n\
+         exec {MIRRORC} \"$@\"\n",
+        hung.display()
+    );
+    let path = dir.join("hung.sh");
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Whether a process has a thread of this name.
+fn has_thread(pid: u32, name: &str) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .into_iter()
+        .any(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name))
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_holds_nothing_up() {
+    with_wire("a_fifo_that_nobody_reads_holds_nothing_up", |wire| {
+        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let fifo = place.dir.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        let begun = Instant::now();
+        let target = format!("pcapng \"{}\"", fifo.display());
+        let (_, said) = place.refused(&["station", "set", "lake", &target]);
+        assert!(said.contains("is a FIFO") && begun.elapsed() < Duration::from_secs(3), "{said}");
+        place.command(&["station", "set", "lake", &format!("pipe \"{}\"", fifo.display())]);
+        assert!(wire.pings(&["10.1.0.2"]));
+        // Rules that are a FIFO: SIGHUP waits for them on a thread of its own.
+        let rules = place.dir.path().join("a.mrule");
+        std::fs::remove_file(&rules).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &rules, rustix::fs::Mode::RWXU).unwrap();
+        place.run.hang_up();
+        until("it reads them", || has_thread(place.run.pid(), "reload"));
+        assert_eq!(place.json(&["status"])["policies"][0]["name"], "main");
+        place.run.hang_up();
+        place.run.says("the last SIGHUP is still at work");
+        let begun = Instant::now();
+        place.run.stop();
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn a_file_system_that_hangs_is_waited_for_for_a_while() {
+    with_wire("a_file_system_that_hangs_is_waited_for_for_a_while", |wire| {
+        if !Path::new("/dev/fuse").exists() {
+            eprintln!("SKIPPED: there is no /dev/fuse");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let binary = hung_binary(dir.path());
+        let place = Place::start_in(dir, wire, &binary, RULES, &[]);
+        let hung = place.dir.path().join("hung/x.pcapng");
+        let target = format!("pcapng \"{}\"", hung.display());
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let set = scope.spawn(|| place.refused(&["station", "set", "lake", &target]).1);
+            // Meanwhile others are answered, and packets are forwarded.
+            let mut answered = 0;
+            while !set.is_finished() {
+                let asked = Instant::now();
+                place.command(&["status"]);
+                place.command(&["param", "list"]);
+                assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+                answered += 1;
+            }
+            let said = set.join().unwrap();
+            assert!(said.contains("took longer than 5 s") && said.contains("hangs"), "{said}");
+            assert!(answered > 3 && begun.elapsed() < Duration::from_secs(12), "{answered}");
+        });
+        assert!(wire.pings(&["10.1.0.2"]));
+        assert!(place.json(&["station", "list"]).to_string().contains("lake.pcapng"), "nothing has changed");
+        place.command(&[
+            "station",
+            "set",
+            "lake",
+            &format!("pcapng \"{}\"", place.dir.path().join("b").display()),
+        ]);
+        // SIGHUP finds the same in the rules, and SIGTERM does not wait for it.
+        place.write(
+            "a.mrule",
+            &RULES.replace("DIR/lake", "DIR/hung/lake").replace("lake ", "sea ").replace("to lake", "to sea"),
+        );
+        place.run.hang_up();
+        until("the reload is at work", || has_thread(place.run.pid(), "to sea"));
+        let begun = Instant::now();
+        place.run.stop();
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn a_start_that_hangs_ends_by_itself_and_by_a_signal() {
+    with_wire("a_start_that_hangs_ends_by_itself_and_by_a_signal", |wire| {
+        if !Path::new("/dev/fuse").exists() {
+            eprintln!("SKIPPED: there is no /dev/fuse");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let binary = hung_binary(dir.path());
+        let rules = mrule_tests::wire::write_rules(dir.path(), &RULES.replace("DIR/lake", "DIR/hung/lake"));
+        let command = ["netns", "exec", &wire.here, &binary, "run", &rules, "--tap", "in0"];
+        let start = || {
+            std::process::Command::new("ip")
+                .args(command)
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        let (begun, child) = (Instant::now(), start());
+        let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+        assert!(said.contains("took longer than 5 s") && begun.elapsed() < Duration::from_secs(12), "{said}");
+        let child = start();
+        until("it opens its station", || has_thread(child.id(), "to lake"));
+        let begun = Instant::now();
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        child.wait_with_output().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    });
+}
