@@ -152,7 +152,7 @@ fn too_open(path: &Path, open: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test stops")]
     use super::*;
     use std::fs::{self, Permissions};
 
