@@ -50,7 +50,7 @@ fn who_wrote_a_station_decides_whoever_loads_it_again() {
         let host = host.again(wire, &["--allow-directory", &granted]);
         let all = || host.place.json(&["station", "list"]).to_string();
         until("both are back", || all().contains("acme.pcapng") && all().contains("moved.pcapng"));
-        assert_eq!(host.put(wire, "acme", "acme", "pcapng \"/tmp/x.pcapng\"").0, 403);
+        assert_eq!(host.put(wire, "acme", "acme", "pcapng \"/srv/x.pcapng\"").0, 403);
 
         // Without the grant they are not, and that is told.
         let before = names(&host.path("granted"));
