@@ -119,6 +119,7 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
         let causes = Cause::ALL.into_iter().filter(|cause| station.dropped_by(*cause) > 0);
         let causes: Vec<String> = causes
             .map(|cause| format!("{} {}", grouped(station.dropped_by(cause)), cause.name().replace('_', " ")))
+            .chain(known(station))
             .collect();
         sent.row([vec![station.station.clone()], cells.to_vec()].concat(), causes.join(", "));
     }
@@ -128,6 +129,16 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
         alarms.row([vec![to.to.clone()], cells.to_vec()].concat(), to.down.clone().unwrap_or_default());
     }
     summary::tables(vec![ports, forwarded, sent, alarms], summary, look, out)
+}
+
+/// What is known against copies that count as sent.
+fn known(station: &station::Counts) -> impl Iterator<Item = String> {
+    let known = [
+        (station.unanswered, "sent while the next hop did not answer"),
+        (station.network_errors, "network errors"),
+        (station.link_drops, "packets not sent by the interface"),
+    ];
+    known.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(n)))
 }
 
 /// The counts as one line of JSON; the last one of a run is `final`.
@@ -203,6 +214,9 @@ fn became_json(became: &station::Counts) -> Map<String, Value> {
     members.insert("sent_bytes".into(), json!(became.sent_bytes));
     members.insert("cut".into(), json!(became.cut));
     members.insert("cut_bytes".into(), json!(became.cut_bytes));
+    members.insert("unanswered".into(), json!(became.unanswered));
+    members.insert("network_errors".into(), json!(became.network_errors));
+    members.insert("link_drops".into(), json!(became.link_drops));
     members.insert("dropped".into(), Value::Object(dropped));
     members.insert("dropped_bytes".into(), json!(became.dropped_bytes));
     members.insert("waiting".into(), json!(became.waiting));

@@ -1,6 +1,7 @@
 //! The table that a live run shows on a terminal, drawn again in its own place: rates, what stations were spared, the rules
 //! that copy most, active triggers. The invariants: it takes as many lines as it says, so that what is written above it stays; it
-//! shows the runtime's own counts, and rates between two of them. (Rejected: the alternate screen, which takes
+//! shows the runtime's own counts, and rates between two of them; a terminal that became narrower since has broken its lines in
+//! two, and those are counted. (Rejected: the alternate screen, which takes
 //! what was told with it when it ends; a library for terminals, for two control sequences.)
 
 use crate::screen::{BOLD, DIM, DOUBT, Look, printable};
@@ -15,8 +16,8 @@ const MOST: usize = 8;
 /// What is on the terminal.
 #[derive(Debug, Default)]
 pub struct Display {
-    /// Lines of the table that is there now.
-    drawn: usize,
+    /// How long each line of the table is that is there now, in columns.
+    drawn: Vec<usize>,
     /// What was counted when it was drawn: by kind and name, a number and bytes.
     then: HashMap<(Kind, String), (u64, u64)>,
     seconds: f64,
@@ -33,12 +34,14 @@ enum Kind {
 type Rates = (u64, u64);
 
 impl Display {
-    /// Takes the table away, so that something else can be written in its place.
-    pub fn clear(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        match std::mem::take(&mut self.drawn) {
-            0 => Ok(()),
-            // ECMA-48: CUU, ED.
-            lines => write!(out, "\x1b[{lines}A\x1b[J"),
+    /// Takes the table away from a terminal that has so many columns now, so that something else can be written in its place.
+    pub fn clear(&mut self, width: usize, out: &mut dyn Write) -> io::Result<()> {
+        // A terminal that became narrower shows a line in as many rows as it takes.
+        let rows = |length: &usize| length.div_ceil(width.max(1)).max(1);
+        match std::mem::take(&mut self.drawn).iter().map(rows).sum() {
+            0_usize => Ok(()),
+            // ECMA-48: CUU, ED. Where the table was higher than the terminal is now, CUU ends at its top.
+            rows => write!(out, "\x1b[{rows}A\r\x1b[J"),
         }
     }
 
@@ -51,14 +54,15 @@ impl Display {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let lines = self.lines(report, look.unicode);
-        self.clear(out)?;
+        self.clear(look.width, out)?;
         // One for the cursor.
         let room = height.saturating_sub(1).max(1);
         for (style, line) in lines.iter().take(room) {
             let line: String = printable(line).chars().take(look.width).collect();
-            writeln!(out, "{}", style.map_or(line.clone(), |style| look.paint(style, &line)))?;
+            let line = line.trim_end();
+            self.drawn.push(line.chars().count());
+            writeln!(out, "{}", style.map_or(line.to_owned(), |style| look.paint(style, line)))?;
         }
-        self.drawn = lines.len().min(room);
         out.flush()
     }
 
@@ -199,7 +203,7 @@ mod tests {
         assert!(!first.contains('\x1b'), "{first}");
         let second = drawn(&mut display, &report(3, 5000), 50);
         let lines = first.lines().count();
-        assert!(second.starts_with(&format!("\x1b[{lines}A\x1b[J")), "{second:?}");
+        assert!(second.starts_with(&format!("\x1b[{lines}A\r\x1b[J")), "{second:?}");
         let port: Vec<&str> =
             second.lines().find(|line| line.starts_with("eth1")).unwrap().split_whitespace().collect();
         assert_eq!(port, ["eth1", "2,000", "2.0", "MB", "0", "-"]);
@@ -214,9 +218,23 @@ mod tests {
         let mut display = Display::default();
         assert_eq!(drawn(&mut display, &report(1, 10), 4).lines().count(), 3);
         let mut out = Vec::new();
-        display.clear(&mut out).unwrap();
-        assert_eq!(out, b"\x1b[3A\x1b[J");
-        display.clear(&mut out).unwrap();
-        assert_eq!(out.len(), 7, "nothing is there any more");
+        display.clear(80, &mut out).unwrap();
+        assert_eq!(out, b"\x1b[3A\r\x1b[J");
+        display.clear(80, &mut out).unwrap();
+        assert_eq!(out.len(), 8, "nothing is there any more");
+    }
+
+    #[test]
+    fn lines_that_a_narrower_terminal_breaks_are_taken_away_whole() {
+        let mut display = Display::default();
+        let lines: Vec<usize> = drawn(&mut display, &report(1, 1000), 50)
+            .lines()
+            .map(|line| line.trim_end().chars().count())
+            .collect();
+        assert!(lines.iter().any(|length| *length > 40), "{lines:?}");
+        let rows: usize = lines.iter().map(|length| length.div_ceil(20).max(1)).sum();
+        let mut out = Vec::new();
+        display.clear(20, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), format!("\x1b[{rows}A\r\x1b[J"));
     }
 }

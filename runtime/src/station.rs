@@ -106,6 +106,11 @@ pub enum State {
     },
     /// It does again.
     Up,
+    /// It does, but not as its user may think.
+    Note {
+        /// What is to be known.
+        what: String,
+    },
 }
 
 impl fmt::Display for Event {
@@ -113,6 +118,7 @@ impl fmt::Display for Event {
         match &self.state {
             State::Down { reason } => write!(f, "station {} is down: {reason}", self.station),
             State::Up => write!(f, "station {} is up again", self.station),
+            State::Note { what } => write!(f, "station {}: {what}", self.station),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod frame;
 pub mod interface;
 pub(crate) mod memory;
 pub mod namespace;
+pub(crate) mod neighbour;
 pub mod packet;
 pub mod ring;
 pub mod send;

@@ -74,10 +74,11 @@ fn a_peer_that_is_gone_is_told_and_found_again() {
         }
         // An address where nobody is: the neighbour does not answer.
         let feed = open("vxlan 10.9.0.77 vni 7");
-        told(&feed, 1, "it or its router does not answer");
+        told(&feed, 1, "has not told its link-layer address");
+        told(&feed, 2, "it or its router does not answer");
         pair.ip_b(&["addr", "add", "10.9.0.77/32", "dev", "b0"]);
         let _takers = pair.takers(&[4789]);
-        told(&feed, 2, "up again");
+        told(&feed, 3, "up again");
         feed.finish();
     });
 }

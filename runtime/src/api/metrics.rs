@@ -139,6 +139,16 @@ impl Collector for Snapshot {
             })
         });
         counters(&mut encoder, "copies_dropped", "Copies dropped", dropped)?;
+        let known = sent.clone().flat_map(|(labels, counts)| {
+            let kinds = [
+                ("unanswered", counts.unanswered),
+                ("network_error", counts.network_errors),
+                ("link_drop", counts.link_drops),
+            ];
+            kinds.map(|(kind, n)| ([labels.clone(), vec![("kind", kind)]].concat(), n))
+        });
+        let help = "What is known against copies that count as sent";
+        counters(&mut encoder, "copies_doubtful", help, known)?;
         let up = sent.clone().map(|(labels, counts)| (labels, u64::from(counts.down.is_none())));
         gauges(&mut encoder, "station_up", "Whether a station takes copies", up)?;
         let version = report.policies.iter().map(|p| (vec![("policy", p.name.as_str())], p.version));

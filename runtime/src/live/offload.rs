@@ -1,6 +1,7 @@
 //! Finishes what the kernel leaves to network cards, so that copies are what goes over the wire: checksums that hold only
 //! their pseudo-header are completed, and a super-frame is cut into its packets, each with its own lengths, sequence number,
-//! identification, flags and checksums. The invariant: a packet that is cut out equals the one that the kernel's own
+//! identification, flags and checksums. The jumbo payload option of IPv6 BIG TCP, which only super-frames have, is removed
+//! (RFC 2675, 3; Linux: `ipv6_hopopt_jumbo_remove`). The invariant: a packet that is cut out equals the one that the kernel's own
 //! segmentation makes of the frame; what cannot be cut with certainty (tunnels, unknown kinds) stays whole and is counted.
 //! (Rejected: copies of super-frames, which no wire has seen and whose capture length means nothing.) Linux:
 //! net/ipv4/tcp_offload.c, net/ipv4/udp_offload.c, skb_checksum_help.
@@ -56,14 +57,17 @@ fn crc32c(bytes: &[u8]) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cutter {
     l3: usize,
+    /// Where the transport header and the payload begin in each packet.
     l4: usize,
     payload: usize,
+    /// How many bytes the frame has there that its packets have not: a hop-by-hop header with a jumbo payload option.
+    jumbo: usize,
     end: usize,
     /// Payload bytes of each packet but the last.
     segment: usize,
     ipv6: bool,
     udp: bool,
-    /// Of a frame that was not captured whole: its length on the wire.
+    /// The frame's length, without what its packets have not; also where it was not captured whole.
     length: usize,
 }
 
@@ -88,11 +92,14 @@ impl Cutter {
             && (!frame.offload.unfinished() || usize::from(frame.offload.from) == l4)
             && l3 < l4 && l4 < payload && payload <= bytes.len();
         let segment = usize::from(frame.offload.segment);
-        let length = frame.length as usize;
+        let jumbo = if ipv6 && l4 == l3 + IP6 + JUMBO && has_jumbo(bytes, l3) { JUMBO } else { 0 };
+        let (l4, payload) = (l4 - jumbo.min(l4), payload - jumbo.min(payload));
+        let length = (frame.length as usize).saturating_sub(jumbo);
         (sound && segment > 0 && length > payload).then_some(Cutter {
             l3,
             l4,
             payload,
+            jumbo,
             end: bytes.len(),
             segment,
             ipv6,
@@ -113,8 +120,17 @@ impl Cutter {
         let payload = self.segment.min((self.length - self.payload).saturating_sub(first));
         let last = i + 1 >= self.count();
         let base = out.len();
-        out.extend_from_slice(frame.get(..self.payload).unwrap_or(&[]));
-        let from = (self.payload + first).min(self.end);
+        if self.jumbo == 0 {
+            out.extend_from_slice(frame.get(..self.payload).unwrap_or(&[]));
+        } else {
+            let option = self.l3 + IP6;
+            out.extend_from_slice(frame.get(..option).unwrap_or(&[]));
+            out.extend_from_slice(frame.get(option + self.jumbo..self.payload + self.jumbo).unwrap_or(&[]));
+            if let (Some(next), Some(behind)) = (out.get_mut(base + self.l3 + 6), frame.get(option)) {
+                *next = *behind;
+            }
+        }
+        let from = (self.payload + self.jumbo + first).min(self.end);
         let captured = frame.get(from..(from + payload).min(self.end)).unwrap_or(&[]);
         out.extend_from_slice(captured);
         let packet = out.get_mut(base..).unwrap_or(&mut []);
@@ -187,6 +203,18 @@ impl Cutter {
         };
         put(packet, place, sum);
     }
+}
+
+/// Bytes of an IPv6 header.
+const IP6: usize = 40;
+/// Bytes of a hop-by-hop header with a jumbo payload option and nothing else.
+const JUMBO: usize = 8;
+
+/// Whether such a header follows the IPv6 header at `l3`.
+fn has_jumbo(bytes: &[u8], l3: usize) -> bool {
+    let hop_by_hop = bytes.get(l3 + 6) == Some(&0);
+    // Behind the next header: its length beyond 8 bytes, the option's type and length.
+    hop_by_hop && bytes.get(l3 + IP6 + 1..l3 + IP6 + 4) == Some(&[0, 0xc2, 4])
 }
 
 const FIN: u8 = 0x01;

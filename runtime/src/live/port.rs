@@ -6,7 +6,7 @@
 use super::counts::{ForwardCounts, PortCounts};
 use super::offload::{self, Cutter};
 use super::worker::BATCH;
-use crate::sys::frame::{self, Frame, Place};
+use crate::sys::frame::{self, Frame, Offload, Place};
 use crate::sys::memory::prefetch;
 use crate::sys::packet::Socket;
 use crate::sys::ring::Ring;
@@ -195,7 +195,8 @@ impl Port {
         }
         if self.forwards {
             let bytes = |frame: &Frame| bytes(Some(tap), &self.aside, frame.place).get(range(frame));
-            forward(bytes, frames, self.out.as_ref(), self.counts.forward.get_or_insert_default());
+            let link = self.link;
+            forward(bytes, frames, link, self.out.as_ref(), self.counts.forward.get_or_insert_default());
         }
         let mut widen = false;
         for frame in frames.iter() {
@@ -350,6 +351,7 @@ fn bytes_mut<'a>(tap: &'a mut Tap, aside: &'a mut [u8], place: Place) -> &'a mut
 fn forward<'a>(
     bytes: impl Fn(&Frame) -> Option<&'a [u8]>,
     frames: &[Frame],
+    link: Link,
     out: Option<&Socket>,
     counts: &mut ForwardCounts,
 ) {
@@ -373,10 +375,48 @@ fn forward<'a>(
             counts.truncated += 1;
             continue;
         };
+        if bytes.len() > LONGEST_SUPER {
+            flush(&mut batch, counts);
+            forward_cut(bytes, frame, link, out, counts);
+            continue;
+        }
         batch.push(Outgoing { offload: frame.offload.to_bytes(), bytes });
         if batch.len() == send::BATCH {
             flush(&mut batch, counts);
         }
     }
     flush(&mut batch, counts);
+}
+
+/// The longest frame that is sent on as a super-frame. Of a longer one (BIG TCP) that comes from a packet
+/// socket, Linux takes the jumbo payload option away and does not cut it: nobody can read it then.
+const LONGEST_SUPER: usize = 65_535 + 18;
+
+/// Sends a frame on as the packets that it stands for. It is sent when all of them are.
+fn forward_cut(bytes: &[u8], frame: &Frame, link: Link, out: &Socket, counts: &mut ForwardCounts) {
+    let Some(cutter) = Cutter::new(bytes, frame, link) else {
+        counts.too_long += 1;
+        return;
+    };
+    let mut packets = Vec::with_capacity(2 * bytes.len());
+    let mut ends = Vec::with_capacity(cutter.count());
+    for i in 0..cutter.count() {
+        let start = packets.len();
+        cutter.cut(bytes, i, &mut packets);
+        ends.push(start..packets.len());
+    }
+    let offload = Offload::default().to_bytes();
+    let outgoing = |range: &Range<usize>| packets.get(range.clone()).map(|bytes| Outgoing { offload, bytes });
+    let outgoing: Vec<Outgoing<'_>> = ends.iter().filter_map(outgoing).collect();
+    let mut first = None;
+    send::send(out, &outgoing, |_, error| {
+        first.get_or_insert(error);
+    });
+    match first {
+        Some(error) => counts.fail(&error),
+        None => {
+            counts.sent += 1;
+            counts.sent_bytes += bytes.len() as u64;
+        }
+    }
 }

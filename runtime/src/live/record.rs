@@ -25,6 +25,7 @@ impl Event {
                         Record::now(Kind::StationDown, members)
                     }
                     State::Up => Record::now(Kind::StationUp, json!({ "station": station, "note": note })),
+                    State::Note { .. } => Record::note(&note),
                 }
             }
             _ => Record::note(&note),

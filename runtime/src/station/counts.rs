@@ -78,6 +78,15 @@ pub struct Counts {
     pub cut: u64,
     /// The bytes that they lost.
     pub cut_bytes: u64,
+    /// Of those sent, copies that were handed over while the host's next hop had not answered: the kernel keeps a few of them
+    /// until it does, and drops the others without a word.
+    pub unanswered: u64,
+    /// How often the network or the kernel said afterwards that copies did not arrive (ICMP errors, a next hop that does not
+    /// answer). Each speaks of a copy that counts as sent.
+    pub network_errors: u64,
+    /// Of an `interface` station: packets that the interface itself did not send meanwhile (its errors and drops), whoever
+    /// they were from. Copies among them count as sent.
+    pub link_drops: u64,
     /// Copies dropped, by cause, in the order of [`Cause::ALL`].
     pub dropped: [u64; Cause::ALL.len()],
     /// The bytes of all of them.
@@ -109,6 +118,9 @@ impl Counts {
         self.sent_bytes += more.sent_bytes;
         self.cut += more.cut;
         self.cut_bytes += more.cut_bytes;
+        self.unanswered += more.unanswered;
+        self.network_errors += more.network_errors;
+        self.link_drops += more.link_drops;
         self.dropped_bytes += more.dropped_bytes;
         self.waiting += more.waiting;
         for (sum, more) in self.dropped.iter_mut().zip(more.dropped) {
@@ -133,6 +145,9 @@ pub(super) struct Counters {
     sent_bytes: AtomicU64,
     cut: AtomicU64,
     cut_bytes: AtomicU64,
+    unanswered: AtomicU64,
+    network_errors: AtomicU64,
+    link_drops: AtomicU64,
     dropped: [AtomicU64; Cause::ALL.len()],
     dropped_bytes: AtomicU64,
     /// The station's thread is gone, or counts no more.
@@ -173,6 +188,18 @@ impl Counters {
         self.cut_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
+    pub fn unanswered(&self) {
+        self.unanswered.fetch_add(1, Relaxed);
+    }
+
+    pub fn network_error(&self) {
+        self.network_errors.fetch_add(1, Relaxed);
+    }
+
+    pub fn link_drops(&self, packets: u64) {
+        self.link_drops.fetch_add(packets, Relaxed);
+    }
+
     pub fn dropped(&self, cause: Cause, amount: Amount) {
         if let Some(counter) = self.dropped.get(cause as usize) {
             counter.fetch_add(amount.copies, Relaxed);
@@ -198,6 +225,9 @@ impl Counters {
             sent_bytes,
             cut,
             cut_bytes,
+            unanswered: load(&self.unanswered),
+            network_errors: load(&self.network_errors),
+            link_drops: load(&self.link_drops),
             dropped,
             dropped_bytes,
             waiting,

@@ -70,6 +70,26 @@ impl Tally {
         self.lane.counters.unless_closed(|counters| counters.cut(bytes));
     }
 
+    /// The copy that was sent last went to a next hop that has not answered.
+    pub fn unanswered(&self) {
+        self.lane.counters.unanswered();
+    }
+
+    /// The network said that a copy did not arrive.
+    pub fn network_error(&self) {
+        self.lane.counters.network_error();
+    }
+
+    /// The interface did not send so many packets.
+    pub fn link_drops(&self, packets: u64) {
+        self.lane.counters.link_drops(packets);
+    }
+
+    /// Something that a user should know of, while copies are taken.
+    pub fn note(&self, what: String) {
+        self.tell(State::Note { what });
+    }
+
     /// The station does not take copies; told once until it does again.
     pub fn down(&self, reason: impl Into<String>) {
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);

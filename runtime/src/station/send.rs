@@ -16,16 +16,21 @@ const PAUSE: Duration = Duration::from_micros(250);
 
 /// Sends a packet on a connected or bound socket.
 pub(super) fn patiently(socket: BorrowedFd<'_>, packet: &[u8]) -> io::Result<()> {
+    patiently_by(|| Ok(net::send(socket, packet, SendFlags::DONTWAIT).map(|_whole| ())?))
+}
+
+/// Sends a packet by a call that does not wait.
+pub(super) fn patiently_by(send: impl Fn() -> io::Result<()>) -> io::Result<()> {
     let mut tries = 0;
     loop {
-        match net::send(socket, packet, SendFlags::DONTWAIT) {
-            Ok(_whole) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN | Errno::NOBUFS) if tries < TRIES => {
+        let Err(error) = send() else { return Ok(()) };
+        match Errno::from_io_error(&error) {
+            Some(Errno::INTR) => {}
+            Some(Errno::AGAIN | Errno::NOBUFS) if tries < TRIES => {
                 tries += 1;
                 std::thread::sleep(PAUSE);
             }
-            Err(error) => return Err(error.into()),
+            _ => return Err(error),
         }
     }
 }

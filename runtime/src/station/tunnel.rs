@@ -2,7 +2,8 @@
 //! makes the IP header, looks up the route and the neighbour, picks the source address, knows the path's MTU, sets DF or
 //! fragments; everything behind the IP header is ours, so that the UDP source port can be another for each flow.
 //! The invariants: a packet is never longer than the path's MTU unless fragments were asked for: the copy is cut, and
-//! counted; the socket receives nothing; what the network says later (ICMP) is heard, too.
+//! counted; the socket receives nothing; what the network says later (ICMP) is heard and counted, and so are copies that
+//! were sent while the next hop had not answered.
 //! (Rejected: UDP sockets, which have one source port each; IP_HDRINCL, where the kernel leaves fragments, and for IPv6
 //! the whole header, to us; own ARP.)
 
@@ -12,6 +13,8 @@ use super::health::{Health, Permit};
 use super::lane::{Sink, Taken, Tally};
 use super::{privilege, send};
 use crate::error::Error;
+use crate::sys::interface::{ETHERNET, Interfaces};
+use crate::sys::neighbour::Neighbours;
 use crate::sys::socket;
 use mrule_compiler::hir::Encap;
 use rustix::io::Errno;
@@ -24,6 +27,9 @@ use std::time::{Duration, Instant};
 
 /// How often the path's MTU is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a next hop may take to answer before that is told: most take a millisecond.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Shorter copies than an Ethernet header are not worth a packet.
 const LEAST: usize = 14;
@@ -43,6 +49,11 @@ pub(super) struct Tunnel {
     /// How long a packet may be, its IP header included.
     mtu: usize,
     looked: Instant,
+    neighbours: Option<(Neighbours, Interfaces)>,
+    /// The next hop that has not answered, and since when that is known.
+    silent: Option<(IpAddr, Instant)>,
+    /// That it has not was told.
+    told: bool,
     health: Health,
     packet: Vec<u8>,
 }
@@ -66,6 +77,10 @@ impl Tunnel {
             local: host,
             mtu: 0,
             looked: Instant::now(),
+            // Without them nothing is known of the next hop.
+            neighbours: Neighbours::new().ok().zip(Interfaces::new().ok()),
+            silent: None,
+            told: false,
             health: Health::default(),
             packet: Vec::new(),
         };
@@ -109,11 +124,26 @@ impl Tunnel {
             // Else an IPv6 socket keeps the route of before, whatever the path's MTU has become since.
             let _told_by_the_next_copy = net::connect(&self.socket, &SocketAddr::new(self.host, 0));
         }
+        self.listen();
         let mtu = match self.host {
             IpAddr::V4(_) => sockopt::ip_mtu(&self.socket),
             IpAddr::V6(_) => sockopt::ipv6_mtu(&self.socket),
         };
         self.mtu = mtu.map_or(0, |mtu| mtu as usize);
+    }
+
+    /// Asks whether the next hop answers.
+    fn listen(&mut self) {
+        let silent = self.neighbours.as_ref().and_then(|(neighbours, interfaces)| {
+            let mac = |index| {
+                let state = interfaces.name(index).and_then(|name| interfaces.get(&name));
+                state.is_ok_and(|state| state.hardware == ETHERNET)
+            };
+            neighbours.silent(self.host, mac)
+        });
+        self.told &= silent.is_some();
+        let since = self.silent.map_or_else(Instant::now, |(_, since)| since);
+        self.silent = silent.map(|hop| (hop, since));
     }
 
     fn failed(&mut self, error: &io::Error, late: bool, tally: &Tally) {
@@ -202,6 +232,9 @@ impl Sink for Tunnel {
                 if take < length {
                     tally.cut(length - take);
                 }
+                if self.silent.is_some() {
+                    tally.unanswered();
+                }
                 return self.health.worked(tally);
             };
             match Errno::from_io_error(&error) {
@@ -215,6 +248,9 @@ impl Sink for Tunnel {
                         Errno::from_io_error(&error),
                         Some(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NOPROTOOPT)
                     );
+                    if late {
+                        tally.network_error();
+                    }
                     self.failed(&error, late, tally);
                     return tally.dropped(Cause::Unreachable, Amount::one(length));
                 }
@@ -228,8 +264,24 @@ impl Sink for Tunnel {
             match error {
                 // The route got narrower; nothing is down.
                 Errno::MSGSIZE => self.look(),
-                _ => self.failed(&error.into(), true, tally),
+                _ => {
+                    tally.network_error();
+                    self.failed(&error.into(), true, tally);
+                }
             }
+        }
+        if self.silent.is_some() {
+            self.listen();
+        }
+        if let Some((hop, since)) = self.silent
+            && now.duration_since(since) >= SILENCE
+            && !std::mem::replace(&mut self.told, true)
+        {
+            tally.note(format!(
+                "{hop}, the next hop to {}, has not told its link-layer address; most copies sent meanwhile are lost, \
+                 and all count as sent and unanswered",
+                self.host
+            ));
         }
         if now.duration_since(self.looked) >= LOOK {
             self.look();

@@ -34,6 +34,32 @@ pub const LOOPBACK: u16 = 772;
 /// ARPHRD_NONE: IP packets without a link header (tun).
 pub const NONE: u16 = 0xfffe;
 
+/// Hardware types of interfaces that carry IP packets without a link header: tun and WireGuard (NONE), raw IP, PPP, tunnels
+/// of IPv4 and IPv6, SIT, GRE and GRE over IPv6.
+const BARE: [u16; 8] = [NONE, 519, 512, 768, 769, 776, 778, 823];
+
+/// What an interface carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    /// Ethernet frames.
+    Ethernet,
+    /// IP packets without a link header.
+    Ip,
+    /// Something else; its hardware type.
+    Other(u16),
+}
+
+impl Carries {
+    /// By hardware type.
+    pub fn of(hardware: u16) -> Carries {
+        match hardware {
+            ETHERNET | LOOPBACK => Carries::Ethernet,
+            bare if BARE.contains(&bare) => Carries::Ip,
+            other => Carries::Other(other),
+        }
+    }
+}
+
 /// Looks interfaces up.
 #[derive(Debug)]
 pub struct Interfaces {
@@ -100,11 +126,16 @@ impl Interfaces {
     /// # Errors
     /// `NotFound`, or that of reading.
     pub fn received(&self, name: &str) -> io::Result<u64> {
-        let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
-        let mut lines = table.lines().filter_map(|line| line.split_once(':'));
-        let counts = lines.find(|(of, _)| of.trim() == name).map(|(_, counts)| counts);
-        let packets = counts.and_then(|counts| counts.split_whitespace().nth(1)?.parse().ok());
-        packets.ok_or_else(|| io::ErrorKind::NotFound.into())
+        counted(name, 1)
+    }
+
+    /// How many packets the interface should have sent and did not, since it was made: its errors, and those for which it had no
+    /// room. Of the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// `NotFound`, or that of reading.
+    pub fn not_sent(name: &str) -> io::Result<u64> {
+        Ok(counted(name, 10)? + counted(name, 11)?)
     }
 
     /// The names of all interfaces, in the order of their indices.
@@ -140,4 +171,14 @@ impl Interfaces {
         let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), what as _, &raw mut request) };
         if result == 0 { Ok(request) } else { Err(io::Error::last_os_error()) }
     }
+}
+
+/// A number of an interface in `/proc/net/dev`: 8 of what it received, 8 of what it sent; each begins with bytes, packets, errors,
+/// dropped ones.
+fn counted(name: &str, column: usize) -> io::Result<u64> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    let mut lines = table.lines().filter_map(|line| line.split_once(':'));
+    let counts = lines.find(|(of, _)| of.trim() == name).map(|(_, counts)| counts);
+    let number = counts.and_then(|counts| counts.split_whitespace().nth(column)?.parse().ok());
+    number.ok_or_else(|| io::ErrorKind::NotFound.into())
 }

@@ -82,21 +82,31 @@ pub(crate) fn bind_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The MTU of a link, in bytes behind its own header (SIOCGIFMTU).
-pub(crate) fn link_mtu(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
-    let mut request =
-        libc::ifreq { ifr_name: [0; libc::IFNAMSIZ], ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_mtu: 0 } };
-    // The last byte stays 0.
-    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
-    // SAFETY: SIOCGIFMTU takes a pointer to an ifreq, which `request` is, alive for the call.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: after SIOCGIFMTU the union holds the MTU; every bit pattern is an integer.
-    Ok(unsafe { request.ifr_ifru.ifru_mtu }.max(0) as u32)
+/// Sends a packet by the link of this index, as of this protocol (an EtherType); the socket need not be bound to one. Does
+/// not wait.
+pub(crate) fn send_by_link(
+    socket: BorrowedFd<'_>,
+    index: u32,
+    protocol: u16,
+    packet: &[u8],
+) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: protocol.to_be(),
+        sll_ifindex: index as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    let (fd, bytes) = (socket.as_raw_fd(), packet.as_ptr().cast());
+    // SAFETY: the packet is borrowed and `address` is a whole sockaddr_ll of this length; both are alive for the call, which
+    // only reads them.
+    let sent = unsafe {
+        libc::sendto(fd, bytes, packet.len(), libc::MSG_DONTWAIT, (&raw const address).cast(), length)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Sets an option to `value`, a plain C value of the type that the option takes.

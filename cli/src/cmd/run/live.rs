@@ -24,7 +24,7 @@ use mrule_runtime::decider::Limits;
 use mrule_runtime::live::{Forward, Live, Options};
 use mrule_runtime::policy::Policy;
 use mrule_runtime::sys::ring::Shape;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::flag;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -214,6 +214,10 @@ fn run_as(
     let again = Arc::new(AtomicBool::new(false));
     flag::register(SIGHUP, again.clone()).map_err(|error| Failure::file("listen to", "signals", &error))?;
     let confinement = Confinement::new(grants, own_files(args, &bundle, lines), stop.clone());
+    // A terminal that has another size now gets another table at once.
+    let resized = Arc::new(AtomicBool::new(false));
+    flag::register(SIGWINCH, resized.clone())
+        .map_err(|error| Failure::file("listen to", "signals", &error))?;
     let options = Options {
         taps: args.tap.clone(),
         bridges: args.bridge.clone(),
@@ -311,6 +315,9 @@ fn run_as(
                 display.clear(screen.err)?;
                 writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
             }
+        }
+        if drawing && resized.swap(false, Ordering::Relaxed) {
+            next = Instant::now();
         }
         if Instant::now() >= next {
             next += interval;

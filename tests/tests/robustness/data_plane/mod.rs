@@ -2,9 +2,11 @@
 //! kernel's own counters, and by numbers in the packets. (Rejected: a mocked ring; the kernel's timing
 //! is what matters.)
 
+mod link_stations;
 mod renames;
 mod stalls;
 mod starts;
+mod super_frames;
 
 use mrule_runtime::sys::frame::OFFLOAD;
 use mrule_runtime::sys::interface::Interfaces;
