@@ -53,7 +53,7 @@ fn copies_of_big_tcp_are_packets_of_the_wire() {
             let (source, destination) = (ip.header().source(), ip.header().destination());
             let sum = tcp.to_header().calc_checksum_ipv6_raw(source, destination, tcp.payload());
             assert_eq!(sum.unwrap(), tcp.checksum());
-            let length = tcp.payload().len() as u32 + u32::from(tcp.syn());
+            let length = tcp.payload().len() as u32 + u32::from(tcp.syn()) + u32::from(tcp.fin());
             segments.entry(tcp.source_port()).or_default().push((tcp.sequence_number(), length));
         }
         let mut most = 0;
