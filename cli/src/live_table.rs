@@ -40,8 +40,9 @@ impl Display {
         let rows = |length: &usize| length.div_ceil(width.max(1)).max(1);
         match std::mem::take(&mut self.drawn).iter().map(rows).sum() {
             0_usize => Ok(()),
-            // ECMA-48: CUU, ED. Where the table was higher than the terminal is now, CUU ends at its top.
-            rows => write!(out, "\x1b[{rows}A\r\x1b[J"),
+            // ECMA-48: CUU, EL, CUF, ED. Where the table was higher than the terminal is now, CUU ends at the terminal's top;
+            // tmux would keep what is erased from its first column on.
+            rows => write!(out, "\x1b[{rows}A\r\x1b[K\x1b[C\x1b[J\r"),
         }
     }
 
@@ -203,7 +204,7 @@ mod tests {
         assert!(!first.contains('\x1b'), "{first}");
         let second = drawn(&mut display, &report(3, 5000), 50);
         let lines = first.lines().count();
-        assert!(second.starts_with(&format!("\x1b[{lines}A\r\x1b[J")), "{second:?}");
+        assert!(second.starts_with(&format!("\x1b[{lines}A\r\x1b[K\x1b[C\x1b[J\r")), "{second:?}");
         let port: Vec<&str> =
             second.lines().find(|line| line.starts_with("eth1")).unwrap().split_whitespace().collect();
         assert_eq!(port, ["eth1", "2,000", "2.0", "MB", "0", "-"]);
@@ -219,9 +220,9 @@ mod tests {
         assert_eq!(drawn(&mut display, &report(1, 10), 4).lines().count(), 3);
         let mut out = Vec::new();
         display.clear(80, &mut out).unwrap();
-        assert_eq!(out, b"\x1b[3A\r\x1b[J");
+        assert_eq!(out, b"\x1b[3A\r\x1b[K\x1b[C\x1b[J\r");
         display.clear(80, &mut out).unwrap();
-        assert_eq!(out.len(), 8, "nothing is there any more");
+        assert_eq!(out.len(), 15, "nothing is there any more");
     }
 
     #[test]
@@ -235,6 +236,6 @@ mod tests {
         let rows: usize = lines.iter().map(|length| length.div_ceil(20).max(1)).sum();
         let mut out = Vec::new();
         display.clear(20, &mut out).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), format!("\x1b[{rows}A\r\x1b[J"));
+        assert_eq!(String::from_utf8(out).unwrap(), format!("\x1b[{rows}A\r\x1b[K\x1b[C\x1b[J\r"));
     }
 }

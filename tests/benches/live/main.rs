@@ -7,12 +7,13 @@
 //! six flows of 64; the tap that is compared with finds them by the port in its place, and sends them to the same interface.
 //! Taps alone (`tap.rs`) share one core with their sender. The machine should have two idle cores.
 //!
-//! `cargo bench -p mrule-tests --bench live [-- ROUNDS] [trips] [ways] [taps]`; all three unless told. Needs root.
+//! `cargo bench -p mrule-tests --bench live [-- ROUNDS] [trips] [ways] [taps] [rings]`; all four unless told. Needs root.
 //! (Rejected: iperf3, which measures TCP's patience; searching for the highest rate without loss, which takes minutes a figure on a
 //! machine that is not quiet.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
 
 mod bare;
+mod ring;
 mod tap;
 
 use bare::{Does, bare, sender};
@@ -75,7 +76,8 @@ const TRIPS: [(&str, Way); 4] = [
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let rounds = words.iter().filter_map(|word| word.parse().ok()).next().unwrap_or(5);
-    let parts: [Measured; 3] = [("trips", trips), ("ways", ways), ("taps", tap::measure)];
+    let parts: [Measured; 4] =
+        [("trips", trips), ("ways", ways), ("taps", tap::measure), ("rings", ring::measure)];
     let asked = |name: &str| words.iter().any(|word| word == name);
     let all = !parts.iter().any(|(name, _)| asked(name));
     for (name, measure) in parts.iter().filter(|(name, _)| all || asked(name)) {

@@ -122,7 +122,8 @@ fn send(wire: &Wire, size: usize) -> (f64, f64) {
     (sent, took * 1e9)
 }
 
-fn pin(core: usize) {
+/// Has the calling thread stay on a core.
+pub fn pin(core: usize) {
     let mut cores = CpuSet::new();
     cores.set(core);
     sched_setaffinity(None, &cores).unwrap();
