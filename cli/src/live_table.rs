@@ -4,7 +4,7 @@
 //! two, and those are counted. (Rejected: the alternate screen, which takes
 //! what was told with it when it ends; a library for terminals, for two control sequences.)
 
-use crate::screen::{BOLD, DIM, DOUBT, Look, printable};
+use crate::screen::{BOLD, DIM, DOUBT, Look, err_size, printable};
 use crate::summary::{Table, grouped, percent, size};
 use mrule_runtime::live::Report;
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ const MOST: usize = 8;
 pub struct Display {
     /// How long each line of the table is that is there now, in columns.
     drawn: Vec<usize>,
+    /// How many columns the terminal had then.
+    width: usize,
     /// What was counted when it was drawn: by kind and name, a number and bytes.
     then: HashMap<(Kind, String), (u64, u64)>,
     seconds: f64,
@@ -34,8 +36,14 @@ enum Kind {
 type Rates = (u64, u64);
 
 impl Display {
-    /// Takes the table away from a terminal that has so many columns now, so that something else can be written in its place.
-    pub fn clear(&mut self, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    /// Takes the table away from the terminal, so that something else can be written in its place.
+    pub fn clear(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let drawn_for = Look { width: self.width, ..Look::PLAIN };
+        self.clear_from(err_size(drawn_for).0.width, out)
+    }
+
+    /// The same of a terminal that has so many columns now.
+    fn clear_from(&mut self, width: usize, out: &mut dyn Write) -> io::Result<()> {
         // A terminal that became narrower shows a line in as many rows as it takes.
         let rows = |length: &usize| length.div_ceil(width.max(1)).max(1);
         match std::mem::take(&mut self.drawn).iter().map(rows).sum() {
@@ -55,7 +63,8 @@ impl Display {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let lines = self.lines(report, look.unicode);
-        self.clear(look.width, out)?;
+        self.clear_from(look.width, out)?;
+        self.width = look.width;
         // One for the cursor.
         let room = height.saturating_sub(1).max(1);
         for (style, line) in lines.iter().take(room) {
@@ -219,9 +228,9 @@ mod tests {
         let mut display = Display::default();
         assert_eq!(drawn(&mut display, &report(1, 10), 4).lines().count(), 3);
         let mut out = Vec::new();
-        display.clear(80, &mut out).unwrap();
+        display.clear_from(80, &mut out).unwrap();
         assert_eq!(out, b"\x1b[3A\r\x1b[K\x1b[C\x1b[J\r");
-        display.clear(80, &mut out).unwrap();
+        display.clear_from(80, &mut out).unwrap();
         assert_eq!(out.len(), 15, "nothing is there any more");
     }
 
@@ -235,7 +244,7 @@ mod tests {
         assert!(lines.iter().any(|length| *length > 40), "{lines:?}");
         let rows: usize = lines.iter().map(|length| length.div_ceil(20).max(1)).sum();
         let mut out = Vec::new();
-        display.clear(20, &mut out).unwrap();
+        display.clear_from(20, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), format!("\x1b[{rows}A\r\x1b[K\x1b[C\x1b[J\r"));
     }
 }
