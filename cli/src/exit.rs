@@ -17,6 +17,9 @@ pub enum Exit {
     Usage,
     /// 3: the capture is broken or of a kind that cannot be read; what was readable has been processed.
     Capture,
+    /// 128 and the signal's number, as shells have it: a run over captures was ended by SIGINT
+    /// (130) or SIGTERM (143); what was decided before is in its files and in its summary.
+    Interrupted(u8),
 }
 
 impl Exit {
@@ -27,6 +30,7 @@ impl Exit {
             Exit::Problems => 1,
             Exit::Usage => 2,
             Exit::Capture => 3,
+            Exit::Interrupted(signal) => 128 + signal,
         }
     }
 }

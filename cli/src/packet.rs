@@ -11,7 +11,7 @@ pub fn describe(packet: &Packet<'_>, head: &Head) -> Vec<String> {
     if packet.cap_len() < packet.len {
         first.push_str(&format!(", {} captured", packet.cap_len()));
     }
-    first.push_str(&format!(", {}", utc(packet.time)));
+    first.push_str(&format!(", {}", utc(packet.stamp)));
     if !packet.interface_name().is_empty() {
         first.push_str(&format!(", from {}", packet.interface_name()));
     }

@@ -11,6 +11,7 @@ use mrule_grammar::diagnostic::Severity;
 use mrule_grammar::span::SourceMap;
 use mrule_runtime::control::Bundle;
 use mrule_runtime::source::{Files, STDIN};
+use std::path::PathBuf;
 
 /// The rule files of a program, and values for its params.
 #[derive(Debug, Clone, clap::Args)]
@@ -65,6 +66,22 @@ impl Rules {
     /// A file that was named on the command line cannot be read.
     pub fn compile(&self) -> Result<Compiled, Failure> {
         compile(&self.files, &self.sets)
+    }
+
+    /// Checks that standard input is read once: by the rules, or by one of these captures.
+    ///
+    /// # Errors
+    /// It would be read twice.
+    pub fn with_captures(&self, captures: &[PathBuf]) -> Result<(), Failure> {
+        let captures = captures.iter().filter(|path| path.as_os_str() == "-").count();
+        let rules = self.files.iter().filter(|file| *file == "-").count();
+        match (captures, rules) {
+            (2.., _) => Err(Failure::usage("`--read -` is given twice; standard input is read once")
+                .help("join the captures before: `mergecap -a -w - FILE FILE | mirrorc ... --read -`")),
+            (1, 1..) => Err(Failure::usage("the rules and a capture would both be read from standard input")
+                .help("give one of them as a file")),
+            _ => Ok(()),
+        }
     }
 
     /// Reads and checks the files again, and keeps their texts.

@@ -3,21 +3,25 @@
 
 use crate::screen::{BOLD, DIM, Look, printable};
 use crate::tracking;
+use mrule_runtime::capture::Broken;
 use mrule_runtime::stats::Summary;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Prints the summary as text.
 pub fn text(
-    capture: &Path,
+    read: &[PathBuf],
     summary: &Summary,
     took: Duration,
     look: Look,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let name = capture.display().to_string();
+    let name = match read {
+        [one] => printable(&one.display().to_string()).into_owned(),
+        _ => captures(read),
+    };
     let captured = if summary.captured_bytes == summary.wire_bytes {
         String::new()
     } else {
@@ -27,7 +31,7 @@ pub fn text(
     writeln!(
         out,
         "{}: {packets}, {} on the wire{captured}",
-        look.paint(BOLD, &printable(&name)),
+        look.paint(BOLD, &name),
         size(summary.wire_bytes)
     )?;
     let share = percent(summary.mirrored as f64 * 100.0 / summary.packets.max(1) as f64);
@@ -74,19 +78,34 @@ pub fn tables(before: Vec<Table>, summary: &Summary, look: Look, out: &mut dyn W
     }
 }
 
-/// The summary as JSON.
-pub fn json(capture: &Path, summary: &Summary) -> Value {
+/// The captures, for messages: the name of one, the number of several.
+pub fn captures(read: &[PathBuf]) -> String {
+    match read {
+        [one] => format!("`{}`", printable(&one.display().to_string())),
+        all => format!("{} captures", all.len()),
+    }
+}
+
+/// The summary as JSON. Of several captures, `capture` and `broken` are the first one.
+pub fn json(read: &[PathBuf], summary: &Summary) -> Value {
     let unsupported =
         summary.unsupported.iter().map(|(link, packets)| json!({ "link_type": link.0, "packets": packets }));
     let mut whole = Map::new();
     whole.insert("version".into(), json!(1));
-    whole.insert("capture".into(), json!(capture.display().to_string()));
+    let names: Vec<String> = read.iter().map(|path| path.display().to_string()).collect();
+    whole.insert("capture".into(), json!(names.first()));
+    whole.insert("captures".into(), json!(names));
     whole.extend(decided(summary));
     whole.insert("unsupported".into(), unsupported.collect());
     whole.insert("moved_times".into(), json!(summary.moved_times));
-    let broken = summary.broken.as_ref();
-    let broken = broken.map(|b| json!({ "offset": b.offset, "reason": b.reason.to_string() }));
-    whole.insert("broken".into(), json!(broken));
+    whole.insert("outlying_times".into(), json!(summary.outlying_times));
+    let broken = summary.broken.iter().map(|Broken { path, at }| {
+        json!({ "capture": path.display().to_string(), "offset": at.offset, "reason": at.reason.to_string() })
+    });
+    let broken: Vec<Value> = broken.collect();
+    whole.insert("broken".into(), json!(broken.first()));
+    whole.insert("broken_captures".into(), json!(broken));
+    whole.insert("interrupted".into(), json!(summary.interrupted));
     Value::Object(whole)
 }
 

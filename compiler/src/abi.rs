@@ -43,8 +43,11 @@ pub struct Packet<'a> {
     link: Link,
     /// Which interface of its source it came from.
     pub interface: u32,
-    /// Nanoseconds since the Unix epoch.
+    /// When it is decided: what flows, windows and holds go by, in nanoseconds since the Unix
+    /// epoch. Most often [`stamp`](Self::stamp).
     pub time: i64,
+    /// When it was captured, as its source says: what copies say. Nanoseconds since the Unix epoch.
+    pub stamp: i64,
     frame: &'a [u8],
     interface_name: &'a str,
 }
@@ -62,6 +65,7 @@ impl<'a> Packet<'a> {
             link,
             interface: 0,
             time: 0,
+            stamp: 0,
             frame,
             interface_name: "",
         }
@@ -76,6 +80,13 @@ impl<'a> Packet<'a> {
 
     /// Says when it came, in nanoseconds since the Unix epoch.
     pub fn at(mut self, time: i64) -> Self {
+        (self.time, self.stamp) = (time, time);
+        self
+    }
+
+    /// Says that it is decided at another time than that of its capture, in nanoseconds since the
+    /// Unix epoch.
+    pub fn decided_at(mut self, time: i64) -> Self {
         self.time = time;
         self
     }

@@ -9,8 +9,10 @@
 //! lifetimes with `unsafe`. What remains after checks of our own is four numbers a record. The tests compare this reader
 //! with pcap-parser and with tshark.
 //!
-//! A capture with several interfaces may have some whose link type is not supported: their packets are counted
-//! ([`Reader::unsupported`]) and passed over, the others are delivered. A pcap file has one link type: there it is an error.
+//! A capture may have interfaces whose link type is not supported: their packets are counted
+//! ([`Reader::unsupported`]) and passed over. A pcap file has one link type: there it is an error.
+//! Several files are one stream ([`Reader::open_all`]); each file's interfaces are its own. A file
+//! that breaks is told, and the next one is read. A pipe may have nothing ([`Reader::is_idle`]).
 
 mod input;
 mod interface;
@@ -18,6 +20,8 @@ mod link;
 mod order;
 mod pcap;
 mod pcapng;
+mod source;
+mod timeline;
 mod window;
 
 pub use interface::Interface;
@@ -26,12 +30,13 @@ pub use link::LinkType;
 use crate::error::{Break, BreakReason, Error};
 use input::Input;
 use mrule_compiler::abi::Packet;
-use std::collections::BTreeMap;
+use source::{Prepared, Source};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use window::Window;
+use std::sync::atomic::AtomicBool;
+use timeline::Timeline;
 
 /// The longest captured packet that is believed, in bytes: twice what the kernel's largest aggregates have.
 pub const MAX_PACKET: usize = 1 << 20;
@@ -39,26 +44,44 @@ pub const MAX_PACKET: usize = 1 << 20;
 /// The most packets in a batch.
 pub const BATCH: usize = 256;
 
-/// A capture being read.
+/// A capture being read: one file, or several as one stream.
 pub struct Reader {
-    window: Window,
-    format: Format,
+    source: Source,
+    /// The files to come.
+    rest: VecDeque<PathBuf>,
+    stop: Arc<AtomicBool>,
     interfaces: Vec<Interface>,
-    /// Bytes at the front of the window that were delivered with the last batch.
-    delivered: usize,
-    ended: bool,
-    broken: Option<Break>,
+    timeline: Timeline,
+    idle: bool,
+    /// How far the last batch went in the window, and what is wrong behind it.
+    delivered: (usize, Option<BreakReason>),
+    broken: Vec<Broken>,
     unsupported: BTreeMap<LinkType, u64>,
     moved_times: u64,
-    read_so_far: Arc<AtomicU64>,
+    /// Bytes of the files that are done.
+    read_before: u64,
     length: Option<u64>,
 }
 
-enum Format {
-    Pcap(pcap::Pcap),
-    Pcapng(pcapng::Pcapng),
-    /// Too short to tell.
-    None,
+/// A file that stopped being readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The file; `-` is standard input.
+    pub path: PathBuf,
+    /// Where and why.
+    pub at: Break,
+}
+
+/// What a file is that begins with these bytes, if it is a capture or may be a compressed one.
+pub(crate) fn format(head: &[u8]) -> Option<&'static str> {
+    let magic = *head.first_chunk::<4>()?;
+    match () {
+        () if pcap::Pcap::recognise(magic).is_some() => Some("a pcap capture"),
+        () if pcapng::Pcapng::recognise(magic).is_some() => Some("a pcapng capture"),
+        () if head.starts_with(input::GZIP) => Some("gzip-compressed"),
+        () if head.starts_with(input::ZSTD) => Some("zstd-compressed"),
+        () => None,
+    }
 }
 
 /// What lies at the front of the window.
@@ -94,7 +117,8 @@ struct Record<'a> {
 
 /// Packets, in the order of the file, and the interfaces that they name.
 pub struct Packets<'a> {
-    /// The packets, at most [`BATCH`]; may be none, when all were of unsupported interfaces.
+    /// The packets, at most [`BATCH`]; may be none: when all were of unsupported interfaces, or
+    /// there are none for now.
     pub packets: Vec<Packet<'a>>,
     /// The interfaces seen so far; [`Packet::interface`] counts in them.
     pub interfaces: &'a [Interface],
@@ -106,102 +130,110 @@ impl Reader {
     /// # Errors
     /// [`Error::Open`], [`Error::Directory`], [`Error::NotACapture`], [`Error::UnsupportedLink`].
     pub fn open(path: &Path) -> Result<Reader, Error> {
-        Reader::start(Input::open(path)?, path)
+        Reader::open_all(std::slice::from_ref(&path.to_owned()), &Arc::default())
     }
 
-    /// Reads a capture from any stream.
+    /// Opens captures that are read one after the other, as one stream; `-` is standard input. Once
+    /// `stop` is set, nothing is waited for any more. Regular files are looked at now, so that what
+    /// is wrong with the last one is told before the first packet; what goes wrong with a file
+    /// later is a [`Break`] of that file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), of whichever file; [`Error::Open`] when there is none.
+    pub fn open_all(paths: &[PathBuf], stop: &Arc<AtomicBool>) -> Result<Reader, Error> {
+        let mut rest: VecDeque<PathBuf> = paths.iter().cloned().collect();
+        let first = rest.pop_front().unwrap_or_default();
+        let mut length = Some(0_u64);
+        for path in &rest {
+            let regular = std::fs::metadata(path).ok().filter(|about| about.is_file() || about.is_dir());
+            match regular {
+                Some(about) => {
+                    let input = Input::open(path, stop)?;
+                    Source::start(input, path, &mut Vec::new(), stop)?;
+                    length = length.map(|length| length + about.len());
+                }
+                None if path.as_os_str() == "-" => length = None,
+                // A named pipe must not be opened twice; what is not there is told.
+                None => {
+                    let there = std::fs::metadata(path);
+                    there.map_err(|source| Error::Open { path: path.clone(), source })?;
+                    length = None;
+                }
+            }
+        }
+        let mut reader = Reader::start(Input::open(&first, stop)?, &first, rest, stop)?;
+        reader.length = reader.source.length.zip(length).map(|(first, others)| first + others);
+        Ok(reader)
+    }
+
+    /// Reads a capture from any stream. A read that fails with `WouldBlock` means that there is
+    /// nothing for now.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn new(stream: impl Read + Send + 'static) -> Result<Reader, Error> {
-        let path = PathBuf::from("-");
-        let input = Input::new(stream, None).map_err(|source| Error::Open { path: path.clone(), source })?;
-        Reader::start(input, &path)
+        let (path, stop) = (PathBuf::from("-"), Arc::default());
+        let input = Input::new(stream, None, &stop);
+        let input = input.map_err(|source| Error::Open { path: path.clone(), source })?;
+        Reader::start(input, &path, VecDeque::new(), &stop)
     }
 
-    fn start(input: Input, path: &Path) -> Result<Reader, Error> {
-        let Input { stream, read_so_far, length } = input;
-        let mut reader = Reader {
-            window: Window::new(stream),
-            format: Format::None,
-            interfaces: Vec::new(),
-            delivered: 0,
-            ended: false,
-            broken: None,
+    fn start(
+        input: Input,
+        path: &Path,
+        rest: VecDeque<PathBuf>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Reader, Error> {
+        let mut interfaces = Vec::new();
+        let source = Source::start(input, path, &mut interfaces, stop)?;
+        Ok(Reader {
+            source,
+            rest,
+            stop: stop.clone(),
+            interfaces,
+            timeline: Timeline::default(),
+            idle: false,
+            delivered: (0, None),
+            broken: Vec::new(),
             unsupported: BTreeMap::new(),
             moved_times: 0,
-            read_so_far,
-            length,
-        };
-        reader.window.want(4);
-        let Some(&magic) = reader.window.bytes().first_chunk::<4>() else {
-            let left = reader.window.bytes().len() as u64;
-            let reason = match left {
-                0 => BreakReason::Empty,
-                left => BreakReason::Cut { what: "the file header", needs: pcap::HEADER as u64, left },
-            };
-            reader.end(Some(Break { offset: 0, reason }));
-            return Ok(reader);
-        };
-        if let Some(pcap) = pcap::Pcap::recognise(magic) {
-            reader.start_pcap(pcap, path)?;
-        } else if let Some(pcapng) = pcapng::Pcapng::recognise(magic) {
-            reader.format = Format::Pcapng(pcapng);
-        } else {
-            reader.window.want(8);
-            let found = input::describe(reader.window.bytes());
-            return Err(Error::NotACapture { path: path.to_owned(), found });
-        }
-        Ok(reader)
+            read_before: 0,
+            length: None,
+        })
     }
 
-    fn start_pcap(&mut self, pcap: pcap::Pcap, path: &Path) -> Result<(), Error> {
-        if !self.window.want(pcap::HEADER) {
-            let left = self.window.bytes().len() as u64;
-            let reason = BreakReason::Cut { what: "the file header", needs: pcap::HEADER as u64, left };
-            self.end(Some(Break { offset: 0, reason }));
-            return Ok(());
-        }
-        match pcap.header(self.window.bytes()) {
-            Ok(interface) if interface.link.is_none() => {
-                let link_type = interface.link_type;
-                return Err(Error::UnsupportedLink { path: path.to_owned(), link_type });
-            }
-            Ok(interface) => {
-                self.interfaces.push(interface);
-                self.window.consume(pcap::HEADER);
-                self.format = Format::Pcap(pcap);
-            }
-            Err(reason) => self.end(Some(Break { offset: 0, reason })),
-        }
-        Ok(())
-    }
-
-    /// The next packets; none at the end, or where the capture breaks ([`broken`](Self::broken)).
+    /// The next packets; none at the end of the last file ([`broken`](Self::broken)). No packets in
+    /// it: all were of unsupported interfaces, or there is nothing for now
+    /// ([`is_idle`](Self::is_idle)).
     pub fn next_batch(&mut self) -> Option<Packets<'_>> {
-        if !self.prepare() {
+        let prepared = self.prepare();
+        self.idle = prepared == Prepared::Idle;
+        if prepared == Prepared::Ended {
             return None;
         }
-        // From here on the window is only looked at, so that the packets can borrow from it.
-        let (bytes, interfaces) = (self.window.bytes(), self.interfaces.as_slice());
-        let mut packets = Vec::with_capacity(BATCH);
+        let mut packets = Vec::with_capacity(if self.idle { 0 } else { BATCH });
         let mut at = 0;
-        while packets.len() < BATCH {
-            let rest = bytes.get(at..).unwrap_or(&[]);
-            let next = match &self.format {
-                Format::Pcap(pcap) => pcap.next(rest),
-                Format::Pcapng(pcapng) => pcapng.next(rest, interfaces),
-                Format::None => Next::Stop,
-            };
-            let (record, size) = match next {
+        let mut broken = None;
+        // From here on the window is only looked at, so that the packets can borrow from it.
+        let (source, interfaces) = (&self.source, self.interfaces.as_slice());
+        while packets.len() < BATCH && !self.idle {
+            let (record, size) = match source.record(at, interfaces) {
                 Next::Record(record, size) => (record, size),
                 Next::Stop => break,
                 Next::Broken(reason) => {
-                    self.broken = Some(Break { offset: self.window.offset() + at as u64, reason });
-                    self.ended = true;
+                    broken = Some(reason);
                     break;
                 }
             };
+            let moment = (record.interface, record.time);
+            let mut ahead = Vec::new();
+            if self.timeline.jumps(moment) {
+                // At the front, what there is must do: more was waited for.
+                if at > 0 && source.lacks(at, interfaces, &self.timeline) {
+                    break;
+                }
+                ahead = source.ahead(at + size, interfaces).0;
+            }
             at += size;
             let Some(interface) = interfaces.get(record.interface as usize) else { continue };
             let Some(link) = interface.link else {
@@ -209,47 +241,59 @@ impl Reader {
                 continue;
             };
             self.moved_times += u64::from(record.moved);
+            let decided = self.timeline.take(moment, &ahead);
             let packet = Packet::new(record.frame, record.length, link);
-            packets.push(packet.on(record.interface, &interface.label).at(record.time));
+            let packet = packet.on(record.interface, &interface.label);
+            packets.push(packet.at(record.time).decided_at(decided));
         }
-        self.delivered = at;
+        self.delivered = (at, broken);
         Some(Packets { packets, interfaces })
     }
 
-    /// Brings a whole packet record to the front of the window.
-    fn prepare(&mut self) -> bool {
-        self.window.consume(std::mem::take(&mut self.delivered));
-        while !self.ended {
-            let step = match &mut self.format {
-                Format::Pcap(pcap) => pcap.prepare(&mut self.window),
-                Format::Pcapng(pcapng) => pcapng.prepare(&mut self.window, &mut self.interfaces),
-                Format::None => Step::End,
-            };
-            match step {
-                Step::Packets => return true,
-                Step::Again => {}
-                Step::End => self.end(None),
-                Step::Broken(broken) => self.end(Some(broken)),
+    /// Brings a whole packet record to the front of the window, of the next file where one has
+    /// ended.
+    fn prepare(&mut self) -> Prepared {
+        let (at, broken) = std::mem::take(&mut self.delivered);
+        self.source.pass(at, broken);
+        loop {
+            let prepared = self.source.prepare(&mut self.interfaces, &self.timeline);
+            if prepared != Prepared::Ended {
+                return prepared;
+            }
+            if let Some(at) = self.source.take_break() {
+                self.broken.push(Broken { path: self.source.path.clone(), at });
+            }
+            let Some(path) = self.rest.pop_front() else { return Prepared::Ended };
+            let next = Input::open(&path, &self.stop)
+                .and_then(|input| Source::start(input, &path, &mut self.interfaces, &self.stop));
+            match next {
+                Ok(next) => {
+                    self.read_before += self.source.read_so_far();
+                    self.source = next;
+                }
+                // It was there when the first one was opened, or it is a pipe.
+                Err(error) => {
+                    let at = Break { offset: 0, reason: BreakReason::Read(error.to_string()) };
+                    self.broken.push(Broken { path, at });
+                }
             }
         }
-        false
     }
 
-    /// Ends reading. Where the stream itself failed, that is what is told, not what is missing because of it.
-    fn end(&mut self, broken: Option<Break>) {
-        self.ended = true;
-        self.broken = match self.window.failure() {
-            Some(failure) => {
-                let offset = self.window.offset() + self.window.bytes().len() as u64;
-                Some(Break { offset, reason: BreakReason::Read(failure.to_owned()) })
-            }
-            None => broken,
-        };
+    /// Whether the last batch had no packets because there is nothing for now.
+    pub fn is_idle(&self) -> bool {
+        self.idle
     }
 
-    /// Where and why the capture stopped being readable, if it did; known once [`next_batch`](Self::next_batch) gave none.
+    /// Where and why the first broken file stopped being readable, if one did; known once
+    /// [`next_batch`](Self::next_batch) gave none.
     pub fn broken(&self) -> Option<&Break> {
-        self.broken.as_ref()
+        self.broken.first().map(|broken| &broken.at)
+    }
+
+    /// The files that stopped being readable, in the order in which they were read.
+    pub fn all_broken(&self) -> &[Broken] {
+        &self.broken
     }
 
     /// The interfaces seen so far.
@@ -267,12 +311,18 @@ impl Reader {
         self.moved_times
     }
 
-    /// How many bytes of the file were read, before decompression.
-    pub fn read_so_far(&self) -> u64 {
-        self.read_so_far.load(Ordering::Relaxed)
+    /// How many packets are decided at another time than their own, as theirs does not fit the
+    /// packets around them.
+    pub fn outlying_times(&self) -> u64 {
+        self.timeline.outlying()
     }
 
-    /// The length of the file in bytes, before decompression; none for pipes.
+    /// How many bytes of the files were read, before decompression.
+    pub fn read_so_far(&self) -> u64 {
+        self.read_before + self.source.read_so_far()
+    }
+
+    /// The length of the files in bytes, before decompression; none when one is a pipe.
     pub fn length(&self) -> Option<u64> {
         self.length
     }

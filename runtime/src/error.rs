@@ -21,7 +21,11 @@ pub enum Error {
         source: io::Error,
     },
     /// A capture is a directory.
-    #[error("`{}` is a directory, not a capture", path.display())]
+    #[error(
+        "`{path}` is a directory, not a capture; name its files, `--read FILE` for each, in their order, or pipe them: \
+         `mergecap -w - {path}/* | mirrorc ... --read -`",
+        path = path.display()
+    )]
     Directory {
         /// As given.
         path: PathBuf,

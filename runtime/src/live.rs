@@ -8,7 +8,7 @@
 //! - `policies`: which programs decide, and how they change while it runs; `bounds`: limits that bind all of them.
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
 //! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
-//! - `prefilter`: what the kernel passes over.
+//! - `prefilter`: what the kernel passes over; `spread`: which worker gets what it does not.
 //! - `watch`: interfaces that go, come back or change their names.
 //! - `asked`: what workers are asked about flows; `flows`: asking all of them.
 //! - `counts`: what was counted; `record`: what happened, for those who are told.
@@ -26,12 +26,14 @@ mod prefilter;
 mod record;
 mod redirect;
 mod seat;
+mod spread;
 mod watch;
 mod worker;
 
 pub use counts::{ForwardCounts, PolicyReport, PortCounts, RedirectCounts, Report};
 pub use policies::{MAIN, MAX_POLICIES, Opened, Opening, Swap};
 pub use redirect::{Came, Redirect, Redirects};
+pub use spread::Spread;
 
 use crate::capture::LinkType;
 use crate::confine::Confinement;
@@ -53,6 +55,7 @@ use policies::Policies;
 use port::Port;
 use prefilter::Prefilter;
 use rustix::event::{EventfdFlags, eventfd};
+use spread::Spreading;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,6 +92,8 @@ pub struct Options {
     pub limits: Limits,
     /// What stations may reach.
     pub confinement: Arc<Confinement>,
+    /// What packets are spread over workers by.
+    pub spread: Spread,
 }
 
 /// Who forwards between the ends of bridges.
@@ -282,7 +287,8 @@ impl Live {
         open::check_processors(&options.pin)?;
         let opening = open::Opening { workers, ring: options.ring, spares: options.spares.clone() };
         let filtered = ports.iter().enumerate().map(|(at, (_, link, _))| (*link, !bridges.is_ours(at)));
-        let prefilter = Prefilter::new(options.prefilter, filtered);
+        let spreading = Spreading::new(options.spread, &policies);
+        let prefilter = Prefilter::new(options.prefilter, spreading, filtered);
         // Before stations: what is missing for reading should not leave files behind.
         let (mut taps, mut outs, mut told) = (Vec::new(), Vec::new(), bridge::mtu(&ports, pairs));
         for (at, (name, _, state)) in ports.iter().enumerate() {

@@ -1,7 +1,9 @@
-//! Runs a program over a capture: reader, engine, stations, counts. One thread, batch by batch. The invariants: a packet
-//! is decided once, in the order of the file; a copy is counted only when its station has taken it; whatever cannot be
-//! written ends the run with an error, after the other stations' files were completed as far as the run came.
-//! (Rejected: a writing thread; what a run costs is the kernel's copying, which it would not make less.)
+//! Runs a program over a capture: reader, engine, stations, counts. One thread, batch by batch. The
+//! invariants: a packet is decided once, in the order of the files; a copy is counted only when its
+//! station has taken it; whatever cannot be written ends the run with an error, after the other
+//! stations' files were completed as far as the run came; a run that is stopped completes its files
+//! and its sums. Files lag behind by at most [`LAG`], also while the source has nothing. (Rejected:
+//! a writing thread; what a run costs is the kernel's copying, which it would not make less.)
 
 use crate::capture::{BATCH, Interface, Reader};
 use crate::change::{Change, Refused};
@@ -17,12 +19,18 @@ use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::hir::Program;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a copy may wait in memory before it is in its file.
+const LAG: Duration = Duration::from_millis(100);
 
 /// What to run over, and where copies go.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The capture; `-` is standard input.
-    pub read: PathBuf,
+    /// The captures, read one after the other as one stream; `-` is standard input.
+    pub read: Vec<PathBuf>,
     /// The directory in which each station gets `STATION.pcapng`; it is made if need be, files in it are replaced.
     /// Without one, copies are counted and not written.
     pub out: Option<PathBuf>,
@@ -31,6 +39,8 @@ pub struct Options {
     /// Changes from outside, in the order of their times: each is made before the first packet that is not earlier; those
     /// that are later than all packets are not.
     pub changes: Vec<Timed>,
+    /// Ends the run when it is set, as at the end of the last capture.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// How far a run is.
@@ -44,8 +54,9 @@ pub struct Progress {
     pub length: Option<u64>,
 }
 
-/// Runs a capture through a policy. What becomes of triggers is told to `events`. `progress` is called after each batch of
-/// packets. A capture that breaks off is no error: [`Summary::broken`] says where.
+/// Runs a capture through a policy. What becomes of triggers is told to `events`. `progress` is
+/// called after each batch of packets, and while there is nothing to read. A capture that breaks
+/// off is no error: [`Summary::broken`] says where.
 ///
 /// # Errors
 /// [`Error`]: a capture that cannot be opened or is none, an output that cannot be made or written.
@@ -57,15 +68,17 @@ pub fn replay(
 ) -> Result<Summary, Error> {
     let program = policy.program().clone();
     let program = program.as_ref();
-    let mut reader = Reader::open(&options.read)?;
+    let mut reader = Reader::open_all(&options.read, &options.stop)?;
     let mut summary = Summary::new(program);
     let mut outputs = match &options.out {
         Some(directory) => Outputs::create(directory, program, &options.read)?,
-        None => Outputs { files: Vec::new() },
+        None => Outputs { files: Vec::new(), flushed: Instant::now() },
     };
     let mut decider = Decider::new(policy, &options.limits, BATCH)?;
     let (mut last, mut changes) = (0, options.changes.as_slice());
-    while let Some(delivered) = reader.next_batch() {
+    while !options.stop.load(Ordering::Relaxed)
+        && let Some(delivered) = reader.next_batch()
+    {
         let mut rest = delivered.packets.as_slice();
         while let Some(first) = rest.first() {
             last = last.max(first.time);
@@ -83,6 +96,10 @@ pub fn replay(
                 return Err(error);
             }
         }
+        if let Err(error) = outputs.flush() {
+            let _also_failed = outputs.finish(reader.interfaces(), &mut summary);
+            return Err(error);
+        }
         progress(Progress { packets: summary.packets, read: reader.read_so_far(), length: reader.length() });
     }
     outputs.finish(reader.interfaces(), &mut summary)?;
@@ -90,7 +107,9 @@ pub fn replay(
     summary.keys(policy, last);
     summary.unsupported = reader.unsupported().iter().map(|(link, packets)| (*link, *packets)).collect();
     summary.moved_times = reader.moved_times();
-    summary.broken = reader.broken().cloned();
+    summary.outlying_times = reader.outlying_times();
+    summary.broken = reader.all_broken().to_vec();
+    summary.interrupted = options.stop.load(Ordering::Relaxed);
     Ok(summary)
 }
 
@@ -153,21 +172,32 @@ fn take(
 /// The files of the stations, in the order of the program; none when nothing is written.
 struct Outputs {
     files: Vec<PcapngFile>,
+    flushed: Instant,
 }
 
 impl Outputs {
-    fn create(directory: &Path, program: &Program, source: &Path) -> Result<Outputs, Error> {
+    fn create(directory: &Path, program: &Program, sources: &[PathBuf]) -> Result<Outputs, Error> {
         private::directory(directory)
             .map_err(|source| Error::CreateDirectory { path: directory.to_owned(), source })?;
         let paths = program.stations.iter().map(|station| directory.join(format!("{}.pcapng", station.name)));
         let paths: Vec<PathBuf> = paths.collect();
         // Before the first is emptied.
-        if let Some(path) = paths.iter().find(|path| is_same_file(source, path)) {
+        let read = |path: &&PathBuf| sources.iter().any(|source| is_same_file(source, path));
+        if let Some(path) = paths.iter().find(read) {
             return Err(Error::WouldOverwrite { path: path.clone() });
         }
         let names = Names::new(program);
         let files = paths.iter().map(|path| PcapngFile::create(path, names.clone()));
-        Ok(Outputs { files: files.collect::<Result<_, _>>()? })
+        Ok(Outputs { files: files.collect::<Result<_, _>>()?, flushed: Instant::now() })
+    }
+
+    /// Writes what waits in memory, when it may have waited for [`LAG`].
+    fn flush(&mut self) -> Result<(), Error> {
+        if self.files.is_empty() || self.flushed.elapsed() < LAG {
+            return Ok(());
+        }
+        self.flushed = Instant::now();
+        self.files.iter_mut().try_for_each(PcapngFile::flush)
     }
 
     /// Completes all files, also behind one that fails.

@@ -85,6 +85,11 @@ fn size(bytes: u64) -> String {
 }
 
 fn decode(bytes: Vec<u8>) -> Result<String, String> {
+    if let Some(format) = crate::capture::format(&bytes) {
+        return Err(format!(
+            "it is {format}, not text of rules or a table; give a capture with `--read FILE`"
+        ));
+    }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err("it is UTF-16; save it as UTF-8".to_owned());
     }
@@ -188,6 +193,17 @@ mod tests {
             "it is not UTF-8: byte 0xe9 at offset 15 (line 2)"
         );
         assert_eq!(why(&place.put("cut", b"caf\xc3")), "it is not UTF-8: byte 0xc3 at offset 3 (line 1)");
+        for (bytes, format) in [
+            (b"\xd4\xc3\xb2\xa1\x02\0\x04\0".as_slice(), "a pcap capture"),
+            (b"\xa1\xb2\x3c\x4d\0\x02\0\x04", "a pcap capture"),
+            (b"\x0a\x0d\x0d\x0a\x1c\0\0\0", "a pcapng capture"),
+            (b"\x1f\x8b\x08\0", "gzip-compressed"),
+            (b"\x28\xb5\x2f\xfd\0", "zstd-compressed"),
+        ] {
+            let says =
+                format!("it is {format}, not text of rules or a table; give a capture with `--read FILE`");
+            assert_eq!(why(&place.put("capture", bytes)), says);
+        }
         assert_eq!(why(&place.put("wide", b"\xff\xfel\0e\0t\0")), "it is UTF-16; save it as UTF-8");
         assert!(why("bad\0path").contains("NUL"));
     }

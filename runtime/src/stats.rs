@@ -8,9 +8,8 @@ mod merge;
 
 pub use gone::Gone;
 
-use crate::capture::LinkType;
+use crate::capture::{Broken, LinkType};
 use crate::decider::{Decider, TrackCounts, TriggerCount};
-use crate::error::Break;
 use crate::policy::Policy;
 use crate::station::BOUND;
 use crate::trigger::TriggerCounts;
@@ -57,8 +56,13 @@ pub struct Summary {
     pub unsupported: Vec<(LinkType, u64)>,
     /// Packets whose time was outside of 1970..2262 and was moved to the nearest end.
     pub moved_times: u64,
-    /// Where and why the capture stopped being readable, if it did.
-    pub broken: Option<Break>,
+    /// Packets of captures that were decided at another time than their own, which does not fit the
+    /// packets around them.
+    pub outlying_times: u64,
+    /// The captures that stopped being readable, with where and why.
+    pub broken: Vec<Broken>,
+    /// The run was stopped before the end of the last capture.
+    pub interrupted: bool,
 }
 
 /// What one station got.
@@ -166,9 +170,9 @@ impl Summary {
         }
     }
 
-    /// Whether the whole capture was read and decided.
+    /// Whether the captures were read and decided as far as the run went.
     pub fn is_complete(&self) -> bool {
-        self.broken.is_none() && self.unsupported.is_empty()
+        self.broken.is_empty() && self.unsupported.is_empty()
     }
 
     /// Bytes that a station was spared, in percent of those that were captured or kept by the kernel; none before the first

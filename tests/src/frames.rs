@@ -48,7 +48,7 @@ fn frames(mut reader: Reader) -> Vec<Frame> {
             link: p.link(),
             interface: p.interface,
             interface_name: p.interface_name().to_owned(),
-            time: p.time,
+            time: p.stamp,
         }));
     }
     assert!(reader.broken().is_none(), "{:?}", reader.broken());

@@ -150,9 +150,11 @@ fn what_cannot_be_run_is_not_started() {
         run.stderr
     );
     assert!(!out.exists());
+    const IS_A_FOLDER: &str = "error: `pcap` is a directory, not a capture; name its files, `--read FILE` for each, \
+        in their order, or pipe them: `mergecap -w - pcap/* | mirrorc ... --read -`\n";
     for (args, message) in [
         (vec!["--read", "no-such.pcap"], "error: cannot read `no-such.pcap`: no such file or directory\n"),
-        (vec!["--read", "pcap"], "error: `pcap` is a directory, not a capture\n"),
+        (vec!["--read", "pcap"], IS_A_FOLDER),
     ] {
         let mut all = vec!["run", RULES];
         all.extend(args);

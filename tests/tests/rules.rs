@@ -25,7 +25,8 @@ fn run(rules: &str, kind: EngineKind) -> Summary {
     let program = Arc::new(compiled.program.unwrap());
     let world = World::new(&program).unwrap();
     let engine = Engine::new(kind, program, &world).unwrap();
-    let options = Options { read: root().join("tests/pcap/demo.pcapng"), out: None, ..Options::default() };
+    let options =
+        Options { read: vec![root().join("tests/pcap/demo.pcapng")], out: None, ..Options::default() };
     let mut policy = Policy::repeatable(Arc::new(engine), world);
     let summary = replay(&options, &mut policy, None, &mut |_| ()).unwrap();
     summary.check().unwrap();

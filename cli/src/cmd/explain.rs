@@ -8,6 +8,7 @@ use crate::memory::Memory;
 use crate::packet;
 use crate::rules::Rules;
 use crate::screen::{BAD, BOLD, DIM, GOOD, Look, Screen, printable, wrap};
+use crate::summary;
 use mrule_compiler::abi::Packet;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::explain::{AskTold, Explanation, Test, Told, explain};
@@ -16,7 +17,7 @@ use mrule_compiler::length::Range;
 use mrule_compiler::sight::Seen;
 use mrule_compiler::world::World;
 use mrule_grammar::span::SourceMap;
-use mrule_runtime::capture::{BATCH, Reader};
+use mrule_runtime::capture::{BATCH, Broken, Reader};
 use mrule_runtime::decider::Decider;
 use mrule_runtime::policy::Policy;
 use serde_json::{Value, json};
@@ -35,10 +36,11 @@ it left them; tables are as at the start of a run.")]
 pub struct Args {
     #[command(flatten)]
     rules: Rules,
-    /// The capture: pcap or pcapng, also gzip or zstd; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    read: PathBuf,
-    /// The number of the packet, from 1
+    /// A capture: pcap or pcapng, also gzip or zstd; `-` is standard input. Given several times,
+    /// the files are one stream, in this order
+    #[arg(long, value_name = "FILE", required = true)]
+    read: Vec<PathBuf>,
+    /// The number of the packet, from 1; counted through all captures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frame: u64,
     #[command(flatten)]
@@ -50,6 +52,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    args.rules.with_captures(&args.read)?;
     let checked = match args.rules.program(false, screen)? {
         Ok(checked) => checked,
         Err(exit) => return Ok(exit),
@@ -61,7 +64,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let engine = engine.map_err(|e| Failure::usage(e.to_string()))?;
     let policy = Policy::repeatable(Arc::new(engine), world);
     let mut decider = Decider::new(&policy, &args.memory.limits(), BATCH)?;
-    let mut reader = Reader::open(&args.read)?;
+    let mut reader = Reader::open_all(&args.read, &Arc::default())?;
     let uses = program.uses();
     let (mut passed, tracked) = (0, uses.flows || uses.triggers);
     while let Some(batch) = reader.next_batch() {
@@ -76,10 +79,14 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         }
         passed += batch.packets.len() as u64;
     }
-    let name = args.read.display();
-    Err(match reader.broken() {
-        Some(at) => Failure::capture(format!("`{name}` has {passed} readable packets: {at}")),
-        None => Failure::usage(format!("`{name}` has no frame {}: it has {passed}", args.frame)),
+    let name = summary::captures(&args.read);
+    Err(match reader.all_broken() {
+        [] => Failure::usage(format!("{name} has no frame {}: it has {passed}", args.frame)),
+        [broken, ..] if args.read.len() > 1 => {
+            let Broken { path, at } = broken;
+            Failure::capture(format!("{name} have {passed} readable packets; `{}`: {at}", path.display()))
+        }
+        [broken, ..] => Failure::capture(format!("{name} has {passed} readable packets: {}", broken.at)),
     })
 }
 
@@ -106,8 +113,11 @@ fn tell(
         }
         Format::Text => {
             let look = screen.out_look;
-            let name = args.read.display().to_string();
-            writeln!(screen.out, "{} {} of {}", look.paint(BOLD, "frame"), args.frame, printable(&name))?;
+            let name = match args.read.as_slice() {
+                [one] => printable(&one.display().to_string()).into_owned(),
+                all => summary::captures(all),
+            };
+            writeln!(screen.out, "{} {} of {name}", look.paint(BOLD, "frame"), args.frame)?;
             for line in &lines {
                 // Broken between headers, not inside of one: no-break spaces, for as long as it takes.
                 let line = printable(line).replace(' ', "\u{a0}").replace(",\u{a0}", ", ");

@@ -34,20 +34,25 @@ Examples:
   mirrorc run web.mrule --read office.pcapng                  what would be copied, as a summary
   mirrorc run web.mrule --read office.pcapng --out copies/    and the copies: copies/STATION.pcapng
   zstdcat big.pcap.zst | mirrorc run web.mrule --read - --set head=1KiB --stats json
+  mirrorc run web.mrule --read 1.pcap --read 2.pcap           one after the other, as one stream
   mirrorc run web.mrule --tap eth1 --tap eth2                 live, until Ctrl-C
   mirrorc run web.mrule --bridge eth1:eth2                    forwards between both, and mirrors
 
 Copies keep the packet's time, interface and original length; each has the rule that decided, and
-the limit that cut, in its comment.
+the limit that cut, in its comment. While a pipe is read, files are complete up to the last tenth of
+a second. SIGINT (Ctrl-C) or SIGTERM ends the reading of captures: what was decided is in the files
+and in the summary. A second signal ends the process at once.
 
-Exit codes: 0 done, 1 the rules have errors, 2 the command could not be carried out, 3 the capture
-is broken (what could be read was processed).")]
+Exit codes: 0 done, 1 the rules have errors, 2 the command could not be carried out, 3 a capture is
+broken (what could be read was processed), 130 or 143 the reading of captures was ended by SIGINT or
+SIGTERM.")]
 pub struct Args {
     #[command(flatten)]
     rules: Rules,
-    /// The capture: pcap or pcapng, also gzip or zstd; `-` is standard input
+    /// A capture: pcap or pcapng, also gzip or zstd; `-` is standard input. Given several times,
+    /// the files are one stream, in this order
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tap", "bridge"])]
-    read: Option<PathBuf>,
+    read: Vec<PathBuf>,
     /// Write each station's copies to DIR/STATION.pcapng; without it they are counted only
     #[arg(long, value_name = "DIR", requires = "read")]
     out: Option<PathBuf>,
@@ -84,6 +89,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     // A file that may grow no more (setrlimit(2), RLIMIT_FSIZE) is a write that fails, not the end.
     let full = flag::register(SIGXFSZ, Arc::default());
     full.map_err(|error| Failure::file("listen to", "signals", &error))?;
+    args.rules.with_captures(&args.read)?;
     let checked = match args.rules.program(!args.quiet, screen)? {
         Ok(checked) => checked,
         Err(exit) => return Ok(exit),
@@ -98,24 +104,21 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         .map_err(|e| Failure::usage(e.to_string()).help("`--engine interp` runs without native code"))?;
     let engine = Arc::new(engine);
     let stats = (!args.quiet && !args.events.on_stdout()).then_some(args.stats);
-    match &args.read {
-        Some(read) => {
-            let options = Options {
-                read: read.clone(),
-                out: args.out.clone(),
-                limits: args.memory.limits(),
-                changes: args.events.changes(&program)?,
-            };
-            replay::run(Policy::repeatable(engine, world), &options, &args.events, stats, screen)
-        }
-        None => {
-            let first = live::First {
-                policy: Policy::new(engine, world),
-                bundle: checked.bundle,
-                rules: &args.rules,
-                warn: !args.quiet,
-            };
-            live::run(first, &args.live, args.memory.limits(), &args.events, stats, screen)
-        }
+    if !args.read.is_empty() {
+        let options = Options {
+            read: args.read.clone(),
+            out: args.out.clone(),
+            limits: args.memory.limits(),
+            changes: args.events.changes(&program)?,
+            ..Options::default()
+        };
+        return replay::run(Policy::repeatable(engine, world), &options, &args.events, stats, screen);
     }
+    let first = live::First {
+        policy: Policy::new(engine, world),
+        bundle: checked.bundle,
+        rules: &args.rules,
+        warn: !args.quiet,
+    };
+    live::run(first, &args.live, args.memory.limits(), &args.events, stats, screen)
 }

@@ -1,13 +1,24 @@
-//! Where a capture's bytes come from: a file or standard input, decompressed when its first bytes say that it is gzip or
-//! zstd (names lie, and standard input has none). The invariant: `read_so_far` counts bytes of the file itself, so that it
-//! compares with the file's length. (Rejected: compressed input by file extension.)
+//! Where a capture's bytes come from: a file or standard input, decompressed when its first bytes
+//! say that it is gzip or zstd (names lie, and standard input has none). The invariants:
+//! `read_so_far` counts bytes of the file itself, so that it compares with the file's length; what
+//! is no regular file (a pipe, a socket) is polled, and a read that would wait longer than
+//! [`PATIENCE`] ends with `WouldBlock`, which the decoders pass on and go on from. (Rejected:
+//! compressed input by file extension; a thread that reads, which no signal can end while it
+//! waits.)
 
 use crate::error::Error;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long a read of a pipe waits before it says that there is nothing for now.
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A byte stream, opened.
 pub(super) struct Input {
@@ -18,36 +29,55 @@ pub(super) struct Input {
 }
 
 /// What tells a compressed file, and a capture that we cannot read, from a capture that we can.
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
+pub(super) const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const MAGIC: usize = 6;
+/// log2 of the longest distance that zstd data may refer back, in bytes: what `zstd --ultra -22`
+/// and `--long` write. It bounds what a decoder keeps, whatever a frame says (RFC 8878, section
+/// 3.1.1.1.2).
+const ZSTD_WINDOW: u32 = 27;
 
 impl Input {
-    /// Opens `path`; `-` is standard input.
-    pub(super) fn open(path: &Path) -> Result<Input, Error> {
+    /// Opens `path`; `-` is standard input. Once `stop` is set, waiting for the first bytes ends as
+    /// if there were none.
+    pub(super) fn open(path: &Path, stop: &AtomicBool) -> Result<Input, Error> {
         let fail = |source| Error::Open { path: path.to_owned(), source };
-        if path.as_os_str() == "-" {
-            return Input::new(io::stdin(), None).map_err(fail);
-        }
-        let file = File::open(path).map_err(fail)?;
+        let file = match path.as_os_str() == "-" {
+            true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+            // A named pipe is open at once, also while nobody writes to it.
+            false => File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path),
+        };
+        let file = file.map_err(fail)?;
         let about = file.metadata().map_err(fail)?;
         if about.is_dir() {
             return Err(Error::Directory { path: path.to_owned() });
         }
-        Input::new(file, about.is_file().then_some(about.len())).map_err(fail)
+        let made = match about.is_file() {
+            true => Input::new(file, Some(about.len()), stop),
+            false => Input::new(Polled(file), None, stop),
+        };
+        made.map_err(fail)
     }
 
     /// From any stream of `length` bytes.
-    pub(super) fn new(stream: impl Read + Send + 'static, length: Option<u64>) -> io::Result<Input> {
+    pub(super) fn new(
+        stream: impl Read + Send + 'static,
+        length: Option<u64>,
+        stop: &AtomicBool,
+    ) -> io::Result<Input> {
         let read_so_far = Arc::new(AtomicU64::new(0));
         let mut raw = Counted { stream, count: read_so_far.clone() };
-        let head = head(&mut raw)?;
+        let head = head(&mut raw, stop)?;
         let gzip = head.starts_with(GZIP);
         let zstd = head.starts_with(ZSTD);
         let raw = Cursor::new(head).chain(raw);
         let stream: Box<dyn Read + Send> = match () {
             () if gzip => Box::new(Named { name: "gzip", stream: flate2::read::MultiGzDecoder::new(raw) }),
-            () if zstd => Box::new(Named { name: "zstd", stream: zstd::stream::read::Decoder::new(raw)? }),
+            () if zstd => {
+                let mut decoder = zstd::stream::read::Decoder::new(raw)?;
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                Box::new(Named { name: "zstd", stream: decoder })
+            }
             () => Box::new(raw),
         };
         Ok(Input { stream, read_so_far, length })
@@ -55,10 +85,32 @@ impl Input {
 }
 
 /// The first bytes, fewer only if there are no more.
-fn head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
+fn head(stream: &mut impl Read, stop: &AtomicBool) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(MAGIC);
-    stream.take(MAGIC as u64).read_to_end(&mut head)?;
+    while head.len() < MAGIC && !stop.load(Ordering::Relaxed) {
+        let room = (MAGIC - head.len()) as u64;
+        match stream.take(room).read_to_end(&mut head) {
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(head)
+}
+
+/// What may have nothing for now, without waiting for more than [`PATIENCE`].
+struct Polled(File);
+
+impl Read for Polled {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let most = Timespec { tv_sec: 0, tv_nsec: PATIENCE.as_nanos() as i64 };
+        let ready = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&most));
+        match ready {
+            // A signal: whoever it was for should look.
+            Ok(0) | Err(rustix::io::Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
+            _ => self.0.read(out),
+        }
+    }
 }
 
 struct Counted<R> {
@@ -83,7 +135,7 @@ struct Named<R> {
 impl<R: Read> Read for Named<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.stream.read(out).map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => error,
+            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => error,
             io::ErrorKind::UnexpectedEof => io::Error::other(format!("the {} data is cut short", self.name)),
             kind => io::Error::new(kind, format!("the {} data is damaged: {error}", self.name)),
         })

@@ -88,4 +88,9 @@ impl Pcap {
             self.record_header + captured,
         )
     }
+
+    /// Whether `bytes` may begin a record that is not whole yet.
+    pub(super) fn is_unfinished(&self, bytes: &[u8]) -> bool {
+        bytes.len() < self.record_header || self.order.u32(bytes, 8) as usize <= MAX_PACKET
+    }
 }

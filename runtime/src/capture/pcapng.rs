@@ -30,6 +30,17 @@ pub(super) struct Pcapng {
     section: Vec<(u32, u32)>,
     /// The numbers of the section before.
     previous: Vec<(u32, u32)>,
+    skipping: Option<Skipping>,
+}
+
+/// A block that is passed over while its bytes still come.
+#[derive(Debug, Clone, Copy)]
+struct Skipping {
+    /// Stream offset of its first byte.
+    offset: u64,
+    length: u32,
+    /// Bytes still to pass, without its last four.
+    left: u64,
 }
 
 /// A kind of block, as far as it concerns us.
@@ -55,17 +66,21 @@ fn kind(number: u32) -> Kind {
 impl Pcapng {
     /// From the first four bytes of a file; none if they are no pcapng.
     pub(super) fn recognise(magic: [u8; 4]) -> Option<Pcapng> {
-        let pcapng = Pcapng { order: Order::Little, section: Vec::new(), previous: Vec::new() };
+        let pcapng =
+            Pcapng { order: Order::Little, section: Vec::new(), previous: Vec::new(), skipping: None };
         (u32::from_le_bytes(magic) == SECTION).then_some(pcapng)
     }
 
     /// Takes one step: through one block that is no packet, or to a whole packet block at the front of the window.
     pub(super) fn prepare(&mut self, window: &mut Window, interfaces: &mut Vec<Interface>) -> Step {
-        let offset = window.offset();
+        let offset = self.skipping.map_or(window.offset(), |skipping| skipping.offset);
         self.step(window, interfaces).unwrap_or_else(|reason| Step::Broken(Break { offset, reason }))
     }
 
     fn step(&mut self, window: &mut Window, interfaces: &mut Vec<Interface>) -> Result<Step, BreakReason> {
+        if let Some(skipping) = self.skipping {
+            return self.skip(window, skipping);
+        }
         if !window.want(12) {
             return match window.bytes().len() as u64 {
                 0 => Ok(Step::End),
@@ -87,7 +102,8 @@ impl Pcapng {
             return Err(BreakReason::BlockLength { what, length, least });
         }
         if !held {
-            return skip(window, self.order, length);
+            let left = u64::from(length - 4);
+            return self.skip(window, Skipping { offset: window.offset(), length, left });
         }
         if length as usize > MAX_BLOCK {
             return Err(BreakReason::BlockTooLong { what, length, most: MAX_BLOCK });
@@ -107,6 +123,26 @@ impl Pcapng {
             _ => return Ok(Step::Packets),
         }
         window.consume(length as usize);
+        Ok(Step::Again)
+    }
+
+    /// Passes over a block without holding it, and checks that its end says the same length. Goes
+    /// on where it was when the stream had nothing for now.
+    fn skip(&mut self, window: &mut Window, mut skipping: Skipping) -> Result<Step, BreakReason> {
+        let length = skipping.length;
+        skipping.left -= window.skip(skipping.left);
+        self.skipping = Some(skipping);
+        if skipping.left > 0 || !window.want(4) {
+            let missing = skipping.left + 4 - window.bytes().len() as u64;
+            let left = u64::from(length) - missing;
+            return Err(BreakReason::Cut { what: "a block", needs: u64::from(length), left });
+        }
+        let tail = self.order.u32(window.bytes(), 0);
+        if tail != length {
+            return Err(BreakReason::BlockEnd { head: length, tail });
+        }
+        window.consume(4);
+        self.skipping = None;
         Ok(Step::Again)
     }
 
@@ -181,6 +217,15 @@ impl Pcapng {
         }
     }
 
+    /// Whether `bytes` may begin a packet block that is not whole yet.
+    pub(super) fn is_unfinished(&self, bytes: &[u8]) -> bool {
+        let number = self.order.u32(bytes, 0);
+        let length = self.order.u32(bytes, 4) as usize;
+        let packet = matches!(number, ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET);
+        let sound = length <= MAX_BLOCK && length.is_multiple_of(4) && length > bytes.len();
+        bytes.len() < 12 || packet && sound
+    }
+
     /// A packet block without its last four bytes.
     #[inline]
     fn packet<'a>(
@@ -227,22 +272,6 @@ fn checked<'a>(frame: &'a [u8], captured: u32, room: &[u8]) -> Result<&'a [u8], 
         return Err(BreakReason::PacketTooLong { length: captured, most: MAX_PACKET });
     }
     Ok(frame)
-}
-
-/// Passes over a block without holding it, and checks that its end says the same length.
-fn skip(window: &mut Window, order: Order, length: u32) -> Result<Step, BreakReason> {
-    let body = u64::from(length - 4);
-    let passed = window.skip(body);
-    if passed < body || !window.want(4) {
-        let left = passed + window.bytes().len() as u64;
-        return Err(BreakReason::Cut { what: "a block", needs: u64::from(length), left });
-    }
-    let tail = order.u32(window.bytes(), 0);
-    if tail != length {
-        return Err(BreakReason::BlockEnd { head: length, tail });
-    }
-    window.consume(4);
-    Ok(Step::Again)
 }
 
 /// The options of a block: code and value, up to their end or to the first that does not fit.

@@ -17,11 +17,13 @@ pub(super) struct Window {
     base: u64,
     /// Nothing more will come; with the failure, if one is why.
     ended: Option<Option<String>>,
+    /// The last read found nothing for now (`WouldBlock`): the stream goes on.
+    idle: bool,
 }
 
 impl Window {
     pub(super) fn new(input: Box<dyn Read + Send>) -> Window {
-        Window { input, buffer: vec![0; READ], start: 0, end: 0, base: 0, ended: None }
+        Window { input, buffer: vec![0; READ], start: 0, end: 0, base: 0, ended: None, idle: false }
     }
 
     /// What was read and not consumed.
@@ -39,12 +41,27 @@ impl Window {
         self.ended.as_ref()?.as_deref()
     }
 
+    /// Whether nothing more will come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Whether the last read found nothing for now: what is missing may still come.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    pub(super) fn forget_idle(&mut self) {
+        self.idle = false;
+    }
+
     /// Gives up the first `n` bytes (at most what there is).
     pub(super) fn consume(&mut self, n: usize) {
         self.start = self.start.saturating_add(n).min(self.end);
     }
 
-    /// Reads until there are `n` bytes; false when the stream ends before.
+    /// Reads until there are `n` bytes; false when the stream ends before, or gives nothing for
+    /// now.
     pub(super) fn want(&mut self, n: usize) -> bool {
         while self.end - self.start < n {
             if !self.refill() {
@@ -68,6 +85,7 @@ impl Window {
     }
 
     fn refill(&mut self) -> bool {
+        self.idle = false;
         if self.ended.is_some() {
             return false;
         }
@@ -87,6 +105,10 @@ impl Window {
                 Ok(0) => self.ended = Some(None),
                 Ok(n) => self.end += n.min(most),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.idle = true;
+                    return false;
+                }
                 Err(error) => self.ended = Some(Some(error.to_string())),
             }
             return self.ended.is_none();

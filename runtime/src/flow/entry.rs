@@ -212,6 +212,13 @@ impl Entry {
         time.saturating_sub(self.first).clamp(-MOST, MOST)
     }
 
+    /// Notes a packet at this time after its first; one that is earlier than its last packet moves
+    /// nothing back.
+    #[inline(always)]
+    pub fn touch(&mut self, after: i64) {
+        self.set_last(after.max(self.last_after()));
+    }
+
     /// Sets when its last packet came, after its first.
     #[inline(always)]
     pub fn set_last(&mut self, after: i64) {

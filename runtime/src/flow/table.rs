@@ -201,7 +201,7 @@ impl FlowTable {
         if !tcp.map_or(flow.proto() != tcp::PROTO, |tcp| tcp.is_plain(flow, from)) {
             return None;
         }
-        flow.set_last(after);
+        flow.touch(after);
         flow.count(from, packet.len);
         let length = payload_length(packet, stack);
         let place = match tcp {
@@ -226,7 +226,7 @@ impl FlowTable {
         let flow = &mut self.flows[id as usize];
         let after = flow.after(packet.time);
         let times = Times { is_new, age: after.max(0), idle: (after - flow.last_after()).max(0) };
-        flow.set_last(after);
+        flow.touch(after);
         flow.count(from, packet.len);
         let was_settled = flow.has(flag::SETTLED);
         let length = payload_length(packet, stack);

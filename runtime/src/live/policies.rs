@@ -174,6 +174,8 @@ impl Live {
             self.policies.last_id += 1;
             self.policies.last_id
         });
+        let others: Vec<Arc<Policy>> = self.policies().map(|(_, policy)| policy.clone()).collect();
+        self.spread_for(others.iter().map(|other| &**other).chain([&*policy]))?;
         self.widen()?;
         let hashes = stations.hashes();
         let seats = deciders.into_iter().map(|decider| {
@@ -193,6 +195,7 @@ impl Live {
             None => self.policies.loaded.push(next),
         }
         self.narrow();
+        self.spread_again();
         Ok(swap)
     }
 
@@ -204,7 +207,16 @@ impl Live {
             self.tell_workers(old.id, self.workers.iter().map(|_| Seating::Leave).collect());
         self.policies.end(old.stations, (old.policy, left, rest));
         self.narrow();
+        self.spread_again();
         Some(swap)
+    }
+
+    /// Spreads packets as the policies that are left need it.
+    fn spread_again(&mut self) {
+        let policies: Vec<Arc<Policy>> = self.policies().map(|(_, policy)| policy.clone()).collect();
+        if let Err(error) = self.spread_for(policies.iter().map(|policy| &**policy)) {
+            let _full = self.events.try_send(Event::Failed(error.to_string()));
+        }
     }
 
     /// Gives a station of a policy no more copies, or copies again; whether there is such a one.

@@ -4,6 +4,7 @@
 //! read elsewhere, without privileges; where the kernel has no room for one, a wider one takes its place.
 //! (Rejected: counting what is passed over, which the kernel tells nobody; what the interface itself counted is told beside.)
 
+use super::spread::Spreading;
 use crate::sys::interface::Interfaces;
 use crate::sys::packet;
 use crate::sys::tap::{Handle, Tap};
@@ -19,6 +20,8 @@ pub(super) struct Prefilter {
     wanted: bool,
     /// What they are made of; without it everything is kept.
     program: Option<Arc<Program>>,
+    /// Which worker gets a packet.
+    spreading: Spreading,
     ports: Vec<Port>,
 }
 
@@ -39,7 +42,11 @@ struct Port {
 
 impl Prefilter {
     /// For ports with these links, of which some may be filtered, if filters are wanted; everything is kept at first.
-    pub fn new(wanted: bool, ports: impl IntoIterator<Item = (Link, bool)>) -> Prefilter {
+    pub fn new(
+        wanted: bool,
+        spreading: Spreading,
+        ports: impl IntoIterator<Item = (Link, bool)>,
+    ) -> Prefilter {
         let port = |(link, filtered)| Port {
             link,
             filtered,
@@ -48,7 +55,7 @@ impl Prefilter {
             counted: 0,
             entered: 0,
         };
-        Prefilter { wanted, program: None, ports: ports.into_iter().map(port).collect() }
+        Prefilter { wanted, program: None, spreading, ports: ports.into_iter().map(port).collect() }
     }
 
     /// The taps of a port begin to hear. Those that it had before hear nothing from then on, so that no
@@ -58,6 +65,7 @@ impl Prefilter {
         port.deafen();
         port.counted = of.received(name).unwrap_or(0);
         port.taps = taps;
+        port.spread(self.spreading)?;
         port.attach(self.program.as_deref())
     }
 
@@ -77,6 +85,18 @@ impl Prefilter {
     pub fn change(&mut self, program: Option<Arc<Program>>) -> io::Result<()> {
         self.program = program.filter(|_| self.wanted);
         self.ports.iter_mut().try_for_each(|port| port.attach(self.program.as_deref()))
+    }
+
+    /// How packets are spread over the workers.
+    pub fn spreading(&self) -> Spreading {
+        self.spreading
+    }
+
+    /// Spreads packets otherwise from now on.
+    pub fn spread(&mut self, spreading: Spreading) -> io::Result<()> {
+        self.ports.iter().try_for_each(|port| port.spread(spreading))?;
+        self.spreading = spreading;
+        Ok(())
     }
 
     /// What the interface of a port counted since it was first read.
@@ -106,6 +126,14 @@ impl Port {
         for tap in &self.taps {
             // One that cannot be made deaf is gone, or counts on; draining it ends by time.
             let _gone = tap.deafen();
+        }
+    }
+
+    fn spread(&self, spreading: Spreading) -> io::Result<()> {
+        match self.taps.as_slice() {
+            // One program is the group's: whoever sets it.
+            [first, _, ..] => first.spread(&spreading.program(self.link)),
+            _ => Ok(()),
         }
     }
 

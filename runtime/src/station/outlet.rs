@@ -64,7 +64,7 @@ impl Held {
             len: packet.len,
             interface: packet.interface,
             link: packet.link(),
-            time: packet.time,
+            time: packet.stamp,
             number,
             flow_hash,
         }

@@ -68,6 +68,14 @@ impl PcapngFile {
         if self.buffer.len() >= WRITE { self.write_out() } else { Ok(()) }
     }
 
+    /// Writes what waits: the file is complete up to the last packet.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if self.buffer.is_empty() { Ok(()) } else { self.write_out() }
+    }
+
     /// Describes the interfaces that no packet has named, writes what is left, and says how long the file is, in bytes.
     ///
     /// # Errors
@@ -88,7 +96,7 @@ impl PcapngFile {
     fn packet(&mut self, packet: &Packet, verdict: &Verdict) {
         let copy = packet.frame().get(verdict.start as usize..verdict.end as usize).unwrap_or(&[]);
         let about =
-            About { interface: packet.interface, time: packet.time, len: packet.len, verdict: *verdict };
+            About { interface: packet.interface, time: packet.stamp, len: packet.len, verdict: *verdict };
         blocks::packet(&mut self.buffer, &self.names, &about, copy);
     }
 

@@ -174,9 +174,9 @@ impl Socket {
         self.set(libc::PACKET_QDISC_BYPASS, &1_i32)
     }
 
-    /// Joins the sockets of one interface among which the kernel spreads frames by a symmetric hash of the flow
-    /// (PACKET_FANOUT_HASH): the n-th socket of each group gets both directions of the same flows. Gives the group; none begins
-    /// a new one.
+    /// Joins the sockets of one interface among which the kernel spreads frames by a program
+    /// (PACKET_FANOUT_CBPF, Linux 4.3), which [`spread`] sets: its result, modulo the number of sockets, is the
+    /// socket, in the order in which they joined. Gives the group; none begins a new one.
     ///
     /// # Errors
     /// The kernel's.
@@ -187,7 +187,7 @@ impl Socket {
         };
         let unique = if group.is_none() { libc::PACKET_FANOUT_FLAG_UNIQUEID } else { 0 };
         let join = |flags: u32| {
-            let kind = libc::PACKET_FANOUT_HASH | flags;
+            let kind = libc::PACKET_FANOUT_CBPF | flags;
             self.set(libc::PACKET_FANOUT, &(u32::from(group.unwrap_or(0)) | kind << 16))
         };
         if join(unique | ignore).is_err() {
@@ -261,6 +261,15 @@ const ALL_PROTOCOLS: u16 = (libc::ETH_P_ALL as u16).to_be();
 /// The kernel's.
 pub fn attach(socket: impl AsFd, filter: &[Insn]) -> io::Result<()> {
     super::socket::attach(socket.as_fd(), filter)
+}
+
+/// Says by which program the group of a socket spreads frames, in the place of the one that it has; before
+/// the first, the first socket gets all. The program sees a frame from its network header on.
+///
+/// # Errors
+/// The kernel's: the socket is in no group, or the program is refused.
+pub fn spread(socket: impl AsFd, program: &[Insn]) -> io::Result<()> {
+    super::socket::set_fanout(socket.as_fd(), program)
 }
 
 /// Has a socket receive nothing more; what it received stays.

@@ -24,11 +24,27 @@ pub(crate) fn refuse_all(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Puts a filter in the place of the one that a socket has (SO_ATTACH_FILTER); needs no privilege. What arrived before stays.
 pub(crate) fn attach(socket: BorrowedFd<'_>, filter: &[Insn]) -> io::Result<()> {
+    set_program(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, filter)
+}
+
+/// Gives the fanout group of a packet socket another program, whose result says which socket gets a
+/// packet (PACKET_FANOUT_DATA of a PACKET_FANOUT_CBPF group).
+pub(crate) fn set_fanout(socket: BorrowedFd<'_>, program: &[Insn]) -> io::Result<()> {
+    set_program(socket, libc::SOL_PACKET, libc::PACKET_FANOUT_DATA, program)
+}
+
+/// Sets an option whose value is a program of classic BPF.
+fn set_program(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    filter: &[Insn],
+) -> io::Result<()> {
     let as_kernel = |insn: &Insn| libc::sock_filter { code: insn.code, jt: insn.jt, jf: insn.jf, k: insn.k };
     let mut code: Vec<libc::sock_filter> = filter.iter().map(as_kernel).collect();
     let len = u16::try_from(code.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let program = libc::sock_fprog { len, filter: code.as_mut_ptr() };
-    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+    set(socket, level, name, &program)
 }
 
 /// Sets how many bytes may wait to be received (SO_RCVBUFFORCE, which needs CAP_NET_ADMIN; else SO_RCVBUF, of which the kernel
@@ -113,8 +129,8 @@ pub(crate) fn send_by_link(
 fn set<T>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
     let length = size_of::<T>() as libc::socklen_t;
     let pointer = std::ptr::from_ref(value).cast();
-    // SAFETY: `pointer` is to `length` bytes borrowed for the call, which only reads them; what SO_ATTACH_FILTER's value
-    // points to lives as long (`attach`).
+    // SAFETY: `pointer` is to `length` bytes borrowed for the call, which only reads them; what a
+    // program's value points to lives as long (`set_program`).
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, pointer, length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -237,6 +237,15 @@ impl Handle {
         packet::deafen(&self.ring)
     }
 
+    /// Spreads the frames of both groups by a program, from now on; see [`packet::spread`].
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn spread(&self, program: &[Insn]) -> io::Result<()> {
+        packet::spread(&self.ring, program)?;
+        packet::spread(&self.long, program)
+    }
+
     /// Whether it still receives from the interface with this index.
     pub fn is_bound(&self, index: u32) -> bool {
         packet::is_bound(&self.ring, index)

@@ -205,7 +205,7 @@ pub fn read(stream: impl Read + Send + 'static) -> Result<Outcome, mrule_runtime
             packets.push(Got {
                 interface: packet.interface,
                 name: packet.interface_name().to_owned(),
-                time: packet.time,
+                time: packet.stamp,
                 frame: packet.frame().to_vec(),
                 length: packet.len,
                 link: packet.link(),

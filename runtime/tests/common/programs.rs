@@ -63,7 +63,7 @@ pub fn run_with(
 ) -> Result<Summary, Error> {
     let world = World::new(program).unwrap();
     let engine = Engine::new(kind, program.clone(), &world).unwrap();
-    let options = Options { read: read.to_owned(), out: out.map(Path::to_owned), ..Options::default() };
+    let options = Options { read: vec![read.to_owned()], out: out.map(Path::to_owned), ..Options::default() };
     let mut packets = 0;
     let mut policy = Policy::repeatable(Arc::new(engine), world);
     let summary = replay(&options, &mut policy, None, &mut |progress| {

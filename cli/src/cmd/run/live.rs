@@ -21,7 +21,7 @@ use mrule_runtime::api::{Afar, Faces, Server, Socket};
 use mrule_runtime::confine::Confinement;
 use mrule_runtime::control::{Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
-use mrule_runtime::live::{Forward, Live, Options};
+use mrule_runtime::live::{Forward, Live, Options, Spread};
 use mrule_runtime::policy::Policy;
 use mrule_runtime::sys::ring::Shape;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
@@ -48,7 +48,8 @@ pub(super) struct Ports {
     /// Let the kernel go on forwarding when mirrorc ends
     #[arg(long, requires = "bridge")]
     keep_forwarding: bool,
-    /// How many worker threads; each packet of a flow meets the same one [default: one for each core]
+    /// How many worker threads; all packets of a flow meet the same one [default: one for each
+    /// core]
     #[arg(long, value_name = "N", conflicts_with = "read", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
     /// Memory of each worker's receive ring for each interface [default: 16MiB]
@@ -58,6 +59,9 @@ pub(super) struct Ports {
     /// it, which takes up to 32 MiB while they wait.
     #[arg(long, value_name = "SIZE", conflicts_with = "read", value_parser = ring)]
     ring: Option<u64>,
+    /// What packets are spread over workers by
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t, conflicts_with = "read")]
+    spread: SpreadBy,
     /// See also frames that are for other hosts
     #[arg(long, conflicts_with = "read")]
     promiscuous: bool,
@@ -105,6 +109,18 @@ enum Who {
     Kernel,
     /// mirrorc itself, for where tc is not to be had
     Userspace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum SpreadBy {
+    /// By addresses while a policy keeps flows, else also by ports
+    #[default]
+    Auto,
+    /// By IP addresses: all packets of a flow meet one worker, fragments and tunnels among them
+    Addresses,
+    /// Also by the ports of TCP, UDP and SCTP: for traffic of few pairs of hosts; fragments may
+    /// miss their flow
+    Ports,
 }
 
 /// The names of two interfaces: `A:B`.
@@ -232,6 +248,11 @@ fn run_as(
         prefilter: !args.no_prefilter,
         ring: args.ring.map_or_else(Shape::default, Shape::of),
         spares,
+        spread: match args.spread {
+            SpreadBy::Auto => Spread::Auto,
+            SpreadBy::Addresses => Spread::Addresses,
+            SpreadBy::Ports => Spread::Ports,
+        },
         limits,
         confinement: Arc::new(confinement),
     };

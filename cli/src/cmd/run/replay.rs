@@ -1,6 +1,8 @@
-//! `mirrorc run --read`: a program over a capture. The invariant: the summary is the runtime's own counts, and a capture that
-//! breaks off is told with its byte offset and exit code 3, after what was readable has been processed.
-//! (Rejected: ending at the first oddity of a capture; the rest of it is still evidence.)
+//! `mirrorc run --read`: a program over captures. The invariants: the summary is the runtime's own
+//! counts; a capture that breaks off is told with its byte offset and exit code 3, after what was
+//! readable has been processed; SIGINT and SIGTERM end the run with files and summary complete, and
+//! a second one ends it at once. (Rejected: ending at the first oddity of a capture; the rest of it
+//! is still evidence. Exit code 0 after a signal; a script could not tell a whole run from a part.)
 
 use crate::args::Format;
 use crate::events::Events;
@@ -8,14 +10,19 @@ use crate::exit::{Exit, Failure};
 use crate::screen::{BAD, DIM, DOUBT, Look, Screen, printable};
 use crate::summary;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mrule_runtime::capture::Broken;
 use mrule_runtime::policy::Policy;
 use mrule_runtime::replay::{Options, Progress, replay};
 use mrule_runtime::stats::Summary;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Runs a program over the capture `read`.
+/// Runs a program over the captures of `options`.
 pub(super) fn run(
     mut policy: Policy,
     options: &Options,
@@ -23,7 +30,8 @@ pub(super) fn run(
     stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let (read, writer) = (options.read.as_path(), events.writer(true, None)?);
+    let signal = listen(&options.stop)?;
+    let (read, writer) = (options.read.as_slice(), events.writer(true, None)?);
     let started = Instant::now();
     let mut bar = Bar::new(screen.err_look, stats.is_some() && screen.err_look.live, started);
     let result = replay(options, &mut policy, writer.as_ref(), &mut |progress| bar.show(progress));
@@ -57,32 +65,60 @@ pub(super) fn run(
         writeln!(screen.err, "{note} {} of {} events {what}", later, options.changes.len())?;
     }
     let exit = complain(read, &counts, screen)?;
-    Ok(if all_told { exit } else { Exit::Usage })
+    Ok(match (all_told, exit) {
+        (false, _) => Exit::Usage,
+        (_, Exit::Clean) if counts.interrupted => Exit::Interrupted(signal.load(Ordering::Relaxed) as u8),
+        _ => exit,
+    })
+}
+
+/// Has SIGINT and SIGTERM set `stop`, and a second one end the process; gives where the signal's
+/// number will stand.
+fn listen(stop: &Arc<AtomicBool>) -> Result<Arc<AtomicUsize>, Failure> {
+    let which = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())
+            .and_then(|_| flag::register_usize(signal, which.clone(), signal as usize))
+            .and_then(|_| flag::register(signal, stop.clone()))
+            .map_err(|error| Failure::file("listen to", "signals", &error))?;
+    }
+    Ok(which)
 }
 
 /// Says what was not read, after all else, where it is seen.
-fn complain(read: &Path, counts: &Summary, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+fn complain(read: &[PathBuf], counts: &Summary, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     screen.out.flush()?;
     let look = screen.err_look;
-    let name = read.display().to_string();
-    let name = printable(&name);
+    let name = summary::captures(read);
+    let warning = look.paint(DOUBT, "warning:");
     for (link, packets) in &counts.unsupported {
         let what = format!("of link type {link}, which is not supported, and were passed over");
         let packets = summary::packets(*packets);
-        writeln!(screen.err, "{} {packets} of `{name}` are {what}", look.paint(DOUBT, "warning:"))?;
+        writeln!(screen.err, "{warning} {packets} of {name} are {what}")?;
     }
     if counts.moved_times > 0 {
         let what = "times outside of 1970 to 2262, which were moved to the nearest end";
-        writeln!(screen.err, "{} `{name}` has {} {what}", look.paint(DOUBT, "warning:"), counts.moved_times)?;
+        writeln!(screen.err, "{warning} {name} has {} {what}", counts.moved_times)?;
     }
-    if let Some(at) = &counts.broken {
-        writeln!(screen.err, "{} `{name}` is broken at {at}", look.paint(BAD, "error:"))?;
+    if counts.outlying_times > 0 {
+        let packets = summary::packets(counts.outlying_times);
+        let what = "a time that does not fit the packets around, and were decided at the time of those";
+        writeln!(screen.err, "{warning} {packets} of {name} have {what}")?;
+    }
+    for Broken { path, at } in &counts.broken {
+        let name = path.display().to_string();
+        writeln!(screen.err, "{} `{}` is broken at {at}", look.paint(BAD, "error:"), printable(&name))?;
+    }
+    if !counts.broken.is_empty() {
         let packets = summary::packets(counts.packets);
-        writeln!(
-            screen.err,
-            "  {}",
-            look.paint(DIM, &format!("what came before it was processed: {packets}"))
-        )?;
+        let what = if read.len() > 1 { "what else could be read" } else { "what came before it" };
+        let line = format!("{what} was processed: {packets}");
+        writeln!(screen.err, "  {}", look.paint(DIM, &line))?;
+    }
+    if counts.interrupted {
+        let packets = summary::packets(counts.packets);
+        let what = "ended by a signal before the end of what was to be read; decided were";
+        writeln!(screen.err, "{warning} {what} {packets}")?;
     }
     Ok(if counts.is_complete() { Exit::Clean } else { Exit::Capture })
 }

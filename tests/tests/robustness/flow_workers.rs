@@ -1,2 +1,0 @@
-//! Every traffic that belongs to one flow gives equal copies with one worker and with four.
-//! (Rejected: hash values compared by hand; copies are the promise.)
