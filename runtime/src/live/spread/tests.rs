@@ -164,7 +164,7 @@ fn pairs_of_hosts_and_ports_are_spread_evenly() {
     for workers in [2, 3, 4, 7] {
         let mut shares = [[0_u32; 7]; 4];
         for i in 0..4000_u32 {
-            let ends = (0x0a00_0001 + i % 250 + (i / 250 << 8), 0x0a00_0001);
+            let ends = (0x0a00_0001 + i % 250 + ((i / 250) << 8), 0x0a00_0001);
             let frames = [
                 (0, ip4(ends, 6, 0, &ports((1, 2)))),
                 (1, ip6(ends, 6, &ports((1, 2)))),
