@@ -30,7 +30,7 @@ fn sums_add_up_however_often_it_begins_and_ends_under_load() {
         let dir = tempfile::tempdir().unwrap();
         let rules = write_rules(
             dir.path(),
-            "station s { pcapng \"/dev/null\" }\nrule r { match udp.dstport == 5000  snaplen headers  to s }\n",
+            "station s { pcapng \"DIR/s.pcapng\" rotate 10MB keep 1 }\nrule r { match udp.dstport == 5000  snaplen headers  to s }\n",
         );
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {

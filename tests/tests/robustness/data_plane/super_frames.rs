@@ -18,7 +18,7 @@ fn big(wire: &Wire) {
     }
 }
 
-/// Packets for each super-frame: 64 KiB are 7 of them at this MTU.
+/// Packets for each super-frame: 64 KiB are at most 7 of them at this MTU.
 fn average(port: &Value) -> f64 {
     port["segments"].as_f64().unwrap() / port["super_frames"].as_f64().unwrap()
 }
@@ -37,7 +37,7 @@ fn copies_of_big_tcp_are_packets_of_the_wire() {
         wire.tcp("4M", &["-6", "-c", "fd01::2"]);
         let sums = run.stop();
         let port = &sums["ports"][0];
-        assert!(average(port) > 8.0 && port["long_lost"] == 0, "{port}");
+        assert!(average(port) > 7.3 && port["long_lost"] == 0, "{port}");
         let copies = read(&dir.path().join("lake.pcapng"));
         // By source port: where each segment's bytes begin, and how many they are.
         let mut segments: BTreeMap<u16, Vec<(u32, u32)>> = BTreeMap::new();
@@ -82,7 +82,7 @@ fn workers_forward_big_tcp_so_that_it_arrives() {
         let dir = tempfile::tempdir().unwrap();
         let rules = write_rules(
             dir.path(),
-            "station s { pcapng \"/dev/null\" }\nrule r { match tcp.dstport == 5201  snaplen headers  to s }\n",
+            "station s { pcapng \"DIR/s.pcapng\" rotate 10MB keep 1 }\nrule r { match tcp.dstport == 5201  snaplen headers  to s }\n",
         );
         let more = ["--bridge", "in0:out0", "--workers", "1", "--forward", "userspace"];
         let run = wire.mirrorc(MIRRORC, &[&[rules.as_str()], &more[..]].concat());
@@ -92,7 +92,7 @@ fn workers_forward_big_tcp_so_that_it_arrives() {
         let again: u64 = again.split_whitespace().nth(1).unwrap().parse().unwrap();
         let sums = run.stop();
         let port = &sums["ports"][0];
-        assert!(average(port) > 8.0, "{port}");
+        assert!(average(port) > 7.3, "{port}");
         assert_eq!(port["forward"]["sent"], port["frames"], "{port}");
         // 16 MiB are some 1,900 packets; where super-frames do not arrive, nearly all are sent again.
         assert!(again < 300, "{again} packets were sent again: {port}");
