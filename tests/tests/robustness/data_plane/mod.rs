@@ -2,6 +2,7 @@
 //! kernel's own counters, and by numbers in the packets. (Rejected: a mocked ring; the kernel's timing
 //! is what matters.)
 
+mod hot_loads;
 mod link_stations;
 mod renames;
 mod stalls;
