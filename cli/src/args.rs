@@ -39,7 +39,7 @@ Check it, run it on a capture, and ask why a packet was copied as it was:
   mirrorc explain first.mrule --read office.pcapng --frame 42
 
 Exit codes: 0 done and clean; 1 the rules have errors; 2 the command could not be carried out
-(arguments, a missing file); 3 the capture is broken.";
+(arguments, a missing file); 3 the capture is broken; 4 a worker of a run died.";
 
 /// Mirrors network traffic by declarative rules: how much of each packet is copied, and to whom.
 #[derive(Debug, Parser)]
@@ -77,7 +77,7 @@ pub enum Command {
     /// Load a program into a running mirrorc as a policy
     Load(cmd::control::Load),
     /// Unload a policy of a running mirrorc
-    Unload(cmd::control::Named),
+    Unload(cmd::control::Unload),
     /// List the policies of a running mirrorc
     List(cmd::control::All),
     /// Show the texts of a policy
@@ -86,8 +86,10 @@ pub enum Command {
     Diff(cmd::control::Diff),
     /// Load an older version of a policy again
     Rollback(cmd::control::Rollback),
-    /// Say how a running mirrorc is
+    /// Say how a running mirrorc is; exit code 1 when something is wrong
     Status(cmd::control::All),
+    /// Let copies go that are withheld because something binding could not be restored
+    Release(cmd::control::Release),
     /// List, raise, clear and suppress triggers of a running mirrorc
     #[command(subcommand)]
     Trigger(cmd::control::Trigger),

@@ -20,6 +20,8 @@ pub enum Exit {
     /// 128 and the signal's number, as shells have it: a run over captures was ended by SIGINT
     /// (130) or SIGTERM (143); what was decided before is in its files and in its summary.
     Interrupted(u8),
+    /// 4: a worker of a run died of a fault of mirrorc; where the kernel forwards, it goes on.
+    Died,
 }
 
 impl Exit {
@@ -31,6 +33,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Capture => 3,
             Exit::Interrupted(signal) => 128 + signal,
+            Exit::Died => 4,
         }
     }
 }
@@ -98,6 +101,12 @@ impl From<mrule_runtime::Error> for Failure {
                 "mirrorc touches no filters of others: remove it (tc filter show dev {name} ingress), or run\n\
                  with `--forward userspace`",
             )),
+            Error::Owned { owner, .. } => Failure::usage(error.to_string()).help(format!(
+                "end {owner}, or run with `--take-over` to have it end and go on forwarding; `--tap` reads\n                 beside it",
+            )),
+            Error::Died { .. } => Failure { exit: Exit::Died, ..Failure::usage(error.to_string()) }.help(
+                "where the kernel forwards, it goes on; start mirrorc again (systemd: `Restart=always`)",
+            ),
             _ => Failure::usage(error.to_string()),
         }
     }

@@ -84,6 +84,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -
         Command::Diff(args) => cmd::control::diff(&args, screen),
         Command::Rollback(args) => cmd::control::rollback(&args, screen),
         Command::Status(args) => cmd::control::status(&args, screen),
+        Command::Release(args) => cmd::control::release(&args, screen),
         Command::Trigger(args) => cmd::control::trigger(&args, screen),
         Command::Table(args) => cmd::control::table(&args, screen),
         Command::Param(args) => cmd::control::param(&args, screen),

@@ -6,19 +6,23 @@
 pub mod bundle;
 mod changes;
 mod flows;
+mod health;
 mod keep;
 mod opening;
 mod plan;
+mod restore;
 mod rows;
 mod stations;
 mod store;
+mod versions;
 
 pub use crate::confine::Origin;
 pub use bundle::Bundle;
 pub use changes::{Page, RowText, TableState, TriggerState};
 pub use flows::{EndState, FlowState, HushState, MOST_FLOWS, Measure};
-pub use keep::Start;
+pub use health::{Health, Reason, ReasonKind};
 pub use plan::{Fates, Plan};
+pub use restore::{BindingFailure, Start};
 pub use rows::Rows;
 pub use stations::SetStation;
 pub use store::{Kept, Store};
@@ -139,6 +143,8 @@ pub(crate) struct Changed {
     pub params: BTreeSet<String>,
     /// Stations, and what they are now.
     pub stations: BTreeMap<String, SetStation>,
+    /// Stations that get no copies until somebody resumes them.
+    pub drained: BTreeSet<String>,
 }
 
 /// A policy as it is known here.
@@ -155,6 +161,12 @@ struct State {
     /// None when the run has ended.
     live: Option<Live>,
     policies: BTreeMap<String, Held>,
+    /// Those that were unloaded, and those that could not be restored: to go back to.
+    unloaded: BTreeMap<String, Held>,
+    /// What could not be restored, by policy.
+    failures: BTreeMap<String, health::Failure>,
+    on_failure: BindingFailure,
+    watch: health::Watch,
     keeping: keep::Keeping,
 }
 
@@ -218,28 +230,29 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 }
 
 impl Control {
-    /// Of a run that was started with the first of these policies; the others are loaded now. What cannot be is told.
+    /// Of a run into which [`Start::restore`] has loaded the policies. What cannot be is told.
     pub fn new(
         live: Live,
         kind: EngineKind,
         start: Start,
         lines: Option<Arc<EventWriter>>,
     ) -> (Control, Vec<String>) {
-        let mut state = State { live: Some(live), policies: BTreeMap::new(), keeping: start.keeping };
-        let mut told = start.told;
-        for (name, policy, held) in start.policies {
-            let there = state.live.as_ref().is_some_and(|live| live.policy(&name).is_some());
-            let loaded = match &mut state.live {
-                Some(live) if !there => live.load(&name, policy).map(drop),
-                _ => Ok(()),
-            };
-            match loaded {
-                Ok(()) => {
-                    state.policies.insert(name, held);
-                }
-                Err(error) => told.push(format!("policy {name} was not restored: {error}")),
-            }
+        let Start { policies, unloaded, failures, on_failure, keeping, told, .. } = start;
+        let mut state = State {
+            live: None,
+            policies: BTreeMap::new(),
+            unloaded,
+            failures,
+            on_failure,
+            watch: health::Watch::default(),
+            keeping,
+        };
+        for restored in policies {
+            let is_loaded = live.policy(&restored.name).is_some();
+            let of = if is_loaded { &mut state.policies } else { &mut state.unloaded };
+            of.insert(restored.name, restored.held);
         }
+        state.live = Some(live);
         (Control { state: Mutex::new(state), turn: Mutex::new(()), kind, lines, hub: None }, told)
     }
 
@@ -307,12 +320,13 @@ impl Control {
         // Not behind the lock: the system may take its time.
         let opened = if dry { None } else { Some(opening.open()?) };
         let mut state = self.lock();
-        let State { live, policies, keeping } = &mut *state;
+        let State { live, policies, unloaded, keeping, failures, .. } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
         let old = live.policy(name).cloned();
         let held = policies.get_mut(name);
         expect.map_or(Ok(()), |expect| expect.check(name, held.as_deref()))?;
-        let version = held.as_ref().map_or(1, |held| held.now.version + 1);
+        let before = held.as_deref().or_else(|| unloaded.get(name));
+        let version = before.map_or(1, |before| before.now.version + 1);
         let nothing = Changed::default();
         let changed = held.as_ref().map_or(&nothing, |held| &held.changed);
         let policy = match &old {
@@ -322,7 +336,9 @@ impl Control {
             }
             None => Policy::new(engine, world),
         };
-        let policy = policy.written_by(origins);
+        let has = |station: &String| policy.program().stations.iter().any(|other| other.name == *station);
+        let drained: BTreeSet<String> = changed.drained.iter().filter(|name| has(name)).cloned().collect();
+        let policy = policy.written_by(origins).draining(drained.clone());
         let plan = Plan::new(old.as_deref(), &policy, changed);
         let Some(opened) = opened else {
             return Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: None });
@@ -338,42 +354,22 @@ impl Control {
                 held.changed.tables = plan.tables.kept.iter().cloned().collect();
                 held.changed.params = plan.params.kept.iter().cloned().collect();
                 held.changed.stations.retain(|name, _| plan.targets.kept.contains(name));
+                held.changed.drained = drained;
                 held
             }
-            None => policies.entry(name.to_owned()).or_insert(Held::new(next)),
+            None => {
+                let mut new = Held::new(next);
+                if let Some(before) = unloaded.remove(name) {
+                    new.follow(before);
+                }
+                policies.entry(name.to_owned()).or_insert(new)
+            }
         };
         keeping.loaded(name, held, &policy, &plan);
+        failures.remove(name);
+        state.watch.loaded(name);
+        state.apply();
         Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: Some(swap) })
-    }
-
-    /// Loads an older version again, as a new one.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load); no such policy or version.
-    pub fn roll_back(&self, name: &str, version: Option<u64>, dry: bool) -> Result<Done, Refusal> {
-        let bundle = {
-            let state = self.lock();
-            let held = state.policies.get(name).ok_or_else(|| no_policy(name, &state))?;
-            held.older_version(name, version)?.bundle.clone()
-        };
-        self.load(name, bundle.compile(), bundle, dry)
-    }
-
-    /// Unloads a policy.
-    ///
-    /// # Errors
-    /// There is none of this name.
-    pub fn unload(&self, name: &str) -> Result<Swap, Refusal> {
-        let _turn = self.turn()?;
-        let mut state = self.lock();
-        if !state.policies.contains_key(name) {
-            return Err(no_policy(name, &state));
-        }
-        let live = state.live.as_mut().ok_or(Refusal::Ended)?;
-        let swap = live.unload(name).unwrap_or_default();
-        state.policies.remove(name);
-        state.keeping.tell(|store| store.unloaded(name));
-        Ok(swap)
     }
 
     /// The policies: each with its version at work and the older ones that are kept, the newest last.
@@ -390,21 +386,6 @@ impl Control {
         Ok(state.policies.iter().filter_map(about).collect())
     }
 
-    /// Whether the version that [`roll_back`](Self::roll_back) would load binds all policies.
-    ///
-    /// # Errors
-    /// No such policy or version.
-    pub fn binds_after(&self, name: &str, version: Option<u64>) -> Result<bool, Refusal> {
-        let state = self.lock();
-        let held = state.policies.get(name).ok_or_else(|| no_policy(name, &state))?;
-        Ok(held.older_version(name, version)?.bundle.is_binding())
-    }
-
-    /// Whether there is a policy of this name whose limits bind all others.
-    pub fn is_binding(&self, name: &str) -> bool {
-        self.lock().policies.get(name).is_some_and(|held| held.now.bundle.is_binding())
-    }
-
     /// One policy; none of this name is an error that says which there are.
     ///
     /// # Errors
@@ -414,79 +395,23 @@ impl Control {
         let live = state.live.as_ref().ok_or(Refusal::Ended)?;
         live.policy(name).cloned().ok_or_else(|| no_policy(name, &state))
     }
-
-    /// A version of a policy; the one at work unless another is named.
-    ///
-    /// # Errors
-    /// No such policy or version.
-    pub fn version(&self, name: &str, version: Option<u64>) -> Result<Version, Refusal> {
-        let state = self.lock();
-        let held = state.policies.get(name).ok_or_else(|| no_policy(name, &state))?;
-        let found = version.map_or(Some(&held.now), |version| held.version(version));
-        found.cloned().ok_or_else(|| held.no_version(name, version))
-    }
-
-    /// What differs between two versions, in the form of `diff -u`; unless told, from the one before to the one at work.
-    ///
-    /// # Errors
-    /// No such policy or version.
-    pub fn diff(&self, name: &str, from: Option<u64>, to: Option<u64>) -> Result<String, Refusal> {
-        let to = self.version(name, to)?;
-        let from = match from {
-            Some(_) => self.version(name, from)?,
-            None => {
-                let state = self.lock();
-                let held = state.policies.get(name).ok_or_else(|| no_policy(name, &state))?;
-                let before = held.older.iter().rfind(|older| older.version < to.version);
-                before.cloned().ok_or_else(|| held.no_version(name, None))?
-            }
-        };
-        let names = [&from, &to].map(|version| format!("version {}", version.version));
-        Ok(to.bundle.diff(&from.bundle, &names[0], &names[1]))
-    }
-}
-
-impl Held {
-    fn new(now: Version) -> Held {
-        Held { now, older: VecDeque::new(), changed: Changed::default() }
-    }
-
-    fn version(&self, version: u64) -> Option<&Version> {
-        self.older.iter().chain([&self.now]).find(|other| other.version == version)
-    }
-
-    /// The version to go back to: this one, or the one before.
-    fn older_version(&self, name: &str, version: Option<u64>) -> Result<&Version, Refusal> {
-        let older = match version {
-            Some(version) => self.version(version),
-            None => self.older.back(),
-        };
-        older.ok_or_else(|| self.no_version(name, version))
-    }
-
-    fn no_version(&self, name: &str, version: Option<u64>) -> Refusal {
-        let kept: Vec<String> = self.older.iter().chain([&self.now]).map(|v| v.version.to_string()).collect();
-        let what = match version {
-            Some(version) => format!("version {version} of policy `{name}` is not kept"),
-            None => format!("policy `{name}` has no older version"),
-        };
-        Refusal::Unknown(format!("{what}; there are: {}", kept.join(", ")))
-    }
-
-    fn replace(&mut self, next: Version) {
-        self.older.push_back(std::mem::replace(&mut self.now, next));
-        // The newest stays, however long; texts that are shared count each time.
-        let size = |older: &VecDeque<Version>| older.iter().map(|v| v.bundle.size()).sum::<usize>();
-        while self.older.len() > HISTORY || (self.older.len() > 1 && size(&self.older) > HISTORY_BYTES) {
-            self.older.pop_front();
-        }
-    }
 }
 
 fn no_policy(name: &str, state: &State) -> Refusal {
+    if let Some(failure) = state.failures.get(name) {
+        return Refusal::Conflict(format!(
+            "policy `{name}` is not at work: {}; load it again, unload it, or say `mirrorc release {name}`",
+            failure.what
+        ));
+    }
     let there: Vec<&str> = state.policies.keys().map(String::as_str).collect();
-    Refusal::Unknown(match there.as_slice() {
-        [] => format!("there is no policy `{name}`, and no other"),
-        there => format!("there is no policy `{name}`; there are: {}", there.join(", ")),
+    let there = match there.as_slice() {
+        [] => "and no other".to_owned(),
+        there => format!("there are: {}", there.join(", ")),
+    };
+    Refusal::Unknown(match state.unloaded.contains_key(name) {
+        true => format!("policy `{name}` was unloaded; `rollback` loads it again; {there}"),
+        false if state.policies.is_empty() => format!("there is no policy `{name}`, and no other"),
+        false => format!("there is no policy `{name}`; {there}"),
     })
 }

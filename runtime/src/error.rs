@@ -4,6 +4,7 @@
 //! (Rejected: `io::Error` everywhere, which loses the path; text, which a caller cannot tell apart.)
 
 use crate::capture::LinkType;
+use crate::live::Owner;
 use mrule_compiler::world::ChangeError;
 use std::io;
 use std::path::PathBuf;
@@ -153,6 +154,22 @@ pub enum Error {
         name: String,
         /// What was found.
         found: String,
+    },
+    /// Another process forwards between interfaces.
+    #[error("`{name}` is bridged by another mirrorc, {owner}: {why}")]
+    Owned {
+        /// The interface.
+        name: String,
+        /// Who forwards there.
+        owner: Owner,
+        /// What it says, or what is wrong.
+        why: String,
+    },
+    /// A worker died of a fault of mirrorc.
+    #[error("worker {worker} died: a fault of mirrorc, please report what is above")]
+    Died {
+        /// Its number, from 0.
+        worker: usize,
     },
     /// A copy could not be written. What was written before ends at a whole block.
     #[error("cannot write to `{}`: {source}", path.display())]

@@ -7,7 +7,8 @@
 //! - `worker`: packets of all ports in the order of time, to verdicts, to stations; `seat`: by one policy.
 //! - `policies`: which programs decide, and how they change while it runs; `bounds`: limits that bind all of them.
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
-//! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to.
+//! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to; `owner`: that
+//!   only one process does. `health`: what is wrong with ports and workers.
 //! - `prefilter`: what the kernel passes over; `spread`: which worker gets what it does not.
 //! - `watch`: interfaces that go, come back or change their names.
 //! - `asked`: what workers are asked about flows; `flows`: asking all of them.
@@ -18,8 +19,10 @@ mod bounds;
 mod bridge;
 mod counts;
 mod flows;
+mod health;
 mod offload;
 mod open;
+mod owner;
 mod policies;
 mod port;
 mod prefilter;
@@ -31,7 +34,12 @@ mod watch;
 mod worker;
 
 pub use counts::{ForwardCounts, PolicyReport, PortCounts, RedirectCounts, Report};
+#[doc(hidden)]
+pub use health::inject;
+pub use health::{Died, Trouble, TroubleKind};
+pub use owner::{Owner, Ownership, owner};
 pub use policies::{MAIN, MAX_POLICIES, Opened, Opening, Swap};
+pub use record::Event;
 pub use redirect::{Came, Redirect, Redirects};
 pub use spread::Spread;
 
@@ -41,22 +49,21 @@ use crate::decider::Limits;
 use crate::error::Error;
 use crate::event::output::EventWriter;
 use crate::policy::Policy;
-use crate::station;
 use crate::stats::{Gone, Summary};
 use crate::sys::interface::{Interfaces, State};
 use crate::sys::packet::Socket;
 use crate::sys::ring::Shape;
 use crate::sys::tap::{Spares, Tap};
 use asked::Asked;
-use bounds::Bounds;
+use bounds::{Bounds, Gate};
 use bridge::Bridges;
+use health::Death;
 use mrule_compiler::abi::Link;
 use policies::Policies;
 use port::Port;
 use prefilter::Prefilter;
 use rustix::event::{EventfdFlags, eventfd};
 use spread::Spreading;
-use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel};
@@ -94,6 +101,10 @@ pub struct Options {
     pub confinement: Arc<Confinement>,
     /// What packets are spread over workers by.
     pub spread: Spread,
+    /// Redirects that vanish are not put back.
+    pub no_repair: bool,
+    /// The sign that this process forwards between the ends of bridges; without it, it is claimed.
+    pub ownership: Option<Arc<Ownership>>,
 }
 
 /// Who forwards between the ends of bridges.
@@ -104,101 +115,6 @@ pub enum Forward {
     Kernel,
     /// The workers, for where tc is not to be had.
     Userspace,
-}
-
-/// Something that a user should know of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// An interface that is read is down: nothing comes from it.
-    Down(String),
-    /// It is up again.
-    Up(String),
-    /// An interface that is read is gone.
-    Gone(String),
-    /// An interface of the name is there again.
-    Back(String),
-    /// An interface that is read has another name now; it is read on.
-    Renamed {
-        /// What it was called before.
-        from: String,
-        /// What it is called now.
-        to: String,
-    },
-    /// The kernel had no memory for rings as large as was asked for.
-    SmallRing {
-        /// The interface.
-        name: String,
-        /// How large each worker's ring was to be, in bytes.
-        wanted: u64,
-        /// How large it is.
-        got: u64,
-    },
-    /// Fewer long frames may wait for the workers than should, at this interface.
-    LongQueue(String),
-    /// An interface is there again and cannot be read.
-    Failed(String),
-    /// The kernel redirected these frames already: an earlier run left that.
-    Adopted {
-        /// Where they enter.
-        from: String,
-        /// Where they leave.
-        to: String,
-    },
-    /// Somebody removed the redirect of what enters by this interface.
-    NotForwarding(String),
-    /// The two ends of a bridge take packets of different lengths.
-    Mtu {
-        /// The end that takes longer ones.
-        wide: String,
-        /// The end that does not.
-        narrow: String,
-        /// What that one takes, in bytes.
-        mtu: u32,
-    },
-    /// Of a station.
-    Station(station::Event),
-    /// Of those who are told of alarms, in words.
-    Alarms(String),
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Event::Down(name) => write!(f, "interface {name} is down"),
-            Event::Up(name) => write!(f, "interface {name} is up again"),
-            Event::Gone(name) => write!(f, "interface {name} is gone"),
-            Event::Back(name) => write!(f, "interface {name} is back"),
-            Event::Renamed { from, to } => {
-                write!(f, "interface {from} is called {to} now; it is read on, and counted as {from}")
-            }
-            Event::SmallRing { name, wanted, got } => write!(
-                f,
-                "the kernel has no memory for rings of {wanted} bytes on {name}: they have {got} bytes, \
-                 and hold packets for a shorter time"
-            ),
-            Event::LongQueue(name) => write!(
-                f,
-                "frames of {name} that are longer than 16,000 bytes (GRO, GSO) may wait only as far as \
-                 net.core.rmem_max allows; CAP_NET_ADMIN, or `sysctl net.core.rmem_max={}`, gives them room",
-                crate::sys::tap::LONG_QUEUE
-            ),
-            Event::Failed(why) => write!(f, "{why}"),
-            Event::Adopted { from, to } => {
-                write!(f, "{from} is redirected to {to} already; that was adopted")
-            }
-            Event::NotForwarding(name) => {
-                write!(f, "the redirect of {name} was removed: what enters there is not forwarded")
-            }
-            Event::Mtu { wide, narrow, mtu } => {
-                write!(
-                    f,
-                    "{narrow} takes packets of at most {mtu} bytes, {wide} longer ones: those will not pass"
-                )
-            }
-            Event::Station(event) => event.fmt(f),
-            Event::Alarms(what) => f.write_str(what),
-        }
-    }
 }
 
 /// A run.
@@ -215,6 +131,10 @@ pub struct Live {
     bridges: Bridges,
     workers: Vec<Hand>,
     stop: Arc<AtomicBool>,
+    /// Withholds the copies of all policies.
+    gate: Gate,
+    died: Died,
+    ownership: Arc<Ownership>,
     events: SyncSender<Event>,
     confinement: Arc<Confinement>,
     /// The policies of the start are loaded.
@@ -231,6 +151,8 @@ struct Watched {
     link: Link,
     promiscuous: bool,
     state: Option<State>,
+    /// Since when it is up and has no carrier.
+    silent: Option<Instant>,
 }
 
 /// A worker as seen from here.
@@ -269,16 +191,38 @@ impl Live {
         lines: Option<Arc<EventWriter>>,
         events: SyncSender<Event>,
     ) -> Result<Live, Error> {
+        Live::start_with(policies, options, lines, events, |_| ())
+    }
+
+    /// The same; `before` is called when these policies are loaded and no packet has been read, to load
+    /// those that are to decide from the first packet on.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        policies: Vec<(String, Arc<Policy>)>,
+        options: &Options,
+        lines: Option<Arc<EventWriter>>,
+        events: SyncSender<Event>,
+        before: impl FnOnce(&mut Live),
+    ) -> Result<Live, Error> {
         let interfaces = Interfaces::new().map_err(open::failed("looking at interfaces"))?;
         let mut names = options.taps.clone();
         names.extend(options.bridges.iter().flat_map(|(a, b)| [a.clone(), b.clone()]));
         let ports = open::check(&interfaces, &names)?;
-        for (_, policy) in &policies {
+        for station in policies.iter().flat_map(|(_, policy)| &policy.program().stations) {
             let ports: Vec<&str> = names.iter().map(String::as_str).collect();
-            open::no_echo(&ports, policy.program())?;
+            open::no_echo(&ports, station)?;
         }
         let pairs = options.bridges.len();
-        let bridges = Bridges::new(&ports, pairs, options.forward, options.keep_forwarding)?;
+        // Before anything of the bridges is touched.
+        let ends = names.get(options.taps.len()..).unwrap_or_default();
+        let ownership = match &options.ownership {
+            Some(ownership) => ownership.clone(),
+            None => Arc::new(Ownership::claim(ends, false)?),
+        };
+        let (keep, repair) = (options.keep_forwarding, !options.no_repair);
+        let bridges = Bridges::new(&ports, pairs, options.forward, keep, repair)?;
         let workers = match (options.workers, options.pin.len()) {
             (0, 0) => std::thread::available_parallelism().map_or(1, usize::from),
             (0, pinned) => pinned,
@@ -304,7 +248,8 @@ impl Live {
         let mut limits = options.limits.clone();
         limits.flows.flows = limits.flows.flows.div_ceil(workers);
         limits.streams.pool = limits.streams.pool.div_ceil(workers);
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, gate) = (Arc::new(AtomicBool::new(false)), Gate::default());
+        let died = Died::default();
         let mut hands = Vec::new();
         for index in 0..workers {
             let (orders, inbox) = channel();
@@ -316,6 +261,7 @@ impl Live {
                 Port::new(name, number as u32, *link, bridges.is_ours(number))
             };
             let worker = Worker {
+                number: index,
                 lines: lines.clone(),
                 seats: Vec::new(),
                 ports: ports.iter().enumerate().map(port).collect(),
@@ -329,12 +275,14 @@ impl Live {
                 parts: Vec::new(),
                 arena: Vec::new(),
                 copied: Vec::new(),
-                bounds: Bounds::default(),
+                bounds: Bounds::behind(gate.clone()),
                 asked: Asked::default(),
             };
             let thread = std::thread::Builder::new().name(format!("worker {index}"));
             let pin = options.pin.iter().copied().cycle().nth(index);
+            let death = Death { worker: index, of: died.clone() };
             let work = move || {
+                let _tells_when_it_dies = death;
                 if let Some(processor) = pin {
                     open::stay_on(processor);
                 }
@@ -345,7 +293,7 @@ impl Live {
         }
         let watch = |(at, (name, link, state)): (usize, (String, Link, State))| {
             let promiscuous = options.promiscuous || at >= options.taps.len();
-            Watched { called: name.clone(), name, link, promiscuous, state: Some(state) }
+            Watched { called: name.clone(), name, link, promiscuous, state: Some(state), silent: None }
         };
         let watched = ports.into_iter().enumerate().map(watch).collect();
         let mut live = Live {
@@ -359,6 +307,9 @@ impl Live {
             bridges,
             workers: hands,
             stop,
+            gate,
+            died,
+            ownership,
             events,
             confinement: options.confinement.clone(),
             at_work: false,
@@ -370,6 +321,7 @@ impl Live {
             }
         }
         live.at_work = true;
+        before(&mut live);
         // Before the taps: what is read is sent on at once.
         for (feeder, sockets) in outs.into_iter().flatten() {
             live.hand_out_sockets(feeder, sockets);
@@ -392,6 +344,16 @@ impl Live {
             live.tell(event);
         }
         Ok(live)
+    }
+
+    /// Lets the kernel go on forwarding when the run ends.
+    pub fn keep_forwarding(&mut self) {
+        self.bridges.keep();
+    }
+
+    /// Which worker has died, if one has, to be asked without this.
+    pub fn died(&self) -> Died {
+        self.died.clone()
     }
 
     /// How many workers there are.
@@ -419,14 +381,7 @@ impl Live {
 
     /// What was counted so far, some tenths of a second ago.
     pub fn report(&mut self) -> Report {
-        // The redirect of one that is renamed is not found by its name.
-        let there = self.ports.iter().map(|port| port.state.is_some() && port.called == port.name);
-        let there: Vec<bool> = there.collect();
-        for at in self.bridges.count(|at| there.get(at).is_some_and(|there| *there)) {
-            if let Some(port) = self.ports.get(at) {
-                self.tell(Event::NotForwarding(port.name.clone()));
-            }
-        }
+        self.bridges.count();
         let counts = self.workers.iter();
         let counts = counts
             .map(|hand| hand.published.lock().unwrap_or_else(PoisonError::into_inner).clone())
@@ -439,18 +394,25 @@ impl Live {
     /// Stops reading and forwarding, decides what was received, waits for stations, and gives the final sums.
     ///
     /// # Errors
-    /// [`Error::Ports`]: a worker has died. Redirects that could not be removed.
+    /// [`Error::Died`]: a worker has died; then the kernel goes on forwarding, and what stations had
+    /// got is sent. Redirects that could not be removed.
     pub fn finish(mut self) -> Result<Report, Error> {
         self.prefilter.deafen();
         self.stop.store(true, Ordering::Relaxed);
         let mut counts = Vec::new();
         for hand in std::mem::take(&mut self.workers) {
-            let died = |_| Error::Ports("a worker died; please report this".to_owned());
-            counts.push(hand.thread.join().map_err(died)?);
+            counts.extend(self.died.join(hand.thread));
         }
-        self.bridges.count(|_| false);
+        let died = self.died.worker();
+        if died.is_some() {
+            self.bridges.keep();
+        }
+        self.bridges.count();
         let removed = self.bridges.remove();
         self.policies.finish(Instant::now() + FINISH);
+        if let Some(worker) = died {
+            return Err(Error::Died { worker });
+        }
         removed?;
         let mut report = self.add_up(&counts);
         add_ports(&mut report, &self.ports, &self.bridges, &mut self.prefilter, &self.interfaces);

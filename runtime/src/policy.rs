@@ -8,6 +8,7 @@ use mrule_compiler::engine::Engine;
 use mrule_compiler::hir::{self, Num, NumKind, ParamId, Program, Scope, Station, TriggerId, Value, ValueTy};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::world::{ChangeError, States, World};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A program that can be run.
@@ -22,6 +23,8 @@ pub struct Policy {
     label: Option<Label>,
     /// Who wrote each station, in the order of the program; those behind the last are the owner's.
     origins: Vec<Origin>,
+    /// Stations that get no copies until somebody resumes them.
+    drained: Arc<BTreeSet<String>>,
 }
 
 /// Which policy a program is, and which version of it.
@@ -50,7 +53,8 @@ impl Policy {
     fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore, repeatable: bool) -> Policy {
         let triggers = Arc::new(triggers);
         world.keep_states(triggers.clone());
-        Policy { engine, bounds: None, world, triggers, repeatable, label: None, origins: Vec::new() }
+        let (label, origins, drained) = (None, Vec::new(), Arc::default());
+        Policy { engine, bounds: None, world, triggers, repeatable, label, origins, drained }
     }
 
     /// A policy that takes another's place: triggers of the same name and shape go on with the states they have. (What the
@@ -94,6 +98,16 @@ impl Policy {
         let mut origins = self.origins.clone();
         origins.resize(self.program().stations.len(), Origin::Owner);
         origins
+    }
+
+    /// The same policy, whose stations of these names get no copies until somebody resumes them.
+    pub fn draining(self, stations: BTreeSet<String>) -> Policy {
+        Policy { drained: Arc::new(stations), ..self }
+    }
+
+    /// The stations that get no copies until somebody resumes them.
+    pub fn drained(&self) -> &BTreeSet<String> {
+        &self.drained
     }
 
     /// By which name and version it is known.

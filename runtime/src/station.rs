@@ -21,6 +21,7 @@ mod scope;
 mod send;
 mod sink;
 mod tunnel;
+mod unopened;
 
 pub use blocks::{BOUND, Names};
 pub use counts::{Cause, Counts};
@@ -35,6 +36,7 @@ use lane::Tally;
 use mrule_compiler::hir::{Encap, Program, Rate, Station, Target};
 use opening::Opened;
 use outlet::Chunk;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -66,6 +68,21 @@ pub struct Options {
     pub standard_output: bool,
     /// How long all of them together may take to be opened.
     pub patience: Duration,
+    /// What becomes of a station that cannot be opened.
+    pub refusal: Refusal,
+    /// Stations that get no copies until somebody resumes them.
+    pub drained: BTreeSet<String>,
+}
+
+/// What becomes of a station that cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Refusal {
+    /// None of them is opened, and that is an error.
+    #[default]
+    Error,
+    /// It is down, drops its copies, and is tried again each second. Those that are named here must
+    /// not be opened, for these reasons.
+    Down(BTreeMap<String, String>),
 }
 
 /// How long the stations of a program may take to be opened, unless told.
@@ -83,6 +100,8 @@ impl Default for Options {
             origins: Vec::new(),
             standard_output: true,
             patience: PATIENCE,
+            refusal: Refusal::default(),
+            drained: BTreeSet::new(),
         }
     }
 }

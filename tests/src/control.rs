@@ -63,6 +63,20 @@ impl Place {
         serde_json::from_str(&self.command(&[words, &["--json"]].concat())).unwrap()
     }
 
+    /// What `mirrorc status` says, and whether all is well.
+    pub fn status(&self) -> (Exit, Value) {
+        let run = mirrorc(&["status", "--json", "--to", self.socket.to_str().unwrap()]);
+        let said = serde_json::from_str(&run.stdout);
+        (run.exit, said.unwrap_or_else(|error| panic!("{error}: {}{}", run.stdout, run.stderr)))
+    }
+
+    /// The kinds of what is wrong.
+    pub fn reasons(&self) -> Vec<String> {
+        let reasons = self.status().1["reasons"].clone();
+        let kind = |reason: &Value| reason["kind"].as_str().unwrap().to_owned();
+        reasons.as_array().unwrap().iter().map(kind).collect()
+    }
+
     /// Writes a file; its path.
     pub fn write(&self, name: &str, text: &str) -> String {
         let path = self.dir.path().join(name);

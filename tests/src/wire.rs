@@ -264,6 +264,24 @@ impl Mirrorc {
         self.last().expect("sums")
     }
 
+    /// Kills it, and waits until it is gone.
+    pub fn halt(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("mirrorc");
+    }
+
+    /// Waits until it has ended by itself; its exit code, and what it has said.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let mut code = None;
+        until("it ends", || {
+            code = self.child.try_wait().expect("mirrorc");
+            code.is_some()
+        });
+        // What it said last is on its way through a pipe.
+        std::thread::sleep(Duration::from_millis(100));
+        (code.and_then(|code| code.code()), self.said())
+    }
+
     /// Has it read its rules again.
     pub fn hang_up(&self) {
         kill_process(Pid::from_child(&self.child), Signal::HUP).expect("kill");

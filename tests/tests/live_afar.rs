@@ -263,7 +263,7 @@ fn a_thousand_listeners_are_no_burden() {
             told.push_str(&String::from_utf8_lossy(&some[..length]));
         }
         drop(listeners);
-        until("they are gone", || place.run.said().is_empty() || place.json(&["status"])["status"] == "ok");
+        until("they are gone", || place.run.said().is_empty() || place.status().1["status"] == "ok");
         place.run.stop();
     });
 }

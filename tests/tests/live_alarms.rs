@@ -113,7 +113,7 @@ fn webhooks_are_signed_and_tried_again() {
             "in order, once"
         );
 
-        let status = place.json(&["status"]);
+        let status = place.status().1;
         assert_eq!(status["status"], "degraded", "one of them is down");
         assert_eq!(became(&status["alarms"], &receiver.address.to_string())[..3], [21, 21, 0]);
         let [told, sent, _, _, waiting] = became(&status["alarms"], &later.to_string());
@@ -190,13 +190,13 @@ fn a_receiver_that_hangs_or_refuses_costs_only_its_own_alarms() {
             raise(&place, &format!("10.4.{}.{}", n / 200, n % 200));
         }
         until("one takes them", || well.taken().len() == all);
-        let alarms = place.json(&["status"])["alarms"].clone();
+        let alarms = place.status().1["alarms"].clone();
         let [told, sent, failed, dropped, waiting] = became(&alarms, &hanging.address.to_string());
         // Up to a hundred are on their way, beside those that wait.
         assert_eq!((told, sent, failed), (all as u64, 0, 0));
         assert!((1024..=1124).contains(&waiting) && dropped == told - waiting, "{alarms}");
         until("the other one refuses all", || {
-            let alarms = place.json(&["status"])["alarms"].clone();
+            let alarms = place.status().1["alarms"].clone();
             became(&alarms, &refusing.address.to_string())[2] == all as u64
         });
         assert!(wire.pings(&["10.1.0.2"]), "nothing waits for them");

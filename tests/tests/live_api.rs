@@ -269,7 +269,7 @@ fn the_socket_is_the_owners() {
         let words = [path.to_str().unwrap(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
         let run = wire.mirrorc(MIRRORC, &words);
         let place = Place { dir, run, socket };
-        assert_eq!(place.json(&["status"])["status"], "ok");
+        assert_eq!(place.status().1["status"], "ok");
         place.run.stop();
         let (exit, said) = {
             let run = mirrorc(&["status", "--to", place.socket.to_str().unwrap()]);

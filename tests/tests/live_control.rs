@@ -122,7 +122,7 @@ fn limits_that_bind_every_policy() {
         let back = place.json(&["rollback", "site"]);
         assert_eq!(back["version"], 3, "{back}");
         ping();
-        place.command(&["unload", "site"]);
+        place.command(&["unload", "site", "--yes"]);
         assert!(wire.pings(&["-s", "1200", "10.1.0.2"]));
         let sums = place.run.stop();
         let lake = told(&place.dir.path().join("lake.pcapng"));
@@ -290,7 +290,7 @@ fn policies_come_and_go() {
         let echo = place
             .write("echo.mrule", "station x { interface in0 }\nrule r { match any  snaplen full  to x }\n");
         assert!(place.refused(&["load", &echo, "--as", "echo"]).1.contains("which is read"));
-        place.command(&["unload", "site"]);
+        place.command(&["unload", "site", "--yes"]);
         assert!(place.refused(&["unload", "site"]).1.contains("there are: main"));
         assert!(wire.pings(&["10.1.0.2"]));
         let site = place.copies("site.pcapng");

@@ -103,7 +103,7 @@ fn who_changed_what_is_known_after_a_kill() {
         let text = place.command(&["events", "--history", "--kind", "change"]);
         let first = format!("uid {uid} pid {} asked: POST", std::process::id());
         assert!(text.contains(&first) && text.contains("; refused (400): "), "{text}");
-        let status = place.json(&["status"])["history"].clone();
+        let status = place.status().1["history"].clone();
         assert_eq!(
             (&status["unwritten"], &status["lost"], &status["trouble"]),
             (&0.into(), &0.into(), &Value::Null)
@@ -194,7 +194,7 @@ fn a_storm_is_bounded_counted_and_told() {
             wire.say(part);
         }
         until("all are raised", || place.json(&["trigger", "list"])[0]["raised"] == storm);
-        let history = || place.json(&["status"])["history"].clone();
+        let history = || place.status().1["history"].clone();
         place.run.says("some are not told, but counted");
         until("all is written", || {
             let history = history();
@@ -220,9 +220,9 @@ fn a_history_that_cannot_be_written_disturbs_nothing() {
         place.run.says("in memory only");
         place.command(&["param", "set", "head", "50"]);
         assert_eq!(lines(&place, &["--kind", "change"]).len(), 1, "it is kept in memory");
-        let status = place.json(&["status"]);
+        let status = place.status().1;
         assert_eq!((&status["status"], &status["state"]["kept"]), (&"degraded".into(), &true.into()));
-        assert!(place.command(&["status"]).contains("the history in"), "people are told");
+        assert_eq!(place.reasons(), ["history"], "people are told");
         assert!(wire.pings(&["10.1.0.2"]));
         place.run.stop();
         // Full: a file system of its own, of half a megabyte.
@@ -247,7 +247,7 @@ fn a_history_that_cannot_be_written_disturbs_nothing() {
             }
             place.run.said().contains("the history cannot be written: ")
         });
-        let history = place.json(&["status"])["history"].clone();
+        let history = place.status().1["history"].clone();
         assert!(history["unwritten"].as_u64() > Some(0) && history["trouble"].is_string(), "{history}");
         let changes = lines(&place, &["--since", "1h", "--kind", "change"]).len() as u64;
         assert_eq!(changes, raised, "all of them are in memory");

@@ -60,7 +60,7 @@ fn what_was_answered_is_there_after_a_kill() {
         assert_eq!(before.0[0][1]["versions"].as_array().unwrap().len(), 3, "{}", before.0[0]);
         let place = place.killed_and_started(wire, MIRRORC, &state);
         assert_eq!(known(&place), before);
-        assert_eq!(place.json(&["status"])["state"], json!({ "kept": true, "trouble": null }));
+        assert_eq!(place.status().1["state"], json!({ "kept": true, "trouble": null }));
         // Older versions are there, too; copies and versions go on from there.
         assert_eq!(place.json(&["rollback", "site", "--version", "1"])["version"], 4);
         assert!(place.command(&["show", "site"]).contains("snaplen 1 "));
@@ -146,7 +146,8 @@ fn a_directory_that_cannot_be_used_is_told() {
         let place = Place::start(wire, MIRRORC, RULES, &words);
         let said = place.run.said();
         assert!(said.contains("cannot be used") && said.contains("nothing will be kept"), "{said}");
-        assert_eq!(place.json(&["status"])["status"], "degraded");
+        let reasons = place.reasons();
+        assert_eq!(reasons, ["binding_missing", "state"], "what may have bound is not known");
         place.command(&["param", "set", "head", "50"]);
         assert_eq!(place.json(&["param", "list"])[0]["value"], 50, "it runs from memory");
         assert!(wire.pings(&["10.1.0.2"]));
@@ -163,14 +164,14 @@ fn a_directory_that_cannot_be_used_is_told() {
             return;
         }
         let place = Place::start(wire, MIRRORC, RULES, &["--state", path]);
-        assert_eq!(place.json(&["status"])["state"]["kept"], true);
+        assert_eq!(place.status().1["state"]["kept"], true);
         let rows: String =
             (0..20_000).map(|i| format!("{{\"key\": \"172.16.{}.{}\"}}\n", i / 256, i % 256)).collect();
         let rows = place.write("rows", &rows);
         place.command(&["table", "replace", "quiet", &rows]);
         place.run.says("changes are not kept any more");
         assert_eq!(place.json(&["table", "list"])[0]["rows"], 20_000, "it was made");
-        let status = place.json(&["status"]);
+        let status = place.status().1;
         assert_eq!(
             (&status["status"], &status["state"]["kept"]),
             (&"degraded".into(), &false.into()),

@@ -7,7 +7,7 @@ use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
 use crate::summary::{Table, grouped, size};
-use mrule_runtime::live::Redirects;
+use mrule_runtime::live::{Redirects, owner};
 use serde_json::{Value, json};
 
 /// The arguments of `mirrorc bridge`.
@@ -30,6 +30,9 @@ enum Action {
         /// The interfaces
         #[arg(value_name = "A:B", value_parser = pair)]
         bridge: (String, String),
+        /// Also while a mirrorc runs on it, which puts the redirects back unless it was told not to
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -41,11 +44,12 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             let found = redirects.list()?;
             match format {
                 Format::Text => {
-                    let mut table = Table::new(&["from", "to", "packets", "failed", "bytes"]);
+                    let mut table = Table::new(&["from", "to", "owner", "packets", "failed", "bytes"]);
                     for r in found {
+                        let owner = process(&r.from).map_or_else(|| "none".to_owned(), |pid| pid.to_string());
                         let to = r.to.unwrap_or_else(|| "(gone)".to_owned());
                         let numbers = [grouped(r.packets.into()), grouped(r.failed.into()), size(r.bytes)];
-                        table.row([vec![r.from, to], numbers.to_vec()].concat(), String::new());
+                        table.row([vec![r.from, to, owner], numbers.to_vec()].concat(), String::new());
                     }
                     let first = table.first();
                     table.print(first, screen.out_look, screen.out)?;
@@ -53,14 +57,24 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
                 Format::Json => {
                     let rows: Value = found
                         .into_iter()
-                        .map(|r| json!({ "from": r.from, "to": r.to, "packets": r.packets, "failed": r.failed, "bytes": r.bytes }))
+                        .map(|r| json!({ "from": r.from, "to": r.to, "owner": process(&r.from), "packets": r.packets, "failed": r.failed, "bytes": r.bytes }))
                         .collect();
                     writeln!(screen.out, "{rows}")?;
                 }
             }
             Ok(Exit::Clean)
         }
-        Action::Remove { bridge: (a, b) } => {
+        Action::Remove { bridge: (a, b), force } => {
+            for name in [a, b] {
+                let found =
+                    owner(name).map_err(|error| Failure::file("look for the owner of", name, &error))?;
+                if let Some(owner) = found.filter(|_| !force) {
+                    return Err(Failure::usage(format!(
+                        "`{name}` is bridged by a mirrorc that runs, {owner}"
+                    ))
+                    .help("end it, which removes its redirects, or say `--force`"));
+                }
+            }
             let (first, second) = (redirects.remove(a)?, redirects.remove(b)?);
             if !first && !second {
                 return Err(Failure::usage(format!("mirrorc forwards nothing between `{a}` and `{b}`"))
@@ -69,4 +83,9 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             Ok(Exit::Clean)
         }
     }
+}
+
+/// The process that forwards what enters by an interface; 0 is one of another PID namespace.
+fn process(name: &str) -> Option<i32> {
+    owner(name).ok().flatten().map(|owner| owner.pid.unwrap_or(0))
 }

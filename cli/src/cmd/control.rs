@@ -12,7 +12,7 @@ use crate::rules::Rules;
 use crate::screen::{DOUBT, GOOD, Screen, printable};
 use mrule_runtime::live::MAIN;
 use serde_json::{Map, Value, json};
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 /// Whose tables, params or triggers.
@@ -49,6 +49,26 @@ pub struct Named {
     /// The policy
     #[arg(value_name = "POLICY", default_value = MAIN)]
     name: String,
+    #[command(flatten)]
+    to: To,
+}
+
+/// The arguments of `mirrorc unload`.
+#[derive(Debug, clap::Args)]
+pub struct Unload {
+    #[command(flatten)]
+    named: Named,
+    /// Do not ask before `main`, or a policy that binds all others, is unloaded
+    #[arg(long)]
+    yes: bool,
+}
+
+/// The arguments of `mirrorc release`.
+#[derive(Debug, clap::Args)]
+pub struct Release {
+    /// The policy; without it, all of them and the state
+    #[arg(value_name = "POLICY")]
+    policy: Option<String>,
     #[command(flatten)]
     to: To,
 }
@@ -229,9 +249,51 @@ fn loaded(to: &To, name: &str, done: &Value, screen: &mut Screen<'_>) -> Done {
 }
 
 /// `mirrorc unload`.
-pub fn unload(args: &Named, screen: &mut Screen<'_>) -> Done {
-    let done = args.to.json("DELETE", &format!("/v1/policies/{}", part(&args.name)), Sent::Nothing)?;
-    tell(&args.to, &done, &format!("policy {} is unloaded", args.name), screen)
+pub fn unload(args: &Unload, screen: &mut Screen<'_>) -> Done {
+    let Named { name, to } = &args.named;
+    if !args.yes {
+        let policies = to.json("GET", "/v1/policies", Sent::Nothing)?;
+        let found = policies.as_array().into_iter().flatten().find(|policy| policy["name"] == name.as_str());
+        let why = match found {
+            Some(policy) if policy["binding"] == true => "its limits bind all policies",
+            Some(_) if name == MAIN => "it is the policy of the rule files that mirrorc was started with",
+            _ => "",
+        };
+        if !why.is_empty() && !confirmed(name, why, screen)? {
+            return Err(Failure::usage(format!("policy {name} was not unloaded: {why}"))
+                .help("say `--yes` to unload it without being asked; `mirrorc rollback` loads it again"));
+        }
+    }
+    let done = to.json("DELETE", &format!("/v1/policies/{}", part(name)), Sent::Nothing)?;
+    tell(to, &done, &format!("policy {name} is unloaded; `mirrorc rollback {name}` loads it again"), screen)
+}
+
+/// Asks on a terminal; elsewhere nobody can answer.
+fn confirmed(name: &str, why: &str, screen: &mut Screen<'_>) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    write!(screen.err, "Unload policy {name}? {why} [y/N] ")?;
+    screen.err.flush()?;
+    let mut answer = Vec::new();
+    let mut byte = [0; 1];
+    while screen.input.read(&mut byte)? == 1 && byte != *b"\n" {
+        answer.extend_from_slice(&byte);
+    }
+    Ok(matches!(answer.trim_ascii(), b"y" | b"Y" | b"yes"))
+}
+
+/// `mirrorc release`.
+pub fn release(args: &Release, screen: &mut Screen<'_>) -> Done {
+    let of = args.policy.as_ref().map_or(String::new(), |policy| format!("/policies/{}", part(policy)));
+    let done = args.to.json("POST", &format!("/v1{of}/release"), Sent::Nothing)?;
+    let names: Vec<&str> =
+        done["released"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let told = match names.as_slice() {
+        [] => "nothing was withheld".to_owned(),
+        names => format!("nothing waits for {} any more", names.join(", ")),
+    };
+    tell(&args.to, &done, &told, screen)
 }
 
 /// `mirrorc list`.
@@ -272,7 +334,13 @@ pub fn rollback(args: &Rollback, screen: &mut Screen<'_>) -> Done {
 
 /// `mirrorc status`.
 pub fn status(args: &All, screen: &mut Screen<'_>) -> Done {
-    read(&args.to, "/v1/health", screen, show::health)
+    let answer = args.to.json("GET", "/v1/health", Sent::Nothing)?;
+    if args.to.json {
+        writeln!(screen.out, "{answer}")?;
+    } else {
+        show::health(&answer, screen)?;
+    }
+    Ok(if answer["status"] == "ok" { Exit::Clean } else { Exit::Problems })
 }
 
 /// `mirrorc trigger`.

@@ -182,7 +182,7 @@ impl Address {
 fn severity(kind: Kind) -> u8 {
     let (error, warning, notice) = (3, 4, 5);
     match kind {
-        Kind::StationDown | Kind::InterfaceDown => error,
+        Kind::StationDown | Kind::InterfaceDown | Kind::ForwardingDown | Kind::Degraded => error,
         Kind::Raised | Kind::Full | Kind::Drops | Kind::Refused => warning,
         _ => notice,
     }

@@ -2,6 +2,7 @@
 //! taken at one moment; names end in `_total` where they only grow. (Rejected: counters kept beside the runtime's own, which
 //! would have to be kept the same.)
 
+use crate::control::Health;
 use crate::live::Report;
 use crate::station::Cause;
 use prometheus_client::collector::Collector;
@@ -14,7 +15,7 @@ use std::fmt::Error;
 
 /// What was counted, to be scraped once.
 #[derive(Debug)]
-struct Snapshot(Report);
+struct Snapshot(Report, Health);
 
 /// One value and its labels.
 type Value<'a> = (Vec<(&'static str, &'a str)>, u64);
@@ -62,8 +63,8 @@ impl Form {
 }
 
 /// The text of all metrics.
-pub(super) fn render(report: Report, form: Form) -> Result<String, Error> {
-    let text = open_metrics(report)?;
+pub(super) fn render(report: Report, health: Health, form: Form) -> Result<String, Error> {
+    let text = open_metrics(report, health)?;
     Ok(if form == Form::OpenMetrics { text } else { prometheus(&text) })
 }
 
@@ -89,9 +90,9 @@ fn prometheus(text: &str) -> String {
     out
 }
 
-fn open_metrics(report: Report) -> Result<String, Error> {
+fn open_metrics(report: Report, health: Health) -> Result<String, Error> {
     let mut registry = Registry::with_prefix("mirrorc");
-    registry.register_collector(Box::new(Snapshot(report)));
+    registry.register_collector(Box::new(Snapshot(report, health)));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
@@ -99,7 +100,18 @@ fn open_metrics(report: Report) -> Result<String, Error> {
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let report = &self.0;
+        let (report, health) = (&self.0, &self.1);
+        gauges(
+            &mut encoder,
+            "ready",
+            "Whether it does its work",
+            [(vec![], health.is_ready().into())].into_iter(),
+        )?;
+        let reasons = health
+            .reasons
+            .iter()
+            .map(|reason| (vec![("kind", reason.kind.name()), ("subject", reason.subject.as_str())], 1));
+        gauges(&mut encoder, "unhealthy", "What is wrong, one for each reason of /v1/health", reasons)?;
         let port = |value: fn(&crate::live::PortCounts) -> u64| {
             report.ports.iter().map(move |port| (vec![("port", port.name.as_str())], value(port)))
         };
@@ -122,6 +134,9 @@ impl Collector for Snapshot {
         let packets = [("mirrored", all.mirrored), ("not", all.unmirrored)];
         let packets = packets.into_iter().map(|(copied, n)| (vec![("copied", copied)], n));
         counters(&mut encoder, "packets", "Packets decided", packets)?;
+        let withheld = [(vec![], all.bound_withheld)].into_iter();
+        let help = "Copies of which binding limits, or what stops copies, left nothing";
+        counters(&mut encoder, "copies_withheld", help, withheld)?;
         let sent = report.policies.iter().flat_map(|p| {
             p.stations
                 .iter()
@@ -241,7 +256,8 @@ mod tests {
     fn both_formats_have_the_same_samples() {
         let history = crate::history::Counts { kept: 7, ..Default::default() };
         let report = || Report { history: Some(history.clone()), ..Report::default() };
-        let [open, plain] = [Form::OpenMetrics, Form::Prometheus].map(|form| render(report(), form).unwrap());
+        let [open, plain] = [Form::OpenMetrics, Form::Prometheus]
+            .map(|form| render(report(), Health::default(), form).unwrap());
         let samples = |text: &str| -> Vec<String> {
             text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
         };

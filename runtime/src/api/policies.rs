@@ -184,6 +184,16 @@ pub(super) async fn delete(
     Ok(Answer(json!({ "taken_ms": milliseconds(swap.taken) })))
 }
 
+pub(super) async fn release_all(State(api): State<Arc<Api>>) -> Answered {
+    let released = api.ask(|api| api.control.release(None)).await?;
+    Ok(Answer(json!({ "released": released })))
+}
+
+pub(super) async fn release(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answered {
+    let released = api.ask(move |api| api.control.release(Some(&name))).await?;
+    Ok(Answer(json!({ "released": released })))
+}
+
 #[derive(Deserialize)]
 struct Between {
     from: Option<u64>,

@@ -102,7 +102,40 @@ pub(super) fn routes() -> Vec<Route> {
     let program = "Its files whole: `{\"files\": {\"main.mrule\": \"...\", \"bad.csv\": \"...\"}, \"roots\": [\"main.mrule\"], \
                    \"set\": {\"head\": \"1KiB\"}}`; or, of another content type, one rule file as it is";
     vec![
-        read("/v1/health", "Whether all is well", &[], get(watch::health)),
+        read(
+            "/v1/health",
+            "How it is: `status` is `ok`, `degraded` or `failing`, `reasons` say why and since when",
+            &[],
+            get(watch::health),
+        ),
+        read(
+            "/v1/ready",
+            "The same, with the status 503 when it does not do its work",
+            &[503],
+            get(watch::ready),
+        ),
+        route(
+            "post",
+            "/v1/release",
+            "Lets copies go that are withheld because something binding could not be restored",
+            none,
+            None,
+            JSON,
+            &[],
+            post(policies::release_all),
+        )
+        .for_a(Role::Admin),
+        route(
+            "post",
+            "/v1/policies/{policy}/release",
+            "The same for what is missing of one policy",
+            none,
+            None,
+            JSON,
+            &[404],
+            post(policies::release),
+        )
+        .for_a(Role::Admin),
         read("/v1/stats", "All counts, as `run --stats json` prints them", &[], get(watch::stats)).filtered(),
         read("/v1/stations", "Where copies go, and what became of them", &[], get(stations::list)).filtered(),
         read("/v1/flows", "How many flows are remembered", &[], get(watch::flows)).filtered(),

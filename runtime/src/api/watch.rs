@@ -6,8 +6,9 @@ use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, metrics};
 use crate::live::{PolicyReport, Report};
+use crate::station;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json as Answer};
 use serde_json::{Value as Json, json};
@@ -16,23 +17,63 @@ use std::sync::Arc;
 type Answered = Result<Answer<Json>, Problem>;
 
 pub(super) async fn health(State(api): State<Arc<Api>>) -> Answered {
-    let (report, keeping) = api.ask(|api| Ok((api.control.report()?, api.control.keeping()))).await?;
+    Ok(Answer(look(&api).await?.1))
+}
+
+/// 200 when the run does its work, 503 when it does not; the body is that of `/v1/health`.
+pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
+    let (ready, body) = look(&api).await?;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok((status, Answer(body)).into_response())
+}
+
+/// Whether the run does its work, and how it is.
+async fn look(api: &Arc<Api>) -> Result<(bool, Json), Problem> {
+    let ask = |api: &Api| {
+        let report = api.control.report()?;
+        Ok((api.control.health(&report), api.control.keeping(), report))
+    };
+    let (health, keeping, report) = api.ask(ask).await?;
     let down: Vec<&String> =
         report.stations.iter().filter(|s| s.down.is_some()).map(|station| &station.station).collect();
-    let well = down.is_empty()
-        && keeping["kept"] != false
-        && report.alarms.iter().all(|alarms| alarms.down.is_none())
-        && report.history.as_ref().is_none_or(|history| history.trouble.is_none());
-    Ok(Answer(json!({
-        "status": if well { "ok" } else { "degraded" },
+    let body = json!({
+        "status": health.status(),
+        "ready": health.is_ready(),
+        "reasons": health.reasons.iter().map(|reason| reason.json()).collect::<Vec<_>>(),
         "version": env!("CARGO_PKG_VERSION"),
         "seconds": report.elapsed.as_secs(),
         "policies": report.policies.iter().map(|p| json!({ "name": p.name, "version": p.version })).collect::<Vec<_>>(),
+        "counts": counts(&report),
         "stations_down": down,
         "state": keeping,
         "history": report.history,
         "alarms": report.alarms,
-    })))
+    });
+    Ok((health.is_ready(), body))
+}
+
+/// The sums that say whether it works: what came, was decided, forwarded, copied and dropped.
+fn counts(report: &Report) -> Json {
+    let sum = |of: fn(&crate::live::PortCounts) -> u64| report.ports.iter().map(of).sum::<u64>();
+    let forwards = report.ports.iter().any(|port| port.forward.is_some() || port.redirect.is_some());
+    let sent = sum(|p| p.forward.map_or(0, |f| f.sent) + p.redirect.map_or(0, |r| r.packets));
+    let failed = sum(|p| p.forward.map_or(0, |f| f.failed()) + p.redirect.map_or(0, |r| r.failed));
+    let of = |count: fn(&station::Counts) -> u64| report.stations.iter().map(count).sum::<u64>();
+    let dropped = station::Cause::ALL.into_iter().map(|cause| {
+        let dropped: u64 = report.stations.iter().map(|station| station.dropped_by(cause)).sum();
+        (cause.name().to_owned(), Json::from(dropped))
+    });
+    json!({
+        "received": sum(|port| port.received),
+        "kernel_drops": sum(|port| port.kernel_drops),
+        "packets": report.summary.packets,
+        "forwarded": forwards.then_some(sent),
+        "not_forwarded": forwards.then_some(failed),
+        "copies": of(|station| station.asked),
+        "sent": of(|station| station.sent),
+        "dropped": dropped.collect::<serde_json::Map<_, _>>(),
+        "withheld": report.summary.bound_withheld,
+    })
 }
 
 /// The report, for a caller that speaks of one policy that policy's part of it.
@@ -84,10 +125,18 @@ pub(super) async fn metrics(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let report = report(&api, caller).await?;
+    let ask = |api: &Api| {
+        let report = api.control.report()?;
+        Ok((api.control.health(&report), report))
+    };
+    let (mut health, mut all) = api.ask(ask).await?;
+    if let Some(policy) = &caller.policy {
+        health.reasons.retain(|reason| reason.is_of(policy));
+        all = part(all, policy);
+    }
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let form = metrics::Form::wanted(accept);
-    let text = metrics::render(report, form);
+    let text = metrics::render(all, health, form);
     let text = text.map_err(|_| Problem::new(500, "the metrics could not be written"))?;
     Ok(([(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")], text).into_response())
 }

@@ -172,7 +172,7 @@ impl Control {
         body: impl FnOnce(&mut Policy, &mut Keeping) -> Result<(T, Touched), Refusal>,
     ) -> Result<T, Refusal> {
         let mut state = self.lock();
-        let super::State { live, policies, keeping } = &mut *state;
+        let super::State { live, policies, keeping, .. } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
         let (Some(policy), Some(held)) = (live.policy(name), policies.get_mut(name)) else {
             return Err(super::no_policy(name, &state));

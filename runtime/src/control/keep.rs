@@ -3,17 +3,11 @@
 //! half of what happened; health and answers say that nothing is kept. (Rejected: refusing changes then; whoever has to act
 //! on an attack has no use for a reason why not.)
 
-use super::store::{Object, Store, Trace, key_text};
-use super::{Held, Kept, Plan, Version, changes, make, now, stations};
-use crate::confine::Confinement;
-use crate::live::MAIN;
-use crate::policy::{Label, Policy};
-use mrule_compiler::engine::EngineKind;
+use super::store::{DRAIN, Object, Store, Trace, key_text};
+use super::{Held, Plan, changes, now, stations};
+use crate::policy::Policy;
 use mrule_compiler::hir::TableId;
 use serde_json::{Value as Json, json};
-use std::collections::VecDeque;
-use std::path::Path;
-use std::sync::Arc;
 
 /// The store and how it is.
 #[derive(Debug, Default)]
@@ -23,108 +17,22 @@ pub(super) struct Keeping {
     trouble: Option<String>,
 }
 
-/// What a run starts with.
-#[derive(Debug)]
-pub struct Start {
-    pub(super) policies: Vec<(String, Arc<Policy>, Held)>,
-    pub(super) keeping: Keeping,
-    /// What a user should know.
-    pub(super) told: Vec<String>,
-}
-
-impl Start {
-    /// With the program of the command line, and what was kept in a directory, if one is given; what clients set stations to
-    /// is not restored where they are not granted it any more.
-    pub fn new(
-        kind: EngineKind,
-        main: Policy,
-        bundle: super::Bundle,
-        directory: Option<&Path>,
-        confinement: &Confinement,
-    ) -> Start {
-        let (mut told, mut keeping) = (Vec::new(), Keeping::default());
-        let mut kept = Vec::new();
-        if let Some(directory) = directory {
-            let read = Store::open(directory).and_then(|store| Ok((store.read(now())?, store)));
-            match read {
-                Ok((read, store)) => (kept, keeping.store) = (read, Some(store)),
-                Err(why) => {
-                    told.push(format!("{why}; nothing will be kept"));
-                    keeping.trouble = Some(why);
-                }
-            }
+impl Keeping {
+    /// By this store, or by none, for this reason.
+    pub fn new(store: Result<Store, String>) -> Keeping {
+        match store {
+            Ok(store) => Keeping { store: Some(store), trouble: None },
+            Err(why) => Keeping { store: None, trouble: Some(why) },
         }
-        let mut policies = Vec::new();
-        let of_main = kept.iter().position(|kept| kept.name == MAIN).map(|at| kept.remove(at));
-        policies.push(begin(main, bundle, of_main.as_ref(), confinement, &mut keeping, &mut told));
-        for policy in kept {
-            match restore(kind, &policy, confinement, &mut told) {
-                Ok(restored) => policies.push(restored),
-                Err(why) => told.push(format!("policy {} was not restored: {why}", policy.name)),
-            }
+    }
+
+    /// Whether the store is where it was; one that was moved or removed is not written to any more.
+    pub fn look(&mut self) {
+        if let Some(Err(why)) = self.store.as_ref().map(Store::is_there) {
+            self.store = None;
+            self.trouble = Some(why);
         }
-        Start { policies, keeping, told }
     }
-
-    /// The policy of the command line, to start the run with.
-    pub fn first(&self) -> Vec<(String, Arc<Policy>)> {
-        self.policies.first().map(|(name, policy, _)| (name.clone(), policy.clone())).into_iter().collect()
-    }
-}
-
-/// The program of the command line takes the place of what was kept under its name.
-fn begin(
-    mut policy: Policy,
-    bundle: super::Bundle,
-    kept: Option<&Kept>,
-    confinement: &Confinement,
-    keeping: &mut Keeping,
-    told: &mut Vec<String>,
-) -> (String, Arc<Policy>, Held) {
-    let at_work = kept.and_then(|kept| kept.versions.last());
-    let (version, loaded) = match at_work {
-        Some(before) if before.bundle == bundle => (before.version, before.loaded),
-        before => (before.map_or(1, |before| before.version + 1), now()),
-    };
-    let mut held = Held::new(Version { version, loaded, bundle });
-    if let Some(kept) = kept {
-        held.older = kept.versions.iter().filter(|older| older.version != version).cloned().collect();
-        let (mut changed, mut refused) = kept.restore(&mut policy);
-        refused.extend(stations::keep_granted(&policy, &mut changed.stations, confinement));
-        policy = stations::changed(policy, &changed.stations);
-        held.changed = changed;
-        told.extend(refused.into_iter().map(|what| format!("not restored: {what}")));
-    }
-    let policy = Arc::new(policy.labelled(Label { policy: MAIN.into(), version }));
-    if at_work.is_none_or(|before| before.version != version) {
-        keeping.wrote(MAIN, &held, &policy, &|_, _| true);
-    }
-    (MAIN.to_owned(), policy, held)
-}
-
-fn restore(
-    kind: EngineKind,
-    kept: &Kept,
-    confinement: &Confinement,
-    told: &mut Vec<String>,
-) -> Result<(String, Arc<Policy>, Held), String> {
-    let mut older: VecDeque<Version> = kept.versions.iter().cloned().collect();
-    let now = older.pop_back().ok_or("no version of it was kept")?;
-    let mut compiled = now.bundle.compile();
-    let Some(program) = compiled.program.take() else {
-        let first = compiled.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
-        return Err(format!("its program has errors for this mirrorc: {first}"));
-    };
-    let made = make(kind, program, now.bundle.is_binding()).map_err(|refusal| refusal.to_string())?;
-    let origins = now.bundle.origins(made.engine.program());
-    let mut policy = Policy::new(made.engine, made.world).binding(made.bounds).written_by(origins);
-    let (mut changed, mut refused) = kept.restore(&mut policy);
-    refused.extend(stations::keep_granted(&policy, &mut changed.stations, confinement));
-    told.extend(refused.into_iter().map(|what| format!("not restored: {what}")));
-    let policy = stations::changed(policy, &changed.stations);
-    let label = Label { policy: kept.name.as_str().into(), version: now.version };
-    let held = Held { now, older, changed };
-    Ok((kept.name.clone(), Arc::new(policy.labelled(label)), held))
 }
 
 impl Keeping {
@@ -161,13 +69,14 @@ impl Keeping {
                 "row" | "whole" => of(&plan.tables.kept),
                 "param" => of(&plan.params.kept),
                 stations::KIND => of(&plan.targets.kept),
+                DRAIN => policy.drained().contains(name),
                 _ => of(&plan.triggers.kept),
             }
         };
         self.wrote(name, held, policy, &lives_on);
     }
 
-    fn wrote(&mut self, name: &str, held: &Held, policy: &Policy, lives_on: &dyn Fn(&str, &str) -> bool) {
+    pub fn wrote(&mut self, name: &str, held: &Held, policy: &Policy, lives_on: &dyn Fn(&str, &str) -> bool) {
         if self.store.is_none() {
             return;
         }

@@ -59,7 +59,8 @@ impl Control {
             Some(held) => stations::changed_engine(engine, &mut origins, &held.changed.stations),
             None => engine,
         };
-        let version = held.map_or(1, |held| held.now.version + 1);
+        let before = held.or_else(|| state.unloaded.get(name));
+        let version = before.map_or(1, |before| before.now.version + 1);
         let label = Label { policy: name.into(), version };
         let opening = live.opening(name, engine.program(), origins.clone(), Some(label))?;
         Ok((engine, origins, opening))

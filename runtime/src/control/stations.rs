@@ -6,7 +6,7 @@
 use super::changes::retry;
 use super::{Control, Refusal, now};
 use crate::confine::{Confinement, Origin};
-use crate::control::store::{Object, Trace};
+use crate::control::store::{DRAIN, Object, Trace};
 use crate::event::input;
 use crate::live::Swap;
 use crate::policy::Policy;
@@ -75,6 +75,14 @@ fn station(name: &str, words: &str) -> Result<Station, Refusal> {
 pub(super) fn changed(policy: Policy, stations: &BTreeMap<String, SetStation>) -> Policy {
     let set = set_in(policy.program(), stations);
     set.into_iter().fold(policy, |policy, (at, station, origin)| policy.with_station(at, station, origin))
+}
+
+/// Whether these words make a station.
+///
+/// # Errors
+/// Why not, in words.
+pub(super) fn check(name: &str, words: &str) -> Result<(), String> {
+    station(name, words).map(drop).map_err(|why| format!("station `{name}` cannot be `{words}`: {why}"))
 }
 
 /// The same for an engine that is no policy yet, and for who wrote its stations.
@@ -172,7 +180,7 @@ impl Control {
         // Not behind the lock: the system may take its time.
         let opened = opening.open()?;
         let mut state = self.lock();
-        let super::State { live, policies, keeping } = &mut *state;
+        let super::State { live, policies, keeping, .. } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
         // Tables and params may be others by now, stations are not.
         let (Some(old), Some(held)) = (live.policy(policy).cloned(), policies.get_mut(policy)) else {
@@ -197,16 +205,31 @@ impl Control {
         Ok(swap)
     }
 
-    /// Gives a station no more copies, or copies again; what waits for it is sent. It holds until the station gets another
-    /// target, or the run ends.
+    /// Gives a station no more copies, or copies again; what waits for it is sent. It holds until
+    /// somebody resumes it: over loads, other targets, and restarts where the state is kept.
     ///
     /// # Errors
     /// No such policy or station.
     pub fn drain_station(&self, policy: &str, name: &str, drained: bool) -> Result<(), Refusal> {
         retry(|| {
             find(&*self.policy(policy)?, name)?;
-            let found = self.with_live(|live| live.drain(policy, name, drained)).ok_or(Refusal::Ended)?;
-            if found { Ok(()) } else { Err(Refusal::Moved) }
+            let mut state = self.lock();
+            let super::State { live, policies, keeping, .. } = &mut *state;
+            let live = live.as_mut().ok_or(Refusal::Ended)?;
+            let Some(held) = policies.get_mut(policy).filter(|_| live.drain(policy, name, drained)) else {
+                return Err(Refusal::Moved);
+            };
+            let (station, mut object) = (name.to_owned(), Object::new());
+            let trace = if drained {
+                held.changed.drained.insert(station.clone());
+                object.insert(DRAIN.to_owned(), Json::from(name));
+                Trace::Put { kind: DRAIN, name: station, key: String::new(), until: None }
+            } else {
+                held.changed.drained.remove(name);
+                Trace::Drop { kind: DRAIN, name: station, key: None }
+            };
+            keeping.changed(policy, &trace, &object, now());
+            Ok(())
         })
     }
 

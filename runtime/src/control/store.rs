@@ -11,10 +11,12 @@ use crate::event::input;
 use crate::policy::Policy;
 use crate::privilege::private;
 use crate::trigger::Outcome;
-use mrule_compiler::hir::{TableId, Value};
+use mrule_compiler::hir::{Program, TableId, Value};
 use rusqlite::{Connection, Transaction, params};
 use serde_json::{Map, Value as Json};
-use std::path::Path;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// A change as it is kept.
 pub(super) type Object = Map<String, Json>;
@@ -23,6 +25,9 @@ pub(super) type Object = Map<String, Json>;
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
+    path: PathBuf,
+    /// Its device and inode.
+    file: (u64, u64),
 }
 
 /// A policy as it was kept.
@@ -32,8 +37,37 @@ pub struct Kept {
     pub name: String,
     /// Its versions, the one at work last.
     pub(super) versions: Vec<Version>,
-    changes: Vec<(i64, Object)>,
+    pub(super) at_work: AtWork,
+    /// Changes with their times; none in place of one that cannot be read.
+    changes: Vec<(i64, Option<Object>)>,
 }
+
+/// What the store says of a policy's last version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AtWork {
+    /// It is at work.
+    Yes,
+    /// It was, until the policy was unloaded.
+    Unloaded,
+    /// It cannot be read or is not there, for this reason: whether it was binding is not known.
+    Lost(&'static str),
+}
+
+/// What restoring the changes of a policy gave.
+#[derive(Debug, Default)]
+pub(super) struct Remade {
+    pub changed: super::Changed,
+    /// Why changes could not be made again; at most eight.
+    pub refused: Vec<String>,
+    /// The first one without which more is copied than was allowed before: anything but a raise.
+    pub weaker: Option<String>,
+}
+
+/// How many unloaded policies are kept with their versions, to be rolled back to.
+pub(super) const UNLOADED: usize = 32;
+
+/// The kind of change under which a drained station is kept.
+pub(super) const DRAIN: &str = "drain";
 
 /// What a change leaves to be kept.
 #[derive(Debug)]
@@ -58,28 +92,58 @@ const SCHEMA: &str = "
         PRIMARY KEY (policy, kind, name, key)) WITHOUT ROWID;
     PRAGMA user_version = 1;";
 
+/// A store that cannot be used.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    pub why: String,
+    /// Nothing was kept before, so nothing is missing.
+    pub is_new: bool,
+}
+
 impl Store {
     /// Opens the store in a directory, which is made if it is not there.
     ///
     /// # Errors
     /// Why it cannot be used, in words.
-    pub fn open(directory: &Path) -> Result<Store, String> {
-        let failed = |what: &dyn std::fmt::Display| {
-            format!("the state in `{}` cannot be used: {what}", directory.display())
-        };
-        private::directory(directory).map_err(|error| failed(&error))?;
+    pub(super) fn open(directory: &Path) -> Result<Store, Unusable> {
         let path = directory.join("state.sqlite");
+        let found = std::fs::symlink_metadata(&path).map_err(|error| error.kind());
+        let is_new = matches!(found, Err(ErrorKind::NotFound | ErrorKind::NotADirectory));
+        let why = match Store::open_at(directory, path) {
+            Ok(store) => return Ok(store),
+            Err(why) => format!("the state in `{}` cannot be used: {why}", directory.display()),
+        };
+        Err(Unusable { why, is_new })
+    }
+
+    fn open_at(directory: &Path, path: PathBuf) -> Result<Store, Box<dyn std::error::Error>> {
+        private::directory(directory)?;
         // What SQLite makes beside it has the same mode.
-        private::database(&path).map_err(|error| failed(&error))?;
-        let connection = Connection::open(&path).map_err(|error| failed(&error))?;
-        let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-        match version {
-            Ok(0 | 1) => {}
-            Ok(other) => return Err(failed(&format!("it has version {other}, a newer mirrorc's"))),
-            Err(error) => return Err(failed(&error)),
+        private::database(&path)?;
+        let connection = Connection::open(&path)?;
+        match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
+            0 | 1 => {}
+            other => return Err(format!("it has version {other}, a newer mirrorc's").into()),
         }
-        connection.execute_batch(SCHEMA).map_err(|error| failed(&error))?;
-        Ok(Store { connection })
+        connection.execute_batch(SCHEMA)?;
+        let file = identity(&path)?;
+        Ok(Store { connection, path, file })
+    }
+
+    /// Whether the file is still the one that was opened.
+    ///
+    /// # Errors
+    /// Says that it is not, in words.
+    pub(super) fn is_there(&self) -> Result<(), String> {
+        let path = self.path.display();
+        match identity(&self.path) {
+            Ok(file) if file == self.file => Ok(()),
+            Ok(_) => Err(format!("`{path}` was replaced by another file; changes are not kept any more")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(format!("`{path}` was removed; changes are not kept any more"))
+            }
+            Err(error) => Err(format!("`{path}` cannot be found: {error}; changes are not kept any more")),
+        }
     }
 
     /// All that was kept and has not ended by a time.
@@ -93,17 +157,31 @@ impl Store {
     fn read_all(&self, now: i64) -> rusqlite::Result<Vec<Kept>> {
         let mut kept: Vec<Kept> = Vec::new();
         let mut query = self.connection.prepare(
-            "SELECT policy, version, loaded, bundle FROM versions ORDER BY policy, at_work, version",
+            "SELECT policy, version, loaded, bundle, at_work FROM versions
+             ORDER BY policy, at_work, version",
         )?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
             let (name, text): (String, String) = (row.get(0)?, row.get(3)?);
-            let Some(bundle) = Bundle::from_json(&text) else { continue };
-            let version = Version { version: row.get::<_, i64>(1)? as u64, loaded: row.get(2)?, bundle };
-            match kept.last_mut().filter(|last| last.name == name) {
-                Some(last) => last.versions.push(version),
-                None => kept.push(Kept { name, versions: vec![version], changes: Vec::new() }),
+            let (version, loaded) = (row.get::<_, i64>(1)? as u64, row.get(2)?);
+            if kept.last().is_none_or(|last| last.name != name) {
+                kept.push(Kept::lost(name, "its version at work is missing"));
             }
+            let Some(policy) = kept.last_mut() else { continue };
+            let bundle = Bundle::from_json(&text);
+            policy.at_work = match (row.get::<_, i64>(4)?, &bundle) {
+                (1, Some(_)) => AtWork::Yes,
+                (1, None) => AtWork::Lost("its version at work cannot be read"),
+                (2, _) => AtWork::Unloaded,
+                _ => policy.at_work.clone(),
+            };
+            policy.versions.extend(bundle.map(|bundle| Version { version, loaded, bundle }));
+        }
+        let mut query = self.connection.prepare(
+            "SELECT DISTINCT policy FROM changes WHERE policy NOT IN (SELECT policy FROM versions)",
+        )?;
+        for name in query.query_map([], |row| row.get::<_, String>(0))? {
+            kept.push(Kept::lost(name?, "its versions are missing, what was changed in it is there"));
         }
         // What makes a table empty comes before its rows.
         let mut query = self.connection.prepare(
@@ -114,7 +192,7 @@ impl Store {
             let mut rows = query.query(params![policy.name, now])?;
             while let Some(row) = rows.next()? {
                 let (time, text): (i64, String) = (row.get(0)?, row.get(1)?);
-                policy.changes.extend(serde_json::from_str(&text).ok().map(|object| (time, object)));
+                policy.changes.push((time, serde_json::from_str(&text).ok()));
             }
         }
         Ok(kept)
@@ -155,10 +233,20 @@ impl Store {
         change.commit()
     }
 
+    /// A policy was unloaded: its versions are kept, to go back to; not what was changed in it.
     pub(super) fn unloaded(&mut self, policy: &str) -> rusqlite::Result<()> {
         let change = self.connection.transaction()?;
-        change.execute("DELETE FROM versions WHERE policy = ?1", [policy])?;
+        change.execute(
+            "UPDATE versions SET at_work = 2 WHERE policy = ?1
+             AND version = (SELECT max(version) FROM versions WHERE policy = ?1)",
+            [policy],
+        )?;
         change.execute("DELETE FROM changes WHERE policy = ?1", [policy])?;
+        change.execute(
+            "DELETE FROM versions WHERE policy IN (SELECT policy FROM versions WHERE at_work = 2
+             ORDER BY loaded DESC LIMIT -1 OFFSET ?1)",
+            [UNLOADED as i64],
+        )?;
         change.commit()
     }
 
@@ -208,6 +296,11 @@ impl Store {
     pub(super) fn expire(&mut self, now: i64) -> rusqlite::Result<usize> {
         self.connection.execute("DELETE FROM changes WHERE until < ?1", [now])
     }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    let about = std::fs::metadata(path)?;
+    Ok((about.dev(), about.ino()))
 }
 
 fn whole(
@@ -291,35 +384,67 @@ pub(super) fn trace(policy: &Policy, change: &Change, effect: Effect, now: i64) 
 }
 
 impl Kept {
+    fn lost(name: String, why: &'static str) -> Kept {
+        Kept { name, versions: Vec::new(), at_work: AtWork::Lost(why), changes: Vec::new() }
+    }
+
     /// Makes the changes again, each at its own time; says which could not be, and what was changed.
-    pub(super) fn restore(&self, policy: &mut Policy) -> (super::Changed, Vec<String>) {
-        let (mut changed, mut refused) = (super::Changed::default(), Vec::new());
+    pub(super) fn restore(&self, policy: &mut Policy) -> Remade {
+        let mut remade = Remade::default();
         let program = policy.program().clone();
         for (time, object) in &self.changes {
-            let name = |verb: &str| object.get(verb).and_then(Json::as_str).map(str::to_owned);
-            if let Some(table) = name("whole") {
-                let at = program.tables.iter().position(|other| other.name == table);
-                let emptied = at.map(|at| policy.world_mut().replace(TableId(at as u32), Vec::new()));
-                if emptied.is_some_and(|done| done.is_ok()) {
-                    changed.tables.insert(table);
-                }
-                continue;
+            let made = match object {
+                Some(object) => remake(policy, &program, *time, object, &mut remade.changed),
+                None => Err("a change cannot be read".to_owned()),
+            };
+            let Err(why) = made else { continue };
+            let why = format!("policy {}: {why}", self.name);
+            if object.as_ref().is_none_or(|object| !object.contains_key("raise")) {
+                remade.weaker.get_or_insert_with(|| why.clone());
             }
-            if let Some((station, set)) = stations::SetStation::from_object(object) {
-                changed.stations.insert(station, set);
-                continue;
-            }
-            let made = input::change(object.clone(), &program)
-                .and_then(|change| policy.change(*time, &change).map_err(|error| error.to_string()));
-            match made {
-                Ok(_) => {
-                    changed.tables.extend(name("add").or_else(|| name("remove")));
-                    changed.params.extend(name("set"));
-                }
-                Err(why) if refused.len() < 8 => refused.push(format!("policy {}: {why}", self.name)),
-                Err(_) => {}
+            if remade.refused.len() < 8 {
+                remade.refused.push(why);
             }
         }
-        (changed, refused)
+        remade
     }
+}
+
+/// Makes a change again.
+fn remake(
+    policy: &mut Policy,
+    program: &Program,
+    time: i64,
+    object: &Object,
+    changed: &mut super::Changed,
+) -> Result<(), String> {
+    let name = |verb: &str| object.get(verb).and_then(Json::as_str).map(str::to_owned);
+    let has = |station: &str| {
+        let known = program.stations.iter().any(|other| other.name == station);
+        if known { Ok(()) } else { Err(format!("there is no station `{station}` any more")) }
+    };
+    if let Some(table) = name("whole") {
+        let at = program.tables.iter().position(|other| other.name == table);
+        let at = at.ok_or_else(|| format!("there is no table `{table}` any more"))?;
+        let emptied = policy.world_mut().replace(TableId(at as u32), Vec::new());
+        emptied.map_err(|error| error.to_string())?;
+        changed.tables.insert(table);
+        return Ok(());
+    }
+    if let Some(station) = name(DRAIN) {
+        has(&station)?;
+        changed.drained.insert(station);
+        return Ok(());
+    }
+    if let Some((station, set)) = stations::SetStation::from_object(object) {
+        has(&station)?;
+        stations::check(&station, &set.words)?;
+        changed.stations.insert(station, set);
+        return Ok(());
+    }
+    let change = input::change(object.clone(), program)?;
+    policy.change(time, &change).map_err(|error| error.to_string())?;
+    changed.tables.extend(name("add").or_else(|| name("remove")));
+    changed.params.extend(name("set"));
+    Ok(())
 }

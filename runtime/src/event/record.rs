@@ -33,6 +33,14 @@ pub enum Kind {
     InterfaceDown,
     /// It is there again.
     InterfaceUp,
+    /// What enters by an interface is not forwarded, or not as it should be.
+    ForwardingDown,
+    /// It is again.
+    ForwardingUp,
+    /// Something is wrong that has no kind of its own: a reason of the health that is new.
+    Degraded,
+    /// It is over.
+    Recovered,
     /// More is dropped than there should be.
     Drops,
     /// It is not any more.
@@ -53,7 +61,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Raised,
         Kind::Extended,
         Kind::Vetoed,
@@ -66,6 +74,10 @@ impl Kind {
         Kind::StationUp,
         Kind::InterfaceDown,
         Kind::InterfaceUp,
+        Kind::ForwardingDown,
+        Kind::ForwardingUp,
+        Kind::Degraded,
+        Kind::Recovered,
         Kind::Drops,
         Kind::DropsOver,
         Kind::Loaded,
@@ -91,6 +103,10 @@ impl Kind {
             Kind::StationUp => "station_up",
             Kind::InterfaceDown => "interface_down",
             Kind::InterfaceUp => "interface_up",
+            Kind::ForwardingDown => "forwarding_down",
+            Kind::ForwardingUp => "forwarding_up",
+            Kind::Degraded => "degraded",
+            Kind::Recovered => "recovered",
             Kind::Drops => "drops",
             Kind::DropsOver => "drops_over",
             Kind::Loaded => "loaded",

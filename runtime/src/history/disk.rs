@@ -7,7 +7,8 @@ use super::{Class, Entry, KEPT_ON_DISK, KEPT_UNAUTHENTICATED, Query};
 use crate::event::Kind;
 use crate::privilege::private;
 use rusqlite::{Connection, Transaction, params, params_from_iter, types::Value};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,6 +48,9 @@ const FROM_1: &str = "
 #[derive(Debug)]
 struct Shared {
     connection: Mutex<Connection>,
+    path: PathBuf,
+    /// Its device and inode.
+    file: (u64, u64),
     written: AtomicU64,
     unwritten: AtomicU64,
     trouble: Mutex<Option<String>>,
@@ -61,6 +65,11 @@ pub(super) struct Disk {
     queue: Mutex<Option<SyncSender<Entry>>>,
     /// Hangs up when all is written.
     done: Mutex<Receiver<()>>,
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    let about = std::fs::metadata(path)?;
+    Ok((about.dev(), about.ino()))
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -78,7 +87,7 @@ impl Disk {
         };
         let path = directory.join("history.sqlite");
         private::directory(directory).and_then(|()| private::database(&path)).map_err(|e| failed(&e))?;
-        let connection = Connection::open(path).map_err(|e| failed(&e))?;
+        let connection = Connection::open(&path).map_err(|e| failed(&e))?;
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
         match version.map_err(|error| failed(&error))? {
             0 | 2 => {}
@@ -88,8 +97,11 @@ impl Disk {
         connection.execute_batch(SCHEMA).map_err(|error| failed(&error))?;
         let newest = "SELECT coalesce(max(id), 0) FROM events";
         let newest: i64 = connection.query_row(newest, [], |row| row.get(0)).map_err(|e| failed(&e))?;
+        let file = identity(&path).map_err(|error| failed(&error))?;
         let shared = Arc::new(Shared {
             connection: Mutex::new(connection),
+            path,
+            file,
             written: AtomicU64::new(0),
             unwritten: AtomicU64::new(0),
             trouble: Mutex::new(None),
@@ -127,6 +139,7 @@ impl Disk {
 
     /// How many events were written, how many were not, and why nothing is written any more.
     pub fn counts(&self) -> (u64, u64, Option<String>) {
+        self.shared.look();
         let (written, unwritten) = (self.shared.written.load(Relaxed), self.shared.unwritten.load(Relaxed));
         (written, unwritten, lock(&self.shared.trouble).clone())
     }
@@ -140,6 +153,15 @@ impl Disk {
 }
 
 impl Shared {
+    /// Looks whether the file is where it was: what is written to one that was removed is lost.
+    fn look(&self) {
+        if identity(&self.path).ok() != Some(self.file) {
+            let path = self.path.display();
+            let why = format!("the history in `{path}` was removed or replaced; it is in memory only");
+            lock(&self.trouble).get_or_insert(why);
+        }
+    }
+
     fn write_all(&self, entries: &Receiver<Entry>) {
         let mut since_retention = usize::MAX / 2;
         while let Ok(first) = entries.recv() {
@@ -158,6 +180,10 @@ impl Shared {
                 since_retention = 0;
             }
             let events = batch.len() as u64;
+            if lock(&self.trouble).is_some() {
+                self.unwritten.fetch_add(events, Relaxed);
+                break;
+            }
             match self.write(&batch, forget) {
                 Ok(()) => self.written.fetch_add(events, Relaxed),
                 Err(error) => {

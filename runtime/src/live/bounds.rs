@@ -6,10 +6,29 @@
 use super::seat::Seat;
 use crate::station::BOUND;
 use mrule_compiler::abi::{NO_LIMIT, Verdict};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether copies are withheld, of one policy or of all: nothing is left of them, and they are counted
+/// as cut by a binding limit. A clone is the same one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    pub fn set(&self, withheld: bool) {
+        self.0.store(withheld, Ordering::SeqCst);
+    }
+
+    pub fn withholds(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
 
 /// What is left of each packet.
 #[derive(Debug, Default)]
 pub(super) struct Bounds {
+    /// Withholds the copies of all policies.
+    pub gate: Gate,
     /// Empty when no policy is binding.
     left: Vec<Left>,
     /// What was cut: by which seat's which limit, and how often something and nothing was left.
@@ -36,6 +55,11 @@ impl Left {
 }
 
 impl Bounds {
+    /// Behind a gate that withholds the copies of all policies.
+    pub fn behind(gate: Gate) -> Bounds {
+        Bounds { gate, ..Bounds::default() }
+    }
+
     /// Takes what these seats have decided of so many packets.
     pub fn gather(&mut self, seats: &[Seat], packets: usize) {
         self.left.clear();
@@ -51,6 +75,13 @@ impl Bounds {
                     }
                 }
             }
+        }
+    }
+
+    /// Leaves nothing of a copy.
+    pub fn withhold(verdict: &mut Verdict) {
+        if verdict.start < verdict.end {
+            *verdict = Verdict { end: verdict.start, limit: BOUND, ..*verdict };
         }
     }
 

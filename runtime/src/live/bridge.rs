@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::sys::interface::State;
 use crate::sys::packet::Socket;
 use mrule_compiler::abi::Link;
+use std::time::{Duration, Instant};
 
 /// What forwards, and between which ports.
 #[derive(Debug)]
@@ -22,8 +23,57 @@ pub(super) struct Bridges {
     keep: bool,
     /// By port: what the kernel counted when it was asked last, and in all.
     counts: Vec<(Option<Redirect>, RedirectCounts)>,
-    /// By port: its redirect was missed and that was told.
-    missed: Vec<bool>,
+    /// By port: how its redirect is.
+    watched: Vec<Watched>,
+    /// A redirect that vanishes is put back.
+    repair: bool,
+}
+
+/// How the redirect of a port is, and what is done about it.
+#[derive(Debug, Clone, Default)]
+struct Watched {
+    condition: Condition,
+    /// How often it was put back without staying.
+    repairs: u32,
+    /// When it was put back last.
+    repaired: Option<Instant>,
+}
+
+/// How a redirect is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// It is there.
+    #[default]
+    Well,
+    /// It is there, and so is this filter of somebody else, which may take frames before it.
+    Beside(String),
+    /// It is not there.
+    Missing,
+    /// It is not there, and this filter of somebody else is.
+    Foreign(String),
+    /// It leads to another interface than it should.
+    Diverted,
+}
+
+/// The longest pause before a redirect is put back that was removed again and again; the first is none,
+/// the next one is [`STEP`], and each is twice the one before.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// The second pause. A redirect that stayed for two minutes is put back at once again.
+const STEP: Duration = Duration::from_secs(1);
+
+impl Watched {
+    /// Whether a redirect that is missing is put back now.
+    fn is_due(&self, now: Instant) -> bool {
+        let pause = STEP.saturating_mul(1 << self.repairs.saturating_sub(1).min(6)).min(PAUSE);
+        self.repaired.is_none_or(|repaired| now.saturating_duration_since(repaired) >= pause)
+    }
+
+    fn repaired(&mut self, now: Instant) {
+        let stayed = self.repaired.is_none_or(|last| now.saturating_duration_since(last) > 2 * PAUSE);
+        self.repairs = if stayed { 1 } else { self.repairs.saturating_add(1) };
+        self.repaired = Some(now);
+    }
 }
 
 impl Bridges {
@@ -33,6 +83,7 @@ impl Bridges {
         pairs: usize,
         forward: Forward,
         keep: bool,
+        repair: bool,
     ) -> Result<Bridges, Error> {
         let first = ports.len().saturating_sub(2 * pairs);
         let peer = |at: usize| (at >= first).then(|| first + ((at - first) ^ 1));
@@ -59,7 +110,8 @@ impl Bridges {
             redirects: redirects.filter(|_| forward == Forward::Kernel),
             keep,
             counts: vec![(None, RedirectCounts::default()); ports.len()],
-            missed: vec![false; ports.len()],
+            watched: vec![Watched::default(); ports.len()],
+            repair,
             peers,
             names,
         })
@@ -70,8 +122,16 @@ impl Bridges {
         self.redirects.is_none() && self.peer(port).is_some()
     }
 
-    fn peer(&self, port: usize) -> Option<usize> {
+    /// The port at the other end of the bridge, for one that is an end.
+    pub fn peer(&self, port: usize) -> Option<usize> {
         self.peers.get(port).copied().flatten()
+    }
+
+    /// A port is called so now.
+    pub fn call(&mut self, port: usize, name: &str) {
+        if let Some(before) = self.names.get_mut(port).filter(|before| *before != name) {
+            name.clone_into(before);
+        }
     }
 
     fn name(&self, port: usize) -> &str {
@@ -141,28 +201,85 @@ impl Bridges {
         redirects.get(self.name(port)).ok().flatten()
     }
 
-    /// Adds what the kernel counted since the last time. Gives the ports whose redirect is missing for the first time,
-    /// though their interface is there.
-    pub fn count(&mut self, is_there: impl Fn(usize) -> bool) -> Vec<usize> {
-        let mut missing = Vec::new();
+    /// Adds what the kernel counted since the last time.
+    pub fn count(&mut self) {
         for port in 0..self.peers.len() {
-            if self.redirects.is_none() || self.peer(port).is_none() {
-                continue;
-            }
             let now = self.ask(port);
-            let gone = now.is_none() && is_there(port);
-            if let Some(missed) = self.missed.get_mut(port) {
-                if gone && !*missed {
-                    missing.push(port);
-                }
-                *missed = gone;
-            }
             if let (Some(now), Some((before, sum))) = (now, self.counts.get_mut(port)) {
                 sum.add(before.as_ref(), &now);
                 *before = Some(now);
             }
         }
-        missing
+    }
+
+    /// Looks whether each redirect is there, and puts back what vanished: at once, and later the more
+    /// often it vanishes. What somebody else has put in its place is left alone. `index` says which
+    /// interface a port is now, if it is there.
+    pub fn tend(&mut self, now: Instant, index: impl Fn(usize) -> Option<u32>) -> Vec<Event> {
+        let mut events = Vec::new();
+        for port in 0..self.peers.len() {
+            let (Some(redirects), Some(peer)) = (&self.redirects, self.peer(port)) else { continue };
+            // Where an end is gone there is nothing to redirect, and that is told otherwise.
+            let (Some(_), Some(to)) = (index(port), index(peer)) else { continue };
+            // One that went this very moment is seen next time.
+            let Ok((ours, foreign)) = redirects.look(self.name(port)) else { continue };
+            let is = match (ours, foreign) {
+                (Some(ours), _) if !ours.leads_to(to) => Condition::Diverted,
+                (Some(_), Some(found)) => Condition::Beside(found),
+                (Some(_), None) => Condition::Well,
+                (None, Some(found)) => Condition::Foreign(found),
+                (None, None) => Condition::Missing,
+            };
+            let name = self.name(port).to_owned();
+            let Some(mut watched) = self.watched.get(port).cloned() else { continue };
+            if watched.condition != is {
+                events.extend(match &is {
+                    Condition::Missing => Some(Event::NotForwarding(name.clone())),
+                    Condition::Diverted => Some(Event::Diverted(name.clone())),
+                    Condition::Foreign(found) => {
+                        Some(Event::ForeignFilter { name: name.clone(), found: found.clone(), instead: true })
+                    }
+                    Condition::Beside(found) => Some(Event::ForeignFilter {
+                        name: name.clone(),
+                        found: found.clone(),
+                        instead: false,
+                    }),
+                    Condition::Well => None,
+                });
+                let was_out = !matches!(watched.condition, Condition::Well | Condition::Beside(_));
+                if was_out && matches!(is, Condition::Well | Condition::Beside(_)) {
+                    events.push(Event::Forwarding(name.clone()));
+                }
+                watched.condition = is;
+            }
+            let broken = matches!(watched.condition, Condition::Missing | Condition::Diverted);
+            if broken && self.repair && watched.is_due(now) {
+                watched.repaired(now);
+                let before = self.counts.get(port).and_then(|(before, _)| before.as_ref());
+                let made = before.map_or(0, Redirect::made);
+                match redirects.install_over(&name, self.name(peer), made) {
+                    Ok(_) => {
+                        watched.condition = Condition::Well;
+                        events.push(Event::Repaired { name, times: watched.repairs });
+                    }
+                    Err(error) => events.push(Event::Failed(error.to_string())),
+                }
+            }
+            if let Some(place) = self.watched.get_mut(port) {
+                *place = watched;
+            }
+        }
+        events
+    }
+
+    /// How the redirect of a port is, as far as it was looked at.
+    pub fn condition(&self, port: usize) -> Condition {
+        self.watched.get(port).map(|watched| watched.condition.clone()).unwrap_or_default()
+    }
+
+    /// Lets the redirects stay when the run ends.
+    pub fn keep(&mut self) {
+        self.keep = true;
     }
 
     /// What the kernel forwarded of what entered by this port.

@@ -9,7 +9,7 @@ use crate::sys::packet::Direction;
 use crate::sys::ring::Shape;
 use crate::sys::tap::{Spares, Tap};
 use mrule_compiler::abi::Link;
-use mrule_compiler::hir::{Program, Target};
+use mrule_compiler::hir::{Station, Target};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
 
@@ -131,18 +131,14 @@ pub(super) fn stay_on(processor: usize) {
 }
 
 /// Checks that no station of a program sends into a port.
-pub(super) fn no_echo(ports: &[&str], program: &Program) -> Result<(), Error> {
-    for station in &program.stations {
-        if let Target::Interface { name } = &station.target
-            && ports.contains(&name.as_str())
-        {
-            return Err(Error::Ports(format!(
-                "station `{}` sends into `{name}`, which is read: copies would go to where packets come from",
-                station.name
-            )));
-        }
+pub(super) fn no_echo(ports: &[&str], station: &Station) -> Result<(), Error> {
+    match &station.target {
+        Target::Interface { name } if ports.contains(&name.as_str()) => Err(Error::Ports(format!(
+            "station `{}` sends into `{name}`, which is read: copies would go to where packets come from",
+            station.name
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The error of something that the system refused: a missing privilege, or what it says.

@@ -3,6 +3,7 @@
 //! program that speaks of them, old ones end after the last worker has left it; sums are kept.
 //! (Rejected: stopping the workers for the moment of the change; they forward.)
 
+use super::bounds::Gate;
 use super::counts::{PolicyReport, Report};
 use super::seat::{Left, Move, Seat, Seating};
 use super::worker::{Counts, Order};
@@ -14,7 +15,8 @@ use crate::error::Error;
 use crate::policy::{Label, Policy};
 use crate::station::{self, Stations};
 use crate::stats::{Gone, Summary};
-use mrule_compiler::hir::Program;
+use mrule_compiler::hir::{Program, Station};
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -29,6 +31,10 @@ pub const MAX_POLICIES: usize = 32;
 /// How long it is waited for workers to take a change; they do within milliseconds, unless they drain an interface.
 const TAKEN: Duration = Duration::from_secs(2);
 
+/// How long the start of a run waits for the stations of a kept policy; those that take longer are down
+/// until they are open.
+const RESTORED: Duration = Duration::from_secs(1);
+
 /// How many replaced programs may still have stations that send what waits before the next load waits.
 const ENDING: usize = 8;
 
@@ -39,6 +45,8 @@ pub(super) struct Loaded {
     name: String,
     pub policy: Arc<Policy>,
     pub stations: Stations,
+    /// Its copies are withheld.
+    gate: Gate,
 }
 
 impl Loaded {
@@ -85,6 +93,12 @@ pub struct Opening {
 pub struct Opened(Stations);
 
 impl Opening {
+    /// The same, with stations of these names that get no copies.
+    fn draining(mut self, stations: &BTreeSet<String>) -> Opening {
+        self.options.drained = stations.clone();
+        self
+    }
+
     /// Opens what is new; takes [`station::PATIENCE`] at most.
     ///
     /// # Errors
@@ -116,8 +130,30 @@ impl Live {
     /// # Errors
     /// As [`opening`](Self::opening), [`Opening::open`] and [`load_opened`](Self::load_opened).
     pub fn load(&mut self, name: &str, policy: Arc<Policy>) -> Result<Swap, Error> {
-        let opened =
-            self.opening(name, policy.program(), policy.origins(), policy.label().cloned())?.open()?;
+        let (program, label) = (policy.program(), policy.label().cloned());
+        let opening = self.opening(name, program, policy.origins(), label)?;
+        let opened = opening.draining(policy.drained()).open()?;
+        self.load_opened(name, policy, opened)
+    }
+
+    /// The same for a policy that was kept: a station that cannot be opened is down and is tried
+    /// again, and one that may not be opened stays down. The limits hold without them.
+    ///
+    /// # Errors
+    /// [`Error`]: too many policies, no memory for its state.
+    pub fn restore(&mut self, name: &str, policy: Arc<Policy>) -> Result<Swap, Error> {
+        let ports: Vec<&str> = self.ports.iter().map(|port| port.name.as_str()).collect();
+        let echo = |station: &Station| {
+            Some((station.name.clone(), open::no_echo(&ports, station).err()?.to_string()))
+        };
+        let barred = policy.program().stations.iter().filter_map(echo).collect();
+        let options = station::Options {
+            refusal: station::Refusal::Down(barred),
+            patience: RESTORED,
+            ..self.station_options(name, policy.origins(), policy.label().cloned())
+        };
+        let opening = Opening { before: None, program: policy.program().clone(), options };
+        let opened = opening.draining(policy.drained()).open()?;
         self.load_opened(name, policy, opened)
     }
 
@@ -134,7 +170,9 @@ impl Live {
         label: Option<Label>,
     ) -> Result<Opening, Error> {
         let ports: Vec<&str> = self.ports.iter().map(|port| port.name.as_str()).collect();
-        open::no_echo(&ports, program)?;
+        for station in &program.stations {
+            open::no_echo(&ports, station)?;
+        }
         for (station, origin) in program.stations.iter().zip(&origins) {
             self.confinement.check(station, origin)?;
         }
@@ -143,7 +181,12 @@ impl Live {
             return Err(Error::Ports(format!("there are {MAX_POLICIES} policies already; unload one")));
         }
         let options = self.station_options(name, origins, label);
-        Ok(Opening { before: old.map(|old| old.stations.clone()), program: program.clone(), options })
+        let opening =
+            Opening { before: old.map(|old| old.stations.clone()), program: program.clone(), options };
+        Ok(match old {
+            Some(old) => opening.draining(old.policy.drained()),
+            None => opening,
+        })
     }
 
     /// Whether stations of many older programs still send what waits; another load should wait.
@@ -174,18 +217,20 @@ impl Live {
             self.policies.last_id += 1;
             self.policies.last_id
         });
+        let gate = old.map_or_else(Gate::default, |old| old.gate.clone());
         let others: Vec<Arc<Policy>> = self.policies().map(|(_, policy)| policy.clone()).collect();
         self.spread_for(others.iter().map(|other| &**other).chain([&*policy]))?;
         self.widen()?;
         let hashes = stations.hashes();
         let seats = deciders.into_iter().map(|decider| {
             let (policy, outlets) = (policy.clone(), stations.outlets());
-            let seat = Seat { id, outlets, hashes, decider, summary: Summary::new(&program), policy };
+            let (gate, summary) = (gate.clone(), Summary::new(&program));
+            let seat = Seat { id, outlets, hashes, decider, summary, policy, gate };
             Seating::Take(Box::new(seat), Box::new(heritage.clone()))
         });
         let orders = seats.collect();
         let (swap, left, rest) = self.tell_workers(id, orders);
-        let next = Loaded { id, name: name.to_owned(), policy, stations };
+        let next = Loaded { id, name: name.to_owned(), policy, stations, gate };
         match at.and_then(|at| self.policies.loaded.get_mut(at)) {
             Some(place) => {
                 let old = std::mem::replace(place, next);
@@ -219,10 +264,35 @@ impl Live {
         }
     }
 
+    /// Withholds the copies of one policy, or of all; or lets them go again. Workers do so from
+    /// their next batch on.
+    pub fn withhold(&self, name: Option<&str>, withheld: bool) {
+        match name {
+            None => self.gate.set(withheld),
+            Some(name) => {
+                let loaded = self.policies.loaded.iter().find(|loaded| loaded.name == name);
+                loaded.inspect(|loaded| loaded.gate.set(withheld));
+            }
+        }
+    }
+
     /// Gives a station of a policy no more copies, or copies again; whether there is such a one.
-    pub fn drain(&self, name: &str, station: &str, drained: bool) -> bool {
-        let loaded = self.policies.loaded.iter().find(|loaded| loaded.name == name);
-        loaded.is_some_and(|loaded| loaded.stations.drain(station, drained))
+    pub fn drain(&mut self, name: &str, station: &str, drained: bool) -> bool {
+        let loaded = self.policies.loaded.iter_mut().find(|loaded| loaded.name == name);
+        loaded.is_some_and(|loaded| {
+            let found = loaded.stations.drain(station, drained);
+            if found {
+                // The next version has a station of this name do the same.
+                let mut stations = loaded.policy.drained().clone();
+                if drained {
+                    stations.insert(station.to_owned())
+                } else {
+                    stations.remove(station)
+                };
+                loaded.policy = Arc::new(Policy::clone(&loaded.policy).draining(stations));
+            }
+            found
+        })
     }
 
     /// Gives a policy another world: the same program with other tables and params. None if there is no policy of this

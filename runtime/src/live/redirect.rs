@@ -55,6 +55,16 @@ pub struct Redirect {
 }
 
 impl Redirect {
+    /// Whether it leads to the interface of this index.
+    pub(super) fn leads_to(&self, index: u32) -> bool {
+        self.to_index == index
+    }
+
+    /// What was made for it.
+    pub(super) fn made(&self) -> u8 {
+        self.made
+    }
+
     /// Whether both are of the same two interfaces.
     pub(super) fn is_same(&self, other: &Redirect) -> bool {
         (self.from_index, self.to_index) == (other.from_index, other.to_index)
@@ -98,10 +108,15 @@ impl Redirects {
     /// # Errors
     /// [`Error::ForeignFilter`], [`Error::Privilege`], [`Error::Interface`].
     pub fn install(&self, from: &str, to: &str) -> Result<Came, Error> {
+        self.install_over(from, to, 0)
+    }
+
+    /// The same where one of ours was removed, for which these things had been made.
+    pub(super) fn install_over(&self, from: &str, to: &str, made: u8) -> Result<Came, Error> {
         let doing = format!("redirecting `{from}` to `{to}`");
         let source = self.state(from, &doing)?;
         let target = self.state(to, &doing)?;
-        let mut made = 0;
+        let mut made = made;
         for filter in self.filters(source.index, &doing)? {
             match filter {
                 Filter::Foreign(found) => {
@@ -155,22 +170,37 @@ impl Redirects {
     /// # Errors
     /// [`Error::Interface`].
     pub fn get(&self, from: &str) -> Result<Option<Redirect>, Error> {
+        Ok(self.look(from)?.0)
+    }
+
+    /// The same, and the first filter of somebody else.
+    ///
+    /// # Errors
+    /// [`Error::Interface`].
+    pub(super) fn look(&self, from: &str) -> Result<(Option<Redirect>, Option<String>), Error> {
         let doing = format!("looking at the redirect of `{from}`");
         let state = self.state(from, &doing)?;
-        let ours = self.filters(state.index, &doing)?.into_iter().find_map(|filter| match filter {
-            Filter::Ours { to_index, packets, bytes, failed, made } => Some(Redirect {
-                from: from.to_owned(),
-                to: None,
-                packets,
-                bytes,
-                failed,
-                from_index: state.index,
-                to_index,
-                made,
-            }),
-            Filter::Foreign(_) => None,
-        });
-        Ok(ours)
+        let (mut ours, mut foreign) = (None, None);
+        for filter in self.filters(state.index, &doing)? {
+            match filter {
+                Filter::Ours { to_index, packets, bytes, failed, made } => {
+                    ours.get_or_insert_with(|| Redirect {
+                        from: from.to_owned(),
+                        to: None,
+                        packets,
+                        bytes,
+                        failed,
+                        from_index: state.index,
+                        to_index,
+                        made,
+                    });
+                }
+                Filter::Foreign(found) => {
+                    foreign.get_or_insert(found);
+                }
+            }
+        }
+        Ok((ours, foreign))
     }
 
     /// Removes a redirect of ours and what was put there for it. False: there is none.

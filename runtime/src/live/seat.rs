@@ -3,7 +3,7 @@
 //! the order, and is freed there and not by the worker. (Rejected: workers that look at a shared pointer before each batch;
 //! nobody would know when the last one has left the old program.)
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, Gate};
 use crate::decider::{Decider, Heritage};
 use crate::event::output::{EventWriter, decide};
 use crate::policy::Policy;
@@ -24,6 +24,8 @@ pub(super) struct Seat {
     /// Whether stations want hashes of flows.
     pub hashes: bool,
     pub summary: Summary,
+    /// Withholds the copies of this policy.
+    pub gate: Gate,
 }
 
 /// What a worker is told about a policy.
@@ -95,8 +97,9 @@ impl Seat {
         bounds: &mut Bounds,
         copied: &mut [bool],
     ) -> u64 {
-        let Seat { decider, outlets, hashes, summary, .. } = self;
+        let Seat { decider, outlets, hashes, summary, gate, .. } = self;
         let batch = decider.batch();
+        let withheld = gate.withholds() || bounds.gate.withholds();
         let mut count = 0;
         for (i, (packet, copied)) in packets.iter().zip(copied).enumerate() {
             if batch.asked(i) == 0 {
@@ -105,7 +108,11 @@ impl Seat {
             let mut mirrored = false;
             let mut flow_hash = None;
             for (station, mut verdict) in batch.verdicts(i) {
-                bounds.cut(i, &mut verdict);
+                if withheld {
+                    Bounds::withhold(&mut verdict);
+                } else {
+                    bounds.cut(i, &mut verdict);
+                }
                 summary.verdict(station, &verdict);
                 if verdict.start >= verdict.end {
                     continue;

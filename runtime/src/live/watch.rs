@@ -6,6 +6,7 @@
 use super::{Event, Live};
 use crate::error::Error;
 use crate::sys::interface::State;
+use std::time::Instant;
 
 impl Live {
     /// Looks whether interfaces changed, and opens those that came back; to be called several times a second.
@@ -46,9 +47,17 @@ impl Live {
                 (Some(_), None) => self.tell(Event::Gone(name)),
                 (None, None) => {}
             }
+            self.bridges.call(at, &called);
             if let Some(port) = self.ports.get_mut(at) {
                 (port.state, port.called) = (seen, called);
+                let silent = seen.is_some_and(|state| state.up && !state.running);
+                port.silent = port.silent.or_else(|| Some(Instant::now())).filter(|_| silent);
             }
+        }
+        let ports = &self.ports;
+        let index = |at: usize| ports.get(at).and_then(|port| Some(port.state?.index));
+        for event in self.bridges.tend(Instant::now(), index) {
+            self.tell(event);
         }
     }
 
@@ -61,6 +70,9 @@ impl Live {
     /// Opens an interface that is there again.
     fn open_again(&mut self, at: usize, name: &str, state: State) -> Result<(), Error> {
         let promiscuous = self.ports.get(at).is_some_and(|port| port.promiscuous);
+        if self.bridges.peer(at).is_some() {
+            self.ownership.renew(name, state.index)?;
+        }
         let (taps, note) = self.opening.taps(name, state.index, promiscuous)?;
         if let Some(feeder) = self.bridges.feeds(at) {
             let outs = self.bridges.outs(self.workers.len(), name, state.index)?;
@@ -69,6 +81,7 @@ impl Live {
         if let Some(port) = self.ports.get_mut(at) {
             name.clone_into(&mut port.called);
         }
+        self.bridges.call(at, name);
         self.hear(at, taps)?;
         note.into_iter().for_each(|note| self.tell(note));
         if let Err(error) = self.bridges.install_again(at) {

@@ -83,6 +83,8 @@ pub(super) struct Seated {
 }
 
 pub(super) struct Worker {
+    /// From 0.
+    pub number: usize,
     /// Who is told what becomes of triggers.
     pub lines: Option<Arc<EventWriter>>,
     pub seats: Vec<Seat>,
@@ -122,6 +124,7 @@ impl Worker {
             let now = Instant::now();
             if now.duration_since(told) >= PUBLISH {
                 told = now;
+                super::health::fault(self.number);
                 self.publish();
             }
             match self.pass(now, HOLD) {

@@ -110,6 +110,30 @@ impl Tally {
         }
     }
 
+    /// Another one with the same counters, which reports to nobody.
+    pub fn probe(&self) -> Tally {
+        Tally {
+            station: self.station.clone(),
+            lane: self.lane.clone(),
+            down: Mutex::new(None),
+            events: Events::default(),
+            holder: self.holder.clone(),
+        }
+    }
+
+    /// Why the station is down.
+    pub fn into_reason(self) -> Option<String> {
+        self.down.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A station that was down: up, or still down, for this reason, which is not reported again.
+    pub fn now_down_for(&self, reason: Option<String>) {
+        match reason {
+            None => self.up(),
+            reason => *self.down.lock().unwrap_or_else(PoisonError::into_inner) = reason,
+        }
+    }
+
     pub fn is_down(&self) -> bool {
         self.down.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }

@@ -3,15 +3,17 @@
 //! [`MOST_STUCK`] of them are waited for at once; no station takes copies before all of its program are open.
 //! (Rejected: opening in the thread that asks, which holds the control plane up.)
 
-use super::lane::{self, Tally};
+use super::lane::{self, Sink, Tally};
 use super::outlet::{Chunk, Lane};
 use super::rate::Bucket;
 use super::scope::Scope;
-use super::{Options, sink};
+use super::unopened::Unopened;
+use super::{Options, Refusal, sink};
 use crate::confine::{Confinement, Holder, MOST_STUCK, Origin};
 use crate::error::Error;
 use crate::privilege;
 use mrule_compiler::hir::{Station, Target};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,15 +60,26 @@ pub(super) fn open(
 ) -> Result<Opened, Error> {
     let confinement = options.confinement.clone();
     let refused = |reason: String| Error::Station { station: station.name.clone(), reason };
-    confinement.check(station, origin)?;
+    let lenient = matches!(options.refusal, Refusal::Down(_));
+    let mut barred = match &options.refusal {
+        Refusal::Down(barred) => barred.get(&station.name).cloned(),
+        Refusal::Error => None,
+    };
+    match confinement.check(station, origin) {
+        Err(error) if lenient => barred = Some(error.to_string()),
+        checked => checked?,
+    }
     let stdout = Target::Pipe { path: None };
     let had = ending.iter().any(|(target, _)| **target == stdout);
     if station.target == stdout && !options.standard_output && !had {
         let why =
             "only the program that a run starts with may write to standard output; give the pipe a path";
-        return Err(refused(why.to_owned()));
+        match lenient {
+            true => barred = Some(why.to_owned()),
+            false => return Err(refused(why.to_owned())),
+        }
     }
-    if confinement.stuck() >= MOST_STUCK {
+    if !lenient && confinement.stuck() >= MOST_STUCK {
         return Err(refused(format!(
             "{MOST_STUCK} stations hang while they are opened; nothing more is opened until the system answers"
         )));
@@ -85,6 +98,7 @@ pub(super) fn open(
         events: options.events.clone(),
         holder,
     });
+    tally.lane.drained.store(options.drained.contains(&station.name), Relaxed);
     let (queue, chunks) = sync_channel(tally.lane.chunks());
     let (alive, done) = sync_channel(0);
     let (go, wait) = sync_channel(1);
@@ -99,7 +113,19 @@ pub(super) fn open(
                 // Beside what is checked here, the kernel refuses; without Landlock, what is checked here stands alone.
                 let _not_enforced = privilege::only_write_beneath(confinement.grants().handles());
             }
-            let opened = sink::open(&station, &interfaces, &scope, &tally);
+            let opened = match barred {
+                Some(reason) => {
+                    Ok(Box::new(Unopened::barred(&station, interfaces, scope, reason, &tally))
+                        as Box<dyn Sink>)
+                }
+                None => match sink::open(&station, &interfaces, &scope, &tally) {
+                    Err(error) if lenient => {
+                        let reason = error.to_string();
+                        Ok(Box::new(Unopened::retried(&station, interfaces, scope, reason, &tally)) as _)
+                    }
+                    opened => opened,
+                },
+            };
             settle(&ticket, &confinement);
             let (opened, sink) = match opened {
                 Ok(sink) => (Ok(()), Some(sink)),
@@ -107,7 +133,12 @@ pub(super) fn open(
             };
             let told = answer.send(opened).is_ok();
             // Nobody waits any more, or another station of the program was refused.
-            let Some(sink) = sink.filter(|_| told && wait.recv().is_ok()) else { return };
+            let wanted = told || lenient;
+            let Some(sink) = sink.filter(|_| wanted && wait.recv().is_ok()) else { return };
+            if !told {
+                // It took long, and was down for that.
+                tally.up();
+            }
             lane::run(&chunks, sink, rate, &tally);
             // In this order: what is sent until the queue is gone is still counted by whoever waits.
             drop(chunks);
@@ -123,6 +154,10 @@ pub(super) fn open(
             Ok(opened) => return opened.map(|()| Opened { tally, queue, done, go }),
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(refused("its thread died; please report this".to_owned()));
+            }
+            Err(RecvTimeoutError::Timeout) if left.is_zero() && lenient => {
+                tally.down(format!("opening `{}` takes long", station.target));
+                return Ok(Opened { tally, queue, done, go });
             }
             Err(RecvTimeoutError::Timeout) if left.is_zero() || confinement.is_stopping() => {
                 if abandon(&ticket, &confinement) {

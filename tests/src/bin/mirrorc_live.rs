@@ -1,6 +1,18 @@
 //! `mirrorc` under another name: the same call with the same arguments, for tests that need a process of it, which cargo
 //! builds for a package's own binaries only. (Rejected: searching the target directory for the real one, which may be old.)
 
+/// Where a test makes a file to have a worker die.
+static FAULT: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+
+fn fault(worker: usize) {
+    let asked = FAULT.get().and_then(|path| std::fs::read_to_string(path).ok());
+    assert!(asked.is_none_or(|asked| asked.trim() != worker.to_string()), "a test has this worker die");
+}
+
 fn main() -> std::process::ExitCode {
+    if let Some(path) = std::env::var_os("MRULE_TEST_FAULT") {
+        FAULT.get_or_init(|| path.into());
+        mrule_runtime::live::inject(fault);
+    }
     mirrorc::main()
 }

@@ -61,18 +61,15 @@ pub(in crate::cmd) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Res
     let style = if status == "ok" { GOOD } else { BAD };
     let (version, seconds) = (text(answer, "version"), text(answer, "seconds"));
     writeln!(screen.out, "{} mirrorc {version}, up {seconds} s", look.paint(style, &format!("{status}:")))?;
+    for reason in items(&answer["reasons"]) {
+        let (style, word) = if reason["failing"] == true { (BAD, "failing:") } else { (DOUBT, "warning:") };
+        let since = look.paint(DIM, &format!("(since {})", text(reason, "since")));
+        writeln!(screen.out, "{} {} {since}", look.paint(style, word), text(reason, "what"))?;
+    }
     for policy in items(&answer["policies"]) {
         writeln!(screen.out, "policy {} at version {}", text(policy, "name"), text(policy, "version"))?;
     }
-    for station in items(&answer["stations_down"]) {
-        writeln!(screen.out, "{} station {} is down", look.paint(DOUBT, "warning:"), value(station))?;
-    }
-    for of in ["state", "history"] {
-        if answer[of]["trouble"].is_string() {
-            let trouble = text(&answer[of], "trouble");
-            writeln!(screen.out, "{} {trouble}", look.paint(DOUBT, "warning:"))?;
-        }
-    }
+    counts(&answer["counts"], screen)?;
     if let history @ Value::Object(_) = &answer["history"] {
         let number = |name: &str| text(history, name);
         let mut line = format!("events: {} kept, {} lost", number("kept"), number("lost"));
@@ -90,12 +87,28 @@ pub(in crate::cmd) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Res
             "alarms for {}: {told} told, {sent} sent, {failed} failed, {dropped} dropped, {waiting} waiting",
             text(alarms, "to")
         )?;
-        if alarms["down"].is_string() {
-            let down = text(alarms, "down");
-            writeln!(screen.out, "{} it takes none: {down}", look.paint(DOUBT, "warning:"))?;
-        }
     }
     Ok(())
+}
+
+/// What came, and what became of it.
+fn counts(counts: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    let number = |name: &str| text(counts, name);
+    let (received, drops) = (number("received"), number("kernel_drops"));
+    writeln!(screen.out, "received: {received} frames, {drops} dropped by the kernel before they were read")?;
+    writeln!(screen.out, "decided: {} packets", number("packets"))?;
+    if !counts["forwarded"].is_null() {
+        writeln!(screen.out, "forwarded: {}, {} failed", number("forwarded"), number("not_forwarded"))?;
+    }
+    let causes = counts["dropped"].as_object().into_iter().flatten();
+    let causes = causes.filter_map(|(cause, count)| Some((cause, count.as_u64().filter(|n| *n > 0)?)));
+    let causes: Vec<String> = causes.map(|(cause, n)| format!("{} {cause}", grouped(n))).collect();
+    let dropped = if causes.is_empty() { "none".to_owned() } else { causes.join(", ") };
+    let (copies, sent, withheld) = (number("copies"), number("sent"), number("withheld"));
+    writeln!(
+        screen.out,
+        "copies: {copies}, {sent} sent, dropped: {dropped}; {withheld} withheld by binding limits"
+    )
 }
 
 pub(in crate::cmd) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {

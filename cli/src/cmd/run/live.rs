@@ -19,11 +19,13 @@ use crate::screen::{self, BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
 use mrule_runtime::api::{Afar, Faces, Server, Socket};
 use mrule_runtime::confine::Confinement;
-use mrule_runtime::control::{Bundle, Control, Start};
+use mrule_runtime::control::{BindingFailure, Bundle, Control, Start};
 use mrule_runtime::decider::Limits;
-use mrule_runtime::live::{Forward, Live, Options, Spread};
+use mrule_runtime::event::{Kind, Record};
+use mrule_runtime::live::{Forward, Live, Options, Ownership, Spread};
 use mrule_runtime::policy::Policy;
 use mrule_runtime::sys::ring::Shape;
+use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::flag;
 use std::path::PathBuf;
@@ -48,6 +50,15 @@ pub(super) struct Ports {
     /// Let the kernel go on forwarding when mirrorc ends
     #[arg(long, requires = "bridge")]
     keep_forwarding: bool,
+    /// Do not put a redirect back that vanishes while it runs
+    #[arg(long, requires = "bridge")]
+    no_repair: bool,
+    /// Where another mirrorc forwards between these interfaces: have it end, and go on forwarding meanwhile
+    #[arg(long, requires = "bridge")]
+    take_over: bool,
+    /// What becomes of copies when something that bound all policies cannot be restored from `--state`
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t, requires = "state")]
+    binding_failure: Failing,
     /// How many worker threads; all packets of a flow meet the same one [default: one for each
     /// core]
     #[arg(long, value_name = "N", conflicts_with = "read", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -121,6 +132,15 @@ enum SpreadBy {
     /// Also by the ports of TCP, UDP and SCTP: for traffic of few pairs of hosts; fragments may
     /// miss their flow
     Ports,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Failing {
+    /// They are withheld, until it is loaded again, unloaded, or `mirrorc release` is said
+    #[default]
+    Closed,
+    /// They go on, and `mirrorc status` says what is missing
+    Open,
 }
 
 /// The names of two interfaces: `A:B`.
@@ -227,6 +247,16 @@ fn run_as(
             .and_then(|_| flag::register(signal, stop.clone()))
             .map_err(|error| Failure::file("listen to", "signals", &error))?;
     }
+    // First: where another mirrorc listens there, its bridge should not be touched. One that is taken
+    // over gives up its socket, its files and its state.
+    let listen = || args.control.as_deref().map(Socket::listen).transpose();
+    let early = if args.take_over { None } else { listen()? };
+    let ends: Vec<String> = args.bridge.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
+    let mut ownership = Ownership::claim(&ends, args.take_over)?;
+    for what in ownership.told() {
+        writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "note:"))?;
+    }
+    let ownership = Arc::new(ownership);
     let again = Arc::new(AtomicBool::new(false));
     flag::register(SIGHUP, again.clone()).map_err(|error| Failure::file("listen to", "signals", &error))?;
     let confinement = Confinement::new(grants, own_files(args, &bundle, lines), stop.clone());
@@ -255,9 +285,10 @@ fn run_as(
         },
         limits,
         confinement: Arc::new(confinement),
+        no_repair: args.no_repair,
+        ownership: Some(ownership.clone()),
     };
-    // First: where another mirrorc listens there, its bridge should not be touched.
-    let socket = args.control.as_deref().map(Socket::listen).transpose()?;
+    let socket = if args.take_over { listen()? } else { early };
     let mut reloading = Reloading::new(rules.clone(), afar.as_ref().map(Afar::renewal), warn);
     let (tell, events) = sync_channel(1024);
     let mut telling = Telling::start(args, alarms, &tell)?;
@@ -265,7 +296,13 @@ fn run_as(
     let writer = lines.writer(false, telling.wanted())?.map(Arc::new);
     let kind = policy.engine().kind();
     let start = Start::new(kind, policy, bundle, args.state.as_deref(), &options.confinement);
-    let live = Live::start(start.first(), &options, writer.clone(), tell)?;
+    let mut start = start.on_binding_failure(match args.binding_failure {
+        Failing::Closed => BindingFailure::Closed,
+        Failing::Open => BindingFailure::Open,
+    });
+    let first = start.first();
+    let live = Live::start_with(first, &options, writer.clone(), tell, |live| start.restore(live))?;
+    let died = live.died();
     let workers = live.workers();
     if stats.is_some() {
         let workers = match workers {
@@ -285,7 +322,6 @@ fn run_as(
     }
     let control = Arc::new(control);
     telling.started(screen)?;
-    let mut trouble = control.trouble();
     let mut swept = Instant::now();
     let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
     if let (Some(afar), true) = (&afar, stats.is_some()) {
@@ -302,7 +338,8 @@ fn run_as(
     });
     let (mut last, mut display) = (Last::default(), Display::default());
     let mut next = Instant::now() + interval;
-    while !stop.load(Ordering::Relaxed) {
+    let successor = || ownership.taken_over();
+    while !stop.load(Ordering::Relaxed) && died.worker().is_none() && successor().is_none() {
         let wait = next.saturating_duration_since(Instant::now()).min(WATCH);
         if let Ok(event) = events.recv_timeout(wait) {
             hub.tell(event.record());
@@ -316,7 +353,7 @@ fn run_as(
         }
         if reloading.is_done() {
             display.clear(screen.err)?;
-            reloading.show(&hub, screen)?;
+            reloading.show(&control, &hub, screen)?;
         }
         control.with_live(Live::watch);
         control.expire();
@@ -327,15 +364,6 @@ fn run_as(
         if swept.elapsed() >= SWEEP {
             swept = Instant::now();
             control.expire_kept();
-        }
-        let now = control.trouble();
-        if now != trouble {
-            trouble = now;
-            if let Some(what) = &trouble {
-                hub.note(what);
-                display.clear(screen.err)?;
-                writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
-            }
         }
         if drawing && resized.swap(false, Ordering::Relaxed) {
             next = Instant::now();
@@ -358,9 +386,23 @@ fn run_as(
     }
     display.clear(screen.err)?;
     drop(server);
-    let live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
+    let mut live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
+    if let Some(pid) = successor() {
+        let what = format!("process {pid} takes over the bridges: they are forwarded on, and this run ends");
+        hub.note(&what);
+        writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "note:"))?;
+        live.keep_forwarding();
+    }
     drop(control);
-    let mut report = live.finish()?;
+    if let Some(worker) = died.worker() {
+        let what = format!("worker {worker} died: mirrorc ends, and where the kernel forwards, it goes on");
+        hub.tell(Record::now(Kind::Degraded, json!({ "reason": "worker_died", "note": what })));
+    }
+    let finished = live.finish();
+    if finished.is_err() {
+        hub.finish();
+    }
+    let mut report = finished?;
     let all_told = lines.finish(writer.and_then(Arc::into_inner), screen.err_look, screen.err)?;
     for event in events.try_iter() {
         hub.tell(event.record());

@@ -11,7 +11,7 @@ use mrule_compiler::compile::Compiled;
 use mrule_grammar::diagnostic::Severity;
 use mrule_runtime::Error;
 use mrule_runtime::api::Renewal;
-use mrule_runtime::control::{Control, Done, Fates, Refusal};
+use mrule_runtime::control::{Control, Done, Fates, ReasonKind, Refusal};
 use mrule_runtime::event::{Hub, Kind, Record};
 use mrule_runtime::live::MAIN;
 use serde_json::json;
@@ -49,19 +49,19 @@ impl Reloading {
         hub.tell(Record::now(Kind::Change, by));
         if self.at_work.is_some() {
             let why = "the last SIGHUP is still at work";
-            return self.refused(hub, why, screen);
+            return self.refused(control, hub, why, screen);
         }
-        let (rules, renewal, control) = (self.rules.clone(), self.renewal.clone(), control.clone());
+        let (rules, renewal, of_thread) = (self.rules.clone(), self.renewal.clone(), control.clone());
         let body = move || {
             let rules = rules.read_again().map(|(compiled, bundle)| {
-                let bundle = bundle.binding(control.is_binding(MAIN));
-                control.load(MAIN, compiled, bundle, false).map(Box::new)
+                let bundle = bundle.binding(of_thread.is_binding(MAIN));
+                of_thread.load(MAIN, compiled, bundle, false).map(Box::new)
             });
             Outcome { rules, renewal: renewal.map_or(Ok(()), |renewal| renewal.renew()) }
         };
         match std::thread::Builder::new().name("reload".into()).spawn(body) {
             Ok(thread) => self.at_work = Some(thread),
-            Err(error) => self.refused(hub, &format!("no thread to be had: {error}"), screen)?,
+            Err(error) => self.refused(control, hub, &format!("no thread to be had: {error}"), screen)?,
         }
         Ok(())
     }
@@ -75,14 +75,14 @@ impl Reloading {
     ///
     /// # Errors
     /// Standard error cannot be written to.
-    pub fn show(&mut self, hub: &Hub, screen: &mut Screen<'_>) -> io::Result<()> {
+    pub fn show(&mut self, control: &Control, hub: &Hub, screen: &mut Screen<'_>) -> io::Result<()> {
         let Some(outcome) = self.at_work.take() else { return Ok(()) };
         let Ok(Outcome { rules, renewal }) = outcome.join() else {
-            return self.refused(hub, "its thread died; please report this", screen);
+            return self.refused(control, hub, "its thread died; please report this", screen);
         };
         let look = screen.err_look;
         match rules {
-            Err(failure) => self.refused(hub, &failure.message, screen)?,
+            Err(failure) => self.refused(control, hub, &failure.message, screen)?,
             Ok(Ok(done)) => {
                 hub.loaded(MAIN, done.version);
                 show(&done.compiled, self.warn, screen)?;
@@ -93,10 +93,10 @@ impl Reloading {
             Ok(Err(Refusal::Program(compiled))) => {
                 show(&compiled, self.warn, screen)?;
                 let tally = Report::new(&compiled.diagnostics, &compiled.sources).tally().to_string();
-                self.refused(hub, &look.paint(DOUBT, &tally), screen)?;
+                self.refused(control, hub, &look.paint(DOUBT, &tally), screen)?;
             }
             Ok(Err(Refusal::Ended)) => {}
-            Ok(Err(why)) => self.refused(hub, &why.to_string(), screen)?,
+            Ok(Err(why)) => self.refused(control, hub, &why.to_string(), screen)?,
         }
         if let Err(why) = renewal {
             let bad = look.paint(BAD, "error:");
@@ -105,8 +105,10 @@ impl Reloading {
         Ok(())
     }
 
-    fn refused(&self, hub: &Hub, why: &str, screen: &mut Screen<'_>) -> io::Result<()> {
+    fn refused(&self, control: &Control, hub: &Hub, why: &str, screen: &mut Screen<'_>) -> io::Result<()> {
         hub.refused(MAIN, &printable(why));
+        let what = format!("the rules were read again and not loaded: {}", printable(why));
+        control.note(ReasonKind::ReloadRefused, MAIN, Some(what));
         let bad = screen.err_look.paint(BAD, "error:");
         writeln!(screen.err, "{bad} the rules were not loaded again: {why}; the program at work goes on")
     }

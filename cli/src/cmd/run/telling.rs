@@ -6,8 +6,8 @@ use crate::alarms;
 use crate::exit::Failure;
 use crate::screen::{BAD, Screen};
 use mrule_runtime::alarm::{Drops, Target};
-use mrule_runtime::control::Control;
-use mrule_runtime::event::{Hub, Losses};
+use mrule_runtime::control::{Control, ReasonKind};
+use mrule_runtime::event::{Hub, Kind, Losses};
 use mrule_runtime::history::History;
 use mrule_runtime::live::{Event, Report};
 use std::io;
@@ -21,9 +21,12 @@ pub(super) struct Telling {
     anybody: bool,
     losses: Losses,
     drops: Drops,
-    /// What is wrong with the history, as far as that was told.
-    trouble: Option<String>,
+    /// It was looked how the run is.
+    looked: bool,
 }
+
+/// Reasons that are shown when a run starts.
+const AT_START: [&str; 5] = ["state", "history", "binding_missing", "changes_missing", "policy_missing"];
 
 impl Telling {
     /// As the arguments say. What a user should know of receivers goes to `tell`.
@@ -40,7 +43,7 @@ impl Telling {
         let anybody = alarms.is_some() || history.is_some();
         let hub = Hub::new(history, alarms);
         let drops = Drops::new(args.alarms.drops());
-        Ok(Telling { hub, anybody, losses: Losses::default(), drops, trouble: None })
+        Ok(Telling { hub, anybody, losses: Losses::default(), drops, looked: false })
     }
 
     /// Where to tell.
@@ -59,37 +62,34 @@ impl Telling {
     /// Standard error cannot be written to.
     pub fn started(&mut self, screen: &mut Screen<'_>) -> io::Result<()> {
         self.hub.note(concat!("mirrorc ", env!("CARGO_PKG_VERSION"), " has started"));
-        match self.history() {
+        match self.hub.counts().and_then(|counts| counts.trouble) {
             Some(what) => writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:")),
             None => Ok(()),
         }
     }
 
-    /// What is wrong with the history, once.
-    fn history(&mut self) -> Option<String> {
-        let trouble = self.hub.counts().and_then(|counts| counts.trouble);
-        if trouble == self.trouble {
-            return None;
-        }
-        self.trouble = trouble;
-        self.trouble.clone().inspect(|what| self.hub.note(what))
-    }
-
     /// Looks for what should be told, and gives what a user should know; to be called several times a second.
     pub fn watch(&mut self, control: &Control) -> Vec<String> {
         let now = Instant::now();
-        if !self.anybody || !self.drops.is_due(now) {
+        if !self.drops.is_due(now) {
             return Vec::new();
         }
-        let trouble = self.history();
         let lost = self.hub.watch(&mut self.losses);
-        let drops = control.report().ok().and_then(|report| self.drops.look(&report, now));
-        let drops = drops.map(|record| {
-            let note = record.word("note").unwrap_or_default().to_owned();
-            self.hub.tell(record);
-            note
+        let Ok(report) = control.report() else { return Vec::new() };
+        let drops = self.drops.look(&report, now).filter(|_| self.anybody).inspect(|record| {
+            let what = record.word("note").unwrap_or_default().to_owned();
+            control.note(ReasonKind::Drops, "", (record.kind == Kind::Drops).then_some(what));
         });
-        trouble.into_iter().chain(lost).chain(drops).collect()
+        let (hub, begins) = (&self.hub, !std::mem::replace(&mut self.looked, true));
+        let found = drops.into_iter().chain(control.look_after(&report)).filter_map(|record| {
+            let note = record.word("note").unwrap_or_default().to_owned();
+            // What was wrong at the start has been shown already.
+            let shown = begins && record.word("reason").is_some_and(|reason| AT_START.contains(&reason));
+            hub.tell(record);
+            (!shown).then_some(note)
+        });
+        let found: Vec<String> = found.collect();
+        lost.into_iter().chain(found).collect()
     }
 
     /// The run ends by a signal: what waits is written down and sent, and what came of it is added to the report.

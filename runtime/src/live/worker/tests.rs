@@ -19,6 +19,7 @@ fn worker(times: &[Vec<i64>]) -> Worker {
         port
     };
     Worker {
+        number: 0,
         lines: None,
         seats: Vec::new(),
         ports: times.iter().enumerate().map(port).collect(),

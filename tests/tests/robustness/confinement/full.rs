@@ -70,7 +70,7 @@ fn a_state_without_room_is_told_and_the_run_goes_on() {
             rule all { match any  snaplen 60  to lake }\n";
         let place = Place::start_in(dir, wire, &binary, rules, &["--state", &state]);
         let mut added = 0;
-        while place.json(&["status"])["state"]["kept"] == true && added < 4000 {
+        while place.status().1["state"]["kept"] == true && added < 4000 {
             for _ in 0..20 {
                 let address = format!("10.{}.{}.{}", added / 62_500, added / 250 % 250, added % 250 + 1);
                 place.command(&["table", "add", "quiet", &address]);
@@ -78,7 +78,7 @@ fn a_state_without_room_is_told_and_the_run_goes_on() {
             }
         }
         place.run.says("changes are not kept any more");
-        let status = place.json(&["status"]);
+        let status = place.status().1;
         assert!(status["state"]["trouble"].as_str().unwrap().contains("full"), "{status}");
         assert_eq!(place.json(&["table", "list"])[0]["rows"], added, "all are at work");
         assert!(wire.pings(&["10.1.0.2"]));

@@ -55,7 +55,7 @@ fn a_fifo_that_nobody_reads_holds_nothing_up() {
         rustix::fs::mkfifoat(rustix::fs::CWD, &rules, rustix::fs::Mode::RWXU).unwrap();
         place.run.hang_up();
         until("it reads them", || has_thread(place.run.pid(), "reload"));
-        assert_eq!(place.json(&["status"])["policies"][0]["name"], "main");
+        assert_eq!(place.status().1["policies"][0]["name"], "main");
         place.run.hang_up();
         place.run.says("the last SIGHUP is still at work");
         let begun = Instant::now();
@@ -83,7 +83,7 @@ fn a_file_system_that_hangs_is_waited_for_for_a_while() {
             let mut answered = 0;
             while !set.is_finished() {
                 let asked = Instant::now();
-                place.command(&["status"]);
+                place.status();
                 place.command(&["param", "list"]);
                 assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
                 answered += 1;

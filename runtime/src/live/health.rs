@@ -1,0 +1,155 @@
+//! What is wrong with ports, redirects and workers at this moment. The invariants: a worker that dies is
+//! known within a moment, without any lock that a load may hold; the run then ends, because flows that
+//! nobody decides any more would look like flows without packets. Where the kernel forwards, it goes on.
+//! (Rejected: to start the worker again; what it had locked or half changed is not known.)
+
+use super::Live;
+use super::bridge::Condition;
+use super::worker::Counts;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long the other workers may take to end when one has died: it may hold what they wait for.
+const ENDS: Duration = Duration::from_secs(2);
+
+/// How long an interface may be without carrier before that is wrong.
+const CARRIER: Duration = Duration::from_secs(1);
+
+/// Kinds of what can be wrong with ports and workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TroubleKind {
+    /// An interface that is read is down.
+    InterfaceDown,
+    /// An interface that is read is gone.
+    InterfaceGone,
+    /// An interface that is read has no carrier.
+    NoCarrier,
+    /// What enters by an end of a bridge is not forwarded.
+    NotForwarding,
+    /// Somebody else's filter may take frames before they are redirected.
+    ForeignFilter,
+    /// A worker has died.
+    WorkerDied,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Its kind.
+    pub kind: TroubleKind,
+    /// The interface or worker.
+    pub subject: String,
+    /// In words.
+    pub what: String,
+    /// The run does not do its work: a bridge does not forward, a worker is missing.
+    pub failing: bool,
+}
+
+impl Live {
+    /// All that is wrong with ports and workers, as it was seen last.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let mut troubles = Vec::new();
+        let mut add = |kind, subject: &str, what: String, failing| {
+            troubles.push(Trouble { kind, subject: subject.to_owned(), what, failing });
+        };
+        for (at, port) in self.ports.iter().enumerate() {
+            let (name, is_end) = (port.name.as_str(), self.bridges.peer(at).is_some());
+            let then = if is_end { ": nothing is forwarded there" } else { ": nothing is read there" };
+            match port.state {
+                None => {
+                    add(TroubleKind::InterfaceGone, name, format!("interface {name} is gone{then}"), is_end)
+                }
+                Some(state) if !state.up => {
+                    add(TroubleKind::InterfaceDown, name, format!("interface {name} is down{then}"), is_end);
+                }
+                // An interface that was just set up has none for some moments.
+                Some(_) if port.silent.is_some_and(|since| since.elapsed() > CARRIER) => {
+                    add(TroubleKind::NoCarrier, name, format!("interface {name} has no carrier"), false);
+                }
+                Some(_) => {}
+            }
+            let what = match self.bridges.condition(at) {
+                Condition::Well => continue,
+                Condition::Beside(found) => {
+                    let what = format!("{name} has a filter of somebody else beside the redirect: {found}");
+                    add(TroubleKind::ForeignFilter, name, what, false);
+                    continue;
+                }
+                Condition::Missing => format!("the redirect of {name} is missing"),
+                Condition::Diverted => format!("the redirect of {name} leads to another interface"),
+                Condition::Foreign(found) => {
+                    format!("{name} has a filter of somebody else in place of the redirect: {found}")
+                }
+            };
+            add(
+                TroubleKind::NotForwarding,
+                name,
+                format!("{what}: what enters there is not forwarded"),
+                true,
+            );
+        }
+        if let Some(worker) = self.died.worker() {
+            let what = format!("worker {worker} has died: its flows are not decided");
+            add(TroubleKind::WorkerDied, &worker.to_string(), what, true);
+        }
+        troubles
+    }
+}
+
+/// Called by each worker with its number, ten times a second; nothing in the shipped program sets it.
+static FAULT: OnceLock<fn(usize)> = OnceLock::new();
+
+/// Has each worker call this with its number, ten times a second: how tests have a worker die. Only code
+/// of the same process can.
+#[doc(hidden)]
+pub fn inject(fault: fn(usize)) {
+    let _once = FAULT.set(fault);
+}
+
+/// Calls what a test has injected.
+pub(super) fn fault(worker: usize) {
+    if let Some(fault) = FAULT.get() {
+        fault(worker);
+    }
+}
+
+/// Which worker has died; a clone is the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Died(Arc<AtomicUsize>);
+
+impl Died {
+    /// The number of the first one, from 0.
+    pub fn worker(&self) -> Option<usize> {
+        self.0.load(Ordering::SeqCst).checked_sub(1)
+    }
+
+    /// Waits for a worker to end; none when it died, or when it does not end because another one did.
+    pub(super) fn join(&self, thread: JoinHandle<Counts>) -> Option<Counts> {
+        let begun = Instant::now();
+        while !thread.is_finished() {
+            if self.worker().is_some() && begun.elapsed() > ENDS {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        thread.join().ok()
+    }
+}
+
+/// Held by a worker's thread: says so when it dies.
+#[derive(Debug)]
+pub(super) struct Death {
+    pub worker: usize,
+    pub of: Died,
+}
+
+impl Drop for Death {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let first = self.of.0.compare_exchange(0, self.worker + 1, Ordering::SeqCst, Ordering::SeqCst);
+            let _not_the_first = first;
+        }
+    }
+}

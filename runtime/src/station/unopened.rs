@@ -1,0 +1,104 @@
+//! A station of a restored policy that cannot be opened: its copies are dropped and counted, and it
+//! is tried again each second, on its own thread. The invariants: a policy that was kept is at work
+//! with its limits whatever became of its stations; the reason is reported once; a station that
+//! must not be opened (its copies would go to where packets are read) is never tried.
+//! (Rejected: to restore the policy when the station can be opened; its limits are missing until then.)
+
+use super::counts::{Amount, Cause};
+use super::lane::{Sink, Taken, Tally};
+use super::scope::Scope;
+use super::sink;
+use crate::capture;
+use mrule_compiler::hir::{Station, Target};
+use std::time::{Duration, Instant};
+
+/// How long it is until the next attempt.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A station that is not open, or was opened late.
+pub(super) struct Unopened {
+    station: Station,
+    interfaces: Vec<capture::Interface>,
+    scope: Scope,
+    /// The next attempt; none when the station must not be opened.
+    next: Option<Instant>,
+    open: Option<Box<dyn Sink>>,
+}
+
+impl Unopened {
+    /// Cannot be opened now, for this reason.
+    pub fn retried(
+        station: &Station,
+        interfaces: Vec<capture::Interface>,
+        scope: Scope,
+        reason: String,
+        tally: &Tally,
+    ) -> Unopened {
+        let next = Some(Instant::now() + PAUSE);
+        Unopened { next, ..Unopened::barred(station, interfaces, scope, reason, tally) }
+    }
+
+    /// Must not be opened, for this reason.
+    pub fn barred(
+        station: &Station,
+        interfaces: Vec<capture::Interface>,
+        scope: Scope,
+        reason: String,
+        tally: &Tally,
+    ) -> Unopened {
+        tally.down(reason);
+        Unopened { station: station.clone(), interfaces, scope, next: None, open: None }
+    }
+
+    fn cause(&self) -> Cause {
+        match self.station.target {
+            Target::Pcapng { .. } => Cause::Write,
+            Target::Pipe { .. } => Cause::NoReader,
+            Target::Interface { .. } | Target::Tunnel { .. } => Cause::Unreachable,
+        }
+    }
+}
+
+impl Sink for Unopened {
+    fn send(&mut self, copy: Taken<'_>, tally: &Tally) {
+        match &mut self.open {
+            Some(sink) => sink.send(copy, tally),
+            None => tally.dropped(self.cause(), Amount::one(copy.bytes.len())),
+        }
+    }
+
+    fn rest(&mut self, tally: &Tally) {
+        if let Some(sink) = &mut self.open {
+            sink.rest(tally);
+        }
+    }
+
+    fn tick(&mut self, now: Instant, tally: &Tally) {
+        if let Some(sink) = &mut self.open {
+            return sink.tick(now, tally);
+        }
+        if self.next.is_none_or(|next| now < next) || tally.stopping() {
+            return;
+        }
+        self.next = Some(now + PAUSE);
+        // What opening says of the station is not reported as long as it says that it is down.
+        let probe = tally.probe();
+        match sink::open(&self.station, &self.interfaces, &self.scope, &probe) {
+            Ok(sink) => {
+                self.open = Some(sink);
+                tally.now_down_for(probe.into_reason());
+            }
+            Err(error) => tally.now_down_for(Some(error.to_string())),
+        }
+    }
+
+    fn finish(&mut self, tally: &Tally) {
+        if let Some(sink) = &mut self.open {
+            sink.finish(tally);
+        }
+    }
+
+    fn overhead(&self) -> usize {
+        self.open.as_ref().map_or(0, |sink| sink.overhead())
+    }
+}

@@ -1,0 +1,132 @@
+//! `status`, `/v1/health`, `/v1/ready` and exit codes say what is wrong; a worker that dies ends the run,
+//! and the kernel forwards on. (Rejected: to ask functions; scripts see exit codes.)
+
+use super::{WHOLE, copied, traffic};
+use crate::MIRRORC;
+use mirrorc::Exit;
+use mrule_tests::control::Place;
+use mrule_tests::http::ask;
+use mrule_tests::wire::{until, with_wire};
+use std::time::{Duration, Instant};
+
+#[test]
+fn what_is_wrong_is_said_and_what_is_over_is_over() {
+    with_wire("what_is_wrong_is_said_and_what_is_over_is_over", |wire| {
+        let kept = tempfile::tempdir().unwrap();
+        let state = kept.path().join("state");
+        let place = Place::start(wire, MIRRORC, WHOLE, &["--state", state.to_str().unwrap()]);
+        let _traffic = traffic(wire);
+        copied(&place, 5);
+        assert_eq!(place.status().0, Exit::Clean, "{:?}", place.status());
+        let said = place.command(&["status"]);
+        for part in ["received: ", "decided: ", "forwarded: ", "copies: "] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let ready = || ask(&place.socket, "get", "/v1/ready", "", b"").status;
+        let is = |kinds: &[&str], what: &str| until(what, || place.reasons() == kinds);
+        assert_eq!(ready(), 200);
+
+        // No policy.
+        let (exit, said) = place.refused(&["unload"]);
+        assert!(exit == Exit::Usage && said.contains("--yes"), "{said}");
+        assert_eq!(place.reasons(), [""; 0], "it was not unloaded");
+        place.command(&["unload", "main", "--yes"]);
+        is(&["no_policy"], "nothing is loaded");
+        assert_eq!((place.status().0, ready()), (Exit::Problems, 503));
+        assert!(wire.pings(&["10.1.0.2"]));
+        let told =
+            |what: &str| until(what, || place.command(&["events", "--history", "--json"]).contains(what));
+        told("\"reason\":\"no_policy\"");
+        let (_, said) = place.refused(&["param", "list"]);
+        assert!(said.contains("was unloaded"), "{said}");
+        place.command(&["rollback", "main"]);
+        is(&[], "it is back");
+        assert_eq!(place.json(&["list"])[0]["version"], 2);
+        told("DELETE /v1/policies/main");
+        told("\"event\":\"recovered\"");
+
+        // Rule files that were read again and refused.
+        place.write("a.mrule", "rule odd { }\n");
+        place.run.hang_up();
+        is(&["reload_refused"], "the reload was refused");
+        assert_eq!((place.status().0, ready()), (Exit::Problems, 200));
+        place.write("a.mrule", &WHOLE.replace("full", "80"));
+        place.run.hang_up();
+        is(&[], "the next one is good");
+
+        // An interface that is down, without carrier, gone.
+        wire.ip(&wire.here, &["link", "set", "in0", "down"]);
+        until("it is down", || place.reasons().contains(&"interface_down".to_owned()));
+        assert_eq!(ready(), 503);
+        wire.ip(&wire.here, &["link", "set", "in0", "up"]);
+        is(&[], "it is up again");
+
+        // The state is gone while it runs, and the history with it.
+        std::fs::rename(&state, kept.path().join("elsewhere")).unwrap();
+        is(&["state", "history"], "the state is gone");
+        assert_eq!(place.status().0, Exit::Problems);
+        let metrics = ask(&place.socket, "get", "/v1/metrics", "", b"").body;
+        assert!(metrics.contains("mirrorc_ready{} 1") && metrics.contains("kind=\"state\""), "{metrics}");
+        place.run.kill();
+    });
+}
+
+#[test]
+fn an_unloaded_policy_is_rolled_back_after_a_restart() {
+    with_wire("an_unloaded_policy_is_rolled_back_after_a_restart", |wire| {
+        let kept = tempfile::tempdir().unwrap();
+        let state = ["--state", kept.path().to_str().unwrap()];
+        let place = Place::start(wire, MIRRORC, WHOLE, &state);
+        let site = |n: u32| {
+            format!("station s {{ pcapng \"DIR/s.pcapng\" }}\nrule r {{ match tcp  snaplen {n}  to s }}\n")
+        };
+        for n in 1..=3 {
+            let path = place.write("site.mrule", &site(n));
+            place.command(&["load", &path, "--as", "site"]);
+        }
+        place.command(&["unload", "site"]);
+        let place = place.killed_and_started(wire, MIRRORC, &state);
+        assert_eq!(place.json(&["list"]).as_array().unwrap().len(), 1, "it stays unloaded");
+        assert_eq!(place.json(&["rollback", "site"])["version"], 4);
+        assert!(place.command(&["show", "site"]).contains("snaplen 3 "));
+        assert_eq!(place.json(&["rollback", "site", "--version", "1"])["version"], 5);
+        place.command(&["unload", "site"]);
+        // Bounded: the oldest of many are forgotten.
+        let many = crate::rounds(34, 60);
+        for n in 0..many {
+            let path = place.write("many.mrule", "");
+            place.command(&["load", &path, "--as", &format!("p{n}")]);
+            place.command(&["unload", &format!("p{n}")]);
+        }
+        let (_, said) = place.refused(&["rollback", "site"]);
+        assert!(said.contains("there is no policy `site`"), "{said}");
+        place.command(&["rollback", &format!("p{}", many - 1)]);
+        place.run.stop();
+    });
+}
+
+#[test]
+fn a_worker_that_dies_ends_the_run() {
+    for (forward, forwards) in [("kernel", true), ("userspace", false)] {
+        with_wire("a_worker_that_dies_ends_the_run", |wire| {
+            let dir = tempfile::tempdir().unwrap();
+            let (fault, rules) =
+                (dir.path().join("fault"), mrule_tests::wire::write_rules(dir.path(), WHOLE));
+            let words = [&rules, "--bridge", "in0:out0", "--forward", forward, "--workers", "2"];
+            let environment = [("MRULE_TEST_FAULT", fault.to_str().unwrap())];
+            let run = wire.mirrorc_with(&environment, MIRRORC, &words);
+            assert!(wire.pings(&["10.1.0.2"]));
+            std::fs::write(&fault, "1").unwrap();
+            let begun = Instant::now();
+            let (code, said) = run.ended();
+            let took = begun.elapsed();
+            assert!(code == Some(4) && said.contains("worker 1 died"), "{forward}: {code:?} {said}");
+            assert!(took < Duration::from_secs(8), "{took:?}");
+            assert_eq!(wire.pings(&["10.1.0.2"]), forwards, "{forward}");
+            std::fs::remove_file(&fault).unwrap();
+            let next = wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0"]);
+            assert!(wire.pings(&["10.1.0.2"]));
+            next.stop();
+        });
+    }
+}
