@@ -183,8 +183,8 @@ impl Ownership {
             stream.set_read_timeout(Some(ENDS)).map_err(failed)?;
             // The kernel hangs up when the process has ended.
             match stream.read(&mut [0; 1]) {
-                Ok(_) => self.told.push(format!("{owner} has handed `{name}` over and ended")),
-                Err(_) => {
+                Ok(0) => self.told.push(format!("{owner} has handed `{name}` over and ended")),
+                _ => {
                     return Err(refused(format!("it gave up and has not ended after {} s", ENDS.as_secs())));
                 }
             }
