@@ -12,13 +12,78 @@ use mrule_compiler::abi::{Head, Link, Packet, Stack};
 use mrule_compiler::fields::{Slot, promised};
 use mrule_compiler::wire::dissect;
 use mrule_grammar::span::FileId;
+use mrule_runtime::capture::Reader;
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read};
 
 /// A target: its name and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] =
-    &[("parse", parse), ("fmt_roundtrip", fmt_roundtrip), ("dissect", dissect_any), ("engines", engines)];
+pub const TARGETS: &[Target] = &[
+    ("parse", parse),
+    ("fmt_roundtrip", fmt_roundtrip),
+    ("dissect", dissect_any),
+    ("engines", engines),
+    ("capture", capture),
+];
+
+/// Any bytes are read as a capture to an end or a break within them, and give no more packets than
+/// they have room for, whatever a read gives at a time.
+pub fn capture(data: &[u8]) {
+    let compressed = data.starts_with(&[0x1f, 0x8b]) || data.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    let read = |most: usize| {
+        let stream = Slow { rest: data.to_vec().into(), most, waits: false };
+        let Ok(mut reader) = Reader::new(stream) else { return None };
+        let (mut packets, mut bytes) = (Vec::new(), 0_usize);
+        while let Some(batch) = reader.next_batch() {
+            bytes += batch.packets.iter().map(|packet| packet.frame().len() + 16).sum::<usize>();
+            packets.extend(batch.packets.iter().map(|p| (p.interface, p.stamp, p.cap_len(), p.len)));
+            if packets.len() > MOST_PACKETS {
+                packets.truncate(MOST_PACKETS);
+                return Some((packets, None, 0));
+            }
+        }
+        assert!(compressed || bytes <= data.len(), "{bytes} bytes of packets in {} bytes", data.len());
+        Some((packets, reader.broken().cloned(), reader.interfaces().len()))
+    };
+    let whole = read(usize::MAX);
+    for most in [1, 7, 4096] {
+        let slow = read(most);
+        let told = |read: &Option<(Vec<_>, Option<_>, usize)>| {
+            read.as_ref()
+                .map(|(packets, broken, interfaces)| format!("{} {broken:?} {interfaces}", packets.len()))
+        };
+        // How much of damaged data a decoder gives before it says so depends on how it is fed.
+        assert!(
+            compressed || slow == whole,
+            "by {most} bytes: {:?}, at once: {:?}",
+            told(&slow),
+            told(&whole)
+        );
+    }
+}
+
+/// Packets of a compressed capture that are looked at.
+const MOST_PACKETS: usize = 10_000;
+
+/// A stream that gives a few bytes at a time, and has nothing for now before each of them.
+struct Slow {
+    rest: VecDeque<u8>,
+    most: usize,
+    waits: bool,
+}
+
+impl Read for Slow {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        self.waits = !self.waits && self.most > 1;
+        if self.waits && !self.rest.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let most = out.len().min(self.most);
+        self.rest.read(&mut out[..most])
+    }
+}
 
 /// Any text is read to a tree and diagnostics whose places are in the text, and is checked without a panic.
 pub fn parse(data: &[u8]) {

@@ -17,6 +17,11 @@ fn starts(target: &str) -> Vec<Vec<u8>> {
     match target {
         "dissect" => mangle::pool().iter().map(|p| [&[0, 0, 0], p.bytes.as_slice()].concat()).collect(),
         "engines" => Vec::new(),
+        "capture" => mrule_tests::frames::captures()
+            .iter()
+            .filter_map(|path| std::fs::read(path).ok().filter(|bytes| bytes.len() < 8000))
+            .flat_map(|bytes| [zstd::encode_all(&bytes[..], 1).expect("zstd"), bytes])
+            .collect(),
         _ => [root.join("../rules"), root.join("cases")]
             .iter()
             .flat_map(|folder| std::fs::read_dir(folder).expect("a folder"))
@@ -101,6 +106,11 @@ fn fmt_roundtrip() {
 #[test]
 fn dissect() {
     smoke("dissect");
+}
+
+#[test]
+fn capture() {
+    smoke("capture");
 }
 
 #[test]
