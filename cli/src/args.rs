@@ -44,7 +44,7 @@ Exit codes: 0 done and clean; 1 the rules have errors; 2 the command could not b
 /// Mirrors network traffic by declarative rules: how much of each packet is copied, and to whom.
 #[derive(Debug, Parser)]
 #[command(name = "mirrorc", version, styles = STYLES, after_help = EXAMPLES)]
-#[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]

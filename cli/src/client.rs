@@ -19,7 +19,7 @@ use way::Way;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where to ask.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct To {
     /// The mirrorc to talk to: the control socket that its `run --control` was given, or `https://HOST:PORT`
     #[arg(long, value_name = "SOCKET|URL", env = "MIRRORC_CONTROL", value_parser = Way::parse)]

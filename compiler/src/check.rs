@@ -86,6 +86,7 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
         streams: HashMap::new(),
         stream_places: Vec::new(),
         windows: Vec::new(),
+        window_texts: Vec::new(),
         counting: None,
         named_sets: HashSet::new(),
         sets: HashMap::new(),
@@ -108,6 +109,11 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
         stations,
         tables,
         params: checker.params.into_iter().map(|p| p.hir).collect(),
+        texts: hir::Texts {
+            when: checker.triggers.iter().map(|t| t.when.clone()).collect(),
+            unless: checker.triggers.iter().map(|t| t.unless.clone()).collect(),
+            windows: checker.window_texts,
+        },
         triggers: checker.triggers.into_iter().map(|t| t.hir).collect(),
         needles: by_id(checker.needles.into_iter().map(|(text, id)| (id, text))),
         regexes: by_id(checker.regexes.into_values().map(|(id, pattern)| (id, hir::Regex { pattern }))),
@@ -145,6 +151,8 @@ struct Checker<'a> {
     streams: HashMap<StreamPattern, StreamId>,
     /// The windows of all triggers.
     windows: Vec<hir::Window>,
+    /// What the source says of each.
+    window_texts: Vec<Arc<str>>,
     /// The trigger whose `when` is being checked: only there are windows.
     counting: Option<TriggerId>,
     /// Where each pattern of streams is written first.

@@ -15,6 +15,7 @@ use crate::sight::{FacetValue, Seen};
 use crate::world::{Scratch, World};
 use mrule_grammar::span::Span;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 /// The most tests that are named for one condition.
 const TESTS: usize = 8;
@@ -95,7 +96,7 @@ pub fn explain(program: &Program, world: &World, packet: &Packet, head: &Head, s
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
     let mut eval = Eval::new(world, &mut scratch, packet, head, seen);
     let asked = eval.decide(program, &mut out, &mut tally);
-    let mut teller = Teller { render: Render::new(program), packet, head, seen, eval };
+    let mut teller = Teller { render: Render::new(program), windows: &[], packet, head, seen, eval };
     let rules: Vec<Told> = program.rules.iter().map(|rule| teller.rule(rule)).collect();
     let limits = program.limits.iter().map(|limit| teller.rule(limit)).collect();
     let name = |rules: &[Rule], index: u32| {
@@ -133,14 +134,46 @@ pub fn why(
     let mut scratch = Scratch::default();
     let mut eval = Eval::new(world, &mut scratch, packet, head, seen);
     let held = eval.holds(condition);
-    let mut teller = Teller { render: Render::new(program), packet, head, seen, eval };
+    let windows = &program.texts.windows;
+    let mut teller = Teller { render: Render::new(program), windows, packet, head, seen, eval };
     let mut tests = Vec::new();
     teller.tests(condition, held, &mut tests);
     tests
 }
 
+/// Why a trigger's condition held for a packet: what the source says of it, and the values it had. `vetoed`: the
+/// condition behind `unless`. None for a trigger without the condition.
+pub fn reason(
+    program: &Program,
+    world: &World,
+    packet: &Packet,
+    head: &Head,
+    seen: Seen,
+    (trigger, vetoed): (usize, bool),
+) -> Option<String> {
+    let of = program.triggers.get(trigger)?;
+    let (condition, texts) = match vetoed {
+        true => (&of.unless, &program.texts.unless),
+        false => (of.when.as_ref()?, &program.texts.when),
+    };
+    let tests = why(program, world, packet, head, seen, condition);
+    let said = texts.get(trigger).cloned().flatten();
+    let said = said.map_or_else(
+        || tests.iter().map(|test| test.text.as_str()).collect::<Vec<_>>().join(" and "),
+        |said| said.to_string(),
+    );
+    let mut values: Vec<String> = Vec::new();
+    for (name, value) in tests.iter().flat_map(|test| &test.values) {
+        let told = value.as_ref().map(|value| format!("{name} is {value}"));
+        values.extend(told.filter(|told| !values.contains(told)));
+    }
+    Some(if values.is_empty() { said } else { format!("{said} ({})", values.join(", ")) })
+}
+
 struct Teller<'a> {
     render: Render<'a>,
+    /// What the source says of windows.
+    windows: &'a [Arc<str>],
     packet: &'a Packet<'a>,
     head: &'a Head,
     seen: Seen<'a>,
@@ -332,7 +365,11 @@ impl Teller<'_> {
             _ => {
                 let field = self.render.field(num).map(|(field, _)| (field.name, field.ty));
                 let value = self.eval.num(num).map(|value| render::num_text(field, value));
-                out.push((self.render.num(num), value));
+                let said = match num.kind() {
+                    NumKind::Window(id) => self.windows.get(id.index()).map(ToString::to_string),
+                    _ => None,
+                };
+                out.push((said.unwrap_or_else(|| self.render.num(num)), value));
             }
         }
     }

@@ -16,9 +16,11 @@ mod bounds;
 pub mod build;
 mod pred;
 mod station;
+mod texts;
 mod walk;
 pub use pred::{Pred, PredKind, TextTest};
 pub use station::{CONVERSIONS, Encap, Rate, RateOf, Rotate, Station, Target};
+pub use texts::{Texts, on_one_line};
 pub use walk::Uses;
 
 macro_rules! ids {
@@ -442,6 +444,8 @@ pub struct Program {
     pub windows: Vec<Window>,
     /// With what: [`Program::automaton`].
     pub automaton: Built,
+    /// What the source says of triggers and windows.
+    pub texts: Texts,
 }
 
 /// A set of numbers shared between the nodes that test it.

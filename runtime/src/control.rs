@@ -89,18 +89,25 @@ impl From<Error> for Refusal {
 pub enum Expect {
     /// No policy of this name.
     Nothing,
-    /// This version of it.
-    Version(u64),
+    /// This version of it; with a time, the one that was loaded then, in nanoseconds since the Unix epoch.
+    Version(u64, Option<i64>),
 }
 
 impl Expect {
     fn check(self, name: &str, held: Option<&Held>) -> Result<(), Refusal> {
-        let now = held.map(|held| held.now.version);
-        let is = now.map_or_else(|| "is not there".to_owned(), |now| format!("is at version {now}"));
+        let now = held.map(|held| (held.now.version, held.now.loaded));
+        let is = now.map_or_else(|| "is not there".to_owned(), |(now, _)| format!("is at version {now}"));
         match (self, now) {
-            (Expect::Version(version), Some(now)) if version == now => Ok(()),
+            (Expect::Version(version, loaded), Some((now, then)))
+                if version == now && loaded.is_none_or(|loaded| loaded == then) =>
+            {
+                Ok(())
+            }
             (Expect::Nothing, None) => Ok(()),
-            (Expect::Version(version), _) => Err(Refusal::Stale(format!(
+            (Expect::Version(version, Some(_)), Some((now, _))) if version == now => Err(Refusal::Stale(
+                format!("policy `{name}` {is}, but this one was loaded at another time; look at it again"),
+            )),
+            (Expect::Version(version, _), _) => Err(Refusal::Stale(format!(
                 "policy `{name}` {is}, not at version {version}; look at it again"
             ))),
             (Expect::Nothing, _) => Err(Refusal::Stale(format!("policy `{name}` {is} already"))),

@@ -391,6 +391,11 @@ impl TriggerStore {
         self.keyed(trigger).map_or_else(Vec::new, |state| state.suppressed(now))
     }
 
+    /// The keys whose suppression is over by its time; each is given once.
+    pub fn suppressions_over(&self, trigger: usize, now: i64) -> Vec<Suppressed> {
+        self.keyed(trigger).map_or_else(Vec::new, |state| state.suppressions.over(now))
+    }
+
     /// The keys that are active, first raised first.
     pub fn list(&self, trigger: usize, now: i64) -> Vec<ActiveKey> {
         self.keyed(trigger).map_or_else(Vec::new, |state| state.list(now))

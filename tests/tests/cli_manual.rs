@@ -27,7 +27,8 @@ fn help(command: &[&str]) -> Help {
         }
         let indent = line.len() - line.trim_start().len();
         let word = line.split_whitespace().next().unwrap_or_default();
-        if heading == "Commands" && indent == 2 {
+        // `help` is `--help` in another order of words.
+        if heading == "Commands" && indent == 2 && word != "help" {
             help.commands.push(word.to_owned());
         }
         let long = line.split_whitespace().take(2).find(|word| word.starts_with("--"));

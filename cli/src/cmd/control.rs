@@ -16,7 +16,7 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 /// Whose tables, params or triggers.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Policy {
     /// The policy
     #[arg(long, value_name = "NAME", default_value = MAIN)]
@@ -143,7 +143,7 @@ pub enum Trigger {
 }
 
 /// A change of something by key.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Change {
     /// The trigger or table
     name: String,
@@ -171,7 +171,7 @@ pub enum Table {
     Add {
         #[command(flatten)]
         change: Change,
-        /// The value, in a map
+        /// The value, in a map; it may also stand behind the key
         #[arg(long)]
         value: Option<String>,
     },
@@ -375,7 +375,11 @@ pub fn table(args: &Table, screen: &mut Screen<'_>) -> Done {
             let path = format!("/v1/policies/{}/tables/{}?most=10000", part(&policy.policy), part(table));
             read(&policy.to, &path, screen, show::rows)
         }
-        Table::Add { change, value } => change.make("tables", "add", &[("value", value.as_ref())], screen),
+        Table::Add { change, value } => {
+            let (change, last) = change.with_value(value.is_none())?;
+            let value = value.as_ref().or(last.as_ref());
+            change.make("tables", "add", &[("value", value)], screen)
+        }
         Table::Remove(change) => change.make("tables", "remove", &[], screen),
         Table::Replace { table, rows, policy } => {
             let mut bytes = Vec::new();
@@ -414,6 +418,24 @@ pub fn param(args: &Param, screen: &mut Screen<'_>) -> Done {
 }
 
 impl Change {
+    /// The same with the last part of the key taken as the value, where the table is a map whose key has one part less:
+    /// `table add owners 10.1.0.1 joe`.
+    fn with_value(&self, may: bool) -> Result<(Change, Option<String>), Failure> {
+        let mut change = self.clone();
+        if !may || self.key.len() < 2 {
+            return Ok((change, None));
+        }
+        let path = format!("/v1/policies/{}/tables", part(&self.policy.policy));
+        let tables = self.policy.to.json("GET", &path, Sent::Nothing)?;
+        let fits = |table: &&Value| {
+            let parts = table["key"].as_array().map_or(0, Vec::len);
+            table["name"] == self.name.as_str() && !table["value"].is_null() && parts + 1 == self.key.len()
+        };
+        let is_map = tables.as_array().into_iter().flatten().any(|table| fits(&table));
+        let value = if is_map { change.key.pop() } else { None };
+        Ok((change, value))
+    }
+
     fn make(
         &self,
         kind: &str,

@@ -111,6 +111,10 @@ pub fn top(args: &Top, screen: &mut Screen<'_>) -> Done {
         writeln!(screen.out, "{answer}")?;
         return Ok(Exit::Clean);
     }
+    if answer.as_array().is_none_or(Vec::is_empty) {
+        writeln!(screen.out, "no flows")?;
+        return Ok(Exit::Clean);
+    }
     let mut table = Table::new(&["flow", "app", "packets", "bytes", "from client", "from server"]);
     for flow in answer.as_array().into_iter().flatten() {
         let bytes = |of: &Value| size(of["bytes"].as_u64().unwrap_or(0));

@@ -10,6 +10,7 @@ use mrule_grammar::ast::{self, Expr, ExprKind, TriggerClause, TriggerClauseKind}
 use mrule_grammar::codes::settings as codes;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
+use std::sync::Arc;
 
 /// What is known of a trigger.
 pub(super) struct TriggerInfo {
@@ -19,6 +20,9 @@ pub(super) struct TriggerInfo {
     pub types: Option<Vec<ValueTy>>,
     /// This packet's own keys: one for each alternative of fields such as `net.src`.
     pub own: Option<Vec<Vec<Key>>>,
+    /// What the source says behind `when` and `unless`.
+    pub when: Option<Arc<str>>,
+    pub unless: Option<Arc<str>>,
 }
 
 /// The most keys that a trigger can remember.
@@ -80,6 +84,8 @@ impl Checker<'_> {
                 by_flow: by_flow.is_some(),
                 types: None,
                 own: None,
+                when: None,
+                unless: None,
             });
         }
     }
@@ -116,7 +122,15 @@ impl Checker<'_> {
             if let (Some(span), true, false) = (said.room, in_flows, counts) {
                 self.keys_of_flows(span);
             }
+            let text = |kind: fn(&TriggerClauseKind) -> Option<&Expr>| {
+                let expr = item.clauses.iter().find_map(|clause| kind(&clause.kind));
+                expr.map(|expr| hir::on_one_line(self.sources.text(expr.span)))
+            };
+            let when = text(|kind| if let TriggerClauseKind::When(expr) = kind { Some(expr) } else { None });
+            let unless =
+                text(|kind| if let TriggerClauseKind::Unless(expr) = kind { Some(expr) } else { None });
             if let Some(info) = self.triggers.get_mut(index) {
+                (info.when, info.unless) = (when, unless);
                 if let Some(Hold::Time(time)) = said.hold {
                     info.hir.hold = Some(time);
                 }

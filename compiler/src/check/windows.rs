@@ -59,6 +59,7 @@ impl Checker<'_> {
                 return Value::poison(span);
             }
             self.windows.push(window);
+            self.window_texts.push(crate::hir::on_one_line(self.sources.text(span)));
         }
         let num = Num::window(WindowId(at as u32));
         Value::new(span, Kind::Term(Term::one(Ty::Uint(64), Alt::Num(num), Form::Arith)))

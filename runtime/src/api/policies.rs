@@ -71,6 +71,7 @@ pub(super) async fn show(
         found.bundle.sets().iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect();
     Ok(tagged(
         found.version,
+        found.loaded,
         json!({
             "version": found.version,
             "binding": found.bundle.is_binding(),
@@ -129,6 +130,7 @@ pub(super) async fn put(
     let expect = expected(&headers)?;
     let sets: Vec<(String, String)> = sent.set.into_iter().collect();
     let origin = stations::origin(&caller);
+    let named = name.clone();
     let done = api
         .ask(move |api| {
             let (compiled, bundle) = Bundle::read(&roots, &mut MemoryLoader::new(sent.files), &sets);
@@ -137,8 +139,12 @@ pub(super) async fn put(
             api.told(&name, dry_run, done)
         })
         .await?;
-    let about = api.done(&done);
-    Ok(if done.swap.is_some() { tagged(done.version, about) } else { Answer(about).into_response() })
+    let (about, version) = (api.done(&done), done.version);
+    if done.swap.is_none() {
+        return Ok(Answer(about).into_response());
+    }
+    let loaded = api.ask(move |api| api.control.version(&named, Some(version))).await?.loaded;
+    Ok(tagged(version, loaded, about))
 }
 
 /// What `If-Match` and `If-None-Match` say must be there (RFC 9110, section 13.1): an entity tag is a version.
@@ -149,23 +155,32 @@ fn expected(headers: &HeaderMap) -> Result<Option<Expect>, Problem> {
         (None, None) => Ok(None),
         (None, Some("*")) => Ok(Some(Expect::Nothing)),
         (Some(tag), None) => {
-            let version =
-                tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok());
-            let version = version.ok_or_else(|| {
+            let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(of_tag);
+            let (version, loaded) = version.ok_or_else(|| {
                 Problem::new(
                     400,
-                    format!("`If-Match: {tag}` is no version: write it as the answer's ETag has it, `\"3\"`"),
+                    format!("`If-Match: {tag}` is no version: write it as the answer's ETag has it, or the number alone: `\"3\"`"),
                 )
             })?;
-            Ok(Some(Expect::Version(version)))
+            Ok(Some(Expect::Version(version, loaded)))
         }
         _ => Err(Problem::new(400, "say `If-Match: \"VERSION\"` or `If-None-Match: *`, not more")),
     }
 }
 
-/// An answer about a version, which is its entity tag.
-fn tagged(version: u64, answer: Json) -> Response {
-    ([(header::ETAG, format!("\"{version}\""))], Answer(answer)).into_response()
+/// A version and when it was loaded, from an entity tag; by hand the version alone may be written.
+fn of_tag(tag: &str) -> Option<(u64, Option<i64>)> {
+    let (version, loaded) = match tag.split_once('-') {
+        Some((version, loaded)) => (version, Some(i64::from_str_radix(loaded, 16).ok()?)),
+        None => (tag, None),
+    };
+    Some((version.parse().ok()?, loaded))
+}
+
+/// An answer about a version. Its entity tag has the time when it was loaded, too: the same number may come again after a
+/// restart.
+fn tagged(version: u64, loaded: i64, answer: Json) -> Response {
+    ([(header::ETAG, format!("\"{version}-{loaded:x}\""))], Answer(answer)).into_response()
 }
 
 pub(super) async fn delete(

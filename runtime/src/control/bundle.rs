@@ -136,15 +136,48 @@ impl Bundle {
         self.texts.keys().map(String::as_str).filter(move |name| !inside(name))
     }
 
-    /// The files as [`MemoryLoader`] finds them: those that were named, and the text of
-    /// each path that led to one.
+    /// The files as [`MemoryLoader`] finds them: those that were named, and the text of each path that led to one. A rule
+    /// file that several paths lead to is there once; in the places of the other paths are empty ones.
     pub fn files(&self) -> (Vec<String>, BTreeMap<String, String>) {
-        let mut files = BTreeMap::new();
-        for ((from, path), name) in &self.links {
-            let text = self.texts.get(name).map(|text| text.to_string()).unwrap_or_default();
-            files.insert(MemoryLoader::name(path, from.as_deref()), text);
+        let (mut files, mut roots) = (BTreeMap::new(), Vec::new());
+        let mut placed: BTreeMap<&str, String> = BTreeMap::new();
+        for root in &self.roots {
+            let Some(name) = self.links.get(&(None, root.clone())) else { continue };
+            let place = MemoryLoader::name(root, None);
+            if !placed.contains_key(name.as_str()) {
+                placed.insert(name, place.clone());
+                roots.push(place);
+            }
         }
-        (self.roots.iter().map(|root| MemoryLoader::name(root, None)).collect(), files)
+        let mut left: Vec<_> = self.links.iter().collect();
+        while !left.is_empty() {
+            let before = left.len();
+            left.retain(|((from, path), name)| {
+                // Where the text stands that the path is in: not known before that has a place.
+                let folder = from.as_ref().map(|from| placed.get(from.as_str()).cloned());
+                if folder == Some(None) {
+                    return true;
+                }
+                let place = MemoryLoader::name(path, folder.flatten().as_deref());
+                let is_rules = from.as_ref().is_none_or(|from| self.includes(from, path));
+                let first = placed.entry(name).or_insert_with(|| place.clone());
+                let text = self.texts.get(*name).filter(|_| !is_rules || *first == place);
+                let text = text.map(|text| text.to_string()).unwrap_or_default();
+                files.entry(place).or_insert(text);
+                false
+            });
+            if left.len() == before {
+                break;
+            }
+        }
+        (roots, files)
+    }
+
+    /// Whether a text includes a path, and does not read a table from it.
+    fn includes(&self, from: &str, path: &str) -> bool {
+        let (text, quoted) = (self.texts.get(from).map_or("", |text| text), format!("\"{path}\""));
+        let before = text.match_indices(&quoted).map(|(at, _)| text.get(..at).unwrap_or_default().trim_end());
+        before.into_iter().any(|before| before.ends_with("include"))
     }
 
     /// As text, to be kept.
@@ -253,6 +286,35 @@ mod tests {
         let (compiled, bundle) = Bundle::read(&["/p/main.mrule".into()], &mut MemoryLoader::new(texts), &[]);
         assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
         assert_eq!(bundle.outside().collect::<Vec<_>>(), ["/q/bad.csv"]);
+    }
+
+    #[test]
+    fn a_file_that_two_paths_lead_to_is_sent_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(dir.path().join(name), text).unwrap();
+            dir.path().join(name).to_str().unwrap().to_owned()
+        };
+        let part =
+            "rule r { match net.src in bad  snaplen full  to s }\ntable bad : set<ip> from \"bad.csv\"\n";
+        write("part.mrule", part);
+        write("bad.csv", "192.0.2.1\n");
+        std::os::unix::fs::symlink(dir.path().join("part.mrule"), dir.path().join("alias.mrule")).unwrap();
+        let one = write("one.mrule", "include \"part.mrule\"\nstation s { pcapng \"s.pcapng\" }\n");
+        let two = write("two.mrule", "include \"alias.mrule\"\ntable worse : set<ip> from \"bad.csv\"\n");
+        let again =
+            format!("{}/./../{}/one.mrule", dir.path().display(), dir.path().file_name().unwrap().display());
+        let roots = [one, two, again];
+        let (compiled, bundle) = Bundle::read(&roots, &mut crate::source::Files::default(), &[]);
+        assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+        let (roots, files) = bundle.files();
+        assert_eq!(roots.len(), 2, "{roots:?}");
+        let (sent, _) = Bundle::read(&roots, &mut MemoryLoader::new(files), &[]);
+        assert!(!sent.has_errors(), "{:?}", sent.diagnostics);
+        let rows = |compiled: &Compiled| -> Vec<usize> {
+            compiled.program.iter().flat_map(|p| &p.tables).map(|table| table.start.len()).collect()
+        };
+        assert_eq!((rows(&sent), rows(&compiled)), (vec![1, 1], vec![1, 1]));
     }
 
     #[test]

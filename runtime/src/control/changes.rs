@@ -214,9 +214,10 @@ impl Control {
         self.lock().keeping.tell(|store| store.expire(now()));
     }
 
-    /// Takes rows out of tables whose end has come; to be called now and then.
+    /// Takes rows out of tables whose end has come, and tells which suppressions are over; to be called now and then.
     pub fn expire(&self) {
         let now = now();
+        self.tell_suppressions_over(now);
         let due: Vec<String> = {
             let state = self.lock();
             let policies = state.live.iter().flat_map(|live| live.policies());
@@ -229,6 +230,24 @@ impl Control {
             };
             // One that was unloaded meanwhile has none.
             let _gone = self.change_by(&name, expire);
+        }
+    }
+
+    fn tell_suppressions_over(&self, now: i64) {
+        let Some(lines) = self.lines.as_ref().filter(|lines| lines.is_wanted()) else { return };
+        let policies: Vec<Arc<Policy>> = self
+            .lock()
+            .live
+            .iter()
+            .flat_map(|live| live.policies())
+            .map(|(_, policy)| policy.clone())
+            .collect();
+        for policy in policies {
+            for trigger in 0..policy.program().triggers.len() {
+                for over in policy.triggers().suppressions_over(trigger, now) {
+                    lines.suppression_over(&policy, trigger, &over);
+                }
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::decider::{Decider, TriggerEvent};
 use crate::flow::FlowName;
 use crate::policy::Policy;
 use crate::privilege::private;
-use crate::trigger::{Outcome, key_parts, key_values};
+use crate::trigger::{Outcome, Suppressed, key_parts, key_values};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::explain;
@@ -163,12 +163,9 @@ impl EventWriter {
             record.members.insert("times".into(), times.into());
         }
         let head = event.seen.head_of(event.packet);
-        let condition =
-            if event.outcome == Outcome::Vetoed { Some(&trigger.unless) } else { trigger.when.as_ref() };
-        if let Some(condition) = condition {
-            let tests = explain::why(program, world, event.packet, &head, event.seen, condition);
-            record.members.insert("reason".into(), reason(&tests).into());
-        }
+        let which = (event.trigger, event.outcome == Outcome::Vetoed);
+        let reason = explain::reason(program, world, event.packet, &head, event.seen, which);
+        record.members.extend(reason.map(|reason| ("reason".to_owned(), reason.into())));
         self.tell(record);
     }
 
@@ -212,6 +209,19 @@ impl EventWriter {
             record.members.insert("key".into(), key.into());
         }
         record.members.insert("reason".into(), reason.into());
+        self.tell(record);
+    }
+
+    /// Tells that the time of a suppression is over.
+    pub fn suppression_over(&self, policy: &Policy, trigger: usize, of: &Suppressed) {
+        let program = policy.program();
+        let Some(trigger) = program.triggers.get(trigger).filter(|_| self.wants(Kind::SuppressionEnded))
+        else {
+            return;
+        };
+        let mut record = start(of.until.unwrap_or_default(), Kind::SuppressionEnded, &trigger.name, policy);
+        record.members.insert("key".into(), of.key.iter().map(part_json).collect());
+        record.members.insert("reason".into(), "its time is over".into());
         self.tell(record);
     }
 
@@ -310,20 +320,4 @@ fn tell_all(
         _ if failed.is_some() => (written, failed),
         _ => (written + unsure, None),
     }
-}
-
-/// The tests of a condition with the values they had: `count(tcp) per 1m > 5 (6)`.
-fn reason(tests: &[explain::Test]) -> String {
-    let text = |test: &explain::Test| {
-        let values: Vec<String> = test
-            .values
-            .iter()
-            .filter_map(|(name, value)| Some(format!("{name} is {}", value.as_ref()?)))
-            .collect();
-        match values.as_slice() {
-            [] => test.text.clone(),
-            values => format!("{} ({})", test.text, values.join(", ")),
-        }
-    };
-    tests.iter().map(text).collect::<Vec<_>>().join(" and ")
 }

@@ -6,7 +6,7 @@
 use super::key::{KeyPart, key_text};
 use mrule_compiler::table::KeyValue;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
 /// The longest reason that is kept, in bytes.
@@ -38,9 +38,20 @@ struct Entry {
     reason: String,
     until: Option<i64>,
     hits: AtomicU64,
+    /// That it is over was told.
+    told: AtomicBool,
 }
 
 impl Entry {
+    fn about(&self) -> Suppressed {
+        Suppressed {
+            key: self.key.clone(),
+            reason: self.reason.clone(),
+            until: self.until,
+            hits: self.hits.load(Relaxed),
+        }
+    }
+
     fn is(&self, key: &[KeyValue]) -> bool {
         self.key.len() == key.len() && self.key.iter().zip(key).all(|(part, value)| part.is(value))
     }
@@ -96,7 +107,7 @@ impl Suppressions {
         let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = by_hash.get_mut(&hash).and_then(|entries| entries.iter_mut().find(|e| e.is(key)))
         {
-            (entry.reason, entry.until) = (reason, until);
+            (entry.reason, entry.until, entry.told) = (reason, until, AtomicBool::new(false));
             return true;
         }
         if self.len.load(Relaxed) >= self.limit {
@@ -109,7 +120,13 @@ impl Suppressions {
         let room = self.len.load(Relaxed) < self.limit;
         if room {
             let key = key.iter().map(KeyPart::given).collect();
-            by_hash.entry(hash).or_default().push(Entry { key, reason, until, hits: AtomicU64::new(0) });
+            by_hash.entry(hash).or_default().push(Entry {
+                key,
+                reason,
+                until,
+                hits: AtomicU64::new(0),
+                told: AtomicBool::new(false),
+            });
             self.len.fetch_add(1, Relaxed);
         }
         room
@@ -131,18 +148,20 @@ impl Suppressions {
     /// Those that are not over, in the order of their keys.
     pub(super) fn list(&self, now: i64) -> Vec<Suppressed> {
         let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> = by_hash
-            .values()
-            .flatten()
-            .filter(|entry| entry.holds(now))
-            .map(|entry| Suppressed {
-                key: entry.key.clone(),
-                reason: entry.reason.clone(),
-                until: entry.until,
-                hits: entry.hits.load(Relaxed),
-            })
-            .collect();
+        let mut list: Vec<_> =
+            by_hash.values().flatten().filter(|entry| entry.holds(now)).map(Entry::about).collect();
         list.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         list
+    }
+
+    /// Those that are over by their time, each once.
+    pub(super) fn over(&self, now: i64) -> Vec<Suppressed> {
+        if self.len.load(Relaxed) == 0 {
+            return Vec::new();
+        }
+        let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let over =
+            by_hash.values().flatten().filter(|entry| !entry.holds(now) && !entry.told.swap(true, Relaxed));
+        over.map(Entry::about).collect()
     }
 }

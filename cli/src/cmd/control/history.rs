@@ -81,7 +81,7 @@ fn history(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             asked.push_str(&format!("&{name}={}", part(value)));
         }
     }
-    let mut after = String::new();
+    let (mut after, mut found) = (String::new(), false);
     loop {
         let path = format!("/v1/events/history?most={}{asked}{after}", left.min(PAGE));
         let page = args.to.json("GET", &path, Sent::Nothing)?;
@@ -89,8 +89,14 @@ fn history(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         for event in events {
             print(args, &event.to_string(), screen)?;
         }
+        found |= !events.is_empty();
         left = left.saturating_sub(events.len() as u64);
-        let Some(next) = page["next"].as_u64().filter(|_| left > 0) else { return Ok(Exit::Clean) };
+        let Some(next) = page["next"].as_u64().filter(|_| left > 0) else {
+            if !found && !args.to.json {
+                writeln!(screen.out, "no events")?;
+            }
+            return Ok(Exit::Clean);
+        };
         after = format!("&after={next}");
     }
 }

@@ -25,8 +25,22 @@ fn items(of: &Value) -> impl Iterator<Item = &Value> {
     of.as_array().into_iter().flatten()
 }
 
-/// A table of some members of each.
-fn table(heads: &[&str], of: &Value, note: Option<&str>, screen: &mut Screen<'_>) -> io::Result<()> {
+/// Says that there is nothing, where a list is empty.
+fn none(what: &str, screen: &mut Screen<'_>) -> io::Result<()> {
+    writeln!(screen.out, "{}", screen.out_look.paint(DIM, &format!("no {what}")))
+}
+
+/// A table of some members of each; `what` they are.
+fn table(
+    what: &str,
+    heads: &[&str],
+    of: &Value,
+    note: Option<&str>,
+    screen: &mut Screen<'_>,
+) -> io::Result<()> {
+    if items(of).next().is_none() {
+        return none(what, screen);
+    }
     let shown: Vec<String> = heads.iter().map(|head| head.replace('_', " ")).collect();
     let mut table = Table::new(&shown.iter().map(String::as_str).collect::<Vec<_>>());
     for item in items(of) {
@@ -38,6 +52,7 @@ fn table(heads: &[&str], of: &Value, note: Option<&str>, screen: &mut Screen<'_>
 
 pub(in crate::cmd) fn policies(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     table(
+        "policies",
         &["name", "version", "binding", "rules", "limits", "stations", "tables", "triggers"],
         answer,
         None,
@@ -112,6 +127,9 @@ fn counts(counts: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
 }
 
 pub(in crate::cmd) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
+    if items(answer).next().is_none() {
+        return none("stations", screen);
+    }
     let mut table = Table::new(&["station", "state", "asked", "sent", "dropped", "bytes"]);
     for s in items(answer) {
         let number = |name: &str| grouped(s[name].as_u64().unwrap_or(0));
@@ -136,14 +154,14 @@ pub(in crate::cmd) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::R
 }
 
 pub(in crate::cmd) fn triggers(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
-    table(&["name", "active", "raised", "capacity", "external"], answer, Some("key"), screen)
+    table("triggers", &["name", "active", "raised", "capacity", "external"], answer, Some("key"), screen)
 }
 
 pub(in crate::cmd) fn active(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     if let Some(when) = answer["when"].as_str() {
         writeln!(screen.out, "{} when {}", text(answer, "name"), printable(when))?;
     }
-    table(&["key", "raises", "since", "until"], &answer["active"], None, screen)?;
+    table("active keys", &["key", "raises", "since", "until"], &answer["active"], None, screen)?;
     let mut suppressed = Table::new(&["suppressed", "hits", "until"]);
     for item in items(&answer["suppressed"]) {
         let cells = ["key", "hits", "until"].map(|name| text(item, name)).to_vec();
@@ -153,11 +171,11 @@ pub(in crate::cmd) fn active(answer: &Value, screen: &mut Screen<'_>) -> io::Res
 }
 
 pub(in crate::cmd) fn tables(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
-    table(&["name", "rows", "capacity", "changed", "value"], answer, Some("key"), screen)
+    table("tables", &["name", "rows", "capacity", "changed", "value"], answer, Some("key"), screen)
 }
 
 pub(in crate::cmd) fn rows(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
-    table(&["key", "value", "until"], &answer["items"], None, screen)?;
+    table("rows", &["key", "value", "until"], &answer["items"], None, screen)?;
     if !answer["next"].is_null() {
         let more = format!("the first {} of {} rows", text(answer, "next"), text(answer, "total"));
         writeln!(screen.out, "{}", screen.out_look.paint(DIM, &more))?;
@@ -166,7 +184,7 @@ pub(in crate::cmd) fn rows(answer: &Value, screen: &mut Screen<'_>) -> io::Resul
 }
 
 pub(in crate::cmd) fn params(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
-    table(&["name", "value", "default", "least", "most"], answer, Some("type"), screen)
+    table("params", &["name", "value", "default", "least", "most"], answer, Some("type"), screen)
 }
 
 /// What loading did, or would do.
