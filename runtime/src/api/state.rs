@@ -46,7 +46,7 @@ pub(super) async fn rows(
 }
 
 /// What a row takes in memory beside its text, in bytes, at least.
-const ROW_TAKES: u64 = 192;
+const ROW_TAKES: u64 = 128;
 
 /// How many bytes of rows are read before they are understood.
 const ROWS_AT_ONCE: usize = 256 << 10;
@@ -83,7 +83,7 @@ pub(super) async fn replace(
         let lines = std::mem::replace(&mut text, rest);
         let before = rows.len();
         rows = api.ask(move |_| rows.read(&lines).map(|()| rows)).await?;
-        incoming.taken.more(whole as u64 + (rows.len() - before) as u64 * ROW_TAKES)?;
+        incoming.taken.more((rows.len() - before) as u64 * ROW_TAKES)?;
     }
     let count = api.ask(move |api| api.control.replace_rows(rows)).await?;
     Ok(Answer(json!({ "rows": count })))

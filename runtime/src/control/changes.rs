@@ -204,6 +204,11 @@ impl Control {
         keep::about(&self.lock().keeping)
     }
 
+    /// Whether there is a store that changes are written to.
+    pub(super) fn is_keeping(&self) -> bool {
+        self.lock().keeping.is_keeping() == Some(true)
+    }
+
     /// Why nothing is kept, though that was asked for.
     pub fn trouble(&self) -> Option<String> {
         self.lock().keeping.trouble().map(str::to_owned)

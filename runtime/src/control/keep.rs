@@ -3,10 +3,11 @@
 //! half of what happened; health and answers say that nothing is kept. (Rejected: refusing changes then; whoever has to act
 //! on an attack has no use for a reason why not.)
 
-use super::store::{DRAIN, Object, Store, Trace, key_text};
+use super::store::{DRAIN, KeptRow, Object, Store, Tables, Trace, key_text};
 use super::{Held, Plan, changes, now, stations};
 use crate::policy::Policy;
 use mrule_compiler::hir::TableId;
+use mrule_compiler::table::{Form, Row};
 use serde_json::{Value as Json, json};
 
 /// The store and how it is.
@@ -81,12 +82,7 @@ impl Keeping {
             return;
         }
         let oldest = held.older.front().map_or(held.now.version, |oldest| oldest.version);
-        let tables: Vec<(String, Vec<Object>)> = held
-            .changed
-            .tables
-            .iter()
-            .filter_map(|table| Some((table.clone(), rows(policy, table)?)))
-            .collect();
+        let tables = Tables { names: &held.changed.tables, rows: &|table| rows(policy, table) };
         self.tell(|store| store.loaded(name, &held.now, oldest, &tables, lives_on, now()));
     }
 
@@ -96,36 +92,37 @@ impl Keeping {
     }
 
     /// A table was given other rows.
-    pub fn replaced(&mut self, name: &str, policy: &Policy, table: &str) {
-        if self.store.is_some()
-            && let Some(rows) = rows(policy, table)
-        {
-            self.tell(|store| store.replaced(name, table, &rows, now()));
-        }
+    pub fn replaced(&mut self, name: &str, table: &str, rows: &[KeptRow]) {
+        self.tell(|store| store.replaced(name, table, rows, now()));
     }
 }
 
-/// The rows of a table as changes that add them, with their keys in the store.
-fn rows(policy: &Policy, table: &str) -> Option<Vec<Object>> {
+/// The rows of a table as they are kept.
+fn rows(policy: &Policy, table: &str) -> Option<Vec<KeptRow>> {
     let at = policy.program().tables.iter().position(|other| other.name == table)?;
-    let table_now = policy.world().table(TableId(at as u32))?;
-    let form = table_now.form();
+    let there = policy.world().table(TableId(at as u32))?;
+    Some(kept_rows(there.form(), table, there.rows()))
+}
+
+/// Rows as they are kept, in the order of their keys, so that each is written behind the one before. Of several with one
+/// key the last one counts.
+pub(super) fn kept_rows(form: &Form, table: &str, rows: impl Iterator<Item = Row>) -> Vec<KeptRow> {
     let now = now();
-    let object = |(key, value, until): mrule_compiler::table::Row| {
+    let kept = |(key, value, until): Row| {
         let mut object = Object::new();
         object.insert("add".into(), table.into());
-        object.insert("\u{0}key".into(), key_text(&key, form.unordered).into());
         object.insert("key".into(), changes::key_json(form, &key).into());
         if let Some((value, ty)) = value.zip(form.value) {
             object.insert("value".into(), changes::value_json(ty, &form.words, &value));
         }
         if let Some(until) = until {
-            object.insert("\u{0}until".into(), until.into());
             object.insert("for".into(), Json::from(format!("{}ns", until.saturating_sub(now).max(0))));
         }
-        object
+        KeptRow { key: key_text(&key, form.unordered), until, object: Json::Object(object).to_string() }
     };
-    Some(table_now.rows().map(object).collect())
+    let mut kept: Vec<KeptRow> = rows.map(kept).collect();
+    kept.sort_by(|a, b| a.key.cmp(&b.key));
+    kept
 }
 
 /// What answers say of it.

@@ -2,6 +2,7 @@
 //! invariant: no lock is held while rows are read. (Rejected: an iterator that waits for the network; it holds a thread.)
 
 use super::changes::{Touched, refused, table_of};
+use super::keep::kept_rows;
 use super::{Control, Refusal, now};
 use crate::change::Change;
 use crate::event::input;
@@ -96,6 +97,9 @@ impl Control {
     /// No such policy or table any more, or one of another shape.
     pub fn replace_rows(&self, rows: Rows) -> Result<usize, Refusal> {
         let Rows { policy: name, table, seen, id, read, .. } = rows;
+        // What is kept is made before anything is locked.
+        let own = seen.world().table(id).filter(|_| self.is_keeping());
+        let kept = own.map(|own| kept_rows(own.form(), &table, read.iter().cloned()));
         let form = |policy: &Policy, id| policy.world().table(id).map(|table| table.form().clone());
         self.change_by(&name, |policy, keeping| {
             let now = table_of(policy, &table)?;
@@ -105,7 +109,7 @@ impl Control {
                 return Err(Refusal::Conflict(why));
             }
             policy.world_mut().replace(now, read).map_err(|error| refused(&error))?;
-            keeping.replaced(&name, policy, &table);
+            keeping.replaced(&name, &table, kept.as_deref().unwrap_or_default());
             // Rows with the same key are one.
             let count = policy.world().table(now).map_or(0, |table| table.len());
             Ok((count, Touched::Table(now)))

@@ -14,6 +14,7 @@ use crate::trigger::Outcome;
 use mrule_compiler::hir::{Program, TableId, Value};
 use rusqlite::{Connection, Transaction, params};
 use serde_json::{Map, Value as Json};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -68,6 +69,21 @@ pub(super) const UNLOADED: usize = 32;
 
 /// The kind of change under which a drained station is kept.
 pub(super) const DRAIN: &str = "drain";
+
+/// A row of a table as it is kept.
+#[derive(Debug)]
+pub(super) struct KeptRow {
+    pub key: String,
+    pub until: Option<i64>,
+    /// The change that adds it, as text.
+    pub object: String,
+}
+
+/// The tables that live on in a next version, and their rows, where the store asks for them.
+pub(super) struct Tables<'a> {
+    pub names: &'a BTreeSet<String>,
+    pub rows: &'a dyn Fn(&str) -> Option<Vec<KeptRow>>,
+}
 
 /// What a change leaves to be kept.
 #[derive(Debug)]
@@ -205,7 +221,7 @@ impl Store {
         policy: &str,
         version: &Version,
         oldest: u64,
-        tables: &[(String, Vec<Object>)],
+        tables: &Tables<'_>,
         lives_on: &dyn Fn(&str, &str) -> bool,
         now: i64,
     ) -> rusqlite::Result<()> {
@@ -227,8 +243,14 @@ impl Store {
             let gone = "DELETE FROM changes WHERE policy = ?1 AND kind = ?2 AND name = ?3";
             change.execute(gone, params![policy, kind, name])?;
         }
-        for (table, rows) in tables {
-            whole(&change, policy, table, rows, now)?;
+        for table in tables.names {
+            // One that is here whole is as it was: each change of it was written when it was made.
+            let is_whole = "SELECT count(*) FROM changes WHERE policy = ?1 AND kind = 'whole' AND name = ?2";
+            if change.query_row(is_whole, [policy, table], |row| row.get::<_, i64>(0))? == 0
+                && let Some(rows) = (tables.rows)(table)
+            {
+                whole(&change, policy, table, &rows, now)?;
+            }
         }
         change.commit()
     }
@@ -255,7 +277,7 @@ impl Store {
         &mut self,
         policy: &str,
         table: &str,
-        rows: &[Object],
+        rows: &[KeptRow],
         now: i64,
     ) -> rusqlite::Result<()> {
         let change = self.connection.transaction()?;
@@ -307,7 +329,7 @@ fn whole(
     change: &Transaction<'_>,
     policy: &str,
     table: &str,
-    rows: &[Object],
+    rows: &[KeptRow],
     now: i64,
 ) -> rusqlite::Result<()> {
     let gone = "DELETE FROM changes WHERE policy = ?1 AND kind IN ('row', 'whole') AND name = ?2";
@@ -315,13 +337,8 @@ fn whole(
     let mut put = change.prepare("INSERT OR REPLACE INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     let marker = serde_json::json!({ "whole": table }).to_string();
     put.execute(params![policy, "whole", table, "", now, None::<i64>, marker])?;
-    for row in rows {
-        let key = row.get("\u{0}key").and_then(Json::as_str).unwrap_or_default();
-        let until = row.get("\u{0}until").and_then(Json::as_i64);
-        let mut object = row.clone();
-        object.remove("\u{0}key");
-        object.remove("\u{0}until");
-        put.execute(params![policy, "row", table, key, now, until, Json::Object(object).to_string()])?;
+    for KeptRow { key, until, object } in rows {
+        put.execute(params![policy, "row", table, key, now, until, object])?;
     }
     Ok(())
 }

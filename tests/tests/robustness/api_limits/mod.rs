@@ -5,6 +5,7 @@
 mod audit;
 mod roles;
 mod slow;
+mod small;
 mod streams;
 
 use crate::MIRRORC;
