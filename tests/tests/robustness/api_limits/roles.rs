@@ -174,7 +174,8 @@ fn every_route_by_every_role_of_every_policy() {
             for (request, status) in requests.iter().zip(statuses) {
                 let expected = expected(request, role, bound);
                 // What is there is found; only what needs more to be there may not be.
-                let may_lack = ["/v1/flows", "rollback", "diff"].iter().any(|word| request.route.contains(word));
+                let may_lack =
+                    ["/v1/flows", "rollback", "diff"].iter().any(|word| request.route.contains(word));
                 let of_stations = request.route.contains("{station}") && !request.route.contains("{verb}");
                 let fits = match expected {
                     Expected::Status(expected) => status == expected,
