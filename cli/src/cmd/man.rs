@@ -41,7 +41,9 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
 fn write_all(command: &Command, out: &Path) -> io::Result<()> {
     let (name, text) = page(command)?;
     std::fs::write(out.join(name), text)?;
-    command.get_subcommands().try_for_each(|command| write_all(command, out))
+    // `mirrorc help run` is `mirrorc run --help`: it has no page.
+    let mut commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    commands.try_for_each(|command| write_all(command, out))
 }
 
 /// The page of a command, and the name of its file.
