@@ -19,25 +19,27 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// What came of it.
-struct Outcome {
-    rules: Result<Result<Box<Done>, Refusal>, Failure>,
-    /// Of certificate and tokens.
-    renewal: Result<(), Error>,
-}
+/// What came of reading the rules.
+type Outcome = Result<Result<Box<Done>, Refusal>, Failure>;
 
-/// Reads the rules, the certificate and the tokens again, one time after the other.
+/// Reads the rules again, one time after the other; and beside that the certificate and the tokens, so that a token that is
+/// taken back does not wait for rules.
 pub(super) struct Reloading {
     rules: Rules,
     renewal: Option<Arc<Renewal>>,
     /// Show warnings.
     warn: bool,
     at_work: Option<JoinHandle<Outcome>>,
+    /// Reads certificate and tokens.
+    renewing: Option<JoinHandle<Result<(), Error>>>,
+    /// They are to be read once more, as a signal came meanwhile.
+    renew_again: bool,
 }
 
 impl Reloading {
     pub fn new(rules: Rules, renewal: Option<Renewal>, warn: bool) -> Reloading {
-        Reloading { rules, renewal: renewal.map(Arc::new), warn, at_work: None }
+        let renewal = renewal.map(Arc::new);
+        Reloading { rules, renewal, warn, at_work: None, renewing: None, renew_again: false }
     }
 
     /// Begins, on a thread of its own: a file that hangs, a long compile and stations that hang keep no signal waiting.
@@ -47,17 +49,17 @@ impl Reloading {
     pub fn start(&mut self, control: &Arc<Control>, hub: &Hub, screen: &mut Screen<'_>) -> io::Result<()> {
         let by = json!({ "by": { "signal": "SIGHUP" }, "asked": "read the rule files again" });
         hub.tell(Record::now(Kind::Change, by));
+        self.renew(screen)?;
         if self.at_work.is_some() {
             let why = "the last SIGHUP is still at work";
             return self.refused(control, hub, why, screen);
         }
-        let (rules, renewal, of_thread) = (self.rules.clone(), self.renewal.clone(), control.clone());
+        let (rules, of_thread) = (self.rules.clone(), control.clone());
         let body = move || {
-            let rules = rules.read_again().map(|(compiled, bundle)| {
+            rules.read_again().map(|(compiled, bundle)| {
                 let bundle = bundle.binding(of_thread.is_binding(MAIN));
                 of_thread.load(MAIN, compiled, bundle, false).map(Box::new)
-            });
-            Outcome { rules, renewal: renewal.map_or(Ok(()), |renewal| renewal.renew()) }
+            })
         };
         match std::thread::Builder::new().name("reload".into()).spawn(body) {
             Ok(thread) => self.at_work = Some(thread),
@@ -66,9 +68,24 @@ impl Reloading {
         Ok(())
     }
 
+    /// Begins to read certificate and tokens; every signal is followed by a reading that began after it.
+    fn renew(&mut self, screen: &mut Screen<'_>) -> io::Result<()> {
+        let Some(renewal) = self.renewal.clone() else { return Ok(()) };
+        self.renew_again = self.renewing.is_some();
+        if self.renew_again {
+            return Ok(());
+        }
+        match std::thread::Builder::new().name("renew".into()).spawn(move || renewal.renew()) {
+            Ok(thread) => self.renewing = Some(thread),
+            Err(error) => not_renewed(&format!("no thread to be had: {error}"), screen)?,
+        }
+        Ok(())
+    }
+
     /// Whether there is something to show.
     pub fn is_done(&self) -> bool {
-        self.at_work.as_ref().is_some_and(JoinHandle::is_finished)
+        let renewed = self.renewing.as_ref().is_some_and(JoinHandle::is_finished);
+        renewed || self.at_work.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// Shows and tells what came of it.
@@ -76,8 +93,18 @@ impl Reloading {
     /// # Errors
     /// Standard error cannot be written to.
     pub fn show(&mut self, control: &Control, hub: &Hub, screen: &mut Screen<'_>) -> io::Result<()> {
-        let Some(outcome) = self.at_work.take() else { return Ok(()) };
-        let Ok(Outcome { rules, renewal }) = outcome.join() else {
+        if let Some(renewing) = self.renewing.take_if(|thread| thread.is_finished()) {
+            match renewing.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => not_renewed(&why.to_string(), screen)?,
+                Err(_) => not_renewed("their thread died; please report this", screen)?,
+            }
+            if std::mem::take(&mut self.renew_again) {
+                self.renew(screen)?;
+            }
+        }
+        let Some(outcome) = self.at_work.take_if(|thread| thread.is_finished()) else { return Ok(()) };
+        let Ok(rules) = outcome.join() else {
             return self.refused(control, hub, "its thread died; please report this", screen);
         };
         let look = screen.err_look;
@@ -97,10 +124,6 @@ impl Reloading {
             }
             Ok(Err(Refusal::Ended)) => {}
             Ok(Err(why)) => self.refused(control, hub, &why.to_string(), screen)?,
-        }
-        if let Err(why) = renewal {
-            let bad = look.paint(BAD, "error:");
-            writeln!(screen.err, "{bad} {why}; certificate and tokens stay as they were")?;
         }
         Ok(())
     }
@@ -136,4 +159,9 @@ fn told(done: &Done) -> String {
         }
     }
     told
+}
+
+fn not_renewed(why: &str, screen: &mut Screen<'_>) -> io::Result<()> {
+    let bad = screen.err_look.paint(BAD, "error:");
+    writeln!(screen.err, "{bad} {why}; certificate and tokens stay as they were")
 }
