@@ -38,6 +38,8 @@ fn rules_are_read_again_under_load() {
                 write_rules(dir.path(), &rules(version));
                 run.hang_up();
                 run.says(&format!("version {version} of the rules"));
+                // Packets for each version: a reload can be over before the load has begun.
+                assert!(wire.pings(&["10.1.0.2"]), "version {version}");
             }
             write_rules(dir.path(), &rules(9).replace("icmp", "icmpp"));
             run.hang_up();
