@@ -4,33 +4,32 @@
 use crate::exit::Failure;
 use crate::screen::Screen;
 use crate::summary::{Table, grouped, size};
-use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::Program;
 use mrule_compiler::world::World;
-use mrule_runtime::cost::cost;
-use mrule_runtime::decider::Limits;
-use mrule_runtime::policy::Policy;
-use std::sync::Arc;
+use mrule_runtime::cost::{Cost, Setting, cost};
 
-/// Shows what a program's state takes.
+/// What a program takes, counted as `run` counts it before it makes anything.
 ///
 /// # Errors
-/// Its patterns are too large together, or standard output cannot be written to.
-pub fn show(program: Program, limits: &Limits, screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let program = Arc::new(program);
-    let world = World::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
-    let engine = Engine::new(EngineKind::Interp, program, &world);
-    let engine = engine.map_err(|e| Failure::usage(e.to_string()))?;
-    let cost = cost(&Policy::repeatable(Arc::new(engine), world), limits)?;
-    let mut table = Table::new(&["state", "room for", "bytes full", "bytes now", "lines/packet"]);
-    for state in &cost.states {
-        let name =
-            if state.what == "flows" { "flows".to_owned() } else { format!("{} {}", state.what, state.name) };
-        let note = if state.what == "flows" { state.name.clone() } else { String::new() };
-        let cells = vec![name, grouped(state.room), size(state.bytes), size(state.now), grouped(state.lines)];
-        table.row(cells, note);
+/// Its patterns are too large together.
+pub fn count(program: &Program, setting: &Setting) -> Result<Cost, Failure> {
+    let world = World::new(program).map_err(|e| Failure::usage(e.to_string()))?;
+    Ok(cost(program, &world, setting)?)
+}
+
+/// Shows what a program takes.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub fn show(cost: &Cost, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let mut table = Table::new(&["part", "room for", "bytes", "lines/packet"]);
+    for part in &cost.parts {
+        let name = format!("{} {}", part.what, part.name);
+        let cells =
+            vec![name.trim_end().to_owned(), grouped(part.room), size(part.bytes), grouped(part.lines)];
+        table.row(cells, part.clause.clone().unwrap_or_default());
     }
-    let sum = vec!["all".into(), String::new(), size(cost.bytes()), String::new(), grouped(cost.lines())];
+    let sum = vec!["all".into(), String::new(), size(cost.bytes()), grouped(cost.lines())];
     table.row(sum, String::new());
     table.print(table.first(), screen.out_look, screen.out)?;
     writeln!(

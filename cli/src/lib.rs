@@ -7,6 +7,7 @@ mod alarms;
 mod args;
 mod client;
 mod cmd;
+mod compile_options;
 mod cost;
 mod events;
 mod exit;

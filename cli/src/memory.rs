@@ -2,6 +2,7 @@
 //! the language, and what is not said is the runtime's default. (Rejected: a settings file; a handful of options.)
 
 use mrule_grammar::units::{UnitKind, unit};
+use mrule_runtime::budget::MemoryLimits;
 use mrule_runtime::decider::Limits;
 use mrule_runtime::flow::{self, Timeouts};
 use std::time::Duration;
@@ -19,6 +20,13 @@ pub struct Memory {
     /// udp-established 3m, icmp 30s, other 10m. May be given several times.
     #[arg(long, value_name = "KIND=TIME", value_parser = timeout)]
     flow_timeout: Vec<(Kind, i64)>,
+    /// Let programs take at most so much memory together, counted before they are loaded [default: three quarters of the
+    /// machine's or control group's]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<usize>,
+    /// Let each policy that is loaded by command or API take at most so much of it [default: half of `--memory`]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    policy_memory: Option<usize>,
     /// Hold at most so many bytes of segments that came too early and of messages that are not whole [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     stream_pool: Option<usize>,
@@ -39,6 +47,12 @@ const KINDS: &[(&str, Kind)] = &[
 ];
 
 impl Memory {
+    /// What programs may take.
+    pub fn budget(&self) -> MemoryLimits {
+        let bytes = |size: Option<usize>| size.map(|size| size as u64);
+        MemoryLimits::of(bytes(self.memory), bytes(self.policy_memory))
+    }
+
     /// What they say.
     pub fn limits(&self) -> Limits {
         let mut limits = Limits::default();
@@ -68,6 +82,7 @@ fn timeout(text: &str) -> Result<(Kind, i64), String> {
     Ok((*kind, time.ok_or("a time has a unit: 500ms, 30s, 5m, 2h")?))
 }
 
+/// A size with its unit: `1500`, `64KiB`; at most 1 TiB.
 pub fn size(text: &str) -> Result<usize, String> {
     let size = quantity(text, UnitKind::Size).and_then(|size| usize::try_from(size).ok());
     size.filter(|size| *size <= 1 << 40).ok_or_else(|| "a size is written 1500, 64KiB, 64MiB".to_owned())
@@ -81,7 +96,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A number with a unit of the language; a size may stand without.
-fn quantity(text: &str, kind: UnitKind) -> Option<u64> {
+pub fn quantity(text: &str, kind: UnitKind) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, name) = text.split_at(digits);
     let scale = match unit(name) {

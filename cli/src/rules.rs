@@ -5,10 +5,12 @@
 use crate::exit::{Exit, Failure};
 use crate::report::{self, Report};
 use crate::screen::{BAD, Screen};
+use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, Loaded, Loader};
 use mrule_compiler::hir::Program;
 use mrule_grammar::diagnostic::Severity;
 use mrule_grammar::span::SourceMap;
+use mrule_runtime::compile_queue::CompileLimits;
 use mrule_runtime::control::Bundle;
 use mrule_runtime::source::{Files, STDIN};
 use std::path::PathBuf;
@@ -45,14 +47,14 @@ pub struct Checked {
 ///
 /// # Errors
 /// A file that was named on the command line cannot be read.
-pub fn compile(files: &[String], sets: &Sets) -> Result<Compiled, Failure> {
-    Ok(read(files, sets)?.0)
+pub fn compile(files: &[String], sets: &Sets, budget: &CompileBudget) -> Result<Compiled, Failure> {
+    Ok(read(files, sets, budget)?.0)
 }
 
 /// The same, and keeps the texts.
-fn read(files: &[String], sets: &Sets) -> Result<(Compiled, Bundle), Failure> {
+fn read(files: &[String], sets: &Sets, budget: &CompileBudget) -> Result<(Compiled, Bundle), Failure> {
     let mut loader = Roots { inner: Files::default(), unreadable: None };
-    let read = Bundle::read(files, &mut loader, &sets.set);
+    let read = Bundle::read(files, &mut loader, &sets.set, budget);
     match loader.unreadable {
         Some((path, why)) => Err(Failure::usage(format!("cannot read `{path}`: {why}"))),
         None => Ok(read),
@@ -65,7 +67,7 @@ impl Rules {
     /// # Errors
     /// A file that was named on the command line cannot be read.
     pub fn compile(&self) -> Result<Compiled, Failure> {
-        compile(&self.files, &self.sets)
+        compile(&self.files, &self.sets, &CompileLimits::default().budget())
     }
 
     /// Checks that standard input is read once: by the rules, or by one of these captures.
@@ -88,17 +90,28 @@ impl Rules {
     ///
     /// # Errors
     /// A file that was named on the command line cannot be read, or is standard input, which can be read once.
-    pub fn read_again(&self) -> Result<(Compiled, Bundle), Failure> {
+    pub fn read_again(&self, budget: &CompileBudget) -> Result<(Compiled, Bundle), Failure> {
         if self.files.iter().any(|file| file == "-") {
             return Err(Failure::usage(format!("rules that came from {STDIN} cannot be read again")));
         }
-        read(&self.files, &self.sets)
+        read(&self.files, &self.sets, budget)
     }
 
     /// The program, when it has no errors; else they have been shown, and the exit code comes back. Warnings are shown
     /// too where `warn` says so.
     pub fn program(&self, warn: bool, screen: &mut Screen<'_>) -> Result<Result<Checked, Exit>, Failure> {
-        let (Compiled { program, mut diagnostics, sources, .. }, bundle) = read(&self.files, &self.sets)?;
+        self.program_within(&CompileLimits::default().budget(), warn, screen)
+    }
+
+    /// The same within a budget.
+    pub fn program_within(
+        &self,
+        budget: &CompileBudget,
+        warn: bool,
+        screen: &mut Screen<'_>,
+    ) -> Result<Result<Checked, Exit>, Failure> {
+        let read = read(&self.files, &self.sets, budget)?;
+        let (Compiled { program, mut diagnostics, sources, .. }, bundle) = read;
         if !warn {
             diagnostics.retain(|d| d.severity() == Severity::Error);
         }

@@ -4,6 +4,7 @@
 //! [`MAX_EXPANSION`]); when there are no errors, the program means what the text says. (Rejected: a typed copy of the
 //! syntax tree; the typed program is small enough to be built directly.)
 
+use crate::budget::CompileBudget;
 use crate::fields::{FIELDS, Field};
 use crate::hir::{self, NeedleId, Program, RegexId, StreamId, StreamPattern, TriggerId};
 use crate::streams::Built;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 mod addresses;
 mod apps;
 mod arith;
+mod budget;
 mod bytes;
 mod clauses;
 mod compare;
@@ -47,6 +49,7 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use budget::stopped;
 pub use names::MAX_RULES;
 pub use rows::MAX_ROWS;
 
@@ -69,6 +72,8 @@ pub(crate) struct Input<'a> {
     pub tables: &'a HashMap<Span, FileId>,
     /// `--set NAME=VALUE`
     pub sets: &'a [(String, String)],
+    /// How much it may take.
+    pub budget: &'a CompileBudget,
 }
 
 /// Checks a program. It means something only when no error was added to `diagnostics`.
@@ -93,6 +98,7 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
         expansion: 0,
         errors: 0,
         tainted: false,
+        spent: budget::Spent::new(input.budget),
         diagnostics,
     };
     checker.collect(input.files);
@@ -102,6 +108,7 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
     let stations = checker.stations();
     let (rules, limits) = checker.clauses();
     checker.count_errors();
+    checker.tell_spent();
     let (errors, places) = (checker.errors, std::mem::take(&mut checker.stream_places));
     let program = Program {
         rules,
@@ -167,6 +174,7 @@ struct Checker<'a> {
     errors: usize,
     /// A `let` that is wrong was used.
     tainted: bool,
+    spent: budget::Spent<'a>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 

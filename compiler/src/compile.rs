@@ -3,14 +3,22 @@
 //! input ends in diagnostics or a program, never in a panic or an endless read; a file that is reached twice counts
 //! once. (Rejected: one name space per file with imports; customers combine files that were written apart.)
 
+use crate::budget::CompileBudget;
 use crate::check;
 use crate::hir::Program;
+use crate::jit::{self, Interpreted};
 use crate::lint;
 use mrule_grammar::ast::{self, Item, TableInit};
-use mrule_grammar::codes::{files, lints};
+use mrule_grammar::codes::{budgets, files, lints};
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::{FileId, SourceMap, Span, Spanned};
 use std::collections::{HashMap, HashSet};
+
+/// How many bytes of rule files there may be for each node of the budget.
+const TEXT: u64 = 8;
+
+/// How many bytes of rule files there may be whatever the budget.
+const LEAST_TEXT: u64 = 1 << 20;
 
 /// How deep includes may nest.
 pub const MAX_INCLUDE_DEPTH: usize = 32;
@@ -103,7 +111,20 @@ impl Compiled {
 /// Compiles the files at `paths` with all that they include into one program; `sets` are the `NAME=VALUE` pairs that
 /// override the defaults of params.
 pub fn compile(paths: &[String], loader: &mut dyn Loader, sets: &[(String, String)]) -> Compiled {
+    compile_within(paths, loader, sets, &CompileBudget::default())
+}
+
+/// The same within a budget. A program that takes more, or that is to stop, is refused with a diagnostic that names its
+/// largest rule; one whose code does not fit is not refused, and a warning says that rules are interpreted.
+pub fn compile_within(
+    paths: &[String],
+    loader: &mut dyn Loader,
+    sets: &[(String, String)],
+    budget: &CompileBudget,
+) -> Compiled {
     let mut reader = Reader {
+        budget,
+        bytes: 0,
         loader,
         sources: SourceMap::default(),
         files: Vec::new(),
@@ -117,11 +138,15 @@ pub fn compile(paths: &[String], loader: &mut dyn Loader, sets: &[(String, Strin
     }
     let tables = reader.read_tables();
     let Reader { sources, files, mut diagnostics, .. } = reader;
-    let input = check::Input { sources: &sources, files: &files, tables: &tables, sets };
+    let input = check::Input { sources: &sources, files: &files, tables: &tables, sets, budget };
     let program = check::check(&input, &mut diagnostics);
-    let refused = diagnostics.iter().any(|d| d.severity() == Severity::Error);
-    if !refused {
-        let lints = lint::lint(&program, &files);
+    let has_errors = |all: &[Diagnostic]| all.iter().any(|d| d.severity() == Severity::Error);
+    if !has_errors(&diagnostics) {
+        let lints = lint::lint(&program, &files, budget).and_then(|mut lints| {
+            lints.extend(jit::interpreted(&program, budget)?.map(interpreted));
+            Ok(lints)
+        });
+        let lints = lints.unwrap_or_else(|stop| vec![check::stopped(stop, largest(&program))]);
         let told: Vec<Span> = diagnostics.iter().filter_map(|d| d.labels.first()).map(|l| l.span).collect();
         // That a condition never holds because of an empty range in it is told by the range.
         let follows = |d: &Diagnostic| {
@@ -131,7 +156,27 @@ pub fn compile(paths: &[String], loader: &mut dyn Loader, sets: &[(String, Strin
         diagnostics.extend(lints.into_iter().filter(|d| !follows(d)));
     }
     sort(&mut diagnostics);
+    let refused = has_errors(&diagnostics);
     Compiled { program: (!refused).then_some(program), diagnostics, sources, files }
+}
+
+/// The rule or limit with the most nodes.
+fn largest(program: &Program) -> Option<(Span, u64)> {
+    program.rules.iter().chain(&program.limits).map(|r| (r.span, r.nodes())).max_by_key(|(_, nodes)| *nodes)
+}
+
+/// Says that rules are interpreted.
+fn interpreted(what: jit::Interpreted) -> Diagnostic {
+    let Interpreted { rules, bytes, costliest } = what;
+    let are = if rules == 1 { "rule or limit is" } else { "rules and limits are" };
+    let message = format!("{rules} {are} interpreted: native code of this program would take {bytes} bytes");
+    let finding = Diagnostic::new(budgets::CODE, message).help(
+        "write rules in one form, put long lists into tables, or raise the budget: `--compile-code SIZE`",
+    );
+    match costliest {
+        Some((span, _, bytes)) => finding.at(span, format!("takes the most code: {bytes} bytes")),
+        None => finding,
+    }
 }
 
 /// Sorts by file and place and drops what is said twice.
@@ -144,6 +189,9 @@ fn sort(diagnostics: &mut Vec<Diagnostic>) {
 /// Reads files and what they include.
 struct Reader<'l> {
     loader: &'l mut dyn Loader,
+    budget: &'l CompileBudget,
+    /// Bytes of all rule files.
+    bytes: u64,
     sources: SourceMap,
     files: Vec<(FileId, ast::File)>,
     /// The files read, by name.
@@ -186,6 +234,20 @@ impl Reader<'_> {
             let message = format!("more than {MAX_FILES} rule files");
             let finding = Diagnostic::new(files::TOO_MANY_FILES, message).help("join some of them");
             return self.report(finding, from, "one too many");
+        }
+        if self.budget.stopped().is_some() {
+            return;
+        }
+        let (before, most) = (self.bytes, self.budget.nodes.saturating_mul(TEXT).max(LEAST_TEXT));
+        self.bytes = before.saturating_add(loaded.text.len() as u64);
+        if self.bytes > most {
+            if before <= most {
+                let message = format!("the rule files are more than {most} bytes together");
+                let finding = Diagnostic::new(budgets::NODES, message)
+                    .help("put long lists into tables, or raise the budget: `--compile-nodes N`");
+                self.report(finding, from, "with this file");
+            }
+            return;
         }
         let Some(id) = self.sources.add(loaded.name.clone(), loaded.text) else { return };
         self.seen.insert(loaded.name.clone(), id);

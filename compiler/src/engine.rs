@@ -4,6 +4,7 @@
 
 use crate::abi::Packet;
 use crate::batch::Batch;
+use crate::budget::CompileBudget;
 use crate::eval::Eval;
 use crate::hir::{Program, Station};
 use crate::jit::{Jit, JitError};
@@ -38,12 +39,33 @@ pub struct Engine {
 
 impl Engine {
     /// Makes an engine for a program; any world made of the same program can be used with it.
+    ///
+    /// # Errors
+    /// [`EngineError`]
     pub fn new(kind: EngineKind, program: Arc<Program>, world: &World) -> Result<Engine, EngineError> {
+        Engine::within(kind, program, world, &CompileBudget::default())
+    }
+
+    /// The same within a budget: rules whose code does not fit are interpreted.
+    ///
+    /// # Errors
+    /// [`EngineError`]; the compilation was stopped.
+    pub fn within(
+        kind: EngineKind,
+        program: Arc<Program>,
+        world: &World,
+        budget: &CompileBudget,
+    ) -> Result<Engine, EngineError> {
         let jit = match kind {
-            EngineKind::Jit => Some(Arc::new(Jit::new(&program, world)?)),
+            EngineKind::Jit => Some(Arc::new(Jit::new(&program, world, budget)?)),
             EngineKind::Interp => None,
         };
         Ok(Engine { program, jit })
+    }
+
+    /// Bytes of native code's constants; 0 of the interpreter.
+    pub fn memory(&self) -> usize {
+        self.jit.as_ref().map_or(0, |jit| jit.memory())
     }
 
     /// The same engine for a program whose station at this place is another one: code does not know where copies go.

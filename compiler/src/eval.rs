@@ -35,6 +35,17 @@ impl<'a> Eval<'a> {
         seen: Seen<'a>,
     ) -> Eval<'a> {
         scratch.begin();
+        Eval::resume(world, scratch, packet, head, seen)
+    }
+
+    /// Goes on with a packet for which searches have begun.
+    pub(crate) fn resume(
+        world: &'a World,
+        scratch: &'a mut Scratch,
+        packet: &'a Packet<'a>,
+        head: &'a Head,
+        seen: Seen<'a>,
+    ) -> Eval<'a> {
         Eval { world, scratch, packet, head, seen, flow: seen.flow() }
     }
 

@@ -316,6 +316,8 @@ pub struct Trigger {
     pub own: Vec<OwnKey>,
     /// How many keys it remembers.
     pub capacity: usize,
+    /// Where `keys` is written; none where it is not.
+    pub keys_at: Option<mrule_grammar::span::Span>,
     /// Whether it may be raised from outside.
     pub external: bool,
 }

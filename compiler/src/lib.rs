@@ -3,6 +3,7 @@
 pub mod abi;
 pub mod batch;
 pub mod bpf;
+pub mod budget;
 pub mod check;
 pub mod compile;
 pub mod engine;

@@ -3,8 +3,10 @@
 //! packets come and whatever is changed while the program runs; where the question is too hard, nothing is said.
 //! (Rejected: heuristics on the text, which cry wolf.)
 
-use crate::hir::Program;
+use crate::budget::{CompileBudget, Stop};
+use crate::hir::{Program, Rule};
 use crate::render::Render;
+use conditions::Cases;
 use mrule_grammar::ast::{self, File, Item};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::{FileId, Span};
@@ -19,30 +21,57 @@ mod overlap;
 mod unused;
 
 /// Warnings about a program without errors; `files` are its syntax trees.
-pub fn lint(program: &Program, files: &[(FileId, File)]) -> Vec<Diagnostic> {
+///
+/// # Errors
+/// The budget's end.
+pub fn lint(
+    program: &Program,
+    files: &[(FileId, File)],
+    budget: &CompileBudget,
+) -> Result<Vec<Diagnostic>, Stop> {
     let trees = files.iter().flat_map(|(_, file)| &file.items).filter_map(|item| match item {
         Item::Rule(rule) | Item::Limit(rule) => Some((rule.name.span, rule)),
         _ => None,
     });
-    let mut lint = Lint { program, render: Render::new(program), trees: trees.collect(), out: Vec::new() };
+    let trees = trees.collect();
+    let mut lint = Lint { program, render: Render::new(program), trees, budget, out: Vec::new() };
     unused::unused(files, &mut lint.out);
-    let rules: Vec<_> =
-        program.rules.iter().map(|rule| conditions::conditions(&mut lint, "rule", rule)).collect();
-    let limits: Vec<_> =
-        program.limits.iter().map(|limit| conditions::conditions(&mut lint, "limit", limit)).collect();
-    program.triggers.iter().for_each(|trigger| conditions::trigger(&mut lint, trigger));
-    overlap::rules(&mut lint, &rules);
-    overlap::limits(&mut lint, &rules, &limits);
-    lint.out
+    let rules = cases(&mut lint, "rule", &program.rules)?;
+    let limits = cases(&mut lint, "limit", &program.limits)?;
+    for trigger in &program.triggers {
+        lint.go_on()?;
+        conditions::trigger(&mut lint, trigger);
+    }
+    overlap::rules(&mut lint, &rules)?;
+    overlap::limits(&mut lint, &rules, &limits)?;
+    Ok(lint.out)
+}
+
+/// What is known of the conditions of rules or limits (`word`).
+fn cases<'p>(lint: &mut Lint<'p>, word: &str, rules: &'p [Rule]) -> Result<Vec<Cases<'p>>, Stop> {
+    let mut cases = Vec::with_capacity(rules.len());
+    for rule in rules {
+        lint.go_on()?;
+        cases.push(conditions::conditions(lint, word, rule));
+    }
+    Ok(cases)
 }
 
 /// What all lints see.
 struct Lint<'p> {
     program: &'p Program,
+    budget: &'p CompileBudget,
     render: Render<'p>,
     /// The trees of rules and limits, by where their names stand.
     trees: HashMap<Span, &'p ast::Rule>,
     out: Vec<Diagnostic>,
+}
+
+impl Lint<'_> {
+    /// Ends the lint where the compilation is to stop.
+    fn go_on(&self) -> Result<(), Stop> {
+        self.budget.stopped().map_or(Ok(()), Err)
+    }
 }
 
 #[cfg(test)]

@@ -60,6 +60,17 @@ pub enum ChangeError {
         /// The greatest value.
         high: u64,
     },
+    /// The memory budget has no room for more rows.
+    #[error(
+        "the tables of this policy would take {bytes} bytes; the memory budget leaves them {room}: \
+             raise `--memory` or `--policy-memory`, or remove rows"
+    )]
+    Memory {
+        /// What the policy's tables would take.
+        bytes: u64,
+        /// What they may take.
+        room: u64,
+    },
     /// There is no room for it.
     #[error("there is no room: so many are suppressed as the trigger remembers keys")]
     Full,

@@ -1,9 +1,10 @@
 //! The table of diagnostic codes. A code's number is never reused and never changes meaning; `mirrorc check
 //! --explain CODE` prints `explain`. Numbers by phase: 00xx files and syntax, 01xx names and types, 02xx tables and
-//! params, 03xx not available yet, 09xx lints. (Rejected: codes spread over the phases, which drift apart.)
+//! params, 03xx not available yet, 04xx budgets, 09xx lints. (Rejected: codes spread over the phases, which drift apart.)
 
 use crate::diagnostic::Severity;
 
+pub mod budgets;
 pub mod clauses;
 pub mod files;
 pub mod later;
@@ -158,6 +159,9 @@ pub const CODES: &[Code] = &[
     later::STATIONS,
     later::TABLES,
     later::BYTES,
+    budgets::NODES,
+    budgets::TIME,
+    budgets::MEMORY,
     lints::UNUSED,
     lints::UNUSED_STATION,
     lints::NEVER,
@@ -169,4 +173,5 @@ pub const CODES: &[Code] = &[
     oddities::LENGTHS_DIFFER,
     oddities::DUPLICATE_ROW,
     oddities::STATION_TWICE,
+    budgets::CODE,
 ];

@@ -47,6 +47,7 @@ use gates::{Gates, Streams};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::Compiled;
 use problem::Problem;
 use rustix::process::Resource;
@@ -118,6 +119,26 @@ impl Api {
             Ok(answer) => answer.map_err(|refusal| Problem::of(refusal, &self.faces)),
             Err(_) => Err(Problem::new(500, "the question could not be answered; please report this")),
         }
+    }
+}
+
+impl Api {
+    /// Has a program compiled in its turn and answers with what becomes of it. When the client goes away, and with it this
+    /// future, the compilation is cancelled.
+    async fn compile<T: Send + 'static>(
+        self: &Arc<Self>,
+        caller: &door::Caller,
+        work: impl FnOnce(&Api, &CompileBudget) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let api = self.clone();
+        let work = move |budget: &CompileBudget| {
+            work(&api, budget).map_err(|refusal| Problem::of(refusal, &api.faces))
+        };
+        let ticket = self.control.compile(caller.name.as_deref(), work);
+        let ticket = ticket.map_err(|refusal| Problem::of(refusal, &self.faces))?;
+        let none =
+            || Err(Problem::new(503, "the program was not compiled; the run ends, or please report this"));
+        ticket.answer().await.unwrap_or_else(none)
     }
 }
 

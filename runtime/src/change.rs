@@ -201,6 +201,7 @@ impl Policy {
             Change::Flow { .. } => Err(ChangeError::Unknown),
             Change::Add { table, key, value, time } => {
                 self.world_mut().insert(*table, key, value.clone(), until(*time), now)?;
+                self.check_tables()?;
                 Ok(Effect::Done)
             }
             Change::Remove { table, key } => Ok(done(self.world_mut().remove(*table, key)?)),

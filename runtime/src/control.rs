@@ -8,6 +8,8 @@ mod changes;
 mod flows;
 mod health;
 mod keep;
+mod load;
+pub mod memory;
 mod opening;
 mod plan;
 mod restore;
@@ -21,24 +23,24 @@ pub use bundle::Bundle;
 pub use changes::{Page, RowText, TableState, TriggerState};
 pub use flows::{EndState, FlowState, HushState, MOST_FLOWS, Measure};
 pub use health::{Health, Reason, ReasonKind};
+pub use memory::Memory;
 pub use plan::{Fates, Plan};
 pub use restore::{BindingFailure, Start};
 pub use rows::Rows;
 pub use stations::SetStation;
 pub use store::{Kept, Store};
 
+use crate::compile_queue::CompileQueue;
 use crate::error::Error;
 use crate::event::Hub;
 use crate::event::output::EventWriter;
 use crate::live::{Live, Report, Swap};
-use crate::policy::{Label, Policy};
+use crate::policy::Policy;
 use mrule_compiler::compile::Compiled;
-use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::hir::Program;
-use mrule_compiler::world::World;
+use mrule_compiler::engine::EngineKind;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many older versions of a policy are kept.
 pub const HISTORY: usize = 16;
@@ -70,6 +72,9 @@ pub enum Refusal {
     /// Whoever asks may not.
     #[error("{0}")]
     Forbidden(String),
+    /// Too much waits.
+    #[error("{0}")]
+    Busy(String),
     /// The run has ended.
     #[error("the run has ended")]
     Ended,
@@ -189,40 +194,13 @@ pub struct Control {
     kind: EngineKind,
     lines: Option<Arc<EventWriter>>,
     hub: Option<Hub>,
+    queue: CompileQueue,
+    memory: Memory,
 }
 
 /// The time of packets that come now.
 pub(crate) fn now() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
-}
-
-/// A checked program made ready: what takes time, and needs nothing of the run.
-struct Made {
-    engine: Arc<Engine>,
-    bounds: Option<Arc<Engine>>,
-    world: World,
-    compiling: Duration,
-}
-
-/// Makes a program ready to run, with limits that bind all policies or not.
-fn make(kind: EngineKind, program: Program, binding: bool) -> Result<Made, Refusal> {
-    let begun = Instant::now();
-    let program = Arc::new(program);
-    let world = World::new(&program).map_err(|e| Refusal::Conflict(e.to_string()))?;
-    let engine = Engine::new(kind, program.clone(), &world).map_err(|e| Refusal::Conflict(e.to_string()))?;
-    if let Err(too_large) = program.automaton().map(drop) {
-        return Err(Refusal::Conflict(too_large.to_string()));
-    }
-    let bounds = binding.then(|| bounds(kind, &program, &world)).transpose()?;
-    Ok(Made { engine: Arc::new(engine), bounds, world, compiling: begun.elapsed() })
-}
-
-/// What decides what a binding policy leaves of other policies' copies.
-fn bounds(kind: EngineKind, program: &Program, world: &World) -> Result<Arc<Engine>, Refusal> {
-    let why = "no limit of the program is without `to`: there is nothing that could bind other policies";
-    let bounds = program.bounds().ok_or_else(|| Refusal::Bad(why.to_owned()))?;
-    let engine = Engine::new(kind, Arc::new(bounds), world);
-    Ok(Arc::new(engine.map_err(|e| Refusal::Conflict(e.to_string()))?))
 }
 
 /// Whether a name can be a policy's: as the names in rule files, also with `-` and `.`.
@@ -260,7 +238,8 @@ impl Control {
             of.insert(restored.name, restored.held);
         }
         state.live = Some(live);
-        (Control { state: Mutex::new(state), turn: Mutex::new(()), kind, lines, hub: None }, told)
+        let (queue, memory, state) = (CompileQueue::new(start.limits), start.memory, Mutex::new(state));
+        (Control { state, turn: Mutex::new(()), kind, lines, hub: None, queue, memory }, told)
     }
 
     /// Its reports also say what became of what this hub was told.
@@ -291,92 +270,8 @@ impl Control {
 
     /// Takes the run out, to end it.
     pub fn take_live(&self) -> Option<Live> {
+        self.queue.end();
         self.lock().live.take()
-    }
-
-    /// Loads a policy, or puts it in the place of the one of this name; a dry run says what would become of what is there.
-    ///
-    /// # Errors
-    /// [`Refusal`]: errors in the program, stations that cannot be opened. Then nothing has changed.
-    pub fn load(&self, name: &str, compiled: Compiled, bundle: Bundle, dry: bool) -> Result<Done, Refusal> {
-        self.load_over(None, name, compiled, bundle, dry)
-    }
-
-    /// The same, if that is there which is expected.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load); [`Refusal::Stale`].
-    pub fn load_over(
-        &self,
-        expect: Option<Expect>,
-        name: &str,
-        compiled: Compiled,
-        bundle: Bundle,
-        dry: bool,
-    ) -> Result<Done, Refusal> {
-        let begun = Instant::now();
-        check_name(name)?;
-        let mut compiled = compiled;
-        let Some(program) = compiled.program.take() else {
-            return Err(Refusal::Program(Box::new(compiled)));
-        };
-        let Made { engine, bounds, mut world, compiling } = make(self.kind, program, bundle.is_binding())?;
-        let _turn = self.turn()?;
-        let mut bundle = bundle;
-        let (engine, origins, opening) = self.opening(expect, name, engine, &mut bundle)?;
-        // Not behind the lock: the system may take its time.
-        let opened = if dry { None } else { Some(opening.open()?) };
-        let mut state = self.lock();
-        let State { live, policies, unloaded, keeping, failures, .. } = &mut *state;
-        let live = live.as_mut().ok_or(Refusal::Ended)?;
-        let old = live.policy(name).cloned();
-        let held = policies.get_mut(name);
-        expect.map_or(Ok(()), |expect| expect.check(name, held.as_deref()))?;
-        let before = held.as_deref().or_else(|| unloaded.get(name));
-        let version = before.map_or(1, |before| before.now.version + 1);
-        let nothing = Changed::default();
-        let changed = held.as_ref().map_or(&nothing, |held| &held.changed);
-        let policy = match &old {
-            Some(old) => {
-                plan::keep(old, engine.program(), changed, &mut world);
-                old.succeed(engine, world)
-            }
-            None => Policy::new(engine, world),
-        };
-        let has = |station: &String| policy.program().stations.iter().any(|other| other.name == *station);
-        let drained: BTreeSet<String> = changed.drained.iter().filter(|name| has(name)).cloned().collect();
-        let policy = policy.written_by(origins).draining(drained.clone());
-        let plan = Plan::new(old.as_deref(), &policy, changed);
-        let Some(opened) = opened else {
-            return Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: None });
-        };
-        let policy = policy.labelled(Label { policy: name.into(), version });
-        let policy = Arc::new(policy.binding(bounds));
-        let swap = live.load_opened(name, policy.clone(), opened)?;
-        let mut next = Version { version, loaded: now(), bundle };
-        let held = match held {
-            Some(held) => {
-                next.bundle.share(&held.now.bundle);
-                held.replace(next);
-                held.changed.tables = plan.tables.kept.iter().cloned().collect();
-                held.changed.params = plan.params.kept.iter().cloned().collect();
-                held.changed.stations.retain(|name, _| plan.targets.kept.contains(name));
-                held.changed.drained = drained;
-                held
-            }
-            None => {
-                let mut new = Held::new(next);
-                if let Some(before) = unloaded.remove(name) {
-                    new.follow(before);
-                }
-                policies.entry(name.to_owned()).or_insert(new)
-            }
-        };
-        keeping.loaded(name, held, &policy, &plan);
-        failures.remove(name);
-        state.watch.loaded(name);
-        state.apply();
-        Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: Some(swap) })
     }
 
     /// The policies: each with its version at work and the older ones that are kept, the newest last.

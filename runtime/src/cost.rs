@@ -1,35 +1,80 @@
-//! What a program's state takes: bytes of each trigger, table and of flows, and how much of it a packet touches. The
-//! invariant: bytes are asked of the very objects that a run would have. (Rejected: formulas kept beside them, which
-//! would be wrong after the next change.)
+//! What a program takes: bytes of each trigger, table, of flows, streams, workers and stations, and how much of it a packet
+//! touches. It is counted of the program alone, before anything of it is made, and these numbers are the ones that budgets
+//! enforce. The invariant: each size is the formula of the object that allocates it, kept beside that, and a test holds
+//! the sum against what a process really takes. (Rejected: to make the objects and ask them; what does not fit is then
+//! there already.)
 
 use crate::decider::{Decider, Limits};
 use crate::error::Error;
-use crate::policy::Policy;
+use crate::flow::FlowTable;
+use crate::live;
+use crate::policy;
+use crate::station;
+use crate::stream::Streams;
 use crate::trigger::TriggerStore;
-use mrule_compiler::hir::{NumKind, PredKind, Scope};
+use mrule_compiler::hir::{NumKind, PredKind, Program, Scope, TableId};
+use mrule_compiler::world::World;
+use mrule_grammar::span::Span;
 
 /// What something remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateCost {
-    /// What it is: `trigger`, `table`, `flows`.
+pub struct Part {
+    /// What it is: `trigger`, `table`, `flows`, `streams`, `program`, `workers`, `stations`.
     pub what: &'static str,
-    /// Its name.
+    /// Its name; empty where there is one of its kind.
     pub name: String,
     /// How many entries it has room for: keys, rows, flows.
     pub room: u64,
-    /// Bytes when it is full. Of a table: what its rows take now, for as many as it has room for.
+    /// Bytes when it is full. Of a table: what its rows take now.
     pub bytes: u64,
-    /// Bytes that it takes now.
-    pub now: u64,
     /// Lines of 64 bytes of it that a packet touches, at most.
     pub lines: u64,
+    /// Where it is written: `keys` of a trigger, or its name.
+    pub place: Option<Span>,
+    /// The clause that makes it so large, as it is written: `keys 16777216`.
+    pub clause: Option<String>,
 }
 
-/// What all of a program's state takes.
+impl Part {
+    /// What it is, in words.
+    pub fn text(&self) -> String {
+        let clause = self.clause.as_ref().map(|clause| format!(" (`{clause}`)")).unwrap_or_default();
+        match self.name.as_str() {
+            "" => format!("{}{clause}", self.what),
+            name => format!("{} `{name}`{clause}", self.what),
+        }
+    }
+}
+
+/// What a run gives each policy.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Of flows and streams, for all workers together.
+    pub limits: Limits,
+    /// How many workers there are.
+    pub workers: usize,
+    /// Stations have threads and queues; a replay writes in line.
+    pub live: bool,
+}
+
+impl Setting {
+    /// Of a run on interfaces with a worker for each processor.
+    pub fn live(limits: Limits) -> Setting {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Setting { limits, workers, live: true }
+    }
+
+    /// Of a replay.
+    pub fn replay(limits: Limits) -> Setting {
+        Setting { limits, workers: 1, live: false }
+    }
+}
+
+/// What all of a program takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Triggers, tables, flows.
-    pub states: Vec<StateCost>,
+    /// Triggers, tables, flows, and so on.
+    pub parts: Vec<Part>,
     /// Keys of triggers that are made of each packet.
     pub keys: u64,
     /// Windows that each packet may be counted in.
@@ -41,14 +86,31 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Bytes of all states when they are full.
+    /// Bytes of all parts.
     pub fn bytes(&self) -> u64 {
-        self.states.iter().map(|state| state.bytes).sum()
+        self.parts.iter().map(|part| part.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of the parts of one kind.
+    pub fn bytes_of(&self, what: &str) -> u64 {
+        let parts = self.parts.iter().filter(|part| part.what == what);
+        parts.map(|part| part.bytes).fold(0, u64::saturating_add)
     }
 
     /// Lines of 64 bytes of state that a packet touches, at most.
     pub fn lines(&self) -> u64 {
-        self.states.iter().map(|state| state.lines).sum()
+        self.parts.iter().map(|part| part.lines).sum()
+    }
+
+    /// The same without the triggers whose state is there and goes on.
+    pub fn beside(mut self, program: &Program, world: &World, old: &TriggerStore) -> Cost {
+        let shapes = policy::shapes(program, world);
+        for part in self.parts.iter_mut().filter(|part| part.what == "trigger") {
+            if shapes.iter().any(|shape| shape.name == part.name && old.has(shape)) {
+                part.bytes = 0;
+            }
+        }
+        self
     }
 }
 
@@ -56,35 +118,74 @@ impl Cost {
 const FLOW_LINES: u64 = 4;
 /// Lines of a row's place and the row.
 const ROW_LINES: u64 = 2;
+/// Bytes of a node of a program: in the typed program, as code or as what helpers evaluate.
+const NODE: u64 = 1200;
+/// Bytes of a rule or limit beside its conditions: its name, its lines, its place in tables.
+const RULE: u64 = 3000;
 
-/// What a policy's state takes.
+/// What a program takes in this setting; its tables as they are in this world.
 ///
 /// # Errors
 /// [`Error::Streams`]: the patterns that streams are searched for are too large together.
-pub fn cost(policy: &Policy, limits: &Limits) -> Result<Cost, Error> {
-    let program = policy.program();
+pub fn cost(program: &Program, world: &World, setting: &Setting) -> Result<Cost, Error> {
     let mut cost = Cost { patterns: program.streams.len() as u64, ..Cost::default() };
     let (mut tables, mut active) = (vec![0u64; program.tables.len()], vec![0u64; program.triggers.len()]);
+    let mut nodes = 0u64;
     let count = |list: &mut Vec<u64>, at: usize| {
         if let Some(uses) = list.get_mut(at) {
             *uses += 1;
         }
     };
-    program.visit_preds(&mut |pred| match pred.kind() {
-        PredKind::InTable { table, .. } | PredKind::LookupIs { table, .. } => {
-            count(&mut tables, table.index())
-        }
-        PredKind::Active { trigger, .. } => count(&mut active, trigger.index()),
-        PredKind::Compare(_, a, b) => {
-            for num in [a, b] {
-                if let NumKind::Lookup { table, .. } = num.kind() {
-                    count(&mut tables, table.index());
+    program.visit_preds(&mut |pred| {
+        nodes += 1;
+        match pred.kind() {
+            PredKind::InTable { table, .. } | PredKind::LookupIs { table, .. } => {
+                count(&mut tables, table.index())
+            }
+            PredKind::Active { trigger, .. } => count(&mut active, trigger.index()),
+            PredKind::Compare(_, a, b) => {
+                for num in [a, b] {
+                    if let NumKind::Lookup { table, .. } = num.kind() {
+                        count(&mut tables, table.index());
+                    }
                 }
             }
+            _ => {}
         }
-        _ => {}
     });
-    for (at, (trigger, shape)) in program.triggers.iter().zip(policy.shapes()).enumerate() {
+    triggers(&mut cost, program, world, setting, &active);
+    for (at, table) in program.tables.iter().enumerate() {
+        let Some(of) = world.table(TableId(at as u32)) else { continue };
+        let uses = tables.get(at).copied().unwrap_or(0);
+        cost.look_ups += uses;
+        cost.parts.push(Part {
+            name: table.name.clone(),
+            room: of.capacity() as u64,
+            bytes: of.memory() as u64,
+            lines: ROW_LINES * uses,
+            place: Some(table.span),
+            ..part("table")
+        });
+    }
+    flows(&mut cost, program, setting)?;
+    let rules = (program.rules.len() + program.limits.len()) as u64;
+    cost.parts.push(Part { room: rules, bytes: nodes * NODE + rules * RULE, ..part("program") });
+    let batch = if setting.live { live::BATCH } else { crate::capture::BATCH };
+    let each = Decider::fixed_memory(program, batch);
+    let workers = setting.workers as u64;
+    cost.parts.push(Part { room: workers, bytes: workers.saturating_mul(each), ..part("workers") });
+    let stations = program.stations.len() as u64;
+    let each = if setting.live { station::Options::memory_of_one(setting.workers) } else { 0 };
+    cost.parts.push(Part { room: stations, bytes: stations * each, ..part("stations") });
+    Ok(cost)
+}
+
+fn part(what: &'static str) -> Part {
+    Part { what, name: String::new(), room: 0, bytes: 0, lines: 0, place: None, clause: None }
+}
+
+fn triggers(cost: &mut Cost, program: &Program, world: &World, setting: &Setting, active: &[u64]) {
+    for (at, (trigger, shape)) in program.triggers.iter().zip(policy::shapes(program, world)).enumerate() {
         let windows = shape.windows.len() as u64;
         let raised = u64::from(trigger.when.is_some());
         cost.windows += windows;
@@ -92,40 +193,40 @@ pub fn cost(policy: &Policy, limits: &Limits) -> Result<Cost, Error> {
         let uses = active.get(at).copied().unwrap_or(0);
         cost.look_ups += uses;
         let by_flow = matches!(trigger.scope, Scope::Flow(_)) && trigger.own.is_empty();
-        let bytes = if by_flow { 0 } else { TriggerStore::memory_of(&shape) as u64 };
-        cost.states.push(StateCost {
-            what: "trigger",
+        let keyed = !by_flow && !trigger.key().is_empty() || !trigger.own.is_empty();
+        cost.parts.push(Part {
             name: trigger.name.clone(),
-            room: if by_flow { limits.flows.flows as u64 } else { shape.keys as u64 },
-            bytes,
-            now: bytes,
+            room: match by_flow {
+                true => setting.limits.flows.flows as u64,
+                false => TriggerStore::capacity_of(&shape),
+            },
+            bytes: TriggerStore::memory_of(&shape) + TriggerStore::suppressed_memory_of(&shape),
             // The key's bucket and row, a line of each window's ring.
             lines: if by_flow { 0 } else { (2 + windows) * raised + 2 * uses },
+            place: Some(trigger.keys_at.unwrap_or(trigger.span)),
+            clause: keyed.then(|| format!("keys {}", trigger.capacity)),
+            ..part("trigger")
         });
     }
-    for (at, table) in program.tables.iter().enumerate() {
-        let Some(of) = policy.world().table(mrule_compiler::hir::TableId(at as u32)) else { continue };
-        let (rows, room, now) = (of.len() as u64, of.capacity() as u64, of.memory() as u64);
-        let uses = tables.get(at).copied().unwrap_or(0);
-        cost.look_ups += uses;
-        let row = if rows == 0 { ROW } else { now.div_ceil(rows) };
-        cost.states.push(StateCost {
-            what: "table",
-            name: table.name.clone(),
-            room,
-            bytes: row.saturating_mul(room).max(now),
-            now,
-            lines: ROW_LINES * uses,
-        });
-    }
-    if let Some(tracked) = Decider::new(policy, limits, 1)?.tracked() {
-        let bytes = tracked.memory as u64;
-        let room = limits.flows.flows as u64;
-        let name = if cost.patterns > 0 { "and what their streams contain" } else { "" }.to_owned();
-        cost.states.push(StateCost { what: "flows", name, room, bytes, now: bytes, lines: FLOW_LINES });
-    }
-    Ok(cost)
 }
 
-/// Bytes of a row of a table that has none yet, about.
-const ROW: u64 = 64;
+fn flows(cost: &mut Cost, program: &Program, setting: &Setting) -> Result<(), Error> {
+    if !program.uses().flows {
+        return Ok(());
+    }
+    let workers = setting.workers.max(1);
+    let mut limits = setting.limits.flows.clone();
+    limits.flows = limits.flows.div_ceil(workers);
+    let bytes = FlowTable::memory_of(&limits).saturating_mul(workers as u64);
+    let room = setting.limits.flows.flows as u64;
+    cost.parts.push(Part { room, bytes, lines: FLOW_LINES, ..part("flows") });
+    if Streams::looks(program) {
+        let automaton = program.automaton().map_err(|too_large| Error::Streams(too_large.to_string()))?;
+        let mut streams = setting.limits.streams.clone();
+        streams.pool = streams.pool.div_ceil(workers);
+        let each = Streams::memory_of(&streams, limits.flows);
+        let bytes = each.saturating_mul(workers as u64).saturating_add(automaton.memory() as u64);
+        cost.parts.push(Part { room, bytes, ..part("streams") });
+    }
+    Ok(())
+}

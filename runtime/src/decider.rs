@@ -4,13 +4,15 @@
 //! one whose triggers have no conditions is decided a batch at a time.
 //! (Rejected: engines that own this state; a new program takes over the flows of the old one: `heir`.)
 
+use crate::budget::list;
 use crate::error::Error;
 use crate::flow::{self, FlowCounts, FlowId, FlowTable};
 use crate::policy::Policy;
 use crate::stream::{StreamCounts, StreamLimits, Streams};
 use crate::trigger::{AHEAD, Outcome};
-use mrule_compiler::abi::Packet;
+use mrule_compiler::abi::{FlowView, Head, Packet, Verdict};
 use mrule_compiler::batch::Batch;
+use mrule_compiler::hir::Program;
 use mrule_compiler::sight::{Seen, Sight};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::wire;
@@ -37,6 +39,11 @@ pub struct Limits {
     /// Of what streams contain.
     pub streams: StreamLimits,
 }
+
+/// Bytes of a rule's or limit's sums in a worker: its counters here, and in the summary with its name.
+const COUNTED: u64 = 160;
+/// Bytes of a trigger's sums and of what packets are to it, in a worker.
+const RAISED: u64 = 2048;
 
 /// How many packets are looked at before their flows are updated: enough for cache misses to overlap, and what is found in
 /// them stays in the first cache.
@@ -138,21 +145,25 @@ impl Decider {
     /// A worker for this program, which decides at most `capacity` packets at a time.
     ///
     /// # Errors
-    /// [`Error::Streams`]: the patterns that streams are searched for are too large together.
+    /// [`Error::Streams`]: the patterns that streams are searched for are too large together; [`Error::Memory`].
     pub fn new(policy: &Policy, limits: &Limits, capacity: usize) -> Result<Decider, Error> {
         let program = policy.program();
         let uses = program.uses();
         let streams = if Streams::looks(program) {
-            let made = Streams::new(program, &limits.streams, limits.flows.flows);
-            Some(made.map_err(|too_large| Error::Streams(too_large.to_string()))?)
+            Some(Streams::new(program, &limits.streams, limits.flows.flows)?)
         } else {
             None
         };
-        let tracker = uses.flows.then(|| {
-            let mut flows = FlowTable::new(&limits.flows);
+        let tracker = if uses.flows {
+            let mut flows = FlowTable::try_new(&limits.flows)?;
             flows.tell(uses.numbers, uses.ids, policy.is_repeatable());
-            Tracker { flows, streams, quiet: Quiet::default(), before: 0 }
-        });
+            Some(Tracker { flows, streams, quiet: Quiet::default(), before: 0 })
+        } else {
+            None
+        };
+        // What follows is bounded by the most stations, rules and triggers; where it is much, it is asked for first.
+        let _room: Vec<u8> = list(Decider::fixed_memory(program, capacity) as usize)?;
+        drop(_room);
         let capacity = capacity.max(1);
         Ok(Decider {
             batch: Batch::new(program, capacity),
@@ -162,6 +173,16 @@ impl Decider {
             tracker,
             raiser: uses.triggers.then(|| Box::new(Raiser::new(policy))),
         })
+    }
+
+    /// Bytes that a worker has for a program beside flows and streams: batches, sums by rule, what is known of packets.
+    pub fn fixed_memory(program: &Program, capacity: usize) -> u64 {
+        let (capacity, stations) = (capacity as u64, program.stations.len() as u64);
+        let rules = (program.rules.len() + program.limits.len()) as u64;
+        let found = (program.streams.len() as u64).div_ceil(64) * 8;
+        let known = (size_of::<Head>() + size_of::<FlowView>()) as u64 + found;
+        let triggers = program.triggers.len() as u64 * RAISED;
+        capacity * (8 + stations * size_of::<Verdict>() as u64 + known) + rules * COUNTED + triggers
     }
 
     /// Decides packets, at most as many as it was made for; the verdicts are in the batch. The policy must be of the program

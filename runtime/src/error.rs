@@ -3,6 +3,7 @@
 //! (it comes beside what was readable, never instead of it), so it is not an [`Error`].
 //! (Rejected: `io::Error` everywhere, which loses the path; text, which a caller cannot tell apart.)
 
+use crate::budget::NoMemory;
 use crate::capture::LinkType;
 use crate::live::Owner;
 use mrule_compiler::world::ChangeError;
@@ -47,6 +48,9 @@ pub enum Error {
         /// The link type.
         link_type: LinkType,
     },
+    /// The system has no memory for a program.
+    #[error(transparent)]
+    Memory(#[from] NoMemory),
     /// What streams are searched for is too much.
     #[error("cannot search streams: {0}")]
     Streams(String),

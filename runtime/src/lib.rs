@@ -5,9 +5,9 @@
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside; [`event`]: changes and what
 //!   becomes of triggers, as lines of text.
-//! - [`control`]: policies by name, and what is asked and changed while they are at work; [`api`]: over HTTP.
+//! - [`control`]: policies by name, asked and changed at work; [`api`]: over HTTP; [`compile_queue`]: one compilation at a time.
 //! - [`history`]: what happened, for those who ask later; [`alarm`]: told to others, by webhooks and syslog.
-//! - [`cost`]: what a program's state takes; [`links`]: interfaces made for a demonstration.
+//! - [`cost`]: what a program takes; [`budget`]: how much of it is allowed; [`links`]: interfaces made for a demonstration.
 //! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel; [`privilege`]: what it may still do.
 //! - [`replay`]: a program over a capture; [`stats`]: what it counted.
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
@@ -16,8 +16,10 @@
 //! - [`error`]: what can go wrong outside of the packets.
 pub mod alarm;
 pub mod api;
+pub mod budget;
 pub mod capture;
 pub mod change;
+pub mod compile_queue;
 pub mod confine;
 pub mod control;
 pub mod cost;

@@ -2,10 +2,14 @@
 //! invariant: engine, world and states are of the same program, and the world asks this policy's states.
 //! (Rejected: handing the three around one by one, which lets somebody mix those of two programs.)
 
+use crate::budget::NoMemory;
 use crate::confine::Origin;
+use crate::cost::Cost;
 use crate::trigger::{TriggerShape, TriggerStore, WindowKind, WindowShape};
 use mrule_compiler::engine::Engine;
-use mrule_compiler::hir::{self, Num, NumKind, ParamId, Program, Scope, Station, TriggerId, Value, ValueTy};
+use mrule_compiler::hir::{
+    self, Num, NumKind, ParamId, Program, Scope, Station, TableId, TriggerId, Value, ValueTy,
+};
 use mrule_compiler::table::KeyValue;
 use mrule_compiler::world::{ChangeError, States, World};
 use std::collections::BTreeSet;
@@ -25,6 +29,10 @@ pub struct Policy {
     origins: Vec<Origin>,
     /// Stations that get no copies until somebody resumes them.
     drained: Arc<BTreeSet<String>>,
+    /// Bytes that it was counted with when it was loaded, without tables.
+    memory: u64,
+    /// Bytes that its tables may take.
+    table_room: u64,
 }
 
 /// Which policy a program is, and which version of it.
@@ -39,29 +47,90 @@ pub struct Label {
 impl Policy {
     /// A policy in which no trigger is active but those raised in the world already. The world was made of the engine's
     /// program.
+    /// Ends the process where there is no memory, as other allocations do; [`try_new`](Self::try_new) does not.
     pub fn new(engine: Arc<Engine>, world: World) -> Policy {
-        let triggers = TriggerStore::new(shapes(engine.program(), &world));
-        Policy::with(engine, world, triggers, false)
+        Policy::try_new(engine, world).unwrap_or_else(|none| none.abort())
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn try_new(engine: Arc<Engine>, world: World) -> Result<Policy, NoMemory> {
+        let triggers = TriggerStore::empty(None).try_renewed(shapes(engine.program(), &world))?;
+        Ok(Policy::with(engine, world, triggers, false))
     }
 
     /// The same for a replay: which keys go when a trigger has too many depends on the packets alone, never on chance.
+    /// Ends the process where there is no memory; [`try_repeatable`](Self::try_repeatable) does not.
     pub fn repeatable(engine: Arc<Engine>, world: World) -> Policy {
-        let triggers = TriggerStore::with_seed(shapes(engine.program(), &world), 0);
-        Policy::with(engine, world, triggers, true)
+        Policy::try_repeatable(engine, world).unwrap_or_else(|none| none.abort())
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn try_repeatable(engine: Arc<Engine>, world: World) -> Result<Policy, NoMemory> {
+        let triggers = TriggerStore::empty(Some(0)).try_renewed(shapes(engine.program(), &world))?;
+        Ok(Policy::with(engine, world, triggers, true))
     }
 
     fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore, repeatable: bool) -> Policy {
         let triggers = Arc::new(triggers);
         world.keep_states(triggers.clone());
-        let (label, origins, drained) = (None, Vec::new(), Arc::default());
-        Policy { engine, bounds: None, world, triggers, repeatable, label, origins, drained }
+        let (bounds, label, origins, drained) = (None, None, Vec::new(), Arc::default());
+        let (memory, table_room) = (0, u64::MAX);
+        Policy { engine, bounds, world, triggers, repeatable, label, origins, drained, memory, table_room }
     }
 
     /// A policy that takes another's place: triggers of the same name and shape go on with the states they have. (What the
     /// other's world has is kept where the world that is given here was told to.)
+    /// Ends the process where there is no memory; [`try_succeed`](Self::try_succeed) does not.
     pub fn succeed(&self, engine: Arc<Engine>, world: World) -> Policy {
-        let triggers = self.triggers.renewed(shapes(engine.program(), &world));
-        Policy::with(engine, world, triggers, self.repeatable)
+        self.try_succeed(engine, world).unwrap_or_else(|none| none.abort())
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`NoMemory`]: then nothing has changed.
+    pub fn try_succeed(&self, engine: Arc<Engine>, world: World) -> Result<Policy, NoMemory> {
+        let triggers = self.triggers.try_renewed(shapes(engine.program(), &world))?;
+        Ok(Policy::with(engine, world, triggers, self.repeatable))
+    }
+
+    /// The same policy, counted with so much memory.
+    pub fn counted(self, cost: &Cost) -> Policy {
+        Policy { memory: cost.bytes().saturating_sub(cost.bytes_of("table")), ..self }
+    }
+
+    /// Bytes that it takes now in a budget: as it was counted when it was loaded, and its tables as they are.
+    pub fn memory(&self) -> u64 {
+        self.memory.saturating_add(self.table_memory())
+    }
+
+    fn table_memory(&self) -> u64 {
+        let tables = (0..self.program().tables.len()).filter_map(|at| self.world.table(TableId(at as u32)));
+        tables.map(|table| table.memory() as u64).fold(0, u64::saturating_add)
+    }
+
+    /// Lets its tables take so many bytes more than now.
+    pub fn set_table_room(&mut self, more: u64) {
+        self.table_room = self.table_memory().saturating_add(more);
+    }
+
+    /// Whether its tables take no more than they may.
+    ///
+    /// # Errors
+    /// [`ChangeError::Memory`]
+    pub fn check_tables(&self) -> Result<(), ChangeError> {
+        let bytes = self.table_memory();
+        if bytes <= self.table_room {
+            Ok(())
+        } else {
+            Err(ChangeError::Memory { bytes, room: self.table_room })
+        }
     }
 
     /// The same policy, by this name and version.
@@ -186,7 +255,7 @@ fn nanoseconds(num: &Num, world: &World) -> i64 {
 }
 
 /// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here they take some kilobytes.
-fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
+pub(crate) fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
     let ways = program.ways();
     let shape = |(at, trigger): (usize, &hir::Trigger)| {
         let name = trigger.name.clone();

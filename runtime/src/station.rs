@@ -88,6 +88,15 @@ pub enum Refusal {
 /// How long the stations of a program may take to be opened, unless told.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
+impl Options {
+    /// Bytes that a station's queue takes when it is full, with the chunks that so many workers fill and keep.
+    pub fn memory_of_one(workers: usize) -> u64 {
+        let own = Options::default();
+        let waiting = (own.queue_bytes + own.queue_copies * outlet::COPY_BYTES) as u64;
+        waiting + workers as u64 * outlet::WORKER_BYTES
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {

@@ -7,11 +7,13 @@
 //! within a body that is skipped. (Rejected: to reassemble streams in memory and look at them when they end; the packet that
 //! completes a match must be the one that knows.)
 
+use crate::budget::list;
+use crate::error::Error;
 use crate::flow::{FlowId, Segment};
 use mrule_compiler::fields::App;
 use mrule_compiler::hir::{NumKind, ParamId, Program, StreamKind, Uses};
 use mrule_compiler::sight::Sight;
-use mrule_compiler::streams::{Automaton, State, TooLarge};
+use mrule_compiler::streams::{Automaton, State};
 use mrule_compiler::world::World;
 use std::sync::Arc;
 
@@ -152,8 +154,19 @@ impl Streams {
         self.late = true;
     }
 
+    /// Bytes that the contents of so many flows take when all of them are looked into and the pool is full; without the
+    /// automaton, which workers share.
+    pub fn memory_of(limits: &StreamLimits, flows: usize) -> u64 {
+        let blocks = flows.div_ceil(BLOCK) as u64;
+        let block = (size_of::<Option<Box<[Content]>>>() + BLOCK * size_of::<Content>()) as u64;
+        (blocks * block).saturating_add(limits.pool as u64) + size_of::<Self>() as u64
+    }
+
     /// For the flows of a table with so many places.
-    pub fn new(program: &Program, limits: &StreamLimits, flows: usize) -> Result<Streams, TooLarge> {
+    ///
+    /// # Errors
+    /// [`Error::Streams`]: the patterns are too large together; [`Error::Memory`].
+    pub fn new(program: &Program, limits: &StreamLimits, flows: usize) -> Result<Streams, Error> {
         let uses = program.uses();
         let depths: Vec<Depth> = program
             .streams
@@ -173,13 +186,16 @@ impl Streams {
             }
         }
         let chunks = (limits.held_per_direction / pool::CHUNK).max(1);
+        let automaton = program.automaton().map_err(|too_large| Error::Streams(too_large.to_string()))?;
+        let mut blocks = list(flows.div_ceil(BLOCK))?;
+        blocks.resize_with(flows.div_ceil(BLOCK), || None);
         Ok(Streams {
-            blocks: std::iter::repeat_with(|| None).take(flows.div_ceil(BLOCK)).collect(),
+            blocks,
             flows,
             late: false,
             shared: Shared {
                 wants_app: uses.app || uses.http || uses.tls || uses.dns,
-                automaton: program.automaton()?,
+                automaton,
                 looks_for: program.streams.iter().map(|pattern| pattern.kind.clone()).collect(),
                 uses,
                 depths,
@@ -207,9 +223,13 @@ impl Streams {
         let (block, at) = (segment.flow.index() / BLOCK, segment.flow.index() % BLOCK);
         let Some(block) = self.blocks.get_mut(block) else { return App::Undecided };
         let automaton = &shared.automaton;
-        let block = block
-            .get_or_insert_with(|| std::iter::repeat_with(|| Content::new(automaton)).take(BLOCK).collect());
-        let Some(content) = block.get_mut(at) else { return App::Undecided };
+        if block.is_none() {
+            // Without memory the flows of this block are not looked into, and the next packet asks again.
+            let Ok(mut contents) = list(BLOCK) else { return App::Undecided };
+            contents.resize_with(BLOCK, || Content::new(automaton));
+            *block = Some(contents.into());
+        }
+        let Some(content) = block.as_mut().and_then(|block| block.get_mut(at)) else { return App::Undecided };
         if segment.is_new {
             content.free(shared);
             content.known = true;

@@ -15,6 +15,7 @@
 //!
 //! (Rejected: state for each worker, which counts wrongly when a key's packets meet several; one lock for each trigger.)
 
+use crate::budget::NoMemory;
 use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::hir::{DEFAULT_KEYS, MAX_TRIGGER_WINDOWS};
 use mrule_compiler::sight::Fired;
@@ -41,7 +42,7 @@ pub use key::{KeyPart, MAX_TEXT, Spot, key_parts, key_text, key_values};
 use keyed::Keyed;
 pub use layout::MAX_KEYS;
 use stripes::Stripes;
-pub use suppress::{MAX_REASON, Suppressed};
+pub use suppress::{MAX_REASON, MAX_SUPPRESSED, Suppressed};
 pub use visit::{Moment, States, Visit};
 
 /// What a window tells of the events in it.
@@ -194,19 +195,33 @@ pub struct TriggerStore {
 impl TriggerStore {
     /// A store for these triggers, with nothing in it. Which of more keys than there is room for share a shard is chance.
     pub fn new(shapes: Vec<TriggerShape>) -> TriggerStore {
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
-        TriggerStore::with_seed(shapes, seed)
+        TriggerStore::empty(None).renewed(shapes)
     }
 
     /// A store that does the same whenever it is given the same. Whoever knows the seed can choose keys that are slow.
     pub fn with_seed(shapes: Vec<TriggerShape>, seed: u64) -> TriggerStore {
-        let seed = key::seed_of(seed);
-        TriggerStore { triggers: Vec::new(), stripes: Arc::new(Stripes::new()), seed }.renewed(shapes)
+        TriggerStore::empty(Some(seed)).renewed(shapes)
+    }
+
+    /// A store of no triggers; without a seed, by chance.
+    pub(crate) fn empty(seed: Option<u64>) -> TriggerStore {
+        let by_chance = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
+        let seed = key::seed_of(seed.unwrap_or_else(by_chance));
+        TriggerStore { triggers: Vec::new(), stripes: Arc::new(Stripes::new()), seed }
     }
 
     /// A store for other triggers, which shares with this one the state of those that have the same name and shape; their
     /// hold may differ. So what a new program goes on with is what the old one, until it has ended, changes.
+    /// Ends the process where there is no memory, as other allocations do; [`try_renewed`](Self::try_renewed) does not.
     pub fn renewed(&self, shapes: Vec<TriggerShape>) -> TriggerStore {
+        self.try_renewed(shapes).unwrap_or_else(|none| none.abort())
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`NoMemory`]: then nothing has changed.
+    pub fn try_renewed(&self, shapes: Vec<TriggerShape>) -> Result<TriggerStore, NoMemory> {
         let old = |shape: &TriggerShape| {
             self.triggers.iter().find(|old| old.state.is_of(shape)).map(|old| old.state.clone())
         };
@@ -225,7 +240,7 @@ impl TriggerStore {
             };
             let (places, alike): (Vec<usize>, Vec<&TriggerShape>) =
                 shapes.iter().enumerate().skip(first).filter(beside).take(BESIDE).unzip();
-            for (place, state) in places.into_iter().zip(Keyed::beside(&alike, self.seed, &self.stripes)) {
+            for (place, state) in places.into_iter().zip(Keyed::beside(&alike, self.seed, &self.stripes)?) {
                 states[place] = Some(Arc::new(state));
             }
         }
@@ -234,7 +249,12 @@ impl TriggerStore {
             hold: AtomicI64::new(hold_of(shape.hold)),
         };
         let triggers = shapes.iter().zip(states.into_iter().flatten()).map(made).collect();
-        TriggerStore { triggers, stripes: self.stripes.clone(), seed: self.seed }
+        Ok(TriggerStore { triggers, stripes: self.stripes.clone(), seed: self.seed })
+    }
+
+    /// Whether it has a state that goes on for this shape.
+    pub fn has(&self, shape: &TriggerShape) -> bool {
+        self.triggers.iter().any(|old| old.state.is_of(shape))
     }
 
     /// Whether a trigger goes on with the state that a trigger of another store has.
@@ -432,8 +452,18 @@ impl TriggerStore {
     }
 
     /// Bytes that a trigger of this shape takes.
-    pub fn memory_of(shape: &TriggerShape) -> usize {
+    pub fn memory_of(shape: &TriggerShape) -> u64 {
         layout::Layout::new(shape).memory()
+    }
+
+    /// Bytes that the suppressed keys of a trigger of this shape take when there is no room for more.
+    pub fn suppressed_memory_of(shape: &TriggerShape) -> u64 {
+        suppress::Suppressions::memory(shape.keys)
+    }
+
+    /// How many keys a trigger of this shape has room for: what [`TriggerCounts::capacity`] says of it.
+    pub fn capacity_of(shape: &TriggerShape) -> u64 {
+        Keyed::rows_of(shape) as u64
     }
 }
 

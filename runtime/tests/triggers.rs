@@ -7,9 +7,10 @@ use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
-use mrule_runtime::cost::cost;
+use mrule_runtime::cost::{Setting, cost};
 use mrule_runtime::decider::{Decider, Limits, TriggerEvent};
 use mrule_runtime::policy::Policy;
+use mrule_runtime::trigger::TriggerStore;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -258,11 +259,14 @@ proptest! {
 #[test]
 fn what_it_costs_is_what_it_takes() {
     let policy = Policy::new(engines()[0].clone(), World::new(engines()[0].program()).unwrap());
-    let cost = cost(&policy, &Limits::default()).unwrap();
-    assert_eq!(cost.bytes(), policy.triggers().memory() as u64);
+    let cost = cost(policy.program(), policy.world(), &Setting::replay(Limits::default())).unwrap();
+    let suppressed: u64 = policy.shapes().iter().map(TriggerStore::suppressed_memory_of).sum();
+    assert_eq!(cost.bytes_of("trigger"), policy.triggers().memory() as u64 + suppressed);
     assert_eq!((cost.keys, cost.windows), (4, 5));
-    let names: Vec<(&str, u64)> = cost.states.iter().map(|s| (s.name.as_str(), s.room)).collect();
-    assert_eq!(names, [("counted", 64), ("reader", 64), ("spread", 65536), ("summed", 64)]);
+    let triggers = || cost.parts.iter().filter(|part| part.what == "trigger");
+    let rooms: Vec<(&str, u64)> = triggers().map(|s| (s.name.as_str(), s.room)).collect();
+    let capacity = |at| policy.triggers().counts(at, 0).capacity;
+    assert_eq!(rooms, [("counted", capacity(0)), ("reader", 64), ("spread", capacity(2)), ("summed", 64)]);
     // A window is a line of its own; who asks for a trigger finds its row.
-    assert!(cost.states.iter().all(|s| s.lines >= 3 && s.bytes > 0), "{cost:?}");
+    assert!(triggers().all(|s| s.lines >= 3 && s.bytes > 0), "{cost:?}");
 }

@@ -8,6 +8,7 @@ use crate::packet_text::Built;
 use crate::palette::{Palette, Seen};
 use crate::run::{Told, compile_files, run_engine, run_sighted};
 use mrule_compiler::abi::{Packet, Verdict};
+use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::{ParamId, Program, StationId, TableId, TriggerId, Value, ValueTy};
 use mrule_compiler::world::World;
@@ -49,13 +50,19 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
         engine.map(Arc::new).map_err(|e| format!("{kind:?}: no engine: {e}"))
     };
     let (interp, jit) = (engine(EngineKind::Interp)?, engine(EngineKind::Jit)?);
+    // Some rules get code and the others none.
+    let little = CompileBudget::new(u64::MAX, seed % 1500);
+    let mixed = Engine::within(EngineKind::Jit, program.clone(), &world, &little);
+    let mixed = Arc::new(mixed.map_err(|e| format!("little code: no engine: {e}"))?);
     let mut choices = Choices::of_seed(seed);
     let mut verdicts = 0;
     for round in ["as written", "after changes"] {
         let expected = run_engine(&interp, &world, &views, views.len());
         verdicts += expected.verdicts.iter().map(Vec::len).sum::<usize>();
         let odd = 2 + choices.below(9);
-        for (engine, size) in [(&jit, views.len()), (&jit, 1), (&jit, odd), (&interp, odd)] {
+        for (engine, size) in
+            [(&jit, views.len()), (&jit, 1), (&jit, odd), (&mixed, views.len()), (&mixed, 1), (&interp, odd)]
+        {
             let told = run_engine(engine, &world, &views, size);
             if told != expected {
                 let told = difference(program, &expected, &told);
@@ -66,7 +73,7 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
             let sight = crate::sights::random(program, &views, &mut choices);
             let expected = run_sighted(&interp, &world, &views, &sight, false);
             verdicts += expected.0.verdicts.iter().map(Vec::len).sum::<usize>();
-            for (engine, one_by_one) in [(&jit, false), (&jit, true), (&interp, true)] {
+            for (engine, one_by_one) in [(&jit, false), (&jit, true), (&mixed, true), (&interp, true)] {
                 let told = run_sighted(engine, &world, &views, &sight, one_by_one);
                 if told.0 != expected.0 {
                     let told = difference(program, &expected.0, &told.0);

@@ -66,7 +66,8 @@ fn no_recording_is_without_its_case() {
 fn every_code_has_a_case_and_a_page() {
     let cases: BTreeSet<String> = files("mrule").iter().map(|p| code(p)).collect();
     let mut generated = GENERATED.map(|g| g.code).to_vec();
-    generated.push("E0002");
+    // What these show depends on the size of a text and on the machine.
+    generated.extend(["E0002", "E0403"]);
     let lacking: Vec<&str> =
         CODES.iter().map(|c| c.id()).filter(|c| !cases.contains(*c) && !generated.contains(c)).collect();
     assert!(lacking.is_empty(), "no case in tests/ui for {lacking:?}");

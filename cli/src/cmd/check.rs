@@ -1,6 +1,7 @@
 //! `mirrorc check`: says what is wrong with a program, as text, JSON or SARIF, and explains codes. The invariant: the
 //! exit code is the same in every format. (Rejected: stopping at the first file with errors; one run tells all.)
 
+use crate::compile_options::CompileOptions;
 use crate::cost;
 use crate::exit::{Exit, Failure};
 use crate::memory::Memory;
@@ -10,6 +11,8 @@ use crate::screen::{BAD, BOLD, DOUBT, GOOD, Screen};
 use mrule_compiler::compile::Compiled;
 use mrule_grammar::codes::{CODES, Code};
 use mrule_grammar::words;
+use mrule_runtime::control::memory::refused;
+use mrule_runtime::cost::Setting;
 use std::io;
 
 /// The arguments of `mirrorc check`.
@@ -33,6 +36,8 @@ pub struct Args {
     cost: bool,
     #[command(flatten)]
     memory: Memory,
+    #[command(flatten)]
+    compile: CompileOptions,
     /// How to print what was found; sarif (2.1.0) is for code scanning uploads
     #[arg(long, value_enum, default_value_t, help_heading = None)]
     format: Format,
@@ -68,7 +73,14 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         }
         None => {}
     }
-    let compiled = rules::compile(&args.files, &args.sets)?;
+    let mut compiled = rules::compile(&args.files, &args.sets, &args.compile.limits().budget())?;
+    let cost = match (&compiled.program, args.cost) {
+        (Some(program), true) => Some(cost::count(program, &Setting::live(args.memory.limits()))?),
+        _ => None,
+    };
+    if let Some(Err(over)) = cost.as_ref().map(|cost| args.memory.budget().admit(cost, 0, false)) {
+        refused(&mut compiled, &over);
+    }
     let report = Report::new(&compiled.diagnostics, &compiled.sources);
     let tally = report.tally();
     let bad = tally.errors > 0 || (args.deny.is_some() && tally.warnings > 0);
@@ -80,11 +92,9 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             } else {
                 let also = if tally.warnings > 0 { format!(", {tally}") } else { String::new() };
                 writeln!(screen.out, "{} {}{also}", screen.out_look.paint(GOOD, "ok:"), holds(&compiled))?;
-                if args.cost
-                    && let Some(program) = compiled.program
-                {
-                    cost::show(program, &args.memory.limits(), screen)?;
-                }
+            }
+            if let Some(cost) = &cost {
+                cost::show(cost, screen)?;
             }
         }
         Format::Json => {

@@ -11,13 +11,18 @@ mod telling;
 pub(super) use live::pair;
 
 use crate::args::Format;
+use crate::compile_options::CompileOptions;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
-use crate::memory::Memory;
+use crate::memory;
 use crate::rules::Rules;
 use crate::screen::Screen;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
+use mrule_grammar::span::Span;
+use mrule_runtime::Error;
+use mrule_runtime::control::Memory;
+use mrule_runtime::cost::{Setting, cost};
 use mrule_runtime::policy::Policy;
 use mrule_runtime::privilege::private;
 use mrule_runtime::replay::Options;
@@ -62,7 +67,9 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t, help_heading = None)]
     engine: Kind,
     #[command(flatten)]
-    memory: Memory,
+    memory: memory::Memory,
+    #[command(flatten)]
+    compile: CompileOptions,
     #[command(flatten)]
     events: Events,
     /// How to print what was counted
@@ -90,17 +97,33 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let full = flag::register(SIGXFSZ, Arc::default());
     full.map_err(|error| Failure::file("listen to", "signals", &error))?;
     args.rules.with_captures(&args.read)?;
-    let checked = match args.rules.program(!args.quiet, screen)? {
+    let budget = args.compile.limits().budget();
+    let checked = match args.rules.program_within(&budget, !args.quiet, screen)? {
         Ok(checked) => checked,
         Err(exit) => return Ok(exit),
     };
     let program = Arc::new(checked.program);
     let world = World::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
+    let setting = match args.read.is_empty() {
+        false => Setting::replay(args.memory.limits()),
+        true => Setting { workers: args.live.workers(), ..Setting::live(args.memory.limits()) },
+    };
+    let cost = cost(&program, &world, &setting)?;
+    let admitted = args.memory.budget().admit(&cost, 0, false);
+    admitted.map_err(|over| {
+        let place = over.parts.first().and_then(|part| part.place);
+        let at = |place: Span| {
+            let (line, _) = checked.sources.line_column(place.file, place.start);
+            format!("{}:{line}: ", checked.sources.get(place.file).map_or("", |source| source.name.as_str()))
+        };
+        let place = place.map(at).unwrap_or_default();
+        Failure::usage(format!("{place}{over}")).help(over.help())
+    })?;
     let kind = match args.engine {
         Kind::Jit => EngineKind::Jit,
         Kind::Interp => EngineKind::Interp,
     };
-    let engine = Engine::new(kind, program.clone(), &world)
+    let engine = Engine::within(kind, program.clone(), &world, &budget)
         .map_err(|e| Failure::usage(e.to_string()).help("`--engine interp` runs without native code"))?;
     let engine = Arc::new(engine);
     let stats = (!args.quiet && !args.events.on_stdout()).then_some(args.stats);
@@ -112,12 +135,15 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             changes: args.events.changes(&program)?,
             ..Options::default()
         };
-        return replay::run(Policy::repeatable(engine, world), &options, &args.events, stats, screen);
+        let policy = Policy::try_repeatable(engine, world).map_err(Error::from)?;
+        return replay::run(policy, &options, &args.events, stats, screen);
     }
     let first = live::First {
-        policy: Policy::new(engine, world),
+        policy: Policy::try_new(engine, world).map_err(Error::from)?.counted(&cost),
+        memory: Memory { limits: args.memory.budget(), setting },
         bundle: checked.bundle,
         rules: &args.rules,
+        compile: args.compile.limits(),
         warn: !args.quiet,
     };
     live::run(first, &args.live, args.memory.limits(), &args.events, stats, screen)

@@ -14,9 +14,20 @@ impl<'a> Checker<'a> {
     /// All rules and limits.
     pub fn clauses(&mut self) -> (Vec<Rule>, Vec<Rule>) {
         let (rules, limits) = (self.names.rules.clone(), self.names.limits.clone());
-        let rules = rules.into_iter().map(|rule| self.rule(rule, true)).collect();
-        let limits = limits.into_iter().map(|limit| self.rule(limit, false)).collect();
-        (rules, limits)
+        (self.all_of(rules, true), self.all_of(limits, false))
+    }
+
+    fn all_of(&mut self, items: Vec<&'a ast::Rule>, is_rule: bool) -> Vec<Rule> {
+        let mut all = Vec::with_capacity(items.len());
+        for item in items {
+            if self.is_spent() {
+                break;
+            }
+            let rule = self.rule(item, is_rule);
+            self.spend(&item.name, rule.nodes());
+            all.push(rule);
+        }
+        all
     }
 
     fn rule(&mut self, item: &'a ast::Rule, is_rule: bool) -> Rule {

@@ -85,6 +85,9 @@ impl<'a> Checker<'a> {
         let (order, stuck) = order(&needs);
         self.circles(&all, &needs, &stuck);
         for index in order {
+            if self.is_spent() {
+                break;
+            }
             match all.get(index) {
                 Some(Definition::Let(item)) => {
                     let before = self.errors;

@@ -79,6 +79,7 @@ impl Checker<'_> {
                     unless: Pred::never(),
                     own: Vec::new(),
                     capacity: hir::DEFAULT_KEYS,
+                    keys_at: None,
                     external: false,
                 },
                 by_flow: by_flow.is_some(),
@@ -114,9 +115,13 @@ impl Checker<'_> {
     /// Checks the clauses of all triggers, once every name is known.
     pub fn trigger_clauses(&mut self) {
         for (index, item) in self.names.triggers.clone().into_iter().enumerate() {
+            if self.is_spent() {
+                return;
+            }
             let by_flow = item.key.as_ref().is_some_and(is_flow);
             let said = self.clauses_of(TriggerId(index as u32), item, by_flow);
             self.incomplete_trigger(item, by_flow, &said);
+            self.spend(&item.name, [&said.when, &said.unless].into_iter().flatten().map(Pred::nodes).sum());
             let counts = self.windows.iter().any(|window| window.trigger == TriggerId(index as u32));
             let in_flows = by_flow && holds_flow(item);
             if let (Some(span), true, false) = (said.room, in_flows, counts) {
@@ -138,6 +143,7 @@ impl Checker<'_> {
                 info.hir.unless = said.unless.unwrap_or_else(Pred::never);
                 info.hir.external = said.external.is_some();
                 info.hir.capacity = said.keys.unwrap_or(hir::DEFAULT_KEYS);
+                info.hir.keys_at = said.room;
                 let forms = info.own.iter().flatten().cloned();
                 info.hir.own = match in_flows && counts {
                     true => vec![hir::OwnKey::new(vec![flow_key()])],

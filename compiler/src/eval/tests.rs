@@ -214,6 +214,7 @@ fn each_form_of_condition() {
             unless: crate::hir::Pred::never(),
             own: Vec::new(),
             capacity: hir::DEFAULT_KEYS,
+            keys_at: None,
             external: false,
             hold: None,
         }],

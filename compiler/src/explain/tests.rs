@@ -176,6 +176,7 @@ fn flows_are_told_with_their_values() {
             unless: Pred::never(),
             own: Vec::new(),
             capacity: hir::DEFAULT_KEYS,
+            keys_at: None,
             external: false,
         }],
         streams: vec![hir::StreamPattern {

@@ -49,6 +49,31 @@ impl Pred {
     }
 }
 
+impl Pred {
+    /// How many nodes it has: each condition within it is one, eight elements of a set are one more.
+    pub fn nodes(&self) -> u64 {
+        let mut nodes = 0;
+        self.visit(&mut |pred| {
+            let elements = match pred.kind() {
+                PredKind::In(_, set) | PredKind::TagIn(_, set) | PredKind::FacetIn(_, set) => {
+                    set.parts().len()
+                }
+                PredKind::AddressIn(_, set) => set.parts().len(),
+                _ => 0,
+            };
+            nodes += 1 + elements as u64 / 8;
+        });
+        nodes
+    }
+}
+
+impl Rule {
+    /// How many nodes its conditions have.
+    pub fn nodes(&self) -> u64 {
+        self.matches.nodes() + self.asks.iter().map(|ask| ask.when.nodes()).sum::<u64>()
+    }
+}
+
 impl Program {
     /// The windows of a trigger.
     pub fn windows_of(&self, trigger: TriggerId) -> impl Iterator<Item = (WindowId, &Window)> {

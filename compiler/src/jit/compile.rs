@@ -3,13 +3,14 @@
 //! it reaches through the context's pool. (Rejected: addresses of constants in the code, which make its text differ from
 //! run to run.)
 
+use super::cost::CodePlan;
 use super::decide::{self, Ground};
 use super::emit::{Helpers, Regions};
 use super::fire;
 use super::nodes::Node;
-use super::plan::Plan;
 use super::probe;
 use super::shims;
+use crate::budget::{CompileBudget, Stop};
 use crate::hir::Program;
 use crate::world::World;
 use cranelift_codegen::Context;
@@ -30,6 +31,9 @@ pub enum JitError {
     /// The code generator gave up.
     #[error("native code could not be generated: {0}")]
     Codegen(String),
+    /// The compilation was stopped.
+    #[error("{0}")]
+    Stopped(Stop),
 }
 
 /// What compilation leaves.
@@ -69,8 +73,11 @@ fn module() -> Result<JITModule, JitError> {
 }
 
 /// Compiles a program.
-pub fn compile(program: &Program, world: &World) -> Result<Compiled, JitError> {
-    let mut built = Build::new(program, world)?;
+///
+/// # Errors
+/// [`JitError`]; the budget's end is asked for before each function.
+pub fn compile(program: &Program, world: &World, budget: &CompileBudget) -> Result<Compiled, JitError> {
+    let mut built = Build::new(program, world, budget)?;
     let decide = built.function("decide", decide::emit)?;
     let triggers = program.uses().triggers;
     let mut pair = || Ok((built.function("probe", probe::emit)?, built.function("fire", fire::emit)?));
@@ -82,7 +89,8 @@ pub fn compile(program: &Program, world: &World) -> Result<Compiled, JitError> {
 
 /// Shows the code of a program: of the function that decides, then, if there is one, of those that ask triggers.
 pub fn listing(program: &Program, world: &World) -> Result<Listing, JitError> {
-    let mut built = Build::new(program, world)?;
+    let budget = CompileBudget::default();
+    let mut built = Build::new(program, world, &budget)?;
     let mut listing = built.listing(decide::emit)?;
     if program.uses().triggers {
         for emit in [probe::emit, fire::emit] {
@@ -101,25 +109,27 @@ type Emitter = fn(FunctionBuilder<'_>, &Ground<'_>, &mut Vec<u64>, &mut Vec<Node
 struct Build<'a> {
     program: &'a Program,
     world: &'a World,
-    rules: Plan,
-    limits: Plan,
+    plan: CodePlan,
+    budget: &'a CompileBudget,
     module: JITModule,
     pool: Vec<u64>,
     nodes: Vec<Node>,
 }
 
 impl<'a> Build<'a> {
-    fn new(program: &'a Program, world: &'a World) -> Result<Self, JitError> {
-        let (rules, limits) = (Plan::new(&program.rules), Plan::new(&program.limits));
-        Ok(Build { program, world, rules, limits, module: module()?, pool: Vec::new(), nodes: Vec::new() })
+    fn new(program: &'a Program, world: &'a World, budget: &'a CompileBudget) -> Result<Self, JitError> {
+        let plan = CodePlan::new(program, budget).map_err(JitError::Stopped)?;
+        Ok(Build { program, world, plan, budget, module: module()?, pool: Vec::new(), nodes: Vec::new() })
     }
 
     fn function(&mut self, name: &str, emit: Emitter) -> Result<FuncId, JitError> {
         let mut context = self.emit(emit)?;
+        self.budget.stopped().map_or(Ok(()), |stop| Err(JitError::Stopped(stop)))?;
         let codegen = |e: cranelift_module::ModuleError| JitError::Codegen(e.to_string());
         let signature = context.func.signature.clone();
         let id = self.module.declare_function(name, Linkage::Local, &signature).map_err(codegen)?;
         self.module.define_function(id, &mut context).map_err(codegen)?;
+        self.budget.stopped().map_or(Ok(()), |stop| Err(JitError::Stopped(stop)))?;
         Ok(id)
     }
 
@@ -149,17 +159,18 @@ impl<'a> Build<'a> {
                 .map_err(|e| JitError::Codegen(e.to_string()))?;
             imported.push(module.declare_func_in_func(id, b.func));
         }
-        let &[dissect, test, number, search, ask, settle, cut, finish] = imported.as_slice() else {
+        let &[dissect, test, number, search, ask, settle, cut, finish, interpret] = imported.as_slice()
+        else {
             return Err(JitError::Codegen("the table of helpers does not fit the code generator".into()));
         };
-        let helpers = Helpers { dissect, test, number, search, ask, settle, cut, finish };
+        let helpers = Helpers { dissect, test, number, search, ask, settle, cut, finish, interpret };
         let mut region = |user_id, description: &'static str| {
             b.func.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
         };
         let regions =
             Regions { frame: region(0, "frame"), pool: region(1, "pool"), state: region(2, "state") };
-        let (program, world, rules, limits) = (self.program, self.world, &self.rules, &self.limits);
-        let ground = Ground { program, world, rules, limits, helpers, regions };
+        let (program, world, CodePlan { rules, limits, left }) = (self.program, self.world, &self.plan);
+        let ground = Ground { program, world, rules, limits, left: *left, helpers, regions };
         let frontend = module.isa().frontend_config();
         emit(b, &ground, &mut self.pool, &mut self.nodes, frontend);
         Ok(context)

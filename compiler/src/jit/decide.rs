@@ -7,8 +7,8 @@ use super::emit::{Emit, Helpers, Regions};
 use super::needs::Needs;
 use super::nodes::Node;
 use super::plan::{Class, Group, HASH_MULTIPLIER, HASH_ROTATE, Plan};
-use crate::abi::{NO_LIMIT, offset};
-use crate::hir::{Length, Num, NumKind, Pred, Program};
+use crate::abi::offset;
+use crate::hir::{Length, NumKind, Pred, PredKind, Program};
 use crate::world::World;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
@@ -19,7 +19,10 @@ use cranelift_frontend::FunctionBuilder;
 /// Verdicts of programs with at most so many asks are merged in line; beyond, by a helper, to keep code small.
 const MAX_INLINE_ASKS: usize = 512;
 /// A rule with more stations than this is merged by a helper.
-const MAX_INLINE_STATIONS: u32 = 2;
+pub const MAX_INLINE_STATIONS: u32 = 2;
+
+/// A condition of so many parts has a block of its own for where it fails.
+const MANY_EDGES: usize = 16;
 
 /// The two kinds of what a plan's classes do when they hold.
 #[derive(Clone, Copy, PartialEq)]
@@ -30,25 +33,25 @@ enum Role {
 
 /// How verdicts are merged, decided once for a program.
 #[derive(Clone, Copy)]
-struct Style {
+pub struct Style {
     /// Every rule asks for a prefix, so a verdict's length is its end.
-    prefixes: bool,
+    pub prefixes: bool,
     /// Merge in line.
-    inline: bool,
+    pub inline: bool,
     /// Verdicts hold working values until `settle`.
     settle: bool,
     /// The only ask of the whole program: nothing to merge with.
-    single: bool,
+    pub single: bool,
     limits: bool,
     rules: u32,
 }
 
 /// The constants of a rule's lengths, which its entry gives.
-struct Given {
+pub struct Given {
     /// Where the entry is.
-    entry: Value,
+    pub entry: Value,
     /// How far behind that the next one is, in bytes.
-    next: i32,
+    pub next: i32,
 }
 
 /// What a function is generated from.
@@ -61,6 +64,8 @@ pub struct Ground<'a> {
     pub rules: &'a Plan,
     /// Its limits, arranged.
     pub limits: &'a Plan,
+    /// Bytes of code that the conditions of its triggers may take.
+    pub left: u64,
     /// What its code can call.
     pub helpers: Helpers,
     /// What its code can touch.
@@ -75,7 +80,7 @@ pub fn emit(
     nodes: &mut Vec<Node>,
     frontend: TargetFrontendConfig,
 ) {
-    let &Ground { program, world, rules, limits, helpers, regions } = ground;
+    let &Ground { program, world, rules, limits, helpers, regions, .. } = ground;
     let mut b = b;
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
@@ -93,8 +98,8 @@ pub fn emit(
     let style = Style {
         prefixes,
         inline,
-        settle: has_limits || !prefixes || !inline || crowded,
-        single: sites == 1 && rules.groups.is_empty(),
+        settle: has_limits || !prefixes || !inline || crowded || interprets(rules),
+        single: sites == 1 && rules.groups.is_empty() && rules.rest.is_empty(),
         limits: has_limits,
         rules: program.rules.len() as u32,
     };
@@ -149,6 +154,11 @@ pub fn emit(
     e.end(frontend);
 }
 
+/// Whether some rules get no code.
+fn interprets(plan: &Plan) -> bool {
+    !plan.rest.is_empty() || plan.groups.iter().any(|group| group.native < group.classes.len())
+}
+
 impl Emit<'_> {
     fn plan(&mut self, program: &Program, plan: &Plan, role: Role, style: Style) {
         let rules = if role == Role::Rules { &program.rules } else { &program.limits };
@@ -167,6 +177,21 @@ impl Emit<'_> {
             let id = self.constant(u64::from(id));
             self.class(&class, (id, None), role, style, next);
             self.enter(next);
+        }
+        if !plan.rest.is_empty() {
+            let list: Vec<u64> = plan.rest.iter().map(|id| u64::from(*id)).collect();
+            let (list, count) = (self.pooled(&list), self.constant(plan.rest.len() as u64));
+            self.interpret(list, count, role);
+        }
+    }
+
+    /// Has the interpreter decide the rules of this list: so many words, each with a rule's number in its low half.
+    fn interpret(&mut self, list: Value, count: Value, role: Role) {
+        let asked = self.b.use_var(self.asked);
+        let limits = self.constant(u64::from(role == Role::Limits));
+        let arguments = [self.context, self.packet, self.serial, self.index, asked, list, count, limits];
+        if let Some(asked) = self.call(self.helpers.interpret, &arguments) {
+            self.b.def_var(self.asked, asked);
         }
     }
 
@@ -239,21 +264,29 @@ impl Emit<'_> {
         let rule = self.b.ins().band_imm_s(entry, 0xffff_ffff);
         let latch = self.b.create_block();
         let found = (rule, (group.given > 0).then_some(at));
-        if let [class] = group.classes.as_slice() {
+        if let ([class], 1) = (group.classes.as_slice(), group.native) {
             self.class(class, found, role, style, latch);
         } else {
             let id = self.b.ins().ushr_imm_s(entry, 32);
             let id = self.b.ins().ireduce(I32, id);
-            let blocks: Vec<_> = group.classes.iter().map(|_| self.b.create_block()).collect();
+            let native = group.classes.get(..group.native).unwrap_or(&[]);
+            let blocks: Vec<_> = native.iter().map(|_| self.b.create_block()).collect();
+            let other = self.b.create_block();
             let pool = &mut self.b.func.dfg.value_lists;
             let calls: Vec<BlockCall> = blocks.iter().map(|&b| BlockCall::new(b, [], pool)).collect();
-            let default = BlockCall::new(latch, [], pool);
+            let default = BlockCall::new(other, [], pool);
             let jumps = self.b.create_jump_table(JumpTableData::new(default, &calls));
             self.b.ins().br_table(id, jumps);
-            for (class, block) in group.classes.iter().zip(blocks) {
+            for (class, block) in native.iter().zip(blocks) {
                 self.enter(block);
                 self.class(class, found, role, style, latch);
             }
+            self.enter(other);
+            if native.len() < group.classes.len() {
+                let one = self.constant(1);
+                self.interpret(at, one, role);
+            }
+            self.b.ins().jump(latch, &[]);
         }
         self.enter(latch);
         let at = self.b.ins().iadd_imm_s(at, entry_size);
@@ -296,9 +329,7 @@ impl Emit<'_> {
     ) {
         let (rule, entry) = found;
         let mut given = entry.map(|entry| Given { entry, next: 8 });
-        let holds = self.b.create_block();
-        self.emit(&class.residual, holds, next);
-        self.enter(holds);
+        self.when_holds(&class.residual, next);
         let counter =
             if role == Role::Rules { rule } else { self.b.ins().iadd_imm_s(rule, i64::from(style.rules)) };
         let offset = self.b.ins().ishl_imm_s(counter, 3);
@@ -317,9 +348,8 @@ impl Emit<'_> {
         let count = self.b.ins().iadd_imm_s(count, 1);
         self.b.ins().store(flags, count, place, 0);
         for (when, length) in &class.asks {
-            let (asks, behind) = (self.b.create_block(), self.b.create_block());
-            self.emit(when, asks, behind);
-            self.enter(asks);
+            let behind = self.b.create_block();
+            self.when_holds(when, behind);
             let (start, end) = self.range(length, &mut given);
             match role {
                 Role::Rules => self.ask(class.stations, (start, end), rule, style, behind),
@@ -335,142 +365,24 @@ impl Emit<'_> {
         self.b.ins().jump(next, &[]);
     }
 
-    /// The byte range asked for, within the captured bytes. Empty ranges have start >= end.
-    fn range(&mut self, length: &Length, given: &mut Option<Given>) -> (Value, Value) {
-        let zero = self.constant(0);
-        let cap = self.cap_len;
-        match length {
-            Length::None => (zero, zero),
-            Length::Full => (zero, cap),
-            Length::Bytes(n) => {
-                let n = self.amount(n, given);
-                (zero, self.b.ins().umin(n, cap))
-            }
-            Length::Percent(n) => {
-                let n = self.amount(n, given);
-                // Percentages are bounded by the checker's types only below 64 bits; beyond 2^31 they mean all.
-                let most = self.constant(1 << 31);
-                let n = self.b.ins().umin(n, most);
-                let len = self.wire_len();
-                let part = self.b.ins().imul(len, n);
-                let part = self.b.ins().iadd_imm_s(part, 99);
-                let hundred = self.constant(100);
-                let part = self.b.ins().udiv(part, hundred);
-                (zero, self.b.ins().umin(part, cap))
-            }
-            Length::Headers(n) => {
-                let n = self.clipped(n, given);
-                use crate::fields::{Layer, Slot};
-                let headers = self.number(&Num::slot(Layer::Outer, 0, Slot::HeadersEnd, 32));
-                let l3_end = self.number(&Num::slot(Layer::Outer, 0, Slot::L3End, 32));
-                let wanted = self.b.ins().iadd(headers, n);
-                let most = self.b.ins().umax(headers, l3_end);
-                let end = self.b.ins().umin(wanted, most);
-                (zero, self.b.ins().umin(end, cap))
-            }
-            Length::Slice(m, n) => {
-                let (m, n) = (self.amount(m, given), self.amount(n, given));
-                (m, self.b.ins().umin(n, cap))
-            }
-        }
-    }
-
-    /// A number of a length: where constants are given, the next of them.
-    fn amount(&mut self, num: &Num, given: &mut Option<Given>) -> Value {
-        match (num.kind(), given) {
-            (NumKind::Const(_), Some(given)) => {
-                let (flags, at) = (self.pool_flags(), given.next);
-                given.next += 8;
-                self.b.ins().load(I64, flags, given.entry, at)
-            }
-            _ => self.number_or_zero(num),
-        }
-    }
-
-    /// A number of bytes, not past 2^32: more means the same and must not wrap.
-    fn clipped(&mut self, num: &Num, given: &mut Option<Given>) -> Value {
-        let value = self.amount(num, given);
-        if num.max() <= u64::from(u32::MAX) {
-            return value;
-        }
-        let most = self.constant(u64::from(u32::MAX));
-        self.b.ins().umin(value, most)
-    }
-
-    /// Adds a range to the verdicts of some stations; ends with a jump to `behind`.
-    fn ask(
-        &mut self,
-        stations: u64,
-        range: (Value, Value),
-        rule: Value,
-        style: Style,
-        behind: cranelift_codegen::ir::Block,
-    ) {
-        let (start, end) = range;
-        let some = self.b.create_block();
-        let filled = self.b.ins().icmp(IntCC::UnsignedLessThan, start, end);
-        self.branch(filled, some, behind);
-        self.enter(some);
-        let asked = self.b.use_var(self.asked);
-        if !style.inline || !style.prefixes || stations.count_ones() > MAX_INLINE_STATIONS {
-            let stations = self.constant(stations);
-            let arguments = [self.context, self.index, asked, stations, start, end, rule];
-            if let Some(asked) = self.call(self.helpers.ask, &arguments) {
-                self.b.def_var(self.asked, asked);
-            }
-            self.b.ins().jump(behind, &[]);
-            return;
-        }
-        let mut left = stations;
-        while left != 0 {
-            let station = left.trailing_zeros();
-            left &= left - 1;
-            self.ask_inline(station, end, rule, style);
-        }
-        let asked = self.b.use_var(self.asked);
-        let asked = self.b.ins().bor_imm_s(asked, stations.cast_signed());
-        self.b.def_var(self.asked, asked);
-        self.b.ins().jump(behind, &[]);
-    }
-
-    /// Merges a prefix into one station's verdict.
-    fn ask_inline(&mut self, station: u32, end: Value, rule: Value, style: Style) {
-        let flags = self.state_flags();
-        let at = (i64::from(station) * offset::VERDICT_SIZE) as i32;
-        let (replace, behind) = (self.b.create_block(), self.b.create_block());
-        let short_end = self.b.ins().ireduce(I32, end);
-        let short_rule = self.b.ins().ireduce(I32, rule);
-        if style.single {
-            self.b.ins().jump(replace, &[]);
+    /// Goes on where a condition holds, else at `other`. Each test of a long one leads to a block that has no value of its own
+    /// to hand on: `other` has one for the stations asked so far, and with thousands of edges into it the allocator of
+    /// registers takes the square of their number.
+    fn when_holds(&mut self, condition: &Pred, other: cranelift_codegen::ir::Block) {
+        let holds = self.b.create_block();
+        let parts = match condition.kind() {
+            PredKind::And(parts) | PredKind::Or(parts) => parts.len(),
+            PredKind::Not(_) => MANY_EDGES,
+            _ => 0,
+        };
+        if parts < MANY_EDGES {
+            self.emit(condition, holds, other);
         } else {
-            let asked = self.b.use_var(self.asked);
-            let have = self.b.ins().band_imm_s(asked, (1u64 << station).cast_signed());
-            let (merge, tie, order) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-            self.branch(have, merge, replace);
-            self.enter(merge);
-            let held = self.b.ins().load(I32, flags, self.verdicts, at + offset::VERDICT_END);
-            let longer = self.b.ins().icmp(IntCC::UnsignedGreaterThan, short_end, held);
-            self.branch(longer, replace, tie);
-            self.enter(tie);
-            let same = self.b.ins().icmp(IntCC::Equal, short_end, held);
-            self.branch(same, order, behind);
-            self.enter(order);
-            let held = self.b.ins().load(I32, flags, self.verdicts, at + offset::VERDICT_RULE);
-            let earlier = self.b.ins().icmp(IntCC::UnsignedLessThan, short_rule, held);
-            self.branch(earlier, replace, behind);
+            let fails = self.b.create_block();
+            self.emit(condition, holds, fails);
+            self.enter(fails);
+            self.b.ins().jump(other, &[]);
         }
-        self.enter(replace);
-        let zero = self.b.ins().iconst(I32, 0);
-        let none = self.b.ins().iconst(I32, i64::from(NO_LIMIT));
-        for (value, field) in [
-            (zero, offset::VERDICT_START),
-            (short_end, offset::VERDICT_END),
-            (short_rule, offset::VERDICT_RULE),
-            (none, offset::VERDICT_LIMIT),
-        ] {
-            self.b.ins().store(flags, value, self.verdicts, at + field);
-        }
-        self.b.ins().jump(behind, &[]);
-        self.enter(behind);
+        self.enter(holds);
     }
 }

@@ -3,6 +3,7 @@
 //! not marked movable, so the optimiser keeps them there. What takes more than a few instructions is a call to a total
 //! helper. (Rejected: values instead of jumps, which would evaluate what short circuit skips.)
 
+use super::cost;
 use super::member::is_small;
 use super::nodes::Node;
 use super::shape::{Fact, Facts};
@@ -34,6 +35,8 @@ pub struct Helpers {
     pub cut: FuncRef,
     /// Writes what limits have left.
     pub finish: FuncRef,
+    /// Decides rules that have no code.
+    pub interpret: FuncRef,
 }
 
 /// Alias regions: what generated code writes is neither frame nor constants.
@@ -75,6 +78,8 @@ pub struct Emit<'a> {
     pub found: Value,
     /// The stations asked a copy for so far.
     pub asked: Variable,
+    /// Bytes of code that further conditions of triggers may take.
+    pub left: u64,
     pub facts: Facts,
 }
 
@@ -395,6 +400,19 @@ impl Emit<'_> {
             | PredKind::BytesBytes(..)
             | PredKind::Contains(..)
             | PredKind::Matches(..) => self.emit_helper(pred, yes, no),
+        }
+    }
+
+    /// The same for a condition of any size: one that the code budget has no room for is interpreted.
+    pub fn emit_within(&mut self, pred: &Pred, yes: Block, no: Block) {
+        let bytes = cost::of_pred(pred);
+        if bytes <= self.left.min(cost::LARGEST) {
+            self.left -= bytes;
+            return self.emit(pred, yes, no);
+        }
+        let node = self.node(Node::Whole(pred.clone()));
+        if let Some(held) = self.call(self.helpers.test, &[self.context, self.packet, self.serial, node]) {
+            self.branch(held, yes, no);
         }
     }
 

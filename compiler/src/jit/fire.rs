@@ -37,9 +37,9 @@ pub fn emit(
             let Some(when) = &trigger.when else { continue };
             let (holds, raised, vetoed, next) =
                 (e.b.create_block(), e.b.create_block(), e.b.create_block(), e.b.create_block());
-            e.emit(when, holds, next);
+            e.emit_within(when, holds, next);
             e.enter(holds);
-            e.emit(&trigger.unless, vetoed, raised);
+            e.emit_within(&trigger.unless, vetoed, raised);
             for (block, what) in [(raised, Fired::Raised), (vetoed, Fired::Vetoed)] {
                 e.enter(block);
                 put(e, what);

@@ -2,7 +2,9 @@
 //! the entry points never leave this module, and code, pool and nodes live as long as [`Jit`], which is borrowed during
 //! every call. (Rejected: handing out a function pointer, which can outlive its code.)
 
+mod ask;
 mod compile;
+mod cost;
 mod decide;
 mod emit;
 mod fire;
@@ -16,9 +18,11 @@ mod shims;
 mod start;
 
 pub use compile::{JitError, Listing, listing};
+pub use cost::{Interpreted, interpreted};
 
 use crate::abi::{Context, Cut, Head, MAX_KEY, OwnKeyWords, Packet, Verdict, WindowEvent};
 use crate::batch::Batch;
+use crate::budget::CompileBudget;
 use crate::hir::Program;
 use crate::sight::{Fired, Probe, Seen, Sight};
 use crate::world::{Scratch, World};
@@ -27,7 +31,7 @@ use nodes::Node;
 use shims::Host;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 type Entry = unsafe extern "C" fn(*mut Context, *const Packet, usize);
 
@@ -38,6 +42,8 @@ pub struct Jit {
     raise: Option<(Entry, Entry)>,
     pool: Vec<u64>,
     nodes: Vec<Node>,
+    /// For rules that have no code.
+    program: Arc<Program>,
     stations: usize,
     rules: usize,
     limits: usize,
@@ -55,8 +61,9 @@ pub struct Jit {
 impl Jit {
     /// Compiles a program; any world made of the same program can be used with it.
     #[expect(unsafe_code, reason = "the generated functions' addresses become functions")]
-    pub fn new(program: &Program, world: &World) -> Result<Jit, JitError> {
-        let compile::Compiled { module, decide, raise, pool, nodes } = compile::compile(program, world)?;
+    pub fn new(program: &Arc<Program>, world: &World, budget: &CompileBudget) -> Result<Jit, JitError> {
+        let compile::Compiled { module, decide, raise, pool, nodes } =
+            compile::compile(program, world, budget)?;
         let entry = |id| {
             let address = module.get_finalized_function(id);
             // SAFETY: the code was generated with exactly this signature, for this machine's C calling convention.
@@ -67,6 +74,7 @@ impl Jit {
             raise: raise.map(|(probe, fire)| (entry(probe), entry(fire))),
             pool,
             nodes,
+            program: program.clone(),
             stations: program.stations.len(),
             rules: program.rules.len(),
             limits: program.limits.len(),
@@ -78,6 +86,11 @@ impl Jit {
             flows: program.uses().flows,
             module: Mutex::new(Some(module)),
         })
+    }
+
+    /// Bytes of its constants and of what helpers evaluate, about; the code itself is within the code budget.
+    pub fn memory(&self) -> usize {
+        size_of_val(self.pool.as_slice()) + size_of_val(self.nodes.as_slice())
     }
 
     /// Decides a part of a batch of packets. Decides none when the batch or the sight is too small for them, or was made
@@ -173,6 +186,7 @@ impl Jit {
             world,
             scratch,
             nodes: &self.nodes,
+            program: &self.program,
             cuts: out.cuts,
             stations: self.stations,
             scratch_serial: 0,

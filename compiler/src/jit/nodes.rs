@@ -4,6 +4,7 @@
 //! constants as words; that is a second encoding of the typed program.)
 
 use crate::abi::{Head, MAX_KEY, Packet};
+use crate::eval::Eval;
 use crate::fields::Hash;
 use crate::helpers::{self, SearchId};
 use crate::hir::{Bytes, CompareOp, Key, Num, NumKind, Pred, PredKind};
@@ -20,6 +21,8 @@ pub enum Node {
     Number(Num),
     /// A search for a pattern, already resolved.
     Search(SearchId),
+    /// A whole condition, interpreted.
+    Whole(Pred),
 }
 
 impl Node {
@@ -59,6 +62,10 @@ impl<'a> Scene<'a> {
             Some(Node::Test(pred)) => self.holds(pred),
             Some(Node::Search(search)) => {
                 helpers::finds(self.world, self.scratch, self.packet, self.head, *search)
+            }
+            Some(Node::Whole(pred)) => {
+                let (world, packet, head, seen) = (self.world, self.packet, self.head, self.seen);
+                Eval::resume(world, self.scratch, packet, head, seen).holds(pred)
             }
             Some(Node::Number(_)) | None => false,
         }

@@ -6,6 +6,7 @@
 //! chain condition does, or some entry of its with the packet's key has a residual that does.
 //! (Rejected: a decision tree over all rules, which blows up with overlapping prefixes and is slow to build.)
 
+use crate::budget::{CompileBudget, Stop};
 use crate::fields::{Layer, Load};
 use crate::hir::{Length, Num, NumKind, Pred, PredKind, Rule};
 use std::collections::HashMap;
@@ -16,6 +17,8 @@ const MIN_GROUP: usize = 8;
 const MAX_CONJUNCTIONS: usize = 16;
 /// The most table entries one conjunction is expanded into.
 const MAX_ENTRIES: usize = 256;
+/// The most table entries of all rules: more would take more memory than their code.
+const MAX_TOTAL: usize = 1 << 19;
 /// A narrow field's set is listed number by number up to this size.
 const MAX_LISTED: u64 = 128;
 /// A set is used as at most so many aligned blocks.
@@ -33,6 +36,8 @@ pub struct Plan {
     pub chain: Vec<u32>,
     /// Rules found by key.
     pub groups: Vec<Group>,
+    /// Rules tested one after the other that get no code and are interpreted.
+    pub rest: Vec<u32>,
 }
 
 /// A header number under a mask: a part of a key.
@@ -98,6 +103,8 @@ pub struct Group {
     pub signature: Signature,
     /// The kinds of its rules.
     pub classes: Vec<Class>,
+    /// How many of them get code; rules of the others are interpreted.
+    pub native: usize,
     /// Entries of [`Group::stride`] words, runs of those with the same key: `class << 32 | rule`, then what is given.
     pub entries: Vec<u64>,
     /// How many words behind the first of each entry are given: the constants of its rule's lengths, in the order of
@@ -173,29 +180,42 @@ impl Class {
 }
 
 impl Plan {
-    /// Arranges rules.
-    pub fn new(rules: &[Rule]) -> Plan {
+    /// Arranges rules; all of them get code.
+    ///
+    /// # Errors
+    /// The compilation is to stop.
+    pub fn new(rules: &[Rule], budget: &CompileBudget) -> Result<Plan, Stop> {
         let mut chain: Vec<u32> = (0..rules.len() as u32).collect();
         let mut groups = Vec::new();
         for depth in [Depth::All, Depth::Best] {
             if chain.len() < MIN_GROUP {
                 break;
             }
-            let (rest, mut made) = arrange(rules, &chain, depth);
+            let (rest, mut made) = arrange(rules, &chain, depth, budget)?;
             groups.append(&mut made);
             chain = rest;
         }
-        Plan { chain, groups }
+        Ok(Plan { chain, groups, rest: Vec::new() })
     }
 }
 
-fn arrange(rules: &[Rule], which: &[u32], depth: Depth) -> (Vec<u32>, Vec<Group>) {
+fn arrange(
+    rules: &[Rule],
+    which: &[u32],
+    depth: Depth,
+    budget: &CompileBudget,
+) -> Result<(Vec<u32>, Vec<Group>), Stop> {
     let mut rest = Vec::new();
     let mut candidates: Vec<(u32, bool, Vec<Entry>)> = Vec::new();
+    let mut total = 0;
     for &rule in which {
+        budget.stopped().map_or(Ok(()), Err)?;
         match rules.get(rule as usize).and_then(|r| entries_of(&r.matches, depth)) {
-            Some((once, entries)) => candidates.push((rule, once, entries)),
-            None => rest.push(rule),
+            Some((once, entries)) if total + entries.len() <= MAX_TOTAL => {
+                total += entries.len();
+                candidates.push((rule, once, entries));
+            }
+            _ => rest.push(rule),
         }
     }
     // A rule stays only if all its signatures are used by enough rules; dropping one can starve another.
@@ -237,7 +257,7 @@ fn arrange(rules: &[Rule], which: &[u32], depth: Depth) -> (Vec<u32>, Vec<Group>
     }
     let mut groups: Vec<Group> = by_signature.into_iter().map(|(s, entries)| build(s, entries)).collect();
     groups.sort_by(|a, b| a.signature.cmp(&b.signature));
-    (rest, groups)
+    Ok((rest, groups))
 }
 
 /// The entries of a rule's condition, and whether several can hold at once; none if some way it can hold has no key.
@@ -437,7 +457,8 @@ fn build(signature: Signature, mut list: Vec<(Vec<u64>, Class, u32)>) -> Group {
             tail.copy_from_slice(&[count << 32 | first]);
         }
     }
-    Group { signature, classes, entries, given, table, slots_log2, filter, filter_log2 }
+    let native = classes.len();
+    Group { signature, classes, native, entries, given, table, slots_log2, filter, filter_log2 }
 }
 
 #[cfg(test)]
@@ -455,7 +476,7 @@ mod tests {
             let rules: String = (0..100).map(rule).collect();
             let text = format!("station s {{ pcapng \"s\" }}\n{rules}");
             let compiled = compile(&["a".into()], &mut MemoryLoader::new([("a", text)]), &[]);
-            Plan::new(&compiled.program.unwrap().rules)
+            Plan::new(&compiled.program.unwrap().rules, &CompileBudget::default()).unwrap()
         };
         let few = plan(MAX_CLASSES);
         assert_eq!((few.groups[0].classes.len(), few.groups[0].given), (MAX_CLASSES, 0));

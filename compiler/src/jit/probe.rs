@@ -97,7 +97,7 @@ impl Emit<'_> {
     /// Goes on where the condition holds, else at `other`.
     fn when(&mut self, condition: &Pred, other: cranelift_codegen::ir::Block) {
         let holds = self.b.create_block();
-        self.emit(condition, holds, other);
+        self.emit_within(condition, holds, other);
         self.enter(holds);
     }
 

@@ -5,6 +5,9 @@
 
 use super::nodes::{Node, Scene};
 use crate::abi::{Context, Cut, NO_LIMIT, Packet, Verdict};
+use crate::eval::Eval;
+use crate::hir::Program;
+use crate::length;
 use crate::sight::Seen;
 use crate::wire;
 use crate::world::{Scratch, World};
@@ -14,6 +17,8 @@ pub struct Host<'a> {
     pub world: &'a World,
     pub scratch: &'a mut Scratch,
     pub nodes: &'a [Node],
+    /// The program, for its rules that have no code.
+    pub program: &'a Program,
     pub cuts: &'a mut [Cut],
     pub stations: usize,
     /// The packet that the scratch's memory is of.
@@ -37,7 +42,7 @@ pub struct Shim {
 }
 
 /// All shims, in the order in which the code generator names them.
-pub fn table() -> [Shim; 8] {
+pub fn table() -> [Shim; 9] {
     let shim = |name, address, parameters, returns| Shim { name, address, parameters, returns };
     [
         shim("mrule_dissect", dissect as *const u8, 3, false),
@@ -48,6 +53,7 @@ pub fn table() -> [Shim; 8] {
         shim("mrule_settle", settle as *const u8, 3, false),
         shim("mrule_cut", cut as *const u8, 6, false),
         shim("mrule_finish", finish as *const u8, 3, false),
+        shim("mrule_interpret", interpret as *const u8, 8, true),
     ]
 }
 
@@ -228,4 +234,67 @@ unsafe extern "C" fn finish(context: *mut Context, index: u64, asked: u64) {
             verdict.limit = cut.limit;
         }
     }
+}
+
+/// Decides rules, or limits, that have no code, as the interpreter does: `count` words, each with the number of one in its
+/// low half. A rule is counted once a packet, however often it is found.
+#[expect(clippy::too_many_arguments, reason = "the words that generated code passes")]
+unsafe extern "C" fn interpret<'a>(
+    context: *mut Context<'a>,
+    packet: *const Packet<'a>,
+    serial: u64,
+    index: u64,
+    asked: u64,
+    list: *const u64,
+    count: u64,
+    limits: u64,
+) -> u64 {
+    // SAFETY: V6: the code generator put so many words there, in the pool that outlives the call.
+    let list = unsafe { std::slice::from_raw_parts(list, count as usize) };
+    // SAFETY: V4, V6, as in `scene`; only this reference lives until it is copied out.
+    let program = unsafe { (*(*context).host.cast::<Host<'a>>()).program };
+    let first = if limits != 0 { program.rules.len() } else { 0 };
+    let all = if limits != 0 { &program.limits } else { &program.rules };
+    let mut asked = asked;
+    for word in list {
+        let number = (word & 0xffff_ffff) as usize;
+        let Some(rule) = all.get(number) else { continue };
+        for at in 0..=rule.asks.len() {
+            // SAFETY: as generated code calls it; the scene is gone before the verdicts are written.
+            let scene = unsafe { scene(context, packet, serial) };
+            let mut eval = Eval::resume(scene.world, scene.scratch, scene.packet, scene.head, scene.seen);
+            let Some(at) = at.checked_sub(1) else {
+                // SAFETY: V4: there is a word for each rule and limit of the program.
+                if !eval.holds(&rule.matches) || !unsafe { tally(context, first + number, serial) } {
+                    break;
+                }
+                continue;
+            };
+            let Some(range) = rule.asks.get(at).and_then(|ask| eval.ask(ask)) else { continue };
+            let (start, end) = (u64::from(range.0), u64::from(range.1));
+            if limits != 0 {
+                // SAFETY: as generated code calls it.
+                unsafe { cut(context, index, rule.stations & asked, start, end, number as u64) };
+            } else if length::size(range) > 0 {
+                // SAFETY: as generated code calls it.
+                asked = unsafe { ask(context, index, asked, rule.stations, start, end, number as u64) };
+            }
+        }
+    }
+    asked
+}
+
+/// Counts a rule or limit that holds; false when it was counted for this packet.
+///
+/// # Safety
+/// `context` is that of generated code's call, and `at` a rule or, behind those, a limit of the program.
+unsafe fn tally(context: *mut Context, at: usize, serial: u64) -> bool {
+    // SAFETY: V4: the batch has a word for each rule and limit in both, and only generated code and shims use them now.
+    let (seen, tally) = unsafe { (&mut *(*context).seen.add(at), &mut *(*context).tally.add(at)) };
+    let first = *seen != serial;
+    if first {
+        *seen = serial;
+        *tally = tally.wrapping_add(1);
+    }
+    first
 }

@@ -49,6 +49,7 @@ impl<'a> Emit<'a> {
             flow: zero,
             found: zero,
             asked,
+            left: 0,
             facts: Facts::default(),
         };
         let flags = emit.state_flags();
@@ -73,6 +74,7 @@ impl<'a> Emit<'a> {
         let asked = b.declare_var(I64);
         let outside = (ground.helpers, ground.regions, ground.world);
         let mut e = Emit::new(b, outside, pool, nodes, context, asked);
+        e.left = ground.left;
         let (header, each, done) = (e.b.create_block(), e.b.create_block(), e.b.create_block());
         let (index, packet) = (e.b.append_block_param(header, I64), e.b.append_block_param(header, I64));
         let first = e.constant(0);

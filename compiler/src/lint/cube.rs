@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// A test is compared with so many others, so that a long conjunction takes no square of its length.
 const MAX_COMPARED: usize = 1000;
 
+/// How many holes are cut into what is known of a number.
+const MAX_HOLES: usize = 512;
+
 /// Why a conjunction is impossible.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Conflict<'p> {
@@ -446,6 +449,10 @@ pub(super) fn bounds(program: &Program, num: &Num) -> (u64, u64) {
 
 fn narrow<T: Point>(known: &mut Arc<Intervals<T>>, set: &Arc<Intervals<T>>, holds: bool) {
     if holds && Arc::ptr_eq(known, set) {
+        return;
+    }
+    // Each hole costs the length of the set: beyond some, a set that is too wide is still true.
+    if !holds && known.parts().len() > MAX_HOLES {
         return;
     }
     let left = if holds { known.intersect(set) } else { known.intersect(&set.complement()) };

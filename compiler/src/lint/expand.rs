@@ -77,9 +77,9 @@ impl<'p> Walk<'p> {
                 for (i, part) in parts.iter().enumerate() {
                     let mut start = cubes.clone();
                     // Where a number's test fails, its header is there: the case without it is another one.
-                    for guard in
-                        parts.iter().take(i).filter(|p| !holds && matches!(p.kind(), PredKind::Bits { .. }))
-                    {
+                    let bits = |p: &&Pred| !holds && matches!(p.kind(), PredKind::Bits { .. });
+                    // Presence bits stand first in an `and`.
+                    for guard in parts.iter().take(i).take_while(bits) {
                         start = self.add(start, guard, true, depth)?;
                     }
                     out.append(&mut self.add(start, part, holds, depth)?);

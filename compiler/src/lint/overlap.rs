@@ -8,6 +8,7 @@ use super::conditions::{Cases, same_line};
 use super::cube::Cube;
 use super::expand::expand;
 use super::lengths::{asks_nothing, covers};
+use crate::budget::Stop;
 use crate::hir::{Address, Ask, Length, Num, NumKind, Pred, Rule};
 use mrule_grammar::codes::lints;
 use mrule_grammar::diagnostic::Diagnostic;
@@ -27,10 +28,11 @@ const UNFILED: usize = 64;
 const LIMIT_WORK: usize = 50_000;
 
 /// Looks for rules that add nothing.
-pub(super) fn rules<'p>(lint: &mut Lint<'p>, cases: &[Cases<'p>]) {
+pub(super) fn rules<'p>(lint: &mut Lint<'p>, cases: &[Cases<'p>]) -> Result<(), Stop> {
     let program = lint.program;
     let files = Files::new(cases);
     for (r, (rule, mine)) in program.rules.iter().zip(cases).enumerate() {
+        lint.go_on()?;
         if nothing_asked(lint, rule) {
             continue;
         }
@@ -52,6 +54,7 @@ pub(super) fn rules<'p>(lint: &mut Lint<'p>, cases: &[Cases<'p>]) {
             lint.out.push(finding);
         }
     }
+    Ok(())
 }
 
 /// Whether `wide` asks for at least as much wherever `narrow` asks for anything.
@@ -132,7 +135,7 @@ fn lines(lint: &mut Lint, rule: &Rule, cases: &Cases) {
 }
 
 /// Looks for limits that never cut.
-pub(super) fn limits<'p>(lint: &mut Lint<'p>, rules: &[Cases<'p>], limits: &[Cases<'p>]) {
+pub(super) fn limits<'p>(lint: &mut Lint<'p>, rules: &[Cases<'p>], limits: &[Cases<'p>]) -> Result<(), Stop> {
     let program = lint.program;
     // Every length that a rule asks for, with the stations that it is asked for.
     let mut lengths: HashMap<&Length, u64> = HashMap::new();
@@ -143,6 +146,7 @@ pub(super) fn limits<'p>(lint: &mut Lint<'p>, rules: &[Cases<'p>], limits: &[Cas
     }
     let mut work = LIMIT_WORK;
     for (limit, cases) in program.limits.iter().zip(limits) {
+        lint.go_on()?;
         let Some(cubes) = cases.matches.as_ref().filter(|cubes| !cubes.is_empty()) else { continue };
         let asked: Vec<&Length> = lengths
             .iter()
@@ -200,6 +204,7 @@ pub(super) fn limits<'p>(lint: &mut Lint<'p>, rules: &[Cases<'p>], limits: &[Cas
             lint.out.push(finding);
         }
     }
+    Ok(())
 }
 
 /// What a conjunction is filed under.

@@ -10,6 +10,10 @@ use mrule_grammar::codes::lints;
 
 mod properties;
 
+fn lint(program: &Program, files: &[(FileId, File)]) -> Vec<Diagnostic> {
+    super::lint(program, files, &CompileBudget::default()).unwrap()
+}
+
 fn num(name: &str) -> Num {
     let (field, layer) = find(name).unwrap();
     match field.source {

@@ -51,6 +51,7 @@ fn triggers_are_raised_on_a_copy() {
         unless: crate::hir::Pred::never(),
         own: Vec::new(),
         capacity: hir::DEFAULT_KEYS,
+        keys_at: None,
         external: false,
         hold: None,
     };

@@ -131,16 +131,17 @@ pub(super) async fn put(
     let sets: Vec<(String, String)> = sent.set.into_iter().collect();
     let origin = stations::origin(&caller);
     let named = name.clone();
-    let done = api
-        .ask(move |api| {
-            let (compiled, bundle) = Bundle::read(&roots, &mut MemoryLoader::new(sent.files), &sets);
+    let (version, swapped, about) = api
+        .compile(&caller, move |api, budget| {
+            let mut loader = MemoryLoader::new(sent.files);
+            let (compiled, bundle) = Bundle::read(&roots, &mut loader, &sets, budget);
             let bundle = bundle.binding(binding).given_by(origin);
-            let done = api.control.load_over(expect, &name, compiled, bundle, dry_run);
-            api.told(&name, dry_run, done)
+            let done = api.control.load_over(budget, expect, &name, compiled, bundle, dry_run);
+            let done = api.told(&name, dry_run, done)?;
+            Ok((done.version, done.swap.is_some(), api.done(&done)))
         })
         .await?;
-    let (about, version) = (api.done(&done), done.version);
-    if done.swap.is_none() {
+    if !swapped {
         return Ok(Answer(about).into_response());
     }
     let loaded = api.ask(move |api| api.control.version(&named, Some(version))).await?.loaded;
@@ -246,9 +247,13 @@ pub(super) async fn roll_back(
     };
     let back = api.ask(back).await?;
     api.may_bind(&caller, &name, back)?;
-    let done =
-        api.ask(move |api| api.told(&name, dry_run, api.control.roll_back(&name, version, dry_run))).await?;
-    Ok(Answer(api.done(&done)))
+    let about = api
+        .compile(&caller, move |api, budget| {
+            let done = api.control.roll_back(budget, &name, version, dry_run);
+            Ok(api.done(&api.told(&name, dry_run, done)?))
+        })
+        .await?;
+    Ok(Answer(about))
 }
 
 impl Api {

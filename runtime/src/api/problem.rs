@@ -35,7 +35,7 @@ impl Problem {
             Refusal::Conflict(_) | Refusal::Moved => (409, None),
             Refusal::Stale(_) => (412, None),
             Refusal::Forbidden(_) => (403, None),
-            Refusal::Ended => (503, None),
+            Refusal::Ended | Refusal::Busy(_) => (503, None),
             Refusal::Program(compiled) => (422, Some((faces.diagnostics)(&compiled))),
         };
         Problem { status, detail, diagnostics, retry: None }

@@ -3,11 +3,16 @@
 //! that two versions share is kept once. (Rejected: reading the files again to go back to an older version.)
 
 use crate::confine::Origin;
-use mrule_compiler::compile::{Compiled, Loaded, Loader, MemoryLoader, compile};
+use mrule_compiler::budget::CompileBudget;
+use mrule_compiler::compile::{Compiled, Loaded, Loader, MemoryLoader, compile_within};
 use mrule_compiler::hir::{Program, Station};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the lines of two texts are compared.
+const DIFF: Duration = Duration::from_secs(1);
 
 /// The texts of a program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,10 +63,15 @@ impl Loader for Replayer<'_> {
 
 impl Bundle {
     /// Compiles the files at these paths, and keeps all texts that were read.
-    pub fn read(paths: &[String], loader: &mut dyn Loader, sets: &[(String, String)]) -> (Compiled, Bundle) {
+    pub fn read(
+        paths: &[String],
+        loader: &mut dyn Loader,
+        sets: &[(String, String)],
+        budget: &CompileBudget,
+    ) -> (Compiled, Bundle) {
         let bundle = Bundle { roots: paths.to_vec(), sets: sets.to_vec(), ..Bundle::default() };
         let mut recorder = Recorder { inner: loader, bundle };
-        let compiled = compile(paths, &mut recorder, sets);
+        let compiled = compile_within(paths, &mut recorder, sets, budget);
         (compiled, recorder.bundle)
     }
 
@@ -108,8 +118,8 @@ impl Bundle {
     }
 
     /// Compiles it again.
-    pub fn compile(&self) -> Compiled {
-        compile(&self.roots, &mut Replayer(self), &self.sets)
+    pub fn compile(&self, budget: &CompileBudget) -> Compiled {
+        compile_within(&self.roots, &mut Replayer(self), &self.sets, budget)
     }
 
     /// The files that were named.
@@ -239,7 +249,8 @@ impl Bundle {
             if was == now {
                 continue;
             }
-            let diff = similar::TextDiff::from_lines(was.as_ref(), now.as_ref());
+            // Beyond that the difference is coarser: larger parts are shown as other ones.
+            let diff = similar::TextDiff::configure().timeout(DIFF).diff_lines(was.as_ref(), now.as_ref());
             let heads = (format!("{name} ({older_is})"), format!("{name} ({is})"));
             out.push_str(&diff.unified_diff().header(&heads.0, &heads.1).to_string());
         }
@@ -258,7 +269,12 @@ mod tests {
 
     fn read(csv: &str) -> Bundle {
         let texts = [("main.mrule", MAIN), ("parts/a.mrule", PART), ("bad.csv", csv)];
-        let (compiled, bundle) = Bundle::read(&["main.mrule".into()], &mut MemoryLoader::new(texts), &[]);
+        let (compiled, bundle) = Bundle::read(
+            &["main.mrule".into()],
+            &mut MemoryLoader::new(texts),
+            &[],
+            &CompileBudget::default(),
+        );
         assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
         bundle
     }
@@ -268,7 +284,7 @@ mod tests {
         let bundle = read("192.0.2.1\n");
         let again = Bundle::from_json(&bundle.to_json()).unwrap();
         assert_eq!(again, bundle);
-        let again = again.compile();
+        let again = again.compile(&CompileBudget::default());
         assert_eq!(again.program.unwrap().tables[0].start.len(), 1);
         assert_eq!(
             bundle.texts().map(|(name, _)| name).collect::<Vec<_>>(),

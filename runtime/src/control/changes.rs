@@ -5,7 +5,7 @@
 
 use super::keep::{self, Keeping};
 use super::store::{self, Trace};
-use super::{Control, Refusal, now};
+use super::{Control, Refusal, memory, now};
 use crate::change::{Change, Effect};
 use crate::decider::bit_of;
 use crate::event::{input, part_json, time_text};
@@ -178,6 +178,7 @@ impl Control {
             return Err(super::no_policy(name, &state));
         };
         let mut policy = Policy::clone(policy);
+        policy.set_table_room(memory::room_of(&self.memory, live, name));
         let (result, touched) = body(&mut policy, keeping)?;
         let program = policy.program().clone();
         match touched {
@@ -478,7 +479,9 @@ pub(super) enum Touched {
 
 pub(super) fn refused(error: &ChangeError) -> Refusal {
     match error {
-        ChangeError::Full | ChangeError::Table(_) => Refusal::Conflict(error.to_string()),
+        ChangeError::Full | ChangeError::Memory { .. } | ChangeError::Table(_) => {
+            Refusal::Conflict(error.to_string())
+        }
         _ => bad(error),
     }
 }

@@ -7,12 +7,17 @@
 
 use super::health::{Failure, Scope};
 use super::keep::Keeping;
+use super::load::{bounds, make};
 use super::store::{AtWork, Kept, Remade, Store};
-use super::{Bundle, Held, Version, bounds, make, now, stations};
+use super::{Bundle, Held, Memory, Refusal, Version, now, stations};
+use crate::compile_queue::CompileLimits;
 use crate::confine::Confinement;
+use crate::cost::Cost;
 use crate::live::{Live, MAIN};
 use crate::policy::{Label, Policy};
 use mrule_compiler::engine::EngineKind;
+use mrule_compiler::hir::Program;
+use mrule_compiler::world::World;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +44,10 @@ pub struct Start {
     /// What a user should know.
     pub(super) told: Vec<String>,
     confinement: Arc<Confinement>,
+    /// What each compilation may take.
+    pub(super) limits: CompileLimits,
+    /// What all policies may take.
+    pub(super) memory: Memory,
 }
 
 /// A policy to be at work from the first packet on.
@@ -60,6 +69,8 @@ impl Start {
         bundle: Bundle,
         directory: Option<&Path>,
         confinement: &Arc<Confinement>,
+        limits: CompileLimits,
+        memory: Memory,
     ) -> Start {
         let mut start = Start {
             policies: Vec::new(),
@@ -69,6 +80,8 @@ impl Start {
             keeping: Keeping::default(),
             told: Vec::new(),
             confinement: confinement.clone(),
+            limits,
+            memory,
         };
         let mut kept = directory.map(|directory| start.open(directory)).unwrap_or_default();
         let of_main = kept.iter().position(|kept| kept.name == MAIN).map(|at| kept.remove(at));
@@ -96,7 +109,7 @@ impl Start {
         policy: Policy,
         bundle: Bundle,
     ) -> Result<Start, super::Refusal> {
-        let bound = bounds(kind, policy.program(), policy.world())?;
+        let bound = bounds(kind, policy.program(), policy.world(), &self.limits.budget())?;
         let before = self.policies.iter().position(|restored| restored.name == name);
         let before = before.map(|at| self.policies.remove(at).held).or_else(|| self.unloaded.remove(name));
         self.failures.remove(name);
@@ -190,7 +203,7 @@ impl Start {
             self.fail(MAIN, why, Scope::All);
         }
         if binds {
-            match bounds(kind, policy.program(), policy.world()) {
+            match bounds(kind, policy.program(), policy.world(), &self.limits.budget()) {
                 Ok(bound) => policy = policy.binding(Some(bound)),
                 Err(why) => {
                     let why =
@@ -260,18 +273,32 @@ impl Start {
         };
         let binds = at_work.bundle.is_binding();
         let mut held = Held { older, ..Held::new(at_work) };
-        let mut compiled = held.now.bundle.compile();
+        let budget = self.limits.budget();
+        let mut compiled = held.now.bundle.compile(&budget);
+        let taken = self.policies.iter().map(|kept| kept.policy.memory()).fold(0, u64::saturating_add);
+        let (memory, mut cost) = (self.memory.clone(), Cost::default());
+        let admit = |program: &Program, world: &World| {
+            cost = crate::cost::cost(program, world, &memory.setting)?;
+            // A client loaded it.
+            let admitted = memory.limits.admit(&cost, taken, true);
+            admitted.map_err(|over| Refusal::Conflict(format!("{over}; {}", over.help())))
+        };
         let made = match compiled.program.take() {
-            Some(program) => make(kind, program, binds).map_err(|refusal| refusal.to_string()),
+            Some(program) => {
+                make(kind, program, binds, &budget, admit).map_err(|refusal| refusal.to_string())
+            }
             None => {
                 let first = compiled.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
                 Err(format!("its program has errors for this mirrorc: {first}"))
             }
         };
+        let made = made.and_then(|made| {
+            let policy = Policy::try_new(made.engine, made.world).map_err(|none| none.to_string())?;
+            Ok(policy.binding(made.bounds).counted(&cost))
+        });
         match made {
-            Ok(made) => {
-                let origins = held.now.bundle.origins(made.engine.program());
-                let policy = Policy::new(made.engine, made.world).binding(made.bounds);
+            Ok(policy) => {
+                let origins = held.now.bundle.origins(policy.program());
                 let mut policy = policy.written_by(origins);
                 let remade = kept.restore(&mut policy);
                 let policy = self.changed(&name, policy, remade, &mut held, true);

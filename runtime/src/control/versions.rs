@@ -6,6 +6,7 @@ use super::health::Scope;
 use super::store::UNLOADED;
 use super::{Changed, Control, Done, HISTORY, HISTORY_BYTES, Held, Refusal, State, Version, no_policy};
 use crate::live::Swap;
+use mrule_compiler::budget::CompileBudget;
 use std::collections::VecDeque;
 
 impl Control {
@@ -14,9 +15,15 @@ impl Control {
     ///
     /// # Errors
     /// As [`load`](Self::load); no such policy or version.
-    pub fn roll_back(&self, name: &str, version: Option<u64>, dry: bool) -> Result<Done, Refusal> {
+    pub fn roll_back(
+        &self,
+        budget: &CompileBudget,
+        name: &str,
+        version: Option<u64>,
+        dry: bool,
+    ) -> Result<Done, Refusal> {
         let bundle = self.lock().goes_back_to(name, version)?.bundle.clone();
-        self.load(name, bundle.compile(), bundle, dry)
+        self.load_over(budget, None, name, bundle.compile(budget), bundle, dry)
     }
 
     /// Unloads a policy. Its versions are kept, what was changed in it is not.

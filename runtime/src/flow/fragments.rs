@@ -4,6 +4,7 @@
 //! mistaken for its place's next one. (Rejected: reassembly; a mirror copies fragments as they are.)
 
 use super::key::{Key, Seeds, addresses, be16, vlans};
+use crate::budget::{NoMemory, list};
 use mrule_compiler::abi::{Packet, Stack, bit};
 
 const WAYS: usize = 8;
@@ -50,9 +51,17 @@ pub(super) struct Fragments {
 
 impl Fragments {
     /// For about so many datagrams.
-    pub fn new(datagrams: usize) -> Fragments {
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn new(datagrams: usize) -> Result<Fragments, NoMemory> {
         let sets = datagrams.div_ceil(WAYS).max(1);
-        Fragments { records: Vec::with_capacity(sets * WAYS), sets, forgotten: 0 }
+        Ok(Fragments { records: list(sets.saturating_mul(WAYS))?, sets, forgotten: 0 })
+    }
+
+    /// Bytes for about so many datagrams.
+    pub fn memory_of(datagrams: usize) -> u64 {
+        datagrams.div_ceil(WAYS).max(1) as u64 * (WAYS * size_of::<Record>()) as u64
     }
 
     /// In bytes.
@@ -147,7 +156,7 @@ mod tests {
     #[test]
     fn the_oldest_makes_room_and_is_counted() {
         let seeds = Seeds::random();
-        let mut fragments = Fragments::new(8);
+        let mut fragments = Fragments::new(8).unwrap();
         let memory = fragments.memory();
         for i in 0..8 {
             fragments.remember(datagram(i), First { from: i as usize, ..First::default() }, i as i64, &seeds);

@@ -4,6 +4,7 @@
 //! its hash wanted it there is no empty slot; removal moves the followers up. (Rejected: tombstones, which need a rebuild
 //! that no packet should wait for; buckets with an overflow list.)
 
+use crate::budget::NoMemory;
 use crate::sys::memory::prefetch;
 
 const DISTANCE: u32 = 28;
@@ -20,11 +21,16 @@ pub(super) struct Index {
 
 impl Index {
     /// For at most `flows` places.
-    pub fn new(flows: usize) -> Index {
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn new(flows: usize) -> Result<Index, NoMemory> {
         let bits = usize::BITS - flows.saturating_sub(1).leading_zeros();
         let place = (1 << bits) - 1;
         let tag = ((1 << DISTANCE) - 1) & !place;
-        Index { slots: vec![0; (2 * flows).max(2)], place, tag }
+        let slots = (2 * flows).max(2);
+        let slots = bytemuck::try_zeroed_vec(slots).map_err(|()| NoMemory::of(slots, size_of::<u32>()))?;
+        Ok(Index { slots, place, tag })
     }
 
     /// In bytes.
@@ -148,7 +154,7 @@ mod tests {
     fn agrees_with_a_map() {
         for crowd in [1_u64, 7, 40, 1000] {
             let flows = 100;
-            let mut index = Index::new(flows);
+            let mut index = Index::new(flows).unwrap();
             let mut hashes = vec![0_u64; flows];
             let mut model: HashMap<u32, u64> = HashMap::new();
             let mut state = crowd;

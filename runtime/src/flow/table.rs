@@ -12,6 +12,7 @@ use super::tcp::{self, Place, Tcp};
 use super::view::{Times, Wanted, by_volume, captured, fill, payload_length};
 use super::wheel::{Class, Wheel};
 use super::{FlowId, Limits, Observed, Segment, Timeouts};
+use crate::budget::{NoMemory, list};
 use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
 use mrule_compiler::fields::App;
 
@@ -91,18 +92,27 @@ pub struct FlowTable {
 
 impl FlowTable {
     /// An empty table. It takes all its address space now, and memory as it fills.
+    /// Ends the process where there is no memory, as other allocations do; [`try_new`](Self::try_new) does not.
     pub fn new(limits: &Limits) -> FlowTable {
+        FlowTable::try_new(limits).unwrap_or_else(|none| none.abort())
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn try_new(limits: &Limits) -> Result<FlowTable, NoMemory> {
         let capacity = limits.flows.clamp(1, Limits::MAX_FLOWS);
         let t = &limits.timeouts;
         let tcp = [t.tcp_opening, t.tcp_established, t.tcp_closing, t.tcp_closed];
         let least = tcp.into_iter().chain([t.udp, t.udp_established, t.icmp, t.other]).min();
-        FlowTable {
-            flows: Vec::with_capacity(capacity),
+        Ok(FlowTable {
+            flows: list(capacity)?,
             capacity,
-            index: Index::new(capacity),
-            wheel: Wheel::new(capacity),
-            fragments: Fragments::new(limits.fragments),
-            ways: Vec::with_capacity(256),
+            index: Index::new(capacity)?,
+            wheel: Wheel::new(capacity)?,
+            fragments: Fragments::new(limits.fragments)?,
+            ways: list(256)?,
             seeds: Seeds::random(),
             timeouts: *t,
             least: least.unwrap_or(0),
@@ -112,7 +122,14 @@ impl FlowTable {
             low: [i64::MAX; 2],
             cursor: 0,
             wanted: Wanted { numbers: true, ids: None },
-        }
+        })
+    }
+
+    /// Bytes that a table with these limits takes when it is full.
+    pub fn memory_of(limits: &Limits) -> u64 {
+        let flows = limits.flows.clamp(1, Limits::MAX_FLOWS) as u64;
+        let fragments = Fragments::memory_of(limits.fragments);
+        flows * (size_of::<Entry>() + 2 * size_of::<u32>()) as u64 + Wheel::MEMORY as u64 + fragments
     }
 
     /// What views are to say beside the rest, for the program that they are for: a flow's counts and times; what tells it from

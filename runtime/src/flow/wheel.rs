@@ -9,6 +9,7 @@
 //! [`AHEAD`] buckets ahead of the clock counts as the idlest.
 
 use super::entry::Entry;
+use crate::budget::{NoMemory, list};
 
 /// log2 of a bucket's width in nanoseconds.
 const WIDTH: u32 = 30;
@@ -84,11 +85,19 @@ fn slot(bucket: i64) -> usize {
 }
 
 impl Wheel {
-    pub fn new(flows: usize) -> Wheel {
+    /// Bytes that it takes, whatever the flows.
+    pub const MEMORY: usize = size_of::<Wheel>() + 2 * SPAN * size_of::<[u32; 2]>();
+
+    /// For so many flows.
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn new(flows: usize) -> Result<Wheel, NoMemory> {
         let flows = flows as u32;
-        let nodes = (0..2 * SPAN as u32).map(|i| [flows + i; 2]).collect();
+        let mut nodes = list(2 * SPAN)?;
+        nodes.extend((0..2 * SPAN as u32).map(|i| [flows + i; 2]));
         let rings = [Ring::EMPTY; 2];
-        Wheel { nodes, rings, base: 0, clock: 0, flows }
+        Ok(Wheel { nodes, rings, base: 0, clock: 0, flows })
     }
 
     /// In bytes.

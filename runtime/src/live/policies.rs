@@ -124,6 +124,13 @@ impl Live {
         self.policies().find(|(other, _)| *other == name).map(|(_, policy)| policy)
     }
 
+    /// Bytes of the rings in which packets come: for each port and worker one.
+    pub fn ring_memory(&self) -> u64 {
+        let ring = self.opening.ring;
+        let each = u64::from(ring.block) * u64::from(ring.blocks);
+        each.saturating_mul((self.ports.len() * self.workers.len()) as u64)
+    }
+
     /// Loads a policy, or puts it in the place of the one of this name; it should have been made by that one's
     /// [`Policy::succeed`]. When this returns, the workers decide by it. Waits for its stations to be opened.
     ///

@@ -23,6 +23,12 @@ const CHUNK_COPIES: usize = 512;
 /// How many chunks of a worker are kept to be used again.
 const SPARE: usize = 8;
 
+/// Bytes of what is kept of a copy beside its own.
+pub(super) const COPY_BYTES: usize = size_of::<Held>();
+
+/// Bytes of the chunks that a worker fills and keeps for a station.
+pub(super) const WORKER_BYTES: u64 = ((SPARE + 1) * (CHUNK + CHUNK_COPIES * COPY_BYTES)) as u64;
+
 /// One copy that a station is to get.
 #[derive(Debug, Clone, Copy)]
 pub struct Copy<'a> {

@@ -5,8 +5,9 @@
 
 #![expect(unsafe_code, reason = "mappings, and advice about addresses")]
 
+use crate::budget::NoMemory;
 use bytemuck::Zeroable;
-use std::alloc::{Layout, handle_alloc_error};
+use std::alloc::Layout;
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -30,16 +31,19 @@ unsafe impl<T: Send> Send for Pages<T> {}
 unsafe impl<T: Sync> Sync for Pages<T> {}
 
 impl<T: Zeroable> Pages<T> {
-    /// So many. Like other memory that is not to be had, this ends the process where there is none.
-    pub(crate) fn new(len: usize) -> Pages<T> {
+    /// So many.
+    ///
+    /// # Errors
+    /// [`NoMemory`]: the kernel has none.
+    pub(crate) fn new(len: usize) -> Result<Pages<T>, NoMemory> {
         const { assert!(!std::mem::needs_drop::<T>() && align_of::<T>() <= 4096) };
-        let Ok(layout) = Layout::array::<T>(len) else { handle_alloc_error(Layout::new::<T>()) };
+        let layout = Layout::array::<T>(len).map_err(|_| NoMemory::of(len, size_of::<T>()))?;
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping, which overlaps none.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), layout.size().max(1), access, kind, -1, 0) };
         match NonNull::new(start.cast::<T>()) {
-            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Pages { start, len },
-            _ => handle_alloc_error(layout),
+            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Pages { start, len }),
+            _ => Err(NoMemory { bytes: layout.size() as u64 }),
         }
     }
 }
@@ -137,11 +141,18 @@ mod tests {
     #[test]
     fn pages_are_zero_and_lie_as_pages_do() {
         for len in [0, 1, 64, 100_000] {
-            let pages: Pages<[u64; 8]> = Pages::new(len);
+            let pages: Pages<[u64; 8]> = Pages::new(len).unwrap();
             assert_eq!((pages.len(), pages.as_ptr().addr() % 4096), (len, 0));
             assert!(pages.iter().flatten().all(|word| *word == 0));
             assert_eq!(format!("{pages:?}"), format!("{len} elements"));
         }
+    }
+
+    #[test]
+    fn memory_that_is_not_to_be_had_is_refused() {
+        assert_eq!(Pages::<[u64; 8]>::new(usize::MAX).map(|_| ()), Err(NoMemory { bytes: u64::MAX }));
+        let most = usize::MAX / 128;
+        assert_eq!(Pages::<[u64; 8]>::new(most).map(|_| ()), Err(NoMemory { bytes: most as u64 * 64 }));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! (Rejected: rows as structs behind a lock, which nobody can read, or ask the memory for, without taking it.)
 
 use super::key::KIND_BITS;
+use crate::budget::NoMemory;
 use crate::sys::memory::{Pages, prefer_huge_pages};
 use mrule_compiler::abi::MAX_KEY;
 use std::ops::Range;
@@ -31,8 +32,14 @@ pub(super) const HEAD: usize = 5;
 pub(super) const HEAD_WORDS: usize = 3;
 
 /// So many words, all 0. The kernel gives memory for them when they are first written.
-pub(super) fn words(count: usize) -> Box<[AtomicU64]> {
-    bytemuck::zeroed_slice_box(count)
+///
+/// # Errors
+/// [`NoMemory`]
+pub(super) fn words(count: usize) -> Result<Box<[AtomicU64]>, NoMemory> {
+    if count.checked_mul(8).is_none_or(|bytes| bytes > isize::MAX as usize) {
+        return Err(NoMemory::of(count, 8));
+    }
+    bytemuck::try_zeroed_slice_box(count).map_err(|()| NoMemory::of(count, 8))
 }
 
 /// A line of the cache.
@@ -44,8 +51,11 @@ pub(super) struct Lines(Pages<Line>);
 
 impl Lines {
     /// So many.
-    pub(super) fn new(count: usize) -> Lines {
-        Lines(Pages::new(count))
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn new(count: usize) -> Result<Lines, NoMemory> {
+        Ok(Lines(Pages::new(count)?))
     }
 
     /// Bytes of them.
@@ -97,12 +107,13 @@ pub(super) fn count(word: &AtomicU64) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, reason = "a failed test stops")]
     use super::*;
 
     #[test]
     fn a_line_is_a_line() {
         for count in [1, 2, 1000] {
-            let lines = Lines::new(count);
+            let lines = Lines::new(count).unwrap_or_else(|error| panic!("{error}"));
             assert!((0..count).all(|line| lines.at(line).as_ptr().addr().is_multiple_of(64)), "{count}");
             assert!(lines.get(count).is_none());
         }

@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn text_beside_a_part() {
-        let cells = super::super::cells::words(TEXT_WORDS);
+        let cells = super::super::cells::words(TEXT_WORDS).unwrap_or_default();
         for len in 16..=MAX_TEXT {
             let text: Vec<u8> = (0..len as u8).collect();
             put_text(&cells, &text);

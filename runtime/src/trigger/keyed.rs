@@ -16,6 +16,7 @@ use super::suppress::Suppressions;
 use super::visit::Moment;
 use super::window::{Clock, MIN_PER, RING_WORDS, Sum};
 use super::{AHEAD, TriggerShape, WindowKind};
+use crate::budget::{NoMemory, list};
 use crate::sys::memory::{Pages, prefer_huge_pages};
 use mrule_compiler::abi::MAX_KEY;
 use mrule_compiler::table::KeyValue;
@@ -123,11 +124,18 @@ pub(super) struct Keyed {
 
 impl Keyed {
     /// The states of triggers that have the same key and as many rows, side by side: a packet finds those of its key together.
-    pub(super) fn beside(shapes: &[&TriggerShape], seed: [u64; 2], stripes: &Arc<Stripes>) -> Vec<Keyed> {
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn beside(
+        shapes: &[&TriggerShape],
+        seed: [u64; 2],
+        stripes: &Arc<Stripes>,
+    ) -> Result<Vec<Keyed>, NoMemory> {
         let layouts: Vec<Layout> = shapes.iter().map(|shape| Layout::new(shape)).collect();
         let stride = layouts.iter().map(|layout| layout.lines).sum();
         let rows = layouts.first().map_or(0, Layout::all_rows);
-        let lines = Arc::new(Lines::new(rows * stride));
+        let lines = Arc::new(Lines::new(rows.saturating_mul(stride))?);
         let mut at = At { own: 0, stride };
         let made = |(shape, layout): (&&TriggerShape, Layout)| {
             let here = at;
@@ -143,8 +151,12 @@ impl Keyed {
         seed: [u64; 2],
         stripes: &Arc<Stripes>,
         (lines, at): (&Arc<Lines>, At),
-    ) -> Keyed {
-        let shard = || Shard { tallies: Default::default(), ledger: Mutex::new(Ledger::new(layout.rows)) };
+    ) -> Result<Keyed, NoMemory> {
+        let mut shards = list(layout.shards)?;
+        for _ in 0..layout.shards {
+            let ledger = Mutex::new(Ledger::new(layout.rows)?);
+            shards.push(Shard { tallies: Default::default(), ledger });
+        }
         let window = |(window, ring): (&super::WindowShape, &usize)| Window {
             kind: window.kind,
             clock: Clock::new(window.per),
@@ -152,7 +164,7 @@ impl Keyed {
             ring: *ring,
         };
         let (rows, buckets) = (layout.all_rows(), layout.all_buckets());
-        Keyed {
+        Ok(Keyed {
             seed,
             windows: shape.windows.iter().zip(&layout.rings).map(window).collect(),
             common: match &*shape.windows {
@@ -160,20 +172,20 @@ impl Keyed {
                 _ => NOT_COMMON,
             },
             bits: buckets.ilog2(),
-            buckets: Pages::new(buckets),
+            buckets: Pages::new(buckets)?,
             lines: lines.clone(),
             at,
-            rings: words(rows * layout.ring_words),
-            cold: words(rows * COLD_WORDS),
-            texts: words(rows * layout.parts * layout.text),
-            shards: (0..layout.shards).map(|_| shard()).collect(),
+            rings: words(rows.saturating_mul(layout.ring_words))?,
+            cold: words(rows.saturating_mul(COLD_WORDS))?,
+            texts: words(rows.saturating_mul(layout.parts * layout.text))?,
+            shards: shards.into(),
             latest: AtomicI64::new(i64::MIN),
             full: AtomicBool::new(layout.parts > 0 && layout.rows < AHEAD),
-            suppressions: Suppressions::new(shape.keys.max(1)),
+            suppressions: Suppressions::new(shape.keys),
             stripes: stripes.clone(),
             shape: shape.clone(),
             layout,
-        }
+        })
     }
 
     /// How many rows a trigger of this shape has.
@@ -192,7 +204,7 @@ impl Keyed {
 
     /// Bytes of what it has for itself.
     pub(super) fn memory(&self) -> usize {
-        self.layout.memory() - self.layout.line_memory()
+        self.layout.memory().saturating_sub(self.layout.line_memory()) as usize
     }
 
     pub(super) fn capacity(&self) -> u64 {

@@ -21,6 +21,9 @@ pub const MAX_KEYS: usize = 1 << 26;
 /// Words of a row that only lists need: since when it is active, how often it was raised.
 pub(super) const COLD_WORDS: usize = 2;
 
+/// Bytes of a shard beside its rows, about.
+const SHARD_BYTES: usize = 256;
+
 /// How the memory is divided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -94,16 +97,16 @@ impl Layout {
         self.shards * self.buckets
     }
 
-    /// Bytes of all lines.
-    pub(super) fn line_memory(&self) -> usize {
-        8 * LINE * self.all_rows() * self.lines
+    /// Bytes of all lines. Rows are at most some 2^27 and words of each some 2^12: nothing overflows 64 bits.
+    pub(super) fn line_memory(&self) -> u64 {
+        8 * LINE as u64 * self.all_rows() as u64 * self.lines as u64
     }
 
     /// Bytes of it all.
-    pub(super) fn memory(&self) -> usize {
-        let words = self.ring_words + self.text * self.parts + COLD_WORDS;
-        let ledgers = self.shards * Ledger::memory(self.rows);
-        self.line_memory() + 8 * self.all_buckets() + self.all_rows() * 8 * words + ledgers
+    pub(super) fn memory(&self) -> u64 {
+        let words = (self.ring_words + self.text * self.parts + COLD_WORDS) as u64;
+        let shards = self.shards as u64 * (Ledger::memory(self.rows) + SHARD_BYTES) as u64;
+        self.line_memory() + 8 * self.all_buckets() as u64 + self.all_rows() as u64 * 8 * words + shards
     }
 }
 

@@ -6,6 +6,8 @@
 //! (Rejected: a list in order of use, which costs two neighbours' lines for each packet; a clock hand, which with most
 //! keys active searches long.)
 
+use crate::budget::{NoMemory, list};
+
 /// Rows by a number, the least first.
 #[derive(Debug)]
 pub(super) struct Heap {
@@ -29,8 +31,8 @@ impl Places {
 }
 
 impl Heap {
-    fn new(rows: usize) -> Heap {
-        Heap { nodes: Vec::with_capacity(rows) }
+    fn new(rows: usize) -> Result<Heap, NoMemory> {
+        Ok(Heap { nodes: list(rows)? })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -143,18 +145,26 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(rows: usize) -> Ledger {
-        Ledger {
-            homes: vec![0; rows].into(),
-            free: (0..rows as u32).rev().collect(),
-            idle: Heap::new(rows),
-            active: Heap::new(rows),
-            places: Places((0..rows as u32).rev().collect()),
+    /// A shard of so many rows, none of them taken.
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn new(rows: usize) -> Result<Ledger, NoMemory> {
+        let (mut free, mut places, mut homes) = (list(rows)?, list(rows)?, list(rows)?);
+        free.extend((0..rows as u32).rev());
+        places.extend((0..rows as u32).rev());
+        homes.resize(rows, 0);
+        Ok(Ledger {
+            homes: homes.into(),
+            free,
+            idle: Heap::new(rows)?,
+            active: Heap::new(rows)?,
+            places: Places(places.into()),
             entered: 0,
             evicted: 0,
             unkept: 0,
             cleared: 0,
-        }
+        })
     }
 
     /// Takes a row that is free: this one, if it is.
@@ -190,12 +200,13 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
     use super::*;
     use proptest::prelude::*;
 
     #[test]
     fn the_row_that_is_wanted_if_it_is_free() {
-        let mut ledger = Ledger::new(5);
+        let mut ledger = Ledger::new(5).unwrap();
         let wanted = [Some(3), Some(3), Some(9), None, Some(4), Some(1)];
         let taken = wanted.map(|row| ledger.take(row));
         assert_eq!(taken[0], Some(3));
@@ -208,7 +219,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_least_is_first(steps in prop::collection::vec((0u32..24, -9i64..9, 0u8..3), 1..300)) {
-            let mut ledger = Ledger::new(24);
+            let mut ledger = Ledger::new(24).unwrap();
             let mut model: Vec<Option<i64>> = vec![None; 24];
             for (row, key, what) in steps {
                 let mine = &mut model[row as usize];

@@ -1,5 +1,5 @@
 //! The keys that somebody has said are innocuous, with the reason and, if it has one, the end of it. The invariants: as
-//! many as the trigger has keys, at most; whoever raises a trigger that has none of them pays one load; what is over stays
+//! many as the trigger has keys, and [`MAX_SUPPRESSED`], at most; whoever raises a trigger that has none of them pays one load; what is over stays
 //! until there is no room or it is taken back, so that a packet with an earlier time still meets it.
 //! (Rejected: a mark in the key's row, which goes with the row.)
 
@@ -8,6 +8,12 @@ use mrule_compiler::table::KeyValue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
+
+/// How many keys of one trigger are suppressed at most.
+pub const MAX_SUPPRESSED: usize = 4096;
+
+/// Bytes of one that is, with a reason as long as it may be, about.
+const ENTRY: u64 = 512;
 
 /// The longest reason that is kept, in bytes.
 pub const MAX_REASON: usize = 256;
@@ -70,8 +76,15 @@ pub(super) struct Suppressions {
 }
 
 impl Suppressions {
-    pub(super) fn new(limit: usize) -> Suppressions {
+    /// For a trigger of so many keys.
+    pub(super) fn new(keys: usize) -> Suppressions {
+        let limit = keys.clamp(1, MAX_SUPPRESSED);
         Suppressions { len: AtomicUsize::new(0), limit, by_hash: RwLock::default() }
+    }
+
+    /// Bytes that they take for a trigger of so many keys when there is no room for more.
+    pub(super) fn memory(keys: usize) -> u64 {
+        keys.clamp(1, MAX_SUPPRESSED) as u64 * ENTRY
     }
 
     /// Whether a raise of the key is to be suppressed; it is counted.

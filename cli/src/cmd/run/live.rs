@@ -18,8 +18,9 @@ use crate::rules::Rules;
 use crate::screen::{self, BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
 use mrule_runtime::api::{Afar, Faces, Server, Socket};
+use mrule_runtime::compile_queue::CompileLimits;
 use mrule_runtime::confine::Confinement;
-use mrule_runtime::control::{BindingFailure, Bundle, Control, Start};
+use mrule_runtime::control::{BindingFailure, Bundle, Control, Memory, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::event::{Kind, Record};
 use mrule_runtime::live::{Forward, Live, Options, Ownership, Spread};
@@ -181,6 +182,15 @@ fn ring(text: &str) -> Result<u64, String> {
     Err("a ring takes from 1MiB to 1GiB; the default, 16MiB, holds one second".to_owned())
 }
 
+impl Ports {
+    /// How many workers there will be.
+    pub(super) fn workers(&self) -> usize {
+        let pinned = self.pin.as_ref().map(|pin| pin.0.len());
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.workers.map(usize::from).or(pinned).unwrap_or_else(all)
+    }
+}
+
 /// How often interfaces are looked at.
 const WATCH: Duration = Duration::from_millis(200);
 
@@ -189,6 +199,10 @@ pub(super) struct First<'a> {
     pub policy: Policy,
     pub bundle: Bundle,
     pub rules: &'a Rules,
+    /// What each compilation may take.
+    pub compile: CompileLimits,
+    /// What all policies may take.
+    pub memory: Memory,
     /// Show warnings.
     pub warn: bool,
 }
@@ -233,7 +247,7 @@ fn run_as(
     let Begun { user, afar, alarms, spares, grants } = begun;
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
-    let First { policy, bundle, rules, warn } = first;
+    let First { policy, bundle, rules, compile, memory, warn } = first;
     let piped = policy.program().stations.iter().find(|station| piped(station)).map(|s| s.name.clone());
     if let (Some(station), Some(Format::Json)) = (&piped, stats) {
         let taken =
@@ -295,7 +309,8 @@ fn run_as(
     let hub = telling.hub().clone();
     let writer = lines.writer(false, telling.wanted())?.map(Arc::new);
     let kind = policy.engine().kind();
-    let start = Start::new(kind, policy, bundle, args.state.as_deref(), &options.confinement);
+    let confinement = &options.confinement;
+    let start = Start::new(kind, policy, bundle, args.state.as_deref(), confinement, compile, memory);
     let mut start = start.on_binding_failure(match args.binding_failure {
         Failing::Closed => BindingFailure::Closed,
         Failing::Open => BindingFailure::Open,

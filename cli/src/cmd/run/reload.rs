@@ -7,10 +7,12 @@ use crate::exit::Failure;
 use crate::report::{Report, text};
 use crate::rules::Rules;
 use crate::screen::{BAD, DOUBT, GOOD, Screen, printable};
+use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::Compiled;
 use mrule_grammar::diagnostic::Severity;
 use mrule_runtime::Error;
 use mrule_runtime::api::Renewal;
+use mrule_runtime::compile_queue::Ticket;
 use mrule_runtime::control::{Control, Done, Fates, ReasonKind, Refusal};
 use mrule_runtime::event::{Hub, Kind, Record};
 use mrule_runtime::live::MAIN;
@@ -56,10 +58,19 @@ impl Reloading {
         }
         let (rules, of_thread) = (self.rules.clone(), control.clone());
         let body = move || {
-            rules.read_again().map(|(compiled, bundle)| {
-                let bundle = bundle.binding(of_thread.is_binding(MAIN));
-                of_thread.load(MAIN, compiled, bundle, false).map(Box::new)
-            })
+            let to = of_thread.clone();
+            let load = move |budget: &CompileBudget| {
+                rules.read_again(budget).map(|(compiled, bundle)| {
+                    let bundle = bundle.binding(to.is_binding(MAIN));
+                    to.load_over(budget, None, MAIN, compiled, bundle, false).map(Box::new)
+                })
+            };
+            // In its turn, before those of the API's clients.
+            match of_thread.compile(None, load).map(Ticket::wait) {
+                Ok(Some(loaded)) => loaded,
+                Ok(None) => Ok(Err(Refusal::Ended)),
+                Err(why) => Ok(Err(why)),
+            }
         };
         match std::thread::Builder::new().name("reload".into()).spawn(body) {
             Ok(thread) => self.at_work = Some(thread),

@@ -190,6 +190,7 @@ fn with_flows(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
             unless: Pred::never(),
             own: Vec::new(),
             capacity: hir::DEFAULT_KEYS,
+            keys_at: None,
             external: false,
         })
         .collect();

@@ -12,7 +12,7 @@ struct Cells {
 
 impl Cells {
     fn new() -> Cells {
-        Cells { head: Default::default(), cells: words(SKETCH_WORDS) }
+        Cells { head: Default::default(), cells: words(SKETCH_WORDS).unwrap_or_default() }
     }
 
     fn sketch(&self) -> Sketch<'_> {

@@ -110,8 +110,8 @@ fn one_goes_on_without_the_others() {
     new.observe(0, &num(1), 1, &[Some(2)], &mut values);
     assert_eq!(values, [2]);
     // What lay beside it is not given back before it goes itself.
-    let alone: usize = alike(None)[1..2].iter().map(TriggerStore::memory_of).sum();
-    assert_eq!(new.memory(), 2 * alone + 6 * 64);
+    let alone: u64 = alike(None)[1..2].iter().map(TriggerStore::memory_of).sum();
+    assert_eq!(new.memory() as u64, 2 * alone + 6 * 64);
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! What a compilation may take: the options of `run` and `check`. The invariant: what is not said is the runtime's
+//! default, so that `check` refuses what `run` would. (Rejected: budgets for `run` alone; who writes rules finds out late.)
+
+use crate::memory::size;
+use mrule_compiler::budget::{DEFAULT_CODE, DEFAULT_NODES};
+use mrule_grammar::units::UnitKind;
+use mrule_runtime::compile_queue::{CompileLimits, DEFAULT_TIME};
+use std::time::Duration;
+
+/// The options of commands that compile.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Compilation")]
+pub struct CompileOptions {
+    /// Refuse programs with more than N conditions once `let`s are written out [default: 2000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    compile_nodes: Option<u64>,
+    /// Make at most so much native code, and interpret the rules that do not fit [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    compile_code: Option<usize>,
+    /// Stop compilations that take longer [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    compile_time: Option<Duration>,
+}
+
+impl CompileOptions {
+    /// What they say.
+    pub fn limits(&self) -> CompileLimits {
+        CompileLimits {
+            nodes: self.compile_nodes.unwrap_or(DEFAULT_NODES),
+            code: self.compile_code.map_or(DEFAULT_CODE, |code| code as u64),
+            time: self.compile_time.unwrap_or(DEFAULT_TIME),
+        }
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = crate::memory::quantity(text, UnitKind::Duration).map(Duration::from_nanos);
+    time.filter(|time| !time.is_zero()).ok_or_else(|| "a time has a unit: 500ms, 30s, 5m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_says_the_defaults() {
+        assert_eq!((DEFAULT_NODES, DEFAULT_CODE, DEFAULT_TIME.as_secs()), (2_000_000, 1 << 20, 30));
+    }
+}

@@ -1,0 +1,145 @@
+//! How much memory programs may take: counted before anything is made, and refused with what it takes, what is left and
+//! the option that raises it. The invariants: everything whose size a program or an option chooses is in [`Cost`]; sizes are
+//! added in 64 bits, saturating; what the system then refuses all the same is an error, not the end of the process.
+//! (Rejected: to allocate and see; the kernel promises more memory than there is, and ends processes later.)
+
+use crate::cost::{Cost, Part};
+use std::fmt;
+
+/// Memory that the system does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no {} of memory for it", size_text(*bytes))]
+pub struct NoMemory {
+    /// How many bytes were asked for.
+    pub bytes: u64,
+}
+
+impl NoMemory {
+    /// For so many elements of so many bytes.
+    pub fn of(count: usize, size: usize) -> NoMemory {
+        NoMemory { bytes: (count as u64).saturating_mul(size as u64) }
+    }
+
+    /// Ends the process, as an allocation that cannot fail does.
+    pub(crate) fn abort(self) -> ! {
+        let size = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(isize::MAX as usize - 4096);
+        let layout = std::alloc::Layout::from_size_align(size, 1);
+        std::alloc::handle_alloc_error(layout.unwrap_or(std::alloc::Layout::new::<u8>()))
+    }
+}
+
+/// An empty list with room for so many.
+///
+/// # Errors
+/// [`NoMemory`]
+pub(crate) fn list<T>(room: usize) -> Result<Vec<T>, NoMemory> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(room).map_err(|_| NoMemory::of(room, size_of::<T>()))?;
+    Ok(list)
+}
+
+/// So many bytes in words: `1.5 GiB`.
+pub fn size_text(bytes: u64) -> String {
+    let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// What programs may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// All programs together, in bytes: `--memory`.
+    pub all: u64,
+    /// One policy that a client of the control socket or API loads: `--policy-memory`.
+    pub policy: u64,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> MemoryLimits {
+        MemoryLimits::of(None, None)
+    }
+}
+
+impl MemoryLimits {
+    /// Three quarters of the machine's or control group's memory for all, and half of that for one, unless they are said.
+    pub fn of(all: Option<u64>, policy: Option<u64>) -> MemoryLimits {
+        let all = all.unwrap_or_else(|| available() / 4 * 3);
+        MemoryLimits { all, policy: policy.unwrap_or(all / 2).min(all) }
+    }
+
+    /// Whether a program fits beside what is taken already; `client`: a client loads it.
+    ///
+    /// # Errors
+    /// [`OverBudget`]
+    pub fn admit(&self, need: &Cost, taken: u64, client: bool) -> Result<(), OverBudget> {
+        let left = self.all.saturating_sub(taken);
+        let (limit, left, option) = match client && self.policy < left {
+            true => (self.policy, self.policy, "--policy-memory"),
+            false => (self.all, left, "--memory"),
+        };
+        if need.bytes() <= left {
+            return Ok(());
+        }
+        let mut parts = need.parts.clone();
+        parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+        Err(OverBudget { bytes: need.bytes(), left, limit, option, parts })
+    }
+}
+
+/// The memory of the machine, or of the control group where that has less; 1 GiB where neither says.
+fn available() -> u64 {
+    let info = rustix::system::sysinfo();
+    let machine =
+        u64::try_from(info.totalram).unwrap_or(u64::MAX).saturating_mul(u64::from(info.mem_unit.max(1)));
+    let group = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| {
+        let path = text.lines().find_map(|line| line.strip_prefix("0::"))?.to_owned();
+        group(&format!("/sys/fs/cgroup{path}/memory.max"))
+    });
+    let limits =
+        [own, group("/sys/fs/cgroup/memory.max"), group("/sys/fs/cgroup/memory/memory.limit_in_bytes")];
+    let least = limits.into_iter().flatten().fold(machine, u64::min);
+    if least == 0 { 1 << 30 } else { least }
+}
+
+/// A program takes more memory than there is in the budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverBudget {
+    /// What it takes.
+    pub bytes: u64,
+    /// What is left.
+    pub left: u64,
+    /// Of this budget.
+    pub limit: u64,
+    /// The option that sets it.
+    pub option: &'static str,
+    /// What takes it, the largest first.
+    pub parts: Vec<Part>,
+}
+
+impl fmt::Display for OverBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, left) = (size_text(self.bytes), size_text(self.left));
+        let (of, option) = (size_text(self.limit), self.option);
+        write!(f, "the program takes {bytes} of memory; {left} of {of} (`{option}`) are left for it: ")?;
+        for (at, part) in self.parts.iter().take(3).enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{} {}", part.text(), size_text(part.bytes))?;
+        }
+        match self.parts.len().saturating_sub(3) {
+            0 => Ok(()),
+            more => write!(f, ", {more} smaller"),
+        }
+    }
+}
+
+impl std::error::Error for OverBudget {}
+
+impl OverBudget {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        format!("remember fewer keys or count in fewer windows, or raise the budget: `{} SIZE`", self.option)
+    }
+}

@@ -1,0 +1,110 @@
+//! The budget of memory: programs that take more are refused before anything of them is made.
+
+use super::{mirrorc, rules, told, trigger};
+use crate::MIRRORC;
+use mrule_tests::control::Place;
+use mrule_tests::wire::with_wire;
+
+const SMALL: &str = "station lake { pcapng \"DIR/lake.pcapng\" }
+    trigger noticed by net.src { external  hold 1h  keys 5000 }
+    rule all { match any  snaplen 60  to lake }
+    rule more { match noticed[net.addr]  snaplen full  to lake }\n";
+
+/// Three triggers that take some 32 GB each.
+fn huge() -> String {
+    let used = "rule r { match a[net.addr] or b[net.addr] or c[net.addr]  snaplen full  to s }\n";
+    ["a", "b", "c"].map(|name| trigger(name, 1 << 24)).concat() + used
+}
+
+#[test]
+fn a_program_over_the_budget_is_refused_and_the_old_one_goes_on() {
+    with_wire("robust_budget_memory", |wire| {
+        let place = Place::start(wire, MIRRORC, SMALL, &["--memory", "512MiB", "--policy-memory", "256MiB"]);
+        let huge = rules(place.dir.path(), "huge.mrule", &huge());
+        for (words, option) in [
+            (&["load", &huge, "--as", "other", "--dry-run"][..], "--policy-memory"),
+            (&["load", &huge, "--as", "other"], "--policy-memory"),
+            (&["load", &huge], "--memory"),
+        ] {
+            let (_, says) = place.refused(words);
+            assert!(says.contains(option), "{words:?}: {says}");
+            assert!(says.contains("keys 16777216") && says.contains("huge.mrule"), "{says}");
+        }
+        let listed = place.command(&["list"]);
+        assert!(listed.contains("main") && !listed.contains("other"), "{listed}");
+        place.command(&["trigger", "raise", "noticed", "10.1.0.1"]);
+        // One that fits is loaded, and once more; a third has no room beside them.
+        let fits = trigger("t", 1 << 15) + "rule r { match t[net.addr]  snaplen full  to s }\n";
+        let fits = |name: &str| rules(place.dir.path(), name, &fits);
+        place.command(&["load", &fits("one.mrule"), "--as", "one"]);
+        let (_, says) = ["two", "three", "four", "five"]
+            .into_iter()
+            .map(|name| {
+                let to = place.socket.to_str().unwrap().to_owned();
+                let run = mrule_tests::cli::mirrorc(&["load", &fits(name), "--as", name, "--to", &to]);
+                (run.exit, run.stderr)
+            })
+            .find(|(exit, _)| *exit != mirrorc::Exit::Clean)
+            .expect("not all of them fit");
+        assert!(says.contains("--memory"), "{says}");
+        place.run.stop();
+    });
+}
+
+#[test]
+fn a_run_over_the_budget_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let huge = rules(dir.path(), "huge.mrule", &huge());
+    let (says, code) = told(&mirrorc(&["run", &huge, "--read", "/dev/null", "--memory", "1GiB"]));
+    assert_eq!(code, 2, "{says}");
+    assert!(says.contains("--memory") && says.contains("keys 16777216"), "{says}");
+    assert!(says.contains("huge.mrule:"), "it says where: {says}");
+    let (says, code) = told(&mirrorc(&["check", "--cost", &huge, "--memory", "1GiB"]));
+    assert_eq!(code, 1, "{says}");
+    assert!(says.contains("E0403") && says.contains("trigger a"), "{says}");
+    // Without a budget that is too small, the same numbers and no refusal.
+    let (says, code) = told(&mirrorc(&["check", "--cost", &huge, "--memory", "1TiB"]));
+    assert_eq!(code, 0, "{says}");
+    assert!(!says.contains("E0403"), "{says}");
+}
+
+/// What `check --cost` says there is room for is what a running mirrorc says.
+#[test]
+fn capacities_are_the_same_before_and_while_it_runs() {
+    with_wire("robust_budget_capacity", |wire| {
+        let place = Place::start(wire, MIRRORC, SMALL, &[]);
+        let path = place.dir.path().join("a.mrule");
+        let (says, code) = told(&mirrorc(&["check", "--cost", path.to_str().unwrap()]));
+        assert_eq!(code, 0, "{says}");
+        let line = says.lines().find(|line| line.contains("trigger noticed")).unwrap();
+        let listed = place.json(&["trigger", "list"]);
+        let triggers = listed.as_array().unwrap();
+        let capacity =
+            triggers.iter().find(|t| t["name"] == "noticed").unwrap()["capacity"].as_u64().unwrap();
+        let room = line.split("noticed").nth(1).unwrap().trim_start().split("  ").next().unwrap();
+        let digits: String = room.chars().filter(char::is_ascii_digit).collect();
+        assert_eq!(digits.parse::<u64>().unwrap(), capacity, "{line}");
+        assert!(capacity >= 5000);
+        place.run.stop();
+    });
+}
+
+/// Rows that come later count, too.
+#[test]
+fn tables_grow_within_the_budget() {
+    with_wire("robust_budget_tables", |wire| {
+        let text = "station lake { pcapng \"DIR/lake.pcapng\" }
+            table seen : set<ip> = { 10.0.0.1 }
+            rule r { match net.src in seen  snaplen full  to lake }\n";
+        let place = Place::start(wire, MIRRORC, text, &["--memory", "512MiB", "--policy-memory", "24MiB"]);
+        let other = place.write("other.mrule", &text.replace("lake", "pond"));
+        place.command(&["load", &other, "--as", "other"]);
+        let row = |i: u32| format!("{{\"key\": [\"{}\"]}}\n", std::net::Ipv4Addr::from(i + 0x0a00_0000));
+        let rows: String = (0..300_000).map(row).collect();
+        let rows = place.write("rows.txt", &rows);
+        let (_, says) = place.refused(&["table", "replace", "seen", &rows, "--policy", "other"]);
+        assert!(says.contains("--policy-memory"), "{says}");
+        place.command(&["table", "add", "seen", "10.0.0.2", "--policy", "other"]);
+        place.run.stop();
+    });
+}
