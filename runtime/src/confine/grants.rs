@@ -98,7 +98,7 @@ impl Grants {
             let failed = |source| Error::Grant { path: path.clone(), source };
             let real = path.canonicalize().map_err(failed)?;
             let handle = place::open_directory(&real).map_err(|error| failed(error.into()))?;
-            Ok(Directory { path: path.clone(), real, handle })
+            Ok::<_, Error>(Directory { path: path.clone(), real, handle })
         };
         Ok(Grants {
             directories: directories.iter().map(open).collect::<Result<_, _>>()?,

@@ -10,6 +10,7 @@ use crate::control::store::{DRAIN, Object, Trace};
 use crate::event::input;
 use crate::live::Swap;
 use crate::policy::Policy;
+use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
 use mrule_compiler::engine::Engine;
 use mrule_compiler::hir::{Program, Station};
@@ -162,7 +163,7 @@ impl Control {
                 let origin = if next.target == now_is.target { now_by } else { by.clone() };
                 (next, origin)
             }
-            None => own(&bundle, name)?,
+            None => own(&bundle, name, &self.queue.limits().budget())?,
         };
         if next.target != now_is.target && !retarget {
             return Err(Refusal::Forbidden(format!(
@@ -240,8 +241,8 @@ impl Control {
 }
 
 /// A station as its program says, and who wrote it.
-fn own(bundle: &super::Bundle, name: &str) -> Result<(Station, Origin), Refusal> {
-    let program = bundle.compile().program;
+fn own(bundle: &super::Bundle, name: &str, budget: &CompileBudget) -> Result<(Station, Origin), Refusal> {
+    let program = bundle.compile(budget).program;
     let found = program.and_then(|program| {
         let mut all = program.stations.iter().cloned().zip(bundle.origins(&program));
         all.find(|(station, _)| station.name == name)
