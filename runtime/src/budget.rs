@@ -91,8 +91,7 @@ impl MemoryLimits {
 /// The memory of the machine, or of the control group where that has less; 1 GiB where neither says.
 fn available() -> u64 {
     let info = rustix::system::sysinfo();
-    let machine =
-        u64::try_from(info.totalram).unwrap_or(u64::MAX).saturating_mul(u64::from(info.mem_unit.max(1)));
+    let machine = info.totalram.saturating_mul(u64::from(info.mem_unit.max(1)));
     let group = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let own = std::fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| {
         let path = text.lines().find_map(|line| line.strip_prefix("0::"))?.to_owned();

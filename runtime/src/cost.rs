@@ -215,14 +215,14 @@ fn flows(cost: &mut Cost, program: &Program, setting: &Setting) -> Result<(), Er
         return Ok(());
     }
     let workers = setting.workers.max(1);
-    let mut limits = setting.limits.flows.clone();
+    let mut limits = setting.limits.flows;
     limits.flows = limits.flows.div_ceil(workers);
     let bytes = FlowTable::memory_of(&limits).saturating_mul(workers as u64);
     let room = setting.limits.flows.flows as u64;
     cost.parts.push(Part { room, bytes, lines: FLOW_LINES, ..part("flows") });
     if Streams::looks(program) {
         let automaton = program.automaton().map_err(|too_large| Error::Streams(too_large.to_string()))?;
-        let mut streams = setting.limits.streams.clone();
+        let mut streams = setting.limits.streams;
         streams.pool = streams.pool.div_ceil(workers);
         let each = Streams::memory_of(&streams, limits.flows);
         let bytes = each.saturating_mul(workers as u64).saturating_add(automaton.memory() as u64);

@@ -238,7 +238,6 @@ unsafe extern "C" fn finish(context: *mut Context, index: u64, asked: u64) {
 
 /// Decides rules, or limits, that have no code, as the interpreter does: `count` words, each with the number of one in its
 /// low half. A rule is counted once a packet, however often it is found.
-#[expect(clippy::too_many_arguments, reason = "the words that generated code passes")]
 unsafe extern "C" fn interpret<'a>(
     context: *mut Context<'a>,
     packet: *const Packet<'a>,

@@ -299,7 +299,12 @@ mod tests {
             ("/p/parts/a.mrule", "table bad : set<ip> from \"/q/bad.csv\"\n"),
             ("/q/bad.csv", "192.0.2.1\n"),
         ];
-        let (compiled, bundle) = Bundle::read(&["/p/main.mrule".into()], &mut MemoryLoader::new(texts), &[]);
+        let (compiled, bundle) = Bundle::read(
+            &["/p/main.mrule".into()],
+            &mut MemoryLoader::new(texts),
+            &[],
+            &CompileBudget::default(),
+        );
         assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
         assert_eq!(bundle.outside().collect::<Vec<_>>(), ["/q/bad.csv"]);
     }
