@@ -7,7 +7,7 @@
 use crate::decider::{Decider, Limits};
 use crate::error::Error;
 use crate::flow::FlowTable;
-use crate::live;
+use crate::live::Live;
 use crate::policy;
 use crate::station;
 use crate::stream::Streams;
@@ -170,7 +170,7 @@ pub fn cost(program: &Program, world: &World, setting: &Setting) -> Result<Cost,
     flows(&mut cost, program, setting)?;
     let rules = (program.rules.len() + program.limits.len()) as u64;
     cost.parts.push(Part { room: rules, bytes: nodes * NODE + rules * RULE, ..part("program") });
-    let batch = if setting.live { live::BATCH } else { crate::capture::BATCH };
+    let batch = if setting.live { Live::BATCH } else { crate::capture::BATCH };
     let each = Decider::fixed_memory(program, batch);
     let workers = setting.workers as u64;
     cost.parts.push(Part { room: workers, bytes: workers.saturating_mul(each), ..part("workers") });

@@ -42,7 +42,6 @@ pub use policies::{MAIN, MAX_POLICIES, Opened, Opening, Swap};
 pub use record::Event;
 pub use redirect::{Came, Redirect, Redirects};
 pub use spread::Spread;
-pub(crate) use worker::BATCH;
 
 use crate::capture::LinkType;
 use crate::confine::Confinement;

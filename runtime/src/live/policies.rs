@@ -124,6 +124,9 @@ impl Live {
         self.policies().find(|(other, _)| *other == name).map(|(_, policy)| policy)
     }
 
+    /// How many packets a worker decides at a time at most.
+    pub(crate) const BATCH: usize = super::worker::BATCH;
+
     /// Bytes of the rings in which packets come: for each port and worker one.
     pub fn ring_memory(&self) -> u64 {
         let ring = self.opening.ring;

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How many packets are decided at once.
-pub(crate) const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 /// How long packets wait for earlier ones of another port: the kernel hands a block over after at most two of its timeouts
 /// (1 ms each, or a tick where its timers are coarse).
