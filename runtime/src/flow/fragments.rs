@@ -147,6 +147,7 @@ fn fragment_header(packet: &Packet, stack: &Stack) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
     use super::*;
 
     fn datagram(i: u64) -> Datagram {

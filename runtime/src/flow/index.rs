@@ -146,6 +146,7 @@ fn slot(low: u32, distance: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
     use super::*;
     use std::collections::HashMap;
 
