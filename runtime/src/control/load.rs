@@ -3,9 +3,7 @@
 //! memory is counted before it is taken, and once more under the lock. (Rejected: to count once; two loads at the same
 //! time would both find room.)
 
-use super::{
-    Changed, Control, Done, Expect, Held, Refusal, State, Version, check_name, memory, no_policy, now, plan,
-};
+use super::{Changed, Control, Done, Expect, Held, Refusal, State, Version, check_name, memory, now, plan};
 use crate::compile_queue::{Busy, Ticket};
 use crate::control::{Bundle, Plan};
 use crate::error::Error;
