@@ -326,11 +326,12 @@ mod tests {
         let again =
             format!("{}/./../{}/one.mrule", dir.path().display(), dir.path().file_name().unwrap().display());
         let roots = [one, two, again];
-        let (compiled, bundle) = Bundle::read(&roots, &mut crate::source::Files::default(), &[]);
+        let (compiled, bundle) =
+            Bundle::read(&roots, &mut crate::source::Files::default(), &[], &CompileBudget::default());
         assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
         let (roots, files) = bundle.files();
         assert_eq!(roots.len(), 2, "{roots:?}");
-        let (sent, _) = Bundle::read(&roots, &mut MemoryLoader::new(files), &[]);
+        let (sent, _) = Bundle::read(&roots, &mut MemoryLoader::new(files), &[], &CompileBudget::default());
         assert!(!sent.has_errors(), "{:?}", sent.diagnostics);
         let rows = |compiled: &Compiled| -> Vec<usize> {
             compiled.program.iter().flat_map(|p| &p.tables).map(|table| table.start.len()).collect()
