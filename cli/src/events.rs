@@ -10,8 +10,10 @@ use mrule_compiler::hir::Program;
 use mrule_runtime::event::Hub;
 use mrule_runtime::event::input::{self, Timed};
 use mrule_runtime::event::output::{self, EventWriter};
+use mrule_runtime::patience;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Events in and out.
@@ -62,7 +64,13 @@ impl Events {
         let file: Option<Box<dyn Write + Send>> = match &self.events_out {
             None => None,
             Some(path) if path.as_os_str() == "-" => Some(Box::new(io::stdout())),
-            Some(path) => Some(Box::new(output::open(path).map_err(failed)?)),
+            Some(path) => {
+                let path = path.clone();
+                let opened =
+                    patience::within(patience::OPENING, &AtomicBool::new(false), move || output::open(&path));
+                let hung = || Err(io::Error::other("its file system does not answer"));
+                Some(opened.unwrap_or_else(hung).map_err(failed)?)
+            }
         };
         if file.is_none() && hub.is_none() {
             return Ok(None);

@@ -5,9 +5,11 @@
 //! (Rejected: a check of the text of paths; two spellings, hard links and symbolic links pass it.)
 //!
 //! - `grants`: what clients may reach. `place`: a file beneath a directory handle. `claims`: who writes what.
+//! - `own`: the run's own files.
 
 mod claims;
 mod grants;
+mod own;
 pub(crate) mod place;
 
 pub(crate) use claims::{Claim, Holder, Key};
@@ -17,6 +19,7 @@ pub(crate) use place::{FileId, Place};
 use crate::error::Error;
 use claims::Claims;
 use mrule_compiler::hir::Station;
+use own::OwnFile;
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -74,8 +77,8 @@ impl Origin {
 #[derive(Debug, Default)]
 pub struct Confinement {
     grants: Grants,
-    /// The run's own files: path, what it is. No station writes them, nor into the directories among them.
-    protected: Vec<(PathBuf, &'static str)>,
+    /// The run's own files. No station writes them, nor into the directories among them.
+    protected: Vec<OwnFile>,
     claims: Arc<Claims>,
     stuck: AtomicUsize,
     /// Set when the run is to end: nobody waits for a station any more.
@@ -89,7 +92,14 @@ impl Confinement {
         protected: Vec<(PathBuf, &'static str)>,
         stop: Arc<AtomicBool>,
     ) -> Confinement {
+        let protected = protected.into_iter().map(|(path, what)| OwnFile::new(path, what)).collect();
         Confinement { grants, protected, stop, ..Confinement::default() }
+    }
+
+    /// Records which files the run's own ones are; to be called once they are there, before stations are opened.
+    /// What hangs is recorded when the system answers.
+    pub fn record_own_files(&self) {
+        own::record(&self.protected, &self.stop);
     }
 
     /// What clients are granted.

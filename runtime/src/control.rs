@@ -8,7 +8,9 @@ mod changes;
 mod flows;
 mod health;
 mod keep;
+mod keeper;
 mod load;
+mod locked;
 pub mod memory;
 mod opening;
 mod plan;
@@ -39,7 +41,7 @@ use crate::policy::Policy;
 use mrule_compiler::compile::Compiled;
 use mrule_compiler::engine::EngineKind;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How many older versions of a policy are kept.
@@ -247,8 +249,10 @@ impl Control {
         Control { hub: Some(hub), ..self }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the state. When the guard is dropped, it releases the lock and then waits until what was
+    /// changed meanwhile is on the disk.
+    fn lock(&self) -> locked::Locked<'_> {
+        locked::Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Does something with the run, unless it has ended.

@@ -7,10 +7,12 @@
 mod disk;
 
 use crate::event::{Kind, Record, Told};
+use crate::patience;
 use disk::Disk;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many events are kept in memory of those that packets cause, and of all others.
@@ -147,7 +149,22 @@ impl History {
     /// Of this run, and of earlier ones where there is a directory. One that cannot be used is no error:
     /// [`Counts::trouble`] says why.
     pub fn new(directory: Option<&Path>) -> History {
-        let (disk, trouble) = match directory.map(Disk::open) {
+        History::open(directory, &AtomicBool::new(false))
+    }
+
+    /// The same; opening ends when `stop` is set.
+    pub fn open(directory: Option<&Path>, stop: &AtomicBool) -> History {
+        let open = |directory: &Path| {
+            let path = directory.to_owned();
+            patience::within(patience::OPENING, stop, move || Disk::open(&path)).unwrap_or_else(|| {
+                Err(format!(
+                    "the history in `{}` cannot be used: its file system has not answered for {} s; it is in memory only",
+                    directory.display(),
+                    patience::OPENING.as_secs()
+                ))
+            })
+        };
+        let (disk, trouble) = match directory.map(open) {
             None => (None, None),
             Some(Ok(disk)) => (Some(disk), None),
             Some(Err(why)) => (None, Some(why)),

@@ -13,7 +13,7 @@
 //! - [`stream`]: the contents of flows: patterns, applications, messages.
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
 //! - [`source`]: rule files and tables from the file system.
-//! - [`error`]: what can go wrong outside of the packets.
+//! - [`error`]: what can go wrong outside of the packets; [`patience`]: what the system may never answer.
 pub mod alarm;
 pub mod api;
 pub mod budget;
@@ -30,6 +30,7 @@ pub mod flow;
 pub mod history;
 pub mod links;
 pub mod live;
+pub mod patience;
 pub mod policy;
 pub mod privilege;
 pub mod replay;

@@ -4,12 +4,13 @@
 //! path is refused; what is renamed or removed is so by the directory's handle, after a look at device and inode.
 //! (Rejected: canonical paths, between whose check and use somebody can put a link.)
 
+use super::own::OwnFile;
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, RawMode, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -119,35 +120,36 @@ impl Place {
     }
 
     /// Refuses the run's own files, and what lies in directories of the run.
-    pub fn keep_off(&self, protected: &[(PathBuf, &'static str)]) -> Result<(), String> {
+    pub fn keep_off(&self, protected: &[OwnFile]) -> Result<(), String> {
         let refused =
             |what: &str| Err(format!("`{}` is {what}; no station writes there", self.shown.display()));
         let above = self.directories_above().map_err(|error| error.to_string())?;
         let here = self.look().map_err(|error| error.to_string())?.map(|about| id(&about));
-        for (path, what) in protected {
-            // What cannot be looked at cannot be written either.
-            let Ok(about) = fs::stat(path) else {
-                if self.is_named(path, &above) {
-                    return refused(what);
+        for own in protected {
+            let Some(ids) = own.ids() else {
+                // Its file system has not answered. This one has: names are all there is to compare.
+                match self.names_path_in(&own.path) {
+                    Ok(false) => continue,
+                    Ok(true) => return refused(&format!("in {}", own.what)),
+                    Err(error) => return Err(format!("`{}`: {error}", self.shown.display())),
                 }
-                continue;
             };
-            let own = id(&about);
-            if here == Some(own) || self.is_named(path, &above) {
-                return refused(what);
+            let is_named = own.path.file_name() == Some(&*self.name)
+                && ids.parent.is_some_and(|parent| above.first() == Some(&parent));
+            if is_named || (here.is_some() && here == ids.file) {
+                return refused(own.what);
             }
-            if is(&about, FileType::Directory) && above.contains(&own) {
-                return refused(&format!("in {what}"));
+            if ids.is_directory && ids.file.is_some_and(|file| above.contains(&file)) {
+                return refused(&format!("in {}", own.what));
             }
         }
         Ok(())
     }
 
-    /// Whether this is the name of that path, whether it is there or not.
-    fn is_named(&self, path: &Path, above: &[FileId]) -> bool {
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        path.file_name() == Some(&*self.name)
-            && fs::stat(parent).is_ok_and(|about| above.first() == Some(&id(&about)))
+    /// Whether the path as the kernel knows it is this one, or beneath it.
+    fn names_path_in(&self, path: &Path) -> io::Result<bool> {
+        let directory = std::fs::read_link(format!("/proc/self/fd/{}", self.directory.as_raw_fd()))?;
+        Ok(directory.join(&self.name).starts_with(path))
     }
 
     /// The directory, the one it is in, and so on.
@@ -365,7 +367,13 @@ mod tests {
         std::fs::hard_link(&tokens, held.path().join("other")).unwrap();
         let absent = held.path().join("absent");
         let own = [(state.clone(), "the state"), (tokens.clone(), "the tokens"), (absent.clone(), "a file")];
+        let own = own.map(|(path, what)| OwnFile::new(path, what));
         let off = |path: PathBuf| Place::of_owner(&path).unwrap().keep_off(&own);
+        // Before they are recorded, as while their file system hangs, names are compared.
+        assert!(off(state.join("deep/x")).unwrap_err().contains("in the state"));
+        assert!(off(held.path().join("state/../tokens")).unwrap_err().contains("the tokens"));
+        off(held.path().join("x")).unwrap();
+        crate::confine::own::record(&own, &std::sync::atomic::AtomicBool::new(false));
         for (path, says) in [
             (state.join("x"), "in the state"),
             (state.join("deep/x"), "in the state"),

@@ -212,12 +212,12 @@ impl Control {
 
     /// Why nothing is kept, though that was asked for.
     pub fn trouble(&self) -> Option<String> {
-        self.lock().keeping.trouble().map(str::to_owned)
+        self.lock().keeping.trouble()
     }
 
     /// Forgets what has ended in the store; to be called each minute or so.
     pub fn expire_kept(&self) {
-        self.lock().keeping.tell(|store| store.expire(now()));
+        self.lock().keeping.expire();
     }
 
     /// Takes rows out of tables whose end has come, and tells which suppressions are over; to be called now and then.

@@ -233,7 +233,8 @@ impl Control {
         for name in &of {
             state.failures.remove(name);
             if !state.policies.contains_key(name) && name != STATE {
-                state.keeping.tell(|store| store.unloaded(name));
+                let name = name.clone();
+                state.keeping.tell(move |store| store.unloaded(&name));
             }
         }
         state.apply();
@@ -281,7 +282,7 @@ impl State {
                 reasons.push(Reason::new(ReasonKind::StationDown, &name, what, false));
             }
         }
-        let trouble = self.keeping.trouble().map(str::to_owned);
+        let trouble = self.keeping.trouble();
         reasons.extend(trouble.map(|what| Reason::new(ReasonKind::State, "", what, false)));
         let trouble = report.history.as_ref().and_then(|history| history.trouble.clone());
         reasons.extend(trouble.map(|what| Reason::new(ReasonKind::History, "", what, false)));

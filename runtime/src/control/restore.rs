@@ -7,8 +7,9 @@
 
 use super::health::{Failure, Scope};
 use super::keep::Keeping;
+use super::keeper::Keeper;
 use super::load::{bounds, make};
-use super::store::{AtWork, Kept, Remade, Store};
+use super::store::{AtWork, Kept, Remade};
 use super::{Bundle, Held, Memory, Refusal, Version, now, stations};
 use crate::compile_queue::CompileLimits;
 use crate::confine::Confinement;
@@ -89,6 +90,7 @@ impl Start {
         for policy in kept {
             start.take(kind, policy);
         }
+        start.settle();
         start
     }
 
@@ -121,9 +123,17 @@ impl Start {
         }
         let label = Label { policy: name.into(), version };
         let policy = Arc::new(policy.binding(Some(bound)).labelled(label));
-        self.keeping.wrote(name, &held, &policy, &|_, _| false);
+        self.keeping.wrote(name, &held, &policy, |_, _| false);
         self.policies.push(Restored { name: name.to_owned(), policy, held });
+        self.settle();
         Ok(self)
+    }
+
+    /// Waits until what was written is on the disk, for a bounded time.
+    fn settle(&mut self) {
+        if let Some(pending) = self.keeping.take_pending() {
+            pending.wait();
+        }
     }
 
     /// The policy of the command line, to start the run with.
@@ -161,20 +171,14 @@ impl Start {
     }
 
     fn open(&mut self, directory: &Path) -> Vec<Kept> {
-        let (read, store) = match Store::open(directory) {
-            Ok(store) => (store.read(now()), Ok(store)),
+        let (kept, store) = match Keeper::open(directory, &self.confinement) {
+            Ok((store, kept)) => (kept, Ok(store)),
             Err(unusable) => {
+                // A directory that hangs may have a binding policy in it.
                 if !unusable.is_new {
                     self.failures.insert(STATE.to_owned(), Failure::unknown(&unusable.why));
                 }
-                (Ok(Vec::new()), Err(unusable.why))
-            }
-        };
-        let (kept, store) = match (read, store) {
-            (Ok(kept), store) => (kept, store),
-            (Err(why), _) => {
-                self.failures.insert(STATE.to_owned(), Failure::unknown(&why));
-                (Vec::new(), Err(why))
+                (Vec::new(), Err(unusable.why))
             }
         };
         self.keeping = Keeping::new(store);
@@ -226,7 +230,7 @@ impl Start {
         }
         let policy = Arc::new(policy.labelled(Label { policy: MAIN.into(), version }));
         if !same {
-            self.keeping.wrote(MAIN, &held, &policy, &|_, _| true);
+            self.keeping.wrote(MAIN, &held, &policy, |_, _| true);
         }
         self.policies.push(Restored { name: MAIN.to_owned(), policy, held });
     }

@@ -110,7 +110,7 @@ impl Control {
             }
             policy.world_mut().replace(now, read).map_err(|error| refused(&error))?;
             policy.check_tables().map_err(|error| refused(&error))?;
-            keeping.replaced(&name, &table, kept.as_deref().unwrap_or_default());
+            keeping.replaced(&name, &table, kept.unwrap_or_default());
             // Rows with the same key are one.
             let count = policy.world().table(now).map_or(0, |table| table.len());
             Ok((count, Touched::Table(now)))

@@ -8,6 +8,7 @@ use super::bundle::Bundle;
 use super::{Version, stations};
 use crate::change::{Change, Effect};
 use crate::event::input;
+use crate::patience::LOCKED;
 use crate::policy::Policy;
 use crate::privilege::private;
 use crate::trigger::Outcome;
@@ -86,7 +87,7 @@ pub(super) struct Tables<'a> {
 }
 
 /// What a change leaves to be kept.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Trace {
     /// This, in place of what was kept under the same key.
     Put { kind: &'static str, name: String, key: String, until: Option<i64> },
@@ -137,6 +138,7 @@ impl Store {
         // What SQLite makes beside it has the same mode.
         private::database(&path)?;
         let connection = Connection::open(&path)?;
+        connection.busy_timeout(LOCKED)?;
         match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
             0 | 1 => {}
             other => return Err(format!("it has version {other}, a newer mirrorc's").into()),

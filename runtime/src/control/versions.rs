@@ -43,7 +43,8 @@ impl Control {
             state.unloaded.insert(name.to_owned(), Held { changed: Changed::default(), ..held });
         }
         state.forget();
-        state.keeping.tell(|store| store.unloaded(name));
+        let name = name.to_owned();
+        state.keeping.tell(move |store| store.unloaded(&name));
         state.apply();
         Ok(swap)
     }

@@ -5,13 +5,14 @@
 
 use super::{Class, Entry, KEPT_ON_DISK, KEPT_UNAUTHENTICATED, Query};
 use crate::event::Kind;
+use crate::patience::LOCKED;
 use crate::privilege::private;
 use rusqlite::{Connection, Transaction, params, params_from_iter, types::Value};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// How many events wait for the disk, at most.
@@ -22,6 +23,12 @@ const BATCH: Duration = Duration::from_millis(250);
 
 /// How many events a batch has, at most.
 const BATCH_EVENTS: usize = 2048;
+
+/// How often the thread looks for the file when nothing is to be written.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a reader waits for the writer.
+const READ: Duration = Duration::from_secs(3);
 
 /// How long the disk may take for what waits when the run ends.
 const FINISH: Duration = Duration::from_secs(5);
@@ -88,6 +95,7 @@ impl Disk {
         let path = directory.join("history.sqlite");
         private::directory(directory).and_then(|()| private::database(&path)).map_err(|e| failed(&e))?;
         let connection = Connection::open(&path).map_err(|e| failed(&e))?;
+        connection.busy_timeout(LOCKED).map_err(|e| failed(&e))?;
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
         match version.map_err(|error| failed(&error))? {
             0 | 2 => {}
@@ -139,7 +147,6 @@ impl Disk {
 
     /// How many events were written, how many were not, and why nothing is written any more.
     pub fn counts(&self) -> (u64, u64, Option<String>) {
-        self.shared.look();
         let (written, unwritten) = (self.shared.written.load(Relaxed), self.shared.unwritten.load(Relaxed));
         (written, unwritten, lock(&self.shared.trouble).clone())
     }
@@ -164,7 +171,15 @@ impl Shared {
 
     fn write_all(&self, entries: &Receiver<Entry>) {
         let mut since_retention = usize::MAX / 2;
-        while let Ok(first) = entries.recv() {
+        loop {
+            let first = match entries.recv_timeout(LOOK) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             let until = Instant::now() + BATCH;
             let mut batch = vec![first];
             while batch.len() < BATCH_EVENTS {
@@ -180,6 +195,7 @@ impl Shared {
                 since_retention = 0;
             }
             let events = batch.len() as u64;
+            self.look();
             if lock(&self.trouble).is_some() {
                 self.unwritten.fetch_add(events, Relaxed);
                 break;
@@ -235,6 +251,19 @@ impl Shared {
         change.commit()
     }
 
+    /// The connection, when the writer gives it back in time.
+    fn free_connection(&self) -> Option<MutexGuard<'_, Connection>> {
+        let until = Instant::now() + READ;
+        loop {
+            match self.connection.try_lock() {
+                Ok(connection) => return Some(connection),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => return None,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+
     fn find(&self, query: &Query) -> rusqlite::Result<Vec<Entry>> {
         let mut text =
             "SELECT id, time, kind, line, client, policy FROM events WHERE id > ? AND time >= ?".to_owned();
@@ -250,7 +279,8 @@ impl Shared {
         }
         let order = if query.is_forward() { "ASC" } else { "DESC" };
         text.push_str(&format!(" ORDER BY id {order} LIMIT {}", query.most));
-        let connection = lock(&self.connection);
+        // A writer that the disk holds up has it: then memory is all there is.
+        let Some(connection) = self.free_connection() else { return Ok(Vec::new()) };
         let mut found = connection.prepare(&text)?;
         let entries = found.query_map(params_from_iter(values), |row| {
             let kind = Kind::named(&row.get::<_, String>(2)?).unwrap_or(Kind::Note);

@@ -5,8 +5,10 @@ use crate::exit::Failure;
 use crate::memory;
 use mrule_runtime::api::{Afar, Bounds, Papers};
 use mrule_runtime::confine::{Grants, Network};
+use mrule_runtime::patience;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// Where to listen, and by which files.
 #[derive(Debug, clap::Args)]
@@ -63,16 +65,31 @@ impl Listen {
     /// What clients are granted.
     ///
     /// # Errors
-    /// A directory that cannot be opened, or that is the state's or in it.
-    pub fn grants(&self, state: Option<&Path>) -> Result<Grants, Failure> {
-        let grants = Grants::open(&self.allow_directory, &self.allow_interface, &self.allow_network)?;
-        let state = state.and_then(|state| state.canonicalize().ok());
+    /// A directory that cannot be opened.
+    pub fn grants(&self) -> Result<Grants, Failure> {
+        Ok(Grants::open(&self.allow_directory, &self.allow_interface, &self.allow_network)?)
+    }
+
+    /// Refuses directories that are the state's or in it. Where the state's file system hangs, names are compared.
+    /// To be called after privileges are given up: a thread that hangs cannot give them up.
+    ///
+    /// # Errors
+    /// Which directory is in that of the state.
+    pub fn check_grants(&self, grants: &Grants, state: Option<&Path>) -> Result<(), Failure> {
+        let Some(state) = state.filter(|_| grants.directories().next().is_some()) else { return Ok(()) };
+        let path = state.to_owned();
+        let found =
+            patience::within(patience::OPENING, &AtomicBool::new(false), move || path.canonicalize().ok());
+        let state = match found {
+            Some(found) => found,
+            None => std::path::absolute(state).ok(),
+        };
         let inside = |granted: &&Path| state.as_ref().is_some_and(|state| granted.starts_with(state));
         if let Some(granted) = grants.directories().find(inside) {
             let why = format!("`--allow-directory {}` is in the directory of the state", granted.display());
             return Err(Failure::usage(why).help("grant a directory that has nothing else in it"));
         }
-        Ok(grants)
+        Ok(())
     }
 
     /// The files that stations must not write, and what they are.

@@ -38,11 +38,12 @@ impl Begun {
         };
         let (afar, alarms) = (args.listen.open()?, args.alarms.targets()?);
         let spares = Spares::make(if args.bridge.is_empty() { OPENINGS * args.taps_of_workers() } else { 0 });
-        let grants = args.listen.grants(args.state.as_deref())?;
+        let grants = args.listen.grants()?;
         let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };
         for what in privilege::give_up(&keep)? {
             writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "warning:"))?;
         }
+        args.listen.check_grants(&grants, args.state.as_deref())?;
         if grants.directories().next().is_some() && !privilege::has_landlock() {
             let doubt = screen.err_look.paint(DOUBT, "note:");
             writeln!(

@@ -24,12 +24,13 @@ use mrule_runtime::control::{BindingFailure, Bundle, Control, Memory, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::event::{Kind, Record};
 use mrule_runtime::live::{Forward, Live, Options, Ownership, Spread};
+use mrule_runtime::patience;
 use mrule_runtime::policy::Policy;
 use mrule_runtime::sys::ring::Shape;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::flag;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -220,6 +221,14 @@ fn own_files(args: &Ports, bundle: &Bundle, lines: &Events) -> Vec<(PathBuf, &'s
     named.map(|(path, what)| (path.clone(), what)).chain(rules).collect()
 }
 
+/// Makes the control socket, where the system answers in time.
+fn listen(path: &Path, stop: &AtomicBool) -> Result<Socket, Failure> {
+    let at = path.to_owned();
+    let listening = patience::within(patience::OPENING, stop, move || Socket::listen(&at));
+    let hung = || format!("cannot listen at `{}`: its file system does not answer", path.display());
+    Ok(listening.ok_or_else(|| Failure::usage(hung()))??)
+}
+
 /// Gives up what is not needed, and runs until it is told to end.
 pub(super) fn run(
     first: First<'_>,
@@ -263,8 +272,8 @@ fn run_as(
     }
     // First: where another mirrorc listens there, its bridge should not be touched. One that is taken
     // over gives up its socket, its files and its state.
-    let listen = || args.control.as_deref().map(Socket::listen).transpose();
-    let early = if args.take_over { None } else { listen()? };
+    let listen_there = || args.control.as_deref().map(|path| listen(path, &stop)).transpose();
+    let early = if args.take_over { None } else { listen_there()? };
     let ends: Vec<String> = args.bridge.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
     let mut ownership = Ownership::claim(&ends, args.take_over)?;
     for what in ownership.told() {
@@ -302,10 +311,10 @@ fn run_as(
         no_repair: args.no_repair,
         ownership: Some(ownership.clone()),
     };
-    let socket = if args.take_over { listen()? } else { early };
+    let socket = if args.take_over { listen_there()? } else { early };
     let mut reloading = Reloading::new(rules.clone(), afar.as_ref().map(Afar::renewal), warn);
     let (tell, events) = sync_channel(1024);
-    let mut telling = Telling::start(args, alarms, &tell)?;
+    let mut telling = Telling::start(args, alarms, &tell, &stop)?;
     let hub = telling.hub().clone();
     let writer = lines.writer(false, telling.wanted())?.map(Arc::new);
     let kind = policy.engine().kind();
@@ -315,6 +324,8 @@ fn run_as(
         Failing::Closed => BindingFailure::Closed,
         Failing::Open => BindingFailure::Open,
     });
+    // Files of the run that were made now are there.
+    options.confinement.record_own_files();
     let first = start.first();
     let live = Live::start_with(first, &options, writer.clone(), tell, |live| start.restore(live))?;
     let died = live.died();

@@ -11,6 +11,7 @@ use mrule_runtime::event::{Hub, Kind, Losses};
 use mrule_runtime::history::History;
 use mrule_runtime::live::{Event, Report};
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
@@ -33,13 +34,18 @@ impl Telling {
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn start(args: &Ports, targets: Vec<Target>, tell: &SyncSender<Event>) -> Result<Telling, Failure> {
+    pub fn start(
+        args: &Ports,
+        targets: Vec<Target>,
+        tell: &SyncSender<Event>,
+        stop: &AtomicBool,
+    ) -> Result<Telling, Failure> {
         let tell = tell.clone();
         let alarms = alarms::start(targets, move |what| {
             let _full = tell.try_send(Event::Alarms(what));
         })?;
         let asked = args.control.is_some() || args.listen.is_wanted();
-        let history = asked.then(|| History::new(args.state.as_deref()));
+        let history = asked.then(|| History::open(args.state.as_deref(), stop));
         let anybody = alarms.is_some() || history.is_some();
         let hub = Hub::new(history, alarms);
         let drops = Drops::new(args.alarms.drops());

@@ -6,6 +6,7 @@ use crate::MIRRORC;
 use mrule_tests::control::Place;
 use mrule_tests::wire::{until, with_wire};
 use rustix::process::{Pid, Signal, kill_process};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -140,5 +141,124 @@ fn a_start_that_hangs_ends_by_itself_and_by_a_signal() {
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         child.wait_with_output().unwrap();
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn a_state_that_hangs_holds_nothing_up() {
+    with_wire("a_state_that_hangs_holds_nothing_up", |wire| {
+        if !Path::new("/dev/fuse").exists() {
+            eprintln!("SKIPPED: there is no /dev/fuse");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let binary = hung_binary(dir.path());
+        let state = dir.path().join("hung/state").to_str().unwrap().to_owned();
+        let place = Place::start_in(dir, wire, &binary, RULES, &["--state", &state]);
+        place.run.says("has not answered for");
+        assert_eq!(place.status().1["state"]["kept"], false);
+        // What it holds may bind copies: they stop, and forwarding goes on.
+        let reasons = place.reasons();
+        for reason in ["state", "binding_missing"] {
+            assert!(reasons.iter().any(|other| other == reason), "{reasons:?}");
+        }
+        assert!(wire.pings(&["10.1.0.2"]));
+        assert_eq!(place.status().1["counts"]["sent"], 0);
+        place.command(&["release"]);
+        let target = format!("pcapng \"{}\"", place.dir.path().join("b.pcapng").display());
+        place.command(&["station", "set", "lake", &target]);
+        assert!(wire.pings(&["10.1.0.2"]));
+        until("copies go again", || place.status().1["counts"]["sent"].as_u64() > Some(0));
+        place.run.stop();
+        // A start that waits for the directory ends by a signal.
+        let dir = place.dir;
+        let rules = dir.path().join("a.mrule");
+        let mut command = std::process::Command::new("ip");
+        command.args(["netns", "exec", &wire.here, &binary, "run", rules.to_str().unwrap()]);
+        let mut child = command.args(["--tap", "in0", "--state", &state]).spawn().unwrap();
+        until("it opens its state", || has_thread(child.id(), "state"));
+        let begun = Instant::now();
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        child.wait().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    });
+}
+
+/// A file system in a file, frozen and thawed in the mount namespace of a process.
+struct Frozen {
+    /// The namespace, which may outlive the process's first thread.
+    namespace: std::fs::File,
+    at: String,
+}
+
+impl Frozen {
+    fn change(&self, how: &str) -> bool {
+        let held = format!("--mount=/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd());
+        let enter = [&held, "fsfreeze", how, &self.at];
+        std::process::Command::new("nsenter").args(enter).status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.change("-u");
+    }
+}
+
+#[test]
+fn a_state_that_begins_to_hang_is_given_up() {
+    with_wire("a_state_that_begins_to_hang_is_given_up", |wire| {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, image) = (dir.path().join("disk"), dir.path().join("image"));
+        std::fs::create_dir(&disk).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        let made = std::process::Command::new("mkfs.ext4").arg("-q").arg(&image).status();
+        let probe = "mount -o loop \"$0\" \"$1\" && fsfreeze -f \"$1\" && fsfreeze -u \"$1\"";
+        let mut tried = std::process::Command::new("unshare");
+        tried.args(["-m", "sh", "-c", probe]).arg(&image).arg(&disk);
+        let is_good = |status: std::io::Result<std::process::ExitStatus>| status.is_ok_and(|s| s.success());
+        if !is_good(made) || !is_good(tried.status()) {
+            eprintln!("SKIPPED: no file system can be made in a file and frozen here");
+            return;
+        }
+        let script = format!(
+            "#!/bin/sh\nmount -o loop {} {} || exit 9\nexec {MIRRORC} \"$@\"\n",
+            image.display(),
+            disk.display()
+        );
+        let binary = dir.path().join("disk.sh");
+        std::fs::write(&binary, script).unwrap();
+        std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
+        let state = disk.join("state").to_str().unwrap().to_owned();
+        let rules = format!("param head : size = 60 in 20..100\n{RULES}");
+        let place = Place::start_in(dir, wire, binary.to_str().unwrap(), &rules, &["--state", &state]);
+        place.command(&["param", "set", "head", "70"]);
+        let namespace = std::fs::File::open(format!("/proc/{}/ns/mnt", place.run.pid())).unwrap();
+        let frozen = Frozen { namespace, at: disk.to_str().unwrap().to_owned() };
+        assert!(frozen.change("-f"), "frozen");
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let set = scope.spawn(|| place.command(&["param", "set", "head", "80"]));
+            // Its answer waits for the disk; the control plane does not.
+            let mut answered = 0;
+            while !set.is_finished() {
+                let asked = Instant::now();
+                place.command(&["param", "list"]);
+                place.status();
+                assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+                answered += 1;
+            }
+            assert!(answered > 3 && begun.elapsed() > Duration::from_secs(2), "{answered}");
+        });
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+        assert_eq!(place.status().1["state"]["kept"], false);
+        place.run.says("changes are not kept any more");
+        place.command(&["param", "set", "head", "90"]);
+        assert!(wire.pings(&["10.1.0.2"]));
+        // Its last thread ends with the disk; the sums do not wait for it.
+        kill_process(Pid::from_raw(place.run.pid().cast_signed()).unwrap(), Signal::TERM).unwrap();
+        place.run.counts("the final sums", |counts| counts["final"] == true);
+        drop(frozen);
+        place.run.kill();
     });
 }

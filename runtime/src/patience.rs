@@ -1,0 +1,58 @@
+//! Asks the system something that it may never answer (a file on a hung mount), for a bounded time. The invariants: the
+//! caller goes on after that time, and at once when the run is to end; the thread that hangs ends when the system answers,
+//! and holds nothing else up. (Rejected: signals that interrupt the call; a hung mount may not be interruptible.)
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+/// How long files of a run may take to be opened when it starts.
+pub const OPENING: Duration = Duration::from_secs(5);
+
+/// How long a database that another process has locked is tried when it is opened: less than [`OPENING`], so that
+/// the reason is known.
+pub const LOCKED: Duration = Duration::from_secs(4);
+
+/// How often it is looked whether the run ends meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Does this on a thread of its own. None when it takes longer, when `stop` is set, or when no thread can be started.
+pub fn within<T: Send + 'static>(
+    time: Duration,
+    stop: &AtomicBool,
+    what: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (answer, answered) = sync_channel(1);
+    let body = move || {
+        let _nobody_waits_any_more = answer.send(what());
+    };
+    std::thread::Builder::new().name("opening".into()).spawn(body).ok()?;
+    let until = Instant::now() + time;
+    loop {
+        match answered.recv_timeout(LOOK.min(until.saturating_duration_since(Instant::now()))) {
+            Ok(answer) => return Some(answer),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if Instant::now() >= until || stop.load(Ordering::Relaxed) => {
+                return None;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_too_long_is_left() {
+        let stop = AtomicBool::new(false);
+        assert_eq!(within(Duration::from_secs(60), &stop, || 7), Some(7));
+        let slow = || std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(within(Duration::from_millis(10), &stop, slow), None);
+        stop.store(true, Ordering::Relaxed);
+        let begun = Instant::now();
+        assert_eq!(within(Duration::from_secs(60), &stop, slow), None);
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    }
+}
