@@ -37,8 +37,10 @@ const PUBLISH: Duration = Duration::from_millis(100);
 /// How long draining waits for frames that the kernel has counted and that do not come.
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// How many batches are decided before a worker listens to orders.
+/// How many batches are decided before a worker listens to orders, and for how long: a ring that never
+/// runs empty must not keep a load waiting.
 const PASS: usize = 64;
+const PASS_TIME: Duration = Duration::from_millis(10);
 
 /// What a worker does next.
 enum Next {
@@ -206,6 +208,9 @@ impl Worker {
                 return Next::Wait(held);
             }
             self.decide();
+            if now.elapsed() >= PASS_TIME {
+                break;
+            }
         }
         Next::More
     }

@@ -1,7 +1,9 @@
-//! When a station that failed is tried again. The invariants: after a failure nothing is sent for a second; where the
-//! failure came late (an ICMP message, seconds after the packet), one copy each tick is a probe, and only when none of them
-//! has failed for four seconds is the station up; until then all other copies are dropped, and counted as such.
-//! (Rejected: sending on in spite of it; the sums would call sent what nobody was there to get.)
+//! When a station that failed is tried again. The invariants: after a failure nothing is sent for a second. Where the
+//! failure came late (an ICMP message, seconds after the packet), one copy each tick is a probe. The station is up
+//! when four seconds have passed since the first probe and none has failed; without a copy to send there is no probe,
+//! and the station stays down. All other copies are dropped and counted meanwhile.
+//! (Rejected: sending on in spite of it; the sums would call sent what nobody was there to get. Up after four seconds
+//! without traffic: nothing is known then, and the note would not be true.)
 
 use super::lane::Tally;
 use std::time::{Duration, Instant};
@@ -36,8 +38,8 @@ enum State {
     Well,
     /// Failed; to be tried again then.
     Ill { until: Instant },
-    /// Opened anew; well when nothing fails until then. `probe`: a copy may be sent.
-    Probation { until: Instant, probe: bool },
+    /// Opened anew. `probe`: a copy may be sent. `first`: when the first probe was.
+    Probation { first: Option<Instant>, probe: bool },
 }
 
 impl Health {
@@ -46,8 +48,9 @@ impl Health {
             State::Well => Permit::Send,
             State::Ill { until } if Instant::now() < *until => Permit::Drop,
             State::Ill { .. } => Permit::Reopen,
-            State::Probation { probe, .. } => {
+            State::Probation { first, probe } => {
                 if std::mem::take(probe) {
+                    first.get_or_insert_with(Instant::now);
                     Permit::Send
                 } else {
                     Permit::Drop
@@ -65,20 +68,13 @@ impl Health {
 
     /// It could be opened anew.
     pub fn reopened(&mut self) {
-        self.state = if self.late {
-            State::Probation { until: Instant::now() + PROBATION, probe: true }
-        } else {
-            // The next copy will show.
-            State::Probation { until: Instant::now(), probe: true }
-        };
+        // The next copy will show.
+        self.state = State::Probation { first: None, probe: true };
     }
 
     /// A copy was taken.
     pub fn worked(&mut self, tally: &Tally) {
-        if let State::Probation { until, .. } = self.state
-            && !self.late
-            && Instant::now() >= until
-        {
+        if matches!(self.state, State::Probation { .. }) && !self.late {
             self.state = State::Well;
             tally.up();
         }
@@ -89,15 +85,61 @@ impl Health {
         match &mut self.state {
             State::Well => false,
             State::Ill { until } => now >= *until,
-            State::Probation { until, .. } if self.late && now >= *until => {
-                self.state = State::Well;
-                tally.up();
-                false
-            }
-            State::Probation { probe, .. } => {
-                *probe = true;
+            State::Probation { first, probe } => {
+                let passed = first.is_some_and(|first| now.saturating_duration_since(first) >= PROBATION);
+                if self.late && passed {
+                    self.state = State::Well;
+                    tally.up();
+                } else {
+                    *probe = true;
+                }
                 false
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Events;
+    use super::super::outlet::Lane;
+    use super::*;
+    use crate::confine::Holder;
+    use std::sync::{Arc, Mutex};
+
+    fn tally() -> Tally {
+        Tally {
+            station: "s".to_owned(),
+            lane: Arc::new(Lane::new(1 << 20, 64)),
+            down: Mutex::new(None),
+            events: Events::default(),
+            holder: Holder::new("station `s`".to_owned(), std::iter::empty()),
+        }
+    }
+
+    #[test]
+    fn a_station_without_traffic_does_not_come_up_by_itself() {
+        let (tally, mut health) = (tally(), Health::default());
+        health.failed("nobody answers".to_owned(), true, &tally);
+        health.reopened();
+        let later = Instant::now() + 10 * PROBATION;
+        assert!(!health.tick(later, &tally) && tally.is_down(), "no probe was sent");
+        // A copy comes: it is the first probe, and four seconds without a failure follow.
+        assert_eq!((health.permit(), health.permit()), (Permit::Send, Permit::Drop));
+        health.worked(&tally);
+        assert!(!health.tick(Instant::now(), &tally) && tally.is_down());
+        assert!(!health.tick(Instant::now() + PROBATION, &tally) && !tally.is_down());
+        assert_eq!(health.permit(), Permit::Send);
+    }
+
+    #[test]
+    fn a_station_that_fails_at_once_is_up_with_the_first_copy_that_it_takes() {
+        let (tally, mut health) = (tally(), Health::default());
+        health.failed("it is down".to_owned(), false, &tally);
+        health.reopened();
+        assert!(!health.tick(Instant::now() + 10 * PROBATION, &tally) && tally.is_down());
+        assert_eq!(health.permit(), Permit::Send);
+        health.worked(&tally);
+        assert!(!tally.is_down());
     }
 }
