@@ -182,23 +182,25 @@ impl Tap {
             out.extend_from_slice(&bytes);
         } else {
             loop {
-                out.reserve(LONGEST);
-                let into = rustix::buffer::spare_capacity(out);
-                let came = rustix::net::recv(&self.long, into, RecvFlags::DONTWAIT);
-                let waits = came.is_ok() && self.strays.len() < STRAYS;
-                let bytes = out.get(start + tag..).unwrap_or(&[]);
-                if came.is_ok() && is_it(bytes) {
-                    break;
-                }
-                let time = socket::last_stamp(self.long.as_fd()).unwrap_or(0);
-                if came.is_ok() && time + LATE >= frame.time {
-                    self.strays.push_back((time, bytes.to_vec()));
-                }
-                out.truncate(start + tag);
-                if !waits {
+                if !has_room(&mut self.strays, frame.time) {
                     out.truncate(start);
                     return None;
                 }
+                out.reserve(LONGEST);
+                let into = rustix::buffer::spare_capacity(out);
+                if rustix::net::recv(&self.long, into, RecvFlags::DONTWAIT).is_err() {
+                    out.truncate(start);
+                    return None;
+                }
+                let bytes = out.get(start + tag..).unwrap_or(&[]);
+                if is_it(bytes) {
+                    break;
+                }
+                let time = socket::last_stamp(self.long.as_fd()).unwrap_or(0);
+                if time + LATE >= frame.time {
+                    self.strays.push_back((time, bytes.to_vec()));
+                }
+                out.truncate(start + tag);
             }
         }
         if tag > 0 {
@@ -208,6 +210,17 @@ impl Tap {
         }
         Some(start..out.len())
     }
+}
+
+/// Makes room for one more stray. A stray that is earlier than the head of this time has lost its own
+/// head and goes. False: all strays are later than the head, so its frame is lost, and reading on
+/// would only take the frames of heads that come.
+fn has_room(strays: &mut VecDeque<(i64, Vec<u8>)>, head: i64) -> bool {
+    if strays.len() < STRAYS {
+        return true;
+    }
+    let overdue = strays.iter().position(|(time, _)| *time < head);
+    overdue.and_then(|at| strays.remove(at)).is_some()
 }
 
 /// Other descriptors of the sockets of a [`Tap`], by which its filters can be changed while its ring
@@ -296,4 +309,20 @@ const fn ret(k: u32) -> Insn {
 pub fn aside(frame: &Frame, bytes: &Range<usize>) -> Frame {
     let (start, captured) = (bytes.start as u32, (bytes.end - bytes.start) as u32);
     Frame { place: Place::Aside, start, captured, ..*frame }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strays_are_bounded_and_those_without_a_head_go_first() {
+        let mut strays: VecDeque<(i64, Vec<u8>)> =
+            (0..STRAYS as i64).map(|time| (time, Vec::new())).collect();
+        assert!(!has_room(&mut strays, 0), "all are later than the head");
+        assert_eq!(strays.len(), STRAYS);
+        assert!(has_room(&mut strays, 5), "one is overdue");
+        assert_eq!((strays.len(), strays.front().map(|(time, _)| *time)), (STRAYS - 1, Some(1)));
+        assert!(has_room(&mut strays, 0), "there is room");
+    }
 }
