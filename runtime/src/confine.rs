@@ -134,7 +134,7 @@ impl Confinement {
             Origin::Owner => Place::of_owner(path.as_ref()),
             Origin::Client(_) => {
                 let (granted, rest) = self.grants.locate(path)?;
-                Place::beneath(granted.handle(), &rest, path.as_ref())
+                Place::beneath(granted.handle(), &rest, path.as_ref(), &self.protected)
             }
         }
     }

@@ -11,6 +11,7 @@ mod keep;
 mod keeper;
 mod load;
 mod locked;
+mod marker;
 pub mod memory;
 mod opening;
 mod plan;
@@ -98,6 +99,25 @@ pub enum Expect {
     Nothing,
     /// This version of it; with a time, the one that was loaded then, in nanoseconds since the Unix epoch.
     Version(u64, Option<i64>),
+}
+
+/// What whoever loads a policy says beside the program.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// What must be there.
+    pub expect: Option<Expect>,
+    /// Nothing is loaded: only say what would be.
+    pub dry: bool,
+    /// The caller may load binding policies, and replace or unload them. It is checked under the lock: a
+    /// policy may become binding while another caller's program is compiled.
+    pub may_bind: bool,
+}
+
+impl Asked {
+    /// As the owner asks.
+    pub fn by_owner(dry: bool) -> Asked {
+        Asked { expect: None, dry, may_bind: true }
+    }
 }
 
 impl Expect {

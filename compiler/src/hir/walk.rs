@@ -97,6 +97,23 @@ impl Program {
         ways
     }
 
+    /// Whether a raised trigger may make copies fewer or smaller: a limit asks for one, a condition asks
+    /// that one is not active, or one is a condition of another.
+    pub fn raises_may_lessen(&self) -> bool {
+        fn asks(pred: &Pred) -> bool {
+            let mut asks = false;
+            pred.visit(&mut |pred| {
+                asks |= matches!(pred.kind(), PredKind::Active { .. } | PredKind::FlowActive(_))
+            });
+            asks
+        }
+        let limits = self.limits.iter().any(|l| asks(&l.matches) || l.asks.iter().any(|ask| asks(&ask.when)));
+        let triggers = self.triggers.iter().any(|trigger| trigger.when.as_ref().is_some_and(asks));
+        let mut negated = false;
+        self.visit_preds(&mut |pred| negated |= matches!(pred.kind(), PredKind::Not(inner) if asks(inner)));
+        limits || triggers || negated
+    }
+
     /// Calls `f` with every condition of every rule, limit and trigger, and every one within those.
     pub fn visit_preds<'a>(&'a self, f: &mut impl FnMut(&'a Pred)) {
         for rule in self.rules.iter().chain(&self.limits) {

@@ -8,7 +8,7 @@ use super::door::{Caller, Role};
 use super::problem::Problem;
 use super::routes::ask_for;
 use super::stations;
-use crate::control::{Bundle, Done, Expect, Refusal, Version};
+use crate::control::{Asked, Bundle, Done, Expect, Refusal, Version};
 use crate::event::time_text;
 use crate::policy::Policy;
 use axum::extract::{Path, State};
@@ -127,7 +127,7 @@ pub(super) async fn put(
             ));
         }
     };
-    let expect = expected(&headers)?;
+    let asked = Asked { expect: expected(&headers)?, dry: dry_run, may_bind: may_bind(&caller) };
     let sets: Vec<(String, String)> = sent.set.into_iter().collect();
     let origin = stations::origin(&caller);
     let named = name.clone();
@@ -136,7 +136,7 @@ pub(super) async fn put(
             let mut loader = MemoryLoader::new(sent.files);
             let (compiled, bundle) = Bundle::read(&roots, &mut loader, &sets, budget);
             let bundle = bundle.binding(binding).given_by(origin);
-            let done = api.control.load_over(budget, expect, &name, compiled, bundle, dry_run);
+            let done = api.control.load_over(budget, asked, &name, compiled, bundle);
             let done = api.told(&name, dry_run, done)?;
             Ok((done.version, done.swap.is_some(), api.done(&done)))
         })
@@ -189,10 +189,10 @@ pub(super) async fn delete(
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
 ) -> Answered {
-    api.may_bind(&caller, &name, false)?;
+    let right = may_bind(&caller);
     let swap = api
         .ask(move |api| {
-            let swap = api.control.unload(&name)?;
+            let swap = api.control.unload(&name, right)?;
             api.hub.unloaded(&name);
             Ok(swap)
         })
@@ -247,19 +247,25 @@ pub(super) async fn roll_back(
     };
     let back = api.ask(back).await?;
     api.may_bind(&caller, &name, back)?;
+    let asked = Asked { expect: None, dry: dry_run, may_bind: may_bind(&caller) };
     let about = api
         .compile(&caller, move |api, budget| {
-            let done = api.control.roll_back(budget, &name, version, dry_run);
+            let done = api.control.roll_back(budget, &name, version, asked);
             Ok(api.done(&api.told(&name, dry_run, done)?))
         })
         .await?;
     Ok(Answer(about))
 }
 
+/// Only an admin may load what binds all policies, or take such a policy away.
+fn may_bind(caller: &Caller) -> bool {
+    caller.role >= Role::Admin
+}
+
 impl Api {
-    /// Only an admin may load what binds all policies, or take such a policy away.
+    /// Refuses before a program is compiled. The control plane asks again when it is loaded.
     fn may_bind(&self, caller: &Caller, name: &str, binding: bool) -> Result<(), Problem> {
-        if caller.role < Role::Admin && (binding || self.control.is_binding(name)) {
+        if !may_bind(caller) && (binding || self.control.is_binding(name)) {
             let why = format!("policy `{name}` binds all others, or would: that needs admin");
             return Err(Problem::new(403, why));
         }

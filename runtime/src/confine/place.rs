@@ -75,8 +75,14 @@ impl Place {
         Ok(Place { directory: directory.into(), name, shown: path.to_owned() })
     }
 
-    /// Of a client's path beneath a granted directory, which has no `..` in it.
-    pub fn beneath(granted: BorrowedFd<'_>, rest: &Path, shown: &Path) -> Result<Place, String> {
+    /// Of a client's path beneath a granted directory, which has no `..` in it. A directory that is missing is made,
+    /// unless it would lie in one of the run.
+    pub fn beneath(
+        granted: BorrowedFd<'_>,
+        rest: &Path,
+        shown: &Path,
+        protected: &[OwnFile],
+    ) -> Result<Place, String> {
         let name = name_of(rest)?;
         let mut directory = granted.try_clone_to_owned().map_err(|error| error.to_string())?;
         let parents = rest.parent().into_iter().flat_map(Path::components);
@@ -85,9 +91,14 @@ impl Place {
                 return Err(format!("`{}` is no plain path", shown.display()));
             };
             let next = match open_beneath(directory.as_fd(), part) {
-                Err(Errno::NOENT) => fs::mkdirat(&directory, part, Mode::from_raw_mode(DIRECTORY))
-                    .or_else(|error| if error == Errno::EXIST { Ok(()) } else { Err(error) })
-                    .and_then(|()| open_beneath(directory.as_fd(), part)),
+                Err(Errno::NOENT) => {
+                    let parent: Arc<OwnedFd> = directory.into();
+                    let missing = Place { directory: parent.clone(), name: part.into(), shown: shown.into() };
+                    missing.keep_off(protected)?;
+                    fs::mkdirat(&parent, part, Mode::from_raw_mode(DIRECTORY))
+                        .or_else(|error| if error == Errno::EXIST { Ok(()) } else { Err(error) })
+                        .and_then(|()| open_beneath(parent.as_fd(), part))
+                }
                 opened => opened,
             };
             directory = next.map_err(|error| said(Path::new(part), error))?;
@@ -316,7 +327,7 @@ mod tests {
         symlink("/proc/self/cwd", inside.join("magic")).unwrap();
         std::fs::write(inside.join("plain"), "").unwrap();
         let handle = granted(&inside);
-        let at = |rest: &str| Place::beneath(handle.as_fd(), rest.as_ref(), rest.as_ref());
+        let at = |rest: &str| Place::beneath(handle.as_fd(), rest.as_ref(), rest.as_ref(), &[]);
         for (rest, says) in [
             ("link/x", "symbolic link"),
             ("magic/x", "symbolic link"),

@@ -232,9 +232,13 @@ impl Control {
         };
         for name in &of {
             state.failures.remove(name);
-            if !state.policies.contains_key(name) && name != STATE {
-                let name = name.clone();
-                state.keeping.tell(move |store| store.unloaded(&name));
+            let (at_work, name) = (state.policies.get(name), name.clone());
+            match at_work.map(|held| (held.now.bundle.is_binding(), held.now.version)) {
+                _ if name == STATE => {}
+                None => state.keeping.tell(move |store| store.unloaded(&name)),
+                Some((binding, version)) => {
+                    state.keeping.tell(move |store| store.mark(&name, binding.then_some(version)));
+                }
             }
         }
         state.apply();

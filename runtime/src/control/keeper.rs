@@ -162,7 +162,7 @@ impl Keeper {
         let (path, of_thread) = (directory.to_owned(), shared.clone());
         let body = move || {
             let closing = Closing(of_thread);
-            let read = Store::open(&path).and_then(|store| match store.read(super::now()) {
+            let read = Store::open(&path).and_then(|mut store| match store.read(super::now()) {
                 Ok(kept) => Ok((store, kept)),
                 Err(why) => Err(Unusable { why, is_new: false }),
             });

@@ -3,7 +3,7 @@
 //! memory is counted before it is taken, and once more under the lock. (Rejected: to count once; two loads at the same
 //! time would both find room.)
 
-use super::{Changed, Control, Done, Expect, Held, Refusal, State, Version, check_name, memory, now, plan};
+use super::{Asked, Changed, Control, Done, Held, Refusal, State, Version, check_name, memory, now, plan};
 use crate::compile_queue::{Busy, Ticket};
 use crate::control::{Bundle, Plan};
 use crate::error::Error;
@@ -75,7 +75,7 @@ impl Control {
     /// # Errors
     /// [`Refusal`]: errors in the program, stations that cannot be opened. Then nothing has changed.
     pub fn load(&self, name: &str, compiled: Compiled, bundle: Bundle, dry: bool) -> Result<Done, Refusal> {
-        self.load_over(&self.queue.limits().budget(), None, name, compiled, bundle, dry)
+        self.load_over(&self.queue.limits().budget(), Asked::by_owner(dry), name, compiled, bundle)
     }
 
     /// Queues a compilation for a client, the owner without a name: one is carried out at a time.
@@ -93,18 +93,17 @@ impl Control {
         })
     }
 
-    /// The same, if that is there which is expected.
+    /// The same, if that is there which is expected, and the caller may replace it.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Refusal::Stale`].
+    /// As [`load`](Self::load); [`Refusal::Stale`]; [`Refusal::Forbidden`].
     pub fn load_over(
         &self,
         budget: &CompileBudget,
-        expect: Option<Expect>,
+        asked: Asked,
         name: &str,
         compiled: Compiled,
         bundle: Bundle,
-        dry: bool,
     ) -> Result<Done, Refusal> {
         let begun = Instant::now();
         check_name(name)?;
@@ -131,16 +130,17 @@ impl Control {
         let Made { engine, bounds, mut world, compiling } = made?;
         let _turn = self.turn()?;
         let mut bundle = bundle;
-        let (engine, origins, opening) = self.opening(expect, name, engine, &mut bundle)?;
+        let (engine, origins, opening) = self.opening(asked, name, engine, &mut bundle)?;
         go_on(budget)?;
         // Not behind the lock: the system may take its time.
-        let opened = if dry { None } else { Some(opening.open()?) };
+        let opened = if asked.dry { None } else { Some(opening.open()?) };
         let mut state = self.lock();
+        state.may_bind(asked.may_bind, name, &bundle)?;
         let State { live, policies, unloaded, keeping, failures, .. } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
         let old = live.policy(name).cloned();
         let held = policies.get_mut(name);
-        expect.map_or(Ok(()), |expect| expect.check(name, held.as_deref()))?;
+        asked.expect.map_or(Ok(()), |expect| expect.check(name, held.as_deref()))?;
         let before = held.as_deref().or_else(|| unloaded.get(name));
         let version = before.map_or(1, |before| before.now.version + 1);
         let nothing = Changed::default();

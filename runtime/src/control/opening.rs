@@ -2,7 +2,7 @@
 //! state is locked, so a station that hangs keeps no other question waiting; whoever has the turn finds the stations
 //! unchanged when they are open. (Rejected: one lock for all; a hung file system stopped the control plane.)
 
-use super::{Bundle, Control, Expect, Refusal, stations};
+use super::{Asked, Bundle, Control, Refusal, stations};
 use crate::confine::Origin;
 use crate::live::{Live, Opening};
 use crate::policy::Label;
@@ -43,7 +43,7 @@ impl Control {
     /// noted in its bundle.
     pub(super) fn opening(
         &self,
-        expect: Option<Expect>,
+        asked: Asked,
         name: &str,
         engine: Arc<Engine>,
         bundle: &mut Bundle,
@@ -51,7 +51,8 @@ impl Control {
         let state = self.lock();
         let live = state.live.as_ref().ok_or(Refusal::Ended)?;
         let held = state.policies.get(name);
-        expect.map_or(Ok(()), |expect| expect.check(name, held))?;
+        asked.expect.map_or(Ok(()), |expect| expect.check(name, held))?;
+        state.may_bind(asked.may_bind, name, bundle)?;
         let old = live.policy(name);
         bundle.inherit(engine.program(), &old.map(|old| stations::written(old)).unwrap_or_default());
         let mut origins = bundle.origins(engine.program());

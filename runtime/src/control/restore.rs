@@ -231,6 +231,10 @@ impl Start {
         let policy = Arc::new(policy.labelled(Label { policy: MAIN.into(), version }));
         if !same {
             self.keeping.wrote(MAIN, &held, &policy, |_, _| true);
+            if lost.is_some() {
+                // It is missing after the next start, too, until somebody resolves it.
+                self.keeping.tell(move |store| store.mark(MAIN, Some(version + 1)));
+            }
         }
         self.policies.push(Restored { name: MAIN.to_owned(), policy, held });
     }

@@ -5,6 +5,7 @@
 //! (Rejected: a file of our own that is written anew each time; a table of a million rows changes a row at a time.)
 
 use super::bundle::Bundle;
+use super::marker::{self, Marker};
 use super::{Version, stations};
 use crate::change::{Change, Effect};
 use crate::event::input;
@@ -27,6 +28,7 @@ pub(super) type Object = Map<String, Json>;
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
+    marker: Marker,
     path: PathBuf,
     /// Its device and inode.
     file: (u64, u64),
@@ -61,7 +63,8 @@ pub(super) struct Remade {
     pub changed: super::Changed,
     /// Why changes could not be made again; at most eight.
     pub refused: Vec<String>,
-    /// The first one without which more is copied than was allowed before: anything but a raise.
+    /// The first one without which more is copied than was allowed before: anything but a raise
+    /// that only adds copies.
     pub weaker: Option<String>,
 }
 
@@ -124,8 +127,7 @@ impl Store {
     /// Why it cannot be used, in words.
     pub(super) fn open(directory: &Path) -> Result<Store, Unusable> {
         let path = directory.join("state.sqlite");
-        let found = std::fs::symlink_metadata(&path).map_err(|error| error.kind());
-        let is_new = matches!(found, Err(ErrorKind::NotFound | ErrorKind::NotADirectory));
+        let is_new = marker::is_new(directory);
         let why = match Store::open_at(directory, path) {
             Ok(store) => return Ok(store),
             Err(why) => format!("the state in `{}` cannot be used: {why}", directory.display()),
@@ -135,6 +137,12 @@ impl Store {
 
     fn open_at(directory: &Path, path: PathBuf) -> Result<Store, Box<dyn std::error::Error>> {
         private::directory(directory)?;
+        let marker = Marker::read(directory)?;
+        let damaged = |why: &str| format!("{why}; to begin with no state, move the directory away");
+        let (is_gone, log) = (!path.try_exists()?, directory.join("state.sqlite-wal"));
+        if is_gone && (marker.is_some() || log.try_exists()?) {
+            return Err(damaged("`state.sqlite` is gone, and there was one").into());
+        }
         // What SQLite makes beside it has the same mode.
         private::database(&path)?;
         let connection = Connection::open(&path)?;
@@ -143,9 +151,15 @@ impl Store {
             0 | 1 => {}
             other => return Err(format!("it has version {other}, a newer mirrorc's").into()),
         }
+        let tables = "SELECT count(*) FROM sqlite_master WHERE name IN ('versions', 'changes')";
+        if marker.is_some() && connection.query_row(tables, [], |row| row.get::<_, i64>(0))? < 2 {
+            return Err(damaged("`state.sqlite` is empty or lost its `-wal` file").into());
+        }
         connection.execute_batch(SCHEMA)?;
+        // After the tables: a kill before leaves a state that is new.
+        let marker = marker.map_or_else(|| Marker::new(directory), Ok)?;
         let file = identity(&path)?;
-        Ok(Store { connection, path, file })
+        Ok(Store { connection, marker, path, file })
     }
 
     /// Whether the file is still the one that was opened.
@@ -168,8 +182,17 @@ impl Store {
     ///
     /// # Errors
     /// Why it cannot be read, in words.
-    pub fn read(&self, now: i64) -> Result<Vec<Kept>, String> {
-        self.read_all(now).map_err(|error| format!("the state cannot be read: {error}"))
+    pub fn read(&mut self, now: i64) -> Result<Vec<Kept>, String> {
+        let mut kept = self.read_all(now).map_err(|error| format!("the state cannot be read: {error}"))?;
+        let compared = self.marker.compare(&mut kept);
+        compared.map_err(|error| format!("the file `binding` of the state cannot be written: {error}"))?;
+        Ok(kept)
+    }
+
+    /// Notes on the disk that a policy is binding at this version, or not any more.
+    pub(super) fn mark(&mut self, policy: &str, version: Option<u64>) -> rusqlite::Result<()> {
+        let marked = self.marker.set(policy, version);
+        marked.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
     }
 
     fn read_all(&self, now: i64) -> rusqlite::Result<Vec<Kept>> {
@@ -254,7 +277,8 @@ impl Store {
                 whole(&change, policy, table, &rows, now)?;
             }
         }
-        change.commit()
+        change.commit()?;
+        self.mark(policy, version.bundle.is_binding().then_some(version.version))
     }
 
     /// A policy was unloaded: its versions are kept, to go back to; not what was changed in it.
@@ -271,7 +295,8 @@ impl Store {
              ORDER BY loaded DESC LIMIT -1 OFFSET ?1)",
             [UNLOADED as i64],
         )?;
-        change.commit()
+        change.commit()?;
+        self.mark(policy, None)
     }
 
     /// A table has these rows now, and no others.
@@ -403,7 +428,7 @@ pub(super) fn trace(policy: &Policy, change: &Change, effect: Effect, now: i64) 
 }
 
 impl Kept {
-    fn lost(name: String, why: &'static str) -> Kept {
+    pub(super) fn lost(name: String, why: &'static str) -> Kept {
         Kept { name, versions: Vec::new(), at_work: AtWork::Lost(why), changes: Vec::new() }
     }
 
@@ -418,7 +443,10 @@ impl Kept {
             };
             let Err(why) = made else { continue };
             let why = format!("policy {}: {why}", self.name);
-            if object.as_ref().is_none_or(|object| !object.contains_key("raise")) {
+            if object
+                .as_ref()
+                .is_none_or(|object| !object.contains_key("raise") || program.raises_may_lessen())
+            {
                 remade.weaker.get_or_insert_with(|| why.clone());
             }
             if remade.refused.len() < 8 {

@@ -4,7 +4,9 @@
 
 use super::health::Scope;
 use super::store::UNLOADED;
-use super::{Changed, Control, Done, HISTORY, HISTORY_BYTES, Held, Refusal, State, Version, no_policy};
+use super::{
+    Asked, Bundle, Changed, Control, Done, HISTORY, HISTORY_BYTES, Held, Refusal, State, Version, no_policy,
+};
 use crate::live::Swap;
 use mrule_compiler::budget::CompileBudget;
 use std::collections::VecDeque;
@@ -14,25 +16,29 @@ impl Control {
     /// restored, the version that was at work, unless another one is named.
     ///
     /// # Errors
-    /// As [`load`](Self::load); no such policy or version.
+    /// As [`load_over`](Self::load_over); no such policy or version.
     pub fn roll_back(
         &self,
         budget: &CompileBudget,
         name: &str,
         version: Option<u64>,
-        dry: bool,
+        asked: Asked,
     ) -> Result<Done, Refusal> {
         let bundle = self.lock().goes_back_to(name, version)?.bundle.clone();
-        self.load_over(budget, None, name, bundle.compile(budget), bundle, dry)
+        self.load_over(budget, asked, name, bundle.compile(budget), bundle)
     }
 
-    /// Unloads a policy. Its versions are kept, what was changed in it is not.
+    /// Unloads a policy. Its versions are kept, what was changed in it is not. A caller who may not
+    /// touch binding policies passes `may_bind` false.
     ///
     /// # Errors
-    /// There is none of this name.
-    pub fn unload(&self, name: &str) -> Result<Swap, Refusal> {
+    /// There is none of this name; [`Refusal::Forbidden`]: it is binding.
+    pub fn unload(&self, name: &str, may_bind: bool) -> Result<Swap, Refusal> {
         let _turn = self.turn()?;
         let mut state = self.lock();
+        if !may_bind && state.is_binding(name) {
+            return Err(binds(name));
+        }
         if !state.policies.contains_key(name) && state.failures.remove(name).is_none() {
             return Err(no_policy(name, &state));
         }
@@ -60,9 +66,7 @@ impl Control {
     /// Whether there is a policy of this name whose limits bind all others, or one that could not be
     /// restored and may have bound them.
     pub fn is_binding(&self, name: &str) -> bool {
-        let state = self.lock();
-        let failed = state.failures.get(name).is_some_and(|failure| failure.scope == Scope::All);
-        failed || state.policies.get(name).is_some_and(|held| held.now.bundle.is_binding())
+        self.lock().is_binding(name)
     }
 
     /// A version of a policy; the one at work unless another is named.
@@ -96,7 +100,21 @@ impl Control {
     }
 }
 
+fn binds(name: &str) -> Refusal {
+    Refusal::Forbidden(format!("policy `{name}` binds all others, or would: that needs admin"))
+}
+
 impl State {
+    fn is_binding(&self, name: &str) -> bool {
+        let failed = self.failures.get(name).is_some_and(|failure| failure.scope == Scope::All);
+        failed || self.policies.get(name).is_some_and(|held| held.now.bundle.is_binding())
+    }
+
+    /// Whether a caller with this right may load a bundle under this name.
+    pub(super) fn may_bind(&self, may_bind: bool, name: &str, bundle: &Bundle) -> Result<(), Refusal> {
+        if may_bind || !(bundle.is_binding() || self.is_binding(name)) { Ok(()) } else { Err(binds(name)) }
+    }
+
     /// A policy, at work or not.
     fn held(&self, name: &str) -> Result<&Held, Refusal> {
         let held = self.policies.get(name).or_else(|| self.unloaded.get(name));

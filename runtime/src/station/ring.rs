@@ -25,6 +25,9 @@ const TRIES: u32 = 10_000;
 /// How much of a file is read to see who made it, in bytes.
 const HEAD: usize = 4096;
 
+/// The largest number that a file of an earlier run is counted with. Anybody may give a file a name.
+const MOST: u64 = 999_999_999_999;
+
 /// The time in a name.
 const STAMP: &str = "%Y%m%d%H%M%S";
 
@@ -93,7 +96,7 @@ impl Ring {
             let (number, stamp) = middle.split_once('_')?;
             let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
             (number.len() >= 5 && stamp.len() == 14 && digits(number) && digits(stamp)).then_some(())?;
-            number.parse::<u64>().ok()
+            number.parse::<u64>().ok().filter(|number| *number <= MOST)
         };
         let names = place.names()?.into_iter();
         let mut found: Vec<_> =
@@ -180,7 +183,7 @@ impl Ring {
         if !self.numbered {
             return Ok(self.path.clone());
         }
-        self.number += 1;
+        self.number = self.number.saturating_add(1);
         let path = Path::new(&self.path);
         let (stem, extension) = parts(path.file_name().unwrap_or_default());
         let name = format!("{stem}_{:05}_{}{extension}", self.number, stamp(now));
@@ -292,6 +295,20 @@ mod tests {
         for number in ["00006", "00007", "00008"] {
             assert!(found.iter().any(|name| name.starts_with(&format!("lake_{number}_2"))), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_number_that_nobody_counted_to_is_not_counted_on_from() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lake.pcapng").to_str().unwrap().to_owned();
+        for number in [u64::MAX.to_string(), format!("{}9", u64::MAX), (MOST + 1).to_string(), "00041".into()]
+        {
+            fs::write(directory.path().join(format!("lake_{number}_20260101000000.pcapng")), "not ours")
+                .unwrap();
+        }
+        let begun = ring(&path, BY_SIZE, Some(3)).next().unwrap();
+        let name = begun.path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(name.starts_with("lake_00042_2"), "{name}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use mrule_grammar::diagnostic::Severity;
 use mrule_runtime::Error;
 use mrule_runtime::api::Renewal;
 use mrule_runtime::compile_queue::Ticket;
-use mrule_runtime::control::{Control, Done, Fates, ReasonKind, Refusal};
+use mrule_runtime::control::{Asked, Control, Done, Fates, ReasonKind, Refusal};
 use mrule_runtime::event::{Hub, Kind, Record};
 use mrule_runtime::live::MAIN;
 use serde_json::json;
@@ -62,7 +62,7 @@ impl Reloading {
             let load = move |budget: &CompileBudget| {
                 rules.read_again(budget).map(|(compiled, bundle)| {
                     let bundle = bundle.binding(to.is_binding(MAIN));
-                    to.load_over(budget, None, MAIN, compiled, bundle, false).map(Box::new)
+                    to.load_over(budget, Asked::by_owner(false), MAIN, compiled, bundle).map(Box::new)
                 })
             };
             // In its turn, before those of the API's clients.

@@ -2,7 +2,9 @@
 //! has used; the next one takes another.)
 
 use super::{Host, TOKENS};
+use mrule_tests::http::ask;
 use mrule_tests::wire::with_wire;
+use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt, symlink};
 
 #[test]
@@ -141,5 +143,42 @@ fn operators_change_rates_and_authors_targets() {
         let (status, said) = host.ask(wire, "anna", "PUT", "/v1/policies/main?dry_run=true", &dry);
         assert!(status == 403 && said.contains("--allow-directory"), "{status} {said}");
         host.place.run.stop();
+    });
+}
+
+/// A policy becomes binding while an author's program waits to be compiled: the author's right is checked
+/// when it is loaded, too.
+#[test]
+fn authors_replace_no_policy_that_became_binding_meanwhile() {
+    with_wire("authors_replace_no_policy_that_became_binding_meanwhile", |wire| {
+        let host = Host::start(wire, &[]);
+        let small = host.text("granted/s.pcapng");
+        let (status, said) = host.put(wire, "anna", "site", &format!("pcapng \"{small}\""));
+        assert_eq!(status, 200, "{said}");
+        let mut large = String::from("limit site { match icmp  snaplen 60 }\n");
+        large += &format!("station t {{ pcapng \"{}\" }}\n", host.text("own/t.pcapng"));
+        for i in 0..1500 {
+            large +=
+                &format!("rule r{i} {{ match tcp.dstport == {}  snaplen {}  to t }}\n", i + 1, 40 + i % 900);
+        }
+        std::thread::scope(|scope| {
+            let socket = &host.place.socket;
+            let owner = scope
+                .spawn(move || ask(socket, "PUT", "/v1/policies/site?binding=true", "", large.as_bytes()));
+            // In each of the moments before, while and after the owner's program is compiled.
+            let mut refused = false;
+            while !owner.is_finished() {
+                let (status, said) = host.put(wire, "anna", "site", &format!("pcapng \"{small}\""));
+                assert!(status == 200 || (status == 403 && said.contains("needs admin")), "{status} {said}");
+                refused |= status == 403;
+            }
+            assert_eq!(owner.join().unwrap().status, 200);
+            let (status, said) = host.ask(wire, "anna", "DELETE", "/v1/policies/site", &json!({}));
+            assert_eq!(status, 403, "{said}");
+            let list = ask(&host.place.socket, "GET", "/v1/policies/site", "", b"").body;
+            let is: Value = serde_json::from_str(&list).unwrap();
+            assert_eq!(is["binding"], true, "refused: {refused}; {list}");
+        });
+        host.place.run.kill();
     });
 }

@@ -186,3 +186,80 @@ fn rule_files_that_were_loaded_as_binding_bind_after_a_restart() {
         place.run.kill();
     });
 }
+
+type Damage = (&'static str, fn(&Path));
+
+/// What happens to the files of a state while no mirrorc has it.
+const DAMAGES: &[Damage] = &[
+    ("emptied", |state| std::fs::write(state.join("state.sqlite"), "").unwrap()),
+    ("removed", |state| std::fs::remove_file(state.join("state.sqlite")).unwrap()),
+    ("without its log", |state| std::fs::remove_file(state.join("state.sqlite-wal")).unwrap()),
+    ("with a damaged log", |state| {
+        std::fs::write(state.join("state.sqlite-wal"), "no log ".repeat(9999)).unwrap()
+    }),
+    ("with the tables and no rows", |state| tamper(state, "DELETE FROM versions WHERE policy = 'site'")),
+];
+
+#[test]
+fn a_damaged_state_is_not_taken_for_a_new_one() {
+    with_wire("a_damaged_state_is_not_taken_for_a_new_one", |wire| {
+        let _traffic = traffic(wire);
+        for (what, damage) in DAMAGES {
+            let state = tempfile::tempdir().unwrap();
+            let place = bound(wire, state.path());
+            let place = restarted(place, wire, state.path(), &[], |_| damage(state.path()));
+            until("packets are decided", || place.status().1["counts"]["withheld"].as_u64() > Some(5));
+            assert_eq!(place.reasons()[0], "binding_missing", "{what}");
+            assert_eq!(place.status().1["counts"]["sent"], 0, "{what}");
+            // It is missing after another start, too.
+            let place = restarted(place, wire, state.path(), &[], |_| ());
+            assert_eq!(place.reasons()[0], "binding_missing", "{what}");
+            place.command(&["release"]);
+            copied(&place, 5);
+            place.run.kill();
+        }
+    });
+}
+
+#[test]
+fn rule_files_whose_binding_version_is_missing_stay_missing_until_released() {
+    with_wire("rule_files_whose_binding_version_is_missing_stay_missing_until_released", |wire| {
+        let state = tempfile::tempdir().unwrap();
+        let place = bound(wire, state.path());
+        let limited = format!("{WHOLE}limit l {{ match icmp  snaplen 50 }}\n");
+        let main = place.write("a.mrule", &limited);
+        place.command(&["load", &main, "--binding"]);
+        let gone = |_: &Place| tamper(state.path(), "DELETE FROM versions WHERE policy = 'main'");
+        let place = restarted(place, wire, state.path(), &[], gone);
+        assert_eq!(place.reasons(), ["binding_missing"]);
+        let place = restarted(place, wire, state.path(), &[], |_| ());
+        assert_eq!(place.reasons(), ["binding_missing"]);
+        place.command(&["release", "main"]);
+        let place = restarted(place, wire, state.path(), &[], |_| ());
+        assert_eq!(place.reasons(), [""; 0]);
+        place.run.kill();
+    });
+}
+
+#[test]
+fn a_raise_that_a_limit_asks_for_and_that_is_missing_stops_copies() {
+    with_wire("a_raise_that_a_limit_asks_for_and_that_is_missing_stops_copies", |wire| {
+        let _traffic = traffic(wire);
+        let private = "trigger private by net.dst { external  hold 9h }\n";
+        for (uses, missing) in [
+            ("limit l { match private[net.dst]  snaplen none }\n", true),
+            ("rule other { match icmp and not private[net.dst]  snaplen 50  to lake }\n", true),
+            ("rule other { match private[net.dst]  snaplen 50  to lake }\n", false),
+        ] {
+            let state = tempfile::tempdir().unwrap();
+            let rules = format!("{WHOLE}{private}{uses}");
+            let place = Place::start(wire, MIRRORC, &rules, &["--state", state.path().to_str().unwrap()]);
+            place.command(&["trigger", "raise", "private", "10.9.9.9"]);
+            let damage = "UPDATE changes SET object = replace(object, '10.9.9.9', 'nonsense')";
+            let place = restarted(place, wire, state.path(), &[], |_| tamper(state.path(), damage));
+            let reasons: &[&str] = if missing { &["changes_missing"] } else { &[] };
+            assert_eq!(place.reasons(), reasons, "{uses}");
+            place.run.kill();
+        }
+    });
+}
