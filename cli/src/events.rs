@@ -22,7 +22,7 @@ use std::time::Duration;
 pub struct Events {
     /// Changes to make while it runs: JSON lines that raise, clear or suppress triggers, add or remove rows of
     /// tables, set params, each at its packet time
-    #[arg(long, value_name = "FILE", requires = "read")]
+    #[arg(long, value_name = "FILE", requires = "read", conflicts_with_all = ["tap", "bridge"])]
     events: Option<PathBuf>,
     /// Write what becomes of triggers to FILE, a JSON line each; `-` is standard output
     #[arg(long, value_name = "FILE")]

@@ -59,7 +59,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tap", "bridge"])]
     read: Vec<PathBuf>,
     /// Write each station's copies to DIR/STATION.pcapng; without it they are counted only
-    #[arg(long, value_name = "DIR", requires = "read")]
+    #[arg(long, value_name = "DIR", requires = "read", conflicts_with_all = ["tap", "bridge"])]
     out: Option<PathBuf>,
     #[command(flatten)]
     live: live::Ports,

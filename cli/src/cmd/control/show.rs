@@ -122,7 +122,7 @@ fn counts(counts: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     let (copies, sent, withheld) = (number("copies"), number("sent"), number("withheld"));
     writeln!(
         screen.out,
-        "copies: {copies}, {sent} sent, dropped: {dropped}; {withheld} withheld by binding limits"
+        "copies: {copies}, {sent} sent, dropped: {dropped}; {withheld} withheld by binding limits or by what stops copies"
     )
 }
 
