@@ -12,6 +12,8 @@ fn codes(text: &str) -> Vec<&'static str> {
     let built = build(text);
     assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
     let mut codes: Vec<_> = findings(&built).into_iter().map(|f| f.0).collect();
+    // A rule of so many terms has no native code; that is a warning, and no matter here.
+    codes.retain(|code| *code != "W0961");
     codes.dedup();
     codes
 }
