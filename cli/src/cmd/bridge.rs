@@ -65,10 +65,12 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             Ok(Exit::Clean)
         }
         Action::Remove { bridge: (a, b), force } => {
-            for name in [a, b] {
-                let found =
-                    owner(name).map_err(|error| Failure::file("look for the owner of", name, &error))?;
-                if let Some(owner) = found.filter(|_| !force) {
+            for name in [a, b].into_iter().filter(|_| !force) {
+                let found = owner(name).map_err(|error| {
+                    Failure::file("look for the owner of", name, &error)
+                        .help("`--force` removes the redirects whoever owns them")
+                })?;
+                if let Some(owner) = found {
                     return Err(Failure::usage(format!(
                         "`{name}` is bridged by a mirrorc that runs, {owner}"
                     ))

@@ -6,9 +6,14 @@
 //! owner never touches a redirect; only root and the owner's user can take over. (Rejected: a file with a
 //! lock; two containers that share a network have different files.) unix(7).
 
+mod peer;
+
+pub use peer::Owner;
+
 use crate::error::Error;
 use crate::sys::interface::Interfaces;
 use crate::sys::socket;
+use peer::{Holder, reach};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -19,8 +24,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the other side may take for a line.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an owner may take to answer.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long a start waits for a name that is held: for a process that is just ending.
+const HELD: Duration = Duration::from_secs(2);
+
+/// How long the owner reads a request, in all.
+const REQUEST: Duration = Duration::from_secs(1);
+
+/// How long a read waits before it looks whether it is to stop.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// How long the end of a run waits for the thread that answers.
+const JOIN: Duration = Duration::from_secs(2);
 
 /// How long an owner that gives up may take to end: its stations have 5 s, its alarms another 5.
 const ENDS: Duration = Duration::from_secs(30);
@@ -30,26 +47,6 @@ const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// The longest line of a request, in bytes.
 const LINE: usize = 4096;
-
-/// CAP_NET_RAW, as a bit of `/proc/PID/status`: without it nobody forwards.
-const NET_RAW: u32 = 13;
-
-/// Who owns an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// Its process; none when that is in another PID namespace.
-    pub pid: Option<i32>,
-    uid: u32,
-}
-
-impl std::fmt::Display for Owner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.pid {
-            Some(pid) => write!(f, "process {pid}"),
-            None => write!(f, "a process of another PID namespace, with user {}", self.uid),
-        }
-    }
-}
 
 /// The interfaces that this process owns, until it ends or somebody takes over.
 #[derive(Debug)]
@@ -77,36 +74,19 @@ fn sign(index: u32) -> io::Result<SocketAddr> {
 /// Who owns the interface of this name; none when nobody does, or there is no such interface.
 ///
 /// # Errors
-/// The kernel's.
+/// The kernel's; `WouldBlock` when who holds the name accepts no connection.
 pub fn owner(name: &str) -> io::Result<Option<Owner>> {
-    match Interfaces::new()?.get(name) {
-        Ok(state) => Ok(reach(state.index)?.map(|(_, owner)| owner)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// A connection to the owner of an interface.
-fn reach(index: u32) -> io::Result<Option<(UnixStream, Owner)>> {
-    let stream = match UnixStream::connect_addr(&sign(index)?) {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(None),
+    let index = match Interfaces::new()?.get(name) {
+        Ok(state) => state.index,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let (pid, uid) = socket::peer(stream.as_fd())?;
-    let owner = Owner { pid: Some(pid).filter(|pid| *pid != 0), uid };
-    Ok(Some((stream, owner)).filter(|(_, owner)| owner.may_forward()))
-}
-
-impl Owner {
-    /// Whether it is a process that could forward. A name that somebody without that power holds is in
-    /// the way and nothing else.
-    fn may_forward(self) -> bool {
-        let Some(pid) = self.pid else { return true };
-        let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
-        let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-        let held = held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok());
-        held.is_none_or(|held| held & (1 << NET_RAW) != 0)
+    match reach(index)? {
+        Holder::Owner(_, owner) => Ok(Some(owner)),
+        Holder::Nobody | Holder::Stranger(_) => Ok(None),
+        Holder::Silent => {
+            Err(io::Error::new(ErrorKind::WouldBlock, "a process holds its name and answers nobody"))
+        }
     }
 }
 
@@ -139,18 +119,19 @@ impl Ownership {
     /// # Errors
     /// [`Error::Owned`].
     pub fn add(&mut self, name: &str, index: u32) -> Result<(), Error> {
-        if let Some(what) = self.shared.add(name, index)? {
+        if let Some(what) = self.shared.add(name, index, HELD)? {
             self.told.push(what);
         }
         Ok(())
     }
 
-    /// The same for an interface that is there again, under another index.
+    /// The same for an interface that is there again, under another index. Does not wait; what a user
+    /// should know.
     ///
     /// # Errors
     /// [`Error::Owned`].
-    pub fn renew(&self, name: &str, index: u32) -> Result<(), Error> {
-        self.shared.add(name, index).map(drop)
+    pub fn renew(&self, name: &str, index: u32) -> Result<Option<String>, Error> {
+        self.shared.add(name, index, Duration::ZERO)
     }
 
     /// What a user should know.
@@ -169,12 +150,14 @@ impl Ownership {
         let request = format!("take-over {}\n", indices.join(" "));
         for (name, index) in interfaces {
             let failed = |source| Error::Interface { doing: format!("taking over `{name}`"), source };
-            let Some((mut stream, owner)) = reach(*index).map_err(failed)? else { continue };
+            // One that may not forward owns nothing.
+            let Holder::Owner(mut stream, owner) = reach(*index).map_err(failed)? else { continue };
             let refused = |why: String| Error::Owned { name: name.clone(), owner, why };
-            stream.set_read_timeout(Some(PATIENCE * 2)).map_err(failed)?;
-            stream.write_all(request.as_bytes()).map_err(failed)?;
-            let answer =
-                line(&mut stream).map_err(|error| refused(format!("it does not answer: {error}")))?;
+            stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+            // One that refuses us may have hung up before; its answer is there all the same.
+            let _hung_up = stream.write_all(request.as_bytes());
+            let answer = line(&mut stream, PATIENCE, &AtomicBool::new(false))
+                .map_err(|error| refused(format!("it does not answer: {error}")))?;
             match answer.as_str() {
                 "yes" => {}
                 "" => return Err(refused("it hung up".to_owned())),
@@ -197,7 +180,13 @@ impl Drop for Ownership {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
+            let begun = Instant::now();
+            while !thread.is_finished() && begun.elapsed() < JOIN {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            if thread.is_finished() {
+                let _ended = thread.join();
+            }
         }
     }
 }
@@ -207,7 +196,7 @@ impl Shared {
         self.signs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn add(&self, name: &str, index: u32) -> Result<Option<String>, Error> {
+    fn add(&self, name: &str, index: u32, patience: Duration) -> Result<Option<String>, Error> {
         let failed = |source| Error::Interface { doing: format!("claiming `{name}`"), source };
         if self.signs().iter().any(|(other, _)| *other == index) {
             return Ok(None);
@@ -226,14 +215,15 @@ impl Shared {
                 Err(error) => return Err(failed(error)),
             }
             match reach(index).map_err(failed)? {
-                Some((_, owner)) if begun.elapsed() > PATIENCE / 4 => {
+                Holder::Owner(_, owner) if begun.elapsed() >= patience / 4 => {
                     let why = "it forwards what enters there".to_owned();
                     return Err(Error::Owned { name: name.to_owned(), owner, why });
                 }
-                None if begun.elapsed() > PATIENCE => {
+                holder if begun.elapsed() >= patience => {
                     return Ok(Some(format!(
-                        "a process that cannot forward holds the sign of `{name}`: another mirrorc would not \
-                         be noticed"
+                        "{} holds the sign of `{name}`: mirrorc forwards all the same, and another mirrorc \
+                         would not notice it",
+                        holder.told()
                     )));
                 }
                 // One that is just ending.
@@ -260,15 +250,15 @@ impl Shared {
     }
 
     fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
-        stream.set_nonblocking(false)?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_read_timeout(Some(Duration::from_millis(100)))?;
-        // Read first: what is not read would be an error at the other side.
-        let request = line(&mut stream)?;
+        // First of all who it is: a stranger costs no time.
         let (pid, uid) = socket::peer(stream.as_fd())?;
         if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+            stream.set_nonblocking(true)?;
             return stream.write_all(b"no it is another user's: run as that user, or as root\n");
         }
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(REQUEST))?;
+        let request = line(&mut stream, REQUEST, &self.stop)?;
         let Some(indices) = request.strip_prefix("take-over ") else { return Ok(()) };
         let wanted: Vec<u32> = indices.split(' ').filter_map(|index| index.parse().ok()).collect();
         if self.signs().iter().any(|(index, _)| !wanted.contains(index)) {
@@ -283,11 +273,20 @@ impl Shared {
     }
 }
 
-/// One line, without its end; empty when the other side hung up.
-fn line(stream: &mut UnixStream) -> io::Result<String> {
-    let (mut held, mut byte) = (Vec::new(), [0; 1]);
-    while held.len() < LINE && stream.read(&mut byte)? == 1 && byte != *b"\n" {
-        held.extend_from_slice(&byte);
+/// One line, without its end; empty when the other side hung up. `patience` is for the whole line.
+fn line(stream: &mut UnixStream, patience: Duration, stop: &AtomicBool) -> io::Result<String> {
+    stream.set_read_timeout(Some(SLICE))?;
+    let (begun, mut held, mut byte) = (Instant::now(), Vec::new(), [0; 1]);
+    while held.len() < LINE {
+        if begun.elapsed() >= patience || stop.load(Ordering::SeqCst) {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        match stream.read(&mut byte) {
+            Ok(1) if byte != *b"\n" => held.extend_from_slice(&byte),
+            Ok(_) => break,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(String::from_utf8_lossy(&held).into_owned())
 }

@@ -70,8 +70,9 @@ impl Live {
     /// Opens an interface that is there again.
     fn open_again(&mut self, at: usize, name: &str, state: State) -> Result<(), Error> {
         let promiscuous = self.ports.get(at).is_some_and(|port| port.promiscuous);
+        let mut squatted = None;
         if self.bridges.peer(at).is_some() {
-            self.ownership.renew(name, state.index)?;
+            squatted = self.ownership.renew(name, state.index)?;
         }
         let (taps, note) = self.opening.taps(name, state.index, promiscuous)?;
         if let Some(feeder) = self.bridges.feeds(at) {
@@ -83,7 +84,7 @@ impl Live {
         }
         self.bridges.call(at, name);
         self.hear(at, taps)?;
-        note.into_iter().for_each(|note| self.tell(note));
+        note.into_iter().chain(squatted.map(Event::Failed)).for_each(|note| self.tell(note));
         if let Err(error) = self.bridges.install_again(at) {
             // The taps hear all the same.
             self.tell(Event::Failed(error.to_string()));
