@@ -83,7 +83,10 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
     }
     if summary.bound + summary.bound_withheld > 0 {
         let (cut, none) = (grouped(summary.bound), grouped(summary.bound_withheld));
-        writeln!(out, "binding limits cut {cut} copies; {none} were withheld, by them or by what stops copies")?;
+        writeln!(
+            out,
+            "binding limits cut {cut} copies; {none} were withheld, by them or by what stops copies"
+        )?;
     }
     let mut ports = Table::new(&["port", "received", "lost", "decided", "bytes"]);
     for port in &report.ports {
