@@ -2,7 +2,7 @@
 //! invariants: a packet is decided once, in the order of the files; a copy is counted only when its
 //! station has taken it; whatever cannot be written ends the run with an error, after the other
 //! stations' files were completed as far as the run came; a run that is stopped completes its files
-//! and its sums. Files lag behind by at most [`LAG`], also while the source has nothing. (Rejected:
+//! and its sums. Files lag behind by at most `LAG`, also while the source has nothing. (Rejected:
 //! a writing thread; what a run costs is the kernel's copying, which it would not make less.)
 
 use crate::capture::{BATCH, Interface, Reader};

@@ -177,10 +177,11 @@ fn what_cannot_be_written_is_an_error_with_path_and_reason() {
     std::fs::create_dir_all(place.out()).unwrap();
     let program = program(&["a", "ids"], vec![any("all", Length::Full, 3)], vec![]);
 
+    // A link is not followed: what it leads to stays as it is.
     std::os::unix::fs::symlink("/dev/full", place.station("ids")).unwrap();
     let error = run(&program, &place.capture(), Some(&place.out())).unwrap_err();
-    assert!(matches!(error, Error::Write { .. }), "{error}");
-    assert!(error.to_string().contains("ids.pcapng`: No space left on device"), "{error}");
+    assert!(matches!(error, Error::Create { .. }), "{error}");
+    assert!(error.to_string().contains("it is a symbolic link; name the file itself"), "{error}");
     std::fs::remove_file(place.station("ids")).unwrap();
 
     std::fs::create_dir(place.station("ids")).unwrap();
@@ -191,19 +192,11 @@ fn what_cannot_be_written_is_an_error_with_path_and_reason() {
     let error = run(&program, &place.capture(), Some(&place.capture())).unwrap_err();
     assert!(matches!(error, Error::CreateDirectory { .. }), "{error}");
 
-    // Gives way in the middle: a pipe whose reader leaves.
+    // A FIFO, with or without a reader, is refused at once: opening it waits for nobody.
     let made = std::process::Command::new("mkfifo").arg(place.station("ids")).status().unwrap();
     assert!(made.success());
-    let path = place.station("ids");
-    let reader = std::thread::spawn(move || {
-        let mut some = vec![0; 1_000_000];
-        std::fs::File::open(path).unwrap().read_exact(&mut some).unwrap();
-    });
     let error = run(&program, &place.capture(), Some(&place.out())).unwrap_err();
-    reader.join().unwrap();
-    assert!(error.to_string().contains("ids.pcapng`: Broken pipe"), "{error}");
-    let others = station_file(&place.station("a")).copies.len();
-    assert!((1500..10_000).contains(&others), "the other station has all until then: {others}");
+    assert!(matches!(error, Error::Create { .. }) && error.to_string().contains("ids.pcapng"), "{error}");
 }
 
 #[test]
