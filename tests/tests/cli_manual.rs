@@ -73,14 +73,16 @@ fn options_stand_under_their_headings() {
     };
     under("Options", &["--set", "--read", "--out", "--engine", "--stats", "--quiet", "--color", "--help"]);
     under("Live", &["--tap", "--bridge", "--workers", "--control", "--state", "--interval"]);
-    under("Memory", &["--flows", "--flow-timeout", "--stream-pool"]);
+    under("Memory", &["--flows", "--flow-timeout", "--stream-pool", "--memory", "--policy-memory"]);
     under("From afar", &["--listen", "--tls-cert", "--tls-key", "--tokens"]);
     under("Events", &["--events", "--events-out"]);
     under("Alarms", &["--webhook", "--webhook-secret-file", "--syslog", "--alarm-drops"]);
     for command in ["check", "explain"] {
         let help = help(&[command]).options;
         assert!(help["Options"].contains(&"--format".to_owned()), "{command}: {help:?}");
-        assert_eq!(help["Memory"], ["--flows", "--flow-timeout", "--stream-pool"], "{command}");
+        // They tell what a run with this budget would refuse.
+        let memory = ["--flows", "--flow-timeout", "--memory", "--policy-memory", "--stream-pool"];
+        assert_eq!(help["Memory"], memory, "{command}");
     }
 }
 
