@@ -13,7 +13,6 @@ use mrule_runtime::station::{Names, PcapngFile};
 use mrule_runtime::stats::Summary;
 use mrule_runtime::{BreakReason, Error};
 use proptest::prelude::*;
-use std::io::Read;
 use std::path::PathBuf;
 
 struct Place {
