@@ -20,16 +20,21 @@ fn open(station: &str) -> Feed {
     Feed::open(&format!("station s {{ {station} }}\n{RULES}"), &capture("dns.pcap")).unwrap()
 }
 
-/// Waits for this many events, and that the last says this; a worker never waits for the station.
+/// Waits for this many events, and that the last says this; a worker never waits for the station. The note that
+/// a next hop is silent counts only where it is asked for: whether a neighbour takes a second to answer is its own affair.
 fn told(feed: &Feed, events: usize, what: &str) {
+    let silent = "has not told its link-layer address";
+    let told = |feed: &Feed| -> Vec<String> {
+        feed.told().into_iter().filter(|told| what == silent || !told.contains(silent)).collect()
+    };
     let mut longest = Duration::ZERO;
     feed.until(what, |feed| {
         longest = longest.max(feed.run());
-        feed.told().len() >= events
+        told(feed).len() >= events
     });
     // Time enough for a second, wrong, event.
     feed.run();
-    let told = feed.told();
+    let told = told(feed);
     assert!(told.len() == events && told.last().unwrap().contains(what), "{what}: {told:?}");
     assert!(longest < Duration::from_millis(500), "a worker waited {longest:?}");
 }
@@ -75,10 +80,10 @@ fn a_peer_that_is_gone_is_told_and_found_again() {
         // An address where nobody is: the neighbour does not answer.
         let feed = open("vxlan 10.9.0.77 vni 7");
         told(&feed, 1, "has not told its link-layer address");
-        told(&feed, 2, "it or its router does not answer");
+        told(&feed, 1, "it or its router does not answer");
         pair.ip_b(&["addr", "add", "10.9.0.77/32", "dev", "b0"]);
         let _takers = pair.takers(&[4789]);
-        told(&feed, 3, "up again");
+        told(&feed, 2, "up again");
         feed.finish();
     });
 }
