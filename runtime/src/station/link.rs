@@ -73,7 +73,7 @@ impl Interface {
 
     fn bind(&mut self) -> io::Result<()> {
         self.look()?;
-        socket::bind_link(self.socket.as_fd(), self.index)?;
+        socket::bind_link(self.socket.as_fd(), self.index, 0)?;
         // An interface that is down says so at once.
         Ok(sockopt::socket_error(&self.socket)??)
     }

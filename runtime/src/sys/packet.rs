@@ -7,6 +7,7 @@
 
 #![expect(unsafe_code, reason = "socket options that no crate has")]
 
+use super::socket;
 use libc::{c_int, c_void, socklen_t};
 use mrule_compiler::bpf::Insn;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -71,7 +72,7 @@ impl Socket {
     /// # Errors
     /// No such interface, or it is down (`ENETDOWN` comes later, by polling, where it is allowed to be down).
     pub fn bind(&self, index: u32) -> io::Result<()> {
-        self.bind_as(index, ALL_PROTOCOLS)
+        socket::bind_link(self.as_fd(), index, ALL_PROTOCOLS)
     }
 
     /// Binds to an interface for sending only: protocol 0 takes the socket off the interface's list of listeners.
@@ -79,24 +80,7 @@ impl Socket {
     /// # Errors
     /// No such interface.
     pub fn bind_to_send(&self, index: u32) -> io::Result<()> {
-        self.bind_as(index, 0)
-    }
-
-    fn bind_as(&self, index: u32, protocol: u16) -> io::Result<()> {
-        // SAFETY: an all-zero `sockaddr_ll` is a valid one: it has numbers only.
-        let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = protocol;
-        address.sll_ifindex = index as c_int;
-        // SAFETY: the address is a live `sockaddr_ll` and the length is its own.
-        let result = unsafe {
-            libc::bind(
-                self.fd.as_raw_fd(),
-                (&raw const address).cast(),
-                mem::size_of::<libc::sockaddr_ll>() as socklen_t,
-            )
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        socket::bind_link(self.as_fd(), index, 0)
     }
 
     /// Sees also frames for other hosts, as long as the socket lives.
@@ -252,8 +236,8 @@ impl Socket {
     }
 }
 
-/// ETH_P_ALL, in network byte order.
-const ALL_PROTOCOLS: u16 = (libc::ETH_P_ALL as u16).to_be();
+/// What a socket binds to for frames of all protocols.
+const ALL_PROTOCOLS: u16 = libc::ETH_P_ALL as u16;
 
 /// Puts a filter in the place of the one that a socket has.
 ///

@@ -81,17 +81,23 @@ pub(crate) fn last_stamp(socket: BorrowedFd<'_>) -> io::Result<i64> {
     Ok(time.tv_sec * 1_000_000_000 + time.tv_nsec)
 }
 
-/// Binds a packet socket to the link of this index, for sending: it receives nothing (protocol 0).
-pub(crate) fn bind_link(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
-    let address = libc::sockaddr_ll {
+/// The address of the link of this index, for packets of this protocol (an EtherType, 0 for none).
+fn link_address(index: u32, protocol: u16) -> libc::sockaddr_ll {
+    libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
-        sll_protocol: 0,
+        sll_protocol: protocol.to_be(),
         sll_ifindex: index as i32,
         sll_hatype: 0,
         sll_pkttype: 0,
         sll_halen: 0,
         sll_addr: [0; 8],
-    };
+    }
+}
+
+/// Binds a packet socket to the link of this index, to receive this protocol (an EtherType, or
+/// ETH_P_ALL); 0: it only sends.
+pub(crate) fn bind_link(socket: BorrowedFd<'_>, index: u32, protocol: u16) -> io::Result<()> {
+    let address = link_address(index, protocol);
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: `address` is a whole sockaddr_ll of this length, alive for the call, which only reads it.
     let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
@@ -106,15 +112,7 @@ pub(crate) fn send_by_link(
     protocol: u16,
     packet: &[u8],
 ) -> io::Result<()> {
-    let address = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as u16,
-        sll_protocol: protocol.to_be(),
-        sll_ifindex: index as i32,
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 0,
-        sll_addr: [0; 8],
-    };
+    let address = link_address(index, protocol);
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     let (fd, bytes) = (socket.as_raw_fd(), packet.as_ptr().cast());
     // SAFETY: the packet is borrowed and `address` is a whole sockaddr_ll of this length; both are alive for the call, which
