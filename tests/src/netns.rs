@@ -42,11 +42,12 @@ pub fn is_allowed(test: &str) -> bool {
         return true;
     }
     let exe = std::env::current_exe().expect("this test");
+    let path = path_of(&exe, test);
     let script = "mount -t tmpfs none /run && exec \"$@\"";
     let status = Command::new("unshare")
         .args(["--map-root-user", "--net", "--mount", "sh", "-c", script, "sh"])
         .arg(exe)
-        .args([test, "--exact", "--nocapture"])
+        .args([&path, "--exact", "--nocapture"])
         .env(INSIDE, "1")
         .status();
     match status {
@@ -55,6 +56,15 @@ pub fn is_allowed(test: &str) -> bool {
         _ => eprintln!("SKIPPED: {test}: neither root nor user namespaces are to be had here"),
     }
     false
+}
+
+/// The path of a test in its executable, which is what `--exact` compares with.
+fn path_of(exe: &Path, test: &str) -> String {
+    let listed = Command::new(exe).args(["--list", "--format", "terse"]).output().expect("a list of tests");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let mut paths = listed.lines().filter_map(|line| line.strip_suffix(": test"));
+    let found = paths.find(|path| path.rsplit("::").next() == Some(test));
+    found.unwrap_or_else(|| panic!("no test is called {test}")).to_owned()
 }
 
 /// Runs a test between two namespaces, where that [`is_allowed`].

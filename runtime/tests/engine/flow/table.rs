@@ -1,0 +1,316 @@
+//! Which packets are one flow, for how long, and which flow goes when the table is full.
+
+use crate::flow::frames::*;
+use mrule_compiler::abi::{Link, Packet, bit};
+use mrule_compiler::fields::App;
+use mrule_compiler::wire::dissect;
+use mrule_runtime::flow::{FlowId, Limits, Timeouts};
+
+const ENDS: Ends = Ends { v6: false, hosts: [0x0a00_0001, 0x0a00_0002], ports: [40000, 80] };
+
+fn client(i: u32) -> Ends {
+    Ends { v6: false, hosts: [i, 0x0a00_0002], ports: [(i >> 7) as u16 | 1024, 80] }
+}
+
+#[test]
+fn both_directions_are_one_flow() {
+    for ends in [Ends::v4([9, 5]), Ends::v4([5, 9]), Ends::v6([9, 5]), Ends::v4([5, 9]).back()] {
+        let mut w = Watch::new();
+        let start = w.now;
+        let one = w.udp(ends, b"12345");
+        assert_eq!((one.view.is_new, one.view.established, one.is_from_client()), (1, 0, true));
+        assert_eq!((one.view.age, one.view.idle, one.view.midstream), (0, 0, 0));
+        let bytes = one.view.bytes;
+        let two = w.wait(2 * SECOND).udp(ends.back(), b"12345");
+        assert_eq!(
+            (two.flow, two.view.is_new, two.view.established, two.is_from_client()),
+            (one.flow, 0, 1, false)
+        );
+        let three = w.wait(SECOND).udp(ends, b"12345");
+        assert_eq!((three.view.age, three.view.idle), ((w.now - start) as u64, SECOND as u64));
+        assert_eq!((three.view.client_packets, three.view.server_packets, three.view.packets), (2, 1, 3));
+        assert_eq!((three.view.client_bytes, three.view.bytes), (2 * bytes, 3 * bytes));
+        assert_eq!(three.stream(), (5, 10, 10));
+        assert_eq!((w.counts().active, w.counts().created), (1, 1));
+    }
+}
+
+#[test]
+fn the_client_is_who_opens() {
+    let mut w = Watch::new();
+    assert!(w.tcp(ENDS, 1, 0, SYN, &[]).is_from_client());
+    assert!(!w.tcp(ENDS.back(), 1, 2, SYN | ACK, &[]).is_from_client());
+    // The answer came first.
+    let mut w = Watch::new();
+    assert!(!w.tcp(ENDS.back(), 9, 2, SYN | ACK, &[]).is_from_client());
+    let ack = w.tcp(ENDS, 2, 10, ACK, &[]);
+    assert_eq!((ack.is_from_client(), ack.view.established, ack.view.midstream), (true, 1, 1));
+    assert_eq!((ack.view.client_packets, ack.view.server_packets), (1, 1));
+    // Found in mid-stream: who is seen first.
+    let mut w = Watch::new();
+    assert!(w.tcp(ENDS.back(), 9, 2, ACK, b"x").is_from_client());
+}
+
+#[test]
+fn customers_do_not_mix() {
+    let mut w = Watch::new();
+    let inside = udp(ENDS, b"abc");
+    let plain = w.see(&frame(ENDS, 17, &[], None, &inside)).unwrap().flow;
+    let mut seen = vec![plain];
+    for vlans in [&[7_u16][..], &[8], &[7, 8], &[8, 7], &[7, 9]] {
+        let said = w.see(&frame(ENDS, 17, vlans, None, &inside)).unwrap();
+        assert_eq!(said.view.is_new, 1, "{vlans:?}");
+        seen.push(said.flow);
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 6);
+    // A priority is no VLAN, neither a tag of its own nor in one; a third tag does not tell flows apart.
+    assert_eq!(w.see(&frame(ENDS, 17, &[0xe000], None, &inside)).unwrap().flow, plain);
+    assert_eq!(w.see(&frame(ENDS, 17, &[0xe007], None, &inside)).unwrap().view.packets, 2);
+    assert_eq!(w.see(&frame(ENDS, 17, &[7, 8, 9], None, &inside)).unwrap().view.packets, 2);
+    // The same numbers as IPv6, and as another protocol.
+    let mapped = |proto: u8| {
+        let mut bytes = vec![2; 12];
+        bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, inside.len() as u8, proto, 64]);
+        for host in ENDS.hosts {
+            bytes.extend([0; 10]);
+            bytes.extend([0xff, 0xff]);
+            bytes.extend(host.to_be_bytes());
+        }
+        bytes.extend(&inside);
+        bytes
+    };
+    assert_eq!(w.see(&mapped(17)).unwrap().view.is_new, 1);
+    assert_eq!(w.see(&frame(ENDS, 6, &[], None, &tcp(ENDS, 1, 1, 0, &[]))).unwrap().view.is_new, 1);
+}
+
+#[test]
+fn tunnels_do_not_mix() {
+    let mut w = Watch::new();
+    let vxlan = Ends::v4([555, 4789]);
+    let over = |vni: u8| udp(vxlan, &[8, 0, 0, 0, 0, 0, vni, 0, 1, 2, 3]);
+    let one = w.see(&frame(vxlan, 17, &[], None, &over(1))).unwrap();
+    let two = w.see(&frame(vxlan, 17, &[], None, &over(2))).unwrap();
+    assert!(one.view.is_new == 1 && two.view.is_new == 1 && one.flow != two.flow);
+    assert_eq!(w.see(&frame(vxlan, 17, &[], None, &over(1))).unwrap().flow, one.flow);
+    let keyed = |checksum: bool, key: u8| {
+        let mut bytes = vec![if checksum { 0xa0 } else { 0x20 }, 0, 8, 0];
+        bytes.extend(if checksum { &[0xab; 4][..] } else { &[] });
+        bytes.extend([0, 0, 0, key, 9]);
+        bytes
+    };
+    let plain = w.see(&frame(ENDS, 47, &[], None, &[0, 0, 8, 0, 9])).unwrap();
+    let zero = w.see(&frame(ENDS, 47, &[], None, &keyed(false, 0))).unwrap();
+    let one = w.see(&frame(ENDS, 47, &[], None, &keyed(false, 1))).unwrap();
+    assert!([plain.view, zero.view, one.view].iter().all(|view| view.is_new == 1));
+    assert_eq!(w.see(&frame(ENDS.back(), 47, &[], None, &keyed(true, 1))).unwrap().flow, one.flow);
+}
+
+#[test]
+fn echoes_by_identifier_others_by_addresses() {
+    let mut w = Watch::new();
+    let icmp = |kind: u8, id: u8| [kind, 0, 0, 0, 0, id, 0, 1, 0xaa, 0xbb];
+    let v6 = Ends::v6([0, 0]);
+    let one = w.see(&frame(ENDS, 1, &[], None, &icmp(8, 1))).unwrap();
+    assert_eq!(w.see(&frame(ENDS, 1, &[], None, &icmp(8, 2))).unwrap().view.is_new, 1);
+    assert_eq!(w.see(&frame(ENDS, 1, &[], None, &icmp(8, 0))).unwrap().view.is_new, 1);
+    let answer = w.see(&frame(ENDS.back(), 1, &[], None, &icmp(0, 1))).unwrap();
+    assert_eq!((answer.flow, answer.view.established, answer.stream()), (one.flow, 1, (0, 2, 2)));
+    let error = w.see(&frame(ENDS, 1, &[], None, &icmp(3, 0))).unwrap();
+    assert_eq!(error.view.is_new, 1);
+    assert_eq!(w.see(&frame(ENDS, 1, &[], None, &icmp(11, 7))).unwrap().flow, error.flow);
+    let one = w.see(&frame(v6, 58, &[], None, &icmp(128, 1))).unwrap();
+    assert_eq!(w.see(&frame(v6, 58, &[], None, &icmp(128, 2))).unwrap().view.is_new, 1);
+    assert_eq!(w.see(&frame(v6.back(), 58, &[], None, &icmp(129, 1))).unwrap().flow, one.flow);
+    // A protocol that nobody knows, by its bytes behind IP.
+    let said = w.see(&frame(ENDS, 200, &[], None, &[1, 2, 3])).unwrap();
+    assert_eq!((said.stream(), said.payload), ((0, 3, 3), vec![1, 2, 3]));
+    assert_eq!(w.see(&frame(ENDS.back(), 200, &[], None, &[1])).unwrap().view.established, 1);
+    // What is not IP has no flow.
+    assert!(w.see(&[0; 60]).is_none());
+    assert_eq!((w.counts().foreign, w.counts().packets), (1, 12));
+}
+
+/// A flow goes on after waiting so long, and not a nanosecond longer.
+#[test]
+fn idle_flows_end() {
+    type Case = (fn(&mut Watch), i64);
+    let cases: [Case; 9] = [
+        (
+            |w| {
+                // In mid-stream, both ends alive.
+                w.tcp(ENDS, 1, 0, ACK, b"");
+                w.tcp(ENDS.back(), 1, 0, ACK, b"");
+            },
+            3600,
+        ),
+        (|w| drop(w.tcp(ENDS, 1, 0, SYN, &[])), 60),
+        (
+            |w| {
+                w.tcp(ENDS, 1, 0, SYN, &[]);
+                w.tcp(ENDS.back(), 1, 2, SYN | ACK, &[]);
+                w.tcp(ENDS, 2, 2, ACK, &[]);
+            },
+            3600,
+        ),
+        (|w| drop(w.tcp(ENDS, 1, 0, ACK, b"x")), 3600),
+        (|w| drop(w.tcp(ENDS, 1, 0, FIN | ACK, b"x")), 120),
+        (
+            |w| {
+                w.tcp(ENDS, 1, 0, FIN | ACK, b"x");
+                w.tcp(ENDS.back(), 1, 0, FIN | ACK, b"x");
+            },
+            10,
+        ),
+        (
+            |w| {
+                w.tcp(ENDS, 1, 0, ACK, b"x");
+                w.tcp(ENDS.back(), 1, 0, RST, b"");
+            },
+            10,
+        ),
+        (|w| drop(w.udp(ENDS, b"x")), 30),
+        (
+            |w| {
+                w.udp(ENDS, b"x");
+                w.udp(ENDS.back(), b"x");
+            },
+            180,
+        ),
+    ];
+    for (i, (begin, seconds)) in cases.into_iter().enumerate() {
+        for over in [0, 1] {
+            let mut w = Watch::new();
+            begin(&mut w);
+            w.wait(seconds * SECOND + over);
+            let bytes = if i < 7 { tcp(ENDS, 2, 0, ACK, &[]) } else { udp(ENDS, &[]) };
+            let said = w.see(&frame(ENDS, if i < 7 { 6 } else { 17 }, &[], None, &bytes)).unwrap();
+            assert_eq!(said.view.is_new, over as u64, "case {i}");
+            assert_eq!(w.counts().expired, over as u64);
+        }
+    }
+}
+
+#[test]
+fn timeouts_can_be_set() {
+    let timeouts = Timeouts { udp: 7 * SECOND, udp_established: 5 * SECOND, ..Timeouts::default() };
+    let mut w = Watch::limited(&Limits { flows: 10, fragments: 8, timeouts });
+    w.udp(ENDS, b"x");
+    assert_eq!(w.wait(6 * SECOND).udp(ENDS.back(), b"x").view.established, 1);
+    assert_eq!(w.wait(5 * SECOND).udp(ENDS, b"x").view.is_new, 0);
+    assert_eq!(w.wait(5 * SECOND + 1).udp(ENDS, b"x").view.is_new, 1);
+    assert_eq!(w.wait(7 * SECOND).udp(ENDS, b"x").view.is_new, 0);
+    assert_eq!(w.wait(7 * SECOND + 1).udp(ENDS, b"x").view.is_new, 1);
+}
+
+#[test]
+fn a_syn_can_begin_another_flow() {
+    let mut w = Watch::new();
+    let first = w.tcp(ENDS, 100, 0, SYN, &[]);
+    w.table.raise(first.flow, 5);
+    w.table.set_app(first.flow, App::Ssh);
+    let again = w.tcp(ENDS, 100, 0, SYN, &[]);
+    assert_eq!((again.view.is_new, again.view.active, again.view.app), (0, 5, App::Ssh as u64));
+    assert_eq!(w.table.app(first.flow), App::Ssh);
+    let other = w.tcp(ENDS, 101, 0, SYN, &[]);
+    assert_eq!((other.view.is_new, other.view.active, other.view.app, other.view.packets), (1, 0, 0, 1));
+    w.tcp(ENDS.back(), 500, 102, SYN | ACK, &[]);
+    assert_eq!(w.tcp(ENDS.back(), 501, 102, SYN | ACK, &[]).view.is_new, 1);
+    assert_eq!(w.counts().ended, 2);
+    // Closed by the client, whose port the server now calls.
+    let mut w = Watch::new();
+    w.tcp(ENDS, 100, 0, SYN, &[]);
+    w.tcp(ENDS, 101, 0, RST, &[]);
+    let back = w.tcp(ENDS.back(), 900, 0, SYN, &[]);
+    assert_eq!((back.view.is_new, back.is_from_client()), (1, true));
+    // A place that was taken again is not told; one that is free is.
+    let mut told = Vec::new();
+    w.table.drain_ended(|id| told.push(id));
+    assert_eq!(told, []);
+}
+
+#[test]
+fn ends_are_told_once() {
+    let mut w = Watch::limited(&Limits { flows: 4, ..Limits::default() });
+    let ids: Vec<FlowId> = (0..3).map(|i| w.udp(client(i), b"x").flow).collect();
+    w.wait(100 * SECOND);
+    for _ in 0..64 {
+        w.udp(client(9), b"x");
+    }
+    assert_eq!((w.counts().expired, w.counts().active), (3, 1));
+    let mut told = Vec::new();
+    w.table.drain_ended(|id| told.push(id));
+    told.sort();
+    assert_eq!(told, ids);
+    w.table.drain_ended(|_| unreachable!());
+    for i in 20..23 {
+        assert!(ids.contains(&w.udp(client(i), b"x").flow));
+    }
+    assert_eq!(w.counts().evicted_young, 0);
+    w.table.drain_ended(|_| unreachable!());
+}
+
+#[test]
+fn the_idlest_makes_room() {
+    let mut w = Watch::limited(&Limits { flows: 100, ..Limits::default() });
+    for i in 0..100 {
+        w.wait(2 * SECOND / 10).udp(client(i), b"x");
+    }
+    // All but the tenth are heard of again.
+    w.wait(3 * SECOND);
+    for i in (0..100).filter(|&i| i != 10) {
+        w.udp(client(i), b"x");
+    }
+    w.udp(client(1000), b"x");
+    assert_eq!(w.counts().evicted_young, 1);
+    assert_eq!(w.udp(client(11), b"x").view.is_new, 0);
+    assert_eq!(w.udp(client(10), b"x").view.is_new, 1);
+}
+
+#[test]
+fn time_may_go_back() {
+    let mut w = Watch::new();
+    w.udp(ENDS, b"x");
+    let start = w.now;
+    let back = w.wait(-5 * SECOND).udp(ENDS, b"x");
+    assert_eq!((back.view.age, back.view.idle, back.view.is_new), (0, 0, 0));
+    w.now = start + SECOND;
+    let on = w.udp(ENDS, b"x");
+    // The earlier packet did not move back when the flow was last seen.
+    assert_eq!((on.view.age, on.view.idle), (SECOND as u64, SECOND as u64));
+    let hour = w.wait(-3600 * SECOND).udp(ENDS, b"x");
+    w.now = start + 2 * SECOND;
+    let on = w.udp(ENDS, b"x");
+    assert_eq!((hour.view.is_new, on.view.is_new, on.view.packets), (0, 0, 5));
+    for time in [i64::MAX, i64::MIN, 0, i64::MAX, start] {
+        w.now = time;
+        w.udp(ENDS, b"x");
+        w.udp(client(7), b"x");
+    }
+    w.counts();
+}
+
+#[test]
+fn batches_and_single_packets_agree() {
+    let frames: Vec<Vec<u8>> =
+        (0..500).map(|i| frame(client(i % 7), 17, &[], None, &udp(client(i % 7), b"abc"))).collect();
+    let run = |size: usize| {
+        let mut table = Watch::new().table;
+        let mut said = Vec::new();
+        for batch in frames.chunks(size) {
+            let packets: Vec<Packet> =
+                batch.iter().map(|f| Packet::new(f, f.len() as u32, Link::Ethernet).at(5)).collect();
+            let mut heads: Vec<_> = packets.iter().map(dissect).collect();
+            table.prepare(&packets, &heads);
+            for (i, packet) in packets.iter().enumerate() {
+                said.push(observed(&mut table, i, packet, &mut heads[i]).unwrap());
+            }
+        }
+        said
+    };
+    let one = run(1);
+    assert!(one.iter().all(|said| said.has(bit::FLOW | bit::STREAM)));
+    assert_eq!(one, run(256));
+    assert_eq!(one, run(7));
+}

@@ -1,0 +1,116 @@
+//! Habits that a compiler does not check: files stay short and say what they are for, nothing is left half done, no
+//! machine's own paths stand anywhere, and the generated pages in `docs/` are fresh (`UPDATE=1` writes them).
+//! (Rejected: a lint tool of its own; these are a few lines and run with the other tests.)
+
+use mrule_compiler::fields::FIELDS;
+use mrule_tests::cli::{assert_recorded, mirrorc};
+use std::path::{Path, PathBuf};
+
+/// Lines of a Rust file.
+const MAX_LINES: usize = 500;
+/// Lines of a file's head comment.
+const MAX_HEAD: usize = 16;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Every text file of the project with one of these endings, and its text.
+fn texts(endings: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![root().to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                // `target` is what cargo makes, `corpus` and `artifacts` what fuzzers make.
+                if !name.starts_with('.') && !["target", "corpus", "artifacts"].contains(&name.as_str()) {
+                    dirs.push(path);
+                }
+            } else if path.extension().is_some_and(|e| endings.iter().any(|w| e == *w)) {
+                let text = String::from_utf8(std::fs::read(&path).unwrap());
+                let shown = path.strip_prefix(root()).unwrap().to_owned();
+                found.extend(text.ok().map(|text| (shown, text)));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn none(wrong: &[String]) {
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn rust_files_are_short() {
+    let long = |(path, text): &(PathBuf, String)| {
+        let lines = text.lines().count();
+        (lines >= MAX_LINES).then(|| format!("{} has {lines} lines", path.display()))
+    };
+    none(&texts(&["rs"]).iter().filter_map(long).collect::<Vec<_>>());
+}
+
+#[test]
+fn rust_files_say_what_they_are_for() {
+    let headless = |(path, text): &(PathBuf, String)| {
+        let lines = text.lines().take_while(|l| l.starts_with("//!")).count();
+        // A module of tests is known by the module it tests.
+        let is_tests = path.file_name().is_some_and(|name| name == "tests.rs");
+        let head = text.lines().take(lines).collect::<Vec<_>>().join(" ");
+        let empty = lines == 0 || (!is_tests && head.split_whitespace().count() < 8);
+        match (empty, lines > MAX_HEAD) {
+            (true, _) => Some(format!("{} has no head comment", path.display())),
+            (_, true) => Some(format!("{} has a head comment of {lines} lines", path.display())),
+            _ => None,
+        }
+    };
+    none(&texts(&["rs"]).iter().filter_map(headless).collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_is_left_half_done() {
+    // Written in two parts, so that this file does not find itself.
+    let words = [["to", "do!("], ["unimple", "mented!("], ["db", "g!("], ["FIX", "ME"], ["XX", "X:"]]
+        .map(|w| w.concat());
+    let mut wrong = Vec::new();
+    for (path, text) in texts(&["rs", "pest", "md", "toml", "mrule"]) {
+        for (i, line) in text.lines().enumerate() {
+            wrong.extend(
+                words
+                    .iter()
+                    .filter(|w| line.contains(*w))
+                    .map(|w| format!("{}:{}: {w}", path.display(), i + 1)),
+            );
+        }
+    }
+    none(&wrong);
+}
+
+#[test]
+fn no_path_of_one_machine_stands_anywhere() {
+    let paths = [["/wo", "rk/"], ["/tm", "p/"], ["/ho", "me/"], ["/ro", "ot/"]].map(|p| p.concat());
+    let mut wrong = Vec::new();
+    for (path, text) in
+        texts(&["rs", "pest", "md", "toml", "mrule", "stderr", "snap", "json", "sarif", "yml", "sh"])
+    {
+        for (i, line) in text.lines().enumerate() {
+            wrong.extend(
+                paths
+                    .iter()
+                    .filter(|p| line.contains(*p))
+                    .map(|p| format!("{}:{}: {p}", path.display(), i + 1)),
+            );
+        }
+    }
+    none(&wrong);
+}
+
+#[test]
+fn generated_pages_are_fresh() {
+    let rows: Vec<_> = FIELDS.iter().collect();
+    assert_recorded(root().join("docs/fields.md"), &mirrorc::pages::fields(&rows));
+    assert_recorded(root().join("docs/diagnostics.md"), &mirrorc::pages::diagnostics());
+    assert_eq!(mirrorc(&["fields", "--format", "markdown"]).stdout, mirrorc::pages::fields(&rows));
+}
