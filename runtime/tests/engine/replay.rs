@@ -2,7 +2,7 @@
 
 use crate::common::copies::{Copy, station_file};
 use crate::common::programs::{any, bytes, program, real_captures, rule, run, run_with, slice};
-use crate::common::{Ng, ORDERS, Order, Pcap, frame, read_bytes};
+use crate::common::{self, Ng, ORDERS, Order, Pcap, frame, read_bytes};
 use mrule_compiler::engine::EngineKind;
 use mrule_compiler::hir::{Length, Rule};
 use mrule_runtime::capture::LinkType;

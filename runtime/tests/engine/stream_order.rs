@@ -2,7 +2,7 @@
 //! with it for the first time, all bytes up to the end of the match are there. Random cuts, reordering, losses,
 //! retransmissions and overlaps; then limits, gaps, and hostile segments. (Rejected: expectations by hand for random input.)
 
-use crate::feed::{Dice, Feed, contains, matches, program, segment};
+use crate::feed::{self, Dice, Feed, contains, matches, program, segment};
 use mrule_compiler::hir::StreamKind;
 use mrule_runtime::flow::{FlowId, Segment};
 use mrule_runtime::stream::StreamLimits;
