@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::path::Path;
 
 /// The exit codes of `mirrorc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +90,30 @@ impl From<mrule_runtime::Error> for Failure {
             Error::CreateDirectory { path, source } => {
                 Failure::file("create the directory", path.display(), source)
             }
+            Error::Control { path, source } => listening(path, source),
+            Error::Listen { address, source } => {
+                let failure = Failure::file("listen at", address, source);
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => failure.help(
+                        "another process listens there: end it, or name another address (`ss -ltnp` shows who\n\
+                         listens where); a mirrorc on the same bridges is replaced by `--take-over`",
+                    ),
+                    io::ErrorKind::AddrNotAvailable => failure
+                        .help("no interface here has this address: `ip addr` shows those that there are"),
+                    io::ErrorKind::PermissionDenied => failure.help(
+                        "ports below 1024 need root, or CAP_NET_BIND_SERVICE, at the start; choose a higher one",
+                    ),
+                    _ => failure,
+                }
+            }
+            Error::Grant { path, source } => {
+                let failure = Failure::usage(format!(
+                    "`--allow-directory {}` cannot be used: {}",
+                    path.display(),
+                    missing(path).unwrap_or_else(|| plain(source))
+                ));
+                failure.help("grant a directory that is there, and that the user mirrorc runs as may write to")
+            }
             Error::Create { path, source } => Failure::file("create", path.display(), source),
             Error::Write { path, source } => Failure::file("write to", path.display(), source),
             Error::NotACapture { .. } | Error::UnsupportedLink { .. } => Failure::capture(error.to_string()),
@@ -110,6 +135,26 @@ impl From<mrule_runtime::Error> for Failure {
             _ => Failure::usage(error.to_string()),
         }
     }
+}
+
+/// A control socket that cannot be made.
+fn listening(path: &Path, error: &io::Error) -> Failure {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    match above.and_then(missing).filter(|_| error.kind() == io::ErrorKind::NotFound) {
+        Some(why) => Failure::usage(format!("cannot listen at `{}`: {why}", path.display())).help(format!(
+            "make the directory first, for the user that mirrorc runs as: mkdir -p -m 0700 {}",
+            above.unwrap_or(path).display()
+        )),
+        None => Failure::file("listen at", path.display(), error),
+    }
+}
+
+/// Which of the directories of a path is missing, the first one; none when all are there.
+fn missing(path: &Path) -> Option<String> {
+    let mut all: Vec<&Path> = path.ancestors().filter(|above| !above.as_os_str().is_empty()).collect();
+    all.reverse();
+    let first = all.into_iter().find(|above| !above.exists())?;
+    Some(format!("there is no directory `{}`", first.display()))
 }
 
 /// An I/O error in the words of these messages: lower case, without the number that Rust appends.

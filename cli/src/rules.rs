@@ -100,14 +100,23 @@ impl Rules {
     /// The program, when it has no errors; else they have been shown, and the exit code comes back. Warnings are shown
     /// too where `warn` says so.
     pub fn program(&self, warn: bool, screen: &mut Screen<'_>) -> Result<Result<Checked, Exit>, Failure> {
-        self.program_within(&CompileLimits::default().budget(), warn, screen)
+        self.program_within(&CompileLimits::default().budget(), warn, "nothing was run", screen)
     }
 
-    /// The same within a budget.
+    /// The same for a program that is to be loaded.
+    ///
+    /// # Errors
+    /// A file that was named on the command line cannot be read.
+    pub fn to_load(&self, screen: &mut Screen<'_>) -> Result<Result<Checked, Exit>, Failure> {
+        self.program_within(&CompileLimits::default().budget(), true, "nothing was loaded", screen)
+    }
+
+    /// The same within a budget; `then` says what follows from errors.
     pub fn program_within(
         &self,
         budget: &CompileBudget,
         warn: bool,
+        then: &str,
         screen: &mut Screen<'_>,
     ) -> Result<Result<Checked, Exit>, Failure> {
         let read = read(&self.files, &self.sets, budget)?;
@@ -121,7 +130,7 @@ impl Rules {
             Some(program) => Ok(Checked { program, sources, bundle }),
             None => {
                 let tally = screen.err_look.paint(BAD, &report.tally().to_string());
-                writeln!(screen.err, "{tally}; nothing was run")?;
+                writeln!(screen.err, "{tally}; {then}")?;
                 Err(Exit::Problems)
             }
         })

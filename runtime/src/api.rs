@@ -31,7 +31,7 @@ mod watch;
 pub use crate::event::Hub;
 pub use door::{Role, Token};
 pub use socket::Socket;
-pub use tls::{Afar, Papers, Renewal};
+pub use tls::{Afar, Papers, Renewal, Renewed, Reservation};
 
 use crate::control::{Control, Refusal};
 use crate::error::Error;
@@ -190,7 +190,7 @@ impl Server {
             runtime.spawn(serve_socket(listener, router, connections()));
         }
         if let Some(afar) = &afar {
-            let listener = TcpListener::from_std(afar.listener().map_err(failed)?).map_err(failed)?;
+            let listener = afar.listener().try_clone().and_then(TcpListener::from_std).map_err(failed)?;
             let (acceptor, door) = afar.acceptor();
             let router = router.layer(Extension(door));
             runtime.spawn(serve_afar(listener, acceptor, router, connections()));

@@ -8,6 +8,7 @@ use crate::capture::LinkType;
 use crate::live::Owner;
 use mrule_compiler::world::ChangeError;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A failure of the system or of what it was told to use.
@@ -89,6 +90,14 @@ pub enum Error {
     Control {
         /// As given.
         path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The API cannot be had from afar.
+    #[error("cannot listen at `{address}`: {source}")]
+    Listen {
+        /// As given.
+        address: SocketAddr,
         /// Why.
         source: io::Error,
     },

@@ -219,7 +219,7 @@ impl Live {
         let ends = names.get(options.taps.len()..).unwrap_or_default();
         let ownership = match &options.ownership {
             Some(ownership) => ownership.clone(),
-            None => Arc::new(Ownership::claim(ends, false)?),
+            None => Arc::new(Ownership::claim(ends, false, None)?),
         };
         let (keep, repair) = (options.keep_forwarding, !options.no_repair);
         let bridges = Bridges::new(&ports, pairs, options.forward, keep, repair)?;

@@ -218,7 +218,7 @@ type Done = Result<Exit, Failure>;
 
 /// `mirrorc load`.
 pub fn load(args: &Load, screen: &mut Screen<'_>) -> Done {
-    let checked = match args.rules.program(true, screen)? {
+    let checked = match args.rules.to_load(screen)? {
         Ok(checked) => checked,
         Err(exit) => return Ok(exit),
     };
@@ -317,6 +317,8 @@ pub fn diff(args: &Diff, screen: &mut Screen<'_>) -> Done {
     let text = args.named.to.text("GET", &path, Sent::Nothing)?;
     if args.named.to.json {
         writeln!(screen.out, "{}", json!({ "diff": text }))?;
+    } else if text.is_empty() {
+        writeln!(screen.out, "the two versions do not differ")?;
     } else {
         write!(screen.out, "{text}")?;
     }

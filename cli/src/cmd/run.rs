@@ -3,6 +3,7 @@
 
 mod afar;
 mod begin;
+mod claim;
 mod live;
 mod reload;
 mod replay;
@@ -98,7 +99,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     full.map_err(|error| Failure::file("listen to", "signals", &error))?;
     args.rules.with_captures(&args.read)?;
     let budget = args.compile.limits().budget();
-    let checked = match args.rules.program_within(&budget, !args.quiet, screen)? {
+    let checked = match args.rules.program_within(&budget, !args.quiet, "nothing was run", screen)? {
         Ok(checked) => checked,
         Err(exit) => return Ok(exit),
     };

@@ -195,7 +195,7 @@ pub(super) async fn allow(rule: Rule, mut request: Request, next: Next) -> Respo
     {
         return not_there(policy, own).into_response();
     }
-    if !caller.may(rule.needs, part("param")) {
+    if !caller.may(rule.needs, part("param").filter(|_| rule.own_params)) {
         let why = format!("{}; this needs {}", caller.is(), rule.needs.name());
         return Problem::new(403, why).into_response();
     }

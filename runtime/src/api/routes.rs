@@ -49,6 +49,8 @@ pub(super) struct Rule {
     pub needs: Role,
     pub query: &'static [(&'static str, &'static str)],
     pub filtered: bool,
+    /// A station may, too, where its token names the param.
+    pub own_params: bool,
     pub longest: usize,
 }
 
@@ -65,8 +67,13 @@ impl Route {
         Route { longest, ..self }
     }
 
+    fn has_own_params(&self) -> bool {
+        self.path.ends_with("/{param}")
+    }
+
     fn rule(&self) -> Rule {
-        Rule { needs: self.needs, query: self.query, filtered: self.filtered, longest: self.longest }
+        let Route { needs, query, filtered, longest, .. } = *self;
+        Rule { needs, query, filtered, own_params: self.has_own_params(), longest }
     }
 }
 
@@ -77,6 +84,9 @@ const VERSION: (&str, &str) =
 const DRY_RUN: (&str, &str) = ("dry_run", "true: only say what would live on and what would be lost");
 const KEY: &str = "The key: a value, or a list of its parts; of a trigger by flow, the flow's name";
 const POLICY: (&str, &str) = ("policy", "Whose flows; `main` unless told");
+
+/// What a station may of a route that needs a higher role.
+const OWN_PARAMS: &str = "may, where its token names the param";
 
 /// All routes.
 pub(super) fn routes() -> Vec<Route> {
@@ -409,6 +419,9 @@ pub(super) fn document() -> Json {
             "x-mirrorc-role": route.needs.name(),
             "x-mirrorc-filtered": route.filtered,
         });
+        if let (true, Some(members)) = (route.has_own_params(), operation.as_object_mut()) {
+            members.insert("x-mirrorc-station".into(), json!(OWN_PARAMS));
+        }
         if let (Some((kind, means)), Some(members)) = (route.body, operation.as_object_mut()) {
             let schema = json!({ "schema": { "type": if kind == JSON { "object" } else { "string" } } });
             members

@@ -2,8 +2,10 @@
 //! never taken away, one that a killed process left is. (Rejected: a lock file beside it, which a kill leaves, too.)
 
 use crate::error::Error;
+use crate::sys::socket;
 use std::fs::Permissions;
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,33 @@ impl Socket {
         Ok(Socket { listener: listen(path)?, path: path.to_owned() })
     }
 
+    /// The process that listens at this path, 0 for one of another PID namespace; none where one could listen.
+    ///
+    /// # Errors
+    /// [`Error`]: it is no socket, it is a TCP address, it cannot be reached.
+    pub fn holder(path: &Path) -> Result<Option<i32>, Error> {
+        let failed = |source| Error::Control { path: path.to_owned(), source };
+        let taken = |why: &str| Error::Ports(format!("`{}` {why}", path.display()));
+        if path.to_str().is_some_and(|text| text.parse::<std::net::SocketAddr>().is_ok()) {
+            return Err(Error::Ports(format!(
+                "`{}` is a TCP address: the control socket is a file; `--listen` listens at TCP, with TLS and tokens",
+                path.display()
+            )));
+        }
+        match std::fs::symlink_metadata(path) {
+            Ok(about) if !about.file_type().is_socket() => {
+                Err(taken("is there and is no socket: remove it or choose another path"))
+            }
+            Ok(_) => match UnixStream::connect(path) {
+                Ok(stream) => Ok(Some(socket::peer(stream.as_fd()).map_err(failed)?.0)),
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(None),
+                Err(error) => Err(failed(error)),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -42,24 +71,11 @@ impl Drop for Socket {
 
 fn listen(path: &Path) -> Result<UnixListener, Error> {
     let failed = |source| Error::Control { path: path.to_owned(), source };
-    let taken = |why: &str| Error::Ports(format!("`{}` {why}", path.display()));
-    if path.to_str().is_some_and(|text| text.parse::<std::net::SocketAddr>().is_ok()) {
+    if Socket::holder(path)?.is_some() {
         return Err(Error::Ports(format!(
-            "`{}` is a TCP address: the control socket is a file; `--listen` listens at TCP, with TLS and tokens",
+            "`{}` is the control socket of a process that runs: choose another path",
             path.display()
         )));
-    }
-    match std::fs::symlink_metadata(path) {
-        Ok(about) if !about.file_type().is_socket() => {
-            return Err(taken("is there and is no socket: remove it or choose another path"));
-        }
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => return Err(taken("is the control socket of a process that runs: choose another path")),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-            Err(error) => return Err(failed(error)),
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
     }
     // Under another name until nobody else can open it; then it takes the place of what a kill left.
     let mut hidden = path.as_os_str().to_owned();

@@ -9,9 +9,11 @@ use crate::privilege::private;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The files that say who we are and who may come.
@@ -34,13 +36,26 @@ pub struct Afar {
     tokens: Arc<watch::Sender<Arc<Tokens>>>,
 }
 
-impl Afar {
-    /// Listens at an address.
+/// An address that is to be listened at, with the files read: bound already, unless somebody listens there.
+#[derive(Debug)]
+pub struct Reservation {
+    address: SocketAddr,
+    papers: Papers,
+    config: Arc<ServerConfig>,
+    tokens: Arc<Tokens>,
+    listener: std::io::Result<TcpListener>,
+}
+
+/// How long an address may be in use by a process that has just ended.
+const ENDING: Duration = Duration::from_secs(2);
+
+impl Reservation {
+    /// Reads the files and binds the address.
     ///
     /// # Errors
-    /// [`Error`]: the address is taken or not ours; files cannot be read or are not what they should be.
-    pub fn listen(address: SocketAddr, papers: Papers) -> Result<Afar, Error> {
-        let (config, tokens) = read(&papers)?;
+    /// [`Error`]: the address is not ours; files cannot be read or are not what they should be.
+    pub fn new(address: SocketAddr, papers: Papers) -> Result<Reservation, Error> {
+        let (config, tokens) = (read_certificate(&papers)?, read_tokens(&papers)?);
         if tokens.count() == 0 {
             let told = format!(
                 "`{}` has no token: nobody could ask; `mirrorc token` makes one",
@@ -48,13 +63,54 @@ impl Afar {
             );
             return Err(Error::Ports(told));
         }
-        let failed = |source| Error::Control { path: address.to_string().into(), source };
-        let listener = TcpListener::bind(address).map_err(failed)?;
+        let listener = TcpListener::bind(address);
+        match listener {
+            Err(source) if source.kind() != ErrorKind::AddrInUse => Err(Error::Listen { address, source }),
+            listener => Ok(Reservation { address, papers, config, tokens, listener }),
+        }
+    }
+
+    /// The address, where somebody else listens there.
+    pub fn in_use(&self) -> Option<SocketAddr> {
+        self.listener.is_err().then_some(self.address)
+    }
+
+    /// That nobody else listens there.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    pub fn is_free(&self) -> Result<(), Error> {
+        match self.in_use() {
+            Some(address) => Err(Error::Listen { address, source: ErrorKind::AddrInUse.into() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Listens: by what was bound, or by what the mirrorc that was replaced has `handed` over; where that ended just now, its
+    /// address is waited for.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    pub fn listen(self, handed: Option<TcpListener>, replaced: bool) -> Result<Afar, Error> {
+        let Reservation { address, papers, config, tokens, mut listener } = self;
+        listener = match handed {
+            Some(handed) => Ok(handed),
+            None => listener,
+        };
+        let begun = Instant::now();
+        while replaced && listener.is_err() && begun.elapsed() < ENDING {
+            std::thread::sleep(Duration::from_millis(20));
+            listener = TcpListener::bind(address);
+        }
+        let failed = |source| Error::Listen { address, source };
+        let listener = listener.map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let (config, tokens) = (Arc::new(RwLock::new(config)), Arc::new(watch::Sender::new(tokens)));
         Ok(Afar { listener, papers, config, tokens })
     }
+}
 
+impl Afar {
     /// The address; the kernel may have chosen the port.
     ///
     /// # Errors
@@ -68,8 +124,9 @@ impl Afar {
         Renewal { papers: self.papers.clone(), config: self.config.clone(), tokens: self.tokens.clone() }
     }
 
-    pub(super) fn listener(&self) -> std::io::Result<TcpListener> {
-        self.listener.try_clone()
+    /// What is listened at.
+    pub fn listener(&self) -> &TcpListener {
+        &self.listener
     }
 
     /// How the next connection is answered.
@@ -89,20 +146,39 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// Takes what the files say now, for connections and requests to come; streams of events whose token is gone end.
-    ///
-    /// # Errors
-    /// They cannot be read or are not what they should be; then nothing changes.
-    pub fn renew(&self) -> Result<(), Error> {
-        let (config, tokens) = read(&self.papers)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
-        self.tokens.send_replace(tokens);
-        Ok(())
+    /// Takes what the files say now, for connections and requests to come; streams of events whose token is gone end. A
+    /// token that is taken back does not wait for a certificate, nor the other way round.
+    pub fn renew(&self) -> Renewed {
+        let certificate = read_certificate(&self.papers)
+            .map(|config| *self.config.write().unwrap_or_else(PoisonError::into_inner) = config);
+        let tokens = read_tokens(&self.papers).map(|tokens| {
+            let count = tokens.count();
+            self.tokens.send_replace(tokens);
+            count
+        });
+        Renewed { certificate, tokens }
+    }
+
+    /// The file of tokens.
+    pub fn tokens(&self) -> &Path {
+        &self.papers.tokens
     }
 }
 
-fn read(papers: &Papers) -> Result<(Arc<ServerConfig>, Arc<Tokens>), Error> {
-    let wrong = |path: &Path, what: String| Error::Ports(format!("`{}`: {what}", path.display()));
+/// What came of reading the files again; what was refused is as it was.
+#[derive(Debug)]
+pub struct Renewed {
+    /// Of the certificate and its key.
+    pub certificate: Result<(), Error>,
+    /// How many tokens there are.
+    pub tokens: Result<usize, Error>,
+}
+
+fn wrong(path: &Path, what: String) -> Error {
+    Error::Ports(format!("`{}`: {what}", path.display()))
+}
+
+fn read_certificate(papers: &Papers) -> Result<Arc<ServerConfig>, Error> {
     let of_pem = |error: rustls::pki_types::pem::Error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => "there is none in it, as PEM".to_owned(),
         other => other.to_string(),
@@ -130,8 +206,11 @@ fn read(papers: &Papers) -> Result<(Arc<ServerConfig>, Arc<Tokens>), Error> {
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(|error| wrong(&papers.certificate, format!("certificate and key do not serve: {error}")))?;
+    Ok(Arc::new(config))
+}
+
+fn read_tokens(papers: &Papers) -> Result<Arc<Tokens>, Error> {
     let text = String::from_utf8(private::read(&papers.tokens, private::Open::ToReaders)?);
     let text = text.map_err(|_| wrong(&papers.tokens, "it is no text in UTF-8".to_owned()))?;
-    let tokens = Tokens::parse(&text).map_err(|what| wrong(&papers.tokens, what))?;
-    Ok((Arc::new(config), Arc::new(tokens)))
+    Ok(Arc::new(Tokens::parse(&text).map_err(|what| wrong(&papers.tokens, what))?))
 }

@@ -57,6 +57,10 @@ pub enum ReasonKind {
     PolicyMissing,
     /// The rule files were read again and not loaded.
     ReloadRefused,
+    /// The file of tokens was read again and refused.
+    TokensRefused,
+    /// The certificate or its key were read again and refused.
+    CertificateRefused,
     /// The state is not kept.
     State,
     /// The history is not written.
@@ -83,6 +87,8 @@ impl ReasonKind {
             ReasonKind::ChangesMissing => "changes_missing",
             ReasonKind::PolicyMissing => "policy_missing",
             ReasonKind::ReloadRefused => "reload_refused",
+            ReasonKind::TokensRefused => "tokens_refused",
+            ReasonKind::CertificateRefused => "certificate_refused",
             ReasonKind::State => "state",
             ReasonKind::History => "history",
             ReasonKind::AlarmReceiver => "alarm_receiver",

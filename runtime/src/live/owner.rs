@@ -6,6 +6,7 @@
 //! owner never touches a redirect; only root and the owner's user can take over. (Rejected: a file with a
 //! lock; two containers that share a network have different files.) unix(7).
 
+mod handover;
 mod peer;
 
 pub use peer::Owner;
@@ -13,14 +14,16 @@ pub use peer::Owner;
 use crate::error::Error;
 use crate::sys::interface::Interfaces;
 use crate::sys::socket;
+use handover::Held;
 use peer::{Holder, reach};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr as TcpAddress, TcpListener};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -54,6 +57,8 @@ pub struct Ownership {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     told: Vec<String>,
+    /// What the one before handed over.
+    handed: Option<TcpListener>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +70,8 @@ struct Shared {
     by: AtomicI32,
     /// Its connection: it sees this process end.
     successor: Mutex<Option<UnixStream>>,
+    /// Where the API listens, for who takes over.
+    offer: Mutex<Option<TcpListener>>,
 }
 
 fn sign(index: u32) -> io::Result<SocketAddr> {
@@ -91,19 +98,22 @@ pub fn owner(name: &str) -> io::Result<Option<Owner>> {
 }
 
 impl Ownership {
-    /// Claims the interfaces of these names. `take_over`: has who owns them give up and end.
+    /// Claims the interfaces of these names. `take_over`: has who owns them give up and end; `listen` is an address that is
+    /// in use and should be theirs ([`Ownership::handed`]).
     ///
     /// # Errors
-    /// [`Error::Owned`]: somebody owns one of them, and is not to be, or could not be, replaced.
-    pub fn claim(names: &[String], take_over: bool) -> Result<Ownership, Error> {
+    /// [`Error::Owned`]: somebody owns one of them, and is not to be, or could not be, replaced. [`Error::Ports`]: somebody
+    /// else listens at the address; then nothing was taken over.
+    pub fn claim(names: &[String], take_over: bool, listen: Option<TcpAddress>) -> Result<Ownership, Error> {
         let failed = |source| Error::Interface { doing: "claiming interfaces".to_owned(), source };
         let interfaces = Interfaces::new().map_err(failed)?;
         // One that is not there is told by who opens it.
         let found = names.iter().filter_map(|name| Some((name.clone(), interfaces.get(name).ok()?.index)));
         let found: Vec<(String, u32)> = found.collect();
-        let mut ownership = Ownership { shared: Arc::default(), thread: None, told: Vec::new() };
+        let mut ownership =
+            Ownership { shared: Arc::default(), thread: None, told: Vec::new(), handed: None };
         if take_over {
-            ownership.take_over(&found)?;
+            ownership.take_over(&found, listen)?;
         }
         for (name, index) in &found {
             ownership.add(name, *index)?;
@@ -139,15 +149,37 @@ impl Ownership {
         std::mem::take(&mut self.told)
     }
 
+    /// The listener that the one before has handed over; without one the address is free since it ended.
+    pub fn handed(&mut self) -> Option<TcpListener> {
+        self.handed.take()
+    }
+
+    /// Where the API listens: whoever takes over gets it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn offer(&self, listener: &TcpListener) -> io::Result<()> {
+        *self.shared.offer() = Some(listener.try_clone()?);
+        Ok(())
+    }
+
+    /// The run ends and nobody has taken over: clients are refused from now on.
+    pub fn withdraw(&self) {
+        *self.shared.offer() = None;
+    }
+
     /// The process that has taken over, 0 for one of another PID namespace.
     pub fn taken_over(&self) -> Option<i32> {
         self.shared.taken.load(Ordering::SeqCst).then(|| self.shared.by.load(Ordering::SeqCst))
     }
 
     /// Asks each owner of these interfaces to end, and waits until it has.
-    fn take_over(&mut self, interfaces: &[(String, u32)]) -> Result<(), Error> {
-        let indices: Vec<String> = interfaces.iter().map(|(_, index)| index.to_string()).collect();
-        let request = format!("take-over {}\n", indices.join(" "));
+    fn take_over(&mut self, interfaces: &[(String, u32)], listen: Option<TcpAddress>) -> Result<(), Error> {
+        let held = listen.map(|wanted| handover::ask(interfaces, wanted)).transpose()?;
+        let wanted = listen.filter(|_| held == Some(Held::Same));
+        let words = interfaces.iter().map(|(_, index)| index.to_string());
+        let words = words.chain(wanted.map(|wanted| format!("{}{wanted}", handover::LISTEN)));
+        let request = format!("take-over {}\n", words.collect::<Vec<_>>().join(" "));
         for (name, index) in interfaces {
             let failed = |source| Error::Interface { doing: format!("taking over `{name}`"), source };
             // One that may not forward owns nothing.
@@ -156,8 +188,9 @@ impl Ownership {
             stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
             // One that refuses us may have hung up before; its answer is there all the same.
             let _hung_up = stream.write_all(request.as_bytes());
-            let answer = line(&mut stream, PATIENCE, &AtomicBool::new(false))
+            let (answer, handed) = handover::take(&stream, wanted)
                 .map_err(|error| refused(format!("it does not answer: {error}")))?;
+            self.handed = self.handed.take().or(handed);
             match answer.as_str() {
                 "yes" => {}
                 "" => return Err(refused("it hung up".to_owned())),
@@ -194,6 +227,10 @@ impl Drop for Ownership {
 impl Shared {
     fn signs(&self) -> Vec<(u32, Arc<UnixListener>)> {
         self.signs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn offer(&self) -> MutexGuard<'_, Option<TcpListener>> {
+        self.offer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, name: &str, index: u32, patience: Duration) -> Result<Option<String>, Error> {
@@ -259,14 +296,19 @@ impl Shared {
         stream.set_nonblocking(false)?;
         stream.set_write_timeout(Some(REQUEST))?;
         let request = line(&mut stream, REQUEST, &self.stop)?;
-        let Some(indices) = request.strip_prefix("take-over ") else { return Ok(()) };
-        let wanted: Vec<u32> = indices.split(' ').filter_map(|index| index.parse().ok()).collect();
+        let own = self.offer().as_ref().and_then(|listener| listener.local_addr().ok());
+        if let Some(wanted) = request.strip_prefix(handover::LISTENS) {
+            return stream.write_all(handover::told(own, wanted).as_bytes());
+        }
+        let Some(words) = request.strip_prefix("take-over ") else { return Ok(()) };
+        let wanted: Vec<u32> = words.split(' ').filter_map(|index| index.parse().ok()).collect();
+        let listen = words.split(' ').find_map(|word| word.strip_prefix(handover::LISTEN)?.parse().ok());
         if self.signs().iter().any(|(index, _)| !wanted.contains(index)) {
             let why = b"no it bridges other interfaces, too: name all of its bridges, or end it\n";
             return stream.write_all(why);
         }
         self.by.store(pid, Ordering::SeqCst);
-        stream.write_all(b"yes\n")?;
+        handover::give(&stream, self.offer().as_ref().filter(|_| listen.is_some() && listen == own))?;
         *self.successor.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
         self.taken.store(true, Ordering::SeqCst);
         Ok(())

@@ -7,6 +7,7 @@ use mrule_tests::control::Place;
 use mrule_tests::wire::{Wire, until, with_wire};
 use serde_json::Value;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -183,17 +184,45 @@ fn tokens_are_taken_back() {
         let secret = afar.secret("vera");
         let status = || afar.curl(wire, &secret, "GET", "/v1/health", "").0;
         assert_eq!(status(), 200);
+        // The rules are read by the same signal, and one that comes before they are at work is refused.
+        let hang_up = |version: u32| {
+            afar.place.run.hang_up();
+            afar.place.run.says(&format!("version {version} of the rules"));
+        };
         let tokens = std::fs::read_to_string(afar.path("tokens")).unwrap();
         assert!(!tokens.contains(secret.trim_start_matches("mirrorc_")), "secrets are not in the file");
         // What cannot be read changes nothing.
         std::fs::write(afar.path("tokens"), "vera king\n").unwrap();
-        afar.place.run.hang_up();
-        afar.place.run.says("certificate and tokens stay as they were");
+        hang_up(2);
+        afar.place.run.says("the tokens stay as they were");
+        until("health says so", || afar.place.reasons() == ["tokens_refused"]);
+        let said = afar.place.status().1["reasons"][0]["what"].to_string();
+        assert!(said.contains("line 1: `king` is no role") && said.contains("tokens"), "{said}");
+        let events = |kind: &str| afar.place.command(&["events", "--history", "--kind", kind]);
+        until("it is told", || events("degraded").contains("tokens were read again and refused"));
         assert_eq!(status(), 200);
+        // A mode that lets others write is no better.
+        std::fs::write(afar.path("tokens"), &tokens).unwrap();
+        let mode = |bits| std::fs::Permissions::from_mode(bits);
+        std::fs::set_permissions(afar.path("tokens"), mode(0o666)).unwrap();
+        hang_up(3);
+        until("health says so", || afar.place.status().1["reasons"][0]["what"].to_string().contains("chmod"));
+        std::fs::set_permissions(afar.path("tokens"), mode(0o600)).unwrap();
+        // A token that is taken back does not wait for a certificate.
+        let cert = std::fs::read_to_string(afar.path("cert")).unwrap();
+        std::fs::write(afar.path("cert"), "none").unwrap();
+        hang_up(4);
+        afar.place.run.says(&format!("read 5 tokens from `{}` again", afar.path("tokens")));
+        afar.place.run.says("the certificate and its key stay as they were");
+        until("health says so", || afar.place.reasons() == ["certificate_refused"]);
+        std::fs::write(afar.path("cert"), cert).unwrap();
         let without: Vec<&str> = tokens.lines().filter(|line| !line.starts_with("vera")).collect();
         std::fs::write(afar.path("tokens"), without.join("\n")).unwrap();
-        afar.place.run.hang_up();
+        hang_up(5);
         until("the token is not known any more", || status() == 401);
+        until("it is well again", || afar.place.reasons().is_empty());
+        afar.place.run.says("read 4 tokens");
+        until("that is told, too", || events("recovered").contains("over: the tokens were read again"));
         let tokens = afar.path("tokens");
         let again =
             wire.try_run(&wire.here, &[MIRRORC, "token", "otto", "--role", "admin", "--file", &tokens]);

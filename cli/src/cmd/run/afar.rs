@@ -3,7 +3,7 @@
 
 use crate::exit::Failure;
 use crate::memory;
-use mrule_runtime::api::{Afar, Bounds, Papers};
+use mrule_runtime::api::{Bounds, Papers, Reservation};
 use mrule_runtime::confine::{Grants, Network};
 use mrule_runtime::patience;
 use std::net::SocketAddr;
@@ -102,11 +102,19 @@ impl Listen {
         named.into_iter().filter_map(|(path, what)| Some((path.as_ref()?, what)))
     }
 
-    /// Listens, if that is wanted.
-    pub fn open(&self) -> Result<Option<Afar>, Failure> {
+    /// Reads the files and binds the address, if that is wanted; where another mirrorc is to be replaced, the address may be
+    /// in use by that.
+    ///
+    /// # Errors
+    /// Files and addresses that cannot be used.
+    pub fn open(&self, take_over: bool) -> Result<Option<Reservation>, Failure> {
         let named = (&self.listen, &self.tls_cert, &self.tls_key, &self.tokens);
         let (Some(address), Some(cert), Some(key), Some(tokens)) = named else { return Ok(None) };
         let papers = Papers { certificate: cert.clone(), key: key.clone(), tokens: tokens.clone() };
-        Ok(Some(Afar::listen(*address, papers)?))
+        let reservation = Reservation::new(*address, papers)?;
+        if !take_over {
+            reservation.is_free()?;
+        }
+        Ok(Some(reservation))
     }
 }

@@ -6,7 +6,7 @@ use super::live::Ports;
 use crate::alarms;
 use crate::exit::Failure;
 use crate::screen::{DOUBT, Screen};
-use mrule_runtime::api::Afar;
+use mrule_runtime::api::Reservation;
 use mrule_runtime::confine::Grants;
 use mrule_runtime::privilege::{self, Keep, User};
 use mrule_runtime::sys::tap::Spares;
@@ -15,7 +15,7 @@ use mrule_runtime::sys::tap::Spares;
 pub(super) struct Begun {
     /// None: as who started it.
     pub user: Option<User>,
-    pub afar: Option<Afar>,
+    pub afar: Option<Reservation>,
     pub alarms: Vec<alarms::Target>,
     /// For taps that are opened without CAP_NET_ADMIN.
     pub spares: Spares,
@@ -36,7 +36,7 @@ impl Begun {
             Some(name) => Some(User::find(name)?),
             None => User::behind_sudo(),
         };
-        let (afar, alarms) = (args.listen.open()?, args.alarms.targets()?);
+        let (afar, alarms) = (args.listen.open(args.take_over)?, args.alarms.targets()?);
         let spares = Spares::make(if args.bridge.is_empty() { OPENINGS * args.taps_of_workers() } else { 0 });
         let grants = args.listen.grants()?;
         let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };

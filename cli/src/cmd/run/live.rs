@@ -4,8 +4,9 @@
 
 use super::afar::Listen;
 use super::begin::{self, Begun};
+use super::claim::{Claimed, claim};
 use super::reload::Reloading;
-use super::telling::Telling;
+use super::telling::{Telling, process};
 use crate::alarms;
 use crate::args::Format;
 use crate::events::Events;
@@ -17,20 +18,19 @@ use crate::report;
 use crate::rules::Rules;
 use crate::screen::{self, BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
-use mrule_runtime::api::{Afar, Faces, Server, Socket};
+use mrule_runtime::api::{Afar, Faces, Server};
 use mrule_runtime::compile_queue::CompileLimits;
 use mrule_runtime::confine::Confinement;
 use mrule_runtime::control::{BindingFailure, Bundle, Control, Memory, Start};
 use mrule_runtime::decider::Limits;
 use mrule_runtime::event::{Kind, Record};
-use mrule_runtime::live::{Forward, Live, Options, Ownership, Spread};
-use mrule_runtime::patience;
+use mrule_runtime::live::{Forward, Live, Options, Spread};
 use mrule_runtime::policy::Policy;
 use mrule_runtime::sys::ring::Shape;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::flag;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -57,7 +57,7 @@ pub(super) struct Ports {
     no_repair: bool,
     /// Where another mirrorc forwards between these interfaces: have it end, and go on forwarding meanwhile
     #[arg(long, requires = "bridge")]
-    take_over: bool,
+    pub(super) take_over: bool,
     /// What becomes of copies when something that bound all policies cannot be restored from `--state`
     #[arg(long, value_enum, value_name = "WHAT", default_value_t, requires = "state")]
     binding_failure: Failing,
@@ -221,14 +221,6 @@ fn own_files(args: &Ports, bundle: &Bundle, lines: &Events) -> Vec<(PathBuf, &'s
     named.map(|(path, what)| (path.clone(), what)).chain(rules).collect()
 }
 
-/// Makes the control socket, where the system answers in time.
-fn listen(path: &Path, stop: &AtomicBool) -> Result<Socket, Failure> {
-    let at = path.to_owned();
-    let listening = patience::within(patience::OPENING, stop, move || Socket::listen(&at));
-    let hung = || format!("cannot listen at `{}`: its file system does not answer", path.display());
-    Ok(listening.ok_or_else(|| Failure::usage(hung()))??)
-}
-
 /// Gives up what is not needed, and runs until it is told to end.
 pub(super) fn run(
     first: First<'_>,
@@ -270,16 +262,7 @@ fn run_as(
             .and_then(|_| flag::register(signal, stop.clone()))
             .map_err(|error| Failure::file("listen to", "signals", &error))?;
     }
-    // First: where another mirrorc listens there, its bridge should not be touched. One that is taken
-    // over gives up its socket, its files and its state.
-    let listen_there = || args.control.as_deref().map(|path| listen(path, &stop)).transpose();
-    let early = if args.take_over { None } else { listen_there()? };
-    let ends: Vec<String> = args.bridge.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
-    let mut ownership = Ownership::claim(&ends, args.take_over)?;
-    for what in ownership.told() {
-        writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "note:"))?;
-    }
-    let ownership = Arc::new(ownership);
+    let Claimed { socket, ownership, afar } = claim(args, afar, &stop, screen)?;
     let again = Arc::new(AtomicBool::new(false));
     flag::register(SIGHUP, again.clone()).map_err(|error| Failure::file("listen to", "signals", &error))?;
     let confinement = Confinement::new(grants, own_files(args, &bundle, lines), stop.clone());
@@ -311,7 +294,6 @@ fn run_as(
         no_repair: args.no_repair,
         ownership: Some(ownership.clone()),
     };
-    let socket = if args.take_over { listen_there()? } else { early };
     let mut reloading = Reloading::new(rules.clone(), afar.as_ref().map(Afar::renewal), warn);
     let (tell, events) = sync_channel(1024);
     let mut telling = Telling::start(args, alarms, &tell, &stop)?;
@@ -343,11 +325,11 @@ fn run_as(
     }
     let (control, told) = Control::new(live, kind, start, writer.clone());
     let control = control.with_hub(hub.clone());
-    for what in told {
+    for what in told.into_iter().filter(|_| warn) {
         writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
     }
     let control = Arc::new(control);
-    telling.started(screen)?;
+    telling.started(warn, screen)?;
     let mut swept = Instant::now();
     let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
     if let (Some(afar), true) = (&afar, stats.is_some()) {
@@ -411,10 +393,14 @@ fn run_as(
         }
     }
     display.clear(screen.err)?;
+    if successor().is_none() {
+        ownership.withdraw();
+    }
     drop(server);
     let mut live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
     if let Some(pid) = successor() {
-        let what = format!("process {pid} takes over the bridges: they are forwarded on, and this run ends");
+        let what =
+            format!("{} takes over the bridges: they are forwarded on, and this run ends", process(pid));
         hub.note(&what);
         writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "note:"))?;
         live.keep_forwarding();
@@ -434,7 +420,7 @@ fn run_as(
         hub.tell(event.record());
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }
-    telling.finish(&mut report);
+    telling.finish(&mut report, successor());
     for event in events.try_iter() {
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }

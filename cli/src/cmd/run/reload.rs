@@ -10,8 +10,7 @@ use crate::screen::{BAD, DOUBT, GOOD, Screen, printable};
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::Compiled;
 use mrule_grammar::diagnostic::Severity;
-use mrule_runtime::Error;
-use mrule_runtime::api::Renewal;
+use mrule_runtime::api::{Renewal, Renewed};
 use mrule_runtime::compile_queue::Ticket;
 use mrule_runtime::control::{Asked, Control, Done, Fates, ReasonKind, Refusal};
 use mrule_runtime::event::{Hub, Kind, Record};
@@ -33,7 +32,7 @@ pub(super) struct Reloading {
     warn: bool,
     at_work: Option<JoinHandle<Outcome>>,
     /// Reads certificate and tokens.
-    renewing: Option<JoinHandle<Result<(), Error>>>,
+    renewing: Option<JoinHandle<Renewed>>,
     /// They are to be read once more, as a signal came meanwhile.
     renew_again: bool,
 }
@@ -51,7 +50,7 @@ impl Reloading {
     pub fn start(&mut self, control: &Arc<Control>, hub: &Hub, screen: &mut Screen<'_>) -> io::Result<()> {
         let by = json!({ "by": { "signal": "SIGHUP" }, "asked": "read the rule files again" });
         hub.tell(Record::now(Kind::Change, by));
-        self.renew(screen)?;
+        self.renew(control, screen)?;
         if self.at_work.is_some() {
             let why = "the last SIGHUP is still at work";
             return self.refused(control, hub, why, screen);
@@ -80,7 +79,7 @@ impl Reloading {
     }
 
     /// Begins to read certificate and tokens; every signal is followed by a reading that began after it.
-    fn renew(&mut self, screen: &mut Screen<'_>) -> io::Result<()> {
+    fn renew(&mut self, control: &Control, screen: &mut Screen<'_>) -> io::Result<()> {
         let Some(renewal) = self.renewal.clone() else { return Ok(()) };
         self.renew_again = self.renewing.is_some();
         if self.renew_again {
@@ -88,7 +87,7 @@ impl Reloading {
         }
         match std::thread::Builder::new().name("renew".into()).spawn(move || renewal.renew()) {
             Ok(thread) => self.renewing = Some(thread),
-            Err(error) => not_renewed(&format!("no thread to be had: {error}"), screen)?,
+            Err(error) => not_renewed(control, &format!("no thread to be had: {error}"), screen)?,
         }
         Ok(())
     }
@@ -106,12 +105,11 @@ impl Reloading {
     pub fn show(&mut self, control: &Control, hub: &Hub, screen: &mut Screen<'_>) -> io::Result<()> {
         if let Some(renewing) = self.renewing.take_if(|thread| thread.is_finished()) {
             match renewing.join() {
-                Ok(Ok(())) => {}
-                Ok(Err(why)) => not_renewed(&why.to_string(), screen)?,
-                Err(_) => not_renewed("their thread died; please report this", screen)?,
+                Ok(renewed) => self.show_renewed(control, renewed, screen)?,
+                Err(_) => not_renewed(control, "their thread died; please report this", screen)?,
             }
             if std::mem::take(&mut self.renew_again) {
-                self.renew(screen)?;
+                self.renew(control, screen)?;
             }
         }
         let Some(outcome) = self.at_work.take_if(|thread| thread.is_finished()) else { return Ok(()) };
@@ -136,6 +134,35 @@ impl Reloading {
             Ok(Err(Refusal::Ended)) => {}
             Ok(Err(why)) => self.refused(control, hub, &why.to_string(), screen)?,
         }
+        Ok(())
+    }
+
+    /// What came of certificate and tokens, each by itself.
+    fn show_renewed(&self, control: &Control, renewed: Renewed, screen: &mut Screen<'_>) -> io::Result<()> {
+        let (bad, look) = (screen.err_look.paint(BAD, "error:"), screen.err_look);
+        let said = |why| printable(&Failure::from(why).message).into_owned();
+        let certificate = renewed.certificate.err().map(said);
+        if let Some(why) = &certificate {
+            writeln!(screen.err, "{bad} {why}; the certificate and its key stay as they were")?;
+        }
+        let refused = certificate.map(|why| format!("the certificate was read again and refused: {why}"));
+        control.note(ReasonKind::CertificateRefused, "", refused);
+        let tokens = match renewed.tokens {
+            Ok(count) => {
+                let file = self.renewal.as_ref().map(|renewal| renewal.tokens().display().to_string());
+                let (loaded, file) = (look.paint(GOOD, "loaded:"), file.unwrap_or_default());
+                if self.warn {
+                    writeln!(screen.err, "{loaded} read {count} tokens from `{}` again", printable(&file))?;
+                }
+                None
+            }
+            Err(why) => {
+                let why = said(why);
+                writeln!(screen.err, "{bad} {why}; the tokens stay as they were")?;
+                Some(format!("the tokens were read again and refused: {why}; those of before are known"))
+            }
+        };
+        control.note(ReasonKind::TokensRefused, "", tokens);
         Ok(())
     }
 
@@ -172,7 +199,9 @@ fn told(done: &Done) -> String {
     told
 }
 
-fn not_renewed(why: &str, screen: &mut Screen<'_>) -> io::Result<()> {
+/// Neither could be read.
+fn not_renewed(control: &Control, why: &str, screen: &mut Screen<'_>) -> io::Result<()> {
+    control.note(ReasonKind::TokensRefused, "", Some(format!("the tokens were not read again: {why}")));
     let bad = screen.err_look.paint(BAD, "error:");
     writeln!(screen.err, "{bad} {why}; certificate and tokens stay as they were")
 }

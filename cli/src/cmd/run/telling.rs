@@ -15,6 +15,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
+/// What to call the process that takes over.
+pub(super) fn process(pid: i32) -> String {
+    match pid {
+        0 => "a process of another PID namespace".to_owned(),
+        pid => format!("process {pid}"),
+    }
+}
+
 /// Who is told.
 pub(super) struct Telling {
     hub: Hub,
@@ -62,13 +70,13 @@ impl Telling {
         Some(&self.hub).filter(|_| self.anybody)
     }
 
-    /// The run has started.
+    /// The run has started; `warn`: what is wrong with the history is shown.
     ///
     /// # Errors
     /// Standard error cannot be written to.
-    pub fn started(&mut self, screen: &mut Screen<'_>) -> io::Result<()> {
+    pub fn started(&mut self, warn: bool, screen: &mut Screen<'_>) -> io::Result<()> {
         self.hub.note(concat!("mirrorc ", env!("CARGO_PKG_VERSION"), " has started"));
-        match self.hub.counts().and_then(|counts| counts.trouble) {
+        match self.hub.counts().and_then(|counts| counts.trouble).filter(|_| warn) {
             Some(what) => writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:")),
             None => Ok(()),
         }
@@ -98,9 +106,12 @@ impl Telling {
         lost.into_iter().chain(found).collect()
     }
 
-    /// The run ends by a signal: what waits is written down and sent, and what came of it is added to the report.
-    pub fn finish(self, report: &mut Report) {
-        self.hub.note("a signal ends mirrorc");
+    /// The run ends, by a signal or because another process has taken over: what waits is written down and sent, and what came of it is added to the report.
+    pub fn finish(self, report: &mut Report, successor: Option<i32>) {
+        match successor {
+            Some(pid) => self.hub.note(&format!("mirrorc has ended: {} has taken over", process(pid))),
+            None => self.hub.note("a signal ends mirrorc"),
+        }
         self.hub.finish();
         report.told(&self.hub);
     }

@@ -7,6 +7,7 @@ mod roles;
 mod slow;
 mod small;
 mod streams;
+mod take_over;
 
 use crate::MIRRORC;
 use mrule_tests::control::Place;
@@ -29,8 +30,8 @@ const RULES: &str = "
     rule keep   { match keep  snaplen full  to lake }
     limit quiet { match net.src in quiet  snaplen none }\n";
 
-/// Where the API is listened at, in the namespace of the machine.
-const ADDRESS: &str = "10.2.0.1:8443";
+/// Where the API is listened at, in the namespace of the machine: a port that needs a privilege which is gone after the start.
+const ADDRESS: &str = "10.2.0.1:443";
 
 /// A mirrorc that can be asked from afar, with the secrets of its tokens.
 struct Afar {
@@ -40,10 +41,19 @@ struct Afar {
 impl Afar {
     /// Starts one with tokens: name, role, policy or nothing.
     fn start(wire: &Wire, tokens: &[(&str, &str, &str)], more: &[&str]) -> Afar {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Afar::files(wire, dir.path(), tokens);
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let place =
+            Place::start_in(dir, wire, MIRRORC, RULES, &[&["--listen", ADDRESS], &files[..], more].concat());
+        Afar { place }
+    }
+
+    /// Makes a certificate, a key and tokens; the options that name them.
+    fn files(wire: &Wire, dir: &Path, tokens: &[(&str, &str, &str)]) -> [String; 6] {
         wire.ip(&wire.here, &["addr", "add", "10.2.0.1/24", "dev", "m0"]);
         wire.ip(&wire.right, &["addr", "add", "10.2.0.2/24", "dev", "mon"]);
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
         let [cert, key, file] = ["cert", "key", "tokens"].map(path);
         let subject = ["-subj", "/CN=mirrorc", "-addext", "subjectAltName=IP:10.2.0.1"];
         let how = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
@@ -59,9 +69,7 @@ impl Afar {
             let made = [&[MIRRORC, "token", name, "--role", role, "--file", &file][..], of].concat();
             std::fs::write(path(name), wire.run(&wire.here, &made)).unwrap();
         }
-        let listen = ["--listen", ADDRESS, "--tls-cert", &cert, "--tls-key", &key, "--tokens", &file];
-        let place = Place::start_in(dir, wire, MIRRORC, RULES, &[&listen, more].concat());
-        Afar { place }
+        ["--tls-cert".into(), cert, "--tls-key".into(), key, "--tokens".into(), file]
     }
 
     fn path(&self, name: &str) -> String {

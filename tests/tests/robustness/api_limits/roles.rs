@@ -16,6 +16,8 @@ struct Request {
     path: String,
     body: &'static str,
     kind: &'static str,
+    /// The least role, and whether a station may change its own params, as the document says.
+    stated: (String, bool),
 }
 
 /// What a caller may be answered.
@@ -72,7 +74,7 @@ fn expected(request: &Request, role: &str, bound: &str) -> Expected {
 fn requests(document: &Value) -> Vec<Request> {
     let mut all = Vec::new();
     for (route, methods) in document["paths"].as_object().unwrap() {
-        for method in methods.as_object().unwrap().keys() {
+        for (method, says) in methods.as_object().unwrap() {
             let (thing, verb) = match route {
                 route if route.contains("tables") => ("quiet", "add"),
                 route if route.contains("params") => ("head", ""),
@@ -99,7 +101,9 @@ fn requests(document: &Value) -> Vec<Request> {
                 }
                 _ => ("", "application/json"),
             };
-            all.push(Request { method: method.clone(), route: route.clone(), path, body, kind });
+            let stated =
+                (says["x-mirrorc-role"].as_str().unwrap().to_owned(), !says["x-mirrorc-station"].is_null());
+            all.push(Request { method: method.clone(), route: route.clone(), path, body, kind, stated });
         }
     }
     // Unloading comes last, or there would be nothing left to ask about.
@@ -169,6 +173,18 @@ fn every_route_by_every_role_of_every_policy() {
         let other = "station o { pcapng \"DIR/o.pcapng\" }\nrule r { match tcp  snaplen 60  to o }";
         load("other", &other.replace("DIR", afar.place.dir.path().to_str().unwrap()));
         let mut wrong = Vec::new();
+        for request in &requests {
+            // An operator may give a station another limit, only an author another target.
+            let of_station = request.route.ends_with("{station}");
+            let least = if of_station { "operator" } else { least(request) };
+            let own = request.route.ends_with("{param}");
+            if request.stated != (least.to_owned(), own) {
+                wrong.push(format!(
+                    "{} {}: the document says {:?}",
+                    request.method, request.route, request.stated
+                ));
+            }
+        }
         for (name, role, bound) in &tokens {
             load("main", &rules);
             let statuses = ask_all(&afar, wire, name, &requests);
