@@ -131,7 +131,7 @@ impl Confinement {
     /// The same, also for the run's own files: to look at.
     pub(crate) fn open(&self, path: &str, origin: &Origin) -> Result<Place, String> {
         match origin {
-            Origin::Owner => Place::of_owner(path.as_ref()),
+            Origin::Owner => Place::of_owner(path.as_ref(), &self.protected),
             Origin::Client(_) => {
                 let (granted, rest) = self.grants.locate(path)?;
                 Place::beneath(granted.handle(), &rest, path.as_ref(), &self.protected)

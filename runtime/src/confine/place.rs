@@ -24,6 +24,8 @@ const FILE: RawMode = 0o640;
 /// The mode of directories, before the umask.
 const DIRECTORY: RawMode = 0o750;
 
+const TOO_LONG: &str = "the path is too long: a name has at most 255 bytes, a path 4095";
+
 /// The most directories above one that are looked at.
 const DEPTH: usize = 256;
 
@@ -63,16 +65,50 @@ pub(crate) fn is(about: &Stat, kind: FileType) -> bool {
 }
 
 impl Place {
-    /// Of the owner's path: its directory may be anywhere, and is made if it is not there.
-    pub fn of_owner(path: &Path) -> Result<Place, String> {
+    /// Of the owner's path: its directory may be anywhere. It is made if it is not there, unless it would
+    /// lie in one of the run.
+    pub fn of_owner(path: &Path, protected: &[OwnFile]) -> Result<Place, String> {
         let name = name_of(path)?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let directory = match open_directory(parent) {
-            Err(Errno::NOENT) => make_all(parent).and_then(|()| open_directory(parent)),
-            opened => opened,
+            Err(Errno::NOENT) => Place::make_directories(parent, path, protected)?,
+            opened => opened.map_err(|error| said(parent, error))?,
         };
-        let directory = directory.map_err(|error| said(parent, error))?;
         Ok(Place { directory: directory.into(), name, shown: path.to_owned() })
+    }
+
+    /// Makes a directory and those above it that are missing. Nothing is made that is refused later.
+    fn make_directories(path: &Path, shown: &Path, protected: &[OwnFile]) -> Result<OwnedFd, String> {
+        path.components().try_for_each(|part| length_of(part.as_os_str()))?;
+        let mut directory = open_directory(Path::new(".")).map_err(|error| said(path, error))?;
+        let mut rest = path.components();
+        while let Some(part) = rest.next() {
+            let part = part.as_os_str();
+            let next = match open_in(directory.as_fd(), part) {
+                Err(Errno::NOENT) => {
+                    if rest.clone().any(|part| part == Component::ParentDir) {
+                        let (part, path) = (part.display(), path.display());
+                        return Err(format!("`{part}` is not there, and `..` follows in `{path}`"));
+                    }
+                    let parent: Arc<OwnedFd> = directory.into();
+                    let missing = Place { directory: parent.clone(), name: part.into(), shown: shown.into() };
+                    missing.make_directory(protected)?;
+                    open_in(parent.as_fd(), part)
+                }
+                opened => opened,
+            };
+            directory = next.map_err(|error| said(path, error))?;
+        }
+        Ok(directory)
+    }
+
+    /// Makes a directory here, unless it would lie in one of the run.
+    fn make_directory(&self, protected: &[OwnFile]) -> Result<(), String> {
+        self.keep_off(protected)?;
+        match fs::mkdirat(&self.directory, &self.name, Mode::from_raw_mode(DIRECTORY)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(said(self.shown.parent().unwrap_or(&self.shown), error)),
+        }
     }
 
     /// Of a client's path beneath a granted directory, which has no `..` in it. A directory that is missing is made,
@@ -85,19 +121,21 @@ impl Place {
     ) -> Result<Place, String> {
         let name = name_of(rest)?;
         let mut directory = granted.try_clone_to_owned().map_err(|error| error.to_string())?;
-        let parents = rest.parent().into_iter().flat_map(Path::components);
-        for part in parents {
+        let mut parents = Vec::new();
+        for part in rest.parent().into_iter().flat_map(Path::components) {
             let Component::Normal(part) = part else {
                 return Err(format!("`{}` is no plain path", shown.display()));
             };
+            length_of(part)?;
+            parents.push(part);
+        }
+        for part in parents {
             let next = match open_beneath(directory.as_fd(), part) {
                 Err(Errno::NOENT) => {
                     let parent: Arc<OwnedFd> = directory.into();
                     let missing = Place { directory: parent.clone(), name: part.into(), shown: shown.into() };
-                    missing.keep_off(protected)?;
-                    fs::mkdirat(&parent, part, Mode::from_raw_mode(DIRECTORY))
-                        .or_else(|error| if error == Errno::EXIST { Ok(()) } else { Err(error) })
-                        .and_then(|()| open_beneath(parent.as_fd(), part))
+                    missing.make_directory(protected)?;
+                    open_beneath(parent.as_fd(), part)
                 }
                 opened => opened,
             };
@@ -118,6 +156,20 @@ impl Place {
             name: name.to_owned(),
             shown: self.shown.with_file_name(name),
         }
+    }
+
+    /// Uses the handle of another place, if that is in the same directory.
+    pub fn share_directory(&mut self, other: &Place) {
+        let ids = (self.directory_id(), other.directory_id());
+        if matches!(ids, (Ok(mine), Ok(theirs)) if mine == theirs) {
+            self.directory = other.directory.clone();
+        }
+    }
+
+    /// Whether the two have one handle of their directory.
+    #[cfg(test)]
+    pub fn shares_directory(&self, other: &Place) -> bool {
+        Arc::ptr_eq(&self.directory, &other.directory)
     }
 
     /// The name in the directory.
@@ -275,11 +327,21 @@ fn open_beneath(directory: BorrowedFd<'_>, part: &OsStr) -> rustix::io::Result<O
     fs::openat2(directory, part, flags, Mode::empty(), resolve)
 }
 
+/// Opens a directory of the owner's path, also over links.
+fn open_in(directory: BorrowedFd<'_>, part: &OsStr) -> rustix::io::Result<OwnedFd> {
+    fs::openat(directory, part, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Refuses a name that no file system takes.
+fn length_of(name: &OsStr) -> Result<(), String> {
+    if name.len() < 256 { Ok(()) } else { Err(TOO_LONG.to_owned()) }
+}
+
 fn name_of(path: &Path) -> Result<OsString, String> {
     let ends = path.as_os_str().as_bytes().last();
     match path.file_name().filter(|_| ends != Some(&b'/')) {
         Some(name) if path.as_os_str().len() < 4096 && name.len() < 256 => Ok(name.to_owned()),
-        Some(_) => Err("the path is too long: a name has at most 255 bytes, a path 4095".to_owned()),
+        Some(_) => Err(TOO_LONG.to_owned()),
         None => Err("it is a directory".to_owned()),
     }
 }
@@ -291,21 +353,6 @@ fn said(path: &Path, error: Errno) -> String {
         Errno::NOSYS => "paths of clients need openat2(2), which Linux has since 5.6".to_owned(),
         _ => format!("the directory `{}`: {}", path.display(), io::Error::from(error)),
     }
-}
-
-/// Makes a directory and those above it.
-pub(crate) fn make_all(path: &Path) -> rustix::io::Result<()> {
-    let mut made = PathBuf::new();
-    for part in path.components() {
-        made.push(part);
-        match fs::mkdirat(CWD, &made, Mode::from_raw_mode(DIRECTORY)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            // One that is there, in a directory that may not be written.
-            Err(error) if fs::stat(&made).is_err() => return Err(error),
-            Err(_) => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -353,7 +400,7 @@ mod tests {
     #[test]
     fn only_the_file_that_was_made_is_removed() {
         let held = tempfile::tempdir().unwrap();
-        let place = Place::of_owner(&held.path().join("a")).unwrap();
+        let place = Place::of_owner(&held.path().join("a"), &[]).unwrap();
         let (_, made) = place.create().unwrap();
         assert_eq!(place.create().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         std::fs::rename(held.path().join("a"), held.path().join("b")).unwrap();
@@ -379,7 +426,7 @@ mod tests {
         let absent = held.path().join("absent");
         let own = [(state.clone(), "the state"), (tokens.clone(), "the tokens"), (absent.clone(), "a file")];
         let own = own.map(|(path, what)| OwnFile::new(path, what));
-        let off = |path: PathBuf| Place::of_owner(&path).unwrap().keep_off(&own);
+        let off = |path: PathBuf| Place::of_owner(&path, &[]).unwrap().keep_off(&own);
         // Before they are recorded, as while their file system hangs, names are compared.
         assert!(off(state.join("deep/x")).unwrap_err().contains("in the state"));
         assert!(off(held.path().join("state/../tokens")).unwrap_err().contains("the tokens"));
@@ -396,5 +443,49 @@ mod tests {
             assert!(why.contains(says), "{path:?}: {why}");
         }
         off(held.path().join("x")).unwrap();
+    }
+
+    #[test]
+    fn what_is_refused_makes_no_directory() {
+        let held = tempfile::tempdir().unwrap();
+        let at = |path: &str| held.path().join(path);
+        std::fs::create_dir(at("state")).unwrap();
+        std::fs::write(at("plain"), "").unwrap();
+        symlink("nowhere", at("loose")).unwrap();
+        let own = [(at("state"), "the state"), (at("absent"), "a file")];
+        let own = own.map(|(path, what)| OwnFile::new(path, what));
+        let handle = granted(held.path());
+        let long = format!("new/{}/x", "n".repeat(256));
+        let long_name = format!("new/{}", "n".repeat(256));
+        let names = || {
+            let entries = std::fs::read_dir(held.path()).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        for recorded in [false, true] {
+            if recorded {
+                crate::confine::own::record(&own, &std::sync::atomic::AtomicBool::new(false));
+            }
+            for (rest, owner_is_told, client_is_told) in [
+                ("state/new/deep/x", "in the state", "in the state"),
+                ("new/../state/new/x", "and `..` follows", "no plain path"),
+                ("absent/new/x", "a file", "a file"),
+                ("plain/new/x", "no directory", "no directory"),
+                ("loose/new/x", "No such file", "symbolic link"),
+                ("new/deep/", "is a directory", "is a directory"),
+                (&long, "too long", "too long"),
+                (&long_name, "too long", "too long"),
+            ] {
+                let why = Place::of_owner(&at(rest), &own).unwrap_err();
+                assert!(why.contains(owner_is_told), "{rest}: {why}");
+                let why = Place::beneath(handle.as_fd(), rest.as_ref(), rest.as_ref(), &own).unwrap_err();
+                assert!(why.contains(client_is_told), "{rest}: {why}");
+                assert_eq!(std::fs::read_dir(at("state")).unwrap().count(), 0, "{rest}");
+                assert_eq!(names(), ["loose", "plain", "state"], "{rest}");
+            }
+        }
+        Place::of_owner(&at("new/deep/x"), &own).unwrap().create().unwrap();
+        assert_eq!(std::fs::metadata(at("new")).unwrap().permissions().mode() & 0o007, 0);
     }
 }

@@ -113,8 +113,12 @@ impl Ring {
 
     /// Makes the next file and lets the oldest go.
     pub fn next(&mut self) -> io::Result<Begun> {
-        let (place, id, begun) = self.make(&Zoned::now())?;
+        let (mut place, id, begun) = self.make(&Zoned::now())?;
         if let Some(keep) = self.keep {
+            // A handle for each file would use up the descriptors of the process.
+            if let Some((last, _)) = self.files.back() {
+                place.share_directory(last);
+            }
             self.files.push_back((place, id));
             while self.files.len() > keep {
                 if let Some((oldest, made)) = self.files.pop_front() {
@@ -295,6 +299,25 @@ mod tests {
         for number in ["00006", "00007", "00008"] {
             assert!(found.iter().any(|name| name.starts_with(&format!("lake_{number}_2"))), "{found:?}");
         }
+    }
+
+    #[test]
+    fn the_files_of_one_directory_share_its_handle() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lake.pcapng").to_str().unwrap().to_owned();
+        let mut ring = ring(&path, BY_SIZE, Some(20));
+        for _ in 0..20 {
+            ring.next().unwrap();
+        }
+        let first = &ring.files[0].0;
+        assert!(ring.files.iter().all(|(place, _)| place.shares_directory(first)));
+        // A directory in its place is another directory.
+        let moved = directory.path().with_extension("moved");
+        fs::rename(directory.path(), &moved).unwrap();
+        ring.next().unwrap();
+        let (last, before) = (&ring.files[19].0, &ring.files[18].0);
+        assert!(!last.shares_directory(before) && fs::read_dir(directory.path()).unwrap().count() == 1);
+        fs::remove_dir_all(moved).unwrap();
     }
 
     #[test]
