@@ -11,7 +11,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use way::Way;
 
@@ -23,16 +23,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct To {
     /// The mirrorc to talk to: the control socket that its `run --control` was given, or `https://HOST:PORT`
     #[arg(long, value_name = "SOCKET|URL", env = "MIRRORC_CONTROL", value_parser = Way::parse)]
-    to: Way,
+    to: Option<Way>,
     /// A file with the token that `mirrorc token` made, for a mirrorc that is asked from afar
-    #[arg(long, value_name = "FILE", env = "MIRRORC_TOKEN_FILE")]
+    #[arg(long, value_name = "FILE", env = "MIRRORC_TOKEN_FILE", value_parser = file)]
     token_file: Option<PathBuf>,
     /// Believe only who this certificate (PEM) vouches for; without it, those whom the system believes
-    #[arg(long, value_name = "FILE", env = "MIRRORC_CA")]
+    #[arg(long, value_name = "FILE", env = "MIRRORC_CA", value_parser = file)]
     ca: Option<PathBuf>,
     /// Print the answer as JSON, as the API gives it
     #[arg(long)]
     pub json: bool,
+}
+
+/// A file's path; empty as an environment variable that is not set.
+fn file(text: &str) -> Result<PathBuf, String> {
+    Ok(text.into())
+}
+
+/// A file that is named.
+fn named(file: &Option<PathBuf>) -> Option<&Path> {
+    file.as_deref().filter(|path| !path.as_os_str().is_empty())
 }
 
 /// What goes with a request.
@@ -55,7 +65,11 @@ impl To {
             let body = body.map_err(|_| self.broken("it takes too long"))?;
             let body = body.map_err(|error| self.broken(&error.to_string()))?.to_bytes();
             let text = String::from_utf8_lossy(&body).into_owned();
-            if status.is_success() { Ok(text) } else { Err(refused(status.as_u16(), &text)) }
+            match status.as_u16() {
+                200..300 => Ok(text),
+                401 => Err(self.unknown(refused(401, &text))),
+                status => Err(refused(status, &text)),
+            }
         })
     }
 
@@ -74,6 +88,9 @@ impl To {
     /// Nobody answers; what the other side says is wrong; the line could not be written.
     pub fn lines(&self, path: &str, mut line: impl FnMut(&str) -> io::Result<()>) -> Result<(), Failure> {
         self.ask("GET", path, Sent::Nothing, async |mut response| {
+            if response.status() == 401 {
+                return Err(self.unknown(refused(401, "a token is needed, and one that is known there")));
+            }
             let mut held = Vec::new();
             while let Some(frame) = response.frame().await {
                 let frame = frame.map_err(|_| self.broken("it has ended"))?;
@@ -94,6 +111,7 @@ impl To {
         sent: Sent,
         take: impl AsyncFnOnce(Response<Incoming>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        let way = self.way()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (kind, body) = match sent {
             Sent::Nothing => (None, Vec::new()),
@@ -104,7 +122,7 @@ impl To {
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }
-        if let (Some(path), Way::Afar { .. }) = (&self.token_file, &self.to) {
+        if let (Some(path), Way::Afar { .. }) = (named(&self.token_file), way) {
             let token =
                 std::fs::read_to_string(path).map_err(|e| Failure::file("read", path.display(), &e))?;
             request = request.header("authorization", format!("Bearer {}", token.trim()));
@@ -113,7 +131,7 @@ impl To {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| Failure::usage(format!("this cannot be asked: {error}")))?;
         runtime.block_on(async {
-            let reached = tokio::time::timeout(PATIENCE, self.to.connect(self.ca.as_deref())).await;
+            let reached = tokio::time::timeout(PATIENCE, way.connect(named(&self.ca))).await;
             let stream = reached.map_err(|_| self.broken("it takes too long"))??;
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
                 .await
@@ -135,8 +153,38 @@ impl To {
         })
     }
 
+    /// Where to ask.
+    ///
+    /// # Errors
+    /// It is not said; an environment variable that is empty says nothing.
+    fn way(&self) -> Result<&Way, Failure> {
+        self.to.as_ref().filter(|way| !way.is_empty()).ok_or_else(|| {
+            Failure::usage("which mirrorc to ask is not said").help(
+                "name its control socket, the one of `mirrorc run ... --control SOCKET`, by `--to SOCKET`, or\n\
+                 one that is asked from afar by `--to https://HOST:PORT`; or set the variable once:\n\
+                 export MIRRORC_CONTROL=SOCKET",
+            )
+        })
+    }
+
+    /// A token is missing, or not known there.
+    fn unknown(&self, failure: Failure) -> Failure {
+        match named(&self.token_file) {
+            None => failure.help(
+                "`--token-file FILE`, or MIRRORC_TOKEN_FILE, names the file with your token; `mirrorc token`\n\
+                 makes one where mirrorc runs",
+            ),
+            Some(path) => failure.help(format!(
+                "the token is the one of `{}`: it was taken back, or mirrorc has not read its file of tokens\n\
+                 again since it was made (SIGHUP has it read)",
+                path.display()
+            )),
+        }
+    }
+
     fn broken(&self, what: &str) -> Failure {
-        Failure::usage(format!("no answer from `{}`: {what}", self.to.name()))
+        let name = self.to.as_ref().map(Way::name).unwrap_or_default();
+        Failure::usage(format!("no answer from `{name}`: {what}"))
     }
 }
 
@@ -150,7 +198,8 @@ fn refused(status: u16, text: &str) -> Failure {
         let found = problem["diagnostics"]["diagnostics"].as_array();
         let lines = found.into_iter().flatten().map(|found| {
             let word = |name: &str| found[name].as_str().unwrap_or_default();
-            format!("{}:{}: {}", word("file"), found["line"], word("message"))
+            let line = format!("{}:{}: {}", word("file"), found["line"], word("message"));
+            found["help"].as_str().map_or(line.clone(), |help| format!("{line}; {help}"))
         });
         failure = failure.help(lines.collect::<Vec<_>>().join("\n"));
     }

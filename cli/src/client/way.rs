@@ -2,10 +2,12 @@
 //! certificate does not vouch for the name that was asked for. (Rejected: a switch to believe any certificate; `--ca` says which.)
 
 use crate::exit::{Failure, plain};
+use mrule_runtime::privilege::User;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use std::io;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,7 +35,12 @@ impl Way {
     pub fn parse(text: &str) -> Result<Way, String> {
         let Some((scheme, rest)) = text.split_once("://") else { return Ok(Way::Socket(text.into())) };
         if scheme != "https" {
-            return Err("write the path of a control socket, or `https://HOST:PORT`".to_owned());
+            return Err(match scheme {
+                "http" => format!(
+                    "mirrorc answers TLS only: write `https://{rest}`, and name your token by `--token-file FILE`"
+                ),
+                _ => "write the path of a control socket, or `https://HOST:PORT`".to_owned(),
+            });
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let uri: hyper::Uri =
@@ -44,6 +51,11 @@ impl Way {
             return Err("write a host and its port: `https://HOST:PORT`".to_owned());
         }
         Ok(Way::Afar { host, port: uri.port_u16().unwrap_or(HTTPS) })
+    }
+
+    /// Whether it says nothing, as an environment variable that is empty.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Way::Socket(path) if path.as_os_str().is_empty())
     }
 
     /// What to call it in messages.
@@ -58,16 +70,30 @@ impl Way {
     /// Goes there.
     pub async fn connect(&self, ca: Option<&Path>) -> Result<Pin<Box<dyn Stream>>, Failure> {
         let nobody = |error: io::Error| {
-            let failure = Failure::usage(format!("nobody answers at `{}`: {}", self.name(), plain(&error)));
-            failure.help("start one with `mirrorc run ... --control SOCKET`, and name that socket by `--to`")
+            Failure::usage(format!("nobody answers at `{}`: {}", self.name(), plain(&error)))
         };
         match self {
-            Way::Socket(path) => Ok(Box::pin(UnixStream::connect(path).await.map_err(nobody)?)),
+            Way::Socket(path) => {
+                let reached = UnixStream::connect(path).await;
+                Ok(Box::pin(reached.map_err(|error| match error.kind() {
+                    ErrorKind::PermissionDenied => forbidden(path),
+                    _ => nobody(error).help(
+                        "start one with `mirrorc run ... --control SOCKET`, and name that socket by `--to`",
+                    ),
+                })?))
+            }
             Way::Afar { host, port } => {
                 let config = config(ca)?;
                 let name = ServerName::try_from(host.clone())
                     .map_err(|_| Failure::usage(format!("`{host}` is no name of a host")))?;
-                let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(nobody)?;
+                let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| {
+                    nobody(error).help(format!(
+                        "mirrorc listens there when it runs with `--listen {}`, `--tls-cert`, `--tls-key` and\n\
+                         `--tokens`; look whether it runs, at this address and port, and whether a firewall lets\n\
+                         you through",
+                        self.name().trim_start_matches("https://")
+                    ))
+                })?;
                 let connector = tokio_rustls::TlsConnector::from(config);
                 let shaken = connector.connect(name, tcp).await.map_err(|error| {
                     let failure = Failure::usage(format!("no safe way to `{}`: {error}", self.name()));
@@ -75,6 +101,28 @@ impl Way {
                 });
                 Ok(Box::pin(shaken?))
             }
+        }
+    }
+}
+
+/// The control socket may not be opened: who may.
+fn forbidden(path: &Path) -> Failure {
+    let failure = |why: String| Failure::usage(format!("`{}` may not be opened: {why}", path.display()));
+    let Ok(about) = std::fs::metadata(path) else {
+        // The lowest one that can be seen is the one that cannot be entered.
+        let closed = path.ancestors().skip(1).find(|above| above.exists());
+        let closed = closed.map_or_else(|| ".".to_owned(), |above| above.display().to_string());
+        return failure(format!("a directory above it is closed to you, `{closed}`"))
+            .help("ask as the user that mirrorc runs as, or as root: `sudo mirrorc ...`");
+    };
+    match about.uid() {
+        0 => failure("only root may, as whom mirrorc runs".to_owned())
+            .help("ask as root: `sudo mirrorc ...`, or from afar with a token (`run --listen`)"),
+        uid => {
+            let owner = User::find(&uid.to_string()).map_or(uid.to_string(), |user| user.name);
+            failure(format!("only root and user `{owner}` may, as whom mirrorc runs")).help(format!(
+                "ask as `sudo -u {owner} mirrorc ...`, or from afar with a token (`run --listen`)"
+            ))
         }
     }
 }

@@ -5,7 +5,7 @@
 use super::run::pair;
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
-use crate::screen::Screen;
+use crate::screen::{DIM, GOOD, Screen};
 use crate::summary::{Table, grouped, size};
 use mrule_runtime::live::{Redirects, owner};
 use serde_json::{Value, json};
@@ -43,6 +43,13 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Action::List { format } => {
             let found = redirects.list()?;
             match format {
+                Format::Text if found.is_empty() => {
+                    writeln!(
+                        screen.out,
+                        "{}",
+                        screen.out_look.paint(DIM, "no bridges: the kernel forwards nothing for mirrorc")
+                    )?;
+                }
                 Format::Text => {
                     let mut table = Table::new(&["from", "to", "owner", "packets", "failed", "bytes"]);
                     for r in found {
@@ -82,6 +89,12 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
                 return Err(Failure::usage(format!("mirrorc forwards nothing between `{a}` and `{b}`"))
                     .help("`mirrorc bridge list` shows what it forwards"));
             }
+            let what = match (first, second) {
+                (true, true) => format!("the kernel no longer forwards between {a} and {b}"),
+                (true, false) => format!("the kernel no longer forwards from {a}; from {b} it did not"),
+                _ => format!("the kernel no longer forwards from {b}; from {a} it did not"),
+            };
+            writeln!(screen.out, "{} {what}", screen.out_look.paint(GOOD, "ok:"))?;
             Ok(Exit::Clean)
         }
     }

@@ -181,6 +181,13 @@ impl Checker<'_> {
         }
         let message = format!("there is no station kind `{}`", self.text(word.span));
         let finding = Diagnostic::new(codes::STATION_KIND, message).at(word.span, "unknown kind");
+        // `port` may be a slip of the pen for `interface`.
+        let settings = KINDS.iter().find(|k| k.settings.contains(&kind) && kind != "port");
+        let of_all = ["limit", "burst"].contains(&kind).then_some("interface eth0 limit 100Mbit");
+        if let Some(form) = of_all.or(settings.map(|k| k.form)) {
+            let help = format!("`{kind}` stands behind the kind and its target, as in `{form}`");
+            return self.report(finding.help(help));
+        }
         let near = match OTHERS.iter().find(|(k, _)| *k == kind) {
             Some((_, other)) => vec![*other],
             None => nearest(kind, KINDS.iter().map(|k| k.name)),
@@ -239,7 +246,8 @@ impl Checker<'_> {
                 }
             },
             _ => {
-                self.bad_word(word, "a path in quotes", &form);
+                let help = format!("write `{} \"{}\"`", words.kind.name, self.text(word.span));
+                self.bad_word(word, "a path in quotes", &help);
                 return None;
             }
         };

@@ -11,6 +11,7 @@ mod cli_explain;
 mod cli_fmt;
 mod cli_formats;
 mod cli_manual;
+mod cli_messages;
 mod cli_report;
 mod cli_run;
 mod docs;

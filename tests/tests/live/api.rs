@@ -10,6 +10,7 @@ use mrule_tests::http::ask;
 use mrule_tests::wire::{with_wire, write_rules};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -259,6 +260,21 @@ fn the_socket_is_the_owners() {
         assert_eq!(refused.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&refused.stderr).contains("of a process that runs"));
         assert!(wire.pings(&["10.1.0.2"]), "the first one's bridge is left alone");
+        // Another user is told who may.
+        let other = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", MIRRORC];
+        let as_other = || {
+            let words = [&other[..], &["status", "--to", place.socket.to_str().unwrap()]].concat();
+            String::from_utf8_lossy(&wire.try_run(&wire.here, &words).stderr).into_owned()
+        };
+        let dir = place.dir.path();
+        let open_to = |mode| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).unwrap();
+        open_to(0o755);
+        let said = as_other();
+        assert!(said.contains("only root may") && said.contains("sudo mirrorc"), "{said}");
+        open_to(0o700);
+        let said = as_other();
+        let closed = format!("a directory above it is closed to you, `{}`", dir.display());
+        assert!(said.contains(&closed) && said.contains("sudo mirrorc"), "{said}");
         assert!(String::from_utf8_lossy(&second(Path::new("127.0.0.1:80")).stderr).contains("TCP address"));
         // A kill leaves the socket; the next one takes its place.
         let Place { dir, run, socket } = place;

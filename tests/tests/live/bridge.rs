@@ -139,8 +139,10 @@ fn the_kernel_goes_on_without_us() {
         assert!(said.contains("3 received") && !said.contains("duplicates"), "{said}");
         third.stop();
         wire.mirrorc(MIRRORC, &[&arguments[..], &["--keep-forwarding"]].concat()).stop();
-        wire.run(&wire.here, &[MIRRORC, "bridge", "remove", "in0:out0"]);
+        let told = wire.run(&wire.here, &[MIRRORC, "bridge", "remove", "in0:out0"]);
+        assert!(told.contains("ok: the kernel no longer forwards between in0 and out0"), "{told}");
         assert_eq!(redirects(wire), 0);
+        assert!(wire.run(&wire.here, &[MIRRORC, "bridge", "list"]).contains("no bridges"));
         let again = wire.try_run(&wire.here, &[MIRRORC, "bridge", "remove", "in0:out0"]);
         assert_eq!(again.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&again.stderr).contains("mirrorc forwards nothing between"));

@@ -153,6 +153,14 @@ fn stations_are_sent_elsewhere_and_drained() {
         assert!(said.contains("errors") || said.contains("nothing else"), "{said}");
         let (_, said) = place.refused(&["station", "set", "mon", "interface in0"]);
         assert!(said.contains("which is read"), "{said}");
+        // What a shell makes of the words, and what to write.
+        let lake = place.dir.path().join("lake.pcapng");
+        let right = format!("mirrorc station set lake 'pcapng \"{}\" limit 1Mbit'", lake.display());
+        let (_, said) = place.refused(&["station", "set", "lake", "limit", "1Mbit"]);
+        assert!(said.contains("station lake was not changed") && said.contains(&right), "{said}");
+        let (_, said) = place.refused(&["station", "set", "lake", "pcapng", "new.pcapng", "keep", "3"]);
+        let right = "mirrorc station set lake 'pcapng \"new.pcapng\" keep 3'";
+        assert!(said.contains("in quotes") && said.contains(right), "{said}");
         let (_, said) = place.refused(&["station", "drain", "mom"]);
         assert!(said.contains("`mon`"), "{said}");
         place.command(&["station", "set", "mon", &other]);

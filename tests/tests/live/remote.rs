@@ -169,6 +169,24 @@ fn each_may_do_what_its_role_says() {
         let stranger = [MIRRORC, "status", "--to", URL, "--token-file", &afar.path("vera")];
         let said = String::from_utf8_lossy(&wire.try_run(&wire.right, &stranger).stderr).into_owned();
         assert!(said.contains("no safe way to") && said.contains("--ca"), "{said}");
+        // Without a token, and with one that is not known: what to do.
+        let ca = afar.path("cert");
+        let none = [MIRRORC, "status", "--to", URL, "--ca", &ca];
+        let said = String::from_utf8_lossy(&wire.try_run(&wire.right, &none).stderr).into_owned();
+        assert!(said.contains("a token is needed") && said.contains("--token-file FILE"), "{said}");
+        let none = [MIRRORC, "events", "--to", URL, "--ca", &ca];
+        let said = String::from_utf8_lossy(&wire.try_run(&wire.right, &none).stderr).into_owned();
+        assert!(said.contains("--token-file FILE"), "{said}");
+        std::fs::write(afar.path("wrong"), "mirrorc_0").unwrap();
+        let said = String::from_utf8_lossy(&afar.command(wire, "wrong", &["status"]).stderr).into_owned();
+        assert!(said.contains("not known here") && said.contains("SIGHUP"), "{said}");
+        // A directory that is missing is named.
+        let [rules, key, tokens, no] = ["a.mrule", "key", "tokens", "not/there"].map(|name| afar.path(name));
+        let run = [MIRRORC, "run", &rules, "--tap", "m0", "--listen", "10.2.0.1:8444", "--tls-cert", &ca];
+        let run = [&run[..], &["--tls-key", &key, "--tokens", &tokens, "--allow-directory", &no]].concat();
+        let said = String::from_utf8_lossy(&wire.try_run(&wire.here, &run).stderr).into_owned();
+        let missing = format!("there is no directory `{}`", afar.path("not"));
+        assert!(said.contains(&missing) && !said.contains("os error"), "{said}");
         // In the clear nothing is answered.
         let clear = wire.try_run(&wire.right, &["curl", "-s", "-m", "5", "http://10.2.0.1:8443/v1/health"]);
         assert!(!clear.status.success() && clear.stdout.is_empty());

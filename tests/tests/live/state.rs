@@ -149,7 +149,16 @@ fn a_directory_that_cannot_be_used_is_told() {
         place.command(&["param", "set", "head", "50"]);
         assert_eq!(place.json(&["param", "list"])[0]["value"], 50, "it runs from memory");
         assert!(wire.pings(&["10.1.0.2"]));
+        let rules = place.dir.path().join("a.mrule");
         place.run.stop();
+        // `-q` shows errors only.
+        for (quiet, says) in [(&[][..], true), (&["-q"], false)] {
+            let run = ["timeout", "-s", "INT", "2", MIRRORC, "run", rules.to_str().unwrap(), "--tap", "in0"];
+            let run = wire.try_run(&wire.here, &[&run[..], &words, quiet].concat());
+            let said = String::from_utf8_lossy(&run.stderr).into_owned();
+            assert_eq!(said.contains("warning: "), says, "{said}");
+            assert!(says || said.is_empty(), "{said}");
+        }
         // Full: a file system of its own, of half a megabyte.
         let small = state.path().join("small");
         std::fs::create_dir(&small).unwrap();

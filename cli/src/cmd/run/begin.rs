@@ -27,11 +27,11 @@ pub(super) struct Begun {
 const OPENINGS: usize = 4;
 
 impl Begun {
-    /// Opens what others need not be able to, and gives up what is not needed.
+    /// Opens what others need not be able to, and gives up what is not needed; `warn`: what a user should know is shown.
     ///
     /// # Errors
     /// Files and addresses that cannot be used; no such user.
-    pub fn new(args: &Ports, screen: &mut Screen<'_>) -> Result<Begun, Failure> {
+    pub fn new(args: &Ports, warn: bool, screen: &mut Screen<'_>) -> Result<Begun, Failure> {
         let user = match &args.user {
             Some(name) => Some(User::find(name)?),
             None => User::behind_sudo(),
@@ -40,11 +40,11 @@ impl Begun {
         let spares = Spares::make(if args.bridge.is_empty() { OPENINGS * args.taps_of_workers() } else { 0 });
         let grants = args.listen.grants()?;
         let keep = Keep { user: user.clone(), admin: !args.bridge.is_empty(), calls: args.no_seccomp };
-        for what in privilege::give_up(&keep)? {
+        for what in privilege::give_up(&keep)?.into_iter().filter(|_| warn) {
             writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "warning:"))?;
         }
         args.listen.check_grants(&grants, args.state.as_deref())?;
-        if grants.directories().next().is_some() && !privilege::has_landlock() {
+        if warn && grants.directories().next().is_some() && !privilege::has_landlock() {
             let doubt = screen.err_look.paint(DOUBT, "note:");
             writeln!(
                 screen.err,

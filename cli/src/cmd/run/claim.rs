@@ -20,7 +20,7 @@ pub(super) struct Claimed {
     pub afar: Option<Afar>,
 }
 
-/// Makes the control socket, owns the interfaces, and listens at the address of the API.
+/// Makes the control socket, owns the interfaces, and listens at the address of the API; `warn`: what was taken over is shown.
 ///
 /// # Errors
 /// Somebody has one of them, and is not to be replaced.
@@ -28,6 +28,7 @@ pub(super) fn claim(
     args: &Ports,
     reservation: Option<Reservation>,
     stop: &AtomicBool,
+    warn: bool,
     screen: &mut Screen<'_>,
 ) -> Result<Claimed, Failure> {
     let ends: Vec<String> = args.bridge.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
@@ -43,7 +44,7 @@ pub(super) fn claim(
     };
     let in_use = reservation.as_ref().and_then(Reservation::in_use);
     let mut ownership = Ownership::claim(&ends, args.take_over, in_use)?;
-    for what in ownership.told() {
+    for what in ownership.told().into_iter().filter(|_| warn) {
         writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "note:"))?;
     }
     let handed = ownership.handed();

@@ -230,7 +230,7 @@ pub(super) fn run(
     stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let begun = Begun::new(args, screen)?;
+    let begun = Begun::new(args, first.warn, screen)?;
     let user = begun.user.clone();
     let ran = run_as(begun, first, args, limits, lines, stats, screen);
     ran.map_err(|failure| begin::refused(failure, user.as_ref(), args))
@@ -262,7 +262,7 @@ fn run_as(
             .and_then(|_| flag::register(signal, stop.clone()))
             .map_err(|error| Failure::file("listen to", "signals", &error))?;
     }
-    let Claimed { socket, ownership, afar } = claim(args, afar, &stop, screen)?;
+    let Claimed { socket, ownership, afar } = claim(args, afar, &stop, warn, screen)?;
     let again = Arc::new(AtomicBool::new(false));
     flag::register(SIGHUP, again.clone()).map_err(|error| Failure::file("listen to", "signals", &error))?;
     let confinement = Confinement::new(grants, own_files(args, &bundle, lines), stop.clone());
