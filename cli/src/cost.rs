@@ -6,7 +6,7 @@ use crate::screen::Screen;
 use crate::summary::{Table, grouped, size};
 use mrule_compiler::hir::Program;
 use mrule_compiler::world::World;
-use mrule_runtime::cost::{Cost, Setting, cost};
+use mrule_engine::cost::{Cost, Setting, cost};
 
 /// What a program takes, counted as `run` counts it before it makes anything.
 ///

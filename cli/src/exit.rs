@@ -81,6 +81,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<mrule_engine::Error> for Failure {
+    fn from(error: mrule_engine::Error) -> Failure {
+        mrule_runtime::Error::from(error).into()
+    }
+}
+
 /// Files that cannot be opened, made or written are errors of usage; captures that can be opened and not read are not.
 impl From<mrule_runtime::Error> for Failure {
     fn from(error: mrule_runtime::Error) -> Failure {

@@ -131,7 +131,7 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
         let cells = [to.told, to.sent, to.failed, to.dropped].map(grouped);
         alarms.row([vec![to.to.clone()], cells.to_vec()].concat(), to.down.clone().unwrap_or_default());
     }
-    summary::tables(vec![ports, forwarded, sent, alarms], summary, look, out)
+    summary::tables(vec![ports, forwarded, sent, alarms], &[], summary, look, out)
 }
 
 /// What is known against copies that count as sent.
@@ -151,7 +151,7 @@ pub fn json(report: &Report, last: bool) -> Value {
     whole.insert("final".into(), json!(last));
     whole.insert("seconds".into(), json!((report.elapsed.as_secs_f64() * 1e3).round() / 1e3));
     whole.insert("ports".into(), report.ports.iter().map(port).collect());
-    whole.extend(summary::decided(&report.summary));
+    whole.extend(summary::decided(&report.summary, &[]));
     whole.insert("clipped_bytes".into(), json!(report.summary.clipped_bytes));
     whole.insert("alarms".into(), json!(report.alarms));
     whole.insert("history".into(), json!(report.history));

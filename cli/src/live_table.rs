@@ -163,8 +163,8 @@ impl Display {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test stops")]
     use super::*;
+    use mrule_engine::totals::{RuleCount, StationCount, Totals};
     use mrule_runtime::live::PortCounts;
-    use mrule_runtime::stats::{RuleCount, StationCount, Summary};
     use std::time::Duration;
 
     fn report(seconds: u64, packets: u64) -> Report {
@@ -182,7 +182,7 @@ mod tests {
                 bytes: packets * 1000,
                 ..PortCounts::default()
             }],
-            summary: Summary {
+            summary: Totals {
                 packets,
                 captured_bytes: packets * 1000,
                 mirrored: packets / 2,
@@ -191,10 +191,9 @@ mod tests {
                     copies: packets / 2,
                     bytes: packets * 50,
                     withheld: 0,
-                    file: None,
                 }],
                 rules: vec![rule("small", 1), rule("large", 2), rule("never", 0)],
-                ..Summary::default()
+                ..Totals::default()
             },
             ..Report::default()
         }

@@ -3,12 +3,16 @@
 
 use crate::screen::{BOLD, DIM, Look, printable};
 use crate::tracking;
+use mrule_engine::totals::Totals;
 use mrule_runtime::capture::Broken;
-use mrule_runtime::stats::Summary;
+use mrule_runtime::replay::Summary;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The file of a station: path and length in bytes; none where none was written.
+pub type StationFile = Option<(PathBuf, u64)>;
 
 /// Prints the summary as text.
 pub fn text(
@@ -18,61 +22,72 @@ pub fn text(
     look: Look,
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    let totals = &summary.totals;
     let name = match read {
         [one] => printable(&one.display().to_string()).into_owned(),
         _ => captures(read),
     };
-    let captured = if summary.captured_bytes == summary.wire_bytes {
+    let captured = if totals.captured_bytes == totals.wire_bytes {
         String::new()
     } else {
-        format!(", {} captured", size(summary.captured_bytes))
+        format!(", {} captured", size(totals.captured_bytes))
     };
-    let packets = packets(summary.packets);
+    let packets = packets(totals.packets);
     writeln!(
         out,
         "{}: {packets}, {} on the wire{captured}",
         look.paint(BOLD, &name),
-        size(summary.wire_bytes)
+        size(totals.wire_bytes)
     )?;
-    let share = percent(summary.mirrored as f64 * 100.0 / summary.packets.max(1) as f64);
-    let (some, none) = (self::packets(summary.mirrored), grouped(summary.unmirrored));
+    let share = percent(totals.mirrored as f64 * 100.0 / totals.packets.max(1) as f64);
+    let (some, none) = (self::packets(totals.mirrored), grouped(totals.unmirrored));
     writeln!(out, "{some} ({share}) copied to a station, {none} to none")?;
 
-    tables(Vec::new(), summary, look, out)?;
+    tables(Vec::new(), &summary.files, totals, look, out)?;
     let seconds = took.as_secs_f64();
-    let speed = grouped((summary.packets as f64 / seconds.max(1e-9)) as u64);
+    let speed = grouped((totals.packets as f64 / seconds.max(1e-9)) as u64);
     let line = format!("\n{seconds:.2} s, {speed} packets/s");
     writeln!(out, "{}", look.paint(DIM, &line))
 }
 
 /// Prints what stations, rules, limits and triggers counted, below tables of the caller's.
-pub fn tables(before: Vec<Table>, summary: &Summary, look: Look, out: &mut dyn Write) -> io::Result<()> {
+pub fn tables(
+    before: Vec<Table>,
+    files: &[StationFile],
+    totals: &Totals,
+    look: Look,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut stations = Table::new(&["station", "copies", "withheld", "bytes", "saved"]);
-    for s in &summary.stations {
-        let saved = summary.saved_percent(s).map_or_else(|| "-".into(), percent);
-        let file = s.file.as_ref().map(|(path, _)| path.display().to_string()).unwrap_or_default();
+    for (at, s) in totals.stations.iter().enumerate() {
+        let saved = totals.saved_percent(s).map_or_else(|| "-".into(), percent);
+        let file = files
+            .get(at)
+            .and_then(Option::as_ref)
+            .map(|(path, _)| path.display().to_string())
+            .unwrap_or_default();
         stations
             .row(vec![s.name.clone(), grouped(s.copies), grouped(s.withheld), size(s.bytes), saved], file);
     }
     let mut rules = Table::new(&["rule", "matched", "decided", "bytes"]);
-    for r in &summary.rules {
+    for r in &totals.rules {
         rules.row(vec![r.name.clone(), grouped(r.matched), grouped(r.decided), size(r.bytes)], String::new());
     }
     let mut limits = Table::new(&["limit", "matched", "cut", "withheld"]);
-    for l in &summary.limits {
+    for l in &totals.limits {
         let others = match l.others_cut + l.others_withheld {
             0 => String::new(),
             n => format!("and {} of other policies", grouped(n)),
         };
         limits.row(vec![l.name.clone(), grouped(l.matched), grouped(l.cut), grouped(l.withheld)], others);
     }
-    let triggers = triggers(summary);
+    let triggers = triggers(totals);
     let all: Vec<Table> = before.into_iter().chain([stations, rules, limits, triggers]).collect();
     let first = all.iter().map(Table::first).max().unwrap_or(0);
     for table in all {
         table.print(first, look, out)?;
     }
-    match &summary.tracked {
+    match &totals.tracked {
         Some(tracked) => tracking::text(tracked, look, out),
         None => Ok(()),
     }
@@ -95,7 +110,7 @@ pub fn json(read: &[PathBuf], summary: &Summary) -> Value {
     let names: Vec<String> = read.iter().map(|path| path.display().to_string()).collect();
     whole.insert("capture".into(), json!(names.first()));
     whole.insert("captures".into(), json!(names));
-    whole.extend(decided(summary));
+    whole.extend(decided(&summary.totals, &summary.files));
     whole.insert("unsupported".into(), unsupported.collect());
     whole.insert("moved_times".into(), json!(summary.moved_times));
     whole.insert("outlying_times".into(), json!(summary.outlying_times));
@@ -110,27 +125,28 @@ pub fn json(read: &[PathBuf], summary: &Summary) -> Value {
 }
 
 /// What was decided, as the members of a JSON object.
-pub fn decided(summary: &Summary) -> Map<String, Value> {
-    let stations = summary.stations.iter().map(|s| {
+pub fn decided(totals: &Totals, files: &[StationFile]) -> Map<String, Value> {
+    let stations = totals.stations.iter().enumerate().map(|(at, s)| {
+        let file = files.get(at).and_then(Option::as_ref);
         json!({
             "name": s.name,
             "copies": s.copies,
             "withheld": s.withheld,
             "bytes": s.bytes,
-            "saved_percent": summary.saved_percent(s),
-            "file": s.file.as_ref().map(|(path, _)| path.display().to_string()),
-            "file_bytes": s.file.as_ref().map(|(_, bytes)| bytes),
+            "saved_percent": totals.saved_percent(s),
+            "file": file.map(|(path, _)| path.display().to_string()),
+            "file_bytes": file.map(|(_, bytes)| bytes),
         })
     });
-    let rules = summary
+    let rules = totals
         .rules
         .iter()
         .map(|r| json!({ "name": r.name, "matched": r.matched, "decided": r.decided, "bytes": r.bytes }));
-    let limits = summary
+    let limits = totals
         .limits
         .iter()
         .map(|l| json!({ "name": l.name, "matched": l.matched, "cut": l.cut, "withheld": l.withheld, "others_cut": l.others_cut, "others_withheld": l.others_withheld }));
-    let triggers = summary.triggers.iter().map(|t| {
+    let triggers = totals.triggers.iter().map(|t| {
         let p = &t.packets;
         let mut trigger = json!({
             "name": t.name,
@@ -161,20 +177,20 @@ pub fn decided(summary: &Summary) -> Map<String, Value> {
         trigger
     });
     let members = json!({
-        "packets": summary.packets,
-        "wire_bytes": summary.wire_bytes,
-        "captured_bytes": summary.captured_bytes,
-        "mirrored": summary.mirrored,
-        "unmirrored": summary.unmirrored,
+        "packets": totals.packets,
+        "wire_bytes": totals.wire_bytes,
+        "captured_bytes": totals.captured_bytes,
+        "mirrored": totals.mirrored,
+        "unmirrored": totals.unmirrored,
         "stations": stations.collect::<Vec<_>>(),
         "rules": rules.collect::<Vec<_>>(),
         "limits": limits.collect::<Vec<_>>(),
         "triggers": triggers.collect::<Vec<_>>(),
-        "bound": summary.bound,
-        "bound_withheld": summary.bound_withheld,
-        "changes": summary.changes,
-        "changes_refused": summary.refused.count,
-        "tracked": summary.tracked.as_ref().map(tracking::json),
+        "bound": totals.bound,
+        "bound_withheld": totals.bound_withheld,
+        "changes": totals.changes,
+        "changes_refused": totals.refused.count,
+        "tracked": totals.tracked.as_ref().map(tracking::json),
     });
     match members {
         Value::Object(members) => members,
@@ -272,9 +288,9 @@ pub fn percent(share: f64) -> String {
 }
 
 /// The triggers that anything happened to.
-fn triggers(summary: &Summary) -> Table {
+fn triggers(totals: &Totals) -> Table {
     let mut table = Table::new(&["trigger", "held", "raised", "extended", "vetoed", "active"]);
-    for t in &summary.triggers {
+    for t in &totals.triggers {
         let (p, k) = (&t.packets, t.keys.as_ref());
         let outside =
             k.map_or(0, |k| k.external + k.external_extended + k.external_suppressed + k.external_full);

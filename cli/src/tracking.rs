@@ -3,8 +3,8 @@
 
 use crate::screen::{DIM, Look};
 use crate::summary::grouped;
-use mrule_runtime::decider::TrackCounts;
-use mrule_runtime::stream::StreamCounts;
+use mrule_engine::decider::TrackCounts;
+use mrule_engine::stream::StreamCounts;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 

@@ -364,6 +364,9 @@ pub struct Verdict {
 /// No limit cut the copy.
 pub const NO_LIMIT: u32 = u32::MAX;
 
+/// In the place of a limit's number: a limit of another policy, which is binding, cut.
+pub const BOUND: u32 = NO_LIMIT - 1;
+
 /// The most stations a program can have: a verdict names them by one bit each.
 pub const MAX_STATIONS: usize = 64;
 

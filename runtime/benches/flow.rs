@@ -18,7 +18,7 @@
 
 use mrule_compiler::abi::{FlowView, Head, Link, Packet};
 use mrule_compiler::wire::dissect_into;
-use mrule_runtime::flow::{FlowTable, Limits};
+use mrule_engine::flow::{FlowTable, Limits};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

@@ -22,7 +22,7 @@
 use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::sight::Fired;
 use mrule_compiler::table::KeyValue;
-use mrule_runtime::trigger::{Moment, Outcome, Spot, TriggerShape, TriggerStore, WindowKind, WindowShape};
+use mrule_engine::trigger::{Moment, Outcome, Spot, TriggerShape, TriggerStore, WindowKind, WindowShape};
 use std::sync::Barrier;
 use std::sync::atomic::{
     AtomicU32,

@@ -3,49 +3,9 @@
 //! added in 64 bits, saturating; what the system then refuses all the same is an error, not the end of the process.
 //! (Rejected: to allocate and see; the kernel promises more memory than there is, and ends processes later.)
 
-use crate::cost::{Cost, Part};
+use mrule_engine::cost::{Cost, Part};
+use mrule_engine::memory::size_text;
 use std::fmt;
-
-/// Memory that the system does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the system has no {} of memory for it", size_text(*bytes))]
-pub struct NoMemory {
-    /// How many bytes were asked for.
-    pub bytes: u64,
-}
-
-impl NoMemory {
-    /// For so many elements of so many bytes.
-    pub fn of(count: usize, size: usize) -> NoMemory {
-        NoMemory { bytes: (count as u64).saturating_mul(size as u64) }
-    }
-
-    /// Ends the process, as an allocation that cannot fail does.
-    pub(crate) fn abort(self) -> ! {
-        let size = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(isize::MAX as usize - 4096);
-        let layout = std::alloc::Layout::from_size_align(size, 1);
-        std::alloc::handle_alloc_error(layout.unwrap_or(std::alloc::Layout::new::<u8>()))
-    }
-}
-
-/// An empty list with room for so many.
-///
-/// # Errors
-/// [`NoMemory`]
-pub(crate) fn list<T>(room: usize) -> Result<Vec<T>, NoMemory> {
-    let mut list = Vec::new();
-    list.try_reserve_exact(room).map_err(|_| NoMemory::of(room, size_of::<T>()))?;
-    Ok(list)
-}
-
-/// So many bytes in words: `1.5 GiB`.
-pub fn size_text(bytes: u64) -> String {
-    let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.iter().find(|(_, unit)| bytes >= *unit) {
-        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
-        None => format!("{bytes} bytes"),
-    }
-}
 
 /// What programs may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

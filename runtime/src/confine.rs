@@ -19,59 +19,14 @@ pub(crate) use place::{FileId, Place};
 use crate::error::Error;
 use claims::Claims;
 use mrule_compiler::hir::Station;
+use mrule_engine::policy::Origin;
 use own::OwnFile;
-use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// How many stations may hang while they are opened; more are refused. Each takes a thread until the system answers.
 pub const MOST_STUCK: usize = 8;
-
-/// Who wrote a rule file or the words of a station.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Origin {
-    /// Whoever started the run, sends it signals or can open its control socket.
-    #[default]
-    Owner,
-    /// The holder of the token of this name.
-    Client(Arc<str>),
-}
-
-impl Origin {
-    /// A client of this name.
-    pub fn client(name: &str) -> Origin {
-        Origin::Client(name.into())
-    }
-
-    /// Whether the owner wrote it.
-    pub fn is_owner(&self) -> bool {
-        *self == Origin::Owner
-    }
-
-    /// Whether both may reach the same.
-    pub fn is_as_free_as(&self, other: &Origin) -> bool {
-        self.is_owner() == other.is_owner()
-    }
-
-    /// As it is kept: null for the owner.
-    pub(crate) fn to_json(&self) -> Json {
-        match self {
-            Origin::Owner => json!({ "owner": true }),
-            Origin::Client(name) => json!({ "client": &**name }),
-        }
-    }
-
-    /// From what was kept; what says nothing is a client's.
-    pub(crate) fn from_json(kept: Option<&Json>) -> Origin {
-        let kept = kept.unwrap_or(&Json::Null);
-        match (&kept["owner"], kept["client"].as_str()) {
-            (Json::Bool(true), _) => Origin::Owner,
-            (_, Some(name)) => Origin::client(name),
-            _ => Origin::client("not recorded"),
-        }
-    }
-}
 
 /// What stations may reach, and what they hold: one for all policies of a run.
 #[derive(Debug, Default)]

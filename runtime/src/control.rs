@@ -21,12 +21,12 @@ mod stations;
 mod store;
 mod versions;
 
-pub use crate::confine::Origin;
 pub use bundle::Bundle;
 pub use changes::{Page, RowText, TableState, TriggerState};
 pub use flows::{EndState, FlowState, HushState, MOST_FLOWS, Measure};
 pub use health::{Health, Reason, ReasonKind};
 pub use memory::Memory;
+pub use mrule_engine::policy::Origin;
 pub use plan::{Fates, Plan};
 pub use restore::{BindingFailure, Start};
 pub use rows::Rows;
@@ -38,9 +38,9 @@ use crate::error::Error;
 use crate::event::Hub;
 use crate::event::output::EventWriter;
 use crate::live::{Live, Report, Swap};
-use crate::policy::Policy;
 use mrule_compiler::compile::Compiled;
 use mrule_compiler::engine::EngineKind;
+use mrule_engine::policy::Policy;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -89,6 +89,12 @@ impl From<Error> for Refusal {
             Error::NotGranted { .. } => Refusal::Forbidden(error.to_string()),
             _ => Refusal::Conflict(error.to_string()),
         }
+    }
+}
+
+impl From<mrule_engine::Error> for Refusal {
+    fn from(error: mrule_engine::Error) -> Refusal {
+        Refusal::Conflict(error.to_string())
     }
 }
 

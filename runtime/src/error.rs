@@ -3,10 +3,10 @@
 //! (it comes beside what was readable, never instead of it), so it is not an [`Error`].
 //! (Rejected: `io::Error` everywhere, which loses the path; text, which a caller cannot tell apart.)
 
-use crate::budget::NoMemory;
 use crate::capture::LinkType;
 use crate::live::Owner;
 use mrule_compiler::world::ChangeError;
+use mrule_engine::memory::NoMemory;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,12 +49,9 @@ pub enum Error {
         /// The link type.
         link_type: LinkType,
     },
-    /// The system has no memory for a program.
+    /// A program cannot be made ready to run.
     #[error(transparent)]
-    Memory(#[from] NoMemory),
-    /// What streams are searched for is too much.
-    #[error("cannot search streams: {0}")]
-    Streams(String),
+    Prepare(#[from] mrule_engine::Error),
     /// The output directory could not be made.
     #[error("cannot create the directory `{}`: {source}", path.display())]
     CreateDirectory {
@@ -301,4 +298,10 @@ pub enum BreakReason {
         /// The most that are kept.
         most: usize,
     },
+}
+
+impl From<NoMemory> for Error {
+    fn from(none: NoMemory) -> Error {
+        Error::Prepare(none.into())
+    }
 }

@@ -7,6 +7,7 @@ mod client;
 mod extended;
 mod hub;
 pub mod input;
+mod live;
 pub mod output;
 mod record;
 
@@ -14,8 +15,8 @@ pub use client::{CLIENT_BURST, CLIENT_RATE, OWNER, on_behalf};
 pub use hub::{Hub, Listener, Losses, STORM, Told, UNAUTHENTICATED_RATE};
 pub use record::{Kind, Record};
 
-use crate::trigger::KeyPart;
 use jiff::Timestamp;
+use mrule_engine::trigger::KeyPart;
 use serde_json::Value as Json;
 
 /// A moment as text.

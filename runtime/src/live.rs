@@ -45,11 +45,8 @@ pub use spread::Spread;
 
 use crate::capture::LinkType;
 use crate::confine::Confinement;
-use crate::decider::Limits;
 use crate::error::Error;
-use crate::event::output::EventWriter;
-use crate::policy::Policy;
-use crate::stats::{Gone, Summary};
+use crate::station;
 use crate::sys::interface::{Interfaces, State};
 use crate::sys::packet::Socket;
 use crate::sys::ring::Shape;
@@ -59,6 +56,11 @@ use bounds::{Bounds, Gate};
 use bridge::Bridges;
 use health::Death;
 use mrule_compiler::abi::Link;
+use mrule_engine::cost::Setting;
+use mrule_engine::decider::Limits;
+use mrule_engine::decider::Observer;
+use mrule_engine::policy::Policy;
+use mrule_engine::totals::{RetiredTotals, Totals};
 use policies::Policies;
 use port::Port;
 use prefilter::Prefilter;
@@ -178,6 +180,13 @@ impl Hand {
 /// How long stations may take to send what waits for them when the run ends.
 const FINISH: Duration = Duration::from_secs(5);
 
+/// What a run on interfaces gives each policy; `workers`: none is one for each processor.
+pub fn setting(limits: Limits, workers: Option<usize>) -> Setting {
+    let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let station_bytes = station::Options::memory_of_one(workers);
+    Setting { limits, workers, batch: Live::BATCH, station_bytes }
+}
+
 impl Live {
     /// Opens interfaces and stations and starts with these policies. What becomes of triggers is told to `lines`. What happens
     /// later is told to `events`; what does not fit into it is not told.
@@ -188,7 +197,7 @@ impl Live {
     pub fn start(
         policies: Vec<(String, Arc<Policy>)>,
         options: &Options,
-        lines: Option<Arc<EventWriter>>,
+        lines: Option<Arc<dyn Observer>>,
         events: SyncSender<Event>,
     ) -> Result<Live, Error> {
         Live::start_with(policies, options, lines, events, |_| ())
@@ -202,7 +211,7 @@ impl Live {
     pub fn start_with(
         policies: Vec<(String, Arc<Policy>)>,
         options: &Options,
-        lines: Option<Arc<EventWriter>>,
+        lines: Option<Arc<dyn Observer>>,
         events: SyncSender<Event>,
         before: impl FnOnce(&mut Live),
     ) -> Result<Live, Error> {
@@ -265,8 +274,8 @@ impl Live {
                 lines: lines.clone(),
                 seats: Vec::new(),
                 ports: ports.iter().enumerate().map(port).collect(),
-                totals: Summary::default(),
-                gone: Gone::default(),
+                totals: Totals::default(),
+                gone: RetiredTotals::default(),
                 bell: bell.clone(),
                 woken: Instant::now(),
                 orders: inbox,

@@ -5,19 +5,18 @@
 //! and its sums. Files lag behind by at most `LAG`, also while the source has nothing. (Rejected:
 //! a writing thread; what a run costs is the kernel's copying, which it would not make less.)
 
-use crate::capture::{BATCH, Interface, Reader};
-use crate::change::{Change, Refused};
-use crate::decider::{Decider, Limits};
+use crate::capture::{BATCH, Broken, Interface, LinkType, Reader};
 use crate::error::Error;
-use crate::event::input::Timed;
-use crate::event::output::{EventWriter, decide};
-use crate::policy::Policy;
 use crate::privilege::private;
 use crate::station::{Names, PcapngFile};
-use crate::stats::{Intake, Summary};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::hir::Program;
+use mrule_engine::change::{Change, Refused, Timed};
+use mrule_engine::cost::Setting;
+use mrule_engine::decider::{Decider, Limits, Observer};
+use mrule_engine::policy::Policy;
+use mrule_engine::totals::{Intake, Totals};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +53,44 @@ pub struct Progress {
     pub length: Option<u64>,
 }
 
+/// What a run over captures saw and did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Summary {
+    /// What was decided. Packets of [`unsupported`](Self::unsupported) interfaces are not among it.
+    pub totals: Totals,
+    /// The files that were written, by station in the order of the program: path and length in bytes. None where a
+    /// station has no complete file.
+    pub files: Vec<Option<(PathBuf, u64)>>,
+    /// Packets passed over because their link type is not supported, by link type.
+    pub unsupported: Vec<(LinkType, u64)>,
+    /// Packets whose time was outside of 1970..2262 and was moved to the nearest end.
+    pub moved_times: u64,
+    /// Packets of captures that were decided at another time than their own, which does not fit the
+    /// packets around them.
+    pub outlying_times: u64,
+    /// The captures that stopped being readable, with where and why.
+    pub broken: Vec<Broken>,
+    /// The run was stopped before the end of the last capture.
+    pub interrupted: bool,
+}
+
+impl Summary {
+    /// Whether the captures were read and decided as far as the run went.
+    pub fn is_complete(&self) -> bool {
+        self.broken.is_empty() && self.unsupported.is_empty()
+    }
+
+    /// The file of a station, by its place in the program: path and length in bytes.
+    pub fn file(&self, station: usize) -> Option<&(PathBuf, u64)> {
+        self.files.get(station)?.as_ref()
+    }
+}
+
+/// What a run over captures gives a policy.
+pub fn setting(limits: Limits) -> Setting {
+    Setting { limits, workers: 1, batch: BATCH, station_bytes: 0 }
+}
+
 /// Runs a capture through a policy. What becomes of triggers is told to `events`. `progress` is
 /// called after each batch of packets, and while there is nothing to read. A capture that breaks
 /// off is no error: [`Summary::broken`] says where.
@@ -63,13 +100,13 @@ pub struct Progress {
 pub fn replay(
     options: &Options,
     policy: &mut Policy,
-    events: Option<&EventWriter>,
+    events: Option<&dyn Observer>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, Error> {
     let program = policy.program().clone();
     let program = program.as_ref();
     let mut reader = Reader::open_all(&options.read, &options.stop)?;
-    let mut summary = Summary::new(program);
+    let mut totals = Totals::new(program);
     let mut outputs = match &options.out {
         Some(directory) => Outputs::create(directory, program, &options.read)?,
         None => Outputs { files: Vec::new(), flushed: Instant::now() },
@@ -82,35 +119,38 @@ pub fn replay(
         let mut rest = delivered.packets.as_slice();
         while let Some(first) = rest.first() {
             last = last.max(first.time);
-            changes = make(changes, first.time, (policy, &mut decider), events, &mut summary)?;
+            changes = make(changes, first.time, (policy, &mut decider), events, &mut totals)?;
             // As far as the next change.
             let next = changes.first().map(|change| change.time);
             let end = next.and_then(|next| rest.iter().position(|packet| packet.time >= next));
             let (now, later) = rest.split_at(end.unwrap_or(rest.len()));
             rest = later;
-            let batch = decide(&mut decider, policy, now, summary.packets, events);
+            let batch = decider.decide_observed(policy, now, totals.packets, events);
             last = now.iter().fold(last, |last, packet| last.max(packet.time));
-            if let Err(error) = take(now, delivered.interfaces, batch, &mut summary, &mut outputs) {
+            if let Err(error) = take(now, delivered.interfaces, batch, &mut totals, &mut outputs) {
                 // The first error is the one to tell.
-                let _also_failed = outputs.finish(reader.interfaces(), &mut summary);
+                let _also_failed = outputs.finish(reader.interfaces());
                 return Err(error);
             }
         }
         if let Err(error) = outputs.flush() {
-            let _also_failed = outputs.finish(reader.interfaces(), &mut summary);
+            let _also_failed = outputs.finish(reader.interfaces());
             return Err(error);
         }
-        progress(Progress { packets: summary.packets, read: reader.read_so_far(), length: reader.length() });
+        progress(Progress { packets: totals.packets, read: reader.read_so_far(), length: reader.length() });
     }
-    outputs.finish(reader.interfaces(), &mut summary)?;
-    summary.end(&decider);
-    summary.keys(policy, last);
-    summary.unsupported = reader.unsupported().iter().map(|(link, packets)| (*link, *packets)).collect();
-    summary.moved_times = reader.moved_times();
-    summary.outlying_times = reader.outlying_times();
-    summary.broken = reader.all_broken().to_vec();
-    summary.interrupted = options.stop.load(Ordering::Relaxed);
-    Ok(summary)
+    let files = outputs.finish(reader.interfaces())?;
+    totals.end(&decider);
+    totals.keys(policy, last);
+    Ok(Summary {
+        totals,
+        files,
+        unsupported: reader.unsupported().iter().map(|(link, packets)| (*link, *packets)).collect(),
+        moved_times: reader.moved_times(),
+        outlying_times: reader.outlying_times(),
+        broken: reader.all_broken().to_vec(),
+        interrupted: options.stop.load(Ordering::Relaxed),
+    })
 }
 
 /// Makes the changes whose time has come; gives the others.
@@ -118,8 +158,8 @@ fn make<'c>(
     changes: &'c [Timed],
     now: i64,
     (policy, decider): (&mut Policy, &mut Decider),
-    events: Option<&EventWriter>,
-    summary: &mut Summary,
+    events: Option<&dyn Observer>,
+    totals: &mut Totals,
 ) -> Result<&'c [Timed], Error> {
     let (due, later) = changes.split_at(changes.partition_point(|change| change.time <= now));
     for Timed { time, change, line } in due {
@@ -131,11 +171,11 @@ fn make<'c>(
                 if let (Some(events), Change::Flow { trigger, flow, .. }) = (events, change) {
                     events.refused(policy, *time, *trigger, flow, &why);
                 }
-                summary.refused.take(*line, &why);
+                totals.refused.take(*line, &why);
                 continue;
             }
         };
-        summary.changes += 1;
+        totals.changes += 1;
         if let Some(events) = events {
             events.change(policy, *time, change, effect);
         }
@@ -148,7 +188,7 @@ fn take(
     packets: &[Packet],
     interfaces: &[Interface],
     batch: &Batch,
-    summary: &mut Summary,
+    totals: &mut Totals,
     outputs: &mut Outputs,
 ) -> Result<(), Error> {
     let (mut intake, mut copied) = (Intake::default(), 0_u64);
@@ -159,13 +199,13 @@ fn take(
             if copy && let Some(file) = outputs.files.get_mut(station.index()) {
                 file.write(packet, interfaces, &verdict)?;
             }
-            summary.verdict(station, &verdict);
+            totals.verdict(station, &verdict);
             mirrored |= copy;
         }
         intake.take(packet);
         copied += u64::from(mirrored);
     }
-    summary.intake(&intake, copied);
+    totals.intake(&intake, copied);
     Ok(())
 }
 
@@ -200,18 +240,21 @@ impl Outputs {
         self.files.iter_mut().try_for_each(PcapngFile::flush)
     }
 
-    /// Completes all files, also behind one that fails.
-    fn finish(self, interfaces: &[Interface], summary: &mut Summary) -> Result<(), Error> {
-        let mut first = Ok(());
-        for (file, station) in self.files.into_iter().zip(&mut summary.stations) {
+    /// Completes all files, also behind one that fails; gives where they are and how long, or the first error.
+    fn finish(self, interfaces: &[Interface]) -> Result<Vec<Option<(PathBuf, u64)>>, Error> {
+        let mut first = None;
+        let mut files = Vec::new();
+        for file in self.files {
             let path = file.path().to_owned();
             match file.finish(interfaces) {
-                Ok(bytes) => station.file = Some((path, bytes)),
-                Err(error) if first.is_ok() => first = Err(error),
-                Err(_) => {}
+                Ok(bytes) => files.push(Some((path, bytes))),
+                Err(error) => {
+                    first.get_or_insert(error);
+                    files.push(None);
+                }
             }
         }
-        first
+        first.map_or(Ok(files), Err)
     }
 }
 

@@ -23,17 +23,18 @@ mod sink;
 mod tunnel;
 mod unopened;
 
-pub use blocks::{BOUND, Names};
+pub use blocks::Names;
 pub use counts::{Cause, Counts};
 pub use outlet::{Copy, Outlet};
 pub use pcapng::PcapngFile;
 
 use crate::capture::Interface;
-use crate::confine::{Confinement, Origin};
+use crate::confine::Confinement;
 use crate::error::Error;
-use crate::policy::Label;
 use lane::Tally;
 use mrule_compiler::hir::{Encap, Program, Rate, Station, Target};
+use mrule_engine::policy::Label;
+use mrule_engine::policy::Origin;
 use opening::Opened;
 use outlet::Chunk;
 use std::collections::{BTreeMap, BTreeSet};

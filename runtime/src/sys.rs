@@ -7,7 +7,6 @@
 
 pub mod frame;
 pub mod interface;
-pub(crate) mod memory;
 pub mod namespace;
 pub(crate) mod neighbour;
 pub mod packet;

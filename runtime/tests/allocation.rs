@@ -9,8 +9,8 @@
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
-use mrule_runtime::decider::{Decider, Limits};
-use mrule_runtime::policy::Policy;
+use mrule_engine::decider::{Decider, Limits};
+use mrule_engine::policy::Policy;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::{c_int, c_long, c_void};

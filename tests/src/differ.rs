@@ -12,9 +12,9 @@ use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::{ParamId, Program, StationId, TableId, TriggerId, Value, ValueTy};
 use mrule_compiler::world::World;
+use mrule_engine::decider::{Decider, Limits};
+use mrule_engine::policy::Policy;
 use mrule_grammar::ast::Item;
-use mrule_runtime::decider::{Decider, Limits};
-use mrule_runtime::policy::Policy;
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -8,10 +8,10 @@ use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::Program;
 use mrule_compiler::sight::{Fired, Probe, Seen, Sight};
 use mrule_compiler::world::{Scratch, World};
-use mrule_runtime::decider::{Decider, Limits, TriggerCount, TriggerEvent};
-use mrule_runtime::event::input::Timed;
-use mrule_runtime::policy::Policy;
-use mrule_runtime::trigger::{key_parts, key_text};
+use mrule_engine::change::Timed;
+use mrule_engine::decider::{Decider, Limits, TriggerCount, TriggerEvent};
+use mrule_engine::policy::Policy;
+use mrule_engine::trigger::{key_parts, key_text};
 use std::sync::Arc;
 
 /// Every engine.

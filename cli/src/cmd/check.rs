@@ -12,7 +12,6 @@ use mrule_compiler::compile::Compiled;
 use mrule_grammar::codes::{CODES, Code};
 use mrule_grammar::words;
 use mrule_runtime::control::memory::refused;
-use mrule_runtime::cost::Setting;
 use std::io;
 
 /// The arguments of `mirrorc check`.
@@ -75,7 +74,9 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     }
     let mut compiled = rules::compile(&args.files, &args.sets, &args.compile.limits().budget())?;
     let cost = match (&compiled.program, args.cost) {
-        (Some(program), true) => Some(cost::count(program, &Setting::live(args.memory.limits()))?),
+        (Some(program), true) => {
+            Some(cost::count(program, &mrule_runtime::live::setting(args.memory.limits(), None))?)
+        }
         _ => None,
     };
     if let Some(Err(over)) = cost.as_ref().map(|cost| args.memory.budget().admit(cost, 0, false)) {

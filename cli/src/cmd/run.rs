@@ -20,11 +20,11 @@ use crate::rules::Rules;
 use crate::screen::Screen;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
+use mrule_engine::cost::cost;
+use mrule_engine::policy::Policy;
 use mrule_grammar::span::Span;
 use mrule_runtime::Error;
 use mrule_runtime::control::Memory;
-use mrule_runtime::cost::{Setting, cost};
-use mrule_runtime::policy::Policy;
 use mrule_runtime::privilege::private;
 use mrule_runtime::replay::Options;
 use signal_hook::consts::signal::SIGXFSZ;
@@ -106,8 +106,8 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let program = Arc::new(checked.program);
     let world = World::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
     let setting = match args.read.is_empty() {
-        false => Setting::replay(args.memory.limits()),
-        true => Setting { workers: args.live.workers(), ..Setting::live(args.memory.limits()) },
+        false => mrule_runtime::replay::setting(args.memory.limits()),
+        true => mrule_runtime::live::setting(args.memory.limits(), Some(args.live.workers())),
     };
     let cost = cost(&program, &world, &setting)?;
     let admitted = args.memory.budget().admit(&cost, 0, false);
@@ -140,7 +140,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         return replay::run(policy, &options, &args.events, stats, screen);
     }
     let first = live::First {
-        policy: Policy::try_new(engine, world).map_err(Error::from)?.counted(&cost),
+        policy: Policy::try_new(engine, world).map_err(Error::from)?.counted(cost.bytes_without_tables()),
         memory: Memory { limits: args.memory.budget(), setting },
         bundle: checked.bundle,
         rules: &args.rules,

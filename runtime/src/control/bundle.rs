@@ -2,10 +2,11 @@
 //! which. The invariant: a bundle compiles to the same program again, whatever has become of the files meanwhile; a text
 //! that two versions share is kept once. (Rejected: reading the files again to go back to an older version.)
 
-use crate::confine::Origin;
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, Loaded, Loader, MemoryLoader, compile_within};
 use mrule_compiler::hir::{Program, Station};
+use mrule_engine::policy::Origin;
+use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -197,7 +198,7 @@ impl Bundle {
         let binding = self.binding;
         let whole = serde_json::json!({
             "roots": self.roots, "sets": self.sets, "links": links, "texts": texts, "binding": binding,
-            "origin": self.origin.to_json(), "inherited": self.inherited,
+            "origin": origin_json(&self.origin), "inherited": self.inherited,
         });
         whole.to_string()
     }
@@ -218,7 +219,7 @@ impl Bundle {
         }
         let Whole { roots, sets, links, texts, binding, origin, inherited } =
             serde_json::from_str(text).ok()?;
-        let origin = Origin::from_json(origin.as_ref());
+        let origin = origin_from_json(origin.as_ref());
         let links = links.into_iter().map(|(from, path, name)| ((from, path), name)).collect();
         let texts = texts.into_iter().map(|(name, text)| (name, text.into())).collect();
         Some(Bundle { roots, sets, links, texts, binding, origin, inherited })
@@ -255,6 +256,24 @@ impl Bundle {
             out.push_str(&diff.unified_diff().header(&heads.0, &heads.1).to_string());
         }
         out
+    }
+}
+
+/// Who wrote something, as it is kept.
+pub(super) fn origin_json(origin: &Origin) -> Json {
+    match origin {
+        Origin::Owner => json!({ "owner": true }),
+        Origin::Client(name) => json!({ "client": &**name }),
+    }
+}
+
+/// From what was kept; what says nothing is a client's.
+pub(super) fn origin_from_json(kept: Option<&Json>) -> Origin {
+    let kept = kept.unwrap_or(&Json::Null);
+    match (&kept["owner"], kept["client"].as_str()) {
+        (Json::Bool(true), _) => Origin::Owner,
+        (_, Some(name)) => Origin::client(name),
+        _ => Origin::client("not recorded"),
     }
 }
 

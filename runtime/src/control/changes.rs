@@ -6,13 +6,14 @@
 use super::keep::{self, Keeping};
 use super::store::{self, Trace};
 use super::{Control, Refusal, memory, now};
-use crate::change::{Change, Effect};
-use crate::decider::bit_of;
 use crate::event::{input, part_json, time_text};
-use crate::policy::Policy;
 use mrule_compiler::hir::{self, ParamId, Program, Scope, TableId, Value, ValueTy};
 use mrule_compiler::table::{Form, Row, text};
 use mrule_compiler::world::ChangeError;
+use mrule_engine::change::{Change, Effect};
+use mrule_engine::decider::Observer;
+use mrule_engine::decider::bit_of;
+use mrule_engine::policy::Policy;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;

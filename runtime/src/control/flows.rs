@@ -4,14 +4,15 @@
 
 use super::changes::retry;
 use super::{Control, Refusal, now};
-use crate::change::{Change, Effect, FlowAct, FlowRefusal};
-use crate::decider::{active, bit_of};
 use crate::event::time_text;
-use crate::flow::{FlowAbout, FlowName, protocol};
 pub use crate::live::asked::Measure;
 use crate::live::asked::{Answer, Question};
-use crate::policy::Policy;
 use mrule_compiler::hir::Program;
+use mrule_engine::change::{Change, Effect, FlowAct, FlowRefusal};
+use mrule_engine::decider::Observer;
+use mrule_engine::decider::{active, bit_of};
+use mrule_engine::flow::{FlowAbout, FlowName, protocol};
+use mrule_engine::policy::Policy;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ fn name_of(program: &Program, trigger: usize) -> String {
 fn state(policy: &Policy, about: &FlowAbout, now: i64) -> FlowState {
     let program = policy.program();
     let [client, server] = about.name.ends;
-    let end = |at: usize, end: crate::flow::End| EndState {
+    let end = |at: usize, end: mrule_engine::flow::End| EndState {
         addr: end.addr.to_string(),
         port: end.port,
         packets: about.packets.get(at).copied().unwrap_or(0),

@@ -6,9 +6,9 @@
 use super::keeper::{Keeper, Pending};
 use super::store::{DRAIN, KeptRow, Object, Store, Tables, Trace, key_text};
 use super::{Held, Plan, changes, now, stations};
-use crate::policy::Policy;
 use mrule_compiler::hir::TableId;
 use mrule_compiler::table::{Form, Row};
+use mrule_engine::policy::Policy;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 

@@ -7,12 +7,12 @@ use super::{Asked, Changed, Control, Done, Held, Refusal, State, Version, check_
 use crate::compile_queue::{Busy, Ticket};
 use crate::control::{Bundle, Plan};
 use crate::error::Error;
-use crate::policy::{Label, Policy};
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::Compiled;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::Program;
 use mrule_compiler::world::World;
+use mrule_engine::policy::{Label, Policy};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -164,7 +164,7 @@ impl Control {
             Some(old) => old.try_succeed(engine, world),
             None => Policy::try_new(engine, world),
         };
-        let policy = policy.map_err(Error::from)?.counted(&cost);
+        let policy = policy.map_err(Error::from)?.counted(cost.bytes_without_tables());
         let has = |station: &String| policy.program().stations.iter().any(|other| other.name == *station);
         let drained: BTreeSet<String> = changed.drained.iter().filter(|name| has(name)).cloned().collect();
         let policy = policy.written_by(origins).draining(drained.clone());

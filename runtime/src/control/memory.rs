@@ -4,11 +4,11 @@
 
 use super::Refusal;
 use crate::budget::{MemoryLimits, OverBudget};
-use crate::cost::{Cost, Setting};
 use crate::live::{Live, MAIN};
 use mrule_compiler::compile::Compiled;
 use mrule_compiler::hir::Program;
 use mrule_compiler::world::World;
+use mrule_engine::cost::{Cost, Setting};
 use mrule_grammar::codes::budgets;
 use mrule_grammar::diagnostic::Diagnostic;
 
@@ -33,7 +33,7 @@ impl Memory {
         live: Option<&Live>,
         name: &str,
     ) -> Result<Result<Cost, OverBudget>, Refusal> {
-        let cost = crate::cost::cost(program, world, &self.setting)?;
+        let cost = mrule_engine::cost::cost(program, world, &self.setting)?;
         let new = match live.and_then(|live| live.policy(name)) {
             Some(old) => cost.clone().beside(program, world, old.triggers()),
             None => cost.clone(),
@@ -61,9 +61,8 @@ pub fn refused(compiled: &mut Compiled, over: &OverBudget) {
     let place = over.parts.first().and_then(|part| part.place.map(|place| (place, part)));
     let finding = Diagnostic::new(budgets::MEMORY, over.to_string()).help(over.help());
     let finding = match place {
-        Some((place, part)) => {
-            finding.at(place, format!("{} takes {}", part.text(), crate::budget::size_text(part.bytes)))
-        }
+        Some((place, part)) => finding
+            .at(place, format!("{} takes {}", part.text(), mrule_engine::memory::size_text(part.bytes))),
         None => finding,
     };
     compiled.program = None;

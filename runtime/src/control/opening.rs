@@ -3,10 +3,10 @@
 //! unchanged when they are open. (Rejected: one lock for all; a hung file system stopped the control plane.)
 
 use super::{Asked, Bundle, Control, Refusal, stations};
-use crate::confine::Origin;
 use crate::live::{Live, Opening};
-use crate::policy::Label;
 use mrule_compiler::engine::Engine;
+use mrule_engine::policy::Label;
+use mrule_engine::policy::Origin;
 use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 

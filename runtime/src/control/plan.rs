@@ -3,10 +3,10 @@
 //! for this program.)
 
 use super::Changed;
-use crate::decider::{Heritage, streams_begin_anew};
-use crate::policy::Policy;
 use mrule_compiler::hir::{ParamId, Program, TableId};
 use mrule_compiler::world::World;
+use mrule_engine::decider::{Heritage, streams_begin_anew};
+use mrule_engine::policy::Policy;
 use serde::Serialize;
 
 /// What lives on and what does not.

@@ -13,12 +13,12 @@ use super::store::{AtWork, Kept, Remade};
 use super::{Bundle, Held, Memory, Refusal, Version, now, stations};
 use crate::compile_queue::CompileLimits;
 use crate::confine::Confinement;
-use crate::cost::Cost;
 use crate::live::{Live, MAIN};
-use crate::policy::{Label, Policy};
 use mrule_compiler::engine::EngineKind;
 use mrule_compiler::hir::Program;
 use mrule_compiler::world::World;
+use mrule_engine::cost::Cost;
+use mrule_engine::policy::{Label, Policy};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -286,7 +286,7 @@ impl Start {
         let taken = self.policies.iter().map(|kept| kept.policy.memory()).fold(0, u64::saturating_add);
         let (memory, mut cost) = (self.memory.clone(), Cost::default());
         let admit = |program: &Program, world: &World| {
-            cost = crate::cost::cost(program, world, &memory.setting)?;
+            cost = mrule_engine::cost::cost(program, world, &memory.setting)?;
             // A client loaded it.
             let admitted = memory.limits.admit(&cost, taken, true);
             admitted.map_err(|over| Refusal::Conflict(format!("{over}; {}", over.help())))
@@ -302,7 +302,7 @@ impl Start {
         };
         let made = made.and_then(|made| {
             let policy = Policy::try_new(made.engine, made.world).map_err(|none| none.to_string())?;
-            Ok(policy.binding(made.bounds).counted(&cost))
+            Ok(policy.binding(made.bounds).counted(cost.bytes_without_tables()))
         });
         match made {
             Ok(policy) => {

@@ -4,11 +4,11 @@
 use super::changes::{Touched, refused, table_of};
 use super::keep::kept_rows;
 use super::{Control, Refusal, now};
-use crate::change::Change;
 use crate::event::input;
-use crate::policy::Policy;
 use mrule_compiler::hir::TableId;
 use mrule_compiler::table::Row;
+use mrule_engine::change::Change;
+use mrule_engine::policy::Policy;
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 

@@ -3,17 +3,19 @@
 //! keeps the change where it has a station of that name. (Rejected: stations that are in no program; a rule could not name
 //! them.)
 
+use super::bundle::{origin_from_json, origin_json};
 use super::changes::retry;
 use super::{Control, Refusal, now};
-use crate::confine::{Confinement, Origin};
+use crate::confine::Confinement;
 use crate::control::store::{DRAIN, Object, Trace};
 use crate::event::input;
 use crate::live::Swap;
-use crate::policy::Policy;
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
 use mrule_compiler::engine::Engine;
 use mrule_compiler::hir::{Program, Station};
+use mrule_engine::policy::Origin;
+use mrule_engine::policy::Policy;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,14 +38,14 @@ impl SetStation {
         let mut object = Object::new();
         object.insert(KIND.to_owned(), Json::from(station));
         object.insert("is".to_owned(), Json::from(self.words.as_str()));
-        object.insert("origin".to_owned(), self.origin.to_json());
+        object.insert("origin".to_owned(), origin_json(&self.origin));
         object
     }
 
     /// From what the store kept: which station, and what it was set to.
     pub(super) fn from_object(object: &Object) -> Option<(String, SetStation)> {
         let text = |name: &str| object.get(name).and_then(Json::as_str).map(str::to_owned);
-        let origin = Origin::from_json(object.get("origin"));
+        let origin = origin_from_json(object.get("origin"));
         Some((text(KIND)?, SetStation { words: text("is")?, origin }))
     }
 }

@@ -7,13 +7,13 @@
 use super::bundle::Bundle;
 use super::marker::{self, Marker};
 use super::{Version, stations};
-use crate::change::{Change, Effect};
 use crate::event::input;
 use crate::patience::LOCKED;
-use crate::policy::Policy;
 use crate::privilege::private;
-use crate::trigger::Outcome;
 use mrule_compiler::hir::{Program, TableId, Value};
+use mrule_engine::change::{Change, Effect};
+use mrule_engine::policy::Policy;
+use mrule_engine::trigger::Outcome;
 use rusqlite::{Connection, Transaction, params};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;

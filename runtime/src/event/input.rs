@@ -10,25 +10,14 @@
 //! The invariant: the whole file is checked against the program before the first packet; a change happens before the first
 //! packet whose time is not earlier. (Rejected: packet numbers as times, which mean nothing live.)
 
-use crate::change::{Change, FlowAct};
-use crate::flow::FlowName;
 use jiff::Timestamp;
 use mrule_compiler::hir::{ParamId, Program, Scope, TableId, Value, ValueTy};
 use mrule_compiler::table::text;
+use mrule_engine::change::{Change, FlowAct, Timed};
+use mrule_engine::flow::FlowName;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
-
-/// A change and its time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Timed {
-    /// Nanoseconds since the Unix epoch.
-    pub time: i64,
-    /// What is to happen.
-    pub change: Change,
-    /// The line that says so, from 1.
-    pub line: usize,
-}
 
 /// Why a file of events cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -5,15 +5,13 @@
 
 use super::extended::{EVERY, Extended, Verdict};
 use super::{Hub, Kind, Record, client, part_json};
-use crate::change::{Change, Effect, FlowAct, FlowRefusal};
-use crate::decider::{Decider, TriggerEvent};
-use crate::flow::FlowName;
-use crate::policy::Policy;
 use crate::privilege::private;
-use crate::trigger::{Outcome, Suppressed, key_parts, key_values};
-use mrule_compiler::abi::Packet;
-use mrule_compiler::batch::Batch;
 use mrule_compiler::explain;
+use mrule_engine::change::{Change, Effect, FlowAct, FlowRefusal};
+use mrule_engine::decider::{Observer, TriggerEvent};
+use mrule_engine::flow::FlowName;
+use mrule_engine::policy::Policy;
+use mrule_engine::trigger::{Outcome, Suppressed, key_parts, key_values};
 use serde_json::{Map, Value as Json};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -96,11 +94,6 @@ impl EventWriter {
         EventWriter { extended: Extended::new(every), ..self }
     }
 
-    /// Whether anybody reads.
-    pub fn is_wanted(&self) -> bool {
-        self.writes || self.hub.as_ref().is_some_and(Hub::is_wanted)
-    }
-
     /// Whether anybody reads of this.
     fn wants(&self, kind: Kind) -> bool {
         self.writes || self.hub.as_ref().is_some_and(|hub| hub.wants(kind))
@@ -121,8 +114,46 @@ impl EventWriter {
         }
     }
 
-    /// Tells what a packet did to a trigger; `number` is the packet's, from 1.
-    pub fn packet(&self, policy: &Policy, number: u64, event: &TriggerEvent<'_>) {
+    /// Tells that the time of a suppression is over.
+    pub fn suppression_over(&self, policy: &Policy, trigger: usize, of: &Suppressed) {
+        let program = policy.program();
+        let Some(trigger) = program.triggers.get(trigger).filter(|_| self.wants(Kind::SuppressionEnded))
+        else {
+            return;
+        };
+        let mut record = start(of.until.unwrap_or_default(), Kind::SuppressionEnded, &trigger.name, policy);
+        record.members.insert("key".into(), of.key.iter().map(part_json).collect());
+        record.members.insert("reason".into(), "its time is over".into());
+        self.tell(record);
+    }
+
+    /// Waits until all lines are written, and gives the sums. A live run waits for some seconds only: a reader of a FIFO may
+    /// have stopped.
+    pub fn finish(mut self) -> Written {
+        self.queue = None;
+        let (told, folded) = (self.told.load(Relaxed), self.folded.load(Relaxed));
+        let until = Instant::now() + FINISH;
+        while !self.waits && self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            if Instant::now() >= until {
+                let error = Some(io::Error::other("it takes no more lines"));
+                return Written { told, written: 0, dropped: told, folded, error };
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let (written, error) = match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(done)) => done,
+            _ => (0, Some(io::Error::other("the thread that writes events is gone"))),
+        };
+        Written { told, written, dropped: told.saturating_sub(written), folded, error }
+    }
+}
+
+impl Observer for EventWriter {
+    fn is_wanted(&self) -> bool {
+        self.writes || self.hub.as_ref().is_some_and(Hub::is_wanted)
+    }
+
+    fn packet(&self, policy: &Policy, number: u64, event: &TriggerEvent<'_>) {
         let (program, world) = (policy.program(), policy.world());
         let Some(trigger) = program.triggers.get(event.trigger) else { return };
         let kind = match event.outcome {
@@ -169,8 +200,7 @@ impl EventWriter {
         self.tell(record);
     }
 
-    /// Tells what a change from outside did; rows and params are not told.
-    pub fn change(&self, policy: &Policy, now: i64, change: &Change, effect: Effect) {
+    fn change(&self, policy: &Policy, now: i64, change: &Change, effect: Effect) {
         let program = policy.program();
         let mut key = None;
         let (at, values, reason) = match change {
@@ -212,62 +242,13 @@ impl EventWriter {
         self.tell(record);
     }
 
-    /// Tells that the time of a suppression is over.
-    pub fn suppression_over(&self, policy: &Policy, trigger: usize, of: &Suppressed) {
-        let program = policy.program();
-        let Some(trigger) = program.triggers.get(trigger).filter(|_| self.wants(Kind::SuppressionEnded))
-        else {
-            return;
-        };
-        let mut record = start(of.until.unwrap_or_default(), Kind::SuppressionEnded, &trigger.name, policy);
-        record.members.insert("key".into(), of.key.iter().map(part_json).collect());
-        record.members.insert("reason".into(), "its time is over".into());
-        self.tell(record);
-    }
-
-    /// Tells that something was not done to a flow, and why.
-    pub fn refused(&self, policy: &Policy, now: i64, trigger: usize, flow: &FlowName, why: &FlowRefusal) {
+    fn refused(&self, policy: &Policy, now: i64, trigger: usize, flow: &FlowName, why: &FlowRefusal) {
         let Some(trigger) = policy.program().triggers.get(trigger) else { return };
         let mut record = start(now, Kind::Refused, &trigger.name, policy);
         record.members.insert("key".into(), vec![Json::from(flow.to_string())].into());
         record.members.insert("reason".into(), why.to_string().into());
         self.tell(record);
     }
-
-    /// Waits until all lines are written, and gives the sums. A live run waits for some seconds only: a reader of a FIFO may
-    /// have stopped.
-    pub fn finish(mut self) -> Written {
-        self.queue = None;
-        let (told, folded) = (self.told.load(Relaxed), self.folded.load(Relaxed));
-        let until = Instant::now() + FINISH;
-        while !self.waits && self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
-            if Instant::now() >= until {
-                let error = Some(io::Error::other("it takes no more lines"));
-                return Written { told, written: 0, dropped: told, folded, error };
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let (written, error) = match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(done)) => done,
-            _ => (0, Some(io::Error::other("the thread that writes events is gone"))),
-        };
-        Written { told, written, dropped: told.saturating_sub(written), folded, error }
-    }
-}
-
-/// Decides packets, before which so many came, and tells `lines` of what they do to triggers.
-pub fn decide<'d>(
-    decider: &'d mut Decider,
-    policy: &Policy,
-    packets: &[Packet],
-    before: u64,
-    lines: Option<&EventWriter>,
-) -> &'d Batch {
-    let Some(lines) = lines.filter(|lines| lines.is_wanted()) else { return decider.decide(policy, packets) };
-    let mut hear = |event: &TriggerEvent<'_>| {
-        lines.packet(policy, before + event.at as u64 + 1, event);
-    };
-    decider.decide_and_tell(policy, packets, Some(&mut hear))
 }
 
 /// What every record of a trigger begins with.

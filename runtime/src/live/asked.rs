@@ -3,10 +3,10 @@
 //! waits for any longer is given up. (Rejected: a lock on the table of flows, which every packet would take.)
 
 use super::seat::Seat;
-use crate::change::{Effect, FlowAct, FlowRefusal};
-use crate::decider::{NAMED, bit_of};
-use crate::flow::{FlowAbout, FlowId, FlowName, Slice};
 use mrule_compiler::hir::{Program, TriggerId};
+use mrule_engine::change::{Effect, FlowAct, FlowRefusal};
+use mrule_engine::decider::{NAMED, bit_of};
+use mrule_engine::flow::{FlowAbout, FlowId, FlowName, Slice};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::mpsc::Sender;

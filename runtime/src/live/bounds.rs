@@ -4,8 +4,7 @@
 //! each is decided with its own policy's tables and triggers.)
 
 use super::seat::Seat;
-use crate::station::BOUND;
-use mrule_compiler::abi::{NO_LIMIT, Verdict};
+use mrule_compiler::abi::{BOUND, NO_LIMIT, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -4,8 +4,8 @@
 
 use super::redirect::Redirect;
 use crate::event::Hub;
-use crate::stats::{Gone, Summary};
 use crate::{alarm, history, station};
+use mrule_engine::totals::{RetiredTotals, Totals};
 use std::io;
 use std::time::Duration;
 
@@ -184,13 +184,13 @@ pub struct Report {
     /// By port.
     pub ports: Vec<PortCounts>,
     /// What was decided, by all policies together. Where there are several, names are `POLICY/NAME`.
-    pub summary: Summary,
+    pub summary: Totals,
     /// What became of copies, by station, in the order of the summary.
     pub stations: Vec<station::Counts>,
     /// The same, policy by policy.
     pub policies: Vec<PolicyReport>,
     /// Sums of rules, limits and stations that are no more, of all policies.
-    pub gone: Gone,
+    pub gone: RetiredTotals,
     /// What became of the copies of stations that are no more; those that are ending are not in it yet.
     pub retired: station::Counts,
     /// What became of alarms, by receiver.
@@ -207,7 +207,7 @@ pub struct PolicyReport {
     /// The version at work, from 1.
     pub version: u64,
     /// What it decided.
-    pub summary: Summary,
+    pub summary: Totals,
     /// What became of its copies, by station.
     pub stations: Vec<station::Counts>,
 }

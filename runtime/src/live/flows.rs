@@ -4,8 +4,8 @@
 use super::Live;
 use super::asked::{Answer, Ask, Question};
 use super::worker::Order;
-use crate::change::FlowRefusal;
 use mrule_compiler::hir::Program;
+use mrule_engine::change::FlowRefusal;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};

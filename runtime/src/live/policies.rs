@@ -9,13 +9,13 @@ use super::seat::{Left, Move, Seat, Seating};
 use super::worker::{Counts, Order};
 use super::{Event, FINISH, Live, link_type, open};
 use crate::capture::Interface;
-use crate::confine::Origin;
-use crate::decider::{Decider, Heritage};
 use crate::error::Error;
-use crate::policy::{Label, Policy};
 use crate::station::{self, Stations};
-use crate::stats::{Gone, Summary};
 use mrule_compiler::hir::{Program, Station};
+use mrule_engine::decider::{Decider, Heritage};
+use mrule_engine::policy::Origin;
+use mrule_engine::policy::{Label, Policy};
+use mrule_engine::totals::{RetiredTotals, Totals};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -216,7 +216,7 @@ impl Live {
             return Err(Error::Ports(format!("there are {MAX_POLICIES} policies already; unload one")));
         }
         let deciders = self.workers.iter().map(|_| Decider::new(&policy, &self.limits, super::worker::BATCH));
-        let deciders = deciders.collect::<Result<Vec<_>, Error>>()?;
+        let deciders = deciders.collect::<Result<Vec<_>, mrule_engine::Error>>()?;
         let old = at.and_then(|at| self.policies.loaded.get(at));
         let Opened(stations) = opened;
         let heritage = match old {
@@ -234,7 +234,7 @@ impl Live {
         let hashes = stations.hashes();
         let seats = deciders.into_iter().map(|decider| {
             let (policy, outlets) = (policy.clone(), stations.outlets());
-            let (gate, summary) = (gate.clone(), Summary::new(&program));
+            let (gate, summary) = (gate.clone(), Totals::new(&program));
             let seat = Seat { id, outlets, hashes, decider, summary, policy, gate };
             Seating::Take(Box::new(seat), Box::new(heritage.clone()))
         });
@@ -374,13 +374,13 @@ impl Live {
         let now = jiff::Timestamp::now().as_nanosecond();
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         for loaded in &self.policies.loaded {
-            let mut summary = Summary::new(loaded.policy.program());
+            let mut summary = Totals::new(loaded.policy.program());
             for seat in counts.iter().flat_map(|counts| &counts.seats).filter(|seat| seat.id == loaded.id) {
                 if Arc::ptr_eq(seat.policy.program(), loaded.policy.program()) {
                     summary.add(&seat.summary);
                 } else {
                     // A worker that has not taken the program yet.
-                    summary.gone.add(&Gone::all_of(&seat.summary));
+                    summary.gone.add(&RetiredTotals::all_of(&seat.summary));
                 }
             }
             summary.keys(&loaded.policy, now);

@@ -4,13 +4,12 @@
 //! nobody would know when the last one has left the old program.)
 
 use super::bounds::{Bounds, Gate};
-use crate::decider::{Decider, Heritage};
-use crate::event::output::{EventWriter, decide};
-use crate::policy::Policy;
 use crate::station::{Copy, Outlet};
-use crate::stats::{Gone, Summary};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::helpers;
+use mrule_engine::decider::{Decider, Heritage, Observer};
+use mrule_engine::policy::Policy;
+use mrule_engine::totals::{RetiredTotals, Totals};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -23,7 +22,7 @@ pub(super) struct Seat {
     pub outlets: Vec<Outlet>,
     /// Whether stations want hashes of flows.
     pub hashes: bool,
-    pub summary: Summary,
+    pub summary: Totals,
     /// Withholds the copies of this policy.
     pub gate: Gate,
 }
@@ -55,14 +54,15 @@ pub(super) struct Move {
 
 impl Move {
     /// Carries it out; the sums of what ended go to `gone`. What is left is to be sent when others know the new sums.
-    pub fn obey(self, seats: &mut Vec<Seat>, gone: &mut Gone) -> (Sender<Left>, Left) {
+    pub fn obey(self, seats: &mut Vec<Seat>, gone: &mut RetiredTotals) -> (Sender<Left>, Left) {
         let at = seats.iter().position(|seat| seat.id == self.id);
         let (mut left_seat, mut left_policy) = (None, None);
         match (self.seating, at.and_then(|at| seats.get_mut(at))) {
             (Seating::Take(mut seat, heritage), Some(old)) => {
                 old.summary.end(&old.decider);
                 seat.summary = old.summary.succeed(seat.policy.program(), &heritage);
-                seat.decider.take_over(&mut old.decider, &heritage, &seat.summary);
+                seat.summary.seed(&mut seat.decider);
+                seat.decider.take_over(&mut old.decider, &heritage, seat.summary.packets);
                 left_seat = Some(Box::new(std::mem::replace(old, *seat)));
             }
             (Seating::Take(seat, _), None) => seats.push(*seat),
@@ -73,7 +73,7 @@ impl Move {
                 left_seat = at.map(|at| Box::new(seats.remove(at)));
                 if let Some(seat) = &mut left_seat {
                     seat.summary.end(&seat.decider);
-                    gone.add(&Gone::all_of(&seat.summary));
+                    gone.add(&RetiredTotals::all_of(&seat.summary));
                 }
             }
             (Seating::World(_) | Seating::Leave, None) => {}
@@ -84,8 +84,8 @@ impl Move {
 
 impl Seat {
     /// Decides packets, before which so many came.
-    pub fn decide(&mut self, packets: &[Packet<'_>], before: u64, lines: Option<&EventWriter>) {
-        decide(&mut self.decider, &self.policy, packets, before, lines);
+    pub fn decide(&mut self, packets: &[Packet<'_>], before: u64, lines: Option<&dyn Observer>) {
+        self.decider.decide_observed(&self.policy, packets, before, lines);
     }
 
     /// Offers the copies of the packets that were decided, of which binding policies leave so much; says in `copied` which

@@ -14,9 +14,9 @@
 
 use super::Live;
 use crate::error::Error;
-use crate::policy::Policy;
 use mrule_compiler::abi::Link;
 use mrule_compiler::bpf::Insn;
+use mrule_engine::policy::Policy;
 use std::sync::Arc;
 
 /// What packets are spread over workers by.

@@ -8,12 +8,12 @@ use super::bounds::Bounds;
 use super::counts::PortCounts;
 use super::port::{Part, Port};
 use super::seat::{Move, Seat};
-use crate::event::output::EventWriter;
-use crate::policy::Policy;
-use crate::stats::{Gone, Intake, Summary};
 use crate::sys::packet::Socket;
 use crate::sys::tap::Tap;
 use mrule_compiler::abi::Packet;
+use mrule_engine::decider::Observer;
+use mrule_engine::policy::Policy;
+use mrule_engine::totals::{Intake, RetiredTotals, Totals};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,10 +70,10 @@ pub(super) enum Order {
 pub(super) struct Counts {
     pub ports: Vec<PortCounts>,
     /// Packets, without anything of one policy.
-    pub totals: Summary,
+    pub totals: Totals,
     pub seats: Vec<Seated>,
     /// Sums of policies that were unloaded.
-    pub gone: Gone,
+    pub gone: RetiredTotals,
 }
 
 /// What a worker counted for one policy.
@@ -81,19 +81,19 @@ pub(super) struct Counts {
 pub(super) struct Seated {
     pub id: u64,
     pub policy: Arc<Policy>,
-    pub summary: Summary,
+    pub summary: Totals,
 }
 
 pub(super) struct Worker {
     /// From 0.
     pub number: usize,
     /// Who is told what becomes of triggers.
-    pub lines: Option<Arc<EventWriter>>,
+    pub lines: Option<Arc<dyn Observer>>,
     pub seats: Vec<Seat>,
     pub ports: Vec<Port>,
-    pub totals: Summary,
+    pub totals: Totals,
     /// Sums of policies that were unloaded.
-    pub gone: Gone,
+    pub gone: RetiredTotals,
     /// An eventfd that is written to when there are orders.
     pub bell: Arc<OwnedFd>,
     /// When it last waited.

@@ -6,13 +6,10 @@
 //! (Rejected: a library; those at hand read, or write without comments and with a copy of each packet.)
 
 use crate::capture::Interface;
-use crate::policy::Label;
-use mrule_compiler::abi::{NO_LIMIT, Verdict};
+use mrule_compiler::abi::{BOUND, NO_LIMIT, Verdict};
 use mrule_compiler::hir::Program;
+use mrule_engine::policy::Label;
 use std::sync::Arc;
-
-/// In the place of a limit's number: a limit of another policy, which is binding, cut.
-pub const BOUND: u32 = NO_LIMIT - 1;
 
 const COMMENT: u16 = 1;
 const USER_APPLICATION: u16 = 4;

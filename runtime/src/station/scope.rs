@@ -1,7 +1,8 @@
 //! What one station may reach, and by which mark its files are known. The invariant: every path of a station goes
 //! through here. (Rejected: paths that sinks open by themselves; one of them would forget the check.)
 
-use crate::confine::{Claim, Confinement, FileId, Holder, Key, Origin, Place};
+use crate::confine::{Claim, Confinement, FileId, Holder, Key, Place};
+use mrule_engine::policy::Origin;
 use std::io;
 use std::sync::Arc;
 

@@ -8,8 +8,8 @@ use mrule_compiler::pattern;
 use mrule_compiler::sets::Intervals;
 use mrule_compiler::sight::{FacetValue, Sight};
 use mrule_compiler::world::World;
-use mrule_runtime::flow::{FlowId, Segment};
-use mrule_runtime::stream::{StreamLimits, Streams};
+use mrule_engine::flow::{FlowId, Segment};
+use mrule_engine::stream::{StreamLimits, Streams};
 use std::sync::Arc;
 
 pub const TCP: u8 = 6;

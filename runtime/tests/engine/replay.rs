@@ -6,8 +6,8 @@ use crate::common::{self, Ng, ORDERS, Order, Pcap, frame, read_bytes};
 use mrule_compiler::engine::EngineKind;
 use mrule_compiler::hir::{Length, Rule};
 use mrule_runtime::capture::LinkType;
+use mrule_runtime::replay::Summary;
 use mrule_runtime::station::{Names, PcapngFile};
-use mrule_runtime::stats::Summary;
 use mrule_runtime::{BreakReason, Error};
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -77,19 +77,22 @@ fn copies_keep_length_time_and_interface_and_say_who_decided() {
     let quiet = station_file(&place.station("quiet"));
     assert_eq!((quiet.copies.len(), quiet.interfaces.len()), (0, 3), "a file even without copies");
 
-    assert_eq!((summary.packets, summary.wire_bytes, summary.captured_bytes), (4, 1871, 471));
-    assert_eq!((summary.mirrored, summary.unmirrored), (3, 1));
-    let stations: Vec<_> = summary.stations.iter().map(|s| (s.copies, s.bytes, s.withheld)).collect();
+    assert_eq!(
+        (summary.totals.packets, summary.totals.wire_bytes, summary.totals.captured_bytes),
+        (4, 1871, 471)
+    );
+    assert_eq!((summary.totals.mirrored, summary.totals.unmirrored), (3, 1));
+    let stations: Vec<_> = summary.totals.stations.iter().map(|s| (s.copies, s.bytes, s.withheld)).collect();
     assert_eq!(stations, [(3, 160, 1), (1, 240, 0), (0, 0, 0)]);
     let rules: Vec<_> =
-        summary.rules.iter().map(|r| (r.name.as_str(), r.matched, r.decided, r.bytes)).collect();
+        summary.totals.rules.iter().map(|r| (r.name.as_str(), r.matched, r.decided, r.bytes)).collect();
     assert_eq!(rules, [("base", 4, 3, 60), ("long", 1, 1, 100), ("middle", 1, 1, 240)]);
-    let limits: Vec<_> = summary.limits.iter().map(|l| (l.matched, l.cut, l.withheld)).collect();
+    let limits: Vec<_> = summary.totals.limits.iter().map(|l| (l.matched, l.cut, l.withheld)).collect();
     assert_eq!(limits, [(1, 1, 0), (1, 0, 1)]);
-    let ids = &summary.stations[0];
+    let ids = &summary.totals.stations[0];
     let size = std::fs::metadata(place.station("ids")).unwrap().len();
-    assert_eq!(ids.file, Some((place.station("ids"), size)));
-    assert_eq!(summary.saved_percent(ids), Some(100.0 * (1.0 - 160.0 / 471.0)));
+    assert_eq!(summary.file(0), Some(&(place.station("ids"), size)));
+    assert_eq!(summary.totals.saved_percent(ids), Some(100.0 * (1.0 - 160.0 / 471.0)));
     assert!(summary.is_complete());
 }
 
@@ -99,7 +102,7 @@ fn without_a_directory_copies_are_counted_only() {
         Place::with(&Pcap::new(Order::Little, common::MICRO, 1).packet(1, 1, &frame(1, 60), 60).bytes);
     let program = program(&["ids"], vec![any("all", Length::Full, 1)], vec![]);
     let summary = run(&program, &place.capture(), None).unwrap();
-    assert_eq!((summary.stations[0].copies, &summary.stations[0].file), (1, &None));
+    assert_eq!((summary.totals.stations[0].copies, summary.file(0)), (1, None));
     assert_eq!(std::fs::read_dir(place.directory.path()).unwrap().count(), 1);
 }
 
@@ -113,7 +116,7 @@ fn a_broken_capture_gives_what_was_readable() {
     let place = Place::with(&pcap.bytes);
     let program = program(&["ids"], vec![any("all", Length::Full, 1)], vec![]);
     let summary = run(&program, &place.capture(), Some(&place.out())).unwrap();
-    assert_eq!((summary.packets, station_file(&place.station("ids")).copies.len()), (700, 700));
+    assert_eq!((summary.totals.packets, station_file(&place.station("ids")).copies.len()), (700, 700));
     let broken = summary.broken[0].at.clone();
     assert_eq!(
         (broken.offset, &broken.reason),
@@ -124,7 +127,7 @@ fn a_broken_capture_gives_what_was_readable() {
     let place = Place::with(&[]);
     let summary = run(&program, &place.capture(), Some(&place.out())).unwrap();
     assert_eq!(
-        (summary.packets, summary.broken.first().map(|b| &b.at.reason)),
+        (summary.totals.packets, summary.broken.first().map(|b| &b.at.reason)),
         (0, Some(&BreakReason::Empty))
     );
     assert_eq!(station_file(&place.station("ids")).sections, 1);
@@ -141,7 +144,7 @@ fn unsupported_interfaces_are_told_and_the_others_done() {
     let place = Place::with(&ng.bytes);
     let program = program(&["ids"], vec![any("all", Length::Full, 1)], vec![]);
     let summary = run(&program, &place.capture(), Some(&place.out())).unwrap();
-    assert_eq!((summary.packets, summary.unsupported.as_slice()), (1, &[(LinkType(127), 2)][..]));
+    assert_eq!((summary.totals.packets, summary.unsupported.as_slice()), (1, &[(LinkType(127), 2)][..]));
     assert!(!summary.is_complete());
     assert_eq!(station_file(&place.station("ids")).copies, [copy(1, 2_000, &frame(2, 50), 50, "rule=all")]);
 }
@@ -283,9 +286,9 @@ proptest! {
         let place = Place::with(&ng.bytes);
         let program = program(&["a", "b", "c"], rules, limits);
         let summary = run(&program, &place.capture(), Some(&place.out())).unwrap();
-        prop_assert_eq!(summary.packets, packets.len() as u64);
+        prop_assert_eq!(summary.totals.packets, packets.len() as u64);
         let (mut decided, mut cut) = (std::collections::BTreeMap::<String, u64>::new(), 0);
-        for station in &summary.stations {
+        for station in &summary.totals.stations {
             let file = station_file(&place.station(&station.name));
             prop_assert_eq!(station.copies, file.copies.len() as u64);
             prop_assert_eq!(station.bytes, file.copies.iter().map(|copy| copy.frame.len() as u64).sum::<u64>());
@@ -301,10 +304,10 @@ proptest! {
                 cut += u64::from(copy.comment.contains(" limit="));
             }
         }
-        for rule in &summary.rules {
+        for rule in &summary.totals.rules {
             prop_assert_eq!(decided.remove(&rule.name).unwrap_or(0), rule.bytes);
         }
-        prop_assert_eq!(cut, summary.limits.iter().map(|limit| limit.cut).sum::<u64>());
+        prop_assert_eq!(cut, summary.totals.limits.iter().map(|limit| limit.cut).sum::<u64>());
     }
 }
 
@@ -315,15 +318,15 @@ fn a_wrong_sum_is_found() {
     let program = program(&["ids"], vec![any("all", Length::Full, 1)], vec![]);
     let sound = run(&program, &place.capture(), None).unwrap();
     for spoil in [
-        |s: &mut Summary| s.unmirrored += 1,
-        |s: &mut Summary| s.stations[0].copies += 1,
-        |s: &mut Summary| s.stations[0].bytes -= 1,
-        |s: &mut Summary| s.rules[0].decided -= 1,
-        |s: &mut Summary| s.rules[0].matched = 2,
-        |s: &mut Summary| s.captured_bytes = 61,
+        |s: &mut Summary| s.totals.unmirrored += 1,
+        |s: &mut Summary| s.totals.stations[0].copies += 1,
+        |s: &mut Summary| s.totals.stations[0].bytes -= 1,
+        |s: &mut Summary| s.totals.rules[0].decided -= 1,
+        |s: &mut Summary| s.totals.rules[0].matched = 2,
+        |s: &mut Summary| s.totals.captured_bytes = 61,
     ] {
         let mut wrong = sound.clone();
         spoil(&mut wrong);
-        assert!(wrong.check().is_err(), "{wrong:?}");
+        assert!(wrong.totals.check().is_err(), "{wrong:?}");
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::feed::{Dice, Feed, TCP, UDP, program, segment};
 use mrule_compiler::fields::App;
-use mrule_runtime::flow::Segment;
+use mrule_engine::flow::Segment;
 
 /// The protocol, what it runs over, what the client says first, what the server answers.
 type Talk = (App, u8, &'static [u8], &'static [u8]);

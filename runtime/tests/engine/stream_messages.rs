@@ -3,8 +3,8 @@
 
 use crate::feed::{DNS, Feed, HTTP, TLS, Told, UDP, program, segment};
 use mrule_compiler::fields::{App, Facet};
-use mrule_runtime::flow::Segment;
-use mrule_runtime::stream::StreamLimits;
+use mrule_engine::flow::Segment;
+use mrule_engine::stream::StreamLimits;
 
 /// What is said by a conversation: pieces by direction (true: the client), each cut into packets of this size.
 fn said(facets: &[Facet], talk: &[(bool, &[u8])], size: usize) -> (Vec<(Facet, String)>, Feed) {

@@ -4,8 +4,8 @@
 
 use crate::feed::{self, Dice, Feed, contains, matches, program, segment};
 use mrule_compiler::hir::StreamKind;
-use mrule_runtime::flow::{FlowId, Segment};
-use mrule_runtime::stream::StreamLimits;
+use mrule_engine::flow::{FlowId, Segment};
+use mrule_engine::stream::StreamLimits;
 use regex_automata::meta;
 
 /// All ends of matches of a pattern in a whole stream: each end is tried by itself.

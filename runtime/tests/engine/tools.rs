@@ -110,7 +110,7 @@ fn capinfos_and_tcpdump_read_our_files() {
     for capture in real_captures() {
         let out = tempfile::tempdir().unwrap();
         let summary = run(&program, &capture, Some(out.path())).unwrap();
-        for station in &summary.stations {
+        for station in &summary.totals.stations {
             let file = out.path().join(format!("{}.pcapng", station.name));
             let Some(said) = tool("capinfos", &["-M", "-c", "-t"], &[&file]) else { return };
             assert!(said.contains("pcapng"), "{said}");
@@ -125,7 +125,7 @@ fn capinfos_and_tcpdump_read_our_files() {
                 return;
             };
             let packets = said.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).count();
-            assert!(packets as u64 >= summary.stations[0].copies, "{}: {packets}", capture.display());
+            assert!(packets as u64 >= summary.totals.stations[0].copies, "{}: {packets}", capture.display());
         }
     }
 }

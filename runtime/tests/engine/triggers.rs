@@ -6,10 +6,10 @@ use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
-use mrule_runtime::cost::{Setting, cost};
-use mrule_runtime::decider::{Decider, Limits, TriggerEvent};
-use mrule_runtime::policy::Policy;
-use mrule_runtime::trigger::TriggerStore;
+use mrule_engine::cost::cost;
+use mrule_engine::decider::{Decider, Limits, TriggerEvent};
+use mrule_engine::policy::Policy;
+use mrule_engine::trigger::TriggerStore;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -258,7 +258,8 @@ proptest! {
 #[test]
 fn what_it_costs_is_what_it_takes() {
     let policy = Policy::new(engines()[0].clone(), World::new(engines()[0].program()).unwrap());
-    let cost = cost(policy.program(), policy.world(), &Setting::replay(Limits::default())).unwrap();
+    let cost =
+        cost(policy.program(), policy.world(), &mrule_runtime::replay::setting(Limits::default())).unwrap();
     let suppressed: u64 = policy.shapes().iter().map(TriggerStore::suppressed_memory_of).sum();
     assert_eq!(cost.bytes_of("trigger"), policy.triggers().memory() as u64 + suppressed);
     assert_eq!((cost.keys, cost.windows), (4, 5));

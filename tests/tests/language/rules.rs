@@ -4,10 +4,10 @@
 use mrule_compiler::compile::compile;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
-use mrule_runtime::policy::Policy;
+use mrule_engine::policy::Policy;
+use mrule_runtime::replay::Summary;
 use mrule_runtime::replay::{Options, replay};
 use mrule_runtime::source::Files;
-use mrule_runtime::stats::Summary;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn run(rules: &str, kind: EngineKind) -> Summary {
         Options { read: vec![root().join("tests/pcap/demo.pcapng")], out: None, ..Options::default() };
     let mut policy = Policy::repeatable(Arc::new(engine), world);
     let summary = replay(&options, &mut policy, None, &mut |_| ()).unwrap();
-    summary.check().unwrap();
+    summary.totals.check().unwrap();
     summary
 }
 
@@ -59,7 +59,7 @@ fn each_example_copies_what_it_says() {
         let jit = run(rules, EngineKind::Jit);
         assert_eq!(jit, run(rules, EngineKind::Interp), "{rules}");
         let got: Vec<(&str, u64, u64)> =
-            jit.stations.iter().map(|s| (s.name.as_str(), s.copies, s.bytes)).collect();
+            jit.totals.stations.iter().map(|s| (s.name.as_str(), s.copies, s.bytes)).collect();
         assert_eq!(got, *expected, "{rules}");
     }
 }

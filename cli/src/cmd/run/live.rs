@@ -18,14 +18,14 @@ use crate::report;
 use crate::rules::Rules;
 use crate::screen::{self, BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
+use mrule_engine::decider::{Limits, Observer};
+use mrule_engine::policy::Policy;
 use mrule_runtime::api::{Afar, Faces, Server};
 use mrule_runtime::compile_queue::CompileLimits;
 use mrule_runtime::confine::Confinement;
 use mrule_runtime::control::{BindingFailure, Bundle, Control, Memory, Start};
-use mrule_runtime::decider::Limits;
 use mrule_runtime::event::{Kind, Record};
 use mrule_runtime::live::{Forward, Live, Options, Spread};
-use mrule_runtime::policy::Policy;
 use mrule_runtime::sys::ring::Shape;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
@@ -309,7 +309,8 @@ fn run_as(
     // Files of the run that were made now are there.
     options.confinement.record_own_files();
     let first = start.first();
-    let live = Live::start_with(first, &options, writer.clone(), tell, |live| start.restore(live))?;
+    let observer = writer.clone().map(|writer| writer as Arc<dyn Observer>);
+    let live = Live::start_with(first, &options, observer, tell, |live| start.restore(live))?;
     let died = live.died();
     let workers = live.workers();
     if stats.is_some() {
@@ -350,7 +351,7 @@ fn run_as(
     while !stop.load(Ordering::Relaxed) && died.worker().is_none() && successor().is_none() {
         let wait = next.saturating_duration_since(Instant::now()).min(WATCH);
         if let Ok(event) = events.recv_timeout(wait) {
-            hub.tell(event.record());
+            hub.tell(Record::from(&event));
             display.clear(screen.err)?;
             writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
             continue;
@@ -417,7 +418,7 @@ fn run_as(
     let mut report = finished?;
     let all_told = lines.finish(writer.and_then(Arc::into_inner), screen.err_look, screen.err)?;
     for event in events.try_iter() {
-        hub.tell(event.record());
+        hub.tell(Record::from(&event));
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }
     telling.finish(&mut report, successor());

@@ -10,10 +10,11 @@ use crate::exit::{Exit, Failure};
 use crate::screen::{BAD, DIM, DOUBT, Look, Screen, printable};
 use crate::summary;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mrule_engine::decider::Observer;
+use mrule_engine::policy::Policy;
 use mrule_runtime::capture::Broken;
-use mrule_runtime::policy::Policy;
+use mrule_runtime::replay::Summary;
 use mrule_runtime::replay::{Options, Progress, replay};
-use mrule_runtime::stats::Summary;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io;
@@ -34,7 +35,12 @@ pub(super) fn run(
     let (read, writer) = (options.read.as_slice(), events.writer(true, None)?);
     let started = Instant::now();
     let mut bar = Bar::new(screen.err_look, stats.is_some() && screen.err_look.live, started);
-    let result = replay(options, &mut policy, writer.as_ref(), &mut |progress| bar.show(progress));
+    let result = replay(
+        options,
+        &mut policy,
+        writer.as_ref().map(|writer| writer as &dyn Observer),
+        &mut |progress| bar.show(progress),
+    );
     bar.clear();
     let all_told = events.finish(writer, screen.err_look, screen.err)?;
     let counts = result?;
@@ -48,7 +54,7 @@ pub(super) fn run(
         }
         None => {}
     }
-    let refused = &counts.refused;
+    let refused = &counts.totals.refused;
     if let Some((line, why)) = &refused.first {
         let note = screen.err_look.paint(DOUBT, "warning:");
         let all = options.changes.len();
@@ -58,7 +64,7 @@ pub(super) fn run(
             refused.count
         )?;
     }
-    let later = (options.changes.len() as u64).saturating_sub(counts.changes + refused.count);
+    let later = (options.changes.len() as u64).saturating_sub(counts.totals.changes + refused.count);
     if later > 0 {
         let what = "come after the last packet and were not made";
         let note = screen.err_look.paint(DOUBT, "warning:");
@@ -110,13 +116,13 @@ fn complain(read: &[PathBuf], counts: &Summary, screen: &mut Screen<'_>) -> Resu
         writeln!(screen.err, "{} `{}` is broken at {at}", look.paint(BAD, "error:"), printable(&name))?;
     }
     if !counts.broken.is_empty() {
-        let packets = summary::packets(counts.packets);
+        let packets = summary::packets(counts.totals.packets);
         let what = if read.len() > 1 { "what else could be read" } else { "what came before it" };
         let line = format!("{what} was processed: {packets}");
         writeln!(screen.err, "  {}", look.paint(DIM, &line))?;
     }
     if counts.interrupted {
-        let packets = summary::packets(counts.packets);
+        let packets = summary::packets(counts.totals.packets);
         let what = "ended by a signal before the end of what was to be read; decided were";
         writeln!(screen.err, "{warning} {what} {packets}")?;
     }

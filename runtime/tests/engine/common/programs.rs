@@ -4,11 +4,11 @@ use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::{Ask, Length, Num, Pred, Program, Rule, Station, Target};
 use mrule_compiler::sets::Intervals;
 use mrule_compiler::world::World;
+use mrule_engine::policy::Policy;
 use mrule_grammar::span::Span;
 use mrule_runtime::Error;
-use mrule_runtime::policy::Policy;
+use mrule_runtime::replay::Summary;
 use mrule_runtime::replay::{Options, replay};
-use mrule_runtime::stats::Summary;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,8 +69,8 @@ pub fn run_with(
         assert!(progress.packets >= packets && progress.length.is_none_or(|length| progress.read <= length));
         packets = progress.packets;
     })?;
-    assert_eq!(packets, summary.packets);
-    summary.check().unwrap();
+    assert_eq!(packets, summary.totals.packets);
+    summary.totals.check().unwrap();
     Ok(summary)
 }
 

@@ -2,7 +2,7 @@
 
 use mrule_compiler::abi::{FlowView, Head, Link, Packet, bit};
 use mrule_compiler::wire::dissect;
-use mrule_runtime::flow::{FlowCounts, FlowId, FlowTable, Limits};
+use mrule_engine::flow::{FlowCounts, FlowId, FlowTable, Limits};
 
 pub const SECOND: i64 = 1_000_000_000;
 pub const FIN: u8 = 1;

@@ -5,7 +5,7 @@ use crate::flow::frames::*;
 use crate::flow::traffic::{Pair, Random, Sent};
 use mrule_compiler::abi::{FlowView, Link, Packet, bit};
 use mrule_compiler::wire::dissect;
-use mrule_runtime::flow::{FlowTable, Limits};
+use mrule_engine::flow::{FlowTable, Limits};
 use std::collections::HashMap;
 
 /// What a history comes to.

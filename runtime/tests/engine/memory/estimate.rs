@@ -7,9 +7,9 @@ use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
-use mrule_runtime::cost::{Setting, cost};
-use mrule_runtime::decider::{Decider, Limits};
-use mrule_runtime::policy::Policy;
+use mrule_engine::cost::cost;
+use mrule_engine::decider::{Decider, Limits};
+use mrule_engine::policy::Policy;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ fn what_is_counted_is_what_it_takes() {
         let mut limits = Limits::default();
         limits.flows.flows = 1 << 16;
         limits.streams.pool = 1 << 20;
-        let setting = Setting::replay(limits.clone());
+        let setting = mrule_runtime::replay::setting(limits.clone());
         let before = status("VmRSS");
         let mut compiled =
             compile(&["a".into()], &mut MemoryLoader::new([("a", text), ("seen.csv", rows)]), &[]);

@@ -3,7 +3,7 @@
 use super::{alone, status};
 use mrule_compiler::abi::{FlowView, Head, Link, Packet};
 use mrule_compiler::wire::dissect;
-use mrule_runtime::flow::{FlowTable, Limits};
+use mrule_engine::flow::{FlowTable, Limits};
 
 /// A SYN from this source.
 fn syn(source: u32) -> [u8; 54] {

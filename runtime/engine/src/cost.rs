@@ -1,0 +1,223 @@
+//! What a program takes: bytes of each trigger, table, of flows, streams, workers and stations, and how much of it a packet
+//! touches. It is counted of the program alone, before anything of it is made, and these numbers are the ones that budgets
+//! enforce. The invariant: each size is the formula of the object that allocates it, kept beside that, and a test holds
+//! the sum against what a process really takes. (Rejected: to make the objects and ask them; what does not fit is then
+//! there already.)
+
+use crate::decider::{Decider, Limits};
+use crate::error::Error;
+use crate::flow::FlowTable;
+use crate::policy;
+use crate::stream::Streams;
+use crate::trigger::TriggerStore;
+use mrule_compiler::hir::{NumKind, PredKind, Program, Scope, TableId};
+use mrule_compiler::world::World;
+use mrule_grammar::span::Span;
+
+/// What something remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it is: `trigger`, `table`, `flows`, `streams`, `program`, `workers`, `stations`.
+    pub what: &'static str,
+    /// Its name; empty where there is one of its kind.
+    pub name: String,
+    /// How many entries it has room for: keys, rows, flows.
+    pub room: u64,
+    /// Bytes when it is full. Of a table: what its rows take now.
+    pub bytes: u64,
+    /// Lines of 64 bytes of it that a packet touches, at most.
+    pub lines: u64,
+    /// Where it is written: `keys` of a trigger, or its name.
+    pub place: Option<Span>,
+    /// The clause that makes it so large, as it is written: `keys 16777216`.
+    pub clause: Option<String>,
+}
+
+impl Part {
+    /// What it is, in words.
+    pub fn text(&self) -> String {
+        let clause = self.clause.as_ref().map(|clause| format!(" (`{clause}`)")).unwrap_or_default();
+        match self.name.as_str() {
+            "" => format!("{}{clause}", self.what),
+            name => format!("{} `{name}`{clause}", self.what),
+        }
+    }
+}
+
+/// What a run gives each policy.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Of flows and streams, for all workers together.
+    pub limits: Limits,
+    /// How many workers there are.
+    pub workers: usize,
+    /// How many packets a worker decides at a time, at most.
+    pub batch: usize,
+    /// Bytes of a station's threads and queues; 0 where copies are written in line.
+    pub station_bytes: u64,
+}
+
+/// What all of a program takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Triggers, tables, flows, and so on.
+    pub parts: Vec<Part>,
+    /// Keys of triggers that are made of each packet.
+    pub keys: u64,
+    /// Windows that each packet may be counted in.
+    pub windows: u64,
+    /// Look-ups in tables and of triggers' keys that conditions may make for a packet.
+    pub look_ups: u64,
+    /// Patterns that streams are searched for.
+    pub patterns: u64,
+}
+
+impl Cost {
+    /// Bytes of all parts.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of all parts but tables, which change while the program runs.
+    pub fn bytes_without_tables(&self) -> u64 {
+        self.bytes().saturating_sub(self.bytes_of("table"))
+    }
+
+    /// Bytes of the parts of one kind.
+    pub fn bytes_of(&self, what: &str) -> u64 {
+        let parts = self.parts.iter().filter(|part| part.what == what);
+        parts.map(|part| part.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Lines of 64 bytes of state that a packet touches, at most.
+    pub fn lines(&self) -> u64 {
+        self.parts.iter().map(|part| part.lines).sum()
+    }
+
+    /// The same without the triggers whose state is there and goes on.
+    pub fn beside(mut self, program: &Program, world: &World, old: &TriggerStore) -> Cost {
+        let shapes = policy::shapes(program, world);
+        for part in self.parts.iter_mut().filter(|part| part.what == "trigger") {
+            if shapes.iter().any(|shape| shape.name == part.name && old.has(shape)) {
+                part.bytes = 0;
+            }
+        }
+        self
+    }
+}
+
+/// Lines of a flow's entry, its place in the index, and its neighbours in the order of expiry.
+const FLOW_LINES: u64 = 4;
+/// Lines of a row's place and the row.
+const ROW_LINES: u64 = 2;
+/// Bytes of a node of a program: in the typed program, as code or as what helpers evaluate.
+const NODE: u64 = 1200;
+/// Bytes of a rule or limit beside its conditions: its name, its lines, its place in tables.
+const RULE: u64 = 3000;
+
+/// What a program takes in this setting; its tables as they are in this world.
+///
+/// # Errors
+/// [`Error::Streams`]: the patterns that streams are searched for are too large together.
+pub fn cost(program: &Program, world: &World, setting: &Setting) -> Result<Cost, Error> {
+    let mut cost = Cost { patterns: program.streams.len() as u64, ..Cost::default() };
+    let (mut tables, mut active) = (vec![0u64; program.tables.len()], vec![0u64; program.triggers.len()]);
+    let mut nodes = 0u64;
+    let count = |list: &mut Vec<u64>, at: usize| {
+        if let Some(uses) = list.get_mut(at) {
+            *uses += 1;
+        }
+    };
+    program.visit_preds(&mut |pred| {
+        nodes += 1;
+        match pred.kind() {
+            PredKind::InTable { table, .. } | PredKind::LookupIs { table, .. } => {
+                count(&mut tables, table.index())
+            }
+            PredKind::Active { trigger, .. } => count(&mut active, trigger.index()),
+            PredKind::Compare(_, a, b) => {
+                for num in [a, b] {
+                    if let NumKind::Lookup { table, .. } = num.kind() {
+                        count(&mut tables, table.index());
+                    }
+                }
+            }
+            _ => {}
+        }
+    });
+    triggers(&mut cost, program, world, setting, &active);
+    for (at, table) in program.tables.iter().enumerate() {
+        let Some(of) = world.table(TableId(at as u32)) else { continue };
+        let uses = tables.get(at).copied().unwrap_or(0);
+        cost.look_ups += uses;
+        cost.parts.push(Part {
+            name: table.name.clone(),
+            room: of.capacity() as u64,
+            bytes: of.memory() as u64,
+            lines: ROW_LINES * uses,
+            place: Some(table.span),
+            ..part("table")
+        });
+    }
+    flows(&mut cost, program, setting)?;
+    let rules = (program.rules.len() + program.limits.len()) as u64;
+    cost.parts.push(Part { room: rules, bytes: nodes * NODE + rules * RULE, ..part("program") });
+    let each = Decider::fixed_memory(program, setting.batch);
+    let workers = setting.workers as u64;
+    cost.parts.push(Part { room: workers, bytes: workers.saturating_mul(each), ..part("workers") });
+    let stations = program.stations.len() as u64;
+    let bytes = stations.saturating_mul(setting.station_bytes);
+    cost.parts.push(Part { room: stations, bytes, ..part("stations") });
+    Ok(cost)
+}
+
+fn part(what: &'static str) -> Part {
+    Part { what, name: String::new(), room: 0, bytes: 0, lines: 0, place: None, clause: None }
+}
+
+fn triggers(cost: &mut Cost, program: &Program, world: &World, setting: &Setting, active: &[u64]) {
+    for (at, (trigger, shape)) in program.triggers.iter().zip(policy::shapes(program, world)).enumerate() {
+        let windows = shape.windows.len() as u64;
+        let raised = u64::from(trigger.when.is_some());
+        cost.windows += windows;
+        cost.keys += raised;
+        let uses = active.get(at).copied().unwrap_or(0);
+        cost.look_ups += uses;
+        let by_flow = matches!(trigger.scope, Scope::Flow(_)) && trigger.own.is_empty();
+        let keyed = !by_flow && !trigger.key().is_empty() || !trigger.own.is_empty();
+        cost.parts.push(Part {
+            name: trigger.name.clone(),
+            room: match by_flow {
+                true => setting.limits.flows.flows as u64,
+                false => TriggerStore::capacity_of(&shape),
+            },
+            bytes: TriggerStore::memory_of(&shape) + TriggerStore::suppressed_memory_of(&shape),
+            // The key's bucket and row, a line of each window's ring.
+            lines: if by_flow { 0 } else { (2 + windows) * raised + 2 * uses },
+            place: Some(trigger.keys_at.unwrap_or(trigger.span)),
+            clause: keyed.then(|| format!("keys {}", trigger.capacity)),
+            ..part("trigger")
+        });
+    }
+}
+
+fn flows(cost: &mut Cost, program: &Program, setting: &Setting) -> Result<(), Error> {
+    if !program.uses().flows {
+        return Ok(());
+    }
+    let workers = setting.workers.max(1);
+    let mut limits = setting.limits.flows;
+    limits.flows = limits.flows.div_ceil(workers);
+    let bytes = FlowTable::memory_of(&limits).saturating_mul(workers as u64);
+    let room = setting.limits.flows.flows as u64;
+    cost.parts.push(Part { room, bytes, lines: FLOW_LINES, ..part("flows") });
+    if Streams::looks(program) {
+        let automaton = program.automaton().map_err(|too_large| Error::Streams(too_large.to_string()))?;
+        let mut streams = setting.limits.streams;
+        streams.pool = streams.pool.div_ceil(workers);
+        let each = Streams::memory_of(&streams, limits.flows);
+        let bytes = each.saturating_mul(workers as u64).saturating_add(automaton.memory() as u64);
+        cost.parts.push(Part { room, bytes, ..part("streams") });
+    }
+    Ok(())
+}

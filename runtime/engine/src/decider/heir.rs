@@ -1,0 +1,129 @@
+//! What a program that takes another's place goes on with: which of its rules, stations, triggers are those that the other
+//! had, and how a worker hands over what it knows of flows. The invariant: what goes on keeps its counts, what does not
+//! begins at 0, so that sums add up over all programs; a worker moves things and allocates nothing.
+//! (Rejected: a new table of flows for each program, which would forget every connection.)
+
+use super::{Decider, Tracker, TriggerCount};
+use crate::policy::Policy;
+use crate::stream::Streams;
+use mrule_compiler::hir::{Program, Scope};
+
+/// What goes on from one program to the next: for each thing of the new one its place in the old one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heritage {
+    /// Rules, by name.
+    pub rules: Vec<Option<usize>>,
+    /// Limits, by name.
+    pub limits: Vec<Option<usize>>,
+    /// Stations whose queue and thread go on.
+    pub stations: Vec<Option<usize>>,
+    /// Triggers whose state goes on.
+    pub triggers: Vec<Option<usize>>,
+    /// Triggers by flow: the bit that each had, and the one it gets.
+    pub bits: Vec<(u32, u32)>,
+    /// Some of these bits mean something else than before.
+    pub renumbered: bool,
+}
+
+impl Heritage {
+    /// Between two policies of which the second succeeds the first; of stations, whoever runs them knows.
+    pub fn new(old: &Policy, new: &Policy, stations: Vec<Option<usize>>) -> Heritage {
+        let (was, is) = (old.program(), new.program());
+        let (triggers, bits) = (triggers(old, new), bits(was, is));
+        let by_flow =
+            |program: &Program| program.triggers.iter().filter(|t| matches!(t.scope, Scope::Flow(_))).count();
+        let renumbered = bits.len() < by_flow(was) || bits.iter().any(|(was, is)| was != is);
+        let names = |rules: &[mrule_compiler::hir::Rule], others: &[mrule_compiler::hir::Rule]| {
+            let others: std::collections::HashMap<&str, usize> =
+                others.iter().enumerate().map(|(at, rule)| (rule.name.as_str(), at)).collect();
+            rules.iter().map(|rule| others.get(rule.name.as_str()).copied()).collect()
+        };
+        Heritage {
+            rules: names(&is.rules, &was.rules),
+            limits: names(&is.limits, &was.limits),
+            stations,
+            triggers,
+            bits,
+            renumbered,
+        }
+    }
+}
+
+/// Triggers with keys go on where their store says so, those by flow where both are by flow.
+fn triggers(old: &Policy, new: &Policy) -> Vec<Option<usize>> {
+    let by_flow = |policy: &Policy, at: usize| {
+        policy.program().triggers.get(at).is_some_and(|t| matches!(t.scope, Scope::Flow(_)))
+    };
+    let was = |(at, trigger): (usize, &mrule_compiler::hir::Trigger)| {
+        let was = old.program().triggers.iter().position(|other| other.name == trigger.name)?;
+        let same = match (by_flow(old, was), by_flow(new, at)) {
+            (true, true) => true,
+            (false, false) => new.triggers().shares(at, old.triggers(), was),
+            _ => false,
+        };
+        same.then_some(was)
+    };
+    new.program().triggers.iter().enumerate().map(was).collect()
+}
+
+/// The bits of triggers by flow that have one name in both programs.
+fn bits(was: &Program, is: &Program) -> Vec<(u32, u32)> {
+    let bit = |program: &Program, name: &str| {
+        program.triggers.iter().find(|t| t.name == name).and_then(|t| match t.scope {
+            Scope::Flow(bit) => Some(bit),
+            Scope::Keys(_) => None,
+        })
+    };
+    is.triggers.iter().filter_map(|t| Some((bit(was, &t.name)?, bit(is, &t.name)?))).collect()
+}
+
+impl Decider {
+    /// Seeds the counters of rules, limits and triggers, each in the order of the program.
+    pub fn count_from(
+        &mut self,
+        rules: impl Iterator<Item = u64>,
+        limits: impl Iterator<Item = u64>,
+        triggers: impl Iterator<Item = TriggerCount>,
+    ) {
+        self.batch.count_from(rules, limits);
+        if let Some(raiser) = &mut self.raiser {
+            raiser.count_from(triggers);
+        }
+    }
+
+    /// Takes over what another program's decider knows; that one is of no more use then. `packets`: how many were decided
+    /// before, by all programs of this policy.
+    pub fn take_over(&mut self, other: &mut Decider, heritage: &Heritage, packets: u64) {
+        let Some(Tracker { flows, streams, quiet, before }) = &mut self.tracker else { return };
+        *before = packets;
+        let Some(other) = &mut other.tracker else { return };
+        *before = other.before;
+        std::mem::swap(flows, &mut other.flows);
+        flows.tell_as(&other.flows);
+        quiet.take_over(&mut other.quiet, &heritage.bits);
+        if heritage.renumbered {
+            flows.renumber(&heritage.bits);
+        }
+        match (streams, &mut other.streams) {
+            (Some(mine), Some(its)) => {
+                mine.take_over(its);
+            }
+            (Some(mine), None) => mine.begin_late(),
+            (None, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+/// What would begin anew for flows that are there, should `new` take the place of `old`: whether what is looked for in
+/// streams changes.
+pub fn streams_begin_anew(old: &Program, new: &Program) -> bool {
+    let kinds = |program: &Program| program.streams.iter().map(|p| p.kind.clone()).collect::<Vec<_>>();
+    let what = |program: &Program| {
+        let uses = program.uses();
+        (uses.app, uses.http, uses.tls, uses.dns, uses.streams)
+    };
+    Streams::looks(new) && (kinds(old) != kinds(new) || what(old) != what(new))
+}

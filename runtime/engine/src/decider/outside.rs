@@ -1,0 +1,299 @@
+//! What is done to flows from outside: triggers by flow raised, cleared, suppressed for a flow that is named by its ends. The
+//! invariants: what is done to a flow ends with it, and nothing is remembered for a flow that is not there; a name that may
+//! mean several flows does nothing. (Rejected: to remember names for flows to come; that is a trigger by addresses and
+//! ports, and grows.)
+
+use super::{Decider, Tracker};
+use crate::change::{Change, Effect, FlowAct, FlowRefusal, Refused};
+use crate::flow::{FlowAbout, FlowId, FlowName, FlowTable, Slice};
+use crate::policy::Policy;
+use crate::trigger::{MAX_REASON, Outcome};
+use mrule_compiler::hir::{Program, Scope, TriggerId};
+use mrule_compiler::table::KeyValue;
+use mrule_compiler::world::ChangeError;
+use std::collections::HashMap;
+
+/// Of how many flows triggers can be suppressed at a worker.
+const MAX_QUIET: usize = 1 << 16;
+
+/// How many flows are named when a name may mean several.
+pub const NAMED: usize = 4;
+
+/// Which flows' triggers are not to be raised, of those that hold as long as the flow.
+#[derive(Debug, Default)]
+pub(super) struct Quiet {
+    flows: HashMap<FlowId, Vec<Hush>>,
+}
+
+/// A trigger that is not to be raised for a flow.
+#[derive(Debug, Clone)]
+struct Hush {
+    /// The flow: its place may be another's by now.
+    name: FlowName,
+    first: i64,
+    bit: u32,
+    reason: String,
+    /// The last moment of it.
+    until: Option<i64>,
+}
+
+impl Hush {
+    fn holds(&self, flow: &FlowAbout, now: i64) -> bool {
+        self.name.is(&flow.name) && self.first == flow.first && self.until.is_none_or(|until| until >= now)
+    }
+}
+
+impl Quiet {
+    /// The bits of triggers that are suppressed for a flow.
+    #[inline]
+    pub(super) fn bits(&self, flows: &FlowTable, flow: Option<FlowId>, now: i64) -> u64 {
+        match flow {
+            Some(flow) if !self.flows.is_empty() => self.bits_of(flows, flow, now),
+            _ => 0,
+        }
+    }
+
+    #[cold]
+    fn bits_of(&self, flows: &FlowTable, flow: FlowId, now: i64) -> u64 {
+        let Some((hushed, about)) = self.flows.get(&flow).zip(flows.about(flow)) else { return 0 };
+        hushed.iter().filter(|hush| hush.holds(&about, now)).fold(0, |bits, hush| bits | 1 << hush.bit)
+    }
+
+    fn put(&mut self, flows: &FlowTable, flow: FlowId, now: i64, hush: Hush) -> bool {
+        if self.flows.len() >= MAX_QUIET && !self.flows.contains_key(&flow) {
+            self.flows.retain(|flow, hushed| {
+                flows.about(*flow).is_some_and(|about| hushed.iter().any(|hush| hush.holds(&about, now)))
+            });
+            if self.flows.len() >= MAX_QUIET {
+                return false;
+            }
+        }
+        let hushed = self.flows.entry(flow).or_default();
+        let about = flows.about(flow);
+        hushed.retain(|other| {
+            other.bit != hush.bit && about.as_ref().is_some_and(|about| other.holds(about, now))
+        });
+        hushed.push(hush);
+        true
+    }
+
+    fn take(&mut self, flows: &FlowTable, flow: FlowId, now: i64, bit: u32) -> bool {
+        let (Some(hushed), Some(about)) = (self.flows.get_mut(&flow), flows.about(flow)) else {
+            return false;
+        };
+        let was = hushed.iter().any(|hush| hush.bit == bit && hush.holds(&about, now));
+        hushed.retain(|hush| hush.bit != bit);
+        if hushed.is_empty() {
+            self.flows.remove(&flow);
+        }
+        was
+    }
+
+    /// Goes on with what another knows, whose triggers had other bits.
+    pub(super) fn take_over(&mut self, other: &mut Quiet, bits: &[(u32, u32)]) {
+        self.flows = std::mem::take(&mut other.flows);
+        self.flows.retain(|_, hushed| {
+            hushed.retain_mut(|hush| match bits.iter().find(|(was, _)| *was == hush.bit) {
+                Some((_, is)) => {
+                    hush.bit = *is;
+                    true
+                }
+                None => false,
+            });
+            !hushed.is_empty()
+        });
+    }
+}
+
+/// The triggers by flow of a program that are active for a flow, by their places.
+pub fn active(policy: &Policy, flow: &FlowAbout, now: i64) -> Vec<usize> {
+    let is = |(at, trigger): &(usize, &mrule_compiler::hir::Trigger)| match trigger.scope {
+        Scope::Flow(bit) => flow.active & 1 << bit != 0,
+        Scope::Keys(_) if trigger.is_by_flow() => {
+            flow.id.is_some_and(|id| policy.triggers().active(*at, &[KeyValue::Num(id)], now))
+        }
+        Scope::Keys(_) => false,
+    };
+    policy.program().triggers.iter().enumerate().filter(is).map(|(at, _)| at).collect()
+}
+
+impl Decider {
+    /// The flows that it knows; none when the program says nothing about flows.
+    pub fn flows(&self) -> Option<&FlowTable> {
+        self.tracker.as_ref().map(|tracker| &tracker.flows)
+    }
+
+    /// Makes a change, of the policy or of a flow, at a moment of packet time.
+    ///
+    /// # Errors
+    /// [`Refused`]: the change is wrong for the policy, or the flow is not there. Then nothing has changed.
+    pub fn change(&mut self, policy: &mut Policy, now: i64, change: &Change) -> Result<Effect, Refused> {
+        match change {
+            Change::Flow { trigger, flow, act } => {
+                let id = self.one(flow, now)?;
+                Ok(self.act(policy, now, id, TriggerId(*trigger as u32), act)?)
+            }
+            Change::Clear { trigger, key: None } => {
+                let cleared = policy.change(now, change)?;
+                let Some(bit) = bit_of(policy.program(), *trigger) else { return Ok(cleared) };
+                let (ended, _) = self.end_for_all(bit, 0, usize::MAX, now);
+                Ok(Effect::Cleared(ended))
+            }
+            _ => Ok(policy.change(now, change)?),
+        }
+    }
+
+    /// The one flow that a name may mean.
+    fn one(&self, name: &FlowName, now: i64) -> Result<FlowId, FlowRefusal> {
+        let flows = self.flows().ok_or(FlowRefusal::Untracked)?;
+        if let Some(flow) = flows.find(name, now) {
+            return Ok(flow);
+        }
+        let mut found = Vec::new();
+        flows.look(0, usize::MAX, now, |flows, flow| {
+            if found.len() < NAMED && flows.may_be(flow, name) {
+                found.push(flow);
+            }
+        });
+        match found.as_slice() {
+            [] => Err(FlowRefusal::None(*name)),
+            [one] => Ok(*one),
+            several => {
+                let names = several.iter().filter_map(|flow| Some(flows.about(*flow)?.name));
+                Err(FlowRefusal::Several { name: *name, all: names.collect() })
+            }
+        }
+    }
+
+    /// Does something about a trigger to the flow of exactly this name; none when it is not here.
+    pub fn act_on(
+        &mut self,
+        policy: &Policy,
+        now: i64,
+        name: &FlowName,
+        trigger: TriggerId,
+        act: &FlowAct,
+    ) -> Option<Result<Effect, FlowRefusal>> {
+        let flow = self.flows()?.find(name, now)?;
+        Some(self.act(policy, now, flow, trigger, act))
+    }
+
+    fn act(
+        &mut self,
+        policy: &Policy,
+        now: i64,
+        flow: FlowId,
+        trigger: TriggerId,
+        act: &FlowAct,
+    ) -> Result<Effect, FlowRefusal> {
+        let Some(Tracker { flows, quiet, .. }) = &mut self.tracker else {
+            return Err(FlowRefusal::Untracked);
+        };
+        let done = |something| if something { Effect::Done } else { Effect::Nothing };
+        let until = |time: &Option<i64>| time.map(|time| now.saturating_add(time));
+        let Some(bit) = bit_of(policy.program(), trigger.index()) else {
+            let (triggers, at) = (policy.triggers(), trigger.index());
+            let key = [KeyValue::Num(flows.number(flow).ok_or(FlowRefusal::Untracked)?)];
+            return match act {
+                FlowAct::Raise(time) => Ok(Effect::Raised(triggers.raise(at, &key, now, *time))),
+                FlowAct::Clear => Ok(Effect::Cleared(u64::from(triggers.clear(at, &key, now)))),
+                FlowAct::Suppress { reason, time } => {
+                    match triggers.suppress(at, &key, now, reason, until(time)) {
+                        true => Ok(Effect::Done),
+                        false => Err(FlowRefusal::Full),
+                    }
+                }
+                FlowAct::Unsuppress => Ok(done(triggers.unsuppress(at, &key))),
+            };
+        };
+        match act {
+            FlowAct::Raise(_) if quiet.bits(flows, Some(flow), now) & 1 << bit != 0 => {
+                Ok(Effect::Raised(Outcome::Suppressed))
+            }
+            FlowAct::Raise(_) => Ok(Effect::Raised(match flows.set_active(flow, 1 << bit, true) {
+                0 => Outcome::Raised,
+                _ => Outcome::Extended,
+            })),
+            FlowAct::Clear => Ok(Effect::Cleared(u64::from(flows.set_active(flow, 1 << bit, false) != 0))),
+            FlowAct::Suppress { reason, time } => {
+                let about = flows.about(flow).ok_or(FlowRefusal::Untracked)?;
+                let end = reason.char_indices().map(|(at, c)| at + c.len_utf8());
+                let end = end.take_while(|end| *end <= MAX_REASON).last().unwrap_or(0);
+                let reason = reason.get(..end).unwrap_or_default().to_owned();
+                let hush = Hush { name: about.name, first: about.first, bit, reason, until: until(time) };
+                match quiet.put(flows, flow, now, hush) {
+                    true => Ok(Effect::Done),
+                    false => Err(FlowRefusal::Full),
+                }
+            }
+            FlowAct::Unsuppress => Ok(done(quiet.take(flows, flow, now, bit))),
+        }
+    }
+
+    /// The triggers that are suppressed for the flow of exactly this name, by place, each with the reason and the end of it.
+    pub fn suppressed(
+        &self,
+        policy: &Policy,
+        name: &FlowName,
+        now: i64,
+    ) -> Vec<(usize, String, Option<i64>)> {
+        let Some(Tracker { flows, quiet, .. }) = &self.tracker else { return Vec::new() };
+        let Some((flow, about)) = flows.find(name, now).and_then(|id| Some((id, flows.about(id)?))) else {
+            return Vec::new();
+        };
+        let triggers = policy.program().triggers.iter().enumerate();
+        let mut found = Vec::new();
+        for (at, _) in triggers.filter(|(_, trigger)| trigger.is_by_flow()) {
+            match bit_of(policy.program(), at) {
+                Some(bit) => {
+                    let hushed = quiet.flows.get(&flow).into_iter().flatten();
+                    let hushed = hushed.filter(|hush| hush.bit == bit && hush.holds(&about, now));
+                    found.extend(hushed.map(|hush| (at, hush.reason.clone(), hush.until)));
+                }
+                None => {
+                    let Some(id) = about.id else { continue };
+                    let key = crate::trigger::key_parts(&[KeyValue::Num(id)]);
+                    let all = policy.triggers().suppressed(at, now).into_iter();
+                    found.extend(all.filter(|s| s.key == key).map(|s| (at, s.reason, s.until)));
+                }
+            }
+        }
+        found
+    }
+
+    /// Ends a trigger for the flows in at most `most` places, from the place `from` on; for how many it did, and where to go
+    /// on.
+    pub fn end_for_all(&mut self, bit: u32, from: usize, most: usize, now: i64) -> (u64, Slice) {
+        let Some(Tracker { flows, .. }) = &mut self.tracker else { return (0, Slice::End) };
+        let mut active = Vec::new();
+        let next = flows.look(from, most, now, |flows, flow| {
+            if flows.is_active(flow, 1 << bit) {
+                active.push(flow);
+            }
+        });
+        for flow in &active {
+            flows.set_active(*flow, 1 << bit, false);
+        }
+        (active.len() as u64, next)
+    }
+}
+
+/// The bit of a trigger by flow that holds as long as the flow.
+pub fn bit_of(program: &Program, trigger: usize) -> Option<u32> {
+    match program.triggers.get(trigger)?.scope {
+        Scope::Flow(bit) => Some(bit),
+        Scope::Keys(_) => None,
+    }
+}
+
+impl From<ChangeError> for Refused {
+    fn from(error: ChangeError) -> Refused {
+        Refused::Change(error)
+    }
+}
+
+impl From<FlowRefusal> for Refused {
+    fn from(error: FlowRefusal) -> Refused {
+        Refused::Flow(error)
+    }
+}

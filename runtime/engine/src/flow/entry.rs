@@ -1,0 +1,297 @@
+//! One flow in 120 bytes. The invariant: what is packed is exact up to what the fields promise, 48 bits of packets, bytes and
+//! stream offsets, and stops there instead of wrapping. A flow's age and the time of its last packet are exact for 416
+//! days. (Rejected: 64 bits for each number, half a cache line more for every flow.)
+
+use super::key::{Key, TAGS};
+use crate::memory::prefetch;
+use mrule_compiler::fields::App;
+
+/// Counts and offsets stop here.
+pub(super) const MOST: u64 = (1 << 48) - 1;
+
+/// What is known of a flow: bits of [`Entry::tags`] above the key's.
+pub(super) mod flag {
+    use super::TAGS;
+    /// The place is in use.
+    pub const ALIVE: u64 = 1 << TAGS;
+    /// The higher end is the client.
+    pub const HIGHER: u64 = 1 << (TAGS + 1);
+    /// Both ends have spoken, as `flow.established` says it.
+    pub const ESTABLISHED: u64 = 1 << (TAGS + 2);
+    /// It is worth keeping when the table is full: established, or found in mid-stream with both ends alive.
+    pub const SETTLED: u64 = 1 << (TAGS + 3);
+    /// TCP: it was reset.
+    pub const RESET: u64 = 1 << (TAGS + 4);
+    /// TCP: a SYN has said which end is the client.
+    pub const OPENED: u64 = 1 << (TAGS + 5);
+    /// TCP: the lower end has sent FIN.
+    pub const FIN: u64 = 1 << (TAGS + 6);
+    /// TCP: it is known which sequence number is offset 0 of what the lower end sends.
+    pub const BASE: u64 = 1 << (TAGS + 8);
+    /// TCP: and that is by its SYN.
+    pub const ISN: u64 = 1 << (TAGS + 10);
+    /// The lower end has sent payload.
+    pub const DATA: u64 = 1 << (TAGS + 12);
+
+    /// A bit of the lower end as that of this end.
+    #[inline(always)]
+    pub const fn of(bit: u64, end: usize) -> u64 {
+        bit << end
+    }
+}
+
+const KEY: u64 = (1 << TAGS) - 1;
+const APP: u32 = 48;
+const PREV: u32 = 56;
+const LINK: u64 = 0xff;
+const LINK_BITS: u32 = 8;
+
+/// A flow, or a place for one. In this order, so that three words lie in all of its cache lines: [`Entry::prefetch`].
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct Entry {
+    addresses: [u64; 4],
+    ports: u64,
+    /// Triggers that are active.
+    pub active: u64,
+    /// When its first packet came.
+    pub first: i64,
+    /// The key's tags, flags, the application (8 bits), 8 bits of `prev`.
+    tags: u64,
+    /// When its last packet came, after `first` (the high 56 bits, signed), 8 bits of `next`.
+    last: u64,
+    /// What each end sent.
+    sides: [Side; 2],
+}
+
+/// One direction: 48 bits of number in the high bits of each word. The low 16 bits are pieces of `next`, `prev`, and the two
+/// bases, in this order.
+#[derive(Debug, Clone, Copy, Default)]
+struct Side {
+    bytes: u64,
+    packets: u64,
+    top: u64,
+}
+
+const _: () = assert!(size_of::<Entry>() == 120);
+
+const PIECE: u64 = 0xffff;
+const PIECE_BITS: u32 = 16;
+
+/// The number in a word.
+#[inline(always)]
+fn number(word: u64) -> u64 {
+    word >> PIECE_BITS
+}
+
+/// Adds to the number in a word, of at most 48 bits.
+#[inline(always)]
+fn add(word: &mut u64, more: u64) {
+    *word = word.checked_add(more << PIECE_BITS).unwrap_or(*word | !PIECE);
+}
+
+/// Replaces the piece in a word.
+#[inline(always)]
+fn set_piece(word: &mut u64, piece: u32) {
+    *word = *word & !PIECE | u64::from(piece) & PIECE;
+}
+
+/// A number of 32 bits, or less, from two pieces.
+#[inline(always)]
+fn pieces(upper: u64, lower: u64) -> u32 {
+    ((upper & PIECE) << PIECE_BITS | lower & PIECE) as u32
+}
+
+impl Entry {
+    /// A flow that begins; it is not linked.
+    pub fn new(key: &Key, from: usize, time: i64) -> Entry {
+        let client = if from == 1 { flag::HIGHER } else { 0 };
+        let tags = key.tags & KEY | flag::ALIVE | client;
+        Entry { addresses: key.addresses, ports: key.ports, tags, first: time, ..Entry::default() }
+    }
+
+    /// Whether it is the flow of this key.
+    #[inline(always)]
+    pub fn is(&self, key: &Key) -> bool {
+        let alive = self.tags & (KEY | flag::ALIVE) == key.tags | flag::ALIVE;
+        alive && self.ports == key.ports && self.addresses == key.addresses
+    }
+
+    /// Its key.
+    pub fn key(&self) -> Key {
+        Key { addresses: self.addresses, ports: self.ports, tags: self.tags & KEY }
+    }
+
+    /// Asks the memory for every cache line that it lies in.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        prefetch(&self.addresses);
+        prefetch(&self.tags);
+        prefetch(&self.sides[1].top);
+    }
+
+    /// Which of these are set.
+    #[inline(always)]
+    pub fn tags(&self, flags: u64) -> u64 {
+        self.tags & flags
+    }
+
+    /// Whether all of these are set.
+    #[inline(always)]
+    pub fn has(&self, flags: u64) -> bool {
+        self.tags & flags == flags
+    }
+
+    /// The flags of one end: those of the lower end, tested without [`flag::of`].
+    #[inline(always)]
+    pub fn end(&self, from: usize) -> u64 {
+        self.tags >> from
+    }
+
+    /// Whether one of these is set.
+    #[inline(always)]
+    pub fn any(&self, flags: u64) -> bool {
+        self.tags & flags != 0
+    }
+
+    #[inline(always)]
+    pub fn set(&mut self, flags: u64) {
+        self.tags |= flags;
+    }
+
+    #[inline(always)]
+    pub fn clear(&mut self, flags: u64) {
+        self.tags &= !flags;
+    }
+
+    /// Which end is the client.
+    #[inline(always)]
+    pub fn client(&self) -> usize {
+        usize::from(self.has(flag::HIGHER))
+    }
+
+    /// The protocol number.
+    #[inline(always)]
+    pub fn proto(&self) -> u8 {
+        (self.tags >> 24) as u8
+    }
+
+    /// The application, as its number.
+    #[inline(always)]
+    pub fn app(&self) -> u8 {
+        (self.tags >> APP) as u8
+    }
+
+    pub fn set_app(&mut self, app: App) {
+        self.tags = self.tags & !(0xff << APP) | (app as u64) << APP;
+    }
+
+    /// When its last packet came.
+    pub fn last(&self) -> i64 {
+        self.first.saturating_add(self.last_after())
+    }
+
+    /// The same, after its first packet.
+    #[inline(always)]
+    pub fn last_after(&self) -> i64 {
+        self.last as i64 >> LINK_BITS
+    }
+
+    /// A time after its first packet, as exactly as it can be kept.
+    #[inline(always)]
+    pub fn after(&self, time: i64) -> i64 {
+        match time.checked_sub(self.first) {
+            Some(after) if after << LINK_BITS >> LINK_BITS == after => after,
+            _ => self.years_after(time),
+        }
+    }
+
+    #[cold]
+    fn years_after(&self, time: i64) -> i64 {
+        const MOST: i64 = i64::MAX >> LINK_BITS;
+        time.saturating_sub(self.first).clamp(-MOST, MOST)
+    }
+
+    /// Notes a packet at this time after its first; one that is earlier than its last packet moves
+    /// nothing back.
+    #[inline(always)]
+    pub fn touch(&mut self, after: i64) {
+        self.set_last(after.max(self.last_after()));
+    }
+
+    /// Sets when its last packet came, after its first.
+    #[inline(always)]
+    pub fn set_last(&mut self, after: i64) {
+        self.last = (after << LINK_BITS) as u64 | self.last & LINK;
+    }
+
+    /// Counts a packet of so many bytes from this end.
+    #[inline(always)]
+    pub fn count(&mut self, from: usize, bytes: u32) {
+        let side = &mut self.sides[from & 1];
+        add(&mut side.packets, 1);
+        add(&mut side.bytes, u64::from(bytes));
+    }
+
+    /// Packets and bytes from this end.
+    #[inline(always)]
+    pub fn counted(&self, from: usize) -> (u64, u64) {
+        let side = &self.sides[from & 1];
+        (number(side.packets), number(side.bytes))
+    }
+
+    /// The length of this end's stream.
+    #[inline(always)]
+    pub fn top(&self, from: usize) -> u64 {
+        number(self.sides[from & 1].top)
+    }
+
+    #[inline(always)]
+    pub fn set_top(&mut self, from: usize, top: u64) {
+        let word = &mut self.sides[from & 1].top;
+        *word = *word & PIECE | top.min(MOST) << PIECE_BITS;
+    }
+
+    /// The sequence number that is offset 0 of this end's stream.
+    #[inline(always)]
+    pub fn base(&self, from: usize) -> u32 {
+        let [a, b] = &self.sides;
+        if from == 0 { pieces(a.top, b.bytes) } else { pieces(b.packets, b.top) }
+    }
+
+    pub fn set_base(&mut self, from: usize, base: u32) {
+        let [a, b] = &mut self.sides;
+        let (upper, lower) =
+            if from == 0 { (&mut a.top, &mut b.bytes) } else { (&mut b.packets, &mut b.top) };
+        set_piece(upper, base >> PIECE_BITS);
+        set_piece(lower, base);
+    }
+
+    /// The place after it in its list (24 bits).
+    #[inline(always)]
+    pub fn next(&self) -> u32 {
+        pieces(self.last & LINK, self.sides[0].bytes)
+    }
+
+    #[inline(always)]
+    pub fn set_next(&mut self, id: u32) {
+        self.last = self.last & !LINK | u64::from(id >> PIECE_BITS) & LINK;
+        set_piece(&mut self.sides[0].bytes, id);
+    }
+
+    /// The place before it in its list (24 bits).
+    #[inline(always)]
+    pub fn prev(&self) -> u32 {
+        pieces(self.tags >> PREV, self.sides[0].packets)
+    }
+
+    #[inline(always)]
+    pub fn set_prev(&mut self, id: u32) {
+        self.tags = self.tags & ((1 << PREV) - 1) | u64::from(id >> PIECE_BITS) << PREV;
+        set_piece(&mut self.sides[0].packets, id);
+    }
+}
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

@@ -1,0 +1,499 @@
+//! The table of flows, one packet after the other. The invariants: a flow that lives is in the index and in the list of its
+//! class, a place without one is in neither and on the list of free places; every flow that was created is active, or
+//! was counted as ended, expired or evicted; the work for one packet is bounded, and what becomes of it does not
+//! depend on how packets are cut into batches. (Rejected: a sweep per batch, whose results would.)
+
+use super::batch;
+use super::entry::{Entry, flag};
+use super::fragments::{self, First, Fragments};
+use super::index::Index;
+use super::key::{Kind, NOWHERE, Seeds, Way};
+use super::tcp::{self, Place, Tcp};
+use super::view::{Times, Wanted, by_volume, captured, fill, payload_length};
+use super::wheel::{Class, Wheel};
+use super::{FlowId, Limits, Observed, Segment, Timeouts};
+use crate::memory::{NoMemory, list};
+use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
+use mrule_compiler::fields::App;
+
+mod ask;
+
+pub use ask::FlowAbout;
+pub use ask::Slice;
+
+/// How many packets share a clock reading and a sweep.
+const TURN: u64 = 16;
+/// How many places a sweep looks at.
+const SWEPT: usize = 4;
+/// How many flows that are younger than their bucket an eviction passes by.
+const MEETINGS: usize = 64;
+
+/// What became of packets and flows. `created = active + ended + expired + evicted_young + evicted_established`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FlowCounts {
+    /// Packets looked at.
+    pub packets: u64,
+    /// Of these, those without a sound IP header.
+    pub foreign: u64,
+    /// Flows that live; some of them may be over and not yet found to be.
+    pub active: u64,
+    /// Flows that began.
+    pub created: u64,
+    /// Flows that ended because a SYN began another one with the same key.
+    pub ended: u64,
+    /// Flows that were idle for too long.
+    pub expired: u64,
+    /// Flows of which only one end had spoken that made room for others.
+    pub evicted_young: u64,
+    /// Other flows that made room.
+    pub evicted_established: u64,
+    /// Fragments, not the first of their datagram, whose flow is known.
+    pub fragments: u64,
+    /// Those whose first fragment was not seen, or not remembered.
+    pub orphan_fragments: u64,
+    /// Datagrams that were forgotten before their time to make room.
+    pub forgotten_fragments: u64,
+}
+
+/// Where a packet belongs.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    id: u32,
+    from: usize,
+    is_new: bool,
+    tcp: Option<Tcp>,
+    /// TCP, a fragment that is not the first: the sequence number of its first byte.
+    first: Option<u32>,
+}
+
+/// Flows, by their packets.
+#[derive(Debug, Clone)]
+pub struct FlowTable {
+    flows: Vec<Entry>,
+    capacity: usize,
+    index: Index,
+    wheel: Wheel,
+    fragments: Fragments,
+    ways: Vec<Way>,
+    seeds: Seeds,
+    timeouts: Timeouts,
+    /// The least of the timeouts.
+    least: i64,
+    counts: FlowCounts,
+    /// Free places, linked by `next`: those whose end was told, and those whose end was not yet.
+    told: u32,
+    untold: u32,
+    /// The least time of the packets of this turn, and of the turn before.
+    low: [i64; 2],
+    /// Where the next sweep begins.
+    cursor: usize,
+    wanted: Wanted,
+}
+
+impl FlowTable {
+    /// An empty table. It takes all its address space now, and memory as it fills.
+    /// Ends the process where there is no memory, as other allocations do; [`try_new`](Self::try_new) does not.
+    pub fn new(limits: &Limits) -> FlowTable {
+        FlowTable::try_new(limits).unwrap_or_else(|none| none.abort())
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn try_new(limits: &Limits) -> Result<FlowTable, NoMemory> {
+        let capacity = limits.flows.clamp(1, Limits::MAX_FLOWS);
+        let t = &limits.timeouts;
+        let tcp = [t.tcp_opening, t.tcp_established, t.tcp_closing, t.tcp_closed];
+        let least = tcp.into_iter().chain([t.udp, t.udp_established, t.icmp, t.other]).min();
+        Ok(FlowTable {
+            flows: list(capacity)?,
+            capacity,
+            index: Index::new(capacity)?,
+            wheel: Wheel::new(capacity)?,
+            fragments: Fragments::new(limits.fragments)?,
+            ways: list(256)?,
+            seeds: Seeds::random(),
+            timeouts: *t,
+            least: least.unwrap_or(0),
+            counts: FlowCounts::default(),
+            told: NOWHERE,
+            untold: NOWHERE,
+            low: [i64::MAX; 2],
+            cursor: 0,
+            wanted: Wanted { numbers: true, ids: None },
+        })
+    }
+
+    /// Bytes that a table with these limits takes when it is full.
+    pub fn memory_of(limits: &Limits) -> u64 {
+        let flows = limits.flows.clamp(1, Limits::MAX_FLOWS) as u64;
+        let fragments = Fragments::memory_of(limits.fragments);
+        flows * (size_of::<Entry>() + 2 * size_of::<u32>()) as u64 + Wheel::MEMORY as u64 + fragments
+    }
+
+    /// What views are to say beside the rest, for the program that they are for: a flow's counts and times; what tells it from
+    /// others, the same for the same packets or so that nobody outside can know. A table that goes on keeps that.
+    pub fn tell(&mut self, numbers: bool, ids: bool, repeatable: bool) {
+        self.wanted.numbers = numbers;
+        if ids && self.wanted.ids.is_none() {
+            self.wanted.ids = Some(if repeatable { Seeds::KNOWN } else { Seeds::random() });
+        }
+    }
+
+    /// Views are to say what those of another table said, which takes this one's place.
+    pub fn tell_as(&mut self, other: &FlowTable) {
+        self.wanted.numbers = other.wanted.numbers;
+        self.wanted.ids = self.wanted.ids.or(other.wanted.ids);
+    }
+
+    /// Looks at a batch before its packets are observed, so that what they need comes from memory side by side. It
+    /// changes nothing; room for the largest batch is kept.
+    pub fn prepare(&mut self, packets: &[Packet], heads: &[Head]) {
+        batch::prepare(&mut self.ways, packets, heads, &self.seeds, &self.index, &self.flows);
+    }
+
+    /// Updates the flow of packet `i` of the batch that was prepared, the packets in their order: sets the flow's bits in
+    /// `head`, fills the view. Nothing for a packet without an IP header, and for a fragment whose datagram is not known.
+    #[inline(always)]
+    pub fn observe(
+        &mut self,
+        i: usize,
+        packet: &Packet,
+        head: &mut Head,
+        view: &mut FlowView,
+    ) -> Option<Observed> {
+        self.tick(packet.time);
+        let stack = &mut head.outer;
+        match self.follow(i, packet, stack, view) {
+            Some(observed) => Some(observed),
+            None => self.observe_any(i, packet, stack, view),
+        }
+    }
+
+    /// A packet's part of its stream, after it was observed.
+    pub fn segment<'p>(
+        &self,
+        observed: &Observed,
+        packet: &Packet<'p>,
+        head: &Head,
+        view: &FlowView,
+    ) -> Segment<'p> {
+        let Observed { flow, length, start } = *observed;
+        let stack = &head.outer;
+        Segment {
+            flow,
+            is_new: view.is_new != 0,
+            from_client: stack.bits & bit::FROM_CLIENT != 0,
+            proto: self.flows.get(flow.index()).map_or(0, Entry::proto),
+            start,
+            payload: if length > 0 { captured(packet, stack) } else { &[] },
+            length,
+            midstream: view.midstream != 0,
+            continues: stack.bits & bit::FRAGMENT != 0,
+        }
+    }
+
+    /// A whole packet of an established flow, in the middle of its stream, where it was guessed to be: most of them.
+    #[inline(always)]
+    fn follow(
+        &mut self,
+        i: usize,
+        packet: &Packet,
+        stack: &mut Stack,
+        view: &mut FlowView,
+    ) -> Option<Observed> {
+        let way = self.ways.get(i)?;
+        let flow = self.flows.get_mut(way.guess as usize)?;
+        let from = way.from();
+        if way.kind != Kind::Whole || !flow.is(&way.key) || !flow.has(flag::ESTABLISHED) {
+            return None;
+        }
+        let after = flow.after(packet.time);
+        let idle = after - flow.last_after();
+        if idle > self.least {
+            return None;
+        }
+        let tcp = Tcp::read(packet, stack);
+        if !tcp.map_or(flow.proto() != tcp::PROTO, |tcp| tcp.is_plain(flow, from)) {
+            return None;
+        }
+        flow.touch(after);
+        flow.count(from, packet.len);
+        let length = payload_length(packet, stack);
+        let place = match tcp {
+            Some(tcp) => tcp.follow(flow, from, length),
+            None => by_volume(flow, from, length),
+        };
+        let times = Times { is_new: false, age: after.max(0), idle: idle.max(0) };
+        stack.bits |= fill(view, flow, from, place, times, &self.wanted);
+        Some(Observed { flow: FlowId(way.guess), length: place.length, start: place.start })
+    }
+
+    /// Any packet.
+    #[inline(never)]
+    fn observe_any(
+        &mut self,
+        i: usize,
+        packet: &Packet,
+        stack: &mut Stack,
+        view: &mut FlowView,
+    ) -> Option<Observed> {
+        let Placed { id, from, is_new, tcp, first } = self.search(i, packet, stack)?;
+        let flow = &mut self.flows[id as usize];
+        let after = flow.after(packet.time);
+        let times = Times { is_new, age: after.max(0), idle: (after - flow.last_after()).max(0) };
+        flow.touch(after);
+        flow.count(from, packet.len);
+        let was_settled = flow.has(flag::SETTLED);
+        let length = payload_length(packet, stack);
+        let place = match (tcp, first) {
+            (Some(tcp), _) => tcp.update(flow, from, length),
+            _ if flow.proto() != tcp::PROTO => by_volume(flow, from, length),
+            (_, Some(seq)) => tcp::continuation(flow, from, seq, length),
+            _ => Place::UNKNOWN,
+        };
+        stack.bits |= fill(view, flow, from, place, times, &self.wanted);
+        if flow.has(flag::SETTLED) != was_settled {
+            self.wheel.unlink(&mut self.flows, id);
+            self.wheel.link(&mut self.flows, id, Class::Settled);
+        }
+        Some(Observed { flow: FlowId(id), length: place.length, start: place.start })
+    }
+
+    /// The place of any packet.
+    #[inline(never)]
+    fn search(&mut self, i: usize, packet: &Packet, stack: &Stack) -> Option<Placed> {
+        let mut way = match self.ways.get(i) {
+            Some(way) => *way,
+            None => Way::read(packet, stack, &self.seeds),
+        };
+        let (mut tcp, mut first) = (None, None);
+        match way.kind {
+            Kind::Foreign => {
+                self.counts.foreign += 1;
+                return None;
+            }
+            Kind::Later => (way, first) = self.datagram(packet, stack)?,
+            Kind::Whole | Kind::First => tcp = Tcp::read(packet, stack),
+        }
+        if way.kind == Kind::First {
+            self.remember(packet, stack, &way, tcp);
+        }
+        let from = way.from();
+        let found = self.index.find(way.hash, |id| self.flows[id as usize].is(&way.key));
+        let Some(id) = found else {
+            let id = self.create(&way, packet.time);
+            return Some(Placed { id, from, is_new: true, tcp, first });
+        };
+        let flow = &self.flows[id as usize];
+        let over = self.is_over(flow, packet.time);
+        let is_new = over || tcp.is_some_and(|tcp| tcp.is_another(flow, from));
+        if is_new {
+            *(if over { &mut self.counts.expired } else { &mut self.counts.ended }) += 1;
+            self.wheel.unlink(&mut self.flows, id);
+            self.begin(id, &way, packet.time);
+        }
+        Some(Placed { id, from, is_new, tcp, first })
+    }
+
+    /// A place for a new flow: a free one, one never used, or that of the idlest flow.
+    #[inline(never)]
+    fn create(&mut self, way: &Way, time: i64) -> u32 {
+        let id = if self.told != NOWHERE {
+            let id = self.told;
+            self.told = self.after(id);
+            id
+        } else if self.untold != NOWHERE {
+            let id = self.untold;
+            self.untold = self.after(id);
+            id
+        } else if self.flows.len() < self.capacity {
+            self.flows.push(Entry::default());
+            (self.flows.len() - 1) as u32
+        } else {
+            self.evict()
+        };
+        self.index.insert(way.hash, id);
+        self.begin(id, way, time);
+        self.counts.active += 1;
+        id
+    }
+
+    /// The free place after this one.
+    fn after(&self, id: u32) -> u32 {
+        let next = self.flows[id as usize].next();
+        if next == END { NOWHERE } else { next }
+    }
+
+    /// Begins a flow in a place that is in no list.
+    fn begin(&mut self, id: u32, way: &Way, time: i64) {
+        self.flows[id as usize] = Entry::new(&way.key, way.from(), time);
+        self.wheel.link(&mut self.flows, id, Class::Young);
+        self.counts.created += 1;
+    }
+
+    /// Frees the place of the idlest flow.
+    fn evict(&mut self) -> u32 {
+        let young = self.wheel.idlest(&mut self.flows, Class::Young, MEETINGS);
+        let id = match young {
+            Some(id) => id,
+            None => self.wheel.idlest(&mut self.flows, Class::Settled, MEETINGS).unwrap_or(0),
+        };
+        let over = self.is_over(&self.flows[id as usize], self.low[1]);
+        let count = match young {
+            _ if over => &mut self.counts.expired,
+            Some(_) => &mut self.counts.evicted_young,
+            None => &mut self.counts.evicted_established,
+        };
+        *count += 1;
+        self.remove(id);
+        id
+    }
+
+    fn is_over(&self, flow: &Entry, time: i64) -> bool {
+        let idle = flow.after(time) - flow.last_after();
+        idle > self.least && idle > timeout(&self.timeouts, flow)
+    }
+
+    /// Takes a flow out of the index and its list.
+    fn remove(&mut self, id: u32) {
+        let hash = |id: u32| self.seeds.key(&self.flows[id as usize].key());
+        self.index.remove(hash(id), id, hash);
+        self.wheel.unlink(&mut self.flows, id);
+        self.flows[id as usize] = Entry::default();
+        self.counts.active -= 1;
+    }
+
+    /// The clock: the least time of the last two turns, so that no single packet can set it forward.
+    #[inline(always)]
+    fn tick(&mut self, time: i64) {
+        self.low[0] = self.low[0].min(time);
+        if self.counts.packets.is_multiple_of(TURN) {
+            self.turned(time);
+        }
+        self.counts.packets += 1;
+    }
+
+    #[inline(never)]
+    fn turned(&mut self, time: i64) {
+        if self.counts.packets == 0 {
+            self.wheel.start(time);
+        }
+        let [low, before] = self.low;
+        self.low = [i64::MAX, low];
+        let clock = low.min(before);
+        self.wheel.tick(&mut self.flows, clock);
+        for _ in 0..SWEPT.min(self.flows.len()) {
+            self.cursor = if self.cursor + 1 < self.flows.len() { self.cursor + 1 } else { 0 };
+            let id = self.cursor as u32;
+            let flow = &self.flows[self.cursor];
+            if flow.has(flag::ALIVE) && self.is_over(flow, clock) {
+                self.counts.expired += 1;
+                self.remove(id);
+                self.flows[self.cursor].set_next(if self.untold == NOWHERE { END } else { self.untold });
+                self.untold = id;
+            }
+        }
+    }
+
+    /// The way of a fragment that is not the first, and the sequence number of its first byte. Nothing without its first.
+    #[cold]
+    fn datagram(&mut self, packet: &Packet, stack: &Stack) -> Option<(Way, Option<u32>)> {
+        let found = fragments::read(packet, stack).and_then(|fragment| {
+            let first = self.fragments.find(&fragment.datagram, packet.time, &self.seeds)?;
+            let seq = first.seq.map(|seq| seq.wrapping_add(fragment.offset));
+            Some((Way::later(first.key, first.from, &self.seeds), seq))
+        });
+        *(if found.is_some() { &mut self.counts.fragments } else { &mut self.counts.orphan_fragments }) += 1;
+        found
+    }
+
+    /// Remembers a first fragment.
+    #[cold]
+    fn remember(&mut self, packet: &Packet, stack: &Stack, way: &Way, tcp: Option<Tcp>) {
+        if let Some(fragment) = fragments::read(packet, stack) {
+            let headers = stack.headers_end.saturating_sub(fragment.start);
+            let seq = tcp.and_then(|tcp| tcp.stream()).map(|seq| seq.wrapping_sub(headers));
+            let first = First { key: way.key, from: way.from(), seq };
+            self.fragments.remember(fragment.datagram, first, packet.time, &self.seeds);
+        }
+    }
+
+    /// Makes triggers active for a flow, one bit each, until it ends.
+    pub fn raise(&mut self, flow: FlowId, triggers: u64) {
+        if let Some(flow) = self.alive(flow) {
+            flow.active |= triggers;
+        }
+    }
+
+    /// Numbers the triggers of all flows anew: `bits` says which bit each one that goes on had and gets; the others end.
+    pub fn renumber(&mut self, bits: &[(u32, u32)]) {
+        for flow in self.flows.iter_mut().filter(|flow| flow.active != 0) {
+            let moved = bits.iter().map(|(was, is)| (flow.active >> was & 1) << is);
+            flow.active = moved.fold(0, |all, bit| all | bit);
+        }
+    }
+
+    /// Says which application a flow is.
+    pub fn set_app(&mut self, flow: FlowId, app: App) {
+        if let Some(flow) = self.alive(flow) {
+            flow.set_app(app);
+        }
+    }
+
+    /// Which application a flow is.
+    pub fn app(&self, flow: FlowId) -> App {
+        let number = self.flows.get(flow.index()).map_or(0, Entry::app);
+        App::ALL.get(usize::from(number)).copied().unwrap_or_default()
+    }
+
+    fn alive(&mut self, flow: FlowId) -> Option<&mut Entry> {
+        self.flows.get_mut(flow.index()).filter(|flow| flow.has(flag::ALIVE))
+    }
+
+    /// The places of flows that ended since this was last asked and that no other flow has taken: what is known of them
+    /// may be forgotten. A place that was taken is not told; [`Segment::is_new`] has said it.
+    pub fn drain_ended(&mut self, mut f: impl FnMut(FlowId)) {
+        while self.untold != NOWHERE {
+            let id = self.untold;
+            self.untold = self.after(id);
+            f(FlowId(id));
+            self.flows[id as usize].set_next(if self.told == NOWHERE { END } else { self.told });
+            self.told = id;
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> FlowCounts {
+        FlowCounts { forgotten_fragments: self.fragments.forgotten, ..self.counts }
+    }
+
+    /// The memory that the table can come to take, in bytes.
+    pub fn memory(&self) -> usize {
+        let flows = self.flows.capacity() * size_of::<Entry>();
+        let ways = self.ways.capacity() * size_of::<Way>();
+        flows + ways + self.index.memory() + self.wheel.memory() + self.fragments.memory()
+    }
+}
+
+/// The end of the list of free places, in 24 bits.
+const END: u32 = (1 << 24) - 1;
+const _: () = assert!(Limits::MAX_FLOWS + 2 * 4096 <= END as usize);
+
+/// When a flow is over.
+#[inline(never)]
+fn timeout(timeouts: &Timeouts, flow: &Entry) -> i64 {
+    const DATA: u64 = flag::DATA | flag::of(flag::DATA, 1);
+    const FIN: u64 = flag::FIN | flag::of(flag::FIN, 1);
+    match flow.proto() {
+        tcp::PROTO if tcp::closed(flow) => timeouts.tcp_closed,
+        tcp::PROTO if flow.any(FIN) => timeouts.tcp_closing,
+        tcp::PROTO if flow.any(DATA | flag::SETTLED) => timeouts.tcp_established,
+        tcp::PROTO => timeouts.tcp_opening,
+        17 if flow.has(flag::ESTABLISHED) => timeouts.udp_established,
+        17 => timeouts.udp,
+        1 | 58 => timeouts.icmp,
+        _ => timeouts.other,
+    }
+}

@@ -1,0 +1,218 @@
+//! Memory for tables that are larger than any cache: pages of the kernel's, and what it and the processor are told about them:
+//! which to back with huge pages, and what will be read soon. The invariant: what is told is advice; nothing depends on its being
+//! followed, and no byte changes. (Rejected: mappings of hugetlbfs, which somebody must have reserved; zeroed memory of the
+//! allocator, which writes all of it where more than 16 bytes are to be aligned.) See mmap(2), madvise(2).
+
+#![expect(unsafe_code, reason = "mappings, and advice about addresses")]
+
+use bytemuck::Zeroable;
+use std::alloc::Layout;
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+/// Memory that the system does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no {} of memory for it", size_text(*bytes))]
+pub struct NoMemory {
+    /// How many bytes were asked for.
+    pub bytes: u64,
+}
+
+impl NoMemory {
+    /// For so many elements of so many bytes.
+    pub fn of(count: usize, size: usize) -> NoMemory {
+        NoMemory { bytes: (count as u64).saturating_mul(size as u64) }
+    }
+
+    /// Ends the process, as an allocation that cannot fail does.
+    pub(crate) fn abort(self) -> ! {
+        let size = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(isize::MAX as usize - 4096);
+        let layout = std::alloc::Layout::from_size_align(size, 1);
+        std::alloc::handle_alloc_error(layout.unwrap_or(std::alloc::Layout::new::<u8>()))
+    }
+}
+
+/// An empty list with room for so many.
+///
+/// # Errors
+/// [`NoMemory`]
+pub fn list<T>(room: usize) -> Result<Vec<T>, NoMemory> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(room).map_err(|_| NoMemory::of(room, size_of::<T>()))?;
+    Ok(list)
+}
+
+/// So many bytes in words: `1.5 GiB`.
+pub fn size_text(bytes: u64) -> String {
+    let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// Bytes of a huge page where pages have 4 KiB.
+const HUGE: usize = 2 << 20;
+/// Less memory than this is left alone: a huge page is taken whole when one byte of it is written, and where little is kept
+/// that is most of it.
+const LEAST: usize = 3 * HUGE;
+
+/// Memory for so many elements, all zero. The kernel gives a page of it when that is first written; it begins with one, so
+/// what is a line of the cache lies in one.
+pub(crate) struct Pages<T> {
+    start: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: it owns its elements, as a box of them does.
+unsafe impl<T: Send> Send for Pages<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Pages<T> {}
+
+impl<T: Zeroable> Pages<T> {
+    /// So many.
+    ///
+    /// # Errors
+    /// [`NoMemory`]: the kernel has none.
+    pub(crate) fn new(len: usize) -> Result<Pages<T>, NoMemory> {
+        const { assert!(!std::mem::needs_drop::<T>() && align_of::<T>() <= 4096) };
+        let layout = Layout::array::<T>(len).map_err(|_| NoMemory::of(len, size_of::<T>()))?;
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, which overlaps none.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), layout.size().max(1), access, kind, -1, 0) };
+        match NonNull::new(start.cast::<T>()) {
+            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Pages { start, len }),
+            _ => Err(NoMemory { bytes: layout.size() as u64 }),
+        }
+    }
+}
+
+impl<T> Deref for Pages<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the mapping has `len` elements, aligned as pages are; it was zeroed, which `T` allows; it lives as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for Pages<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made; nobody borrows it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), (self.len * size_of::<T>()).max(1)) };
+    }
+}
+
+impl<T> fmt::Debug for Pages<T> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} elements", self.len)
+    }
+}
+
+/// Asks the kernel to back this memory with huge pages as it is first written. Only the huge pages that lie within it are, and only
+/// of memory that is large.
+pub(crate) fn prefer_huge_pages<T>(memory: &[T]) {
+    let bytes = size_of_val(memory);
+    if bytes < LEAST {
+        return;
+    }
+    let address = memory.as_ptr().addr();
+    let first = address.next_multiple_of(HUGE);
+    let length = (address + bytes).saturating_sub(first) / HUGE * HUGE;
+    let start = memory.as_ptr().cast::<u8>().wrapping_add(first - address);
+    // SAFETY: the range lies within `memory`, which is borrowed; this advice changes neither what can be read or written
+    // there nor any byte of it.
+    unsafe { libc::madvise(start.cast_mut().cast(), length, libc::MADV_HUGEPAGE) };
+}
+
+/// Asks the processor for the cache line in which this begins, and does not wait for it.
+#[inline(always)]
+pub fn prefetch<T>(at: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the instruction is in every processor of this architecture and faults at no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) };
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = at;
+}
+
+/// The same for what will be written: other processors give their copies up.
+#[inline(always)]
+pub(crate) fn prefetch_to_write<T>(at: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction faults at no address; processors of this architecture that lack it do nothing.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    prefetch(at);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    /// The flags that the kernel shows for the mapping of an address, in `/proc/self/smaps`.
+    fn flags(address: usize) -> String {
+        let (mut within, mut flags) = (false, String::new());
+        for line in std::fs::read_to_string("/proc/self/smaps").unwrap().lines() {
+            let ends = line.split(' ').next().and_then(|range| range.split_once('-'));
+            if let Some((Ok(first), Ok(end))) =
+                ends.map(|(a, b)| (usize::from_str_radix(a, 16), usize::from_str_radix(b, 16)))
+            {
+                within = (first..end).contains(&address);
+            } else if let Some(found) = line.strip_prefix("VmFlags:").filter(|_| within) {
+                found.clone_into(&mut flags);
+            }
+        }
+        flags
+    }
+
+    #[test]
+    fn pages_are_zero_and_lie_as_pages_do() {
+        for len in [0, 1, 64, 100_000] {
+            let pages: Pages<[u64; 8]> = Pages::new(len).unwrap();
+            assert_eq!((pages.len(), pages.as_ptr().addr() % 4096), (len, 0));
+            assert!(pages.iter().flatten().all(|word| *word == 0));
+            assert_eq!(format!("{pages:?}"), format!("{len} elements"));
+        }
+    }
+
+    #[test]
+    fn memory_that_is_not_to_be_had_is_refused() {
+        assert_eq!(Pages::<[u64; 8]>::new(usize::MAX).map(|_| ()), Err(NoMemory { bytes: u64::MAX }));
+        let most = usize::MAX / 128;
+        assert_eq!(Pages::<[u64; 8]>::new(most).map(|_| ()), Err(NoMemory { bytes: most as u64 * 64 }));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "no kernel")]
+    fn what_is_large_is_in_huge_pages_and_nothing_else() {
+        if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+            return;
+        }
+        // Mappings of their own: where others' memory lies beside it is the allocator's affair.
+        let memory: Vec<u64> = vec![0; (64 << 20) / 8];
+        let middle = memory.as_ptr().addr() + (32 << 20);
+        assert!(!flags(middle).contains(" hg"), "{}", flags(middle));
+        prefer_huge_pages(&memory[..(LEAST - 1) / 8]);
+        assert!(!flags(memory.as_ptr().addr() + HUGE).contains(" hg"));
+        prefer_huge_pages(&memory);
+        assert!(flags(middle).contains(" hg"), "{}", flags(middle));
+        assert!(!flags(memory.as_ptr().addr()).contains(" hg"), "what lies only partly within");
+        prefer_huge_pages::<u64>(&[]);
+        prefetch(&memory[7]);
+        prefetch_to_write(&memory[7]);
+        assert!(memory.iter().all(|word| *word == 0));
+    }
+}

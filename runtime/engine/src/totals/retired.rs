@@ -1,0 +1,120 @@
+//! What is counted when one program takes another's place: what both have goes on, the rest is kept as sums, so that a
+//! thousand programs take no more room than one. The invariant: nothing that was counted is lost; the checks of
+//! [`Totals::check`] hold over all programs of a policy. (Rejected: sums by program, which grow with every load.)
+
+use super::{Totals, TriggerTotal};
+use crate::decider::{Decider, Heritage};
+use mrule_compiler::hir::Program;
+
+/// Sums of what is no more: rules, limits and stations of earlier programs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RetiredTotals {
+    /// Copies for stations.
+    pub copies: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Verdicts for stations of which limits left nothing.
+    pub withheld: u64,
+    /// Verdicts that rules decided.
+    pub decided: u64,
+    /// The bytes of their copies.
+    pub rule_bytes: u64,
+    /// Verdicts of which limits left nothing, by limits.
+    pub limited: u64,
+    /// The most stations that one of the programs had.
+    pub stations: u64,
+}
+
+impl RetiredTotals {
+    /// Adds the sums of others.
+    pub fn add(&mut self, more: &RetiredTotals) {
+        let RetiredTotals { copies, bytes, withheld, decided, rule_bytes, limited, stations } = more;
+        self.copies += copies;
+        self.bytes += bytes;
+        self.withheld += withheld;
+        self.decided += decided;
+        self.rule_bytes += rule_bytes;
+        self.limited += limited;
+        self.stations = self.stations.max(*stations);
+    }
+
+    /// All that a summary has, as what is no more.
+    pub fn all_of(summary: &Totals) -> RetiredTotals {
+        let mut gone = summary.gone;
+        gone.stations = gone.stations.max(summary.stations.len() as u64);
+        for at in 0..summary.stations.len() {
+            gone.station(summary, at);
+        }
+        for at in 0..summary.rules.len() {
+            gone.rule(summary, at);
+        }
+        gone.limited += summary.bound_withheld;
+        gone.limited += summary.limits.iter().map(|limit| limit.withheld).sum::<u64>();
+        gone
+    }
+
+    fn station(&mut self, summary: &Totals, at: usize) {
+        if let Some(station) = summary.stations.get(at) {
+            self.copies += station.copies;
+            self.bytes += station.bytes;
+            self.withheld += station.withheld;
+        }
+    }
+
+    fn rule(&mut self, summary: &Totals, at: usize) {
+        if let Some(rule) = summary.rules.get(at) {
+            self.decided += rule.decided;
+            self.rule_bytes += rule.bytes;
+        }
+    }
+}
+
+impl Totals {
+    /// Seeds the counters of a decider of this program.
+    pub fn seed(&self, decider: &mut Decider) {
+        decider.count_from(
+            self.rules.iter().map(|rule| rule.matched),
+            self.limits.iter().map(|limit| limit.matched),
+            self.triggers.iter().map(|trigger| trigger.packets),
+        );
+    }
+
+    /// What goes on when another program takes the place of this one's.
+    pub fn succeed(&self, program: &Program, heritage: &Heritage) -> Totals {
+        let mut next = Totals::new(program);
+        next.packets = self.packets;
+        next.wire_bytes = self.wire_bytes;
+        next.captured_bytes = self.captured_bytes;
+        next.clipped_bytes = self.clipped_bytes;
+        next.mirrored = self.mirrored;
+        next.unmirrored = self.unmirrored;
+        next.bound = self.bound;
+        next.bound_withheld = self.bound_withheld;
+        next.gone = self.gone;
+        next.gone.stations = next.gone.stations.max(self.stations.len() as u64);
+        carry(&mut next.stations, &self.stations, &heritage.stations, |at| next.gone.station(self, at));
+        carry(&mut next.rules, &self.rules, &heritage.rules, |at| next.gone.rule(self, at));
+        carry(&mut next.limits, &self.limits, &heritage.limits, |at| {
+            next.gone.limited += self.limits.get(at).map_or(0, |limit| limit.withheld);
+        });
+        carry(&mut next.triggers, &self.triggers, &heritage.triggers, |_| {});
+        for trigger in &mut next.triggers {
+            *trigger = TriggerTotal { keys: None, ..std::mem::take(trigger) };
+        }
+        next
+    }
+}
+
+/// Puts what goes on into its new place, and tells of the rest.
+fn carry<T: Clone>(new: &mut [T], old: &[T], was: &[Option<usize>], mut gone: impl FnMut(usize)) {
+    let mut kept = vec![false; old.len()];
+    for (place, was) in new.iter_mut().zip(was) {
+        if let Some((old, kept)) = was.and_then(|was| Some((old.get(was)?, kept.get_mut(was)?))) {
+            place.clone_from(old);
+            *kept = true;
+        }
+    }
+    for at in kept.iter().enumerate().filter(|(_, kept)| !**kept).map(|(at, _)| at) {
+        gone(at);
+    }
+}

@@ -1,0 +1,480 @@
+//! One trigger's state: how its memory is laid out, and how a key's row is found. The invariants: whoever needs a shard's
+//! ledger takes it before going into a lock, and is inside one lock at a time, so nobody waits in a circle; a row comes
+//! into a chain and leaves it only under the ledger and inside its bucket's lock; a packet of a known key takes one lock, one
+//! that only looks none.
+//! (Rejected: taking the ledger for every packet, as then the packets of all keys of a shard wait for each other.)
+
+use super::cells::{
+    FLAGS_AT, HEAD, HEAD_WORDS, KINDS_AT, LINE, Line, Lines, META, PART, SEEN, count, get, set, words,
+};
+use super::distinct::{SKETCH_WORDS, Sketch};
+use super::key::{KIND_BITS, KeyPart, LONG, Part, Spot, same_text};
+use super::layout::{COLD_WORDS, FURTHER_HEAD, Layout};
+use super::ledger::Ledger;
+use super::stripes::{self, Inside, Stripes};
+use super::suppress::Suppressions;
+use super::visit::Moment;
+use super::window::{Clock, MIN_PER, RING_WORDS, Sum};
+use super::{AHEAD, TriggerShape, WindowKind};
+use crate::memory::{NoMemory, list};
+use crate::memory::{Pages, prefer_huge_pages};
+use mrule_compiler::abi::MAX_KEY;
+use mrule_compiler::table::KeyValue;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Whether the row is among the active ones of its ledger.
+pub(super) const PARKED: u64 = 1 << FLAGS_AT;
+/// Where packets in a row that were too old for a window of the key are counted.
+pub(super) const STRIKES_AT: usize = FLAGS_AT + 1;
+/// Whether the row is in a chain.
+pub(super) const LINKED: u64 = 1 << (STRIKES_AT + 5);
+/// Changes each time that the row comes into a chain.
+pub(super) const TURN: u64 = LINKED << 1;
+pub(super) const KINDS: u64 = (1 << (KIND_BITS * MAX_KEY)) - 1;
+/// No chain is longer than this; whoever walks further has been led astray by a change.
+pub(super) const CHAIN: usize = 1 << 12;
+/// What no key has as its number of parts.
+const NOT_COMMON: u8 = u8::MAX - 1;
+/// What is counted without the ledger.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tally {
+    Raised,
+    Extended,
+    Vetoed,
+    Suppressed,
+    Full,
+    Expired,
+}
+
+/// Counters for packets, then for what comes from outside.
+pub(super) type Tallies = [AtomicU64; 6];
+
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Shard {
+    pub(super) tallies: [Tallies; 2],
+    ledger: Mutex<Ledger>,
+}
+
+impl Shard {
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn count(&self, outside: bool, what: Tally) {
+        count(&self.tallies[usize::from(outside)][what as usize]);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) kind: WindowKind,
+    pub(super) clock: Clock,
+    per: AtomicI64,
+    ring: usize,
+}
+
+/// A key, and where it belongs.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) spot: Spot,
+    /// The key, unless the spot says all of it.
+    pub(super) key: &'a [KeyValue<'a>],
+    pub(super) bucket: usize,
+}
+
+/// Where in lines that several triggers share one of them has its own.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    /// Where its part of the first row begins.
+    own: usize,
+    /// From one row to the next.
+    stride: usize,
+}
+
+/// A trigger's state.
+#[derive(Debug)]
+pub(super) struct Keyed {
+    pub(super) seed: [u64; 2],
+    pub(super) layout: Layout,
+    pub(super) windows: Box<[Window]>,
+    /// How many parts its key has, if it is one or none and one window counts or adds, so that the common way does; else
+    /// [`NOT_COMMON`].
+    pub(super) common: u8,
+    /// There are 2 to the power of this many buckets.
+    bits: u32,
+    buckets: Pages<AtomicU64>,
+    /// What every packet needs of this trigger and of those that lie beside it: row by row, the lines of each.
+    lines: Arc<Lines>,
+    at: At,
+    rings: Box<[AtomicU64]>,
+    cold: Box<[AtomicU64]>,
+    texts: Box<[AtomicU64]>,
+    pub(super) shards: Box<[Shard]>,
+    /// Nobody is active after this.
+    pub(super) latest: AtomicI64,
+    /// A shard has less than [`super::AHEAD`] free rows: from then on new keys may push out others.
+    pub(super) full: AtomicBool,
+    pub(super) suppressions: Suppressions,
+    pub(super) stripes: Arc<Stripes>,
+    shape: TriggerShape,
+}
+
+impl Keyed {
+    /// The states of triggers that have the same key and as many rows, side by side: a packet finds those of its key together.
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn beside(
+        shapes: &[&TriggerShape],
+        seed: [u64; 2],
+        stripes: &Arc<Stripes>,
+    ) -> Result<Vec<Keyed>, NoMemory> {
+        let layouts: Vec<Layout> = shapes.iter().map(|shape| Layout::new(shape)).collect();
+        let stride = layouts.iter().map(|layout| layout.lines).sum();
+        let rows = layouts.first().map_or(0, Layout::all_rows);
+        let lines = Arc::new(Lines::new(rows.saturating_mul(stride))?);
+        let mut at = At { own: 0, stride };
+        let made = |(shape, layout): (&&TriggerShape, Layout)| {
+            let here = at;
+            at.own += layout.lines;
+            Keyed::new(shape, layout, seed, stripes, (&lines, here))
+        };
+        shapes.iter().zip(layouts).map(made).collect()
+    }
+
+    fn new(
+        shape: &TriggerShape,
+        layout: Layout,
+        seed: [u64; 2],
+        stripes: &Arc<Stripes>,
+        (lines, at): (&Arc<Lines>, At),
+    ) -> Result<Keyed, NoMemory> {
+        let mut shards = list(layout.shards)?;
+        for _ in 0..layout.shards {
+            let ledger = Mutex::new(Ledger::new(layout.rows)?);
+            shards.push(Shard { tallies: Default::default(), ledger });
+        }
+        let window = |(window, ring): (&super::WindowShape, &usize)| Window {
+            kind: window.kind,
+            clock: Clock::new(window.per),
+            per: AtomicI64::new(window.per.max(MIN_PER)),
+            ring: *ring,
+        };
+        let (rows, buckets) = (layout.all_rows(), layout.all_buckets());
+        Ok(Keyed {
+            seed,
+            windows: shape.windows.iter().zip(&layout.rings).map(window).collect(),
+            common: match &*shape.windows {
+                [one] if one.kind != WindowKind::Distinct && layout.parts <= 1 => layout.parts as u8,
+                _ => NOT_COMMON,
+            },
+            bits: buckets.ilog2(),
+            buckets: Pages::new(buckets)?,
+            lines: lines.clone(),
+            at,
+            rings: words(rows.saturating_mul(layout.ring_words))?,
+            cold: words(rows.saturating_mul(COLD_WORDS))?,
+            texts: words(rows.saturating_mul(layout.parts * layout.text))?,
+            shards: shards.into(),
+            latest: AtomicI64::new(i64::MIN),
+            full: AtomicBool::new(layout.parts > 0 && layout.rows < AHEAD),
+            suppressions: Suppressions::new(shape.keys),
+            stripes: stripes.clone(),
+            shape: shape.clone(),
+            layout,
+        })
+    }
+
+    /// How many rows a trigger of this shape has.
+    pub(super) fn rows_of(shape: &TriggerShape) -> usize {
+        Layout::new(shape).all_rows()
+    }
+
+    /// The lines that it shares with those that lie beside it, and their bytes.
+    pub(super) fn shared(&self) -> (*const Lines, usize) {
+        (Arc::as_ptr(&self.lines), self.lines.memory())
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.shape.name
+    }
+
+    /// Bytes of what it has for itself.
+    pub(super) fn memory(&self) -> usize {
+        self.layout.memory().saturating_sub(self.layout.line_memory()) as usize
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.rows() as u64
+    }
+
+    #[inline(always)]
+    pub(super) fn rows(&self) -> usize {
+        self.layout.all_rows()
+    }
+
+    /// Whether a trigger of this shape can go on with this state.
+    pub(super) fn is_of(&self, shape: &TriggerShape) -> bool {
+        let lengths =
+            |(mine, its): (&Window, &super::WindowShape)| mine.per.load(Relaxed) == its.per.max(MIN_PER);
+        let kinds = |shape: &TriggerShape| shape.windows.iter().map(|w| w.kind).collect::<Vec<_>>();
+        (&self.shape.name, self.shape.parts, self.shape.text, self.shape.keys)
+            == (&shape.name, shape.parts, shape.text, shape.keys)
+            && kinds(&self.shape) == kinds(shape)
+            && self.windows.iter().zip(&shape.windows).all(lengths)
+    }
+
+    pub(super) fn fits(&self, key: &[KeyValue]) -> bool {
+        key.len() == self.layout.parts
+    }
+
+    pub(super) fn suits(&self, spot: &Spot) -> bool {
+        usize::from(spot.parts) == self.layout.parts
+    }
+
+    /// Where a key belongs.
+    pub(super) fn place<'a>(&self, key: &'a [KeyValue<'a>]) -> Place<'a> {
+        self.place_of(Spot::new(self.seed, key), key)
+    }
+
+    /// Where a key belongs that is looked for.
+    pub(super) fn place_of<'a>(&self, spot: Spot, key: &'a [KeyValue<'a>]) -> Place<'a> {
+        Place { spot, key, bucket: self.bucket_at(spot.hash) }
+    }
+
+    /// Its row.
+    pub(super) fn row_of(&self, place: &Place) -> Option<usize> {
+        self.find(place.bucket, &place.spot, place.key)
+    }
+
+    /// The bucket of a hash.
+    #[inline(always)]
+    pub(super) fn bucket_at(&self, hash: u64) -> usize {
+        (hash >> (u64::BITS - self.bits)) as usize
+    }
+
+    /// Goes into the lock of a bucket.
+    #[inline(always)]
+    pub(super) fn enter(&self, bucket: usize) -> Inside<'_> {
+        self.stripes.enter(bucket >> (self.bits - stripes::BITS))
+    }
+
+    /// The first row of a bucket plus 1; 0 for none.
+    #[inline(always)]
+    pub(super) fn first(&self, bucket: usize) -> u32 {
+        get(self.bucket(bucket)) as u32
+    }
+
+    /// The shard of a bucket.
+    pub(super) fn shard(&self, place: &Place) -> usize {
+        place.bucket / self.layout.buckets
+    }
+
+    #[inline(always)]
+    pub(super) fn bucket(&self, bucket: usize) -> &AtomicU64 {
+        &self.buckets[bucket]
+    }
+
+    /// The lines of a row, of all triggers that lie side by side.
+    #[inline(always)]
+    pub(super) fn lines_of(&self, row: usize) -> &[Line] {
+        self.lines.some(row * self.at.stride..(row + 1) * self.at.stride)
+    }
+
+    /// Has what every packet needs put in huge pages.
+    #[cold]
+    pub(super) fn prefer_huge_pages(&self) {
+        self.lines.prefer_huge_pages();
+        prefer_huge_pages(&self.buckets);
+    }
+
+    /// The first line of a row.
+    #[inline(always)]
+    pub(super) fn line(&self, row: usize) -> &Line {
+        self.lines.at(row * self.at.stride + self.at.own)
+    }
+
+    /// The same; none when there is no such row.
+    #[inline(always)]
+    pub(super) fn own_line(&self, row: usize) -> Option<&Line> {
+        self.lines.get(row * self.at.stride + self.at.own)
+    }
+
+    fn further(&self, row: usize, word: usize) -> &AtomicU64 {
+        &self.lines.at(row * self.at.stride + self.at.own + 1 + word / LINE)[word % LINE]
+    }
+
+    /// The words that only lists need.
+    pub(super) fn cold(&self, row: usize) -> &[AtomicU64] {
+        &self.cold[row * COLD_WORDS..][..COLD_WORDS]
+    }
+
+    /// The bucket of a row that is taken.
+    pub(super) fn bucket_of(&self, ledger: &Ledger, shard: usize, local: u32) -> usize {
+        let home = ledger.homes.get(local as usize).copied().unwrap_or(0);
+        shard * self.layout.buckets + home as usize
+    }
+
+    pub(super) fn text(&self, row: usize, part: usize) -> &[AtomicU64] {
+        let len = self.layout.text;
+        &self.texts[(row * self.layout.parts + part) * len..][..len]
+    }
+
+    pub(super) fn part_words(&self, row: usize, part: usize) -> [&AtomicU64; 2] {
+        if part == 0 {
+            let line = self.line(row);
+            return [&line[PART], &line[PART + 1]];
+        }
+        let word = self.layout.parts_at + 2 * (part - 1);
+        [self.further(row, word), self.further(row, word + 1)]
+    }
+
+    #[inline(always)]
+    fn head(&self, row: usize, window: usize) -> [&AtomicU64; HEAD_WORDS] {
+        if window == 0 {
+            let line = self.line(row);
+            return [&line[HEAD], &line[HEAD + 1], &line[HEAD + 2]];
+        }
+        let word = FURTHER_HEAD * (window - 1);
+        [self.further(row, word), self.further(row, word + 1), self.further(row, word + 2)]
+    }
+
+    #[inline(always)]
+    pub(super) fn ring(&self, row: usize, window: &Window, len: usize) -> &[AtomicU64] {
+        &self.rings[row * self.layout.ring_words + window.ring..][..len]
+    }
+
+    #[inline(always)]
+    pub(super) fn sum(&self, row: usize, at: usize, window: &Window) -> Sum<'_> {
+        Sum { head: self.head(row, at), ring: self.ring(row, window, RING_WORDS) }
+    }
+
+    pub(super) fn sketch(&self, row: usize, at: usize, window: &Window) -> Sketch<'_> {
+        Sketch { head: self.head(row, at), cells: self.ring(row, window, SKETCH_WORDS) }
+    }
+
+    /// The row of a key in a bucket.
+    #[inline(always)]
+    pub(super) fn find(&self, bucket: usize, spot: &Spot, key: &[KeyValue]) -> Option<usize> {
+        let mut next = self.first(bucket);
+        let mut steps = 0;
+        while next != 0 && steps < CHAIN {
+            let row = next as usize - 1;
+            let line = self.line(row);
+            let meta = get(&line[META]);
+            if meta >> KINDS_AT & KINDS == u64::from(spot.kinds) && self.is_key(row, line, spot, key) {
+                return Some(row);
+            }
+            next = meta as u32;
+            steps += 1;
+        }
+        None
+    }
+
+    /// Whether a row's key is this one; kinds and first part are.
+    fn is_rest(&self, row: usize, key: &[KeyValue]) -> bool {
+        key.iter().enumerate().all(|(i, value)| {
+            let (part, [low, high]) = (Part::of(value), self.part_words(row, i));
+            let same = part.low == get(low) && part.high == get(high);
+            match value {
+                KeyValue::Bytes(text) if same && part.kind == LONG => same_text(self.text(row, i), text),
+                _ => same,
+            }
+        })
+    }
+
+    /// A row's key.
+    pub(super) fn key(&self, row: usize) -> Vec<KeyPart> {
+        let kinds = get(&self.line(row)[META]) >> KINDS_AT;
+        let part = |i| {
+            let kind = kinds >> (KIND_BITS * i) & ((1 << KIND_BITS) - 1);
+            let [low, high] = self.part_words(row, i).map(get);
+            KeyPart::new(Part { kind, low, high }, self.text(row, i))
+        };
+        (0..self.layout.parts).map(part).collect()
+    }
+
+    pub(super) fn row(&self, shard: usize, local: u32) -> usize {
+        shard * self.layout.rows + local as usize
+    }
+
+    /// The number of a row within its shard.
+    pub(super) fn local(&self, place: &Place, row: usize) -> u32 {
+        (row - self.shard(place) * self.layout.rows) as u32
+    }
+
+    /// The line of this row, if the key is in it. Whoever asks is inside the lock of its bucket, or finds out that somebody else was.
+    #[inline(always)]
+    pub(super) fn line_of(&self, row: usize, spot: &Spot, key: &[KeyValue]) -> Option<&Line> {
+        let line = self.own_line(row)?;
+        // The row may be another's, and change hands meanwhile. It is this key's if it was in the same chain before and after its key
+        // was read.
+        let (mask, wanted) = (LINKED | KINDS << KINDS_AT, LINKED | u64::from(spot.kinds) << KINDS_AT);
+        let before = line[META].load(Acquire) & (mask | TURN);
+        let is = before & mask == wanted && self.is_key(row, line, spot, key);
+        fence(Acquire);
+        (is && get(&line[META]) & (mask | TURN) == before).then_some(line)
+    }
+
+    /// Whether the parts of a row's key, which are of the same kinds, are those of this one.
+    #[inline(always)]
+    fn is_key(&self, row: usize, line: &Line, spot: &Spot, key: &[KeyValue]) -> bool {
+        let [low, high] = spot.first;
+        (get(&line[PART]) ^ low) | (get(&line[PART + 1]) ^ high) == 0
+            && (spot.is_whole() || self.is_rest(row, key))
+    }
+
+    pub(super) fn clear_window(&self, row: usize, at: usize, window: &Window) {
+        match window.kind {
+            WindowKind::Count | WindowKind::Sum => self.sum(row, at, window).clear(),
+            WindowKind::Distinct => self.sketch(row, at, window).clear(),
+        }
+    }
+
+    /// The lengths of the chains that have a row.
+    #[cfg(test)]
+    pub(super) fn chains(&self) -> Vec<usize> {
+        let length = |bucket: usize| {
+            let (mut next, mut length) = (self.first(bucket), 0);
+            while let Some(row) = next.checked_sub(1) {
+                next = get(&self.line(row as usize)[META]) as u32;
+                length += 1;
+            }
+            length
+        };
+        (0..1 << self.bits).map(length).filter(|length| *length > 0).collect()
+    }
+
+    /// Notes that a row was seen then: workers may come late.
+    #[inline(always)]
+    pub(super) fn touch(&self, line: &Line, moment: &Moment) {
+        set(&line[SEEN], get(&line[SEEN]).max(moment.number));
+    }
+
+    pub(super) fn set_per(&self, window: usize, per: i64) {
+        let Some(changed) = self.windows.get(window) else { return };
+        let per = per.max(MIN_PER);
+        if changed.per.swap(per, Relaxed) == per {
+            return;
+        }
+        // Whoever goes into a bucket after us sees the new length; what they did before with the old one is forgotten.
+        changed.clock.set_per(per);
+        for bucket in 0..1 << self.bits {
+            let _inside = self.enter(bucket);
+            let mut next = self.first(bucket);
+            while let Some(row) = next.checked_sub(1) {
+                self.clear_window(row as usize, window, changed);
+                next = get(&self.line(row as usize)[META]) as u32;
+            }
+        }
+    }
+}
+
+/// Whether a key is active that is active until then.
+#[inline(always)]
+pub(super) fn holds(until: i64, now: i64) -> bool {
+    until >= now && until != i64::MIN
+}

@@ -1,0 +1,322 @@
+//! Taking a packet's events into the windows of its key. The invariants: the common way and the general one do the same,
+//! and the common one leaves everything as it is when it gives up; a packet without events writes nothing, but for a
+//! sketch's number that was not known for its slice yet.
+//! (Rejected: the general way alone, which costs three times as much.)
+
+use super::WindowKind;
+use super::cells::{HEAD, Line, META, UNTIL, get, set};
+use super::key::Spot;
+use super::keyed::{Keyed, STRIKES_AT, holds};
+use super::visit::{Moment, Visit};
+use super::window::TooOld;
+use crate::memory::prefetch;
+use mrule_compiler::abi::WindowEvent;
+use mrule_compiler::hir::MAX_WINDOW;
+
+/// One packet too old for a window of the key.
+const STRIKE: u64 = 1 << STRIKES_AT;
+/// How many in a row of those say that the clock was set back.
+const STRIKES: u64 = 16;
+/// How many lines of a key are asked for ahead.
+const MOST_LINES: usize = 16;
+const STRUCK: u64 = (2 * STRIKES - 1) * STRIKE;
+
+impl Keyed {
+    #[inline(always)]
+    pub(super) fn seek(&self, spot: &Spot) {
+        self.stripes.seek(spot.stripe());
+        prefetch(self.bucket(self.bucket_at(spot.hash)));
+    }
+
+    /// Expects the key in the first row of its bucket, unless that is another's.
+    #[inline(always)]
+    pub(super) fn expect(&self, spot: &mut Spot) {
+        let word = get(self.bucket(self.bucket_at(spot.hash)));
+        if word >> 32 == 0 || (word >> 32) as u32 == spot.hash as u32 {
+            spot.row = word as u32;
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn hint(&self, spot: &Spot) {
+        // The row may be one of another trigger, which has more.
+        if let Some(row) = (spot.row as usize).checked_sub(1)
+            && let Some(line) = self.own_line(row)
+        {
+            prefetch(line);
+        }
+    }
+
+    /// The same for all triggers whose states lie beside it.
+    #[inline(always)]
+    pub(super) fn hint_all(&self, spot: &Spot) {
+        if let Some(row) = (spot.row as usize).checked_sub(1) {
+            self.lines_of(row).iter().take(MOST_LINES).for_each(prefetch);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn observe(
+        &self,
+        visit: &mut Visit,
+        moment: &mut Moment,
+        events: &[WindowEvent],
+        values: &mut [u64],
+    ) -> bool {
+        if self.common == visit.spot.whole
+            && let ([event], [value]) = (events, &mut *values)
+        {
+            let common = if event.counts == 0 {
+                self.look_common(visit, moment)
+            } else {
+                self.add_common(visit, moment, event)
+            };
+            if let Some((told, active)) = common {
+                *value = told.min(MAX_WINDOW);
+                return active;
+            }
+        }
+        let active = self.observe_any(visit, moment, events, values);
+        at_most(values);
+        active
+    }
+
+    /// The most common case, in a straight line: what the window says, and whether the key is active. None when it is another
+    /// case.
+    #[inline(always)]
+    fn add_common(&self, visit: &mut Visit, moment: &mut Moment, event: &WindowEvent) -> Option<(u64, bool)> {
+        let window = self.windows.first()?;
+        let slice = moment.slice(&window.clock);
+        visit.enter();
+        let (_, line) = self.locate(visit)?;
+        let (newest, sum, open) = (get(&line[HEAD]) as i64, get(&line[HEAD + 1]), get(&line[HEAD + 2]));
+        let amount = amount_of(window.kind, event.amount);
+        if newest != slice || amount == 0 || get(&line[META]) & STRUCK != 0 {
+            return None;
+        }
+        let sum = sum.saturating_add(amount);
+        set(&line[HEAD + 1], sum);
+        set(&line[HEAD + 2], open.saturating_add(amount));
+        self.touch(line, moment);
+        Some((sum, holds(get(&line[UNTIL]) as i64, moment.now)))
+    }
+
+    /// The same for a packet that does not count; none, too, when somebody is in the way.
+    #[inline(always)]
+    fn look_common(&self, visit: &mut Visit, moment: &mut Moment) -> Option<(u64, bool)> {
+        let window = self.windows.first()?;
+        let slice = moment.slice(&window.clock);
+        let (inside, stripe) = (visit.is_inside(), visit.spot.stripe());
+        let mut look = || {
+            let Some((row, line)) = self.locate(visit) else { return Some((0, false)) };
+            let (newest, sum) = (get(&line[HEAD]) as i64, get(&line[HEAD + 1]));
+            let later = sum != 0 && newest < slice;
+            let told = if later { self.sum(row, 0, window).read_later(slice) } else { sum };
+            Some((told, holds(get(&line[UNTIL]) as i64, moment.now)))
+        };
+        if inside { look() } else { self.stripes.glance(stripe, look) }
+    }
+
+    /// The row of a visit's key: where it is expected, or else in its chain.
+    #[inline(always)]
+    fn locate(&self, visit: &mut Visit) -> Option<(usize, &Line)> {
+        if let Some(row) = visit.row()
+            && let Some(line) = self.line_of(row, visit.spot, visit.key)
+        {
+            visit.is_right();
+            return Some((row, line));
+        }
+        let row = self.search(visit)?;
+        Some((row, self.line(row)))
+    }
+
+    #[inline(never)]
+    fn search(&self, visit: &mut Visit) -> Option<usize> {
+        let row = self.find(self.bucket_at(visit.spot.hash), visit.spot, visit.key)?;
+        visit.found(row);
+        Some(row)
+    }
+
+    #[inline(never)]
+    fn observe_any(
+        &self,
+        visit: &mut Visit,
+        moment: &mut Moment,
+        events: &[WindowEvent],
+        values: &mut [u64],
+    ) -> bool {
+        let windows = self.windows.len();
+        if !self.suits(visit.spot) || events.len() != windows || values.len() != windows {
+            values.fill(0);
+            return false;
+        }
+        let now = moment.now;
+        if events.iter().all(|event| event.counts == 0) {
+            return self.look(visit, now, values);
+        }
+        visit.enter();
+        let Some((row, _)) = self.locate(visit) else {
+            // The ledger comes before the lock.
+            visit.leave();
+            self.take_new(visit, moment, events, values);
+            return false;
+        };
+        self.take(row, moment, events, values)
+    }
+
+    /// Takes events into the row of a key that had none.
+    #[inline(never)]
+    fn take_new(&self, visit: &mut Visit, moment: &Moment, events: &[WindowEvent], values: &mut [u64]) {
+        let place = self.place_of(*visit.spot, visit.key);
+        let mut ledger = self.shards[self.shard(&place)].ledger();
+        let taken = self.admit(&mut ledger, &place, visit.row(), moment, |_, row| {
+            self.take(row, moment, events, values);
+            row
+        });
+        if let Some(row) = taken {
+            visit.found(row);
+            return;
+        }
+        ledger.unkept += 1;
+        for ((value, event), window) in values.iter_mut().zip(events).zip(&self.windows) {
+            let alone = if window.kind == WindowKind::Sum { event.amount } else { 1 };
+            *value = if event.counts == 0 { 0 } else { alone };
+        }
+    }
+
+    /// What a key's windows say; whether it is active.
+    fn look(&self, visit: &mut Visit, now: i64, values: &mut [u64]) -> bool {
+        if !visit.is_inside() {
+            let stripe = visit.spot.stripe();
+            let active = self.stripes.peek(stripe, || {
+                let Some((row, _)) = self.locate(visit) else {
+                    values.fill(0);
+                    return Some(false);
+                };
+                for (i, (window, value)) in self.windows.iter().zip(&mut *values).enumerate() {
+                    let slice = window.clock.slice_of(now);
+                    *value = match window.kind {
+                        WindowKind::Count | WindowKind::Sum => self.sum(row, i, window).read(slice),
+                        WindowKind::Distinct => self.sketch(row, i, window).peek(slice)?,
+                    };
+                }
+                Some(holds(get(&self.line(row)[UNTIL]) as i64, now))
+            });
+            if let Some(active) = active {
+                return active;
+            }
+            visit.enter();
+        }
+        let Some((row, _)) = self.locate(visit) else {
+            values.fill(0);
+            return false;
+        };
+        self.read(row, now, values);
+        holds(get(&self.line(row)[UNTIL]) as i64, now)
+    }
+
+    fn read(&self, row: usize, now: i64, values: &mut [u64]) {
+        for (i, (window, value)) in self.windows.iter().zip(values).enumerate() {
+            let slice = window.clock.slice_of(now);
+            *value = match window.kind {
+                WindowKind::Count | WindowKind::Sum => self.sum(row, i, window).read(slice),
+                WindowKind::Distinct => self.sketch(row, i, window).read(slice),
+            };
+        }
+    }
+
+    /// Takes events into a row; whether it is active. The caller is inside its bucket.
+    fn take(&self, row: usize, moment: &Moment, events: &[WindowEvent], values: &mut [u64]) -> bool {
+        let (line, now) = (self.line(row), moment.now);
+        self.touch(line, moment);
+        let late = self.take_events(row, now, events, values);
+        let meta = get(&line[META]);
+        if late {
+            self.strike(row, now, events, values);
+        } else if meta & STRUCK != 0 {
+            set(&line[META], meta & !STRUCK);
+        }
+        holds(get(&line[UNTIL]) as i64, now)
+    }
+
+    /// Takes events into windows; whether one was too old.
+    fn take_events(&self, row: usize, now: i64, events: &[WindowEvent], values: &mut [u64]) -> bool {
+        let mut late = false;
+        for (i, ((window, value), event)) in self.windows.iter().zip(values).zip(events).enumerate() {
+            let slice = window.clock.slice_of(now);
+            *value = match (window.kind, *event) {
+                (WindowKind::Count | WindowKind::Sum, WindowEvent { counts: 0, .. }) => {
+                    self.sum(row, i, window).read(slice)
+                }
+                (WindowKind::Count | WindowKind::Sum, WindowEvent { amount, .. }) => {
+                    let sum = self.sum(row, i, window);
+                    let told = sum.add(slice, amount_of(window.kind, amount));
+                    late |= told.is_err();
+                    told.unwrap_or_else(|TooOld| sum.read(slice))
+                }
+                (WindowKind::Distinct, _) => {
+                    let (number, too_old) = self.take_value(row, i, slice, *event);
+                    late |= too_old;
+                    number
+                }
+            };
+        }
+        late
+    }
+
+    /// Takes a value into a sketch; what it says then, and whether the value was too old.
+    #[inline(never)]
+    fn take_value(&self, row: usize, at: usize, slice: i64, event: WindowEvent) -> (u64, bool) {
+        let sketch = self.sketch(row, at, &self.windows[at]);
+        let too_old = event.counts != 0 && sketch.add(slice, event.amount) == Err(TooOld);
+        (sketch.read(slice), too_old)
+    }
+
+    /// Notes that an event was too old for a window; the last of many in a row makes such windows begin anew.
+    #[cold]
+    fn strike(&self, row: usize, now: i64, events: &[WindowEvent], values: &mut [u64]) {
+        let word = &self.line(row)[META];
+        let meta = get(word);
+        if meta & STRUCK < (STRIKES - 1) * STRIKE {
+            set(word, meta + STRIKE);
+            return;
+        }
+        set(word, meta & !STRUCK);
+        for (i, (window, event)) in self.windows.iter().zip(events).enumerate() {
+            let (slice, WindowEvent { counts, amount }) = (window.clock.slice_of(now), *event);
+            if counts == 0 {
+                continue;
+            }
+            match window.kind {
+                WindowKind::Count | WindowKind::Sum => {
+                    let (sum, amount) = (self.sum(row, i, window), amount_of(window.kind, amount));
+                    if amount != 0 && sum.is_too_old(slice) {
+                        sum.clear();
+                        let _ = sum.add(slice, amount);
+                    }
+                }
+                WindowKind::Distinct => {
+                    let sketch = self.sketch(row, i, window);
+                    if sketch.is_too_old(slice) {
+                        sketch.clear();
+                        let _ = sketch.add(slice, amount);
+                    }
+                }
+            }
+        }
+        self.read(row, now, values);
+    }
+}
+
+/// The most that a window says.
+#[inline(never)]
+fn at_most(values: &mut [u64]) {
+    for value in values {
+        *value = (*value).min(MAX_WINDOW);
+    }
+}
+
+#[inline(always)]
+fn amount_of(kind: WindowKind, amount: u64) -> u64 {
+    if kind == WindowKind::Count { 1 } else { amount }
+}
