@@ -61,7 +61,7 @@ fn what_is_counted_is_what_it_takes() {
         limits.flows.flows = 1 << 16;
         limits.streams.pool = 1 << 20;
         let setting = mrule_runtime::replay::setting(limits.clone());
-        let before = status("VmRSS");
+        let before = status("RssAnon");
         let mut compiled =
             compile(&["a".into()], &mut MemoryLoader::new([("a", text), ("seen.csv", rows)]), &[]);
         let program = Arc::new(compiled.program.take().unwrap());
@@ -72,7 +72,7 @@ fn what_is_counted_is_what_it_takes() {
         let policy = Policy::try_repeatable(Arc::new(engine), world).unwrap();
         // What compiling took and gave back is not the program's.
         trim();
-        println!("{} bytes before packets", status("VmRSS") - before);
+        println!("{} bytes before packets", status("RssAnon") - before);
         let mut decider = Decider::new(&policy, &limits, mrule_runtime::capture::BATCH).unwrap();
         // Twice as many sources as there is room for, in an order that fills every shard.
         for source in 0..2 * KEYS {
@@ -80,7 +80,7 @@ fn what_is_counted_is_what_it_takes() {
             let packet = Packet::new(&frame, 60, Link::Ethernet).at(1_000_000_000 + i64::from(source) * 1000);
             decider.decide(&policy, &[packet]);
         }
-        let grown = status("VmRSS") - before;
+        let grown = status("RssAnon") - before;
         let counted = cost.bytes();
         println!("counted {counted}, grown {grown}: {:.2}", counted as f64 / grown as f64);
         for part in &cost.parts {

@@ -35,17 +35,17 @@ fn a_flow_takes_128_bytes_and_a_flood_takes_no_more() {
     alone("memory::flows::a_flow_takes_128_bytes_and_a_flood_takes_no_more", || {
         const FLOWS: u64 = 1 << 19;
         const FIXED: u64 = 1 << 20;
-        let before = status("VmRSS");
+        let before = status("RssAnon");
         let limits = Limits { flows: FLOWS as usize, fragments: 64, ..Limits::default() };
         let mut table = FlowTable::new(&limits);
-        assert!(status("VmRSS") - before < FIXED, "an empty table takes next to nothing");
+        assert!(status("RssAnon") - before < FIXED, "an empty table takes next to nothing");
         flood(&mut table, 0..FLOWS as u32);
         assert_eq!(table.counts().active, FLOWS);
-        let (full, space) = (status("VmRSS") - before, status("VmPeak"));
+        let (full, space) = (status("RssAnon") - before, status("VmPeak"));
         assert!(full <= 128 * FLOWS + FIXED, "{} bytes a flow", full as f64 / FLOWS as f64);
         assert!(table.memory() as u64 <= 128 * FLOWS + FIXED);
         flood(&mut table, FLOWS as u32..3 * FLOWS as u32);
-        assert!(status("VmRSS") - before <= full + FIXED / 4);
+        assert!(status("RssAnon") - before <= full + FIXED / 4);
         assert_eq!(status("VmPeak"), space, "nothing is allocated for packets");
         assert_eq!(table.counts().evicted_young, 2 * FLOWS);
     });
