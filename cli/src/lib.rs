@@ -28,13 +28,24 @@ pub use screen::{Colour, Look, Quiet, Screen, err_look, out_look};
 
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
+use mrule_runtime::privilege::private;
 use std::ffi::OsString;
 use std::io::{self, BufWriter};
 use std::process::ExitCode;
 
-/// Runs one command line, program name first, and says how it ended. Failures are printed before it returns.
+/// Runs one command line, program name first, and says how it ended. Failures are printed before it returns. The umask
+/// of the process stays as it is: what a run writes is private by its modes only.
 pub fn run(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -> Exit {
-    let ended = dispatch(args, screen).and_then(|exit| {
+    run_in(args, screen, |_| ())
+}
+
+/// The same; `before` is called with the command, before it is carried out.
+fn run_in(
+    args: impl IntoIterator<Item = OsString>,
+    screen: &mut Screen<'_>,
+    before: impl FnOnce(&Command),
+) -> Exit {
+    let ended = dispatch(args, screen, before).and_then(|exit| {
         screen.out.flush()?;
         Ok(exit)
     });
@@ -48,7 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) ->
     exit
 }
 
-/// The whole program: [`run`] with the process's own arguments and streams.
+/// The whole program: [`run`] with the process's own arguments and streams. Sets the umask of a run.
 pub fn main() -> ExitCode {
     let mut out = BufWriter::new(Quiet::new(io::stdout()));
     let mut err = Quiet::new(io::stderr());
@@ -59,16 +70,26 @@ pub fn main() -> ExitCode {
         out_look: out_look(),
         err_look: err_look(),
     };
-    ExitCode::from(run(std::env::args_os(), &mut screen).code())
+    let before = |command: &Command| {
+        if let Command::Run(args) = command {
+            private::files(args.group_readable);
+        }
+    };
+    ExitCode::from(run_in(std::env::args_os(), &mut screen, before).code())
 }
 
-fn dispatch(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+fn dispatch(
+    args: impl IntoIterator<Item = OsString>,
+    screen: &mut Screen<'_>,
+    before: impl FnOnce(&Command),
+) -> Result<Exit, Failure> {
     let command = Cli::command().term_width(screen.out_look.width.min(100));
     let cli = match command.try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m)) {
         Ok(cli) => cli,
         Err(error) => return Ok(say(&error, screen)?),
     };
     screen.choose(cli.color);
+    before(&cli.command);
     match cli.command {
         Command::Check(args) => cmd::check::run(&args, screen),
         Command::Run(args) => cmd::run::run(&args, screen),

@@ -25,7 +25,6 @@ use mrule_engine::policy::Policy;
 use mrule_grammar::span::Span;
 use mrule_runtime::Error;
 use mrule_runtime::control::Memory;
-use mrule_runtime::privilege::private;
 use mrule_runtime::replay::Options;
 use signal_hook::consts::signal::SIGXFSZ;
 use signal_hook::flag;
@@ -81,7 +80,7 @@ pub struct Args {
     quiet: bool,
     /// Let the group read captures: files have mode 0640 and directories 0750, without it 0600 and 0700
     #[arg(long, help_heading = None)]
-    group_readable: bool,
+    pub group_readable: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -93,7 +92,6 @@ enum Kind {
 
 /// Runs the command.
 pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    private::files(args.group_readable);
     // A file that may grow no more (setrlimit(2), RLIMIT_FSIZE) is a write that fails, not the end.
     let full = flag::register(SIGXFSZ, Arc::default());
     full.map_err(|error| Failure::file("listen to", "signals", &error))?;
