@@ -1,7 +1,7 @@
 //! What the table of flows costs: nanoseconds a packet beyond dissection, and bytes a flow.
 //!
 //! ```text
-//! cargo bench -p mrule-runtime --bench flow [-- ROUNDS]
+//! cargo bench -p mrule-engine --bench flow [-- ROUNDS]
 //! ```
 //!
 //! Method. All frames lie in memory: TCP segments of 10 bytes, four of five over IPv4, the others over IPv6, half of them

@@ -1,7 +1,7 @@
 //! What the state of triggers costs a packet: ten triggers, each with keys of its own, by one thread and by two.
 //!
 //! ```text
-//! cargo bench -p mrule-runtime --bench trigger [-- WORD...]     # rows whose name has one of the words
+//! cargo bench -p mrule-engine --bench trigger [-- WORD...]     # rows whose name has one of the words
 //! ```
 //!
 //! Method. A store of ten triggers by address, with one counting window of 10 s and a hold of 10 s each, knows all its keys

@@ -3,8 +3,6 @@
 
 use std::process::Command;
 
-mod captures;
-mod estimate;
 mod flows;
 
 /// Says to the child of a test that it is alone.

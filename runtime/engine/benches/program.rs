@@ -1,7 +1,7 @@
 //! What ten triggers cost a program: the time of a packet through a decider, with them and without.
 //!
 //! ```text
-//! cargo bench -p mrule-runtime --bench program [-- WORD...]     # rows whose name has one of the words
+//! cargo bench -p mrule-engine --bench program [-- WORD...]     # rows whose name has one of the words
 //! ```
 //!
 //! Method. 100,000 TCP flows, each with a frame of 70 bytes in memory, come in random order, 1 us apart and 64 at a time, as a worker

@@ -6,7 +6,7 @@ use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
-use mrule_engine::cost::cost;
+use mrule_engine::cost::{Setting, cost};
 use mrule_engine::decider::{Decider, Limits, TriggerEvent};
 use mrule_engine::policy::Policy;
 use mrule_engine::trigger::TriggerStore;
@@ -258,8 +258,12 @@ proptest! {
 #[test]
 fn what_it_costs_is_what_it_takes() {
     let policy = Policy::new(engines()[0].clone(), World::new(engines()[0].program()).unwrap());
-    let cost =
-        cost(policy.program(), policy.world(), &mrule_runtime::replay::setting(Limits::default())).unwrap();
+    let cost = cost(
+        policy.program(),
+        policy.world(),
+        &Setting { limits: Limits::default(), workers: 1, batch: 256, station_bytes: 0 },
+    )
+    .unwrap();
     let suppressed: u64 = policy.shapes().iter().map(TriggerStore::suppressed_memory_of).sum();
     assert_eq!(cost.bytes_of("trigger"), policy.triggers().memory() as u64 + suppressed);
     assert_eq!((cost.keys, cost.windows), (4, 5));
