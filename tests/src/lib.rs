@@ -23,6 +23,7 @@ pub mod netns;
 pub mod oracle;
 pub mod packet_text;
 pub mod packets;
+pub mod pages;
 pub mod palette;
 pub mod prefilter;
 pub mod reader;

@@ -73,7 +73,9 @@ pub struct TriggerState {
     pub external: bool,
     /// For how many keys it is active; none where flows know.
     pub active: Option<u64>,
-    /// How many keys it can remember; none where flows remember.
+    /// How many keys its clause `keys` says; none where flows remember.
+    pub keys: Option<u64>,
+    /// How many keys there is room for, at least as many; none where flows remember.
     pub capacity: Option<u64>,
     /// How often it was raised, by packets and from outside; none where flows know.
     pub raised: Option<u64>,
@@ -376,6 +378,7 @@ impl Control {
                 key: (!by_flow).then(|| trigger.key().iter().map(|ty| text::name(*ty)).collect()),
                 external: trigger.external,
                 active: counts.map(|counts| counts.active),
+                keys: counts.map(|_| trigger.capacity as u64),
                 capacity: counts.map(|counts| counts.capacity),
                 raised: counts.map(|counts| counts.raised + counts.external),
             }

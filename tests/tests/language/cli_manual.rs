@@ -9,12 +9,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// What `--help` of a command says: its options by heading, and its commands.
-struct Help {
-    options: BTreeMap<String, Vec<String>>,
-    commands: Vec<String>,
+pub(super) struct Help {
+    pub(super) options: BTreeMap<String, Vec<String>>,
+    pub(super) commands: Vec<String>,
 }
 
-fn help(command: &[&str]) -> Help {
+pub(super) fn help(command: &[&str]) -> Help {
     let run = mirrorc(&[command, &["--help"]].concat());
     assert_eq!(run.exit, Exit::Clean, "{command:?}: {}", run.stderr);
     let mut help = Help { options: BTreeMap::new(), commands: Vec::new() };
@@ -40,7 +40,7 @@ fn help(command: &[&str]) -> Help {
 }
 
 /// Every command, itself among them, as words.
-fn commands() -> Vec<Vec<String>> {
+pub(super) fn commands() -> Vec<Vec<String>> {
     let mut all = vec![Vec::new()];
     let mut at = 0;
     while at < all.len() {

@@ -1,8 +1,11 @@
 //! The pages do not lie: every `mrule` block compiles, every `mrule-error` block is refused with the code that it
 //! names, the links lead somewhere, and the test command of the README is the one that CI runs.
 
+use super::cli_manual::{commands, help};
 use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
 use mrule_grammar::diagnostic::Severity;
+use mrule_tests::cli::mirrorc;
+use mrule_tests::pages::unexplained;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -64,7 +67,9 @@ fn every_snippet_does_what_its_page_says() {
 #[test]
 fn links_lead_to_files() {
     let mut links = 0;
-    for page in ["README.md", "docs/language.md", "docs/architecture.md", "docs/performance.md"] {
+    for page in
+        ["README.md", "docs/language.md", "docs/architecture.md", "docs/performance.md", "docs/counters.md"]
+    {
         let text = read(page);
         let folder = root().join(page).parent().unwrap().to_owned();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -86,4 +91,65 @@ fn ci_runs_the_test_command_of_the_readme() {
         .unwrap();
     let ci = read(".ci/run");
     assert!(ci.lines().any(|line| line.trim().ends_with(&command)), "`{command}` is not a line of .ci/run");
+}
+
+#[test]
+fn every_command_is_in_the_readme() {
+    let readme = read("README.md");
+    let table = readme.split("## Commands").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    // The words of the first cell: `mirrorc load RULES --as NAME` · `unload`.
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let spans = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let named: Vec<&str> = spans
+        .filter_map(|span| span.trim_start_matches("mirrorc ").split(' ').find(|word| !word.is_empty()))
+        .collect();
+    for command in commands().iter().filter(|words| words.len() == 1) {
+        assert!(named.contains(&command[0].as_str()), "`{}` is not in the table of README.md", command[0]);
+    }
+}
+
+#[test]
+fn every_option_is_named_on_a_page() {
+    let folder = std::fs::read_dir(root().join("docs")).unwrap().map(|page| page.unwrap().path());
+    let pages = folder.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let texts = pages.map(|path| std::fs::read_to_string(path).unwrap());
+    let text = texts.chain([read("README.md")]).collect::<String>();
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let named: std::collections::BTreeSet<&str> =
+        text.split(|c| !word(c)).filter(|word| word.starts_with("--")).collect();
+    let mut missing = Vec::new();
+    for words in commands() {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let options = help(&words).options;
+        let of = |option: &String| format!("{} {option}", words.join(" "));
+        missing.extend(options.values().flatten().filter(|o| !named.contains(o.as_str())).map(of));
+    }
+    assert!(missing.is_empty(), "no page names these options: {missing:#?}");
+}
+
+#[test]
+fn every_counter_of_a_replay_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = dir.path().join("a.mrule");
+    let text =
+        "station s { pcapng \"s.pcapng\" }\ntrigger busy by net.src { when count(tcp) per 1m > 1  hold 1m }
+        rule a { match app == http  snaplen headers  snaplen full when busy  to s }
+        limit l { match tcp.port == 22  snaplen headers }\n";
+    std::fs::write(&rules, text).unwrap();
+    let capture = root().join("tests/pcap/demo.pcapng");
+    let words =
+        ["run", rules.to_str().unwrap(), "--read", capture.to_str().unwrap(), "--stats", "json", "--out"];
+    let run = mirrorc(&[&words[..], &[dir.path().join("out").to_str().unwrap()]].concat());
+    let counts: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert!(counts["tracked"]["streams"].is_object() && counts["triggers"][0]["keys"].is_object());
+    let missing = unexplained(&counts);
+    assert!(missing.is_empty(), "docs/counters.md does not explain: {missing:?}");
+}
+
+#[test]
+fn triggers_have_the_room_that_the_page_says() {
+    let said = mirrorc(&["check", "--cost", root().join("rules/syn_flood.mrule").to_str().unwrap()]).stdout;
+    let page = read("docs/language.md");
+    assert!(said.contains("74,176") && said.contains("keys 65536"), "{said}");
+    assert!(page.contains("for 74,176 with `keys 65536`"));
 }

@@ -7,6 +7,7 @@ use mirrorc::Exit;
 use mrule_tests::cli::mirrorc;
 use mrule_tests::control::Place;
 use mrule_tests::http::ask;
+use mrule_tests::pages::unexplained;
 use mrule_tests::wire::{with_wire, write_rules};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -290,5 +291,29 @@ fn the_socket_is_the_owners() {
             (run.exit, run.stderr)
         };
         assert!(exit == Exit::Usage && said.contains("nobody answers at"), "{said}");
+    });
+}
+
+#[test]
+fn every_counter_of_a_live_run_is_explained() {
+    with_wire("every_counter_of_a_live_run_is_explained", |wire| {
+        let rules = "station lake { pcapng \"DIR/lake.pcapng\" }
+            trigger busy by net.src { when count(icmp) per 1m > 1  hold 1m }
+            rule all { match icmp or app == http  snaplen headers  snaplen full when busy  to lake }
+            limit some { match icmp  snaplen 60 }\n";
+        for forward in ["kernel", "userspace"] {
+            let more = ["--forward", forward, "--syslog", "udp://127.0.0.1:9"];
+            let place = Place::start(wire, MIRRORC, rules, &more);
+            assert!(wire.pings(&["10.1.0.2"]));
+            let keys = place.json(&["trigger", "list"])[0].clone();
+            assert_eq!((&keys["keys"], &keys["capacity"]), (&json!(65_536), &json!(74_176)), "{keys}");
+            let shown = place.command(&["trigger", "list"]);
+            assert!(shown.contains("65,536") && shown.contains("74,176"), "{shown}");
+            let counts = place.run.stop();
+            let of = if forward == "kernel" { "redirect" } else { "forward" };
+            assert!(counts["ports"][0][of].is_object() && counts["alarms"][0].is_object(), "{counts}");
+            let missing = unexplained(&counts);
+            assert!(missing.is_empty(), "docs/counters.md does not explain: {missing:?}");
+        }
     });
 }

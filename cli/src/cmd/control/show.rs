@@ -154,7 +154,13 @@ pub(in crate::cmd) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::R
 }
 
 pub(in crate::cmd) fn triggers(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
-    table("triggers", &["name", "active", "raised", "capacity", "external"], answer, Some("key"), screen)
+    table(
+        "triggers",
+        &["name", "active", "raised", "keys", "capacity", "external"],
+        answer,
+        Some("key"),
+        screen,
+    )
 }
 
 pub(in crate::cmd) fn active(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
