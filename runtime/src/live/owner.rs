@@ -51,6 +51,9 @@ const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 /// The longest line of a request, in bytes.
 const LINE: usize = 4096;
 
+/// How much of an answer a message shows, in characters.
+const SHOWN: usize = 200;
+
 /// The interfaces that this process owns, until it ends or somebody takes over.
 #[derive(Debug)]
 pub struct Ownership {
@@ -63,7 +66,7 @@ pub struct Ownership {
 
 #[derive(Debug, Default)]
 struct Shared {
-    signs: Mutex<Vec<(u32, Arc<UnixListener>)>>,
+    signs: Mutex<Vec<Sign>>,
     stop: AtomicBool,
     taken: AtomicBool,
     /// Who took over.
@@ -72,6 +75,15 @@ struct Shared {
     successor: Mutex<Option<UnixStream>>,
     /// Where the API listens, for who takes over.
     offer: Mutex<Option<TcpListener>>,
+}
+
+/// The name of one interface.
+#[derive(Debug, Clone)]
+struct Sign {
+    index: u32,
+    listener: Arc<UnixListener>,
+    /// The interface was gone when this was last looked at; the thread that answers lets the name go.
+    given_up: bool,
 }
 
 fn sign(index: u32) -> io::Result<SocketAddr> {
@@ -144,6 +156,13 @@ impl Ownership {
         self.shared.add(name, index, Duration::ZERO)
     }
 
+    /// Gives the name of an interface that is gone back. The kernel may give its index to another one, and
+    /// who takes over cannot name it.
+    pub fn give_up(&self, index: u32) {
+        let mut signs = self.shared.signs.lock().unwrap_or_else(PoisonError::into_inner);
+        signs.iter_mut().filter(|sign| sign.index == index).for_each(|sign| sign.given_up = true);
+    }
+
     /// What a user should know.
     pub fn told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.told)
@@ -191,19 +210,19 @@ impl Ownership {
             let (answer, handed) = handover::take(&stream, wanted)
                 .map_err(|error| refused(format!("it does not answer: {error}")))?;
             self.handed = self.handed.take().or(handed);
-            match answer.as_str() {
-                "yes" => {}
-                "" => return Err(refused("it hung up".to_owned())),
-                why => return Err(refused(why.trim_start_matches("no ").to_owned())),
-            }
-            stream.set_read_timeout(Some(ENDS)).map_err(failed)?;
-            // The kernel hangs up when the process has ended.
-            match stream.read(&mut [0; 1]) {
-                Ok(0) => self.told.push(format!("{owner} has handed `{name}` over and ended")),
-                _ => {
-                    return Err(refused(format!("it gave up and has not ended after {} s", ENDS.as_secs())));
+            match (answer.as_str(), answer.strip_prefix("no ")) {
+                ("yes", _) => {}
+                ("", _) => return Err(refused("it hung up without an answer".to_owned())),
+                (_, Some(why)) => return Err(refused(shown(why))),
+                (other, None) => {
+                    let shown = shown(other);
+                    return Err(refused(format!("its answer is not that of a mirrorc: \"{shown}\"")));
                 }
             }
+            if !has_ended(&mut stream, ENDS).map_err(failed)? {
+                return Err(refused(format!("it gave up and has not ended after {} s", ENDS.as_secs())));
+            }
+            self.told.push(format!("{owner} has handed `{name}` over and ended"));
         }
         Ok(())
     }
@@ -225,8 +244,25 @@ impl Drop for Ownership {
 }
 
 impl Shared {
-    fn signs(&self) -> Vec<(u32, Arc<UnixListener>)> {
-        self.signs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The names of interfaces that are there. To be called while no copy of an earlier answer is held:
+    /// then a name that was given up is free.
+    fn signs(&self) -> Vec<Sign> {
+        let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
+        signs.retain(|sign| !sign.given_up);
+        signs.clone()
+    }
+
+    /// Whether the name is held, which it is then again if it was given up.
+    fn holds(&self, index: u32) -> bool {
+        let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = signs.iter_mut().find(|sign| sign.index == index);
+        held.map(|sign| sign.given_up = false).is_some()
+    }
+
+    /// Whether a request names all interfaces that are bridged.
+    fn are_all(&self, wanted: &[u32]) -> bool {
+        let signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
+        signs.iter().all(|sign| sign.given_up || wanted.contains(&sign.index))
     }
 
     fn offer(&self) -> MutexGuard<'_, Option<TcpListener>> {
@@ -235,7 +271,7 @@ impl Shared {
 
     fn add(&self, name: &str, index: u32, patience: Duration) -> Result<Option<String>, Error> {
         let failed = |source| Error::Interface { doing: format!("claiming `{name}`"), source };
-        if self.signs().iter().any(|(other, _)| *other == index) {
+        if self.holds(index) {
             return Ok(None);
         }
         let address = sign(index).map_err(failed)?;
@@ -245,7 +281,7 @@ impl Shared {
                 Ok(listener) => {
                     listener.set_nonblocking(true).map_err(failed)?;
                     let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
-                    signs.push((index, Arc::new(listener)));
+                    signs.push(Sign { index, listener: Arc::new(listener), given_up: false });
                     return Ok(None);
                 }
                 Err(error) if error.kind() == ErrorKind::AddrInUse => {}
@@ -273,12 +309,12 @@ impl Shared {
         while !self.stop.load(Ordering::SeqCst) {
             let signs = self.signs();
             let mut polled: Vec<PollFd<'_>> =
-                signs.iter().map(|(_, sign)| PollFd::new(&**sign, PollFlags::IN)).collect();
+                signs.iter().map(|sign| PollFd::new(&*sign.listener, PollFlags::IN)).collect();
             if !matches!(poll(&mut polled, Some(&TICK)), Ok(1..)) {
                 continue;
             }
-            for (_, sign) in &signs {
-                if let Ok((stream, _)) = sign.accept() {
+            for sign in &signs {
+                if let Ok((stream, _)) = sign.listener.accept() {
                     // One that says nothing, or hangs up, only wanted to know who we are.
                     let _hung_up = self.answer(stream);
                 }
@@ -303,7 +339,7 @@ impl Shared {
         let Some(words) = request.strip_prefix("take-over ") else { return Ok(()) };
         let wanted: Vec<u32> = words.split(' ').filter_map(|index| index.parse().ok()).collect();
         let listen = words.split(' ').find_map(|word| word.strip_prefix(handover::LISTEN)?.parse().ok());
-        if self.signs().iter().any(|(index, _)| !wanted.contains(index)) {
+        if !self.are_all(&wanted) {
             let why = b"no it bridges other interfaces, too: name all of its bridges, or end it\n";
             return stream.write_all(why);
         }
@@ -313,6 +349,28 @@ impl Shared {
         self.taken.store(true, Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// An answer as a message shows it: its beginning, without control characters.
+fn shown(answer: &str) -> String {
+    answer.chars().take(SHOWN).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Whether the process at the other end ends in time: then the kernel hangs up.
+fn has_ended(stream: &mut UnixStream, patience: Duration) -> io::Result<bool> {
+    stream.set_read_timeout(Some(SLICE))?;
+    let (begun, mut bytes) = (Instant::now(), [0; LINE]);
+    while begun.elapsed() < patience {
+        match stream.read(&mut bytes) {
+            Ok(0) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(true),
+            // It says something: it is there.
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 /// One line, without its end; empty when the other side hung up. `patience` is for the whole line.

@@ -27,6 +27,9 @@ impl Live {
                 let from = port.called.clone();
                 self.tell(Event::Renamed { from, to: called.clone() });
             }
+            if let Some(gone) = before.filter(|_| !is_same) {
+                self.ownership.give_up(gone.index);
+            }
             let mut seen = now;
             match (before, now) {
                 (Some(before), Some(now)) if is_same => {

@@ -5,8 +5,9 @@
 //! SO_REUSEPORT; two that were started by mistake would share the clients, unseen.) unix(7), cmsg(3).
 
 use super::peer::{Holder, reach};
-use super::{PATIENCE, line};
+use super::{PATIENCE, SLICE, line};
 use crate::error::Error;
+use rustix::io::Errno;
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -18,6 +19,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// What an owner has of an address that somebody else wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,14 +123,20 @@ pub(super) fn take(
     stream: &UnixStream,
     wanted: Option<SocketAddr>,
 ) -> io::Result<(String, Option<TcpListener>)> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let (mut text, mut listener) = (Vec::new(), None);
+    stream.set_read_timeout(Some(SLICE))?;
+    let (begun, mut text, mut listener) = (Instant::now(), Vec::new(), None);
     while !text.contains(&b'\n') && text.len() < super::LINE {
+        // For the whole answer: one that gives a byte now and then is not waited for.
+        if begun.elapsed() >= PATIENCE {
+            return Err(ErrorKind::TimedOut.into());
+        }
         let (mut bytes, mut space) = ([0; 512], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))]);
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let received =
             match recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut beside, RecvFlags::CMSG_CLOEXEC) {
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::INTR | Errno::AGAIN) => continue,
+                // It hung up and has not read what we asked.
+                Err(Errno::CONNRESET) => break,
                 received => received?,
             };
         for message in beside.drain() {

@@ -48,13 +48,14 @@ impl Holder {
     /// Who is in the way, for a user.
     pub fn told(&self) -> String {
         match self {
-            Holder::Nobody => "nobody".to_owned(),
+            // Its name is taken all the same.
+            Holder::Nobody => "a process that does not listen (`ss -xap` shows it)".to_owned(),
             Holder::Owner(_, owner) => owner.to_string(),
             Holder::Stranger(owner) => match owner.pid {
                 Some(pid) => format!("process {pid} of user {}, which may not forward,", owner.uid),
                 None => format!("{owner}, which may not forward,"),
             },
-            Holder::Silent => "a process that answers nobody".to_owned(),
+            Holder::Silent => "a process that answers nobody (`ss -xap` shows it)".to_owned(),
         }
     }
 }

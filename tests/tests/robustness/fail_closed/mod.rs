@@ -6,6 +6,7 @@ mod health;
 mod kills;
 mod ownership;
 mod promises;
+mod squatters;
 
 use mrule_tests::control::Place;
 use mrule_tests::wire::{Tool, Wire, until};

@@ -10,7 +10,7 @@ use mrule_tests::wire::{Wire, until, with_wire, write_rules};
 use std::time::Instant;
 
 /// A run that is refused; what it says.
-fn refused(wire: &Wire, words: &[&str]) -> String {
+pub fn refused(wire: &Wire, words: &[&str]) -> String {
     let run = wire.try_run(&wire.here, &[&["timeout", "20", MIRRORC], words].concat());
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(2), "{words:?}: {said}");
