@@ -1,0 +1,127 @@
+//! One program, ready to decide packets one by one: what an embedder needs. The invariant: policy and decider are made of
+//! the same program and cannot be exchanged. (Rejected: five objects that the caller keeps together; those of two programs
+//! get mixed.)
+
+use crate::decider::{Decider, Limits};
+use crate::policy::Policy;
+use mrule_compiler::abi::{NO_LIMIT, Packet};
+use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
+use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::world::World;
+use mrule_grammar::diagnostic::Severity;
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// A program and its state: flows, streams, triggers.
+///
+/// Packets are decided in the order in which they are given; times are those of packets. The same packets give the same
+/// decisions each time.
+#[derive(Debug)]
+pub struct Session {
+    policy: Policy,
+    decider: Decider,
+}
+
+/// One copy of a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// The station that gets it.
+    pub station: &'a str,
+    /// Which of the captured bytes it has.
+    pub bytes: Range<usize>,
+    /// The rule that asked for the most.
+    pub rule: &'a str,
+    /// The limit that cut it; none when it is as long as the rule asked.
+    pub limit: Option<&'a str>,
+}
+
+/// Why a text is no program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The errors in the order of the text, each as `LINE:COLUMN: CODE: MESSAGE`. Lines and columns count from 1.
+    pub errors: Vec<String>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.errors.join("\n"))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Refused {
+    fn of(compiled: &Compiled) -> Refused {
+        let errors = compiled.diagnostics.iter().filter(|found| found.severity() == Severity::Error);
+        let text = |found: &mrule_grammar::diagnostic::Diagnostic| {
+            let place = found.labels.first().map(|label| {
+                let (line, column) = compiled.sources.line_column(label.span.file, label.span.start);
+                format!("{line}:{column}: ")
+            });
+            format!("{}{}: {}", place.unwrap_or_default(), found.code, found.message)
+        };
+        Refused { errors: errors.map(text).collect() }
+    }
+
+    fn because(error: impl fmt::Display) -> Refused {
+        Refused { errors: vec![error.to_string()] }
+    }
+}
+
+impl FromStr for Session {
+    type Err = Refused;
+
+    /// Compiles one text, which includes no files and has no tables from files, to native code.
+    fn from_str(text: &str) -> Result<Session, Refused> {
+        let name = "program.mrule".to_owned();
+        let mut loader = MemoryLoader::new([(name.clone(), text)]);
+        Session::new(compile(&[name], &mut loader, &[]), EngineKind::Jit, &Limits::default())
+    }
+}
+
+impl Session {
+    /// Of a program that was compiled with a loader of the caller's, which may know of files and params.
+    ///
+    /// # Errors
+    /// [`Refused`]: the program has errors, its native code cannot be made, or there is no memory for its state.
+    pub fn new(mut compiled: Compiled, kind: EngineKind, limits: &Limits) -> Result<Session, Refused> {
+        let Some(program) = compiled.program.take() else { return Err(Refused::of(&compiled)) };
+        let program = Arc::new(program);
+        let world = World::new(&program).map_err(Refused::because)?;
+        let engine = Engine::new(kind, program, &world).map_err(Refused::because)?;
+        let policy = Policy::try_repeatable(Arc::new(engine), world).map_err(Refused::because)?;
+        let decider = Decider::new(&policy, limits, 1).map_err(Refused::because)?;
+        Ok(Session { policy, decider })
+    }
+
+    /// Decides a packet: its copies, by station in the order of their names. A station whose copy a limit leaves nothing
+    /// of is not among them.
+    pub fn decide(&mut self, packet: &Packet<'_>) -> Vec<Decision<'_>> {
+        let program = self.policy.program();
+        let batch = self.decider.decide(&self.policy, &[*packet]);
+        let copies = batch.verdicts(0).filter(|(_, verdict)| verdict.start < verdict.end);
+        let decision =
+            |(station, verdict): (mrule_compiler::hir::StationId, mrule_compiler::abi::Verdict)| {
+                let limit = program.limits.get(verdict.limit as usize).filter(|_| verdict.limit != NO_LIMIT);
+                Some(Decision {
+                    station: &program.stations.get(station.index())?.name,
+                    bytes: verdict.start as usize..verdict.end as usize,
+                    rule: &program.rules.get(verdict.rule as usize)?.name,
+                    limit: limit.map(|limit| limit.name.as_str()),
+                })
+            };
+        copies.filter_map(decision).collect()
+    }
+
+    /// The policy: its program, tables and triggers.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The same, to change tables, params and triggers by [`change`](crate::change).
+    pub fn policy_mut(&mut self) -> &mut Policy {
+        &mut self.policy
+    }
+}
