@@ -317,3 +317,28 @@ fn every_counter_of_a_live_run_is_explained() {
         }
     });
 }
+
+#[test]
+fn lists_that_are_empty_say_so() {
+    with_wire("lists_that_are_empty_say_so", |wire| {
+        let rules =
+            "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match tcp  snaplen full  to lake }\n";
+        let place = Place::start(wire, MIRRORC, rules, &[]);
+        place.command(&["load", place.dir.path().join("a.mrule").to_str().unwrap()]);
+        for (words, says) in [
+            (&["trigger", "list"][..], "no triggers"),
+            (&["table", "list"], "no tables"),
+            (&["param", "list"], "no params"),
+            (&["events", "--history", "--kind", "raised"], "no events"),
+            (&["diff"], "the two versions do not differ"),
+            (&["release"], "nothing was withheld"),
+            (&["unload", "main", "--yes"], "policy main is unloaded"),
+            (&["list"], "no policies"),
+            (&["station", "list"], "no stations"),
+        ] {
+            let said = place.command(words);
+            assert!(said.contains(says), "{words:?}: {said}");
+        }
+        place.run.stop();
+    });
+}
