@@ -60,6 +60,14 @@ fn rust_files_say_what_they_are_for() {
         let is_tests = path.file_name().is_some_and(|name| name == "tests.rs");
         let head = text.lines().take(lines).collect::<Vec<_>>().join(" ");
         let empty = lines == 0 || (!is_tests && head.split_whitespace().count() < 8);
+        // An example that runs is no prose.
+        let mut in_example = false;
+        let prose = text.lines().take(lines).filter(|line| {
+            let fence = line.starts_with("//! ```");
+            in_example ^= fence;
+            !fence && !in_example
+        });
+        let lines = prose.count();
         match (empty, lines > MAX_HEAD) {
             (true, _) => Some(format!("{} has no head comment", path.display())),
             (_, true) => Some(format!("{} has a head comment of {lines} lines", path.display())),
