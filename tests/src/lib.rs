@@ -17,6 +17,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod http;
 pub mod mangle;
+pub mod memory;
 pub mod minimise;
 pub mod mirrored;
 pub mod netns;

@@ -277,8 +277,11 @@ impl Mirrorc {
             code = self.child.try_wait().expect("mirrorc");
             code.is_some()
         });
-        // What it said last is on its way through a pipe.
-        std::thread::sleep(Duration::from_millis(100));
+        // What it said last is on its way through a pipe, unless a child of its own keeps that open.
+        let begun = Instant::now();
+        while Arc::strong_count(&self.said) > 1 && begun.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         (code.and_then(|code| code.code()), self.said())
     }
 
@@ -294,9 +297,7 @@ impl Mirrorc {
 
     /// How much memory it has, in bytes.
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+        crate::memory::of_process(self.child.id(), "VmRSS")
     }
 
     /// Kills it.
@@ -368,11 +369,14 @@ pub fn write_rules(dir: &Path, text: &str) -> String {
     path.to_str().expect("a path of text").to_owned()
 }
 
+/// How long is waited for what must come: a loaded machine with two processors takes its time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until something is so.
 pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is() {
-        assert!(started.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,9 +1,10 @@
 //! The fuzz targets for some seconds each, on bytes of a seed and on rule texts and packets with changes, for toolchains
 //! without a fuzzer. `MRULE_FUZZ_SECONDS=N` tries longer, `MRULE_SEED=N` others. The invariant: a target is run at least
-//! so many times, however slow the machine. (Rejected: only type-checking the targets; they would rot.)
+//! so many times, however slow the machine, in a process with
+//! a limit of its memory, and each input takes no more than a stated amount. (Rejected: only type-checking the targets; they would rot.)
 
 use mrule_tests::choices::Choices;
-use mrule_tests::{fuzz, mangle};
+use mrule_tests::{fuzz, mangle, memory};
 use std::time::{Duration, Instant};
 
 fn variable(name: &str, default: u64) -> u64 {
@@ -75,44 +76,58 @@ fn input(choices: &mut Choices, starts: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-fn smoke(target: &str) {
+/// The address space of the process that runs a target, in bytes.
+const SPACE: u64 = 1 << 30;
+
+/// `most`: how much memory one input may take, in bytes.
+fn smoke(target: &str, most: u64) {
+    memory::alone(&format!("fuzz::{target}"), SPACE, || smoke_alone(target, most));
+}
+
+fn smoke_alone(target: &str, most: u64) {
     let (name, body) = fuzz::TARGETS.iter().find(|(name, _)| *name == target).expect("a target");
     let starts = starts(name);
     let deadline = Instant::now() + Duration::from_secs(variable("MRULE_FUZZ_SECONDS", 3));
     let last = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.input"));
-    let mut runs = 0u64;
+    let (mut runs, mut peak) = (0u64, 0);
     while runs < 50 || Instant::now() < deadline {
         let mut choices = Choices::of_seed((variable("MRULE_SEED", 0) << 32) + runs);
         let bytes = input(&mut choices, &starts);
         // Kept for when the target panics or crashes.
         let _ = std::fs::write(&last, &bytes);
-        body(&bytes);
+        let took = memory::peak_of(|| body(&bytes));
+        assert!(took < most, "{} bytes of input take {took} bytes: {}", bytes.len(), last.display());
+        peak = peak.max(took);
         runs += 1;
     }
     let _ = std::fs::remove_file(&last);
+    println!("{target}: {runs} inputs, at most {} KiB for one", peak >> 10);
 }
+
+// Of rule texts, an automaton of stream patterns is the most, 16 MiB and what building it takes.
 
 #[test]
 fn parse() {
-    smoke("parse");
+    smoke("parse", 64 << 20);
 }
 
 #[test]
 fn fmt_roundtrip() {
-    smoke("fmt_roundtrip");
+    smoke("fmt_roundtrip", 32 << 20);
 }
 
 #[test]
 fn dissect() {
-    smoke("dissect");
+    smoke("dissect", 4 << 20);
 }
 
+// What a zstd frame may refer back to, a block, and what is kept to compare.
 #[test]
 fn capture() {
-    smoke("capture");
+    smoke("capture", (128 + 16 + 64) << 20);
 }
 
 #[test]
 fn engines() {
-    smoke("engines");
+    smoke("engines", 128 << 20);
 }

@@ -143,6 +143,7 @@ fn no_request_is_a_fault_of_the_server() {
         let mut choices = Choices::of_seed(number("MRULE_SEED", 1));
         let document = ask(&place.socket, "get", "/v1/openapi.json", "", b"").json();
         let dir = place.dir.path().to_str().unwrap().to_owned();
+        let before = place.run.memory();
         let mut statuses = std::collections::BTreeMap::<u16, u32>::new();
         for _ in 0..40 * number("MRULE_CASES", 1) {
             // It may have been unloaded.
@@ -180,6 +181,10 @@ fn no_request_is_a_fault_of_the_server() {
             }
         }
         eprintln!("answers by status: {statuses:?}");
+        // The largest body has 400 kB; what the versions of a few policies keep is no more than that.
+        let grown = place.run.memory().saturating_sub(before);
+        eprintln!("{} KiB more memory than before", grown >> 10);
+        assert!(grown < 128 << 20, "{grown} bytes more memory than before");
         assert!(statuses.len() >= 5 && statuses[&200] > 200, "{statuses:?}");
         assert!(wire.pings(&["10.1.0.2"]));
         place.run.stop();

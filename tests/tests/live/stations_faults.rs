@@ -35,7 +35,7 @@ fn told(feed: &Feed, events: usize, what: &str) {
     feed.run();
     let told = told(feed);
     assert!(told.len() == events && told.last().unwrap().contains(what), "{what}: {told:?}");
-    assert!(longest < Duration::from_millis(500), "a worker waited {longest:?}");
+    assert!(longest < Duration::from_secs(3), "a worker waited {longest:?}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn ten_large_dry_runs_leave_the_api_answering_and_go_with_their_clients() {
             std::thread::sleep(Duration::from_millis(20));
         }
         // 100 ms on an idle machine; others may have this one's processors.
-        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+        assert!(slowest < Duration::from_secs(5), "{slowest:?}");
         // Ten at once would take ten times what one takes.
         let grown = place.run.memory() - before;
         assert!(grown < 600 << 20, "{} MiB more", grown >> 20);

@@ -2,7 +2,9 @@
 
 use super::{mirrorc, rules, told, trigger};
 use crate::MIRRORC;
+use mrule_tests::choices::Choices;
 use mrule_tests::control::Place;
+use mrule_tests::memory::limited;
 use mrule_tests::wire::with_wire;
 
 const SMALL: &str = "station lake { pcapng \"DIR/lake.pcapng\" }
@@ -107,4 +109,63 @@ fn tables_grow_within_the_budget() {
         place.command(&["table", "add", "seen", "10.0.0.2", "--policy", "other"]);
         place.run.stop();
     });
+}
+
+/// A rule file that ships, with changes: numbers that are huge, parts that are there twice or not at all.
+fn mangled(choices: &mut Choices, texts: &[String]) -> Vec<u8> {
+    let mut text = choices.pick(texts).unwrap().clone().into_bytes();
+    for _ in 0..1 + choices.below(6) {
+        let at = choices.below(text.len() + 1);
+        let end = (at + choices.below(30)).min(text.len());
+        match choices.below(4) {
+            0 => drop(text.splice(at..end, [])),
+            1 => {
+                let part = text[at..end].repeat(1 + choices.below(200));
+                text.splice(at..at, part);
+            }
+            2 => {
+                let huge =
+                    choices.word_of(&["16777216", "4294967295", "18446744073709551615", "9e99", "1TiB"]);
+                let digit = text[at..].iter().position(u8::is_ascii_digit).map_or(at, |more| at + more);
+                let digits = text[digit..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                text.splice(digit..digit + digits, huge.bytes());
+            }
+            _ => {
+                if let Some(byte) = text.get_mut(at) {
+                    *byte = choices.bits(7) as u8;
+                }
+            }
+        }
+    }
+    text
+}
+
+/// Programs are counted before they are made, so whatever they say, a small process counts them.
+#[test]
+fn mangled_programs_are_counted_in_little_memory() {
+    let seed = std::env::var("MRULE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../rules");
+    let paths = std::fs::read_dir(shipped).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "mrule")).collect();
+    paths.sort();
+    let dir = tempfile::tempdir().unwrap();
+    // With what they include and what their tables are read from.
+    let copied =
+        std::process::Command::new("cp").args(["-r", &format!("{shipped}/.")]).arg(dir.path()).status();
+    assert!(copied.unwrap().success(), "cp");
+    let texts: Vec<String> = paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let path = dir.path().join("a.mrule");
+    let mut codes = [0; 3];
+    for round in 0..crate::rounds(40, 2000) {
+        let text = mangled(&mut Choices::of_seed((seed << 32) + u64::from(round)), &texts);
+        std::fs::write(&path, &text).unwrap();
+        let mut check = limited(768 << 20, MIRRORC);
+        check.args(["check", "--cost", "--compile-time", "10s"]).arg(&path);
+        let output = check.output().unwrap();
+        let about = || format!("{}\nof\n{}", told(&output).0, String::from_utf8_lossy(&text));
+        let code = output.status.code().and_then(|code| codes.get_mut(code as usize));
+        *code.unwrap_or_else(|| panic!("round {round}: {}: {}", output.status, about())) += 1;
+    }
+    println!("exit codes 0, 1, 2: {codes:?}");
+    assert!(codes[0] > 0 && codes[1] > 0, "some are good, some are not: {codes:?}");
 }

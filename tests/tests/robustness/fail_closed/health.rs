@@ -121,7 +121,7 @@ fn a_worker_that_dies_ends_the_run() {
             let (code, said) = run.ended();
             let took = begun.elapsed();
             assert!(code == Some(4) && said.contains("worker 1 died"), "{forward}: {code:?} {said}");
-            assert!(took < Duration::from_secs(8), "{took:?}");
+            assert!(took < Duration::from_secs(20), "{took:?}");
             assert_eq!(wire.pings(&["10.1.0.2"]), forwards, "{forward}");
             std::fs::remove_file(&fault).unwrap();
             let next = wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0"]);

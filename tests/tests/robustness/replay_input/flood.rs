@@ -96,17 +96,12 @@ fn ten_million_sources_take_no_more_than_was_said() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let memory = |what: &str| {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap().trim().to_owned();
-        line.trim_end_matches(" kB").parse::<f64>().unwrap() / 1000.0
-    };
     let started = Instant::now();
     let mut input = BufWriter::with_capacity(1 << 16, child.stdin.as_ref().unwrap());
     let packets = feed(&mut input, sources, 100);
     input.flush().unwrap();
     drop(input);
-    let peak = memory("VmHWM:");
+    let peak = mrule_tests::memory::of_process(child.id(), "VmHWM") as f64 / 1e6;
     let output = child.wait_with_output().unwrap();
     let rate = packets as f64 / started.elapsed().as_secs_f64();
     let counts: Value = serde_json::from_slice(&output.stdout).unwrap();
