@@ -2,8 +2,6 @@
 //! --explain CODE` prints `explain`. Numbers by phase: 00xx files and syntax, 01xx names and types, 02xx tables and
 //! params, 03xx not available yet, 04xx budgets, 09xx lints. (Rejected: codes spread over the phases, which drift apart.)
 
-use crate::diagnostic::Severity;
-
 pub mod budgets;
 pub mod clauses;
 pub mod files;
@@ -14,6 +12,15 @@ pub mod names;
 pub mod oddities;
 pub mod settings;
 pub mod syntax;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The program runs, but something in it cannot be what was meant.
+    Warning,
+    /// The program is refused.
+    Error,
+}
 
 /// A row of the table.
 #[derive(Debug)]

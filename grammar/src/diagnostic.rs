@@ -4,16 +4,8 @@
 //! (Rejected: error enums per phase, which make every caller know every phase.)
 
 use crate::codes::Code;
+pub use crate::codes::Severity;
 use crate::span::Span;
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// The program runs, but something in it cannot be what was meant.
-    Warning,
-    /// The program is refused.
-    Error,
-}
 
 /// A place and what to say of it. The first label of a diagnostic is where the caret goes.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,6 +17,7 @@ mod tokens;
 use crate::ast::{File, Item};
 use crate::codes::syntax;
 use crate::diagnostic::Diagnostic;
+use crate::limits::MAX_FILE;
 use crate::span::{FileId, Span};
 use items::Builder;
 use pest::Parser;
@@ -44,8 +45,8 @@ pub struct Parsed {
 /// as `Broken`.
 pub fn parse(file: FileId, text: &str) -> Parsed {
     let mut sink = Sink::new(file);
-    if text.len() > crate::MAX_FILE {
-        let message = format!("this file has {} bytes; at most {} are read", text.len(), crate::MAX_FILE);
+    if text.len() > MAX_FILE {
+        let message = format!("this file has {} bytes; at most {} are read", text.len(), MAX_FILE);
         let place = Span::new(file, 0, 0);
         sink.push(
             Diagnostic::new(syntax::FILE_TOO_LARGE, message)

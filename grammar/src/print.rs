@@ -8,7 +8,7 @@ mod expr;
 mod items;
 
 use crate::diagnostic::Diagnostic;
-use crate::parse;
+use crate::parse::parse;
 use crate::span::{FileId, Span};
 
 /// How far a line may reach when it is our choice.

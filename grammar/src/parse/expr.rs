@@ -5,10 +5,10 @@
 
 use super::items::Builder;
 use super::{Pair, Pairs, Rule};
-use crate::MAX_NESTING;
 use crate::ast::{ArithOp, CompareOp, Expr, ExprKind};
 use crate::codes::syntax;
 use crate::diagnostic::Diagnostic;
+use crate::limits::MAX_NESTING;
 use crate::span::Span;
 use std::iter::Peekable;
 

@@ -9,7 +9,8 @@ mod characters;
 use super::sink::Sink;
 use crate::codes::syntax;
 use crate::diagnostic::Diagnostic;
-use crate::{MAX_NESTING, words};
+use crate::limits::MAX_NESTING;
+use crate::words;
 use std::borrow::Cow;
 use std::ops::Range;
 

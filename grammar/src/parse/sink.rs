@@ -1,9 +1,9 @@
 //! Where the diagnostics of one file go. The invariant: at most [`MAX_ERRORS`] are kept, so that a hostile text
 //! cannot make the list much larger than itself, and they come out in the order of the text.
 
-use crate::MAX_ERRORS;
 use crate::codes::syntax;
 use crate::diagnostic::Diagnostic;
+use crate::limits::MAX_ERRORS;
 use crate::span::{FileId, Span};
 use std::ops::Range;
 
