@@ -7,7 +7,6 @@
 use crate::budget::CompileBudget;
 use crate::fields::{FIELDS, Field};
 use crate::hir::{self, NeedleId, Program, RegexId, StreamId, StreamPattern, TriggerId};
-use crate::streams::Built;
 use mrule_grammar::ast;
 use mrule_grammar::codes::syntax;
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
@@ -126,7 +125,8 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
         regexes: by_id(checker.regexes.into_values().map(|(id, pattern)| (id, hir::Regex { pattern }))),
         streams: by_id(checker.streams.into_iter().map(|(pattern, id)| (id, pattern))),
         windows: checker.windows,
-        automaton: Built::default(),
+        automaton: Default::default(),
+        uses: Default::default(),
     };
     if errors == 0 {
         diagnostics.extend(streams::check_automaton(&program, &places));

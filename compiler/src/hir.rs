@@ -7,17 +7,20 @@
 
 use crate::fields::{BytesSource, Facet, FlowSlot, Hash, Layer, Load, Slot, Tags};
 use crate::sets::Intervals;
-use crate::streams::Built;
 use std::sync::Arc;
 
+pub use crate::streams::{StreamId, StreamKind};
+pub use crate::value::{Value, ValueTy};
 pub use mrule_grammar::ast::{ArithOp, CompareOp, Slice};
 
 mod bounds;
 pub mod build;
+mod cache;
 mod pred;
 mod station;
 mod texts;
 mod walk;
+pub use cache::{AutomatonCache, UsesCache};
 pub use pred::{Pred, PredKind, TextTest};
 pub use station::{CONVERSIONS, Encap, Rate, RateOf, Rotate, Station, Target};
 pub use texts::{Texts, on_one_line};
@@ -50,8 +53,6 @@ ids! {
     NeedleId
     /// A regular expression (`matches`) of the program.
     RegexId
-    /// A pattern that streams are searched for (`stream contains`, `stream matches`).
-    StreamId
     /// A sliding window of a trigger (`count`, `sum`, `distinct`).
     WindowId
 }
@@ -235,29 +236,6 @@ pub struct Rule {
     pub everywhere: bool,
 }
 
-/// The type of a table's key part or value, or of a param.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ValueTy {
-    /// `bool`
-    Bool,
-    /// `uint`
-    Uint,
-    /// `size`, in bytes
-    Size,
-    /// `duration`, in nanoseconds
-    Duration,
-    /// `ip`
-    Ip,
-    /// `cidr`
-    Cidr,
-    /// `mac`
-    Mac,
-    /// `string`
-    String,
-    /// One of the words that a table's type lists, by its number.
-    Word,
-}
-
 /// A table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -267,17 +245,6 @@ pub struct Table {
     pub span: mrule_grammar::span::Span,
     /// What its rows are, and those at the start.
     pub start: crate::table::Table,
-}
-
-/// A constant of a table or param.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Value {
-    /// A flag, number, size, duration (ns) or MAC.
-    Num(u64),
-    /// An address with its prefix length.
-    Ip(std::net::IpAddr, u8),
-    /// Text.
-    Text(Arc<[u8]>),
 }
 
 /// A param.
@@ -405,15 +372,6 @@ pub struct StreamPattern {
     pub depth: Num,
 }
 
-/// What is looked for in streams.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum StreamKind {
-    /// These bytes.
-    Contains(Arc<[u8]>),
-    /// A regular expression, as translated by [`crate::pattern`].
-    Matches(String),
-}
-
 /// A regular expression, as given to the engine: byte-oriented, caseless unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Regex {
@@ -445,7 +403,9 @@ pub struct Program {
     /// What triggers count over time.
     pub windows: Vec<Window>,
     /// With what: [`Program::automaton`].
-    pub automaton: Built,
+    pub automaton: AutomatonCache,
+    /// What has to be tracked: [`Program::uses`].
+    pub uses: UsesCache,
     /// What the source says of triggers and windows.
     pub texts: Texts,
 }

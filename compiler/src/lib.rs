@@ -21,5 +21,6 @@ pub mod sets;
 pub mod sight;
 pub mod streams;
 pub mod table;
+pub mod value;
 pub mod wire;
 pub mod world;

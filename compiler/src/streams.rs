@@ -3,14 +3,35 @@
 //! a match is reported with its last byte, or, when it takes a look at the byte behind it (`\b`, `(?m)$`), with that one;
 //! the end of a stream is never seen, so `$` and `\z` hold nowhere. (Rejected: a lazily built automaton, whose cache every
 //! worker would fill, and which a sender can make thrash. Rejected: to search each packet together with the tail of the
-//! packet before; there is no bound to the tail of a regular expression.)
+//! packet before; there is no bound to the tail of a regular expression.) It knows patterns and no program.
 
-use crate::hir::{Program, StreamId};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 mod build;
 mod product;
 mod skip;
+
+pub use build::build;
+
+/// A pattern that streams are searched for (`stream contains`, `stream matches`): its place in its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u32);
+
+impl StreamId {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What is looked for in streams.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StreamKind {
+    /// These bytes.
+    Contains(Arc<[u8]>),
+    /// A regular expression, as translated by [`crate::pattern`].
+    Matches(String),
+}
 
 /// How much memory the automaton of a program's stream patterns may take, in bytes. It also bounds the time to build it.
 pub const LIMIT: usize = 16 << 20;
@@ -46,27 +67,6 @@ pub struct State {
 #[derive(Debug)]
 pub struct Automaton {
     parts: Vec<Part>,
-}
-
-/// The automaton of a program, built when it is first asked for, and shared. It is not looked at when programs are compared:
-/// it follows from the patterns.
-#[derive(Debug, Clone, Default)]
-pub struct Built(OnceLock<Result<Arc<Automaton>, TooLarge>>);
-
-impl PartialEq for Built {
-    fn eq(&self, _: &Built) -> bool {
-        true
-    }
-}
-
-impl Program {
-    /// The automaton of its patterns, which is built once: patterns that are added after that are not in it.
-    ///
-    /// # Errors
-    /// The automaton would be larger than [`LIMIT`].
-    pub fn automaton(&self) -> Result<Arc<Automaton>, TooLarge> {
-        self.automaton.0.get_or_init(|| build::build(self, LIMIT).map(Arc::new)).clone()
-    }
 }
 
 /// States are numbers of rows in one table, already multiplied by the length of a row, and come in three runs:

@@ -5,7 +5,7 @@
 //! and a change copies some kilobytes of it, so that tables change while they are read.
 //! (Rejected: a trie for tuples too, which has no answer for them; an index made anew at each change.)
 
-use crate::hir::{Value, ValueTy};
+use crate::value::{Value, ValueTy};
 use std::net::IpAddr;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;

@@ -137,8 +137,8 @@ impl Program {
         }
     }
 
-    /// What has to be tracked for it.
-    pub fn uses(&self) -> Uses {
+    /// What has to be tracked for it, found by a walk.
+    pub(super) fn find_uses(&self) -> Uses {
         let mut uses = Uses { streams: !self.streams.is_empty(), ..Uses::default() };
         self.visit_preds(&mut |pred| uses.pred(pred));
         for ask in self.rules.iter().chain(&self.limits).flat_map(|rule: &Rule| &rule.asks) {

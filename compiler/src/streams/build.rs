@@ -7,8 +7,7 @@
 //! matches, which is one byte late: the packet that completes a match would not be the one that reports it.)
 
 use super::product::{Table, Told};
-use super::{Automaton, PARTS, TooLarge};
-use crate::hir::{Program, StreamId, StreamKind};
+use super::{Automaton, PARTS, StreamId, StreamKind, TooLarge};
 use crate::pattern;
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
 use regex_automata::nfa::thompson;
@@ -32,11 +31,17 @@ enum Failure {
     Other(String),
 }
 
-/// Builds the automaton of these patterns, of at most `limit` bytes.
-pub(super) fn build(program: &Program, limit: usize) -> Result<Automaton, TooLarge> {
+/// Builds the automaton of these patterns, in the order of their numbers, of at most `limit` bytes.
+///
+/// # Errors
+/// It would be larger.
+pub fn build<'k>(
+    patterns: impl IntoIterator<Item = &'k StreamKind>,
+    limit: usize,
+) -> Result<Automaton, TooLarge> {
     let mut ids = BTreeMap::<&StreamKind, Vec<StreamId>>::new();
-    for (i, pattern) in program.streams.iter().enumerate() {
-        ids.entry(&pattern.kind).or_default().push(StreamId(i as u32));
+    for (i, kind) in patterns.into_iter().enumerate() {
+        ids.entry(kind).or_default().push(StreamId(i as u32));
     }
     let mut singles = Vec::with_capacity(ids.len());
     let mut size = 0;

@@ -4,8 +4,7 @@
 //! long as there are patterns.)
 
 use super::skip::Skip;
-use super::{Part, Says};
-use crate::hir::StreamId;
+use super::{Part, Says, StreamId};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 

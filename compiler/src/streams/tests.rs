@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
-use crate::hir::{Num, StreamKind, StreamPattern};
+use crate::hir::Program;
 use crate::pattern;
 use proptest::prelude::*;
 use regex_automata::{Input, MatchKind, dfa::Automaton as _, dfa::dense, util::start};
@@ -16,14 +16,8 @@ fn matches(text: &str) -> StreamKind {
     StreamKind::Matches(pattern::translate(text).unwrap())
 }
 
-fn program(kinds: Vec<StreamKind>) -> Program {
-    let streams =
-        kinds.into_iter().map(|kind| StreamPattern { kind, depth: Num::constant(1 << 40) }).collect();
-    Program { streams, ..Program::default() }
-}
-
 fn automaton(kinds: Vec<StreamKind>) -> Automaton {
-    build::build(&program(kinds), LIMIT).unwrap()
+    build(&kinds, LIMIT).unwrap()
 }
 
 /// What is reported by each of the chunks.
@@ -152,7 +146,7 @@ fn empty_and_equal() {
 #[test]
 fn too_large() {
     let limit = 1 << 20;
-    let refuse = |kinds, limit| build::build(&program(kinds), limit).unwrap_err();
+    let refuse = |kinds: Vec<StreamKind>, limit| build(&kinds, limit).unwrap_err();
     let refused = refuse(vec![contains(b"a"), matches("a.{40}b.{40}c"), matches("a[^b]{200}c.{30}e")], limit);
     assert_eq!((refused.pattern, refused.limit), (Some(StreamId(1)), limit));
     assert!(refused.size >= limit, "{refused:?}");
@@ -174,7 +168,7 @@ fn in_parts() {
     .collect();
     let mut parts = BTreeSet::new();
     for limit in [16, 18, 23].map(|bits| 1 << bits) {
-        let automaton = build::build(&program(kinds.clone()), limit).unwrap();
+        let automaton = build(&kinds, limit).unwrap();
         assert!(automaton.parts.iter().all(|part| part.next.len() * 4 <= limit), "{limit}");
         let cuts: Vec<&[u8]> = text.chunks(7).collect();
         let found = chunks(&automaton, true, &cuts).concat_sets();

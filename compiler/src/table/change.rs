@@ -6,7 +6,7 @@ use super::direct::{Direct, Entry, FEW, MANY};
 use super::expiry::Expiry;
 use super::prefixes::{self, Net};
 use super::{EVER, Finder, Form, Group, Key, Made, Stored, Table, TableError, V6, hash, net_of};
-use crate::hir::Value;
+use crate::value::Value;
 
 /// How many rows that have ended one change takes out at most, beside its own.
 const SWEEP: usize = 8;

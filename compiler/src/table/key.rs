@@ -2,7 +2,7 @@
 //! kept has no host bits, so that equal keys have equal parts. (Rejected: addresses of both families as one; `::/0` would
 //! hold IPv4 addresses.)
 
-use crate::hir::Value;
+use crate::value::Value;
 use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;

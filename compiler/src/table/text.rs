@@ -3,7 +3,7 @@
 //! (Rejected: the rules' own literals; in a table nobody writes quotes around names.)
 
 use super::Table;
-use crate::hir::{Value, ValueTy};
+use crate::value::{Value, ValueTy};
 use mrule_grammar::units::{UNITS, UnitKind};
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 
 use super::chunks::Chunks;
 use super::index::Index;
-use crate::hir::Value;
+use crate::value::Value;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 #[derive(Debug, Clone, Default)]

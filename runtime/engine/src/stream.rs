@@ -197,7 +197,7 @@ impl Streams {
                 wants_app: uses.app || uses.http || uses.tls || uses.dns,
                 automaton,
                 looks_for: program.streams.iter().map(|pattern| pattern.kind.clone()).collect(),
-                uses,
+                uses: uses.clone(),
                 depths,
                 deepest,
                 params,
