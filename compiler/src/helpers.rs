@@ -1,69 +1,18 @@
-//! What takes more than a few instructions, defined once: the interpreter calls these directly, native code through its
-//! shims. The invariant: each is total, safe, and allocates nothing; what is not in the packet is `None` or `false`,
-//! whatever a [`Head`] claims. (Rejected: letting each engine read payloads, options and tags in its own way.)
+//! What takes more than a few instructions, defined once: the interpreter calls these directly, native
+//! code through its shims. What needs the packet alone is in [`extract`](crate::extract); here are the
+//! questions to the world. The invariant: each is total, safe, and allocates nothing; what is not in the
+//! packet is `None` or `false`. (Rejected: letting each engine ask tables and patterns in its own way.)
 
-use crate::abi::{Head, Packet, Stack};
-use crate::fields::{Layer, Load, Slot};
-use crate::hir::{Address, Bytes, NeedleId, RegexId, TableId, TagPart, Value};
+use crate::abi::{Head, Packet};
+use crate::hir::{Bytes, NeedleId, RegexId, TableId, TagPart, Value};
 use crate::table::KeyValue;
 use crate::world::{Scratch, World};
 
-mod bytes;
 mod facets;
-mod hash;
-mod parts;
 
+pub use crate::extract::{address, bytes, flow_hash, load, packet_hash, slice, stack, tags_any, tcp_option};
 pub use crate::world::SearchId;
-pub(crate) use bytes::needs;
-pub use bytes::{bytes, slice};
 pub use facets::{facet_in, facet_in_table, facet_text, first_facet};
-pub use hash::{flow_hash, packet_hash};
-pub use parts::{tags_any, tcp_option};
-
-/// The stack of a layer.
-pub fn stack(head: &Head, layer: Layer) -> &Stack {
-    match layer {
-        Layer::Outer => &head.outer,
-        Layer::Inner => &head.inner,
-    }
-}
-
-/// `N` captured bytes at `slot + at`, where all of `bits` are present.
-fn bytes_at<const N: usize>(
-    packet: &Packet,
-    head: &Head,
-    layer: Layer,
-    bits: u64,
-    slot: Slot,
-    at: u16,
-) -> Option<[u8; N]> {
-    let stack = stack(head, layer);
-    if stack.bits & bits != bits {
-        return None;
-    }
-    let start = slot.get(stack) as usize + usize::from(at);
-    packet.frame().get(start..)?.first_chunk().copied()
-}
-
-/// A number in a header; `None` where its presence bits are not all set.
-pub fn load(packet: &Packet, head: &Head, load: &Load) -> Option<u64> {
-    let &Load { layer, bits, slot, at, width, shift, mask } = load;
-    let value = match width {
-        1 => u64::from(u8::from_be_bytes(bytes_at(packet, head, layer, bits, slot, at)?)),
-        2 => u64::from(u16::from_be_bytes(bytes_at(packet, head, layer, bits, slot, at)?)),
-        4 => u64::from(u32::from_be_bytes(bytes_at(packet, head, layer, bits, slot, at)?)),
-        _ => u64::from_be_bytes(bytes_at(packet, head, layer, bits, slot, at)?),
-    };
-    let distance = u32::from(shift.unsigned_abs());
-    let shifted = if shift < 0 { value.checked_shl(distance) } else { value.checked_shr(distance) };
-    Some(shifted.unwrap_or(0) & mask)
-}
-
-/// A 128-bit address in a header; `None` where its presence bits are not all set.
-pub fn address(packet: &Packet, head: &Head, address: &Address) -> Option<u128> {
-    let &Address { layer, bits, slot, at } = address;
-    bytes_at(packet, head, layer, bits, slot, at).map(u128::from_be_bytes)
-}
 
 /// Whether the bytes contain a needle of the program.
 pub fn contains(
@@ -125,6 +74,3 @@ pub fn tag_in_table(world: &World, packet: &Packet, head: &Head, part: &TagPart,
     let Some(table) = world.table(table) else { return false };
     tags_any(packet, head, part, |value| table.contains(&[KeyValue::Num(value)], packet.time))
 }
-
-#[cfg(test)]
-mod tests;

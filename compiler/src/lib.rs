@@ -9,6 +9,7 @@ pub mod compile;
 pub mod engine;
 pub mod eval;
 pub mod explain;
+pub mod extract;
 pub mod fields;
 pub mod helpers;
 pub mod hir;

@@ -4,8 +4,8 @@
 
 use super::formula::{Formula, NO, Word, YES};
 use super::kind::{FRAME_TAG, FRAME_TYPE, Kind, Net, TAG, TAG_TAKEN, TAG_TYPE};
+use crate::extract;
 use crate::fields::{Layer, Load, Slot, Tags};
-use crate::helpers;
 use crate::hir::{Address, Num, NumKind, Pred, PredKind, TagPart};
 use crate::sets::Intervals;
 
@@ -33,7 +33,7 @@ pub(super) fn over(kind: Kind, pred: &Pred, holds: bool) -> Formula {
         | PredKind::Matches(bytes, _)
             if holds =>
         {
-            match kind.bits(bytes.layer, helpers::needs(bytes.source), true) {
+            match kind.bits(bytes.layer, extract::needs(bytes.source), true) {
                 NO => NO,
                 _ => YES,
             }

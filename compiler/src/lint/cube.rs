@@ -6,8 +6,8 @@
 
 use super::facts;
 use crate::abi::bit;
+use crate::extract;
 use crate::fields::{Hash, Layer};
-use crate::helpers;
 use crate::hir::{
     Address, AddressSet, Bytes, CompareOp, Key, Num, NumKind, NumSet, Pred, PredKind, Program, Slice, TagPart,
 };
@@ -346,7 +346,7 @@ impl<'p> Cube<'p> {
     }
 
     fn bytes_need(&mut self, bytes: &Bytes) -> Result<(), Conflict<'p>> {
-        self.set(bytes.layer, helpers::needs(bytes.source))
+        self.set(bytes.layer, extract::needs(bytes.source))
     }
 
     fn key_needs(&mut self, key: &[Key]) -> Result<(), Conflict<'p>> {

@@ -5,7 +5,7 @@
 
 use super::WorldError;
 use crate::abi::{Head, Packet};
-use crate::helpers;
+use crate::extract;
 use crate::hir::{Bytes, NeedleId, PredKind, Program, RegexId, TextTest};
 use crate::pattern;
 use aho_corasick::AhoCorasick;
@@ -163,7 +163,7 @@ impl Searches {
         if memo.packet != scratch.packet {
             memo.packet = scratch.packet;
             memo.found.clear();
-            if let Some(bytes) = helpers::bytes(packet, head, &group.bytes) {
+            if let Some(bytes) = extract::bytes(packet, head, &group.bytes) {
                 group.run(bytes, memo);
             }
         }

@@ -1,10 +1,10 @@
-//! The odd cases of every helper, on heads made by hand: they must hold whatever a head claims.
+//! The odd cases of every extraction, on heads made by hand: they must hold whatever a head claims.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
 use crate::abi::{Link, bit};
 use crate::fields::{BytesSource, Proto, Tags};
-use crate::hir::{Slice, TcpOption};
+use crate::hir::{Bytes, Slice, TagPart, TcpOption};
 use proptest::prelude::{any, prop, prop_assert, prop_oneof, proptest};
 
 fn packet(frame: &[u8]) -> Packet<'_> {
