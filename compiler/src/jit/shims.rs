@@ -1,10 +1,12 @@
-//! What generated code calls: each shim rebuilds safe references from the words it is given and does the rest in safe
-//! code. The invariant (V5): shims are total; a panic in one would abort the process, since it may not unwind into
-//! generated code. (Rejected: calling Rust functions of other ABIs through transmuted pointers.)
+//! What generated code calls: each shim rebuilds safe references from the words it is given and does the
+//! rest in safe code. The invariants: shims are total (V5), since a panic may not unwind into generated
+//! code and would abort the process; and no reference to the whole context is ever made, only to members
+//! of it, so that what is read through its pointer next invalidates nothing. (Rejected: calling Rust
+//! functions of other ABIs through transmuted pointers.)
 #![expect(unsafe_code, reason = "the JIT's calling boundary")]
 
 use super::nodes::{Node, Scene};
-use crate::abi::{Context, Cut, NO_LIMIT, Packet, Verdict};
+use crate::abi::{Context, Cut, Head, NO_LIMIT, Packet, Verdict};
 use crate::eval::Eval;
 use crate::hir::Program;
 use crate::length;
@@ -65,48 +67,52 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Puts what is where in the packet into the context, unless that was done already.
-fn see(context: &mut Context, host: &Host, packet: &Packet, serial: u64) {
-    if context.head_serial == serial {
-        return;
+/// The host of a call.
+///
+/// # Safety
+/// `context` is that of generated code's call, and no other reference to its host is in use.
+unsafe fn host<'h, 'a>(context: *mut Context<'a>) -> &'h mut Host<'a> {
+    // SAFETY: V4, V6: `host` was made from a live `Host` for this call, and while a shim runs nothing else uses it.
+    unsafe { &mut *(*context).host.cast::<Host<'a>>() }
+}
+
+/// Puts what is where in the packet into the context, unless that was done already, and gives it back.
+///
+/// # Safety
+/// `context` is that of generated code's call, and no reference to its `head` is in use.
+unsafe fn see<'c>(context: *mut Context, host: &Host, packet: &Packet, serial: u64) -> &'c Head {
+    // SAFETY: V4: the context is live, and while a shim runs nothing else uses its `head` and `head_serial`.
+    let (head, head_serial) = unsafe { (&mut (*context).head, &mut (*context).head_serial) };
+    if *head_serial != serial {
+        match host.seen(serial).head().filter(|_| host.tracked) {
+            Some(found) => *head = *found,
+            None => wire::dissect_into(packet, head),
+        }
+        *head_serial = serial;
     }
-    match host.seen(serial).head().filter(|_| host.tracked) {
-        Some(head) => context.head = *head,
-        None => wire::dissect_into(packet, &mut context.head),
-    }
-    context.head_serial = serial;
+    head
 }
 
 unsafe extern "C" fn dissect<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial: u64) {
-    // SAFETY: V4, V6: generated code passes on the context and packet of its own call, both live, used by no other.
-    let (context, packet, host) = unsafe { (&mut *context, &*packet, &*(*context).host.cast::<Host<'a>>()) };
-    see(context, host, packet, serial);
+    // SAFETY: V6: generated code passes on the context and packet of its own call, both live, used by no other.
+    unsafe { see(context, host(context), &*packet, serial) };
 }
 
 /// What a node is evaluated with.
 ///
 /// # Safety
-/// `context` and `packet` are those that generated code was called with.
+/// `context` and `packet` are those that generated code was called with, and no other scene is in use.
 unsafe fn scene<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial: u64) -> Scene<'a> {
-    // SAFETY: V4, V6: generated code passes on the context and packet of its own call; `host` was made from a live
-    // `Host` for this call, and while a shim runs nothing else uses them.
-    let (context, packet, host) =
-        unsafe { (&mut *context, &*packet, &mut *(*context).host.cast::<Host<'a>>()) };
-    see(context, host, packet, serial);
+    // SAFETY: V6: generated code passes on the context and packet of its own call, both live.
+    let (host, packet) = unsafe { (host(context), &*packet) };
+    // SAFETY: V4: as above; the head and the key are written by no other while the scene is in use.
+    let (head, key) = unsafe { (see(context, host, packet, serial), &(*context).key) };
     if host.scratch_serial != serial {
         host.scratch.begin();
         host.scratch_serial = serial;
     }
     let seen = host.seen(serial);
-    Scene {
-        world: host.world,
-        scratch: host.scratch,
-        packet,
-        head: &context.head,
-        seen,
-        key: &context.key,
-        nodes: host.nodes,
-    }
+    Scene { world: host.world, scratch: host.scratch, packet, head, seen, key, nodes: host.nodes }
 }
 
 unsafe extern "C" fn test<'a>(
@@ -141,15 +147,11 @@ unsafe extern "C" fn search(parts: *const u64, count: u64, value: u64) -> u64 {
 /// The verdict of a station of packet `index` of the batch.
 ///
 /// # Safety
-/// `index` is below the batch's size and `station` below the program's number of stations.
-unsafe fn verdict<'c>(
-    context: &'c mut Context,
-    stations: usize,
-    index: u64,
-    station: u32,
-) -> &'c mut Verdict {
-    // SAFETY: V4: the batch has `stations` verdicts for each packet, and only generated code and its shims use them now.
-    unsafe { &mut *context.verdicts.add(index as usize * stations + station as usize) }
+/// `context` is that of generated code's call, `index` is below the batch's size and `station` below the program's number
+/// of stations; no other reference to the verdict is in use.
+unsafe fn verdict<'c>(context: *mut Context, stations: usize, index: u64, station: u32) -> &'c mut Verdict {
+    // SAFETY: V4: the context is live; the batch has `stations` verdicts for each packet, and only generated code and its shims use them now.
+    unsafe { &mut *(*context).verdicts.add(index as usize * stations + station as usize) }
 }
 
 fn each(mut stations: u64) -> impl Iterator<Item = u32> {
@@ -171,8 +173,8 @@ unsafe extern "C" fn ask(
     end: u64,
     rule: u64,
 ) -> u64 {
-    // SAFETY: V4, V6, as in `scene`.
-    let (context, host) = unsafe { (&mut *context, &*(*context).host.cast::<Host>()) };
+    // SAFETY: as generated code calls it.
+    let host = unsafe { host(context) };
     let (start, end, rule) = (start as u32, end as u32, rule as u32);
     let length = end.saturating_sub(start);
     for station in each(stations) {
@@ -194,8 +196,8 @@ unsafe extern "C" fn ask(
 }
 
 unsafe extern "C" fn settle(context: *mut Context, index: u64, asked: u64) {
-    // SAFETY: V4, V6, as in `scene`.
-    let (context, host) = unsafe { (&mut *context, &mut *(*context).host.cast::<Host>()) };
+    // SAFETY: as generated code calls it.
+    let host = unsafe { host(context) };
     for station in each(asked) {
         // SAFETY: the station is one of the program's, and the packet one of the batch's.
         let verdict = unsafe { verdict(context, host.stations, index, station) };
@@ -208,8 +210,8 @@ unsafe extern "C" fn settle(context: *mut Context, index: u64, asked: u64) {
 }
 
 unsafe extern "C" fn cut(context: *mut Context, index: u64, stations: u64, start: u64, end: u64, limit: u64) {
-    // SAFETY: V4, V6, as in `scene`.
-    let (context, host) = unsafe { (&mut *context, &mut *(*context).host.cast::<Host>()) };
+    // SAFETY: as generated code calls it.
+    let host = unsafe { host(context) };
     for station in each(stations) {
         // SAFETY: the station is one of the program's, and the packet one of the batch's.
         let verdict = unsafe { verdict(context, host.stations, index, station) };
@@ -220,8 +222,8 @@ unsafe extern "C" fn cut(context: *mut Context, index: u64, stations: u64, start
 }
 
 unsafe extern "C" fn finish(context: *mut Context, index: u64, asked: u64) {
-    // SAFETY: V4, V6, as in `scene`.
-    let (context, host) = unsafe { (&mut *context, &mut *(*context).host.cast::<Host>()) };
+    // SAFETY: as generated code calls it.
+    let host = unsafe { host(context) };
     for station in each(asked) {
         // SAFETY: the station is one of the program's, and the packet one of the batch's.
         let verdict = unsafe { verdict(context, host.stations, index, station) };
@@ -250,8 +252,8 @@ unsafe extern "C" fn interpret<'a>(
 ) -> u64 {
     // SAFETY: V6: the code generator put so many words there, in the pool that outlives the call.
     let list = unsafe { std::slice::from_raw_parts(list, count as usize) };
-    // SAFETY: V4, V6, as in `scene`; only this reference lives until it is copied out.
-    let program = unsafe { (*(*context).host.cast::<Host<'a>>()).program };
+    // SAFETY: as generated code calls it; the reference to the host ends when the program's is copied out.
+    let program: &'a Program = unsafe { host(context) }.program;
     let first = if limits != 0 { program.rules.len() } else { 0 };
     let all = if limits != 0 { &program.limits } else { &program.rules };
     let mut asked = asked;
@@ -297,3 +299,6 @@ unsafe fn tally(context: *mut Context, at: usize, serial: u64) -> bool {
     }
     first
 }
+
+#[cfg(test)]
+mod tests;
