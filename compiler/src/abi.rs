@@ -9,8 +9,9 @@
 //!   code, under the same checks) set bits.
 //! - **V3** a field's bytes lie within the bytes its bit promises (proved by a const loop in `fields`). V1-V3 make a
 //!   guarded load in bounds. Payloads and options are not covered; they go through total helpers.
-//! - **V4** generated code writes only to the `asked`, `verdicts`, `tally` and `seen` that its
-//!   [`Context`] points at, and to its `key`.
+//! - **V4** during a call, only generated code and shims use what they write: `asked`, `verdicts`,
+//!   `tally`, `seen`, `keys`, `events`, `fired`, each with room for the whole call; the context's `key`,
+//!   `head`, `head_serial`; behind `host`, which code only passes on, `scratch` and `cuts`. No more.
 //! - **V5** helpers called by generated code are total and never unwind.
 //! - **V6** code and constants outlive every call: the engine owns both and is held while a batch runs.
 
@@ -459,3 +460,6 @@ const _: () = {
 };
 
 pub mod offset;
+
+#[cfg(test)]
+mod tests;
