@@ -3,6 +3,7 @@
 //! (Rejected: one executable for each file; every executable links the whole product again.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+mod architecture;
 mod cases;
 mod cases_tshark;
 mod cli_emit;
