@@ -33,6 +33,7 @@ const CRATES: &[Crate] = &[
         dir: "runtime/engine",
         modules: &[
             "memory", "error", "flow", "trigger", "policy", "change", "stream", "decider", "cost", "totals",
+            "session",
         ],
     },
     Crate { dir: "runtime", modules: &[] },

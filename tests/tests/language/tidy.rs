@@ -55,10 +55,17 @@ fn rust_files_are_short() {
 #[test]
 fn rust_files_say_what_they_are_for() {
     let headless = |(path, text): &(PathBuf, String)| {
-        let lines = text.lines().take_while(|l| l.starts_with("//!")).count();
+        // An example in it is code, and as long as it needs to be.
+        let mut in_example = false;
+        let prose = text.lines().take_while(|l| l.starts_with("//!")).filter(|line| {
+            let fence = line.contains("```");
+            in_example ^= fence;
+            !in_example && !fence
+        });
+        let lines = prose.count();
         // A module of tests is known by the module it tests.
         let is_tests = path.file_name().is_some_and(|name| name == "tests.rs");
-        let head = text.lines().take(lines).collect::<Vec<_>>().join(" ");
+        let head = text.lines().take_while(|l| l.starts_with("//!")).collect::<Vec<_>>().join(" ");
         let empty = lines == 0 || (!is_tests && head.split_whitespace().count() < 8);
         // An example that runs is no prose.
         let mut in_example = false;
