@@ -11,7 +11,7 @@ use mrule_compiler::hir::Program;
 use mrule_grammar::diagnostic::Severity;
 use mrule_grammar::span::SourceMap;
 use mrule_runtime::compile_queue::CompileLimits;
-use mrule_runtime::control::Bundle;
+use mrule_runtime::control::{Bundle, cut_others};
 use mrule_runtime::source::{Files, STDIN};
 use std::path::PathBuf;
 
@@ -103,14 +103,6 @@ impl Rules {
         self.program_within(&CompileLimits::default().budget(), warn, "nothing was run", screen)
     }
 
-    /// The same for a program that is to be loaded.
-    ///
-    /// # Errors
-    /// A file that was named on the command line cannot be read.
-    pub fn to_load(&self, screen: &mut Screen<'_>) -> Result<Result<Checked, Exit>, Failure> {
-        self.program_within(&CompileLimits::default().budget(), true, "nothing was loaded", screen)
-    }
-
     /// The same within a budget; `then` says what follows from errors.
     pub fn program_within(
         &self,
@@ -119,8 +111,28 @@ impl Rules {
         then: &str,
         screen: &mut Screen<'_>,
     ) -> Result<Result<Checked, Exit>, Failure> {
-        let read = read(&self.files, &self.sets, budget)?;
-        let (Compiled { program, mut diagnostics, sources, .. }, bundle) = read;
+        Rules::checked(read(&self.files, &self.sets, budget)?, warn, then, screen)
+    }
+
+    /// The same for a program that is to be loaded, whose limits bind other policies or not.
+    ///
+    /// # Errors
+    /// A file that was named on the command line cannot be read.
+    pub fn to_load(&self, binding: bool, screen: &mut Screen<'_>) -> Result<Result<Checked, Exit>, Failure> {
+        let mut read = read(&self.files, &self.sets, &CompileLimits::default().budget())?;
+        if binding {
+            cut_others(&mut read.0);
+        }
+        Rules::checked(read, true, "nothing was loaded", screen)
+    }
+
+    fn checked(
+        (compiled, bundle): (Compiled, Bundle),
+        warn: bool,
+        then: &str,
+        screen: &mut Screen<'_>,
+    ) -> Result<Result<Checked, Exit>, Failure> {
+        let Compiled { program, mut diagnostics, sources, .. } = compiled;
         if !warn {
             diagnostics.retain(|d| d.severity() == Severity::Error);
         }

@@ -110,9 +110,14 @@ impl Api {
     ) -> Result<T, Problem> {
         let caller = Caller::current();
         let place = self.gates.enter(caller.as_ref()).await;
-        let (api, client) = (self.clone(), caller.map(|caller| caller.client));
+        let (api, again) = (self.clone(), caller.clone());
+        let client = caller.map(|caller| caller.client);
         let asked = tokio::task::spawn_blocking(move || {
             let _place = place;
+            // It has waited for its place.
+            if again.is_some_and(|caller| !caller.is_known()) {
+                return Err(Refusal::Revoked);
+            }
             on_behalf(client, || question(&api))
         });
         match asked.await {

@@ -3,10 +3,14 @@
 //! nothing; programs are compiled before anything is locked; one change follows the other, so that an answer speaks of
 //! one state. (Rejected: to let each way of asking hold the runtime itself; two loads at once would mix.)
 
+mod asker;
+mod backlog;
 pub mod bundle;
 mod changes;
 mod flows;
+mod full;
 mod health;
+mod intent;
 mod keep;
 mod keeper;
 mod load;
@@ -14,17 +18,23 @@ mod locked;
 mod marker;
 pub mod memory;
 mod opening;
+mod owner;
 mod plan;
+mod remake;
 mod restore;
 mod rows;
 mod stations;
 mod store;
+mod trace;
 mod versions;
 
+use asker::binds;
+pub use asker::{Asker, OF_CLIENT, OF_OWNER};
 pub use bundle::Bundle;
 pub use changes::{Page, RowText, TableState, TriggerState};
 pub use flows::{EndState, FlowState, HushState, MOST_FLOWS, Measure};
 pub use health::{Health, Reason, ReasonKind};
+pub use load::cut_others;
 pub use memory::Memory;
 pub use mrule_engine::policy::Origin;
 pub use plan::{Fates, Plan};
@@ -43,7 +53,7 @@ use mrule_compiler::engine::EngineKind;
 use mrule_engine::policy::Policy;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many older versions of a policy are kept.
 pub const HISTORY: usize = 16;
@@ -72,6 +82,9 @@ pub enum Refusal {
     /// Another version took the policy's place meanwhile.
     #[error("other versions were loaded meanwhile, again and again; try again")]
     Moved,
+    /// The token of whoever asks was taken back meanwhile.
+    #[error("this token is not known here any more; nothing was changed")]
+    Revoked,
     /// Whoever asks may not.
     #[error("{0}")]
     Forbidden(String),
@@ -108,21 +121,20 @@ pub enum Expect {
 }
 
 /// What whoever loads a policy says beside the program.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Asked {
     /// What must be there.
     pub expect: Option<Expect>,
     /// Nothing is loaded: only say what would be.
     pub dry: bool,
-    /// The caller may load binding policies, and replace or unload them. It is checked under the lock: a
-    /// policy may become binding while another caller's program is compiled.
-    pub may_bind: bool,
+    /// Who asks.
+    pub by: Asker,
 }
 
 impl Asked {
     /// As the owner asks.
     pub fn by_owner(dry: bool) -> Asked {
-        Asked { expect: None, dry, may_bind: true }
+        Asked { expect: None, dry, by: Asker::owner() }
     }
 }
 
@@ -153,6 +165,8 @@ impl Expect {
 pub struct Done {
     /// The version at work; for a dry run, the one that would be.
     pub version: u64,
+    /// Its limits without `to` bind all policies.
+    pub binding: bool,
     /// What lives on and what does not.
     pub plan: Plan,
     /// Warnings, with the texts they speak of.
@@ -163,6 +177,8 @@ pub struct Done {
     pub all: Duration,
     /// What it took the workers; none for a dry run.
     pub swap: Option<Swap>,
+    /// Why it is not kept though that was asked for, and what follows of it.
+    pub unkept: Option<String>,
 }
 
 /// A version of a policy.
@@ -207,6 +223,7 @@ struct State {
     failures: BTreeMap<String, health::Failure>,
     on_failure: BindingFailure,
     watch: health::Watch,
+    full: full::Full,
     keeping: keep::Keeping,
 }
 
@@ -219,6 +236,8 @@ pub struct Control {
     state: Mutex<State>,
     /// Held by whoever changes which stations there are: they are opened while the state is not locked.
     turn: Mutex<()>,
+    /// What was done by whoever had it last, and since when.
+    doing: Mutex<Option<(String, Instant)>>,
     kind: EngineKind,
     lines: Option<Arc<EventWriter>>,
     hub: Option<Hub>,
@@ -258,6 +277,7 @@ impl Control {
             failures,
             on_failure,
             watch: health::Watch::default(),
+            full: full::Full::default(),
             keeping,
         };
         for restored in policies {
@@ -267,7 +287,19 @@ impl Control {
         }
         state.live = Some(live);
         let (queue, memory, state) = (CompileQueue::new(start.limits), start.memory, Mutex::new(state));
-        (Control { state, turn: Mutex::new(()), kind, lines, hub: None, queue, memory }, told)
+        (
+            Control {
+                state,
+                turn: Mutex::new(()),
+                doing: Mutex::new(None),
+                kind,
+                lines,
+                hub: None,
+                queue,
+                memory,
+            },
+            told,
+        )
     }
 
     /// Its reports also say what became of what this hub was told.

@@ -176,7 +176,7 @@ pub enum Error {
         why: String,
     },
     /// A worker died of a fault of mirrorc.
-    #[error("worker {worker} died: a fault of mirrorc, please report what is above")]
+    #[error("worker {worker} died or hangs: a fault of mirrorc, please report what is above")]
     Died {
         /// Its number, from 0.
         worker: usize,

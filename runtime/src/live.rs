@@ -26,6 +26,7 @@ mod owner;
 mod policies;
 mod port;
 mod prefilter;
+mod pulse;
 mod record;
 mod redirect;
 mod seat;
@@ -64,6 +65,7 @@ use mrule_engine::totals::{RetiredTotals, Totals};
 use policies::Policies;
 use port::Port;
 use prefilter::Prefilter;
+use pulse::{Pulse, Watcher};
 use rustix::event::{EventfdFlags, eventfd};
 use spread::Spreading;
 use std::os::fd::OwnedFd;
@@ -165,6 +167,7 @@ struct Hand {
     /// Wakes it.
     bell: Arc<OwnedFd>,
     published: Arc<Mutex<Counts>>,
+    watcher: Watcher,
 }
 
 impl Hand {
@@ -266,6 +269,8 @@ impl Live {
             let bell = bell.map_err(|error| open::failed("making an eventfd")(error.into()))?;
             let bell = Arc::new(bell);
             let published = Arc::new(Mutex::new(Counts::default()));
+            let pulse = Pulse::default();
+            let watcher = Watcher::new(pulse.clone(), Instant::now());
             let port = |(number, (name, link, _)): (usize, &(String, Link, State))| {
                 Port::new(name, number as u32, *link, bridges.is_ours(number))
             };
@@ -280,6 +285,7 @@ impl Live {
                 woken: Instant::now(),
                 orders: inbox,
                 stop: stop.clone(),
+                pulse,
                 published: published.clone(),
                 parts: Vec::new(),
                 arena: Vec::new(),
@@ -298,7 +304,7 @@ impl Live {
                 worker.run()
             };
             let thread = thread.spawn(work).map_err(open::failed("starting a thread"))?;
-            hands.push(Hand { thread, orders, bell, published });
+            hands.push(Hand { thread, orders, bell, published, watcher });
         }
         let watch = |(at, (name, link, state)): (usize, (String, Link, State))| {
             let promiscuous = options.promiscuous || at >= options.taps.len();
@@ -409,8 +415,9 @@ impl Live {
         self.prefilter.deafen();
         self.stop.store(true, Ordering::Relaxed);
         let mut counts = Vec::new();
-        for hand in std::mem::take(&mut self.workers) {
-            counts.extend(self.died.join(hand.thread));
+        for (number, hand) in std::mem::take(&mut self.workers).into_iter().enumerate() {
+            let is_stalled = hand.watcher.stalled().is_some();
+            counts.extend(self.died.join(hand.thread, number, is_stalled));
         }
         let died = self.died.worker();
         if died.is_some() {

@@ -218,7 +218,7 @@ type Done = Result<Exit, Failure>;
 
 /// `mirrorc load`.
 pub fn load(args: &Load, screen: &mut Screen<'_>) -> Done {
-    let checked = match args.rules.to_load(screen)? {
+    let checked = match args.rules.to_load(args.binding, screen)? {
         Ok(checked) => checked,
         Err(exit) => return Ok(exit),
     };

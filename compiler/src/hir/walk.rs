@@ -114,6 +114,32 @@ impl Program {
         limits || triggers || negated
     }
 
+    /// The triggers with keys without which more may be copied while one cannot be raised: limits ask for them, a
+    /// condition asks that they are not active, or another trigger asks for them.
+    pub fn triggers_that_lessen(&self) -> Vec<TriggerId> {
+        let mut found = Vec::new();
+        let mut ask = |pred: &Pred| {
+            pred.visit(&mut |pred| {
+                if let PredKind::Active { trigger, .. } = pred.kind()
+                    && !found.contains(trigger)
+                {
+                    found.push(*trigger);
+                }
+            });
+        };
+        for limit in &self.limits {
+            ask(&limit.matches);
+            limit.asks.iter().for_each(|line| ask(&line.when));
+        }
+        self.triggers.iter().filter_map(|trigger| trigger.when.as_ref()).for_each(&mut ask);
+        self.visit_preds(&mut |pred| {
+            if let PredKind::Not(inner) = pred.kind() {
+                ask(inner);
+            }
+        });
+        found
+    }
+
     /// Calls `f` with every condition of every rule, limit and trigger, and every one within those.
     pub fn visit_preds<'a>(&'a self, f: &mut impl FnMut(&'a Pred)) {
         for rule in self.rules.iter().chain(&self.limits) {

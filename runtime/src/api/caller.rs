@@ -10,6 +10,7 @@ use super::door::{Door, Role, Token, Tokens, hash};
 use super::problem::Problem;
 use super::routes::Rule;
 use super::{Api, audit::Peer};
+use crate::control::Asker;
 use crate::event::OWNER;
 use axum::RequestExt;
 use axum::extract::{Query, RawPathParams, Request, State};
@@ -90,6 +91,13 @@ impl Caller {
             (None, Some(own)) => Ok(own.to_string()),
             (None, None) => Ok(crate::live::MAIN.to_owned()),
         }
+    }
+
+    /// As the control plane knows it. What binds all policies is not for a token of one policy.
+    pub fn asker(&self) -> Asker {
+        let Some(name) = &self.name else { return Asker::owner() };
+        let (again, may_bind) = (self.clone(), self.role >= Role::Admin && self.policy.is_none());
+        Asker::client(name, may_bind, move || again.is_known())
     }
 
     /// Whether its token still stands for the same.

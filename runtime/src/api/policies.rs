@@ -4,10 +4,9 @@
 
 use super::Api;
 use super::bodies::Body;
-use super::door::{Caller, Role};
+use super::door::Caller;
 use super::problem::Problem;
 use super::routes::ask_for;
-use super::stations;
 use crate::control::{Asked, Bundle, Done, Expect, Refusal, Version};
 use crate::event::time_text;
 use axum::extract::{Path, State};
@@ -102,7 +101,7 @@ pub(super) async fn put(
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let Which { dry_run, version, binding } = ask_for(&uri)?;
-    api.may_bind(&caller, &name, binding)?;
+    api.check(&caller, &name, binding)?;
     if version.is_some() {
         return Err(Problem::new(400, "`version` is counted here; to go back, POST to `rollback`"));
     }
@@ -127,9 +126,9 @@ pub(super) async fn put(
             ));
         }
     };
-    let asked = Asked { expect: expected(&headers)?, dry: dry_run, may_bind: may_bind(&caller) };
+    let asked = Asked { expect: expected(&headers)?, dry: dry_run, by: caller.asker() };
     let sets: Vec<(String, String)> = sent.set.into_iter().collect();
-    let origin = stations::origin(&caller);
+    let origin = asked.by.origin().clone();
     let named = name.clone();
     let (version, swapped, about) = api
         .compile(&caller, move |api, budget| {
@@ -189,10 +188,10 @@ pub(super) async fn delete(
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
 ) -> Answered {
-    let right = may_bind(&caller);
+    let by = caller.asker();
     let swap = api
         .ask(move |api| {
-            let swap = api.control.unload(&name, right)?;
+            let swap = api.control.unload(&name, &by)?;
             api.hub.unloaded(&name);
             Ok(swap)
         })
@@ -246,8 +245,8 @@ pub(super) async fn roll_back(
         })
     };
     let back = api.ask(back).await?;
-    api.may_bind(&caller, &name, back)?;
-    let asked = Asked { expect: None, dry: dry_run, may_bind: may_bind(&caller) };
+    api.check(&caller, &name, back)?;
+    let asked = Asked { expect: None, dry: dry_run, by: caller.asker() };
     let about = api
         .compile(&caller, move |api, budget| {
             let done = api.control.roll_back(budget, &name, version, asked);
@@ -257,19 +256,11 @@ pub(super) async fn roll_back(
     Ok(Answer(about))
 }
 
-/// Only an admin may load what binds all policies, or take such a policy away.
-fn may_bind(caller: &Caller) -> bool {
-    caller.role >= Role::Admin
-}
-
 impl Api {
     /// Refuses before a program is compiled. The control plane asks again when it is loaded.
-    fn may_bind(&self, caller: &Caller, name: &str, binding: bool) -> Result<(), Problem> {
-        if !may_bind(caller) && (binding || self.control.is_binding(name)) {
-            let why = format!("policy `{name}` binds all others, or would: that needs admin");
-            return Err(Problem::new(403, why));
-        }
-        Ok(())
+    fn check(&self, caller: &Caller, name: &str, binding: bool) -> Result<(), Problem> {
+        let checked = self.control.check(&caller.asker(), name, binding);
+        checked.map_err(|refusal| Problem::of(refusal, &self.faces))
     }
 
     /// Tells what loading did, unless it was not meant to do anything.
@@ -287,11 +278,14 @@ impl Api {
         json!({
             "version": done.version,
             "dry_run": done.swap.is_none(),
+            "binding": done.binding,
             "plan": done.plan,
             "compiling_ms": milliseconds(done.compiling),
             "all_ms": milliseconds(done.all),
             "pause_ms": done.swap.map(|swap| milliseconds(swap.pause)),
             "taken_ms": done.swap.map(|swap| milliseconds(swap.taken)),
+            "kept": self.control.is_kept().filter(|_| done.swap.is_some()),
+            "warning": done.unkept,
             "check": (self.faces.diagnostics)(&done.compiled),
         })
     }

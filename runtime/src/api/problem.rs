@@ -35,6 +35,7 @@ impl Problem {
             Refusal::Conflict(_) | Refusal::Moved => (409, None),
             Refusal::Stale(_) => (412, None),
             Refusal::Forbidden(_) => (403, None),
+            Refusal::Revoked => (401, None),
             Refusal::Ended | Refusal::Busy(_) => (503, None),
             Refusal::Program(compiled) => (422, Some((faces.diagnostics)(&compiled))),
         };

@@ -340,7 +340,7 @@ pub(super) fn routes() -> Vec<Route> {
             none,
             None,
             JSON,
-            &[403, 404, 409],
+            &[403, 404, 409, 503],
             delete(stations::reset),
         ),
         route(

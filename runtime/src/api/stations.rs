@@ -7,19 +7,14 @@ use super::bodies::Body;
 use super::caller::Caller;
 use super::door::Role;
 use super::problem::Problem;
-use crate::control::Origin;
 use axum::extract::{Path, State};
 use axum::{Extension, Json as Answer};
+use mrule_compiler::budget::CompileBudget;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
 type Answered = Result<Answer<Json>, Problem>;
-
-/// As whom a caller writes: whoever can open the control socket is the owner, each token is a client.
-pub(super) fn origin(caller: &Caller) -> Origin {
-    caller.name.as_deref().map_or(Origin::Owner, Origin::client)
-}
 
 pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
     let (report, policies) = api.ask(|api| Ok((api.control.report()?, api.control.list()?))).await?;
@@ -81,15 +76,19 @@ async fn change(
     caller: Caller,
     is: Option<String>,
 ) -> Answered {
-    let swap = api
-        .ask(move |api| {
-            let (by, retarget) = (origin(&caller), caller.role >= Role::Author);
-            let swap = api.control.set_station(&policy, &station, is.as_deref(), &by, retarget)?;
-            let now = is.map_or_else(|| "is what its program says".to_owned(), |is| format!("is now {is}"));
-            api.hub.note(&format!("station {station} of policy {policy} {now}"));
-            Ok(swap)
-        })
-        .await?;
+    // What its program says is known when that is compiled, in its turn.
+    let (is_compiled, asker) = (is.is_none(), caller.clone());
+    let set = move |api: &Api, budget: &CompileBudget| {
+        let (by, retarget) = (caller.asker(), caller.role >= Role::Author);
+        let swap = api.control.set_station(&policy, &station, is.as_deref(), &by, retarget, budget)?;
+        let now = is.map_or_else(|| "is what its program says".to_owned(), |is| format!("is now {is}"));
+        api.hub.note(&format!("station {station} of policy {policy} {now}"));
+        Ok(swap)
+    };
+    let swap = match is_compiled {
+        true => api.compile(&asker, set).await?,
+        false => api.ask(move |api| set(api, &CompileBudget::default())).await?,
+    };
     Ok(Answer(json!({ "taken_ms": swap.taken.as_micros() as f64 / 1e3 })))
 }
 

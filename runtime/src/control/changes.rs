@@ -4,7 +4,7 @@
 //! packets are reading; every look-up would have to lock.)
 
 use super::keep::{self, Keeping};
-use super::store::{self, Trace};
+use super::trace::{Trace, trace};
 use super::{Control, Refusal, memory, now};
 use crate::event::{input, part_json, time_text};
 use mrule_compiler::hir::{self, ParamId, Program, Scope, TableId, Value, ValueTy};
@@ -164,7 +164,8 @@ impl Control {
             Change::Set { param, .. } => Touched::Param(*param, true),
             _ => Touched::Nothing,
         };
-        keeping.changed(name, &store::trace(policy, change, effect, now), object, now);
+        let lessens = !matches!(change, Change::Raise { .. }) || policy.program().raises_may_lessen();
+        keeping.changed(name, &trace(policy, change, effect, now), object, now, lessens);
         Ok((effect, touched))
     }
 
@@ -181,7 +182,7 @@ impl Control {
             return Err(super::no_policy(name, &state));
         };
         let mut policy = Policy::clone(policy);
-        policy.set_table_room(memory::room_of(&self.memory, live, name));
+        policy.set_table_room(memory::room_of(&self.memory, live, name, held.now.bundle.origin()));
         let (result, touched) = body(&mut policy, keeping)?;
         let program = policy.program().clone();
         match touched {
@@ -208,9 +209,14 @@ impl Control {
         keep::about(&self.lock().keeping)
     }
 
-    /// Whether there is a store that changes are written to.
-    pub(super) fn is_keeping(&self) -> bool {
-        self.lock().keeping.is_keeping() == Some(true)
+    /// Whether there is a store that changes are given to.
+    pub(super) fn has_store(&self) -> bool {
+        self.lock().keeping.has_store()
+    }
+
+    /// Whether changes are on the disk when they are answered; none when that was not asked for.
+    pub fn is_kept(&self) -> Option<bool> {
+        self.lock().keeping.is_keeping()
     }
 
     /// Why nothing is kept, though that was asked for.
@@ -275,7 +281,7 @@ impl Control {
             let Some(value) = value else { return Err(bad("no such param")) };
             policy.set_param(id, &value).map_err(|error| refused(&error))?;
             let trace = Trace::Drop { kind: "param", name: param.to_owned(), key: None };
-            keeping.changed(&name, &trace, &Map::new(), now());
+            keeping.changed(&name, &trace, &Map::new(), now(), true);
             Ok(((), Touched::Param(id, false)))
         })
     }

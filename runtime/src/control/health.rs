@@ -61,6 +61,8 @@ pub enum ReasonKind {
     TokensRefused,
     /// The certificate or its key were read again and refused.
     CertificateRefused,
+    /// What is to be cut asks for a trigger that has no room.
+    LimitFull,
     /// The state is not kept.
     State,
     /// The history is not written.
@@ -81,6 +83,7 @@ impl ReasonKind {
             ReasonKind::Live(TroubleKind::NotForwarding) => "not_forwarding",
             ReasonKind::Live(TroubleKind::ForeignFilter) => "foreign_filter",
             ReasonKind::Live(TroubleKind::WorkerDied) => "worker_died",
+            ReasonKind::Live(TroubleKind::WorkerStalled) => "worker_stalled",
             ReasonKind::StationDown => "station_down",
             ReasonKind::NoPolicy => "no_policy",
             ReasonKind::BindingMissing => "binding_missing",
@@ -89,6 +92,7 @@ impl ReasonKind {
             ReasonKind::ReloadRefused => "reload_refused",
             ReasonKind::TokensRefused => "tokens_refused",
             ReasonKind::CertificateRefused => "certificate_refused",
+            ReasonKind::LimitFull => "limit_full",
             ReasonKind::State => "state",
             ReasonKind::History => "history",
             ReasonKind::AlarmReceiver => "alarm_receiver",
@@ -126,7 +130,7 @@ pub struct Reason {
 }
 
 impl Reason {
-    fn new(kind: ReasonKind, subject: &str, what: String, failing: bool) -> Reason {
+    pub(super) fn new(kind: ReasonKind, subject: &str, what: String, failing: bool) -> Reason {
         Reason { kind, subject: subject.to_owned(), what, since: now(), failing }
     }
 
@@ -209,6 +213,7 @@ impl Control {
     pub fn look_after(&self, report: &Report) -> Vec<Record> {
         let mut state = self.lock();
         state.keeping.look();
+        state.look_for_full(report);
         let reasons = state.health(report).reasons.into_iter().filter(|reason| !reason.kind.has_events());
         let now: BTreeMap<(ReasonKind, String), String> =
             reasons.map(|reason| ((reason.kind, reason.subject), reason.what)).collect();
@@ -241,10 +246,8 @@ impl Control {
             let (at_work, name) = (state.policies.get(name), name.clone());
             match at_work.map(|held| (held.now.bundle.is_binding(), held.now.version)) {
                 _ if name == STATE => {}
-                None => state.keeping.tell(move |store| store.unloaded(&name)),
-                Some((binding, version)) => {
-                    state.keeping.tell(move |store| store.mark(&name, binding.then_some(version)));
-                }
+                None => state.keeping.unloaded(&name, Vec::new()),
+                Some((binding, version)) => state.keeping.released(&name, binding.then_some(version)),
             }
         }
         state.apply();
@@ -256,7 +259,7 @@ impl State {
     /// Withholds the copies that failures concern, and lets all others go.
     pub(super) fn apply(&self) {
         if let Some(live) = &self.live {
-            withhold(live, &self.failures, self.on_failure);
+            withhold(live, &self.failures, self.full.is_open(), self.on_failure);
         }
     }
 
@@ -292,6 +295,7 @@ impl State {
                 reasons.push(Reason::new(ReasonKind::StationDown, &name, what, false));
             }
         }
+        reasons.extend(self.full_reasons());
         let trouble = self.keeping.trouble();
         reasons.extend(trouble.map(|what| Reason::new(ReasonKind::State, "", what, false)));
         let trouble = report.history.as_ref().and_then(|history| history.trouble.clone());

@@ -1,15 +1,17 @@
-//! Between the control plane and its store: what a run starts with, what is kept of each change, and what happens when
-//! nothing can be kept any more. The invariant: a store that has failed once is not written to again, so that it never has
-//! half of what happened; health and answers say that nothing is kept. (Rejected: refusing changes then; whoever has to act
-//! on an attack has no use for a reason why not.)
+//! Between the control plane and its store: what a run starts with, and what is kept of each change. The invariants: each
+//! change says whether more would be copied without it; before a policy binds all others, the file `binding` says so, or
+//! who asks is told that it does not; health and answers say when nothing is kept. (Rejected: refusing all changes then;
+//! whoever has to act on an attack has no use for a reason why not.)
 
-use super::keeper::{Keeper, Pending};
-use super::store::{DRAIN, KeptRow, Object, Store, Tables, Trace, key_text};
+use super::keeper::{Keeper, Marked, Pending};
+use super::store::{DRAIN, KeptRow, Object, Store, Tables};
+use super::trace::{Trace, key_text};
 use super::{Held, Plan, changes, now, stations};
 use mrule_compiler::hir::TableId;
 use mrule_compiler::table::{Form, Row};
 use mrule_engine::policy::Policy;
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The store and how it is.
@@ -20,6 +22,8 @@ pub(super) struct Keeping {
     trouble: Option<String>,
     /// The last job that whoever made a change waits for.
     pending: Option<Pending>,
+    /// Policies that are about to bind all others: how many loads of each.
+    intended: BTreeMap<String, usize>,
 }
 
 impl Keeping {
@@ -55,32 +59,88 @@ impl Keeping {
         }
     }
 
+    /// Whether there is a store that changes are given to, though they may wait there.
+    pub fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// Why nothing is kept.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.clone().or_else(|| self.store.as_ref()?.trouble())
     }
 
-    /// Tells the store something. When that fails, or takes too long, it is the last thing it is told.
-    pub fn tell(&mut self, what: impl FnOnce(&mut Store) -> rusqlite::Result<()> + Send + 'static) {
-        self.tell_rows(0, what);
-    }
-
-    /// Tells the store something that writes this number of rows.
-    fn tell_rows(
+    /// Tells the store something of a policy, which would copy more if that were missing, or not.
+    fn tell(
         &mut self,
-        rows: usize,
-        what: impl FnOnce(&mut Store) -> rusqlite::Result<()> + Send + 'static,
+        (rows, size): (usize, usize),
+        lessens: Option<&str>,
+        what: impl FnMut(&mut Store) -> rusqlite::Result<()> + Send + 'static,
     ) {
         if let Some(store) = &mut self.store {
-            self.pending = store.send(rows, what).or(self.pending.take());
+            self.pending = store.send(rows, size, lessens.map(str::to_owned), what).or(self.pending.take());
         }
     }
 
     /// Forgets what has ended. Nobody waits for it.
     pub fn expire(&mut self) {
         if let Some(store) = &mut self.store {
-            let _nobody_waits = store.send(0, |store| store.expire(now()).map(drop));
+            let _nobody_waits = store.send(0, 0, None, |store| store.expire(now()).map(drop));
         }
+    }
+
+    /// A policy is to be binding at a version: the file `binding` says so before it is loaded. It does not wait.
+    ///
+    /// # Errors
+    /// Why it cannot be kept. None, when that was not asked for.
+    pub fn intend(&mut self, policy: &str, version: u64) -> Result<Option<Marked>, String> {
+        match (&mut self.store, &self.trouble) {
+            (Some(store), _) => match store.mark(policy, Some(version)) {
+                Some(marked) => {
+                    *self.intended.entry(policy.to_owned()).or_default() += 1;
+                    Ok(Some(marked))
+                }
+                None => Err(store.trouble().unwrap_or_default()),
+            },
+            (None, Some(why)) => Err(why.clone()),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// What was intended is over. Where nothing was loaded, the file says again what is at work; without a version,
+    /// nothing. What cannot be restored stays in it.
+    pub fn intended(&mut self, policy: &str, is_loaded: bool, now: Option<u64>, is_missing: bool) {
+        let left = self.intended.get_mut(policy).map_or(0, |count| {
+            *count -= 1;
+            *count
+        });
+        if left > 0 {
+            return;
+        }
+        self.intended.remove(policy);
+        if let Some(store) = self.store.as_mut().filter(|_| !is_loaded && !is_missing) {
+            let _nobody_waits = store.mark(policy, now);
+        }
+    }
+
+    /// A policy was unloaded, and versions of these unloaded ones are not kept any more.
+    pub fn unloaded(&mut self, name: &str, forgotten: Vec<String>) {
+        let policy = name.to_owned();
+        self.tell((0, 0), Some(name), move |store| store.unloaded(&policy, &forgotten));
+    }
+
+    /// A policy binds at this version, or does not; nothing of it is missing any more.
+    pub fn released(&mut self, name: &str, version: Option<u64>) {
+        let policy = name.to_owned();
+        self.tell((0, 0), Some(name), move |store| {
+            store.resolve(&policy);
+            store.mark(&policy, version)
+        });
+    }
+
+    /// A policy is missing until somebody resolves it.
+    pub fn missing(&mut self, name: &str, version: u64) {
+        let policy = name.to_owned();
+        self.tell((0, 0), Some(name), move |store| store.mark(&policy, Some(version)));
     }
 
     /// A version was loaded, with what lives on by this plan.
@@ -88,7 +148,7 @@ impl Keeping {
         let [tables, params, targets, triggers] =
             [&plan.tables, &plan.params, &plan.targets, &plan.triggers].map(|fates| fates.kept.clone());
         let loaded = policy.clone();
-        self.wrote(name, held, policy, move |kind: &str, name: &str| {
+        self.wrote(name, held, policy, true, move |kind: &str, name: &str| {
             let of = |names: &[String]| names.iter().any(|kept| kept == name);
             match kind {
                 "row" | "whole" => of(&tables),
@@ -100,39 +160,56 @@ impl Keeping {
         });
     }
 
-    /// A version was loaded; `lives_on` says by kind and name what is kept of the changes.
+    /// A version was loaded; `lives_on` says by kind and name what is kept of the changes. Where somebody loaded it,
+    /// nothing of it is missing any more.
     pub fn wrote(
         &mut self,
         name: &str,
         held: &Held,
         policy: &Arc<Policy>,
+        resolves: bool,
         lives_on: impl Fn(&str, &str) -> bool + Send + 'static,
     ) {
         if self.store.is_none() {
             return;
         }
-        let oldest = held.older.front().map_or(held.now.version, |oldest| oldest.version);
+        let versions: Vec<u64> = held.older.iter().map(|older| older.version).collect();
         let names = held.changed.tables.clone();
-        let most = names.iter().map(|table| count(policy, table)).sum();
-        let (name, version, policy) = (name.to_owned(), held.now.clone(), policy.clone());
-        self.tell_rows(most, move |store| {
+        let most: usize = names.iter().map(|table| count(policy, table)).sum();
+        let (policy_name, version, policy) = (name.to_owned(), held.now.clone(), policy.clone());
+        let size = version.bundle.size() + most * ROW;
+        self.tell((most, size), Some(name), move |store| {
+            if resolves {
+                store.resolve(&policy_name);
+            }
             let tables = Tables { names: &names, rows: &|table| rows(&policy, table) };
-            store.loaded(&name, &version, oldest, &tables, &lives_on, now())
+            store.loaded(&policy_name, &version, &versions, &tables, &lives_on, now())
         });
     }
 
-    /// A change was made.
-    pub fn changed(&mut self, policy: &str, trace: &Trace, object: &Object, now: i64) {
-        let (policy, trace, object) = (policy.to_owned(), trace.clone(), object.clone());
-        self.tell(move |store| store.changed(&policy, &trace, &object, now));
+    /// A change was made; without it more would be copied, or not.
+    pub fn changed(&mut self, policy: &str, trace: &Trace, object: &Object, now: i64, lessens: bool) {
+        if matches!(trace, Trace::Nothing) || self.store.is_none() {
+            return;
+        }
+        let object = serde_json::to_string(object).unwrap_or_default();
+        let (name, trace, size) = (policy.to_owned(), trace.clone(), ROW + object.len());
+        let lessens = Some(policy).filter(|_| lessens);
+        self.tell((0, size), lessens, move |store| store.changed(&name, &trace, &object, now));
     }
 
     /// A table was given other rows.
     pub fn replaced(&mut self, name: &str, table: &str, rows: Vec<KeptRow>) {
-        let (name, table) = (name.to_owned(), table.to_owned());
-        self.tell_rows(rows.len(), move |store| store.replaced(&name, &table, &rows, now()));
+        let (policy, table) = (name.to_owned(), table.to_owned());
+        let count = rows.len();
+        self.tell((count, count * ROW), Some(name), move |store| {
+            store.replaced(&policy, &table, &rows, now())
+        });
     }
 }
+
+/// About how many bytes a row takes while it waits to be kept.
+const ROW: usize = 256;
 
 /// How many rows a table has.
 fn count(policy: &Policy, table: &str) -> usize {

@@ -13,6 +13,9 @@ use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::hir::Program;
 use mrule_compiler::world::World;
 use mrule_engine::policy::{Label, Policy};
+use mrule_grammar::codes::lints::IDLE_LIMIT;
+use mrule_grammar::diagnostic::Diagnostic;
+use mrule_grammar::span::Span;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,6 +72,17 @@ pub(super) fn bounds(
     Ok(Arc::new(engine.map_err(|e| Refusal::Conflict(e.to_string()))?))
 }
 
+/// Takes out what is wrong of a program whose limits bind all policies: that limits without `to` never cut. Its own rules
+/// are not all that they cut.
+pub fn cut_others(compiled: &mut Compiled) {
+    let limits = compiled.program.iter().flat_map(|program| &program.limits).filter(|limit| limit.everywhere);
+    let places: Vec<Span> =
+        limits.flat_map(|limit| limit.asks.iter().map(|ask| ask.span).chain([limit.span])).collect();
+    let is_theirs =
+        |finding: &Diagnostic| finding.labels.first().is_some_and(|label| places.contains(&label.span));
+    compiled.diagnostics.retain(|finding| finding.code != IDLE_LIMIT || !is_theirs(finding));
+}
+
 impl Control {
     /// Loads a policy, or puts it in the place of the one of this name; a dry run says what would become of what is there.
     ///
@@ -108,13 +122,17 @@ impl Control {
         let begun = Instant::now();
         check_name(name)?;
         let mut compiled = compiled;
+        let binding = bundle.is_binding();
+        if binding {
+            cut_others(&mut compiled);
+        }
         let Some(program) = compiled.program.take() else {
             return Err(Refusal::Program(Box::new(compiled)));
         };
         let mut over = None;
         let admit = |program: &Program, world: &World| {
             let state = self.lock();
-            match self.memory.admit(program, world, state.live.as_ref(), name)? {
+            match self.memory.admit(program, world, state.live.as_ref(), name, bundle.origin())? {
                 Ok(_cost) => Ok(()),
                 Err(too_much) => {
                     over = Some(too_much);
@@ -128,14 +146,15 @@ impl Control {
             return Err(Refusal::Program(Box::new(compiled)));
         }
         let Made { engine, bounds, mut world, compiling } = made?;
-        let _turn = self.turn()?;
+        let intent = self.intend(&asked, name, &bundle)?;
+        let turn = self.turn(format!("a load of policy `{name}`"))?;
         let mut bundle = bundle;
-        let (engine, origins, opening) = self.opening(asked, name, engine, &mut bundle)?;
+        let (engine, origins, opening) = self.opening(&asked, name, engine, &mut bundle)?;
         go_on(budget)?;
         // Not behind the lock: the system may take its time.
         let opened = if asked.dry { None } else { Some(opening.open()?) };
         let mut state = self.lock();
-        state.may_bind(asked.may_bind, name, &bundle)?;
+        state.may_load(&asked.by, name, &bundle)?;
         let State { live, policies, unloaded, keeping, failures, .. } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
         let old = live.policy(name).cloned();
@@ -153,7 +172,7 @@ impl Control {
             None => None,
         };
         // Once more: others may have loaded meanwhile, and the tables that are kept are not those of the text.
-        let cost = match self.memory.admit(engine.program(), &world, Some(live), name)? {
+        let cost = match self.memory.admit(engine.program(), &world, Some(live), name, bundle.origin())? {
             Ok(cost) => cost,
             Err(over) => {
                 memory::refused(&mut compiled, &over);
@@ -170,7 +189,16 @@ impl Control {
         let policy = policy.written_by(origins).draining(drained.clone());
         let plan = Plan::new(old.as_deref(), &policy, changed);
         let Some(opened) = opened else {
-            return Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: None });
+            return Ok(Done {
+                version,
+                binding,
+                plan,
+                compiled,
+                compiling,
+                all: begun.elapsed(),
+                swap: None,
+                unkept: None,
+            });
         };
         let policy = policy.labelled(Label { policy: name.into(), version });
         let policy = Arc::new(policy.binding(bounds));
@@ -198,6 +226,19 @@ impl Control {
         failures.remove(name);
         state.watch.loaded(name);
         state.apply();
-        Ok(Done { version, plan, compiled, compiling, all: begun.elapsed(), swap: Some(swap) })
+        // What comes next does not wait for the disk.
+        drop(turn);
+        drop(state);
+        let unkept = intent.loaded();
+        Ok(Done {
+            version,
+            binding,
+            plan,
+            compiled,
+            compiling,
+            all: begun.elapsed(),
+            swap: Some(swap),
+            unkept,
+        })
     }
 }

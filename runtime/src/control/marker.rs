@@ -1,21 +1,48 @@
-//! The file `binding` beside the store: which policies are binding, and at which version. The
-//! invariants: it is on the disk before a load or unload is answered; it is made after the store's
-//! tables, so a store without tables beside it was damaged; a version that it names and the store
-//! does not give back is missing. (Rejected: to trust the store alone; SQLite takes an emptied file,
-//! or one whose WAL is lost, for a new database.)
+//! The file `binding` beside the store: which policies are binding, at which version, and of which policies changes are
+//! missing in the database. The invariants: it is on the disk before a load, unload or change is answered, also when the
+//! database cannot be written; it is made after the store's tables, so a store without tables beside it was damaged; a
+//! database with a smaller sequence number than the file has is an older one. It is written in the directory that was
+//! opened, into a file that has its room already, so a full disk does not keep it from being written.
+//! (Rejected: to trust the store alone; SQLite takes an emptied file, or one whose WAL is lost, for a new database. A
+//! number for each change; a file is synced for each then, and only what is missing matters.)
 
 use super::store::{AtWork, Kept};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat, renameat_with};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
-/// Binding policies with their versions, as they are on the disk.
+/// Its name, and that of the file that takes its place.
+const NAMES: [&str; 2] = ["binding", "binding.new"];
+
+/// The length of the file is a multiple of this.
+const ROOM: usize = 4096;
+
+/// In place of a sequence number: missing until somebody resolves it.
+const UNRESOLVED: u64 = u64::MAX;
+
+/// What the file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Contents {
+    /// The sequence number that the database had when this was written.
+    sequence: u64,
+    /// Binding policies with their versions.
+    binding: BTreeMap<String, u64>,
+    /// Policies with changes that were answered and may not be in the database: the number of the last one.
+    missing: BTreeMap<String, u64>,
+}
+
+/// The file, and what it says.
 #[derive(Debug)]
 pub(super) struct Marker {
-    directory: PathBuf,
-    policies: BTreeMap<String, u64>,
+    directory: OwnedFd,
+    contents: Contents,
+    /// The sequence number that the database has.
+    committed: u64,
 }
 
 /// Whether no state was kept in a directory.
@@ -24,7 +51,7 @@ pub(super) fn is_new(directory: &Path) -> bool {
         let found = std::fs::symlink_metadata(directory.join(name)).map_err(|error| error.kind());
         matches!(found, Err(ErrorKind::NotFound | ErrorKind::NotADirectory))
     };
-    ["state.sqlite", "state.sqlite-wal", "binding"].into_iter().all(is_missing)
+    ["state.sqlite", "state.sqlite-wal", NAMES[0]].into_iter().all(is_missing)
 }
 
 impl Marker {
@@ -33,12 +60,13 @@ impl Marker {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn read(directory: &Path) -> Result<Option<Marker>, String> {
-        let path = directory.join("binding");
+        let path = directory.join(NAMES[0]);
         let failed = |why: String| format!("`{}` cannot be read: {why}", path.display());
         match std::fs::read(&path) {
             Ok(bytes) => {
-                let policies = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
-                Ok(Some(Marker { directory: directory.to_owned(), policies }))
+                let contents = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
+                let directory = opened(directory).map_err(|error| failed(error.to_string()))?;
+                Ok(Some(Marker { directory, contents, committed: 0 }))
             }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(failed(error.to_string())),
@@ -50,9 +78,20 @@ impl Marker {
     /// # Errors
     /// The system's.
     pub fn new(directory: &Path) -> io::Result<Marker> {
-        let marker = Marker { directory: directory.to_owned(), policies: BTreeMap::new() };
+        let directory = opened(directory)?;
+        let marker = Marker { directory, contents: Contents::default(), committed: 0 };
         marker.write()?;
         Ok(marker)
+    }
+
+    /// The sequence number that the database had at least.
+    pub fn sequence(&self) -> u64 {
+        self.contents.sequence
+    }
+
+    /// The database has this sequence number.
+    pub fn committed(&mut self, number: u64) {
+        self.committed = number;
     }
 
     /// A policy is binding at this version, or not any more.
@@ -60,11 +99,42 @@ impl Marker {
     /// # Errors
     /// The system's.
     pub fn set(&mut self, policy: &str, version: Option<u64>) -> io::Result<()> {
-        let before = match version {
-            Some(version) => self.policies.insert(policy.to_owned(), version),
-            None => self.policies.remove(policy),
-        };
-        if before == version { Ok(()) } else { self.write() }
+        self.change(|contents| {
+            match version {
+                Some(version) => contents.binding.insert(policy.to_owned(), version),
+                None => contents.binding.remove(policy),
+            };
+        })
+    }
+
+    /// A change of a policy is not in the database: the one with this number, or one that never will be.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn miss(&mut self, policy: &str, number: Option<u64>) -> io::Result<()> {
+        let number = number.unwrap_or(UNRESOLVED);
+        self.change(|contents| {
+            let last = contents.missing.entry(policy.to_owned()).or_default();
+            *last = number.max(*last);
+        })
+    }
+
+    /// What is missing in the database was resolved for a policy: it was loaded, unloaded or released.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn resolve(&mut self, policy: &str) -> io::Result<()> {
+        let committed = self.committed;
+        let waits = |number: u64| number != UNRESOLVED && number > committed;
+        self.change(|contents| contents.missing.retain(|name, number| name != policy || waits(*number)))
+    }
+
+    /// All changes that waited are in the database.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn caught_up(&mut self) -> io::Result<()> {
+        self.change(|contents| contents.missing.retain(|_, number| *number == UNRESOLVED))
     }
 
     /// Marks what is missing in what the store gave back, and notes what is binding.
@@ -73,7 +143,10 @@ impl Marker {
     /// The system's.
     pub fn compare(&mut self, kept: &mut Vec<Kept>) -> io::Result<()> {
         const MISSING: &str = "the binding version that was loaded last is missing";
-        for (name, version) in &self.policies {
+        let mut next = self.contents.clone();
+        next.missing.retain(|_, number| *number > self.committed);
+        next.missing.values_mut().for_each(|number| *number = UNRESOLVED);
+        for (name, version) in &self.contents.binding {
             match kept.iter_mut().find(|policy| policy.name == *name) {
                 None => kept.push(Kept::lost(name.clone(), MISSING)),
                 Some(policy) if matches!(policy.at_work, AtWork::Lost(_)) => {}
@@ -81,30 +154,74 @@ impl Marker {
                 Some(policy) => policy.at_work = AtWork::Lost(MISSING),
             }
         }
-        let before = self.policies.clone();
+        for name in next.missing.keys() {
+            match kept.iter_mut().find(|policy| policy.name == *name) {
+                Some(policy) => policy.is_behind = true,
+                None => kept.push(Kept { is_behind: true, ..Kept::unloaded(name.clone()) }),
+            }
+        }
         for policy in kept {
             let last = policy.versions.last();
             match policy.at_work {
                 // Until somebody resolves it.
                 AtWork::Lost(_) => {}
+                _ if policy.is_behind => {}
                 AtWork::Yes if last.is_some_and(|last| last.bundle.is_binding()) => {
-                    self.policies.extend(last.map(|last| (policy.name.clone(), last.version)));
+                    next.binding.extend(last.map(|last| (policy.name.clone(), last.version)));
                 }
-                AtWork::Yes | AtWork::Unloaded => drop(self.policies.remove(&policy.name)),
+                AtWork::Yes | AtWork::Unloaded => drop(next.binding.remove(&policy.name)),
             }
         }
-        if before == self.policies { Ok(()) } else { self.write() }
+        self.change(|contents| *contents = next)?;
+        // A file with room for what is written next: there may be none when it matters.
+        self.next().map(drop)
+    }
+
+    fn change(&mut self, how: impl FnOnce(&mut Contents)) -> io::Result<()> {
+        let before = self.contents.clone();
+        how(&mut self.contents);
+        if before == self.contents {
+            return Ok(());
+        }
+        self.contents.sequence = self.committed;
+        // What is not on the disk is tried again with the next change.
+        self.write().inspect_err(|_| self.contents = before)
+    }
+
+    /// The file that takes the place of the other one, with its room.
+    fn next(&self) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let mut file = File::from(openat(&self.directory, NAMES[1], flags, mode)?);
+        if file.metadata()?.len() < ROOM as u64 {
+            file.write_all(&[b' '; ROOM])?;
+            file.sync_all()?;
+        }
+        Ok(file)
     }
 
     fn write(&self) -> io::Result<()> {
-        let next = self.directory.join("binding.new");
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
-        let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        let mut file = options.custom_flags(no_link).open(&next)?;
-        file.write_all(&serde_json::to_vec(&self.policies)?)?;
+        use std::io::Seek;
+        let mut text = serde_json::to_vec(&self.contents)?;
+        let mut file = self.next()?;
+        // Over what is there: blocks that it has already are not lacking on a full disk.
+        let length = text.len().next_multiple_of(ROOM);
+        text.resize(length, b' ');
+        file.rewind()?;
+        file.write_all(&text)?;
+        file.set_len(length as u64)?;
         file.sync_all()?;
-        std::fs::rename(&next, self.directory.join("binding"))?;
-        File::open(&self.directory)?.sync_all()
+        let exchanged =
+            renameat_with(&self.directory, NAMES[1], &self.directory, NAMES[0], RenameFlags::EXCHANGE);
+        if exchanged.is_err() {
+            // There is no other one yet, or the file system exchanges none.
+            renameat(&self.directory, NAMES[1], &self.directory, NAMES[0])?;
+        }
+        Ok(rustix::fs::fsync(&self.directory)?)
     }
+}
+
+fn opened(directory: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, directory, flags, Mode::empty())?)
 }

@@ -9,6 +9,7 @@ use mrule_compiler::compile::Compiled;
 use mrule_compiler::hir::Program;
 use mrule_compiler::world::World;
 use mrule_engine::cost::{Cost, Setting};
+use mrule_engine::policy::Origin;
 use mrule_grammar::codes::budgets;
 use mrule_grammar::diagnostic::Diagnostic;
 
@@ -32,6 +33,7 @@ impl Memory {
         world: &World,
         live: Option<&Live>,
         name: &str,
+        of: &Origin,
     ) -> Result<Result<Cost, OverBudget>, Refusal> {
         let cost = mrule_engine::cost::cost(program, world, &self.setting)?;
         let new = match live.and_then(|live| live.policy(name)) {
@@ -39,8 +41,14 @@ impl Memory {
             None => cost.clone(),
         };
         let taken = live.map_or(0, taken);
-        Ok(self.limits.admit(&new, taken, name != MAIN).map(|()| cost))
+        Ok(self.limits.admit(&new, taken, is_bounded(name, of)).map(|()| cost))
     }
+}
+
+/// Whether a policy may take no more than one may: not the rule files of the command line and what the owner puts in
+/// their place.
+pub(super) fn is_bounded(name: &str, of: &Origin) -> bool {
+    name != MAIN || !of.is_owner()
 }
 
 /// What all policies and rings of a run take.
@@ -50,10 +58,10 @@ fn taken(live: &Live) -> u64 {
 }
 
 /// How many bytes more the tables of a policy may take.
-pub(super) fn room_of(memory: &Memory, live: &Live, name: &str) -> u64 {
+pub(super) fn room_of(memory: &Memory, live: &Live, name: &str, of: &Origin) -> u64 {
     let left = memory.limits.all.saturating_sub(taken(live));
     let own = live.policy(name).map_or(0, |policy| policy.memory());
-    if name == MAIN { left } else { left.min(memory.limits.policy.saturating_sub(own)) }
+    if !is_bounded(name, of) { left } else { left.min(memory.limits.policy.saturating_sub(own)) }
 }
 
 /// A program that is refused because of its memory, as the compiler would refuse it.

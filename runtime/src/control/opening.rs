@@ -7,7 +7,7 @@ use crate::live::{Live, Opening};
 use mrule_compiler::engine::Engine;
 use mrule_engine::policy::Label;
 use mrule_engine::policy::Origin;
-use std::sync::{Arc, MutexGuard, TryLockError};
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// How long a change of policies or stations waits for others: two that hang while stations are opened, and some.
@@ -15,7 +15,7 @@ const TURN: Duration = Duration::from_secs(15);
 
 impl Control {
     /// One change of stations after the other, and not before those of older programs have ended but for a few.
-    pub(super) fn turn(&self) -> Result<MutexGuard<'_, ()>, Refusal> {
+    pub(super) fn turn(&self, what: String) -> Result<MutexGuard<'_, ()>, Refusal> {
         let until = Instant::now() + TURN;
         let late = |why: &str| Refusal::Conflict(format!("{why}; nothing was changed, try again"));
         loop {
@@ -23,6 +23,8 @@ impl Control {
             match self.turn.try_lock() {
                 Ok(turn) => {
                     if !self.with_live(Live::is_ending_much).ok_or(Refusal::Ended)? {
+                        let doing = Some((what, Instant::now()));
+                        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = doing;
                         return Ok(turn);
                     }
                     if over {
@@ -31,7 +33,12 @@ impl Control {
                 }
                 Err(TryLockError::Poisoned(_)) => self.turn.clear_poison(),
                 Err(TryLockError::WouldBlock) if over => {
-                    return Err(late("another change of policies or stations takes long"));
+                    let doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    let (what, since) = doing.unwrap_or_else(|| ("another change".to_owned(), until));
+                    let seconds = since.elapsed().as_secs();
+                    return Err(late(&format!(
+                        "{what} waits for the system to open its stations (for {seconds} s)"
+                    )));
                 }
                 Err(TryLockError::WouldBlock) => {}
             }
@@ -43,7 +50,7 @@ impl Control {
     /// noted in its bundle.
     pub(super) fn opening(
         &self,
-        asked: Asked,
+        asked: &Asked,
         name: &str,
         engine: Arc<Engine>,
         bundle: &mut Bundle,
@@ -52,7 +59,7 @@ impl Control {
         let live = state.live.as_ref().ok_or(Refusal::Ended)?;
         let held = state.policies.get(name);
         asked.expect.map_or(Ok(()), |expect| expect.check(name, held))?;
-        state.may_bind(asked.may_bind, name, bundle)?;
+        state.may_load(&asked.by, name, bundle)?;
         let old = live.policy(name);
         bundle.inherit(engine.program(), &old.map(|old| stations::written(old)).unwrap_or_default());
         let mut origins = bundle.origins(engine.program());

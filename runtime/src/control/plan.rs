@@ -12,8 +12,10 @@ use serde::Serialize;
 /// What lives on and what does not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// Rules and limits.
+    /// Rules.
     pub rules: Fates,
+    /// Limits.
+    pub limits: Fates,
     /// Stations: those that live on keep their queues, files and counts.
     pub stations: Fates,
     /// Triggers: those that live on keep their active keys, windows and suppressions.
@@ -66,7 +68,8 @@ impl Plan {
             let empty = std::iter::empty::<&String>;
             let fates = |names: Vec<&String>| Fates::of(names.iter().copied(), empty(), &none(names.len()));
             return Plan {
-                rules: fates(program.rules.iter().chain(&program.limits).map(|r| &r.name).collect()),
+                rules: fates(program.rules.iter().map(|r| &r.name).collect()),
+                limits: fates(program.limits.iter().map(|l| &l.name).collect()),
                 stations: fates(program.stations.iter().map(|s| &s.name).collect()),
                 triggers: fates(program.triggers.iter().map(|t| &t.name).collect()),
                 flows: if program.uses().flows { "begun" } else { "none" },
@@ -84,13 +87,17 @@ impl Plan {
             })
             .collect();
         let heritage = Heritage::new(old, new, stations);
-        let rules: Vec<Option<usize>> = heritage.rules.iter().chain(&heritage.limits).copied().collect();
         let mut trial = new.world().clone();
         Plan {
             rules: Fates::of(
-                program.rules.iter().chain(&program.limits).map(|r| &r.name),
-                was.rules.iter().chain(&was.limits).map(|r| &r.name),
-                &rules,
+                program.rules.iter().map(|r| &r.name),
+                was.rules.iter().map(|r| &r.name),
+                &heritage.rules,
+            ),
+            limits: Fates::of(
+                program.limits.iter().map(|l| &l.name),
+                was.limits.iter().map(|l| &l.name),
+                &heritage.limits,
             ),
             stations: Fates::of(
                 program.stations.iter().map(|s| &s.name),

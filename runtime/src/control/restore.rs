@@ -123,7 +123,7 @@ impl Start {
         }
         let label = Label { policy: name.into(), version };
         let policy = Arc::new(policy.binding(Some(bound)).labelled(label));
-        self.keeping.wrote(name, &held, &policy, |_, _| false);
+        self.keeping.wrote(name, &held, &policy, true, |_, _| false);
         self.policies.push(Restored { name: name.to_owned(), policy, held });
         self.settle();
         Ok(self)
@@ -157,7 +157,7 @@ impl Start {
                 self.failures.insert(name.clone(), Failure::new(why, scope));
             }
         }
-        withhold(live, &self.failures, self.on_failure);
+        withhold(live, &self.failures, false, self.on_failure);
         if self.on_failure == BindingFailure::Closed {
             let all = self.failures.values().any(|failure| failure.scope == Scope::All);
             let which = self.failures.iter().filter(|(_, failure)| failure.scope == Scope::Policy);
@@ -227,16 +227,25 @@ impl Start {
             let remade = kept.restore(&mut policy);
             // Rule files that were changed meanwhile drop what does not fit them, as a load does.
             policy = self.changed(MAIN, policy, remade, &mut held, same);
+            self.behind(kept, &policy);
         }
         let policy = Arc::new(policy.labelled(Label { policy: MAIN.into(), version }));
         if !same {
-            self.keeping.wrote(MAIN, &held, &policy, |_, _| true);
+            self.keeping.wrote(MAIN, &held, &policy, false, |_, _| true);
             if lost.is_some() {
                 // It is missing after the next start, too, until somebody resolves it.
-                self.keeping.tell(move |store| store.mark(MAIN, Some(version + 1)));
+                self.keeping.missing(MAIN, version + 1);
             }
         }
         self.policies.push(Restored { name: MAIN.to_owned(), policy, held });
+    }
+
+    /// Copies of a policy are withheld where changes were made that are not in the state.
+    fn behind(&mut self, kept: &Kept, policy: &Policy) {
+        if kept.is_behind && !self.failures.contains_key(&kept.name) {
+            let scope = if policy.bounds().is_some() { Scope::All } else { Scope::Policy };
+            self.fail(&kept.name, kept.behind(), scope);
+        }
     }
 
     /// The policy with what was changed in it.
@@ -268,8 +277,14 @@ impl Start {
         let last = older.pop_back();
         let at_work = match (&kept.at_work, last) {
             (AtWork::Unloaded, Some(now)) => {
+                if kept.is_behind {
+                    self.fail(&name, kept.behind(), Scope::Nothing);
+                }
                 self.unloaded.insert(name, Held { older, ..Held::new(now) });
                 return;
+            }
+            (AtWork::Unloaded, None) if kept.is_behind => {
+                return self.fail(&name, kept.behind(), Scope::Nothing);
             }
             (AtWork::Unloaded, None) => return,
             (AtWork::Yes, Some(now)) => now,
@@ -285,10 +300,10 @@ impl Start {
         let mut compiled = held.now.bundle.compile(&budget);
         let taken = self.policies.iter().map(|kept| kept.policy.memory()).fold(0, u64::saturating_add);
         let (memory, mut cost) = (self.memory.clone(), Cost::default());
+        let bounded = super::memory::is_bounded(&name, held.now.bundle.origin());
         let admit = |program: &Program, world: &World| {
             cost = mrule_engine::cost::cost(program, world, &memory.setting)?;
-            // A client loaded it.
-            let admitted = memory.limits.admit(&cost, taken, true);
+            let admitted = memory.limits.admit(&cost, taken, bounded);
             admitted.map_err(|over| Refusal::Conflict(format!("{over}; {}", over.help())))
         };
         let made = match compiled.program.take() {
@@ -310,6 +325,7 @@ impl Start {
                 let mut policy = policy.written_by(origins);
                 let remade = kept.restore(&mut policy);
                 let policy = self.changed(&name, policy, remade, &mut held, true);
+                self.behind(&kept, &policy);
                 let label = Label { policy: name.as_str().into(), version: held.now.version };
                 self.policies.push(Restored { name, policy: Arc::new(policy.labelled(label)), held });
             }
@@ -328,9 +344,14 @@ const WITHHELD: &str = "copies of all policies are withheld, forwarding goes on:
                         unload it, or say `mirrorc release`";
 
 /// Withholds the copies that failures concern, and lets all others go.
-pub(super) fn withhold(live: &Live, failures: &BTreeMap<String, Failure>, on_failure: BindingFailure) {
+pub(super) fn withhold(
+    live: &Live,
+    failures: &BTreeMap<String, Failure>,
+    is_full: bool,
+    on_failure: BindingFailure,
+) {
     let closed = on_failure == BindingFailure::Closed;
-    let all = failures.values().any(|failure| failure.scope == Scope::All);
+    let all = is_full || failures.values().any(|failure| failure.scope == Scope::All);
     live.withhold(None, closed && all);
     for (name, _) in live.policies() {
         let own = failures.get(name).is_some_and(|failure| failure.scope == Scope::Policy);

@@ -98,7 +98,7 @@ impl Control {
     pub fn replace_rows(&self, rows: Rows) -> Result<usize, Refusal> {
         let Rows { policy: name, table, seen, id, read, .. } = rows;
         // What is kept is made before anything is locked.
-        let own = seen.world().table(id).filter(|_| self.is_keeping());
+        let own = seen.world().table(id).filter(|_| self.has_store());
         let kept = own.map(|own| kept_rows(own.form(), &table, read.iter().cloned()));
         let form = |policy: &Policy, id| policy.world().table(id).map(|table| table.form().clone());
         self.change_by(&name, |policy, keeping| {

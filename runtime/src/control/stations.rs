@@ -5,9 +5,10 @@
 
 use super::bundle::{origin_from_json, origin_json};
 use super::changes::retry;
-use super::{Control, Refusal, now};
+use super::{Asker, Control, Refusal, now};
 use crate::confine::Confinement;
-use crate::control::store::{DRAIN, Object, Trace};
+use crate::control::store::{DRAIN, Object};
+use crate::control::trace::Trace;
 use crate::event::input;
 use crate::live::Swap;
 use mrule_compiler::budget::CompileBudget;
@@ -145,12 +146,14 @@ impl Control {
         policy: &str,
         name: &str,
         words: Option<&str>,
-        by: &Origin,
+        by: &Asker,
         retarget: bool,
+        budget: &CompileBudget,
     ) -> Result<Swap, Refusal> {
-        let _turn = self.turn()?;
+        let turn = self.turn(format!("a change of station `{name}` of policy `{policy}`"))?;
         let (old, bundle) = {
             let state = self.lock();
+            by.check()?;
             let live = state.live.as_ref().ok_or(Refusal::Ended)?;
             let (Some(old), Some(held)) = (live.policy(policy).cloned(), state.policies.get(policy)) else {
                 return Err(super::no_policy(policy, &state));
@@ -162,10 +165,10 @@ impl Control {
         let (next, origin) = match words {
             Some(words) => {
                 let next = station(name, words)?;
-                let origin = if next.target == now_is.target { now_by } else { by.clone() };
+                let origin = if next.target == now_is.target { now_by } else { by.origin().clone() };
                 (next, origin)
             }
-            None => own(&bundle, name, &self.queue.limits().budget())?,
+            None => own(&bundle, name, budget)?,
         };
         if next.target != now_is.target && !retarget {
             return Err(Refusal::Forbidden(format!(
@@ -183,6 +186,7 @@ impl Control {
         // Not behind the lock: the system may take its time.
         let opened = opening.open()?;
         let mut state = self.lock();
+        by.check()?;
         let super::State { live, policies, keeping, .. } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
         // Tables and params may be others by now, stations are not.
@@ -204,7 +208,9 @@ impl Control {
                 (Trace::Drop { kind: KIND, name: station, key: None }, Object::new())
             }
         };
-        keeping.changed(policy, &trace, &object, now());
+        keeping.changed(policy, &trace, &object, now(), true);
+        // What comes next does not wait for the disk.
+        drop(turn);
         Ok(swap)
     }
 
@@ -231,7 +237,7 @@ impl Control {
                 held.changed.drained.remove(name);
                 Trace::Drop { kind: DRAIN, name: station, key: None }
             };
-            keeping.changed(policy, &trace, &object, now());
+            keeping.changed(policy, &trace, &object, now(), true);
             Ok(())
         })
     }

@@ -1,20 +1,18 @@
 //! What outlives the process: policies with their versions, and what was changed in them from outside, in a directory that
 //! one mirrorc has at a time. The invariants: a change is acknowledged after it is on the disk; a kill at any moment
-//! leaves the state before or after a change; a store that fails is told loudly, and the run goes on from memory. A
-//! change is kept as the object that made it, with its time, so that restoring is making the changes again.
+//! leaves the state before or after a change; each transaction has a number, the next one a larger number, and may be
+//! carried out twice. A change is kept as the object that made it, with its time, so that restoring is making the
+//! changes again.
 //! (Rejected: a file of our own that is written anew each time; a table of a million rows changes a row at a time.)
 
+use super::Version;
 use super::bundle::Bundle;
 use super::marker::{self, Marker};
-use super::{Version, stations};
-use crate::event::input;
+use super::owner;
+use super::trace::Trace;
 use crate::patience::LOCKED;
 use crate::privilege::private;
-use mrule_compiler::hir::{Program, TableId, Value};
-use mrule_engine::change::{Change, Effect};
-use mrule_engine::policy::Policy;
-use mrule_engine::trigger::Outcome;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -29,6 +27,10 @@ pub(super) type Object = Map<String, Json>;
 pub struct Store {
     connection: Connection,
     marker: Marker,
+    /// Policies that are not binding any more, once the transaction is on the disk.
+    unbound: Vec<String>,
+    /// Policies of which nothing is missing any more, then.
+    resolved: Vec<String>,
     path: PathBuf,
     /// Its device and inode.
     file: (u64, u64),
@@ -42,8 +44,10 @@ pub struct Kept {
     /// Its versions, the one at work last.
     pub(super) versions: Vec<Version>,
     pub(super) at_work: AtWork,
+    /// Changes that were answered are not here.
+    pub(super) is_behind: bool,
     /// Changes with their times; none in place of one that cannot be read.
-    changes: Vec<(i64, Option<Object>)>,
+    pub(super) changes: Vec<(i64, Option<Object>)>,
 }
 
 /// What the store says of a policy's last version.
@@ -89,17 +93,6 @@ pub(super) struct Tables<'a> {
     pub rows: &'a dyn Fn(&str) -> Option<Vec<KeptRow>>,
 }
 
-/// What a change leaves to be kept.
-#[derive(Debug, Clone)]
-pub(super) enum Trace {
-    /// This, in place of what was kept under the same key.
-    Put { kind: &'static str, name: String, key: String, until: Option<i64> },
-    /// Nothing under this key; without one, nothing of this name.
-    Drop { kind: &'static str, name: String, key: Option<String> },
-    /// Nothing happened.
-    Nothing,
-}
-
 const SCHEMA: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;
@@ -110,6 +103,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS changes (
         policy TEXT, kind TEXT, name TEXT, key TEXT, time INTEGER, until INTEGER, object TEXT,
         PRIMARY KEY (policy, kind, name, key)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS sequence (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER);
     PRAGMA user_version = 1;";
 
 /// A store that cannot be used.
@@ -130,7 +124,10 @@ impl Store {
         let is_new = marker::is_new(directory);
         let why = match Store::open_at(directory, path) {
             Ok(store) => return Ok(store),
-            Err(why) => format!("the state in `{}` cannot be used: {why}", directory.display()),
+            Err(why) => {
+                let why = owner::told(&directory.join("state.owner"), &*why);
+                format!("the state in `{}` cannot be used: {why}", directory.display())
+            }
         };
         Err(Unusable { why, is_new })
     }
@@ -156,10 +153,64 @@ impl Store {
             return Err(damaged("`state.sqlite` is empty or lost its `-wal` file").into());
         }
         connection.execute_batch(SCHEMA)?;
+        owner::note(&directory.join("state.owner"));
         // After the tables: a kill before leaves a state that is new.
-        let marker = marker.map_or_else(|| Marker::new(directory), Ok)?;
+        let mut marker = marker.map_or_else(|| Marker::new(directory), Ok)?;
+        let sequence = sequence(&connection)?;
+        if sequence < marker.sequence() {
+            let noted = marker.sequence();
+            let older =
+                format!("`state.sqlite` is older than `binding` says: change {sequence}, not {noted}");
+            return Err(damaged(&older).into());
+        }
+        marker.committed(sequence);
         let file = identity(&path)?;
-        Ok(Store { connection, marker, path, file })
+        Ok(Store { connection, marker, unbound: Vec::new(), resolved: Vec::new(), path, file })
+    }
+
+    /// The file that says what is binding, and what is missing here.
+    pub(super) fn marker(&mut self) -> &mut Marker {
+        &mut self.marker
+    }
+
+    /// Carries out a transaction with its number: all of it or nothing.
+    ///
+    /// # Errors
+    /// Why it is not on the disk, in words.
+    pub(super) fn commit(
+        &mut self,
+        number: u64,
+        work: &mut dyn FnMut(&mut Store) -> rusqlite::Result<()>,
+    ) -> Result<(), String> {
+        self.is_there()?;
+        self.transact(number, work).map_err(|error| format!("the state cannot be written: {error}"))
+    }
+
+    fn transact(
+        &mut self,
+        number: u64,
+        work: &mut dyn FnMut(&mut Store) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        self.unbound.clear();
+        self.resolved.clear();
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let counted = "INSERT OR REPLACE INTO sequence VALUES (1, ?1)";
+        let done = work(self)
+            .and_then(|()| self.connection.execute(counted, [number as i64]))
+            .and_then(|_| self.connection.execute_batch("COMMIT"));
+        if let Err(error) = done {
+            // Some errors have ended it already.
+            let _none = self.connection.execute_batch("ROLLBACK");
+            return Err(error);
+        }
+        self.marker.committed(number);
+        for policy in std::mem::take(&mut self.unbound) {
+            self.marker.set(&policy, None).map_err(of_file)?;
+        }
+        for policy in std::mem::take(&mut self.resolved) {
+            self.marker.resolve(&policy).map_err(of_file)?;
+        }
+        Ok(())
     }
 
     /// Whether the file is still the one that was opened.
@@ -170,29 +221,38 @@ impl Store {
         let path = self.path.display();
         match identity(&self.path) {
             Ok(file) if file == self.file => Ok(()),
-            Ok(_) => Err(format!("`{path}` was replaced by another file; changes are not kept any more")),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(format!("`{path}` was removed; changes are not kept any more"))
-            }
-            Err(error) => Err(format!("`{path}` cannot be found: {error}; changes are not kept any more")),
+            Ok(_) => Err(format!("`{path}` was replaced by another file")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(format!("`{path}` was removed")),
+            Err(error) => Err(format!("`{path}` cannot be found: {error}")),
         }
     }
 
-    /// All that was kept and has not ended by a time.
+    /// All that was kept and has not ended by a time, and the number of the last transaction.
     ///
     /// # Errors
     /// Why it cannot be read, in words.
-    pub fn read(&mut self, now: i64) -> Result<Vec<Kept>, String> {
-        let mut kept = self.read_all(now).map_err(|error| format!("the state cannot be read: {error}"))?;
+    pub fn read(&mut self, now: i64) -> Result<(Vec<Kept>, u64), String> {
+        let unread = |error: rusqlite::Error| format!("the state cannot be read: {error}");
+        let mut kept = self.read_all(now).map_err(unread)?;
         let compared = self.marker.compare(&mut kept);
         compared.map_err(|error| format!("the file `binding` of the state cannot be written: {error}"))?;
-        Ok(kept)
+        Ok((kept, sequence(&self.connection).map_err(unread)?))
     }
 
-    /// Notes on the disk that a policy is binding at this version, or not any more.
+    /// A policy is binding at this version, before what is written now; or not any more, after it.
     pub(super) fn mark(&mut self, policy: &str, version: Option<u64>) -> rusqlite::Result<()> {
-        let marked = self.marker.set(policy, version);
-        marked.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+        match version {
+            Some(_) => self.marker.set(policy, version).map_err(of_file),
+            None => {
+                self.unbound.push(policy.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// A policy was loaded, unloaded or released: nothing of it is missing any more.
+    pub(super) fn resolve(&mut self, policy: &str) {
+        self.resolved.push(policy.to_owned());
     }
 
     fn read_all(&self, now: i64) -> rusqlite::Result<Vec<Kept>> {
@@ -239,21 +299,22 @@ impl Store {
         Ok(kept)
     }
 
-    /// A version was loaded: it is at work, these versions are kept, and of what was changed from outside this: tables as
+    /// A version was loaded: it is at work, these older versions are kept, and of what was changed from outside this: tables as
     /// they are now, params and triggers by name.
     pub(super) fn loaded(
         &mut self,
         policy: &str,
         version: &Version,
-        oldest: u64,
+        older: &[u64],
         tables: &Tables<'_>,
         lives_on: &dyn Fn(&str, &str) -> bool,
         now: i64,
     ) -> rusqlite::Result<()> {
-        let change = self.connection.transaction()?;
+        self.mark(policy, version.bundle.is_binding().then_some(version.version))?;
+        let change = &self.connection;
         change.execute(
-            "DELETE FROM versions WHERE policy = ?1 AND version < ?2",
-            params![policy, oldest as i64],
+            "DELETE FROM versions WHERE policy = ?1 AND version NOT IN (SELECT value FROM json_each(?2))",
+            params![policy, Json::from(older).to_string()],
         )?;
         change.execute("UPDATE versions SET at_work = 0 WHERE policy = ?1", [policy])?;
         change.execute(
@@ -274,28 +335,26 @@ impl Store {
             if change.query_row(is_whole, [policy, table], |row| row.get::<_, i64>(0))? == 0
                 && let Some(rows) = (tables.rows)(table)
             {
-                whole(&change, policy, table, &rows, now)?;
+                whole(change, policy, table, &rows, now)?;
             }
         }
-        change.commit()?;
-        self.mark(policy, version.bundle.is_binding().then_some(version.version))
+        Ok(())
     }
 
-    /// A policy was unloaded: its versions are kept, to go back to; not what was changed in it.
-    pub(super) fn unloaded(&mut self, policy: &str) -> rusqlite::Result<()> {
-        let change = self.connection.transaction()?;
+    /// A policy was unloaded: its versions are kept, to go back to; not what was changed in it, nor the versions of those
+    /// that are forgotten.
+    pub(super) fn unloaded(&mut self, policy: &str, forgotten: &[String]) -> rusqlite::Result<()> {
+        let change = &self.connection;
         change.execute(
             "UPDATE versions SET at_work = 2 WHERE policy = ?1
              AND version = (SELECT max(version) FROM versions WHERE policy = ?1)",
             [policy],
         )?;
         change.execute("DELETE FROM changes WHERE policy = ?1", [policy])?;
-        change.execute(
-            "DELETE FROM versions WHERE policy IN (SELECT policy FROM versions WHERE at_work = 2
-             ORDER BY loaded DESC LIMIT -1 OFFSET ?1)",
-            [UNLOADED as i64],
-        )?;
-        change.commit()?;
+        for other in forgotten {
+            change.execute("DELETE FROM versions WHERE policy = ?1", [other])?;
+        }
+        self.resolve(policy);
         self.mark(policy, None)
     }
 
@@ -307,9 +366,7 @@ impl Store {
         rows: &[KeptRow],
         now: i64,
     ) -> rusqlite::Result<()> {
-        let change = self.connection.transaction()?;
-        whole(&change, policy, table, rows, now)?;
-        change.commit()
+        whole(&self.connection, policy, table, rows, now)
     }
 
     /// A change was made.
@@ -317,13 +374,12 @@ impl Store {
         &mut self,
         policy: &str,
         trace: &Trace,
-        object: &Object,
+        object: &str,
         now: i64,
     ) -> rusqlite::Result<()> {
         match trace {
             Trace::Nothing => {}
             Trace::Put { kind, name, key, until } => {
-                let object = Json::Object(object.clone()).to_string();
                 self.connection.execute(
                     "INSERT OR REPLACE INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     params![policy, kind, name, key, now, until, object],
@@ -347,18 +403,22 @@ impl Store {
     }
 }
 
+/// An error of the file `binding`, as the database's are told.
+fn of_file(error: std::io::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(format!("the file `binding`: {error}").into())
+}
+
+fn sequence(connection: &Connection) -> rusqlite::Result<u64> {
+    let query = "SELECT coalesce(max(number), 0) FROM sequence";
+    connection.query_row(query, [], |row| Ok(row.get::<_, i64>(0)? as u64))
+}
+
 fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     let about = std::fs::metadata(path)?;
     Ok((about.dev(), about.ino()))
 }
 
-fn whole(
-    change: &Transaction<'_>,
-    policy: &str,
-    table: &str,
-    rows: &[KeptRow],
-    now: i64,
-) -> rusqlite::Result<()> {
+fn whole(change: &Connection, policy: &str, table: &str, rows: &[KeptRow], now: i64) -> rusqlite::Result<()> {
     let gone = "DELETE FROM changes WHERE policy = ?1 AND kind IN ('row', 'whole') AND name = ?2";
     change.execute(gone, params![policy, table])?;
     let mut put = change.prepare("INSERT OR REPLACE INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
@@ -367,131 +427,5 @@ fn whole(
     for KeptRow { key, until, object } in rows {
         put.execute(params![policy, "row", table, key, now, until, object])?;
     }
-    Ok(())
-}
-
-/// A key as what is kept is found by.
-pub(super) fn key_text(key: &[Value], unordered: bool) -> String {
-    let mut parts: Vec<String> = key.iter().map(|part| format!("{part:?}")).collect();
-    if unordered {
-        parts.sort_unstable();
-    }
-    parts.join(", ")
-}
-
-/// What a change that was made leaves to be kept.
-pub(super) fn trace(policy: &Policy, change: &Change, effect: Effect, now: i64) -> Trace {
-    let program = policy.program();
-    let until = |time: &Option<i64>| time.map(|time| now.saturating_add(time));
-    let trigger = |at: &usize| program.triggers.get(*at).map(|t| t.name.clone()).unwrap_or_default();
-    let table = |id: &TableId| program.tables.get(id.index()).map(|t| t.name.clone()).unwrap_or_default();
-    let row = |id: &TableId, key: &[Value]| {
-        key_text(key, policy.world().table(*id).is_some_and(|table| table.form().unordered))
-    };
-    match change {
-        _ if effect == Effect::Nothing => Trace::Nothing,
-        // Flows end with the process.
-        Change::Flow { .. } => Trace::Nothing,
-        Change::Raise { trigger: at, key, time } => match effect {
-            Effect::Raised(Outcome::Raised | Outcome::Extended) => {
-                Trace::Put { kind: "raise", name: trigger(at), key: key_text(key, false), until: until(time) }
-            }
-            _ => Trace::Nothing,
-        },
-        Change::Clear { trigger: at, key } => {
-            let key = key.as_ref().map(|key| key_text(key, false));
-            Trace::Drop { kind: "raise", name: trigger(at), key }
-        }
-        Change::Suppress { trigger: at, key, time, .. } => {
-            Trace::Put { kind: "suppress", name: trigger(at), key: key_text(key, false), until: until(time) }
-        }
-        Change::Unsuppress { trigger: at, key } => {
-            Trace::Drop { kind: "suppress", name: trigger(at), key: Some(key_text(key, false)) }
-        }
-        Change::Add { table: id, key, time, .. } => {
-            Trace::Put { kind: "row", name: table(id), key: row(id, key), until: until(time) }
-        }
-        Change::Remove { table: id, key } => {
-            let start =
-                program.tables.get(id.index()).and_then(|table| table.start.number(key).ok().flatten());
-            match start {
-                // The program says it: that it was removed must be known.
-                Some(_) => Trace::Put { kind: "row", name: table(id), key: row(id, key), until: None },
-                None => Trace::Drop { kind: "row", name: table(id), key: Some(row(id, key)) },
-            }
-        }
-        Change::Set { param, .. } => {
-            let name = program.params.get(param.index()).map(|p| p.name.clone()).unwrap_or_default();
-            Trace::Put { kind: "param", name, key: String::new(), until: None }
-        }
-    }
-}
-
-impl Kept {
-    pub(super) fn lost(name: String, why: &'static str) -> Kept {
-        Kept { name, versions: Vec::new(), at_work: AtWork::Lost(why), changes: Vec::new() }
-    }
-
-    /// Makes the changes again, each at its own time; says which could not be, and what was changed.
-    pub(super) fn restore(&self, policy: &mut Policy) -> Remade {
-        let mut remade = Remade::default();
-        let program = policy.program().clone();
-        for (time, object) in &self.changes {
-            let made = match object {
-                Some(object) => remake(policy, &program, *time, object, &mut remade.changed),
-                None => Err("a change cannot be read".to_owned()),
-            };
-            let Err(why) = made else { continue };
-            let why = format!("policy {}: {why}", self.name);
-            if object
-                .as_ref()
-                .is_none_or(|object| !object.contains_key("raise") || program.raises_may_lessen())
-            {
-                remade.weaker.get_or_insert_with(|| why.clone());
-            }
-            if remade.refused.len() < 8 {
-                remade.refused.push(why);
-            }
-        }
-        remade
-    }
-}
-
-/// Makes a change again.
-fn remake(
-    policy: &mut Policy,
-    program: &Program,
-    time: i64,
-    object: &Object,
-    changed: &mut super::Changed,
-) -> Result<(), String> {
-    let name = |verb: &str| object.get(verb).and_then(Json::as_str).map(str::to_owned);
-    let has = |station: &str| {
-        let known = program.stations.iter().any(|other| other.name == station);
-        if known { Ok(()) } else { Err(format!("there is no station `{station}` any more")) }
-    };
-    if let Some(table) = name("whole") {
-        let at = program.tables.iter().position(|other| other.name == table);
-        let at = at.ok_or_else(|| format!("there is no table `{table}` any more"))?;
-        let emptied = policy.world_mut().replace(TableId(at as u32), Vec::new());
-        emptied.map_err(|error| error.to_string())?;
-        changed.tables.insert(table);
-        return Ok(());
-    }
-    if let Some(station) = name(DRAIN) {
-        has(&station)?;
-        changed.drained.insert(station);
-        return Ok(());
-    }
-    if let Some((station, set)) = stations::SetStation::from_object(object) {
-        has(&station)?;
-        stations::check(&station, &set.words)?;
-        changed.stations.insert(station, set);
-        return Ok(());
-    }
-    let change = input::change(object.clone(), program)?;
-    policy.change(time, &change).map_err(|error| error.to_string())?;
-    changed.tables.extend(name("add").or_else(|| name("remove")));
-    changed.params.extend(name("set"));
     Ok(())
 }

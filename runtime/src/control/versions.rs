@@ -3,9 +3,8 @@
 //! `rollback` brings it back. (Rejected: to forget an unloaded policy; one wrong word would lose it.)
 
 use super::health::Scope;
-use super::store::UNLOADED;
 use super::{
-    Asked, Bundle, Changed, Control, Done, HISTORY, HISTORY_BYTES, Held, Refusal, State, Version, no_policy,
+    Asked, Asker, Changed, Control, Done, HISTORY, HISTORY_BYTES, Held, Refusal, State, Version, no_policy,
 };
 use crate::live::Swap;
 use mrule_compiler::budget::CompileBudget;
@@ -28,16 +27,16 @@ impl Control {
         self.load_over(budget, asked, name, bundle.compile(budget), bundle)
     }
 
-    /// Unloads a policy. Its versions are kept, what was changed in it is not. A caller who may not
-    /// touch binding policies passes `may_bind` false.
+    /// Unloads a policy. Its versions are kept, what was changed in it is not.
     ///
     /// # Errors
-    /// There is none of this name; [`Refusal::Forbidden`]: it is binding.
-    pub fn unload(&self, name: &str, may_bind: bool) -> Result<Swap, Refusal> {
-        let _turn = self.turn()?;
+    /// There is none of this name; [`Refusal::Forbidden`]: it is binding; [`Refusal::Revoked`].
+    pub fn unload(&self, name: &str, by: &Asker) -> Result<Swap, Refusal> {
+        let turn = self.turn(format!("the end of policy `{name}`"))?;
         let mut state = self.lock();
-        if !may_bind && state.is_binding(name) {
-            return Err(binds(name));
+        by.check()?;
+        if !by.may_bind() && state.is_binding(name) {
+            return Err(Refusal::Forbidden(super::binds(name)));
         }
         if !state.policies.contains_key(name) && state.failures.remove(name).is_none() {
             return Err(no_policy(name, &state));
@@ -48,10 +47,11 @@ impl Control {
         if let Some(held) = state.policies.remove(name) {
             state.unloaded.insert(name.to_owned(), Held { changed: Changed::default(), ..held });
         }
-        state.forget();
-        let name = name.to_owned();
-        state.keeping.tell(move |store| store.unloaded(&name));
+        let forgotten = state.forget();
+        state.keeping.unloaded(name, forgotten);
         state.apply();
+        // What comes next does not wait for the disk.
+        drop(turn);
         Ok(swap)
     }
 
@@ -100,19 +100,10 @@ impl Control {
     }
 }
 
-fn binds(name: &str) -> Refusal {
-    Refusal::Forbidden(format!("policy `{name}` binds all others, or would: that needs admin"))
-}
-
 impl State {
-    fn is_binding(&self, name: &str) -> bool {
+    pub(super) fn is_binding(&self, name: &str) -> bool {
         let failed = self.failures.get(name).is_some_and(|failure| failure.scope == Scope::All);
         failed || self.policies.get(name).is_some_and(|held| held.now.bundle.is_binding())
-    }
-
-    /// Whether a caller with this right may load a bundle under this name.
-    pub(super) fn may_bind(&self, may_bind: bool, name: &str, bundle: &Bundle) -> Result<(), Refusal> {
-        if may_bind || !(bundle.is_binding() || self.is_binding(name)) { Ok(()) } else { Err(binds(name)) }
     }
 
     /// A policy, at work or not.
@@ -127,17 +118,6 @@ impl State {
             (None, Some(held), None) => Ok(&held.now),
             (None, Some(held), Some(_)) => held.older_version(name, version),
             (None, None, _) => Err(no_policy(name, self)),
-        }
-    }
-
-    /// Forgets unloaded policies of which there are too many, the ones that were loaded first; none that
-    /// could not be restored.
-    fn forget(&mut self) {
-        while self.unloaded.len() > UNLOADED {
-            let may_go = self.unloaded.iter().filter(|(name, _)| !self.failures.contains_key(*name));
-            let oldest = may_go.min_by_key(|(_, held)| held.now.loaded).map(|(name, _)| name.clone());
-            let Some(oldest) = oldest else { return };
-            self.unloaded.remove(&oldest);
         }
     }
 }
@@ -178,10 +158,16 @@ impl Held {
 
     pub(super) fn replace(&mut self, next: Version) {
         self.older.push_back(std::mem::replace(&mut self.now, next));
-        // The newest stays, however long; texts that are shared count each time.
+        // The newest stays, however long, and the owner's newest, whatever clients load over it; texts that are shared
+        // count each time.
         let size = |older: &VecDeque<Version>| older.iter().map(|v| v.bundle.size()).sum::<usize>();
         while self.older.len() > HISTORY || (self.older.len() > 1 && size(&self.older) > HISTORY_BYTES) {
-            self.older.pop_front();
+            let of_owner = self.older.iter().rposition(|version| version.bundle.origin().is_owner());
+            let first = usize::from(of_owner == Some(0));
+            if first + 1 >= self.older.len() {
+                return;
+            }
+            self.older.remove(first);
         }
     }
 }

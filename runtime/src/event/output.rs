@@ -249,6 +249,16 @@ impl Observer for EventWriter {
         record.members.insert("reason".into(), why.to_string().into());
         self.tell(record);
     }
+
+    fn flow_suppression_over(&self, policy: &Policy, now: i64, trigger: usize, flow: &FlowName, why: &str) {
+        let Some(trigger) = policy.program().triggers.get(trigger) else { return };
+        if self.wants(Kind::SuppressionEnded) {
+            let mut record = start(now, Kind::SuppressionEnded, &trigger.name, policy);
+            record.members.insert("key".into(), vec![Json::from(flow.to_string())].into());
+            record.members.insert("reason".into(), why.into());
+            self.tell(record);
+        }
+    }
 }
 
 /// What every record of a trigger begins with.

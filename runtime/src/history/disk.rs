@@ -51,6 +51,9 @@ const FROM_1: &str = "
     UPDATE events SET kind = replace(kind, ' ', '_');
     DROP INDEX IF EXISTS events_of;";
 
+/// How long the disk may be at work on something before that is wrong.
+const HUNG: Duration = Duration::from_secs(3);
+
 /// What the thread that writes shares with others.
 #[derive(Debug)]
 struct Shared {
@@ -61,6 +64,8 @@ struct Shared {
     written: AtomicU64,
     unwritten: AtomicU64,
     trouble: Mutex<Option<String>>,
+    /// Since when the disk is at work on something.
+    at_work: Mutex<Option<Instant>>,
 }
 
 /// The database, and who writes it.
@@ -113,6 +118,7 @@ impl Disk {
             written: AtomicU64::new(0),
             unwritten: AtomicU64::new(0),
             trouble: Mutex::new(None),
+            at_work: Mutex::new(None),
         });
         let (queue, entries) = sync_channel(QUEUE);
         let (done, is_done) = sync_channel(0);
@@ -148,7 +154,7 @@ impl Disk {
     /// How many events were written, how many were not, and why nothing is written any more.
     pub fn counts(&self) -> (u64, u64, Option<String>) {
         let (written, unwritten) = (self.shared.written.load(Relaxed), self.shared.unwritten.load(Relaxed));
-        (written, unwritten, lock(&self.shared.trouble).clone())
+        (written, unwritten, lock(&self.shared.trouble).clone().or_else(|| self.shared.hangs()))
     }
 
     /// Waits until what waits is written, for some seconds.
@@ -160,6 +166,23 @@ impl Disk {
 }
 
 impl Shared {
+    /// Does something that may hang.
+    fn work<T>(&self, what: impl FnOnce() -> T) -> T {
+        *lock(&self.at_work) = Some(Instant::now());
+        let done = what();
+        *lock(&self.at_work) = None;
+        done
+    }
+
+    /// Says that the disk does not answer, when it does not.
+    fn hangs(&self) -> Option<String> {
+        let since = (*lock(&self.at_work))?.elapsed();
+        let (path, seconds) = (self.path.display(), since.as_secs());
+        (since > HUNG).then(|| {
+            format!("the history in `{path}` does not answer (for {seconds} s); it is in memory only until it does")
+        })
+    }
+
     /// Looks whether the file is where it was: what is written to one that was removed is lost.
     fn look(&self) {
         if identity(&self.path).ok() != Some(self.file) {
@@ -175,7 +198,7 @@ impl Shared {
             let first = match entries.recv_timeout(LOOK) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.look();
+                    self.work(|| self.look());
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -195,12 +218,12 @@ impl Shared {
                 since_retention = 0;
             }
             let events = batch.len() as u64;
-            self.look();
+            self.work(|| self.look());
             if lock(&self.trouble).is_some() {
                 self.unwritten.fetch_add(events, Relaxed);
                 break;
             }
-            match self.write(&batch, forget) {
+            match self.work(|| self.write(&batch, forget)) {
                 Ok(()) => self.written.fetch_add(events, Relaxed),
                 Err(error) => {
                     let why = format!("the history cannot be written: {error}; it is in memory only");

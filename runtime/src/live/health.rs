@@ -32,6 +32,8 @@ pub enum TroubleKind {
     ForeignFilter,
     /// A worker has died.
     WorkerDied,
+    /// A worker does not move.
+    WorkerStalled,
 }
 
 /// Something that is wrong.
@@ -90,6 +92,14 @@ impl Live {
                 true,
             );
         }
+        for (worker, hand) in self.workers.iter().enumerate() {
+            let Some(still) = hand.watcher.stalled() else { continue };
+            let what = format!(
+                "worker {worker} has not moved for {} s: its flows are not decided; end mirrorc and start it again",
+                still.as_secs()
+            );
+            add(TroubleKind::WorkerStalled, &worker.to_string(), what, true);
+        }
         if let Some(worker) = self.died.worker() {
             let what = format!("worker {worker} has died: its flows are not decided");
             add(TroubleKind::WorkerDied, &worker.to_string(), what, true);
@@ -125,11 +135,13 @@ impl Died {
         self.0.load(Ordering::SeqCst).checked_sub(1)
     }
 
-    /// Waits for a worker to end; none when it died, or when it does not end because another one did.
-    pub(super) fn join(&self, thread: JoinHandle<Counts>) -> Option<Counts> {
+    /// Waits for a worker to end; none when it died or hangs, or when it does not end because another one did.
+    pub(super) fn join(&self, thread: JoinHandle<Counts>, number: usize, is_stalled: bool) -> Option<Counts> {
         let begun = Instant::now();
         while !thread.is_finished() {
-            if self.worker().is_some() && begun.elapsed() > ENDS {
+            if (is_stalled || self.worker().is_some()) && begun.elapsed() > ENDS {
+                let _another_was_first =
+                    self.0.compare_exchange(0, number + 1, Ordering::SeqCst, Ordering::SeqCst);
                 return None;
             }
             std::thread::sleep(Duration::from_millis(1));

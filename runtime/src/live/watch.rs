@@ -11,6 +11,8 @@ use std::time::Instant;
 impl Live {
     /// Looks whether interfaces changed, and opens those that came back; to be called several times a second.
     pub fn watch(&mut self) {
+        let now = Instant::now();
+        self.workers.iter_mut().for_each(|hand| hand.watcher.look(now));
         for at in 0..self.ports.len() {
             let Some(port) = self.ports.get(at) else { return };
             let (name, before) = (port.name.clone(), port.state);

@@ -7,6 +7,7 @@ use super::asked::{Ask, Asked};
 use super::bounds::Bounds;
 use super::counts::PortCounts;
 use super::port::{Part, Port};
+use super::pulse::Pulse;
 use super::seat::{Move, Seat};
 use crate::sys::packet::Socket;
 use crate::sys::tap::Tap;
@@ -33,6 +34,9 @@ const GATHER: Duration = Duration::from_millis(1);
 
 /// How often others are told what was counted.
 const PUBLISH: Duration = Duration::from_millis(100);
+
+/// How often it is looked which suppressions are over.
+const SUPPRESSIONS: Duration = Duration::from_secs(1);
 
 /// How long draining waits for frames that the kernel has counted and that do not come.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -100,6 +104,7 @@ pub(super) struct Worker {
     pub woken: Instant,
     pub orders: Receiver<Order>,
     pub stop: Arc<AtomicBool>,
+    pub pulse: Pulse,
     pub published: Arc<Mutex<Counts>>,
     /// The packets to be decided next, and the bytes of those that were cut out of super-frames.
     pub parts: Vec<Part>,
@@ -115,7 +120,7 @@ pub(super) struct Worker {
 impl Worker {
     /// Works until it is told to stop; gives what it counted.
     pub fn run(mut self) -> Counts {
-        let mut told = Instant::now();
+        let (mut told, mut looked) = (Instant::now(), Instant::now());
         loop {
             while let Ok(order) = self.orders.try_recv() {
                 self.obey(order);
@@ -128,6 +133,10 @@ impl Worker {
                 told = now;
                 super::health::fault(self.number);
                 self.publish();
+                if now.duration_since(looked) >= SUPPRESSIONS {
+                    looked = now;
+                    self.tell_suppressions_over();
+                }
             }
             match self.pass(now, HOLD) {
                 Next::Wait(until) if self.asked.is_empty() => self.wait(until),
@@ -140,6 +149,18 @@ impl Worker {
         }
         self.drain();
         self.counts()
+    }
+
+    /// Tells which suppressions of triggers by flow are over, as their flow or time has ended.
+    fn tell_suppressions_over(&mut self) {
+        let Some(lines) = self.lines.as_ref() else { return };
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        for seat in &mut self.seats {
+            for (trigger, flow, why) in seat.decider.suppressions_over(seat.policy.program(), now) {
+                lines.flow_suppression_over(&seat.policy, now, trigger, &flow, why);
+            }
+        }
     }
 
     fn obey(&mut self, order: Order) {
@@ -193,6 +214,7 @@ impl Worker {
     /// Decides what can be decided now, at most some batches of it. Copies are on their way when it returns, and not with
     /// each batch: that would wake stations' threads for little.
     fn pass(&mut self, now: Instant, hold: Duration) -> Next {
+        self.pulse.beat();
         let next = self.decide_batches(now, hold);
         self.seats.iter_mut().for_each(Seat::flush);
         next

@@ -170,6 +170,27 @@ fn a_pinned_session_arrives_in_full() {
 }
 
 #[test]
+fn a_suppression_that_ends_with_its_flow_is_told() {
+    with_wire("a_suppression_that_ends_with_its_flow_is_told", |wire| {
+        let place = Place::start(wire, MIRRORC, RULES, &["--workers", "2"]);
+        let (_server, mut all) = sessions(wire, 2);
+        for session in &mut all {
+            session.say(1000);
+            seen(&place, &session.name, 5);
+            let words: Vec<&str> = session.name.split(' ').collect();
+            place.command(&[&["trigger", "suppress", "keep"], &words[..], &["--reason", "ours"]].concat());
+        }
+        let ended = all.remove(0).name;
+        until("its end is told", || {
+            let told = place.command(&["events", "--history", "--kind", "suppression_ended", "--json"]);
+            assert!(!told.contains(&all[0].name), "the other one goes on: {told}");
+            told.contains("its flow has ended") && told.contains(&ended)
+        });
+        place.run.stop();
+    });
+}
+
+#[test]
 fn flows_are_shown_ranked_and_refused() {
     with_wire("flows_are_shown_ranked_and_refused", |wire| {
         let place = Place::start(wire, MIRRORC, RULES, &["--workers", "2"]);

@@ -176,7 +176,7 @@ fn a_directory_that_cannot_be_used_is_told() {
             (0..20_000).map(|i| format!("{{\"key\": \"172.16.{}.{}\"}}\n", i / 256, i % 256)).collect();
         let rows = place.write("rows", &rows);
         place.command(&["table", "replace", "quiet", &rows]);
-        place.run.says("changes are not kept any more");
+        place.run.says("changes wait and are not kept yet");
         assert_eq!(place.json(&["table", "list"])[0]["rows"], 20_000, "it was made");
         let status = place.status().1;
         assert_eq!(

@@ -207,7 +207,15 @@ pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) 
             "{ok} policy {name} is at version {version}, in {all} ms, {pause} ms of them at a worker"
         )?;
     }
-    for kind in ["rules", "stations", "triggers", "tables", "params"] {
+    if done["binding"] == true {
+        let binds = if done["dry_run"] == true { "would cut" } else { "cut" };
+        writeln!(screen.out, "  its limits without `to` {binds} the copies of all policies")?;
+    }
+    if let Some(warning) = done["warning"].as_str() {
+        let doubt = screen.err_look.paint(DOUBT, "warning:");
+        writeln!(screen.err, "{doubt} {}", printable(warning))?;
+    }
+    for kind in ["rules", "limits", "stations", "triggers", "tables", "params"] {
         let fates = &done["plan"][kind];
         for (fate, says) in [("kept", "live on"), ("new", "are new"), ("lost", "are lost")] {
             let names: Vec<String> = items(&fates[fate]).map(value).collect();

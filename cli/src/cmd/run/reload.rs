@@ -125,6 +125,9 @@ impl Reloading {
                 if self.warn {
                     writeln!(screen.err, "{} {}", look.paint(GOOD, "loaded:"), told(&done))?;
                 }
+                if let Some(why) = &done.unkept {
+                    writeln!(screen.err, "{} {}", look.paint(DOUBT, "warning:"), printable(why))?;
+                }
             }
             Ok(Err(Refusal::Program(compiled))) => {
                 show(&compiled, self.warn, screen)?;
@@ -185,9 +188,12 @@ fn show(compiled: &Compiled, warn: bool, screen: &mut Screen<'_>) -> io::Result<
 fn told(done: &Done) -> String {
     let mut told = format!("version {} of the rules, in {} ms", done.version, done.all.as_millis());
     let plan = &done.plan;
-    for (what, Fates { new, lost, .. }) in
-        [("rules", &plan.rules), ("stations", &plan.stations), ("triggers", &plan.triggers)]
-    {
+    for (what, Fates { new, lost, .. }) in [
+        ("rules", &plan.rules),
+        ("limits", &plan.limits),
+        ("stations", &plan.stations),
+        ("triggers", &plan.triggers),
+    ] {
         for (names, how) in [(new, "new"), (lost, "gone")] {
             match names.as_slice() {
                 [] => {}

@@ -22,6 +22,9 @@ pub trait Observer: Debug + Send + Sync {
 
     /// Something was not done to a flow, and why.
     fn refused(&self, policy: &Policy, now: i64, trigger: usize, flow: &FlowName, why: &FlowRefusal);
+
+    /// A suppression of a trigger by flow is over, and why.
+    fn flow_suppression_over(&self, policy: &Policy, now: i64, trigger: usize, flow: &FlowName, why: &str);
 }
 
 impl Decider {

@@ -89,6 +89,26 @@ impl Quiet {
         was
     }
 
+    /// Takes out what is over by now, as its flow or its time has ended, and gives it with the reason.
+    fn over(&mut self, flows: &FlowTable, now: i64) -> Vec<(u32, FlowName, &'static str)> {
+        let mut over = Vec::new();
+        self.flows.retain(|flow, hushed| {
+            let about = flows.about(*flow).filter(|_| flows.lives(*flow, now));
+            hushed.retain(|hush| {
+                let is_flow = about.as_ref().is_some_and(|a| hush.name.is(&a.name) && hush.first == a.first);
+                let why = match hush.until {
+                    Some(until) if until < now => "its time is over",
+                    _ if !is_flow => "its flow has ended",
+                    _ => return true,
+                };
+                over.push((hush.bit, hush.name, why));
+                false
+            });
+            !hushed.is_empty()
+        });
+        over
+    }
+
     /// Goes on with what another knows, whose triggers had other bits.
     pub(super) fn take_over(&mut self, other: &mut Quiet, bits: &[(u32, u32)]) {
         self.flows = std::mem::take(&mut other.flows);
@@ -228,6 +248,20 @@ impl Decider {
             }
             FlowAct::Unsuppress => Ok(done(quiet.take(flows, flow, now, bit))),
         }
+    }
+
+    /// The suppressions of triggers by flow that are over, each once: the trigger, the flow and the reason.
+    pub fn suppressions_over(&mut self, program: &Program, now: i64) -> Vec<(usize, FlowName, &'static str)> {
+        let Some(Tracker { flows, quiet, .. }) = &mut self.tracker else { return Vec::new() };
+        if quiet.flows.is_empty() {
+            return Vec::new();
+        }
+        let trigger = |bit: u32| {
+            let mut triggers = program.triggers.iter();
+            triggers.position(|trigger| matches!(trigger.scope, Scope::Flow(of) if of == bit))
+        };
+        let over = quiet.over(flows, now).into_iter();
+        over.filter_map(|(bit, name, why)| Some((trigger(bit)?, name, why))).collect()
     }
 
     /// The triggers that are suppressed for the flow of exactly this name, by place, each with the reason and the end of it.

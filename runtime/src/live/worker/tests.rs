@@ -28,6 +28,7 @@ fn worker(times: &[Vec<i64>]) -> Worker {
         bell: Arc::new(std::fs::File::open("/dev/null").unwrap().into()),
         woken: Instant::now(),
         orders: channel().1,
+        pulse: Default::default(),
         stop: Arc::default(),
         published: Arc::default(),
         parts: Vec::new(),

@@ -5,6 +5,7 @@
 use crate::MIRRORC;
 use mrule_tests::control::Place;
 use mrule_tests::copies::told;
+use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -63,25 +64,32 @@ fn a_full_disk_costs_copies_and_nothing_else() {
 fn a_state_without_room_is_told_and_the_run_goes_on() {
     with_wire("a_state_without_room_is_told_and_the_run_goes_on", |wire| {
         let dir = tempfile::tempdir().unwrap();
-        let binary = small_binary(dir.path(), "400k");
+        let binary = small_binary(dir.path(), "3m");
         let state = dir.path().join("small/state").to_str().unwrap().to_owned();
         let rules = "table quiet : set<ip>
             station lake { pcapng \"DIR/lake.pcapng\" }
             rule all { match any  snaplen 60  to lake }\n";
         let place = Place::start_in(dir, wire, &binary, rules, &["--state", &state]);
-        let mut added = 0;
-        while place.status().1["state"]["kept"] == true && added < 4000 {
-            for _ in 0..20 {
-                let address = format!("10.{}.{}.{}", added / 62_500, added / 250 % 250, added % 250 + 1);
-                place.command(&["table", "add", "quiet", &address]);
-                added += 1;
-            }
-        }
-        place.run.says("changes are not kept any more");
+        // What is wrong when it first looks, a second after the start, is not told again.
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let mut ballast = std::fs::File::create(inside(&place, "small/ballast")).unwrap();
+        while std::io::Write::write(&mut ballast, &[1; 4096]).is_ok() {}
+        let added = 4000;
+        let rows: String =
+            (0..added).map(|n| format!("{{\"key\":\"10.0.{}.{}\"}}\n", n / 250, n % 250)).collect();
+        let put = ask(&place.socket, "put", "/v1/policies/main/tables/quiet", "", rows.as_bytes());
+        assert_eq!(put.status, 200, "{}", put.body);
+        place.run.says("changes wait and are not kept yet");
         let status = place.status().1;
         assert!(status["state"]["trouble"].as_str().unwrap().contains("full"), "{status}");
         assert_eq!(place.json(&["table", "list"])[0]["rows"], added, "all are at work");
         assert!(wire.pings(&["10.1.0.2"]));
+        // Without room, too, it says what is missing.
+        let binding = std::fs::read_to_string(inside(&place, "small/state/binding")).unwrap();
+        assert!(binding.contains("\"missing\":{\"main\":"), "{binding}");
+        drop(ballast);
+        std::fs::remove_file(inside(&place, "small/ballast")).unwrap();
+        until("there is room again", || place.status().1["state"]["kept"] == true);
         place.run.stop();
     });
 }

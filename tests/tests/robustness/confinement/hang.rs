@@ -248,8 +248,19 @@ fn a_state_that_begins_to_hang_is_given_up() {
         });
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         assert_eq!(place.status().1["state"]["kept"], false);
-        place.run.says("changes are not kept any more");
+        place.run.says("changes are not kept until it does");
+        let trouble = place.status().1["state"]["trouble"].to_string();
+        assert!(
+            trouble.contains("the state directory `") && trouble.contains("does not answer"),
+            "{trouble}"
+        );
         place.command(&["param", "set", "head", "90"]);
+        // Loads go on, too, and the history on the same disk is said to hang.
+        let other = place.write("other.mrule", "");
+        let loading = Instant::now();
+        place.command(&["load", &other, "--as", "other"]);
+        assert!(loading.elapsed() < Duration::from_secs(3), "{:?}", loading.elapsed());
+        until("both are known", || place.reasons() == ["state", "history"]);
         assert!(wire.pings(&["10.1.0.2"]));
         // Its last thread ends with the disk; the sums do not wait for it.
         kill_process(Pid::from_raw(place.run.pid().cast_signed()).unwrap(), Signal::TERM).unwrap();

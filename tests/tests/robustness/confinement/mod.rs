@@ -10,6 +10,7 @@ mod full;
 mod hang;
 mod origins;
 mod roles;
+mod shares;
 
 use crate::MIRRORC;
 use mrule_tests::control::Place;
@@ -30,13 +31,14 @@ struct Host {
 }
 
 /// Names of tokens, their roles, and what else they are made with.
-const TOKENS: [(&str, &str, &[&str]); 6] = [
+const TOKENS: [(&str, &str, &[&str]); 7] = [
     ("vera", "viewer", &[]),
     ("otto", "operator", &[]),
     ("only", "operator", &["--policy", "main"]),
     ("anna", "author", &[]),
     ("acme", "author", &["--policy", "acme"]),
     ("adam", "admin", &[]),
+    ("amos", "admin", &["--policy", "acme"]),
 ];
 
 impl Host {

@@ -106,6 +106,81 @@ fn an_unloaded_policy_is_rolled_back_after_a_restart() {
 }
 
 #[test]
+fn a_worker_that_hangs_is_said() {
+    with_wire("a_worker_that_hangs_is_said", |wire| {
+        let dir = tempfile::tempdir().unwrap();
+        let (fault, rules) = (dir.path().join("fault"), mrule_tests::wire::write_rules(dir.path(), WHOLE));
+        let socket = dir.path().join("control");
+        let control = ["--control", socket.to_str().unwrap()];
+        let words = [&[&rules, "--bridge", "in0:out0", "--workers", "2"][..], &control].concat();
+        let environment = [("MRULE_TEST_FAULT", fault.to_str().unwrap())];
+        let run = wire.mirrorc_with(&environment, MIRRORC, &words);
+        let place = Place { dir, run, socket };
+        let ready = || ask(&place.socket, "get", "/v1/ready", "", b"").status;
+        assert_eq!((place.reasons(), ready()), (Vec::new(), 200));
+        std::fs::write(&fault, "1 hangs").unwrap();
+        until("it is known", || place.reasons() == ["worker_stalled"]);
+        assert_eq!((place.status().0, ready()), (Exit::Problems, 503));
+        assert!(wire.pings(&["10.1.0.2"]), "the kernel forwards on");
+        place.run.says("worker 1 has not moved for");
+        std::fs::remove_file(&fault).unwrap();
+        until("it moves again", || place.reasons().is_empty());
+        // A run ends without a worker that hangs.
+        std::fs::write(&fault, "0 hangs").unwrap();
+        until("it is known", || place.reasons() == ["worker_stalled"]);
+        let begun = Instant::now();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(place.run.pid().cast_signed()).unwrap(),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
+        let (code, said) = place.run.ended();
+        assert!(code == Some(4) && begun.elapsed() < Duration::from_secs(12), "{code:?} {said}");
+    });
+}
+
+#[test]
+fn a_limit_whose_trigger_is_full_is_said_and_withholds_copies_where_it_binds() {
+    with_wire("a_limit_whose_trigger_is_full_is_said_and_withholds_copies_where_it_binds", |wire| {
+        let rules = "trigger seen by net.src { when icmp  hold 3s  keys 1 }
+            limit seen { match seen[net.src]  snaplen 50 }\n";
+        let place = Place::start(wire, MIRRORC, WHOLE, &["--workers", "1"]);
+        let site = place.write("site.mrule", rules);
+        for binding in [false, true] {
+            let more: &[&str] = if binding { &["--binding"] } else { &[] };
+            place.command(&[&["load", &site, "--as", "site"], more].concat());
+            let full = traffic(wire);
+            until("it is full", || place.reasons() == ["limit_full"]);
+            assert_eq!(place.status().0, Exit::Problems);
+            if binding {
+                until("copies are withheld", || place.status().1["counts"]["withheld"].as_u64() > Some(20));
+                assert_eq!(place.status().1["status"], "failing");
+            } else {
+                copied(&place, 20);
+                assert_eq!(place.status().1["counts"]["withheld"], 0);
+            }
+            drop(full);
+            until("its keys end", || place.reasons().is_empty());
+        }
+        place.run.kill();
+    });
+}
+
+#[test]
+fn a_state_of_another_mirrorc_is_told_with_its_process() {
+    with_wire("a_state_of_another_mirrorc_is_told_with_its_process", |wire| {
+        let kept = tempfile::tempdir().unwrap();
+        let state = ["--state", kept.path().to_str().unwrap()];
+        let place = Place::start(wire, MIRRORC, WHOLE, &state);
+        let rules = place.write("other.mrule", WHOLE.replace("lake.pcapng", "pond.pcapng").as_str());
+        let other = wire.mirrorc(MIRRORC, &[&rules, "--tap", "m0", state[0], state[1]]);
+        other.says(&format!("another mirrorc (process {}) uses", place.run.pid()));
+        other.kill();
+        place.run.kill();
+    });
+}
+
+#[test]
 fn a_worker_that_dies_ends_the_run() {
     for (forward, forwards) in [("kernel", true), ("userspace", false)] {
         with_wire("a_worker_that_dies_ends_the_run", |wire| {

@@ -3,6 +3,7 @@
 
 mod binding;
 mod health;
+mod keeping;
 mod kills;
 mod ownership;
 mod promises;

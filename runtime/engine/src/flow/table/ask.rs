@@ -49,6 +49,11 @@ impl FlowTable {
         self.at(id).filter(|flow| !self.is_over(flow, now)).map(|_| FlowId(id))
     }
 
+    /// Whether a flow is there at a time.
+    pub(crate) fn lives(&self, id: FlowId, now: i64) -> bool {
+        self.at(id.0).is_some_and(|flow| flow.has(flag::ALIVE) && !self.is_over(flow, now))
+    }
+
     fn at(&self, id: u32) -> Option<&Entry> {
         self.flows.get(id as usize)
     }

@@ -1,0 +1,98 @@
+//! A database that is taken away and put back: what waits is written in its order, and what never was is known to be
+//! missing after a restart. (Rejected: a database that fails when a test says so; the file is what fails.)
+
+#![allow(clippy::unwrap_used, reason = "a failed test stops")]
+use super::super::store::{AtWork, KeptRow};
+use super::*;
+
+fn keeper(directory: &Path) -> (Keeper, Vec<Kept>) {
+    Keeper::open(directory, &Arc::default()).unwrap()
+}
+
+/// Takes the database away, or puts it back.
+fn away(directory: &Path, is_away: bool) {
+    let [there, away] = ["state.sqlite", "away"].map(|name| directory.join(name));
+    let (from, to) = if is_away { (there, away) } else { (away, there) };
+    std::fs::rename(from, to).unwrap();
+}
+
+fn row(keeper: &mut Keeper, policy: &'static str, number: u32) {
+    let row = KeptRow { key: number.to_string(), until: None, object: format!("{{\"add\":\"t{number}\"}}") };
+    let work =
+        move |store: &mut Store| store.replaced(policy, &format!("t{number}"), std::slice::from_ref(&row), 1);
+    keeper.send(1, 256, Some(policy.to_owned()), work).unwrap().wait();
+}
+
+fn until(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_fails_waits_and_is_written_in_its_order() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut keeper, kept) = self::keeper(place.path());
+    assert!(kept.is_empty());
+    row(&mut keeper, "a", 1);
+    assert_eq!(keeper.trouble(), None);
+    away(place.path(), true);
+    (2..10).for_each(|number| row(&mut keeper, "a", number));
+    assert!(keeper.trouble().unwrap().contains("was removed"), "{:?}", keeper.trouble());
+    away(place.path(), false);
+    until("it is tried again", || keeper.trouble().is_none());
+    drop(keeper);
+    let (keeper, kept) = self::keeper(place.path());
+    let policy = &kept[0];
+    assert!(kept.len() == 1 && !policy.is_behind && policy.changes.len() == 18, "{policy:?}");
+    drop(keeper);
+}
+
+#[test]
+fn what_was_never_written_is_known_to_be_missing() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = self::keeper(place.path());
+    row(&mut keeper, "a", 1);
+    row(&mut keeper, "b", 1);
+    away(place.path(), true);
+    row(&mut keeper, "a", 2);
+    // Nothing is missed without this one.
+    let nothing = keeper.send(0, 0, None, |store| store.expire(0).map(drop));
+    nothing.unwrap().wait();
+    // The file says what is to bind, whatever the database is like.
+    keeper.mark("c", Some(7)).unwrap().wait().unwrap();
+    drop(keeper);
+    away(place.path(), false);
+    for _ in 0..2 {
+        let (keeper, kept) = self::keeper(place.path());
+        let of = |name: &str| kept.iter().find(|policy| policy.name == name).unwrap();
+        assert!(of("a").is_behind && !of("b").is_behind, "{kept:?}");
+        assert!(matches!(of("c").at_work, AtWork::Lost(_)), "{kept:?}");
+        drop(keeper);
+    }
+    let (mut keeper, _) = self::keeper(place.path());
+    let unload = |store: &mut Store| ["a", "c"].into_iter().try_for_each(|name| store.unloaded(name, &[]));
+    keeper.send(0, 0, None, unload).unwrap().wait();
+    drop(keeper);
+    let (_keeper, kept) = self::keeper(place.path());
+    assert!(kept.iter().all(|policy| !policy.is_behind && policy.name == "b"), "{kept:?}");
+}
+
+#[test]
+fn what_waits_is_bounded_and_what_is_given_up_stays_missing() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = self::keeper(place.path());
+    away(place.path(), true);
+    let mut send = |size: usize| {
+        keeper.send(0, size, Some("a".to_owned()), |store| store.expire(0).map(drop)).unwrap().wait();
+        keeper.trouble().unwrap()
+    };
+    assert!(send(60 << 20).contains("it is tried again"));
+    assert!(send(5 << 20).contains("no more than 10000 or 64 MiB do"));
+    drop(keeper);
+    away(place.path(), false);
+    let (_keeper, kept) = self::keeper(place.path());
+    assert!(kept.iter().any(|policy| policy.name == "a" && policy.is_behind), "{kept:?}");
+}

@@ -1,0 +1,36 @@
+//! Who has a state: the number of its process stands beside the database, to be told to whoever finds that locked. The
+//! invariant: the lock of the database decides; the number is for people, and one that may be wrong is not told.
+//! (Rejected: a lock file; one that a killed process leaves must be taken away by hand.)
+
+use rusqlite::ErrorCode;
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Notes that this process has the state. A disk that takes no such file takes no state either, and that is told.
+pub(super) fn note(path: &Path) {
+    let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600).custom_flags(no_link);
+    let _for_people = options.open(path).and_then(|mut file| writeln!(file, "{}", std::process::id()));
+}
+
+/// Why a database cannot be used: where it is locked, by whom.
+pub(super) fn told(path: &Path, why: &(dyn Error + 'static)) -> String {
+    let code = why.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    if !matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
+        return why.to_string();
+    }
+    let noted = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    // Of another process name space, or of one that has ended.
+    let alive = noted.filter(|pid| Path::new(&format!("/proc/{pid}")).exists());
+    let directory = path.parent().unwrap_or(path).display();
+    match alive {
+        Some(pid) => format!(
+            "another mirrorc (process {pid}) uses `{directory}`; give each run a directory of its own"
+        ),
+        None => format!("another mirrorc uses `{directory}`; give each run a directory of its own"),
+    }
+}
