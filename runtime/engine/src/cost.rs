@@ -13,6 +13,8 @@ use crate::trigger::TriggerStore;
 use mrule_compiler::hir::{NumKind, PredKind, Program, Scope, TableId};
 use mrule_compiler::world::World;
 use mrule_grammar::span::Span;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What something remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +114,8 @@ const FLOW_LINES: u64 = 4;
 const ROW_LINES: u64 = 2;
 /// Bytes of a node of a program: in the typed program, as code or as what helpers evaluate.
 const NODE: u64 = 1200;
+/// How often a set of the rules is held: in the typed program, and for the engine's search.
+const SETS: u64 = 2;
 /// Bytes of a rule or limit beside its conditions: its name, its lines, its place in tables.
 const RULE: u64 = 3000;
 
@@ -122,7 +126,7 @@ const RULE: u64 = 3000;
 pub fn cost(program: &Program, world: &World, setting: &Setting) -> Result<Cost, Error> {
     let mut cost = Cost { patterns: program.streams.len() as u64, ..Cost::default() };
     let (mut tables, mut active) = (vec![0u64; program.tables.len()], vec![0u64; program.triggers.len()]);
-    let mut nodes = 0u64;
+    let (mut nodes, mut sets) = (0u64, BTreeMap::new());
     let count = |list: &mut Vec<u64>, at: usize| {
         if let Some(uses) = list.get_mut(at) {
             *uses += 1;
@@ -130,6 +134,15 @@ pub fn cost(program: &Program, world: &World, setting: &Setting) -> Result<Cost,
     };
     program.visit_preds(&mut |pred| {
         nodes += 1;
+        // One that several conditions name is there once.
+        let set = match pred.kind() {
+            PredKind::In(_, set) | PredKind::TagIn(_, set) | PredKind::FacetIn(_, set) => {
+                Some((Arc::as_ptr(set).addr(), size_of_val(set.parts())))
+            }
+            PredKind::AddressIn(_, set) => Some((Arc::as_ptr(set).addr(), size_of_val(set.parts()))),
+            _ => None,
+        };
+        sets.extend(set);
         match pred.kind() {
             PredKind::InTable { table, .. } | PredKind::LookupIs { table, .. } => {
                 count(&mut tables, table.index())
@@ -161,7 +174,8 @@ pub fn cost(program: &Program, world: &World, setting: &Setting) -> Result<Cost,
     }
     flows(&mut cost, program, setting)?;
     let rules = (program.rules.len() + program.limits.len()) as u64;
-    cost.parts.push(Part { room: rules, bytes: nodes * NODE + rules * RULE, ..part("program") });
+    let sets = sets.into_values().map(|bytes| bytes as u64).sum::<u64>() * SETS;
+    cost.parts.push(Part { room: rules, bytes: nodes * NODE + rules * RULE + sets, ..part("program") });
     let each = Decider::fixed_memory(program, setting.batch);
     let workers = setting.workers as u64;
     cost.parts.push(Part { room: workers, bytes: workers.saturating_mul(each), ..part("workers") });

@@ -111,6 +111,29 @@ fn tables_grow_within_the_budget() {
     });
 }
 
+/// A set that is written into a rule is a part of the program, however few nodes it is; once, if it is named
+/// by many rules.
+#[test]
+fn sets_in_rules_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let all: Vec<String> =
+        (0..50_000_u32).map(|i| std::net::Ipv4Addr::from((10 << 24) + i * 331).to_string()).collect();
+    let set = format!("let known = ip.src in {{ {} }}\n", all.join(", "));
+    let rule = |i: u32| format!("rule r{i} {{ match known and frame.len > {i}  snaplen full  to s }}\n");
+    let counted = |count: u32| {
+        let text = set.clone() + &(0..count).map(rule).collect::<String>();
+        let path = rules(dir.path(), "set.mrule", &text);
+        let (says, code) = told(&mirrorc(&["check", "--cost", &path]));
+        assert_eq!(code, 0, "{says}");
+        let line = says.lines().find(|line| line.starts_with("program")).unwrap();
+        let [.., bytes, unit, _] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{line}") };
+        bytes.parse::<f64>().unwrap() * if unit == "MB" { 1e6 } else { 1e3 }
+    };
+    let (one, ten) = (counted(1), counted(10));
+    assert!(one > 50_000.0 * 16.0, "{one} bytes");
+    assert!(ten < 1.5 * one, "{one} bytes, then {ten} bytes");
+}
+
 /// A rule file that ships, with changes: numbers that are huge, parts that are there twice or not at all.
 fn mangled(choices: &mut Choices, texts: &[String]) -> Vec<u8> {
     let mut text = choices.pick(texts).unwrap().clone().into_bytes();
