@@ -8,14 +8,6 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Parser, Subcommand};
 
-/// How what a command tells is printed, where it is for people or for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Format {
-    #[default]
-    Text,
-    Json,
-}
-
 const STYLES: Styles = Styles::styled()
     .header(crate::screen::BOLD)
     .usage(crate::screen::BOLD)

@@ -3,7 +3,7 @@
 
 use crate::exit::Failure;
 use crate::screen::Screen;
-use crate::summary::{Table, grouped, size};
+use crate::table::{Table, grouped, size};
 use mrule_compiler::hir::Program;
 use mrule_compiler::world::World;
 use mrule_engine::cost::{Cost, Setting, cost};

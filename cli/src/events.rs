@@ -5,7 +5,7 @@
 use crate::exit::Failure;
 use crate::memory;
 use crate::screen::{BAD, DOUBT, Look};
-use crate::summary::grouped;
+use crate::table::grouped;
 use mrule_compiler::hir::Program;
 use mrule_engine::change::Timed;
 use mrule_runtime::event::Hub;

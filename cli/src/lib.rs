@@ -11,6 +11,7 @@ mod compile_options;
 mod cost;
 mod events;
 mod exit;
+mod format;
 mod live_summary;
 mod live_table;
 mod memory;
@@ -20,6 +21,7 @@ pub mod report;
 mod rules;
 mod screen;
 mod summary;
+mod table;
 mod tracking;
 mod tree;
 
@@ -115,8 +117,8 @@ fn dispatch(
         Command::Station(args) => cmd::station::run(&args, screen),
         Command::Token(args) => cmd::token::run(&args, screen),
         Command::Events(args) => cmd::control::events(&args, screen),
-        Command::Completions(args) => cmd::completions::run(&args, screen),
-        Command::Man(args) => cmd::man::run(&args, screen),
+        Command::Completions(args) => cmd::completions::run(&args, Cli::command(), screen),
+        Command::Man(args) => cmd::man::run(&args, Cli::command(), screen),
     }
 }
 

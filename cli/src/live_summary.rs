@@ -3,7 +3,8 @@
 //! them while it lasts.)
 
 use crate::screen::{BOLD, DIM, Look};
-use crate::summary::{self, Table, grouped, percent, size};
+use crate::summary;
+use crate::table::{self, Table, grouped, percent, size};
 use mrule_runtime::live::{PortCounts, Report};
 use mrule_runtime::station::{self, Cause};
 use serde_json::{Map, Value, json};
@@ -70,11 +71,11 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
         out,
         "{}: {} in {seconds:.1} s, {} on the wire",
         look.paint(BOLD, &names.join(", ")),
-        summary::packets(summary.packets),
+        table::packets(summary.packets),
         size(summary.wire_bytes)
     )?;
     let share = percent(summary.mirrored as f64 * 100.0 / summary.packets.max(1) as f64);
-    let (some, none) = (summary::packets(summary.mirrored), grouped(summary.unmirrored));
+    let (some, none) = (table::packets(summary.mirrored), grouped(summary.unmirrored));
     writeln!(out, "{some} ({share}) copied to a station, {none} to none")?;
     if prefiltered(report) {
         let told =

@@ -5,7 +5,7 @@
 //! what was told with it when it ends; a library for terminals, for two control sequences.)
 
 use crate::screen::{BOLD, DIM, DOUBT, Look, err_size, printable};
-use crate::summary::{Table, grouped, percent, size};
+use crate::table::{Table, grouped, percent, size};
 use mrule_runtime::live::Report;
 use std::collections::HashMap;
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 //! counts. (Rejected: one line of the busiest counts; what is missing is what one looks for.)
 
 use crate::screen::{DIM, Look};
-use crate::summary::grouped;
+use crate::table::grouped;
 use mrule_engine::decider::TrackCounts;
 use mrule_engine::stream::StreamCounts;
 use serde_json::{Value, json};

@@ -3,10 +3,10 @@
 //! (Rejected: a page on which tc commands to type.)
 
 use super::run::pair;
-use crate::args::Format;
 use crate::exit::{Exit, Failure};
+use crate::format::Format;
 use crate::screen::{DIM, GOOD, Screen};
-use crate::summary::{Table, grouped, size};
+use crate::table::{Table, grouped, size};
 use mrule_runtime::live::{Redirects, owner};
 use serde_json::{Value, json};
 

@@ -1,10 +1,9 @@
 //! `mirrorc completions`: what a shell needs to complete commands, options and their values. The invariant: it is made of
 //! the very command line that is parsed, so it offers what there is. (Rejected: scripts kept beside the code, which age.)
 
-use crate::args::Cli;
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
 /// The arguments of `mirrorc completions`.
@@ -20,11 +19,11 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+/// Runs the command on the whole command line.
+pub fn run(args: &Args, mut command: Command, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     // The generator panics where it cannot write, so it writes to memory.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "mirrorc", &mut script);
+    clap_complete::generate(args.shell, &mut command, "mirrorc", &mut script);
     screen.out.write_all(&script)?;
     Ok(Exit::Clean)
 }

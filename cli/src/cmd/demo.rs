@@ -8,7 +8,7 @@ mod watch;
 
 use crate::exit::{Exit, Failure, plain};
 use crate::screen::{BOLD, DIM, DOUBT, Screen};
-use crate::summary::{grouped, percent, size};
+use crate::table::{grouped, percent, size};
 use hosts::Host;
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};

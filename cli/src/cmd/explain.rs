@@ -2,8 +2,8 @@
 //! only prints. The invariant: text and JSON show the same facts. (Rejected: explaining from the native code's
 //! verdict, which knows the answer and not the reasons.)
 
-use crate::args::Format;
 use crate::exit::{Exit, Failure};
+use crate::format::Format;
 use crate::memory::Memory;
 use crate::packet;
 use crate::rules::Rules;

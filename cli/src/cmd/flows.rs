@@ -4,7 +4,7 @@
 use crate::client::{Sent, To, part};
 use crate::exit::{Exit, Failure};
 use crate::screen::{BOLD, GOOD, Screen, printable};
-use crate::summary::{Table, grouped, size};
+use crate::table::{Table, grouped, size};
 use mrule_runtime::live::MAIN;
 use serde_json::{Map, Value, json};
 use std::io;

@@ -1,10 +1,9 @@
 //! `mirrorc man`: the manual as pages for `man`, one of each command. The invariant: pages are made of the very command line
 //! that is parsed, so each names every option. (Rejected: pages kept beside the code, which age.)
 
-use crate::args::Cli;
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::Man;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,9 +21,8 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    let mut command = Cli::command();
+/// Runs the command on the whole command line.
+pub fn run(args: &Args, mut command: Command, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     command.build();
     match &args.out {
         Some(out) => {

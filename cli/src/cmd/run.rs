@@ -11,10 +11,10 @@ mod telling;
 
 pub(super) use live::pair;
 
-use crate::args::Format;
 use crate::compile_options::CompileOptions;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
+use crate::format::Format;
 use crate::memory;
 use crate::rules::Rules;
 use crate::screen::Screen;

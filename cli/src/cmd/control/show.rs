@@ -2,7 +2,7 @@
 //! drives the terminal. (Rejected: YAML, which is neither read nor scripted well.)
 
 use crate::screen::{BAD, BOLD, DIM, DOUBT, GOOD, Screen, printable};
-use crate::summary::{Table, grouped, size};
+use crate::table::{Table, grouped, size};
 use serde_json::Value;
 use std::io;
 

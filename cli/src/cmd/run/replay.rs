@@ -4,11 +4,12 @@
 //! a second one ends it at once. (Rejected: ending at the first oddity of a capture; the rest of it
 //! is still evidence. Exit code 0 after a signal; a script could not tell a whole run from a part.)
 
-use crate::args::Format;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
+use crate::format::Format;
 use crate::screen::{BAD, DIM, DOUBT, Look, Screen, printable};
 use crate::summary;
+use crate::table;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mrule_engine::decider::Observer;
 use mrule_engine::policy::Policy;
@@ -99,7 +100,7 @@ fn complain(read: &[PathBuf], counts: &Summary, screen: &mut Screen<'_>) -> Resu
     let warning = look.paint(DOUBT, "warning:");
     for (link, packets) in &counts.unsupported {
         let what = format!("of link type {link}, which is not supported, and were passed over");
-        let packets = summary::packets(*packets);
+        let packets = table::packets(*packets);
         writeln!(screen.err, "{warning} {packets} of {name} are {what}")?;
     }
     if counts.moved_times > 0 {
@@ -107,7 +108,7 @@ fn complain(read: &[PathBuf], counts: &Summary, screen: &mut Screen<'_>) -> Resu
         writeln!(screen.err, "{warning} {name} has {} {what}", counts.moved_times)?;
     }
     if counts.outlying_times > 0 {
-        let packets = summary::packets(counts.outlying_times);
+        let packets = table::packets(counts.outlying_times);
         let what = "a time that does not fit the packets around, and were decided at the time of those";
         writeln!(screen.err, "{warning} {packets} of {name} have {what}")?;
     }
@@ -116,13 +117,13 @@ fn complain(read: &[PathBuf], counts: &Summary, screen: &mut Screen<'_>) -> Resu
         writeln!(screen.err, "{} `{}` is broken at {at}", look.paint(BAD, "error:"), printable(&name))?;
     }
     if !counts.broken.is_empty() {
-        let packets = summary::packets(counts.totals.packets);
+        let packets = table::packets(counts.totals.packets);
         let what = if read.len() > 1 { "what else could be read" } else { "what came before it" };
         let line = format!("{what} was processed: {packets}");
         writeln!(screen.err, "  {}", look.paint(DIM, &line))?;
     }
     if counts.interrupted {
-        let packets = summary::packets(counts.totals.packets);
+        let packets = table::packets(counts.totals.packets);
         let what = "ended by a signal before the end of what was to be read; decided were";
         writeln!(screen.err, "{warning} {what} {packets}")?;
     }
@@ -155,7 +156,7 @@ impl Bar {
         let bar = self.bar.get_or_insert_with(|| make(self.look, progress.length));
         bar.set_position(progress.read);
         let speed = progress.packets as f64 / self.started.elapsed().as_secs_f64();
-        let (packets, speed) = (summary::packets(progress.packets), summary::grouped(speed as u64));
+        let (packets, speed) = (table::packets(progress.packets), table::grouped(speed as u64));
         bar.set_message(format!("{packets}, {speed}/s"));
     }
 
