@@ -6,8 +6,8 @@
 use crate::budget::CompileBudget;
 use crate::check;
 use crate::hir::Program;
-use crate::jit::{self, Interpreted};
 use crate::lint;
+use crate::plan::cost::{self, Interpreted};
 use mrule_grammar::ast::{self, Item, TableInit};
 use mrule_grammar::codes::{budgets, files, lints};
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
@@ -143,7 +143,7 @@ pub fn compile_within(
     let has_errors = |all: &[Diagnostic]| all.iter().any(|d| d.severity() == Severity::Error);
     if !has_errors(&diagnostics) {
         let lints = lint::lint(&program, &files, budget).and_then(|mut lints| {
-            lints.extend(jit::interpreted(&program, budget)?.map(interpreted));
+            lints.extend(cost::interpreted(&program, budget)?.map(interpreted));
             Ok(lints)
         });
         let lints = lints.unwrap_or_else(|stop| vec![check::stopped(stop, largest(&program))]);
@@ -166,7 +166,7 @@ fn largest(program: &Program) -> Option<(Span, u64)> {
 }
 
 /// Says that rules are interpreted.
-fn interpreted(what: jit::Interpreted) -> Diagnostic {
+fn interpreted(what: Interpreted) -> Diagnostic {
     let Interpreted { rules, bytes, costliest } = what;
     let are = if rules == 1 { "rule or limit is" } else { "rules and limits are" };
     let message = format!("{rules} {are} interpreted: native code of this program would take {bytes} bytes");

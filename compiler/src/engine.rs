@@ -7,7 +7,10 @@ use crate::batch::Batch;
 use crate::budget::CompileBudget;
 use crate::eval::Eval;
 use crate::hir::{Program, Station};
+#[cfg(feature = "jit")]
 use crate::jit::{Jit, JitError};
+#[cfg(not(feature = "jit"))]
+use crate::no_jit::{Jit, JitError};
 use crate::sight::{Fired, Probe, Seen, Sight};
 use crate::world::{Scratch, World};
 use std::ops::Range;
@@ -16,7 +19,7 @@ use std::sync::Arc;
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EngineKind {
-    /// Native code.
+    /// Native code; in a build without the feature `jit` there is none, and [`Engine::new`] says so.
     Jit,
     /// The reference interpreter.
     Interp,
@@ -186,3 +189,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

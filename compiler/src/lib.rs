@@ -1,5 +1,10 @@
 //! The compiler of the `.mrule` language: syntax tree to typed program, typed program to verdicts, by a reference
 //! interpreter and by native code. It does no I/O and reads no clock.
+//!
+//! Native code is the feature `jit`, on by default; without it nothing here needs Cranelift, and checks,
+//! `explain` and the interpreter are the same. (Rejected: two crates; both engines read the same records.)
+#![cfg_attr(not(feature = "jit"), allow(dead_code, reason = "what only native code reads and calls"))]
+
 pub mod abi;
 pub mod batch;
 pub mod bpf;
@@ -13,10 +18,14 @@ pub mod extract;
 pub mod fields;
 pub mod helpers;
 pub mod hir;
+#[cfg(feature = "jit")]
 pub mod jit;
 pub mod length;
 pub mod lint;
+#[cfg(not(feature = "jit"))]
+mod no_jit;
 pub mod pattern;
+mod plan;
 pub mod render;
 pub mod sets;
 pub mod sight;

@@ -3,7 +3,6 @@
 //! it reaches through the context's pool. (Rejected: addresses of constants in the code, which make its text differ from
 //! run to run.)
 
-use super::cost::CodePlan;
 use super::decide::{self, Ground};
 use super::emit::{Helpers, Regions};
 use super::fire;
@@ -12,6 +11,7 @@ use super::probe;
 use super::shims;
 use crate::budget::{CompileBudget, Stop};
 use crate::hir::Program;
+use crate::plan::cost::CodePlan;
 use crate::world::World;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::types::I64;
@@ -24,6 +24,7 @@ use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
 
 /// Why a program could not be compiled to native code.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum JitError {
     /// No code generator for this processor.
     #[error("native code is not available on this machine: {0}")]

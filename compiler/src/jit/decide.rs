@@ -6,9 +6,9 @@
 use super::emit::{Emit, Helpers, Regions};
 use super::needs::Needs;
 use super::nodes::Node;
-use super::plan::{Class, Group, HASH_MULTIPLIER, HASH_ROTATE, Plan};
 use crate::abi::offset;
 use crate::hir::{Length, NumKind, Pred, PredKind, Program};
+use crate::plan::{Class, Group, HASH_MULTIPLIER, HASH_ROTATE, Plan};
 use crate::world::World;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};

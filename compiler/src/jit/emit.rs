@@ -3,13 +3,13 @@
 //! not marked movable, so the optimiser keeps them there. What takes more than a few instructions is a call to a total
 //! helper. (Rejected: values instead of jumps, which would evaluate what short circuit skips.)
 
-use super::cost;
 use super::member::is_small;
 use super::nodes::Node;
 use super::shape::{Fact, Facts};
 use crate::abi::offset;
 use crate::fields::{Layer, Load, Slot};
 use crate::hir::{Address, ArithOp, CompareOp, Key, Num, NumKind, Pred, PredKind};
+use crate::plan::cost;
 use crate::world::World;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};

@@ -4,21 +4,18 @@
 
 mod ask;
 mod compile;
-mod cost;
 mod decide;
 mod emit;
 mod fire;
 mod member;
 mod needs;
 mod nodes;
-mod plan;
 mod probe;
 mod shape;
 mod shims;
 mod start;
 
 pub use compile::{JitError, Listing, listing};
-pub use cost::{Interpreted, interpreted};
 
 use crate::abi::{Context, Cut, Head, MAX_KEY, OwnKeyWords, Packet, Verdict, WindowEvent};
 use crate::batch::Batch;

@@ -26,7 +26,7 @@ const CRATES: &[Crate] = &[
         modules: &[
             "abi", "sets", "fields", "pattern", "value", "streams", "table", "hir", "extract", "wire",
             "sight", "world", "helpers", "length", "eval", "render", "explain", "batch", "budget", "bpf",
-            "check", "lint", "jit", "compile", "engine",
+            "check", "lint", "plan", "jit", "no_jit", "compile", "engine",
         ],
     },
     Crate {
@@ -37,18 +37,40 @@ const CRATES: &[Crate] = &[
         ],
     },
     Crate { dir: "runtime", modules: &[] },
-    Crate { dir: "cli", modules: &[] },
+    Crate {
+        dir: "cli",
+        modules: &[
+            "exit",
+            "format",
+            "memory",
+            "packet",
+            "screen",
+            "alarms",
+            "report",
+            "rules",
+            "table",
+            "tracking",
+            "summary",
+            "tree",
+            "client",
+            "pages",
+            "compile_options",
+            "events",
+            "cost",
+            "live_summary",
+            "live_table",
+            "cmd",
+            "args",
+        ],
+    },
     Crate { dir: "tests", modules: &[] },
 ];
 
 /// THE CRATES WHOSE MODULES ARE IN NO ORDER YET, and why. A crate without circles may not stay here.
-const LEFT_OUT: &[(&str, &str)] = &[
-    (
-        "runtime",
-        "`live`, `control`, `event`, `history`, `alarm` and `station` import each other; being split",
-    ),
-    ("cli", "`summary` and `tracking`, `cmd` and `args` import each other"),
-];
+const LEFT_OUT: &[(&str, &str)] = &[(
+    "runtime",
+    "`live`, `control`, `event`, `history`, `alarm` and `station` import each other; being split",
+)];
 
 /// Crates whose modules need no order, but may have no circle: helpers of tests come and go.
 const UNORDERED: &[&str] = &["tests"];

@@ -1,0 +1,59 @@
+//! What stands for native code in a build without the feature `jit`: a type that has no value. The
+//! invariant: it has the face of the real one, so an engine reads the same with and without the feature,
+//! and `EngineKind` has the same variants in both. (Rejected: a kind that is absent; a feature that one
+//! user of the library switches on would break the `match` of another.)
+
+use crate::abi::Packet;
+use crate::batch::Batch;
+use crate::budget::CompileBudget;
+use crate::hir::Program;
+use crate::sight::{Fired, Probe, Seen, Sight};
+use crate::world::{Scratch, World};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Why a program could not be compiled to native code.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JitError {
+    /// The code generator is not in this build.
+    #[error(
+        "native code is not available: mrule-compiler was built without its feature `jit`; use the interpreter, or \
+         build with the feature"
+    )]
+    Absent,
+}
+
+/// A program as native code, of which there is none.
+#[derive(Debug)]
+pub enum Jit {}
+
+impl Jit {
+    pub fn new(_: &Arc<Program>, _: &World, _: &CompileBudget) -> Result<Jit, JitError> {
+        Err(JitError::Absent)
+    }
+
+    pub fn memory(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn decide(
+        &self,
+        _: &World,
+        _: &mut Scratch,
+        _: &[Packet],
+        _: Range<usize>,
+        _: &Sight,
+        _: &mut Batch,
+    ) {
+        match *self {}
+    }
+
+    pub fn fire(&self, _: &World, _: &mut Scratch, _: &[Packet], _: Seen, _: &mut [Fired]) {
+        match *self {}
+    }
+
+    pub fn probe(&self, _: &World, _: &mut Scratch, _: &[Packet], _: Seen, _: &mut Probe) {
+        match *self {}
+    }
+}
