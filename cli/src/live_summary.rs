@@ -5,7 +5,8 @@
 use crate::screen::{BOLD, DIM, Look};
 use crate::summary;
 use crate::table::{self, Table, grouped, percent, size};
-use mrule_runtime::live::{PortCounts, Report};
+use mrule_runtime::control::Report;
+use mrule_runtime::live::PortCounts;
 use mrule_runtime::station::{self, Cause};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};

@@ -13,7 +13,7 @@ pub use drops::Drops;
 pub use syslog::Syslog;
 pub use webhook::Webhook;
 
-use crate::event::Record;
+use crate::event::{Record, Subscriber};
 use serde::Serialize;
 use std::future::Future;
 use std::io;
@@ -163,8 +163,14 @@ impl Alarms {
         Ok(Alarms { lines: Mutex::new(lines), tallies, stop, done: Mutex::new(is_done), tell })
     }
 
-    /// Tells everybody, as far as there is room.
-    pub fn offer(&self, record: Arc<Record>) {
+    /// What became of alarms, by receiver.
+    pub fn counts(&self) -> Vec<Counts> {
+        self.tallies.iter().map(|tally| tally.counts()).collect()
+    }
+}
+
+impl Subscriber for Alarms {
+    fn offer(&self, record: Arc<Record>) {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         for (line, tally) in lines.iter().zip(&self.tallies) {
             tally.told.fetch_add(1, Relaxed);
@@ -180,13 +186,7 @@ impl Alarms {
         }
     }
 
-    /// What became of alarms, by receiver.
-    pub fn counts(&self) -> Vec<Counts> {
-        self.tallies.iter().map(|tally| tally.counts()).collect()
-    }
-
-    /// Sends what waits, once more and for some seconds; what is left is dropped. Nothing is told later.
-    pub fn finish(&self) {
+    fn finish(&self) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let _nobody_there = self.stop.send(true);
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);

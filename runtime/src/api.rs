@@ -33,10 +33,10 @@ pub use door::{Role, Token};
 pub use socket::Socket;
 pub use tls::{Afar, Papers, Renewal, Renewed, Reservation};
 
+use crate::control::Report;
 use crate::control::{Control, Refusal};
 use crate::error::Error;
 use crate::event::on_behalf;
-use crate::live::Report;
 use audit::Peer;
 use axum::{Extension, Router};
 use bodies::Bodies;

@@ -21,6 +21,7 @@ mod opening;
 mod owner;
 mod plan;
 mod remake;
+pub mod report;
 mod restore;
 mod rows;
 mod stations;
@@ -38,16 +39,18 @@ pub use load::cut_others;
 pub use memory::Memory;
 pub use mrule_engine::policy::Origin;
 pub use plan::{Fates, Plan};
+pub use report::{Report, Subscribers};
 pub use restore::{BindingFailure, Start};
 pub use rows::Rows;
 pub use stations::SetStation;
 pub use store::{Kept, Store};
 
+use crate::clock::now;
 use crate::compile_queue::CompileQueue;
 use crate::error::Error;
-use crate::event::Hub;
 use crate::event::output::EventWriter;
-use crate::live::{Live, Report, Swap};
+use crate::history::History;
+use crate::live::{Live, Swap};
 use mrule_compiler::compile::Compiled;
 use mrule_compiler::engine::EngineKind;
 use mrule_engine::policy::Policy;
@@ -240,14 +243,9 @@ pub struct Control {
     doing: Mutex<Option<(String, Instant)>>,
     kind: EngineKind,
     lines: Option<Arc<EventWriter>>,
-    hub: Option<Hub>,
+    subscribers: Subscribers,
     queue: CompileQueue,
     memory: Memory,
-}
-
-/// The time of packets that come now.
-pub(crate) fn now() -> i64 {
-    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 /// Whether a name can be a policy's: as the names in rule files, also with `-` and `.`.
@@ -294,7 +292,7 @@ impl Control {
                 doing: Mutex::new(None),
                 kind,
                 lines,
-                hub: None,
+                subscribers: Subscribers::default(),
                 queue,
                 memory,
             },
@@ -302,9 +300,14 @@ impl Control {
         )
     }
 
-    /// Its reports also say what became of what this hub was told.
-    pub fn with_hub(self, hub: Hub) -> Control {
-        Control { hub: Some(hub), ..self }
+    /// Its reports also say what became of what these were told.
+    pub fn with_subscribers(self, subscribers: Subscribers) -> Control {
+        Control { subscribers, ..self }
+    }
+
+    /// The history; none without one.
+    pub fn history(&self) -> Option<&History> {
+        self.subscribers.history.as_ref()
     }
 
     /// Locks the state. When the guard is dropped, it releases the lock and then waits until what was
@@ -323,11 +326,8 @@ impl Control {
     /// # Errors
     /// The run has ended.
     pub fn report(&self) -> Result<Report, Refusal> {
-        let mut report = self.with_live(Live::report).ok_or(Refusal::Ended)?;
-        if let Some(hub) = &self.hub {
-            report.told(hub);
-        }
-        Ok(report)
+        let report = self.with_live(Live::report).ok_or(Refusal::Ended)?;
+        Ok(Report::new(report, &self.subscribers))
     }
 
     /// Takes the run out, to end it.

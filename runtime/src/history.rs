@@ -6,7 +6,7 @@
 
 mod disk;
 
-use crate::event::{Kind, Record, Told};
+use crate::event::{Journal, Kind, Record, Told};
 use crate::patience;
 use disk::Disk;
 use serde::Serialize;
@@ -170,35 +170,10 @@ impl History {
             Some(Err(why)) => (None, Some(why)),
         };
         // Numbers that no earlier run gave: nobody makes more than one event in a millisecond for years.
-        let run = || u64::try_from(crate::control::now() / 1_000_000).unwrap_or(0);
+        let run = || u64::try_from(crate::clock::now() / 1_000_000).unwrap_or(0);
         let last = disk.as_ref().map_or_else(run, Disk::newest);
         let memory = Mutex::new(Memory { last, ..Memory::default() });
         History(Arc::new(Inner { memory, disk, trouble }))
-    }
-
-    /// Keeps an event, and gives its number to `tell` before another one is kept.
-    pub fn keep(&self, record: &Record, told: &Told, tell: impl FnOnce(u64)) {
-        let mut memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.last += 1;
-        memory.kept += 1;
-        let entry = Entry {
-            id: memory.last,
-            time: record.time,
-            kind: record.kind,
-            policy: told.policy.clone(),
-            client: record.client.clone(),
-            line: told.line.clone(),
-        };
-        // In the order of their numbers, so under the lock; neither waits.
-        if let Some(disk) = &self.0.disk {
-            disk.keep(entry.clone());
-        }
-        tell(entry.id);
-        match entry.class() {
-            Class::OfPackets => memory.of_packets.push(entry, KEPT),
-            Class::Unauthenticated => memory.unauthenticated.push(entry, KEPT_UNAUTHENTICATED),
-            Class::Others => memory.others.push(entry),
-        }
     }
 
     /// The number of the newest event.
@@ -242,9 +217,34 @@ impl History {
         }
         counts
     }
+}
 
-    /// Writes down what waits, for some seconds; nothing is written later.
-    pub fn finish(&self) {
+impl Journal for History {
+    fn keep(&self, record: &Record, told: &Told, number: &mut dyn FnMut(u64)) {
+        let mut memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.last += 1;
+        memory.kept += 1;
+        let entry = Entry {
+            id: memory.last,
+            time: record.time,
+            kind: record.kind,
+            policy: told.policy.clone(),
+            client: record.client.clone(),
+            line: told.line.clone(),
+        };
+        // In the order of their numbers, so under the lock; neither waits.
+        if let Some(disk) = &self.0.disk {
+            disk.keep(entry.clone());
+        }
+        number(entry.id);
+        match entry.class() {
+            Class::OfPackets => memory.of_packets.push(entry, KEPT),
+            Class::Unauthenticated => memory.unauthenticated.push(entry, KEPT_UNAUTHENTICATED),
+            Class::Others => memory.others.push(entry),
+        }
+    }
+
+    fn finish(&self) {
         if let Some(disk) = &self.0.disk {
             disk.finish();
         }

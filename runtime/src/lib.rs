@@ -7,13 +7,14 @@
 //! - [`control`]: policies by name, asked and changed at work; [`api`]: over HTTP; [`compile_queue`]: one compilation at a
 //!   time; [`budget`]: how much memory programs may take.
 //! - [`event`]: what happens, as lines of text; [`history`]: for those who ask later; [`alarm`]: by webhooks and syslog.
-//! - [`error`]: what can go wrong outside of the packets; [`patience`]: what the system may never answer.
+//! - [`clock`]: the time now; [`error`]: what can go wrong outside of the packets; [`patience`]: what the system may never answer.
 
 pub mod alarm;
 pub mod api;
 pub mod budget;
 pub mod capture;
 
+pub mod clock;
 pub mod compile_queue;
 pub mod confine;
 pub mod control;

@@ -107,7 +107,7 @@ impl Webhook {
     pub(super) async fn send(&self, batch: &[Arc<Record>]) -> Result<(), Failed> {
         let events: Vec<Json> = batch.iter().map(|record| record.json()).collect();
         let body = json!({ "version": 1, "host": super::syslog::host(), "events": events }).to_string();
-        let time = crate::control::now() / 1_000_000_000;
+        let time = crate::clock::now() / 1_000_000_000;
         let mut request = Request::post(self.url.clone())
             .header("content-type", "application/json")
             .header("user-agent", concat!("mirrorc/", env!("CARGO_PKG_VERSION")))

@@ -5,7 +5,8 @@ use super::Api;
 use super::caller::Caller;
 use super::problem::Problem;
 use super::routes::ask_for;
-use crate::control::{Refusal, now};
+use crate::clock::now;
+use crate::control::Refusal;
 use crate::event::Kind;
 use crate::history::{MOST, Query};
 use axum::Extension;
@@ -57,7 +58,7 @@ pub(super) async fn events(
     let kinds = kinds(kind.as_deref())?;
     let query = Query { after, since, kinds, policy: caller.policy, most: most.unwrap_or(100).min(MOST) };
     let found = api.ask(move |api| {
-        let history = api.hub.history();
+        let history = api.control.history();
         history
             .map(|history| history.find(&query))
             .ok_or_else(|| Refusal::Unknown("there is no history".into()))

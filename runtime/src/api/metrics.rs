@@ -3,7 +3,7 @@
 //! would have to be kept the same.)
 
 use crate::control::Health;
-use crate::live::Report;
+use crate::control::Report;
 use crate::station::Cause;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};

@@ -137,7 +137,7 @@ impl Feed {
         let after = self.last.unwrap_or(0);
         let query = Query { after: Some(after), most: MOST, ..Query::default() };
         let found = self.api.ask(move |api| {
-            let newest = api.hub.history().map(|history| (history.find(&query), history.newest()));
+            let newest = api.control.history().map(|history| (history.find(&query), history.newest()));
             Ok(newest.unwrap_or_default())
         });
         // The run has ended: the stream does, too.

@@ -5,7 +5,8 @@
 use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, metrics};
-use crate::live::{PolicyReport, Report};
+use crate::control::Report;
+use crate::live::{self, PolicyReport};
 use crate::station;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -90,10 +91,12 @@ async fn report(api: &Arc<Api>, caller: Caller) -> Result<Report, Problem> {
 
 /// What of a report is of one policy: nothing of interfaces, alarms and the history, which are of all.
 fn part(report: Report, policy: &str) -> Report {
-    let own: Vec<PolicyReport> = report.policies.into_iter().filter(|of| of.name == policy).collect();
+    let own: Vec<PolicyReport> = report.live.policies.into_iter().filter(|of| of.name == policy).collect();
     let (summary, stations) =
         own.first().map(|of| (of.summary.clone(), of.stations.clone())).unwrap_or_default();
-    Report { elapsed: report.elapsed, summary, stations, policies: own, ..Report::default() }
+    let elapsed = report.live.elapsed;
+    let live = live::Report { elapsed, summary, stations, policies: own, ..live::Report::default() };
+    Report { live, ..Report::default() }
 }
 
 pub(super) async fn stats(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {

@@ -3,10 +3,11 @@
 //! died, nothing is loaded, copies are withheld); a reason keeps its moment until it is over.
 //! (Rejected: a flag in each place that can fail; who asks wants to know why.)
 
+use super::Report;
 use super::restore::{BindingFailure, STATE, withhold};
 use super::{Control, Refusal, State, no_policy, now};
 use crate::event::{Kind, Record, time_text};
-use crate::live::{Report, Trouble, TroubleKind};
+use crate::live::{Trouble, TroubleKind};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 

@@ -5,10 +5,9 @@
 
 use super::client::{Bucket, CLIENT_RATE, Clients};
 use super::{Kind, Record};
-use crate::alarm::{Alarms, Counts};
-use crate::history::{self, History};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -32,6 +31,24 @@ const ADDRESSES: usize = 32;
 /// How long nothing is passed over before that is said to be over.
 const CALM: Duration = Duration::from_secs(10);
 
+/// Keeps events for those who ask later. It must not wait.
+pub trait Journal: Debug + Send + Sync {
+    /// Keeps an event, and gives its number to `number` before another one is kept.
+    fn keep(&self, record: &Record, told: &Told, number: &mut dyn FnMut(u64));
+
+    /// Writes down what waits, for some seconds; nothing is kept later.
+    fn finish(&self);
+}
+
+/// Is told of each event that is an alarm. It must not wait.
+pub trait Subscriber: Debug + Send + Sync {
+    /// Takes an event, as far as there is room.
+    fn offer(&self, record: Arc<Record>);
+
+    /// Sends what waits, for some seconds; nothing is sent later.
+    fn finish(&self);
+}
+
 /// Where events are told; a clone is the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Hub(Arc<Inner>);
@@ -41,8 +58,8 @@ struct Inner {
     events: Sender<Told>,
     /// True while somebody listens.
     listened: AtomicBool,
-    history: Option<History>,
-    alarms: Option<Alarms>,
+    journal: Option<Arc<dyn Journal>>,
+    alarms: Option<Arc<dyn Subscriber>>,
     begun: Instant,
     /// The second of the run in which so many were admitted.
     second: AtomicU64,
@@ -81,7 +98,7 @@ impl Default for Inner {
         Inner {
             events: channel(WAITING).0,
             listened: AtomicBool::new(false),
-            history: None,
+            journal: None,
             alarms: None,
             begun: Instant::now(),
             second: AtomicU64::new(0),
@@ -107,14 +124,14 @@ pub struct Losses {
 }
 
 impl Hub {
-    /// One that also tells a history, and alarms.
-    pub fn new(history: Option<History>, alarms: Option<Alarms>) -> Hub {
-        Hub(Arc::new(Inner { history, alarms, ..Inner::default() }))
+    /// One that also tells a journal of all that is kept, and a subscriber of what is an alarm.
+    pub fn new(journal: Option<Arc<dyn Journal>>, alarms: Option<Arc<dyn Subscriber>>) -> Hub {
+        Hub(Arc::new(Inner { journal, alarms, ..Inner::default() }))
     }
 
     /// Whether anybody is told.
     pub fn is_wanted(&self) -> bool {
-        self.0.listened.load(Relaxed) || self.0.history.is_some() || self.0.alarms.is_some()
+        self.0.listened.load(Relaxed) || self.0.journal.is_some() || self.0.alarms.is_some()
     }
 
     /// Whether anybody is told of this kind.
@@ -160,9 +177,9 @@ impl Hub {
         let line: Arc<str> = record.text().into();
         let policy = record.word("policy").map(Arc::from);
         let told = Told { id: None, kind: record.kind, policy, line };
-        match self.0.history.as_ref().filter(|_| record.kind.is_kept()) {
+        match self.0.journal.as_ref().filter(|_| record.kind.is_kept()) {
             // Under the history's lock, so that numbers grow for whoever listens.
-            Some(history) => history.keep(&record, &told, |id| {
+            Some(journal) => journal.keep(&record, &told, &mut |id| {
                 let _nobody_listens = self.0.events.send(Told { id: Some(id), ..told.clone() });
             }),
             None => {
@@ -264,22 +281,14 @@ impl Hub {
         Some(told)
     }
 
-    /// The history, if there is one.
-    pub fn history(&self) -> Option<&History> {
-        self.0.history.as_ref()
+    /// How many events were not told to the journal and alarms, because there were too many.
+    pub fn lost_so_far(&self) -> u64 {
+        self.0.lost.load(Relaxed)
     }
 
-    /// What became of alarms, by receiver.
-    pub fn alarms(&self) -> Vec<Counts> {
-        self.0.alarms.as_ref().map(Alarms::counts).unwrap_or_default()
-    }
-
-    /// What is in the history, and what is not.
-    pub fn counts(&self) -> Option<history::Counts> {
-        let mut counts = self.0.history.as_ref()?.counts();
-        counts.lost = self.0.lost.load(Relaxed);
-        counts.folded = self.0.folded.load(Relaxed);
-        Some(counts)
+    /// How many events `extended` were counted and not told.
+    pub fn folded_so_far(&self) -> u64 {
+        self.0.folded.load(Relaxed)
     }
 
     /// Nothing more is told to the history and alarms: writes down and sends what waits, for some seconds.
@@ -287,8 +296,8 @@ impl Hub {
         if let Some(alarms) = &self.0.alarms {
             alarms.finish();
         }
-        if let Some(history) = &self.0.history {
-            history.finish();
+        if let Some(journal) = &self.0.journal {
+            journal.finish();
         }
     }
 

@@ -168,7 +168,7 @@ impl Record {
             Json::Object(members) => members,
             _ => Map::new(),
         };
-        Record { kind, time: crate::control::now(), client: client::current(), members }
+        Record { kind, time: crate::clock::now(), client: client::current(), members }
     }
 
     /// Something that a user should know of, in words.

@@ -3,8 +3,7 @@
 //! sent or dropped by a cause. (Rejected: percentages, which are functions of these.)
 
 use super::redirect::Redirect;
-use crate::event::Hub;
-use crate::{alarm, history, station};
+use crate::station;
 use mrule_engine::totals::{RetiredTotals, Totals};
 use std::io;
 use std::time::Duration;
@@ -193,10 +192,6 @@ pub struct Report {
     pub gone: RetiredTotals,
     /// What became of the copies of stations that are no more; those that are ending are not in it yet.
     pub retired: station::Counts,
-    /// What became of alarms, by receiver.
-    pub alarms: Vec<alarm::Counts>,
-    /// What was kept of events; none without a history.
-    pub history: Option<history::Counts>,
 }
 
 /// What one policy did, all of its versions together.
@@ -213,12 +208,6 @@ pub struct PolicyReport {
 }
 
 impl Report {
-    /// Says what became of what a hub was told.
-    pub fn told(&mut self, hub: &Hub) {
-        self.alarms = hub.alarms();
-        self.history = hub.counts();
-    }
-
     /// Puts the policies' sums side by side into one; packets are there already.
     pub(super) fn put_together(&mut self) {
         let several = self.policies.len() > 1;
@@ -267,11 +256,6 @@ impl Report {
                 if asked.copies != became.asked || asked.bytes != became.asked_bytes || !became.adds_up() {
                     return Err(format!("copies asked {asked:?}, became {became:?}"));
                 }
-            }
-        }
-        for alarms in &self.alarms {
-            if alarms.waiting > 0 || alarms.told != alarms.sent + alarms.failed + alarms.dropped {
-                return Err(format!("alarms told are not sent + failed + dropped: {alarms:?}"));
             }
         }
         let (gone, retired) = (&self.gone, &self.retired);

@@ -325,7 +325,7 @@ fn run_as(
         writeln!(screen.err, "{} with {workers}{as_user}; Ctrl-C ends", what.join(", "))?;
     }
     let (control, told) = Control::new(live, kind, start, writer.clone());
-    let control = control.with_hub(hub.clone());
+    let control = control.with_subscribers(telling.subscribers().clone());
     for what in told.into_iter().filter(|_| warn) {
         writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
     }
@@ -415,13 +415,13 @@ fn run_as(
     if finished.is_err() {
         hub.finish();
     }
-    let mut report = finished?;
+    let counted = finished?;
     let all_told = lines.finish(writer.and_then(Arc::into_inner), screen.err_look, screen.err)?;
     for event in events.try_iter() {
         hub.tell(Record::from(&event));
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }
-    telling.finish(&mut report, successor());
+    let report = telling.finish(counted, successor());
     for event in events.try_iter() {
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }

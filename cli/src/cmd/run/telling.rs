@@ -6,10 +6,10 @@ use crate::alarms;
 use crate::exit::Failure;
 use crate::screen::{BAD, Screen};
 use mrule_runtime::alarm::{Drops, Target};
-use mrule_runtime::control::{Control, ReasonKind};
+use mrule_runtime::control::{Control, ReasonKind, Report, Subscribers};
 use mrule_runtime::event::{Hub, Kind, Losses};
 use mrule_runtime::history::History;
-use mrule_runtime::live::{Event, Report};
+use mrule_runtime::live::{self, Event};
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
@@ -25,7 +25,7 @@ pub(super) fn process(pid: i32) -> String {
 
 /// Who is told.
 pub(super) struct Telling {
-    hub: Hub,
+    subscribers: Subscribers,
     /// Somebody is.
     anybody: bool,
     losses: Losses,
@@ -55,19 +55,24 @@ impl Telling {
         let asked = args.control.is_some() || args.listen.is_wanted();
         let history = asked.then(|| History::open(args.state.as_deref(), stop));
         let anybody = alarms.is_some() || history.is_some();
-        let hub = Hub::new(history, alarms);
+        let subscribers = Subscribers::new(history, alarms);
         let drops = Drops::new(args.alarms.drops());
-        Ok(Telling { hub, anybody, losses: Losses::default(), drops, looked: false })
+        Ok(Telling { subscribers, anybody, losses: Losses::default(), drops, looked: false })
     }
 
     /// Where to tell.
     pub fn hub(&self) -> &Hub {
-        &self.hub
+        &self.subscribers.hub
     }
 
-    /// The same, if anybody is told.
+    /// The same, with where events are kept and sent.
+    pub fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
+    }
+
+    /// The hub, if anybody is told.
     pub fn wanted(&self) -> Option<&Hub> {
-        Some(&self.hub).filter(|_| self.anybody)
+        Some(&self.subscribers.hub).filter(|_| self.anybody)
     }
 
     /// The run has started; `warn`: what is wrong with the history is shown.
@@ -75,8 +80,8 @@ impl Telling {
     /// # Errors
     /// Standard error cannot be written to.
     pub fn started(&mut self, warn: bool, screen: &mut Screen<'_>) -> io::Result<()> {
-        self.hub.note(concat!("mirrorc ", env!("CARGO_PKG_VERSION"), " has started"));
-        match self.hub.counts().and_then(|counts| counts.trouble).filter(|_| warn) {
+        self.subscribers.hub.note(concat!("mirrorc ", env!("CARGO_PKG_VERSION"), " has started"));
+        match self.subscribers.history_counts().and_then(|counts| counts.trouble).filter(|_| warn) {
             Some(what) => writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:")),
             None => Ok(()),
         }
@@ -88,13 +93,13 @@ impl Telling {
         if !self.drops.is_due(now) {
             return Vec::new();
         }
-        let lost = self.hub.watch(&mut self.losses);
+        let lost = self.subscribers.hub.watch(&mut self.losses);
         let Ok(report) = control.report() else { return Vec::new() };
         let drops = self.drops.look(&report, now).filter(|_| self.anybody).inspect(|record| {
             let what = record.word("note").unwrap_or_default().to_owned();
             control.note(ReasonKind::Drops, "", (record.kind == Kind::Drops).then_some(what));
         });
-        let (hub, begins) = (&self.hub, !std::mem::replace(&mut self.looked, true));
+        let (hub, begins) = (&self.subscribers.hub, !std::mem::replace(&mut self.looked, true));
         let found = drops.into_iter().chain(control.look_after(&report)).filter_map(|record| {
             let note = record.word("note").unwrap_or_default().to_owned();
             // What was wrong at the start has been shown already.
@@ -107,12 +112,14 @@ impl Telling {
     }
 
     /// The run ends, by a signal or because another process has taken over: what waits is written down and sent, and what came of it is added to the report.
-    pub fn finish(self, report: &mut Report, successor: Option<i32>) {
+    pub fn finish(self, report: live::Report, successor: Option<i32>) -> Report {
         match successor {
-            Some(pid) => self.hub.note(&format!("mirrorc has ended: {} has taken over", process(pid))),
-            None => self.hub.note("a signal ends mirrorc"),
+            Some(pid) => {
+                self.subscribers.hub.note(&format!("mirrorc has ended: {} has taken over", process(pid)))
+            }
+            None => self.subscribers.hub.note("a signal ends mirrorc"),
         }
-        self.hub.finish();
-        report.told(&self.hub);
+        self.subscribers.hub.finish();
+        Report::new(report, &self.subscribers)
     }
 }
