@@ -16,7 +16,6 @@
 
 mod input;
 mod interface;
-mod link;
 mod order;
 mod pcap;
 mod pcapng;
@@ -24,8 +23,8 @@ mod source;
 mod timeline;
 mod window;
 
+pub use crate::link_type::LinkType;
 pub use interface::Interface;
-pub use link::LinkType;
 
 use crate::error::{Break, BreakReason, Error};
 use input::Input;

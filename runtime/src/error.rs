@@ -3,10 +3,10 @@
 //! (it comes beside what was readable, never instead of it), so it is not an [`Error`].
 //! (Rejected: `io::Error` everywhere, which loses the path; text, which a caller cannot tell apart.)
 
-use crate::capture::LinkType;
-use crate::live::Owner;
+use crate::link_type::LinkType;
 use mrule_compiler::world::ChangeError;
 use mrule_engine::memory::NoMemory;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -303,5 +303,23 @@ pub enum BreakReason {
 impl From<NoMemory> for Error {
     fn from(none: NoMemory) -> Error {
         Error::Prepare(none.into())
+    }
+}
+
+/// Who owns an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Its process; none when that is in another PID namespace.
+    pub pid: Option<i32>,
+    /// Its user.
+    pub uid: u32,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "process {pid}"),
+            None => write!(f, "a process of another PID namespace, with user {}", self.uid),
+        }
     }
 }

@@ -23,6 +23,7 @@ pub mod error;
 pub mod event;
 
 pub mod history;
+pub mod link_type;
 pub mod links;
 pub mod live;
 pub mod patience;

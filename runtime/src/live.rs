@@ -38,7 +38,7 @@ pub use counts::{ForwardCounts, PolicyReport, PortCounts, RedirectCounts, Report
 #[doc(hidden)]
 pub use health::inject;
 pub use health::{Died, Trouble, TroubleKind};
-pub use owner::{Owner, Ownership, owner};
+pub use owner::{Ownership, owner};
 pub use policies::{MAIN, MAX_POLICIES, Opened, Opening, Swap};
 pub use record::Event;
 pub use redirect::{Came, Redirect, Redirects};

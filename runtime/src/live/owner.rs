@@ -9,9 +9,7 @@
 mod handover;
 mod peer;
 
-pub use peer::Owner;
-
-use crate::error::Error;
+use crate::error::{Error, Owner};
 use crate::sys::interface::Interfaces;
 use crate::sys::socket;
 use handover::Held;

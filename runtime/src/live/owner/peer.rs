@@ -4,6 +4,7 @@
 //! A blocking connect; a full backlog stops it for ever.) unix(7), user_namespaces(7).
 
 use super::sign;
+use crate::error::Owner;
 use crate::sys::socket;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -15,23 +16,6 @@ use std::os::unix::net::UnixStream;
 
 /// CAP_NET_RAW, as a bit of `/proc/PID/status`: without it nobody forwards.
 const NET_RAW: u32 = 13;
-
-/// Who owns an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// Its process; none when that is in another PID namespace.
-    pub pid: Option<i32>,
-    uid: u32,
-}
-
-impl std::fmt::Display for Owner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.pid {
-            Some(pid) => write!(f, "process {pid}"),
-            None => write!(f, "a process of another PID namespace, with user {}", self.uid),
-        }
-    }
-}
 
 /// Who holds the name of an interface.
 pub(super) enum Holder {
@@ -78,25 +62,23 @@ pub(super) fn reach(index: u32) -> io::Result<Holder> {
     let (pid, uid) = socket::peer(stream.as_fd())?;
     stream.set_nonblocking(false)?;
     let owner = Owner { pid: Some(pid).filter(|pid| *pid != 0), uid };
-    Ok(if owner.may_forward() { Holder::Owner(stream, owner) } else { Holder::Stranger(owner) })
+    Ok(if may_forward(owner) { Holder::Owner(stream, owner) } else { Holder::Stranger(owner) })
 }
 
-impl Owner {
-    /// Whether it is a process that could forward. Root and our own user are believed unless /proc says
-    /// otherwise. Another user's process has CAP_NET_RAW in our user namespace, and `no_new_privs` as
-    /// each run has: so it did not get the capability by a program that anybody may execute.
-    fn may_forward(self) -> bool {
-        let known = self.uid == 0 || self.uid == rustix::process::geteuid().as_raw();
-        let Some(pid) = self.pid else { return known };
-        let Ok(status) = read_to_string(format!("/proc/{pid}/status")) else { return known };
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let held = field("CapEff:").and_then(|held| u64::from_str_radix(held, 16).ok());
-        let map = |of: &str| read_to_string(format!("/proc/{of}/uid_map")).ok();
-        let (theirs, ours) = (map(&pid.to_string()), map("self"));
-        let is_here = match known {
-            true => theirs.is_none() || theirs == ours,
-            false => theirs.is_some() && theirs == ours && field("NoNewPrivs:") == Some("1"),
-        };
-        is_here && held.is_none_or(|held| held & (1 << NET_RAW) != 0)
-    }
+/// Whether it is a process that could forward. Root and our own user are believed unless /proc says
+/// otherwise. Another user's process has CAP_NET_RAW in our user namespace, and `no_new_privs` as
+/// each run has: so it did not get the capability by a program that anybody may execute.
+fn may_forward(owner: Owner) -> bool {
+    let known = owner.uid == 0 || owner.uid == rustix::process::geteuid().as_raw();
+    let Some(pid) = owner.pid else { return known };
+    let Ok(status) = read_to_string(format!("/proc/{pid}/status")) else { return known };
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let held = field("CapEff:").and_then(|held| u64::from_str_radix(held, 16).ok());
+    let map = |of: &str| read_to_string(format!("/proc/{of}/uid_map")).ok();
+    let (theirs, ours) = (map(&pid.to_string()), map("self"));
+    let is_here = match known {
+        true => theirs.is_none() || theirs == ours,
+        false => theirs.is_some() && theirs == ours && field("NoNewPrivs:") == Some("1"),
+    };
+    is_here && held.is_none_or(|held| held & (1 << NET_RAW) != 0)
 }
