@@ -3,9 +3,9 @@
 //! error. (Rejected: a settings file; a handful of options.)
 
 use crate::exit::{Failure, plain};
-pub use mrule_runtime::alarm::Target;
-use mrule_runtime::alarm::{Alarms, Syslog, Webhook};
-use mrule_runtime::privilege::private;
+pub use mrule_control::alarm::Target;
+use mrule_control::alarm::{Alarms, Syslog, Webhook};
+use mrule_dataplane::privilege::private;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

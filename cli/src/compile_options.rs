@@ -3,8 +3,8 @@
 
 use crate::memory::size;
 use mrule_compiler::budget::{DEFAULT_CODE, DEFAULT_NODES};
+use mrule_control::compile_queue::{CompileLimits, DEFAULT_TIME};
 use mrule_grammar::units::UnitKind;
-use mrule_runtime::compile_queue::{CompileLimits, DEFAULT_TIME};
 use std::time::Duration;
 
 /// The options of commands that compile.

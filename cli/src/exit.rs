@@ -83,14 +83,14 @@ impl From<io::Error> for Failure {
 
 impl From<mrule_engine::Error> for Failure {
     fn from(error: mrule_engine::Error) -> Failure {
-        mrule_runtime::Error::from(error).into()
+        mrule_dataplane::Error::from(error).into()
     }
 }
 
 /// Files that cannot be opened, made or written are errors of usage; captures that can be opened and not read are not.
-impl From<mrule_runtime::Error> for Failure {
-    fn from(error: mrule_runtime::Error) -> Failure {
-        use mrule_runtime::Error;
+impl From<mrule_dataplane::Error> for Failure {
+    fn from(error: mrule_dataplane::Error) -> Failure {
+        use mrule_dataplane::Error;
         match &error {
             Error::Open { path, source } => Failure::file("read", path.display(), source),
             Error::CreateDirectory { path, source } => {

@@ -30,7 +30,7 @@ pub use screen::{Colour, Look, Quiet, Screen, err_look, out_look};
 
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
-use mrule_runtime::privilege::private;
+use mrule_dataplane::privilege::private;
 use std::ffi::OsString;
 use std::io::{self, BufWriter};
 use std::process::ExitCode;

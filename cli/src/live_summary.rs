@@ -5,9 +5,9 @@
 use crate::screen::{BOLD, DIM, Look};
 use crate::summary;
 use crate::table::{self, Table, grouped, percent, size};
-use mrule_runtime::control::Report;
-use mrule_runtime::live::PortCounts;
-use mrule_runtime::station::{self, Cause};
+use mrule_control::control::Report;
+use mrule_dataplane::live::PortCounts;
+use mrule_dataplane::station::{self, Cause};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 

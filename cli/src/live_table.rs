@@ -6,7 +6,7 @@
 
 use crate::screen::{BOLD, DIM, DOUBT, Look, err_size, printable};
 use crate::table::{Table, grouped, percent, size};
-use mrule_runtime::live::Report;
+use mrule_dataplane::live::Report;
 use std::collections::HashMap;
 use std::io::{self, Write};
 
@@ -163,8 +163,8 @@ impl Display {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test stops")]
     use super::*;
+    use mrule_dataplane::live::PortCounts;
     use mrule_engine::totals::{RuleCount, StationCount, Totals};
-    use mrule_runtime::live::PortCounts;
     use std::time::Duration;
 
     fn report(seconds: u64, packets: u64) -> Report {

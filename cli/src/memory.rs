@@ -1,10 +1,10 @@
 //! How much a run remembers: flows, how long they live, what is held of streams. The invariant: every number has a unit of
 //! the language, and what is not said is the runtime's default. (Rejected: a settings file; a handful of options.)
 
+use mrule_control::budget::MemoryLimits;
 use mrule_engine::decider::Limits;
 use mrule_engine::flow::{self, Timeouts};
 use mrule_grammar::units::{UnitKind, unit};
-use mrule_runtime::budget::MemoryLimits;
 use std::time::Duration;
 
 /// The options of commands that follow flows.

@@ -8,11 +8,11 @@ use crate::screen::{BAD, Screen};
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, Loaded, Loader};
 use mrule_compiler::hir::Program;
+use mrule_control::compile_queue::CompileLimits;
+use mrule_control::control::{Bundle, cut_others};
+use mrule_dataplane::source::{Files, STDIN};
 use mrule_grammar::diagnostic::Severity;
 use mrule_grammar::span::SourceMap;
-use mrule_runtime::compile_queue::CompileLimits;
-use mrule_runtime::control::{Bundle, cut_others};
-use mrule_runtime::source::{Files, STDIN};
 use std::path::PathBuf;
 
 /// The rule files of a program, and values for its params.

@@ -4,9 +4,9 @@
 use crate::screen::{BOLD, DIM, Look, printable};
 use crate::table::{Table, grouped, packets, percent, size};
 use crate::tracking;
+use mrule_dataplane::capture::Broken;
+use mrule_dataplane::replay::Summary;
 use mrule_engine::totals::Totals;
-use mrule_runtime::capture::Broken;
-use mrule_runtime::replay::Summary;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;

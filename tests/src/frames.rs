@@ -2,7 +2,7 @@
 //! `i - 1` here, as long as all its link types are supported (asserted). Other tests hold the reader itself against others.
 
 use mrule_compiler::abi::{Link, Packet};
-use mrule_runtime::capture::Reader;
+use mrule_dataplane::capture::Reader;
 use std::path::{Path, PathBuf};
 
 /// A captured frame.

@@ -11,8 +11,8 @@ use crate::{generate, mangle};
 use mrule_compiler::abi::{Head, Link, Packet, Stack};
 use mrule_compiler::fields::{Slot, promised};
 use mrule_compiler::wire::dissect;
+use mrule_dataplane::capture::Reader;
 use mrule_grammar::span::FileId;
-use mrule_runtime::capture::Reader;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 

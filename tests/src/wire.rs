@@ -5,10 +5,10 @@
 //! its own stack out; here nothing but mirrorc connects the hosts.)
 
 use crate::netns;
-use mrule_runtime::sys::frame::OFFLOAD;
-use mrule_runtime::sys::interface::Interfaces;
-use mrule_runtime::sys::packet::Socket;
-use mrule_runtime::sys::send::{Outgoing, send};
+use mrule_dataplane::sys::frame::OFFLOAD;
+use mrule_dataplane::sys::interface::Interfaces;
+use mrule_dataplane::sys::packet::Socket;
+use mrule_dataplane::sys::send::{Outgoing, send};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 //! certificate does not vouch for the name that was asked for. (Rejected: a switch to believe any certificate; `--ca` says which.)
 
 use crate::exit::{Failure, plain};
-use mrule_runtime::privilege::User;
+use mrule_dataplane::privilege::User;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};

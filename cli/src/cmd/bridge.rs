@@ -7,7 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::format::Format;
 use crate::screen::{DIM, GOOD, Screen};
 use crate::table::{Table, grouped, size};
-use mrule_runtime::live::{Redirects, owner};
+use mrule_dataplane::live::{Redirects, owner};
 use serde_json::{Value, json};
 
 /// The arguments of `mirrorc bridge`.

@@ -9,9 +9,9 @@ use crate::report::{self, Report, count};
 use crate::rules::{self, Sets};
 use crate::screen::{BAD, BOLD, DOUBT, GOOD, Screen};
 use mrule_compiler::compile::Compiled;
+use mrule_control::control::memory::refused;
 use mrule_grammar::codes::{CODES, Code};
 use mrule_grammar::words;
-use mrule_runtime::control::memory::refused;
 use std::io;
 
 /// The arguments of `mirrorc check`.
@@ -75,7 +75,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let mut compiled = rules::compile(&args.files, &args.sets, &args.compile.limits().budget())?;
     let cost = match (&compiled.program, args.cost) {
         (Some(program), true) => {
-            Some(cost::count(program, &mrule_runtime::live::setting(args.memory.limits(), None))?)
+            Some(cost::count(program, &mrule_dataplane::live::setting(args.memory.limits(), None))?)
         }
         _ => None,
     };

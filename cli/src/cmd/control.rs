@@ -10,7 +10,7 @@ use crate::client::{Sent, To, part};
 use crate::exit::{Exit, Failure};
 use crate::rules::Rules;
 use crate::screen::{DOUBT, GOOD, Screen, printable};
-use mrule_runtime::live::MAIN;
+use mrule_dataplane::live::MAIN;
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;

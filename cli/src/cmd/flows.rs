@@ -5,7 +5,7 @@ use crate::client::{Sent, To, part};
 use crate::exit::{Exit, Failure};
 use crate::screen::{BOLD, GOOD, Screen, printable};
 use crate::table::{Table, grouped, size};
-use mrule_runtime::live::MAIN;
+use mrule_dataplane::live::MAIN;
 use serde_json::{Map, Value, json};
 use std::io;
 

@@ -20,12 +20,12 @@ use crate::rules::Rules;
 use crate::screen::Screen;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
+use mrule_control::control::Memory;
+use mrule_dataplane::Error;
+use mrule_dataplane::replay::Options;
 use mrule_engine::cost::cost;
 use mrule_engine::policy::Policy;
 use mrule_grammar::span::Span;
-use mrule_runtime::Error;
-use mrule_runtime::control::Memory;
-use mrule_runtime::replay::Options;
 use signal_hook::consts::signal::SIGXFSZ;
 use signal_hook::flag;
 use std::path::PathBuf;
@@ -104,8 +104,8 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let program = Arc::new(checked.program);
     let world = World::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
     let setting = match args.read.is_empty() {
-        false => mrule_runtime::replay::setting(args.memory.limits()),
-        true => mrule_runtime::live::setting(args.memory.limits(), Some(args.live.workers())),
+        false => mrule_dataplane::replay::setting(args.memory.limits()),
+        true => mrule_dataplane::live::setting(args.memory.limits(), Some(args.live.workers())),
     };
     let cost = cost(&program, &world, &setting)?;
     let admitted = args.memory.budget().admit(&cost, 0, false);

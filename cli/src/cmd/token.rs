@@ -4,8 +4,8 @@
 
 use crate::exit::{Exit, Failure};
 use crate::screen::{GOOD, Screen};
-use mrule_runtime::api::{Role, Token};
-use mrule_runtime::privilege::private;
+use mrule_control::api::{Role, Token};
+use mrule_dataplane::privilege::private;
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -2,7 +2,7 @@
 
 use super::floor::Flow;
 use mrule_compiler::abi::{Link, Packet};
-use mrule_runtime::capture::Reader;
+use mrule_dataplane::capture::Reader;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,11 @@
 //! The least that a program does which reads all frames: what ways of mirrorc are compared with. It has one ring of
 //! 32 large blocks, which is the cheapest to read, and no rules. (Rejected: a program of another author; it would be compared by its ring, too.)
 
-use mrule_runtime::sys::frame::{self, OFFLOAD};
-use mrule_runtime::sys::interface::Interfaces;
-use mrule_runtime::sys::packet::{Direction, Socket};
-use mrule_runtime::sys::ring::{Ring, Shape};
-use mrule_runtime::sys::send::{Outgoing, send};
+use mrule_dataplane::sys::frame::{self, OFFLOAD};
+use mrule_dataplane::sys::interface::Interfaces;
+use mrule_dataplane::sys::packet::{Direction, Socket};
+use mrule_dataplane::sys::ring::{Ring, Shape};
+use mrule_dataplane::sys::send::{Outgoing, send};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// What becomes of frames that enter by in0.

@@ -17,10 +17,10 @@ mod ring;
 mod tap;
 
 use bare::{Does, bare, sender};
-use mrule_runtime::live::Redirects;
-use mrule_runtime::sys::frame::OFFLOAD;
-use mrule_runtime::sys::packet::Socket;
-use mrule_runtime::sys::send::{Outgoing, send};
+use mrule_dataplane::live::Redirects;
+use mrule_dataplane::sys::frame::OFFLOAD;
+use mrule_dataplane::sys::packet::Socket;
+use mrule_dataplane::sys::send::{Outgoing, send};
 use mrule_tests::wire::{Wire, with_wire};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};

@@ -16,7 +16,7 @@ fn fault(worker: usize) {
 fn main() -> std::process::ExitCode {
     if let Some(path) = std::env::var_os("MRULE_TEST_FAULT") {
         FAULT.get_or_init(|| path.into());
-        mrule_runtime::live::inject(fault);
+        mrule_dataplane::live::inject(fault);
     }
     mirrorc::main()
 }

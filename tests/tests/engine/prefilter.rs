@@ -4,7 +4,7 @@
 
 use mrule_compiler::abi::Link;
 use mrule_compiler::bpf::{self, Filter};
-use mrule_runtime::sys::packet::attach;
+use mrule_dataplane::sys::packet::attach;
 use mrule_tests::choices::Choices;
 use mrule_tests::palette::Palette;
 use mrule_tests::prefilter::{Shown, filter, is_unfinished};

@@ -3,7 +3,7 @@
 //! (Rejected: recorded counts; the captures are made anew now and then.)
 
 use mirrorc::Exit;
-use mrule_runtime::capture::Reader;
+use mrule_dataplane::capture::Reader;
 use mrule_tests::cli::{Run, mirrorc};
 use serde_json::Value;
 use std::fs;

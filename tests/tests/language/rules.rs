@@ -4,10 +4,10 @@
 use mrule_compiler::compile::compile;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
+use mrule_dataplane::replay::Summary;
+use mrule_dataplane::replay::{Options, replay};
+use mrule_dataplane::source::Files;
 use mrule_engine::policy::Policy;
-use mrule_runtime::replay::Summary;
-use mrule_runtime::replay::{Options, replay};
-use mrule_runtime::source::Files;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@
 use crate::MIRRORC;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::world::World;
+use mrule_dataplane::live::{Live, MAIN, Options};
 use mrule_engine::policy::Policy;
-use mrule_runtime::live::{Live, MAIN, Options};
 use mrule_tests::compile_text;
 use mrule_tests::frames::{Frame, read};
 use mrule_tests::packet_text::build;

@@ -2,7 +2,7 @@
 //! down and vanish, paths that are too narrow. Each is told once, its copies are dropped and counted, the worker never waits, and
 //! it comes back by itself. (Rejected: errors made by hand; which error the kernel gives, and when, is what is tested.)
 
-use mrule_runtime::station::Cause;
+use mrule_dataplane::station::Cause;
 use mrule_tests::feed::Feed;
 use mrule_tests::frames::{captures, read};
 use mrule_tests::netns::{with_listener, with_pair};

@@ -3,7 +3,7 @@
 //! (Rejected: asking the counts alone; they are held against what is there.)
 
 use mrule_compiler::abi::{NO_LIMIT, Verdict};
-use mrule_runtime::station::{Cause, Copy, Options, Stations};
+use mrule_dataplane::station::{Cause, Copy, Options, Stations};
 use mrule_tests::feed::Feed;
 use mrule_tests::frames::{Frame, captures, parse, read};
 use mrule_tests::mirrored;

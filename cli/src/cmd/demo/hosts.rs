@@ -4,8 +4,8 @@
 
 use super::watch::{Watch, watch};
 use crate::exit::Failure;
-use mrule_runtime::links::Links;
-use mrule_runtime::sys::namespace;
+use mrule_dataplane::links::Links;
+use mrule_dataplane::sys::namespace;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};

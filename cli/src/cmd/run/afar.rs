@@ -3,9 +3,9 @@
 
 use crate::exit::Failure;
 use crate::memory;
-use mrule_runtime::api::{Bounds, Papers, Reservation};
-use mrule_runtime::confine::{Grants, Network};
-use mrule_runtime::patience;
+use mrule_control::api::{Bounds, Papers, Reservation};
+use mrule_dataplane::confine::{Grants, Network};
+use mrule_dataplane::patience;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

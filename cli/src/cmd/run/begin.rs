@@ -6,10 +6,10 @@ use super::live::Ports;
 use crate::alarms;
 use crate::exit::Failure;
 use crate::screen::{DOUBT, Screen};
-use mrule_runtime::api::Reservation;
-use mrule_runtime::confine::Grants;
-use mrule_runtime::privilege::{self, Keep, User};
-use mrule_runtime::sys::tap::Spares;
+use mrule_control::api::Reservation;
+use mrule_dataplane::confine::Grants;
+use mrule_dataplane::privilege::{self, Keep, User};
+use mrule_dataplane::sys::tap::Spares;
 
 /// What was opened, and as whom the run goes on.
 pub(super) struct Begun {

@@ -6,9 +6,9 @@
 use super::live::Ports;
 use crate::exit::Failure;
 use crate::screen::{DOUBT, Screen};
-use mrule_runtime::api::{Afar, Reservation, Socket};
-use mrule_runtime::live::{Ownership, owner};
-use mrule_runtime::patience;
+use mrule_control::api::{Afar, Reservation, Socket};
+use mrule_dataplane::live::{Ownership, owner};
+use mrule_dataplane::patience;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -84,7 +84,7 @@ fn will_be_free(path: &Path, ends: &[String], stop: &AtomicBool) -> Result<(), F
 fn in_time<T: Send + 'static>(
     path: &Path,
     stop: &AtomicBool,
-    work: impl FnOnce() -> Result<T, mrule_runtime::Error> + Send + 'static,
+    work: impl FnOnce() -> Result<T, mrule_dataplane::Error> + Send + 'static,
 ) -> Result<T, Failure> {
     let done = patience::within(patience::OPENING, stop, work);
     let hung = || format!("cannot listen at `{}`: its file system does not answer", path.display());

@@ -4,8 +4,8 @@
 
 use super::{numbered, pour, sender};
 use crate::MIRRORC;
-use mrule_runtime::sys::frame::OFFLOAD;
-use mrule_runtime::sys::send::{Outgoing, send};
+use mrule_dataplane::sys::frame::OFFLOAD;
+use mrule_dataplane::sys::send::{Outgoing, send};
 use mrule_tests::wire::{Mirrorc, Wire, until, with_wire, write_rules};
 use serde_json::Value;
 use std::sync::atomic::AtomicBool;

@@ -9,10 +9,10 @@ mod stalls;
 mod starts;
 mod super_frames;
 
-use mrule_runtime::sys::frame::OFFLOAD;
-use mrule_runtime::sys::interface::Interfaces;
-use mrule_runtime::sys::packet::Socket;
-use mrule_runtime::sys::send::{Outgoing, send};
+use mrule_dataplane::sys::frame::OFFLOAD;
+use mrule_dataplane::sys::interface::Interfaces;
+use mrule_dataplane::sys::packet::Socket;
+use mrule_dataplane::sys::send::{Outgoing, send};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 

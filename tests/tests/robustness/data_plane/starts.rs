@@ -4,8 +4,8 @@
 
 use super::{numbered, sender};
 use crate::MIRRORC;
-use mrule_runtime::sys::frame::OFFLOAD;
-use mrule_runtime::sys::send::{Outgoing, send};
+use mrule_dataplane::sys::frame::OFFLOAD;
+use mrule_dataplane::sys::send::{Outgoing, send};
 use mrule_tests::wire::{with_wire, write_rules};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};

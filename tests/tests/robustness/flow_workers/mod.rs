@@ -5,10 +5,10 @@
 mod traffic;
 
 use crate::MIRRORC;
-use mrule_runtime::sys::frame::OFFLOAD;
-use mrule_runtime::sys::interface::Interfaces;
-use mrule_runtime::sys::packet::Socket;
-use mrule_runtime::sys::send::{Outgoing, send};
+use mrule_dataplane::sys::frame::OFFLOAD;
+use mrule_dataplane::sys::interface::Interfaces;
+use mrule_dataplane::sys::packet::Socket;
+use mrule_dataplane::sys::send::{Outgoing, send};
 use mrule_tests::cli::mirrorc;
 use mrule_tests::frames::read;
 use mrule_tests::wire::{Wire, with_wire, write_rules};

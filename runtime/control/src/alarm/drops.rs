@@ -1,0 +1,139 @@
+//! When losses are an alarm: more than so many a second are dropped, of what is read, forwarded or copied. The invariant: an
+//! alarm begins and ends; between, however long, nothing is told. What a station drops because its own `limit` says so is no
+//! loss. (Rejected: an alarm for each second; who is woken once is awake.)
+
+use crate::event::{Kind, Record};
+use mrule_dataplane::live::{ForwardCounts, PortCounts, Report};
+use mrule_dataplane::station::{Cause, Counts};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// How long it must have been less before the alarm is over.
+const CALM: Duration = Duration::from_secs(10);
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What was dropped so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Lost {
+    /// By the kernel, before it was read.
+    unread: u64,
+    /// Instead of being forwarded.
+    unforwarded: u64,
+    /// Copies.
+    copies: u64,
+}
+
+/// Watches what is dropped.
+#[derive(Debug)]
+pub struct Drops {
+    rate: f64,
+    seen: Option<(Instant, Lost)>,
+    alarm: Option<Alarm>,
+}
+
+#[derive(Debug)]
+struct Alarm {
+    /// What was dropped before.
+    before: Lost,
+    /// When it was last too much.
+    last: Instant,
+}
+
+impl Lost {
+    fn of(report: &Report) -> Lost {
+        let copies =
+            |station: &Counts| station.dropped_total().saturating_sub(station.dropped_by(Cause::Rate));
+        let failed = |port: &PortCounts| {
+            let ours = port.forward.as_ref().map_or(0, ForwardCounts::failed);
+            ours + port.redirect.map_or(0, |redirect| redirect.failed)
+        };
+        Lost {
+            unread: report.ports.iter().map(|port| port.kernel_drops + port.unread).sum(),
+            unforwarded: report.ports.iter().map(failed).sum(),
+            copies: report.stations.iter().map(copies).sum(),
+        }
+    }
+
+    /// Sums of stations that are no more are gone with them.
+    fn since(self, before: Lost) -> Lost {
+        Lost {
+            unread: self.unread.saturating_sub(before.unread),
+            unforwarded: self.unforwarded.saturating_sub(before.unforwarded),
+            copies: self.copies.saturating_sub(before.copies),
+        }
+    }
+
+    fn total(self) -> u64 {
+        self.unread + self.unforwarded + self.copies
+    }
+}
+
+impl Drops {
+    /// An alarm begins when more than `rate` a second are dropped.
+    pub fn new(rate: f64) -> Drops {
+        Drops { rate, seen: None, alarm: None }
+    }
+
+    /// Whether it is time to look again.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.seen.is_none_or(|(seen, _)| now.saturating_duration_since(seen) >= LOOK)
+    }
+
+    /// Looks at what was counted so far.
+    pub fn look(&mut self, report: &Report, now: Instant) -> Option<Record> {
+        self.look_at(Lost::of(report), now)
+    }
+
+    fn look_at(&mut self, lost: Lost, now: Instant) -> Option<Record> {
+        let (then, before) = self.seen.replace((now, lost))?;
+        let new = lost.since(before);
+        let seconds = now.saturating_duration_since(then).as_secs_f64().max(1e-3);
+        let rate = new.total() as f64 / seconds;
+        if rate > self.rate {
+            match &mut self.alarm {
+                Some(alarm) => alarm.last = now,
+                None => {
+                    self.alarm = Some(Alarm { before, last: now });
+                    return Some(record(Kind::Drops, new, &format!("{rate:.0} a second are dropped")));
+                }
+            }
+        }
+        let alarm = self.alarm.take_if(|alarm| now.saturating_duration_since(alarm.last) >= CALM)?;
+        let all = lost.since(alarm.before);
+        let limit = self.rate;
+        Some(record(Kind::DropsOver, all, &format!("not more than {limit} a second are dropped any more")))
+    }
+}
+
+fn record(kind: Kind, lost: Lost, what: &str) -> Record {
+    let Lost { unread, unforwarded, copies } = lost;
+    let note = format!("{what}: {unread} not read, {unforwarded} not forwarded, {copies} copies");
+    Record::now(kind, json!({ "note": note, "unread": unread, "unforwarded": unforwarded, "copies": copies }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    #[test]
+    fn an_alarm_begins_and_ends() {
+        let mut drops = Drops::new(100.0);
+        let begun = Instant::now();
+        let mut told = Vec::new();
+        let mut lost = Lost::default();
+        for second in 0..60 {
+            lost.copies += match second {
+                5 | 12 => 1000, // two bursts within ten seconds are one alarm
+                30..40 => 100,  // not more than allowed
+                _ => 0,
+            };
+            if let Some(record) = drops.look_at(lost, begun + Duration::from_secs(second)) {
+                told.push((second, record.kind, record.members["copies"].as_u64().unwrap()));
+            }
+        }
+        assert_eq!(told, [(5, Kind::Drops, 1000), (22, Kind::DropsOver, 2000)]);
+    }
+}

@@ -1,0 +1,107 @@
+//! What happened before. The invariant: a page is bounded, and says where the next one begins; asking again with that misses
+//! nothing that was kept. (Rejected: pages by time; several events have the same.)
+
+use super::Api;
+use super::caller::Caller;
+use super::problem::Problem;
+use super::routes::ask_for;
+use crate::control::Refusal;
+use crate::event::Kind;
+use crate::history::{MOST, Query};
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use mrule_dataplane::clock::now;
+use mrule_grammar::units::{UnitKind, unit};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// What may stand behind the `?`.
+pub(super) const QUERY: &[(&str, &str)] = &[
+    (
+        "since",
+        "From this time on: 2030-01-31T12:00:00Z, or how long ago: 1h; without it and `after` the newest",
+    ),
+    ("after", "From the event of this number on, without it: the `next` of the page before"),
+    ("kind", "Only these kinds, with commas between: raised,change"),
+    ("most", "How many, at most 1000; 100 unless told"),
+];
+
+#[derive(Deserialize)]
+struct Asked {
+    since: Option<String>,
+    after: Option<u64>,
+    kind: Option<String>,
+    most: Option<usize>,
+}
+
+/// The kinds of a list of their names; none: all.
+pub(super) fn kinds(names: Option<&str>) -> Result<Vec<Kind>, Problem> {
+    let kind = |name: &str| {
+        let all = || Kind::ALL.map(Kind::name).join(", ");
+        let none = || Problem::new(400, format!("there is no kind `{name}`; there are {}", all()));
+        Kind::named(name).ok_or_else(none)
+    };
+    names.into_iter().flat_map(|names| names.split(',')).map(kind).collect()
+}
+
+pub(super) async fn events(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let Asked { since, after, kind, most } = ask_for(&uri)?;
+    let bad = |why: String| Problem::new(400, why);
+    let since = since.as_deref().map(time).transpose().map_err(bad)?;
+    let kinds = kinds(kind.as_deref())?;
+    let query = Query { after, since, kinds, policy: caller.policy, most: most.unwrap_or(100).min(MOST) };
+    let found = api.ask(move |api| {
+        let history = api.control.history();
+        history
+            .map(|history| history.find(&query))
+            .ok_or_else(|| Refusal::Unknown("there is no history".into()))
+    });
+    let found = found.await?;
+    // Lines are JSON objects already; each gets its number.
+    let lines = found.events.iter().map(|entry| {
+        let members = entry.line.strip_prefix('{').unwrap_or("}");
+        format!("{{\"id\":{},{members}", entry.id)
+    });
+    let lines = lines.collect::<Vec<_>>().join(",\n");
+    let next = found.next.map_or("null".to_owned(), |next| next.to_string());
+    let text = format!("{{\"events\":[{lines}],\"next\":{next}}}");
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+/// A time, or how long ago, in nanoseconds since the Unix epoch.
+fn time(text: &str) -> Result<i64, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX));
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, name) = text.split_at(digits);
+    let scale = unit(name).filter(|unit| unit.kind == UnitKind::Duration).map(|unit| unit.scale);
+    let ago = scale.and_then(|scale| i64::try_from(number.parse::<u64>().ok()?.checked_mul(scale)?).ok());
+    let ago =
+        ago.ok_or_else(|| format!("`{text}` is no time: 2030-01-31T12:00:00Z, or how long ago: 30m, 1h"))?;
+    Ok(now().saturating_sub(ago))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    #[test]
+    fn times_are_read_or_refused() {
+        assert_eq!(time("2023-11-14T22:13:20Z"), Ok(1_700_000_000_000_000_000));
+        let then = time("1h").unwrap();
+        let ago = now() - then;
+        assert!((3_600_000_000_000..3_700_000_000_000).contains(&ago), "{ago}");
+        for wrong in ["", "1", "1KiB", "yesterday", "99999999999999999999h", "-1h"] {
+            assert!(time(wrong).unwrap_err().contains("is no time"), "{wrong}");
+        }
+    }
+}

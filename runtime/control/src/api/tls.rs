@@ -1,0 +1,216 @@
+//! The API from afar: TCP with TLS, always, and tokens. The invariants: nothing is answered before the handshake, which has its
+//! time; connections from afar are counted by themselves, so they never keep the owner of the control socket out; new
+//! certificates and tokens that cannot be read, or are open to others, leave the old ones at work.
+//! (Rejected: TCP in the clear behind somebody else's proxy: whoever reads the wire reads the token.)
+
+use super::door::{Door, Tokens};
+use mrule_dataplane::error::Error;
+use mrule_dataplane::privilege::private;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// The files that say who we are and who may come.
+#[derive(Debug, Clone)]
+pub struct Papers {
+    /// Our certificate and those that vouch for it, as PEM.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
+    /// Who may ask: a line each, as `mirrorc token` writes them.
+    pub tokens: PathBuf,
+}
+
+/// An address that is listened at.
+#[derive(Debug)]
+pub struct Afar {
+    listener: TcpListener,
+    papers: Papers,
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+    tokens: Arc<watch::Sender<Arc<Tokens>>>,
+}
+
+/// An address that is to be listened at, with the files read: bound already, unless somebody listens there.
+#[derive(Debug)]
+pub struct Reservation {
+    address: SocketAddr,
+    papers: Papers,
+    config: Arc<ServerConfig>,
+    tokens: Arc<Tokens>,
+    listener: std::io::Result<TcpListener>,
+}
+
+/// How long an address may be in use by a process that has just ended.
+const ENDING: Duration = Duration::from_secs(2);
+
+impl Reservation {
+    /// Reads the files and binds the address.
+    ///
+    /// # Errors
+    /// [`Error`]: the address is not ours; files cannot be read or are not what they should be.
+    pub fn new(address: SocketAddr, papers: Papers) -> Result<Reservation, Error> {
+        let (config, tokens) = (read_certificate(&papers)?, read_tokens(&papers)?);
+        if tokens.count() == 0 {
+            let told = format!(
+                "`{}` has no token: nobody could ask; `mirrorc token` makes one",
+                papers.tokens.display()
+            );
+            return Err(Error::Ports(told));
+        }
+        let listener = TcpListener::bind(address);
+        match listener {
+            Err(source) if source.kind() != ErrorKind::AddrInUse => Err(Error::Listen { address, source }),
+            listener => Ok(Reservation { address, papers, config, tokens, listener }),
+        }
+    }
+
+    /// The address, where somebody else listens there.
+    pub fn in_use(&self) -> Option<SocketAddr> {
+        self.listener.is_err().then_some(self.address)
+    }
+
+    /// That nobody else listens there.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    pub fn is_free(&self) -> Result<(), Error> {
+        match self.in_use() {
+            Some(address) => Err(Error::Listen { address, source: ErrorKind::AddrInUse.into() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Listens: by what was bound, or by what the mirrorc that was replaced has `handed` over; where that ended just now, its
+    /// address is waited for.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    pub fn listen(self, handed: Option<TcpListener>, replaced: bool) -> Result<Afar, Error> {
+        let Reservation { address, papers, config, tokens, mut listener } = self;
+        listener = match handed {
+            Some(handed) => Ok(handed),
+            None => listener,
+        };
+        let begun = Instant::now();
+        while replaced && listener.is_err() && begun.elapsed() < ENDING {
+            std::thread::sleep(Duration::from_millis(20));
+            listener = TcpListener::bind(address);
+        }
+        let failed = |source| Error::Listen { address, source };
+        let listener = listener.map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let (config, tokens) = (Arc::new(RwLock::new(config)), Arc::new(watch::Sender::new(tokens)));
+        Ok(Afar { listener, papers, config, tokens })
+    }
+}
+
+impl Afar {
+    /// The address; the kernel may have chosen the port.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What reads the files again.
+    pub fn renewal(&self) -> Renewal {
+        Renewal { papers: self.papers.clone(), config: self.config.clone(), tokens: self.tokens.clone() }
+    }
+
+    /// What is listened at.
+    pub fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+
+    /// How the next connection is answered.
+    pub(super) fn acceptor(&self) -> (impl Fn() -> tokio_rustls::TlsAcceptor + use<>, Door) {
+        let config = self.config.clone();
+        let acceptor = move || config.read().unwrap_or_else(PoisonError::into_inner).clone().into();
+        (acceptor, Door::Afar(self.tokens.subscribe()))
+    }
+}
+
+/// Reads certificates and tokens again.
+#[derive(Debug)]
+pub struct Renewal {
+    papers: Papers,
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+    tokens: Arc<watch::Sender<Arc<Tokens>>>,
+}
+
+impl Renewal {
+    /// Takes what the files say now, for connections and requests to come; streams of events whose token is gone end. A
+    /// token that is taken back does not wait for a certificate, nor the other way round.
+    pub fn renew(&self) -> Renewed {
+        let certificate = read_certificate(&self.papers)
+            .map(|config| *self.config.write().unwrap_or_else(PoisonError::into_inner) = config);
+        let tokens = read_tokens(&self.papers).map(|tokens| {
+            let count = tokens.count();
+            self.tokens.send_replace(tokens);
+            count
+        });
+        Renewed { certificate, tokens }
+    }
+
+    /// The file of tokens.
+    pub fn tokens(&self) -> &Path {
+        &self.papers.tokens
+    }
+}
+
+/// What came of reading the files again; what was refused is as it was.
+#[derive(Debug)]
+pub struct Renewed {
+    /// Of the certificate and its key.
+    pub certificate: Result<(), Error>,
+    /// How many tokens there are.
+    pub tokens: Result<usize, Error>,
+}
+
+fn wrong(path: &Path, what: String) -> Error {
+    Error::Ports(format!("`{}`: {what}", path.display()))
+}
+
+fn read_certificate(papers: &Papers) -> Result<Arc<ServerConfig>, Error> {
+    let of_pem = |error: rustls::pki_types::pem::Error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => "there is none in it, as PEM".to_owned(),
+        other => other.to_string(),
+    };
+    let unread = |what: &str, error: Error| match error {
+        Error::Open { path, source } => wrong(&path, format!("the {what} cannot be read: {source}")),
+        other => other,
+    };
+    let certificate = private::read(&papers.certificate, private::Open::ToReaders);
+    let certificate = certificate.map_err(|error| unread("certificate", error))?;
+    let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>();
+    let chain = chain
+        .map_err(|e| wrong(&papers.certificate, format!("the certificate cannot be read: {}", of_pem(e))))?;
+    if chain.is_empty() {
+        return Err(wrong(
+            &papers.certificate,
+            "the certificate cannot be read: there is none in it, as PEM".to_owned(),
+        ));
+    }
+    let key = private::read(&papers.key, private::Open::ToGroup).map_err(|error| unread("key", error))?;
+    let key = PrivateKeyDer::from_pem_slice(&key)
+        .map_err(|e| wrong(&papers.key, format!("the key cannot be read: {}", of_pem(e))))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(|error| wrong(&papers.certificate, format!("certificate and key do not serve: {error}")))?;
+    Ok(Arc::new(config))
+}
+
+fn read_tokens(papers: &Papers) -> Result<Arc<Tokens>, Error> {
+    let text = String::from_utf8(private::read(&papers.tokens, private::Open::ToReaders)?);
+    let text = text.map_err(|_| wrong(&papers.tokens, "it is no text in UTF-8".to_owned()))?;
+    Ok(Arc::new(Tokens::parse(&text).map_err(|what| wrong(&papers.tokens, what))?))
+}

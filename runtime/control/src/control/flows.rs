@@ -1,0 +1,243 @@
+//! Flows of a policy at work, by name: shown, ranked, and changed by triggers that are external. The invariants: a change of a
+//! flow that is not there, or of a name that may mean several, is refused and changes nothing; whoever looks at all flows
+//! waits without the lock. (Rejected: keeping what is raised for flows to come.)
+
+use super::changes::retry;
+use super::{Control, Refusal, now};
+use crate::event::time_text;
+use mrule_compiler::hir::Program;
+pub use mrule_dataplane::live::flow_query::Measure;
+use mrule_dataplane::live::flow_query::{Answer, Question};
+use mrule_engine::change::{Change, Effect, FlowAct, FlowRefusal};
+use mrule_engine::decider::Observer;
+use mrule_engine::decider::{active, bit_of};
+use mrule_engine::flow::{FlowAbout, FlowName, protocol};
+use mrule_engine::policy::Policy;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The most flows of a ranking.
+pub const MOST_FLOWS: usize = 1000;
+
+/// A flow as it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct FlowState {
+    /// Its whole name.
+    pub flow: String,
+    /// The protocol: a name, or its number.
+    pub protocol: String,
+    /// The end that opened it.
+    pub client: EndState,
+    /// The other end.
+    pub server: EndState,
+    /// The ids of its VLAN tags, the outer one first.
+    pub vlans: Vec<u16>,
+    /// The id of an echo or of the tunnel's network.
+    pub id: Option<u32>,
+    /// The application; none where no rule asks for it.
+    pub app: Option<&'static str>,
+    /// Packets of both directions.
+    pub packets: u64,
+    /// Bytes of both directions.
+    pub bytes: u64,
+    /// When its first packet came.
+    pub first: String,
+    /// When its last packet came.
+    pub last: String,
+    /// Both ends have spoken.
+    pub established: bool,
+    /// Triggers by flow that are active.
+    pub triggers: Vec<String>,
+    /// Triggers that are not to be raised for it; where only one flow is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<Vec<HushState>>,
+}
+
+/// One end of a flow.
+#[derive(Debug, Clone, Serialize)]
+pub struct EndState {
+    /// Its address.
+    pub addr: String,
+    /// Its port.
+    pub port: u16,
+    /// Packets that it sent.
+    pub packets: u64,
+    /// Bytes that it sent.
+    pub bytes: u64,
+}
+
+/// A trigger that is not to be raised for a flow.
+#[derive(Debug, Clone, Serialize)]
+pub struct HushState {
+    /// Its name.
+    pub trigger: String,
+    /// Why.
+    pub reason: String,
+    /// Until when; none: as long as the flow lives.
+    pub until: Option<String>,
+}
+
+impl From<FlowRefusal> for Refusal {
+    fn from(refusal: FlowRefusal) -> Refusal {
+        match refusal {
+            FlowRefusal::None(_) => Refusal::Unknown(refusal.to_string()),
+            FlowRefusal::Changed => Refusal::Moved,
+            _ => Refusal::Conflict(refusal.to_string()),
+        }
+    }
+}
+
+fn name_of(program: &Program, trigger: usize) -> String {
+    program.triggers.get(trigger).map(|trigger| trigger.name.clone()).unwrap_or_default()
+}
+
+fn state(policy: &Policy, about: &FlowAbout, now: i64) -> FlowState {
+    let program = policy.program();
+    let [client, server] = about.name.ends;
+    let end = |at: usize, end: mrule_engine::flow::End| EndState {
+        addr: end.addr.to_string(),
+        port: end.port,
+        packets: about.packets.get(at).copied().unwrap_or(0),
+        bytes: about.bytes.get(at).copied().unwrap_or(0),
+    };
+    let uses = program.uses();
+    FlowState {
+        flow: about.name.to_string(),
+        protocol: protocol(about.name.proto),
+        client: end(0, client),
+        server: end(1, server),
+        vlans: about.name.vlans.into_iter().flatten().filter(|tag| *tag != 0).collect(),
+        id: about.name.id,
+        app: (uses.app || uses.http || uses.tls || uses.dns).then(|| about.app.name()),
+        packets: about.packets.iter().sum(),
+        bytes: about.bytes.iter().sum(),
+        first: time_text(about.first),
+        last: time_text(about.last),
+        established: about.established,
+        triggers: active(policy, about, now).into_iter().map(|at| name_of(program, at)).collect(),
+        suppressed: None,
+    }
+}
+
+impl Control {
+    /// The flow that a name means.
+    ///
+    /// # Errors
+    /// No such policy, no flow of this name, several that it may mean; a policy that keeps no flows.
+    pub fn flow(&self, policy: &str, name: &str) -> Result<FlowState, Refusal> {
+        let name: FlowName = name.parse().map_err(Refusal::Bad)?;
+        retry(|| self.flow_now(policy, name))
+    }
+
+    fn flow_now(&self, policy: &str, name: FlowName) -> Result<FlowState, Refusal> {
+        let (seen, now) = (&*self.tracking(policy)?, now());
+        let mut answer = self.ask(policy, seen, &Question::About(name), now)?;
+        if answer.flows.is_empty() {
+            let name = self.meant(policy, seen, &name, now)?;
+            answer = self.ask(policy, seen, &Question::About(name), now)?;
+        }
+        // Of a flow whose fragments met another worker, that which saw more.
+        let largest = answer.flows.iter().max_by_key(|flow| flow.packets.iter().sum::<u64>());
+        let about = largest.ok_or(FlowRefusal::None(name))?;
+        let hushed = answer.suppressed.iter().map(|(trigger, reason, until)| HushState {
+            trigger: name_of(seen.program(), *trigger),
+            reason: reason.clone(),
+            until: until.map(time_text),
+        });
+        Ok(FlowState { suppressed: Some(hushed.collect()), ..state(seen, about, now) })
+    }
+
+    /// The largest flows, at most [`MOST_FLOWS`].
+    ///
+    /// # Errors
+    /// No such policy; one that keeps no flows.
+    pub fn largest_flows(&self, policy: &str, by: Measure, most: usize) -> Result<Vec<FlowState>, Refusal> {
+        retry(|| self.largest_flows_now(policy, by, most))
+    }
+
+    fn largest_flows_now(&self, policy: &str, by: Measure, most: usize) -> Result<Vec<FlowState>, Refusal> {
+        let (seen, now) = (&*self.tracking(policy)?, now());
+        let most = most.min(MOST_FLOWS);
+        let mut answer = self.ask(policy, seen, &Question::Largest(by, most), now)?;
+        answer.keep_largest(by, most);
+        Ok(answer.flows.iter().map(|about| state(seen, about, now)).collect())
+    }
+
+    /// Makes a change of flows, for a program that was seen at work.
+    pub(super) fn change_flows(
+        &self,
+        policy: &str,
+        seen: &Policy,
+        change: &Change,
+    ) -> Result<Effect, Refusal> {
+        let now = now();
+        let tell = |change: &Change, effect| {
+            if let Some(lines) = self.lines.as_ref().filter(|lines| lines.is_wanted()) {
+                lines.change(seen, now, change, effect);
+            }
+            effect
+        };
+        match change {
+            Change::Flow { trigger, flow, act } => {
+                self.tracking(policy)?;
+                let mut flow = *flow;
+                let mut done = self.act((policy, seen), flow, (*trigger, act), now)?;
+                if done.is_none() {
+                    flow = self.meant(policy, seen, &flow, now)?;
+                    done = self.act((policy, seen), flow, (*trigger, act), now)?;
+                }
+                let effect = done.ok_or(FlowRefusal::None(flow))?;
+                Ok(tell(&Change::Flow { trigger: *trigger, flow, act: act.clone() }, effect))
+            }
+            Change::Clear { trigger, key: None } if bit_of(seen.program(), *trigger).is_some() => {
+                let ended = self.ask(policy, seen, &Question::EndForAll(*trigger), now)?.ended;
+                Ok(tell(change, Effect::Cleared(ended)))
+            }
+            _ => Err(Refusal::Bad("this is no change of a flow".to_owned())),
+        }
+    }
+
+    fn act(
+        &self,
+        (policy, seen): (&str, &Policy),
+        flow: FlowName,
+        (trigger, act): (usize, &FlowAct),
+        now: i64,
+    ) -> Result<Option<Effect>, Refusal> {
+        let answer = self.ask(policy, seen, &Question::Act(flow, trigger, act.clone()), now)?;
+        Ok(answer.effect.transpose()?)
+    }
+
+    /// The whole name of the one flow that a name may mean.
+    fn meant(&self, policy: &str, seen: &Policy, name: &FlowName, now: i64) -> Result<FlowName, Refusal> {
+        let answer = self.ask(policy, seen, &Question::Meant(*name), now)?;
+        let mut all: Vec<FlowName> = Vec::new();
+        for about in answer.flows {
+            if !all.iter().any(|other| other.is(&about.name)) {
+                all.push(about.name);
+            }
+        }
+        match all.as_slice() {
+            [] => Err(FlowRefusal::None(*name).into()),
+            [one] => Ok(*one),
+            _ => Err(FlowRefusal::Several { name: *name, all }.into()),
+        }
+    }
+
+    /// A policy that keeps flows.
+    fn tracking(&self, name: &str) -> Result<Arc<Policy>, Refusal> {
+        let policy = self.policy(name)?;
+        match policy.program().uses().flows {
+            true => Ok(policy),
+            false => Err(FlowRefusal::Untracked.into()),
+        }
+    }
+
+    /// Asks the workers; numbers of triggers are those of the program that was seen, and mean nothing in another.
+    fn ask(&self, name: &str, seen: &Policy, question: &Question, now: i64) -> Result<Answer, Refusal> {
+        let program = seen.program();
+        let asked = self.with_live(|live| live.ask(name, program, question, now)).ok_or(Refusal::Ended)?;
+        let answers = asked.ok_or_else(|| super::no_policy(name, &self.lock()))?;
+        Ok(answers.wait()?)
+    }
+}

@@ -1,0 +1,320 @@
+//! What is wrong with a run, each thing with a reason and since when. The invariants: `ok` means that there
+//! is no reason; `failing` means that the run does not do its work (a bridge does not forward, a worker
+//! died, nothing is loaded, copies are withheld); a reason keeps its moment until it is over.
+//! (Rejected: a flag in each place that can fail; who asks wants to know why.)
+
+use super::Report;
+use super::restore::{BindingFailure, STATE, withhold};
+use super::{Control, Refusal, State, no_policy, now};
+use crate::event::{Kind, Record, time_text};
+use mrule_dataplane::live::{Trouble, TroubleKind};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+/// What a failure to restore something means for copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// It may have bound all policies.
+    All,
+    /// The policy is at work and would copy more than it should.
+    Policy,
+    /// Nothing is copied that should not be.
+    Nothing,
+}
+
+/// Something that was kept and cannot be restored.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub what: String,
+    pub scope: Scope,
+    since: i64,
+}
+
+impl Failure {
+    pub fn new(what: String, scope: Scope) -> Failure {
+        Failure { what, scope, since: now() }
+    }
+
+    /// The state cannot be read.
+    pub fn unknown(why: &str) -> Failure {
+        Failure::new(format!("{why}; whether a policy was binding is not known"), Scope::All)
+    }
+}
+
+/// Kinds of reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReasonKind {
+    /// Of an interface or a worker.
+    Live(TroubleKind),
+    /// A station takes no copies.
+    StationDown,
+    /// No policy is loaded.
+    NoPolicy,
+    /// A binding policy, or what was changed in one, cannot be restored.
+    BindingMissing,
+    /// What was changed in a policy cannot be restored, and more would be copied without it.
+    ChangesMissing,
+    /// A policy that was kept cannot be restored.
+    PolicyMissing,
+    /// The rule files were read again and not loaded.
+    ReloadRefused,
+    /// The file of tokens was read again and refused.
+    TokensRefused,
+    /// The certificate or its key were read again and refused.
+    CertificateRefused,
+    /// What is to be cut asks for a trigger that has no room.
+    LimitFull,
+    /// The state is not kept.
+    State,
+    /// The history is not written.
+    History,
+    /// A receiver takes no alarms.
+    AlarmReceiver,
+    /// More is dropped than there should be.
+    Drops,
+}
+
+impl ReasonKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReasonKind::Live(TroubleKind::InterfaceDown) => "interface_down",
+            ReasonKind::Live(TroubleKind::InterfaceGone) => "interface_gone",
+            ReasonKind::Live(TroubleKind::NoCarrier) => "no_carrier",
+            ReasonKind::Live(TroubleKind::NotForwarding) => "not_forwarding",
+            ReasonKind::Live(TroubleKind::ForeignFilter) => "foreign_filter",
+            ReasonKind::Live(TroubleKind::WorkerDied) => "worker_died",
+            ReasonKind::Live(TroubleKind::WorkerStalled) => "worker_stalled",
+            ReasonKind::StationDown => "station_down",
+            ReasonKind::NoPolicy => "no_policy",
+            ReasonKind::BindingMissing => "binding_missing",
+            ReasonKind::ChangesMissing => "changes_missing",
+            ReasonKind::PolicyMissing => "policy_missing",
+            ReasonKind::ReloadRefused => "reload_refused",
+            ReasonKind::TokensRefused => "tokens_refused",
+            ReasonKind::CertificateRefused => "certificate_refused",
+            ReasonKind::LimitFull => "limit_full",
+            ReasonKind::State => "state",
+            ReasonKind::History => "history",
+            ReasonKind::AlarmReceiver => "alarm_receiver",
+            ReasonKind::Drops => "drops",
+        }
+    }
+
+    /// Whether an event of another kind tells it already.
+    fn has_events(self) -> bool {
+        matches!(
+            self,
+            ReasonKind::Live(
+                TroubleKind::InterfaceDown | TroubleKind::InterfaceGone | TroubleKind::NotForwarding
+            ) | ReasonKind::StationDown
+                | ReasonKind::ReloadRefused
+                | ReasonKind::AlarmReceiver
+                | ReasonKind::Drops
+        )
+    }
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// Its kind.
+    pub kind: ReasonKind,
+    /// What it is about: an interface, a policy, a station; empty when it is about the run.
+    pub subject: String,
+    /// In words.
+    pub what: String,
+    /// Since when: nanoseconds since the Unix epoch.
+    pub since: i64,
+    /// The run does not do its work.
+    pub failing: bool,
+}
+
+impl Reason {
+    pub(super) fn new(kind: ReasonKind, subject: &str, what: String, failing: bool) -> Reason {
+        Reason { kind, subject: subject.to_owned(), what, since: now(), failing }
+    }
+
+    /// Whether it is about this policy, or one of its stations.
+    pub fn is_of(&self, policy: &str) -> bool {
+        self.subject.split('/').next() == Some(policy) && !matches!(self.kind, ReasonKind::Live(_))
+    }
+
+    /// As answers have it.
+    pub fn json(&self) -> Json {
+        json!({
+            "kind": self.kind.name(),
+            "subject": self.subject,
+            "what": self.what,
+            "since": time_text(self.since),
+            "failing": self.failing,
+        })
+    }
+}
+
+/// How a run is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// What is wrong, the kind and then the subject in order.
+    pub reasons: Vec<Reason>,
+}
+
+impl Health {
+    /// `ok`, `degraded`, or `failing`.
+    pub fn status(&self) -> &'static str {
+        match self.reasons.iter().map(|reason| reason.failing).max() {
+            None => "ok",
+            Some(false) => "degraded",
+            Some(true) => "failing",
+        }
+    }
+
+    /// Whether the run does its work.
+    pub fn is_ready(&self) -> bool {
+        !self.reasons.iter().any(|reason| reason.failing)
+    }
+}
+
+/// What is known of reasons from one look to the next.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// Since when each is there.
+    since: BTreeMap<(ReasonKind, String), i64>,
+    /// Those that others have found: a reload, drops.
+    noted: BTreeMap<(ReasonKind, String), String>,
+    /// Those that were told as events, in words.
+    told: BTreeMap<(ReasonKind, String), String>,
+}
+
+impl Watch {
+    /// A policy was loaded: that it was refused before is over.
+    pub fn loaded(&mut self, policy: &str) {
+        self.noted.remove(&(ReasonKind::ReloadRefused, policy.to_owned()));
+    }
+}
+
+impl Control {
+    /// Notes that something is wrong, or, without words, that it is not any more.
+    pub fn note(&self, kind: ReasonKind, subject: &str, what: Option<String>) {
+        let mut state = self.lock();
+        let key = (kind, subject.to_owned());
+        match what {
+            Some(what) => state.watch.noted.insert(key, what),
+            None => state.watch.noted.remove(&key),
+        };
+    }
+
+    /// How the run is, by what was counted now.
+    pub fn health(&self, report: &Report) -> Health {
+        self.lock().health(report)
+    }
+
+    /// Looks how the run is, and gives what is new and what is over, to be told; to be called each second
+    /// or so.
+    pub fn look_after(&self, report: &Report) -> Vec<Record> {
+        let mut state = self.lock();
+        state.keeping.look();
+        state.look_for_full(report);
+        let reasons = state.health(report).reasons.into_iter().filter(|reason| !reason.kind.has_events());
+        let now: BTreeMap<(ReasonKind, String), String> =
+            reasons.map(|reason| ((reason.kind, reason.subject), reason.what)).collect();
+        let before = std::mem::replace(&mut state.watch.told, now.clone());
+        let record = |of, (kind, subject): &(ReasonKind, String), note: String| {
+            Record::now(of, json!({ "reason": kind.name(), "subject": subject, "note": note }))
+        };
+        let new = now.iter().filter(|(key, _)| !before.contains_key(*key));
+        let new = new.map(|(key, what)| record(Kind::Degraded, key, what.clone()));
+        let over = before.iter().filter(|(key, _)| !now.contains_key(*key));
+        let over = over.map(|(key, what)| record(Kind::Recovered, key, format!("over: {what}")));
+        new.chain(over).collect()
+    }
+
+    /// Says that what could not be restored binds nothing any more: of one policy, or of all and of the
+    /// state itself. A policy that is not at work is unloaded. Gives the names.
+    ///
+    /// # Errors
+    /// There is no such policy.
+    pub fn release(&self, name: Option<&str>) -> Result<Vec<String>, Refusal> {
+        let mut state = self.lock();
+        let of: Vec<String> = match name {
+            None => state.failures.keys().cloned().collect(),
+            Some(name) if state.failures.contains_key(name) => vec![name.to_owned()],
+            Some(name) if state.policies.contains_key(name) => Vec::new(),
+            Some(name) => return Err(no_policy(name, &state)),
+        };
+        for name in &of {
+            state.failures.remove(name);
+            let (at_work, name) = (state.policies.get(name), name.clone());
+            match at_work.map(|held| (held.now.bundle.is_binding(), held.now.version)) {
+                _ if name == STATE => {}
+                None => state.keeping.unloaded(&name, Vec::new()),
+                Some((binding, version)) => state.keeping.released(&name, binding.then_some(version)),
+            }
+        }
+        state.apply();
+        Ok(of)
+    }
+}
+
+impl State {
+    /// Withholds the copies that failures concern, and lets all others go.
+    pub(super) fn apply(&self) {
+        if let Some(live) = &self.live {
+            withhold(live, &self.failures, self.full.is_open(), self.on_failure);
+        }
+    }
+
+    fn health(&mut self, report: &Report) -> Health {
+        let mut reasons = Vec::new();
+        let troubles = self.live.as_ref().map(|live| live.troubles()).unwrap_or_default();
+        reasons.extend(troubles.into_iter().map(|Trouble { kind, subject, what, failing }| {
+            Reason::new(ReasonKind::Live(kind), &subject, what, failing)
+        }));
+        let closed = self.on_failure == BindingFailure::Closed;
+        for (name, failure) in &self.failures {
+            let (kind, then) = match failure.scope {
+                Scope::All => (ReasonKind::BindingMissing, "copies of all policies are withheld"),
+                Scope::Policy => (ReasonKind::ChangesMissing, "copies of the policy are withheld"),
+                Scope::Nothing => (ReasonKind::PolicyMissing, ""),
+            };
+            let withheld = closed && failure.scope != Scope::Nothing;
+            let what = match withheld {
+                true => format!("{}; {then}", failure.what),
+                false => failure.what.clone(),
+            };
+            reasons.push(Reason { since: failure.since, ..Reason::new(kind, name, what, withheld) });
+        }
+        if self.policies.is_empty() {
+            let what = "no policy is loaded: nothing is copied".to_owned();
+            reasons.push(Reason::new(ReasonKind::NoPolicy, "", what, true));
+        }
+        for policy in &report.policies {
+            for station in &policy.stations {
+                let Some(why) = &station.down else { continue };
+                let name = format!("{}/{}", policy.name, station.station);
+                let what = format!("station {name} is down: {why}");
+                reasons.push(Reason::new(ReasonKind::StationDown, &name, what, false));
+            }
+        }
+        reasons.extend(self.full_reasons());
+        let trouble = self.keeping.trouble();
+        reasons.extend(trouble.map(|what| Reason::new(ReasonKind::State, "", what, false)));
+        let trouble = report.history.as_ref().and_then(|history| history.trouble.clone());
+        reasons.extend(trouble.map(|what| Reason::new(ReasonKind::History, "", what, false)));
+        for receiver in &report.alarms {
+            let Some(why) = &receiver.down else { continue };
+            let what = format!("{} takes no alarms: {why}", receiver.to);
+            reasons.push(Reason::new(ReasonKind::AlarmReceiver, &receiver.to, what, false));
+        }
+        let noted = self.watch.noted.iter();
+        reasons.extend(noted.map(|((kind, subject), what)| Reason::new(*kind, subject, what.clone(), false)));
+        reasons.sort_by(|a, b| (a.kind, &a.subject).cmp(&(b.kind, &b.subject)));
+        let before = std::mem::take(&mut self.watch.since);
+        for reason in &mut reasons {
+            let key = (reason.kind, reason.subject.clone());
+            reason.since = before.get(&key).copied().unwrap_or(reason.since);
+            self.watch.since.insert(key, reason.since);
+        }
+        Health { reasons }
+    }
+}

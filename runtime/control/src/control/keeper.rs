@@ -1,0 +1,399 @@
+//! The store on a thread of its own. The invariants: the order of jobs is the order of changes; a change waits for
+//! its job after the control plane's lock is released, and is answered after that; each job has a time limit; a job that
+//! fails waits, those after it behind it, and is tried again, so that the disk never has half of what happened; the
+//! file `binding` says meanwhile of which policies something is missing.
+//! (Rejected: to write after the answer; a change that was answered is on the disk. To wait under the lock; a
+//! directory that hangs would stop the control plane. To write no more after an error; a restart would believe an older
+//! state.)
+
+use super::backlog::Backlog;
+use super::store::{Kept, Store, Unusable};
+use mrule_dataplane::confine::Confinement;
+use mrule_dataplane::patience::OPENING;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The time limit of a job.
+const JOB: Duration = Duration::from_secs(3);
+
+/// The number of rows for which a job gets one more second.
+const ROWS: usize = 10_000;
+
+/// How long a job may take when the run ends.
+const ENDING: Duration = Duration::from_millis(500);
+
+/// How often a waiting thread looks whether the run ends.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How many changes wait for a disk that does not take them.
+pub(super) const WAITING: usize = 10_000;
+
+pub(super) type Work = Box<dyn FnMut(&mut Store) -> rusqlite::Result<()> + Send>;
+
+/// A transaction that is to be on the disk.
+pub(super) struct Change {
+    /// Its number in the store.
+    pub number: u64,
+    /// The policy that would copy more without it.
+    pub lessens: Option<String>,
+    /// About how many bytes it holds.
+    pub size: usize,
+    pub work: Work,
+}
+
+enum Task {
+    Write(Change),
+    /// Writes the file `binding` only.
+    Mark(String, Option<u64>, SyncSender<Result<(), String>>),
+    /// Looks whether the files are there.
+    Look,
+}
+
+struct Job {
+    limit: Duration,
+    task: Task,
+}
+
+/// What the thread has done.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The number of jobs that have been tried.
+    done: u64,
+    /// When the running job must be done, and its time limit.
+    running: Option<(Instant, Duration)>,
+    /// The directory does not answer.
+    hung: Option<String>,
+    /// Why changes wait.
+    failing: Option<String>,
+    /// Why nothing is kept any more.
+    lost: Option<String>,
+    /// The store is closed.
+    closed: bool,
+}
+
+impl Progress {
+    /// Notes when the running job takes too long, or the thread is gone.
+    fn check(&mut self, directory: &Path) {
+        match self.running {
+            Some((until, limit)) if Instant::now() >= until && self.hung.is_none() => {
+                let (directory, seconds) = (directory.display(), limit.as_secs());
+                self.hung = Some(format!(
+                    "the state directory `{directory}` does not answer (for more than {seconds} s); changes are not \
+                     kept until it does"
+                ));
+            }
+            _ if self.closed => {
+                self.lose("the state cannot be written: its thread ended");
+            }
+            _ => {}
+        }
+    }
+
+    fn lose(&mut self, why: &str) {
+        self.lost.get_or_insert_with(|| {
+            format!("{why}; changes are not kept any more, until mirrorc is restarted")
+        });
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.lost.as_ref().or(self.hung.as_ref()).or(self.failing.as_ref()).cloned()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    progress: Mutex<Progress>,
+    changed: Condvar,
+    confinement: Arc<Confinement>,
+    directory: PathBuf,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, progress: MutexGuard<'a, Progress>) -> MutexGuard<'a, Progress> {
+        self.changed.wait_timeout(progress, LOOK).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Does something that may hang, and notes what came of it.
+    fn run(&self, limit: Duration, jobs: u64, what: impl FnOnce() -> Outcome) {
+        self.lock().running = Some((Instant::now() + limit, limit));
+        let outcome = what();
+        let mut progress = self.lock();
+        progress.running = None;
+        // What took too long is done all the same.
+        progress.hung = None;
+        progress.done += jobs;
+        match outcome {
+            Outcome::Unknown => {}
+            Outcome::Good => progress.failing = None,
+            Outcome::Waits(why) => {
+                progress.failing =
+                    Some(format!("{why}; changes wait and are not kept yet, it is tried again"));
+            }
+            Outcome::Lost(why) => progress.lose(&why),
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// What came of something.
+pub(super) enum Outcome {
+    /// It says nothing about the database.
+    Unknown,
+    /// All that happened is on the disk.
+    Good,
+    /// Something waits, for this reason.
+    Waits(String),
+    /// Too much waits.
+    Lost(String),
+}
+
+/// Says that the thread has ended, also when it panicked.
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+/// Carries out jobs until no more can come.
+fn serve(store: &mut Store, inbox: &Receiver<Job>, shared: &Shared) {
+    let mut backlog = Backlog::default();
+    loop {
+        let next = match backlog.is_due() {
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
+        };
+        match next {
+            Ok(Job { limit, task }) => match task {
+                Task::Write(change) => shared.run(limit, 1, || backlog.take(store, change)),
+                Task::Look => shared.run(limit, 1, || backlog.look(store)),
+                Task::Mark(policy, version, answer) => shared.run(limit, 1, || {
+                    let marked = store.marker().set(&policy, version);
+                    let marked =
+                        marked.map_err(|error| format!("the file `binding` cannot be written: {error}"));
+                    let _nobody_waits = answer.send(marked);
+                    Outcome::Unknown
+                }),
+            },
+            Err(RecvTimeoutError::Timeout) => shared.run(JOB, 0, || backlog.retry(store)),
+            Err(RecvTimeoutError::Disconnected) => {
+                if backlog.is_due().is_some() {
+                    shared.run(JOB, 0, || backlog.retry(store));
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// A job that somebody waits for.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Pending {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Pending {
+    /// Waits until the job is on the disk, or waits for the disk: then [`Keeper::trouble`] says why.
+    pub fn wait(self) {
+        let _told_by_trouble = self.tried();
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// Why it was not tried.
+    fn tried(&self) -> Result<(), String> {
+        let mut ending = None;
+        let mut progress = self.shared.lock();
+        while progress.done < self.number {
+            progress.check(&self.shared.directory);
+            if let Some(why) = progress.lost.as_ref().or(progress.hung.as_ref()) {
+                return Err(why.clone());
+            }
+            if self.shared.confinement.is_stopping() {
+                let now = Instant::now();
+                if now >= *ending.get_or_insert(now + ENDING) {
+                    let why = "the state was not written: the run ends";
+                    progress.lose(why);
+                    return Err(why.to_owned());
+                }
+            }
+            progress = self.shared.wait(progress);
+        }
+        Ok(())
+    }
+}
+
+/// A mark in the file `binding` that somebody waits for.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Marked {
+    pending: Pending,
+    answer: Receiver<Result<(), String>>,
+}
+
+impl Marked {
+    /// Waits until it is on the disk.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn wait(self) -> Result<(), String> {
+        self.pending.tried()?;
+        self.answer
+            .try_recv()
+            .unwrap_or_else(|_| Err("the state cannot be written: its thread ended".to_owned()))
+    }
+}
+
+/// Gives jobs to the thread.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    jobs: Option<Sender<Job>>,
+    /// The number of jobs that were given.
+    sent: u64,
+    /// The number of the last change in the store.
+    numbered: u64,
+    /// The number of the last job that looked for the file.
+    looked: u64,
+    shared: Arc<Shared>,
+}
+
+impl Keeper {
+    /// Opens the store in a directory, and reads what was kept.
+    ///
+    /// # Errors
+    /// Why it cannot be used, in words. A directory that hangs may have a state in it.
+    pub fn open(directory: &Path, confinement: &Arc<Confinement>) -> Result<(Keeper, Vec<Kept>), Unusable> {
+        let (confinement, path) = (confinement.clone(), directory.to_owned());
+        let (progress, changed) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { progress, changed, confinement, directory: path.clone() });
+        let ((jobs, inbox), (opened, opening)) = (channel::<Job>(), channel());
+        let of_thread = shared.clone();
+        let body = move || {
+            let closing = Closing(of_thread);
+            let read = Store::open(&path).and_then(|mut store| match store.read(super::now()) {
+                Ok((kept, numbered)) => Ok((store, kept, numbered)),
+                Err(why) => Err(Unusable { why, is_new: false }),
+            });
+            let (mut store, kept, numbered) = match read {
+                Ok(read) => read,
+                Err(unusable) => {
+                    let _nobody_waits = opened.send(Err(unusable));
+                    return;
+                }
+            };
+            // The receiver is gone when opening took too long: then no job comes.
+            let _nobody_waits = opened.send(Ok((kept, numbered)));
+            serve(&mut store, &inbox, &closing.0);
+            drop(store);
+        };
+        let failed = |what: &str| {
+            let why = format!("the state in `{}` cannot be used: {what}", directory.display());
+            Unusable { why, is_new: false }
+        };
+        let thread = std::thread::Builder::new().name("state".into()).spawn(body);
+        thread.map_err(|error| failed(&format!("no thread can be started: {error}")))?;
+        let until = Instant::now() + OPENING;
+        loop {
+            match opening.recv_timeout(LOOK) {
+                Ok(Ok((kept, numbered))) => {
+                    return Ok((Keeper { jobs: Some(jobs), sent: 0, numbered, looked: 0, shared }, kept));
+                }
+                Ok(Err(unusable)) => return Err(unusable),
+                Err(RecvTimeoutError::Disconnected) => return Err(failed("its thread ended")),
+                Err(RecvTimeoutError::Timeout) if shared.confinement.is_stopping() => {
+                    return Err(failed("the run ends"));
+                }
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= until => {
+                    let seconds = OPENING.as_secs();
+                    return Err(failed(&format!("its file system has not answered for {seconds} s")));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Gives the thread a job that writes a number of rows. It does not wait. `lessens` is the policy that would copy
+    /// more if what is written were missing, `size` about how many bytes the job holds.
+    pub fn send(
+        &mut self,
+        rows: usize,
+        size: usize,
+        lessens: Option<String>,
+        work: impl FnMut(&mut Store) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Option<Pending> {
+        self.numbered += 1;
+        let change = Change { number: self.numbered, lessens, size, work: Box::new(work) };
+        self.give(rows, Task::Write(change))
+    }
+
+    /// Has the file `binding` say that a policy is binding at a version, or not any more, whether or not the database
+    /// can be written. It does not wait.
+    pub fn mark(&mut self, policy: &str, version: Option<u64>) -> Option<Marked> {
+        let (send, answer) = sync_channel(1);
+        let pending = self.give(0, Task::Mark(policy.to_owned(), version, send))?;
+        Some(Marked { pending, answer })
+    }
+
+    fn give(&mut self, rows: usize, task: Task) -> Option<Pending> {
+        {
+            let mut progress = self.shared.lock();
+            progress.check(&self.shared.directory);
+            if progress.hung.is_some() && self.sent - progress.done >= WAITING as u64 {
+                progress.lose(&format!("{WAITING} changes wait for the state directory, which is the most"));
+            }
+            if progress.closed || progress.lost.is_some() && progress.hung.is_some() {
+                return None;
+            }
+        }
+        let limit = JOB + Duration::from_secs((rows / ROWS) as u64);
+        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(Job { limit, task }).is_err()) {
+            return None;
+        }
+        self.sent += 1;
+        Some(Pending { shared: self.shared.clone(), number: self.sent })
+    }
+
+    /// Looks whether the file is where it was, and whether the thread hangs. It does not wait: what the thread
+    /// finds is known at the next look.
+    pub fn look(&mut self) {
+        let done = {
+            let mut progress = self.shared.lock();
+            progress.check(&self.shared.directory);
+            progress.done
+        };
+        if done >= self.looked && self.give(0, Task::Look).is_some() {
+            self.looked = self.sent;
+        }
+    }
+
+    /// Why changes are not kept.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.lock().trouble()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.jobs = None;
+        let until = Instant::now() + JOB;
+        let mut progress = self.shared.lock();
+        while !progress.closed && progress.hung.is_none() && Instant::now() < until {
+            progress.check(&self.shared.directory);
+            progress = self.shared.wait(progress);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

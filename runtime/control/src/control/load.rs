@@ -1,0 +1,244 @@
+//! From a checked program to a policy at work: made ready, counted against the budget of memory, put in the place of the
+//! one of its name. The invariants: what takes time is done before anything is locked; what is refused changes nothing;
+//! memory is counted before it is taken, and once more under the lock. (Rejected: to count once; two loads at the same
+//! time would both find room.)
+
+use super::{Asked, Changed, Control, Done, Held, Refusal, State, Version, check_name, memory, now, plan};
+use crate::compile_queue::{Busy, Ticket};
+use crate::control::{Bundle, Plan};
+use mrule_compiler::budget::CompileBudget;
+use mrule_compiler::compile::Compiled;
+use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::hir::Program;
+use mrule_compiler::world::World;
+use mrule_dataplane::error::Error;
+use mrule_engine::policy::{Label, Policy};
+use mrule_grammar::codes::lints::IDLE_LIMIT;
+use mrule_grammar::diagnostic::Diagnostic;
+use mrule_grammar::span::Span;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A checked program made ready: what takes time, and needs nothing of the run.
+pub(super) struct Made {
+    pub engine: Arc<Engine>,
+    pub bounds: Option<Arc<Engine>>,
+    pub world: World,
+    pub compiling: Duration,
+}
+
+/// Makes a program ready to run, with limits that bind all policies or not.
+///
+/// # Errors
+/// [`Refusal`]; `admit` is asked before anything is made whose size the program chooses.
+pub(super) fn make(
+    kind: EngineKind,
+    program: Program,
+    binding: bool,
+    budget: &CompileBudget,
+    admit: impl FnOnce(&Program, &World) -> Result<(), Refusal>,
+) -> Result<Made, Refusal> {
+    let begun = Instant::now();
+    let program = Arc::new(program);
+    let world = World::new(&program).map_err(|e| Refusal::Conflict(e.to_string()))?;
+    admit(&program, &world)?;
+    go_on(budget)?;
+    let engine = Engine::within(kind, program.clone(), &world, budget);
+    let engine = engine.map_err(|e| Refusal::Conflict(e.to_string()))?;
+    if let Err(too_large) = program.automaton().map(drop) {
+        return Err(Refusal::Conflict(too_large.to_string()));
+    }
+    let bounds = binding.then(|| bounds(kind, &program, &world, budget)).transpose()?;
+    go_on(budget)?;
+    Ok(Made { engine: Arc::new(engine), bounds, world, compiling: begun.elapsed() })
+}
+
+/// Ends what is to stop.
+fn go_on(budget: &CompileBudget) -> Result<(), Refusal> {
+    budget.stopped().map_or(Ok(()), |stop| Err(Refusal::Conflict(format!("{stop}; nothing was loaded"))))
+}
+
+/// What decides what a binding policy leaves of other policies' copies.
+pub(super) fn bounds(
+    kind: EngineKind,
+    program: &Program,
+    world: &World,
+    budget: &CompileBudget,
+) -> Result<Arc<Engine>, Refusal> {
+    let why = "no limit of the program is without `to`: there is nothing that could bind other policies";
+    let bounds = program.bounds().ok_or_else(|| Refusal::Bad(why.to_owned()))?;
+    let engine = Engine::within(kind, Arc::new(bounds), world, budget);
+    Ok(Arc::new(engine.map_err(|e| Refusal::Conflict(e.to_string()))?))
+}
+
+/// Takes out what is wrong of a program whose limits bind all policies: that limits without `to` never cut. Its own rules
+/// are not all that they cut.
+pub fn cut_others(compiled: &mut Compiled) {
+    let limits = compiled.program.iter().flat_map(|program| &program.limits).filter(|limit| limit.everywhere);
+    let places: Vec<Span> =
+        limits.flat_map(|limit| limit.asks.iter().map(|ask| ask.span).chain([limit.span])).collect();
+    let is_theirs =
+        |finding: &Diagnostic| finding.labels.first().is_some_and(|label| places.contains(&label.span));
+    compiled.diagnostics.retain(|finding| finding.code != IDLE_LIMIT || !is_theirs(finding));
+}
+
+impl Control {
+    /// Loads a policy, or puts it in the place of the one of this name; a dry run says what would become of what is there.
+    ///
+    /// # Errors
+    /// [`Refusal`]: errors in the program, stations that cannot be opened. Then nothing has changed.
+    pub fn load(&self, name: &str, compiled: Compiled, bundle: Bundle, dry: bool) -> Result<Done, Refusal> {
+        self.load_over(&self.queue.limits().budget(), Asked::by_owner(dry), name, compiled, bundle)
+    }
+
+    /// Queues a compilation for a client, the owner without a name: one is carried out at a time.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`]: too many wait.
+    pub fn compile<T: Send + 'static>(
+        &self,
+        client: Option<&str>,
+        work: impl FnOnce(&CompileBudget) -> T + Send + 'static,
+    ) -> Result<Ticket<T>, Refusal> {
+        self.queue.submit(client, work).map_err(|busy| match busy {
+            Busy::Ended => Refusal::Ended,
+            busy => Refusal::Busy(busy.to_string()),
+        })
+    }
+
+    /// The same, if that is there which is expected, and the caller may replace it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`Refusal::Stale`]; [`Refusal::Forbidden`].
+    pub fn load_over(
+        &self,
+        budget: &CompileBudget,
+        asked: Asked,
+        name: &str,
+        compiled: Compiled,
+        bundle: Bundle,
+    ) -> Result<Done, Refusal> {
+        let begun = Instant::now();
+        check_name(name)?;
+        let mut compiled = compiled;
+        let binding = bundle.is_binding();
+        if binding {
+            cut_others(&mut compiled);
+        }
+        let Some(program) = compiled.program.take() else {
+            return Err(Refusal::Program(Box::new(compiled)));
+        };
+        let mut over = None;
+        let admit = |program: &Program, world: &World| {
+            let state = self.lock();
+            match self.memory.admit(program, world, state.live.as_ref(), name, bundle.origin())? {
+                Ok(_cost) => Ok(()),
+                Err(too_much) => {
+                    over = Some(too_much);
+                    Err(Refusal::Conflict(String::new()))
+                }
+            }
+        };
+        let made = make(self.kind, program, bundle.is_binding(), budget, admit);
+        if let Some(over) = over {
+            memory::refused(&mut compiled, &over);
+            return Err(Refusal::Program(Box::new(compiled)));
+        }
+        let Made { engine, bounds, mut world, compiling } = made?;
+        let intent = self.intend(&asked, name, &bundle)?;
+        let turn = self.turn(format!("a load of policy `{name}`"))?;
+        let mut bundle = bundle;
+        let (engine, origins, opening) = self.opening(&asked, name, engine, &mut bundle)?;
+        go_on(budget)?;
+        // Not behind the lock: the system may take its time.
+        let opened = if asked.dry { None } else { Some(opening.open()?) };
+        let mut state = self.lock();
+        state.may_load(&asked.by, name, &bundle)?;
+        let State { live, policies, unloaded, keeping, failures, .. } = &mut *state;
+        let live = live.as_mut().ok_or(Refusal::Ended)?;
+        let old = live.policy(name).cloned();
+        let held = policies.get_mut(name);
+        asked.expect.map_or(Ok(()), |expect| expect.check(name, held.as_deref()))?;
+        let before = held.as_deref().or_else(|| unloaded.get(name));
+        let version = before.map_or(1, |before| before.now.version + 1);
+        let nothing = Changed::default();
+        let changed = held.as_ref().map_or(&nothing, |held| &held.changed);
+        let policy = match &old {
+            Some(old) => {
+                plan::keep(old, engine.program(), changed, &mut world);
+                Some(old)
+            }
+            None => None,
+        };
+        // Once more: others may have loaded meanwhile, and the tables that are kept are not those of the text.
+        let cost = match self.memory.admit(engine.program(), &world, Some(live), name, bundle.origin())? {
+            Ok(cost) => cost,
+            Err(over) => {
+                memory::refused(&mut compiled, &over);
+                return Err(Refusal::Program(Box::new(compiled)));
+            }
+        };
+        let policy = match policy {
+            Some(old) => old.try_succeed(engine, world),
+            None => Policy::try_new(engine, world),
+        };
+        let policy = policy.map_err(Error::from)?.counted(cost.bytes_without_tables());
+        let has = |station: &String| policy.program().stations.iter().any(|other| other.name == *station);
+        let drained: BTreeSet<String> = changed.drained.iter().filter(|name| has(name)).cloned().collect();
+        let policy = policy.written_by(origins).draining(drained.clone());
+        let plan = Plan::new(old.as_deref(), &policy, changed);
+        let Some(opened) = opened else {
+            return Ok(Done {
+                version,
+                binding,
+                plan,
+                compiled,
+                compiling,
+                all: begun.elapsed(),
+                swap: None,
+                unkept: None,
+            });
+        };
+        let policy = policy.labelled(Label { policy: name.into(), version });
+        let policy = Arc::new(policy.binding(bounds));
+        let swap = live.load_opened(name, policy.clone(), opened)?;
+        let mut next = Version { version, loaded: now(), bundle };
+        let held = match held {
+            Some(held) => {
+                next.bundle.share(&held.now.bundle);
+                held.replace(next);
+                held.changed.tables = plan.tables.kept.iter().cloned().collect();
+                held.changed.params = plan.params.kept.iter().cloned().collect();
+                held.changed.stations.retain(|name, _| plan.targets.kept.contains(name));
+                held.changed.drained = drained;
+                held
+            }
+            None => {
+                let mut new = Held::new(next);
+                if let Some(before) = unloaded.remove(name) {
+                    new.follow(before);
+                }
+                policies.entry(name.to_owned()).or_insert(new)
+            }
+        };
+        keeping.loaded(name, held, &policy, &plan);
+        failures.remove(name);
+        state.watch.loaded(name);
+        state.apply();
+        // What comes next does not wait for the disk.
+        drop(turn);
+        drop(state);
+        let unkept = intent.loaded();
+        Ok(Done {
+            version,
+            binding,
+            plan,
+            compiled,
+            compiling,
+            all: begun.elapsed(),
+            swap: Some(swap),
+            unkept,
+        })
+    }
+}

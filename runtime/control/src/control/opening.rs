@@ -1,0 +1,76 @@
+//! Before a change of stations: whose turn it is, and what has to be opened. The invariants: nothing is opened while the
+//! state is locked, so a station that hangs keeps no other question waiting; whoever has the turn finds the stations
+//! unchanged when they are open. (Rejected: one lock for all; a hung file system stopped the control plane.)
+
+use super::{Asked, Bundle, Control, Refusal, stations};
+use mrule_compiler::engine::Engine;
+use mrule_dataplane::live::{Live, Opening};
+use mrule_engine::policy::Label;
+use mrule_engine::policy::Origin;
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+/// How long a change of policies or stations waits for others: two that hang while stations are opened, and some.
+const TURN: Duration = Duration::from_secs(15);
+
+impl Control {
+    /// One change of stations after the other, and not before those of older programs have ended but for a few.
+    pub(super) fn turn(&self, what: String) -> Result<MutexGuard<'_, ()>, Refusal> {
+        let until = Instant::now() + TURN;
+        let late = |why: &str| Refusal::Conflict(format!("{why}; nothing was changed, try again"));
+        loop {
+            let over = Instant::now() >= until;
+            match self.turn.try_lock() {
+                Ok(turn) => {
+                    if !self.with_live(Live::is_ending_much).ok_or(Refusal::Ended)? {
+                        let doing = Some((what, Instant::now()));
+                        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+                        return Ok(turn);
+                    }
+                    if over {
+                        return Err(late("stations of many older programs still send what waits"));
+                    }
+                }
+                Err(TryLockError::Poisoned(_)) => self.turn.clear_poison(),
+                Err(TryLockError::WouldBlock) if over => {
+                    let doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    let (what, since) = doing.unwrap_or_else(|| ("another change".to_owned(), until));
+                    let seconds = since.elapsed().as_secs();
+                    return Err(late(&format!(
+                        "{what} waits for the system to open its stations (for {seconds} s)"
+                    )));
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What opens the stations of a program that is to be loaded, with what was set from outside; who wrote each of them is
+    /// noted in its bundle.
+    pub(super) fn opening(
+        &self,
+        asked: &Asked,
+        name: &str,
+        engine: Arc<Engine>,
+        bundle: &mut Bundle,
+    ) -> Result<(Arc<Engine>, Vec<Origin>, Opening), Refusal> {
+        let state = self.lock();
+        let live = state.live.as_ref().ok_or(Refusal::Ended)?;
+        let held = state.policies.get(name);
+        asked.expect.map_or(Ok(()), |expect| expect.check(name, held))?;
+        state.may_load(&asked.by, name, bundle)?;
+        let old = live.policy(name);
+        bundle.inherit(engine.program(), &old.map(|old| stations::written(old)).unwrap_or_default());
+        let mut origins = bundle.origins(engine.program());
+        let engine = match held {
+            Some(held) => stations::changed_engine(engine, &mut origins, &held.changed.stations),
+            None => engine,
+        };
+        let before = held.or_else(|| state.unloaded.get(name));
+        let version = before.map_or(1, |before| before.now.version + 1);
+        let label = Label { policy: name.into(), version };
+        let opening = live.opening(name, engine.program(), origins.clone(), Some(label))?;
+        Ok((engine, origins, opening))
+    }
+}

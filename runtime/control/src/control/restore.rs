@@ -1,0 +1,360 @@
+//! What a run starts with: the policies of the command line, those that were kept, and what cannot be
+//! restored. The invariants: kept policies are at work, with all their changes, before the first packet
+//! is decided, binding ones first; what may have bound copies and is missing is a [`Failure`], and copies
+//! stop until somebody resolves it, unless the run was told otherwise; forwarding goes on.
+//! (Rejected: to refuse to start; then nothing would be forwarded either. To go on without; copies that
+//! the owner has forbidden would go out after each restart.)
+
+use super::health::{Failure, Scope};
+use super::keep::Keeping;
+use super::keeper::Keeper;
+use super::load::{bounds, make};
+use super::store::{AtWork, Kept, Remade};
+use super::{Bundle, Held, Memory, Refusal, Version, now, stations};
+use crate::compile_queue::CompileLimits;
+use mrule_compiler::engine::EngineKind;
+use mrule_compiler::hir::Program;
+use mrule_compiler::world::World;
+use mrule_dataplane::confine::Confinement;
+use mrule_dataplane::live::{Live, MAIN};
+use mrule_engine::cost::Cost;
+use mrule_engine::policy::{Label, Policy};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What becomes of copies when something that may have bound them cannot be restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BindingFailure {
+    /// They are withheld.
+    #[default]
+    Closed,
+    /// They go on; health says what is missing.
+    Open,
+}
+
+/// What a run starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// That of the command line first.
+    pub(super) policies: Vec<Restored>,
+    pub(super) unloaded: BTreeMap<String, Held>,
+    pub(super) failures: BTreeMap<String, Failure>,
+    pub(super) on_failure: BindingFailure,
+    pub(super) keeping: Keeping,
+    /// What a user should know.
+    pub(super) told: Vec<String>,
+    confinement: Arc<Confinement>,
+    /// What each compilation may take.
+    pub(super) limits: CompileLimits,
+    /// What all policies may take.
+    pub(super) memory: Memory,
+}
+
+/// A policy to be at work from the first packet on.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub name: String,
+    pub policy: Arc<Policy>,
+    pub held: Held,
+}
+
+/// The name under which failures of the whole state are known: no policy can have it.
+pub(super) const STATE: &str = "(state)";
+
+impl Start {
+    /// With the program of the command line, and what was kept in a directory, if one is given.
+    pub fn new(
+        kind: EngineKind,
+        main: Policy,
+        bundle: Bundle,
+        directory: Option<&Path>,
+        confinement: &Arc<Confinement>,
+        limits: CompileLimits,
+        memory: Memory,
+    ) -> Start {
+        let mut start = Start {
+            policies: Vec::new(),
+            unloaded: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            on_failure: BindingFailure::default(),
+            keeping: Keeping::default(),
+            told: Vec::new(),
+            confinement: confinement.clone(),
+            limits,
+            memory,
+        };
+        let mut kept = directory.map(|directory| start.open(directory)).unwrap_or_default();
+        let of_main = kept.iter().position(|kept| kept.name == MAIN).map(|at| kept.remove(at));
+        start.begin(kind, main, bundle, of_main.as_ref());
+        for policy in kept {
+            start.take(kind, policy);
+        }
+        start.settle();
+        start
+    }
+
+    /// What becomes of copies when something that may have bound them cannot be restored.
+    pub fn on_binding_failure(self, on_failure: BindingFailure) -> Start {
+        Start { on_failure, ..self }
+    }
+
+    /// Another policy of the command line, whose limits bind all others. What was kept under its name
+    /// is replaced.
+    ///
+    /// # Errors
+    /// No limit of the program is without `to`.
+    pub fn with_binding(
+        mut self,
+        name: &str,
+        kind: EngineKind,
+        policy: Policy,
+        bundle: Bundle,
+    ) -> Result<Start, super::Refusal> {
+        let bound = bounds(kind, policy.program(), policy.world(), &self.limits.budget())?;
+        let before = self.policies.iter().position(|restored| restored.name == name);
+        let before = before.map(|at| self.policies.remove(at).held).or_else(|| self.unloaded.remove(name));
+        self.failures.remove(name);
+        let version = before.as_ref().map_or(1, |held| held.now.version + 1);
+        let mut held = Held::new(Version { version, loaded: now(), bundle: bundle.binding(true) });
+        if let Some(before) = before {
+            held.older = before.older;
+            held.older.push_back(before.now);
+        }
+        let label = Label { policy: name.into(), version };
+        let policy = Arc::new(policy.binding(Some(bound)).labelled(label));
+        self.keeping.wrote(name, &held, &policy, true, |_, _| false);
+        self.policies.push(Restored { name: name.to_owned(), policy, held });
+        self.settle();
+        Ok(self)
+    }
+
+    /// Waits until what was written is on the disk, for a bounded time.
+    fn settle(&mut self) {
+        if let Some(pending) = self.keeping.take_pending() {
+            pending.wait();
+        }
+    }
+
+    /// The policy of the command line, to start the run with.
+    pub fn first(&self) -> Vec<(String, Arc<Policy>)> {
+        self.policies.first().map(|first| (first.name.clone(), first.policy.clone())).into_iter().collect()
+    }
+
+    /// Loads all other policies, and withholds what must not be copied; to be called before the first
+    /// packet is read.
+    pub fn restore(&mut self, live: &mut Live) {
+        let mut order: Vec<&Restored> = self.policies.iter().collect();
+        order.sort_by_key(|restored| restored.policy.bounds().is_none());
+        for Restored { name, policy, .. } in order {
+            if live.policy(name).is_some() {
+                continue;
+            }
+            if let Err(error) = live.restore(name, policy.clone()) {
+                let why = format!("policy {name} was not restored: {error}");
+                let scope = if policy.bounds().is_some() { Scope::All } else { Scope::Nothing };
+                self.told.push(why.clone());
+                self.failures.insert(name.clone(), Failure::new(why, scope));
+            }
+        }
+        withhold(live, &self.failures, false, self.on_failure);
+        if self.on_failure == BindingFailure::Closed {
+            let all = self.failures.values().any(|failure| failure.scope == Scope::All);
+            let which = self.failures.iter().filter(|(_, failure)| failure.scope == Scope::Policy);
+            let which: Vec<&str> = which.map(|(name, _)| name.as_str()).collect();
+            match (all, which.as_slice()) {
+                (true, _) => self.told.push(WITHHELD.to_owned()),
+                (false, []) => {}
+                (false, which) => self.told.push(format!("the copies of {} are withheld", which.join(", "))),
+            }
+        }
+    }
+
+    fn open(&mut self, directory: &Path) -> Vec<Kept> {
+        let (kept, store) = match Keeper::open(directory, &self.confinement) {
+            Ok((store, kept)) => (kept, Ok(store)),
+            Err(unusable) => {
+                // A directory that hangs may have a binding policy in it.
+                if !unusable.is_new {
+                    self.failures.insert(STATE.to_owned(), Failure::unknown(&unusable.why));
+                }
+                (Vec::new(), Err(unusable.why))
+            }
+        };
+        self.keeping = Keeping::new(store);
+        self.told.extend(self.keeping.trouble().map(|why| format!("{why}; nothing will be kept")));
+        kept
+    }
+
+    fn fail(&mut self, name: &str, why: String, scope: Scope) {
+        self.told.push(why.clone());
+        self.failures.insert(name.to_owned(), Failure::new(why, scope));
+    }
+
+    /// The program of the command line takes the place of what was kept under its name; where that was
+    /// binding, it is binding, too.
+    fn begin(&mut self, kind: EngineKind, mut policy: Policy, bundle: Bundle, kept: Option<&Kept>) {
+        let lost = match kept.map(|kept| &kept.at_work) {
+            Some(AtWork::Lost(why)) => Some(*why),
+            _ => None,
+        };
+        let at_work = kept.and_then(|kept| kept.versions.last());
+        let was_loaded = kept.is_some_and(|kept| kept.at_work == AtWork::Yes);
+        let binds = was_loaded && at_work.is_some_and(|before| before.bundle.is_binding());
+        let bundle = bundle.binding(binds);
+        if let Some(why) = lost {
+            let why = format!("policy {MAIN}: {why}; whether it was binding is not known");
+            self.fail(MAIN, why, Scope::All);
+        }
+        if binds {
+            match bounds(kind, policy.program(), policy.world(), &self.limits.budget()) {
+                Ok(bound) => policy = policy.binding(Some(bound)),
+                Err(why) => {
+                    let why =
+                        format!("policy {MAIN} was binding, and its rule files now bind nothing: {why}");
+                    self.fail(MAIN, why, Scope::All);
+                }
+            }
+        }
+        let same = was_loaded && at_work.is_some_and(|before| before.bundle == bundle);
+        let (version, loaded) = match at_work {
+            Some(before) if same => (before.version, before.loaded),
+            before => (before.map_or(1, |before| before.version + 1), now()),
+        };
+        let mut held = Held::new(Version { version, loaded, bundle });
+        if let Some(kept) = kept {
+            held.older = kept.versions.iter().filter(|older| older.version != version).cloned().collect();
+            let remade = kept.restore(&mut policy);
+            // Rule files that were changed meanwhile drop what does not fit them, as a load does.
+            policy = self.changed(MAIN, policy, remade, &mut held, same);
+            self.behind(kept, &policy);
+        }
+        let policy = Arc::new(policy.labelled(Label { policy: MAIN.into(), version }));
+        if !same {
+            self.keeping.wrote(MAIN, &held, &policy, false, |_, _| true);
+            if lost.is_some() {
+                // It is missing after the next start, too, until somebody resolves it.
+                self.keeping.missing(MAIN, version + 1);
+            }
+        }
+        self.policies.push(Restored { name: MAIN.to_owned(), policy, held });
+    }
+
+    /// Copies of a policy are withheld where changes were made that are not in the state.
+    fn behind(&mut self, kept: &Kept, policy: &Policy) {
+        if kept.is_behind && !self.failures.contains_key(&kept.name) {
+            let scope = if policy.bounds().is_some() { Scope::All } else { Scope::Policy };
+            self.fail(&kept.name, kept.behind(), scope);
+        }
+    }
+
+    /// The policy with what was changed in it.
+    fn changed(
+        &mut self,
+        name: &str,
+        policy: Policy,
+        mut remade: Remade,
+        held: &mut Held,
+        same: bool,
+    ) -> Policy {
+        let set = &mut remade.changed.stations;
+        remade.refused.extend(stations::keep_granted(&policy, set, &self.confinement));
+        self.told.extend(remade.refused.into_iter().map(|what| format!("not restored: {what}")));
+        if let Some(what) = remade.weaker.filter(|_| same) {
+            let scope = if policy.bounds().is_some() { Scope::All } else { Scope::Policy };
+            self.failures.entry(name.to_owned()).or_insert_with(|| Failure::new(what, scope));
+        }
+        let policy = stations::changed(policy, &remade.changed.stations);
+        let policy = policy.draining(remade.changed.drained.clone());
+        held.changed = remade.changed;
+        policy
+    }
+
+    /// A policy that was kept.
+    fn take(&mut self, kind: EngineKind, kept: Kept) {
+        let mut older: VecDeque<Version> = kept.versions.iter().cloned().collect();
+        let name = kept.name.clone();
+        let last = older.pop_back();
+        let at_work = match (&kept.at_work, last) {
+            (AtWork::Unloaded, Some(now)) => {
+                if kept.is_behind {
+                    self.fail(&name, kept.behind(), Scope::Nothing);
+                }
+                self.unloaded.insert(name, Held { older, ..Held::new(now) });
+                return;
+            }
+            (AtWork::Unloaded, None) if kept.is_behind => {
+                return self.fail(&name, kept.behind(), Scope::Nothing);
+            }
+            (AtWork::Unloaded, None) => return,
+            (AtWork::Yes, Some(now)) => now,
+            (AtWork::Lost(why), _) => {
+                let why = format!("policy {name}: {why}; whether it was binding is not known");
+                return self.fail(&name, why, Scope::All);
+            }
+            (AtWork::Yes, None) => return,
+        };
+        let binds = at_work.bundle.is_binding();
+        let mut held = Held { older, ..Held::new(at_work) };
+        let budget = self.limits.budget();
+        let mut compiled = held.now.bundle.compile(&budget);
+        let taken = self.policies.iter().map(|kept| kept.policy.memory()).fold(0, u64::saturating_add);
+        let (memory, mut cost) = (self.memory.clone(), Cost::default());
+        let bounded = super::memory::is_bounded(&name, held.now.bundle.origin());
+        let admit = |program: &Program, world: &World| {
+            cost = mrule_engine::cost::cost(program, world, &memory.setting)?;
+            let admitted = memory.limits.admit(&cost, taken, bounded);
+            admitted.map_err(|over| Refusal::Conflict(format!("{over}; {}", over.help())))
+        };
+        let made = match compiled.program.take() {
+            Some(program) => {
+                make(kind, program, binds, &budget, admit).map_err(|refusal| refusal.to_string())
+            }
+            None => {
+                let first = compiled.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
+                Err(format!("its program has errors for this mirrorc: {first}"))
+            }
+        };
+        let made = made.and_then(|made| {
+            let policy = Policy::try_new(made.engine, made.world).map_err(|none| none.to_string())?;
+            Ok(policy.binding(made.bounds).counted(cost.bytes_without_tables()))
+        });
+        match made {
+            Ok(policy) => {
+                let origins = held.now.bundle.origins(policy.program());
+                let mut policy = policy.written_by(origins);
+                let remade = kept.restore(&mut policy);
+                let policy = self.changed(&name, policy, remade, &mut held, true);
+                self.behind(&kept, &policy);
+                let label = Label { policy: name.as_str().into(), version: held.now.version };
+                self.policies.push(Restored { name, policy: Arc::new(policy.labelled(label)), held });
+            }
+            Err(why) => {
+                let scope = if binds { Scope::All } else { Scope::Nothing };
+                self.fail(&name, format!("policy {name} was not restored: {why}"), scope);
+                // Its texts can be seen, and it can be rolled back and unloaded.
+                self.unloaded.insert(name, held);
+            }
+        }
+    }
+}
+
+/// What a user is told when the copies of all policies are withheld.
+const WITHHELD: &str = "copies of all policies are withheld, forwarding goes on: load what is missing again, \
+                        unload it, or say `mirrorc release`";
+
+/// Withholds the copies that failures concern, and lets all others go.
+pub(super) fn withhold(
+    live: &Live,
+    failures: &BTreeMap<String, Failure>,
+    is_full: bool,
+    on_failure: BindingFailure,
+) {
+    let closed = on_failure == BindingFailure::Closed;
+    let all = is_full || failures.values().any(|failure| failure.scope == Scope::All);
+    live.withhold(None, closed && all);
+    for (name, _) in live.policies() {
+        let own = failures.get(name).is_some_and(|failure| failure.scope == Scope::Policy);
+        live.withhold(Some(name), closed && own);
+    }
+}

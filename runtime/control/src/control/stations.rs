@@ -1,0 +1,264 @@
+//! Stations of a policy at work: sent elsewhere, given another limit, drained. The invariants: a station is changed by the words that
+//! stand between its braces, checked by the compiler; the program, and all that it knows, goes on; the next version of the program
+//! keeps the change where it has a station of that name. (Rejected: stations that are in no program; a rule could not name
+//! them.)
+
+use super::bundle::{origin_from_json, origin_json};
+use super::changes::retry;
+use super::{Asker, Control, Refusal, now};
+use crate::control::store::{DRAIN, Object};
+use crate::control::trace::Trace;
+use crate::event::input;
+use mrule_compiler::budget::CompileBudget;
+use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
+use mrule_compiler::engine::Engine;
+use mrule_compiler::hir::{Program, Station};
+use mrule_dataplane::confine::Confinement;
+use mrule_dataplane::live::Swap;
+use mrule_engine::policy::Origin;
+use mrule_engine::policy::Policy;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The kind of change under which the store keeps one.
+pub(super) const KIND: &str = "station";
+
+/// What a station was set to from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetStation {
+    /// The words between its braces.
+    pub words: String,
+    /// Who wrote its target.
+    pub origin: Origin,
+}
+
+impl SetStation {
+    /// As the store keeps it.
+    fn to_object(&self, station: &str) -> Object {
+        let mut object = Object::new();
+        object.insert(KIND.to_owned(), Json::from(station));
+        object.insert("is".to_owned(), Json::from(self.words.as_str()));
+        object.insert("origin".to_owned(), origin_json(&self.origin));
+        object
+    }
+
+    /// From what the store kept: which station, and what it was set to.
+    pub(super) fn from_object(object: &Object) -> Option<(String, SetStation)> {
+        let text = |name: &str| object.get(name).and_then(Json::as_str).map(str::to_owned);
+        let origin = origin_from_json(object.get("origin"));
+        Some((text(KIND)?, SetStation { words: text("is")?, origin }))
+    }
+}
+
+/// The station that these words make.
+///
+/// # Errors
+/// [`Refusal::Program`]: what the compiler says of them.
+fn station(name: &str, words: &str) -> Result<Station, Refusal> {
+    let text = format!("station {name} {{ {words} }}\n");
+    let mut compiled: Compiled =
+        compile(&["station".into()], &mut MemoryLoader::new([("station", text)]), &[]);
+    let program = compiled.program.take();
+    let alone = |program: &mrule_compiler::hir::Program| {
+        program.stations.len() == 1
+            && program.rules.len() + program.limits.len() + program.triggers.len() + program.tables.len() == 0
+    };
+    match program {
+        Some(program) if alone(&program) => {
+            program.stations.into_iter().next().ok_or_else(|| Refusal::Bad("no station".to_owned()))
+        }
+        Some(_) => Err(Refusal::Bad(
+            "write the words between the braces of one station, and nothing else".to_owned(),
+        )),
+        None => Err(Refusal::Program(Box::new(compiled))),
+    }
+}
+
+/// A policy whose stations are as these words say, where it has them; words that are no good any more are left out.
+pub(super) fn changed(policy: Policy, stations: &BTreeMap<String, SetStation>) -> Policy {
+    let set = set_in(policy.program(), stations);
+    set.into_iter().fold(policy, |policy, (at, station, origin)| policy.with_station(at, station, origin))
+}
+
+/// Whether these words make a station.
+///
+/// # Errors
+/// Why not, in words.
+pub(super) fn check(name: &str, words: &str) -> Result<(), String> {
+    station(name, words).map(drop).map_err(|why| format!("station `{name}` cannot be `{words}`: {why}"))
+}
+
+/// The same for an engine that is no policy yet, and for who wrote its stations.
+pub(super) fn changed_engine(
+    engine: Arc<Engine>,
+    origins: &mut [Origin],
+    stations: &BTreeMap<String, SetStation>,
+) -> Arc<Engine> {
+    set_in(engine.program(), stations).into_iter().fold(engine, |engine, (at, station, origin)| {
+        if let Some(place) = origins.get_mut(at) {
+            *place = origin;
+        }
+        Arc::new(engine.with_station(at, station))
+    })
+}
+
+/// Which stations of a program were set, to what, by whom.
+fn set_in(program: &Program, stations: &BTreeMap<String, SetStation>) -> Vec<(usize, Station, Origin)> {
+    let set = |(name, set): (&String, &SetStation)| {
+        let at = program.stations.iter().position(|station| station.name == *name)?;
+        Some((at, station(name, &set.words).ok()?, set.origin.clone()))
+    };
+    stations.iter().filter_map(set).collect()
+}
+
+/// Leaves out what stations were set to and may not be any more; says what that was.
+pub(super) fn keep_granted(
+    policy: &Policy,
+    stations: &mut BTreeMap<String, SetStation>,
+    confinement: &Confinement,
+) -> Vec<String> {
+    let mut refused = Vec::new();
+    for (_, station, origin) in set_in(policy.program(), stations) {
+        if let Err(error) = confinement.check(&station, &origin) {
+            stations.remove(&station.name);
+            refused.push(error.to_string());
+        }
+    }
+    refused
+}
+
+/// The stations of a policy, and who wrote each.
+pub(super) fn written(policy: &Policy) -> Vec<(Station, Origin)> {
+    policy.program().stations.iter().cloned().zip(policy.origins()).collect()
+}
+
+impl Control {
+    /// Gives a station another target and limit, as the words between its braces say; without words, those of the program. What
+    /// waits for the old target is still sent. Another target is this one's from now on; with `retarget` false it must be
+    /// the one that it is.
+    ///
+    /// # Errors
+    /// No such policy or station; the compiler's for the words; a station that cannot be opened; a target that may not be
+    /// changed, or that clients may not have. Then nothing has changed.
+    pub fn set_station(
+        &self,
+        policy: &str,
+        name: &str,
+        words: Option<&str>,
+        by: &Asker,
+        retarget: bool,
+        budget: &CompileBudget,
+    ) -> Result<Swap, Refusal> {
+        let turn = self.turn(format!("a change of station `{name}` of policy `{policy}`"))?;
+        let (old, bundle) = {
+            let state = self.lock();
+            by.check()?;
+            let live = state.live.as_ref().ok_or(Refusal::Ended)?;
+            let (Some(old), Some(held)) = (live.policy(policy).cloned(), state.policies.get(policy)) else {
+                return Err(super::no_policy(policy, &state));
+            };
+            (old, held.now.bundle.clone())
+        };
+        let at = find(&old, name)?;
+        let (now_is, now_by) = written(&old).swap_remove(at);
+        let (next, origin) = match words {
+            Some(words) => {
+                let next = station(name, words)?;
+                let origin = if next.target == now_is.target { now_by } else { by.origin().clone() };
+                (next, origin)
+            }
+            None => own(&bundle, name, budget)?,
+        };
+        if next.target != now_is.target && !retarget {
+            return Err(Refusal::Forbidden(format!(
+                "an operator changes a station's `limit` and `burst`, and drains it; another target needs author: \
+                 `{name}` is `{}`",
+                now_is.target
+            )));
+        }
+        let wanted = Policy::clone(&old).with_station(at, next.clone(), origin.clone());
+        let opening = {
+            let state = self.lock();
+            let live = state.live.as_ref().ok_or(Refusal::Ended)?;
+            live.opening(policy, wanted.program(), wanted.origins(), old.label().cloned())?
+        };
+        // Not behind the lock: the system may take its time.
+        let opened = opening.open()?;
+        let mut state = self.lock();
+        by.check()?;
+        let super::State { live, policies, keeping, .. } = &mut *state;
+        let live = live.as_mut().ok_or(Refusal::Ended)?;
+        // Tables and params may be others by now, stations are not.
+        let (Some(old), Some(held)) = (live.policy(policy).cloned(), policies.get_mut(policy)) else {
+            return Err(super::no_policy(policy, &state));
+        };
+        let wanted = Policy::clone(&old).with_station(at, next, origin.clone());
+        let swap = live.load_opened(policy, Arc::new(wanted), opened)?;
+        let (station, key) = (name.to_owned(), String::new());
+        let (trace, object) = match words {
+            Some(words) => {
+                let set = SetStation { words: words.to_owned(), origin };
+                let object = set.to_object(name);
+                held.changed.stations.insert(station.clone(), set);
+                (Trace::Put { kind: KIND, name: station, key, until: None }, object)
+            }
+            None => {
+                held.changed.stations.remove(name);
+                (Trace::Drop { kind: KIND, name: station, key: None }, Object::new())
+            }
+        };
+        keeping.changed(policy, &trace, &object, now(), true);
+        // What comes next does not wait for the disk.
+        drop(turn);
+        Ok(swap)
+    }
+
+    /// Gives a station no more copies, or copies again; what waits for it is sent. It holds until
+    /// somebody resumes it: over loads, other targets, and restarts where the state is kept.
+    ///
+    /// # Errors
+    /// No such policy or station.
+    pub fn drain_station(&self, policy: &str, name: &str, drained: bool) -> Result<(), Refusal> {
+        retry(|| {
+            find(&*self.policy(policy)?, name)?;
+            let mut state = self.lock();
+            let super::State { live, policies, keeping, .. } = &mut *state;
+            let live = live.as_mut().ok_or(Refusal::Ended)?;
+            let Some(held) = policies.get_mut(policy).filter(|_| live.drain(policy, name, drained)) else {
+                return Err(Refusal::Moved);
+            };
+            let (station, mut object) = (name.to_owned(), Object::new());
+            let trace = if drained {
+                held.changed.drained.insert(station.clone());
+                object.insert(DRAIN.to_owned(), Json::from(name));
+                Trace::Put { kind: DRAIN, name: station, key: String::new(), until: None }
+            } else {
+                held.changed.drained.remove(name);
+                Trace::Drop { kind: DRAIN, name: station, key: None }
+            };
+            keeping.changed(policy, &trace, &object, now(), true);
+            Ok(())
+        })
+    }
+
+    /// The stations of a policy that were changed, and to what.
+    pub fn changed_stations(&self, policy: &str) -> BTreeMap<String, SetStation> {
+        self.lock().policies.get(policy).map(|held| held.changed.stations.clone()).unwrap_or_default()
+    }
+}
+
+/// A station as its program says, and who wrote it.
+fn own(bundle: &super::Bundle, name: &str, budget: &CompileBudget) -> Result<(Station, Origin), Refusal> {
+    let program = bundle.compile(budget).program;
+    let found = program.and_then(|program| {
+        let mut all = program.stations.iter().cloned().zip(bundle.origins(&program));
+        all.find(|(station, _)| station.name == name)
+    });
+    found.ok_or_else(|| Refusal::Conflict("the program's own station cannot be found".to_owned()))
+}
+
+fn find(policy: &Policy, name: &str) -> Result<usize, Refusal> {
+    let names = policy.program().stations.iter().map(|station| station.name.as_str());
+    input::find("station", name, names).map_err(Refusal::Unknown)
+}

@@ -1,0 +1,173 @@
+//! The versions of a policy: shown, compared, gone back to, also after the policy was unloaded. The
+//! invariants: a version number is given once; what is unloaded keeps its versions, within bounds, so that
+//! `rollback` brings it back. (Rejected: to forget an unloaded policy; one wrong word would lose it.)
+
+use super::health::Scope;
+use super::{
+    Asked, Asker, Changed, Control, Done, HISTORY, HISTORY_BYTES, Held, Refusal, State, Version, no_policy,
+};
+use mrule_compiler::budget::CompileBudget;
+use mrule_dataplane::live::Swap;
+use std::collections::VecDeque;
+
+impl Control {
+    /// Loads an older version again, as a new one. Of a policy that was unloaded, or could not be
+    /// restored, the version that was at work, unless another one is named.
+    ///
+    /// # Errors
+    /// As [`load_over`](Self::load_over); no such policy or version.
+    pub fn roll_back(
+        &self,
+        budget: &CompileBudget,
+        name: &str,
+        version: Option<u64>,
+        asked: Asked,
+    ) -> Result<Done, Refusal> {
+        let bundle = self.lock().goes_back_to(name, version)?.bundle.clone();
+        self.load_over(budget, asked, name, bundle.compile(budget), bundle)
+    }
+
+    /// Unloads a policy. Its versions are kept, what was changed in it is not.
+    ///
+    /// # Errors
+    /// There is none of this name; [`Refusal::Forbidden`]: it is binding; [`Refusal::Revoked`].
+    pub fn unload(&self, name: &str, by: &Asker) -> Result<Swap, Refusal> {
+        let turn = self.turn(format!("the end of policy `{name}`"))?;
+        let mut state = self.lock();
+        by.check()?;
+        if !by.may_bind() && state.is_binding(name) {
+            return Err(Refusal::Forbidden(super::binds(name)));
+        }
+        if !state.policies.contains_key(name) && state.failures.remove(name).is_none() {
+            return Err(no_policy(name, &state));
+        }
+        let live = state.live.as_mut().ok_or(Refusal::Ended)?;
+        let swap = live.unload(name).unwrap_or_default();
+        state.failures.remove(name);
+        if let Some(held) = state.policies.remove(name) {
+            state.unloaded.insert(name.to_owned(), Held { changed: Changed::default(), ..held });
+        }
+        let forgotten = state.forget();
+        state.keeping.unloaded(name, forgotten);
+        state.apply();
+        // What comes next does not wait for the disk.
+        drop(turn);
+        Ok(swap)
+    }
+
+    /// Whether the version that [`roll_back`](Self::roll_back) would load binds all policies.
+    ///
+    /// # Errors
+    /// No such policy or version.
+    pub fn binds_after(&self, name: &str, version: Option<u64>) -> Result<bool, Refusal> {
+        Ok(self.lock().goes_back_to(name, version)?.bundle.is_binding())
+    }
+
+    /// Whether there is a policy of this name whose limits bind all others, or one that could not be
+    /// restored and may have bound them.
+    pub fn is_binding(&self, name: &str) -> bool {
+        self.lock().is_binding(name)
+    }
+
+    /// A version of a policy; the one at work unless another is named.
+    ///
+    /// # Errors
+    /// No such policy or version.
+    pub fn version(&self, name: &str, version: Option<u64>) -> Result<Version, Refusal> {
+        let state = self.lock();
+        let held = state.held(name)?;
+        let found = version.map_or(Some(&held.now), |version| held.version(version));
+        found.cloned().ok_or_else(|| held.no_version(name, version))
+    }
+
+    /// What differs between two versions, in the form of `diff -u`; unless told, from the one before to the one at work.
+    ///
+    /// # Errors
+    /// No such policy or version.
+    pub fn diff(&self, name: &str, from: Option<u64>, to: Option<u64>) -> Result<String, Refusal> {
+        let to = self.version(name, to)?;
+        let from = match from {
+            Some(_) => self.version(name, from)?,
+            None => {
+                let state = self.lock();
+                let held = state.held(name)?;
+                let before = held.older.iter().rfind(|older| older.version < to.version);
+                before.cloned().ok_or_else(|| held.no_version(name, None))?
+            }
+        };
+        let names = [&from, &to].map(|version| format!("version {}", version.version));
+        Ok(to.bundle.diff(&from.bundle, &names[0], &names[1]))
+    }
+}
+
+impl State {
+    pub(super) fn is_binding(&self, name: &str) -> bool {
+        let failed = self.failures.get(name).is_some_and(|failure| failure.scope == Scope::All);
+        failed || self.policies.get(name).is_some_and(|held| held.now.bundle.is_binding())
+    }
+
+    /// A policy, at work or not.
+    fn held(&self, name: &str) -> Result<&Held, Refusal> {
+        let held = self.policies.get(name).or_else(|| self.unloaded.get(name));
+        held.ok_or_else(|| no_policy(name, self))
+    }
+
+    fn goes_back_to(&self, name: &str, version: Option<u64>) -> Result<&Version, Refusal> {
+        match (self.policies.get(name), self.unloaded.get(name), version) {
+            (Some(held), ..) => held.older_version(name, version),
+            (None, Some(held), None) => Ok(&held.now),
+            (None, Some(held), Some(_)) => held.older_version(name, version),
+            (None, None, _) => Err(no_policy(name, self)),
+        }
+    }
+}
+
+impl Held {
+    pub(super) fn new(now: Version) -> Held {
+        Held { now, older: VecDeque::new(), changed: Changed::default() }
+    }
+
+    /// Comes after what was unloaded, and keeps its versions.
+    pub(super) fn follow(&mut self, before: Held) {
+        let next = std::mem::replace(&mut self.now, before.now);
+        self.older = before.older;
+        self.replace(next);
+    }
+
+    fn version(&self, version: u64) -> Option<&Version> {
+        self.older.iter().chain([&self.now]).find(|other| other.version == version)
+    }
+
+    /// The version to go back to: this one, or the one before.
+    fn older_version(&self, name: &str, version: Option<u64>) -> Result<&Version, Refusal> {
+        let older = match version {
+            Some(version) => self.version(version),
+            None => self.older.back(),
+        };
+        older.ok_or_else(|| self.no_version(name, version))
+    }
+
+    fn no_version(&self, name: &str, version: Option<u64>) -> Refusal {
+        let kept: Vec<String> = self.older.iter().chain([&self.now]).map(|v| v.version.to_string()).collect();
+        let what = match version {
+            Some(version) => format!("version {version} of policy `{name}` is not kept"),
+            None => format!("policy `{name}` has no older version"),
+        };
+        Refusal::Unknown(format!("{what}; there are: {}", kept.join(", ")))
+    }
+
+    pub(super) fn replace(&mut self, next: Version) {
+        self.older.push_back(std::mem::replace(&mut self.now, next));
+        // The newest stays, however long, and the owner's newest, whatever clients load over it; texts that are shared
+        // count each time.
+        let size = |older: &VecDeque<Version>| older.iter().map(|v| v.bundle.size()).sum::<usize>();
+        while self.older.len() > HISTORY || (self.older.len() > 1 && size(&self.older) > HISTORY_BYTES) {
+            let of_owner = self.older.iter().rposition(|version| version.bundle.origin().is_owner());
+            let first = usize::from(of_owner == Some(0));
+            if first + 1 >= self.older.len() {
+                return;
+            }
+            self.older.remove(first);
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! What happened, for those who ask later: the newest events in memory and, where there is a directory for the state, more of
+//! them on the disk. The invariants: keeping an event waits for nobody; both places are bounded, by number and in bytes; what
+//! packets cause and requests without a token have bounds of their own, and of all else each client has a share, so that no
+//! storm pushes out who changed what; what is not kept is counted. (Rejected: the file of the control plane's store; it is written before a change is answered, and a slow batch of
+//! events would be waited for.)
+
+mod disk;
+
+use crate::event::{Journal, Kind, Record, Told};
+use disk::Disk;
+use mrule_dataplane::patience;
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many events are kept in memory of those that packets cause, and of all others.
+pub const KEPT: usize = 10_000;
+
+/// How many bytes their lines may have together.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// How many are kept on the disk of either.
+pub const KEPT_ON_DISK: usize = 100_000;
+
+/// How many requests without a known token are kept, in memory and on the disk.
+pub const KEPT_UNAUTHENTICATED: usize = 1000;
+
+/// The most events of an answer.
+pub const MOST: usize = 1000;
+
+/// An event that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number: events that came later have larger ones.
+    pub id: u64,
+    /// When: nanoseconds since the Unix epoch.
+    pub time: i64,
+    /// Its kind.
+    pub kind: Kind,
+    /// The policy that it is about, if it is about one.
+    pub policy: Option<Arc<str>>,
+    /// The client that caused it, if one did.
+    pub client: Option<Arc<str>>,
+    /// The line, as listeners get it.
+    pub line: Arc<str>,
+}
+
+/// What shares a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// What clients and mirrorc itself do: each client has a share.
+    Others = 0,
+    /// What packets cause.
+    OfPackets = 1,
+    /// Requests without a known token.
+    Unauthenticated = 2,
+}
+
+impl Entry {
+    fn class(&self) -> Class {
+        match self.kind {
+            Kind::Unauthenticated => Class::Unauthenticated,
+            kind if kind.is_of_packets() && self.client.is_none() => Class::OfPackets,
+            _ => Class::Others,
+        }
+    }
+}
+
+/// What to look for.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// With larger numbers than this.
+    pub after: Option<u64>,
+    /// Not before this: nanoseconds since the Unix epoch.
+    pub since: Option<i64>,
+    /// Of these kinds; none: of all.
+    pub kinds: Vec<Kind>,
+    /// About this policy only.
+    pub policy: Option<Arc<str>>,
+    /// At most so many: the first ones where `after` or `since` is given, else the last ones.
+    pub most: usize,
+}
+
+/// What was found, the newest last.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The events.
+    pub events: Vec<Entry>,
+    /// After which number to go on; none when there are no more now.
+    pub next: Option<u64>,
+}
+
+/// How the history is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Events that were kept in memory since the start.
+    pub kept: u64,
+    /// Of these, events that were written to the disk.
+    pub written: u64,
+    /// Of these, events that were to be written, and were not: the disk was too slow, or failed.
+    pub unwritten: u64,
+    /// Events that were not told to the history at all, because packets caused too many.
+    pub lost: u64,
+    /// Events `extended` that were counted and not told, because their key had one in the same second.
+    pub folded: u64,
+    /// Why nothing is written, though that was asked for.
+    pub trouble: Option<String>,
+}
+
+/// The history; a clone is the same one.
+#[derive(Debug, Clone, Default)]
+pub struct History(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    memory: Mutex<Memory>,
+    disk: Option<Disk>,
+    /// Why there is no disk, though that was asked for.
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// The number of the newest.
+    last: u64,
+    kept: u64,
+    of_packets: Ring,
+    unauthenticated: Ring,
+    others: Shares,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+/// A ring for each client, and one for what no client caused, with one bound for all: the fullest one forgets first.
+#[derive(Debug, Default)]
+struct Shares {
+    rings: BTreeMap<Option<Arc<str>>, Ring>,
+    entries: usize,
+    bytes: usize,
+}
+
+impl History {
+    /// Of this run, and of earlier ones where there is a directory. One that cannot be used is no error:
+    /// [`Counts::trouble`] says why.
+    pub fn new(directory: Option<&Path>) -> History {
+        History::open(directory, &AtomicBool::new(false))
+    }
+
+    /// The same; opening ends when `stop` is set.
+    pub fn open(directory: Option<&Path>, stop: &AtomicBool) -> History {
+        let open = |directory: &Path| {
+            let path = directory.to_owned();
+            patience::within(patience::OPENING, stop, move || Disk::open(&path)).unwrap_or_else(|| {
+                Err(format!(
+                    "the history in `{}` cannot be used: its file system has not answered for {} s; it is in memory only",
+                    directory.display(),
+                    patience::OPENING.as_secs()
+                ))
+            })
+        };
+        let (disk, trouble) = match directory.map(open) {
+            None => (None, None),
+            Some(Ok(disk)) => (Some(disk), None),
+            Some(Err(why)) => (None, Some(why)),
+        };
+        // Numbers that no earlier run gave: nobody makes more than one event in a millisecond for years.
+        let run = || u64::try_from(mrule_dataplane::clock::now() / 1_000_000).unwrap_or(0);
+        let last = disk.as_ref().map_or_else(run, Disk::newest);
+        let memory = Mutex::new(Memory { last, ..Memory::default() });
+        History(Arc::new(Inner { memory, disk, trouble }))
+    }
+
+    /// The number of the newest event.
+    pub fn newest(&self) -> u64 {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+
+    /// Looks for events. Takes as long as the disk does, where there is one.
+    pub fn find(&self, query: &Query) -> Found {
+        let most = query.most.clamp(1, MOST);
+        let query = Query { most: most + 1, ..query.clone() };
+        let mut found: BTreeMap<u64, Entry> = BTreeMap::new();
+        if let Some(disk) = &self.0.disk {
+            found.extend(disk.find(&query).into_iter().map(|entry| (entry.id, entry)));
+        }
+        {
+            let memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            for ring in
+                [&memory.of_packets, &memory.unauthenticated].into_iter().chain(memory.others.rings.values())
+            {
+                found.extend(ring.find(&query).map(|entry| (entry.id, entry.clone())));
+            }
+        }
+        let mut events: Vec<Entry> = found.into_values().collect();
+        if !query.is_forward() {
+            events.drain(..events.len().saturating_sub(most));
+            return Found { events, next: None };
+        }
+        let more = events.len() > most;
+        events.truncate(most);
+        let next = events.last().filter(|_| more).map(|last| last.id);
+        Found { events, next }
+    }
+
+    /// How it is; what was lost before it is the caller's to say.
+    pub fn counts(&self) -> Counts {
+        let kept = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).kept;
+        let mut counts = Counts { kept, trouble: self.0.trouble.clone(), ..Counts::default() };
+        if let Some(disk) = &self.0.disk {
+            (counts.written, counts.unwritten, counts.trouble) = disk.counts();
+        }
+        counts
+    }
+}
+
+impl Journal for History {
+    fn keep(&self, record: &Record, told: &Told, number: &mut dyn FnMut(u64)) {
+        let mut memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.last += 1;
+        memory.kept += 1;
+        let entry = Entry {
+            id: memory.last,
+            time: record.time,
+            kind: record.kind,
+            policy: told.policy.clone(),
+            client: record.client.clone(),
+            line: told.line.clone(),
+        };
+        // In the order of their numbers, so under the lock; neither waits.
+        if let Some(disk) = &self.0.disk {
+            disk.keep(entry.clone());
+        }
+        number(entry.id);
+        match entry.class() {
+            Class::OfPackets => memory.of_packets.push(entry, KEPT),
+            Class::Unauthenticated => memory.unauthenticated.push(entry, KEPT_UNAUTHENTICATED),
+            Class::Others => memory.others.push(entry),
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(disk) = &self.0.disk {
+            disk.finish();
+        }
+    }
+}
+
+impl Query {
+    /// From old to new, and not the newest ones.
+    fn is_forward(&self) -> bool {
+        self.after.is_some() || self.since.is_some()
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        self.after.is_none_or(|after| entry.id > after)
+            && self.since.is_none_or(|since| entry.time >= since)
+            && (self.kinds.is_empty() || self.kinds.contains(&entry.kind))
+            && (self.policy.is_none() || self.policy == entry.policy)
+    }
+}
+
+impl Shares {
+    fn push(&mut self, entry: Entry) {
+        self.entries += 1;
+        self.bytes += entry.line.len();
+        self.rings.entry(entry.client.clone()).or_default().put(entry);
+        while self.entries > KEPT || self.bytes > KEPT_BYTES {
+            let by_count = self.entries > KEPT;
+            let size = |ring: &Ring| if by_count { ring.entries.len() } else { ring.bytes };
+            let fullest = self.rings.iter_mut().max_by_key(|(_, ring)| size(ring));
+            let Some((client, ring)) = fullest else { return };
+            let Some(oldest) = ring.forget() else { return };
+            self.entries -= 1;
+            self.bytes -= oldest.line.len();
+            if ring.entries.is_empty() {
+                let client = client.clone();
+                self.rings.remove(&client);
+            }
+        }
+    }
+}
+
+impl Ring {
+    fn put(&mut self, entry: Entry) {
+        self.bytes += entry.line.len();
+        self.entries.push_back(entry);
+    }
+
+    fn forget(&mut self) -> Option<Entry> {
+        let oldest = self.entries.pop_front()?;
+        self.bytes -= oldest.line.len();
+        Some(oldest)
+    }
+
+    fn push(&mut self, entry: Entry, most: usize) {
+        self.put(entry);
+        while self.entries.len() > most || self.bytes > KEPT_BYTES {
+            if self.forget().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// What a query is about, as many as it may have.
+    fn find<'q>(&'q self, query: &'q Query) -> Box<dyn Iterator<Item = &'q Entry> + 'q> {
+        let wanted = |entry: &&Entry| query.wants(entry);
+        if query.is_forward() {
+            Box::new(self.entries.iter().filter(wanted).take(query.most))
+        } else {
+            Box::new(self.entries.iter().rev().filter(wanted).take(query.most))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

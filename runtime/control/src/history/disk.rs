@@ -1,0 +1,358 @@
+//! The history on the disk: a database of its own in the directory of the state, written by a thread of its own. The
+//! invariants: whoever tells does not wait, and what finds no room in the queue is counted; events are written in batches, a
+//! quarter of a second after they happened at the latest, where the disk keeps up; a database that fails is told and not
+//! written to again. (Rejected: a file of lines; bounding it means writing it anew.)
+
+use super::{Class, Entry, KEPT_ON_DISK, KEPT_UNAUTHENTICATED, Query};
+use crate::event::Kind;
+use mrule_dataplane::patience::LOCKED;
+use mrule_dataplane::privilege::private;
+use rusqlite::{Connection, Transaction, params, params_from_iter, types::Value};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+/// How many events wait for the disk, at most.
+const QUEUE: usize = 1 << 13;
+
+/// How long a batch may wait for more.
+const BATCH: Duration = Duration::from_millis(250);
+
+/// How many events a batch has, at most.
+const BATCH_EVENTS: usize = 2048;
+
+/// How often the thread looks for the file when nothing is to be written.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a reader waits for the writer.
+const READ: Duration = Duration::from_secs(3);
+
+/// How long the disk may take for what waits when the run ends.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// A kill loses nothing that was written: the kernel has it. A power failure may lose the last seconds, not the database.
+const SCHEMA: &str = "
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    CREATE TABLE IF NOT EXISTS events (
+        id INTEGER PRIMARY KEY, time INTEGER, kind TEXT, class INTEGER, client TEXT, policy TEXT, line TEXT);
+    CREATE INDEX IF NOT EXISTS events_by_share ON events (class, client);
+    PRAGMA user_version = 2;";
+
+/// From version 1: a flag in the place of the class, kinds with blanks.
+const FROM_1: &str = "
+    ALTER TABLE events RENAME COLUMN of_packets TO class;
+    ALTER TABLE events ADD COLUMN client TEXT;
+    ALTER TABLE events ADD COLUMN policy TEXT;
+    UPDATE events SET kind = replace(kind, ' ', '_');
+    DROP INDEX IF EXISTS events_of;";
+
+/// How long the disk may be at work on something before that is wrong.
+const HUNG: Duration = Duration::from_secs(3);
+
+/// What the thread that writes shares with others.
+#[derive(Debug)]
+struct Shared {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+    /// Its device and inode.
+    file: (u64, u64),
+    written: AtomicU64,
+    unwritten: AtomicU64,
+    trouble: Mutex<Option<String>>,
+    /// Since when the disk is at work on something.
+    at_work: Mutex<Option<Instant>>,
+}
+
+/// The database, and who writes it.
+#[derive(Debug)]
+pub(super) struct Disk {
+    shared: Arc<Shared>,
+    newest: u64,
+    /// None when the run has ended.
+    queue: Mutex<Option<SyncSender<Entry>>>,
+    /// Hangs up when all is written.
+    done: Mutex<Receiver<()>>,
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    let about = std::fs::metadata(path)?;
+    Ok((about.dev(), about.ino()))
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Disk {
+    /// Opens the database in a directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// Why it cannot be used, in words.
+    pub fn open(directory: &Path) -> Result<Disk, String> {
+        let failed = |what: &dyn std::fmt::Display| {
+            format!("the history in `{}` cannot be used: {what}; it is in memory only", directory.display())
+        };
+        let path = directory.join("history.sqlite");
+        private::directory(directory).and_then(|()| private::database(&path)).map_err(|e| failed(&e))?;
+        let connection = Connection::open(&path).map_err(|e| failed(&e))?;
+        connection.busy_timeout(LOCKED).map_err(|e| failed(&e))?;
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+        match version.map_err(|error| failed(&error))? {
+            0 | 2 => {}
+            1 => connection.execute_batch(FROM_1).map_err(|error| failed(&error))?,
+            other => return Err(failed(&format!("it has version {other}, a newer mirrorc's"))),
+        }
+        connection.execute_batch(SCHEMA).map_err(|error| failed(&error))?;
+        let newest = "SELECT coalesce(max(id), 0) FROM events";
+        let newest: i64 = connection.query_row(newest, [], |row| row.get(0)).map_err(|e| failed(&e))?;
+        let file = identity(&path).map_err(|error| failed(&error))?;
+        let shared = Arc::new(Shared {
+            connection: Mutex::new(connection),
+            path,
+            file,
+            written: AtomicU64::new(0),
+            unwritten: AtomicU64::new(0),
+            trouble: Mutex::new(None),
+            at_work: Mutex::new(None),
+        });
+        let (queue, entries) = sync_channel(QUEUE);
+        let (done, is_done) = sync_channel(0);
+        let writer = shared.clone();
+        let thread = std::thread::Builder::new().name("history".into());
+        let thread = thread.spawn(move || {
+            writer.write_all(&entries);
+            drop::<SyncSender<()>>(done);
+        });
+        thread.map_err(|error| failed(&error))?;
+        let newest = u64::try_from(newest).unwrap_or(0);
+        Ok(Disk { shared, newest, queue: Mutex::new(Some(queue)), done: Mutex::new(is_done) })
+    }
+
+    /// The number of the newest event of earlier runs.
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// Keeps an event, if there is room.
+    pub fn keep(&self, entry: Entry) {
+        let taken = lock(&self.queue).as_ref().is_some_and(|queue| queue.try_send(entry).is_ok());
+        if !taken {
+            self.shared.unwritten.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Looks for events; nothing when that fails.
+    pub fn find(&self, query: &Query) -> Vec<Entry> {
+        self.shared.find(query).unwrap_or_default()
+    }
+
+    /// How many events were written, how many were not, and why nothing is written any more.
+    pub fn counts(&self) -> (u64, u64, Option<String>) {
+        let (written, unwritten) = (self.shared.written.load(Relaxed), self.shared.unwritten.load(Relaxed));
+        (written, unwritten, lock(&self.shared.trouble).clone().or_else(|| self.shared.hangs()))
+    }
+
+    /// Waits until what waits is written, for some seconds.
+    pub fn finish(&self) {
+        *lock(&self.queue) = None;
+        // Hung up: all is written. In vain: the disk hangs, and so would we.
+        let _done_or_in_vain = lock(&self.done).recv_timeout(FINISH);
+    }
+}
+
+impl Shared {
+    /// Does something that may hang.
+    fn work<T>(&self, what: impl FnOnce() -> T) -> T {
+        *lock(&self.at_work) = Some(Instant::now());
+        let done = what();
+        *lock(&self.at_work) = None;
+        done
+    }
+
+    /// Says that the disk does not answer, when it does not.
+    fn hangs(&self) -> Option<String> {
+        let since = (*lock(&self.at_work))?.elapsed();
+        let (path, seconds) = (self.path.display(), since.as_secs());
+        (since > HUNG).then(|| {
+            format!("the history in `{path}` does not answer (for {seconds} s); it is in memory only until it does")
+        })
+    }
+
+    /// Looks whether the file is where it was: what is written to one that was removed is lost.
+    fn look(&self) {
+        if identity(&self.path).ok() != Some(self.file) {
+            let path = self.path.display();
+            let why = format!("the history in `{path}` was removed or replaced; it is in memory only");
+            lock(&self.trouble).get_or_insert(why);
+        }
+    }
+
+    fn write_all(&self, entries: &Receiver<Entry>) {
+        let mut since_retention = usize::MAX / 2;
+        loop {
+            let first = match entries.recv_timeout(LOOK) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.work(|| self.look());
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let until = Instant::now() + BATCH;
+            let mut batch = vec![first];
+            while batch.len() < BATCH_EVENTS {
+                match entries.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                    Ok(entry) => batch.push(entry),
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            since_retention += batch.len();
+            // A twentieth more than there should be, at most.
+            let forget = since_retention > KEPT_ON_DISK / 20;
+            if forget {
+                since_retention = 0;
+            }
+            let events = batch.len() as u64;
+            self.work(|| self.look());
+            if lock(&self.trouble).is_some() {
+                self.unwritten.fetch_add(events, Relaxed);
+                break;
+            }
+            match self.work(|| self.write(&batch, forget)) {
+                Ok(()) => self.written.fetch_add(events, Relaxed),
+                Err(error) => {
+                    let why = format!("the history cannot be written: {error}; it is in memory only");
+                    *lock(&self.trouble) = Some(why);
+                    self.unwritten.fetch_add(events, Relaxed);
+                    break;
+                }
+            };
+        }
+        // Not written any more, but counted.
+        for _ in entries {
+            self.unwritten.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn write(&self, batch: &[Entry], forget: bool) -> rusqlite::Result<()> {
+        let mut connection = lock(&self.connection);
+        let change = connection.transaction()?;
+        {
+            let mut put =
+                change.prepare("INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+            for entry in batch {
+                let Entry { id, time, kind, policy, client, line } = entry;
+                let class = entry.class() as i64;
+                put.execute(params![
+                    *id as i64,
+                    time,
+                    kind.name(),
+                    class,
+                    client.as_deref(),
+                    policy.as_deref(),
+                    &**line
+                ])?;
+            }
+        }
+        if forget {
+            for (class, most) in
+                [(Class::OfPackets, KEPT_ON_DISK), (Class::Unauthenticated, KEPT_UNAUTHENTICATED)]
+            {
+                change.execute(
+                    "DELETE FROM events WHERE class = ?1 AND id <= (SELECT id FROM events
+                     WHERE class = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                    params![class as i64, most as i64],
+                )?;
+            }
+            forget_shares(&change)?;
+        }
+        change.commit()
+    }
+
+    /// The connection, when the writer gives it back in time.
+    fn free_connection(&self) -> Option<MutexGuard<'_, Connection>> {
+        let until = Instant::now() + READ;
+        loop {
+            match self.connection.try_lock() {
+                Ok(connection) => return Some(connection),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => return None,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+
+    fn find(&self, query: &Query) -> rusqlite::Result<Vec<Entry>> {
+        let mut text =
+            "SELECT id, time, kind, line, client, policy FROM events WHERE id > ? AND time >= ?".to_owned();
+        let after = query.after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
+        let mut values = vec![Value::from(after), Value::from(query.since.unwrap_or(i64::MIN))];
+        if !query.kinds.is_empty() {
+            text.push_str(&format!(" AND kind IN ({})", vec!["?"; query.kinds.len()].join(", ")));
+            values.extend(query.kinds.iter().map(|kind| Value::from(kind.name().to_owned())));
+        }
+        if let Some(policy) = &query.policy {
+            text.push_str(" AND policy = ?");
+            values.push(Value::from(policy.to_string()));
+        }
+        let order = if query.is_forward() { "ASC" } else { "DESC" };
+        text.push_str(&format!(" ORDER BY id {order} LIMIT {}", query.most));
+        // A writer that the disk holds up has it: then memory is all there is.
+        let Some(connection) = self.free_connection() else { return Ok(Vec::new()) };
+        let mut found = connection.prepare(&text)?;
+        let entries = found.query_map(params_from_iter(values), |row| {
+            let kind = Kind::named(&row.get::<_, String>(2)?).unwrap_or(Kind::Note);
+            let word = |at| row.get::<_, Option<String>>(at).map(|word| word.map(Arc::from));
+            let line: String = row.get(3)?;
+            let (client, policy) = (word(4)?, word(5)?);
+            let id = row.get::<_, i64>(0)? as u64;
+            Ok(Entry { id, time: row.get(1)?, kind, policy, client, line: line.into() })
+        })?;
+        entries.collect()
+    }
+}
+
+/// Forgets the oldest of the clients that have more than a fair share, until all together have what they may.
+fn forget_shares(change: &Transaction<'_>) -> rusqlite::Result<()> {
+    let class = Class::Others as i64;
+    let counts: Vec<(Option<String>, i64)> = change
+        .prepare("SELECT client, count(*) FROM events WHERE class = ?1 GROUP BY client")?
+        .query_map([class], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let share = fair(counts.iter().map(|(_, count)| *count).collect(), KEPT_ON_DISK as i64);
+    for (client, count) in counts.iter().filter(|(_, count)| *count > share) {
+        change.execute(
+            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE class = ?1 AND client IS ?2
+             ORDER BY id LIMIT ?3)",
+            params![class, client, count - share],
+        )?;
+    }
+    Ok(())
+}
+
+/// The largest share such that all together, each with its share at most, have no more than `room`.
+fn fair(mut counts: Vec<i64>, mut room: i64) -> i64 {
+    counts.sort_unstable();
+    let mut left = counts.len() as i64;
+    for count in counts {
+        if count * left > room {
+            return room / left.max(1);
+        }
+        room -= count;
+        left -= 1;
+    }
+    i64::MAX
+}
+
+#[cfg(test)]
+impl Disk {
+    /// Takes away what is written to.
+    pub fn break_it(&self) {
+        let _broken = lock(&self.shared.connection).execute_batch("DROP TABLE events");
+    }
+}

@@ -1,0 +1,210 @@
+//! What workers are asked about flows, and what they answer: one flow by its whole name at once, all flows in slices between
+//! batches. The invariant: a slice looks at so many places and no more, so that packets never wait for who asks; what nobody
+//! waits for any longer is given up. (Rejected: a lock on the table of flows, which every packet would take.)
+
+use super::seat::Seat;
+use mrule_compiler::hir::{Program, TriggerId};
+use mrule_engine::change::{Effect, FlowAct, FlowRefusal};
+use mrule_engine::decider::{NAMED, bit_of};
+use mrule_engine::flow::{FlowAbout, FlowId, FlowName, Slice};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
+
+/// How many places of the table a worker looks at between two passes: some tens of microseconds.
+const SLICE: usize = 2048;
+
+/// By what flows are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Bytes, of both directions.
+    Bytes,
+    /// Packets, of both directions.
+    Packets,
+}
+
+impl Measure {
+    pub(super) fn of(self, (packets, bytes): (u64, u64)) -> u64 {
+        match self {
+            Measure::Bytes => bytes,
+            Measure::Packets => packets,
+        }
+    }
+}
+
+/// A question.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// About the flow of exactly this name.
+    About(FlowName),
+    /// Which flows a name may mean; a few of them.
+    Meant(FlowName),
+    /// The largest flows, so many.
+    Largest(Measure, usize),
+    /// Something is to be done about a trigger to the flow of exactly this name.
+    Act(FlowName, usize, FlowAct),
+    /// A trigger is to end for all flows.
+    EndForAll(usize),
+}
+
+/// An answer: of one worker, or of all put together.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The flows in question.
+    pub flows: Vec<FlowAbout>,
+    /// The triggers that are suppressed for the flow, by place, with reason and end.
+    pub suppressed: Vec<(usize, String, Option<i64>)>,
+    /// What was done to the flow; none where it is not.
+    pub effect: Option<Result<Effect, FlowRefusal>>,
+    /// For how many flows a trigger ended.
+    pub ended: u64,
+    /// The policy was another one by then.
+    pub changed: bool,
+}
+
+/// A question to a worker.
+pub(super) struct FlowQuery {
+    /// Of which policy, and by which program.
+    pub id: u64,
+    pub program: Arc<Program>,
+    pub question: Question,
+    pub now: i64,
+    pub answer: Sender<Answer>,
+    /// Lives as long as somebody waits.
+    pub waits: Weak<()>,
+}
+
+/// Questions that take more than a moment.
+#[derive(Default)]
+pub(super) struct QueryQueue {
+    waiting: VecDeque<FlowScan>,
+}
+
+/// A walk over all flows.
+struct FlowScan {
+    query: FlowQuery,
+    from: usize,
+    answer: Answer,
+    /// The largest flows so far, the least of them on top.
+    largest: BinaryHeap<Reverse<(u64, FlowId)>>,
+}
+
+impl QueryQueue {
+    /// Whether there is something to do.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Takes a question, and answers what takes but a moment.
+    pub fn take(&mut self, query: FlowQuery, seats: &mut [Seat]) {
+        let mut answer = Answer::default();
+        let Some(seat) = seat_of(seats, &query) else {
+            let _nobody_waits = query.answer.send(Answer { changed: true, ..answer });
+            return;
+        };
+        match &query.question {
+            Question::About(name) => {
+                if let Some(flows) = seat.decider.flows() {
+                    answer.flows.extend(flows.find(name, query.now).and_then(|flow| flows.about(flow)));
+                    answer.suppressed = seat.decider.suppressed(&seat.policy, name, query.now);
+                }
+            }
+            Question::Act(name, trigger, act) => {
+                let trigger = TriggerId(*trigger as u32);
+                answer.effect = seat.decider.act_on(&seat.policy, query.now, name, trigger, act);
+            }
+            Question::Meant(_) | Question::Largest(..) | Question::EndForAll(_) => {
+                let largest = BinaryHeap::new();
+                self.waiting.push_back(FlowScan { query, from: 0, answer, largest });
+                return;
+            }
+        }
+        let _nobody_waits = query.answer.send(answer);
+    }
+
+    /// Goes a step on with the first question that waits.
+    pub fn step(&mut self, seats: &mut [Seat]) {
+        let Some(mut walk) = self.waiting.pop_front() else { return };
+        if walk.query.waits.strong_count() == 0 {
+            return;
+        }
+        let Some(seat) = seat_of(seats, &walk.query) else {
+            let _nobody_waits = walk.query.answer.send(Answer { changed: true, ..walk.answer });
+            return;
+        };
+        match walk.step(seat) {
+            Slice::More(from) => {
+                walk.from = from;
+                self.waiting.push_front(walk);
+            }
+            Slice::End => {
+                let _nobody_waits = walk.query.answer.send(walk.answer);
+            }
+        }
+    }
+}
+
+fn seat_of<'s>(seats: &'s mut [Seat], query: &FlowQuery) -> Option<&'s mut Seat> {
+    let seat = seats.iter_mut().find(|seat| seat.id == query.id)?;
+    Arc::ptr_eq(seat.policy.program(), &query.program).then_some(seat)
+}
+
+impl FlowScan {
+    fn step(&mut self, seat: &mut Seat) -> Slice {
+        let FlowScan { query, from, answer, largest } = self;
+        let flows = seat.decider.flows();
+        match (&query.question, flows) {
+            (Question::Meant(name), Some(flows)) => flows.look(*from, SLICE, query.now, |flows, flow| {
+                if answer.flows.len() < NAMED && flows.may_be(flow, name) {
+                    answer.flows.extend(flows.about(flow));
+                }
+            }),
+            (Question::Largest(by, most), Some(flows)) => {
+                let next = flows.look(*from, SLICE, query.now, |flows, flow| {
+                    let size = by.of(flows.volume(flow));
+                    if largest.len() < *most {
+                        largest.push(Reverse((size, flow)));
+                    } else if let Some(mut least) = largest.peek_mut().filter(|least| least.0.0 < size) {
+                        *least = Reverse((size, flow));
+                    }
+                });
+                if matches!(next, Slice::End) {
+                    // A place that another flow has taken meanwhile tells of that one.
+                    let about = |flow: &Reverse<(u64, FlowId)>| flows.about(flow.0.1);
+                    answer.flows = largest.iter().filter_map(about).collect();
+                }
+                next
+            }
+            (Question::EndForAll(trigger), Some(_)) => {
+                let Some(bit) = bit_of(&query.program, *trigger) else { return Slice::End };
+                let (ended, next) = seat.decider.end_for_all(bit, *from, SLICE, query.now);
+                answer.ended += ended;
+                next
+            }
+            (Question::About(_) | Question::Act(..), _) | (_, None) => Slice::End,
+        }
+    }
+}
+
+impl Answer {
+    /// Puts another worker's answer beside it.
+    pub(super) fn add(&mut self, other: Answer) {
+        self.flows.extend(other.flows);
+        self.suppressed.extend(other.suppressed);
+        self.effect = match (self.effect.take(), other.effect) {
+            // Fragments may have met two workers; then both have the flow, and both did it.
+            (Some(Ok(effect)), _) => Some(Ok(effect)),
+            (mine, its) => its.or(mine),
+        };
+        self.ended += other.ended;
+        self.changed |= other.changed;
+    }
+
+    /// Keeps the largest flows, the largest first.
+    pub fn keep_largest(&mut self, by: Measure, most: usize) {
+        let size = |flow: &FlowAbout| by.of((flow.packets.iter().sum(), flow.bytes.iter().sum()));
+        self.flows.sort_by_key(|flow| Reverse(size(flow)));
+        self.flows.truncate(most);
+    }
+}

@@ -1,0 +1,69 @@
+//! Asking all workers about flows. The invariant: whoever asks holds nothing that workers or other askers need while he
+//! waits, but for changes that take a moment. (Rejected: asking one worker after the other.)
+
+use super::Live;
+use super::flow_query::{Answer, FlowQuery, Question};
+use super::worker::Order;
+use mrule_compiler::hir::Program;
+use mrule_engine::change::FlowRefusal;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long workers may take to answer: a walk over a full table takes a second or two when they are busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Answers that are to come.
+pub struct Answers {
+    /// From so many workers.
+    workers: usize,
+    answers: Receiver<Answer>,
+    /// As long as this lives, they work on it.
+    _waits: Arc<()>,
+}
+
+impl Live {
+    /// Asks the workers about flows of a policy that was seen with this program, at a moment in nanoseconds since the Unix
+    /// epoch; none if there is no policy of this name.
+    pub fn ask(
+        &self,
+        policy: &str,
+        program: &Arc<Program>,
+        question: &Question,
+        now: i64,
+    ) -> Option<Answers> {
+        let loaded = self.policies.loaded.iter().find(|loaded| loaded.is(policy))?;
+        let (to, answers) = channel();
+        let waits = Arc::new(());
+        let mut workers = 0;
+        for hand in &self.workers {
+            let query = FlowQuery {
+                id: loaded.id(),
+                program: program.clone(),
+                question: question.clone(),
+                now,
+                answer: to.clone(),
+                waits: Arc::downgrade(&waits),
+            };
+            // One that has died is found at the end.
+            workers += usize::from(hand.tell(Order::Query(Box::new(query))));
+        }
+        Some(Answers { workers, answers, _waits: waits })
+    }
+}
+
+impl Answers {
+    /// Waits for all of them.
+    ///
+    /// # Errors
+    /// Workers that are too busy; another program took the place of the one that was asked.
+    pub fn wait(self) -> Result<Answer, FlowRefusal> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut all = Answer::default();
+        for _ in 0..self.workers {
+            let left = deadline.saturating_duration_since(Instant::now());
+            all.add(self.answers.recv_timeout(left).map_err(|_| FlowRefusal::Busy)?);
+        }
+        if all.changed { Err(FlowRefusal::Changed) } else { Ok(all) }
+    }
+}

@@ -1,0 +1,362 @@
+//! A worker: one thread, one ring of each port, a seat of each policy. It takes the packets of all its ports in
+//! the order of their times, so that an answer never comes before its question. The invariants: nothing here waits but
+//! for packets; copies are offered after frames were forwarded; when it is told to stop, every frame that the kernel has
+//! counted for it is decided first. (Rejected: one thread a port, which would decide both directions of a flow at once.)
+
+use super::bounds::Bounds;
+use super::counts::PortCounts;
+use super::flow_query::{FlowQuery, QueryQueue};
+use super::port::{Part, Port};
+use super::pulse::Pulse;
+use super::seat::{Move, Seat};
+use crate::sys::packet::Socket;
+use crate::sys::tap::Tap;
+use mrule_compiler::abi::Packet;
+use mrule_engine::decider::Observer;
+use mrule_engine::policy::Policy;
+use mrule_engine::totals::{Intake, RetiredTotals, Totals};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many packets are decided at once.
+pub(super) const BATCH: usize = 256;
+
+/// How long packets wait for earlier ones of another port: the kernel hands a block over after at most two of its timeouts
+/// (1 ms each, or a tick where its timers are coarse).
+const HOLD: Duration = Duration::from_millis(8);
+
+/// How long blocks gather while frames come fast: as long as a block would wait that is not full.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// How often others are told what was counted.
+const PUBLISH: Duration = Duration::from_millis(100);
+
+/// How often it is looked which suppressions are over.
+const SUPPRESSIONS: Duration = Duration::from_secs(1);
+
+/// How long draining waits for frames that the kernel has counted and that do not come.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// How many batches are decided before a worker listens to orders, and for how long: a ring that never
+/// runs empty must not keep a load waiting.
+const PASS: usize = 64;
+const PASS_TIME: Duration = Duration::from_millis(10);
+
+/// What a worker does next.
+enum Next {
+    /// There may be more to decide.
+    More,
+    /// Nothing is to be decided before new blocks come, or before this moment.
+    Wait(Option<Instant>),
+}
+
+/// How often in turn, a millisecond apart, nothing may be found: a frame may be past the filter and not yet counted.
+const QUIET: u32 = 3;
+
+/// What a worker is told.
+pub(super) enum Order {
+    /// The interface of this port is there: its sockets.
+    Port(usize, Tap),
+    /// The interface to which this port's frames go is there: the socket to forward by.
+    Out(usize, Socket),
+    /// A policy comes, goes, or changes.
+    Seat(Move),
+    /// Somebody asks about flows.
+    Query(Box<FlowQuery>),
+}
+
+/// What a worker counted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub ports: Vec<PortCounts>,
+    /// Packets, without anything of one policy.
+    pub totals: Totals,
+    pub seats: Vec<Seated>,
+    /// Sums of policies that were unloaded.
+    pub gone: RetiredTotals,
+}
+
+/// What a worker counted for one policy.
+#[derive(Debug, Clone)]
+pub(super) struct Seated {
+    pub id: u64,
+    pub policy: Arc<Policy>,
+    pub summary: Totals,
+}
+
+pub(super) struct Worker {
+    /// From 0.
+    pub number: usize,
+    /// Who is told what becomes of triggers.
+    pub lines: Option<Arc<dyn Observer>>,
+    pub seats: Vec<Seat>,
+    pub ports: Vec<Port>,
+    pub totals: Totals,
+    /// Sums of policies that were unloaded.
+    pub gone: RetiredTotals,
+    /// An eventfd that is written to when there are orders.
+    pub bell: Arc<OwnedFd>,
+    /// When it last waited.
+    pub woken: Instant,
+    pub orders: Receiver<Order>,
+    pub stop: Arc<AtomicBool>,
+    pub pulse: Pulse,
+    pub published: Arc<Mutex<Counts>>,
+    /// The packets to be decided next, and the bytes of those that were cut out of super-frames.
+    pub parts: Vec<Part>,
+    pub arena: Vec<u8>,
+    /// Which of them some policy copied.
+    pub copied: Vec<bool>,
+    /// What binding policies leave of them.
+    pub bounds: Bounds,
+    /// What others ask about flows.
+    pub queries: QueryQueue,
+}
+
+impl Worker {
+    /// Works until it is told to stop; gives what it counted.
+    pub fn run(mut self) -> Counts {
+        let (mut told, mut looked) = (Instant::now(), Instant::now());
+        loop {
+            while let Ok(order) = self.orders.try_recv() {
+                self.obey(order);
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let now = Instant::now();
+            if now.duration_since(told) >= PUBLISH {
+                told = now;
+                super::health::fault(self.number);
+                self.publish();
+                if now.duration_since(looked) >= SUPPRESSIONS {
+                    looked = now;
+                    self.tell_suppressions_over();
+                }
+            }
+            match self.pass(now, HOLD) {
+                Next::Wait(until) if self.queries.is_empty() => self.wait(until),
+                Next::More | Next::Wait(_) => {}
+            }
+            self.queries.step(&mut self.seats);
+        }
+        for port in &mut self.ports {
+            port.deafen();
+        }
+        self.drain();
+        self.counts()
+    }
+
+    /// Tells which suppressions of triggers by flow are over, as their flow or time has ended.
+    fn tell_suppressions_over(&mut self) {
+        let Some(lines) = self.lines.as_ref() else { return };
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        for seat in &mut self.seats {
+            for (trigger, flow, why) in seat.decider.suppressions_over(seat.policy.program(), now) {
+                lines.flow_suppression_over(&seat.policy, now, trigger, &flow, why);
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Port(at, tap) => {
+                // Whatever the old ring still has came before.
+                if self.ports.get(at).is_some_and(|port| port.ring().is_some()) {
+                    self.drain();
+                }
+                if let Some(port) = self.ports.get_mut(at) {
+                    port.take(tap);
+                }
+            }
+            Order::Out(at, out) => {
+                if let Some(port) = self.ports.get_mut(at) {
+                    port.take_out(out);
+                }
+            }
+            Order::Query(query) => self.queries.take(*query, &mut self.seats),
+            Order::Seat(order) => {
+                let begun = Instant::now();
+                let (to, mut left) = order.obey(&mut self.seats, &mut self.gone);
+                // Before it is told that it is done: whoever adds up then finds the sums of the program at work.
+                self.publish();
+                left.took = begun.elapsed();
+                let _nobody_waits = to.send(left);
+            }
+        }
+    }
+
+    /// Decides all that is in the rings and that the kernel has counted, as long as it comes. The rings are deaf, so what is in
+    /// them ends.
+    fn drain(&mut self) {
+        let mut deadline = Instant::now() + DRAIN;
+        let (mut quiet, mut decided) = (0, self.totals.packets);
+        while quiet < QUIET && Instant::now() < deadline {
+            let more = matches!(self.pass(Instant::now(), Duration::ZERO), Next::More);
+            if self.totals.packets > decided {
+                (decided, deadline) = (self.totals.packets, Instant::now() + DRAIN);
+            }
+            // All ports are asked, each time.
+            let open =
+                self.ports.iter_mut().map(|port| !port.is_drained()).fold(more, |any, open| any | open);
+            quiet = if open { 0 } else { quiet + 1 };
+            if !more {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Decides what can be decided now, at most some batches of it. Copies are on their way when it returns, and not with
+    /// each batch: that would wake stations' threads for little.
+    fn pass(&mut self, now: Instant, hold: Duration) -> Next {
+        self.pulse.beat();
+        let next = self.decide_batches(now, hold);
+        self.seats.iter_mut().for_each(Seat::flush);
+        next
+    }
+
+    fn decide_batches(&mut self, now: Instant, hold: Duration) -> Next {
+        for _ in 0..PASS {
+            for port in &mut self.ports {
+                port.load(now);
+            }
+            let held = self.gather(now, hold);
+            if self.parts.is_empty() {
+                return Next::Wait(held);
+            }
+            self.decide();
+            if now.elapsed() >= PASS_TIME {
+                break;
+            }
+        }
+        Next::More
+    }
+
+    /// Takes the next packets, by their times, as many as are decided at once. What may have an earlier one at a port that
+    /// shows nothing waits for `hold` from the moment it was seen, unless its ring fills up. Not so where we forward: what
+    /// we have not sent on has no answer yet, and what waits here would keep others from being sent on.
+    fn gather(&mut self, now: Instant, hold: Duration) -> Option<Instant> {
+        self.parts.clear();
+        self.arena.clear();
+        while self.parts.len() < BATCH {
+            // The port with the earliest packet, and up to when it is: the next one of another port.
+            let mut earliest: Option<(i64, usize)> = None;
+            let mut then = None;
+            let mut silent = false;
+            for (at, port) in self.ports.iter().enumerate() {
+                match port.next_time() {
+                    Some(time) if earliest.is_none_or(|least| (time, at) < least) => {
+                        then = earliest.replace((time, at));
+                    }
+                    Some(time) if then.is_none_or(|least| (time, at) < least) => then = Some((time, at)),
+                    Some(_) => {}
+                    // A block that is used up in this batch is followed by the next one only after it.
+                    None if port.loaded().is_some() => return None,
+                    None => silent |= port.ring().is_some() && !port.forwards(),
+                }
+            }
+            let (_, at) = earliest?;
+            let port = self.ports.get_mut(at)?;
+            let until = port.loaded()? + hold;
+            if silent && now < until && !port.forwards() && !port.is_pressed() {
+                return Some(until);
+            }
+            // Of two of one time, that of the port that comes first.
+            let before = then.map_or(i64::MAX, |(time, other)| time.saturating_add(i64::from(at < other)));
+            if !port.next(at, before, BATCH, &mut self.parts, &mut self.arena) {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn decide(&mut self) {
+        let Worker { seats, lines, ports, totals, parts, arena, copied, bounds, .. } = self;
+        let mut packets: Vec<Packet<'_>> = Vec::with_capacity(parts.len());
+        let mut intake = Intake::default();
+        for part in parts.iter() {
+            let Some(port) = ports.get(part.port) else { continue };
+            let bytes = part.place.map_or(arena.as_slice(), |place| port.bytes(place));
+            let bytes = bytes.get(part.start..part.end).unwrap_or(&[]);
+            let packet = Packet::new(bytes, part.length, port.link).on(port.number, &port.name).at(part.time);
+            intake.take(&packet);
+            if part.clipped {
+                intake.clipped_bytes += u64::from(packet.len - packet.cap_len());
+            }
+            packets.push(packet);
+        }
+        copied.clear();
+        copied.resize(packets.len(), false);
+        for seat in seats.iter_mut() {
+            seat.decide(&packets, totals.packets, lines.as_deref());
+        }
+        bounds.gather(seats, packets.len());
+        for seat in seats.iter_mut() {
+            let mirrored = seat.offer(&packets, totals.packets, bounds, copied);
+            seat.summary.intake(&intake, mirrored);
+        }
+        bounds.tell(seats);
+        totals.intake(&intake, copied.iter().filter(|copied| **copied).count() as u64);
+    }
+
+    /// Waits for a block at a port that shows none. Where blocks fill up before they are old, it lets
+    /// them gather first: to be woken for each of them takes more than to read them.
+    fn wait(&mut self, until: Option<Instant>) {
+        let busy = self.ports.iter_mut().map(Port::was_busy).fold(false, |any, busy| any | busy);
+        let gathered = self.woken + GATHER;
+        let now = Instant::now();
+        if busy && until.is_none() && now < gathered {
+            std::thread::sleep(gathered - now);
+            self.woken = Instant::now();
+            return;
+        }
+        let most = PUBLISH;
+        let time = until.map_or(most, |until| until.saturating_duration_since(Instant::now()).min(most));
+        let time = Timespec { tv_sec: 0, tv_nsec: time.as_nanos() as i64 };
+        let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
+        let mut waiting: Vec<PollFd<'_>> =
+            rings.map(|ring| PollFd::new(ring.socket(), PollFlags::IN | PollFlags::ERR)).collect();
+        waiting.push(PollFd::new(&*self.bell, PollFlags::IN));
+        // A signal or a timeout: look again.
+        let _woken = poll(&mut waiting, Some(&time));
+        self.woken = Instant::now();
+        if waiting.pop().is_some_and(|bell| bell.revents().contains(PollFlags::IN)) {
+            let _rung = rustix::io::read(&*self.bell, &mut [0; 8]);
+        }
+        let failed: Vec<bool> = waiting.iter().map(|fd| fd.revents().contains(PollFlags::ERR)).collect();
+        let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
+        for (ring, _) in rings.zip(failed).filter(|(_, failed)| *failed) {
+            // An interface that went down; whoever watches interfaces tells. Taken, so that waiting waits.
+            let _down = ring.socket().take_error();
+        }
+    }
+
+    fn publish(&mut self) {
+        for port in &mut self.ports {
+            port.ask_kernel();
+        }
+        let counts = self.counts();
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+
+    fn counts(&mut self) -> Counts {
+        let seated = |seat: &mut Seat| {
+            seat.summary.end(&seat.decider);
+            Seated { id: seat.id, policy: seat.policy.clone(), summary: seat.summary.clone() }
+        };
+        Counts {
+            ports: self.ports.iter().map(|port| port.counts.clone()).collect(),
+            totals: self.totals.clone(),
+            seats: self.seats.iter_mut().map(seated).collect(),
+            gone: self.gone,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
