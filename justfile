@@ -18,6 +18,10 @@ bench:
     cargo bench -p mrule-engine --bench trigger
     cargo bench -p mrule-engine --bench program
 
+# Hold the shims of native code against the rules of aliasing (needs nightly with miri and rust-src).
+miri:
+    cargo +nightly miri test -p mrule-compiler --lib jit::shims
+
 # Fuzz one target for a minute (needs cargo-fuzz and a nightly toolchain).
 fuzz target="engines":
     cargo +nightly fuzz run --fuzz-dir tests/fuzz {{target}} -- -max_total_time=60
