@@ -1,6 +1,6 @@
-//! Tables of right-aligned numbers, and numbers as people read them. The invariant: what is shown is
-//! rounded and never invented: something is not nothing, and not all is not everything. (Rejected: a
-//! table crate; a name and columns of numbers need none.)
+//! Tables of right-aligned numbers, and numbers as people read them. The invariant: what is shown
+//! is rounded and never invented: something is not nothing, and not all is not everything.
+//! (Rejected: a table crate; a name and columns of numbers need none.)
 
 use crate::screen::{DIM, Look, printable};
 use std::io::{self, Write};

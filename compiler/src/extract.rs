@@ -1,7 +1,7 @@
-//! What is read of a packet alone: numbers, addresses, byte strings, options, tags, hashes. Nothing here
-//! knows tables, patterns or flows. The invariant: each function is total, safe, and allocates nothing;
-//! what is not in the packet is `None` or `false`, whatever a [`Head`] claims. (Rejected: letting each
-//! engine read payloads, options and tags in its own way.)
+//! What is read of a packet alone: numbers, addresses, byte strings, options, tags, hashes. Nothing
+//! here knows tables, patterns or flows. The invariant: each function is total, safe, and allocates
+//! nothing; what is not in the packet is `None` or `false`, whatever a [`Head`] claims. (Rejected:
+//! letting each engine read payloads, options and tags in its own way.)
 
 use crate::abi::{Head, Packet, Stack};
 use crate::fields::{Layer, Load, Slot};

@@ -1,7 +1,8 @@
-//! What takes more than a few instructions, defined once: the interpreter calls these directly, native
-//! code through its shims. What needs the packet alone is in [`extract`](crate::extract); here are the
-//! questions to the world. The invariant: each is total, safe, and allocates nothing; what is not in the
-//! packet is `None` or `false`. (Rejected: letting each engine ask tables and patterns in its own way.)
+//! What takes more than a few instructions, defined once: the interpreter calls these directly,
+//! native code through its shims. What needs the packet alone is in [`extract`](crate::extract);
+//! here are the questions to the world. The invariant: each is total, safe, and allocates nothing;
+//! what is not in the packet is `None` or `false`. (Rejected: letting each engine ask tables and
+//! patterns in its own way.)
 
 use crate::abi::{Head, Packet};
 use crate::hir::{Bytes, NeedleId, RegexId, TableId, TagPart, Value};

@@ -1,7 +1,7 @@
 //! What stands for native code in a build without the feature `jit`: a type that has no value. The
-//! invariant: it has the face of the real one, so an engine reads the same with and without the feature,
-//! and `EngineKind` has the same variants in both. (Rejected: a kind that is absent; a feature that one
-//! user of the library switches on would break the `match` of another.)
+//! invariant: it has the face of the real one, so an engine reads the same with and without the
+//! feature, and `EngineKind` has the same variants in both. (Rejected: a kind that is absent; a
+//! feature that one user of the library switches on would break the `match` of another.)
 
 use crate::abi::Packet;
 use crate::batch::Batch;

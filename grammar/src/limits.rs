@@ -1,8 +1,9 @@
-//! What a text may take, whatever it holds. The invariant: each bound is checked before the work that
-//! it bounds. (Rejected: bounds in the crate's root, which every module would then import.)
+//! What a text may take, whatever it holds. The invariant: each bound is checked before the work
+//! that it bounds. (Rejected: bounds in the crate's root, which every module would then import.)
 
-/// How deep expressions may nest: brackets, `not`s and arithmetic operators, counted together. `and` and `or` do not
-/// count. Every tree that [`parse`](crate::parse()) returns is at most a small multiple of it deep.
+/// How deep expressions may nest: brackets, `not`s and arithmetic operators, counted together.
+/// `and` and `or` do not count. Every tree that [`parse`](crate::parse()) returns is at most a
+/// small multiple of it deep.
 pub const MAX_NESTING: usize = 64;
 
 /// How long a file may be, in bytes.

@@ -1,8 +1,8 @@
-//! What generated code calls: each shim rebuilds safe references from the words it is given and does the
-//! rest in safe code. The invariants: shims are total (V5), since a panic may not unwind into generated
-//! code and would abort the process; and no reference to the whole context is ever made, only to members
-//! of it, so that what is read through its pointer next invalidates nothing. (Rejected: calling Rust
-//! functions of other ABIs through transmuted pointers.)
+//! What generated code calls: each shim rebuilds safe references from the words it is given and
+//! does the rest in safe code. The invariants: shims are total (V5), since a panic may not unwind
+//! into generated code and would abort the process; and no reference to the whole context is ever
+//! made, only to members of it, so that what is read through its pointer next invalidates nothing.
+//! (Rejected: calling Rust functions of other ABIs through transmuted pointers.)
 #![expect(unsafe_code, reason = "the JIT's calling boundary")]
 
 use super::nodes::{Node, Scene};
@@ -14,7 +14,8 @@ use crate::sight::Seen;
 use crate::wire;
 use crate::world::{Scratch, World};
 
-/// What shims look into beside the context: made for each batch from what the engine and the worker own.
+/// What shims look into beside the context: made for each batch from what the engine and the worker
+/// own.
 pub struct Host<'a> {
     pub world: &'a World,
     pub scratch: &'a mut Scratch,
@@ -72,16 +73,19 @@ impl<'a> Host<'a> {
 /// # Safety
 /// `context` is that of generated code's call, and no other reference to its host is in use.
 unsafe fn host<'h, 'a>(context: *mut Context<'a>) -> &'h mut Host<'a> {
-    // SAFETY: V4, V6: `host` was made from a live `Host` for this call, and while a shim runs nothing else uses it.
+    // SAFETY: V4, V6: `host` was made from a live `Host` for this call, and while a shim runs
+    // nothing else uses it.
     unsafe { &mut *(*context).host.cast::<Host<'a>>() }
 }
 
-/// Puts what is where in the packet into the context, unless that was done already, and gives it back.
+/// Puts what is where in the packet into the context, unless that was done already, and gives it
+/// back.
 ///
 /// # Safety
 /// `context` is that of generated code's call, and no reference to its `head` is in use.
 unsafe fn see<'c>(context: *mut Context, host: &Host, packet: &Packet, serial: u64) -> &'c Head {
-    // SAFETY: V4: the context is live, and while a shim runs nothing else uses its `head` and `head_serial`.
+    // SAFETY: V4: the context is live, and while a shim runs nothing else uses its `head` and
+    // `head_serial`.
     let (head, head_serial) = unsafe { (&mut (*context).head, &mut (*context).head_serial) };
     if *head_serial != serial {
         match host.seen(serial).head().filter(|_| host.tracked) {
@@ -94,14 +98,16 @@ unsafe fn see<'c>(context: *mut Context, host: &Host, packet: &Packet, serial: u
 }
 
 unsafe extern "C" fn dissect<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial: u64) {
-    // SAFETY: V6: generated code passes on the context and packet of its own call, both live, used by no other.
+    // SAFETY: V6: generated code passes on the context and packet of its own call, both live, used
+    // by no other.
     unsafe { see(context, host(context), &*packet, serial) };
 }
 
 /// What a node is evaluated with.
 ///
 /// # Safety
-/// `context` and `packet` are those that generated code was called with, and no other scene is in use.
+/// `context` and `packet` are those that generated code was called with, and no other scene is in
+/// use.
 unsafe fn scene<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial: u64) -> Scene<'a> {
     // SAFETY: V6: generated code passes on the context and packet of its own call, both live.
     let (host, packet) = unsafe { (host(context), &*packet) };
@@ -147,10 +153,11 @@ unsafe extern "C" fn search(parts: *const u64, count: u64, value: u64) -> u64 {
 /// The verdict of a station of packet `index` of the batch.
 ///
 /// # Safety
-/// `context` is that of generated code's call, `index` is below the batch's size and `station` below the program's number
-/// of stations; no other reference to the verdict is in use.
+/// `context` is that of generated code's call, `index` is below the batch's size and `station` below
+/// the program's number of stations; no other reference to the verdict is in use.
 unsafe fn verdict<'c>(context: *mut Context, stations: usize, index: u64, station: u32) -> &'c mut Verdict {
-    // SAFETY: V4: the context is live; the batch has `stations` verdicts for each packet, and only generated code and its shims use them now.
+    // SAFETY: V4: the context is live; the batch has `stations` verdicts for each packet, and only
+    // generated code and its shims use them now.
     unsafe { &mut *(*context).verdicts.add(index as usize * stations + station as usize) }
 }
 
@@ -162,8 +169,9 @@ fn each(mut stations: u64) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Covers a range. Until `settle`, `Verdict::limit` holds the longest single range, or [`NO_LIMIT`] when code in line
-/// wrote the verdict: then all ranges are prefixes, and the longest is the verdict itself.
+/// Covers a range. Until `settle`, `Verdict::limit` holds the longest single range, or [`NO_LIMIT`]
+/// when code in line wrote the verdict: then all ranges are prefixes, and the longest is the
+/// verdict itself.
 unsafe extern "C" fn ask(
     context: *mut Context,
     index: u64,
@@ -238,8 +246,8 @@ unsafe extern "C" fn finish(context: *mut Context, index: u64, asked: u64) {
     }
 }
 
-/// Decides rules, or limits, that have no code, as the interpreter does: `count` words, each with the number of one in its
-/// low half. A rule is counted once a packet, however often it is found.
+/// Decides rules, or limits, that have no code, as the interpreter does: `count` words, each with
+/// the number of one in its low half. A rule is counted once a packet, however often it is found.
 unsafe extern "C" fn interpret<'a>(
     context: *mut Context<'a>,
     packet: *const Packet<'a>,
@@ -252,7 +260,8 @@ unsafe extern "C" fn interpret<'a>(
 ) -> u64 {
     // SAFETY: V6: the code generator put so many words there, in the pool that outlives the call.
     let list = unsafe { std::slice::from_raw_parts(list, count as usize) };
-    // SAFETY: as generated code calls it; the reference to the host ends when the program's is copied out.
+    // SAFETY: as generated code calls it; the reference to the host ends when the program's is
+    // copied out.
     let program: &'a Program = unsafe { host(context) }.program;
     let first = if limits != 0 { program.rules.len() } else { 0 };
     let all = if limits != 0 { &program.limits } else { &program.rules };
@@ -261,7 +270,8 @@ unsafe extern "C" fn interpret<'a>(
         let number = (word & 0xffff_ffff) as usize;
         let Some(rule) = all.get(number) else { continue };
         for at in 0..=rule.asks.len() {
-            // SAFETY: as generated code calls it; the scene is gone before the verdicts are written.
+            // SAFETY: as generated code calls it; the scene is gone before the verdicts are
+            // written.
             let scene = unsafe { scene(context, packet, serial) };
             let mut eval = Eval::resume(scene.world, scene.scratch, scene.packet, scene.head, scene.seen);
             let Some(at) = at.checked_sub(1) else {
@@ -288,9 +298,11 @@ unsafe extern "C" fn interpret<'a>(
 /// Counts a rule or limit that holds; false when it was counted for this packet.
 ///
 /// # Safety
-/// `context` is that of generated code's call, and `at` a rule or, behind those, a limit of the program.
+/// `context` is that of generated code's call, and `at` a rule or, behind those, a limit of the
+/// program.
 unsafe fn tally(context: *mut Context, at: usize, serial: u64) -> bool {
-    // SAFETY: V4: the batch has a word for each rule and limit in both, and only generated code and shims use them now.
+    // SAFETY: V4: the batch has a word for each rule and limit in both, and only generated code and
+    // shims use them now.
     let (seen, tally) = unsafe { (&mut *(*context).seen.add(at), &mut *(*context).tally.add(at)) };
     let first = *seen != serial;
     if first {

@@ -1,8 +1,8 @@
 //! Who may import whom, read from the sources: crates in their order, and inside of a crate its top
-//! modules in theirs. The invariant: an arrow goes from a higher place of a list to a lower one, so there
-//! is no circle; a new crate or module fails until it has its place. Modules of tests are not looked at.
-//! (Rejected: a picture in the pages; nothing holds it to the sources. Rejected: `cargo` alone; it
-//! refuses circles between crates and knows none of the order, nor of modules.)
+//! modules in theirs. The invariant: an arrow goes from a higher place of a list to a lower one, so
+//! there is no circle; a new crate or module fails until it has its place. Modules of tests are not
+//! looked at. (Rejected: a picture in the pages; nothing holds it to the sources. Rejected: `cargo`
+//! alone; it refuses circles between crates and knows none of the order, nor of modules.)
 
 mod sources;
 
@@ -87,7 +87,8 @@ const CRATES: &[Crate] = &[
     Crate { dir: "tests", modules: &[] },
 ];
 
-/// THE CRATES WHOSE MODULES ARE IN NO ORDER YET, and why. A crate without circles may not stay here.
+/// THE CRATES WHOSE MODULES ARE IN NO ORDER YET, and why. A crate without circles may not stay
+/// here.
 const LEFT_OUT: &[(&str, &str)] = &[];
 
 /// Crates whose modules need no order, but may have no circle: helpers of tests come and go.

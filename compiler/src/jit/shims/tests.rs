@@ -1,8 +1,9 @@
-//! The shims, called as generated code calls them, with a context made by hand: no code is generated, so
-//! that Miri can run these cases and hold each reference that a shim makes against the rules of aliasing
-//! (`cargo +nightly miri test -p mrule-compiler --lib jit::shims`). The invariant: every shim is called,
-//! in the orders in which code calls them, with scenes and verdicts that follow each other on one context.
-//! (Rejected: cases over generated code; Miri cannot run it.)
+//! The shims, called as generated code calls them, with a context made by hand: no code is
+//! generated, so that Miri can run these cases and hold each reference that a shim makes against
+//! the rules of aliasing (`cargo +nightly miri test -p mrule-compiler --lib jit::shims`). The
+//! invariant: every shim is called, in the orders in which code calls them, with scenes and
+//! verdicts that follow each other on one context. (Rejected: cases over generated code; Miri
+//! cannot run it.)
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;

@@ -1,6 +1,7 @@
-//! The arrows of a crate, read from its sources: every file that `lib.rs` reaches by `mod`, as words and
-//! signs. The invariant: what stands in comments, texts and modules of tests is no arrow; paths by
-//! `crate`, by `super` and in braces are. (Rejected: a parser of Rust; paths are all that is asked.)
+//! The arrows of a crate, read from its sources: every file that `lib.rs` reaches by `mod`, as
+//! words and signs. The invariant: what stands in comments, texts and modules of tests is no arrow;
+//! paths by `crate`, by `super` and in braces are. (Rejected: a parser of Rust; paths are all that
+//! is asked.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,8 @@ pub fn sources(dir: &str, crates: &[String]) -> Sources {
             let is_root =
                 matches!(file.file_name().and_then(|name| name.to_str()), Some("lib.rs" | "mod.rs"));
             let beside = if is_root { file.with_file_name("") } else { file.with_extension("") };
-            // Modules that were declared in a block have their files in a folder of the block's name.
+            // Modules that were declared in a block have their files in a folder of the block's
+            // name.
             let inside = child[module.len()..child.len() - 1].iter().fold(beside, |dir, name| dir.join(name));
             let name = &child[child.len() - 1];
             let places = [inside.join(format!("{name}.rs")), inside.join(name).join("mod.rs")];
@@ -197,7 +199,8 @@ impl Reading<'_> {
         at
     }
 
-    /// Reads a part of the file, which is in a module, and gives the modules that have files of their own.
+    /// Reads a part of the file, which is in a module, and gives the modules that have files of
+    /// their own.
     fn module(&self, from: usize, to: usize, module: &[String], found: &mut Sources) -> Vec<Vec<String>> {
         let mut files = Vec::new();
         let mut at = from;
