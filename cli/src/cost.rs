@@ -4,8 +4,8 @@
 use crate::exit::Failure;
 use crate::screen::Screen;
 use crate::table::{Table, grouped, size};
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::Program;
-use mrule_compiler::world::World;
 use mrule_engine::cost::{Cost, Setting, cost};
 
 /// What a program takes, counted as `run` counts it before it makes anything.
@@ -13,8 +13,8 @@ use mrule_engine::cost::{Cost, Setting, cost};
 /// # Errors
 /// Its patterns are too large together.
 pub fn count(program: &Program, setting: &Setting) -> Result<Cost, Failure> {
-    let world = World::new(program).map_err(|e| Failure::usage(e.to_string()))?;
-    Ok(cost(program, &world, setting)?)
+    let environment = Environment::new(program).map_err(|e| Failure::usage(e.to_string()))?;
+    Ok(cost(program, &environment, setting)?)
 }
 
 /// Shows what a program takes.

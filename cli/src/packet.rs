@@ -148,7 +148,7 @@ pub fn utc(time: i64) -> String {
 mod tests {
     use super::*;
     use mrule_compiler::abi::Link;
-    use mrule_compiler::wire::dissect;
+    use mrule_compiler::dissect::dissect;
 
     #[test]
     fn dates() {

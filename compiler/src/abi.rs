@@ -424,7 +424,7 @@ pub struct Context<'a> {
     pub events: *mut WindowEvent,
     /// Per window: its value, for `fire`; null unless a trigger counts.
     pub windows: *const u64,
-    /// Per trigger: what `fire` found, a [`crate::sight::Fired`].
+    /// Per trigger: what `fire` found, a [`crate::context::Fired`].
     pub fired: *mut u8,
     /// What helpers look into; generated code passes it on.
     pub host: *mut std::ffi::c_void,

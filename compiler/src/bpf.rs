@@ -1,7 +1,7 @@
 //! A filter for the kernel: a program of classic BPF (SO_ATTACH_FILTER) that keeps every packet of which some rule could
 //! want a copy or which could change the state of a trigger or flow, and says how many bytes of it have to be there. It
 //! is made of the program alone, so changes of params, tables and triggers need no new one. The invariants: it says 0 only where
-//! no engine asks for a copy and nothing is counted, raised or tracked, whatever the world; where it says fewer bytes than
+//! no engine asks for a copy and nothing is counted, raised or tracked, whatever the environment; where it says fewer bytes than
 //! the packet has, what is said of that head is what is said of the packet, and nothing about the packet was left to a network
 //! card: not its checksum, not its cutting. What is too long is made wider, never refused.
 //! (Rejected: eBPF, which needs privileges and a verifier's goodwill; libpcap's compiler, which knows neither our fields nor

@@ -1,18 +1,18 @@
 //! The two engines behind one face: a program is made into an engine once, and workers share it. The invariant: both
-//! kinds give the same verdicts for the same packets, worlds and programs. (Rejected: a trait object per worker; there
+//! kinds give the same verdicts for the same packets, environments and programs. (Rejected: a trait object per worker; there
 //! are two engines and both are known.)
 
 use crate::abi::Packet;
 use crate::batch::Batch;
 use crate::budget::CompileBudget;
+use crate::context::{BatchContext, Fired, PacketContext, Probe};
+use crate::environment::{Environment, Scratch};
 use crate::eval::Eval;
 use crate::hir::{Program, Station};
 #[cfg(feature = "jit")]
 use crate::jit::{Jit, JitError};
 #[cfg(not(feature = "jit"))]
 use crate::no_jit::{Jit, JitError};
-use crate::sight::{Fired, Probe, Seen, Sight};
-use crate::world::{Scratch, World};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -41,12 +41,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes an engine for a program; any world made of the same program can be used with it.
+    /// Makes an engine for a program; any environment made of the same program can be used with it.
     ///
     /// # Errors
     /// [`EngineError`]
-    pub fn new(kind: EngineKind, program: Arc<Program>, world: &World) -> Result<Engine, EngineError> {
-        Engine::within(kind, program, world, &CompileBudget::default())
+    pub fn new(
+        kind: EngineKind,
+        program: Arc<Program>,
+        environment: &Environment,
+    ) -> Result<Engine, EngineError> {
+        Engine::within(kind, program, environment, &CompileBudget::default())
     }
 
     /// The same within a budget: rules whose code does not fit are interpreted.
@@ -56,11 +60,11 @@ impl Engine {
     pub fn within(
         kind: EngineKind,
         program: Arc<Program>,
-        world: &World,
+        environment: &Environment,
         budget: &CompileBudget,
     ) -> Result<Engine, EngineError> {
         let jit = match kind {
-            EngineKind::Jit => Some(Arc::new(Jit::new(&program, world, budget)?)),
+            EngineKind::Jit => Some(Arc::new(Jit::new(&program, environment, budget)?)),
             EngineKind::Interp => None,
         };
         Ok(Engine { program, jit })
@@ -91,33 +95,33 @@ impl Engine {
     }
 
     /// Decides a batch of packets, at most as many as the batch has room for; `sight` is what is known of their flows, and is
-    /// not looked at by programs that say nothing about flows. The batch, the sight and the world must have been made for
+    /// not looked at by programs that say nothing about flows. The batch, the context and the environment must have been made for
     /// the same program.
     pub fn decide(
         &self,
-        world: &World,
+        environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
-        sight: &Sight,
+        sight: &BatchContext,
         batch: &mut Batch,
     ) {
-        self.decide_part(world, scratch, packets, 0..packets.len(), sight, batch);
+        self.decide_part(environment, scratch, packets, 0..packets.len(), sight, batch);
     }
 
     /// Decides some packets of a batch, for programs whose triggers change between one packet and the next. The others'
     /// verdicts stay as they are.
     pub fn decide_part(
         &self,
-        world: &World,
+        environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
         part: Range<usize>,
-        sight: &Sight,
+        sight: &BatchContext,
         batch: &mut Batch,
     ) {
         match &self.jit {
-            Some(jit) => jit.decide(world, scratch, packets, part, sight, batch),
-            None => self.interpret(world, scratch, packets, part, sight, batch),
+            Some(jit) => jit.decide(environment, scratch, packets, part, sight, batch),
+            None => self.interpret(environment, scratch, packets, part, sight, batch),
         }
     }
 
@@ -125,20 +129,20 @@ impl Engine {
     /// becomes of it when `probe` was not made for the program, or has not room for them.
     pub fn probe(
         &self,
-        world: &World,
+        environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
-        seen: Seen,
+        seen: PacketContext,
         probe: &mut Probe,
     ) {
         if let Some(jit) = &self.jit {
-            return jit.probe(world, scratch, packets, seen, probe);
+            return jit.probe(environment, scratch, packets, seen, probe);
         }
         let (leads, rows) = probe.rows();
         for ((i, packet), (keys, events)) in packets.iter().enumerate().zip(rows) {
             let seen = seen.on(i, 0);
             let head = seen.head_of(packet);
-            Eval::new(world, scratch, packet, &head, seen).probe(&self.program, leads, keys, events);
+            Eval::new(environment, scratch, packet, &head, seen).probe(&self.program, leads, keys, events);
         }
     }
 
@@ -146,20 +150,20 @@ impl Engine {
     /// `fired` has room for every packet and trigger of the program.
     pub fn fire(
         &self,
-        world: &World,
+        environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
-        seen: Seen,
+        seen: PacketContext,
         fired: &mut [Fired],
     ) {
         if let Some(jit) = &self.jit {
-            return jit.fire(world, scratch, packets, seen, fired);
+            return jit.fire(environment, scratch, packets, seen, fired);
         }
         let rows = fired.chunks_mut(self.program.triggers.len().max(1));
         for ((i, packet), fired) in packets.iter().enumerate().zip(rows) {
             let seen = seen.on(i, self.program.windows.len());
             let head = seen.head_of(packet);
-            let mut eval = Eval::new(world, scratch, packet, &head, seen);
+            let mut eval = Eval::new(environment, scratch, packet, &head, seen);
             for (trigger, fired) in self.program.triggers.iter().zip(fired) {
                 *fired = eval.fire(trigger);
             }
@@ -168,20 +172,20 @@ impl Engine {
 
     fn interpret(
         &self,
-        world: &World,
+        environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
         part: Range<usize>,
-        sight: &Sight,
+        sight: &BatchContext,
         batch: &mut Batch,
     ) {
         let stations = self.program.stations.len();
         for at in part {
             let (Some(packet), Some(asked)) = (packets.get(at), batch.asked.get_mut(at)) else { return };
-            let seen = Seen::of(sight, at);
+            let seen = PacketContext::of(sight, at);
             let head = seen.head_of(packet);
             let verdicts = batch.verdicts.get_mut(at * stations..(at + 1) * stations).unwrap_or(&mut []);
-            *asked = Eval::new(world, scratch, packet, &head, seen).decide(
+            *asked = Eval::new(environment, scratch, packet, &head, seen).decide(
                 &self.program,
                 verdicts,
                 &mut batch.tally,

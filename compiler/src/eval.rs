@@ -4,6 +4,8 @@
 //! is there to find.)
 
 use crate::abi::{FlowView, Head, NO_LIMIT, OwnKeyWords, Packet, Verdict, WindowEvent, distinct_word};
+use crate::context::{Fired, PacketContext};
+use crate::environment::{Environment, Scratch};
 use crate::fields::Hash;
 use crate::helpers;
 use crate::hir::{
@@ -11,42 +13,40 @@ use crate::hir::{
     Trigger, TriggerId, WindowKind, build,
 };
 use crate::length;
-use crate::sight::{Fired, Seen};
 use crate::table::{KeyValue, MAX_KEY};
-use crate::world::{Scratch, World};
 
 /// One packet and what it is decided with.
 pub struct Eval<'a> {
-    world: &'a World,
+    environment: &'a Environment,
     scratch: &'a mut Scratch,
     packet: &'a Packet<'a>,
     head: &'a Head,
-    seen: Seen<'a>,
+    seen: PacketContext<'a>,
     flow: FlowView,
 }
 
 impl<'a> Eval<'a> {
     /// Starts a packet.
     pub fn new(
-        world: &'a World,
+        environment: &'a Environment,
         scratch: &'a mut Scratch,
         packet: &'a Packet<'a>,
         head: &'a Head,
-        seen: Seen<'a>,
+        seen: PacketContext<'a>,
     ) -> Eval<'a> {
         scratch.begin();
-        Eval::resume(world, scratch, packet, head, seen)
+        Eval::resume(environment, scratch, packet, head, seen)
     }
 
     /// Goes on with a packet for which searches have begun.
     pub(crate) fn resume(
-        world: &'a World,
+        environment: &'a Environment,
         scratch: &'a mut Scratch,
         packet: &'a Packet<'a>,
         head: &'a Head,
-        seen: Seen<'a>,
+        seen: PacketContext<'a>,
     ) -> Eval<'a> {
-        Eval { world, scratch, packet, head, seen, flow: seen.flow() }
+        Eval { environment, scratch, packet, head, seen, flow: seen.flow() }
     }
 
     /// What the packet is to a program: its key for each of these triggers, and what each window counts.
@@ -213,7 +213,7 @@ impl<'a> Eval<'a> {
                 helpers::tags_any(self.packet, self.head, part, |value| set.contains(value))
             }
             PredKind::TagInTable(part, table) => {
-                helpers::tag_in_table(self.world, self.packet, self.head, part, *table)
+                helpers::tag_in_table(self.environment, self.packet, self.head, part, *table)
             }
             PredKind::HasOption(option) => helpers::tcp_option(self.packet, self.head, *option).is_some(),
             PredKind::HasBytes(bytes) => self.bytes(bytes).is_some(),
@@ -227,30 +227,33 @@ impl<'a> Eval<'a> {
                 matches!((self.bytes(a), self.bytes(b)), (Some(a), Some(b)) if compare(*op, a, b))
             }
             PredKind::Contains(bytes, needle) => {
-                helpers::contains(self.world, self.scratch, self.packet, self.head, bytes, *needle)
+                helpers::contains(self.environment, self.scratch, self.packet, self.head, bytes, *needle)
             }
             PredKind::Matches(bytes, regex) => {
-                helpers::matches(self.world, self.scratch, self.packet, self.head, bytes, *regex)
+                helpers::matches(self.environment, self.scratch, self.packet, self.head, bytes, *regex)
             }
             PredKind::InTable { table, key } => {
-                let (world, now) = (self.world, self.packet.time);
-                self.with_key(key, |key| helpers::in_table(world, *table, key, now)).unwrap_or(false)
+                let (environment, now) = (self.environment, self.packet.time);
+                self.with_key(key, |key| helpers::in_table(environment, *table, key, now)).unwrap_or(false)
             }
             PredKind::LookupIs { table, key, text } => {
-                let (world, now) = (self.world, self.packet.time);
-                self.with_key(key, |key| helpers::lookup_is(world, *table, key, text, now)).unwrap_or(false)
+                let (environment, now) = (self.environment, self.packet.time);
+                self.with_key(key, |key| helpers::lookup_is(environment, *table, key, text, now))
+                    .unwrap_or(false)
             }
             PredKind::Active { trigger, key } => {
-                let (world, now) = (self.world, self.packet.time);
-                self.with_key(key, |key| helpers::active(world, *trigger, key, now)).unwrap_or(false)
+                let (environment, now) = (self.environment, self.packet.time);
+                self.with_key(key, |key| helpers::active(environment, *trigger, key, now)).unwrap_or(false)
             }
             PredKind::FlowActive(bit) => self.flow.active & 1 << bit != 0,
             PredKind::Stream(pattern) => self.seen.found(*pattern),
             PredKind::HasFacet(facet) => self.seen.facets(*facet).next().is_some(),
             PredKind::FacetIn(facet, set) => helpers::facet_in(self.seen, *facet, set),
-            PredKind::FacetText(facet, test) => helpers::facet_text(self.world, self.seen, *facet, test),
+            PredKind::FacetText(facet, test) => {
+                helpers::facet_text(self.environment, self.seen, *facet, test)
+            }
             PredKind::FacetInTable(facet, table) => {
-                helpers::facet_in_table(self.world, self.seen, *facet, *table, self.packet.time)
+                helpers::facet_in_table(self.environment, self.seen, *facet, *table, self.packet.time)
             }
         }
     }
@@ -259,8 +262,8 @@ impl<'a> Eval<'a> {
     pub(crate) fn num(&self, num: &Num) -> Option<u64> {
         match num.kind() {
             NumKind::Const(value) => Some(*value),
-            NumKind::Param(id) => Some(self.world.param(*id)),
-            NumKind::ParamHigh(id) => Some(self.world.param_high(*id)),
+            NumKind::Param(id) => Some(self.environment.param(*id)),
+            NumKind::ParamHigh(id) => Some(self.environment.param_high(*id)),
             NumKind::Load(load) => helpers::load(self.packet, self.head, load),
             NumKind::Slot { layer, bits, slot } => {
                 let stack = helpers::stack(self.head, *layer);
@@ -285,7 +288,7 @@ impl<'a> Eval<'a> {
 
     fn lookup(&self, table: TableId, key: &[Key]) -> Option<u64> {
         let now = self.packet.time;
-        self.with_key(key, |key| helpers::lookup_num(self.world, table, key, now)).flatten()
+        self.with_key(key, |key| helpers::lookup_num(self.environment, table, key, now)).flatten()
     }
 
     /// An address, if the packet has it.

@@ -5,14 +5,14 @@
 //! (Rejected: tracing inside the interpreter, which would slow and blur the reference.)
 
 use crate::abi::{Head, NO_LIMIT, Packet, Stack, Verdict};
+use crate::context::{FacetValue, PacketContext};
+use crate::environment::{Environment, Scratch};
 use crate::eval::Eval;
 use crate::fields::{FIELDS, Facet, Layer, Source};
 use crate::helpers;
 use crate::hir::{Ask, Bytes, Key, Num, NumKind, Pred, PredKind, Program, Rule, StationId};
 use crate::length::{self, Range};
 use crate::render::{self, Render};
-use crate::sight::{FacetValue, Seen};
-use crate::world::{Scratch, World};
 use mrule_grammar::span::Span;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -90,11 +90,17 @@ pub struct StationTold {
 }
 
 /// Explains the decision on a packet whose headers are `head`.
-pub fn explain(program: &Program, world: &World, packet: &Packet, head: &Head, seen: Seen) -> Explanation {
+pub fn explain(
+    program: &Program,
+    environment: &Environment,
+    packet: &Packet,
+    head: &Head,
+    seen: PacketContext,
+) -> Explanation {
     let mut scratch = Scratch::default();
     let mut out = vec![Verdict::default(); program.stations.len()];
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
-    let mut eval = Eval::new(world, &mut scratch, packet, head, seen);
+    let mut eval = Eval::new(environment, &mut scratch, packet, head, seen);
     let asked = eval.decide(program, &mut out, &mut tally);
     let mut teller = Teller { render: Render::new(program), windows: &[], packet, head, seen, eval };
     let rules: Vec<Told> = program.rules.iter().map(|rule| teller.rule(rule)).collect();
@@ -125,14 +131,14 @@ pub fn explain(program: &Program, world: &World, packet: &Packet, head: &Head, s
 /// The tests by which a condition holds, or fails, for a packet.
 pub fn why(
     program: &Program,
-    world: &World,
+    environment: &Environment,
     packet: &Packet,
     head: &Head,
-    seen: Seen,
+    seen: PacketContext,
     condition: &Pred,
 ) -> Vec<Test> {
     let mut scratch = Scratch::default();
-    let mut eval = Eval::new(world, &mut scratch, packet, head, seen);
+    let mut eval = Eval::new(environment, &mut scratch, packet, head, seen);
     let held = eval.holds(condition);
     let windows = &program.texts.windows;
     let mut teller = Teller { render: Render::new(program), windows, packet, head, seen, eval };
@@ -145,10 +151,10 @@ pub fn why(
 /// condition behind `unless`. None for a trigger without the condition.
 pub fn reason(
     program: &Program,
-    world: &World,
+    environment: &Environment,
     packet: &Packet,
     head: &Head,
-    seen: Seen,
+    seen: PacketContext,
     (trigger, vetoed): (usize, bool),
 ) -> Option<String> {
     let of = program.triggers.get(trigger)?;
@@ -156,7 +162,7 @@ pub fn reason(
         true => (&of.unless, &program.texts.unless),
         false => (of.when.as_ref()?, &program.texts.when),
     };
-    let tests = why(program, world, packet, head, seen, condition);
+    let tests = why(program, environment, packet, head, seen, condition);
     let said = texts.get(trigger).cloned().flatten();
     let said = said.map_or_else(
         || tests.iter().map(|test| test.text.as_str()).collect::<Vec<_>>().join(" and "),
@@ -176,7 +182,7 @@ struct Teller<'a> {
     windows: &'a [Arc<str>],
     packet: &'a Packet<'a>,
     head: &'a Head,
-    seen: Seen<'a>,
+    seen: PacketContext<'a>,
     eval: Eval<'a>,
 }
 

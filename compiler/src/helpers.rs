@@ -1,77 +1,89 @@
 //! What takes more than a few instructions, defined once: the interpreter calls these directly,
 //! native code through its shims. What needs the packet alone is in [`extract`](crate::extract);
-//! here are the questions to the world. The invariant: each is total, safe, and allocates nothing;
+//! here are the questions to the environment. The invariant: each is total, safe, and allocates nothing;
 //! what is not in the packet is `None` or `false`. (Rejected: letting each engine ask tables and
 //! patterns in its own way.)
 
 use crate::abi::{Head, Packet};
+use crate::environment::{Environment, Scratch};
 use crate::hir::{Bytes, NeedleId, RegexId, TableId, TagPart, Value};
 use crate::table::KeyValue;
-use crate::world::{Scratch, World};
 
 mod facets;
 
+pub use crate::environment::SearchId;
 pub use crate::extract::{address, bytes, flow_hash, load, packet_hash, slice, stack, tags_any, tcp_option};
-pub use crate::world::SearchId;
 pub use facets::{facet_in, facet_in_table, facet_text, first_facet};
 
 /// Whether the bytes contain a needle of the program.
 pub fn contains(
-    world: &World,
+    environment: &Environment,
     scratch: &mut Scratch,
     packet: &Packet,
     head: &Head,
     bytes: &Bytes,
     needle: NeedleId,
 ) -> bool {
-    let search = world.searches().contains(bytes, needle);
-    search.is_some_and(|search| finds(world, scratch, packet, head, search))
+    let search = environment.searches().contains(bytes, needle);
+    search.is_some_and(|search| finds(environment, scratch, packet, head, search))
 }
 
 /// Whether a regular expression of the program matches somewhere in the bytes.
 pub fn matches(
-    world: &World,
+    environment: &Environment,
     scratch: &mut Scratch,
     packet: &Packet,
     head: &Head,
     bytes: &Bytes,
     regex: RegexId,
 ) -> bool {
-    let search = world.searches().matches(bytes, regex);
-    search.is_some_and(|search| finds(world, scratch, packet, head, search))
+    let search = environment.searches().matches(bytes, regex);
+    search.is_some_and(|search| finds(environment, scratch, packet, head, search))
 }
 
-/// Whether a search of [`Searches`](crate::world::Searches), resolved before, finds its pattern.
-pub fn finds(world: &World, scratch: &mut Scratch, packet: &Packet, head: &Head, search: SearchId) -> bool {
-    world.searches().finds(scratch, packet, head, search)
+/// Whether a search of [`Searches`](crate::environment::Searches), resolved before, finds its pattern.
+pub fn finds(
+    environment: &Environment,
+    scratch: &mut Scratch,
+    packet: &Packet,
+    head: &Head,
+    search: SearchId,
+) -> bool {
+    environment.searches().finds(scratch, packet, head, search)
 }
 
 /// Whether a table holds a key at a time.
-pub fn in_table(world: &World, table: TableId, key: &[KeyValue], now: i64) -> bool {
-    world.table(table).is_some_and(|table| table.contains(key, now))
+pub fn in_table(environment: &Environment, table: TableId, key: &[KeyValue], now: i64) -> bool {
+    environment.table(table).is_some_and(|table| table.contains(key, now))
 }
 
 /// The number that a map gives for a key at a time; `None` without one.
-pub fn lookup_num(world: &World, table: TableId, key: &[KeyValue], now: i64) -> Option<u64> {
-    match world.table(table)?.get(key, now)? {
+pub fn lookup_num(environment: &Environment, table: TableId, key: &[KeyValue], now: i64) -> Option<u64> {
+    match environment.table(table)?.get(key, now)? {
         Value::Num(n) => Some(*n),
         Value::Ip(..) | Value::Text(_) => None,
     }
 }
 
 /// Whether a map gives this text for a key at a time.
-pub fn lookup_is(world: &World, table: TableId, key: &[KeyValue], text: &[u8], now: i64) -> bool {
-    let value = world.table(table).and_then(|table| table.get(key, now));
+pub fn lookup_is(environment: &Environment, table: TableId, key: &[KeyValue], text: &[u8], now: i64) -> bool {
+    let value = environment.table(table).and_then(|table| table.get(key, now));
     matches!(value, Some(Value::Text(value)) if value.as_ref() == text)
 }
 
 /// Whether a trigger is active for a key.
-pub fn active(world: &World, trigger: crate::hir::TriggerId, key: &[KeyValue], now: i64) -> bool {
-    world.active(trigger, key, now)
+pub fn active(environment: &Environment, trigger: crate::hir::TriggerId, key: &[KeyValue], now: i64) -> bool {
+    environment.active(trigger, key, now)
 }
 
 /// Whether some tag's part is a key of a table.
-pub fn tag_in_table(world: &World, packet: &Packet, head: &Head, part: &TagPart, table: TableId) -> bool {
-    let Some(table) = world.table(table) else { return false };
+pub fn tag_in_table(
+    environment: &Environment,
+    packet: &Packet,
+    head: &Head,
+    part: &TagPart,
+    table: TableId,
+) -> bool {
+    let Some(table) = environment.table(table) else { return false };
     tags_any(packet, head, part, |value| table.contains(&[KeyValue::Num(value)], packet.time))
 }

@@ -6,9 +6,9 @@
 use crate::abi::Packet;
 use crate::batch::Batch;
 use crate::budget::CompileBudget;
+use crate::context::{BatchContext, Fired, PacketContext, Probe};
+use crate::environment::{Environment, Scratch};
 use crate::hir::Program;
-use crate::sight::{Fired, Probe, Seen, Sight};
-use crate::world::{Scratch, World};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub enum JitError {
 pub enum Jit {}
 
 impl Jit {
-    pub fn new(_: &Arc<Program>, _: &World, _: &CompileBudget) -> Result<Jit, JitError> {
+    pub fn new(_: &Arc<Program>, _: &Environment, _: &CompileBudget) -> Result<Jit, JitError> {
         Err(JitError::Absent)
     }
 
@@ -39,21 +39,21 @@ impl Jit {
 
     pub fn decide(
         &self,
-        _: &World,
+        _: &Environment,
         _: &mut Scratch,
         _: &[Packet],
         _: Range<usize>,
-        _: &Sight,
+        _: &BatchContext,
         _: &mut Batch,
     ) {
         match *self {}
     }
 
-    pub fn fire(&self, _: &World, _: &mut Scratch, _: &[Packet], _: Seen, _: &mut [Fired]) {
+    pub fn fire(&self, _: &Environment, _: &mut Scratch, _: &[Packet], _: PacketContext, _: &mut [Fired]) {
         match *self {}
     }
 
-    pub fn probe(&self, _: &World, _: &mut Scratch, _: &[Packet], _: Seen, _: &mut Probe) {
+    pub fn probe(&self, _: &Environment, _: &mut Scratch, _: &[Packet], _: PacketContext, _: &mut Probe) {
         match *self {}
     }
 }

@@ -6,8 +6,8 @@ use crate::packet_text::{Built, build};
 use crate::run::{ENGINES, Told, compile_files, run_engine};
 use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
 use mrule_compiler::engine::Engine;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::{Program, Value};
-use mrule_compiler::world::World;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -153,7 +153,7 @@ type Expected = BTreeMap<String, String>;
 /// A program with its packets and what is expected of them.
 struct Trial<'a> {
     program: Arc<Program>,
-    world: World,
+    environment: Environment,
     packets: Vec<(&'a str, Built, Expected)>,
     /// When each comes, in milliseconds.
     times: Vec<u64>,
@@ -167,14 +167,14 @@ impl<'a> Trial<'a> {
     ) -> Result<Trial<'a>, String> {
         let sets: Vec<_> = sets.clone().into_iter().collect();
         let program = Arc::new(compile_files(files, &sets)?);
-        let world = World::new(&program).map_err(|e| e.to_string())?;
+        let environment = Environment::new(&program).map_err(|e| e.to_string())?;
         let built = packets.into_iter().map(|(text, expected)| {
             let packet = build(text).map_err(|e| format!("{text}: {e}"))?;
             Ok((text, packet, expected))
         });
         let packets: Vec<_> = built.collect::<Result<_, String>>()?;
         let times = (0..).take(packets.len()).collect();
-        Ok(Trial { program, world, packets, times })
+        Ok(Trial { program, environment, packets, times })
     }
 
     /// Runs every engine over the packets, all at once and one by one; gives what is wrong, and what the first engine told.
@@ -187,10 +187,10 @@ impl<'a> Trial<'a> {
             .collect();
         let (mut wrong, mut first) = (Vec::new(), None);
         for kind in ENGINES {
-            let engine = Engine::new(kind, self.program.clone(), &self.world);
+            let engine = Engine::new(kind, self.program.clone(), &self.environment);
             let engine = Arc::new(engine.map_err(|e| e.to_string())?);
             for size in [packets.len(), 1] {
-                let told = run_engine(&engine, &self.world, &packets, size);
+                let told = run_engine(&engine, &self.environment, &packets, size);
                 for (verdicts, (text, _, expected)) in told.verdicts.iter().zip(&self.packets) {
                     let got: Expected = verdicts.iter().map(|(s, v)| self.words(*s, v)).collect();
                     if got != *expected {
@@ -244,7 +244,7 @@ impl Case {
             let id =
                 mrule_compiler::hir::TriggerId(id.ok_or_else(|| format!("no trigger `{trigger}`"))? as u32);
             for key in keys {
-                trial.world.raise(id, &key_of(key)?).map_err(|e| e.to_string())?;
+                trial.environment.raise(id, &key_of(key)?).map_err(|e| e.to_string())?;
             }
         }
         let (mut wrong, told) = trial.run()?;

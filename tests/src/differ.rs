@@ -5,13 +5,13 @@
 
 use crate::choices::Choices;
 use crate::packet_text::Built;
-use crate::palette::{Palette, Seen};
+use crate::palette::{PacketContext, Palette};
 use crate::run::{Told, compile_files, run_engine, run_sighted};
 use mrule_compiler::abi::{Packet, Verdict};
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::{ParamId, Program, StationId, TableId, TriggerId, Value, ValueTy};
-use mrule_compiler::world::World;
 use mrule_engine::decider::{Decider, Limits};
 use mrule_engine::policy::Policy;
 use mrule_grammar::ast::Item;
@@ -44,26 +44,26 @@ pub fn engines(text: &str, packets: &[Built], seed: u64) -> Outcome {
 fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize, String> {
     let views = crate::mangle::views(packets);
     let views: Vec<Packet> = (0i64..).zip(views).map(|(i, view)| view.at(i * 1_000_000)).collect();
-    let mut world = World::new(program).map_err(|e| format!("no world: {e}"))?;
+    let mut environment = Environment::new(program).map_err(|e| format!("no environment: {e}"))?;
     let engine = |kind| {
-        let engine = Engine::new(kind, program.clone(), &world);
+        let engine = Engine::new(kind, program.clone(), &environment);
         engine.map(Arc::new).map_err(|e| format!("{kind:?}: no engine: {e}"))
     };
     let (interp, jit) = (engine(EngineKind::Interp)?, engine(EngineKind::Jit)?);
     // Some rules get code and the others none.
     let little = CompileBudget::new(u64::MAX, seed % 1500);
-    let mixed = Engine::within(EngineKind::Jit, program.clone(), &world, &little);
+    let mixed = Engine::within(EngineKind::Jit, program.clone(), &environment, &little);
     let mixed = Arc::new(mixed.map_err(|e| format!("little code: no engine: {e}"))?);
     let mut choices = Choices::of_seed(seed);
     let mut verdicts = 0;
     for round in ["as written", "after changes"] {
-        let expected = run_engine(&interp, &world, &views, views.len());
+        let expected = run_engine(&interp, &environment, &views, views.len());
         verdicts += expected.verdicts.iter().map(Vec::len).sum::<usize>();
         let odd = 2 + choices.below(9);
         for (engine, size) in
             [(&jit, views.len()), (&jit, 1), (&jit, odd), (&mixed, views.len()), (&mixed, 1), (&interp, odd)]
         {
-            let told = run_engine(engine, &world, &views, size);
+            let told = run_engine(engine, &environment, &views, size);
             if told != expected {
                 let told = difference(program, &expected, &told);
                 return Err(format!("{round}, {:?}, {size} at once: {told}", engine.kind()));
@@ -71,13 +71,13 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
         }
         if program.uses().flows {
             let sight = crate::sights::random(program, &views, &mut choices);
-            let expected = run_sighted(&interp, &world, &views, &sight, false);
+            let expected = run_sighted(&interp, &environment, &views, &sight, false);
             verdicts += expected.0.verdicts.iter().map(Vec::len).sum::<usize>();
             for (engine, one_by_one) in [(&jit, false), (&jit, true), (&mixed, true), (&interp, true)] {
-                let told = run_sighted(engine, &world, &views, &sight, one_by_one);
+                let told = run_sighted(engine, &environment, &views, &sight, one_by_one);
                 if told.0 != expected.0 {
                     let told = difference(program, &expected.0, &told.0);
-                    return Err(format!("{round}, with any sight, {:?}: {told}", engine.kind()));
+                    return Err(format!("{round}, with any context, {:?}: {told}", engine.kind()));
                 }
                 if told.1 != expected.1 {
                     let (a, b) = (&expected.1, &told.1);
@@ -85,7 +85,7 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
                 }
             }
         }
-        shake(&mut world, program, &views, &mut choices);
+        shake(&mut environment, program, &views, &mut choices);
     }
     Ok(verdicts)
 }
@@ -106,10 +106,11 @@ pub fn bounds(text: &str, packets: &[Built], _seed: u64) -> Outcome {
     let mut verdicts = 0;
     for kind in crate::run::ENGINES {
         let decider = |program: &Arc<Program>, binding: bool| -> Result<(Policy, Decider), String> {
-            let world = World::new(program).map_err(|e| e.to_string())?;
-            let engine = |of: &Arc<Program>| Engine::new(kind, of.clone(), &world).map_err(|e| e.to_string());
+            let environment = Environment::new(program).map_err(|e| e.to_string())?;
+            let engine =
+                |of: &Arc<Program>| Engine::new(kind, of.clone(), &environment).map_err(|e| e.to_string());
             let bounds = binding.then(|| engine(&bounds)).transpose()?.map(Arc::new);
-            let policy = Policy::repeatable(Arc::new(engine(program)?), world).binding(bounds);
+            let policy = Policy::repeatable(Arc::new(engine(program)?), environment).binding(bounds);
             let decider =
                 Decider::new(&policy, &Limits::default(), views.len()).map_err(|e| e.to_string())?;
             Ok((policy, decider))
@@ -168,7 +169,12 @@ fn difference(program: &Program, expected: &Told, told: &Told) -> String {
 }
 
 /// Changes params, tables and triggers, as an API would between batches.
-pub(crate) fn shake(world: &mut World, program: &Program, packets: &[Packet], choices: &mut Choices) {
+pub(crate) fn shake(
+    environment: &mut Environment,
+    program: &Program,
+    packets: &[Packet],
+    choices: &mut Choices,
+) {
     let palette = Palette::of(packets);
     for (i, param) in program.params.iter().enumerate() {
         let value = match param.ty {
@@ -182,10 +188,10 @@ pub(crate) fn shake(world: &mut World, program: &Program, packets: &[Packet], ch
             }
             ty => value_of(ty, &palette, choices),
         };
-        let _ = world.set_param(ParamId(i as u32), &value);
+        let _ = environment.set_param(ParamId(i as u32), &value);
     }
     for (i, table) in program.tables.iter().enumerate() {
-        let Some(held) = world.table_mut(TableId(i as u32)) else { continue };
+        let Some(held) = environment.table_mut(TableId(i as u32)) else { continue };
         if let Some((key, ..)) = table.start.row(0)
             && choices.chance(50)
         {
@@ -207,7 +213,7 @@ pub(crate) fn shake(world: &mut World, program: &Program, packets: &[Packet], ch
     for (i, trigger) in program.triggers.iter().enumerate() {
         for _ in 0..choices.below(6) {
             let key: Vec<Value> = trigger.key().iter().map(|ty| value_of(*ty, &palette, choices)).collect();
-            let _ = world.raise(TriggerId(i as u32), &key);
+            let _ = environment.raise(TriggerId(i as u32), &key);
         }
     }
 }
@@ -219,22 +225,22 @@ fn value_of(ty: ValueTy, palette: &Palette, choices: &mut Choices) -> Value {
         ValueTy::Bool | ValueTy::Word => Value::Num(choices.below(2) as u64),
         ValueTy::Ip | ValueTy::Cidr => {
             let (ip, bits) = match seen("net.addr", choices) {
-                Some(Seen::V4(ip)) => (IpAddr::V4(ip.into()), 32),
-                Some(Seen::V6(ip)) => (IpAddr::V6(ip.into()), 128),
+                Some(PacketContext::V4(ip)) => (IpAddr::V4(ip.into()), 32),
+                Some(PacketContext::V6(ip)) => (IpAddr::V6(ip.into()), 128),
                 _ => (IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 32),
             };
             let prefix = if ty == ValueTy::Cidr { choices.below(bits + 1) } else { bits };
             Value::Ip(ip, prefix as u8)
         }
         ValueTy::Mac => match seen("eth.addr", choices) {
-            Some(Seen::Mac(mac)) => Value::Num(mac),
+            Some(PacketContext::Mac(mac)) => Value::Num(mac),
             _ => Value::Num(0x0200_0000_0001),
         },
         ValueTy::String => Value::Text(choices.word_of(crate::mangle::INTERFACES).as_bytes().into()),
         ValueTy::Uint | ValueTy::Size | ValueTy::Duration => {
             let name = choices.word_of(&["l4.port", "frame.len", "net.proto", "vlan.id", "ip.ttl"]);
             match seen(name, choices) {
-                Some(Seen::Num(value)) => Value::Num(value),
+                Some(PacketContext::Num(value)) => Value::Num(value),
                 _ => Value::Num(choices.bits(16)),
             }
         }
@@ -290,9 +296,9 @@ fn check_laws(text: &str, packets: &[Built], original: &Told, choices: &mut Choi
 
 fn interpret(text: &str, packets: &[Built]) -> Result<Told, String> {
     let program = Arc::new(compile_files(&[("a.mrule", text)], &[])?);
-    let world = World::new(&program).map_err(|e| e.to_string())?;
+    let environment = Environment::new(&program).map_err(|e| e.to_string())?;
     let views = crate::mangle::views(packets);
-    crate::run::run(EngineKind::Interp, &program, &world, &views, views.len())
+    crate::run::run(EngineKind::Interp, &program, &environment, &views, views.len())
 }
 
 /// The items of a text: what kind, and where.

@@ -2,11 +2,11 @@
 //! packets, their numbers and their verdicts are those of a replay of the same capture. (Rejected: made-up copies; what
 //! stations get is decided by rules.)
 
+use mrule_compiler::dissect;
 use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::environment::Environment;
 use mrule_compiler::helpers::flow_hash;
 use mrule_compiler::hir::Program;
-use mrule_compiler::wire;
-use mrule_compiler::world::World;
 use mrule_dataplane::capture::{BATCH, Interface, Reader};
 use mrule_dataplane::station::{Copy, Counts, Event, Events, Options, Stations};
 use mrule_engine::decider::{Decider, Limits};
@@ -60,9 +60,9 @@ impl Feed {
 
     /// Offers the copies of the whole capture once; how long the longest offer of a batch took.
     pub fn run(&self) -> Duration {
-        let world = World::new(&self.program).expect("a world");
-        let engine = Engine::new(EngineKind::Interp, self.program.clone(), &world).expect("an engine");
-        let policy = Policy::repeatable(Arc::new(engine), world);
+        let environment = Environment::new(&self.program).expect("an environment");
+        let engine = Engine::new(EngineKind::Interp, self.program.clone(), &environment).expect("an engine");
+        let policy = Policy::repeatable(Arc::new(engine), environment);
         let mut decider = Decider::new(&policy, &Limits::default(), BATCH).expect("a decider");
         let mut outlets = self.stations.outlets();
         let mut reader = Reader::open(&self.capture).expect("a capture");
@@ -72,7 +72,7 @@ impl Feed {
             let begun = Instant::now();
             for (i, packet) in delivered.packets.iter().enumerate() {
                 number += 1;
-                let flow_hash = flow_hash(packet, &wire::dissect(packet)).unwrap_or(0);
+                let flow_hash = flow_hash(packet, &dissect::dissect(packet)).unwrap_or(0);
                 for (station, verdict) in batch.verdicts(i) {
                     outlets[station.index()].offer(&Copy { packet, verdict, number, flow_hash });
                 }

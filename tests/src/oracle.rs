@@ -6,7 +6,7 @@ use crate::frames::Frame;
 use crate::run::{ENGINES, run_engine};
 use mrule_compiler::abi::{MAX_STATIONS, Packet};
 use mrule_compiler::engine::Engine;
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::ops::Range;
@@ -32,7 +32,7 @@ pub type Copies<'a> = BTreeMap<&'a str, Vec<(usize, Range<usize>)>>;
 
 /// One program in both engines.
 pub struct Engines {
-    world: World,
+    environment: Environment,
     engines: [Arc<Engine>; 2],
 }
 
@@ -40,11 +40,11 @@ impl Engines {
     /// Compiles rules; the errors one to a line.
     pub fn of(rules: &str) -> Result<Engines, String> {
         let program = Arc::new(compile_text(rules)?);
-        let world = World::new(&program).map_err(|e| e.to_string())?;
+        let environment = Environment::new(&program).map_err(|e| e.to_string())?;
         let engine =
-            |kind| Engine::new(kind, program.clone(), &world).map(Arc::new).map_err(|e| e.to_string());
+            |kind| Engine::new(kind, program.clone(), &environment).map(Arc::new).map_err(|e| e.to_string());
         let [first, second] = ENGINES.map(engine);
-        Ok(Engines { engines: [first?, second?], world })
+        Ok(Engines { engines: [first?, second?], environment })
     }
 
     /// What each of [`ENGINES`] sends.
@@ -53,7 +53,7 @@ impl Engines {
         self.engines.each_ref().map(|engine| {
             let stations = &engine.program().stations;
             let mut copies: Copies = stations.iter().map(|s| (s.name.as_str(), Vec::new())).collect();
-            let told = run_engine(engine, &self.world, &packets, 256);
+            let told = run_engine(engine, &self.environment, &packets, 256);
             for (i, verdicts) in told.verdicts.into_iter().enumerate() {
                 for (station, verdict) in verdicts {
                     let range = verdict.start as usize..verdict.end as usize;

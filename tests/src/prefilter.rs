@@ -1,5 +1,5 @@
 //! The kernel's filter, run here: an interpreter of classic BPF on packets as the kernel shows them, and what must hold of
-//! the filter of any program: what it drops nobody wants, under any world and any flows, and of the head that it leaves the
+//! the filter of any program: what it drops nobody wants, under any environment and any flows, and of the head that it leaves the
 //! same is said as of the packet. The invariant: a load outside of the packet ends the filter with 0, as in the kernel; the
 //! tests hold this interpreter against the kernel itself. (Rejected: libpcap's interpreter, which knows no tags that were taken out.)
 
@@ -9,11 +9,11 @@ use crate::packet_text::Built;
 use crate::run::{Raised, Told, compile_files, run_sighted};
 use mrule_compiler::abi::{Link, Packet, bit};
 use mrule_compiler::bpf::{self, Filter, Insn, meta, op};
+use mrule_compiler::context::{BatchContext, Fired};
+use mrule_compiler::dissect::dissect;
 use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::{Program, TriggerId};
-use mrule_compiler::sight::{Fired, Sight};
-use mrule_compiler::wire::dissect;
-use mrule_compiler::world::World;
 use std::sync::Arc;
 
 /// A packet as the kernel shows it to a filter.
@@ -134,8 +134,9 @@ pub fn keeps_what_is_wanted(text: &str, packets: &[Built], seed: u64) -> Outcome
 
 fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize, String> {
     let mut choices = Choices::of_seed(seed);
-    let mut world = World::new(program).map_err(|e| format!("no world: {e}"))?;
-    let engine = |kind| Engine::new(kind, program.clone(), &world).map_err(|e| format!("no engine: {e}"));
+    let mut environment = Environment::new(program).map_err(|e| format!("no environment: {e}"))?;
+    let engine =
+        |kind| Engine::new(kind, program.clone(), &environment).map_err(|e| format!("no engine: {e}"));
     let engines = [engine(EngineKind::Interp)?, engine(EngineKind::Jit)?];
     let named: Vec<(&str, Shown)> = packets
         .iter()
@@ -166,14 +167,14 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
             *head = dissect(now);
             head.outer.bits |= was.outer.bits & FLOW_BITS;
         }
-        let nothing = Sight::default();
+        let nothing = BatchContext::default();
         let (sight, cut_sight) = match program.uses().flows {
             true => (&sight, &cut_sight),
             false => (&nothing, &nothing),
         };
-        let expected = run_sighted(&engines[0], &world, &views, sight, false);
+        let expected = run_sighted(&engines[0], &environment, &views, sight, false);
         for engine in &engines {
-            let told = run_sighted(engine, &world, &cut, cut_sight, false);
+            let told = run_sighted(engine, &environment, &cut, cut_sight, false);
             for (i, kept) in kept.iter().enumerate() {
                 let wrong = |what: String| {
                     let shown = &named[i].1;
@@ -195,7 +196,7 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
         let parts: Vec<Vec<u8>> = whole.iter().map(|frame| part_of(frame, &mut choices)).collect();
         let lengths: Vec<u32> = parts.iter().map(|bytes| bytes.len() as u32).collect();
         let parts = packets_of(&named, &parts, &lengths);
-        let said = run_sighted(&engines[0], &world, &parts, sight, false);
+        let said = run_sighted(&engines[0], &environment, &parts, sight, false);
         for (i, _) in kept.iter().enumerate().filter(|(_, kept)| **kept == 0) {
             if let Some(what) = difference(program, 0, &parts[i], &said, &said, i) {
                 return Err(format!("a part of packet {i}: dropped, {what}\n{}", filter.listing()));
@@ -203,7 +204,7 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
         }
         let short = |(kept, (_, shown)): (&u32, &(&str, Shown))| (*kept as usize) < shown.bytes.len();
         spared += kept.iter().zip(&named).filter(|pair| short((pair.0, pair.1))).count();
-        shake(&mut world, program, &views, &mut choices);
+        shake(&mut environment, program, &views, &mut choices);
     }
     let outgoing = named.iter().map(|(_, shown)| Shown { outgoing: true, ..shown.clone() });
     let filter = bpf::compile(program, Link::Ethernet, bpf::MOST);

@@ -4,10 +4,10 @@
 use mrule_compiler::abi::{Packet, Verdict};
 use mrule_compiler::batch::Batch;
 use mrule_compiler::compile::{MemoryLoader, compile};
+use mrule_compiler::context::{BatchContext, Fired, PacketContext, Probe};
 use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::environment::{Environment, Scratch};
 use mrule_compiler::hir::Program;
-use mrule_compiler::sight::{Fired, Probe, Seen, Sight};
-use mrule_compiler::world::{Scratch, World};
 use mrule_engine::change::Timed;
 use mrule_engine::decider::{Decider, Limits, TriggerCount, TriggerEvent};
 use mrule_engine::policy::Policy;
@@ -56,18 +56,23 @@ pub fn compile_files(files: &[(&str, &str)], sets: &[(String, String)]) -> Resul
 pub fn run(
     kind: EngineKind,
     program: &Arc<Program>,
-    world: &World,
+    environment: &Environment,
     packets: &[Packet],
     batch_size: usize,
 ) -> Result<Told, String> {
-    let engine = Arc::new(Engine::new(kind, program.clone(), world).map_err(|e| e.to_string())?);
-    Ok(run_engine(&engine, world, packets, batch_size))
+    let engine = Arc::new(Engine::new(kind, program.clone(), environment).map_err(|e| e.to_string())?);
+    Ok(run_engine(&engine, environment, packets, batch_size))
 }
 
 /// Runs packets through an engine that is there already, with a memory of flows of its own.
-pub fn run_engine(engine: &Arc<Engine>, world: &World, packets: &[Packet], batch_size: usize) -> Told {
+pub fn run_engine(
+    engine: &Arc<Engine>,
+    environment: &Environment,
+    packets: &[Packet],
+    batch_size: usize,
+) -> Told {
     let mut told = Told::default();
-    let policy = Policy::repeatable(engine.clone(), world.clone());
+    let policy = Policy::repeatable(engine.clone(), environment.clone());
     let mut decider = Decider::new(&policy, &Limits::default(), batch_size).expect("a memory of flows");
     for chunk in packets.chunks(batch_size.max(1)) {
         let (first, names) = (told.verdicts.len(), &engine.program().triggers);
@@ -97,9 +102,9 @@ pub fn run_with_changes(
     packets: &[Packet],
     changes: &[Timed],
 ) -> Told {
-    let world = World::new(program).expect("a world");
-    let engine = Arc::new(Engine::new(kind, program.clone(), &world).expect("an engine"));
-    let mut policy = Policy::repeatable(engine, world);
+    let environment = Environment::new(program).expect("an environment");
+    let engine = Arc::new(Engine::new(kind, program.clone(), &environment).expect("an engine"));
+    let mut policy = Policy::repeatable(engine, environment);
     let mut decider = Decider::new(&policy, &Limits::default(), 1).expect("a memory of flows");
     let (mut told, mut rest) = (Told::default(), changes);
     for packet in packets {
@@ -123,31 +128,37 @@ pub struct Raised {
     pub fired: Vec<Fired>,
 }
 
-/// Runs packets through an engine with a sight that is given: all at once, then each by itself; what each is to triggers.
+/// Runs packets through an engine with a context that is given: all at once, then each by itself; what each is to triggers.
 pub fn run_sighted(
     engine: &Engine,
-    world: &World,
+    environment: &Environment,
     packets: &[Packet],
-    sight: &Sight,
+    sight: &BatchContext,
     one_by_one: bool,
 ) -> (Told, Vec<Raised>) {
     let (mut scratch, mut batch) = (Scratch::default(), Batch::new(engine.program(), packets.len()));
     let (mut told, mut raised) = (Told::default(), Vec::new());
     if !one_by_one {
-        engine.decide(world, &mut scratch, packets, sight, &mut batch);
+        engine.decide(environment, &mut scratch, packets, sight, &mut batch);
     }
     for (i, packet) in packets.iter().enumerate() {
         if one_by_one {
-            engine.decide_part(world, &mut scratch, packets, i..i + 1, sight, &mut batch);
+            engine.decide_part(environment, &mut scratch, packets, i..i + 1, sight, &mut batch);
         }
         told.verdicts.push(batch.verdicts(i).map(|(station, verdict)| (station.index(), verdict)).collect());
         let program = engine.program();
         let (mut probe, mut fired) = (Probe::new(program, 1), vec![Fired::No; program.triggers.len()]);
-        engine.probe(world, &mut scratch, std::slice::from_ref(packet), Seen::of(sight, i), &mut probe);
+        engine.probe(
+            environment,
+            &mut scratch,
+            std::slice::from_ref(packet),
+            PacketContext::of(sight, i),
+            &mut probe,
+        );
         // Numbers that windows could say, the same for both engines.
         let said: Vec<u64> = (0..program.windows.len()).map(|w| ((i + 3) * (w + 5) % 7) as u64).collect();
-        let seen = Seen::of(sight, i).with_windows(&said);
-        engine.fire(world, &mut scratch, std::slice::from_ref(packet), seen, &mut fired);
+        let seen = PacketContext::of(sight, i).with_windows(&said);
+        engine.fire(environment, &mut scratch, std::slice::from_ref(packet), seen, &mut fired);
         raised.push(Raised { probe, fired });
     }
     told.matched = batch.matched().to_vec();

@@ -5,17 +5,17 @@
 
 use crate::choices::Choices;
 use mrule_compiler::abi::{FlowView, Head, Packet, bit};
+use mrule_compiler::context::BatchContext;
+use mrule_compiler::dissect::dissect;
 use mrule_compiler::fields::{App, FIELDS, Facet, Source};
 use mrule_compiler::hir::{Program, StreamId};
-use mrule_compiler::sight::Sight;
-use mrule_compiler::wire::dissect;
 
 const TEXTS: &[&str] =
     &["", "GET", "POST", "/", "/index.html", "example.com", "www.example.com", "a", "evil"];
 
 /// A sight of these packets.
-pub fn random(program: &Program, packets: &[Packet], choices: &mut Choices) -> Sight {
-    let mut sight = Sight::new(program, packets.len());
+pub fn random(program: &Program, packets: &[Packet], choices: &mut Choices) -> BatchContext {
+    let mut sight = BatchContext::new(program, packets.len());
     let facets: Vec<Facet> = FIELDS
         .iter()
         .filter_map(|f| if let Source::Facet(facet) = f.source { Some(facet) } else { None })

@@ -12,7 +12,7 @@ use crate::table::{grouped, percent, size};
 use hosts::Host;
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use mrule_dataplane::Error;
 use mrule_dataplane::links::Links;
 use mrule_dataplane::live::{Forward, Live, MAIN, Options, Report};
@@ -142,9 +142,9 @@ fn policy() -> Result<Arc<Policy>, Failure> {
         compiled.program.ok_or_else(|| Failure::usage("the demonstration's rules do not compile"))?;
     let program = Arc::new(program);
     let failed = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-    let world = World::new(&program).map_err(|error| failed(&error))?;
-    let engine = Engine::new(EngineKind::Jit, program, &world).map_err(|error| failed(&error))?;
-    Ok(Arc::new(Policy::new(Arc::new(engine), world)))
+    let environment = Environment::new(&program).map_err(|error| failed(&error))?;
+    let engine = Engine::new(EngineKind::Jit, program, &environment).map_err(|error| failed(&error))?;
+    Ok(Arc::new(Policy::new(Arc::new(engine), environment)))
 }
 
 fn show(

@@ -7,10 +7,10 @@ use crate::screen::Screen;
 use crate::tree;
 use mrule_compiler::abi::Link;
 use mrule_compiler::bpf;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::Program;
 use mrule_compiler::jit::{self, Listing};
 use mrule_compiler::render;
-use mrule_compiler::world::World;
 
 /// The arguments of `mirrorc emit`.
 #[derive(Debug, clap::Args)]
@@ -62,8 +62,8 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
 }
 
 fn native(program: &Program) -> Result<Listing, Failure> {
-    let world = World::new(program).map_err(|e| Failure::usage(e.to_string()))?;
-    jit::listing(program, &world).map_err(|e| Failure::usage(e.to_string()))
+    let environment = Environment::new(program).map_err(|e| Failure::usage(e.to_string()))?;
+    jit::listing(program, &environment).map_err(|e| Failure::usage(e.to_string()))
 }
 
 /// The tree needs no types: it shows whatever could be read, and the errors beside it.

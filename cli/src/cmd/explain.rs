@@ -10,12 +10,12 @@ use crate::rules::Rules;
 use crate::screen::{BAD, BOLD, DIM, GOOD, Look, Screen, printable, wrap};
 use crate::summary;
 use mrule_compiler::abi::Packet;
+use mrule_compiler::context::PacketContext;
 use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::environment::Environment;
 use mrule_compiler::explain::{AskTold, Explanation, Test, Told, explain};
 use mrule_compiler::hir::Program;
 use mrule_compiler::length::Range;
-use mrule_compiler::sight::Seen;
-use mrule_compiler::world::World;
 use mrule_dataplane::capture::{BATCH, Broken, Reader};
 use mrule_engine::decider::Decider;
 use mrule_engine::policy::Policy;
@@ -58,11 +58,11 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Err(exit) => return Ok(exit),
     };
     let program = Arc::new(checked.program);
-    let world = World::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
+    let environment = Environment::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
     // The packets before it have made its flow, its stream and what its triggers are.
-    let engine = Engine::new(EngineKind::Interp, program.clone(), &world);
+    let engine = Engine::new(EngineKind::Interp, program.clone(), &environment);
     let engine = engine.map_err(|e| Failure::usage(e.to_string()))?;
-    let policy = Policy::repeatable(Arc::new(engine), world);
+    let policy = Policy::repeatable(Arc::new(engine), environment);
     let mut decider = Decider::new(&policy, &args.memory.limits(), BATCH)?;
     let mut reader = Reader::open_all(&args.read, &Arc::default())?;
     let uses = program.uses();
@@ -75,7 +75,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         }
         if let Some(packet) = batch.packets.get(wanted) {
             let checked = Explained { program: &program, sources: &checked.sources };
-            return tell(args, &checked, policy.world(), (packet, decider.seen(wanted)), screen);
+            return tell(args, &checked, policy.environment(), (packet, decider.seen(wanted)), screen);
         }
         passed += batch.packets.len() as u64;
     }
@@ -99,12 +99,12 @@ struct Explained<'a> {
 fn tell(
     args: &Args,
     checked: &Explained<'_>,
-    world: &World,
-    (packet, seen): (&Packet<'_>, Seen<'_>),
+    environment: &Environment,
+    (packet, seen): (&Packet<'_>, PacketContext<'_>),
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
     let head = seen.head_of(packet);
-    let told = explain(checked.program, world, packet, &head, seen);
+    let told = explain(checked.program, environment, packet, &head, seen);
     let lines = packet::describe(packet, &head);
     match args.format {
         Format::Json => {

@@ -19,7 +19,7 @@ use crate::memory;
 use crate::rules::Rules;
 use crate::screen::Screen;
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use mrule_control::control::Memory;
 use mrule_dataplane::Error;
 use mrule_dataplane::replay::Options;
@@ -102,12 +102,12 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Err(exit) => return Ok(exit),
     };
     let program = Arc::new(checked.program);
-    let world = World::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
+    let environment = Environment::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
     let setting = match args.read.is_empty() {
         false => mrule_dataplane::replay::setting(args.memory.limits()),
         true => mrule_dataplane::live::setting(args.memory.limits(), Some(args.live.workers())),
     };
-    let cost = cost(&program, &world, &setting)?;
+    let cost = cost(&program, &environment, &setting)?;
     let admitted = args.memory.budget().admit(&cost, 0, false);
     admitted.map_err(|over| {
         let place = over.parts.first().and_then(|part| part.place);
@@ -122,7 +122,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Kind::Jit => EngineKind::Jit,
         Kind::Interp => EngineKind::Interp,
     };
-    let engine = Engine::within(kind, program.clone(), &world, &budget)
+    let engine = Engine::within(kind, program.clone(), &environment, &budget)
         .map_err(|e| Failure::usage(e.to_string()).help("`--engine interp` runs without native code"))?;
     let engine = Arc::new(engine);
     let stats = (!args.quiet && !args.events.on_stdout()).then_some(args.stats);
@@ -134,11 +134,13 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             changes: args.events.changes(&program)?,
             ..Options::default()
         };
-        let policy = Policy::try_repeatable(engine, world).map_err(Error::from)?;
+        let policy = Policy::try_repeatable(engine, environment).map_err(Error::from)?;
         return replay::run(policy, &options, &args.events, stats, screen);
     }
     let first = live::First {
-        policy: Policy::try_new(engine, world).map_err(Error::from)?.counted(cost.bytes_without_tables()),
+        policy: Policy::try_new(engine, environment)
+            .map_err(Error::from)?
+            .counted(cost.bytes_without_tables()),
         memory: Memory { limits: args.memory.budget(), setting },
         bundle: checked.bundle,
         rules: &args.rules,

@@ -5,8 +5,8 @@ use super::*;
 
 fn engine(kind: EngineKind) -> Result<Engine, EngineError> {
     let program = Arc::new(Program::default());
-    let world = World::new(&program).unwrap();
-    Engine::new(kind, program, &world)
+    let environment = Environment::new(&program).unwrap();
+    Engine::new(kind, program, &environment)
 }
 
 #[test]

@@ -43,14 +43,20 @@ fn program(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
 
 /// The verdicts for a frame of 100 bytes, by station; and the counts.
 fn verdicts(program: &Program) -> (Vec<Option<Verdict>>, Vec<u64>) {
-    let world = World::new(program).unwrap();
+    let environment = Environment::new(program).unwrap();
     let frame = [0; 100];
     let packet = Packet::new(&frame, 100, Link::Ethernet);
     let head = Head { outer: Stack { headers_end: 40, l3_end: 90, ..Stack::default() }, ..Head::default() };
     let mut out = vec![Verdict { start: 9, end: 9, rule: 9, limit: 9 }; program.stations.len()];
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
-    let asked = Eval::new(&world, &mut Scratch::default(), &packet, &head, crate::sight::Seen::nothing())
-        .decide(program, &mut out, &mut tally);
+    let asked = Eval::new(
+        &environment,
+        &mut Scratch::default(),
+        &packet,
+        &head,
+        crate::context::PacketContext::nothing(),
+    )
+    .decide(program, &mut out, &mut tally);
     let told = out.iter().enumerate().map(|(s, v)| (asked >> s & 1 == 1).then_some(*v)).collect();
     (told, tally)
 }
@@ -229,10 +235,11 @@ fn each_form_of_condition() {
         regexes: vec![hir::Regex { pattern: "^get".into() }],
         ..program(vec![with_searches], vec![])
     };
-    let mut world = World::new(&program).unwrap();
-    world.raise(TriggerId(0), &[cidr("10.0.0.9", 32)]).unwrap();
+    let mut environment = Environment::new(&program).unwrap();
+    environment.raise(TriggerId(0), &[cidr("10.0.0.9", 32)]).unwrap();
     let mut scratch = Scratch::default();
-    let mut eval = Eval::new(&world, &mut scratch, &packet, &head, crate::sight::Seen::nothing());
+    let mut eval =
+        Eval::new(&environment, &mut scratch, &packet, &head, crate::context::PacketContext::nothing());
     let mut check = |pred: Pred, expected: bool| {
         assert_eq!(eval.holds(&pred), expected, "{pred:?}");
         assert_eq!(eval.holds(&Pred::not(pred.clone())), !expected, "not {pred:?}");
@@ -316,17 +323,29 @@ fn a_batch_is_overwritten_as_far_as_it_is_used() {
     let mut full = rule(2, vec![ask(Length::Full)]);
     full.matches = Pred::test(Num::frame_len(), Intervals::range(3, 9));
     let program = program(vec![full], vec![]);
-    let world = World::new(&program).unwrap();
+    let environment = Environment::new(&program).unwrap();
     let mut batch = Batch::new(&program, 2);
-    let engine = Engine::new(EngineKind::Interp, program.into(), &world).unwrap();
+    let engine = Engine::new(EngineKind::Interp, program.into(), &environment).unwrap();
     let mut scratch = Scratch::default();
     let long = Packet::new(b"abc", 0, Link::RawIp);
     let short = Packet::new(b"a", 0, Link::RawIp);
-    engine.decide(&world, &mut scratch, &[long, long, short], &crate::sight::Sight::default(), &mut batch);
+    engine.decide(
+        &environment,
+        &mut scratch,
+        &[long, long, short],
+        &crate::context::BatchContext::default(),
+        &mut batch,
+    );
     assert_eq!((batch.asked(0), batch.asked(1), batch.matched()), (2, 2, [2].as_slice()), "as many as fit");
-    engine.decide(&world, &mut scratch, &[short], &crate::sight::Sight::default(), &mut batch);
+    engine.decide(&environment, &mut scratch, &[short], &crate::context::BatchContext::default(), &mut batch);
     assert_eq!((batch.asked(0), batch.asked(1), batch.matched()), (0, 2, [2].as_slice()));
-    engine.decide(&world, &mut scratch, &[short, long], &crate::sight::Sight::default(), &mut batch);
+    engine.decide(
+        &environment,
+        &mut scratch,
+        &[short, long],
+        &crate::context::BatchContext::default(),
+        &mut batch,
+    );
     let all: Vec<_> = batch.verdicts(1).collect();
     assert_eq!(all, [(hir::StationId(1), Verdict { start: 0, end: 3, rule: 0, limit: NO_LIMIT })]);
 }

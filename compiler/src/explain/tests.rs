@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::abi::{Link, bit};
+use crate::context::BatchContext;
 use crate::fields::{App, BytesSource, Facet, FlowSlot, find};
 use crate::hir::{self, Length, NeedleId};
 use crate::sets::Intervals;
-use crate::sight::Sight;
 use mrule_grammar::span::Span;
 
 fn load(name: &str) -> Num {
@@ -34,11 +34,11 @@ fn rule(name: &str, matches: Pred, length: Length) -> Rule {
 
 /// A UDP packet to port 53 from 10.0.0.1, without a link header.
 fn told(program: Program) -> Explanation {
-    told_of(program, 0, &Sight::default())
+    told_of(program, 0, &BatchContext::default())
 }
 
 /// The same packet, with these bits and what else is known of it.
-fn told_of(mut program: Program, bits: u64, sight: &Sight) -> Explanation {
+fn told_of(mut program: Program, bits: u64, sight: &BatchContext) -> Explanation {
     program.stations = vec![hir::Station {
         name: "ids".into(),
         span: Span::default(),
@@ -60,7 +60,7 @@ fn told_of(mut program: Program, bits: u64, sight: &Sight) -> Explanation {
     };
     let packet = Packet::new(&frame, 30, Link::RawIp);
     let head = Head { outer, ..Head::default() };
-    explain(&program, &World::new(&program).unwrap(), &packet, &head, Seen::of(sight, 0))
+    explain(&program, &Environment::new(&program).unwrap(), &packet, &head, PacketContext::of(sight, 0))
 }
 
 type Values = Vec<(String, Option<String>)>;
@@ -185,7 +185,7 @@ fn flows_are_told_with_their_values() {
         }],
         ..Program::default()
     };
-    let mut sight = Sight::new(&program(Pred::always()), 1);
+    let mut sight = BatchContext::new(&program(Pred::always()), 1);
     sight.flows[0] = crate::abi::FlowView { app: App::Dns as u64, age: 1_500_000_000, ..Default::default() };
     sight.say_text(0, Facet::HttpHost, b"a.example");
     sight.say_text(0, Facet::HttpHost, b"b.example");

@@ -2,33 +2,39 @@
 //! it does for any. The invariant: a number is never tested as text, nor the other way round. (Rejected: the first
 //! message only; a request that hides behind another would not be seen.)
 
+use crate::context::{FacetValue, PacketContext};
+use crate::environment::Environment;
 use crate::fields::Facet;
 use crate::hir::{CompareOp, NumSet, TableId, TextTest};
-use crate::sight::{FacetValue, Seen};
 use crate::table::KeyValue;
-use crate::world::World;
 
 /// Whether some such number is in the set.
-pub fn facet_in(seen: Seen, facet: Facet, set: &NumSet) -> bool {
+pub fn facet_in(seen: PacketContext, facet: Facet, set: &NumSet) -> bool {
     seen.facets(facet).any(|value| matches!(value, FacetValue::Num(n) if set.contains(n)))
 }
 
 /// Whether some such text passes the test.
-pub fn facet_text(world: &World, seen: Seen, facet: Facet, test: &TextTest) -> bool {
+pub fn facet_text(environment: &Environment, seen: PacketContext, facet: Facet, test: &TextTest) -> bool {
     seen.facets(facet).any(|value| match value {
-        FacetValue::Text(text) => passes(world, text, test),
+        FacetValue::Text(text) => passes(environment, text, test),
         FacetValue::Num(_) => false,
     })
 }
 
 /// Whether some such number or text is a key of the table at a time.
-pub fn facet_in_table(world: &World, seen: Seen, facet: Facet, table: TableId, now: i64) -> bool {
-    let Some(table) = world.table(table) else { return false };
+pub fn facet_in_table(
+    environment: &Environment,
+    seen: PacketContext,
+    facet: Facet,
+    table: TableId,
+    now: i64,
+) -> bool {
+    let Some(table) = environment.table(table) else { return false };
     seen.facets(facet).any(|value| table.contains(&[key(value)], now))
 }
 
 /// The first of its values, as a part of a key.
-pub fn first_facet<'a>(seen: Seen<'a>, facet: Facet) -> Option<KeyValue<'a>> {
+pub fn first_facet<'a>(seen: PacketContext<'a>, facet: Facet) -> Option<KeyValue<'a>> {
     seen.facets(facet).next().map(key)
 }
 
@@ -39,7 +45,7 @@ fn key(value: FacetValue<'_>) -> KeyValue<'_> {
     }
 }
 
-fn passes(world: &World, text: &[u8], test: &TextTest) -> bool {
+fn passes(environment: &Environment, text: &[u8], test: &TextTest) -> bool {
     match test {
         TextTest::Compare(op, constant) => {
             let order = text.cmp(constant);
@@ -52,7 +58,7 @@ fn passes(world: &World, text: &[u8], test: &TextTest) -> bool {
                 CompareOp::Ge => order.is_ge(),
             }
         }
-        TextTest::Contains(needle) => world.searches().text_contains(*needle, text),
-        TextTest::Matches(regex) => world.searches().text_matches(*regex, text),
+        TextTest::Contains(needle) => environment.searches().text_contains(*needle, text),
+        TextTest::Matches(regex) => environment.searches().text_matches(*regex, text),
     }
 }

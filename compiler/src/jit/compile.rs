@@ -10,9 +10,9 @@ use super::nodes::Node;
 use super::probe;
 use super::shims;
 use crate::budget::{CompileBudget, Stop};
+use crate::environment::Environment;
 use crate::hir::Program;
 use crate::plan::cost::CodePlan;
-use crate::world::World;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{AbiParam, AliasRegionData, Signature, UserFuncName};
@@ -77,8 +77,12 @@ fn module() -> Result<JITModule, JitError> {
 ///
 /// # Errors
 /// [`JitError`]; the budget's end is asked for before each function.
-pub fn compile(program: &Program, world: &World, budget: &CompileBudget) -> Result<Compiled, JitError> {
-    let mut built = Build::new(program, world, budget)?;
+pub fn compile(
+    program: &Program,
+    environment: &Environment,
+    budget: &CompileBudget,
+) -> Result<Compiled, JitError> {
+    let mut built = Build::new(program, environment, budget)?;
     let decide = built.function("decide", decide::emit)?;
     let triggers = program.uses().triggers;
     let mut pair = || Ok((built.function("probe", probe::emit)?, built.function("fire", fire::emit)?));
@@ -89,9 +93,9 @@ pub fn compile(program: &Program, world: &World, budget: &CompileBudget) -> Resu
 }
 
 /// Shows the code of a program: of the function that decides, then, if there is one, of those that ask triggers.
-pub fn listing(program: &Program, world: &World) -> Result<Listing, JitError> {
+pub fn listing(program: &Program, environment: &Environment) -> Result<Listing, JitError> {
     let budget = CompileBudget::default();
-    let mut built = Build::new(program, world, &budget)?;
+    let mut built = Build::new(program, environment, &budget)?;
     let mut listing = built.listing(decide::emit)?;
     if program.uses().triggers {
         for emit in [probe::emit, fire::emit] {
@@ -109,7 +113,7 @@ type Emitter = fn(FunctionBuilder<'_>, &Ground<'_>, &mut Vec<u64>, &mut Vec<Node
 /// The functions of a program share their constants and nodes.
 struct Build<'a> {
     program: &'a Program,
-    world: &'a World,
+    environment: &'a Environment,
     plan: CodePlan,
     budget: &'a CompileBudget,
     module: JITModule,
@@ -118,9 +122,21 @@ struct Build<'a> {
 }
 
 impl<'a> Build<'a> {
-    fn new(program: &'a Program, world: &'a World, budget: &'a CompileBudget) -> Result<Self, JitError> {
+    fn new(
+        program: &'a Program,
+        environment: &'a Environment,
+        budget: &'a CompileBudget,
+    ) -> Result<Self, JitError> {
         let plan = CodePlan::new(program, budget).map_err(JitError::Stopped)?;
-        Ok(Build { program, world, plan, budget, module: module()?, pool: Vec::new(), nodes: Vec::new() })
+        Ok(Build {
+            program,
+            environment,
+            plan,
+            budget,
+            module: module()?,
+            pool: Vec::new(),
+            nodes: Vec::new(),
+        })
     }
 
     fn function(&mut self, name: &str, emit: Emitter) -> Result<FuncId, JitError> {
@@ -170,8 +186,9 @@ impl<'a> Build<'a> {
         };
         let regions =
             Regions { frame: region(0, "frame"), pool: region(1, "pool"), state: region(2, "state") };
-        let (program, world, CodePlan { rules, limits, left }) = (self.program, self.world, &self.plan);
-        let ground = Ground { program, world, rules, limits, left: *left, helpers, regions };
+        let (program, environment, CodePlan { rules, limits, left }) =
+            (self.program, self.environment, &self.plan);
+        let ground = Ground { program, environment, rules, limits, left: *left, helpers, regions };
         let frontend = module.isa().frontend_config();
         emit(b, &ground, &mut self.pool, &mut self.nodes, frontend);
         Ok(context)

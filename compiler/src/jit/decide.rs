@@ -7,9 +7,9 @@ use super::emit::{Emit, Helpers, Regions};
 use super::needs::Needs;
 use super::nodes::Node;
 use crate::abi::offset;
+use crate::environment::Environment;
 use crate::hir::{Length, NumKind, Pred, PredKind, Program};
 use crate::plan::{Class, Group, HASH_MULTIPLIER, HASH_ROTATE, Plan};
-use crate::world::World;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{BlockCall, InstBuilder, JumpTableData, Value};
@@ -59,7 +59,7 @@ pub struct Ground<'a> {
     /// The program.
     pub program: &'a Program,
     /// Where its patterns are resolved.
-    pub world: &'a World,
+    pub environment: &'a Environment,
     /// Its rules, arranged.
     pub rules: &'a Plan,
     /// Its limits, arranged.
@@ -80,7 +80,7 @@ pub fn emit(
     nodes: &mut Vec<Node>,
     frontend: TargetFrontendConfig,
 ) {
-    let &Ground { program, world, rules, limits, helpers, regions, .. } = ground;
+    let &Ground { program, environment, rules, limits, helpers, regions, .. } = ground;
     let mut b = b;
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
@@ -103,7 +103,7 @@ pub fn emit(
         limits: has_limits,
         rules: program.rules.len() as u32,
     };
-    let mut e = Emit::new(b, (helpers, regions, world), pool, nodes, context, asked);
+    let mut e = Emit::new(b, (helpers, regions, environment), pool, nodes, context, asked);
     let zero = e.constant(0);
     let flags = e.state_flags();
     e.tally = e.b.ins().load(I64, flags, context, offset::CONTEXT_TALLY);

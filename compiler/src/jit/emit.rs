@@ -7,10 +7,10 @@ use super::member::is_small;
 use super::nodes::Node;
 use super::shape::{Fact, Facts};
 use crate::abi::offset;
+use crate::environment::Environment;
 use crate::fields::{Layer, Load, Slot};
 use crate::hir::{Address, ArithOp, CompareOp, Key, Num, NumKind, Pred, PredKind};
 use crate::plan::cost;
-use crate::world::World;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{AliasRegion, Block, FuncRef, InstBuilder, MemFlagsData, Type, Value};
@@ -55,7 +55,7 @@ pub struct Emit<'a> {
     /// The constants, at `pool_base` when the code runs.
     pub pool: &'a mut Vec<u64>,
     /// What patterns are resolved in.
-    pub world: &'a World,
+    pub environment: &'a Environment,
     /// What helpers evaluate.
     pub nodes: &'a mut Vec<Node>,
     pub context: Value,
@@ -417,7 +417,7 @@ impl Emit<'_> {
     }
 
     fn emit_helper(&mut self, pred: &Pred, yes: Block, no: Block) {
-        let node = self.node(Node::test(pred, self.world));
+        let node = self.node(Node::test(pred, self.environment));
         if let Some(held) = self.call(self.helpers.test, &[self.context, self.packet, self.serial, node]) {
             self.branch(held, yes, no);
         }

@@ -8,7 +8,7 @@ use super::emit::Emit;
 use super::needs::Needs;
 use super::nodes::Node;
 use crate::abi::offset;
-use crate::sight::Fired;
+use crate::context::Fired;
 use cranelift_codegen::ir::InstBuilder;
 use cranelift_codegen::ir::types::I8;
 use cranelift_codegen::isa::TargetFrontendConfig;

@@ -20,9 +20,9 @@ pub use compile::{JitError, Listing, listing};
 use crate::abi::{Context, Cut, Head, MAX_KEY, OwnKeyWords, Packet, Verdict, WindowEvent};
 use crate::batch::Batch;
 use crate::budget::CompileBudget;
+use crate::context::{BatchContext, Fired, PacketContext, Probe};
+use crate::environment::{Environment, Scratch};
 use crate::hir::Program;
-use crate::sight::{Fired, Probe, Seen, Sight};
-use crate::world::{Scratch, World};
 use cranelift_jit::JITModule;
 use nodes::Node;
 use shims::Host;
@@ -56,11 +56,15 @@ pub struct Jit {
 }
 
 impl Jit {
-    /// Compiles a program; any world made of the same program can be used with it.
+    /// Compiles a program; any environment made of the same program can be used with it.
     #[expect(unsafe_code, reason = "the generated functions' addresses become functions")]
-    pub fn new(program: &Arc<Program>, world: &World, budget: &CompileBudget) -> Result<Jit, JitError> {
+    pub fn new(
+        program: &Arc<Program>,
+        environment: &Environment,
+        budget: &CompileBudget,
+    ) -> Result<Jit, JitError> {
         let compile::Compiled { module, decide, raise, pool, nodes } =
-            compile::compile(program, world, budget)?;
+            compile::compile(program, environment, budget)?;
         let entry = |id| {
             let address = module.get_finalized_function(id);
             // SAFETY: the code was generated with exactly this signature, for this machine's C calling convention.
@@ -90,19 +94,20 @@ impl Jit {
         size_of_val(self.pool.as_slice()) + size_of_val(self.nodes.as_slice())
     }
 
-    /// Decides a part of a batch of packets. Decides none when the batch or the sight is too small for them, or was made
-    /// for another program, or the world was: then nothing is asked for.
+    /// Decides a part of a batch of packets. Decides none when the batch or the context is too small for them, or was made
+    /// for another program, or the environment was: then nothing is asked for.
     pub fn decide(
         &self,
-        world: &World,
+        environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
         part: Range<usize>,
-        sight: &Sight,
+        sight: &BatchContext,
         batch: &mut Batch,
     ) {
         let fits = batch.fits(packets.len(), self.stations, self.rules, self.limits);
-        let Some(packets) = packets.get(part.clone()).filter(|_| fits && self.sees(world, part.end, sight))
+        let Some(packets) =
+            packets.get(part.clone()).filter(|_| fits && self.sees(environment, part.end, sight))
         else {
             batch.asked.fill(0);
             return;
@@ -119,68 +124,68 @@ impl Jit {
             serial: batch.serial + 1,
             ..Out::default()
         };
-        self.call(self.decide, world, scratch, packets, Seen::of(sight, at), out);
+        self.call(self.decide, environment, scratch, packets, PacketContext::of(sight, at), out);
         batch.serial += packets.len() as u64;
     }
 
-    /// Finds out which triggers packets raise. None, when the sight, the world or `fired` is not of this program.
+    /// Finds out which triggers packets raise. None, when the context, the environment or `fired` is not of this program.
     pub fn fire(
         &self,
-        world: &World,
+        environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
-        seen: Seen,
+        seen: PacketContext,
         fired: &mut [Fired],
     ) {
         let count = packets.len();
         let fits = fired.len() >= count * self.triggers && seen.windows.len() >= count * self.windows;
         match self.raise {
-            Some((_, fire)) if fits && self.sees(world, seen.at + count, seen.sight) => {
+            Some((_, fire)) if fits && self.sees(environment, seen.at + count, seen.sight) => {
                 let out = Out { fired, serial: 1, ..Out::default() };
-                self.call(fire, world, scratch, packets, seen, out);
+                self.call(fire, environment, scratch, packets, seen, out);
             }
             _ => fired.fill(Fired::No),
         }
     }
 
-    /// Finds out what packets are to triggers and windows: nothing, when the sight, the world or `probe` is not of this
+    /// Finds out what packets are to triggers and windows: nothing, when the context, the environment or `probe` is not of this
     /// program.
     pub fn probe(
         &self,
-        world: &World,
+        environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
-        seen: Seen,
+        seen: PacketContext,
         probe: &mut Probe,
     ) {
-        let sees = self.sees(world, seen.at + packets.len(), seen.sight);
+        let sees = self.sees(environment, seen.at + packets.len(), seen.sight);
         match (self.raise.filter(|_| sees), probe.room(packets.len(), self.ways, self.windows)) {
             (Some((entry, _)), Some((keys, events))) => {
                 let out = Out { keys, events, serial: 1, ..Out::default() };
-                self.call(entry, world, scratch, packets, seen, out);
+                self.call(entry, environment, scratch, packets, seen, out);
             }
             _ => probe.clear(),
         }
     }
 
-    /// Whether the world, and the sight for so many packets, are of this program.
-    fn sees(&self, world: &World, packets: usize, sight: &Sight) -> bool {
-        world.params().len() >= self.params * 2 && (!self.flows || sight.fits(packets, self.patterns))
+    /// Whether the environment, and the context for so many packets, are of this program.
+    fn sees(&self, environment: &Environment, packets: usize, sight: &BatchContext) -> bool {
+        environment.params().len() >= self.params * 2 && (!self.flows || sight.fits(packets, self.patterns))
     }
 
     #[expect(unsafe_code, reason = "the one call of generated code")]
     fn call(
         &self,
         entry: Entry,
-        world: &World,
+        environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
-        seen: Seen,
+        seen: PacketContext,
         out: Out,
     ) {
         let serial = out.serial;
         let mut host = Host {
-            world,
+            environment,
             scratch,
             nodes: &self.nodes,
             program: &self.program,
@@ -192,14 +197,14 @@ impl Jit {
             serial,
             windows: self.windows,
         };
-        let Seen { sight, at, windows } = seen;
+        let PacketContext { sight, at, windows } = seen;
         let (words, stride) = sight.found_words();
         let mut context = Context {
             asked: out.asked.as_mut_ptr(),
             verdicts: out.verdicts.as_mut_ptr(),
             tally: out.tally.as_mut_ptr(),
             seen: out.seen.as_mut_ptr(),
-            params: world.params().as_ptr(),
+            params: environment.params().as_ptr(),
             pool: self.pool.as_ptr(),
             serial,
             head_serial: 0,
@@ -218,7 +223,7 @@ impl Jit {
         // SAFETY: V1: `Packet` keeps its pointer and length true. V2, V4: batch, sight and `fired` were checked to have room
         // for these packets, stations, rules, limits, patterns, triggers and windows, and what is written is borrowed mutably
         // until the call returns; `Fired` has every value that `fire` stores. V6: `self` owns the code, its pool and its
-        // nodes, and is borrowed until the call returns; so are the world, the scratch and the sight in `host`.
+        // nodes, and is borrowed until the call returns; so are the environment, the scratch and the context in `host`.
         unsafe { (entry)(&raw mut context, packets.as_ptr(), packets.len()) };
     }
 }

@@ -4,13 +4,13 @@
 //! constants as words; that is a second encoding of the typed program.)
 
 use crate::abi::{Head, MAX_KEY, Packet};
+use crate::context::PacketContext;
+use crate::environment::{Environment, Scratch};
 use crate::eval::Eval;
 use crate::fields::Hash;
 use crate::helpers::{self, SearchId};
 use crate::hir::{Bytes, CompareOp, Key, Num, NumKind, Pred, PredKind};
-use crate::sight::Seen;
 use crate::table::KeyValue;
-use crate::world::{Scratch, World};
 
 /// A part of the program that helpers evaluate: handed to them by its index.
 #[derive(Debug, Clone)]
@@ -27,10 +27,10 @@ pub enum Node {
 
 impl Node {
     /// A condition as a node.
-    pub fn test(pred: &Pred, world: &World) -> Node {
+    pub fn test(pred: &Pred, environment: &Environment) -> Node {
         let search = match pred.kind() {
-            PredKind::Contains(bytes, needle) => world.searches().contains(bytes, *needle),
-            PredKind::Matches(bytes, regex) => world.searches().matches(bytes, *regex),
+            PredKind::Contains(bytes, needle) => environment.searches().contains(bytes, *needle),
+            PredKind::Matches(bytes, regex) => environment.searches().matches(bytes, *regex),
             _ => None,
         };
         search.map_or_else(|| Node::Test(pred.clone()), Node::Search)
@@ -40,7 +40,7 @@ impl Node {
 /// What a node is evaluated with.
 pub struct Scene<'a> {
     /// Tables, patterns, triggers.
-    pub world: &'a World,
+    pub environment: &'a Environment,
     /// The worker's memory for searches.
     pub scratch: &'a mut Scratch,
     /// The packet.
@@ -48,7 +48,7 @@ pub struct Scene<'a> {
     /// Where its headers are.
     pub head: &'a Head,
     /// What is known of its flow.
-    pub seen: Seen<'a>,
+    pub seen: PacketContext<'a>,
     /// The parts of the key, as far as generated code computes them.
     pub key: &'a [[u64; 2]; MAX_KEY],
     /// The program's nodes.
@@ -61,11 +61,11 @@ impl<'a> Scene<'a> {
         match self.nodes.get(node as usize) {
             Some(Node::Test(pred)) => self.holds(pred),
             Some(Node::Search(search)) => {
-                helpers::finds(self.world, self.scratch, self.packet, self.head, *search)
+                helpers::finds(self.environment, self.scratch, self.packet, self.head, *search)
             }
             Some(Node::Whole(pred)) => {
-                let (world, packet, head, seen) = (self.world, self.packet, self.head, self.seen);
-                Eval::resume(world, self.scratch, packet, head, seen).holds(pred)
+                let (environment, packet, head, seen) = (self.environment, self.packet, self.head, self.seen);
+                Eval::resume(environment, self.scratch, packet, head, seen).holds(pred)
             }
             Some(Node::Number(_)) | None => false,
         }
@@ -82,7 +82,8 @@ impl<'a> Scene<'a> {
             NumKind::Hash(Hash::Flow) => helpers::flow_hash(self.packet, self.head),
             NumKind::Lookup { table, key } => {
                 let now = self.packet.time;
-                self.with_key(key, |world, key| helpers::lookup_num(world, *table, key, now)).flatten()
+                self.with_key(key, |environment, key| helpers::lookup_num(environment, *table, key, now))
+                    .flatten()
             }
             // Generated code computes these itself.
             NumKind::Const(_)
@@ -115,26 +116,32 @@ impl<'a> Scene<'a> {
                 _ => false,
             },
             PredKind::TagInTable(part, table) => {
-                helpers::tag_in_table(self.world, self.packet, self.head, part, *table)
+                helpers::tag_in_table(self.environment, self.packet, self.head, part, *table)
             }
             PredKind::InTable { table, key } => {
                 let now = self.packet.time;
-                self.with_key(key, |world, key| helpers::in_table(world, *table, key, now)).unwrap_or(false)
+                self.with_key(key, |environment, key| helpers::in_table(environment, *table, key, now))
+                    .unwrap_or(false)
             }
             PredKind::LookupIs { table, key, text } => {
                 let now = self.packet.time;
-                let is = |world: &World, key: &[KeyValue]| helpers::lookup_is(world, *table, key, text, now);
+                let is = |environment: &Environment, key: &[KeyValue]| {
+                    helpers::lookup_is(environment, *table, key, text, now)
+                };
                 self.with_key(key, is).unwrap_or(false)
             }
             PredKind::Active { trigger, key } => {
                 let now = self.packet.time;
-                self.with_key(key, |world, key| helpers::active(world, *trigger, key, now)).unwrap_or(false)
+                self.with_key(key, |environment, key| helpers::active(environment, *trigger, key, now))
+                    .unwrap_or(false)
             }
             PredKind::HasFacet(facet) => self.seen.facets(*facet).next().is_some(),
             PredKind::FacetIn(facet, set) => helpers::facet_in(self.seen, *facet, set),
-            PredKind::FacetText(facet, test) => helpers::facet_text(self.world, self.seen, *facet, test),
+            PredKind::FacetText(facet, test) => {
+                helpers::facet_text(self.environment, self.seen, *facet, test)
+            }
             PredKind::FacetInTable(facet, table) => {
-                helpers::facet_in_table(self.world, self.seen, *facet, *table, self.packet.time)
+                helpers::facet_in_table(self.environment, self.seen, *facet, *table, self.packet.time)
             }
             PredKind::AddressIn(_, set) => self.key.first().is_some_and(|&words| set.contains(wide(words))),
             // Searches are nodes of their own, and generated code tests the rest itself.
@@ -159,7 +166,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Runs `f` on the key, unless the packet lacks bytes that are a part of it.
-    fn with_key<T>(&self, key: &[Key], f: impl FnOnce(&World, &[KeyValue]) -> T) -> Option<T> {
+    fn with_key<T>(&self, key: &[Key], f: impl FnOnce(&Environment, &[KeyValue]) -> T) -> Option<T> {
         let mut values = [KeyValue::Num(0); MAX_KEY];
         let values = values.get_mut(..key.len())?;
         for ((value, part), &words) in values.iter_mut().zip(key).zip(self.key) {
@@ -173,7 +180,7 @@ impl<'a> Scene<'a> {
                 Key::Facet(facet) => helpers::first_facet(self.seen, *facet)?,
             };
         }
-        Some(f(self.world, values))
+        Some(f(self.environment, values))
     }
 }
 

@@ -7,17 +7,17 @@
 
 use super::nodes::{Node, Scene};
 use crate::abi::{Context, Cut, Head, NO_LIMIT, Packet, Verdict};
+use crate::context::PacketContext;
+use crate::dissect;
+use crate::environment::{Environment, Scratch};
 use crate::eval::Eval;
 use crate::hir::Program;
 use crate::length;
-use crate::sight::Seen;
-use crate::wire;
-use crate::world::{Scratch, World};
 
 /// What shims look into beside the context: made for each batch from what the engine and the worker
 /// own.
 pub struct Host<'a> {
-    pub world: &'a World,
+    pub environment: &'a Environment,
     pub scratch: &'a mut Scratch,
     pub nodes: &'a [Node],
     /// The program, for its rules that have no code.
@@ -27,7 +27,7 @@ pub struct Host<'a> {
     /// The packet that the scratch's memory is of.
     pub scratch_serial: u64,
     /// What is known of the first packet.
-    pub seen: Seen<'a>,
+    pub seen: PacketContext<'a>,
     /// Its heads are to be used.
     pub tracked: bool,
     /// The number of the first packet.
@@ -62,7 +62,7 @@ pub fn table() -> [Shim; 9] {
 
 impl<'a> Host<'a> {
     /// What is known of a packet of the call.
-    fn seen(&self, serial: u64) -> Seen<'a> {
+    fn seen(&self, serial: u64) -> PacketContext<'a> {
         let on = serial.saturating_sub(self.serial) as usize;
         self.seen.on(on, self.windows)
     }
@@ -90,7 +90,7 @@ unsafe fn see<'c>(context: *mut Context, host: &Host, packet: &Packet, serial: u
     if *head_serial != serial {
         match host.seen(serial).head().filter(|_| host.tracked) {
             Some(found) => *head = *found,
-            None => wire::dissect_into(packet, head),
+            None => dissect::dissect_into(packet, head),
         }
         *head_serial = serial;
     }
@@ -118,7 +118,7 @@ unsafe fn scene<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial
         host.scratch_serial = serial;
     }
     let seen = host.seen(serial);
-    Scene { world: host.world, scratch: host.scratch, packet, head, seen, key, nodes: host.nodes }
+    Scene { environment: host.environment, scratch: host.scratch, packet, head, seen, key, nodes: host.nodes }
 }
 
 unsafe extern "C" fn test<'a>(
@@ -273,7 +273,8 @@ unsafe extern "C" fn interpret<'a>(
             // SAFETY: as generated code calls it; the scene is gone before the verdicts are
             // written.
             let scene = unsafe { scene(context, packet, serial) };
-            let mut eval = Eval::resume(scene.world, scene.scratch, scene.packet, scene.head, scene.seen);
+            let mut eval =
+                Eval::resume(scene.environment, scene.scratch, scene.packet, scene.head, scene.seen);
             let Some(at) = at.checked_sub(1) else {
                 // SAFETY: V4: there is a word for each rule and limit of the program.
                 if !eval.holds(&rule.matches) || !unsafe { tally(context, first + number, serial) } {

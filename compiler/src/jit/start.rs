@@ -8,8 +8,8 @@ use super::needs::Needs;
 use super::nodes::Node;
 use super::shape::Facts;
 use crate::abi::offset;
+use crate::environment::Environment;
 use crate::hir::Program;
-use crate::world::World;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, Value};
@@ -20,7 +20,7 @@ impl<'a> Emit<'a> {
     /// Starts: the pool is at hand, no packet yet.
     pub fn new(
         b: FunctionBuilder<'a>,
-        (helpers, regions, world): (Helpers, Regions, &'a World),
+        (helpers, regions, environment): (Helpers, Regions, &'a Environment),
         pool: &'a mut Vec<u64>,
         nodes: &'a mut Vec<Node>,
         context: Value,
@@ -33,7 +33,7 @@ impl<'a> Emit<'a> {
             helpers,
             regions,
             pool,
-            world,
+            environment,
             nodes,
             context,
             pool_base: zero,
@@ -72,7 +72,7 @@ impl<'a> Emit<'a> {
         b.switch_to_block(entry);
         let &[context, packets, count] = b.block_params(entry) else { return };
         let asked = b.declare_var(I64);
-        let outside = (ground.helpers, ground.regions, ground.world);
+        let outside = (ground.helpers, ground.regions, ground.environment);
         let mut e = Emit::new(b, outside, pool, nodes, context, asked);
         e.left = ground.left;
         let (header, each, done) = (e.b.create_block(), e.b.create_block(), e.b.create_block());

@@ -4,7 +4,7 @@
 //! (Rejected: `io::Error` everywhere, which loses the path; text, which a caller cannot tell apart.)
 
 use crate::link_type::LinkType;
-use mrule_compiler::world::ChangeError;
+use mrule_compiler::environment::ChangeError;
 use mrule_engine::memory::NoMemory;
 use std::fmt;
 use std::io;

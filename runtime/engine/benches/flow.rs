@@ -17,7 +17,7 @@
 // Dissection of the same frames is timed too. Memory is what the process's resident set grew by, by flow.
 
 use mrule_compiler::abi::{FlowView, Head, Link, Packet};
-use mrule_compiler::wire::dissect_into;
+use mrule_compiler::dissect::dissect_into;
 use mrule_engine::flow::{FlowTable, Limits};
 use std::hint::black_box;
 use std::time::{Duration, Instant};

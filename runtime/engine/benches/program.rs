@@ -20,7 +20,7 @@
 use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use mrule_engine::decider::{Decider, Limits};
 use mrule_engine::policy::Policy;
 use std::fmt::Write;
@@ -111,9 +111,9 @@ impl Run {
         let compiled = compile(&["a".into()], &mut MemoryLoader::new([("a", text.as_str())]), &[]);
         let Some(program) = compiled.program else { panic!("{text}{:?}", compiled.diagnostics) };
         let program = Arc::new(program);
-        let world = World::new(&program).expect("tables");
-        let engine = Engine::new(EngineKind::Jit, program, &world).expect("native code");
-        let policy = Policy::new(Arc::new(engine), world);
+        let environment = Environment::new(&program).expect("tables");
+        let engine = Engine::new(EngineKind::Jit, program, &environment).expect("native code");
+        let policy = Policy::new(Arc::new(engine), environment);
         let decider = Decider::new(&policy, &Limits::default(), BATCH).expect("no patterns");
         Run { policy, decider, now: 1_700_000_000_000_000_000 }
     }

@@ -20,7 +20,7 @@
 // "Flood" gives every packet ten keys that nobody has seen, in a store that is full.
 
 use mrule_compiler::abi::WindowEvent;
-use mrule_compiler::sight::Fired;
+use mrule_compiler::context::Fired;
 use mrule_compiler::table::KeyValue;
 use mrule_engine::trigger::{Moment, Outcome, Spot, TriggerShape, TriggerStore, WindowKind, WindowShape};
 use std::sync::Barrier;

@@ -5,8 +5,8 @@
 use crate::flow::FlowName;
 use crate::policy::Policy;
 use crate::trigger::{Outcome, key_values};
+use mrule_compiler::environment::ChangeError;
 use mrule_compiler::hir::{ParamId, TableId, Value};
-use mrule_compiler::world::ChangeError;
 
 /// A change.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,11 +211,11 @@ impl Policy {
             }
             Change::Flow { .. } => Err(ChangeError::Unknown),
             Change::Add { table, key, value, time } => {
-                self.world_mut().insert(*table, key, value.clone(), until(*time), now)?;
+                self.environment_mut().insert(*table, key, value.clone(), until(*time), now)?;
                 self.check_tables()?;
                 Ok(Effect::Done)
             }
-            Change::Remove { table, key } => Ok(done(self.world_mut().remove(*table, key)?)),
+            Change::Remove { table, key } => Ok(done(self.environment_mut().remove(*table, key)?)),
             Change::Set { param, value } => {
                 self.set_param(*param, value)?;
                 Ok(Effect::Done)

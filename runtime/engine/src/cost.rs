@@ -10,8 +10,8 @@ use crate::flow::FlowTable;
 use crate::policy;
 use crate::stream::Streams;
 use crate::trigger::TriggerStore;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::{NumKind, PredKind, Program, Scope, TableId};
-use mrule_compiler::world::World;
 use mrule_grammar::span::Span;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -97,8 +97,8 @@ impl Cost {
     }
 
     /// The same without the triggers whose state is there and goes on.
-    pub fn beside(mut self, program: &Program, world: &World, old: &TriggerStore) -> Cost {
-        let shapes = policy::shapes(program, world);
+    pub fn beside(mut self, program: &Program, environment: &Environment, old: &TriggerStore) -> Cost {
+        let shapes = policy::shapes(program, environment);
         for part in self.parts.iter_mut().filter(|part| part.what == "trigger") {
             if shapes.iter().any(|shape| shape.name == part.name && old.has(shape)) {
                 part.bytes = 0;
@@ -119,11 +119,11 @@ const SETS: u64 = 2;
 /// Bytes of a rule or limit beside its conditions: its name, its lines, its place in tables.
 const RULE: u64 = 3000;
 
-/// What a program takes in this setting; its tables as they are in this world.
+/// What a program takes in this setting; its tables as they are in this environment.
 ///
 /// # Errors
 /// [`Error::Streams`]: the patterns that streams are searched for are too large together.
-pub fn cost(program: &Program, world: &World, setting: &Setting) -> Result<Cost, Error> {
+pub fn cost(program: &Program, environment: &Environment, setting: &Setting) -> Result<Cost, Error> {
     let mut cost = Cost { patterns: program.streams.len() as u64, ..Cost::default() };
     let (mut tables, mut active) = (vec![0u64; program.tables.len()], vec![0u64; program.triggers.len()]);
     let (mut nodes, mut sets) = (0u64, BTreeMap::new());
@@ -158,9 +158,9 @@ pub fn cost(program: &Program, world: &World, setting: &Setting) -> Result<Cost,
             _ => {}
         }
     });
-    triggers(&mut cost, program, world, setting, &active);
+    triggers(&mut cost, program, environment, setting, &active);
     for (at, table) in program.tables.iter().enumerate() {
-        let Some(of) = world.table(TableId(at as u32)) else { continue };
+        let Some(of) = environment.table(TableId(at as u32)) else { continue };
         let uses = tables.get(at).copied().unwrap_or(0);
         cost.look_ups += uses;
         cost.parts.push(Part {
@@ -189,8 +189,16 @@ fn part(what: &'static str) -> Part {
     Part { what, name: String::new(), room: 0, bytes: 0, lines: 0, place: None, clause: None }
 }
 
-fn triggers(cost: &mut Cost, program: &Program, world: &World, setting: &Setting, active: &[u64]) {
-    for (at, (trigger, shape)) in program.triggers.iter().zip(policy::shapes(program, world)).enumerate() {
+fn triggers(
+    cost: &mut Cost,
+    program: &Program,
+    environment: &Environment,
+    setting: &Setting,
+    active: &[u64],
+) {
+    for (at, (trigger, shape)) in
+        program.triggers.iter().zip(policy::shapes(program, environment)).enumerate()
+    {
         let windows = shape.windows.len() as u64;
         let raised = u64::from(trigger.when.is_some());
         cost.windows += windows;

@@ -12,11 +12,11 @@ use crate::stream::{StreamCounts, StreamLimits, Streams};
 use crate::trigger::{AHEAD, Outcome};
 use mrule_compiler::abi::{FlowView, Head, Packet, Verdict};
 use mrule_compiler::batch::Batch;
+use mrule_compiler::context::{BatchContext, PacketContext};
+use mrule_compiler::dissect;
+use mrule_compiler::environment::{Environment, Scratch};
 use mrule_compiler::hir::Program;
-use mrule_compiler::sight::{Seen, Sight};
 use mrule_compiler::table::KeyValue;
-use mrule_compiler::wire;
-use mrule_compiler::world::{Scratch, World};
 use std::ops::Range;
 
 mod heir;
@@ -56,7 +56,7 @@ pub struct Decider {
     batch: Batch,
     /// What limits that are binding for other policies leave of each packet.
     bounds: Option<Batch>,
-    sight: Sight,
+    sight: BatchContext,
     scratch: Scratch,
     tracker: Option<Tracker>,
     /// None when no trigger has conditions.
@@ -123,7 +123,7 @@ pub struct TriggerEvent<'a> {
     /// The packet.
     pub packet: &'a Packet<'a>,
     /// What is known of it, with what windows say.
-    pub seen: Seen<'a>,
+    pub seen: PacketContext<'a>,
 }
 
 /// Who hears of what packets do to triggers.
@@ -169,7 +169,7 @@ impl Decider {
         Ok(Decider {
             batch: Batch::new(program, capacity),
             bounds: policy.bounds().map(|bounds| Batch::new(bounds.program(), capacity)),
-            sight: if uses.flows { Sight::new(program, capacity) } else { Sight::default() },
+            sight: if uses.flows { BatchContext::new(program, capacity) } else { BatchContext::default() },
             scratch: Scratch::default(),
             tracker,
             raiser: uses.triggers.then(|| Box::new(Raiser::new(policy))),
@@ -212,7 +212,7 @@ impl Decider {
             if let Some(tracker) = &mut self.tracker {
                 let heads = self.sight.heads.get_mut(first..).unwrap_or(&mut []);
                 for (packet, head) in few.iter().zip(&mut *heads) {
-                    wire::dissect_into(packet, head);
+                    dissect::dissect_into(packet, head);
                 }
                 tracker.flows.prepare(few, heads);
             }
@@ -222,7 +222,8 @@ impl Decider {
                 let start = group * ahead;
                 for ((place, packet), flow) in (start..).zip(some).zip(&mut flows) {
                     if let Some(tracker) = &mut self.tracker {
-                        *flow = tracker.step(place, first + place, packet, policy.world(), &mut self.sight);
+                        *flow =
+                            tracker.step(place, first + place, packet, policy.environment(), &mut self.sight);
                     }
                 }
                 let Some(raiser) = &mut self.raiser else { continue };
@@ -272,12 +273,12 @@ impl Decider {
         let Some(mut raiser) = self.raiser.take() else { return };
         let active = self.sight.flows.get(i).map_or(0, |view| view.active);
         let quiet = self.tracker.as_ref().map_or(0, |t| t.quiet.bits(&t.flows, flow, packet.time));
-        let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active, quiet };
+        let step = Step { at: i, packet, seen: PacketContext::of(&self.sight, i), flow, active, quiet };
         if raiser.changes(policy, step, pending.latest) {
             self.decide_part(policy, packets, pending.first..i);
             *pending = Pending::from(i);
         }
-        let step = Step { at: i, packet, seen: Seen::of(&self.sight, i), flow, active, quiet };
+        let step = Step { at: i, packet, seen: PacketContext::of(&self.sight, i), flow, active, quiet };
         let raised = raiser.apply(policy, step, hear);
         if raised != 0
             && let (Some(flow), Some(tracker)) = (flow, &mut self.tracker)
@@ -290,10 +291,17 @@ impl Decider {
     }
 
     fn decide_part(&mut self, policy: &Policy, packets: &[Packet], part: Range<usize>) {
-        let (engine, world) = (policy.engine(), policy.world());
-        engine.decide_part(world, &mut self.scratch, packets, part.clone(), &self.sight, &mut self.batch);
+        let (engine, environment) = (policy.engine(), policy.environment());
+        engine.decide_part(
+            environment,
+            &mut self.scratch,
+            packets,
+            part.clone(),
+            &self.sight,
+            &mut self.batch,
+        );
         if let (Some(bounds), Some(batch)) = (policy.bounds(), &mut self.bounds) {
-            bounds.decide_part(world, &mut self.scratch, packets, part, &self.sight, batch);
+            bounds.decide_part(environment, &mut self.scratch, packets, part, &self.sight, batch);
         }
     }
 
@@ -309,8 +317,8 @@ impl Decider {
     }
 
     /// What is known of packet `i` of the last ones; nothing when the program says nothing about flows.
-    pub fn seen(&self, i: usize) -> Seen<'_> {
-        Seen::of(&self.sight, i)
+    pub fn seen(&self, i: usize) -> PacketContext<'_> {
+        PacketContext::of(&self.sight, i)
     }
 
     /// What became of each trigger, in the order of the program; empty when none has conditions.
@@ -334,15 +342,15 @@ impl Tracker {
         place: usize,
         i: usize,
         packet: &Packet,
-        world: &World,
-        sight: &mut Sight,
+        environment: &Environment,
+        sight: &mut BatchContext,
     ) -> Option<FlowId> {
         let (head, view) = (sight.heads.get_mut(i)?, sight.flows.get_mut(i)?);
         let observed = self.flows.observe(place, packet, head, view);
         let Some(streams) = &mut self.streams else { return observed.map(|o| o.flow) };
         self.flows.drain_ended(|flow| streams.forget(flow));
         let segment = self.flows.segment(&observed?, packet, head, view);
-        let app = streams.observe(world, i, &segment, sight);
+        let app = streams.observe(environment, i, &segment, sight);
         if let Some(view) = sight.flows.get_mut(i).filter(|view| view.app != app as u64) {
             view.app = app as u64;
             self.flows.set_app(segment.flow, app);

@@ -1,15 +1,15 @@
 //! A program made ready to run: what decides, what it looks into, and the states of its triggers. Workers share it. The
-//! invariant: engine, world and states are of the same program, and the world asks this policy's states.
+//! invariant: engine, environment and states are of the same program, and the environment asks this policy's states.
 //! (Rejected: handing the three around one by one, which lets somebody mix those of two programs.)
 
 use crate::memory::NoMemory;
 use crate::trigger::{TriggerShape, TriggerStore, WindowKind, WindowShape};
 use mrule_compiler::engine::Engine;
+use mrule_compiler::environment::{ChangeError, Environment, States};
 use mrule_compiler::hir::{
     self, Num, NumKind, ParamId, Program, Scope, Station, TableId, TriggerId, Value, ValueTy,
 };
 use mrule_compiler::table::KeyValue;
-use mrule_compiler::world::{ChangeError, States, World};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct Policy {
     engine: Arc<Engine>,
     /// What its limits leave of other policies' copies ([`Program::bounds`]), when it is binding.
     bounds: Option<Arc<Engine>>,
-    world: World,
+    environment: Environment,
     triggers: Arc<TriggerStore>,
     repeatable: bool,
     label: Option<Label>,
@@ -70,59 +70,75 @@ impl Origin {
 }
 
 impl Policy {
-    /// A policy in which no trigger is active but those raised in the world already. The world was made of the engine's
+    /// A policy in which no trigger is active but those raised in the environment already. The environment was made of the engine's
     /// program.
     /// Ends the process where there is no memory, as other allocations do; [`try_new`](Self::try_new) does not.
-    pub fn new(engine: Arc<Engine>, world: World) -> Policy {
-        Policy::try_new(engine, world).unwrap_or_else(|none| none.abort())
+    pub fn new(engine: Arc<Engine>, environment: Environment) -> Policy {
+        Policy::try_new(engine, environment).unwrap_or_else(|none| none.abort())
     }
 
     /// The same.
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub fn try_new(engine: Arc<Engine>, world: World) -> Result<Policy, NoMemory> {
-        let triggers = TriggerStore::empty(None).try_renewed(shapes(engine.program(), &world))?;
-        Ok(Policy::with(engine, world, triggers, false))
+    pub fn try_new(engine: Arc<Engine>, environment: Environment) -> Result<Policy, NoMemory> {
+        let triggers = TriggerStore::empty(None).try_renewed(shapes(engine.program(), &environment))?;
+        Ok(Policy::with(engine, environment, triggers, false))
     }
 
     /// The same for a replay: which keys go when a trigger has too many depends on the packets alone, never on chance.
     /// Ends the process where there is no memory; [`try_repeatable`](Self::try_repeatable) does not.
-    pub fn repeatable(engine: Arc<Engine>, world: World) -> Policy {
-        Policy::try_repeatable(engine, world).unwrap_or_else(|none| none.abort())
+    pub fn repeatable(engine: Arc<Engine>, environment: Environment) -> Policy {
+        Policy::try_repeatable(engine, environment).unwrap_or_else(|none| none.abort())
     }
 
     /// The same.
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub fn try_repeatable(engine: Arc<Engine>, world: World) -> Result<Policy, NoMemory> {
-        let triggers = TriggerStore::empty(Some(0)).try_renewed(shapes(engine.program(), &world))?;
-        Ok(Policy::with(engine, world, triggers, true))
+    pub fn try_repeatable(engine: Arc<Engine>, environment: Environment) -> Result<Policy, NoMemory> {
+        let triggers = TriggerStore::empty(Some(0)).try_renewed(shapes(engine.program(), &environment))?;
+        Ok(Policy::with(engine, environment, triggers, true))
     }
 
-    fn with(engine: Arc<Engine>, mut world: World, triggers: TriggerStore, repeatable: bool) -> Policy {
+    fn with(
+        engine: Arc<Engine>,
+        mut environment: Environment,
+        triggers: TriggerStore,
+        repeatable: bool,
+    ) -> Policy {
         let triggers = Arc::new(triggers);
-        world.keep_states(triggers.clone());
+        environment.keep_states(triggers.clone());
         let (bounds, label, origins, drained) = (None, None, Vec::new(), Arc::default());
         let (memory, table_room) = (0, u64::MAX);
-        Policy { engine, bounds, world, triggers, repeatable, label, origins, drained, memory, table_room }
+        Policy {
+            engine,
+            bounds,
+            environment,
+            triggers,
+            repeatable,
+            label,
+            origins,
+            drained,
+            memory,
+            table_room,
+        }
     }
 
     /// A policy that takes another's place: triggers of the same name and shape go on with the states they have. (What the
-    /// other's world has is kept where the world that is given here was told to.)
+    /// other's environment has is kept where the environment that is given here was told to.)
     /// Ends the process where there is no memory; [`try_succeed`](Self::try_succeed) does not.
-    pub fn succeed(&self, engine: Arc<Engine>, world: World) -> Policy {
-        self.try_succeed(engine, world).unwrap_or_else(|none| none.abort())
+    pub fn succeed(&self, engine: Arc<Engine>, environment: Environment) -> Policy {
+        self.try_succeed(engine, environment).unwrap_or_else(|none| none.abort())
     }
 
     /// The same.
     ///
     /// # Errors
     /// [`NoMemory`]: then nothing has changed.
-    pub fn try_succeed(&self, engine: Arc<Engine>, world: World) -> Result<Policy, NoMemory> {
-        let triggers = self.triggers.try_renewed(shapes(engine.program(), &world))?;
-        Ok(Policy::with(engine, world, triggers, self.repeatable))
+    pub fn try_succeed(&self, engine: Arc<Engine>, environment: Environment) -> Result<Policy, NoMemory> {
+        let triggers = self.triggers.try_renewed(shapes(engine.program(), &environment))?;
+        Ok(Policy::with(engine, environment, triggers, self.repeatable))
     }
 
     /// The same policy, counted with so many bytes of memory, without its tables.
@@ -136,7 +152,8 @@ impl Policy {
     }
 
     fn table_memory(&self) -> u64 {
-        let tables = (0..self.program().tables.len()).filter_map(|at| self.world.table(TableId(at as u32)));
+        let tables =
+            (0..self.program().tables.len()).filter_map(|at| self.environment.table(TableId(at as u32)));
         tables.map(|table| table.memory() as u64).fold(0, u64::saturating_add)
     }
 
@@ -225,13 +242,13 @@ impl Policy {
     }
 
     /// What it looks into.
-    pub fn world(&self) -> &World {
-        &self.world
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// To change tables. Workers that share a clone of this policy go on with what it was.
-    pub fn world_mut(&mut self) -> &mut World {
-        &mut self.world
+    pub fn environment_mut(&mut self) -> &mut Environment {
+        &mut self.environment
     }
 
     /// For which keys its triggers are active.
@@ -241,7 +258,7 @@ impl Policy {
 
     /// The shapes of its triggers, in the order of the program.
     pub fn shapes(&self) -> Vec<TriggerShape> {
-        shapes(self.program(), &self.world)
+        shapes(self.program(), &self.environment)
     }
 
     /// Gives a param another value, of its type and within its bounds. A window whose length it is begins anew.
@@ -249,15 +266,15 @@ impl Policy {
     /// # Errors
     /// [`ChangeError`]: no such param, a value of another type or out of bounds.
     pub fn set_param(&mut self, id: ParamId, value: &Value) -> Result<(), ChangeError> {
-        self.world.set_param(id, value)?;
+        self.environment.set_param(id, value)?;
         let program = self.engine.program();
         for (at, trigger) in program.triggers.iter().enumerate() {
             if let Some(hold) = trigger.hold.as_ref().filter(|hold| is_param(hold, id)) {
-                self.triggers.set_hold(at, Some(nanoseconds(hold, &self.world)));
+                self.triggers.set_hold(at, Some(nanoseconds(hold, &self.environment)));
             }
             for (window, (_, of)) in program.windows_of(TriggerId(at as u32)).enumerate() {
                 if is_param(&of.per, id) {
-                    self.triggers.set_per(at, window, nanoseconds(&of.per, &self.world));
+                    self.triggers.set_per(at, window, nanoseconds(&of.per, &self.environment));
                 }
             }
         }
@@ -270,17 +287,17 @@ fn is_param(num: &Num, id: ParamId) -> bool {
 }
 
 /// A length of time: a constant or a param.
-fn nanoseconds(num: &Num, world: &World) -> i64 {
+fn nanoseconds(num: &Num, environment: &Environment) -> i64 {
     let value = match num.kind() {
         NumKind::Const(value) => *value,
-        NumKind::Param(id) => world.param(*id),
+        NumKind::Param(id) => environment.param(*id),
         _ => 0,
     };
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here they take some kilobytes.
-pub fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
+pub fn shapes(program: &Program, environment: &Environment) -> Vec<TriggerShape> {
     let ways = program.ways();
     let shape = |(at, trigger): (usize, &hir::Trigger)| {
         let name = trigger.name.clone();
@@ -293,14 +310,14 @@ pub fn shapes(program: &Program, world: &World) -> Vec<TriggerShape> {
                 hir::WindowKind::Sum(_) => WindowKind::Sum,
                 hir::WindowKind::Distinct(_) => WindowKind::Distinct,
             },
-            per: nanoseconds(&window.per, world),
+            per: nanoseconds(&window.per, environment),
         });
         TriggerShape {
             name,
             parts: trigger.own.first().map_or(trigger.key().len(), |own| own.key.len()),
             text: trigger.key().contains(&ValueTy::String),
             keys: trigger.capacity,
-            hold: trigger.hold.as_ref().map(|hold| nanoseconds(hold, world)),
+            hold: trigger.hold.as_ref().map(|hold| nanoseconds(hold, environment)),
             windows: windows.collect(),
             way: ways.iter().position(|(_, alike)| alike.contains(&TriggerId(at as u32))),
         }

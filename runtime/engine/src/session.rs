@@ -7,7 +7,7 @@ use crate::policy::Policy;
 use mrule_compiler::abi::{NO_LIMIT, Packet};
 use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use mrule_grammar::diagnostic::Severity;
 use std::fmt;
 use std::ops::Range;
@@ -89,9 +89,9 @@ impl Session {
     pub fn new(mut compiled: Compiled, kind: EngineKind, limits: &Limits) -> Result<Session, Refused> {
         let Some(program) = compiled.program.take() else { return Err(Refused::of(&compiled)) };
         let program = Arc::new(program);
-        let world = World::new(&program).map_err(Refused::because)?;
-        let engine = Engine::new(kind, program, &world).map_err(Refused::because)?;
-        let policy = Policy::try_repeatable(Arc::new(engine), world).map_err(Refused::because)?;
+        let environment = Environment::new(&program).map_err(Refused::because)?;
+        let engine = Engine::new(kind, program, &environment).map_err(Refused::because)?;
+        let policy = Policy::try_repeatable(Arc::new(engine), environment).map_err(Refused::because)?;
         let decider = Decider::new(&policy, limits, 1).map_err(Refused::because)?;
         Ok(Session { policy, decider })
     }

@@ -10,11 +10,11 @@
 use crate::error::Error;
 use crate::flow::{FlowId, Segment};
 use crate::memory::list;
+use mrule_compiler::context::BatchContext;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::fields::App;
 use mrule_compiler::hir::{NumKind, ParamId, Program, StreamKind, Uses};
-use mrule_compiler::sight::Sight;
 use mrule_compiler::streams::{Automaton, State};
-use mrule_compiler::world::World;
 use std::sync::Arc;
 
 mod counts;
@@ -54,10 +54,10 @@ enum Depth {
 }
 
 impl Depth {
-    fn get(self, world: &World) -> u64 {
+    fn get(self, environment: &Environment) -> u64 {
         match self {
             Depth::Const(depth) => depth,
-            Depth::Param(param) => world.param(param),
+            Depth::Param(param) => environment.param(param),
         }
     }
 }
@@ -212,7 +212,13 @@ impl Streams {
     /// Takes the new bytes of packet `i`, whose flow and place are `segment`: says in `sight` which patterns it completes and
     /// what the messages that it completes say. Packets come in order, each once. The answer is what is known of the
     /// application now; always [`App::Undecided`] when the program does not ask for it.
-    pub fn observe(&mut self, world: &World, i: usize, segment: &Segment, sight: &mut Sight) -> App {
+    pub fn observe(
+        &mut self,
+        environment: &Environment,
+        i: usize,
+        segment: &Segment,
+        sight: &mut BatchContext,
+    ) -> App {
         let shared = &mut self.shared;
         if !shared.wants_app && !shared.uses.streams {
             return App::Undecided;
@@ -237,8 +243,9 @@ impl Streams {
             let app = sight.flows.get(i).and_then(|view| App::ALL.get(view.app as usize));
             content.begin_late(app.copied().unwrap_or_default());
         }
-        let deepest = shared.params.iter().fold(shared.deepest, |most, &param| most.max(world.param(param)));
-        deliver::Job { world, i, segment, sight, deepest, shared }.take(content);
+        let deepest =
+            shared.params.iter().fold(shared.deepest, |most, &param| most.max(environment.param(param)));
+        deliver::Job { environment, i, segment, sight, deepest, shared }.take(content);
         content.app
     }
 

@@ -17,8 +17,8 @@
 
 use crate::memory::NoMemory;
 use mrule_compiler::abi::WindowEvent;
+use mrule_compiler::context::Fired;
 use mrule_compiler::hir::{DEFAULT_KEYS, MAX_TRIGGER_WINDOWS};
-use mrule_compiler::sight::Fired;
 use mrule_compiler::table::KeyValue;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,7 +8,7 @@
 
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use mrule_engine::decider::{Decider, Limits};
 use mrule_engine::policy::Policy;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -85,7 +85,7 @@ extern "C" fn mmap(
     made as *mut c_void
 }
 
-fn program(extra: &str, keys: usize) -> (Arc<Engine>, World) {
+fn program(extra: &str, keys: usize) -> (Arc<Engine>, Environment) {
     let text = format!(
         "station s {{ pcapng \"s.pcapng\" }}
          trigger busy by net.src {{ when count(tcp) per 1s > 100 or distinct(net.dst) per 1m > 50  hold 1m  keys {keys} }}
@@ -96,28 +96,29 @@ fn program(extra: &str, keys: usize) -> (Arc<Engine>, World) {
     );
     let compiled = compile(&["a".to_owned()], &mut MemoryLoader::new([("a", text)]), &[]);
     let program = Arc::new(compiled.program.unwrap());
-    let world = World::new(&program).unwrap();
-    (Arc::new(Engine::new(EngineKind::Jit, program, &world).unwrap()), world)
+    let environment = Environment::new(&program).unwrap();
+    (Arc::new(Engine::new(EngineKind::Jit, program, &environment).unwrap()), environment)
 }
 
 #[test]
 fn each_large_allocation_of_a_load_may_fail() {
     let limits = Limits::default();
-    let (engine, world) = program("", 100_000);
-    let old = Policy::try_new(engine, world).unwrap();
+    let (engine, environment) = program("", 100_000);
+    let old = Policy::try_new(engine, environment).unwrap();
     let mut at_work = Decider::new(&old, &limits, 64).unwrap();
     let mut failures = 0;
     // Of one the triggers go on, of the other they are new.
     let made = [program("", 100_000), program("", 104_096)];
     for n in 0.. {
         assert!(n < 10_000, "a load ends");
-        let (engine, world) = made[n as usize % 2].clone();
+        let (engine, environment) = made[n as usize % 2].clone();
         LEFT.with(|left| left.set(Some(n)));
-        let loaded = old.try_succeed(engine, world).map_err(|error| error.to_string()).and_then(|policy| {
-            Decider::new(&policy, &limits, 64)
-                .map(|decider| (policy, decider))
-                .map_err(|error| error.to_string())
-        });
+        let loaded =
+            old.try_succeed(engine, environment).map_err(|error| error.to_string()).and_then(|policy| {
+                Decider::new(&policy, &limits, 64)
+                    .map(|decider| (policy, decider))
+                    .map_err(|error| error.to_string())
+            });
         LEFT.with(|left| left.set(None));
         let failed = FAILED.with(|failed| failed.replace(false));
         assert_eq!(loaded.is_err(), failed, "request {n}: {:?}", loaded.as_ref().err());

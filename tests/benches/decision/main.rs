@@ -15,7 +15,7 @@ use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::{Scratch, World};
+use mrule_compiler::environment::{Environment, Scratch};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,10 +90,16 @@ fn rows(trace: &Trace) -> Vec<Row> {
     rows
 }
 
-fn run(engine: &Engine, world: &World, scratch: &mut Scratch, packets: &[Packet], batch: &mut Batch) -> u64 {
+fn run(
+    engine: &Engine,
+    environment: &Environment,
+    scratch: &mut Scratch,
+    packets: &[Packet],
+    batch: &mut Batch,
+) -> u64 {
     let mut selected = 0;
     for chunk in packets.chunks(BATCH) {
-        engine.decide(world, scratch, chunk, &mrule_compiler::sight::Sight::default(), batch);
+        engine.decide(environment, scratch, chunk, &mrule_compiler::context::BatchContext::default(), batch);
         selected += (0..chunk.len()).map(|i| u64::from(batch.asked(i) != 0)).sum::<u64>();
     }
     selected
@@ -158,12 +164,12 @@ fn main() -> Result<(), String> {
         let (compiled, check) = timed(|| compile(&["bench.mrule".to_owned()], &mut loader, &[]));
         let program =
             Arc::new(compiled.program.ok_or_else(|| format!("{:?}", compiled.diagnostics.first()))?);
-        let world = World::new(&program).map_err(|e| e.to_string())?;
-        let (engine, code) = timed(|| Engine::new(kind, program.clone(), &world));
+        let environment = Environment::new(&program).map_err(|e| e.to_string())?;
+        let (engine, code) = timed(|| Engine::new(kind, program.clone(), &environment));
         let engine = engine.map_err(|e| e.to_string())?;
         let mut batch = Batch::new(&program, BATCH);
         let mut scratch = Scratch::default();
-        let mut decide = |packets: &[Packet]| run(&engine, &world, &mut scratch, packets, &mut batch);
+        let mut decide = |packets: &[Packet]| run(&engine, &environment, &mut scratch, packets, &mut batch);
         let cold = compare(&row, &packets, 11, &mut decide)?;
         let hot = compare(&row, hot, 401, &mut decide)?;
         println!(

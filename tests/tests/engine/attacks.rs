@@ -5,8 +5,8 @@
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::engine::EngineKind;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::{Program, TableId, Value};
-use mrule_compiler::world::World;
 use mrule_control::event::input::parse;
 use mrule_dataplane::capture::Reader;
 use mrule_engine::change::Change;
@@ -64,12 +64,15 @@ fn program(rules: &str, sets: &[(&str, &str)]) -> Arc<Program> {
 }
 
 /// What both engines, in batches of several sizes, say.
-fn told(program: &Arc<Program>, world: &World, frames: &[Frame]) -> Told {
+fn told(program: &Arc<Program>, environment: &Environment, frames: &[Frame]) -> Told {
     let packets = packets(frames);
-    let first = run(EngineKind::Interp, program, world, &packets, 64).unwrap();
+    let first = run(EngineKind::Interp, program, environment, &packets, 64).unwrap();
     for kind in ENGINES {
         for size in [1, 7, packets.len()] {
-            assert!(run(kind, program, world, &packets, size).unwrap() == first, "{kind:?}, {size} at once");
+            assert!(
+                run(kind, program, environment, &packets, size).unwrap() == first,
+                "{kind:?}, {size} at once"
+            );
         }
     }
     first
@@ -99,7 +102,7 @@ fn the_syn_after_the_last_allowed_one_is_captured_whole() {
         let sets = [("syns", syns.to_string()), ("over", format!("{}ms", over / 1_000_000))];
         let sets = sets.each_ref().map(|(name, value)| (*name, value.as_str()));
         let program = program("syn_flood.mrule", &sets);
-        let told = told(&program, &World::new(&program).unwrap(), &frames);
+        let told = told(&program, &Environment::new(&program).unwrap(), &frames);
         let mut history: BTreeMap<Ipv4Addr, Vec<i128>> = BTreeMap::new();
         let mut active = BTreeSet::new();
         for (at, frame) in frames.iter().enumerate() {
@@ -129,10 +132,10 @@ fn the_syn_after_the_last_allowed_one_is_captured_whole() {
 fn a_known_scanner_is_vetoed() {
     let frames = frames();
     let program = program("syn_flood.mrule", &[]);
-    let mut world = World::new(&program).unwrap();
+    let mut environment = Environment::new(&program).unwrap();
     let flooder = Value::Ip(Ipv4Addr::new(10, 0, 0, 77).into(), 32);
-    world.table_mut(TableId(0)).unwrap().insert(&[flooder], None).unwrap();
-    let told = told(&program, &world, &frames);
+    environment.table_mut(TableId(0)).unwrap().insert(&[flooder], None).unwrap();
+    let told = told(&program, &environment, &frames);
     assert!(told.events.iter().any(|(_, event)| event == "syn_flood[10.0.0.77] vetoed"));
     assert!(!told.events.iter().any(|(_, event)| event == "syn_flood[10.0.0.77] raised"));
 }
@@ -146,7 +149,7 @@ fn scans_are_found_at_the_port_that_is_one_too_many() {
         let sets = [("fast", fast.to_string()), ("slow", slow.to_string())];
         let sets = sets.each_ref().map(|(name, value)| (*name, value.as_str()));
         let program = program("port_scan.mrule", &sets);
-        let told = told(&program, &World::new(&program).unwrap(), &frames);
+        let told = told(&program, &Environment::new(&program).unwrap(), &frames);
         let (minute, day) = (60 * SECOND, 86_400 * SECOND);
         let mut asked: BTreeMap<(Ipv4Addr, Ipv4Addr), Vec<Asked>> = BTreeMap::new();
         let (mut fast_pairs, mut slow_pairs) = (BTreeSet::new(), BTreeSet::new());

@@ -3,7 +3,7 @@
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Head, Link, Packet, Stack};
-use mrule_compiler::wire::{dissect, dissect_into};
+use mrule_compiler::dissect::{dissect, dissect_into};
 use mrule_tests::packets::*;
 
 fn read(link: Link, frame: &[u8]) -> Head {

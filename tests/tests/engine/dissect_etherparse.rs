@@ -7,8 +7,8 @@ use etherparse::{
     PacketBuilder, TcpOptionElement, TransportSlice, VlanId,
 };
 use mrule_compiler::abi::{Head, Link, Packet, bit};
+use mrule_compiler::dissect::dissect;
 use mrule_compiler::fields::{FIELDS, Field, Layer, Source};
-use mrule_compiler::wire::dissect;
 use mrule_tests::capture;
 use mrule_tests::reader::{Value, value};
 use proptest::prelude::*;

@@ -3,7 +3,7 @@
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Link, Packet, Stack};
-use mrule_compiler::wire::dissect;
+use mrule_compiler::dissect::dissect;
 use mrule_tests::packets::*;
 
 const ETHERNET: u64 = ETH | ETH_TYPE;

@@ -3,8 +3,8 @@
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Head, Link, Packet, Stack};
+use mrule_compiler::dissect::dissect;
 use mrule_compiler::fields::{Slot, promised};
-use mrule_compiler::wire::dissect;
 use mrule_tests::capture::{self, Captured};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

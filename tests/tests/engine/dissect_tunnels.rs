@@ -3,7 +3,7 @@
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Head, Link, Packet, Stack};
-use mrule_compiler::wire::dissect;
+use mrule_compiler::dissect::dissect;
 use mrule_tests::packets::*;
 
 fn read(frame: &[u8]) -> Head {

@@ -3,8 +3,8 @@
 
 use mrule_compiler::abi::Packet;
 use mrule_compiler::engine::Engine;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::Program;
-use mrule_compiler::world::World;
 use mrule_control::event::input;
 use mrule_engine::change::Timed;
 use mrule_engine::decider::{Decider, Limits};
@@ -23,9 +23,9 @@ fn run(
     changes: &[Timed],
     batch: usize,
 ) -> (Vec<u32>, Vec<String>) {
-    let world = World::new(program).unwrap();
-    let engine = Arc::new(Engine::new(ENGINES[engine], program.clone(), &world).unwrap());
-    let mut policy = Policy::repeatable(engine, world);
+    let environment = Environment::new(program).unwrap();
+    let engine = Arc::new(Engine::new(ENGINES[engine], program.clone(), &environment).unwrap());
+    let mut policy = Policy::repeatable(engine, environment);
     let mut decider = Decider::new(&policy, &Limits::default(), batch).unwrap();
     let (mut lengths, mut effects, mut rest, mut changes) = (Vec::new(), Vec::new(), packets, changes);
     while let Some(first) = rest.first() {

@@ -3,7 +3,7 @@
 
 use mrule_compiler::compile::compile;
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use mrule_dataplane::replay::Summary;
 use mrule_dataplane::replay::{Options, replay};
 use mrule_dataplane::source::Files;
@@ -22,11 +22,11 @@ fn run(rules: &str, kind: EngineKind) -> Summary {
         compiled.diagnostics.iter().map(|d| format!("{} {}", d.code, d.message)).collect();
     assert!(said.is_empty(), "{rules}: {said:#?}");
     let program = Arc::new(compiled.program.unwrap());
-    let world = World::new(&program).unwrap();
-    let engine = Engine::new(kind, program, &world).unwrap();
+    let environment = Environment::new(&program).unwrap();
+    let engine = Engine::new(kind, program, &environment).unwrap();
     let options =
         Options { read: vec![root().join("tests/pcap/demo.pcapng")], out: None, ..Options::default() };
-    let mut policy = Policy::repeatable(Arc::new(engine), world);
+    let mut policy = Policy::repeatable(Arc::new(engine), environment);
     let summary = replay(&options, &mut policy, None, &mut |_| ()).unwrap();
     summary.totals.check().unwrap();
     summary

@@ -4,7 +4,7 @@
 
 use crate::MIRRORC;
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use mrule_dataplane::live::{Live, MAIN, Options};
 use mrule_engine::policy::Policy;
 use mrule_tests::compile_text;
@@ -136,9 +136,9 @@ fn hush(wire: &Wire) {
 /// A program made ready to run.
 fn policy(rules: &str) -> Arc<Policy> {
     let program = Arc::new(compile_text(rules).unwrap());
-    let world = World::new(&program).unwrap();
-    let engine = Engine::new(EngineKind::Interp, program, &world).unwrap();
-    Arc::new(Policy::new(Arc::new(engine), world))
+    let environment = Environment::new(&program).unwrap();
+    let engine = Engine::new(EngineKind::Interp, program, &environment).unwrap();
+    Arc::new(Policy::new(Arc::new(engine), environment))
 }
 
 #[test]

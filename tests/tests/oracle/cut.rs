@@ -11,7 +11,7 @@ use std::process::Command;
 
 const FILTERS: &str = include_str!("../../oracle/tcpdump.txt");
 
-/// Where tcpdump's view of the world suffices: no tunnels, no IPv6 extension headers before ports, no fragments of those.
+/// Where tcpdump's view of the environment suffices: no tunnels, no IPv6 extension headers before ports, no fragments of those.
 const CAPTURES: &[&str] = &[
     "web",
     "dns",

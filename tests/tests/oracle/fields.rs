@@ -3,8 +3,8 @@
 //! reason, or a failure. (Rejected: a list of frames to skip, which would hide what else is wrong with them.)
 
 use mrule_compiler::abi::{Head, Link, Packet, bit};
+use mrule_compiler::dissect::dissect;
 use mrule_compiler::fields::{FIELDS, Field, Layer, Source};
-use mrule_compiler::wire::dissect;
 use mrule_tests::capture::{self, Captured};
 use mrule_tests::reader::{Value, value};
 use mrule_tests::tshark;

@@ -2,10 +2,10 @@
 //! folder that `MRULE_CAPTURES` names. (Rejected: display filters with slices, one run of tshark each.)
 
 use mrule_compiler::abi::{Link, Packet, bit};
+use mrule_compiler::dissect::dissect;
 use mrule_compiler::fields::{BytesSource, Layer, Proto};
 use mrule_compiler::helpers;
 use mrule_compiler::hir::Bytes;
-use mrule_compiler::wire::dissect;
 use mrule_tests::{capture, tshark};
 use std::path::PathBuf;
 

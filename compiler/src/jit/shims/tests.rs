@@ -31,21 +31,21 @@ fn call(
     nodes: &[Node],
     run: impl for<'x> FnOnce(*mut Context<'x>, *const Packet<'x>),
 ) -> Left {
-    let world = World::new(program).unwrap();
+    let environment = Environment::new(program).unwrap();
     let packet = Packet::new(FRAME, FRAME.len() as u32, Link::Ethernet);
     let (stations, rules) = (program.stations.len(), program.rules.len() + program.limits.len());
     let mut left = Left { verdicts: vec![Verdict::default(); stations], tally: vec![0; rules] };
     let (mut seen, mut asked) = (vec![0; rules], vec![0; 1]);
     let (mut scratch, mut cuts) = (Scratch::default(), vec![Cut::default(); stations]);
     let mut host = Host {
-        world: &world,
+        environment: &environment,
         scratch: &mut scratch,
         nodes,
         program,
         cuts: &mut cuts,
         stations,
         scratch_serial: 0,
-        seen: Seen::nothing(),
+        seen: PacketContext::nothing(),
         tracked: false,
         serial: 1,
         windows: 0,
@@ -115,7 +115,7 @@ fn a_packet_is_dissected_once() {
         // SAFETY: as generated code calls it.
         unsafe { dissect(context, packet, 1) };
         // SAFETY: the packet is live.
-        let whole = wire::dissect(unsafe { &*packet });
+        let whole = dissect::dissect(unsafe { &*packet });
         // SAFETY: no shim runs, so no other reference to the head is in use.
         let head = unsafe { &mut (*context).head };
         assert_eq!(*head, whole);
@@ -210,12 +210,12 @@ fn interpreted_rules_give_the_interpreter_s_verdicts() {
             finish(context, 0, asked);
         }
     });
-    let world = World::new(&program).unwrap();
+    let environment = Environment::new(&program).unwrap();
     let packet = Packet::new(FRAME, FRAME.len() as u32, Link::Ethernet);
-    let head = wire::dissect(&packet);
+    let head = dissect::dissect(&packet);
     let (mut verdicts, mut tally) = (vec![Verdict::default(); 2], vec![0; 4]);
     let mut scratch = Scratch::default();
-    let mut eval = Eval::new(&world, &mut scratch, &packet, &head, Seen::nothing());
+    let mut eval = Eval::new(&environment, &mut scratch, &packet, &head, PacketContext::nothing());
     assert_eq!(eval.decide(&program, &mut verdicts, &mut tally), 3);
     assert_eq!((left.verdicts, left.tally), (verdicts, tally));
 }

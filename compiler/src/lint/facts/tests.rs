@@ -50,7 +50,7 @@ proptest! {
     #[test]
     fn the_dissector_keeps_them(frame in frame()) {
         let packet = frame.packet();
-        let head = crate::wire::dissect(&packet);
+        let head = crate::dissect::dissect(&packet);
         for stack in [&head.outer, &head.inner] {
             prop_assert_eq!(closure(stack.bits), stack.bits);
             prop_assert_eq!(clash(stack.bits), None);

@@ -3,12 +3,12 @@
 
 use super::*;
 use crate::abi::{FlowView, Head};
+use crate::context::{BatchContext, PacketContext};
+use crate::environment::{Environment, Scratch};
 use crate::eval::Eval;
 use crate::fields::{App, Facet, FlowSlot};
 use crate::hir::{ArithOp, Scope, StreamId, StreamKind, StreamPattern, TextTest};
 use crate::lint::packets::frame;
-use crate::sight::{Seen, Sight};
-use crate::world::{Scratch, World};
 use proptest::prelude::*;
 
 /// Conditions over few fields and values, so that they often contradict, imply or repeat each other.
@@ -160,9 +160,13 @@ fn around() -> impl Strategy<Value = Around> {
 }
 
 /// The packet's headers with its flow, and the rest that is known of it.
-fn seen(program: &Program, packet: &crate::abi::Packet, (bits, view, found, said): &Around) -> (Head, Sight) {
-    let mut head = crate::wire::dissect(packet);
-    let mut sight = Sight::new(program, 1);
+fn seen(
+    program: &Program,
+    packet: &crate::abi::Packet,
+    (bits, view, found, said): &Around,
+) -> (Head, BatchContext) {
+    let mut head = crate::dissect::dissect(packet);
+    let mut sight = BatchContext::new(program, 1);
     // Only packets of IP have flows.
     if head.outer.bits & bit::NET != 0 {
         head.outer.bits |= bits;
@@ -245,7 +249,7 @@ proptest! {
         }
         let program = with_flows(rules, vec![limit]);
         let findings = lint(&program, &[]);
-        let world = World::new(&program).unwrap();
+        let environment = Environment::new(&program).unwrap();
         let mut scratch = Scratch::default();
         for (frame, around) in &frames {
             let packet = frame.packet();
@@ -253,7 +257,7 @@ proptest! {
             for finding in &findings {
                 let at = finding.labels[0].span.start;
                 let owner = &program.rules.iter().chain(&program.limits).find(|r| r.span.start == at / 10 * 10).unwrap();
-                let mut eval = Eval::new(&world, &mut scratch, &packet, &head, Seen::of(&sight, 0));
+                let mut eval = Eval::new(&environment, &mut scratch, &packet, &head, PacketContext::of(&sight, 0));
                 let matched = eval.holds(&owner.matches);
                 let line = (at % 10 != 0).then(|| owner.asks.iter().filter(|ask| ask.span.start == at));
                 let mut held = line.map(|asks| asks.map(|ask| eval.holds(&ask.when)).collect::<Vec<_>>());
@@ -291,12 +295,12 @@ proptest! {
 
 /// The bytes that each station is sent.
 fn ranges(program: &Program, packet: &crate::abi::Packet, around: &Around) -> Vec<Option<(u32, u32)>> {
-    let world = World::new(program).unwrap();
+    let environment = Environment::new(program).unwrap();
     let (head, sight) = seen(program, packet, around);
     let mut scratch = Scratch::default();
     let mut out = vec![crate::abi::Verdict::default(); program.stations.len()];
     let mut tally = vec![0; program.rules.len() + program.limits.len()];
-    let asked = Eval::new(&world, &mut scratch, packet, &head, Seen::of(&sight, 0))
+    let asked = Eval::new(&environment, &mut scratch, packet, &head, PacketContext::of(&sight, 0))
         .decide(program, &mut out, &mut tally);
     let told = out
         .iter()

@@ -7,9 +7,9 @@ use super::keep::{self, Keeping};
 use super::trace::{Trace, trace};
 use super::{Control, Refusal, memory, now};
 use crate::event::{input, part_json, time_text};
+use mrule_compiler::environment::ChangeError;
 use mrule_compiler::hir::{self, ParamId, Program, Scope, TableId, Value, ValueTy};
 use mrule_compiler::table::{Form, Row, text};
-use mrule_compiler::world::ChangeError;
 use mrule_engine::change::{Change, Effect};
 use mrule_engine::decider::Observer;
 use mrule_engine::decider::bit_of;
@@ -236,11 +236,11 @@ impl Control {
         let due: Vec<String> = {
             let state = self.lock();
             let policies = state.live.iter().flat_map(|live| live.policies());
-            policies.filter(|(_, p)| p.world().is_due(now)).map(|(name, _)| name.to_owned()).collect()
+            policies.filter(|(_, p)| p.environment().is_due(now)).map(|(name, _)| name.to_owned()).collect()
         };
         for name in due {
             let expire = |policy: &mut Policy, _: &mut Keeping| {
-                policy.world_mut().expire(now, EXPIRE);
+                policy.environment_mut().expire(now, EXPIRE);
                 Ok(((), Touched::Param(ParamId(u32::MAX), true)))
             };
             // One that was unloaded meanwhile has none.
@@ -292,16 +292,17 @@ impl Control {
     /// No such policy.
     pub fn params(&self, policy: &str) -> Result<Vec<Json>, Refusal> {
         let policy = self.policy(policy)?;
-        let world = policy.world();
+        let environment = policy.environment();
         let about = |(at, param): (usize, &mrule_compiler::hir::Param)| {
             let id = ParamId(at as u32);
             let value = match &param.value {
                 Value::Ip(..) => {
-                    let bits = u128::from(world.param_high(id)) << 64 | u128::from(world.param(id));
+                    let bits =
+                        u128::from(environment.param_high(id)) << 64 | u128::from(environment.param(id));
                     let ip = std::net::Ipv6Addr::from_bits(bits).to_canonical();
                     Value::Ip(ip, if ip.is_ipv4() { 32 } else { 128 })
                 }
-                _ => Value::Num(world.param(id)),
+                _ => Value::Num(environment.param(id)),
             };
             let mut about = Map::new();
             about.insert("name".into(), param.name.as_str().into());
@@ -329,7 +330,7 @@ impl Control {
         };
         let policy = self.policy(policy)?;
         let tables = policy.program().tables.iter().enumerate().filter_map(|(at, table)| {
-            let now = policy.world().table(TableId(at as u32))?;
+            let now = policy.environment().table(TableId(at as u32))?;
             Some(TableState {
                 name: table.name.clone(),
                 key: now.form().key.iter().map(|ty| text::name(*ty)).collect(),
@@ -356,7 +357,7 @@ impl Control {
     ) -> Result<Page<RowText>, Refusal> {
         let policy = self.policy(policy)?;
         let id = table_of(&policy, table)?;
-        let Some(table) = policy.world().table(id) else { return Err(bad("no such table")) };
+        let Some(table) = policy.environment().table(id) else { return Err(bad("no such table")) };
         let form = table.form();
         let row = |(key, value, until): Row| RowText {
             key: key_json(form, &key),
@@ -478,7 +479,7 @@ fn is_of_flows(program: &Program, change: &Change) -> bool {
 /// How many rows of a table are taken out at a time because their end has come.
 const EXPIRE: usize = 4096;
 
-/// What of a world was changed.
+/// What of an environment was changed.
 pub(super) enum Touched {
     /// Nothing: triggers have a state of their own.
     Nothing,

@@ -214,14 +214,14 @@ const ROW: usize = 256;
 /// How many rows a table has.
 fn count(policy: &Policy, table: &str) -> usize {
     let at = policy.program().tables.iter().position(|other| other.name == table);
-    let table = at.and_then(|at| policy.world().table(TableId(at as u32)));
+    let table = at.and_then(|at| policy.environment().table(TableId(at as u32)));
     table.map_or(0, |table| table.len())
 }
 
 /// The rows of a table as they are kept.
 fn rows(policy: &Policy, table: &str) -> Option<Vec<KeptRow>> {
     let at = policy.program().tables.iter().position(|other| other.name == table)?;
-    let there = policy.world().table(TableId(at as u32))?;
+    let there = policy.environment().table(TableId(at as u32))?;
     Some(kept_rows(there.form(), table, there.rows()))
 }
 

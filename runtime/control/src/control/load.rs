@@ -9,8 +9,8 @@ use crate::control::{Bundle, Plan};
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::Compiled;
 use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::Program;
-use mrule_compiler::world::World;
 use mrule_dataplane::error::Error;
 use mrule_engine::policy::{Label, Policy};
 use mrule_grammar::codes::lints::IDLE_LIMIT;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Made {
     pub engine: Arc<Engine>,
     pub bounds: Option<Arc<Engine>>,
-    pub world: World,
+    pub environment: Environment,
     pub compiling: Duration,
 }
 
@@ -37,21 +37,21 @@ pub(super) fn make(
     program: Program,
     binding: bool,
     budget: &CompileBudget,
-    admit: impl FnOnce(&Program, &World) -> Result<(), Refusal>,
+    admit: impl FnOnce(&Program, &Environment) -> Result<(), Refusal>,
 ) -> Result<Made, Refusal> {
     let begun = Instant::now();
     let program = Arc::new(program);
-    let world = World::new(&program).map_err(|e| Refusal::Conflict(e.to_string()))?;
-    admit(&program, &world)?;
+    let environment = Environment::new(&program).map_err(|e| Refusal::Conflict(e.to_string()))?;
+    admit(&program, &environment)?;
     go_on(budget)?;
-    let engine = Engine::within(kind, program.clone(), &world, budget);
+    let engine = Engine::within(kind, program.clone(), &environment, budget);
     let engine = engine.map_err(|e| Refusal::Conflict(e.to_string()))?;
     if let Err(too_large) = program.automaton().map(drop) {
         return Err(Refusal::Conflict(too_large.to_string()));
     }
-    let bounds = binding.then(|| bounds(kind, &program, &world, budget)).transpose()?;
+    let bounds = binding.then(|| bounds(kind, &program, &environment, budget)).transpose()?;
     go_on(budget)?;
-    Ok(Made { engine: Arc::new(engine), bounds, world, compiling: begun.elapsed() })
+    Ok(Made { engine: Arc::new(engine), bounds, environment, compiling: begun.elapsed() })
 }
 
 /// Ends what is to stop.
@@ -63,12 +63,12 @@ fn go_on(budget: &CompileBudget) -> Result<(), Refusal> {
 pub(super) fn bounds(
     kind: EngineKind,
     program: &Program,
-    world: &World,
+    environment: &Environment,
     budget: &CompileBudget,
 ) -> Result<Arc<Engine>, Refusal> {
     let why = "no limit of the program is without `to`: there is nothing that could bind other policies";
     let bounds = program.bounds().ok_or_else(|| Refusal::Bad(why.to_owned()))?;
-    let engine = Engine::within(kind, Arc::new(bounds), world, budget);
+    let engine = Engine::within(kind, Arc::new(bounds), environment, budget);
     Ok(Arc::new(engine.map_err(|e| Refusal::Conflict(e.to_string()))?))
 }
 
@@ -130,9 +130,9 @@ impl Control {
             return Err(Refusal::Program(Box::new(compiled)));
         };
         let mut over = None;
-        let admit = |program: &Program, world: &World| {
+        let admit = |program: &Program, environment: &Environment| {
             let state = self.lock();
-            match self.memory.admit(program, world, state.live.as_ref(), name, bundle.origin())? {
+            match self.memory.admit(program, environment, state.live.as_ref(), name, bundle.origin())? {
                 Ok(_cost) => Ok(()),
                 Err(too_much) => {
                     over = Some(too_much);
@@ -145,7 +145,7 @@ impl Control {
             memory::refused(&mut compiled, &over);
             return Err(Refusal::Program(Box::new(compiled)));
         }
-        let Made { engine, bounds, mut world, compiling } = made?;
+        let Made { engine, bounds, mut environment, compiling } = made?;
         let intent = self.intend(&asked, name, &bundle)?;
         let turn = self.turn(format!("a load of policy `{name}`"))?;
         let mut bundle = bundle;
@@ -166,22 +166,23 @@ impl Control {
         let changed = held.as_ref().map_or(&nothing, |held| &held.changed);
         let policy = match &old {
             Some(old) => {
-                plan::keep(old, engine.program(), changed, &mut world);
+                plan::keep(old, engine.program(), changed, &mut environment);
                 Some(old)
             }
             None => None,
         };
         // Once more: others may have loaded meanwhile, and the tables that are kept are not those of the text.
-        let cost = match self.memory.admit(engine.program(), &world, Some(live), name, bundle.origin())? {
-            Ok(cost) => cost,
-            Err(over) => {
-                memory::refused(&mut compiled, &over);
-                return Err(Refusal::Program(Box::new(compiled)));
-            }
-        };
+        let cost =
+            match self.memory.admit(engine.program(), &environment, Some(live), name, bundle.origin())? {
+                Ok(cost) => cost,
+                Err(over) => {
+                    memory::refused(&mut compiled, &over);
+                    return Err(Refusal::Program(Box::new(compiled)));
+                }
+            };
         let policy = match policy {
-            Some(old) => old.try_succeed(engine, world),
-            None => Policy::try_new(engine, world),
+            Some(old) => old.try_succeed(engine, environment),
+            None => Policy::try_new(engine, environment),
         };
         let policy = policy.map_err(Error::from)?.counted(cost.bytes_without_tables());
         let has = |station: &String| policy.program().stations.iter().any(|other| other.name == *station);

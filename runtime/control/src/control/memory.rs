@@ -5,8 +5,8 @@
 use super::Refusal;
 use crate::budget::{MemoryLimits, OverBudget};
 use mrule_compiler::compile::Compiled;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::Program;
-use mrule_compiler::world::World;
 use mrule_dataplane::live::{Live, MAIN};
 use mrule_engine::cost::{Cost, Setting};
 use mrule_engine::policy::Origin;
@@ -30,14 +30,14 @@ impl Memory {
     pub(super) fn admit(
         &self,
         program: &Program,
-        world: &World,
+        environment: &Environment,
         live: Option<&Live>,
         name: &str,
         of: &Origin,
     ) -> Result<Result<Cost, OverBudget>, Refusal> {
-        let cost = mrule_engine::cost::cost(program, world, &self.setting)?;
+        let cost = mrule_engine::cost::cost(program, environment, &self.setting)?;
         let new = match live.and_then(|live| live.policy(name)) {
-            Some(old) => cost.clone().beside(program, world, old.triggers()),
+            Some(old) => cost.clone().beside(program, environment, old.triggers()),
             None => cost.clone(),
         };
         let taken = live.map_or(0, taken);

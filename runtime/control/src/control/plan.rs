@@ -3,8 +3,8 @@
 //! for this program.)
 
 use super::Changed;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::{ParamId, Program, TableId};
-use mrule_compiler::world::World;
 use mrule_engine::decider::{Heritage, streams_begin_anew};
 use mrule_engine::policy::Policy;
 use serde::Serialize;
@@ -87,7 +87,7 @@ impl Plan {
             })
             .collect();
         let heritage = Heritage::new(old, new, stations);
-        let mut trial = new.world().clone();
+        let mut trial = new.environment().clone();
         Plan {
             rules: Fates::of(
                 program.rules.iter().map(|r| &r.name),
@@ -121,23 +121,23 @@ impl Plan {
     }
 }
 
-/// Puts into the world of a new program what was changed from outside in the old one, as far as it fits; says what did.
-pub(super) fn keep(old: &Policy, new: &Program, changed: &Changed, world: &mut World) -> Plan {
+/// Puts into the environment of a new program what was changed from outside in the old one, as far as it fits; says what did.
+pub(super) fn keep(old: &Policy, new: &Program, changed: &Changed, environment: &mut Environment) -> Plan {
     let mut plan = Plan::default();
     for name in &changed.tables {
         let was = old.program().tables.iter().position(|table| table.name == *name);
         let is = new.tables.iter().position(|table| table.name == *name);
-        let kept = was
-            .zip(is)
-            .is_some_and(|(was, is)| world.keep_table(TableId(is as u32), old.world(), TableId(was as u32)));
+        let kept = was.zip(is).is_some_and(|(was, is)| {
+            environment.keep_table(TableId(is as u32), old.environment(), TableId(was as u32))
+        });
         (if kept { &mut plan.tables.kept } else { &mut plan.tables.lost }).push(name.clone());
     }
     for name in &changed.params {
         let was = old.program().params.iter().position(|param| param.name == *name);
         let is = new.params.iter().position(|param| param.name == *name);
-        let kept = was
-            .zip(is)
-            .is_some_and(|(was, is)| world.keep_param(ParamId(is as u32), old.world(), ParamId(was as u32)));
+        let kept = was.zip(is).is_some_and(|(was, is)| {
+            environment.keep_param(ParamId(is as u32), old.environment(), ParamId(was as u32))
+        });
         (if kept { &mut plan.params.kept } else { &mut plan.params.lost }).push(name.clone());
     }
     for name in changed.stations.keys() {

@@ -66,7 +66,7 @@ fn remake(
     if let Some(table) = name("whole") {
         let at = program.tables.iter().position(|other| other.name == table);
         let at = at.ok_or_else(|| format!("there is no table `{table}` any more"))?;
-        let emptied = policy.world_mut().replace(TableId(at as u32), Vec::new());
+        let emptied = policy.environment_mut().replace(TableId(at as u32), Vec::new());
         emptied.map_err(|error| error.to_string())?;
         changed.tables.insert(table);
         return Ok(());

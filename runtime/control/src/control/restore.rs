@@ -13,8 +13,8 @@ use super::store::{AtWork, Kept, Remade};
 use super::{Bundle, Held, Memory, Refusal, Version, now, stations};
 use crate::compile_queue::CompileLimits;
 use mrule_compiler::engine::EngineKind;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::Program;
-use mrule_compiler::world::World;
 use mrule_dataplane::confine::Confinement;
 use mrule_dataplane::live::{Live, MAIN};
 use mrule_engine::cost::Cost;
@@ -111,7 +111,7 @@ impl Start {
         policy: Policy,
         bundle: Bundle,
     ) -> Result<Start, super::Refusal> {
-        let bound = bounds(kind, policy.program(), policy.world(), &self.limits.budget())?;
+        let bound = bounds(kind, policy.program(), policy.environment(), &self.limits.budget())?;
         let before = self.policies.iter().position(|restored| restored.name == name);
         let before = before.map(|at| self.policies.remove(at).held).or_else(|| self.unloaded.remove(name));
         self.failures.remove(name);
@@ -207,7 +207,7 @@ impl Start {
             self.fail(MAIN, why, Scope::All);
         }
         if binds {
-            match bounds(kind, policy.program(), policy.world(), &self.limits.budget()) {
+            match bounds(kind, policy.program(), policy.environment(), &self.limits.budget()) {
                 Ok(bound) => policy = policy.binding(Some(bound)),
                 Err(why) => {
                     let why =
@@ -301,8 +301,8 @@ impl Start {
         let taken = self.policies.iter().map(|kept| kept.policy.memory()).fold(0, u64::saturating_add);
         let (memory, mut cost) = (self.memory.clone(), Cost::default());
         let bounded = super::memory::is_bounded(&name, held.now.bundle.origin());
-        let admit = |program: &Program, world: &World| {
-            cost = mrule_engine::cost::cost(program, world, &memory.setting)?;
+        let admit = |program: &Program, environment: &Environment| {
+            cost = mrule_engine::cost::cost(program, environment, &memory.setting)?;
             let admitted = memory.limits.admit(&cost, taken, bounded);
             admitted.map_err(|over| Refusal::Conflict(format!("{over}; {}", over.help())))
         };
@@ -316,7 +316,7 @@ impl Start {
             }
         };
         let made = made.and_then(|made| {
-            let policy = Policy::try_new(made.engine, made.world).map_err(|none| none.to_string())?;
+            let policy = Policy::try_new(made.engine, made.environment).map_err(|none| none.to_string())?;
             Ok(policy.binding(made.bounds).counted(cost.bytes_without_tables()))
         });
         match made {

@@ -86,7 +86,7 @@ impl Control {
     pub fn rows_to_come(&self, policy: &str, table: &str) -> Result<Rows, Refusal> {
         let seen = self.policy(policy)?;
         let id = table_of(&seen, table)?;
-        let capacity = seen.world().table(id).map_or(0, |table| table.capacity());
+        let capacity = seen.environment().table(id).map_or(0, |table| table.capacity());
         let (policy, table) = (policy.to_owned(), table.to_owned());
         Ok(Rows { policy, table, seen, id, capacity, now: now(), read: Vec::new(), lines: 0 })
     }
@@ -98,9 +98,9 @@ impl Control {
     pub fn replace_rows(&self, rows: Rows) -> Result<usize, Refusal> {
         let Rows { policy: name, table, seen, id, read, .. } = rows;
         // What is kept is made before anything is locked.
-        let own = seen.world().table(id).filter(|_| self.has_store());
+        let own = seen.environment().table(id).filter(|_| self.has_store());
         let kept = own.map(|own| kept_rows(own.form(), &table, read.iter().cloned()));
-        let form = |policy: &Policy, id| policy.world().table(id).map(|table| table.form().clone());
+        let form = |policy: &Policy, id| policy.environment().table(id).map(|table| table.form().clone());
         self.change_by(&name, |policy, keeping| {
             let now = table_of(policy, &table)?;
             if form(policy, now) != form(&seen, id) {
@@ -108,11 +108,11 @@ impl Control {
                     format!("table `{table}` is of another shape since a version that was loaded meanwhile");
                 return Err(Refusal::Conflict(why));
             }
-            policy.world_mut().replace(now, read).map_err(|error| refused(&error))?;
+            policy.environment_mut().replace(now, read).map_err(|error| refused(&error))?;
             policy.check_tables().map_err(|error| refused(&error))?;
             keeping.replaced(&name, &table, kept.unwrap_or_default());
             // Rows with the same key are one.
-            let count = policy.world().table(now).map_or(0, |table| table.len());
+            let count = policy.environment().table(now).map_or(0, |table| table.len());
             Ok((count, Touched::Table(now)))
         })
     }

@@ -33,7 +33,7 @@ pub(super) fn trace(policy: &Policy, change: &Change, effect: Effect, now: i64) 
     let trigger = |at: &usize| program.triggers.get(*at).map(|t| t.name.clone()).unwrap_or_default();
     let table = |id: &TableId| program.tables.get(id.index()).map(|t| t.name.clone()).unwrap_or_default();
     let row = |id: &TableId, key: &[Value]| {
-        key_text(key, policy.world().table(*id).is_some_and(|table| table.form().unordered))
+        key_text(key, policy.environment().table(*id).is_some_and(|table| table.form().unordered))
     };
     match change {
         _ if effect == Effect::Nothing => Trace::Nothing,

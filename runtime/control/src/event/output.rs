@@ -154,7 +154,7 @@ impl Observer for EventWriter {
     }
 
     fn packet(&self, policy: &Policy, number: u64, event: &TriggerEvent<'_>) {
-        let (program, world) = (policy.program(), policy.world());
+        let (program, environment) = (policy.program(), policy.environment());
         let Some(trigger) = program.triggers.get(event.trigger) else { return };
         let kind = match event.outcome {
             Outcome::Nothing => return,
@@ -195,7 +195,7 @@ impl Observer for EventWriter {
         }
         let head = event.seen.head_of(event.packet);
         let which = (event.trigger, event.outcome == Outcome::Vetoed);
-        let reason = explain::reason(program, world, event.packet, &head, event.seen, which);
+        let reason = explain::reason(program, environment, event.packet, &head, event.seen, which);
         record.members.extend(reason.map(|reason| ("reason".to_owned(), reason.into())));
         self.tell(record);
     }

@@ -8,7 +8,7 @@
 
 use crate::sys::frame::{Frame, Offload};
 use mrule_compiler::abi::{Link, Packet, bit};
-use mrule_compiler::wire;
+use mrule_compiler::dissect;
 
 /// Completes the checksum of a frame that is no super-frame. False: it cannot be, because the frame is not all there or what
 /// the kernel says of it lies outside.
@@ -74,7 +74,7 @@ pub struct Cutter {
 impl Cutter {
     /// For this super-frame; none when it cannot be cut.
     pub fn new(bytes: &[u8], frame: &Frame, link: Link) -> Option<Cutter> {
-        let head = wire::dissect(&Packet::new(bytes, frame.length, link)).outer;
+        let head = dissect::dissect(&Packet::new(bytes, frame.length, link)).outer;
         let kind = frame.offload.kind & !Offload::ECN;
         let udp = kind == Offload::UDP;
         let ipv6 = head.bits & bit::IP6_HDR != 0;

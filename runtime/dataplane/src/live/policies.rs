@@ -305,7 +305,7 @@ impl Live {
         })
     }
 
-    /// Gives a policy another world: the same program with other tables and params. None if there is no policy of this
+    /// Gives a policy another environment: the same program with other tables and params. None if there is no policy of this
     /// name, or the program is another one.
     pub fn change_world(&mut self, name: &str, policy: Arc<Policy>) -> Option<Swap> {
         let loaded = self.policies.loaded.iter_mut().find(|loaded| loaded.name == name)?;
@@ -314,7 +314,7 @@ impl Live {
         }
         loaded.policy = policy.clone();
         let id = loaded.id;
-        let orders = self.workers.iter().map(|_| Seating::World(policy.clone())).collect();
+        let orders = self.workers.iter().map(|_| Seating::Environment(policy.clone())).collect();
         // What is left is tables and params: freed here.
         Some(self.tell_workers(id, orders).0)
     }

@@ -31,8 +31,8 @@ pub(super) struct Seat {
 pub(super) enum Seating {
     /// Take this seat, in place of the one of the same policy if there is one.
     Take(Box<Seat>, Box<Heritage>),
-    /// The same program, in another world.
-    World(Arc<Policy>),
+    /// The same program, in another environment.
+    Environment(Arc<Policy>),
     /// Leave.
     Leave,
 }
@@ -66,7 +66,7 @@ impl Move {
                 left_seat = Some(Box::new(std::mem::replace(old, *seat)));
             }
             (Seating::Take(seat, _), None) => seats.push(*seat),
-            (Seating::World(policy), Some(seat)) => {
+            (Seating::Environment(policy), Some(seat)) => {
                 left_policy = Some(std::mem::replace(&mut seat.policy, policy));
             }
             (Seating::Leave, Some(_)) => {
@@ -76,7 +76,7 @@ impl Move {
                     gone.add(&RetiredTotals::all_of(&seat.summary));
                 }
             }
-            (Seating::World(_) | Seating::Leave, None) => {}
+            (Seating::Environment(_) | Seating::Leave, None) => {}
         }
         (self.left, Left { _seat: left_seat, _policy: left_policy, took: Duration::ZERO })
     }

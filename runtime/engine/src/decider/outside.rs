@@ -8,9 +8,9 @@ use crate::change::{Change, Effect, FlowAct, FlowRefusal, Refused};
 use crate::flow::{FlowAbout, FlowId, FlowName, FlowTable, Slice};
 use crate::policy::Policy;
 use crate::trigger::{MAX_REASON, Outcome};
+use mrule_compiler::environment::ChangeError;
 use mrule_compiler::hir::{Program, Scope, TriggerId};
 use mrule_compiler::table::KeyValue;
-use mrule_compiler::world::ChangeError;
 use std::collections::HashMap;
 
 /// Of how many flows triggers can be suppressed at a worker.

@@ -4,10 +4,10 @@
 
 use crate::trigger::{Spot, TriggerStore};
 use mrule_compiler::abi::{Head, MAX_KEY, OwnKeyWords, Packet};
+use mrule_compiler::context::PacketContext;
 use mrule_compiler::fields::Facet;
 use mrule_compiler::helpers;
 use mrule_compiler::hir::{Bytes, Key, OwnKey};
-use mrule_compiler::sight::Seen;
 use mrule_compiler::table::KeyValue;
 
 /// What a part of a key is; what the engine does not write is read here.
@@ -55,7 +55,7 @@ impl Forms {
         words: &OwnKeyWords,
         head: &Head,
         packet: &'a Packet<'a>,
-        seen: Seen<'a>,
+        seen: PacketContext<'a>,
         room: &'k mut Room<'a>,
     ) -> Option<&'k [KeyValue<'a>]> {
         let form = self.form(words)?;
@@ -79,7 +79,7 @@ impl Forms {
         words: &OwnKeyWords,
         head: &Head,
         packet: &'a Packet<'a>,
-        seen: Seen<'a>,
+        seen: PacketContext<'a>,
     ) -> Spot {
         let first = &words.parts[0];
         // Most keys are one word or two: they need no room.
@@ -98,7 +98,7 @@ impl Forms {
         words: &OwnKeyWords,
         head: &Head,
         packet: &'a Packet<'a>,
-        seen: Seen<'a>,
+        seen: PacketContext<'a>,
     ) -> Spot {
         let mut room = ROOM;
         let key = self.key(words, head, packet, seen, &mut room);

@@ -11,10 +11,10 @@ use crate::flow::FlowId;
 use crate::policy::Policy;
 use crate::trigger::{AHEAD, Moment, Outcome};
 use mrule_compiler::abi::{Head, Packet};
+use mrule_compiler::context::{BatchContext, Fired, PacketContext, Probe};
+use mrule_compiler::environment::Scratch;
 use mrule_compiler::hir::{OwnKey, Pred, PredKind, Program, Scope, Trigger, TriggerId, WindowKind};
-use mrule_compiler::sight::{Fired, Probe, Seen, Sight};
 use mrule_compiler::table::KeyValue;
-use mrule_compiler::world::Scratch;
 use std::ops::Range;
 
 /// What one worker needs to raise triggers. Of packets, it knows those that were probed last: rows of them are in their order.
@@ -73,7 +73,7 @@ enum Of {
 pub(super) struct Step<'a> {
     pub at: usize,
     pub packet: &'a Packet<'a>,
-    pub seen: Seen<'a>,
+    pub seen: PacketContext<'a>,
     pub flow: Option<FlowId>,
     /// Triggers by flow that are active.
     pub active: u64,
@@ -162,13 +162,13 @@ impl Raiser {
         scratch: &mut Scratch,
         packets: &[Packet],
         first: usize,
-        sight: &Sight,
+        sight: &BatchContext,
     ) -> bool {
         self.first = first;
         let together = self.together(policy);
         if self.keyed {
-            let seen = Seen::of(sight, first);
-            policy.engine().probe(policy.world(), scratch, packets, seen, &mut self.probe);
+            let seen = PacketContext::of(sight, first);
+            policy.engine().probe(policy.environment(), scratch, packets, seen, &mut self.probe);
             let numbers = policy.triggers().moments(packets.len());
             for ((row, packet), number) in packets.iter().enumerate().zip(numbers..) {
                 if let Some(moment) = self.moments.get_mut(row) {
@@ -196,7 +196,7 @@ impl Raiser {
         scratch: &mut Scratch,
         packets: &[Packet],
         at: usize,
-        sight: &Sight,
+        sight: &BatchContext,
     ) {
         let row = at.saturating_sub(self.first);
         let (Some(probed), Some(one)) = (packets.get(self.first..), packets.get(at..=at)) else { return };
@@ -205,7 +205,7 @@ impl Raiser {
     }
 
     /// Takes the events of these of the packets that were probed into the windows of their keys.
-    fn count(&mut self, policy: &Policy, packets: &[Packet], sight: &Sight, rows: Range<usize>) {
+    fn count(&mut self, policy: &Policy, packets: &[Packet], sight: &BatchContext, rows: Range<usize>) {
         let probed = Probed { packets, first: self.first, sight, probe: &self.probe, heads: &self.heads };
         let mut told = Told {
             moments: &mut self.moments,
@@ -220,14 +220,21 @@ impl Raiser {
     }
 
     /// Finds out what packets raise, with what their windows say.
-    fn fire(&mut self, policy: &Policy, scratch: &mut Scratch, packets: &[Packet], at: usize, sight: &Sight) {
+    fn fire(
+        &mut self,
+        policy: &Policy,
+        scratch: &mut Scratch,
+        packets: &[Packet],
+        at: usize,
+        sight: &BatchContext,
+    ) {
         let (row, triggers) = (at.saturating_sub(self.first), self.plans.len());
         let values = self.values.get(row * self.windows..).unwrap_or(&[]);
         let Some(fired) = self.fired.get_mut(row * triggers..(row + packets.len()) * triggers) else {
             return;
         };
-        let seen = Seen::of(sight, at).with_windows(values);
-        policy.engine().fire(policy.world(), scratch, packets, seen, fired);
+        let seen = PacketContext::of(sight, at).with_windows(values);
+        policy.engine().fire(policy.environment(), scratch, packets, seen, fired);
     }
 
     /// What became of the conditions of a packet that was looked at; none when none of them holds.

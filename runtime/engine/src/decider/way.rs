@@ -5,8 +5,8 @@
 use super::own::{Forms, ROOM, Room};
 use crate::trigger::{Moment, Spot, TriggerStore};
 use mrule_compiler::abi::{Head, Packet};
+use mrule_compiler::context::{BatchContext, PacketContext, Probe};
 use mrule_compiler::hir::{OwnKey, Program, TriggerId};
-use mrule_compiler::sight::{Probe, Seen, Sight};
 use mrule_compiler::table::KeyValue;
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use std::ops::Range;
 pub(super) struct Probed<'a> {
     pub packets: &'a [Packet<'a>],
     pub first: usize,
-    pub sight: &'a Sight,
+    pub sight: &'a BatchContext,
     pub probe: &'a Probe,
     /// What is in them, where a key has bytes.
     pub heads: &'a [Head],
@@ -79,8 +79,8 @@ impl Counter {
 }
 
 impl<'a> Probed<'a> {
-    fn seen(&self, row: usize) -> Seen<'a> {
-        Seen::of(self.sight, self.first + row)
+    fn seen(&self, row: usize) -> PacketContext<'a> {
+        PacketContext::of(self.sight, self.first + row)
     }
 }
 
@@ -112,7 +112,7 @@ impl Way {
         (probe, row): (&Probe, usize),
         head: &Head,
         packet: &'a Packet<'a>,
-        seen: Seen<'a>,
+        seen: PacketContext<'a>,
         room: &'k mut Room<'a>,
     ) -> Option<&'k [KeyValue<'a>]> {
         self.forms.key(probe.key(row, self.at)?, head, packet, seen, room)

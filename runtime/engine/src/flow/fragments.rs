@@ -131,7 +131,7 @@ fn fragment_header(packet: &Packet, stack: &Stack) -> Option<u32> {
     let frame = packet.frame();
     let mut next = *frame.get(stack.l3 as usize + 6)?;
     let mut at = stack.l3 + 40;
-    for _ in 0..mrule_compiler::wire::MAX_NESTING {
+    for _ in 0..mrule_compiler::dissect::MAX_NESTING {
         if next == FRAGMENT {
             return Some(at);
         }

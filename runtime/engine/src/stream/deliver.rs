@@ -6,18 +6,18 @@ use super::order::{self, Full, Next};
 use super::out::{Going, Out};
 use super::{Content, Dir, Reader, Shared, dns, http, tls};
 use crate::flow::Segment;
+use mrule_compiler::context::BatchContext;
+use mrule_compiler::environment::Environment;
 use mrule_compiler::fields::App;
-use mrule_compiler::sight::Sight;
-use mrule_compiler::world::World;
 
 pub(super) const UDP: u8 = 17;
 
 /// One packet's work.
 pub(super) struct Job<'a, 's> {
-    pub(super) world: &'a World,
+    pub(super) environment: &'a Environment,
     pub(super) i: usize,
     pub(super) segment: &'a Segment<'s>,
-    pub(super) sight: &'a mut Sight,
+    pub(super) sight: &'a mut BatchContext,
     /// How deep the deepest pattern looks now.
     pub(super) deepest: u64,
     pub(super) shared: &'a mut Shared,
@@ -189,7 +189,7 @@ impl Job<'_, '_> {
             let searched = bytes.get(..room.min(bytes.len() as u64) as usize).unwrap_or(bytes);
             let Shared { automaton, depths, .. } = &*self.shared;
             automaton.scan(&mut dir.state, searched, dir.next, &mut |id, end| {
-                if depths.get(id.index()).is_some_and(|depth| end <= depth.get(self.world)) {
+                if depths.get(id.index()).is_some_and(|depth| end <= depth.get(self.environment)) {
                     self.sight.mark(self.i, id);
                 }
             });

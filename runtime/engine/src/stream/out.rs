@@ -3,8 +3,8 @@
 
 use super::counts::StreamCounts;
 use super::pool::{Part, Pool};
+use mrule_compiler::context::BatchContext;
 use mrule_compiler::fields::Facet;
-use mrule_compiler::sight::Sight;
 
 /// The greatest message that is read, in bytes.
 pub(super) const MAX_MESSAGE: usize = 64 << 10;
@@ -12,7 +12,7 @@ pub(super) const MAX_MESSAGE: usize = 64 << 10;
 /// What a reader works with.
 pub(super) struct Out<'a> {
     pub(super) i: usize,
-    pub(super) sight: &'a mut Sight,
+    pub(super) sight: &'a mut BatchContext,
     pub(super) counts: &'a mut StreamCounts,
     pub(super) pool: &'a mut Pool,
     pub(super) scratch: &'a mut Vec<u8>,

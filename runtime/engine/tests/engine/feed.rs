@@ -2,12 +2,12 @@
 //! and what each of them is told. (Rejected: frames through the dissector and the table of flows; what is tested here lies
 //! behind both.)
 
+use mrule_compiler::context::{BatchContext, FacetValue};
+use mrule_compiler::environment::Environment;
 use mrule_compiler::fields::{App, Facet, FlowSlot};
 use mrule_compiler::hir::{Num, Pred, Program, Rule, StreamKind, StreamPattern};
 use mrule_compiler::pattern;
 use mrule_compiler::sets::Intervals;
-use mrule_compiler::sight::{FacetValue, Sight};
-use mrule_compiler::world::World;
 use mrule_engine::flow::{FlowId, Segment};
 use mrule_engine::stream::{StreamLimits, Streams};
 use std::sync::Arc;
@@ -55,8 +55,8 @@ pub fn program(patterns: &[(StreamKind, u64)], facets: &[Facet], app: bool) -> P
 
 pub struct Feed {
     pub streams: Streams,
-    pub world: World,
-    pub sight: Sight,
+    pub environment: Environment,
+    pub sight: BatchContext,
     patterns: usize,
 }
 
@@ -76,15 +76,15 @@ impl Feed {
     pub fn limited(program: &Program, limits: &StreamLimits) -> Feed {
         Feed {
             streams: Streams::new(program, limits, 1000).unwrap(),
-            world: World::new(program).unwrap(),
-            sight: Sight::new(program, 1),
+            environment: Environment::new(program).unwrap(),
+            sight: BatchContext::new(program, 1),
             patterns: program.streams.len(),
         }
     }
 
     pub fn give(&mut self, segment: &Segment) -> Told {
         self.sight.begin();
-        let app = self.streams.observe(&self.world, 0, segment, &mut self.sight);
+        let app = self.streams.observe(&self.environment, 0, segment, &mut self.sight);
         assert!(self.streams.counts().adds_up(), "{:?}", self.streams.counts());
         let found = (0..self.patterns)
             .filter(|&id| self.sight.found(0, mrule_compiler::hir::StreamId(id as u32)))

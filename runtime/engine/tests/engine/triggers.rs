@@ -5,7 +5,7 @@
 use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use mrule_engine::cost::{Setting, cost};
 use mrule_engine::decider::{Decider, Limits, TriggerEvent};
 use mrule_engine::policy::Policy;
@@ -142,9 +142,9 @@ fn engines() -> &'static [Arc<Engine>; 2] {
     ENGINES.get_or_init(|| {
         let mut loader = MemoryLoader::new([("a.mrule", RULES)]);
         let program = Arc::new(compile(&["a.mrule".to_owned()], &mut loader, &[]).program.unwrap());
-        let world = World::new(&program).unwrap();
+        let environment = Environment::new(&program).unwrap();
         [EngineKind::Interp, EngineKind::Jit]
-            .map(|kind| Arc::new(Engine::new(kind, program.clone(), &world).unwrap()))
+            .map(|kind| Arc::new(Engine::new(kind, program.clone(), &environment).unwrap()))
     })
 }
 
@@ -176,7 +176,7 @@ proptest! {
             .collect();
         for engine in engines() {
             let kind = engine.kind();
-            let policy = Policy::new(engine.clone(), World::new(engine.program()).unwrap());
+            let policy = Policy::new(engine.clone(), Environment::new(engine.program()).unwrap());
             let mut decider = Decider::new(&policy, &Limits::default(), size).unwrap();
             let mut matched = Vec::new();
             for chunk in packets.chunks(size) {
@@ -205,7 +205,7 @@ rule a { match seen or twice or seldom or plain   snaplen full  to s }
 
 /// What packets do to triggers: packet, trigger, outcome; then what each trigger counted.
 fn told(engine: &Arc<Engine>, packets: &[Packet], size: usize) -> Vec<String> {
-    let policy = Policy::repeatable(engine.clone(), World::new(engine.program()).unwrap());
+    let policy = Policy::repeatable(engine.clone(), Environment::new(engine.program()).unwrap());
     let mut decider = Decider::new(&policy, &Limits::default(), size).unwrap();
     let mut told = Vec::new();
     for (turn, chunk) in packets.chunks(size).enumerate() {
@@ -233,8 +233,8 @@ proptest! {
         let engines = ENGINES.get_or_init(|| {
             let compiled = compile(&["f".into()], &mut MemoryLoader::new([("f", FULL)]), &[]);
             let program = Arc::new(compiled.program.expect("a program"));
-            let world = World::new(&program).unwrap();
-            [EngineKind::Interp, EngineKind::Jit].map(|kind| Arc::new(Engine::new(kind, program.clone(), &world).unwrap()))
+            let environment = Environment::new(&program).unwrap();
+            [EngineKind::Interp, EngineKind::Jit].map(|kind| Arc::new(Engine::new(kind, program.clone(), &environment).unwrap()))
         });
         let mut time = 1_000_000 * MS;
         let sent = |(gap, source, target, port): (usize, u8, u8, u16)| {
@@ -257,10 +257,10 @@ proptest! {
 
 #[test]
 fn what_it_costs_is_what_it_takes() {
-    let policy = Policy::new(engines()[0].clone(), World::new(engines()[0].program()).unwrap());
+    let policy = Policy::new(engines()[0].clone(), Environment::new(engines()[0].program()).unwrap());
     let cost = cost(
         policy.program(),
-        policy.world(),
+        policy.environment(),
         &Setting { limits: Limits::default(), workers: 1, batch: 256, station_bytes: 0 },
     )
     .unwrap();

@@ -1,9 +1,9 @@
 //! Programs made by hand, without the language: rules over the frame's length.
 
 use mrule_compiler::engine::{Engine, EngineKind};
+use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::{Ask, Length, Num, Pred, Program, Rule, Station, Target};
 use mrule_compiler::sets::Intervals;
-use mrule_compiler::world::World;
 use mrule_dataplane::Error;
 use mrule_dataplane::replay::Summary;
 use mrule_dataplane::replay::{Options, replay};
@@ -60,11 +60,11 @@ pub fn run_with(
     read: &Path,
     out: Option<&Path>,
 ) -> Result<Summary, Error> {
-    let world = World::new(program).unwrap();
-    let engine = Engine::new(kind, program.clone(), &world).unwrap();
+    let environment = Environment::new(program).unwrap();
+    let engine = Engine::new(kind, program.clone(), &environment).unwrap();
     let options = Options { read: vec![read.to_owned()], out: out.map(Path::to_owned), ..Options::default() };
     let mut packets = 0;
-    let mut policy = Policy::repeatable(Arc::new(engine), world);
+    let mut policy = Policy::repeatable(Arc::new(engine), environment);
     let summary = replay(&options, &mut policy, None, &mut |progress| {
         assert!(progress.packets >= packets && progress.length.is_none_or(|length| progress.read <= length));
         packets = progress.packets;

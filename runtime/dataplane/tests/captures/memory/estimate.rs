@@ -6,7 +6,7 @@ use super::{alone, status};
 use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use mrule_engine::cost::cost;
 use mrule_engine::decider::{Decider, Limits};
 use mrule_engine::policy::Policy;
@@ -66,10 +66,10 @@ fn what_is_counted_is_what_it_takes() {
             compile(&["a".into()], &mut MemoryLoader::new([("a", text), ("seen.csv", rows)]), &[]);
         let program = Arc::new(compiled.program.take().unwrap());
         drop(compiled);
-        let world = World::new(&program).unwrap();
-        let cost = cost(&program, &world, &setting).unwrap();
-        let engine = Engine::new(EngineKind::Jit, program, &world).unwrap();
-        let policy = Policy::try_repeatable(Arc::new(engine), world).unwrap();
+        let environment = Environment::new(&program).unwrap();
+        let cost = cost(&program, &environment, &setting).unwrap();
+        let engine = Engine::new(EngineKind::Jit, program, &environment).unwrap();
+        let policy = Policy::try_repeatable(Arc::new(engine), environment).unwrap();
         // What compiling took and gave back is not the program's.
         trim();
         println!("{} bytes before packets", status("RssAnon") - before);

@@ -8,7 +8,7 @@ use etherparse::PacketBuilder;
 use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
 use mrule_compiler::engine::{Engine, EngineKind};
-use mrule_compiler::world::World;
+use mrule_compiler::environment::Environment;
 use std::sync::Arc;
 
 /// What decides, and its sums.
@@ -18,25 +18,25 @@ struct Run {
     summary: Totals,
 }
 
-fn made(text: &str) -> (Arc<Engine>, World) {
+fn made(text: &str) -> (Arc<Engine>, Environment) {
     let compiled = compile(&["a".into()], &mut MemoryLoader::new([("a", text)]), &[]);
     let program = Arc::new(compiled.program.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics)));
-    let world = World::new(&program).unwrap();
-    (Arc::new(Engine::new(EngineKind::Interp, program, &world).unwrap()), world)
+    let environment = Environment::new(&program).unwrap();
+    (Arc::new(Engine::new(EngineKind::Interp, program, &environment).unwrap()), environment)
 }
 
 impl Run {
     fn new(text: &str) -> Run {
-        let (engine, world) = made(text);
-        let policy = Policy::repeatable(engine, world);
+        let (engine, environment) = made(text);
+        let policy = Policy::repeatable(engine, environment);
         let summary = Totals::new(policy.program());
         Run { decider: Decider::new(&policy, &Limits::default(), 64).unwrap(), policy, summary }
     }
 
     /// Another program takes its place; stations of the same name go on.
     fn succeed(&mut self, text: &str) {
-        let (engine, world) = made(text);
-        let policy = self.policy.succeed(engine, world);
+        let (engine, environment) = made(text);
+        let policy = self.policy.succeed(engine, environment);
         let was = &self.policy.program().stations;
         let stations = policy.program().stations.iter().map(|s| was.iter().position(|o| o.name == s.name));
         let heritage = Heritage::new(&self.policy, &policy, stations.collect());

@@ -1,7 +1,7 @@
 //! Frames made byte by byte, and a table that is shown them one at a time.
 
 use mrule_compiler::abi::{FlowView, Head, Link, Packet, bit};
-use mrule_compiler::wire::dissect;
+use mrule_compiler::dissect::dissect;
 use mrule_engine::flow::{FlowCounts, FlowId, FlowTable, Limits};
 
 pub const SECOND: i64 = 1_000_000_000;

@@ -3,7 +3,7 @@
 use crate::flow::frames::*;
 use crate::flow::traffic::Random;
 use mrule_compiler::abi::{Link, Packet};
-use mrule_compiler::wire::dissect;
+use mrule_compiler::dissect::dissect;
 use mrule_engine::flow::{FlowTable, Limits};
 
 const SERVER: u32 = 0x0a00_0002;

@@ -4,7 +4,7 @@
 use crate::flow::frames::*;
 use crate::flow::traffic::{Pair, Random, Sent};
 use mrule_compiler::abi::{FlowView, Link, Packet, bit};
-use mrule_compiler::wire::dissect;
+use mrule_compiler::dissect::dissect;
 use mrule_engine::flow::{FlowTable, Limits};
 use std::collections::HashMap;
 
@@ -205,7 +205,7 @@ fn view(history: &[Sent], before: Option<i64>) -> Truth {
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct PacketContext {
     packets: usize,
     beyond_4_gib: usize,
     before_the_start: usize,
@@ -213,7 +213,7 @@ struct Seen {
     known_starts: usize,
 }
 
-fn compare(seed: u64, seen: &mut Seen) {
+fn compare(seed: u64, seen: &mut PacketContext) {
     let mut random = Random(seed);
     let mut sent = Vec::new();
     for number in 0..10 {
@@ -277,11 +277,11 @@ fn compare(seed: u64, seen: &mut Seen) {
 
 #[test]
 fn agrees_with_the_whole_history() {
-    let mut seen = Seen::default();
+    let mut seen = PacketContext::default();
     for seed in 0..60 {
         compare(seed, &mut seen);
     }
-    let Seen { packets, beyond_4_gib, before_the_start, pieces, known_starts } = seen;
+    let PacketContext { packets, beyond_4_gib, before_the_start, pieces, known_starts } = seen;
     assert!(packets > 50_000 && beyond_4_gib > 2000 && pieces > 5000, "{seen:?}");
     assert!(before_the_start > 200 && known_starts > 10_000, "{seen:?}");
 }

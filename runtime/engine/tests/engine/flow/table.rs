@@ -2,8 +2,8 @@
 
 use crate::flow::frames::*;
 use mrule_compiler::abi::{Link, Packet, bit};
+use mrule_compiler::dissect::dissect;
 use mrule_compiler::fields::App;
-use mrule_compiler::wire::dissect;
 use mrule_engine::flow::{FlowId, Limits, Timeouts};
 
 const ENDS: Ends = Ends { v6: false, hosts: [0x0a00_0001, 0x0a00_0002], ports: [40000, 80] };

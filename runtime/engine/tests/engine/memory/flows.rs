@@ -2,7 +2,7 @@
 
 use super::{alone, status};
 use mrule_compiler::abi::{FlowView, Head, Link, Packet};
-use mrule_compiler::wire::dissect;
+use mrule_compiler::dissect::dissect;
 use mrule_engine::flow::{FlowTable, Limits};
 
 /// A SYN from this source.

@@ -26,19 +26,22 @@ fn params_are_two_words_and_stay_within_their_bounds() {
         ],
         ..Program::default()
     };
-    let mut world = World::new(&program).unwrap();
-    assert_eq!(world.params(), [0, 5, 0, 0xffff_c000_0201, 0x2001_0db8 << 32, 7]);
-    let shared = world.clone();
-    assert_eq!(world.set_param(ParamId(0), &Value::Num(9)), Ok(()));
-    assert_eq!(world.set_param(ParamId(0), &Value::Num(10)), Err(ChangeError::Bounds { low: 1, high: 9 }));
-    assert_eq!(world.set_param(ParamId(0), &ip("192.0.2.1")), Err(ChangeError::Type));
-    assert_eq!(world.set_param(ParamId(3), &Value::Num(2)), Err(ChangeError::Unknown));
-    assert_eq!(world.set_param(ParamId(1), &ip("2001:db8::7")), Ok(()));
-    assert_eq!((world.param(ParamId(0)), world.param_high(ParamId(1))), (9, 0x2001_0db8 << 32));
+    let mut environment = Environment::new(&program).unwrap();
+    assert_eq!(environment.params(), [0, 5, 0, 0xffff_c000_0201, 0x2001_0db8 << 32, 7]);
+    let shared = environment.clone();
+    assert_eq!(environment.set_param(ParamId(0), &Value::Num(9)), Ok(()));
+    assert_eq!(
+        environment.set_param(ParamId(0), &Value::Num(10)),
+        Err(ChangeError::Bounds { low: 1, high: 9 })
+    );
+    assert_eq!(environment.set_param(ParamId(0), &ip("192.0.2.1")), Err(ChangeError::Type));
+    assert_eq!(environment.set_param(ParamId(3), &Value::Num(2)), Err(ChangeError::Unknown));
+    assert_eq!(environment.set_param(ParamId(1), &ip("2001:db8::7")), Ok(()));
+    assert_eq!((environment.param(ParamId(0)), environment.param_high(ParamId(1))), (9, 0x2001_0db8 << 32));
     assert_eq!((shared.param(ParamId(0)), shared.param(ParamId(9))), (5, 0));
     let text = param(ValueTy::String, Value::Text(b"x".as_slice().into()));
     let program = Program { params: vec![text], ..Program::default() };
-    assert_eq!(World::new(&program).unwrap_err(), WorldError::Param("p".into()));
+    assert_eq!(Environment::new(&program).unwrap_err(), EnvironmentError::Param("p".into()));
 }
 
 #[test]
@@ -56,24 +59,27 @@ fn triggers_are_raised_on_a_copy() {
         hold: None,
     };
     let program = Program { triggers: vec![trigger(&[]), trigger(&[ValueTy::Ip])], ..Program::default() };
-    let mut world = World::new(&program).unwrap();
-    let before = world.clone();
-    world.raise(TriggerId(0), &[]).unwrap();
+    let mut environment = Environment::new(&program).unwrap();
+    let before = environment.clone();
+    environment.raise(TriggerId(0), &[]).unwrap();
     let key = [Value::Ip("10.0.0.1".parse().unwrap(), 32)];
-    world.raise(TriggerId(1), &key).unwrap();
-    assert!(world.active(TriggerId(0), &[], 0) && !before.active(TriggerId(0), &[], 0));
-    assert!(world.active(TriggerId(1), &[KeyValue::V4(0x0a00_0001)], 0));
-    assert!(!world.active(TriggerId(1), &[KeyValue::V6(0x0a00_0001)], 0));
-    assert_eq!(world.clear(TriggerId(1), &key), Ok(true));
-    assert_eq!(world.clear(TriggerId(1), &key), Ok(false));
-    assert_eq!(world.clear_all(TriggerId(0)), Ok(()));
-    assert!(!world.active(TriggerId(0), &[], 0));
-    assert_eq!(world.raise(TriggerId(2), &[]), Err(ChangeError::Unknown));
-    assert!(matches!(world.raise(TriggerId(0), &key), Err(ChangeError::Table(TableError::Arity { .. }))));
+    environment.raise(TriggerId(1), &key).unwrap();
+    assert!(environment.active(TriggerId(0), &[], 0) && !before.active(TriggerId(0), &[], 0));
+    assert!(environment.active(TriggerId(1), &[KeyValue::V4(0x0a00_0001)], 0));
+    assert!(!environment.active(TriggerId(1), &[KeyValue::V6(0x0a00_0001)], 0));
+    assert_eq!(environment.clear(TriggerId(1), &key), Ok(true));
+    assert_eq!(environment.clear(TriggerId(1), &key), Ok(false));
+    assert_eq!(environment.clear_all(TriggerId(0)), Ok(()));
+    assert!(!environment.active(TriggerId(0), &[], 0));
+    assert_eq!(environment.raise(TriggerId(2), &[]), Err(ChangeError::Unknown));
+    assert!(matches!(
+        environment.raise(TriggerId(0), &key),
+        Err(ChangeError::Table(TableError::Arity { .. }))
+    ));
 }
 
 /// A program that looks for these needles and patterns in the frame, and for the first of each in a slice of it.
-fn searching(needles: &[&str], regexes: &[&str]) -> (Program, World) {
+fn searching(needles: &[&str], regexes: &[&str]) -> (Program, Environment) {
     let whole = frame_bytes(None);
     let part = frame_bytes(Some(hir::Slice::To(4)));
     let mut preds: Vec<Pred> = Vec::new();
@@ -95,39 +101,40 @@ fn searching(needles: &[&str], regexes: &[&str]) -> (Program, World) {
         regexes: regexes.iter().map(|&p| hir::Regex { pattern: p.into() }).collect(),
         ..Program::default()
     };
-    let world = World::new(&program).unwrap();
-    (program, world)
+    let environment = Environment::new(&program).unwrap();
+    (program, environment)
 }
 
 #[test]
 fn many_patterns_answer_as_each_would_alone() {
     let needles = ["ab", "abc", "bc", "zz", "c", "abcabc"];
     let regexes = ["^abc", "(?-i)ABC", "c$", "b.a", "z+", "abc|abcabc"];
-    let (_, world) = searching(&needles, &regexes);
+    let (_, environment) = searching(&needles, &regexes);
     let mut scratch = Scratch::default();
     for text in ["abcabc", "ABC", "abc\n", "", "zz", "xab", "c", "bxa"] {
         let packet = Packet::new(text.as_bytes(), 0, Link::RawIp);
         let head = Head::default();
         scratch.begin();
-        let mut finds =
-            |search: Option<SearchId>| world.searches().finds(&mut scratch, &packet, &head, search.unwrap());
+        let mut finds = |search: Option<SearchId>| {
+            environment.searches().finds(&mut scratch, &packet, &head, search.unwrap())
+        };
         let whole = frame_bytes(None);
         for (n, needle) in needles.iter().enumerate() {
-            let found = finds(world.searches().contains(&whole, NeedleId(n as u32)));
+            let found = finds(environment.searches().contains(&whole, NeedleId(n as u32)));
             assert_eq!(found, text.contains(needle), "{text:?} contains {needle}");
         }
         for (n, pattern) in regexes.iter().enumerate() {
-            let found = finds(world.searches().matches(&whole, RegexId(n as u32)));
+            let found = finds(environment.searches().matches(&whole, RegexId(n as u32)));
             let alone = crate::pattern::compile(&[pattern]).unwrap();
             assert_eq!(found, !text.is_empty() && alone.is_match(text), "{text:?} matches {pattern}");
         }
         let part = frame_bytes(Some(hir::Slice::To(4)));
         assert_eq!(
-            finds(world.searches().contains(&part, NeedleId(0))),
+            finds(environment.searches().contains(&part, NeedleId(0))),
             text.len() >= 4 && text[..4].contains("ab")
         );
     }
-    assert_eq!(world.searches().contains(&frame_bytes(Some(hir::Slice::At(0))), NeedleId(0)), None);
+    assert_eq!(environment.searches().contains(&frame_bytes(Some(hir::Slice::At(0))), NeedleId(0)), None);
 }
 
 #[test]
@@ -138,24 +145,25 @@ fn patterns_are_over_bytes_and_caseless() {
     assert!(matches(r"\xff.\x00", b"\xff\x80\x00"));
     assert!(!matches("a.b", b"a\nb"));
     let broken = Program { regexes: vec![hir::Regex { pattern: "(".into() }], ..searching(&["a"], &["a"]).0 };
-    assert!(matches!(World::new(&broken), Err(WorldError::Regex { regex: RegexId(0), .. })));
+    assert!(matches!(Environment::new(&broken), Err(EnvironmentError::Regex { regex: RegexId(0), .. })));
 }
 
 #[test]
 fn a_scratch_follows_the_packet_and_the_world() {
     let (_, one) = searching(&["a"], &["a"]);
     let (_, two) = searching(&["b", "c"], &["b", "c"]);
-    let id = |world: &World| world.searches().contains(&frame_bytes(None), NeedleId(0)).unwrap();
+    let id =
+        |environment: &Environment| environment.searches().contains(&frame_bytes(None), NeedleId(0)).unwrap();
     let mut scratch = Scratch::default();
     let a = Packet::new(b"aaaa", 0, Link::RawIp);
     let b = Packet::new(b"bbbb", 0, Link::RawIp);
-    let finds = |scratch: &mut Scratch, world: &World, packet: &Packet| {
-        world.searches().finds(scratch, packet, &Head::default(), id(world))
+    let finds = |scratch: &mut Scratch, environment: &Environment, packet: &Packet| {
+        environment.searches().finds(scratch, packet, &Head::default(), id(environment))
     };
     assert!(finds(&mut scratch, &one, &a), "even without `begin`");
     scratch.begin();
     assert!(!finds(&mut scratch, &one, &b));
-    assert!(finds(&mut scratch, &two, &b), "another world, the same packet");
+    assert!(finds(&mut scratch, &two, &b), "another environment, the same packet");
     assert!(finds(&mut scratch, &two.clone(), &b), "a clone has the same patterns");
 }
 
@@ -164,13 +172,17 @@ fn too_many_patterns_for_one_engine_are_split() {
     let patterns: Vec<String> = (0..12).map(|n| format!("(?:[a-z]{{{}}}x{n}y){{60}}", 300 + n)).collect();
     let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
     assert!(crate::pattern::compile(&patterns).is_err(), "together they are too large");
-    let (_, world) = searching(&["n"], &patterns);
+    let (_, environment) = searching(&["n"], &patterns);
     let text = format!("{}x7y", "q".repeat(307)).repeat(60);
     let packet = Packet::new(text.as_bytes(), 0, Link::RawIp);
     let mut scratch = Scratch::default();
     for n in 0..12 {
-        let search = world.searches().matches(&frame_bytes(None), RegexId(n)).unwrap();
-        assert_eq!(world.searches().finds(&mut scratch, &packet, &Head::default(), search), n == 7, "{n}");
+        let search = environment.searches().matches(&frame_bytes(None), RegexId(n)).unwrap();
+        assert_eq!(
+            environment.searches().finds(&mut scratch, &packet, &Head::default(), search),
+            n == 7,
+            "{n}"
+        );
     }
 }
 
@@ -178,26 +190,29 @@ fn too_many_patterns_for_one_engine_are_split() {
 fn tables_are_changed_on_a_copy() {
     let start = Table::new(&[ValueTy::Ip], Some(ValueTy::Uint), 2).unwrap();
     let table = hir::Table { name: "t".into(), span: Span::default(), start };
-    let mut world = World::new(&Program { tables: vec![table], ..Program::default() }).unwrap();
-    let (id, before) = (TableId(0), world.clone());
-    let key = |text: &str| world.parse_key(id, &[text]).unwrap();
+    let mut environment = Environment::new(&Program { tables: vec![table], ..Program::default() }).unwrap();
+    let (id, before) = (TableId(0), environment.clone());
+    let key = |text: &str| environment.parse_key(id, &[text]).unwrap();
     let (a, b, c) = (key("10.0.0.1"), key("10.0.0.2"), key("10.0.0.3"));
     let num = |n| Some(Value::Num(n));
-    assert_eq!(world.insert(id, &a, num(1), Some(100), 0), Ok(None));
-    assert_eq!(world.insert(id, &b, num(2), None, 0), Ok(None));
-    assert_eq!(world.insert(id, &c, num(3), None, 99), Err(ChangeError::Table(TableError::Full(2))));
-    assert_eq!(world.insert(id, &c, num(3), None, 100), Ok(None), "one has ended");
-    assert_eq!(world.insert(TableId(1), &c, num(3), None, 0), Err(ChangeError::Unknown));
-    assert_eq!(world.insert(id, &c, None, None, 0), Err(ChangeError::Table(TableError::Type)));
-    assert_eq!((world.remove(id, &a), world.remove(id, &b)), (Ok(false), Ok(true)));
-    assert_eq!(world.table(id).map(Table::len), Some(1));
+    assert_eq!(environment.insert(id, &a, num(1), Some(100), 0), Ok(None));
+    assert_eq!(environment.insert(id, &b, num(2), None, 0), Ok(None));
+    assert_eq!(environment.insert(id, &c, num(3), None, 99), Err(ChangeError::Table(TableError::Full(2))));
+    assert_eq!(environment.insert(id, &c, num(3), None, 100), Ok(None), "one has ended");
+    assert_eq!(environment.insert(TableId(1), &c, num(3), None, 0), Err(ChangeError::Unknown));
+    assert_eq!(environment.insert(id, &c, None, None, 0), Err(ChangeError::Table(TableError::Type)));
+    assert_eq!((environment.remove(id, &a), environment.remove(id, &b)), (Ok(false), Ok(true)));
+    assert_eq!(environment.table(id).map(Table::len), Some(1));
     assert_eq!(before.table(id).map(Table::len), Some(0));
-    assert!(matches!(world.parse_key(id, &["x"]), Err(ChangeError::Text(_))));
-    assert_eq!(world.parse_value(id, "0x10"), Ok(Value::Num(16)));
+    assert!(matches!(environment.parse_key(id, &["x"]), Err(ChangeError::Text(_))));
+    assert_eq!(environment.parse_value(id, "0x10"), Ok(Value::Num(16)));
     let rows = vec![(a.clone(), num(7), Some(50)), (b.clone(), num(8), None)];
-    assert_eq!(world.replace(id, rows), Ok(()));
+    assert_eq!(environment.replace(id, rows), Ok(()));
     let bad = vec![(a, num(7), None), (b, None, None)];
-    assert_eq!(world.replace(id, bad), Err(ChangeError::Table(TableError::Type)));
-    assert_eq!(world.table(id).map(Table::len), Some(2), "as it was");
-    assert_eq!((world.expire(49, 10), world.expire(50, 10), world.expire(50, 10)), (0, 1, 0));
+    assert_eq!(environment.replace(id, bad), Err(ChangeError::Table(TableError::Type)));
+    assert_eq!(environment.table(id).map(Table::len), Some(2), "as it was");
+    assert_eq!(
+        (environment.expire(49, 10), environment.expire(50, 10), environment.expire(50, 10)),
+        (0, 1, 0)
+    );
 }

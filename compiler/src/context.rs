@@ -4,9 +4,9 @@
 //! its flow is false. (Rejected: engines that look into the table of flows; they would no longer be pure.)
 
 use crate::abi::{FlowView, Head, OwnKeyWords, Packet, WindowEvent};
+use crate::dissect;
 use crate::fields::Facet;
 use crate::hir::{Program, StreamId, TriggerId};
-use crate::wire;
 use std::ops::Range;
 
 /// What became of a trigger's conditions for one packet.
@@ -27,7 +27,7 @@ pub const MAX_FACETS: usize = 256;
 
 /// What is known of a batch of packets.
 #[derive(Debug, Clone, Default)]
-pub struct Sight {
+pub struct BatchContext {
     /// What was found in each packet, with the bits of its flow.
     pub heads: Vec<Head>,
     /// Its flow.
@@ -118,18 +118,18 @@ impl Probe {
     }
 }
 
-/// One packet of a [`Sight`].
+/// One packet of a [`BatchContext`].
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct PacketContext<'a> {
     /// The batch.
-    pub sight: &'a Sight,
+    pub sight: &'a BatchContext,
     /// Which packet of it.
     pub at: usize,
     /// The values of the program's windows for this packet, then for those after it; empty where none are needed.
     pub windows: &'a [u64],
 }
 
-static NOTHING: Sight = Sight {
+static NOTHING: BatchContext = BatchContext {
     heads: Vec::new(),
     flows: Vec::new(),
     found: Vec::new(),
@@ -139,28 +139,28 @@ static NOTHING: Sight = Sight {
     text: Vec::new(),
 };
 
-impl Seen<'static> {
+impl PacketContext<'static> {
     /// A packet that nobody looked at.
-    pub fn nothing() -> Seen<'static> {
-        Seen::of(&NOTHING, 0)
+    pub fn nothing() -> PacketContext<'static> {
+        PacketContext::of(&NOTHING, 0)
     }
 }
 
-impl<'a> Seen<'a> {
+impl<'a> PacketContext<'a> {
     /// A packet of a batch.
-    pub fn of(sight: &'a Sight, at: usize) -> Seen<'a> {
-        Seen { sight, at, windows: &[] }
+    pub fn of(sight: &'a BatchContext, at: usize) -> PacketContext<'a> {
+        PacketContext { sight, at, windows: &[] }
     }
 
     /// The same with the values of windows.
-    pub fn with_windows(self, windows: &'a [u64]) -> Seen<'a> {
-        Seen { windows, ..self }
+    pub fn with_windows(self, windows: &'a [u64]) -> PacketContext<'a> {
+        PacketContext { windows, ..self }
     }
 
     /// The packet so many after this one; windows say so many values for each.
-    pub fn on(self, packets: usize, windows: usize) -> Seen<'a> {
+    pub fn on(self, packets: usize, windows: usize) -> PacketContext<'a> {
         let windows = self.windows.get(packets * windows..).unwrap_or(&[]);
-        Seen { at: self.at + packets, windows, ..self }
+        PacketContext { at: self.at + packets, windows, ..self }
     }
 
     /// Its flow; one without anything known where there is none.
@@ -175,7 +175,7 @@ impl<'a> Seen<'a> {
 
     /// What is in the packet: what was found in it, or else what a look finds now.
     pub fn head_of(self, packet: &Packet) -> Head {
-        self.head().copied().unwrap_or_else(|| wire::dissect(packet))
+        self.head().copied().unwrap_or_else(|| dissect::dissect(packet))
     }
 
     /// Whether it completes a match of a pattern.
@@ -198,17 +198,17 @@ pub enum FacetValue<'a> {
     Text(&'a [u8]),
 }
 
-impl Sight {
+impl BatchContext {
     /// Room for `capacity` packets of this program.
-    pub fn new(program: &Program, capacity: usize) -> Sight {
+    pub fn new(program: &Program, capacity: usize) -> BatchContext {
         let words = program.streams.len().div_ceil(64);
-        Sight {
+        BatchContext {
             heads: vec![Head::default(); capacity],
             flows: vec![FlowView::default(); capacity],
             found: vec![0; capacity * words],
             words,
             ranges: vec![0..0; capacity],
-            ..Sight::default()
+            ..BatchContext::default()
         }
     }
 
@@ -239,7 +239,7 @@ impl Sight {
             && self.found.get(i * self.words + at / 64).is_some_and(|word| word & 1 << (at % 64) != 0)
     }
 
-    /// For generated code: the words of [`Sight::mark`].
+    /// For generated code: the words of [`BatchContext::mark`].
     pub(crate) fn found_words(&self) -> (&[u64], usize) {
         (&self.found, self.words)
     }

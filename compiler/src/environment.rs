@@ -1,7 +1,7 @@
 //! What engines look into beside the packet: params, compiled search patterns, tables, active triggers. Workers read it
-//! through `&World`; whoever changes it does so on a clone, which is cheap because tables are shared until they are
+//! through `&Environment`; whoever changes it does so on a clone, which is cheap because tables are shared until they are
 //! written. The invariant: for one program, ids of params, tables, triggers and searches are the same in every
-//! world made of it, so that native code compiled with one runs with another.
+//! environment made of it, so that native code compiled with one runs with another.
 //! (Rejected: locks around each table, which every packet would take.)
 
 use crate::hir::{ParamId, Program, RegexId, TableId, TriggerId, Value, ValueTy};
@@ -16,9 +16,9 @@ pub use search::{Scratch, SearchId, Searches};
 /// The most keys that one trigger is active for at a time.
 pub const TRIGGER_KEYS: usize = 1 << 16;
 
-/// Why a world cannot be made of a program.
+/// Why an environment cannot be made of a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WorldError {
+pub enum EnvironmentError {
     /// A regular expression cannot be compiled.
     #[error("regular expression {}: {message}", regex.0)]
     Regex {
@@ -90,7 +90,7 @@ pub trait States: std::fmt::Debug + Send + Sync {
 
 /// Params, patterns, tables and triggers of one program.
 #[derive(Debug, Clone)]
-pub struct World {
+pub struct Environment {
     params: Vec<u64>,
     shapes: Arc<[(ValueTy, (u64, u64))]>,
     searches: Arc<Searches>,
@@ -99,19 +99,20 @@ pub struct World {
     states: Option<Arc<dyn States>>,
 }
 
-impl World {
-    /// The world at the start of a program: params and tables as written, no trigger active.
-    pub fn new(program: &Program) -> Result<World, WorldError> {
+impl Environment {
+    /// The environment at the start of a program: params and tables as written, no trigger active.
+    pub fn new(program: &Program) -> Result<Environment, EnvironmentError> {
         let mut params = Vec::with_capacity(program.params.len() * 2);
         for param in &program.params {
-            let words = words(param.ty, &param.value).ok_or_else(|| WorldError::Param(param.name.clone()))?;
+            let words =
+                words(param.ty, &param.value).ok_or_else(|| EnvironmentError::Param(param.name.clone()))?;
             params.extend(words);
         }
         let named = |name: &str| {
             let name = name.to_owned();
-            move |error| WorldError::Trigger { name, error }
+            move |error| EnvironmentError::Trigger { name, error }
         };
-        Ok(World {
+        Ok(Environment {
             params,
             shapes: program.params.iter().map(|p| (p.ty, p.bounds)).collect(),
             searches: Arc::new(Searches::new(program)?),
@@ -166,7 +167,7 @@ impl World {
         self.tables.get(id.index()).map(Arc::as_ref)
     }
 
-    /// A table to change. What another world shares of it is copied as far as the change reaches, in pieces of some
+    /// A table to change. What another environment shares of it is copied as far as the change reaches, in pieces of some
     /// kilobytes: the other's table stays as it was.
     pub fn table_mut(&mut self, id: TableId) -> Option<&mut Table> {
         self.tables.get_mut(id.index()).map(Arc::make_mut)
@@ -203,9 +204,9 @@ impl World {
         Ok(())
     }
 
-    /// Gives a table the rows that a table of another world has, when both are of one form and there is room for them;
+    /// Gives a table the rows that a table of another environment has, when both are of one form and there is room for them;
     /// whether it did. The rows are shared until one of the two is changed.
-    pub fn keep_table(&mut self, id: TableId, other: &World, was: TableId) -> bool {
+    pub fn keep_table(&mut self, id: TableId, other: &Environment, was: TableId) -> bool {
         let (Some(mine), Some(its)) = (self.tables.get_mut(id.index()), other.tables.get(was.index())) else {
             return false;
         };
@@ -216,9 +217,9 @@ impl World {
         same
     }
 
-    /// Gives a param the value that a param of another world has, when it is of its type and within its bounds; whether it
+    /// Gives a param the value that a param of another environment has, when it is of its type and within its bounds; whether it
     /// did.
-    pub fn keep_param(&mut self, id: ParamId, other: &World, was: ParamId) -> bool {
+    pub fn keep_param(&mut self, id: ParamId, other: &Environment, was: ParamId) -> bool {
         let shapes = (self.shapes.get(id.index()), other.shapes.get(was.index()));
         let (Some((mine, (low, high))), Some((its, _))) = shapes else { return false };
         let number = !matches!(mine, ValueTy::Ip);

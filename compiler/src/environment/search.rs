@@ -1,9 +1,9 @@
 //! `contains` and `matches`, many at a time: all needles that look at the same bytes are searched for in one pass, all
 //! regular expressions likewise, and the answer is kept for the rest of the packet. The invariant: once each search of a
-//! world has run on a thread, its [`Scratch`] allocates nothing, and threads share nothing that is written.
+//! environment has run on a thread, its [`Scratch`] allocates nothing, and threads share nothing that is written.
 //! (Rejected: one search per condition, whose cost grows with the number of rules.)
 
-use super::WorldError;
+use super::EnvironmentError;
 use crate::abi::{Head, Packet};
 use crate::extract;
 use crate::hir::{Bytes, NeedleId, PredKind, Program, RegexId, TextTest};
@@ -47,10 +47,10 @@ enum Finder {
     Regexes(meta::Regex),
 }
 
-/// One worker's working memory for searches, of one program at a time: another program's world starts it afresh.
+/// One worker's working memory for searches, of one program at a time: another program's environment starts it afresh.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    world: u64,
+    environment: u64,
     packet: u64,
     memos: Vec<Memo>,
 }
@@ -72,7 +72,7 @@ impl Scratch {
 
 impl Searches {
     /// Compiles the patterns of a program.
-    pub(super) fn new(program: &Program) -> Result<Searches, WorldError> {
+    pub(super) fn new(program: &Program) -> Result<Searches, EnvironmentError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut made = Searches {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -102,7 +102,7 @@ impl Searches {
                 [(one, _)] => Finder::Needle(Box::new(memmem::Finder::new(text(*one)).into_owned())),
                 many => AhoCorasick::new(many.iter().map(|&(id, _)| text(id)))
                     .map(Finder::Needles)
-                    .map_err(|e| WorldError::Needles(e.to_string()))?,
+                    .map_err(|e| EnvironmentError::Needles(e.to_string()))?,
             };
             made.add(bytes.clone(), finder, wanted.iter().map(|&(_, search)| search));
             made.needles.insert(bytes, wanted.into_iter().collect());
@@ -122,7 +122,7 @@ impl Searches {
         for regex in text_regexes {
             let text = program.regexes.get(regex.index()).map_or("", |r| r.pattern.as_str());
             let compiled = pattern::compile(&[text])
-                .map_err(|error| WorldError::Regex { regex, message: error.to_string() })?;
+                .map_err(|error| EnvironmentError::Regex { regex, message: error.to_string() })?;
             made.text_regexes.insert(regex, compiled);
         }
         Ok(made)
@@ -151,9 +151,9 @@ impl Searches {
     /// Whether a search finds its pattern in this packet; never in bytes that the packet has not.
     pub fn finds(&self, scratch: &mut Scratch, packet: &Packet, head: &Head, search: SearchId) -> bool {
         let Some(&(group, pattern)) = self.places.get(search.0 as usize) else { return false };
-        if scratch.world != self.id {
+        if scratch.environment != self.id {
             scratch.memos = self.groups.iter().map(Group::memo).collect();
-            scratch.world = self.id;
+            scratch.environment = self.id;
         }
         let (Some(memo), Some(group)) =
             (scratch.memos.get_mut(group as usize), self.groups.get(group as usize))
@@ -186,14 +186,14 @@ impl Searches {
         bytes: &Bytes,
         wanted: &[(RegexId, SearchId)],
         texts: &[&str],
-    ) -> Result<(), WorldError> {
+    ) -> Result<(), EnvironmentError> {
         match (pattern::compile(texts), wanted) {
             (Ok(regex), _) => {
                 let searches = wanted.iter().map(|&(_, search)| search);
                 self.add(bytes.clone(), Finder::Regexes(regex), searches);
                 Ok(())
             }
-            (Err(error), &[(regex, _)]) => Err(WorldError::Regex { regex, message: error.to_string() }),
+            (Err(error), &[(regex, _)]) => Err(EnvironmentError::Regex { regex, message: error.to_string() }),
             (Err(_), _) => {
                 let half = wanted.len() / 2;
                 let ((left, right), (left_texts, right_texts)) =
