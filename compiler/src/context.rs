@@ -49,7 +49,7 @@ enum Said {
 /// What packets are to the triggers of a program: their keys, and what its windows count of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// For each of [`Program::ways`], the first trigger.
+    /// For each of [`Program::key_groups`], the first trigger.
     leads: Vec<TriggerId>,
     /// How many windows the program has, and for how many packets there is room.
     windows: usize,
@@ -62,7 +62,7 @@ impl Probe {
     /// Room for so many packets of this program.
     pub fn new(program: &Program, packets: usize) -> Probe {
         let leads: Vec<TriggerId> =
-            program.ways().iter().filter_map(|(_, way)| way.first().copied()).collect();
+            program.key_groups().iter().filter_map(|(_, way)| way.first().copied()).collect();
         Probe {
             keys: vec![OwnKeyWords::default(); packets * leads.len()],
             events: vec![WindowEvent::default(); packets * program.windows.len()],
@@ -72,7 +72,7 @@ impl Probe {
         }
     }
 
-    /// The key that a packet has in one of [`Program::ways`].
+    /// The key that a packet has in one of [`Program::key_groups`].
     #[inline(always)]
     pub fn key(&self, packet: usize, way: usize) -> Option<&OwnKeyWords> {
         self.keys.get(packet * self.leads.len() + way)

@@ -285,7 +285,7 @@ fn difference(
         return Some(format!("{verdicts:?} became {cut:?}"));
     }
     let fires = |id: &TriggerId| raised.fired[id.index()] != Fired::No;
-    let other_key = program.ways().iter().enumerate().any(|(way, (_, triggers))| {
+    let other_key = program.key_groups().iter().enumerate().any(|(way, (_, triggers))| {
         triggers.iter().any(fires) && raised.probe.key(0, way) != then.probe.key(0, way)
     });
     let same = raised.fired == then.fired

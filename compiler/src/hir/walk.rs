@@ -83,7 +83,7 @@ impl Program {
 
     /// The triggers that have a condition and keys, those whose key is the same of every packet together, in their order. The
     /// key is the first one's [`crate::hir::Trigger::own`].
-    pub fn ways(&self) -> Vec<(&[OwnKey], Vec<TriggerId>)> {
+    pub fn key_groups(&self) -> Vec<(&[OwnKey], Vec<TriggerId>)> {
         let mut ways: Vec<(&[OwnKey], Vec<TriggerId>)> = Vec::new();
         for (id, trigger) in (0u32..).map(TriggerId).zip(&self.triggers) {
             if trigger.when.is_none() || trigger.own.is_empty() {

@@ -83,7 +83,7 @@ impl Jit {
             triggers: program.triggers.len(),
             patterns: program.streams.len(),
             windows: program.windows.len(),
-            ways: program.ways().len(),
+            ways: program.key_groups().len(),
             flows: program.uses().flows,
             module: Mutex::new(Some(module)),
         })

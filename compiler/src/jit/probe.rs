@@ -24,7 +24,7 @@ pub fn emit(
     let program = ground.program;
     let needs = Needs::of_probe(program);
     Emit::each_packet(b, ground, (pool, nodes), frontend, &needs, |e| {
-        let ways = program.ways();
+        let ways = program.key_groups();
         let keys = e.row(offset::CONTEXT_KEYS, i64::from(offset::KEY_SIZE) * ways.len() as i64);
         for (at, (own, _)) in (0i32..).zip(ways) {
             e.own_key(own, keys, at * offset::KEY_SIZE);

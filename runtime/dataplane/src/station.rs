@@ -297,7 +297,7 @@ impl Stations {
     }
 
     /// For each station its place among those of another program that it goes on with.
-    pub fn heritage(&self, before: &Stations) -> Vec<Option<usize>> {
+    pub fn migration(&self, before: &Stations) -> Vec<Option<usize>> {
         let was = |new: &Running| before.running.iter().position(|old| Arc::ptr_eq(&new.tally, &old.tally));
         self.running.iter().map(was).collect()
     }

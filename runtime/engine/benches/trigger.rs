@@ -22,7 +22,7 @@
 use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::context::Fired;
 use mrule_compiler::table::KeyValue;
-use mrule_engine::trigger::{Moment, Outcome, Spot, TriggerShape, TriggerStore, WindowKind, WindowShape};
+use mrule_engine::trigger::{KeyHash, Moment, Outcome, TriggerShape, TriggerStore, WindowKind, WindowShape};
 use std::sync::Barrier;
 use std::sync::atomic::{
     AtomicU32,
@@ -117,20 +117,20 @@ impl Worker<'_> {
     fn pass(&mut self) {
         let (case, store) = (self.case, self.store);
         let ahead = case.ahead.max(1);
-        let mut spots = vec![[Spot::default(); TRIGGERS]; ahead];
+        let mut hashes = vec![[KeyHash::default(); TRIGGERS]; ahead];
         for (at, batch) in self.packets.chunks(ahead).enumerate() {
             if case.ahead > 0 {
                 let apart = if case.shared { 1 } else { TRIGGERS };
-                for (keys, spots) in batch.iter().zip(&mut spots) {
-                    for (trigger, (key, spot)) in keys.iter().zip(spots).enumerate().take(apart) {
-                        *spot = store.spot(&[KeyValue::V4(*key)]);
-                        store.states(trigger).seek(spot);
+                for (keys, hashes) in batch.iter().zip(&mut hashes) {
+                    for (trigger, (key, hash)) in keys.iter().zip(hashes).enumerate().take(apart) {
+                        *hash = store.hash(&[KeyValue::V4(*key)]);
+                        store.states(trigger).prefetch_bucket(hash);
                     }
                 }
-                for spots in &mut spots[..batch.len()] {
-                    for (trigger, spot) in spots.iter_mut().enumerate().take(apart) {
-                        store.states(trigger).expect(spot);
-                        store.states(trigger).hint_all(spot);
+                for hashes in &mut hashes[..batch.len()] {
+                    for (trigger, hash) in hashes.iter_mut().enumerate().take(apart) {
+                        store.states(trigger).guess_row(hash);
+                        store.states(trigger).hint_all(hash);
                     }
                 }
             }
@@ -145,10 +145,10 @@ impl Worker<'_> {
                         self.fresh += 1;
                         key = [KeyValue::V4(self.fresh)];
                     }
-                    let mut spot = if case.ahead > 0 { spots[i][first] } else { store.spot(&key) };
+                    let mut hash = if case.ahead > 0 { hashes[i][first] } else { store.hash(&key) };
                     let mut was = [false; TRIGGERS];
                     let number = at * ahead + i;
-                    let mut visit = store.visit(&mut spot, &[]);
+                    let mut visit = store.visit(&mut hash, &[]);
                     for (trigger, was) in was.iter_mut().enumerate().skip(first).take(alike) {
                         let counts = u64::from((number + trigger).is_multiple_of(case.every));
                         let (events, mut values) = ([WindowEvent { counts, amount: 0 }], [0]);

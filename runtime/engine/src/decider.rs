@@ -19,18 +19,18 @@ use mrule_compiler::hir::Program;
 use mrule_compiler::table::KeyValue;
 use std::ops::Range;
 
-mod heir;
+mod flow_control;
+mod key_extract;
+mod key_group;
+mod migration;
 mod observer;
-mod outside;
-mod own;
 mod raise;
-mod way;
 
-pub use heir::{Heritage, streams_begin_anew};
+use flow_control::Suppressions;
+pub use flow_control::{NAMED, active, bit_of};
+pub use migration::{Migration, streams_begin_anew};
 pub use observer::Observer;
-use outside::Quiet;
-pub use outside::{NAMED, active, bit_of};
-use raise::{Raiser, Step};
+use raise::{Step, TriggerEvaluator};
 
 /// How much is remembered.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +60,7 @@ pub struct Decider {
     scratch: Scratch,
     tracker: Option<Tracker>,
     /// None when no trigger has conditions.
-    raiser: Option<Box<Raiser>>,
+    evaluator: Option<Box<TriggerEvaluator>>,
 }
 
 /// Packets that are not decided yet.
@@ -85,7 +85,7 @@ struct Tracker {
     flows: FlowTable,
     streams: Option<Streams>,
     /// Which flows' triggers are not to be raised.
-    quiet: Quiet,
+    suppressions: Suppressions,
     /// Packets that were decided before.
     before: u64,
 }
@@ -127,7 +127,7 @@ pub struct TriggerEvent<'a> {
 }
 
 /// Who hears of what packets do to triggers.
-pub type Hear<'a> = &'a mut dyn FnMut(&TriggerEvent<'_>);
+pub type Observe<'a> = &'a mut dyn FnMut(&TriggerEvent<'_>);
 
 /// What a decider counted of flows and streams.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -158,7 +158,7 @@ impl Decider {
         let tracker = if uses.flows {
             let mut flows = FlowTable::try_new(&limits.flows)?;
             flows.tell(uses.numbers, uses.ids, policy.is_repeatable());
-            Some(Tracker { flows, streams, quiet: Quiet::default(), before: 0 })
+            Some(Tracker { flows, streams, suppressions: Suppressions::default(), before: 0 })
         } else {
             None
         };
@@ -172,7 +172,7 @@ impl Decider {
             sight: if uses.flows { BatchContext::new(program, capacity) } else { BatchContext::default() },
             scratch: Scratch::default(),
             tracker,
-            raiser: uses.triggers.then(|| Box::new(Raiser::new(policy))),
+            evaluator: uses.triggers.then(|| Box::new(TriggerEvaluator::new(policy))),
         })
     }
 
@@ -197,9 +197,9 @@ impl Decider {
         &mut self,
         policy: &Policy,
         packets: &[Packet],
-        mut hear: Option<Hear<'_>>,
+        mut observer: Option<Observe<'_>>,
     ) -> &Batch {
-        if self.tracker.is_none() && self.raiser.is_none() {
+        if self.tracker.is_none() && self.evaluator.is_none() {
             self.decide_part(policy, packets, 0..packets.len());
             return &self.batch;
         }
@@ -216,7 +216,7 @@ impl Decider {
                 }
                 tracker.flows.prepare(few, heads);
             }
-            let ahead = self.raiser.as_ref().map_or(1, |raiser| raiser.ahead());
+            let ahead = self.evaluator.as_ref().map_or(1, |evaluator| evaluator.ahead());
             for (group, some) in few.chunks(ahead).enumerate() {
                 let mut flows = [None; AHEAD];
                 let start = group * ahead;
@@ -226,15 +226,15 @@ impl Decider {
                             tracker.step(place, first + place, packet, policy.environment(), &mut self.sight);
                     }
                 }
-                let Some(raiser) = &mut self.raiser else { continue };
+                let Some(evaluator) = &mut self.evaluator else { continue };
                 let at = first + start;
-                let looked = raiser.probe(policy, &mut self.scratch, some, at, &self.sight);
+                let looked = evaluator.probe(policy, &mut self.scratch, some, at, &self.sight);
                 for ((i, packet), flow) in (at..).zip(some).zip(flows) {
                     if !looked {
                         self.look(policy, packets, i, &mut pending);
                     }
-                    if self.raiser.as_ref().is_some_and(|raiser| raiser.fires(i)) {
-                        self.raise(policy, packets, i, flow, &mut pending, &mut hear);
+                    if self.evaluator.as_ref().is_some_and(|evaluator| evaluator.fires(i)) {
+                        self.raise(policy, packets, i, flow, &mut pending, &mut observer);
                     }
                     pending.earliest = pending.earliest.min(packet.time);
                     pending.latest = pending.latest.max(packet.time);
@@ -247,14 +247,14 @@ impl Decider {
 
     /// Looks at packet `i` by itself: if its keys may push out one that packets before it are decided by, those are first.
     fn look(&mut self, policy: &Policy, packets: &[Packet], i: usize, pending: &mut Pending) {
-        let raiser = self.raiser.as_ref();
-        let forgets = raiser.is_some_and(|raiser| raiser.may_forget_since(policy, pending.earliest));
+        let evaluator = self.evaluator.as_ref();
+        let forgets = evaluator.is_some_and(|evaluator| evaluator.may_forget_since(policy, pending.earliest));
         if pending.first < i && forgets {
             self.decide_part(policy, packets, pending.first..i);
             *pending = Pending::from(i);
         }
-        if let Some(raiser) = &mut self.raiser {
-            raiser.look(policy, &mut self.scratch, packets, i, &self.sight);
+        if let Some(evaluator) = &mut self.evaluator {
+            evaluator.look(policy, &mut self.scratch, packets, i, &self.sight);
         }
     }
 
@@ -267,19 +267,22 @@ impl Decider {
         i: usize,
         flow: Option<FlowId>,
         pending: &mut Pending,
-        hear: &mut Option<Hear<'_>>,
+        observer: &mut Option<Observe<'_>>,
     ) {
         let Some(packet) = packets.get(i) else { return };
-        let Some(mut raiser) = self.raiser.take() else { return };
+        let Some(mut evaluator) = self.evaluator.take() else { return };
         let active = self.sight.flows.get(i).map_or(0, |view| view.active);
-        let quiet = self.tracker.as_ref().map_or(0, |t| t.quiet.bits(&t.flows, flow, packet.time));
-        let step = Step { at: i, packet, seen: PacketContext::of(&self.sight, i), flow, active, quiet };
-        if raiser.changes(policy, step, pending.latest) {
+        let suppressions =
+            self.tracker.as_ref().map_or(0, |t| t.suppressions.bits(&t.flows, flow, packet.time));
+        let step =
+            Step { at: i, packet, seen: PacketContext::of(&self.sight, i), flow, active, suppressions };
+        if evaluator.changes(policy, step, pending.latest) {
             self.decide_part(policy, packets, pending.first..i);
             *pending = Pending::from(i);
         }
-        let step = Step { at: i, packet, seen: PacketContext::of(&self.sight, i), flow, active, quiet };
-        let raised = raiser.apply(policy, step, hear);
+        let step =
+            Step { at: i, packet, seen: PacketContext::of(&self.sight, i), flow, active, suppressions };
+        let raised = evaluator.apply(policy, step, observer);
         if raised != 0
             && let (Some(flow), Some(tracker)) = (flow, &mut self.tracker)
             && let Some(view) = self.sight.flows.get_mut(i)
@@ -287,7 +290,7 @@ impl Decider {
             tracker.flows.raise(flow, raised);
             view.active |= raised;
         }
-        self.raiser = Some(raiser);
+        self.evaluator = Some(evaluator);
     }
 
     fn decide_part(&mut self, policy: &Policy, packets: &[Packet], part: Range<usize>) {
@@ -323,7 +326,7 @@ impl Decider {
 
     /// What became of each trigger, in the order of the program; empty when none has conditions.
     pub fn triggers(&self) -> &[TriggerCount] {
-        self.raiser.as_ref().map_or(&[], |raiser| raiser.counts())
+        self.evaluator.as_ref().map_or(&[], |evaluator| evaluator.counts())
     }
 
     /// What was counted of flows; none when the program says nothing about them.

@@ -11,13 +11,13 @@
 mod batch;
 mod entry;
 mod fragments;
+mod idle_buckets;
 mod index;
 mod key;
 mod name;
 mod table;
 mod tcp;
 mod view;
-mod wheel;
 
 pub use name::protocol;
 pub use name::{End, FlowName};

@@ -298,7 +298,7 @@ fn nanoseconds(num: &Num, environment: &Environment) -> i64 {
 
 /// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here they take some kilobytes.
 pub fn shapes(program: &Program, environment: &Environment) -> Vec<TriggerShape> {
-    let ways = program.ways();
+    let ways = program.key_groups();
     let shape = |(at, trigger): (usize, &hir::Trigger)| {
         let name = trigger.name.clone();
         if matches!(trigger.scope, Scope::Flow(_)) && trigger.own.is_empty() {

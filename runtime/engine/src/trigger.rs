@@ -24,24 +24,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
+mod admit;
 mod cells;
 mod distinct;
 mod key;
 mod keyed;
 mod layout;
-mod ledger;
+mod lock_shards;
 mod observe;
 mod raise;
-mod room;
-mod stripes;
+mod shard_index;
 mod suppress;
 mod visit;
 mod window;
 
-pub use key::{KeyPart, MAX_TEXT, Spot, key_parts, key_text, key_values};
+pub use key::{KeyHash, KeyPart, MAX_TEXT, key_parts, key_text, key_values};
 use keyed::Keyed;
 pub use layout::MAX_KEYS;
-use stripes::Stripes;
+use lock_shards::LockShards;
 pub use suppress::{MAX_REASON, MAX_SUPPRESSED, Suppressed};
 pub use visit::{Moment, States, Visit};
 
@@ -188,7 +188,7 @@ struct Trigger {
 #[derive(Debug)]
 pub struct TriggerStore {
     triggers: Vec<Trigger>,
-    stripes: Arc<Stripes>,
+    lock_shards: Arc<LockShards>,
     seed: [u64; 2],
 }
 
@@ -207,7 +207,7 @@ impl TriggerStore {
     pub fn empty(seed: Option<u64>) -> TriggerStore {
         let by_chance = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
         let seed = key::seed_of(seed.unwrap_or_else(by_chance));
-        TriggerStore { triggers: Vec::new(), stripes: Arc::new(Stripes::new()), seed }
+        TriggerStore { triggers: Vec::new(), lock_shards: Arc::new(LockShards::new()), seed }
     }
 
     /// A store for other triggers, which shares with this one the state of those that have the same name and shape; their
@@ -231,7 +231,7 @@ impl TriggerStore {
             if states[first].is_some() {
                 continue;
             }
-            let beside = |(at, other): &(usize, &TriggerShape)| {
+            let colocated = |(at, other): &(usize, &TriggerShape)| {
                 *at == first
                     || states[*at].is_none()
                         && shape.way.is_some()
@@ -239,8 +239,10 @@ impl TriggerStore {
                         && rows[*at] == rows[first]
             };
             let (places, alike): (Vec<usize>, Vec<&TriggerShape>) =
-                shapes.iter().enumerate().skip(first).filter(beside).take(BESIDE).unzip();
-            for (place, state) in places.into_iter().zip(Keyed::beside(&alike, self.seed, &self.stripes)?) {
+                shapes.iter().enumerate().skip(first).filter(colocated).take(BESIDE).unzip();
+            for (place, state) in
+                places.into_iter().zip(Keyed::colocated(&alike, self.seed, &self.lock_shards)?)
+            {
                 states[place] = Some(Arc::new(state));
             }
         }
@@ -249,7 +251,7 @@ impl TriggerStore {
             hold: AtomicI64::new(hold_of(shape.hold)),
         };
         let triggers = shapes.iter().zip(states.into_iter().flatten()).map(made).collect();
-        Ok(TriggerStore { triggers, stripes: self.stripes.clone(), seed: self.seed })
+        Ok(TriggerStore { triggers, lock_shards: self.lock_shards.clone(), seed: self.seed })
     }
 
     /// Whether it has a state that goes on for this shape.
@@ -284,8 +286,8 @@ impl TriggerStore {
 
     /// Where the states of a key are looked for, in all triggers whose key it is.
     #[inline(always)]
-    pub fn spot(&self, key: &[KeyValue]) -> Spot {
-        Spot::new(self.seed, key)
+    pub fn hash(&self, key: &[KeyValue]) -> KeyHash {
+        KeyHash::new(self.seed, key)
     }
 
     /// The states of a trigger.
@@ -295,15 +297,15 @@ impl TriggerStore {
     }
 
     /// Whether the states of two triggers lie side by side.
-    pub fn beside(&self, trigger: usize, other: usize) -> bool {
+    pub fn colocated(&self, trigger: usize, other: usize) -> bool {
         let lines = |trigger| self.keyed(trigger).map(|state| state.shared().0);
         lines(trigger).is_some() && lines(trigger) == lines(other)
     }
 
     /// Goes to the states of a key, which has this spot; where that says all of it, the key may be left out. Until the visit is over, its thread does nothing else with the store.
     #[inline]
-    pub fn visit<'k>(&self, spot: &'k mut Spot, key: &'k [KeyValue<'k>]) -> Visit<'_, 'k> {
-        Visit::new(self, spot, key)
+    pub fn visit<'k>(&self, hash: &'k mut KeyHash, key: &'k [KeyValue<'k>]) -> Visit<'_, 'k> {
+        Visit::new(self, hash, key)
     }
 
     /// As [`Visit::observe`] for a visit of its own; an event is a number or a hash, if there is one.
@@ -320,7 +322,7 @@ impl TriggerStore {
             *to = from.map_or_else(WindowEvent::default, |amount| WindowEvent { counts: 1, amount });
         }
         let events = list.get(..events.len()).unwrap_or(&[]);
-        self.visit(&mut self.spot(key), key).observe(trigger, &mut self.moment(now), events, values)
+        self.visit(&mut self.hash(key), key).observe(trigger, &mut self.moment(now), events, values)
     }
 
     /// Whether a few new keys may push some of a trigger out.
@@ -344,7 +346,7 @@ impl TriggerStore {
     /// The number of the first of so many moments that come next: each is another one, and its key was seen last in the order of
     /// these numbers.
     pub fn moments(&self, count: usize) -> u64 {
-        self.stripes.moments(count)
+        self.lock_shards.moments(count)
     }
 
     /// Applies what a packet's `when` and `unless` said, at its moment.

@@ -5,7 +5,7 @@
 use super::Changed;
 use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::{ParamId, Program, TableId};
-use mrule_engine::decider::{Heritage, streams_begin_anew};
+use mrule_engine::decider::{Migration, streams_begin_anew};
 use mrule_engine::policy::Policy;
 use serde::Serialize;
 
@@ -86,28 +86,28 @@ impl Plan {
                     .position(|o| o.name == s.name && o.target == s.target && o.limit == s.limit)
             })
             .collect();
-        let heritage = Heritage::new(old, new, stations);
+        let migration = Migration::new(old, new, stations);
         let mut trial = new.environment().clone();
         Plan {
             rules: Fates::of(
                 program.rules.iter().map(|r| &r.name),
                 was.rules.iter().map(|r| &r.name),
-                &heritage.rules,
+                &migration.rules,
             ),
             limits: Fates::of(
                 program.limits.iter().map(|l| &l.name),
                 was.limits.iter().map(|l| &l.name),
-                &heritage.limits,
+                &migration.limits,
             ),
             stations: Fates::of(
                 program.stations.iter().map(|s| &s.name),
                 was.stations.iter().map(|s| &s.name),
-                &heritage.stations,
+                &migration.stations,
             ),
             triggers: Fates::of(
                 program.triggers.iter().map(|t| &t.name),
                 was.triggers.iter().map(|t| &t.name),
-                &heritage.triggers,
+                &migration.triggers,
             ),
             flows: match (was.uses().flows, program.uses().flows) {
                 (true, true) => "kept",

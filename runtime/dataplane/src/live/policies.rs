@@ -12,7 +12,7 @@ use crate::capture::Interface;
 use crate::error::Error;
 use crate::station::{self, Stations};
 use mrule_compiler::hir::{Program, Station};
-use mrule_engine::decider::{Decider, Heritage};
+use mrule_engine::decider::{Decider, Migration};
 use mrule_engine::policy::Origin;
 use mrule_engine::policy::{Label, Policy};
 use mrule_engine::totals::{RetiredTotals, Totals};
@@ -219,9 +219,9 @@ impl Live {
         let deciders = deciders.collect::<Result<Vec<_>, mrule_engine::Error>>()?;
         let old = at.and_then(|at| self.policies.loaded.get(at));
         let Opened(stations) = opened;
-        let heritage = match old {
-            Some(old) => Heritage::new(&old.policy, &policy, stations.heritage(&old.stations)),
-            None => Heritage::default(),
+        let migration = match old {
+            Some(old) => Migration::new(&old.policy, &policy, stations.migration(&old.stations)),
+            None => Migration::default(),
         };
         let id = old.map(|old| old.id).unwrap_or_else(|| {
             self.policies.last_id += 1;
@@ -236,7 +236,7 @@ impl Live {
             let (policy, outlets) = (policy.clone(), stations.outlets());
             let (gate, summary) = (gate.clone(), Totals::new(&program));
             let seat = Seat { id, outlets, hashes, decider, summary, policy, gate };
-            Seating::Take(Box::new(seat), Box::new(heritage.clone()))
+            Seating::Take(Box::new(seat), Box::new(migration.clone()))
         });
         let orders = seats.collect();
         let (swap, left, rest) = self.tell_workers(id, orders);

@@ -7,7 +7,7 @@ use super::bounds::{Bounds, Gate};
 use crate::station::{Copy, Outlet};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::helpers;
-use mrule_engine::decider::{Decider, Heritage, Observer};
+use mrule_engine::decider::{Decider, Migration, Observer};
 use mrule_engine::policy::Policy;
 use mrule_engine::totals::{RetiredTotals, Totals};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) struct Seat {
 /// What a worker is told about a policy.
 pub(super) enum Seating {
     /// Take this seat, in place of the one of the same policy if there is one.
-    Take(Box<Seat>, Box<Heritage>),
+    Take(Box<Seat>, Box<Migration>),
     /// The same program, in another environment.
     Environment(Arc<Policy>),
     /// Leave.
@@ -58,11 +58,11 @@ impl Move {
         let at = seats.iter().position(|seat| seat.id == self.id);
         let (mut left_seat, mut left_policy) = (None, None);
         match (self.seating, at.and_then(|at| seats.get_mut(at))) {
-            (Seating::Take(mut seat, heritage), Some(old)) => {
+            (Seating::Take(mut seat, migration), Some(old)) => {
                 old.summary.end(&old.decider);
-                seat.summary = old.summary.succeed(seat.policy.program(), &heritage);
+                seat.summary = old.summary.succeed(seat.policy.program(), &migration);
                 seat.summary.seed(&mut seat.decider);
-                seat.decider.take_over(&mut old.decider, &heritage, seat.summary.packets);
+                seat.decider.take_over(&mut old.decider, &migration, seat.summary.packets);
                 left_seat = Some(Box::new(std::mem::replace(old, *seat)));
             }
             (Seating::Take(seat, _), None) => seats.push(*seat),

@@ -4,9 +4,9 @@
 //! trigger `held = raised + extended + vetoed + suppressed + full + unkeyed`.
 //! (Rejected: applying one trigger before the next is asked, which would make their order matter.)
 
-use super::own::{ROOM, Room};
-use super::way::{Counter, Probed, Told, Way};
-use super::{Hear, TriggerCount, TriggerEvent};
+use super::key_extract::{ROOM, Room};
+use super::key_group::{Counter, KeyGroup, ProbeBatch, TriggerOutputs};
+use super::{Observe, TriggerCount, TriggerEvent};
 use crate::flow::FlowId;
 use crate::policy::Policy;
 use crate::trigger::{AHEAD, Moment, Outcome};
@@ -19,11 +19,11 @@ use std::ops::Range;
 
 /// What one worker needs to raise triggers. Of packets, it knows those that were probed last: rows of them are in their order.
 #[derive(Debug)]
-pub(super) struct Raiser {
+pub(super) struct TriggerEvaluator {
     /// Per trigger.
     plans: Vec<Plan>,
     /// Per way to a key.
-    ways: Vec<Way>,
+    groups: Vec<KeyGroup>,
     /// Some trigger has a condition and a key or windows: packets must be probed, and windows kept.
     keyed: bool,
     /// How many packets may be probed together, and whether what they raise can be said before they raise it.
@@ -68,7 +68,7 @@ enum Of {
     Outside,
 }
 
-/// Where a packet stands: what [`Raiser`] needs to know of it.
+/// Where a packet stands: what [`TriggerEvaluator`] needs to know of it.
 #[derive(Clone, Copy)]
 pub(super) struct Step<'a> {
     pub at: usize,
@@ -78,15 +78,15 @@ pub(super) struct Step<'a> {
     /// Triggers by flow that are active.
     pub active: u64,
     /// Those that are suppressed for the flow.
-    pub quiet: u64,
+    pub suppressions: u64,
 }
 
-impl Raiser {
+impl TriggerEvaluator {
     /// Room for a policy's triggers.
-    pub(super) fn new(policy: &Policy) -> Raiser {
+    pub(super) fn new(policy: &Policy) -> TriggerEvaluator {
         let program = policy.program();
         let ahead = if may_look_ahead(program) { AHEAD } else { 1 };
-        let ways = program.ways();
+        let groups = program.key_groups();
         let plan = |(id, trigger): (TriggerId, &Trigger)| Plan {
             scope: match (&trigger.scope, &trigger.when) {
                 (_, None) => Of::Outside,
@@ -94,21 +94,21 @@ impl Raiser {
                 (Scope::Keys(_), _) => Of::Key,
             },
             by_flow: trigger.is_by_flow(),
-            way: ways.iter().position(|(_, alike)| alike.contains(&id)),
+            way: groups.iter().position(|(_, alike)| alike.contains(&id)),
             counts: program.windows_of(id).next().is_some(),
         };
         let plans: Vec<Plan> = (0u32..).map(TriggerId).zip(&program.triggers).map(plan).collect();
         let way = |(at, (own, alike)): (usize, &(&[OwnKey], Vec<TriggerId>))| {
-            Way::new(program, policy.triggers(), (at, own, alike), ahead)
+            KeyGroup::new(program, policy.triggers(), (at, own, alike), ahead)
         };
-        let ways: Vec<Way> = ways.iter().enumerate().map(way).collect();
-        Raiser {
+        let groups: Vec<KeyGroup> = groups.iter().enumerate().map(way).collect();
+        TriggerEvaluator {
             keyed: program.uses().keyed,
             ahead,
             first: 0,
             probe: Probe::new(program, ahead),
             heads: vec![Head::default(); ahead],
-            reads: ways.iter().any(Way::reads_bytes),
+            reads: groups.iter().any(KeyGroup::reads_bytes),
             together: may_fire_ahead(program),
             moments: vec![Moment::default(); ahead],
             values: vec![0; ahead * program.windows.len()],
@@ -117,7 +117,7 @@ impl Raiser {
             fired: vec![Fired::No; ahead * plans.len()],
             counts: vec![TriggerCount::default(); plans.len()],
             plans,
-            ways,
+            groups,
         }
     }
 
@@ -139,7 +139,7 @@ impl Raiser {
     }
 
     fn counters(&self) -> impl Iterator<Item = &Counter> {
-        self.ways.iter().flat_map(|way| &way.counters)
+        self.groups.iter().flat_map(|way| &way.counters)
     }
 
     /// Whether the packets that are probed together may be looked at together, too: no condition asks for what one of them may
@@ -155,7 +155,7 @@ impl Raiser {
 
     /// Finds out what the next packets, of which the first is packet `first`, are to triggers. Where that may be done, their events
     /// are taken into windows, and what they raise is found out, too; nothing is raised yet. Else each is to be looked at
-    /// ([`Raiser::look`]) when those before it have raised what they raise: false.
+    /// ([`TriggerEvaluator::look`]) when those before it have raised what they raise: false.
     pub(super) fn probe(
         &mut self,
         policy: &Policy,
@@ -178,9 +178,9 @@ impl Raiser {
                     *head = seen.on(row, 0).head_of(packet);
                 }
             }
-            let probed = Probed { packets, first, sight, probe: &self.probe, heads: &self.heads };
-            self.ways.iter_mut().for_each(|way| way.seek(policy.triggers(), probed));
-            self.ways.iter_mut().for_each(|way| way.hint(policy.triggers(), packets.len()));
+            let probes = ProbeBatch { packets, first, sight, probe: &self.probe, heads: &self.heads };
+            self.groups.iter_mut().for_each(|way| way.prefetch_bucket(policy.triggers(), probes));
+            self.groups.iter_mut().for_each(|way| way.prefetch_row(policy.triggers(), packets.len()));
         }
         if together {
             self.count(policy, packets, sight, 0..packets.len());
@@ -199,23 +199,23 @@ impl Raiser {
         sight: &BatchContext,
     ) {
         let row = at.saturating_sub(self.first);
-        let (Some(probed), Some(one)) = (packets.get(self.first..), packets.get(at..=at)) else { return };
-        self.count(policy, probed, sight, row..row + 1);
+        let (Some(probes), Some(one)) = (packets.get(self.first..), packets.get(at..=at)) else { return };
+        self.count(policy, probes, sight, row..row + 1);
         self.fire(policy, scratch, one, at, sight);
     }
 
     /// Takes the events of these of the packets that were probed into the windows of their keys.
     fn count(&mut self, policy: &Policy, packets: &[Packet], sight: &BatchContext, rows: Range<usize>) {
-        let probed = Probed { packets, first: self.first, sight, probe: &self.probe, heads: &self.heads };
-        let mut told = Told {
+        let probes = ProbeBatch { packets, first: self.first, sight, probe: &self.probe, heads: &self.heads };
+        let mut outputs = TriggerOutputs {
             moments: &mut self.moments,
             values: &mut self.values,
             windows: self.windows,
             active: &mut self.active,
             triggers: self.plans.len(),
         };
-        for way in &mut self.ways {
-            way.observe(policy.triggers(), probed, rows.clone(), &mut told);
+        for way in &mut self.groups {
+            way.observe(policy.triggers(), probes, rows.clone(), &mut outputs);
         }
     }
 
@@ -274,12 +274,17 @@ impl Raiser {
 
     /// The key that a packet has for a trigger.
     fn key<'k, 'a>(&self, plan: &Plan, step: Step<'a>, room: &'k mut Room<'a>) -> Option<&'k [KeyValue<'a>]> {
-        let (way, row) = (self.ways.get(plan.way?)?, step.at.checked_sub(self.first)?);
+        let (way, row) = (self.groups.get(plan.way?)?, step.at.checked_sub(self.first)?);
         way.key((&self.probe, row), self.heads.get(row)?, step.packet, step.seen, room)
     }
 
-    /// Applies what [`Raiser::look`] found, and tells `hear` of it; gives the triggers by flow that are raised, one bit each.
-    pub(super) fn apply(&mut self, policy: &Policy, step: Step<'_>, hear: &mut Option<Hear<'_>>) -> u64 {
+    /// Applies what [`TriggerEvaluator::look`] found, and tells `observer` of it; gives the triggers by flow that are raised, one bit each.
+    pub(super) fn apply(
+        &mut self,
+        policy: &Policy,
+        step: Step<'_>,
+        observer: &mut Option<Observe<'_>>,
+    ) -> u64 {
         let (mut raised, mut room) = (0, ROOM);
         let mut counts = std::mem::take(&mut self.counts);
         let fired = self.fired(step.at).unwrap_or(&[]);
@@ -295,7 +300,7 @@ impl Raiser {
                 (Of::Flow(_), _, None) | (Of::Key, None, _) => None,
                 (Of::Flow(bit), _, Some(_)) => Some(match fired {
                     Fired::Vetoed => Outcome::Vetoed,
-                    _ if step.quiet & 1 << bit != 0 => Outcome::Suppressed,
+                    _ if step.suppressions & 1 << bit != 0 => Outcome::Suppressed,
                     _ if step.active & 1 << bit != 0 => Outcome::Extended,
                     _ => {
                         raised |= 1 << bit;
@@ -306,11 +311,11 @@ impl Raiser {
                 (Of::Outside, None, _) => None,
             };
             count.take(outcome, *fired);
-            if let (Some(hear), Some(outcome)) = (hear.as_mut(), outcome) {
+            if let (Some(observer), Some(outcome)) = (observer.as_mut(), outcome) {
                 let key = made.filter(|_| !plan.by_flow);
                 let row = step.at.saturating_sub(self.first);
                 let seen = step.seen.with_windows(self.values.get(row * self.windows..).unwrap_or(&[]));
-                hear(&TriggerEvent { trigger: at, key, outcome, at: step.at, packet: step.packet, seen });
+                observer(&TriggerEvent { trigger: at, key, outcome, at: step.at, packet: step.packet, seen });
             }
         }
         self.counts = counts;

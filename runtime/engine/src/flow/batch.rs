@@ -5,26 +5,26 @@
 
 use super::entry::Entry;
 use super::index::Index;
-use super::key::{NOWHERE, Seeds, Way};
+use super::key::{NOWHERE, PacketKey, Seeds};
 use mrule_compiler::abi::{Head, Packet};
 
 /// Looks at these packets.
 pub(super) fn prepare(
-    ways: &mut Vec<Way>,
+    keys: &mut Vec<PacketKey>,
     packets: &[Packet],
     heads: &[Head],
     seeds: &Seeds,
     index: &Index,
     flows: &[Entry],
 ) {
-    ways.resize(packets.len().min(heads.len()), Way::FOREIGN);
-    for (way, (packet, head)) in ways.iter_mut().zip(packets.iter().zip(heads)) {
-        way.set(packet, &head.outer, seeds);
-        index.prefetch(way.hash);
+    keys.resize(packets.len().min(heads.len()), PacketKey::FOREIGN);
+    for (key_of, (packet, head)) in keys.iter_mut().zip(packets.iter().zip(heads)) {
+        key_of.set(packet, &head.outer, seeds);
+        index.prefetch(key_of.hash);
     }
-    for way in ways.iter_mut() {
-        way.guess = index.guess(way.hash, index.first(way.hash)).unwrap_or(NOWHERE);
-        if let Some(flow) = flows.get(way.guess as usize) {
+    for key_of in keys.iter_mut() {
+        key_of.guess = index.guess(key_of.hash, index.first(key_of.hash)).unwrap_or(NOWHERE);
+        if let Some(flow) = flows.get(key_of.guess as usize) {
             flow.prefetch();
         }
     }

@@ -87,7 +87,7 @@ pub(super) enum Kind {
 /// A packet's flow, as far as the packet says it: a cache line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(align(64))]
-pub(super) struct Way {
+pub(super) struct PacketKey {
     pub key: Key,
     pub hash: u64,
     /// Where the flow may be.
@@ -96,7 +96,7 @@ pub(super) struct Way {
     pub kind: Kind,
 }
 
-const _: () = assert!(size_of::<Way>() == 64);
+const _: () = assert!(size_of::<PacketKey>() == 64);
 
 /// No place.
 pub(super) const NOWHERE: u32 = u32::MAX;
@@ -206,12 +206,12 @@ pub(super) fn vlans(packet: &Packet, stack: &Stack) -> u64 {
     id(stack.vlan) | inner << 12
 }
 
-impl Way {
+impl PacketKey {
     /// The flow that a packet is of; of a fragment that is not the first, only its addresses.
-    pub fn read(packet: &Packet, stack: &Stack, seeds: &Seeds) -> Way {
-        let mut way = Way::FOREIGN;
-        way.set(packet, stack, seeds);
-        way
+    pub fn read(packet: &Packet, stack: &Stack, seeds: &Seeds) -> PacketKey {
+        let mut key_of = PacketKey::FOREIGN;
+        key_of.set(packet, stack, seeds);
+        key_of
     }
 
     /// The same in its place. (A way that is returned is written twice.)
@@ -225,7 +225,7 @@ impl Way {
             _ => None,
         };
         if done.is_none() {
-            *self = Way::any(packet, stack, seeds);
+            *self = PacketKey::any(packet, stack, seeds);
         }
     }
 
@@ -266,12 +266,12 @@ impl Way {
 
     /// Of any packet.
     #[inline(never)]
-    fn any(packet: &Packet, stack: &Stack, seeds: &Seeds) -> Way {
+    fn any(packet: &Packet, stack: &Stack, seeds: &Seeds) -> PacketKey {
         let mut ends = None;
         if stack.bits & bit::NET != 0 {
             ends = ends_of(packet, stack);
         }
-        let Some(([addresses @ .., ports], from, more)) = ends else { return Way::FOREIGN };
+        let Some(([addresses @ .., ports], from, more)) = ends else { return PacketKey::FOREIGN };
         let family = if stack.bits & bit::IP_HDR != 0 { 0 } else { IPV6 };
         let mut key = Key { addresses, ports, tags: u64::from(stack.proto as u8) << 24 | family };
         if stack.bits & (IDS | bit::VLAN) != 0 {
@@ -287,11 +287,11 @@ impl Way {
             bits if bits & bit::FRAGMENT != 0 => Kind::Later,
             _ => Kind::First,
         };
-        Way { key, hash, guess: NOWHERE, from, kind }
+        PacketKey { key, hash, guess: NOWHERE, from, kind }
     }
 
     /// Of a packet without an IP header.
-    pub const FOREIGN: Way = Way {
+    pub const FOREIGN: PacketKey = PacketKey {
         key: Key { addresses: [0; 4], ports: 0, tags: 0 },
         hash: 0,
         guess: NOWHERE,
@@ -300,9 +300,9 @@ impl Way {
     };
 
     /// Of a fragment that is not the first, by what the first said.
-    pub fn later(key: Key, from: usize, seeds: &Seeds) -> Way {
+    pub fn later(key: Key, from: usize, seeds: &Seeds) -> PacketKey {
         let hash = seeds.key(&key);
-        Way { key, hash, guess: NOWHERE, from: from as u8, kind: Kind::Later }
+        PacketKey { key, hash, guess: NOWHERE, from: from as u8, kind: Kind::Later }
     }
 
     /// Which end sends: 0 the lower, 1 the higher.

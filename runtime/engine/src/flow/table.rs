@@ -6,20 +6,20 @@
 use super::batch;
 use super::entry::{Entry, flag};
 use super::fragments::{self, First, Fragments};
+use super::idle_buckets::{Class, IdleBuckets};
 use super::index::Index;
-use super::key::{Kind, NOWHERE, Seeds, Way};
+use super::key::{Kind, NOWHERE, PacketKey, Seeds};
 use super::tcp::{self, Place, Tcp};
 use super::view::{Times, Wanted, by_volume, captured, fill, payload_length};
-use super::wheel::{Class, Wheel};
 use super::{FlowId, Limits, Observed, Segment, Timeouts};
 use crate::memory::{NoMemory, list};
 use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
 use mrule_compiler::fields::App;
 
-mod ask;
+mod query;
 
-pub use ask::FlowAbout;
-pub use ask::Slice;
+pub use query::FlowAbout;
+pub use query::Slice;
 
 /// How many packets share a clock reading and a sweep.
 const TURN: u64 = 16;
@@ -72,9 +72,9 @@ pub struct FlowTable {
     flows: Vec<Entry>,
     capacity: usize,
     index: Index,
-    wheel: Wheel,
+    wheel: IdleBuckets,
     fragments: Fragments,
-    ways: Vec<Way>,
+    keys: Vec<PacketKey>,
     seeds: Seeds,
     timeouts: Timeouts,
     /// The least of the timeouts.
@@ -110,9 +110,9 @@ impl FlowTable {
             flows: list(capacity)?,
             capacity,
             index: Index::new(capacity)?,
-            wheel: Wheel::new(capacity)?,
+            wheel: IdleBuckets::new(capacity)?,
             fragments: Fragments::new(limits.fragments)?,
-            ways: list(256)?,
+            keys: list(256)?,
             seeds: Seeds::random(),
             timeouts: *t,
             least: least.unwrap_or(0),
@@ -129,7 +129,7 @@ impl FlowTable {
     pub fn memory_of(limits: &Limits) -> u64 {
         let flows = limits.flows.clamp(1, Limits::MAX_FLOWS) as u64;
         let fragments = Fragments::memory_of(limits.fragments);
-        flows * (size_of::<Entry>() + 2 * size_of::<u32>()) as u64 + Wheel::MEMORY as u64 + fragments
+        flows * (size_of::<Entry>() + 2 * size_of::<u32>()) as u64 + IdleBuckets::MEMORY as u64 + fragments
     }
 
     /// What views are to say beside the rest, for the program that they are for: a flow's counts and times; what tells it from
@@ -150,7 +150,7 @@ impl FlowTable {
     /// Looks at a batch before its packets are observed, so that what they need comes from memory side by side. It
     /// changes nothing; room for the largest batch is kept.
     pub fn prepare(&mut self, packets: &[Packet], heads: &[Head]) {
-        batch::prepare(&mut self.ways, packets, heads, &self.seeds, &self.index, &self.flows);
+        batch::prepare(&mut self.keys, packets, heads, &self.seeds, &self.index, &self.flows);
     }
 
     /// Updates the flow of packet `i` of the batch that was prepared, the packets in their order: sets the flow's bits in
@@ -203,10 +203,10 @@ impl FlowTable {
         stack: &mut Stack,
         view: &mut FlowView,
     ) -> Option<Observed> {
-        let way = self.ways.get(i)?;
-        let flow = self.flows.get_mut(way.guess as usize)?;
-        let from = way.from();
-        if way.kind != Kind::Whole || !flow.is(&way.key) || !flow.has(flag::ESTABLISHED) {
+        let key_of = self.keys.get(i)?;
+        let flow = self.flows.get_mut(key_of.guess as usize)?;
+        let from = key_of.from();
+        if key_of.kind != Kind::Whole || !flow.is(&key_of.key) || !flow.has(flag::ESTABLISHED) {
             return None;
         }
         let after = flow.after(packet.time);
@@ -227,7 +227,7 @@ impl FlowTable {
         };
         let times = Times { is_new: false, age: after.max(0), idle: idle.max(0) };
         stack.bits |= fill(view, flow, from, place, times, &self.wanted);
-        Some(Observed { flow: FlowId(way.guess), length: place.length, start: place.start })
+        Some(Observed { flow: FlowId(key_of.guess), length: place.length, start: place.start })
     }
 
     /// Any packet.
@@ -264,26 +264,26 @@ impl FlowTable {
     /// The place of any packet.
     #[inline(never)]
     fn search(&mut self, i: usize, packet: &Packet, stack: &Stack) -> Option<Placed> {
-        let mut way = match self.ways.get(i) {
-            Some(way) => *way,
-            None => Way::read(packet, stack, &self.seeds),
+        let mut key_of = match self.keys.get(i) {
+            Some(key_of) => *key_of,
+            None => PacketKey::read(packet, stack, &self.seeds),
         };
         let (mut tcp, mut first) = (None, None);
-        match way.kind {
+        match key_of.kind {
             Kind::Foreign => {
                 self.counts.foreign += 1;
                 return None;
             }
-            Kind::Later => (way, first) = self.datagram(packet, stack)?,
+            Kind::Later => (key_of, first) = self.datagram(packet, stack)?,
             Kind::Whole | Kind::First => tcp = Tcp::read(packet, stack),
         }
-        if way.kind == Kind::First {
-            self.remember(packet, stack, &way, tcp);
+        if key_of.kind == Kind::First {
+            self.remember(packet, stack, &key_of, tcp);
         }
-        let from = way.from();
-        let found = self.index.find(way.hash, |id| self.flows[id as usize].is(&way.key));
+        let from = key_of.from();
+        let found = self.index.find(key_of.hash, |id| self.flows[id as usize].is(&key_of.key));
         let Some(id) = found else {
-            let id = self.create(&way, packet.time);
+            let id = self.create(&key_of, packet.time);
             return Some(Placed { id, from, is_new: true, tcp, first });
         };
         let flow = &self.flows[id as usize];
@@ -292,14 +292,14 @@ impl FlowTable {
         if is_new {
             *(if over { &mut self.counts.expired } else { &mut self.counts.ended }) += 1;
             self.wheel.unlink(&mut self.flows, id);
-            self.begin(id, &way, packet.time);
+            self.begin(id, &key_of, packet.time);
         }
         Some(Placed { id, from, is_new, tcp, first })
     }
 
     /// A place for a new flow: a free one, one never used, or that of the idlest flow.
     #[inline(never)]
-    fn create(&mut self, way: &Way, time: i64) -> u32 {
+    fn create(&mut self, key_of: &PacketKey, time: i64) -> u32 {
         let id = if self.told != NOWHERE {
             let id = self.told;
             self.told = self.after(id);
@@ -314,8 +314,8 @@ impl FlowTable {
         } else {
             self.evict()
         };
-        self.index.insert(way.hash, id);
-        self.begin(id, way, time);
+        self.index.insert(key_of.hash, id);
+        self.begin(id, key_of, time);
         self.counts.active += 1;
         id
     }
@@ -327,8 +327,8 @@ impl FlowTable {
     }
 
     /// Begins a flow in a place that is in no list.
-    fn begin(&mut self, id: u32, way: &Way, time: i64) {
-        self.flows[id as usize] = Entry::new(&way.key, way.from(), time);
+    fn begin(&mut self, id: u32, key_of: &PacketKey, time: i64) {
+        self.flows[id as usize] = Entry::new(&key_of.key, key_of.from(), time);
         self.wheel.link(&mut self.flows, id, Class::Young);
         self.counts.created += 1;
     }
@@ -399,11 +399,11 @@ impl FlowTable {
 
     /// The way of a fragment that is not the first, and the sequence number of its first byte. Nothing without its first.
     #[cold]
-    fn datagram(&mut self, packet: &Packet, stack: &Stack) -> Option<(Way, Option<u32>)> {
+    fn datagram(&mut self, packet: &Packet, stack: &Stack) -> Option<(PacketKey, Option<u32>)> {
         let found = fragments::read(packet, stack).and_then(|fragment| {
             let first = self.fragments.find(&fragment.datagram, packet.time, &self.seeds)?;
             let seq = first.seq.map(|seq| seq.wrapping_add(fragment.offset));
-            Some((Way::later(first.key, first.from, &self.seeds), seq))
+            Some((PacketKey::later(first.key, first.from, &self.seeds), seq))
         });
         *(if found.is_some() { &mut self.counts.fragments } else { &mut self.counts.orphan_fragments }) += 1;
         found
@@ -411,11 +411,11 @@ impl FlowTable {
 
     /// Remembers a first fragment.
     #[cold]
-    fn remember(&mut self, packet: &Packet, stack: &Stack, way: &Way, tcp: Option<Tcp>) {
+    fn remember(&mut self, packet: &Packet, stack: &Stack, key_of: &PacketKey, tcp: Option<Tcp>) {
         if let Some(fragment) = fragments::read(packet, stack) {
             let headers = stack.headers_end.saturating_sub(fragment.start);
             let seq = tcp.and_then(|tcp| tcp.stream()).map(|seq| seq.wrapping_sub(headers));
-            let first = First { key: way.key, from: way.from(), seq };
+            let first = First { key: key_of.key, from: key_of.from(), seq };
             self.fragments.remember(fragment.datagram, first, packet.time, &self.seeds);
         }
     }
@@ -472,8 +472,8 @@ impl FlowTable {
     /// The memory that the table can come to take, in bytes.
     pub fn memory(&self) -> usize {
         let flows = self.flows.capacity() * size_of::<Entry>();
-        let ways = self.ways.capacity() * size_of::<Way>();
-        flows + ways + self.index.memory() + self.wheel.memory() + self.fragments.memory()
+        let keys = self.keys.capacity() * size_of::<PacketKey>();
+        flows + keys + self.index.memory() + self.wheel.memory() + self.fragments.memory()
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`Totals::check`] hold over all programs of a policy. (Rejected: sums by program, which grow with every load.)
 
 use super::{Totals, TriggerTotal};
-use crate::decider::{Decider, Heritage};
+use crate::decider::{Decider, Migration};
 use mrule_compiler::hir::Program;
 
 /// Sums of what is no more: rules, limits and stations of earlier programs.
@@ -80,7 +80,7 @@ impl Totals {
     }
 
     /// What goes on when another program takes the place of this one's.
-    pub fn succeed(&self, program: &Program, heritage: &Heritage) -> Totals {
+    pub fn succeed(&self, program: &Program, migration: &Migration) -> Totals {
         let mut next = Totals::new(program);
         next.packets = self.packets;
         next.wire_bytes = self.wire_bytes;
@@ -92,12 +92,12 @@ impl Totals {
         next.bound_withheld = self.bound_withheld;
         next.gone = self.gone;
         next.gone.stations = next.gone.stations.max(self.stations.len() as u64);
-        carry(&mut next.stations, &self.stations, &heritage.stations, |at| next.gone.station(self, at));
-        carry(&mut next.rules, &self.rules, &heritage.rules, |at| next.gone.rule(self, at));
-        carry(&mut next.limits, &self.limits, &heritage.limits, |at| {
+        carry(&mut next.stations, &self.stations, &migration.stations, |at| next.gone.station(self, at));
+        carry(&mut next.rules, &self.rules, &migration.rules, |at| next.gone.rule(self, at));
+        carry(&mut next.limits, &self.limits, &migration.limits, |at| {
             next.gone.limited += self.limits.get(at).map_or(0, |limit| limit.withheld);
         });
-        carry(&mut next.triggers, &self.triggers, &heritage.triggers, |_| {});
+        carry(&mut next.triggers, &self.triggers, &migration.triggers, |_| {});
         for trigger in &mut next.triggers {
             *trigger = TriggerTotal { keys: None, ..std::mem::take(trigger) };
         }

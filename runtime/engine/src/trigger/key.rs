@@ -6,7 +6,7 @@
 //! (Rejected: keys as byte strings of any length, which are slower to hash and to compare.)
 
 use super::cells::{get, set};
-use super::stripes;
+use super::lock_shards;
 use mrule_compiler::abi::MAX_KEY;
 use mrule_compiler::hir::Value;
 use mrule_compiler::table::KeyValue;
@@ -74,7 +74,7 @@ fn fold(a: u64, b: u64) -> u64 {
 
 /// A key as it is looked for, in all triggers of a store whose key it is. By default it is none, of which nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spot {
+pub struct KeyHash {
     /// Where it belongs. Which keys meet is not to be known without the seed.
     pub(super) hash: u64,
     /// Its first part: low word, high word.
@@ -93,38 +93,38 @@ pub struct Spot {
 const PART_OF_IT: u8 = u8::MAX;
 const NO_KEY: u8 = u8::MAX - 2;
 
-impl Default for Spot {
-    fn default() -> Spot {
-        Spot { hash: 0, first: [0; 2], kinds: 0, row: 0, parts: NO_KEY, whole: NO_KEY }
+impl Default for KeyHash {
+    fn default() -> KeyHash {
+        KeyHash { hash: 0, first: [0; 2], kinds: 0, row: 0, parts: NO_KEY, whole: NO_KEY }
     }
 }
 
-impl Spot {
+impl KeyHash {
     #[inline(always)]
-    pub(super) fn new(seed: [u64; 2], key: &[KeyValue]) -> Spot {
-        let [value] = key else { return Spot::of_several(seed, key) };
+    pub(super) fn new(seed: [u64; 2], key: &[KeyValue]) -> KeyHash {
+        let [value] = key else { return KeyHash::of_several(seed, key) };
         let part = Part::of(value);
         let hash = last(seed, next(seed, seed[0], part));
         let whole = if part.kind == LONG { PART_OF_IT } else { 1 };
-        Spot { hash, first: [part.low, part.high], kinds: part.kind as u32, row: 0, parts: 1, whole }
+        KeyHash { hash, first: [part.low, part.high], kinds: part.kind as u32, row: 0, parts: 1, whole }
     }
 
     #[inline(never)]
-    fn of_several(seed: [u64; 2], key: &[KeyValue]) -> Spot {
+    fn of_several(seed: [u64; 2], key: &[KeyValue]) -> KeyHash {
         if key.len() > MAX_KEY {
-            return Spot::default();
+            return KeyHash::default();
         }
         let whole = if key.is_empty() { 0 } else { PART_OF_IT };
-        let mut spot = Spot { hash: seed[0], parts: key.len() as u8, whole, ..Spot::default() };
+        let mut hash = KeyHash { hash: seed[0], parts: key.len() as u8, whole, ..KeyHash::default() };
         for (i, part) in key.iter().map(Part::of).enumerate() {
-            spot.hash = next(seed, spot.hash, part);
-            spot.kinds |= (part.kind as u32) << (KIND_BITS * i);
+            hash.hash = next(seed, hash.hash, part);
+            hash.kinds |= (part.kind as u32) << (KIND_BITS * i);
             if i == 0 {
-                spot.first = [part.low, part.high];
+                hash.first = [part.low, part.high];
             }
         }
-        spot.hash = last(seed, spot.hash);
-        spot
+        hash.hash = last(seed, hash.hash);
+        hash
     }
 
     /// Whether it says all of the key: whoever has it needs no other.
@@ -135,15 +135,15 @@ impl Spot {
 
     /// Its lock.
     #[inline(always)]
-    pub(super) fn stripe(&self) -> usize {
-        (self.hash >> (u64::BITS - stripes::BITS)) as usize
+    pub(super) fn lock_shard(&self) -> usize {
+        (self.hash >> (u64::BITS - lock_shards::BITS)) as usize
     }
 }
 
 /// The words that a number stands for as a seed.
 pub(super) fn seed_of(number: u64) -> [u64; 2] {
     [0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db]
-        .map(|odd| Spot::new([odd, !odd | 1], &[KeyValue::Num(number)]).hash | 1)
+        .map(|odd| KeyHash::new([odd, !odd | 1], &[KeyValue::Num(number)]).hash | 1)
 }
 
 #[inline(always)]
@@ -292,9 +292,9 @@ mod tests {
             for (j, b) in alike.iter().enumerate() {
                 assert_eq!(Part::of(a) == Part::of(b), i == j, "{a:?} {b:?}");
                 let seed = [0x1234_5678_9abc_def3, 0xfeed_dead_beef_cafd];
-                let [one, other] = [a, b].map(|value| Spot::new(seed, &[*value]));
+                let [one, other] = [a, b].map(|value| KeyHash::new(seed, &[*value]));
                 assert_eq!(one.hash == other.hash, i == j, "{a:?} {b:?}");
-                let kinds = Spot::new(seed, &[*a, *b]).kinds;
+                let kinds = KeyHash::new(seed, &[*a, *b]).kinds;
                 assert_eq!(u64::from(kinds), Part::of(a).kind | Part::of(b).kind << KIND_BITS);
             }
         }

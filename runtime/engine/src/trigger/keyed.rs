@@ -8,10 +8,10 @@ use super::cells::{
     FLAGS_AT, HEAD, HEAD_WORDS, KINDS_AT, LINE, Line, Lines, META, PART, SEEN, count, get, set, words,
 };
 use super::distinct::{SKETCH_WORDS, Sketch};
-use super::key::{KIND_BITS, KeyPart, LONG, Part, Spot, same_text};
+use super::key::{KIND_BITS, KeyHash, KeyPart, LONG, Part, same_text};
 use super::layout::{COLD_WORDS, FURTHER_HEAD, Layout};
-use super::ledger::Ledger;
-use super::stripes::{self, Inside, Stripes};
+use super::lock_shards::{self, Inside, LockShards};
+use super::shard_index::ShardIndex;
 use super::suppress::Suppressions;
 use super::visit::Moment;
 use super::window::{Clock, MIN_PER, RING_WORDS, Sum};
@@ -55,11 +55,11 @@ pub(super) type Tallies = [AtomicU64; 6];
 #[repr(align(64))]
 pub(super) struct Shard {
     pub(super) tallies: [Tallies; 2],
-    ledger: Mutex<Ledger>,
+    ledger: Mutex<ShardIndex>,
 }
 
 impl Shard {
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub(super) fn ledger(&self) -> MutexGuard<'_, ShardIndex> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,7 +79,7 @@ pub(super) struct Window {
 /// A key, and where it belongs.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
-    pub(super) spot: Spot,
+    pub(super) hash: KeyHash,
     /// The key, unless the spot says all of it.
     pub(super) key: &'a [KeyValue<'a>],
     pub(super) bucket: usize,
@@ -118,7 +118,7 @@ pub(super) struct Keyed {
     /// A shard has less than [`super::AHEAD`] free rows: from then on new keys may push out others.
     pub(super) full: AtomicBool,
     pub(super) suppressions: Suppressions,
-    pub(super) stripes: Arc<Stripes>,
+    pub(super) lock_shards: Arc<LockShards>,
     shape: TriggerShape,
 }
 
@@ -127,10 +127,10 @@ impl Keyed {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub(super) fn beside(
+    pub(super) fn colocated(
         shapes: &[&TriggerShape],
         seed: [u64; 2],
-        stripes: &Arc<Stripes>,
+        lock_shards: &Arc<LockShards>,
     ) -> Result<Vec<Keyed>, NoMemory> {
         let layouts: Vec<Layout> = shapes.iter().map(|shape| Layout::new(shape)).collect();
         let stride = layouts.iter().map(|layout| layout.lines).sum();
@@ -140,7 +140,7 @@ impl Keyed {
         let made = |(shape, layout): (&&TriggerShape, Layout)| {
             let here = at;
             at.own += layout.lines;
-            Keyed::new(shape, layout, seed, stripes, (&lines, here))
+            Keyed::new(shape, layout, seed, lock_shards, (&lines, here))
         };
         shapes.iter().zip(layouts).map(made).collect()
     }
@@ -149,12 +149,12 @@ impl Keyed {
         shape: &TriggerShape,
         layout: Layout,
         seed: [u64; 2],
-        stripes: &Arc<Stripes>,
+        lock_shards: &Arc<LockShards>,
         (lines, at): (&Arc<Lines>, At),
     ) -> Result<Keyed, NoMemory> {
         let mut shards = list(layout.shards)?;
         for _ in 0..layout.shards {
-            let ledger = Mutex::new(Ledger::new(layout.rows)?);
+            let ledger = Mutex::new(ShardIndex::new(layout.rows)?);
             shards.push(Shard { tallies: Default::default(), ledger });
         }
         let window = |(window, ring): (&super::WindowShape, &usize)| Window {
@@ -182,7 +182,7 @@ impl Keyed {
             latest: AtomicI64::new(i64::MIN),
             full: AtomicBool::new(layout.parts > 0 && layout.rows < AHEAD),
             suppressions: Suppressions::new(shape.keys),
-            stripes: stripes.clone(),
+            lock_shards: lock_shards.clone(),
             shape: shape.clone(),
             layout,
         })
@@ -231,23 +231,23 @@ impl Keyed {
         key.len() == self.layout.parts
     }
 
-    pub(super) fn suits(&self, spot: &Spot) -> bool {
-        usize::from(spot.parts) == self.layout.parts
+    pub(super) fn suits(&self, hash: &KeyHash) -> bool {
+        usize::from(hash.parts) == self.layout.parts
     }
 
     /// Where a key belongs.
     pub(super) fn place<'a>(&self, key: &'a [KeyValue<'a>]) -> Place<'a> {
-        self.place_of(Spot::new(self.seed, key), key)
+        self.place_of(KeyHash::new(self.seed, key), key)
     }
 
     /// Where a key belongs that is looked for.
-    pub(super) fn place_of<'a>(&self, spot: Spot, key: &'a [KeyValue<'a>]) -> Place<'a> {
-        Place { spot, key, bucket: self.bucket_at(spot.hash) }
+    pub(super) fn place_of<'a>(&self, hash: KeyHash, key: &'a [KeyValue<'a>]) -> Place<'a> {
+        Place { hash, key, bucket: self.bucket_at(hash.hash) }
     }
 
     /// Its row.
     pub(super) fn row_of(&self, place: &Place) -> Option<usize> {
-        self.find(place.bucket, &place.spot, place.key)
+        self.find(place.bucket, &place.hash, place.key)
     }
 
     /// The bucket of a hash.
@@ -259,7 +259,7 @@ impl Keyed {
     /// Goes into the lock of a bucket.
     #[inline(always)]
     pub(super) fn enter(&self, bucket: usize) -> Inside<'_> {
-        self.stripes.enter(bucket >> (self.bits - stripes::BITS))
+        self.lock_shards.enter(bucket >> (self.bits - lock_shards::BITS))
     }
 
     /// The first row of a bucket plus 1; 0 for none.
@@ -313,7 +313,7 @@ impl Keyed {
     }
 
     /// The bucket of a row that is taken.
-    pub(super) fn bucket_of(&self, ledger: &Ledger, shard: usize, local: u32) -> usize {
+    pub(super) fn bucket_of(&self, ledger: &ShardIndex, shard: usize, local: u32) -> usize {
         let home = ledger.homes.get(local as usize).copied().unwrap_or(0);
         shard * self.layout.buckets + home as usize
     }
@@ -358,14 +358,14 @@ impl Keyed {
 
     /// The row of a key in a bucket.
     #[inline(always)]
-    pub(super) fn find(&self, bucket: usize, spot: &Spot, key: &[KeyValue]) -> Option<usize> {
+    pub(super) fn find(&self, bucket: usize, hash: &KeyHash, key: &[KeyValue]) -> Option<usize> {
         let mut next = self.first(bucket);
         let mut steps = 0;
         while next != 0 && steps < CHAIN {
             let row = next as usize - 1;
             let line = self.line(row);
             let meta = get(&line[META]);
-            if meta >> KINDS_AT & KINDS == u64::from(spot.kinds) && self.is_key(row, line, spot, key) {
+            if meta >> KINDS_AT & KINDS == u64::from(hash.kinds) && self.is_key(row, line, hash, key) {
                 return Some(row);
             }
             next = meta as u32;
@@ -408,23 +408,23 @@ impl Keyed {
 
     /// The line of this row, if the key is in it. Whoever asks is inside the lock of its bucket, or finds out that somebody else was.
     #[inline(always)]
-    pub(super) fn line_of(&self, row: usize, spot: &Spot, key: &[KeyValue]) -> Option<&Line> {
+    pub(super) fn line_of(&self, row: usize, hash: &KeyHash, key: &[KeyValue]) -> Option<&Line> {
         let line = self.own_line(row)?;
         // The row may be another's, and change hands meanwhile. It is this key's if it was in the same chain before and after its key
         // was read.
-        let (mask, wanted) = (LINKED | KINDS << KINDS_AT, LINKED | u64::from(spot.kinds) << KINDS_AT);
+        let (mask, wanted) = (LINKED | KINDS << KINDS_AT, LINKED | u64::from(hash.kinds) << KINDS_AT);
         let before = line[META].load(Acquire) & (mask | TURN);
-        let is = before & mask == wanted && self.is_key(row, line, spot, key);
+        let is = before & mask == wanted && self.is_key(row, line, hash, key);
         fence(Acquire);
         (is && get(&line[META]) & (mask | TURN) == before).then_some(line)
     }
 
     /// Whether the parts of a row's key, which are of the same kinds, are those of this one.
     #[inline(always)]
-    fn is_key(&self, row: usize, line: &Line, spot: &Spot, key: &[KeyValue]) -> bool {
-        let [low, high] = spot.first;
+    fn is_key(&self, row: usize, line: &Line, hash: &KeyHash, key: &[KeyValue]) -> bool {
+        let [low, high] = hash.first;
         (get(&line[PART]) ^ low) | (get(&line[PART + 1]) ^ high) == 0
-            && (spot.is_whole() || self.is_rest(row, key))
+            && (hash.is_whole() || self.is_rest(row, key))
     }
 
     pub(super) fn clear_window(&self, row: usize, at: usize, window: &Window) {

@@ -8,8 +8,8 @@
 use super::cells::{HEAD, HEAD_WORDS, LINE};
 use super::distinct::SKETCH_WORDS;
 use super::key::TEXT_WORDS;
-use super::ledger::Ledger;
-use super::stripes;
+use super::lock_shards;
+use super::shard_index::ShardIndex;
 use super::window::RING_WORDS;
 use super::{TriggerShape, WindowKind};
 use mrule_compiler::abi::MAX_KEY;
@@ -78,7 +78,7 @@ impl Layout {
             parts,
             shards,
             rows,
-            buckets: (rows + rows / 2).next_power_of_two().max((1 << stripes::BITS) / shards),
+            buckets: (rows + rows / 2).next_power_of_two().max((1 << lock_shards::BITS) / shards),
             lines: 1 + further.div_ceil(LINE),
             parts_at,
             rings,
@@ -105,7 +105,7 @@ impl Layout {
     /// Bytes of it all.
     pub(super) fn memory(&self) -> u64 {
         let words = (self.ring_words + self.text * self.parts + COLD_WORDS) as u64;
-        let shards = self.shards as u64 * (Ledger::memory(self.rows) + SHARD_BYTES) as u64;
+        let shards = self.shards as u64 * (ShardIndex::memory(self.rows) + SHARD_BYTES) as u64;
         self.line_memory() + 8 * self.all_buckets() as u64 + self.all_rows() as u64 * 8 * words + shards
     }
 }

@@ -5,7 +5,7 @@
 
 use super::WindowKind;
 use super::cells::{HEAD, Line, META, UNTIL, get, set};
-use super::key::Spot;
+use super::key::KeyHash;
 use super::keyed::{Keyed, STRIKES_AT, holds};
 use super::visit::{Moment, Visit};
 use super::window::TooOld;
@@ -23,24 +23,24 @@ const STRUCK: u64 = (2 * STRIKES - 1) * STRIKE;
 
 impl Keyed {
     #[inline(always)]
-    pub(super) fn seek(&self, spot: &Spot) {
-        self.stripes.seek(spot.stripe());
-        prefetch(self.bucket(self.bucket_at(spot.hash)));
+    pub(super) fn prefetch_bucket(&self, hash: &KeyHash) {
+        self.lock_shards.prefetch_bucket(hash.lock_shard());
+        prefetch(self.bucket(self.bucket_at(hash.hash)));
     }
 
     /// Expects the key in the first row of its bucket, unless that is another's.
     #[inline(always)]
-    pub(super) fn expect(&self, spot: &mut Spot) {
-        let word = get(self.bucket(self.bucket_at(spot.hash)));
-        if word >> 32 == 0 || (word >> 32) as u32 == spot.hash as u32 {
-            spot.row = word as u32;
+    pub(super) fn guess_row(&self, hash: &mut KeyHash) {
+        let word = get(self.bucket(self.bucket_at(hash.hash)));
+        if word >> 32 == 0 || (word >> 32) as u32 == hash.hash as u32 {
+            hash.row = word as u32;
         }
     }
 
     #[inline(always)]
-    pub(super) fn hint(&self, spot: &Spot) {
+    pub(super) fn prefetch_row(&self, hash: &KeyHash) {
         // The row may be one of another trigger, which has more.
-        if let Some(row) = (spot.row as usize).checked_sub(1)
+        if let Some(row) = (hash.row as usize).checked_sub(1)
             && let Some(line) = self.own_line(row)
         {
             prefetch(line);
@@ -49,8 +49,8 @@ impl Keyed {
 
     /// The same for all triggers whose states lie beside it.
     #[inline(always)]
-    pub(super) fn hint_all(&self, spot: &Spot) {
-        if let Some(row) = (spot.row as usize).checked_sub(1) {
+    pub(super) fn hint_all(&self, hash: &KeyHash) {
+        if let Some(row) = (hash.row as usize).checked_sub(1) {
             self.lines_of(row).iter().take(MOST_LINES).for_each(prefetch);
         }
     }
@@ -63,7 +63,7 @@ impl Keyed {
         events: &[WindowEvent],
         values: &mut [u64],
     ) -> bool {
-        if self.common == visit.spot.whole
+        if self.common == visit.hash.whole
             && let ([event], [value]) = (events, &mut *values)
         {
             let common = if event.counts == 0 {
@@ -106,7 +106,7 @@ impl Keyed {
     fn look_common(&self, visit: &mut Visit, moment: &mut Moment) -> Option<(u64, bool)> {
         let window = self.windows.first()?;
         let slice = moment.slice(&window.clock);
-        let (inside, stripe) = (visit.is_inside(), visit.spot.stripe());
+        let (inside, lock_shard) = (visit.is_inside(), visit.hash.lock_shard());
         let mut look = || {
             let Some((row, line)) = self.locate(visit) else { return Some((0, false)) };
             let (newest, sum) = (get(&line[HEAD]) as i64, get(&line[HEAD + 1]));
@@ -114,14 +114,14 @@ impl Keyed {
             let told = if later { self.sum(row, 0, window).read_later(slice) } else { sum };
             Some((told, holds(get(&line[UNTIL]) as i64, moment.now)))
         };
-        if inside { look() } else { self.stripes.glance(stripe, look) }
+        if inside { look() } else { self.lock_shards.glance(lock_shard, look) }
     }
 
     /// The row of a visit's key: where it is expected, or else in its chain.
     #[inline(always)]
     fn locate(&self, visit: &mut Visit) -> Option<(usize, &Line)> {
         if let Some(row) = visit.row()
-            && let Some(line) = self.line_of(row, visit.spot, visit.key)
+            && let Some(line) = self.line_of(row, visit.hash, visit.key)
         {
             visit.is_right();
             return Some((row, line));
@@ -132,7 +132,7 @@ impl Keyed {
 
     #[inline(never)]
     fn search(&self, visit: &mut Visit) -> Option<usize> {
-        let row = self.find(self.bucket_at(visit.spot.hash), visit.spot, visit.key)?;
+        let row = self.find(self.bucket_at(visit.hash.hash), visit.hash, visit.key)?;
         visit.found(row);
         Some(row)
     }
@@ -146,7 +146,7 @@ impl Keyed {
         values: &mut [u64],
     ) -> bool {
         let windows = self.windows.len();
-        if !self.suits(visit.spot) || events.len() != windows || values.len() != windows {
+        if !self.suits(visit.hash) || events.len() != windows || values.len() != windows {
             values.fill(0);
             return false;
         }
@@ -167,7 +167,7 @@ impl Keyed {
     /// Takes events into the row of a key that had none.
     #[inline(never)]
     fn take_new(&self, visit: &mut Visit, moment: &Moment, events: &[WindowEvent], values: &mut [u64]) {
-        let place = self.place_of(*visit.spot, visit.key);
+        let place = self.place_of(*visit.hash, visit.key);
         let mut ledger = self.shards[self.shard(&place)].ledger();
         let taken = self.admit(&mut ledger, &place, visit.row(), moment, |_, row| {
             self.take(row, moment, events, values);
@@ -187,8 +187,8 @@ impl Keyed {
     /// What a key's windows say; whether it is active.
     fn look(&self, visit: &mut Visit, now: i64, values: &mut [u64]) -> bool {
         if !visit.is_inside() {
-            let stripe = visit.spot.stripe();
-            let active = self.stripes.peek(stripe, || {
+            let lock_shard = visit.hash.lock_shard();
+            let active = self.lock_shards.peek(lock_shard, || {
                 let Some((row, _)) = self.locate(visit) else {
                     values.fill(0);
                     return Some(false);

@@ -30,7 +30,7 @@ impl Keyed {
         }
         let place = self.place(key);
         let shard = &self.shards[self.shard(&place)];
-        if self.suppressions.hit(place.spot.hash, key, now) {
+        if self.suppressions.hit(place.hash.hash, key, now) {
             shard.count(outside, Tally::Suppressed);
             return Outcome::Suppressed;
         }
@@ -106,9 +106,9 @@ impl Keyed {
             return false;
         }
         let place = self.place(key);
-        let until = self
-            .stripes
-            .peek(place.spot.stripe(), || self.row_of(&place).map(|row| get(&self.line(row)[UNTIL]) as i64));
+        let until = self.lock_shards.peek(place.hash.lock_shard(), || {
+            self.row_of(&place).map(|row| get(&self.line(row)[UNTIL]) as i64)
+        });
         until.is_some_and(|until| holds(until, now))
     }
 
@@ -140,7 +140,7 @@ impl Keyed {
     fn note_end(
         &self,
         shard: usize,
-        ledger: &mut super::ledger::Ledger,
+        ledger: &mut super::shard_index::ShardIndex,
         local: u32,
         was: bool,
         marked: bool,
@@ -233,11 +233,11 @@ impl Keyed {
     }
 
     pub(super) fn suppress(&self, key: &[KeyValue], now: i64, reason: &str, until: Option<i64>) -> bool {
-        self.fits(key) && self.suppressions.put(self.place(key).spot.hash, key, now, reason, until)
+        self.fits(key) && self.suppressions.put(self.place(key).hash.hash, key, now, reason, until)
     }
 
     pub(super) fn unsuppress(&self, key: &[KeyValue]) -> bool {
-        self.suppressions.remove(self.place(key).spot.hash, key)
+        self.suppressions.remove(self.place(key).hash.hash, key)
     }
 
     pub(super) fn suppressed(&self, now: i64) -> Vec<Suppressed> {

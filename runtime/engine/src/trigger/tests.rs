@@ -3,8 +3,8 @@
 
 use super::*;
 
-mod beside;
 mod capacity;
+mod colocated;
 mod history;
 mod threads;
 

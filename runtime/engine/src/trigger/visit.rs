@@ -3,9 +3,9 @@
 //! (Rejected: a look-up for each trigger, which costs a lock and two misses of the cache each.)
 
 use super::TriggerStore;
-use super::key::Spot;
+use super::key::KeyHash;
 use super::keyed::Keyed;
-use super::stripes::Inside;
+use super::lock_shards::Inside;
 use super::window::Clock;
 use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::table::KeyValue;
@@ -44,33 +44,33 @@ pub struct States<'a>(pub(super) Option<&'a Keyed>);
 impl States<'_> {
     /// Asks for what is at a spot: for many keys, before the first is needed.
     #[inline(always)]
-    pub fn seek(self, spot: &Spot) {
+    pub fn prefetch_bucket(self, hash: &KeyHash) {
         if let Some(state) = self.0 {
-            state.seek(spot);
+            state.prefetch_bucket(hash);
         }
     }
 
-    /// Expects a key's state where this trigger has it, some time after [`States::seek`].
+    /// Expects a key's state where this trigger has it, some time after [`States::prefetch_bucket`].
     #[inline(always)]
-    pub fn expect(self, spot: &mut Spot) {
+    pub fn guess_row(self, hash: &mut KeyHash) {
         if let Some(state) = self.0 {
-            state.expect(spot);
+            state.guess_row(hash);
         }
     }
 
     /// Asks for a key's state, where it is expected.
     #[inline(always)]
-    pub fn hint(self, spot: &Spot) {
+    pub fn prefetch_row(self, hash: &KeyHash) {
         if let Some(state) = self.0 {
-            state.hint(spot);
+            state.prefetch_row(hash);
         }
     }
 
     /// The same for all triggers whose states lie beside these.
     #[inline(always)]
-    pub fn hint_all(self, spot: &Spot) {
+    pub fn hint_all(self, hash: &KeyHash) {
         if let Some(state) = self.0 {
-            state.hint_all(spot);
+            state.hint_all(hash);
         }
     }
 }
@@ -78,20 +78,24 @@ impl States<'_> {
 /// A packet at the states of a key.
 pub struct Visit<'a, 'k> {
     store: &'a TriggerStore,
-    pub(super) spot: &'k mut Spot,
+    pub(super) hash: &'k mut KeyHash,
     /// The key, unless the spot says all of it.
     pub(super) key: &'k [KeyValue<'k>],
     /// Inside the key's lock.
     inside: Option<Inside<'a>>,
     /// The row is where the first state was found.
     sure: bool,
-    strayed: bool,
+    displaced: bool,
 }
 
 impl<'a, 'k> Visit<'a, 'k> {
     #[inline(always)]
-    pub(super) fn new(store: &'a TriggerStore, spot: &'k mut Spot, key: &'k [KeyValue<'k>]) -> Visit<'a, 'k> {
-        Visit { store, spot, key, inside: None, sure: false, strayed: false }
+    pub(super) fn new(
+        store: &'a TriggerStore,
+        hash: &'k mut KeyHash,
+        key: &'k [KeyValue<'k>],
+    ) -> Visit<'a, 'k> {
+        Visit { store, hash, key, inside: None, sure: false, displaced: false }
     }
 
     /// Takes the packet's events into the windows of the key, and gives what each window says with them, at most
@@ -105,7 +109,7 @@ impl<'a, 'k> Visit<'a, 'k> {
         events: &[WindowEvent],
         values: &mut [u64],
     ) -> bool {
-        self.strayed = false;
+        self.displaced = false;
         let Some(state) = self.store.keyed(trigger) else {
             values.fill(0);
             return false;
@@ -115,14 +119,14 @@ impl<'a, 'k> Visit<'a, 'k> {
 
     /// Whether the last state was not in the row in which that of the first trigger was.
     #[inline(always)]
-    pub fn strayed(&self) -> bool {
-        self.strayed
+    pub fn displaced(&self) -> bool {
+        self.displaced
     }
 
     #[inline(always)]
     pub(super) fn enter(&mut self) {
         if self.inside.is_none() {
-            self.inside = Some(self.store.stripes.enter(self.spot.stripe()));
+            self.inside = Some(self.store.lock_shards.enter(self.hash.lock_shard()));
         }
     }
 
@@ -138,7 +142,7 @@ impl<'a, 'k> Visit<'a, 'k> {
     /// The row in which the key is expected.
     #[inline(always)]
     pub(super) fn row(&self) -> Option<usize> {
-        (self.spot.row as usize).checked_sub(1)
+        (self.hash.row as usize).checked_sub(1)
     }
 
     /// Notes that it is there.
@@ -150,9 +154,9 @@ impl<'a, 'k> Visit<'a, 'k> {
     /// Notes the row in which it is.
     pub(super) fn found(&mut self, row: usize) {
         let found = row as u32 + 1;
-        self.strayed = self.sure && self.spot.row != found;
+        self.displaced = self.sure && self.hash.row != found;
         if !self.sure {
-            (self.spot.row, self.sure) = (found, true);
+            (self.hash.row, self.sure) = (found, true);
         }
     }
 }

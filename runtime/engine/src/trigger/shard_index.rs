@@ -124,7 +124,7 @@ impl Heap {
 
 /// A shard's rows.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct ShardIndex {
     /// Rows of no key.
     pub(super) free: Vec<u32>,
     /// The bucket of each row, within the shard.
@@ -144,17 +144,17 @@ pub(super) struct Ledger {
     pub(super) cleared: u64,
 }
 
-impl Ledger {
+impl ShardIndex {
     /// A shard of so many rows, none of them taken.
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub(super) fn new(rows: usize) -> Result<Ledger, NoMemory> {
+    pub(super) fn new(rows: usize) -> Result<ShardIndex, NoMemory> {
         let (mut free, mut places, mut homes) = (list(rows)?, list(rows)?, list(rows)?);
         free.extend((0..rows as u32).rev());
         places.extend((0..rows as u32).rev());
         homes.resize(rows, 0);
-        Ok(Ledger {
+        Ok(ShardIndex {
             homes: homes.into(),
             free,
             idle: Heap::new(rows)?,
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_row_that_is_wanted_if_it_is_free() {
-        let mut ledger = Ledger::new(5).unwrap();
+        let mut ledger = ShardIndex::new(5).unwrap();
         let wanted = [Some(3), Some(3), Some(9), None, Some(4), Some(1)];
         let taken = wanted.map(|row| ledger.take(row));
         assert_eq!(taken[0], Some(3));
@@ -219,7 +219,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_least_is_first(steps in prop::collection::vec((0u32..24, -9i64..9, 0u8..3), 1..300)) {
-            let mut ledger = Ledger::new(24).unwrap();
+            let mut ledger = ShardIndex::new(24).unwrap();
             let mut model: Vec<Option<i64>> = vec![None; 24];
             for (row, key, what) in steps {
                 let mine = &mut model[row as usize];

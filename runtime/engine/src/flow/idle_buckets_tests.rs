@@ -7,7 +7,7 @@ use super::*;
 const CLASSES: [Class; 2] = [Class::Young, Class::Settled];
 
 /// Every flow is in exactly one list, and lists are sound both ways.
-fn members(wheel: &Wheel, flows: &[Entry]) -> Vec<u32> {
+fn members(wheel: &IdleBuckets, flows: &[Entry]) -> Vec<u32> {
     let mut all = Vec::new();
     for class in CLASSES {
         for slot in 0..SPAN {
@@ -39,7 +39,7 @@ fn the_idlest_is_found_to_a_bucket() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % n
     };
-    let mut wheel = Wheel::new(FLOWS).unwrap();
+    let mut wheel = IdleBuckets::new(FLOWS).unwrap();
     let mut flows = vec![Entry::new(&Key::default(), 0, 0); FLOWS];
     let mut now = 5_000_000 * SECOND;
     wheel.start(now);
@@ -86,7 +86,7 @@ fn the_idlest_is_found_to_a_bucket() {
 
 #[test]
 fn an_eviction_meets_no_more_than_it_may() {
-    let mut wheel = Wheel::new(100).unwrap();
+    let mut wheel = IdleBuckets::new(100).unwrap();
     wheel.start(0);
     let mut flows = vec![Entry::new(&Key::default(), 0, 0); 100];
     for id in 0..100 {

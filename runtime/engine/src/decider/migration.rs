@@ -10,7 +10,7 @@ use mrule_compiler::hir::{Program, Scope};
 
 /// What goes on from one program to the next: for each thing of the new one its place in the old one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Heritage {
+pub struct Migration {
     /// Rules, by name.
     pub rules: Vec<Option<usize>>,
     /// Limits, by name.
@@ -25,9 +25,9 @@ pub struct Heritage {
     pub renumbered: bool,
 }
 
-impl Heritage {
+impl Migration {
     /// Between two policies of which the second succeeds the first; of stations, whoever runs them knows.
-    pub fn new(old: &Policy, new: &Policy, stations: Vec<Option<usize>>) -> Heritage {
+    pub fn new(old: &Policy, new: &Policy, stations: Vec<Option<usize>>) -> Migration {
         let (was, is) = (old.program(), new.program());
         let (triggers, bits) = (triggers(old, new), bits(was, is));
         let by_flow =
@@ -38,7 +38,7 @@ impl Heritage {
                 others.iter().enumerate().map(|(at, rule)| (rule.name.as_str(), at)).collect();
             rules.iter().map(|rule| others.get(rule.name.as_str()).copied()).collect()
         };
-        Heritage {
+        Migration {
             rules: names(&is.rules, &was.rules),
             limits: names(&is.limits, &was.limits),
             stations,
@@ -86,23 +86,23 @@ impl Decider {
         triggers: impl Iterator<Item = TriggerCount>,
     ) {
         self.batch.count_from(rules, limits);
-        if let Some(raiser) = &mut self.raiser {
-            raiser.count_from(triggers);
+        if let Some(evaluator) = &mut self.evaluator {
+            evaluator.count_from(triggers);
         }
     }
 
     /// Takes over what another program's decider knows; that one is of no more use then. `packets`: how many were decided
     /// before, by all programs of this policy.
-    pub fn take_over(&mut self, other: &mut Decider, heritage: &Heritage, packets: u64) {
-        let Some(Tracker { flows, streams, quiet, before }) = &mut self.tracker else { return };
+    pub fn take_over(&mut self, other: &mut Decider, migration: &Migration, packets: u64) {
+        let Some(Tracker { flows, streams, suppressions, before }) = &mut self.tracker else { return };
         *before = packets;
         let Some(other) = &mut other.tracker else { return };
         *before = other.before;
         std::mem::swap(flows, &mut other.flows);
         flows.tell_as(&other.flows);
-        quiet.take_over(&mut other.quiet, &heritage.bits);
-        if heritage.renumbered {
-            flows.renumber(&heritage.bits);
+        suppressions.take_over(&mut other.suppressions, &migration.bits);
+        if migration.renumbered {
+            flows.renumber(&migration.bits);
         }
         match (streams, &mut other.streams) {
             (Some(mine), Some(its)) => {

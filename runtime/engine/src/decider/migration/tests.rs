@@ -39,12 +39,12 @@ impl Run {
         let policy = self.policy.succeed(engine, environment);
         let was = &self.policy.program().stations;
         let stations = policy.program().stations.iter().map(|s| was.iter().position(|o| o.name == s.name));
-        let heritage = Heritage::new(&self.policy, &policy, stations.collect());
+        let migration = Migration::new(&self.policy, &policy, stations.collect());
         let mut decider = Decider::new(&policy, &Limits::default(), 64).unwrap();
         self.summary.end(&self.decider);
-        self.summary = self.summary.succeed(policy.program(), &heritage);
+        self.summary = self.summary.succeed(policy.program(), &migration);
         self.summary.seed(&mut decider);
-        decider.take_over(&mut self.decider, &heritage, self.summary.packets);
+        decider.take_over(&mut self.decider, &migration, self.summary.packets);
         (self.decider, self.policy) = (decider, policy);
     }
 

@@ -2,8 +2,8 @@
 //! into them. The invariant: a state is asked for, then expected, then visited, packet by packet in their order.
 //! (Rejected: packet by packet, all keys of each; what is the same for all packets is then fetched anew for each key.)
 
-use super::own::{Forms, ROOM, Room};
-use crate::trigger::{Moment, Spot, TriggerStore};
+use super::key_extract::{Forms, ROOM, Room};
+use crate::trigger::{KeyHash, Moment, TriggerStore};
 use mrule_compiler::abi::{Head, Packet};
 use mrule_compiler::context::{BatchContext, PacketContext, Probe};
 use mrule_compiler::hir::{OwnKey, Program, TriggerId};
@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// Packets that were probed, the first of which is packet `first` of a batch.
 #[derive(Clone, Copy)]
-pub(super) struct Probed<'a> {
+pub(super) struct ProbeBatch<'a> {
     pub packets: &'a [Packet<'a>],
     pub first: usize,
     pub sight: &'a BatchContext,
@@ -22,7 +22,7 @@ pub(super) struct Probed<'a> {
 }
 
 /// What is said of those packets: rows of values, a value for each window, and of whether keys are active, one for each trigger.
-pub(super) struct Told<'a> {
+pub(super) struct TriggerOutputs<'a> {
     pub moments: &'a mut [Moment],
     pub values: &'a mut [u64],
     pub windows: usize,
@@ -32,13 +32,13 @@ pub(super) struct Told<'a> {
 
 /// A way to a key.
 #[derive(Debug)]
-pub(super) struct Way {
-    /// Its place among [`Program::ways`].
+pub(super) struct KeyGroup {
+    /// Its place among [`Program::key_groups`].
     at: usize,
     forms: Forms,
     pub(super) counters: Vec<Counter>,
     /// For each packet that was probed, where the states of its key are looked for.
-    spots: Vec<Spot>,
+    hashes: Vec<KeyHash>,
 }
 
 /// A trigger with windows.
@@ -48,9 +48,9 @@ pub(super) struct Counter {
     /// Which windows of the program are its.
     windows: Range<usize>,
     /// Its states lie beside those of the first.
-    beside: bool,
+    colocated: bool,
     /// How often, of late, its state was not beside that of the first.
-    strayed: u8,
+    displaced: u8,
 }
 
 /// From here on, a trigger's states are asked for by themselves.
@@ -63,41 +63,41 @@ impl Counter {
         // The checker makes those of one trigger together.
         let first = windows.next()?;
         let windows = first..first + 1 + windows.count();
-        Some(Counter { trigger: id.index(), windows, beside: true, strayed: 0 })
+        Some(Counter { trigger: id.index(), windows, colocated: true, displaced: 0 })
     }
 
     /// Notes whether a state was elsewhere.
     #[inline(never)]
-    fn note(&mut self, strayed: bool) {
-        self.strayed =
-            if strayed { (self.strayed + 1).min(2 * APART) } else { self.strayed.saturating_sub(1) };
+    fn note(&mut self, displaced: bool) {
+        self.displaced =
+            if displaced { (self.displaced + 1).min(2 * APART) } else { self.displaced.saturating_sub(1) };
     }
 
     fn is_apart(&self) -> bool {
-        self.strayed >= APART
+        self.displaced >= APART
     }
 }
 
-impl<'a> Probed<'a> {
+impl<'a> ProbeBatch<'a> {
     fn seen(&self, row: usize) -> PacketContext<'a> {
         PacketContext::of(self.sight, self.first + row)
     }
 }
 
-impl Way {
+impl KeyGroup {
     pub(super) fn new(
         program: &Program,
         triggers: &TriggerStore,
         (at, own, alike): (usize, &[OwnKey], &[TriggerId]),
         ahead: usize,
-    ) -> Way {
+    ) -> KeyGroup {
         let mut counters: Vec<Counter> = alike.iter().filter_map(|id| Counter::new(program, *id)).collect();
         if let Some((lead, others)) = counters.split_first_mut() {
             for other in others {
-                other.beside = triggers.beside(lead.trigger, other.trigger);
+                other.colocated = triggers.colocated(lead.trigger, other.trigger);
             }
         }
-        Way { at, forms: Forms::new(own), counters, spots: vec![Spot::default(); ahead] }
+        KeyGroup { at, forms: Forms::new(own), counters, hashes: vec![KeyHash::default(); ahead] }
     }
 
     /// Whether a part of the key is bytes, which are read from packets.
@@ -120,42 +120,42 @@ impl Way {
 
     /// Asks the memory where the states of all packets' keys are, so that these come side by side: a lock, as each key takes, waits
     /// for what was asked before it.
-    pub(super) fn seek(&mut self, triggers: &TriggerStore, probed: Probed) {
+    pub(super) fn prefetch_bucket(&mut self, triggers: &TriggerStore, probes: ProbeBatch) {
         let Some((lead, others)) = self.counters.split_first() else { return };
         let lead = triggers.states(lead.trigger);
-        let rows = probed.packets.iter().zip(probed.heads).zip(&mut self.spots);
-        for (row, ((packet, head), spot)) in rows.enumerate() {
-            let Some(words) = probed.probe.key(row, self.at) else { return };
-            *spot = self.forms.spot(triggers, words, head, packet, probed.seen(row));
-            lead.seek(spot);
+        let rows = probes.packets.iter().zip(probes.heads).zip(&mut self.hashes);
+        for (row, ((packet, head), hash)) in rows.enumerate() {
+            let Some(words) = probes.probe.key(row, self.at) else { return };
+            *hash = self.forms.hash(triggers, words, head, packet, probes.seen(row));
+            lead.prefetch_bucket(hash);
         }
         for other in others.iter().filter(|other| other.is_apart()) {
             let states = triggers.states(other.trigger);
-            self.spots.iter().take(probed.packets.len()).for_each(|spot| states.seek(spot));
+            self.hashes.iter().take(probes.packets.len()).for_each(|hash| states.prefetch_bucket(hash));
         }
     }
 
     /// Asks it for the states, some time after that.
-    pub(super) fn hint(&mut self, triggers: &TriggerStore, packets: usize) {
+    pub(super) fn prefetch_row(&mut self, triggers: &TriggerStore, packets: usize) {
         let Some((lead, others)) = self.counters.split_first() else { return };
         let lead = triggers.states(lead.trigger);
-        let spots = self.spots.get_mut(..packets).unwrap_or(&mut []);
-        for spot in &mut *spots {
-            lead.expect(spot);
+        let hashes = self.hashes.get_mut(..packets).unwrap_or(&mut []);
+        for hash in &mut *hashes {
+            lead.guess_row(hash);
             if others.is_empty() {
-                lead.hint(spot);
+                lead.prefetch_row(hash);
             } else {
-                lead.hint_all(spot);
+                lead.hint_all(hash);
             }
         }
-        for other in others.iter().filter(|other| !other.beside || other.is_apart()) {
+        for other in others.iter().filter(|other| !other.colocated || other.is_apart()) {
             let states = triggers.states(other.trigger);
-            for spot in &*spots {
-                let mut spot = *spot;
+            for hash in &*hashes {
+                let mut hash = *hash;
                 if other.is_apart() {
-                    states.expect(&mut spot);
+                    states.guess_row(&mut hash);
                 }
-                states.hint(&spot);
+                states.prefetch_row(&hash);
             }
         }
     }
@@ -164,48 +164,48 @@ impl Way {
     pub(super) fn observe(
         &mut self,
         triggers: &TriggerStore,
-        probed: Probed,
+        probes: ProbeBatch,
         rows: Range<usize>,
-        told: &mut Told,
+        outputs: &mut TriggerOutputs,
     ) {
         if self.counters.is_empty() {
             return;
         }
         for row in rows {
-            let (Some(moment), Some(spot)) = (told.moments.get_mut(row), self.spots.get_mut(row)) else {
+            let (Some(moment), Some(hash)) = (outputs.moments.get_mut(row), self.hashes.get_mut(row)) else {
                 return;
             };
             let mut room = None;
             // Where the spot says all of the key, none is made.
-            let key = if spot.is_whole() {
+            let key = if hash.is_whole() {
                 &[]
             } else {
-                let (Some(head), Some(packet)) = (probed.heads.get(row), probed.packets.get(row)) else {
+                let (Some(head), Some(packet)) = (probes.heads.get(row), probes.packets.get(row)) else {
                     return;
                 };
-                let Some(words) = probed.probe.key(row, self.at) else { return };
-                match self.forms.key(words, head, packet, probed.seen(row), room.insert(ROOM)) {
+                let Some(words) = probes.probe.key(row, self.at) else { return };
+                match self.forms.key(words, head, packet, probes.seen(row), room.insert(ROOM)) {
                     Some(key) => key,
                     None => {
-                        *spot = Spot::default();
+                        *hash = KeyHash::default();
                         &[]
                     }
                 }
             };
-            let (windows, flags) = (row * told.windows, row * told.triggers);
-            let mut visit = triggers.visit(spot, key);
+            let (windows, flags) = (row * outputs.windows, row * outputs.triggers);
+            let mut visit = triggers.visit(hash, key);
             for counter in &mut self.counters {
                 let Range { start, end } = counter.windows;
                 let (Some(events), Some(values), Some(active)) = (
-                    probed.probe.events(row, start..end),
-                    told.values.get_mut(windows + start..windows + end),
-                    told.active.get_mut(flags + counter.trigger),
+                    probes.probe.events(row, start..end),
+                    outputs.values.get_mut(windows + start..windows + end),
+                    outputs.active.get_mut(flags + counter.trigger),
                 ) else {
                     return;
                 };
                 *active = visit.observe(counter.trigger, moment, events, values);
-                if visit.strayed() | (counter.strayed > 0) {
-                    counter.note(visit.strayed());
+                if visit.displaced() | (counter.displaced > 0) {
+                    counter.note(visit.displaced());
                 }
             }
         }

@@ -52,15 +52,15 @@ proptest! {
         for (n, later, sought, counts, raised) in steps {
             now += later;
             let key = key(n);
-            let mut spot = together.spot(&key);
+            let mut hash = together.hash(&key);
             if sought {
-                together.states(0).seek(&spot);
-                together.states(0).expect(&mut spot);
-                together.states(0).hint_all(&spot);
-                together.states(3).hint(&spot);
+                together.states(0).prefetch_bucket(&hash);
+                together.states(0).guess_row(&mut hash);
+                together.states(0).hint_all(&hash);
+                together.states(3).prefetch_row(&hash);
             }
-            let needed: &[KeyValue] = if spot.is_whole() { &[] } else { &key };
-            let mut visit = together.visit(&mut spot, needed);
+            let needed: &[KeyValue] = if hash.is_whole() { &[] } else { &key };
+            let mut visit = together.visit(&mut hash, needed);
             let mut moment = together.moment(now);
             for (trigger, (alone, counts)) in alone.iter().zip(counts).enumerate() {
                 let windows = if trigger == 2 { 2 } else { 1 };
@@ -88,13 +88,15 @@ proptest! {
 #[test]
 fn those_with_as_many_keys_lie_side_by_side() {
     let store = TriggerStore::with_seed(alike(Some(0)), 7);
-    assert!(store.beside(0, 1) && !store.beside(0, 2) && !store.beside(2, 3) && !store.beside(0, 4));
+    assert!(
+        store.colocated(0, 1) && !store.colocated(0, 2) && !store.colocated(2, 3) && !store.colocated(0, 4)
+    );
     let apart = TriggerStore::with_seed(alike(None), 7);
-    assert!(!apart.beside(0, 1));
+    assert!(!apart.colocated(0, 1));
     assert_eq!(store.memory(), apart.memory());
     let many = (0..40).map(|i| TriggerShape { name: format!("t{i}"), way: Some(1), ..shape(&[], 8, None) });
     let store = TriggerStore::with_seed(many.collect(), 7);
-    assert!(store.beside(0, 15) && !store.beside(0, 16) && store.beside(16, 31));
+    assert!(store.colocated(0, 15) && !store.colocated(0, 16) && store.colocated(16, 31));
 }
 
 #[test]
@@ -104,7 +106,7 @@ fn one_goes_on_without_the_others() {
     old.observe(1, &num(1), 0, &[Some(5)], &mut values);
     let second = alike(Some(3)).remove(1);
     let new = old.renewed(vec![TriggerShape { name: "new".into(), ..second.clone() }, second]);
-    assert!(new.shares(1, &old, 1) && !new.shares(0, &old, 1) && !new.beside(0, 1));
+    assert!(new.shares(1, &old, 1) && !new.shares(0, &old, 1) && !new.colocated(0, 1));
     new.observe(1, &num(1), 1, &[Some(2)], &mut values);
     assert_eq!(values, [7]);
     new.observe(0, &num(1), 1, &[Some(2)], &mut values);
@@ -125,22 +127,22 @@ fn a_row_that_is_free_is_taken_where_others_have_theirs() {
     let events = [event(true, 0)];
     for n in 0..50 {
         let key = num(n);
-        let (mut spot, mut moment) = (store.spot(&key), store.moment(0));
-        let mut visit = store.visit(&mut spot, &[]);
+        let (mut hash, mut moment) = (store.hash(&key), store.moment(0));
+        let mut visit = store.visit(&mut hash, &[]);
         visit.observe(0, &mut moment, &events, &mut [0]);
         // The second counts in another order, and not all: it would take other rows.
         if n % 3 == 1 {
-            assert!(!visit.strayed());
+            assert!(!visit.displaced());
             visit.observe(1, &mut moment, &events, &mut [0]);
         }
     }
     for n in 0..50 {
-        let (mut spot, mut moment) = (store.spot(&num(n)), store.moment(0));
-        let mut visit = store.visit(&mut spot, &[]);
+        let (mut hash, mut moment) = (store.hash(&num(n)), store.moment(0));
+        let mut visit = store.visit(&mut hash, &[]);
         for trigger in 0..2 {
             visit.observe(trigger, &mut moment, &events, &mut [0]);
         }
-        assert!(!visit.strayed(), "{n}");
+        assert!(!visit.displaced(), "{n}");
     }
 }
 
@@ -165,9 +167,9 @@ fn two_workers_in_visits() {
                 scope.spawn(move || {
                     for i in 0..rounds {
                         let key = mixed((seed * 7919 + i).wrapping_mul(0x9e37_79b9) % of);
-                        let mut spot = store.spot(&key);
-                        store.states(0).expect(&mut spot);
-                        let mut visit = store.visit(&mut spot, &[]);
+                        let mut hash = store.hash(&key);
+                        store.states(0).guess_row(&mut hash);
+                        let mut visit = store.visit(&mut hash, &[]);
                         for trigger in 0..2 {
                             let mut values = [0];
                             visit.observe(

@@ -21,13 +21,13 @@ pub const NAMED: usize = 4;
 
 /// Which flows' triggers are not to be raised, of those that hold as long as the flow.
 #[derive(Debug, Default)]
-pub(super) struct Quiet {
-    flows: HashMap<FlowId, Vec<Hush>>,
+pub(super) struct Suppressions {
+    flows: HashMap<FlowId, Vec<Suppression>>,
 }
 
 /// A trigger that is not to be raised for a flow.
 #[derive(Debug, Clone)]
-struct Hush {
+struct Suppression {
     /// The flow: its place may be another's by now.
     name: FlowName,
     first: i64,
@@ -37,13 +37,13 @@ struct Hush {
     until: Option<i64>,
 }
 
-impl Hush {
+impl Suppression {
     fn holds(&self, flow: &FlowAbout, now: i64) -> bool {
         self.name.is(&flow.name) && self.first == flow.first && self.until.is_none_or(|until| until >= now)
     }
 }
 
-impl Quiet {
+impl Suppressions {
     /// The bits of triggers that are suppressed for a flow.
     #[inline]
     pub(super) fn bits(&self, flows: &FlowTable, flow: Option<FlowId>, now: i64) -> u64 {
@@ -59,7 +59,7 @@ impl Quiet {
         hushed.iter().filter(|hush| hush.holds(&about, now)).fold(0, |bits, hush| bits | 1 << hush.bit)
     }
 
-    fn put(&mut self, flows: &FlowTable, flow: FlowId, now: i64, hush: Hush) -> bool {
+    fn put(&mut self, flows: &FlowTable, flow: FlowId, now: i64, hush: Suppression) -> bool {
         if self.flows.len() >= MAX_QUIET && !self.flows.contains_key(&flow) {
             self.flows.retain(|flow, hushed| {
                 flows.about(*flow).is_some_and(|about| hushed.iter().any(|hush| hush.holds(&about, now)))
@@ -110,7 +110,7 @@ impl Quiet {
     }
 
     /// Goes on with what another knows, whose triggers had other bits.
-    pub(super) fn take_over(&mut self, other: &mut Quiet, bits: &[(u32, u32)]) {
+    pub(super) fn take_over(&mut self, other: &mut Suppressions, bits: &[(u32, u32)]) {
         self.flows = std::mem::take(&mut other.flows);
         self.flows.retain(|_, hushed| {
             hushed.retain_mut(|hush| match bits.iter().find(|(was, _)| *was == hush.bit) {
@@ -206,7 +206,7 @@ impl Decider {
         trigger: TriggerId,
         act: &FlowAct,
     ) -> Result<Effect, FlowRefusal> {
-        let Some(Tracker { flows, quiet, .. }) = &mut self.tracker else {
+        let Some(Tracker { flows, suppressions, .. }) = &mut self.tracker else {
             return Err(FlowRefusal::Untracked);
         };
         let done = |something| if something { Effect::Done } else { Effect::Nothing };
@@ -227,7 +227,7 @@ impl Decider {
             };
         };
         match act {
-            FlowAct::Raise(_) if quiet.bits(flows, Some(flow), now) & 1 << bit != 0 => {
+            FlowAct::Raise(_) if suppressions.bits(flows, Some(flow), now) & 1 << bit != 0 => {
                 Ok(Effect::Raised(Outcome::Suppressed))
             }
             FlowAct::Raise(_) => Ok(Effect::Raised(match flows.set_active(flow, 1 << bit, true) {
@@ -240,27 +240,28 @@ impl Decider {
                 let end = reason.char_indices().map(|(at, c)| at + c.len_utf8());
                 let end = end.take_while(|end| *end <= MAX_REASON).last().unwrap_or(0);
                 let reason = reason.get(..end).unwrap_or_default().to_owned();
-                let hush = Hush { name: about.name, first: about.first, bit, reason, until: until(time) };
-                match quiet.put(flows, flow, now, hush) {
+                let hush =
+                    Suppression { name: about.name, first: about.first, bit, reason, until: until(time) };
+                match suppressions.put(flows, flow, now, hush) {
                     true => Ok(Effect::Done),
                     false => Err(FlowRefusal::Full),
                 }
             }
-            FlowAct::Unsuppress => Ok(done(quiet.take(flows, flow, now, bit))),
+            FlowAct::Unsuppress => Ok(done(suppressions.take(flows, flow, now, bit))),
         }
     }
 
     /// The suppressions of triggers by flow that are over, each once: the trigger, the flow and the reason.
     pub fn suppressions_over(&mut self, program: &Program, now: i64) -> Vec<(usize, FlowName, &'static str)> {
-        let Some(Tracker { flows, quiet, .. }) = &mut self.tracker else { return Vec::new() };
-        if quiet.flows.is_empty() {
+        let Some(Tracker { flows, suppressions, .. }) = &mut self.tracker else { return Vec::new() };
+        if suppressions.flows.is_empty() {
             return Vec::new();
         }
         let trigger = |bit: u32| {
             let mut triggers = program.triggers.iter();
             triggers.position(|trigger| matches!(trigger.scope, Scope::Flow(of) if of == bit))
         };
-        let over = quiet.over(flows, now).into_iter();
+        let over = suppressions.over(flows, now).into_iter();
         over.filter_map(|(bit, name, why)| Some((trigger(bit)?, name, why))).collect()
     }
 
@@ -271,7 +272,7 @@ impl Decider {
         name: &FlowName,
         now: i64,
     ) -> Vec<(usize, String, Option<i64>)> {
-        let Some(Tracker { flows, quiet, .. }) = &self.tracker else { return Vec::new() };
+        let Some(Tracker { flows, suppressions, .. }) = &self.tracker else { return Vec::new() };
         let Some((flow, about)) = flows.find(name, now).and_then(|id| Some((id, flows.about(id)?))) else {
             return Vec::new();
         };
@@ -280,7 +281,7 @@ impl Decider {
         for (at, _) in triggers.filter(|(_, trigger)| trigger.is_by_flow()) {
             match bit_of(policy.program(), at) {
                 Some(bit) => {
-                    let hushed = quiet.flows.get(&flow).into_iter().flatten();
+                    let hushed = suppressions.flows.get(&flow).into_iter().flatten();
                     let hushed = hushed.filter(|hush| hush.bit == bit && hush.holds(&about, now));
                     found.extend(hushed.map(|hush| (at, hush.reason.clone(), hush.until)));
                 }

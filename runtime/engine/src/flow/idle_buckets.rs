@@ -26,7 +26,7 @@ pub(super) enum Class {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Wheel {
+pub(super) struct IdleBuckets {
     /// The nodes of both rings: next, previous.
     nodes: Vec<[u32; 2]>,
     rings: [Ring; 2],
@@ -84,25 +84,25 @@ fn slot(bucket: i64) -> usize {
     bucket.rem_euclid(SPAN as i64) as usize
 }
 
-impl Wheel {
+impl IdleBuckets {
     /// Bytes that it takes, whatever the flows.
-    pub const MEMORY: usize = size_of::<Wheel>() + 2 * SPAN * size_of::<[u32; 2]>();
+    pub const MEMORY: usize = size_of::<IdleBuckets>() + 2 * SPAN * size_of::<[u32; 2]>();
 
     /// For so many flows.
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub fn new(flows: usize) -> Result<Wheel, NoMemory> {
+    pub fn new(flows: usize) -> Result<IdleBuckets, NoMemory> {
         let flows = flows as u32;
         let mut nodes = list(2 * SPAN)?;
         nodes.extend((0..2 * SPAN as u32).map(|i| [flows + i; 2]));
         let rings = [Ring::EMPTY; 2];
-        Ok(Wheel { nodes, rings, base: 0, clock: 0, flows })
+        Ok(IdleBuckets { nodes, rings, base: 0, clock: 0, flows })
     }
 
     /// In bytes.
     pub fn memory(&self) -> usize {
-        size_of::<Wheel>() + self.nodes.len() * size_of::<[u32; 2]>()
+        size_of::<IdleBuckets>() + self.nodes.len() * size_of::<[u32; 2]>()
     }
 
     fn next(&self, flows: &[Entry], id: u32) -> u32 {
@@ -241,5 +241,5 @@ impl Wheel {
 }
 
 #[cfg(test)]
-#[path = "wheel_tests.rs"]
+#[path = "idle_buckets_tests.rs"]
 mod tests;

@@ -7,7 +7,7 @@ use super::AHEAD;
 use super::cells::{KINDS_AT, META, PART, SEEN, UNTIL, get, set};
 use super::key::{Part, put_text};
 use super::keyed::{Keyed, LINKED, PARKED, Place, TURN, Tally, holds};
-use super::ledger::Ledger;
+use super::shard_index::ShardIndex;
 use super::visit::Moment;
 use mrule_compiler::table::KeyValue;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -23,11 +23,11 @@ impl Keyed {
     /// no room.
     pub(super) fn admit<R>(
         &self,
-        ledger: &mut Ledger,
+        ledger: &mut ShardIndex,
         place: &Place,
         near: Option<usize>,
         moment: &Moment,
-        act: impl FnOnce(&mut Ledger, usize) -> R,
+        act: impl FnOnce(&mut ShardIndex, usize) -> R,
     ) -> Option<R> {
         let inside = self.enter(place.bucket);
         if let Some(row) = self.row_of(place) {
@@ -66,7 +66,7 @@ impl Keyed {
         // Whoever sees the new key sees that the row has left the chain of the old one.
         fence(Release);
         set(&self.line(row)[UNTIL], i64::MIN as u64);
-        let [low, high] = place.spot.first;
+        let [low, high] = place.hash.first;
         set(&self.line(row)[PART], low);
         set(&self.line(row)[PART + 1], high);
         for (i, value) in place.key.iter().enumerate() {
@@ -83,7 +83,7 @@ impl Keyed {
     }
 
     /// Takes the idlest row out of its chain; none when all are active.
-    fn evict(&self, shard: usize, ledger: &mut Ledger, now: i64) -> Option<u32> {
+    fn evict(&self, shard: usize, ledger: &mut ShardIndex, now: i64) -> Option<u32> {
         self.end_holds(shard, ledger, now, ENDS);
         while let Some((noted, local)) = ledger.idle.first() {
             let row = self.row(shard, local);
@@ -115,10 +115,10 @@ impl Keyed {
     fn link(&self, place: &Place, row: usize) {
         let first = self.first(place.bucket);
         let turn = get(&self.line(row)[META]) & TURN ^ TURN;
-        let meta = turn | LINKED | u64::from(place.spot.kinds) << KINDS_AT | u64::from(first);
+        let meta = turn | LINKED | u64::from(place.hash.kinds) << KINDS_AT | u64::from(first);
         // Whoever sees that it is in the chain sees its key.
         self.line(row)[META].store(meta, Release);
-        let hash = place.spot.hash as u32;
+        let hash = place.hash.hash as u32;
         set(self.bucket(place.bucket), u64::from(hash) << 32 | (row as u64 + 1));
     }
 
@@ -144,7 +144,7 @@ impl Keyed {
     }
 
     /// Notes the end of holds that ended before now, of at most so many.
-    pub(super) fn end_holds(&self, shard: usize, ledger: &mut Ledger, now: i64, most: usize) {
+    pub(super) fn end_holds(&self, shard: usize, ledger: &mut ShardIndex, now: i64, most: usize) {
         let mut ended = 0;
         while let Some((noted, local)) = ledger.active.first()
             && noted < now

@@ -2,7 +2,7 @@
 //! from the packet. The invariant: a key is made in the room it is given, and written only as far as it goes.
 //! (Rejected: keys that are returned by value, 264 bytes that are copied two or three times.)
 
-use crate::trigger::{Spot, TriggerStore};
+use crate::trigger::{KeyHash, TriggerStore};
 use mrule_compiler::abi::{Head, MAX_KEY, OwnKeyWords, Packet};
 use mrule_compiler::context::PacketContext;
 use mrule_compiler::fields::Facet;
@@ -73,20 +73,20 @@ impl Forms {
 
     /// Its spot; the default where there is none.
     #[inline(always)]
-    pub(super) fn spot<'a>(
+    pub(super) fn hash<'a>(
         &self,
         triggers: &TriggerStore,
         words: &OwnKeyWords,
         head: &Head,
         packet: &'a Packet<'a>,
         seen: PacketContext<'a>,
-    ) -> Spot {
+    ) -> KeyHash {
         let first = &words.parts[0];
         // Most keys are one word or two: they need no room.
         match self.form(words) {
-            Some([Part::Num]) => triggers.spot(&[num(first)]),
-            Some([Part::V4]) => triggers.spot(&[v4(first)]),
-            Some([Part::V6]) => triggers.spot(&[v6(first)]),
+            Some([Part::Num]) => triggers.hash(&[num(first)]),
+            Some([Part::V4]) => triggers.hash(&[v4(first)]),
+            Some([Part::V6]) => triggers.hash(&[v6(first)]),
             _ => self.spot_of_several(triggers, words, head, packet, seen),
         }
     }
@@ -99,10 +99,10 @@ impl Forms {
         head: &Head,
         packet: &'a Packet<'a>,
         seen: PacketContext<'a>,
-    ) -> Spot {
+    ) -> KeyHash {
         let mut room = ROOM;
         let key = self.key(words, head, packet, seen, &mut room);
-        key.map_or_else(Spot::default, |key| triggers.spot(key))
+        key.map_or_else(KeyHash::default, |key| triggers.hash(key))
     }
 
     #[inline(always)]

@@ -18,7 +18,7 @@ const COUNT: usize = 1 << BITS;
 
 /// The locks, and how many moments there were.
 #[derive(Debug)]
-pub(super) struct Stripes {
+pub(super) struct LockShards {
     locks: [AtomicU64; COUNT],
     moments: Alone,
 }
@@ -51,14 +51,14 @@ impl Patience {
     }
 }
 
-impl Stripes {
-    pub(super) fn new() -> Stripes {
-        Stripes { locks: std::array::from_fn(|_| AtomicU64::new(0)), moments: Alone::default() }
+impl LockShards {
+    pub(super) fn new() -> LockShards {
+        LockShards { locks: std::array::from_fn(|_| AtomicU64::new(0)), moments: Alone::default() }
     }
 
     #[inline(always)]
-    fn word(&self, stripe: usize) -> &AtomicU64 {
-        &self.locks[stripe % COUNT]
+    fn word(&self, lock_shard: usize) -> &AtomicU64 {
+        &self.locks[lock_shard % COUNT]
     }
 
     /// The number of the first of so many moments that come next, from 1.
@@ -68,14 +68,14 @@ impl Stripes {
 
     /// Asks for a lock that will be taken, and does not wait for it.
     #[inline(always)]
-    pub(super) fn seek(&self, stripe: usize) {
-        prefetch_to_write(self.word(stripe));
+    pub(super) fn prefetch_bucket(&self, lock_shard: usize) {
+        prefetch_to_write(self.word(lock_shard));
     }
 
     /// Goes in.
     #[inline(always)]
-    pub(super) fn enter(&self, stripe: usize) -> Inside<'_> {
-        let word = self.word(stripe);
+    pub(super) fn enter(&self, lock_shard: usize) -> Inside<'_> {
+        let word = self.word(lock_shard);
         let mut patience = Patience::default();
         loop {
             let version = word.load(Relaxed);
@@ -89,10 +89,10 @@ impl Stripes {
         }
     }
 
-    /// As [`Stripes::peek`], but none when somebody is in the way.
+    /// As [`LockShards::peek`], but none when somebody is in the way.
     #[inline(always)]
-    pub(super) fn glance<R>(&self, stripe: usize, read: impl FnOnce() -> Option<R>) -> Option<R> {
-        let word = self.word(stripe);
+    pub(super) fn glance<R>(&self, lock_shard: usize, read: impl FnOnce() -> Option<R>) -> Option<R> {
+        let word = self.word(lock_shard);
         let before = word.load(Acquire);
         if before & 1 != 0 {
             return None;
@@ -104,8 +104,8 @@ impl Stripes {
 
     /// Reads what is there at one moment: `read` may see rows in the midst of a change, and its answer is thrown away then.
     #[inline(always)]
-    pub(super) fn peek<R>(&self, stripe: usize, mut read: impl FnMut() -> R) -> R {
-        let word = self.word(stripe);
+    pub(super) fn peek<R>(&self, lock_shard: usize, mut read: impl FnMut() -> R) -> R {
+        let word = self.word(lock_shard);
         let mut patience = Patience::default();
         loop {
             let before = word.load(Acquire);
@@ -135,14 +135,14 @@ mod tests {
 
     #[test]
     fn nobody_sees_half_a_change() {
-        let (stripes, pair) = (Stripes::new(), words(2).unwrap_or_default());
-        let (stripes, pair) = (&stripes, &pair);
+        let (lock_shards, pair) = (LockShards::new(), words(2).unwrap_or_default());
+        let (lock_shards, pair) = (&lock_shards, &pair);
         let rounds = if cfg!(miri) { 50 } else { 100_000 };
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(move || {
                     for _ in 0..rounds {
-                        let _inside = stripes.enter(5);
+                        let _inside = lock_shards.enter(5);
                         for cell in pair {
                             set(cell, get(cell) + 1);
                         }
@@ -151,14 +151,14 @@ mod tests {
             }
             scope.spawn(move || {
                 for _ in 0..rounds {
-                    let (a, b) = stripes.peek(5, || (get(&pair[0]), get(&pair[1])));
+                    let (a, b) = lock_shards.peek(5, || (get(&pair[0]), get(&pair[1])));
                     assert_eq!(a, b);
-                    let seen = stripes.glance(5, || Some((get(&pair[0]), get(&pair[1]))));
+                    let seen = lock_shards.glance(5, || Some((get(&pair[0]), get(&pair[1]))));
                     assert!(seen.is_none_or(|(a, b)| a == b));
                 }
             });
         });
         assert_eq!(get(&pair[0]), 2 * rounds);
-        assert_eq!(get(stripes.word(5)), 4 * rounds);
+        assert_eq!(get(lock_shards.word(5)), 4 * rounds);
     }
 }
