@@ -1,4 +1,4 @@
-//! Feeds live stations from a capture: the part of a live worker that lies between packets and outlets. The invariant: the
+//! Feeds live stations from a capture: the part of a live worker that lies between packets and producers. The invariant: the
 //! packets, their numbers and their verdicts are those of a replay of the same capture. (Rejected: made-up copies; what
 //! stations get is decided by rules.)
 
@@ -64,7 +64,7 @@ impl Feed {
         let engine = Engine::new(EngineKind::Interp, self.program.clone(), &environment).expect("an engine");
         let policy = Policy::repeatable(Arc::new(engine), environment);
         let mut decider = Decider::new(&policy, &Limits::default(), BATCH).expect("a decider");
-        let mut outlets = self.stations.outlets();
+        let mut producers = self.stations.producers();
         let mut reader = Reader::open(&self.capture).expect("a capture");
         let (mut number, mut longest) = (0, Duration::ZERO);
         while let Some(delivered) = reader.next_batch() {
@@ -74,10 +74,10 @@ impl Feed {
                 number += 1;
                 let flow_hash = flow_hash(packet, &dissect::dissect(packet)).unwrap_or(0);
                 for (station, verdict) in batch.verdicts(i) {
-                    outlets[station.index()].offer(&Copy { packet, verdict, number, flow_hash });
+                    producers[station.index()].offer(&Copy { packet, verdict, number, flow_hash });
                 }
             }
-            outlets.iter_mut().for_each(|outlet| outlet.flush());
+            producers.iter_mut().for_each(|producer| producer.flush());
             longest = longest.max(begun.elapsed());
         }
         longest

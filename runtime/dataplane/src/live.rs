@@ -4,7 +4,7 @@
 //! group says which flows a worker gets. (Rejected: workers that open their own sockets, in the order in which they
 //! happen to start.)
 //!
-//! - `worker`: packets of all ports in the order of time, to verdicts, to stations; `seat`: by one policy.
+//! - `worker`: packets of all ports in the order of time, to verdicts, to stations; `slot`: by one policy.
 //! - `policies`: which programs decide, and how they change while it runs; `bounds`: limits that bind all of them.
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
 //! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to; `owner`: that
@@ -29,7 +29,7 @@ mod prefilter;
 mod pulse;
 mod record;
 mod redirect;
-mod seat;
+mod slot;
 mod spread;
 mod watch;
 mod worker;
@@ -74,7 +74,7 @@ use std::sync::mpsc::{Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use worker::{Counts, Order, Worker};
+use worker::{Command, Counts, Worker};
 
 /// What to run on, and how.
 #[derive(Debug, Clone, Default)]
@@ -133,7 +133,7 @@ pub struct Live {
     opening: open::Opening,
     prefilter: Prefilter,
     bridges: Bridges,
-    workers: Vec<Hand>,
+    workers: Vec<WorkerHandle>,
     stop: Arc<AtomicBool>,
     /// Withholds the copies of all policies.
     gate: Gate,
@@ -161,21 +161,21 @@ struct Watched {
 
 /// A worker as seen from here.
 #[derive(Debug)]
-struct Hand {
+struct WorkerHandle {
     thread: JoinHandle<Counts>,
-    orders: Sender<Order>,
+    commands: Sender<Command>,
     /// Wakes it.
-    bell: Arc<OwnedFd>,
+    wakeup: Arc<OwnedFd>,
     published: Arc<Mutex<Counts>>,
     watcher: Watcher,
 }
 
-impl Hand {
+impl WorkerHandle {
     /// Gives an order; false when the worker has died.
-    fn tell(&self, order: Order) -> bool {
-        let told = self.orders.send(order).is_ok();
+    fn tell(&self, order: Command) -> bool {
+        let told = self.commands.send(order).is_ok();
         // It is full only when it rings already.
-        let _rings = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+        let _rings = rustix::io::write(&*self.wakeup, &1_u64.to_ne_bytes());
         told
     }
 }
@@ -264,10 +264,10 @@ impl Live {
         let died = Died::default();
         let mut hands = Vec::new();
         for index in 0..workers {
-            let (orders, inbox) = channel();
-            let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
-            let bell = bell.map_err(|error| open::failed("making an eventfd")(error.into()))?;
-            let bell = Arc::new(bell);
+            let (commands, inbox) = channel();
+            let wakeup = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+            let wakeup = wakeup.map_err(|error| open::failed("making an eventfd")(error.into()))?;
+            let wakeup = Arc::new(wakeup);
             let published = Arc::new(Mutex::new(Counts::default()));
             let pulse = Pulse::default();
             let watcher = Watcher::new(pulse.clone(), Instant::now());
@@ -277,13 +277,13 @@ impl Live {
             let worker = Worker {
                 number: index,
                 lines: lines.clone(),
-                seats: Vec::new(),
+                slots: Vec::new(),
                 ports: ports.iter().enumerate().map(port).collect(),
                 totals: Totals::default(),
                 gone: RetiredTotals::default(),
-                bell: bell.clone(),
+                wakeup: wakeup.clone(),
                 woken: Instant::now(),
-                orders: inbox,
+                commands: inbox,
                 stop: stop.clone(),
                 pulse,
                 published: published.clone(),
@@ -304,7 +304,7 @@ impl Live {
                 worker.run()
             };
             let thread = thread.spawn(work).map_err(open::failed("starting a thread"))?;
-            hands.push(Hand { thread, orders, bell, published, watcher });
+            hands.push(WorkerHandle { thread, commands, wakeup, published, watcher });
         }
         let watch = |(at, (name, link, state)): (usize, (String, Link, State))| {
             let promiscuous = options.promiscuous || at >= options.taps.len();
@@ -442,14 +442,14 @@ impl Live {
         let handles = prefilter::handles(&taps).map_err(reading)?;
         for (hand, tap) in self.workers.iter().zip(taps) {
             // One that has died is found at the end.
-            hand.tell(Order::Port(at, tap));
+            hand.tell(Command::Port(at, tap));
         }
         self.prefilter.listen(at, &port.called, &self.interfaces, handles).map_err(reading)
     }
 
     fn hand_out_sockets(&self, at: usize, sockets: Vec<Socket>) {
         for (hand, socket) in self.workers.iter().zip(sockets) {
-            hand.tell(Order::Out(at, socket));
+            hand.tell(Command::Out(at, socket));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where copies go: each station has a queue and a thread of its own, and each worker an [`Outlet`] to it. The invariants:
+//! Where copies go: each station has a queue and a thread of its own, and each worker an [`StationProducer`] to it. The invariants:
 //! a worker never waits for a station; every copy offered ends as sent or as dropped by a cause, and the sums say so; a
 //! station that is gone is told once, tried again by itself, and told again when it is back. A capture that is read has
 //! none of this: [`PcapngFile`] is written in line, and what cannot be written is an error.
@@ -9,14 +9,14 @@ mod counts;
 mod encap;
 mod file;
 mod health;
-mod lane;
 mod link;
 mod opening;
-mod outlet;
 mod pcapng;
 mod pipe;
+mod producer;
+mod queue;
 mod rate;
-mod ring;
+mod rotation;
 mod scope;
 mod send;
 mod sink;
@@ -25,18 +25,18 @@ mod unopened;
 
 pub use blocks::Names;
 pub use counts::{Cause, Counts};
-pub use outlet::{Copy, Outlet};
 pub use pcapng::PcapngFile;
+pub use producer::{Copy, StationProducer};
 
 use crate::capture::Interface;
 use crate::confine::Confinement;
 use crate::error::Error;
-use lane::Tally;
 use mrule_compiler::hir::{Encap, Program, Rate, Station, Target};
 use mrule_engine::policy::Label;
 use mrule_engine::policy::Origin;
 use opening::Opened;
-use outlet::Chunk;
+use producer::CopyBatch;
+use queue::Tally;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -93,8 +93,8 @@ impl Options {
     /// Bytes that a station's queue takes when it is full, with the chunks that so many workers fill and keep.
     pub fn memory_of_one(workers: usize) -> u64 {
         let own = Options::default();
-        let waiting = (own.queue_bytes + own.queue_copies * outlet::COPY_BYTES) as u64;
-        waiting + workers as u64 * outlet::WORKER_BYTES
+        let waiting = (own.queue_bytes + own.queue_copies * producer::COPY_BYTES) as u64;
+        waiting + workers as u64 * producer::WORKER_BYTES
     }
 }
 
@@ -189,7 +189,7 @@ pub struct Stations {
 #[derive(Debug, Clone)]
 struct Running {
     tally: Arc<Tally>,
-    queue: SyncSender<Chunk>,
+    queue: SyncSender<CopyBatch>,
     /// Hangs up when the thread is done.
     done: Arc<Mutex<Receiver<()>>>,
     target: Target,
@@ -247,9 +247,10 @@ impl Stations {
     }
 
     /// One worker's ends, in the order of the program's stations.
-    pub fn outlets(&self) -> Vec<Outlet> {
-        let outlet = |r: &Running| Outlet::new(r.tally.lane.clone(), r.queue.clone(), self.names.clone());
-        self.running.iter().map(outlet).collect()
+    pub fn producers(&self) -> Vec<StationProducer> {
+        let producer =
+            |r: &Running| StationProducer::new(r.tally.lane.clone(), r.queue.clone(), self.names.clone());
+        self.running.iter().map(producer).collect()
     }
 
     /// Gives a station no more copies, or copies again; whether there is one of this name.

@@ -359,13 +359,13 @@ fn an_end_amid_of_work_adds_up() {
         // The same ones, to look at when these are ended.
         let watch = stations.succeed(&program, &options).unwrap();
         std::thread::scope(|scope| {
-            for mut outlets in [stations.outlets(), stations.outlets(), stations.outlets()] {
+            for mut producers in [stations.producers(), stations.producers(), stations.producers()] {
                 let frames = &frames;
                 scope.spawn(move || {
                     for frame in frames.iter().cycle().take(30 * frames.len()) {
                         let packet = &frame.packet();
-                        outlets[0].offer(&Copy { packet, verdict, number: 1, flow_hash: 0 });
-                        outlets[0].flush();
+                        producers[0].offer(&Copy { packet, verdict, number: 1, flow_hash: 0 });
+                        producers[0].flush();
                     }
                 });
             }

@@ -3,7 +3,7 @@
 //! bound by the policy whose copy it was, and by the limit that cut it. (Rejected: one list of limits for the whole run;
 //! each is decided with its own policy's tables and triggers.)
 
-use super::seat::Seat;
+use super::slot::PolicySlot;
 use mrule_compiler::abi::{BOUND, NO_LIMIT, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ pub(super) struct Bounds {
     /// Withholds the copies of all policies.
     pub gate: Gate,
     /// Empty when no policy is binding.
-    left: Vec<Left>,
+    left: Vec<Retired>,
     /// What was cut: by which seat's which limit, and how often something and nothing was left.
     cuts: Vec<(Limit, u64, u64)>,
 }
@@ -37,20 +37,20 @@ pub(super) struct Bounds {
 /// A limit of a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limit {
-    seat: usize,
+    slot: usize,
     limit: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Left {
+struct Retired {
     start: u32,
     end: u32,
     /// The one that left the least.
     by: Option<Limit>,
 }
 
-impl Left {
-    const ALL: Left = Left { start: 0, end: u32::MAX, by: None };
+impl Retired {
+    const ALL: Retired = Retired { start: 0, end: u32::MAX, by: None };
 }
 
 impl Bounds {
@@ -60,17 +60,17 @@ impl Bounds {
     }
 
     /// Takes what these seats have decided of so many packets.
-    pub fn gather(&mut self, seats: &[Seat], packets: usize) {
+    pub fn gather(&mut self, slots: &[PolicySlot], packets: usize) {
         self.left.clear();
-        for (seat, bounds) in seats.iter().enumerate().filter_map(|(at, s)| Some((at, s.decider.bounds()?))) {
-            self.left.resize(packets, Left::ALL);
+        for (slot, bounds) in slots.iter().enumerate().filter_map(|(at, s)| Some((at, s.decider.bounds()?))) {
+            self.left.resize(packets, Retired::ALL);
             for (i, left) in self.left.iter_mut().enumerate() {
                 for (_, verdict) in bounds.verdicts(i).filter(|(_, verdict)| verdict.limit != NO_LIMIT) {
                     let before = left.end.saturating_sub(left.start);
                     left.start = left.start.max(verdict.start);
                     left.end = left.end.min(verdict.end).max(left.start);
                     if left.end - left.start < before {
-                        left.by = Some(Limit { seat, limit: verdict.limit });
+                        left.by = Some(Limit { slot, limit: verdict.limit });
                     }
                 }
             }
@@ -86,7 +86,7 @@ impl Bounds {
 
     /// Cuts a copy of packet `i`.
     pub fn cut(&mut self, i: usize, verdict: &mut Verdict) {
-        let Some(Left { start, end, by: Some(by) }) = self.left.get(i).copied() else { return };
+        let Some(Retired { start, end, by: Some(by) }) = self.left.get(i).copied() else { return };
         let (from, to) = (verdict.start.max(start), verdict.end.min(end));
         let to = to.max(from);
         // An empty one has nothing to lose: its own limits took it all.
@@ -105,9 +105,9 @@ impl Bounds {
     }
 
     /// Tells the seats what their limits have cut.
-    pub fn tell(&mut self, seats: &mut [Seat]) {
-        for (Limit { seat, limit }, cut, withheld) in self.cuts.drain(..) {
-            if let Some(count) = seats.get_mut(seat).and_then(|s| s.summary.limits.get_mut(limit as usize)) {
+    pub fn tell(&mut self, slots: &mut [PolicySlot]) {
+        for (Limit { slot, limit }, cut, withheld) in self.cuts.drain(..) {
+            if let Some(count) = slots.get_mut(slot).and_then(|s| s.summary.limits.get_mut(limit as usize)) {
                 count.others_cut += cut;
                 count.others_withheld += withheld;
             }

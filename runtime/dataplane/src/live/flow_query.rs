@@ -2,7 +2,7 @@
 //! batches. The invariant: a slice looks at so many places and no more, so that packets never wait for who asks; what nobody
 //! waits for any longer is given up. (Rejected: a lock on the table of flows, which every packet would take.)
 
-use super::seat::Seat;
+use super::slot::PolicySlot;
 use mrule_compiler::hir::{Program, TriggerId};
 use mrule_engine::change::{Effect, FlowAct, FlowRefusal};
 use mrule_engine::decider::{NAMED, bit_of};
@@ -97,22 +97,22 @@ impl QueryQueue {
     }
 
     /// Takes a question, and answers what takes but a moment.
-    pub fn take(&mut self, query: FlowQuery, seats: &mut [Seat]) {
+    pub fn take(&mut self, query: FlowQuery, slots: &mut [PolicySlot]) {
         let mut answer = Answer::default();
-        let Some(seat) = seat_of(seats, &query) else {
+        let Some(slot) = seat_of(slots, &query) else {
             let _nobody_waits = query.answer.send(Answer { changed: true, ..answer });
             return;
         };
         match &query.question {
             Question::About(name) => {
-                if let Some(flows) = seat.decider.flows() {
+                if let Some(flows) = slot.decider.flows() {
                     answer.flows.extend(flows.find(name, query.now).and_then(|flow| flows.about(flow)));
-                    answer.suppressed = seat.decider.suppressed(&seat.policy, name, query.now);
+                    answer.suppressed = slot.decider.suppressed(&slot.policy, name, query.now);
                 }
             }
             Question::Act(name, trigger, act) => {
                 let trigger = TriggerId(*trigger as u32);
-                answer.effect = seat.decider.act_on(&seat.policy, query.now, name, trigger, act);
+                answer.effect = slot.decider.act_on(&slot.policy, query.now, name, trigger, act);
             }
             Question::Meant(_) | Question::Largest(..) | Question::EndForAll(_) => {
                 let largest = BinaryHeap::new();
@@ -124,16 +124,16 @@ impl QueryQueue {
     }
 
     /// Goes a step on with the first question that waits.
-    pub fn step(&mut self, seats: &mut [Seat]) {
+    pub fn step(&mut self, slots: &mut [PolicySlot]) {
         let Some(mut walk) = self.waiting.pop_front() else { return };
         if walk.query.waits.strong_count() == 0 {
             return;
         }
-        let Some(seat) = seat_of(seats, &walk.query) else {
+        let Some(slot) = seat_of(slots, &walk.query) else {
             let _nobody_waits = walk.query.answer.send(Answer { changed: true, ..walk.answer });
             return;
         };
-        match walk.step(seat) {
+        match walk.step(slot) {
             Slice::More(from) => {
                 walk.from = from;
                 self.waiting.push_front(walk);
@@ -145,15 +145,15 @@ impl QueryQueue {
     }
 }
 
-fn seat_of<'s>(seats: &'s mut [Seat], query: &FlowQuery) -> Option<&'s mut Seat> {
-    let seat = seats.iter_mut().find(|seat| seat.id == query.id)?;
-    Arc::ptr_eq(seat.policy.program(), &query.program).then_some(seat)
+fn seat_of<'s>(slots: &'s mut [PolicySlot], query: &FlowQuery) -> Option<&'s mut PolicySlot> {
+    let slot = slots.iter_mut().find(|slot| slot.id == query.id)?;
+    Arc::ptr_eq(slot.policy.program(), &query.program).then_some(slot)
 }
 
 impl FlowScan {
-    fn step(&mut self, seat: &mut Seat) -> Slice {
+    fn step(&mut self, slot: &mut PolicySlot) -> Slice {
         let FlowScan { query, from, answer, largest } = self;
-        let flows = seat.decider.flows();
+        let flows = slot.decider.flows();
         match (&query.question, flows) {
             (Question::Meant(name), Some(flows)) => flows.look(*from, SLICE, query.now, |flows, flow| {
                 if answer.flows.len() < NAMED && flows.may_be(flow, name) {
@@ -178,7 +178,7 @@ impl FlowScan {
             }
             (Question::EndForAll(trigger), Some(_)) => {
                 let Some(bit) = bit_of(&query.program, *trigger) else { return Slice::End };
-                let (ended, next) = seat.decider.end_for_all(bit, *from, SLICE, query.now);
+                let (ended, next) = slot.decider.end_for_all(bit, *from, SLICE, query.now);
                 answer.ended += ended;
                 next
             }

@@ -3,7 +3,7 @@
 
 use super::Live;
 use super::flow_query::{Answer, FlowQuery, Question};
-use super::worker::Order;
+use super::worker::Command;
 use mrule_compiler::hir::Program;
 use mrule_engine::change::FlowRefusal;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Live {
                 waits: Arc::downgrade(&waits),
             };
             // One that has died is found at the end.
-            workers += usize::from(hand.tell(Order::Query(Box::new(query))));
+            workers += usize::from(hand.tell(Command::Query(Box::new(query))));
         }
         Some(Answers { workers, answers, _waits: waits })
     }

@@ -5,8 +5,8 @@
 
 use super::bounds::Gate;
 use super::counts::{PolicyReport, Report};
-use super::seat::{Left, Move, Seat, Seating};
-use super::worker::{Counts, Order};
+use super::slot::{PolicySlot, Retired, SlotCommand, SlotUpdate};
+use super::worker::{Command, Counts};
 use super::{Event, FINISH, Live, link_type, open};
 use crate::capture::Interface;
 use crate::error::Error;
@@ -232,14 +232,14 @@ impl Live {
         self.spread_for(others.iter().map(|other| &**other).chain([&*policy]))?;
         self.widen()?;
         let hashes = stations.hashes();
-        let seats = deciders.into_iter().map(|decider| {
-            let (policy, outlets) = (policy.clone(), stations.outlets());
+        let slots = deciders.into_iter().map(|decider| {
+            let (policy, producers) = (policy.clone(), stations.producers());
             let (gate, summary) = (gate.clone(), Totals::new(&program));
-            let seat = Seat { id, outlets, hashes, decider, summary, policy, gate };
-            Seating::Take(Box::new(seat), Box::new(migration.clone()))
+            let slot = PolicySlot { id, producers, hashes, decider, summary, policy, gate };
+            SlotUpdate::Take(Box::new(slot), Box::new(migration.clone()))
         });
-        let orders = seats.collect();
-        let (swap, left, rest) = self.tell_workers(id, orders);
+        let commands = slots.collect();
+        let (swap, left, rest) = self.tell_workers(id, commands);
         let next = Loaded { id, name: name.to_owned(), policy, stations, gate };
         match at.and_then(|at| self.policies.loaded.get_mut(at)) {
             Some(place) => {
@@ -259,7 +259,7 @@ impl Live {
         let at = self.policies.loaded.iter().position(|loaded| loaded.name == name)?;
         let old = self.policies.loaded.remove(at);
         let (swap, left, rest) =
-            self.tell_workers(old.id, self.workers.iter().map(|_| Seating::Leave).collect());
+            self.tell_workers(old.id, self.workers.iter().map(|_| SlotUpdate::Leave).collect());
         self.policies.end(old.stations, (old.policy, left, rest));
         self.narrow();
         self.spread_again();
@@ -314,9 +314,9 @@ impl Live {
         }
         loaded.policy = policy.clone();
         let id = loaded.id;
-        let orders = self.workers.iter().map(|_| Seating::Environment(policy.clone())).collect();
+        let commands = self.workers.iter().map(|_| SlotUpdate::Environment(policy.clone())).collect();
         // What is left is tables and params: freed here.
-        Some(self.tell_workers(id, orders).0)
+        Some(self.tell_workers(id, commands).0)
     }
 
     fn station_options(&self, name: &str, origins: Vec<Origin>, label: Option<Label>) -> station::Options {
@@ -339,13 +339,14 @@ impl Live {
     }
 
     /// Hands an order to each worker and waits for what they leave; with what comes later.
-    fn tell_workers(&self, id: u64, orders: Vec<Seating>) -> (Swap, Vec<Left>, Receiver<Left>) {
+    fn tell_workers(&self, id: u64, commands: Vec<SlotUpdate>) -> (Swap, Vec<Retired>, Receiver<Retired>) {
         let begun = Instant::now();
         let (left, rest) = channel();
         let mut waiting = 0;
-        for (hand, seating) in self.workers.iter().zip(orders) {
+        for (hand, seating) in self.workers.iter().zip(commands) {
             // One that has died is found at the end.
-            waiting += usize::from(hand.tell(Order::Seat(Move { id, seating, left: left.clone() })));
+            waiting +=
+                usize::from(hand.tell(Command::PolicySlot(SlotCommand { id, seating, left: left.clone() })));
         }
         drop(left);
         let mut all = Vec::with_capacity(waiting);
@@ -356,7 +357,7 @@ impl Live {
                 Err(_) => break,
             }
         }
-        let pause = all.iter().map(|left: &Left| left.took).max().unwrap_or_default();
+        let pause = all.iter().map(|left: &Retired| left.took).max().unwrap_or_default();
         (Swap { pause, taken: begun.elapsed() }, all, rest)
     }
 
@@ -375,12 +376,12 @@ impl Live {
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         for loaded in &self.policies.loaded {
             let mut summary = Totals::new(loaded.policy.program());
-            for seat in counts.iter().flat_map(|counts| &counts.seats).filter(|seat| seat.id == loaded.id) {
-                if Arc::ptr_eq(seat.policy.program(), loaded.policy.program()) {
-                    summary.add(&seat.summary);
+            for slot in counts.iter().flat_map(|counts| &counts.slots).filter(|slot| slot.id == loaded.id) {
+                if Arc::ptr_eq(slot.policy.program(), loaded.policy.program()) {
+                    summary.add(&slot.summary);
                 } else {
                     // A worker that has not taken the program yet.
-                    summary.gone.add(&RetiredTotals::all_of(&seat.summary));
+                    summary.gone.add(&RetiredTotals::all_of(&slot.summary));
                 }
             }
             summary.keys(&loaded.policy, now);
@@ -397,7 +398,7 @@ impl Live {
 
 impl Policies {
     /// Ends stations on a thread of their own once all workers have left the program, and frees what they left.
-    fn end(&mut self, stations: Stations, left: (Arc<Policy>, Vec<Left>, Receiver<Left>)) {
+    fn end(&mut self, stations: Stations, left: (Arc<Policy>, Vec<Retired>, Receiver<Retired>)) {
         self.ending.retain(|thread| !thread.is_finished());
         let retired = self.retired.clone();
         let end = move || {

@@ -8,7 +8,7 @@ use super::counts::PortCounts;
 use super::flow_query::{FlowQuery, QueryQueue};
 use super::port::{Part, Port};
 use super::pulse::Pulse;
-use super::seat::{Move, Seat};
+use super::slot::{PolicySlot, SlotCommand};
 use crate::sys::packet::Socket;
 use crate::sys::tap::Tap;
 use mrule_compiler::abi::Packet;
@@ -58,13 +58,13 @@ enum Next {
 const QUIET: u32 = 3;
 
 /// What a worker is told.
-pub(super) enum Order {
+pub(super) enum Command {
     /// The interface of this port is there: its sockets.
     Port(usize, Tap),
     /// The interface to which this port's frames go is there: the socket to forward by.
     Out(usize, Socket),
     /// A policy comes, goes, or changes.
-    Seat(Move),
+    PolicySlot(SlotCommand),
     /// Somebody asks about flows.
     Query(Box<FlowQuery>),
 }
@@ -75,14 +75,14 @@ pub(super) struct Counts {
     pub ports: Vec<PortCounts>,
     /// Packets, without anything of one policy.
     pub totals: Totals,
-    pub seats: Vec<Seated>,
+    pub slots: Vec<SlotCounts>,
     /// Sums of policies that were unloaded.
     pub gone: RetiredTotals,
 }
 
 /// What a worker counted for one policy.
 #[derive(Debug, Clone)]
-pub(super) struct Seated {
+pub(super) struct SlotCounts {
     pub id: u64,
     pub policy: Arc<Policy>,
     pub summary: Totals,
@@ -93,16 +93,16 @@ pub(super) struct Worker {
     pub number: usize,
     /// Who is told what becomes of triggers.
     pub lines: Option<Arc<dyn Observer>>,
-    pub seats: Vec<Seat>,
+    pub slots: Vec<PolicySlot>,
     pub ports: Vec<Port>,
     pub totals: Totals,
     /// Sums of policies that were unloaded.
     pub gone: RetiredTotals,
     /// An eventfd that is written to when there are orders.
-    pub bell: Arc<OwnedFd>,
+    pub wakeup: Arc<OwnedFd>,
     /// When it last waited.
     pub woken: Instant,
-    pub orders: Receiver<Order>,
+    pub commands: Receiver<Command>,
     pub stop: Arc<AtomicBool>,
     pub pulse: Pulse,
     pub published: Arc<Mutex<Counts>>,
@@ -122,8 +122,8 @@ impl Worker {
     pub fn run(mut self) -> Counts {
         let (mut told, mut looked) = (Instant::now(), Instant::now());
         loop {
-            while let Ok(order) = self.orders.try_recv() {
-                self.obey(order);
+            while let Ok(order) = self.commands.try_recv() {
+                self.apply(order);
             }
             if self.stop.load(Ordering::Relaxed) {
                 break;
@@ -142,7 +142,7 @@ impl Worker {
                 Next::Wait(until) if self.queries.is_empty() => self.wait(until),
                 Next::More | Next::Wait(_) => {}
             }
-            self.queries.step(&mut self.seats);
+            self.queries.step(&mut self.slots);
         }
         for port in &mut self.ports {
             port.deafen();
@@ -156,16 +156,16 @@ impl Worker {
         let Some(lines) = self.lines.as_ref() else { return };
         let now = jiff::Timestamp::now().as_nanosecond();
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        for seat in &mut self.seats {
-            for (trigger, flow, why) in seat.decider.suppressions_over(seat.policy.program(), now) {
-                lines.flow_suppression_over(&seat.policy, now, trigger, &flow, why);
+        for slot in &mut self.slots {
+            for (trigger, flow, why) in slot.decider.suppressions_over(slot.policy.program(), now) {
+                lines.flow_suppression_over(&slot.policy, now, trigger, &flow, why);
             }
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn apply(&mut self, order: Command) {
         match order {
-            Order::Port(at, tap) => {
+            Command::Port(at, tap) => {
                 // Whatever the old ring still has came before.
                 if self.ports.get(at).is_some_and(|port| port.ring().is_some()) {
                     self.drain();
@@ -174,15 +174,15 @@ impl Worker {
                     port.take(tap);
                 }
             }
-            Order::Out(at, out) => {
+            Command::Out(at, out) => {
                 if let Some(port) = self.ports.get_mut(at) {
                     port.take_out(out);
                 }
             }
-            Order::Query(query) => self.queries.take(*query, &mut self.seats),
-            Order::Seat(order) => {
+            Command::Query(query) => self.queries.take(*query, &mut self.slots),
+            Command::PolicySlot(order) => {
                 let begun = Instant::now();
-                let (to, mut left) = order.obey(&mut self.seats, &mut self.gone);
+                let (to, mut left) = order.apply(&mut self.slots, &mut self.gone);
                 // Before it is told that it is done: whoever adds up then finds the sums of the program at work.
                 self.publish();
                 left.took = begun.elapsed();
@@ -216,7 +216,7 @@ impl Worker {
     fn pass(&mut self, now: Instant, hold: Duration) -> Next {
         self.pulse.beat();
         let next = self.decide_batches(now, hold);
-        self.seats.iter_mut().for_each(Seat::flush);
+        self.slots.iter_mut().for_each(PolicySlot::flush);
         next
     }
 
@@ -276,7 +276,7 @@ impl Worker {
     }
 
     fn decide(&mut self) {
-        let Worker { seats, lines, ports, totals, parts, arena, copied, bounds, .. } = self;
+        let Worker { slots, lines, ports, totals, parts, arena, copied, bounds, .. } = self;
         let mut packets: Vec<Packet<'_>> = Vec::with_capacity(parts.len());
         let mut intake = Intake::default();
         for part in parts.iter() {
@@ -292,15 +292,15 @@ impl Worker {
         }
         copied.clear();
         copied.resize(packets.len(), false);
-        for seat in seats.iter_mut() {
-            seat.decide(&packets, totals.packets, lines.as_deref());
+        for slot in slots.iter_mut() {
+            slot.decide(&packets, totals.packets, lines.as_deref());
         }
-        bounds.gather(seats, packets.len());
-        for seat in seats.iter_mut() {
-            let mirrored = seat.offer(&packets, totals.packets, bounds, copied);
-            seat.summary.intake(&intake, mirrored);
+        bounds.gather(slots, packets.len());
+        for slot in slots.iter_mut() {
+            let mirrored = slot.offer(&packets, totals.packets, bounds, copied);
+            slot.summary.intake(&intake, mirrored);
         }
-        bounds.tell(seats);
+        bounds.tell(slots);
         totals.intake(&intake, copied.iter().filter(|copied| **copied).count() as u64);
     }
 
@@ -321,17 +321,17 @@ impl Worker {
         let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
         let mut waiting: Vec<PollFd<'_>> =
             rings.map(|ring| PollFd::new(ring.socket(), PollFlags::IN | PollFlags::ERR)).collect();
-        waiting.push(PollFd::new(&*self.bell, PollFlags::IN));
+        waiting.push(PollFd::new(&*self.wakeup, PollFlags::IN));
         // A signal or a timeout: look again.
         let _woken = poll(&mut waiting, Some(&time));
         self.woken = Instant::now();
-        if waiting.pop().is_some_and(|bell| bell.revents().contains(PollFlags::IN)) {
-            let _rung = rustix::io::read(&*self.bell, &mut [0; 8]);
+        if waiting.pop().is_some_and(|wakeup| wakeup.revents().contains(PollFlags::IN)) {
+            let _rung = rustix::io::read(&*self.wakeup, &mut [0; 8]);
         }
         let failed: Vec<bool> = waiting.iter().map(|fd| fd.revents().contains(PollFlags::ERR)).collect();
         let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
         for (ring, _) in rings.zip(failed).filter(|(_, failed)| *failed) {
-            // An interface that went down; whoever watches interfaces tells. Taken, so that waiting waits.
+            // An interface that went down; whoever watches interfaces tells. CopyRef, so that waiting waits.
             let _down = ring.socket().take_error();
         }
     }
@@ -345,14 +345,14 @@ impl Worker {
     }
 
     fn counts(&mut self) -> Counts {
-        let seated = |seat: &mut Seat| {
-            seat.summary.end(&seat.decider);
-            Seated { id: seat.id, policy: seat.policy.clone(), summary: seat.summary.clone() }
+        let slot_counts = |slot: &mut PolicySlot| {
+            slot.summary.end(&slot.decider);
+            SlotCounts { id: slot.id, policy: slot.policy.clone(), summary: slot.summary.clone() }
         };
         Counts {
             ports: self.ports.iter().map(|port| port.counts.clone()).collect(),
             totals: self.totals.clone(),
-            seats: self.seats.iter_mut().map(seated).collect(),
+            slots: self.slots.iter_mut().map(slot_counts).collect(),
             gone: self.gone,
         }
     }

@@ -13,7 +13,7 @@
 //! - TZSP: as Wireshark reads it; tag 41 is the original length (65535 for longer ones), tag 40 the packet's number (its
 //!   low 32 bits).
 
-use super::lane::Taken;
+use super::queue::CopyRef;
 use etherparse::UdpHeader;
 use mrule_compiler::abi::Link;
 use mrule_compiler::hir::Encap;
@@ -73,7 +73,7 @@ impl Writer {
 
     /// Replaces `out` by what follows the IP header: headers and the copy's first `take` bytes. `ends` are the addresses
     /// that the IP header will have.
-    pub fn write(&mut self, copy: &Taken<'_>, take: usize, ends: (IpAddr, IpAddr), out: &mut Vec<u8>) {
+    pub fn write(&mut self, copy: &CopyRef<'_>, take: usize, ends: (IpAddr, IpAddr), out: &mut Vec<u8>) {
         out.clear();
         let bytes = copy.bytes.get(..take).unwrap_or(copy.bytes);
         let kind = ethertype(copy.held.link, bytes).unwrap_or(ETHERNET);
@@ -128,7 +128,7 @@ fn udp(flow_hash: u64, port: u16, ends: (IpAddr, IpAddr), out: &mut [u8]) {
     *front = header.to_bytes();
 }
 
-fn geneve(copy: &Taken<'_>, kind: u16, vni: u32, out: &mut Vec<u8>) {
+fn geneve(copy: &CopyRef<'_>, kind: u16, vni: u32, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0, 0]);
     out.extend_from_slice(&kind.to_be_bytes());
@@ -157,7 +157,7 @@ fn option(kind: u8, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(value);
 }
 
-fn erspan2(copy: &Taken<'_>, bytes: &[u8], session: u16, out: &mut Vec<u8>) {
+fn erspan2(copy: &CopyRef<'_>, bytes: &[u8], session: u16, out: &mut Vec<u8>) {
     let tag = match bytes.get(12..16) {
         Some(&[0x81, 0x00, high, low] | &[0x88, 0xa8, high, low]) => Some(u16::from_be_bytes([high, low])),
         _ => None,

@@ -6,8 +6,8 @@
 
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
-use super::lane::{Sink, Taken, Tally};
-use super::ring::{Begun, Ring};
+use super::queue::{CopyRef, Sink, Tally};
+use super::rotation::{Begun, Ring};
 use super::scope::Scope;
 use crate::capture::Interface;
 use crate::confine::Claim;
@@ -207,7 +207,7 @@ impl Current {
 }
 
 impl Sink for Files {
-    fn send(&mut self, copy: Taken<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
         let held = copy.held;
         let one = Amount::one(copy.bytes.len());
         if held.interface as usize >= self.interfaces {

@@ -5,7 +5,7 @@
 //! (Rejected: sending on in spite of it; the sums would call sent what nobody was there to get. Up after four seconds
 //! without traffic: nothing is known then, and the note would not be true.)
 
-use super::lane::Tally;
+use super::queue::Tally;
 use std::time::{Duration, Instant};
 
 /// How long nothing is tried after a failure.
@@ -102,7 +102,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::super::Events;
-    use super::super::outlet::Lane;
+    use super::super::producer::QueueState;
     use super::*;
     use crate::confine::Holder;
     use std::sync::{Arc, Mutex};
@@ -110,7 +110,7 @@ mod tests {
     fn tally() -> Tally {
         Tally {
             station: "s".to_owned(),
-            lane: Arc::new(Lane::new(1 << 20, 64)),
+            lane: Arc::new(QueueState::new(1 << 20, 64)),
             down: Mutex::new(None),
             events: Events::default(),
             holder: Holder::new("station `s`".to_owned(), std::iter::empty()),

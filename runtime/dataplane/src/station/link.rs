@@ -7,7 +7,7 @@
 
 use super::counts::{Amount, Cause};
 use super::health::{Health, Permit};
-use super::lane::{Sink, Taken, Tally};
+use super::queue::{CopyRef, Sink, Tally};
 use super::{privilege, send};
 use crate::error::Error;
 use crate::sys::interface::{Carries, Interfaces};
@@ -161,7 +161,7 @@ impl Interface {
 }
 
 impl Sink for Interface {
-    fn send(&mut self, copy: Taken<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
         let one = Amount::one(copy.bytes.len());
         let mut permit = self.health.permit();
         if permit == Permit::Reopen {

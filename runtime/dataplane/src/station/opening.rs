@@ -3,8 +3,8 @@
 //! [`MOST_STUCK`] of them are waited for at once; no station takes copies before all of its program are open.
 //! (Rejected: opening in the thread that asks, which holds the control plane up.)
 
-use super::lane::{self, Sink, Tally};
-use super::outlet::{Chunk, Lane};
+use super::producer::{CopyBatch, QueueState};
+use super::queue::{self, Sink, Tally};
 use super::rate::Bucket;
 use super::scope::Scope;
 use super::unopened::Unopened;
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Opened {
     pub tally: Arc<Tally>,
-    pub queue: SyncSender<Chunk>,
+    pub queue: SyncSender<CopyBatch>,
     /// Hangs up when the thread is done.
     pub done: Receiver<()>,
     go: SyncSender<()>,
@@ -34,7 +34,7 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Has it take copies.
-    pub fn start(self) -> (Arc<Tally>, SyncSender<Chunk>, Receiver<()>) {
+    pub fn start(self) -> (Arc<Tally>, SyncSender<CopyBatch>, Receiver<()>) {
         // The thread waits for this and for nothing else.
         let _waits = self.go.send(());
         (self.tally, self.queue, self.done)
@@ -94,7 +94,7 @@ pub(super) fn open(
     let scope = Scope::new(confinement.clone(), origin.clone(), holder.clone(), policy, &station.name);
     let tally = Arc::new(Tally {
         station: station.name.clone(),
-        lane: Arc::new(Lane::new(options.queue_bytes, options.queue_copies)),
+        lane: Arc::new(QueueState::new(options.queue_bytes, options.queue_copies)),
         down: Mutex::new(None),
         events: options.events.clone(),
         holder,
@@ -140,7 +140,7 @@ pub(super) fn open(
                 // It took long, and was down for that.
                 tally.up();
             }
-            lane::run(&chunks, sink, rate, &tally);
+            queue::run(&chunks, sink, rate, &tally);
             // In this order: what is sent until the queue is gone is still counted by whoever waits.
             drop(chunks);
             drop::<SyncSender<()>>(alive);

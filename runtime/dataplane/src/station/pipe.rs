@@ -6,7 +6,7 @@
 
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
-use super::lane::{Sink, TICK, Taken, Tally};
+use super::queue::{CopyRef, Sink, TICK, Tally};
 use super::scope::Scope;
 use crate::capture::Interface;
 use crate::confine::place::{id, is, kind};
@@ -198,7 +198,7 @@ fn standard_output() -> Result<(OwnedFd, Key), String> {
 }
 
 impl Sink for Pipe {
-    fn send(&mut self, copy: Taken<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
         let held = copy.held;
         let one = Amount::one(copy.bytes.len());
         if held.interface as usize >= self.interfaces {

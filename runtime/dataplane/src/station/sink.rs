@@ -1,9 +1,9 @@
 //! From a station's target to what takes its copies. (Rejected: an enum of sinks; each kind would know of the others.)
 
 use super::file::Files;
-use super::lane::{Sink, Tally};
 use super::link::Interface;
 use super::pipe::Pipe;
+use super::queue::{Sink, Tally};
 use super::scope::Scope;
 use super::tunnel::Tunnel;
 use crate::capture;

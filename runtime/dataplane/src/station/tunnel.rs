@@ -10,7 +10,7 @@
 use super::counts::{Amount, Cause};
 use super::encap::Writer;
 use super::health::{Health, Permit};
-use super::lane::{Sink, Taken, Tally};
+use super::queue::{CopyRef, Sink, Tally};
 use super::{privilege, send};
 use crate::error::Error;
 use crate::sys::interface::{ETHERNET, Interfaces};
@@ -160,7 +160,7 @@ impl Tunnel {
         most.saturating_sub(self.ip_header() + self.writer.most())
     }
 
-    fn transmit(&mut self, copy: &Taken<'_>, take: usize) -> io::Result<()> {
+    fn transmit(&mut self, copy: &CopyRef<'_>, take: usize) -> io::Result<()> {
         self.writer.write(copy, take, (self.local, self.host), &mut self.packet);
         send::patiently(self.socket.as_fd(), &self.packet)
     }
@@ -205,7 +205,7 @@ fn said(error: &io::Error) -> String {
 }
 
 impl Sink for Tunnel {
-    fn send(&mut self, copy: Taken<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
         let length = copy.bytes.len();
         if !self.writer.carries(copy.held.link, copy.bytes) {
             return tally.dropped(Cause::Unfit, Amount::one(length));

@@ -5,7 +5,7 @@
 //! (Rejected: to restore the policy when the station can be opened; its limits are missing until then.)
 
 use super::counts::{Amount, Cause};
-use super::lane::{Sink, Taken, Tally};
+use super::queue::{CopyRef, Sink, Tally};
 use super::scope::Scope;
 use super::sink;
 use crate::capture;
@@ -60,7 +60,7 @@ impl Unopened {
 }
 
 impl Sink for Unopened {
-    fn send(&mut self, copy: Taken<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
         match &mut self.open {
             Some(sink) => sink.send(copy, tally),
             None => tally.dropped(self.cause(), Amount::one(copy.bytes.len())),

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test stops")]
 
 use super::*;
-use crate::station::outlet::{Copy, Held};
+use crate::station::producer::{Copy, Held};
 use crate::station::{Names, blocks};
 use etherparse::{IpNumber, Ipv4Header, Ipv6Header};
 use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
@@ -36,7 +36,7 @@ fn written(encap: Encap, ends: (IpAddr, IpAddr), range: std::ops::Range<u32>) ->
     let mut writer = Writer::new(encap);
     let mut out = Vec::new();
     for _ in 0..2 {
-        writer.write(&Taken { held: &held, bytes, names: &names }, bytes.len(), ends, &mut out);
+        writer.write(&CopyRef { held: &held, bytes, names: &names }, bytes.len(), ends, &mut out);
     }
     assert!(out.len() <= writer.most() + bytes.len() && out.ends_with(bytes), "{encap:?}");
     (writer.protocol(), out)

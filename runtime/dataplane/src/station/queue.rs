@@ -5,7 +5,7 @@
 
 use super::blocks::Names;
 use super::counts::{Amount, Cause};
-use super::outlet::{Chunk, Held, Lane};
+use super::producer::{CopyBatch, Held, QueueState};
 use super::rate::Bucket;
 use super::{Event, Events, State};
 use crate::confine::Holder;
@@ -18,7 +18,7 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// A copy for a sink.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Taken<'a> {
+pub(super) struct CopyRef<'a> {
     pub held: &'a Held,
     pub bytes: &'a [u8],
     pub names: &'a Names,
@@ -28,7 +28,7 @@ pub(super) struct Taken<'a> {
 /// later, through [`finish`](Self::finish) at the latest.
 pub(super) trait Sink: Send {
     /// Takes one copy.
-    fn send(&mut self, copy: Taken<'_>, tally: &Tally);
+    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally);
 
     /// The queue is empty for now.
     fn rest(&mut self, _tally: &Tally) {}
@@ -49,7 +49,7 @@ pub(super) trait Sink: Send {
 #[derive(Debug)]
 pub(super) struct Tally {
     pub station: String,
-    pub lane: Arc<Lane>,
+    pub lane: Arc<QueueState>,
     pub down: Mutex<Option<String>>,
     pub events: Events,
     /// As which it holds files.
@@ -154,7 +154,12 @@ impl Tally {
 }
 
 /// The thread's life.
-pub(super) fn run(queue: &Receiver<Chunk>, mut sink: Box<dyn Sink>, mut rate: Option<Bucket>, tally: &Tally) {
+pub(super) fn run(
+    queue: &Receiver<CopyBatch>,
+    mut sink: Box<dyn Sink>,
+    mut rate: Option<Bucket>,
+    tally: &Tally,
+) {
     let mut ticked = Instant::now();
     loop {
         let chunk = match queue.try_recv() {
@@ -186,7 +191,7 @@ pub(super) fn run(queue: &Receiver<Chunk>, mut sink: Box<dyn Sink>, mut rate: Op
     sink.finish(tally);
 }
 
-fn take(chunk: Chunk, sink: &mut dyn Sink, rate: &mut Option<Bucket>, tally: &Tally) {
+fn take(chunk: CopyBatch, sink: &mut dyn Sink, rate: &mut Option<Bucket>, tally: &Tally) {
     if let Some(rate) = rate {
         rate.refill(Instant::now());
     }
@@ -198,7 +203,7 @@ fn take(chunk: Chunk, sink: &mut dyn Sink, rate: &mut Option<Bucket>, tally: &Ta
             tally.dropped(Cause::Rate, Amount::one(bytes.len()));
             continue;
         }
-        sink.send(Taken { held, bytes, names: &chunk.names }, tally);
+        sink.send(CopyRef { held, bytes, names: &chunk.names }, tally);
     }
     tally.lane.leave(chunk.amount());
     chunk.done();

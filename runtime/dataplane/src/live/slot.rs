@@ -4,7 +4,7 @@
 //! nobody would know when the last one has left the old program.)
 
 use super::bounds::{Bounds, Gate};
-use crate::station::{Copy, Outlet};
+use crate::station::{Copy, StationProducer};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::helpers;
 use mrule_engine::decider::{Decider, Migration, Observer};
@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-pub(super) struct Seat {
+pub(super) struct PolicySlot {
     /// The policy's number, the same for all of its versions.
     pub id: u64,
     pub policy: Arc<Policy>,
     pub decider: Decider,
-    pub outlets: Vec<Outlet>,
+    pub producers: Vec<StationProducer>,
     /// Whether stations want hashes of flows.
     pub hashes: bool,
     pub summary: Totals,
@@ -28,9 +28,9 @@ pub(super) struct Seat {
 }
 
 /// What a worker is told about a policy.
-pub(super) enum Seating {
+pub(super) enum SlotUpdate {
     /// Take this seat, in place of the one of the same policy if there is one.
-    Take(Box<Seat>, Box<Migration>),
+    Take(Box<PolicySlot>, Box<Migration>),
     /// The same program, in another environment.
     Environment(Arc<Policy>),
     /// Leave.
@@ -38,51 +38,51 @@ pub(super) enum Seating {
 }
 
 /// What a worker has left, to be freed elsewhere.
-pub(super) struct Left {
-    _seat: Option<Box<Seat>>,
+pub(super) struct Retired {
+    _seat: Option<Box<PolicySlot>>,
     _policy: Option<Arc<Policy>>,
     /// How long the worker did nothing else.
     pub took: Duration,
 }
 
 /// An order, and where what is left goes.
-pub(super) struct Move {
+pub(super) struct SlotCommand {
     pub id: u64,
-    pub seating: Seating,
-    pub left: Sender<Left>,
+    pub seating: SlotUpdate,
+    pub left: Sender<Retired>,
 }
 
-impl Move {
+impl SlotCommand {
     /// Carries it out; the sums of what ended go to `gone`. What is left is to be sent when others know the new sums.
-    pub fn obey(self, seats: &mut Vec<Seat>, gone: &mut RetiredTotals) -> (Sender<Left>, Left) {
-        let at = seats.iter().position(|seat| seat.id == self.id);
+    pub fn apply(self, slots: &mut Vec<PolicySlot>, gone: &mut RetiredTotals) -> (Sender<Retired>, Retired) {
+        let at = slots.iter().position(|slot| slot.id == self.id);
         let (mut left_seat, mut left_policy) = (None, None);
-        match (self.seating, at.and_then(|at| seats.get_mut(at))) {
-            (Seating::Take(mut seat, migration), Some(old)) => {
+        match (self.seating, at.and_then(|at| slots.get_mut(at))) {
+            (SlotUpdate::Take(mut slot, migration), Some(old)) => {
                 old.summary.end(&old.decider);
-                seat.summary = old.summary.succeed(seat.policy.program(), &migration);
-                seat.summary.seed(&mut seat.decider);
-                seat.decider.take_over(&mut old.decider, &migration, seat.summary.packets);
-                left_seat = Some(Box::new(std::mem::replace(old, *seat)));
+                slot.summary = old.summary.succeed(slot.policy.program(), &migration);
+                slot.summary.seed(&mut slot.decider);
+                slot.decider.take_over(&mut old.decider, &migration, slot.summary.packets);
+                left_seat = Some(Box::new(std::mem::replace(old, *slot)));
             }
-            (Seating::Take(seat, _), None) => seats.push(*seat),
-            (Seating::Environment(policy), Some(seat)) => {
-                left_policy = Some(std::mem::replace(&mut seat.policy, policy));
+            (SlotUpdate::Take(slot, _), None) => slots.push(*slot),
+            (SlotUpdate::Environment(policy), Some(slot)) => {
+                left_policy = Some(std::mem::replace(&mut slot.policy, policy));
             }
-            (Seating::Leave, Some(_)) => {
-                left_seat = at.map(|at| Box::new(seats.remove(at)));
-                if let Some(seat) = &mut left_seat {
-                    seat.summary.end(&seat.decider);
-                    gone.add(&RetiredTotals::all_of(&seat.summary));
+            (SlotUpdate::Leave, Some(_)) => {
+                left_seat = at.map(|at| Box::new(slots.remove(at)));
+                if let Some(slot) = &mut left_seat {
+                    slot.summary.end(&slot.decider);
+                    gone.add(&RetiredTotals::all_of(&slot.summary));
                 }
             }
-            (Seating::Environment(_) | Seating::Leave, None) => {}
+            (SlotUpdate::Environment(_) | SlotUpdate::Leave, None) => {}
         }
-        (self.left, Left { _seat: left_seat, _policy: left_policy, took: Duration::ZERO })
+        (self.left, Retired { _seat: left_seat, _policy: left_policy, took: Duration::ZERO })
     }
 }
 
-impl Seat {
+impl PolicySlot {
     /// Decides packets, before which so many came.
     pub fn decide(&mut self, packets: &[Packet<'_>], before: u64, lines: Option<&dyn Observer>) {
         self.decider.decide_observed(&self.policy, packets, before, lines);
@@ -97,7 +97,7 @@ impl Seat {
         bounds: &mut Bounds,
         copied: &mut [bool],
     ) -> u64 {
-        let Seat { decider, outlets, hashes, summary, gate, .. } = self;
+        let PolicySlot { decider, producers, hashes, summary, gate, .. } = self;
         let batch = decider.batch();
         let withheld = gate.withholds() || bounds.gate.withholds();
         let mut count = 0;
@@ -120,8 +120,8 @@ impl Seat {
                 mirrored = true;
                 let hash = || helpers::flow_hash(packet, &decider.seen(i).head_of(packet)).unwrap_or(0);
                 let flow_hash = if *hashes { *flow_hash.get_or_insert_with(hash) } else { 0 };
-                if let Some(outlet) = outlets.get_mut(station.index()) {
-                    outlet.offer(&Copy { packet, verdict, number: before + i as u64 + 1, flow_hash });
+                if let Some(producer) = producers.get_mut(station.index()) {
+                    producer.offer(&Copy { packet, verdict, number: before + i as u64 + 1, flow_hash });
                 }
             }
             count += u64::from(mirrored);
@@ -132,6 +132,6 @@ impl Seat {
 
     /// Sends what was offered on its way.
     pub fn flush(&mut self) {
-        self.outlets.iter_mut().for_each(Outlet::flush);
+        self.producers.iter_mut().for_each(StationProducer::flush);
     }
 }

@@ -79,16 +79,16 @@ impl Held {
 
 /// Copies on their way to a station.
 #[derive(Debug)]
-pub(super) struct Chunk {
+pub(super) struct CopyBatch {
     bytes: Vec<u8>,
     copies: Vec<Held>,
     /// Of the program that asked for them.
     pub names: Names,
     /// Where it is used again; a small one is not.
-    home: Option<SyncSender<Chunk>>,
+    home: Option<SyncSender<CopyBatch>>,
 }
 
-impl Chunk {
+impl CopyBatch {
     /// The copies and their bytes.
     pub fn copies(&self) -> impl Iterator<Item = (&Held, &[u8])> {
         self.copies.iter().map(|held| (held, self.bytes.get(held.start..held.end).unwrap_or(&[])))
@@ -105,7 +105,7 @@ impl Chunk {
             && self.bytes.capacity() <= 2 * CHUNK
         {
             // A worker that has enough of them, or is gone, lets this one go.
-            let _: Result<(), TrySendError<Chunk>> = home.try_send(self);
+            let _: Result<(), TrySendError<CopyBatch>> = home.try_send(self);
         }
     }
 
@@ -122,7 +122,7 @@ impl Chunk {
 
 /// What a station's thread and its outlets share.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct QueueState {
     pub counters: Counters,
     /// What waits in the queue.
     pub bytes: AtomicUsize,
@@ -135,9 +135,9 @@ pub(super) struct Lane {
     pub deadline: OnceLock<Instant>,
 }
 
-impl Lane {
-    pub fn new(most_bytes: usize, most_copies: usize) -> Lane {
-        Lane {
+impl QueueState {
+    pub fn new(most_bytes: usize, most_copies: usize) -> QueueState {
+        QueueState {
             counters: Counters::default(),
             bytes: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
@@ -170,22 +170,22 @@ impl Lane {
 
 /// One worker's end of one station.
 #[derive(Debug)]
-pub struct Outlet {
-    lane: Arc<Lane>,
-    queue: SyncSender<Chunk>,
-    chunk: Chunk,
-    spare: Receiver<Chunk>,
+pub struct StationProducer {
+    lane: Arc<QueueState>,
+    queue: SyncSender<CopyBatch>,
+    chunk: CopyBatch,
+    spare: Receiver<CopyBatch>,
     /// Counted here and not yet told.
     asked: Amount,
     refused: Amount,
     drained: Amount,
 }
 
-impl Outlet {
-    pub(super) fn new(lane: Arc<Lane>, queue: SyncSender<Chunk>, names: Names) -> Outlet {
+impl StationProducer {
+    pub(super) fn new(lane: Arc<QueueState>, queue: SyncSender<CopyBatch>, names: Names) -> StationProducer {
         let (home, spare) = sync_channel(SPARE);
         let chunk = fresh(names, Some(home));
-        Outlet {
+        StationProducer {
             lane,
             queue,
             chunk,
@@ -246,11 +246,11 @@ impl Outlet {
         let chunk = if self.chunk.is_small() {
             let (bytes, copies) = (self.chunk.bytes.as_slice().into(), self.chunk.copies.as_slice().into());
             self.chunk.clear();
-            Chunk { bytes, copies, names, home: None }
+            CopyBatch { bytes, copies, names, home: None }
         } else {
             let home = self.chunk.home.clone();
             let next = self.spare.try_recv().unwrap_or_else(|_| fresh(names.clone(), home));
-            std::mem::replace(&mut self.chunk, Chunk { names, ..next })
+            std::mem::replace(&mut self.chunk, CopyBatch { names, ..next })
         };
         self.lane.enter(amount);
         match self.queue.try_send(chunk) {
@@ -266,12 +266,12 @@ impl Outlet {
     }
 }
 
-impl Drop for Outlet {
+impl Drop for StationProducer {
     fn drop(&mut self) {
         self.flush();
     }
 }
 
-fn fresh(names: Names, home: Option<SyncSender<Chunk>>) -> Chunk {
-    Chunk { bytes: Vec::with_capacity(CHUNK), copies: Vec::with_capacity(CHUNK_COPIES), names, home }
+fn fresh(names: Names, home: Option<SyncSender<CopyBatch>>) -> CopyBatch {
+    CopyBatch { bytes: Vec::with_capacity(CHUNK), copies: Vec::with_capacity(CHUNK_COPIES), names, home }
 }
