@@ -24,7 +24,7 @@ pub enum Way {
     /// A socket's path.
     Socket(PathBuf),
     /// A host and its port.
-    Afar { host: String, port: u16 },
+    TlsListener { host: String, port: u16 },
 }
 
 /// The port of `https://HOST`.
@@ -50,7 +50,7 @@ impl Way {
         if host.is_empty() || no_port || !matches!(uri.path(), "" | "/") || rest.contains('@') {
             return Err("write a host and its port: `https://HOST:PORT`".to_owned());
         }
-        Ok(Way::Afar { host, port: uri.port_u16().unwrap_or(HTTPS) })
+        Ok(Way::TlsListener { host, port: uri.port_u16().unwrap_or(HTTPS) })
     }
 
     /// Whether it says nothing, as an environment variable that is empty.
@@ -62,8 +62,8 @@ impl Way {
     pub fn name(&self) -> String {
         match self {
             Way::Socket(path) => path.display().to_string(),
-            Way::Afar { host, port } if host.contains(':') => format!("https://[{host}]:{port}"),
-            Way::Afar { host, port } => format!("https://{host}:{port}"),
+            Way::TlsListener { host, port } if host.contains(':') => format!("https://[{host}]:{port}"),
+            Way::TlsListener { host, port } => format!("https://{host}:{port}"),
         }
     }
 
@@ -82,7 +82,7 @@ impl Way {
                     ),
                 })?))
             }
-            Way::Afar { host, port } => {
+            Way::TlsListener { host, port } => {
                 let config = config(ca)?;
                 let name = ServerName::try_from(host.clone())
                     .map_err(|_| Failure::usage(format!("`{host}` is no name of a host")))?;
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn ways_are_paths_and_hosts() {
-        let afar = |host: &str, port| Ok(Way::Afar { host: host.into(), port });
+        let afar = |host: &str, port| Ok(Way::TlsListener { host: host.into(), port });
         assert_eq!(Way::parse("/run/m/control"), Ok(Way::Socket("/run/m/control".into())));
         assert_eq!(Way::parse("https://m.example:8443/"), afar("m.example", 8443));
         assert_eq!(Way::parse("https://[2001:db8::1]:1"), afar("2001:db8::1", 1));

@@ -5,9 +5,9 @@ mod afar;
 mod begin;
 mod claim;
 mod live;
+mod notifier;
 mod reload;
 mod replay;
-mod telling;
 
 pub(super) use live::pair;
 

@@ -10,10 +10,10 @@
 //!   asks, and what is allowed. `problem`: errors.
 
 mod audit;
+mod auth;
 mod bodies;
 mod caller;
 mod connections;
-mod door;
 mod flows;
 mod gates;
 mod history;
@@ -29,19 +29,19 @@ mod tls;
 mod watch;
 
 pub use crate::event::Hub;
-pub use door::{Role, Token};
+pub use auth::{Role, Token};
 pub use socket::Socket;
-pub use tls::{Afar, Papers, Renewal, Renewed, Reservation};
+pub use tls::{Renewed, Reservation, TlsFiles, TlsListener, TlsReload};
 
 use crate::control::Report;
 use crate::control::{Control, Refusal};
 use crate::event::on_behalf;
 use audit::Peer;
+use auth::RequestListener;
 use axum::{Extension, Router};
 use bodies::Bodies;
 use caller::Caller;
 use connections::{Connection, Connections, Patient};
-use door::Door;
 use gates::{Gates, Streams};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -84,7 +84,7 @@ impl Default for Bounds {
 
 /// How requests are answered in the words of the command line.
 #[derive(Debug, Clone, Copy)]
-pub struct Faces {
+pub struct Renderers {
     /// What the compiler found, as `mirrorc check --format json` prints it.
     pub diagnostics: fn(&Compiled) -> Json,
     /// What was counted, as `mirrorc run --stats json` prints it.
@@ -95,7 +95,7 @@ pub struct Faces {
 #[derive(Debug)]
 struct Api {
     control: Arc<Control>,
-    faces: Faces,
+    faces: Renderers,
     hub: Hub,
     bodies: Arc<Bodies>,
     gates: Gates,
@@ -132,7 +132,7 @@ impl Api {
     /// future, the compilation is cancelled.
     async fn compile<T: Send + 'static>(
         self: &Arc<Self>,
-        caller: &door::Caller,
+        caller: &auth::Caller,
         work: impl FnOnce(&Api, &CompileBudget) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Problem> {
         let api = self.clone();
@@ -162,10 +162,10 @@ impl Server {
     /// [`Error::Control`]: no threads are to be had.
     pub fn start(
         socket: Option<Socket>,
-        afar: Option<Afar>,
+        afar: Option<TlsListener>,
         control: Arc<Control>,
         hub: Hub,
-        faces: Faces,
+        faces: Renderers,
         bounds: Bounds,
     ) -> Result<Server, Error> {
         let path = socket.as_ref().map_or_else(|| "the API".into(), |socket| socket.path().to_owned());
@@ -191,7 +191,7 @@ impl Server {
         let _inside = runtime.enter();
         if let Some(socket) = &socket {
             let listener = UnixListener::from_std(socket.listener().map_err(failed)?).map_err(failed)?;
-            let router = router.clone().layer(Extension(Door::Socket));
+            let router = router.clone().layer(Extension(RequestListener::Socket));
             runtime.spawn(serve_socket(listener, router, connections()));
         }
         if let Some(afar) = &afar {

@@ -11,7 +11,6 @@ mod flows;
 mod full;
 mod health;
 mod intent;
-mod keep;
 mod keeper;
 mod load;
 mod locked;
@@ -19,6 +18,7 @@ mod marker;
 pub mod memory;
 mod opening;
 mod owner;
+mod persistence;
 mod plan;
 mod remake;
 pub mod report;
@@ -33,7 +33,7 @@ use asker::binds;
 pub use asker::{Asker, OF_CLIENT, OF_OWNER};
 pub use bundle::Bundle;
 pub use changes::{Page, RowText, TableState, TriggerState};
-pub use flows::{EndState, FlowState, HushState, MOST_FLOWS, Measure};
+pub use flows::{EndState, FlowState, MOST_FLOWS, Measure, SuppressionState};
 pub use health::{Health, Reason, ReasonKind};
 pub use load::cut_others;
 pub use memory::Memory;
@@ -227,7 +227,7 @@ struct State {
     on_failure: BindingFailure,
     watch: health::Watch,
     full: full::Full,
-    keeping: keep::Keeping,
+    keeping: persistence::Persistence,
 }
 
 /// A policy by name, and its versions.

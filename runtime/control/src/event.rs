@@ -12,7 +12,9 @@ pub mod output;
 mod record;
 
 pub use client::{CLIENT_BURST, CLIENT_RATE, OWNER, on_behalf};
-pub use hub::{Hub, Journal, Listener, Losses, STORM, Subscriber, Told, UNAUTHENTICATED_RATE};
+pub use hub::{
+    EVENT_RATE_LIMIT, Hub, Journal, Listener, LossMonitor, Subscriber, Told, UNAUTHENTICATED_RATE,
+};
 pub use record::{Kind, Record};
 
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! Where copies go: each station has a queue and a thread of its own, and each worker an [`StationProducer`] to it. The invariants:
+//! Where copies go: each station has a queue and a thread of its own, and each worker a [`StationProducer`] to it. The invariants:
 //! a worker never waits for a station; every copy offered ends as sent or as dropped by a cause, and the sums say so; a
 //! station that is gone is told once, tried again by itself, and told again when it is back. A capture that is read has
 //! none of this: [`PcapngFile`] is written in line, and what cannot be written is an error.

@@ -3,7 +3,7 @@
 
 use crate::exit::Failure;
 use crate::memory;
-use mrule_control::api::{Bounds, Papers, Reservation};
+use mrule_control::api::{Bounds, Reservation, TlsFiles};
 use mrule_dataplane::confine::{Grants, Network};
 use mrule_dataplane::patience;
 use std::net::SocketAddr;
@@ -110,7 +110,7 @@ impl Listen {
     pub fn open(&self, take_over: bool) -> Result<Option<Reservation>, Failure> {
         let named = (&self.listen, &self.tls_cert, &self.tls_key, &self.tokens);
         let (Some(address), Some(cert), Some(key), Some(tokens)) = named else { return Ok(None) };
-        let papers = Papers { certificate: cert.clone(), key: key.clone(), tokens: tokens.clone() };
+        let papers = TlsFiles { certificate: cert.clone(), key: key.clone(), tokens: tokens.clone() };
         let reservation = Reservation::new(*address, papers)?;
         if !take_over {
             reservation.is_free()?;

@@ -12,7 +12,7 @@ use mrule_dataplane::privilege::{self, Keep, User};
 use mrule_dataplane::sys::tap::Spares;
 
 /// What was opened, and as whom the run goes on.
-pub(super) struct Begun {
+pub(super) struct Privileged {
     /// None: as who started it.
     pub user: Option<User>,
     pub afar: Option<Reservation>,
@@ -26,12 +26,12 @@ pub(super) struct Begun {
 /// How often each tap may be opened with room for long frames.
 const OPENINGS: usize = 4;
 
-impl Begun {
+impl Privileged {
     /// Opens what others need not be able to, and gives up what is not needed; `warn`: what a user should know is shown.
     ///
     /// # Errors
     /// Files and addresses that cannot be used; no such user.
-    pub fn new(args: &Ports, warn: bool, screen: &mut Screen<'_>) -> Result<Begun, Failure> {
+    pub fn new(args: &Ports, warn: bool, screen: &mut Screen<'_>) -> Result<Privileged, Failure> {
         let user = match &args.user {
             Some(name) => Some(User::find(name)?),
             None => User::behind_sudo(),
@@ -51,7 +51,7 @@ impl Begun {
                 "{doubt} this kernel has no Landlock: what clients' stations may write is checked by mirrorc alone"
             )?;
         }
-        Ok(Begun { user, afar, alarms, spares, grants })
+        Ok(Privileged { user, afar, alarms, spares, grants })
     }
 }
 

@@ -6,7 +6,7 @@
 use super::live::Ports;
 use crate::exit::Failure;
 use crate::screen::{DOUBT, Screen};
-use mrule_control::api::{Afar, Reservation, Socket};
+use mrule_control::api::{Reservation, Socket, TlsListener};
 use mrule_dataplane::live::{Ownership, owner};
 use mrule_dataplane::patience;
 use std::path::Path;
@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 pub(super) struct Claimed {
     pub socket: Option<Socket>,
     pub ownership: Arc<Ownership>,
-    pub afar: Option<Afar>,
+    pub afar: Option<TlsListener>,
 }
 
 /// Makes the control socket, owns the interfaces, and listens at the address of the API; `warn`: what was taken over is shown.

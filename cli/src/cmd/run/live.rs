@@ -3,10 +3,10 @@
 //! copy has been sent or dropped. (Rejected: a full-screen display; what was told before it is then gone.)
 
 use super::afar::Listen;
-use super::begin::{self, Begun};
+use super::begin::{self, Privileged};
 use super::claim::{Claimed, claim};
+use super::notifier::{Notifier, process};
 use super::reload::Reloading;
-use super::telling::{Telling, process};
 use crate::alarms;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
@@ -18,7 +18,7 @@ use crate::report;
 use crate::rules::Rules;
 use crate::screen::{self, BAD, DOUBT, Screen};
 use mrule_compiler::hir::{Station, Target};
-use mrule_control::api::{Afar, Faces, Server};
+use mrule_control::api::{Renderers, Server, TlsListener};
 use mrule_control::compile_queue::CompileLimits;
 use mrule_control::control::{BindingFailure, Bundle, Control, Memory, Start};
 use mrule_control::event::{Kind, Record};
@@ -230,14 +230,14 @@ pub(super) fn run(
     stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let begun = Begun::new(args, first.warn, screen)?;
+    let begun = Privileged::new(args, first.warn, screen)?;
     let user = begun.user.clone();
     let ran = run_as(begun, first, args, limits, lines, stats, screen);
     ran.map_err(|failure| begin::refused(failure, user.as_ref(), args))
 }
 
 fn run_as(
-    begun: Begun,
+    begun: Privileged,
     first: First<'_>,
     args: &Ports,
     limits: Limits,
@@ -245,7 +245,7 @@ fn run_as(
     stats: Option<Format>,
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let Begun { user, afar, alarms, spares, grants } = begun;
+    let Privileged { user, afar, alarms, spares, grants } = begun;
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
     let First { policy, bundle, rules, compile, memory, warn } = first;
@@ -294,11 +294,11 @@ fn run_as(
         no_repair: args.no_repair,
         ownership: Some(ownership.clone()),
     };
-    let mut reloading = Reloading::new(rules.clone(), afar.as_ref().map(Afar::renewal), warn);
+    let mut reloading = Reloading::new(rules.clone(), afar.as_ref().map(TlsListener::renewal), warn);
     let (tell, events) = sync_channel(1024);
-    let mut telling = Telling::start(args, alarms, &tell, &stop)?;
-    let hub = telling.hub().clone();
-    let writer = lines.writer(false, telling.wanted())?.map(Arc::new);
+    let mut notifier = Notifier::start(args, alarms, &tell, &stop)?;
+    let hub = notifier.hub().clone();
+    let writer = lines.writer(false, notifier.wanted())?.map(Arc::new);
     let kind = policy.engine().kind();
     let confinement = &options.confinement;
     let start = Start::new(kind, policy, bundle, args.state.as_deref(), confinement, compile, memory);
@@ -325,14 +325,15 @@ fn run_as(
         writeln!(screen.err, "{} with {workers}{as_user}; Ctrl-C ends", what.join(", "))?;
     }
     let (control, told) = Control::new(live, kind, start, writer.clone());
-    let control = control.with_subscribers(telling.subscribers().clone());
+    let control = control.with_subscribers(notifier.subscribers().clone());
     for what in told.into_iter().filter(|_| warn) {
         writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
     }
     let control = Arc::new(control);
-    telling.started(warn, screen)?;
+    notifier.started(warn, screen)?;
     let mut swept = Instant::now();
-    let faces = Faces { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
+    let faces =
+        Renderers { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
     if let (Some(afar), true) = (&afar, stats.is_some()) {
         writeln!(screen.err, "listening at https://{}", afar.address()?)?;
     }
@@ -366,7 +367,7 @@ fn run_as(
         }
         control.with_live(Live::watch);
         control.expire();
-        for note in telling.watch(&control) {
+        for note in notifier.watch(&control) {
             display.clear(screen.err)?;
             writeln!(screen.err, "{} {note}", screen.err_look.paint(DOUBT, "note:"))?;
         }
@@ -421,7 +422,7 @@ fn run_as(
         hub.tell(Record::from(&event));
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }
-    let report = telling.finish(counted, successor());
+    let report = notifier.finish(counted, successor());
     for event in events.try_iter() {
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }

@@ -9,7 +9,7 @@ use crate::rules::Rules;
 use crate::screen::{BAD, DOUBT, GOOD, Screen, printable};
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::Compiled;
-use mrule_control::api::{Renewal, Renewed};
+use mrule_control::api::{Renewed, TlsReload};
 use mrule_control::compile_queue::Ticket;
 use mrule_control::control::{Asked, Control, Done, Fates, ReasonKind, Refusal};
 use mrule_control::event::{Hub, Kind, Record};
@@ -27,7 +27,7 @@ type Outcome = Result<Result<Box<Done>, Refusal>, Failure>;
 /// taken back does not wait for rules.
 pub(super) struct Reloading {
     rules: Rules,
-    renewal: Option<Arc<Renewal>>,
+    renewal: Option<Arc<TlsReload>>,
     /// Show warnings.
     warn: bool,
     at_work: Option<JoinHandle<Outcome>>,
@@ -38,7 +38,7 @@ pub(super) struct Reloading {
 }
 
 impl Reloading {
-    pub fn new(rules: Rules, renewal: Option<Renewal>, warn: bool) -> Reloading {
+    pub fn new(rules: Rules, renewal: Option<TlsReload>, warn: bool) -> Reloading {
         let renewal = renewal.map(Arc::new);
         Reloading { rules, renewal, warn, at_work: None, renewing: None, renew_again: false }
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// How long it must have been less before the alarm is over.
-const CALM: Duration = Duration::from_secs(10);
+const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(1);
@@ -100,7 +100,7 @@ impl Drops {
                 }
             }
         }
-        let alarm = self.alarm.take_if(|alarm| now.saturating_duration_since(alarm.last) >= CALM)?;
+        let alarm = self.alarm.take_if(|alarm| now.saturating_duration_since(alarm.last) >= QUIET_PERIOD)?;
         let all = lost.since(alarm.before);
         let limit = self.rate;
         Some(record(Kind::DropsOver, all, &format!("not more than {limit} a second are dropped any more")))

@@ -4,9 +4,9 @@
 //! would forget.)
 
 use super::Api;
+use super::auth::Caller;
 use super::bodies::{Body, Longest};
 use super::connections::Connection;
-use super::door::Caller;
 use super::problem::Detail;
 use crate::event::{Hub, Kind, Record, on_behalf};
 use axum::extract::{FromRequest, Request, State};

@@ -3,8 +3,8 @@
 //! free when the request has been answered. (Rejected: to reserve what a request announces; a client could then take all
 //! by announcing it.)
 
+use super::auth::Caller;
 use super::connections::host;
-use super::door::Caller;
 use super::problem::Problem;
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};

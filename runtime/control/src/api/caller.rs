@@ -4,9 +4,9 @@
 //! request is read, told or kept as a change before its client is known. (Rejected: 403 for another's policy; it says
 //! that the policy is there.)
 
+use super::auth::{RequestListener, Role, Token, Tokens, hash};
 use super::bodies::Longest;
 use super::connections::{Connection, Holding};
-use super::door::{Door, Role, Token, Tokens, hash};
 use super::problem::Problem;
 use super::routes::Rule;
 use super::{Api, audit::Peer};
@@ -142,9 +142,9 @@ fn not_there(policy: &str, own: &str) -> Problem {
 /// Finds out who asks, before anything else is looked at.
 pub(super) async fn authenticate(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-    let tokens = match request.extensions().get::<Door>().cloned() {
-        Some(Door::Afar(tokens)) => Some(tokens),
-        Some(Door::Socket) => None,
+    let tokens = match request.extensions().get::<RequestListener>().cloned() {
+        Some(RequestListener::TlsListener(tokens)) => Some(tokens),
+        Some(RequestListener::Socket) => None,
         None => return Problem::new(401, "the request carries no listener").into_response(),
     };
     let caller = match tokens {

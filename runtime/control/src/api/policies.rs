@@ -3,8 +3,8 @@
 //! the server may.)
 
 use super::Api;
+use super::auth::Caller;
 use super::bodies::Body;
-use super::door::Caller;
 use super::problem::Problem;
 use super::routes::ask_for;
 use crate::control::{Asked, Bundle, Done, Expect, Refusal, Version};

@@ -1,7 +1,7 @@
 //! What is wrong with a request, as RFC 9457 has it. The invariant: every answer that is no success is one of these; the
 //! detail says what to do. (Rejected: a code of our own for each; the status and the words are enough.)
 
-use super::Faces;
+use super::Renderers;
 use crate::control::Refusal;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -27,7 +27,7 @@ impl Problem {
         Problem { status, detail: detail.into(), diagnostics: None, retry: None }
     }
 
-    pub fn of(refusal: Refusal, faces: &Faces) -> Problem {
+    pub fn of(refusal: Refusal, faces: &Renderers) -> Problem {
         let detail = refusal.to_string();
         let (status, diagnostics) = match refusal {
             Refusal::Unknown(_) => (404, None),

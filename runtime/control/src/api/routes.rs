@@ -2,7 +2,7 @@
 //! invariant: there is no route without documentation, and none documented that is not there. (Rejected: a document written
 //! beside the code, which ages; macros that make one of types, which say less than a line of words.)
 
-use super::door::Role;
+use super::auth::Role;
 use super::problem::Problem;
 use super::{Api, audit, caller, flows, history, policies, state, stations, stream, watch};
 use axum::Router;

@@ -3,9 +3,9 @@
 //! granted. (Rejected: a member for each setting; the language has them, with its errors.)
 
 use super::Api;
+use super::auth::Role;
 use super::bodies::Body;
 use super::caller::Caller;
-use super::door::Role;
 use super::problem::Problem;
 use axum::extract::{Path, State};
 use axum::{Extension, Json as Answer};

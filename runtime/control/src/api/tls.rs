@@ -3,7 +3,7 @@
 //! certificates and tokens that cannot be read, or are open to others, leave the old ones at work.
 //! (Rejected: TCP in the clear behind somebody else's proxy: whoever reads the wire reads the token.)
 
-use super::door::{Door, Tokens};
+use super::auth::{RequestListener, Tokens};
 use mrule_dataplane::error::Error;
 use mrule_dataplane::privilege::private;
 use rustls::ServerConfig;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 /// The files that say who we are and who may come.
 #[derive(Debug, Clone)]
-pub struct Papers {
+pub struct TlsFiles {
     /// Our certificate and those that vouch for it, as PEM.
     pub certificate: PathBuf,
     /// Its private key, as PEM.
@@ -29,9 +29,9 @@ pub struct Papers {
 
 /// An address that is listened at.
 #[derive(Debug)]
-pub struct Afar {
+pub struct TlsListener {
     listener: TcpListener,
-    papers: Papers,
+    papers: TlsFiles,
     config: Arc<RwLock<Arc<ServerConfig>>>,
     tokens: Arc<watch::Sender<Arc<Tokens>>>,
 }
@@ -40,7 +40,7 @@ pub struct Afar {
 #[derive(Debug)]
 pub struct Reservation {
     address: SocketAddr,
-    papers: Papers,
+    papers: TlsFiles,
     config: Arc<ServerConfig>,
     tokens: Arc<Tokens>,
     listener: std::io::Result<TcpListener>,
@@ -54,7 +54,7 @@ impl Reservation {
     ///
     /// # Errors
     /// [`Error`]: the address is not ours; files cannot be read or are not what they should be.
-    pub fn new(address: SocketAddr, papers: Papers) -> Result<Reservation, Error> {
+    pub fn new(address: SocketAddr, papers: TlsFiles) -> Result<Reservation, Error> {
         let (config, tokens) = (read_certificate(&papers)?, read_tokens(&papers)?);
         if tokens.count() == 0 {
             let told = format!(
@@ -91,7 +91,7 @@ impl Reservation {
     ///
     /// # Errors
     /// [`Error::Listen`].
-    pub fn listen(self, handed: Option<TcpListener>, replaced: bool) -> Result<Afar, Error> {
+    pub fn listen(self, handed: Option<TcpListener>, replaced: bool) -> Result<TlsListener, Error> {
         let Reservation { address, papers, config, tokens, mut listener } = self;
         listener = match handed {
             Some(handed) => Ok(handed),
@@ -106,11 +106,11 @@ impl Reservation {
         let listener = listener.map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let (config, tokens) = (Arc::new(RwLock::new(config)), Arc::new(watch::Sender::new(tokens)));
-        Ok(Afar { listener, papers, config, tokens })
+        Ok(TlsListener { listener, papers, config, tokens })
     }
 }
 
-impl Afar {
+impl TlsListener {
     /// The address; the kernel may have chosen the port.
     ///
     /// # Errors
@@ -120,8 +120,8 @@ impl Afar {
     }
 
     /// What reads the files again.
-    pub fn renewal(&self) -> Renewal {
-        Renewal { papers: self.papers.clone(), config: self.config.clone(), tokens: self.tokens.clone() }
+    pub fn renewal(&self) -> TlsReload {
+        TlsReload { papers: self.papers.clone(), config: self.config.clone(), tokens: self.tokens.clone() }
     }
 
     /// What is listened at.
@@ -130,22 +130,22 @@ impl Afar {
     }
 
     /// How the next connection is answered.
-    pub(super) fn acceptor(&self) -> (impl Fn() -> tokio_rustls::TlsAcceptor + use<>, Door) {
+    pub(super) fn acceptor(&self) -> (impl Fn() -> tokio_rustls::TlsAcceptor + use<>, RequestListener) {
         let config = self.config.clone();
         let acceptor = move || config.read().unwrap_or_else(PoisonError::into_inner).clone().into();
-        (acceptor, Door::Afar(self.tokens.subscribe()))
+        (acceptor, RequestListener::TlsListener(self.tokens.subscribe()))
     }
 }
 
 /// Reads certificates and tokens again.
 #[derive(Debug)]
-pub struct Renewal {
-    papers: Papers,
+pub struct TlsReload {
+    papers: TlsFiles,
     config: Arc<RwLock<Arc<ServerConfig>>>,
     tokens: Arc<watch::Sender<Arc<Tokens>>>,
 }
 
-impl Renewal {
+impl TlsReload {
     /// Takes what the files say now, for connections and requests to come; streams of events whose token is gone end. A
     /// token that is taken back does not wait for a certificate, nor the other way round.
     pub fn renew(&self) -> Renewed {
@@ -178,7 +178,7 @@ fn wrong(path: &Path, what: String) -> Error {
     Error::Ports(format!("`{}`: {what}", path.display()))
 }
 
-fn read_certificate(papers: &Papers) -> Result<Arc<ServerConfig>, Error> {
+fn read_certificate(papers: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
     let of_pem = |error: rustls::pki_types::pem::Error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => "there is none in it, as PEM".to_owned(),
         other => other.to_string(),
@@ -209,7 +209,7 @@ fn read_certificate(papers: &Papers) -> Result<Arc<ServerConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-fn read_tokens(papers: &Papers) -> Result<Arc<Tokens>, Error> {
+fn read_tokens(papers: &TlsFiles) -> Result<Arc<Tokens>, Error> {
     let text = String::from_utf8(private::read(&papers.tokens, private::Open::ToReaders)?);
     let text = text.map_err(|_| wrong(&papers.tokens, "it is no text in UTF-8".to_owned()))?;
     Ok(Arc::new(Tokens::parse(&text).map_err(|what| wrong(&papers.tokens, what))?))

@@ -3,7 +3,7 @@
 //! change or none of it; what was changed is remembered, for the next version of the program. (Rejected: changing what
 //! packets are reading; every look-up would have to lock.)
 
-use super::keep::{self, Keeping};
+use super::persistence::{self, Persistence};
 use super::trace::{Trace, trace};
 use super::{Control, Refusal, memory, now};
 use crate::event::{input, part_json, time_text};
@@ -150,7 +150,7 @@ impl Control {
         &self,
         name: &str,
         policy: &mut Policy,
-        keeping: &mut Keeping,
+        keeping: &mut Persistence,
         change: &Change,
         object: &Map<String, Json>,
     ) -> Result<(Effect, Touched), Refusal> {
@@ -173,7 +173,7 @@ impl Control {
     pub(super) fn change_by<T>(
         &self,
         name: &str,
-        body: impl FnOnce(&mut Policy, &mut Keeping) -> Result<(T, Touched), Refusal>,
+        body: impl FnOnce(&mut Policy, &mut Persistence) -> Result<(T, Touched), Refusal>,
     ) -> Result<T, Refusal> {
         let mut state = self.lock();
         let super::State { live, policies, keeping, .. } = &mut *state;
@@ -206,7 +206,7 @@ impl Control {
 
     /// Whether changes are kept, and why not.
     pub fn keeping(&self) -> Json {
-        keep::about(&self.lock().keeping)
+        persistence::about(&self.lock().keeping)
     }
 
     /// Whether there is a store that changes are given to.
@@ -239,7 +239,7 @@ impl Control {
             policies.filter(|(_, p)| p.environment().is_due(now)).map(|(name, _)| name.to_owned()).collect()
         };
         for name in due {
-            let expire = |policy: &mut Policy, _: &mut Keeping| {
+            let expire = |policy: &mut Policy, _: &mut Persistence| {
                 policy.environment_mut().expire(now, EXPIRE);
                 Ok(((), Touched::Param(ParamId(u32::MAX), true)))
             };

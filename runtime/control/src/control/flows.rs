@@ -50,7 +50,7 @@ pub struct FlowState {
     pub triggers: Vec<String>,
     /// Triggers that are not to be raised for it; where only one flow is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub suppressed: Option<Vec<HushState>>,
+    pub suppressed: Option<Vec<SuppressionState>>,
 }
 
 /// One end of a flow.
@@ -68,7 +68,7 @@ pub struct EndState {
 
 /// A trigger that is not to be raised for a flow.
 #[derive(Debug, Clone, Serialize)]
-pub struct HushState {
+pub struct SuppressionState {
     /// Its name.
     pub trigger: String,
     /// Why.
@@ -139,7 +139,7 @@ impl Control {
         // Of a flow whose fragments met another worker, that which saw more.
         let largest = answer.flows.iter().max_by_key(|flow| flow.packets.iter().sum::<u64>());
         let about = largest.ok_or(FlowRefusal::None(name))?;
-        let hushed = answer.suppressed.iter().map(|(trigger, reason, until)| HushState {
+        let hushed = answer.suppressed.iter().map(|(trigger, reason, until)| SuppressionState {
             trigger: name_of(seen.program(), *trigger),
             reason: reason.clone(),
             until: until.map(time_text),

@@ -6,9 +6,9 @@
 //! the owner has forbidden would go out after each restart.)
 
 use super::health::{Failure, Scope};
-use super::keep::Keeping;
 use super::keeper::Keeper;
 use super::load::{bounds, make};
+use super::persistence::Persistence;
 use super::store::{AtWork, Kept, Remade};
 use super::{Bundle, Held, Memory, Refusal, Version, now, stations};
 use crate::compile_queue::CompileLimits;
@@ -41,7 +41,7 @@ pub struct Start {
     pub(super) unloaded: BTreeMap<String, Held>,
     pub(super) failures: BTreeMap<String, Failure>,
     pub(super) on_failure: BindingFailure,
-    pub(super) keeping: Keeping,
+    pub(super) keeping: Persistence,
     /// What a user should know.
     pub(super) told: Vec<String>,
     confinement: Arc<Confinement>,
@@ -78,7 +78,7 @@ impl Start {
             unloaded: BTreeMap::new(),
             failures: BTreeMap::new(),
             on_failure: BindingFailure::default(),
-            keeping: Keeping::default(),
+            keeping: Persistence::default(),
             told: Vec::new(),
             confinement: confinement.clone(),
             limits,
@@ -181,7 +181,7 @@ impl Start {
                 (Vec::new(), Err(unusable.why))
             }
         };
-        self.keeping = Keeping::new(store);
+        self.keeping = Persistence::new(store);
         self.told.extend(self.keeping.trouble().map(|why| format!("{why}; nothing will be kept")));
         kept
     }

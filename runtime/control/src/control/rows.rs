@@ -2,7 +2,7 @@
 //! invariant: no lock is held while rows are read. (Rejected: an iterator that waits for the network; it holds a thread.)
 
 use super::changes::{Touched, refused, table_of};
-use super::keep::kept_rows;
+use super::persistence::kept_rows;
 use super::{Control, Refusal, now};
 use crate::event::input;
 use mrule_compiler::hir::TableId;

@@ -20,7 +20,7 @@ const WAITING: usize = 1024;
 
 /// How many events a second that packets cause are made for the history and alarms; making one takes some microseconds of
 /// a worker's time.
-pub const STORM: u64 = 1000;
+pub const EVENT_RATE_LIMIT: u64 = 1000;
 
 /// How many requests a second without a known token are kept.
 pub const UNAUTHENTICATED_RATE: u32 = 10;
@@ -29,7 +29,7 @@ pub const UNAUTHENTICATED_RATE: u32 = 10;
 const ADDRESSES: usize = 32;
 
 /// How long nothing is passed over before that is said to be over.
-const CALM: Duration = Duration::from_secs(10);
+const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
 /// Keeps events for those who ask later. It must not wait.
 pub trait Journal: Debug + Send + Sync {
@@ -116,7 +116,7 @@ impl Default for Inner {
 
 /// What was seen of losses, by whoever looks now and then.
 #[derive(Debug, Default)]
-pub struct Losses {
+pub struct LossMonitor {
     /// All that were lost when it was looked last.
     known: u64,
     /// When a loss was last seen, and how many were lost before this series of them.
@@ -148,7 +148,7 @@ impl Hub {
         if self.0.second.swap(second, Relaxed) != second {
             self.0.admitted.store(0, Relaxed);
         }
-        let admitted = self.0.admitted.fetch_add(1, Relaxed) < STORM;
+        let admitted = self.0.admitted.fetch_add(1, Relaxed) < EVENT_RATE_LIMIT;
         if !admitted {
             self.lost(1);
         }
@@ -256,20 +256,22 @@ impl Hub {
     }
 
     /// Looks for losses; gives what a user should know of them, which has been told as a note. To be called now and then.
-    pub fn watch(&self, losses: &mut Losses) -> Option<String> {
+    pub fn watch(&self, losses: &mut LossMonitor) -> Option<String> {
         self.tell_passed_over();
         let now = self.0.lost.load(Relaxed);
         let lost = now > losses.known;
         let told = match losses.series {
             None if lost => {
                 losses.series = Some((Instant::now(), losses.known));
-                Some(format!("events come faster than {STORM} a second; some are not told, but counted"))
+                Some(format!(
+                    "events come faster than {EVENT_RATE_LIMIT} a second; some are not told, but counted"
+                ))
             }
             Some((_, before)) if lost => {
                 losses.series = Some((Instant::now(), before));
                 None
             }
-            Some((last, before)) if last.elapsed() > CALM => {
+            Some((last, before)) if last.elapsed() > QUIET_PERIOD => {
                 losses.series = None;
                 Some(format!("events are all told again; {} were not", now - before))
             }

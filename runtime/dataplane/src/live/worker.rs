@@ -331,7 +331,7 @@ impl Worker {
         let failed: Vec<bool> = waiting.iter().map(|fd| fd.revents().contains(PollFlags::ERR)).collect();
         let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
         for (ring, _) in rings.zip(failed).filter(|(_, failed)| *failed) {
-            // An interface that went down; whoever watches interfaces tells. CopyRef, so that waiting waits.
+            // An interface that went down; whoever watches interfaces tells. Taken, so that waiting waits.
             let _down = ring.socket().take_error();
         }
     }

@@ -34,19 +34,19 @@ const RULES: &str = "
 const ADDRESS: &str = "10.2.0.1:443";
 
 /// A mirrorc that can be asked from afar, with the secrets of its tokens.
-struct Afar {
+struct TlsListener {
     place: Place,
 }
 
-impl Afar {
+impl TlsListener {
     /// Starts one with tokens: name, role, policy or nothing.
-    fn start(wire: &Wire, tokens: &[(&str, &str, &str)], more: &[&str]) -> Afar {
+    fn start(wire: &Wire, tokens: &[(&str, &str, &str)], more: &[&str]) -> TlsListener {
         let dir = tempfile::tempdir().unwrap();
-        let files = Afar::files(wire, dir.path(), tokens);
+        let files = TlsListener::files(wire, dir.path(), tokens);
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
         let place =
             Place::start_in(dir, wire, MIRRORC, RULES, &[&["--listen", ADDRESS], &files[..], more].concat());
-        Afar { place }
+        TlsListener { place }
     }
 
     /// Makes a certificate, a key and tokens; the options that name them.

@@ -192,11 +192,11 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 
 /// The way by which a request came.
 #[derive(Debug, Clone)]
-pub(super) enum Door {
+pub(super) enum RequestListener {
     /// The control socket, which only its owner can open.
     Socket,
     /// From afar: who may come.
-    Afar(watch::Receiver<Arc<Tokens>>),
+    TlsListener(watch::Receiver<Arc<Tokens>>),
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::exit::Failure;
 use crate::screen::{BAD, Screen};
 use mrule_control::alarm::{Drops, Target};
 use mrule_control::control::{Control, ReasonKind, Report, Subscribers};
-use mrule_control::event::{Hub, Kind, Losses};
+use mrule_control::event::{Hub, Kind, LossMonitor};
 use mrule_control::history::History;
 use mrule_dataplane::live::{self, Event};
 use std::io;
@@ -24,11 +24,11 @@ pub(super) fn process(pid: i32) -> String {
 }
 
 /// Who is told.
-pub(super) struct Telling {
+pub(super) struct Notifier {
     subscribers: Subscribers,
     /// Somebody is.
     anybody: bool,
-    losses: Losses,
+    losses: LossMonitor,
     drops: Drops,
     /// It was looked how the run is.
     looked: bool,
@@ -37,7 +37,7 @@ pub(super) struct Telling {
 /// Reasons that are shown when a run starts.
 const AT_START: [&str; 5] = ["state", "history", "binding_missing", "changes_missing", "policy_missing"];
 
-impl Telling {
+impl Notifier {
     /// As the arguments say. What a user should know of receivers goes to `tell`.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Telling {
         targets: Vec<Target>,
         tell: &SyncSender<Event>,
         stop: &AtomicBool,
-    ) -> Result<Telling, Failure> {
+    ) -> Result<Notifier, Failure> {
         let tell = tell.clone();
         let alarms = alarms::start(targets, move |what| {
             let _full = tell.try_send(Event::Alarms(what));
@@ -57,7 +57,7 @@ impl Telling {
         let anybody = alarms.is_some() || history.is_some();
         let subscribers = Subscribers::new(history, alarms);
         let drops = Drops::new(args.alarms.drops());
-        Ok(Telling { subscribers, anybody, losses: Losses::default(), drops, looked: false })
+        Ok(Notifier { subscribers, anybody, losses: LossMonitor::default(), drops, looked: false })
     }
 
     /// Where to tell.

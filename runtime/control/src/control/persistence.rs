@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// The store and how it is.
 #[derive(Debug, Default)]
-pub(super) struct Keeping {
+pub(super) struct Persistence {
     store: Option<Keeper>,
     /// Why there is no store, when there should be one.
     trouble: Option<String>,
@@ -26,12 +26,12 @@ pub(super) struct Keeping {
     intended: BTreeMap<String, usize>,
 }
 
-impl Keeping {
+impl Persistence {
     /// By this store, or by none, for this reason.
-    pub fn new(store: Result<Keeper, String>) -> Keeping {
+    pub fn new(store: Result<Keeper, String>) -> Persistence {
         match store {
-            Ok(store) => Keeping { store: Some(store), ..Keeping::default() },
-            Err(why) => Keeping { trouble: Some(why), ..Keeping::default() },
+            Ok(store) => Persistence { store: Some(store), ..Persistence::default() },
+            Err(why) => Persistence { trouble: Some(why), ..Persistence::default() },
         }
     }
 
@@ -49,7 +49,7 @@ impl Keeping {
     }
 }
 
-impl Keeping {
+impl Persistence {
     /// Whether changes are kept: none when that was not asked for.
     pub fn is_keeping(&self) -> Option<bool> {
         match (&self.store, self.trouble()) {
@@ -247,6 +247,6 @@ pub(super) fn kept_rows(form: &Form, table: &str, rows: impl Iterator<Item = Row
 }
 
 /// What answers say of it.
-pub(super) fn about(keeping: &Keeping) -> Json {
+pub(super) fn about(keeping: &Persistence) -> Json {
     json!({ "kept": keeping.is_keeping(), "trouble": keeping.trouble() })
 }
