@@ -1,6 +1,7 @@
-//! `--webhook`, `--syslog` and what belongs to them: who is told of alarms, and of how many drops. The invariant: what can be
-//! known to be wrong with an address or a secret is refused before anything starts; a receiver that is not there is no
-//! error. (Rejected: a settings file; a handful of options.)
+//! `--webhook`, `--syslog` and what belongs to them: who is told of alarms, and of how many drops.
+//! The invariant: what can be known to be wrong with an address or a secret is refused before
+//! anything starts; a receiver that is not there is no error. (Rejected: a settings file; a handful
+//! of options.)
 
 use crate::exit::{Failure, plain};
 pub use mrule_control::alarm::Target;
@@ -16,17 +17,20 @@ use std::path::{Path, PathBuf};
 pub struct Receivers {
     /// Post alarms as JSON to this URL (https or http); may be given several times
     ///
-    /// Alarms are triggers that are raised or cleared, stations and interfaces that go down or up, policies that are loaded,
-    /// unloaded or refused, and drops.
+    /// Alarms are triggers that are raised or cleared, stations and interfaces that go down or up,
+    /// policies that are loaded, unloaded or refused, and drops.
     #[arg(long, value_name = "URL", conflicts_with = "read")]
     webhook: Vec<String>,
-    /// Sign what is posted with the secret in this file: HMAC-SHA256, in the header X-Mirrorc-Signature
+    /// Sign what is posted with the secret in this file: HMAC-SHA256, in the header
+    /// X-Mirrorc-Signature
     #[arg(long, value_name = "FILE", requires = "webhook")]
     webhook_secret_file: Option<PathBuf>,
-    /// Send alarms by syslog (RFC 5424): udp://HOST:PORT, tcp://HOST:PORT, unix:/dev/log; may be given several times
+    /// Send alarms by syslog (RFC 5424): udp://HOST:PORT, tcp://HOST:PORT, unix:/dev/log; may be
+    /// given several times
     #[arg(long, value_name = "ADDRESS", conflicts_with = "read")]
     syslog: Vec<String>,
-    /// More drops a second than this are an alarm: packets not read or not forwarded, copies not sent
+    /// More drops a second than this are an alarm: packets not read or not forwarded, copies not
+    /// sent
     #[arg(long, value_name = "RATE", default_value_t = 100.0, value_parser = rate, conflicts_with = "read")]
     alarm_drops: f64,
 }

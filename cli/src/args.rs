@@ -1,6 +1,7 @@
-//! The command line's shape: the commands and what they share. Each command's own arguments stand beside its code in
-//! `cmd/`. The invariant: every option does something today; what is not there yet is not offered.
-//! (Rejected: options that answer "not yet"; a script cannot tell that from a broken installation.)
+//! The command line's shape: the commands and what they share. Each command's own arguments stand
+//! beside its code in `cmd/`. The invariant: every option does something today; what is not there
+//! yet is not offered. (Rejected: options that answer "not yet"; a script cannot tell that from a
+//! broken installation.)
 
 use crate::cmd;
 use crate::screen::Colour;
@@ -99,7 +100,8 @@ pub enum Command {
     /// List and change the stations of a running mirrorc
     #[command(subcommand)]
     Station(cmd::station::Args),
-    /// Show what happens to triggers, stations and policies of a running mirrorc as it happens, or happened before
+    /// Show what happens to triggers, stations and policies of a running mirrorc as it happens, or
+    /// happened before
     Events(cmd::control::Events),
     /// Make a token for somebody who asks from afar
     Token(cmd::token::Args),

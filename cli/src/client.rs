@@ -1,5 +1,6 @@
-//! Asks a running mirrorc over its control socket, or from afar ([`way`]): one request, one answer, HTTP/1.1. The invariant: what the other side
-//! refuses comes back as a failure in its own words. (Rejected: an HTTP client library; hyper, which serves the API, is one.)
+//! Asks a running mirrorc over its control socket, or from afar ([`way`]): one request, one answer,
+//! HTTP/1.1. The invariant: what the other side refuses comes back as a failure in its own words.
+//! (Rejected: an HTTP client library; hyper, which serves the API, is one.)
 
 mod way;
 
@@ -21,13 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where to ask.
 #[derive(Debug, Clone, clap::Args)]
 pub struct To {
-    /// The mirrorc to talk to: the control socket that its `run --control` was given, or `https://HOST:PORT`
+    /// The mirrorc to talk to: the control socket that its `run --control` was given, or
+    /// `https://HOST:PORT`
     #[arg(long, value_name = "SOCKET|URL", env = "MIRRORC_CONTROL", value_parser = Way::parse)]
     to: Option<Way>,
     /// A file with the token that `mirrorc token` made, for a mirrorc that is asked from afar
     #[arg(long, value_name = "FILE", env = "MIRRORC_TOKEN_FILE", value_parser = file)]
     token_file: Option<PathBuf>,
-    /// Believe only who this certificate (PEM) vouches for; without it, those whom the system believes
+    /// Believe only who this certificate (PEM) vouches for; without it, those whom the system
+    /// believes
     #[arg(long, value_name = "FILE", env = "MIRRORC_CA", value_parser = file)]
     ca: Option<PathBuf>,
     /// Print the answer as JSON, as the API gives it

@@ -1,5 +1,6 @@
-//! What a compilation may take: the options of `run` and `check`. The invariant: what is not said is the runtime's
-//! default, so that `check` refuses what `run` would. (Rejected: budgets for `run` alone; who writes rules finds out late.)
+//! What a compilation may take: the options of `run` and `check`. The invariant: what is not said
+//! is the runtime's default, so that `check` refuses what `run` would. (Rejected: budgets for `run`
+//! alone; who writes rules finds out late.)
 
 use crate::memory::size;
 use mrule_compiler::budget::{DEFAULT_CODE, DEFAULT_NODES};

@@ -1,5 +1,6 @@
-//! `mirrorc check --cost`: what a program would remember, before it runs. The invariant: the numbers are the runtime's own.
-//! (Rejected: adding them to `check` unasked; most who check want to know whether it is right.)
+//! `mirrorc check --cost`: what a program would remember, before it runs. The invariant: the
+//! numbers are the runtime's own. (Rejected: adding them to `check` unasked; most who check want to
+//! know whether it is right.)
 
 use crate::exit::Failure;
 use crate::screen::Screen;

@@ -1,6 +1,7 @@
-//! `--events` and `--events-out`: what is done to a program while it runs, and what becomes of its triggers. The invariant:
-//! a file of events that is wrong anywhere is refused before the first packet. (Rejected: reading it as the packets run;
-//! a mistake in its last line would come after an hour.)
+//! `--events` and `--events-out`: what is done to a program while it runs, and what becomes of its
+//! triggers. The invariant: a file of events that is wrong anywhere is refused before the first
+//! packet. (Rejected: reading it as the packets run; a mistake in its last line would come after an
+//! hour.)
 
 use crate::exit::Failure;
 use crate::memory;
@@ -21,14 +22,15 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Events")]
 pub struct Events {
-    /// Changes to make while it runs: JSON lines that raise, clear or suppress triggers, add or remove rows of
-    /// tables, set params, each at its packet time
+    /// Changes to make while it runs: JSON lines that raise, clear or suppress triggers, add or
+    /// remove rows of tables, set params, each at its packet time
     #[arg(long, value_name = "FILE", requires = "read", conflicts_with_all = ["tap", "bridge"])]
     events: Option<PathBuf>,
     /// Write what becomes of triggers to FILE, a JSON line each; `-` is standard output
     #[arg(long, value_name = "FILE")]
     events_out: Option<PathBuf>,
-    /// Tell that a key's trigger was extended once in so long a time, with how often; 0s tells each time
+    /// Tell that a key's trigger was extended once in so long a time, with how often; 0s tells each
+    /// time
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = pause)]
     events_extended: Duration,
 }
@@ -54,8 +56,8 @@ impl Events {
         }
     }
 
-    /// Where events go, if anywhere: to a file, and to a hub for whoever is told; when the reader is slow, a writer that
-    /// waits holds up what is told.
+    /// Where events go, if anywhere: to a file, and to a hub for whoever is told; when the reader
+    /// is slow, a writer that waits holds up what is told.
     ///
     /// # Errors
     /// A file that cannot be made.

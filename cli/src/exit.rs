@@ -1,6 +1,6 @@
-//! How a command ends. The numbers are part of the interface: scripts and CI jobs test them.
-//! The invariant: every way out of `mirrorc` is one of these. (Rejected: 1 for everything that went wrong, which
-//! cannot tell "your rules have errors" from "there is no such file".)
+//! How a command ends. The numbers are part of the interface: scripts and CI jobs test them. The
+//! invariant: every way out of `mirrorc` is one of these. (Rejected: 1 for everything that went
+//! wrong, which cannot tell "your rules have errors" from "there is no such file".)
 
 use std::fmt::Display;
 use std::io;
@@ -11,12 +11,14 @@ use std::path::Path;
 pub enum Exit {
     /// 0: done, and nothing to complain about.
     Clean,
-    /// 1: the rules have errors (or warnings, where `--deny warnings` was given), or a file is not formatted.
+    /// 1: the rules have errors (or warnings, where `--deny warnings` was given), or a file is not
+    /// formatted.
     Problems,
-    /// 2: the command could not be carried out as given: bad arguments, a file that was named on the command line and
-    /// cannot be read, an output that cannot be written.
+    /// 2: the command could not be carried out as given: bad arguments, a file that was named on
+    /// the command line and cannot be read, an output that cannot be written.
     Usage,
-    /// 3: the capture is broken or of a kind that cannot be read; what was readable has been processed.
+    /// 3: the capture is broken or of a kind that cannot be read; what was readable has been
+    /// processed.
     Capture,
     /// 128 and the signal's number, as shells have it: a run over captures was ended by SIGINT
     /// (130) or SIGTERM (143); what was decided before is in its files and in its summary.
@@ -87,7 +89,8 @@ impl From<mrule_engine::Error> for Failure {
     }
 }
 
-/// Files that cannot be opened, made or written are errors of usage; captures that can be opened and not read are not.
+/// Files that cannot be opened, made or written are errors of usage; captures that can be opened
+/// and not read are not.
 impl From<mrule_dataplane::Error> for Failure {
     fn from(error: mrule_dataplane::Error) -> Failure {
         use mrule_dataplane::Error;

@@ -1,7 +1,8 @@
-//! The `mirrorc` command line as a library: the binary is one call of [`run`], and tests make the same call with their
-//! own streams. Everything here is thin: it reads arguments, calls the compiler or the runtime, and prints.
-//! The invariant: no decision about packets or programs is made in this crate.
-//! (Rejected: a binary only; its output could then be tested just by starting processes.)
+//! The `mirrorc` command line as a library: the binary is one call of [`run`], and tests make the
+//! same call with their own streams. Everything here is thin: it reads arguments, calls the
+//! compiler or the runtime, and prints. The invariant: no decision about packets or programs is
+//! made in this crate. (Rejected: a binary only; its output could then be tested just by starting
+//! processes.)
 
 mod alarms;
 mod args;
@@ -35,8 +36,9 @@ use std::ffi::OsString;
 use std::io::{self, BufWriter};
 use std::process::ExitCode;
 
-/// Runs one command line, program name first, and says how it ended. Failures are printed before it returns. The umask
-/// of the process stays as it is: what a run writes is private by its modes only.
+/// Runs one command line, program name first, and says how it ended. Failures are printed before it
+/// returns. The umask of the process stays as it is: what a run writes is private by its modes
+/// only.
 pub fn run(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -> Exit {
     run_in(args, screen, |_| ())
 }
@@ -61,7 +63,8 @@ fn run_in(
     exit
 }
 
-/// The whole program: [`run`] with the process's own arguments and streams. Sets the umask of a run.
+/// The whole program: [`run`] with the process's own arguments and streams. Sets the umask of a
+/// run.
 pub fn main() -> ExitCode {
     let mut out = BufWriter::new(Quiet::new(io::stdout()));
     let mut err = Quiet::new(io::stderr());
@@ -122,7 +125,8 @@ fn dispatch(
     }
 }
 
-/// Prints what the argument parser has to say: help and version are results, the rest is an error of usage.
+/// Prints what the argument parser has to say: help and version are results, the rest is an error
+/// of usage.
 fn say(error: &clap::Error, screen: &mut Screen<'_>) -> io::Result<Exit> {
     let (to, look, exit): (&mut dyn io::Write, Look, Exit) = if error.use_stderr() {
         (screen.err, screen.err_look, Exit::Usage)

@@ -1,6 +1,6 @@
-//! What a live run counted, as lines and tables for people and as JSON lines for scripts. The invariant: both show the runtime's
-//! own counts; rates are the only numbers made here. (Rejected: one JSON object at the end only; who watches a run wants
-//! them while it lasts.)
+//! What a live run counted, as lines and tables for people and as JSON lines for scripts. The
+//! invariant: both show the runtime's own counts; rates are the only numbers made here. (Rejected:
+//! one JSON object at the end only; who watches a run wants them while it lasts.)
 
 use crate::screen::{BOLD, DIM, Look};
 use crate::summary;

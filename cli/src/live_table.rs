@@ -1,8 +1,9 @@
-//! The table that a live run shows on a terminal, drawn again in its own place: rates, what stations were spared, the rules
-//! that copy most, active triggers. The invariants: it takes as many lines as it says, so that what is written above it stays; it
-//! shows the runtime's own counts, and rates between two of them; a terminal that became narrower since has broken its lines in
-//! two, and those are counted. (Rejected: the alternate screen, which takes
-//! what was told with it when it ends; a library for terminals, for two control sequences.)
+//! The table that a live run shows on a terminal, drawn again in its own place: rates, what
+//! stations were spared, the rules that copy most, active triggers. The invariants: it takes as
+//! many lines as it says, so that what is written above it stays; it shows the runtime's own
+//! counts, and rates between two of them; a terminal that became narrower since has broken its
+//! lines in two, and those are counted. (Rejected: the alternate screen, which takes what was told
+//! with it when it ends; a library for terminals, for two control sequences.)
 
 use crate::screen::{BOLD, DIM, DOUBT, Look, err_size, printable};
 use crate::table::{Table, grouped, percent, size};
@@ -48,8 +49,8 @@ impl Display {
         let rows = |length: &usize| length.div_ceil(width.max(1)).max(1);
         match std::mem::take(&mut self.drawn).iter().map(rows).sum() {
             0_usize => Ok(()),
-            // ECMA-48: CUU, EL, CUF, ED. Where the table was higher than the terminal is now, CUU ends at the terminal's top;
-            // tmux would keep what is erased from its first column on.
+            // ECMA-48: CUU, EL, CUF, ED. Where the table was higher than the terminal is now, CUU
+            // ends at the terminal's top; tmux would keep what is erased from its first column on.
             rows => write!(out, "\x1b[{rows}A\r\x1b[K\x1b[C\x1b[J\r"),
         }
     }

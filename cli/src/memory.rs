@@ -1,5 +1,6 @@
-//! How much a run remembers: flows, how long they live, what is held of streams. The invariant: every number has a unit of
-//! the language, and what is not said is the runtime's default. (Rejected: a settings file; a handful of options.)
+//! How much a run remembers: flows, how long they live, what is held of streams. The invariant:
+//! every number has a unit of the language, and what is not said is the runtime's default.
+//! (Rejected: a settings file; a handful of options.)
 
 use mrule_control::budget::MemoryLimits;
 use mrule_engine::decider::Limits;
@@ -11,23 +12,26 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Memory")]
 pub struct Memory {
-    /// Remember at most N flows, 128 bytes each; when there are more, the idlest go [default: 1048576]
+    /// Remember at most N flows, 128 bytes each; when there are more, the idlest go [default:
+    /// 1048576]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=flow::Limits::MAX_FLOWS as u64))]
     flows: Option<u64>,
     /// After what idle time a flow is over: `tcp-established=2h`, `udp=10s`
     ///
-    /// Kinds, with their defaults: tcp-opening 60s, tcp-established 1h, tcp-closing 2m, tcp-closed 10s, udp 30s,
-    /// udp-established 3m, icmp 30s, other 10m. May be given several times.
+    /// Kinds, with their defaults: tcp-opening 60s, tcp-established 1h, tcp-closing 2m, tcp-closed
+    /// 10s, udp 30s, udp-established 3m, icmp 30s, other 10m. May be given several times.
     #[arg(long, value_name = "KIND=TIME", value_parser = timeout)]
     flow_timeout: Vec<(Kind, i64)>,
-    /// Let programs take at most so much memory together, counted before they are loaded [default: three quarters of the
-    /// machine's or control group's]
+    /// Let programs take at most so much memory together, counted before they are loaded [default:
+    /// three quarters of the machine's or control group's]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<usize>,
-    /// Let each policy that is loaded by command or API take at most so much of it [default: half of `--memory`]
+    /// Let each policy that is loaded by command or API take at most so much of it [default: half
+    /// of `--memory`]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     policy_memory: Option<usize>,
-    /// Hold at most so many bytes of segments that came too early and of messages that are not whole [default: 64MiB]
+    /// Hold at most so many bytes of segments that came too early and of messages that are not
+    /// whole [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     stream_pool: Option<usize>,
 }

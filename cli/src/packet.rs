@@ -1,6 +1,7 @@
-//! A packet in a few words, above its explanation: when and where it came from, and what its headers say. The invariant:
-//! it reads only where the dissector has seen bytes, and anything it cannot read it leaves out. (Rejected: a dump of all
-//! fields; Wireshark does that, and the explanation names the fields that mattered.)
+//! A packet in a few words, above its explanation: when and where it came from, and what its
+//! headers say. The invariant: it reads only where the dissector has seen bytes, and anything it
+//! cannot read it leaves out. (Rejected: a dump of all fields; Wireshark does that, and the
+//! explanation names the fields that mattered.)
 
 use mrule_compiler::abi::{Head, Packet, Stack, bit};
 use std::net::{Ipv4Addr, Ipv6Addr};

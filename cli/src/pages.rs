@@ -1,6 +1,7 @@
-//! The reference pages that are made from tables: `docs/fields.md` and `docs/diagnostics.md`. A test compares the files
-//! with what is made here, so they cannot go stale. The invariant: the same tables give the same page, byte for byte.
-//! (Rejected: pages written by hand, and a build script that writes into the source tree.)
+//! The reference pages that are made from tables: `docs/fields.md` and `docs/diagnostics.md`. A
+//! test compares the files with what is made here, so they cannot go stale. The invariant: the same
+//! tables give the same page, byte for byte. (Rejected: pages written by hand, and a build script
+//! that writes into the source tree.)
 
 use mrule_compiler::fields::{Field, Source, Ty, max_of};
 use mrule_grammar::codes::CODES;

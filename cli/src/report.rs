@@ -1,7 +1,7 @@
-//! Diagnostics on their way out: as text for people, as JSON for scripts, as SARIF for code scanning. The three
-//! formats are drawn from one sorted list with one notion of place, so they cannot disagree about what was found.
-//! The invariant: a finding is in every format or in none. (Rejected: miette's own JSON, whose shape is not ours to
-//! keep stable.)
+//! Diagnostics on their way out: as text for people, as JSON for scripts, as SARIF for code
+//! scanning. The three formats are drawn from one sorted list with one notion of place, so they
+//! cannot disagree about what was found. The invariant: a finding is in every format or in none.
+//! (Rejected: miette's own JSON, whose shape is not ours to keep stable.)
 
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::SourceMap;

@@ -1,6 +1,7 @@
-//! From the rule files named on the command line to a checked program, the same way for every command. The invariant: a
-//! command that needs a program gets one only when `check` would have no errors; what is wrong is shown as `check`
-//! shows it. (Rejected: each command reading files by itself; `run` must never accept what `check` refuses.)
+//! From the rule files named on the command line to a checked program, the same way for every
+//! command. The invariant: a command that needs a program gets one only when `check` would have no
+//! errors; what is wrong is shown as `check` shows it. (Rejected: each command reading files by
+//! itself; `run` must never accept what `check` refuses.)
 
 use crate::exit::{Exit, Failure};
 use crate::report::{self, Report};
@@ -89,7 +90,8 @@ impl Rules {
     /// Reads and checks the files again, and keeps their texts.
     ///
     /// # Errors
-    /// A file that was named on the command line cannot be read, or is standard input, which can be read once.
+    /// A file that was named on the command line cannot be read, or is standard input, which can be
+    /// read once.
     pub fn read_again(&self, budget: &CompileBudget) -> Result<(Compiled, Bundle), Failure> {
         if self.files.iter().any(|file| file == "-") {
             return Err(Failure::usage(format!("rules that came from {STDIN} cannot be read again")));
@@ -97,8 +99,8 @@ impl Rules {
         read(&self.files, &self.sets, budget)
     }
 
-    /// The program, when it has no errors; else they have been shown, and the exit code comes back. Warnings are shown
-    /// too where `warn` says so.
+    /// The program, when it has no errors; else they have been shown, and the exit code comes back.
+    /// Warnings are shown too where `warn` says so.
     pub fn program(&self, warn: bool, screen: &mut Screen<'_>) -> Result<Result<Checked, Exit>, Failure> {
         self.program_within(&CompileLimits::default().budget(), warn, "nothing was run", screen)
     }
@@ -156,8 +158,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Notes which of the files named on the command line could not be read: that is an error of usage, whereas a missing
-/// `include` is a mistake in a rule file.
+/// Notes which of the files named on the command line could not be read: that is an error of usage,
+/// whereas a missing `include` is a mistake in a rule file.
 struct Roots {
     inner: Files,
     unreadable: Option<(String, String)>,

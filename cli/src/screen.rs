@@ -1,7 +1,8 @@
-//! Where a command reads and writes, and what its terminal can show. Commands get one of these instead of the process's
-//! own streams, so that tests run them in place with a known width and no colours.
-//! The invariant: results go to `out`, messages to `err`, and a reader that goes away (`mirrorc fields | head`) ends
-//! nothing but the writing. (Rejected: `println!`, which panics on a broken pipe and cannot be tested in place.)
+//! Where a command reads and writes, and what its terminal can show. Commands get one of these
+//! instead of the process's own streams, so that tests run them in place with a known width and no
+//! colours. The invariant: results go to `out`, messages to `err`, and a reader that goes away
+//! (`mirrorc fields | head`) ends nothing but the writing. (Rejected: `println!`, which panics on a
+//! broken pipe and cannot be tested in place.)
 
 use crate::exit::Failure;
 use clap::builder::styling::{AnsiColor, Style};
@@ -165,8 +166,9 @@ impl<W: Write> Write for Quiet<W> {
     }
 }
 
-/// `text` without characters that could drive a terminal or turn the reading direction: rule files, captures and file
-/// names come from others. Every replacement is as long in bytes as what it replaces, so offsets stay true.
+/// `text` without characters that could drive a terminal or turn the reading direction: rule files,
+/// captures and file names come from others. Every replacement is as long in bytes as what it
+/// replaces, so offsets stay true.
 pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
     let harmless = |c: char| matches!(c, '\n' | '\t') || replacement(c).is_none();
     if text.chars().all(harmless) {

@@ -1,5 +1,6 @@
-//! The summary of a run, as tables for people and as JSON for scripts. The invariant: both show the same counts, and the
-//! JSON's names are stable. (Rejected: to count here what the runtime did not; the summaries would differ.)
+//! The summary of a run, as tables for people and as JSON for scripts. The invariant: both show the
+//! same counts, and the JSON's names are stable. (Rejected: to count here what the runtime did not;
+//! the summaries would differ.)
 
 use crate::screen::{BOLD, DIM, Look, printable};
 use crate::table::{Table, grouped, packets, percent, size};

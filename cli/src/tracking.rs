@@ -1,5 +1,6 @@
-//! What was remembered of flows and streams, in the summary of a run. The invariant: text and JSON show the runtime's own
-//! counts. (Rejected: one line of the busiest counts; what is missing is what one looks for.)
+//! What was remembered of flows and streams, in the summary of a run. The invariant: text and JSON
+//! show the runtime's own counts. (Rejected: one line of the busiest counts; what is missing is
+//! what one looks for.)
 
 use crate::screen::{DIM, Look};
 use crate::table::grouped;

@@ -1,6 +1,7 @@
-//! The syntax tree as text, for `emit --stage ast`: nested lists, `(and (== tcp.port 80) udp)`, broken over lines where
-//! they are long. The invariant: every node of the tree shows, and two trees that differ in more than blanks and
-//! comments look different. (Rejected: Rust's debug form, where one comparison fills a screen with spans.)
+//! The syntax tree as text, for `emit --stage ast`: nested lists, `(and (== tcp.port 80) udp)`,
+//! broken over lines where they are long. The invariant: every node of the tree shows, and two
+//! trees that differ in more than blanks and comments look different. (Rejected: Rust's debug form,
+//! where one comparison fills a screen with spans.)
 
 use mrule_grammar::ast::{
     ArithOp, Clause, CompareOp, Expr, ExprKind, File, Item, Length, LengthKind, Literal, Rule, Slice,

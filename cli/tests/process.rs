@@ -1,5 +1,6 @@
-//! The binary as a process: what only a process has: an exit code, streams that break, an environment. Everything else
-//! is tested in place by the `tests` crate. (Rejected: starting a process per case; there are hundreds of cases.)
+//! The binary as a process: what only a process has: an exit code, streams that break, an
+//! environment. Everything else is tested in place by the `tests` crate. (Rejected: starting a
+//! process per case; there are hundreds of cases.)
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::io::Write;

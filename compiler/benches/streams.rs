@@ -1,9 +1,11 @@
-//! How fast streams are searched for patterns: GB/s on one core, for 1, 10 and 100 patterns, half of them `contains` and
-//! half `matches` (caseless), over HTTP (requests of a browser, pages of this project's documentation) and over random bytes, in segments of 1,448 bytes.
-//! Method: 32 MB, scanned eleven times through one state for each 64 segments; the median is printed, with the fastest.
-//! Time is the thread's own on the processor (Linux's schedstat), so that a busy machine does not count.
-//! Patterns that repeat a class (`[a-z]{16}`) or an open end (`.*`) are left out: each multiplies the number of states, and
-//! with a hundred patterns few of them fit. Something is found about once in 17 kB of text. Run: `cargo bench -p mrule-compiler --bench streams`.
+//! How fast streams are searched for patterns: GB/s on one core, for 1, 10 and 100 patterns, half
+//! of them `contains` and half `matches` (caseless), over HTTP (requests of a browser, pages of
+//! this project's documentation) and over random bytes, in segments of 1,448 bytes. Method: 32 MB,
+//! scanned eleven times through one state for each 64 segments; the median is printed, with the
+//! fastest. Time is the thread's own on the processor (Linux's schedstat), so that a busy machine
+//! does not count. Patterns that repeat a class (`[a-z]{16}`) or an open end (`.*`) are left out:
+//! each multiplies the number of states, and with a hundred patterns few of them fit. Something is
+//! found about once in 17 kB of text. Run: `cargo bench -p mrule-compiler --bench streams`.
 //! (Rejected: a library for benchmarks; the figure is one division.)
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark is read by a human")]
 

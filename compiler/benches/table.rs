@@ -1,8 +1,10 @@
-//! What tables cost: `cargo bench -p mrule-compiler --bench table [ROWS]`, a million rows unless told otherwise. Rows are
-//! random: IPv4 prefixes of 8 to 32 bits, most of them of 24, as routes are, and IPv6 prefixes of 19 to 64. A look-up is
-//! timed over 2^20 addresses, drawn before, half of them inside of rows, in 64 passes, each of 2^14 addresses of its own:
-//! long enough for the clock, short enough for one to run undisturbed on a busy machine, whose time the figure is. Each
-//! pass sums what it found, so that nothing is optimised away. Changes are timed alone and on a table that is shared. (Rejected: one address again and again; it would time the nearest cache.)
+//! What tables cost: `cargo bench -p mrule-compiler --bench table [ROWS]`, a million rows unless
+//! told otherwise. Rows are random: IPv4 prefixes of 8 to 32 bits, most of them of 24, as routes
+//! are, and IPv6 prefixes of 19 to 64. A look-up is timed over 2^20 addresses, drawn before, half
+//! of them inside of rows, in 64 passes, each of 2^14 addresses of its own: long enough for the
+//! clock, short enough for one to run undisturbed on a busy machine, whose time the figure is. Each
+//! pass sums what it found, so that nothing is optimised away. Changes are timed alone and on a
+//! table that is shared. (Rejected: one address again and again; it would time the nearest cache.)
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a benchmark may stop")]
 
 use mrule_compiler::hir::{Value, ValueTy};

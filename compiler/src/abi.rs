@@ -1,19 +1,22 @@
-//! Everything that crosses between the runtime, the two engines and generated code: `repr(C)` records with their
-//! offsets asserted at compile time, and the validity rules that every SAFETY comment cites by number. Generated code
-//! touches no byte that is not named here or in the frame. (Rejected: passing Rust structs and closures, whose
-//! layout the compiler may change.)
+//! Everything that crosses between the runtime, the two engines and generated code: `repr(C)`
+//! records with their offsets asserted at compile time, and the validity rules that every SAFETY
+//! comment cites by number. Generated code touches no byte that is not named here or in the frame.
+//! (Rejected: passing Rust structs and closures, whose layout the compiler may change.)
 //!
-//! - **V1** `Packet::data..data+cap_len` is the live slice `Packet::frame`; `cap_len` is its length.
-//! - **V2** a presence bit of a [`Stack`] promises that the header it names lies within the frame: `slot offset +
-//!   bytes named by the bit <= cap_len` ([`bit`] says how many). Only `dissect` (and the fast shapes of generated
-//!   code, under the same checks) set bits.
-//! - **V3** a field's bytes lie within the bytes its bit promises (proved by a const loop in `fields`). V1-V3 make a
-//!   guarded load in bounds. Payloads and options are not covered; they go through total helpers.
+//! - **V1** `Packet::data..data+cap_len` is the live slice `Packet::frame`; `cap_len` is its
+//!   length.
+//! - **V2** a presence bit of a [`Stack`] promises that the header it names lies within the frame:
+//!   `slot offset + bytes named by the bit <= cap_len` ([`bit`] says how many). Only `dissect` (and
+//!   the fast shapes of generated code, under the same checks) set bits.
+//! - **V3** a field's bytes lie within the bytes its bit promises (proved by a const loop in
+//!   `fields`). V1-V3 make a guarded load in bounds. Payloads and options are not covered; they go
+//!   through total helpers.
 //! - **V4** during a call, only generated code and shims use what they write: `asked`, `verdicts`,
 //!   `tally`, `seen`, `keys`, `events`, `fired`, each with room for the call; the context's `key`,
 //!   `head`, `head_serial`; behind `host`, which code only passes on, `scratch` and `cuts`.
 //! - **V5** helpers called by generated code are total and never unwind.
-//! - **V6** code and constants outlive every call: the engine owns both and is held while a batch runs.
+//! - **V6** code and constants outlive every call: the engine owns both and is held while a batch
+//!   runs.
 
 use std::marker::PhantomData;
 
@@ -29,7 +32,8 @@ pub enum Link {
     LinuxSll = 3,
     /// Linux cooked capture v2 (LINKTYPE 276).
     LinuxSll2 = 4,
-    /// BSD loopback, family in the byte order of the capturing host (LINKTYPE 0); also with network order (108).
+    /// BSD loopback, family in the byte order of the capturing host (LINKTYPE 0); also with network
+    /// order (108).
     Null = 5,
 }
 
@@ -54,7 +58,8 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// A packet whose captured bytes are `frame`; bytes past 2^31 are not looked at. `len` is at least the captured length.
+    /// A packet whose captured bytes are `frame`; bytes past 2^31 are not looked at. `len` is at
+    /// least the captured length.
     pub fn new(frame: &'a [u8], len: u32, link: Link) -> Self {
         let frame = frame.get(..MAX_FRAME).unwrap_or(frame);
         let cap_len = frame.len() as u32;
@@ -122,7 +127,8 @@ pub mod bit {
     pub const ETH: u64 = 1 << 0;
     /// `eth.type` is a type (>= 0x0600, or 0), not an 802.3 length: with `ETH`.
     pub const ETH_TYPE: u64 = 1 << 1;
-    /// At least one VLAN tag (0x8100, 0x88a8, 0x9100): `vlans` tags of 4 bytes (TCI, next type) from `vlan`.
+    /// At least one VLAN tag (0x8100, 0x88a8, 0x9100): `vlans` tags of 4 bytes (TCI, next type)
+    /// from `vlan`.
     pub const VLAN: u64 = 1 << 2;
     /// At least one MPLS label: `labels` entries of 4 bytes from `mpls`.
     pub const MPLS: u64 = 1 << 3;
@@ -142,7 +148,8 @@ pub mod bit {
     pub const IP6: u64 = 1 << 10;
     /// A sound IPv6 header: 40 bytes at `l3`, version 6.
     pub const IP6_HDR: u64 = 1 << 11;
-    /// Either sound header: the first byte at `l3` holds the version, `proto` the last protocol number.
+    /// Either sound header: the first byte at `l3` holds the version, `proto` the last protocol
+    /// number.
     pub const NET: u64 = 1 << 12;
     /// A non-first fragment: nothing behind the IP headers is a header.
     pub const FRAGMENT: u64 = 1 << 13;
@@ -182,7 +189,8 @@ pub mod bit {
     pub const UDP_PORTS: u64 = 1 << 30;
     /// A whole UDP header: 8 bytes at `l4`.
     pub const UDP_HDR: u64 = 1 << 31;
-    /// `udp.payload` exists: `payload..payload_end` is not empty, and the length field does not deny it (8 or less).
+    /// `udp.payload` exists: `payload..payload_end` is not empty, and the length field does not
+    /// deny it (8 or less).
     pub const UDP_PAYLOAD: u64 = 1 << 32;
     /// SCTP was recognised: its whole header of 12 bytes is there.
     pub const SCTP: u64 = 1 << 33;
@@ -198,20 +206,23 @@ pub mod bit {
     pub const VXLAN: u64 = 1 << 38;
     /// GENEVE: 8 bytes at `tunnel`.
     pub const GENEVE: u64 = 1 << 39;
-    /// At least one of the tags counted by `vlans` is followed by a type, not by an 802.3 length (1500 or less): with `VLAN`.
+    /// At least one of the tags counted by `vlans` is followed by a type, not by an 802.3 length
+    /// (1500 or less): with `VLAN`.
     pub const VLAN_ETYPE: u64 = 1 << 40;
     /// The version of what should be IPv4 or IPv6: 1 byte at `l3`, whatever it says.
     pub const IP_VERSION: u64 = 1 << 41;
     /// The header length of an IPv4 header, even if it is a lie: 1 byte at `l3`, version 4.
     pub const IP_IHL: u64 = 1 << 42;
-    /// The total length of an IPv4 header, even if it is a lie: 4 bytes at `l3`, version 4, IHL >= 5.
+    /// The total length of an IPv4 header, even if it is a lie: 4 bytes at `l3`, version 4, IHL >=
+    /// 5.
     pub const IP_LEN: u64 = 1 << 43;
-    /// Sequence number and data offset of a TCP header, even if the latter is a lie: 16 bytes at `l4`.
+    /// Sequence number and data offset of a TCP header, even if the latter is a lie: 16 bytes at
+    /// `l4`.
     pub const TCP_SEQ: u64 = 1 << 44;
     /// Acknowledgment number, flags and window of a TCP header: 16 bytes at `l4`, data offset >= 5.
     pub const TCP_FLAGS: u64 = 1 << 45;
-    /// The packet belongs to a flow: its [`super::FlowView`] is filled. This bit and those below are never set by
-    /// `dissect`, only by whoever tracks flows, and only in the outer stack.
+    /// The packet belongs to a flow: its [`super::FlowView`] is filled. This bit and those below
+    /// are never set by `dissect`, only by whoever tracks flows, and only in the outer stack.
     pub const FLOW: u64 = 1 << 46;
     /// With `FLOW`: sent by the client, the end that opened the flow.
     pub const FROM_CLIENT: u64 = 1 << 47;
@@ -223,8 +234,8 @@ pub mod bit {
     pub const ISN: u64 = 1 << 50;
 }
 
-/// Where the headers of one IP packet are: the outermost one, or the one inside the first tunnel. Offsets are from
-/// the start of the frame, in bytes; a slot whose bit is not set is 0.
+/// Where the headers of one IP packet are: the outermost one, or the one inside the first tunnel.
+/// Offsets are from the start of the frame, in bytes; a slot whose bit is not set is 0.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stack {
@@ -240,11 +251,13 @@ pub struct Stack {
     pub payload: u32,
     /// One past the last captured payload byte: neither padding nor bytes past the IP packet's end.
     pub payload_end: u32,
-    /// Where `headers` ends: through L4 with its options, else through L3 with its options and extension headers, else
-    /// through L2 with its tags. May lie past the captured end when a header is cut; never past the frame's length.
+    /// Where `headers` ends: through L4 with its options, else through L3 with its options and
+    /// extension headers, else through L2 with its tags. May lie past the captured end when a
+    /// header is cut; never past the frame's length.
     pub headers_end: u32,
-    /// One past the last captured byte that is not padding: the end of the IP packet, ARP message or 802.3 payload by its
-    /// declared length, clipped to the captured bytes; the captured end where nothing is declared. Always set.
+    /// One past the last captured byte that is not padding: the end of the IP packet, ARP message
+    /// or 802.3 payload by its declared length, clipped to the captured bytes; the captured end
+    /// where nothing is declared. Always set.
     pub l3_end: u32,
     /// The last protocol number of the IP headers (`net.proto`); with [`bit::NET`].
     pub proto: u32,
@@ -272,14 +285,16 @@ pub struct Head {
     pub inner: Stack,
 }
 
-/// A packet's flow as it is with this packet: filled by whoever tracks flows, meaningful where [`bit::FLOW`] is set. All
-/// members are words, so that one form of load serves all; counts are below 2^48.
+/// A packet's flow as it is with this packet: filled by whoever tracks flows, meaningful where
+/// [`bit::FLOW`] is set. All members are words, so that one form of load serves all; counts are
+/// below 2^48.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FlowView {
     /// Triggers `by flow` that are active, one bit each ([`crate::hir::Scope::Flow`]).
     pub active: u64,
-    /// Stream offset of the first payload byte, or of the byte that would come next; with [`bit::STREAM`].
+    /// Stream offset of the first payload byte, or of the byte that would come next; with
+    /// [`bit::STREAM`].
     pub offset: u64,
     /// One past the stream offset of the last payload byte; `offset` when there is no payload.
     pub end: u64,
@@ -313,7 +328,8 @@ pub struct FlowView {
     pub age: u64,
     /// Nanoseconds since its packet before this one; 0 for the first.
     pub idle: u64,
-    /// A number that tells it from other flows, those with the same ends before and after it included.
+    /// A number that tells it from other flows, those with the same ends before and after it
+    /// included.
     pub id: u64,
 }
 
@@ -323,8 +339,8 @@ pub struct FlowView {
 pub struct OwnKeyWords {
     /// Which form it has, from 1 ([`crate::hir::Trigger::own`]); 0 when the packet has no key.
     pub form: u64,
-    /// Its parts: high and low word; numbers and IPv4 addresses have no high word, bytes and what messages say are 0 (whoever
-    /// keeps triggers reads them himself).
+    /// Its parts: high and low word; numbers and IPv4 addresses have no high word, bytes and what
+    /// messages say are 0 (whoever keeps triggers reads them himself).
     pub parts: [[u64; 2]; MAX_KEY],
 }
 
@@ -338,7 +354,8 @@ pub struct WindowEvent {
     pub amount: u64,
 }
 
-/// What stands for a value among different values: the value itself, or both halves of an address in one word.
+/// What stands for a value among different values: the value itself, or both halves of an address
+/// in one word.
 pub fn distinct_word([high, low]: [u64; 2]) -> u64 {
     high.wrapping_mul(DISTINCT_MULTIPLIER).rotate_left(DISTINCT_ROTATE) ^ low
 }
@@ -391,9 +408,11 @@ pub struct Cut {
 #[repr(C)]
 #[derive(Debug)]
 pub struct Context<'a> {
-    /// For packet `i` of the batch, `asked[i]`: the stations that a rule asked a copy for, one bit each.
+    /// For packet `i` of the batch, `asked[i]`: the stations that a rule asked a copy for, one bit
+    /// each.
     pub asked: *mut u64,
-    /// For packet `i` and station `s`, `verdicts[i * stations + s]`: meaningful where the bit is set.
+    /// For packet `i` and station `s`, `verdicts[i * stations + s]`: meaningful where the bit is
+    /// set.
     pub verdicts: *mut Verdict,
     /// Per rule, then per limit: how many packets its match held for. Wrapping counters.
     pub tally: *mut u64,
@@ -411,12 +430,13 @@ pub struct Context<'a> {
     pub key: [[u64; 2]; MAX_KEY],
     /// What is where in the packet `head_serial`.
     pub head: Head,
-    /// For packet `i` of the batch, `heads[i]`: what was found in it before; null unless the program looks at flows.
+    /// For packet `i` of the batch, `heads[i]`: what was found in it before; null unless the
+    /// program looks at flows.
     pub heads: *const Head,
     /// For packet `i`, `flows[i]`: its flow; null unless the program looks at flows.
     pub flows: *const FlowView,
-    /// For packet `i` and stream pattern `p`, bit `p % 64` of `found[i * words + p / 64]`: whether the packet
-    /// completes a match; null unless the program looks into streams.
+    /// For packet `i` and stream pattern `p`, bit `p % 64` of `found[i * words + p / 64]`: whether
+    /// the packet completes a match; null unless the program looks into streams.
     pub found: *const u64,
     /// Per trigger: the packet's own key, as `probe` found it.
     pub keys: *mut OwnKeyWords,
@@ -433,7 +453,8 @@ pub struct Context<'a> {
 }
 
 impl Cut {
-    /// Cuts to `start..end`, and remembers the limit that alone leaves the least of `asked`, the first of equals.
+    /// Cuts to `start..end`, and remembers the limit that alone leaves the least of `asked`, the
+    /// first of equals.
     pub fn limit_to(&mut self, asked: (u32, u32), allowed: (u32, u32), limit: u32) {
         let left = allowed.1.min(asked.1).saturating_sub(allowed.0.max(asked.0));
         if left < self.least || left == self.least && self.limit != NO_LIMIT && limit < self.limit {

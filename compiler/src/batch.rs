@@ -1,7 +1,8 @@
-//! Where an engine puts its verdicts: room for a batch of packets, kept by one worker and used again and again, so that
-//! deciding allocates nothing. The invariant: `asked.len() == capacity`, `verdicts.len() == capacity * stations`,
-//! `tally.len() == seen.len() == rules + limits`; a verdict is meaningful only where its bit in `asked` is set.
-//! (Rejected: returning a `Vec` per packet.)
+//! Where an engine puts its verdicts: room for a batch of packets, kept by one worker and used
+//! again and again, so that deciding allocates nothing. The invariant: `asked.len() == capacity`,
+//! `verdicts.len() == capacity * stations`, `tally.len() == seen.len() == rules + limits`; a
+//! verdict is meaningful only where its bit in `asked` is set. (Rejected: returning a `Vec` per
+//! packet.)
 
 use crate::abi::{Cut, Verdict};
 use crate::hir::{Program, StationId};
@@ -14,7 +15,8 @@ pub struct Batch {
     pub(crate) asked: Vec<u64>,
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) tally: Vec<u64>,
-    /// For native code: the number of the last packet each rule or limit was counted for, and of the current packet.
+    /// For native code: the number of the last packet each rule or limit was counted for, and of
+    /// the current packet.
     pub(crate) seen: Vec<u64>,
     pub(crate) serial: u64,
     /// For native code: what limits have left of the current packet, per station.
@@ -37,7 +39,8 @@ impl Batch {
         }
     }
 
-    /// Goes on counting where others left off: so often each rule's and limit's `match` held before.
+    /// Goes on counting where others left off: so often each rule's and limit's `match` held
+    /// before.
     pub fn count_from(&mut self, rules: impl Iterator<Item = u64>, limits: impl Iterator<Item = u64>) {
         let (mine, rest) = self.tally.split_at_mut(self.rules);
         for (count, before) in mine.iter_mut().zip(rules).chain(rest.iter_mut().zip(limits)) {
@@ -45,7 +48,8 @@ impl Batch {
         }
     }
 
-    /// Whether it has room for so many packets of a program with so many stations, rules and limits.
+    /// Whether it has room for so many packets of a program with so many stations, rules and
+    /// limits.
     pub(crate) fn fits(&self, packets: usize, stations: usize, rules: usize, limits: usize) -> bool {
         packets <= self.asked.len()
             && stations == self.stations
@@ -71,8 +75,8 @@ impl Batch {
         self.asked.get(i).copied().unwrap_or(0)
     }
 
-    /// The verdicts for packet `i` of the last batch, one for each station that a rule asked a copy for. An empty range
-    /// means that limits left nothing.
+    /// The verdicts for packet `i` of the last batch, one for each station that a rule asked a copy
+    /// for. An empty range means that limits left nothing.
     pub fn verdicts(&self, i: usize) -> impl Iterator<Item = (StationId, Verdict)> + '_ {
         let mut asked = self.asked(i);
         std::iter::from_fn(move || {

@@ -1,13 +1,15 @@
-//! A filter for the kernel: a program of classic BPF (SO_ATTACH_FILTER) that keeps every packet of which some rule could
-//! want a copy or which could change the state of a trigger or flow, and says how many bytes of it have to be there. It
-//! is made of the program alone, so changes of params, tables and triggers need no new one. The invariants: it says 0 only where
-//! no engine asks for a copy and nothing is counted, raised or tracked, whatever the environment; where it says fewer bytes than
-//! the packet has, what is said of that head is what is said of the packet, and nothing about the packet was left to a network
-//! card: not its checksum, not its cutting. What is too long is made wider, never refused.
-//! (Rejected: eBPF, which needs privileges and a verifier's goodwill; libpcap's compiler, which knows neither our fields nor
-//! what is true of all packets of a kind.)
+//! A filter for the kernel: a program of classic BPF (SO_ATTACH_FILTER) that keeps every packet of
+//! which some rule could want a copy or which could change the state of a trigger or flow, and says
+//! how many bytes of it have to be there. It is made of the program alone, so changes of params,
+//! tables and triggers need no new one. The invariants: it says 0 only where no engine asks for a
+//! copy and nothing is counted, raised or tracked, whatever the environment; where it says fewer
+//! bytes than the packet has, what is said of that head is what is said of the packet, and nothing
+//! about the packet was left to a network card: not its checksum, not its cutting. What is too long
+//! is made wider, never refused. (Rejected: eBPF, which needs privileges and a verifier's goodwill;
+//! libpcap's compiler, which knows neither our fields nor what is true of all packets of a kind.)
 //!
-//! - `kind`: which packets it knows, and where their numbers are; `over`: conditions as it sees them; `want`: who wants what.
+//! - `kind`: which packets it knows, and where their numbers are; `over`: conditions as it sees
+//!   them; `want`: who wants what.
 //! - `formula`: what is asked; `code`: instructions.
 
 mod code;
@@ -26,8 +28,8 @@ use formula::{Formula, NO, Word, YES, load};
 use kind::{Carried, Kind, LEAST, NETS, Net};
 use want::{Reach, Want, Wants};
 
-/// The most instructions of a filter that does not say otherwise: what a packet takes is far less, and the kernel's room for
-/// filters (`net.core.optmem_max`) may be small.
+/// The most instructions of a filter that does not say otherwise: what a packet takes is far less,
+/// and the kernel's room for filters (`net.core.optmem_max`) may be small.
 pub const MOST: usize = 1024;
 
 /// A filter.
@@ -42,8 +44,9 @@ const WHOLE: u32 = u32::MAX;
 /// How wide formulas may be: alternatives side by side, ranges of a set. Tried in turn.
 const LEVELS: [(usize, usize); 6] = [(48, 512), (24, 128), (12, 32), (6, 8), (3, 3), (1, 1)];
 
-/// Makes the filter of a program for packets that begin in this way and enter an interface, in at most so many instructions; where
-/// there is not even room for the widest, it keeps everything that enters.
+/// Makes the filter of a program for packets that begin in this way and enter an interface, in at
+/// most so many instructions; where there is not even room for the widest, it keeps everything that
+/// enters.
 pub fn compile(program: &Program, link: Link, most: usize) -> Filter {
     let wants = Wants::of(program);
     if wants.nothing() {
@@ -318,8 +321,8 @@ impl Writer {
         self.code.op(op::LD_ABS_HALF, kind.l3() + at, declared)
     }
 
-    /// The head is enough, unless the packet's checksum is not finished: then what stands there is the sum of the
-    /// pseudo-header, and there may be several packets in one.
+    /// The head is enough, unless the packet's checksum is not finished: then what stands there is
+    /// the sum of the pseudo-header, and there may be several packets in one.
     fn head(&mut self, kind: Kind, ends: Ends) -> Label {
         let (Some(carried @ (Carried::Tcp | Carried::Udp)), l3) = (kind.carried(), kind.l3()) else {
             return ends.head;

@@ -1,12 +1,14 @@
-//! How much a compilation may take: nodes of the typed program, bytes of native code, and whether it is to go on. The
-//! invariant: every pass asks once for each rule, trigger and file, so a compilation that is to stop ends within the time
-//! of one rule or one function. The compiler has no clock: the caller's closure knows the deadline and the cancellation.
-//! (Rejected: a thread that is killed; its locks and memory stay.)
+//! How much a compilation may take: nodes of the typed program, bytes of native code, and whether
+//! it is to go on. The invariant: every pass asks once for each rule, trigger and file, so a
+//! compilation that is to stop ends within the time of one rule or one function. The compiler has
+//! no clock: the caller's closure knows the deadline and the cancellation. (Rejected: a thread that
+//! is killed; its locks and memory stay.)
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most nodes of a program unless the caller says otherwise. A node takes some 100 bytes while it is compiled.
+/// The most nodes of a program unless the caller says otherwise. A node takes some 100 bytes while
+/// it is compiled.
 pub const DEFAULT_NODES: u64 = 2_000_000;
 
 /// The most bytes of native code unless the caller says otherwise.
@@ -55,7 +57,8 @@ impl CompileBudget {
         CompileBudget { nodes, code, stop: None }
     }
 
-    /// The same, ended when `stop` says so. It is asked often and from one thread at a time, so it should be cheap.
+    /// The same, ended when `stop` says so. It is asked often and from one thread at a time, so it
+    /// should be cheap.
     pub fn until(self, stop: Probe) -> CompileBudget {
         CompileBudget { stop: Some(stop), ..self }
     }

@@ -1,8 +1,9 @@
-//! Syntax tree to typed program: names, types, and the meaning of every expression. All errors are collected: what is
-//! wrong becomes poison, which fits everywhere and is never reported again. The invariant: a tree of any content gives a
-//! program and diagnostics in time linear in the text (times what `let`s write out, which is bounded by
-//! [`MAX_EXPANSION`]); when there are no errors, the program means what the text says. (Rejected: a typed copy of the
-//! syntax tree; the typed program is small enough to be built directly.)
+//! Syntax tree to typed program: names, types, and the meaning of every expression. All errors are
+//! collected: what is wrong becomes poison, which fits everywhere and is never reported again. The
+//! invariant: a tree of any content gives a program and diagnostics in time linear in the text
+//! (times what `let`s write out, which is bounded by [`MAX_EXPANSION`]); when there are no errors,
+//! the program means what the text says. (Rejected: a typed copy of the syntax tree; the typed
+//! program is small enough to be built directly.)
 
 use crate::budget::CompileBudget;
 use crate::fields::{FIELDS, Field};

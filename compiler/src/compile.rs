@@ -1,7 +1,8 @@
-//! The front door: texts in, a checked program and all that is wrong with it out. It reads the files given, what they
-//! include and the tables they name through a [`Loader`], so that the compiler itself does no I/O. The invariant: every
-//! input ends in diagnostics or a program, never in a panic or an endless read; a file that is reached twice counts
-//! once. (Rejected: one name space per file with imports; customers combine files that were written apart.)
+//! The front door: texts in, a checked program and all that is wrong with it out. It reads the
+//! files given, what they include and the tables they name through a [`Loader`], so that the
+//! compiler itself does no I/O. The invariant: every input ends in diagnostics or a program, never
+//! in a panic or an endless read; a file that is reached twice counts once. (Rejected: one name
+//! space per file with imports; customers combine files that were written apart.)
 
 use crate::budget::CompileBudget;
 use crate::check;
@@ -29,8 +30,8 @@ pub const MAX_FILES: usize = 4096;
 /// A text and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// The name to show. Two loads of the same file must give the same name: it is how a file that is included twice, or a
-    /// cycle, is recognised.
+    /// The name to show. Two loads of the same file must give the same name: it is how a file that
+    /// is included twice, or a cycle, is recognised.
     pub name: String,
     /// The whole text.
     pub text: String,
@@ -38,12 +39,13 @@ pub struct Loaded {
 
 /// Gives the compiler its texts.
 pub trait Loader {
-    /// The text at `path`, which is relative to the directory of the text named `relative_to`, if there is one. The
-    /// error says why not, in words that go on after "cannot read `path`: ".
+    /// The text at `path`, which is relative to the directory of the text named `relative_to`, if
+    /// there is one. The error says why not, in words that go on after "cannot read `path`: ".
     fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String>;
 }
 
-/// A loader over texts in memory, for tests and tools. A path is looked up beside the including text.
+/// A loader over texts in memory, for tests and tools. A path is looked up beside the including
+/// text.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLoader {
     texts: HashMap<String, String>,
@@ -57,7 +59,8 @@ impl MemoryLoader {
 }
 
 impl MemoryLoader {
-    /// The name of the text at `path`, from the text named `relative_to`: without `.` and, as far as that goes, `..`.
+    /// The name of the text at `path`, from the text named `relative_to`: without `.` and, as far
+    /// as that goes, `..`.
     pub fn name(path: &str, relative_to: Option<&str>) -> String {
         let folder = relative_to.and_then(|name| name.rsplit_once('/')).map(|(folder, _)| folder);
         let joined = match folder {
@@ -108,14 +111,15 @@ impl Compiled {
     }
 }
 
-/// Compiles the files at `paths` with all that they include into one program; `sets` are the `NAME=VALUE` pairs that
-/// override the defaults of params.
+/// Compiles the files at `paths` with all that they include into one program; `sets` are the
+/// `NAME=VALUE` pairs that override the defaults of params.
 pub fn compile(paths: &[String], loader: &mut dyn Loader, sets: &[(String, String)]) -> Compiled {
     compile_within(paths, loader, sets, &CompileBudget::default())
 }
 
-/// The same within a budget. A program that takes more, or that is to stop, is refused with a diagnostic that names its
-/// largest rule; one whose code does not fit is not refused, and a warning says that rules are interpreted.
+/// The same within a budget. A program that takes more, or that is to stop, is refused with a
+/// diagnostic that names its largest rule; one whose code does not fit is not refused, and a
+/// warning says that rules are interpreted.
 pub fn compile_within(
     paths: &[String],
     loader: &mut dyn Loader,
@@ -203,8 +207,8 @@ struct Reader<'l> {
 }
 
 impl Reader<'_> {
-    /// Reads one file; `from` is the path in the `include` that asks for it. Recursion is bounded by
-    /// [`MAX_INCLUDE_DEPTH`].
+    /// Reads one file; `from` is the path in the `include` that asks for it. Recursion is bounded
+    /// by [`MAX_INCLUDE_DEPTH`].
     fn read(&mut self, path: &str, from: Option<Span>) {
         let parent = self.chain.last().cloned();
         let loaded = match self.loader.load(path, parent.as_deref()) {

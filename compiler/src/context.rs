@@ -1,7 +1,8 @@
-//! What is known of the packets of a batch beside their bytes: their flows, the patterns that their streams contain, what
-//! their messages say. Whoever tracks flows fills it, engines read it. The invariant: `heads.len() == flows.len() ==
-//! capacity`, `found.len() == capacity * words`; a packet that nobody looked at has no presence bits, so whatever asks for
-//! its flow is false. (Rejected: engines that look into the table of flows; they would no longer be pure.)
+//! What is known of the packets of a batch beside their bytes: their flows, the patterns that their
+//! streams contain, what their messages say. Whoever tracks flows fills it, engines read it. The
+//! invariant: `heads.len() == flows.len() == capacity`, `found.len() == capacity * words`; a packet
+//! that nobody looked at has no presence bits, so whatever asks for its flow is false. (Rejected:
+//! engines that look into the table of flows; they would no longer be pure.)
 
 use crate::abi::{FlowView, Head, OwnKeyWords, Packet, WindowEvent};
 use crate::dissect;
@@ -106,7 +107,8 @@ impl Probe {
         self.events.fill(WindowEvent::default());
     }
 
-    /// For generated code: all of them, if there is room for so many packets of a program with so many ways and windows.
+    /// For generated code: all of them, if there is room for so many packets of a program with so
+    /// many ways and windows.
     pub(crate) fn room(
         &mut self,
         packets: usize,
@@ -125,7 +127,8 @@ pub struct PacketContext<'a> {
     pub sight: &'a BatchContext,
     /// Which packet of it.
     pub at: usize,
-    /// The values of the program's windows for this packet, then for those after it; empty where none are needed.
+    /// The values of the program's windows for this packet, then for those after it; empty where
+    /// none are needed.
     pub windows: &'a [u64],
 }
 
@@ -212,7 +215,8 @@ impl BatchContext {
         }
     }
 
-    /// Starts a batch: nothing is found, no message is complete. Heads and flows are left, as each is written anew.
+    /// Starts a batch: nothing is found, no message is complete. Heads and flows are left, as each
+    /// is written anew.
     pub fn begin(&mut self) {
         self.found.fill(0);
         if !self.facets.is_empty() {
@@ -252,12 +256,14 @@ impl BatchContext {
             && self.found.len() == self.heads.len() * self.words
     }
 
-    /// Adds a number that a message of packet `i` says; packets come in order. False when it has too many.
+    /// Adds a number that a message of packet `i` says; packets come in order. False when it has
+    /// too many.
     pub fn say_num(&mut self, i: usize, facet: Facet, value: u64) -> bool {
         self.say(i, facet, Said::Num(value))
     }
 
-    /// Adds a text that a message of packet `i` says; packets come in order. False when it has too many.
+    /// Adds a text that a message of packet `i` says; packets come in order. False when it has too
+    /// many.
     pub fn say_text(&mut self, i: usize, facet: Facet, text: &[u8]) -> bool {
         let start = self.text.len() as u32;
         let end = start.saturating_add(text.len() as u32);

@@ -1,6 +1,6 @@
-//! The two engines behind one face: a program is made into an engine once, and workers share it. The invariant: both
-//! kinds give the same verdicts for the same packets, environments and programs. (Rejected: a trait object per worker; there
-//! are two engines and both are known.)
+//! The two engines behind one face: a program is made into an engine once, and workers share it.
+//! The invariant: both kinds give the same verdicts for the same packets, environments and
+//! programs. (Rejected: a trait object per worker; there are two engines and both are known.)
 
 use crate::abi::Packet;
 use crate::batch::Batch;
@@ -19,7 +19,8 @@ use std::sync::Arc;
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EngineKind {
-    /// Native code; in a build without the feature `jit` there is none, and [`Engine::new`] says so.
+    /// Native code; in a build without the feature `jit` there is none, and [`Engine::new`] says
+    /// so.
     Jit,
     /// The reference interpreter.
     Interp,
@@ -75,7 +76,8 @@ impl Engine {
         self.jit.as_ref().map_or(0, |jit| jit.memory())
     }
 
-    /// The same engine for a program whose station at this place is another one: code does not know where copies go.
+    /// The same engine for a program whose station at this place is another one: code does not know
+    /// where copies go.
     pub fn with_station(&self, at: usize, station: Station) -> Engine {
         let mut program = Program::clone(&self.program);
         if let Some(place) = program.stations.get_mut(at) {
@@ -94,9 +96,9 @@ impl Engine {
         &self.program
     }
 
-    /// Decides a batch of packets, at most as many as the batch has room for; `sight` is what is known of their flows, and is
-    /// not looked at by programs that say nothing about flows. The batch, the context and the environment must have been made for
-    /// the same program.
+    /// Decides a batch of packets, at most as many as the batch has room for; `sight` is what is
+    /// known of their flows, and is not looked at by programs that say nothing about flows. The
+    /// batch, the context and the environment must have been made for the same program.
     pub fn decide(
         &self,
         environment: &Environment,
@@ -108,8 +110,8 @@ impl Engine {
         self.decide_part(environment, scratch, packets, 0..packets.len(), sight, batch);
     }
 
-    /// Decides some packets of a batch, for programs whose triggers change between one packet and the next. The others'
-    /// verdicts stay as they are.
+    /// Decides some packets of a batch, for programs whose triggers change between one packet and
+    /// the next. The others' verdicts stay as they are.
     pub fn decide_part(
         &self,
         environment: &Environment,
@@ -125,8 +127,9 @@ impl Engine {
         }
     }
 
-    /// Finds out what packets are to the triggers and windows of the program, of which the first is seen as `seen`. Nothing
-    /// becomes of it when `probe` was not made for the program, or has not room for them.
+    /// Finds out what packets are to the triggers and windows of the program, of which the first is
+    /// seen as `seen`. Nothing becomes of it when `probe` was not made for the program, or has not
+    /// room for them.
     pub fn probe(
         &self,
         environment: &Environment,
@@ -146,8 +149,8 @@ impl Engine {
         }
     }
 
-    /// Finds out which triggers packets raise, of which the first is seen as `seen`, with what the windows say for each;
-    /// `fired` has room for every packet and trigger of the program.
+    /// Finds out which triggers packets raise, of which the first is seen as `seen`, with what the
+    /// windows say for each; `fired` has room for every packet and trigger of the program.
     pub fn fire(
         &self,
         environment: &Environment,

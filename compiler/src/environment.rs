@@ -1,8 +1,9 @@
-//! What engines look into beside the packet: params, compiled search patterns, tables, active triggers. Workers read it
-//! through `&Environment`; whoever changes it does so on a clone, which is cheap because tables are shared until they are
-//! written. The invariant: for one program, ids of params, tables, triggers and searches are the same in every
-//! environment made of it, so that native code compiled with one runs with another.
-//! (Rejected: locks around each table, which every packet would take.)
+//! What engines look into beside the packet: params, compiled search patterns, tables, active
+//! triggers. Workers read it through `&Environment`; whoever changes it does so on a clone, which
+//! is cheap because tables are shared until they are written. The invariant: for one program, ids
+//! of params, tables, triggers and searches are the same in every environment made of it, so that
+//! native code compiled with one runs with another. (Rejected: locks around each table, which every
+//! packet would take.)
 
 use crate::hir::{ParamId, Program, RegexId, TableId, TriggerId, Value, ValueTy};
 use crate::table::text::TextError;
@@ -82,7 +83,8 @@ pub enum ChangeError {
     Text(#[from] TextError),
 }
 
-/// Who knows which triggers are active while a program runs. Its methods are called from all workers.
+/// Who knows which triggers are active while a program runs. Its methods are called from all
+/// workers.
 pub trait States: std::fmt::Debug + Send + Sync {
     /// Whether a trigger is active for a key at a time, in nanoseconds since the Unix epoch.
     fn active(&self, trigger: TriggerId, key: &[KeyValue], now: i64) -> bool;
@@ -126,8 +128,8 @@ impl Environment {
         })
     }
 
-    /// The params' values, two words each: high, then low. A number's high word is 0; an address is 128 bits, an
-    /// IPv4 address as `::ffff:a.b.c.d`.
+    /// The params' values, two words each: high, then low. A number's high word is 0; an address is
+    /// 128 bits, an IPv4 address as `::ffff:a.b.c.d`.
     pub fn params(&self) -> &[u64] {
         &self.params
     }
@@ -167,14 +169,15 @@ impl Environment {
         self.tables.get(id.index()).map(Arc::as_ref)
     }
 
-    /// A table to change. What another environment shares of it is copied as far as the change reaches, in pieces of some
-    /// kilobytes: the other's table stays as it was.
+    /// A table to change. What another environment shares of it is copied as far as the change
+    /// reaches, in pieces of some kilobytes: the other's table stays as it was.
     pub fn table_mut(&mut self, id: TableId) -> Option<&mut Table> {
         self.tables.get_mut(id.index()).map(Arc::make_mut)
     }
 
-    /// Puts a row into a table at a time `now`, until another (both in nanoseconds since the Unix epoch, as packets have
-    /// them) or for ever, and gives back the value that it replaces. Some rows that have ended by now go first.
+    /// Puts a row into a table at a time `now`, until another (both in nanoseconds since the Unix
+    /// epoch, as packets have them) or for ever, and gives back the value that it replaces. Some
+    /// rows that have ended by now go first.
     pub fn insert(
         &mut self,
         id: TableId,
@@ -192,8 +195,8 @@ impl Environment {
         Ok(self.table_mut(id).ok_or(ChangeError::Unknown)?.remove(key)?)
     }
 
-    /// Gives a table other rows; of two with one key the later one counts. When one of them is refused, the table stays as
-    /// it was.
+    /// Gives a table other rows; of two with one key the later one counts. When one of them is
+    /// refused, the table stays as it was.
     pub fn replace(&mut self, id: TableId, rows: impl IntoIterator<Item = Row>) -> Result<(), ChangeError> {
         let place = self.tables.get_mut(id.index()).ok_or(ChangeError::Unknown)?;
         let mut table = Table::of(Form::clone(place.form()), place.capacity())?;
@@ -204,8 +207,9 @@ impl Environment {
         Ok(())
     }
 
-    /// Gives a table the rows that a table of another environment has, when both are of one form and there is room for them;
-    /// whether it did. The rows are shared until one of the two is changed.
+    /// Gives a table the rows that a table of another environment has, when both are of one form
+    /// and there is room for them; whether it did. The rows are shared until one of the two is
+    /// changed.
     pub fn keep_table(&mut self, id: TableId, other: &Environment, was: TableId) -> bool {
         let (Some(mine), Some(its)) = (self.tables.get_mut(id.index()), other.tables.get(was.index())) else {
             return false;
@@ -217,8 +221,8 @@ impl Environment {
         same
     }
 
-    /// Gives a param the value that a param of another environment has, when it is of its type and within its bounds; whether it
-    /// did.
+    /// Gives a param the value that a param of another environment has, when it is of its type and
+    /// within its bounds; whether it did.
     pub fn keep_param(&mut self, id: ParamId, other: &Environment, was: ParamId) -> bool {
         let shapes = (self.shapes.get(id.index()), other.shapes.get(was.index()));
         let (Some((mine, (low, high))), Some((its, _))) = shapes else { return false };
@@ -234,8 +238,8 @@ impl Environment {
         }
     }
 
-    /// Takes out at most `most` rows of each table that have ended by a time; how many. They do not count in look-ups
-    /// anyway: this frees their memory where nothing is put in.
+    /// Takes out at most `most` rows of each table that have ended by a time; how many. They do not
+    /// count in look-ups anyway: this frees their memory where nothing is put in.
     pub fn expire(&mut self, now: i64, most: usize) -> usize {
         let due = |table: &Arc<Table>| table.due().is_some_and(|next| next <= now);
         self.tables.iter_mut().filter(|table| due(table)).map(|t| Arc::make_mut(t).expire(now, most)).sum()
@@ -256,7 +260,8 @@ impl Environment {
         Ok(self.table(id).ok_or(ChangeError::Unknown)?.parse_value(text)?)
     }
 
-    /// Whether a trigger is active for a key at a time: raised here without an end, or by whoever keeps the states.
+    /// Whether a trigger is active for a key at a time: raised here without an end, or by whoever
+    /// keeps the states.
     pub fn active(&self, id: TriggerId, key: &[KeyValue], now: i64) -> bool {
         self.triggers.get(id.index()).is_some_and(|keys| keys.contains(key, now))
             || self.states.as_ref().is_some_and(|states| states.active(id, key, now))
@@ -289,7 +294,8 @@ impl Environment {
     }
 }
 
-/// A param's value as two words; none when the value is not of the type, or the type has no fixed size.
+/// A param's value as two words; none when the value is not of the type, or the type has no fixed
+/// size.
 fn words(ty: ValueTy, value: &Value) -> Option<[u64; 2]> {
     match (ty, value) {
         (ValueTy::Bool, Value::Num(n)) if *n <= 1 => Some([0, *n]),

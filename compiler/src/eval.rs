@@ -1,7 +1,7 @@
-//! The reference interpreter: walks the typed program in the plainest way, all safe, without fast paths. What a program
-//! means is what this does; native code is held against it. The invariant: every condition and number is total; one
-//! that the packet has no bytes for is false or absent. (Rejected: sharing its walk with native code's, whose bugs it
-//! is there to find.)
+//! The reference interpreter: walks the typed program in the plainest way, all safe, without fast
+//! paths. What a program means is what this does; native code is held against it. The invariant:
+//! every condition and number is total; one that the packet has no bytes for is false or absent.
+//! (Rejected: sharing its walk with native code's, whose bugs it is there to find.)
 
 use crate::abi::{FlowView, Head, NO_LIMIT, OwnKeyWords, Packet, Verdict, WindowEvent, distinct_word};
 use crate::context::{Fired, PacketContext};
@@ -49,7 +49,8 @@ impl<'a> Eval<'a> {
         Eval { environment, scratch, packet, head, seen, flow: seen.flow() }
     }
 
-    /// What the packet is to a program: its key for each of these triggers, and what each window counts.
+    /// What the packet is to a program: its key for each of these triggers, and what each window
+    /// counts.
     pub fn probe(
         &mut self,
         program: &Program,
@@ -150,7 +151,8 @@ impl<'a> Eval<'a> {
     }
 
     fn limit(&mut self, program: &Program, asked: u64, verdicts: &mut [Verdict], tally: &mut [u64]) {
-        // For each station, what was asked before any limit, and the size of the shortest cut of that by one range.
+        // For each station, what was asked before any limit, and the size of the shortest cut of
+        // that by one range.
         let mut uncut = [(0, 0); crate::abi::MAX_STATIONS];
         let mut shortest = [0; crate::abi::MAX_STATIONS];
         for ((verdict, uncut), shortest) in verdicts.iter().zip(&mut uncut).zip(&mut shortest) {
@@ -327,7 +329,8 @@ impl<'a> Eval<'a> {
     }
 }
 
-/// `Eq`, `Lt` and `Le`, the only comparisons in a typed program; byte strings as by memcmp, then by length.
+/// `Eq`, `Lt` and `Le`, the only comparisons in a typed program; byte strings as by memcmp, then by
+/// length.
 fn compare<T: Ord + ?Sized>(op: CompareOp, a: &T, b: &T) -> bool {
     match op {
         CompareOp::Eq | CompareOp::AllEq => a == b,

@@ -1,8 +1,9 @@
-//! Why a packet was decided as it was: for every rule and limit whether it held, and if not, which tests failed and what
-//! the packet had there; what each line asked for; who decided and who cut. It is data, told by the reference
-//! interpreter; the command line prints it. The invariant: the verdicts are the interpreter's own, and a condition that did
-//! not hold names at least one test that explains it.
-//! (Rejected: tracing inside the interpreter, which would slow and blur the reference.)
+//! Why a packet was decided as it was: for every rule and limit whether it held, and if not, which
+//! tests failed and what the packet had there; what each line asked for; who decided and who cut.
+//! It is data, told by the reference interpreter; the command line prints it. The invariant: the
+//! verdicts are the interpreter's own, and a condition that did not hold names at least one test
+//! that explains it. (Rejected: tracing inside the interpreter, which would slow and blur the
+//! reference.)
 
 use crate::abi::{Head, NO_LIMIT, Packet, Stack, Verdict};
 use crate::context::{FacetValue, PacketContext};
@@ -147,8 +148,8 @@ pub fn why(
     tests
 }
 
-/// Why a trigger's condition held for a packet: what the source says of it, and the values it had. `vetoed`: the
-/// condition behind `unless`. None for a trigger without the condition.
+/// Why a trigger's condition held for a packet: what the source says of it, and the values it had.
+/// `vetoed`: the condition behind `unless`. None for a trigger without the condition.
 pub fn reason(
     program: &Program,
     environment: &Environment,
@@ -201,8 +202,8 @@ impl Teller<'_> {
         }
     }
 
-    /// The lines of a rule or limit. A line of the text may be several that exclude each other (`stream M..N`): the one
-    /// that holds is told, or else the first.
+    /// The lines of a rule or limit. A line of the text may be several that exclude each other
+    /// (`stream M..N`): the one that holds is told, or else the first.
     fn asks(&mut self, rule: &Rule) -> Vec<AskTold> {
         let mut told: Vec<AskTold> = Vec::with_capacity(rule.asks.len());
         for ask in &rule.asks {
@@ -231,8 +232,8 @@ impl Teller<'_> {
         }
     }
 
-    /// The tests that make `pred` come out as `held`: of an `and` that failed the first part that failed, of an `or` that
-    /// held the first that held, else all parts.
+    /// The tests that make `pred` come out as `held`: of an `and` that failed the first part that
+    /// failed, of an `or` that held the first that held, else all parts.
     fn tests(&mut self, pred: &Pred, held: bool, out: &mut Vec<Test>) {
         if out.len() >= TESTS {
             return;

@@ -1,8 +1,9 @@
-//! The field table: one row is the whole truth about a field: its name, type, where its bytes are, a line of
-//! documentation. Name lookup and "did you mean", type rules, both engines' loads, `mirrorc fields`, the docs page and the
-//! random program generator derive from it; adding a field is adding a row. The invariant (V3): a field's bytes lie
-//! within the bytes its presence bit promises; the const loop at the end fails the build otherwise.
-//! (Rejected: registration at start-up, and one accessor function per field, which the JIT could not read.)
+//! The field table: one row is the whole truth about a field: its name, type, where its bytes are,
+//! a line of documentation. Name lookup and "did you mean", type rules, both engines' loads,
+//! `mirrorc fields`, the docs page and the random program generator derive from it; adding a field
+//! is adding a row. The invariant (V3): a field's bytes lie within the bytes its presence bit
+//! promises; the const loop at the end fails the build otherwise. (Rejected: registration at
+//! start-up, and one accessor function per field, which the JIT could not read.)
 
 use crate::abi::{Stack, bit};
 use std::mem::offset_of;
@@ -147,8 +148,8 @@ pub const fn max_of(bits: u8) -> u64 {
     if bits >= 64 { u64::MAX } else { (1 << bits) - 1 }
 }
 
-/// A number in a header: big-endian bytes `at..at+width` from `slot`, shifted by `shift`, then masked. The load
-/// may be made only where all of `bits` are present (V2).
+/// A number in a header: big-endian bytes `at..at+width` from `slot`, shifted by `shift`, then
+/// masked. The load may be made only where all of `bits` are present (V2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Load {
     /// Which packet.
@@ -193,7 +194,8 @@ pub enum BytesSource {
     Frame,
     /// A protocol's header with its options (what a slice sees, as in Wireshark).
     Header(Proto),
-    /// A protocol's header and all behind it in its packet (what `contains` and `matches` see, as in Wireshark).
+    /// A protocol's header and all behind it in its packet (what `contains` and `matches` see, as
+    /// in Wireshark).
     From(Proto),
     /// `tcp.payload`
     TcpPayload,
@@ -301,7 +303,8 @@ pub enum Source {
         /// Which number.
         slot: FlowSlot,
     },
-    /// The one of several fields that the packet has, each where its bits (the direction) are present, too.
+    /// The one of several fields that the packet has, each where its bits (the direction) are
+    /// present, too.
     Sided(&'static [(&'static str, u64)]),
     /// What an application's message says; a packet that completes several messages has several.
     Facet(Facet),
@@ -322,8 +325,8 @@ pub struct Field {
     pub wireshark: bool,
 }
 
-/// Finds a field by its name; `inner.` before the name of a field that speaks of a packet's headers gives that field of
-/// the packet inside the first tunnel.
+/// Finds a field by its name; `inner.` before the name of a field that speaks of a packet's headers
+/// gives that field of the packet inside the first tunnel.
 pub fn find(name: &str) -> Option<(&'static Field, Layer)> {
     let (base, layer) = match name.strip_prefix("inner.") {
         Some(base) => (base, Layer::Inner),

@@ -1,8 +1,8 @@
 //! What takes more than a few instructions, defined once: the interpreter calls these directly,
 //! native code through its shims. What needs the packet alone is in [`extract`](crate::extract);
-//! here are the questions to the environment. The invariant: each is total, safe, and allocates nothing;
-//! what is not in the packet is `None` or `false`. (Rejected: letting each engine ask tables and
-//! patterns in its own way.)
+//! here are the questions to the environment. The invariant: each is total, safe, and allocates
+//! nothing; what is not in the packet is `None` or `false`. (Rejected: letting each engine ask
+//! tables and patterns in its own way.)
 
 use crate::abi::{Head, Packet};
 use crate::environment::{Environment, Scratch};
@@ -41,7 +41,8 @@ pub fn matches(
     search.is_some_and(|search| finds(environment, scratch, packet, head, search))
 }
 
-/// Whether a search of [`Searches`](crate::environment::Searches), resolved before, finds its pattern.
+/// Whether a search of [`Searches`](crate::environment::Searches), resolved before, finds its
+/// pattern.
 pub fn finds(
     environment: &Environment,
     scratch: &mut Scratch,

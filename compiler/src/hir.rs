@@ -1,7 +1,8 @@
-//! The typed program: what the checker makes and both engines run. No sugar is left: fields that stand for several have
-//! become `or`s, comparisons with constants have become interval sets, CIDRs too, presence has become guards. It can only
-//! be built through the constructors here, which keep the invariants: a load, slot or address stands behind its presence
-//! bits in the same `And` (or under one that is behind them); arithmetic cannot overflow 64 bits (each number knows its
+//! The typed program: what the checker makes and both engines run. No sugar is left: fields that
+//! stand for several have become `or`s, comparisons with constants have become interval sets, CIDRs
+//! too, presence has become guards. It can only be built through the constructors here, which keep
+//! the invariants: a load, slot or address stands behind its presence bits in the same `And` (or
+//! under one that is behind them); arithmetic cannot overflow 64 bits (each number knows its
 //! greatest value); `And` and `Or` have two or more members, flattened, without constants.
 //! (Rejected: engines that decide about presence themselves, twice.)
 
@@ -57,7 +58,8 @@ ids! {
     WindowId
 }
 
-/// A number: at most 64 bits, unsigned. Its kind may be read only where its guards hold (see [`Pred`]).
+/// A number: at most 64 bits, unsigned. Its kind may be read only where its guards hold (see
+/// [`Pred`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Num {
     pub(crate) kind: NumKind,
@@ -110,17 +112,18 @@ pub enum NumKind {
         /// Its key.
         key: Vec<Key>,
     },
-    /// The value of a sliding window for the key of its trigger, this packet included; only in that trigger's `when`.
+    /// The value of a sliding window for the key of its trigger, this packet included; only in that
+    /// trigger's `when`.
     Window(WindowId),
     /// The first number where it exists, else the second.
     Else(Box<Num>, Box<Num>),
-    /// Arithmetic. `Sub` stands behind a guard that it does not go below zero, `Div` and `Rem` behind one that the divisor
-    /// is not zero; nothing overflows.
+    /// Arithmetic. `Sub` stands behind a guard that it does not go below zero, `Div` and `Rem`
+    /// behind one that the divisor is not zero; nothing overflows.
     Arith(ArithOp, Box<Num>, Box<Num>),
 }
 
-/// A place in a TCP option: bytes `at..at+width` from its kind byte, big-endian. The first option of the kind counts; one
-/// shorter than `at + width` has no value.
+/// A place in a TCP option: bytes `at..at+width` from its kind byte, big-endian. The first option
+/// of the kind counts; one shorter than `at + width` has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TcpOption {
     /// Which packet.
@@ -202,7 +205,8 @@ pub enum Length {
     Bytes(Num),
     /// N percent of the original length, rounded up.
     Percent(Num),
-    /// The headers and up to N bytes behind them, padding excluded (`headers`, `headers + N`, `payload ..N`).
+    /// The headers and up to N bytes behind them, padding excluded (`headers`, `headers + N`,
+    /// `payload ..N`).
     Headers(Num),
     /// Bytes M..N of the frame.
     Slice(Num, Num),
@@ -271,15 +275,15 @@ pub struct Trigger {
     pub span: mrule_grammar::span::Span,
     /// What it is active for.
     pub scope: Scope,
-    /// How long it stays active after it was last raised, in nanoseconds, a constant or a param; none: as long as its flow
-    /// lives.
+    /// How long it stays active after it was last raised, in nanoseconds, a constant or a param;
+    /// none: as long as its flow lives.
     pub hold: Option<Num>,
     /// What raises it: none for one that only the API raises.
     pub when: Option<Pred>,
     /// What vetoes a raise; [`Pred::never`] without an `unless`.
     pub unless: Pred,
-    /// The key of a packet: the first of these whose condition holds; a packet for which none does has no key. None of a
-    /// trigger whose whole state is in flows.
+    /// The key of a packet: the first of these whose condition holds; a packet for which none does
+    /// has no key. None of a trigger whose whole state is in flows.
     pub own: Vec<OwnKey>,
     /// How many keys it remembers.
     pub capacity: usize,
@@ -327,7 +331,8 @@ pub enum WindowKind {
     Count,
     /// The sum of a number.
     Sum(Num),
-    /// How many different values: of a number or an address, the first alternative whose condition holds.
+    /// How many different values: of a number or an address, the first alternative whose condition
+    /// holds.
     Distinct(Vec<OwnKey>),
 }
 
@@ -362,8 +367,8 @@ pub const DEFAULT_DEPTH: u64 = 64 << 10;
 /// The most bytes of a stream that a program can have looked into.
 pub const MAX_DEPTH: u64 = 4 << 30;
 
-/// A pattern that streams are searched for. A packet has it when its new bytes complete a match that ends within the first
-/// `depth` bytes of its direction's stream.
+/// A pattern that streams are searched for. A packet has it when its new bytes complete a match
+/// that ends within the first `depth` bytes of its direction's stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StreamPattern {
     /// What is looked for.

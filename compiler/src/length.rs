@@ -1,6 +1,7 @@
-//! Capture lengths: from what was written to a byte range of this packet, and how ranges combine. Both engines are
-//! tested against these few functions. The invariant: a range lies within the captured bytes, and an empty range is
-//! `(0, 0)`. (Rejected: lengths instead of ranges; `bytes M..N` has no place in them.)
+//! Capture lengths: from what was written to a byte range of this packet, and how ranges combine.
+//! Both engines are tested against these few functions. The invariant: a range lies within the
+//! captured bytes, and an empty range is `(0, 0)`. (Rejected: lengths instead of ranges;
+//! `bytes M..N` has no place in them.)
 
 use crate::abi::{Head, Packet};
 use crate::hir::{Length, Num};
@@ -8,7 +9,8 @@ use crate::hir::{Length, Num};
 /// Bytes `start..end` of the frame.
 pub type Range = (u32, u32);
 
-/// What a length asks for of this packet, as far as it was captured; `num` gives the value of its numbers.
+/// What a length asks for of this packet, as far as it was captured; `num` gives the value of its
+/// numbers.
 pub fn range(length: &Length, packet: &Packet, head: &Head, mut num: impl FnMut(&Num) -> u64) -> Range {
     let captured = packet.cap_len();
     let clip = |at: u64| u32::try_from(at).map_or(captured, |at| at.min(captured));

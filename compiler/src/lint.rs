@@ -1,7 +1,8 @@
-//! Warnings about programs that are sound but cannot mean what was meant: names that nothing uses, conditions that never or
-//! always hold, rules and lines that add nothing, limits that never cut. The invariant: a finding is never wrong, whatever
-//! packets come and whatever is changed while the program runs; where the question is too hard, nothing is said.
-//! (Rejected: heuristics on the text, which cry wolf.)
+//! Warnings about programs that are sound but cannot mean what was meant: names that nothing uses,
+//! conditions that never or always hold, rules and lines that add nothing, limits that never cut.
+//! The invariant: a finding is never wrong, whatever packets come and whatever is changed while the
+//! program runs; where the question is too hard, nothing is said. (Rejected: heuristics on the
+//! text, which cry wolf.)
 
 use crate::budget::{CompileBudget, Stop};
 use crate::hir::{Program, Rule};

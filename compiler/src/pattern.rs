@@ -1,8 +1,9 @@
-//! The patterns of `matches`: from what Wireshark reads (PCRE2 without UTF, caseless) to what the regex library reads,
-//! with the same meaning. Each atom is written out anew: bytes as `\xHH`, classes item by item, `$` as "the end, or
-//! before a final newline". The invariant: a pattern that is accepted finds what PCRE2 finds; all else is refused with its
-//! place. (Rejected: a binding to PCRE2, which backtracks: a packet could hold up a worker. Rejected: handing patterns to
-//! the library as they are; `$`, `\v`, `\<`, `a++` and `[a--b]` would mean something else.)
+//! The patterns of `matches`: from what Wireshark reads (PCRE2 without UTF, caseless) to what the
+//! regex library reads, with the same meaning. Each atom is written out anew: bytes as `\xHH`,
+//! classes item by item, `$` as "the end, or before a final newline". The invariant: a pattern that
+//! is accepted finds what PCRE2 finds; all else is refused with its place. (Rejected: a binding to
+//! PCRE2, which backtracks: a packet could hold up a worker. Rejected: handing patterns to the
+//! library as they are; `$`, `\v`, `\<`, `a++` and `[a--b]` would mean something else.)
 
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
@@ -46,7 +47,8 @@ pub fn syntax() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false).case_insensitive(true).nest_limit(10 * MAX_GROUPS as u32)
 }
 
-/// The same pattern as the engines read it (see [`syntax()`]), when it is understood and not too large.
+/// The same pattern as the engines read it (see [`syntax()`]), when it is understood and not too
+/// large.
 pub fn translate(pattern: &str) -> Result<String, PatternError> {
     let mut translator = Translator {
         pattern,
@@ -83,7 +85,8 @@ pub fn translate(pattern: &str) -> Result<String, PatternError> {
             too_large: true,
         });
     }
-    // Its place is one of the translation; what is left to go wrong is a repetition such as `{3,2}`.
+    // Its place is one of the translation; what is left to go wrong is a repetition such as
+    // `{3,2}`.
     let message = match found.source().and_then(|e| e.downcast_ref()) {
         Some(regex_syntax::Error::Parse(e)) => e.kind().to_string(),
         Some(regex_syntax::Error::Translate(e)) => e.kind().to_string(),
@@ -133,8 +136,8 @@ struct Translator<'p> {
     groups: Vec<Group>,
     multi_line: bool,
     quantifiable: Quantifiable,
-    /// The `$` ("the end, or a final newline") that stands before this place: nothing may follow it but the ends of
-    /// alternatives and groups.
+    /// The `$` ("the end, or a final newline") that stands before this place: nothing may follow it
+    /// but the ends of alternatives and groups.
     end: Option<Range<usize>>,
 }
 
@@ -249,8 +252,8 @@ impl Translator<'_> {
         self.quantifiable = Quantifiable::Atom;
     }
 
-    /// `^`. Where it stands for line starts, PCRE leaves out the one behind a final newline; that makes a difference only
-    /// when nothing needs to follow.
+    /// `^`. Where it stands for line starts, PCRE leaves out the one behind a final newline; that
+    /// makes a difference only when nothing needs to follow.
     fn start(&mut self, from: usize) -> Result<(), PatternError> {
         if self.multi_line
             && !self.rest().starts_with(|c: char| c.is_ascii_alphanumeric() || c == ' ' || c == '_')

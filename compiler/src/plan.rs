@@ -1,10 +1,12 @@
-//! Which rules can hold, from the packet's own values. Rules whose conditions fix header numbers (`ip.src` in a prefix,
-//! a port) are grouped by which numbers and masks they fix; each group is one hash table from the masked numbers to its
-//! rules, as in a tuple-space classifier (Srinivasan et al., SIGCOMM 1999; Open vSwitch), so that cost grows with the
-//! number of groups and hardly with the number of rules. What a key does not say stays as the rule's residual
-//! condition. Rules that do not fit stay in a chain. The invariant: a rule's match holds for a packet if and only if its
-//! chain condition does, or some entry of its with the packet's key has a residual that does.
-//! (Rejected: a decision tree over all rules, which blows up with overlapping prefixes and is slow to build.)
+//! Which rules can hold, from the packet's own values. Rules whose conditions fix header numbers
+//! (`ip.src` in a prefix, a port) are grouped by which numbers and masks they fix; each group is
+//! one hash table from the masked numbers to its rules, as in a tuple-space classifier (Srinivasan
+//! et al., SIGCOMM 1999; Open vSwitch), so that cost grows with the number of groups and hardly
+//! with the number of rules. What a key does not say stays as the rule's residual condition. Rules
+//! that do not fit stay in a chain. The invariant: a rule's match holds for a packet if and only if
+//! its chain condition does, or some entry of its with the packet's key has a residual that does.
+//! (Rejected: a decision tree over all rules, which blows up with overlapping prefixes and is slow
+//! to build.)
 
 use crate::budget::{CompileBudget, Stop};
 use crate::fields::{Layer, Load};
@@ -27,8 +29,9 @@ const MAX_LISTED: u64 = 128;
 const MAX_BLOCKS: usize = 16;
 /// Groups with more keys than this have a bitmap in front.
 const FILTER_FROM: usize = 64;
-/// A group with more kinds of rules than this keeps the constants of their lengths beside its entries: code for each would take
-/// seconds to make where a thousand rules ask for a thousand lengths.
+/// A group with more kinds of rules than this keeps the constants of their lengths beside its
+/// entries: code for each would take seconds to make where a thousand rules ask for a thousand
+/// lengths.
 const MAX_CLASSES: usize = 16;
 
 /// The rules (or limits) of a program, arranged for fast decision.
@@ -85,7 +88,8 @@ impl Signature {
     }
 }
 
-/// What differs between rules beside their key, so that rules alike but for constants share their code.
+/// What differs between rules beside their key, so that rules alike but for constants share their
+/// code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Class {
     /// What the key does not say.
@@ -94,7 +98,8 @@ pub struct Class {
     pub asks: Vec<(Pred, Length)>,
     /// The rule's stations.
     pub stations: u64,
-    /// Whether the rule has entries that can hold for the same packet, so that it must be counted once.
+    /// Whether the rule has entries that can hold for the same packet, so that it must be counted
+    /// once.
     pub once: bool,
 }
 
@@ -107,12 +112,15 @@ pub struct Group {
     pub classes: Vec<Class>,
     /// How many of them get code; rules of the others are interpreted.
     pub native: usize,
-    /// Entries of [`Group::stride`] words, runs of those with the same key: `class << 32 | rule`, then what is given.
+    /// Entries of [`Group::stride`] words, runs of those with the same key: `class << 32 | rule`,
+    /// then what is given.
     pub entries: Vec<u64>,
-    /// How many words behind the first of each entry are given: the constants of its rule's lengths, in the order of
-    /// [`Class::asks`], which has 0 in their place; 0 where the classes have them.
+    /// How many words behind the first of each entry are given: the constants of its rule's
+    /// lengths, in the order of [`Class::asks`], which has 0 in their place; 0 where the classes
+    /// have them.
     pub given: usize,
-    /// An open-addressed table of `words + 1` words a slot: the key, then `count << 32 | first entry`; count 0 is empty.
+    /// An open-addressed table of `words + 1` words a slot: the key, then
+    /// `count << 32 | first entry`; count 0 is empty.
     pub table: Vec<u64>,
     /// log2 of the number of slots.
     pub slots_log2: u32,
@@ -220,7 +228,8 @@ fn arrange(
             _ => rest.push(rule),
         }
     }
-    // A rule stays only if all its signatures are used by enough rules; dropping one can starve another.
+    // A rule stays only if all its signatures are used by enough rules; dropping one can starve
+    // another.
     loop {
         let mut users: HashMap<&Signature, usize> = HashMap::new();
         for (_, _, entries) in &candidates {
@@ -262,7 +271,8 @@ fn arrange(
     Ok((rest, groups))
 }
 
-/// The entries of a rule's condition, and whether several can hold at once; none if some way it can hold has no key.
+/// The entries of a rule's condition, and whether several can hold at once; none if some way it can
+/// hold has no key.
 fn entries_of(pred: &Pred, depth: Depth) -> Option<(bool, Vec<Entry>)> {
     let conjunctions = split(pred);
     let once = conjunctions.len() > 1;
@@ -464,31 +474,4 @@ fn build(signature: Signature, mut list: Vec<(Vec<u64>, Class, u32)>) -> Group {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
-    use super::*;
-    use crate::compile::{MemoryLoader, compile};
-
-    #[test]
-    fn many_lengths_are_given_and_few_are_code() {
-        let plan = |lengths: usize| {
-            let rule = |i| {
-                format!("rule r{i} {{ match tcp.dstport == {i} snaplen payload ..{} to s }}\n", i % lengths)
-            };
-            let rules: String = (0..100).map(rule).collect();
-            let text = format!("station s {{ pcapng \"s\" }}\n{rules}");
-            let compiled = compile(&["a".into()], &mut MemoryLoader::new([("a", text)]), &[]);
-            Plan::new(&compiled.program.unwrap().rules, &CompileBudget::default()).unwrap()
-        };
-        let few = plan(MAX_CLASSES);
-        assert_eq!((few.groups[0].classes.len(), few.groups[0].given), (MAX_CLASSES, 0));
-        assert_eq!(few.groups[0].entries.len(), 100);
-        let many = plan(MAX_CLASSES + 1);
-        assert_eq!((many.groups[0].classes.len(), many.groups[0].given), (1, 1));
-        let lengths: Vec<u64> = many.groups[0].entries.chunks(2).map(|entry| entry[1]).collect();
-        let numbers = many.groups[0].entries.chunks(2).map(|entry| entry[0] as u32);
-        let names: Vec<u32> = numbers.collect();
-        assert_eq!((lengths.len(), names.len()), (100, 100));
-        assert_eq!(lengths.iter().collect::<std::collections::HashSet<_>>().len(), MAX_CLASSES + 1);
-    }
-}
+mod tests;

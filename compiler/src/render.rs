@@ -1,7 +1,8 @@
-//! The typed program as text, in the language's own words as far as it has them: for `emit --stage hir`, for `explain` and
-//! for lints. Field names come from the field table by where they load from. The invariant: every part of a typed
-//! program has a text, and two different conditions have different texts, long sets aside.
-//! (Rejected: keeping the source's names in the typed program, which would make equal conditions unequal.)
+//! The typed program as text, in the language's own words as far as it has them: for
+//! `emit --stage hir`, for `explain` and for lints. Field names come from the field table by where
+//! they load from. The invariant: every part of a typed program has a text, and two different
+//! conditions have different texts, long sets aside. (Rejected: keeping the source's names in the
+//! typed program, which would make equal conditions unequal.)
 
 use crate::fields::{FIELDS, FlowSlot, Hash, Layer, Load};
 use crate::hir::{

@@ -1,6 +1,7 @@
-//! Sets of numbers as sorted, disjoint, non-touching closed intervals: one representation for `==`, `<`, ranges, CIDRs
-//! and `in`, so that constant folding, lints and the rule index are interval algebra. The invariant: intervals are in
-//! order and at least one number apart. (Rejected: one node kind per operator, which each engine and lint must handle.)
+//! Sets of numbers as sorted, disjoint, non-touching closed intervals: one representation for `==`,
+//! `<`, ranges, CIDRs and `in`, so that constant folding, lints and the rule index are interval
+//! algebra. The invariant: intervals are in order and at least one number apart. (Rejected: one
+//! node kind per operator, which each engine and lint must handle.)
 
 /// Numbers that an [`Intervals`] can hold.
 pub trait Point: Copy + Ord {
@@ -54,7 +55,8 @@ pub struct Intervals<T> {
 }
 
 impl<T: Point> Intervals<T> {
-    /// The set of all numbers in any of the closed ranges; a range whose ends are the wrong way round is empty.
+    /// The set of all numbers in any of the closed ranges; a range whose ends are the wrong way
+    /// round is empty.
     pub fn new(ranges: impl IntoIterator<Item = (T, T)>) -> Self {
         let mut parts: Vec<(T, T)> = ranges.into_iter().filter(|(low, high)| low <= high).collect();
         parts.sort_unstable();

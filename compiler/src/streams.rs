@@ -1,9 +1,11 @@
-//! All patterns that a program looks for in streams, in one automaton: a direction of a flow keeps a [`State`] of a few
-//! bytes and gives its bytes in order, cut in whatever way. The invariants: what is reported does not depend on the cuts;
-//! a match is reported with its last byte, or, when it takes a look at the byte behind it (`\b`, `(?m)$`), with that one;
-//! the end of a stream is never seen, so `$` and `\z` hold nowhere. (Rejected: a lazily built automaton, whose cache every
-//! worker would fill, and which a sender can make thrash. Rejected: to search each packet together with the tail of the
-//! packet before; there is no bound to the tail of a regular expression.) It knows patterns and no program.
+//! All patterns that a program looks for in streams, in one automaton: a direction of a flow keeps
+//! a [`State`] of a few bytes and gives its bytes in order, cut in whatever way. The invariants:
+//! what is reported does not depend on the cuts; a match is reported with its last byte, or, when
+//! it takes a look at the byte behind it (`\b`, `(?m)$`), with that one; the end of a stream is
+//! never seen, so `$` and `\z` hold nowhere. (Rejected: a lazily built automaton, whose cache every
+//! worker would fill, and which a sender can make thrash. Rejected: to search each packet together
+//! with the tail of the packet before; there is no bound to the tail of a regular expression.) It
+//! knows patterns and no program.
 
 use std::sync::Arc;
 
@@ -13,7 +15,8 @@ mod skip;
 
 pub use build::build;
 
-/// A pattern that streams are searched for (`stream contains`, `stream matches`): its place in its program.
+/// A pattern that streams are searched for (`stream contains`, `stream matches`): its place in its
+/// program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u32);
 
@@ -33,7 +36,8 @@ pub enum StreamKind {
     Matches(String),
 }
 
-/// How much memory the automaton of a program's stream patterns may take, in bytes. It also bounds the time to build it.
+/// How much memory the automaton of a program's stream patterns may take, in bytes. It also bounds
+/// the time to build it.
 pub const LIMIT: usize = 16 << 20;
 
 /// Why there is no automaton for a program's patterns.
@@ -50,8 +54,8 @@ pub struct TooLarge {
     pub message: String,
 }
 
-/// In how many parts an automaton may come: patterns of which the product is too large are searched for one part after the
-/// other. A power of two.
+/// In how many parts an automaton may come: patterns of which the product is too large are searched
+/// for one part after the other. A power of two.
 const PARTS: usize = 4;
 
 /// How far the search in one direction of a flow is.
@@ -63,14 +67,16 @@ pub struct State {
     fresh: bool,
 }
 
-/// The automaton of all stream patterns of a program: one table, or a few where one would be too large.
+/// The automaton of all stream patterns of a program: one table, or a few where one would be too
+/// large.
 #[derive(Debug)]
 pub struct Automaton {
     parts: Vec<Part>,
 }
 
-/// States are numbers of rows in one table, already multiplied by the length of a row, and come in three runs:
-/// the *shallow* ones, in which one is one byte behind the start; the *quiet* ones; and those that *say* something.
+/// States are numbers of rows in one table, already multiplied by the length of a row, and come in
+/// three runs: the *shallow* ones, in which one is one byte behind the start; the *quiet* ones; and
+/// those that *say* something.
 #[derive(Debug)]
 struct Part {
     /// The class of each byte: bytes of a class are the same to all patterns.
@@ -98,15 +104,16 @@ struct Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Says {
     from: u32,
-    /// From here on, matches that end before the last byte and needed it; those before end with the last byte, whatever
-    /// follows.
+    /// From here on, matches that end before the last byte and needed it; those before end with the
+    /// last byte, whatever follows.
     late: u32,
     to: u32,
 }
 
 impl Automaton {
-    /// The state before the first byte: of a stream whose start was seen, or of one that is taken up in the middle or behind
-    /// a gap. There, what is before the first byte counts as neither a letter nor the end of a line, and `^` does not hold.
+    /// The state before the first byte: of a stream whose start was seen, or of one that is taken
+    /// up in the middle or behind a gap. There, what is before the first byte counts as neither a
+    /// letter nor the end of a line, and `^` does not hold.
     pub fn start(&self, at_stream_start: bool) -> State {
         let mut at = [0; PARTS];
         for (at, part) in at.iter_mut().zip(&self.parts) {
@@ -125,8 +132,9 @@ impl Automaton {
         self.parts.iter().map(|part| part.next.len() / (part.stride as usize).max(1)).collect()
     }
 
-    /// Takes the bytes that follow in a stream, of which the first has this offset. Calls `found` with each pattern of which
-    /// a match is now complete and with the offset of its end, in no order. A pattern may be reported several times for one end.
+    /// Takes the bytes that follow in a stream, of which the first has this offset. Calls `found`
+    /// with each pattern of which a match is now complete and with the offset of its end, in no
+    /// order. A pattern may be reported several times for one end.
     pub fn scan(&self, state: &mut State, bytes: &[u8], offset: u64, found: &mut impl FnMut(StreamId, u64)) {
         if bytes.is_empty() {
             return;

@@ -1,9 +1,10 @@
-//! Tables: what a program looks packets up in. A row's key is a tuple of numbers, addresses with a prefix length and byte
-//! strings. One prefix is found in a trie (`prefixes`); other keys by hash (`index`), one group of rows for each
-//! combination of prefix lengths, tried longest prefix first. Rows may end at a time. The invariants: a look-up allocates
-//! nothing; a v4 address never meets a v6 prefix; a copy shares all memory with its original until either is changed,
-//! and a change copies some kilobytes of it, so that tables change while they are read.
-//! (Rejected: a trie for tuples too, which has no answer for them; an index made anew at each change.)
+//! Tables: what a program looks packets up in. A row's key is a tuple of numbers, addresses with a
+//! prefix length and byte strings. One prefix is found in a trie (`prefixes`); other keys by hash
+//! (`index`), one group of rows for each combination of prefix lengths, tried longest prefix first.
+//! Rows may end at a time. The invariants: a look-up allocates nothing; a v4 address never meets a
+//! v6 prefix; a copy shares all memory with its original until either is changed, and a change
+//! copies some kilobytes of it, so that tables change while they are read. (Rejected: a trie for
+//! tuples too, which has no answer for them; an index made anew at each change.)
 
 use crate::value::{Value, ValueTy};
 use std::net::IpAddr;
@@ -126,10 +127,11 @@ struct Group {
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "a table has one of them, in its place")]
 enum Finder {
-    /// Rows by one prefix, of either family. `many`: how many are of IPv4; when it is many there is a short cut.
+    /// Rows by one prefix, of either family. `many`: how many are of IPv4; when it is many there is
+    /// a short cut.
     Prefix { v4: Prefixes, v6: Prefixes, direct: Option<Direct>, many: usize },
-    /// Rows by hash. The groups are in the order in which they are tried: by the first part's prefix length, longest
-    /// first, then the second's.
+    /// Rows by hash. The groups are in the order in which they are tried: by the first part's
+    /// prefix length, longest first, then the second's.
     Exact { index: Index, groups: Vec<Group> },
 }
 
@@ -207,7 +209,8 @@ impl Table {
         self.limit
     }
 
-    /// Bytes of memory, about; a text that several rows' keys or other tables share counts for each.
+    /// Bytes of memory, about; a text that several rows' keys or other tables share counts for
+    /// each.
     pub fn memory(&self) -> usize {
         let finder = match &self.finder {
             Finder::Prefix { v4, v6, direct, .. } => {
@@ -223,8 +226,9 @@ impl Table {
         self.find(key, now).is_some()
     }
 
-    /// The value, at a time, of the row whose key covers this one, by the longest prefix of the first part, then of the
-    /// second, and so on; none in a set. Of a pair without order, the part with the longer prefix is the first.
+    /// The value, at a time, of the row whose key covers this one, by the longest prefix of the
+    /// first part, then of the second, and so on; none in a set. Of a pair without order, the part
+    /// with the longer prefix is the first.
     pub fn get(&self, key: &[KeyValue], now: i64) -> Option<&Value> {
         self.values.get(self.find(key, now)?)
     }
@@ -234,7 +238,8 @@ impl Table {
         (0..self.rows.len()).filter_map(|at| self.row(at as u32))
     }
 
-    /// Row number `at`; while none was taken out, rows are numbered from 0 in the order in which they were put in.
+    /// Row number `at`; while none was taken out, rows are numbered from 0 in the order in which
+    /// they were put in.
     pub fn row(&self, at: u32) -> Option<Row> {
         let stored = self.rows.get(at as usize)?;
         let key = match &stored.key {
@@ -332,7 +337,8 @@ impl Table {
             .and(value)
     }
 
-    /// A row's key: checked, without host bits, a pair without order in the one order in which it is kept.
+    /// A row's key: checked, without host bits, a pair without order in the one order in which it
+    /// is kept.
     fn made(&self, key: &[Value]) -> Result<Made, TableError> {
         if key.len() != self.form.key.len() {
             return Err(TableError::Arity { expected: self.form.key.len(), found: key.len() });

@@ -1,9 +1,10 @@
 //! The syntax tree: faithful to the text, a span on every node, no types and no field names. Only
-//! [`parse`](crate::parse()) builds it; the printer and the type checker read it. The invariant: nesting is at most
-//! [`MAX_NESTING`](crate::MAX_NESTING), so recursion over a tree is bounded; chains of `and` and `or`, which may be
-//! thousands of terms long, are flat. What could not be read stands as `Broken`: its error is already reported, so a
-//! reader takes it for whatever it needs and says nothing more about it.
-//! (Rejected: keeping sugar out of the tree; `fmt` and diagnostics need what was written.)
+//! [`parse`](crate::parse()) builds it; the printer and the type checker read it. The invariant:
+//! nesting is at most [`MAX_NESTING`](crate::MAX_NESTING), so recursion over a tree is bounded;
+//! chains of `and` and `or`, which may be thousands of terms long, are flat. What could not be read
+//! stands as `Broken`: its error is already reported, so a reader takes it for whatever it needs
+//! and says nothing more about it. (Rejected: keeping sugar out of the tree; `fmt` and diagnostics
+//! need what was written.)
 
 use crate::span::{Name, Span, Spanned};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -13,7 +14,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub struct File {
     /// The items that could be parsed, in the order of the text.
     pub items: Vec<Item>,
-    /// Every comment, in the order of the text, from `#` to the end of its line (without the line end).
+    /// Every comment, in the order of the text, from `#` to the end of its line (without the line
+    /// end).
     pub comments: Vec<Span>,
 }
 
@@ -223,7 +225,8 @@ pub struct Length {
     pub kind: LengthKind,
 }
 
-/// The forms of a capture length. Numbers are expressions: literals or the names of params and lets.
+/// The forms of a capture length. Numbers are expressions: literals or the names of params and
+/// lets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LengthKind {
     /// `none`
@@ -306,7 +309,8 @@ impl Expr {
 pub enum ExprKind {
     /// A literal.
     Literal(Literal),
-    /// A field, or the name of a let, param, table or trigger: `tcp.port`, `inner.ip.src`, `web_ports`.
+    /// A field, or the name of a let, param, table or trigger: `tcp.port`, `inner.ip.src`,
+    /// `web_ports`.
     Path(String),
     /// `not x`, `!x`; `a not in b` is the `not` of an [`ExprKind::In`] of the same span
     Not(Box<Expr>),
@@ -332,7 +336,8 @@ pub enum ExprKind {
     Paren(Box<Expr>),
     /// `base[0:4]`
     Slice(Box<Expr>, Slice),
-    /// `table[key]`, `trigger[key]`; a key that is one bare integer, `t[80]`, reads as [`Slice::At`]
+    /// `table[key]`, `trigger[key]`; a key that is one bare integer, `t[80]`, reads as
+    /// [`Slice::At`]
     Index(Box<Expr>, Box<Expr>),
     /// `table[key] else default`
     Else(Box<Expr>, Box<Expr>),
@@ -384,12 +389,14 @@ pub enum Literal {
         /// Whether it was written in hexadecimal.
         hex: bool,
     },
-    /// `"text"`, escapes resolved, or `r"text"`, as written; any bytes. When it stands to the right of `matches` it is
-    /// the text of a regex, always UTF-8: the escapes that Wireshark resolves there (`\\`, `\"`, `\n`, `\r`, `\t`,
-    /// `\0`, and `\xHH` below 0x80) are resolved; those that it refuses there (`\d`, `\.`) and `\xHH` from 0x80 on
-    /// are kept for the regex engine. So a pattern that Wireshark takes means the same here.
+    /// `"text"`, escapes resolved, or `r"text"`, as written; any bytes. When it stands to the right
+    /// of `matches` it is the text of a regex, always UTF-8: the escapes that Wireshark resolves
+    /// there (`\\`, `\"`, `\n`, `\r`, `\t`, `\0`, and `\xHH` below 0x80) are resolved; those that
+    /// it refuses there (`\d`, `\.`) and `\xHH` from 0x80 on are kept for the regex engine. So a
+    /// pattern that Wireshark takes means the same here.
     String(Vec<u8>),
-    /// Two-digit hexadecimal groups joined by colons: `47:45:54`, a MAC when six, an IPv6 address when eight.
+    /// Two-digit hexadecimal groups joined by colons: `47:45:54`, a MAC when six, an IPv6 address
+    /// when eight.
     Bytes(Vec<u8>),
     /// `192.0.2.1`
     Ipv4(Ipv4Addr),

@@ -1,6 +1,7 @@
-//! The table of diagnostic codes. A code's number is never reused and never changes meaning; `mirrorc check
-//! --explain CODE` prints `explain`. Numbers by phase: 00xx files and syntax, 01xx names and types, 02xx tables and
-//! params, 03xx not available yet, 04xx budgets, 09xx lints. (Rejected: codes spread over the phases, which drift apart.)
+//! The table of diagnostic codes. A code's number is never reused and never changes meaning;
+//! `mirrorc check --explain CODE` prints `explain`. Numbers by phase: 00xx files and syntax, 01xx
+//! names and types, 02xx tables and params, 03xx not available yet, 04xx budgets, 09xx lints.
+//! (Rejected: codes spread over the phases, which drift apart.)
 
 pub mod budgets;
 pub mod clauses;

@@ -1,7 +1,8 @@
-//! What is wrong with a program, as plain data. Nothing here prints: the command line draws a diagnostic as text,
-//! JSON or SARIF. The invariant: a code keeps its number and meaning for ever, and messages speak of the user's
-//! language, never of Rust. Messages are lower case without a full stop; user text stands in back-ticks.
-//! (Rejected: error enums per phase, which make every caller know every phase.)
+//! What is wrong with a program, as plain data. Nothing here prints: the command line draws a
+//! diagnostic as text, JSON or SARIF. The invariant: a code keeps its number and meaning for ever,
+//! and messages speak of the user's language, never of Rust. Messages are lower case without a full
+//! stop; user text stands in back-ticks. (Rejected: error enums per phase, which make every caller
+//! know every phase.)
 
 use crate::codes::Code;
 pub use crate::codes::Severity;

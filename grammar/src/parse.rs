@@ -1,8 +1,9 @@
-//! Text to syntax tree. A scanner finds comments, brackets and where each item starts, and reports what is wrong with
-//! single characters; then each item is read by the pest grammar on its own, and an item with an error once more,
-//! clause by clause. The invariant: any text gives a tree and diagnostics, in time linear in its length, and no
-//! recursion deeper than [`MAX_NESTING`](crate::MAX_NESTING) allows. This module and its children are the only ones
-//! that know pest. (Rejected: reading the whole file at once, where the first error hides all others.)
+//! Text to syntax tree. A scanner finds comments, brackets and where each item starts, and reports
+//! what is wrong with single characters; then each item is read by the pest grammar on its own, and
+//! an item with an error once more, clause by clause. The invariant: any text gives a tree and
+//! diagnostics, in time linear in its length, and no recursion deeper than
+//! [`MAX_NESTING`](crate::MAX_NESTING) allows. This module and its children are the only ones that
+//! know pest. (Rejected: reading the whole file at once, where the first error hides all others.)
 
 mod expr;
 mod items;
@@ -37,12 +38,13 @@ type Pairs<'t> = pest::iterators::Pairs<'t, Rule>;
 pub struct Parsed {
     /// The tree of what could be read.
     pub file: File,
-    /// What is wrong, in the order of the text, all of severity error. Empty: the tree is the whole text.
+    /// What is wrong, in the order of the text, all of severity error. Empty: the tree is the whole
+    /// text.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a text. Never fails: what cannot be read is told in the diagnostics, and left out of the tree or put there
-/// as `Broken`.
+/// Reads a text. Never fails: what cannot be read is told in the diagnostics, and left out of the
+/// tree or put there as `Broken`.
 pub fn parse(file: FileId, text: &str) -> Parsed {
     let mut sink = Sink::new(file);
     if text.len() > MAX_FILE {

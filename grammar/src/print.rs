@@ -1,8 +1,9 @@
-//! Canonical text (`mirrorc fmt`): one way to lay out a program. Blanks, padding and the spelling of operators are
-//! ours; literals, names, comments, single blank lines, and where long lists and conditions are broken into lines stay
-//! the author's. The invariants: formatting twice gives the same text, the tree of the result is the tree of the text
-//! up to spans, and every comment is kept in its order. (Rejected: breaking and joining lines by their length; tables
-//! and long conditions are laid out by their authors for a reason.)
+//! Canonical text (`mirrorc fmt`): one way to lay out a program. Blanks, padding and the spelling
+//! of operators are ours; literals, names, comments, single blank lines, and where long lists and
+//! conditions are broken into lines stay the author's. The invariants: formatting twice gives the
+//! same text, the tree of the result is the tree of the text up to spans, and every comment is kept
+//! in its order. (Rejected: breaking and joining lines by their length; tables and long conditions
+//! are laid out by their authors for a reason.)
 
 mod expr;
 mod items;
@@ -71,7 +72,7 @@ impl<'t> Printer<'t> {
         printer.out
     }
 
-    // ---- tokens -------------------------------------------------------------------------------------------
+    // ---- tokens ---------------------------------------------------------------------------------
 
     /// A token that stands at `at` in the text, after the comments before it.
     fn token(&mut self, at: u32, token: &str) {
@@ -122,7 +123,7 @@ impl<'t> Printer<'t> {
         self.commented = false;
     }
 
-    // ---- comments and lines ---------------------------------------------------------------------------------
+    // ---- comments and lines ---------------------------------------------------------------------
 
     /// The next comment, if it stands before `at`.
     fn next_comment(&mut self, at: u32) -> Option<Span> {
@@ -141,8 +142,8 @@ impl<'t> Printer<'t> {
         }
     }
 
-    /// Writes a comment: at the end of the line if that is where it stands in the text, else on a line of its own.
-    /// Returns whether it has its own. `first`: no blank line is kept before it.
+    /// Writes a comment: at the end of the line if that is where it stands in the text, else on a
+    /// line of its own. Returns whether it has its own. `first`: no blank line is kept before it.
     fn comment(&mut self, span: Span, indent: usize, blank_line: bool) -> bool {
         let comment = self.source(span).trim_end();
         let trails = self.is_trailing(span) && !self.at_line_start() && !self.commented;
@@ -160,8 +161,8 @@ impl<'t> Printer<'t> {
         !trails
     }
 
-    /// Starts the line of something that stands at `at` and has lines of its own, after the comments before it.
-    /// `first`: nothing stands before it in its block, so no blank line does.
+    /// Starts the line of something that stands at `at` and has lines of its own, after the
+    /// comments before it. `first`: nothing stands before it in its block, so no blank line does.
     fn line(&mut self, at: u32, first: bool) {
         if !self.comment_lines(at, first) {
             self.blank_line(at);
@@ -170,14 +171,16 @@ impl<'t> Printer<'t> {
         self.gap = Gap::Nothing;
     }
 
-    /// The line of a closing brace that stands at `at`, after the comments that are left in its block.
+    /// The line of a closing brace that stands at `at`, after the comments that are left in its
+    /// block.
     fn last_line(&mut self, at: u32, indent: usize, first: bool) {
         self.comment_lines(at, first);
         self.new_line(indent);
         self.gap = Gap::Nothing;
     }
 
-    /// The comments before `at`, between lines. Returns whether what comes next is still the first in its block.
+    /// The comments before `at`, between lines. Returns whether what comes next is still the first
+    /// in its block.
     fn comment_lines(&mut self, at: u32, mut first: bool) -> bool {
         while let Some(span) = self.next_comment(at) {
             first &= !self.comment(span, self.indent, !first);

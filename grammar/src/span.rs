@@ -1,6 +1,7 @@
-//! Where a thing stands in the text. A span is a file and a half-open byte range; it holds no text, so trees
-//! stay small and diagnostics can be made long after parsing. The invariant: `start <= end <= text.len()` of
-//! that file, both on character boundaries. (Rejected: an `Arc` of the source in every node.)
+//! Where a thing stands in the text. A span is a file and a half-open byte range; it holds no text,
+//! so trees stay small and diagnostics can be made long after parsing. The invariant:
+//! `start <= end <= text.len()` of that file, both on character boundaries. (Rejected: an `Arc` of
+//! the source in every node.)
 
 /// Index of a file in a [`SourceMap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -66,7 +67,8 @@ pub struct Source {
     pub text: String,
 }
 
-/// All texts of one program: rule files, included files and table files, in the order they were read.
+/// All texts of one program: rule files, included files and table files, in the order they were
+/// read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SourceMap {
     sources: Vec<Source>,

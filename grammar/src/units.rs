@@ -1,6 +1,6 @@
-//! The units that may be glued to a number. The invariant: a unit has one meaning everywhere, and sizes with an `i`
-//! are powers of 1024, all others powers of 1000; bits are eighths of bytes, so a bare `bit` is none. (Rejected: `KB` as 1024,
-//! which some tools mean and others do not.)
+//! The units that may be glued to a number. The invariant: a unit has one meaning everywhere, and
+//! sizes with an `i` are powers of 1024, all others powers of 1000; bits are eighths of bytes, so a
+//! bare `bit` is none. (Rejected: `KB` as 1024, which some tools mean and others do not.)
 
 /// What a unit measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
-//! The words of the language and the search for the one that was meant. The invariant: these lists and the grammar
-//! agree; a test reads each word with the grammar.
+//! The words of the language and the search for the one that was meant. The invariant: these lists
+//! and the grammar agree; a test reads each word with the grammar.
 
 /// Words that start an item.
 pub const ITEMS: &[&str] = &["let", "param", "table", "station", "rule", "limit", "trigger", "include"];
@@ -10,8 +10,8 @@ pub const RULE_CLAUSES: &[&str] = &["match", "snaplen", "to"];
 /// Words that start a clause of a trigger.
 pub const TRIGGER_CLAUSES: &[&str] = &["when", "unless", "hold", "external", "keys"];
 
-/// Words that no item may be named, because they start an item or a clause. `external` and `keys` are not among
-/// them: where they start a clause, no name can stand.
+/// Words that no item may be named, because they start an item or a clause. `external` and `keys`
+/// are not among them: where they start a clause, no name can stand.
 pub const RESERVED: &[&str] = &[
     "let", "param", "table", "station", "rule", "limit", "trigger", "include", "match", "snaplen", "to",
     "when", "unless", "hold",
@@ -39,8 +39,8 @@ pub const OPERATORS: &[&str] = &[
     "within",
 ];
 
-/// Words that, beside the operators, cannot name what an expression or a length speaks of, because they mean
-/// something there.
+/// Words that, beside the operators, cannot name what an expression or a length speaks of, because
+/// they mean something there.
 pub const MEANINGS: &[&str] =
     &["any", "all", "true", "false", "flow", "stream", "none", "full", "headers", "payload", "bytes"];
 

@@ -1,6 +1,7 @@
-//! The corpus: cases as data, see `cases/README.md`. Here are their form and what a run of them must give; the engines
-//! are all run by the same code, and none can change what is expected. The invariant: a case that cannot be read, and
-//! a packet without an expectation, is a failure. (Rejected: cases as Rust tests, one copy for each engine.)
+//! The corpus: cases as data, see `cases/README.md`. Here are their form and what a run of them
+//! must give; the engines are all run by the same code, and none can change what is expected. The
+//! invariant: a case that cannot be read, and a packet without an expectation, is a failure.
+//! (Rejected: cases as Rust tests, one copy for each engine.)
 
 use crate::packet_text::{Built, build};
 use crate::run::{ENGINES, Told, compile_files, run_engine};
@@ -37,7 +38,8 @@ pub struct Case {
     pub why: String,
     /// The program.
     pub rules: String,
-    /// Other files: those ending in `.mrule` are given together with the rules, tables are read by them.
+    /// Other files: those ending in `.mrule` are given together with the rules, tables are read by
+    /// them.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
     /// `--set NAME=VALUE`
@@ -64,11 +66,11 @@ pub struct PacketCase {
     pub is: String,
     /// When it comes, in milliseconds; one after the packet before, when it is not said.
     pub ms: Option<u64>,
-    /// For each station that a copy is asked for: `FIRST..END RULE`, or `FIRST..END RULE, cut by LIMIT`, or
-    /// `nothing RULE, cut by LIMIT`.
+    /// For each station that a copy is asked for: `FIRST..END RULE`, or
+    /// `FIRST..END RULE, cut by LIMIT`, or `nothing RULE, cut by LIMIT`.
     pub copies: BTreeMap<String, String>,
-    /// What it does to triggers, by their names: `TRIGGER raised`, `TRIGGER[KEY] extended`; not looked at when
-    /// it is not said.
+    /// What it does to triggers, by their names: `TRIGGER raised`, `TRIGGER[KEY] extended`; not
+    /// looked at when it is not said.
     pub fires: Option<Vec<String>>,
 }
 
@@ -94,7 +96,8 @@ pub struct ExprCase {
     pub fails: Vec<String>,
     /// Why tshark refuses the condition, or selects other packets.
     pub tshark: Option<String>,
-    /// What the engines make of it so far, instead: a mistake that is known. Then the case must fail.
+    /// What the engines make of it so far, instead: a mistake that is known. Then the case must
+    /// fail.
     pub open: Option<String>,
 }
 
@@ -147,7 +150,8 @@ pub fn count(text: &str) -> usize {
     toml::from_str(text).map_or(0, |file: File| file.case.len() + file.expr.len() + file.length.len())
 }
 
-/// What is expected of one packet: for each station asked for, the range, the rule and the limit by name.
+/// What is expected of one packet: for each station asked for, the range, the rule and the limit by
+/// name.
 type Expected = BTreeMap<String, String>;
 
 /// A program with its packets and what is expected of them.
@@ -177,7 +181,8 @@ impl<'a> Trial<'a> {
         Ok(Trial { program, environment, packets, times })
     }
 
-    /// Runs every engine over the packets, all at once and one by one; gives what is wrong, and what the first engine told.
+    /// Runs every engine over the packets, all at once and one by one; gives what is wrong, and
+    /// what the first engine told.
     fn run(&self) -> Result<(Vec<String>, Told), String> {
         let packets: Vec<Packet> = self
             .packets
@@ -286,7 +291,8 @@ fn key_of(text: &str) -> Result<Vec<Value>, String> {
 }
 
 impl ExprCase {
-    /// The condition on one station, its opposite on another: each packet must get exactly the right one.
+    /// The condition on one station, its opposite on another: each packet must get exactly the
+    /// right one.
     fn run(&self) -> Result<Vec<String>, String> {
         let text = format!(
             "{}\nstation yes {{ pcapng \"yes\" }}\nstation no {{ pcapng \"no\" }}\n\
@@ -318,7 +324,8 @@ impl ExprCase {
 }
 
 impl LengthCase {
-    /// The length in a rule for one station, and in a limit of a whole copy for another: the same bytes.
+    /// The length in a rule for one station, and in a limit of a whole copy for another: the same
+    /// bytes.
     fn run(&self) -> Result<Vec<String>, String> {
         let text = format!(
             "{}\nstation raised {{ pcapng \"raised\" }}\nstation lowered {{ pcapng \"lowered\" }}\n\

@@ -1,6 +1,7 @@
-//! Where generators get their choices from: a seed, or the bytes of a fuzzer. The invariant: choices never end; behind the
-//! last byte every choice is the first one, which generators make the smallest, so they stop.
-//! (Rejected: proptest strategies; the same generators must also be driven by a fuzzer's bytes.)
+//! Where generators get their choices from: a seed, or the bytes of a fuzzer. The invariant:
+//! choices never end; behind the last byte every choice is the first one, which generators make the
+//! smallest, so they stop. (Rejected: proptest strategies; the same generators must also be driven
+//! by a fuzzer's bytes.)
 
 /// A source of choices.
 #[derive(Debug, Clone)]

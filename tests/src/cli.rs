@@ -1,6 +1,7 @@
-//! Runs `mirrorc` in place, through the same call that the binary makes, and compares output with recordings. The
-//! invariant: what a run prints depends on its arguments and files only: no colours, a fixed width.
-//! (Rejected: starting the binary, which a test of another crate cannot find.)
+//! Runs `mirrorc` in place, through the same call that the binary makes, and compares output with
+//! recordings. The invariant: what a run prints depends on its arguments and files only: no
+//! colours, a fixed width. (Rejected: starting the binary, which a test of another crate cannot
+//! find.)
 
 use mirrorc::{Exit, Look, Screen};
 use std::path::Path;

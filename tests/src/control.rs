@@ -1,5 +1,6 @@
-//! A mirrorc on a bridge with a control socket, and the commands that talk to it. The invariant: commands run in place, in this
-//! process, as a user's would in another. (Rejected: calling the API's functions; the socket is what is tested.)
+//! A mirrorc on a bridge with a control socket, and the commands that talk to it. The invariant:
+//! commands run in place, in this process, as a user's would in another. (Rejected: calling the
+//! API's functions; the socket is what is tested.)
 
 use crate::cli::mirrorc;
 use crate::copies::{Told, told};

@@ -1,5 +1,6 @@
-//! What copies in a pcapng station say of themselves: length, and the words of their comments. A walker of its own, of the
-//! few blocks that stations write. (Rejected: tshark for it; it takes seconds for a million copies.)
+//! What copies in a pcapng station say of themselves: length, and the words of their comments. A
+//! walker of its own, of the few blocks that stations write. (Rejected: tshark for it; it takes
+//! seconds for a million copies.)
 
 use std::path::Path;
 

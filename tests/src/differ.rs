@@ -1,7 +1,8 @@
-//! What must hold of any program and any packets: both engines say the same, in batches of any size, also after tables,
-//! params and triggers have changed; order does not matter; a rule only raises and a limit only lowers; what `fmt` prints
-//! means the same. The invariant: the answer depends on the text, the packets and the seed alone, so that a finding can be
-//! cut down. (Rejected: one assertion in each test; the minimiser and the fuzzer ask the same question.)
+//! What must hold of any program and any packets: both engines say the same, in batches of any
+//! size, also after tables, params and triggers have changed; order does not matter; a rule only
+//! raises and a limit only lowers; what `fmt` prints means the same. The invariant: the answer
+//! depends on the text, the packets and the seed alone, so that a finding can be cut down.
+//! (Rejected: one assertion in each test; the minimiser and the fuzzer ask the same question.)
 
 use crate::choices::Choices;
 use crate::packet_text::Built;
@@ -90,8 +91,8 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
     Ok(verdicts)
 }
 
-/// Holds what limits without `to` leave of each packet, as binding policies cut copies by it, against what they leave of
-/// the program's own.
+/// Holds what limits without `to` leave of each packet, as binding policies cut copies by it,
+/// against what they leave of the program's own.
 pub fn bounds(text: &str, packets: &[Built], _seed: u64) -> Outcome {
     let program = match compile_files(&[("a.mrule", text)], &[]) {
         Ok(program) => Arc::new(program),

@@ -1,6 +1,6 @@
-//! Feeds live stations from a capture: the part of a live worker that lies between packets and producers. The invariant: the
-//! packets, their numbers and their verdicts are those of a replay of the same capture. (Rejected: made-up copies; what
-//! stations get is decided by rules.)
+//! Feeds live stations from a capture: the part of a live worker that lies between packets and
+//! producers. The invariant: the packets, their numbers and their verdicts are those of a replay of
+//! the same capture. (Rejected: made-up copies; what stations get is decided by rules.)
 
 use mrule_compiler::dissect;
 use mrule_compiler::engine::{Engine, EngineKind};
@@ -83,7 +83,8 @@ impl Feed {
         longest
     }
 
-    /// Offers the capture again and again, with a pause between, until this holds; at most 30 seconds.
+    /// Offers the capture again and again, with a pause between, until this holds; at most 30
+    /// seconds.
     pub fn until(&self, what: &str, mut holds: impl FnMut(&Feed) -> bool) {
         let begun = Instant::now();
         while !holds(self) {

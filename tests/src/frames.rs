@@ -1,5 +1,6 @@
-//! Frames of captures, owned and all in memory, as the product's own reader gives them: number `i` in a capture is index
-//! `i - 1` here, as long as all its link types are supported (asserted). Other tests hold the reader itself against others.
+//! Frames of captures, owned and all in memory, as the product's own reader gives them: number `i`
+//! in a capture is index `i - 1` here, as long as all its link types are supported (asserted).
+//! Other tests hold the reader itself against others.
 
 use mrule_compiler::abi::{Link, Packet};
 use mrule_dataplane::capture::Reader;
@@ -60,12 +61,14 @@ fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("pcap")
 }
 
-/// Whether a capture is one that ships: what is known of those (that no checksum is 0, say) may differ in any other.
+/// Whether a capture is one that ships: what is known of those (that no checksum is 0, say) may
+/// differ in any other.
 pub fn ships(capture: &Path) -> bool {
     capture.starts_with(shipped())
 }
 
-/// The captures that ship, by name; and those in the directory that `MRULE_CAPTURES` names, if it does.
+/// The captures that ship, by name; and those in the directory that `MRULE_CAPTURES` names, if it
+/// does.
 pub fn captures() -> Vec<PathBuf> {
     let fresh = std::env::var_os("MRULE_CAPTURES").map(PathBuf::from);
     let mut paths = Vec::new();

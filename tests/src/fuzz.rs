@@ -1,6 +1,7 @@
-//! The bodies of the fuzz targets: what must hold of any bytes. A fuzzer calls them with its own, and a test with bytes of
-//! a seed for some seconds. The invariant: each is total, and panics only when something that must hold does not.
-//! (Rejected: bodies in the fuzz crate, which stable toolchains cannot run.)
+//! The bodies of the fuzz targets: what must hold of any bytes. A fuzzer calls them with its own,
+//! and a test with bytes of a seed for some seconds. The invariant: each is total, and panics only
+//! when something that must hold does not. (Rejected: bodies in the fuzz crate, which stable
+//! toolchains cannot run.)
 
 use crate::choices::Choices;
 use crate::differ::{self, Outcome};
@@ -85,7 +86,8 @@ impl Read for Slow {
     }
 }
 
-/// Any text is read to a tree and diagnostics whose places are in the text, and is checked without a panic.
+/// Any text is read to a tree and diagnostics whose places are in the text, and is checked without
+/// a panic.
 pub fn parse(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let parsed = mrule_grammar::parse(FileId(0), &text);
@@ -136,7 +138,8 @@ pub fn dissect_any(data: &[u8]) {
     promises(&Packet::new(frame, frame.len() as u32 + more, link));
 }
 
-/// Panics unless what the dissector says of a packet holds (V2, and what each slot's documentation promises).
+/// Panics unless what the dissector says of a packet holds (V2, and what each slot's documentation
+/// promises).
 pub fn promises(packet: &Packet) {
     let head: Head = dissect(packet);
     for stack in [&head.outer, &head.inner] {

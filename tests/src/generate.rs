@@ -1,7 +1,8 @@
-//! Random programs as rule text, made from the field table and from the values that packets have. The invariant: the text
-//! is of the language as its page describes it; what the checker refuses of it (a number that may pass 64 bits, two
-//! types that do not meet) is rare, and the tests hold it below a share. (Rejected: random typed programs; text goes
-//! through the parser and the checker as well, and can be read, kept and cut down.)
+//! Random programs as rule text, made from the field table and from the values that packets have.
+//! The invariant: the text is of the language as its page describes it; what the checker refuses of
+//! it (a number that may pass 64 bits, two types that do not meet) is rare, and the tests hold it
+//! below a share. (Rejected: random typed programs; text goes through the parser and the checker as
+//! well, and can be read, kept and cut down.)
 
 use crate::choices::Choices;
 use crate::palette::Palette;

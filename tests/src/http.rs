@@ -1,5 +1,6 @@
-//! HTTP over a Unix socket, one request a connection, written by hand: what a client that is not ours sends, and what comes
-//! back, byte for byte. (Rejected: the client of the command line, which would be asked about itself.)
+//! HTTP over a Unix socket, one request a connection, written by hand: what a client that is not
+//! ours sends, and what comes back, byte for byte. (Rejected: the client of the command line, which
+//! would be asked about itself.)
 
 use serde_json::Value;
 use std::io::{Read, Write};

@@ -1,7 +1,8 @@
-//! What the end-to-end tests share: packets and cases written by hand, random programs and damaged packets, the laws that
-//! hold for all of them, the bodies of the fuzz targets, and what asks other programs. The invariant: what is expected is
-//! never taken from what the tested code says. (Rejected: helpers beside each test; tests, fuzz targets and benchmarks
-//! compile and run programs the same way.)
+//! What the end-to-end tests share: packets and cases written by hand, random programs and damaged
+//! packets, the laws that hold for all of them, the bodies of the fuzz targets, and what asks other
+//! programs. The invariant: what is expected is never taken from what the tested code says.
+//! (Rejected: helpers beside each test; tests, fuzz targets and benchmarks compile and run programs
+//! the same way.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 pub mod capture;

@@ -1,6 +1,7 @@
-//! Packets for random tests: real ones of the captures that ship and built ones, some of them damaged: flipped bits, cuts,
-//! lying lengths, tags put in, other link types. The invariant: any bytes may come out; nothing here knows what is a
-//! sound packet. (Rejected: random bytes alone, which rarely get past Ethernet.)
+//! Packets for random tests: real ones of the captures that ship and built ones, some of them
+//! damaged: flipped bits, cuts, lying lengths, tags put in, other link types. The invariant: any
+//! bytes may come out; nothing here knows what is a sound packet. (Rejected: random bytes alone,
+//! which rarely get past Ethernet.)
 
 use crate::capture;
 use crate::choices::Choices;

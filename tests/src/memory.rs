@@ -1,10 +1,12 @@
-//! How much memory a process has, as the system counts it, and a process that may have no more. The invariant:
-//! what is measured is a whole process, so a test that looks at itself runs in one of its own. (Rejected: an
-//! allocator that counts; it knows nothing of maps, of native code and of stacks.) proc_pid_status(5), prlimit(1).
+//! How much memory a process has, as the system counts it, and a process that may have no more. The
+//! invariant: what is measured is a whole process, so a test that looks at itself runs in one of
+//! its own. (Rejected: an allocator that counts; it knows nothing of maps, of native code and of
+//! stacks.) proc_pid_status(5), prlimit(1).
 
 use std::process::Command;
 
-/// A line of the status of a process, in bytes: `VmRSS`, what it has; `VmHWM`, the most that it had.
+/// A line of the status of a process, in bytes: `VmRSS`, what it has; `VmHWM`, the most that it
+/// had.
 pub fn of_process(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of the status");
@@ -21,7 +23,8 @@ pub fn peak_of(body: impl FnOnce()) -> u64 {
     of_process(own, "VmHWM").saturating_sub(before)
 }
 
-/// A program whose address space has this limit, in bytes: more is refused to it, and it ends by a signal.
+/// A program whose address space has this limit, in bytes: more is refused to it, and it ends by a
+/// signal.
 pub fn limited(bytes: u64, program: &str) -> Command {
     let mut command = Command::new("prlimit");
     command.arg(format!("--as={bytes}")).arg("--").arg(program);
@@ -31,8 +34,8 @@ pub fn limited(bytes: u64, program: &str) -> Command {
 /// Says to the child of a test that it is alone.
 const ALONE: &str = "MIRRORC_TEST_ALONE";
 
-/// Runs the body in a process of its own with this limit of its address space: this executable again, with
-/// this one test (its path in the executable).
+/// Runs the body in a process of its own with this limit of its address space: this executable
+/// again, with this one test (its path in the executable).
 pub fn alone(test: &str, bytes: u64, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return body();

@@ -1,6 +1,7 @@
-//! Cuts a finding down: fewer items, smaller conditions, one packet, fewer bytes; as long as it stays a finding. The
-//! invariant: what is returned was itself tried. (Rejected: shrinking the generator's choices, which changes a program all
-//! over; parts of a text can be left out where they stand.)
+//! Cuts a finding down: fewer items, smaller conditions, one packet, fewer bytes; as long as it
+//! stays a finding. The invariant: what is returned was itself tried. (Rejected: shrinking the
+//! generator's choices, which changes a program all over; parts of a text can be left out where
+//! they stand.)
 
 use crate::packet_text::Built;
 use mrule_grammar::ast::{Clause, Expr, ExprKind, Item, LengthKind, Rule, TableInit};

@@ -1,6 +1,7 @@
-//! What `mirrorc run` writes for a station, as frames of the capture that it read: for tests that hold whole runs against
-//! other programs. The invariant: a copy counts for exactly one frame, and frames come in order.
-//! (Rejected: asking the engines; what the runtime knows of flows is told by a run only.)
+//! What `mirrorc run` writes for a station, as frames of the capture that it read: for tests that
+//! hold whole runs against other programs. The invariant: a copy counts for exactly one frame, and
+//! frames come in order. (Rejected: asking the engines; what the runtime knows of flows is told by
+//! a run only.)
 
 use crate::cli::mirrorc;
 use crate::frames::{Frame, read};
@@ -11,7 +12,8 @@ use std::path::Path;
 /// The engines, as the command names them.
 pub const ENGINES: [&str; 2] = ["jit", "interp"];
 
-/// Runs rules over a capture; the copies of each of these stations, which write files of their names.
+/// Runs rules over a capture; the copies of each of these stations, which write files of their
+/// names.
 pub fn copies(
     rules: &str,
     capture: &Path,

@@ -1,7 +1,9 @@
-//! Network namespaces for tests: `a` and `b` with two veth pairs between: a0 to b0 with 10.9.0.1 and fd00:9::1, .2 and ::2;
-//! a1 to b1 without any address, on which nothing is ever said but by the test. The invariants: a test's own thread moves into `a`, so the threads it starts are there, too, and no other test is; names
-//! hold the process and a count, so tests run side by side; namespaces go when the value does, also in a panic.
-//! (Rejected: the host's interfaces, which are not ours.)
+//! Network namespaces for tests: `a` and `b` with two veth pairs between: a0 to b0 with 10.9.0.1
+//! and fd00:9::1, .2 and ::2; a1 to b1 without any address, on which nothing is ever said but by
+//! the test. The invariants: a test's own thread moves into `a`, so the threads it starts are
+//! there, too, and no other test is; names hold the process and a count, so tests run side by side;
+//! namespaces go when the value does, also in a panic. (Rejected: the host's interfaces, which are
+//! not ours.)
 
 use rustix::net::{self, AddressFamily, SocketType, ipproto, sockopt};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -26,7 +28,8 @@ pub struct Pair {
     c: String,
 }
 
-/// The same for a test that listens with tcpdump, which wants to be root outside of user namespaces, too.
+/// The same for a test that listens with tcpdump, which wants to be root outside of user
+/// namespaces, too.
 pub fn with_listener(test: &str, body: impl FnOnce(&Pair) + Send) {
     if rustix::process::geteuid().is_root() {
         with_pair(test, body);
@@ -35,8 +38,8 @@ pub fn with_listener(test: &str, body: impl FnOnce(&Pair) + Send) {
     }
 }
 
-/// Whether network namespaces can be made here: by root, or in the user namespace of a process of its own, in which the test
-/// is run again. Where neither is to be had, says so loudly.
+/// Whether network namespaces can be made here: by root, or in the user namespace of a process of
+/// its own, in which the test is run again. Where neither is to be had, says so loudly.
 pub fn is_allowed(test: &str) -> bool {
     if rustix::process::geteuid().is_root() || std::env::var_os(INSIDE).is_some() {
         return true;
@@ -112,8 +115,8 @@ impl Pair {
         pair
     }
 
-    /// Puts a host behind the receiver, which routes to it over a link of this MTU: a1 goes to a third namespace, with
-    /// 10.10.0.2 and fd00:10::2. It takes what comes to these ports.
+    /// Puts a host behind the receiver, which routes to it over a link of this MTU: a1 goes to a
+    /// third namespace, with 10.10.0.2 and fd00:10::2. It takes what comes to these ports.
     pub fn host_behind(&self, mtu: &str, ports: &[u16]) -> Vec<OwnedFd> {
         let [a, b, c] = [self.a.as_str(), self.b.as_str(), self.c.as_str()];
         ip(&["netns", "add", c]);
@@ -151,7 +154,8 @@ impl Pair {
         output.expect("ip netns exec").status.success()
     }
 
-    /// Sockets of the receiver at these UDP ports, and one that takes GRE, of both families: nothing is refused.
+    /// Sockets of the receiver at these UDP ports, and one that takes GRE, of both families:
+    /// nothing is refused.
     pub fn takers(&self, ports: &[u16]) -> Vec<OwnedFd> {
         self.takers_in(&self.b, ports)
     }
@@ -176,7 +180,8 @@ impl Pair {
         std::thread::scope(|scope| scope.spawn(make).join().expect("sockets"))
     }
 
-    /// Starts tcpdump on a link of the receiver, for frames of up to 9500 bytes; it listens when this returns.
+    /// Starts tcpdump on a link of the receiver, for frames of up to 9500 bytes; it listens when
+    /// this returns.
     pub fn listen(&self, link: &str, to: &Path, filter: &str) -> Tcpdump {
         self.tcpdump(link, to, filter, "9500")
     }

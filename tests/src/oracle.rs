@@ -1,5 +1,6 @@
-//! Judges from outside: tshark, tcpdump, editcap, and what all comparisons with them need. A tool that is not there skips its test
-//! with a line on standard error that the test harness does not swallow.
+//! Judges from outside: tshark, tcpdump, editcap, and what all comparisons with them need. A tool
+//! that is not there skips its test with a line on standard error that the test harness does not
+//! swallow.
 
 use crate::compile_text;
 use crate::frames::Frame;
@@ -72,7 +73,8 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// Compiles filters, as many in a program as it may have stations; the error is all that is wrong with them.
+    /// Compiles filters, as many in a program as it may have stations; the error is all that is
+    /// wrong with them.
     pub fn of<'a>(filters: impl IntoIterator<Item = &'a str>) -> Result<Filters, String> {
         let filters: Vec<&str> = filters.into_iter().collect();
         let rule = |(i, filter): (usize, &&str)| {
@@ -114,8 +116,8 @@ pub struct Selected {
     pub frames: Vec<Numbers>,
 }
 
-/// Which frames tshark selects by each of these filters, in one pass (tests/oracle/tshark.lua), with these options. It puts no
-/// fragments together.
+/// Which frames tshark selects by each of these filters, in one pass (tests/oracle/tshark.lua),
+/// with these options. It puts no fragments together.
 pub fn selected(capture: &Path, filters: &[&str], options: &[&str]) -> Selected {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/tshark.lua");
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,12 +1,14 @@
-//! Packets written as text, for hand-written cases: the layers from the outside in, then what is wrong with them.
+//! Packets written as text, for hand-written cases: the layers from the outside in, then what is
+//! wrong with them.
 //!
 //! ```text
 //! eth/vlan(10)/ip(src=192.0.2.1)/tcp(dport=443,flags=SA)/"hello" | pad=4 cut=60
 //! ```
 //!
-//! Types, protocol numbers and lengths follow from the layers; an argument overrides each of them, and `OFFSET=HEX` behind
-//! the bar any byte. The invariant: text that is not understood to the last argument is an error, so that no case tests
-//! something else than it says. (Rejected: hex alone, which nobody can check by eye.)
+//! Types, protocol numbers and lengths follow from the layers; an argument overrides each of them,
+//! and `OFFSET=HEX` behind the bar any byte. The invariant: text that is not understood to the last
+//! argument is an error, so that no case tests something else than it says. (Rejected: hex alone,
+//! which nobody can check by eye.)
 
 use mrule_compiler::abi::{Link, Packet};
 
@@ -47,9 +49,10 @@ struct Arg {
     used: bool,
 }
 
-/// Builds a packet from its text. Behind the bar, in any order: `pad=N` zero bytes behind the packet, `OFFSET=HEX` other
-/// bytes there, `len=N` another length on the wire, `cut=N` only so many bytes captured, `link=NAME` another link type
-/// (`eth raw sll sll2 null`), `on=NAME` an interface. A packet of hexadecimal digits is `hex(..)`.
+/// Builds a packet from its text. Behind the bar, in any order: `pad=N` zero bytes behind the
+/// packet, `OFFSET=HEX` other bytes there, `len=N` another length on the wire, `cut=N` only so many
+/// bytes captured, `link=NAME` another link type (`eth raw sll sll2 null`), `on=NAME` an interface.
+/// A packet of hexadecimal digits is `hex(..)`.
 pub fn build(text: &str) -> Result<Built, String> {
     let (layers, changes) = split(text)?;
     let mut layers = layers.iter().map(|t| layer(t)).collect::<Result<Vec<_>, _>>()?;

@@ -1,5 +1,6 @@
-//! Packets built by hand, header by header, for tests: what a header says is what the caller passes or what is true of
-//! the payload. (Rejected: a packet builder library for all tests; the ones that test the dissector must be able to lie.)
+//! Packets built by hand, header by header, for tests: what a header says is what the caller passes
+//! or what is true of the payload. (Rejected: a packet builder library for all tests; the ones that
+//! test the dissector must be able to lie.)
 
 /// Ethernet, with a type or length.
 pub fn ethernet(kind: u16, payload: &[u8]) -> Vec<u8> {

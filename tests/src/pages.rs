@@ -1,5 +1,6 @@
 //! What the pages say of what mirrorc prints. The invariant: a member counts as explained where
-//! `docs/counters.md` names it as code. (Rejected: a list of members here; a new one would not be in it.)
+//! `docs/counters.md` names it as code. (Rejected: a list of members here; a new one would not be
+//! in it.)
 
 use serde_json::Value;
 use std::collections::BTreeSet;

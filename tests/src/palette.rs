@@ -1,6 +1,7 @@
-//! The values that fields have in some packets, so that random conditions on them often hold. Read through the helpers
-//! that both engines share, which is no matter here: a wrong value only makes a condition hold less often.
-//! (Rejected: random constants, with which nearly every comparison is false.)
+//! The values that fields have in some packets, so that random conditions on them often hold. Read
+//! through the helpers that both engines share, which is no matter here: a wrong value only makes a
+//! condition hold less often. (Rejected: random constants, with which nearly every comparison is
+//! false.)
 
 use mrule_compiler::abi::{Head, Packet};
 use mrule_compiler::fields::{FIELDS, Field, Hash, Layer, Source, Tags, Ty, find};
@@ -26,7 +27,8 @@ pub enum PacketContext {
     There,
 }
 
-/// Numbers that flows and messages have in tests. They are few and small, so that conditions on them often hold.
+/// Numbers that flows and messages have in tests. They are few and small, so that conditions on
+/// them often hold.
 pub const NUMBERS: &[u64] = &[0, 1, 2, 3, 4, 10, 28, 100, 200, 404];
 
 /// Texts that messages say in tests.

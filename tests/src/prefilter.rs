@@ -1,7 +1,9 @@
-//! The kernel's filter, run here: an interpreter of classic BPF on packets as the kernel shows them, and what must hold of
-//! the filter of any program: what it drops nobody wants, under any environment and any flows, and of the head that it leaves the
-//! same is said as of the packet. The invariant: a load outside of the packet ends the filter with 0, as in the kernel; the
-//! tests hold this interpreter against the kernel itself. (Rejected: libpcap's interpreter, which knows no tags that were taken out.)
+//! The kernel's filter, run here: an interpreter of classic BPF on packets as the kernel shows
+//! them, and what must hold of the filter of any program: what it drops nobody wants, under any
+//! environment and any flows, and of the head that it leaves the same is said as of the packet. The
+//! invariant: a load outside of the packet ends the filter with 0, as in the kernel; the tests hold
+//! this interpreter against the kernel itself. (Rejected: libpcap's interpreter, which knows no
+//! tags that were taken out.)
 
 use crate::choices::Choices;
 use crate::differ::{Outcome, shake};
@@ -28,7 +30,8 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// As a frame that enters is shown: the outer tag is taken out of it, if it is 802.1Q or 802.1ad.
+    /// As a frame that enters is shown: the outer tag is taken out of it, if it is 802.1Q or
+    /// 802.1ad.
     pub fn entering(frame: &[u8]) -> Shown {
         let word = |at: usize| Some(u16::from_be_bytes(*frame.get(at..)?.first_chunk()?));
         let (mut bytes, mut tag) = (frame.to_vec(), None);
@@ -97,8 +100,8 @@ impl Shown {
     }
 }
 
-/// Whether the transport's checksum of a frame is only the sum of its pseudo-header, as the kernel leaves it to network cards;
-/// summed in the plainest way.
+/// Whether the transport's checksum of a frame is only the sum of its pseudo-header, as the kernel
+/// leaves it to network cards; summed in the plainest way.
 pub fn is_unfinished(frame: &[u8]) -> bool {
     let head = dissect(&Packet::new(frame, frame.len() as u32, Link::Ethernet)).outer;
     let (l3, l4) = (head.l3 as usize, head.l4 as usize);
@@ -120,7 +123,8 @@ pub fn is_unfinished(frame: &[u8]) -> bool {
     total % 0xffff == word(l4 + sum) % 0xffff
 }
 
-/// Holds the filters of a program against what its engines say. Counts the packets of which something was left out.
+/// Holds the filters of a program against what its engines say. Counts the packets of which
+/// something was left out.
 pub fn keeps_what_is_wanted(text: &str, packets: &[Built], seed: u64) -> Outcome {
     let program = match compile_files(&[("a.mrule", text)], &[]) {
         Ok(program) => Arc::new(program),
@@ -225,8 +229,8 @@ fn packets_of<'a>(named: &'a [(&str, Shown)], bytes: &'a [Vec<u8>], lengths: &[u
     .collect()
 }
 
-/// A packet as one is cut out of a super-frame of TCP or UDP: shorter, with another identification, sequence number and
-/// checksum, without some flags. Any other packet as it is.
+/// A packet as one is cut out of a super-frame of TCP or UDP: shorter, with another identification,
+/// sequence number and checksum, without some flags. Any other packet as it is.
 fn part_of(frame: &[u8], choices: &mut Choices) -> Vec<u8> {
     let head = dissect(&Packet::new(frame, frame.len() as u32, Link::Ethernet)).outer;
     let mut part = frame.to_vec();

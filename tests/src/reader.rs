@@ -1,6 +1,7 @@
-//! What a row of the field table says of a packet, read in the plainest way from the row, the head and the bytes. It
-//! shares no code with either engine, so that tests of the dissector and of the engines have a third opinion.
-//! (Rejected: asking the reference interpreter, which would hide a mistake that it shares with the dissector.)
+//! What a row of the field table says of a packet, read in the plainest way from the row, the head
+//! and the bytes. It shares no code with either engine, so that tests of the dissector and of the
+//! engines have a third opinion. (Rejected: asking the reference interpreter, which would hide a
+//! mistake that it shares with the dissector.)
 
 use mrule_compiler::abi::{Head, Packet, Stack};
 use mrule_compiler::fields::{BytesSource, Field, Layer, Load, Source, Tags};
@@ -18,8 +19,8 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
-/// The value of `field` in `layer`; `None` for rows that are defined by other rows (`tcp.port`), or that are not about
-/// headers.
+/// The value of `field` in `layer`; `None` for rows that are defined by other rows (`tcp.port`), or
+/// that are not about headers.
 pub fn value(field: &Field, layer: Layer, packet: &Packet, head: &Head) -> Option<Value> {
     let stack = match layer {
         Layer::Outer => &head.outer,

@@ -1,6 +1,6 @@
-//! A receiver of webhooks: HTTP by hand, in a namespace of a test. It remembers what is posted and answers as it is told. The
-//! invariant: it reads what is sent byte for byte, and knows nothing of who sends. (Rejected: a server library; it would
-//! mend what is wrong before a test sees it.)
+//! A receiver of webhooks: HTTP by hand, in a namespace of a test. It remembers what is posted and
+//! answers as it is told. The invariant: it reads what is sent byte for byte, and knows nothing of
+//! who sends. (Rejected: a server library; it would mend what is wrong before a test sees it.)
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};

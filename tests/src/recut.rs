@@ -1,7 +1,8 @@
-//! Makes of a capture of TCP others that carry the same streams: cut into segments of a byte each (long ones: of a few), with
-//! neighbours swapped, or put in order. The invariant: each direction's bytes are the same ones, at the same sequence numbers, with headers, lengths and
-//! checksums that hold.
-//! (Rejected: random cuts here; the reference model has those, and one byte is the worst of them.)
+//! Makes of a capture of TCP others that carry the same streams: cut into segments of a byte each
+//! (long ones: of a few), with neighbours swapped, or put in order. The invariant: each direction's
+//! bytes are the same ones, at the same sequence numbers, with headers, lengths and checksums that
+//! hold. (Rejected: random cuts here; the reference model has those, and one byte is the worst of
+//! them.)
 
 use crate::capture::{Captured, write};
 use crate::frames::Frame;
@@ -35,12 +36,13 @@ fn frame(link: &[u8], mut ip: IpHeaders, mut tcp: TcpHeader, payload: &[u8]) -> 
     bytes
 }
 
-/// Payload up to this long is cut into single bytes, longer into pieces of [`PIECE`], for the sake of time.
+/// Payload up to this long is cut into single bytes, longer into pieces of [`PIECE`], for the sake
+/// of time.
 const SHORT: usize = 400;
 const PIECE: usize = 61;
 
-/// The frames of TCP that a condition on their ports lets through, each byte of payload in a frame of its own (see `SHORT`).
-/// SYN stays with the first byte, FIN, RST and PSH with the last.
+/// The frames of TCP that a condition on their ports lets through, each byte of payload in a frame
+/// of its own (see `SHORT`). SYN stays with the first byte, FIN, RST and PSH with the last.
 pub fn bytewise(frames: &[Frame], takes: impl Fn(u16, u16) -> bool) -> Vec<Vec<u8>> {
     let mut cut = Vec::new();
     for whole in frames.iter().filter(|f| f.bytes.len() as u64 == u64::from(f.len)) {
@@ -89,8 +91,8 @@ pub struct Placed {
     pub complete: usize,
 }
 
-/// Puts a capture's streams in order: a segment that comes before its turn waits for it, one that brings nothing new is left
-/// out; all else stays. For programs that lose their way in disorder.
+/// Puts a capture's streams in order: a segment that comes before its turn waits for it, one that
+/// brings nothing new is left out; all else stays. For programs that lose their way in disorder.
 pub fn in_order(frames: &[Frame], segments: &[Segment]) -> Vec<Placed> {
     let by_frame: BTreeMap<usize, usize> = segments.iter().enumerate().map(|(i, s)| (s.frame, i)).collect();
     let (offsets, unclear) = offsets(segments);

@@ -1,5 +1,6 @@
-//! One way to run packets through an engine, for all tests that compare what engines say. The invariant: what is returned
-//! depends on nothing that an earlier run left. (Rejected: a harness for each engine; they have one face.)
+//! One way to run packets through an engine, for all tests that compare what engines say. The
+//! invariant: what is returned depends on nothing that an earlier run left. (Rejected: a harness
+//! for each engine; they have one face.)
 
 use mrule_compiler::abi::{Packet, Verdict};
 use mrule_compiler::batch::Batch;
@@ -28,7 +29,8 @@ pub struct Told {
     pub limited: Vec<u64>,
     /// What became of each trigger's conditions.
     pub triggers: Vec<TriggerCount>,
-    /// What packets did to triggers, as `TRIGGER raised`, `TRIGGER[KEY] raised`: the packet's place, then that.
+    /// What packets did to triggers, as `TRIGGER raised`, `TRIGGER[KEY] raised`: the packet's
+    /// place, then that.
     pub events: Vec<(usize, String)>,
 }
 
@@ -95,7 +97,8 @@ pub fn run_engine(
     told
 }
 
-/// Runs packets through an engine while changes are made, each before the first packet that is not earlier.
+/// Runs packets through an engine while changes are made, each before the first packet that is not
+/// earlier.
 pub fn run_with_changes(
     kind: EngineKind,
     program: &Arc<Program>,
@@ -128,7 +131,8 @@ pub struct Raised {
     pub fired: Vec<Fired>,
 }
 
-/// Runs packets through an engine with a context that is given: all at once, then each by itself; what each is to triggers.
+/// Runs packets through an engine with a context that is given: all at once, then each by itself;
+/// what each is to triggers.
 pub fn run_sighted(
     engine: &Engine,
     environment: &Environment,

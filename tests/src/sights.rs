@@ -1,7 +1,8 @@
-//! Random sights: flows, found patterns and messages that no tracker would say of these packets, but might. Engines are
-//! held against each other with them. The invariant: the bits keep the rules of the ABI: none of a flow without `FLOW`, one
-//! direction with it, and only where there is an IP header.
-//! (Rejected: only what the tracker says of the packets; it never says most of what an engine must stand.)
+//! Random sights: flows, found patterns and messages that no tracker would say of these packets,
+//! but might. Engines are held against each other with them. The invariant: the bits keep the rules
+//! of the ABI: none of a flow without `FLOW`, one direction with it, and only where there is an IP
+//! header. (Rejected: only what the tracker says of the packets; it never says most of what an
+//! engine must stand.)
 
 use crate::choices::Choices;
 use mrule_compiler::abi::{FlowView, Head, Packet, bit};

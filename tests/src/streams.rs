@@ -1,6 +1,6 @@
-//! TCP streams of a capture as tshark sees them, and what a station received of them, put together byte by byte. The
-//! invariant: nothing here asks the product where anything in a frame is; tshark says so (tests/oracle/streams.lua), and
-//! copies are known again by time, length and bytes.
+//! TCP streams of a capture as tshark sees them, and what a station received of them, put together
+//! byte by byte. The invariant: nothing here asks the product where anything in a frame is; tshark
+//! says so (tests/oracle/streams.lua), and copies are known again by time, length and bytes.
 //! (Rejected: tshark on the copies; cut short, they give it other streams.)
 
 use crate::frames::Frame;
@@ -90,9 +90,10 @@ impl Segment {
     }
 }
 
-/// For each segment, the stream offset of its first payload byte: from the SYN's sequence number, or from the first segment
-/// of its direction; before that it is below 0. And the directions in which that is not to be said: where SYN comes after
-/// others that it does not fit, as when the other end answers for a connection before.
+/// For each segment, the stream offset of its first payload byte: from the SYN's sequence number,
+/// or from the first segment of its direction; before that it is below 0. And the directions in
+/// which that is not to be said: where SYN comes after others that it does not fit, as when the
+/// other end answers for a connection before.
 pub fn offsets(segments: &[Segment]) -> (Vec<i64>, BTreeSet<Way>) {
     let (mut bases, mut unclear) = (BTreeMap::new(), BTreeSet::new());
     let offset = |s: &Segment| {
@@ -180,7 +181,8 @@ impl Bytes {
     }
 }
 
-/// The bytes of every direction, and for each segment how much of its direction there is without a gap once it has come.
+/// The bytes of every direction, and for each segment how much of its direction there is without a
+/// gap once it has come.
 pub fn arrivals(segments: &[Segment], frames: &[Frame]) -> (BTreeMap<Way, Bytes>, Vec<usize>) {
     let mut sent: BTreeMap<Way, Bytes> = BTreeMap::new();
     let (offsets, _) = offsets(segments);
@@ -193,7 +195,8 @@ pub fn arrivals(segments: &[Segment], frames: &[Frame]) -> (BTreeMap<Way, Bytes>
     (sent, edges)
 }
 
-/// For each frame with which an empty line, the end of a head, is complete: the text before, for each such line.
+/// For each frame with which an empty line, the end of a head, is complete: the text before, for
+/// each such line.
 pub fn heads(segments: &[Segment], frames: &[Frame]) -> BTreeMap<usize, Vec<String>> {
     /// How much of the text is given.
     const MOST: usize = 2048;
@@ -216,7 +219,8 @@ pub fn heads(segments: &[Segment], frames: &[Frame]) -> BTreeMap<usize, Vec<Stri
     heads
 }
 
-/// What tshark shows when it follows these streams: each sender's bytes. Where it tells of a gap, there is nothing.
+/// What tshark shows when it follows these streams: each sender's bytes. Where it tells of a gap,
+/// there is nothing.
 pub fn follow(capture: &Path, streams: &BTreeSet<usize>) -> BTreeMap<Way, Vec<u8>> {
     let mut followed = BTreeMap::new();
     let all: Vec<_> = streams.iter().collect();
@@ -260,7 +264,8 @@ fn unhex(text: &str) -> impl Iterator<Item = u8> {
     text.as_bytes().chunks(2).filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
 }
 
-/// For each copy, the frame that it is of, counting from 1. Both are in order; a copy that is no beginning of any is an error.
+/// For each copy, the frame that it is of, counting from 1. Both are in order; a copy that is no
+/// beginning of any is an error.
 pub fn originals(frames: &[Frame], copies: &[Frame]) -> Result<Vec<usize>, String> {
     let mut next = 0;
     let mut found = Vec::new();

@@ -1,5 +1,6 @@
-//! The grammar of RFC 5424, section 6, read strictly: what a receiver that is not ours makes of a message, or why it is none.
-//! (Rejected: comparing messages with what is expected of the sender's own code; it would make the same mistakes.)
+//! The grammar of RFC 5424, section 6, read strictly: what a receiver that is not ours makes of a
+//! message, or why it is none. (Rejected: comparing messages with what is expected of the sender's
+//! own code; it would make the same mistakes.)
 
 use std::collections::BTreeMap;
 

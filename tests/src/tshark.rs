@@ -1,6 +1,6 @@
-//! What tshark says of a capture, field by field: its PDML, cut into the outermost packet and the one in the first
-//! tunnel. Reassembly is off, as a mirror decides packet by packet. Which differences are meant is the caller's to say.
-//! (Rejected: `-T fields`, which mixes the layers.)
+//! What tshark says of a capture, field by field: its PDML, cut into the outermost packet and the
+//! one in the first tunnel. Reassembly is off, as a mirror decides packet by packet. Which
+//! differences are meant is the caller's to say. (Rejected: `-T fields`, which mixes the layers.)
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,7 +58,8 @@ const TUNNELS: &[&str] = &["gre", "vxlan", "geneve"];
 fn frame(pdml: &str) -> [Layer; 2] {
     let mut layers = <[Layer; 2]>::default();
     let mut depth = 0;
-    // The protocols that are open. One in another is a packet that an ICMP error quotes, or IPv6's extension header.
+    // The protocols that are open. One in another is a packet that an ICMP error quotes, or IPv6's
+    // extension header.
     let mut nested: Vec<(String, bool)> = Vec::new();
     for line in pdml.lines().map(str::trim_start) {
         if let Some(tag) = line.strip_prefix("<proto ") {
@@ -95,8 +96,8 @@ fn frame(pdml: &str) -> [Layer; 2] {
     layers
 }
 
-/// Whether the next protocol is no longer of this packet but of the one inside it. (IPv6 by the type of IPv4 is shown as
-/// both, at one place.)
+/// Whether the next protocol is no longer of this packet but of the one inside it. (IPv6 by the
+/// type of IPv4 is shown as both, at one place.)
 fn is_inside(layer: &Layer, protocol: &str, at: usize) -> bool {
     let is_ip = |name: &str| matches!(name, "ip" | "ipv6");
     let tunnel = layer.protocols.last().is_some_and(|last| TUNNELS.contains(&last.0.as_str()));

@@ -1,8 +1,9 @@
-//! Two hosts and a machine between them, each a network namespace: `left` (10.1.0.1, fd01::1) has l0, whose other end is `in0`
-//! of the machine; `right` (10.1.0.2, fd01::2) has r0, whose other end is `out0`; m0 of the machine leads to mon of `right`. MTU 9000. And a
-//! mirrorc on the machine, a process of its own. The invariants: names hold the process and a count, so tests run side by
-//! side; everything goes when the value does, also in a panic. (Rejected: one machine with two interfaces and rules that keep
-//! its own stack out; here nothing but mirrorc connects the hosts.)
+//! Two hosts and a machine between them, each a network namespace: `left` (10.1.0.1, fd01::1) has
+//! l0, whose other end is `in0` of the machine; `right` (10.1.0.2, fd01::2) has r0, whose other end
+//! is `out0`; m0 of the machine leads to mon of `right`. MTU 9000. And a mirrorc on the machine, a
+//! process of its own. The invariants: names hold the process and a count, so tests run side by
+//! side; everything goes when the value does, also in a panic. (Rejected: one machine with two
+//! interfaces and rules that keep its own stack out; here nothing but mirrorc connects the hosts.)
 
 use crate::netns;
 use mrule_dataplane::sys::frame::OFFLOAD;
@@ -70,7 +71,8 @@ impl Wire {
         [&self.left, &self.here, &self.right]
     }
 
-    /// A command in one of the namespaces; gives what it wrote to standard output, and panics where it fails.
+    /// A command in one of the namespaces; gives what it wrote to standard output, and panics where
+    /// it fails.
     pub fn run(&self, ns: &str, command: &[&str]) -> String {
         let output = self.try_run(ns, command);
         assert!(
@@ -99,8 +101,8 @@ impl Wire {
         self.try_run(&self.left, &command).status.success()
     }
 
-    /// Puts a new interface in the place of `out0`, which a mirrorc reads, with this MTU on its side; the hosts reach each other by
-    /// it when this returns.
+    /// Puts a new interface in the place of `out0`, which a mirrorc reads, with this MTU on its
+    /// side; the hosts reach each other by it when this returns.
     pub fn replace_out0(&self, run: &Mirrorc, mtu: &str) {
         self.ip(&self.here, &["link", "del", "out0"]);
         run.says("interface out0 is gone");
@@ -140,7 +142,8 @@ impl Wire {
         });
     }
 
-    /// Sends so many bytes of TCP from left to right, or the other way round, and says how fast, in bits a second (0 for UDP that was over before its server counted).
+    /// Sends so many bytes of TCP from left to right, or the other way round, and says how fast, in
+    /// bits a second (0 for UDP that was over before its server counted).
     pub fn tcp(&self, bytes: &str, options: &[&str]) -> f64 {
         let mut server = Tool { child: self.spawn(&self.right, &["iperf3", "-s", "-1"]) };
         let command = [&["timeout", "60", "iperf3", "-J", "-c", "10.1.0.2", "-n", bytes], options].concat();
@@ -277,7 +280,8 @@ impl Mirrorc {
             code = self.child.try_wait().expect("mirrorc");
             code.is_some()
         });
-        // What it said last is on its way through a pipe, unless a child of its own keeps that open.
+        // What it said last is on its way through a pipe, unless a child of its own keeps that
+        // open.
         let begun = Instant::now();
         while Arc::strong_count(&self.said) > 1 && begun.elapsed() < Duration::from_secs(5) {
             std::thread::sleep(Duration::from_millis(5));

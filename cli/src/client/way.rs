@@ -1,5 +1,6 @@
-//! The way to a running mirrorc: its control socket, or TLS from afar with a token. The invariant: a token goes to nobody whose
-//! certificate does not vouch for the name that was asked for. (Rejected: a switch to believe any certificate; `--ca` says which.)
+//! The way to a running mirrorc: its control socket, or TLS from afar with a token. The invariant:
+//! a token goes to nobody whose certificate does not vouch for the name that was asked for.
+//! (Rejected: a switch to believe any certificate; `--ca` says which.)
 
 use crate::exit::{Failure, plain};
 use mrule_dataplane::privilege::User;

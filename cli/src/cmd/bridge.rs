@@ -1,6 +1,6 @@
-//! `mirrorc bridge`: the redirects that `run --bridge` has the kernel do, and that stay after a kill or with
-//! `--keep-forwarding`. The invariant: only redirects of mirrorc are listed and removed, whoever else uses tc.
-//! (Rejected: a page on which tc commands to type.)
+//! `mirrorc bridge`: the redirects that `run --bridge` has the kernel do, and that stay after a
+//! kill or with `--keep-forwarding`. The invariant: only redirects of mirrorc are listed and
+//! removed, whoever else uses tc. (Rejected: a page on which tc commands to type.)
 
 use super::run::pair;
 use crate::exit::{Exit, Failure};

@@ -1,5 +1,6 @@
-//! `mirrorc check`: says what is wrong with a program, as text, JSON or SARIF, and explains codes. The invariant: the
-//! exit code is the same in every format. (Rejected: stopping at the first file with errors; one run tells all.)
+//! `mirrorc check`: says what is wrong with a program, as text, JSON or SARIF, and explains codes.
+//! The invariant: the exit code is the same in every format. (Rejected: stopping at the first file
+//! with errors; one run tells all.)
 
 use crate::compile_options::CompileOptions;
 use crate::cost;
@@ -30,7 +31,8 @@ pub struct Args {
     files: Vec<String>,
     #[command(flatten)]
     sets: Sets,
-    /// Say how much memory triggers, tables and flows take when they are full, and what a packet touches of it
+    /// Say how much memory triggers, tables and flows take when they are full, and what a packet
+    /// touches of it
     #[arg(long, conflicts_with = "format")]
     cost: bool,
     #[command(flatten)]
@@ -119,7 +121,8 @@ fn holds(compiled: &Compiled) -> String {
         (program.params.len(), "param"),
         (program.triggers.len(), "trigger"),
     ];
-    // Rules, limits and stations are what every program is about; the rest is told where there is some.
+    // Rules, limits and stations are what every program is about; the rest is told where there is
+    // some.
     let told = parts.iter().enumerate().filter(|(i, (n, _))| *i < 3 || *n > 0);
     told.map(|(_, (n, thing))| count(*n, thing)).collect::<Vec<_>>().join(", ")
 }

@@ -1,5 +1,6 @@
-//! `mirrorc completions`: what a shell needs to complete commands, options and their values. The invariant: it is made of
-//! the very command line that is parsed, so it offers what there is. (Rejected: scripts kept beside the code, which age.)
+//! `mirrorc completions`: what a shell needs to complete commands, options and their values. The
+//! invariant: it is made of the very command line that is parsed, so it offers what there is.
+//! (Rejected: scripts kept beside the code, which age.)
 
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;

@@ -1,5 +1,6 @@
-//! The commands that talk to a running mirrorc: policies, triggers, tables, params, stations, events. The invariant: each is
-//! one request to the API, and `--json` prints its answer as it is. (Rejected: a shell of its own; scripts call commands.)
+//! The commands that talk to a running mirrorc: policies, triggers, tables, params, stations,
+//! events. The invariant: each is one request to the API, and `--json` prints its answer as it is.
+//! (Rejected: a shell of its own; scripts call commands.)
 
 mod history;
 pub(super) mod show;
@@ -181,7 +182,8 @@ pub enum Table {
     Replace {
         /// The table
         table: String,
-        /// The rows, a JSON object a line: {"key": ["10.0.0.1"], "value": "alice", "for": "10m"}; `-` is standard input
+        /// The rows, a JSON object a line: {"key": ["10.0.0.1"], "value": "alice", "for": "10m"};
+        /// `-` is standard input
         rows: PathBuf,
         #[command(flatten)]
         policy: Policy,
@@ -420,8 +422,8 @@ pub fn param(args: &Param, screen: &mut Screen<'_>) -> Done {
 }
 
 impl Change {
-    /// The same with the last part of the key taken as the value, where the table is a map whose key has one part less:
-    /// `table add owners 10.1.0.1 joe`.
+    /// The same with the last part of the key taken as the value, where the table is a map whose
+    /// key has one part less: `table add owners 10.1.0.1 joe`.
     fn with_value(&self, may: bool) -> Result<(Change, Option<String>), Failure> {
         let mut change = self.clone();
         if !may || self.key.len() < 2 {

@@ -1,7 +1,8 @@
-//! `mirrorc demo`: a client, a server, a bridge between them and a station, in network namespaces of this process: who tries
-//! mirrorc sees it forward and mirror real traffic. The invariants: no interface or address of the machine is touched, and
-//! whatever ends the process (Ctrl-C, a panic, a kill) ends the namespaces with all that is in them.
-//! (Rejected: starting again under unshare(1), which is one more program to need, and one process more to end.)
+//! `mirrorc demo`: a client, a server, a bridge between them and a station, in network namespaces
+//! of this process: who tries mirrorc sees it forward and mirror real traffic. The invariants: no
+//! interface or address of the machine is touched, and whatever ends the process (Ctrl-C, a panic,
+//! a kill) ends the namespaces with all that is in them. (Rejected: starting again under
+//! unshare(1), which is one more program to need, and one process more to end.)
 
 mod hosts;
 mod watch;

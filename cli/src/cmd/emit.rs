@@ -1,5 +1,6 @@
-//! `mirrorc emit`: what the compiler made of a program at one of its stages. The invariant: the same program and the
-//! same version print the same text, so that it can be compared and recorded. (Rejected: one dump of all stages.)
+//! `mirrorc emit`: what the compiler made of a program at one of its stages. The invariant: the
+//! same program and the same version print the same text, so that it can be compared and recorded.
+//! (Rejected: one dump of all stages.)
 
 use crate::exit::{Exit, Failure};
 use crate::rules::Rules;

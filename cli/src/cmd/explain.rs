@@ -1,6 +1,6 @@
-//! `mirrorc explain`: why one packet of a capture was decided as it was. The reference interpreter tells it; this file
-//! only prints. The invariant: text and JSON show the same facts. (Rejected: explaining from the native code's
-//! verdict, which knows the answer and not the reasons.)
+//! `mirrorc explain`: why one packet of a capture was decided as it was. The reference interpreter
+//! tells it; this file only prints. The invariant: text and JSON show the same facts. (Rejected:
+//! explaining from the native code's verdict, which knows the answer and not the reasons.)
 
 use crate::exit::{Exit, Failure};
 use crate::format::Format;
@@ -119,7 +119,8 @@ fn tell(
             };
             writeln!(screen.out, "{} {} of {name}", look.paint(BOLD, "frame"), args.frame)?;
             for line in &lines {
-                // Broken between headers, not inside of one: no-break spaces, for as long as it takes.
+                // Broken between headers, not inside of one: no-break spaces, for as long as it
+                // takes.
                 let line = printable(line).replace(' ', "\u{a0}").replace(",\u{a0}", ", ");
                 for (i, part) in wrap(&line, look.width.saturating_sub(4)).iter().enumerate() {
                     let indent = if i == 0 { "" } else { "  " };

@@ -1,5 +1,5 @@
-//! `mirrorc fields`: the field table for people and tools. The invariant: every word comes from the table, so that a
-//! new row needs no edit here. (Rejected: hand-written pages per protocol.)
+//! `mirrorc fields`: the field table for people and tools. The invariant: every word comes from the
+//! table, so that a new row needs no edit here. (Rejected: hand-written pages per protocol.)
 
 use crate::exit::{Exit, Failure};
 use crate::pages;

@@ -1,5 +1,6 @@
-//! `mirrorc flow` and `mirrorc top`: flows of a running mirrorc by name. The invariant: what is printed as a flow's name is
-//! taken as one. (Rejected: a trigger of our own for what is pinned; the rules say what a pin means.)
+//! `mirrorc flow` and `mirrorc top`: flows of a running mirrorc by name. The invariant: what is
+//! printed as a flow's name is taken as one. (Rejected: a trigger of our own for what is pinned;
+//! the rules say what a pin means.)
 
 use crate::client::{Sent, To, part};
 use crate::exit::{Exit, Failure};

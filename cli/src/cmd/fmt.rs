@@ -1,6 +1,7 @@
-//! `mirrorc fmt`: rule files in the canonical form. The invariant: a file is replaced in one step (written beside it,
-//! then renamed over it) and only when it changes; a file with errors is left alone.
-//! (Rejected: formatting what could be parsed of a broken file; what is lost then is lost for good.)
+//! `mirrorc fmt`: rule files in the canonical form. The invariant: a file is replaced in one step
+//! (written beside it, then renamed over it) and only when it changes; a file with errors is left
+//! alone. (Rejected: formatting what could be parsed of a broken file; what is lost then is lost
+//! for good.)
 
 use crate::exit::{Exit, Failure};
 use crate::report::{self, Report, count};
@@ -86,7 +87,8 @@ fn read(name: &str, screen: &mut Screen<'_>) -> Result<String, Failure> {
     })
 }
 
-/// Writes beside the file and renames over it, so that a crash leaves the old text or the new, and keeps who may read it.
+/// Writes beside the file and renames over it, so that a crash leaves the old text or the new, and
+/// keeps who may read it.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     // Through a link, the file that it names is what changes.
     let path = path.canonicalize()?;

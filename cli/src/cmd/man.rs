@@ -1,5 +1,6 @@
-//! `mirrorc man`: the manual as pages for `man`, one of each command. The invariant: pages are made of the very command line
-//! that is parsed, so each names every option. (Rejected: pages kept beside the code, which age.)
+//! `mirrorc man`: the manual as pages for `man`, one of each command. The invariant: pages are made
+//! of the very command line that is parsed, so each names every option. (Rejected: pages kept
+//! beside the code, which age.)
 
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
@@ -15,8 +16,8 @@ Examples:
   mirrorc man | man -l -                            read the main page
   mirrorc man --out /usr/local/share/man/man1       install all pages: mirrorc.1, mirrorc-run.1, ...")]
 pub struct Args {
-    /// Write a page for each command into DIR, which is made if it is not there; without it the main page goes to
-    /// standard output
+    /// Write a page for each command into DIR, which is made if it is not there; without it the
+    /// main page goes to standard output
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

@@ -1,6 +1,6 @@
-//! The commands, one file each: their arguments, and a `run` that reads them and prints. The invariant: a command's
-//! result goes to standard output and everything else to standard error. (Rejected: a trait for commands; they share
-//! nothing but their signature.)
+//! The commands, one file each: their arguments, and a `run` that reads them and prints. The
+//! invariant: a command's result goes to standard output and everything else to standard error.
+//! (Rejected: a trait for commands; they share nothing but their signature.)
 
 pub mod bridge;
 pub mod check;

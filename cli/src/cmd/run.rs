@@ -1,5 +1,6 @@
-//! `mirrorc run`: runs a program over a capture or on interfaces. The invariant: a program that `check` refuses is not run,
-//! whatever it was to run on. (Rejected: a command for each; what they share is the program and its summary.)
+//! `mirrorc run`: runs a program over a capture or on interfaces. The invariant: a program that
+//! `check` refuses is not run, whatever it was to run on. (Rejected: a command for each; what they
+//! share is the program and its summary.)
 
 mod afar;
 mod begin;
@@ -78,7 +79,8 @@ pub struct Args {
     /// Print errors only: no warnings about the rules, no progress, no summary
     #[arg(long, short, conflicts_with = "stats", help_heading = None)]
     quiet: bool,
-    /// Let the group read captures: files have mode 0640 and directories 0750, without it 0600 and 0700
+    /// Let the group read captures: files have mode 0640 and directories 0750, without it 0600 and
+    /// 0700
     #[arg(long, help_heading = None)]
     pub group_readable: bool,
 }

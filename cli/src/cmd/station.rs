@@ -1,5 +1,6 @@
-//! `mirrorc station`: the stations of a running mirrorc, listed and changed. The invariant: a station is written as in a rule
-//! file. (Rejected: options for each setting; the language has them.)
+//! `mirrorc station`: the stations of a running mirrorc, listed and changed. The invariant: a
+//! station is written as in a rule file. (Rejected: options for each setting; the language has
+//! them.)
 
 use super::control::{All, Policy, read, show, tell};
 use crate::client::{Sent, part};

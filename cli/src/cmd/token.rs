@@ -1,6 +1,6 @@
-//! `mirrorc token`: makes a token for somebody who is to ask a running mirrorc from afar. The invariant: the secret is shown once
-//! and written nowhere; the file gets its hash. (Rejected: tokens made over the API; whoever had one could make
-//! others.)
+//! `mirrorc token`: makes a token for somebody who is to ask a running mirrorc from afar. The
+//! invariant: the secret is shown once and written nowhere; the file gets its hash. (Rejected:
+//! tokens made over the API; whoever had one could make others.)
 
 use crate::exit::{Exit, Failure};
 use crate::screen::{GOOD, Screen};

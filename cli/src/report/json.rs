@@ -1,6 +1,7 @@
-//! Findings as one JSON object, for scripts. The shape is documented in `docs/diagnostics.md` and versioned: names are
-//! added, never renamed. The invariant: a place is whole or `null`, and texts are as the user wrote them, control
-//! characters too (JSON escapes them). (Rejected: one object per line; a report that was cut off would look complete.)
+//! Findings as one JSON object, for scripts. The shape is documented in `docs/diagnostics.md` and
+//! versioned: names are added, never renamed. The invariant: a place is whole or `null`, and texts
+//! are as the user wrote them, control characters too (JSON escapes them). (Rejected: one object
+//! per line; a report that was cut off would look complete.)
 
 use super::place::{Place, Texts};
 use super::{Report, severity};

@@ -1,6 +1,6 @@
-//! A code's page on a terminal: the little Markdown that the pages use, without its marks. The invariant: every word of
-//! the page shows, and code keeps its line breaks. (Rejected: printing the Markdown as it is, fences and all, and a
-//! Markdown crate for four constructs.)
+//! A code's page on a terminal: the little Markdown that the pages use, without its marks. The
+//! invariant: every word of the page shows, and code keeps its line breaks. (Rejected: printing the
+//! Markdown as it is, fences and all, and a Markdown crate for four constructs.)
 
 use crate::screen::{BAD, BOLD, GOOD, HINT, Look, wrap};
 use mrule_grammar::codes::Code;

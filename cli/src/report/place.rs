@@ -1,7 +1,8 @@
-//! Where things stand in the texts of a program, in the numbers people and tools use: lines and columns from 1, columns
-//! in characters. Line starts are found once per file, so ten thousand findings in a large file stay cheap.
-//! The invariant: every place is within its text, whatever the span. (Rejected: `SourceMap::line_column` per finding,
-//! which reads the file from its start each time.)
+//! Where things stand in the texts of a program, in the numbers people and tools use: lines and
+//! columns from 1, columns in characters. Line starts are found once per file, so ten thousand
+//! findings in a large file stay cheap. The invariant: every place is within its text, whatever the
+//! span. (Rejected: `SourceMap::line_column` per finding, which reads the file from its start each
+//! time.)
 
 use crate::screen::printable;
 use mrule_grammar::diagnostic::Diagnostic;
@@ -40,7 +41,8 @@ pub struct Text<'a> {
 
 impl<'a> Text<'a> {
     fn new(name: &'a str, raw: &'a str) -> Self {
-        // So that the end of the text lies on a line, also where the last line (or the only one) has no end.
+        // So that the end of the text lies on a line, also where the last line (or the only one)
+        // has no end.
         let raw = if raw.ends_with('\n') { Cow::Borrowed(raw) } else { Cow::Owned(format!("{raw}\n")) };
         let shown = match printable(&raw) {
             Cow::Borrowed(_) => raw.clone(),

@@ -1,7 +1,8 @@
-//! Findings as SARIF 2.1.0 (OASIS), for code scanning uploads. The tool's rules are the codes that were found, each with
-//! its help page; columns count characters and the log says so (`columnKind`). The invariant: every result names a rule
-//! by index and id, and every URI is relative where the user gave a relative path, so that uploads match the checkout.
-//! (Rejected: a SARIF crate; the part that is written here is a dozen objects.)
+//! Findings as SARIF 2.1.0 (OASIS), for code scanning uploads. The tool's rules are the codes that
+//! were found, each with its help page; columns count characters and the log says so
+//! (`columnKind`). The invariant: every result names a rule by index and id, and every URI is
+//! relative where the user gave a relative path, so that uploads match the checkout. (Rejected: a
+//! SARIF crate; the part that is written here is a dozen objects.)
 
 use super::place::{Place, Texts};
 use super::{Report, severity};

@@ -1,7 +1,7 @@
-//! A finding as text: one line that says what is wrong, the source with carets and labels, and what to do, drawn by
-//! miette. Labels may stand in several files. The invariant: any span can be drawn; what does not fit a screen (long
-//! lines, items of many lines) is cut to the part that the label speaks of.
-//! (Rejected: miette's global hook and derive, which want a Rust type per error.)
+//! A finding as text: one line that says what is wrong, the source with carets and labels, and what
+//! to do, drawn by miette. Labels may stand in several files. The invariant: any span can be drawn;
+//! what does not fit a screen (long lines, items of many lines) is cut to the part that the label
+//! speaks of. (Rejected: miette's global hook and derive, which want a Rust type per error.)
 
 use super::place::{Text, Texts};
 use super::{Report, severity};
@@ -42,7 +42,8 @@ fn draw(diagnostic: &Diagnostic, texts: &Texts<'_>, look: Look, out: &mut String
         .with_urls(false)
         .without_syntax_highlighting()
         .render_report(&mut drawn, &shown);
-    // The first line is miette's own head, which is empty. Only a source that cannot be read makes drawing fail.
+    // The first line is miette's own head, which is empty. Only a source that cannot be read makes
+    // drawing fail.
     if let (Ok(()), Some((_, sources))) = (done, drawn.split_once('\n')) {
         out.push_str(sources);
     }
@@ -105,7 +106,8 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// The line that a mechanical mend leads to, where it is one line and the help does not spell it out already.
+/// The line that a mechanical mend leads to, where it is one line and the help does not spell it
+/// out already.
 fn mended(diagnostic: &Diagnostic, texts: &Texts<'_>) -> Option<String> {
     let fix = diagnostic.fix.as_ref()?;
     let said =
@@ -175,8 +177,8 @@ impl miette::Diagnostic for Shown<'_> {
     }
 }
 
-/// The texts of one finding laid one behind the other, in the order of its labels, so that miette can draw labels of
-/// several files; a span never reaches from one into the next.
+/// The texts of one finding laid one behind the other, in the order of its labels, so that miette
+/// can draw labels of several files; a span never reaches from one into the next.
 struct View<'a> {
     parts: Vec<(FileId, usize, &'a Text<'a>)>,
 }

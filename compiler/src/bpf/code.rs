@@ -1,7 +1,8 @@
-//! Instructions of classic BPF (Linux, Documentation/networking/filter.rst), and putting a program together from its end to
-//! its beginning: whatever is jumped to is there already, so distances are known when a jump is made, and one that is too
-//! far for its eight bits goes over an unconditional one. The invariant: every jump goes forward and lands in the program,
-//! which ends with a return on every way. (Rejected: labels and a pass that patches them.)
+//! Instructions of classic BPF (Linux, Documentation/networking/filter.rst), and putting a program
+//! together from its end to its beginning: whatever is jumped to is there already, so distances are
+//! known when a jump is made, and one that is too far for its eight bits goes over an unconditional
+//! one. The invariant: every jump goes forward and lands in the program, which ends with a return
+//! on every way. (Rejected: labels and a pass that patches them.)
 
 use std::fmt::{self, Write as _};
 

@@ -1,7 +1,8 @@
-//! What a filter asks of a packet: sets of numbers joined by `and` and `or`, without `not`. A formula may always be replaced
-//! by a wider one, and is, where it is too long: sets lose their smallest gaps, and many alternatives become the box around
-//! them. The invariant: whatever is made smaller here holds for every packet that it held for before.
-//! (Rejected: conditions of the typed program, whose `not` turns wider into narrower.)
+//! What a filter asks of a packet: sets of numbers joined by `and` and `or`, without `not`. A
+//! formula may always be replaced by a wider one, and is, where it is too long: sets lose their
+//! smallest gaps, and many alternatives become the box around them. The invariant: whatever is made
+//! smaller here holds for every packet that it held for before. (Rejected: conditions of the typed
+//! program, whose `not` turns wider into narrower.)
 
 use super::code::{Assembler, Label, op};
 use crate::sets::Intervals;
@@ -115,7 +116,8 @@ impl Formula {
         }
     }
 
-    /// Puts the question in front of its two answers, while the program has fewer than `most` instructions.
+    /// Puts the question in front of its two answers, while the program has fewer than `most`
+    /// instructions.
     pub fn ask(&self, code: &mut Assembler, most: usize, holds: Label, fails: Label) -> Label {
         if holds == fails || code.len() > most {
             return holds;

@@ -1,9 +1,11 @@
-//! The kinds of packets that a filter knows: Ethernet with at most one tag in the frame (and one that the kernel took out),
-//! plain IPv4 or IPv6, nothing cut, fragmented or lying; for each, which presence bits the dissector can set, and where numbers
-//! are. All other packets are kept whole. The invariants: a bit that is never set here is set by no dissection of such a
-//! packet, of its head alone, or of a packet cut out of it where it is a super-frame; a word that is given out lies within
-//! the bytes that the filter made sure of, and is the same in all of those.
-//! (Rejected: following headers to wherever they lie; indirect loads are calls, and what is rare costs little when kept.)
+//! The kinds of packets that a filter knows: Ethernet with at most one tag in the frame (and one
+//! that the kernel took out), plain IPv4 or IPv6, nothing cut, fragmented or lying; for each, which
+//! presence bits the dissector can set, and where numbers are. All other packets are kept whole.
+//! The invariants: a bit that is never set here is set by no dissection of such a packet, of its
+//! head alone, or of a packet cut out of it where it is a super-frame; a word that is given out
+//! lies within the bytes that the filter made sure of, and is the same in all of those. (Rejected:
+//! following headers to wherever they lie; indirect loads are calls, and what is rare costs little
+//! when kept.)
 
 use super::code::meta;
 use super::formula::{Formula, NO, Word, YES};
@@ -184,7 +186,8 @@ impl Kind {
         known.then_some(Word { at: base + at, width: load.width, shift, mask })
     }
 
-    /// Whether a number of a packet may be another in the super-frame that it is cut from, or before its checksum is complete.
+    /// Whether a number of a packet may be another in the super-frame that it is cut from, or
+    /// before its checksum is complete.
     fn differs(self, load: &Load) -> bool {
         const FIN_PSH_CWR: u64 = 0x01 | 0x08 | 0x80;
         let (at, end) = (load.at, load.at + u16::from(load.width));

@@ -1,6 +1,7 @@
-//! From conditions to what a filter can ask: for a kind of packets, a formula that holds for each of them for which the
-//! condition holds, or for which it does not, whatever params, tables, triggers and flows say. The invariant: wider, never
-//! narrower. (Rejected: tables as they are now; they change while the filter is in place.)
+//! From conditions to what a filter can ask: for a kind of packets, a formula that holds for each
+//! of them for which the condition holds, or for which it does not, whatever params, tables,
+//! triggers and flows say. The invariant: wider, never narrower. (Rejected: tables as they are now;
+//! they change while the filter is in place.)
 
 use super::formula::{Formula, NO, Word, YES};
 use super::kind::{FRAME_TAG, FRAME_TYPE, Kind, Net, TAG, TAG_TAKEN, TAG_TYPE};

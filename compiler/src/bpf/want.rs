@@ -1,6 +1,7 @@
-//! Who wants packets, and how much of them has to be there so that what is said of them does not change: of a plain packet
-//! the headers, so many bytes, or all. The invariant: a condition, key or length reads nothing behind what is said here.
-//! (Rejected: asking engines what they read; both would have to say the same.)
+//! Who wants packets, and how much of them has to be there so that what is said of them does not
+//! change: of a plain packet the headers, so many bytes, or all. The invariant: a condition, key or
+//! length reads nothing behind what is said here. (Rejected: asking engines what they read; both
+//! would have to say the same.)
 
 use super::kind::{Carried, Kind};
 use crate::abi::bit;
@@ -9,8 +10,8 @@ use crate::hir::{
     Ask, Bytes, Key, Length, Num, NumKind, OwnKey, Pred, PredKind, Program, Rule, TriggerId, WindowKind,
 };
 
-/// How far into a plain packet its headers reach, a byte of payload counted: two addresses, a type, a tag, an IPv6 header, a
-/// TCP header with all its options.
+/// How far into a plain packet its headers reach, a byte of payload counted: two addresses, a type,
+/// a tag, an IPv6 header, a TCP header with all its options.
 pub(super) const HEADERS: u32 = 128;
 
 /// More than so many bytes are as good as all.
@@ -28,8 +29,9 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    /// What that is for packets of a kind. What is copied of UDP may be a packet in a tunnel that is not known here, and its
-    /// checksum unfinished; in protocols that are not known, so may theirs.
+    /// What that is for packets of a kind. What is copied of UDP may be a packet in a tunnel that
+    /// is not known here, and its checksum unfinished; in protocols that are not known, so may
+    /// theirs.
     pub fn of(self, kind: Kind) -> Reach {
         match (self, kind.carried()) {
             (Reach::Bytes(_), Some(Carried::Udp)) | (_, Some(Carried::Rest)) => Reach::Whole,

@@ -1,7 +1,8 @@
-//! Addresses that are params. A param of type `ip` is two words: an IPv4 address as `::ffff:a.b.c.d`, an IPv6 address as
-//! it is; IPv6 addresses of that form are refused as values, so that the two never meet. The invariant: an IPv4 field
-//! never equals an IPv6 param nor the other way round, whatever the param's value becomes. (Rejected: a type per
-//! family, which a user who only wants "this host" would have to choose.)
+//! Addresses that are params. A param of type `ip` is two words: an IPv4 address as
+//! `::ffff:a.b.c.d`, an IPv6 address as it is; IPv6 addresses of that form are refused as values,
+//! so that the two never meet. The invariant: an IPv4 field never equals an IPv6 param nor the
+//! other way round, whatever the param's value becomes. (Rejected: a type per family, which a user
+//! who only wants "this host" would have to choose.)
 
 use super::Checker;
 use super::value::Alt;

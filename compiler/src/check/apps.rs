@@ -1,7 +1,8 @@
-//! Names of applications, and words of tables: `app == http`, `roles[net.src] in {admin, user}`. The rule for names:
-//! beside `app`, a name is an application's first, also where a `let` of the program has the same; elsewhere it is one
-//! last, where nothing else has it; beside a table's value, a name is one of the table's words first. The invariant: a
-//! name that is neither is reported once, with what it may have been meant for. (Rejected: text, `app == "http"`; a
+//! Names of applications, and words of tables: `app == http`, `roles[net.src] in {admin, user}`.
+//! The rule for names: beside `app`, a name is an application's first, also where a `let` of the
+//! program has the same; elsewhere it is one last, where nothing else has it; beside a table's
+//! value, a name is one of the table's words first. The invariant: a name that is neither is
+//! reported once, with what it may have been meant for. (Rejected: text, `app == "http"`; a
 //! misspelt name would be a condition that never holds.)
 
 use super::Checker;

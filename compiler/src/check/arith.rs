@@ -1,6 +1,6 @@
-//! Arithmetic on what is read from the packet and on params: `tcp.flags & 0x12`, `flow.hash % 100`, `ip.len - 40`. The
-//! invariant: what a number could not hold is an error here, never a wrapped number in an engine. (Rejected: signed
-//! numbers for the sake of `-`.)
+//! Arithmetic on what is read from the packet and on params: `tcp.flags & 0x12`, `flow.hash % 100`,
+//! `ip.len - 40`. The invariant: what a number could not hold is an error here, never a wrapped
+//! number in an engine. (Rejected: signed numbers for the sake of `-`.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};

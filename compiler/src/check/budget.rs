@@ -1,6 +1,7 @@
-//! What a compilation has spent of its budget, and which rule has spent the most. The invariant: after each rule, limit,
-//! trigger and definition the budget is asked; when it is spent, nothing more is checked and one error says why.
-//! (Rejected: counting in the constructors of conditions, which do not know whose condition it is.)
+//! What a compilation has spent of its budget, and which rule has spent the most. The invariant:
+//! after each rule, limit, trigger and definition the budget is asked; when it is spent, nothing
+//! more is checked and one error says why. (Rejected: counting in the constructors of conditions,
+//! which do not know whose condition it is.)
 
 use super::Checker;
 use crate::budget::{CompileBudget, Stop};

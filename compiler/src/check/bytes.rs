@@ -1,5 +1,6 @@
-//! `contains`, `matches` and `in`: the tests that look into bytes or sets. The invariant: a needle and a pattern are
-//! held once per program, however often they are written. (Rejected: searching numbers as text.)
+//! `contains`, `matches` and `in`: the tests that look into bytes or sets. The invariant: a needle
+//! and a pattern are held once per program, however often they are written. (Rejected: searching
+//! numbers as text.)
 
 use super::Checker;
 use super::compare::apply;

@@ -1,6 +1,6 @@
-//! Rules and limits: one `match`, at least one `snaplen`, and `to` (a limit without `to` speaks of all stations). The
-//! invariant: a rule of the program has all three. (Rejected: defaults for what is left out; a rule without `match` is
-//! a rule for everything, which should be said.)
+//! Rules and limits: one `match`, at least one `snaplen`, and `to` (a limit without `to` speaks of
+//! all stations). The invariant: a rule of the program has all three. (Rejected: defaults for what
+//! is left out; a rule without `match` is a rule for everything, which should be said.)
 
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};

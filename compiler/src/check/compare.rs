@@ -1,7 +1,8 @@
-//! Comparisons. Fields that stand for several mean what they mean in Wireshark: `==`, `<` and their like hold if any value
-//! does, `!=` if none equals, `!==` if any differs, `===` if all equal; none of them where the field is missing. The
-//! invariant: a comparison is an `or` over alternatives, each of which carries its own presence. (Rejected: a node for
-//! fields of several values, which every engine and lint would have to know.)
+//! Comparisons. Fields that stand for several mean what they mean in Wireshark: `==`, `<` and their
+//! like hold if any value does, `!=` if none equals, `!==` if any differs, `===` if all equal; none
+//! of them where the field is missing. The invariant: a comparison is an `or` over alternatives,
+//! each of which carries its own presence. (Rejected: a node for fields of several values, which
+//! every engine and lint would have to know.)
 
 use super::Checker;
 use super::arith::{MAX_COMBINATIONS, bytes_as_numbers};

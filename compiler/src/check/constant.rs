@@ -1,5 +1,6 @@
-//! Constants: literals with their units, and arithmetic on them. The invariant: a number is held in its base unit, bytes
-//! or nanoseconds, and knows which; a network has no host bits. (Rejected: floating point; `1.5KiB` is 1536.)
+//! Constants: literals with their units, and arithmetic on them. The invariant: a number is held in
+//! its base unit, bytes or nanoseconds, and knows which; a network has no host bits. (Rejected:
+//! floating point; `1.5KiB` is 1536.)
 
 use super::Checker;
 use super::value::{Const, Number, Unit, network};
@@ -114,7 +115,8 @@ fn unit_of(op: ArithOp, a: Unit, b: Unit) -> Option<Unit> {
     }
 }
 
-/// Text as a literal that could have been meant, to take its place: `80`, `10.0.0.1`, `2001:db8::1`.
+/// Text as a literal that could have been meant, to take its place: `80`, `10.0.0.1`,
+/// `2001:db8::1`.
 pub(super) fn unquoted(text: &[u8]) -> Option<(Const, String)> {
     let text = std::str::from_utf8(text).ok()?.trim();
     if let Ok(value) = text.parse::<u64>() {

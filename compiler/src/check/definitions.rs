@@ -1,6 +1,7 @@
-//! What `let`s, params and triggers stand for, in the order in which they need each other. The invariant: each is worked
-//! out once, after all that it names; what names itself, directly or through others, is reported once per circle; what
-//! uses of `let`s write out is counted and bounded. (Rejected: resolving on first use, whose recursion follows the text.)
+//! What `let`s, params and triggers stand for, in the order in which they need each other. The
+//! invariant: each is worked out once, after all that it names; what names itself, directly or
+//! through others, is reported once per circle; what uses of `let`s write out is counted and
+//! bounded. (Rejected: resolving on first use, whose recursion follows the text.)
 
 use super::names::Entry;
 use super::value::{Kind, Value};
@@ -93,7 +94,8 @@ impl<'a> Checker<'a> {
                     let before = self.errors;
                     self.tainted = false;
                     let value = self.value(&item.value);
-                    // What is wrong in it, or in a `let` that it uses, is told there and not where it is used.
+                    // What is wrong in it, or in a `let` that it uses, is told there and not where
+                    // it is used.
                     if self.errors == before && !self.tainted {
                         self.define_let(index, value, item.name.span);
                     }
@@ -208,7 +210,8 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The nodes in an order in which each comes after what it needs, and those that are in circles or need such.
+/// The nodes in an order in which each comes after what it needs, and those that are in circles or
+/// need such.
 fn order(needs: &[Vec<usize>]) -> (Vec<usize>, Vec<usize>) {
     let mut users: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();

@@ -1,6 +1,6 @@
-//! Expressions: the walk over the tree, and what stands alone as a condition. The invariant: recursion follows the tree,
-//! whose depth the grammar bounds, and `let`s are already values when it meets them. (Rejected: expected types pushed
-//! down; every operator knows what it takes.)
+//! Expressions: the walk over the tree, and what stands alone as a condition. The invariant:
+//! recursion follows the tree, whose depth the grammar bounds, and `let`s are already values when
+//! it meets them. (Rejected: expected types pushed down; every operator knows what it takes.)
 
 use super::Checker;
 use super::apps::Words;

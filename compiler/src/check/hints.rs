@@ -1,6 +1,7 @@
-//! Names that users bring from Wireshark and tcpdump and that mean something else here, or nothing: for each, what to
-//! write. The invariant: nothing that this table recommends is itself unknown (a test checks every name). (Rejected: an
-//! alias for each; a filter that means something slightly different is worse than an error that says what to write.)
+//! Names that users bring from Wireshark and tcpdump and that mean something else here, or nothing:
+//! for each, what to write. The invariant: nothing that this table recommends is itself unknown (a
+//! test checks every name). (Rejected: an alias for each; a filter that means something slightly
+//! different is worse than an error that says what to write.)
 
 /// What to write for a name that Wireshark knows and this language does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +213,8 @@ const HINTS: &[Hint] = &[
     write("l4.proto", "net.proto", "the protocol behind the IP headers is"),
 ];
 
-/// Protocols that Wireshark dissects by content, and where they usually are; those that `app` names are not among them.
+/// Protocols that Wireshark dissects by content, and where they usually are; those that `app` names
+/// are not among them.
 const APPLICATIONS: &[(&str, &str)] = &[
     ("bgp", "tcp.port == 179"),
     ("dcerpc", "tcp.port == 135"),
@@ -260,7 +262,8 @@ pub(super) fn hint(name: &str) -> Option<Hint> {
     })
 }
 
-/// A filter that is close to a protocol of Wireshark's that this language does not dissect: the protocol and the filter.
+/// A filter that is close to a protocol of Wireshark's that this language does not dissect: the
+/// protocol and the filter.
 pub(super) fn application(name: &str) -> Option<(&'static str, &'static str)> {
     let name = name.strip_prefix("inner.").unwrap_or(name);
     let protocol = name.split('.').next()?;

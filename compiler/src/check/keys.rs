@@ -1,6 +1,7 @@
-//! Keys of tables and triggers: `(net.src, net.dst) in t`, `users[net.src]`, `attack[net.addr]`. A field that stands for
-//! several gives several keys, and the test holds if it does for any of them. The invariant: a key has as many parts as
-//! the table or trigger, each of the right type, so that engines never meet another. (Rejected: converting keys.)
+//! Keys of tables and triggers: `(net.src, net.dst) in t`, `users[net.src]`, `attack[net.addr]`. A
+//! field that stands for several gives several keys, and the test holds if it does for any of them.
+//! The invariant: a key has as many parts as the table or trigger, each of the right type, so that
+//! engines never meet another. (Rejected: converting keys.)
 
 use super::Checker;
 use super::arith::MAX_COMBINATIONS;
@@ -166,7 +167,8 @@ impl Checker<'_> {
             return Pred::flow_active(bit);
         }
         let Some(own) = info.own.clone() else {
-            // Its key is reported, or it is not its turn yet: a trigger's key cannot ask for itself.
+            // Its key is reported, or it is not its turn yet: a trigger's key cannot ask for
+            // itself.
             return Pred::never();
         };
         Pred::or(own.into_iter().map(|key| Pred::active(trigger, key)))

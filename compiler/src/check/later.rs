@@ -1,7 +1,7 @@
-//! What the language will say and cannot say yet: windows and holds, fields of applications that are not read, some uses of
-//! what messages say. Each is refused with an honest word and what to write today. The invariant: everything here is part
-//! of the language's grammar, so that a program written against it will be read when it lands. (Rejected: "unknown field
-//! `http.referer`".)
+//! What the language will say and cannot say yet: windows and holds, fields of applications that
+//! are not read, some uses of what messages say. Each is refused with an honest word and what to
+//! write today. The invariant: everything here is part of the language's grammar, so that a program
+//! written against it will be read when it lands. (Rejected: "unknown field `http.referer`".)
 
 use super::{Checker, apps};
 use crate::fields::FIELDS;
@@ -74,7 +74,8 @@ impl Checker<'_> {
         true
     }
 
-    /// Says of a name of Wireshark's which application its packets are of; false when there is none.
+    /// Says of a name of Wireshark's which application its packets are of; false when there is
+    /// none.
     pub fn app_instead(&mut self, path: &str, span: Span) -> bool {
         let protocol = path.split('.').next().unwrap_or(path);
         // What is not known is no protocol.

@@ -1,7 +1,8 @@
-//! Capture lengths: from what is written to the few forms that engines know. Their numbers are constants and params;
-//! `stream M..N` becomes conditions on the packet's place in its stream, and a number of bytes behind its headers. The
-//! invariant: a slice that is empty is reported, and so is a percentage past 100. (Rejected: lengths made
-//! of fields, such as `snaplen tcp.hdr_len + 20`; `headers + 20` says what is meant.)
+//! Capture lengths: from what is written to the few forms that engines know. Their numbers are
+//! constants and params; `stream M..N` becomes conditions on the packet's place in its stream, and
+//! a number of bytes behind its headers. The invariant: a slice that is empty is reported, and so
+//! is a percentage past 100. (Rejected: lengths made of fields, such as `snaplen tcp.hdr_len + 20`;
+//! `headers + 20` says what is meant.)
 
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};
@@ -16,8 +17,8 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
 impl Checker<'_> {
-    /// The lines that a `snaplen` line of a rule, or of a limit, comes down to; none when it is reported. That a rule asks
-    /// for nothing is a lint's to say.
+    /// The lines that a `snaplen` line of a rule, or of a limit, comes down to; none when it is
+    /// reported. That a rule asks for nothing is a lint's to say.
     pub fn lines(&mut self, length: &ast::Length, when: Pred, is_rule: bool) -> Option<Vec<(Pred, Length)>> {
         let LengthKind::Stream(m, n) = &length.kind else {
             return self.length(length).map(|length| vec![(when, length)]);
@@ -26,8 +27,8 @@ impl Checker<'_> {
         let from_start = *from.kind() == NumKind::Const(0);
         let offset = || Num::flow(bit::STREAM, FlowSlot::Offset);
         let end = || Num::flow(bit::STREAM, FlowSlot::End);
-        // A segment with a byte at M..N begins before N and ends behind M; an empty one begins at M..N. One that begins at
-        // M or later and has bytes ends behind M, so the two are one.
+        // A segment with a byte at M..N begins before N and ends behind M; an empty one begins at
+        // M..N. One that begins at M or later and has bytes ends behind M, so the two are one.
         let speaks = Pred::and([
             Pred::compare(CompareOp::Lt, offset(), to.clone()),
             match from_start {
@@ -114,7 +115,8 @@ impl Checker<'_> {
         }));
     }
 
-    /// A number of a length: a constant, a param, or arithmetic with them; none when it is reported.
+    /// A number of a length: a constant, a param, or arithmetic with them; none when it is
+    /// reported.
     fn number(&mut self, expr: &Expr) -> Option<Num> {
         if let ExprKind::Path(word) = &expr.kind
             && word == "payload"
@@ -170,8 +172,8 @@ impl Checker<'_> {
 /// No offset of a stream is as great.
 const MOST: u64 = 1 << 48;
 
-/// An end of a slice of a stream, small enough that no sum with it passes 64 bits, and where it is that: past [`MOST`] it
-/// stands for the whole stream.
+/// An end of a slice of a stream, small enough that no sum with it passes 64 bits, and where it is
+/// that: past [`MOST`] it stands for the whole stream.
 fn clipped(to: &Num) -> Vec<(Pred, Num)> {
     let most = Num::constant(MOST);
     match *to.kind() {

@@ -1,6 +1,7 @@
-//! What does not fit together, explained in the user's words: a constant of another type, too wide, or beside a slice in
-//! the wrong notation. The invariant: the caret is on the constant, the message says what the field is and what the
-//! constant is, and a fix is given where there is just one thing that was meant. (Rejected: "type mismatch".)
+//! What does not fit together, explained in the user's words: a constant of another type, too wide,
+//! or beside a slice in the wrong notation. The invariant: the caret is on the constant, the
+//! message says what the field is and what the constant is, and a fix is given where there is just
+//! one thing that was meant. (Rejected: "type mismatch".)
 
 use super::Checker;
 use super::apps;

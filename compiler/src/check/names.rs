@@ -1,7 +1,8 @@
-//! Who is who: one name space for lets, params, tables and triggers (what an expression can name), one for stations, one
-//! for rules, one for limits. Ids are the ranks of the names in alphabetical order, so that they do not depend on the
-//! order of items or files. The invariant: a name that is declared twice is reported once for each further place and
-//! stands for the first. (Rejected: later declarations win, as in scripts; order never matters here.)
+//! Who is who: one name space for lets, params, tables and triggers (what an expression can name),
+//! one for stations, one for rules, one for limits. Ids are the ranks of the names in alphabetical
+//! order, so that they do not depend on the order of items or files. The invariant: a name that is
+//! declared twice is reported once for each further place and stands for the first. (Rejected:
+//! later declarations win, as in scripts; order never matters here.)
 
 use super::Checker;
 use crate::abi::MAX_STATIONS;
@@ -14,7 +15,8 @@ use mrule_grammar::span::{FileId, Name, Span};
 use std::collections::HashMap;
 use std::collections::hash_map;
 
-/// How many rules, and how many limits, a program may have; and lets, params, tables and triggers of each kind.
+/// How many rules, and how many limits, a program may have; and lets, params, tables and triggers
+/// of each kind.
 pub const MAX_RULES: usize = 1_000_000;
 
 /// What a name in an expression stands for.
@@ -95,7 +97,8 @@ impl<'a> Checker<'a> {
                     continue;
                 }
                 if self.shadows(name) {
-                    // What no field or what an application has for its name is not told again where it is used.
+                    // What no field or what an application has for its name is not told again where
+                    // it is used.
                     if super::later::is_reserved(&name.node) || App::number(&name.node).is_some() {
                         broken.push(name);
                     }
@@ -177,7 +180,8 @@ impl<'a> Names<'a> {
         self.station_items.sort_by(|a, b| a.name.node.cmp(&b.name.node));
         self.rules.sort_by(|a, b| a.name.node.cmp(&b.name.node));
         self.limits.sort_by(|a, b| a.name.node.cmp(&b.name.node));
-        // Nobody knows what a broken item was to be: its name is good for everything. What is known comes after it.
+        // Nobody knows what a broken item was to be: its name is good for everything. What is known
+        // comes after it.
         for name in broken {
             self.values.insert(&name.node, (Entry::Broken, name.span));
             self.stations.insert(&name.node, None);

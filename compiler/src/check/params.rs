@@ -1,5 +1,6 @@
-//! Params: their types, defaults, bounds, and what `--set` makes of them. The invariant: the value of a param is of its
-//! type and within its bounds, whoever gave it. (Rejected: clamping what is out of bounds; a typo would run.)
+//! Params: their types, defaults, bounds, and what `--set` makes of them. The invariant: the value
+//! of a param is of its type and within its bounds, whoever gave it. (Rejected: clamping what is
+//! out of bounds; a typo would run.)
 
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};
@@ -297,7 +298,8 @@ impl Checker<'_> {
             ExprKind::Literal(literal) => {
                 let before = self.diagnostics.len();
                 let constant = self.literal(literal, item.value.span);
-                // What is wrong with it is told with the name of the param, not at a place in no file.
+                // What is wrong with it is told with the name of the param, not at a place in no
+                // file.
                 self.diagnostics.truncate(before);
                 constant
             }

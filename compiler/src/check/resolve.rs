@@ -1,6 +1,7 @@
-//! A path in an expression: a name of the program, a field, or something to explain. The invariant: what is not found is
-//! reported once, with the best that is known: what is to come, what Wireshark calls so, what is spelled nearly so.
-//! (Rejected: resolving names while parsing, where later files are not known yet.)
+//! A path in an expression: a name of the program, a field, or something to explain. The invariant:
+//! what is not found is reported once, with the best that is known: what is to come, what Wireshark
+//! calls so, what is spelled nearly so. (Rejected: resolving names while parsing, where later files
+//! are not known yet.)
 
 use super::names::Entry;
 use super::suggest::did_you_mean;

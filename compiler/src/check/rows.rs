@@ -1,7 +1,8 @@
-//! The rows of tables, inline or from a CSV file: one row a line, the parts of the key and then the value, separated by
-//! commas, blanks around them cut, `#` comments and blank lines skipped, quotes as in RFC 4180. A first line whose cells
-//! are all words, of which at least one should be something else than text, is a header. The invariant: every row of
-//! the program has its table's type, and no key stands twice. (Rejected: columns by header name; two ways to say it.)
+//! The rows of tables, inline or from a CSV file: one row a line, the parts of the key and then the
+//! value, separated by commas, blanks around them cut, `#` comments and blank lines skipped, quotes
+//! as in RFC 4180. A first line whose cells are all words, of which at least one should be
+//! something else than text, is a header. The invariant: every row of the program has its table's
+//! type, and no key stands twice. (Rejected: columns by header name; two ways to say it.)
 
 use super::Checker;
 use super::params::example;
@@ -105,7 +106,8 @@ impl Rows<'_> {
 }
 
 impl Checker<'_> {
-    /// Fills all tables; `files` are the texts of those that are read from files, by the place of their path.
+    /// Fills all tables; `files` are the texts of those that are read from files, by the place of
+    /// their path.
     pub fn table_rows(&mut self, files: &HashMap<Span, FileId>) -> Vec<hir::Table> {
         let mut tables = Vec::with_capacity(self.names.tables.len());
         for (index, item) in self.names.tables.clone().into_iter().enumerate() {
@@ -345,8 +347,8 @@ impl Line<'_> {
     }
 }
 
-/// Whether the first record names the columns: as many words as there are columns, and not one of those in columns of
-/// another type than text is a value.
+/// Whether the first record names the columns: as many words as there are columns, and not one of
+/// those in columns of another type than text is a value.
 fn is_header(cells: &Cells, columns: &[ValueTy], words: &[String]) -> bool {
     let word = |cell: &str| {
         cell.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

@@ -1,6 +1,7 @@
-//! Sets and single constants, made for the type of the term that is tested: intervals of numbers, intervals of IPv6
-//! addresses, byte strings, and params. The invariant: every element is checked against the type, and each that does
-//! not fit is reported at its own place. (Rejected: a test per element; a set of ten thousand ports is one interval set.)
+//! Sets and single constants, made for the type of the term that is tested: intervals of numbers,
+//! intervals of IPv6 addresses, byte strings, and params. The invariant: every element is checked
+//! against the type, and each that does not fit is reported at its own place. (Rejected: a test per
+//! element; a set of ten thousand ports is one interval set.)
 
 use super::Checker;
 use super::value::{
@@ -29,7 +30,8 @@ pub(super) struct Wanted {
     ip_params: Vec<ParamId>,
 }
 
-/// A set of a `let` (by its place in memory, which the `let` keeps alive) and the type it was made for.
+/// A set of a `let` (by its place in memory, which the `let` keeps alive) and the type it was made
+/// for.
 pub(super) type CacheKey = (*const Element, TermTy, Option<u64>, bool, bool);
 
 /// A set in the making.
@@ -107,7 +109,8 @@ impl Wanted {
         self.texts.len() + self.params.len() + self.ip_params.len()
     }
 
-    /// The alternative is there and not wanted (for tags and messages: one of them); what is wanted of messages is one value.
+    /// The alternative is there and not wanted (for tags and messages: one of them); what is wanted
+    /// of messages is one value.
     pub fn miss(&self, alt: &Alt) -> Pred {
         match alt {
             Alt::Num(num) if self.params.is_empty() => Pred::test(num.clone(), self.nums.complement()),

@@ -1,6 +1,7 @@
-//! The settings of stations: by name, in any order, each with a value of its own kind. The invariant: a setting's value is
-//! within what its protocol or the runtime can carry, so nobody checks it again. (Rejected: a map of numbers; `rotate` is a
-//! size or a duration, and `limit` counts bytes or copies.)
+//! The settings of stations: by name, in any order, each with a value of its own kind. The
+//! invariant: a setting's value is within what its protocol or the runtime can carry, so nobody
+//! checks it again. (Rejected: a map of numbers; `rotate` is a size or a duration, and `limit`
+//! counts bytes or copies.)
 
 use super::Checker;
 use super::stations::StationKind;
@@ -64,7 +65,8 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Keeps a value that [`Checker::setting`] has let through; whether it is the first of its name.
+    /// Keeps a value that [`Checker::setting`] has let through; whether it is the first of its
+    /// name.
     fn keep(&mut self, name: &str, value: u64, unit: Unit) -> bool {
         fn once<T>(place: &mut Option<T>, value: T) -> bool {
             place.replace(value).is_none()

@@ -1,6 +1,7 @@
-//! Slices, `x[0:4]`: of bytes, of protocol headers, and of addresses, which are bytes of a header. The invariant: a slice
-//! of a field means the same bytes as Wireshark's; one that cannot exist is reported where that can be seen.
-//! (Rejected: slices as a type of their own; a slice of one byte is a number as well.)
+//! Slices, `x[0:4]`: of bytes, of protocol headers, and of addresses, which are bytes of a header.
+//! The invariant: a slice of a field means the same bytes as Wireshark's; one that cannot exist is
+//! reported where that can be seen. (Rejected: slices as a type of their own; a slice of one byte
+//! is a number as well.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};
@@ -111,8 +112,9 @@ impl Checker<'_> {
         Value::new(span, Kind::Term(term))
     }
 
-    /// A comparison, or that a slice lies outside of what it is a slice of: as in Wireshark, it is empty then, equals
-    /// only what is empty, and is less than anything else. A side without a term is a constant.
+    /// A comparison, or that a slice lies outside of what it is a slice of: as in Wireshark, it is
+    /// empty then, equals only what is empty, and is less than anything else. A side without a term
+    /// is a constant.
     pub fn or_outside(
         &mut self,
         op: CompareOp,
@@ -136,7 +138,8 @@ impl Checker<'_> {
         Pred::or(parts)
     }
 
-    /// That a slice of bytes or of a protocol, masked or not, lies outside of them; none for anything else.
+    /// That a slice of bytes or of a protocol, masked or not, lies outside of them; none for
+    /// anything else.
     fn outside(&mut self, expr: &Expr) -> Option<Pred> {
         match &expr.kind {
             ExprKind::Paren(inner) => self.outside(inner),
@@ -228,7 +231,8 @@ fn place(alt: &Alt, ty: Option<Ty>) -> Option<Place> {
 }
 
 impl Place {
-    /// The same slice, counted from the start of the header; none when it lies outside of the address.
+    /// The same slice, counted from the start of the header; none when it lies outside of the
+    /// address.
     fn slice(&self, slice: Slice) -> Option<Bytes> {
         let from = |offset: i64| {
             let from =

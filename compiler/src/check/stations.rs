@@ -1,6 +1,7 @@
-//! Stations: where copies go. The words between the braces are a kind, what it needs, and settings by name
-//! ([`settings`](super::settings)). The invariant: every station of the program is complete and within what its protocol can
-//! carry; two never write the same file. (Rejected: settings with `=`; a station is a handful of words.)
+//! Stations: where copies go. The words between the braces are a kind, what it needs, and settings
+//! by name ([`settings`](super::settings)). The invariant: every station of the program is complete
+//! and within what its protocol can carry; two never write the same file. (Rejected: settings with
+//! `=`; a station is a handful of words.)
 
 use super::Checker;
 use super::settings::{Settings, Words};

@@ -1,6 +1,7 @@
-//! Looking into streams: `stream contains "x"`, `stream matches "re"`, each `within` a depth. The invariant: a pattern is
-//! held once per program and depth, is not empty, and can be found within its depth without waiting for a stream's end.
-//! (Rejected: no depth unless one is written; every byte of every stream would be looked at for ever.)
+//! Looking into streams: `stream contains "x"`, `stream matches "re"`, each `within` a depth. The
+//! invariant: a pattern is held once per program and depth, is not empty, and can be found within
+//! its depth without waiting for a stream's end. (Rejected: no depth unless one is written; every
+//! byte of every stream would be looked at for ever.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
@@ -15,8 +16,8 @@ use regex_automata::util::syntax;
 use regex_syntax::hir::Look;
 use std::ops::Range;
 
-/// Whether all patterns of a program together can be looked for; the place of each is where it is written. Reports the
-/// automaton that would be too large, at a pattern of it.
+/// Whether all patterns of a program together can be looked for; the place of each is where it is
+/// written. Reports the automaton that would be too large, at a pattern of it.
 pub(super) fn check_automaton(program: &Program, places: &[Span]) -> Option<Diagnostic> {
     if program.streams.is_empty() {
         return None;

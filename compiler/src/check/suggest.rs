@@ -1,5 +1,6 @@
-//! "Did you mean": the names nearest to one that does not exist. The invariant: at most three, nearest first, and none
-//! that has little in common with what was written. (Rejected: always naming the nearest; `foo` is not `arp`.)
+//! "Did you mean": the names nearest to one that does not exist. The invariant: at most three,
+//! nearest first, and none that has little in common with what was written. (Rejected: always
+//! naming the nearest; `foo` is not `arp`.)
 
 use super::Checker;
 
@@ -18,7 +19,8 @@ pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
                 continue;
             }
         }
-        // `tcp.dport` for `tcp.dstport`, `eth.vlan.id` for `vlan.id`: the same beginning or the same end.
+        // `tcp.dport` for `tcp.dstport`, `eth.vlan.id` for `vlan.id`: the same beginning or the
+        // same end.
         if lower.contains('.') && other.contains('.') {
             let (end, other_end) = (last(&lower), last(&other));
             let same_start = lower.split('.').next() == other.split('.').next();

@@ -1,5 +1,6 @@
-//! Types as written, and the types of tables. The invariant: a table that is wrong in its type is known by name, so that
-//! its uses are not reported as well. (Rejected: tables whose types follow from their rows; an empty one has none.)
+//! Types as written, and the types of tables. The invariant: a table that is wrong in its type is
+//! known by name, so that its uses are not reported as well. (Rejected: tables whose types follow
+//! from their rows; an empty one has none.)
 
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};
@@ -120,7 +121,8 @@ impl Checker<'_> {
         self.tables.get(table.index()).and_then(|t| t.key.clone())
     }
 
-    /// The types of a key, and whether it is a pair that stands for both orders; no types when it is reported.
+    /// The types of a key, and whether it is a pair that stands for both orders; no types when it
+    /// is reported.
     fn key_types(&mut self, ty: &TypeExpr) -> (Option<Vec<ValueTy>>, bool) {
         let TypeKind::Unordered(tuple) = &ty.kind else { return (self.tuple_types(ty), false) };
         let types = self.tuple_types(tuple);

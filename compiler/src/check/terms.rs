@@ -1,6 +1,6 @@
-//! From a row of the field table to a term: the loads, tags, addresses and bytes behind a field's name. The invariant:
-//! a term's alternatives are those that the row names, in its order, each of the layer that was asked for.
-//! (Rejected: a case per field; the table says it all.)
+//! From a row of the field table to a term: the loads, tags, addresses and bytes behind a field's
+//! name. The invariant: a term's alternatives are those that the row names, in its order, each of
+//! the layer that was asked for. (Rejected: a case per field; the table says it all.)
 
 use super::Checker;
 use super::value::{Alt, Form, Kind, Many, Term, TermTy, Value};

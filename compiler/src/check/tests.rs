@@ -1,5 +1,5 @@
-//! Programs as text, and what the checker makes of them: the typed program by its printed form, mistakes by their codes and
-//! the text under their carets.
+//! Programs as text, and what the checker makes of them: the typed program by its printed form,
+//! mistakes by their codes and the text under their carets.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,6 +1,7 @@
-//! Triggers: by flow, by key or global, raised by conditions or from outside. The invariant: a trigger's key is fields that have
-//! one value, so that "its own key" means one thing. What a trigger by flow keeps beside one bit in the flow (windows, a
-//! time) is kept for a key, which is the flow's number. (Rejected: windows in the table of flows, room in every flow.)
+//! Triggers: by flow, by key or global, raised by conditions or from outside. The invariant: a
+//! trigger's key is fields that have one value, so that "its own key" means one thing. What a
+//! trigger by flow keeps beside one bit in the flow (windows, a time) is kept for a key, which is
+//! the flow's number. (Rejected: windows in the table of flows, room in every flow.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
@@ -232,7 +233,8 @@ impl Checker<'_> {
         None
     }
 
-    /// Reports what a trigger does not say. A clause that could not be read may be the one that is missing.
+    /// Reports what a trigger does not say. A clause that could not be read may be the one that is
+    /// missing.
     fn incomplete_trigger(&mut self, item: &ast::Trigger, by_flow: bool, said: &Said) {
         if said.broken {
             return;

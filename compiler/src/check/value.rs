@@ -1,6 +1,7 @@
-//! What an expression turns out to be: a constant, a set, a condition, or something read from the packet. The invariant:
-//! a value is what was written and no more; presence, ranges and "any of" are decided where it is used, so a `let` may
-//! stand for any of these. (Rejected: one expected type passed down; `tcp.payload` alone and beside `==` differ.)
+//! What an expression turns out to be: a constant, a set, a condition, or something read from the
+//! packet. The invariant: a value is what was written and no more; presence, ranges and "any of"
+//! are decided where it is used, so a `let` may stand for any of these. (Rejected: one expected
+//! type passed down; `tcp.payload` alone and beside `==` differ.)
 
 use crate::fields::{Facet, Ty};
 use crate::hir::{self, Address, Bytes, Key, Num, ParamId, Pred, TableId, TagPart, TriggerId};

@@ -1,6 +1,7 @@
-//! Counting over time: `count(p) per 5m`, `sum(field) per 1s`, `distinct(field) per 10m`, and a default for what a table
-//! does not say. The invariant: a window belongs to the trigger in whose `when` it stands, and counts for that trigger's
-//! keys; there are none elsewhere. (Rejected: windows in `let`s and rules, whose key nobody could tell.)
+//! Counting over time: `count(p) per 5m`, `sum(field) per 1s`, `distinct(field) per 10m`, and a
+//! default for what a table does not say. The invariant: a window belongs to the trigger in whose
+//! `when` it stands, and counts for that trigger's keys; there are none elsewhere. (Rejected:
+//! windows in `let`s and rules, whose key nobody could tell.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};

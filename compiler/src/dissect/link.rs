@@ -1,7 +1,7 @@
-//! What carries the network packet: Ethernet, LLC and SNAP, Linux cooked captures, BSD loopback, and the VLAN, MPLS and
-//! PPPoE headers between them and IP, in any order. The invariant: `headers_end` is the end of the last of
-//! these headers, whatever follows. (Rejected: one parser per nesting order that is in use; a loop over types reads
-//! them all.)
+//! What carries the network packet: Ethernet, LLC and SNAP, Linux cooked captures, BSD loopback,
+//! and the VLAN, MPLS and PPPoE headers between them and IP, in any order. The invariant:
+//! `headers_end` is the end of the last of these headers, whatever follows. (Rejected: one parser
+//! per nesting order that is in use; a loop over types reads them all.)
 
 use super::{Content, MAX_NESTING, Network, Rest, be16, ethertype};
 use crate::abi::{Stack, bit};
@@ -78,21 +78,24 @@ fn ethernet(rest: &mut Rest, stack: &mut Stack) -> Network {
     }
 }
 
-/// Linux cooked v1 (libpcap, LINKTYPE_LINUX_SLL): packet type, ARPHRD, address length, address, protocol.
+/// Linux cooked v1 (libpcap, LINKTYPE_LINUX_SLL): packet type, ARPHRD, address length, address,
+/// protocol.
 fn cooked(rest: &mut Rest, stack: &mut Stack) -> Network {
     let Some(header) = rest.peek::<16>() else { return cut(16, rest, stack) };
     rest.skip(16);
     cooked_protocol(be16(header[14], header[15]), rest, stack)
 }
 
-/// Linux cooked v2 (libpcap, LINKTYPE_LINUX_SLL2): protocol, reserved, interface, ARPHRD, packet type, address length, address.
+/// Linux cooked v2 (libpcap, LINKTYPE_LINUX_SLL2): protocol, reserved, interface, ARPHRD, packet
+/// type, address length, address.
 fn cooked2(rest: &mut Rest, stack: &mut Stack) -> Network {
     let Some(header) = rest.peek::<20>() else { return cut(20, rest, stack) };
     rest.skip(20);
     cooked_protocol(be16(header[0], header[1]), rest, stack)
 }
 
-/// The protocols of Linux cooked captures: Ethernet types, and below them numbers of their own (`linux/if_ether.h`).
+/// The protocols of Linux cooked captures: Ethernet types, and below them numbers of their own
+/// (`linux/if_ether.h`).
 fn cooked_protocol(kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
     const LLC: u16 = 4;
     reached(rest, stack);
@@ -103,7 +106,8 @@ fn cooked_protocol(kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
     }
 }
 
-/// BSD loopback: the address family in the byte order of the host that captured; for some hosts, an Ethernet type.
+/// BSD loopback: the address family in the byte order of the host that captured; for some hosts, an
+/// Ethernet type.
 fn loopback(rest: &mut Rest, stack: &mut Stack) -> Network {
     let Some(&header) = rest.peek::<4>() else { return cut(4, rest, stack) };
     rest.skip(4);
@@ -119,7 +123,8 @@ fn loopback(rest: &mut Rest, stack: &mut Stack) -> Network {
     }
 }
 
-/// What a type says; below the types, an 802.3 length. Every step reads one header (or one MPLS stack).
+/// What a type says; below the types, an 802.3 length. Every step reads one header (or one MPLS
+/// stack).
 #[inline(never)]
 fn typed(mut kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
     for _ in 0..=MAX_NESTING {
@@ -163,7 +168,8 @@ fn vlan(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     Some(next)
 }
 
-/// A label stack (RFC 3032): to the entry with the bottom bit. What follows says nothing of itself but its first half byte.
+/// A label stack (RFC 3032): to the entry with the bottom bit. What follows says nothing of itself
+/// but its first half byte.
 fn mpls(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     // RFC 5586 and RFC 3429: management, not traffic.
     const ASSOCIATED_CHANNEL: [u32; 2] = [13, 14];
@@ -188,7 +194,8 @@ fn mpls(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     None
 }
 
-/// A PPPoE session header (RFC 2516) and the PPP protocol behind it, which may be compressed to one byte (RFC 1661, 6.5).
+/// A PPPoE session header (RFC 2516) and the PPP protocol behind it, which may be compressed to one
+/// byte (RFC 1661, 6.5).
 fn pppoe(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     stack.headers_end = rest.behind(6);
     let header = rest.peek::<6>()?;
@@ -212,7 +219,8 @@ fn pppoe(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     }
 }
 
-/// LLC (IEEE 802.2), and SNAP where it carries Ethernet types: with organisation code 0, or Cisco's 0x0000f8 (RFC 1042).
+/// LLC (IEEE 802.2), and SNAP where it carries Ethernet types: with organisation code 0, or Cisco's
+/// 0x0000f8 (RFC 1042).
 fn llc(rest: &mut Rest) -> Option<u16> {
     const UNNUMBERED: u8 = 0x03;
     match *rest.peek::<3>()? {

@@ -1,10 +1,12 @@
-//! From a frame's bytes to the offsets that both engines load from. It lives here and not in the runtime because native
-//! code that skips it for simple programs falls back to it for every other packet: it is part of the language's meaning,
-//! Wireshark's where the language does not say otherwise. The invariant (V2): a presence bit is set only after the
-//! bytes that it promises were seen within the captured frame, and within what the enclosing headers declare.
-//! Total on any bytes: no panic, no allocation, and every loop is over a bounded count. One pass per packet, at most two
-//! per frame: the outer packet, and the one in its first tunnel. (Rejected: header structs or an iterator over
-//! layers, which cost a copy or a dispatch per layer and still leave the order of checks to each caller.)
+//! From a frame's bytes to the offsets that both engines load from. It lives here and not in the
+//! runtime because native code that skips it for simple programs falls back to it for every other
+//! packet: it is part of the language's meaning, Wireshark's where the language does not say
+//! otherwise. The invariant (V2): a presence bit is set only after the bytes that it promises were
+//! seen within the captured frame, and within what the enclosing headers declare. Total on any
+//! bytes: no panic, no allocation, and every loop is over a bounded count. One pass per packet, at
+//! most two per frame: the outer packet, and the one in its first tunnel. (Rejected: header structs
+//! or an iterator over layers, which cost a copy or a dispatch per layer and still leave the order
+//! of checks to each caller.)
 
 mod link;
 mod net;
@@ -13,7 +15,8 @@ mod tunnel;
 
 use crate::abi::{Head, Link, Packet, Stack};
 
-/// The most VLAN tags, MPLS labels or extension headers that are followed; what lies behind more is opaque.
+/// The most VLAN tags, MPLS labels or extension headers that are followed; what lies behind more is
+/// opaque.
 pub const MAX_NESTING: u32 = 64;
 
 /// Finds a packet's headers.
@@ -80,8 +83,9 @@ enum Network {
     Opaque,
 }
 
-/// Reads one packet, from its link header (if any) through its transport header; gives back what a tunnel carries, which
-/// begins at `rest`. The common way is one function after inlining, so that `rest` stays in registers.
+/// Reads one packet, from its link header (if any) through its transport header; gives back what a
+/// tunnel carries, which begins at `rest`. The common way is one function after inlining, so that
+/// `rest` stays in registers.
 #[inline(always)]
 fn read(content: Content, rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     let protocol = match link::read(content, rest, stack) {
@@ -141,8 +145,8 @@ impl<'a> Rest<'a> {
         self.end.saturating_sub(self.at)
     }
 
-    /// Where a header of `n` bytes ends, whether or not it was captured whole; its start when it is longer than what is left
-    /// of the packet, so that no length it declares can be believed.
+    /// Where a header of `n` bytes ends, whether or not it was captured whole; its start when it is
+    /// longer than what is left of the packet, so that no length it declares can be believed.
     #[inline(always)]
     fn behind(&self, n: usize) -> u32 {
         (if n <= self.left() { self.at + n } else { self.at.min(self.end) }) as u32

@@ -1,7 +1,7 @@
-//! IPv4, IPv6 with its extension headers, and ARP. The invariant: `IP_HDR`, `IP6_HDR` and `NET` mean a header whose
-//! version and lengths can be believed, and from then on nothing past the packet's declared end is looked at, so that
-//! Ethernet padding is never taken for a header or a payload.
-//! (Rejected: following upper layers of a header whose lengths contradict each other.)
+//! IPv4, IPv6 with its extension headers, and ARP. The invariant: `IP_HDR`, `IP6_HDR` and `NET`
+//! mean a header whose version and lengths can be believed, and from then on nothing past the
+//! packet's declared end is looked at, so that Ethernet padding is never taken for a header or a
+//! payload. (Rejected: following upper layers of a header whose lengths contradict each other.)
 
 use super::{MAX_NESTING, Rest, be16};
 use crate::abi::{Stack, bit};
@@ -36,7 +36,8 @@ pub(super) fn ipv4(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     carried(header[9], rest, stack)
 }
 
-/// An IPv4 header that is cut or lies: what of it can still be read, and IPv6 in its place, which Wireshark reads as IPv6.
+/// An IPv4 header that is cut or lies: what of it can still be read, and IPv6 in its place, which
+/// Wireshark reads as IPv6.
 #[cold]
 fn unsound(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     let &[first] = rest.peek()?;
@@ -108,8 +109,8 @@ fn within(next: u8, rest: &Rest) -> Option<u8> {
     (rest.at <= rest.frame.len()).then_some(next)
 }
 
-/// What an IPv6 packet whose payload length is 0 holds: the length of its jumbo option (RFC 2675); more than 65535 bytes,
-/// which the field cannot say (segmentation offload); else really nothing.
+/// What an IPv6 packet whose payload length is 0 holds: the length of its jumbo option (RFC 2675);
+/// more than 65535 bytes, which the field cannot say (segmentation offload); else really nothing.
 fn unbounded(next: u8, rest: &mut Rest) {
     const JUMBO: u8 = 0xc2;
     match rest.peek::<8>() {
@@ -135,8 +136,9 @@ mod protocol {
     pub const SHIM6: u8 = 140;
 }
 
-/// Extension headers (RFC 8200, 4), to the transport header. IPv4 has only the authentication header, but one protocol
-/// number means one thing, so that others are read behind IPv4 too, as in Wireshark.
+/// Extension headers (RFC 8200, 4), to the transport header. IPv4 has only the authentication
+/// header, but one protocol number means one thing, so that others are read behind IPv4 too, as in
+/// Wireshark.
 #[inline(never)]
 fn extensions(mut next: u8, rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     for _ in 0..MAX_NESTING {

@@ -1,7 +1,8 @@
-//! What IP carries: TCP, UDP, SCTP, ICMP, ESP; and by them, where the payload is. The invariant: `payload..payload_end` is
-//! captured, belongs to the IP packet, and is not empty where `PAYLOAD` is set. Ports need four bytes, as in Wireshark, so
-//! that a cut header still says whose it is; the rest of a header needs the whole header.
-//! (Rejected: looking into the packet that an ICMP error quotes, whose ports are not this packet's.)
+//! What IP carries: TCP, UDP, SCTP, ICMP, ESP; and by them, where the payload is. The invariant:
+//! `payload..payload_end` is captured, belongs to the IP packet, and is not empty where `PAYLOAD`
+//! is set. Ports need four bytes, as in Wireshark, so that a cut header still says whose it is; the
+//! rest of a header needs the whole header. (Rejected: looking into the packet that an ICMP error
+//! quotes, whose ports are not this packet's.)
 
 use super::{Content, Rest, be16, ethertype, tunnel};
 use crate::abi::{Stack, bit};
@@ -51,7 +52,8 @@ fn tcp(rest: &Rest, stack: &mut Stack) {
     stack.bits |= sound | text | segment(length, rest, stack);
 }
 
-/// A TCP header that is cut or whose data offset lies. Wireshark reads its first 16 bytes at once, but for the ports.
+/// A TCP header that is cut or whose data offset lies. Wireshark reads its first 16 bytes at once,
+/// but for the ports.
 #[cold]
 fn unsound(rest: &Rest, stack: &mut Stack) {
     if rest.peek::<4>().is_none() {
@@ -72,7 +74,8 @@ fn unsound(rest: &Rest, stack: &mut Stack) {
     }
 }
 
-/// The segment's length behind a header of so many bytes, and its bit. That of a fragment is not known.
+/// The segment's length behind a header of so many bytes, and its bit. That of a fragment is not
+/// known.
 #[inline(always)]
 fn segment(header: usize, rest: &Rest, stack: &mut Stack) -> u64 {
     if rest.partial || header > rest.left() {
@@ -82,8 +85,8 @@ fn segment(header: usize, rest: &Rest, stack: &mut Stack) -> u64 {
     bit::TCP_LEN
 }
 
-/// UDP (RFC 768). Its length field does not end the payload: the datagram does, as in Wireshark; but a length that leaves
-/// no room for data hides `udp.payload`.
+/// UDP (RFC 768). Its length field does not end the payload: the datagram does, as in Wireshark;
+/// but a length that leaves no room for data hides `udp.payload`.
 #[inline(always)]
 fn udp(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     stack.headers_end = rest.behind(8).max(stack.headers_end);

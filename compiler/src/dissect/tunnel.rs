@@ -1,7 +1,7 @@
-//! GRE, VXLAN and GENEVE: where their header is, and what it carries. The invariant: a tunnel's presence bit promises its
-//! fixed header; the packet inside is handed back to be read into its own `Stack`, never descended into from here, so that
-//! a frame full of tunnels costs two packets. (Rejected: other tunnels by port, such as GTP or Teredo, whose
-//! ports say too little.)
+//! GRE, VXLAN and GENEVE: where their header is, and what it carries. The invariant: a tunnel's
+//! presence bit promises its fixed header; the packet inside is handed back to be read into its own
+//! `Stack`, never descended into from here, so that a frame full of tunnels costs two packets.
+//! (Rejected: other tunnels by port, such as GTP or Teredo, whose ports say too little.)
 
 use super::ethertype::{ARP, IP4, IP6, MPLS, MPLS_MULTICAST};
 use super::{Content, Rest, be16};

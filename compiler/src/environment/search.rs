@@ -1,7 +1,8 @@
-//! `contains` and `matches`, many at a time: all needles that look at the same bytes are searched for in one pass, all
-//! regular expressions likewise, and the answer is kept for the rest of the packet. The invariant: once each search of a
-//! environment has run on a thread, its [`Scratch`] allocates nothing, and threads share nothing that is written.
-//! (Rejected: one search per condition, whose cost grows with the number of rules.)
+//! `contains` and `matches`, many at a time: all needles that look at the same bytes are searched
+//! for in one pass, all regular expressions likewise, and the answer is kept for the rest of the
+//! packet. The invariant: once each search of a environment has run on a thread, its [`Scratch`]
+//! allocates nothing, and threads share nothing that is written. (Rejected: one search per
+//! condition, whose cost grows with the number of rules.)
 
 use super::EnvironmentError;
 use crate::abi::{Head, Packet};
@@ -14,7 +15,8 @@ use regex_automata::{Input, PatternID, PatternSet, meta};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One pattern looked for in one place. Numbered from 0 in the order in which a program first names them.
+/// One pattern looked for in one place. Numbered from 0 in the order in which a program first names
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SearchId(pub u32);
 
@@ -47,7 +49,8 @@ enum Finder {
     Regexes(meta::Regex),
 }
 
-/// One worker's working memory for searches, of one program at a time: another program's environment starts it afresh.
+/// One worker's working memory for searches, of one program at a time: another program's
+/// environment starts it afresh.
 #[derive(Debug, Default)]
 pub struct Scratch {
     environment: u64,

@@ -78,7 +78,8 @@ fn triggers_are_raised_on_a_copy() {
     ));
 }
 
-/// A program that looks for these needles and patterns in the frame, and for the first of each in a slice of it.
+/// A program that looks for these needles and patterns in the frame, and for the first of each in a
+/// slice of it.
 fn searching(needles: &[&str], regexes: &[&str]) -> (Program, Environment) {
     let whole = frame_bytes(None);
     let part = frame_bytes(Some(hir::Slice::To(4)));

@@ -57,7 +57,8 @@ fn slices_are_wireshark_s() {
 
 #[test]
 fn sources_end_where_their_headers_say() {
-    // Ethernet, IPv4 with one option word, TCP with one option word, three bytes of payload, two of padding.
+    // Ethernet, IPv4 with one option word, TCP with one option word, three bytes of payload, two of
+    // padding.
     let mut frame = vec![0u8; 14 + 24 + 24 + 3 + 2];
     frame[14] = 0x46;
     frame[38 + 12] = 0x60;
@@ -237,7 +238,8 @@ fn hashes_never_change() {
     assert_eq!(flow(&(frame[..19].to_vec(), stack)), None, "a head that lies");
 }
 
-/// XXH3-64 of the 37 bytes for 10.0.0.1:40000, 192.0.2.1:80 and TCP, told by the reference implementation.
+/// XXH3-64 of the 37 bytes for 10.0.0.1:40000, 192.0.2.1:80 and TCP, told by the reference
+/// implementation.
 const FLOW: u64 = 0x70d2_850a_2404_555c;
 
 proptest! {

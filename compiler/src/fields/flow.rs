@@ -1,6 +1,7 @@
-//! What fields can say of a packet's flow: its numbers, its application, what its messages say. The invariant: a slot
-//! names a word of [`FlowView`], an application's number is its place in [`App::NAMES`] and never changes.
-//! (Rejected: application names as text; comparing text for every packet.)
+//! What fields can say of a packet's flow: its numbers, its application, what its messages say. The
+//! invariant: a slot names a word of [`FlowView`], an application's number is its place in
+//! [`App::NAMES`] and never changes. (Rejected: application names as text; comparing text for every
+//! packet.)
 
 use crate::abi::FlowView;
 use std::mem::offset_of;

@@ -1,5 +1,6 @@
-//! The rows of the field table, in the order in which `mirrorc fields` shows them: by layer, from the wire up.
-//! (Rejected: a file per protocol; the whole language fits on a few screens and is read as one list.)
+//! The rows of the field table, in the order in which `mirrorc fields` shows them: by layer, from
+//! the wire up. (Rejected: a file per protocol; the whole language fits on a few screens and is
+//! read as one list.)
 
 use super::{BytesSource, Facet, Field, FlowSlot, Hash, Layer, Load, Proto, Slot, Source, Tags, Ty};
 use crate::abi::bit;

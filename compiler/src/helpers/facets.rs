@@ -1,6 +1,7 @@
-//! Tests of what messages say. A packet that completes several messages has several values of a facet, and a test holds if
-//! it does for any. The invariant: a number is never tested as text, nor the other way round. (Rejected: the first
-//! message only; a request that hides behind another would not be seen.)
+//! Tests of what messages say. A packet that completes several messages has several values of a
+//! facet, and a test holds if it does for any. The invariant: a number is never tested as text, nor
+//! the other way round. (Rejected: the first message only; a request that hides behind another
+//! would not be seen.)
 
 use crate::context::{FacetValue, PacketContext};
 use crate::environment::Environment;

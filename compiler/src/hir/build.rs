@@ -1,6 +1,6 @@
-//! Constructors of numbers: they know each number's greatest value and refuse arithmetic that could pass 64 bits, so
-//! that engines need no overflow rule. (Rejected: wrapping arithmetic, which makes `ip.len - 40 > 5` true for short
-//! packets.)
+//! Constructors of numbers: they know each number's greatest value and refuse arithmetic that could
+//! pass 64 bits, so that engines need no overflow rule. (Rejected: wrapping arithmetic, which makes
+//! `ip.len - 40 > 5` true for short packets.)
 
 use super::{ArithOp, Bytes, Key, MAX_WINDOW, Num, NumKind, ParamId, TableId, TagPart, TcpOption, WindowId};
 use crate::abi::bit;
@@ -119,7 +119,8 @@ impl Num {
     }
 }
 
-/// What an operator means; `None` where it has no value (below zero, division by zero, past 64 bits).
+/// What an operator means; `None` where it has no value (below zero, division by zero, past 64
+/// bits).
 pub fn eval(op: ArithOp, a: u64, b: u64) -> Option<u64> {
     match op {
         ArithOp::And => Some(a & b),
@@ -141,8 +142,8 @@ impl TagPart {
         }
     }
 
-    /// The least value that counts: up to 1500 the field behind a VLAN tag is an 802.3 length, and there is no `vlan.etype`
-    /// (as in Wireshark).
+    /// The least value that counts: up to 1500 the field behind a VLAN tag is an 802.3 length, and
+    /// there is no `vlan.etype` (as in Wireshark).
     pub fn least(&self) -> u64 {
         if self.tags == Tags::Vlan && self.at == 2 { 1501 } else { 0 }
     }

@@ -1,7 +1,8 @@
-//! Conditions, and the constructors that keep their invariants. A constructor adds the guards of every number that it
-//! tests, folds what is constant, flattens `and` and `or`, and puts presence bits first. The invariant: every pred is
-//! total, and its parts may be evaluated in order with short circuit. (Rejected: public enum variants; a checker that
-//! forgets a guard would then read outside the frame.)
+//! Conditions, and the constructors that keep their invariants. A constructor adds the guards of
+//! every number that it tests, folds what is constant, flattens `and` and `or`, and puts presence
+//! bits first. The invariant: every pred is total, and its parts may be evaluated in order with
+//! short circuit. (Rejected: public enum variants; a checker that forgets a guard would then read
+//! outside the frame.)
 
 use super::{
     Address, AddressSet, ArithOp, Bytes, CompareOp, Key, NeedleId, Num, NumKind, NumSet, RegexId, StreamId,
@@ -53,7 +54,8 @@ pub enum PredKind {
     HasOption(TcpOption),
     /// The bytes exist: not absent, not empty, the slice within them.
     HasBytes(Bytes),
-    /// Bytes compared with a constant: `Eq`, `Lt` or `Le`, as by memcmp and then by length; false when absent.
+    /// Bytes compared with a constant: `Eq`, `Lt` or `Le`, as by memcmp and then by length; false
+    /// when absent.
     BytesCompare(CompareOp, Bytes, Arc<[u8]>),
     /// Constant compared with bytes: `Lt` or `Le`; false when absent.
     ConstCompare(CompareOp, Arc<[u8]>, Bytes),
@@ -243,7 +245,8 @@ impl Pred {
         Pred::and([guard, test])
     }
 
-    /// Both numbers exist and compare so. `AllEq` is `Eq` and `AnyNe` is `Ne` here: each side is one value.
+    /// Both numbers exist and compare so. `AllEq` is `Eq` and `AnyNe` is `Ne` here: each side is
+    /// one value.
     pub fn compare(op: CompareOp, left: Num, right: Num) -> Pred {
         use CompareOp::{AllEq, AnyNe, Eq, Ge, Gt, Le, Lt, Ne};
         let below = |value: u64, inclusive: bool| match (value, inclusive) {
@@ -436,7 +439,8 @@ fn key_guard(key: &[Key]) -> Pred {
 }
 
 impl Num {
-    /// What must hold for the number to exist; the constructors of [`Pred`] put it in front by themselves.
+    /// What must hold for the number to exist; the constructors of [`Pred`] put it in front by
+    /// themselves.
     pub fn guard(&self) -> Pred {
         match &self.kind {
             NumKind::Const(_)

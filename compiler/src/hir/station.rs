@@ -1,5 +1,6 @@
-//! Where copies go: plain data, within what each protocol can carry. A station is shown as it is written, with all that was
-//! left to a default. (Rejected: kinds as trait objects made here; this crate opens nothing.)
+//! Where copies go: plain data, within what each protocol can carry. A station is shown as it is
+//! written, with all that was left to a default. (Rejected: kinds as trait objects made here; this
+//! crate opens nothing.)
 
 use std::fmt;
 use std::net::IpAddr;
@@ -31,7 +32,8 @@ pub enum Target {
         host: IpAddr,
         /// What stands in front of each copy.
         encap: Encap,
-        /// Packets longer than the path's MTU are fragmented; otherwise their copies are cut to fit.
+        /// Packets longer than the path's MTU are fragmented; otherwise their copies are cut to
+        /// fit.
         fragment: bool,
     },
     /// A pcapng file.
@@ -113,7 +115,8 @@ pub enum RateOf {
     Copies,
 }
 
-/// The conversions of strftime(3) that a path can have: those that make neither directories nor signs that a shell reads.
+/// The conversions of strftime(3) that a path can have: those that make neither directories nor
+/// signs that a shell reads.
 pub const CONVERSIONS: &str = "YmdHMSjsyFbBaAIpzZ%";
 
 /// The words between the braces.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// The longest text that is kept, in characters.
 const LONGEST: usize = 240;
 
-/// Texts of a program, by the places of triggers and windows; empty for a program that was not made of text.
+/// Texts of a program, by the places of triggers and windows; empty for a program that was not made
+/// of text.
 #[derive(Debug, Clone, Default)]
 pub struct Texts {
     /// Of each trigger what stands behind `when`, if it has that.

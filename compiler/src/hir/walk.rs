@@ -1,6 +1,6 @@
-//! Going through all conditions and numbers of a program, for passes that gather something from them: search patterns,
-//! fields that are read, what has to be tracked. (Rejected: a visitor trait with a method per form; every user wants one
-//! or two forms.)
+//! Going through all conditions and numbers of a program, for passes that gather something from
+//! them: search patterns, fields that are read, what has to be tracked. (Rejected: a visitor trait
+//! with a method per form; every user wants one or two forms.)
 
 use super::{
     Key, Length, Num, NumKind, OwnKey, Pred, PredKind, Program, Rule, Scope, TriggerId, Window, WindowId,
@@ -50,7 +50,8 @@ impl Pred {
 }
 
 impl Pred {
-    /// How many nodes it has: each condition within it is one, eight elements of a set are one more.
+    /// How many nodes it has: each condition within it is one, eight elements of a set are one
+    /// more.
     pub fn nodes(&self) -> u64 {
         let mut nodes = 0;
         self.visit(&mut |pred| {
@@ -81,8 +82,8 @@ impl Program {
         all.filter(move |(_, window)| window.trigger == trigger)
     }
 
-    /// The triggers that have a condition and keys, those whose key is the same of every packet together, in their order. The
-    /// key is the first one's [`crate::hir::Trigger::own`].
+    /// The triggers that have a condition and keys, those whose key is the same of every packet
+    /// together, in their order. The key is the first one's [`crate::hir::Trigger::own`].
     pub fn key_groups(&self) -> Vec<(&[OwnKey], Vec<TriggerId>)> {
         let mut ways: Vec<(&[OwnKey], Vec<TriggerId>)> = Vec::new();
         for (id, trigger) in (0u32..).map(TriggerId).zip(&self.triggers) {
@@ -97,8 +98,8 @@ impl Program {
         ways
     }
 
-    /// Whether a raised trigger may make copies fewer or smaller: a limit asks for one, a condition asks
-    /// that one is not active, or one is a condition of another.
+    /// Whether a raised trigger may make copies fewer or smaller: a limit asks for one, a condition
+    /// asks that one is not active, or one is a condition of another.
     pub fn raises_may_lessen(&self) -> bool {
         fn asks(pred: &Pred) -> bool {
             let mut asks = false;
@@ -114,8 +115,8 @@ impl Program {
         limits || triggers || negated
     }
 
-    /// The triggers with keys without which more may be copied while one cannot be raised: limits ask for them, a
-    /// condition asks that they are not active, or another trigger asks for them.
+    /// The triggers with keys without which more may be copied while one cannot be raised: limits
+    /// ask for them, a condition asks that they are not active, or another trigger asks for them.
     pub fn triggers_that_lessen(&self) -> Vec<TriggerId> {
         let mut found = Vec::new();
         let mut ask = |pred: &Pred| {

@@ -1,6 +1,7 @@
-//! What a rule that holds asks for: the range of a length, and its merge into the verdicts of the rule's stations. The
-//! invariant: a range ends by what was captured; verdicts merged in line and by the helper mean the same. (Rejected: to
-//! merge by the helper always; most rules ask for a prefix for one station.)
+//! What a rule that holds asks for: the range of a length, and its merge into the verdicts of the
+//! rule's stations. The invariant: a range ends by what was captured; verdicts merged in line and
+//! by the helper mean the same. (Rejected: to merge by the helper always; most rules ask for a
+//! prefix for one station.)
 
 use super::decide::{Given, MAX_INLINE_STATIONS, Style};
 use super::emit::Emit;
@@ -24,7 +25,8 @@ impl Emit<'_> {
             }
             Length::Percent(n) => {
                 let n = self.amount(n, given);
-                // Percentages are bounded by the checker's types only below 64 bits; beyond 2^31 they mean all.
+                // Percentages are bounded by the checker's types only below 64 bits; beyond 2^31
+                // they mean all.
                 let most = self.constant(1 << 31);
                 let n = self.b.ins().umin(n, most);
                 let len = self.wire_len();

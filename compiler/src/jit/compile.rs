@@ -1,7 +1,7 @@
-//! From a typed program to machine code in memory, and its two readable forms (CLIF and assembler). No unsafe code here:
-//! what runs the code is in the parent module. The invariant: the code is position independent of the constants, which
-//! it reaches through the context's pool. (Rejected: addresses of constants in the code, which make its text differ from
-//! run to run.)
+//! From a typed program to machine code in memory, and its two readable forms (CLIF and assembler).
+//! No unsafe code here: what runs the code is in the parent module. The invariant: the code is
+//! position independent of the constants, which it reaches through the context's pool. (Rejected:
+//! addresses of constants in the code, which make its text differ from run to run.)
 
 use super::decide::{self, Ground};
 use super::emit::{Helpers, Regions};
@@ -92,7 +92,8 @@ pub fn compile(
     Ok(Compiled { module, decide, raise, pool, nodes })
 }
 
-/// Shows the code of a program: of the function that decides, then, if there is one, of those that ask triggers.
+/// Shows the code of a program: of the function that decides, then, if there is one, of those that
+/// ask triggers.
 pub fn listing(program: &Program, environment: &Environment) -> Result<Listing, JitError> {
     let budget = CompileBudget::default();
     let mut built = Build::new(program, environment, &budget)?;

@@ -1,7 +1,7 @@
-//! The generated function: a loop over a batch of packets; for each packet the rules' plan, then, if some rule asked for
-//! a copy, the limits' plan. The invariant: `asked[i]` is written for every packet, a verdict for every station whose
-//! bit is set there, and a rule is counted once a packet. (Rejected: a call per packet; a call costs as much as a small
-//! program.)
+//! The generated function: a loop over a batch of packets; for each packet the rules' plan, then,
+//! if some rule asked for a copy, the limits' plan. The invariant: `asked[i]` is written for every
+//! packet, a verdict for every station whose bit is set there, and a rule is counted once a packet.
+//! (Rejected: a call per packet; a call costs as much as a small program.)
 
 use super::emit::{Emit, Helpers, Regions};
 use super::needs::Needs;
@@ -16,7 +16,8 @@ use cranelift_codegen::ir::{BlockCall, InstBuilder, JumpTableData, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 
-/// Verdicts of programs with at most so many asks are merged in line; beyond, by a helper, to keep code small.
+/// Verdicts of programs with at most so many asks are merged in line; beyond, by a helper, to keep
+/// code small.
 const MAX_INLINE_ASKS: usize = 512;
 /// A rule with more stations than this is merged by a helper.
 pub const MAX_INLINE_STATIONS: u32 = 2;
@@ -72,7 +73,8 @@ pub struct Ground<'a> {
     pub regions: Regions,
 }
 
-/// Emits the whole function body. `b` stands in a new function with the signature (context, packets, count).
+/// Emits the whole function body. `b` stands in a new function with the signature (context,
+/// packets, count).
 pub fn emit(
     b: FunctionBuilder<'_>,
     ground: &Ground<'_>,
@@ -185,7 +187,8 @@ impl Emit<'_> {
         }
     }
 
-    /// Has the interpreter decide the rules of this list: so many words, each with a rule's number in its low half.
+    /// Has the interpreter decide the rules of this list: so many words, each with a rule's number
+    /// in its low half.
     fn interpret(&mut self, list: Value, count: Value, role: Role) {
         let asked = self.b.use_var(self.asked);
         let limits = self.constant(u64::from(role == Role::Limits));
@@ -317,8 +320,9 @@ impl Emit<'_> {
         words
     }
 
-    /// Tests what the key did not say, counts the rule, evaluates its asks; ends with a jump to `next`. `found` is the rule's
-    /// number, and where its entry is if that gives the constants of its lengths.
+    /// Tests what the key did not say, counts the rule, evaluates its asks; ends with a jump to
+    /// `next`. `found` is the rule's number, and where its entry is if that gives the constants of
+    /// its lengths.
     fn class(
         &mut self,
         class: &Class,
@@ -365,9 +369,9 @@ impl Emit<'_> {
         self.b.ins().jump(next, &[]);
     }
 
-    /// Goes on where a condition holds, else at `other`. Each test of a long one leads to a block that has no value of its own
-    /// to hand on: `other` has one for the stations asked so far, and with thousands of edges into it the allocator of
-    /// registers takes the square of their number.
+    /// Goes on where a condition holds, else at `other`. Each test of a long one leads to a block
+    /// that has no value of its own to hand on: `other` has one for the stations asked so far, and
+    /// with thousands of edges into it the allocator of registers takes the square of their number.
     fn when_holds(&mut self, condition: &Pred, other: cranelift_codegen::ir::Block) {
         let holds = self.b.create_block();
         let parts = match condition.kind() {

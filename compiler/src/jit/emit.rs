@@ -1,7 +1,8 @@
-//! Numbers and conditions to CLIF. A condition is emitted as jumps: `emit(pred, yes, no)` ends the current block. The
-//! invariant: a header load is emitted only in a block that the test of its presence bits dominates, and loads are
-//! not marked movable, so the optimiser keeps them there. What takes more than a few instructions is a call to a total
-//! helper. (Rejected: values instead of jumps, which would evaluate what short circuit skips.)
+//! Numbers and conditions to CLIF. A condition is emitted as jumps: `emit(pred, yes, no)` ends the
+//! current block. The invariant: a header load is emitted only in a block that the test of its
+//! presence bits dominates, and loads are not marked movable, so the optimiser keeps them there.
+//! What takes more than a few instructions is a call to a total helper. (Rejected: values instead
+//! of jumps, which would evaluate what short circuit skips.)
 
 use super::member::is_small;
 use super::nodes::Node;
@@ -125,7 +126,8 @@ impl Emit<'_> {
     pub fn fact(&mut self, fact: Fact) -> Value {
         match self.facts.get(fact) {
             Some(value) => value,
-            // Every fact that the program reads was collected before; a missing one is never present.
+            // Every fact that the program reads was collected before; a missing one is never
+            // present.
             None => self.constant(0),
         }
     }
@@ -211,7 +213,8 @@ impl Emit<'_> {
         }
     }
 
-    /// The right side of an operator; generated code never divides by zero, whatever its guards say.
+    /// The right side of an operator; generated code never divides by zero, whatever its guards
+    /// say.
     fn divisor(&mut self, op: ArithOp, num: &Num) -> Value {
         let value = self.number(num);
         if !matches!(op, ArithOp::Div | ArithOp::Rem) || matches!(num.kind(), NumKind::Const(1..)) {
@@ -259,7 +262,8 @@ impl Emit<'_> {
         self.b.ins().load(I64, flags, self.flow, at)
     }
 
-    /// Where the packet's flow and the words of its patterns are; only of programs that look at flows.
+    /// Where the packet's flow and the words of its patterns are; only of programs that look at
+    /// flows.
     pub fn locate_flow(&mut self, patterns: usize) {
         let flags = self.state_flags();
         let flows = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_FLOWS);
@@ -403,7 +407,8 @@ impl Emit<'_> {
         }
     }
 
-    /// The same for a condition of any size: one that the code budget has no room for is interpreted.
+    /// The same for a condition of any size: one that the code budget has no room for is
+    /// interpreted.
     pub fn emit_within(&mut self, pred: &Pred, yes: Block, no: Block) {
         let bytes = cost::of_pred(pred);
         if bytes <= self.left.min(cost::LARGEST) {

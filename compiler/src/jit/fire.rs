@@ -1,7 +1,8 @@
-//! The generated function that finds out which triggers packets raise: for each packet and trigger its `when`, then its
-//! `unless`. The invariant: it writes one byte for each packet and trigger, and reads states as they are when it is called:
-//! before each packet, as long as none of them raises what another asks for. (Rejected: firing inside the loop that decides; states change between one packet and the next, and who
-//! changes them is the runtime.)
+//! The generated function that finds out which triggers packets raise: for each packet and trigger
+//! its `when`, then its `unless`. The invariant: it writes one byte for each packet and trigger,
+//! and reads states as they are when it is called: before each packet, as long as none of them
+//! raises what another asks for. (Rejected: firing inside the loop that decides; states change
+//! between one packet and the next, and who changes them is the runtime.)
 
 use super::decide::Ground;
 use super::emit::Emit;
@@ -14,7 +15,8 @@ use cranelift_codegen::ir::types::I8;
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 
-/// Emits the whole function body. `b` stands in a new function with the signature (context, packets, count).
+/// Emits the whole function body. `b` stands in a new function with the signature (context,
+/// packets, count).
 pub fn emit(
     b: FunctionBuilder<'_>,
     ground: &Ground<'_>,

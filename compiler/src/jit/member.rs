@@ -1,6 +1,7 @@
-//! Membership to CLIF: numbers and addresses in sets, tags of a run in sets. Small sets are compared through; larger ones
-//! are a bitmap or sorted intervals in the pool. The invariant: as in `emit`, jumps end the current block, and a bitmap is
-//! read only below its size. (Rejected: a helper for every set; most sets are a number, a port range or a prefix.)
+//! Membership to CLIF: numbers and addresses in sets, tags of a run in sets. Small sets are
+//! compared through; larger ones are a bitmap or sorted intervals in the pool. The invariant: as in
+//! `emit`, jumps end the current block, and a bitmap is read only below its size. (Rejected: a
+//! helper for every set; most sets are a number, a port range or a prefix.)
 
 use super::emit::{Emit, condition};
 use super::shape::Fact;
@@ -188,7 +189,8 @@ impl Emit<'_> {
     }
 }
 
-/// A constant as it reads in memory order on a little-endian machine, sign-extended as an immediate of its type.
+/// A constant as it reads in memory order on a little-endian machine, sign-extended as an immediate
+/// of its type.
 fn swapped(value: u64, width: u8) -> i64 {
     match width {
         1 => i64::from((value as u8).cast_signed()),

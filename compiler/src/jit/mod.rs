@@ -1,6 +1,7 @@
-//! Native code for a program: owns the code and its constants, and is the one place that calls it. The invariant (V6):
-//! the entry points never leave this module, and code, pool and nodes live as long as [`Jit`], which is borrowed during
-//! every call. (Rejected: handing out a function pointer, which can outlive its code.)
+//! Native code for a program: owns the code and its constants, and is the one place that calls it.
+//! The invariant (V6): the entry points never leave this module, and code, pool and nodes live as
+//! long as [`Jit`], which is borrowed during every call. (Rejected: handing out a function pointer,
+//! which can outlive its code.)
 
 mod ask;
 mod compile;
@@ -35,7 +36,8 @@ type Entry = unsafe extern "C" fn(*mut Context, *const Packet, usize);
 /// A program as native code.
 pub struct Jit {
     decide: Entry,
-    /// What packets are to triggers, and which triggers they raise; none when no trigger has conditions.
+    /// What packets are to triggers, and which triggers they raise; none when no trigger has
+    /// conditions.
     raise: Option<(Entry, Entry)>,
     pool: Vec<u64>,
     nodes: Vec<Node>,
@@ -51,7 +53,8 @@ pub struct Jit {
     ways: usize,
     /// The code looks at heads and flows.
     flows: bool,
-    /// Taken when dropped. The lock is never contended: it only says that workers may share the rest.
+    /// Taken when dropped. The lock is never contended: it only says that workers may share the
+    /// rest.
     module: Mutex<Option<JITModule>>,
 }
 
@@ -67,7 +70,8 @@ impl Jit {
             compile::compile(program, environment, budget)?;
         let entry = |id| {
             let address = module.get_finalized_function(id);
-            // SAFETY: the code was generated with exactly this signature, for this machine's C calling convention.
+            // SAFETY: the code was generated with exactly this signature, for this machine's C
+            // calling convention.
             unsafe { std::mem::transmute::<*const u8, Entry>(address) }
         };
         Ok(Jit {
@@ -89,13 +93,15 @@ impl Jit {
         })
     }
 
-    /// Bytes of its constants and of what helpers evaluate, about; the code itself is within the code budget.
+    /// Bytes of its constants and of what helpers evaluate, about; the code itself is within the
+    /// code budget.
     pub fn memory(&self) -> usize {
         size_of_val(self.pool.as_slice()) + size_of_val(self.nodes.as_slice())
     }
 
-    /// Decides a part of a batch of packets. Decides none when the batch or the context is too small for them, or was made
-    /// for another program, or the environment was: then nothing is asked for.
+    /// Decides a part of a batch of packets. Decides none when the batch or the context is too
+    /// small for them, or was made for another program, or the environment was: then nothing is
+    /// asked for.
     pub fn decide(
         &self,
         environment: &Environment,
@@ -128,7 +134,8 @@ impl Jit {
         batch.serial += packets.len() as u64;
     }
 
-    /// Finds out which triggers packets raise. None, when the context, the environment or `fired` is not of this program.
+    /// Finds out which triggers packets raise. None, when the context, the environment or `fired`
+    /// is not of this program.
     pub fn fire(
         &self,
         environment: &Environment,
@@ -148,8 +155,8 @@ impl Jit {
         }
     }
 
-    /// Finds out what packets are to triggers and windows: nothing, when the context, the environment or `probe` is not of this
-    /// program.
+    /// Finds out what packets are to triggers and windows: nothing, when the context, the
+    /// environment or `probe` is not of this program.
     pub fn probe(
         &self,
         environment: &Environment,
@@ -220,10 +227,12 @@ impl Jit {
             host: std::ptr::from_mut(&mut host).cast(),
             lives: PhantomData,
         };
-        // SAFETY: V1: `Packet` keeps its pointer and length true. V2, V4: batch, sight and `fired` were checked to have room
-        // for these packets, stations, rules, limits, patterns, triggers and windows, and what is written is borrowed mutably
-        // until the call returns; `Fired` has every value that `fire` stores. V6: `self` owns the code, its pool and its
-        // nodes, and is borrowed until the call returns; so are the environment, the scratch and the context in `host`.
+        // SAFETY: V1: `Packet` keeps its pointer and length true. V2, V4: batch, sight and `fired`
+        // were checked to have room for these packets, stations, rules, limits, patterns, triggers
+        // and windows, and what is written is borrowed mutably until the call returns; `Fired` has
+        // every value that `fire` stores. V6: `self` owns the code, its pool and its nodes, and is
+        // borrowed until the call returns; so are the environment, the scratch and the context in
+        // `host`.
         unsafe { (entry)(&raw mut context, packets.as_ptr(), packets.len()) };
     }
 }
@@ -247,7 +256,8 @@ impl Drop for Jit {
     fn drop(&mut self) {
         let module = self.module.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(module) = module.take() {
-            // SAFETY: V6: the entry points are private to `self`, every call borrows `self`, so no code runs any more.
+            // SAFETY: V6: the entry points are private to `self`, every call borrows `self`, so no
+            // code runs any more.
             unsafe { module.free_memory() };
         }
     }

@@ -1,6 +1,7 @@
-//! What a program reads of a packet: presence bits and slots, gathered from its conditions, so that generated code finds out
-//! those and no others. The invariant: whatever the code generator asks of a fact was gathered here.
-//! (Rejected: all facts of every packet; most programs read two or three.)
+//! What a program reads of a packet: presence bits and slots, gathered from its conditions, so that
+//! generated code finds out those and no others. The invariant: whatever the code generator asks of
+//! a fact was gathered here. (Rejected: all facts of every packet; most programs read two or
+//! three.)
 
 use super::shape::Fact;
 use crate::abi::bit;

@@ -1,7 +1,8 @@
-//! The parts of a program that generated code leaves to helpers: byte strings, options, tables. Safe code; each node is
-//! looked up by the index that the code generator gave it. The invariant: total, for any index; the guards of a node
-//! and the parts of its key were dealt with by generated code. (Rejected: a shim per kind of node, with the node's
-//! constants as words; that is a second encoding of the typed program.)
+//! The parts of a program that generated code leaves to helpers: byte strings, options, tables.
+//! Safe code; each node is looked up by the index that the code generator gave it. The invariant:
+//! total, for any index; the guards of a node and the parts of its key were dealt with by generated
+//! code. (Rejected: a shim per kind of node, with the node's constants as words; that is a second
+//! encoding of the typed program.)
 
 use crate::abi::{Head, MAX_KEY, Packet};
 use crate::context::PacketContext;

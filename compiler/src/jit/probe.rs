@@ -1,7 +1,7 @@
-//! The generated function that finds out what packets are to triggers: the keys that they have, each once however many
-//! triggers it is of, and what each window counts. The invariant: of each packet it writes all forms and counts, parts and
-//! amounts only where these hold.
-//! (Rejected: updating windows from here; generated code would write what the runtime owns.)
+//! The generated function that finds out what packets are to triggers: the keys that they have,
+//! each once however many triggers it is of, and what each window counts. The invariant: of each
+//! packet it writes all forms and counts, parts and amounts only where these hold. (Rejected:
+//! updating windows from here; generated code would write what the runtime owns.)
 
 use super::decide::Ground;
 use super::emit::Emit;
@@ -13,7 +13,8 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 
-/// Emits the whole function body. `b` stands in a new function with the signature (context, packets, count).
+/// Emits the whole function body. `b` stands in a new function with the signature (context,
+/// packets, count).
 pub fn emit(
     b: FunctionBuilder<'_>,
     ground: &Ground<'_>,
@@ -101,7 +102,8 @@ impl Emit<'_> {
         self.enter(holds);
     }
 
-    /// Runs `with` on the number (from 1) and the parts of the first form that the packet has; goes on behind.
+    /// Runs `with` on the number (from 1) and the parts of the first form that the packet has; goes
+    /// on behind.
     fn forms(&mut self, forms: &[OwnKey], with: impl Fn(&mut Self, u64, Vec<(Value, Value)>)) {
         let done = self.b.create_block();
         for (number, form) in (1u64..).zip(forms) {

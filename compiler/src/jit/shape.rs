@@ -1,8 +1,9 @@
-//! Dissection inside generated code. The common shapes (Ethernet, at most two VLAN tags, IPv4 without options or IPv6
-//! without extension headers, whole, TCP or UDP, nothing cut or lying) are recognised with a few loads; every other
-//! packet goes to the dissector. Both ways end in one block whose parameters are the facts that the program reads and
-//! no others. The invariant: on a fast shape each fact has the value that the dissector would give it.
-//! (Rejected: always calling the dissector, which costs several times what a small program does.)
+//! Dissection inside generated code. The common shapes (Ethernet, at most two VLAN tags, IPv4
+//! without options or IPv6 without extension headers, whole, TCP or UDP, nothing cut or lying) are
+//! recognised with a few loads; every other packet goes to the dissector. Both ways end in one
+//! block whose parameters are the facts that the program reads and no others. The invariant: on a
+//! fast shape each fact has the value that the dissector would give it. (Rejected: always calling
+//! the dissector, which costs several times what a small program does.)
 
 use super::emit::Emit;
 use super::needs::Needs;
@@ -47,7 +48,8 @@ struct Shape {
 }
 
 impl Emit<'_> {
-    /// Reads the facts that were found before: of a program that looks at flows, whoever tracked them dissected.
+    /// Reads the facts that were found before: of a program that looks at flows, whoever tracked
+    /// them dissected.
     pub fn recall(&mut self, needs: &Needs) {
         let flags = self.state_flags();
         let heads = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_HEADS);
@@ -250,7 +252,8 @@ impl Emit<'_> {
             payload = self.b.ins().iadd_imm_s(l4, 8);
         }
         if needs.transport() {
-            // Headers cut by the capture or past the packet's own end, and lengths that disagree, are the dissector's.
+            // Headers cut by the capture or past the packet's own end, and lengths that disagree,
+            // are the dissector's.
             let inside = self.b.ins().icmp(IntCC::UnsignedLessThanOrEqual, payload, shape.l3_end);
             self.require(inside, shape.slow);
             if shape.proto == 17 {

@@ -153,8 +153,8 @@ unsafe extern "C" fn search(parts: *const u64, count: u64, value: u64) -> u64 {
 /// The verdict of a station of packet `index` of the batch.
 ///
 /// # Safety
-/// `context` is that of generated code's call, `index` is below the batch's size and `station` below
-/// the program's number of stations; no other reference to the verdict is in use.
+/// `context` is that of generated code's call, `index` is below the batch's size and `station`
+/// below the program's number of stations; no other reference to the verdict is in use.
 unsafe fn verdict<'c>(context: *mut Context, stations: usize, index: u64, station: u32) -> &'c mut Verdict {
     // SAFETY: V4: the context is live; the batch has `stations` verdicts for each packet, and only
     // generated code and its shims use them now.

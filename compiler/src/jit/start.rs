@@ -1,6 +1,6 @@
-//! How each generated function begins and ends, and how it goes from packet to packet. The invariant: before a condition is
-//! emitted, the packet's facts, flow and serial number are at hand. (Rejected: each function on its own; they
-//! differ only in what stands between.)
+//! How each generated function begins and ends, and how it goes from packet to packet. The
+//! invariant: before a condition is emitted, the packet's facts, flow and serial number are at
+//! hand. (Rejected: each function on its own; they differ only in what stands between.)
 
 use super::decide::Ground;
 use super::emit::{Emit, Helpers, Regions};
@@ -57,7 +57,8 @@ impl<'a> Emit<'a> {
         emit
     }
 
-    /// Emits the whole function body of (context, packets, count): `body` for each packet, with what it reads of it at hand.
+    /// Emits the whole function body of (context, packets, count): `body` for each packet, with
+    /// what it reads of it at hand.
     pub fn each_packet(
         b: FunctionBuilder<'a>,
         ground: &Ground<'a>,
@@ -93,7 +94,8 @@ impl<'a> Emit<'a> {
         e.end(frontend);
     }
 
-    /// Where the row of the packet at hand begins, in what the context has at this offset: rows of so many bytes.
+    /// Where the row of the packet at hand begins, in what the context has at this offset: rows of
+    /// so many bytes.
     pub fn row(&mut self, base: i32, bytes: i64) -> Value {
         let flags = self.state_flags();
         let base = self.b.ins().load(I64, flags, self.context, base);

@@ -1,6 +1,7 @@
-//! Conditions that never hold, and conditions that always do. What is said names the tests that contradict each other. The
-//! invariant: a condition is only called so when no packet at all could prove otherwise.
-//! (Rejected: judging parts of a condition; a part that never holds is often the trace of a field that stands for several.)
+//! Conditions that never hold, and conditions that always do. What is said names the tests that
+//! contradict each other. The invariant: a condition is only called so when no packet at all could
+//! prove otherwise. (Rejected: judging parts of a condition; a part that never holds is often the
+//! trace of a field that stands for several.)
 
 use super::Lint;
 use super::cube::{Conflict, Cube};
@@ -59,8 +60,8 @@ pub(super) fn trigger(lint: &mut Lint, trigger: &Trigger) {
     report(lint, lints::NEVER, message, trigger.span, found.conflict);
 }
 
-/// How a condition comes out for a packet without any header, when that is plain. Most conditions do not hold for it,
-/// which proves quickly that they do not always hold.
+/// How a condition comes out for a packet without any header, when that is plain. Most conditions
+/// do not hold for it, which proves quickly that they do not always hold.
 fn bare(pred: &Pred) -> Option<bool> {
     match pred.kind() {
         PredKind::Const(value) => Some(*value),
@@ -88,7 +89,8 @@ fn line<'p>(
     matches: &Rc<[Cube<'p>]>,
 ) -> Option<Rc<[Cube<'p>]>> {
     let ask = rule.asks.get(at)?;
-    // What `stream M..N` comes down to holds and fails by itself; only that all of it never holds is worth a word.
+    // What `stream M..N` comes down to holds and fails by itself; only that all of it never holds
+    // is worth a word.
     let parts = same_line(rule, at);
     if by_stream(ask) || parts.len() > 1 {
         let found = expand(matches, &ask.when, true)?;

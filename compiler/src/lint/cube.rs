@@ -1,8 +1,9 @@
-//! A conjunction of tests, as what is known of the packets that pass them all: presence bits, a set of values per number and
-//! address, other tests by name. Contradictions show as they are added. The invariant: what is known is true of
-//! every packet that passes; a packet may pass that the cube does not describe fully, so "impossible" and "surely" can be
-//! trusted, and anything else means nothing. (Rejected: a solver; the questions are small and must be answered for
-//! 10,000 rules in a blink.)
+//! A conjunction of tests, as what is known of the packets that pass them all: presence bits, a set
+//! of values per number and address, other tests by name. Contradictions show as they are added.
+//! The invariant: what is known is true of every packet that passes; a packet may pass that the
+//! cube does not describe fully, so "impossible" and "surely" can be trusted, and anything else
+//! means nothing. (Rejected: a solver; the questions are small and must be answered for 10,000
+//! rules in a blink.)
 
 use super::facts;
 use crate::abi::bit;
@@ -14,7 +15,8 @@ use crate::hir::{
 use crate::sets::{Intervals, Point};
 use std::sync::Arc;
 
-/// A test is compared with so many others, so that a long conjunction takes no square of its length.
+/// A test is compared with so many others, so that a long conjunction takes no square of its
+/// length.
 const MAX_COMPARED: usize = 1000;
 
 /// How many holes are cut into what is known of a number.

@@ -1,6 +1,7 @@
-//! A condition as a few conjunctions: packets pass it exactly when they pass one of them. Only the possible ones are
-//! kept, so none left means that the condition never holds. The invariant: `None` when there would be too many, and
-//! then nothing is claimed. (Rejected: decision diagrams; conditions that people write have a handful of cases.)
+//! A condition as a few conjunctions: packets pass it exactly when they pass one of them. Only the
+//! possible ones are kept, so none left means that the condition never holds. The invariant: `None`
+//! when there would be too many, and then nothing is claimed. (Rejected: decision diagrams;
+//! conditions that people write have a handful of cases.)
 
 use super::cube::{Conflict, Cube};
 use crate::hir::{Pred, PredKind};
@@ -76,7 +77,8 @@ impl<'p> Walk<'p> {
                 let mut out = Vec::new();
                 for (i, part) in parts.iter().enumerate() {
                     let mut start = cubes.clone();
-                    // Where a number's test fails, its header is there: the case without it is another one.
+                    // Where a number's test fails, its header is there: the case without it is
+                    // another one.
                     let bits = |p: &&Pred| !holds && matches!(p.kind(), PredKind::Bits { .. });
                     // Presence bits stand first in an `and`.
                     for guard in parts.iter().take(i).take_while(bits) {

@@ -1,6 +1,7 @@
-//! What is true of every packet: which presence bits imply, or exclude, which others, and what some fields must be where
-//! a header is present. The invariant: only what the dissector guarantees, and who tracks flows; a test holds these tables against the former on random
-//! packets. (Rejected: deriving them from the dissector's code, which has no form to derive from.)
+//! What is true of every packet: which presence bits imply, or exclude, which others, and what some
+//! fields must be where a header is present. The invariant: only what the dissector guarantees, and
+//! who tracks flows; a test holds these tables against the former on random packets. (Rejected:
+//! deriving them from the dissector's code, which has no form to derive from.)
 
 use crate::abi::bit::*;
 use crate::fields::{Layer, Load, Slot};
@@ -112,7 +113,8 @@ pub(super) fn values(num: &Num, bits: u64) -> Option<Intervals<u64>> {
             VERSION if bits & IP6_HDR != 0 => Some(Intervals::one(6)),
             IP_PROTO if bits & IP_HDR != 0 => behind(&EXTENSIONS),
             IP6_NEXT if bits & IP6_HDR != 0 => behind(&EXTENSIONS),
-            // A link type that says ARP or IPv6 is not followed by IPv4, unless a VLAN tag or the like stands between.
+            // A link type that says ARP or IPv6 is not followed by IPv4, unless a VLAN tag or the
+            // like stands between.
             ETHER_TYPE if bits & IP_HDR != 0 => {
                 Some(Intervals::new([0x0806, 0x8035, 0x86dd].map(|t| (t, t))).complement())
             }

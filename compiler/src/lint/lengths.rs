@@ -1,5 +1,6 @@
-//! Whether one capture length always covers another, whatever the packet. The invariant: yes is never wrong; lengths of
-//! different kinds are mostly not comparable. (Rejected: comparing them at one usual packet size.)
+//! Whether one capture length always covers another, whatever the packet. The invariant: yes is
+//! never wrong; lengths of different kinds are mostly not comparable. (Rejected: comparing them at
+//! one usual packet size.)
 
 use super::cube::bounds;
 use crate::hir::{Length, Num, NumKind, Program};

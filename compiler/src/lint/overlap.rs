@@ -1,7 +1,8 @@
-//! Rules that add nothing beside a wider one, lines that add nothing, limits that never cut. To find the rules that could
-//! be wider without comparing all with all, each conjunction of each rule is filed under one of its values, and a rule
-//! looks where its own values are. The invariant: work per rule is bounded; where the bound is met nothing is said.
-//! (Rejected: all pairs, 50 million of them for 10,000 rules.)
+//! Rules that add nothing beside a wider one, lines that add nothing, limits that never cut. To
+//! find the rules that could be wider without comparing all with all, each conjunction of each rule
+//! is filed under one of its values, and a rule looks where its own values are. The invariant: work
+//! per rule is bounded; where the bound is met nothing is said. (Rejected: all pairs, 50 million of
+//! them for 10,000 rules.)
 
 use super::Lint;
 use super::conditions::{Cases, same_line};
@@ -98,8 +99,8 @@ fn nothing_asked(lint: &mut Lint, rule: &Rule) -> bool {
     !some
 }
 
-/// Lines of a rule that add nothing beside another line of it. What `stream M..N` comes down to are several lines at one
-/// place, which add nothing when none of them does.
+/// Lines of a rule that add nothing beside another line of it. What `stream M..N` comes down to are
+/// several lines at one place, which add nothing when none of them does.
 fn lines(lint: &mut Lint, rule: &Rule, cases: &Cases) {
     let mut wider: Vec<Option<Span>> = Vec::with_capacity(rule.asks.len());
     for (i, (ask, cubes)) in rule.asks.iter().zip(&cases.asks).enumerate() {

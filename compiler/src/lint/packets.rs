@@ -1,5 +1,6 @@
-//! Random packets for property tests: mostly sound, of all protocols that are dissected, with few values so that tests
-//! meet them, then bent in a few bytes. (Rejected: random bytes, of which hardly any is a TCP segment.)
+//! Random packets for property tests: mostly sound, of all protocols that are dissected, with few
+//! values so that tests meet them, then bent in a few bytes. (Rejected: random bytes, of which
+//! hardly any is a TCP segment.)
 
 use crate::abi::{Link, Packet};
 use proptest::prelude::*;

@@ -1,6 +1,7 @@
-//! Definitions that nothing uses. It reads names off the syntax tree: any path that begins with a name uses it. A file
-//! without rules and limits is a library, whose definitions are there for others; a name that begins with `_` says that
-//! it is meant so. (Rejected: counting uses in the checker, which resolves a `let` once for many uses.)
+//! Definitions that nothing uses. It reads names off the syntax tree: any path that begins with a
+//! name uses it. A file without rules and limits is a library, whose definitions are there for
+//! others; a name that begins with `_` says that it is meant so. (Rejected: counting uses in the
+//! checker, which resolves a `let` once for many uses.)
 
 use mrule_grammar::ast::{
     Clause, Expr, ExprKind, File, Item, Length, LengthKind, Rule, SetElement, TableInit, TriggerClauseKind,

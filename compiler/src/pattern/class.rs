@@ -1,6 +1,6 @@
-//! Classes, `[a-z\d]`, as PCRE2 reads them, written out so that the engine cannot read them otherwise: every byte as
-//! `\xHH`, so that `[`, `&&`, `--` and `~~` stand for themselves. (Rejected: escaping only what the engine is known to
-//! treat specially.)
+//! Classes, `[a-z\d]`, as PCRE2 reads them, written out so that the engine cannot read them
+//! otherwise: every byte as `\xHH`, so that `[`, `&&`, `--` and `~~` stand for themselves.
+//! (Rejected: escaping only what the engine is known to treat specially.)
 
 use super::escape;
 use super::{PatternError, error};

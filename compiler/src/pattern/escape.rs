@@ -1,5 +1,6 @@
-//! What a backslash means outside of classes, as PCRE2 reads it. The invariant: `end` is behind the whole escape, and an
-//! escape that the engine would read differently is written out or refused. (Rejected: passing escapes on.)
+//! What a backslash means outside of classes, as PCRE2 reads it. The invariant: `end` is behind the
+//! whole escape, and an escape that the engine would read differently is written out or refused.
+//! (Rejected: passing escapes on.)
 
 use super::{PatternError, error};
 

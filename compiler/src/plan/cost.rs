@@ -1,7 +1,8 @@
-//! What native code takes, estimated before it is made, and which rules get code. The invariant: the choice follows from
-//! the program and the budget alone, so `check` names the rules that a run interprets; every rule has code or is
-//! interpreted, never neither. (Rejected: to give up when the code generator has made too much; it cannot be stopped
-//! within a function, and its time and memory grow faster than the function.)
+//! What native code takes, estimated before it is made, and which rules get code. The invariant:
+//! the choice follows from the program and the budget alone, so `check` names the rules that a run
+//! interprets; every rule has code or is interpreted, never neither. (Rejected: to give up when the
+//! code generator has made too much; it cannot be stopped within a function, and its time and
+//! memory grow faster than the function.)
 
 use super::{Class, Plan};
 use crate::budget::{CompileBudget, Stop};
@@ -16,7 +17,8 @@ const RULE: u64 = 48;
 const ASK: u64 = 96;
 /// Bytes of code that looks a key up.
 const GROUP: u64 = 256;
-/// The most bytes of code of one rule or condition: the time to make it grows with the square of its tests.
+/// The most bytes of code of one rule or condition: the time to make it grows with the square of
+/// its tests.
 pub const LARGEST: u64 = 192 << 10;
 /// How often a rule's code may be there at most.
 const ENTRIES: u64 = 256;
@@ -80,7 +82,8 @@ impl CodePlan {
 }
 
 impl Plan {
-    /// Gives code to as many kinds of rules as fit: first to those found by key, then to the others in their order.
+    /// Gives code to as many kinds of rules as fit: first to those found by key, then to the others
+    /// in their order.
     fn fit(&mut self, rules: &[Rule], left: &mut u64) {
         let mut take = |bytes: u64| {
             let fits = bytes <= *left && bytes <= LARGEST;
@@ -88,7 +91,8 @@ impl Plan {
             fits
         };
         for group in &mut self.groups {
-            // Looking a key up is worth its few bytes whatever the budget: what it finds may be interpreted.
+            // Looking a key up is worth its few bytes whatever the budget: what it finds may be
+            // interpreted.
             let _looks_up = take(GROUP);
             group.native = group.classes.iter().take_while(|class| take(of_class(class))).count();
         }

@@ -1,6 +1,6 @@
-//! The names of what is read, found again in the field table by where it comes from; `has(...)` for what has none. The
-//! invariant: what a row of the table names is told by that name, an end of a flow by the flow's. (Rejected: a second list
-//! of names.)
+//! The names of what is read, found again in the field table by where it comes from; `has(...)` for
+//! what has none. The invariant: what a row of the table names is told by that name, an end of a
+//! flow by the flow's. (Rejected: a second list of names.)
 
 use crate::abi::bit;
 use crate::fields::{BytesSource, FIELDS, Facet, Field, FlowSlot, Layer, Load, Slot, Source, Ty};

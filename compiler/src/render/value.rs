@@ -1,5 +1,5 @@
-//! Values and sets as text, by the type of the field that they are compared with: an address as an address, a run of
-//! addresses as a prefix where it is one, an Ethernet type in hexadecimal.
+//! Values and sets as text, by the type of the field that they are compared with: an address as an
+//! address, a run of addresses as a prefix where it is one, an Ethernet type in hexadecimal.
 //! (Rejected: printing the intervals as they are, which nobody recognises.)
 
 use super::SET_ELEMENTS;

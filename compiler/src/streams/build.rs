@@ -1,10 +1,12 @@
-//! From patterns to the tables that streams are scanned with. The library builds an automaton of each pattern, in which a
-//! state tells what has matched before the last byte; here it is worked out which matches are sure whatever byte comes
-//! next, so that the last byte of a match can report it, and the automata are multiplied, the smallest first, until
-//! there is one, or as few as the limit allows. The invariant: nothing is larger than its limit, and what is too large is
-//! refused with the pattern that made it so. (Rejected: the library's own automaton of many patterns, which goes through
-//! the starts of all of them for each state and byte: seconds instead of a tenth of one. Rejected: its own search for overlapping
-//! matches, which is one byte late: the packet that completes a match would not be the one that reports it.)
+//! From patterns to the tables that streams are scanned with. The library builds an automaton of
+//! each pattern, in which a state tells what has matched before the last byte; here it is worked
+//! out which matches are sure whatever byte comes next, so that the last byte of a match can report
+//! it, and the automata are multiplied, the smallest first, until there is one, or as few as the
+//! limit allows. The invariant: nothing is larger than its limit, and what is too large is refused
+//! with the pattern that made it so. (Rejected: the library's own automaton of many patterns, which
+//! goes through the starts of all of them for each state and byte: seconds instead of a tenth of
+//! one. Rejected: its own search for overlapping matches, which is one byte late: the packet that
+//! completes a match would not be the one that reports it.)
 
 use super::product::{Table, Told};
 use super::{Automaton, PARTS, StreamId, StreamKind, TooLarge};
@@ -17,12 +19,15 @@ use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
 use std::collections::{BTreeMap, HashMap};
 
-/// What is before the first byte, in the middle of a stream: neither a letter nor the end of a line.
+/// What is before the first byte, in the middle of a stream: neither a letter nor the end of a
+/// line.
 const UNSEEN: u8 = 0;
 
-/// How many limits the automata of single patterns may take: those of which the product has room take far less.
+/// How many limits the automata of single patterns may take: those of which the product has room
+/// take far less.
 const SINGLES: usize = 4;
-/// How many groups of patterns are tried in one part and another; each try takes as long as the part is large.
+/// How many groups of patterns are tried in one part and another; each try takes as long as the
+/// part is large.
 const GROUPS: usize = 32;
 
 /// Why a pattern has no automaton.
@@ -88,8 +93,8 @@ fn refuse(failure: Failure, pattern: Option<StreamId>, limit: usize) -> TooLarge
     TooLarge { pattern, size, limit, message }
 }
 
-/// Multiplies automata until there are at most so many, each of at most `limit` bytes; always the two smallest, so that most
-/// products are small.
+/// Multiplies automata until there are at most so many, each of at most `limit` bytes; always the
+/// two smallest, so that most products are small.
 fn multiply(singles: &[Table], most: usize, limit: usize) -> Option<Vec<Table>> {
     let mut waiting: BTreeMap<(usize, usize), Table> =
         singles.iter().enumerate().map(|(i, single)| ((single.size(), i), single.clone())).collect();
@@ -104,8 +109,8 @@ fn multiply(singles: &[Table], most: usize, limit: usize) -> Option<Vec<Table>> 
     Some(waiting.into_values().collect())
 }
 
-/// Multiplies automata into so many, each of at most `limit` bytes: some groups of them, one after the other, the smallest
-/// first, into the smallest that has room.
+/// Multiplies automata into so many, each of at most `limit` bytes: some groups of them, one after
+/// the other, the smallest first, into the smallest that has room.
 fn spread(singles: &[Table], parts: usize, limit: usize) -> Option<Vec<Table>> {
     let mut done: Vec<Table> = Vec::with_capacity(parts);
     for group in multiply(singles, GROUPS, limit)? {

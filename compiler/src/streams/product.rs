@@ -1,7 +1,8 @@
-//! Automata as tables of states, while they are multiplied: a state of the product is a state of each factor, and says what
-//! both say. Only states that bytes lead to are made. The invariant: a factor has no more states and classes than its product,
-//! so that what is too large is known as soon as it is. (Rejected: products of all factors at once, whose states are as
-//! long as there are patterns.)
+//! Automata as tables of states, while they are multiplied: a state of the product is a state of
+//! each factor, and says what both say. Only states that bytes lead to are made. The invariant: a
+//! factor has no more states and classes than its product, so that what is too large is known as
+//! soon as it is. (Rejected: products of all factors at once, whose states are as long as there are
+//! patterns.)
 
 use super::skip::Skip;
 use super::{Part, Says, StreamId};
@@ -85,7 +86,8 @@ impl Table {
         self.told.iter().flat_map(|told| told.sure.iter().chain(&told.late)).next().copied()
     }
 
-    /// The same, with states that nothing tells apart made one (Moore's algorithm); as it is, where that would take long.
+    /// The same, with states that nothing tells apart made one (Moore's algorithm); as it is, where
+    /// that would take long.
     pub(super) fn minimal(self) -> Table {
         if self.next.len() > MINIMISED {
             return self;

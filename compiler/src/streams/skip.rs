@@ -1,11 +1,13 @@
-//! Skipping over bytes with which no match can begin. Five bytes in a row are of interest when the automaton, begun before
-//! the first of them, ends in another state than when begun before the second, or says something else on the way: what
-//! begins with the first is still alive, or was when it was complete. The invariant: as long as no five are of interest, the
-//! state is the one that the last four bytes lead to from the start, and nothing is to report. It is found out from the
-//! automaton's own table, so it holds for every pattern, and needs no literals. Every second pair of bytes is looked up in a
-//! table of the places that it may have in five of interest; what is left is looked up by a hash of all five.
-//! (Rejected: aho-corasick's packed search, which needs literal prefixes, few of them, and knows nothing of caseless ones.
-//! Rejected: memchr for the first byte; with a hundred patterns every letter is one.)
+//! Skipping over bytes with which no match can begin. Five bytes in a row are of interest when the
+//! automaton, begun before the first of them, ends in another state than when begun before the
+//! second, or says something else on the way: what begins with the first is still alive, or was
+//! when it was complete. The invariant: as long as no five are of interest, the state is the one
+//! that the last four bytes lead to from the start, and nothing is to report. It is found out from
+//! the automaton's own table, so it holds for every pattern, and needs no literals. Every second
+//! pair of bytes is looked up in a table of the places that it may have in five of interest; what
+//! is left is looked up by a hash of all five. (Rejected: aho-corasick's packed search, which needs
+//! literal prefixes, few of them, and knows nothing of caseless ones. Rejected: memchr for the
+//! first byte; with a hundred patterns every letter is one.)
 
 use super::product::Rows;
 
@@ -20,13 +22,15 @@ const BUDGET: usize = 1 << 22;
 /// How many fives may be of interest whatever their last bytes are.
 const WIDE: usize = 1 << 20;
 
-/// Pairs are folded: upper and lower case, and the high bit, make no difference, so that the table stays near the processor.
+/// Pairs are folded: upper and lower case, and the high bit, make no difference, so that the table
+/// stays near the processor.
 const FOLD: u16 = 0x5f5f;
 /// How many folded pairs there are, and those between that do not occur.
 const PAIRS: usize = FOLD as usize + 1;
 
-/// Where a pair may be in five bytes: the first two, then the two behind them; or the second and third, then the two
-/// behind them. Each has a bit in every bucket; what begins with other bytes is mostly in another bucket.
+/// Where a pair may be in five bytes: the first two, then the two behind them; or the second and
+/// third, then the two behind them. Each has a bit in every bucket; what begins with other bytes is
+/// mostly in another bucket.
 const PLACES: [usize; 4] = [0, 2, 1, 3];
 const BUCKETS: usize = 8;
 /// The bits of pairs behind which another must follow, in all buckets.
@@ -46,7 +50,8 @@ pub(super) struct Skip {
     classes: [u8; 256],
     /// For the hash of five classes, a bit.
     grams: Vec<u64>,
-    /// For each pair of bytes, a bit if five that begin with it are of interest whatever follows; empty without any.
+    /// For each pair of bytes, a bit if five that begin with it are of interest whatever follows;
+    /// empty without any.
     short: Vec<u64>,
 }
 
@@ -70,7 +75,8 @@ impl Skip {
         self.places.len() * 4 + (self.grams.len() + self.short.len()) * 8
     }
 
-    /// The first place from `from` on at which five bytes may be of interest, or else the one where fewer than five are left.
+    /// The first place from `from` on at which five bytes may be of interest, or else the one where
+    /// fewer than five are left.
     #[inline(never)]
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> usize {
         let pair = |a: u8, b: u8| self.places[usize::from(u16::from_le_bytes([a, b]) & FOLD)];
@@ -95,8 +101,8 @@ impl Skip {
         (start..end).find(|&at| self.is_hit(bytes, at)).unwrap_or(end)
     }
 
-    /// The first place in the block at `i`, or just before it, at which five bytes may be of interest. The last place of the
-    /// block is left to the next.
+    /// The first place in the block at `i`, or just before it, at which five bytes may be of
+    /// interest. The last place of the block is left to the next.
     fn hit(&self, bytes: &[u8], i: usize, from: usize) -> Option<usize> {
         let block = bytes.get(i..)?.first_chunk::<{ BLOCK + GRAM - 1 }>()?;
         let pair = |k: usize| self.places[usize::from(u16::from_le_bytes([block[k], block[k + 1]]) & FOLD)];

@@ -49,8 +49,9 @@ impl Concat for Vec<BTreeSet<(u32, u64)>> {
     }
 }
 
-/// All ends of matches, by trying each end by itself on the whole history: a match ends at `end` if the library's automaton
-/// of this pattern alone, after the bytes before `end` and one more, says so.
+/// All ends of matches, by trying each end by itself on the whole history: a match ends at `end` if
+/// the library's automaton of this pattern alone, after the bytes before `end` and one more, says
+/// so.
 fn plain(kind: &StreamKind, at_start: bool, bytes: &[u8]) -> BTreeSet<u64> {
     match kind {
         StreamKind::Contains(needle) => (needle.len()..=bytes.len())

@@ -1,6 +1,7 @@
-//! Changes of tables: rows put in, replaced, taken out, or gone because their time has come. The invariant: a row is found
-//! by its key, named by its value and due at its end, or none of the three; the work of a change is bounded, whatever
-//! the number of rows (but for doubling what grows). (Rejected: a pass over all rows from time to time.)
+//! Changes of tables: rows put in, replaced, taken out, or gone because their time has come. The
+//! invariant: a row is found by its key, named by its value and due at its end, or none of the
+//! three; the work of a change is bounded, whatever the number of rows (but for doubling what
+//! grows). (Rejected: a pass over all rows from time to time.)
 
 use super::direct::{Direct, Entry, FEW, MANY};
 use super::expiry::Expiry;
@@ -17,8 +18,9 @@ impl Table {
         self.insert_until(key, value, None, i64::MIN)
     }
 
-    /// Puts a row in at a time `now`, until another (both in nanoseconds since the Unix epoch) or for ever, and gives back
-    /// the value that it replaces. Some rows that have ended are taken out first.
+    /// Puts a row in at a time `now`, until another (both in nanoseconds since the Unix epoch) or
+    /// for ever, and gives back the value that it replaces. Some rows that have ended are taken out
+    /// first.
     pub fn insert_until(
         &mut self,
         key: &[Value],

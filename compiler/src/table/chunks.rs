@@ -1,7 +1,8 @@
-//! A list in chunks that copies of it share: to change an element of a shared list copies one chunk, so that a table of a
-//! million rows is changed in microseconds while workers read the table as it was. The invariant: an element below the
-//! length is in a chunk of `1 << LOG` elements, or in the only chunk, which may be shorter.
-//! (Rejected: a persistent tree, which costs each look-up a step a level; locks, which every packet would take.)
+//! A list in chunks that copies of it share: to change an element of a shared list copies one
+//! chunk, so that a table of a million rows is changed in microseconds while workers read the table
+//! as it was. The invariant: an element below the length is in a chunk of `1 << LOG` elements, or
+//! in the only chunk, which may be shorter. (Rejected: a persistent tree, which costs each look-up
+//! a step a level; locks, which every packet would take.)
 
 use std::sync::Arc;
 

@@ -1,8 +1,10 @@
-//! A short cut to the longest IPv4 prefix, for tables of many: the value for each /24, and for each /12 where no longer
-//! prefix says more, so that a look-up is one or two loads that wait for nothing. It is made from the trie when a table has
-//! grown large, and kept in step with it; what it cannot say (longer prefixes, rows that end) it leaves to the trie. The
-//! invariant: a change touches at most 4,096 places, and a place holds the longest prefix of its own lengths.
-//! (Rejected: one table of /24s alone, of which a /0 touches 16 million places; places for each address of a /24.)
+//! A short cut to the longest IPv4 prefix, for tables of many: the value for each /24, and for each
+//! /12 where no longer prefix says more, so that a look-up is one or two loads that wait for
+//! nothing. It is made from the trie when a table has grown large, and kept in step with it; what
+//! it cannot say (longer prefixes, rows that end) it leaves to the trie. The invariant: a change
+//! touches at most 4,096 places, and a place holds the longest prefix of its own lengths.
+//! (Rejected: one table of /24s alone, of which a /0 touches 16 million places; places for each
+//! address of a /24.)
 
 use super::chunks::Chunks;
 use super::prefixes::Net;
@@ -72,8 +74,8 @@ impl Direct {
         }
     }
 
-    /// A row was taken out. `shorter`: the longest of those left that cover it; `below`: one of more than 24 bits is left
-    /// in its /24.
+    /// A row was taken out. `shorter`: the longest of those left that cover it; `below`: one of
+    /// more than 24 bits is left in its /24.
     pub fn remove(&mut self, net: Net, shorter: Option<Entry>, below: bool) {
         if net.len > 24 {
             if !below {

@@ -1,7 +1,8 @@
-//! Which rows end when: a heap of times, the next first. A row whose end was put off stays where it is until its old time
-//! has come, and is put in anew then. The invariant: a row that ends has an entry no later than its end, and entries
-//! are at most twice the rows that end (and some more), so that renewing a row does not fill memory.
-//! (Rejected: a timing wheel, whose slots fix how far ahead an end may lie.)
+//! Which rows end when: a heap of times, the next first. A row whose end was put off stays where it
+//! is until its old time has come, and is put in anew then. The invariant: a row that ends has an
+//! entry no later than its end, and entries are at most twice the rows that end (and some more), so
+//! that renewing a row does not fill memory. (Rejected: a timing wheel, whose slots fix how far
+//! ahead an end may lie.)
 
 use super::chunks::Chunks;
 

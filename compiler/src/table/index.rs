@@ -1,7 +1,8 @@
-//! Where a row is by its hash: open addressing, each place a word of 32 bits of hash and the row's number plus one. A
-//! row's home follows from the bits that are kept, so that to grow, and to close the gap of one taken out, reads no row.
-//! The invariant: at least a quarter of the places is empty, and none lies between a row and its home.
-//! (Rejected: the hash table of a library, which is copied whole when copies share it.)
+//! Where a row is by its hash: open addressing, each place a word of 32 bits of hash and the row's
+//! number plus one. A row's home follows from the bits that are kept, so that to grow, and to close
+//! the gap of one taken out, reads no row. The invariant: at least a quarter of the places is
+//! empty, and none lies between a row and its home. (Rejected: the hash table of a library, which
+//! is copied whole when copies share it.)
 
 use super::chunks::Chunks;
 

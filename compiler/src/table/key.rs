@@ -1,6 +1,6 @@
-//! The parts of keys: as they are looked up, as they are kept, and how much of them a row compares. The invariant: what is
-//! kept has no host bits, so that equal keys have equal parts. (Rejected: addresses of both families as one; `::/0` would
-//! hold IPv4 addresses.)
+//! The parts of keys: as they are looked up, as they are kept, and how much of them a row compares.
+//! The invariant: what is kept has no host bits, so that equal keys have equal parts. (Rejected:
+//! addresses of both families as one; `::/0` would hold IPv4 addresses.)
 
 use crate::value::Value;
 use std::cmp::Reverse;
@@ -29,8 +29,8 @@ pub(super) enum Part {
     Bytes(Arc<[u8]>),
 }
 
-/// What a part of a key must be to be in a group: not an address, or of a family, with so many bits to compare. Ordered
-/// so that longer prefixes come first.
+/// What a part of a key must be to be in a group: not an address, or of a family, with so many bits
+/// to compare. Ordered so that longer prefixes come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Shape {
     V6(Reverse<u8>),

@@ -1,9 +1,10 @@
-//! The longest prefix that covers an address, by a trie of one byte a step. A node is one run of words: which bytes go on,
-//! which prefixes end in it (numbered as in a heap), how many of either lie before each word, and then a slot for each.
-//! A prefix that is alone below its byte is a leaf, however long it is. The invariant: to insert or remove changes the
-//! nodes on one path and no row but its own, and a trie is the same however it came about, so churn does not grow it.
-//! (Rejected: the space cut at the prefixes' boundaries, where a short prefix among many long ones changes all of them;
-//! one hash map a length; a table of 2^24 places, 64 MiB for however few rows.)
+//! The longest prefix that covers an address, by a trie of one byte a step. A node is one run of
+//! words: which bytes go on, which prefixes end in it (numbered as in a heap), how many of either
+//! lie before each word, and then a slot for each. A prefix that is alone below its byte is a leaf,
+//! however long it is. The invariant: to insert or remove changes the nodes on one path and no row
+//! but its own, and a trie is the same however it came about, so churn does not grow it. (Rejected:
+//! the space cut at the prefixes' boundaries, where a short prefix among many long ones changes all
+//! of them; one hash map a length; a table of 2^24 places, 64 MiB for however few rows.)
 
 use super::chunks::Chunks;
 
@@ -90,7 +91,8 @@ impl Prefixes {
         Prefixes { words: Chunks::new(), root: NONE, free: [NONE; ROOMS.len()] }
     }
 
-    /// The slot of the longest prefix that covers an address and lives; `net` and `lives` look at rows.
+    /// The slot of the longest prefix that covers an address and lives; `net` and `lives` look at
+    /// rows.
     pub fn longest(
         &self,
         address: u128,
@@ -106,7 +108,8 @@ impl Prefixes {
             rest <<= 8;
             let [_, _, _, _, short, six, sevens @ .., counts] = head;
             let seven = sevens.get(byte >> 7)?;
-            // From the longest to the shortest; one that has ended lets the next shorter have its turn.
+            // From the longest to the shortest; one that has ended lets the next shorter have its
+            // turn.
             let ending = |heap: usize, lives: &dyn Fn(u64) -> bool| {
                 let slot = *slots.get(prefix_rank(head, *counts, heap))?;
                 lives(slot).then_some(slot)
@@ -174,7 +177,8 @@ impl Prefixes {
                 }
             }
             if net.len <= depth * 8 + 8 {
-                // What is shorter and ends with this byte is a leaf only if it is longer than the byte.
+                // What is shorter and ends with this byte is a leaf only if it is longer than the
+                // byte.
                 break;
             }
             match byte_place(head, net.byte(depth)).and_then(|place| slots.get(place)) {
@@ -240,7 +244,8 @@ impl Prefixes {
         self.words.memory()
     }
 
-    /// Recursion is as deep as an address has bytes. Gives the place of the node, which may have moved.
+    /// Recursion is as deep as an address has bytes. Gives the place of the node, which may have
+    /// moved.
     fn insert_at(
         &mut self,
         at: u32,
@@ -314,7 +319,8 @@ impl Prefixes {
         at
     }
 
-    /// Gives a byte (below 256) or prefix (from 256 on) of a node its slot; the node moves when it has no room.
+    /// Gives a byte (below 256) or prefix (from 256 on) of a node its slot; the node moves when it
+    /// has no room.
     fn put(&mut self, at: u32, what: usize, slot: u64) -> u32 {
         let Some((head, slots)) = self.words.tail_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
             return at;

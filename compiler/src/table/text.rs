@@ -1,6 +1,7 @@
-//! Values as text: the cells of a CSV file, what an API or a file of events gives. One reader for all, so that a key means
-//! the same wherever it comes from. The invariant: text that is not wholly of the type is no value.
-//! (Rejected: the rules' own literals; in a table nobody writes quotes around names.)
+//! Values as text: the cells of a CSV file, what an API or a file of events gives. One reader for
+//! all, so that a key means the same wherever it comes from. The invariant: text that is not wholly
+//! of the type is no value. (Rejected: the rules' own literals; in a table nobody writes quotes
+//! around names.)
 
 use super::Table;
 use crate::value::{Value, ValueTy};
@@ -59,9 +60,10 @@ impl Table {
     }
 }
 
-/// A text as a value of a type, whose words are given if it is one of words: a number (decimal or `0x1f`), a size
-/// (`8KiB`), a duration (`5m`; a number alone only when it is 0), `true`, `false`, `1` or `0`, an address, a network
-/// (`10.0.0.0/8`; host bits do not count), a MAC (colons, dashes or dots), a word, or any text.
+/// A text as a value of a type, whose words are given if it is one of words: a number (decimal or
+/// `0x1f`), a size (`8KiB`), a duration (`5m`; a number alone only when it is 0), `true`, `false`,
+/// `1` or `0`, an address, a network (`10.0.0.0/8`; host bits do not count), a MAC (colons, dashes
+/// or dots), a word, or any text.
 pub fn value(ty: ValueTy, words: &[String], text: &str) -> Option<Value> {
     let number = |text: &str| match text.strip_prefix("0x") {
         Some(digits) if digits.bytes().all(|b| b.is_ascii_hexdigit()) => u64::from_str_radix(digits, 16).ok(),

@@ -1,6 +1,7 @@
-//! The values of a map, each once: rows name them by number, so that a look-up that ends in one of a few values (roles,
-//! users, tenants) reads no more than one in a set. The invariant: a number is a value's as long as a row has it.
-//! (Rejected: the value in the row, which is one more line of memory for each look-up.)
+//! The values of a map, each once: rows name them by number, so that a look-up that ends in one of
+//! a few values (roles, users, tenants) reads no more than one in a set. The invariant: a number is
+//! a value's as long as a row has it. (Rejected: the value in the row, which is one more line of
+//! memory for each look-up.)
 
 use super::chunks::Chunks;
 use super::index::Index;

@@ -1,6 +1,7 @@
-//! The codes of budgets, `E04xx` and `W0961`: programs that are sound and take more than they are given. The invariant:
-//! each names the rule, trigger or table that takes the most, and the option that raises the budget; snippets marked
-//! `mrule` are within the default budgets. (Rejected: plain texts; who loads programs by a machine needs a stable name.)
+//! The codes of budgets, `E04xx` and `W0961`: programs that are sound and take more than they are
+//! given. The invariant: each names the rule, trigger or table that takes the most, and the option
+//! that raises the budget; snippets marked `mrule` are within the default budgets. (Rejected: plain
+//! texts; who loads programs by a machine needs a stable name.)
 
 use super::{Code, CodeInfo};
 

@@ -1,5 +1,6 @@
-//! The codes of what the language will say and cannot say yet, `E03xx`. Snippets marked `mrule` compile, those marked
-//! `text` give the code. (Rejected: syntax errors for it; programs can be written against what is to come.)
+//! The codes of what the language will say and cannot say yet, `E03xx`. Snippets marked `mrule`
+//! compile, those marked `text` give the code. (Rejected: syntax errors for it; programs can be
+//! written against what is to come.)
 
 use super::{Code, CodeInfo};
 

@@ -1,6 +1,7 @@
-//! The codes of lints, `W09xx`: programs that run, but in which something cannot be what was meant. The invariant: a
-//! warning is never wrong; in `explain`, snippets marked `mrule` give no warning and those marked `text` give this one.
-//! (Rejected: a code per kind of name; the mend is the same.)
+//! The codes of lints, `W09xx`: programs that run, but in which something cannot be what was meant.
+//! The invariant: a warning is never wrong; in `explain`, snippets marked `mrule` give no warning
+//! and those marked `text` give this one. (Rejected: a code per kind of name; the mend is the
+//! same.)
 
 use super::{Code, CodeInfo};
 

@@ -1,6 +1,6 @@
-//! The codes of characters and literals, part of `E00xx`. As in [`syntax`](super::syntax), snippets marked `mrule` are
-//! right, those marked `text` are not, and a test reads both. (Rejected: one code for every malformed literal; the mends
-//! have nothing in common.)
+//! The codes of characters and literals, part of `E00xx`. As in [`syntax`](super::syntax), snippets
+//! marked `mrule` are right, those marked `text` are not, and a test reads both. (Rejected: one
+//! code for every malformed literal; the mends have nothing in common.)
 
 use super::{Code, CodeInfo};
 

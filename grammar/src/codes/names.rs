@@ -1,5 +1,6 @@
-//! The codes of names and types, `E010x` to `E012x`. Snippets marked `mrule` compile, those marked `text` give the code;
-//! a test of the compiler reads both. (Rejected: "type error" as one code; each mistake has its own mend.)
+//! The codes of names and types, `E010x` to `E012x`. Snippets marked `mrule` compile, those marked
+//! `text` give the code; a test of the compiler reads both. (Rejected: "type error" as one code;
+//! each mistake has its own mend.)
 
 use super::{Code, CodeInfo};
 

@@ -1,5 +1,6 @@
-//! The warnings of the checker, `W095x`: what is legal and cannot be what was meant, seen in the text itself. Snippets
-//! marked `mrule` are clean, those marked `text` give the code. (Rejected: errors; Wireshark accepts the same.)
+//! The warnings of the checker, `W095x`: what is legal and cannot be what was meant, seen in the
+//! text itself. Snippets marked `mrule` are clean, those marked `text` give the code. (Rejected:
+//! errors; Wireshark accepts the same.)
 
 use super::{Code, CodeInfo};
 

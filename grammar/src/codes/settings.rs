@@ -1,5 +1,6 @@
-//! The codes of tables, params, stations and triggers, `E02xx`. Snippets marked `mrule` compile, those marked `text` give
-//! the code. (Rejected: a code per type; what is written wrong is nearly always a value.)
+//! The codes of tables, params, stations and triggers, `E02xx`. Snippets marked `mrule` compile,
+//! those marked `text` give the code. (Rejected: a code per type; what is written wrong is nearly
+//! always a value.)
 
 use super::{Code, CodeInfo};
 

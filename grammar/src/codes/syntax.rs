@@ -1,7 +1,7 @@
-//! The codes of files and syntax, `E00xx`: what [`parse`](crate::parse()) can say of a text. The invariant: one
-//! code per kind of mistake, each with an example and its mend; in `explain`, snippets marked `mrule` are right and
-//! those marked `text` are not, and a test reads both. (Rejected: one code for all syntax errors, which gives
-//! `--explain` nothing to tell.)
+//! The codes of files and syntax, `E00xx`: what [`parse`](crate::parse()) can say of a text. The
+//! invariant: one code per kind of mistake, each with an example and its mend; in `explain`,
+//! snippets marked `mrule` are right and those marked `text` are not, and a test reads both.
+//! (Rejected: one code for all syntax errors, which gives `--explain` nothing to tell.)
 
 use super::{Code, CodeInfo};
 

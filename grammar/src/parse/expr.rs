@@ -1,7 +1,8 @@
-//! Operands and operators in a row to a tree, by precedence climbing. From loose to tight: `or`, `and`, `not`,
-//! comparisons (one, not a chain), `|`, `&`, `+ -`, `* / %`, then `per` and `else`. The invariant: `or` and `and` are
-//! flat, and what is left that nests is counted while it is built, so no tree is deeper than the limit allows.
-//! (Rejected: a rule of the grammar for each level, which makes a pair for each level of each operand.)
+//! Operands and operators in a row to a tree, by precedence climbing. From loose to tight: `or`,
+//! `and`, `not`, comparisons (one, not a chain), `|`, `&`, `+ -`, `* / %`, then `per` and `else`.
+//! The invariant: `or` and `and` are flat, and what is left that nests is counted while it is
+//! built, so no tree is deeper than the limit allows. (Rejected: a rule of the grammar for each
+//! level, which makes a pair for each level of each operand.)
 
 use super::items::Builder;
 use super::{Pair, Pairs, Rule};
@@ -198,7 +199,8 @@ impl Builder<'_> {
         left
     }
 
-    /// Operators that bind at least as tightly as `least`. `regex`: the first operand stands right of `matches`.
+    /// Operators that bind at least as tightly as `least`. `regex`: the first operand stands right
+    /// of `matches`.
     fn arithmetic(&mut self, row: &mut Row, least: u8, regex: bool) -> Node {
         let mut left = self.operand(row, regex);
         while let Some(op) = peek(row) {
@@ -234,7 +236,7 @@ impl Builder<'_> {
         Node { expr: Expr { span, kind: ExprKind::Broken }, depth: 0 }
     }
 
-    // ---- what is refused, and read on -----------------------------------------------------------------------
+    // ---- what is refused, and read on -----------------------------------------------------------
 
     /// Takes an operator, with a word about it where it is not how this language writes it.
     fn consume(&mut self, row: &mut Row) -> Span {
@@ -282,8 +284,8 @@ impl Builder<'_> {
         );
     }
 
-    /// Takes what stands before an operand and gives the places of the `not`s. Behind an operator that binds tighter
-    /// than `not` (`not_allowed`) there can be none.
+    /// Takes what stands before an operand and gives the places of the `not`s. Behind an operator
+    /// that binds tighter than `not` (`not_allowed`) there can be none.
     pub(super) fn prefixes(&mut self, row: &mut Row, not_allowed: bool) -> Vec<Span> {
         let mut nots = Vec::new();
         while row.peek().is_some_and(|p| p.as_rule() == Rule::prefix) {

@@ -1,5 +1,5 @@
-//! Items and clauses: pairs of the grammar to the nodes of the tree. The invariant: total; a pair that the
-//! grammar cannot make gives a `Broken` node, never a panic.
+//! Items and clauses: pairs of the grammar to the nodes of the tree. The invariant: total; a pair
+//! that the grammar cannot make gives a `Broken` node, never a panic.
 
 use super::sink::Sink;
 use super::{Pair, Pairs, Rule};
@@ -19,7 +19,8 @@ pub(super) struct Builder<'s> {
 }
 
 impl Builder<'_> {
-    /// Where a pair is. One that ends in something optional takes in the blanks after it, which are no part of it.
+    /// Where a pair is. One that ends in something optional takes in the blanks after it, which are
+    /// no part of it.
     pub(super) fn span(&self, pair: &Pair) -> Span {
         let start = self.base + pair.as_span().start();
         self.sink.span(start..start + pair.as_str().trim_end().len())
@@ -120,7 +121,7 @@ impl Builder<'_> {
         Some((name, key))
     }
 
-    // ---- clauses ------------------------------------------------------------------------------------------
+    // ---- clauses --------------------------------------------------------------------------------
 
     /// A clause of a rule or limit; `None` for the braces around them.
     pub(super) fn clause(&mut self, pair: Pair) -> Option<Clause> {
@@ -190,9 +191,10 @@ impl Builder<'_> {
         Some(TriggerClause { span, kind })
     }
 
-    // ---- parts --------------------------------------------------------------------------------------------
+    // ---- parts ----------------------------------------------------------------------------------
 
-    /// A name that is declared or, for a station, referred to. `in_expressions`: expressions can refer to it.
+    /// A name that is declared or, for a station, referred to. `in_expressions`: expressions can
+    /// refer to it.
     pub(super) fn name(&mut self, pair: &Pair, in_expressions: bool) -> Name {
         let span = self.span(pair);
         let written = pair.as_str();
@@ -206,8 +208,8 @@ impl Builder<'_> {
         Spanned::new(self.snake_case(written, span, words::snake_case(written)), span)
     }
 
-    /// Reports a name that is not snake_case. The tree gets the name as it should be, so that it is found wherever
-    /// the same name is meant.
+    /// Reports a name that is not snake_case. The tree gets the name as it should be, so that it is
+    /// found wherever the same name is meant.
     pub(super) fn snake_case(&mut self, written: &str, span: Span, better: String) -> String {
         if written != better {
             self.sink.push(

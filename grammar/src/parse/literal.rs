@@ -1,5 +1,6 @@
-//! Literals: the characters of one token to its value, or what is wrong with it. Pure functions over text. The
-//! invariant: a literal that Wireshark reads differently is refused, never read in another sense.
+//! Literals: the characters of one token to its value, or what is wrong with it. Pure functions
+//! over text. The invariant: a literal that Wireshark reads differently is refused, never read in
+//! another sense.
 
 use crate::ast::Literal;
 use crate::codes::{Code, literals};
@@ -46,7 +47,7 @@ impl Mistake {
     }
 }
 
-// ---- numbers ----------------------------------------------------------------------------------------------------
+// ---- numbers ------------------------------------------------------------------------------------
 
 /// A token that starts with a digit.
 pub(super) fn number(text: &str) -> Result<Literal, Refused> {
@@ -149,7 +150,7 @@ fn bare_bytes(text: &str) -> Refused {
         .fix(better)
 }
 
-// ---- addresses --------------------------------------------------------------------------------------------------
+// ---- addresses ----------------------------------------------------------------------------------
 
 /// Digits joined by dots.
 pub(super) fn dotted(text: &str) -> Result<Literal, Refused> {
@@ -231,7 +232,8 @@ fn ipv4(text: &str) -> Result<Ipv4Addr, Refused> {
     Ok(Ipv4Addr::from(octets))
 }
 
-/// Hexadecimal digits joined by colons: bytes, a MAC or an IPv6 address, which may have a prefix length.
+/// Hexadecimal digits joined by colons: bytes, a MAC or an IPv6 address, which may have a prefix
+/// length.
 pub(super) fn colons(text: &str) -> Result<Literal, Refused> {
     let (address, prefix) = split_prefix(text);
     let groups: Vec<&str> = address.split(':').collect();
@@ -275,10 +277,11 @@ fn joined_bytes(digits: &str) -> String {
     pairs.join(":")
 }
 
-// ---- strings ----------------------------------------------------------------------------------------------------
+// ---- strings ------------------------------------------------------------------------------------
 
-/// A string with its quotes, which the grammar has found. `regex`: its bytes are the text of a regex, see
-/// [`Literal::String`]. Each mistake is handed to `refuse` at once: a hostile string has millions.
+/// A string with its quotes, which the grammar has found. `regex`: its bytes are the text of a
+/// regex, see [`Literal::String`]. Each mistake is handed to `refuse` at once: a hostile string has
+/// millions.
 pub(super) fn string(text: &str, regex: bool, mut refuse: impl FnMut(Refused)) -> Vec<u8> {
     let raw = text.starts_with(['r', 'R']);
     let open = if raw { 2 } else { 1 };

@@ -1,5 +1,6 @@
-//! Operands: what stands between operators. Literals are read in [`literal`](super::literal); here are names, groups,
-//! sets, slices and the words of a station. The invariant: an operand that cannot be read is `Broken` and reported.
+//! Operands: what stands between operators. Literals are read in [`literal`](super::literal); here
+//! are names, groups, sets, slices and the words of a station. The invariant: an operand that
+//! cannot be read is `Broken` and reported.
 
 use super::expr::{Node, Row};
 use super::items::Builder;
@@ -145,7 +146,8 @@ impl Builder<'_> {
         self.nest(span, depth, kind)
     }
 
-    /// What stands between the brackets of an index; several keys in a row are taken for the tuple that is meant.
+    /// What stands between the brackets of an index; several keys in a row are taken for the tuple
+    /// that is meant.
     fn index_key(&mut self, pair: Pair) -> Node {
         let span = self.span(&pair);
         let (mut parts, depth) = self.list(pair);
@@ -163,7 +165,7 @@ impl Builder<'_> {
         }
     }
 
-    // ---- sets ---------------------------------------------------------------------------------------------
+    // ---- sets -----------------------------------------------------------------------------------
 
     fn set(&mut self, pair: Pair) -> Node {
         let span = self.span(&pair);
@@ -243,7 +245,7 @@ impl Builder<'_> {
         parts
     }
 
-    // ---- slices -------------------------------------------------------------------------------------------
+    // ---- slices ---------------------------------------------------------------------------------
 
     fn slice(&mut self, pair: &Pair) -> Option<Slice> {
         let span = self.span(pair);
@@ -268,7 +270,7 @@ impl Builder<'_> {
         None
     }
 
-    // ---- stations -----------------------------------------------------------------------------------------
+    // ---- stations -------------------------------------------------------------------------------
 
     /// A word of a station: a literal, or a name as interfaces have them.
     pub(super) fn station_word(&mut self, pair: &Pair) -> Expr {
@@ -331,7 +333,8 @@ fn slice_part(text: &str) -> Option<Slice> {
     match dash {
         Some(n) => {
             let (first, last) = (integer(text.get(..n + 1)?)?, integer(text.get(n + 2..)?)?);
-            // One from the end and the other not, in the other order, can be right for some lengths.
+            // One from the end and the other not, in the other order, can be right for some
+            // lengths.
             let backwards = if first < 0 { last >= 0 || last < first } else { (0..first).contains(&last) };
             (!backwards).then_some(Slice::FirstLast(first, last))
         }

@@ -1,7 +1,8 @@
-//! What to do with an item that the grammar refused: report the mistake, keep the rest. A rule, limit or trigger is
-//! read again clause by clause; of anything else the part before the mistake is kept if it makes an item, or else the
-//! name. The invariant: every item refused by the grammar has at least one diagnostic, and each byte is read a bounded
-//! number of times. (Rejected: guessing what was meant and going on with that; one mistake would show as several.)
+//! What to do with an item that the grammar refused: report the mistake, keep the rest. A rule,
+//! limit or trigger is read again clause by clause; of anything else the part before the mistake is
+//! kept if it makes an item, or else the name. The invariant: every item refused by the grammar has
+//! at least one diagnostic, and each byte is read a bounded number of times. (Rejected: guessing
+//! what was meant and going on with that; one mistake would show as several.)
 
 use super::items::Builder;
 use super::report::{Place, Report};
@@ -60,7 +61,7 @@ impl<'a> Recovery<'a, '_> {
         at
     }
 
-    // ---- items without clauses ----------------------------------------------------------------------------
+    // ---- items without clauses ------------------------------------------------------------------
 
     /// An item that is all or nothing: what stands before the mistake, or its name.
     fn simple(&mut self, chunk: &Chunk, keyword: &'static str, tokens: &[Token], error: Error) {
@@ -130,7 +131,7 @@ impl<'a> Recovery<'a, '_> {
         self.items.push(Item::Broken(Broken { span: self.sink.span(range.start..end), name }));
     }
 
-    // ---- items with clauses -------------------------------------------------------------------------------
+    // ---- items with clauses ---------------------------------------------------------------------
 
     fn rule(&mut self, chunk: &Chunk, tokens: &[Token], error: Error) {
         let body = Body::find(self, tokens, words::RULE_CLAUSES);
@@ -280,8 +281,8 @@ impl Body {
 }
 
 impl Recovery<'_, '_> {
-    /// Whether a token starts a clause: `before` is the token before it, `clause` the word that the clause before it
-    /// starts with.
+    /// Whether a token starts a clause: `before` is the token before it, `clause` the word that the
+    /// clause before it starts with.
     fn starts_clause(&self, clause: &str, before: Option<&Token>, token: &Token, clauses: &[&str]) -> bool {
         if token.kind != Kind::Word {
             return false;

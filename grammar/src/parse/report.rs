@@ -1,6 +1,7 @@
-//! One refusal of the grammar as a diagnostic in the user's words: what was expected, what stands there, and for the
-//! mistakes that people make, what they meant. The invariant: no rule of the grammar is ever named, and the caret is
-//! on a token, the one that does not fit or, when that is on a later line, the one after which something is missing.
+//! One refusal of the grammar as a diagnostic in the user's words: what was expected, what stands
+//! there, and for the mistakes that people make, what they meant. The invariant: no rule of the
+//! grammar is ever named, and the caret is on a token, the one that does not fit or, when that is
+//! on a later line, the one after which something is missing.
 
 use super::Rule;
 use super::scan::Scan;
@@ -143,7 +144,8 @@ impl Report<'_> {
                 choices.push(phrase);
             }
         }
-        // A value can start in many ways; an operator may follow nearly everywhere. Neither needs the others.
+        // A value can start in many ways; an operator may follow nearly everywhere. Neither needs
+        // the others.
         if choices.contains(&"a value") {
             choices.retain(|c| matches!(*c, "a value" | "a capture length" | "`,`" | "`}`"));
         }
@@ -231,7 +233,7 @@ impl Report<'_> {
         }
     }
 
-    // ---- mistakes with a name -------------------------------------------------------------------------------
+    // ---- mistakes with a name -------------------------------------------------------------------
 
     fn known(&self, around: &Around) -> Option<Known> {
         let found = around.found();
@@ -267,7 +269,8 @@ impl Report<'_> {
         None
     }
 
-    /// A word where none fits: a keyword in the wrong case, a clause or an operator with a slip of the pen.
+    /// A word where none fits: a keyword in the wrong case, a clause or an operator with a slip of
+    /// the pen.
     fn word(&self, around: &Around) -> Option<Known> {
         let found = around.found();
         let token = around.found.as_ref().map(|f| &f.0)?;

@@ -1,8 +1,9 @@
-//! One pass over the text before the grammar reads it: comments, brackets, where each item starts, and mistakes of
-//! single characters. Comments, and what it has reported, it overwrites in a copy of the text (same length, so that
-//! positions stay) with blanks, or with the byte 0x01 where an operand belongs. The invariant: linear time, no recursion, and what
-//! the grammar gets nests at most [`MAX_NESTING`] deep, has every string closed and is ASCII outside strings and
-//! comments. (Rejected: all of this in the grammar, which can neither count nor go on after a mistake.)
+//! One pass over the text before the grammar reads it: comments, brackets, where each item starts,
+//! and mistakes of single characters. Comments, and what it has reported, it overwrites in a copy
+//! of the text (same length, so that positions stay) with blanks, or with the byte 0x01 where an
+//! operand belongs. The invariant: linear time, no recursion, and what the grammar gets nests at
+//! most [`MAX_NESTING`] deep, has every string closed and is ASCII outside strings and comments.
+//! (Rejected: all of this in the grammar, which can neither count nor go on after a mistake.)
 
 mod characters;
 
@@ -105,7 +106,8 @@ struct Scanner<'t, 's> {
     keyword: Option<&'static str>,
     /// The braces of the item are closed: what comes next is not part of it.
     complete: bool,
-    /// A string without its end has taken closing brackets with it: those that are missing are no news.
+    /// A string without its end has taken closing brackets with it: those that are missing are no
+    /// news.
     swallowed: bool,
     comments: Vec<Range<usize>>,
     chunks: Vec<Chunk>,
@@ -176,8 +178,8 @@ impl<'t, 's> Scanner<'t, 's> {
         self.bytes.get(self.at + ahead).copied().unwrap_or(b'\n')
     }
 
-    /// The end of the line that `from` is on, without the line end. Remembered, because a line may hold any number of
-    /// strings.
+    /// The end of the line that `from` is on, without the line end. Remembered, because a line may
+    /// hold any number of strings.
     fn line_end(&mut self, from: usize) -> usize {
         if !self.line.contains(&from) {
             let rest = self.bytes.get(from..).unwrap_or_default();
@@ -199,7 +201,7 @@ impl<'t, 's> Scanner<'t, 's> {
         self.masks.push((range, fill));
     }
 
-    // ---- items and clauses --------------------------------------------------------------------------------
+    // ---- items and clauses ----------------------------------------------------------------------
 
     fn start_chunk(&mut self, keyword: Option<&'static str>) {
         self.end_of_item(self.at);
@@ -256,9 +258,9 @@ impl<'t, 's> Scanner<'t, 's> {
         }
     }
 
-    /// Whether an item keyword that ends at `end` starts an item. Outside brackets it does, unless it stands where a
-    /// name must; inside, only when what follows can be nothing but an item, so that a missing bracket costs one item
-    /// and not all that come after it.
+    /// Whether an item keyword that ends at `end` starts an item. Outside brackets it does, unless
+    /// it stands where a name must; inside, only when what follows can be nothing but an item, so
+    /// that a missing bracket costs one item and not all that come after it.
     fn starts_item(&self, keyword: &str, end: usize) -> bool {
         let next = end + blanks(self.bytes, end);
         if self.stack.is_empty() && self.excess.is_none() {
@@ -285,7 +287,8 @@ impl<'t, 's> Scanner<'t, 's> {
         }
     }
 
-    /// A word that starts a clause closes every bracket inside the item's own: it cannot stand in an expression.
+    /// A word that starts a clause closes every bracket inside the item's own: it cannot stand in
+    /// an expression.
     fn clause(&mut self) {
         if !matches!(self.keyword, Some("rule" | "limit" | "trigger")) {
             return;
@@ -295,7 +298,7 @@ impl<'t, 's> Scanner<'t, 's> {
         self.drop_open(body, self.innermost(body));
     }
 
-    // ---- brackets -----------------------------------------------------------------------------------------
+    // ---- brackets -------------------------------------------------------------------------------
 
     fn opens(&mut self, bracket: u8) {
         let at = self.at;

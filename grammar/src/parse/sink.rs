@@ -1,5 +1,6 @@
-//! Where the diagnostics of one file go. The invariant: at most [`MAX_ERRORS`] are kept, so that a hostile text
-//! cannot make the list much larger than itself, and they come out in the order of the text.
+//! Where the diagnostics of one file go. The invariant: at most [`MAX_ERRORS`] are kept, so that a
+//! hostile text cannot make the list much larger than itself, and they come out in the order of the
+//! text.
 
 use crate::codes::syntax;
 use crate::diagnostic::Diagnostic;

@@ -1,7 +1,8 @@
-//! The text in tokens, for the error path only: where clauses start in an item that the grammar refused, and what
-//! stood where something else was expected. The invariant: linear, total, every token at least one character. It sees
-//! the scanner's text, so there are no comments and every string is closed. (Rejected: tokens for the grammar too; the
-//! good path would pay for what only the bad one needs.)
+//! The text in tokens, for the error path only: where clauses start in an item that the grammar
+//! refused, and what stood where something else was expected. The invariant: linear, total, every
+//! token at least one character. It sees the scanner's text, so there are no comments and every
+//! string is closed. (Rejected: tokens for the grammar too; the good path would pay for what only
+//! the bad one needs.)
 
 use super::scan::Scan;
 use std::ops::Range;
@@ -24,8 +25,8 @@ pub(super) enum Kind {
 pub(super) struct Token {
     pub kind: Kind,
     pub range: Range<usize>,
-    /// How many brackets are open where it starts; an opening bracket counts for what comes after it, a closing one
-    /// stands at the depth of its opening one.
+    /// How many brackets are open where it starts; an opening bracket counts for what comes after
+    /// it, a closing one stands at the depth of its opening one.
     pub depth: usize,
     /// Whether it is the first on its line.
     pub first: bool,

@@ -1,6 +1,7 @@
-//! Expressions and types. The tree keeps parentheses as written, so none are added or taken away. A chain of `and` or
-//! `or` that is broken into lines is broken before the operator; other operators stay on their line. The invariant:
-//! comments before an operand come before its operator, so that formatting again finds them where they are.
+//! Expressions and types. The tree keeps parentheses as written, so none are added or taken away. A
+//! chain of `and` or `or` that is broken into lines is broken before the operator; other operators
+//! stay on their line. The invariant: comments before an operand come before its operator, so that
+//! formatting again finds them where they are.
 
 use super::{Gap, Printer};
 use crate::ast::{ArithOp, CompareOp, Expr, ExprKind, SetElement, TypeExpr, TypeKind};
@@ -89,7 +90,8 @@ impl Printer<'_> {
         self.expr(right);
     }
 
-    /// Expressions with commas, between brackets of which the first comes after `from` and the last ends at `end`.
+    /// Expressions with commas, between brackets of which the first comes after `from` and the last
+    /// ends at `end`.
     fn list(&mut self, from: u32, open: &str, parts: &[Expr], end: u32, close: &str) {
         self.token(from, open);
         for (n, part) in parts.iter().enumerate() {
@@ -112,7 +114,7 @@ impl Printer<'_> {
         self.put(&written);
     }
 
-    // ---- sets ---------------------------------------------------------------------------------------------
+    // ---- sets -----------------------------------------------------------------------------------
 
     fn set(&mut self, expr: &Expr, elements: &[SetElement]) {
         let spans: Vec<(u32, u32)> = elements
@@ -130,8 +132,9 @@ impl Printer<'_> {
         });
     }
 
-    /// The parts of a set or table and its closing brace. Where the text has line breaks between parts, so has the
-    /// result. `trailing`: a comma follows the last part when the brace has its own line.
+    /// The parts of a set or table and its closing brace. Where the text has line breaks between
+    /// parts, so has the result. `trailing`: a comma follows the last part when the brace has its
+    /// own line.
     pub(super) fn braced(
         &mut self,
         start: u32,
@@ -166,7 +169,7 @@ impl Printer<'_> {
         self.put("}");
     }
 
-    // ---- types --------------------------------------------------------------------------------------------
+    // ---- types ----------------------------------------------------------------------------------
 
     pub(super) fn type_expr(&mut self, ty: &TypeExpr) {
         match &ty.kind {

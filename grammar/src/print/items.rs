@@ -1,7 +1,8 @@
-//! Items and clauses. An item with clauses stays on one line if it is on one line and fits, else each clause has its
-//! own; columns are aligned within one item, and between items of one kind that follow each other without a blank line
-//! or a comment. The invariant: what decides a layout is the same in the text and in the result. (Rejected: columns
-//! aligned over a whole file; one long name would move every line.)
+//! Items and clauses. An item with clauses stays on one line if it is on one line and fits, else
+//! each clause has its own; columns are aligned within one item, and between items of one kind that
+//! follow each other without a blank line or a comment. The invariant: what decides a layout is the
+//! same in the text and in the result. (Rejected: columns aligned over a whole file; one long name
+//! would move every line.)
 
 use super::{Gap, Printer, WIDTH};
 use crate::ast::{
@@ -237,7 +238,7 @@ impl Printer<'_> {
         self.put("}");
     }
 
-    // ---- items with clauses -------------------------------------------------------------------------------
+    // ---- items with clauses ---------------------------------------------------------------------
 
     fn rule(&mut self, keyword: &str, rule: &Rule) {
         let lines: Vec<Line> = rule.clauses.iter().map(Line::of_rule).collect();

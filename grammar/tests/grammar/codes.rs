@@ -1,5 +1,5 @@
-//! Every code of files and syntax explains itself, and its examples are what they say: those marked `mrule` are read
-//! without mistakes, those marked `text` give the code.
+//! Every code of files and syntax explains itself, and its examples are what they say: those marked
+//! `mrule` are read without mistakes, those marked `text` give the code.
 
 use crate::common::{good, read};
 use mrule_grammar::codes::{CODES, Code, syntax};

@@ -1,5 +1,5 @@
-//! A tree as text without spans, so that a test can say in one line what it expects, and two trees that differ only in
-//! spans compare equal. Everything in the tree but spans is in the text.
+//! A tree as text without spans, so that a test can say in one line what it expects, and two trees
+//! that differ only in spans compare equal. Everything in the tree but spans is in the text.
 
 use mrule_grammar::ast::*;
 use mrule_grammar::diagnostic::Diagnostic;

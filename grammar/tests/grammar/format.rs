@@ -1,5 +1,5 @@
-//! Canonical text: what it looks like, that it means the same, that it keeps comments, that it is its own canonical
-//! form.
+//! Canonical text: what it looks like, that it means the same, that it keeps comments, that it is
+//! its own canonical form.
 
 use crate::common::{TOUR, dump, good, mistakes, read};
 use mrule_grammar::format;
@@ -228,7 +228,7 @@ fn blank_texts() {
     assert_eq!(formatted("\n\n# a\n\n\n\n# b\n\n"), "# a\n\n# b\n");
 }
 
-// ---- random programs ----------------------------------------------------------------------------------------------
+// ---- random programs ----------------------------------------------------------------------------
 
 /// Tokens of a program, between which any blanks and comments may stand.
 type Tokens = Vec<&'static str>;
@@ -406,7 +406,8 @@ fn item() -> impl Strategy<Value = Tokens> {
     ]
 }
 
-/// A program with any blanks and comments between its tokens; `often` of 100 gaps are more than a blank.
+/// A program with any blanks and comments between its tokens; `often` of 100 gaps are more than a
+/// blank.
 fn program() -> impl Strategy<Value = String> {
     let items = prop::collection::vec(item(), 0..6);
     let gaps = prop::collection::vec(

@@ -1,4 +1,5 @@
-//! Any text at all: no panic, no overflow, no runaway, spans inside the text and on character boundaries.
+//! Any text at all: no panic, no overflow, no runaway, spans inside the text and on character
+//! boundaries.
 
 use crate::common::{TOUR, dump, read};
 use mrule_grammar::span::Span;

@@ -1,4 +1,5 @@
-//! One mistake at a time: its code, the text under its caret, and that its fix, where it has one, mends it.
+//! One mistake at a time: its code, the text under its caret, and that its fix, where it has one,
+//! mends it.
 
 use crate::common::{mistakes, read};
 use mrule_grammar::diagnostic::Diagnostic;

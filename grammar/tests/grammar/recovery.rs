@@ -1,4 +1,5 @@
-//! Several mistakes at once: each is reported once, in the order of the text, and what is intact stays in the tree.
+//! Several mistakes at once: each is reported once, in the order of the text, and what is intact
+//! stays in the tree.
 
 use crate::common::{dump, mistakes, read};
 

@@ -1,7 +1,8 @@
-//! Alarms: what happens is told to others, by webhooks and syslog. The invariants: who tells does not wait; each receiver has a
-//! bounded queue of its own and delays no other; `told = sent + failed + dropped + waiting`; one that does not take alarms is
-//! told of once, and tried again until it does. (Rejected: an agent beside mirrorc that follows `/v1/events`; it would be one
-//! more thing to keep alive, and loses what happens while it is not.)
+//! Alarms: what happens is told to others, by webhooks and syslog. The invariants: who tells does
+//! not wait; each receiver has a bounded queue of its own and delays no other;
+//! `told = sent + failed + dropped + waiting`; one that does not take alarms is told of once, and
+//! tried again until it does. (Rejected: an agent beside mirrorc that follows `/v1/events`; it
+//! would be one more thing to keep alive, and loses what happens while it is not.)
 //!
 //! - `webhook`, `syslog`: the receivers. `drops`: when losses are an alarm.
 
@@ -35,7 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long what waits may take when the run ends.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// How long the first pause is after a failure, and the longest. Each is twice the one before, less up to a half by chance.
+/// How long the first pause is after a failure, and the longest. Each is twice the one before, less
+/// up to a half by chance.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Who is told.
@@ -124,7 +126,8 @@ impl Target {
 }
 
 impl Alarms {
-    /// Tells these, from a thread of its own. `tell` is told when one of them takes no alarms, and when it does again.
+    /// Tells these, from a thread of its own. `tell` is told when one of them takes no alarms, and
+    /// when it does again.
     ///
     /// # Errors
     /// No thread is to be had.
@@ -199,7 +202,8 @@ impl Subscriber for Alarms {
 
 impl Drop for Alarms {
     fn drop(&mut self) {
-        // A run that failed tells nothing more; without this, pauses would end at once and for ever.
+        // A run that failed tells nothing more; without this, pauses would end at once and for
+        // ever.
         self.stop.send_replace(true);
     }
 }

@@ -1,13 +1,15 @@
-//! The control API: HTTP/1.1 and JSON on a Unix socket that only its owner can open. The invariants: it runs on threads of
-//! its own and asks [`Control`] as everybody else does, so no client, however slow or wrong, is waited for by a
-//! worker; connections, bodies, waiting events and times are bounded; what is wrong is told as `application/problem+json`,
-//! and a program's errors as `mirrorc check` tells them. (Rejected: TCP without TLS and tokens: whoever can change rules can
-//! have all traffic copied anywhere; gRPC, which curl does not speak.)
+//! The control API: HTTP/1.1 and JSON on a Unix socket that only its owner can open. The
+//! invariants: it runs on threads of its own and asks [`Control`] as everybody else does, so no
+//! client, however slow or wrong, is waited for by a worker; connections, bodies, waiting events
+//! and times are bounded; what is wrong is told as `application/problem+json`, and a program's
+//! errors as `mirrorc check` tells them. (Rejected: TCP without TLS and tokens: whoever can change
+//! rules can have all traffic copied anywhere; gRPC, which curl does not speak.)
 //!
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
-//! - `policies`, `state`, `stations`, `flows`, `watch`, `stream`, `history`: the handlers. `audit`: who asked for which change.
-//! - `connections`, `bodies`, `gates`: what is bounded. `socket`: the file. `tls`: from afar; `door`: tokens; `caller`: who
-//!   asks, and what is allowed. `problem`: errors.
+//! - `policies`, `state`, `stations`, `flows`, `watch`, `stream`, `history`: the handlers. `audit`:
+//!   who asked for which change.
+//! - `connections`, `bodies`, `gates`: what is bounded. `socket`: the file. `tls`: from afar;
+//!   `door`: tokens; `caller`: who asks, and what is allowed. `problem`: errors.
 
 mod audit;
 mod auth;
@@ -128,8 +130,8 @@ impl Api {
 }
 
 impl Api {
-    /// Has a program compiled in its turn and answers with what becomes of it. When the client goes away, and with it this
-    /// future, the compilation is cancelled.
+    /// Has a program compiled in its turn and answers with what becomes of it. When the client goes
+    /// away, and with it this future, the compilation is cancelled.
     async fn compile<T: Send + 'static>(
         self: &Arc<Self>,
         caller: &auth::Caller,
@@ -213,7 +215,8 @@ impl Drop for Server {
     }
 }
 
-/// Room for all connections beside what interfaces, stations and files take: the usual limit of a process is 1024.
+/// Room for all connections beside what interfaces, stations and files take: the usual limit of a
+/// process is 1024.
 fn more_descriptors(connections: usize) {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(4 * connections as u64);

@@ -1,7 +1,8 @@
-//! How much memory programs may take: counted before anything is made, and refused with what it takes, what is left and
-//! the option that raises it. The invariants: everything whose size a program or an option chooses is in [`Cost`]; sizes are
-//! added in 64 bits, saturating; what the system then refuses all the same is an error, not the end of the process.
-//! (Rejected: to allocate and see; the kernel promises more memory than there is, and ends processes later.)
+//! How much memory programs may take: counted before anything is made, and refused with what it
+//! takes, what is left and the option that raises it. The invariants: everything whose size a
+//! program or an option chooses is in [`Cost`]; sizes are added in 64 bits, saturating; what the
+//! system then refuses all the same is an error, not the end of the process. (Rejected: to allocate
+//! and see; the kernel promises more memory than there is, and ends processes later.)
 
 use mrule_engine::cost::{Cost, Part};
 use mrule_engine::memory::size_text;
@@ -23,7 +24,8 @@ impl Default for MemoryLimits {
 }
 
 impl MemoryLimits {
-    /// Three quarters of the machine's or control group's memory for all, and half of that for one, unless they are said.
+    /// Three quarters of the machine's or control group's memory for all, and half of that for one,
+    /// unless they are said.
     pub fn of(all: Option<u64>, policy: Option<u64>) -> MemoryLimits {
         let all = all.unwrap_or_else(|| available() / 4 * 3);
         MemoryLimits { all, policy: policy.unwrap_or(all / 2).min(all) }
@@ -48,7 +50,8 @@ impl MemoryLimits {
     }
 }
 
-/// The memory of the machine, or of the control group where that has less; 1 GiB where neither says.
+/// The memory of the machine, or of the control group where that has less; 1 GiB where neither
+/// says.
 fn available() -> u64 {
     let info = rustix::system::sysinfo();
     let machine = info.totalram.saturating_mul(u64::from(info.mem_unit.max(1)));

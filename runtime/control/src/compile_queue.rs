@@ -1,7 +1,8 @@
-//! One compilation at a time, on a thread of its own. The invariants: the queue is bounded, for all clients and for each;
-//! the owner of the control socket comes before all others, and these take turns; a job whose client goes away leaves
-//! the queue or is told to stop, and the next one begins; a job never runs on a thread that answers requests.
-//! (Rejected: a thread for each request; ten large programs then take the processors and ten times the memory.)
+//! One compilation at a time, on a thread of its own. The invariants: the queue is bounded, for all
+//! clients and for each; the owner of the control socket comes before all others, and these take
+//! turns; a job whose client goes away leaves the queue or is told to stop, and the next one
+//! begins; a job never runs on a thread that answers requests. (Rejected: a thread for each
+//! request; ten large programs then take the processors and ten times the memory.)
 
 use mrule_compiler::budget::{CompileBudget, DEFAULT_CODE, DEFAULT_NODES, Stop};
 use std::collections::VecDeque;
@@ -146,7 +147,8 @@ impl Shared {
     }
 }
 
-/// The queue and its thread, which the first compilation starts and which ends when this is dropped.
+/// The queue and its thread, which the first compilation starts and which ends when this is
+/// dropped.
 pub struct CompileQueue {
     shared: Arc<Shared>,
     limits: CompileLimits,
@@ -260,7 +262,8 @@ impl CompileQueue {
     }
 }
 
-/// Bytes of the thread's stack: conditions nest at most as deep as the grammar allows, which needs less than a tenth.
+/// Bytes of the thread's stack: conditions nest at most as deep as the grammar allows, which needs
+/// less than a tenth.
 const STACK: usize = 16 << 20;
 
 fn run(shared: &Shared, limits: CompileLimits) {
@@ -278,7 +281,8 @@ fn run(shared: &Shared, limits: CompileLimits) {
         };
         state.running = Some(job.cancelled.clone());
         drop(state);
-        // A panic is a fault of ours: its client is told that there is no answer, and the next program is compiled.
+        // A panic is a fault of ours: its client is told that there is no answer, and the next
+        // program is compiled.
         let work = std::panic::AssertUnwindSafe(|| (job.work)(&limits.cancelled_by(job.cancelled)));
         let _told_by_the_hook = std::panic::catch_unwind(work);
     }

@@ -1,7 +1,8 @@
-//! The control plane of a run: policies by name with their texts and older versions, and what may be asked and changed while
-//! they are at work. Whoever asks (the command line, signals, the API) asks here. The invariants: what is refused changes
-//! nothing; programs are compiled before anything is locked; one change follows the other, so that an answer speaks of
-//! one state. (Rejected: to let each way of asking hold the runtime itself; two loads at once would mix.)
+//! The control plane of a run: policies by name with their texts and older versions, and what may
+//! be asked and changed while they are at work. Whoever asks (the command line, signals, the API)
+//! asks here. The invariants: what is refused changes nothing; programs are compiled before
+//! anything is locked; one change follows the other, so that an answer speaks of one state.
+//! (Rejected: to let each way of asking hold the runtime itself; two loads at once would mix.)
 
 mod asker;
 mod backlog;
@@ -119,7 +120,8 @@ impl From<mrule_engine::Error> for Refusal {
 pub enum Expect {
     /// No policy of this name.
     Nothing,
-    /// This version of it; with a time, the one that was loaded then, in nanoseconds since the Unix epoch.
+    /// This version of it; with a time, the one that was loaded then, in nanoseconds since the Unix
+    /// epoch.
     Version(u64, Option<i64>),
 }
 
@@ -237,7 +239,8 @@ pub type Listed = (String, Arc<Policy>, Vec<Version>);
 #[derive(Debug)]
 pub struct Control {
     state: Mutex<State>,
-    /// Held by whoever changes which stations there are: they are opened while the state is not locked.
+    /// Held by whoever changes which stations there are: they are opened while the state is not
+    /// locked.
     turn: Mutex<()>,
     /// What was done by whoever had it last, and since when.
     doing: Mutex<Option<(String, Instant)>>,
@@ -310,8 +313,8 @@ impl Control {
         self.subscribers.history.as_ref()
     }
 
-    /// Locks the state. When the guard is dropped, it releases the lock and then waits until what was
-    /// changed meanwhile is on the disk.
+    /// Locks the state. When the guard is dropped, it releases the lock and then waits until what
+    /// was changed meanwhile is on the disk.
     fn lock(&self) -> locked::Locked<'_> {
         locked::Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -336,7 +339,8 @@ impl Control {
         self.lock().live.take()
     }
 
-    /// The policies: each with its version at work and the older ones that are kept, the newest last.
+    /// The policies: each with its version at work and the older ones that are kept, the newest
+    /// last.
     ///
     /// # Errors
     /// The run has ended.

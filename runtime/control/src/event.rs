@@ -1,7 +1,8 @@
-//! Events as JSON lines: what is done to a policy at which time of its packets ([`input`]), and what becomes of its
-//! triggers ([`output`]); [`Hub`]: whatever happens, for whoever is to be told. The invariant: a line is one JSON object,
-//! times are RFC 3339 in UTC with nanoseconds, keys are lists of their parts. (Rejected: a format of our own; everything
-//! that collects logs reads JSON lines.)
+//! Events as JSON lines: what is done to a policy at which time of its packets ([`input`]), and
+//! what becomes of its triggers ([`output`]); [`Hub`]: whatever happens, for whoever is to be told.
+//! The invariant: a line is one JSON object, times are RFC 3339 in UTC with nanoseconds, keys are
+//! lists of their parts. (Rejected: a format of our own; everything that collects logs reads JSON
+//! lines.)
 
 mod client;
 mod extended;

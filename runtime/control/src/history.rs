@@ -1,8 +1,10 @@
-//! What happened, for those who ask later: the newest events in memory and, where there is a directory for the state, more of
-//! them on the disk. The invariants: keeping an event waits for nobody; both places are bounded, by number and in bytes; what
-//! packets cause and requests without a token have bounds of their own, and of all else each client has a share, so that no
-//! storm pushes out who changed what; what is not kept is counted. (Rejected: the file of the control plane's store; it is written before a change is answered, and a slow batch of
-//! events would be waited for.)
+//! What happened, for those who ask later: the newest events in memory and, where there is a
+//! directory for the state, more of them on the disk. The invariants: keeping an event waits for
+//! nobody; both places are bounded, by number and in bytes; what packets cause and requests without
+//! a token have bounds of their own, and of all else each client has a share, so that no storm
+//! pushes out who changed what; what is not kept is counted. (Rejected: the file of the control
+//! plane's store; it is written before a change is answered, and a slow batch of events would be
+//! waited for.)
 
 mod disk;
 
@@ -103,7 +105,8 @@ pub struct Counts {
     pub unwritten: u64,
     /// Events that were not told to the history at all, because packets caused too many.
     pub lost: u64,
-    /// Events `extended` that were counted and not told, because their key had one in the same second.
+    /// Events `extended` that were counted and not told, because their key had one in the same
+    /// second.
     pub folded: u64,
     /// Why nothing is written, though that was asked for.
     pub trouble: Option<String>,
@@ -137,7 +140,8 @@ struct Ring {
     bytes: usize,
 }
 
-/// A ring for each client, and one for what no client caused, with one bound for all: the fullest one forgets first.
+/// A ring for each client, and one for what no client caused, with one bound for all: the fullest
+/// one forgets first.
 #[derive(Debug, Default)]
 struct Shares {
     rings: BTreeMap<Option<Arc<str>>, Ring>,
@@ -146,8 +150,8 @@ struct Shares {
 }
 
 impl History {
-    /// Of this run, and of earlier ones where there is a directory. One that cannot be used is no error:
-    /// [`Counts::trouble`] says why.
+    /// Of this run, and of earlier ones where there is a directory. One that cannot be used is no
+    /// error: [`Counts::trouble`] says why.
     pub fn new(directory: Option<&Path>) -> History {
         History::open(directory, &AtomicBool::new(false))
     }
@@ -169,7 +173,8 @@ impl History {
             Some(Ok(disk)) => (Some(disk), None),
             Some(Err(why)) => (None, Some(why)),
         };
-        // Numbers that no earlier run gave: nobody makes more than one event in a millisecond for years.
+        // Numbers that no earlier run gave: nobody makes more than one event in a millisecond for
+        // years.
         let run = || u64::try_from(mrule_dataplane::clock::now() / 1_000_000).unwrap_or(0);
         let last = disk.as_ref().map_or_else(run, Disk::newest);
         let memory = Mutex::new(Memory { last, ..Memory::default() });

@@ -1,13 +1,14 @@
-//! Reads captures: pcap and pcapng, plain or compressed, from a file or a pipe, as batches of packets that are slices into
-//! one buffer. The invariants: nothing in a file panics, loops, or makes memory grow past a few times the longest block
-//! that really came; every packet before the first damage is delivered, and the damage is told with its byte offset
-//! ([`Break`]).
+//! Reads captures: pcap and pcapng, plain or compressed, from a file or a pipe, as batches of
+//! packets that are slices into one buffer. The invariants: nothing in a file panics, loops, or
+//! makes memory grow past a few times the longest block that really came; every packet before the
+//! first damage is delivered, and the damage is told with its byte offset ([`Break`]).
 //!
-//! Why an own reader: `pcap-parser` 0.17 tells neither where nor why it stopped, asks for the whole of a block whose
-//! length lies, reads `if_tsoffset` as little-endian in big-endian sections, and refuses every power-of-two
-//! `if_tsresol`; `pcap-file` 3.0-rc refuses packets longer than the snapshot length, which real captures have, and turns
-//! lifetimes with `unsafe`. What remains after checks of our own is four numbers a record. The tests compare this reader
-//! with pcap-parser and with tshark.
+//! Why an own reader: `pcap-parser` 0.17 tells neither where nor why it stopped, asks for the whole
+//! of a block whose length lies, reads `if_tsoffset` as little-endian in big-endian sections, and
+//! refuses every power-of-two `if_tsresol`; `pcap-file` 3.0-rc refuses packets longer than the
+//! snapshot length, which real captures have, and turns lifetimes with `unsafe`. What remains after
+//! checks of our own is four numbers a record. The tests compare this reader with pcap-parser and
+//! with tshark.
 //!
 //! A capture may have interfaces whose link type is not supported: their packets are counted
 //! ([`Reader::unsupported`]) and passed over. A pcap file has one link type: there it is an error.
@@ -37,7 +38,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use timeline::Timeline;
 
-/// The longest captured packet that is believed, in bytes: twice what the kernel's largest aggregates have.
+/// The longest captured packet that is believed, in bytes: twice what the kernel's largest
+/// aggregates have.
 pub const MAX_PACKET: usize = 1 << 20;
 
 /// The most packets in a batch.

@@ -1,10 +1,12 @@
-//! What stations may reach on this host. The owner (command line, signals, control socket) may write where the
-//! process may; a client (every token, also an admin's) writes beneath directories, on interfaces and to networks
-//! that the options of `run` grant. The invariants: nothing is granted by default; who wrote a station decides, not
-//! who loads it again; a file of another station and the run's own files are written by nobody.
-//! (Rejected: a check of the text of paths; two spellings, hard links and symbolic links pass it.)
+//! What stations may reach on this host. The owner (command line, signals, control socket) may
+//! write where the process may; a client (every token, also an admin's) writes beneath directories,
+//! on interfaces and to networks that the options of `run` grant. The invariants: nothing is
+//! granted by default; who wrote a station decides, not who loads it again; a file of another
+//! station and the run's own files are written by nobody. (Rejected: a check of the text of paths;
+//! two spellings, hard links and symbolic links pass it.)
 //!
-//! - `grants`: what clients may reach. `place`: a file beneath a directory handle. `claims`: who writes what.
+//! - `grants`: what clients may reach. `place`: a file beneath a directory handle. `claims`: who
+//!   writes what.
 //! - `own`: the run's own files.
 
 mod claims;
@@ -25,7 +27,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// How many stations may hang while they are opened; more are refused. Each takes a thread until the system answers.
+/// How many stations may hang while they are opened; more are refused. Each takes a thread until
+/// the system answers.
 pub const MOST_STUCK: usize = 8;
 
 /// What stations may reach, and what they hold: one for all policies of a run.
@@ -41,7 +44,8 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// With what clients are granted, and the run's own files and directories. Waiting ends when `stop` is set.
+    /// With what clients are granted, and the run's own files and directories. Waiting ends when
+    /// `stop` is set.
     pub fn new(
         grants: Grants,
         protected: Vec<(PathBuf, &'static str)>,
@@ -51,8 +55,8 @@ impl Confinement {
         Confinement { grants, protected, stop, ..Confinement::default() }
     }
 
-    /// Records which files the run's own ones are; to be called once they are there, before stations are opened.
-    /// What hangs is recorded when the system answers.
+    /// Records which files the run's own ones are; to be called once they are there, before
+    /// stations are opened. What hangs is recorded when the system answers.
     pub fn record_own_files(&self) {
         own::record(&self.protected, &self.stop);
     }

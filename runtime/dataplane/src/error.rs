@@ -1,7 +1,8 @@
-//! What can go wrong outside of the packets: one enum of system failures, each with the path and the cause, and the
-//! [`Break`], which is no failure of ours but a place in a capture behind which nothing can be read. A break is an outcome
-//! (it comes beside what was readable, never instead of it), so it is not an [`Error`].
-//! (Rejected: `io::Error` everywhere, which loses the path; text, which a caller cannot tell apart.)
+//! What can go wrong outside of the packets: one enum of system failures, each with the path and
+//! the cause, and the [`Break`], which is no failure of ours but a place in a capture behind which
+//! nothing can be read. A break is an outcome (it comes beside what was readable, never instead of
+//! it), so it is not an [`Error`]. (Rejected: `io::Error` everywhere, which loses the path; text,
+//! which a caller cannot tell apart.)
 
 use crate::link_type::LinkType;
 use mrule_compiler::environment::ChangeError;
@@ -195,8 +196,8 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("byte {offset}: {reason}")]
 pub struct Break {
-    /// Where the record or block begins that could not be read, or where reading failed: bytes from the start of the
-    /// decompressed stream.
+    /// Where the record or block begins that could not be read, or where reading failed: bytes from
+    /// the start of the decompressed stream.
     pub offset: u64,
     /// What is wrong there.
     pub reason: BreakReason,

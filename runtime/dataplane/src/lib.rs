@@ -7,8 +7,8 @@
 //! - [`privilege`]: what a run may still do; [`patience`]: what the system may never answer.
 //! - [`link_type`]: how frames begin; [`clock`]: the time now; [`error`]: what can go wrong.
 //!
-//! The invariant: a worker waits for nobody but the kernel. (Rejected: one crate with the control plane; HTTP, TLS and
-//! SQL would be linked where packets are decided.)
+//! The invariant: a worker waits for nobody but the kernel. (Rejected: one crate with the control
+//! plane; HTTP, TLS and SQL would be linked where packets are decided.)
 
 pub mod capture;
 pub mod clock;

@@ -1,6 +1,7 @@
-//! Link types: the registry's number of a capture file, and which of our frame layouts it is. The invariant: a number is
-//! kept as it was found, so that an output file says the same as its source. (Rejected: a closed enum, which would lose
-//! the number of what we do not support and could then not name it.) Numbers: www.tcpdump.org/linktypes.html.
+//! Link types: the registry's number of a capture file, and which of our frame layouts it is. The
+//! invariant: a number is kept as it was found, so that an output file says the same as its source.
+//! (Rejected: a closed enum, which would lose the number of what we do not support and could then
+//! not name it.) Numbers: www.tcpdump.org/linktypes.html.
 
 use mrule_compiler::abi::Link;
 use std::fmt;

@@ -1,6 +1,6 @@
-//! Interfaces that do not lead out of the machine, made over rtnetlink: veth pairs between network namespaces, and VXLAN
-//! devices. The invariant: everything is made in the namespace of the thread that made the [`Links`]. (Rejected: running
-//! `ip`, which may not be installed.)
+//! Interfaces that do not lead out of the machine, made over rtnetlink: veth pairs between network
+//! namespaces, and VXLAN devices. The invariant: everything is made in the namespace of the thread
+//! that made the [`Links`]. (Rejected: running `ip`, which may not be installed.)
 
 use crate::error::Error;
 use crate::sys::interface::Interfaces;
@@ -35,7 +35,8 @@ impl Links {
         Ok(Links { runtime, handle, interfaces: Interfaces::new().map_err(&failed)? })
     }
 
-    /// Makes two interfaces, each the other's other end, and moves the second one into another namespace. Both are down.
+    /// Makes two interfaces, each the other's other end, and moves the second one into another
+    /// namespace. Both are down.
     ///
     /// # Errors
     /// [`Error::Interface`].
@@ -47,7 +48,8 @@ impl Links {
         self.wait(self.handle.link().set(moved.build()).execute(), &doing)
     }
 
-    /// Makes an interface by which frames enter that come in VXLAN with this network identifier to UDP port 4789. It is down.
+    /// Makes an interface by which frames enter that come in VXLAN with this network identifier to
+    /// UDP port 4789. It is down.
     ///
     /// # Errors
     /// [`Error::Interface`].

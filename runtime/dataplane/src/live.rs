@@ -1,14 +1,17 @@
-//! A program at work on interfaces. This thread opens everything, watches interfaces, and adds up; the workers read, decide
-//! and offer copies; stations have threads of their own. The invariants: whatever happens to an interface, the run goes on
-//! and tells; the rings of an interface are opened for all workers together and in their order, because the place in the
-//! group says which flows a worker gets. (Rejected: workers that open their own sockets, in the order in which they
+//! A program at work on interfaces. This thread opens everything, watches interfaces, and adds up;
+//! the workers read, decide and offer copies; stations have threads of their own. The invariants:
+//! whatever happens to an interface, the run goes on and tells; the rings of an interface are
+//! opened for all workers together and in their order, because the place in the group says which
+//! flows a worker gets. (Rejected: workers that open their own sockets, in the order in which they
 //! happen to start.)
 //!
-//! - `worker`: packets of all ports in the order of time, to verdicts, to stations; `slot`: by one policy.
-//! - `policies`: which programs decide, and how they change while it runs; `bounds`: limits that bind all of them.
+//! - `worker`: packets of all ports in the order of time, to verdicts, to stations; `slot`: by one
+//!   policy.
+//! - `policies`: which programs decide, and how they change while it runs; `bounds`: limits that
+//!   bind all of them.
 //! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
-//! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to; `owner`: that
-//!   only one process does. `health`: what is wrong with ports and workers.
+//! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to; `owner`:
+//!   that only one process does. `health`: what is wrong with ports and workers.
 //! - `prefilter`: what the kernel passes over; `spread`: which worker gets what it does not.
 //! - `watch`: interfaces that go, come back or change their names.
 //! - `asked`: what workers are asked about flows; `flows`: asking all of them.
@@ -93,7 +96,8 @@ pub struct Options {
     pub pin: Vec<usize>,
     /// See also frames for other hosts.
     pub promiscuous: bool,
-    /// The kernel passes over what no rule could want, on ports whose frames are not forwarded by workers.
+    /// The kernel passes over what no rule could want, on ports whose frames are not forwarded by
+    /// workers.
     pub prefilter: bool,
     /// The shape of each worker's ring of each port.
     pub ring: Shape,
@@ -191,12 +195,13 @@ pub fn setting(limits: Limits, workers: Option<usize>) -> Setting {
 }
 
 impl Live {
-    /// Opens interfaces and stations and starts with these policies. What becomes of triggers is told to `lines`. What happens
-    /// later is told to `events`; what does not fit into it is not told.
+    /// Opens interfaces and stations and starts with these policies. What becomes of triggers is
+    /// told to `lines`. What happens later is told to `events`; what does not fit into it is not
+    /// told.
     ///
     /// # Errors
-    /// [`Error`]: interfaces that are not there, given twice or not Ethernet, missing privileges, stations that cannot be
-    /// opened.
+    /// [`Error`]: interfaces that are not there, given twice or not Ethernet, missing privileges,
+    /// stations that cannot be opened.
     pub fn start(
         policies: Vec<(String, Arc<Policy>)>,
         options: &Options,
@@ -206,8 +211,8 @@ impl Live {
         Live::start_with(policies, options, lines, events, |_| ())
     }
 
-    /// The same; `before` is called when these policies are loaded and no packet has been read, to load
-    /// those that are to decide from the first packet on.
+    /// The same; `before` is called when these policies are loaded and no packet has been read, to
+    /// load those that are to decide from the first packet on.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -376,14 +381,15 @@ impl Live {
         self.workers.len()
     }
 
-    /// Has the kernel keep everything that enters, until [`Live::narrow`]. Who hands out another program does so first, so
-    /// that neither program misses a packet; of what was received before, the new one may see only as much as the old one
-    /// could want.
+    /// Has the kernel keep everything that enters, until [`Live::narrow`]. Who hands out another
+    /// program does so first, so that neither program misses a packet; of what was received before,
+    /// the new one may see only as much as the old one could want.
     fn widen(&mut self) -> Result<(), Error> {
         self.prefilter.change(None).map_err(open::failed("changing what the kernel passes over"))
     }
 
-    /// Has the kernel pass over what the program could not want, while there is only one. Needs no privilege.
+    /// Has the kernel pass over what the program could not want, while there is only one. Needs no
+    /// privilege.
     fn narrow(&mut self) {
         let program = match self.policies.loaded.as_slice() {
             [one] => Some(one.policy.program().clone()),
@@ -406,11 +412,12 @@ impl Live {
         report
     }
 
-    /// Stops reading and forwarding, decides what was received, waits for stations, and gives the final sums.
+    /// Stops reading and forwarding, decides what was received, waits for stations, and gives the
+    /// final sums.
     ///
     /// # Errors
-    /// [`Error::Died`]: a worker has died; then the kernel goes on forwarding, and what stations had
-    /// got is sent. Redirects that could not be removed.
+    /// [`Error::Died`]: a worker has died; then the kernel goes on forwarding, and what stations
+    /// had got is sent. Redirects that could not be removed.
     pub fn finish(mut self) -> Result<Report, Error> {
         self.prefilter.deafen();
         self.stop.store(true, Ordering::Relaxed);

@@ -1,6 +1,7 @@
-//! Asks the system something that it may never answer (a file on a hung mount), for a bounded time. The invariants: the
-//! caller goes on after that time, and at once when the run is to end; the thread that hangs ends when the system answers,
-//! and holds nothing else up. (Rejected: signals that interrupt the call; a hung mount may not be interruptible.)
+//! Asks the system something that it may never answer (a file on a hung mount), for a bounded time.
+//! The invariants: the caller goes on after that time, and at once when the run is to end; the
+//! thread that hangs ends when the system answers, and holds nothing else up. (Rejected: signals
+//! that interrupt the call; a hung mount may not be interruptible.)
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -9,14 +10,15 @@ use std::time::{Duration, Instant};
 /// How long files of a run may take to be opened when it starts.
 pub const OPENING: Duration = Duration::from_secs(5);
 
-/// How long a database that another process has locked is tried when it is opened: less than [`OPENING`], so that
-/// the reason is known.
+/// How long a database that another process has locked is tried when it is opened: less than
+/// [`OPENING`], so that the reason is known.
 pub const LOCKED: Duration = Duration::from_secs(4);
 
 /// How often it is looked whether the run ends meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Does this on a thread of its own. None when it takes longer, when `stop` is set, or when no thread can be started.
+/// Does this on a thread of its own. None when it takes longer, when `stop` is set, or when no
+/// thread can be started.
 pub fn within<T: Send + 'static>(
     time: Duration,
     stop: &AtomicBool,

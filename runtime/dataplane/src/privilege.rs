@@ -1,8 +1,9 @@
-//! What a run may do when it has started: another user, two capabilities at most, no privileges by programs it could
-//! execute, and only the system calls that it makes (`calls`). The invariant: it is given up before the first thread starts
-//! and the first packet is read, so every thread is without it; what is kept opens interfaces and stations that come back or
-//! are loaded later. (Rejected: to give all up after sockets are open, as a capture tool can; a bridge whose cable was pulled
-//! would stay dead.) See capabilities(7), credentials(7), seccomp(2).
+//! What a run may do when it has started: another user, two capabilities at most, no privileges by
+//! programs it could execute, and only the system calls that it makes (`calls`). The invariant: it
+//! is given up before the first thread starts and the first packet is read, so every thread is
+//! without it; what is kept opens interfaces and stations that come back or are loaded later.
+//! (Rejected: to give all up after sockets are open, as a capture tool can; a bridge whose cable
+//! was pulled would stay dead.) See capabilities(7), credentials(7), seccomp(2).
 
 mod calls;
 mod landlock;
@@ -101,7 +102,8 @@ pub struct Keep {
     pub calls: bool,
 }
 
-/// Gives up everything else; what could not be given up and does no harm is told. To be called by a process of one thread.
+/// Gives up everything else; what could not be given up and does no harm is told. To be called by a
+/// process of one thread.
 ///
 /// # Errors
 /// [`Error::Ports`]: there are several threads, the user cannot be changed.

@@ -30,13 +30,13 @@ const LAG: Duration = Duration::from_millis(100);
 pub struct Options {
     /// The captures, read one after the other as one stream; `-` is standard input.
     pub read: Vec<PathBuf>,
-    /// The directory in which each station gets `STATION.pcapng`; it is made if need be, files in it are replaced.
-    /// Without one, copies are counted and not written.
+    /// The directory in which each station gets `STATION.pcapng`; it is made if need be, files in
+    /// it are replaced. Without one, copies are counted and not written.
     pub out: Option<PathBuf>,
     /// How much is remembered of flows.
     pub limits: Limits,
-    /// Changes from outside, in the order of their times: each is made before the first packet that is not earlier; those
-    /// that are later than all packets are not.
+    /// Changes from outside, in the order of their times: each is made before the first packet that
+    /// is not earlier; those that are later than all packets are not.
     pub changes: Vec<Timed>,
     /// Ends the run when it is set, as at the end of the last capture.
     pub stop: Arc<AtomicBool>,
@@ -58,8 +58,8 @@ pub struct Progress {
 pub struct Summary {
     /// What was decided. Packets of [`unsupported`](Self::unsupported) interfaces are not among it.
     pub totals: Totals,
-    /// The files that were written, by station in the order of the program: path and length in bytes. None where a
-    /// station has no complete file.
+    /// The files that were written, by station in the order of the program: path and length in
+    /// bytes. None where a station has no complete file.
     pub files: Vec<Option<(PathBuf, u64)>>,
     /// Packets passed over because their link type is not supported, by link type.
     pub unsupported: Vec<(LinkType, u64)>,
@@ -240,7 +240,8 @@ impl Outputs {
         self.files.iter_mut().try_for_each(PcapngFile::flush)
     }
 
-    /// Completes all files, also behind one that fails; gives where they are and how long, or the first error.
+    /// Completes all files, also behind one that fails; gives where they are and how long, or the
+    /// first error.
     fn finish(self, interfaces: &[Interface]) -> Result<Vec<Option<(PathBuf, u64)>>, Error> {
         let mut first = None;
         let mut files = Vec::new();

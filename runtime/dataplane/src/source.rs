@@ -1,7 +1,8 @@
-//! Gives the compiler its texts from the file system: rule files, what they include, and table files. A path in a file is
-//! taken from that file's directory; `-` on the command line is standard input. The invariants: no more is read than a
-//! limit allows, whatever a file is (a device, a pipe); a file reached by two paths has one name, so that the compiler
-//! sees it once and finds cycles. (Rejected: names by path alone, which a symbolic link defeats; lossy decoding, which
+//! Gives the compiler its texts from the file system: rule files, what they include, and table
+//! files. A path in a file is taken from that file's directory; `-` on the command line is standard
+//! input. The invariants: no more is read than a limit allows, whatever a file is (a device, a
+//! pipe); a file reached by two paths has one name, so that the compiler sees it once and finds
+//! cycles. (Rejected: names by path alone, which a symbolic link defeats; lossy decoding, which
 //! would move every position behind the first bad byte.)
 
 use mrule_compiler::compile::{Loaded, Loader};

@@ -1,8 +1,10 @@
-//! Where copies go: each station has a queue and a thread of its own, and each worker a [`StationProducer`] to it. The invariants:
-//! a worker never waits for a station; every copy offered ends as sent or as dropped by a cause, and the sums say so; a
-//! station that is gone is told once, tried again by itself, and told again when it is back. A capture that is read has
+//! Where copies go: each station has a queue and a thread of its own, and each worker a
+//! [`StationProducer`] to it. The invariants: a worker never waits for a station; every copy
+//! offered ends as sent or as dropped by a cause, and the sums say so; a station that is gone is
+//! told once, tried again by itself, and told again when it is back. A capture that is read has
 //! none of this: [`PcapngFile`] is written in line, and what cannot be written is an error.
-//! (Rejected: sending from the worker; one slow disk or unresolved neighbour would stall forwarding.)
+//! (Rejected: sending from the worker; one slow disk or unresolved neighbour would stall
+//! forwarding.)
 
 mod blocks;
 mod counts;
@@ -51,7 +53,8 @@ const GRACE: Duration = Duration::from_millis(300);
 /// How stations are run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many bytes of copies may wait for each station, beside one chunk (64 KiB) of each worker.
+    /// How many bytes of copies may wait for each station, beside one chunk (64 KiB) of each
+    /// worker.
     pub queue_bytes: usize,
     /// How many copies may wait for each station.
     pub queue_copies: usize,
@@ -90,7 +93,8 @@ pub enum Refusal {
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Options {
-    /// Bytes that a station's queue takes when it is full, with the chunks that so many workers fill and keep.
+    /// Bytes that a station's queue takes when it is full, with the chunks that so many workers
+    /// fill and keep.
     pub fn memory_of_one(workers: usize) -> u64 {
         let own = Options::default();
         let waiting = (own.queue_bytes + own.queue_copies * producer::COPY_BYTES) as u64;
@@ -152,8 +156,8 @@ impl fmt::Display for Event {
     }
 }
 
-/// A function that is called, from the stations' threads, with each [`Event`]. It should not wait for long: its station
-/// waits with it. Nobody, unless told.
+/// A function that is called, from the stations' threads, with each [`Event`]. It should not wait
+/// for long: its station waits with it. Nobody, unless told.
 #[derive(Clone, Default)]
 pub struct Events(Option<Arc<Call>>);
 
@@ -198,20 +202,21 @@ struct Running {
 }
 
 impl Stations {
-    /// Opens every station of the program, in its order, and starts their threads. A station that cannot be reached now (no
-    /// route, no such interface, nobody reads the pipe) is no error: it is down and tried again. Sockets are opened here,
-    /// so privileges can be given up afterwards.
+    /// Opens every station of the program, in its order, and starts their threads. A station that
+    /// cannot be reached now (no route, no such interface, nobody reads the pipe) is no error: it
+    /// is down and tried again. Sockets are opened here, so privileges can be given up afterwards.
     ///
     /// # Errors
-    /// [`Error::Station`]: a privilege is missing, a path can never be written, or opening takes too long;
-    /// [`Error::NotGranted`]: a client's station that nothing grants.
+    /// [`Error::Station`]: a privilege is missing, a path can never be written, or opening takes
+    /// too long; [`Error::NotGranted`]: a client's station that nothing grants.
     pub fn open(program: &Program, options: &Options) -> Result<Stations, Error> {
         Stations::open_beside(&[], program, options)
     }
 
-    /// The stations of a program that takes the place of this one's: those of the same name, target and limit go on with
-    /// their queues, files and counts, and the others are opened as [`open`](Self::open) does, with the same interfaces.
-    /// Nothing changes for the outlets that are there; workers take the new ones when they take the new program. Then
+    /// The stations of a program that takes the place of this one's: those of the same name, target
+    /// and limit go on with their queues, files and counts, and the others are opened as
+    /// [`open`](Self::open) does, with the same interfaces. Nothing changes for the outlets that
+    /// are there; workers take the new ones when they take the new program. Then
     /// [`retire`](Self::retire) ends what the new program does not have.
     ///
     /// # Errors
@@ -279,8 +284,9 @@ impl Stations {
         self.running.iter().map(Running::counts).collect()
     }
 
-    /// Lets every station take what waits for it, until the deadline, and ends it. What then still waits is dropped. The
-    /// workers should have flushed their outlets; copies offered later are dropped.
+    /// Lets every station take what waits for it, until the deadline, and ends it. What then still
+    /// waits is dropped. The workers should have flushed their outlets; copies offered later are
+    /// dropped.
     pub fn finish(self, deadline: Instant) -> Vec<Counts> {
         end(self.running, deadline)
     }
@@ -290,8 +296,8 @@ impl Stations {
         self.without(heir).finish(deadline)
     }
 
-    /// Those stations that another program's do not go on with: for whoever finishes them when nobody offers copies any
-    /// more.
+    /// Those stations that another program's do not go on with: for whoever finishes them when
+    /// nobody offers copies any more.
     pub fn without(self, heir: &Stations) -> Stations {
         let goes_on = |old: &Running| heir.running.iter().any(|new| Arc::ptr_eq(&new.tally, &old.tally));
         Stations { running: self.running.into_iter().filter(|running| !goes_on(running)).collect(), ..self }
@@ -311,7 +317,8 @@ fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
     }
     let end = |running: Running| {
         let left = (deadline + GRACE).saturating_duration_since(Instant::now());
-        // Hung up: the thread is done. Late: it hangs in a system call; the process will end before it does.
+        // Hung up: the thread is done. Late: it hangs in a system call; the process will end before
+        // it does.
         let done = running.done.lock().unwrap_or_else(PoisonError::into_inner);
         let _done_or_late = done.recv_timeout(left);
         running.tally.lane.counters.close();

@@ -4,17 +4,21 @@
 //! cargo bench -p mrule-engine --bench flow [-- ROUNDS]
 //! ```
 //!
-//! Method. All frames lie in memory: TCP segments of 10 bytes, four of five over IPv4, the others over IPv6, half of them
-//! from the server. Packets go through 64 at a time, as a decider takes them: these are dissected, then timed are `prepare`
-//! and `observe` for all of its packets, so that the frames are in the cache, and the flows are not. A round is one pass
-//! over the trace, and its result the median over these, so that whatever else the machine did meanwhile is left
-//! out; a figure is the median over the rounds, with the least and the greatest. Beside it stands the mean over everything.
+//! Method. All frames lie in memory: TCP segments of 10 bytes, four of five over IPv4, the others
+//! over IPv6, half of them from the server. Packets go through 64 at a time, as a decider takes
+//! them: these are dissected, then timed are `prepare` and `observe` for all of its packets, so
+//! that the frames are in the cache, and the flows are not. A round is one pass over the trace, and
+//! its result the median over these, so that whatever else the machine did meanwhile is left out; a
+//! figure is the median over the rounds, with the least and the greatest. Beside it stands the mean
+//! over everything.
 
-// - *cold*: 1,048,576 established flows, one packet of each in an order of chance, in a table of that many flows.
+// - *cold*: 1,048,576 established flows, one packet of each in an order of chance, in a table of
+//   that many flows.
 // - *hot*: 4096 established flows in such a table, 16,384 packets, sixteen times.
 // - *first*: the packets of cold, into an empty table: every packet begins a flow.
 // - *flood*: SYNs from ever other sources, into a full table: every packet evicts a flow.
-// Dissection of the same frames is timed too. Memory is what the process's resident set grew by, by flow.
+//   Dissection of the same frames is timed too. Memory is what the process's resident set grew by,
+//   by flow.
 
 use mrule_compiler::abi::{FlowView, Head, Link, Packet};
 use mrule_compiler::dissect::dissect_into;

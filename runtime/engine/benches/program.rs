@@ -1,17 +1,19 @@
 //! What ten triggers cost a program: the time of a packet through a decider, with them and without.
 //!
 //! ```text
-//! cargo bench -p mrule-engine --bench program [-- WORD...]     # rows whose name has one of the words
+//! cargo bench -p mrule-engine --bench program [-- WORD...]   # rows with a word in the name
 //! ```
 //!
-//! Method. 100,000 TCP flows, each with a frame of 70 bytes in memory, come in random order, 1 us apart and 64 at a time, as a worker
-//! takes them. One program tracks flows and has a rule that asks for something of them; the others have ten triggers beside it, each with a window
-//! of 10 s that counts every packet and never says enough, in native code. All decide the same 65,536 packets, one after the other,
-//! a pass each; a figure is the least over the rounds, which a busy machine disturbs least. "On top" is what a program takes
-//! beyond the one without triggers.
+//! Method. 100,000 TCP flows, each with a frame of 70 bytes in memory, come in random order, 1 us
+//! apart and 64 at a time, as a worker takes them. One program tracks flows and has a rule that
+//! asks for something of them; the others have ten triggers beside it, each with a window of 10 s
+//! that counts every packet and never says enough, in native code. All decide the same 65,536
+//! packets, one after the other, a pass each; a figure is the least over the rounds, which a busy
+//! machine disturbs least. "On top" is what a program takes beyond the one without triggers.
 
 // - *one address*: ten triggers by `net.src`, 100,000 sources in all.
-// - *ten keys*: ten triggers by ten fields, each of 10,000 values, chosen independently: 100,000 keys in all.
+// - *ten keys*: ten triggers by ten fields, each of 10,000 values, chosen independently: 100,000
+//   keys in all.
 // - *few*: the same two over the first 1,000 flows, which caches hold.
 // Everything is there before anything is timed: flows, keys, pages.
 

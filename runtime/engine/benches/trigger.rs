@@ -1,23 +1,28 @@
-//! What the state of triggers costs a packet: ten triggers, each with keys of its own, by one thread and by two.
+//! What the state of triggers costs a packet: ten triggers, each with keys of its own, by one
+//! thread and by two.
 //!
 //! ```text
-//! cargo bench -p mrule-engine --bench trigger [-- WORD...]     # rows whose name has one of the words
+//! cargo bench -p mrule-engine --bench trigger [-- WORD...]   # rows with a word in the name
 //! ```
 //!
-//! Method. A store of ten triggers by address, with one counting window of 10 s and a hold of 10 s each, knows all its keys
-//! before anything is measured. A packet has a key for each trigger, chosen at random, evenly or so that the n-th key is
-//! as frequent as 1/n ("skewed"), and comes 1 us after the one before. For each packet and trigger: `observe`, with an
-//! event ("all count") or, as with conditions that seldom hold, with one for one trigger in ten ("one counts"); one key for all
-//! is visited once. Then `apply`, with nothing fired but for one in a thousand, and `active`, which is left out in "lean", as
-//! `observe` and `apply` have said it already. "Ahead" asks for the states of all keys of some packets before the
-//! first of them is needed, as deciders do. Figures are nanoseconds a packet, for all ten triggers: the least of the rounds, each of a
-//! quarter of a second, by the processor time of the threads, as the machine does other work, too. "One again" is one
-//! thread in the round after that of two, "gain" how much two do in the time that one needs for its part.
+//! Method. A store of ten triggers by address, with one counting window of 10 s and a hold of 10 s
+//! each, knows all its keys before anything is measured. A packet has a key for each trigger,
+//! chosen at random, evenly or so that the n-th key is as frequent as 1/n ("skewed"), and comes 1
+//! us after the one before. For each packet and trigger: `observe`, with an event ("all count") or,
+//! as with conditions that seldom hold, with one for one trigger in ten ("one counts"); one key for
+//! all is visited once. Then `apply`, with nothing fired but for one in a thousand, and `active`,
+//! which is left out in "lean", as `observe` and `apply` have said it already. "Ahead" asks for the
+//! states of all keys of some packets before the first of them is needed, as deciders do. Figures
+//! are nanoseconds a packet, for all ten triggers: the least of the rounds, each of a quarter of a
+//! second, by the processor time of the threads, as the machine does other work, too. "One again"
+//! is one thread in the round after that of two, "gain" how much two do in the time that one needs
+//! for its part.
 
-// The floor is measured in the same rounds, as the machine is faster and slower at times: ten bare locks, taken and let go
-// with nothing done, and then, for the same ten keys, a plain array with two words for each key, which says where the
-// key's 64 bytes are, and a number added to one of them: a table that is never wrong, without hash, lock, or window.
-// "Flood" gives every packet ten keys that nobody has seen, in a store that is full.
+// The floor is measured in the same rounds, as the machine is faster and slower at times: ten bare
+// locks, taken and let go with nothing done, and then, for the same ten keys, a plain array with
+// two words for each key, which says where the key's 64 bytes are, and a number added to one of
+// them: a table that is never wrong, without hash, lock, or window. "Flood" gives every packet ten
+// keys that nobody has seen, in a store that is full.
 
 use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::context::Fired;

@@ -1,6 +1,7 @@
-//! Changes to a running policy from outside: triggers are raised, cleared and suppressed, rows of tables come and go,
-//! params get other values. One form for all who ask for them. The invariant: a change that is refused changes nothing.
-//! (Rejected: methods for each asker; what an operator does live and what a file of events does must be the same.)
+//! Changes to a running policy from outside: triggers are raised, cleared and suppressed, rows of
+//! tables come and go, params get other values. One form for all who ask for them. The invariant: a
+//! change that is refused changes nothing. (Rejected: methods for each asker; what an operator does
+//! live and what a file of events does must be the same.)
 
 use crate::flow::FlowName;
 use crate::policy::Policy;
@@ -169,11 +170,12 @@ pub enum Effect {
 }
 
 impl Policy {
-    /// Makes a change at a moment of packet time, in nanoseconds since the Unix epoch. Flows are not the policy's: whoever knows
-    /// them changes them.
+    /// Makes a change at a moment of packet time, in nanoseconds since the Unix epoch. Flows are
+    /// not the policy's: whoever knows them changes them.
     ///
     /// # Errors
-    /// [`ChangeError`]: no such name, a value of another type or out of bounds, no room; something about a flow.
+    /// [`ChangeError`]: no such name, a value of another type or out of bounds, no room; something
+    /// about a flow.
     pub fn change(&mut self, now: i64, change: &Change) -> Result<Effect, ChangeError> {
         let known = |trigger: usize| self.triggers().len() > trigger;
         let until = |time: Option<i64>| time.map(|time| now.saturating_add(time));

@@ -1,7 +1,8 @@
-//! What a program takes: bytes of each trigger, table, of flows, streams, workers and stations, and how much of it a packet
-//! touches. It is counted of the program alone, before anything of it is made, and these numbers are the ones that budgets
-//! enforce. The invariant: each size is the formula of the object that allocates it, kept beside that, and a test holds
-//! the sum against what a process really takes. (Rejected: to make the objects and ask them; what does not fit is then
+//! What a program takes: bytes of each trigger, table, of flows, streams, workers and stations, and
+//! how much of it a packet touches. It is counted of the program alone, before anything of it is
+//! made, and these numbers are the ones that budgets enforce. The invariant: each size is the
+//! formula of the object that allocates it, kept beside that, and a test holds the sum against what
+//! a process really takes. (Rejected: to make the objects and ask them; what does not fit is then
 //! there already.)
 
 use crate::decider::{Decider, Limits};

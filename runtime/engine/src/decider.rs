@@ -1,8 +1,9 @@
-//! One worker's way from packets to verdicts: dissect, update flows, look into streams, raise triggers, decide. Replay,
-//! tests and live workers all go through it, so they cannot differ. The invariants: packets are taken in order, each once;
-//! a packet is decided with the states that it leaves; a program that says nothing about flows has no table of them, and
-//! one whose triggers have no conditions is decided a batch at a time.
-//! (Rejected: engines that own this state; a new program takes over the flows of the old one: `heir`.)
+//! One worker's way from packets to verdicts: dissect, update flows, look into streams, raise
+//! triggers, decide. Replay, tests and live workers all go through it, so they cannot differ. The
+//! invariants: packets are taken in order, each once; a packet is decided with the states that it
+//! leaves; a program that says nothing about flows has no table of them, and one whose triggers
+//! have no conditions is decided a batch at a time. (Rejected: engines that own this state; a new
+//! program takes over the flows of the old one: `heir`.)
 
 use crate::error::Error;
 use crate::flow::{self, FlowCounts, FlowId, FlowTable};
@@ -41,13 +42,14 @@ pub struct Limits {
     pub streams: StreamLimits,
 }
 
-/// Bytes of a rule's or limit's sums in a worker: its counters here, and in the summary with its name.
+/// Bytes of a rule's or limit's sums in a worker: its counters here, and in the summary with its
+/// name.
 const COUNTED: u64 = 160;
 /// Bytes of a trigger's sums and of what packets are to it, in a worker.
 const RAISED: u64 = 2048;
 
-/// How many packets are looked at before their flows are updated: enough for cache misses to overlap, and what is found in
-/// them stays in the first cache.
+/// How many packets are looked at before their flows are updated: enough for cache misses to
+/// overlap, and what is found in them stays in the first cache.
 const TURN: usize = 64;
 
 /// A worker's state for one program.
@@ -93,7 +95,8 @@ struct Tracker {
 /// What became of one trigger's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TriggerCount {
-    /// Packets for which its `when` held: `raised + extended + vetoed + suppressed + full + unkeyed`.
+    /// Packets for which its `when` held:
+    /// `raised + extended + vetoed + suppressed + full + unkeyed`.
     pub held: u64,
     /// It was not active for the key and is now.
     pub raised: u64,
@@ -146,7 +149,8 @@ impl Decider {
     /// A worker for this program, which decides at most `capacity` packets at a time.
     ///
     /// # Errors
-    /// [`Error::Streams`]: the patterns that streams are searched for are too large together; [`Error::Memory`].
+    /// [`Error::Streams`]: the patterns that streams are searched for are too large together;
+    /// [`Error::Memory`].
     pub fn new(policy: &Policy, limits: &Limits, capacity: usize) -> Result<Decider, Error> {
         let program = policy.program();
         let uses = program.uses();
@@ -162,7 +166,8 @@ impl Decider {
         } else {
             None
         };
-        // What follows is bounded by the most stations, rules and triggers; where it is much, it is asked for first.
+        // What follows is bounded by the most stations, rules and triggers; where it is much, it is
+        // asked for first.
         let _room: Vec<u8> = list(Decider::fixed_memory(program, capacity) as usize)?;
         drop(_room);
         let capacity = capacity.max(1);
@@ -176,7 +181,8 @@ impl Decider {
         })
     }
 
-    /// Bytes that a worker has for a program beside flows and streams: batches, sums by rule, what is known of packets.
+    /// Bytes that a worker has for a program beside flows and streams: batches, sums by rule, what
+    /// is known of packets.
     pub fn fixed_memory(program: &Program, capacity: usize) -> u64 {
         let (capacity, stations) = (capacity as u64, program.stations.len() as u64);
         let rules = (program.rules.len() + program.limits.len()) as u64;
@@ -186,8 +192,8 @@ impl Decider {
         capacity * (8 + stations * size_of::<Verdict>() as u64 + known) + rules * COUNTED + triggers
     }
 
-    /// Decides packets, at most as many as it was made for; the verdicts are in the batch. The policy must be of the program
-    /// that this was made for.
+    /// Decides packets, at most as many as it was made for; the verdicts are in the batch. The
+    /// policy must be of the program that this was made for.
     pub fn decide(&mut self, policy: &Policy, packets: &[Packet]) -> &Batch {
         self.decide_and_tell(policy, packets, None)
     }
@@ -245,7 +251,8 @@ impl Decider {
         &self.batch
     }
 
-    /// Looks at packet `i` by itself: if its keys may push out one that packets before it are decided by, those are first.
+    /// Looks at packet `i` by itself: if its keys may push out one that packets before it are
+    /// decided by, those are first.
     fn look(&mut self, policy: &Policy, packets: &[Packet], i: usize, pending: &mut Pending) {
         let evaluator = self.evaluator.as_ref();
         let forgets = evaluator.is_some_and(|evaluator| evaluator.may_forget_since(policy, pending.earliest));
@@ -258,8 +265,9 @@ impl Decider {
         }
     }
 
-    /// Raises what packet `i` raises. What triggers by flow leave active stands in each packet's own view. Those with keys
-    /// are looked up when a packet is decided: before one of them changes, the packets that came before are.
+    /// Raises what packet `i` raises. What triggers by flow leave active stands in each packet's
+    /// own view. Those with keys are looked up when a packet is decided: before one of them
+    /// changes, the packets that came before are.
     fn raise(
         &mut self,
         policy: &Policy,
@@ -308,8 +316,8 @@ impl Decider {
         }
     }
 
-    /// What binding limits leave of each of the last packets: the verdicts of one station; none when the policy is not
-    /// binding.
+    /// What binding limits leave of each of the last packets: the verdicts of one station; none
+    /// when the policy is not binding.
     pub fn bounds(&self) -> Option<&Batch> {
         self.bounds.as_ref()
     }
@@ -319,7 +327,8 @@ impl Decider {
         &self.batch
     }
 
-    /// What is known of packet `i` of the last ones; nothing when the program says nothing about flows.
+    /// What is known of packet `i` of the last ones; nothing when the program says nothing about
+    /// flows.
     pub fn seen(&self, i: usize) -> PacketContext<'_> {
         PacketContext::of(&self.sight, i)
     }
@@ -339,7 +348,8 @@ impl Decider {
 }
 
 impl Tracker {
-    /// Takes packet `i` into its flow and its stream; gives its flow. Its place is that among the packets prepared.
+    /// Takes packet `i` into its flow and its stream; gives its flow. Its place is that among the
+    /// packets prepared.
     fn step(
         &mut self,
         place: usize,

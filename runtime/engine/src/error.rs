@@ -1,5 +1,6 @@
-//! Why a program cannot be made ready to run. The invariant: each is found before the first packet. (Rejected: one
-//! error for the whole runtime; this crate has no files, no sockets and no interfaces.)
+//! Why a program cannot be made ready to run. The invariant: each is found before the first packet.
+//! (Rejected: one error for the whole runtime; this crate has no files, no sockets and no
+//! interfaces.)
 
 use crate::memory::NoMemory;
 

@@ -1,12 +1,14 @@
-//! Flows: which packets belong together, what is counted of them, where each payload byte lies in its stream. The
-//! invariants: memory is bounded by [`Limits`], chosen at start; nothing is allocated for a packet once the table has grown
-//! to its capacity; time is packet time. (Rejected: a map from keys to boxed flows.)
+//! Flows: which packets belong together, what is counted of them, where each payload byte lies in
+//! its stream. The invariants: memory is bounded by [`Limits`], chosen at start; nothing is
+//! allocated for a packet once the table has grown to its capacity; time is packet time. (Rejected:
+//! a map from keys to boxed flows.)
 //!
 //! - `key`: which flow a packet is of; `fragments`: which datagram.
 //! - `name`: flows as people write them; `table/ask`: what may be asked of those that are there.
-//! - `entry`: one flow in 120 bytes; `index`: from keys to entries; `wheel`: which flow is the idlest.
-//! - `batch`: a look ahead; `tcp`: sequence numbers and states; `view`: what is said of a packet; `table`: one packet after the
-//!   other.
+//! - `entry`: one flow in 120 bytes; `index`: from keys to entries; `wheel`: which flow is the
+//!   idlest.
+//! - `batch`: a look ahead; `tcp`: sequence numbers and states; `view`: what is said of a packet;
+//!   `table`: one packet after the other.
 
 mod batch;
 mod entry;
@@ -49,7 +51,8 @@ pub struct Observed {
 pub struct Segment<'a> {
     /// Its flow.
     pub flow: FlowId,
-    /// The flow began with this packet: whatever was known of this place in the table is of another flow.
+    /// The flow began with this packet: whatever was known of this place in the table is of another
+    /// flow.
     pub is_new: bool,
     /// Sent by the end that opened the flow.
     pub from_client: bool,
@@ -89,8 +92,9 @@ impl Default for Limits {
     }
 }
 
-/// After how many nanoseconds without a packet, either way, a flow is over: the next packet with its key begins a new one.
-/// The defaults are near those of Linux's connection tracking, with an hour for open TCP connections instead of five days.
+/// After how many nanoseconds without a packet, either way, a flow is over: the next packet with
+/// its key begins a new one. The defaults are near those of Linux's connection tracking, with an
+/// hour for open TCP connections instead of five days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// TCP of which nothing but a SYN, its answers and empty segments was seen: 60 s.
@@ -99,7 +103,8 @@ pub struct Timeouts {
     pub tcp_established: i64,
     /// TCP that one end has closed with a FIN: 120 s.
     pub tcp_closing: i64,
-    /// TCP that was reset, or closed by both ends: 10 s. New data after a RST shows that it was not heeded.
+    /// TCP that was reset, or closed by both ends: 10 s. New data after a RST shows that it was not
+    /// heeded.
     pub tcp_closed: i64,
     /// UDP, while only one end has sent: 30 s.
     pub udp: i64,

@@ -27,10 +27,12 @@
 //! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside.
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
-//! - [`totals`]: what was decided, as sums; [`cost`]: what a program takes; [`memory`]: where that comes from.
+//! - [`totals`]: what was decided, as sums; [`cost`]: what a program takes; [`memory`]: where that
+//!   comes from.
 //!
-//! The invariant: nothing here reads, writes, waits, looks at a clock or starts a thread; times are those of packets.
-//! (Rejected: one crate with the sockets; whoever embeds the engine would link them.)
+//! The invariant: nothing here reads, writes, waits, looks at a clock or starts a thread; times are
+//! those of packets. (Rejected: one crate with the sockets; whoever embeds the engine would link
+//! them.)
 
 pub mod change;
 pub mod cost;

@@ -1,7 +1,9 @@
-//! Memory for tables that are larger than any cache: pages of the kernel's, and what it and the processor are told about them:
-//! which to back with huge pages, and what will be read soon. The invariant: what is told is advice; nothing depends on its being
-//! followed, and no byte changes. (Rejected: mappings of hugetlbfs, which somebody must have reserved; zeroed memory of the
-//! allocator, which writes all of it where more than 16 bytes are to be aligned.) See mmap(2), madvise(2).
+//! Memory for tables that are larger than any cache: pages of the kernel's, and what it and the
+//! processor are told about them: which to back with huge pages, and what will be read soon. The
+//! invariant: what is told is advice; nothing depends on its being followed, and no byte changes.
+//! (Rejected: mappings of hugetlbfs, which somebody must have reserved; zeroed memory of the
+//! allocator, which writes all of it where more than 16 bytes are to be aligned.) See mmap(2),
+//! madvise(2).
 
 #![expect(unsafe_code, reason = "mappings, and advice about addresses")]
 
@@ -54,12 +56,12 @@ pub fn size_text(bytes: u64) -> String {
 
 /// Bytes of a huge page where pages have 4 KiB.
 const HUGE: usize = 2 << 20;
-/// Less memory than this is left alone: a huge page is taken whole when one byte of it is written, and where little is kept
-/// that is most of it.
+/// Less memory than this is left alone: a huge page is taken whole when one byte of it is written,
+/// and where little is kept that is most of it.
 const LEAST: usize = 3 * HUGE;
 
-/// Memory for so many elements, all zero. The kernel gives a page of it when that is first written; it begins with one, so
-/// what is a line of the cache lies in one.
+/// Memory for so many elements, all zero. The kernel gives a page of it when that is first written;
+/// it begins with one, so what is a line of the cache lies in one.
 pub(crate) struct Pages<T> {
     start: NonNull<T>,
     len: usize,
@@ -93,7 +95,8 @@ impl<T> Deref for Pages<T> {
 
     #[inline(always)]
     fn deref(&self) -> &[T] {
-        // SAFETY: the mapping has `len` elements, aligned as pages are; it was zeroed, which `T` allows; it lives as long as `self`.
+        // SAFETY: the mapping has `len` elements, aligned as pages are; it was zeroed, which `T`
+        // allows; it lives as long as `self`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
@@ -111,8 +114,8 @@ impl<T> fmt::Debug for Pages<T> {
     }
 }
 
-/// Asks the kernel to back this memory with huge pages as it is first written. Only the huge pages that lie within it are, and only
-/// of memory that is large.
+/// Asks the kernel to back this memory with huge pages as it is first written. Only the huge pages
+/// that lie within it are, and only of memory that is large.
 pub(crate) fn prefer_huge_pages<T>(memory: &[T]) {
     let bytes = size_of_val(memory);
     if bytes < LEAST {
@@ -122,8 +125,8 @@ pub(crate) fn prefer_huge_pages<T>(memory: &[T]) {
     let first = address.next_multiple_of(HUGE);
     let length = (address + bytes).saturating_sub(first) / HUGE * HUGE;
     let start = memory.as_ptr().cast::<u8>().wrapping_add(first - address);
-    // SAFETY: the range lies within `memory`, which is borrowed; this advice changes neither what can be read or written
-    // there nor any byte of it.
+    // SAFETY: the range lies within `memory`, which is borrowed; this advice changes neither what
+    // can be read or written there nor any byte of it.
     unsafe { libc::madvise(start.cast_mut().cast(), length, libc::MADV_HUGEPAGE) };
 }
 
@@ -133,7 +136,8 @@ pub fn prefetch<T>(at: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: the instruction is in every processor of this architecture and faults at no address.
+        // SAFETY: the instruction is in every processor of this architecture and faults at no
+        // address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) };
     }
     #[cfg(target_arch = "aarch64")]
@@ -149,7 +153,8 @@ pub fn prefetch<T>(at: &T) {
 #[inline(always)]
 pub(crate) fn prefetch_to_write<T>(at: &T) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the instruction faults at no address; processors of this architecture that lack it do nothing.
+    // SAFETY: the instruction faults at no address; processors of this architecture that lack it do
+    // nothing.
     unsafe {
         std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
     }

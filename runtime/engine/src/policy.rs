@@ -1,6 +1,7 @@
-//! A program made ready to run: what decides, what it looks into, and the states of its triggers. Workers share it. The
-//! invariant: engine, environment and states are of the same program, and the environment asks this policy's states.
-//! (Rejected: handing the three around one by one, which lets somebody mix those of two programs.)
+//! A program made ready to run: what decides, what it looks into, and the states of its triggers.
+//! Workers share it. The invariant: engine, environment and states are of the same program, and the
+//! environment asks this policy's states. (Rejected: handing the three around one by one, which
+//! lets somebody mix those of two programs.)
 
 use crate::memory::NoMemory;
 use crate::trigger::{TriggerShape, TriggerStore, WindowKind, WindowShape};
@@ -70,9 +71,9 @@ impl Origin {
 }
 
 impl Policy {
-    /// A policy in which no trigger is active but those raised in the environment already. The environment was made of the engine's
-    /// program.
-    /// Ends the process where there is no memory, as other allocations do; [`try_new`](Self::try_new) does not.
+    /// A policy in which no trigger is active but those raised in the environment already. The
+    /// environment was made of the engine's program. Ends the process where there is no memory, as
+    /// other allocations do; [`try_new`](Self::try_new) does not.
     pub fn new(engine: Arc<Engine>, environment: Environment) -> Policy {
         Policy::try_new(engine, environment).unwrap_or_else(|none| none.abort())
     }
@@ -86,8 +87,9 @@ impl Policy {
         Ok(Policy::with(engine, environment, triggers, false))
     }
 
-    /// The same for a replay: which keys go when a trigger has too many depends on the packets alone, never on chance.
-    /// Ends the process where there is no memory; [`try_repeatable`](Self::try_repeatable) does not.
+    /// The same for a replay: which keys go when a trigger has too many depends on the packets
+    /// alone, never on chance. Ends the process where there is no memory;
+    /// [`try_repeatable`](Self::try_repeatable) does not.
     pub fn repeatable(engine: Arc<Engine>, environment: Environment) -> Policy {
         Policy::try_repeatable(engine, environment).unwrap_or_else(|none| none.abort())
     }
@@ -125,9 +127,10 @@ impl Policy {
         }
     }
 
-    /// A policy that takes another's place: triggers of the same name and shape go on with the states they have. (What the
-    /// other's environment has is kept where the environment that is given here was told to.)
-    /// Ends the process where there is no memory; [`try_succeed`](Self::try_succeed) does not.
+    /// A policy that takes another's place: triggers of the same name and shape go on with the
+    /// states they have. (What the other's environment has is kept where the environment that is
+    /// given here was told to.) Ends the process where there is no memory;
+    /// [`try_succeed`](Self::try_succeed) does not.
     pub fn succeed(&self, engine: Arc<Engine>, environment: Environment) -> Policy {
         self.try_succeed(engine, environment).unwrap_or_else(|none| none.abort())
     }
@@ -146,7 +149,8 @@ impl Policy {
         Policy { memory: bytes, ..self }
     }
 
-    /// Bytes that it takes now in a budget: as it was counted when it was loaded, and its tables as they are.
+    /// Bytes that it takes now in a budget: as it was counted when it was loaded, and its tables as
+    /// they are.
     pub fn memory(&self) -> u64 {
         self.memory.saturating_add(self.table_memory())
     }
@@ -180,7 +184,8 @@ impl Policy {
         Policy { label: Some(label), ..self }
     }
 
-    /// The same policy, binding for all others: this engine was made of its program's [`Program::bounds`].
+    /// The same policy, binding for all others: this engine was made of its program's
+    /// [`Program::bounds`].
     pub fn binding(self, bounds: Option<Arc<Engine>>) -> Policy {
         Policy { bounds, ..self }
     }
@@ -261,7 +266,8 @@ impl Policy {
         shapes(self.program(), &self.environment)
     }
 
-    /// Gives a param another value, of its type and within its bounds. A window whose length it is begins anew.
+    /// Gives a param another value, of its type and within its bounds. A window whose length it is
+    /// begins anew.
     ///
     /// # Errors
     /// [`ChangeError`]: no such param, a value of another type or out of bounds.
@@ -296,7 +302,8 @@ fn nanoseconds(num: &Num, environment: &Environment) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here they take some kilobytes.
+/// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here
+/// they take some kilobytes.
 pub fn shapes(program: &Program, environment: &Environment) -> Vec<TriggerShape> {
     let ways = program.key_groups();
     let shape = |(at, trigger): (usize, &hir::Trigger)| {

@@ -1,6 +1,6 @@
-//! One program, ready to decide packets one by one: what an embedder needs. The invariant: policy and decider are made of
-//! the same program and cannot be exchanged. (Rejected: five objects that the caller keeps together; those of two programs
-//! get mixed.)
+//! One program, ready to decide packets one by one: what an embedder needs. The invariant: policy
+//! and decider are made of the same program and cannot be exchanged. (Rejected: five objects that
+//! the caller keeps together; those of two programs get mixed.)
 
 use crate::decider::{Decider, Limits};
 use crate::policy::Policy;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 /// A program and its state: flows, streams, triggers.
 ///
-/// Packets are decided in the order in which they are given; times are those of packets. The same packets give the same
-/// decisions each time.
+/// Packets are decided in the order in which they are given; times are those of packets. The same
+/// packets give the same decisions each time.
 #[derive(Debug)]
 pub struct Session {
     policy: Policy,
@@ -40,7 +40,8 @@ pub struct Decision<'a> {
 /// Why a text is no program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// The errors in the order of the text, each as `LINE:COLUMN: CODE: MESSAGE`. Lines and columns count from 1.
+    /// The errors in the order of the text, each as `LINE:COLUMN: CODE: MESSAGE`. Lines and columns
+    /// count from 1.
     pub errors: Vec<String>,
 }
 
@@ -82,10 +83,12 @@ impl FromStr for Session {
 }
 
 impl Session {
-    /// Of a program that was compiled with a loader of the caller's, which may know of files and params.
+    /// Of a program that was compiled with a loader of the caller's, which may know of files and
+    /// params.
     ///
     /// # Errors
-    /// [`Refused`]: the program has errors, its native code cannot be made, or there is no memory for its state.
+    /// [`Refused`]: the program has errors, its native code cannot be made, or there is no memory
+    /// for its state.
     pub fn new(mut compiled: Compiled, kind: EngineKind, limits: &Limits) -> Result<Session, Refused> {
         let Some(program) = compiled.program.take() else { return Err(Refused::of(&compiled)) };
         let program = Arc::new(program);
@@ -96,8 +99,8 @@ impl Session {
         Ok(Session { policy, decider })
     }
 
-    /// Decides a packet: its copies, by station in the order of their names. A station whose copy a limit leaves nothing
-    /// of is not among them.
+    /// Decides a packet: its copies, by station in the order of their names. A station whose copy a
+    /// limit leaves nothing of is not among them.
     pub fn decide(&mut self, packet: &Packet<'_>) -> Vec<Decision<'_>> {
         let program = self.policy.program();
         let batch = self.decider.decide(&self.policy, &[*packet]);

@@ -1,11 +1,13 @@
-//! What flows say: each direction's bytes in order, once, through the automaton of the program's stream patterns, through
-//! the recognisers of applications, and through the readers of their messages. The invariants: only what the program asks
-//! for is done, and a direction of which nobody wants more bytes holds nothing; memory is bounded by [`StreamLimits`] and
-//! the number of flows; the work for a packet is bounded by its length and by what its direction holds; every payload byte
-//! is counted once. The first copy of a byte counts. What is held back is held in a pool; when there is no room, the
-//! gap is given up: the search goes on behind it as in mid-stream, and messages are read on only where the gap lies
-//! within a body that is skipped. (Rejected: to reassemble streams in memory and look at them when they end; the packet that
-//! completes a match must be the one that knows.)
+//! What flows say: each direction's bytes in order, once, through the automaton of the program's
+//! stream patterns, through the recognisers of applications, and through the readers of their
+//! messages. The invariants: only what the program asks for is done, and a direction of which
+//! nobody wants more bytes holds nothing; memory is bounded by [`StreamLimits`] and the number of
+//! flows; the work for a packet is bounded by its length and by what its direction holds; every
+//! payload byte is counted once. The first copy of a byte counts. What is held back is held in a
+//! pool; when there is no room, the gap is given up: the search goes on behind it as in mid-stream,
+//! and messages are read on only where the gap lies within a body that is skipped. (Rejected: to
+//! reassemble streams in memory and look at them when they end; the packet that completes a match
+//! must be the one that knows.)
 
 use crate::error::Error;
 use crate::flow::{FlowId, Segment};
@@ -36,7 +38,8 @@ use pool::{Part, Pool};
 pub struct StreamLimits {
     /// Bytes for held segments and partial messages, of all flows.
     pub pool: usize,
-    /// How many bytes ahead of a gap one direction may hold, counted by the chunks of 2 KiB that it touches.
+    /// How many bytes ahead of a gap one direction may hold, counted by the chunks of 2 KiB that it
+    /// touches.
     pub held_per_direction: usize,
 }
 
@@ -154,8 +157,8 @@ impl Streams {
         self.late = true;
     }
 
-    /// Bytes that the contents of so many flows take when all of them are looked into and the pool is full; without the
-    /// automaton, which workers share.
+    /// Bytes that the contents of so many flows take when all of them are looked into and the pool
+    /// is full; without the automaton, which workers share.
     pub fn memory_of(limits: &StreamLimits, flows: usize) -> u64 {
         let blocks = flows.div_ceil(BLOCK) as u64;
         let block = (size_of::<Option<Box<[Content]>>>() + BLOCK * size_of::<Content>()) as u64;
@@ -209,9 +212,10 @@ impl Streams {
         })
     }
 
-    /// Takes the new bytes of packet `i`, whose flow and place are `segment`: says in `sight` which patterns it completes and
-    /// what the messages that it completes say. Packets come in order, each once. The answer is what is known of the
-    /// application now; always [`App::Undecided`] when the program does not ask for it.
+    /// Takes the new bytes of packet `i`, whose flow and place are `segment`: says in `sight` which
+    /// patterns it completes and what the messages that it completes say. Packets come in order,
+    /// each once. The answer is what is known of the application now; always [`App::Undecided`]
+    /// when the program does not ask for it.
     pub fn observe(
         &mut self,
         environment: &Environment,
@@ -230,7 +234,8 @@ impl Streams {
         let Some(block) = self.blocks.get_mut(block) else { return App::Undecided };
         let automaton = &shared.automaton;
         if block.is_none() {
-            // Without memory the flows of this block are not looked into, and the next packet asks again.
+            // Without memory the flows of this block are not looked into, and the next packet asks
+            // again.
             let Ok(mut contents) = list(BLOCK) else { return App::Undecided };
             contents.resize_with(BLOCK, || Content::new(automaton));
             *block = Some(contents.into());
@@ -249,9 +254,10 @@ impl Streams {
         content.app
     }
 
-    /// Takes the place of what another program knew of the same flows. What both look for alike goes on, and so does what is
-    /// known of each flow; else every flow begins anew where it stands: a pattern that lies across that place is not found,
-    /// and messages of flows that began before are not read. True when it goes on.
+    /// Takes the place of what another program knew of the same flows. What both look for alike
+    /// goes on, and so does what is known of each flow; else every flow begins anew where it
+    /// stands: a pattern that lies across that place is not found, and messages of flows that began
+    /// before are not read. True when it goes on.
     pub fn take_over(&mut self, other: &mut Streams) -> bool {
         let (mine, its) = (&mut self.shared, &mut other.shared);
         let goes_on = mine.looks_for == its.looks_for && mine.uses_alike(its) && self.flows == other.flows;
@@ -324,7 +330,8 @@ impl Content {
         Content { app: App::Undecided, dirs: [dir(), dir()], methods: http::Methods::default(), known: false }
     }
 
-    /// A flow that began when nobody looked: its messages are not read, and what it is stays what was known of it.
+    /// A flow that began when nobody looked: its messages are not read, and what it is stays what
+    /// was known of it.
     fn begin_late(&mut self, app: App) {
         (self.known, self.app) = (true, app);
         for dir in &mut self.dirs {

@@ -1,7 +1,7 @@
-//! What was decided, as sums. Plain numbers, no printing. The invariant is in [`Totals::check`]: every sum adds up, over
-//! packets, stations, rules and limits. A *verdict* is one packet for one station that a rule asked a copy for: it ends as
-//! a copy, or is withheld when limits leave nothing of it. (Rejected: percentages kept as numbers; they are functions of
-//! the counts.)
+//! What was decided, as sums. Plain numbers, no printing. The invariant is in [`Totals::check`]:
+//! every sum adds up, over packets, stations, rules and limits. A *verdict* is one packet for one
+//! station that a rule asked a copy for: it ends as a copy, or is withheld when limits leave
+//! nothing of it. (Rejected: percentages kept as numbers; they are functions of the counts.)
 
 mod merge;
 mod retired;
@@ -160,8 +160,8 @@ impl Totals {
         }
     }
 
-    /// Bytes that a station was spared, in percent of those that were captured or kept by the kernel; none before the first
-    /// byte.
+    /// Bytes that a station was spared, in percent of those that were captured or kept by the
+    /// kernel; none before the first byte.
     pub fn saved_percent(&self, station: &StationCount) -> Option<f64> {
         saved(station.bytes, self.captured_bytes + self.clipped_bytes)
     }

@@ -1,19 +1,23 @@
-//! Triggers with keys: for which keys each is active, and the windows that raise them. One store for all workers. The
-//! invariants: all memory is chosen when it is made; time is packet time, as the caller says; an active key is never pushed
-//! out; for each trigger `held = raised + extended + vetoed + suppressed + full`, and
+//! Triggers with keys: for which keys each is active, and the windows that raise them. One store
+//! for all workers. The invariants: all memory is chosen when it is made; time is packet time, as
+//! the caller says; an active key is never pushed out; for each trigger
+//! `held = raised + extended + vetoed + suppressed + full`, and
 //! `raised + external = active + expired + cleared`.
 //!
 //! Beyond `window` and `distinct`:
-//! - A key is active at `t` if `t <= until`, where `until` is the latest of `when + hold` over the moments at which it was
-//!   raised. A packet is judged by its own time, also when it comes late. Without a hold, it is active until it is cleared.
-//! - Only an event or a raise makes a key known; looking at one does not, nor does it make it seem less idle.
-//! - When a trigger is full, the key goes that is not active and was seen least recently (in its shard). When all are active,
-//!   a new key is turned away: its windows say what this one packet adds, a raise answers [`Outcome::Full`].
-//! - An event too old for a key's window is left out. When 16 packets of a key in a row bring one, the clock has been set
-//!   back, and the windows in question begin anew.
-//! - To suppress or to veto ends nothing that is active; to clear does, and leaves windows as they are.
+//! - A key is active at `t` if `t <= until`, where `until` is the latest of `when + hold` over the
+//!   moments at which it was raised. A packet is judged by its own time, also when it comes late.
+//!   Without a hold, it is active until it is cleared.
+//! - Only an event or a raise makes a key known or less idle; looking at one does not.
+//! - When a trigger is full, the key goes that is not active and was seen least recently (in its
+//!   shard). When all are active, a new key is turned away: its windows say what this one packet
+//!   adds, a raise answers [`Outcome::Full`].
+//! - An event too old for a key's window is left out. When 16 packets of a key in a row bring one,
+//!   the clock has been set back, and the windows in question begin anew.
+//! - To suppress or to veto ends nothing that is active. To clear does, and keeps the windows.
 //!
-//! (Rejected: state for each worker, which counts wrongly when a key's packets meet several; one lock for each trigger.)
+//! (Rejected: state for each worker, which counts wrongly when a key's packets meet several; one
+//! lock for each trigger.)
 
 use crate::memory::NoMemory;
 use mrule_compiler::abi::WindowEvent;
@@ -72,16 +76,18 @@ pub struct TriggerShape {
     pub name: String,
     /// Parts of its key, at most [`mrule_compiler::abi::MAX_KEY`]; 0 for one global switch.
     pub parts: usize,
-    /// Whether some part can be text of more than 15 bytes: it is then kept as it is up to [`MAX_TEXT`] bytes. Longer text,
-    /// and any when this is false, is known by a 128-bit hash.
+    /// Whether some part can be text of more than 15 bytes: it is then kept as it is up to
+    /// [`MAX_TEXT`] bytes. Longer text, and any when this is false, is known by a 128-bit hash.
     pub text: bool,
-    /// How many keys it remembers. From 4096 on there is room for some more, so that chance does not make it less.
+    /// How many keys it remembers. From 4096 on there is room for some more, so that chance does
+    /// not make it less.
     pub keys: usize,
     /// How long it stays active, in nanoseconds; none: until it is cleared.
     pub hold: Option<i64>,
     /// Its windows.
     pub windows: Vec<WindowShape>,
-    /// Triggers with the same number have the same key of every packet: up to 16 that remember as many keys lie side by side.
+    /// Triggers with the same number have the same key of every packet: up to 16 that remember as
+    /// many keys lie side by side.
     pub way: Option<usize>,
 }
 
@@ -170,10 +176,12 @@ pub struct TriggerCounts {
     pub capacity: u64,
 }
 
-/// How many triggers lie side by side at most: so much more than its own may a state keep that goes on alone.
+/// How many triggers lie side by side at most: so much more than its own may a state keep that goes
+/// on alone.
 const BESIDE: usize = 16;
 
-/// How many packets may be looked at together, each for its keys, before what the first of them raises is.
+/// How many packets may be looked at together, each for its keys, before what the first of them
+/// raises is.
 pub const AHEAD: usize = 8;
 
 #[derive(Debug)]
@@ -183,8 +191,9 @@ struct Trigger {
     hold: AtomicI64,
 }
 
-/// The state of a program's triggers with keys. A trigger is named by its place among the shapes; of one that does not
-/// exist, and of a key with another number of parts than its trigger's, nothing is known and nothing is kept.
+/// The state of a program's triggers with keys. A trigger is named by its place among the shapes;
+/// of one that does not exist, and of a key with another number of parts than its trigger's,
+/// nothing is known and nothing is kept.
 #[derive(Debug)]
 pub struct TriggerStore {
     triggers: Vec<Trigger>,
@@ -193,12 +202,14 @@ pub struct TriggerStore {
 }
 
 impl TriggerStore {
-    /// A store for these triggers, with nothing in it. Which of more keys than there is room for share a shard is chance.
+    /// A store for these triggers, with nothing in it. Which of more keys than there is room for
+    /// share a shard is chance.
     pub fn new(shapes: Vec<TriggerShape>) -> TriggerStore {
         TriggerStore::empty(None).renewed(shapes)
     }
 
-    /// A store that does the same whenever it is given the same. Whoever knows the seed can choose keys that are slow.
+    /// A store that does the same whenever it is given the same. Whoever knows the seed can choose
+    /// keys that are slow.
     pub fn with_seed(shapes: Vec<TriggerShape>, seed: u64) -> TriggerStore {
         TriggerStore::empty(Some(seed)).renewed(shapes)
     }
@@ -210,9 +221,10 @@ impl TriggerStore {
         TriggerStore { triggers: Vec::new(), lock_shards: Arc::new(LockShards::new()), seed }
     }
 
-    /// A store for other triggers, which shares with this one the state of those that have the same name and shape; their
-    /// hold may differ. So what a new program goes on with is what the old one, until it has ended, changes.
-    /// Ends the process where there is no memory, as other allocations do; [`try_renewed`](Self::try_renewed) does not.
+    /// A store for other triggers, which shares with this one the state of those that have the same
+    /// name and shape; their hold may differ. So what a new program goes on with is what the old
+    /// one, until it has ended, changes. Ends the process where there is no memory, as other
+    /// allocations do; [`try_renewed`](Self::try_renewed) does not.
     pub fn renewed(&self, shapes: Vec<TriggerShape>) -> TriggerStore {
         self.try_renewed(shapes).unwrap_or_else(|none| none.abort())
     }
@@ -302,13 +314,15 @@ impl TriggerStore {
         lines(trigger).is_some() && lines(trigger) == lines(other)
     }
 
-    /// Goes to the states of a key, which has this spot; where that says all of it, the key may be left out. Until the visit is over, its thread does nothing else with the store.
+    /// Goes to the states of a key, which has this spot; where that says all of it, the key may be
+    /// left out. Until the visit is over, its thread does nothing else with the store.
     #[inline]
     pub fn visit<'k>(&self, hash: &'k mut KeyHash, key: &'k [KeyValue<'k>]) -> Visit<'_, 'k> {
         Visit::new(self, hash, key)
     }
 
-    /// As [`Visit::observe`] for a visit of its own; an event is a number or a hash, if there is one.
+    /// As [`Visit::observe`] for a visit of its own; an event is a number or a hash, if there is
+    /// one.
     pub fn observe(
         &self,
         trigger: usize,
@@ -343,8 +357,8 @@ impl TriggerStore {
         Moment::new(now, self.moments(1))
     }
 
-    /// The number of the first of so many moments that come next: each is another one, and its key was seen last in the order of
-    /// these numbers.
+    /// The number of the first of so many moments that come next: each is another one, and its key
+    /// was seen last in the order of these numbers.
     pub fn moments(&self, count: usize) -> u64 {
         self.lock_shards.moments(count)
     }
@@ -390,8 +404,9 @@ impl TriggerStore {
         self.keyed(trigger).map_or(0, |state| state.clear_all(now))
     }
 
-    /// From now on the key is not raised, but counted, until a moment, inclusive, or until it is taken back. False when as
-    /// many keys are suppressed as the trigger remembers, or there is no such trigger or key.
+    /// From now on the key is not raised, but counted, until a moment, inclusive, or until it is
+    /// taken back. False when as many keys are suppressed as the trigger remembers, or there is no
+    /// such trigger or key.
     pub fn suppress(
         &self,
         trigger: usize,
@@ -423,8 +438,8 @@ impl TriggerStore {
         self.keyed(trigger).map_or_else(Vec::new, |state| state.list(now))
     }
 
-    /// What happened up to a moment, which is not before that of an earlier packet or question: a hold that had ended then has
-    /// ended, unless a packet that comes late prolongs it.
+    /// What happened up to a moment, which is not before that of an earlier packet or question: a
+    /// hold that had ended then has ended, unless a packet that comes late prolongs it.
     pub fn counts(&self, trigger: usize, now: i64) -> TriggerCounts {
         self.keyed(trigger).map_or_else(TriggerCounts::default, |state| state.counts(now))
     }
@@ -436,16 +451,16 @@ impl TriggerStore {
         }
     }
 
-    /// Changes the length of a window. It begins anew for every key, as slices of another length cannot be told apart; when
-    /// it has that length already, nothing happens.
+    /// Changes the length of a window. It begins anew for every key, as slices of another length
+    /// cannot be told apart; when it has that length already, nothing happens.
     pub fn set_per(&self, trigger: usize, window: usize, per: i64) {
         if let Some(state) = self.keyed(trigger) {
             state.set_per(window, per);
         }
     }
 
-    /// Bytes of all triggers' state; what is suppressed is not in it, nor the few locks. What lies beside a state goes when all
-    /// that lies there is gone.
+    /// Bytes of all triggers' state; what is suppressed is not in it, nor the few locks. What lies
+    /// beside a state goes when all that lies there is gone.
     pub fn memory(&self) -> usize {
         let shared = self.triggers.iter().map(|trigger| trigger.state.shared());
         let shared: HashMap<*const _, usize> = shared.collect();
@@ -458,12 +473,14 @@ impl TriggerStore {
         layout::Layout::new(shape).memory()
     }
 
-    /// Bytes that the suppressed keys of a trigger of this shape take when there is no room for more.
+    /// Bytes that the suppressed keys of a trigger of this shape take when there is no room for
+    /// more.
     pub fn suppressed_memory_of(shape: &TriggerShape) -> u64 {
         suppress::Suppressions::memory(shape.keys)
     }
 
-    /// How many keys a trigger of this shape has room for: what [`TriggerCounts::capacity`] says of it.
+    /// How many keys a trigger of this shape has room for: what [`TriggerCounts::capacity`] says of
+    /// it.
     pub fn capacity_of(shape: &TriggerShape) -> u64 {
         Keyed::rows_of(shape) as u64
     }

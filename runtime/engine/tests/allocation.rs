@@ -1,7 +1,8 @@
-//! Memory that the system refuses is an error of the load, and what is at work goes on. An executable of its own: its
-//! allocator and its `mmap` fail the N-th large request, for every N that a load makes. The invariant: only requests of
-//! the thread that is being tested are counted, from the moment at which it says so. (Rejected: limits of the system, which also
-//! refuse the small ones that nobody can do without.)
+//! Memory that the system refuses is an error of the load, and what is at work goes on. An
+//! executable of its own: its allocator and its `mmap` fail the N-th large request, for every N
+//! that a load makes. The invariant: only requests of the thread that is being tested are counted,
+//! from the moment at which it says so. (Rejected: limits of the system, which also refuse the
+//! small ones that nobody can do without.)
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 #![allow(unsafe_code, reason = "an allocator, and a system call in the C library's place")]
@@ -16,7 +17,8 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_long, c_void};
 use std::sync::Arc;
 
-/// Only requests of so many bytes are counted: what is smaller does not grow with what a program asks for.
+/// Only requests of so many bytes are counted: what is smaller does not grow with what a program
+/// asks for.
 const LARGE: usize = 16 << 10;
 
 thread_local! {

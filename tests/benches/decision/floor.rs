@@ -1,6 +1,6 @@
-//! The floor: what an engineer would write by hand for one predicate. It reads what the predicate needs and nothing else,
-//! and means the same as the program: VLAN tags, MPLS labels, PPPoE, IPv4 options, IPv6 extension headers and fragments do
-//! not fool it.
+//! The floor: what an engineer would write by hand for one predicate. It reads what the predicate
+//! needs and nothing else, and means the same as the program: VLAN tags, MPLS labels, PPPoE, IPv4
+//! options, IPv6 extension headers and fragments do not fool it.
 
 /// A TCP packet's addresses and ports.
 #[derive(Debug, Clone, Copy)]

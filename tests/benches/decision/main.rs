@@ -1,15 +1,16 @@
-//! What a decision costs: programs as native code, and as the interpreter runs them, beside hand-written Rust for the same
-//! predicate (the floor) on the same packets in the same run.
+//! What a decision costs: programs as native code, and as the interpreter runs them, beside
+//! hand-written Rust for the same predicate (the floor) on the same packets in the same run.
 //!
 //! ```text
 //! cargo bench -p mrule-tests --bench decision [-- [--interp] [CAPTURE...]]
 //! ```
 //!
-//! Method. All packets lie in memory, read from the captures given, or else remixed from those that ship: repeated with
-//! other IPv4 addresses until there are 320,000. "Cold" goes through all of them in order, more than the caches hold;
-//! "hot" goes through the first 4096 again and again. Floor and program take turns, round by round; a figure is the
-//! median over the rounds of nanoseconds a packet, and the ratio is the median of the rounds' ratios. Dissection is
-//! included on both sides. Both sides must select the same number of packets, or the run fails.
+//! Method. All packets lie in memory, read from the captures given, or else remixed from those that
+//! ship: repeated with other IPv4 addresses until there are 320,000. "Cold" goes through all of
+//! them in order, more than the caches hold; "hot" goes through the first 4096 again and again.
+//! Floor and program take turns, round by round; a figure is the median over the rounds of
+//! nanoseconds a packet, and the ratio is the median of the rounds' ratios. Dissection is included
+//! on both sides. Both sides must select the same number of packets, or the run fails.
 
 use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;

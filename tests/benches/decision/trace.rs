@@ -77,8 +77,8 @@ impl Trace {
         self.packets.iter().map(one).collect()
     }
 
-    /// Different pairs of a /24 and a port: half of them from the trace's own TCP packets, as far as it has them, the rest
-    /// beside them.
+    /// Different pairs of a /24 and a port: half of them from the trace's own TCP packets, as far
+    /// as it has them, the rest beside them.
     pub fn pairs(&self, count: usize) -> Vec<(u32, u16)> {
         let mut pairs = Vec::new();
         let mut seen = HashSet::new();

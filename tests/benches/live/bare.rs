@@ -1,5 +1,6 @@
-//! The least that a program does which reads all frames: what ways of mirrorc are compared with. It has one ring of
-//! 32 large blocks, which is the cheapest to read, and no rules. (Rejected: a program of another author; it would be compared by its ring, too.)
+//! The least that a program does which reads all frames: what ways of mirrorc are compared with. It
+//! has one ring of 32 large blocks, which is the cheapest to read, and no rules. (Rejected: a
+//! program of another author; it would be compared by its ring, too.)
 
 use mrule_dataplane::sys::frame::{self, OFFLOAD};
 use mrule_dataplane::sys::interface::Interfaces;

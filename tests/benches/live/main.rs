@@ -1,15 +1,18 @@
-//! What mirroring costs forwarding, on veth pairs between network namespaces: packets a second that reach the right host while
-//! the left one sends as fast as it can, by who forwards and who mirrors. Method: for each frame size, rounds in which every
-//! way has its turn of half a second. Shown is the best of the rounds, in which the machine did nothing else, and its ratio to that of
-//! the ways it is to be compared with; and the median of the ratios in each round. Frames are UDP of 64 flows, sent by sendmmsg past the queueing discipline from
-//! one thread, to an address that is not the right host's, whose stack drops them early. `read` is how many of the frames that came the tap
-//! read; the others it dropped, or its filter kept them from it, which costs no forwarded frame. Copies of a tenth are the headers of
-//! six flows of 64; the tap that is compared with finds them by the port in its place, and sends them to the same interface.
-//! Taps alone (`tap.rs`) share one core with their sender. The machine should have two idle cores.
+//! What mirroring costs forwarding, on veth pairs between network namespaces: packets a second that
+//! reach the right host while the left one sends as fast as it can, by who forwards and who
+//! mirrors. Method: for each frame size, rounds in which every way has its turn of half a second.
+//! Shown is the best of the rounds, in which the machine did nothing else, and its ratio to that of
+//! the ways it is to be compared with; and the median of the ratios in each round. Frames are UDP
+//! of 64 flows, sent by sendmmsg past the queueing discipline from one thread, to an address that
+//! is not the right host's, whose stack drops them early. `read` is how many of the frames that
+//! came the tap read; the others it dropped, or its filter kept them from it, which costs no
+//! forwarded frame. Copies of a tenth are the headers of six flows of 64; the tap that is compared
+//! with finds them by the port in its place, and sends them to the same interface. Taps alone
+//! (`tap.rs`) share one core with their sender. The machine should have two idle cores.
 //!
-//! `cargo bench -p mrule-tests --bench live [-- ROUNDS] [trips] [ways] [taps] [rings]`; all four unless told. Needs root.
-//! (Rejected: iperf3, which measures TCP's patience; searching for the highest rate without loss, which takes minutes a figure on a
-//! machine that is not quiet.)
+//! `cargo bench -p mrule-tests --bench live [-- ROUNDS] [trips] [ways] [taps] [rings]`; all four
+//! unless told. Needs root. (Rejected: iperf3, which measures TCP's patience; searching for the
+//! highest rate without loss, which takes minutes a figure on a machine that is not quiet.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
 
 mod bare;
@@ -144,7 +147,8 @@ fn turn(wire: &Wire, way: Way, size: usize) -> (f64, f64) {
     (rate, read / sent)
 }
 
-/// Does something while packets are forwarded in this way; gives what it gave, and how many frames the tap read.
+/// Does something while packets are forwarded in this way; gives what it gave, and how many frames
+/// the tap read.
 fn with<T>(wire: &Wire, way: Way, body: impl FnOnce() -> T) -> (T, f64) {
     let redirect = |on: bool| {
         wire.inside(&wire.here, || {

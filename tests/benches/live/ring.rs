@@ -1,9 +1,11 @@
-//! What the shape of receive rings costs and holds: the ring of a worker (1,024 blocks of 16 KiB, and a socket for long frames beside
-//! it) and the ring that there was before (32 blocks of 256 KiB), each in its turn. `hold` is how many of so many packets are still there when
-//! nobody read for as long as sending them took. `delay` is from when a packet is sent to when its copy has reached the host that `m0` leads to,
-//! with mirrorc between; where `MRULE_BEFORE` names another mirrorc, that one has its turns, too. `ns a frame` is of sender, kernel and reader
-//! on one core together, as in `tap`: the least of all rounds, and the median.
-//! (Rejected: two runs of two programs, one after the other; the machine is another one an hour later.)
+//! What the shape of receive rings costs and holds: the ring of a worker (1,024 blocks of 16 KiB,
+//! and a socket for long frames beside it) and the ring that there was before (32 blocks of 256
+//! KiB), each in its turn. `hold` is how many of so many packets are still there when nobody read
+//! for as long as sending them took. `delay` is from when a packet is sent to when its copy has
+//! reached the host that `m0` leads to, with mirrorc between; where `MRULE_BEFORE` names another
+//! mirrorc, that one has its turns, too. `ns a frame` is of sender, kernel and reader on one core
+//! together, as in `tap`: the least of all rounds, and the median. (Rejected: two runs of two
+//! programs, one after the other; the machine is another one an hour later.)
 
 use crate::bare::sender;
 use crate::tap::pin;
@@ -156,7 +158,8 @@ fn reading(wire: &Wire, rounds: usize) {
     }
 }
 
-/// Nanoseconds a frame while everything is read, by a worker's sockets or by one ring as it was before.
+/// Nanoseconds a frame while everything is read, by a worker's sockets or by one ring as it was
+/// before.
 fn turn(wire: &Wire, tap: bool, size: usize) -> f64 {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -1,10 +1,12 @@
-//! What a tap costs that copies nothing. Sender, kernel and tap have one core together, and it is always at work: so the time of
-//! a frame is what all of them take for it. In a round each has its turn of a third of a second; figures are of the least of all
-//! rounds, in which the machine did nothing else. What a frame takes that a queue drops where it leaves is the sender's part; what it takes beyond that is the receiver's, and
-//! ratios are of this part. Nobody forwards the frames, so the kernel drops them behind the tap.
-//! (Rejected: sending from another core, which cannot send as fast as this one receives, and a core that is not always at work
-//! does other work, an interrupt a frame; the work that /proc/stat says, which looks a hundred times a second, in step with the
-//! ring's timer, and was wrong by up to a factor of four.)
+//! What a tap costs that copies nothing. Sender, kernel and tap have one core together, and it is
+//! always at work: so the time of a frame is what all of them take for it. In a round each has its
+//! turn of a third of a second; figures are of the least of all rounds, in which the machine did
+//! nothing else. What a frame takes that a queue drops where it leaves is the sender's part; what
+//! it takes beyond that is the receiver's, and ratios are of this part. Nobody forwards the frames,
+//! so the kernel drops them behind the tap. (Rejected: sending from another core, which cannot send
+//! as fast as this one receives, and a core that is not always at work does other work, an
+//! interrupt a frame; the work that /proc/stat says, which looks a hundred times a second, in step
+//! with the ring's timer, and was wrong by up to a factor of four.)
 
 use crate::bare::{Does, bare, sender};
 use crate::{MIRRORC, median, send_for};

@@ -1,6 +1,7 @@
-//! `feed RULES CAPTURE`: feeds live stations from a capture, again and again until it is killed or has done so as often as a
-//! third argument says. For tests that need a process of its own: one to kill, one whose standard output is a station.
-//! (Rejected: the test's own binary with a switch; its harness writes to standard output.)
+//! `feed RULES CAPTURE`: feeds live stations from a capture, again and again until it is killed or
+//! has done so as often as a third argument says. For tests that need a process of its own: one to
+//! kill, one whose standard output is a station. (Rejected: the test's own binary with a switch;
+//! its harness writes to standard output.)
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a tool of tests")]
 
 use mrule_tests::feed::Feed;

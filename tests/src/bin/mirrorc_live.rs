@@ -1,7 +1,9 @@
-//! `mirrorc` under another name: the same call with the same arguments, for tests that need a process of it, which cargo
-//! builds for a package's own binaries only. (Rejected: searching the target directory for the real one, which may be old.)
+//! `mirrorc` under another name: the same call with the same arguments, for tests that need a
+//! process of it, which cargo builds for a package's own binaries only. (Rejected: searching the
+//! target directory for the real one, which may be old.)
 
-/// Where a test makes a file to have a worker die (its number), or hang while the file says so (`1 hangs`).
+/// Where a test makes a file to have a worker die (its number), or hang while the file says so
+/// (`1 hangs`).
 static FAULT: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
 
 fn fault(worker: usize) {

@@ -1,5 +1,5 @@
-//! Random conditions: every operator on every type of field. The invariant: nesting ends, and a condition in another one
-//! stands in parentheses where precedence would read it otherwise.
+//! Random conditions: every operator on every type of field. The invariant: nesting ends, and a
+//! condition in another one stands in parentheses where precedence would read it otherwise.
 //! (Rejected: a tree that is printed; what is generated is never changed, only cut down as text.)
 
 use super::literal::{pattern, quoted};
@@ -7,7 +7,8 @@ use super::{Generator, Kind};
 use mrule_compiler::fields::{FIELDS, Field, Source, Ty};
 
 impl Generator<'_, '_> {
-    /// A field that satisfies a test, most often one that some packet has; its name, with `inner.`, and its row.
+    /// A field that satisfies a test, most often one that some packet has; its name, with `inner.`,
+    /// and its row.
     pub(super) fn field(&mut self, fits: impl Fn(&Field) -> bool) -> Option<(String, &'static Field)> {
         if !self.choices.chance(15) {
             let there: Vec<_> = self.palette.fields().filter(|(_, field)| fits(field)).collect();
@@ -78,7 +79,7 @@ impl Generator<'_, '_> {
         Some(format!("{name} {op} {}", self.literal(&name, field.ty)))
     }
 
-    // ---- addresses ----------------------------------------------------------------------------------------
+    // ---- addresses ------------------------------------------------------------------------------
 
     fn address_test(&mut self) -> Option<String> {
         let (name, field) = self.field(|f| matches!(f.ty, Ty::Ip | Ty::Ipv4 | Ty::Ipv6))?;
@@ -149,7 +150,7 @@ impl Generator<'_, '_> {
         })
     }
 
-    // ---- bytes --------------------------------------------------------------------------------------------
+    // ---- bytes ----------------------------------------------------------------------------------
 
     pub(super) fn offset(&mut self) -> String {
         match self.choices.below(4) {
@@ -220,7 +221,7 @@ impl Generator<'_, '_> {
         Some(format!("{name}{slice} matches r\"{regex}\""))
     }
 
-    // ---- tables, params, triggers, lets -------------------------------------------------------------------
+    // ---- tables, params, triggers, lets ---------------------------------------------------------
 
     pub(super) fn param(&mut self, kinds: &[Kind]) -> Option<String> {
         let fitting: Vec<String> =
@@ -228,7 +229,8 @@ impl Generator<'_, '_> {
         self.choices.pick(&fitting).cloned()
     }
 
-    /// A field that can be a key of this kind; `many`: one that stands for several, `tags`: or a part of tags.
+    /// A field that can be a key of this kind; `many`: one that stands for several, `tags`: or a
+    /// part of tags.
     pub(super) fn key_field(&mut self, kind: Kind, many: bool, tags: bool) -> Option<String> {
         let fits = |f: &Field| {
             (many || !f.is_many())

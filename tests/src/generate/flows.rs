@@ -1,6 +1,7 @@
-//! What is random about flows: their fields, applications, messages, what streams contain, lengths by stream offset, and
-//! triggers by flow. The invariant: what is looked for in streams is one of a few patterns, so that a program's automaton is
-//! small and packets that have them can be made. (Rejected: random patterns; hardly one is ever found.)
+//! What is random about flows: their fields, applications, messages, what streams contain, lengths
+//! by stream offset, and triggers by flow. The invariant: what is looked for in streams is one of a
+//! few patterns, so that a program's automaton is small and packets that have them can be made.
+//! (Rejected: random patterns; hardly one is ever found.)
 
 use super::condition::is_facet;
 use super::literal::quoted;

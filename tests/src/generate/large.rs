@@ -1,7 +1,8 @@
-//! Large programs: tens to hundreds of rules of one shape, as customers' rules are, so that native code finds them through
-//! its index: prefixes of mixed lengths, ports and sets of ports, fields that stand for several, conditions left
-//! over. The invariant: rules of one program share their shape but not their values, a few excepted.
-//! (Rejected: small programs repeated; their rules have nothing in common to index.)
+//! Large programs: tens to hundreds of rules of one shape, as customers' rules are, so that native
+//! code finds them through its index: prefixes of mixed lengths, ports and sets of ports, fields
+//! that stand for several, conditions left over. The invariant: rules of one program share their
+//! shape but not their values, a few excepted. (Rejected: small programs repeated; their rules have
+//! nothing in common to index.)
 
 use super::Generator;
 use crate::choices::Choices;

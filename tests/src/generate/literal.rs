@@ -1,5 +1,6 @@
-//! Constants: most of them values that the packets have, or next to one. The invariant: a constant fits the type it is made
-//! for. (Rejected: constants of any width; what is too wide is refused before any engine sees it.)
+//! Constants: most of them values that the packets have, or next to one. The invariant: a constant
+//! fits the type it is made for. (Rejected: constants of any width; what is too wide is refused
+//! before any engine sees it.)
 
 use super::{Generator, Kind};
 use crate::palette::PacketContext;
@@ -136,7 +137,8 @@ impl Generator<'_, '_> {
 
     /// Bytes as they may be written.
     pub(super) fn bytes_written(&mut self, bytes: &[u8]) -> String {
-        // Six or eight bytes with colons are a MAC or an IPv6 address where one can stand; both are bytes here.
+        // Six or eight bytes with colons are a MAC or an IPv6 address where one can stand; both are
+        // bytes here.
         if bytes.len() > 1 && self.choices.chance(50) { colons(bytes) } else { quoted(bytes) }
     }
 

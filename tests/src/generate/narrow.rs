@@ -1,6 +1,7 @@
-//! Programs that want few packets, by what can be seen in plain headers: for the filter that the kernel gets, which has
-//! nothing to do where a program wants them all. The invariant: no condition holds for most packets, but for a `not`.
-//! (Rejected: small programs alone; one wide rule of six is enough to want everything.)
+//! Programs that want few packets, by what can be seen in plain headers: for the filter that the
+//! kernel gets, which has nothing to do where a program wants them all. The invariant: no condition
+//! holds for most packets, but for a `not`. (Rejected: small programs alone; one wide rule of six
+//! is enough to want everything.)
 
 use super::Generator;
 use crate::choices::Choices;

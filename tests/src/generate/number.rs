@@ -1,6 +1,7 @@
-//! Random conditions on numbers: fields, bytes, lengths, values of tables, arithmetic. The invariant: what stands beside a
-//! number fits it: no constant wider than its field, no decimal number beside a byte of a slice.
-//! (Rejected: leaving that to the checker; most programs would be refused.)
+//! Random conditions on numbers: fields, bytes, lengths, values of tables, arithmetic. The
+//! invariant: what stands beside a number fits it: no constant wider than its field, no decimal
+//! number beside a byte of a slice. (Rejected: leaving that to the checker; most programs would be
+//! refused.)
 
 use super::condition::{is_facet, sliceable};
 use super::{Generator, Kind};

@@ -1,6 +1,7 @@
-//! What is random about triggers that packets raise: windows, thresholds, vetoes, holds, room. The invariant: times are of
-//! the size of those between packets, so that windows fill and empty and holds end within a few dozen packets.
-//! (Rejected: minutes and hours as users write them; nothing would ever end.)
+//! What is random about triggers that packets raise: windows, thresholds, vetoes, holds, room. The
+//! invariant: times are of the size of those between packets, so that windows fill and empty and
+//! holds end within a few dozen packets. (Rejected: minutes and hours as users write them; nothing
+//! would ever end.)
 
 use super::{Generator, Kind};
 use mrule_compiler::fields::{Field, Source, Ty};

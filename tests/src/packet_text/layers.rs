@@ -1,6 +1,6 @@
-//! The bytes of each layer, from the last to the first, so that lengths and types are known when they are written.
-//! The invariant: every argument is used or refused. (Rejected: etherparse's writers, which cannot lie; it reads what is
-//! built here instead, in the tests.)
+//! The bytes of each layer, from the last to the first, so that lengths and types are known when
+//! they are written. The invariant: every argument is used or refused. (Rejected: etherparse's
+//! writers, which cannot lie; it reads what is built here instead, in the tests.)
 
 use super::{Layer, hex, number};
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -1,6 +1,7 @@
-//! The rules for floods, scans and logins on a capture of real ones (nmap, hping3, ssh): the packet from which the length
-//! changes is the one that counting over the whole history names. Headers are read by etherparse. The invariant: what is
-//! expected comes from the documented meaning of windows alone. (Rejected: packet numbers; a capture made anew has others.)
+//! The rules for floods, scans and logins on a capture of real ones (nmap, hping3, ssh): the packet
+//! from which the length changes is the one that counting over the whole history names. Headers are
+//! read by etherparse. The invariant: what is expected comes from the documented meaning of windows
+//! alone. (Rejected: packet numbers; a capture made anew has others.)
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use mrule_compiler::abi::{Link, Packet};
@@ -86,7 +87,8 @@ fn copied(told: &Told, at: usize) -> u32 {
 /// When a packet came, for which port, and whether it asks for a connection.
 type Asked = (i64, u16, bool);
 
-/// The slice of a moment in a window over `per` nanoseconds; the window is this one and the 15 before.
+/// The slice of a moment in a window over `per` nanoseconds; the window is this one and the 15
+/// before.
 fn slice(time: i64, per: i64) -> i128 {
     (i128::from(time) * 16).div_euclid(i128::from(per))
 }
@@ -192,7 +194,8 @@ fn who_has_logged_in_is_left_alone_until_reported() {
     let ssh: Vec<usize> = (0..frames.len())
         .filter(|at| frames[*at].tcp.is_some_and(|(source, _, port, ..)| source == user && port == 22))
         .collect();
-    // Half through the first session somebody notes the login; later the host is reported, for 100 ms.
+    // Half through the first session somebody notes the login; later the host is reported, for 100
+    // ms.
     let (login, report) = (frames[ssh[ssh.len() / 3]].time, frames[ssh[ssh.len() * 2 / 3]].time);
     let stamp = |time: i64| format!("\"{}.{:09}\"", time / SECOND, time % SECOND);
     let lines = format!(

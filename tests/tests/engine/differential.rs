@@ -1,7 +1,7 @@
-//! Random programs on real and damaged packets: the interpreter and native code agree, and the laws of the language hold.
-//! `MRULE_CASES=N` tries N times as many programs, `MRULE_SEED=N` others. A finding is cut down and printed; it belongs into
-//! the corpus then. The invariant: the same seeds give the same programs and packets.
-//! (Rejected: proptest's shrinking; see `minimise`.)
+//! Random programs on real and damaged packets: the interpreter and native code agree, and the laws
+//! of the language hold. `MRULE_CASES=N` tries N times as many programs, `MRULE_SEED=N` others. A
+//! finding is cut down and printed; it belongs into the corpus then. The invariant: the same seeds
+//! give the same programs and packets. (Rejected: proptest's shrinking; see `minimise`.)
 
 use mrule_tests::choices::Choices;
 use mrule_tests::differ::{self, Outcome};

@@ -1,5 +1,6 @@
-//! What the dissector finds, on packets built by hand: every presence bit and slot, by the whole `Stack`, so that a bit or
-//! slot set by mistake fails too. Lengths that lie and headers that are cut are in `dissect_odd.rs`.
+//! What the dissector finds, on packets built by hand: every presence bit and slot, by the whole
+//! `Stack`, so that a bit or slot set by mistake fails too. Lengths that lie and headers that are
+//! cut are in `dissect_odd.rs`.
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Head, Link, Packet, Stack};
@@ -25,7 +26,8 @@ const TCP_DATA: u64 = TCP_ALL | TCP_PAYLOAD | PAYLOAD;
 const UDP_ALL: u64 = UDP | UDP_PORTS | PORTS | UDP_HDR;
 const UDP_DATA: u64 = UDP_ALL | UDP_PAYLOAD | PAYLOAD;
 
-/// The outer packet of UDP of 4 data bytes over IPv4 whose header begins at `l3`, at the end of the frame.
+/// The outer packet of UDP of 4 data bytes over IPv4 whose header begins at `l3`, at the end of the
+/// frame.
 fn udp_at(l3: u32, bits: u64) -> Stack {
     Stack {
         bits: bits | IP4 | UDP_DATA,

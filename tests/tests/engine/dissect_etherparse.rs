@@ -1,6 +1,7 @@
-//! Every field that etherparse can tell, against it: on packets that its builder makes of random values, and on the real
-//! captures that ship. It knows no MPLS, PPPoE, SNAP, SCTP or tunnels; what is inside a tunnel is given to it by itself.
-//! (tshark, which knows them all, is asked in `tshark_fields.rs`, where it is installed.)
+//! Every field that etherparse can tell, against it: on packets that its builder makes of random
+//! values, and on the real captures that ship. It knows no MPLS, PPPoE, SNAP, SCTP or tunnels; what
+//! is inside a tunnel is given to it by itself. (tshark, which knows them all, is asked in
+//! `tshark_fields.rs`, where it is installed.)
 
 use etherparse::{
     EtherType, IpFragOffset, Ipv6ExtensionSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LinkSlice,
@@ -208,7 +209,8 @@ fn ports(source: u16, destination: u16, told: &mut Told) {
     told.insert("l4.dstport", one(destination));
 }
 
-/// Compares what etherparse tells with what the rows of the table read; gives back which fields were compared.
+/// Compares what etherparse tells with what the rows of the table read; gives back which fields
+/// were compared.
 fn compare(told: &Told, layer: Layer, packet: &Packet, head: &Head) -> BTreeSet<&'static str> {
     let row = |name: &&str| FIELDS.iter().find(|f: &&Field| f.name == *name).unwrap();
     for (name, theirs) in told {

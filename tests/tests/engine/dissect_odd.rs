@@ -1,5 +1,6 @@
-//! What the dissector finds in packets whose lengths lie and whose headers are cut: fields before the lie or the cut
-//! stay, the later ones go, and `headers` ends where something can still be believed.
+//! What the dissector finds in packets whose lengths lie and whose headers are cut: fields before
+//! the lie or the cut stay, the later ones go, and `headers` ends where something can still be
+//! believed.
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Link, Packet, Stack};

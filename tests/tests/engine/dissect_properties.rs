@@ -1,5 +1,6 @@
-//! What holds of the dissector on any bytes: on every prefix of real and crafted frames, on mangled ones, and on noise,
-//! for every link type. Engines load without further checks by these promises (V2).
+//! What holds of the dissector on any bytes: on every prefix of real and crafted frames, on mangled
+//! ones, and on noise, for every link type. Engines load without further checks by these promises
+//! (V2).
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Head, Link, Packet, Stack};

@@ -1,5 +1,5 @@
-//! What the dissector finds in tunnels: the outer packet stays what it is, the first packet inside is described by its own
-//! stack, and tunnels inside that are named but not entered.
+//! What the dissector finds in tunnels: the outer packet stays what it is, the first packet inside
+//! is described by its own stack, and tunnels inside that are named but not entered.
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Head, Link, Packet, Stack};

@@ -1,5 +1,6 @@
-//! Triggers by flow that are raised from outside, for flows that are named by their ends: the same with both engines and
-//! batches of any size. (Rejected: only the live case; there, nobody knows between which packets a change falls.)
+//! Triggers by flow that are raised from outside, for flows that are named by their ends: the same
+//! with both engines and batches of any size. (Rejected: only the live case; there, nobody knows
+//! between which packets a change falls.)
 
 use mrule_compiler::abi::Packet;
 use mrule_compiler::engine::Engine;

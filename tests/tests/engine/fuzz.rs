@@ -1,7 +1,8 @@
-//! The fuzz targets for some seconds each, on bytes of a seed and on rule texts and packets with changes, for toolchains
-//! without a fuzzer. `MRULE_FUZZ_SECONDS=N` tries longer, `MRULE_SEED=N` others. The invariant: a target is run at least
-//! so many times, however slow the machine, in a process with
-//! a limit of its memory, and each input takes no more than a stated amount. (Rejected: only type-checking the targets; they would rot.)
+//! The fuzz targets for some seconds each, on bytes of a seed and on rule texts and packets with
+//! changes, for toolchains without a fuzzer. `MRULE_FUZZ_SECONDS=N` tries longer, `MRULE_SEED=N`
+//! others. The invariant: a target is run at least so many times, however slow the machine, in a
+//! process with a limit of its memory, and each input takes no more than a stated amount.
+//! (Rejected: only type-checking the targets; they would rot.)
 
 use mrule_tests::choices::Choices;
 use mrule_tests::{fuzz, mangle, memory};

@@ -1,6 +1,6 @@
-//! What is decided about a packet: dissection, both engines, the kernel's filter, random programs and damaged packets.
-//! The invariant: no test here needs a network or a privilege. (Rejected: one executable for each file; every executable
-//! links the whole product again.)
+//! What is decided about a packet: dissection, both engines, the kernel's filter, random programs
+//! and damaged packets. The invariant: no test here needs a network or a privilege. (Rejected: one
+//! executable for each file; every executable links the whole product again.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod attacks;

@@ -1,6 +1,7 @@
-//! The filter that the kernel gets: what it keeps of packets by hand, that the kernel takes it and runs it as the tests'
-//! interpreter does, and that it stays short. That it keeps what is wanted is held for random programs by `differential.rs`, and
-//! on interfaces by `live_prefilter.rs`. (Rejected: recording listings of many programs; they change with every improvement.)
+//! The filter that the kernel gets: what it keeps of packets by hand, that the kernel takes it and
+//! runs it as the tests' interpreter does, and that it stays short. That it keeps what is wanted is
+//! held for random programs by `differential.rs`, and on interfaces by `live_prefilter.rs`.
+//! (Rejected: recording listings of many programs; they change with every improvement.)
 
 use mrule_compiler::abi::Link;
 use mrule_compiler::bpf::{self, Filter};
@@ -236,7 +237,8 @@ fn large_programs_have_short_filters() {
     assert_eq!(kept(&filter, "eth/ip6(src=2001:db9::1)/udp"), NOTHING);
 }
 
-/// The kernel runs a socket's filter on any socket's packets, also those between two ends of one process.
+/// The kernel runs a socket's filter on any socket's packets, also those between two ends of one
+/// process.
 #[test]
 fn the_kernel_keeps_as_much() {
     let (from, to) = UnixDatagram::pair().unwrap();

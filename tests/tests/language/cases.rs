@@ -1,5 +1,6 @@
-//! Every case of the corpus, on every engine. The invariant: a file that cannot be read fails, so that no case is skipped.
-//! (Rejected: one test function for each case; all that is wrong is told at once.)
+//! Every case of the corpus, on every engine. The invariant: a file that cannot be read fails, so
+//! that no case is skipped. (Rejected: one test function for each case; all that is wrong is told
+//! at once.)
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
-//! The conditions of the corpus against tshark: where it knows all their words, it selects the packets for which a case says
-//! that the condition holds, or the case says why not (`tshark = '...'`), and then it does select others. So what was
-//! worked out by hand has a second judge. (Rejected: a list of exceptions here, away from the cases.)
+//! The conditions of the corpus against tshark: where it knows all their words, it selects the
+//! packets for which a case says that the condition holds, or the case says why not
+//! (`tshark = '...'`), and then it does select others. So what was worked out by hand has a second
+//! judge. (Rejected: a list of exceptions here, away from the cases.)
 
 use mrule_compiler::abi::Link;
 use mrule_compiler::fields::FIELDS;
@@ -18,7 +19,8 @@ fn is_askable(case: &ExprCase) -> bool {
     case.given.is_empty() && case.set.is_empty() && case.expr != "any" && !words.into_iter().any(ours)
 }
 
-/// A pcapng file: an interface for each packet, since each may have a link type and a name of its own.
+/// A pcapng file: an interface for each packet, since each may have a link type and a name of its
+/// own.
 fn pcapng(packets: &[Built]) -> Vec<u8> {
     let block = |kind: u32, body: &[u8]| {
         let padded = body.len().next_multiple_of(4);
@@ -58,8 +60,8 @@ fn pcapng(packets: &[Built]) -> Vec<u8> {
     file
 }
 
-/// Which packets of each case tshark selects, or why it refuses the condition. All are asked at once, each of its own
-/// packets, by listeners of a Lua script.
+/// Which packets of each case tshark selects, or why it refuses the condition. All are asked at
+/// once, each of its own packets, by listeners of a Lua script.
 fn ask(cases: &[ExprCase], folder: &Path) -> Vec<Result<Vec<bool>, String>> {
     let (mut packets, mut script, mut told, mut firsts) = (Vec::new(), String::new(), Vec::new(), Vec::new());
     for (i, case) in cases.iter().enumerate() {

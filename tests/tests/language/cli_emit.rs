@@ -1,6 +1,7 @@
-//! `mirrorc emit`: the stages of a few programs, as recorded. A change of the code generator shows here, to be read and
-//! agreed to. Assembler is not recorded: it differs between processors. (Rejected: recording many programs; the
-//! differential tests are what finds mistakes, these are for reading.)
+//! `mirrorc emit`: the stages of a few programs, as recorded. A change of the code generator shows
+//! here, to be read and agreed to. Assembler is not recorded: it differs between processors.
+//! (Rejected: recording many programs; the differential tests are what finds mistakes, these are
+//! for reading.)
 
 use mirrorc::Exit;
 use mrule_tests::cli::{compare, mirrorc};

@@ -1,5 +1,6 @@
-//! `mirrorc run --events` and `--events-out` on a capture of real attacks. The invariant: lines and counts tell the same, and a
-//! file of events that is wrong anywhere starts nothing. (Rejected: recorded lines; the capture is made anew now and then.)
+//! `mirrorc run --events` and `--events-out` on a capture of real attacks. The invariant: lines and
+//! counts tell the same, and a file of events that is wrong anywhere starts nothing. (Rejected:
+//! recorded lines; the capture is made anew now and then.)
 
 use mirrorc::Exit;
 use mrule_tests::cli::{Run, mirrorc};
@@ -11,7 +12,8 @@ const FLOOD: &str = "../rules/syn_flood.mrule";
 const LOGINS: &str = "../rules/logins.mrule";
 const ATTACKS: &str = "pcap/attacks.pcap";
 
-/// Runs rules over the attacks with these events; what was printed, the counts, and the lines written.
+/// Runs rules over the attacks with these events; what was printed, the counts, and the lines
+/// written.
 fn run(rules: &str, events: &str, more: &[&str]) -> (Run, Value, Vec<Value>) {
     let dir = tempfile::tempdir().unwrap();
     let (given, out) = (dir.path().join("in.jsonl"), dir.path().join("out.jsonl"));

@@ -1,12 +1,13 @@
-//! `mirrorc explain`: the exact page for a few packets, and what happens to frames that are not there.
-//! (Rejected: pages of real captures; they change whenever those are made anew.)
+//! `mirrorc explain`: the exact page for a few packets, and what happens to frames that are not
+//! there. (Rejected: pages of real captures; they change whenever those are made anew.)
 
 use mirrorc::Exit;
 use mrule_tests::cli::{assert_recorded, mirrorc};
 
 const RULES: &str = "cli/office.mrule";
 
-/// A pcap file (nanoseconds, Ethernet) with a tagged DNS query, a TLS segment and an ARP request, a second apart.
+/// A pcap file (nanoseconds, Ethernet) with a tagged DNS query, a TLS segment and an ARP request, a
+/// second apart.
 fn capture() -> Vec<u8> {
     let ethernet = |tail: &[u8]| [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2], tail].concat();
     let ip = |proto: u8, length: u8, source: u8| {

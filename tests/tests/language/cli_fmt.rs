@@ -1,5 +1,6 @@
-//! `mirrorc fmt` on files: what it writes, and above all what it leaves alone. The layout itself is the grammar's and is
-//! tested there. (Rejected: trusting that a rename is enough; links and permissions are lost by it.)
+//! `mirrorc fmt` on files: what it writes, and above all what it leaves alone. The layout itself is
+//! the grammar's and is tested there. (Rejected: trusting that a rename is enough; links and
+//! permissions are lost by it.)
 
 use mirrorc::{Exit, Look};
 use mrule_tests::cli::{mirrorc, mirrorc_with};

@@ -1,6 +1,7 @@
-//! `mirrorc check --format json` and `sarif`: one program with several findings, as recorded, and the promises of the
-//! shapes that scripts rely on. The SARIF of the recording was validated against the OASIS schema by hand.
-//! (Rejected: the schema as a test; it would need a validator and a copy of the schema for a dozen members.)
+//! `mirrorc check --format json` and `sarif`: one program with several findings, as recorded, and
+//! the promises of the shapes that scripts rely on. The SARIF of the recording was validated
+//! against the OASIS schema by hand. (Rejected: the schema as a test; it would need a validator and
+//! a copy of the schema for a dozen members.)
 
 use mirrorc::Exit;
 use mrule_grammar::codes::Code;

@@ -1,6 +1,7 @@
-//! Completions, manual pages and `--help` of every command: they are there, name every option, and the programs that read them
-//! find nothing wrong. The invariant: which commands and options there are is read from `--help`, which is what users see.
-//! (Rejected: recordings; they would change with every option and say nothing about whether a shell takes them.)
+//! Completions, manual pages and `--help` of every command: they are there, name every option, and
+//! the programs that read them find nothing wrong. The invariant: which commands and options there
+//! are is read from `--help`, which is what users see. (Rejected: recordings; they would change
+//! with every option and say nothing about whether a shell takes them.)
 
 use mirrorc::Exit;
 use mrule_tests::cli::mirrorc;

@@ -1,6 +1,7 @@
-//! What the command line says when it cannot go on: what is wrong, where, why, and what to write. The
-//! invariant: a message never shows the number of a system error, and its help names an option, a command
-//! or a path. (Rejected: recordings of whole outputs; what matters is that the way out is named.)
+//! What the command line says when it cannot go on: what is wrong, where, why, and what to write.
+//! The invariant: a message never shows the number of a system error, and its help names an option,
+//! a command or a path. (Rejected: recordings of whole outputs; what matters is that the way out is
+//! named.)
 
 use std::path::Path;
 use std::process::{Command, Output};

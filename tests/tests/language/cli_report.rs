@@ -1,6 +1,7 @@
-//! Findings drawn at any place of any text: nothing panics, and every label is drawn. Texts have what real files have
-//! and tests forget: tabs, wide characters, CRLF, empty lines, no line end, lines of thousands of characters.
-//! (Rejected: trusting the drawing library; it indexes by what it is given.)
+//! Findings drawn at any place of any text: nothing panics, and every label is drawn. Texts have
+//! what real files have and tests forget: tabs, wide characters, CRLF, empty lines, no line end,
+//! lines of thousands of characters. (Rejected: trusting the drawing library; it indexes by what it
+//! is given.)
 
 use mirrorc::Look;
 use mirrorc::report::{Report, json, sarif, text};

@@ -1,6 +1,7 @@
-//! `mirrorc run` on real captures: what it prints, what it writes, and how it ends. That the counts add up is the
-//! runtime's own test; here they are compared with the files and with `explain`, which takes another way to them.
-//! (Rejected: recorded counts; the captures are made anew now and then.)
+//! `mirrorc run` on real captures: what it prints, what it writes, and how it ends. That the counts
+//! add up is the runtime's own test; here they are compared with the files and with `explain`,
+//! which takes another way to them. (Rejected: recorded counts; the captures are made anew now and
+//! then.)
 
 use mirrorc::Exit;
 use mrule_dataplane::capture::Reader;

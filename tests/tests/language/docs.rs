@@ -1,5 +1,6 @@
-//! The pages do not lie: every `mrule` block compiles, every `mrule-error` block is refused with the code that it
-//! names, the links lead somewhere, and the test command of the README is the one that CI runs.
+//! The pages do not lie: every `mrule` block compiles, every `mrule-error` block is refused with
+//! the code that it names, the links lead somewhere, and the test command of the README is the one
+//! that CI runs.
 
 use super::cli_manual::{commands, help};
 use mrule_compiler::compile::{Compiled, MemoryLoader, compile};

@@ -1,6 +1,7 @@
-//! What a user writes and reads: rule texts, the corpus of cases, diagnostics, the commands that need no packets of an
-//! interface, and the pages. The invariant: what is expected was written by hand or recorded and read.
-//! (Rejected: one executable for each file; every executable links the whole product again.)
+//! What a user writes and reads: rule texts, the corpus of cases, diagnostics, the commands that
+//! need no packets of an interface, and the pages. The invariant: what is expected was written by
+//! hand or recorded and read. (Rejected: one executable for each file; every executable links the
+//! whole product again.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod architecture;

@@ -1,5 +1,5 @@
-//! The example rules: each compiles without a word from the compiler, runs over the capture that ships with both
-//! engines alike, and copies exactly as much as written here.
+//! The example rules: each compiles without a word from the compiler, runs over the capture that
+//! ships with both engines alike, and copies exactly as much as written here.
 
 use mrule_compiler::compile::compile;
 use mrule_compiler::engine::{Engine, EngineKind};

@@ -1,6 +1,7 @@
-//! Habits that a compiler does not check: files stay short and say what they are for, nothing is left half done, no
-//! machine's own paths stand anywhere, and the generated pages in `docs/` are fresh (`UPDATE=1` writes them).
-//! (Rejected: a lint tool of its own; these are a few lines and run with the other tests.)
+//! Habits that a compiler does not check: files stay short and say what they are for, nothing is
+//! left half done, no machine's own paths stand anywhere, and the generated pages in `docs/` are
+//! fresh (`UPDATE=1` writes them). (Rejected: a lint tool of its own; these are a few lines and run
+//! with the other tests.)
 
 use mrule_compiler::fields::FIELDS;
 use mrule_tests::cli::{assert_recorded, mirrorc};
@@ -8,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// Lines of a Rust file.
 const MAX_LINES: usize = 500;
+/// Columns of a line of a comment or of a page.
+const MAX_COLUMNS: usize = 100;
 /// Lines of a file's head comment.
-const MAX_HEAD: usize = 16;
+const MAX_HEAD: usize = 24;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -82,6 +85,27 @@ fn rust_files_say_what_they_are_for() {
         }
     };
     none(&texts(&["rs"]).iter().filter_map(headless).collect::<Vec<_>>());
+}
+
+/// Tables of pages, code in them, and pages that are generated may have longer lines.
+#[test]
+fn prose_ends_at_100_columns() {
+    let long = |line: &str| line.chars().count() > MAX_COLUMNS;
+    let mut wrong = Vec::new();
+    for (path, text) in texts(&["rs", "pest", "md"]) {
+        let is_page = path.extension().is_some_and(|ending| ending == "md");
+        let generated = ["docs/fields.md", "docs/diagnostics.md"].iter().any(|page| path.ends_with(page));
+        let mut code = false;
+        for (at, line) in text.lines().enumerate().filter(|_| !generated) {
+            let start = line.trim_start();
+            code ^= is_page && start.starts_with("```");
+            let prose = if is_page { !code && !start.starts_with('|') } else { start.starts_with("//") };
+            if prose && long(line) {
+                wrong.push(format!("{}:{}: {} columns", path.display(), at + 1, line.chars().count()));
+            }
+        }
+    }
+    none(&wrong);
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! What `mirrorc check` prints, byte for byte: each `ui/<code>_<what>.mrule` has a `.stderr` beside it with the exact
-//! output, without colours, 100 columns wide. `UPDATE=1 cargo test -p mrule-tests --test language ui` writes them anew; read
-//! the difference. Every code of the table has a case. The first line of a case may be `# args: ...` with more
+//! What `mirrorc check` prints, byte for byte: each `ui/<code>_<what>.mrule` has a `.stderr` beside
+//! it with the exact output, without colours, 100 columns wide.
+//! `UPDATE=1 cargo test -p mrule-tests --test language ui` writes them anew; read the difference.
+//! Every code of the table has a case. The first line of a case may be `# args: ...` with more
 //! arguments. (Rejected: asserting on parts of the output; what is not compared changes unseen.)
 
 use mirrorc::report::{Report, text};
@@ -137,7 +138,8 @@ fn large_inputs_are_told_about_too() {
     }
 }
 
-/// The command line refuses such a file before it is a text; a program that gets its texts elsewhere is told this.
+/// The command line refuses such a file before it is a text; a program that gets its texts
+/// elsewhere is told this.
 #[test]
 fn a_text_that_is_too_large_is_told_about() {
     let text = format!("# {}\n", "x".repeat(16 << 20));

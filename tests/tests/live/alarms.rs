@@ -1,6 +1,6 @@
-//! Alarms as receivers that are not ours get them: signed webhooks over HTTP and TLS, syslog over UDP, TCP and a local socket,
-//! through failures, a receiver that hangs, and the end of the run. (Rejected: asking the senders' functions; what counts is
-//! what arrives.)
+//! Alarms as receivers that are not ours get them: signed webhooks over HTTP and TLS, syslog over
+//! UDP, TCP and a local socket, through failures, a receiver that hangs, and the end of the run.
+//! (Rejected: asking the senders' functions; what counts is what arrives.)
 
 use crate::MIRRORC;
 use hmac::{Hmac, KeyInit, Mac};

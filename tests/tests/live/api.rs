@@ -1,6 +1,6 @@
-//! The control API as a client sees it that is not ours: every route answers as its document says, events are told, clients
-//! that say nothing or nonsense are not waited for, and the socket is its owner's. (Rejected: our own client; it sends only
-//! what is right.)
+//! The control API as a client sees it that is not ours: every route answers as its document says,
+//! events are told, clients that say nothing or nonsense are not waited for, and the socket is its
+//! owner's. (Rejected: our own client; it sends only what is right.)
 
 use crate::MIRRORC;
 use mirrorc::Exit;

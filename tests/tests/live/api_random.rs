@@ -1,6 +1,7 @@
-//! The API's own document drives it: for every operation many requests, right, nearly right and wrong, by chance. No answer is a
-//! fault of the server, each has a status that the document names, and forwarding goes on. `MRULE_CASES=N` asks N times as
-//! often, `MRULE_SEED=N` otherwise. (Rejected: schemathesis; it would bring Python and two dozen packages to say this.)
+//! The API's own document drives it: for every operation many requests, right, nearly right and
+//! wrong, by chance. No answer is a fault of the server, each has a status that the document names,
+//! and forwarding goes on. `MRULE_CASES=N` asks N times as often, `MRULE_SEED=N` otherwise.
+//! (Rejected: schemathesis; it would bring Python and two dozen packages to say this.)
 
 use crate::MIRRORC;
 use mrule_tests::choices::Choices;
@@ -181,7 +182,8 @@ fn no_request_is_a_fault_of_the_server() {
             }
         }
         eprintln!("answers by status: {statuses:?}");
-        // The largest body has 400 kB; what the versions of a few policies keep is no more than that.
+        // The largest body has 400 kB; what the versions of a few policies keep is no more than
+        // that.
         let grown = place.run.memory().saturating_sub(before);
         eprintln!("{} KiB more memory than before", grown >> 10);
         assert!(grown < 128 << 20, "{grown} bytes more memory than before");

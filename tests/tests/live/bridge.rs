@@ -1,6 +1,7 @@
-//! Bridges between two hosts, by both forwarders, with real programs: what leaves is what entered, TCP with all offloads goes
-//! through, the kernel goes on when mirrorc is killed, and other people's filters are left alone.
-//! (Rejected: a ping as the proof; it hides unfinished checksums and super-frames.)
+//! Bridges between two hosts, by both forwarders, with real programs: what leaves is what entered,
+//! TCP with all offloads goes through, the kernel goes on when mirrorc is killed, and other
+//! people's filters are left alone. (Rejected: a ping as the proof; it hides unfinished checksums
+//! and super-frames.)
 
 use crate::MIRRORC;
 use mrule_tests::frames::read;
@@ -14,8 +15,8 @@ fn rules(dir: &Path) -> String {
     write_rules(dir, text)
 }
 
-/// All frames but those that a host says by itself, at any moment, also before both ends are watched: multicast listener
-/// reports, which begin with a hop-by-hop header.
+/// All frames but those that a host says by itself, at any moment, also before both ends are
+/// watched: multicast listener reports, which begin with a hop-by-hop header.
 fn bytes(path: &Path) -> Vec<Vec<u8>> {
     let chatter = |frame: &[u8]| frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&0);
     read(path).into_iter().map(|frame| frame.bytes).filter(|frame| !chatter(frame)).collect()
@@ -51,8 +52,9 @@ fn what_enters_leaves(forward: &str, workers: &str) {
         {
             let (mut entered, mut left) = (bytes(entered), bytes(left));
             if workers == "1" {
-                // Order is that of what one process sent. What TCP sends from two processors at once crosses the virtual
-                // cable in another order than its sender's tcpdump was told, before mirrorc has it.
+                // Order is that of what one process sent. What TCP sends from two processors at
+                // once crosses the virtual cable in another order than its sender's tcpdump was
+                // told, before mirrorc has it.
                 let said = odd_frames();
                 let order = |frames: &[Vec<u8>]| -> Vec<Vec<u8>> {
                     frames.iter().filter(|frame| said.contains(frame)).cloned().collect()
@@ -75,7 +77,8 @@ fn what_enters_leaves(forward: &str, workers: &str) {
             let frames = counts["frames"].as_u64().unwrap();
             assert!(frames >= entered.len() as u64 && counts["kernel_drops"] == 0, "{counts}");
             match forward {
-                // Redirects begin and end at other moments than reading; what is said by itself may fall between.
+                // Redirects begin and end at other moments than reading; what is said by itself may
+                // fall between.
                 "kernel" => {
                     let [redirected, read] =
                         [&counts["redirect"], counts].map(|c| c["packets"].as_u64().unwrap());

@@ -1,5 +1,6 @@
-//! The control socket of a mirrorc on a bridge: policies, triggers, tables and params are changed while it forwards, by the
-//! commands and by HTTP. (Rejected: a mock of the runtime; what is asked is whether packets are decided otherwise.)
+//! The control socket of a mirrorc on a bridge: policies, triggers, tables and params are changed
+//! while it forwards, by the commands and by HTTP. (Rejected: a mock of the runtime; what is asked
+//! is whether packets are decided otherwise.)
 
 use crate::MIRRORC;
 use mirrorc::Exit;

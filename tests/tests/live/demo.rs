@@ -1,6 +1,7 @@
-//! `mirrorc demo` from end to end: as root and as nobody it forwards whole answers, what the station takes out of the tunnel is what was
-//! sent, the capture reads, nothing is left in the machine's network, and it ends when told to.
-//! (Rejected: running it inside of this process, which it would move to another namespace.)
+//! `mirrorc demo` from end to end: as root and as nobody it forwards whole answers, what the
+//! station takes out of the tunnel is what was sent, the capture reads, nothing is left in the
+//! machine's network, and it ends when told to. (Rejected: running it inside of this process, which
+//! it would move to another namespace.)
 
 use crate::MIRRORC;
 use mrule_tests::netns::is_allowed;

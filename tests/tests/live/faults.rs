@@ -1,5 +1,6 @@
-//! What goes wrong with interfaces, and what mirrorc says and does: names that are wrong, privileges that are missing, links that go
-//! down, vanish and come back. (Rejected: faults made by hand; which error the kernel gives, and when, is what is tested.)
+//! What goes wrong with interfaces, and what mirrorc says and does: names that are wrong,
+//! privileges that are missing, links that go down, vanish and come back. (Rejected: faults made by
+//! hand; which error the kernel gives, and when, is what is tested.)
 
 use crate::MIRRORC;
 use mrule_tests::wire::{Wire, until, with_wire, write_rules};

@@ -1,6 +1,6 @@
-//! Flows by name on a running mirrorc: a session is pinned while it runs and the rest of it arrives in full, others do not;
-//! flows are shown and ranked; what is not there, and what may be several, is refused.
-//! (Rejected: one worker; then nobody would see that all are asked.)
+//! Flows by name on a running mirrorc: a session is pinned while it runs and the rest of it arrives
+//! in full, others do not; flows are shown and ranked; what is not there, and what may be several,
+//! is refused. (Rejected: one worker; then nobody would see that all are asked.)
 
 use crate::MIRRORC;
 use mirrorc::Exit;
@@ -134,7 +134,8 @@ fn a_pinned_session_arrives_in_full() {
         let told = place.command(&["flow", "pin", &pinned, "--trigger", "keep"]);
         assert!(told.contains("trigger keep is active for this flow"), "{told}");
         assert!(place.command(&["flow", "pin", &pinned, "--trigger", "keep"]).contains("already"));
-        // The parts of the name as words, the ends in the other order; and one that holds for a time.
+        // The parts of the name as words, the ends in the other order; and one that holds for a
+        // time.
         let port = all[4].port.to_string();
         let other = ["tcp", "10.1.0.2", "7000", "10.1.0.1", &port];
         let told = place.command(&[&["trigger", "raise", "brief"], &other[..], &["--for", "10m"]].concat());
@@ -163,7 +164,8 @@ fn a_pinned_session_arrives_in_full() {
         let (bytes, rules): (Vec<usize>, Vec<&str>) =
             whole.map(|copy| (copy.captured, copy.rule.as_str())).unzip();
         let bytes: usize = bytes.iter().sum();
-        // The lines of 2000 bytes of two sessions and their echoes, and nothing of the line after the pin was taken back.
+        // The lines of 2000 bytes of two sessions and their echoes, and nothing of the line after
+        // the pin was taken back.
         assert!((8000..8800).contains(&bytes), "{bytes} {rules:?}");
         assert!(rules.contains(&"keep") && rules.contains(&"brief"), "{rules:?}");
     });

@@ -1,5 +1,6 @@
-//! What a running mirrorc knows of what happened: who changed what, what became of triggers, over a kill, in a storm, and when
-//! the disk does not do its part. (Rejected: asking the history's functions; what counts is what a user is told.)
+//! What a running mirrorc knows of what happened: who changed what, what became of triggers, over a
+//! kill, in a storm, and when the disk does not do its part. (Rejected: asking the history's
+//! functions; what counts is what a user is told.)
 
 use crate::MIRRORC;
 use mrule_tests::control::Place;

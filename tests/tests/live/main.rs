@@ -1,6 +1,7 @@
-//! The running product: bridge, tap, stations, control API, history and alarms, each in network namespaces of its own.
-//! The invariant: a test starts a real process and asks it from outside, and tests run side by side. (Rejected: one
-//! executable for each file; every executable links the whole product again.)
+//! The running product: bridge, tap, stations, control API, history and alarms, each in network
+//! namespaces of its own. The invariant: a test starts a real process and asks it from outside, and
+//! tests run side by side. (Rejected: one executable for each file; every executable links the
+//! whole product again.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod alarms;

@@ -1,6 +1,6 @@
-//! The kernel's filter on interfaces: two mirrorcs read the same packets at once, one with it and one without, and their copies
-//! are the same, byte for byte; and the numbers say what was not seen. (Rejected: one run after another; no two runs see the
-//! same packets.)
+//! The kernel's filter on interfaces: two mirrorcs read the same packets at once, one with it and
+//! one without, and their copies are the same, byte for byte; and the numbers say what was not
+//! seen. (Rejected: one run after another; no two runs see the same packets.)
 
 use crate::MIRRORC;
 use mrule_compiler::engine::{Engine, EngineKind};
@@ -16,7 +16,8 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-/// Runs rules twice over what `traffic` makes; the sums and the copies of station `lake`, with the filter and without.
+/// Runs rules twice over what `traffic` makes; the sums and the copies of station `lake`, with the
+/// filter and without.
 fn both(wire: &Wire, rules: &str, ways: &[&str], traffic: impl FnOnce()) -> [(Value, Vec<Frame>); 2] {
     let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let options: [&[&str]; 2] = [&[], &["--no-prefilter"]];
@@ -162,7 +163,8 @@ fn a_filter_is_changed_while_it_runs() {
             let first = vec![(MAIN.to_owned(), rules(53, "lake.pcapng"))];
             let mut live = Live::start(first, &options, None, events).unwrap();
             let mut expected = 0;
-            // What is loaded or unloaded, and how many of the three frames are then read: with two policies, all.
+            // What is loaded or unloaded, and how many of the three frames are then read: with two
+            // policies, all.
             let second = (MAIN, Some(rules(54, "lake.pcapng")));
             let steps = [(None, 1), (Some(second), 1), (Some(("other", Some(rules(53, "o.pcapng")))), 3)];
             for (step, kept) in steps.into_iter().chain([(Some(("other", None)), 1)]) {

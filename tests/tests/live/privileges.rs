@@ -1,6 +1,6 @@
-//! What a mirrorc at work may still do: little, in each of its threads, and enough for interfaces that come back, stations and
-//! policies that come later, files, the control socket and SIGHUP. (Rejected: trusting what it says about itself; the
-//! kernel tells in /proc.)
+//! What a mirrorc at work may still do: little, in each of its threads, and enough for interfaces
+//! that come back, stations and policies that come later, files, the control socket and SIGHUP.
+//! (Rejected: trusting what it says about itself; the kernel tells in /proc.)
 
 use crate::MIRRORC;
 use mrule_tests::control::Place;
@@ -14,8 +14,8 @@ const RULES: &str =
 const ADMIN: u64 = 1 << 12;
 const RAW: u64 = 1 << 13;
 
-/// Of each thread: its effective, permitted and bounding capabilities, its users, whether it may gain privileges, and how
-/// system calls are looked at.
+/// Of each thread: its effective, permitted and bounding capabilities, its users, whether it may
+/// gain privileges, and how system calls are looked at.
 fn threads(run: &Mirrorc) -> Vec<(u64, u64, u64, String, String, String)> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", run.pid())).unwrap();
     let status = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap());

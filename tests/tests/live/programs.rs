@@ -1,6 +1,7 @@
-//! Real programs over a bridge, by both forwarders: downloads by curl with TCP's own count of retransmissions, a shell by ssh, a
-//! VLAN with its own addresses, multicast; and a soak of mixed traffic over rotating files in which nothing may grow.
-//! (Rejected: traffic that the test makes itself; it has none of the habits of kernels and clients.)
+//! Real programs over a bridge, by both forwarders: downloads by curl with TCP's own count of
+//! retransmissions, a shell by ssh, a VLAN with its own addresses, multicast; and a soak of mixed
+//! traffic over rotating files in which nothing may grow. (Rejected: traffic that the test makes
+//! itself; it has none of the habits of kernels and clients.)
 
 use crate::MIRRORC;
 use mrule_tests::frames::read;
@@ -56,7 +57,8 @@ fn real_programs(wire: &Wire, forward: &str) {
     if vlan {
         downloads(wire, "10.7.0.2", &file, &got);
     }
-    // Some, because the virtual cable swaps what two processors send, which TCP can take for a loss.
+    // Some, because the virtual cable swaps what two processors send, which TCP can take for a
+    // loss.
     let again = sent_again(wire) - before;
     eprintln!("by the {forward}: {again} segments sent again");
     assert!(forward != "kernel" || again < 20, "{again} segments sent again");

@@ -1,5 +1,6 @@
-//! SIGHUP on a bridge under load: the rules are read again, each copy is decided by one version, what is remembered lives on,
-//! and rules with errors change nothing. (Rejected: asking mirrorc which version decided; the copies say it.)
+//! SIGHUP on a bridge under load: the rules are read again, each copy is decided by one version,
+//! what is remembered lives on, and rules with errors change nothing. (Rejected: asking mirrorc
+//! which version decided; the copies say it.)
 
 use crate::MIRRORC;
 use mrule_tests::copies::told;

@@ -1,6 +1,7 @@
-//! The API from afar, over TLS with tokens, asked by curl and by mirrorc from another host: who may do what, what is refused, how
-//! tokens are taken back; and a thousand listeners beside a bridge that forwards. (Rejected: a client that believes any
-//! certificate; that it is the right one is half of the matter.)
+//! The API from afar, over TLS with tokens, asked by curl and by mirrorc from another host: who may
+//! do what, what is refused, how tokens are taken back; and a thousand listeners beside a bridge
+//! that forwards. (Rejected: a client that believes any certificate; that it is the right one is
+//! half of the matter.)
 
 use crate::MIRRORC;
 use mrule_tests::control::Place;
@@ -19,7 +20,8 @@ const RULES: &str = "param head : size = 60 in 20..100\nparam tail : size = 1 in
 
 const URL: &str = "https://10.2.0.1:8443";
 
-/// A mirrorc on the bridge that can be asked at [`URL`] from the right, and the secrets of its tokens by name.
+/// A mirrorc on the bridge that can be asked at [`URL`] from the right, and the secrets of its
+/// tokens by name.
 struct Afar {
     place: Place,
 }
@@ -202,7 +204,8 @@ fn tokens_are_taken_back() {
         let secret = afar.secret("vera");
         let status = || afar.curl(wire, &secret, "GET", "/v1/health", "").0;
         assert_eq!(status(), 200);
-        // The rules are read by the same signal, and one that comes before they are at work is refused.
+        // The rules are read by the same signal, and one that comes before they are at work is
+        // refused.
         let hang_up = |version: u32| {
             afar.place.run.hang_up();
             afar.place.run.says(&format!("version {version} of the rules"));

@@ -1,5 +1,6 @@
-//! What a mirrorc with `--state` knows after a kill, what it does when the directory cannot be used, and the worked example of
-//! the operations page. (Rejected: stopping it properly; what counts is what is there when it could not say goodbye.)
+//! What a mirrorc with `--state` knows after a kill, what it does when the directory cannot be
+//! used, and the worked example of the operations page. (Rejected: stopping it properly; what
+//! counts is what is there when it could not say goodbye.)
 
 use crate::MIRRORC;
 use mrule_tests::control::Place;
@@ -62,7 +63,8 @@ fn what_was_answered_is_there_after_a_kill() {
         // Older versions are there, too; copies and versions go on from there.
         assert_eq!(place.json(&["rollback", "site", "--version", "1"])["version"], 4);
         assert!(place.command(&["show", "site"]).contains("snaplen 1 "));
-        // A reload while something is changed keeps it whole; then the rule file changes while nobody runs.
+        // A reload while something is changed keeps it whole; then the rule file changes while
+        // nobody runs.
         let path = place.write("a.mrule", &RULES.replace("10..100", "10..99"));
         assert_eq!(place.json(&["load", &path])["plan"]["tables"]["kept"], json!(["quiet"]));
         place.write("a.mrule", &RULES.replace("10..100", "10..98"));

@@ -1,6 +1,7 @@
-//! Stations that fail, in network namespaces: no route, nobody at the port, a neighbour that does not answer, links that go
-//! down and vanish, paths that are too narrow. Each is told once, its copies are dropped and counted, the worker never waits, and
-//! it comes back by itself. (Rejected: errors made by hand; which error the kernel gives, and when, is what is tested.)
+//! Stations that fail, in network namespaces: no route, nobody at the port, a neighbour that does
+//! not answer, links that go down and vanish, paths that are too narrow. Each is told once, its
+//! copies are dropped and counted, the worker never waits, and it comes back by itself. (Rejected:
+//! errors made by hand; which error the kernel gives, and when, is what is tested.)
 
 use mrule_dataplane::station::Cause;
 use mrule_tests::feed::Feed;
@@ -19,8 +20,9 @@ fn open(station: &str) -> Feed {
     Feed::open(&format!("station s {{ {station} }}\n{RULES}"), &capture("dns.pcap")).unwrap()
 }
 
-/// Waits for this many events, and that the last says this; a worker never waits for the station. The note that
-/// a next hop is silent counts only where it is asked for: whether a neighbour takes a second to answer is its own affair.
+/// Waits for this many events, and that the last says this; a worker never waits for the station.
+/// The note that a next hop is silent counts only where it is asked for: whether a neighbour takes
+/// a second to answer is its own affair.
 fn told(feed: &Feed, events: usize, what: &str) {
     let silent = "has not told its link-layer address";
     let told = |feed: &Feed| -> Vec<String> {

@@ -1,6 +1,6 @@
-//! Stations that write: files that rotate, disks that are full, processes that are killed, pipes whose readers stop, go and
-//! come. What was written is read back by tshark, and held against what a replay writes.
-//! (Rejected: asking the counts alone; they are held against what is there.)
+//! Stations that write: files that rotate, disks that are full, processes that are killed, pipes
+//! whose readers stop, go and come. What was written is read back by tshark, and held against what
+//! a replay writes. (Rejected: asking the counts alone; they are held against what is there.)
 
 use mrule_compiler::abi::{NO_LIMIT, Verdict};
 use mrule_dataplane::station::{Cause, Copy, Options, Stations};

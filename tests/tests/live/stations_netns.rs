@@ -1,6 +1,7 @@
-//! Stations on the wire, in network namespaces: what the kernel's own VXLAN device hands up is, byte for byte, what a replay
-//! writes; what tcpdump hears of the others says the same in tshark's words. And faults: peers that are gone, links that go down.
-//! (Rejected: a socket of ours at the other end, which would share our mistakes.)
+//! Stations on the wire, in network namespaces: what the kernel's own VXLAN device hands up is,
+//! byte for byte, what a replay writes; what tcpdump hears of the others says the same in tshark's
+//! words. And faults: peers that are gone, links that go down. (Rejected: a socket of ours at the
+//! other end, which would share our mistakes.)
 
 use mrule_tests::feed::Feed;
 use mrule_tests::frames::{Frame, captures, read};

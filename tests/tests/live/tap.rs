@@ -1,6 +1,7 @@
-//! Taps between two hosts: copies are what the wire carries (super-frames cut, checksums complete, tags in place), the
-//! verdicts are those of a replay of the same packets, and under more than can be taken the counters still add up.
-//! (Rejected: comparing with what a tap program of ours says; tshark and etherparse judge the copies.)
+//! Taps between two hosts: copies are what the wire carries (super-frames cut, checksums complete,
+//! tags in place), the verdicts are those of a replay of the same packets, and under more than can
+//! be taken the counters still add up. (Rejected: comparing with what a tap program of ours says;
+//! tshark and etherparse judge the copies.)
 
 use crate::MIRRORC;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};

@@ -1,8 +1,9 @@
-//! Holds what is said of applications against tshark: which one a flow carries, and which frames complete a message that
-//! says something; in every shipped capture (and those in `MRULE_CAPTURES`), by the command, both engines.
-//! tshark puts streams together, in any order of packets, as ours do; what is known to be told otherwise is listed here.
-//! (Rejected: tshark by ports alone, which calls whatever runs on port 80 HTTP; where it does, the makers of the captures
-//! say what ran there.)
+//! Holds what is said of applications against tshark: which one a flow carries, and which frames
+//! complete a message that says something; in every shipped capture (and those in
+//! `MRULE_CAPTURES`), by the command, both engines. tshark puts streams together, in any order of
+//! packets, as ours do; what is known to be told otherwise is listed here. (Rejected: tshark by
+//! ports alone, which calls whatever runs on port 80 HTTP; where it does, the makers of the
+//! captures say what ran there.)
 
 use mrule_compiler::fields;
 use mrule_tests::frames::{captures, read};
@@ -42,7 +43,8 @@ const MESSAGES: &[&str] = &[
     "dns.flags.response == 0",
 ];
 
-/// tshark sees a message's head as soon as it is complete; but it loses its way in the bodies, and misses messages behind them.
+/// tshark sees a message's head as soon as it is complete; but it loses its way in the bodies, and
+/// misses messages behind them.
 const HEADS: &[&str] = &[
     "-o",
     "tcp.reassemble_out_of_order:TRUE",
@@ -94,8 +96,8 @@ const APPLICATIONS: &[(&str, &[&str])] = &[
     ("git", &["git"]),
 ];
 
-/// Where tshark has to be told what is spoken: without a well-known port it does not know ssh, nor HTTP/2 without TLS; and
-/// what is on another's port.
+/// Where tshark has to be told what is spoken: without a well-known port it does not know ssh, nor
+/// HTTP/2 without TLS; and what is on another's port.
 const TOLD: &[(&str, &str)] = &[
     ("ssh", "tcp.port==2222,ssh"),
     ("demo", "tcp.port==2222,ssh"),
@@ -114,8 +116,8 @@ const TOLD: &[(&str, &str)] = &[
     ("sessions", "tcp.port==8082,http2"),
 ];
 
-/// Servers on ports that tshark takes for something else, and what is said of their flows: in `ssh`, one client speaks HTTP to
-/// the ssh server, so both are right for that server.
+/// Servers on ports that tshark takes for something else, and what is said of their flows: in
+/// `ssh`, one client speaks HTTP to the ssh server, so both are right for that server.
 const SERVERS: &[(&str, &str, &[&str])] = &[
     ("apps", "10.0.0.22:80", &["ssh"]),
     ("ssh", "10.0.0.22:80", &["ssh", "http"]),
@@ -134,7 +136,8 @@ const CUT: &[&str] = &["bulk", "snap64", "bigendian", "ipv6", "qinq", "mpls", "p
 fn asked(cut: bool) -> Vec<PathBuf> {
     let wanted = |c: &PathBuf| {
         let name = stem(c);
-        // Crafted packets belong to no program; in tunnels and fragments tshark looks further than the first flow.
+        // Crafted packets belong to no program; in tunnels and fragments tshark looks further than
+        // the first flow.
         !name.starts_with("odd")
             && !["geneve", "gre", "ipip", "vxlan", "fragments"].contains(&name)
             && (cut || !CUT.contains(&name))
@@ -164,8 +167,8 @@ fn pieces(capture: &Path) -> BTreeMap<usize, Numbers> {
     text.lines().map(line).collect()
 }
 
-/// Whether a text ends with the head of an answer that says this. tshark takes the answer to a pipelined HEAD for one with a body,
-/// and then misses the heads that it takes for that body.
+/// Whether a text ends with the head of an answer that says this. tshark takes the answer to a
+/// pipelined HEAD for one with a body, and then misses the heads that it takes for that body.
 fn answers(condition: &str, text: &str) -> bool {
     let head = text.rsplit("HTTP/1.1 ").next().unwrap_or("");
     let word = condition.rsplit(' ').next().unwrap_or("").trim_matches('"');
@@ -179,7 +182,8 @@ fn answers(condition: &str, text: &str) -> bool {
 }
 
 fn messages(capture: &Path) -> Vec<String> {
-    // tshark loses its way where segments are late, doubled and overlapping all at once: it is shown the streams in order.
+    // tshark loses its way where segments are late, doubled and overlapping all at once: it is
+    // shown the streams in order.
     let (frames, segments) = (read(capture), segments(capture).segments);
     let placed = recut::in_order(&frames, &segments);
     let dir = tempfile::tempdir().unwrap();
@@ -328,7 +332,8 @@ fn expected(capture: &Path, flow: &Flow) -> BTreeSet<&'static str> {
     if !flow.payload {
         return BTreeSet::from(["undecided"]);
     }
-    // From the middle on, or of payload that was cut, nobody can be held to know more than that there is something.
+    // From the middle on, or of payload that was cut, nobody can be held to know more than that
+    // there is something.
     if said.is_empty() || !flow.begun || CUT.contains(&stem(capture)) {
         said.extend(["other", "undecided"]);
     }

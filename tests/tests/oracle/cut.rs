@@ -1,6 +1,6 @@
-//! Holds two simpler judges against the engines: tcpdump for what its filters can say, and editcap for plain capture
-//! lengths: `editcap -s N` must leave the same bytes as `snaplen N`, in every capture.
-//! (Rejected: comparing counts; frames are compared with their bytes and times.)
+//! Holds two simpler judges against the engines: tcpdump for what its filters can say, and editcap
+//! for plain capture lengths: `editcap -s N` must leave the same bytes as `snaplen N`, in every
+//! capture. (Rejected: comparing counts; frames are compared with their bytes and times.)
 
 use mrule_compiler::abi::Link;
 use mrule_tests::frames::{captures, parse, read};
@@ -11,7 +11,8 @@ use std::process::Command;
 
 const FILTERS: &str = include_str!("../../oracle/tcpdump.txt");
 
-/// Where tcpdump's view of the environment suffices: no tunnels, no IPv6 extension headers before ports, no fragments of those.
+/// Where tcpdump's view of the environment suffices: no tunnels, no IPv6 extension headers before
+/// ports, no fragments of those.
 const CAPTURES: &[&str] = &[
     "web",
     "dns",
@@ -98,8 +99,8 @@ fn snaplen_cuts_as_editcap_does() {
         let frames = read(capture);
         let copies = engines.copies(&frames);
         for (n, told) in LENGTHS.iter().zip(told) {
-            // An empty frame has nothing to copy: editcap keeps its record, a station gets none. No times: editcap loses a
-            // tick of a resolution that is a power of two.
+            // An empty frame has nothing to copy: editcap keeps its record, a station gets none. No
+            // times: editcap loses a tick of a resolution that is a power of two.
             let cut = parse(told);
             let wanted = cut.iter().filter(|f| !f.bytes.is_empty()).map(|f| (f.len, &f.bytes[..]));
             let wanted: Vec<_> = wanted.collect();

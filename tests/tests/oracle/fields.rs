@@ -1,6 +1,7 @@
-//! Every field of the table against tshark, frame by frame: on the captures that ship, on their frames cut at every
-//! length, and on the captures in the folder that `MRULE_CAPTURES` names. Each difference is either one of `MEANT`, with its
-//! reason, or a failure. (Rejected: a list of frames to skip, which would hide what else is wrong with them.)
+//! Every field of the table against tshark, frame by frame: on the captures that ship, on their
+//! frames cut at every length, and on the captures in the folder that `MRULE_CAPTURES` names. Each
+//! difference is either one of `MEANT`, with its reason, or a failure. (Rejected: a list of frames
+//! to skip, which would hide what else is wrong with them.)
 
 use mrule_compiler::abi::{Head, Link, Packet, bit};
 use mrule_compiler::dissect::dissect;

@@ -1,7 +1,8 @@
-//! Holds what filters mean against tshark: every filter of tests/oracle/filters.txt must select the same frames there and in
-//! both engines, in every shipped capture (and those in `MRULE_CAPTURES`). tshark takes all filters in one pass over
-//! a capture (tests/oracle/tshark.lua), without reassembly, as a mirror decides packet by packet.
-//! (Rejected: expectations kept in a file; the judge itself is asked, so captures can be remade.)
+//! Holds what filters mean against tshark: every filter of tests/oracle/filters.txt must select the
+//! same frames there and in both engines, in every shipped capture (and those in `MRULE_CAPTURES`).
+//! tshark takes all filters in one pass over a capture (tests/oracle/tshark.lua), without
+//! reassembly, as a mirror decides packet by packet. (Rejected: expectations kept in a file; the
+//! judge itself is asked, so captures can be remade.)
 
 use mrule_compiler::fields::{FIELDS, Field, Source};
 use mrule_tests::frames::{captures, read, ships};
@@ -51,7 +52,8 @@ struct Difference {
 }
 
 impl Difference {
-    /// Takes the frames that this line is about out of those where a filter does not select the same.
+    /// Takes the frames that this line is about out of those where a filter does not select the
+    /// same.
     fn set_aside(&self, capture: &str, filter: &Filter, differ: &mut Numbers) {
         let named =
             |name: &&str| *name == "*" || filter.ours.split([' ', '(', '!']).any(|w| w.starts_with(name));
@@ -82,7 +84,8 @@ fn differences() -> Vec<Difference> {
         .collect()
 }
 
-/// Which of `filter`'s frames differ in an engine from what tshark says, those set aside apart; as text for a failure.
+/// Which of `filter`'s frames differ in an engine from what tshark says, those set aside apart; as
+/// text for a failure.
 fn compare(
     filter: &Filter,
     capture: &str,

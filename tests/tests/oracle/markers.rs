@@ -1,7 +1,8 @@
-//! Where a marker is found does not depend on how a stream is cut into packets, nor on the order of neighbours: a trigger by
-//! flow fires for the same flows, with the packet that completes the marker, and then holds for all that follows in
-//! both directions. What is expected comes from where tshark says each byte stands, by a search in whole streams.
-//! (Rejected: comparing runs with each other only; all of them could be wrong alike.)
+//! Where a marker is found does not depend on how a stream is cut into packets, nor on the order of
+//! neighbours: a trigger by flow fires for the same flows, with the packet that completes the
+//! marker, and then holds for all that follows in both directions. What is expected comes from
+//! where tshark says each byte stands, by a search in whole streams. (Rejected: comparing runs with
+//! each other only; all of them could be wrong alike.)
 
 use mrule_tests::frames::{Frame, captures, read};
 use mrule_tests::mirrored::{ENGINES, copies};
@@ -27,8 +28,8 @@ const MARKERS: &[&str] = &[
 /// How far into a stream is looked without a word about it.
 const DEPTH: usize = 64 << 10;
 
-/// Ports whose connections are left out of what is cut anew: addresses and ports used again, where swapped neighbours may be
-/// of two connections.
+/// Ports whose connections are left out of what is cut anew: addresses and ports used again, where
+/// swapped neighbours may be of two connections.
 const AGAIN: u16 = 45555;
 
 fn stations() -> Vec<String> {

@@ -1,5 +1,6 @@
-//! Where the bytes of a protocol begin and end for slices, against tshark: on the captures that ship, and on those in the
-//! folder that `MRULE_CAPTURES` names. (Rejected: display filters with slices, one run of tshark each.)
+//! Where the bytes of a protocol begin and end for slices, against tshark: on the captures that
+//! ship, and on those in the folder that `MRULE_CAPTURES` names. (Rejected: display filters with
+//! slices, one run of tshark each.)
 
 use mrule_compiler::abi::{Link, Packet, bit};
 use mrule_compiler::dissect::dissect;
@@ -60,7 +61,8 @@ fn slices_of_protocols_are_those_of_tshark() {
                     let theirs =
                         told.protocols.iter().find(|p| p.0 == name).map(|&(_, at, length)| (at, length));
                     compared += usize::from(ours.is_some());
-                    // Which protocols there are is compared elsewhere; a length of 0 is no bytes here.
+                    // Which protocols there are is compared elsewhere; a length of 0 is no bytes
+                    // here.
                     let known = helpers::stack(&head, layer).bits & bit != 0;
                     let theirs = theirs.filter(|&(_, length)| length > 0);
                     let differ =

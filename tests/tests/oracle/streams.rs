@@ -1,7 +1,8 @@
-//! Holds `stream 0..N` against tshark: what a station received of every TCP stream, put together by where tshark says
-//! each segment's bytes stand, must be exactly the first N bytes of either direction, and the bytes that tshark shows
-//! when it follows the stream; in every shipped capture (and those in `MRULE_CAPTURES`), by the command, both engines.
-//! (Rejected: judging packet by packet what is copied; bytes sent twice may be copied twice.)
+//! Holds `stream 0..N` against tshark: what a station received of every TCP stream, put together by
+//! where tshark says each segment's bytes stand, must be exactly the first N bytes of either
+//! direction, and the bytes that tshark shows when it follows the stream; in every shipped capture
+//! (and those in `MRULE_CAPTURES`), by the command, both engines. (Rejected: judging packet by
+//! packet what is copied; bytes sent twice may be copied twice.)
 
 use mrule_tests::frames::{Frame, captures, read};
 use mrule_tests::mirrored::{ENGINES, copies};
@@ -19,7 +20,8 @@ struct Outcome {
     differences: Vec<String>,
     /// Directions whose bytes were compared with those that tshark follows.
     followed: usize,
-    /// Directions whose bytes were compared by offset, but that have a gap or are not to be followed.
+    /// Directions whose bytes were compared by offset, but that have a gap or are not to be
+    /// followed.
     pieced: usize,
     /// Directions of which nothing can be said: cut headers, fragments, a SYN behind data.
     aside: usize,
@@ -51,7 +53,8 @@ fn received(
     let mut received: BTreeMap<Way, Bytes> = BTreeMap::new();
     for (number, copy) in originals(frames, copies)?.into_iter().zip(copies) {
         let Some(&i) = by_frame.get(&number) else {
-            // tshark shows the TCP of tunnels too, which was left out, and not that of IP without a whole header
+            // tshark shows the TCP of tunnels too, which was left out, and not that of IP without a
+            // whole header
             continue;
         };
         let (segment, offset) = (&told.segments[i], offsets[i]);

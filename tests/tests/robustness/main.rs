@@ -1,8 +1,9 @@
-//! The robustness suite: each fault that an attack on a release build has found is a test here, with its whole kind.
-//! Every test is bounded in count and time and makes the network namespaces that it needs. `MRULE_ATTACK=full` runs
-//! the long forms (hundreds of kills, a thousand starts); without it each test runs a short form of the same code.
-//! The invariant: a test starts a real process and asks it from outside. (Rejected: one executable for each area;
-//! every executable links the whole product again.)
+//! The robustness suite: each fault that an attack on a release build has found is a test here,
+//! with its whole kind. Every test is bounded in count and time and makes the network namespaces
+//! that it needs. `MRULE_ATTACK=full` runs the long forms (hundreds of kills, a thousand starts);
+//! without it each test runs a short form of the same code. The invariant: a test starts a real
+//! process and asks it from outside. (Rejected: one executable for each area; every executable
+//! links the whole product again.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod api_limits;

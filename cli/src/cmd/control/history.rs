@@ -1,6 +1,6 @@
-//! `mirrorc events`: what happens, as it happens; and with `--history` what happened before, page by page until there is no
-//! more. The invariant: both print an event the same way. (Rejected: to begin with the history and go on live; a script
-//! that asks what happened wants an end.)
+//! `mirrorc events`: what happens, as it happens; and with `--history` what happened before, page
+//! by page until there is no more. The invariant: both print an event the same way. (Rejected: to
+//! begin with the history and go on live; a script that asks what happened wants an end.)
 
 use super::show;
 use crate::client::{Sent, To, part};

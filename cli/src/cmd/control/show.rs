@@ -1,5 +1,6 @@
-//! Answers of the API for people. The invariant: what an answer has no room for here is in `--json`; text of others never
-//! drives the terminal. (Rejected: YAML, which is neither read nor scripted well.)
+//! Answers of the API for people. The invariant: what an answer has no room for here is in
+//! `--json`; text of others never drives the terminal. (Rejected: YAML, which is neither read nor
+//! scripted well.)
 
 use crate::screen::{BAD, BOLD, DIM, DOUBT, GOOD, Screen, printable};
 use crate::table::{Table, grouped, size};

@@ -1,6 +1,7 @@
-//! The hosts of the demonstration: each a thread in a network namespace of its own, which makes its interfaces, tells that it is
-//! ready, and then serves, asks or listens. The invariant: what passes between them passes over the kernel's TCP and
-//! interfaces, nothing by another way. (Rejected: curl and a server in Python; they may not be installed.)
+//! The hosts of the demonstration: each a thread in a network namespace of its own, which makes its
+//! interfaces, tells that it is ready, and then serves, asks or listens. The invariant: what passes
+//! between them passes over the kernel's TCP and interfaces, nothing by another way. (Rejected:
+//! curl and a server in Python; they may not be installed.)
 
 use super::watch::{Watch, watch};
 use crate::exit::Failure;
@@ -37,7 +38,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts a thread in a new namespace. It waits for its interface before it does `work`, which gives what it watches.
+    /// Starts a thread in a new namespace. It waits for its interface before it does `work`, which
+    /// gives what it watches.
     pub fn start(work: fn() -> Result<Option<Watch>, Failure>) -> Result<Host, Failure> {
         let (tell, namespace) = sync_channel(1);
         let (go, gone) = sync_channel::<()>(1);
@@ -64,8 +66,8 @@ impl Host {
         self.ready.recv().map_err(|_| Failure::usage("a host's thread ended"))?
     }
 
-    /// Asks the server so many times from here, the last time with what the rules look for, or until `stopped`; gives how many
-    /// bytes were answered.
+    /// Asks the server so many times from here, the last time with what the rules look for, or
+    /// until `stopped`; gives how many bytes were answered.
     pub fn ask(&self, times: u16, stopped: impl Fn() -> bool + Sync) -> io::Result<u64> {
         let there = self.namespace.as_fd();
         let all = || {

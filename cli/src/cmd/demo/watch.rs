@@ -1,7 +1,8 @@
-//! What passes by an interface: how many frames the kernel counted as received there, and the first few in words, read by a plain
-//! AF_PACKET socket. The invariant: it looks at the demonstration from outside and shares nothing with what it shows.
-//! (Rejected: mirrorc's own counts only, which would show what it believes; counting in the socket, which loses frames when
-//! the machine is busy.)
+//! What passes by an interface: how many frames the kernel counted as received there, and the first
+//! few in words, read by a plain AF_PACKET socket. The invariant: it looks at the demonstration
+//! from outside and shares nothing with what it shows. (Rejected: mirrorc's own counts only, which
+//! would show what it believes; counting in the socket, which loses frames when the machine is
+//! busy.)
 
 use crate::exit::Failure;
 use afpacket::sync::RawPacketStream;
@@ -41,7 +42,8 @@ impl Watch {
     }
 }
 
-/// Watches an interface of the calling thread's namespace until the first few have been seen; it counts on.
+/// Watches an interface of the calling thread's namespace until the first few have been seen; it
+/// counts on.
 pub fn watch(interface: &str) -> Result<Watch, Failure> {
     let failed = |error| Failure::file("read from", interface, &error);
     let mut socket = RawPacketStream::new().map_err(failed)?;

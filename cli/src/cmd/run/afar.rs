@@ -1,5 +1,6 @@
-//! The arguments by which the API is reached from afar. The invariant: without certificate, key and tokens there is no
-//! listening. (Rejected: a certificate that mirrorc makes for itself; nobody could know whom they talk to.)
+//! The arguments by which the API is reached from afar. The invariant: without certificate, key and
+//! tokens there is no listening. (Rejected: a certificate that mirrorc makes for itself; nobody
+//! could know whom they talk to.)
 
 use crate::exit::Failure;
 use crate::memory;
@@ -23,26 +24,30 @@ pub(super) struct Listen {
     /// Its private key, as PEM
     #[arg(long, value_name = "FILE", requires = "listen")]
     tls_key: Option<PathBuf>,
-    /// Who may ask for what: a file that `mirrorc token` writes; SIGHUP reads it and the certificate again
+    /// Who may ask for what: a file that `mirrorc token` writes; SIGHUP reads it and the
+    /// certificate again
     #[arg(long, value_name = "FILE", requires = "listen")]
     tokens: Option<PathBuf>,
-    /// How many connections there can be to the API, by each way: from afar, and at the control socket
+    /// How many connections there can be to the API, by each way: from afar, and at the control
+    /// socket
     #[arg(long, value_name = "N", default_value_t = 1200, value_parser = clap::value_parser!(u32).range(12..=100_000))]
     api_connections: u32,
     /// How many of them from one address (of IPv6: from one /64)
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     api_connections_per_address: u32,
-    /// How much memory the bodies of all requests to the API may take together; a quarter is for the control socket only
+    /// How much memory the bodies of all requests to the API may take together; a quarter is for
+    /// the control socket only
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = memory::size)]
     api_body_memory: usize,
-    /// Let stations that clients (holders of tokens) write be files and FIFOs beneath this directory; may be given several
-    /// times. A relative path of a client lies in the first one
+    /// Let stations that clients (holders of tokens) write be files and FIFOs beneath this
+    /// directory; may be given several times. A relative path of a client lies in the first one
     #[arg(long, value_name = "DIR", requires = "listen")]
     allow_directory: Vec<PathBuf>,
     /// Let stations that clients write send on this interface; may be given several times
     #[arg(long, value_name = "INTERFACE", requires = "listen")]
     allow_interface: Vec<String>,
-    /// Let tunnels that clients write go to this network, as in 192.0.2.0/24; may be given several times
+    /// Let tunnels that clients write go to this network, as in 192.0.2.0/24; may be given several
+    /// times
     #[arg(long, value_name = "NETWORK", requires = "listen")]
     allow_network: Vec<Network>,
 }
@@ -70,8 +75,9 @@ impl Listen {
         Ok(Grants::open(&self.allow_directory, &self.allow_interface, &self.allow_network)?)
     }
 
-    /// Refuses directories that are the state's or in it. Where the state's file system hangs, names are compared.
-    /// To be called after privileges are given up: a thread that hangs cannot give them up.
+    /// Refuses directories that are the state's or in it. Where the state's file system hangs,
+    /// names are compared. To be called after privileges are given up: a thread that hangs cannot
+    /// give them up.
     ///
     /// # Errors
     /// Which directory is in that of the state.
@@ -102,8 +108,8 @@ impl Listen {
         named.into_iter().filter_map(|(path, what)| Some((path.as_ref()?, what)))
     }
 
-    /// Reads the files and binds the address, if that is wanted; where another mirrorc is to be replaced, the address may be
-    /// in use by that.
+    /// Reads the files and binds the address, if that is wanted; where another mirrorc is to be
+    /// replaced, the address may be in use by that.
     ///
     /// # Errors
     /// Files and addresses that cannot be used.

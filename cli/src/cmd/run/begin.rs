@@ -1,6 +1,7 @@
-//! What a live run does while it still may do everything: reads keys and secrets, listens at ports, and then gives its privileges
-//! up. The invariant: nothing is read from an interface before that. (Rejected: in the loop of the run; what is opened
-//! with which privileges is to be seen at a glance.)
+//! What a live run does while it still may do everything: reads keys and secrets, listens at ports,
+//! and then gives its privileges up. The invariant: nothing is read from an interface before that.
+//! (Rejected: in the loop of the run; what is opened with which privileges is to be seen at a
+//! glance.)
 
 use super::live::Ports;
 use crate::alarms;
@@ -27,7 +28,8 @@ pub(super) struct Privileged {
 const OPENINGS: usize = 4;
 
 impl Privileged {
-    /// Opens what others need not be able to, and gives up what is not needed; `warn`: what a user should know is shown.
+    /// Opens what others need not be able to, and gives up what is not needed; `warn`: what a user
+    /// should know is shown.
     ///
     /// # Errors
     /// Files and addresses that cannot be used; no such user.

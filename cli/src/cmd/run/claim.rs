@@ -1,7 +1,8 @@
-//! What only one mirrorc can have: the control socket, the interfaces of bridges, the address of the API.
-//! Another mirrorc has them, and this run is refused; or it hands them over. The invariant: what somebody
-//! else has is found out before anything is taken over, so that a refused run leaves the old one at work.
-//! (Rejected: each where it is used; a socket that is taken would be found when the old one has ended.)
+//! What only one mirrorc can have: the control socket, the interfaces of bridges, the address of
+//! the API. Another mirrorc has them, and this run is refused; or it hands them over. The
+//! invariant: what somebody else has is found out before anything is taken over, so that a refused
+//! run leaves the old one at work. (Rejected: each where it is used; a socket that is taken would
+//! be found when the old one has ended.)
 
 use super::live::Ports;
 use crate::exit::Failure;
@@ -20,7 +21,8 @@ pub(super) struct Claimed {
     pub afar: Option<TlsListener>,
 }
 
-/// Makes the control socket, owns the interfaces, and listens at the address of the API; `warn`: what was taken over is shown.
+/// Makes the control socket, owns the interfaces, and listens at the address of the API; `warn`:
+/// what was taken over is shown.
 ///
 /// # Errors
 /// Somebody has one of them, and is not to be replaced.
@@ -33,8 +35,8 @@ pub(super) fn claim(
 ) -> Result<Claimed, Failure> {
     let ends: Vec<String> = args.bridge.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
     let path = args.control.as_deref();
-    // First: where another mirrorc listens there, its bridge should not be touched. One that is taken over gives up its
-    // socket, its files and its state.
+    // First: where another mirrorc listens there, its bridge should not be touched. One that is
+    // taken over gives up its socket, its files and its state.
     let early = match path {
         Some(path) if args.take_over => {
             will_be_free(path, &ends, stop)?;

@@ -1,6 +1,7 @@
-//! `mirrorc run` on interfaces: starts the runtime, prints what happens and what is counted, and ends it on SIGINT or
-//! SIGTERM. The invariant: the last thing printed are the sums after everything that was received has been decided and every
-//! copy has been sent or dropped. (Rejected: a full-screen display; what was told before it is then gone.)
+//! `mirrorc run` on interfaces: starts the runtime, prints what happens and what is counted, and
+//! ends it on SIGINT or SIGTERM. The invariant: the last thing printed are the sums after
+//! everything that was received has been decided and every copy has been sent or dropped.
+//! (Rejected: a full-screen display; what was told before it is then gone.)
 
 use super::afar::Listen;
 use super::begin::{self, Privileged};
@@ -43,7 +44,8 @@ pub(super) struct Ports {
     /// Read what enters by this interface; may be given several times
     #[arg(long, value_name = "INTERFACE")]
     tap: Vec<String>,
-    /// Forward every frame from A to B and from B to A, and read what enters; may be given several times
+    /// Forward every frame from A to B and from B to A, and read what enters; may be given several
+    /// times
     #[arg(long, value_name = "A:B", value_parser = pair)]
     pub(super) bridge: Vec<(String, String)>,
     /// Who forwards
@@ -55,10 +57,12 @@ pub(super) struct Ports {
     /// Do not put a redirect back that vanishes while it runs
     #[arg(long, requires = "bridge")]
     no_repair: bool,
-    /// Where another mirrorc forwards between these interfaces: have it end, and go on forwarding meanwhile
+    /// Where another mirrorc forwards between these interfaces: have it end, and go on forwarding
+    /// meanwhile
     #[arg(long, requires = "bridge")]
     pub(super) take_over: bool,
-    /// What becomes of copies when something that bound all policies cannot be restored from `--state`
+    /// What becomes of copies when something that bound all policies cannot be restored from
+    /// `--state`
     #[arg(long, value_enum, value_name = "WHAT", default_value_t, requires = "state")]
     binding_failure: Failing,
     /// How many worker threads; all packets of a flow meet the same one [default: one for each
@@ -67,9 +71,10 @@ pub(super) struct Ports {
     workers: Option<u16>,
     /// Memory of each worker's receive ring for each interface [default: 16MiB]
     ///
-    /// The default holds one second at up to 100,000 packets a second of 64 bytes, 300 ms at 300,000, and about 10,000
-    /// packets of 1,500 bytes. From 1MiB (64 ms) to 1GiB. Frames longer than 16,000 bytes (GRO, GSO) wait in a queue beside
-    /// it, which takes up to 32 MiB while they wait.
+    /// The default holds one second at up to 100,000 packets a second of 64 bytes, 300 ms at
+    /// 300,000, and about 10,000 packets of 1,500 bytes. From 1MiB (64 ms) to 1GiB. Frames longer
+    /// than 16,000 bytes (GRO, GSO) wait in a queue beside it, which takes up to 32 MiB while they
+    /// wait.
     #[arg(long, value_name = "SIZE", conflicts_with = "read", value_parser = ring)]
     ring: Option<u64>,
     /// What packets are spread over workers by
@@ -84,10 +89,12 @@ pub(super) struct Ports {
     /// Listen at this Unix socket for commands and the HTTP API; only its owner can open it
     #[arg(long, value_name = "SOCKET", conflicts_with = "read")]
     pub(super) control: Option<PathBuf>,
-    /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the next run
+    /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the
+    /// next run
     #[arg(long, value_name = "DIR", conflicts_with = "read")]
     pub(super) state: Option<PathBuf>,
-    /// Have each worker stay on one of these processors, in turn, as in `0,2-3`; without `--workers`, one worker for each
+    /// Have each worker stay on one of these processors, in turn, as in `0,2-3`; without
+    /// `--workers`, one worker for each
     #[arg(long, value_name = "CPUS", conflicts_with = "read", value_parser = processors)]
     pin: Option<Processors>,
     /// Run as this user; without it, and called by sudo, as the one who called it

@@ -1,5 +1,6 @@
-//! Who is told of what happens while a run lasts: listeners, the history, receivers of alarms. The invariant: a run without any
-//! of them makes no events. (Rejected: in the loop of the run, which has enough to do.)
+//! Who is told of what happens while a run lasts: listeners, the history, receivers of alarms. The
+//! invariant: a run without any of them makes no events. (Rejected: in the loop of the run, which
+//! has enough to do.)
 
 use super::live::Ports;
 use crate::alarms;
@@ -87,7 +88,8 @@ impl Notifier {
         }
     }
 
-    /// Looks for what should be told, and gives what a user should know; to be called several times a second.
+    /// Looks for what should be told, and gives what a user should know; to be called several times
+    /// a second.
     pub fn watch(&mut self, control: &Control) -> Vec<String> {
         let now = Instant::now();
         if !self.drops.is_due(now) {
@@ -111,7 +113,8 @@ impl Notifier {
         lost.into_iter().chain(found).collect()
     }
 
-    /// The run ends, by a signal or because another process has taken over: what waits is written down and sent, and what came of it is added to the report.
+    /// The run ends, by a signal or because another process has taken over: what waits is written
+    /// down and sent, and what came of it is added to the report.
     pub fn finish(self, report: live::Report, successor: Option<i32>) -> Report {
         match successor {
             Some(pid) => {

@@ -1,7 +1,8 @@
-//! SIGHUP: the rule files of the command line are read again, and their program takes the place of the one at work. The
-//! invariants: what is wrong with them is shown as `check` shows it, and then nothing has changed; it is done on a thread of
-//! its own, so that no file that hangs keeps another signal waiting.
-//! (Rejected: ending with an error; who edits rules on a running bridge makes mistakes.)
+//! SIGHUP: the rule files of the command line are read again, and their program takes the place of
+//! the one at work. The invariants: what is wrong with them is shown as `check` shows it, and then
+//! nothing has changed; it is done on a thread of its own, so that no file that hangs keeps another
+//! signal waiting. (Rejected: ending with an error; who edits rules on a running bridge makes
+//! mistakes.)
 
 use crate::exit::Failure;
 use crate::report::{Report, text};
@@ -23,8 +24,8 @@ use std::thread::JoinHandle;
 /// What came of reading the rules.
 type Outcome = Result<Result<Box<Done>, Refusal>, Failure>;
 
-/// Reads the rules again, one time after the other; and beside that the certificate and the tokens, so that a token that is
-/// taken back does not wait for rules.
+/// Reads the rules again, one time after the other; and beside that the certificate and the tokens,
+/// so that a token that is taken back does not wait for rules.
 pub(super) struct Reloading {
     rules: Rules,
     renewal: Option<Arc<TlsReload>>,
@@ -43,7 +44,8 @@ impl Reloading {
         Reloading { rules, renewal, warn, at_work: None, renewing: None, renew_again: false }
     }
 
-    /// Begins, on a thread of its own: a file that hangs, a long compile and stations that hang keep no signal waiting.
+    /// Begins, on a thread of its own: a file that hangs, a long compile and stations that hang
+    /// keep no signal waiting.
     ///
     /// # Errors
     /// Standard error cannot be written to.
@@ -78,7 +80,8 @@ impl Reloading {
         Ok(())
     }
 
-    /// Begins to read certificate and tokens; every signal is followed by a reading that began after it.
+    /// Begins to read certificate and tokens; every signal is followed by a reading that began
+    /// after it.
     fn renew(&mut self, control: &Control, screen: &mut Screen<'_>) -> io::Result<()> {
         let Some(renewal) = self.renewal.clone() else { return Ok(()) };
         self.renew_again = self.renewing.is_some();

@@ -1,10 +1,11 @@
-//! Texts that would take long or much: each is answered in time linear in its length, and what would multiply is refused.
+//! Texts that would take long or much: each is answered in time linear in its length, and what
+//! would multiply is refused.
 
 use super::{STATION, build, findings, program};
 use std::time::{Duration, Instant};
 
-/// Generous: these tests run unoptimised beside others, on machines that may be busy with more. What they guard against
-/// is quadratic, and takes many minutes.
+/// Generous: these tests run unoptimised beside others, on machines that may be busy with more.
+/// What they guard against is quadratic, and takes many minutes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn codes(text: &str) -> Vec<&'static str> {

@@ -340,7 +340,8 @@ fn triggers() {
     assert_eq!(pair.key(), [ValueTy::Ip, ValueTy::Uint]);
     assert!(switch.key().is_empty());
     let shown = format!("{:?}", program.rules[0].matches);
-    // attack: both families; switch; pair; attack[net.addr]: two more; pair[(..)]: both families; attack[10.0.0.1]
+    // attack: both families; switch; pair; attack[net.addr]: two more; pair[(..)]: both families;
+    // attack[10.0.0.1]
     assert_eq!(shown.matches("Active").count(), 2 + 1 + 1 + 2 + 2 + 1, "{shown}");
 }
 

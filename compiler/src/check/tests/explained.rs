@@ -1,5 +1,5 @@
-//! Every code of the checker explains itself, and its examples are what they say: those marked `mrule` compile, those
-//! marked `text` give the code.
+//! Every code of the checker explains itself, and its examples are what they say: those marked
+//! `mrule` compile, those marked `text` give the code.
 
 use super::build;
 use mrule_grammar::codes::{CODES, Code};

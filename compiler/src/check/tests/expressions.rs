@@ -1,4 +1,5 @@
-//! What expressions become: asserted as the typed program prints, or as equal to what the constructors make.
+//! What expressions become: asserted as the typed program prints, or as equal to what the
+//! constructors make.
 
 use super::{STATION, about, about_with, pred, pred_with, refused, wrong};
 use crate::fields::{Field, Source, find};

@@ -1,5 +1,5 @@
-//! Fields of flows and messages, applications, looking into streams, triggers by flow: all that is taken, what it becomes,
-//! and what is refused.
+//! Fields of flows and messages, applications, looking into streams, triggers by flow: all that is
+//! taken, what it becomes, and what is refused.
 
 use super::{STATION, about, about_with, build, findings, pred, pred_with, program, refused, wrong};
 use crate::abi::bit;

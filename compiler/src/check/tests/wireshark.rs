@@ -1,5 +1,6 @@
-//! A sample of real display filters, written as their users write them: each means here what it means in Wireshark, or
-//! gives the code of an error that says what to write. What the accepted ones select is compared with tshark elsewhere.
+//! A sample of real display filters, written as their users write them: each means here what it
+//! means in Wireshark, or gives the code of an error that says what to write. What the accepted
+//! ones select is compared with tshark elsewhere.
 
 use super::{STATION, build, findings};
 

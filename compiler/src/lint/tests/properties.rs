@@ -1,4 +1,5 @@
-//! No warning is ever wrong: random programs against random packets, decided by the reference interpreter.
+//! No warning is ever wrong: random programs against random packets, decided by the reference
+//! interpreter.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
@@ -11,7 +12,8 @@ use crate::hir::{ArithOp, Scope, StreamId, StreamKind, StreamPattern, TextTest};
 use crate::lint::packets::frame;
 use proptest::prelude::*;
 
-/// Conditions over few fields and values, so that they often contradict, imply or repeat each other.
+/// Conditions over few fields and values, so that they often contradict, imply or repeat each
+/// other.
 fn pred() -> impl Strategy<Value = Pred> {
     const FIELDS: &[&str] = &[
         "tcp.dstport",
@@ -132,7 +134,8 @@ fn flow() -> impl Strategy<Value = Pred> {
     prop_oneof![4 => number, 2 => presence, 1 => end, 2 => state, 2 => facet]
 }
 
-/// What is known of a packet beside its bytes: its bits, its numbers, which patterns it completes, what its messages say.
+/// What is known of a packet beside its bytes: its bits, its numbers, which patterns it completes,
+/// what its messages say.
 type Around = (u64, FlowView, u8, Vec<u8>);
 
 fn around() -> impl Strategy<Value = Around> {

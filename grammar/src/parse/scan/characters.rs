@@ -1,13 +1,15 @@
-//! The part of the scanner that looks at characters: strings, comments, Wireshark's layer operator, and what means
-//! nothing outside strings and comments. The invariant: each mistake is reported once, the scanner moves on by at least
-//! one character, and no stretch of the text is looked at more than a bounded number of times.
+//! The part of the scanner that looks at characters: strings, comments, Wireshark's layer operator,
+//! and what means nothing outside strings and comments. The invariant: each mistake is reported
+//! once, the scanner moves on by at least one character, and no stretch of the text is looked at
+//! more than a bounded number of times.
 
 use super::{BROKEN, Last, Scanner};
 use crate::codes::{literals, syntax};
 use crate::diagnostic::Diagnostic;
 use std::ops::Range;
 
-/// How far the end of a mistake is looked for, so that a hostile line cannot be read again and again.
+/// How far the end of a mistake is looked for, so that a hostile line cannot be read again and
+/// again.
 const LOOK_AHEAD: usize = 200;
 
 impl Scanner<'_, '_> {

@@ -1,6 +1,7 @@
-//! When losses are an alarm: more than so many a second are dropped, of what is read, forwarded or copied. The invariant: an
-//! alarm begins and ends; between, however long, nothing is told. What a station drops because its own `limit` says so is no
-//! loss. (Rejected: an alarm for each second; who is woken once is awake.)
+//! When losses are an alarm: more than so many a second are dropped, of what is read, forwarded or
+//! copied. The invariant: an alarm begins and ends; between, however long, nothing is told. What a
+//! station drops because its own `limit` says so is no loss. (Rejected: an alarm for each second;
+//! who is woken once is awake.)
 
 use crate::event::{Kind, Record};
 use mrule_dataplane::live::{ForwardCounts, PortCounts, Report};

@@ -1,7 +1,8 @@
-//! Alarms by syslog: RFC 5424 over UDP (RFC 5426), TCP with lengths before messages (RFC 6587, 3.4.1), or the socket of the
-//! local one. The invariants: whatever an event says, a message is one that RFC 5424 allows: texts that come from packets
-//! cannot end it, begin another one, or drive a terminal. (Rejected: a library; those that are kept do not write structured
-//! data or lengths, and the format is a page.)
+//! Alarms by syslog: RFC 5424 over UDP (RFC 5426), TCP with lengths before messages (RFC 6587,
+//! 3.4.1), or the socket of the local one. The invariants: whatever an event says, a message is one
+//! that RFC 5424 allows: texts that come from packets cannot end it, begin another one, or drive a
+//! terminal. (Rejected: a library; those that are kept do not write structured data or lengths, and
+//! the format is a page.)
 
 use super::{Failed, in_time};
 use crate::event::{Kind, Record};
@@ -25,7 +26,8 @@ const LONGEST_VALUE: usize = 256;
 /// The members that are told as structured data, in this order.
 const DATA: [&str; 7] = ["policy", "version", "trigger", "key", "reason", "station", "interface"];
 
-/// The name of our structured data. 32473 is the number of enterprises for examples (RFC 5612): there is none of ours.
+/// The name of our structured data. 32473 is the number of enterprises for examples (RFC 5612):
+/// there is none of ours.
 const DATA_ID: &str = "mirrorc@32473";
 
 /// A receiver of syslog messages.
@@ -130,7 +132,8 @@ impl Syslog {
 }
 
 impl Link {
-    /// A receiver of TCP says nothing, unless it is that it ends. What is written then would be lost.
+    /// A receiver of TCP says nothing, unless it is that it ends. What is written then would be
+    /// lost.
     fn has_hung_up(&self) -> bool {
         let Link::Tcp(stream) = self else { return false };
         let mut ignored = [0; 512];

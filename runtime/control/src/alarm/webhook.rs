@@ -1,7 +1,7 @@
-//! Alarms by HTTP: JSON is posted to a URL, several events at a time when they wait. Where there is a secret, a signature says
-//! that it comes from us, and when. The invariants: TLS is checked against the system's certificates; what may be secret in a
-//! URL is never shown; redirects are not followed, because they lead elsewhere. (Rejected: a larger HTTP client; hyper is
-//! here already.)
+//! Alarms by HTTP: JSON is posted to a URL, several events at a time when they wait. Where there is
+//! a secret, a signature says that it comes from us, and when. The invariants: TLS is checked
+//! against the system's certificates; what may be secret in a URL is never shown; redirects are not
+//! followed, because they lead elsewhere. (Rejected: a larger HTTP client; hyper is here already.)
 
 use super::{Failed, PATIENCE};
 use crate::event::Record;
@@ -81,7 +81,8 @@ impl Webhook {
     /// At a URL, signed by a secret if there is one.
     ///
     /// # Errors
-    /// What is wrong with the URL, or that there are no certificates to check a server by, in words.
+    /// What is wrong with the URL, or that there are no certificates to check a server by, in
+    /// words.
     pub fn new(text: &str, secret: Option<&[u8]>) -> Result<Webhook, String> {
         let url = url(text)?;
         let mut http = HttpConnector::new();

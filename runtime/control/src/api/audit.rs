@@ -1,7 +1,8 @@
-//! Who asked for which change: each request that may change something is an event, with the user and process at the other end
-//! of the socket, or from afar the token's name and the address, what was asked, and what was answered. The invariants: a change that was made is told, also when the client
-//! went away before it was answered; looking on changes no answer; of what was refused the body is not kept. (Rejected: telling it in each handler; a new one
-//! would forget.)
+//! Who asked for which change: each request that may change something is an event, with the user
+//! and process at the other end of the socket, or from afar the token's name and the address, what
+//! was asked, and what was answered. The invariants: a change that was made is told, also when the
+//! client went away before it was answered; looking on changes no answer; of what was refused the
+//! body is not kept. (Rejected: telling it in each handler; a new one would forget.)
 
 use super::Api;
 use super::auth::Caller;

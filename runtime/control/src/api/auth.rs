@@ -1,8 +1,10 @@
-//! Who may ask for what. Whoever can open the control socket is its owner and may do all; from afar there are tokens, each with
-//! a role, and for stations and customers with the one policy and the params that it may speak of. The invariants: a token is
-//! kept as its hash only, compared in constant time; a route says which role it needs, and without one it is not there;
-//! what is not allowed is refused before its body is read. (Rejected: passwords, which need slow hashes: a token has 256 bits of chance;
-//! certificates of clients, which few of those who should ask can make.)
+//! Who may ask for what. Whoever can open the control socket is its owner and may do all; from afar
+//! there are tokens, each with a role, and for stations and customers with the one policy and the
+//! params that it may speak of. The invariants: a token is kept as its hash only, compared in
+//! constant time; a route says which role it needs, and without one it is not there; what is not
+//! allowed is refused before its body is read. (Rejected: passwords, which need slow hashes: a
+//! token has 256 bits of chance; certificates of clients, which few of those who should ask can
+//! make.)
 
 pub(super) use super::caller::Caller;
 use ring::digest::{SHA256, digest};
@@ -91,8 +93,8 @@ impl Token {
 pub struct Tokens(Vec<(Token, [u8; 32])>);
 
 impl Tokens {
-    /// A line each: a name, a role, for some a policy and params, and the hash: `ids station policy=main param=head
-    /// sha256:...`; `#` begins a remark.
+    /// A line each: a name, a role, for some a policy and params, and the hash:
+    /// `ids station policy=main param=head sha256:...`; `#` begins a remark.
     ///
     /// # Errors
     /// Which line is wrong, and what with it.

@@ -1,7 +1,7 @@
-//! Bodies of requests, read as they come. The invariants: no thread waits for a body; all bodies together take a bounded
-//! number of bytes, of which a part is the owner's alone; a body that comes too slowly is refused; what a body took is
-//! free when the request has been answered. (Rejected: to reserve what a request announces; a client could then take all
-//! by announcing it.)
+//! Bodies of requests, read as they come. The invariants: no thread waits for a body; all bodies
+//! together take a bounded number of bytes, of which a part is the owner's alone; a body that comes
+//! too slowly is refused; what a body took is free when the request has been answered. (Rejected:
+//! to reserve what a request announces; a client could then take all by announcing it.)
 
 use super::auth::Caller;
 use super::connections::host;
@@ -79,7 +79,8 @@ impl Bodies {
 }
 
 impl Taken {
-    /// Takes more. A quarter of the budget is the owner's; of the rest an address has at most a half.
+    /// Takes more. A quarter of the budget is the owner's; of the rest an address has at most a
+    /// half.
     pub fn more(&mut self, bytes: u64) -> Result<(), Problem> {
         let full = |why: String| Err(Problem::new(503, why).retry_after(RETRY));
         let budget = self.of.budget;

@@ -1,8 +1,9 @@
-//! Who makes a request, and what of it is allowed. Requests pass [`authenticate`] before anything else and [`allow`] at
-//! their route. The rule: without a known token 401; of a policy that the token does not speak of 404, as if it were not
-//! there; with a role that is too low 403; with a query that the route does not have 400. The invariant: nothing of a
-//! request is read, told or kept as a change before its client is known. (Rejected: 403 for another's policy; it says
-//! that the policy is there.)
+//! Who makes a request, and what of it is allowed. Requests pass [`authenticate`] before anything
+//! else and [`allow`] at their route. The rule: without a known token 401; of a policy that the
+//! token does not speak of 404, as if it were not there; with a role that is too low 403; with a
+//! query that the route does not have 400. The invariant: nothing of a request is read, told or
+//! kept as a change before its client is known. (Rejected: 403 for another's policy; it says that
+//! the policy is there.)
 
 use super::auth::{RequestListener, Role, Token, Tokens, hash};
 use super::bodies::Longest;
@@ -218,7 +219,8 @@ pub(super) async fn allow(rule: Rule, mut request: Request, next: Next) -> Respo
     next.run(request).await
 }
 
-/// Whether a query has only what the route takes, each once and with a value: a misspelled `dry_run` must not load.
+/// Whether a query has only what the route takes, each once and with a value: a misspelled
+/// `dry_run` must not load.
 fn check_query(uri: &Uri, takes: &[(&str, &str)]) -> Result<(), Problem> {
     let bad = |why: String| Err(Problem::new(400, why));
     let pairs = match Query::<Vec<(String, String)>>::try_from_uri(uri) {

@@ -1,6 +1,7 @@
-//! The connections of one listener: how many there are, whose they are, and which one is closed when all places are taken.
-//! The invariants: the count never exceeds its limit; a connection that has shown a known token is never closed for one
-//! that has not; an address has at most its share. (Rejected: a semaphore; silent connections then keep everybody out.)
+//! The connections of one listener: how many there are, whose they are, and which one is closed
+//! when all places are taken. The invariants: the count never exceeds its limit; a connection that
+//! has shown a known token is never closed for one that has not; an address has at most its share.
+//! (Rejected: a semaphore; silent connections then keep everybody out.)
 
 use axum::body::{Body, HttpBody};
 use std::collections::{BTreeMap, HashMap};
@@ -75,8 +76,9 @@ impl Connections {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection; none when its address has its share, or when all places are taken and none can be
-    /// given up. Given up is the one that was idle for longest, first of those that have shown no token.
+    /// A place for a new connection; none when its address has its share, or when all places are
+    /// taken and none can be given up. Given up is the one that was idle for longest, first of
+    /// those that have shown no token.
     pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Arc<Connection>> {
         let address = address.map(host);
         let mut table = self.table();

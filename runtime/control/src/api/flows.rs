@@ -1,5 +1,5 @@
-//! Flows by name, and the largest of them. The invariant: names are those that `mirrorc` prints and events have.
-//! (Rejected: numbers of flows, which end with them and which nobody can type.)
+//! Flows by name, and the largest of them. The invariant: names are those that `mirrorc` prints and
+//! events have. (Rejected: numbers of flows, which end with them and which nobody can type.)
 
 use super::Api;
 use super::caller::Caller;

@@ -1,6 +1,6 @@
-//! How many questions are asked of the control plane at a time. The invariants: the owner of the socket has threads that
-//! nobody else takes; a client from afar takes at most half of the others. (Rejected: one bound for all; a client with
-//! slow questions then keeps everybody out.)
+//! How many questions are asked of the control plane at a time. The invariants: the owner of the
+//! socket has threads that nobody else takes; a client from afar takes at most half of the others.
+//! (Rejected: one bound for all; a client with slow questions then keeps everybody out.)
 
 use super::caller::Caller;
 use std::collections::HashMap;

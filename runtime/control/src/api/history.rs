@@ -1,5 +1,6 @@
-//! What happened before. The invariant: a page is bounded, and says where the next one begins; asking again with that misses
-//! nothing that was kept. (Rejected: pages by time; several events have the same.)
+//! What happened before. The invariant: a page is bounded, and says where the next one begins;
+//! asking again with that misses nothing that was kept. (Rejected: pages by time; several events
+//! have the same.)
 
 use super::Api;
 use super::caller::Caller;

@@ -1,6 +1,6 @@
-//! Counters as Prometheus reads them (OpenMetrics). The invariant: they are the sums of the report that `--stats json` prints,
-//! taken at one moment; names end in `_total` where they only grow. (Rejected: counters kept beside the runtime's own, which
-//! would have to be kept the same.)
+//! Counters as Prometheus reads them (OpenMetrics). The invariant: they are the sums of the report
+//! that `--stats json` prints, taken at one moment; names end in `_total` where they only grow.
+//! (Rejected: counters kept beside the runtime's own, which would have to be kept the same.)
 
 use crate::control::Health;
 use crate::control::Report;
@@ -30,7 +30,8 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// What an `Accept` header prefers (RFC 9110, section 12.5.1); OpenMetrics where it says nothing.
+    /// What an `Accept` header prefers (RFC 9110, section 12.5.1); OpenMetrics where it says
+    /// nothing.
     pub fn wanted(accept: &str) -> Form {
         let weight = |names: &[&str]| {
             let of = |range: &str| {
@@ -68,7 +69,8 @@ pub(super) fn render(report: Report, health: Health, form: Form) -> Result<Strin
     Ok(if form == Form::OpenMetrics { text } else { prometheus(&text) })
 }
 
-/// The same text as Prometheus had it first: there HELP and TYPE name the samples, and there is no end.
+/// The same text as Prometheus had it first: there HELP and TYPE name the samples, and there is no
+/// end.
 fn prometheus(text: &str) -> String {
     let counters: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();

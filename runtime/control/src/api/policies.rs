@@ -1,6 +1,6 @@
-//! Policies: listed, shown, put whole, taken away, compared, rolled back. The invariant: a program's files come with the
-//! request; nothing is read from the server's file system. (Rejected: paths on the server, which let a client read what
-//! the server may.)
+//! Policies: listed, shown, put whole, taken away, compared, rolled back. The invariant: a
+//! program's files come with the request; nothing is read from the server's file system. (Rejected:
+//! paths on the server, which let a client read what the server may.)
 
 use super::Api;
 use super::auth::Caller;
@@ -147,7 +147,8 @@ pub(super) async fn put(
     Ok(tagged(version, loaded, about))
 }
 
-/// What `If-Match` and `If-None-Match` say must be there (RFC 9110, section 13.1): an entity tag is a version.
+/// What `If-Match` and `If-None-Match` say must be there (RFC 9110, section 13.1): an entity tag is
+/// a version.
 fn expected(headers: &HeaderMap) -> Result<Option<Expect>, Problem> {
     let word =
         |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
@@ -177,8 +178,8 @@ fn of_tag(tag: &str) -> Option<(u64, Option<i64>)> {
     Some((version.parse().ok()?, loaded))
 }
 
-/// An answer about a version. Its entity tag has the time when it was loaded, too: the same number may come again after a
-/// restart.
+/// An answer about a version. Its entity tag has the time when it was loaded, too: the same number
+/// may come again after a restart.
 fn tagged(version: u64, loaded: i64, answer: Json) -> Response {
     ([(header::ETAG, format!("\"{version}-{loaded:x}\""))], Answer(answer)).into_response()
 }

@@ -1,5 +1,6 @@
-//! What is wrong with a request, as RFC 9457 has it. The invariant: every answer that is no success is one of these; the
-//! detail says what to do. (Rejected: a code of our own for each; the status and the words are enough.)
+//! What is wrong with a request, as RFC 9457 has it. The invariant: every answer that is no success
+//! is one of these; the detail says what to do. (Rejected: a code of our own for each; the status
+//! and the words are enough.)
 
 use super::Renderers;
 use crate::control::Refusal;

@@ -1,6 +1,7 @@
-//! Every route in one table: path, documentation, handler. The router and the OpenAPI document are both made of it. The
-//! invariant: there is no route without documentation, and none documented that is not there. (Rejected: a document written
-//! beside the code, which ages; macros that make one of types, which say less than a line of words.)
+//! Every route in one table: path, documentation, handler. The router and the OpenAPI document are
+//! both made of it. The invariant: there is no route without documentation, and none documented
+//! that is not there. (Rejected: a document written beside the code, which ages; macros that make
+//! one of types, which say less than a line of words.)
 
 use super::auth::Role;
 use super::problem::Problem;

@@ -1,5 +1,6 @@
-//! The socket's file. The invariants: nobody but the owner can connect, at no moment; a socket that somebody listens at is
-//! never taken away, one that a killed process left is. (Rejected: a lock file beside it, which a kill leaves, too.)
+//! The socket's file. The invariants: nobody but the owner can connect, at no moment; a socket that
+//! somebody listens at is never taken away, one that a killed process left is. (Rejected: a lock
+//! file beside it, which a kill leaves, too.)
 
 use mrule_dataplane::error::Error;
 use mrule_dataplane::sys::socket;
@@ -18,7 +19,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Listens at this path, with mode 0600. A socket there that nobody listens at any more is replaced.
+    /// Listens at this path, with mode 0600. A socket there that nobody listens at any more is
+    /// replaced.
     ///
     /// # Errors
     /// [`Error`]: somebody listens there, it is no socket, it is a TCP address, it cannot be made.
@@ -26,7 +28,8 @@ impl Socket {
         Ok(Socket { listener: listen(path)?, path: path.to_owned() })
     }
 
-    /// The process that listens at this path, 0 for one of another PID namespace; none where one could listen.
+    /// The process that listens at this path, 0 for one of another PID namespace; none where one
+    /// could listen.
     ///
     /// # Errors
     /// [`Error`]: it is no socket, it is a TCP address, it cannot be reached.
@@ -77,7 +80,8 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
             path.display()
         )));
     }
-    // Under another name until nobody else can open it; then it takes the place of what a kill left.
+    // Under another name until nobody else can open it; then it takes the place of what a kill
+    // left.
     let mut hidden = path.as_os_str().to_owned();
     hidden.push(format!(".{}", std::process::id()));
     let hidden = Path::new(&hidden);

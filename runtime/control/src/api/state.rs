@@ -1,5 +1,6 @@
-//! Tables, params and triggers of a policy. The invariant: a change means what the same words mean in a file of events
-//! (`run --events`), but that it happens now. (Rejected: shapes of their own for the API; one page documents both.)
+//! Tables, params and triggers of a policy. The invariant: a change means what the same words mean
+//! in a file of events (`run --events`), but that it happens now. (Rejected: shapes of their own
+//! for the API; one page documents both.)
 
 use super::Api;
 use super::bodies::{Body, Incoming};
@@ -51,8 +52,9 @@ const ROW_TAKES: u64 = 128;
 /// How many bytes of rows are read before they are understood.
 const ROWS_AT_ONCE: usize = 256 << 10;
 
-/// All rows of a table, a JSON object a line. They are read here, where nothing waits, and understood part by part on a
-/// thread that may take its time; the table changes at the end, at once.
+/// All rows of a table, a JSON object a line. They are read here, where nothing waits, and
+/// understood part by part on a thread that may take its time; the table changes at the end, at
+/// once.
 pub(super) async fn replace(
     State(api): State<Arc<Api>>,
     Path((policy, table)): Path<(String, String)>,

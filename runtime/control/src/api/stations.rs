@@ -1,6 +1,7 @@
-//! Stations: listed, sent elsewhere, drained. The invariants: a station is written as in a rule file; its rate and whether
-//! it is drained are an operator's, its target is an author's, and a target that a client wrote reaches what clients are
-//! granted. (Rejected: a member for each setting; the language has them, with its errors.)
+//! Stations: listed, sent elsewhere, drained. The invariants: a station is written as in a rule
+//! file; its rate and whether it is drained are an operator's, its target is an author's, and a
+//! target that a client wrote reaches what clients are granted. (Rejected: a member for each
+//! setting; the language has them, with its errors.)
 
 use super::Api;
 use super::auth::Role;

@@ -1,7 +1,8 @@
-//! Events as they happen, as server-sent events (WHATWG HTML, section 9.2). The invariants: each event of the history has
-//! its number as `id`, in growing order; a listener that comes back with `Last-Event-ID` or `after` gets what it has
-//! missed, and is told how many events are missing where the history has forgotten some; a stream ends within a second
-//! after its token is gone. (Rejected: a WebSocket; server-sent events are lines that curl shows.)
+//! Events as they happen, as server-sent events (WHATWG HTML, section 9.2). The invariants: each
+//! event of the history has its number as `id`, in growing order; a listener that comes back with
+//! `Last-Event-ID` or `after` gets what it has missed, and is told how many events are missing
+//! where the history has forgotten some; a stream ends within a second after its token is gone.
+//! (Rejected: a WebSocket; server-sent events are lines that curl shows.)
 
 use super::Api;
 use super::caller::Caller;
@@ -132,7 +133,8 @@ impl Feed {
         }
     }
 
-    /// Takes a page of the history; the numbers of events have no gaps but where some were forgotten.
+    /// Takes a page of the history; the numbers of events have no gaps but where some were
+    /// forgotten.
     async fn catch_up(&mut self) {
         let after = self.last.unwrap_or(0);
         let query = Query { after: Some(after), most: MOST, ..Query::default() };

@@ -1,7 +1,8 @@
-//! The API from afar: TCP with TLS, always, and tokens. The invariants: nothing is answered before the handshake, which has its
-//! time; connections from afar are counted by themselves, so they never keep the owner of the control socket out; new
-//! certificates and tokens that cannot be read, or are open to others, leave the old ones at work.
-//! (Rejected: TCP in the clear behind somebody else's proxy: whoever reads the wire reads the token.)
+//! The API from afar: TCP with TLS, always, and tokens. The invariants: nothing is answered before
+//! the handshake, which has its time; connections from afar are counted by themselves, so they
+//! never keep the owner of the control socket out; new certificates and tokens that cannot be read,
+//! or are open to others, leave the old ones at work. (Rejected: TCP in the clear behind somebody
+//! else's proxy: whoever reads the wire reads the token.)
 
 use super::auth::{RequestListener, Tokens};
 use mrule_dataplane::error::Error;
@@ -36,7 +37,8 @@ pub struct TlsListener {
     tokens: Arc<watch::Sender<Arc<Tokens>>>,
 }
 
-/// An address that is to be listened at, with the files read: bound already, unless somebody listens there.
+/// An address that is to be listened at, with the files read: bound already, unless somebody
+/// listens there.
 #[derive(Debug)]
 pub struct Reservation {
     address: SocketAddr,
@@ -86,8 +88,8 @@ impl Reservation {
         }
     }
 
-    /// Listens: by what was bound, or by what the mirrorc that was replaced has `handed` over; where that ended just now, its
-    /// address is waited for.
+    /// Listens: by what was bound, or by what the mirrorc that was replaced has `handed` over;
+    /// where that ended just now, its address is waited for.
     ///
     /// # Errors
     /// [`Error::Listen`].
@@ -146,8 +148,9 @@ pub struct TlsReload {
 }
 
 impl TlsReload {
-    /// Takes what the files say now, for connections and requests to come; streams of events whose token is gone end. A
-    /// token that is taken back does not wait for a certificate, nor the other way round.
+    /// Takes what the files say now, for connections and requests to come; streams of events whose
+    /// token is gone end. A token that is taken back does not wait for a certificate, nor the other
+    /// way round.
     pub fn renew(&self) -> Renewed {
         let certificate = read_certificate(&self.papers)
             .map(|config| *self.config.write().unwrap_or_else(PoisonError::into_inner) = config);

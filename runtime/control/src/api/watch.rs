@@ -1,6 +1,6 @@
-//! What is going on: health, counts, flows, metrics. The invariants: all of it is read from one report, and reading it
-//! disturbs nothing; a token that speaks of one policy sees that policy's part of the report. (Rejected: counters kept
-//! for each reader.)
+//! What is going on: health, counts, flows, metrics. The invariants: all of it is read from one
+//! report, and reading it disturbs nothing; a token that speaks of one policy sees that policy's
+//! part of the report. (Rejected: counters kept for each reader.)
 
 use super::caller::Caller;
 use super::problem::Problem;
@@ -89,7 +89,8 @@ async fn report(api: &Arc<Api>, caller: Caller) -> Result<Report, Problem> {
     .await
 }
 
-/// What of a report is of one policy: nothing of interfaces, alarms and the history, which are of all.
+/// What of a report is of one policy: nothing of interfaces, alarms and the history, which are of
+/// all.
 fn part(report: Report, policy: &str) -> Report {
     let own: Vec<PolicyReport> = report.live.policies.into_iter().filter(|of| of.name == policy).collect();
     let (summary, stations) =

@@ -1,5 +1,6 @@
-//! The queue's order, its bounds, and what becomes of compilations that nobody awaits. The invariant: each test decides
-//! by channels when a job ends, so no time is waited for. (Rejected: sleeping jobs.)
+//! The queue's order, its bounds, and what becomes of compilations that nobody awaits. The
+//! invariant: each test decides by channels when a job ends, so no time is waited for. (Rejected:
+//! sleeping jobs.)
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 
 use super::*;

@@ -1,7 +1,8 @@
-//! Who asks for a change of policies, and what share of them is whose. The invariants: a right is looked at under the lock,
-//! just before the change, as tokens are taken back and policies become binding meanwhile; a client has a bounded share of
-//! the places for policies and of the versions of unloaded ones, and a part of both is the owner's.
-//! (Rejected: to look when the request comes only; its program waits for others, and its stations for the system.)
+//! Who asks for a change of policies, and what share of them is whose. The invariants: a right is
+//! looked at under the lock, just before the change, as tokens are taken back and policies become
+//! binding meanwhile; a client has a bounded share of the places for policies and of the versions
+//! of unloaded ones, and a part of both is the owner's. (Rejected: to look when the request comes
+//! only; its program waits for others, and its stations for the system.)
 
 use super::{Bundle, Control, Held, Refusal, State};
 use mrule_dataplane::live::MAX_POLICIES;
@@ -9,7 +10,8 @@ use mrule_engine::policy::Origin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many policies at work one client's texts may be, and how many unloaded ones of a client are kept.
+/// How many policies at work one client's texts may be, and how many unloaded ones of a client are
+/// kept.
 pub const OF_CLIENT: usize = 8;
 
 /// How many of the places for policies are left to the owner.
@@ -36,8 +38,8 @@ impl Asker {
         Asker { origin: Origin::Owner, may_bind: true, is_known: None }
     }
 
-    /// The holder of a token, which says whether binding policies may be loaded, replaced and unloaded; and whether it
-    /// is known still, which is asked again just before a change.
+    /// The holder of a token, which says whether binding policies may be loaded, replaced and
+    /// unloaded; and whether it is known still, which is asked again just before a change.
     pub fn client(name: &str, may_bind: bool, is_known: impl Fn() -> bool + Send + Sync + 'static) -> Asker {
         Asker { origin: Origin::client(name), may_bind, is_known: Some(Arc::new(is_known)) }
     }
@@ -116,8 +118,9 @@ impl State {
         Ok(())
     }
 
-    /// Forgets unloaded policies of which there are too many, none that could not be restored: of a client with more
-    /// than its share, and then of the one who has the most, the one that was loaded first. Gives their names.
+    /// Forgets unloaded policies of which there are too many, none that could not be restored: of a
+    /// client with more than its share, and then of the one who has the most, the one that was
+    /// loaded first. Gives their names.
     pub(super) fn forget(&mut self) -> Vec<String> {
         let mut forgotten = Vec::new();
         loop {

@@ -1,7 +1,8 @@
-//! Changes that wait for a database that does not take them. The invariants: they are tried again in their order, after
-//! 1 s, 2 s, ... 60 s; what waits is bounded; the file `binding` names each policy that would copy more without what
-//! waits, so that a restart withholds its copies. (Rejected: to write all policies anew after an error; what
-//! is at work and what the database has would have to be compared.)
+//! Changes that wait for a database that does not take them. The invariants: they are tried again
+//! in their order, after 1 s, 2 s, ... 60 s; what waits is bounded; the file `binding` names each
+//! policy that would copy more without what waits, so that a restart withholds its copies.
+//! (Rejected: to write all policies anew after an error; what is at work and what the database has
+//! would have to be compared.)
 
 use super::keeper::{Change, Outcome, WAITING};
 use super::store::Store;

@@ -1,6 +1,7 @@
-//! All texts of a program, as they were when it was loaded: rule files, what they include, table files, and which path led to
-//! which. The invariant: a bundle compiles to the same program again, whatever has become of the files meanwhile; a text
-//! that two versions share is kept once. (Rejected: reading the files again to go back to an older version.)
+//! All texts of a program, as they were when it was loaded: rule files, what they include, table
+//! files, and which path led to which. The invariant: a bundle compiles to the same program again,
+//! whatever has become of the files meanwhile; a text that two versions share is kept once.
+//! (Rejected: reading the files again to go back to an older version.)
 
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, Loaded, Loader, MemoryLoader, compile_within};
@@ -28,7 +29,8 @@ pub struct Bundle {
     binding: bool,
     /// Who gave it.
     origin: Origin,
-    /// Stations that are the owner's though a client gave it: as they were in what the owner gave before.
+    /// Stations that are the owner's though a client gave it: as they were in what the owner gave
+    /// before.
     inherited: BTreeSet<String>,
 }
 
@@ -96,7 +98,8 @@ impl Bundle {
         &self.origin
     }
 
-    /// Notes which stations are as the owner wrote them before: of a client's text these stay the owner's.
+    /// Notes which stations are as the owner wrote them before: of a client's text these stay the
+    /// owner's.
     pub(super) fn inherit(&mut self, program: &Program, before: &[(Station, Origin)]) {
         if self.origin.is_owner() {
             return;
@@ -147,8 +150,9 @@ impl Bundle {
         self.texts.keys().map(String::as_str).filter(move |name| !inside(name))
     }
 
-    /// The files as [`MemoryLoader`] finds them: those that were named, and the text of each path that led to one. A rule
-    /// file that several paths lead to is there once; in the places of the other paths are empty ones.
+    /// The files as [`MemoryLoader`] finds them: those that were named, and the text of each path
+    /// that led to one. A rule file that several paths lead to is there once; in the places of the
+    /// other paths are empty ones.
     pub fn files(&self) -> (Vec<String>, BTreeMap<String, String>) {
         let (mut files, mut roots) = (BTreeMap::new(), Vec::new());
         let mut placed: BTreeMap<&str, String> = BTreeMap::new();

@@ -1,7 +1,7 @@
-//! Tables, params and triggers of a policy at work, by name and as text: what an operator sees and changes. The invariants: a
-//! change of tables or params is made on a copy that workers take between two batches, so a packet sees all of a bulk
-//! change or none of it; what was changed is remembered, for the next version of the program. (Rejected: changing what
-//! packets are reading; every look-up would have to lock.)
+//! Tables, params and triggers of a policy at work, by name and as text: what an operator sees and
+//! changes. The invariants: a change of tables or params is made on a copy that workers take
+//! between two batches, so a packet sees all of a bulk change or none of it; what was changed is
+//! remembered, for the next version of the program. (Rejected: locks in each look-up.)
 
 use super::persistence::{self, Persistence};
 use super::trace::{Trace, trace};
@@ -11,8 +11,7 @@ use mrule_compiler::environment::ChangeError;
 use mrule_compiler::hir::{self, ParamId, Program, Scope, TableId, Value, ValueTy};
 use mrule_compiler::table::{Form, Row, text};
 use mrule_engine::change::{Change, Effect};
-use mrule_engine::decider::Observer;
-use mrule_engine::decider::bit_of;
+use mrule_engine::decider::{Observer, bit_of};
 use mrule_engine::policy::Policy;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
@@ -120,11 +119,12 @@ fn trigger_of(policy: &Policy, name: &str) -> Result<usize, Refusal> {
 }
 
 impl Control {
-    /// Makes a change that is written as a line of a file of events is, without its time. Where another version takes the
-    /// policy's place meanwhile, the change is made in that one.
+    /// Makes a change that is written as a line of a file of events is, without its time. Where
+    /// another version takes the policy's place meanwhile, the change is made in that one.
     ///
     /// # Errors
-    /// No such policy, table, param or trigger; what is wrong with the change. Then nothing has changed.
+    /// No such policy, table, param or trigger; what is wrong with the change. Then nothing has
+    /// changed.
     pub fn change(&self, policy: &str, object: Map<String, Json>) -> Result<Effect, Refusal> {
         retry(|| {
             let seen = self.policy(policy)?;
@@ -229,7 +229,8 @@ impl Control {
         self.lock().keeping.expire();
     }
 
-    /// Takes rows out of tables whose end has come, and tells which suppressions are over; to be called now and then.
+    /// Takes rows out of tables whose end has come, and tells which suppressions are over; to be
+    /// called now and then.
     pub fn expire(&self) {
         let now = now();
         self.tell_suppressions_over(now);

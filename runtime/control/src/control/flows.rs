@@ -1,6 +1,7 @@
-//! Flows of a policy at work, by name: shown, ranked, and changed by triggers that are external. The invariants: a change of a
-//! flow that is not there, or of a name that may mean several, is refused and changes nothing; whoever looks at all flows
-//! waits without the lock. (Rejected: keeping what is raised for flows to come.)
+//! Flows of a policy at work, by name: shown, ranked, and changed by triggers that are external.
+//! The invariants: a change of a flow that is not there, or of a name that may mean several, is
+//! refused and changes nothing; whoever looks at all flows waits without the lock. (Rejected:
+//! keeping what is raised for flows to come.)
 
 use super::changes::retry;
 use super::{Control, Refusal, now};
@@ -123,7 +124,8 @@ impl Control {
     /// The flow that a name means.
     ///
     /// # Errors
-    /// No such policy, no flow of this name, several that it may mean; a policy that keeps no flows.
+    /// No such policy, no flow of this name, several that it may mean; a policy that keeps no
+    /// flows.
     pub fn flow(&self, policy: &str, name: &str) -> Result<FlowState, Refusal> {
         let name: FlowName = name.parse().map_err(Refusal::Bad)?;
         retry(|| self.flow_now(policy, name))
@@ -233,7 +235,8 @@ impl Control {
         }
     }
 
-    /// Asks the workers; numbers of triggers are those of the program that was seen, and mean nothing in another.
+    /// Asks the workers; numbers of triggers are those of the program that was seen, and mean
+    /// nothing in another.
     fn ask(&self, name: &str, seen: &Policy, question: &Question, now: i64) -> Result<Answer, Refusal> {
         let program = seen.program();
         let asked = self.with_live(|live| live.ask(name, program, question, now)).ok_or(Refusal::Ended)?;

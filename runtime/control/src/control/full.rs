@@ -1,7 +1,7 @@
-//! Triggers that limits ask for and that have no room for another key: the limit does not hold for that key. The
-//! invariants: it is a reason of health as long as there is no room; while it is so in a binding policy, the copies of all
-//! policies are withheld, unless the run was told otherwise. (Rejected: to give up an active key; its copies would no
-//! longer be cut.)
+//! Triggers that limits ask for and that have no room for another key: the limit does not hold for
+//! that key. The invariants: it is a reason of health as long as there is no room; while it is so
+//! in a binding policy, the copies of all policies are withheld, unless the run was told otherwise.
+//! (Rejected: to give up an active key; its copies would no longer be cut.)
 
 use super::State;
 use super::health::{Reason, ReasonKind};
@@ -29,7 +29,8 @@ impl Full {
 }
 
 impl State {
-    /// Looks which triggers of limits are full; whether copies are withheld or go again because of it.
+    /// Looks which triggers of limits are full; whether copies are withheld or go again because of
+    /// it.
     pub(super) fn look_for_full(&mut self, report: &Report) {
         let Some(live) = &self.live else { return };
         let mut next = Full::default();

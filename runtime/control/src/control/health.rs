@@ -1,7 +1,7 @@
-//! What is wrong with a run, each thing with a reason and since when. The invariants: `ok` means that there
-//! is no reason; `failing` means that the run does not do its work (a bridge does not forward, a worker
-//! died, nothing is loaded, copies are withheld); a reason keeps its moment until it is over.
-//! (Rejected: a flag in each place that can fail; who asks wants to know why.)
+//! What is wrong with a run, each thing with a reason and since when. The invariants: `ok` means
+//! that there is no reason; `failing` means that the run does not do its work (a bridge does not
+//! forward, a worker died, nothing is loaded, copies are withheld); a reason keeps its moment until
+//! it is over. (Rejected: a flag in each place that can fail; who asks wants to know why.)
 
 use super::Report;
 use super::restore::{BindingFailure, STATE, withhold};
@@ -209,8 +209,8 @@ impl Control {
         self.lock().health(report)
     }
 
-    /// Looks how the run is, and gives what is new and what is over, to be told; to be called each second
-    /// or so.
+    /// Looks how the run is, and gives what is new and what is over, to be told; to be called each
+    /// second or so.
     pub fn look_after(&self, report: &Report) -> Vec<Record> {
         let mut state = self.lock();
         state.keeping.look();
@@ -229,8 +229,8 @@ impl Control {
         new.chain(over).collect()
     }
 
-    /// Says that what could not be restored binds nothing any more: of one policy, or of all and of the
-    /// state itself. A policy that is not at work is unloaded. Gives the names.
+    /// Says that what could not be restored binds nothing any more: of one policy, or of all and of
+    /// the state itself. A policy that is not at work is unloaded. Gives the names.
     ///
     /// # Errors
     /// There is no such policy.

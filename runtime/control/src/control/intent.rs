@@ -1,7 +1,8 @@
-//! Before a policy binds all others, the file `binding` in the state says so: a restart then withholds copies unless the
-//! state has that version. The invariants: a client's binding policy is refused where nothing on the disk would say that it
-//! was there; the owner's is loaded, and the answer says what a restart forgets; a load that is refused leaves the file
-//! as it was. (Rejected: to refuse the owner, too; a policy that binds until the restart is better than none.)
+//! Before a policy binds all others, the file `binding` in the state says so: a restart then
+//! withholds copies unless the state has that version. The invariants: a client's binding policy is
+//! refused where nothing on the disk would say that it was there; the owner's is loaded, and the
+//! answer says what a restart forgets; a load that is refused leaves the file as it was. (Rejected:
+//! to refuse the owner, too; a policy that binds until the restart is better than none.)
 
 use super::health::Scope;
 use super::{Asked, Bundle, Control, Refusal};

@@ -1,10 +1,10 @@
-//! The store on a thread of its own. The invariants: the order of jobs is the order of changes; a change waits for
-//! its job after the control plane's lock is released, and is answered after that; each job has a time limit; a job that
-//! fails waits, those after it behind it, and is tried again, so that the disk never has half of what happened; the
-//! file `binding` says meanwhile of which policies something is missing.
-//! (Rejected: to write after the answer; a change that was answered is on the disk. To wait under the lock; a
-//! directory that hangs would stop the control plane. To write no more after an error; a restart would believe an older
-//! state.)
+//! The store on a thread of its own. The invariants: the order of jobs is the order of changes; a
+//! change waits for its job after the control plane's lock is released, and is answered after that;
+//! each job has a time limit; a job that fails waits, those after it behind it, and is tried again,
+//! so that the disk never has half of what happened; the file `binding` says meanwhile of which
+//! policies something is missing. (Rejected: to write after the answer; a change that was answered
+//! is on the disk. To wait under the lock; a directory that hangs would stop the control plane. To
+//! write no more after an error; a restart would believe an older state.)
 
 use super::backlog::Backlog;
 use super::store::{Kept, Store, Unusable};
@@ -203,7 +203,8 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Waits until the job is on the disk, or waits for the disk: then [`Keeper::trouble`] says why.
+    /// Waits until the job is on the disk, or waits for the disk: then [`Keeper::trouble`] says
+    /// why.
     pub fn wait(self) {
         let _told_by_trouble = self.tried();
     }
@@ -323,8 +324,9 @@ impl Keeper {
         }
     }
 
-    /// Gives the thread a job that writes a number of rows. It does not wait. `lessens` is the policy that would copy
-    /// more if what is written were missing, `size` about how many bytes the job holds.
+    /// Gives the thread a job that writes a number of rows. It does not wait. `lessens` is the
+    /// policy that would copy more if what is written were missing, `size` about how many bytes the
+    /// job holds.
     pub fn send(
         &mut self,
         rows: usize,
@@ -337,8 +339,8 @@ impl Keeper {
         self.give(rows, Task::Write(change))
     }
 
-    /// Has the file `binding` say that a policy is binding at a version, or not any more, whether or not the database
-    /// can be written. It does not wait.
+    /// Has the file `binding` say that a policy is binding at a version, or not any more, whether
+    /// or not the database can be written. It does not wait.
     pub fn mark(&mut self, policy: &str, version: Option<u64>) -> Option<Marked> {
         let (send, answer) = sync_channel(1);
         let pending = self.give(0, Task::Mark(policy.to_owned(), version, send))?;
@@ -364,8 +366,8 @@ impl Keeper {
         Some(Pending { shared: self.shared.clone(), number: self.sent })
     }
 
-    /// Looks whether the file is where it was, and whether the thread hangs. It does not wait: what the thread
-    /// finds is known at the next look.
+    /// Looks whether the file is where it was, and whether the thread hangs. It does not wait: what
+    /// the thread finds is known at the next look.
     pub fn look(&mut self) {
         let done = {
             let mut progress = self.shared.lock();

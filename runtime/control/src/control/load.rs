@@ -1,7 +1,7 @@
-//! From a checked program to a policy at work: made ready, counted against the budget of memory, put in the place of the
-//! one of its name. The invariants: what takes time is done before anything is locked; what is refused changes nothing;
-//! memory is counted before it is taken, and once more under the lock. (Rejected: to count once; two loads at the same
-//! time would both find room.)
+//! From a checked program to a policy at work: made ready, counted against the budget of memory,
+//! put in the place of the one of its name. The invariants: what takes time is done before anything
+//! is locked; what is refused changes nothing; memory is counted before it is taken, and once more
+//! under the lock. (Rejected: to count once; two loads at the same time would both find room.)
 
 use super::{Asked, Changed, Control, Done, Held, Refusal, State, Version, check_name, memory, now, plan};
 use crate::compile_queue::{Busy, Ticket};
@@ -72,8 +72,8 @@ pub(super) fn bounds(
     Ok(Arc::new(engine.map_err(|e| Refusal::Conflict(e.to_string()))?))
 }
 
-/// Takes out what is wrong of a program whose limits bind all policies: that limits without `to` never cut. Its own rules
-/// are not all that they cut.
+/// Takes out what is wrong of a program whose limits bind all policies: that limits without `to`
+/// never cut. Its own rules are not all that they cut.
 pub fn cut_others(compiled: &mut Compiled) {
     let limits = compiled.program.iter().flat_map(|program| &program.limits).filter(|limit| limit.everywhere);
     let places: Vec<Span> =
@@ -84,10 +84,12 @@ pub fn cut_others(compiled: &mut Compiled) {
 }
 
 impl Control {
-    /// Loads a policy, or puts it in the place of the one of this name; a dry run says what would become of what is there.
+    /// Loads a policy, or puts it in the place of the one of this name; a dry run says what would
+    /// become of what is there.
     ///
     /// # Errors
-    /// [`Refusal`]: errors in the program, stations that cannot be opened. Then nothing has changed.
+    /// [`Refusal`]: errors in the program, stations that cannot be opened. Then nothing has
+    /// changed.
     pub fn load(&self, name: &str, compiled: Compiled, bundle: Bundle, dry: bool) -> Result<Done, Refusal> {
         self.load_over(&self.queue.limits().budget(), Asked::by_owner(dry), name, compiled, bundle)
     }
@@ -171,7 +173,8 @@ impl Control {
             }
             None => None,
         };
-        // Once more: others may have loaded meanwhile, and the tables that are kept are not those of the text.
+        // Once more: others may have loaded meanwhile, and the tables that are kept are not those
+        // of the text.
         let cost =
             match self.memory.admit(engine.program(), &environment, Some(live), name, bundle.origin())? {
                 Ok(cost) => cost,

@@ -1,10 +1,12 @@
-//! The file `binding` beside the store: which policies are binding, at which version, and of which policies changes are
-//! missing in the database. The invariants: it is on the disk before a load, unload or change is answered, also when the
-//! database cannot be written; it is made after the store's tables, so a store without tables beside it was damaged; a
-//! database with a smaller sequence number than the file has is an older one. It is written in the directory that was
-//! opened, into a file that has its room already, so a full disk does not keep it from being written.
-//! (Rejected: to trust the store alone; SQLite takes an emptied file, or one whose WAL is lost, for a new database. A
-//! number for each change; a file is synced for each then, and only what is missing matters.)
+//! The file `binding` beside the store: which policies are binding, at which version, and of which
+//! policies changes are missing in the database. The invariants: it is on the disk before a load,
+//! unload or change is answered, also when the database cannot be written; it is made after the
+//! store's tables, so a store without tables beside it was damaged; a database with a smaller
+//! sequence number than the file has is an older one. It is written in the directory that was
+//! opened, into a file that has its room already, so a full disk does not keep it from being
+//! written. (Rejected: to trust the store alone; SQLite takes an emptied file, or one whose WAL is
+//! lost, for a new database. A number for each change; a file is synced for each then, and only
+//! what is missing matters.)
 
 use super::store::{AtWork, Kept};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat, renameat_with};
@@ -32,7 +34,8 @@ struct Contents {
     sequence: u64,
     /// Binding policies with their versions.
     binding: BTreeMap<String, u64>,
-    /// Policies with changes that were answered and may not be in the database: the number of the last one.
+    /// Policies with changes that were answered and may not be in the database: the number of the
+    /// last one.
     missing: BTreeMap<String, u64>,
 }
 
@@ -107,7 +110,8 @@ impl Marker {
         })
     }
 
-    /// A change of a policy is not in the database: the one with this number, or one that never will be.
+    /// A change of a policy is not in the database: the one with this number, or one that never
+    /// will be.
     ///
     /// # Errors
     /// The system's.
@@ -119,7 +123,8 @@ impl Marker {
         })
     }
 
-    /// What is missing in the database was resolved for a policy: it was loaded, unloaded or released.
+    /// What is missing in the database was resolved for a policy: it was loaded, unloaded or
+    /// released.
     ///
     /// # Errors
     /// The system's.

@@ -1,6 +1,7 @@
-//! The memory budget of a run's policies: what is taken, what one more may take, and how a refusal is told. The invariant:
-//! old and new version of a policy count both while one takes the other's place. (Rejected: counting what the process
-//! takes; most of a trigger's rows are not yet written when the next program is loaded.)
+//! The memory budget of a run's policies: what is taken, what one more may take, and how a refusal
+//! is told. The invariant: old and new version of a policy count both while one takes the other's
+//! place. (Rejected: counting what the process takes; most of a trigger's rows are not yet written
+//! when the next program is loaded.)
 
 use super::Refusal;
 use crate::budget::{MemoryLimits, OverBudget};
@@ -45,8 +46,8 @@ impl Memory {
     }
 }
 
-/// Whether a policy may take no more than one may: not the rule files of the command line and what the owner puts in
-/// their place.
+/// Whether a policy may take no more than one may: not the rule files of the command line and what
+/// the owner puts in their place.
 pub(super) fn is_bounded(name: &str, of: &Origin) -> bool {
     name != MAIN || !of.is_owner()
 }

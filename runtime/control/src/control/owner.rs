@@ -1,6 +1,7 @@
-//! Who has a state: the number of its process stands beside the database, to be told to whoever finds that locked. The
-//! invariant: the lock of the database decides; the number is for people, and one that may be wrong is not told.
-//! (Rejected: a lock file; one that a killed process leaves must be taken away by hand.)
+//! Who has a state: the number of its process stands beside the database, to be told to whoever
+//! finds that locked. The invariant: the lock of the database decides; the number is for people,
+//! and one that may be wrong is not told. (Rejected: a lock file; one that a killed process leaves
+//! must be taken away by hand.)
 
 use rusqlite::ErrorCode;
 use std::error::Error;
@@ -9,7 +10,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Notes that this process has the state. A disk that takes no such file takes no state either, and that is told.
+/// Notes that this process has the state. A disk that takes no such file takes no state either, and
+/// that is told.
 pub(super) fn note(path: &Path) {
     let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();

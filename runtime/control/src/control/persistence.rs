@@ -1,7 +1,8 @@
-//! Between the control plane and its store: what a run starts with, and what is kept of each change. The invariants: each
-//! change says whether more would be copied without it; before a policy binds all others, the file `binding` says so, or
-//! who asks is told that it does not; health and answers say when nothing is kept. (Rejected: refusing all changes then;
-//! whoever has to act on an attack has no use for a reason why not.)
+//! Between the control plane and its store: what a run starts with, and what is kept of each
+//! change. The invariants: each change says whether more would be copied without it; before a
+//! policy binds all others, the file `binding` says so, or who asks is told that it does not;
+//! health and answers say when nothing is kept. (Rejected: refusing all changes then; whoever has
+//! to act on an attack has no use for a reason why not.)
 
 use super::keeper::{Keeper, Marked, Pending};
 use super::store::{DRAIN, KeptRow, Object, Store, Tables};
@@ -35,15 +36,16 @@ impl Persistence {
         }
     }
 
-    /// Looks whether the store is where it was: one that was moved or removed, or hangs, is not written to
-    /// any more. It does not wait.
+    /// Looks whether the store is where it was: one that was moved or removed, or hangs, is not
+    /// written to any more. It does not wait.
     pub fn look(&mut self) {
         if let Some(store) = &mut self.store {
             store.look();
         }
     }
 
-    /// The last job that must be on the disk before an answer is given; to be waited for without the lock.
+    /// The last job that must be on the disk before an answer is given; to be waited for without
+    /// the lock.
     pub fn take_pending(&mut self) -> Option<Pending> {
         self.pending.take()
     }
@@ -88,7 +90,8 @@ impl Persistence {
         }
     }
 
-    /// A policy is to be binding at a version: the file `binding` says so before it is loaded. It does not wait.
+    /// A policy is to be binding at a version: the file `binding` says so before it is loaded. It
+    /// does not wait.
     ///
     /// # Errors
     /// Why it cannot be kept. None, when that was not asked for.
@@ -106,8 +109,8 @@ impl Persistence {
         }
     }
 
-    /// What was intended is over. Where nothing was loaded, the file says again what is at work; without a version,
-    /// nothing. What cannot be restored stays in it.
+    /// What was intended is over. Where nothing was loaded, the file says again what is at work;
+    /// without a version, nothing. What cannot be restored stays in it.
     pub fn intended(&mut self, policy: &str, is_loaded: bool, now: Option<u64>, is_missing: bool) {
         let left = self.intended.get_mut(policy).map_or(0, |count| {
             *count -= 1;
@@ -160,8 +163,8 @@ impl Persistence {
         });
     }
 
-    /// A version was loaded; `lives_on` says by kind and name what is kept of the changes. Where somebody loaded it,
-    /// nothing of it is missing any more.
+    /// A version was loaded; `lives_on` says by kind and name what is kept of the changes. Where
+    /// somebody loaded it, nothing of it is missing any more.
     pub fn wrote(
         &mut self,
         name: &str,
@@ -225,8 +228,8 @@ fn rows(policy: &Policy, table: &str) -> Option<Vec<KeptRow>> {
     Some(kept_rows(there.form(), table, there.rows()))
 }
 
-/// Rows as they are kept, in the order of their keys, so that each is written behind the one before. Of several with one
-/// key the last one counts.
+/// Rows as they are kept, in the order of their keys, so that each is written behind the one
+/// before. Of several with one key the last one counts.
 pub(super) fn kept_rows(form: &Form, table: &str, rows: impl Iterator<Item = Row>) -> Vec<KeptRow> {
     let now = now();
     let kept = |(key, value, until): Row| {

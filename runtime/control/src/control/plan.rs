@@ -1,6 +1,6 @@
-//! What becomes of what is there when a program takes another's place: told before (a dry run) and after. The invariant: it
-//! is found by the same functions that do it. (Rejected: words in the documentation only; who loads at noon wants to know
-//! for this program.)
+//! What becomes of what is there when a program takes another's place: told before (a dry run) and
+//! after. The invariant: it is found by the same functions that do it. (Rejected: words in the
+//! documentation only; who loads at noon wants to know for this program.)
 
 use super::Changed;
 use mrule_compiler::environment::Environment;
@@ -20,15 +20,18 @@ pub struct Plan {
     pub stations: Fates,
     /// Triggers: those that live on keep their active keys, windows and suppressions.
     pub triggers: Fates,
-    /// Tables that were changed from outside: those that live on keep these rows, whatever the new program's file says.
+    /// Tables that were changed from outside: those that live on keep these rows, whatever the new
+    /// program's file says.
     pub tables: Fates,
     /// Params that were changed from outside: those that live on keep their value.
     pub params: Fates,
     /// Stations that were changed from outside: those that live on keep their target and limit.
     pub targets: Fates,
-    /// What `flows` become: `kept`, `begun` (nobody knew them before), `dropped` (nobody asks any more) or `none`.
+    /// What `flows` become: `kept`, `begun` (nobody knew them before), `dropped` (nobody asks any
+    /// more) or `none`.
     pub flows: &'static str,
-    /// What is looked for in streams changes: flows that are there are searched from where they stand.
+    /// What is looked for in streams changes: flows that are there are searched from where they
+    /// stand.
     pub streams_begin_anew: bool,
 }
 
@@ -121,7 +124,8 @@ impl Plan {
     }
 }
 
-/// Puts into the environment of a new program what was changed from outside in the old one, as far as it fits; says what did.
+/// Puts into the environment of a new program what was changed from outside in the old one, as far
+/// as it fits; says what did.
 pub(super) fn keep(old: &Policy, new: &Program, changed: &Changed, environment: &mut Environment) -> Plan {
     let mut plan = Plan::default();
     for name in &changed.tables {

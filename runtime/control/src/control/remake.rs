@@ -1,5 +1,6 @@
-//! Makes the changes of a kept policy again, each at its own time. The invariant: what cannot be made again is told, and
-//! whether more is copied without it. (Rejected: to stop at the first one; the others are as good as before.)
+//! Makes the changes of a kept policy again, each at its own time. The invariant: what cannot be
+//! made again is told, and whether more is copied without it. (Rejected: to stop at the first one;
+//! the others are as good as before.)
 
 use super::stations;
 use super::store::{AtWork, DRAIN, Kept, Object, Remade};
@@ -25,7 +26,8 @@ impl Kept {
         format!("policy {name}: what was changed last could not be kept, and is missing in the state")
     }
 
-    /// Makes the changes again, each at its own time; says which could not be, and what was changed.
+    /// Makes the changes again, each at its own time; says which could not be, and what was
+    /// changed.
     pub(super) fn restore(&self, policy: &mut Policy) -> Remade {
         let mut remade = Remade::default();
         let program = policy.program().clone();

@@ -1,5 +1,6 @@
-//! What a run counted, with what became of its events. The invariant: every alarm told was sent, refused, dropped or waits.
-//! (Rejected: members for the history and alarms in the report of the data plane, which knows of neither.)
+//! What a run counted, with what became of its events. The invariant: every alarm told was sent,
+//! refused, dropped or waits. (Rejected: members for the history and alarms in the report of the
+//! data plane, which knows of neither.)
 
 use crate::alarm::{self, Alarms};
 use crate::event::Hub;

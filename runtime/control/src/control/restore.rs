@@ -1,9 +1,9 @@
-//! What a run starts with: the policies of the command line, those that were kept, and what cannot be
-//! restored. The invariants: kept policies are at work, with all their changes, before the first packet
-//! is decided, binding ones first; what may have bound copies and is missing is a [`Failure`], and copies
-//! stop until somebody resolves it, unless the run was told otherwise; forwarding goes on.
-//! (Rejected: to refuse to start; then nothing would be forwarded either. To go on without; copies that
-//! the owner has forbidden would go out after each restart.)
+//! What a run starts with: the policies of the command line, those that were kept, and what cannot
+//! be restored. The invariants: kept policies are at work, with all their changes, before the first
+//! packet is decided, binding ones first; what may have bound copies and is missing is a
+//! [`Failure`], and copies stop until somebody resolves it, unless the run was told otherwise;
+//! forwarding goes on. (Rejected: to refuse to start; then nothing would be forwarded either. To go
+//! on without; copies that the owner has forbidden would go out after each restart.)
 
 use super::health::{Failure, Scope};
 use super::keeper::Keeper;
@@ -99,8 +99,8 @@ impl Start {
         Start { on_failure, ..self }
     }
 
-    /// Another policy of the command line, whose limits bind all others. What was kept under its name
-    /// is replaced.
+    /// Another policy of the command line, whose limits bind all others. What was kept under its
+    /// name is replaced.
     ///
     /// # Errors
     /// No limit of the program is without `to`.
@@ -141,8 +141,8 @@ impl Start {
         self.policies.first().map(|first| (first.name.clone(), first.policy.clone())).into_iter().collect()
     }
 
-    /// Loads all other policies, and withholds what must not be copied; to be called before the first
-    /// packet is read.
+    /// Loads all other policies, and withholds what must not be copied; to be called before the
+    /// first packet is read.
     pub fn restore(&mut self, live: &mut Live) {
         let mut order: Vec<&Restored> = self.policies.iter().collect();
         order.sort_by_key(|restored| restored.policy.bounds().is_none());
@@ -191,8 +191,8 @@ impl Start {
         self.failures.insert(name.to_owned(), Failure::new(why, scope));
     }
 
-    /// The program of the command line takes the place of what was kept under its name; where that was
-    /// binding, it is binding, too.
+    /// The program of the command line takes the place of what was kept under its name; where that
+    /// was binding, it is binding, too.
     fn begin(&mut self, kind: EngineKind, mut policy: Policy, bundle: Bundle, kept: Option<&Kept>) {
         let lost = match kept.map(|kept| &kept.at_work) {
             Some(AtWork::Lost(why)) => Some(*why),

@@ -1,5 +1,6 @@
-//! Rows that are to take the place of all rows of a table: read part by part, as they come, and put in at once. The
-//! invariant: no lock is held while rows are read. (Rejected: an iterator that waits for the network; it holds a thread.)
+//! Rows that are to take the place of all rows of a table: read part by part, as they come, and put
+//! in at once. The invariant: no lock is held while rows are read. (Rejected: an iterator that
+//! waits for the network; it holds a thread.)
 
 use super::changes::{Touched, refused, table_of};
 use super::persistence::kept_rows;
@@ -41,7 +42,8 @@ impl Rows {
         self.lines
     }
 
-    /// Reads whole lines, each a JSON object with `key`, `value` in a map, and `for`; empty ones are passed over.
+    /// Reads whole lines, each a JSON object with `key`, `value` in a map, and `for`; empty ones
+    /// are passed over.
     ///
     /// # Errors
     /// Which line is wrong, and what with it; the table has no room for so many.

@@ -1,6 +1,7 @@
-//! Stations of a policy at work: sent elsewhere, given another limit, drained. The invariants: a station is changed by the words that
-//! stand between its braces, checked by the compiler; the program, and all that it knows, goes on; the next version of the program
-//! keeps the change where it has a station of that name. (Rejected: stations that are in no program; a rule could not name
+//! Stations of a policy at work: sent elsewhere, given another limit, drained. The invariants: a
+//! station is changed by the words that stand between its braces, checked by the compiler; the
+//! program, and all that it knows, goes on; the next version of the program keeps the change where
+//! it has a station of that name. (Rejected: stations that are in no program; a rule could not name
 //! them.)
 
 use super::bundle::{origin_from_json, origin_json};
@@ -75,7 +76,8 @@ fn station(name: &str, words: &str) -> Result<Station, Refusal> {
     }
 }
 
-/// A policy whose stations are as these words say, where it has them; words that are no good any more are left out.
+/// A policy whose stations are as these words say, where it has them; words that are no good any
+/// more are left out.
 pub(super) fn changed(policy: Policy, stations: &BTreeMap<String, SetStation>) -> Policy {
     let set = set_in(policy.program(), stations);
     set.into_iter().fold(policy, |policy, (at, station, origin)| policy.with_station(at, station, origin))
@@ -134,13 +136,13 @@ pub(super) fn written(policy: &Policy) -> Vec<(Station, Origin)> {
 }
 
 impl Control {
-    /// Gives a station another target and limit, as the words between its braces say; without words, those of the program. What
-    /// waits for the old target is still sent. Another target is this one's from now on; with `retarget` false it must be
-    /// the one that it is.
+    /// Gives a station another target and limit, as the words between its braces say; without
+    /// words, those of the program. What waits for the old target is still sent. Another target is
+    /// this one's from now on; with `retarget` false it must be the one that it is.
     ///
     /// # Errors
-    /// No such policy or station; the compiler's for the words; a station that cannot be opened; a target that may not be
-    /// changed, or that clients may not have. Then nothing has changed.
+    /// No such policy or station; the compiler's for the words; a station that cannot be opened; a
+    /// target that may not be changed, or that clients may not have. Then nothing has changed.
     pub fn set_station(
         &self,
         policy: &str,

@@ -1,9 +1,10 @@
-//! What outlives the process: policies with their versions, and what was changed in them from outside, in a directory that
-//! one mirrorc has at a time. The invariants: a change is acknowledged after it is on the disk; a kill at any moment
-//! leaves the state before or after a change; each transaction has a number, the next one a larger number, and may be
-//! carried out twice. A change is kept as the object that made it, with its time, so that restoring is making the
-//! changes again.
-//! (Rejected: a file of our own that is written anew each time; a table of a million rows changes a row at a time.)
+//! What outlives the process: policies with their versions, and what was changed in them from
+//! outside, in a directory that one mirrorc has at a time. The invariants: a change is acknowledged
+//! after it is on the disk; a kill at any moment leaves the state before or after a change; each
+//! transaction has a number, the next one a larger number, and may be carried out twice. A change
+//! is kept as the object that made it, with its time, so that restoring is making the changes
+//! again. (Rejected: a file of our own that is written anew each time; a table of a million rows
+//! changes a row at a time.)
 
 use super::Version;
 use super::bundle::Bundle;
@@ -299,8 +300,8 @@ impl Store {
         Ok(kept)
     }
 
-    /// A version was loaded: it is at work, these older versions are kept, and of what was changed from outside this: tables as
-    /// they are now, params and triggers by name.
+    /// A version was loaded: it is at work, these older versions are kept, and of what was changed
+    /// from outside this: tables as they are now, params and triggers by name.
     pub(super) fn loaded(
         &mut self,
         policy: &str,
@@ -341,8 +342,8 @@ impl Store {
         Ok(())
     }
 
-    /// A policy was unloaded: its versions are kept, to go back to; not what was changed in it, nor the versions of those
-    /// that are forgotten.
+    /// A policy was unloaded: its versions are kept, to go back to; not what was changed in it, nor
+    /// the versions of those that are forgotten.
     pub(super) fn unloaded(&mut self, policy: &str, forgotten: &[String]) -> rusqlite::Result<()> {
         let change = &self.connection;
         change.execute(

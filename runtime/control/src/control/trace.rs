@@ -1,5 +1,6 @@
-//! What a change that was made leaves to be kept: an object under a key, or nothing under it any more. The invariant: what
-//! takes back a change has its key. (Rejected: a log of all changes; it would grow without end.)
+//! What a change that was made leaves to be kept: an object under a key, or nothing under it any
+//! more. The invariant: what takes back a change has its key. (Rejected: a log of all changes; it
+//! would grow without end.)
 
 use mrule_compiler::hir::{TableId, Value};
 use mrule_engine::change::{Change, Effect};

@@ -1,6 +1,7 @@
 //! The versions of a policy: shown, compared, gone back to, also after the policy was unloaded. The
-//! invariants: a version number is given once; what is unloaded keeps its versions, within bounds, so that
-//! `rollback` brings it back. (Rejected: to forget an unloaded policy; one wrong word would lose it.)
+//! invariants: a version number is given once; what is unloaded keeps its versions, within bounds,
+//! so that `rollback` brings it back. (Rejected: to forget an unloaded policy; one wrong word would
+//! lose it.)
 
 use super::health::Scope;
 use super::{
@@ -63,8 +64,8 @@ impl Control {
         Ok(self.lock().goes_back_to(name, version)?.bundle.is_binding())
     }
 
-    /// Whether there is a policy of this name whose limits bind all others, or one that could not be
-    /// restored and may have bound them.
+    /// Whether there is a policy of this name whose limits bind all others, or one that could not
+    /// be restored and may have bound them.
     pub fn is_binding(&self, name: &str) -> bool {
         self.lock().is_binding(name)
     }
@@ -80,7 +81,8 @@ impl Control {
         found.cloned().ok_or_else(|| held.no_version(name, version))
     }
 
-    /// What differs between two versions, in the form of `diff -u`; unless told, from the one before to the one at work.
+    /// What differs between two versions, in the form of `diff -u`; unless told, from the one
+    /// before to the one at work.
     ///
     /// # Errors
     /// No such policy or version.
@@ -158,8 +160,8 @@ impl Held {
 
     pub(super) fn replace(&mut self, next: Version) {
         self.older.push_back(std::mem::replace(&mut self.now, next));
-        // The newest stays, however long, and the owner's newest, whatever clients load over it; texts that are shared
-        // count each time.
+        // The newest stays, however long, and the owner's newest, whatever clients load over it;
+        // texts that are shared count each time.
         let size = |older: &VecDeque<Version>| older.iter().map(|v| v.bundle.size()).sum::<usize>();
         while self.older.len() > HISTORY || (self.older.len() > 1 && size(&self.older) > HISTORY_BYTES) {
             let of_owner = self.older.iter().rposition(|version| version.bundle.origin().is_owner());

@@ -1,6 +1,7 @@
-//! On whose behalf the current thread works, so that each event can be counted for the client that caused it. The
-//! invariant: a record carries the client whose request was being carried out when it was made. (Rejected: a parameter of
-//! each function that makes records; one that is forgotten lets a client fill the history unseen.)
+//! On whose behalf the current thread works, so that each event can be counted for the client that
+//! caused it. The invariant: a record carries the client whose request was being carried out when
+//! it was made. (Rejected: a parameter of each function that makes records; one that is forgotten
+//! lets a client fill the history unseen.)
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,7 +14,8 @@ pub const CLIENT_RATE: u32 = 100;
 /// How many it may cause at once.
 pub const CLIENT_BURST: u32 = 1000;
 
-/// The owner of the control socket, whose events are not bounded by a rate: it has to keep out nobody but itself.
+/// The owner of the control socket, whose events are not bounded by a rate: it has to keep out
+/// nobody but itself.
 pub const OWNER: &str = "of the control socket";
 
 /// How long a client that causes nothing is remembered.

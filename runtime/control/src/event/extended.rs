@@ -1,6 +1,7 @@
-//! Which events `extended` are told: at most one a key in a stretch of time, as each packet of an active key makes one. The
-//! invariants: whoever asks never waits for another who does; memory is bounded; what is not told is counted, by the next
-//! one that is. (Rejected: counters in the rows of triggers; every packet would pay for what only listeners want.)
+//! Which events `extended` are told: at most one a key in a stretch of time, as each packet of an
+//! active key makes one. The invariants: whoever asks never waits for another who does; memory is
+//! bounded; what is not told is counted, by the next one that is. (Rejected: counters in the rows
+//! of triggers; every packet would pay for what only listeners want.)
 
 use mrule_compiler::table::KeyValue;
 use std::collections::HashMap;
@@ -29,7 +30,8 @@ pub(super) struct Extended {
 #[derive(Debug, Default)]
 struct Shard {
     keys: HashMap<u64, Last>,
-    /// When those that are over were taken out last; not again before [`Extended::every`] has passed.
+    /// When those that are over were taken out last; not again before [`Extended::every`] has
+    /// passed.
     swept: Option<i64>,
 }
 

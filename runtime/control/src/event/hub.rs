@@ -1,7 +1,8 @@
-//! Where everything that happens is told: to those who listen just now, to the history, to alarms. The invariants: telling never
-//! waits for anybody; a listener that is too slow loses the oldest and is told how many; of what packets cause, the history
-//! and alarms are told a bounded number a second, and what they were not told is counted.
-//! (Rejected: a channel for each of them beside the runtime's; each place that tells would have to know them all.)
+//! Where everything that happens is told: to those who listen just now, to the history, to alarms.
+//! The invariants: telling never waits for anybody; a listener that is too slow loses the oldest
+//! and is told how many; of what packets cause, the history and alarms are told a bounded number a
+//! second, and what they were not told is counted. (Rejected: a channel for each of them beside the
+//! runtime's; each place that tells would have to know them all.)
 
 use super::client::{Bucket, CLIENT_RATE, Clients};
 use super::{Kind, Record};
@@ -18,8 +19,8 @@ use tokio::sync::broadcast::{Receiver, Sender, channel};
 /// How many events wait for a listener.
 const WAITING: usize = 1024;
 
-/// How many events a second that packets cause are made for the history and alarms; making one takes some microseconds of
-/// a worker's time.
+/// How many events a second that packets cause are made for the history and alarms; making one
+/// takes some microseconds of a worker's time.
 pub const EVENT_RATE_LIMIT: u64 = 1000;
 
 /// How many requests a second without a known token are kept.
@@ -139,7 +140,8 @@ impl Hub {
         self.0.listened.load(Relaxed) || (kind.is_kept() && self.is_wanted())
     }
 
-    /// Whether another event of this second that a packet caused may be told. Who listens is told of all.
+    /// Whether another event of this second that a packet caused may be told. Who listens is told
+    /// of all.
     pub fn admits(&self) -> bool {
         if self.0.listened.load(Relaxed) {
             return true;
@@ -191,7 +193,8 @@ impl Hub {
         }
     }
 
-    /// Tells of a request that showed no known token: [`UNAUTHENTICATED_RATE`] a second, the others are counted.
+    /// Tells of a request that showed no known token: [`UNAUTHENTICATED_RATE`] a second, the others
+    /// are counted.
     pub fn unauthenticated(&self, from: Option<IpAddr>, asked: &str, why: &str) {
         {
             let mut strangers = self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -255,7 +258,8 @@ impl Hub {
         self.tell(Record::now(Kind::Refused, json!({ "policy": policy, "reason": why, "note": note })));
     }
 
-    /// Looks for losses; gives what a user should know of them, which has been told as a note. To be called now and then.
+    /// Looks for losses; gives what a user should know of them, which has been told as a note. To
+    /// be called now and then.
     pub fn watch(&self, losses: &mut LossMonitor) -> Option<String> {
         self.tell_passed_over();
         let now = self.0.lost.load(Relaxed);
@@ -293,7 +297,8 @@ impl Hub {
         self.0.folded.load(Relaxed)
     }
 
-    /// Nothing more is told to the history and alarms: writes down and sends what waits, for some seconds.
+    /// Nothing more is told to the history and alarms: writes down and sends what waits, for some
+    /// seconds.
     pub fn finish(&self) {
         if let Some(alarms) = &self.0.alarms {
             alarms.finish();

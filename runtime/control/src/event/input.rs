@@ -1,5 +1,5 @@
-//! Changes that are to happen at a packet time, from a file of JSON lines. Each line names a time, one verb with what it is
-//! about, and what the verb needs:
+//! Changes that are to happen at a packet time, from a file of JSON lines. Each line names a time,
+//! one verb with what it is about, and what the verb needs:
 //!
 //! ```json
 //! {"time": "2024-05-01T10:00:00Z", "raise": "attack", "key": "10.0.0.1", "for": "10m"}
@@ -7,8 +7,9 @@
 //! {"time": "1714557600.250000001", "add": "users", "key": "10.0.0.1", "value": "alice"}
 //! ```
 //!
-//! The invariant: the whole file is checked against the program before the first packet; a change happens before the first
-//! packet whose time is not earlier. (Rejected: packet numbers as times, which mean nothing live.)
+//! The invariant: the whole file is checked against the program before the first packet; a change
+//! happens before the first packet whose time is not earlier. (Rejected: packet numbers as times,
+//! which mean nothing live.)
 
 use jiff::Timestamp;
 use mrule_compiler::hir::{ParamId, Program, Scope, TableId, Value, ValueTy};
@@ -61,7 +62,8 @@ struct Line {
     reason: Option<String>,
 }
 
-/// Reads a file of events for a program, in the order of their times; those of one time stay as they are in the file.
+/// Reads a file of events for a program, in the order of their times; those of one time stay as
+/// they are in the file.
 ///
 /// # Errors
 /// [`InputError`]: an unreadable file, or the first line that is wrong.

@@ -1,5 +1,5 @@
-//! What happens to a run, as records. The invariant: the words are those that the user of the run sees. (Rejected: events
-//! of the data plane that know their JSON.)
+//! What happens to a run, as records. The invariant: the words are those that the user of the run
+//! sees. (Rejected: events of the data plane that know their JSON.)
 
 use super::{Kind, Record};
 use mrule_dataplane::live::Event;

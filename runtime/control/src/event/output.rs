@@ -1,7 +1,8 @@
-//! What becomes of triggers, as lines of a file, a pipe or standard output, and as records for a [`Hub`]. Records are made
-//! by whoever decides and told by a thread of their own behind a bounded queue. The invariant: `told = written + dropped`;
-//! whoever must not wait (a live worker) drops and counts when the reader is slow, a replay waits for room.
-//! (Rejected: writing where packets are decided; a slow reader would hold forwarding up.)
+//! What becomes of triggers, as lines of a file, a pipe or standard output, and as records for a
+//! [`Hub`]. Records are made by whoever decides and told by a thread of their own behind a bounded
+//! queue. The invariant: `told = written + dropped`; whoever must not wait (a live worker) drops
+//! and counts when the reader is slow, a replay waits for room. (Rejected: writing where packets
+//! are decided; a slow reader would hold forwarding up.)
 
 use super::extended::{EVERY, Extended, Verdict};
 use super::{Hub, Kind, Record, client, part_json};
@@ -45,7 +46,8 @@ pub struct Written {
     pub written: u64,
     /// Lines that were not: there was no room, or writing had failed.
     pub dropped: u64,
-    /// Events `extended` that were counted and not told, as their key had one just before; not in `told`.
+    /// Events `extended` that were counted and not told, as their key had one just before; not in
+    /// `told`.
     pub folded: u64,
     /// Why writing failed, if it did.
     pub error: Option<io::Error>,
@@ -67,7 +69,8 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Writes to `out`, and tells a hub. When `waits`, telling waits for room, else what finds no room is dropped and counted.
+    /// Writes to `out`, and tells a hub. When `waits`, telling waits for room, else what finds no
+    /// room is dropped and counted.
     ///
     /// # Errors
     /// No thread can be had.
@@ -88,7 +91,8 @@ impl EventWriter {
         })
     }
 
-    /// Tells an event `extended` of a key once in so long a time, 0: all of them; a second unless told.
+    /// Tells an event `extended` of a key once in so long a time, 0: all of them; a second unless
+    /// told.
     pub fn extended_every(self, time: Duration) -> EventWriter {
         let every = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
         EventWriter { extended: Extended::new(every), ..self }
@@ -127,8 +131,8 @@ impl EventWriter {
         self.tell(record);
     }
 
-    /// Waits until all lines are written, and gives the sums. A live run waits for some seconds only: a reader of a FIFO may
-    /// have stopped.
+    /// Waits until all lines are written, and gives the sums. A live run waits for some seconds
+    /// only: a reader of a FIFO may have stopped.
     pub fn finish(mut self) -> Written {
         self.queue = None;
         let (told, folded) = (self.told.load(Relaxed), self.folded.load(Relaxed));

@@ -1,6 +1,7 @@
-//! What happened, in one form for whoever is told: files, listeners, the history, alarms. The invariant: a record as text is
-//! one line of JSON that begins with its time and its kind; what it says in words for people is its `note` or its `reason`.
-//! (Rejected: a type for each kind; all that ever becomes of them is text with names.)
+//! What happened, in one form for whoever is told: files, listeners, the history, alarms. The
+//! invariant: a record as text is one line of JSON that begins with its time and its kind; what it
+//! says in words for people is its `note` or its `reason`. (Rejected: a type for each kind; all
+//! that ever becomes of them is text with names.)
 
 use super::{client, time_text};
 use serde_json::{Map, Value as Json, json};

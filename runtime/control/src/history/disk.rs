@@ -1,7 +1,8 @@
-//! The history on the disk: a database of its own in the directory of the state, written by a thread of its own. The
-//! invariants: whoever tells does not wait, and what finds no room in the queue is counted; events are written in batches, a
-//! quarter of a second after they happened at the latest, where the disk keeps up; a database that fails is told and not
-//! written to again. (Rejected: a file of lines; bounding it means writing it anew.)
+//! The history on the disk: a database of its own in the directory of the state, written by a
+//! thread of its own. The invariants: whoever tells does not wait, and what finds no room in the
+//! queue is counted; events are written in batches, a quarter of a second after they happened at
+//! the latest, where the disk keeps up; a database that fails is told and not written to again.
+//! (Rejected: a file of lines; bounding it means writing it anew.)
 
 use super::{Class, Entry, KEPT_ON_DISK, KEPT_UNAUTHENTICATED, Query};
 use crate::event::Kind;
@@ -33,7 +34,8 @@ const READ: Duration = Duration::from_secs(3);
 /// How long the disk may take for what waits when the run ends.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// A kill loses nothing that was written: the kernel has it. A power failure may lose the last seconds, not the database.
+/// A kill loses nothing that was written: the kernel has it. A power failure may lose the last
+/// seconds, not the database.
 const SCHEMA: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;
@@ -317,7 +319,8 @@ impl Shared {
     }
 }
 
-/// Forgets the oldest of the clients that have more than a fair share, until all together have what they may.
+/// Forgets the oldest of the clients that have more than a fair share, until all together have what
+/// they may.
 fn forget_shares(change: &Transaction<'_>) -> rusqlite::Result<()> {
     let class = Class::Others as i64;
     let counts: Vec<(Option<String>, i64)> = change

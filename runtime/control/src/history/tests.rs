@@ -1,4 +1,5 @@
-//! The history in memory and on the disk: what is found, what is forgotten, what happens when the disk does not do its part.
+//! The history in memory and on the disk: what is found, what is forgotten, what happens when the
+//! disk does not do its part.
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 
 use super::*;
@@ -171,7 +172,8 @@ fn a_disk_that_fails_disturbs_nothing() {
     std::fs::write(&file, "").unwrap();
     assert!(History::new(Some(&file)).counts().trouble.is_some());
 
-    // One that is damaged while it is at work: what is asked for is found in memory, all is counted.
+    // One that is damaged while it is at work: what is asked for is found in memory, all is
+    // counted.
     let place = tempfile::tempdir().unwrap();
     let history = History::new(Some(place.path()));
     let disk = history.0.disk.as_ref().unwrap();

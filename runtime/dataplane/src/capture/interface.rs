@@ -1,7 +1,8 @@
-//! An interface of a capture, and the clock that its time stamps count by. The invariant: a time is whole nanoseconds since
-//! the Unix epoch in `0..=i64::MAX` (until the year 2262); what a file says beyond is moved to the nearest end and told.
-//! Finer clocks than nanoseconds are rounded down. (Rejected: seconds and a fraction, as in the files: windows and holds
-//! need one number that can be subtracted.)
+//! An interface of a capture, and the clock that its time stamps count by. The invariant: a time is
+//! whole nanoseconds since the Unix epoch in `0..=i64::MAX` (until the year 2262); what a file says
+//! beyond is moved to the nearest end and told. Finer clocks than nanoseconds are rounded down.
+//! (Rejected: seconds and a fraction, as in the files: windows and holds need one number that can
+//! be subtracted.)
 
 use super::LinkType;
 use mrule_compiler::abi::Link;
@@ -13,8 +14,8 @@ pub struct Interface {
     pub name: String,
     /// Its description, empty when the file does not say.
     pub description: String,
-    /// What `frame.interface_name` says: as in Wireshark its name, else its description, else `unknown`; empty when the
-    /// file has no interfaces.
+    /// What `frame.interface_name` says: as in Wireshark its name, else its description, else
+    /// `unknown`; empty when the file has no interfaces.
     pub label: String,
     /// Its link type, as found.
     pub link_type: LinkType,
@@ -60,7 +61,8 @@ impl Clock {
     pub(super) const MICROSECONDS: Clock = Clock { scale: Scale::Multiply(1_000), offset_seconds: 0 };
     pub(super) const NANOSECONDS: Clock = Clock { scale: Scale::Multiply(1), offset_seconds: 0 };
 
-    /// From the options `if_tsresol` (most significant bit: a power of 2, else of 10) and `if_tsoffset`.
+    /// From the options `if_tsresol` (most significant bit: a power of 2, else of 10) and
+    /// `if_tsoffset`.
     pub(super) fn new(resolution: u8, offset_seconds: i64) -> Clock {
         let exponent = u32::from(resolution & 0x7f);
         let scale = match resolution & 0x80 {

@@ -1,5 +1,6 @@
-//! Numbers in the byte order of the host that wrote a capture. Total: bytes that are not there read as 0; callers have
-//! checked lengths. (Rejected: a type parameter for the order, which doubles the code to save a predicted branch.)
+//! Numbers in the byte order of the host that wrote a capture. Total: bytes that are not there read
+//! as 0; callers have checked lengths. (Rejected: a type parameter for the order, which doubles the
+//! code to save a predicted branch.)
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {

@@ -1,7 +1,8 @@
-//! Classic pcap files: a header of 24 bytes, then records. Micro- and nanoseconds, both byte orders, and the "modified"
-//! records of 24 bytes that old Linux systems wrote. The invariant: no length of the file is believed before the bytes are
-//! there. What real captures get wrong is accepted: a packet longer than the snapshot length, a captured length over the
-//! original one (the packet is then as long as what was captured). Format: draft-ietf-opsawg-pcap.
+//! Classic pcap files: a header of 24 bytes, then records. Micro- and nanoseconds, both byte
+//! orders, and the "modified" records of 24 bytes that old Linux systems wrote. The invariant: no
+//! length of the file is believed before the bytes are there. What real captures get wrong is
+//! accepted: a packet longer than the snapshot length, a captured length over the original one (the
+//! packet is then as long as what was captured). Format: draft-ietf-opsawg-pcap.
 
 use super::interface::{Clock, Interface};
 use super::order::Order;

@@ -1,8 +1,9 @@
-//! pcapng files: blocks in sections. A section has its own byte order and its own interfaces, numbered from 0; here they
-//! are numbered through the file, and a section that describes the same interface at the same place again shares its
-//! number. Packets come in enhanced, simple and (obsolete) packet blocks; blocks of other kinds are skipped, however
-//! long, without holding them. The invariant: a block is looked into only when it is whole and its two lengths agree.
-//! A simple packet block has no time: it gets the epoch. Format: draft-ietf-opsawg-pcapng.
+//! pcapng files: blocks in sections. A section has its own byte order and its own interfaces,
+//! numbered from 0; here they are numbered through the file, and a section that describes the same
+//! interface at the same place again shares its number. Packets come in enhanced, simple and
+//! (obsolete) packet blocks; blocks of other kinds are skipped, however long, without holding them.
+//! The invariant: a block is looked into only when it is whole and its two lengths agree. A simple
+//! packet block has no time: it gets the epoch. Format: draft-ietf-opsawg-pcapng.
 
 use super::interface::{Clock, Interface};
 use super::order::Order;
@@ -71,7 +72,8 @@ impl Pcapng {
         (u32::from_le_bytes(magic) == SECTION).then_some(pcapng)
     }
 
-    /// Takes one step: through one block that is no packet, or to a whole packet block at the front of the window.
+    /// Takes one step: through one block that is no packet, or to a whole packet block at the front
+    /// of the window.
     pub(super) fn prepare(&mut self, window: &mut Window, interfaces: &mut Vec<Interface>) -> Step {
         let offset = self.skipping.map_or(window.offset(), |skipping| skipping.offset);
         self.step(window, interfaces).unwrap_or_else(|reason| Step::Broken(Break { offset, reason }))

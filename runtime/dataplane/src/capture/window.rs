@@ -1,11 +1,13 @@
-//! A refillable buffer over a byte stream: what was read and not yet consumed lies in one slice, so that packets are slices
-//! into it. The invariants: `start <= end <= buffer.len()`; the buffer grows only when it is full of bytes that really
-//! came, so a length field that lies allocates nothing. (Rejected: mapping the file, which is unsafe, dies by a signal
-//! when the file is cut meanwhile, and cannot read a pipe; `BufReader`, which hands out less than a whole record.)
+//! A refillable buffer over a byte stream: what was read and not yet consumed lies in one slice, so
+//! that packets are slices into it. The invariants: `start <= end <= buffer.len()`; the buffer
+//! grows only when it is full of bytes that really came, so a length field that lies allocates
+//! nothing. (Rejected: mapping the file, which is unsafe, dies by a signal when the file is cut
+//! meanwhile, and cannot read a pipe; `BufReader`, which hands out less than a whole record.)
 
 use std::io::{ErrorKind, Read};
 
-/// How much is read at once, in bytes: small enough to stay in the cache between the kernel's copy and our look at it.
+/// How much is read at once, in bytes: small enough to stay in the cache between the kernel's copy
+/// and our look at it.
 const READ: usize = 256 << 10;
 
 pub(super) struct Window {

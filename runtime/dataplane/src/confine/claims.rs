@@ -1,6 +1,7 @@
-//! Which station writes which file. The invariant: at most one station that is not ending holds a file, by device and
-//! inode, and at most one a name in a directory, by the directory's device and inode; so two spellings, hard links and
-//! symbolic links of one file meet here. (Rejected: locks on files, which end with any close of the same file.)
+//! Which station writes which file. The invariant: at most one station that is not ending holds a
+//! file, by device and inode, and at most one a name in a directory, by the directory's device and
+//! inode; so two spellings, hard links and symbolic links of one file meet here. (Rejected: locks
+//! on files, which end with any close of the same file.)
 
 use super::FileId;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,7 +1,8 @@
-//! What clients of the API are granted when a run starts: directories, interfaces, networks. The invariants: a
-//! directory is opened once, at the start, and everything of clients is looked up beneath that handle; a refusal says
-//! what was wanted, what is granted, and which option grants it.
-//! (Rejected: grants for each token; the file of tokens can be changed by SIGHUP, the grants are for the whole run.)
+//! What clients of the API are granted when a run starts: directories, interfaces, networks. The
+//! invariants: a directory is opened once, at the start, and everything of clients is looked up
+//! beneath that handle; a refusal says what was wanted, what is granted, and which option grants
+//! it. (Rejected: grants for each token; the file of tokens can be changed by SIGHUP, the grants
+//! are for the whole run.)
 
 use super::place;
 use crate::error::Error;
@@ -28,7 +29,8 @@ impl Directory {
     }
 }
 
-/// A network that tunnels of clients may go to: an address and the length of its prefix (RFC 4632, RFC 4291).
+/// A network that tunnels of clients may go to: an address and the length of its prefix (RFC 4632,
+/// RFC 4291).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -148,8 +150,9 @@ impl Grants {
         }
     }
 
-    /// The directory that a client's path lies in, and the path beneath it. A relative path lies in the first one; an
-    /// absolute path begins with a directory as it was given, or as it is without symbolic links.
+    /// The directory that a client's path lies in, and the path beneath it. A relative path lies in
+    /// the first one; an absolute path begins with a directory as it was given, or as it is without
+    /// symbolic links.
     ///
     /// # Errors
     /// It lies in none of them, or has `..`; in words.

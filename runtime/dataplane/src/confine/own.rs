@@ -1,6 +1,7 @@
-//! The run's own files, which no station writes. The invariants: their device and inode numbers are recorded once, when
-//! the run starts, so that no station waits for a state directory that hangs; until the system has answered, their
-//! paths are compared. (Rejected: to look at them for each station; each change of a station would hang, too.)
+//! The run's own files, which no station writes. The invariants: their device and inode numbers are
+//! recorded once, when the run starts, so that no station waits for a state directory that hangs;
+//! until the system has answered, their paths are compared. (Rejected: to look at them for each
+//! station; each change of a station would hang, too.)
 
 use super::place::{FileId, id, is};
 use crate::patience;

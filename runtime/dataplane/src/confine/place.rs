@@ -1,8 +1,9 @@
-//! A file's place: an open directory and a name in it. The invariants: of a client's path, each directory is opened
-//! beneath the granted one with openat2(2) RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS; nothing is
-//! written but regular files that are made here and FIFOs; no open waits (O_NONBLOCK); a symbolic link at the end of a
-//! path is refused; what is renamed or removed is so by the directory's handle, after a look at device and inode.
-//! (Rejected: canonical paths, between whose check and use somebody can put a link.)
+//! A file's place: an open directory and a name in it. The invariants: of a client's path, each
+//! directory is opened beneath the granted one with openat2(2) RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
+//! and RESOLVE_NO_MAGICLINKS; nothing is written but regular files that are made here and FIFOs; no
+//! open waits (O_NONBLOCK); a symbolic link at the end of a path is refused; what is renamed or
+//! removed is so by the directory's handle, after a look at device and inode. (Rejected: canonical
+//! paths, between whose check and use somebody can put a link.)
 
 use super::own::OwnFile;
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, RawMode, RenameFlags, ResolveFlags, Stat};
@@ -18,7 +19,8 @@ use std::sync::Arc;
 /// A device and an inode number on it.
 pub(crate) type FileId = (u64, u64);
 
-/// The mode of files, before the umask, which takes the group's part away unless the group was asked for.
+/// The mode of files, before the umask, which takes the group's part away unless the group was
+/// asked for.
 const FILE: RawMode = 0o640;
 
 /// The mode of directories, before the umask.
@@ -65,8 +67,8 @@ pub(crate) fn is(about: &Stat, kind: FileType) -> bool {
 }
 
 impl Place {
-    /// Of the owner's path: its directory may be anywhere. It is made if it is not there, unless it would
-    /// lie in one of the run.
+    /// Of the owner's path: its directory may be anywhere. It is made if it is not there, unless it
+    /// would lie in one of the run.
     pub fn of_owner(path: &Path, protected: &[OwnFile]) -> Result<Place, String> {
         let name = name_of(path)?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -77,7 +79,8 @@ impl Place {
         Ok(Place { directory: directory.into(), name, shown: path.to_owned() })
     }
 
-    /// Makes a directory and those above it that are missing. Nothing is made that is refused later.
+    /// Makes a directory and those above it that are missing. Nothing is made that is refused
+    /// later.
     fn make_directories(path: &Path, shown: &Path, protected: &[OwnFile]) -> Result<OwnedFd, String> {
         path.components().try_for_each(|part| length_of(part.as_os_str()))?;
         let mut directory = open_directory(Path::new(".")).map_err(|error| said(path, error))?;
@@ -111,8 +114,8 @@ impl Place {
         }
     }
 
-    /// Of a client's path beneath a granted directory, which has no `..` in it. A directory that is missing is made,
-    /// unless it would lie in one of the run.
+    /// Of a client's path beneath a granted directory, which has no `..` in it. A directory that is
+    /// missing is made, unless it would lie in one of the run.
     pub fn beneath(
         granted: BorrowedFd<'_>,
         rest: &Path,
@@ -190,7 +193,8 @@ impl Place {
         let here = self.look().map_err(|error| error.to_string())?.map(|about| id(&about));
         for own in protected {
             let Some(ids) = own.ids() else {
-                // Its file system has not answered. This one has: names are all there is to compare.
+                // Its file system has not answered. This one has: names are all there is to
+                // compare.
                 match self.names_path_in(&own.path) {
                     Ok(false) => continue,
                     Ok(true) => return refused(&format!("in {}", own.what)),
@@ -287,12 +291,14 @@ impl Place {
         Ok((bytes, id(&about)))
     }
 
-    /// Gives the file another name in the directory; a name that is taken is an error of the kind `AlreadyExists`.
+    /// Gives the file another name in the directory; a name that is taken is an error of the kind
+    /// `AlreadyExists`.
     pub fn rename(&self, to: &OsStr) -> io::Result<()> {
         let (directory, name) = (&self.directory, &self.name);
         match fs::renameat_with(directory, name, directory, to, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS) => {
-                // A file system that does not know the flag: a second name cannot take the place of another file.
+                // A file system that does not know the flag: a second name cannot take the place of
+                // another file.
                 fs::linkat(directory, name, directory, to, AtFlags::empty())?;
                 Ok(fs::unlinkat(directory, name, AtFlags::empty())?)
             }

@@ -1,15 +1,16 @@
-//! What policies whose limits are binding leave of the packets of a batch, for the copies of every policy. The invariants: a
-//! range is only ever made smaller, so it does not matter which policy comes first; what is cut here is counted twice, as
-//! bound by the policy whose copy it was, and by the limit that cut it. (Rejected: one list of limits for the whole run;
-//! each is decided with its own policy's tables and triggers.)
+//! What policies whose limits are binding leave of the packets of a batch, for the copies of every
+//! policy. The invariants: a range is only ever made smaller, so it does not matter which policy
+//! comes first; what is cut here is counted twice, as bound by the policy whose copy it was, and by
+//! the limit that cut it. (Rejected: one list of limits for the whole run; each is decided with its
+//! own policy's tables and triggers.)
 
 use super::slot::PolicySlot;
 use mrule_compiler::abi::{BOUND, NO_LIMIT, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether copies are withheld, of one policy or of all: nothing is left of them, and they are counted
-/// as cut by a binding limit. A clone is the same one.
+/// Whether copies are withheld, of one policy or of all: nothing is left of them, and they are
+/// counted as cut by a binding limit. A clone is the same one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gate(Arc<AtomicBool>);
 

@@ -1,7 +1,8 @@
-//! Pairs of ports between which frames are forwarded, by the kernel ([`Redirects`]) or by the workers. The invariants: a
-//! frame is forwarded by one of the two, never by both; redirects are installed after the taps hear, so nothing passes
-//! unseen; what this run installed is removed when it ends, unless it is to stay. (Rejected: falling back to the workers
-//! where the kernel refuses: what an operator believes about overload would not hold.)
+//! Pairs of ports between which frames are forwarded, by the kernel ([`Redirects`]) or by the
+//! workers. The invariants: a frame is forwarded by one of the two, never by both; redirects are
+//! installed after the taps hear, so nothing passes unseen; what this run installed is removed when
+//! it ends, unless it is to stay. (Rejected: falling back to the workers where the kernel refuses:
+//! what an operator believes about overload would not hold.)
 
 use super::counts::RedirectCounts;
 use super::open::refused;
@@ -55,8 +56,8 @@ pub(super) enum Condition {
     Diverted,
 }
 
-/// The longest pause before a redirect is put back that was removed again and again; the first is none,
-/// the next one is [`STEP`], and each is twice the one before.
+/// The longest pause before a redirect is put back that was removed again and again; the first is
+/// none, the next one is [`STEP`], and each is twice the one before.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// The second pause. A redirect that stayed for two minutes is put back at once again.
@@ -212,9 +213,9 @@ impl Bridges {
         }
     }
 
-    /// Looks whether each redirect is there, and puts back what vanished: at once, and later the more
-    /// often it vanishes. What somebody else has put in its place is left alone. `index` says which
-    /// interface a port is now, if it is there.
+    /// Looks whether each redirect is there, and puts back what vanished: at once, and later the
+    /// more often it vanishes. What somebody else has put in its place is left alone. `index` says
+    /// which interface a port is now, if it is there.
     pub fn tend(&mut self, now: Instant, index: impl Fn(usize) -> Option<u32>) -> Vec<Event> {
         let mut events = Vec::new();
         for port in 0..self.peers.len() {

@@ -1,6 +1,7 @@
-//! What a live run counted: by port, and all together. The invariants are in [`Report::check`]: every frame that the kernel
-//! counted was read or dropped by it, every packet that was decided came out of a frame, and every copy that was asked for was
-//! sent or dropped by a cause. (Rejected: percentages, which are functions of these.)
+//! What a live run counted: by port, and all together. The invariants are in [`Report::check`]:
+//! every frame that the kernel counted was read or dropped by it, every packet that was decided
+//! came out of a frame, and every copy that was asked for was sent or dropped by a cause.
+//! (Rejected: percentages, which are functions of these.)
 
 use super::redirect::Redirect;
 use crate::station;
@@ -13,7 +14,8 @@ use std::time::Duration;
 pub struct PortCounts {
     /// The interface.
     pub name: String,
-    /// Frames that the kernel had for us, without those that it passed over: `frames + kernel_drops + unread`, once the ring is drained.
+    /// Frames that the kernel had for us, without those that it passed over:
+    /// `frames + kernel_drops + unread`, once the ring is drained.
     pub received: u64,
     /// Frames that it dropped because the ring was full.
     pub kernel_drops: u64,
@@ -35,25 +37,29 @@ pub struct PortCounts {
     pub finished: u64,
     /// Frames of which bytes are missing that copies may need: there was no room for them.
     pub truncated: u64,
-    /// Of these, frames longer than a block of the ring, of which only the head is there: more of them
-    /// waited than [`LONG_QUEUE`](crate::sys::tap::LONG_QUEUE).
+    /// Of these, frames longer than a block of the ring, of which only the head is there: more of
+    /// them waited than [`LONG_QUEUE`](crate::sys::tap::LONG_QUEUE).
     pub long_lost: u64,
     /// The memory of the rings of all workers for this interface, in bytes.
     pub ring_bytes: u64,
     /// Frames of which the kernel gave the head only, because no rule could want more.
     pub clipped: u64,
-    /// The kernel passes over what no rule could want: that is not among `received`, nor counted anywhere.
+    /// The kernel passes over what no rule could want: that is not among `received`, nor counted
+    /// anywhere.
     pub prefilter: bool,
-    /// What the interface itself counted as received meanwhile, in its own way; near `received` and what was passed over.
+    /// What the interface itself counted as received meanwhile, in its own way; near `received` and
+    /// what was passed over.
     pub entered: u64,
-    /// What became of the frames that the workers were to forward; none when the kernel forwards, or nothing does.
+    /// What became of the frames that the workers were to forward; none when the kernel forwards,
+    /// or nothing does.
     pub forward: Option<ForwardCounts>,
     /// What the kernel's redirect counted; none when the workers forward, or nothing does.
     pub redirect: Option<RedirectCounts>,
 }
 
-/// What the kernel forwarded during this run, as its tc action counts: super-frames as the packets they stand for. It goes on
-/// while a run begins and ends, so it is near the packets that were read and not equal.
+/// What the kernel forwarded during this run, as its tc action counts: super-frames as the packets
+/// they stand for. It goes on while a run begins and ends, so it is near the packets that were read
+/// and not equal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RedirectCounts {
     /// Packets.
@@ -75,8 +81,8 @@ impl RedirectCounts {
     }
 }
 
-/// What became of frames that were to be forwarded: `sent + busy + too_long + down + truncated + refused` is the number of
-/// frames read.
+/// What became of frames that were to be forwarded:
+/// `sent + busy + too_long + down + truncated + refused` is the number of frames read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ForwardCounts {
     /// Handed to the other interface.
@@ -182,7 +188,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// By port.
     pub ports: Vec<PortCounts>,
-    /// What was decided, by all policies together. Where there are several, names are `POLICY/NAME`.
+    /// What was decided, by all policies together. Where there are several, names are
+    /// `POLICY/NAME`.
     pub summary: Totals,
     /// What became of copies, by station, in the order of the summary.
     pub stations: Vec<station::Counts>,
@@ -190,7 +197,8 @@ pub struct Report {
     pub policies: Vec<PolicyReport>,
     /// Sums of rules, limits and stations that are no more, of all policies.
     pub gone: RetiredTotals,
-    /// What became of the copies of stations that are no more; those that are ending are not in it yet.
+    /// What became of the copies of stations that are no more; those that are ending are not in it
+    /// yet.
     pub retired: station::Counts,
 }
 
@@ -231,8 +239,8 @@ impl Report {
         }
     }
 
-    /// Checks that every sum adds up; only when the run is over, because ports and stations are counted at other moments
-    /// while it lasts.
+    /// Checks that every sum adds up; only when the run is over, because ports and stations are
+    /// counted at other moments while it lasts.
     ///
     /// # Errors
     /// Says which does not.

@@ -1,6 +1,7 @@
-//! What workers are asked about flows, and what they answer: one flow by its whole name at once, all flows in slices between
-//! batches. The invariant: a slice looks at so many places and no more, so that packets never wait for who asks; what nobody
-//! waits for any longer is given up. (Rejected: a lock on the table of flows, which every packet would take.)
+//! What workers are asked about flows, and what they answer: one flow by its whole name at once,
+//! all flows in slices between batches. The invariant: a slice looks at so many places and no more,
+//! so that packets never wait for who asks; what nobody waits for any longer is given up.
+//! (Rejected: a lock on the table of flows, which every packet would take.)
 
 use super::slot::PolicySlot;
 use mrule_compiler::hir::{Program, TriggerId};

@@ -1,5 +1,6 @@
-//! Asking all workers about flows. The invariant: whoever asks holds nothing that workers or other askers need while he
-//! waits, but for changes that take a moment. (Rejected: asking one worker after the other.)
+//! Asking all workers about flows. The invariant: whoever asks holds nothing that workers or other
+//! askers need while he waits, but for changes that take a moment. (Rejected: asking one worker
+//! after the other.)
 
 use super::Live;
 use super::flow_query::{Answer, FlowQuery, Question};
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// How long workers may take to answer: a walk over a full table takes a second or two when they are busy.
+/// How long workers may take to answer: a walk over a full table takes a second or two when they
+/// are busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Answers that are to come.
@@ -23,8 +25,8 @@ pub struct Answers {
 }
 
 impl Live {
-    /// Asks the workers about flows of a policy that was seen with this program, at a moment in nanoseconds since the Unix
-    /// epoch; none if there is no policy of this name.
+    /// Asks the workers about flows of a policy that was seen with this program, at a moment in
+    /// nanoseconds since the Unix epoch; none if there is no policy of this name.
     pub fn ask(
         &self,
         policy: &str,

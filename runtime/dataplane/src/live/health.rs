@@ -1,7 +1,8 @@
-//! What is wrong with ports, redirects and workers at this moment. The invariants: a worker that dies is
-//! known within a moment, without any lock that a load may hold; the run then ends, because flows that
-//! nobody decides any more would look like flows without packets. Where the kernel forwards, it goes on.
-//! (Rejected: to start the worker again; what it had locked or half changed is not known.)
+//! What is wrong with ports, redirects and workers at this moment. The invariants: a worker that
+//! dies is known within a moment, without any lock that a load may hold; the run then ends, because
+//! flows that nobody decides any more would look like flows without packets. Where the kernel
+//! forwards, it goes on. (Rejected: to start the worker again; what it had locked or half changed
+//! is not known.)
 
 use super::Live;
 use super::bridge::Condition;
@@ -108,11 +109,12 @@ impl Live {
     }
 }
 
-/// Called by each worker with its number, ten times a second; nothing in the shipped program sets it.
+/// Called by each worker with its number, ten times a second; nothing in the shipped program sets
+/// it.
 static FAULT: OnceLock<fn(usize)> = OnceLock::new();
 
-/// Has each worker call this with its number, ten times a second: how tests have a worker die. Only code
-/// of the same process can.
+/// Has each worker call this with its number, ten times a second: how tests have a worker die. Only
+/// code of the same process can.
 #[doc(hidden)]
 pub fn inject(fault: fn(usize)) {
     let _once = FAULT.set(fault);
@@ -135,7 +137,8 @@ impl Died {
         self.0.load(Ordering::SeqCst).checked_sub(1)
     }
 
-    /// Waits for a worker to end; none when it died or hangs, or when it does not end because another one did.
+    /// Waits for a worker to end; none when it died or hangs, or when it does not end because
+    /// another one did.
     pub(super) fn join(&self, thread: JoinHandle<Counts>, number: usize, is_stalled: bool) -> Option<Counts> {
         let begun = Instant::now();
         while !thread.is_finished() {

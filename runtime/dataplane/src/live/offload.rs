@@ -1,17 +1,19 @@
-//! Finishes what the kernel leaves to network cards, so that copies are what goes over the wire: checksums that hold only
-//! their pseudo-header are completed, and a super-frame is cut into its packets, each with its own lengths, sequence number,
-//! identification, flags and checksums. The jumbo payload option of IPv6 BIG TCP, which only super-frames have, is removed
-//! (RFC 2675, 3; Linux: `ipv6_hopopt_jumbo_remove`). The invariant: a packet that is cut out equals the one that the kernel's own
-//! segmentation makes of the frame; what cannot be cut with certainty (tunnels, unknown kinds) stays whole and is counted.
-//! (Rejected: copies of super-frames, which no wire has seen and whose capture length means nothing.) Linux:
-//! net/ipv4/tcp_offload.c, net/ipv4/udp_offload.c, skb_checksum_help.
+//! Finishes what the kernel leaves to network cards, so that copies are what goes over the wire:
+//! checksums that hold only their pseudo-header are completed, and a super-frame is cut into its
+//! packets, each with its own lengths, sequence number, identification, flags and checksums. The
+//! jumbo payload option of IPv6 BIG TCP, which only super-frames have, is removed (RFC 2675, 3;
+//! Linux: `ipv6_hopopt_jumbo_remove`). The invariant: a packet that is cut out equals the one that
+//! the kernel's own segmentation makes of the frame; what cannot be cut with certainty (tunnels,
+//! unknown kinds) stays whole and is counted. (Rejected: copies of super-frames, which no wire has
+//! seen and whose capture length means nothing.) Linux: net/ipv4/tcp_offload.c,
+//! net/ipv4/udp_offload.c, skb_checksum_help.
 
 use crate::sys::frame::{Frame, Offload};
 use mrule_compiler::abi::{Link, Packet, bit};
 use mrule_compiler::dissect;
 
-/// Completes the checksum of a frame that is no super-frame. False: it cannot be, because the frame is not all there or what
-/// the kernel says of it lies outside.
+/// Completes the checksum of a frame that is no super-frame. False: it cannot be, because the frame
+/// is not all there or what the kernel says of it lies outside.
 pub fn finish(frame: &mut [u8], offload: &Offload, whole: bool) -> bool {
     let from = usize::from(offload.from);
     let at = from + usize::from(offload.at);
@@ -30,9 +32,9 @@ pub fn finish(frame: &mut [u8], offload: &Offload, whole: bool) -> bool {
     }
 }
 
-/// Completes SCTP's checksum, which is a CRC (RFC 9260, appendix A). A virtio header cannot tell it from the others but by its
-/// place, 8 bytes into the header; who sends the frame on with that header gets an Internet checksum there. False: it is none,
-/// or cannot be completed.
+/// Completes SCTP's checksum, which is a CRC (RFC 9260, appendix A). A virtio header cannot tell it
+/// from the others but by its place, 8 bytes into the header; who sends the frame on with that
+/// header gets an Internet checksum there. False: it is none, or cannot be completed.
 pub fn finish_sctp(frame: &mut [u8], offload: &Offload, whole: bool) -> bool {
     if offload.at != 8 || !whole {
         return false;
@@ -60,7 +62,8 @@ pub struct Cutter {
     /// Where the transport header and the payload begin in each packet.
     l4: usize,
     payload: usize,
-    /// How many bytes the frame has there that its packets have not: a hop-by-hop header with a jumbo payload option.
+    /// How many bytes the frame has there that its packets have not: a hop-by-hop header with a
+    /// jumbo payload option.
     jumbo: usize,
     end: usize,
     /// Payload bytes of each packet but the last.
@@ -113,8 +116,8 @@ impl Cutter {
         (self.length - self.payload).div_ceil(self.segment)
     }
 
-    /// Appends packet `i` and gives its length on the wire. Of a frame that was not captured whole, what is missing is missing
-    /// and the transport's checksum is what it was.
+    /// Appends packet `i` and gives its length on the wire. Of a frame that was not captured whole,
+    /// what is missing is missing and the transport's checksum is what it was.
     pub fn cut(&self, frame: &[u8], i: usize, out: &mut Vec<u8>) -> u32 {
         let first = i * self.segment;
         let payload = self.segment.min((self.length - self.payload).saturating_sub(first));
@@ -185,7 +188,8 @@ impl Cutter {
         }
     }
 
-    /// The transport's checksum, over the pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1) and all of the segment.
+    /// The transport's checksum, over the pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1) and all of
+    /// the segment.
     fn checksum(&self, packet: &mut [u8]) {
         let place = self.l4 + if self.udp { 6 } else { 16 };
         // A UDP datagram over IPv4 may have none.
@@ -221,7 +225,8 @@ const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
-/// The sum of big-endian 16-bit words (RFC 1071), not folded; an odd last byte is the high half of a word.
+/// The sum of big-endian 16-bit words (RFC 1071), not folded; an odd last byte is the high half of
+/// a word.
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<4>();
     // Sums of 32-bit words are sums of 16-bit words once they are folded.

@@ -1,6 +1,6 @@
-//! Opens the rings of interfaces, and says in words what is wrong with what a user asked for. The invariant: nothing hears
-//! before all is set, and nothing is left open when something fails. (Rejected: trying without privileges and running
-//! with less than was asked for.)
+//! Opens the rings of interfaces, and says in words what is wrong with what a user asked for. The
+//! invariant: nothing hears before all is set, and nothing is left open when something fails.
+//! (Rejected: trying without privileges and running with less than was asked for.)
 
 use super::Event;
 use crate::error::Error;
@@ -22,9 +22,9 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// The sockets of each worker, in their order, for the interface of this name and index; they hear nothing yet. Where the
-    /// kernel has no memory for rings of the shape that was asked for, all of them are smaller; the second
-    /// value says so.
+    /// The sockets of each worker, in their order, for the interface of this name and index; they
+    /// hear nothing yet. Where the kernel has no memory for rings of the shape that was asked for,
+    /// all of them are smaller; the second value says so.
     pub fn taps(
         &self,
         name: &str,

@@ -1,10 +1,11 @@
-//! Which process forwards between interfaces: one, for each interface that is an end of a bridge. The
-//! sign is a Unix socket in the abstract name space, named by the interface's index: the kernel keeps
-//! such names by network namespace, whoever the users are, and frees them when their process dies,
-//! however it dies. Who connects learns the owner's process number from the kernel (SO_PEERCRED), and may
-//! take its place: the owner gives up without removing a redirect, and ends. The invariants: a second
-//! owner never touches a redirect; only root and the owner's user can take over. (Rejected: a file with a
-//! lock; two containers that share a network have different files.) unix(7).
+//! Which process forwards between interfaces: one, for each interface that is an end of a bridge.
+//! The sign is a Unix socket in the abstract name space, named by the interface's index: the kernel
+//! keeps such names by network namespace, whoever the users are, and frees them when their process
+//! dies, however it dies. Who connects learns the owner's process number from the kernel
+//! (SO_PEERCRED), and may take its place: the owner gives up without removing a redirect, and ends.
+//! The invariants: a second owner never touches a redirect; only root and the owner's user can take
+//! over. (Rejected: a file with a lock; two containers that share a network have different files.)
+//! unix(7).
 
 mod handover;
 mod peer;
@@ -80,7 +81,8 @@ struct Shared {
 struct Sign {
     index: u32,
     listener: Arc<UnixListener>,
-    /// The interface was gone when this was last looked at; the thread that answers lets the name go.
+    /// The interface was gone when this was last looked at; the thread that answers lets the name
+    /// go.
     given_up: bool,
 }
 
@@ -108,12 +110,12 @@ pub fn owner(name: &str) -> io::Result<Option<Owner>> {
 }
 
 impl Ownership {
-    /// Claims the interfaces of these names. `take_over`: has who owns them give up and end; `listen` is an address that is
-    /// in use and should be theirs ([`Ownership::handed`]).
+    /// Claims the interfaces of these names. `take_over`: has who owns them give up and end;
+    /// `listen` is an address that is in use and should be theirs ([`Ownership::handed`]).
     ///
     /// # Errors
-    /// [`Error::Owned`]: somebody owns one of them, and is not to be, or could not be, replaced. [`Error::Ports`]: somebody
-    /// else listens at the address; then nothing was taken over.
+    /// [`Error::Owned`]: somebody owns one of them, and is not to be, or could not be, replaced.
+    /// [`Error::Ports`]: somebody else listens at the address; then nothing was taken over.
     pub fn claim(names: &[String], take_over: bool, listen: Option<TcpAddress>) -> Result<Ownership, Error> {
         let failed = |source| Error::Interface { doing: "claiming interfaces".to_owned(), source };
         let interfaces = Interfaces::new().map_err(failed)?;
@@ -145,8 +147,8 @@ impl Ownership {
         Ok(())
     }
 
-    /// The same for an interface that is there again, under another index. Does not wait; what a user
-    /// should know.
+    /// The same for an interface that is there again, under another index. Does not wait; what a
+    /// user should know.
     ///
     /// # Errors
     /// [`Error::Owned`].
@@ -154,8 +156,8 @@ impl Ownership {
         self.shared.add(name, index, Duration::ZERO)
     }
 
-    /// Gives the name of an interface that is gone back. The kernel may give its index to another one, and
-    /// who takes over cannot name it.
+    /// Gives the name of an interface that is gone back. The kernel may give its index to another
+    /// one, and who takes over cannot name it.
     pub fn give_up(&self, index: u32) {
         let mut signs = self.shared.signs.lock().unwrap_or_else(PoisonError::into_inner);
         signs.iter_mut().filter(|sign| sign.index == index).for_each(|sign| sign.given_up = true);
@@ -166,7 +168,8 @@ impl Ownership {
         std::mem::take(&mut self.told)
     }
 
-    /// The listener that the one before has handed over; without one the address is free since it ended.
+    /// The listener that the one before has handed over; without one the address is free since it
+    /// ended.
     pub fn handed(&mut self) -> Option<TcpListener> {
         self.handed.take()
     }
@@ -242,8 +245,8 @@ impl Drop for Ownership {
 }
 
 impl Shared {
-    /// The names of interfaces that are there. To be called while no copy of an earlier answer is held:
-    /// then a name that was given up is free.
+    /// The names of interfaces that are there. To be called while no copy of an earlier answer is
+    /// held: then a name that was given up is free.
     fn signs(&self) -> Vec<Sign> {
         let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
         signs.retain(|sign| !sign.given_up);

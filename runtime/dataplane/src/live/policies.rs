@@ -1,7 +1,8 @@
-//! The policies of a run: loaded, replaced, changed and unloaded while packets are decided. The invariants: whatever can
-//! fail fails before anything changes; stations that go on lose nothing, new ones are open before the workers take the
-//! program that speaks of them, old ones end after the last worker has left it; sums are kept.
-//! (Rejected: stopping the workers for the moment of the change; they forward.)
+//! The policies of a run: loaded, replaced, changed and unloaded while packets are decided. The
+//! invariants: whatever can fail fails before anything changes; stations that go on lose nothing,
+//! new ones are open before the workers take the program that speaks of them, old ones end after
+//! the last worker has left it; sums are kept. (Rejected: stopping the workers for the moment of
+//! the change; they forward.)
 
 use super::bounds::Gate;
 use super::counts::{PolicyReport, Report};
@@ -28,14 +29,16 @@ pub const MAIN: &str = "main";
 /// The most policies of a run: each packet is decided by each.
 pub const MAX_POLICIES: usize = 32;
 
-/// How long it is waited for workers to take a change; they do within milliseconds, unless they drain an interface.
+/// How long it is waited for workers to take a change; they do within milliseconds, unless they
+/// drain an interface.
 const TAKEN: Duration = Duration::from_secs(2);
 
-/// How long the start of a run waits for the stations of a kept policy; those that take longer are down
-/// until they are open.
+/// How long the start of a run waits for the stations of a kept policy; those that take longer are
+/// down until they are open.
 const RESTORED: Duration = Duration::from_secs(1);
 
-/// How many replaced programs may still have stations that send what waits before the next load waits.
+/// How many replaced programs may still have stations that send what waits before the next load
+/// waits.
 const ENDING: usize = 8;
 
 /// A policy at work.
@@ -134,8 +137,9 @@ impl Live {
         each.saturating_mul((self.ports.len() * self.workers.len()) as u64)
     }
 
-    /// Loads a policy, or puts it in the place of the one of this name; it should have been made by that one's
-    /// [`Policy::succeed`]. When this returns, the workers decide by it. Waits for its stations to be opened.
+    /// Loads a policy, or puts it in the place of the one of this name; it should have been made by
+    /// that one's [`Policy::succeed`]. When this returns, the workers decide by it. Waits for its
+    /// stations to be opened.
     ///
     /// # Errors
     /// As [`opening`](Self::opening), [`Opening::open`] and [`load_opened`](Self::load_opened).
@@ -167,11 +171,12 @@ impl Live {
         self.load_opened(name, policy, opened)
     }
 
-    /// What opens the stations of a program that is to be loaded under a name, by whoever wrote each of them: away from
-    /// this, which may be behind a lock meanwhile.
+    /// What opens the stations of a program that is to be loaded under a name, by whoever wrote
+    /// each of them: away from this, which may be behind a lock meanwhile.
     ///
     /// # Errors
-    /// [`Error`]: too many policies, stations that send into what is read, or where clients may not.
+    /// [`Error`]: too many policies, stations that send into what is read, or where clients may
+    /// not.
     pub fn opening(
         &self,
         name: &str,
@@ -305,8 +310,8 @@ impl Live {
         })
     }
 
-    /// Gives a policy another environment: the same program with other tables and params. None if there is no policy of this
-    /// name, or the program is another one.
+    /// Gives a policy another environment: the same program with other tables and params. None if
+    /// there is no policy of this name, or the program is another one.
     pub fn change_world(&mut self, name: &str, policy: Arc<Policy>) -> Option<Swap> {
         let loaded = self.policies.loaded.iter_mut().find(|loaded| loaded.name == name)?;
         if !Arc::ptr_eq(loaded.policy.program(), policy.program()) {
@@ -397,7 +402,8 @@ impl Live {
 }
 
 impl Policies {
-    /// Ends stations on a thread of their own once all workers have left the program, and frees what they left.
+    /// Ends stations on a thread of their own once all workers have left the program, and frees
+    /// what they left.
     fn end(&mut self, stations: Stations, left: (Arc<Policy>, Vec<Retired>, Receiver<Retired>)) {
         self.ending.retain(|thread| !thread.is_finished());
         let retired = self.retired.clone();
@@ -411,7 +417,8 @@ impl Policies {
                 sum.add(&counts);
             }
         };
-        // No thread to be had: dropped with the closure, its stations end by themselves and are not counted.
+        // No thread to be had: dropped with the closure, its stations end by themselves and are not
+        // counted.
         self.ending.extend(std::thread::Builder::new().name("old program".into()).spawn(end));
     }
 

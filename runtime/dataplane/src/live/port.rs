@@ -1,7 +1,8 @@
-//! One worker's end of one interface: its ring, the blocks that are being read, and, where mirrorc forwards, the socket of the
-//! other interface. The invariants: the frames of a block are forwarded when it is first seen, before anything else is done
-//! with them; blocks go back to the kernel when all their packets are decided, and not before.
-//! (Rejected: copying frames out of the block; what is decided and cut is read once, where it lies.)
+//! One worker's end of one interface: its ring, the blocks that are being read, and, where mirrorc
+//! forwards, the socket of the other interface. The invariants: the frames of a block are forwarded
+//! when it is first seen, before anything else is done with them; blocks go back to the kernel when
+//! all their packets are decided, and not before. (Rejected: copying frames out of the block; what
+//! is decided and cut is read once, where it lies.)
 
 use super::counts::{ForwardCounts, PortCounts};
 use super::offload::{self, Cutter};
@@ -220,13 +221,15 @@ impl Port {
             }
         }
         if widen {
-            // The filter could not see that they are unfinished: from now on all bytes come. Else they count on.
+            // The filter could not see that they are unfinished: from now on all bytes come. Else
+            // they count on.
             let _counted = tap.listen_to(Filter::everything().code());
         }
     }
 
-    /// Takes packets out of the blocks at hand that are earlier than `before`, or the next one; until there are `most` parts. Super-frames
-    /// are cut into `arena`, a packet at a time. False when there is none.
+    /// Takes packets out of the blocks at hand that are earlier than `before`, or the next one;
+    /// until there are `most` parts. Super-frames are cut into `arena`, a packet at a time. False
+    /// when there is none.
     pub fn next(
         &mut self,
         port: usize,
@@ -330,7 +333,8 @@ fn range(frame: &Frame) -> Range<usize> {
     frame.start as usize..frame.start as usize + frame.captured as usize
 }
 
-/// How many bytes of long frames are at hand at once; one frame, and those of its block, may be more.
+/// How many bytes of long frames are at hand at once; one frame, and those of its block, may be
+/// more.
 const ASIDE: usize = 4 << 20;
 
 fn bytes<'a>(tap: Option<&'a Tap>, aside: &'a [u8], place: Place) -> &'a [u8] {
@@ -388,8 +392,9 @@ fn forward<'a>(
     flush(&mut batch, counts);
 }
 
-/// The longest frame that is sent on as a super-frame. Of a longer one (BIG TCP) that comes from a packet
-/// socket, Linux takes the jumbo payload option away and does not cut it: nobody can read it then.
+/// The longest frame that is sent on as a super-frame. Of a longer one (BIG TCP) that comes from a
+/// packet socket, Linux takes the jumbo payload option away and does not cut it: nobody can read it
+/// then.
 const LONGEST_SUPER: usize = 65_535 + 18;
 
 /// Sends a frame on as the packets that it stands for. It is sent when all of them are.

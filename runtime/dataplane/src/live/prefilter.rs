@@ -1,8 +1,10 @@
-//! What the kernel passes over: each ring's socket has a filter made of the program (`mrule_compiler::bpf`), so that packets
-//! that nobody could want are never read, and of the others no more bytes than can be needed. The invariants: where a
-//! worker forwards, nothing is filtered, because what is not read there is not forwarded; a filter can be changed while a ring is
-//! read elsewhere, without privileges; where the kernel has no room for one, a wider one takes its place.
-//! (Rejected: counting what is passed over, which the kernel tells nobody; what the interface itself counted is told beside.)
+//! What the kernel passes over: each ring's socket has a filter made of the program
+//! (`mrule_compiler::bpf`), so that packets that nobody could want are never read, and of the
+//! others no more bytes than can be needed. The invariants: where a worker forwards, nothing is
+//! filtered, because what is not read there is not forwarded; a filter can be changed while a ring
+//! is read elsewhere, without privileges; where the kernel has no room for one, a wider one takes
+//! its place. (Rejected: counting what is passed over, which the kernel tells nobody; what the
+//! interface itself counted is told beside.)
 
 use super::spread::Spreading;
 use crate::sys::interface::Interfaces;
@@ -41,7 +43,8 @@ struct Port {
 }
 
 impl Prefilter {
-    /// For ports with these links, of which some may be filtered, if filters are wanted; everything is kept at first.
+    /// For ports with these links, of which some may be filtered, if filters are wanted; everything
+    /// is kept at first.
     pub fn new(
         wanted: bool,
         spreading: Spreading,
@@ -58,8 +61,8 @@ impl Prefilter {
         Prefilter { wanted, program: None, spreading, ports: ports.into_iter().map(port).collect() }
     }
 
-    /// The taps of a port begin to hear. Those that it had before hear nothing from then on, so that no
-    /// frame is read by both.
+    /// The taps of a port begin to hear. Those that it had before hear nothing from then on, so
+    /// that no frame is read by both.
     pub fn listen(&mut self, at: usize, name: &str, of: &Interfaces, taps: Vec<Handle>) -> io::Result<()> {
         let Some(port) = self.ports.get_mut(at) else { return Ok(()) };
         port.deafen();
@@ -69,8 +72,8 @@ impl Prefilter {
         port.attach(self.program.as_deref())
     }
 
-    /// No tap hears anything more, and what they heard is counted when this returns: what workers read
-    /// and what the kernel counted can then be compared.
+    /// No tap hears anything more, and what they heard is counted when this returns: what workers
+    /// read and what the kernel counted can then be compared.
     pub fn deafen(&self) {
         self.ports.iter().for_each(Port::deafen);
         packet::settle();

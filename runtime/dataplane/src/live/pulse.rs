@@ -1,7 +1,8 @@
-//! Whether each worker moves. A worker counts each turn of its loop, ten a second at least, also when no packet comes.
-//! The invariants: one that hangs without dying is known within some seconds, without its help and without any of its
-//! locks; a process that was stopped, or a machine that slept, is no worker that hangs. (Rejected: to count packets; a link
-//! without traffic has none. To start another worker; what the one that hangs has locked or half changed is not known.)
+//! Whether each worker moves. A worker counts each turn of its loop, ten a second at least, also
+//! when no packet comes. The invariants: one that hangs without dying is known within some seconds,
+//! without its help and without any of its locks; a process that was stopped, or a machine that
+//! slept, is no worker that hangs. (Rejected: to count packets; a link without traffic has none. To
+//! start another worker; what the one that hangs has locked or half changed is not known.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 /// How long a worker may not move before that is wrong.
 pub const STALLED: Duration = Duration::from_secs(5);
 
-/// What may pass between two looks and counts: it is looked several times a second, unless nothing of the process runs.
+/// What may pass between two looks and counts: it is looked several times a second, unless nothing
+/// of the process runs.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Counted by a worker; a clone is the same one.

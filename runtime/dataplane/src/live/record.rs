@@ -1,5 +1,6 @@
-//! What happened to a run, in words. The invariant: the words are those that the user of the run sees. (Rejected: telling
-//! whoever listens where things happen; it would have to be handed down to stations and interfaces.)
+//! What happened to a run, in words. The invariant: the words are those that the user of the run
+//! sees. (Rejected: telling whoever listens where things happen; it would have to be handed down to
+//! stations and interfaces.)
 
 use crate::station;
 use std::fmt;

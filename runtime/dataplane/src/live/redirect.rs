@@ -1,8 +1,9 @@
-//! Has the kernel forward between two interfaces: a tc filter at the ingress of each that matches everything (u32) and
-//! redirects to the other (mirred), installed over rtnetlink. Taps see a frame before tc does, so redirects hide nothing.
-//! The invariants: our filters are known by their priority and their action's cookie, whoever installed them, so a
-//! restart adopts them; an interface with anybody else's ingress filter is not touched.
-//! (Rejected: matchall, which kernels are built without; running tc, which may not be installed.) tc-u32(8), tc-mirred(8).
+//! Has the kernel forward between two interfaces: a tc filter at the ingress of each that matches
+//! everything (u32) and redirects to the other (mirred), installed over rtnetlink. Taps see a frame
+//! before tc does, so redirects hide nothing. The invariants: our filters are known by their
+//! priority and their action's cookie, whoever installed them, so a restart adopts them; an
+//! interface with anybody else's ingress filter is not touched. (Rejected: matchall, which kernels
+//! are built without; running tc, which may not be installed.) tc-u32(8), tc-mirred(8).
 
 use crate::error::Error;
 use crate::sys::interface::{Interfaces, State};
@@ -43,7 +44,8 @@ pub struct Redirect {
     pub from: String,
     /// Where they leave; none when that interface is gone.
     pub to: Option<String>,
-    /// Packets that took it since it was installed, super-frames by what they stand for; the kernel counts up to 2^32.
+    /// Packets that took it since it was installed, super-frames by what they stand for; the kernel
+    /// counts up to 2^32.
     pub packets: u32,
     /// Their bytes.
     pub bytes: u64,
@@ -355,7 +357,8 @@ fn ours(index: u32) -> TcMessage {
     message
 }
 
-/// What a message of a dump tells; nothing for the hash tables and heads that u32 lists beside its filters.
+/// What a message of a dump tells; nothing for the hash tables and heads that u32 lists beside its
+/// filters.
 fn filter(message: &TcMessage) -> Option<Filter> {
     let kind = message.attributes.iter().find_map(|attribute| match attribute {
         TcAttribute::Kind(kind) => Some(kind.as_str()),

@@ -1,7 +1,8 @@
-//! One policy at one worker: what decides, the ends of its stations, its sums. The invariants: a seat is taken, changed and
-//! left between two batches, so a packet is decided by one version of each policy; what is left goes back to whoever gave
-//! the order, and is freed there and not by the worker. (Rejected: workers that look at a shared pointer before each batch;
-//! nobody would know when the last one has left the old program.)
+//! One policy at one worker: what decides, the ends of its stations, its sums. The invariants: a
+//! seat is taken, changed and left between two batches, so a packet is decided by one version of
+//! each policy; what is left goes back to whoever gave the order, and is freed there and not by the
+//! worker. (Rejected: workers that look at a shared pointer before each batch; nobody would know
+//! when the last one has left the old program.)
 
 use super::bounds::{Bounds, Gate};
 use crate::station::{Copy, StationProducer};
@@ -53,7 +54,8 @@ pub(super) struct SlotCommand {
 }
 
 impl SlotCommand {
-    /// Carries it out; the sums of what ended go to `gone`. What is left is to be sent when others know the new sums.
+    /// Carries it out; the sums of what ended go to `gone`. What is left is to be sent when others
+    /// know the new sums.
     pub fn apply(self, slots: &mut Vec<PolicySlot>, gone: &mut RetiredTotals) -> (Sender<Retired>, Retired) {
         let at = slots.iter().position(|slot| slot.id == self.id);
         let (mut left_seat, mut left_policy) = (None, None);
@@ -88,8 +90,8 @@ impl PolicySlot {
         self.decider.decide_observed(&self.policy, packets, before, lines);
     }
 
-    /// Offers the copies of the packets that were decided, of which binding policies leave so much; says in `copied` which
-    /// packets have one. Gives how many of them.
+    /// Offers the copies of the packets that were decided, of which binding policies leave so much;
+    /// says in `copied` which packets have one. Gives how many of them.
     pub fn offer(
         &mut self,
         packets: &[Packet<'_>],

@@ -1,7 +1,8 @@
-//! Watches the interfaces that are read. An interface is known by its index, and by whether the sockets
-//! are still bound to it; its name may change. The invariant: sockets are opened anew only where those
-//! before them hear nothing any more, so that no packet is read twice. (Rejected: to look for the name
-//! alone: an interface that is renamed and back is then read by two sockets for a while.)
+//! Watches the interfaces that are read. An interface is known by its index, and by whether the
+//! sockets are still bound to it; its name may change. The invariant: sockets are opened anew only
+//! where those before them hear nothing any more, so that no packet is read twice. (Rejected: to
+//! look for the name alone: an interface that is renamed and back is then read by two sockets for a
+//! while.)
 
 use super::{Event, Live};
 use crate::error::Error;
@@ -9,7 +10,8 @@ use crate::sys::interface::State;
 use std::time::Instant;
 
 impl Live {
-    /// Looks whether interfaces changed, and opens those that came back; to be called several times a second.
+    /// Looks whether interfaces changed, and opens those that came back; to be called several times
+    /// a second.
     pub fn watch(&mut self) {
         let now = Instant::now();
         self.workers.iter_mut().for_each(|hand| hand.watcher.look(now));

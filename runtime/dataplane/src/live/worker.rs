@@ -1,7 +1,8 @@
-//! A worker: one thread, one ring of each port, a seat of each policy. It takes the packets of all its ports in
-//! the order of their times, so that an answer never comes before its question. The invariants: nothing here waits but
-//! for packets; copies are offered after frames were forwarded; when it is told to stop, every frame that the kernel has
-//! counted for it is decided first. (Rejected: one thread a port, which would decide both directions of a flow at once.)
+//! A worker: one thread, one ring of each port, a seat of each policy. It takes the packets of all
+//! its ports in the order of their times, so that an answer never comes before its question. The
+//! invariants: nothing here waits but for packets; copies are offered after frames were forwarded;
+//! when it is told to stop, every frame that the kernel has counted for it is decided first.
+//! (Rejected: one thread a port, which would decide both directions of a flow at once.)
 
 use super::bounds::Bounds;
 use super::counts::PortCounts;
@@ -25,8 +26,8 @@ use std::time::{Duration, Instant};
 /// How many packets are decided at once.
 pub(super) const BATCH: usize = 256;
 
-/// How long packets wait for earlier ones of another port: the kernel hands a block over after at most two of its timeouts
-/// (1 ms each, or a tick where its timers are coarse).
+/// How long packets wait for earlier ones of another port: the kernel hands a block over after at
+/// most two of its timeouts (1 ms each, or a tick where its timers are coarse).
 const HOLD: Duration = Duration::from_millis(8);
 
 /// How long blocks gather while frames come fast: as long as a block would wait that is not full.
@@ -41,8 +42,8 @@ const SUPPRESSIONS: Duration = Duration::from_secs(1);
 /// How long draining waits for frames that the kernel has counted and that do not come.
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// How many batches are decided before a worker listens to orders, and for how long: a ring that never
-/// runs empty must not keep a load waiting.
+/// How many batches are decided before a worker listens to orders, and for how long: a ring that
+/// never runs empty must not keep a load waiting.
 const PASS: usize = 64;
 const PASS_TIME: Duration = Duration::from_millis(10);
 
@@ -54,7 +55,8 @@ enum Next {
     Wait(Option<Instant>),
 }
 
-/// How often in turn, a millisecond apart, nothing may be found: a frame may be past the filter and not yet counted.
+/// How often in turn, a millisecond apart, nothing may be found: a frame may be past the filter and
+/// not yet counted.
 const QUIET: u32 = 3;
 
 /// What a worker is told.
@@ -183,7 +185,8 @@ impl Worker {
             Command::PolicySlot(order) => {
                 let begun = Instant::now();
                 let (to, mut left) = order.apply(&mut self.slots, &mut self.gone);
-                // Before it is told that it is done: whoever adds up then finds the sums of the program at work.
+                // Before it is told that it is done: whoever adds up then finds the sums of the
+                // program at work.
                 self.publish();
                 left.took = begun.elapsed();
                 let _nobody_waits = to.send(left);
@@ -191,8 +194,8 @@ impl Worker {
         }
     }
 
-    /// Decides all that is in the rings and that the kernel has counted, as long as it comes. The rings are deaf, so what is in
-    /// them ends.
+    /// Decides all that is in the rings and that the kernel has counted, as long as it comes. The
+    /// rings are deaf, so what is in them ends.
     fn drain(&mut self) {
         let mut deadline = Instant::now() + DRAIN;
         let (mut quiet, mut decided) = (0, self.totals.packets);
@@ -211,8 +214,8 @@ impl Worker {
         }
     }
 
-    /// Decides what can be decided now, at most some batches of it. Copies are on their way when it returns, and not with
-    /// each batch: that would wake stations' threads for little.
+    /// Decides what can be decided now, at most some batches of it. Copies are on their way when it
+    /// returns, and not with each batch: that would wake stations' threads for little.
     fn pass(&mut self, now: Instant, hold: Duration) -> Next {
         self.pulse.beat();
         let next = self.decide_batches(now, hold);
@@ -237,14 +240,16 @@ impl Worker {
         Next::More
     }
 
-    /// Takes the next packets, by their times, as many as are decided at once. What may have an earlier one at a port that
-    /// shows nothing waits for `hold` from the moment it was seen, unless its ring fills up. Not so where we forward: what
-    /// we have not sent on has no answer yet, and what waits here would keep others from being sent on.
+    /// Takes the next packets, by their times, as many as are decided at once. What may have an
+    /// earlier one at a port that shows nothing waits for `hold` from the moment it was seen,
+    /// unless its ring fills up. Not so where we forward: what we have not sent on has no answer
+    /// yet, and what waits here would keep others from being sent on.
     fn gather(&mut self, now: Instant, hold: Duration) -> Option<Instant> {
         self.parts.clear();
         self.arena.clear();
         while self.parts.len() < BATCH {
-            // The port with the earliest packet, and up to when it is: the next one of another port.
+            // The port with the earliest packet, and up to when it is: the next one of another
+            // port.
             let mut earliest: Option<(i64, usize)> = None;
             let mut then = None;
             let mut silent = false;
@@ -255,7 +260,8 @@ impl Worker {
                     }
                     Some(time) if then.is_none_or(|least| (time, at) < least) => then = Some((time, at)),
                     Some(_) => {}
-                    // A block that is used up in this batch is followed by the next one only after it.
+                    // A block that is used up in this batch is followed by the next one only after
+                    // it.
                     None if port.loaded().is_some() => return None,
                     None => silent |= port.ring().is_some() && !port.forwards(),
                 }
@@ -304,8 +310,8 @@ impl Worker {
         totals.intake(&intake, copied.iter().filter(|copied| **copied).count() as u64);
     }
 
-    /// Waits for a block at a port that shows none. Where blocks fill up before they are old, it lets
-    /// them gather first: to be woken for each of them takes more than to read them.
+    /// Waits for a block at a port that shows none. Where blocks fill up before they are old, it
+    /// lets them gather first: to be woken for each of them takes more than to read them.
     fn wait(&mut self, until: Option<Instant>) {
         let busy = self.ports.iter_mut().map(Port::was_busy).fold(false, |any, busy| any | busy);
         let gathered = self.woken + GATHER;
@@ -331,7 +337,8 @@ impl Worker {
         let failed: Vec<bool> = waiting.iter().map(|fd| fd.revents().contains(PollFlags::ERR)).collect();
         let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
         for (ring, _) in rings.zip(failed).filter(|(_, failed)| *failed) {
-            // An interface that went down; whoever watches interfaces tells. Taken, so that waiting waits.
+            // An interface that went down; whoever watches interfaces tells. Taken, so that waiting
+            // waits.
             let _down = ring.socket().take_error();
         }
     }

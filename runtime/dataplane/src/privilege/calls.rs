@@ -1,8 +1,9 @@
-//! Which system calls a run may make: a seccomp filter over one list. What is not on it answers ENOSYS, as in a kernel that
-//! does not have it, so that libraries try another way and nothing that is running ends. The invariants: nothing here can
-//! start a program, make a process, look into one, enter a namespace or change who we are; memory is never writable and
-//! executable at once. (Rejected: to kill the process at what is not on the list: a libc that finds a new
-//! way to sleep would end forwarding; a list of what is forbidden, which new kernels make wrong.)
+//! Which system calls a run may make: a seccomp filter over one list. What is not on it answers
+//! ENOSYS, as in a kernel that does not have it, so that libraries try another way and nothing that
+//! is running ends. The invariants: nothing here can start a program, make a process, look into
+//! one, enter a namespace or change who we are; memory is never writable and executable at once.
+//! (Rejected: to kill the process at what is not on the list: a libc that finds a new way to sleep
+//! would end forwarding; a list of what is forbidden, which new kernels make wrong.)
 
 use libc::c_long;
 use seccompiler::{
@@ -192,7 +193,8 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     }
     let families = FAMILIES.iter().map(|family| when(0, SeccompCmpOp::Eq, *family));
     rules.insert(libc::SYS_socket, families.collect::<Result<_, _>>()?);
-    // `clone3` has its flags behind a pointer, where no filter sees them; without it libc takes `clone`.
+    // `clone3` has its flags behind a pointer, where no filter sees them; without it libc takes
+    // `clone`.
     let threads = SeccompCmpOp::MaskedEq((NAMESPACES | libc::CLONE_THREAD) as u64);
     rules.insert(libc::SYS_clone, vec![when(0, threads, libc::CLONE_THREAD)?]);
     let both = libc::PROT_WRITE | libc::PROT_EXEC;

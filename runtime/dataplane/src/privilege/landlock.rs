@@ -1,17 +1,20 @@
-//! Landlock (landlock(7)): a thread of a client's station may write beneath granted directories and nowhere else,
-//! whatever the code in it does. The invariant: it only takes away; reading stays as it is, for time zones.
-//! (Rejected: for the whole process; the owner's stations may write anywhere.)
+//! Landlock (landlock(7)): a thread of a client's station may write beneath granted directories and
+//! nowhere else, whatever the code in it does. The invariant: it only takes away; reading stays as
+//! it is, for time zones. (Rejected: for the whole process; the owner's stations may write
+//! anywhere.)
 
 use landlock::{
     ABI, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 use std::os::fd::BorrowedFd;
 
-/// What is taken away: making, writing, truncating, moving and removing files, as far as the kernel knows how.
+/// What is taken away: making, writing, truncating, moving and removing files, as far as the kernel
+/// knows how.
 const KNOWN: ABI = ABI::V5;
 
-/// Has the kernel refuse this thread to write anywhere but beneath these directories; false where the kernel has no
-/// Landlock. The process must have given up new privileges before, or have CAP_SYS_ADMIN.
+/// Has the kernel refuse this thread to write anywhere but beneath these directories; false where
+/// the kernel has no Landlock. The process must have given up new privileges before, or have
+/// CAP_SYS_ADMIN.
 ///
 /// # Errors
 /// Why the kernel refuses that, in words.

@@ -1,6 +1,7 @@
-//! Captures, state and secrets are private. The invariants: what a run makes can be read by its user, and by its group where
-//! that was asked for; a secret that others can read, and a file that says who may do what and that others can write, is
-//! refused with the command that mends it. (Rejected: warnings, which nobody reads.)
+//! Captures, state and secrets are private. The invariants: what a run makes can be read by its
+//! user, and by its group where that was asked for; a secret that others can read, and a file that
+//! says who may do what and that others can write, is refused with the command that mends it.
+//! (Rejected: warnings, which nobody reads.)
 
 use crate::error::Error;
 use rustix::fs::{FileType, Mode, OFlags, fchmod, fstat, open};
@@ -30,7 +31,8 @@ impl Open {
     }
 }
 
-/// Sets the umask (umask(2)): what is made from now on cannot be read by others, nor by the group unless it may.
+/// Sets the umask (umask(2)): what is made from now on cannot be read by others, nor by the group
+/// unless it may.
 pub fn files(group_may_read: bool) {
     let mask = if group_may_read { 0o027 } else { 0o077 };
     let _before = rustix::process::umask(Mode::from_raw_mode(mask));
@@ -44,7 +46,8 @@ pub fn directory(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes a database's file with mode 0600, or takes away what others may do with one that is there and ours.
+/// Makes a database's file with mode 0600, or takes away what others may do with one that is there
+/// and ours.
 ///
 /// # Errors
 /// It cannot be opened, or is no regular file.
@@ -63,8 +66,9 @@ pub fn database(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file to write it anew. What is there and something else than `ours` tells by its first bytes is refused, and
-/// so is everything but regular files; a FIFO is opened where it may be, if somebody reads it.
+/// Opens a file to write it anew. What is there and something else than `ours` tells by its first
+/// bytes is refused, and so is everything but regular files; a FIFO is opened where it may be, if
+/// somebody reads it.
 ///
 /// # Errors
 /// The system's; what is there instead.
@@ -109,10 +113,12 @@ pub fn output(path: &Path, fifo_too: bool, ours: impl Fn(&[u8]) -> bool) -> io::
     Ok(file)
 }
 
-/// The contents of a file that decides who may do what, or that is a secret. Does not wait for a writer of a FIFO.
+/// The contents of a file that decides who may do what, or that is a secret. Does not wait for a
+/// writer of a FIFO.
 ///
 /// # Errors
-/// [`Error::Open`]: it cannot be read; [`Error::Ports`]: it is no regular file, or open to others, with the mend.
+/// [`Error::Open`]: it cannot be read; [`Error::Ports`]: it is no regular file, or open to others,
+/// with the mend.
 pub fn read(path: &Path, may: Open) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Open { path: path.to_owned(), source };
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -1,9 +1,10 @@
-//! The blocks of pcapng that stations write (draft-ietf-opsawg-pcapng). What a copy keeps: original length, time, interface,
-//! link type. What it tells in its comment option: `rule=NAME`, the limit that cut it (` limit=NAME`), and, where the copy
-//! does not begin at the frame's first byte, ` bytes=M..N` (before that, live, ` policy=NAME version=N`): pcapng has no place for an offset, so the captured bytes are
-//! those of the slice, and a reader must not dissect them from the link layer.
-//! The invariants: only whole blocks are appended; times are always nanoseconds.
-//! (Rejected: a library; those at hand read, or write without comments and with a copy of each packet.)
+//! The blocks of pcapng that stations write (draft-ietf-opsawg-pcapng). What a copy keeps: original
+//! length, time, interface, link type. What it tells in its comment option: `rule=NAME`, the limit
+//! that cut it (` limit=NAME`), and, where the copy does not begin at the frame's first byte,
+//! ` bytes=M..N` (before that, live, ` policy=NAME version=N`): pcapng has no place for an offset,
+//! so the captured bytes are those of the slice, and a reader must not dissect them from the link
+//! layer. The invariants: only whole blocks are appended; times are always nanoseconds. (Rejected:
+//! a library; those at hand read, or write without comments and with a copy of each packet.)
 
 use crate::capture::Interface;
 use mrule_compiler::abi::{BOUND, NO_LIMIT, Verdict};
@@ -112,7 +113,8 @@ pub(super) fn packet(out: &mut Vec<u8>, names: &Names, about: &About, copy: &[u8
 const SECTION: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 
-/// Appends the section header of our files: little-endian, of unknown length, with a mark of who makes it.
+/// Appends the section header of our files: little-endian, of unknown length, with a mark of who
+/// makes it.
 pub(super) fn section_header(out: &mut Vec<u8>, mark: Option<&str>) {
     block(out, SECTION, |body| {
         body.extend_from_slice(&BYTE_ORDER.to_le_bytes());
@@ -127,7 +129,8 @@ pub(super) fn section_header(out: &mut Vec<u8>, mark: Option<&str>) {
     });
 }
 
-/// The mark of a file that mirrorc made, by its first bytes: empty without one; none of any other file.
+/// The mark of a file that mirrorc made, by its first bytes: empty without one; none of any other
+/// file.
 pub(super) fn maker(head: &[u8]) -> Option<&str> {
     let word = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
     let half = |bytes: &[u8]| Some(usize::from(u16::from_le_bytes(bytes.get(..2)?.try_into().ok()?)));

@@ -1,8 +1,9 @@
-//! What became of a station's copies. The invariant: every copy that a worker offers is counted as asked once, and ends as
-//! sent or as dropped by one cause; what is neither yet is waiting. Bytes go the same way, beside those that were cut off
-//! because they did not fit the path. Counters only grow, are written with relaxed order by their owners, and are read
-//! what-became-of-them first, so that a reader never sees more ends than beginnings.
-//! (Rejected: a lock around a struct of numbers, which a worker would have to wait for.)
+//! What became of a station's copies. The invariant: every copy that a worker offers is counted as
+//! asked once, and ends as sent or as dropped by one cause; what is neither yet is waiting. Bytes
+//! go the same way, beside those that were cut off because they did not fit the path. Counters only
+//! grow, are written with relaxed order by their owners, and are read what-became-of-them first, so
+//! that a reader never sees more ends than beginnings. (Rejected: a lock around a struct of
+//! numbers, which a worker would have to wait for.)
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +16,8 @@ pub enum Cause {
     QueueFull,
     /// More than the station's `limit`.
     Rate,
-    /// The station is not there: no route, no neighbour, no interface, an interface that is down, a host that refuses.
+    /// The station is not there: no route, no neighbour, no interface, an interface that is down, a
+    /// host that refuses.
     Unreachable,
     /// Nobody reads the pipe.
     NoReader,
@@ -78,14 +80,14 @@ pub struct Counts {
     pub cut: u64,
     /// The bytes that they lost.
     pub cut_bytes: u64,
-    /// Of those sent, copies that were handed over while the host's next hop had not answered: the kernel keeps a few of them
-    /// until it does, and drops the others without a word.
+    /// Of those sent, copies that were handed over while the host's next hop had not answered: the
+    /// kernel keeps a few of them until it does, and drops the others without a word.
     pub unanswered: u64,
-    /// How often the network or the kernel said afterwards that copies did not arrive (ICMP errors, a next hop that does not
-    /// answer). Each speaks of a copy that counts as sent.
+    /// How often the network or the kernel said afterwards that copies did not arrive (ICMP errors,
+    /// a next hop that does not answer). Each speaks of a copy that counts as sent.
     pub network_errors: u64,
-    /// Of an `interface` station: packets that the interface itself did not send meanwhile (its errors and drops), whoever
-    /// they were from. Copies among them count as sent.
+    /// Of an `interface` station: packets that the interface itself did not send meanwhile (its
+    /// errors and drops), whoever they were from. Copies among them count as sent.
     pub link_drops: u64,
     /// Copies dropped, by cause, in the order of [`Cause::ALL`].
     pub dropped: [u64; Cause::ALL.len()],
@@ -236,8 +238,8 @@ impl Counters {
         }
     }
 
-    /// Counts what is neither sent nor dropped as dropped: nobody will take it any more. Again and again, as long as workers
-    /// offer more.
+    /// Counts what is neither sent nor dropped as dropped: nobody will take it any more. Again and
+    /// again, as long as workers offer more.
     pub fn close(&self) {
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         *closed = true;

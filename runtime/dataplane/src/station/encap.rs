@@ -1,17 +1,20 @@
-//! What tunnels put between the IP header and a copy. The invariants: all numbers are in network order; a header's length
-//! is known before it is written, and does not depend on how much of the copy follows; what a protocol has no place for is
-//! left out, never squeezed into a field that means something else. UDP and its checksum are `etherparse`'s; it has none of
-//! the tunnels. (Rejected: kernel tunnel devices, one for each station: they need CAP_NET_ADMIN and names of their own.)
+//! What tunnels put between the IP header and a copy. The invariants: all numbers are in network
+//! order; a header's length is known before it is written, and does not depend on how much of the
+//! copy follows; what a protocol has no place for is left out, never squeezed into a field that
+//! means something else. UDP and its checksum are `etherparse`'s; it has none of the tunnels.
+//! (Rejected: kernel tunnel devices, one for each station: they need CAP_NET_ADMIN and names of
+//! their own.)
 //!
 //! - VXLAN: RFC 7348. UDP source port: 49152 to 65535, from the flow's hash (section 5).
-//! - GENEVE: RFC 8926, with options of the experimental class 0xff6d, each 4 bytes of header and then, by type:
-//!   1, the packet's original length (32 bits); 2, the number of the rule that asked, in the order of names (32 bits);
-//!   3, that of the limit that cut, `0xffffffff` if none did (32 bits); 4, the packet's number (64 bits); 5, where the copy
-//!   begins in the frame, if not at 0 (32 bits); 6, the version of the policy, if there are versions (64 bits).
+//! - GENEVE: RFC 8926, with options of the experimental class 0xff6d, each 4 bytes of header and
+//!   then, by type: 1, the packet's original length (32 bits); 2, the number of the rule that
+//!   asked, in the order of names (32 bits); 3, that of the limit that cut, `0xffffffff` if none
+//!   did (32 bits); 4, the packet's number (64 bits); 5, where the copy begins in the frame, if not
+//!   at 0 (32 bits); 6, the version of the policy, if there are versions (64 bits).
 //! - GRE: RFC 2784, the key of RFC 2890, Ethernet as 0x6558 (RFC 1701).
 //! - ERSPAN type II: draft-foschiano-erspan-03, section 4.2, in GRE with a sequence number.
-//! - TZSP: as Wireshark reads it; tag 41 is the original length (65535 for longer ones), tag 40 the packet's number (its
-//!   low 32 bits).
+//! - TZSP: as Wireshark reads it; tag 41 is the original length (65535 for longer ones), tag 40 the
+//!   packet's number (its low 32 bits).
 
 use super::queue::CopyRef;
 use etherparse::UdpHeader;
@@ -71,8 +74,8 @@ impl Writer {
         }
     }
 
-    /// Replaces `out` by what follows the IP header: headers and the copy's first `take` bytes. `ends` are the addresses
-    /// that the IP header will have.
+    /// Replaces `out` by what follows the IP header: headers and the copy's first `take` bytes.
+    /// `ends` are the addresses that the IP header will have.
     pub fn write(&mut self, copy: &CopyRef<'_>, take: usize, ends: (IpAddr, IpAddr), out: &mut Vec<u8>) {
         out.clear();
         let bytes = copy.bytes.get(..take).unwrap_or(copy.bytes);
@@ -115,7 +118,8 @@ impl Writer {
     }
 }
 
-/// Fills in the UDP header in front. Over IPv4 without a checksum, as RFC 7348 (section 5) wants it; over IPv6 with one.
+/// Fills in the UDP header in front. Over IPv4 without a checksum, as RFC 7348 (section 5) wants
+/// it; over IPv6 with one.
 fn udp(flow_hash: u64, port: u16, ends: (IpAddr, IpAddr), out: &mut [u8]) {
     let source_port = 49_152 | (flow_hash ^ flow_hash >> 32) as u16 & 0x3fff;
     let length = u16::try_from(out.len()).unwrap_or(u16::MAX);

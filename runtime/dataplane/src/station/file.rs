@@ -1,8 +1,9 @@
-//! A pcapng station: files on a disk, each with a section header of its own. The invariants: only whole blocks are handed to
-//! the system, at least each second, so a killed process leaves files that can be read; what could not be written is taken
-//! back to the last whole block, counted as dropped, and tried again; a file that somebody deleted is begun anew.
-//! (Rejected: fsync, which would make a station as slow as its disk, for the sake of a machine that loses power; a temporary
-//! name until a file is full, which would hide the newest packets.)
+//! A pcapng station: files on a disk, each with a section header of its own. The invariants: only
+//! whole blocks are handed to the system, at least each second, so a killed process leaves files
+//! that can be read; what could not be written is taken back to the last whole block, counted as
+//! dropped, and tried again; a file that somebody deleted is begun anew. (Rejected: fsync, which
+//! would make a station as slow as its disk, for the sake of a machine that loses power; a
+//! temporary name until a file is full, which would hide the newest packets.)
 
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
@@ -25,7 +26,8 @@ const WRITE: usize = 256 << 10;
 /// How long nothing is tried after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long writing must succeed after a failure before the station is up: on a full disk small pieces fit now and then.
+/// How long writing must succeed after a failure before the station is up: on a full disk small
+/// pieces fit now and then.
 const PROBATION: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether the file is still there.
@@ -242,7 +244,8 @@ impl Sink for Files {
 
     fn tick(&mut self, now: Instant, tally: &Tally) {
         if self.retry.is_some() {
-            // Nothing is gathered. Whether there is room again shows in the next file's header, or in the next copies.
+            // Nothing is gathered. Whether there is room again shows in the next file's header, or
+            // in the next copies.
             if self.ready(tally) && self.current.as_ref().is_some_and(|c| !c.used) {
                 self.write_out(tally);
             }

@@ -1,9 +1,10 @@
-//! When a station that failed is tried again. The invariants: after a failure nothing is sent for a second. Where the
-//! failure came late (an ICMP message, seconds after the packet), one copy each tick is a probe. The station is up
-//! when four seconds have passed since the first probe and none has failed; without a copy to send there is no probe,
-//! and the station stays down. All other copies are dropped and counted meanwhile.
-//! (Rejected: sending on in spite of it; the sums would call sent what nobody was there to get. Up after four seconds
-//! without traffic: nothing is known then, and the note would not be true.)
+//! When a station that failed is tried again. The invariants: after a failure nothing is sent for a
+//! second. Where the failure came late (an ICMP message, seconds after the packet), one copy each
+//! tick is a probe. The station is up when four seconds have passed since the first probe and none
+//! has failed; without a copy to send there is no probe, and the station stays down. All other
+//! copies are dropped and counted meanwhile. (Rejected: sending on in spite of it; the sums would
+//! call sent what nobody was there to get. Up after four seconds without traffic: nothing is known
+//! then, and the note would not be true.)
 
 use super::queue::Tally;
 use std::time::{Duration, Instant};

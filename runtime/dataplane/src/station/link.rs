@@ -1,9 +1,11 @@
-//! Copies on an interface, as they are: a packet socket (packet(7)) that only sends. By an interface that carries bare IP
-//! packets (tun, WireGuard, PPP) go the IP packets in the copies: without link header, tags and padding. The invariants: the socket
-//! takes no protocol, so it receives nothing; an interface that is down, or gone and back under
-//! another index, is found again by its name, with the same socket, which takes no privilege; what is longer than the
-//! interface's MTU is cut, and counted; what the interface cannot carry is `unfit`.
-//! (Rejected: a transmit ring; a cut copy is just a shorter buffer, and a station's thread has nothing to share it with.)
+//! Copies on an interface, as they are: a packet socket (packet(7)) that only sends. By an
+//! interface that carries bare IP packets (tun, WireGuard, PPP) go the IP packets in the copies:
+//! without link header, tags and padding. The invariants: the socket takes no protocol, so it
+//! receives nothing; an interface that is down, or gone and back under another index, is found
+//! again by its name, with the same socket, which takes no privilege; what is longer than the
+//! interface's MTU is cut, and counted; what the interface cannot carry is `unfit`. (Rejected: a
+//! transmit ring; a cut copy is just a shorter buffer, and a station's thread has nothing to share
+//! it with.)
 
 use super::counts::{Amount, Cause};
 use super::health::{Health, Permit};
@@ -88,7 +90,8 @@ impl Interface {
         self.index = state.index;
         let header = if self.carries == Carries::Ethernet { HEADER } else { 0 };
         self.most = state.mtu as usize + header;
-        // The kernel takes packets for an interface without a carrier, and drops them without a word.
+        // The kernel takes packets for an interface without a carrier, and drops them without a
+        // word.
         if state.up && !state.running { Err(Errno::NOLINK.into()) } else { Ok(()) }
     }
 
@@ -183,7 +186,8 @@ impl Sink for Interface {
         };
         match sent {
             Ok(()) => {
-                // Its Ethernet header, tags and padding, if they were left out, are not among what was cut.
+                // Its Ethernet header, tags and padding, if they were left out, are not among what
+                // was cut.
                 tally.sent(Amount::one(copy.bytes.len() - cut));
                 if cut > 0 {
                     tally.cut(cut);

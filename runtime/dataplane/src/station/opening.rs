@@ -1,7 +1,8 @@
-//! Opens stations on their own threads. The invariants: whoever opens waits for a bounded time, however long the system
-//! takes (a hung mount, a slow disk); a station that hangs is refused, its thread ends when the system answers, and only
-//! [`MOST_STUCK`] of them are waited for at once; no station takes copies before all of its program are open.
-//! (Rejected: opening in the thread that asks, which holds the control plane up.)
+//! Opens stations on their own threads. The invariants: whoever opens waits for a bounded time,
+//! however long the system takes (a hung mount, a slow disk); a station that hangs is refused, its
+//! thread ends when the system answers, and only [`MOST_STUCK`] of them are waited for at once; no
+//! station takes copies before all of its program are open. (Rejected: opening in the thread that
+//! asks, which holds the control plane up.)
 
 use super::producer::{CopyBatch, QueueState};
 use super::queue::{self, Sink, Tally};
@@ -48,10 +49,12 @@ struct Ticket {
     abandoned: bool,
 }
 
-/// Opens a station by a deadline; it may take over what stations have that end when the program is taken.
+/// Opens a station by a deadline; it may take over what stations have that end when the program is
+/// taken.
 ///
 /// # Errors
-/// [`Error::NotGranted`]; [`Error::Station`]: it cannot be opened, not by that time, or the run ends.
+/// [`Error::NotGranted`]; [`Error::Station`]: it cannot be opened, not by that time, or the run
+/// ends.
 pub(super) fn open(
     station: &Station,
     origin: &Origin,
@@ -111,7 +114,8 @@ pub(super) fn open(
         let (tally, ticket, confinement) = (tally.clone(), ticket.clone(), confinement.clone());
         move || {
             if client {
-                // Beside what is checked here, the kernel refuses; without Landlock, what is checked here stands alone.
+                // Beside what is checked here, the kernel refuses; without Landlock, what is
+                // checked here stands alone.
                 let _not_enforced = privilege::only_write_beneath(confinement.grants().handles());
             }
             let opened = match barred {
@@ -141,7 +145,8 @@ pub(super) fn open(
                 tally.up();
             }
             queue::run(&chunks, sink, rate, &tally);
-            // In this order: what is sent until the queue is gone is still counted by whoever waits.
+            // In this order: what is sent until the queue is gone is still counted by whoever
+            // waits.
             drop(chunks);
             drop::<SyncSender<()>>(alive);
         }

@@ -1,7 +1,8 @@
-//! Writes the copies of a capture that is read, one file for each station. The invariants: the file is written in place and
-//! only whole blocks are handed to the system, so that a killed process leaves a file that can be read; a station's
-//! interfaces have the numbers that they have in the source. (Rejected: a temporary file and a rename, which would lose
-//! everything with the process; interfaces only where used, which would change their numbers.)
+//! Writes the copies of a capture that is read, one file for each station. The invariants: the file
+//! is written in place and only whole blocks are handed to the system, so that a killed process
+//! leaves a file that can be read; a station's interfaces have the numbers that they have in the
+//! source. (Rejected: a temporary file and a rename, which would lose everything with the process;
+//! interfaces only where used, which would change their numbers.)
 
 use super::blocks::{self, About, Names};
 use crate::capture::Interface;
@@ -50,7 +51,8 @@ impl PcapngFile {
         &self.path
     }
 
-    /// Appends the part of `packet` that the verdict says. `interfaces` are those of its source so far.
+    /// Appends the part of `packet` that the verdict says. `interfaces` are those of its source so
+    /// far.
     ///
     /// # Errors
     /// [`Error::Write`]; after it, the file ends with the last block that was written whole.
@@ -76,7 +78,8 @@ impl PcapngFile {
         if self.buffer.is_empty() { Ok(()) } else { self.write_out() }
     }
 
-    /// Describes the interfaces that no packet has named, writes what is left, and says how long the file is, in bytes.
+    /// Describes the interfaces that no packet has named, writes what is left, and says how long
+    /// the file is, in bytes.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -111,7 +114,8 @@ impl PcapngFile {
         Ok(())
     }
 
-    /// Takes back a block that was written in part. Where that fails too (a pipe), the reader of the file will see.
+    /// Takes back a block that was written in part. Where that fails too (a pipe), the reader of
+    /// the file will see.
     fn give_up(&mut self) {
         self.buffer.clear();
         let end = SeekFrom::Start(self.written);

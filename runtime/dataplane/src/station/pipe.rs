@@ -1,8 +1,9 @@
-//! A stream of pcapng into a FIFO or standard output, for Wireshark, tshark and whatever reads captures. The invariants: a
-//! reader gets a section header and interfaces first and then only whole blocks, until it goes; the pipe is written
-//! without waiting in the system, so a reader that stops is noticed, and the end of the run too; without a reader copies are
-//! dropped and counted, and the next reader begins anew.
-//! (Rejected: blocking writes, which end when the reader wants; O_RDWR on the FIFO, which would hide that nobody reads.)
+//! A stream of pcapng into a FIFO or standard output, for Wireshark, tshark and whatever reads
+//! captures. The invariants: a reader gets a section header and interfaces first and then only
+//! whole blocks, until it goes; the pipe is written without waiting in the system, so a reader that
+//! stops is noticed, and the end of the run too; without a reader copies are dropped and counted,
+//! and the next reader begins anew. (Rejected: blocking writes, which end when the reader wants;
+//! O_RDWR on the FIFO, which would hide that nobody reads.)
 
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
@@ -179,7 +180,8 @@ fn fifo(place: &Place) -> Result<Key, String> {
     }
 }
 
-/// Standard output, for us alone: a pipe is opened anew, so that not waiting is no matter of whoever shares it.
+/// Standard output, for us alone: a pipe is opened anew, so that not waiting is no matter of
+/// whoever shares it.
 fn standard_output() -> Result<(OwnedFd, Key), String> {
     let stdout = std::io::stdout();
     let about = fstat(&stdout).map_err(|error| format!("standard output cannot be used: {error}"))?;

@@ -1,9 +1,10 @@
-//! A worker's end of a station: copies are gathered in a chunk, and whole chunks go through a bounded queue to the
-//! station's own thread. The invariants: nothing here waits, for a lock, for the station, or for memory that is not
-//! bounded; a queue holds at most what it was given and one chunk more for each worker. Full chunks come back and are used
-//! again; of one that is nearly empty only what is in it goes, so that many of them take no more memory than a few.
-//! (Rejected: a queue of copies, one atomic operation and one allocation each; a ring of bytes shared with the station,
-//! which is what this is with more `unsafe`.)
+//! A worker's end of a station: copies are gathered in a chunk, and whole chunks go through a
+//! bounded queue to the station's own thread. The invariants: nothing here waits, for a lock, for
+//! the station, or for memory that is not bounded; a queue holds at most what it was given and one
+//! chunk more for each worker. Full chunks come back and are used again; of one that is nearly
+//! empty only what is in it goes, so that many of them take no more memory than a few. (Rejected: a
+//! queue of copies, one atomic operation and one allocation each; a ring of bytes shared with the
+//! station, which is what this is with more `unsafe`.)
 
 use super::blocks::Names;
 use super::counts::{Amount, Cause, Counters};
@@ -38,8 +39,8 @@ pub struct Copy<'a> {
     pub verdict: Verdict,
     /// The packet's number: in the order of its worker, counted from 1.
     pub number: u64,
-    /// The hash of its flow ([`mrule_compiler::helpers::flow_hash`]), 0 without one. Only stations for which
-    /// [`Stations::hashes`](super::Stations::hashes) look at it.
+    /// The hash of its flow ([`mrule_compiler::helpers::flow_hash`]), 0 without one. Only stations
+    /// for which [`Stations::hashes`](super::Stations::hashes) look at it.
     pub flow_hash: u64,
 }
 
@@ -196,8 +197,9 @@ impl StationProducer {
         }
     }
 
-    /// Takes a copy of the bytes that the verdict says, or drops and counts it when the queue is full. Never waits. A
-    /// verdict of which limits left nothing is no copy. Until [`flush`](Self::flush) or a full chunk, nothing is on its way.
+    /// Takes a copy of the bytes that the verdict says, or drops and counts it when the queue is
+    /// full. Never waits. A verdict of which limits left nothing is no copy. Until
+    /// [`flush`](Self::flush) or a full chunk, nothing is on its way.
     pub fn offer(&mut self, copy: &Copy<'_>) {
         let Copy { packet, verdict, .. } = copy;
         let bytes = packet.frame().get(verdict.start as usize..verdict.end as usize).unwrap_or(&[]);
@@ -222,7 +224,8 @@ impl StationProducer {
         self.chunk.copies.push(Held::new(copy, start..self.chunk.bytes.len()));
     }
 
-    /// Sends what was gathered on its way and tells what was counted; to be called before the worker waits.
+    /// Sends what was gathered on its way and tells what was counted; to be called before the
+    /// worker waits.
     pub fn flush(&mut self) {
         if self.asked.copies > 0 {
             self.pass();

@@ -1,7 +1,8 @@
-//! The station's own thread: takes chunks from the queue, holds copies against the rate, gives them to the sink. The
-//! invariants: only this thread waits for the station; the sink is told when the queue is empty and at least ten times a
-//! second, so that what was gathered is written and what is down is tried again; events come once a change, not once a
-//! copy. (Rejected: one thread for all stations, where the slowest would hold up the others.)
+//! The station's own thread: takes chunks from the queue, holds copies against the rate, gives them
+//! to the sink. The invariants: only this thread waits for the station; the sink is told when the
+//! queue is empty and at least ten times a second, so that what was gathered is written and what is
+//! down is tried again; events come once a change, not once a copy. (Rejected: one thread for all
+//! stations, where the slowest would hold up the others.)
 
 use super::blocks::Names;
 use super::counts::{Amount, Cause};
@@ -24,8 +25,8 @@ pub(super) struct CopyRef<'a> {
     pub names: &'a Names,
 }
 
-/// What takes a station's copies. Each copy given to [`send`](Self::send) ends as sent or dropped in the tally, at once or
-/// later, through [`finish`](Self::finish) at the latest.
+/// What takes a station's copies. Each copy given to [`send`](Self::send) ends as sent or dropped
+/// in the tally, at once or later, through [`finish`](Self::finish) at the latest.
 pub(super) trait Sink: Send {
     /// Takes one copy.
     fn send(&mut self, copy: CopyRef<'_>, tally: &Tally);

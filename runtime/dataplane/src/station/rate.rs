@@ -1,7 +1,8 @@
-//! The `limit` of a station: a token bucket. The invariants: in any span of time T at most `rate * T + burst` pass, and one
-//! copy more where it is longer than the burst, which passes when the bucket is full and is owed; a bucket that was never
-//! used is full. Tokens are counted in billionths, so that no rate loses to rounding.
-//! (Rejected: waiting for the next token, which would fill the queue with what is late anyway.)
+//! The `limit` of a station: a token bucket. The invariants: in any span of time T at most
+//! `rate * T + burst` pass, and one copy more where it is longer than the burst, which passes when
+//! the bucket is full and is owed; a bucket that was never used is full. Tokens are counted in
+//! billionths, so that no rate loses to rounding. (Rejected: waiting for the next token, which
+//! would fill the queue with what is late anyway.)
 
 use mrule_compiler::hir::{Rate, RateOf};
 use std::time::Instant;

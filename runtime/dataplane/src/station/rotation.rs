@@ -1,9 +1,11 @@
-//! The names of a pcapng station's files, and which of them are kept. With a `%` in the path, the local time when a file is
-//! begun is put in (strftime(3)); a path that rotates without one gets a number and a time, as dumpcap does:
-//! `lake_00001_20260131235959.pcapng`. The invariants: a file that is there is never written over: one that mirrorc made
-//! is moved aside, any other is refused, or the next free name is taken; a file is deleted only when this station made it:
-//! in this run by its name, device and inode, of earlier runs by the mark in its header too.
-//! (Rejected: a list of files beside them, which a kill leaves behind what is true; names alone, which anybody can give.)
+//! The names of a pcapng station's files, and which of them are kept. With a `%` in the path, the
+//! local time when a file is begun is put in (strftime(3)); a path that rotates without one gets a
+//! number and a time, as dumpcap does: `lake_00001_20260131235959.pcapng`. The invariants: a file
+//! that is there is never written over: one that mirrorc made is moved aside, any other is refused,
+//! or the next free name is taken; a file is deleted only when this station made it: in this run by
+//! its name, device and inode, of earlier runs by the mark in its header too. (Rejected: a list of
+//! files beside them, which a kill leaves behind what is true; names alone, which anybody can
+//! give.)
 
 use super::blocks;
 use super::scope::Scope;
@@ -25,7 +27,8 @@ const TRIES: u32 = 10_000;
 /// How much of a file is read to see who made it, in bytes.
 const HEAD: usize = 4096;
 
-/// The largest number that a file of an earlier run is counted with. Anybody may give a file a name.
+/// The largest number that a file of an earlier run is counted with. Anybody may give a file a
+/// name.
 const MOST: u64 = 999_999_999_999;
 
 /// The time in a name.
@@ -79,7 +82,8 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Claims what the names have in common, in the deepest directory that is the same for all of them.
+    /// Claims what the names have in common, in the deepest directory that is the same for all of
+    /// them.
     fn claim_names(&self) -> io::Result<Claim> {
         let plain = self.path.find('%').map_or(self.path.as_str(), |at| &self.path[..at]);
         let start = plain.rfind('/').map_or(0, |at| at + 1);
@@ -87,7 +91,8 @@ impl Ring {
         self.scope.claim(Key::Name(self.scope.directory(directory)?, rest.to_owned()))
     }
 
-    /// Takes over the files of earlier runs; a file that this station did not make only has its number counted.
+    /// Takes over the files of earlier runs; a file that this station did not make only has its
+    /// number counted.
     fn find(&mut self) -> io::Result<()> {
         let place = self.scope.place(&self.path)?;
         let (stem, extension) = parts(place.name());
@@ -122,7 +127,8 @@ impl Ring {
             self.files.push_back((place, id));
             while self.files.len() > keep {
                 if let Some((oldest, made)) = self.files.pop_front() {
-                    // Gone already, or another file by now: it takes no room in the ring either way.
+                    // Gone already, or another file by now: it takes no room in the ring either
+                    // way.
                     let _gone: io::Result<bool> = oldest.remove(made);
                 }
             }

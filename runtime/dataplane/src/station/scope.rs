@@ -1,5 +1,6 @@
-//! What one station may reach, and by which mark its files are known. The invariant: every path of a station goes
-//! through here. (Rejected: paths that sinks open by themselves; one of them would forget the check.)
+//! What one station may reach, and by which mark its files are known. The invariant: every path of
+//! a station goes through here. (Rejected: paths that sinks open by themselves; one of them would
+//! forget the check.)
 
 use crate::confine::{Claim, Confinement, FileId, Holder, Key, Place};
 use mrule_engine::policy::Origin;
@@ -33,8 +34,8 @@ impl Scope {
         &self.mark
     }
 
-    /// Whether a file of this maker may be moved aside to make room: the owner's stations move every file that mirrorc
-    /// made, a client's only those of the same policy.
+    /// Whether a file of this maker may be moved aside to make room: the owner's stations move
+    /// every file that mirrorc made, a client's only those of the same policy.
     pub fn may_move(&self, maker: &str) -> bool {
         let policy = |mark: &str| mark.split(' ').next().map(str::to_owned);
         self.origin.is_owner() || policy(maker) == policy(&self.mark)

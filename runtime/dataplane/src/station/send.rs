@@ -1,6 +1,6 @@
-//! Sending one packet from a station's thread. The invariant: it waits a few milliseconds at most where the system has no
-//! room just now, so that a burst is not lost and a link that stands still is noticed. (Rejected: a blocking socket, which
-//! waits for ever for a link that does not move.)
+//! Sending one packet from a station's thread. The invariant: it waits a few milliseconds at most
+//! where the system has no room just now, so that a burst is not lost and a link that stands still
+//! is noticed. (Rejected: a blocking socket, which waits for ever for a link that does not move.)
 
 use rustix::io::Errno;
 use rustix::net::{self, SendFlags};

@@ -1,4 +1,5 @@
-//! From a station's target to what takes its copies. (Rejected: an enum of sinks; each kind would know of the others.)
+//! From a station's target to what takes its copies. (Rejected: an enum of sinks; each kind would
+//! know of the others.)
 
 use super::file::Files;
 use super::link::Interface;

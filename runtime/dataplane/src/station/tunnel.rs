@@ -1,11 +1,12 @@
-//! Copies to a host, in packets of a tunnel. A raw IP socket for the tunnel's protocol, connected to the host: the kernel
-//! makes the IP header, looks up the route and the neighbour, picks the source address, knows the path's MTU, sets DF or
-//! fragments; everything behind the IP header is ours, so that the UDP source port can be another for each flow.
-//! The invariants: a packet is never longer than the path's MTU unless fragments were asked for: the copy is cut, and
-//! counted; the socket receives nothing; what the network says later (ICMP) is heard and counted, and so are copies that
-//! were sent while the next hop had not answered.
-//! (Rejected: UDP sockets, which have one source port each; IP_HDRINCL, where the kernel leaves fragments, and for IPv6
-//! the whole header, to us; own ARP.)
+//! Copies to a host, in packets of a tunnel. A raw IP socket for the tunnel's protocol, connected
+//! to the host: the kernel makes the IP header, looks up the route and the neighbour, picks the
+//! source address, knows the path's MTU, sets DF or fragments; everything behind the IP header is
+//! ours, so that the UDP source port can be another for each flow. The invariants: a packet is
+//! never longer than the path's MTU unless fragments were asked for: the copy is cut, and counted;
+//! the socket receives nothing; what the network says later (ICMP) is heard and counted, and so are
+//! copies that were sent while the next hop had not answered. (Rejected: UDP sockets, which have
+//! one source port each; IP_HDRINCL, where the kernel leaves fragments, and for IPv6 the whole
+//! header, to us; own ARP.)
 
 use super::counts::{Amount, Cause};
 use super::encap::Writer;
@@ -107,8 +108,8 @@ impl Tunnel {
         Ok(())
     }
 
-    /// Forgets the source address: another socket or, without the privilege for one, the same one disconnected; the kernel
-    /// then no longer tells it of ICMP messages.
+    /// Forgets the source address: another socket or, without the privilege for one, the same one
+    /// disconnected; the kernel then no longer tells it of ICMP messages.
     fn renew(&mut self, host: &SocketAddr) -> io::Result<()> {
         match make(self.host, self.writer.protocol(), self.fragment) {
             Ok(socket) => self.socket = socket,
@@ -121,7 +122,8 @@ impl Tunnel {
     fn look(&mut self) {
         self.looked = Instant::now();
         if self.host.is_ipv6() && self.connected {
-            // Else an IPv6 socket keeps the route of before, whatever the path's MTU has become since.
+            // Else an IPv6 socket keeps the route of before, whatever the path's MTU has become
+            // since.
             let _told_by_the_next_copy = net::connect(&self.socket, &SocketAddr::new(self.host, 0));
         }
         self.listen();

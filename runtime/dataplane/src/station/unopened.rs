@@ -1,8 +1,8 @@
 //! A station of a restored policy that cannot be opened: its copies are dropped and counted, and it
 //! is tried again each second, on its own thread. The invariants: a policy that was kept is at work
 //! with its limits whatever became of its stations; the reason is reported once; a station that
-//! must not be opened (its copies would go to where packets are read) is never tried.
-//! (Rejected: to restore the policy when the station can be opened; its limits are missing until then.)
+//! must not be opened (its copies would go to where packets are read) is never tried. (Rejected: to
+//! restore the policy when the station can be opened; its limits are missing until then.)
 
 use super::counts::{Amount, Cause};
 use super::queue::{CopyRef, Sink, Tally};

@@ -1,7 +1,8 @@
-//! The frames of a block of a receive ring, read without trust: a header that does not fit ends the block and is told.
-//! The kernel's part that is not the wire's is undone here: the outer VLAN tag, which it takes out of the frame, is put
-//! back in place. The invariant: every [`Frame`] lies within its block, so that slicing by it cannot fail. No `unsafe`.
-//! (Rejected: a view of `tpacket3_hdr`; six numbers at fixed offsets need none.) See linux/if_packet.h, virtio_net_hdr.
+//! The frames of a block of a receive ring, read without trust: a header that does not fit ends the
+//! block and is told. The kernel's part that is not the wire's is undone here: the outer VLAN tag,
+//! which it takes out of the frame, is put back in place. The invariant: every [`Frame`] lies
+//! within its block, so that slicing by it cannot fail. No `unsafe`. (Rejected: a view of
+//! `tpacket3_hdr`; six numbers at fixed offsets need none.) See linux/if_packet.h, virtio_net_hdr.
 
 /// One frame of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,8 +112,8 @@ const ADDRESSES: usize = 12;
 /// Bytes of `tpacket3_hdr` that are read.
 const HEADER: usize = 38;
 
-/// Appends the frames of a block that the kernel handed over. Gives how many of them could not be read: 0, unless the block
-/// contradicts itself.
+/// Appends the frames of a block that the kernel handed over. Gives how many of them could not be
+/// read: 0, unless the block contradicts itself.
 pub fn read(block: &mut [u8], frames: &mut Vec<Frame>) -> u32 {
     let (Some(mut left), Some(mut at)) = (word(block, 12), word(block, 16)) else { return 0 };
     while left > 0 {

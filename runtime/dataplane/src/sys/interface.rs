@@ -1,6 +1,7 @@
-//! What the kernel says of an interface (netdevice(7)): index, flags, MTU, hardware type. Asked by name, each time anew,
-//! because interfaces go, come back and change. The invariant: an interface that is not there is `NotFound`, never a
-//! guess. (Rejected: /sys/class/net, which may be another network namespace's.)
+//! What the kernel says of an interface (netdevice(7)): index, flags, MTU, hardware type. Asked by
+//! name, each time anew, because interfaces go, come back and change. The invariant: an interface
+//! that is not there is `NotFound`, never a guess. (Rejected: /sys/class/net, which may be another
+//! network namespace's.)
 
 #![expect(unsafe_code, reason = "ioctl(2) on interfaces has no safe wrapper")]
 
@@ -34,8 +35,8 @@ pub const LOOPBACK: u16 = 772;
 /// ARPHRD_NONE: IP packets without a link header (tun).
 pub const NONE: u16 = 0xfffe;
 
-/// Hardware types of interfaces that carry IP packets without a link header: tun and WireGuard (NONE), raw IP, PPP, tunnels
-/// of IPv4 and IPv6, SIT, GRE and GRE over IPv6.
+/// Hardware types of interfaces that carry IP packets without a link header: tun and WireGuard
+/// (NONE), raw IP, PPP, tunnels of IPv4 and IPv6, SIT, GRE and GRE over IPv6.
 const BARE: [u16; 8] = [NONE, 519, 512, 768, 769, 776, 778, 823];
 
 /// What an interface carries.
@@ -90,7 +91,8 @@ impl Interfaces {
         let flags = request(libc::SIOCGIFFLAGS)?;
         let mtu = request(libc::SIOCGIFMTU)?;
         let hardware = request(libc::SIOCGIFHWADDR)?;
-        // SAFETY: the kernel filled the member that each request speaks of, and all members are numbers.
+        // SAFETY: the kernel filled the member that each request speaks of, and all members are
+        // numbers.
         let (index, flags, mtu, hardware) = unsafe {
             (
                 index.ifr_ifru.ifru_ifindex,
@@ -120,8 +122,9 @@ impl Interfaces {
         })
     }
 
-    /// How many packets the interface counted since it was made, in its own way: a card's by the wire, a virtual one's by what it
-    /// was handed (`/proc/net/dev`). Of the network namespace of the calling thread.
+    /// How many packets the interface counted since it was made, in its own way: a card's by the
+    /// wire, a virtual one's by what it was handed (`/proc/net/dev`). Of the network namespace of
+    /// the calling thread.
     ///
     /// # Errors
     /// `NotFound`, or that of reading.
@@ -129,8 +132,8 @@ impl Interfaces {
         counted(name, 1)
     }
 
-    /// How many packets the interface should have sent and did not, since it was made: its errors, and those for which it had no
-    /// room. Of the network namespace of the calling thread.
+    /// How many packets the interface should have sent and did not, since it was made: its errors,
+    /// and those for which it had no room. Of the network namespace of the calling thread.
     ///
     /// # Errors
     /// `NotFound`, or that of reading.
@@ -144,8 +147,8 @@ impl Interfaces {
         // SAFETY: gives an array that ends with a null name, or null; it is freed below, once.
         let first = unsafe { libc::if_nameindex() };
         let mut at = first;
-        // SAFETY: `at` walks the array up to its end; each name there is a string that ends with 0, and lives until it is
-        // freed.
+        // SAFETY: `at` walks the array up to its end; each name there is a string that ends with 0,
+        // and lives until it is freed.
         unsafe {
             while let Some(entry) = at.as_ref().filter(|entry| !entry.if_name.is_null()) {
                 names.push(std::ffi::CStr::from_ptr(entry.if_name).to_string_lossy().into_owned());
@@ -167,14 +170,15 @@ impl Interfaces {
         for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
             *place = byte as c_char;
         }
-        // SAFETY: these requests read the name and write one member of the `ifreq`, which lives through the call.
+        // SAFETY: these requests read the name and write one member of the `ifreq`, which lives
+        // through the call.
         let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), what as _, &raw mut request) };
         if result == 0 { Ok(request) } else { Err(io::Error::last_os_error()) }
     }
 }
 
-/// A number of an interface in `/proc/net/dev`: 8 of what it received, 8 of what it sent; each begins with bytes, packets, errors,
-/// dropped ones.
+/// A number of an interface in `/proc/net/dev`: 8 of what it received, 8 of what it sent; each
+/// begins with bytes, packets, errors, dropped ones.
 fn counted(name: &str, column: usize) -> io::Result<u64> {
     let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
     let mut lines = table.lines().filter_map(|line| line.split_once(':'));

@@ -1,7 +1,8 @@
-//! Network namespaces of our own: a thread leaves the namespace it is in for a new, empty one. The invariant: nobody else is
-//! moved, and nothing is left behind, because a namespace without a name ends with its last thread, socket and descriptor.
-//! (Rejected: names under /run/netns, which outlive a process that is killed and which only root can make.)
-//! See network_namespaces(7) and user_namespaces(7).
+//! Network namespaces of our own: a thread leaves the namespace it is in for a new, empty one. The
+//! invariant: nobody else is moved, and nothing is left behind, because a namespace without a name
+//! ends with its last thread, socket and descriptor. (Rejected: names under /run/netns, which
+//! outlive a process that is killed and which only root can make.) See network_namespaces(7) and
+//! user_namespaces(7).
 
 #![expect(unsafe_code, reason = "unshare(2) is unsafe where descriptors are unshared, too")]
 
@@ -9,7 +10,8 @@ use rustix::thread::UnshareFlags;
 use std::fs::{self, File};
 use std::io;
 
-/// Moves the calling thread into a new network namespace. Its threads and sockets to come are there, too.
+/// Moves the calling thread into a new network namespace. Its threads and sockets to come are
+/// there, too.
 ///
 /// # Errors
 /// The kernel's; `PermissionDenied` without CAP_SYS_ADMIN.
@@ -17,11 +19,12 @@ pub fn enter_new() -> io::Result<()> {
     unshare(UnshareFlags::NEWNET)
 }
 
-/// Moves the process into new user and network namespaces, in which it is root and may do with networks what it likes; to be
-/// called while the process has one thread.
+/// Moves the process into new user and network namespaces, in which it is root and may do with
+/// networks what it likes; to be called while the process has one thread.
 ///
 /// # Errors
-/// The kernel's: `PermissionDenied` and others where that is forbidden, `InvalidInput` with several threads.
+/// The kernel's: `PermissionDenied` and others where that is forbidden, `InvalidInput` with several
+/// threads.
 pub fn enter_new_as_root() -> io::Result<()> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNET)?;

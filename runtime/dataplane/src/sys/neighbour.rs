@@ -1,6 +1,7 @@
-//! Whether a host's next hop answers: what the kernel's neighbour table says of it, asked by rtnetlink(7)
-//! without privileges. The invariant: what cannot be found out counts as answering, because nothing is
-//! known against it. (Rejected: the counters of /proc/net/stat/arp_cache: those of the whole system.)
+//! Whether a host's next hop answers: what the kernel's neighbour table says of it, asked by
+//! rtnetlink(7) without privileges. The invariant: what cannot be found out counts as answering,
+//! because nothing is known against it. (Rejected: the counters of /proc/net/stat/arp_cache: those
+//! of the whole system.)
 
 use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::neighbour::{
@@ -26,8 +27,9 @@ impl Neighbours {
         Ok(Neighbours { socket: net::socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, None)? })
     }
 
-    /// The next hop to this host, if the kernel does not know its link-layer address: it has been asked for it and has not
-    /// answered, or nobody has asked yet. `mac`: whether an interface with this index has such addresses.
+    /// The next hop to this host, if the kernel does not know its link-layer address: it has been
+    /// asked for it and has not answered, or nobody has asked yet. `mac`: whether an interface with
+    /// this index has such addresses.
     pub fn silent(&self, host: IpAddr, mac: impl Fn(u32) -> bool) -> Option<IpAddr> {
         let (index, hop) = self.next_hop(host)?;
         if !mac(index) {

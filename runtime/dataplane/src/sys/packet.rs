@@ -1,9 +1,9 @@
-//! AF_PACKET sockets with the options that mirroring needs. A socket is opened with protocol 0, so the
-//! kernel gives it nothing before [`Socket::bind`]; a filter that accepts nothing is attached before
-//! that, so it receives and counts nothing before [`Socket::listen`]. The invariant: PACKET_STATISTICS
-//! of a socket counts exactly the frames of its own interface between `listen` and `deafen`.
-//! (Rejected: the crate `afpacket`, which opens with ETH_P_ALL: a socket then receives, and counts,
-//! the frames of all interfaces until it has its filter.)
+//! AF_PACKET sockets with the options that mirroring needs. A socket is opened with protocol 0, so
+//! the kernel gives it nothing before [`Socket::bind`]; a filter that accepts nothing is attached
+//! before that, so it receives and counts nothing before [`Socket::listen`]. The invariant:
+//! PACKET_STATISTICS of a socket counts exactly the frames of its own interface between `listen`
+//! and `deafen`. (Rejected: the crate `afpacket`, which opens with ETH_P_ALL: a socket then
+//! receives, and counts, the frames of all interfaces until it has its filter.)
 
 #![expect(unsafe_code, reason = "socket options that no crate has")]
 
@@ -46,8 +46,9 @@ pub struct KernelCounts {
 const DEAF: [Insn; 1] = [insn(0x06, 0, 0, 0)];
 /// Accepts everything: `ret #-1`.
 const ALL: [Insn; 1] = [insn(0x06, 0, 0, u32::MAX)];
-/// Accepts what is not outgoing: `ld #type; jeq #PACKET_OUTGOING, drop; ret #-1; drop: ret #0` (socket-filter,
-/// SKF_AD_PKTTYPE). PACKET_IGNORE_OUTGOING says the same, but not to fanout groups of kernels before 5.15.
+/// Accepts what is not outgoing: `ld #type; jeq #PACKET_OUTGOING, drop; ret #-1; drop: ret #0`
+/// (socket-filter, SKF_AD_PKTTYPE). PACKET_IGNORE_OUTGOING says the same, but not to fanout groups
+/// of kernels before 5.15.
 const ENTERING: [Insn; 4] =
     [insn(0x20, 0, 0, 0xffff_f004), insn(0x15, 1, 0, 4), insn(0x06, 0, 0, u32::MAX), insn(0x06, 0, 0, 0)];
 
@@ -70,12 +71,14 @@ impl Socket {
     /// Binds to the interface of this index for receiving all protocols.
     ///
     /// # Errors
-    /// No such interface, or it is down (`ENETDOWN` comes later, by polling, where it is allowed to be down).
+    /// No such interface, or it is down (`ENETDOWN` comes later, by polling, where it is allowed to
+    /// be down).
     pub fn bind(&self, index: u32) -> io::Result<()> {
         socket::bind_link(self.as_fd(), index, ALL_PROTOCOLS)
     }
 
-    /// Binds to an interface for sending only: protocol 0 takes the socket off the interface's list of listeners.
+    /// Binds to an interface for sending only: protocol 0 takes the socket off the interface's list
+    /// of listeners.
     ///
     /// # Errors
     /// No such interface.
@@ -116,7 +119,8 @@ impl Socket {
         attach(self, filter)
     }
 
-    /// Another descriptor of the same socket, by which its filter can be changed while its ring is read elsewhere.
+    /// Another descriptor of the same socket, by which its filter can be changed while its ring is
+    /// read elsewhere.
     ///
     /// # Errors
     /// No more descriptors are to be had.
@@ -132,8 +136,8 @@ impl Socket {
         deafen(self)
     }
 
-    /// Does not hear what the host itself sends (PACKET_IGNORE_OUTGOING; Linux 4.20): cheaper than the filter, which says it
-    /// in any case.
+    /// Does not hear what the host itself sends (PACKET_IGNORE_OUTGOING; Linux 4.20): cheaper than
+    /// the filter, which says it in any case.
     ///
     /// # Errors
     /// Kernels that do not know it.
@@ -141,8 +145,8 @@ impl Socket {
         self.set(libc::PACKET_IGNORE_OUTGOING, &1_i32)
     }
 
-    /// Frames are preceded by a `virtio_net_hdr` (PACKET_VNET_HDR), received and sent ones: it tells of checksums
-    /// that are not finished and of super-frames that are not cut.
+    /// Frames are preceded by a `virtio_net_hdr` (PACKET_VNET_HDR), received and sent ones: it
+    /// tells of checksums that are not finished and of super-frames that are not cut.
     ///
     /// # Errors
     /// The kernel's.
@@ -159,8 +163,9 @@ impl Socket {
     }
 
     /// Joins the sockets of one interface among which the kernel spreads frames by a program
-    /// (PACKET_FANOUT_CBPF, Linux 4.3), which [`spread`] sets: its result, modulo the number of sockets, is the
-    /// socket, in the order in which they joined. Gives the group; none begins a new one.
+    /// (PACKET_FANOUT_CBPF, Linux 4.3), which [`spread`] sets: its result, modulo the number of
+    /// sockets, is the socket, in the order in which they joined. Gives the group; none begins a
+    /// new one.
     ///
     /// # Errors
     /// The kernel's.
@@ -205,7 +210,8 @@ impl Socket {
     }
 
     pub(super) fn set<T: Copy>(&self, option: c_int, value: &T) -> io::Result<()> {
-        // SAFETY: the pointer and the length are those of one live value, which the kernel only reads.
+        // SAFETY: the pointer and the length are those of one live value, which the kernel only
+        // reads.
         let result = unsafe {
             libc::setsockopt(
                 self.fd.as_raw_fd(),
@@ -221,8 +227,8 @@ impl Socket {
     /// Reads an option whose value is made of numbers only.
     fn get<T: Copy>(&self, option: c_int, value: &mut T) -> io::Result<()> {
         let mut length = mem::size_of::<T>() as socklen_t;
-        // SAFETY: the kernel writes at most `length` bytes, the size of the value, and callers pass types of which every bit
-        // pattern is a value (`u32`, `tpacket_stats_v3`).
+        // SAFETY: the kernel writes at most `length` bytes, the size of the value, and callers pass
+        // types of which every bit pattern is a value (`u32`, `tpacket_stats_v3`).
         let result = unsafe {
             libc::getsockopt(
                 self.fd.as_raw_fd(),
@@ -247,8 +253,9 @@ pub fn attach(socket: impl AsFd, filter: &[Insn]) -> io::Result<()> {
     super::socket::attach(socket.as_fd(), filter)
 }
 
-/// Says by which program the group of a socket spreads frames, in the place of the one that it has; before
-/// the first, the first socket gets all. The program sees a frame from its network header on.
+/// Says by which program the group of a socket spreads frames, in the place of the one that it has;
+/// before the first, the first socket gets all. The program sees a frame from its network header
+/// on.
 ///
 /// # Errors
 /// The kernel's: the socket is in no group, or the program is refused.
@@ -264,16 +271,17 @@ pub fn deafen(socket: impl AsFd) -> io::Result<()> {
     attach(socket, &DEAF)
 }
 
-/// Waits until frames that the kernel is handing to sockets at this moment have been handed over and
-/// counted: sockets that were made deaf before receive nothing after this. The kernel hands frames
-/// over under RCU, and MEMBARRIER_CMD_GLOBAL waits for an RCU grace period (membarrier(2)): some
-/// 10 ms. Where the call is missing (`nohz_full`), this returns at once and draining waits by time.
+/// Waits until frames that the kernel is handing to sockets at this moment have been handed over
+/// and counted: sockets that were made deaf before receive nothing after this. The kernel hands
+/// frames over under RCU, and MEMBARRIER_CMD_GLOBAL waits for an RCU grace period (membarrier(2)):
+/// some 10 ms. Where the call is missing (`nohz_full`), this returns at once and draining waits by
+/// time.
 pub fn settle() {
     let _missing = rustix::thread::membarrier(rustix::thread::MembarrierCommand::Global);
 }
 
-/// Whether a packet socket is still bound to the interface with this index: the kernel takes the index
-/// away when the interface goes, also when it moves to another network namespace.
+/// Whether a packet socket is still bound to the interface with this index: the kernel takes the
+/// index away when the interface goes, also when it moves to another network namespace.
 pub fn is_bound(socket: impl AsFd, index: u32) -> bool {
     // SAFETY: an all-zero `sockaddr_ll` is a valid one: it has numbers only.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };

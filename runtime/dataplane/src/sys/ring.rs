@@ -1,11 +1,12 @@
-//! A receive ring shared with the kernel (TPACKET_V3): blocks that the kernel fills and we read and give
-//! back. The kernel closes a block that has frames after 1 ms, full or not, so the number of blocks is the
-//! time that a ring holds at low rates, and its bytes are what it holds at high rates: 1,024 blocks of
-//! 16 KiB hold one second at any rate up to 90,000 frames a second of 64 bytes, and 300 ms at 300,000.
-//! The invariant: a block's bytes are lent out only while its status says that it is ours, and giving it
-//! back needs the ring for itself, so no slice into it can be left.
-//! (Rejected: blocks that hold the longest frame: 1,024 of them take 128 MiB, see `tap`; one frame a
-//! slot, TPACKET_V2: 2 KiB for each small frame; a longer timeout: copies come later by as much.)
+//! A receive ring shared with the kernel (TPACKET_V3): blocks that the kernel fills and we read and
+//! give back. The kernel closes a block that has frames after 1 ms, full or not, so the number of
+//! blocks is the time that a ring holds at low rates, and its bytes are what it holds at high
+//! rates: 1,024 blocks of 16 KiB hold one second at any rate up to 90,000 frames a second of 64
+//! bytes, and 300 ms at 300,000. The invariant: a block's bytes are lent out only while its status
+//! says that it is ours, and giving it back needs the ring for itself, so no slice into it can be
+//! left. (Rejected: blocks that hold the longest frame: 1,024 of them take 128 MiB, see `tap`; one
+//! frame a slot, TPACKET_V2: 2 KiB for each small frame; a longer timeout: copies come later by as
+//! much.)
 
 #![expect(unsafe_code, reason = "memory shared with the kernel")]
 
@@ -50,8 +51,8 @@ impl Shape {
         u64::from(self.block) * u64::from(self.blocks)
     }
 
-    /// The longest frame that a block holds for certain, without a VLAN tag: less what the kernel puts
-    /// before the first frame of a block (48 bytes) and before each frame (about 100).
+    /// The longest frame that a block holds for certain, without a VLAN tag: less what the kernel
+    /// puts before the first frame of a block (48 bytes) and before each frame (about 100).
     pub fn longest(self) -> u32 {
         self.block.saturating_sub(384)
     }
@@ -76,8 +77,8 @@ pub struct Ring {
     held: usize,
 }
 
-// SAFETY: the memory is reached through the ring only, by shared reference for reading and by exclusive reference for
-// writing, and belongs to no thread.
+// SAFETY: the memory is reached through the ring only, by shared reference for reading and by
+// exclusive reference for writing, and belongs to no thread.
 unsafe impl Send for Ring {}
 
 impl Ring {
@@ -165,8 +166,9 @@ impl Ring {
         if block >= self.held {
             return None;
         }
-        // SAFETY: the block lies within the mapping, which lives as long as `self`. Its status, read with acquire order
-        // by `hold`, said that it is ours: the kernel writes to it again only after `release`, which needs `&mut self`.
+        // SAFETY: the block lies within the mapping, which lives as long as `self`. Its status,
+        // read with acquire order by `hold`, said that it is ours: the kernel writes to it again
+        // only after `release`, which needs `&mut self`.
         Some(unsafe { std::slice::from_raw_parts(self.start_of(self.at + block).as_ptr(), self.block) })
     }
 
@@ -193,14 +195,15 @@ impl Ring {
     }
 
     fn start_of(&self, block: usize) -> NonNull<u8> {
-        // SAFETY: the remainder is below `blocks`, so the block lies within the mapping of `block * blocks` bytes.
+        // SAFETY: the remainder is below `blocks`, so the block lies within the mapping of
+        // `block * blocks` bytes.
         unsafe { self.memory.add(block % self.blocks * self.block) }
     }
 
     fn status_of(&self, block: usize) -> &AtomicU32 {
-        // SAFETY: four bytes within the block, aligned (blocks begin at pages), which both sides read and write whole; a
-        // `u32` in shared memory may be used as an atomic one. Who has the slice of `block_mut` holds `&mut self`, so no
-        // reference to this one lives beside it.
+        // SAFETY: four bytes within the block, aligned (blocks begin at pages), which both sides
+        // read and write whole; a `u32` in shared memory may be used as an atomic one. Who has the
+        // slice of `block_mut` holds `&mut self`, so no reference to this one lives beside it.
         unsafe { AtomicU32::from_ptr(self.start_of(block).add(STATUS).cast().as_ptr()) }
     }
 }

@@ -1,6 +1,7 @@
-//! Sends frames by the batch (sendmmsg(2)), each with its virtio header in front. The invariant: the kernel is given
-//! pointers into slices that live through the call, and each frame is told sent or failed exactly once.
-//! (Rejected: a transmit ring: two copies on veth, and slots that super-frames do not fit.)
+//! Sends frames by the batch (sendmmsg(2)), each with its virtio header in front. The invariant:
+//! the kernel is given pointers into slices that live through the call, and each frame is told sent
+//! or failed exactly once. (Rejected: a transmit ring: two copies on veth, and slots that
+//! super-frames do not fit.)
 
 #![expect(unsafe_code, reason = "sendmmsg has no safe wrapper")]
 
@@ -21,7 +22,8 @@ pub struct Outgoing<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Sends frames in order; `failed` is told which could not be sent, and why. What follows a failure is still tried.
+/// Sends frames in order; `failed` is told which could not be sent, and why. What follows a failure
+/// is still tried.
 pub fn send(socket: &Socket, frames: &[Outgoing<'_>], mut failed: impl FnMut(usize, io::Error)) {
     for (chunk, frames) in frames.chunks(BATCH).enumerate() {
         let mut done = 0;
@@ -53,8 +55,8 @@ fn send_some(socket: &Socket, frames: &[Outgoing<'_>]) -> io::Result<usize> {
         message.msg_hdr.msg_iovlen = parts.len();
         count += 1;
     }
-    // SAFETY: `count` messages, each with two parts in `parts`, which point into `frames`; all live through the call,
-    // and the kernel only reads what the parts point at.
+    // SAFETY: `count` messages, each with two parts in `parts`, which point into `frames`; all live
+    // through the call, and the kernel only reads what the parts point at.
     let sent = unsafe {
         libc::sendmmsg(socket.as_fd().as_raw_fd(), messages.as_mut_ptr(), count, libc::MSG_DONTWAIT as _)
     };

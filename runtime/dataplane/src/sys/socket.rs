@@ -1,6 +1,7 @@
-//! Options of sockets, and binding to a link: the calls that `rustix` has no safe form of. The invariant: every pointer that
-//! is given away points to a value on this stack that is as long as the length beside it says. (Rejected: `nix` and
-//! `socket2`, where the same addresses and options are `unsafe` to make or missing.) See socket(7), ip(7), packet(7), netdevice(7).
+//! Options of sockets, and binding to a link: the calls that `rustix` has no safe form of. The
+//! invariant: every pointer that is given away points to a value on this stack that is as long as
+//! the length beside it says. (Rejected: `nix` and `socket2`, where the same addresses and options
+//! are `unsafe` to make or missing.) See socket(7), ip(7), packet(7), netdevice(7).
 
 #![expect(unsafe_code, reason = "system calls without a safe library")]
 
@@ -9,7 +10,8 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Asks for errors that arrive later (ICMP): the next call on the socket, or SO_ERROR, tells them (IP_RECVERR, IPV6_RECVERR).
+/// Asks for errors that arrive later (ICMP): the next call on the socket, or SO_ERROR, tells them
+/// (IP_RECVERR, IPV6_RECVERR).
 pub fn tell_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     let (level, name) =
         if ipv6 { (libc::SOL_IPV6, libc::IPV6_RECVERR) } else { (libc::SOL_IP, libc::IP_RECVERR) };
@@ -17,12 +19,14 @@ pub fn tell_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     set(socket, level, name, &on)
 }
 
-/// Refuses all that arrives, for a socket that only sends: a filter of one instruction, `ret 0` (SO_ATTACH_FILTER).
+/// Refuses all that arrives, for a socket that only sends: a filter of one instruction, `ret 0`
+/// (SO_ATTACH_FILTER).
 pub fn refuse_all(socket: BorrowedFd<'_>) -> io::Result<()> {
     attach(socket, &[Insn { code: op::RET, jt: 0, jf: 0, k: 0 }])
 }
 
-/// Puts a filter in the place of the one that a socket has (SO_ATTACH_FILTER); needs no privilege. What arrived before stays.
+/// Puts a filter in the place of the one that a socket has (SO_ATTACH_FILTER); needs no privilege.
+/// What arrived before stays.
 pub fn attach(socket: BorrowedFd<'_>, filter: &[Insn]) -> io::Result<()> {
     set_program(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, filter)
 }
@@ -47,8 +51,8 @@ fn set_program(
     set(socket, level, name, &program)
 }
 
-/// Sets how many bytes may wait to be received (SO_RCVBUFFORCE, which needs CAP_NET_ADMIN; else SO_RCVBUF, of which the kernel
-/// grants at most `net.core.rmem_max`). True: all of it was granted.
+/// Sets how many bytes may wait to be received (SO_RCVBUFFORCE, which needs CAP_NET_ADMIN; else
+/// SO_RCVBUF, of which the kernel grants at most `net.core.rmem_max`). True: all of it was granted.
 pub fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> bool {
     let value = bytes as libc::c_int;
     if set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &value).is_ok() {
@@ -99,27 +103,28 @@ fn link_address(index: u32, protocol: u16) -> libc::sockaddr_ll {
 pub fn bind_link(socket: BorrowedFd<'_>, index: u32, protocol: u16) -> io::Result<()> {
     let address = link_address(index, protocol);
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-    // SAFETY: `address` is a whole sockaddr_ll of this length, alive for the call, which only reads it.
+    // SAFETY: `address` is a whole sockaddr_ll of this length, alive for the call, which only reads
+    // it.
     let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Sends a packet by the link of this index, as of this protocol (an EtherType); the socket need not be bound to one. Does
-/// not wait.
+/// Sends a packet by the link of this index, as of this protocol (an EtherType); the socket need
+/// not be bound to one. Does not wait.
 pub fn send_by_link(socket: BorrowedFd<'_>, index: u32, protocol: u16, packet: &[u8]) -> io::Result<()> {
     let address = link_address(index, protocol);
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     let (fd, bytes) = (socket.as_raw_fd(), packet.as_ptr().cast());
-    // SAFETY: the packet is borrowed and `address` is a whole sockaddr_ll of this length; both are alive for the call, which
-    // only reads them.
+    // SAFETY: the packet is borrowed and `address` is a whole sockaddr_ll of this length; both are
+    // alive for the call, which only reads them.
     let sent = unsafe {
         libc::sendto(fd, bytes, packet.len(), libc::MSG_DONTWAIT, (&raw const address).cast(), length)
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The process and user at the other end of a Unix socket (SO_PEERCRED); the process is 0 where it is of
-/// another PID namespace, which `rustix` cannot express.
+/// The process and user at the other end of a Unix socket (SO_PEERCRED); the process is 0 where it
+/// is of another PID namespace, which `rustix` cannot express.
 ///
 /// # Errors
 /// The system's.
@@ -127,7 +132,8 @@ pub fn peer(socket: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
-    // SAFETY: `peer` is a whole ucred of this length, alive for the call, which writes at most that.
+    // SAFETY: `peer` is a whole ucred of this length, alive for the call, which writes at most
+    // that.
     let result =
         unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut peer).cast(), &raw mut length) };
     if result == 0 { Ok((peer.pid, peer.uid)) } else { Err(io::Error::last_os_error()) }

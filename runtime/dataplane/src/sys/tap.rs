@@ -1,11 +1,11 @@
 //! What a worker receives an interface's frames with: a ring of small blocks, and beside it a plain
-//! socket for frames that no block holds (GSO and GRO super-frames, up to 512 KiB with BIG TCP). The
-//! ring gets the first 200 bytes of such a frame, in its place among the others; the plain socket
-//! queues the whole frame, in memory that the kernel takes only while frames wait. The invariants: the
-//! order and the count of frames are the ring's alone; a frame that is told as whole is whole, and one
-//! whose bytes are lost is told as truncated.
-//! (Rejected: blocks for the longest frame: one second takes 128 MiB a ring, and 1 GiB with BIG TCP;
-//! one socket only, chosen by the fanout program: the order between the two would be lost.)
+//! socket for frames that no block holds (GSO and GRO super-frames, up to 512 KiB with BIG TCP).
+//! The ring gets the first 200 bytes of such a frame, in its place among the others; the plain
+//! socket queues the whole frame, in memory that the kernel takes only while frames wait. The
+//! invariants: the order and the count of frames are the ring's alone; a frame that is told as
+//! whole is whole, and one whose bytes are lost is told as truncated. (Rejected: blocks for the
+//! longest frame: one second takes 128 MiB a ring, and 1 GiB with BIG TCP; one socket only, chosen
+//! by the fanout program: the order between the two would be lost.)
 
 use super::frame::{Frame, Place};
 use super::packet::{self, Direction, Socket};
@@ -39,8 +39,8 @@ const LATE: i64 = 50_000_000;
 const TAG: usize = 4;
 const ADDRESSES: usize = 12;
 
-/// Sockets for long frames, made while the process may give them room (CAP_NET_ADMIN): taps that are
-/// opened later, without that privilege, take them from here.
+/// Sockets for long frames, made while the process may give them room (CAP_NET_ADMIN): taps that
+/// are opened later, without that privilege, take them from here.
 #[derive(Debug, Clone, Default)]
 pub struct Spares(Arc<Mutex<Vec<Socket>>>);
 
@@ -175,7 +175,8 @@ impl Tap {
         };
         self.strays.retain(|(time, _)| *time + LATE >= frame.time);
         let start = out.len();
-        // The tag, which is not among the bytes of the queue, goes between the addresses and the rest.
+        // The tag, which is not among the bytes of the queue, goes between the addresses and the
+        // rest.
         out.resize(start + tag, 0);
         let mut found = self.strays.iter().position(|(_, bytes)| is_it(bytes));
         if let Some((_, bytes)) = found.take().and_then(|at| self.strays.remove(at)) {
@@ -212,9 +213,9 @@ impl Tap {
     }
 }
 
-/// Makes room for one more stray. A stray that is earlier than the head of this time has lost its own
-/// head and goes. False: all strays are later than the head, so its frame is lost, and reading on
-/// would only take the frames of heads that come.
+/// Makes room for one more stray. A stray that is earlier than the head of this time has lost its
+/// own head and goes. False: all strays are later than the head, so its frame is lost, and reading
+/// on would only take the frames of heads that come.
 fn has_room(strays: &mut VecDeque<(i64, Vec<u8>)>, head: i64) -> bool {
     if strays.len() < STRAYS {
         return true;
@@ -223,8 +224,8 @@ fn has_room(strays: &mut VecDeque<(i64, Vec<u8>)>, head: i64) -> bool {
     overdue.and_then(|at| strays.remove(at)).is_some()
 }
 
-/// Other descriptors of the sockets of a [`Tap`], by which its filters can be changed while its ring
-/// is read elsewhere. Needs no privilege.
+/// Other descriptors of the sockets of a [`Tap`], by which its filters can be changed while its
+/// ring is read elsewhere. Needs no privilege.
 #[derive(Debug)]
 pub struct Handle {
     ring: OwnedFd,
@@ -265,8 +266,8 @@ impl Handle {
     }
 }
 
-/// Changes the filters of both sockets. While they change, the plain socket takes every long frame, so
-/// that no head comes without its frame.
+/// Changes the filters of both sockets. While they change, the plain socket takes every long frame,
+/// so that no head comes without its frame.
 fn listen_to(ring: impl AsFd, long: impl AsFd, longest: u32, filter: &[Insn]) -> io::Result<()> {
     packet::attach(&long, &long_filter(&[ret(u32::MAX)], longest))?;
     packet::attach(ring, &ring_filter(filter, longest))?;
@@ -283,8 +284,8 @@ fn long_filter(filter: &[Insn], longest: u32) -> Vec<Insn> {
     at_end(filter, |_| 0, longest, [ret(u32::MAX), ret(0)])
 }
 
-/// A filter whose returns of whole frames are decided by the frame's length, and whose other returns
-/// are replaced.
+/// A filter whose returns of whole frames are decided by the frame's length, and whose other
+/// returns are replaced.
 fn at_end(filter: &[Insn], other: impl Fn(u32) -> u32, longest: u32, ends: [Insn; 2]) -> Vec<Insn> {
     let whole = bpf::LONGEST_HEAD + TAG as u32;
     let turn = |(at, insn): (usize, &Insn)| match insn {

@@ -1,5 +1,6 @@
-//! Captures made byte by byte, so that a test can say exactly what stands in them, and a plain owned form of what the
-//! reader makes of them. Written without looking at the reader: every length is computed here.
+//! Captures made byte by byte, so that a test can say exactly what stands in them, and a plain
+//! owned form of what the reader makes of them. Written without looking at the reader: every length
+//! is computed here.
 
 pub mod copies;
 pub mod programs;

@@ -1,5 +1,5 @@
-//! Damaged captures: cut at every byte, with flipped bits, and of random bytes. The reader never panics, always ends, and
-//! what it delivers before the damage is what stands there.
+//! Damaged captures: cut at every byte, with flipped bits, and of random bytes. The reader never
+//! panics, always ends, and what it delivers before the damage is what stands there.
 
 use crate::common::{self, Ng, ORDERS, Outcome, Pcap, frame, read_bytes, samples};
 use proptest::prelude::*;

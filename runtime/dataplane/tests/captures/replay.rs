@@ -1,4 +1,5 @@
-//! Whole runs: what the stations' files hold, what is counted, and what happens when something gives way.
+//! Whole runs: what the stations' files hold, what is counted, and what happens when something
+//! gives way.
 
 use crate::common::copies::{Copy, station_file};
 use crate::common::programs::{any, bytes, program, real_captures, rule, run, run_with, slice};

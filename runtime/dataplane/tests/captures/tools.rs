@@ -1,6 +1,7 @@
-//! Against independent tools, on the captures of real clients and servers that ship: tshark sees in a capture what our
-//! reader sees, and in a station's file what it sees in the capture; `editcap -s` cuts to the same bytes; capinfos and
-//! tcpdump read our files. Where a tool is missing that is said on the real standard error, not in captured output.
+//! Against independent tools, on the captures of real clients and servers that ship: tshark sees in
+//! a capture what our reader sees, and in a station's file what it sees in the capture;
+//! `editcap -s` cuts to the same bytes; capinfos and tcpdump read our files. Where a tool is
+//! missing that is said on the real standard error, not in captured output.
 
 use crate::common::programs::{any, bytes, program, real_captures, run};
 use crate::common::{Got, read_bytes};
@@ -97,7 +98,8 @@ fn editcap_cuts_to_the_same_bytes() {
                     "{}",
                     capture.display()
                 );
-                // editcap goes from ticks to nanoseconds and back, and may lose a tick (here of 2^-20 s) at it.
+                // editcap goes from ticks to nanoseconds and back, and may lose a tick (here of
+                // 2^-20 s) at it.
                 assert!((0..1000).contains(&(ours.time - theirs.time)), "{}", capture.display());
             }
         }

@@ -1,7 +1,8 @@
-//! What is done to flows from outside: triggers by flow raised, cleared, suppressed for a flow that is named by its ends. The
-//! invariants: what is done to a flow ends with it, and nothing is remembered for a flow that is not there; a name that may
-//! mean several flows does nothing. (Rejected: to remember names for flows to come; that is a trigger by addresses and
-//! ports, and grows.)
+//! What is done to flows from outside: triggers by flow raised, cleared, suppressed for a flow that
+//! is named by its ends. The invariants: what is done to a flow ends with it, and nothing is
+//! remembered for a flow that is not there; a name that may mean several flows does nothing.
+//! (Rejected: to remember names for flows to come; that is a trigger by addresses and ports, and
+//! grows.)
 
 use super::{Decider, Tracker};
 use crate::change::{Change, Effect, FlowAct, FlowRefusal, Refused};
@@ -89,7 +90,8 @@ impl Suppressions {
         was
     }
 
-    /// Takes out what is over by now, as its flow or its time has ended, and gives it with the reason.
+    /// Takes out what is over by now, as its flow or its time has ended, and gives it with the
+    /// reason.
     fn over(&mut self, flows: &FlowTable, now: i64) -> Vec<(u32, FlowName, &'static str)> {
         let mut over = Vec::new();
         self.flows.retain(|flow, hushed| {
@@ -146,7 +148,8 @@ impl Decider {
     /// Makes a change, of the policy or of a flow, at a moment of packet time.
     ///
     /// # Errors
-    /// [`Refused`]: the change is wrong for the policy, or the flow is not there. Then nothing has changed.
+    /// [`Refused`]: the change is wrong for the policy, or the flow is not there. Then nothing has
+    /// changed.
     pub fn change(&mut self, policy: &mut Policy, now: i64, change: &Change) -> Result<Effect, Refused> {
         match change {
             Change::Flow { trigger, flow, act } => {
@@ -251,7 +254,8 @@ impl Decider {
         }
     }
 
-    /// The suppressions of triggers by flow that are over, each once: the trigger, the flow and the reason.
+    /// The suppressions of triggers by flow that are over, each once: the trigger, the flow and the
+    /// reason.
     pub fn suppressions_over(&mut self, program: &Program, now: i64) -> Vec<(usize, FlowName, &'static str)> {
         let Some(Tracker { flows, suppressions, .. }) = &mut self.tracker else { return Vec::new() };
         if suppressions.flows.is_empty() {
@@ -265,7 +269,8 @@ impl Decider {
         over.filter_map(|(bit, name, why)| Some((trigger(bit)?, name, why))).collect()
     }
 
-    /// The triggers that are suppressed for the flow of exactly this name, by place, each with the reason and the end of it.
+    /// The triggers that are suppressed for the flow of exactly this name, by place, each with the
+    /// reason and the end of it.
     pub fn suppressed(
         &self,
         policy: &Policy,
@@ -296,8 +301,8 @@ impl Decider {
         found
     }
 
-    /// Ends a trigger for the flows in at most `most` places, from the place `from` on; for how many it did, and where to go
-    /// on.
+    /// Ends a trigger for the flows in at most `most` places, from the place `from` on; for how
+    /// many it did, and where to go on.
     pub fn end_for_all(&mut self, bit: u32, from: usize, most: usize, now: i64) -> (u64, Slice) {
         let Some(Tracker { flows, .. }) = &mut self.tracker else { return (0, Slice::End) };
         let mut active = Vec::new();

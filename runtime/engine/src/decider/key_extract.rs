@@ -1,6 +1,7 @@
-//! The keys that packets have for triggers: from the words that engines write to values, and what engines leave to be read
-//! from the packet. The invariant: a key is made in the room it is given, and written only as far as it goes.
-//! (Rejected: keys that are returned by value, 264 bytes that are copied two or three times.)
+//! The keys that packets have for triggers: from the words that engines write to values, and what
+//! engines leave to be read from the packet. The invariant: a key is made in the room it is given,
+//! and written only as far as it goes. (Rejected: keys that are returned by value, 264 bytes that
+//! are copied two or three times.)
 
 use crate::trigger::{KeyHash, TriggerStore};
 use mrule_compiler::abi::{Head, MAX_KEY, OwnKeyWords, Packet};

@@ -1,6 +1,7 @@
-//! A key that packets have, and the triggers with windows of which it is: where their states lie, and how a packet's events come
-//! into them. The invariant: a state is asked for, then expected, then visited, packet by packet in their order.
-//! (Rejected: packet by packet, all keys of each; what is the same for all packets is then fetched anew for each key.)
+//! A key that packets have, and the triggers with windows of which it is: where their states lie,
+//! and how a packet's events come into them. The invariant: a state is asked for, then expected,
+//! then visited, packet by packet in their order. (Rejected: packet by packet, all keys of each;
+//! what is the same for all packets is then fetched anew for each key.)
 
 use super::key_extract::{Forms, ROOM, Room};
 use crate::trigger::{KeyHash, Moment, TriggerStore};
@@ -21,7 +22,8 @@ pub(super) struct ProbeBatch<'a> {
     pub heads: &'a [Head],
 }
 
-/// What is said of those packets: rows of values, a value for each window, and of whether keys are active, one for each trigger.
+/// What is said of those packets: rows of values, a value for each window, and of whether keys are
+/// active, one for each trigger.
 pub(super) struct TriggerOutputs<'a> {
     pub moments: &'a mut [Moment],
     pub values: &'a mut [u64],
@@ -118,8 +120,8 @@ impl KeyGroup {
         self.forms.key(probe.key(row, self.at)?, head, packet, seen, room)
     }
 
-    /// Asks the memory where the states of all packets' keys are, so that these come side by side: a lock, as each key takes, waits
-    /// for what was asked before it.
+    /// Asks the memory where the states of all packets' keys are, so that these come side by side:
+    /// a lock, as each key takes, waits for what was asked before it.
     pub(super) fn prefetch_bucket(&mut self, triggers: &TriggerStore, probes: ProbeBatch) {
         let Some((lead, others)) = self.counters.split_first() else { return };
         let lead = triggers.states(lead.trigger);

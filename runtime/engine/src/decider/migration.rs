@@ -1,14 +1,16 @@
-//! What a program that takes another's place goes on with: which of its rules, stations, triggers are those that the other
-//! had, and how a worker hands over what it knows of flows. The invariant: what goes on keeps its counts, what does not
-//! begins at 0, so that sums add up over all programs; a worker moves things and allocates nothing.
-//! (Rejected: a new table of flows for each program, which would forget every connection.)
+//! What a program that takes another's place goes on with: which of its rules, stations, triggers
+//! are those that the other had, and how a worker hands over what it knows of flows. The invariant:
+//! what goes on keeps its counts, what does not begins at 0, so that sums add up over all programs;
+//! a worker moves things and allocates nothing. (Rejected: a new table of flows for each program,
+//! which would forget every connection.)
 
 use super::{Decider, Tracker, TriggerCount};
 use crate::policy::Policy;
 use crate::stream::Streams;
 use mrule_compiler::hir::{Program, Scope};
 
-/// What goes on from one program to the next: for each thing of the new one its place in the old one.
+/// What goes on from one program to the next: for each thing of the new one its place in the old
+/// one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Migration {
     /// Rules, by name.
@@ -26,7 +28,8 @@ pub struct Migration {
 }
 
 impl Migration {
-    /// Between two policies of which the second succeeds the first; of stations, whoever runs them knows.
+    /// Between two policies of which the second succeeds the first; of stations, whoever runs them
+    /// knows.
     pub fn new(old: &Policy, new: &Policy, stations: Vec<Option<usize>>) -> Migration {
         let (was, is) = (old.program(), new.program());
         let (triggers, bits) = (triggers(old, new), bits(was, is));
@@ -91,8 +94,8 @@ impl Decider {
         }
     }
 
-    /// Takes over what another program's decider knows; that one is of no more use then. `packets`: how many were decided
-    /// before, by all programs of this policy.
+    /// Takes over what another program's decider knows; that one is of no more use then. `packets`:
+    /// how many were decided before, by all programs of this policy.
     pub fn take_over(&mut self, other: &mut Decider, migration: &Migration, packets: u64) {
         let Some(Tracker { flows, streams, suppressions, before }) = &mut self.tracker else { return };
         *before = packets;
@@ -117,8 +120,8 @@ impl Decider {
 #[cfg(test)]
 mod tests;
 
-/// What would begin anew for flows that are there, should `new` take the place of `old`: whether what is looked for in
-/// streams changes.
+/// What would begin anew for flows that are there, should `new` take the place of `old`: whether
+/// what is looked for in streams changes.
 pub fn streams_begin_anew(old: &Program, new: &Program) -> bool {
     let kinds = |program: &Program| program.streams.iter().map(|p| p.kind.clone()).collect::<Vec<_>>();
     let what = |program: &Program| {

@@ -1,5 +1,6 @@
-//! Who is told what packets and changes from outside do to triggers. The invariant: an observer changes nothing of what
-//! is decided. (Rejected: a writer of events in the way of the packet; the decision would know files and JSON.)
+//! Who is told what packets and changes from outside do to triggers. The invariant: an observer
+//! changes nothing of what is decided. (Rejected: a writer of events in the way of the packet; the
+//! decision would know files and JSON.)
 
 use super::{Decider, TriggerEvent};
 use crate::change::{Change, Effect, FlowRefusal};
@@ -9,7 +10,8 @@ use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use std::fmt::Debug;
 
-/// Is told what becomes of triggers. Live, it is called where packets are decided, and must not wait.
+/// Is told what becomes of triggers. Live, it is called where packets are decided, and must not
+/// wait.
 pub trait Observer: Debug + Send + Sync {
     /// Whether anybody reads what it is told; if not, it is not called for packets.
     fn is_wanted(&self) -> bool;

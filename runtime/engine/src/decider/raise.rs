@@ -1,8 +1,9 @@
-//! Triggers: what a few packets are to each, what their windows then say, which are raised, and what comes of it. The
-//! invariants: every `when` and `unless` sees the states before its packet, its windows with the packet; several packets are
-//! looked at before the first of them raises anything only where no condition asks for what it could change; for each
-//! trigger `held = raised + extended + vetoed + suppressed + full + unkeyed`.
-//! (Rejected: applying one trigger before the next is asked, which would make their order matter.)
+//! Triggers: what a few packets are to each, what their windows then say, which are raised, and
+//! what comes of it. The invariants: every `when` and `unless` sees the states before its packet,
+//! its windows with the packet; several packets are looked at before the first of them raises
+//! anything only where no condition asks for what it could change; for each trigger
+//! `held = raised + extended + vetoed + suppressed + full + unkeyed`. (Rejected: applying one
+//! trigger before the next is asked, which would make their order matter.)
 
 use super::key_extract::{ROOM, Room};
 use super::key_group::{Counter, KeyGroup, ProbeBatch, TriggerOutputs};
@@ -17,7 +18,8 @@ use mrule_compiler::hir::{OwnKey, Pred, PredKind, Program, Scope, Trigger, Trigg
 use mrule_compiler::table::KeyValue;
 use std::ops::Range;
 
-/// What one worker needs to raise triggers. Of packets, it knows those that were probed last: rows of them are in their order.
+/// What one worker needs to raise triggers. Of packets, it knows those that were probed last: rows
+/// of them are in their order.
 #[derive(Debug)]
 pub(super) struct TriggerEvaluator {
     /// Per trigger.
@@ -26,7 +28,8 @@ pub(super) struct TriggerEvaluator {
     groups: Vec<KeyGroup>,
     /// Some trigger has a condition and a key or windows: packets must be probed, and windows kept.
     keyed: bool,
-    /// How many packets may be probed together, and whether what they raise can be said before they raise it.
+    /// How many packets may be probed together, and whether what they raise can be said before they
+    /// raise it.
     ahead: usize,
     together: bool,
     /// The first packet that was probed.
@@ -41,7 +44,8 @@ pub(super) struct TriggerEvaluator {
     /// Per packet and window of the program: what it says.
     values: Vec<u64>,
     windows: usize,
-    /// Per packet and trigger: where it has windows, whether the packet's key was active, before the packet.
+    /// Per packet and trigger: where it has windows, whether the packet's key was active, before
+    /// the packet.
     active: Vec<bool>,
     /// Per packet and trigger.
     fired: Vec<Fired>,
@@ -142,20 +146,23 @@ impl TriggerEvaluator {
         self.groups.iter().flat_map(|way| &way.counters)
     }
 
-    /// Whether the packets that are probed together may be looked at together, too: no condition asks for what one of them may
-    /// raise, and none of their keys can push another out, which what is raised would keep.
+    /// Whether the packets that are probed together may be looked at together, too: no condition
+    /// asks for what one of them may raise, and none of their keys can push another out, which what
+    /// is raised would keep.
     fn together(&self, policy: &Policy) -> bool {
         self.together && !self.counters().any(|counter| policy.triggers().may_forget(counter.trigger))
     }
 
-    /// Whether the next packet's key may push out one that packets from this time on are decided by: those must be first.
+    /// Whether the next packet's key may push out one that packets from this time on are decided
+    /// by: those must be first.
     pub(super) fn may_forget_since(&self, policy: &Policy, since: i64) -> bool {
         self.counters().any(|counter| policy.triggers().may_forget_since(counter.trigger, since))
     }
 
-    /// Finds out what the next packets, of which the first is packet `first`, are to triggers. Where that may be done, their events
-    /// are taken into windows, and what they raise is found out, too; nothing is raised yet. Else each is to be looked at
-    /// ([`TriggerEvaluator::look`]) when those before it have raised what they raise: false.
+    /// Finds out what the next packets, of which the first is packet `first`, are to triggers.
+    /// Where that may be done, their events are taken into windows, and what they raise is found
+    /// out, too; nothing is raised yet. Else each is to be looked at ([`TriggerEvaluator::look`])
+    /// when those before it have raised what they raise: false.
     pub(super) fn probe(
         &mut self,
         policy: &Policy,
@@ -249,7 +256,8 @@ impl TriggerEvaluator {
         self.fired(at).is_some()
     }
 
-    /// Whether what a packet raises may change what packets before it, with times up to `latest`, are decided by.
+    /// Whether what a packet raises may change what packets before it, with times up to `latest`,
+    /// are decided by.
     pub(super) fn changes(&self, policy: &Policy, step: Step<'_>, latest: i64) -> bool {
         let changes = |((at, plan), fired): ((usize, &Plan), &Fired)| {
             plan.scope == Of::Key
@@ -259,7 +267,8 @@ impl TriggerEvaluator {
         self.fired(step.at).is_some_and(|fired| self.plans.iter().enumerate().zip(fired).any(changes))
     }
 
-    /// Whether a trigger is active for the packet's key before the packet; one without a key has nothing that could change.
+    /// Whether a trigger is active for the packet's key before the packet; one without a key has
+    /// nothing that could change.
     fn is_active(&self, policy: &Policy, at: usize, plan: &Plan, step: Step<'_>) -> bool {
         let mut room = ROOM;
         match self.key(plan, step, &mut room) {
@@ -278,7 +287,8 @@ impl TriggerEvaluator {
         way.key((&self.probe, row), self.heads.get(row)?, step.packet, step.seen, room)
     }
 
-    /// Applies what [`TriggerEvaluator::look`] found, and tells `observer` of it; gives the triggers by flow that are raised, one bit each.
+    /// Applies what [`TriggerEvaluator::look`] found, and tells `observer` of it; gives the
+    /// triggers by flow that are raised, one bit each.
     pub(super) fn apply(
         &mut self,
         policy: &Policy,
@@ -334,8 +344,8 @@ fn ask<'a>(preds: impl IntoIterator<Item = &'a Pred>) -> bool {
     asks
 }
 
-/// Whether what packets are to triggers can be said before packets that come before them have raised theirs: no key and no
-/// window asks whether a trigger is active, and no flow keeps one.
+/// Whether what packets are to triggers can be said before packets that come before them have
+/// raised theirs: no key and no window asks whether a trigger is active, and no flow keeps one.
 fn may_look_ahead(program: &Program) -> bool {
     let by_flow = |trigger: &Trigger| matches!(trigger.scope, Scope::Flow(_)) && trigger.when.is_some();
     let own = program.triggers.iter().flat_map(|trigger| &trigger.own).map(|own| &own.when);

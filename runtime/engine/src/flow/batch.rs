@@ -1,7 +1,8 @@
-//! A look at a batch before its turn, so that what it needs comes from memory side by side. The invariant: nothing here
-//! decides anything; a guess is held against the whole key before it is used. Two loops: the first asks for slots of the index, the
-//! second, when those have come, for entries, which nobody waits for here.
-//! (Rejected: one packet at a time, in which each load that misses waits for the one before.)
+//! A look at a batch before its turn, so that what it needs comes from memory side by side. The
+//! invariant: nothing here decides anything; a guess is held against the whole key before it is
+//! used. Two loops: the first asks for slots of the index, the second, when those have come, for
+//! entries, which nobody waits for here. (Rejected: one packet at a time, in which each load that
+//! misses waits for the one before.)
 
 use super::entry::Entry;
 use super::index::Index;

@@ -1,6 +1,7 @@
-//! One flow in 120 bytes. The invariant: what is packed is exact up to what the fields promise, 48 bits of packets, bytes and
-//! stream offsets, and stops there instead of wrapping. A flow's age and the time of its last packet are exact for 416
-//! days. (Rejected: 64 bits for each number, half a cache line more for every flow.)
+//! One flow in 120 bytes. The invariant: what is packed is exact up to what the fields promise, 48
+//! bits of packets, bytes and stream offsets, and stops there instead of wrapping. A flow's age and
+//! the time of its last packet are exact for 416 days. (Rejected: 64 bits for each number, half a
+//! cache line more for every flow.)
 
 use super::key::{Key, TAGS};
 use crate::memory::prefetch;
@@ -18,7 +19,8 @@ pub(super) mod flag {
     pub const HIGHER: u64 = 1 << (TAGS + 1);
     /// Both ends have spoken, as `flow.established` says it.
     pub const ESTABLISHED: u64 = 1 << (TAGS + 2);
-    /// It is worth keeping when the table is full: established, or found in mid-stream with both ends alive.
+    /// It is worth keeping when the table is full: established, or found in mid-stream with both
+    /// ends alive.
     pub const SETTLED: u64 = 1 << (TAGS + 3);
     /// TCP: it was reset.
     pub const RESET: u64 = 1 << (TAGS + 4);
@@ -46,7 +48,8 @@ const PREV: u32 = 56;
 const LINK: u64 = 0xff;
 const LINK_BITS: u32 = 8;
 
-/// A flow, or a place for one. In this order, so that three words lie in all of its cache lines: [`Entry::prefetch`].
+/// A flow, or a place for one. In this order, so that three words lie in all of its cache lines:
+/// [`Entry::prefetch`].
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct Entry {
@@ -64,8 +67,8 @@ pub(super) struct Entry {
     sides: [Side; 2],
 }
 
-/// One direction: 48 bits of number in the high bits of each word. The low 16 bits are pieces of `next`, `prev`, and the two
-/// bases, in this order.
+/// One direction: 48 bits of number in the high bits of each word. The low 16 bits are pieces of
+/// `next`, `prev`, and the two bases, in this order.
 #[derive(Debug, Clone, Copy, Default)]
 struct Side {
     bytes: u64,

@@ -1,7 +1,8 @@
-//! Which flow a fragment is of that does not say its ports: the first fragments of datagrams, by addresses, protocol, VLANs
-//! and identification, for 30 seconds. The invariant: fixed memory; eight datagrams share a set, and in a full set the
-//! oldest makes room. What is remembered is the flow's key, not its place, so that a flow that has ended meanwhile is not
-//! mistaken for its place's next one. (Rejected: reassembly; a mirror copies fragments as they are.)
+//! Which flow a fragment is of that does not say its ports: the first fragments of datagrams, by
+//! addresses, protocol, VLANs and identification, for 30 seconds. The invariant: fixed memory;
+//! eight datagrams share a set, and in a full set the oldest makes room. What is remembered is the
+//! flow's key, not its place, so that a flow that has ended meanwhile is not mistaken for its
+//! place's next one. (Rejected: reassembly; a mirror copies fragments as they are.)
 
 use super::key::{Key, Seeds, addresses, be16, vlans};
 use crate::memory::{NoMemory, list};

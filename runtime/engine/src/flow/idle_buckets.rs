@@ -1,12 +1,14 @@
-//! Which flow is the idlest. Two classes of flows, each with a ring of buckets by the time of the last packet, 2^30 ns (about a
-//! second) wide, the last 4096 of them; what is older shares the oldest. A packet writes only its flow's time: a flow that
-//! has become younger than its bucket is moved when it is met there. So "the idlest" is exact to a bucket. The
-//! invariants: every flow that lives is in exactly one list, that of its class; a list is circular and closed by a node that
-//! stands for its bucket, so that a flow can leave without knowing which; no step costs more than a few look-ups.
-//! (Rejected: a list in the order of last packets, which costs every packet two cold neighbours.)
+//! Which flow is the idlest. Two classes of flows, each with a ring of buckets by the time of the
+//! last packet, 2^30 ns (about a second) wide, the last 4096 of them; what is older shares the
+//! oldest. A packet writes only its flow's time: a flow that has become younger than its bucket is
+//! moved when it is met there. So "the idlest" is exact to a bucket. The invariants: every flow
+//! that lives is in exactly one list, that of its class; a list is circular and closed by a node
+//! that stands for its bucket, so that a flow can leave without knowing which; no step costs more
+//! than a few look-ups. (Rejected: a list in the order of last packets, which costs every packet
+//! two cold neighbours.)
 //!
-//! The clock is the table's, not a packet's: one packet from the far future moves nothing. A flow that claims to be more than
-//! [`AHEAD`] buckets ahead of the clock counts as the idlest.
+//! The clock is the table's, not a packet's: one packet from the far future moves nothing. A flow
+//! that claims to be more than [`AHEAD`] buckets ahead of the clock counts as the idlest.
 
 use super::entry::Entry;
 use crate::memory::{NoMemory, list};
@@ -154,8 +156,9 @@ impl IdleBuckets {
         self.join(flows, before, after);
     }
 
-    /// The idlest flow of a class, which stays where it is. At most `meetings` flows that are younger than their bucket are
-    /// moved on the way; if there are more in front, the idlest of those.
+    /// The idlest flow of a class, which stays where it is. At most `meetings` flows that are
+    /// younger than their bucket are moved on the way; if there are more in front, the idlest of
+    /// those.
     pub fn idlest(&mut self, flows: &mut [Entry], class: Class, meetings: usize) -> Option<u32> {
         let mut best = None;
         for _ in 0..meetings {

@@ -1,7 +1,8 @@
-//! From a key's hash to the place of its flow: open addressing with linear probing over 32-bit slots, two for each flow. A
-//! slot holds the place, how far it lies from where its hash wanted it, and with the bits that are left a piece of the
-//! hash, so that strangers are passed by without a look at their entries. The invariant: between a flow's slot and where
-//! its hash wanted it there is no empty slot; removal moves the followers up. (Rejected: tombstones, which need a rebuild
+//! From a key's hash to the place of its flow: open addressing with linear probing over 32-bit
+//! slots, two for each flow. A slot holds the place, how far it lies from where its hash wanted it,
+//! and with the bits that are left a piece of the hash, so that strangers are passed by without a
+//! look at their entries. The invariant: between a flow's slot and where its hash wanted it there
+//! is no empty slot; removal moves the followers up. (Rejected: tombstones, which need a rebuild
 //! that no packet should wait for; buckets with an overflow list.)
 
 use crate::memory::NoMemory;

@@ -1,7 +1,8 @@
-//! Which flow a packet is of: the addresses, ports and protocol of its outermost IP packet, the ids of its two outermost VLAN
-//! tags, and what tells apart the flows that one tunnel carries. The invariant: the whole key is kept and compared, and
-//! both directions have the same one, its ends in order of address and port. IPv4 and IPv6 never meet. A
-//! priority tag (id 0) is no VLAN. (Rejected: a fingerprint in place of the key; two flows that collide would be one.)
+//! Which flow a packet is of: the addresses, ports and protocol of its outermost IP packet, the ids
+//! of its two outermost VLAN tags, and what tells apart the flows that one tunnel carries. The
+//! invariant: the whole key is kept and compared, and both directions have the same one, its ends
+//! in order of address and port. IPv4 and IPv6 never meet. A priority tag (id 0) is no VLAN.
+//! (Rejected: a fingerprint in place of the key; two flows that collide would be one.)
 
 use mrule_compiler::abi::{Packet, Stack, bit};
 
@@ -17,7 +18,8 @@ pub(super) struct Key {
     pub addresses: [u64; 4],
     /// The lower end's port, the higher end's (16 bits each), the tunnel's or echo's id (32 bits).
     pub ports: u64,
-    /// Two VLAN ids (12 bits each), the protocol number (8 bits), [`IPV6`], [`IDENTIFIED`]; nothing from [`TAGS`] on.
+    /// Two VLAN ids (12 bits each), the protocol number (8 bits), [`IPV6`], [`IDENTIFIED`]; nothing
+    /// from [`TAGS`] on.
     pub tags: u64,
 }
 
@@ -106,7 +108,8 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 pub(super) struct Seeds([u64; 7]);
 
 impl Seeds {
-    /// Known ones: what they make is the same each time, and whoever knows them can choose keys that collide.
+    /// Known ones: what they make is the same each time, and whoever knows them can choose keys
+    /// that collide.
     pub const KNOWN: Seeds = Seeds([
         0x243f_6a88_85a3_08d3,
         0x1319_8a2e_0370_7345,
@@ -312,8 +315,8 @@ impl PacketKey {
     }
 }
 
-/// The ends in their order, as addresses and ports; which of them sends; whether an IPv4 header says that more fragments
-/// follow. Without jumps: which end is the lower is as good as chance.
+/// The ends in their order, as addresses and ports; which of them sends; whether an IPv4 header
+/// says that more fragments follow. Without jumps: which end is the lower is as good as chance.
 fn ends_of(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8, bool)> {
     if stack.bits & bit::IP_HDR == 0 {
         let (ends, from) = ends_of_v6(packet, stack)?;
@@ -357,14 +360,16 @@ fn ports_of(packet: &Packet, stack: &Stack) -> Option<(u64, u64)> {
     Some((ports >> 16, ports & 0xffff))
 }
 
-/// The id of an echo (or another query that is answered), of a VXLAN or GENEVE network, of a GRE tunnel with a key.
+/// The id of an echo (or another query that is answered), of a VXLAN or GENEVE network, of a GRE
+/// tunnel with a key.
 #[cold]
 fn identifier(packet: &Packet, stack: &Stack) -> Option<u32> {
     let frame = packet.frame();
     if stack.bits & (bit::ICMP_HDR | bit::ICMP6_HDR) != 0 {
         let kind = *frame.get(stack.l4 as usize)?;
         let query = match stack.bits & bit::ICMP_HDR {
-            // Echo, timestamp, information, address mask, extended echo (RFC 792, RFC 950, RFC 8335).
+            // Echo, timestamp, information, address mask, extended echo (RFC 792, RFC 950, RFC
+            // 8335).
             0 => matches!(kind, 128 | 129 | 160 | 161),
             _ => matches!(kind, 0 | 8 | 13..=18 | 42 | 43),
         };

@@ -1,7 +1,8 @@
-//! Names of flows, as people and programs write them: `tcp 10.0.0.1:1234 10.0.0.2:80`, the ends in either order, with
-//! `vlan 10` (`vlan 10.20` for two tags) and `id 77` (of an echo, a VXLAN, GENEVE or GRE network) where there are such. The
-//! invariant: what is printed of a flow is read back as the name of that flow and of no other that is there.
-//! (Rejected: numbers of flows; nobody outside knows them, and they say nothing.)
+//! Names of flows, as people and programs write them: `tcp 10.0.0.1:1234 10.0.0.2:80`, the ends in
+//! either order, with `vlan 10` (`vlan 10.20` for two tags) and `id 77` (of an echo, a VXLAN,
+//! GENEVE or GRE network) where there are such. The invariant: what is printed of a flow is read
+//! back as the name of that flow and of no other that is there. (Rejected: numbers of flows; nobody
+//! outside knows them, and they say nothing.)
 
 use super::key::Key;
 use std::fmt;
@@ -128,7 +129,8 @@ impl fmt::Display for FlowName {
 impl FromStr for FlowName {
     type Err = String;
 
-    /// Reads a name; ports may also stand by themselves (`tcp 10.0.0.1 1234 10.0.0.2 80`), as the parts of a list do.
+    /// Reads a name; ports may also stand by themselves (`tcp 10.0.0.1 1234 10.0.0.2 80`), as the
+    /// parts of a list do.
     fn from_str(text: &str) -> Result<FlowName, String> {
         let mut words = text.split_ascii_whitespace().peekable();
         let wrong = |what: String| format!("{what}; {LOOKS}");

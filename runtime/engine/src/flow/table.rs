@@ -1,7 +1,8 @@
-//! The table of flows, one packet after the other. The invariants: a flow that lives is in the index and in the list of its
-//! class, a place without one is in neither and on the list of free places; every flow that was created is active, or
-//! was counted as ended, expired or evicted; the work for one packet is bounded, and what becomes of it does not
-//! depend on how packets are cut into batches. (Rejected: a sweep per batch, whose results would.)
+//! The table of flows, one packet after the other. The invariants: a flow that lives is in the
+//! index and in the list of its class, a place without one is in neither and on the list of free
+//! places; every flow that was created is active, or was counted as ended, expired or evicted; the
+//! work for one packet is bounded, and what becomes of it does not depend on how packets are cut
+//! into batches. (Rejected: a sweep per batch, whose results would.)
 
 use super::batch;
 use super::entry::{Entry, flag};
@@ -14,12 +15,10 @@ use super::view::{Times, Wanted, by_volume, captured, fill, payload_length};
 use super::{FlowId, Limits, Observed, Segment, Timeouts};
 use crate::memory::{NoMemory, list};
 use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
-use mrule_compiler::fields::App;
 
 mod query;
 
-pub use query::FlowAbout;
-pub use query::Slice;
+pub use query::{FlowAbout, Slice};
 
 /// How many packets share a clock reading and a sweep.
 const TURN: u64 = 16;
@@ -28,7 +27,8 @@ const SWEPT: usize = 4;
 /// How many flows that are younger than their bucket an eviction passes by.
 const MEETINGS: usize = 64;
 
-/// What became of packets and flows. `created = active + ended + expired + evicted_young + evicted_established`.
+/// What became of packets and flows.
+/// `created = active + ended + expired + evicted_young + evicted_established`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FlowCounts {
     /// Packets looked at.
@@ -91,8 +91,8 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
-    /// An empty table. It takes all its address space now, and memory as it fills.
-    /// Ends the process where there is no memory, as other allocations do; [`try_new`](Self::try_new) does not.
+    /// An empty table. It takes all its address space now, and memory as it fills. Ends the process
+    /// where there is no memory, as other allocations do; [`try_new`](Self::try_new) does not.
     pub fn new(limits: &Limits) -> FlowTable {
         FlowTable::try_new(limits).unwrap_or_else(|none| none.abort())
     }
@@ -132,8 +132,9 @@ impl FlowTable {
         flows * (size_of::<Entry>() + 2 * size_of::<u32>()) as u64 + IdleBuckets::MEMORY as u64 + fragments
     }
 
-    /// What views are to say beside the rest, for the program that they are for: a flow's counts and times; what tells it from
-    /// others, the same for the same packets or so that nobody outside can know. A table that goes on keeps that.
+    /// What views are to say beside the rest, for the program that they are for: a flow's counts
+    /// and times; what tells it from others, the same for the same packets or so that nobody
+    /// outside can know. A table that goes on keeps that.
     pub fn tell(&mut self, numbers: bool, ids: bool, repeatable: bool) {
         self.wanted.numbers = numbers;
         if ids && self.wanted.ids.is_none() {
@@ -147,14 +148,15 @@ impl FlowTable {
         self.wanted.ids = self.wanted.ids.or(other.wanted.ids);
     }
 
-    /// Looks at a batch before its packets are observed, so that what they need comes from memory side by side. It
-    /// changes nothing; room for the largest batch is kept.
+    /// Looks at a batch before its packets are observed, so that what they need comes from memory
+    /// side by side. It changes nothing; room for the largest batch is kept.
     pub fn prepare(&mut self, packets: &[Packet], heads: &[Head]) {
         batch::prepare(&mut self.keys, packets, heads, &self.seeds, &self.index, &self.flows);
     }
 
-    /// Updates the flow of packet `i` of the batch that was prepared, the packets in their order: sets the flow's bits in
-    /// `head`, fills the view. Nothing for a packet without an IP header, and for a fragment whose datagram is not known.
+    /// Updates the flow of packet `i` of the batch that was prepared, the packets in their order:
+    /// sets the flow's bits in `head`, fills the view. Nothing for a packet without an IP header,
+    /// and for a fragment whose datagram is not known.
     #[inline(always)]
     pub fn observe(
         &mut self,
@@ -194,7 +196,8 @@ impl FlowTable {
         }
     }
 
-    /// A whole packet of an established flow, in the middle of its stream, where it was guessed to be: most of them.
+    /// A whole packet of an established flow, in the middle of its stream, where it was guessed to
+    /// be: most of them.
     #[inline(always)]
     fn follow(
         &mut self,
@@ -365,7 +368,8 @@ impl FlowTable {
         self.counts.active -= 1;
     }
 
-    /// The clock: the least time of the last two turns, so that no single packet can set it forward.
+    /// The clock: the least time of the last two turns, so that no single packet can set it
+    /// forward.
     #[inline(always)]
     fn tick(&mut self, time: i64) {
         self.low[0] = self.low[0].min(time);
@@ -397,7 +401,8 @@ impl FlowTable {
         }
     }
 
-    /// The way of a fragment that is not the first, and the sequence number of its first byte. Nothing without its first.
+    /// The way of a fragment that is not the first, and the sequence number of its first byte.
+    /// Nothing without its first.
     #[cold]
     fn datagram(&mut self, packet: &Packet, stack: &Stack) -> Option<(PacketKey, Option<u32>)> {
         let found = fragments::read(packet, stack).and_then(|fragment| {
@@ -420,40 +425,13 @@ impl FlowTable {
         }
     }
 
-    /// Makes triggers active for a flow, one bit each, until it ends.
-    pub fn raise(&mut self, flow: FlowId, triggers: u64) {
-        if let Some(flow) = self.alive(flow) {
-            flow.active |= triggers;
-        }
-    }
-
-    /// Numbers the triggers of all flows anew: `bits` says which bit each one that goes on had and gets; the others end.
-    pub fn renumber(&mut self, bits: &[(u32, u32)]) {
-        for flow in self.flows.iter_mut().filter(|flow| flow.active != 0) {
-            let moved = bits.iter().map(|(was, is)| (flow.active >> was & 1) << is);
-            flow.active = moved.fold(0, |all, bit| all | bit);
-        }
-    }
-
-    /// Says which application a flow is.
-    pub fn set_app(&mut self, flow: FlowId, app: App) {
-        if let Some(flow) = self.alive(flow) {
-            flow.set_app(app);
-        }
-    }
-
-    /// Which application a flow is.
-    pub fn app(&self, flow: FlowId) -> App {
-        let number = self.flows.get(flow.index()).map_or(0, Entry::app);
-        App::ALL.get(usize::from(number)).copied().unwrap_or_default()
-    }
-
     fn alive(&mut self, flow: FlowId) -> Option<&mut Entry> {
         self.flows.get_mut(flow.index()).filter(|flow| flow.has(flag::ALIVE))
     }
 
-    /// The places of flows that ended since this was last asked and that no other flow has taken: what is known of them
-    /// may be forgotten. A place that was taken is not told; [`Segment::is_new`] has said it.
+    /// The places of flows that ended since this was last asked and that no other flow has taken:
+    /// what is known of them may be forgotten. A place that was taken is not told;
+    /// [`Segment::is_new`] has said it.
     pub fn drain_ended(&mut self, mut f: impl FnMut(FlowId)) {
         while self.untold != NOWHERE {
             let id = self.untold;

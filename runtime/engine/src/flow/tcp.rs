@@ -1,7 +1,8 @@
-//! TCP: which offset a segment has, when a SYN begins another flow, what is established and what is closed. The
-//! invariants: a retransmitted byte has the offset it had; an offset is unwrapped against the greatest offset seen, so
-//! that streams go on beyond 4 GiB while no gap is as long as 2 GiB; whatever a segment says, its flow stays sound.
-//! (Rejected: windows and acknowledgments as a judge of what is in the window: a mirror sees packets late, twice or never.)
+//! TCP: which offset a segment has, when a SYN begins another flow, what is established and what is
+//! closed. The invariants: a retransmitted byte has the offset it had; an offset is unwrapped
+//! against the greatest offset seen, so that streams go on beyond 4 GiB while no gap is as long as
+//! 2 GiB; whatever a segment says, its flow stays sound. (Rejected: windows and acknowledgments as
+//! a judge of what is in the window: a mirror sees packets late, twice or never.)
 
 use super::entry::{Entry, flag};
 use mrule_compiler::abi::{Packet, Stack, bit};
@@ -88,7 +89,8 @@ impl Tcp {
         !self.is(ACK) && (closed(flow) || other_in_midstream)
     }
 
-    /// Whether it is one of many in the middle of a stream, which changes nothing but the greatest offset.
+    /// Whether it is one of many in the middle of a stream, which changes nothing but the greatest
+    /// offset.
     #[inline(always)]
     pub fn is_plain(&self, flow: &Entry, from: usize) -> bool {
         const ONGOING: u64 = flag::BASE | flag::DATA;
@@ -97,7 +99,8 @@ impl Tcp {
             && flow.end(from) & (ONGOING | flag::FIN) == ONGOING
     }
 
-    /// Updates the flow by a plain segment, and says where the payload lies; `length` is its length on the wire.
+    /// Updates the flow by a plain segment, and says where the payload lies; `length` is its length
+    /// on the wire.
     #[inline(always)]
     pub fn follow(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
         let top = flow.top(from) as i64;
@@ -179,8 +182,8 @@ fn offset(flow: &Entry, from: usize, seq: u32) -> i64 {
     top as i64 + i64::from(seq.wrapping_sub(edge) as i32)
 }
 
-/// Moves the greatest offset. A byte that could not have been sent after a FIN is the FIN itself; and new data after a RST
-/// shows that it was not heeded.
+/// Moves the greatest offset. A byte that could not have been sent after a FIN is the FIN itself;
+/// and new data after a RST shows that it was not heeded.
 fn advance(flow: &mut Entry, from: usize, start: i64, length: u32) {
     let top = flow.top(from);
     let end = start.saturating_add(i64::from(length)).max(0) as u64;

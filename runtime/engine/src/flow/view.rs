@@ -1,13 +1,14 @@
-//! What a flow says of a packet: its payload, its place in the stream, the flow's numbers. The invariant: every member of a
-//! view that is wanted is written, and none passes what its field promises. (Rejected: views that are kept in the table, 144 bytes a
-//! flow.)
+//! What a flow says of a packet: its payload, its place in the stream, the flow's numbers. The
+//! invariant: every member of a view that is wanted is written, and none passes what its field
+//! promises. (Rejected: views that are kept in the table, 144 bytes a flow.)
 
 use super::entry::{Entry, MOST, flag};
 use super::key::{self, Seeds};
 use super::tcp::{self, Place};
 use mrule_compiler::abi::{FlowView, Packet, Stack, bit};
 
-/// What was captured of a packet's payload: everything behind the headers that the IP packet declares.
+/// What was captured of a packet's payload: everything behind the headers that the IP packet
+/// declares.
 pub(super) fn captured<'p>(packet: &Packet<'p>, stack: &Stack) -> &'p [u8] {
     packet.frame().get(stack.headers_end as usize..stack.l3_end as usize).unwrap_or(&[])
 }
@@ -49,8 +50,9 @@ pub(super) struct Wanted {
     pub ids: Option<Seeds>,
 }
 
-/// Says what is known of a flow, and of what only some programs ask for what is wanted; gives back the bits that say it. (Member
-/// by member, in the order in which they become known: one record at the end would have all of them wait in memory.)
+/// Says what is known of a flow, and of what only some programs ask for what is wanted; gives back
+/// the bits that say it. (Member by member, in the order in which they become known: one record at
+/// the end would have all of them wait in memory.)
 #[inline(always)]
 pub(super) fn fill(
     view: &mut FlowView,

@@ -1,5 +1,6 @@
-//! What became of the bytes of streams and of the messages in them. The invariant is [`StreamCounts::adds_up`].
-//! (Rejected: one number for all that was lost; who operates this must know which limit to raise.)
+//! What became of the bytes of streams and of the messages in them. The invariant is
+//! [`StreamCounts::adds_up`]. (Rejected: one number for all that was lost; who operates this must
+//! know which limit to raise.)
 
 /// Sums since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,7 +29,8 @@ pub struct StreamCounts {
     pub gap_bytes: u64,
     /// Messages of HTTP, TLS and DNS.
     pub messages: Messages,
-    /// What messages said and no packet says: one said too much, or the message was complete before its application was known.
+    /// What messages said and no packet says: one said too much, or the message was complete before
+    /// its application was known.
     pub facets_dropped: u64,
 }
 

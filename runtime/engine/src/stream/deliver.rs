@@ -1,5 +1,6 @@
-//! One packet's way through its direction: what is new in it is delivered, held, or put where it belongs; what it
-//! completes is said. (Rejected: a queue of events between the steps; each step is a call.)
+//! One packet's way through its direction: what is new in it is delivered, held, or put where it
+//! belongs; what it completes is said. (Rejected: a queue of events between the steps; each step is
+//! a call.)
 
 use super::detect::{self, PREFIX, Prefix, TCP_PREFIX};
 use super::order::{self, Full, Next};
@@ -251,8 +252,8 @@ impl Job<'_, '_> {
             };
             content.dirs[d].reader = reader;
         }
-        // What was kept of the first bytes, then what came now. Heads that are complete in what was kept were complete when it
-        // came: whose packet this is says nothing of them.
+        // What was kept of the first bytes, then what came now. Heads that are complete in what was
+        // kept were complete when it came: whose packet this is says nothing of them.
         for (d, prefix) in prefixes.iter().enumerate() {
             let kept = content.dirs[d].part.len();
             content.dirs[d].part.clear(&mut self.shared.pool);

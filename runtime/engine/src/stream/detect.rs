@@ -1,8 +1,9 @@
-//! Which application a flow carries, by the first bytes of both directions and by nothing else: ports play no role. One
-//! table of recognisers, each a total function of what both ends have said so far. The invariants: an answer of yes or no
-//! stands whatever bytes follow, so how the bytes are cut into packets makes no difference; no more than [`PREFIX`] bytes of
-//! a direction are looked at. (Rejected: a score for each protocol; nobody could say why a flow is what it is called.
-//! Rejected: to follow STARTTLS and upgrades; a flow is what it began as.)
+//! Which application a flow carries, by the first bytes of both directions and by nothing else:
+//! ports play no role. One table of recognisers, each a total function of what both ends have said
+//! so far. The invariants: an answer of yes or no stands whatever bytes follow, so how the bytes
+//! are cut into packets makes no difference; no more than [`PREFIX`] bytes of a direction are
+//! looked at. (Rejected: a score for each protocol; nobody could say why a flow is what it is
+//! called. Rejected: to follow STARTTLS and upgrades; a flow is what it began as.)
 
 use mrule_compiler::fields::App;
 
@@ -69,7 +70,8 @@ type Side = fn(Prefix) -> Answer;
 
 /// How both directions are looked at.
 enum By {
-    /// What the client says first, and what the server answers: either is enough, and both must be possible.
+    /// What the client says first, and what the server answers: either is enough, and both must be
+    /// possible.
     Either(Side, Side),
     /// Both together.
     Both(fn(Prefix, Prefix) -> Answer),

@@ -1,7 +1,8 @@
-//! DNS: the head and the questions of each message (RFC 1035), a datagram each, or behind a length of two bytes over TCP.
-//! The invariants: a pointer in a name leads only backwards, and a name has at most 255 bytes, so reading ends; a message
-//! with a question that is not understood says what its head and the questions before say.
-//! (Rejected: a library for DNS; it reads records that nobody asks for, and refuses messages for what is in them.)
+//! DNS: the head and the questions of each message (RFC 1035), a datagram each, or behind a length
+//! of two bytes over TCP. The invariants: a pointer in a name leads only backwards, and a name has
+//! at most 255 bytes, so reading ends; a message with a question that is not understood says what
+//! its head and the questions before say. (Rejected: a library for DNS; it reads records that
+//! nobody asks for, and refuses messages for what is in them.)
 
 use super::out::{Going, Out};
 use super::pool::Part;
@@ -83,8 +84,8 @@ pub(super) fn datagram(message: &[u8], out: &mut Out) {
     out.counts.messages.dns += 1;
 }
 
-/// Writes the name at a place, as Wireshark shows it (the root as `<Root>`), but with every byte as it is, where Wireshark has
-/// U+FFFD for those that are no text; where it ends there.
+/// Writes the name at a place, as Wireshark shows it (the root as `<Root>`), but with every byte as
+/// it is, where Wireshark has U+FFFD for those that are no text; where it ends there.
 pub(super) fn name(message: &[u8], mut at: usize, text: &mut Vec<u8>) -> Option<usize> {
     let mut end = None;
     let mut length = 0;

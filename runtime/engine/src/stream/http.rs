@@ -1,8 +1,9 @@
-//! HTTP/1: the heads of all requests and responses of a direction; bodies are skipped as the heads say (RFC 9112, 6.3).
-//! What a response's body is also depends on its request, so the methods of requests without a response are
-//! remembered for each flow, [`Methods::MOST`] of them; those beyond are taken for ordinary ones. Upgrades (101, CONNECT) end
-//! the reading of both directions. The invariant: a head is parsed once, when its last byte is there.
-//! (Rejected: to parse after every segment; a head of many tiny segments would cost the square of its length.)
+//! HTTP/1: the heads of all requests and responses of a direction; bodies are skipped as the heads
+//! say (RFC 9112, 6.3). What a response's body is also depends on its request, so the methods of
+//! requests without a response are remembered for each flow, [`Methods::MOST`] of them; those
+//! beyond are taken for ordinary ones. Upgrades (101, CONNECT) end the reading of both directions.
+//! The invariant: a head is parsed once, when its last byte is there. (Rejected: to parse after
+//! every segment; a head of many tiny segments would cost the square of its length.)
 
 use super::out::{Going, MAX_MESSAGE, Out};
 use super::pool::Part;
@@ -342,8 +343,8 @@ fn read<'b>(
     length(headers, Body::None)
 }
 
-/// A request whose first line is not what RFC 9112 asks for, such as one without a version, as servers see them from
-/// scanners: its method, its target, and how many headers it has.
+/// A request whose first line is not what RFC 9112 asks for, such as one without a version, as
+/// servers see them from scanners: its method, its target, and how many headers it has.
 fn loosely<'b>(bytes: &'b [u8], headers: &mut [Header<'b>]) -> Option<(&'b [u8], &'b [u8], usize)> {
     let end = memchr::memchr(b'\n', bytes)?;
     let (line, rest) = (bytes.get(..end)?, bytes.get(end + 1..)?);

@@ -1,7 +1,8 @@
-//! Bytes that came ahead of a gap, until it fills: a list of chunks by offset with a bit for each byte that is there. The
-//! invariants: the first copy of a byte counts, whatever else comes in its place, and whether it was held or delivered; a
-//! packet costs no more than its length and the number of chunks that the direction holds. (Rejected: a list of segments;
-//! many tiny ones would each need a chunk, and overlapping ones a rule for each way of overlapping.)
+//! Bytes that came ahead of a gap, until it fills: a list of chunks by offset with a bit for each
+//! byte that is there. The invariants: the first copy of a byte counts, whatever else comes in its
+//! place, and whether it was held or delivered; a packet costs no more than its length and the
+//! number of chunks that the direction holds. (Rejected: a list of segments; many tiny ones would
+//! each need a chunk, and overlapping ones a rule for each way of overlapping.)
 
 use super::pool::{CHUNK, Chunk, Pool};
 
@@ -47,7 +48,8 @@ impl Held {
         self.list.is_none()
     }
 
-    /// Holds the bytes of a segment from `start` on: `payload`, and behind it, up to `end`, bytes that will never come.
+    /// Holds the bytes of a segment from `start` on: `payload`, and behind it, up to `end`, bytes
+    /// that will never come.
     pub(super) fn hold(
         &mut self,
         pool: &mut Pool,
@@ -119,7 +121,8 @@ impl Held {
         None
     }
 
-    /// Takes out the first chunk, when it has something at `from`. It is to be given back with [`Held::put_back`].
+    /// Takes out the first chunk, when it has something at `from`. It is to be given back with
+    /// [`Held::put_back`].
     pub(super) fn take(&mut self, pool: &mut Pool, from: u64) -> Option<Box<Chunk>> {
         // Chunks that are behind.
         while self.list.as_ref().is_some_and(|chunk| chunk.start.saturating_add(CHUNK as u64) <= from) {

@@ -1,5 +1,5 @@
-//! Where readers of messages say what they read, and what they need to do it. (Rejected: readers that return what they
-//! read; it would have to be copied.)
+//! Where readers of messages say what they read, and what they need to do it. (Rejected: readers
+//! that return what they read; it would have to be copied.)
 
 use super::counts::StreamCounts;
 use super::pool::{Part, Pool};
@@ -56,7 +56,8 @@ impl Out<'_> {
         kept
     }
 
-    /// The whole of a message of which a part was kept, and `bytes` are the rest. The buffer is to be given back.
+    /// The whole of a message of which a part was kept, and `bytes` are the rest. The buffer is to
+    /// be given back.
     pub(super) fn whole(&mut self, part: &mut Part, bytes: &[u8]) -> Vec<u8> {
         let mut whole = std::mem::take(self.scratch);
         whole.clear();

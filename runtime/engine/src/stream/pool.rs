@@ -1,7 +1,8 @@
-//! The memory for what flows hold back: segments that came ahead of a gap, and parts of messages. The invariant: there
-//! are never more chunks than fit into the limit, free ones included; a chunk belongs to the pool or to one list.
-//! (Rejected: a buffer for each direction, which grows and is never given back. Rejected: numbers instead of boxes for the
-//! links; lists that own their chunks cannot mix them up.)
+//! The memory for what flows hold back: segments that came ahead of a gap, and parts of messages.
+//! The invariant: there are never more chunks than fit into the limit, free ones included; a chunk
+//! belongs to the pool or to one list. (Rejected: a buffer for each direction, which grows and is
+//! never given back. Rejected: numbers instead of boxes for the links; lists that own their chunks
+//! cannot mix them up.)
 
 /// How many bytes of a stream a chunk has.
 pub(super) const CHUNK: usize = 2048;

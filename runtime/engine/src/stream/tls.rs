@@ -1,8 +1,10 @@
-//! TLS: the ClientHellos and ServerHellos at the start of a direction, over as many records and segments as they take. The
-//! reading of a direction ends with the first record or message that is none of them: what follows is encrypted or says
-//! nothing that is asked for. A hello behind a ChangeCipherSpec (a second one, after a HelloRetryRequest) must fill its
-//! record, so that encrypted bytes are not taken for one. The invariant: a hello is parsed once, when it is complete.
-//! (Rejected: to keep records as they come; their heads would stand between the parts of a message.)
+//! TLS: the ClientHellos and ServerHellos at the start of a direction, over as many records and
+//! segments as they take. The reading of a direction ends with the first record or message that is
+//! none of them: what follows is encrypted or says nothing that is asked for. A hello behind a
+//! ChangeCipherSpec (a second one, after a HelloRetryRequest) must fill its record, so that
+//! encrypted bytes are not taken for one. The invariant: a hello is parsed once, when it is
+//! complete. (Rejected: to keep records as they come; their heads would stand between the parts of
+//! a message.)
 
 use super::out::{Going, Out};
 use super::pool::Part;

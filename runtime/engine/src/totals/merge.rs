@@ -1,6 +1,6 @@
-//! Adds up what several workers counted. The invariant: every member of every record is added, so sums that hold for each
-//! worker hold for all; a member that is forgotten does not compile. (Rejected: counters shared by workers, which would cost
-//! each packet a bus cycle.)
+//! Adds up what several workers counted. The invariant: every member of every record is added, so
+//! sums that hold for each worker hold for all; a member that is forgotten does not compile.
+//! (Rejected: counters shared by workers, which would cost each packet a bus cycle.)
 
 use super::Totals;
 use crate::decider::{TrackCounts, TriggerCount};
@@ -57,7 +57,8 @@ impl Totals {
 }
 
 impl Totals {
-    /// Puts what another policy decided of the same packets beside what is here; the packets are counted already.
+    /// Puts what another policy decided of the same packets beside what is here; the packets are
+    /// counted already.
     pub fn append(&mut self, other: Totals) {
         self.stations.extend(other.stations);
         self.rules.extend(other.rules);

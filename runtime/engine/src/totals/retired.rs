@@ -1,6 +1,7 @@
-//! What is counted when one program takes another's place: what both have goes on, the rest is kept as sums, so that a
-//! thousand programs take no more room than one. The invariant: nothing that was counted is lost; the checks of
-//! [`Totals::check`] hold over all programs of a policy. (Rejected: sums by program, which grow with every load.)
+//! What is counted when one program takes another's place: what both have goes on, the rest is kept
+//! as sums, so that a thousand programs take no more room than one. The invariant: nothing that was
+//! counted is lost; the checks of [`Totals::check`] hold over all programs of a policy. (Rejected:
+//! sums by program, which grow with every load.)
 
 use super::{Totals, TriggerTotal};
 use crate::decider::{Decider, Migration};

@@ -1,7 +1,8 @@
-//! Room for new keys: a free row, or that of the idlest key. The invariant: everything here is done under the shard's ledger;
-//! the idlest is so in truth, as every row that comes first and was seen meanwhile is put in its place and the next looked
-//! at. That is paid for by those who saw it: a flood of keys costs each of them O(log rows), whatever is active.
-//! (Rejected: to look at a few rows only; the keys of a busy network are then pushed out by a flood.)
+//! Room for new keys: a free row, or that of the idlest key. The invariant: everything here is done
+//! under the shard's ledger; the idlest is so in truth, as every row that comes first and was seen
+//! meanwhile is put in its place and the next looked at. That is paid for by those who saw it: a
+//! flood of keys costs each of them O(log rows), whatever is active. (Rejected: to look at a few
+//! rows only; the keys of a busy network are then pushed out by a flood.)
 
 use super::AHEAD;
 use super::cells::{KINDS_AT, META, PART, SEEN, UNTIL, get, set};
@@ -19,8 +20,8 @@ const WORTH: usize = 8;
 const ENDS: usize = 8;
 
 impl Keyed {
-    /// Does something with the row of a key, which gets one if it has none: the row `near`, if that is free. None when there is
-    /// no room.
+    /// Does something with the row of a key, which gets one if it has none: the row `near`, if that
+    /// is free. None when there is no room.
     pub(super) fn admit<R>(
         &self,
         ledger: &mut ShardIndex,
@@ -40,7 +41,8 @@ impl Keyed {
             Some(local) => local,
             None => self.evict(shard, ledger, moment.now)?,
         };
-        // All shards fill alike. In huge pages from the start, a few keys would take all the memory, and a packet wait for it.
+        // All shards fill alike. In huge pages from the start, a few keys would take all the
+        // memory, and a packet wait for it.
         if shard == 0 && ledger.free.len() == self.layout.rows - self.layout.rows / WORTH {
             self.prefer_huge_pages();
         }

@@ -1,7 +1,8 @@
-//! Where the state of a trigger's keys lies: flat arrays of words, chosen once. A bucket is a word: the first row of its
-//! chain, and some bits of that row's hash. The invariants: words of a row are written only by whoever is inside the lock of
-//! the bucket whose chain it is in, or before it is in one; all words are atomics.
-//! (Rejected: rows as structs behind a lock, which nobody can read, or ask the memory for, without taking it.)
+//! Where the state of a trigger's keys lies: flat arrays of words, chosen once. A bucket is a word:
+//! the first row of its chain, and some bits of that row's hash. The invariants: words of a row are
+//! written only by whoever is inside the lock of the bucket whose chain it is in, or before it is
+//! in one; all words are atomics. (Rejected: rows as structs behind a lock, which nobody can read,
+//! or ask the memory for, without taking it.)
 
 use super::key::KIND_BITS;
 use crate::memory::NoMemory;

@@ -1,12 +1,14 @@
-//! How many distinct values a window has seen. The 64 values seen last are kept, each with the last slice in which it was:
-//! while fewer count, they are all of them. Once more do, 128 registers are kept beside them, as in HyperLogLog, but with
-//! the greatest rank of each of the 16 slices, so that what has left the window leaves no trace. The invariants: up to 64
-//! the number is exact, as sure as 60 bits of hash; beyond, its standard error is 9.3 % (1.05 / sqrt 128) up to some
-//! millions, and it is never below 64; the same events give the same number, whatever other keys do and wherever it runs.
-//! The estimate is Ertl's, which needs no table of corrections at either end ("New cardinality estimation algorithms for
-//! HyperLogLog sketches", 2017, algorithm 6).
-//! (Rejected: samples that grow sparser as values come, in less memory, but with no bound on the error for a whole window
-//! after a crowd has gone; sketches from a pool that several keys share, as who fills the pool blinds all.)
+//! How many distinct values a window has seen. The 64 values seen last are kept, each with the last
+//! slice in which it was: while fewer count, they are all of them. Once more do, 128 registers are
+//! kept beside them, as in HyperLogLog, but with the greatest rank of each of the 16 slices, so
+//! that what has left the window leaves no trace. The invariants: up to 64 the number is exact, as
+//! sure as 60 bits of hash; beyond, its standard error is 9.3 % (1.05 / sqrt 128) up to some
+//! millions, and it is never below 64; the same events give the same number, whatever other keys do
+//! and wherever it runs. The estimate is Ertl's, which needs no table of corrections at either end
+//! ("New cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6).
+//! (Rejected: samples that grow sparser as values come, in less memory, but with no bound on the
+//! error for a whole window after a crowd has gone; sketches from a pool that several keys share,
+//! as who fills the pool blinds all.)
 
 use super::cells::{HEAD_WORDS, get, set};
 use super::window::{SLICES, TooOld, slot};
@@ -18,8 +20,8 @@ const VALUES: usize = 64;
 const REGISTERS: usize = 128;
 /// How many ranks there are: a slice's greatest is four bits of its register.
 const RANKS: usize = 16;
-/// Words beside the head: how many values and whether registers are in use; how many registers have which rank; values;
-/// registers.
+/// Words beside the head: how many values and whether registers are in use; how many registers have
+/// which rank; values; registers.
 pub(super) const SKETCH_WORDS: usize = 1 + 2 + VALUES + REGISTERS;
 
 /// Set when registers are in use.
@@ -29,7 +31,8 @@ const SLOT: u64 = 0xf;
 /// The greatest estimate.
 const MOST: f64 = 1e8;
 
-/// A window's sketch. The head says the newest slice, the slice for which the number was computed, the number.
+/// A window's sketch. The head says the newest slice, the slice for which the number was computed,
+/// the number.
 pub(super) struct Sketch<'a> {
     pub(super) head: [&'a AtomicU64; HEAD_WORDS],
     /// [`SKETCH_WORDS`] of them.
@@ -85,7 +88,8 @@ impl<'a> Sketch<'a> {
         Ok(())
     }
 
-    /// Puts a value among the kept ones and, where they are in use, into the registers; whether the number may change.
+    /// Puts a value among the kept ones and, where they are in use, into the registers; whether the
+    /// number may change.
     fn put(&self, value: u64, newest: i64) -> bool {
         let (len, dense) = (self.len(), self.dense());
         let age = |value: u64| (newest as u64).wrapping_sub(value) & SLOT;
@@ -110,7 +114,8 @@ impl<'a> Sketch<'a> {
                 self.register(get(mine));
             });
         }
-        // All 64 count, and will as long as the oldest of them: it is not needed while fewer than 64 do.
+        // All 64 count, and will as long as the oldest of them: it is not needed while fewer than
+        // 64 do.
         if let Some(oldest) = kept.iter().max_by_key(|mine| age(get(mine)))
             && age(get(oldest)) >= age(value)
         {

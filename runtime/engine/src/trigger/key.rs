@@ -1,9 +1,10 @@
-//! Keys: how the parts of a key become words, and words the text that is shown. A part is two words and a kind, so that no
-//! number is an address, no IPv4 address an IPv6 address, no text either. Text of up to 15 bytes is in the words; longer
-//! text is in them as a 128-bit hash, and beside them as far as the trigger keeps text and it has at most 64 bytes. The
-//! invariant: two keys are the same when kinds, words and the text beside them are; for text of more than 64 bytes, or
-//! where no text is kept, that is as sure as the hash.
-//! (Rejected: keys as byte strings of any length, which are slower to hash and to compare.)
+//! Keys: how the parts of a key become words, and words the text that is shown. A part is two words
+//! and a kind, so that no number is an address, no IPv4 address an IPv6 address, no text either.
+//! Text of up to 15 bytes is in the words; longer text is in them as a 128-bit hash, and beside
+//! them as far as the trigger keeps text and it has at most 64 bytes. The invariant: two keys are
+//! the same when kinds, words and the text beside them are; for text of more than 64 bytes, or
+//! where no text is kept, that is as sure as the hash. (Rejected: keys as byte strings of any
+//! length, which are slower to hash and to compare.)
 
 use super::cells::{get, set};
 use super::lock_shards;
@@ -72,7 +73,8 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// A key as it is looked for, in all triggers of a store whose key it is. By default it is none, of which nothing is known.
+/// A key as it is looked for, in all triggers of a store whose key it is. By default it is none, of
+/// which nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyHash {
     /// Where it belongs. Which keys meet is not to be known without the seed.
@@ -166,7 +168,8 @@ pub(super) fn put_text(cells: &[AtomicU64], text: &[u8]) {
     }
 }
 
-/// Whether this text stands there; without room for it, or when it is too long, the hash has said so.
+/// Whether this text stands there; without room for it, or when it is too long, the hash has said
+/// so.
 pub(super) fn same_text(cells: &[AtomicU64], text: &[u8]) -> bool {
     let Some((len, cells)) = cells.split_first() else { return true };
     if text.len() > MAX_TEXT {

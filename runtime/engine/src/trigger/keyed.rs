@@ -1,8 +1,9 @@
-//! One trigger's state: how its memory is laid out, and how a key's row is found. The invariants: whoever needs a shard's
-//! ledger takes it before going into a lock, and is inside one lock at a time, so nobody waits in a circle; a row comes
-//! into a chain and leaves it only under the ledger and inside its bucket's lock; a packet of a known key takes one lock, one
-//! that only looks none.
-//! (Rejected: taking the ledger for every packet, as then the packets of all keys of a shard wait for each other.)
+//! One trigger's state: how its memory is laid out, and how a key's row is found. The invariants:
+//! whoever needs a shard's ledger takes it before going into a lock, and is inside one lock at a
+//! time, so nobody waits in a circle; a row comes into a chain and leaves it only under the ledger
+//! and inside its bucket's lock; a packet of a known key takes one lock, one that only looks none.
+//! (Rejected: taking the ledger for every packet, as then the packets of all keys of a shard wait
+//! for each other.)
 
 use super::cells::{
     FLAGS_AT, HEAD, HEAD_WORDS, KINDS_AT, LINE, Line, Lines, META, PART, SEEN, count, get, set, words,
@@ -100,13 +101,14 @@ pub(super) struct Keyed {
     pub(super) seed: [u64; 2],
     pub(super) layout: Layout,
     pub(super) windows: Box<[Window]>,
-    /// How many parts its key has, if it is one or none and one window counts or adds, so that the common way does; else
-    /// [`NOT_COMMON`].
+    /// How many parts its key has, if it is one or none and one window counts or adds, so that the
+    /// common way does; else [`NOT_COMMON`].
     pub(super) common: u8,
     /// There are 2 to the power of this many buckets.
     bits: u32,
     buckets: Pages<AtomicU64>,
-    /// What every packet needs of this trigger and of those that lie beside it: row by row, the lines of each.
+    /// What every packet needs of this trigger and of those that lie beside it: row by row, the
+    /// lines of each.
     lines: Arc<Lines>,
     at: At,
     rings: Box<[AtomicU64]>,
@@ -123,7 +125,8 @@ pub(super) struct Keyed {
 }
 
 impl Keyed {
-    /// The states of triggers that have the same key and as many rows, side by side: a packet finds those of its key together.
+    /// The states of triggers that have the same key and as many rows, side by side: a packet finds
+    /// those of its key together.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -406,12 +409,13 @@ impl Keyed {
         (row - self.shard(place) * self.layout.rows) as u32
     }
 
-    /// The line of this row, if the key is in it. Whoever asks is inside the lock of its bucket, or finds out that somebody else was.
+    /// The line of this row, if the key is in it. Whoever asks is inside the lock of its bucket, or
+    /// finds out that somebody else was.
     #[inline(always)]
     pub(super) fn line_of(&self, row: usize, hash: &KeyHash, key: &[KeyValue]) -> Option<&Line> {
         let line = self.own_line(row)?;
-        // The row may be another's, and change hands meanwhile. It is this key's if it was in the same chain before and after its key
-        // was read.
+        // The row may be another's, and change hands meanwhile. It is this key's if it was in the
+        // same chain before and after its key was read.
         let (mask, wanted) = (LINKED | KINDS << KINDS_AT, LINKED | u64::from(hash.kinds) << KINDS_AT);
         let before = line[META].load(Acquire) & (mask | TURN);
         let is = before & mask == wanted && self.is_key(row, line, hash, key);
@@ -460,7 +464,8 @@ impl Keyed {
         if changed.per.swap(per, Relaxed) == per {
             return;
         }
-        // Whoever goes into a bucket after us sees the new length; what they did before with the old one is forgotten.
+        // Whoever goes into a bucket after us sees the new length; what they did before with the
+        // old one is forgotten.
         changed.clock.set_per(per);
         for bucket in 0..1 << self.bits {
             let _inside = self.enter(bucket);

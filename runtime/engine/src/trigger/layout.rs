@@ -1,9 +1,10 @@
-//! How the memory of a trigger is divided: shards of rows, each with more buckets than rows, a power of two; a row's first line has what
-//! every packet needs, further lines the other windows' heads and parts of the key; rings, sketches, long texts and what
-//! only lists need lie apart. The invariants: everything is chosen from the shape; a trigger of up to 4095 keys has one
-//! shard and room for exactly so many; a larger one has room for `keys` spread by chance over its shards, and a shard is
-//! full before that with a chance of about one in a thousand million.
-//! (Rejected: shards that borrow rows from each other, which take locks in pairs.)
+//! How the memory of a trigger is divided: shards of rows, each with more buckets than rows, a
+//! power of two; a row's first line has what every packet needs, further lines the other windows'
+//! heads and parts of the key; rings, sketches, long texts and what only lists need lie apart. The
+//! invariants: everything is chosen from the shape; a trigger of up to 4095 keys has one shard and
+//! room for exactly so many; a larger one has room for `keys` spread by chance over its shards, and
+//! a shard is full before that with a chance of about one in a thousand million. (Rejected: shards
+//! that borrow rows from each other, which take locks in pairs.)
 
 use super::cells::{HEAD, HEAD_WORDS, LINE};
 use super::distinct::SKETCH_WORDS;
@@ -97,7 +98,8 @@ impl Layout {
         self.shards * self.buckets
     }
 
-    /// Bytes of all lines. Rows are at most some 2^27 and words of each some 2^12: nothing overflows 64 bits.
+    /// Bytes of all lines. Rows are at most some 2^27 and words of each some 2^12: nothing
+    /// overflows 64 bits.
     pub(super) fn line_memory(&self) -> u64 {
         8 * LINE as u64 * self.all_rows() as u64 * self.lines as u64
     }

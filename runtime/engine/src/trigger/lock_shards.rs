@@ -1,17 +1,20 @@
-//! The locks of a store: one for all keys whose hashes begin alike, whatever their trigger, so that a packet takes one for all
-//! triggers that have the same key of it. A lock is a version, odd while somebody is inside. The invariants: nobody goes into
-//! a second one while inside the first, nor waits for a ledger there; what stands in a chain is written only by whoever is
-//! inside the lock of its bucket; whoever reads without going in looks at the version before and after, and begins anew
-//! when it has changed. All words are atomics, so a race is at worst a wrong number that is thrown away.
-//! (Rejected: `std::sync::Mutex`, which costs twice as much, as letting go of it is a locked instruction, too, and lets
-//! nobody read beside a writer; a lock in each bucket, of which a packet took one for each trigger.)
+//! The locks of a store: one for all keys whose hashes begin alike, whatever their trigger, so that
+//! a packet takes one for all triggers that have the same key of it. A lock is a version, odd while
+//! somebody is inside. The invariants: nobody goes into a second one while inside the first, nor
+//! waits for a ledger there; what stands in a chain is written only by whoever is inside the lock
+//! of its bucket; whoever reads without going in looks at the version before and after, and begins
+//! anew when it has changed. All words are atomics, so a race is at worst a wrong number that is
+//! thrown away. (Rejected: `std::sync::Mutex`, which costs twice as much, as letting go of it is a
+//! locked instruction, too, and lets nobody read beside a writer; a lock in each bucket, of which a
+//! packet took one for each trigger.)
 
 use crate::memory::prefetch_to_write;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 use std::time::Duration;
 
-/// Bits of a hash that choose a lock: so few that the locks stay in a near cache, so many that workers seldom meet.
+/// Bits of a hash that choose a lock: so few that the locks stay in a near cache, so many that
+/// workers seldom meet.
 pub(super) const BITS: u32 = 12;
 
 const COUNT: usize = 1 << BITS;
@@ -34,7 +37,8 @@ pub(super) struct Inside<'a> {
     version: u64,
 }
 
-/// Waits for somebody who is inside: they are there for some nanoseconds, unless the system has taken their processor.
+/// Waits for somebody who is inside: they are there for some nanoseconds, unless the system has
+/// taken their processor.
 #[derive(Default)]
 struct Patience(u32);
 
@@ -102,7 +106,8 @@ impl LockShards {
         if word.load(Relaxed) == before { answer } else { None }
     }
 
-    /// Reads what is there at one moment: `read` may see rows in the midst of a change, and its answer is thrown away then.
+    /// Reads what is there at one moment: `read` may see rows in the midst of a change, and its
+    /// answer is thrown away then.
     #[inline(always)]
     pub(super) fn peek<R>(&self, lock_shard: usize, mut read: impl FnMut() -> R) -> R {
         let word = self.word(lock_shard);

@@ -1,7 +1,7 @@
-//! Taking a packet's events into the windows of its key. The invariants: the common way and the general one do the same,
-//! and the common one leaves everything as it is when it gives up; a packet without events writes nothing, but for a
-//! sketch's number that was not known for its slice yet.
-//! (Rejected: the general way alone, which costs three times as much.)
+//! Taking a packet's events into the windows of its key. The invariants: the common way and the
+//! general one do the same, and the common one leaves everything as it is when it gives up; a
+//! packet without events writes nothing, but for a sketch's number that was not known for its slice
+//! yet. (Rejected: the general way alone, which costs three times as much.)
 
 use super::WindowKind;
 use super::cells::{HEAD, Line, META, UNTIL, get, set};
@@ -81,8 +81,8 @@ impl Keyed {
         active
     }
 
-    /// The most common case, in a straight line: what the window says, and whether the key is active. None when it is another
-    /// case.
+    /// The most common case, in a straight line: what the window says, and whether the key is
+    /// active. None when it is another case.
     #[inline(always)]
     fn add_common(&self, visit: &mut Visit, moment: &mut Moment, event: &WindowEvent) -> Option<(u64, bool)> {
         let window = self.windows.first()?;
@@ -272,7 +272,8 @@ impl Keyed {
         (sketch.read(slice), too_old)
     }
 
-    /// Notes that an event was too old for a window; the last of many in a row makes such windows begin anew.
+    /// Notes that an event was too old for a window; the last of many in a row makes such windows
+    /// begin anew.
     #[cold]
     fn strike(&self, row: usize, now: i64, events: &[WindowEvent], values: &mut [u64]) {
         let word = &self.line(row)[META];

@@ -1,7 +1,8 @@
-//! Raising, extending, clearing, and what is told of it. The invariants: a key that is raised and whose hold nobody has seen
-//! end is marked and in its ledger's heap of active ones, so extending it needs no ledger; each raise that was not an
-//! extension is later counted once as expired or cleared, or is active.
-//! (Rejected: a timer for each hold, which would be of another time than packets are.)
+//! Raising, extending, clearing, and what is told of it. The invariants: a key that is raised and
+//! whose hold nobody has seen end is marked and in its ledger's heap of active ones, so extending
+//! it needs no ledger; each raise that was not an extension is later counted once as expired or
+//! cleared, or is active. (Rejected: a timer for each hold, which would be of another time than
+//! packets are.)
 
 use super::cells::{META, UNTIL, get, set};
 use super::keyed::{Keyed, PARKED, Place, Tally, holds};
@@ -77,7 +78,8 @@ impl Keyed {
         (get(&self.line(row)[META]) & PARKED != 0).then(|| self.prolong(place, row, moment, until))
     }
 
-    /// Makes a marked row active until then, or for longer if it is; the caller is inside its bucket.
+    /// Makes a marked row active until then, or for longer if it is; the caller is inside its
+    /// bucket.
     #[inline(always)]
     fn prolong(&self, place: &Place, row: usize, moment: &Moment, until: i64) -> Outcome {
         let now = moment.now;
@@ -127,7 +129,8 @@ impl Keyed {
         was
     }
 
-    /// Makes a row inactive; whether it was active, and whether it was marked. The caller is inside its bucket.
+    /// Makes a row inactive; whether it was active, and whether it was marked. The caller is inside
+    /// its bucket.
     fn end(&self, row: usize, now: i64) -> (bool, bool) {
         let line = self.line(row);
         let meta = get(&line[META]);

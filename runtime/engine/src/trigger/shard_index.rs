@@ -1,10 +1,10 @@
-//! Which rows of a shard are free, which are active and which may go: two heaps over the rows, with the place of each, so
-//! that any row is taken out without a search. Whoever sees a key writes only into the key's row, so what a heap has of a
-//! row may be out of date; but it is never later than the truth, and so a row that comes first and is up to date is first
-//! in truth. The invariants: each row is in exactly one of the three; a new key costs O(log rows), and what it corrects on
-//! the way others have paid for by seeing a key.
-//! (Rejected: a list in order of use, which costs two neighbours' lines for each packet; a clock hand, which with most
-//! keys active searches long.)
+//! Which rows of a shard are free, which are active and which may go: two heaps over the rows, with
+//! the place of each, so that any row is taken out without a search. Whoever sees a key writes only
+//! into the key's row, so what a heap has of a row may be out of date; but it is never later than
+//! the truth, and so a row that comes first and is up to date is first in truth. The invariants:
+//! each row is in exactly one of the three; a new key costs O(log rows), and what it corrects on
+//! the way others have paid for by seeing a key. (Rejected: a list in order of use, which costs two
+//! neighbours' lines for each packet; a clock hand, which with most keys active searches long.)
 
 use crate::memory::{NoMemory, list};
 

@@ -1,7 +1,8 @@
-//! The keys that somebody has said are innocuous, with the reason and, if it has one, the end of it. The invariants: as
-//! many as the trigger has keys, and [`MAX_SUPPRESSED`], at most; whoever raises a trigger that has none of them pays one load; what is over stays
-//! until there is no room or it is taken back, so that a packet with an earlier time still meets it.
-//! (Rejected: a mark in the key's row, which goes with the row.)
+//! The keys that somebody has said are innocuous, with the reason and, if it has one, the end of
+//! it. The invariants: as many as the trigger has keys, and [`MAX_SUPPRESSED`], at most; whoever
+//! raises a trigger that has none of them pays one load; what is over stays until there is no room
+//! or it is taken back, so that a packet with an earlier time still meets it. (Rejected: a mark in
+//! the key's row, which goes with the row.)
 
 use super::key::{KeyPart, key_text};
 use mrule_compiler::table::KeyValue;

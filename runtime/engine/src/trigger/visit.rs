@@ -1,6 +1,7 @@
-//! A packet's visit to the states of one key, which several triggers may have: hashed once, found once, in one lock. The
-//! invariant: inside a lock, the visit is inside no other, and waits for no ledger.
-//! (Rejected: a look-up for each trigger, which costs a lock and two misses of the cache each.)
+//! A packet's visit to the states of one key, which several triggers may have: hashed once, found
+//! once, in one lock. The invariant: inside a lock, the visit is inside no other, and waits for no
+//! ledger. (Rejected: a look-up for each trigger, which costs a lock and two misses of the cache
+//! each.)
 
 use super::TriggerStore;
 use super::key::KeyHash;
@@ -10,8 +11,8 @@ use super::window::Clock;
 use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::table::KeyValue;
 
-/// When something comes to a store: its time, its place in the order of all that came there, and the slice that it is in of
-/// windows of one length.
+/// When something comes to a store: its time, its place in the order of all that came there, and
+/// the slice that it is in of windows of one length.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Moment {
     pub(super) now: i64,
@@ -37,7 +38,8 @@ impl Moment {
     }
 }
 
-/// One trigger's states: what is asked of the memory before they are visited. It is advice, and waits for nothing.
+/// One trigger's states: what is asked of the memory before they are visited. It is advice, and
+/// waits for nothing.
 #[derive(Clone, Copy)]
 pub struct States<'a>(pub(super) Option<&'a Keyed>);
 
@@ -50,7 +52,8 @@ impl States<'_> {
         }
     }
 
-    /// Expects a key's state where this trigger has it, some time after [`States::prefetch_bucket`].
+    /// Expects a key's state where this trigger has it, some time after
+    /// [`States::prefetch_bucket`].
     #[inline(always)]
     pub fn guess_row(self, hash: &mut KeyHash) {
         if let Some(state) = self.0 {
@@ -98,9 +101,10 @@ impl<'a, 'k> Visit<'a, 'k> {
         Visit { store, hash, key, inside: None, sure: false, displaced: false }
     }
 
-    /// Takes the packet's events into the windows of the key, and gives what each window says with them, at most
-    /// [`MAX_WINDOW`](mrule_compiler::hir::MAX_WINDOW): of an event that counts, the number to add, or a hash of the value (for a
-    /// count, anything). When there are none, nothing changes. Gives whether the key is active, as [`TriggerStore::active`] does.
+    /// Takes the packet's events into the windows of the key, and gives what each window says with
+    /// them, at most [`MAX_WINDOW`](mrule_compiler::hir::MAX_WINDOW): of an event that counts, the
+    /// number to add, or a hash of the value (for a count, anything). When there are none, nothing
+    /// changes. Gives whether the key is active, as [`TriggerStore::active`] does.
     #[inline(always)]
     pub fn observe(
         &mut self,

@@ -1,10 +1,11 @@
-//! Sliding windows: 16 slices of packet time. Slice `k` of a window over D is the time from `k D / 16` to before
-//! `(k + 1) D / 16`, so what is 15 slices back is never older than D, and what is younger than 15/16 D is never further
-//! back. A ring remembers the 16 slices up to its newest, the last in which an event was. The invariants: what counts is
-//! the events in the 15 slices before the slice of now or the ring's newest, whichever is later, and in all after them; an
-//! event whose slice has left the ring is not taken and disturbs nothing, nor does one that adds 0; a ring in which
-//! nothing is begins anywhere; sums stay at their greatest.
-//! (Rejected: slices that begin with a key's first event, as two keys with the same events would differ; floating sums.)
+//! Sliding windows: 16 slices of packet time. Slice `k` of a window over D is the time from
+//! `k D / 16` to before `(k + 1) D / 16`, so what is 15 slices back is never older than D, and what
+//! is younger than 15/16 D is never further back. A ring remembers the 16 slices up to its newest,
+//! the last in which an event was. The invariants: what counts is the events in the 15 slices
+//! before the slice of now or the ring's newest, whichever is later, and in all after them; an
+//! event whose slice has left the ring is not taken and disturbs nothing, nor does one that adds 0;
+//! a ring in which nothing is begins anywhere; sums stay at their greatest. (Rejected: slices that
+//! begin with a key's first event, as two keys with the same events would differ; floating sums.)
 
 use super::cells::{HEAD_WORDS, get, set};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -75,8 +76,9 @@ pub(super) fn slot(slice: i64) -> usize {
     (slice as u64 % SLICES) as usize
 }
 
-/// A count or a sum: its head and its ring. The head says the newest slice, the sum of all 16, and what is in the newest,
-/// for which the ring has 0: so an event in the newest slice touches only the head.
+/// A count or a sum: its head and its ring. The head says the newest slice, the sum of all 16, and
+/// what is in the newest, for which the ring has 0: so an event in the newest slice touches only
+/// the head.
 pub(super) struct Sum<'a> {
     pub(super) head: [&'a AtomicU64; HEAD_WORDS],
     /// [`RING_WORDS`] of them.

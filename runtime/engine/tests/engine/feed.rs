@@ -1,6 +1,6 @@
-//! A harness for the contents of flows: programs that ask for patterns, applications and messages, segments made by hand,
-//! and what each of them is told. (Rejected: frames through the dissector and the table of flows; what is tested here lies
-//! behind both.)
+//! A harness for the contents of flows: programs that ask for patterns, applications and messages,
+//! segments made by hand, and what each of them is told. (Rejected: frames through the dissector
+//! and the table of flows; what is tested here lies behind both.)
 
 use mrule_compiler::context::{BatchContext, FacetValue};
 use mrule_compiler::environment::Environment;

@@ -1,5 +1,6 @@
-//! What a whole process takes. The invariant: such a test runs in a process of its own, so that no other test is
-//! measured with it. (Rejected: an executable for each; every executable links the whole product again.)
+//! What a whole process takes. The invariant: such a test runs in a process of its own, so that no
+//! other test is measured with it. (Rejected: an executable for each; every executable links the
+//! whole product again.)
 
 use std::process::Command;
 
@@ -8,7 +9,8 @@ mod flows;
 /// Says to the child of a test that it is alone.
 const ALONE: &str = "MIRRORC_TEST_ALONE";
 
-/// Runs the body in a process of its own: this executable again, with this one test (its path in the executable).
+/// Runs the body in a process of its own: this executable again, with this one test (its path in
+/// the executable).
 fn alone(test: &str, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return body();

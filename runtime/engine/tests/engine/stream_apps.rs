@@ -1,6 +1,6 @@
-//! Applications by their first bytes, as real clients and servers send them: in every cut, in either order, and that
-//! nothing else is taken for one of them. (Rejected: one packet for each protocol; what is wrong with recognisers is wrong in
-//! the cuts.)
+//! Applications by their first bytes, as real clients and servers send them: in every cut, in
+//! either order, and that nothing else is taken for one of them. (Rejected: one packet for each
+//! protocol; what is wrong with recognisers is wrong in the cuts.)
 
 use crate::feed::{Dice, Feed, TCP, UDP, program, segment};
 use mrule_compiler::fields::App;
@@ -70,7 +70,8 @@ fn give(feed: &mut Feed, proto: u8, from_client: bool, start: usize, payload: &[
 fn all_cuts_and_orders() {
     let asks = program(&[], &[], true);
     for (app, proto, client, server) in TALKS {
-        // Whichever the client says, in packets of any size; one end alone, where that is enough, and then both.
+        // Whichever the client says, in packets of any size; one end alone, where that is enough,
+        // and then both.
         for size in if *proto == TCP { 1..client.len() + 1 } else { client.len()..client.len() + 1 } {
             let mut feed = Feed::new(&asks);
             let mut last = App::Undecided;
@@ -117,7 +118,8 @@ fn dhcp() {
     assert_eq!(feed.give(&cut).app, App::Dhcp);
 }
 
-/// Random bytes are nothing, and so is each protocol with a byte changed in what makes it recognisable; both never panic.
+/// Random bytes are nothing, and so is each protocol with a byte changed in what makes it
+/// recognisable; both never panic.
 #[test]
 fn random_bytes_are_other() {
     let asks = program(&[], &[], true);

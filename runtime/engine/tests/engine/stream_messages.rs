@@ -1,12 +1,14 @@
-//! Messages of HTTP, TLS and DNS: what they say, on which packet, and that the cuts make no difference. The messages are
-//! as clients and servers send them. (Rejected: messages of random bytes alone; they are refused at the first byte.)
+//! Messages of HTTP, TLS and DNS: what they say, on which packet, and that the cuts make no
+//! difference. The messages are as clients and servers send them. (Rejected: messages of random
+//! bytes alone; they are refused at the first byte.)
 
 use crate::feed::{DNS, Feed, HTTP, TLS, Told, UDP, program, segment};
 use mrule_compiler::fields::{App, Facet};
 use mrule_engine::flow::Segment;
 use mrule_engine::stream::StreamLimits;
 
-/// What is said by a conversation: pieces by direction (true: the client), each cut into packets of this size.
+/// What is said by a conversation: pieces by direction (true: the client), each cut into packets of
+/// this size.
 fn said(facets: &[Facet], talk: &[(bool, &[u8])], size: usize) -> (Vec<(Facet, String)>, Feed) {
     let mut feed = Feed::new(&program(&[], facets, true));
     let mut next = [0, 0];
@@ -21,7 +23,8 @@ fn said(facets: &[Facet], talk: &[(bool, &[u8])], size: usize) -> (Vec<(Facet, S
     (all, feed)
 }
 
-/// The same in any cut, and nothing is left in the pool; facets of one packet come by facet, so they are sorted.
+/// The same in any cut, and nothing is left in the pool; facets of one packet come by facet, so
+/// they are sorted.
 fn same_in_all_cuts(facets: &[Facet], talk: &[(bool, &[u8])]) -> Vec<(Facet, String)> {
     let sorted = |size| {
         let (mut said, mut feed) = said(facets, talk, size);
@@ -41,7 +44,8 @@ fn of(said: &[(Facet, String)], facet: Facet) -> Vec<&str> {
     said.iter().filter(|(f, _)| *f == facet).map(|(_, text)| text.as_str()).collect()
 }
 
-/// Wherever the end of what is looked at falls in the first line: into the target, before the version, into it.
+/// Wherever the end of what is looked at falls in the first line: into the target, before the
+/// version, into it.
 #[test]
 fn http_with_targets_of_all_lengths() {
     for length in 1..200 {
@@ -80,7 +84,8 @@ fn http_on_the_packet_that_completes_the_head() {
     );
 }
 
-/// Only the answer shows that the request was one: its packet has passed, and the answer's does not say what it said.
+/// Only the answer shows that the request was one: its packet has passed, and the answer's does not
+/// say what it said.
 #[test]
 fn http_that_is_known_by_its_answer_says_nothing_of_the_request() {
     let mut feed = Feed::new(&program(&[], HTTP, false));

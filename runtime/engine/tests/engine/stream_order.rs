@@ -1,6 +1,7 @@
-//! Patterns across packets against a slow model that keeps every byte of every stream: a packet completes a match when,
-//! with it for the first time, all bytes up to the end of the match are there. Random cuts, reordering, losses,
-//! retransmissions and overlaps; then limits, gaps, and hostile segments. (Rejected: expectations by hand for random input.)
+//! Patterns across packets against a slow model that keeps every byte of every stream: a packet
+//! completes a match when, with it for the first time, all bytes up to the end of the match are
+//! there. Random cuts, reordering, losses, retransmissions and overlaps; then limits, gaps, and
+//! hostile segments. (Rejected: expectations by hand for random input.)
 
 use crate::feed::{self, Dice, Feed, contains, matches, program, segment};
 use mrule_compiler::hir::StreamKind;

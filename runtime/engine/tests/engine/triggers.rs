@@ -1,6 +1,7 @@
-//! Random traffic through a program with triggers of every kind, beside a model that keeps the whole history: both engines,
-//! any batch size, times that go back a little. The invariant: the model is written from the language's page alone.
-//! (Rejected: comparing engines only; both read the same state.)
+//! Random traffic through a program with triggers of every kind, beside a model that keeps the
+//! whole history: both engines, any batch size, times that go back a little. The invariant: the
+//! model is written from the language's page alone. (Rejected: comparing engines only; both read
+//! the same state.)
 
 use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};

@@ -30,7 +30,8 @@ const RULES: &str = "
     rule keep   { match keep  snaplen full  to lake }
     limit quiet { match net.src in quiet  snaplen none }\n";
 
-/// Where the API is listened at, in the namespace of the machine: a port that needs a privilege which is gone after the start.
+/// Where the API is listened at, in the namespace of the machine: a port that needs a privilege
+/// which is gone after the start.
 const ADDRESS: &str = "10.2.0.1:443";
 
 /// A mirrorc that can be asked from afar, with the secrets of its tokens.

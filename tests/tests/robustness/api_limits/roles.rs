@@ -31,8 +31,8 @@ enum Expected {
     Either,
 }
 
-/// The least role for a request: who reads is a viewer, who changes what is at work an operator, who changes programs an
-/// author. A station reads the params, and changes its own.
+/// The least role for a request: who reads is a viewer, who changes what is at work an operator,
+/// who changes programs an author. A station reads the params, and changes its own.
 fn least(request: &Request) -> &'static str {
     let of_program = ["/v1/policies/{policy}", "/v1/policies/{policy}/rollback"].contains(&&*request.route);
     match (&*request.method, &*request.route) {
@@ -46,8 +46,9 @@ fn least(request: &Request) -> &'static str {
     }
 }
 
-/// The rule: of a policy that a token does not speak of, nothing is there (404); a role that is too low is refused (403); a
-/// token that is bound sees its own part where a route is about all policies, or is refused (403).
+/// The rule: of a policy that a token does not speak of, nothing is there (404); a role that is too
+/// low is refused (403); a token that is bound sees its own part where a route is about all
+/// policies, or is refused (403).
 fn expected(request: &Request, role: &str, bound: &str) -> Expected {
     let names_policy = request.route.contains("{policy}");
     let place = |role: &str| ROLES.iter().position(|other| *other == role).unwrap();

@@ -9,7 +9,8 @@ use mrule_tests::wire::{until, with_wire};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How long an answer may take while others are slow: under a second, and what a loaded machine adds.
+/// How long an answer may take while others are slow: under a second, and what a loaded machine
+/// adds.
 const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 4000 } else { 1000 });
 
 #[test]

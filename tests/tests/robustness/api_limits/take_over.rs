@@ -1,6 +1,7 @@
-//! A new mirrorc takes over from one with the same arguments: clients from afar wait and are not refused, the control socket
-//! is there again, and the history says who took over. Where somebody else has the address or the socket, nothing is taken
-//! over. (Rejected: a port above 1024; one below it needs a privilege that is gone after the start.)
+//! A new mirrorc takes over from one with the same arguments: clients from afar wait and are not
+//! refused, the control socket is there again, and the history says who took over. Where somebody
+//! else has the address or the socket, nothing is taken over. (Rejected: a port above 1024; one
+//! below it needs a privilege that is gone after the start.)
 
 use super::{ADDRESS, RULES, TlsListener};
 use crate::MIRRORC;
@@ -108,7 +109,8 @@ fn what_somebody_else_has_is_not_taken_over() {
         still_at_work(&place);
         tap.stop();
 
-        // An address that is free only when the old one has ended: a port that needs a privilege cannot wait for that.
+        // An address that is free only when the old one has ended: a port that needs a privilege
+        // cannot wait for that.
         let wide = |at: &'static str| [&["--listen", at][..], &files].concat();
         let Place { dir, run, socket } = place;
         run.stop();

@@ -1,4 +1,5 @@
-//! The budgets of compilations: nodes, code, time; one at a time, off the API's threads, cancelled with its client.
+//! The budgets of compilations: nodes, code, time; one at a time, off the API's threads, cancelled
+//! with its client.
 
 use super::{mirrorc, rules, told};
 use crate::MIRRORC;
@@ -82,7 +83,8 @@ fn ten_large_dry_runs_leave_the_api_answering_and_go_with_their_clients() {
         let grown = place.run.memory() - before;
         assert!(grown < 600 << 20, "{} MiB more", grown >> 20);
         drop(clients);
-        // Nine that wait take a minute or more in a debug build, unless they have gone with their clients.
+        // Nine that wait take a minute or more in a debug build, unless they have gone with their
+        // clients.
         let begun = Instant::now();
         let small = place.write("small.mrule", &SMALL.replace("lake", "pond"));
         place.command(&["load", &small, "--as", "small"]);
@@ -144,7 +146,8 @@ fn a_program_over_the_code_budget_runs_and_says_so() {
     }
 }
 
-/// The time that a condition takes grows with its terms and not with their square; a square of 8,000 took half a minute.
+/// The time that a condition takes grows with its terms and not with their square; a square of
+/// 8,000 took half a minute.
 #[test]
 fn long_chains_compile_in_linear_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -111,8 +111,8 @@ fn tables_grow_within_the_budget() {
     });
 }
 
-/// A set that is written into a rule is a part of the program, however few nodes it is; once, if it is named
-/// by many rules.
+/// A set that is written into a rule is a part of the program, however few nodes it is; once, if it
+/// is named by many rules.
 #[test]
 fn sets_in_rules_are_counted() {
     let dir = tempfile::tempdir().unwrap();
@@ -134,7 +134,8 @@ fn sets_in_rules_are_counted() {
     assert!(ten < 1.5 * one, "{one} bytes, then {ten} bytes");
 }
 
-/// A rule file that ships, with changes: numbers that are huge, parts that are there twice or not at all.
+/// A rule file that ships, with changes: numbers that are huge, parts that are there twice or not
+/// at all.
 fn mangled(choices: &mut Choices, texts: &[String]) -> Vec<u8> {
     let mut text = choices.pick(texts).unwrap().clone().into_bytes();
     for _ in 0..1 + choices.below(6) {

@@ -1,7 +1,8 @@
-//! Memory, code size and compile time that one program can take. Each budget is exceeded on purpose; the process lives on,
-//! the answer names the budget and the clause, and what was at work goes on. Numbers of rules are small enough for
-//! a debug build. The invariant: what must not end a process runs in a process of its own. (Rejected: limits of the
-//! operating system; they end the process.)
+//! Memory, code size and compile time that one program can take. Each budget is exceeded on
+//! purpose; the process lives on, the answer names the budget and the clause, and what was at work
+//! goes on. Numbers of rules are small enough for a debug build. The invariant: what must not end a
+//! process runs in a process of its own. (Rejected: limits of the operating system; they end the
+//! process.)
 
 mod compile;
 mod memory;

@@ -1,4 +1,5 @@
-//! One file by two ways, files that mirrorc did not make, and modes. (Rejected: comparing the texts of paths.)
+//! One file by two ways, files that mirrorc did not make, and modes. (Rejected: comparing the texts
+//! of paths.)
 
 use super::{Host, RULES, names};
 use crate::MIRRORC;

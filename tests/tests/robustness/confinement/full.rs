@@ -1,6 +1,6 @@
-//! A file system without room for captures, state and history: what is not written is counted and told, forwarding goes
-//! on, and what was complete stays complete. (Rejected: errors made by hand; how much of a write a full file system takes
-//! is what matters.)
+//! A file system without room for captures, state and history: what is not written is counted and
+//! told, forwarding goes on, and what was complete stays complete. (Rejected: errors made by hand;
+//! how much of a write a full file system takes is what matters.)
 
 use crate::MIRRORC;
 use mrule_tests::control::Place;

@@ -1,6 +1,6 @@
-//! Opening that hangs: a FIFO without a reader, and a file system that never answers (a FUSE mount whose device nobody
-//! reads). The control plane, the signals and forwarding go on. (Rejected: a mocked file system; that a thread cannot be
-//! woken is what matters.)
+//! Opening that hangs: a FIFO without a reader, and a file system that never answers (a FUSE mount
+//! whose device nobody reads). The control plane, the signals and forwarding go on. (Rejected: a
+//! mocked file system; that a thread cannot be woken is what matters.)
 
 use crate::MIRRORC;
 use mrule_tests::control::Place;

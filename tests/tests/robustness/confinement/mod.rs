@@ -3,7 +3,8 @@
 //! what the file system shows.)
 //!
 //! - `roles`: each target with each role. `origins`: who wrote a station is remembered.
-//! - `files`: one file by two ways, modes, files of others. `hang`: opening that hangs. `full`: writes that fail.
+//! - `files`: one file by two ways, modes, files of others. `hang`: opening that hangs. `full`:
+//!   writes that fail.
 
 mod files;
 mod full;
@@ -21,7 +22,8 @@ use tempfile::TempDir;
 
 const URL: &str = "https://10.2.0.1:8443";
 
-/// The rules of the owner: `lake` writes into the directory of the test, outside of what is granted.
+/// The rules of the owner: `lake` writes into the directory of the test, outside of what is
+/// granted.
 const RULES: &str = "station lake { pcapng \"DIR/own/lake.pcapng\" }
     rule all { match any  snaplen 60  to lake }\n";
 

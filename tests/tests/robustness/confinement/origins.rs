@@ -1,5 +1,5 @@
-//! Who wrote a station is remembered: over loads, rollbacks, resets, signals and restarts. (Rejected: to ask who loads
-//! it now; the owner's SIGHUP would free what a client wrote.)
+//! Who wrote a station is remembered: over loads, rollbacks, resets, signals and restarts.
+//! (Rejected: to ask who loads it now; the owner's SIGHUP would free what a client wrote.)
 
 use super::{Host, RULES, names, program};
 use mrule_tests::wire::{until, with_wire};
@@ -14,7 +14,8 @@ fn who_wrote_a_station_decides_whoever_loads_it_again() {
             let path = format!("/v1/policies/main/rollback?version={version}");
             host.ask(wire, who, "POST", &path, &Value::Null)
         };
-        // The owner's station in a client's text stays the owner's while it is as the owner wrote it.
+        // The owner's station in a client's text stays the owner's while it is as the owner wrote
+        // it.
         let lake = format!("pcapng \"{}\"", host.text("own/lake.pcapng"));
         let kept = program(&[("lake", &lake), ("sea", "pcapng \"sea.pcapng\"")]);
         let (status, said) = host.ask(wire, "anna", "PUT", "/v1/policies/main", &kept);

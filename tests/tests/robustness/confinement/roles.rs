@@ -1,5 +1,5 @@
-//! Each target of a station with each role, by each route that can give it. (Rejected: only the routes that an attack
-//! has used; the next one takes another.)
+//! Each target of a station with each role, by each route that can give it. (Rejected: only the
+//! routes that an attack has used; the next one takes another.)
 
 use super::{Host, TOKENS};
 use mrule_tests::http::ask;
@@ -146,8 +146,8 @@ fn operators_change_rates_and_authors_targets() {
     });
 }
 
-/// A policy becomes binding while an author's program waits to be compiled: the author's right is checked
-/// when it is loaded, too.
+/// A policy becomes binding while an author's program waits to be compiled: the author's right is
+/// checked when it is loaded, too.
 #[test]
 fn authors_replace_no_policy_that_became_binding_meanwhile() {
     with_wire("authors_replace_no_policy_that_became_binding_meanwhile", |wire| {

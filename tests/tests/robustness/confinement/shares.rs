@@ -1,5 +1,6 @@
 //! What one client may take of what all share, and what it may do after its token was taken back.
-//! (Rejected: functions that count; the places that an author leaves to the owner are what matters.)
+//! (Rejected: functions that count; the places that an author leaves to the owner are what
+//! matters.)
 
 use super::Host;
 use mrule_tests::wire::with_wire;

@@ -1,6 +1,6 @@
-//! Programs that are loaded one after the other while packets come: each packet is copied once, by one of
-//! them, also where the kernel's filter changes with the program. (Rejected: sums alone; a packet that
-//! is lost and one that is copied twice have the same sum.)
+//! Programs that are loaded one after the other while packets come: each packet is copied once, by
+//! one of them, also where the kernel's filter changes with the program. (Rejected: sums alone; a
+//! packet that is lost and one that is copied twice have the same sum.)
 
 use super::{number, pour, sender};
 use crate::MIRRORC;

@@ -1,6 +1,6 @@
-//! Stations that cannot carry a copy, or of whose copies something is known to have gone wrong, say so:
-//! interfaces without a link layer, next hops and hosts that do not answer, links without a carrier.
-//! Judged by what comes out of the device, and by what the kernel's tables say.
+//! Stations that cannot carry a copy, or of whose copies something is known to have gone wrong, say
+//! so: interfaces without a link layer, next hops and hosts that do not answer, links without a
+//! carrier. Judged by what comes out of the device, and by what the kernel's tables say.
 
 use super::{numbered, pour, sender};
 use crate::MIRRORC;

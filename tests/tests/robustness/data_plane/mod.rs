@@ -1,6 +1,6 @@
 //! Sums, rings, redirects and stations under stops, bursts and renamed interfaces. Judged by the
-//! kernel's own counters, and by numbers in the packets. (Rejected: a mocked ring; the kernel's timing
-//! is what matters.)
+//! kernel's own counters, and by numbers in the packets. (Rejected: a mocked ring; the kernel's
+//! timing is what matters.)
 
 mod hot_loads;
 mod link_stations;
@@ -39,8 +39,8 @@ pub fn number(copy: &[u8]) -> u32 {
     u32::from_be_bytes(copy[42..46].try_into().unwrap())
 }
 
-/// Sends numbered datagrams, in bursts each millisecond, until so many are sent or `stop` is set. Gives
-/// how many it sent and how long that took.
+/// Sends numbered datagrams, in bursts each millisecond, until so many are sent or `stop` is set.
+/// Gives how many it sent and how long that took.
 pub fn pour(socket: &Socket, from: u32, count: u32, rate: u32, stop: &AtomicBool) -> (u32, Duration) {
     // Made before the clock runs, as far as they are few enough.
     let mut made: Vec<Vec<u8>> = (0..count.min(100_000)).map(|i| numbered(from + i)).collect();

@@ -1,6 +1,6 @@
-//! An interface that is renamed, goes down and up, or moves away and back while packets come: none is
-//! copied twice, and what is not copied was counted. (Rejected: counting copies; only numbers in the
-//! packets tell a lost one and a double one from none.)
+//! An interface that is renamed, goes down and up, or moves away and back while packets come: none
+//! is copied twice, and what is not copied was counted. (Rejected: counting copies; only numbers in
+//! the packets tell a lost one and a double one from none.)
 
 use super::{number, pour, sender};
 use crate::MIRRORC;

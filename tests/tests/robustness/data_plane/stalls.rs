@@ -1,6 +1,7 @@
-//! A process that does not run for a while loses nothing of what comes meanwhile, at any rate that the
-//! ring is made for. The process is stopped, so that only the kernel's ring can hold the packets.
-//! (Rejected: a busy machine, on which a test can say nothing about how long a worker waited.)
+//! A process that does not run for a while loses nothing of what comes meanwhile, at any rate that
+//! the ring is made for. The process is stopped, so that only the kernel's ring can hold the
+//! packets. (Rejected: a busy machine, on which a test can say nothing about how long a worker
+//! waited.)
 
 use super::{number, pour, sender};
 use crate::MIRRORC;
@@ -17,8 +18,8 @@ fn signal(run: &Mirrorc, signal: Signal) {
     kill_process(Pid::from_raw(run.pid() as i32).unwrap(), signal).unwrap();
 }
 
-/// Stops the process while so many packets are sent at this rate, some times over; gives how many were
-/// sent in all. None: the machine was too slow to send them within `most`.
+/// Stops the process while so many packets are sent at this rate, some times over; gives how many
+/// were sent in all. None: the machine was too slow to send them within `most`.
 fn stall(wire: &Wire, run: &Mirrorc, count: u32, rate: u32, turns: u32, most: Duration) -> Option<u32> {
     let mut all = 0;
     for _ in 0..turns {

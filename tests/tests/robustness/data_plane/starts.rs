@@ -1,6 +1,6 @@
-//! A run that begins and ends while packets come: what the kernel counted for its sockets is what was
-//! read, dropped, or could not be read, to the last frame. (Rejected: one long run; it is the first and
-//! the last moment that count wrong.)
+//! A run that begins and ends while packets come: what the kernel counted for its sockets is what
+//! was read, dropped, or could not be read, to the last frame. (Rejected: one long run; it is the
+//! first and the last moment that count wrong.)
 
 use super::{numbered, sender};
 use crate::MIRRORC;

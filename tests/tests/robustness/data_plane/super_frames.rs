@@ -94,7 +94,8 @@ fn workers_forward_big_tcp_so_that_it_arrives() {
         let port = &sums["ports"][0];
         assert!(average(port) > 7.3, "{port}");
         assert_eq!(port["forward"]["sent"], port["frames"], "{port}");
-        // 16 MiB are some 1,900 packets; where super-frames do not arrive, nearly all are sent again.
+        // 16 MiB are some 1,900 packets; where super-frames do not arrive, nearly all are sent
+        // again.
         assert!(again < 300, "{again} packets were sent again: {port}");
     });
 }

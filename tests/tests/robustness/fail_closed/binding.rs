@@ -1,5 +1,6 @@
-//! Binding limits hold from the first copy on after a restart, without their stations, and what cannot
-//! be restored stops copies and not forwarding. (Rejected: to look at the start order; copies tell.)
+//! Binding limits hold from the first copy on after a restart, without their stations, and what
+//! cannot be restored stops copies and not forwarding. (Rejected: to look at the start order;
+//! copies tell.)
 
 use super::{WHOLE, bound, copied, tamper, traffic};
 use crate::MIRRORC;

@@ -1,5 +1,5 @@
-//! `status`, `/v1/health`, `/v1/ready` and exit codes say what is wrong; a worker that dies ends the run,
-//! and the kernel forwards on. (Rejected: to ask functions; scripts see exit codes.)
+//! `status`, `/v1/health`, `/v1/ready` and exit codes say what is wrong; a worker that dies ends
+//! the run, and the kernel forwards on. (Rejected: to ask functions; scripts see exit codes.)
 
 use super::{WHOLE, copied, traffic};
 use crate::MIRRORC;

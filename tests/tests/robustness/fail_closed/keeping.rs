@@ -1,5 +1,6 @@
-//! A state that cannot be written for a while: it is tried again, and what a restart would miss withholds copies.
-//! (Rejected: a file system without room; the process mounts it, and a restart would begin with another one.)
+//! A state that cannot be written for a while: it is tried again, and what a restart would miss
+//! withholds copies. (Rejected: a file system without room; the process mounts it, and a restart
+//! would begin with another one.)
 
 use super::{SITE, WHOLE, copied, traffic};
 use crate::MIRRORC;

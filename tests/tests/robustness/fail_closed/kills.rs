@@ -1,6 +1,7 @@
-//! Kills while six clients write everything that can be kept: what was answered is there, and binding limits
-//! hold from the first copy on. Each client has names of its own, so it knows what must be there; what was
-//! not answered may or may not be. (Rejected: one writer; what is lost is lost between two of them.)
+//! Kills while six clients write everything that can be kept: what was answered is there, and
+//! binding limits hold from the first copy on. Each client has names of its own, so it knows what
+//! must be there; what was not answered may or may not be. (Rejected: one writer; what is lost is
+//! lost between two of them.)
 
 use super::traffic;
 use crate::MIRRORC;

@@ -1,5 +1,5 @@
-//! One process forwards between two interfaces: a second one is refused, unless it takes over; redirects
-//! that vanish are put back, those of others are left alone. Judged by ping and tc.
+//! One process forwards between two interfaces: a second one is refused, unless it takes over;
+//! redirects that vanish are put back, those of others are left alone. Judged by ping and tc.
 //! (Rejected: two values in one process; the sign that dies with its owner is what is tested.)
 
 use super::WHOLE;

@@ -1,5 +1,5 @@
-//! Every other promise of privacy over a restart: what was kept and cannot be made again withholds the
-//! copies of its policy; drained stations stay drained; a raise that is lost withholds nothing.
+//! Every other promise of privacy over a restart: what was kept and cannot be made again withholds
+//! the copies of its policy; drained stations stay drained; a raise that is lost withholds nothing.
 //! (Rejected: one test for each; a restart takes most of the time, and they share one.)
 
 use super::{copied, tamper, traffic};
@@ -31,7 +31,8 @@ fn promises_that_cannot_be_restored_withhold_copies() {
         place.command(&["station", "drain", "pond"]);
         let pond = place.dir.path().join("pond2.pcapng");
         place.command(&["station", "set", "pond", "pcapng", &format!("\"{}\"", pond.display())]);
-        // What is kept is at work from the first copy on: one direction, cut, and nothing to the pond.
+        // What is kept is at work from the first copy on: one direction, cut, and nothing to the
+        // pond.
         place = place.killed_and_started(wire, MIRRORC, &state);
         copied(&place, 20);
         let copies = place.copies("lake.pcapng");

@@ -1,7 +1,7 @@
-//! Somebody else holds the name by which an interface is owned: a user who may not forward, or a process
-//! that may and does not speak as a mirrorc does. Starts, ends and take-overs take no longer than the
-//! documentation says, and say who is in the way. (Rejected: a second mirrorc in the stranger's place; it
-//! is well-behaved.)
+//! Somebody else holds the name by which an interface is owned: a user who may not forward, or a
+//! process that may and does not speak as a mirrorc does. Starts, ends and take-overs take no
+//! longer than the documentation says, and say who is in the way. (Rejected: a second mirrorc in
+//! the stranger's place; it is well-behaved.)
 
 use super::WHOLE;
 use super::ownership::refused;

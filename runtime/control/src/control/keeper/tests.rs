@@ -1,5 +1,6 @@
-//! A database that is taken away and put back: what waits is written in its order, and what never was is known to be
-//! missing after a restart. (Rejected: a database that fails when a test says so; the file is what fails.)
+//! A database that is taken away and put back: what waits is written in its order, and what never
+//! was is known to be missing after a restart. (Rejected: a database that fails when a test says
+//! so; the file is what fails.)
 
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 use super::super::store::{AtWork, KeptRow};

@@ -1,8 +1,9 @@
-//! The API's TCP listener, handed from the mirrorc that is taken over to the next one. The invariants:
-//! who has the address is asked before anything is given up; the listener itself is handed over, so a
-//! port that needs a privilege stays bound, and clients wait in its queue instead of being refused.
-//! (Rejected: only to bind again when the old process has ended; the privilege is gone by then.
-//! SO_REUSEPORT; two that were started by mistake would share the clients, unseen.) unix(7), cmsg(3).
+//! The API's TCP listener, handed from the mirrorc that is taken over to the next one. The
+//! invariants: who has the address is asked before anything is given up; the listener itself is
+//! handed over, so a port that needs a privilege stays bound, and clients wait in its queue instead
+//! of being refused. (Rejected: only to bind again when the old process has ended; the privilege is
+//! gone by then. SO_REUSEPORT; two that were started by mistake would share the clients, unseen.)
+//! unix(7), cmsg(3).
 
 use super::peer::{Holder, reach};
 use super::{PATIENCE, SLICE, line};
@@ -59,10 +60,12 @@ fn overlap(own: SocketAddr, wanted: SocketAddr) -> bool {
     own.port() == wanted.port() && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
-/// Asks the owners of these interfaces whether an address that is in use is theirs. Nothing is taken over by that.
+/// Asks the owners of these interfaces whether an address that is in use is theirs. Nothing is
+/// taken over by that.
 ///
 /// # Errors
-/// [`Error::Ports`]: it is nobody's of them, or could not be bound when they have ended; [`Error::Owned`]: one refuses.
+/// [`Error::Ports`]: it is nobody's of them, or could not be bound when they have ended;
+/// [`Error::Owned`]: one refuses.
 pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<Held, Error> {
     let mut found = Held::Nothing;
     for (name, index) in interfaces {

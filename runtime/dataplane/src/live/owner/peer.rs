@@ -1,7 +1,7 @@
 //! Who holds the name of an interface. The invariants: nothing here waits; a holder is believed to
-//! forward only when its user, its user namespace and its capabilities say so, and none of these can be
-//! claimed by a stranger. (Rejected: CapEff alone; `unshare -Ur` shows all capabilities to anybody.
-//! A blocking connect; a full backlog stops it for ever.) unix(7), user_namespaces(7).
+//! forward only when its user, its user namespace and its capabilities say so, and none of these
+//! can be claimed by a stranger. (Rejected: CapEff alone; `unshare -Ur` shows all capabilities to
+//! anybody. A blocking connect; a full backlog stops it for ever.) unix(7), user_namespaces(7).
 
 use super::sign;
 use crate::error::Owner;

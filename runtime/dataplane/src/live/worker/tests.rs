@@ -1,5 +1,5 @@
-//! Packets of several ports are taken in the order of their times, of one time in the order of the ports, all of them and
-//! each once, however blocks and batches cut them.
+//! Packets of several ports are taken in the order of their times, of one time in the order of the
+//! ports, all of them and each once, however blocks and batches cut them.
 
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 

@@ -1,5 +1,6 @@
-//! Tunnels' packets, with IP headers by etherparse in front, read back by tshark; headers bit by bit where it shows less.
-//! (Rejected: reading them back with our own dissector, which would share our mistakes.)
+//! Tunnels' packets, with IP headers by etherparse in front, read back by tshark; headers bit by
+//! bit where it shows less. (Rejected: reading them back with our own dissector, which would share
+//! our mistakes.)
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test stops")]
 
 use super::*;
@@ -24,7 +25,8 @@ fn frame() -> Vec<u8> {
     frame
 }
 
-/// What follows the IP header of a packet for bytes `range` of the frame, the packet's original length being 1500.
+/// What follows the IP header of a packet for bytes `range` of the frame, the packet's original
+/// length being 1500.
 fn written(encap: Encap, ends: (IpAddr, IpAddr), range: std::ops::Range<u32>) -> (u8, Vec<u8>) {
     let frame = frame();
     let packet = Packet::new(&frame, 1500, Link::Ethernet);

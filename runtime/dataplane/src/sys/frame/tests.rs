@@ -69,7 +69,8 @@ fn the_tag_is_put_back_and_what_lies_behind_it_moves() {
 #[test]
 fn a_block_that_lies_is_told() {
     let good = block(&[(&[1; 60], 60, None, Offload::default()), (&[2; 60], 60, None, Offload::default())]);
-    // (offset, value): count too large, first frame outside, captured too long, next within the header, start outside.
+    // (offset, value): count too large, first frame outside, captured too long, next within the
+    // header, start outside.
     for (at, value, seen) in
         [(12, 3, 2), (16, 1 << 20, 0), (48 + 12, 1 << 20, 0), (48, 16, 1), (48, u32::MAX, 1), (48 + 24, 0, 0)]
     {

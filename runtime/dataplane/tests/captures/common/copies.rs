@@ -1,4 +1,5 @@
-//! Station files read back by an independent reader (pcap-parser), with their interfaces and comments.
+//! Station files read back by an independent reader (pcap-parser), with their interfaces and
+//! comments.
 
 use pcap_parser::traits::PcapNGPacketBlock;
 use pcap_parser::{Block, OptionCode, PcapBlockOwned, PcapError, create_reader};

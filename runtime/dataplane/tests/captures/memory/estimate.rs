@@ -1,6 +1,7 @@
-//! What a program is counted with is what a process takes when it is full: between the half and 1.1 times of it.
-//! The invariant: everything is filled as packets would, so that a part that nobody counted shows. (Rejected: to
-//! compare with what the objects say of themselves; that is the same formula.)
+//! What a program is counted with is what a process takes when it is full: between the half and 1.1
+//! times of it. The invariant: everything is filled as packets would, so that a part that nobody
+//! counted shows. (Rejected: to compare with what the objects say of themselves; that is the same
+//! formula.)
 
 use super::{alone, status};
 use mrule_compiler::abi::{Link, Packet};

@@ -1,7 +1,8 @@
-//! What may be asked of the flows that are there, and done to one of them from outside. The invariants: finding a flow by its
-//! whole name looks at one place of the index; whatever looks at all flows does so in slices, as long as whoever asks
-//! chooses; a flow that is over at the moment in question is not there. (Rejected: a list of all flows, which no
-//! worker has the time to write.)
+//! What may be asked of the flows that are there, and done to one of them from outside. The
+//! invariants: finding a flow by its whole name looks at one place of the index; whatever looks at
+//! all flows does so in slices, as long as whoever asks chooses; a flow that is over at the moment
+//! in question is not there. (Rejected: a list of all flows, which no worker has the time to
+//! write.)
 
 use super::super::entry::{Entry, flag};
 use super::super::key::Seeds;
@@ -116,5 +117,36 @@ impl FlowTable {
         let were = flow.active & triggers;
         flow.active = if active { flow.active | triggers } else { flow.active & !triggers };
         were
+    }
+}
+
+impl FlowTable {
+    /// Makes triggers active for a flow, one bit each, until it ends.
+    pub fn raise(&mut self, flow: FlowId, triggers: u64) {
+        if let Some(flow) = self.alive(flow) {
+            flow.active |= triggers;
+        }
+    }
+
+    /// Numbers the triggers of all flows anew: `bits` says which bit each one that goes on had and
+    /// gets; the others end.
+    pub fn renumber(&mut self, bits: &[(u32, u32)]) {
+        for flow in self.flows.iter_mut().filter(|flow| flow.active != 0) {
+            let moved = bits.iter().map(|(was, is)| (flow.active >> was & 1) << is);
+            flow.active = moved.fold(0, |all, bit| all | bit);
+        }
+    }
+
+    /// Says which application a flow is.
+    pub fn set_app(&mut self, flow: FlowId, app: App) {
+        if let Some(flow) = self.alive(flow) {
+            flow.set_app(app);
+        }
+    }
+
+    /// Which application a flow is.
+    pub fn app(&self, flow: FlowId) -> App {
+        let number = self.flows.get(flow.index()).map_or(0, Entry::app);
+        App::ALL.get(usize::from(number)).copied().unwrap_or_default()
     }
 }

@@ -1,5 +1,6 @@
-//! Protocols over TCP that are not text. Each is recognised by at least four bytes' worth of what only it says.
-//! (Rejected: one magic byte, as the first byte of TLS; a twentieth of all random streams would be something.)
+//! Protocols over TCP that are not text. Each is recognised by at least four bytes' worth of what
+//! only it says. (Rejected: one magic byte, as the first byte of TLS; a twentieth of all random
+//! streams would be something.)
 
 use super::datagram;
 use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any, word};
@@ -130,7 +131,8 @@ pub(super) fn postgres(prefix: Prefix) -> Answer {
     })
 }
 
-/// An answer to a greeting that has not been seen yet: the packet behind the first. It says nothing by itself.
+/// An answer to a greeting that has not been seen yet: the packet behind the first. It says nothing
+/// by itself.
 pub(super) fn mysql_client(prefix: Prefix) -> Answer {
     at(prefix.bytes, 3, |number| number == 1).and(|| More)
 }

@@ -1,5 +1,6 @@
-//! Protocols of datagrams: the first datagram of each direction is looked at, up to [`super::PREFIX`] bytes of it.
-//! (Rejected: one rule for all of them, such as a port; and DNS by its flags alone, which one in a hundred random datagrams has.)
+//! Protocols of datagrams: the first datagram of each direction is looked at, up to
+//! [`super::PREFIX`] bytes of it. (Rejected: one rule for all of them, such as a port; and DNS by
+//! its flags alone, which one in a hundred random datagrams has.)
 
 use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any, word};
 
@@ -19,7 +20,8 @@ pub(super) fn dns(prefix: Prefix) -> Answer {
     dns_message(prefix.bytes, usize::MAX, prefix.closed)
 }
 
-/// A message with one question (mDNS: also several, or an answer without one), of `length` bytes when that is known.
+/// A message with one question (mDNS: also several, or an answer without one), of `length` bytes
+/// when that is known.
 pub(super) fn dns_message(bytes: &[u8], length: usize, closed: bool) -> Answer {
     let numbers = [4, 6, 8, 10].map(|place| word(bytes, place));
     let [Some(questions), Some(answers), Some(authorities), Some(additional)] = numbers else { return More };
@@ -164,7 +166,8 @@ pub(super) fn bittorrent(prefix: Prefix) -> Answer {
     let table: &[&[u8]] = &[b"d1:ad2:id20:", b"d1:rd2:id20:", b"d1:eli", b"d2:ip6:", b"d2:ip18:"];
     begins_any(bytes, table).or(|| begins(bytes, &[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0])).or(
         || {
-            // A SYN of the transport protocol: its version, no time difference, sequence number 1, nothing behind.
+            // A SYN of the transport protocol: its version, no time difference, sequence number 1,
+            // nothing behind.
             let head = begins_any(bytes, &[&[0x41, 0], &[0x41, 2]]);
             head.and(|| if bytes.len() < 20 { More } else { Answer::of(bytes.get(8..12) == Some(&[0; 4])) })
                 .and(|| Answer::of(bytes.get(16..18) == Some(&[0, 1])))

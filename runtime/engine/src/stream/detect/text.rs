@@ -1,5 +1,6 @@
-//! Protocols of lines of text. What a line begins with is not enough where others begin with it too: a line is then read to
-//! its end, or as far as is looked at. (Rejected: regular expressions; they do not tell "no" from "not yet".)
+//! Protocols of lines of text. What a line begins with is not enough where others begin with it
+//! too: a line is then read to its end, or as far as is looked at. (Rejected: regular expressions;
+//! they do not tell "no" from "not yet".)
 
 use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any, side};
 
@@ -40,7 +41,8 @@ const METHODS: &[&[u8]] = &[
     b"CCM_POST ",
 ];
 
-/// The line of a request as far as it is there: its target, its version (none: not there yet), whether the line ends.
+/// The line of a request as far as it is there: its target, its version (none: not there yet),
+/// whether the line ends.
 type Line<'b> = (&'b [u8], Option<&'b [u8]>, bool);
 
 /// Reads the line of a request.
@@ -108,7 +110,8 @@ pub(super) fn http(client: Prefix, server: Prefix) -> Answer {
     }
 }
 
-/// A known method, and a target of the web's: what follows may be sloppy, as scanners write it, but is not another protocol's.
+/// A known method, and a target of the web's: what follows may be sloppy, as scanners write it, but
+/// is not another protocol's.
 fn http_request(prefix: Prefix) -> Answer {
     let (target, version, ends) = match request(prefix.bytes, METHODS) {
         Ok(line) => line,
@@ -186,7 +189,8 @@ pub(super) fn ssh(prefix: Prefix) -> Answer {
     begins_any(prefix.bytes, &[b"SSH-2.0-", b"SSH-1.99-", b"SSH-1.5-", b"SSH-1.3-"])
 }
 
-/// Whether bytes begin with one of these words, in either case, and then a space or the end of the line.
+/// Whether bytes begin with one of these words, in either case, and then a space or the end of the
+/// line.
 fn command(bytes: &[u8], words: &[&[u8]]) -> Answer {
     match bytes.iter().position(|byte| !byte.is_ascii_alphanumeric()) {
         Some(end) => {

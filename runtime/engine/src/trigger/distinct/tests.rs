@@ -78,7 +78,8 @@ fn the_error_is_as_stated() {
     {
         for spread_over in [1, 16] {
             let (error, bias) = errors(count, sketches, spread_over);
-            // Of few sketches the error itself is known with an error of 1 / sqrt(2 n), the bias with one of 1 / sqrt(n).
+            // Of few sketches the error itself is known with an error of 1 / sqrt(2 n), the bias
+            // with one of 1 / sqrt(n).
             let unsure = 1.0 + 3.0 / (2.0 * sketches as f64).sqrt();
             assert!(error < 0.093 * unsure, "{count} over {spread_over}: {error}");
             assert!(bias.abs() < 0.01 + 3.0 * 0.093 / (sketches as f64).sqrt(), "{count}: {bias}");

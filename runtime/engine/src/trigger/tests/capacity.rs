@@ -159,7 +159,8 @@ fn hot_keys_survive_a_flood() {
 }
 
 proptest! {
-    /// Few keys, whatever happens to them: the sums hold, no active key is lost, and the idlest goes.
+    /// Few keys, whatever happens to them: the sums hold, no active key is lost, and the idlest
+    /// goes.
     #[test]
     fn whatever_happens(
         steps in prop::collection::vec((0u8..8, 0u64..12, -3i64..20, 0i64..60), 1..400),

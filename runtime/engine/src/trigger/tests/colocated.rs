@@ -30,7 +30,8 @@ fn key(n: u64) -> [KeyValue<'static>; 1] {
     }]
 }
 
-/// What is done with the key of a packet: where its state is sought before, which triggers count it, which are raised.
+/// What is done with the key of a packet: where its state is sought before, which triggers count
+/// it, which are raised.
 type Step = (u64, i64, bool, [bool; 4], Option<usize>);
 
 fn step() -> impl Strategy<Value = Step> {

@@ -95,7 +95,8 @@ fn check(per: i64, start: i64, steps: Vec<Step>, exact: bool) -> Result<(), Test
                 let counts = events.iter().filter(|(at, _)| slice(*at, per) > slice(end, per) - 16);
                 prop_assert_eq!(values[i], tell(kind, counts), "{:?} at {}", kind, now);
             }
-            // By the promise: nothing that is older than D, everything that is younger than 15/16 D.
+            // By the promise: nothing that is older than D, everything that is younger than 15/16
+            // D.
             let age = |at: i64| i128::from(end) - i128::from(at);
             let most = tell(kind, events.iter().filter(|(at, _)| age(*at) <= i128::from(per)));
             let least = tell(kind, events.iter().filter(|(at, _)| 16 * age(*at) < 15 * i128::from(per)));

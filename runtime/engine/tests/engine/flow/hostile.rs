@@ -1,4 +1,5 @@
-//! Packets made to harm the table: garbage, floods, jumps of time and of sequence numbers. It must stand, count, and keep its memory.
+//! Packets made to harm the table: garbage, floods, jumps of time and of sequence numbers. It must
+//! stand, count, and keep its memory.
 
 use crate::flow::frames::*;
 use crate::flow::traffic::Random;

@@ -1,5 +1,6 @@
-//! The table against a model that keeps everything: for each packet, it goes through the whole history of the packet's flow
-//! with absolute offsets. It unwraps nothing, packs nothing, forgets nothing, and shares no code with the table.
+//! The table against a model that keeps everything: for each packet, it goes through the whole
+//! history of the packet's flow with absolute offsets. It unwraps nothing, packs nothing, forgets
+//! nothing, and shares no code with the table.
 
 use crate::flow::frames::*;
 use crate::flow::traffic::{Pair, Random, Sent};
@@ -16,7 +17,8 @@ struct Told {
     established: bool,
     settled: bool,
     reset: bool,
-    /// Of each direction: the absolute offset that is 0, whether its SYN was seen, FIN, whether it sent data, the length.
+    /// Of each direction: the absolute offset that is 0, whether its SYN was seen, FIN, whether it
+    /// sent data, the length.
     base: [Option<i128>; 2],
     isn: [Option<u32>; 2],
     fin: [bool; 2],
@@ -128,7 +130,8 @@ struct Model {
 }
 
 impl Model {
-    /// Whether no TCP could tell where a packet belongs: it is half of all sequence numbers away from what was seen.
+    /// Whether no TCP could tell where a packet belongs: it is half of all sequence numbers away
+    /// from what was seen.
     fn is_ambiguous(&self, sent: &Sent) -> bool {
         let is_syn = sent.tcp.is_some_and(|h| h.flags & SYN != 0);
         let Some(history) = self.flows.get(&sent.pair).filter(|h| sent.is_tcp && !is_syn && !h.is_empty())

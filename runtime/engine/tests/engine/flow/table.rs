@@ -65,7 +65,8 @@ fn customers_do_not_mix() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 6);
-    // A priority is no VLAN, neither a tag of its own nor in one; a third tag does not tell flows apart.
+    // A priority is no VLAN, neither a tag of its own nor in one; a third tag does not tell flows
+    // apart.
     assert_eq!(w.see(&frame(ENDS, 17, &[0xe000], None, &inside)).unwrap().flow, plain);
     assert_eq!(w.see(&frame(ENDS, 17, &[0xe007], None, &inside)).unwrap().view.packets, 2);
     assert_eq!(w.see(&frame(ENDS, 17, &[7, 8, 9], None, &inside)).unwrap().view.packets, 2);

@@ -1,5 +1,6 @@
-//! Traffic of which everything is known: connections whose bytes have absolute offsets from the start, sent with loss,
-//! duplicates, reordering, retransmission, overlap, gaps of half a gigabyte, fragments, cut captures.
+//! Traffic of which everything is known: connections whose bytes have absolute offsets from the
+//! start, sent with loss, duplicates, reordering, retransmission, overlap, gaps of half a gigabyte,
+//! fragments, cut captures.
 
 use crate::flow::frames::*;
 
@@ -88,7 +89,8 @@ impl Pair {
         };
     }
 
-    /// Sends a packet, in pieces now and then; it can get lost, doubled, late, unless it is `sure` to arrive.
+    /// Sends a packet, in pieces now and then; it can get lost, doubled, late, unless it is `sure`
+    /// to arrive.
     fn send(
         &mut self,
         random: &mut Random,
