@@ -51,19 +51,19 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say what is wrong with a program
+    /// Check rule files for errors and warnings
     Check(cmd::check::Args),
     /// Decide every packet of a capture or of interfaces, and send the copies
     Run(Box<cmd::run::Args>),
-    /// Say why one packet was decided as it was
+    /// Explain the decision about one packet
     Explain(cmd::explain::Args),
     /// Rewrite rule files in the canonical form
     Fmt(cmd::fmt::Args),
     /// List the fields that rules can ask for
     Fields(cmd::fields::Args),
-    /// List or remove what makes the kernel forward between interfaces
+    /// List or remove kernel forwarding (tc redirects)
     Bridge(cmd::bridge::Args),
-    /// Show a bridge at work, between hosts of its own making
+    /// Run a demonstration bridge in network namespaces of its own
     Demo(cmd::demo::Args),
     /// Show what the compiler made of a program
     Emit(cmd::emit::Args),
@@ -75,13 +75,13 @@ pub enum Command {
     List(cmd::control::All),
     /// Show the texts of a policy
     Show(cmd::control::Show),
-    /// Show what differs between two versions of a policy
+    /// Show the differences between two versions of a policy
     Diff(cmd::control::Diff),
     /// Load an older version of a policy again
     Rollback(cmd::control::Rollback),
-    /// Say how a running mirrorc is; exit code 1 when something is wrong
+    /// Show the health of a running mirrorc; exit code 1 when it is degraded
     Status(cmd::control::All),
-    /// Let copies go that are withheld because something binding could not be restored
+    /// Release copies that are withheld because a binding policy could not be restored
     Release(cmd::control::Release),
     /// List, raise, clear and suppress triggers of a running mirrorc
     #[command(subcommand)]
@@ -100,10 +100,9 @@ pub enum Command {
     /// List and change the stations of a running mirrorc
     #[command(subcommand)]
     Station(cmd::station::Args),
-    /// Show what happens to triggers, stations and policies of a running mirrorc as it happens, or
-    /// happened before
+    /// Show events of a running mirrorc: triggers, stations, policies; live or from its history
     Events(cmd::control::Events),
-    /// Make a token for somebody who asks from afar
+    /// Create an API token for a remote client
     Token(cmd::token::Args),
     /// Print completions for a shell
     Completions(cmd::completions::Args),

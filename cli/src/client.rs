@@ -1,4 +1,4 @@
-//! Asks a running mirrorc over its control socket, or from afar ([`way`]): one request, one answer,
+//! Asks a running mirrorc over its control socket, or remotely ([`way`]): one request, one answer,
 //! HTTP/1.1. The invariant: what the other side refuses comes back as a failure in its own words.
 //! (Rejected: an HTTP client library; hyper, which serves the API, is one.)
 
@@ -26,7 +26,7 @@ pub struct To {
     /// `https://HOST:PORT`
     #[arg(long, value_name = "SOCKET|URL", env = "MIRRORC_CONTROL", value_parser = Way::parse)]
     to: Option<Way>,
-    /// A file with the token that `mirrorc token` made, for a mirrorc that is asked from afar
+    /// A file with the token that `mirrorc token` made, for a mirrorc that is asked remotely
     #[arg(long, value_name = "FILE", env = "MIRRORC_TOKEN_FILE", value_parser = file)]
     token_file: Option<PathBuf>,
     /// Believe only who this certificate (PEM) vouches for; without it, those whom the system
@@ -164,7 +164,7 @@ impl To {
         self.to.as_ref().filter(|way| !way.is_empty()).ok_or_else(|| {
             Failure::usage("which mirrorc to ask is not said").help(
                 "name its control socket, the one of `mirrorc run ... --control SOCKET`, by `--to SOCKET`, or\n\
-                 one that is asked from afar by `--to https://HOST:PORT`; or set the variable once:\n\
+                 one that is asked remotely by `--to https://HOST:PORT`; or set the variable once:\n\
                  export MIRRORC_CONTROL=SOCKET",
             )
         })

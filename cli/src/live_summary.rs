@@ -80,7 +80,7 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "{some} ({share}) copied to a station, {none} to none")?;
     if prefiltered(report) {
         let told =
-            "the kernel passed over packets that no rule could want; they are in none of these numbers";
+            "packets that no rule can match were filtered out in the kernel and are not counted here";
         writeln!(out, "{}", look.paint(DIM, told))?;
     }
     if summary.bound + summary.bound_withheld > 0 {

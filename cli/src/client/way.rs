@@ -1,4 +1,4 @@
-//! The way to a running mirrorc: its control socket, or TLS from afar with a token. The invariant:
+//! The way to a running mirrorc: its control socket, or TLS remotely with a token. The invariant:
 //! a token goes to nobody whose certificate does not vouch for the name that was asked for.
 //! (Rejected: a switch to believe any certificate; `--ca` says which.)
 
@@ -118,11 +118,11 @@ fn forbidden(path: &Path) -> Failure {
     };
     match about.uid() {
         0 => failure("only root may, as whom mirrorc runs".to_owned())
-            .help("ask as root: `sudo mirrorc ...`, or from afar with a token (`run --listen`)"),
+            .help("ask as root: `sudo mirrorc ...`, or remotely with a token (`run --listen`)"),
         uid => {
             let owner = User::find(&uid.to_string()).map_or(uid.to_string(), |user| user.name);
             failure(format!("only root and user `{owner}` may, as whom mirrorc runs")).help(format!(
-                "ask as `sudo -u {owner} mirrorc ...`, or from afar with a token (`run --listen`)"
+                "ask as `sudo -u {owner} mirrorc ...`, or remotely with a token (`run --listen`)"
             ))
         }
     }

@@ -37,7 +37,7 @@ pub struct Load {
     /// Only say what would live on and what would be lost
     #[arg(long)]
     dry_run: bool,
-    /// Have its limits without `to` cut the copies of every policy; from afar, only an admin may
+    /// Have its limits without `to` cut the copies of every policy; remotely, only an admin may
     #[arg(long)]
     binding: bool,
     #[command(flatten)]

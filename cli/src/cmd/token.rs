@@ -1,4 +1,4 @@
-//! `mirrorc token`: makes a token for somebody who is to ask a running mirrorc from afar. The
+//! `mirrorc token`: makes a token for a remote client of a running mirrorc. The
 //! invariant: the secret is shown once and written nowhere; the file gets its hash. (Rejected:
 //! tokens made over the API; whoever had one could make others.)
 

@@ -253,7 +253,7 @@ impl Checker<'_> {
                     }
                 });
                 let finding =
-                    Diagnostic::new(codes::UNKNOWN_SET, format!("there is no param `{name}` to set"));
+                    Diagnostic::new(codes::UNKNOWN_SET, format!("unknown param `{name}`"));
                 self.report(finding.help(help));
                 continue;
             };

@@ -8,7 +8,7 @@
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
 //! - `policies`, `state`, `stations`, `flows`, `watch`, `stream`, `history`: the handlers. `audit`:
 //!   who asked for which change.
-//! - `connections`, `bodies`, `gates`: what is bounded. `socket`: the file. `tls`: from afar;
+//! - `connections`, `bodies`, `gates`: what is bounded. `socket`: the file. `tls`: remotely;
 //!   `door`: tokens; `caller`: who asks, and what is allowed. `problem`: errors.
 
 mod audit;
@@ -70,7 +70,7 @@ const HEAD: Duration = Duration::from_secs(5);
 /// What clients may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// How many connections there can be by each way: from afar, and at the socket.
+    /// How many connections there can be by each way: remote, and at the socket.
     pub connections: usize,
     /// How many of them from one address.
     pub per_address: usize,
@@ -158,7 +158,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers those who come to the control socket and from afar.
+    /// Answers those who come to the control socket and remotely.
     ///
     /// # Errors
     /// [`Error::Control`]: no threads are to be had.

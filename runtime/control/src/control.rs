@@ -87,7 +87,7 @@ pub enum Refusal {
     #[error("other versions were loaded meanwhile, again and again; try again")]
     Moved,
     /// The token of whoever asks was taken back meanwhile.
-    #[error("this token is not known here any more; nothing was changed")]
+    #[error("invalid or revoked token; nothing was changed")]
     Revoked,
     /// Whoever asks may not.
     #[error("{0}")]

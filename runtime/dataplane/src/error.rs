@@ -91,7 +91,7 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The API cannot be had from afar.
+    /// The remote API cannot be had.
     #[error("cannot listen at `{address}`: {source}")]
     Listen {
         /// As given.

@@ -20,3 +20,4 @@ mod docs;
 mod rules;
 mod tidy;
 mod ui;
+mod walkthroughs;

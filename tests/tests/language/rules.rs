@@ -75,3 +75,42 @@ fn no_example_is_left_out() {
     let listed: Vec<&str> = EXAMPLES.iter().map(|(name, _)| *name).collect();
     assert_eq!(files, listed);
 }
+
+/// Each example as a recipe: what it is for, the program, what arrives from the capture that ships.
+fn cookbook() -> String {
+    let mut page = "# Cookbook\n\n\
+        Each file of `rules/` as a recipe: the need, the program, and what arrives when it runs on the\n\
+        capture that ships: `mirrorc run rules/FILE --read tests/pcap/demo.pcapng`. This page is made\n\
+        from the files by a test, which also runs them.\n"
+        .to_owned();
+    for (name, expected) in EXAMPLES {
+        let text = std::fs::read_to_string(root().join("rules").join(name)).unwrap();
+        let need: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
+        let program = text.lines().skip(need.len()).collect::<Vec<_>>().join("\n");
+        let title = name.trim_end_matches(".mrule").replace('_', " ");
+        page += &format!("\n## {title}\n\n");
+        let mut indented = false;
+        for line in &need {
+            let line = line.trim_start_matches('#');
+            let line = line.strip_prefix(' ').unwrap_or(line);
+            let is_command = line.starts_with("  ");
+            if is_command != indented {
+                page += if is_command { "```sh\n" } else { "```\n" };
+                indented = is_command;
+            }
+            page += &format!("{}\n", line.trim());
+        }
+        page += if indented { "```\n" } else { "" };
+        page += &format!("\n`rules/{name}`:\n\n```mrule\n{}\n```\n\n", program.trim());
+        page += "| station | copies | bytes |\n| --- | ---: | ---: |\n";
+        for (station, copies, bytes) in *expected {
+            page += &format!("| {station} | {copies} | {bytes} |\n");
+        }
+    }
+    page
+}
+
+#[test]
+fn the_cookbook_is_fresh() {
+    mrule_tests::cli::assert_recorded(root().join("docs/cookbook.md"), &cookbook());
+}

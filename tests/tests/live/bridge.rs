@@ -120,7 +120,7 @@ fn the_kernel_goes_on_without_us() {
         assert!(wire.pings(&["10.1.0.2"]), "killed, and it forwards");
         assert_eq!(redirects(wire), 2);
         let second = wire.mirrorc(MIRRORC, &arguments);
-        second.says("in0 is redirected to out0 already; that was adopted");
+        second.says("found an existing redirect in0 -> out0 and took it over");
         assert!(wire.pings(&["10.1.0.2"]));
         let sums = second.stop();
         assert!(sums["packets"].as_u64().unwrap() >= 6);

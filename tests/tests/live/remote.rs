@@ -1,4 +1,4 @@
-//! The API from afar, over TLS with tokens, asked by curl and by mirrorc from another host: who may
+//! The remote API, over TLS with tokens, asked by curl and by mirrorc from another host: who may
 //! do what, what is refused, how tokens are taken back; and a thousand listeners beside a bridge
 //! that forwards. (Rejected: a client that believes any certificate; that it is the right one is
 //! half of the matter.)

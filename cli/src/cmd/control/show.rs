@@ -88,11 +88,11 @@ pub(in crate::cmd) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Res
     counts(&answer["counts"], screen)?;
     if let history @ Value::Object(_) = &answer["history"] {
         let number = |name: &str| text(history, name);
-        let mut line = format!("events: {} kept, {} lost", number("kept"), number("lost"));
+        let mut line = format!("event history: {} in memory", number("kept"));
         if !answer["state"]["kept"].is_null() {
-            line.push_str(&format!(", {} on the disk, {} not", number("written"), number("unwritten")));
+            line.push_str(&format!(", {} on disk, {} unwritten", number("written"), number("unwritten")));
         }
-        writeln!(screen.out, "{line}")?;
+        writeln!(screen.out, "{line}, {} lost", number("lost"))?;
     }
     for alarms in items(&answer["alarms"]) {
         let number = |name: &str| text(alarms, name);
@@ -205,7 +205,7 @@ pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) 
         let ok = look.paint(GOOD, "ok:");
         writeln!(
             screen.out,
-            "{ok} policy {name} is at version {version}, in {all} ms, {pause} ms of them at a worker"
+            "{ok} loaded policy {name}, version {version} ({all} ms; workers paused {pause} ms)"
         )?;
     }
     if done["binding"] == true {

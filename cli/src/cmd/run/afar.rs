@@ -1,4 +1,4 @@
-//! The arguments by which the API is reached from afar. The invariant: without certificate, key and
+//! The arguments by which the API is reached remotely. The invariant: without certificate, key and
 //! tokens there is no listening. (Rejected: a certificate that mirrorc makes for itself; nobody
 //! could know whom they talk to.)
 
@@ -28,7 +28,7 @@ pub(super) struct Listen {
     /// certificate again
     #[arg(long, value_name = "FILE", requires = "listen")]
     tokens: Option<PathBuf>,
-    /// How many connections there can be to the API, by each way: from afar, and at the control
+    /// How many connections there can be to the API, by each way: remote, and at the control
     /// socket
     #[arg(long, value_name = "N", default_value_t = 1200, value_parser = clap::value_parser!(u32).range(12..=100_000))]
     api_connections: u32,
@@ -62,7 +62,7 @@ impl Listen {
         }
     }
 
-    /// Whether anybody may ask from afar.
+    /// Whether anybody may ask remotely.
     pub fn is_wanted(&self) -> bool {
         self.listen.is_some()
     }

@@ -1,5 +1,5 @@
 //! Who asked for which change: each request that may change something is an event, with the user
-//! and process at the other end of the socket, or from afar the token's name and the address, what
+//! and process at the other end of the socket, or remotely the token's name and the address, what
 //! was asked, and what was answered. The invariants: a change that was made is told, also when the
 //! client went away before it was answered; looking on changes no answer; of what was refused the
 //! body is not kept. (Rejected: telling it in each handler; a new one would forget.)
@@ -45,7 +45,7 @@ impl Peer {
         Peer { from: Some(from), ..Peer::default() }
     }
 
-    /// The address of somebody from afar.
+    /// The address of a remote client.
     pub fn address(&self) -> Option<IpAddr> {
         self.from.map(|from| from.ip())
     }

@@ -1,4 +1,4 @@
-//! Who may ask for what. Whoever can open the control socket is its owner and may do all; from afar
+//! Who may ask for what. Whoever can open the control socket is its owner and may do all; remotely
 //! there are tokens, each with a role, and for stations and customers with the one policy and the
 //! params that it may speak of. The invariants: a token is kept as its hash only, compared in
 //! constant time; a route says which role it needs, and without one it is not there; what is not
@@ -88,7 +88,7 @@ impl Token {
     }
 }
 
-/// Everybody who may ask from afar.
+/// All who may ask remotely.
 #[derive(Debug, Default)]
 pub struct Tokens(Vec<(Token, [u8; 32])>);
 

@@ -45,7 +45,7 @@ pub(super) struct Bodies {
 struct Used {
     /// By all, in bytes.
     all: u64,
-    /// Of these, by clients from afar.
+    /// Of these, by remote clients.
     afar: u64,
     /// Long bodies, and bytes of all, by address.
     by_address: HashMap<IpAddr, (usize, u64)>,

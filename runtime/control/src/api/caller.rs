@@ -38,7 +38,7 @@ pub(super) struct Caller {
     pub role: Role,
     /// The only policy that it may speak of and see.
     pub policy: Option<Arc<str>>,
-    /// Where a client from afar is.
+    /// Where a remote client is.
     pub address: Option<IpAddr>,
     /// How it is called where its share is counted.
     pub client: Arc<str>,
@@ -134,7 +134,7 @@ impl Caller {
     }
 }
 
-const UNKNOWN: &str = "this token is not known here, or not any more";
+const UNKNOWN: &str = "invalid or revoked token";
 
 fn not_there(policy: &str, own: &str) -> Problem {
     Problem::new(404, format!("there is no policy `{policy}` for this token; it speaks of: {own}"))

@@ -1,5 +1,5 @@
 //! How many questions are asked of the control plane at a time. The invariants: the owner of the
-//! socket has threads that nobody else takes; a client from afar takes at most half of the others.
+//! socket has threads that nobody else takes; a remote client takes at most half of the others.
 //! (Rejected: one bound for all; a client with slow questions then keeps everybody out.)
 
 use super::caller::Caller;
@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How many threads answer the owner, and how many all others.
 const EACH: usize = 8;
 
-/// How many threads answer one client from afar.
+/// How many threads answer one remote client.
 const CLIENT: usize = 4;
 
 /// How many threads there are for questions.

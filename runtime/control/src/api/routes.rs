@@ -35,7 +35,7 @@ pub(super) struct Route {
     answer: &'static str,
     /// What else may be answered.
     problems: &'static [u16],
-    /// What a token from afar must be good for.
+    /// What a remote client's token must be good for.
     needs: Role,
     /// It names no policy, and shows a token that speaks of one policy what is of that one.
     filtered: bool,

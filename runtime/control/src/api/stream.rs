@@ -110,7 +110,7 @@ impl Feed {
     }
 
     fn end(&self) -> Event {
-        Event::default().event("end").data(json!({ "reason": "the token is not known any more" }).to_string())
+        Event::default().event("end").data(json!({ "reason": "invalid or revoked token" }).to_string())
     }
 
     fn wants(&self, kind: Kind, policy: Option<&str>) -> bool {

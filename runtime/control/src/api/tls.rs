@@ -1,5 +1,5 @@
-//! The API from afar: TCP with TLS, always, and tokens. The invariants: nothing is answered before
-//! the handshake, which has its time; connections from afar are counted by themselves, so they
+//! The remote API: TCP with TLS, always, and tokens. The invariants: nothing is answered before
+//! the handshake, which has its time; remote connections are counted by themselves, so they
 //! never keep the owner of the control socket out; new certificates and tokens that cannot be read,
 //! or are open to others, leave the old ones at work. (Rejected: TCP in the clear behind somebody
 //! else's proxy: whoever reads the wire reads the token.)

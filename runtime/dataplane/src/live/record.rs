@@ -103,7 +103,7 @@ impl fmt::Display for Event {
             ),
             Event::Failed(why) => write!(f, "{why}"),
             Event::Adopted { from, to } => {
-                write!(f, "{from} is redirected to {to} already; that was adopted")
+                write!(f, "found an existing redirect {from} -> {to} and took it over")
             }
             Event::NotForwarding(name) => {
                 write!(f, "the redirect of {name} was removed: what enters there is not forwarded")

@@ -34,7 +34,7 @@ const RULES: &str = "
 /// which is gone after the start.
 const ADDRESS: &str = "10.2.0.1:443";
 
-/// A mirrorc that can be asked from afar, with the secrets of its tokens.
+/// A mirrorc that can be asked remotely, with the secrets of its tokens.
 struct TlsListener {
     place: Place,
 }

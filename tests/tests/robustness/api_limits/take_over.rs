@@ -1,4 +1,4 @@
-//! A new mirrorc takes over from one with the same arguments: clients from afar wait and are not
+//! A new mirrorc takes over from one with the same arguments: remote clients wait and are not
 //! refused, the control socket is there again, and the history says who took over. Where somebody
 //! else has the address or the socket, nothing is taken over. (Rejected: a port above 1024; one
 //! below it needs a privilege that is gone after the start.)
