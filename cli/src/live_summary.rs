@@ -79,8 +79,7 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
     let (some, none) = (table::packets(summary.mirrored), grouped(summary.unmirrored));
     writeln!(out, "{some} ({share}) copied to a station, {none} to none")?;
     if prefiltered(report) {
-        let told =
-            "packets that no rule can match were filtered out in the kernel and are not counted here";
+        let told = "packets that no rule can match were filtered out in the kernel and are not counted here";
         writeln!(out, "{}", look.paint(DIM, told))?;
     }
     if summary.bound + summary.bound_withheld > 0 {

@@ -252,8 +252,7 @@ impl Checker<'_> {
                         format!("its params: {}", names.join(", "))
                     }
                 });
-                let finding =
-                    Diagnostic::new(codes::UNKNOWN_SET, format!("unknown param `{name}`"));
+                let finding = Diagnostic::new(codes::UNKNOWN_SET, format!("unknown param `{name}`"));
                 self.report(finding.help(help));
                 continue;
             };

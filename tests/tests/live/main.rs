@@ -10,6 +10,7 @@ mod api_random;
 mod bridge;
 mod control;
 mod demo;
+mod examples;
 mod faults;
 mod flows;
 mod history;
