@@ -125,7 +125,7 @@ impl To {
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }
-        if let (Some(path), Way::TlsListener { .. }) = (named(&self.token_file), way) {
+        if let (Some(path), Way::Tls { .. }) = (named(&self.token_file), way) {
             let token =
                 std::fs::read_to_string(path).map_err(|e| Failure::file("read", path.display(), &e))?;
             request = request.header("authorization", format!("Bearer {}", token.trim()));

@@ -63,7 +63,7 @@ impl Probe {
     /// Room for so many packets of this program.
     pub fn new(program: &Program, packets: usize) -> Probe {
         let leads: Vec<TriggerId> =
-            program.key_groups().iter().filter_map(|(_, way)| way.first().copied()).collect();
+            program.key_groups().iter().filter_map(|(_, group)| group.first().copied()).collect();
         Probe {
             keys: vec![OwnKeyWords::default(); packets * leads.len()],
             events: vec![WindowEvent::default(); packets * program.windows.len()],
@@ -75,8 +75,8 @@ impl Probe {
 
     /// The key that a packet has in one of [`Program::key_groups`].
     #[inline(always)]
-    pub fn key(&self, packet: usize, way: usize) -> Option<&OwnKeyWords> {
-        self.keys.get(packet * self.leads.len() + way)
+    pub fn key(&self, packet: usize, group: usize) -> Option<&OwnKeyWords> {
+        self.keys.get(packet * self.leads.len() + group)
     }
 
     /// What a packet is to these windows of the program.
@@ -91,10 +91,10 @@ impl Probe {
         &mut self,
     ) -> (&[TriggerId], impl Iterator<Item = (&mut [OwnKeyWords], &mut [WindowEvent])>) {
         let mut rest = (&mut *self.keys, &mut *self.events);
-        let (ways, windows) = (self.leads.len(), self.windows);
+        let (groups, windows) = (self.leads.len(), self.windows);
         let row = move |_| {
             let (keys, events) = std::mem::take(&mut rest);
-            let (first, second) = (keys.split_at_mut_checked(ways)?, events.split_at_mut_checked(windows)?);
+            let (first, second) = (keys.split_at_mut_checked(groups)?, events.split_at_mut_checked(windows)?);
             rest = (first.1, second.1);
             Some((first.0, second.0))
         };
@@ -108,14 +108,14 @@ impl Probe {
     }
 
     /// For generated code: all of them, if there is room for so many packets of a program with so
-    /// many ways and windows.
+    /// many keys and windows.
     pub(crate) fn room(
         &mut self,
         packets: usize,
-        ways: usize,
+        groups: usize,
         windows: usize,
     ) -> Option<(&mut [OwnKeyWords], &mut [WindowEvent])> {
-        let fits = self.leads.len() == ways && self.windows == windows && self.packets >= packets;
+        let fits = self.leads.len() == groups && self.windows == windows && self.packets >= packets;
         fits.then_some((&mut *self.keys, &mut *self.events))
     }
 }

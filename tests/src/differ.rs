@@ -6,7 +6,7 @@
 
 use crate::choices::Choices;
 use crate::packet_text::Built;
-use crate::palette::{PacketContext, Palette};
+use crate::palette::{FieldValue, Palette};
 use crate::run::{Told, compile_files, run_engine, run_sighted};
 use mrule_compiler::abi::{Packet, Verdict};
 use mrule_compiler::budget::CompileBudget;
@@ -226,22 +226,22 @@ fn value_of(ty: ValueTy, palette: &Palette, choices: &mut Choices) -> Value {
         ValueTy::Bool | ValueTy::Word => Value::Num(choices.below(2) as u64),
         ValueTy::Ip | ValueTy::Cidr => {
             let (ip, bits) = match seen("net.addr", choices) {
-                Some(PacketContext::V4(ip)) => (IpAddr::V4(ip.into()), 32),
-                Some(PacketContext::V6(ip)) => (IpAddr::V6(ip.into()), 128),
+                Some(FieldValue::V4(ip)) => (IpAddr::V4(ip.into()), 32),
+                Some(FieldValue::V6(ip)) => (IpAddr::V6(ip.into()), 128),
                 _ => (IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 32),
             };
             let prefix = if ty == ValueTy::Cidr { choices.below(bits + 1) } else { bits };
             Value::Ip(ip, prefix as u8)
         }
         ValueTy::Mac => match seen("eth.addr", choices) {
-            Some(PacketContext::Mac(mac)) => Value::Num(mac),
+            Some(FieldValue::Mac(mac)) => Value::Num(mac),
             _ => Value::Num(0x0200_0000_0001),
         },
         ValueTy::String => Value::Text(choices.word_of(crate::mangle::INTERFACES).as_bytes().into()),
         ValueTy::Uint | ValueTy::Size | ValueTy::Duration => {
             let name = choices.word_of(&["l4.port", "frame.len", "net.proto", "vlan.id", "ip.ttl"]);
             match seen(name, choices) {
-                Some(PacketContext::Num(value)) => Value::Num(value),
+                Some(FieldValue::Num(value)) => Value::Num(value),
                 _ => Value::Num(choices.bits(16)),
             }
         }

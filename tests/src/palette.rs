@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A value of a field.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PacketContext {
+pub enum FieldValue {
     /// A number or flag.
     Num(u64),
     /// A MAC.
@@ -41,13 +41,13 @@ const MOST: usize = 24;
 /// What fields have in some packets, by the field's name, with `inner.` where it is there.
 #[derive(Debug, Default, Clone)]
 pub struct Palette {
-    values: BTreeMap<String, Vec<PacketContext>>,
+    values: BTreeMap<String, Vec<FieldValue>>,
 }
 
 impl Palette {
     /// The values in these packets.
     pub fn of(packets: &[Packet]) -> Palette {
-        let mut values: BTreeMap<String, BTreeSet<PacketContext>> = BTreeMap::new();
+        let mut values: BTreeMap<String, BTreeSet<FieldValue>> = BTreeMap::new();
         for packet in packets {
             let head = dissect::dissect(packet);
             for layer in [Layer::Outer, Layer::Inner] {
@@ -76,7 +76,7 @@ impl Palette {
     }
 
     /// The values of a field.
-    pub fn get(&self, name: &str) -> &[PacketContext] {
+    pub fn get(&self, name: &str) -> &[FieldValue] {
         self.values.get(name).map_or(&[], Vec::as_slice)
     }
 
@@ -86,11 +86,11 @@ impl Palette {
     }
 }
 
-fn collect(field: &Field, layer: Layer, packet: &Packet, head: &Head, seen: &mut Vec<PacketContext>) {
+fn collect(field: &Field, layer: Layer, packet: &Packet, head: &Head, seen: &mut Vec<FieldValue>) {
     let number = |value: u64| match field.ty {
-        Ty::Ipv4 => PacketContext::V4(value as u32),
-        Ty::Mac => PacketContext::Mac(value),
-        _ => PacketContext::Num(value),
+        Ty::Ipv4 => FieldValue::V4(value as u32),
+        Ty::Mac => FieldValue::Mac(value),
+        _ => FieldValue::Num(value),
     };
     let bits = helpers::stack(head, layer).bits;
     match field.source {
@@ -103,7 +103,7 @@ fn collect(field: &Field, layer: Layer, packet: &Packet, head: &Head, seen: &mut
         }
         Source::Ipv6 { bits, slot, at, .. } => {
             let address = Address { layer, bits, slot, at };
-            seen.extend(helpers::address(packet, head, &address).map(PacketContext::V6));
+            seen.extend(helpers::address(packet, head, &address).map(FieldValue::V6));
         }
         // Whoever tracks flows says more of a packet than its bytes do.
         Source::Flow { .. } => {
@@ -111,9 +111,7 @@ fn collect(field: &Field, layer: Layer, packet: &Packet, head: &Head, seen: &mut
             seen.extend(NUMBERS.iter().filter(|_| there).map(|value| number(*value)));
         }
         Source::Facet(facet) if facet.is_number() => seen.extend(NUMBERS.iter().map(|value| number(*value))),
-        Source::Facet(_) => {
-            seen.extend(TEXTS.iter().map(|text| PacketContext::Bytes(text.as_bytes().to_vec())))
-        }
+        Source::Facet(_) => seen.extend(TEXTS.iter().map(|text| FieldValue::Bytes(text.as_bytes().to_vec()))),
         Source::Sided(sides) => {
             for (part, _) in sides.iter().filter_map(|(name, _)| find(name)) {
                 collect(part, layer, packet, head, seen);
@@ -132,29 +130,27 @@ fn collect(field: &Field, layer: Layer, packet: &Packet, head: &Head, seen: &mut
                 false
             });
         }
-        Source::FrameLen => seen.push(PacketContext::Num(u64::from(packet.len))),
-        Source::FrameCapLen => seen.push(PacketContext::Num(u64::from(packet.cap_len()))),
+        Source::FrameLen => seen.push(FieldValue::Num(u64::from(packet.len))),
+        Source::FrameCapLen => seen.push(FieldValue::Num(u64::from(packet.cap_len()))),
         Source::Bytes(source) => {
             let bytes = helpers::bytes(packet, head, &Bytes { layer, source, slice: None });
-            seen.extend(bytes.map(|b| PacketContext::Bytes(b[..b.len().min(160)].to_vec())));
+            seen.extend(bytes.map(|b| FieldValue::Bytes(b[..b.len().min(160)].to_vec())));
         }
         Source::Protocol { bits: needed, header } => {
             let part =
                 header.map(|proto| Bytes { layer, source: fields::BytesSource::Header(proto), slice: None });
             let bytes = part.and_then(|part| helpers::bytes(packet, head, &part));
             let there = bits & needed == needed;
-            seen.extend(
-                there.then(|| bytes.map_or(PacketContext::There, |b| PacketContext::Bytes(b.to_vec()))),
-            );
+            seen.extend(there.then(|| bytes.map_or(FieldValue::There, |b| FieldValue::Bytes(b.to_vec()))));
         }
         Source::TcpOption { kind } => {
             let option = helpers::tcp_option(packet, head, TcpOption { layer, kind, at: 0, width: 0 });
-            seen.extend(option.map(|_| PacketContext::There));
+            seen.extend(option.map(|_| FieldValue::There));
         }
         Source::TcpOptionValue { kind, at, width } => {
             seen.extend(helpers::tcp_option(packet, head, TcpOption { layer, kind, at, width }).map(number));
         }
-        Source::Hash(Hash::Packet) => seen.push(PacketContext::Num(helpers::packet_hash(packet))),
-        Source::Hash(Hash::Flow) => seen.extend(helpers::flow_hash(packet, head).map(PacketContext::Num)),
+        Source::Hash(Hash::Packet) => seen.push(FieldValue::Num(helpers::packet_hash(packet))),
+        Source::Hash(Hash::Flow) => seen.extend(helpers::flow_hash(packet, head).map(FieldValue::Num)),
     }
 }

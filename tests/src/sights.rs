@@ -1,8 +1,8 @@
-//! Random sights: flows, found patterns and messages that no tracker would say of these packets,
-//! but might. Engines are held against each other with them. The invariant: the bits keep the rules
-//! of the ABI: none of a flow without `FLOW`, one direction with it, and only where there is an IP
-//! header. (Rejected: only what the tracker says of the packets; it never says most of what an
-//! engine must stand.)
+//! Random batch contexts: flows, found patterns and messages that no tracker would say of these
+//! packets, but might. Engines are held against each other with them. The invariant: the bits keep
+//! the rules of the ABI: none of a flow without `FLOW`, one direction with it, and only where there
+//! is an IP header. (Rejected: only what the tracker says of the packets; it never says most of
+//! what an engine must stand.)
 
 use crate::choices::Choices;
 use mrule_compiler::abi::{FlowView, Head, Packet, bit};
@@ -14,7 +14,7 @@ use mrule_compiler::hir::{Program, StreamId};
 const TEXTS: &[&str] =
     &["", "GET", "POST", "/", "/index.html", "example.com", "www.example.com", "a", "evil"];
 
-/// A sight of these packets.
+/// A context of these packets.
 pub fn random(program: &Program, packets: &[Packet], choices: &mut Choices) -> BatchContext {
     let mut sight = BatchContext::new(program, packets.len());
     let facets: Vec<Facet> = FIELDS

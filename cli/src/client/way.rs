@@ -25,7 +25,7 @@ pub enum Way {
     /// A socket's path.
     Socket(PathBuf),
     /// A host and its port.
-    TlsListener { host: String, port: u16 },
+    Tls { host: String, port: u16 },
 }
 
 /// The port of `https://HOST`.
@@ -51,7 +51,7 @@ impl Way {
         if host.is_empty() || no_port || !matches!(uri.path(), "" | "/") || rest.contains('@') {
             return Err("write a host and its port: `https://HOST:PORT`".to_owned());
         }
-        Ok(Way::TlsListener { host, port: uri.port_u16().unwrap_or(HTTPS) })
+        Ok(Way::Tls { host, port: uri.port_u16().unwrap_or(HTTPS) })
     }
 
     /// Whether it says nothing, as an environment variable that is empty.
@@ -63,8 +63,8 @@ impl Way {
     pub fn name(&self) -> String {
         match self {
             Way::Socket(path) => path.display().to_string(),
-            Way::TlsListener { host, port } if host.contains(':') => format!("https://[{host}]:{port}"),
-            Way::TlsListener { host, port } => format!("https://{host}:{port}"),
+            Way::Tls { host, port } if host.contains(':') => format!("https://[{host}]:{port}"),
+            Way::Tls { host, port } => format!("https://{host}:{port}"),
         }
     }
 
@@ -83,7 +83,7 @@ impl Way {
                     ),
                 })?))
             }
-            Way::TlsListener { host, port } => {
+            Way::Tls { host, port } => {
                 let config = config(ca)?;
                 let name = ServerName::try_from(host.clone())
                     .map_err(|_| Failure::usage(format!("`{host}` is no name of a host")))?;
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn ways_are_paths_and_hosts() {
-        let afar = |host: &str, port| Ok(Way::TlsListener { host: host.into(), port });
+        let afar = |host: &str, port| Ok(Way::Tls { host: host.into(), port });
         assert_eq!(Way::parse("/run/m/control"), Ok(Way::Socket("/run/m/control".into())));
         assert_eq!(Way::parse("https://m.example:8443/"), afar("m.example", 8443));
         assert_eq!(Way::parse("https://[2001:db8::1]:1"), afar("2001:db8::1", 1));

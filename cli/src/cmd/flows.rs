@@ -215,12 +215,15 @@ fn show(flow: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     line("both ends", if flow["established"] == true { "have spoken" } else { "have not spoken yet" })?;
     let active = words(&flow["triggers"]);
     line("active", if active.is_empty() { "-" } else { &active })?;
-    for hushed in flow["suppressed"].as_array().into_iter().flatten() {
-        let until = match &hushed["until"] {
+    for suppressed in flow["suppressed"].as_array().into_iter().flatten() {
+        let until = match &suppressed["until"] {
             Value::Null => String::new(),
             until => format!(" until {}", word(until)),
         };
-        line("suppressed", &format!("{}{until} {}", word(&hushed["trigger"]), word(&hushed["reason"])))?;
+        line(
+            "suppressed",
+            &format!("{}{until} {}", word(&suppressed["trigger"]), word(&suppressed["reason"])),
+        )?;
     }
     Ok(())
 }

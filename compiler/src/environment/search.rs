@@ -1,6 +1,6 @@
 //! `contains` and `matches`, many at a time: all needles that look at the same bytes are searched
 //! for in one pass, all regular expressions likewise, and the answer is kept for the rest of the
-//! packet. The invariant: once each search of a environment has run on a thread, its [`Scratch`]
+//! packet. The invariant: once each search of an environment has run on a thread, its [`Scratch`]
 //! allocates nothing, and threads share nothing that is written. (Rejected: one search per
 //! condition, whose cost grows with the number of rules.)
 

@@ -150,7 +150,7 @@ fn patterns_are_over_bytes_and_caseless() {
 }
 
 #[test]
-fn a_scratch_follows_the_packet_and_the_world() {
+fn a_scratch_follows_the_packet_and_the_environment() {
     let (_, one) = searching(&["a"], &["a"]);
     let (_, two) = searching(&["b", "c"], &["b", "c"]);
     let id =

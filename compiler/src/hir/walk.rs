@@ -85,17 +85,17 @@ impl Program {
     /// The triggers that have a condition and keys, those whose key is the same of every packet
     /// together, in their order. The key is the first one's [`crate::hir::Trigger::own`].
     pub fn key_groups(&self) -> Vec<(&[OwnKey], Vec<TriggerId>)> {
-        let mut ways: Vec<(&[OwnKey], Vec<TriggerId>)> = Vec::new();
+        let mut groups: Vec<(&[OwnKey], Vec<TriggerId>)> = Vec::new();
         for (id, trigger) in (0u32..).map(TriggerId).zip(&self.triggers) {
             if trigger.when.is_none() || trigger.own.is_empty() {
                 continue;
             }
-            match ways.iter_mut().find(|(own, _)| *own == trigger.own) {
+            match groups.iter_mut().find(|(own, _)| *own == trigger.own) {
                 Some((_, alike)) => alike.push(id),
-                None => ways.push((&trigger.own, vec![id])),
+                None => groups.push((&trigger.own, vec![id])),
             }
         }
-        ways
+        groups
     }
 
     /// Whether a raised trigger may make copies fewer or smaller: a limit asks for one, a condition

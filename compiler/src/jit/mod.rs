@@ -50,7 +50,7 @@ pub struct Jit {
     triggers: usize,
     patterns: usize,
     windows: usize,
-    ways: usize,
+    groups: usize,
     /// The code looks at heads and flows.
     flows: bool,
     /// Taken when dropped. The lock is never contended: it only says that workers may share the
@@ -87,7 +87,7 @@ impl Jit {
             triggers: program.triggers.len(),
             patterns: program.streams.len(),
             windows: program.windows.len(),
-            ways: program.key_groups().len(),
+            groups: program.key_groups().len(),
             flows: program.uses().flows,
             module: Mutex::new(Some(module)),
         })
@@ -166,7 +166,7 @@ impl Jit {
         probe: &mut Probe,
     ) {
         let sees = self.sees(environment, seen.at + packets.len(), seen.sight);
-        match (self.raise.filter(|_| sees), probe.room(packets.len(), self.ways, self.windows)) {
+        match (self.raise.filter(|_| sees), probe.room(packets.len(), self.groups, self.windows)) {
             (Some((entry, _)), Some((keys, events))) => {
                 let out = Out { keys, events, serial: 1, ..Out::default() };
                 self.call(entry, environment, scratch, packets, seen, out);

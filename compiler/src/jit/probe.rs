@@ -25,9 +25,9 @@ pub fn emit(
     let program = ground.program;
     let needs = Needs::of_probe(program);
     Emit::each_packet(b, ground, (pool, nodes), frontend, &needs, |e| {
-        let ways = program.key_groups();
-        let keys = e.row(offset::CONTEXT_KEYS, i64::from(offset::KEY_SIZE) * ways.len() as i64);
-        for (at, (own, _)) in (0i32..).zip(ways) {
+        let groups = program.key_groups();
+        let keys = e.row(offset::CONTEXT_KEYS, i64::from(offset::KEY_SIZE) * groups.len() as i64);
+        for (at, (own, _)) in (0i32..).zip(groups) {
             e.own_key(own, keys, at * offset::KEY_SIZE);
         }
         let events =

@@ -8,8 +8,8 @@
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
 //! - `policies`, `state`, `stations`, `flows`, `watch`, `stream`, `history`: the handlers. `audit`:
 //!   who asked for which change.
-//! - `connections`, `bodies`, `gates`: what is bounded. `socket`: the file. `tls`: remotely;
-//!   `door`: tokens; `caller`: who asks, and what is allowed. `problem`: errors.
+//! - `connections`, `bodies`, `gates`: what is bounded. `socket`: the file. `tls`: remote clients;
+//!   `auth`: tokens; `caller`: who asks, and what is allowed. `problem`: errors.
 
 mod audit;
 mod auth;
@@ -97,7 +97,7 @@ pub struct Renderers {
 #[derive(Debug)]
 struct Api {
     control: Arc<Control>,
-    faces: Renderers,
+    renderers: Renderers,
     hub: Hub,
     bodies: Arc<Bodies>,
     gates: Gates,
@@ -123,7 +123,7 @@ impl Api {
             on_behalf(client, || question(&api))
         });
         match asked.await {
-            Ok(answer) => answer.map_err(|refusal| Problem::of(refusal, &self.faces)),
+            Ok(answer) => answer.map_err(|refusal| Problem::of(refusal, &self.renderers)),
             Err(_) => Err(Problem::new(500, "the question could not be answered; please report this")),
         }
     }
@@ -139,10 +139,10 @@ impl Api {
     ) -> Result<T, Problem> {
         let api = self.clone();
         let work = move |budget: &CompileBudget| {
-            work(&api, budget).map_err(|refusal| Problem::of(refusal, &api.faces))
+            work(&api, budget).map_err(|refusal| Problem::of(refusal, &api.renderers))
         };
         let ticket = self.control.compile(caller.name.as_deref(), work);
-        let ticket = ticket.map_err(|refusal| Problem::of(refusal, &self.faces))?;
+        let ticket = ticket.map_err(|refusal| Problem::of(refusal, &self.renderers))?;
         let none =
             || Err(Problem::new(503, "the program was not compiled; the run ends, or please report this"));
         ticket.answer().await.unwrap_or_else(none)
@@ -167,7 +167,7 @@ impl Server {
         afar: Option<TlsListener>,
         control: Arc<Control>,
         hub: Hub,
-        faces: Renderers,
+        renderers: Renderers,
         bounds: Bounds,
     ) -> Result<Server, Error> {
         let path = socket.as_ref().map_or_else(|| "the API".into(), |socket| socket.path().to_owned());
@@ -182,7 +182,7 @@ impl Server {
         more_descriptors(bounds.connections);
         let api = Api {
             control,
-            faces,
+            renderers,
             hub,
             bodies: Bodies::new(bounds.bodies),
             gates: Gates::default(),
@@ -198,8 +198,8 @@ impl Server {
         }
         if let Some(afar) = &afar {
             let listener = afar.listener().try_clone().and_then(TcpListener::from_std).map_err(failed)?;
-            let (acceptor, door) = afar.acceptor();
-            let router = router.layer(Extension(door));
+            let (acceptor, request_listener) = afar.acceptor();
+            let router = router.layer(Extension(request_listener));
             runtime.spawn(serve_afar(listener, acceptor, router, connections()));
         }
         drop(_inside);

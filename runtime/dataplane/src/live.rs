@@ -175,9 +175,9 @@ struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Gives an order; false when the worker has died.
-    fn tell(&self, order: Command) -> bool {
-        let told = self.commands.send(order).is_ok();
+    /// Gives a command; false when the worker has died.
+    fn tell(&self, command: Command) -> bool {
+        let told = self.commands.send(command).is_ok();
         // It is full only when it rings already.
         let _rings = rustix::io::write(&*self.wakeup, &1_u64.to_ne_bytes());
         told
@@ -267,7 +267,7 @@ impl Live {
         limits.streams.pool = limits.streams.pool.div_ceil(workers);
         let (stop, gate) = (Arc::new(AtomicBool::new(false)), Gate::default());
         let died = Died::default();
-        let mut hands = Vec::new();
+        let mut handles = Vec::new();
         for index in 0..workers {
             let (commands, inbox) = channel();
             let wakeup = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
@@ -309,7 +309,7 @@ impl Live {
                 worker.run()
             };
             let thread = thread.spawn(work).map_err(open::failed("starting a thread"))?;
-            hands.push(WorkerHandle { thread, commands, wakeup, published, watcher });
+            handles.push(WorkerHandle { thread, commands, wakeup, published, watcher });
         }
         let watch = |(at, (name, link, state)): (usize, (String, Link, State))| {
             let promiscuous = options.promiscuous || at >= options.taps.len();
@@ -325,7 +325,7 @@ impl Live {
             opening,
             prefilter,
             bridges,
-            workers: hands,
+            workers: handles,
             stop,
             gate,
             died,
@@ -405,7 +405,7 @@ impl Live {
         self.bridges.count();
         let counts = self.workers.iter();
         let counts = counts
-            .map(|hand| hand.published.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .map(|handle| handle.published.lock().unwrap_or_else(PoisonError::into_inner).clone())
             .collect::<Vec<_>>();
         let mut report = self.add_up(&counts);
         add_ports(&mut report, &self.ports, &self.bridges, &mut self.prefilter, &self.interfaces);
@@ -422,9 +422,9 @@ impl Live {
         self.prefilter.deafen();
         self.stop.store(true, Ordering::Relaxed);
         let mut counts = Vec::new();
-        for (number, hand) in std::mem::take(&mut self.workers).into_iter().enumerate() {
-            let is_stalled = hand.watcher.stalled().is_some();
-            counts.extend(self.died.join(hand.thread, number, is_stalled));
+        for (number, handle) in std::mem::take(&mut self.workers).into_iter().enumerate() {
+            let is_stalled = handle.watcher.stalled().is_some();
+            counts.extend(self.died.join(handle.thread, number, is_stalled));
         }
         let died = self.died.worker();
         if died.is_some() {
@@ -447,16 +447,16 @@ impl Live {
         let Some(port) = self.ports.get(at) else { return Ok(()) };
         let reading = |error| open::reading(&port.name, error);
         let handles = prefilter::handles(&taps).map_err(reading)?;
-        for (hand, tap) in self.workers.iter().zip(taps) {
+        for (handle, tap) in self.workers.iter().zip(taps) {
             // One that has died is found at the end.
-            hand.tell(Command::Port(at, tap));
+            handle.tell(Command::Port(at, tap));
         }
         self.prefilter.listen(at, &port.called, &self.interfaces, handles).map_err(reading)
     }
 
     fn hand_out_sockets(&self, at: usize, sockets: Vec<Socket>) {
-        for (hand, socket) in self.workers.iter().zip(sockets) {
-            hand.tell(Command::Out(at, socket));
+        for (handle, socket) in self.workers.iter().zip(sockets) {
+            handle.tell(Command::Out(at, socket));
         }
     }
 

@@ -53,7 +53,7 @@ const GRACE: Duration = Duration::from_millis(300);
 /// How stations are run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many bytes of copies may wait for each station, beside one chunk (64 KiB) of each
+    /// How many bytes of copies may wait for each station, beside one batch (64 KiB) of each
     /// worker.
     pub queue_bytes: usize,
     /// How many copies may wait for each station.
@@ -93,7 +93,7 @@ pub enum Refusal {
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Options {
-    /// Bytes that a station's queue takes when it is full, with the chunks that so many workers
+    /// Bytes that a station's queue takes when it is full, with the batches that so many workers
     /// fill and keep.
     pub fn memory_of_one(workers: usize) -> u64 {
         let own = Options::default();
@@ -215,7 +215,7 @@ impl Stations {
 
     /// The stations of a program that takes the place of this one's: those of the same name, target
     /// and limit go on with their queues, files and counts, and the others are opened as
-    /// [`open`](Self::open) does, with the same interfaces. Nothing changes for the outlets that
+    /// [`open`](Self::open) does, with the same interfaces. Nothing changes for the producers that
     /// are there; workers take the new ones when they take the new program. Then
     /// [`retire`](Self::retire) ends what the new program does not have.
     ///
@@ -253,15 +253,16 @@ impl Stations {
 
     /// One worker's ends, in the order of the program's stations.
     pub fn producers(&self) -> Vec<StationProducer> {
-        let producer =
-            |r: &Running| StationProducer::new(r.tally.lane.clone(), r.queue.clone(), self.names.clone());
+        let producer = |r: &Running| {
+            StationProducer::new(r.tally.queue_state.clone(), r.queue.clone(), self.names.clone())
+        };
         self.running.iter().map(producer).collect()
     }
 
     /// Gives a station no more copies, or copies again; whether there is one of this name.
     pub fn drain(&self, station: &str, drained: bool) -> bool {
         let found = self.running.iter().find(|running| running.tally.station == station);
-        found.inspect(|running| running.tally.lane.drained.store(drained, Relaxed)).is_some()
+        found.inspect(|running| running.tally.queue_state.drained.store(drained, Relaxed)).is_some()
     }
 
     /// Whether any station looks at [`Copy::flow_hash`].
@@ -285,7 +286,7 @@ impl Stations {
     }
 
     /// Lets every station take what waits for it, until the deadline, and ends it. What then still
-    /// waits is dropped. The workers should have flushed their outlets; copies offered later are
+    /// waits is dropped. The workers should have flushed their producers; copies offered later are
     /// dropped.
     pub fn finish(self, deadline: Instant) -> Vec<Counts> {
         end(self.running, deadline)
@@ -312,7 +313,7 @@ impl Stations {
 
 fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
     for running in &stations {
-        let _set_once = running.tally.lane.deadline.set(deadline);
+        let _set_once = running.tally.queue_state.deadline.set(deadline);
         running.tally.holder.end();
     }
     let end = |running: Running| {
@@ -321,7 +322,7 @@ fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
         // it does.
         let done = running.done.lock().unwrap_or_else(PoisonError::into_inner);
         let _done_or_late = done.recv_timeout(left);
-        running.tally.lane.counters.close();
+        running.tally.queue_state.counters.close();
         running.counts()
     };
     stations.into_iter().map(end).collect()
@@ -330,8 +331,8 @@ fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
 impl Running {
     fn counts(&self) -> Counts {
         let down = self.tally.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let drained = self.tally.lane.drained.load(Relaxed);
-        Counts { drained, ..self.tally.lane.counters.read(&self.tally.station, down) }
+        let drained = self.tally.queue_state.drained.load(Relaxed);
+        Counts { drained, ..self.tally.queue_state.counters.read(&self.tally.station, down) }
     }
 
     fn is(&self, station: &Station, origin: &Origin) -> bool {

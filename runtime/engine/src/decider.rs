@@ -3,7 +3,7 @@
 //! invariants: packets are taken in order, each once; a packet is decided with the states that it
 //! leaves; a program that says nothing about flows has no table of them, and one whose triggers
 //! have no conditions is decided a batch at a time. (Rejected: engines that own this state; a new
-//! program takes over the flows of the old one: `heir`.)
+//! program takes over the flows of the old one: `migration`.)
 
 use crate::error::Error;
 use crate::flow::{self, FlowCounts, FlowId, FlowTable};

@@ -4,9 +4,9 @@
 //! a map from keys to boxed flows.)
 //!
 //! - `key`: which flow a packet is of; `fragments`: which datagram.
-//! - `name`: flows as people write them; `table/ask`: what may be asked of those that are there.
-//! - `entry`: one flow in 120 bytes; `index`: from keys to entries; `wheel`: which flow is the
-//!   idlest.
+//! - `name`: flows as people write them; `table/query`: what may be asked of those that are there.
+//! - `entry`: one flow in 120 bytes; `index`: from keys to entries; `idle_buckets`: which flow
+//!   is the idlest.
 //! - `batch`: a look ahead; `tcp`: sequence numbers and states; `view`: what is said of a packet;
 //!   `table`: one packet after the other.
 

@@ -314,7 +314,7 @@ impl TriggerStore {
         lines(trigger).is_some() && lines(trigger) == lines(other)
     }
 
-    /// Goes to the states of a key, which has this spot; where that says all of it, the key may be
+    /// Goes to the states of a key, which has this hash; where that says all of it, the key may be
     /// left out. Until the visit is over, its thread does nothing else with the store.
     #[inline]
     pub fn visit<'k>(&self, hash: &'k mut KeyHash, key: &'k [KeyValue<'k>]) -> Visit<'_, 'k> {

@@ -3,12 +3,12 @@
 //! before any engine sees it.)
 
 use super::{Generator, Kind};
-use crate::palette::PacketContext;
+use crate::palette::FieldValue;
 use mrule_compiler::fields::{App, Ty, max_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 impl Generator<'_, '_> {
-    fn seen(&mut self, name: &str) -> Option<PacketContext> {
+    fn seen(&mut self, name: &str) -> Option<FieldValue> {
         let palette = self.palette;
         if self.choices.chance(15) {
             return None;
@@ -19,7 +19,7 @@ impl Generator<'_, '_> {
     /// A number near one that this field has, at most `most`.
     pub(super) fn number(&mut self, name: &str, most: u64) -> u64 {
         let near = match self.seen(name) {
-            Some(PacketContext::Num(value)) => value,
+            Some(FieldValue::Num(value)) => value,
             _ => {
                 let bits = 64 - most.leading_zeros();
                 let bits = if self.choices.chance(50) { bits } else { bits.min(8) };
@@ -50,7 +50,7 @@ impl Generator<'_, '_> {
             Ty::Ipv4 | Ty::Ipv6 | Ty::Ip => self.address(name, ty).to_string(),
             Ty::Mac => {
                 let mac = match self.seen(name) {
-                    Some(PacketContext::Mac(mac)) => mac,
+                    Some(FieldValue::Mac(mac)) => mac,
                     _ => self.choices.bits(48),
                 };
                 colons(&mac.to_be_bytes()[2..])
@@ -75,8 +75,8 @@ impl Generator<'_, '_> {
     /// An address near one that this field has.
     pub(super) fn address(&mut self, name: &str, ty: Ty) -> IpAddr {
         let seen = match self.seen(name) {
-            Some(PacketContext::V4(ip)) => Some(IpAddr::V4(Ipv4Addr::from(ip))),
-            Some(PacketContext::V6(ip)) => Some(IpAddr::V6(Ipv6Addr::from(ip))),
+            Some(FieldValue::V4(ip)) => Some(IpAddr::V4(Ipv4Addr::from(ip))),
+            Some(FieldValue::V6(ip)) => Some(IpAddr::V6(Ipv6Addr::from(ip))),
             _ => None,
         };
         let v4 = match ty {
@@ -117,7 +117,7 @@ impl Generator<'_, '_> {
     /// A part of the bytes that a field has, or a few others.
     pub(super) fn bytes(&mut self, name: &str) -> Vec<u8> {
         let mut bytes = match self.seen(name) {
-            Some(PacketContext::Bytes(bytes)) if !bytes.is_empty() => {
+            Some(FieldValue::Bytes(bytes)) if !bytes.is_empty() => {
                 let start = if self.choices.chance(50) { 0 } else { self.choices.below(bytes.len()) };
                 let length = 1 + self.choices.below(6);
                 bytes[start..].iter().copied().take(length).collect()

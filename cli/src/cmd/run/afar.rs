@@ -116,8 +116,8 @@ impl Listen {
     pub fn open(&self, take_over: bool) -> Result<Option<Reservation>, Failure> {
         let named = (&self.listen, &self.tls_cert, &self.tls_key, &self.tokens);
         let (Some(address), Some(cert), Some(key), Some(tokens)) = named else { return Ok(None) };
-        let papers = TlsFiles { certificate: cert.clone(), key: key.clone(), tokens: tokens.clone() };
-        let reservation = Reservation::new(*address, papers)?;
+        let files = TlsFiles { certificate: cert.clone(), key: key.clone(), tokens: tokens.clone() };
+        let reservation = Reservation::new(*address, files)?;
         if !take_over {
             reservation.is_free()?;
         }

@@ -339,13 +339,13 @@ fn run_as(
     let control = Arc::new(control);
     notifier.started(warn, screen)?;
     let mut swept = Instant::now();
-    let faces =
+    let renderers =
         Renderers { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
     if let (Some(afar), true) = (&afar, stats.is_some()) {
         writeln!(screen.err, "listening at https://{}", afar.address()?)?;
     }
     let server = (socket.is_some() || afar.is_some())
-        .then(|| Server::start(socket, afar, control.clone(), hub.clone(), faces, args.listen.bounds()))
+        .then(|| Server::start(socket, afar, control.clone(), hub.clone(), renderers, args.listen.bounds()))
         .transpose()?;
     let drawing = stats == Some(Format::Text) && screen.err_look.live;
     let interval = args.interval.unwrap_or(match stats {

@@ -198,7 +198,7 @@ pub(super) enum RequestListener {
     /// The control socket, which only its owner can open.
     Socket,
     /// From afar: who may come.
-    TlsListener(watch::Receiver<Arc<Tokens>>),
+    Tls(watch::Receiver<Arc<Tokens>>),
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ fn not_there(policy: &str, own: &str) -> Problem {
 pub(super) async fn authenticate(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     let tokens = match request.extensions().get::<RequestListener>().cloned() {
-        Some(RequestListener::TlsListener(tokens)) => Some(tokens),
+        Some(RequestListener::Tls(tokens)) => Some(tokens),
         Some(RequestListener::Socket) => None,
         None => return Problem::new(401, "the request carries no listener").into_response(),
     };

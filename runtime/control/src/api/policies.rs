@@ -261,7 +261,7 @@ impl Api {
     /// Refuses before a program is compiled. The control plane asks again when it is loaded.
     fn check(&self, caller: &Caller, name: &str, binding: bool) -> Result<(), Problem> {
         let checked = self.control.check(&caller.asker(), name, binding);
-        checked.map_err(|refusal| Problem::of(refusal, &self.faces))
+        checked.map_err(|refusal| Problem::of(refusal, &self.renderers))
     }
 
     /// Tells what loading did, unless it was not meant to do anything.
@@ -287,7 +287,7 @@ impl Api {
             "taken_ms": done.swap.map(|swap| milliseconds(swap.taken)),
             "kept": self.control.is_kept().filter(|_| done.swap.is_some()),
             "warning": done.unkept,
-            "check": (self.faces.diagnostics)(&done.compiled),
+            "check": (self.renderers.diagnostics)(&done.compiled),
         })
     }
 }

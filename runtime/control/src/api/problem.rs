@@ -28,7 +28,7 @@ impl Problem {
         Problem { status, detail: detail.into(), diagnostics: None, retry: None }
     }
 
-    pub fn of(refusal: Refusal, faces: &Renderers) -> Problem {
+    pub fn of(refusal: Refusal, renderers: &Renderers) -> Problem {
         let detail = refusal.to_string();
         let (status, diagnostics) = match refusal {
             Refusal::Unknown(_) => (404, None),
@@ -38,7 +38,7 @@ impl Problem {
             Refusal::Forbidden(_) => (403, None),
             Refusal::Revoked => (401, None),
             Refusal::Ended | Refusal::Busy(_) => (503, None),
-            Refusal::Program(compiled) => (422, Some((faces.diagnostics)(&compiled))),
+            Refusal::Program(compiled) => (422, Some((renderers.diagnostics)(&compiled))),
         };
         Problem { status, detail, diagnostics, retry: None }
     }

@@ -32,7 +32,7 @@ pub struct TlsFiles {
 #[derive(Debug)]
 pub struct TlsListener {
     listener: TcpListener,
-    papers: TlsFiles,
+    files: TlsFiles,
     config: Arc<RwLock<Arc<ServerConfig>>>,
     tokens: Arc<watch::Sender<Arc<Tokens>>>,
 }
@@ -42,7 +42,7 @@ pub struct TlsListener {
 #[derive(Debug)]
 pub struct Reservation {
     address: SocketAddr,
-    papers: TlsFiles,
+    files: TlsFiles,
     config: Arc<ServerConfig>,
     tokens: Arc<Tokens>,
     listener: std::io::Result<TcpListener>,
@@ -56,19 +56,19 @@ impl Reservation {
     ///
     /// # Errors
     /// [`Error`]: the address is not ours; files cannot be read or are not what they should be.
-    pub fn new(address: SocketAddr, papers: TlsFiles) -> Result<Reservation, Error> {
-        let (config, tokens) = (read_certificate(&papers)?, read_tokens(&papers)?);
+    pub fn new(address: SocketAddr, files: TlsFiles) -> Result<Reservation, Error> {
+        let (config, tokens) = (read_certificate(&files)?, read_tokens(&files)?);
         if tokens.count() == 0 {
             let told = format!(
                 "`{}` has no token: nobody could ask; `mirrorc token` makes one",
-                papers.tokens.display()
+                files.tokens.display()
             );
             return Err(Error::Ports(told));
         }
         let listener = TcpListener::bind(address);
         match listener {
             Err(source) if source.kind() != ErrorKind::AddrInUse => Err(Error::Listen { address, source }),
-            listener => Ok(Reservation { address, papers, config, tokens, listener }),
+            listener => Ok(Reservation { address, files, config, tokens, listener }),
         }
     }
 
@@ -94,7 +94,7 @@ impl Reservation {
     /// # Errors
     /// [`Error::Listen`].
     pub fn listen(self, handed: Option<TcpListener>, replaced: bool) -> Result<TlsListener, Error> {
-        let Reservation { address, papers, config, tokens, mut listener } = self;
+        let Reservation { address, files, config, tokens, mut listener } = self;
         listener = match handed {
             Some(handed) => Ok(handed),
             None => listener,
@@ -108,7 +108,7 @@ impl Reservation {
         let listener = listener.map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let (config, tokens) = (Arc::new(RwLock::new(config)), Arc::new(watch::Sender::new(tokens)));
-        Ok(TlsListener { listener, papers, config, tokens })
+        Ok(TlsListener { listener, files, config, tokens })
     }
 }
 
@@ -123,7 +123,7 @@ impl TlsListener {
 
     /// What reads the files again.
     pub fn renewal(&self) -> TlsReload {
-        TlsReload { papers: self.papers.clone(), config: self.config.clone(), tokens: self.tokens.clone() }
+        TlsReload { files: self.files.clone(), config: self.config.clone(), tokens: self.tokens.clone() }
     }
 
     /// What is listened at.
@@ -135,14 +135,14 @@ impl TlsListener {
     pub(super) fn acceptor(&self) -> (impl Fn() -> tokio_rustls::TlsAcceptor + use<>, RequestListener) {
         let config = self.config.clone();
         let acceptor = move || config.read().unwrap_or_else(PoisonError::into_inner).clone().into();
-        (acceptor, RequestListener::TlsListener(self.tokens.subscribe()))
+        (acceptor, RequestListener::Tls(self.tokens.subscribe()))
     }
 }
 
 /// Reads certificates and tokens again.
 #[derive(Debug)]
 pub struct TlsReload {
-    papers: TlsFiles,
+    files: TlsFiles,
     config: Arc<RwLock<Arc<ServerConfig>>>,
     tokens: Arc<watch::Sender<Arc<Tokens>>>,
 }
@@ -152,9 +152,9 @@ impl TlsReload {
     /// token is gone end. A token that is taken back does not wait for a certificate, nor the other
     /// way round.
     pub fn renew(&self) -> Renewed {
-        let certificate = read_certificate(&self.papers)
+        let certificate = read_certificate(&self.files)
             .map(|config| *self.config.write().unwrap_or_else(PoisonError::into_inner) = config);
-        let tokens = read_tokens(&self.papers).map(|tokens| {
+        let tokens = read_tokens(&self.files).map(|tokens| {
             let count = tokens.count();
             self.tokens.send_replace(tokens);
             count
@@ -164,7 +164,7 @@ impl TlsReload {
 
     /// The file of tokens.
     pub fn tokens(&self) -> &Path {
-        &self.papers.tokens
+        &self.files.tokens
     }
 }
 
@@ -181,7 +181,7 @@ fn wrong(path: &Path, what: String) -> Error {
     Error::Ports(format!("`{}`: {what}", path.display()))
 }
 
-fn read_certificate(papers: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
+fn read_certificate(files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
     let of_pem = |error: rustls::pki_types::pem::Error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => "there is none in it, as PEM".to_owned(),
         other => other.to_string(),
@@ -190,30 +190,30 @@ fn read_certificate(papers: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
         Error::Open { path, source } => wrong(&path, format!("the {what} cannot be read: {source}")),
         other => other,
     };
-    let certificate = private::read(&papers.certificate, private::Open::ToReaders);
+    let certificate = private::read(&files.certificate, private::Open::ToReaders);
     let certificate = certificate.map_err(|error| unread("certificate", error))?;
     let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>();
     let chain = chain
-        .map_err(|e| wrong(&papers.certificate, format!("the certificate cannot be read: {}", of_pem(e))))?;
+        .map_err(|e| wrong(&files.certificate, format!("the certificate cannot be read: {}", of_pem(e))))?;
     if chain.is_empty() {
         return Err(wrong(
-            &papers.certificate,
+            &files.certificate,
             "the certificate cannot be read: there is none in it, as PEM".to_owned(),
         ));
     }
-    let key = private::read(&papers.key, private::Open::ToGroup).map_err(|error| unread("key", error))?;
+    let key = private::read(&files.key, private::Open::ToGroup).map_err(|error| unread("key", error))?;
     let key = PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|e| wrong(&papers.key, format!("the key cannot be read: {}", of_pem(e))))?;
+        .map_err(|e| wrong(&files.key, format!("the key cannot be read: {}", of_pem(e))))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| wrong(&papers.certificate, format!("certificate and key do not serve: {error}")))?;
+        .map_err(|error| wrong(&files.certificate, format!("certificate and key do not serve: {error}")))?;
     Ok(Arc::new(config))
 }
 
-fn read_tokens(papers: &TlsFiles) -> Result<Arc<Tokens>, Error> {
-    let text = String::from_utf8(private::read(&papers.tokens, private::Open::ToReaders)?);
-    let text = text.map_err(|_| wrong(&papers.tokens, "it is no text in UTF-8".to_owned()))?;
-    Ok(Arc::new(Tokens::parse(&text).map_err(|what| wrong(&papers.tokens, what))?))
+fn read_tokens(files: &TlsFiles) -> Result<Arc<Tokens>, Error> {
+    let text = String::from_utf8(private::read(&files.tokens, private::Open::ToReaders)?);
+    let text = text.map_err(|_| wrong(&files.tokens, "it is no text in UTF-8".to_owned()))?;
+    Ok(Arc::new(Tokens::parse(&text).map_err(|what| wrong(&files.tokens, what))?))
 }

@@ -102,7 +102,7 @@ fn part(report: Report, policy: &str) -> Report {
 
 pub(super) async fn stats(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
     let report = report(&api, caller).await?;
-    Ok(Answer((api.faces.stats)(&report)))
+    Ok(Answer((api.renderers.stats)(&report)))
 }
 
 pub(super) async fn flows(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {

@@ -141,12 +141,12 @@ impl Control {
         // Of a flow whose fragments met another worker, that which saw more.
         let largest = answer.flows.iter().max_by_key(|flow| flow.packets.iter().sum::<u64>());
         let about = largest.ok_or(FlowRefusal::None(name))?;
-        let hushed = answer.suppressed.iter().map(|(trigger, reason, until)| SuppressionState {
+        let suppressed = answer.suppressed.iter().map(|(trigger, reason, until)| SuppressionState {
             trigger: name_of(seen.program(), *trigger),
             reason: reason.clone(),
             until: until.map(time_text),
         });
-        Ok(FlowState { suppressed: Some(hushed.collect()), ..state(seen, about, now) })
+        Ok(FlowState { suppressed: Some(suppressed.collect()), ..state(seen, about, now) })
     }
 
     /// The largest flows, at most [`MOST_FLOWS`].

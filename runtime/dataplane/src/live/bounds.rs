@@ -30,12 +30,12 @@ pub(super) struct Bounds {
     /// Withholds the copies of all policies.
     pub gate: Gate,
     /// Empty when no policy is binding.
-    left: Vec<Retired>,
-    /// What was cut: by which seat's which limit, and how often something and nothing was left.
+    left: Vec<Remainder>,
+    /// What was cut: by which slot's which limit, and how often something and nothing was left.
     cuts: Vec<(Limit, u64, u64)>,
 }
 
-/// A limit of a seat.
+/// A limit of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limit {
     slot: usize,
@@ -43,15 +43,15 @@ struct Limit {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Retired {
+struct Remainder {
     start: u32,
     end: u32,
     /// The one that left the least.
     by: Option<Limit>,
 }
 
-impl Retired {
-    const ALL: Retired = Retired { start: 0, end: u32::MAX, by: None };
+impl Remainder {
+    const ALL: Remainder = Remainder { start: 0, end: u32::MAX, by: None };
 }
 
 impl Bounds {
@@ -60,11 +60,11 @@ impl Bounds {
         Bounds { gate, ..Bounds::default() }
     }
 
-    /// Takes what these seats have decided of so many packets.
+    /// Takes what these slots have decided of so many packets.
     pub fn gather(&mut self, slots: &[PolicySlot], packets: usize) {
         self.left.clear();
         for (slot, bounds) in slots.iter().enumerate().filter_map(|(at, s)| Some((at, s.decider.bounds()?))) {
-            self.left.resize(packets, Retired::ALL);
+            self.left.resize(packets, Remainder::ALL);
             for (i, left) in self.left.iter_mut().enumerate() {
                 for (_, verdict) in bounds.verdicts(i).filter(|(_, verdict)| verdict.limit != NO_LIMIT) {
                     let before = left.end.saturating_sub(left.start);
@@ -87,7 +87,7 @@ impl Bounds {
 
     /// Cuts a copy of packet `i`.
     pub fn cut(&mut self, i: usize, verdict: &mut Verdict) {
-        let Some(Retired { start, end, by: Some(by) }) = self.left.get(i).copied() else { return };
+        let Some(Remainder { start, end, by: Some(by) }) = self.left.get(i).copied() else { return };
         let (from, to) = (verdict.start.max(start), verdict.end.min(end));
         let to = to.max(from);
         // An empty one has nothing to lose: its own limits took it all.
@@ -105,7 +105,7 @@ impl Bounds {
         }
     }
 
-    /// Tells the seats what their limits have cut.
+    /// Tells the slots what their limits have cut.
     pub fn tell(&mut self, slots: &mut [PolicySlot]) {
         for (Limit { slot, limit }, cut, withheld) in self.cuts.drain(..) {
             if let Some(count) = slots.get_mut(slot).and_then(|s| s.summary.limits.get_mut(limit as usize)) {

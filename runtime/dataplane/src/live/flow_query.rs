@@ -100,7 +100,7 @@ impl QueryQueue {
     /// Takes a question, and answers what takes but a moment.
     pub fn take(&mut self, query: FlowQuery, slots: &mut [PolicySlot]) {
         let mut answer = Answer::default();
-        let Some(slot) = seat_of(slots, &query) else {
+        let Some(slot) = slot_of(slots, &query) else {
             let _nobody_waits = query.answer.send(Answer { changed: true, ..answer });
             return;
         };
@@ -130,7 +130,7 @@ impl QueryQueue {
         if walk.query.waits.strong_count() == 0 {
             return;
         }
-        let Some(slot) = seat_of(slots, &walk.query) else {
+        let Some(slot) = slot_of(slots, &walk.query) else {
             let _nobody_waits = walk.query.answer.send(Answer { changed: true, ..walk.answer });
             return;
         };
@@ -146,7 +146,7 @@ impl QueryQueue {
     }
 }
 
-fn seat_of<'s>(slots: &'s mut [PolicySlot], query: &FlowQuery) -> Option<&'s mut PolicySlot> {
+fn slot_of<'s>(slots: &'s mut [PolicySlot], query: &FlowQuery) -> Option<&'s mut PolicySlot> {
     let slot = slots.iter_mut().find(|slot| slot.id == query.id)?;
     Arc::ptr_eq(slot.policy.program(), &query.program).then_some(slot)
 }

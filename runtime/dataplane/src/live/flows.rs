@@ -38,7 +38,7 @@ impl Live {
         let (to, answers) = channel();
         let waits = Arc::new(());
         let mut workers = 0;
-        for hand in &self.workers {
+        for handle in &self.workers {
             let query = FlowQuery {
                 id: loaded.id(),
                 program: program.clone(),
@@ -48,7 +48,7 @@ impl Live {
                 waits: Arc::downgrade(&waits),
             };
             // One that has died is found at the end.
-            workers += usize::from(hand.tell(Command::Query(Box::new(query))));
+            workers += usize::from(handle.tell(Command::Query(Box::new(query))));
         }
         Some(Answers { workers, answers, _waits: waits })
     }

@@ -93,8 +93,8 @@ impl Live {
                 true,
             );
         }
-        for (worker, hand) in self.workers.iter().enumerate() {
-            let Some(still) = hand.watcher.stalled() else { continue };
+        for (worker, handle) in self.workers.iter().enumerate() {
+            let Some(still) = handle.watcher.stalled() else { continue };
             let what = format!(
                 "worker {worker} has not moved for {} s: its flows are not decided; end mirrorc and start it again",
                 still.as_secs()

@@ -343,15 +343,15 @@ impl Live {
         }
     }
 
-    /// Hands an order to each worker and waits for what they leave; with what comes later.
+    /// Hands a command to each worker and waits for what they leave; with what comes later.
     fn tell_workers(&self, id: u64, commands: Vec<SlotUpdate>) -> (Swap, Vec<Retired>, Receiver<Retired>) {
         let begun = Instant::now();
         let (left, rest) = channel();
         let mut waiting = 0;
-        for (hand, seating) in self.workers.iter().zip(commands) {
+        for (handle, update) in self.workers.iter().zip(commands) {
             // One that has died is found at the end.
             waiting +=
-                usize::from(hand.tell(Command::PolicySlot(SlotCommand { id, seating, left: left.clone() })));
+                usize::from(handle.tell(Command::PolicySlot(SlotCommand { id, update, left: left.clone() })));
         }
         drop(left);
         let mut all = Vec::with_capacity(waiting);

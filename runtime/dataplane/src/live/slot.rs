@@ -1,8 +1,8 @@
 //! One policy at one worker: what decides, the ends of its stations, its sums. The invariants: a
-//! seat is taken, changed and left between two batches, so a packet is decided by one version of
-//! each policy; what is left goes back to whoever gave the order, and is freed there and not by the
-//! worker. (Rejected: workers that look at a shared pointer before each batch; nobody would know
-//! when the last one has left the old program.)
+//! slot is taken, changed and left between two batches, so a packet is decided by one version of
+//! each policy; what is left goes back to whoever gave the command, and is freed there and not by
+//! the worker. (Rejected: workers that look at a shared pointer before each batch; nobody would
+//! know when the last one has left the old program.)
 
 use super::bounds::{Bounds, Gate};
 use crate::station::{Copy, StationProducer};
@@ -30,7 +30,7 @@ pub(super) struct PolicySlot {
 
 /// What a worker is told about a policy.
 pub(super) enum SlotUpdate {
-    /// Take this seat, in place of the one of the same policy if there is one.
+    /// Take this slot, in place of the one of the same policy if there is one.
     Take(Box<PolicySlot>, Box<Migration>),
     /// The same program, in another environment.
     Environment(Arc<Policy>),
@@ -40,16 +40,16 @@ pub(super) enum SlotUpdate {
 
 /// What a worker has left, to be freed elsewhere.
 pub(super) struct Retired {
-    _seat: Option<Box<PolicySlot>>,
+    _slot: Option<Box<PolicySlot>>,
     _policy: Option<Arc<Policy>>,
     /// How long the worker did nothing else.
     pub took: Duration,
 }
 
-/// An order, and where what is left goes.
+/// A command, and where what is left goes.
 pub(super) struct SlotCommand {
     pub id: u64,
-    pub seating: SlotUpdate,
+    pub update: SlotUpdate,
     pub left: Sender<Retired>,
 }
 
@@ -58,29 +58,29 @@ impl SlotCommand {
     /// know the new sums.
     pub fn apply(self, slots: &mut Vec<PolicySlot>, gone: &mut RetiredTotals) -> (Sender<Retired>, Retired) {
         let at = slots.iter().position(|slot| slot.id == self.id);
-        let (mut left_seat, mut left_policy) = (None, None);
-        match (self.seating, at.and_then(|at| slots.get_mut(at))) {
+        let (mut left_slot, mut left_policy) = (None, None);
+        match (self.update, at.and_then(|at| slots.get_mut(at))) {
             (SlotUpdate::Take(mut slot, migration), Some(old)) => {
                 old.summary.end(&old.decider);
                 slot.summary = old.summary.succeed(slot.policy.program(), &migration);
                 slot.summary.seed(&mut slot.decider);
                 slot.decider.take_over(&mut old.decider, &migration, slot.summary.packets);
-                left_seat = Some(Box::new(std::mem::replace(old, *slot)));
+                left_slot = Some(Box::new(std::mem::replace(old, *slot)));
             }
             (SlotUpdate::Take(slot, _), None) => slots.push(*slot),
             (SlotUpdate::Environment(policy), Some(slot)) => {
                 left_policy = Some(std::mem::replace(&mut slot.policy, policy));
             }
             (SlotUpdate::Leave, Some(_)) => {
-                left_seat = at.map(|at| Box::new(slots.remove(at)));
-                if let Some(slot) = &mut left_seat {
+                left_slot = at.map(|at| Box::new(slots.remove(at)));
+                if let Some(slot) = &mut left_slot {
                     slot.summary.end(&slot.decider);
                     gone.add(&RetiredTotals::all_of(&slot.summary));
                 }
             }
             (SlotUpdate::Environment(_) | SlotUpdate::Leave, None) => {}
         }
-        (self.left, Retired { _seat: left_seat, _policy: left_policy, took: Duration::ZERO })
+        (self.left, Retired { _slot: left_slot, _policy: left_policy, took: Duration::ZERO })
     }
 }
 

@@ -14,7 +14,7 @@ impl Live {
     /// a second.
     pub fn watch(&mut self) {
         let now = Instant::now();
-        self.workers.iter_mut().for_each(|hand| hand.watcher.look(now));
+        self.workers.iter_mut().for_each(|handle| handle.watcher.look(now));
         for at in 0..self.ports.len() {
             let Some(port) = self.ports.get(at) else { return };
             let (name, before) = (port.name.clone(), port.state);

@@ -1,4 +1,4 @@
-//! A worker: one thread, one ring of each port, a seat of each policy. It takes the packets of all
+//! A worker: one thread, one ring of each port, a slot of each policy. It takes the packets of all
 //! its ports in the order of their times, so that an answer never comes before its question. The
 //! invariants: nothing here waits but for packets; copies are offered after frames were forwarded;
 //! when it is told to stop, every frame that the kernel has counted for it is decided first.
@@ -42,7 +42,7 @@ const SUPPRESSIONS: Duration = Duration::from_secs(1);
 /// How long draining waits for frames that the kernel has counted and that do not come.
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// How many batches are decided before a worker listens to orders, and for how long: a ring that
+/// How many batches are decided before a worker listens to commands, and for how long: a ring that
 /// never runs empty must not keep a load waiting.
 const PASS: usize = 64;
 const PASS_TIME: Duration = Duration::from_millis(10);
@@ -100,7 +100,7 @@ pub(super) struct Worker {
     pub totals: Totals,
     /// Sums of policies that were unloaded.
     pub gone: RetiredTotals,
-    /// An eventfd that is written to when there are orders.
+    /// An eventfd that is written to when there are commands.
     pub wakeup: Arc<OwnedFd>,
     /// When it last waited.
     pub woken: Instant,
@@ -124,8 +124,8 @@ impl Worker {
     pub fn run(mut self) -> Counts {
         let (mut told, mut looked) = (Instant::now(), Instant::now());
         loop {
-            while let Ok(order) = self.commands.try_recv() {
-                self.apply(order);
+            while let Ok(command) = self.commands.try_recv() {
+                self.apply(command);
             }
             if self.stop.load(Ordering::Relaxed) {
                 break;
@@ -165,8 +165,8 @@ impl Worker {
         }
     }
 
-    fn apply(&mut self, order: Command) {
-        match order {
+    fn apply(&mut self, command: Command) {
+        match command {
             Command::Port(at, tap) => {
                 // Whatever the old ring still has came before.
                 if self.ports.get(at).is_some_and(|port| port.ring().is_some()) {
@@ -182,9 +182,9 @@ impl Worker {
                 }
             }
             Command::Query(query) => self.queries.take(*query, &mut self.slots),
-            Command::PolicySlot(order) => {
+            Command::PolicySlot(command) => {
                 let begun = Instant::now();
-                let (to, mut left) = order.apply(&mut self.slots, &mut self.gone);
+                let (to, mut left) = command.apply(&mut self.slots, &mut self.gone);
                 // Before it is told that it is done: whoever adds up then finds the sums of the
                 // program at work.
                 self.publish();

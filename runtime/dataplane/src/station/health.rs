@@ -111,7 +111,7 @@ mod tests {
     fn tally() -> Tally {
         Tally {
             station: "s".to_owned(),
-            lane: Arc::new(QueueState::new(1 << 20, 64)),
+            queue_state: Arc::new(QueueState::new(1 << 20, 64)),
             down: Mutex::new(None),
             events: Events::default(),
             holder: Holder::new("station `s`".to_owned(), std::iter::empty()),

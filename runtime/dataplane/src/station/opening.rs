@@ -97,13 +97,13 @@ pub(super) fn open(
     let scope = Scope::new(confinement.clone(), origin.clone(), holder.clone(), policy, &station.name);
     let tally = Arc::new(Tally {
         station: station.name.clone(),
-        lane: Arc::new(QueueState::new(options.queue_bytes, options.queue_copies)),
+        queue_state: Arc::new(QueueState::new(options.queue_bytes, options.queue_copies)),
         down: Mutex::new(None),
         events: options.events.clone(),
         holder,
     });
-    tally.lane.drained.store(options.drained.contains(&station.name), Relaxed);
-    let (queue, chunks) = sync_channel(tally.lane.chunks());
+    tally.queue_state.drained.store(options.drained.contains(&station.name), Relaxed);
+    let (queue, batches) = sync_channel(tally.queue_state.batches());
     let (alive, done) = sync_channel(0);
     let (go, wait) = sync_channel(1);
     let (answer, answered) = sync_channel(1);
@@ -144,10 +144,10 @@ pub(super) fn open(
                 // It took long, and was down for that.
                 tally.up();
             }
-            queue::run(&chunks, sink, rate, &tally);
+            queue::run(&batches, sink, rate, &tally);
             // In this order: what is sent until the queue is gone is still counted by whoever
             // waits.
-            drop(chunks);
+            drop(batches);
             drop::<SyncSender<()>>(alive);
         }
     };

@@ -1,7 +1,7 @@
-//! A worker's end of a station: copies are gathered in a chunk, and whole chunks go through a
+//! A worker's end of a station: copies are gathered in a batch, and whole batches go through a
 //! bounded queue to the station's own thread. The invariants: nothing here waits, for a lock, for
 //! the station, or for memory that is not bounded; a queue holds at most what it was given and one
-//! chunk more for each worker. Full chunks come back and are used again; of one that is nearly
+//! batch more for each worker. Full batches come back and are used again; of one that is nearly
 //! empty only what is in it goes, so that many of them take no more memory than a few. (Rejected: a
 //! queue of copies, one atomic operation and one allocation each; a ring of bytes shared with the
 //! station, which is what this is with more `unsafe`.)
@@ -15,20 +15,20 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-/// How many bytes a chunk gathers; one copy may be longer.
-const CHUNK: usize = 64 << 10;
+/// How many bytes a batch gathers; one copy may be longer.
+const BATCH_BYTES: usize = 64 << 10;
 
-/// How many copies a chunk gathers.
-const CHUNK_COPIES: usize = 512;
+/// How many copies a batch gathers.
+const BATCH_COPIES: usize = 512;
 
-/// How many chunks of a worker are kept to be used again.
+/// How many batches of a worker are kept to be used again.
 const SPARE: usize = 8;
 
 /// Bytes of what is kept of a copy beside its own.
 pub(super) const COPY_BYTES: usize = size_of::<Held>();
 
-/// Bytes of the chunks that a worker fills and keeps for a station.
-pub(super) const WORKER_BYTES: u64 = ((SPARE + 1) * (CHUNK + CHUNK_COPIES * COPY_BYTES)) as u64;
+/// Bytes of the batches that a worker fills and keeps for a station.
+pub(super) const WORKER_BYTES: u64 = ((SPARE + 1) * (BATCH_BYTES + BATCH_COPIES * COPY_BYTES)) as u64;
 
 /// One copy that a station is to get.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ pub struct Copy<'a> {
 /// What is kept of a copy while it waits, beside its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
-    /// Its bytes in the chunk.
+    /// Its bytes in the batch.
     start: usize,
     end: usize,
     pub verdict: Verdict,
@@ -61,7 +61,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Of a copy whose bytes are there in a chunk.
+    /// Of a copy whose bytes are there in a batch.
     pub fn new(copy: &Copy<'_>, bytes: Range<usize>) -> Held {
         let Copy { packet, verdict, number, flow_hash } = *copy;
         Held {
@@ -103,7 +103,7 @@ impl CopyBatch {
     pub fn done(mut self) {
         self.clear();
         if let Some(home) = self.home.clone()
-            && self.bytes.capacity() <= 2 * CHUNK
+            && self.bytes.capacity() <= 2 * BATCH_BYTES
         {
             // A worker that has enough of them, or is gone, lets this one go.
             let _: Result<(), TrySendError<CopyBatch>> = home.try_send(self);
@@ -117,11 +117,11 @@ impl CopyBatch {
 
     /// Whether it takes much more memory than its copies need.
     fn is_small(&self) -> bool {
-        self.bytes.len() < CHUNK / 4 && self.copies.len() < CHUNK_COPIES / 4
+        self.bytes.len() < BATCH_BYTES / 4 && self.copies.len() < BATCH_COPIES / 4
     }
 }
 
-/// What a station's thread and its outlets share.
+/// What a station's thread and its producers share.
 #[derive(Debug)]
 pub(super) struct QueueState {
     pub counters: Counters,
@@ -153,8 +153,9 @@ impl QueueState {
         self.bytes.load(Relaxed) >= self.most_bytes || self.copies.load(Relaxed) >= self.most_copies
     }
 
-    /// How many chunks there can be in a full queue: workers pass on chunks that are not full, too.
-    pub fn chunks(&self) -> usize {
+    /// How many batches there can be in a full queue: workers pass on batches that are not full,
+    /// too.
+    pub fn batches(&self) -> usize {
         (self.most_bytes / 4096).clamp(16, 16_384)
     }
 
@@ -172,9 +173,9 @@ impl QueueState {
 /// One worker's end of one station.
 #[derive(Debug)]
 pub struct StationProducer {
-    lane: Arc<QueueState>,
+    queue_state: Arc<QueueState>,
     queue: SyncSender<CopyBatch>,
-    chunk: CopyBatch,
+    batch: CopyBatch,
     spare: Receiver<CopyBatch>,
     /// Counted here and not yet told.
     asked: Amount,
@@ -183,13 +184,17 @@ pub struct StationProducer {
 }
 
 impl StationProducer {
-    pub(super) fn new(lane: Arc<QueueState>, queue: SyncSender<CopyBatch>, names: Names) -> StationProducer {
+    pub(super) fn new(
+        queue_state: Arc<QueueState>,
+        queue: SyncSender<CopyBatch>,
+        names: Names,
+    ) -> StationProducer {
         let (home, spare) = sync_channel(SPARE);
-        let chunk = fresh(names, Some(home));
+        let batch = fresh(names, Some(home));
         StationProducer {
-            lane,
+            queue_state,
             queue,
-            chunk,
+            batch,
             spare,
             asked: Amount::default(),
             refused: Amount::default(),
@@ -199,7 +204,7 @@ impl StationProducer {
 
     /// Takes a copy of the bytes that the verdict says, or drops and counts it when the queue is
     /// full. Never waits. A verdict of which limits left nothing is no copy. Until
-    /// [`flush`](Self::flush) or a full chunk, nothing is on its way.
+    /// [`flush`](Self::flush) or a full batch, nothing is on its way.
     pub fn offer(&mut self, copy: &Copy<'_>) {
         let Copy { packet, verdict, .. } = copy;
         let bytes = packet.frame().get(verdict.start as usize..verdict.end as usize).unwrap_or(&[]);
@@ -208,20 +213,20 @@ impl StationProducer {
         }
         let one = Amount::one(bytes.len());
         self.asked.add(one);
-        if self.lane.drained.load(Relaxed) {
+        if self.queue_state.drained.load(Relaxed) {
             self.drained.add(one);
             return;
         }
-        if self.chunk.bytes.len() + bytes.len() > CHUNK || self.chunk.copies.len() >= CHUNK_COPIES {
+        if self.batch.bytes.len() + bytes.len() > BATCH_BYTES || self.batch.copies.len() >= BATCH_COPIES {
             self.pass();
         }
-        if self.lane.is_full() {
+        if self.queue_state.is_full() {
             self.refused.add(one);
             return;
         }
-        let start = self.chunk.bytes.len();
-        self.chunk.bytes.extend_from_slice(bytes);
-        self.chunk.copies.push(Held::new(copy, start..self.chunk.bytes.len()));
+        let start = self.batch.bytes.len();
+        self.batch.bytes.extend_from_slice(bytes);
+        self.batch.copies.push(Held::new(copy, start..self.batch.bytes.len()));
     }
 
     /// Sends what was gathered on its way and tells what was counted; to be called before the
@@ -232,39 +237,39 @@ impl StationProducer {
         }
     }
 
-    /// Puts the chunk into the queue.
+    /// Puts the batch into the queue.
     fn pass(&mut self) {
-        self.lane.counters.asked(std::mem::take(&mut self.asked));
+        self.queue_state.counters.asked(std::mem::take(&mut self.asked));
         if self.drained.copies > 0 {
-            self.lane.counters.dropped(Cause::Drained, std::mem::take(&mut self.drained));
+            self.queue_state.counters.dropped(Cause::Drained, std::mem::take(&mut self.drained));
         }
         if self.refused.copies > 0 {
-            self.lane.counters.dropped(Cause::QueueFull, std::mem::take(&mut self.refused));
+            self.queue_state.counters.dropped(Cause::QueueFull, std::mem::take(&mut self.refused));
         }
-        let amount = self.chunk.amount();
+        let amount = self.batch.amount();
         if amount.copies == 0 {
             return;
         }
-        let names = self.chunk.names.clone();
-        let chunk = if self.chunk.is_small() {
-            let (bytes, copies) = (self.chunk.bytes.as_slice().into(), self.chunk.copies.as_slice().into());
-            self.chunk.clear();
+        let names = self.batch.names.clone();
+        let batch = if self.batch.is_small() {
+            let (bytes, copies) = (self.batch.bytes.as_slice().into(), self.batch.copies.as_slice().into());
+            self.batch.clear();
             CopyBatch { bytes, copies, names, home: None }
         } else {
-            let home = self.chunk.home.clone();
+            let home = self.batch.home.clone();
             let next = self.spare.try_recv().unwrap_or_else(|_| fresh(names.clone(), home));
-            std::mem::replace(&mut self.chunk, CopyBatch { names, ..next })
+            std::mem::replace(&mut self.batch, CopyBatch { names, ..next })
         };
-        self.lane.enter(amount);
-        match self.queue.try_send(chunk) {
+        self.queue_state.enter(amount);
+        match self.queue.try_send(batch) {
             Ok(()) => {}
-            Err(TrySendError::Full(chunk)) => {
-                self.lane.leave(amount);
-                self.lane.counters.dropped(Cause::QueueFull, amount);
-                chunk.done();
+            Err(TrySendError::Full(batch)) => {
+                self.queue_state.leave(amount);
+                self.queue_state.counters.dropped(Cause::QueueFull, amount);
+                batch.done();
             }
             // The station has ended; it may have counted these already.
-            Err(TrySendError::Disconnected(_)) => self.lane.counters.close(),
+            Err(TrySendError::Disconnected(_)) => self.queue_state.counters.close(),
         }
     }
 }
@@ -276,5 +281,10 @@ impl Drop for StationProducer {
 }
 
 fn fresh(names: Names, home: Option<SyncSender<CopyBatch>>) -> CopyBatch {
-    CopyBatch { bytes: Vec::with_capacity(CHUNK), copies: Vec::with_capacity(CHUNK_COPIES), names, home }
+    CopyBatch {
+        bytes: Vec::with_capacity(BATCH_BYTES),
+        copies: Vec::with_capacity(BATCH_COPIES),
+        names,
+        home,
+    }
 }

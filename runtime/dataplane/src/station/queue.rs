@@ -1,8 +1,8 @@
-//! The station's own thread: takes chunks from the queue, holds copies against the rate, gives them
-//! to the sink. The invariants: only this thread waits for the station; the sink is told when the
-//! queue is empty and at least ten times a second, so that what was gathered is written and what is
-//! down is tried again; events come once a change, not once a copy. (Rejected: one thread for all
-//! stations, where the slowest would hold up the others.)
+//! The station's own thread: takes batches from the queue, holds copies against the rate, gives
+//! them to the sink. The invariants: only this thread waits for the station; the sink is told when
+//! the queue is empty and at least ten times a second, so that what was gathered is written and
+//! what is down is tried again; events come once a change, not once a copy. (Rejected: one thread
+//! for all stations, where the slowest would hold up the others.)
 
 use super::blocks::Names;
 use super::counts::{Amount, Cause};
@@ -50,7 +50,7 @@ pub(super) trait Sink: Send {
 #[derive(Debug)]
 pub(super) struct Tally {
     pub station: String,
-    pub lane: Arc<QueueState>,
+    pub queue_state: Arc<QueueState>,
     pub down: Mutex<Option<String>>,
     pub events: Events,
     /// As which it holds files.
@@ -59,31 +59,31 @@ pub(super) struct Tally {
 
 impl Tally {
     pub fn sent(&self, amount: Amount) {
-        self.lane.counters.unless_closed(|counters| counters.sent(amount));
+        self.queue_state.counters.unless_closed(|counters| counters.sent(amount));
     }
 
     pub fn dropped(&self, cause: Cause, amount: Amount) {
-        self.lane.counters.unless_closed(|counters| counters.dropped(cause, amount));
+        self.queue_state.counters.unless_closed(|counters| counters.dropped(cause, amount));
     }
 
     /// A copy that was sent lost so many bytes of its end.
     pub fn cut(&self, bytes: usize) {
-        self.lane.counters.unless_closed(|counters| counters.cut(bytes));
+        self.queue_state.counters.unless_closed(|counters| counters.cut(bytes));
     }
 
     /// The copy that was sent last went to a next hop that has not answered.
     pub fn unanswered(&self) {
-        self.lane.counters.unanswered();
+        self.queue_state.counters.unanswered();
     }
 
     /// The network said that a copy did not arrive.
     pub fn network_error(&self) {
-        self.lane.counters.network_error();
+        self.queue_state.counters.network_error();
     }
 
     /// The interface did not send so many packets.
     pub fn link_drops(&self, packets: u64) {
-        self.lane.counters.link_drops(packets);
+        self.queue_state.counters.link_drops(packets);
     }
 
     /// Something that a user should know of, while copies are taken.
@@ -115,7 +115,7 @@ impl Tally {
     pub fn probe(&self) -> Tally {
         Tally {
             station: self.station.clone(),
-            lane: self.lane.clone(),
+            queue_state: self.queue_state.clone(),
             down: Mutex::new(None),
             events: Events::default(),
             holder: self.holder.clone(),
@@ -141,12 +141,12 @@ impl Tally {
 
     /// Whether the run is over.
     pub fn stopping(&self) -> bool {
-        self.lane.deadline.get().is_some()
+        self.queue_state.deadline.get().is_some()
     }
 
     /// Whether it is, and there is no time left for what waits.
     pub fn late(&self) -> bool {
-        self.lane.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+        self.queue_state.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
     }
 
     fn tell(&self, state: State) {
@@ -163,15 +163,15 @@ pub(super) fn run(
 ) {
     let mut ticked = Instant::now();
     loop {
-        let chunk = match queue.try_recv() {
-            Ok(chunk) => Some(chunk),
+        let batch = match queue.try_recv() {
+            Ok(batch) => Some(batch),
             Err(_) => {
                 sink.rest(tally);
                 if tally.stopping() {
                     break;
                 }
                 match queue.recv_timeout(TICK) {
-                    Ok(chunk) => Some(chunk),
+                    Ok(batch) => Some(batch),
                     Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
@@ -180,8 +180,8 @@ pub(super) fn run(
         if tally.late() {
             break;
         }
-        if let Some(chunk) = chunk {
-            take(chunk, sink.as_mut(), &mut rate, tally);
+        if let Some(batch) = batch {
+            take(batch, sink.as_mut(), &mut rate, tally);
         }
         let now = Instant::now();
         if now.duration_since(ticked) >= TICK {
@@ -192,20 +192,20 @@ pub(super) fn run(
     sink.finish(tally);
 }
 
-fn take(chunk: CopyBatch, sink: &mut dyn Sink, rate: &mut Option<Bucket>, tally: &Tally) {
+fn take(batch: CopyBatch, sink: &mut dyn Sink, rate: &mut Option<Bucket>, tally: &Tally) {
     if let Some(rate) = rate {
         rate.refill(Instant::now());
     }
     let overhead = sink.overhead();
-    for (held, bytes) in chunk.copies() {
+    for (held, bytes) in batch.copies() {
         if let Some(rate) = rate
             && !rate.take(bytes.len() + overhead)
         {
             tally.dropped(Cause::Rate, Amount::one(bytes.len()));
             continue;
         }
-        sink.send(CopyRef { held, bytes, names: &chunk.names }, tally);
+        sink.send(CopyRef { held, bytes, names: &batch.names }, tally);
     }
-    tally.lane.leave(chunk.amount());
-    chunk.done();
+    tally.queue_state.leave(batch.amount());
+    batch.done();
 }

@@ -186,7 +186,7 @@ fn make(host: IpAddr, protocol: u8, fragment: bool) -> io::Result<OwnedFd> {
         let discovery = if fragment { Discovery::DONT } else { Discovery::DO };
         sockopt::set_ip_mtu_discover(&made, discovery)?;
     }
-    // A burst of one chunk, with headers; what the system allows of it.
+    // A burst of one batch, with headers; what the system allows of it.
     let _less = sockopt::set_socket_send_buffer_size(&made, 1 << 20);
     Ok(made)
 }

@@ -15,7 +15,7 @@ use mrule_compiler::table::KeyValue;
 use std::collections::HashMap;
 
 /// Of how many flows triggers can be suppressed at a worker.
-const MAX_QUIET: usize = 1 << 16;
+const MAX_SUPPRESSED: usize = 1 << 16;
 
 /// How many flows are named when a name may mean several.
 pub const NAMED: usize = 4;
@@ -56,35 +56,41 @@ impl Suppressions {
 
     #[cold]
     fn bits_of(&self, flows: &FlowTable, flow: FlowId, now: i64) -> u64 {
-        let Some((hushed, about)) = self.flows.get(&flow).zip(flows.about(flow)) else { return 0 };
-        hushed.iter().filter(|hush| hush.holds(&about, now)).fold(0, |bits, hush| bits | 1 << hush.bit)
+        let Some((suppressed, about)) = self.flows.get(&flow).zip(flows.about(flow)) else { return 0 };
+        suppressed
+            .iter()
+            .filter(|suppression| suppression.holds(&about, now))
+            .fold(0, |bits, suppression| bits | 1 << suppression.bit)
     }
 
-    fn put(&mut self, flows: &FlowTable, flow: FlowId, now: i64, hush: Suppression) -> bool {
-        if self.flows.len() >= MAX_QUIET && !self.flows.contains_key(&flow) {
-            self.flows.retain(|flow, hushed| {
-                flows.about(*flow).is_some_and(|about| hushed.iter().any(|hush| hush.holds(&about, now)))
+    fn put(&mut self, flows: &FlowTable, flow: FlowId, now: i64, suppression: Suppression) -> bool {
+        if self.flows.len() >= MAX_SUPPRESSED && !self.flows.contains_key(&flow) {
+            self.flows.retain(|flow, suppressed| {
+                flows
+                    .about(*flow)
+                    .is_some_and(|about| suppressed.iter().any(|suppression| suppression.holds(&about, now)))
             });
-            if self.flows.len() >= MAX_QUIET {
+            if self.flows.len() >= MAX_SUPPRESSED {
                 return false;
             }
         }
-        let hushed = self.flows.entry(flow).or_default();
+        let suppressed = self.flows.entry(flow).or_default();
         let about = flows.about(flow);
-        hushed.retain(|other| {
-            other.bit != hush.bit && about.as_ref().is_some_and(|about| other.holds(about, now))
+        suppressed.retain(|other| {
+            other.bit != suppression.bit && about.as_ref().is_some_and(|about| other.holds(about, now))
         });
-        hushed.push(hush);
+        suppressed.push(suppression);
         true
     }
 
     fn take(&mut self, flows: &FlowTable, flow: FlowId, now: i64, bit: u32) -> bool {
-        let (Some(hushed), Some(about)) = (self.flows.get_mut(&flow), flows.about(flow)) else {
+        let (Some(suppressed), Some(about)) = (self.flows.get_mut(&flow), flows.about(flow)) else {
             return false;
         };
-        let was = hushed.iter().any(|hush| hush.bit == bit && hush.holds(&about, now));
-        hushed.retain(|hush| hush.bit != bit);
-        if hushed.is_empty() {
+        let was =
+            suppressed.iter().any(|suppression| suppression.bit == bit && suppression.holds(&about, now));
+        suppressed.retain(|suppression| suppression.bit != bit);
+        if suppressed.is_empty() {
             self.flows.remove(&flow);
         }
         was
@@ -94,19 +100,21 @@ impl Suppressions {
     /// reason.
     fn over(&mut self, flows: &FlowTable, now: i64) -> Vec<(u32, FlowName, &'static str)> {
         let mut over = Vec::new();
-        self.flows.retain(|flow, hushed| {
+        self.flows.retain(|flow, suppressed| {
             let about = flows.about(*flow).filter(|_| flows.lives(*flow, now));
-            hushed.retain(|hush| {
-                let is_flow = about.as_ref().is_some_and(|a| hush.name.is(&a.name) && hush.first == a.first);
-                let why = match hush.until {
+            suppressed.retain(|suppression| {
+                let is_flow = about
+                    .as_ref()
+                    .is_some_and(|a| suppression.name.is(&a.name) && suppression.first == a.first);
+                let why = match suppression.until {
                     Some(until) if until < now => "its time is over",
                     _ if !is_flow => "its flow has ended",
                     _ => return true,
                 };
-                over.push((hush.bit, hush.name, why));
+                over.push((suppression.bit, suppression.name, why));
                 false
             });
-            !hushed.is_empty()
+            !suppressed.is_empty()
         });
         over
     }
@@ -114,15 +122,15 @@ impl Suppressions {
     /// Goes on with what another knows, whose triggers had other bits.
     pub(super) fn take_over(&mut self, other: &mut Suppressions, bits: &[(u32, u32)]) {
         self.flows = std::mem::take(&mut other.flows);
-        self.flows.retain(|_, hushed| {
-            hushed.retain_mut(|hush| match bits.iter().find(|(was, _)| *was == hush.bit) {
+        self.flows.retain(|_, suppressed| {
+            suppressed.retain_mut(|suppression| match bits.iter().find(|(was, _)| *was == suppression.bit) {
                 Some((_, is)) => {
-                    hush.bit = *is;
+                    suppression.bit = *is;
                     true
                 }
                 None => false,
             });
-            !hushed.is_empty()
+            !suppressed.is_empty()
         });
     }
 }
@@ -243,9 +251,9 @@ impl Decider {
                 let end = reason.char_indices().map(|(at, c)| at + c.len_utf8());
                 let end = end.take_while(|end| *end <= MAX_REASON).last().unwrap_or(0);
                 let reason = reason.get(..end).unwrap_or_default().to_owned();
-                let hush =
+                let suppression =
                     Suppression { name: about.name, first: about.first, bit, reason, until: until(time) };
-                match suppressions.put(flows, flow, now, hush) {
+                match suppressions.put(flows, flow, now, suppression) {
                     true => Ok(Effect::Done),
                     false => Err(FlowRefusal::Full),
                 }
@@ -286,9 +294,12 @@ impl Decider {
         for (at, _) in triggers.filter(|(_, trigger)| trigger.is_by_flow()) {
             match bit_of(policy.program(), at) {
                 Some(bit) => {
-                    let hushed = suppressions.flows.get(&flow).into_iter().flatten();
-                    let hushed = hushed.filter(|hush| hush.bit == bit && hush.holds(&about, now));
-                    found.extend(hushed.map(|hush| (at, hush.reason.clone(), hush.until)));
+                    let suppressed = suppressions.flows.get(&flow).into_iter().flatten();
+                    let suppressed = suppressed
+                        .filter(|suppression| suppression.bit == bit && suppression.holds(&about, now));
+                    found.extend(
+                        suppressed.map(|suppression| (at, suppression.reason.clone(), suppression.until)),
+                    );
                 }
                 None => {
                     let Some(id) = about.id else { continue };

@@ -72,7 +72,7 @@ impl Forms {
         room.get(..form.len())
     }
 
-    /// Its spot; the default where there is none.
+    /// Its hash; the default where there is none.
     #[inline(always)]
     pub(super) fn hash<'a>(
         &self,
@@ -88,12 +88,12 @@ impl Forms {
             Some([Part::Num]) => triggers.hash(&[num(first)]),
             Some([Part::V4]) => triggers.hash(&[v4(first)]),
             Some([Part::V6]) => triggers.hash(&[v6(first)]),
-            _ => self.spot_of_several(triggers, words, head, packet, seen),
+            _ => self.hash_of_several(triggers, words, head, packet, seen),
         }
     }
 
     #[inline(never)]
-    fn spot_of_several<'a>(
+    fn hash_of_several<'a>(
         &self,
         triggers: &TriggerStore,
         words: &OwnKeyWords,

@@ -32,7 +32,7 @@ pub(super) struct TriggerOutputs<'a> {
     pub triggers: usize,
 }
 
-/// A way to a key.
+/// A key that packets have, and the triggers with windows of which it is.
 #[derive(Debug)]
 pub(super) struct KeyGroup {
     /// Its place among [`Program::key_groups`].
@@ -178,7 +178,7 @@ impl KeyGroup {
                 return;
             };
             let mut room = None;
-            // Where the spot says all of the key, none is made.
+            // Where the hash says all of the key, none is made.
             let key = if hash.is_whole() {
                 &[]
             } else {

@@ -24,7 +24,7 @@ use std::ops::Range;
 pub(super) struct TriggerEvaluator {
     /// Per trigger.
     plans: Vec<Plan>,
-    /// Per way to a key.
+    /// Per key, with the triggers that have it.
     groups: Vec<KeyGroup>,
     /// Some trigger has a condition and a key or windows: packets must be probed, and windows kept.
     keyed: bool,
@@ -58,7 +58,7 @@ struct Plan {
     scope: Of,
     /// Its key is the flow's number, which says nothing outside.
     by_flow: bool,
-    way: Option<usize>,
+    group: Option<usize>,
     counts: bool,
 }
 
@@ -98,14 +98,14 @@ impl TriggerEvaluator {
                 (Scope::Keys(_), _) => Of::Key,
             },
             by_flow: trigger.is_by_flow(),
-            way: groups.iter().position(|(_, alike)| alike.contains(&id)),
+            group: groups.iter().position(|(_, alike)| alike.contains(&id)),
             counts: program.windows_of(id).next().is_some(),
         };
         let plans: Vec<Plan> = (0u32..).map(TriggerId).zip(&program.triggers).map(plan).collect();
-        let way = |(at, (own, alike)): (usize, &(&[OwnKey], Vec<TriggerId>))| {
+        let group = |(at, (own, alike)): (usize, &(&[OwnKey], Vec<TriggerId>))| {
             KeyGroup::new(program, policy.triggers(), (at, own, alike), ahead)
         };
-        let groups: Vec<KeyGroup> = groups.iter().enumerate().map(way).collect();
+        let groups: Vec<KeyGroup> = groups.iter().enumerate().map(group).collect();
         TriggerEvaluator {
             keyed: program.uses().keyed,
             ahead,
@@ -143,7 +143,7 @@ impl TriggerEvaluator {
     }
 
     fn counters(&self) -> impl Iterator<Item = &Counter> {
-        self.groups.iter().flat_map(|way| &way.counters)
+        self.groups.iter().flat_map(|group| &group.counters)
     }
 
     /// Whether the packets that are probed together may be looked at together, too: no condition
@@ -186,8 +186,8 @@ impl TriggerEvaluator {
                 }
             }
             let probes = ProbeBatch { packets, first, sight, probe: &self.probe, heads: &self.heads };
-            self.groups.iter_mut().for_each(|way| way.prefetch_bucket(policy.triggers(), probes));
-            self.groups.iter_mut().for_each(|way| way.prefetch_row(policy.triggers(), packets.len()));
+            self.groups.iter_mut().for_each(|group| group.prefetch_bucket(policy.triggers(), probes));
+            self.groups.iter_mut().for_each(|group| group.prefetch_row(policy.triggers(), packets.len()));
         }
         if together {
             self.count(policy, packets, sight, 0..packets.len());
@@ -221,8 +221,8 @@ impl TriggerEvaluator {
             active: &mut self.active,
             triggers: self.plans.len(),
         };
-        for way in &mut self.groups {
-            way.observe(policy.triggers(), probes, rows.clone(), &mut outputs);
+        for group in &mut self.groups {
+            group.observe(policy.triggers(), probes, rows.clone(), &mut outputs);
         }
     }
 
@@ -283,8 +283,8 @@ impl TriggerEvaluator {
 
     /// The key that a packet has for a trigger.
     fn key<'k, 'a>(&self, plan: &Plan, step: Step<'a>, room: &'k mut Room<'a>) -> Option<&'k [KeyValue<'a>]> {
-        let (way, row) = (self.groups.get(plan.way?)?, step.at.checked_sub(self.first)?);
-        way.key((&self.probe, row), self.heads.get(row)?, step.packet, step.seen, room)
+        let (group, row) = (self.groups.get(plan.group?)?, step.at.checked_sub(self.first)?);
+        group.key((&self.probe, row), self.heads.get(row)?, step.packet, step.seen, room)
     }
 
     /// Applies what [`TriggerEvaluator::look`] found, and tells `observer` of it; gives the

@@ -11,21 +11,21 @@ use mrule_compiler::abi::{Head, Packet};
 
 /// Looks at these packets.
 pub(super) fn prepare(
-    keys: &mut Vec<PacketKey>,
+    packet_keys: &mut Vec<PacketKey>,
     packets: &[Packet],
     heads: &[Head],
     seeds: &Seeds,
     index: &Index,
     flows: &[Entry],
 ) {
-    keys.resize(packets.len().min(heads.len()), PacketKey::FOREIGN);
-    for (key_of, (packet, head)) in keys.iter_mut().zip(packets.iter().zip(heads)) {
-        key_of.set(packet, &head.outer, seeds);
-        index.prefetch(key_of.hash);
+    packet_keys.resize(packets.len().min(heads.len()), PacketKey::FOREIGN);
+    for (packet_key, (packet, head)) in packet_keys.iter_mut().zip(packets.iter().zip(heads)) {
+        packet_key.set(packet, &head.outer, seeds);
+        index.prefetch(packet_key.hash);
     }
-    for key_of in keys.iter_mut() {
-        key_of.guess = index.guess(key_of.hash, index.first(key_of.hash)).unwrap_or(NOWHERE);
-        if let Some(flow) = flows.get(key_of.guess as usize) {
+    for packet_key in packet_keys.iter_mut() {
+        packet_key.guess = index.guess(packet_key.hash, index.first(packet_key.hash)).unwrap_or(NOWHERE);
+        if let Some(flow) = flows.get(packet_key.guess as usize) {
             flow.prefetch();
         }
     }

@@ -1,4 +1,4 @@
-//! The wheel against a plain search for the idlest, over clocks that go forward, back and far.
+//! The buckets against a plain search for the idlest, over clocks that go forward, back and far.
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 
 use super::super::key::Key;

@@ -212,12 +212,12 @@ pub(super) fn vlans(packet: &Packet, stack: &Stack) -> u64 {
 impl PacketKey {
     /// The flow that a packet is of; of a fragment that is not the first, only its addresses.
     pub fn read(packet: &Packet, stack: &Stack, seeds: &Seeds) -> PacketKey {
-        let mut key_of = PacketKey::FOREIGN;
-        key_of.set(packet, stack, seeds);
-        key_of
+        let mut packet_key = PacketKey::FOREIGN;
+        packet_key.set(packet, stack, seeds);
+        packet_key
     }
 
-    /// The same in its place. (A way that is returned is written twice.)
+    /// The same in its place. (A key that is returned is written twice.)
     #[inline(always)]
     pub fn set(&mut self, packet: &Packet, stack: &Stack, seeds: &Seeds) {
         const PLAIN: u64 = bit::NET | bit::PORTS;

@@ -72,9 +72,9 @@ pub struct FlowTable {
     flows: Vec<Entry>,
     capacity: usize,
     index: Index,
-    wheel: IdleBuckets,
+    idle_buckets: IdleBuckets,
     fragments: Fragments,
-    keys: Vec<PacketKey>,
+    packet_keys: Vec<PacketKey>,
     seeds: Seeds,
     timeouts: Timeouts,
     /// The least of the timeouts.
@@ -110,9 +110,9 @@ impl FlowTable {
             flows: list(capacity)?,
             capacity,
             index: Index::new(capacity)?,
-            wheel: IdleBuckets::new(capacity)?,
+            idle_buckets: IdleBuckets::new(capacity)?,
             fragments: Fragments::new(limits.fragments)?,
-            keys: list(256)?,
+            packet_keys: list(256)?,
             seeds: Seeds::random(),
             timeouts: *t,
             least: least.unwrap_or(0),
@@ -151,7 +151,7 @@ impl FlowTable {
     /// Looks at a batch before its packets are observed, so that what they need comes from memory
     /// side by side. It changes nothing; room for the largest batch is kept.
     pub fn prepare(&mut self, packets: &[Packet], heads: &[Head]) {
-        batch::prepare(&mut self.keys, packets, heads, &self.seeds, &self.index, &self.flows);
+        batch::prepare(&mut self.packet_keys, packets, heads, &self.seeds, &self.index, &self.flows);
     }
 
     /// Updates the flow of packet `i` of the batch that was prepared, the packets in their order:
@@ -206,10 +206,10 @@ impl FlowTable {
         stack: &mut Stack,
         view: &mut FlowView,
     ) -> Option<Observed> {
-        let key_of = self.keys.get(i)?;
-        let flow = self.flows.get_mut(key_of.guess as usize)?;
-        let from = key_of.from();
-        if key_of.kind != Kind::Whole || !flow.is(&key_of.key) || !flow.has(flag::ESTABLISHED) {
+        let packet_key = self.packet_keys.get(i)?;
+        let flow = self.flows.get_mut(packet_key.guess as usize)?;
+        let from = packet_key.from();
+        if packet_key.kind != Kind::Whole || !flow.is(&packet_key.key) || !flow.has(flag::ESTABLISHED) {
             return None;
         }
         let after = flow.after(packet.time);
@@ -230,7 +230,7 @@ impl FlowTable {
         };
         let times = Times { is_new: false, age: after.max(0), idle: idle.max(0) };
         stack.bits |= fill(view, flow, from, place, times, &self.wanted);
-        Some(Observed { flow: FlowId(key_of.guess), length: place.length, start: place.start })
+        Some(Observed { flow: FlowId(packet_key.guess), length: place.length, start: place.start })
     }
 
     /// Any packet.
@@ -258,8 +258,8 @@ impl FlowTable {
         };
         stack.bits |= fill(view, flow, from, place, times, &self.wanted);
         if flow.has(flag::SETTLED) != was_settled {
-            self.wheel.unlink(&mut self.flows, id);
-            self.wheel.link(&mut self.flows, id, Class::Settled);
+            self.idle_buckets.unlink(&mut self.flows, id);
+            self.idle_buckets.link(&mut self.flows, id, Class::Settled);
         }
         Some(Observed { flow: FlowId(id), length: place.length, start: place.start })
     }
@@ -267,26 +267,26 @@ impl FlowTable {
     /// The place of any packet.
     #[inline(never)]
     fn search(&mut self, i: usize, packet: &Packet, stack: &Stack) -> Option<Placed> {
-        let mut key_of = match self.keys.get(i) {
-            Some(key_of) => *key_of,
+        let mut packet_key = match self.packet_keys.get(i) {
+            Some(packet_key) => *packet_key,
             None => PacketKey::read(packet, stack, &self.seeds),
         };
         let (mut tcp, mut first) = (None, None);
-        match key_of.kind {
+        match packet_key.kind {
             Kind::Foreign => {
                 self.counts.foreign += 1;
                 return None;
             }
-            Kind::Later => (key_of, first) = self.datagram(packet, stack)?,
+            Kind::Later => (packet_key, first) = self.datagram(packet, stack)?,
             Kind::Whole | Kind::First => tcp = Tcp::read(packet, stack),
         }
-        if key_of.kind == Kind::First {
-            self.remember(packet, stack, &key_of, tcp);
+        if packet_key.kind == Kind::First {
+            self.remember(packet, stack, &packet_key, tcp);
         }
-        let from = key_of.from();
-        let found = self.index.find(key_of.hash, |id| self.flows[id as usize].is(&key_of.key));
+        let from = packet_key.from();
+        let found = self.index.find(packet_key.hash, |id| self.flows[id as usize].is(&packet_key.key));
         let Some(id) = found else {
-            let id = self.create(&key_of, packet.time);
+            let id = self.create(&packet_key, packet.time);
             return Some(Placed { id, from, is_new: true, tcp, first });
         };
         let flow = &self.flows[id as usize];
@@ -294,15 +294,15 @@ impl FlowTable {
         let is_new = over || tcp.is_some_and(|tcp| tcp.is_another(flow, from));
         if is_new {
             *(if over { &mut self.counts.expired } else { &mut self.counts.ended }) += 1;
-            self.wheel.unlink(&mut self.flows, id);
-            self.begin(id, &key_of, packet.time);
+            self.idle_buckets.unlink(&mut self.flows, id);
+            self.begin(id, &packet_key, packet.time);
         }
         Some(Placed { id, from, is_new, tcp, first })
     }
 
     /// A place for a new flow: a free one, one never used, or that of the idlest flow.
     #[inline(never)]
-    fn create(&mut self, key_of: &PacketKey, time: i64) -> u32 {
+    fn create(&mut self, packet_key: &PacketKey, time: i64) -> u32 {
         let id = if self.told != NOWHERE {
             let id = self.told;
             self.told = self.after(id);
@@ -317,8 +317,8 @@ impl FlowTable {
         } else {
             self.evict()
         };
-        self.index.insert(key_of.hash, id);
-        self.begin(id, key_of, time);
+        self.index.insert(packet_key.hash, id);
+        self.begin(id, packet_key, time);
         self.counts.active += 1;
         id
     }
@@ -330,18 +330,18 @@ impl FlowTable {
     }
 
     /// Begins a flow in a place that is in no list.
-    fn begin(&mut self, id: u32, key_of: &PacketKey, time: i64) {
-        self.flows[id as usize] = Entry::new(&key_of.key, key_of.from(), time);
-        self.wheel.link(&mut self.flows, id, Class::Young);
+    fn begin(&mut self, id: u32, packet_key: &PacketKey, time: i64) {
+        self.flows[id as usize] = Entry::new(&packet_key.key, packet_key.from(), time);
+        self.idle_buckets.link(&mut self.flows, id, Class::Young);
         self.counts.created += 1;
     }
 
     /// Frees the place of the idlest flow.
     fn evict(&mut self) -> u32 {
-        let young = self.wheel.idlest(&mut self.flows, Class::Young, MEETINGS);
+        let young = self.idle_buckets.idlest(&mut self.flows, Class::Young, MEETINGS);
         let id = match young {
             Some(id) => id,
-            None => self.wheel.idlest(&mut self.flows, Class::Settled, MEETINGS).unwrap_or(0),
+            None => self.idle_buckets.idlest(&mut self.flows, Class::Settled, MEETINGS).unwrap_or(0),
         };
         let over = self.is_over(&self.flows[id as usize], self.low[1]);
         let count = match young {
@@ -363,7 +363,7 @@ impl FlowTable {
     fn remove(&mut self, id: u32) {
         let hash = |id: u32| self.seeds.key(&self.flows[id as usize].key());
         self.index.remove(hash(id), id, hash);
-        self.wheel.unlink(&mut self.flows, id);
+        self.idle_buckets.unlink(&mut self.flows, id);
         self.flows[id as usize] = Entry::default();
         self.counts.active -= 1;
     }
@@ -382,12 +382,12 @@ impl FlowTable {
     #[inline(never)]
     fn turned(&mut self, time: i64) {
         if self.counts.packets == 0 {
-            self.wheel.start(time);
+            self.idle_buckets.start(time);
         }
         let [low, before] = self.low;
         self.low = [i64::MAX, low];
         let clock = low.min(before);
-        self.wheel.tick(&mut self.flows, clock);
+        self.idle_buckets.tick(&mut self.flows, clock);
         for _ in 0..SWEPT.min(self.flows.len()) {
             self.cursor = if self.cursor + 1 < self.flows.len() { self.cursor + 1 } else { 0 };
             let id = self.cursor as u32;
@@ -401,7 +401,7 @@ impl FlowTable {
         }
     }
 
-    /// The way of a fragment that is not the first, and the sequence number of its first byte.
+    /// The key of a fragment that is not the first, and the sequence number of its first byte.
     /// Nothing without its first.
     #[cold]
     fn datagram(&mut self, packet: &Packet, stack: &Stack) -> Option<(PacketKey, Option<u32>)> {
@@ -416,11 +416,11 @@ impl FlowTable {
 
     /// Remembers a first fragment.
     #[cold]
-    fn remember(&mut self, packet: &Packet, stack: &Stack, key_of: &PacketKey, tcp: Option<Tcp>) {
+    fn remember(&mut self, packet: &Packet, stack: &Stack, packet_key: &PacketKey, tcp: Option<Tcp>) {
         if let Some(fragment) = fragments::read(packet, stack) {
             let headers = stack.headers_end.saturating_sub(fragment.start);
             let seq = tcp.and_then(|tcp| tcp.stream()).map(|seq| seq.wrapping_sub(headers));
-            let first = First { key: key_of.key, from: key_of.from(), seq };
+            let first = First { key: packet_key.key, from: packet_key.from(), seq };
             self.fragments.remember(fragment.datagram, first, packet.time, &self.seeds);
         }
     }
@@ -450,8 +450,8 @@ impl FlowTable {
     /// The memory that the table can come to take, in bytes.
     pub fn memory(&self) -> usize {
         let flows = self.flows.capacity() * size_of::<Entry>();
-        let keys = self.keys.capacity() * size_of::<PacketKey>();
-        flows + keys + self.index.memory() + self.wheel.memory() + self.fragments.memory()
+        let keys = self.packet_keys.capacity() * size_of::<PacketKey>();
+        flows + keys + self.index.memory() + self.idle_buckets.memory() + self.fragments.memory()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Room for new keys: a free row, or that of the idlest key. The invariant: everything here is done
-//! under the shard's ledger; the idlest is so in truth, as every row that comes first and was seen
-//! meanwhile is put in its place and the next looked at. That is paid for by those who saw it: a
-//! flood of keys costs each of them O(log rows), whatever is active. (Rejected: to look at a few
-//! rows only; the keys of a busy network are then pushed out by a flood.)
+//! under the lock of the shard's index; the idlest is so in truth, as every row that comes first
+//! and was seen meanwhile is put in its place and the next looked at. That is paid for by those who
+//! saw it: a flood of keys costs each of them O(log rows), whatever is active. (Rejected: to look
+//! at a few rows only; the keys of a busy network are then pushed out by a flood.)
 
 use super::AHEAD;
 use super::cells::{KINDS_AT, META, PART, SEEN, UNTIL, get, set};
@@ -24,7 +24,7 @@ impl Keyed {
     /// is free. None when there is no room.
     pub(super) fn admit<R>(
         &self,
-        ledger: &mut ShardIndex,
+        shard_index: &mut ShardIndex,
         place: &Place,
         near: Option<usize>,
         moment: &Moment,
@@ -32,27 +32,27 @@ impl Keyed {
     ) -> Option<R> {
         let inside = self.enter(place.bucket);
         if let Some(row) = self.row_of(place) {
-            return Some(act(ledger, row));
+            return Some(act(shard_index, row));
         }
         drop(inside);
         let shard = self.shard(place);
         let near = near.and_then(|row| u32::try_from(row.checked_sub(shard * self.layout.rows)?).ok());
-        let local = match ledger.take(near) {
+        let local = match shard_index.take(near) {
             Some(local) => local,
-            None => self.evict(shard, ledger, moment.now)?,
+            None => self.evict(shard, shard_index, moment.now)?,
         };
         // All shards fill alike. In huge pages from the start, a few keys would take all the
         // memory, and a packet wait for it.
-        if shard == 0 && ledger.free.len() == self.layout.rows - self.layout.rows / WORTH {
+        if shard == 0 && shard_index.free.len() == self.layout.rows - self.layout.rows / WORTH {
             self.prefer_huge_pages();
         }
-        if ledger.free.len() < AHEAD && self.layout.parts > 0 {
+        if shard_index.free.len() < AHEAD && self.layout.parts > 0 {
             self.full.store(true, Relaxed);
         }
         let row = self.row(shard, local);
-        ledger.idle.push(&mut ledger.places, moment.number as i64, local);
-        ledger.entered += 1;
-        if let Some(home) = ledger.homes.get_mut(local as usize) {
+        shard_index.idle.push(&mut shard_index.places, moment.number as i64, local);
+        shard_index.entered += 1;
+        if let Some(home) = shard_index.homes.get_mut(local as usize) {
             *home = (place.bucket - shard * self.layout.buckets) as u32;
         }
         self.prepare(row, place);
@@ -60,7 +60,7 @@ impl Keyed {
         let line = self.line(row);
         set(&line[SEEN], moment.number);
         self.link(place, row);
-        Some(act(ledger, row))
+        Some(act(shard_index, row))
     }
 
     /// Writes a row that is in no chain.
@@ -68,7 +68,7 @@ impl Keyed {
         // Whoever sees the new key sees that the row has left the chain of the old one.
         fence(Release);
         set(&self.line(row)[UNTIL], i64::MIN as u64);
-        let [low, high] = place.hash.first;
+        let [low, high] = place.key_hash.first;
         set(&self.line(row)[PART], low);
         set(&self.line(row)[PART + 1], high);
         for (i, value) in place.key.iter().enumerate() {
@@ -85,12 +85,12 @@ impl Keyed {
     }
 
     /// Takes the idlest row out of its chain; none when all are active.
-    fn evict(&self, shard: usize, ledger: &mut ShardIndex, now: i64) -> Option<u32> {
-        self.end_holds(shard, ledger, now, ENDS);
-        while let Some((noted, local)) = ledger.idle.first() {
+    fn evict(&self, shard: usize, shard_index: &mut ShardIndex, now: i64) -> Option<u32> {
+        self.end_holds(shard, shard_index, now, ENDS);
+        while let Some((noted, local)) = shard_index.idle.first() {
             let row = self.row(shard, local);
             let line = self.line(row);
-            let bucket = self.bucket_of(ledger, shard, local);
+            let bucket = self.bucket_of(shard_index, shard, local);
             let inside = self.enter(bucket);
             let (seen, until) = (get(&line[SEEN]) as i64, get(&line[UNTIL]) as i64);
             if holds(until, now) {
@@ -98,16 +98,16 @@ impl Keyed {
                 set(&line[META], get(&line[META]) | PARKED);
                 drop(inside);
                 self.shards[shard].tallies[0][Tally::Expired as usize].fetch_sub(1, Relaxed);
-                ledger.activate(until, local);
+                shard_index.activate(until, local);
             } else if seen == noted {
                 self.unlink(bucket, row);
                 drop(inside);
-                ledger.idle.remove(&mut ledger.places, local);
-                ledger.evicted += 1;
+                shard_index.idle.remove(&mut shard_index.places, local);
+                shard_index.evicted += 1;
                 return Some(local);
             } else {
                 drop(inside);
-                ledger.idle.update(&mut ledger.places, seen, local);
+                shard_index.idle.update(&mut shard_index.places, seen, local);
             }
         }
         None
@@ -117,10 +117,10 @@ impl Keyed {
     fn link(&self, place: &Place, row: usize) {
         let first = self.first(place.bucket);
         let turn = get(&self.line(row)[META]) & TURN ^ TURN;
-        let meta = turn | LINKED | u64::from(place.hash.kinds) << KINDS_AT | u64::from(first);
+        let meta = turn | LINKED | u64::from(place.key_hash.kinds) << KINDS_AT | u64::from(first);
         // Whoever sees that it is in the chain sees its key.
         self.line(row)[META].store(meta, Release);
-        let hash = place.hash.hash as u32;
+        let hash = place.key_hash.hash as u32;
         set(self.bucket(place.bucket), u64::from(hash) << 32 | (row as u64 + 1));
     }
 
@@ -146,15 +146,15 @@ impl Keyed {
     }
 
     /// Notes the end of holds that ended before now, of at most so many.
-    pub(super) fn end_holds(&self, shard: usize, ledger: &mut ShardIndex, now: i64, most: usize) {
+    pub(super) fn end_holds(&self, shard: usize, shard_index: &mut ShardIndex, now: i64, most: usize) {
         let mut ended = 0;
-        while let Some((noted, local)) = ledger.active.first()
+        while let Some((noted, local)) = shard_index.active.first()
             && noted < now
             && ended < most
         {
             let row = self.row(shard, local);
             let line = self.line(row);
-            let inside = self.enter(self.bucket_of(ledger, shard, local));
+            let inside = self.enter(self.bucket_of(shard_index, shard, local));
             let (until, seen) = (get(&line[UNTIL]) as i64, get(&line[SEEN]) as i64);
             let over = until < now;
             if over {
@@ -163,10 +163,10 @@ impl Keyed {
             drop(inside);
             if over {
                 self.shards[shard].count(false, Tally::Expired);
-                ledger.rest(seen, local);
+                shard_index.rest(seen, local);
                 ended += 1;
             } else {
-                ledger.active.update(&mut ledger.places, until, local);
+                shard_index.active.update(&mut shard_index.places, until, local);
             }
         }
     }

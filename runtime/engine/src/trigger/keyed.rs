@@ -1,8 +1,8 @@
 //! One trigger's state: how its memory is laid out, and how a key's row is found. The invariants:
-//! whoever needs a shard's ledger takes it before going into a lock, and is inside one lock at a
-//! time, so nobody waits in a circle; a row comes into a chain and leaves it only under the ledger
+//! whoever needs a shard's index takes it before going into a lock, and is inside one lock at a
+//! time, so nobody waits in a circle; a row comes into a chain and leaves it only under the index
 //! and inside its bucket's lock; a packet of a known key takes one lock, one that only looks none.
-//! (Rejected: taking the ledger for every packet, as then the packets of all keys of a shard wait
+//! (Rejected: taking the index for every packet, as then the packets of all keys of a shard wait
 //! for each other.)
 
 use super::cells::{
@@ -25,7 +25,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Whether the row is among the active ones of its ledger.
+/// Whether the row is among the active ones of its shard's index.
 pub(super) const PARKED: u64 = 1 << FLAGS_AT;
 /// Where packets in a row that were too old for a window of the key are counted.
 pub(super) const STRIKES_AT: usize = FLAGS_AT + 1;
@@ -38,7 +38,7 @@ pub(super) const KINDS: u64 = (1 << (KIND_BITS * MAX_KEY)) - 1;
 pub(super) const CHAIN: usize = 1 << 12;
 /// What no key has as its number of parts.
 const NOT_COMMON: u8 = u8::MAX - 1;
-/// What is counted without the ledger.
+/// What is counted without the shard's index.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Tally {
     Raised,
@@ -56,12 +56,12 @@ pub(super) type Tallies = [AtomicU64; 6];
 #[repr(align(64))]
 pub(super) struct Shard {
     pub(super) tallies: [Tallies; 2],
-    ledger: Mutex<ShardIndex>,
+    shard_index: Mutex<ShardIndex>,
 }
 
 impl Shard {
-    pub(super) fn ledger(&self) -> MutexGuard<'_, ShardIndex> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn shard_index(&self) -> MutexGuard<'_, ShardIndex> {
+        self.shard_index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn count(&self, outside: bool, what: Tally) {
@@ -80,8 +80,8 @@ pub(super) struct Window {
 /// A key, and where it belongs.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
-    pub(super) hash: KeyHash,
-    /// The key, unless the spot says all of it.
+    pub(super) key_hash: KeyHash,
+    /// The key, unless the hash says all of it.
     pub(super) key: &'a [KeyValue<'a>],
     pub(super) bucket: usize,
 }
@@ -157,8 +157,8 @@ impl Keyed {
     ) -> Result<Keyed, NoMemory> {
         let mut shards = list(layout.shards)?;
         for _ in 0..layout.shards {
-            let ledger = Mutex::new(ShardIndex::new(layout.rows)?);
-            shards.push(Shard { tallies: Default::default(), ledger });
+            let shard_index = Mutex::new(ShardIndex::new(layout.rows)?);
+            shards.push(Shard { tallies: Default::default(), shard_index });
         }
         let window = |(window, ring): (&super::WindowShape, &usize)| Window {
             kind: window.kind,
@@ -245,12 +245,12 @@ impl Keyed {
 
     /// Where a key belongs that is looked for.
     pub(super) fn place_of<'a>(&self, hash: KeyHash, key: &'a [KeyValue<'a>]) -> Place<'a> {
-        Place { hash, key, bucket: self.bucket_at(hash.hash) }
+        Place { key_hash: hash, key, bucket: self.bucket_at(hash.hash) }
     }
 
     /// Its row.
     pub(super) fn row_of(&self, place: &Place) -> Option<usize> {
-        self.find(place.bucket, &place.hash, place.key)
+        self.find(place.bucket, &place.key_hash, place.key)
     }
 
     /// The bucket of a hash.
@@ -316,8 +316,8 @@ impl Keyed {
     }
 
     /// The bucket of a row that is taken.
-    pub(super) fn bucket_of(&self, ledger: &ShardIndex, shard: usize, local: u32) -> usize {
-        let home = ledger.homes.get(local as usize).copied().unwrap_or(0);
+    pub(super) fn bucket_of(&self, shard_index: &ShardIndex, shard: usize, local: u32) -> usize {
+        let home = shard_index.homes.get(local as usize).copied().unwrap_or(0);
         shard * self.layout.buckets + home as usize
     }
 

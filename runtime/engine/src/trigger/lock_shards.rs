@@ -1,12 +1,12 @@
 //! The locks of a store: one for all keys whose hashes begin alike, whatever their trigger, so that
 //! a packet takes one for all triggers that have the same key of it. A lock is a version, odd while
 //! somebody is inside. The invariants: nobody goes into a second one while inside the first, nor
-//! waits for a ledger there; what stands in a chain is written only by whoever is inside the lock
-//! of its bucket; whoever reads without going in looks at the version before and after, and begins
-//! anew when it has changed. All words are atomics, so a race is at worst a wrong number that is
-//! thrown away. (Rejected: `std::sync::Mutex`, which costs twice as much, as letting go of it is a
-//! locked instruction, too, and lets nobody read beside a writer; a lock in each bucket, of which a
-//! packet took one for each trigger.)
+//! waits for a shard's index there; what stands in a chain is written only by whoever is inside the
+//! lock of its bucket; whoever reads without going in looks at the version before and after, and
+//! begins anew when it has changed. All words are atomics, so a race is at worst a wrong number
+//! that is thrown away. (Rejected: `std::sync::Mutex`, which costs twice as much, as letting go of
+//! it is a locked instruction, too, and lets nobody read beside a writer; a lock in each bucket, of
+//! which a packet took one for each trigger.)
 
 use crate::memory::prefetch_to_write;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -72,7 +72,7 @@ impl LockShards {
 
     /// Asks for a lock that will be taken, and does not wait for it.
     #[inline(always)]
-    pub(super) fn prefetch_bucket(&self, lock_shard: usize) {
+    pub(super) fn prefetch(&self, lock_shard: usize) {
         prefetch_to_write(self.word(lock_shard));
     }
 

@@ -24,7 +24,7 @@ const STRUCK: u64 = (2 * STRIKES - 1) * STRIKE;
 impl Keyed {
     #[inline(always)]
     pub(super) fn prefetch_bucket(&self, hash: &KeyHash) {
-        self.lock_shards.prefetch_bucket(hash.lock_shard());
+        self.lock_shards.prefetch(hash.lock_shard());
         prefetch(self.bucket(self.bucket_at(hash.hash)));
     }
 
@@ -63,7 +63,7 @@ impl Keyed {
         events: &[WindowEvent],
         values: &mut [u64],
     ) -> bool {
-        if self.common == visit.hash.whole
+        if self.common == visit.key_hash.whole
             && let ([event], [value]) = (events, &mut *values)
         {
             let common = if event.counts == 0 {
@@ -106,7 +106,7 @@ impl Keyed {
     fn look_common(&self, visit: &mut Visit, moment: &mut Moment) -> Option<(u64, bool)> {
         let window = self.windows.first()?;
         let slice = moment.slice(&window.clock);
-        let (inside, lock_shard) = (visit.is_inside(), visit.hash.lock_shard());
+        let (inside, lock_shard) = (visit.is_inside(), visit.key_hash.lock_shard());
         let mut look = || {
             let Some((row, line)) = self.locate(visit) else { return Some((0, false)) };
             let (newest, sum) = (get(&line[HEAD]) as i64, get(&line[HEAD + 1]));
@@ -121,7 +121,7 @@ impl Keyed {
     #[inline(always)]
     fn locate(&self, visit: &mut Visit) -> Option<(usize, &Line)> {
         if let Some(row) = visit.row()
-            && let Some(line) = self.line_of(row, visit.hash, visit.key)
+            && let Some(line) = self.line_of(row, visit.key_hash, visit.key)
         {
             visit.is_right();
             return Some((row, line));
@@ -132,7 +132,7 @@ impl Keyed {
 
     #[inline(never)]
     fn search(&self, visit: &mut Visit) -> Option<usize> {
-        let row = self.find(self.bucket_at(visit.hash.hash), visit.hash, visit.key)?;
+        let row = self.find(self.bucket_at(visit.key_hash.hash), visit.key_hash, visit.key)?;
         visit.found(row);
         Some(row)
     }
@@ -146,7 +146,7 @@ impl Keyed {
         values: &mut [u64],
     ) -> bool {
         let windows = self.windows.len();
-        if !self.suits(visit.hash) || events.len() != windows || values.len() != windows {
+        if !self.suits(visit.key_hash) || events.len() != windows || values.len() != windows {
             values.fill(0);
             return false;
         }
@@ -156,7 +156,7 @@ impl Keyed {
         }
         visit.enter();
         let Some((row, _)) = self.locate(visit) else {
-            // The ledger comes before the lock.
+            // The shard's index comes before the lock.
             visit.leave();
             self.take_new(visit, moment, events, values);
             return false;
@@ -167,9 +167,9 @@ impl Keyed {
     /// Takes events into the row of a key that had none.
     #[inline(never)]
     fn take_new(&self, visit: &mut Visit, moment: &Moment, events: &[WindowEvent], values: &mut [u64]) {
-        let place = self.place_of(*visit.hash, visit.key);
-        let mut ledger = self.shards[self.shard(&place)].ledger();
-        let taken = self.admit(&mut ledger, &place, visit.row(), moment, |_, row| {
+        let place = self.place_of(*visit.key_hash, visit.key);
+        let mut shard_index = self.shards[self.shard(&place)].shard_index();
+        let taken = self.admit(&mut shard_index, &place, visit.row(), moment, |_, row| {
             self.take(row, moment, events, values);
             row
         });
@@ -177,7 +177,7 @@ impl Keyed {
             visit.found(row);
             return;
         }
-        ledger.unkept += 1;
+        shard_index.unkept += 1;
         for ((value, event), window) in values.iter_mut().zip(events).zip(&self.windows) {
             let alone = if window.kind == WindowKind::Sum { event.amount } else { 1 };
             *value = if event.counts == 0 { 0 } else { alone };
@@ -187,7 +187,7 @@ impl Keyed {
     /// What a key's windows say; whether it is active.
     fn look(&self, visit: &mut Visit, now: i64, values: &mut [u64]) -> bool {
         if !visit.is_inside() {
-            let lock_shard = visit.hash.lock_shard();
+            let lock_shard = visit.key_hash.lock_shard();
             let active = self.lock_shards.peek(lock_shard, || {
                 let Some((row, _)) = self.locate(visit) else {
                     values.fill(0);

@@ -1,6 +1,6 @@
 //! Raising, extending, clearing, and what is told of it. The invariants: a key that is raised and
-//! whose hold nobody has seen end is marked and in its ledger's heap of active ones, so extending
-//! it needs no ledger; each raise that was not an extension is later counted once as expired or
+//! whose hold nobody has seen end is marked and in its index's heap of active ones, so extending
+//! it needs no index; each raise that was not an extension is later counted once as expired or
 //! cleared, or is active. (Rejected: a timer for each hold, which would be of another time than
 //! packets are.)
 
@@ -31,7 +31,7 @@ impl Keyed {
         }
         let place = self.place(key);
         let shard = &self.shards[self.shard(&place)];
-        if self.suppressions.hit(place.hash.hash, key, now) {
+        if self.suppressions.hit(place.key_hash.hash, key, now) {
             shard.count(outside, Tally::Suppressed);
             return Outcome::Suppressed;
         }
@@ -40,8 +40,8 @@ impl Keyed {
             self.latest.fetch_max(until | COARSE, Relaxed);
         }
         let outcome = self.raise_marked(&place, moment, until).unwrap_or_else(|| {
-            let mut ledger = shard.ledger();
-            let raised = self.admit(&mut ledger, &place, None, moment, |ledger, row| {
+            let mut shard_index = shard.shard_index();
+            let raised = self.admit(&mut shard_index, &place, None, moment, |shard_index, row| {
                 let line = self.line(row);
                 let meta = get(&line[META]);
                 if meta & PARKED == 0 {
@@ -53,7 +53,7 @@ impl Keyed {
                     }
                     set(&line[META], meta | PARKED);
                     let outcome = self.prolong(&place, row, moment, until);
-                    ledger.activate(get(&line[UNTIL]) as i64, self.local(&place, row));
+                    shard_index.activate(get(&line[UNTIL]) as i64, self.local(&place, row));
                     outcome
                 } else {
                     self.prolong(&place, row, moment, until)
@@ -108,7 +108,7 @@ impl Keyed {
             return false;
         }
         let place = self.place(key);
-        let until = self.lock_shards.peek(place.hash.lock_shard(), || {
+        let until = self.lock_shards.peek(place.key_hash.lock_shard(), || {
             self.row_of(&place).map(|row| get(&self.line(row)[UNTIL]) as i64)
         });
         until.is_some_and(|until| holds(until, now))
@@ -120,12 +120,12 @@ impl Keyed {
         }
         let place = self.place(key);
         let shard = self.shard(&place);
-        let mut ledger = self.shards[shard].ledger();
+        let mut shard_index = self.shards[shard].shard_index();
         let inside = self.enter(place.bucket);
         let Some(row) = self.row_of(&place) else { return false };
         let (was, marked) = self.end(row, now);
         drop(inside);
-        self.note_end(shard, &mut ledger, self.local(&place, row), was, marked);
+        self.note_end(shard, &mut shard_index, self.local(&place, row), was, marked);
         was
     }
 
@@ -143,20 +143,20 @@ impl Keyed {
     fn note_end(
         &self,
         shard: usize,
-        ledger: &mut super::shard_index::ShardIndex,
+        shard_index: &mut super::shard_index::ShardIndex,
         local: u32,
         was: bool,
         marked: bool,
     ) {
         let expired = &self.shards[shard].tallies[0][Tally::Expired as usize];
         if marked {
-            ledger.rest(get(&self.line(self.row(shard, local))[super::cells::SEEN]) as i64, local);
+            shard_index.rest(get(&self.line(self.row(shard, local))[super::cells::SEEN]) as i64, local);
         }
         match (was, marked) {
-            (true, true) => ledger.cleared += 1,
+            (true, true) => shard_index.cleared += 1,
             (true, false) => {
                 // Its end had been noted, but the time has gone back.
-                ledger.cleared += 1;
+                shard_index.cleared += 1;
                 expired.fetch_sub(1, Relaxed);
             }
             (false, true) => {
@@ -169,14 +169,14 @@ impl Keyed {
     pub(super) fn clear_all(&self, now: i64) -> u64 {
         let mut cleared = 0;
         for (i, shard) in self.shards.iter().enumerate() {
-            let mut ledger = shard.ledger();
-            let rows: Vec<u32> = ledger.active.rows().chain(ledger.idle.rows()).collect();
+            let mut shard_index = shard.shard_index();
+            let rows: Vec<u32> = shard_index.active.rows().chain(shard_index.idle.rows()).collect();
             for local in rows {
                 let row = self.row(i, local);
-                let inside = self.enter(self.bucket_of(&ledger, i, local));
+                let inside = self.enter(self.bucket_of(&shard_index, i, local));
                 let (was, marked) = self.end(row, now);
                 drop(inside);
-                self.note_end(i, &mut ledger, local, was, marked);
+                self.note_end(i, &mut shard_index, local, was, marked);
                 cleared += u64::from(was);
             }
         }
@@ -186,10 +186,10 @@ impl Keyed {
     pub(super) fn list(&self, now: i64) -> Vec<ActiveKey> {
         let mut list = Vec::new();
         for (i, shard) in self.shards.iter().enumerate() {
-            let ledger = shard.ledger();
-            for local in ledger.active.rows().chain(ledger.idle.rows()) {
+            let shard_index = shard.shard_index();
+            for local in shard_index.active.rows().chain(shard_index.idle.rows()) {
                 let row = self.row(i, local);
-                let _inside = self.enter(self.bucket_of(&ledger, i, local));
+                let _inside = self.enter(self.bucket_of(&shard_index, i, local));
                 let until = get(&self.line(row)[UNTIL]) as i64;
                 if holds(until, now) {
                     let cold = self.cold(row);
@@ -209,8 +209,8 @@ impl Keyed {
     pub(super) fn counts(&self, now: i64) -> TriggerCounts {
         let mut counts = TriggerCounts { capacity: self.capacity(), ..TriggerCounts::default() };
         for (i, shard) in self.shards.iter().enumerate() {
-            let mut ledger = shard.ledger();
-            self.end_holds(i, &mut ledger, now, usize::MAX);
+            let mut shard_index = shard.shard_index();
+            self.end_holds(i, &mut shard_index, now, usize::MAX);
             let [packets, outside] = &shard.tallies;
             let of = |tally: Tally| get(&packets[tally as usize]);
             let outside = |tally: Tally| get(&outside[tally as usize]);
@@ -224,11 +224,11 @@ impl Keyed {
             counts.external_extended += outside(Tally::Extended);
             counts.external_suppressed += outside(Tally::Suppressed);
             counts.external_full += outside(Tally::Full);
-            counts.active += ledger.active.len() as u64;
-            counts.cleared += ledger.cleared;
-            counts.entered += ledger.entered;
-            counts.evicted += ledger.evicted;
-            counts.unkept += ledger.unkept;
+            counts.active += shard_index.active.len() as u64;
+            counts.cleared += shard_index.cleared;
+            counts.entered += shard_index.entered;
+            counts.evicted += shard_index.evicted;
+            counts.unkept += shard_index.unkept;
         }
         counts.held = counts.raised + counts.extended + counts.vetoed + counts.suppressed + counts.full;
         counts.keys = counts.entered - counts.evicted;
@@ -236,11 +236,11 @@ impl Keyed {
     }
 
     pub(super) fn suppress(&self, key: &[KeyValue], now: i64, reason: &str, until: Option<i64>) -> bool {
-        self.fits(key) && self.suppressions.put(self.place(key).hash.hash, key, now, reason, until)
+        self.fits(key) && self.suppressions.put(self.place(key).key_hash.hash, key, now, reason, until)
     }
 
     pub(super) fn unsuppress(&self, key: &[KeyValue]) -> bool {
-        self.suppressions.remove(self.place(key).hash.hash, key)
+        self.suppressions.remove(self.place(key).key_hash.hash, key)
     }
 
     pub(super) fn suppressed(&self, now: i64) -> Vec<Suppressed> {

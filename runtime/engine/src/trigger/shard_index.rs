@@ -206,9 +206,9 @@ mod tests {
 
     #[test]
     fn the_row_that_is_wanted_if_it_is_free() {
-        let mut ledger = ShardIndex::new(5).unwrap();
+        let mut shard_index = ShardIndex::new(5).unwrap();
         let wanted = [Some(3), Some(3), Some(9), None, Some(4), Some(1)];
-        let taken = wanted.map(|row| ledger.take(row));
+        let taken = wanted.map(|row| shard_index.take(row));
         assert_eq!(taken[0], Some(3));
         assert_eq!((taken[1], taken[4]), (Some(1), Some(4)));
         let mut rows: Vec<u32> = taken.iter().flatten().copied().collect();
@@ -219,26 +219,26 @@ mod tests {
     proptest! {
         #[test]
         fn the_least_is_first(steps in prop::collection::vec((0u32..24, -9i64..9, 0u8..3), 1..300)) {
-            let mut ledger = ShardIndex::new(24).unwrap();
+            let mut shard_index = ShardIndex::new(24).unwrap();
             let mut model: Vec<Option<i64>> = vec![None; 24];
             for (row, key, what) in steps {
                 let mine = &mut model[row as usize];
                 match (what, mine.is_some()) {
                     (0, true) => {
-                        ledger.idle.remove(&mut ledger.places, row);
+                        shard_index.idle.remove(&mut shard_index.places, row);
                         *mine = None;
                     }
                     (_, true) => {
-                        ledger.idle.update(&mut ledger.places, key, row);
+                        shard_index.idle.update(&mut shard_index.places, key, row);
                         *mine = Some(key);
                     }
                     _ => {
-                        ledger.idle.push(&mut ledger.places, key, row);
+                        shard_index.idle.push(&mut shard_index.places, key, row);
                         *mine = Some(key);
                     }
                 }
-                prop_assert_eq!(ledger.idle.first().map(|(key, _)| key), model.iter().flatten().min().copied());
-                prop_assert_eq!(ledger.idle.len(), model.iter().flatten().count());
+                prop_assert_eq!(shard_index.idle.first().map(|(key, _)| key), model.iter().flatten().min().copied());
+                prop_assert_eq!(shard_index.idle.len(), model.iter().flatten().count());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A packet's visit to the states of one key, which several triggers may have: hashed once, found
 //! once, in one lock. The invariant: inside a lock, the visit is inside no other, and waits for no
-//! ledger. (Rejected: a look-up for each trigger, which costs a lock and two misses of the cache
-//! each.)
+//! shard's index. (Rejected: a look-up for each trigger, which costs a lock and two misses of the
+//! cache each.)
 
 use super::TriggerStore;
 use super::key::KeyHash;
@@ -44,7 +44,7 @@ impl Moment {
 pub struct States<'a>(pub(super) Option<&'a Keyed>);
 
 impl States<'_> {
-    /// Asks for what is at a spot: for many keys, before the first is needed.
+    /// Asks for what is at a hash: for many keys, before the first is needed.
     #[inline(always)]
     pub fn prefetch_bucket(self, hash: &KeyHash) {
         if let Some(state) = self.0 {
@@ -81,8 +81,8 @@ impl States<'_> {
 /// A packet at the states of a key.
 pub struct Visit<'a, 'k> {
     store: &'a TriggerStore,
-    pub(super) hash: &'k mut KeyHash,
-    /// The key, unless the spot says all of it.
+    pub(super) key_hash: &'k mut KeyHash,
+    /// The key, unless the hash says all of it.
     pub(super) key: &'k [KeyValue<'k>],
     /// Inside the key's lock.
     inside: Option<Inside<'a>>,
@@ -95,10 +95,10 @@ impl<'a, 'k> Visit<'a, 'k> {
     #[inline(always)]
     pub(super) fn new(
         store: &'a TriggerStore,
-        hash: &'k mut KeyHash,
+        key_hash: &'k mut KeyHash,
         key: &'k [KeyValue<'k>],
     ) -> Visit<'a, 'k> {
-        Visit { store, hash, key, inside: None, sure: false, displaced: false }
+        Visit { store, key_hash, key, inside: None, sure: false, displaced: false }
     }
 
     /// Takes the packet's events into the windows of the key, and gives what each window says with
@@ -130,7 +130,7 @@ impl<'a, 'k> Visit<'a, 'k> {
     #[inline(always)]
     pub(super) fn enter(&mut self) {
         if self.inside.is_none() {
-            self.inside = Some(self.store.lock_shards.enter(self.hash.lock_shard()));
+            self.inside = Some(self.store.lock_shards.enter(self.key_hash.lock_shard()));
         }
     }
 
@@ -146,7 +146,7 @@ impl<'a, 'k> Visit<'a, 'k> {
     /// The row in which the key is expected.
     #[inline(always)]
     pub(super) fn row(&self) -> Option<usize> {
-        (self.hash.row as usize).checked_sub(1)
+        (self.key_hash.row as usize).checked_sub(1)
     }
 
     /// Notes that it is there.
@@ -158,9 +158,9 @@ impl<'a, 'k> Visit<'a, 'k> {
     /// Notes the row in which it is.
     pub(super) fn found(&mut self, row: usize) {
         let found = row as u32 + 1;
-        self.displaced = self.sure && self.hash.row != found;
+        self.displaced = self.sure && self.key_hash.row != found;
         if !self.sure {
-            (self.hash.row, self.sure) = (found, true);
+            (self.key_hash.row, self.sure) = (found, true);
         }
     }
 }

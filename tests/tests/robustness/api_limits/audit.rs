@@ -1,13 +1,13 @@
 //! The history of changes under attack: requests of strangers and of one busy client leave the
 //! entries of others where they are. (Rejected: the rings alone; a request passes five layers.)
 
-use super::TlsListener;
+use super::RemoteRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire};
 use serde_json::Value;
 
 /// The events of the history, of these kinds.
-fn history(afar: &TlsListener, kinds: &str) -> Vec<Value> {
+fn history(afar: &RemoteRun, kinds: &str) -> Vec<Value> {
     let path = format!("/v1/events/history?kind={kinds}&most=1000&after=0");
     ask(&afar.place.socket, "get", &path, "", b"").json()["events"].as_array().unwrap().clone()
 }
@@ -15,7 +15,7 @@ fn history(afar: &TlsListener, kinds: &str) -> Vec<Value> {
 #[test]
 fn requests_without_a_token_are_no_changes() {
     with_wire("requests_without_a_token_are_no_changes", |wire| {
-        let afar = TlsListener::start(wire, &[("otto", "operator", "")], &[]);
+        let afar = RemoteRun::start(wire, &[("otto", "operator", "")], &[]);
         let path = "/v1/policies/main/triggers/attack/raise";
         let body = "{\"key\": \"10.0.0.1\", \"secret\": \"hidden words\"}";
         // Many on one line of requests: curl opens a connection for each, as each is closed.
@@ -67,7 +67,7 @@ fn requests_without_a_token_are_no_changes() {
 #[test]
 fn one_clients_changes_do_not_push_out_anothers() {
     with_wire("one_clients_changes_do_not_push_out_anothers", |wire| {
-        let afar = TlsListener::start(wire, &[("otto", "operator", "")], &[]);
+        let afar = RemoteRun::start(wire, &[("otto", "operator", "")], &[]);
         let path = "/v1/policies/main/triggers/attack/suppress";
         let own = ask(&afar.place.socket, "post", path, "application/json", b"{\"key\": \"10.9.9.9\"}");
         assert_eq!(own.status, 200);

@@ -35,19 +35,19 @@ const RULES: &str = "
 const ADDRESS: &str = "10.2.0.1:443";
 
 /// A mirrorc that can be asked remotely, with the secrets of its tokens.
-struct TlsListener {
+struct RemoteRun {
     place: Place,
 }
 
-impl TlsListener {
+impl RemoteRun {
     /// Starts one with tokens: name, role, policy or nothing.
-    fn start(wire: &Wire, tokens: &[(&str, &str, &str)], more: &[&str]) -> TlsListener {
+    fn start(wire: &Wire, tokens: &[(&str, &str, &str)], more: &[&str]) -> RemoteRun {
         let dir = tempfile::tempdir().unwrap();
-        let files = TlsListener::files(wire, dir.path(), tokens);
+        let files = RemoteRun::files(wire, dir.path(), tokens);
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
         let place =
             Place::start_in(dir, wire, MIRRORC, RULES, &[&["--listen", ADDRESS], &files[..], more].concat());
-        TlsListener { place }
+        RemoteRun { place }
     }
 
     /// Makes a certificate, a key and tokens; the options that name them.

@@ -2,7 +2,7 @@
 //! and to none. The expected status follows from the rule of [`expected`], which is written here
 //! and not taken from the code. (Rejected: a list of statuses; a new route would not be in it.)
 
-use super::{ADDRESS, RULES, TlsListener};
+use super::{ADDRESS, RULES, RemoteRun};
 use mrule_tests::http::ask;
 use mrule_tests::wire::{Wire, with_wire};
 use serde_json::Value;
@@ -118,7 +118,7 @@ fn requests(document: &Value) -> Vec<Request> {
 }
 
 /// Asks all of them on one connection, and gives the statuses in order.
-fn ask_all(afar: &TlsListener, wire: &Wire, token: &str, requests: &[Request]) -> Vec<u16> {
+fn ask_all(afar: &RemoteRun, wire: &Wire, token: &str, requests: &[Request]) -> Vec<u16> {
     let secret = if token.is_empty() {
         "mirrorc_0".into()
     } else {
@@ -161,7 +161,7 @@ fn every_route_by_every_role_of_every_policy() {
             let (role, of) = name.split_once('-').unwrap();
             tokens.push((name, role, of));
         }
-        let afar = TlsListener::start(wire, &tokens, &[]);
+        let afar = RemoteRun::start(wire, &tokens, &[]);
         let document = ask(&afar.place.socket, "get", "/v1/openapi.json", "", b"").json();
         let requests = requests(&document);
         assert!(requests.len() > 25, "{} routes", requests.len());

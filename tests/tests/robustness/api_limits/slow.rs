@@ -1,7 +1,7 @@
 //! Clients that are slow, silent or many: others are answered within a second meanwhile.
 //! (Rejected: waiting for the bounds in time alone; that they hold others up is the fault.)
 
-use super::{RULES, TlsListener, begun, is_closed, silent};
+use super::{RULES, RemoteRun, begun, is_closed, silent};
 use crate::{MIRRORC, rounds};
 use mrule_tests::control::Place;
 use mrule_tests::http::ask;
@@ -91,7 +91,7 @@ fn a_body_that_comes_too_slowly_is_refused() {
 fn silent_connections_of_one_address_leave_room_for_others() {
     with_wire("silent_connections_of_one_address_leave_room_for_others", |wire| {
         let more = ["--api-connections", "120", "--api-connections-per-address", "60"];
-        let afar = TlsListener::start(wire, &[("vera", "viewer", "")], &more);
+        let afar = RemoteRun::start(wire, &[("vera", "viewer", "")], &more);
         // From a second address, all that there is for one.
         wire.ip(&wire.right, &["addr", "add", "10.2.0.3/24", "dev", "mon"]);
         let mut connections = silent(wire, 100);
@@ -120,7 +120,7 @@ fn silent_connections_of_one_address_leave_room_for_others() {
 fn all_places_taken_by_strangers_are_given_to_clients() {
     with_wire("all_places_taken_by_strangers_are_given_to_clients", |wire| {
         let more = ["--api-connections", "40", "--api-connections-per-address", "1000"];
-        let afar = TlsListener::start(wire, &[("vera", "viewer", "")], &more);
+        let afar = RemoteRun::start(wire, &[("vera", "viewer", "")], &more);
         for _ in 0..rounds(3, 20) {
             let connections = silent(wire, 120);
             let asked = Instant::now();
@@ -136,7 +136,7 @@ fn all_places_taken_by_strangers_are_given_to_clients() {
 #[test]
 fn bodies_have_a_budget_and_the_owner_a_part_of_it() {
     with_wire("bodies_have_a_budget_and_the_owner_a_part_of_it", |wire| {
-        let afar = TlsListener::start(wire, &[("anna", "author", "")], &["--api-body-memory", "8MiB"]);
+        let afar = RemoteRun::start(wire, &[("anna", "author", "")], &["--api-body-memory", "8MiB"]);
         let before = afar.place.run.memory();
         let part = vec![b' '; 1 << 20];
         // Unfinished programs at the owner's socket fill what there is.

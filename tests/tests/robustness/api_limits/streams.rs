@@ -1,7 +1,7 @@
 //! Streams of events: they end with their token, go on where they were left, and show a token of
 //! one policy nothing of others. (Rejected: asking the hub; what is sent is what counts.)
 
-use super::TlsListener;
+use super::RemoteRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 #[test]
 fn a_stream_ends_with_its_token() {
     with_wire("a_stream_ends_with_its_token", |wire| {
-        let afar = TlsListener::start(wire, &[("vera", "viewer", ""), ("otto", "operator", "")], &[]);
+        let afar = RemoteRun::start(wire, &[("vera", "viewer", ""), ("otto", "operator", "")], &[]);
         let [mut vera, mut otto] = ["vera", "otto"].map(|name| {
             afar.events(wire, name, "?after=0", &afar.place.dir.path().join(format!("{name}.sse")))
         });
@@ -35,7 +35,7 @@ fn a_stream_ends_with_its_token() {
 #[test]
 fn a_stream_goes_on_where_it_was_left() {
     with_wire("a_stream_goes_on_where_it_was_left", |wire| {
-        let afar = TlsListener::start(wire, &[("vera", "viewer", "")], &[]);
+        let afar = RemoteRun::start(wire, &[("vera", "viewer", "")], &[]);
         let raise = |n: u32| afar.place.command(&["trigger", "raise", "attack", &format!("10.7.0.{n}")]);
         let file = |name: &str| afar.place.dir.path().join(name);
         let live = afar.events(wire, "vera", "?kind=raised", &file("live"));
@@ -73,7 +73,7 @@ fn a_stream_goes_on_where_it_was_left() {
 #[test]
 fn a_token_of_one_policy_sees_that_policy() {
     with_wire("a_token_of_one_policy_sees_that_policy", |wire| {
-        let afar = TlsListener::start(wire, &[("acme", "viewer", "acme"), ("vera", "viewer", "")], &[]);
+        let afar = RemoteRun::start(wire, &[("acme", "viewer", "acme"), ("vera", "viewer", "")], &[]);
         let text = "station own { pcapng \"DIR/own.pcapng\" }\ntrigger mine by net.src { external  hold 1h }\n\
                     rule r { match mine  snaplen 60  to own }";
         let path = afar.place.write("acme.mrule", text);

@@ -3,7 +3,7 @@
 //! else has the address or the socket, nothing is taken over. (Rejected: a port above 1024; one
 //! below it needs a privilege that is gone after the start.)
 
-use super::{ADDRESS, RULES, TlsListener};
+use super::{ADDRESS, RULES, RemoteRun};
 use crate::MIRRORC;
 use mrule_tests::control::Place;
 use mrule_tests::wire::{Mirrorc, Wire, until, with_wire};
@@ -24,7 +24,7 @@ fn a_take_over_has_the_same_address_and_socket() {
     with_wire("a_take_over_has_the_same_address_and_socket", |wire| {
         let state = tempfile::tempdir().unwrap();
         let more = ["--state", state.path().to_str().unwrap()];
-        let mut afar = TlsListener::start(wire, &[("vera", "viewer", "")], &more);
+        let mut afar = RemoteRun::start(wire, &[("vera", "viewer", "")], &more);
         let [rules, control] = ["a.mrule", "control"].map(|name| afar.path(name));
         let files = ["cert", "key", "tokens"].map(|name| afar.path(name));
         let [cert, key, tokens] = files.each_ref().map(String::as_str);
@@ -75,7 +75,7 @@ fn a_take_over_has_the_same_address_and_socket() {
 fn what_somebody_else_has_is_not_taken_over() {
     with_wire("what_somebody_else_has_is_not_taken_over", |wire| {
         let dir = tempfile::tempdir().unwrap();
-        let files = TlsListener::files(wire, dir.path(), &[("vera", "viewer", "")]);
+        let files = RemoteRun::files(wire, dir.path(), &[("vera", "viewer", "")]);
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
         let start = |place: Place, listen: &[&str]| -> Place {
             let (rules, control) =

@@ -20,7 +20,7 @@ fn alike(way: Option<usize>) -> Vec<TriggerShape> {
     windows.iter().enumerate().map(made).collect()
 }
 
-/// Keys of all kinds; of some the spot does not say all.
+/// Keys of all kinds; of some the hash does not say all.
 fn key(n: u64) -> [KeyValue<'static>; 1] {
     [match n % 4 {
         0 => KeyValue::Num(n),

@@ -208,7 +208,7 @@ fn view(history: &[Sent], before: Option<i64>) -> Truth {
 }
 
 #[derive(Debug, Default)]
-struct PacketContext {
+struct Coverage {
     packets: usize,
     beyond_4_gib: usize,
     before_the_start: usize,
@@ -216,7 +216,7 @@ struct PacketContext {
     known_starts: usize,
 }
 
-fn compare(seed: u64, seen: &mut PacketContext) {
+fn compare(seed: u64, seen: &mut Coverage) {
     let mut random = Random(seed);
     let mut sent = Vec::new();
     for number in 0..10 {
@@ -280,11 +280,11 @@ fn compare(seed: u64, seen: &mut PacketContext) {
 
 #[test]
 fn agrees_with_the_whole_history() {
-    let mut seen = PacketContext::default();
+    let mut seen = Coverage::default();
     for seed in 0..60 {
         compare(seed, &mut seen);
     }
-    let PacketContext { packets, beyond_4_gib, before_the_start, pieces, known_starts } = seen;
+    let Coverage { packets, beyond_4_gib, before_the_start, pieces, known_starts } = seen;
     assert!(packets > 50_000 && beyond_4_gib > 2000 && pieces > 5000, "{seen:?}");
     assert!(before_the_start > 200 && known_starts > 10_000, "{seen:?}");
 }
