@@ -89,18 +89,9 @@ fn cookbook() -> String {
         let program = text.lines().skip(need.len()).collect::<Vec<_>>().join("\n");
         let title = name.trim_end_matches(".mrule").replace('_', " ");
         page += &format!("\n## {title}\n\n");
-        let mut indented = false;
         for line in &need {
-            let line = line.trim_start_matches('#');
-            let line = line.strip_prefix(' ').unwrap_or(line);
-            let is_command = line.starts_with("  ");
-            if is_command != indented {
-                page += if is_command { "```sh\n" } else { "```\n" };
-                indented = is_command;
-            }
-            page += &format!("{}\n", line.trim());
+            page += &format!("{}\n", line.trim_start_matches('#').trim());
         }
-        page += if indented { "```\n" } else { "" };
         page += &format!("\n`rules/{name}`:\n\n```mrule\n{}\n```\n\n", program.trim());
         page += "| station | copies | bytes |\n| --- | ---: | ---: |\n";
         for (station, copies, bytes) in *expected {
