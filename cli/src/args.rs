@@ -22,8 +22,8 @@ const EXAMPLES: &str = "\
 A first program, in a file named first.mrule:
 
   station lake { pcapng \"lake.pcapng\" }
-  rule dns     { match udp.port == 53   snaplen full      to lake }
-  rule rest    { match any              snaplen headers   to lake }
+  rule dns  { match udp.port == 53  snaplen full     to lake }
+  rule rest { match any             snaplen headers  to lake }
 
 Check it, run it on a capture, and ask why a packet was copied as it was:
 

@@ -7,6 +7,7 @@
 
 mod expr;
 mod items;
+mod runs;
 
 use crate::diagnostic::Diagnostic;
 use crate::parse::parse;
@@ -35,6 +36,11 @@ enum Gap {
     Line,
 }
 
+/// How wide a text is.
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
 struct Printer<'t> {
     text: &'t str,
     /// The comments not yet written.
@@ -45,6 +51,8 @@ struct Printer<'t> {
     gap: Gap,
     /// Whether the current line ends in a comment.
     commented: bool,
+    /// How wide a line is before the two blanks and the comment at its end.
+    comment_column: usize,
     /// Where a closing brace of the current block goes.
     indent: usize,
     /// Where a broken line goes on.
@@ -60,6 +68,7 @@ impl<'t> Printer<'t> {
             start: 0,
             gap: Gap::Nothing,
             commented: false,
+            comment_column: 0,
             indent: 0,
             hang: 4,
         }
@@ -149,6 +158,7 @@ impl<'t> Printer<'t> {
         let trails = self.is_trailing(span) && !self.at_line_start() && !self.commented;
         if trails {
             self.out.truncate(self.out.trim_end_matches(' ').len());
+            self.pad(width(self.current()), self.comment_column);
             self.out.push_str("  ");
         } else {
             if blank_line {

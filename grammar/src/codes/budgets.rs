@@ -18,7 +18,7 @@ the most nodes.
 rules that differ only in an address are one rule and one table, which has no part in this budget.
 
 ```mrule
-table blocked : set<cidr> = { 192.0.2.0/24, 198.51.100.7 }
+table blocked : set<cidr> = {192.0.2.0/24, 198.51.100.7}
 station ids { interface eth1 }
 rule blocked { match net.addr in blocked  snaplen full  to ids }
 ```"#,
@@ -35,7 +35,7 @@ slow one would keep all others waiting. The diagnostic names the largest rule, w
 repetitions inside each other and many patterns for streams take the most time for their length.
 
 ```mrule
-table blocked : set<cidr> = { 192.0.2.0/24, 198.51.100.7 }
+table blocked : set<cidr> = {192.0.2.0/24, 198.51.100.7}
 station ids { interface eth1 }
 rule blocked { match net.addr in blocked  snaplen full  to ids }
 ```"#,
@@ -72,7 +72,7 @@ packet one after the other. The diagnostic names the rule whose code would be th
 put long lists into tables.
 
 ```mrule
-table blocked : set<cidr> = { 192.0.2.0/24, 198.51.100.7 }
+table blocked : set<cidr> = {192.0.2.0/24, 198.51.100.7}
 station ids { interface eth1 }
 rule blocked { match net.addr in blocked  snaplen full  to ids }
 ```"#,

@@ -16,7 +16,7 @@ table bad : set<ip> from "no/such/file.csv"
 ```
 
 ```mrule
-table bad : set<ip> = { 192.0.2.1, 192.0.2.2 }
+table bad : set<ip> = {192.0.2.1, 192.0.2.2}
 ```"#,
 });
 
@@ -59,7 +59,7 @@ that differ only in a value are better one rule and a table:
 
 ```mrule
 station ids { interface eth1 }
-table customers : set<cidr> = { 192.0.2.0/24, 198.51.100.0/24 }
+table customers : set<cidr> = {192.0.2.0/24, 198.51.100.0/24}
 rule customer { match net.addr in customers  snaplen headers  to ids }
 ```"#,
 });

@@ -29,12 +29,12 @@ is not yet compared with params and other fields, sliced, measured, counted with
 trigger in brackets (`t[http.host]`).
 
 ```text
-let ours = http.referer contains "example"
+let ours  = http.referer contains "example"
 let again = http.host == dns.qry.name
 ```
 
 ```mrule
-let ours = stream contains "Referer: https://example.com"
+let ours  = stream contains "Referer: https://example.com"
 let again = http.host == "example.com" and app == http
 ```"#,
 });
@@ -68,9 +68,9 @@ let unknown = (user[net.src] else "nobody") == "nobody"
 ```
 
 ```mrule
-table user : map<ip, string>
+table user  : map<ip, string>
 table level : map<ip, uint>
-let high = (level[net.src] else 0) > 5
+let high  = (level[net.src] else 0) > 5
 let known = net.src in user
 ```"#,
 });
@@ -87,7 +87,7 @@ let odd = vlan[0:2] == 00:0a
 ```
 
 ```mrule
-let ten = vlan.id == 10
+let ten       = vlan.id == 10
 let any_frame = frame contains "evil"
 ```"#,
 });

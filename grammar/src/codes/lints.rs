@@ -22,7 +22,7 @@ Use it or remove it. A name that begins with `_` is never called unused, and nei
 limits: such a file is a library, and its definitions are there for others.
 
 ```mrule
-let web_ports = {80, 443}
+let web_ports  = {80, 443}
 let _for_later = {8080}
 station ids { interface eth1 }
 rule web { match tcp.port in web_ports  snaplen full  to ids }
@@ -58,18 +58,18 @@ other. Usual causes: `and` where `or` is meant, two values for one field, ports 
 
 ```text
 station ids { interface eth1 }
-rule both  { match tcp and udp                                        snaplen full  to ids }
-rule where { match ip.src in {10.0.0.0/8} and ip.src == 192.0.2.1     snaplen full  to ids }
-rule rest  { match ip.frag_offset > 0 and tcp.dstport == 80           snaplen full  to ids }
+rule both  { match tcp and udp                                     snaplen full  to ids }
+rule where { match ip.src in {10.0.0.0/8} and ip.src == 192.0.2.1  snaplen full  to ids }
+rule rest  { match ip.frag_offset > 0 and tcp.dstport == 80        snaplen full  to ids }
 ```
 
 `tcp` and `udp` speak of the outermost IP packet; `inner.udp` is the one in a tunnel.
 
 ```mrule
 station ids { interface eth1 }
-rule both  { match tcp or udp                                         snaplen full  to ids }
-rule where { match ip.src in {10.0.0.0/8} or ip.src == 192.0.2.1      snaplen full  to ids }
-rule rest  { match ip.frag_offset > 0 and ip.proto == 6               snaplen full  to ids }
+rule both  { match tcp or udp                                     snaplen full  to ids }
+rule where { match ip.src in {10.0.0.0/8} or ip.src == 192.0.2.1  snaplen full  to ids }
+rule rest  { match ip.frag_offset > 0 and ip.proto == 6           snaplen full  to ids }
 ```"#,
 });
 
@@ -82,16 +82,16 @@ condition that decides nothing is mostly a mistake in it.
 
 ```text
 station ids { interface eth1 }
-rule all { match ip or not ip  snaplen full  to ids }
+rule all { match ip or not ip    snaplen full           to ids }
 rule web { match tcp.port == 80  snaplen full when tcp  to ids }
 ```
 
 A rule for every packet says so:
 
 ```mrule
-station ids { interface eth1 }
+station ids      { interface eth1 }
 station web_only { interface eth2 }
-rule all { match any  snaplen full  to ids }
+rule all { match any             snaplen full  to ids }
 rule web { match tcp.port == 80  snaplen full  to web_only }
 ```"#,
 });
@@ -105,16 +105,16 @@ raise, this one never changes a copy; only its counter moves.
 
 ```text
 station ids { interface eth1 }
-rule hosts { match net.src in {10.0.0.0/8}    snaplen full     to ids }
-rule one   { match ip.src == 10.1.2.3         snaplen headers  to ids }
+rule hosts { match net.src in {10.0.0.0/8}  snaplen full     to ids }
+rule one   { match ip.src == 10.1.2.3       snaplen headers  to ids }
 ```
 
 Remove one of the two. If the narrower one was meant to copy *less*, it is a limit:
 
 ```mrule
 station ids { interface eth1 }
-rule hosts { match net.src in {10.0.0.0/8}    snaplen full     to ids }
-limit one  { match ip.src == 10.1.2.3         snaplen headers }
+rule hosts { match net.src in {10.0.0.0/8}  snaplen full  to ids }
+limit one { match ip.src == 10.1.2.3  snaplen headers }
 ```"#,
 });
 
@@ -137,7 +137,7 @@ To copy less in some cases, or nothing, write a limit:
 station ids { interface eth1 }
 rule web { match tcp.port == 80  snaplen full  to ids }
 limit syns { match tcp.flags.syn == 1  snaplen headers }
-limit dns  { match udp.port == 53  snaplen none }
+limit dns  { match udp.port == 53      snaplen none }
 ```"#,
 });
 
@@ -149,15 +149,15 @@ pub const IDLE_LIMIT: Code = Code(&CodeInfo {
 with a rule: it changes no copy. A limit that protects something and does not is worth a look.
 
 ```text
-station ids  { interface eth1 }
-rule web     { match tcp.port == 80    snaplen 128  to ids }
-limit small  { match tcp               snaplen 256 }
-limit other  { match udp.port == 53    snaplen headers }
+station ids { interface eth1 }
+rule web { match tcp.port == 80  snaplen 128  to ids }
+limit small { match tcp             snaplen 256 }
+limit other { match udp.port == 53  snaplen headers }
 ```
 
 ```mrule
-station ids  { interface eth1 }
-rule web     { match tcp.port == 80    snaplen 128  to ids }
-limit small  { match tcp.srcport == 80 snaplen headers }
+station ids { interface eth1 }
+rule web { match tcp.port == 80  snaplen 128  to ids }
+limit small { match tcp.srcport == 80  snaplen headers }
 ```"#,
 });

@@ -33,7 +33,7 @@ let first = tcp.payload[0] == 'G'
 ```
 
 ```mrule
-let get = tcp.payload contains "GET"
+let get   = tcp.payload contains "GET"
 let first = tcp.payload[0] == 0x47
 ```
 
@@ -54,7 +54,7 @@ let größe = 5
 ```
 
 ```mrule
-let groesse = 5     # größe
+let groesse = 5  # größe
 ```"#,
 });
 
@@ -108,7 +108,7 @@ param pause : duration = 5 min
 ```
 
 ```mrule
-param head : size = 8KiB
+param head  : size     = 8KiB
 param pause : duration = 5m
 ```"#,
 });

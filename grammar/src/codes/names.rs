@@ -12,12 +12,12 @@ pub const UNKNOWN: Code = Code(&CodeInfo {
 program. `mirrorc fields` lists all fields; they have Wireshark's names. Text stands in quotes.
 
 ```text
-let web = tcp.prot == 80
+let web    = tcp.prot == 80
 let uplink = frame.interface_name == eth0
 ```
 
 ```mrule
-let web = tcp.port == 80
+let web    = tcp.port == 80
 let uplink = frame.interface_name == "eth0"
 ```"#,
 });
@@ -31,7 +31,7 @@ Some of Wireshark's fields need the history of the stream (`tcp.seq` is relative
 the whole capture (`frame.number`), or a dissector that is not here. The help says what comes close.
 
 ```text
-let late = tcp.seq > 100000
+let late  = tcp.seq > 100000
 let first = frame.number == 1
 ```
 
@@ -49,12 +49,12 @@ pub const OTHER_LANGUAGE: Code = Code(&CodeInfo {
 a field is compared with a value.
 
 ```text
-let web = port == 80
+let web    = port == 80
 let office = host == 192.0.2.1
 ```
 
 ```mrule
-let web = l4.port == 80
+let web    = l4.port == 80
 let office = net.addr == 192.0.2.1
 ```"#,
 });
@@ -73,7 +73,7 @@ let web = tcp.port == 443
 ```
 
 ```mrule
-let web = tcp.port == 80
+let web     = tcp.port == 80
 let web_tls = tcp.port == 443
 ```"#,
 });
@@ -86,13 +86,13 @@ pub const SHADOWS_FIELD: Code = Code(&CodeInfo {
 with, nor one that is kept for fields to come: a reader would take it for the field.
 
 ```text
-let tcp = net.proto == 6
+let tcp  = net.proto == 6
 let http = tcp.port == 80
 ```
 
 ```mrule
 let tcp_anywhere = net.proto == 6
-let web = tcp.port == 80
+let web          = tcp.port == 80
 ```"#,
 });
 
@@ -122,14 +122,14 @@ converted, because a conversion that is wrong is a filter that silently matches 
 and `net.addr` take addresses of both families.
 
 ```text
-let web = tcp.dstport == "80"
-let v6 = ip.src == 2001:db8::1
+let web  = tcp.dstport == "80"
+let v6   = ip.src == 2001:db8::1
 let long = frame.len > 5m
 ```
 
 ```mrule
-let web = tcp.dstport == 80
-let v6 = net.src == 2001:db8::1
+let web  = tcp.dstport == 80
+let v6   = net.src == 2001:db8::1
 let long = frame.len > 5MB
 ```
 
@@ -143,15 +143,15 @@ pub const OUT_OF_RANGE: Code = Code(&CodeInfo {
     explain: r#"The constant is wider than the field, so the comparison could never hold (or always would). A flag is 0 or 1.
 
 ```text
-let web = tcp.port == 80800
+let web    = tcp.port == 80800
 let tagged = vlan.id == 5000
-let syn = tcp.flags.syn == 2
+let syn    = tcp.flags.syn == 2
 ```
 
 ```mrule
-let web = tcp.port == 8080
+let web    = tcp.port == 8080
 let tagged = vlan.id == 500
-let syn = tcp.flags.syn == 1
+let syn    = tcp.flags.syn == 1
 ```"#,
 });
 
@@ -163,13 +163,13 @@ pub const BARE_FLAG: Code = Code(&CodeInfo {
 That is hardly ever meant, so here it is an error.
 
 ```text
-let syn = tcp.flags.syn
+let syn   = tcp.flags.syn
 let other = not tcp.flags.syn
 ```
 
 ```mrule
-let syn = tcp.flags.syn == 1
-let other = tcp.flags.syn == 0
+let syn       = tcp.flags.syn == 1
+let other     = tcp.flags.syn == 0
 let has_flags = tcp.flags
 ```"#,
 });
@@ -182,13 +182,13 @@ pub const NOT_A_CONDITION: Code = Code(&CodeInfo {
 the packet has it. Numbers, sets, tables and arithmetic are none; `x & mask` alone means "any of these bits".
 
 ```text
-let odd = tcp and 80
+let odd  = tcp and 80
 let some = tcp and flow.hash % 100
 ```
 
 ```mrule
-let web = tcp and tcp.port == 80
-let some = tcp and flow.hash % 100 == 0
+let web        = tcp and tcp.port == 80
+let some       = tcp and flow.hash % 100 == 0
 let syn_or_fin = tcp.flags & 0x003
 ```"#,
 });
@@ -202,13 +202,13 @@ filter from meaning something else, such a number must be written in hexadecimal
 
 ```text
 let near = ip[8] < 64
-let ack = tcp[13] & 16
+let ack  = tcp[13] & 16
 ```
 
 ```mrule
 let near = ip[8] < 0x40
-let ack = tcp[13] & 0x10
-let get = tcp.payload[0:3] == 47:45:54
+let ack  = tcp[13] & 0x10
+let get  = tcp.payload[0:3] == 47:45:54
 ```"#,
 });
 
@@ -219,12 +219,12 @@ pub const NUMBER_BESIDE_BYTES: Code = Code(&CodeInfo {
     explain: r#"Bytes are compared with bytes (`47:45:54:20`) or text (`"GET "`). Only a slice of one byte is a number as well.
 
 ```text
-let web = tcp[0:2] == 0x50
+let web  = tcp[0:2] == 0x50
 let long = ip[8] > 0x100
 ```
 
 ```mrule
-let web = tcp[0:2] == 00:50
+let web  = tcp[0:2] == 00:50
 let some = ip[8] > 0x10
 ```"#,
 });
@@ -237,12 +237,12 @@ pub const NO_SLICE: Code = Code(&CodeInfo {
 count from 0; `[a:n]` is n bytes from a, `[a-b]` goes through byte b, `[-2:2]` counts from the end.
 
 ```text
-let odd = frame.len[0] == 1
+let odd    = frame.len[0] == 1
 let vendor = eth.src[4:3] == 00:26:0b
 ```
 
 ```mrule
-let group = frame[0] & 0x01
+let group  = frame[0] & 0x01
 let vendor = eth.src[0:3] == 00:26:0b
 ```"#,
 });
@@ -261,7 +261,7 @@ let low = ip.src < 10.0.0.0/8
 
 ```mrule
 let eights = tcp.port in {8, 80, 8000..8999}
-let low = ip.src < 10.0.0.0
+let low    = ip.src < 10.0.0.0
 ```"#,
 });
 
@@ -273,13 +273,13 @@ pub const NEEDLE: Code = Code(&CodeInfo {
 
 ```text
 let anything = tcp.payload contains ""
-let number = tcp.payload contains 80
+let number   = tcp.payload contains 80
 ```
 
 ```mrule
 let payload_there = tcp.payload
-let digits = tcp.payload contains "80"
-let port_80 = tcp.payload contains 00:50
+let digits        = tcp.payload contains "80"
+let port_80       = tcp.payload contains 00:50
 ```"#,
 });
 
@@ -293,12 +293,12 @@ possessive repetitions and atomic groups are refused. What is accepted means the
 at the end and before a final newline.
 
 ```text
-let odd = tcp.payload matches r"^(?=GET)"
+let odd   = tcp.payload matches r"^(?=GET)"
 let twice = tcp.payload matches r"(.)\1"
 ```
 
 ```mrule
-let get = tcp.payload matches r"^GET /[a-z]+\?id=\d{1,5} "
+let get   = tcp.payload matches r"^GET /[a-z]+\?id=\d{1,5} "
 let exact = tcp.payload matches "(?-i)^GET "
 ```"#,
 });
@@ -364,13 +364,13 @@ pub const SET: Code = Code(&CodeInfo {
 to them), networks, params, and the names of other sets.
 
 ```text
-let web = tcp.port == {80, 443}
+let web    = tcp.port == {80, 443}
 let office = ip.src in 10.0.0.0/8
 ```
 
 ```mrule
-let web = tcp.port in {80, 443, 8000..8080}
-let office = ip.src == 10.0.0.0/8
+let web     = tcp.port in {80, 443, 8000..8080}
+let office  = ip.src == 10.0.0.0/8
 let private = ip.src in {10.0.0.0/8, 192.168.0.0/16}
 ```"#,
 });
@@ -383,11 +383,11 @@ pub const FUNCTION: Code = Code(&CodeInfo {
 
 ```text
 let shout = upper(tcp.payload) contains "GET"
-let long = len(tcp.port) > 2
+let long  = len(tcp.port) > 2
 ```
 
 ```mrule
-let get = tcp.payload matches "get"
+let get  = tcp.payload matches "get"
 let long = len(tcp.payload) > 1000
 ```"#,
 });
@@ -419,7 +419,7 @@ two million conditions that way, and the condition of a `let` may nest 64 deep. 
 which are shared and can be changed while they are used.
 
 ```mrule
-table blocked : set<cidr> = { 192.0.2.0/24 }
+table blocked : set<cidr> = {192.0.2.0/24}
 let hit = net.addr in blocked
 ```"#,
 });

@@ -41,11 +41,11 @@ pub const DUPLICATE_ROW: Code = Code(&CodeInfo {
     explain: r#"A row that is there twice is there once. Perhaps another one was meant.
 
 ```text
-table hosts : set<ip> = { 192.0.2.1, 192.0.2.1 }
+table hosts : set<ip> = {192.0.2.1, 192.0.2.1}
 ```
 
 ```mrule
-table hosts : set<ip> = { 192.0.2.1, 192.0.2.2 }
+table hosts : set<ip> = {192.0.2.1, 192.0.2.2}
 ```"#,
 });
 

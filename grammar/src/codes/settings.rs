@@ -49,11 +49,11 @@ with commas stands in double quotes. A first line of words is taken for a header
 something else than text.
 
 ```text
-table users : map<ip, string> = { 192.0.2.1 -> "alice", "bob" -> 192.0.2.2 }
+table users : map<ip, string> = {192.0.2.1 -> "alice", "bob" -> 192.0.2.2}
 ```
 
 ```mrule
-table users : map<ip, string> = { 192.0.2.1 -> "alice", 192.0.2.2 -> "bob" }
+table users : map<ip, string> = {192.0.2.1 -> "alice", 192.0.2.2 -> "bob"}
 ```"#,
 });
 
@@ -65,11 +65,11 @@ pub const DUPLICATE_KEY: Code = Code(&CodeInfo {
 within each other are different keys: the longest prefix counts.
 
 ```text
-table level : map<ip, uint> = { 192.0.2.1 -> 1, 192.0.2.1 -> 2 }
+table level : map<ip, uint> = {192.0.2.1 -> 1, 192.0.2.1 -> 2}
 ```
 
 ```mrule
-table level : map<cidr, uint> = { 192.0.2.0/24 -> 1, 192.0.2.1 -> 2 }
+table level : map<cidr, uint> = {192.0.2.0/24 -> 1, 192.0.2.1 -> 2}
 ```"#,
 });
 
@@ -80,7 +80,7 @@ pub const TABLE_TOO_LARGE: Code = Code(&CodeInfo {
     explain: r#"A table has at most 4,194,304 rows. Neighbouring addresses can be joined into networks:
 
 ```mrule
-table blocked : set<cidr> = { 192.0.2.0/24 }
+table blocked : set<cidr> = {192.0.2.0/24}
 ```"#,
 });
 
@@ -92,7 +92,7 @@ pub const MORE_ROWS: Code = Code(&CodeInfo {
 wrong, the cells are often in another order than the table's type, or separated by something else than commas.
 
 ```mrule
-table users : map<ip, string> = { 192.0.2.1 -> "alice" }
+table users : map<ip, string> = {192.0.2.1 -> "alice"}
 ```"#,
 });
 
@@ -105,12 +105,12 @@ as such, not as `::ffff:192.0.2.1`.
 
 ```text
 param hold_time : duration = 10
-param host : ip = ::ffff:192.0.2.1
+param host      : ip       = ::ffff:192.0.2.1
 ```
 
 ```mrule
 param hold_time : duration = 10s
-param host : ip = 192.0.2.1
+param host      : ip       = 192.0.2.1
 ```"#,
 });
 
@@ -176,7 +176,7 @@ station ids { vxlann 192.0.2.10 vni 77 }
 ```
 
 ```mrule
-station ids { vxlan 192.0.2.10 vni 77 }
+station ids  { vxlan 192.0.2.10 vni 77 }
 station lake { pcapng "lake.pcapng" rotate 1GiB keep 10 }
 ```"#,
 });
@@ -215,7 +215,7 @@ pub const MISSING_SETTING: Code = Code(&CodeInfo {
 
 ```text
 station a { vxlan 192.0.2.10 }
-station b { }
+station b {}
 ```
 
 ```mrule
@@ -262,14 +262,14 @@ lives (`hold flow`); a program has at most 64 of them. Other triggers remember s
 
 ```text
 trigger attack by net.dst { external }
-trigger scan by net.src { external  hold 10 }
-trigger evil by flow { when stream contains "evil" }
+trigger scan   by net.src { external  hold 10 }
+trigger evil   by flow    { when stream contains "evil" }
 ```
 
 ```mrule
 trigger attack by net.dst { external  hold 1h }
-trigger scan by net.src { external  hold 10m }
-trigger evil by flow { when stream contains "evil"  hold flow }
+trigger scan   by net.src { external  hold 10m }
+trigger evil   by flow    { when stream contains "evil"  hold flow }
 ```"#,
 });
 
@@ -282,12 +282,12 @@ the trigger in whose `when` they stand. They stand nowhere else: a rule asks for
 
 ```text
 let many = count(tcp) per 1m > 1000
-trigger flood by net.src { when count(tcp) > 1000  hold 10m }
+trigger flood  by net.src { when count(tcp) > 1000                hold 10m }
 trigger spread by net.src { when distinct(net.addr) per 1m > 100  hold 10m }
 ```
 
 ```mrule
-trigger flood by net.src { when count(tcp) per 1m > 1000 or sum(frame.len) per 1s > 10MB  hold 10m }
-trigger spread by net.src { when distinct(net.dst) per 1m > 100  hold 10m }
+trigger flood  by net.src { when count(tcp) per 1m > 1000 or sum(frame.len) per 1s > 10MB  hold 10m }
+trigger spread by net.src { when distinct(net.dst) per 1m > 100                            hold 10m }
 ```"#,
 });

@@ -256,7 +256,7 @@ let low = 0 < tcp.port < 1024
 ```
 
 ```mrule
-let low = tcp.port > 0 and tcp.port < 1024
+let low  = tcp.port > 0 and tcp.port < 1024
 let same = tcp.port in {1..1023}
 ```"#,
 });
@@ -274,7 +274,7 @@ rule tunnels { match ip.src#2 == 192.0.2.1  snaplen full  to ids }
 ```
 
 ```mrule
-rule tunnels { match inner.ip.src == 192.0.2.1  snaplen full  to ids }   # not the outer one
+rule tunnels { match inner.ip.src == 192.0.2.1  snaplen full  to ids }  # not the outer one
 ```"#,
 });
 
@@ -295,7 +295,7 @@ let f = tcp.len == not tcp          # `not` binds less tightly than `==`
 
 ```mrule
 let a = (tcp and not udp) or (udp and not tcp)
-let b = tcp.port == 80              # holds if any of the two is 80
+let b = tcp.port == 80  # holds if any of the two is 80
 let c = not tcp.port <= 1024
 let d = tcp.payload matches "GET"
 ```"#,

@@ -1,23 +1,20 @@
 //! Items and clauses. An item with clauses stays on one line if it is on one line and fits, else
-//! each clause has its own; columns are aligned within one item, and between items of one kind that
-//! follow each other without a blank line or a comment. The invariant: what decides a layout is the
-//! same in the text and in the result. (Rejected: columns aligned over a whole file; one long name
-//! would move every line.)
+//! each clause has its own line; columns are aligned within one item, and between the items of a
+//! run (`runs`). The invariant: what decides a layout is the same in the text and in the result.
+//! (Rejected: clauses joined onto one line because they fit; authors break lines for a reason.)
 
-use super::{Gap, Printer, WIDTH};
+use super::runs::Columns;
+use super::{Gap, Printer, WIDTH, width};
 use crate::ast::{
     Clause, Item, Length, LengthKind, Row, Rule, Station, Table, TableInit, Trigger, TriggerClause,
     TriggerClauseKind, TypeExpr,
 };
 use crate::span::{Name, Span};
 
-/// How wide the columns of an item are: up to the end of its name, and of its type.
-type Columns = (usize, usize);
-
 /// One clause of an item with clauses: its place, its keyword, and how the rest is printed.
-struct Line<'a> {
+pub(super) struct Line<'a> {
     span: Span,
-    keyword: &'static str,
+    pub(super) keyword: &'static str,
     rest: Rest<'a>,
 }
 
@@ -29,69 +26,7 @@ enum Rest<'a> {
 }
 
 impl Printer<'_> {
-    pub(super) fn file(&mut self, items: &[Item]) {
-        let mut from = 0;
-        while from < items.len() {
-            let run = self.run(items.get(from..).unwrap_or_default());
-            let columns = self.columns(run);
-            for (n, item) in run.iter().enumerate() {
-                self.line(item.span().start, from + n == 0);
-                self.hang = 4;
-                self.item(item, columns);
-            }
-            from += run.len();
-        }
-        let end = self.text.len() as u32;
-        self.last_line(end.saturating_add(1), 0, items.is_empty());
-        self.out.truncate(self.out.trim_end().len());
-        if !self.out.is_empty() {
-            self.out.push('\n');
-        }
-    }
-
-    /// The items at the front that share columns: of one kind, on lines that follow each other.
-    fn run<'i>(&self, items: &'i [Item]) -> &'i [Item] {
-        let mut length = 1;
-        for pair in items.windows(2) {
-            let [a, b] = pair else { break };
-            let between = self.text.get(a.span().end as usize..b.span().start as usize).unwrap_or("");
-            let aligned = matches!(
-                (a, b),
-                (Item::Let(_), Item::Let(_))
-                    | (Item::Param(_), Item::Param(_))
-                    | (Item::Table(_), Item::Table(_))
-            );
-            let own_line_comment = between.lines().skip(1).any(|l| l.trim_start().starts_with('#'));
-            let is_blank =
-                between.lines().skip(1).any(|l| l.trim().is_empty()) && between.matches('\n').count() > 1;
-            if !aligned || own_line_comment || is_blank || self.is_long(a) {
-                break;
-            }
-            length += 1;
-        }
-        items.get(..length).unwrap_or(items)
-    }
-
-    /// Whether an item is printed on more than one line.
-    fn is_long(&self, item: &Item) -> bool {
-        let span = item.span();
-        let next = self.comments.partition_point(|c| c.start < span.start);
-        let commented = self.comments.get(next).is_some_and(|c| c.start < span.end);
-        commented || self.rendered(|p| p.item(item, (0, 0))).contains('\n')
-    }
-
-    fn columns(&self, run: &[Item]) -> Columns {
-        let widths = run.iter().map(|item| match item {
-            Item::Let(x) => (x.name.node.len(), 0),
-            Item::Param(x) => (x.name.node.len(), self.type_width(&x.ty)),
-            Item::Table(x) if x.init != TableInit::Empty => (x.name.node.len(), self.type_width(&x.ty)),
-            Item::Table(x) => (x.name.node.len(), 0),
-            _ => (0, 0),
-        });
-        widths.fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)))
-    }
-
-    fn type_width(&self, ty: &TypeExpr) -> usize {
+    pub(super) fn type_width(&self, ty: &TypeExpr) -> usize {
         self.rendered(|p| p.type_expr(ty)).len()
     }
 
@@ -116,7 +51,7 @@ impl Printer<'_> {
         }
     }
 
-    fn item(&mut self, item: &Item, columns: Columns) {
+    pub(super) fn item(&mut self, item: &Item, columns: &Columns) {
         match item {
             Item::Include(x) => {
                 self.token(x.span.start, "include");
@@ -125,15 +60,15 @@ impl Printer<'_> {
                 self.token(x.path.span.start, path);
             }
             Item::Let(x) => {
-                self.head(x.span, "let", &x.name, columns.0);
+                self.head(x.span, "let", &x.name, columns.name);
                 self.comments_before(x.value.span.start);
                 self.put("=");
                 self.blank();
                 self.expr(&x.value);
             }
             Item::Param(x) => {
-                self.head(x.span, "param", &x.name, columns.0);
-                self.typed(&x.ty, columns.1, true);
+                self.head(x.span, "param", &x.name, columns.name);
+                self.typed(&x.ty, columns.ty, true);
                 self.comments_before(x.value.span.start);
                 self.put("=");
                 self.blank();
@@ -149,18 +84,18 @@ impl Printer<'_> {
                 }
             }
             Item::Table(x) => self.table(x, columns),
-            Item::Station(x) => self.station(x),
-            Item::Rule(x) => self.rule("rule", x),
-            Item::Limit(x) => self.rule("limit", x),
-            Item::Trigger(x) => self.trigger(x),
+            Item::Station(x) => self.station(x, columns),
+            Item::Rule(x) => self.rule("rule", x, columns),
+            Item::Limit(x) => self.rule("limit", x, columns),
+            Item::Trigger(x) => self.trigger(x, columns),
             // Only a text without mistakes is printed.
             Item::Broken(x) => self.token(x.span.start, ""),
         }
     }
 
-    fn table(&mut self, table: &Table, columns: Columns) {
-        self.head(table.span, "table", &table.name, columns.0);
-        self.typed(&table.ty, columns.1, !matches!(table.init, TableInit::Empty));
+    fn table(&mut self, table: &Table, columns: &Columns) {
+        self.head(table.span, "table", &table.name, columns.name);
+        self.typed(&table.ty, columns.ty, !matches!(table.init, TableInit::Empty));
         match &table.init {
             TableInit::Empty => {}
             TableInit::File(file) => {
@@ -211,8 +146,8 @@ impl Printer<'_> {
         to
     }
 
-    fn station(&mut self, station: &Station) {
-        self.head(station.span, "station", &station.name, 0);
+    fn station(&mut self, station: &Station, columns: &Columns) {
+        self.head(station.span, "station", &station.name, columns.name);
         let end = station.words.first().map_or(station.span.end, |w| w.span.start);
         let start = self.find(station.name.span.end, end, '{');
         self.token(start, "{");
@@ -240,33 +175,43 @@ impl Printer<'_> {
 
     // ---- items with clauses ---------------------------------------------------------------------
 
-    fn rule(&mut self, keyword: &str, rule: &Rule) {
+    fn rule(&mut self, keyword: &str, rule: &Rule, columns: &Columns) {
         let lines: Vec<Line> = rule.clauses.iter().map(Line::of_rule).collect();
-        self.head(rule.span, keyword, &rule.name, 0);
+        self.head(rule.span, keyword, &rule.name, columns.name);
         let start = self.find(rule.name.span.end, lines.first().map_or(rule.span.end, |l| l.span.start), '{');
-        self.clauses(start, rule.span.end, &lines, 8);
+        self.clauses(start, rule.span.end, &lines, 8, &columns.cells);
     }
 
-    fn trigger(&mut self, trigger: &Trigger) {
+    fn trigger(&mut self, trigger: &Trigger, columns: &Columns) {
         let lines: Vec<Line> = trigger.clauses.iter().map(Line::of_trigger).collect();
-        self.head(trigger.span, "trigger", &trigger.name, 0);
+        self.head(trigger.span, "trigger", &trigger.name, columns.name);
         let mut from = trigger.name.span.end;
         if let Some(key) = &trigger.key {
             self.comments_before(key.span.start);
             self.put("by");
             self.blank();
             self.expr(key);
+            self.pad(self.key_width(trigger), columns.key);
             self.blank();
             from = key.span.end;
+        } else if columns.key > 0 {
+            self.pad(0, columns.key + 1);
         }
         let start = self.find(from, lines.first().map_or(trigger.span.end, |l| l.span.start), '{');
-        self.clauses(start, trigger.span.end, &lines, 7);
+        self.clauses(start, trigger.span.end, &lines, 7, &columns.cells);
     }
 
-    /// The braces from `start` to `end` and what is between them; keywords are `width` wide.
-    fn clauses(&mut self, start: u32, end: u32, lines: &[Line], width: usize) {
+    /// How wide the `by KEY` of a trigger is.
+    pub(super) fn key_width(&self, trigger: &Trigger) -> usize {
+        let key = |key: &crate::ast::Expr| width(&self.rendered(|p| p.expr(key))) + "by ".len();
+        trigger.key.as_ref().map_or(0, key)
+    }
+
+    /// The braces from `start` to `end` and what is between them. Keywords are `width` wide where
+    /// each clause has its line, clauses as wide as `cells` where they share one.
+    fn clauses(&mut self, start: u32, end: u32, lines: &[Line], width: usize, cells: &[usize]) {
         self.token(start, "{");
-        if !self.is_broken(start, end) && self.one_line(lines) {
+        if !self.is_broken(start, end) && self.one_line(lines, cells) {
             return;
         }
         let (indent, hang) = (self.indent, self.hang);
@@ -286,23 +231,31 @@ impl Printer<'_> {
     }
 
     /// All clauses on the line of the opening brace, if they fit.
-    fn one_line(&mut self, lines: &[Line]) -> bool {
-        let parts: Vec<String> = lines
-            .iter()
-            .map(|line| {
-                self.rendered(|p| {
-                    p.put(line.keyword);
-                    p.blank();
-                    p.rest(&line.rest, 0);
-                })
-            })
-            .collect();
-        let rest = if parts.is_empty() { "}".into() } else { format!(" {} }}", parts.join("  ")) };
-        if self.current().len() + rest.len() > WIDTH {
+    fn one_line(&mut self, lines: &[Line], cells: &[usize]) -> bool {
+        let mut rest = String::new();
+        for (n, line) in lines.iter().enumerate() {
+            let cell = self.cell(line);
+            let column = if n + 1 < lines.len() { cells.get(n).copied().unwrap_or(0) } else { 0 };
+            let blanks = column.saturating_sub(width(&cell));
+            rest.push_str(if n == 0 { " " } else { "  " });
+            rest.push_str(&cell);
+            rest.extend(std::iter::repeat_n(' ', blanks));
+        }
+        rest.push_str(if lines.is_empty() { "}" } else { " }" });
+        if width(self.current()) + width(&rest) > WIDTH {
             return false;
         }
         self.put(&rest);
         true
+    }
+
+    /// A clause on the line of others.
+    pub(super) fn cell(&self, line: &Line) -> String {
+        self.rendered(|p| {
+            p.put(line.keyword);
+            p.blank();
+            p.rest(&line.rest, 0);
+        })
     }
 
     /// How wide a length is that a `when` follows.
@@ -383,7 +336,7 @@ impl Printer<'_> {
 }
 
 impl<'a> Line<'a> {
-    fn of_rule(clause: &'a Clause) -> Self {
+    pub(super) fn of_rule(clause: &'a Clause) -> Self {
         match clause {
             Clause::Match { span, expr } => Line { span: *span, keyword: "match", rest: Rest::Expr(expr) },
             Clause::Snaplen { span, length, when } => {
@@ -394,7 +347,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn of_trigger(clause: &'a TriggerClause) -> Self {
+    pub(super) fn of_trigger(clause: &'a TriggerClause) -> Self {
         let (keyword, rest) = match &clause.kind {
             TriggerClauseKind::When(expr) => ("when", Rest::Expr(expr)),
             TriggerClauseKind::Unless(expr) => ("unless", Rest::Expr(expr)),

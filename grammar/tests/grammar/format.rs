@@ -6,7 +6,7 @@ use mrule_grammar::format;
 use proptest::prelude::*;
 
 /// Formats and checks everything that holds for every text without mistakes.
-fn formatted(text: &str) -> String {
+pub fn formatted(text: &str) -> String {
     let before = good(text);
     let result = format(text).unwrap();
     let parsed = read(&result);
@@ -24,7 +24,7 @@ fn formatted(text: &str) -> String {
 }
 
 /// The text is its own canonical form.
-fn is_canonical(text: &str) {
+pub fn is_canonical(text: &str) {
     assert_eq!(formatted(text), text);
 }
 
@@ -39,7 +39,7 @@ table authenticated : set<ip>  # empty here; filled through the API
 table forbidden     : set<(ip, ip)> from "forbidden.csv"
 table users         : map<ip, string>
 
-station ids { vxlan 192.0.2.10 vni 77 }  # where copies go
+station ids  { vxlan 192.0.2.10 vni 77 }  # where copies go
 station lake { pcapng "captures/lake.pcapng" rotate 1GiB keep 10 }
 
 trigger syn_flood by net.src {  # a keyed switch with memory
@@ -47,8 +47,8 @@ trigger syn_flood by net.src {  # a keyed switch with memory
     unless net.src in known_scanners  # the filter after the trigger
     hold   10m
 }
-trigger evil_cookie by flow { when stream contains "session=evil"  hold flow }
-trigger attack by net.dst { external  hold 1h }  # raised and cleared through the API
+trigger evil_cookie by flow    { when stream contains "session=evil"  hold flow }
+trigger attack      by net.dst { external  hold 1h }  # raised and cleared through the API
 
 rule rest { match any  snaplen headers + 32  to ids }
 rule web {
@@ -59,7 +59,7 @@ rule web {
 }
 rule strangers { match (net.src, net.dst) in forbidden  snaplen full  to ids, lake }
 
-limit quiet { match net.src in authenticated  snaplen none }
+limit quiet   { match net.src in authenticated                   snaplen none }
 limit privacy { match tcp.port == 8443 and not attack[net.addr]  snaplen headers  to ids }
 "#;
     assert_eq!(formatted(TOUR), expected);
@@ -231,7 +231,7 @@ fn blank_texts() {
 // ---- random programs ----------------------------------------------------------------------------
 
 /// Tokens of a program, between which any blanks and comments may stand.
-type Tokens = Vec<&'static str>;
+pub type Tokens = Vec<&'static str>;
 
 fn one_of(list: &[&'static str]) -> impl Strategy<Value = Tokens> + use<> {
     prop::sample::select(list.to_vec()).prop_map(|t| vec![t])
@@ -363,7 +363,7 @@ fn trigger_clause() -> impl Strategy<Value = Tokens> {
     ]
 }
 
-fn item() -> impl Strategy<Value = Tokens> {
+pub fn item() -> impl Strategy<Value = Tokens> {
     let name = || prop::sample::select(vec!["a", "b_1", "a_rather_long_name", "external"]);
     let types: Vec<Tokens> = vec![
         vec!["uint"],

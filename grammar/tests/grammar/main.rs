@@ -8,5 +8,7 @@ mod common;
 mod format;
 mod hostile;
 mod mistakes;
+mod pages;
 mod recovery;
+mod runs;
 mod valid;
