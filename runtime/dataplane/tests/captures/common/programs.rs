@@ -82,7 +82,7 @@ pub fn run(program: &Arc<Program>, read: &Path, out: Option<&Path>) -> Result<Su
 /// The captures of real clients and servers that ship with the project, or those of the directory
 /// that `MRULE_CAPTURES` names.
 pub fn real_captures() -> Vec<PathBuf> {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/pcap");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/pcap");
     let directory = std::env::var_os("MRULE_CAPTURES").map_or(shipped, PathBuf::from);
     let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = files
