@@ -6,6 +6,7 @@
 
 use super::auth::{RequestListener, Tokens};
 use mrule_dataplane::error::Error;
+use mrule_dataplane::patience;
 use mrule_dataplane::privilege::private;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -13,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -150,15 +152,20 @@ pub struct TlsReload {
 impl TlsReload {
     /// Takes what the files say now, for connections and requests to come; streams of events whose
     /// token is gone end. A token that is taken back does not wait for a certificate, nor the other
-    /// way round.
+    /// way round; a file that hangs is refused in time.
     pub fn renew(&self) -> Renewed {
-        let certificate = read_certificate(&self.files)
-            .map(|config| *self.config.write().unwrap_or_else(PoisonError::into_inner) = config);
-        let tokens = read_tokens(&self.files).map(|tokens| {
+        self.renew_by(patience::OPENING, read_certificate, read_tokens)
+    }
+
+    fn renew_by(&self, time: Duration, certificate: Read<ServerConfig>, tokens: Read<Tokens>) -> Renewed {
+        // Tokens first: a file of the certificate that hangs lets nobody in whose token is gone.
+        let tokens = in_time(time, &self.files, &self.files.tokens, tokens).map(|tokens| {
             let count = tokens.count();
             self.tokens.send_replace(tokens);
             count
         });
+        let certificate = in_time(time, &self.files, &self.files.certificate, certificate)
+            .map(|config| *self.config.write().unwrap_or_else(PoisonError::into_inner) = config);
         Renewed { certificate, tokens }
     }
 
@@ -175,6 +182,22 @@ pub struct Renewed {
     pub certificate: Result<(), Error>,
     /// How many tokens there are.
     pub tokens: Result<usize, Error>,
+}
+
+/// Reads what is of one kind.
+type Read<T> = fn(&TlsFiles) -> Result<Arc<T>, Error>;
+
+/// Reads it, where the system answers in time; `path` is the file that is named where it does not.
+fn in_time<T: Send + Sync + 'static>(
+    time: Duration,
+    files: &TlsFiles,
+    path: &Path,
+    read: Read<T>,
+) -> Result<Arc<T>, Error> {
+    let files = files.clone();
+    let done = patience::within(time, &AtomicBool::new(false), move || read(&files));
+    let hung = || wrong(path, "its file system does not answer, or no thread can be started".to_owned());
+    done.ok_or_else(hung)?
 }
 
 fn wrong(path: &Path, what: String) -> Error {
@@ -216,4 +239,43 @@ fn read_tokens(files: &TlsFiles) -> Result<Arc<Tokens>, Error> {
     let text = String::from_utf8(private::read(&files.tokens, private::Open::ToReaders)?);
     let text = text.map_err(|_| wrong(&files.tokens, "it is no text in UTF-8".to_owned()))?;
     Ok(Arc::new(Tokens::parse(&text).map_err(|what| wrong(&files.tokens, what))?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    fn hangs<T>(_: &TlsFiles) -> Result<Arc<T>, Error> {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_hangs_keeps_no_token_from_being_taken_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        std::fs::write(&path, "").unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let resolver = Arc::new(rustls::server::ResolvesServerCertUsingSni::new());
+        let config = config.unwrap().with_no_client_auth().with_cert_resolver(resolver);
+        let hash = format!("sha256:{}", "0".repeat(64));
+        let before = Tokens::parse(&format!("vera viewer {hash}\n")).unwrap();
+        assert_eq!(before.count(), 1);
+        let reload = TlsReload {
+            files: TlsFiles { certificate: path.clone(), key: path.clone(), tokens: path },
+            config: Arc::new(RwLock::new(Arc::new(config))),
+            tokens: Arc::new(watch::Sender::new(Arc::new(before))),
+        };
+        let renewed = reload.renew_by(SHORT, hangs, hangs);
+        assert!(renewed.tokens.unwrap_err().to_string().contains("does not answer"));
+        assert_eq!(reload.tokens.borrow().count(), 1, "what is not known takes nothing away");
+        let renewed = reload.renew_by(SHORT, hangs, read_tokens);
+        assert!(renewed.certificate.unwrap_err().to_string().contains("does not answer"));
+        assert_eq!((renewed.tokens.unwrap(), reload.tokens.borrow().count()), (0, 0));
+    }
 }
