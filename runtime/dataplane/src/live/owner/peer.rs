@@ -72,13 +72,68 @@ fn may_forward(owner: Owner) -> bool {
     let known = owner.uid == 0 || owner.uid == rustix::process::geteuid().as_raw();
     let Some(pid) = owner.pid else { return known };
     let Ok(status) = read_to_string(format!("/proc/{pid}/status")) else { return known };
+    let map = |of: &str| read_to_string(format!("/proc/{of}/uid_map")).ok();
+    is_believed(owner.uid, known, &status, &[map(&pid.to_string()), map("self")])
+}
+
+/// The same of its user, its `/proc/PID/status`, and the maps of its user namespace and of ours.
+fn is_believed(uid: u32, known: bool, status: &str, [theirs, ours]: &[Option<String>; 2]) -> bool {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let held = field("CapEff:").and_then(|held| u64::from_str_radix(held, 16).ok());
-    let map = |of: &str| read_to_string(format!("/proc/{of}/uid_map")).ok();
-    let (theirs, ours) = (map(&pid.to_string()), map("self"));
+    // The number may be another process's by now, and a process may have become another user's.
+    let is_same = effective_user(status).map(|user| user == uid);
     let is_here = match known {
-        true => theirs.is_none() || theirs == ours,
-        false => theirs.is_some() && theirs == ours && field("NoNewPrivs:") == Some("1"),
+        true => (theirs.is_none() || theirs == ours) && is_same != Some(false),
+        false => {
+            let is_here = theirs.is_some() && theirs == ours;
+            is_here && is_same == Some(true) && field("NoNewPrivs:") == Some("1")
+        }
     };
     is_here && held.is_none_or(|held| held & (1 << NET_RAW) != 0)
+}
+
+/// The effective user of a process, of its `/proc/PID/status`.
+fn effective_user(status: &str) -> Option<u32> {
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test stops")]
+    use super::*;
+
+    #[test]
+    fn the_user_of_a_process_is_its_effective_one() {
+        assert_eq!(effective_user("Name:\tx\nUid:\t1000\t0\t0\t0\nGid:\t5\t5\t5\t5\n"), Some(0));
+        for none in ["", "Uid:\t1000\n", "Uid:\ta\tb\n"] {
+            assert_eq!(effective_user(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn who_is_of_another_user_than_it_says_may_not_forward() {
+        let status = |user: u32, held: &str, fixed: u8| {
+            format!("Uid:\t{user}\t{user}\t{user}\t{user}\nCapEff:\t{held}\nNoNewPrivs:\t{fixed}\n")
+        };
+        let [here, there] = ["0 0 4294967295\n", "0 1000 1\n"].map(|map| Some(map.to_owned()));
+        let (raw, none) = ("0000000000002000", "0000000000000000");
+        for (uid, known, status, theirs, is_believed) in [
+            (1000, false, status(1000, raw, 1), &here, true),
+            (1000, false, status(1001, raw, 1), &here, false),
+            (1000, false, status(0, raw, 1), &here, false),
+            (1000, false, status(1000, raw, 0), &here, false),
+            (1000, false, status(1000, none, 1), &here, false),
+            (1000, false, status(1000, raw, 1), &there, false),
+            (1000, false, status(1000, raw, 1), &None, false),
+            (1000, false, format!("CapEff:\t{raw}\nNoNewPrivs:\t1\n"), &here, false),
+            (0, true, status(0, raw, 0), &here, true),
+            (0, true, status(65534, raw, 1), &here, false),
+            (0, true, status(0, none, 0), &here, false),
+            (0, true, String::new(), &None, true),
+        ] {
+            let maps = [theirs.clone(), here.clone()];
+            assert_eq!(super::is_believed(uid, known, &status, &maps), is_believed, "{uid} {status}");
+        }
+    }
 }
