@@ -195,6 +195,7 @@ impl Ownership {
 
     /// Asks each owner of these interfaces to end, and waits until it has.
     fn take_over(&mut self, interfaces: &[(String, u32)], listen: Option<TcpAddress>) -> Result<(), Error> {
+        handover::is_one(interfaces)?;
         let held = listen.map(|wanted| handover::ask(interfaces, wanted)).transpose()?;
         let wanted = listen.filter(|_| held == Some(Held::Same));
         let words = interfaces.iter().map(|(_, index)| index.to_string());

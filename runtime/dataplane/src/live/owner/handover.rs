@@ -7,7 +7,7 @@
 
 use super::peer::{Holder, reach};
 use super::{PATIENCE, SLICE, line};
-use crate::error::Error;
+use crate::error::{Error, Owner};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{
@@ -107,6 +107,30 @@ pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<He
         _ => return Ok(found),
     };
     Err(Error::Ports(format!("cannot listen at `{wanted}`: {why}; nothing was taken over")))
+}
+
+/// That at most one process owns these interfaces. One of two would have ended when the other one
+/// refuses.
+///
+/// # Errors
+/// [`Error::Owned`]: several do.
+pub(super) fn is_one(interfaces: &[(String, u32)]) -> Result<(), Error> {
+    let mut first: Option<(&str, Owner)> = None;
+    for (name, index) in interfaces {
+        let failed = |source| Error::Interface { doing: format!("asking who owns `{name}`"), source };
+        let Holder::Owner(_, owner) = reach(*index).map_err(failed)? else { continue };
+        match first {
+            Some((other, before)) if before != owner => {
+                let why = format!(
+                    "`{other}` is bridged by {before}; one mirrorc can be replaced, not several, and nothing \
+                     was taken over: end all of them but one first"
+                );
+                return Err(Error::Owned { name: name.clone(), owner, why });
+            }
+            _ => first = first.or(Some((name, owner))),
+        }
+    }
+    Ok(())
 }
 
 /// Says that the interfaces are given up, and hands over the listener.
