@@ -402,12 +402,11 @@ fn run_as(
         }
     }
     display.clear(screen.err)?;
-    if successor().is_none() {
-        ownership.withdraw();
-    }
+    // Once and for all: who comes from now on is told that this run ends.
+    let successor = ownership.conclude();
     drop(server);
     let mut live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
-    if let Some(pid) = successor() {
+    if let Some(pid) = successor {
         let what =
             format!("{} takes over the bridges: they are forwarded on, and this run ends", process(pid));
         hub.note(&what);
@@ -429,7 +428,7 @@ fn run_as(
         hub.tell(Record::from(&event));
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }
-    let report = notifier.finish(counted, successor());
+    let report = notifier.finish(counted, successor);
     for event in events.try_iter() {
         writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
     }

@@ -9,6 +9,7 @@
 
 mod handover;
 mod peer;
+mod succession;
 
 use crate::error::{Error, Owner};
 use crate::sys::interface::Interfaces;
@@ -21,10 +22,11 @@ use std::net::{SocketAddr as TcpAddress, TcpListener};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use succession::Succession;
 
 /// How long an owner may take to answer.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -67,11 +69,8 @@ pub struct Ownership {
 struct Shared {
     signs: Mutex<Vec<Sign>>,
     stop: AtomicBool,
-    taken: AtomicBool,
-    /// Who took over.
-    by: AtomicI32,
-    /// Its connection: it sees this process end.
-    successor: Mutex<Option<UnixStream>>,
+    /// Who takes over.
+    succession: Mutex<Succession>,
     /// Where the API listens, for who takes over.
     offer: Mutex<Option<TcpListener>>,
 }
@@ -183,17 +182,23 @@ impl Ownership {
         Ok(())
     }
 
-    /// The run ends and nobody has taken over: clients are refused from now on.
-    pub fn withdraw(&self) {
-        *self.shared.offer() = None;
-    }
-
-    /// The process that has taken over, 0 for one of another PID namespace.
+    /// The process that takes over, 0 for one of another PID namespace. One that has hung up since
+    /// takes nothing over any more.
     pub fn taken_over(&self) -> Option<i32> {
-        self.shared.taken.load(Ordering::SeqCst).then(|| self.shared.by.load(Ordering::SeqCst))
+        self.shared.succession().taken_over()
     }
 
-    /// Asks each owner of these interfaces to end, and waits until it has.
+    /// The run ends: nobody takes over from now on, and without a successor clients are refused.
+    /// The process that has taken over until now.
+    pub fn conclude(&self) -> Option<i32> {
+        let successor = self.shared.succession().conclude();
+        if successor.is_none() {
+            *self.shared.offer() = None;
+        }
+        successor
+    }
+
+    /// Asks the owner of these interfaces to end, and waits until it has.
     fn take_over(&mut self, interfaces: &[(String, u32)], listen: Option<TcpAddress>) -> Result<(), Error> {
         handover::is_one(interfaces)?;
         let held = listen.map(|wanted| handover::ask(interfaces, wanted)).transpose()?;
@@ -265,6 +270,10 @@ impl Shared {
     fn are_all(&self, wanted: &[u32]) -> bool {
         let signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
         signs.iter().all(|sign| sign.given_up || wanted.contains(&sign.index))
+    }
+
+    fn succession(&self) -> MutexGuard<'_, Succession> {
+        self.succession.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn offer(&self) -> MutexGuard<'_, Option<TcpListener>> {
@@ -345,10 +354,12 @@ impl Shared {
             let why = b"no it bridges other interfaces, too: name all of its bridges, or end it\n";
             return stream.write_all(why);
         }
-        self.by.store(pid, Ordering::SeqCst);
+        let mut succession = self.succession();
+        if let Err(why) = succession.may_begin() {
+            return stream.write_all(format!("no {why}\n").as_bytes());
+        }
         handover::give(&stream, self.offer().as_ref().filter(|_| listen.is_some() && listen == own))?;
-        *self.successor.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
-        self.taken.store(true, Ordering::SeqCst);
+        succession.begin(pid, stream);
         Ok(())
     }
 }
