@@ -336,8 +336,7 @@ impl Live {
         };
         for (name, policy) in policies {
             if let Err(error) = live.load(&name, policy) {
-                let _report = live.finish();
-                return Err(error);
+                return Err(live.failed(error));
             }
         }
         live.at_work = true;
@@ -349,21 +348,23 @@ impl Live {
         // Last: what comes is decided by the policies, and sent on at once.
         let heard = taps.into_iter().enumerate().try_for_each(|(at, taps)| live.hear(at, taps));
         if let Err(error) = heard {
-            let _report = live.finish();
-            return Err(error);
+            return Err(live.failed(error));
         }
         match live.bridges.install() {
             Ok(events) => told.extend(events),
-            Err(error) => {
-                // Nothing was forwarded: what was read meanwhile is nobody's.
-                let _report = live.finish();
-                return Err(error);
-            }
+            Err(error) => return Err(live.failed(error)),
         }
         for event in told {
             live.tell(event);
         }
         Ok(live)
+    }
+
+    /// Ends a start that failed; no redirect is its own, so those of before forward on.
+    fn failed(mut self, error: Error) -> Error {
+        self.bridges.keep();
+        let _report = self.finish();
+        error
     }
 
     /// Lets the kernel go on forwarding when the run ends.

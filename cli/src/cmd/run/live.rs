@@ -269,6 +269,15 @@ fn run_as(
             .and_then(|_| flag::register(signal, stop.clone()))
             .map_err(|error| Failure::file("listen to", "signals", &error))?;
     }
+    let forward = match args.forward {
+        Who::Kernel => Forward::Kernel,
+        Who::Userspace => Forward::Userspace,
+    };
+    let pin = args.pin.clone().map(|Processors(all)| all).unwrap_or_default();
+    if args.take_over {
+        // One that could not work leaves the old one at work.
+        Live::check_start(&args.tap, &args.bridge, forward, &pin, policy.program())?;
+    }
     let Claimed { socket, ownership, afar } = claim(args, afar, &stop, warn, screen)?;
     let again = Arc::new(AtomicBool::new(false));
     flag::register(SIGHUP, again.clone()).map_err(|error| Failure::file("listen to", "signals", &error))?;
@@ -280,13 +289,10 @@ fn run_as(
     let options = Options {
         taps: args.tap.clone(),
         bridges: args.bridge.clone(),
-        forward: match args.forward {
-            Who::Kernel => Forward::Kernel,
-            Who::Userspace => Forward::Userspace,
-        },
+        forward,
         keep_forwarding: args.keep_forwarding,
         workers: args.workers.unwrap_or(0).into(),
-        pin: args.pin.clone().map(|Processors(all)| all).unwrap_or_default(),
+        pin,
         promiscuous: args.promiscuous,
         prefilter: !args.no_prefilter,
         ring: args.ring.map_or_else(Shape::default, Shape::of),

@@ -77,6 +77,18 @@ impl Watched {
     }
 }
 
+/// Checks that ends of bridges carry Ethernet frames.
+pub(super) fn are_ethernet<'a>(
+    mut ends: impl Iterator<Item = &'a (String, Link, State)>,
+) -> Result<(), Error> {
+    match ends.find(|(_, link, _)| *link != Link::Ethernet) {
+        Some((name, ..)) => {
+            Err(Error::Ports(format!("`{name}` carries no Ethernet frames: it cannot be bridged")))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Bridges {
     /// Of these ports, of which the last `2 * pairs` are the ends of bridges, two by two.
     pub fn new(
@@ -89,14 +101,7 @@ impl Bridges {
         let first = ports.len().saturating_sub(2 * pairs);
         let peer = |at: usize| (at >= first).then(|| first + ((at - first) ^ 1));
         let peers: Vec<Option<usize>> = (0..ports.len()).map(peer).collect();
-        for (port, peer) in ports.iter().zip(&peers) {
-            if peer.is_some() && port.1 != Link::Ethernet {
-                return Err(Error::Ports(format!(
-                    "`{}` carries no Ethernet frames: it cannot be bridged",
-                    port.0
-                )));
-            }
-        }
+        are_ethernet(ports.iter().skip(first))?;
         let names: Vec<String> = ports.iter().map(|(name, ..)| name.clone()).collect();
         let redirects = if pairs > 0 { Some(Redirects::new()?) } else { None };
         if forward == Forward::Userspace

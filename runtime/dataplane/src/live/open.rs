@@ -2,15 +2,15 @@
 //! invariant: nothing hears before all is set, and nothing is left open when something fails.
 //! (Rejected: trying without privileges and running with less than was asked for.)
 
-use super::Event;
+use super::{Event, Forward, Live, bridge};
 use crate::error::Error;
 use crate::sys::interface::{self, Interfaces, State};
-use crate::sys::packet::Direction;
+use crate::sys::packet::{Direction, Socket};
 use crate::sys::ring::Shape;
 use crate::sys::tap::{Spares, Tap};
 use mrule_compiler::abi::Link;
-use mrule_compiler::hir::{Station, Target};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use mrule_compiler::hir::{Program, Station, Target};
+use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity, sched_setaffinity};
 use std::io;
 
 /// How rings are opened.
@@ -102,6 +102,41 @@ pub(super) fn check(interfaces: &Interfaces, names: &[String]) -> Result<Vec<(St
         ports.push((name.clone(), link, state));
     }
     Ok(ports)
+}
+
+impl Live {
+    /// Checks what can be known of a run before it takes another one's place: that its interfaces
+    /// can be read and bridged, that it may, and that no station of `program` sends into them.
+    /// Opens nothing that the other one has.
+    ///
+    /// # Errors
+    /// [`Error`], as [`Live::start`] would give it when the other one has ended.
+    pub fn check_start(
+        taps: &[String],
+        bridges: &[(String, String)],
+        forward: Forward,
+        pin: &[usize],
+        program: &Program,
+    ) -> Result<(), Error> {
+        let interfaces = Interfaces::new().map_err(failed("looking at interfaces"))?;
+        let ends = bridges.iter().flat_map(|(a, b)| [a.clone(), b.clone()]);
+        let names: Vec<String> = taps.iter().cloned().chain(ends).collect();
+        let ports = check(&interfaces, &names)?;
+        bridge::are_ethernet(ports.iter().skip(taps.len()))?;
+        check_processors(pin)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        program.stations.iter().try_for_each(|station| no_echo(&names, station))?;
+        let Some(first) = names.first() else { return Ok(()) };
+        drop(Socket::open().map_err(|error| reading(first, error))?);
+        let held = capabilities(None).map_err(|error| failed("asking for capabilities")(error.into()))?;
+        match bridges.first().filter(|_| forward == Forward::Kernel) {
+            Some((a, b)) if !held.effective.contains(CapabilitySet::NET_ADMIN) => {
+                let doing = format!("having the kernel forward between `{a}` and `{b}`");
+                Err(Error::Privilege { doing, needs: "CAP_NET_ADMIN" })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Checks that workers may run on these processors.

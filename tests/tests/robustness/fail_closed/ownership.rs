@@ -158,3 +158,61 @@ fn a_redirect_that_vanishes_is_put_back() {
         place.run.stop();
     });
 }
+
+#[test]
+fn a_take_over_that_could_not_work_leaves_the_old_run_at_work() {
+    with_wire("a_take_over_that_could_not_work_leaves_the_old_run_at_work", |wire| {
+        let place = Place::start(wire, MIRRORC, WHOLE, &[]);
+        let rules = place.dir.path().join("a.mrule");
+        let rules = rules.to_str().unwrap();
+        for (name, peer) in [("x0", "x1"), ("down0", "down1")] {
+            wire.ip(&wire.here, &["link", "add", name, "type", "veth", "peer", "name", peer]);
+        }
+        for name in ["x0", "x1"] {
+            wire.ip(&wire.here, &["link", "set", name, "up"]);
+        }
+        let still_at_work = |place: &Place| {
+            assert_eq!(place.status().1["status"], "ok");
+            assert!(wire.pings(&["10.1.0.2"]) && !place.run.said().contains("takes over"));
+        };
+        let run = ["run", rules, "--bridge", "in0:out0", "--take-over"];
+        for (more, says) in [
+            (&["--tap", "down0"][..], "`down0` is down"),
+            (&["--tap", "none0"], "none0"),
+            (&["--tap", "in0"], "given twice"),
+            (&["--pin", "1000"], "pinned to processor 1000"),
+        ] {
+            let said = refused(wire, &[&run[..], more].concat());
+            assert!(said.contains(says), "{more:?}: {said}");
+            still_at_work(&place);
+        }
+        for capability in ["net_raw", "net_admin"] {
+            let without = format!("--bounding-set=-{capability}");
+            let words = [&["setpriv", &without, "timeout", "20", MIRRORC][..], &run].concat();
+            let refused = wire.try_run(&wire.here, &words);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            let needs = format!("CAP_{}", capability.to_uppercase());
+            assert!(refused.status.code() == Some(2) && said.contains(&needs), "{capability}: {said}");
+            still_at_work(&place);
+        }
+        // Two runs are not replaced by one: the second could refuse when the first has ended.
+        let other = wire.mirrorc(MIRRORC, &[rules, "--bridge", "x0:x1"]);
+        let said = refused(wire, &[&run[..], &["--bridge", "x0:x1"]].concat());
+        assert!(said.contains("nothing was taken over"), "{said}");
+        for pid in [place.run.pid(), other.pid()] {
+            assert!(said.contains(&format!("process {pid}")), "{pid}: {said}");
+        }
+        assert!(!other.said().contains("takes over"), "{}", other.said());
+        still_at_work(&place);
+        other.stop();
+        // What only shows when the old one has ended: the kernel forwards on.
+        let foreign = place.dir.path().join("foreign");
+        std::fs::write(&foreign, "theirs").unwrap();
+        let rules = place.write("b.mrule", &WHOLE.replace("DIR/lake.pcapng", foreign.to_str().unwrap()));
+        let said = refused(wire, &["run", &rules, "--bridge", "in0:out0", "--take-over"]);
+        assert!(said.contains("was not made by this station"), "{said}");
+        let (code, said) = place.run.ended();
+        assert!(code == Some(0) && said.contains("takes over the bridges"), "{code:?} {said}");
+        assert!(wire.pings(&["10.1.0.2"]), "the redirects are there");
+    });
+}
