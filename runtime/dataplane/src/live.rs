@@ -71,6 +71,7 @@ use prefilter::Prefilter;
 use pulse::{Pulse, Watcher};
 use rustix::event::{EventfdFlags, eventfd};
 use spread::Spreading;
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel};
@@ -172,6 +173,8 @@ struct WorkerHandle {
     wakeup: Arc<OwnedFd>,
     published: Arc<Mutex<Counts>>,
     watcher: Watcher,
+    /// The last environment of each policy that changed while it did not move.
+    later: BTreeMap<u64, Arc<Policy>>,
 }
 
 impl WorkerHandle {
@@ -309,7 +312,8 @@ impl Live {
                 worker.run()
             };
             let thread = thread.spawn(work).map_err(open::failed("starting a thread"))?;
-            handles.push(WorkerHandle { thread, commands, wakeup, published, watcher });
+            let later = BTreeMap::new();
+            handles.push(WorkerHandle { thread, commands, wakeup, published, watcher, later });
         }
         let watch = |(at, (name, link, state)): (usize, (String, Link, State))| {
             let promiscuous = options.promiscuous || at >= options.taps.len();

@@ -8,7 +8,7 @@ use super::bounds::Gate;
 use super::counts::{PolicyReport, Report};
 use super::slot::{PolicySlot, Retired, SlotCommand, SlotUpdate};
 use super::worker::{Command, Counts};
-use super::{Event, FINISH, Live, link_type, open};
+use super::{Event, FINISH, Live, WorkerHandle, link_type, open};
 use crate::capture::Interface;
 use crate::error::Error;
 use crate::station::{self, Stations};
@@ -40,6 +40,10 @@ const RESTORED: Duration = Duration::from_secs(1);
 /// How many replaced programs may still have stations that send what waits before the next load
 /// waits.
 const ENDING: usize = 8;
+
+/// How much longer than stations the threads of replaced programs may take at the end of a run: a
+/// worker that hangs never leaves its program.
+const LEFT: Duration = Duration::from_secs(1);
 
 /// A policy at work.
 #[derive(Debug)]
@@ -343,15 +347,30 @@ impl Live {
         }
     }
 
-    /// Hands a command to each worker and waits for what they leave; with what comes later.
-    fn tell_workers(&self, id: u64, commands: Vec<SlotUpdate>) -> (Swap, Vec<Retired>, Receiver<Retired>) {
+    /// Hands a command to each worker and waits for what they leave; with what comes later. One
+    /// that hangs is not waited for, and only the last environment is kept for it.
+    fn tell_workers(
+        &mut self,
+        id: u64,
+        commands: Vec<SlotUpdate>,
+    ) -> (Swap, Vec<Retired>, Receiver<Retired>) {
         let begun = Instant::now();
         let (left, rest) = channel();
         let mut waiting = 0;
-        for (handle, update) in self.workers.iter().zip(commands) {
+        for (handle, update) in self.workers.iter_mut().zip(commands) {
+            let hangs = handle.watcher.stalled().is_some();
+            // What this command makes old.
+            handle.later.remove(&id);
+            let update = match update {
+                SlotUpdate::Environment(policy) if hangs => {
+                    handle.later.insert(id, policy);
+                    continue;
+                }
+                update => update,
+            };
+            let told = handle.tell(Command::PolicySlot(SlotCommand { id, update, left: left.clone() }));
             // One that has died is found at the end.
-            waiting +=
-                usize::from(handle.tell(Command::PolicySlot(SlotCommand { id, update, left: left.clone() })));
+            waiting += usize::from(told && !hangs);
         }
         drop(left);
         let mut all = Vec::with_capacity(waiting);
@@ -401,6 +420,21 @@ impl Live {
     }
 }
 
+impl WorkerHandle {
+    /// Gives the environments that were kept while the worker did not move, once it does.
+    pub(super) fn catch_up(&mut self) {
+        if self.watcher.stalled().is_some() {
+            return;
+        }
+        for (id, policy) in std::mem::take(&mut self.later) {
+            // The worker frees what it leaves, this once.
+            let (left, _nobody_waits) = channel();
+            let update = SlotUpdate::Environment(policy);
+            self.tell(Command::PolicySlot(SlotCommand { id, update, left }));
+        }
+    }
+}
+
 impl Policies {
     /// Ends stations on a thread of their own once all workers have left the program, and frees
     /// what they left.
@@ -422,13 +456,19 @@ impl Policies {
         self.ending.extend(std::thread::Builder::new().name("old program".into()).spawn(end));
     }
 
-    /// Ends everything.
+    /// Ends everything, without what a worker that hangs has not left.
     pub(super) fn finish(&mut self, deadline: Instant) {
         for loaded in &self.loaded {
             let _counted_by_whoever_adds_up = loaded.stations.clone().finish(deadline);
         }
+        let until = deadline + LEFT;
         for thread in self.ending.drain(..) {
-            let _died = thread.join();
+            while !thread.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if thread.is_finished() {
+                let _died = thread.join();
+            }
         }
     }
 }

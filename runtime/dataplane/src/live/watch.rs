@@ -14,7 +14,10 @@ impl Live {
     /// a second.
     pub fn watch(&mut self) {
         let now = Instant::now();
-        self.workers.iter_mut().for_each(|handle| handle.watcher.look(now));
+        for handle in &mut self.workers {
+            handle.watcher.look(now);
+            handle.catch_up();
+        }
         for at in 0..self.ports.len() {
             let Some(port) = self.ports.get(at) else { return };
             let (name, before) = (port.name.clone(), port.state);

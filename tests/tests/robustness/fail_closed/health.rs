@@ -205,3 +205,46 @@ fn a_worker_that_dies_ends_the_run() {
         });
     }
 }
+
+#[test]
+fn a_change_does_not_wait_for_a_worker_that_hangs() {
+    with_wire("a_change_does_not_wait_for_a_worker_that_hangs", |wire| {
+        let dir = tempfile::tempdir().unwrap();
+        let rules = "param least : size = 9000 in 0..9000
+            station lake { pcapng \"DIR/lake.pcapng\" }
+            rule all { match icmp and frame.len > least  snaplen full  to lake }\n";
+        let (fault, rules) = (dir.path().join("fault"), mrule_tests::wire::write_rules(dir.path(), rules));
+        let socket = dir.path().join("control");
+        let words = [&rules, "--bridge", "in0:out0", "--workers", "1", "--control", socket.to_str().unwrap()];
+        let environment = [("MRULE_TEST_FAULT", fault.to_str().unwrap())];
+        let run = wire.mirrorc_with(&environment, MIRRORC, &words);
+        let place = Place { dir, run, socket };
+        let sent = || place.status().1["counts"]["sent"].as_u64();
+        assert!(wire.pings(&["10.1.0.2"]) && sent() == Some(0), "too short");
+        std::fs::write(&fault, "0 hangs").unwrap();
+        until("it is known", || place.reasons() == ["worker_stalled"]);
+        let begun = Instant::now();
+        for least in (0..30).rev() {
+            let body = format!("{{\"value\": {least}}}");
+            let path = "/v1/policies/main/params/least";
+            assert_eq!(ask(&place.socket, "put", path, "application/json", body.as_bytes()).status, 200);
+        }
+        let took = begun.elapsed();
+        // 2 s each where each is waited for.
+        assert!(took < Duration::from_secs(15), "30 changes took {took:?}");
+        std::fs::remove_file(&fault).unwrap();
+        until("it moves again", || place.reasons().is_empty());
+        until("it decides by the last change", || wire.pings(&["10.1.0.2"]) && sent() > Some(0));
+        // A load meanwhile does not keep the run from ending.
+        std::fs::write(&fault, "0 hangs").unwrap();
+        until("it is known", || place.reasons() == ["worker_stalled"]);
+        let begun = Instant::now();
+        place.command(&["load", place.dir.path().join("a.mrule").to_str().unwrap()]);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        let begun = Instant::now();
+        let pid = rustix::process::Pid::from_raw(place.run.pid().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let (code, said) = place.run.ended();
+        assert!(code == Some(4) && begun.elapsed() < Duration::from_secs(20), "{code:?} {said}");
+    });
+}
