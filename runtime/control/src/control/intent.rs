@@ -13,7 +13,6 @@ pub(super) struct Intent<'a> {
     name: String,
     /// The file is to say what is at work when it is over.
     is_marked: bool,
-    is_loaded: bool,
     is_binding: bool,
     /// Why the file does not say it.
     unmarked: Option<String>,
@@ -28,7 +27,7 @@ impl Control {
         let is_binding = bundle.is_binding();
         let (name, unmarked) = (name.to_owned(), None);
         let mut intent =
-            Intent { control: self, name, is_marked: false, is_loaded: false, is_binding, unmarked };
+            Intent { control: self, name, is_marked: false, is_binding, unmarked };
         if !is_binding || asked.dry {
             return Ok(intent);
         }
@@ -57,8 +56,7 @@ impl Control {
 
 impl Intent<'_> {
     /// It is loaded: says why it is not kept, if it is not, and what follows.
-    pub fn loaded(mut self) -> Option<String> {
-        self.is_loaded = true;
+    pub fn loaded(self) -> Option<String> {
         let name = &self.name;
         if let Some(why) = &self.unmarked {
             return Some(format!(
@@ -83,6 +81,6 @@ impl Drop for Intent<'_> {
         let now = state.policies.get(&self.name).map(|held| &held.now);
         let version = now.filter(|now| now.bundle.is_binding()).map(|now| now.version);
         let is_missing = state.failures.get(&self.name).is_some_and(|failure| failure.scope == Scope::All);
-        state.keeping.intended(&self.name, self.is_loaded, version, is_missing);
+        state.keeping.intended(&self.name, version, is_missing);
     }
 }

@@ -7,6 +7,7 @@
 //! write no more after an error; a restart would believe an older state.)
 
 use super::backlog::Backlog;
+use super::marker::Mark;
 use super::store::{Kept, Store, Unusable};
 use mrule_dataplane::confine::Confinement;
 use mrule_dataplane::patience::OPENING;
@@ -46,7 +47,7 @@ pub(super) struct Change {
 enum Task {
     Write(Change),
     /// Writes the file `binding` only.
-    Mark(String, Option<u64>, SyncSender<Result<(), String>>),
+    Mark(String, Mark, SyncSender<Result<(), String>>),
     /// Looks whether the files are there.
     Look,
 }
@@ -175,8 +176,8 @@ fn serve(store: &mut Store, inbox: &Receiver<Job>, shared: &Shared) {
             Ok(Job { limit, task }) => match task {
                 Task::Write(change) => shared.run(limit, 1, || backlog.take(store, change)),
                 Task::Look => shared.run(limit, 1, || backlog.look(store)),
-                Task::Mark(policy, version, answer) => shared.run(limit, 1, || {
-                    let marked = store.marker().set(&policy, version);
+                Task::Mark(policy, mark, answer) => shared.run(limit, 1, || {
+                    let marked = store.marker().mark(&policy, mark);
                     let marked =
                         marked.map_err(|error| format!("the file `binding` cannot be written: {error}"));
                     let _nobody_waits = answer.send(marked);
@@ -339,12 +340,17 @@ impl Keeper {
         self.give(rows, Task::Write(change))
     }
 
-    /// Has the file `binding` say that a policy is binding at a version, or not any more, whether
-    /// or not the database can be written. It does not wait.
-    pub fn mark(&mut self, policy: &str, version: Option<u64>) -> Option<Marked> {
+    /// Has the file `binding` say what a policy binds, whether or not the database can be written.
+    /// It does not wait.
+    pub fn mark(&mut self, policy: &str, mark: Mark) -> Option<Marked> {
         let (send, answer) = sync_channel(1);
-        let pending = self.give(0, Task::Mark(policy.to_owned(), version, send))?;
+        let pending = self.give(0, Task::Mark(policy.to_owned(), mark, send))?;
         Some(Marked { pending, answer })
+    }
+
+    /// A load is over, and what is at work now binds at this version, or does not.
+    pub fn over(&mut self, policy: &str, version: Option<u64>) -> Option<Marked> {
+        self.mark(policy, Mark::Over(version, self.numbered))
     }
 
     fn give(&mut self, rows: usize, task: Task) -> Option<Pending> {

@@ -11,7 +11,7 @@
 use super::store::{AtWork, Kept};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat, renameat_with};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
@@ -46,6 +46,21 @@ pub(super) struct Marker {
     contents: Contents,
     /// The sequence number that the database has.
     committed: u64,
+    /// Policies that are about to bind: no change takes their marks away.
+    intended: BTreeSet<String>,
+    /// The last change that a mark is of: no earlier one takes it away.
+    numbers: BTreeMap<String, u64>,
+}
+
+/// What the file is to say of a policy that binds, or is to bind, whatever the database is like.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mark {
+    /// It is about to bind at this version.
+    Intended(u64),
+    /// That is over, and the mark stays.
+    Stays,
+    /// That is over, and what is at work after this change binds at this version, or does not.
+    Over(Option<u64>, u64),
 }
 
 /// Whether no state was kept in a directory.
@@ -69,7 +84,7 @@ impl Marker {
             Ok(bytes) => {
                 let contents = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
                 let directory = opened(directory).map_err(|error| failed(error.to_string()))?;
-                Ok(Some(Marker { directory, contents, committed: 0 }))
+                Ok(Some(Marker::of(directory, contents)))
             }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(failed(error.to_string())),
@@ -82,9 +97,14 @@ impl Marker {
     /// The system's.
     pub fn new(directory: &Path) -> io::Result<Marker> {
         let directory = opened(directory)?;
-        let marker = Marker { directory, contents: Contents::default(), committed: 0 };
+        let marker = Marker::of(directory, Contents::default());
         marker.write()?;
         Ok(marker)
+    }
+
+    fn of(directory: OwnedFd, contents: Contents) -> Marker {
+        let (intended, numbers) = (BTreeSet::new(), BTreeMap::new());
+        Marker { directory, contents, committed: 0, intended, numbers }
     }
 
     /// The sequence number that the database had at least.
@@ -97,11 +117,64 @@ impl Marker {
         self.committed = number;
     }
 
-    /// A policy is binding at this version, or not any more.
+    /// Marks a policy before or after a load, without a change in the database.
     ///
     /// # Errors
     /// The system's.
-    pub fn set(&mut self, policy: &str, version: Option<u64>) -> io::Result<()> {
+    pub fn mark(&mut self, policy: &str, mark: Mark) -> io::Result<()> {
+        match mark {
+            Mark::Intended(version) => {
+                self.intended.insert(policy.to_owned());
+                self.raise(policy, version)
+            }
+            Mark::Stays => {
+                self.intended.remove(policy);
+                Ok(())
+            }
+            Mark::Over(version, number) => {
+                self.intended.remove(policy);
+                match version {
+                    Some(_) => drop(self.numbers.insert(policy.to_owned(), number)),
+                    None => drop(self.numbers.remove(policy)),
+                }
+                self.set(policy, version)
+            }
+        }
+    }
+
+    /// A change that is about to be written makes a policy binding at this version, or at a later
+    /// one that the file says already.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn before(&mut self, policy: &str, version: u64, number: u64) -> io::Result<()> {
+        let last = self.numbers.entry(policy.to_owned()).or_default();
+        *last = number.max(*last);
+        self.raise(policy, version)
+    }
+
+    /// A change was written after which a policy binds at this version, or does not. A mark of a
+    /// later one stays.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn after(&mut self, policy: &str, version: Option<u64>, number: u64) -> io::Result<()> {
+        let is_later = self.numbers.get(policy).is_some_and(|last| *last > number);
+        if is_later || self.intended.contains(policy) {
+            return Ok(());
+        }
+        self.set(policy, version)
+    }
+
+    fn raise(&mut self, policy: &str, version: u64) -> io::Result<()> {
+        self.change(|contents| {
+            let last = contents.binding.entry(policy.to_owned()).or_default();
+            *last = version.max(*last);
+        })
+    }
+
+    /// A policy is binding at this version, or not any more.
+    fn set(&mut self, policy: &str, version: Option<u64>) -> io::Result<()> {
         self.change(|contents| {
             match version {
                 Some(version) => contents.binding.insert(policy.to_owned(), version),

@@ -5,6 +5,7 @@
 //! to act on an attack has no use for a reason why not.)
 
 use super::keeper::{Keeper, Marked, Pending};
+use super::marker::Mark;
 use super::store::{DRAIN, KeptRow, Object, Store, Tables};
 use super::trace::{Trace, key_text};
 use super::{Held, Plan, changes, now, stations};
@@ -25,6 +26,17 @@ pub(super) struct Persistence {
     pending: Option<Pending>,
     /// Policies that are about to bind all others: how many loads of each.
     intended: BTreeMap<String, usize>,
+}
+
+/// What becomes of what is missing of a policy, when a version of it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrote {
+    /// Somebody loaded it: nothing is missing any more.
+    Resolved,
+    /// A start loaded it: what was missing is.
+    Again,
+    /// A start loaded it, and a binding version of it is missing until somebody resolves it.
+    Missing,
 }
 
 impl Persistence {
@@ -97,7 +109,7 @@ impl Persistence {
     /// Why it cannot be kept. None, when that was not asked for.
     pub fn intend(&mut self, policy: &str, version: u64) -> Result<Option<Marked>, String> {
         match (&mut self.store, &self.trouble) {
-            (Some(store), _) => match store.mark(policy, Some(version)) {
+            (Some(store), _) => match store.mark(policy, Mark::Intended(version)) {
                 Some(marked) => {
                     *self.intended.entry(policy.to_owned()).or_default() += 1;
                     Ok(Some(marked))
@@ -109,9 +121,9 @@ impl Persistence {
         }
     }
 
-    /// What was intended is over. Where nothing was loaded, the file says again what is at work;
-    /// without a version, nothing. What cannot be restored stays in it.
-    pub fn intended(&mut self, policy: &str, is_loaded: bool, now: Option<u64>, is_missing: bool) {
+    /// What was intended is over: the file says what is at work; without a version, nothing. What
+    /// cannot be restored stays in it.
+    pub fn intended(&mut self, policy: &str, now: Option<u64>, is_missing: bool) {
         let left = self.intended.get_mut(policy).map_or(0, |count| {
             *count -= 1;
             *count
@@ -120,9 +132,11 @@ impl Persistence {
             return;
         }
         self.intended.remove(policy);
-        if let Some(store) = self.store.as_mut().filter(|_| !is_loaded && !is_missing) {
-            let _nobody_waits = store.mark(policy, now);
-        }
+        let Some(store) = &mut self.store else { return };
+        let _nobody_waits = match is_missing {
+            true => store.mark(policy, Mark::Stays),
+            false => store.over(policy, now),
+        };
     }
 
     /// A policy was unloaded, and versions of these unloaded ones are not kept any more.
@@ -140,18 +154,12 @@ impl Persistence {
         });
     }
 
-    /// A policy is missing until somebody resolves it.
-    pub fn missing(&mut self, name: &str, version: u64) {
-        let policy = name.to_owned();
-        self.tell((0, 0), Some(name), move |store| store.mark(&policy, Some(version)));
-    }
-
     /// A version was loaded, with what lives on by this plan.
     pub fn loaded(&mut self, name: &str, held: &Held, policy: &Arc<Policy>, plan: &Plan) {
         let [tables, params, targets, triggers] =
             [&plan.tables, &plan.params, &plan.targets, &plan.triggers].map(|fates| fates.kept.clone());
         let loaded = policy.clone();
-        self.wrote(name, held, policy, true, move |kind: &str, name: &str| {
+        self.wrote(name, held, policy, Wrote::Resolved, move |kind: &str, name: &str| {
             let of = |names: &[String]| names.iter().any(|kept| kept == name);
             match kind {
                 "row" | "whole" => of(&tables),
@@ -163,14 +171,13 @@ impl Persistence {
         });
     }
 
-    /// A version was loaded; `lives_on` says by kind and name what is kept of the changes. Where
-    /// somebody loaded it, nothing of it is missing any more.
+    /// A version was loaded; `lives_on` says by kind and name what is kept of the changes.
     pub fn wrote(
         &mut self,
         name: &str,
         held: &Held,
         policy: &Arc<Policy>,
-        resolves: bool,
+        wrote: Wrote,
         lives_on: impl Fn(&str, &str) -> bool + Send + 'static,
     ) {
         if self.store.is_none() {
@@ -182,11 +189,15 @@ impl Persistence {
         let (policy_name, version, policy) = (name.to_owned(), held.now.clone(), policy.clone());
         let size = version.bundle.size() + most * ROW;
         self.tell((most, size), Some(name), move |store| {
-            if resolves {
+            if wrote == Wrote::Resolved {
                 store.resolve(&policy_name);
             }
             let tables = Tables { names: &names, rows: &|table| rows(&policy, table) };
-            store.loaded(&policy_name, &version, &versions, &tables, &lives_on, now())
+            store.loaded(&policy_name, &version, &versions, &tables, &lives_on, now())?;
+            match wrote {
+                Wrote::Missing => store.mark(&policy_name, Some(version.version + 1)),
+                Wrote::Resolved | Wrote::Again => Ok(()),
+            }
         });
     }
 

@@ -8,7 +8,7 @@
 use super::health::{Failure, Scope};
 use super::keeper::Keeper;
 use super::load::{bounds, make};
-use super::persistence::Persistence;
+use super::persistence::{Persistence, Wrote};
 use super::store::{AtWork, Kept, Remade};
 use super::{Bundle, Held, Memory, Refusal, Version, now, stations};
 use crate::compile_queue::CompileLimits;
@@ -123,7 +123,7 @@ impl Start {
         }
         let label = Label { policy: name.into(), version };
         let policy = Arc::new(policy.binding(Some(bound)).labelled(label));
-        self.keeping.wrote(name, &held, &policy, true, |_, _| false);
+        self.keeping.wrote(name, &held, &policy, Wrote::Resolved, |_, _| false);
         self.policies.push(Restored { name: name.to_owned(), policy, held });
         self.settle();
         Ok(self)
@@ -231,11 +231,8 @@ impl Start {
         }
         let policy = Arc::new(policy.labelled(Label { policy: MAIN.into(), version }));
         if !same {
-            self.keeping.wrote(MAIN, &held, &policy, false, |_, _| true);
-            if lost.is_some() {
-                // It is missing after the next start, too, until somebody resolves it.
-                self.keeping.missing(MAIN, version + 1);
-            }
+            let wrote = if lost.is_some() { Wrote::Missing } else { Wrote::Again };
+            self.keeping.wrote(MAIN, &held, &policy, wrote, |_, _| true);
         }
         self.policies.push(Restored { name: MAIN.to_owned(), policy, held });
     }
@@ -288,9 +285,12 @@ impl Start {
             }
             (AtWork::Unloaded, None) => return,
             (AtWork::Yes, Some(now)) => now,
-            (AtWork::Lost(why), _) => {
+            (AtWork::Lost(why), last) => {
                 let why = format!("policy {name}: {why}; whether it was binding is not known");
-                return self.fail(&name, why, Scope::All);
+                self.fail(&name, why, Scope::All);
+                // Its texts can be seen, and the numbers of its versions go on.
+                self.unloaded.extend(last.map(|now| (name, Held { older, ..Held::new(now) })));
+                return;
             }
             (AtWork::Yes, None) => return,
         };

@@ -15,7 +15,7 @@ use mrule_dataplane::patience::LOCKED;
 use mrule_dataplane::privilege::private;
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value as Json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -28,8 +28,10 @@ pub(super) type Object = Map<String, Json>;
 pub struct Store {
     connection: Connection,
     marker: Marker,
-    /// Policies that are not binding any more, once the transaction is on the disk.
-    unbound: Vec<String>,
+    /// The number of the transaction.
+    number: u64,
+    /// At which versions policies are binding, or that they are not, once it is on the disk.
+    bound: BTreeMap<String, Option<u64>>,
     /// Policies of which nothing is missing any more, then.
     resolved: Vec<String>,
     path: PathBuf,
@@ -166,7 +168,8 @@ impl Store {
         }
         marker.committed(sequence);
         let file = identity(&path)?;
-        Ok(Store { connection, marker, unbound: Vec::new(), resolved: Vec::new(), path, file })
+        let (bound, resolved) = (BTreeMap::new(), Vec::new());
+        Ok(Store { connection, marker, number: 0, bound, resolved, path, file })
     }
 
     /// The file that says what is binding, and what is missing here.
@@ -192,7 +195,8 @@ impl Store {
         number: u64,
         work: &mut dyn FnMut(&mut Store) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
-        self.unbound.clear();
+        self.number = number;
+        self.bound.clear();
         self.resolved.clear();
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let counted = "INSERT OR REPLACE INTO sequence VALUES (1, ?1)";
@@ -205,8 +209,8 @@ impl Store {
             return Err(error);
         }
         self.marker.committed(number);
-        for policy in std::mem::take(&mut self.unbound) {
-            self.marker.set(&policy, None).map_err(of_file)?;
+        for (policy, version) in std::mem::take(&mut self.bound) {
+            self.marker.after(&policy, version, number).map_err(of_file)?;
         }
         for policy in std::mem::take(&mut self.resolved) {
             self.marker.resolve(&policy).map_err(of_file)?;
@@ -241,14 +245,11 @@ impl Store {
     }
 
     /// A policy is binding at this version, before what is written now; or not any more, after it.
+    /// The last word of a transaction counts.
     pub(super) fn mark(&mut self, policy: &str, version: Option<u64>) -> rusqlite::Result<()> {
-        match version {
-            Some(_) => self.marker.set(policy, version).map_err(of_file),
-            None => {
-                self.unbound.push(policy.to_owned());
-                Ok(())
-            }
-        }
+        self.bound.insert(policy.to_owned(), version);
+        let before = version.map(|version| self.marker.before(policy, version, self.number));
+        before.unwrap_or(Ok(())).map_err(of_file)
     }
 
     /// A policy was loaded, unloaded or released: nothing of it is missing any more.

@@ -63,7 +63,7 @@ fn what_was_never_written_is_known_to_be_missing() {
     let nothing = keeper.send(0, 0, None, |store| store.expire(0).map(drop));
     nothing.unwrap().wait();
     // The file says what is to bind, whatever the database is like.
-    keeper.mark("c", Some(7)).unwrap().wait().unwrap();
+    keeper.mark("c", Mark::Intended(7)).unwrap().wait().unwrap();
     drop(keeper);
     away(place.path(), false);
     for _ in 0..2 {
