@@ -200,13 +200,22 @@ pub(super) async fn delete(
     Ok(Answer(json!({ "taken_ms": milliseconds(swap.taken) })))
 }
 
-pub(super) async fn release_all(State(api): State<Arc<Api>>) -> Answered {
-    let released = api.ask(|api| api.control.release(None)).await?;
+pub(super) async fn release_all(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+) -> Answered {
+    let by = caller.asker();
+    let released = api.ask(move |api| api.control.release(None, &by)).await?;
     Ok(Answer(json!({ "released": released })))
 }
 
-pub(super) async fn release(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answered {
-    let released = api.ask(move |api| api.control.release(Some(&name))).await?;
+pub(super) async fn release(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    Extension(caller): Extension<Caller>,
+) -> Answered {
+    let by = caller.asker();
+    let released = api.ask(move |api| api.control.release(Some(&name), &by)).await?;
     Ok(Answer(json!({ "released": released })))
 }
 

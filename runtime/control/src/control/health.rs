@@ -5,7 +5,7 @@
 
 use super::Report;
 use super::restore::{BindingFailure, STATE, withhold};
-use super::{Control, Refusal, State, no_policy, now};
+use super::{Asker, Control, Refusal, State, no_policy, now};
 use crate::event::{Kind, Record, time_text};
 use mrule_dataplane::live::{Trouble, TroubleKind};
 use serde_json::{Value as Json, json};
@@ -233,15 +233,20 @@ impl Control {
     /// the state itself. A policy that is not at work is unloaded. Gives the names.
     ///
     /// # Errors
-    /// There is no such policy.
-    pub fn release(&self, name: Option<&str>) -> Result<Vec<String>, Refusal> {
+    /// There is no such policy; [`Refusal::Forbidden`]: it bound all others, or may have;
+    /// [`Refusal::Revoked`].
+    pub fn release(&self, name: Option<&str>, by: &Asker) -> Result<Vec<String>, Refusal> {
         let mut state = self.lock();
+        by.check()?;
         let of: Vec<String> = match name {
             None => state.failures.keys().cloned().collect(),
             Some(name) if state.failures.contains_key(name) => vec![name.to_owned()],
             Some(name) if state.policies.contains_key(name) => Vec::new(),
             Some(name) => return Err(no_policy(name, &state)),
         };
+        if let Some(name) = of.iter().find(|name| !by.may_bind() && state.is_binding(name)) {
+            return Err(Refusal::Forbidden(super::binds(name)));
+        }
         for name in &of {
             state.failures.remove(name);
             let (at_work, name) = (state.policies.get(name), name.clone());
