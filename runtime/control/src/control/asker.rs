@@ -94,21 +94,31 @@ impl State {
         if !by.may_bind && (bundle.is_binding() || self.is_binding(name)) {
             return Err(Refusal::Forbidden(binds(name)));
         }
-        self.has_place(bundle.origin(), name)
+        // The owner goes back to whose texts it likes.
+        match by.origin.is_owner() {
+            true => Ok(()),
+            false => self.has_place(&by.origin, bundle.origin(), name),
+        }
     }
 
-    /// Whether there is a place for a policy whose text is this one's.
-    fn has_place(&self, of: &Origin, name: &str) -> Result<(), Refusal> {
-        let Origin::Client(client) = of else { return Ok(()) };
+    /// Whether there is a place for a policy that a client loads, with a text of its own or with
+    /// one that it goes back to.
+    fn has_place(&self, by: &Origin, of: &Origin, name: &str) -> Result<(), Refusal> {
+        if of.is_owner() && self.policies.contains_key(name) {
+            return Ok(());
+        }
         let others = self.policies.iter().filter(|(other, _)| *other != name);
         let origins: Vec<&Origin> = others.map(|(_, held)| held.now.bundle.origin()).collect();
-        let own = origins.iter().filter(|origin| **origin == of).count();
-        let clients = origins.iter().filter(|origin| !origin.is_owner()).count();
-        if own >= OF_CLIENT {
-            return Err(Refusal::Conflict(format!(
-                "`{client}` has loaded {OF_CLIENT} policies that are at work, which is the most for a client; unload one"
-            )));
+        for whose in [by, of] {
+            let Origin::Client(client) = whose else { continue };
+            if origins.iter().filter(|origin| **origin == whose).count() >= OF_CLIENT {
+                return Err(Refusal::Conflict(format!(
+                    "`{client}` has loaded {OF_CLIENT} policies that are at work, which is the most for a client; unload one"
+                )));
+            }
         }
+        // A text of the owner's that a client brings back takes a place of clients, too.
+        let clients = origins.iter().filter(|origin| of.is_owner() || !origin.is_owner()).count();
         if clients >= MAX_POLICIES - OF_OWNER {
             let most = MAX_POLICIES - OF_OWNER;
             return Err(Refusal::Conflict(format!(
@@ -143,10 +153,12 @@ impl State {
     }
 }
 
-/// The client whose text a policy is; none for the owner's.
+/// The client whose texts alone a policy is; none where one of them is the owner's.
 fn owner(held: &Held) -> Option<&str> {
     match held.now.bundle.origin() {
-        Origin::Owner => None,
-        Origin::Client(name) => Some(name),
+        Origin::Client(name) if held.older.iter().all(|older| !older.bundle.origin().is_owner()) => {
+            Some(name)
+        }
+        Origin::Client(_) | Origin::Owner => None,
     }
 }

@@ -35,6 +35,12 @@ fn a_client_takes_its_share_of_policies_and_versions() {
             status == 409 && said.contains("8 policies") && said.contains("unload one"),
             "{status} {said}"
         );
+        // Going back to the owner's text takes a place, too.
+        let back = |who: &str, name: &str| {
+            host.ask(wire, who, "POST", &format!("/v1/policies/{name}/rollback"), &Value::Null)
+        };
+        let (status, said) = back("anna", "before");
+        assert!(status == 409 && said.contains("8 policies"), "{status} {said}");
         assert_eq!(put("anna", "p7").0, 200, "its own is loaded anew");
         assert_eq!(put("acme", "acme").0, 200, "others have their own share");
         // Unloaded ones of a client push out its own.
@@ -61,6 +67,12 @@ fn a_client_takes_its_share_of_policies_and_versions() {
             site["versions"].as_array().unwrap().iter().map(|v| v["version"].as_u64().unwrap()).collect()
         };
         assert!(kept[0] == 1 && kept.len() == 17, "{kept:?}");
+        // Also when the client unloads it, and more than its share.
+        assert_eq!(delete("site").0, 200);
+        for n in 0..9 {
+            assert_eq!(put("anna", &format!("r{n}")).0, 200);
+            assert_eq!(delete(&format!("r{n}")).0, 200);
+        }
         let host = host.again(wire, &[]);
         host.place.command(&["rollback", "site", "--version", "1"]);
         host.place.run.stop();
@@ -79,6 +91,17 @@ fn an_admin_of_one_policy_binds_no_others() {
         for (method, body) in [("PUT", &binding), ("DELETE", &Value::Null)] {
             assert_eq!(host.ask(wire, "amos", method, "/v1/policies/acme", body).0, 403, "{method}");
         }
+        // Nor does it release one that cannot be restored.
+        let mut host = host;
+        host.place.run.halt();
+        let state = rusqlite::Connection::open(host.path("state").join("state.sqlite")).unwrap();
+        state.execute("DELETE FROM versions WHERE policy = 'acme'", []).unwrap();
+        drop(state);
+        let host = host.again(wire, &[]);
+        assert_eq!(host.place.reasons(), ["binding_missing"]);
+        let release = |who: &str| host.ask(wire, who, "POST", "/v1/policies/acme/release", &Value::Null).0;
+        assert_eq!([release("amos"), release("adam")], [403, 200]);
+        assert_eq!(host.place.reasons(), [""; 0]);
         host.place.run.stop();
     });
 }
