@@ -6,14 +6,14 @@
 
 use super::keeper::{Change, Outcome, WAITING};
 use super::store::Store;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// After how long it is tried again, first and at most.
 const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 /// About how many bytes changes that wait hold together, beside the first one.
-const SIZE: usize = 64 << 20;
+pub(super) const SIZE: usize = 64 << 20;
 
 /// How long it is tried at a time: new changes, and the end of the run, wait for it.
 const SLICE: Duration = Duration::from_secs(1);
@@ -94,6 +94,15 @@ impl Backlog {
         }
     }
 
+    /// Changes were not even taken, those of these policies among them: nothing more is.
+    pub fn lose(&mut self, store: &mut Store, why: String, missed: &BTreeSet<String>) {
+        self.lost.get_or_insert(why);
+        store.marker().lose();
+        for policy in missed {
+            let _told_already = store.marker().miss(policy, None);
+        }
+    }
+
     /// Looks whether the database is where it was.
     pub fn look(&mut self, store: &mut Store) -> Outcome {
         if !self.changes.is_empty() {
@@ -104,6 +113,7 @@ impl Backlog {
 
     /// Too much waits: what is missing now is missing for good.
     fn give_up(&mut self, store: &mut Store, change: Change) -> Outcome {
+        store.marker().lose();
         if let Some(policy) = &change.lessens {
             let _told_already = store.marker().miss(policy, None);
         }

@@ -6,11 +6,12 @@
 //! is on the disk. To wait under the lock; a directory that hangs would stop the control plane. To
 //! write no more after an error; a restart would believe an older state.)
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, SIZE};
 use super::marker::Mark;
 use super::store::{Kept, Store, Unusable};
 use mrule_dataplane::confine::Confinement;
 use mrule_dataplane::patience::OPENING;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -50,11 +51,24 @@ enum Task {
     Mark(String, Mark, SyncSender<Result<(), String>>),
     /// Looks whether the files are there.
     Look,
+    /// Has the file `binding` say how new the database is.
+    Note,
 }
 
 struct Job {
     limit: Duration,
     task: Task,
+    /// Why changes before it were not taken, and the policies of which something is missing.
+    lost: Option<(String, BTreeSet<String>)>,
+}
+
+impl Job {
+    fn size(&self) -> usize {
+        match &self.task {
+            Task::Write(change) => change.size,
+            Task::Mark(..) | Task::Look | Task::Note => 0,
+        }
+    }
 }
 
 /// What the thread has done.
@@ -62,6 +76,8 @@ struct Job {
 struct Progress {
     /// The number of jobs that have been tried.
     done: u64,
+    /// About how many bytes the others hold.
+    held: usize,
     /// When the running job must be done, and its time limit.
     running: Option<(Instant, Duration)>,
     /// The directory does not answer.
@@ -121,7 +137,7 @@ impl Shared {
     }
 
     /// Does something that may hang, and notes what came of it.
-    fn run(&self, limit: Duration, jobs: u64, what: impl FnOnce() -> Outcome) {
+    fn run(&self, limit: Duration, (jobs, size): (u64, usize), what: impl FnOnce() -> Outcome) {
         self.lock().running = Some((Instant::now() + limit, limit));
         let outcome = what();
         let mut progress = self.lock();
@@ -129,6 +145,7 @@ impl Shared {
         // What took too long is done all the same.
         progress.hung = None;
         progress.done += jobs;
+        progress.held = progress.held.saturating_sub(size);
         match outcome {
             Outcome::Unknown => {}
             Outcome::Good => progress.failing = None,
@@ -173,24 +190,40 @@ fn serve(store: &mut Store, inbox: &Receiver<Job>, shared: &Shared) {
             Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
         };
         match next {
-            Ok(Job { limit, task }) => match task {
-                Task::Write(change) => shared.run(limit, 1, || backlog.take(store, change)),
-                Task::Look => shared.run(limit, 1, || backlog.look(store)),
-                Task::Mark(policy, mark, answer) => shared.run(limit, 1, || {
-                    let marked = store.marker().mark(&policy, mark);
-                    let marked =
-                        marked.map_err(|error| format!("the file `binding` cannot be written: {error}"));
-                    let _nobody_waits = answer.send(marked);
-                    Outcome::Unknown
-                }),
-            },
-            Err(RecvTimeoutError::Timeout) => shared.run(JOB, 0, || backlog.retry(store)),
+            Ok(job) => {
+                shared.run(job.limit, (1, job.size()), || {
+                    if let Some((why, missed)) = &job.lost {
+                        backlog.lose(store, why.clone(), missed);
+                    }
+                    carry_out(store, &mut backlog, job.task)
+                });
+            }
+            Err(RecvTimeoutError::Timeout) => shared.run(JOB, (0, 0), || backlog.retry(store)),
             Err(RecvTimeoutError::Disconnected) => {
-                if backlog.is_due().is_some() {
-                    shared.run(JOB, 0, || backlog.retry(store));
-                }
+                shared.run(JOB, (0, 0), || {
+                    let end = backlog.is_due().map_or(Outcome::Unknown, |_| backlog.retry(store));
+                    let _next_start_believes_less = store.marker().note();
+                    end
+                });
                 return;
             }
+        }
+    }
+}
+
+fn carry_out(store: &mut Store, backlog: &mut Backlog, task: Task) -> Outcome {
+    match task {
+        Task::Write(change) => backlog.take(store, change),
+        Task::Look => backlog.look(store),
+        Task::Note => {
+            let _tried_again = store.marker().note();
+            Outcome::Unknown
+        }
+        Task::Mark(policy, mark, answer) => {
+            let marked = store.marker().mark(&policy, mark);
+            let marked = marked.map_err(|error| format!("the file `binding` cannot be written: {error}"));
+            let _nobody_waits = answer.send(marked);
+            Outcome::Unknown
         }
     }
 }
@@ -219,7 +252,9 @@ impl Pending {
         let mut progress = self.shared.lock();
         while progress.done < self.number {
             progress.check(&self.shared.directory);
-            if let Some(why) = progress.lost.as_ref().or(progress.hung.as_ref()) {
+            // What is lost for other reasons is done all the same: its policies are marked first.
+            let ended = progress.lost.as_ref().filter(|_| progress.closed);
+            if let Some(why) = ended.or(progress.hung.as_ref()) {
                 return Err(why.clone());
             }
             if self.shared.confinement.is_stopping() {
@@ -267,6 +302,8 @@ pub(super) struct Keeper {
     numbered: u64,
     /// The number of the last job that looked for the file.
     looked: u64,
+    /// Policies of which changes were not taken, and that the thread does not know of yet.
+    refused: BTreeSet<String>,
     shared: Arc<Shared>,
 }
 
@@ -309,7 +346,9 @@ impl Keeper {
         loop {
             match opening.recv_timeout(LOOK) {
                 Ok(Ok((kept, numbered))) => {
-                    return Ok((Keeper { jobs: Some(jobs), sent: 0, numbered, looked: 0, shared }, kept));
+                    let (jobs, refused) = (Some(jobs), BTreeSet::new());
+                    let keeper = Keeper { jobs, sent: 0, numbered, looked: 0, refused, shared };
+                    return Ok((keeper, kept));
                 }
                 Ok(Err(unusable)) => return Err(unusable),
                 Err(RecvTimeoutError::Disconnected) => return Err(failed("its thread ended")),
@@ -336,8 +375,18 @@ impl Keeper {
         work: impl FnMut(&mut Store) -> rusqlite::Result<()> + Send + 'static,
     ) -> Option<Pending> {
         self.numbered += 1;
+        let of = lessens.clone();
         let change = Change { number: self.numbered, lessens, size, work: Box::new(work) };
-        self.give(rows, Task::Write(change))
+        let given = self.give(rows, Task::Write(change));
+        if given.is_none() {
+            self.refused.extend(of);
+        }
+        given
+    }
+
+    /// Has the file `binding` say how new the database is. Nobody waits for it.
+    pub fn note(&mut self) {
+        let _nobody_waits = self.give(0, Task::Note);
     }
 
     /// Has the file `binding` say what a policy binds, whether or not the database can be written.
@@ -354,18 +403,27 @@ impl Keeper {
     }
 
     fn give(&mut self, rows: usize, task: Task) -> Option<Pending> {
+        let limit = JOB + Duration::from_secs((rows / ROWS) as u64);
+        let mut job = Job { limit, task, lost: None };
         {
             let mut progress = self.shared.lock();
             progress.check(&self.shared.directory);
-            if progress.hung.is_some() && self.sent - progress.done >= WAITING as u64 {
-                progress.lose(&format!("{WAITING} changes wait for the state directory, which is the most"));
+            let are_many = self.sent - progress.done >= WAITING as u64;
+            let is_much = progress.held > 0 && progress.held.saturating_add(job.size()) > SIZE;
+            if progress.hung.is_some() && (are_many || is_much) {
+                let megabytes = SIZE >> 20;
+                progress.lose(&format!(
+                    "no more than {WAITING} changes or {megabytes} MiB wait for the state directory"
+                ));
             }
             if progress.closed || progress.lost.is_some() && progress.hung.is_some() {
                 return None;
             }
+            progress.held += job.size();
+            let lost = progress.lost.clone().filter(|_| !self.refused.is_empty());
+            job.lost = lost.map(|why| (why, std::mem::take(&mut self.refused)));
         }
-        let limit = JOB + Duration::from_secs((rows / ROWS) as u64);
-        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(Job { limit, task }).is_err()) {
+        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
             return None;
         }
         self.sent += 1;
@@ -393,6 +451,9 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
+        if !self.refused.is_empty() {
+            let _nobody_waits = self.give(0, Task::Look);
+        }
         self.jobs = None;
         let until = Instant::now() + JOB;
         let mut progress = self.shared.lock();

@@ -50,6 +50,8 @@ pub(super) struct Marker {
     intended: BTreeSet<String>,
     /// The last change that a mark is of: no earlier one takes it away.
     numbers: BTreeMap<String, u64>,
+    /// Changes were given up: what is missing is, until the next start at least.
+    has_lost: bool,
 }
 
 /// What the file is to say of a policy that binds, or is to bind, whatever the database is like.
@@ -104,7 +106,7 @@ impl Marker {
 
     fn of(directory: OwnedFd, contents: Contents) -> Marker {
         let (intended, numbers) = (BTreeSet::new(), BTreeMap::new());
-        Marker { directory, contents, committed: 0, intended, numbers }
+        Marker { directory, contents, committed: 0, intended, numbers, has_lost: false }
     }
 
     /// The sequence number that the database had at least.
@@ -202,9 +204,30 @@ impl Marker {
     /// # Errors
     /// The system's.
     pub fn resolve(&mut self, policy: &str) -> io::Result<()> {
-        let committed = self.committed;
-        let waits = |number: u64| number != UNRESOLVED && number > committed;
+        let (committed, has_lost) = (self.committed, self.has_lost);
+        let waits = |number: u64| match number {
+            UNRESOLVED => has_lost,
+            number => number > committed,
+        };
         self.change(|contents| contents.missing.retain(|name, number| name != policy || waits(*number)))
+    }
+
+    /// Changes were given up: none that waited before them resolves what is missing.
+    pub fn lose(&mut self) {
+        self.has_lost = true;
+    }
+
+    /// The file has the sequence number of the database, so that an older one is not believed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn note(&mut self) -> io::Result<()> {
+        let before = self.contents.sequence;
+        if before == self.committed {
+            return Ok(());
+        }
+        self.contents.sequence = self.committed;
+        self.write().inspect_err(|_| self.contents.sequence = before)
     }
 
     /// All changes that waited are in the database.
@@ -251,6 +274,7 @@ impl Marker {
             }
         }
         self.change(|contents| *contents = next)?;
+        self.note()?;
         // A file with room for what is written next: there may be none when it matters.
         self.next().map(drop)
     }

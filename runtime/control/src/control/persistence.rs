@@ -10,7 +10,7 @@ use super::store::{DRAIN, KeptRow, Object, Store, Tables};
 use super::trace::{Trace, key_text};
 use super::{Held, Plan, changes, now, stations};
 use mrule_compiler::hir::TableId;
-use mrule_compiler::table::{Form, Row};
+use mrule_compiler::table::{Form, Row, Table};
 use mrule_engine::policy::Policy;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -99,6 +99,7 @@ impl Persistence {
     pub fn expire(&mut self) {
         if let Some(store) = &mut self.store {
             let _nobody_waits = store.send(0, 0, None, |store| store.expire(now()).map(drop));
+            store.note();
         }
     }
 
@@ -158,14 +159,14 @@ impl Persistence {
     pub fn loaded(&mut self, name: &str, held: &Held, policy: &Arc<Policy>, plan: &Plan) {
         let [tables, params, targets, triggers] =
             [&plan.tables, &plan.params, &plan.targets, &plan.triggers].map(|fates| fates.kept.clone());
-        let loaded = policy.clone();
+        let drained = policy.drained().clone();
         self.wrote(name, held, policy, Wrote::Resolved, move |kind: &str, name: &str| {
             let of = |names: &[String]| names.iter().any(|kept| kept == name);
             match kind {
                 "row" | "whole" => of(&tables),
                 "param" => of(&params),
                 stations::KIND => of(&targets),
-                DRAIN => loaded.drained().contains(name),
+                DRAIN => drained.contains(name),
                 _ => of(&triggers),
             }
         });
@@ -185,14 +186,17 @@ impl Persistence {
         }
         let versions: Vec<u64> = held.older.iter().map(|older| older.version).collect();
         let names = held.changed.tables.clone();
-        let most: usize = names.iter().map(|table| count(policy, table)).sum();
-        let (policy_name, version, policy) = (name.to_owned(), held.now.clone(), policy.clone());
+        // Not the policy: what waits would keep the memory of an old one.
+        let there = names.iter().filter_map(|name| Some((name.clone(), table(policy, name)?.clone())));
+        let there: BTreeMap<String, Table> = there.collect();
+        let most: usize = there.values().map(Table::len).sum();
+        let (policy_name, version) = (name.to_owned(), held.now.clone());
         let size = version.bundle.size() + most * ROW;
         self.tell((most, size), Some(name), move |store| {
             if wrote == Wrote::Resolved {
                 store.resolve(&policy_name);
             }
-            let tables = Tables { names: &names, rows: &|table| rows(&policy, table) };
+            let tables = Tables { names: &names, rows: &|table| rows(there.get(table)?, table) };
             store.loaded(&policy_name, &version, &versions, &tables, &lives_on, now())?;
             match wrote {
                 Wrote::Missing => store.mark(&policy_name, Some(version.version + 1)),
@@ -225,18 +229,15 @@ impl Persistence {
 /// About how many bytes a row takes while it waits to be kept.
 const ROW: usize = 256;
 
-/// How many rows a table has.
-fn count(policy: &Policy, table: &str) -> usize {
-    let at = policy.program().tables.iter().position(|other| other.name == table);
-    let table = at.and_then(|at| policy.environment().table(TableId(at as u32)));
-    table.map_or(0, |table| table.len())
+/// A table by its name; its copy shares its rows.
+fn table<'a>(policy: &'a Policy, name: &str) -> Option<&'a Table> {
+    let at = policy.program().tables.iter().position(|other| other.name == name)?;
+    policy.environment().table(TableId(at as u32))
 }
 
 /// The rows of a table as they are kept.
-fn rows(policy: &Policy, table: &str) -> Option<Vec<KeptRow>> {
-    let at = policy.program().tables.iter().position(|other| other.name == table)?;
-    let there = policy.environment().table(TableId(at as u32))?;
-    Some(kept_rows(there.form(), table, there.rows()))
+fn rows(there: &Table, name: &str) -> Option<Vec<KeptRow>> {
+    Some(kept_rows(there.form(), name, there.rows()))
 }
 
 /// Rows as they are kept, in the order of their keys, so that each is written behind the one

@@ -97,3 +97,124 @@ fn what_waits_is_bounded_and_what_is_given_up_stays_missing() {
     let (_keeper, kept) = self::keeper(place.path());
     assert!(kept.iter().any(|policy| policy.name == "a" && policy.is_behind), "{kept:?}");
 }
+
+/// What a member of the file `binding` says.
+fn says(directory: &Path, member: &str) -> serde_json::Value {
+    let text = std::fs::read_to_string(directory.join("binding")).unwrap();
+    serde_json::from_str::<serde_json::Value>(&text).unwrap()[member].clone()
+}
+
+/// Gives the thread a change that makes a policy bind at a version, or not.
+fn binds(keeper: &mut Keeper, policy: &'static str, version: Option<u64>, is_written: bool) {
+    let work = move |store: &mut Store| {
+        store.mark(policy, version)?;
+        if is_written { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
+    };
+    keeper.send(0, 0, Some(policy.to_owned()), work).unwrap().wait();
+}
+
+#[test]
+fn a_mark_goes_with_its_own_change_or_a_later_one_only() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = self::keeper(place.path());
+    let says = |version: Option<u64>| {
+        assert_eq!(says(place.path(), "binding")["p"].as_u64(), version);
+    };
+    binds(&mut keeper, "p", Some(3), true);
+    // Unloaded while another load is about to bind.
+    keeper.mark("p", Mark::Intended(4)).unwrap().wait().unwrap();
+    binds(&mut keeper, "p", None, true);
+    says(Some(4));
+    binds(&mut keeper, "p", Some(4), true);
+    keeper.over("p", Some(4)).unwrap().wait().unwrap();
+    binds(&mut keeper, "p", None, true);
+    says(None);
+    // One that is refused lowers it to what is at work; where that is missing, it stays.
+    binds(&mut keeper, "p", Some(5), true);
+    keeper.mark("p", Mark::Intended(6)).unwrap().wait().unwrap();
+    keeper.over("p", Some(5)).unwrap().wait().unwrap();
+    says(Some(5));
+    keeper.mark("p", Mark::Intended(6)).unwrap().wait().unwrap();
+    keeper.mark("p", Mark::Intended(1)).unwrap().wait().unwrap();
+    keeper.mark("p", Mark::Stays).unwrap().wait().unwrap();
+    says(Some(6));
+    // An unload waits; a later load is marked and never written.
+    away(place.path(), true);
+    binds(&mut keeper, "p", None, true);
+    keeper.mark("p", Mark::Intended(8)).unwrap().wait().unwrap();
+    binds(&mut keeper, "p", Some(8), false);
+    keeper.over("p", Some(8)).unwrap().wait().unwrap();
+    away(place.path(), false);
+    until("it is tried again", || keeper.trouble().unwrap().contains("cannot be written"));
+    says(Some(8));
+    drop(keeper);
+    let (_keeper, kept) = self::keeper(place.path());
+    assert!(matches!(kept[0].at_work, AtWork::Lost(_)), "{kept:?}");
+}
+
+#[test]
+fn what_waits_resolves_nothing_that_was_given_up() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = self::keeper(place.path());
+    away(place.path(), true);
+    let mut send = |size: usize, policy: &'static str| {
+        let work = move |store: &mut Store| {
+            store.resolve(policy);
+            Ok(())
+        };
+        keeper.send(0, size, Some(policy.to_owned()), work).unwrap().wait();
+    };
+    send(60 << 20, "a");
+    send(5 << 20, "a");
+    // The mark is there when it is answered, also once nothing is taken.
+    for policy in ["b", "c", "d"] {
+        send(0, policy);
+        assert!(says(place.path(), "missing")[policy].is_u64(), "{policy}");
+    }
+    away(place.path(), false);
+    drop(keeper);
+    let (_keeper, kept) = self::keeper(place.path());
+    assert!(kept.len() == 4 && kept.iter().all(|policy| policy.is_behind), "{kept:?}");
+}
+
+#[test]
+fn what_is_refused_while_the_directory_hangs_is_marked_later() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = self::keeper(place.path());
+    let hang = |_: &mut Store| {
+        std::thread::sleep(JOB + Duration::from_millis(1500));
+        Ok(())
+    };
+    keeper.send(0, 0, None, hang).unwrap().wait();
+    assert!(keeper.trouble().unwrap().contains("does not answer"));
+    let mut send =
+        |size: usize, policy: &str| keeper.send(0, size, Some(policy.to_owned()), |_| Ok(())).is_some();
+    assert!(send(60 << 20, "a") && !send(5 << 20, "b") && !send(0, "c"));
+    until("it answers", || keeper.shared.lock().hung.is_none());
+    keeper.look();
+    drop(keeper);
+    let (_keeper, kept) = self::keeper(place.path());
+    let behind: Vec<&str> =
+        kept.iter().filter(|kept| kept.is_behind).map(|kept| kept.name.as_str()).collect();
+    assert_eq!(behind, ["b", "c"], "{kept:?}");
+}
+
+#[test]
+fn an_older_database_is_known_whatever_was_changed() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = self::keeper(place.path());
+    row(&mut keeper, "a", 1);
+    drop(keeper);
+    let before = std::fs::read(place.path().join("state.sqlite")).unwrap();
+    let (mut keeper, _) = self::keeper(place.path());
+    row(&mut keeper, "a", 2);
+    assert_eq!(says(place.path(), "sequence"), 1);
+    keeper.note();
+    row(&mut keeper, "a", 3);
+    assert_eq!(says(place.path(), "sequence"), 2);
+    drop(keeper);
+    assert_eq!(says(place.path(), "sequence"), 3);
+    std::fs::write(place.path().join("state.sqlite"), before).unwrap();
+    let unusable = Keeper::open(place.path(), &Arc::default()).unwrap_err();
+    assert!(unusable.why.contains("is older than") && !unusable.is_new, "{unusable:?}");
+}
