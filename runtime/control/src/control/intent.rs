@@ -26,8 +26,7 @@ impl Control {
     pub(super) fn intend(&self, asked: &Asked, name: &str, bundle: &Bundle) -> Result<Intent<'_>, Refusal> {
         let is_binding = bundle.is_binding();
         let (name, unmarked) = (name.to_owned(), None);
-        let mut intent =
-            Intent { control: self, name, is_marked: false, is_binding, unmarked };
+        let mut intent = Intent { control: self, name, is_marked: false, is_binding, unmarked };
         if !is_binding || asked.dry {
             return Ok(intent);
         }
@@ -66,7 +65,10 @@ impl Intent<'_> {
         let why = self.control.trouble()?;
         let then = match self.is_binding {
             true => "a restart withholds the copies of all policies until it is loaded again or released",
-            false => "a restart withholds its copies until it is loaded again or released",
+            false => {
+                "a restart withholds its copies until it is loaded again or released, or, where the file `binding` \
+                 cannot be written either, goes on with the version before"
+            }
         };
         Some(format!("policy `{name}` is loaded and not kept yet: {why}; {then}"))
     }

@@ -1,9 +1,10 @@
 //! What a run starts with: the policies of the command line, those that were kept, and what cannot
 //! be restored. The invariants: kept policies are at work, with all their changes, before the first
-//! packet is decided, binding ones first; what may have bound copies and is missing is a
-//! [`Failure`], and copies stop until somebody resolves it, unless the run was told otherwise;
-//! forwarding goes on. (Rejected: to refuse to start; then nothing would be forwarded either. To go
-//! on without; copies that the owner has forbidden would go out after each restart.)
+//! packet is decided, binding ones loaded first (memory is admitted in the order of names, and one
+//! without room is missing); what may have bound copies and is missing is a [`Failure`], and copies
+//! stop until somebody resolves it, unless the run was told otherwise; forwarding goes on.
+//! (Rejected: to refuse to start; then nothing would be forwarded either. To go on without; copies
+//! that the owner has forbidden would go out after each restart.)
 
 use super::health::{Failure, Scope};
 use super::keeper::Keeper;

@@ -149,3 +149,36 @@ fn an_older_copy_of_the_state_is_not_believed() {
         place.run.kill();
     });
 }
+
+#[test]
+fn a_refused_load_of_a_missing_binding_policy_leaves_it_missing() {
+    with_wire("a_refused_load_of_a_missing_binding_policy_leaves_it_missing", |wire| {
+        let kept = tempfile::tempdir().unwrap();
+        let state = kept.path().join("state");
+        let more = ["--state", state.to_str().unwrap()];
+        let (mut place, site) = ready(wire, &state);
+        for _ in 0..2 {
+            place.command(&["load", &site, "--as", "site", "--binding"]);
+        }
+        place.run.halt();
+        // A third load was noted, and the process was killed before it was written.
+        let marker = std::fs::read_to_string(state.join("binding")).unwrap();
+        assert!(marker.contains("{\"site\":2}"), "{marker}");
+        std::fs::write(state.join("binding"), marker.replace("{\"site\":2}", "{\"site\":3}")).unwrap();
+        place = place.killed_and_started(wire, MIRRORC, &more);
+        assert_eq!(place.reasons(), ["binding_missing"]);
+        let there = place.dir.path().join("there");
+        std::fs::rename(&there, there.with_extension("away")).unwrap();
+        std::fs::write(&there, "a file").unwrap();
+        place.refused(&["load", &site, "--as", "site", "--binding"]);
+        std::fs::remove_file(&there).unwrap();
+        std::fs::rename(there.with_extension("away"), &there).unwrap();
+        place = place.killed_and_started(wire, MIRRORC, &more);
+        assert_eq!(place.reasons(), ["binding_missing"]);
+        let done = place.json(&["load", &site, "--as", "site", "--binding"]);
+        assert_eq!(done["version"], 3, "{done}");
+        place = place.killed_and_started(wire, MIRRORC, &more);
+        assert_eq!(place.reasons(), [""; 0]);
+        place.run.kill();
+    });
+}
