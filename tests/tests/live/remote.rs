@@ -181,7 +181,7 @@ fn each_may_do_what_its_role_says() {
         assert!(said.contains("--token-file FILE"), "{said}");
         std::fs::write(afar.path("wrong"), "mirrorc_0").unwrap();
         let said = String::from_utf8_lossy(&afar.command(wire, "wrong", &["status"]).stderr).into_owned();
-        assert!(said.contains("not known here") && said.contains("SIGHUP"), "{said}");
+        assert!(said.contains("invalid or revoked token") && said.contains("SIGHUP"), "{said}");
         // A directory that is missing is named.
         let [rules, key, tokens, no] = ["a.mrule", "key", "tokens", "not/there"].map(|name| afar.path(name));
         let run = [MIRRORC, "run", &rules, "--tap", "m0", "--listen", "10.2.0.1:8444", "--tls-cert", &ca];
