@@ -156,7 +156,7 @@ fn a_token_that_is_taken_back_while_its_load_waits_loads_nothing() {
             host.place.run.hang_up();
             for waiting in [put, reset] {
                 let (status, said) = waiting.join().unwrap();
-                assert!(status == 401 && said.contains("not known"), "{status} {said}");
+                assert!(status == 401 && said.contains("revoked token"), "{status} {said}");
             }
         });
         drop(at_work);

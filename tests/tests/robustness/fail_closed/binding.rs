@@ -104,8 +104,7 @@ fn what_bound_and_is_missing_stops_copies_until_it_is_resolved() {
             let place = bound(wire, state.path());
             place.command(&["table", "add", "never", "10.9.9.9", "--policy", "site"]);
             let place = restarted(place, wire, state.path(), &[], |_| tamper(state.path(), change));
-            let said = place.run.said();
-            assert!(said.contains("copies of all policies are withheld"), "{change}: {said}");
+            until("it says so", || place.run.said().contains("copies of all policies are withheld"));
             until("packets are decided", || place.status().1["counts"]["withheld"].as_u64() > Some(20));
             let (exit, status) = place.status();
             assert_eq!(exit, Exit::Problems);
