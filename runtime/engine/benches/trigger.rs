@@ -135,7 +135,7 @@ impl Worker<'_> {
                 for hashes in &mut hashes[..batch.len()] {
                     for (trigger, hash) in hashes.iter_mut().enumerate().take(apart) {
                         store.states(trigger).guess_row(hash);
-                        store.states(trigger).hint_all(hash);
+                        store.states(trigger).prefetch_rows(hash);
                     }
                 }
             }

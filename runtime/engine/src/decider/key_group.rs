@@ -147,7 +147,7 @@ impl KeyGroup {
             if others.is_empty() {
                 lead.prefetch_row(hash);
             } else {
-                lead.hint_all(hash);
+                lead.prefetch_rows(hash);
             }
         }
         for other in others.iter().filter(|other| !other.colocated || other.is_apart()) {

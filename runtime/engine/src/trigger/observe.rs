@@ -49,7 +49,7 @@ impl Keyed {
 
     /// The same for all triggers whose states lie beside it.
     #[inline(always)]
-    pub(super) fn hint_all(&self, hash: &KeyHash) {
+    pub(super) fn prefetch_rows(&self, hash: &KeyHash) {
         if let Some(row) = (hash.row as usize).checked_sub(1) {
             self.lines_of(row).iter().take(MOST_LINES).for_each(prefetch);
         }

@@ -71,9 +71,9 @@ impl States<'_> {
 
     /// The same for all triggers whose states lie beside these.
     #[inline(always)]
-    pub fn hint_all(self, hash: &KeyHash) {
+    pub fn prefetch_rows(self, hash: &KeyHash) {
         if let Some(state) = self.0 {
-            state.hint_all(hash);
+            state.prefetch_rows(hash);
         }
     }
 }

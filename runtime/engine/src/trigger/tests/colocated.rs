@@ -57,7 +57,7 @@ proptest! {
             if sought {
                 together.states(0).prefetch_bucket(&hash);
                 together.states(0).guess_row(&mut hash);
-                together.states(0).hint_all(&hash);
+                together.states(0).prefetch_rows(&hash);
                 together.states(3).prefetch_row(&hash);
             }
             let needed: &[KeyValue] = if hash.is_whole() { &[] } else { &key };
