@@ -376,7 +376,7 @@ pub fn table(args: &Table, screen: &mut Screen<'_>) -> Done {
             read(&policy.to, &format!("/v1/policies/{}/tables", part(&policy.policy)), screen, show::tables)
         }
         Table::List { table: Some(table), policy } => {
-            let path = format!("/v1/policies/{}/tables/{}?most=10000", part(&policy.policy), part(table));
+            let path = format!("/v1/policies/{}/tables/{}?limit=10000", part(&policy.policy), part(table));
             read(&policy.to, &path, screen, show::rows)
         }
         Table::Add { change, value } => {

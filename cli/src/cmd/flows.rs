@@ -74,7 +74,7 @@ pub struct Top {
     by: By,
     /// How many, at most 1000
     #[arg(long, value_name = "N", default_value_t = 20)]
-    most: usize,
+    limit: usize,
     #[command(flatten)]
     of: Of,
 }
@@ -101,12 +101,12 @@ pub fn flow(args: &Flow, screen: &mut Screen<'_>) -> Done {
 
 /// `mirrorc top`.
 pub fn top(args: &Top, screen: &mut Screen<'_>) -> Done {
-    let Top { by, most, of } = args;
+    let Top { by, limit, of } = args;
     let by = match by {
         By::Bytes => "bytes",
         By::Packets => "packets",
     };
-    let path = format!("/v1/flows/top?by={by}&most={most}&policy={}", part(&of.policy));
+    let path = format!("/v1/flows/top?by={by}&limit={limit}&policy={}", part(&of.policy));
     let answer = of.to.json("GET", &path, Sent::Nothing)?;
     if of.to.json {
         writeln!(screen.out, "{answer}")?;

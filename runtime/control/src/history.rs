@@ -82,7 +82,7 @@ pub struct Query {
     /// About this policy only.
     pub policy: Option<Arc<str>>,
     /// At most so many: the first ones where `after` or `since` is given, else the last ones.
-    pub most: usize,
+    pub limit: usize,
 }
 
 /// What was found, the newest last.
@@ -188,8 +188,8 @@ impl History {
 
     /// Looks for events. Takes as long as the disk does, where there is one.
     pub fn find(&self, query: &Query) -> Found {
-        let most = query.most.clamp(1, MOST);
-        let query = Query { most: most + 1, ..query.clone() };
+        let limit = query.limit.clamp(1, MOST);
+        let query = Query { limit: limit + 1, ..query.clone() };
         let mut found: BTreeMap<u64, Entry> = BTreeMap::new();
         if let Some(disk) = &self.0.disk {
             found.extend(disk.find(&query).into_iter().map(|entry| (entry.id, entry)));
@@ -204,11 +204,11 @@ impl History {
         }
         let mut events: Vec<Entry> = found.into_values().collect();
         if !query.is_forward() {
-            events.drain(..events.len().saturating_sub(most));
+            events.drain(..events.len().saturating_sub(limit));
             return Found { events, next: None };
         }
-        let more = events.len() > most;
-        events.truncate(most);
+        let more = events.len() > limit;
+        events.truncate(limit);
         let next = events.last().filter(|_| more).map(|last| last.id);
         Found { events, next }
     }
@@ -303,9 +303,9 @@ impl Ring {
         Some(oldest)
     }
 
-    fn push(&mut self, entry: Entry, most: usize) {
+    fn push(&mut self, entry: Entry, limit: usize) {
         self.put(entry);
-        while self.entries.len() > most || self.bytes > KEPT_BYTES {
+        while self.entries.len() > limit || self.bytes > KEPT_BYTES {
             if self.forget().is_none() {
                 return;
             }
@@ -316,9 +316,9 @@ impl Ring {
     fn find<'q>(&'q self, query: &'q Query) -> Box<dyn Iterator<Item = &'q Entry> + 'q> {
         let wanted = |entry: &&Entry| query.wants(entry);
         if query.is_forward() {
-            Box::new(self.entries.iter().filter(wanted).take(query.most))
+            Box::new(self.entries.iter().filter(wanted).take(query.limit))
         } else {
-            Box::new(self.entries.iter().rev().filter(wanted).take(query.most))
+            Box::new(self.entries.iter().rev().filter(wanted).take(query.limit))
         }
     }
 }

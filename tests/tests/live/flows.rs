@@ -203,7 +203,7 @@ fn flows_are_shown_ranked_and_refused() {
         for session in &all {
             seen(&place, &session.name, 5);
         }
-        let top = place.json(&["top", "--most", "3"]);
+        let top = place.json(&["top", "--limit", "3"]);
         let names: Vec<&str> = top.as_array().unwrap().iter().map(|f| f["flow"].as_str().unwrap()).collect();
         assert_eq!(names, [4, 3, 2].map(|i| all[i].name.as_str()), "{top}");
         for flow in top.as_array().unwrap() {
@@ -298,7 +298,7 @@ fn many_flows_and_tagged_ones_are_found() {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         seen(&place, "udp 10.9.0.1:20001 10.9.0.2:9 vlan 6", 1);
-        let top = place.json(&["top", "--most", "1000"]);
+        let top = place.json(&["top", "--limit", "1000"]);
         let ports: Vec<u64> =
             top.as_array().unwrap().iter().map(|flow| flow["client"]["port"].as_u64().unwrap()).collect();
         assert_eq!(ports.len(), 1000);

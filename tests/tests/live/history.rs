@@ -117,7 +117,7 @@ fn who_changed_what_is_known_after_a_kill() {
             1
         );
         place.command(&["param", "reset", "head"]);
-        let last = lines(&place, &["--most", "1"]);
+        let last = lines(&place, &["--limit", "1"]);
         assert_eq!((last.len(), kinds(&last)[0]), (1, "change"));
         assert!(last[0]["id"].as_u64().unwrap() > *ids.last().unwrap());
         place.run.stop();
@@ -133,13 +133,13 @@ fn pages_join_and_wrong_questions_are_refused() {
         }
         let get = |query: &str| ask(&place.socket, "get", &format!("/v1/events/history{query}"), "", b"");
         until("all are there", || {
-            get("?kind=raised&most=1000").json()["events"].as_array().unwrap().len() == 30
+            get("?kind=raised&limit=1000").json()["events"].as_array().unwrap().len() == 30
         });
-        let all = get("?after=0&most=1000").json();
+        let all = get("?after=0&limit=1000").json();
         assert_eq!(all["next"], Value::Null);
         let (mut pages, mut after) = (Vec::new(), 0);
         loop {
-            let page = get(&format!("?after={after}&most=7")).json();
+            let page = get(&format!("?after={after}&limit=7")).json();
             pages.extend(page["events"].as_array().unwrap().clone());
             match page["next"].as_u64() {
                 Some(next) => after = next,
@@ -147,14 +147,14 @@ fn pages_join_and_wrong_questions_are_refused() {
             }
         }
         assert_eq!(Value::from(pages), all["events"]);
-        let newest = get("?most=2").json();
+        let newest = get("?limit=2").json();
         let events = all["events"].as_array().unwrap();
         assert_eq!(newest["events"].as_array().unwrap(), &events[events.len() - 2..]);
         assert_eq!(get("?since=2100-01-01T00:00:00Z").json()["events"], json!([]));
         for (query, why) in [
             ("?since=yesterday", "is no time"),
             ("?kind=raised,odd", "there is no kind `odd`"),
-            ("?most=many", "most"),
+            ("?limit=many", "limit"),
             ("?after=-1", "after"),
         ] {
             let answer = get(query);

@@ -71,7 +71,7 @@ fn what_was_answered_is_there_after_a_kill() {
         let place = place.killed_and_started(wire, MIRRORC, &state);
         let after = known(&place);
         assert_eq!((&after.1, &after.2), (&before.1, &before.2));
-        assert_eq!((&after.3[0]["value"], &after.3[0]["most"]), (&50.into(), &98.into()), "{}", after.3);
+        assert_eq!((&after.3[0]["value"], &after.3[0]["max"]), (&50.into(), &98.into()), "{}", after.3);
         let main = &after.0[0][0];
         assert_eq!((&main["version"], main["versions"].as_array().unwrap().len()), (&3.into(), 3), "{main}");
         assert!(wire.pings(&["10.1.0.2"]));

@@ -34,7 +34,7 @@ pub struct Args {
     kind: Option<String>,
     /// How many; without it and `--since` 100
     #[arg(long, value_name = "N", requires = "history", value_parser = clap::value_parser!(u64).range(1..))]
-    most: Option<u64>,
+    limit: Option<u64>,
     #[command(flatten)]
     to: To,
 }
@@ -75,7 +75,7 @@ pub fn events(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
 }
 
 fn history(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    let mut left = args.most.unwrap_or(if args.since.is_some() { u64::MAX } else { 100 });
+    let mut left = args.limit.unwrap_or(if args.since.is_some() { u64::MAX } else { 100 });
     let mut asked = String::new();
     for (name, value) in [("since", &args.since), ("kind", &args.kind)] {
         if let Some(value) = value {
@@ -84,7 +84,7 @@ fn history(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     }
     let (mut after, mut found) = (String::new(), false);
     loop {
-        let path = format!("/v1/events/history?most={}{asked}{after}", left.min(PAGE));
+        let path = format!("/v1/events/history?limit={}{asked}{after}", left.min(PAGE));
         let page = args.to.json("GET", &path, Sent::Nothing)?;
         let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
         for event in events {

@@ -191,7 +191,7 @@ pub(in crate::cmd) fn rows(answer: &Value, screen: &mut Screen<'_>) -> io::Resul
 }
 
 pub(in crate::cmd) fn params(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
-    table("params", &["name", "value", "default", "least", "most"], answer, Some("type"), screen)
+    table("params", &["name", "value", "default", "min", "max"], answer, Some("type"), screen)
 }
 
 /// What loading did, or would do.

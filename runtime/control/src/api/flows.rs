@@ -19,7 +19,7 @@ type Answered = Result<Answer<Json>, Problem>;
 struct Which {
     policy: Option<String>,
     by: Option<String>,
-    most: Option<usize>,
+    limit: Option<usize>,
 }
 
 pub(super) async fn show(
@@ -50,7 +50,7 @@ pub(super) async fn top(
             ));
         }
     };
-    let most = which.most.unwrap_or(20);
-    let flows = api.ask(move |api| api.control.largest_flows(&policy, by, most)).await?;
+    let limit = which.limit.unwrap_or(20);
+    let flows = api.ask(move |api| api.control.largest_flows(&policy, by, limit)).await?;
     Ok(Answer(json!(flows)))
 }

@@ -27,7 +27,7 @@ pub(super) const QUERY: &[(&str, &str)] = &[
     ),
     ("after", "From the event of this number on, without it: the `next` of the page before"),
     ("kind", "Only these kinds, with commas between: raised,change"),
-    ("most", "How many, at most 1000; 100 unless told"),
+    ("limit", "How many, at most 1000; 100 unless told"),
 ];
 
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ struct Asked {
     since: Option<String>,
     after: Option<u64>,
     kind: Option<String>,
-    most: Option<usize>,
+    limit: Option<usize>,
 }
 
 /// The kinds of a list of their names; none: all.
@@ -53,11 +53,11 @@ pub(super) async fn events(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let Asked { since, after, kind, most } = ask_for(&uri)?;
+    let Asked { since, after, kind, limit } = ask_for(&uri)?;
     let bad = |why: String| Problem::new(400, why);
     let since = since.as_deref().map(time).transpose().map_err(bad)?;
     let kinds = kinds(kind.as_deref())?;
-    let query = Query { after, since, kinds, policy: caller.policy, most: most.unwrap_or(100).min(MOST) };
+    let query = Query { after, since, kinds, policy: caller.policy, limit: limit.unwrap_or(100).min(MOST) };
     let found = api.ask(move |api| {
         let history = api.control.history();
         history

@@ -156,7 +156,7 @@ pub(super) fn routes() -> Vec<Route> {
             "The largest flows: ends, packets and bytes, application, times, active triggers",
             &[
                 ("by", "`bytes` (unless told) or `packets`"),
-                ("most", "How many, at most 1000; 20 unless told"),
+                ("limit", "How many, at most 1000; 20 unless told"),
                 POLICY,
             ],
             None,
@@ -277,7 +277,7 @@ pub(super) fn routes() -> Vec<Route> {
             "get",
             "/v1/policies/{policy}/tables/{table}",
             "Rows of a table",
-            &[("from", "How many to pass over"), ("most", "How many, at most 10000; 1000 unless told")],
+            &[("offset", "How many rows to skip"), ("limit", "How many, at most 10000; 1000 unless told")],
             None,
             JSON,
             &[400, 404],

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 type Answered = Result<Answer<Json>, Problem>;
 
-/// The most rows of an answer.
+/// The largest number of rows in an answer.
 const ROWS: usize = 10_000;
 
 /// The longest row that is read, in bytes.
@@ -31,8 +31,8 @@ pub(super) async fn tables(State(api): State<Arc<Api>>, Path(policy): Path<Strin
 #[derive(Deserialize)]
 struct Part {
     #[serde(default)]
-    from: usize,
-    most: Option<usize>,
+    offset: usize,
+    limit: Option<usize>,
 }
 
 pub(super) async fn rows(
@@ -40,9 +40,9 @@ pub(super) async fn rows(
     Path((policy, table)): Path<(String, String)>,
     uri: Uri,
 ) -> Answered {
-    let Part { from, most } = ask_for(&uri)?;
-    let most = most.unwrap_or(1000).min(ROWS);
-    let page = api.ask(move |api| api.control.rows(&policy, &table, from, most)).await?;
+    let Part { offset, limit } = ask_for(&uri)?;
+    let limit = limit.unwrap_or(1000).min(ROWS);
+    let page = api.ask(move |api| api.control.rows(&policy, &table, offset, limit)).await?;
     Ok(Answer(json!(page)))
 }
 

@@ -137,7 +137,7 @@ impl Feed {
     /// forgotten.
     async fn catch_up(&mut self) {
         let after = self.last.unwrap_or(0);
-        let query = Query { after: Some(after), most: MOST, ..Query::default() };
+        let query = Query { after: Some(after), limit: MOST, ..Query::default() };
         let found = self.api.ask(move |api| {
             let newest = api.control.history().map(|history| (history.find(&query), history.newest()));
             Ok(newest.unwrap_or_default())

@@ -312,8 +312,8 @@ impl Control {
             about.insert("default".into(), value_json(param.ty, &[], &param.value));
             if matches!(param.ty, ValueTy::Uint | ValueTy::Size | ValueTy::Duration) {
                 let (low, high) = param.bounds;
-                about.insert("least".into(), value_json(param.ty, &[], &Value::Num(low)));
-                about.insert("most".into(), value_json(param.ty, &[], &Value::Num(high)));
+                about.insert("min".into(), value_json(param.ty, &[], &Value::Num(low)));
+                about.insert("max".into(), value_json(param.ty, &[], &Value::Num(high)));
             }
             Json::Object(about)
         };
@@ -345,7 +345,7 @@ impl Control {
         Ok(tables.collect())
     }
 
-    /// Rows of a table, `most` of them, from the place `from` on.
+    /// Rows of a table, `limit` of them, beginning with the row at `offset`.
     ///
     /// # Errors
     /// No such policy or table.
@@ -353,8 +353,8 @@ impl Control {
         &self,
         policy: &str,
         table: &str,
-        from: usize,
-        most: usize,
+        offset: usize,
+        limit: usize,
     ) -> Result<Page<RowText>, Refusal> {
         let policy = self.policy(policy)?;
         let id = table_of(&policy, table)?;
@@ -365,9 +365,10 @@ impl Control {
             value: value.zip(form.value).map(|(value, ty)| value_json(ty, &form.words, &value)),
             until: until.map(time_text),
         };
-        let items: Vec<RowText> = table.rows().skip(from).take(most).map(row).collect();
+        let items: Vec<RowText> = table.rows().skip(offset).take(limit).map(row).collect();
         let total = table.len();
-        let next = (from + items.len() < total && !items.is_empty()).then_some(from + items.len());
+        let end = offset + items.len();
+        let next = (end < total && !items.is_empty()).then_some(end);
         Ok(Page { items, next, total })
     }
 

@@ -153,15 +153,15 @@ impl Control {
     ///
     /// # Errors
     /// No such policy; one that keeps no flows.
-    pub fn largest_flows(&self, policy: &str, by: Measure, most: usize) -> Result<Vec<FlowState>, Refusal> {
-        retry(|| self.largest_flows_now(policy, by, most))
+    pub fn largest_flows(&self, policy: &str, by: Measure, limit: usize) -> Result<Vec<FlowState>, Refusal> {
+        retry(|| self.largest_flows_now(policy, by, limit))
     }
 
-    fn largest_flows_now(&self, policy: &str, by: Measure, most: usize) -> Result<Vec<FlowState>, Refusal> {
+    fn largest_flows_now(&self, policy: &str, by: Measure, limit: usize) -> Result<Vec<FlowState>, Refusal> {
         let (seen, now) = (&*self.tracking(policy)?, now());
-        let most = most.min(MOST_FLOWS);
-        let mut answer = self.ask(policy, seen, &Question::Largest(by, most), now)?;
-        answer.keep_largest(by, most);
+        let limit = limit.min(MOST_FLOWS);
+        let mut answer = self.ask(policy, seen, &Question::Largest(by, limit), now)?;
+        answer.keep_largest(by, limit);
         Ok(answer.flows.iter().map(|about| state(seen, about, now)).collect())
     }
 

@@ -262,13 +262,13 @@ impl Shared {
             }
         }
         if forget {
-            for (class, most) in
+            for (class, limit) in
                 [(Class::OfPackets, KEPT_ON_DISK), (Class::Unauthenticated, KEPT_UNAUTHENTICATED)]
             {
                 change.execute(
                     "DELETE FROM events WHERE class = ?1 AND id <= (SELECT id FROM events
                      WHERE class = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                    params![class as i64, most as i64],
+                    params![class as i64, limit as i64],
                 )?;
             }
             forget_shares(&change)?;
@@ -303,7 +303,7 @@ impl Shared {
             values.push(Value::from(policy.to_string()));
         }
         let order = if query.is_forward() { "ASC" } else { "DESC" };
-        text.push_str(&format!(" ORDER BY id {order} LIMIT {}", query.most));
+        text.push_str(&format!(" ORDER BY id {order} LIMIT {}", query.limit));
         // A writer that the disk holds up has it: then memory is all there is.
         let Some(connection) = self.free_connection() else { return Ok(Vec::new()) };
         let mut found = connection.prepare(&text)?;

@@ -40,14 +40,14 @@ fn pages_come_in_order_and_without_gaps() {
         for number in 1..=500 {
             keep(&history, if number % 3 == 0 { Kind::Change } else { Kind::Raised }, number);
         }
-        let last = history.find(&Query { most: 3, ..Query::default() });
+        let last = history.find(&Query { limit: 3, ..Query::default() });
         assert_eq!((times(&last), last.next), (vec![498, 499, 500], None));
         for (kinds, expected) in [
             (vec![], (100..=500).collect::<Vec<i64>>()),
             (vec![Kind::Change], (100..=500).filter(|n| n % 3 == 0).collect()),
             (vec![Kind::Note], vec![]),
         ] {
-            let mut query = Query { since: Some(100), most: 7, kinds, ..Query::default() };
+            let mut query = Query { since: Some(100), limit: 7, kinds, ..Query::default() };
             let mut seen = Vec::new();
             loop {
                 let page = history.find(&query);
@@ -58,7 +58,7 @@ fn pages_come_in_order_and_without_gaps() {
             }
             assert_eq!(seen, expected);
         }
-        let all = history.find(&Query { most: usize::MAX, after: Some(0), ..Query::default() });
+        let all = history.find(&Query { limit: usize::MAX, after: Some(0), ..Query::default() });
         assert_eq!(all.events.len(), 500);
         history.finish();
     }
@@ -71,10 +71,10 @@ fn memory_is_bounded_and_a_storm_does_not_push_out_changes() {
     for number in 2..=(KEPT as i64 + 100) {
         keep(&history, Kind::Raised, number);
     }
-    let all = Query { after: Some(0), most: 1, kinds: vec![Kind::Change], ..Query::default() };
+    let all = Query { after: Some(0), limit: 1, kinds: vec![Kind::Change], ..Query::default() };
     assert_eq!(times(&history.find(&all)), [1]);
     let raised =
-        history.find(&Query { after: Some(0), most: 1, kinds: vec![Kind::Raised], ..Query::default() });
+        history.find(&Query { after: Some(0), limit: 1, kinds: vec![Kind::Raised], ..Query::default() });
     assert_eq!(times(&raised), [101], "the oldest {KEPT} that packets caused are there");
     let long = Record::note(&"x".repeat(1800));
     for _ in 0..5000 {
@@ -100,7 +100,7 @@ fn one_client_does_not_push_out_another() {
             keep(&history, Kind::Unauthenticated, number);
         }
         history.finish();
-        let query = |most, kind| Query { after: Some(0), most, kinds: vec![kind], ..Query::default() };
+        let query = |limit, kind| Query { after: Some(0), limit, kinds: vec![kind], ..Query::default() };
         let first = times(&history.find(&query(100, Kind::Change)));
         assert_eq!(first[..49], (2..=50).collect::<Vec<i64>>(), "all of the owner's are there");
         assert_eq!(times(&history.find(&query(1, Kind::Loaded))), [1]);
@@ -130,7 +130,7 @@ fn the_disk_remembers_and_numbers_go_on() {
     drop(history);
     let history = History::new(Some(place.path()));
     keep(&history, Kind::Change, 3);
-    let all = history.find(&Query { after: Some(0), most: 10, ..Query::default() });
+    let all = history.find(&Query { after: Some(0), limit: 10, ..Query::default() });
     assert_eq!(all.events.iter().map(|e| (e.id, e.time)).collect::<Vec<_>>(), [(1, 1), (2, 2), (3, 3)]);
     assert_eq!(all.events[1].kind, Kind::Raised);
 }
@@ -153,7 +153,7 @@ fn the_disk_forgets_the_oldest() {
     let counts = history.counts();
     assert_eq!((counts.unwritten, counts.trouble), (0, None));
     let oldest =
-        |kind| history.find(&Query { after: Some(0), most: 1, kinds: vec![kind], ..Query::default() });
+        |kind| history.find(&Query { after: Some(0), limit: 1, kinds: vec![kind], ..Query::default() });
     assert_eq!(times(&oldest(Kind::Change)), [0], "it is of another kind");
     let oldest = times(&oldest(Kind::Raised))[0];
     let kept = more - oldest + 1;
@@ -167,7 +167,7 @@ fn a_disk_that_fails_disturbs_nothing() {
     let history = History::new(Some(place.path()));
     assert!(history.counts().trouble.unwrap().contains("cannot be used"));
     keep(&history, Kind::Change, 1);
-    assert_eq!(times(&history.find(&Query { most: 9, ..Query::default() })), [1]);
+    assert_eq!(times(&history.find(&Query { limit: 9, ..Query::default() })), [1]);
     let file = place.path().join("file");
     std::fs::write(&file, "").unwrap();
     assert!(History::new(Some(&file)).counts().trouble.is_some());
@@ -186,6 +186,6 @@ fn a_disk_that_fails_disturbs_nothing() {
         keep(&history, Kind::Change, number);
     }
     until("all are counted", || history.counts().unwritten == 20);
-    assert_eq!(history.find(&Query { after: Some(0), most: 100, ..Query::default() }).events.len(), 20);
+    assert_eq!(history.find(&Query { after: Some(0), limit: 100, ..Query::default() }).events.len(), 20);
     history.finish();
 }

@@ -161,10 +161,10 @@ impl FlowScan {
                     answer.flows.extend(flows.about(flow));
                 }
             }),
-            (Question::Largest(by, most), Some(flows)) => {
+            (Question::Largest(by, limit), Some(flows)) => {
                 let next = flows.look(*from, SLICE, query.now, |flows, flow| {
                     let size = by.of(flows.volume(flow));
-                    if largest.len() < *most {
+                    if largest.len() < *limit {
                         largest.push(Reverse((size, flow)));
                     } else if let Some(mut least) = largest.peek_mut().filter(|least| least.0.0 < size) {
                         *least = Reverse((size, flow));
@@ -203,9 +203,9 @@ impl Answer {
     }
 
     /// Keeps the largest flows, the largest first.
-    pub fn keep_largest(&mut self, by: Measure, most: usize) {
+    pub fn keep_largest(&mut self, by: Measure, limit: usize) {
         let size = |flow: &FlowAbout| by.of((flow.packets.iter().sum(), flow.bytes.iter().sum()));
         self.flows.sort_by_key(|flow| Reverse(size(flow)));
-        self.flows.truncate(most);
+        self.flows.truncate(limit);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// The events of the history, of these kinds.
 fn history(afar: &RemoteRun, kinds: &str) -> Vec<Value> {
-    let path = format!("/v1/events/history?kind={kinds}&most=1000&after=0");
+    let path = format!("/v1/events/history?kind={kinds}&limit=1000&after=0");
     ask(&afar.place.socket, "get", &path, "", b"").json()["events"].as_array().unwrap().clone()
 }
 
@@ -56,7 +56,7 @@ fn requests_without_a_token_are_no_changes() {
         assert_eq!(all.len(), 2, "{all:?}");
         assert!(all[0]["body"].is_null() && all[0]["status"] == 400 && all[0]["by"]["token"] == "otto");
         assert_eq!(all[1]["body"]["key"], "10.0.0.9");
-        let everything = ask(&afar.place.socket, "get", "/v1/events/history?after=0&most=1000", "", b"").body;
+        let everything = ask(&afar.place.socket, "get", "/v1/events/history?after=0&limit=1000", "", b"").body;
         assert!(!everything.contains("hidden words"), "{everything}");
         let shown = afar.place.command(&["events", "--history", "--kind", "change"]);
         assert!(shown.contains("token otto at 10.2.0.2:"), "{shown}");
@@ -84,7 +84,7 @@ fn one_clients_changes_do_not_push_out_anothers() {
         assert_eq!(suppressed["suppressed"].as_array().unwrap().len(), many + 1, "each change was made");
         until("what was not kept is counted", || {
             // The newest ones.
-            let path = "/v1/events/history?kind=change&most=20";
+            let path = "/v1/events/history?kind=change&limit=20";
             let last = ask(&afar.place.socket, "get", path, "", b"").json()["events"].clone();
             let over =
                 |event: &Value| event["passed_over"].as_u64() > Some(0) && event["by"]["client"] == "otto";

@@ -162,7 +162,7 @@ fn small_things_are_right() {
             );
             assert_eq!(answer.status, 404, "{method} {path}: {}", answer.body);
         }
-        for query in ["tables/quiet?most=", "tables/quiet?odd=1", "tables/quiet?most=1&most=2"] {
+        for query in ["tables/quiet?limit=", "tables/quiet?odd=1", "tables/quiet?limit=1&limit=2"] {
             assert_eq!(
                 ask(&place.socket, "get", &format!("/v1/policies/main/{query}"), "", b"").status,
                 400,

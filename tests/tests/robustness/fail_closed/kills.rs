@@ -84,13 +84,13 @@ fn check(place: &Place, written: &Written, round: u32) {
     let answer = |path: &str| mrule_tests::http::ask(&place.socket, "get", path, "", b"").json();
     let mut rows = BTreeSet::new();
     while (rows.len() as u64) < n(0) {
-        let page = answer(&format!("/v1/policies/main/tables/rows?most=10000&from={}", rows.len()));
+        let page = answer(&format!("/v1/policies/main/tables/rows?limit=10000&offset={}", rows.len()));
         let more = keys(&page["items"]);
         assert!(!more.is_empty(), "round {round}: {} rows of {}", rows.len(), n(0));
         rows.extend(more);
     }
     whole("rows", &rows, n(0));
-    let bulk = keys(&answer("/v1/policies/main/tables/bulk?most=10000")["items"]);
+    let bulk = keys(&answer("/v1/policies/main/tables/bulk?limit=10000")["items"]);
     let of = |n: u64| (0..20).map(|row| ip(20 * n + row)).collect::<BTreeSet<_>>();
     let is = n(1).checked_sub(1).map(of).unwrap_or_default();
     assert!(bulk == is || bulk == of(n(1)), "round {round}: a table is neither old nor new: {bulk:?}");
