@@ -91,7 +91,7 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
     }
     let mut ports = Table::new(&["port", "received", "lost", "decided", "bytes"]);
     for port in &report.ports {
-        let lost = port.kernel_drops + port.unread;
+        let lost = port.kernel_drops + port.malformed;
         let cells = [grouped(port.received), grouped(lost), grouped(port.packets()), size(port.bytes)];
         let entered = format!("of some {} that entered", grouped(port.entered));
         let note = if port.prefilter { entered } else { String::new() };
@@ -117,9 +117,9 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
             forwarded.row([vec![port.name.clone()], cells.to_vec()].concat(), "by the kernel".to_owned());
         }
     }
-    let mut sent = Table::new(&["to", "asked", "sent", "dropped"]);
+    let mut sent = Table::new(&["to", "requested", "sent", "dropped"]);
     for station in &report.stations {
-        let cells = [station.asked, station.sent, station.dropped_total()].map(grouped);
+        let cells = [station.requested, station.sent, station.dropped_total()].map(grouped);
         let causes = Cause::ALL.into_iter().filter(|cause| station.dropped_by(*cause) > 0);
         let causes: Vec<String> = causes
             .map(|cause| format!("{} {}", grouped(station.dropped_by(cause)), cause.name().replace('_', " ")))
@@ -127,9 +127,9 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
             .collect();
         sent.row([vec![station.station.clone()], cells.to_vec()].concat(), causes.join(", "));
     }
-    let mut alarms = Table::new(&["alarms", "told", "sent", "failed", "dropped"]);
+    let mut alarms = Table::new(&["alarms", "notified", "sent", "failed", "dropped"]);
     for to in &report.alarms {
-        let cells = [to.told, to.sent, to.failed, to.dropped].map(grouped);
+        let cells = [to.notified, to.sent, to.failed, to.dropped].map(grouped);
         alarms.row([vec![to.to.clone()], cells.to_vec()].concat(), to.down.clone().unwrap_or_default());
     }
     summary::tables(vec![ports, forwarded, sent, alarms], &[], summary, look, out)
@@ -191,11 +191,11 @@ fn port(port: &PortCounts) -> Value {
         "ring_full": port.ring_full,
         "frames": port.frames,
         "bytes": port.bytes,
-        "unread": port.unread,
+        "malformed": port.malformed,
         "super_frames": port.super_frames,
         "segments": port.segments,
-        "uncut": port.uncut,
-        "finished": port.finished,
+        "unsegmented": port.unsegmented,
+        "checksums_completed": port.checksums_completed,
         "truncated": port.truncated,
         "long_lost": port.long_lost,
         "ring_bytes": port.ring_bytes,

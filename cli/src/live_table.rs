@@ -112,7 +112,7 @@ impl Display {
                 (_, Some(redirect)) => grouped(redirect.packets),
                 _ => "-".to_owned(),
             };
-            let lost = grouped(port.kernel_drops + port.unread);
+            let lost = grouped(port.kernel_drops + port.malformed);
             let note = if port.prefilter { "past the pre-filter" } else { "" };
             let cells = vec![port.name.clone(), grouped(packets), size(bytes), lost, forwarded];
             ports.row(cells, note.to_owned());

@@ -114,7 +114,7 @@ pub fn json(read: &[PathBuf], summary: &Summary) -> Value {
     whole.insert("captures".into(), json!(names));
     whole.extend(decided(&summary.totals, &summary.files));
     whole.insert("unsupported".into(), unsupported.collect());
-    whole.insert("moved_times".into(), json!(summary.moved_times));
+    whole.insert("clamped_timestamps".into(), json!(summary.clamped_timestamps));
     whole.insert("outlying_times".into(), json!(summary.outlying_times));
     let broken = summary.broken.iter().map(|Broken { path, at }| {
         json!({ "capture": path.display().to_string(), "offset": at.offset, "reason": at.reason.to_string() })

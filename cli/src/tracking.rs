@@ -73,7 +73,7 @@ pub fn json(tracked: &TrackCounts) -> Value {
         "memory": tracked.memory,
         "flows": {
             "packets": f.packets,
-            "foreign": f.foreign,
+            "non_ip": f.non_ip,
             "created": f.created,
             "active": f.active,
             "ended": f.ended,

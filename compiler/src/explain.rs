@@ -81,7 +81,7 @@ pub struct StationTold {
     /// Its name.
     pub name: String,
     /// The range before limits.
-    pub asked: Range,
+    pub requested: Range,
     /// The rule that asked for the most.
     pub rule: String,
     /// The range after limits.
@@ -120,7 +120,7 @@ pub fn explain(
         stations.push(StationTold {
             station: StationId(s as u32),
             name: station.name.clone(),
-            asked: ranges.fold((0, 0), length::cover),
+            requested: ranges.fold((0, 0), length::cover),
             rule: name(&program.rules, verdict.rule),
             range: (verdict.start, verdict.end),
             limit: (verdict.limit != NO_LIMIT).then(|| name(&program.limits, verdict.limit)),

@@ -218,7 +218,11 @@ impl Page<'_> {
                     let asked = match &v.limit {
                         None => format!("rule {}", v.rule),
                         Some(limit) => {
-                            format!("rule {} asks for {}, limit {limit} cuts", v.rule, self.range(v.asked))
+                            format!(
+                                "rule {} asks for {}, limit {limit} cuts",
+                                v.rule,
+                                self.range(v.requested)
+                            )
                         }
                     };
                     let range = if copied { self.range(v.range) } else { "no copy".to_owned() };
@@ -280,7 +284,7 @@ fn as_json(frame: u64, packet: &Packet<'_>, lines: &[String], told: &Explanation
     };
     let stations = told.stations.iter().map(|s| {
         json!({
-            "station": s.name, "rule": s.rule, "limit": s.limit, "asked": range(s.asked), "range": range(s.range),
+            "station": s.name, "rule": s.rule, "limit": s.limit, "requested": range(s.requested), "range": range(s.range),
         })
     });
     json!({

@@ -128,7 +128,7 @@ fn stations_say_who_asked_and_who_cut() {
         [StationTold {
             station: StationId(0),
             name: "ids".into(),
-            asked: (0, 30),
+            requested: (0, 30),
             rule: "dns".into(),
             range: (0, 28),
             limit: Some("quiet".into()),

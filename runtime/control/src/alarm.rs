@@ -64,7 +64,7 @@ pub struct Counts {
     /// The receiver, without what may be secret in its address.
     pub to: String,
     /// Alarms for it.
-    pub told: u64,
+    pub notified: u64,
     /// Taken by it; with UDP, only handed to the network.
     pub sent: u64,
     /// Refused by it.
@@ -81,7 +81,7 @@ pub struct Counts {
 #[derive(Debug, Default)]
 struct Tally {
     to: String,
-    told: AtomicU64,
+    notified: AtomicU64,
     sent: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
@@ -176,7 +176,7 @@ impl Subscriber for Alarms {
     fn offer(&self, record: Arc<Record>) {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         for (line, tally) in lines.iter().zip(&self.tallies) {
-            tally.told.fetch_add(1, Relaxed);
+            tally.notified.fetch_add(1, Relaxed);
             if line.try_send(record.clone()).is_err() {
                 tally.dropped.fetch_add(1, Relaxed);
                 if !tally.full.swap(true, Relaxed) {
@@ -212,10 +212,10 @@ impl Tally {
     fn counts(&self) -> Counts {
         // Told last, so that it is not less than its parts.
         let [sent, failed, dropped] = [&self.sent, &self.failed, &self.dropped].map(|n| n.load(Relaxed));
-        let told = self.told.load(Relaxed);
+        let notified = self.notified.load(Relaxed);
         let down = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let waiting = told.saturating_sub(sent + failed + dropped);
-        Counts { to: self.to.clone(), told, sent, failed, dropped, waiting, down }
+        let waiting = notified.saturating_sub(sent + failed + dropped);
+        Counts { to: self.to.clone(), notified, sent, failed, dropped, waiting, down }
     }
 
     /// Sets why it takes no alarms; gives whether that was otherwise before.

@@ -58,7 +58,7 @@ pub struct Reader {
     delivered: (usize, Option<BreakReason>),
     broken: Vec<Broken>,
     unsupported: BTreeMap<LinkType, u64>,
-    moved_times: u64,
+    clamped_timestamps: u64,
     /// Bytes of the files that are done.
     read_before: u64,
     length: Option<u64>,
@@ -111,7 +111,7 @@ enum Next<'a> {
 struct Record<'a> {
     interface: u32,
     time: i64,
-    moved: bool,
+    clamped: bool,
     frame: &'a [u8],
     length: u32,
 }
@@ -197,7 +197,7 @@ impl Reader {
             delivered: (0, None),
             broken: Vec::new(),
             unsupported: BTreeMap::new(),
-            moved_times: 0,
+            clamped_timestamps: 0,
             read_before: 0,
             length: None,
         })
@@ -241,7 +241,7 @@ impl Reader {
                 *self.unsupported.entry(interface.link_type).or_default() += 1;
                 continue;
             };
-            self.moved_times += u64::from(record.moved);
+            self.clamped_timestamps += u64::from(record.clamped);
             let decided = self.timeline.take(moment, &ahead);
             let packet = Packet::new(record.frame, record.length, link);
             let packet = packet.on(record.interface, &interface.label);
@@ -308,8 +308,8 @@ impl Reader {
     }
 
     /// How many packets had a time outside of 1970..2262, which was moved to the nearest end.
-    pub fn moved_times(&self) -> u64 {
-        self.moved_times
+    pub fn clamped_timestamps(&self) -> u64 {
+        self.clamped_timestamps
     }
 
     /// How many packets are decided at another time than their own, as theirs does not fit the

@@ -64,7 +64,7 @@ pub struct Summary {
     /// Packets passed over because their link type is not supported, by link type.
     pub unsupported: Vec<(LinkType, u64)>,
     /// Packets whose time was outside of 1970..2262 and was moved to the nearest end.
-    pub moved_times: u64,
+    pub clamped_timestamps: u64,
     /// Packets of captures that were decided at another time than their own, which does not fit the
     /// packets around them.
     pub outlying_times: u64,
@@ -146,7 +146,7 @@ pub fn replay(
         totals,
         files,
         unsupported: reader.unsupported().iter().map(|(link, packets)| (*link, *packets)).collect(),
-        moved_times: reader.moved_times(),
+        clamped_timestamps: reader.clamped_timestamps(),
         outlying_times: reader.outlying_times(),
         broken: reader.all_broken().to_vec(),
         interrupted: options.stop.load(Ordering::Relaxed),

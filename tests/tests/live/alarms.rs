@@ -67,7 +67,7 @@ fn check(post: &Post, path: &str) {
 fn became(alarms: &Value, to: &str) -> [u64; 5] {
     let of = alarms.as_array().unwrap().iter().find(|of| of["to"].as_str().unwrap().contains(to));
     let of = of.unwrap_or_else(|| panic!("no {to} in {alarms}"));
-    let counts = ["told", "sent", "failed", "dropped", "waiting"].map(|name| of[name].as_u64().unwrap());
+    let counts = ["notified", "sent", "failed", "dropped", "waiting"].map(|name| of[name].as_u64().unwrap());
     let [told, sent, failed, dropped, waiting] = counts;
     assert_eq!(told, sent + failed + dropped + waiting, "{of}");
     counts
@@ -468,7 +468,7 @@ fn drops_are_an_alarm_that_ends() {
             assert!(begun.elapsed() < Duration::from_secs(20), "no alarm: {}", place.run.said());
             wire.say(&vec![datagram.clone(); 200]);
         }
-        until("it is over", || receiver.taken().iter().any(|event| event["event"] == "drops_over"));
+        until("it is over", || receiver.taken().iter().any(|event| event["event"] == "drops_cleared"));
         let taken = receiver.taken();
         let drops: Vec<&Value> =
             taken.iter().filter(|e| e["event"].as_str().unwrap().starts_with("drops")).collect();

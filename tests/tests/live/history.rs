@@ -60,7 +60,7 @@ fn who_changed_what_is_known_after_a_kill() {
 
         let all = lines(&place, &[]);
         let changes = lines(&place, &["--kind", "change"]);
-        let asked: Vec<&str> = changes.iter().map(|change| change["asked"].as_str().unwrap()).collect();
+        let asked: Vec<&str> = changes.iter().map(|change| change["request"].as_str().unwrap()).collect();
         let api = |rest: &str| format!("/v1/policies/{rest}");
         assert_eq!(
             asked,
@@ -100,7 +100,7 @@ fn who_changed_what_is_known_after_a_kill() {
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
 
         let text = place.command(&["events", "--history", "--kind", "change"]);
-        let first = format!("uid {uid} pid {} asked: POST", std::process::id());
+        let first = format!("uid {uid} pid {} requested: POST", std::process::id());
         assert!(text.contains(&first) && text.contains("; refused (400): "), "{text}");
         let status = place.status().1["history"].clone();
         assert_eq!(

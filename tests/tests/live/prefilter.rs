@@ -100,7 +100,7 @@ fn copies_are_the_same_with_and_without() {
             });
             for (sums, copies) in [&with, &without] {
                 assert!(total(sums, "kernel_drops") == 0 && total(sums, "truncated") == 0, "{rules}: {sums}");
-                assert!(!copies.is_empty() && sums["ports"][0]["uncut"] == 0, "{rules}: {sums}");
+                assert!(!copies.is_empty() && sums["ports"][0]["unsegmented"] == 0, "{rules}: {sums}");
             }
             // Each socket has its own times, and two ports or workers may write in another order.
             let sorted = |copies: &[Frame]| {

@@ -338,8 +338,8 @@ fn workers_side_by_side_add_up() {
         }
     });
     let counts = feed.finish();
-    assert_eq!(counts[0].asked, 4 * 20 * copies);
-    assert_eq!(counts[0].sent + counts[0].dropped_by(Cause::QueueFull), counts[0].asked, "{counts:?}");
+    assert_eq!(counts[0].requested, 4 * 20 * copies);
+    assert_eq!(counts[0].sent + counts[0].dropped_by(Cause::QueueFull), counts[0].requested, "{counts:?}");
     let found = read(&path);
     assert_eq!(found.len() as u64, counts[0].sent);
     assert_eq!(found.iter().map(|f| f.bytes.len() as u64).sum::<u64>(), counts[0].sent_bytes);
@@ -373,7 +373,7 @@ fn an_end_amid_of_work_adds_up() {
             stations.finish(Instant::now() + Duration::from_millis(100));
         });
         let counts = watch.counts().remove(0);
-        assert_eq!(counts.asked, 3 * 30 * frames.len() as u64);
+        assert_eq!(counts.requested, 3 * 30 * frames.len() as u64);
         assert!(counts.adds_up(), "{counts:?}");
     }
 }
@@ -429,8 +429,8 @@ fn a_limit_lets_its_rate_pass_and_counts_the_rest() {
     let counts = feed.finish();
     // What waits in the queue goes on at the rate until the end.
     let most = 20 + (50.0 * begun.elapsed().as_secs_f64()) as u64 + 10;
-    assert_eq!(counts[0].asked, times * copies);
-    assert_eq!(counts[0].sent + counts[0].dropped_by(Cause::Rate), counts[0].asked, "{counts:?}");
+    assert_eq!(counts[0].requested, times * copies);
+    assert_eq!(counts[0].sent + counts[0].dropped_by(Cause::Rate), counts[0].requested, "{counts:?}");
     assert!((20..=most).contains(&counts[0].sent), "{counts:?}");
 }
 

@@ -19,7 +19,7 @@ Examples:
   mirrorc events --history --since 1d --kind change     who changed what since yesterday
 
 Kinds: raised, cleared, suppression, suppression_ended, station_down, station_up, interface_down, interface_up,
-forwarding_down, forwarding_up, degraded, recovered, drops, drops_over, loaded, unloaded, refused, change,
+forwarding_down, forwarding_up, degraded, recovered, drops, drops_cleared, loaded, unloaded, refused, change,
 unauthenticated, note; and, as it happens only (the history does not keep them): extended, vetoed,
 suppressed, full.")]
 pub struct Args {

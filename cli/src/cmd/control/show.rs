@@ -96,11 +96,11 @@ pub(in crate::cmd) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Res
     }
     for alarms in items(&answer["alarms"]) {
         let number = |name: &str| text(alarms, name);
-        let (told, sent, waiting) = (number("told"), number("sent"), number("waiting"));
+        let (notified, sent, waiting) = (number("notified"), number("sent"), number("waiting"));
         let (failed, dropped) = (number("failed"), number("dropped"));
         writeln!(
             screen.out,
-            "alarms for {}: {told} told, {sent} sent, {failed} failed, {dropped} dropped, {waiting} waiting",
+            "alarms for {}: {notified} notified, {sent} sent, {failed} failed, {dropped} dropped, {waiting} waiting",
             text(alarms, "to")
         )?;
     }
@@ -131,7 +131,7 @@ pub(in crate::cmd) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::R
     if items(answer).next().is_none() {
         return none("stations", screen);
     }
-    let mut table = Table::new(&["station", "state", "asked", "sent", "dropped", "bytes"]);
+    let mut table = Table::new(&["station", "state", "requested", "sent", "dropped", "bytes"]);
     for s in items(answer) {
         let number = |name: &str| grouped(s[name].as_u64().unwrap_or(0));
         let state = match (&s["drained"], &s["up"]) {
@@ -143,7 +143,7 @@ pub(in crate::cmd) fn stations(answer: &Value, screen: &mut Screen<'_>) -> io::R
         let cells = vec![
             format!("{}/{}", text(s, "policy"), text(s, "name")),
             state.to_owned(),
-            number("asked"),
+            number("requested"),
             number("sent"),
             number("dropped"),
             bytes,
@@ -268,7 +268,7 @@ fn change(event: &Value) -> String {
         (_, None, Some(from)) => from,
         _ => [plain("uid"), plain("pid")].into_iter().flatten().collect::<Vec<_>>().join(" "),
     };
-    let mut line = format!("{by} asked: {}", text(event, "asked"));
+    let mut line = format!("{by} requested: {}", text(event, "request"));
     if !event["body"].is_null() {
         line.push(' ');
         line.push_str(&printable(&event["body"].to_string()));

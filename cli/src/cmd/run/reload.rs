@@ -50,7 +50,7 @@ impl Reloading {
     /// # Errors
     /// Standard error cannot be written to.
     pub fn start(&mut self, control: &Arc<Control>, hub: &Hub, screen: &mut Screen<'_>) -> io::Result<()> {
-        let by = json!({ "by": { "signal": "SIGHUP" }, "asked": "read the rule files again" });
+        let by = json!({ "by": { "signal": "SIGHUP" }, "request": "read the rule files again" });
         hub.tell(Record::now(Kind::Change, by));
         self.renew(control, screen)?;
         if self.at_work.is_some() {

@@ -103,9 +103,9 @@ fn complain(read: &[PathBuf], counts: &Summary, screen: &mut Screen<'_>) -> Resu
         let packets = table::packets(*packets);
         writeln!(screen.err, "{warning} {packets} of {name} are {what}")?;
     }
-    if counts.moved_times > 0 {
+    if counts.clamped_timestamps > 0 {
         let what = "times outside of 1970 to 2262, which were moved to the nearest end";
-        writeln!(screen.err, "{warning} {name} has {} {what}", counts.moved_times)?;
+        writeln!(screen.err, "{warning} {name} has {} {what}", counts.clamped_timestamps)?;
     }
     if counts.outlying_times > 0 {
         let packets = table::packets(counts.outlying_times);

@@ -19,9 +19,9 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Lost {
     /// By the kernel, before it was read.
-    unread: u64,
+    lost_frames: u64,
     /// Instead of being forwarded.
-    unforwarded: u64,
+    not_forwarded: u64,
     /// Copies.
     copies: u64,
 }
@@ -51,8 +51,8 @@ impl Lost {
             ours + port.redirect.map_or(0, |redirect| redirect.failed)
         };
         Lost {
-            unread: report.ports.iter().map(|port| port.kernel_drops + port.unread).sum(),
-            unforwarded: report.ports.iter().map(failed).sum(),
+            lost_frames: report.ports.iter().map(|port| port.kernel_drops + port.malformed).sum(),
+            not_forwarded: report.ports.iter().map(failed).sum(),
             copies: report.stations.iter().map(copies).sum(),
         }
     }
@@ -60,14 +60,14 @@ impl Lost {
     /// Sums of stations that are no more are gone with them.
     fn since(self, before: Lost) -> Lost {
         Lost {
-            unread: self.unread.saturating_sub(before.unread),
-            unforwarded: self.unforwarded.saturating_sub(before.unforwarded),
+            lost_frames: self.lost_frames.saturating_sub(before.lost_frames),
+            not_forwarded: self.not_forwarded.saturating_sub(before.not_forwarded),
             copies: self.copies.saturating_sub(before.copies),
         }
     }
 
     fn total(self) -> u64 {
-        self.unread + self.unforwarded + self.copies
+        self.lost_frames + self.not_forwarded + self.copies
     }
 }
 
@@ -104,14 +104,17 @@ impl Drops {
         let alarm = self.alarm.take_if(|alarm| now.saturating_duration_since(alarm.last) >= QUIET_PERIOD)?;
         let all = lost.since(alarm.before);
         let limit = self.rate;
-        Some(record(Kind::DropsOver, all, &format!("not more than {limit} a second are dropped any more")))
+        Some(record(Kind::DropsCleared, all, &format!("not more than {limit} a second are dropped any more")))
     }
 }
 
 fn record(kind: Kind, lost: Lost, what: &str) -> Record {
-    let Lost { unread, unforwarded, copies } = lost;
-    let note = format!("{what}: {unread} not read, {unforwarded} not forwarded, {copies} copies");
-    Record::now(kind, json!({ "note": note, "unread": unread, "unforwarded": unforwarded, "copies": copies }))
+    let Lost { lost_frames, not_forwarded, copies } = lost;
+    let note = format!("{what}: {lost_frames} not read, {not_forwarded} not forwarded, {copies} copies");
+    Record::now(
+        kind,
+        json!({ "note": note, "lost_frames": lost_frames, "not_forwarded": not_forwarded, "copies": copies }),
+    )
 }
 
 #[cfg(test)]
@@ -135,6 +138,6 @@ mod tests {
                 told.push((second, record.kind, record.members["copies"].as_u64().unwrap()));
             }
         }
-        assert_eq!(told, [(5, Kind::Drops, 1000), (22, Kind::DropsOver, 2000)]);
+        assert_eq!(told, [(5, Kind::Drops, 1000), (22, Kind::DropsCleared, 2000)]);
     }
 }

@@ -122,7 +122,7 @@ pub(super) async fn audit(State(api): State<Arc<Api>>, mut request: Request, nex
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
     let mut members = Map::new();
     members.insert("by".into(), peer.by(caller.name.as_deref()));
-    members.insert("asked".into(), format!("{} {path}", request.method()).into());
+    members.insert("request".into(), format!("{} {path}", request.method()).into());
     let of = path.strip_prefix("/v1/policies/").and_then(|rest| rest.split(['/', '?']).next());
     members.extend(of.map(|policy| ("policy".to_owned(), policy.into())));
     let client = caller.client.clone();

@@ -147,7 +147,7 @@ impl Collector for Snapshot {
         let of = |value: fn(&mrule_dataplane::station::Counts) -> u64| {
             sent.clone().map(move |(labels, counts)| (labels, value(counts)))
         };
-        counters(&mut encoder, "copies_asked", "Copies that rules asked for", of(|s| s.asked))?;
+        counters(&mut encoder, "copies_requested", "Copies that rules requested", of(|s| s.requested))?;
         counters(&mut encoder, "copies_sent", "Copies sent", of(|s| s.sent))?;
         counters(&mut encoder, "copies_sent_bytes", "Bytes of copies sent", of(|s| s.sent_bytes))?;
         let dropped = sent.clone().flat_map(|(labels, counts)| {

@@ -33,7 +33,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extensi
                 "drained": counts.drained,
                 "up": counts.down.is_none(),
                 "down": counts.down,
-                "asked": counts.asked,
+                "requested": counts.requested,
                 "sent": counts.sent,
                 "sent_bytes": counts.sent_bytes,
                 "cut": counts.cut,

@@ -70,7 +70,7 @@ fn counts(report: &Report) -> Json {
         "packets": report.summary.packets,
         "forwarded": forwards.then_some(sent),
         "not_forwarded": forwards.then_some(failed),
-        "copies": of(|station| station.asked),
+        "copies": of(|station| station.requested),
         "sent": of(|station| station.sent),
         "dropped": dropped.collect::<serde_json::Map<_, _>>(),
         "withheld": report.summary.bound_withheld,

@@ -366,8 +366,7 @@ impl Control {
             until: until.map(time_text),
         };
         let items: Vec<RowText> = table.rows().skip(offset).take(limit).map(row).collect();
-        let total = table.len();
-        let end = offset + items.len();
+        let (end, total) = (offset + items.len(), table.len());
         let next = (end < total && !items.is_empty()).then_some(end);
         Ok(Page { items, next, total })
     }

@@ -75,8 +75,8 @@ impl Report {
     pub fn check(&self) -> Result<(), String> {
         self.live.check()?;
         for alarms in &self.alarms {
-            if alarms.waiting > 0 || alarms.told != alarms.sent + alarms.failed + alarms.dropped {
-                return Err(format!("alarms told are not sent + failed + dropped: {alarms:?}"));
+            if alarms.waiting > 0 || alarms.notified != alarms.sent + alarms.failed + alarms.dropped {
+                return Err(format!("alarms notified are not sent + failed + dropped: {alarms:?}"));
             }
         }
         Ok(())

@@ -205,7 +205,7 @@ impl Hub {
             }
         }
         let from = from.map(|from| from.to_string());
-        let members = json!({ "by": { "from": from }, "asked": asked, "reason": why });
+        let members = json!({ "by": { "from": from }, "request": asked, "reason": why });
         self.tell(Record::now(Kind::Unauthenticated, members));
     }
 

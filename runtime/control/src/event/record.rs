@@ -45,7 +45,7 @@ pub enum Kind {
     /// More is dropped than there should be.
     Drops,
     /// It is not any more.
-    DropsOver,
+    DropsCleared,
     /// A policy was loaded.
     Loaded,
     /// A policy was unloaded.
@@ -80,7 +80,7 @@ impl Kind {
         Kind::Degraded,
         Kind::Recovered,
         Kind::Drops,
-        Kind::DropsOver,
+        Kind::DropsCleared,
         Kind::Loaded,
         Kind::Unloaded,
         Kind::Refused,
@@ -109,7 +109,7 @@ impl Kind {
             Kind::Degraded => "degraded",
             Kind::Recovered => "recovered",
             Kind::Drops => "drops",
-            Kind::DropsOver => "drops_over",
+            Kind::DropsCleared => "drops_cleared",
             Kind::Loaded => "loaded",
             Kind::Unloaded => "unloaded",
             Kind::Refused => "refused",

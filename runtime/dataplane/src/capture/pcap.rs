@@ -85,7 +85,7 @@ impl Pcap {
         let time = seconds * 1_000_000_000 + fraction * self.nanoseconds_per_tick;
         let length = self.order.u32(header, 12);
         Next::Record(
-            Record { interface: 0, time, moved: false, frame, length },
+            Record { interface: 0, time, clamped: false, frame, length },
             self.record_header + captured,
         )
     }

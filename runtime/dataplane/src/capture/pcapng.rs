@@ -254,14 +254,14 @@ impl Pcapng {
             let most = if snapshot == 0 { length } else { length.min(snapshot) } as usize;
             let frame = room.get(..most).unwrap_or(room);
             let frame = checked(frame, frame.len() as u32, room)?;
-            return Ok(Record { interface, time: 0, moved: false, frame, length });
+            return Ok(Record { interface, time: 0, clamped: false, frame, length });
         }
         let (captured, length) = (order.u32(block, 20), order.u32(block, 24));
         let room = block.get(28..).unwrap_or(&[]);
         let frame = checked(room.get(..captured as usize).unwrap_or(&[]), captured, room)?;
         let ticks = (u64::from(order.u32(block, 12)) << 32) | u64::from(order.u32(block, 16));
-        let (time, moved) = about.clock.nanoseconds(ticks);
-        Ok(Record { interface, time, moved, frame, length })
+        let (time, clamped) = about.clock.nanoseconds(ticks);
+        Ok(Record { interface, time, clamped, frame, length })
     }
 }
 

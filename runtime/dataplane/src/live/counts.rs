@@ -15,7 +15,7 @@ pub struct PortCounts {
     /// The interface.
     pub name: String,
     /// Frames that the kernel had for us, without those that it passed over:
-    /// `frames + kernel_drops + unread`, once the ring is drained.
+    /// `frames + kernel_drops + malformed`, once the ring is drained.
     pub received: u64,
     /// Frames that it dropped because the ring was full.
     pub kernel_drops: u64,
@@ -26,15 +26,15 @@ pub struct PortCounts {
     /// Their length on the wire, in bytes, super-frames as they are.
     pub bytes: u64,
     /// Frames of blocks that contradicted themselves: a fault of the kernel.
-    pub unread: u64,
+    pub malformed: u64,
     /// Super-frames among those read (GSO, GRO) that were cut into packets.
     pub super_frames: u64,
     /// The packets that they became.
     pub segments: u64,
     /// Super-frames that were decided as they are, because how to cut them is not known (tunnels).
-    pub uncut: u64,
+    pub unsegmented: u64,
     /// Packets whose checksum was completed.
-    pub finished: u64,
+    pub checksums_completed: u64,
     /// Frames of which bytes are missing that copies may need: there was no room for them.
     pub truncated: u64,
     /// Of these, frames longer than a block of the ring, of which only the head is there: more of
@@ -142,11 +142,11 @@ impl PortCounts {
             ring_full,
             frames,
             bytes,
-            unread,
+            malformed,
             super_frames,
             segments,
-            uncut,
-            finished,
+            unsegmented,
+            checksums_completed,
             truncated,
             long_lost,
             ring_bytes,
@@ -161,11 +161,11 @@ impl PortCounts {
         self.ring_full += ring_full;
         self.frames += frames;
         self.bytes += bytes;
-        self.unread += unread;
+        self.malformed += malformed;
         self.super_frames += super_frames;
         self.segments += segments;
-        self.uncut += uncut;
-        self.finished += finished;
+        self.unsegmented += unsegmented;
+        self.checksums_completed += checksums_completed;
         self.truncated += truncated;
         self.long_lost += long_lost;
         self.ring_bytes += ring_bytes;
@@ -246,7 +246,7 @@ impl Report {
     /// Says which does not.
     pub fn check(&self) -> Result<(), String> {
         for port in &self.ports {
-            if port.received != port.frames + port.kernel_drops + port.unread {
+            if port.received != port.frames + port.kernel_drops + port.malformed {
                 return Err(format!("received is not read + dropped: {port:?}"));
             }
             if port.forward.is_some_and(|f| f.sent + f.failed() != port.frames) {
@@ -261,13 +261,16 @@ impl Report {
         for policy in &self.policies {
             policy.summary.check().map_err(|what| format!("policy {}: {what}", policy.name))?;
             for (asked, became) in policy.summary.stations.iter().zip(&policy.stations) {
-                if asked.copies != became.asked || asked.bytes != became.asked_bytes || !became.adds_up() {
+                if asked.copies != became.requested
+                    || asked.bytes != became.requested_bytes
+                    || !became.adds_up()
+                {
                     return Err(format!("copies asked {asked:?}, became {became:?}"));
                 }
             }
         }
         let (gone, retired) = (&self.gone, &self.retired);
-        if (gone.copies, gone.bytes) != (retired.asked, retired.asked_bytes) || !retired.adds_up() {
+        if (gone.copies, gone.bytes) != (retired.requested, retired.requested_bytes) || !retired.adds_up() {
             return Err(format!("of what is no more, copies asked {gone:?}, became {retired:?}"));
         }
         Ok(())

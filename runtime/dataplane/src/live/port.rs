@@ -175,7 +175,7 @@ impl Port {
         let first = self.frames.len();
         self.busy |= tap.ring().was_full(number);
         let Some(block) = tap.ring_mut().block_mut(number) else { return };
-        self.counts.unread += u64::from(frame::read(block, &mut self.frames));
+        self.counts.malformed += u64::from(frame::read(block, &mut self.frames));
         let frames = self.frames.get_mut(first..).unwrap_or(&mut []);
         for frame in frames.iter_mut() {
             frame.place = Place::Block(number as u32);
@@ -191,7 +191,7 @@ impl Port {
             let bytes = bytes_mut(tap, &mut self.aside, frame.place).get_mut(range(frame));
             if offload::finish_sctp(bytes.unwrap_or(&mut []), &frame.offload, whole) {
                 frame.offload.flags &= !1;
-                self.counts.finished += 1;
+                self.counts.checksums_completed += 1;
             }
         }
         if self.forwards {
@@ -217,7 +217,8 @@ impl Port {
             widen |= clipped && lacking;
             if frame.offload.unfinished() && !frame.offload.is_super() {
                 let bytes = bytes.get_mut(range(frame)).unwrap_or(&mut []);
-                self.counts.finished += u64::from(offload::finish(bytes, &frame.offload, !truncated));
+                self.counts.checksums_completed +=
+                    u64::from(offload::finish(bytes, &frame.offload, !truncated));
             }
         }
         if widen {
@@ -268,7 +269,7 @@ impl Port {
                     (cutter, 0)
                 }
                 None => {
-                    self.counts.uncut += 1;
+                    self.counts.unsegmented += 1;
                     self.at += 1;
                     return Some(whole);
                 }
@@ -310,7 +311,7 @@ impl Port {
         // Before it is looked at what was read: what is counted later is found the next time.
         self.ask_kernel();
         let counts = &self.counts;
-        let read = counts.frames + counts.kernel_drops + counts.unread;
+        let read = counts.frames + counts.kernel_drops + counts.malformed;
         self.tap.is_none() || (self.loaded.is_none() && counts.received <= read)
     }
 

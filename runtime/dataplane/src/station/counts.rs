@@ -1,9 +1,9 @@
 //! What became of a station's copies. The invariant: every copy that a worker offers is counted as
-//! asked once, and ends as sent or as dropped by one cause; what is neither yet is waiting. Bytes
-//! go the same way, beside those that were cut off because they did not fit the path. Counters only
-//! grow, are written with relaxed order by their owners, and are read what-became-of-them first, so
-//! that a reader never sees more ends than beginnings. (Rejected: a lock around a struct of
-//! numbers, which a worker would have to wait for.)
+//! requested once, and ends as sent or as dropped by one cause; what is neither yet is waiting.
+//! Bytes go the same way, beside those that were cut off because they did not fit the path.
+//! Counters only grow, are written with relaxed order by their owners, and are read
+//! what-became-of-them first, so that a reader never sees more ends than beginnings. (Rejected: a
+//! lock around a struct of numbers, which a worker would have to wait for.)
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -69,9 +69,9 @@ pub struct Counts {
     /// The station.
     pub station: String,
     /// Copies offered: `sent + dropped + waiting`.
-    pub asked: u64,
+    pub requested: u64,
     /// Their bytes: `sent_bytes + cut_bytes + dropped_bytes`, and those of copies that wait.
-    pub asked_bytes: u64,
+    pub requested_bytes: u64,
     /// Copies handed over: to the network, or to the file's or pipe's system call.
     pub sent: u64,
     /// Their bytes, without the headers of tunnels and files.
@@ -114,8 +114,8 @@ impl Counts {
 
     /// Adds what another station counted.
     pub fn add(&mut self, more: &Counts) {
-        self.asked += more.asked;
-        self.asked_bytes += more.asked_bytes;
+        self.requested += more.requested;
+        self.requested_bytes += more.requested_bytes;
         self.sent += more.sent;
         self.sent_bytes += more.sent_bytes;
         self.cut += more.cut;
@@ -133,16 +133,16 @@ impl Counts {
     /// Whether nothing waits and all sums hold, copies and bytes.
     pub fn adds_up(&self) -> bool {
         self.waiting == 0
-            && self.asked == self.sent + self.dropped_total()
-            && self.asked_bytes == self.sent_bytes + self.cut_bytes + self.dropped_bytes
+            && self.requested == self.sent + self.dropped_total()
+            && self.requested_bytes == self.sent_bytes + self.cut_bytes + self.dropped_bytes
     }
 }
 
 /// The counters behind [`Counts`].
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    asked: AtomicU64,
-    asked_bytes: AtomicU64,
+    requested: AtomicU64,
+    requested_bytes: AtomicU64,
     sent: AtomicU64,
     sent_bytes: AtomicU64,
     cut: AtomicU64,
@@ -175,9 +175,9 @@ impl Amount {
 }
 
 impl Counters {
-    pub fn asked(&self, amount: Amount) {
-        self.asked.fetch_add(amount.copies, Relaxed);
-        self.asked_bytes.fetch_add(amount.bytes, Relaxed);
+    pub fn requested(&self, amount: Amount) {
+        self.requested.fetch_add(amount.copies, Relaxed);
+        self.requested_bytes.fetch_add(amount.bytes, Relaxed);
     }
 
     pub fn sent(&self, amount: Amount) {
@@ -216,13 +216,13 @@ impl Counters {
         let (cut, cut_bytes) = (load(&self.cut), load(&self.cut_bytes));
         let dropped = self.dropped.each_ref().map(load);
         let dropped_bytes = load(&self.dropped_bytes);
-        let (asked, asked_bytes) = (load(&self.asked), load(&self.asked_bytes));
-        let waiting = asked.saturating_sub(sent + dropped.iter().sum::<u64>());
+        let (requested, requested_bytes) = (load(&self.requested), load(&self.requested_bytes));
+        let waiting = requested.saturating_sub(sent + dropped.iter().sum::<u64>());
         let station = station.to_owned();
         Counts {
             station,
-            asked,
-            asked_bytes,
+            requested,
+            requested_bytes,
             sent,
             sent_bytes,
             cut,
@@ -244,7 +244,7 @@ impl Counters {
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         *closed = true;
         let now = self.read("", None);
-        let bytes = now.asked_bytes.saturating_sub(now.sent_bytes + now.cut_bytes + now.dropped_bytes);
+        let bytes = now.requested_bytes.saturating_sub(now.sent_bytes + now.cut_bytes + now.dropped_bytes);
         self.dropped(Cause::Stopped, Amount { copies: now.waiting, bytes });
     }
 
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn sums_close() {
         let counters = Counters::default();
-        counters.asked(Amount { copies: 5, bytes: 500 });
+        counters.requested(Amount { copies: 5, bytes: 500 });
         counters.sent(Amount { copies: 2, bytes: 190 });
         counters.cut(10);
         counters.dropped(Cause::Rate, Amount::one(100));
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!((counts.dropped_by(Cause::Stopped), counts.dropped_bytes), (2, 300));
         // A thread that wakes up late says no more; a worker that does not know yet is counted.
         counters.unless_closed(|counters| counters.sent(Amount::one(100)));
-        counters.asked(Amount::one(70));
+        counters.requested(Amount::one(70));
         counters.close();
         let counts = counters.read("s", None);
         assert!(counts.adds_up() && counts.dropped_by(Cause::Stopped) == 3, "{counts:?}");

@@ -178,7 +178,7 @@ pub struct StationProducer {
     batch: CopyBatch,
     spare: Receiver<CopyBatch>,
     /// Counted here and not yet told.
-    asked: Amount,
+    requested: Amount,
     refused: Amount,
     drained: Amount,
 }
@@ -196,7 +196,7 @@ impl StationProducer {
             queue,
             batch,
             spare,
-            asked: Amount::default(),
+            requested: Amount::default(),
             refused: Amount::default(),
             drained: Amount::default(),
         }
@@ -212,7 +212,7 @@ impl StationProducer {
             return;
         }
         let one = Amount::one(bytes.len());
-        self.asked.add(one);
+        self.requested.add(one);
         if self.queue_state.drained.load(Relaxed) {
             self.drained.add(one);
             return;
@@ -232,14 +232,14 @@ impl StationProducer {
     /// Sends what was gathered on its way and tells what was counted; to be called before the
     /// worker waits.
     pub fn flush(&mut self) {
-        if self.asked.copies > 0 {
+        if self.requested.copies > 0 {
             self.pass();
         }
     }
 
     /// Puts the batch into the queue.
     fn pass(&mut self) {
-        self.queue_state.counters.asked(std::mem::take(&mut self.asked));
+        self.queue_state.counters.requested(std::mem::take(&mut self.requested));
         if self.drained.copies > 0 {
             self.queue_state.counters.dropped(Cause::Drained, std::mem::take(&mut self.drained));
         }

@@ -187,7 +187,7 @@ pub struct Outcome {
     pub broken: Option<Break>,
     pub unsupported: Vec<(u16, u64)>,
     pub interfaces: usize,
-    pub moved_times: u64,
+    pub clamped_timestamps: u64,
 }
 
 /// Reads a whole capture.
@@ -214,7 +214,7 @@ pub fn read(stream: impl Read + Send + 'static) -> Result<Outcome, mrule_datapla
         broken: reader.broken().cloned(),
         unsupported: reader.unsupported().iter().map(|(link, n)| (link.0, *n)).collect(),
         interfaces: reader.interfaces().len(),
-        moved_times: reader.moved_times(),
+        clamped_timestamps: reader.clamped_timestamps(),
     })
 }
 

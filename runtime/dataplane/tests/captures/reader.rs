@@ -28,7 +28,7 @@ fn pcap_of_every_kind() {
                     got(0, "", 4_294_967_295 * tick, frame(2, 100), 100, Link::Ethernet),
                 ]
             );
-            assert_eq!((outcome.broken, outcome.moved_times), (None, 0));
+            assert_eq!((outcome.broken, outcome.clamped_timestamps), (None, 0));
         }
     }
 }
@@ -58,7 +58,7 @@ fn pcapng_with_everything() {
                 got(0, "eth1", 0, frame(5, 45), 45, Link::Ethernet),
             ]
         );
-        assert_eq!((outcome.broken, outcome.moved_times, outcome.interfaces), (None, 1, 3));
+        assert_eq!((outcome.broken, outcome.clamped_timestamps, outcome.interfaces), (None, 1, 3));
     }
 }
 

@@ -34,7 +34,7 @@ pub struct FlowCounts {
     /// Packets looked at.
     pub packets: u64,
     /// Of these, those without a sound IP header.
-    pub foreign: u64,
+    pub non_ip: u64,
     /// Flows that live; some of them may be over and not yet found to be.
     pub active: u64,
     /// Flows that began.
@@ -274,7 +274,7 @@ impl FlowTable {
         let (mut tcp, mut first) = (None, None);
         match packet_key.kind {
             Kind::Foreign => {
-                self.counts.foreign += 1;
+                self.counts.non_ip += 1;
                 return None;
             }
             Kind::Later => (packet_key, first) = self.datagram(packet, stack)?,

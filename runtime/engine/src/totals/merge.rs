@@ -90,7 +90,7 @@ fn tracked(sum: &mut TrackCounts, more: &TrackCounts) {
 fn flow(sum: &mut FlowCounts, more: &FlowCounts) {
     let FlowCounts {
         packets,
-        foreign,
+        non_ip,
         active,
         created,
         ended,
@@ -102,7 +102,7 @@ fn flow(sum: &mut FlowCounts, more: &FlowCounts) {
         forgotten_fragments,
     } = more;
     sum.packets += packets;
-    sum.foreign += foreign;
+    sum.non_ip += non_ip;
     sum.active += active;
     sum.created += created;
     sum.ended += ended;

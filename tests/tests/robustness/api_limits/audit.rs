@@ -42,7 +42,9 @@ fn requests_without_a_token_are_no_changes() {
         assert_eq!(history(&afar, "change").len(), 0);
         let strangers = history(&afar, "unauthenticated");
         assert!(!strangers.is_empty() && strangers.len() < 60, "{}", strangers.len());
-        assert!(strangers[0]["by"]["from"] == "10.2.0.2" && strangers[0]["asked"] == format!("POST {path}"));
+        assert!(
+            strangers[0]["by"]["from"] == "10.2.0.2" && strangers[0]["request"] == format!("POST {path}")
+        );
         until("the others are counted", || {
             let all = history(&afar, "unauthenticated");
             let over: u64 = all.iter().filter_map(|event| event["passed_over"].as_u64()).sum();
@@ -56,7 +58,8 @@ fn requests_without_a_token_are_no_changes() {
         assert_eq!(all.len(), 2, "{all:?}");
         assert!(all[0]["body"].is_null() && all[0]["status"] == 400 && all[0]["by"]["token"] == "otto");
         assert_eq!(all[1]["body"]["key"], "10.0.0.9");
-        let everything = ask(&afar.place.socket, "get", "/v1/events/history?after=0&limit=1000", "", b"").body;
+        let everything =
+            ask(&afar.place.socket, "get", "/v1/events/history?after=0&limit=1000", "", b"").body;
         assert!(!everything.contains("hidden words"), "{everything}");
         let shown = afar.place.command(&["events", "--history", "--kind", "change"]);
         assert!(shown.contains("token otto at 10.2.0.2:"), "{shown}");

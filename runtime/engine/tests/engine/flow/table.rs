@@ -130,7 +130,7 @@ fn echoes_by_identifier_others_by_addresses() {
     assert_eq!(w.see(&frame(ENDS.back(), 200, &[], None, &[1])).unwrap().view.established, 1);
     // What is not IP has no flow.
     assert!(w.see(&[0; 60]).is_none());
-    assert_eq!((w.counts().foreign, w.counts().packets), (1, 12));
+    assert_eq!((w.counts().non_ip, w.counts().packets), (1, 12));
 }
 
 /// A flow goes on after waiting so long, and not a nanosecond longer.
