@@ -1,24 +1,24 @@
-//! What the table of flows costs: nanoseconds a packet beyond dissection, and bytes a flow.
+//! What the flow table costs: nanoseconds per packet beyond dissection, and bytes per flow.
 //!
 //! ```text
 //! cargo bench -p mrule-engine --bench flow [-- ROUNDS]
 //! ```
 //!
-//! Method. All frames lie in memory: TCP segments of 10 bytes, four of five over IPv4, the others
-//! over IPv6, half of them from the server. Packets go through 64 at a time, as a decider takes
-//! them: these are dissected, then timed are `prepare` and `observe` for all of its packets, so
-//! that the frames are in the cache, and the flows are not. A round is one pass over the trace, and
-//! its result the median over these, so that whatever else the machine did meanwhile is left out; a
-//! figure is the median over the rounds, with the least and the greatest. Beside it stands the mean
-//! over everything.
+//! Method. All frames lie in memory. They are TCP segments of 10 bytes, four of five over IPv4, the
+//! others over IPv6, half of them from the server. Packets go through 64 at a time, as in a
+//! decider. The bench dissects a batch, then times `prepare` and `observe` for its packets, so that
+//! the frames are in the cache and the flows are not. A round is one pass over the trace; its
+//! result is the median over the batches, which leaves out disturbances by other processes. A
+//! figure is the median over the rounds, with the minimum and the maximum. Beside it stands the
+//! mean over everything.
 
-// - *cold*: 1,048,576 established flows, one packet of each in an order of chance, in a table of
-//   that many flows.
+// - *cold*: 1,048,576 established flows, one packet of each in random order, in a table of that
+//   many flows.
 // - *hot*: 4096 established flows in such a table, 16,384 packets, sixteen times.
-// - *first*: the packets of cold, into an empty table: every packet begins a flow.
-// - *flood*: SYNs from ever other sources, into a full table: every packet evicts a flow.
-//   Dissection of the same frames is timed too. Memory is what the process's resident set grew by,
-//   by flow.
+// - *first*: the packets of *cold*, into an empty table: each packet begins a flow.
+// - *flood*: SYNs from always new sources, into a full table: each packet evicts a flow. The bench
+//   also times the dissection of the same frames. Memory is the growth of the process's resident
+//   set, divided by the number of flows.
 
 use mrule_compiler::abi::{FlowView, Head, Link, Packet};
 use mrule_compiler::dissect::dissect_into;
@@ -33,7 +33,7 @@ const SIZE: usize = 84;
 const ACK: u8 = 16;
 const SYN: u8 = 2;
 
-/// Frames side by side, each of 64 or 84 bytes.
+/// Contiguous frames, each of 64 or 84 bytes.
 struct Trace {
     bytes: Vec<u8>,
     lengths: Vec<u8>,
@@ -58,7 +58,7 @@ impl Trace {
     }
 }
 
-/// A segment of a flow; of the even ones from the server, or of the odd.
+/// A segment of a flow. The server sends the segments of even flows, or of odd flows.
 fn segment(bytes: &mut Vec<u8>, flow: u32, flags: u8, odd: bool) {
     let mixed = flow.wrapping_mul(0x9e37_79b1);
     let [a, b, c, d] = mixed.to_be_bytes();
@@ -85,7 +85,7 @@ fn segment(bytes: &mut Vec<u8>, flow: u32, flags: u8, odd: bool) {
     bytes.extend(*b"0123456789");
 }
 
-/// One pass: the time of the table's part, for each batch, and that of dissection.
+/// One pass: for each batch, the time in the table and the time of dissection.
 fn pass(table: &mut FlowTable, trace: &Trace) -> [Vec<Duration>; 2] {
     let mut heads = vec![Head::default(); BATCH];
     let mut views = vec![FlowView::default(); BATCH];

@@ -1,21 +1,23 @@
-//! What ten triggers cost a program: the time of a packet through a decider, with them and without.
+//! What ten triggers cost a program: the time of a packet in a decider, with and without them.
 //!
 //! ```text
 //! cargo bench -p mrule-engine --bench program [-- WORD...]   # rows with a word in the name
 //! ```
 //!
 //! Method. 100,000 TCP flows, each with a frame of 70 bytes in memory, come in random order, 1 us
-//! apart and 64 at a time, as a worker takes them. One program tracks flows and has a rule that
-//! asks for something of them; the others have ten triggers beside it, each with a window of 10 s
-//! that counts every packet and never says enough, in native code. All decide the same 65,536
-//! packets, one after the other, a pass each; a figure is the least over the rounds, which a busy
-//! machine disturbs least. "On top" is what a program takes beyond the one without triggers.
+//! apart and 64 at a time, as in a worker. One program tracks flows and has a rule that uses them.
+//! The other programs have ten more triggers, each with a window of 10 s that counts each packet
+//! and never reaches its threshold, in native code. All programs decide the same 65,536 packets,
+//! one program after the other, in one pass each. A figure is the minimum over the rounds, which a
+//! busy machine disturbs least. "On top" is the time of a program beyond the program without
+//! triggers.
 
-// - *one address*: ten triggers by `net.src`, 100,000 sources in all.
-// - *ten keys*: ten triggers by ten fields, each of 10,000 values, chosen independently: 100,000
-//   keys in all.
-// - *few*: the same two over the first 1,000 flows, which caches hold.
-// Everything is there before anything is timed: flows, keys, pages.
+// - *one address*: ten triggers by `net.src`, 100,000 sources in total.
+// - *ten keys*: ten triggers by ten fields, each with 10,000 independently chosen values: 100,000
+//   keys in total.
+// - *few*: the same two over the first 1,000 flows, which fit in caches.
+//
+// All flows, keys and pages exist before the first measurement.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a benchmark may stop")]
 
@@ -36,7 +38,7 @@ const PACKETS: usize = 1 << 16;
 const BATCH: usize = 64;
 const ROUNDS: usize = 30;
 const SIZE: usize = 70;
-/// Fields that a frame of ours has 10,000 values of.
+/// Fields that have 10,000 different values in the frames.
 const FIELDS: [&str; 10] = [
     "net.src",
     "net.dst",
@@ -50,7 +52,7 @@ const FIELDS: [&str; 10] = [
     "tcp.urgent_pointer",
 ];
 
-/// A number below 2^32 for each two numbers, as good as random.
+/// A pseudo-random number below 2^32 for each pair of numbers.
 fn mixed(a: u32, b: u32) -> u32 {
     let mut z = (u64::from(a) << 32 | u64::from(b)).wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -58,7 +60,8 @@ fn mixed(a: u32, b: u32) -> u32 {
     (z >> 32) as u32
 }
 
-/// The frame of a flow: `wide` has a source of its own, others have 10,000 values of each field.
+/// The frame of a flow. With `wide`, each flow has its own source; otherwise each field has 10,000
+/// values.
 fn frame(flow: u32, wide: bool) -> Vec<u8> {
     let value = |field: u32| mixed(flow, field) % VALUES;
     let source = if wide { flow } else { value(0) };
@@ -100,7 +103,7 @@ fn program(keys: &[&str]) -> String {
     text
 }
 
-/// A program at work.
+/// A program with its decider and clock.
 struct Run {
     policy: Policy,
     decider: Decider,
@@ -120,7 +123,7 @@ impl Run {
         Run { policy, decider, now: 1_700_000_000_000_000_000 }
     }
 
-    /// Nanoseconds a packet.
+    /// Nanoseconds per packet.
     fn pass(&mut self, frames: &[u8], order: &[u32]) -> f64 {
         let mut packets = Vec::with_capacity(BATCH);
         let begun = Instant::now();

@@ -1,28 +1,28 @@
-//! What the state of triggers costs a packet: ten triggers, each with keys of its own, by one
-//! thread and by two.
+//! What the state of triggers costs a packet: ten triggers, each with its own keys, in one thread
+//! and in two.
 //!
 //! ```text
 //! cargo bench -p mrule-engine --bench trigger [-- WORD...]   # rows with a word in the name
 //! ```
 //!
-//! Method. A store of ten triggers by address, with one counting window of 10 s and a hold of 10 s
-//! each, knows all its keys before anything is measured. A packet has a key for each trigger,
-//! chosen at random, evenly or so that the n-th key is as frequent as 1/n ("skewed"), and comes 1
-//! us after the one before. For each packet and trigger: `observe`, with an event ("all count") or,
-//! as with conditions that seldom hold, with one for one trigger in ten ("one counts"); one key for
-//! all is visited once. Then `apply`, with nothing fired but for one in a thousand, and `active`,
-//! which is left out in "lean", as `observe` and `apply` have said it already. "Ahead" asks for the
-//! states of all keys of some packets before the first of them is needed, as deciders do. Figures
-//! are nanoseconds a packet, for all ten triggers: the least of the rounds, each of a quarter of a
-//! second, by the processor time of the threads, as the machine does other work, too. "One again"
-//! is one thread in the round after that of two, "gain" how much two do in the time that one needs
-//! for its part.
+//! Method. A store of ten triggers by address, each with one counting window of 10 s and a hold of
+//! 10 s, contains all its keys before the first measurement. A packet has a key for each trigger
+//! and comes 1 us after the packet before. Keys are chosen at random, evenly or so that the n-th
+//! key has the frequency 1/n ("skewed"). For each packet and trigger, the bench calls `observe`,
+//! with an event ("all count"), or with an event for one trigger in ten as with conditions that
+//! seldom hold ("one counts"). A key that all triggers share is visited once. Then it calls
+//! `apply`, where one packet in a thousand fires, and `active`, which "lean" leaves out because
+//! `observe` and `apply` have returned it. "Ahead" prefetches the states of all keys of some
+//! packets, as deciders do. Figures are nanoseconds per packet for all ten triggers: the minimum of
+//! rounds of a quarter of a second each, in processor time of the threads. "One again" is one
+//! thread in the round after two threads; "gain" is how much two threads do in the time that one
+//! thread needs for its part.
 
-// The floor is measured in the same rounds, as the machine is faster and slower at times: ten bare
-// locks, taken and let go with nothing done, and then, for the same ten keys, a plain array with
-// two words for each key, which says where the key's 64 bytes are, and a number added to one of
-// them: a table that is never wrong, without hash, lock, or window. "Flood" gives every packet ten
-// keys that nobody has seen, in a store that is full.
+// The floor is measured in the same rounds, because the machine's speed varies. It takes and
+// releases ten bare locks. Then, for the same ten keys, it reads two words per key in a plain
+// array, which say where the key's 64 bytes are, and adds a number to one word of these bytes. This
+// is a table that is never wrong, without hash, lock or window. "Flood" gives each packet ten new
+// keys, in a full store.
 
 use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::context::Fired;
@@ -45,9 +45,9 @@ struct Case {
     name: &'static str,
     keys: u32,
     skewed: bool,
-    /// One trigger in so many has an event.
+    /// One trigger in `every` has an event.
     every: usize,
-    /// How many packets' rows are asked for together; 0 for none.
+    /// The number of packets whose rows are prefetched together; 0 for none.
     ahead: usize,
     /// All triggers have the same key.
     shared: bool,
@@ -62,7 +62,7 @@ fn random(state: &mut u64) -> u64 {
     *state
 }
 
-/// A part of 1, evenly.
+/// A part of 1, evenly distributed.
 fn part(state: &mut u64) -> f64 {
     (random(state) >> 11) as f64 / (1u64 << 53) as f64
 }
@@ -74,7 +74,7 @@ fn packets(case: &Case, seed: u64) -> Vec<Keys> {
     let n = f64::from(case.keys);
     let mut key = || {
         let key = if case.skewed { n.powf(part(&mut state)) - 1.0 } else { n * part(&mut state) };
-        // Neighbours in frequency are no neighbours in number.
+        // Keys of similar frequency get distant numbers.
         (key as u32).wrapping_mul(0x9e37_79b1)
     };
     (0..PACKETS)
@@ -177,13 +177,13 @@ impl Worker<'_> {
         }
     }
 
-    /// Nanoseconds a packet.
+    /// Nanoseconds per packet.
     fn round(&mut self) -> f64 {
         timed(|| self.pass())
     }
 }
 
-/// Tables as large as the store's, and nothing else.
+/// Tables as large as the store's tables, and nothing else.
 struct Floor {
     index: Vec<Vec<u64>>,
     rows: Vec<Vec<[u64; 8]>>,
@@ -214,13 +214,13 @@ impl Floor {
         }
     }
 
-    /// Nanoseconds a packet.
+    /// Nanoseconds per packet.
     fn round(&mut self, packets: &[Keys]) -> f64 {
         timed(|| self.pass(packets))
     }
 }
 
-/// Nanoseconds a packet.
+/// Nanoseconds per packet.
 fn timed(mut pass: impl FnMut()) -> f64 {
     let (wall, before) = (Instant::now(), spent());
     let mut count = 0;

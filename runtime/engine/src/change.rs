@@ -1,7 +1,7 @@
-//! Changes to a running policy from outside: triggers are raised, cleared and suppressed, rows of
-//! tables come and go, params get other values. One form for all who ask for them. The invariant: a
-//! change that is refused changes nothing. (Rejected: methods for each asker; what an operator does
-//! live and what a file of events does must be the same.)
+//! Changes to a running policy from outside: triggers are raised, cleared and suppressed, table
+//! rows are added and removed, params get other values. All callers use one form. Invariant: a
+//! refused change changes nothing. (Rejected: methods for each caller; an operator's live change
+//! and a line in a file of events must have the same effect.)
 
 use crate::flow::FlowName;
 use crate::policy::Policy;
@@ -9,75 +9,75 @@ use crate::trigger::{Outcome, key_values};
 use mrule_compiler::environment::ChangeError;
 use mrule_compiler::hir::{ParamId, TableId, Value};
 
-/// A change.
+/// A change to a running policy.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Raises an external trigger.
     Raise {
-        /// By its place in the program.
+        /// The trigger's place in the program.
         trigger: usize,
-        /// For which key.
+        /// The key to raise the trigger for.
         key: Vec<Value>,
-        /// For how long, in nanoseconds; none: for the trigger's hold.
+        /// How long, in nanoseconds. `None`: the trigger's hold.
         time: Option<i64>,
     },
-    /// Ends a trigger's being active.
+    /// Makes a trigger inactive.
     Clear {
-        /// By its place in the program.
+        /// The trigger's place in the program.
         trigger: usize,
-        /// For which key; none: for all.
+        /// The key. `None`: all keys.
         key: Option<Vec<Value>>,
     },
-    /// From now on a trigger is not raised for a key, but counted.
+    /// Keeps a trigger from being raised for a key. Hits are still counted.
     Suppress {
-        /// By its place in the program.
+        /// The trigger's place in the program.
         trigger: usize,
-        /// For which key.
+        /// The key to suppress.
         key: Vec<Value>,
-        /// Why.
+        /// The reason, for display.
         reason: String,
-        /// For how long, in nanoseconds; none: until it is taken back.
+        /// How long, in nanoseconds. `None`: until [`Change::Unsuppress`].
         time: Option<i64>,
     },
-    /// Takes that back.
+    /// Ends a suppression.
     Unsuppress {
-        /// By its place in the program.
+        /// The trigger's place in the program.
         trigger: usize,
-        /// For which key.
+        /// The suppressed key.
         key: Vec<Value>,
     },
-    /// Does something about a trigger by flow to one flow.
+    /// Changes the state of a trigger with the key `flow` for one flow.
     Flow {
-        /// By its place in the program.
+        /// The trigger's place in the program.
         trigger: usize,
-        /// Which flow.
+        /// The name of the flow.
         flow: FlowName,
-        /// What.
+        /// The change.
         act: FlowAct,
     },
-    /// Puts a row into a table, or gives one another value.
+    /// Adds a row to a table, or changes the value of a row.
     Add {
-        /// Which table.
+        /// The table.
         table: TableId,
-        /// Its key.
+        /// The row's key.
         key: Vec<Value>,
-        /// Its value, in a map.
+        /// The row's value, in a map.
         value: Option<Value>,
-        /// For how long, in nanoseconds; none: until it is taken out.
+        /// How long the row stays, in nanoseconds. `None`: until [`Change::Remove`].
         time: Option<i64>,
     },
-    /// Takes a row out of a table.
+    /// Removes a row from a table.
     Remove {
-        /// Which table.
+        /// The table.
         table: TableId,
-        /// Its key.
+        /// The row's key.
         key: Vec<Value>,
     },
     /// Gives a param another value.
     Set {
-        /// Which param.
+        /// The param.
         param: ParamId,
-        /// The value.
+        /// The new value.
         value: Value,
     },
 }
@@ -87,56 +87,56 @@ pub enum Change {
 pub struct Timed {
     /// Nanoseconds since the Unix epoch.
     pub time: i64,
-    /// What is to happen.
+    /// The change itself.
     pub change: Change,
-    /// The line that says so, from 1.
+    /// The line of the file of events that asks for it, from 1.
     pub line: usize,
 }
 
-/// What is done about a trigger by flow.
+/// A change to the state of a trigger for one flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FlowAct {
-    /// It is raised: for so many nanoseconds, or for its hold.
+    /// Raises the trigger for this number of nanoseconds. `None`: for the trigger's hold.
     Raise(Option<i64>),
-    /// Its being active ends.
+    /// Makes the trigger inactive.
     Clear,
-    /// From now on it is not raised, but counted.
+    /// Keeps the trigger from being raised. Hits are still counted.
     Suppress {
-        /// Why.
+        /// The reason, for display.
         reason: String,
-        /// For how long, in nanoseconds; none: as long as the flow lives.
+        /// How long, in nanoseconds. `None`: as long as the flow lives.
         time: Option<i64>,
     },
-    /// That is taken back.
+    /// Ends a suppression.
     Unsuppress,
 }
 
-/// Why nothing was done to a flow.
+/// Why a change to a flow was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FlowRefusal {
-    /// Nothing is known of flows.
+    /// The program tracks no flows.
     #[error(
         "no flows are kept, as no rule speaks of them; a trigger by flow does: `trigger keep by flow {{ external  hold flow }}`"
     )]
     Untracked,
-    /// There is no such flow.
+    /// No flow has this name.
     #[error("there is no flow `{0}` now")]
     None(FlowName),
-    /// The name may mean several.
+    /// The name may mean several flows.
     #[error("`{name}` may mean several flows: {}; give the whole name of one", listed(.all))]
     Several {
         /// The name.
         name: FlowName,
-        /// Some of those that it may mean, by their whole names.
+        /// Some of the flows that the name may mean, by their whole names.
         all: Vec<FlowName>,
     },
-    /// No room to remember it.
+    /// There is no room for another suppression.
     #[error("there is no room: so many flows are suppressed as can be")]
     Full,
-    /// Whoever decides by it is another version by now.
+    /// Another version of the policy decides by now.
     #[error("another version was loaded meanwhile; try again")]
     Changed,
-    /// Some worker did not answer in time.
+    /// At least one worker did not answer in time.
     #[error("some workers are too busy to answer; try again")]
     Busy,
 }
@@ -145,37 +145,37 @@ fn listed(names: &[FlowName]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Why a change was not made.
+/// Why a change was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It is wrong for the policy.
+    /// The change does not fit the policy.
     #[error(transparent)]
     Change(ChangeError),
-    /// Its flow is not to be had.
+    /// The flow cannot be changed.
     #[error(transparent)]
     Flow(FlowRefusal),
 }
 
-/// What came of a change.
+/// The effect of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// What raising did.
+    /// The outcome of raising a trigger.
     Raised(Outcome),
-    /// It is no longer active, for so many keys.
+    /// The trigger is no longer active, for this number of keys.
     Cleared(u64),
-    /// It is done.
+    /// The change was made.
     Done,
-    /// There was nothing to take back or to remove.
+    /// There was nothing to end or to remove.
     Nothing,
 }
 
 impl Policy {
-    /// Makes a change at a moment of packet time, in nanoseconds since the Unix epoch. Flows are
-    /// not the policy's: whoever knows them changes them.
+    /// Makes a change at a packet time, in nanoseconds since the Unix epoch. Changes to flows are
+    /// not made here: the owner of the flow table makes them.
     ///
     /// # Errors
-    /// [`ChangeError`]: no such name, a value of another type or out of bounds, no room; something
-    /// about a flow.
+    /// [`ChangeError`]: an unknown name, a value of another type or out of bounds, or no room; also
+    /// for each change to a flow.
     pub fn change(&mut self, now: i64, change: &Change) -> Result<Effect, ChangeError> {
         let known = |trigger: usize| self.triggers().len() > trigger;
         let until = |time: Option<i64>| time.map(|time| now.saturating_add(time));

@@ -1,9 +1,8 @@
 //! What a program takes: bytes of each trigger, table, of flows, streams, workers and stations, and
-//! how much of it a packet touches. It is counted of the program alone, before anything of it is
-//! made, and these numbers are the ones that budgets enforce. The invariant: each size is the
-//! formula of the object that allocates it, kept beside that, and a test holds the sum against what
-//! a process really takes. (Rejected: to make the objects and ask them; what does not fit is then
-//! there already.)
+//! how much state a packet touches. The figures are computed from the program before any of its
+//! state exists, and budgets enforce them. Invariant: each size is the formula of the object that
+//! allocates it, and stands beside that object; a test compares the sum with the memory of a
+//! process. (Rejected: to build the objects and ask them; then the memory is already in use.)
 
 use crate::decider::{Decider, Limits};
 use crate::error::Error;
@@ -17,27 +16,27 @@ use mrule_grammar::span::Span;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What something remembers.
+/// One part of a program's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// What it is: `trigger`, `table`, `flows`, `streams`, `program`, `workers`, `stations`.
+    /// The kind: `trigger`, `table`, `flows`, `streams`, `program`, `workers`, `stations`.
     pub what: &'static str,
-    /// Its name; empty where there is one of its kind.
+    /// The part's name; empty where there is only one part of its kind.
     pub name: String,
-    /// How many entries it has room for: keys, rows, flows.
+    /// The number of entries that it has room for: keys, rows, flows.
     pub room: u64,
-    /// Bytes when it is full. Of a table: what its rows take now.
+    /// Bytes when it is full. For a table: bytes of its present rows.
     pub bytes: u64,
-    /// Lines of 64 bytes of it that a packet touches, at most.
+    /// The maximum number of its 64-byte cache lines that a packet touches.
     pub lines: u64,
-    /// Where it is written: `keys` of a trigger, or its name.
+    /// Where the rule file says the size: `keys` of a trigger, or the part's name.
     pub place: Option<Span>,
-    /// The clause that makes it so large, as it is written: `keys 16777216`.
+    /// The clause that makes the part this large, as written: `keys 16777216`.
     pub clause: Option<String>,
 }
 
 impl Part {
-    /// What it is, in words.
+    /// The part in words.
     pub fn text(&self) -> String {
         let clause = self.clause.as_ref().map(|clause| format!(" (`{clause}`)")).unwrap_or_default();
         match self.name.as_str() {
@@ -47,31 +46,31 @@ impl Part {
     }
 }
 
-/// What a run gives each policy.
+/// What a run provides for each policy.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// Of flows and streams, for all workers together.
+    /// Limits of flows and streams, for all workers together.
     pub limits: Limits,
-    /// How many workers there are.
+    /// The number of workers.
     pub workers: usize,
-    /// How many packets a worker decides at a time, at most.
+    /// The maximum number of packets that a worker decides at a time.
     pub batch: usize,
-    /// Bytes of a station's threads and queues; 0 where copies are written in line.
+    /// Bytes of a station's threads and queues; 0 where copies are written synchronously.
     pub station_bytes: u64,
 }
 
-/// What all of a program takes.
+/// What a whole program takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Triggers, tables, flows, and so on.
     pub parts: Vec<Part>,
-    /// Keys of triggers that are made of each packet.
+    /// The number of trigger keys that each packet is converted to.
     pub keys: u64,
-    /// Windows that each packet may be counted in.
+    /// The number of windows that may count each packet.
     pub windows: u64,
-    /// Look-ups in tables and of triggers' keys that conditions may make for a packet.
+    /// The maximum number of look-ups of tables and trigger keys by a packet's conditions.
     pub look_ups: u64,
-    /// Patterns that streams are searched for.
+    /// The number of patterns that streams are searched for.
     pub patterns: u64,
 }
 
@@ -92,12 +91,12 @@ impl Cost {
         parts.map(|part| part.bytes).fold(0, u64::saturating_add)
     }
 
-    /// Lines of 64 bytes of state that a packet touches, at most.
+    /// The maximum number of 64-byte cache lines of state that a packet touches.
     pub fn lines(&self) -> u64 {
         self.parts.iter().map(|part| part.lines).sum()
     }
 
-    /// The same without the triggers whose state is there and goes on.
+    /// The cost without the triggers whose state exists in `old` and goes on.
     pub fn beside(mut self, program: &Program, environment: &Environment, old: &TriggerStore) -> Cost {
         let shapes = policy::shapes(program, environment);
         for part in self.parts.iter_mut().filter(|part| part.what == "trigger") {
@@ -109,9 +108,9 @@ impl Cost {
     }
 }
 
-/// Lines of a flow's entry, its place in the index, and its neighbours in the order of expiry.
+/// Cache lines of a flow's entry, its index slot, and its neighbours in the idle buckets.
 const FLOW_LINES: u64 = 4;
-/// Lines of a row's place and the row.
+/// Cache lines of a row's index slot and the row.
 const ROW_LINES: u64 = 2;
 /// Bytes of a node of a program: in the typed program, as code or as what helpers evaluate.
 const NODE: u64 = 1200;
@@ -120,10 +119,10 @@ const SETS: u64 = 2;
 /// Bytes of a rule or limit beside its conditions: its name, its lines, its place in tables.
 const RULE: u64 = 3000;
 
-/// What a program takes in this setting; its tables as they are in this environment.
+/// What a program takes in this setting, with its tables as they are in this environment.
 ///
 /// # Errors
-/// [`Error::Streams`]: the patterns that streams are searched for are too large together.
+/// [`Error::Streams`]: the patterns that streams are searched for exceed a limit together.
 pub fn cost(program: &Program, environment: &Environment, setting: &Setting) -> Result<Cost, Error> {
     let mut cost = Cost { patterns: program.streams.len() as u64, ..Cost::default() };
     let (mut tables, mut active) = (vec![0u64; program.tables.len()], vec![0u64; program.triggers.len()]);
@@ -135,7 +134,7 @@ pub fn cost(program: &Program, environment: &Environment, setting: &Setting) -> 
     };
     program.visit_preds(&mut |pred| {
         nodes += 1;
-        // One that several conditions name is there once.
+        // A set that several conditions name exists once.
         let set = match pred.kind() {
             PredKind::In(_, set) | PredKind::TagIn(_, set) | PredKind::FacetIn(_, set) => {
                 Some((Arc::as_ptr(set).addr(), size_of_val(set.parts())))
@@ -215,7 +214,7 @@ fn triggers(
                 false => TriggerStore::capacity_of(&shape),
             },
             bytes: TriggerStore::memory_of(&shape) + TriggerStore::suppressed_memory_of(&shape),
-            // The key's bucket and row, a line of each window's ring.
+            // The key's bucket and row, and a cache line of each window's ring.
             lines: if by_flow { 0 } else { (2 + windows) * raised + 2 * uses },
             place: Some(trigger.keys_at.unwrap_or(trigger.span)),
             clause: keyed.then(|| format!("keys {}", trigger.capacity)),

@@ -1,14 +1,15 @@
-//! Flows: which packets belong together, what is counted of them, where each payload byte lies in
-//! its stream. The invariants: memory is bounded by [`Limits`], chosen at start; nothing is
-//! allocated for a packet once the table has grown to its capacity; time is packet time. (Rejected:
-//! a map from keys to boxed flows.)
+//! Flows: which packets belong together, what is counted for each flow, and where each payload byte
+//! lies in its stream. Invariants: [`Limits`], chosen at start, bound the memory; a packet
+//! allocates nothing once the table has grown to its capacity; time is packet time. (Rejected: a
+//! map from keys to boxed flows.)
 //!
-//! - `key`: which flow a packet is of; `fragments`: which datagram.
-//! - `name`: flows as people write them; `table/query`: what may be asked of those that are there.
-//! - `entry`: one flow in 120 bytes; `index`: from keys to entries; `idle_buckets`: which flow
-//!   is the idlest.
-//! - `batch`: a look ahead; `tcp`: sequence numbers and states; `view`: what is said of a packet;
-//!   `table`: one packet after the other.
+//! - `key`: the flow that a packet belongs to; `fragments`: the datagram that a fragment belongs
+//!   to.
+//! - `name`: flows as people write them; `table/query`: questions about the flows in the table.
+//! - `entry`: one flow in 120 bytes; `index`: from keys to entries; `idle_buckets`: which flow has
+//!   been idle the longest.
+//! - `batch`: prefetches for a batch; `tcp`: sequence numbers and states; `view`: what a flow says
+//!   of a packet; `table`: handles one packet after the other.
 
 mod batch;
 mod entry;
@@ -26,63 +27,65 @@ pub use name::{End, FlowName};
 pub use table::Slice;
 pub use table::{FlowAbout, FlowCounts, FlowTable};
 
-/// A flow's place in the table. It is used again after the flow has ended.
+/// A flow's place in the table. Another flow can take the place after the flow has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(pub u32);
 
 impl FlowId {
-    /// As an index.
+    /// The place as an index.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A packet that was observed: [`FlowTable::segment`] says the rest.
+/// An observed packet. [`FlowTable::segment`] gives its part of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observed {
-    /// Its flow.
+    /// The packet's flow.
     pub flow: FlowId,
     length: u32,
     start: i64,
 }
 
-/// A packet's part of its direction's stream.
+/// The part of its direction's stream that a packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment<'a> {
-    /// Its flow.
+    /// The packet's flow.
     pub flow: FlowId,
-    /// The flow began with this packet: whatever was known of this place in the table is of another
-    /// flow.
+    /// The flow began with this packet. What was known about this place in the table belongs to an
+    /// earlier flow.
     pub is_new: bool,
-    /// Sent by the end that opened the flow.
+    /// The end that opened the flow sent the packet.
     pub from_client: bool,
     /// The protocol number.
     pub proto: u8,
-    /// Stream offset of the first payload byte; below 0 for bytes before the start of the stream.
+    /// The stream offset of the first payload byte. It is below 0 for bytes before the stream's
+    /// start.
     pub start: i64,
-    /// The payload as far as it was captured, without padding.
+    /// The captured part of the payload, without padding.
     pub payload: &'a [u8],
-    /// Its length on the wire.
+    /// The payload's length on the wire, in bytes.
     pub length: u32,
     /// The start of this direction's stream was not seen.
     pub midstream: bool,
-    /// A fragment that is not the first of its datagram: its payload begins no message.
+    /// The packet is a fragment other than the first of its datagram: its payload begins no
+    /// message.
     pub continues: bool,
 }
 
-/// How much a table remembers, and for how long.
+/// How many flows and datagrams a table remembers, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most flows at once, at most [`Limits::MAX_FLOWS`]; each takes 128 bytes.
+    /// The number of flows at once, at most [`Limits::MAX_FLOWS`]. Each flow takes 128 bytes.
     pub flows: usize,
-    /// The most datagrams whose first fragment is remembered.
+    /// The number of datagrams whose first fragment is remembered.
     pub fragments: usize,
     /// When an idle flow is over.
     pub timeouts: Timeouts,
 }
 
 impl Limits {
-    /// The most flows that one table can have.
+    /// The upper limit of flows in one table.
     pub const MAX_FLOWS: usize = (1 << 24) - (1 << 14);
 }
 
@@ -92,19 +95,19 @@ impl Default for Limits {
     }
 }
 
-/// After how many nanoseconds without a packet, either way, a flow is over: the next packet with
-/// its key begins a new one. The defaults are near those of Linux's connection tracking, with an
-/// hour for open TCP connections instead of five days.
+/// Nanoseconds without a packet in either direction after which a flow is over. The next packet
+/// with its key begins a new flow. The defaults are near those of Linux's connection tracking, but
+/// open TCP connections get one hour instead of five days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// TCP of which nothing but a SYN, its answers and empty segments was seen: 60 s.
+    /// TCP, while only a SYN, its answers and empty segments were seen: 60 s.
     pub tcp_opening: i64,
     /// TCP that is open, or was found in mid-stream: 1 h.
     pub tcp_established: i64,
     /// TCP that one end has closed with a FIN: 120 s.
     pub tcp_closing: i64,
-    /// TCP that was reset, or closed by both ends: 10 s. New data after a RST shows that it was not
-    /// heeded.
+    /// TCP that was reset, or closed by both ends: 10 s. New data after a RST shows that the
+    /// receiver ignored the RST.
     pub tcp_closed: i64,
     /// UDP, while only one end has sent: 30 s.
     pub udp: i64,

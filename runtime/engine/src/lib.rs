@@ -23,16 +23,16 @@
 //! # Ok::<(), mrule_engine::session::Refused>(())
 //! ```
 //!
-//! - [`session`]: one program, ready to decide packets: the way in for embedders.
-//! - [`policy`]: a program made ready to run; [`change`]: what may be changed in it from outside.
+//! - [`session`]: one program, ready to decide packets: the entry point for embedders.
+//! - [`policy`]: a program prepared to run; [`change`]: its parts that can be changed from outside.
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
-//! - [`trigger`]: for which keys triggers are active, and the windows that raise them.
-//! - [`totals`]: what was decided, as sums; [`cost`]: what a program takes; [`memory`]: where that
-//!   comes from.
+//! - [`trigger`]: the keys for which triggers are active, and the windows that raise triggers.
+//! - [`totals`]: sums of what was decided; [`cost`]: what a program takes; [`memory`]: memory for
+//!   tables.
 //!
-//! The invariant: nothing here reads, writes, waits, looks at a clock or starts a thread; times are
-//! those of packets. (Rejected: one crate with the sockets; whoever embeds the engine would link
-//! them.)
+//! Invariant: this crate does no I/O, does not block, reads no clock and starts no thread; all
+//! times are packet times. (Rejected: one crate with the sockets; a program that embeds the engine
+//! would then link them.)
 
 pub mod change;
 pub mod cost;

@@ -1,9 +1,8 @@
-//! Memory for tables that are larger than any cache: pages of the kernel's, and what it and the
-//! processor are told about them: which to back with huge pages, and what will be read soon. The
-//! invariant: what is told is advice; nothing depends on its being followed, and no byte changes.
-//! (Rejected: mappings of hugetlbfs, which somebody must have reserved; zeroed memory of the
-//! allocator, which writes all of it where more than 16 bytes are to be aligned.) See mmap(2),
-//! madvise(2).
+//! Memory for tables that are larger than any cache: pages from the kernel, and advice to the
+//! kernel and the processor about huge pages and about soon needed lines. Invariant: advice changes
+//! no byte, and nothing depends on its effect. (Rejected: hugetlbfs mappings, which an
+//! administrator must reserve. Rejected: zeroed memory from the allocator, which writes all of it
+//! for alignments above 16 bytes.) See mmap(2), madvise(2).
 
 #![expect(unsafe_code, reason = "mappings, and advice about addresses")]
 
@@ -13,21 +12,21 @@ use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-/// Memory that the system does not have.
+/// The system does not have this memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the system has no {} of memory for it", size_text(*bytes))]
 pub struct NoMemory {
-    /// How many bytes were asked for.
+    /// The number of bytes that were asked for.
     pub bytes: u64,
 }
 
 impl NoMemory {
-    /// For so many elements of so many bytes.
+    /// An error for `count` elements of `size` bytes.
     pub fn of(count: usize, size: usize) -> NoMemory {
         NoMemory { bytes: (count as u64).saturating_mul(size as u64) }
     }
 
-    /// Ends the process, as an allocation that cannot fail does.
+    /// Aborts the process, as an allocation that cannot fail does.
     pub(crate) fn abort(self) -> ! {
         let size = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(isize::MAX as usize - 4096);
         let layout = std::alloc::Layout::from_size_align(size, 1);
@@ -35,7 +34,7 @@ impl NoMemory {
     }
 }
 
-/// An empty list with room for so many.
+/// An empty list with room for `room` elements.
 ///
 /// # Errors
 /// [`NoMemory`]
@@ -45,7 +44,7 @@ pub fn list<T>(room: usize) -> Result<Vec<T>, NoMemory> {
     Ok(list)
 }
 
-/// So many bytes in words: `1.5 GiB`.
+/// A number of bytes in words: `1.5 GiB`.
 pub fn size_text(bytes: u64) -> String {
     let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match units.iter().find(|(_, unit)| bytes >= *unit) {
@@ -54,34 +53,34 @@ pub fn size_text(bytes: u64) -> String {
     }
 }
 
-/// Bytes of a huge page where pages have 4 KiB.
+/// Bytes of a huge page where a page has 4 KiB.
 const HUGE: usize = 2 << 20;
-/// Less memory than this is left alone: a huge page is taken whole when one byte of it is written,
-/// and where little is kept that is most of it.
+/// Smaller memory gets no huge pages: the first write to a huge page takes all of it, and in small
+/// memory much of that would stay unused.
 const LEAST: usize = 3 * HUGE;
 
-/// Memory for so many elements, all zero. The kernel gives a page of it when that is first written;
-/// it begins with one, so what is a line of the cache lies in one.
+/// Memory for `len` elements, all zero. The kernel provides a page when it is first written. The
+/// memory begins at a page boundary, so elements aligned to cache lines lie in single lines.
 pub(crate) struct Pages<T> {
     start: NonNull<T>,
     len: usize,
 }
 
-// SAFETY: it owns its elements, as a box of them does.
+// SAFETY: `Pages` owns its elements, as a boxed slice does.
 unsafe impl<T: Send> Send for Pages<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Pages<T> {}
 
 impl<T: Zeroable> Pages<T> {
-    /// So many.
+    /// Maps memory for `len` elements.
     ///
     /// # Errors
-    /// [`NoMemory`]: the kernel has none.
+    /// [`NoMemory`]: the kernel has no memory.
     pub(crate) fn new(len: usize) -> Result<Pages<T>, NoMemory> {
         const { assert!(!std::mem::needs_drop::<T>() && align_of::<T>() <= 4096) };
         let layout = Layout::array::<T>(len).map_err(|_| NoMemory::of(len, size_of::<T>()))?;
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: a new mapping, which overlaps none.
+        // SAFETY: a new anonymous mapping, which overlaps no other.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), layout.size().max(1), access, kind, -1, 0) };
         match NonNull::new(start.cast::<T>()) {
             Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Pages { start, len }),
@@ -95,15 +94,15 @@ impl<T> Deref for Pages<T> {
 
     #[inline(always)]
     fn deref(&self) -> &[T] {
-        // SAFETY: the mapping has `len` elements, aligned as pages are; it was zeroed, which `T`
-        // allows; it lives as long as `self`.
+        // SAFETY: the mapping has `len` elements at page alignment; it is zeroed, which is a valid
+        // `T`; it lives as long as `self`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl<T> Drop for Pages<T> {
     fn drop(&mut self) {
-        // SAFETY: the mapping that `new` made; nobody borrows it any more.
+        // SAFETY: the mapping that `new` made; no borrow of it is left.
         unsafe { libc::munmap(self.start.as_ptr().cast(), (self.len * size_of::<T>()).max(1)) };
     }
 }
@@ -114,8 +113,8 @@ impl<T> fmt::Debug for Pages<T> {
     }
 }
 
-/// Asks the kernel to back this memory with huge pages as it is first written. Only the huge pages
-/// that lie within it are, and only of memory that is large.
+/// Asks the kernel to back this memory with huge pages when it is first written. Only large memory
+/// gets the advice, and only for the huge pages that lie within it.
 pub(crate) fn prefer_huge_pages<T>(memory: &[T]) {
     let bytes = size_of_val(memory);
     if bytes < LEAST {
@@ -130,13 +129,13 @@ pub(crate) fn prefer_huge_pages<T>(memory: &[T]) {
     unsafe { libc::madvise(start.cast_mut().cast(), length, libc::MADV_HUGEPAGE) };
 }
 
-/// Asks the processor for the cache line in which this begins, and does not wait for it.
+/// Prefetches the cache line in which `at` begins, and does not wait for it.
 #[inline(always)]
 pub fn prefetch<T>(at: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: the instruction is in every processor of this architecture and faults at no
+        // SAFETY: each processor of this architecture has the instruction, and it faults at no
         // address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) };
     }
@@ -149,12 +148,12 @@ pub fn prefetch<T>(at: &T) {
     let _ = at;
 }
 
-/// The same for what will be written: other processors give their copies up.
+/// Like [`prefetch`], for a line that will be written: other processors give up their copies.
 #[inline(always)]
 pub(crate) fn prefetch_to_write<T>(at: &T) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the instruction faults at no address; processors of this architecture that lack it do
-    // nothing.
+    // SAFETY: the instruction faults at no address; processors of this architecture that lack it
+    // ignore it.
     unsafe {
         std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
     }
@@ -206,7 +205,7 @@ mod tests {
         if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
             return;
         }
-        // Mappings of their own: where others' memory lies beside it is the allocator's affair.
+        // Separate mappings: in the allocator's memory, other data would lie beside them.
         let memory: Vec<u64> = vec![0; (64 << 20) / 8];
         let middle = memory.as_ptr().addr() + (32 << 20);
         assert!(!flags(middle).contains(" hg"), "{}", flags(middle));

@@ -1,7 +1,7 @@
-//! A program made ready to run: what decides, what it looks into, and the states of its triggers.
-//! Workers share it. The invariant: engine, environment and states are of the same program, and the
-//! environment asks this policy's states. (Rejected: handing the three around one by one, which
-//! lets somebody mix those of two programs.)
+//! A program prepared to run: its engine, its environment, and the states of its triggers. Workers
+//! share it. Invariant: engine, environment and states belong to the same program, and the
+//! environment reads this policy's states. (Rejected: to pass the three separately, which allows
+//! parts of two programs to be mixed.)
 
 use crate::memory::NoMemory;
 use crate::trigger::{TriggerShape, TriggerStore, WindowKind, WindowShape};
@@ -14,47 +14,49 @@ use mrule_compiler::table::KeyValue;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A program that can be run.
+/// A program that is ready to run.
 #[derive(Debug, Clone)]
 pub struct Policy {
     engine: Arc<Engine>,
-    /// What its limits leave of other policies' copies ([`Program::bounds`]), when it is binding.
+    /// Computes what the limits leave of other policies' copies ([`Program::bounds`]); set if the
+    /// policy is binding.
     bounds: Option<Arc<Engine>>,
     environment: Environment,
     triggers: Arc<TriggerStore>,
     repeatable: bool,
     label: Option<Label>,
-    /// Who wrote each station, in the order of the program; those behind the last are the owner's.
+    /// Who wrote each station, in the order of the program. Stations behind the last entry are the
+    /// owner's.
     origins: Vec<Origin>,
-    /// Stations that get no copies until somebody resumes them.
+    /// The names of stations that get no copies until they are resumed.
     drained: Arc<BTreeSet<String>>,
-    /// Bytes that it was counted with when it was loaded, without tables.
+    /// Memory as counted when the policy was loaded, without tables, in bytes.
     memory: u64,
-    /// Bytes that its tables may take.
+    /// The memory that the tables may take, in bytes.
     table_room: u64,
 }
 
-/// Which policy a program is, and which version of it.
+/// The name and the version of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// Its name.
+    /// The policy's name.
     pub policy: Arc<str>,
-    /// From 1; each load is another one.
+    /// The version, from 1; each load makes another version.
     pub version: u64,
 }
 
-/// Who wrote a rule file or the words of a station.
+/// Who wrote a rule file or the definition of a station.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Origin {
-    /// Whoever started the run, sends it signals or can open its control socket.
+    /// The owner: started the run, can send it signals, or can open its control socket.
     #[default]
     Owner,
-    /// The holder of the token of this name.
+    /// The client that holds the token of this name.
     Client(Arc<str>),
 }
 
 impl Origin {
-    /// A client of this name.
+    /// The client of this name.
     pub fn client(name: &str) -> Origin {
         Origin::Client(name.into())
     }
@@ -64,21 +66,22 @@ impl Origin {
         *self == Origin::Owner
     }
 
-    /// Whether both may reach the same.
+    /// Whether both origins have the same access.
     pub fn is_as_free_as(&self, other: &Origin) -> bool {
         self.is_owner() == other.is_owner()
     }
 }
 
 impl Policy {
-    /// A policy in which no trigger is active but those raised in the environment already. The
-    /// environment was made of the engine's program. Ends the process where there is no memory, as
-    /// other allocations do; [`try_new`](Self::try_new) does not.
+    /// A policy whose triggers are inactive, except those that are already raised in the
+    /// environment. The environment must be made from the engine's program. Where there is no
+    /// memory, it aborts the process, as other allocations do; [`try_new`](Self::try_new) returns
+    /// an error.
     pub fn new(engine: Arc<Engine>, environment: Environment) -> Policy {
         Policy::try_new(engine, environment).unwrap_or_else(|none| none.abort())
     }
 
-    /// The same.
+    /// Like [`new`](Self::new), but returns an error where there is no memory.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -87,14 +90,14 @@ impl Policy {
         Ok(Policy::with(engine, environment, triggers, false))
     }
 
-    /// The same for a replay: which keys go when a trigger has too many depends on the packets
-    /// alone, never on chance. Ends the process where there is no memory;
-    /// [`try_repeatable`](Self::try_repeatable) does not.
+    /// A policy for a replay: the packets alone, and never chance, decide which keys a full trigger
+    /// evicts. Where there is no memory, it aborts the process;
+    /// [`try_repeatable`](Self::try_repeatable) returns an error.
     pub fn repeatable(engine: Arc<Engine>, environment: Environment) -> Policy {
         Policy::try_repeatable(engine, environment).unwrap_or_else(|none| none.abort())
     }
 
-    /// The same.
+    /// Like [`repeatable`](Self::repeatable), but returns an error where there is no memory.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -127,30 +130,30 @@ impl Policy {
         }
     }
 
-    /// A policy that takes another's place: triggers of the same name and shape go on with the
-    /// states they have. (What the other's environment has is kept where the environment that is
-    /// given here was told to.) Ends the process where there is no memory;
-    /// [`try_succeed`](Self::try_succeed) does not.
+    /// A policy that takes this policy's place: triggers with the same name and shape keep their
+    /// states. (Tables and params keep theirs if the new environment was made to take them over.)
+    /// Where there is no memory, it aborts the process; [`try_succeed`](Self::try_succeed) returns
+    /// an error.
     pub fn succeed(&self, engine: Arc<Engine>, environment: Environment) -> Policy {
         self.try_succeed(engine, environment).unwrap_or_else(|none| none.abort())
     }
 
-    /// The same.
+    /// Like [`succeed`](Self::succeed), but returns an error where there is no memory.
     ///
     /// # Errors
-    /// [`NoMemory`]: then nothing has changed.
+    /// [`NoMemory`]: this policy is unchanged.
     pub fn try_succeed(&self, engine: Arc<Engine>, environment: Environment) -> Result<Policy, NoMemory> {
         let triggers = self.triggers.try_renewed(shapes(engine.program(), &environment))?;
         Ok(Policy::with(engine, environment, triggers, self.repeatable))
     }
 
-    /// The same policy, counted with so many bytes of memory, without its tables.
+    /// Sets the memory that the policy was counted with, without its tables, in bytes.
     pub fn counted(self, bytes: u64) -> Policy {
         Policy { memory: bytes, ..self }
     }
 
-    /// Bytes that it takes now in a budget: as it was counted when it was loaded, and its tables as
-    /// they are.
+    /// The policy's present memory in a budget, in bytes: as counted at its load, plus its tables
+    /// as they are.
     pub fn memory(&self) -> u64 {
         self.memory.saturating_add(self.table_memory())
     }
@@ -161,12 +164,12 @@ impl Policy {
         tables.map(|table| table.memory() as u64).fold(0, u64::saturating_add)
     }
 
-    /// Lets its tables take so many bytes more than now.
+    /// Allows the tables to grow by this number of bytes.
     pub fn set_table_room(&mut self, more: u64) {
         self.table_room = self.table_memory().saturating_add(more);
     }
 
-    /// Whether its tables take no more than they may.
+    /// Checks that the tables take no more memory than they may.
     ///
     /// # Errors
     /// [`ChangeError::Memory`]
@@ -179,23 +182,24 @@ impl Policy {
         }
     }
 
-    /// The same policy, by this name and version.
+    /// Sets the policy's name and version.
     pub fn labelled(self, label: Label) -> Policy {
         Policy { label: Some(label), ..self }
     }
 
-    /// The same policy, binding for all others: this engine was made of its program's
+    /// Makes the policy binding for all others. `bounds` must be made from the program's
     /// [`Program::bounds`].
     pub fn binding(self, bounds: Option<Arc<Engine>>) -> Policy {
         Policy { bounds, ..self }
     }
 
-    /// What its limits leave of other policies' copies; none when it is not binding.
+    /// The engine that computes what the limits leave of other policies' copies. `None`: the policy
+    /// is not binding.
     pub fn bounds(&self) -> Option<&Engine> {
         self.bounds.as_deref()
     }
 
-    /// The same policy, with another station at this place, which this one wrote: all else goes on.
+    /// Replaces the station at this place by one that `origin` wrote. All else goes on.
     pub fn with_station(self, at: usize, station: Station, origin: Origin) -> Policy {
         let mut origins = self.origins();
         if let Some(place) = origins.get_mut(at) {
@@ -204,7 +208,7 @@ impl Policy {
         Policy { engine: Arc::new(self.engine.with_station(at, station)), origins, ..self }
     }
 
-    /// The same policy; these wrote its stations, in the order of the program.
+    /// Sets who wrote the stations, in the order of the program.
     pub fn written_by(self, origins: Vec<Origin>) -> Policy {
         Policy { origins, ..self }
     }
@@ -216,27 +220,27 @@ impl Policy {
         origins
     }
 
-    /// The same policy, whose stations of these names get no copies until somebody resumes them.
+    /// Sets the names of stations that get no copies until they are resumed.
     pub fn draining(self, stations: BTreeSet<String>) -> Policy {
         Policy { drained: Arc::new(stations), ..self }
     }
 
-    /// The stations that get no copies until somebody resumes them.
+    /// The names of stations that get no copies until they are resumed.
     pub fn drained(&self) -> &BTreeSet<String> {
         &self.drained
     }
 
-    /// By which name and version it is known.
+    /// The policy's name and version.
     pub fn label(&self) -> Option<&Label> {
         self.label.as_ref()
     }
 
-    /// Whether the same packets do the same each time, which key goes for want of room included.
+    /// Whether the same packets always have the same effect, including which keys are evicted.
     pub fn is_repeatable(&self) -> bool {
         self.repeatable
     }
 
-    /// What decides.
+    /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -246,31 +250,32 @@ impl Policy {
         self.engine.program()
     }
 
-    /// What it looks into.
+    /// The environment.
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// To change tables. Workers that share a clone of this policy go on with what it was.
+    /// The environment, to change tables. Workers that share a clone of this policy keep the old
+    /// environment.
     pub fn environment_mut(&mut self) -> &mut Environment {
         &mut self.environment
     }
 
-    /// For which keys its triggers are active.
+    /// The states of the triggers.
     pub fn triggers(&self) -> &TriggerStore {
         &self.triggers
     }
 
-    /// The shapes of its triggers, in the order of the program.
+    /// The shapes of the triggers, in the order of the program.
     pub fn shapes(&self) -> Vec<TriggerShape> {
         shapes(self.program(), &self.environment)
     }
 
-    /// Gives a param another value, of its type and within its bounds. A window whose length it is
-    /// begins anew.
+    /// Gives a param another value, of its type and within its bounds. A window whose length is
+    /// this param begins anew.
     ///
     /// # Errors
-    /// [`ChangeError`]: no such param, a value of another type or out of bounds.
+    /// [`ChangeError`]: an unknown param, or a value of another type or out of bounds.
     pub fn set_param(&mut self, id: ParamId, value: &Value) -> Result<(), ChangeError> {
         self.environment.set_param(id, value)?;
         let program = self.engine.program();
@@ -292,7 +297,7 @@ fn is_param(num: &Num, id: ParamId) -> bool {
     matches!(num.kind(), NumKind::Param(of) if *of == id)
 }
 
-/// A length of time: a constant or a param.
+/// A length of time, from a constant or a param.
 fn nanoseconds(num: &Num, environment: &Environment) -> i64 {
     let value = match num.kind() {
         NumKind::Const(value) => *value,
@@ -302,8 +307,8 @@ fn nanoseconds(num: &Num, environment: &Environment) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The shapes of a program's triggers. Those by flow that count nothing are kept in flows; here
-/// they take some kilobytes.
+/// The shapes of a program's triggers. Triggers with the key `flow` that count nothing are kept in
+/// the flow table; in the store they take only some kilobytes.
 pub fn shapes(program: &Program, environment: &Environment) -> Vec<TriggerShape> {
     let ways = program.key_groups();
     let shape = |(at, trigger): (usize, &hir::Trigger)| {

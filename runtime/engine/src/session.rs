@@ -1,6 +1,6 @@
-//! One program, ready to decide packets one by one: what an embedder needs. The invariant: policy
-//! and decider are made of the same program and cannot be exchanged. (Rejected: five objects that
-//! the caller keeps together; those of two programs get mixed.)
+//! One program, ready to decide packets one by one: the entry point for embedders. Invariant:
+//! policy and decider are made from the same program and cannot be exchanged. (Rejected: five
+//! objects that the caller keeps together; objects of two programs get mixed.)
 
 use crate::decider::{Decider, Limits};
 use crate::policy::Policy;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 /// A program and its state: flows, streams, triggers.
 ///
-/// Packets are decided in the order in which they are given; times are those of packets. The same
-/// packets give the same decisions each time.
+/// It decides packets in the order in which they are given; times are packet times. The same
+/// packets always give the same decisions.
 #[derive(Debug)]
 pub struct Session {
     policy: Policy,
@@ -27,17 +27,17 @@ pub struct Session {
 /// One copy of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision<'a> {
-    /// The station that gets it.
+    /// The station that gets the copy.
     pub station: &'a str,
-    /// Which of the captured bytes it has.
+    /// The range of the captured bytes that the copy has.
     pub bytes: Range<usize>,
-    /// The rule that asked for the most.
+    /// The rule that asked for the most bytes.
     pub rule: &'a str,
-    /// The limit that cut it; none when it is as long as the rule asked.
+    /// The limit that cut the copy. `None`: the copy is as long as the rule asked.
     pub limit: Option<&'a str>,
 }
 
-/// Why a text is no program.
+/// Why a text is not a valid program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The errors in the order of the text, each as `LINE:COLUMN: CODE: MESSAGE`. Lines and columns
@@ -74,7 +74,8 @@ impl Refused {
 impl FromStr for Session {
     type Err = Refused;
 
-    /// Compiles one text, which includes no files and has no tables from files, to native code.
+    /// Compiles one text to native code. The text can include no files and read no tables from
+    /// files.
     fn from_str(text: &str) -> Result<Session, Refused> {
         let name = "program.mrule".to_owned();
         let mut loader = MemoryLoader::new([(name.clone(), text)]);
@@ -83,12 +84,11 @@ impl FromStr for Session {
 }
 
 impl Session {
-    /// Of a program that was compiled with a loader of the caller's, which may know of files and
-    /// params.
+    /// A session for a program compiled by the caller, whose loader may provide files and params.
     ///
     /// # Errors
-    /// [`Refused`]: the program has errors, its native code cannot be made, or there is no memory
-    /// for its state.
+    /// [`Refused`]: the program has errors, its native code cannot be generated, or there is no
+    /// memory for its state.
     pub fn new(mut compiled: Compiled, kind: EngineKind, limits: &Limits) -> Result<Session, Refused> {
         let Some(program) = compiled.program.take() else { return Err(Refused::of(&compiled)) };
         let program = Arc::new(program);
@@ -99,8 +99,8 @@ impl Session {
         Ok(Session { policy, decider })
     }
 
-    /// Decides a packet: its copies, by station in the order of their names. A station whose copy a
-    /// limit leaves nothing of is not among them.
+    /// Decides a packet. Returns its copies, by station in the order of names. A station is left
+    /// out when a limit leaves nothing of its copy.
     pub fn decide(&mut self, packet: &Packet<'_>) -> Vec<Decision<'_>> {
         let program = self.policy.program();
         let batch = self.decider.decide(&self.policy, &[*packet]);
@@ -123,7 +123,7 @@ impl Session {
         &self.policy
     }
 
-    /// The same, to change tables, params and triggers by [`change`](crate::change).
+    /// The policy, to change tables, params and triggers by [`change`](crate::change).
     pub fn policy_mut(&mut self) -> &mut Policy {
         &mut self.policy
     }

@@ -1,13 +1,13 @@
-//! What flows say: each direction's bytes in order, once, through the automaton of the program's
-//! stream patterns, through the recognisers of applications, and through the readers of their
-//! messages. The invariants: only what the program asks for is done, and a direction of which
-//! nobody wants more bytes holds nothing; memory is bounded by [`StreamLimits`] and the number of
-//! flows; the work for a packet is bounded by its length and by what its direction holds; every
-//! payload byte is counted once. The first copy of a byte counts. What is held back is held in a
-//! pool; when there is no room, the gap is given up: the search goes on behind it as in mid-stream,
-//! and messages are read on only where the gap lies within a body that is skipped. (Rejected: to
-//! reassemble streams in memory and look at them when they end; the packet that completes a match
-//! must be the one that knows.)
+//! What flows contain. Each direction's bytes go in order and once through the automaton of the
+//! program's stream patterns, the recognisers of applications, and the readers of messages.
+//! Invariants: only what the program asks for is done, and a direction of which no more bytes are
+//! wanted holds nothing. [`StreamLimits`] and the number of flows bound the memory. A packet's
+//! length and the bytes that its direction holds bound the work for the packet. Each payload byte
+//! is counted once, and the first copy of a byte counts. Bytes ahead of a gap are held in a pool.
+//! When the pool has no room, the gap is given up: the search continues behind it as in mid-stream,
+//! and messages are read on only where the gap lies within a skipped body. (Rejected: to reassemble
+//! streams in memory and look at them when they end; the packet that completes a match must be the
+//! packet that reports it.)
 
 use crate::error::Error;
 use crate::flow::{FlowId, Segment};
@@ -33,13 +33,13 @@ pub use counts::{Gaps, Messages, StreamCounts};
 
 use pool::{Part, Pool};
 
-/// How much memory content may take.
+/// How much memory the contents of flows may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// Bytes for held segments and partial messages, of all flows.
+    /// Bytes for held segments and partial messages, of all flows together.
     pub pool: usize,
-    /// How many bytes ahead of a gap one direction may hold, counted by the chunks of 2 KiB that it
-    /// touches.
+    /// Bytes that one direction may hold ahead of a gap, counted in the chunks of 2 KiB that these
+    /// bytes touch.
     pub held_per_direction: usize,
 }
 
@@ -49,7 +49,7 @@ impl Default for StreamLimits {
     }
 }
 
-/// How deep a pattern looks.
+/// The stream offset up to which a pattern is searched for.
 #[derive(Debug, Clone, Copy)]
 enum Depth {
     Const(u64),
@@ -68,43 +68,43 @@ impl Depth {
 /// The contents of all flows of one table of flows.
 #[derive(Debug)]
 pub struct Streams {
-    /// By flow, in blocks that are made when the first of their flows is seen.
+    /// By flow, in blocks. A block is allocated when the first of its flows is seen.
     blocks: Vec<Option<Box<[Content]>>>,
     flows: usize,
-    /// Flows were there before: where one of them stands is where it begins.
+    /// There were flows before the search began. Such a flow begins at its next segment.
     late: bool,
     shared: Shared,
 }
 
-/// All of it but the flows.
+/// Everything but the flows.
 #[derive(Debug)]
 struct Shared {
     uses: Uses,
-    /// The patterns, in the order of the program.
+    /// The kinds of the patterns, in the order of the program.
     looks_for: Vec<StreamKind>,
-    /// Applications have to be recognised.
+    /// The program asks for applications, or for messages, which need them.
     wants_app: bool,
     automaton: Arc<Automaton>,
     depths: Vec<Depth>,
     /// The greatest of the constant depths.
     deepest: u64,
-    /// The params that are depths.
+    /// The params that are depths of patterns.
     params: Vec<ParamId>,
     pool: Pool,
-    /// How many chunks one direction may hold.
+    /// The number of chunks that one direction may hold.
     chunks: u32,
     counts: StreamCounts,
     scratch: Vec<u8>,
 }
 
-/// What is known of a flow's content.
+/// What is known about a flow's content.
 #[derive(Debug)]
 struct Content {
     app: App,
-    /// From the client, from the server.
+    /// The client's direction, the server's direction.
     dirs: [Dir; 2],
     methods: http::Methods,
-    /// The flow began when this was looking, or it was seen that it did not.
+    /// The flow began during the search, or is known to have begun before it.
     known: bool,
 }
 
@@ -115,34 +115,34 @@ struct Dir {
     next: u64,
     state: State,
     held: order::Held,
-    /// The first bytes, until the application is known; then a message that is not complete.
+    /// The first bytes, until the application is known; then the part of an incomplete message.
     part: Part,
     reader: Reader,
     /// A segment was seen.
     begun: bool,
-    /// Nobody wants more bytes.
+    /// No more bytes of the direction are wanted.
     done: bool,
-    /// Its first bytes are all there is to recognise an application by.
+    /// The first bytes seen so far are all that can show the application.
     closed: bool,
-    /// The search is over for good.
+    /// The search for patterns has ended for good.
     searched: bool,
-    /// Its first segment that is seen is where it begins.
+    /// The direction's first segment that is seen is taken for its beginning.
     late: bool,
 }
 
-/// Who reads messages.
+/// The reader of a direction's messages.
 #[derive(Debug)]
 enum Reader {
-    /// Nobody yet.
+    /// The application is not known yet.
     Waiting,
     Http(http::Reader),
     Tls(tls::Reader),
     Dns(dns::Reader),
-    /// Nobody, for good.
+    /// No messages are read any more.
     Over,
 }
 
-/// Flows of a block.
+/// Number of flows in a block.
 const BLOCK: usize = 256;
 
 impl Streams {
@@ -152,23 +152,23 @@ impl Streams {
         uses.streams || uses.app || uses.http || uses.tls || uses.dns
     }
 
-    /// Flows are there already, which nobody has looked into.
+    /// Notes that the table already has flows whose contents were not searched.
     pub fn begin_late(&mut self) {
         self.late = true;
     }
 
-    /// Bytes that the contents of so many flows take when all of them are looked into and the pool
-    /// is full; without the automaton, which workers share.
+    /// Memory for the contents of `flows` flows when all of them are searched and the pool is full,
+    /// in bytes. The automaton, which workers share, is not included.
     pub fn memory_of(limits: &StreamLimits, flows: usize) -> u64 {
         let blocks = flows.div_ceil(BLOCK) as u64;
         let block = (size_of::<Option<Box<[Content]>>>() + BLOCK * size_of::<Content>()) as u64;
         (blocks * block).saturating_add(limits.pool as u64) + size_of::<Self>() as u64
     }
 
-    /// For the flows of a table with so many places.
+    /// The contents of the flows of a table with `flows` places.
     ///
     /// # Errors
-    /// [`Error::Streams`]: the patterns are too large together; [`Error::Memory`].
+    /// [`Error::Streams`]: the patterns together exceed a limit; [`Error::Memory`].
     pub fn new(program: &Program, limits: &StreamLimits, flows: usize) -> Result<Streams, Error> {
         let uses = program.uses();
         let depths: Vec<Depth> = program
@@ -212,10 +212,10 @@ impl Streams {
         })
     }
 
-    /// Takes the new bytes of packet `i`, whose flow and place are `segment`: says in `sight` which
-    /// patterns it completes and what the messages that it completes say. Packets come in order,
-    /// each once. The answer is what is known of the application now; always [`App::Undecided`]
-    /// when the program does not ask for it.
+    /// Takes the new bytes of packet `i`, whose flow and place in the stream `segment` gives. Marks
+    /// in `sight` the patterns that the packet completes, and writes there what the messages say
+    /// that it completes. Call it for the packets in order, once each. Returns what is known about
+    /// the application now; always [`App::Undecided`] when the program does not ask for it.
     pub fn observe(
         &mut self,
         environment: &Environment,
@@ -234,7 +234,7 @@ impl Streams {
         let Some(block) = self.blocks.get_mut(block) else { return App::Undecided };
         let automaton = &shared.automaton;
         if block.is_none() {
-            // Without memory the flows of this block are not looked into, and the next packet asks
+            // Without memory, the flows of this block are not searched. The next packet tries
             // again.
             let Ok(mut contents) = list(BLOCK) else { return App::Undecided };
             contents.resize_with(BLOCK, || Content::new(automaton));
@@ -254,10 +254,10 @@ impl Streams {
         content.app
     }
 
-    /// Takes the place of what another program knew of the same flows. What both look for alike
-    /// goes on, and so does what is known of each flow; else every flow begins anew where it
-    /// stands: a pattern that lies across that place is not found, and messages of flows that began
-    /// before are not read. True when it goes on.
+    /// Takes the place of `other`, which knows the same flows for another program. If both programs
+    /// look for the same, the search continues with all that `other` knew. Otherwise each flow
+    /// begins anew at its next segment: patterns across that place are not found, and messages of
+    /// earlier flows are not read. Returns true when the search continues.
     pub fn take_over(&mut self, other: &mut Streams) -> bool {
         let (mine, its) = (&mut self.shared, &mut other.shared);
         let goes_on = mine.looks_for == its.looks_for && mine.uses_alike(its) && self.flows == other.flows;
@@ -275,7 +275,7 @@ impl Streams {
         goes_on
     }
 
-    /// The flow has ended: frees what it held.
+    /// Frees what a flow held. Call it when the flow has ended.
     pub fn forget(&mut self, flow: FlowId) {
         let block = self.blocks.get_mut(flow.index() / BLOCK).and_then(Option::as_mut);
         if let Some(content) = block.and_then(|block| block.get_mut(flow.index() % BLOCK)) {
@@ -283,12 +283,12 @@ impl Streams {
         }
     }
 
-    /// What was counted since the start.
+    /// The counters since the start.
     pub fn counts(&self) -> StreamCounts {
         self.shared.counts
     }
 
-    /// How many bytes it has allocated.
+    /// Allocated memory, in bytes.
     pub fn memory(&self) -> usize {
         let blocks = self.blocks.iter().flatten().count();
         size_of::<Self>()
@@ -299,14 +299,14 @@ impl Streams {
             + self.shared.scratch.capacity()
     }
 
-    /// How many bytes of the pool are in use.
+    /// Bytes of the pool in use.
     pub fn pooled(&self) -> usize {
         self.shared.pool.used() * size_of::<pool::Chunk>()
     }
 }
 
 impl Shared {
-    /// Whether the same is looked for beside patterns.
+    /// Whether both programs look for the same beside patterns.
     fn uses_alike(&self, other: &Shared) -> bool {
         let what = |uses: &Uses| (uses.app, uses.http, uses.tls, uses.dns, uses.streams);
         what(&self.uses) == what(&other.uses)
@@ -330,8 +330,8 @@ impl Content {
         Content { app: App::Undecided, dirs: [dir(), dir()], methods: http::Methods::default(), known: false }
     }
 
-    /// A flow that began when nobody looked: its messages are not read, and what it is stays what
-    /// was known of it.
+    /// Sets up a flow that began before the search. Its messages are not read, and its application
+    /// stays as it was known.
     fn begin_late(&mut self, app: App) {
         (self.known, self.app) = (true, app);
         for dir in &mut self.dirs {
@@ -348,7 +348,7 @@ impl Content {
 }
 
 impl Dir {
-    /// Frees what it holds.
+    /// Frees what the direction holds.
     fn free(&mut self, shared: &mut Shared) {
         let bytes = self.held.clear(&mut shared.pool, self.next);
         shared.counts.held -= bytes;

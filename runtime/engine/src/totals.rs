@@ -1,7 +1,7 @@
-//! What was decided, as sums. Plain numbers, no printing. The invariant is in [`Totals::check`]:
-//! every sum adds up, over packets, stations, rules and limits. A *verdict* is one packet for one
-//! station that a rule asked a copy for: it ends as a copy, or is withheld when limits leave
-//! nothing of it. (Rejected: percentages kept as numbers; they are functions of the counts.)
+//! Sums of what was decided: plain numbers, no printing. Invariant: [`Totals::check`], by which all
+//! sums add up, over packets, stations, rules and limits. A *verdict* is one packet for one station
+//! that a rule asked a copy for. It ends as a copy, or is withheld when limits leave nothing of it.
+//! (Rejected: percentages kept as numbers; they are functions of the counts.)
 
 mod merge;
 mod retired;
@@ -14,124 +14,124 @@ use crate::trigger::TriggerCounts;
 use mrule_compiler::abi::{BOUND, NO_LIMIT, Packet, Verdict};
 use mrule_compiler::hir::{Program, Scope, StationId};
 
-/// What was seen and decided.
+/// Sums of what was seen and decided.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Totals {
     /// Packets decided.
     pub packets: u64,
-    /// Their length on the wire, in bytes.
+    /// Length of the packets on the wire, in bytes.
     pub wire_bytes: u64,
-    /// What of them was captured, in bytes.
+    /// Captured part of the packets, in bytes.
     pub captured_bytes: u64,
-    /// What the kernel kept of them because no rule could want it, in bytes.
+    /// Bytes that the kernel cut off because no rule could want them.
     pub clipped_bytes: u64,
     /// Packets of which at least one station got a copy.
     pub mirrored: u64,
-    /// The other packets.
+    /// Packets of which no station got a copy.
     pub unmirrored: u64,
-    /// By station, in the order of the program.
+    /// Sums by station, in the order of the program.
     pub stations: Vec<StationCount>,
-    /// By rule, in the order of the program.
+    /// Sums by rule, in the order of the program.
     pub rules: Vec<RuleCount>,
-    /// By limit, in the order of the program.
+    /// Sums by limit, in the order of the program.
     pub limits: Vec<LimitCount>,
-    /// Copies that limits of other, binding policies cut.
+    /// Copies that were cut by limits of other, binding policies.
     pub bound: u64,
-    /// Verdicts of which they left nothing.
+    /// Verdicts of which limits of other, binding policies left nothing.
     pub bound_withheld: u64,
     /// Changes from outside that were made.
     pub changes: u64,
-    /// Changes that were not made, as the flow that they name was not there.
+    /// Changes that were refused because the flow that they name did not exist.
     pub refused: RefusedCount,
-    /// By trigger, in the order of the program.
+    /// Sums by trigger, in the order of the program.
     pub triggers: Vec<TriggerTotal>,
-    /// Of flows; none when the program says nothing about them.
+    /// Counters of flows. `None`: the program does not use flows.
     pub tracked: Option<TrackCounts>,
-    /// Sums of rules, limits and stations that an earlier program of the policy had.
+    /// Sums of rules, limits and stations of the policy's earlier programs.
     pub gone: RetiredTotals,
 }
 
-/// What one station got.
+/// Sums of one station.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StationCount {
-    /// Its name.
+    /// The station's name.
     pub name: String,
     /// Copies.
     pub copies: u64,
-    /// Their captured bytes.
+    /// Captured bytes in these copies.
     pub bytes: u64,
     /// Verdicts of which limits left nothing.
     pub withheld: u64,
 }
 
-/// What one rule did.
+/// Sums of one rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RuleCount {
-    /// Its name.
+    /// The rule's name.
     pub name: String,
-    /// Packets that its `match` held for.
+    /// Packets for which the rule's `match` held.
     pub matched: u64,
-    /// Verdicts for which it asked the most.
+    /// Verdicts for which the rule asked the most.
     pub decided: u64,
-    /// The bytes of their copies.
+    /// Bytes of the copies of these verdicts.
     pub bytes: u64,
 }
 
-/// What became of one trigger.
+/// Sums of one trigger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TriggerTotal {
-    /// Its name.
+    /// The trigger's name.
     pub name: String,
-    /// What packets did.
+    /// Effects of packets on the trigger.
     pub packets: TriggerCount,
-    /// What became of its keys; none for a trigger by flow.
+    /// Counters of the trigger's keys. `None`: the key of the trigger is `flow`.
     pub keys: Option<TriggerCounts>,
 }
 
-/// Changes that were not made.
+/// Changes that were refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RefusedCount {
-    /// How many.
+    /// The number of refused changes.
     pub count: u64,
-    /// The line of the first of them, from 1, and why.
+    /// The line of the first refused change, from 1, and the reason.
     pub first: Option<(usize, String)>,
 }
 
 impl RefusedCount {
-    /// Counts one, of this line.
+    /// Counts a refused change, asked for by this line.
     pub fn take(&mut self, line: usize, why: &impl ToString) {
         self.count += 1;
         self.first.get_or_insert_with(|| (line, why.to_string()));
     }
 }
 
-/// What one limit did.
+/// Sums of one limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LimitCount {
-    /// Its name.
+    /// The limit's name.
     pub name: String,
-    /// Packets that its `match` held for, of those that some rule asked a copy of.
+    /// Packets for which the limit's `match` held, of the packets that some rule asked a copy of.
     pub matched: u64,
-    /// Copies that it cut.
+    /// Copies that the limit cut.
     pub cut: u64,
-    /// Verdicts of which it left nothing.
+    /// Verdicts of which the limit left nothing.
     pub withheld: u64,
-    /// Copies of other policies that it cut, because its policy is binding.
+    /// Copies of other policies that the limit cut, because its policy is binding.
     pub others_cut: u64,
-    /// Verdicts of theirs of which it left nothing.
+    /// Verdicts of other policies of which the limit left nothing.
     pub others_withheld: u64,
 }
 
-/// Packets that came, and their bytes.
+/// Received packets and their bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Intake {
-    /// How many.
+    /// The number of packets.
     pub packets: u64,
-    /// Their length on the wire, in bytes.
+    /// Length of the packets on the wire, in bytes.
     pub wire_bytes: u64,
-    /// What of them was captured, in bytes.
+    /// Captured part of the packets, in bytes.
     pub captured_bytes: u64,
-    /// What the kernel kept of them because no rule could want it, in bytes.
+    /// Bytes that the kernel cut off because no rule could want them.
     pub clipped_bytes: u64,
 }
 
@@ -145,7 +145,7 @@ impl Intake {
 }
 
 impl Totals {
-    /// Nothing seen yet.
+    /// Empty sums for this program.
     pub fn new(program: &Program) -> Totals {
         let station = |name: &String| StationCount { name: name.clone(), ..StationCount::default() };
         let rule = |name: &String| RuleCount { name: name.clone(), ..RuleCount::default() };
@@ -160,19 +160,19 @@ impl Totals {
         }
     }
 
-    /// Bytes that a station was spared, in percent of those that were captured or kept by the
-    /// kernel; none before the first byte.
+    /// Bytes that a station was spared, in percent of the bytes that were captured or cut off by
+    /// the kernel. `None` before the first byte.
     pub fn saved_percent(&self, station: &StationCount) -> Option<f64> {
         saved(station.bytes, self.captured_bytes + self.clipped_bytes)
     }
 
-    /// The same over all stations, against all bytes going to each of them.
+    /// Bytes that all stations were spared, in percent of full copies for each of them.
     pub fn saved_percent_overall(&self) -> Option<f64> {
         let bytes = self.stations.iter().map(|s| s.bytes).sum();
         saved(bytes, (self.captured_bytes + self.clipped_bytes) * self.stations.len() as u64)
     }
 
-    /// Counts packets that were decided, and how many of them were mirrored.
+    /// Adds packets that were decided. `mirrored` of them were mirrored.
     pub fn intake(&mut self, intake: &Intake, mirrored: u64) {
         let Intake { packets, wire_bytes, captured_bytes, clipped_bytes } = intake;
         self.packets += packets;
@@ -207,7 +207,7 @@ impl Totals {
         }
     }
 
-    /// Takes over what a decider counted itself: conditions that held, triggers, flows.
+    /// Takes over the decider's own counters: conditions that held, triggers, flows.
     pub fn end(&mut self, decider: &Decider) {
         let batch = decider.batch();
         for (rule, matched) in self.rules.iter_mut().zip(batch.matched()) {
@@ -222,17 +222,17 @@ impl Totals {
         self.tracked = decider.tracked();
     }
 
-    /// What became of keys of triggers up to a moment: the same for all workers.
+    /// Sets the counters of triggers' keys up to a packet time. They are the same for all workers.
     pub fn keys(&mut self, policy: &Policy, now: i64) {
         for (at, (sum, trigger)) in self.triggers.iter_mut().zip(&policy.program().triggers).enumerate() {
             sum.keys = matches!(trigger.scope, Scope::Keys(_)).then(|| policy.triggers().counts(at, now));
         }
     }
 
-    /// Checks that every sum adds up.
+    /// Checks that all sums add up.
     ///
     /// # Errors
-    /// Says which does not.
+    /// Names the sum that does not add up.
     pub fn check(&self) -> Result<(), String> {
         let sum = |counts: &mut dyn Iterator<Item = u64>| counts.sum::<u64>();
         let gone = &self.gone;
@@ -303,7 +303,7 @@ fn saved(bytes: u64, of: u64) -> Option<f64> {
 }
 
 impl TriggerTotal {
-    /// Checks that what packets did and what its keys are adds up.
+    /// Checks that the effects of packets and the counters of keys add up.
     fn check(&self) -> Result<(), String> {
         let (p, name) = (&self.packets, &self.name);
         let ended = p.raised + p.extended + p.vetoed + p.suppressed + p.full + p.unkeyed;

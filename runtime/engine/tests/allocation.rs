@@ -1,8 +1,8 @@
-//! Memory that the system refuses is an error of the load, and what is at work goes on. An
-//! executable of its own: its allocator and its `mmap` fail the N-th large request, for every N
-//! that a load makes. The invariant: only requests of the thread that is being tested are counted,
-//! from the moment at which it says so. (Rejected: limits of the system, which also refuse the
-//! small ones that nobody can do without.)
+//! A load for which the system refuses memory returns an error, and the running policy continues.
+//! This is a separate executable, because its allocator and its `mmap` fail the N-th large request,
+//! for each N of a load. Invariant: only requests of the tested thread are counted, from the moment
+//! when it starts the count. (Rejected: limits of the system, which also refuse the small requests
+//! that each program needs.)
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 #![allow(unsafe_code, reason = "an allocator, and a system call in the C library's place")]
@@ -17,17 +17,17 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_long, c_void};
 use std::sync::Arc;
 
-/// Only requests of so many bytes are counted: what is smaller does not grow with what a program
-/// asks for.
+/// Only requests of at least this number of bytes are counted. Smaller requests do not grow with
+/// what a program asks for.
 const LARGE: usize = 16 << 10;
 
 thread_local! {
-    /// How many large requests succeed before one fails; none: they are not counted.
+    /// How many large requests succeed before one fails. `None`: requests are not counted.
     static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
     static FAILED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this request is the one to fail.
+/// Whether this request must fail.
 fn fails(size: usize) -> bool {
     size >= LARGE
         && LEFT.with(|left| match left.get() {
@@ -46,7 +46,7 @@ fn fails(size: usize) -> bool {
 
 struct Failing;
 
-// SAFETY: the system's allocator, of which some requests fail as they may.
+// SAFETY: the system's allocator; some of its requests fail, which the contract allows.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promises.
@@ -67,7 +67,7 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static ALLOCATOR: Failing = Failing;
 
-/// In the C library's place for all Rust code of this executable.
+/// Replaces the C library's function for all Rust code of this executable.
 #[unsafe(no_mangle)]
 extern "C" fn mmap(
     at: *mut c_void,
@@ -109,7 +109,7 @@ fn each_large_allocation_of_a_load_may_fail() {
     let old = Policy::try_new(engine, environment).unwrap();
     let mut at_work = Decider::new(&old, &limits, 64).unwrap();
     let mut failures = 0;
-    // Of one the triggers go on, of the other they are new.
+    // The triggers of the first go on; those of the second are new.
     let made = [program("", 100_000), program("", 104_096)];
     for n in 0.. {
         assert!(n < 10_000, "a load ends");
@@ -130,7 +130,8 @@ fn each_large_allocation_of_a_load_may_fail() {
                 assert!(why.contains("the system has no"), "request {n}: {why}");
                 assert_eq!(at_work.decide(&old, &[]).capacity(), 64, "what is at work decides");
             }
-            // The last requests belong to what has more keys: both forms must succeed.
+            // The last requests belong to the program with more keys, so both programs must
+            // succeed.
             Ok(_) if n % 2 == 1 => break,
             Ok(_) => {}
         }

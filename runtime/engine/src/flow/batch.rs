@@ -1,15 +1,15 @@
-//! A look at a batch before its turn, so that what it needs comes from memory side by side. The
-//! invariant: nothing here decides anything; a guess is held against the whole key before it is
-//! used. Two loops: the first asks for slots of the index, the second, when those have come, for
-//! entries, which nobody waits for here. (Rejected: one packet at a time, in which each load that
-//! misses waits for the one before.)
+//! Prefetches for a batch before its packets are observed, so that their memory accesses overlap.
+//! Invariant: nothing here decides anything; the table compares a guess with the whole key before
+//! it uses the guess. There are two loops. The first prefetches index slots. The second, when the
+//! slots have arrived, prefetches entries and does not wait for them. (Rejected: one packet at a
+//! time; each load that misses then waits for the load before it.)
 
 use super::entry::Entry;
 use super::index::Index;
 use super::key::{NOWHERE, PacketKey, Seeds};
 use mrule_compiler::abi::{Head, Packet};
 
-/// Looks at these packets.
+/// Computes the keys of these packets and prefetches their index slots and entries.
 pub(super) fn prepare(
     packet_keys: &mut Vec<PacketKey>,
     packets: &[Packet],

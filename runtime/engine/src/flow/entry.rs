@@ -1,41 +1,41 @@
-//! One flow in 120 bytes. The invariant: what is packed is exact up to what the fields promise, 48
-//! bits of packets, bytes and stream offsets, and stops there instead of wrapping. A flow's age and
-//! the time of its last packet are exact for 416 days. (Rejected: 64 bits for each number, half a
-//! cache line more for every flow.)
+//! One flow in 120 bytes. Invariant: packed numbers are exact up to what the fields promise (48
+//! bits for packets, bytes and stream offsets), and stop there instead of wrapping. A flow's age
+//! and the time of its last packet are exact for 416 days. (Rejected: 64 bits for each number,
+//! which takes half a cache line more per flow.)
 
 use super::key::{Key, TAGS};
 use crate::memory::prefetch;
 use mrule_compiler::fields::App;
 
-/// Counts and offsets stop here.
+/// Upper limit of counts and offsets.
 pub(super) const MOST: u64 = (1 << 48) - 1;
 
-/// What is known of a flow: bits of [`Entry::tags`] above the key's.
+/// What is known about a flow: bits of [`Entry::tags`] above the key's bits.
 pub(super) mod flag {
     use super::TAGS;
     /// The place is in use.
     pub const ALIVE: u64 = 1 << TAGS;
     /// The higher end is the client.
     pub const HIGHER: u64 = 1 << (TAGS + 1);
-    /// Both ends have spoken, as `flow.established` says it.
+    /// Both ends have spoken, as in the field `flow.established`.
     pub const ESTABLISHED: u64 = 1 << (TAGS + 2);
-    /// It is worth keeping when the table is full: established, or found in mid-stream with both
-    /// ends alive.
+    /// The flow is worth keeping when the table is full: it is established, or was found in
+    /// mid-stream with both ends alive.
     pub const SETTLED: u64 = 1 << (TAGS + 3);
-    /// TCP: it was reset.
+    /// TCP: the flow was reset.
     pub const RESET: u64 = 1 << (TAGS + 4);
-    /// TCP: a SYN has said which end is the client.
+    /// TCP: a SYN has shown which end is the client.
     pub const OPENED: u64 = 1 << (TAGS + 5);
     /// TCP: the lower end has sent FIN.
     pub const FIN: u64 = 1 << (TAGS + 6);
-    /// TCP: it is known which sequence number is offset 0 of what the lower end sends.
+    /// TCP: the sequence number at offset 0 of the lower end's stream is known.
     pub const BASE: u64 = 1 << (TAGS + 8);
-    /// TCP: and that is by its SYN.
+    /// TCP: the base in `BASE` comes from the lower end's SYN.
     pub const ISN: u64 = 1 << (TAGS + 10);
     /// The lower end has sent payload.
     pub const DATA: u64 = 1 << (TAGS + 12);
 
-    /// A bit of the lower end as that of this end.
+    /// Shifts a bit of the lower end to the same bit of this end.
     #[inline(always)]
     pub const fn of(bit: u64, end: usize) -> u64 {
         bit << end
@@ -48,27 +48,28 @@ const PREV: u32 = 56;
 const LINK: u64 = 0xff;
 const LINK_BITS: u32 = 8;
 
-/// A flow, or a place for one. In this order, so that three words lie in all of its cache lines:
-/// [`Entry::prefetch`].
+/// A flow, or a free place for a flow. The order of the members places three words in different
+/// cache lines, so that [`Entry::prefetch`] reaches all of the entry.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct Entry {
     addresses: [u64; 4],
     ports: u64,
-    /// Triggers that are active.
+    /// Triggers that are active for the flow, one bit each.
     pub active: u64,
-    /// When its first packet came.
+    /// Time of the first packet, in nanoseconds since the Unix epoch.
     pub first: i64,
-    /// The key's tags, flags, the application (8 bits), 8 bits of `prev`.
+    /// From the low bits: the key's tags, flags, the application (8 bits), 8 bits of `prev`.
     tags: u64,
-    /// When its last packet came, after `first` (the high 56 bits, signed), 8 bits of `next`.
+    /// Time of the last packet relative to `first` (the high 56 bits, signed), and 8 bits of
+    /// `next`.
     last: u64,
-    /// What each end sent.
+    /// What each end sent: the lower end, the higher end.
     sides: [Side; 2],
 }
 
-/// One direction: 48 bits of number in the high bits of each word. The low 16 bits are pieces of
-/// `next`, `prev`, and the two bases, in this order.
+/// One direction. Each word holds a number of 48 bits in its high bits. The low 16 bits hold pieces
+/// of `next`, `prev` and the two bases, in this order.
 #[derive(Debug, Clone, Copy, Default)]
 struct Side {
     bytes: u64,
@@ -87,7 +88,7 @@ fn number(word: u64) -> u64 {
     word >> PIECE_BITS
 }
 
-/// Adds to the number in a word, of at most 48 bits.
+/// Adds to the number in a word, up to 48 bits.
 #[inline(always)]
 fn add(word: &mut u64, more: u64) {
     *word = word.checked_add(more << PIECE_BITS).unwrap_or(*word | !PIECE);
@@ -99,33 +100,33 @@ fn set_piece(word: &mut u64, piece: u32) {
     *word = *word & !PIECE | u64::from(piece) & PIECE;
 }
 
-/// A number of 32 bits, or less, from two pieces.
+/// Joins two pieces to a number of up to 32 bits.
 #[inline(always)]
 fn pieces(upper: u64, lower: u64) -> u32 {
     ((upper & PIECE) << PIECE_BITS | lower & PIECE) as u32
 }
 
 impl Entry {
-    /// A flow that begins; it is not linked.
+    /// A flow at its first packet. It is in no list yet.
     pub fn new(key: &Key, from: usize, time: i64) -> Entry {
         let client = if from == 1 { flag::HIGHER } else { 0 };
         let tags = key.tags & KEY | flag::ALIVE | client;
         Entry { addresses: key.addresses, ports: key.ports, tags, first: time, ..Entry::default() }
     }
 
-    /// Whether it is the flow of this key.
+    /// Whether the entry is the flow of this key.
     #[inline(always)]
     pub fn is(&self, key: &Key) -> bool {
         let alive = self.tags & (KEY | flag::ALIVE) == key.tags | flag::ALIVE;
         alive && self.ports == key.ports && self.addresses == key.addresses
     }
 
-    /// Its key.
+    /// The flow's key.
     pub fn key(&self) -> Key {
         Key { addresses: self.addresses, ports: self.ports, tags: self.tags & KEY }
     }
 
-    /// Asks the memory for every cache line that it lies in.
+    /// Prefetches each cache line of the entry.
     #[inline(always)]
     pub fn prefetch(&self) {
         prefetch(&self.addresses);
@@ -133,25 +134,25 @@ impl Entry {
         prefetch(&self.sides[1].top);
     }
 
-    /// Which of these are set.
+    /// Which of these flags are set.
     #[inline(always)]
     pub fn tags(&self, flags: u64) -> u64 {
         self.tags & flags
     }
 
-    /// Whether all of these are set.
+    /// Whether all of these flags are set.
     #[inline(always)]
     pub fn has(&self, flags: u64) -> bool {
         self.tags & flags == flags
     }
 
-    /// The flags of one end: those of the lower end, tested without [`flag::of`].
+    /// The flags of one end at the lower end's bits, so that callers need no [`flag::of`].
     #[inline(always)]
     pub fn end(&self, from: usize) -> u64 {
         self.tags >> from
     }
 
-    /// Whether one of these is set.
+    /// Whether at least one of these flags is set.
     #[inline(always)]
     pub fn any(&self, flags: u64) -> bool {
         self.tags & flags != 0
@@ -167,7 +168,7 @@ impl Entry {
         self.tags &= !flags;
     }
 
-    /// Which end is the client.
+    /// Which end is the client: 0 the lower, 1 the higher.
     #[inline(always)]
     pub fn client(&self) -> usize {
         usize::from(self.has(flag::HIGHER))
@@ -179,7 +180,7 @@ impl Entry {
         (self.tags >> 24) as u8
     }
 
-    /// The application, as its number.
+    /// The number of the application.
     #[inline(always)]
     pub fn app(&self) -> u8 {
         (self.tags >> APP) as u8
@@ -189,18 +190,18 @@ impl Entry {
         self.tags = self.tags & !(0xff << APP) | (app as u64) << APP;
     }
 
-    /// When its last packet came.
+    /// Time of the last packet.
     pub fn last(&self) -> i64 {
         self.first.saturating_add(self.last_after())
     }
 
-    /// The same, after its first packet.
+    /// Time of the last packet relative to the first.
     #[inline(always)]
     pub fn last_after(&self) -> i64 {
         self.last as i64 >> LINK_BITS
     }
 
-    /// A time after its first packet, as exactly as it can be kept.
+    /// A time relative to the first packet, as exactly as an entry can keep it.
     #[inline(always)]
     pub fn after(&self, time: i64) -> i64 {
         match time.checked_sub(self.first) {
@@ -215,20 +216,20 @@ impl Entry {
         time.saturating_sub(self.first).clamp(-MOST, MOST)
     }
 
-    /// Notes a packet at this time after its first; one that is earlier than its last packet moves
-    /// nothing back.
+    /// Notes a packet at this time relative to the first packet. A packet that is earlier than the
+    /// last one does not move the time back.
     #[inline(always)]
     pub fn touch(&mut self, after: i64) {
         self.set_last(after.max(self.last_after()));
     }
 
-    /// Sets when its last packet came, after its first.
+    /// Sets the time of the last packet relative to the first.
     #[inline(always)]
     pub fn set_last(&mut self, after: i64) {
         self.last = (after << LINK_BITS) as u64 | self.last & LINK;
     }
 
-    /// Counts a packet of so many bytes from this end.
+    /// Counts a packet of `bytes` bytes from this end.
     #[inline(always)]
     pub fn count(&mut self, from: usize, bytes: u32) {
         let side = &mut self.sides[from & 1];
@@ -243,7 +244,7 @@ impl Entry {
         (number(side.packets), number(side.bytes))
     }
 
-    /// The length of this end's stream.
+    /// The length of this end's stream, in bytes.
     #[inline(always)]
     pub fn top(&self, from: usize) -> u64 {
         number(self.sides[from & 1].top)
@@ -255,7 +256,7 @@ impl Entry {
         *word = *word & PIECE | top.min(MOST) << PIECE_BITS;
     }
 
-    /// The sequence number that is offset 0 of this end's stream.
+    /// The sequence number at offset 0 of this end's stream.
     #[inline(always)]
     pub fn base(&self, from: usize) -> u32 {
         let [a, b] = &self.sides;
@@ -270,7 +271,7 @@ impl Entry {
         set_piece(lower, base);
     }
 
-    /// The place after it in its list (24 bits).
+    /// The next place in the flow's list (24 bits).
     #[inline(always)]
     pub fn next(&self) -> u32 {
         pieces(self.last & LINK, self.sides[0].bytes)
@@ -282,7 +283,7 @@ impl Entry {
         set_piece(&mut self.sides[0].bytes, id);
     }
 
-    /// The place before it in its list (24 bits).
+    /// The previous place in the flow's list (24 bits).
     #[inline(always)]
     pub fn prev(&self) -> u32 {
         pieces(self.tags >> PREV, self.sides[0].packets)

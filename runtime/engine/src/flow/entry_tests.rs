@@ -1,8 +1,8 @@
-//! Nothing that is packed into an entry disturbs its neighbours.
+//! Each packed number of an entry keeps its value when the others change.
 
 use super::*;
 
-/// Everything that an entry says.
+/// All numbers that an entry holds.
 fn all(e: &Entry) -> [u64; 16] {
     let counted = |end| e.counted(end);
     [

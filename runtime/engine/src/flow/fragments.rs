@@ -1,8 +1,8 @@
-//! Which flow a fragment is of that does not say its ports: the first fragments of datagrams, by
-//! addresses, protocol, VLANs and identification, for 30 seconds. The invariant: fixed memory;
-//! eight datagrams share a set, and in a full set the oldest makes room. What is remembered is the
-//! flow's key, not its place, so that a flow that has ended meanwhile is not mistaken for its
-//! place's next one. (Rejected: reassembly; a mirror copies fragments as they are.)
+//! The flows of fragments that carry no ports. The table remembers the first fragments of datagrams
+//! for 30 seconds, by addresses, protocol, VLANs and identification. Invariant: memory is fixed;
+//! eight datagrams share a set, and in a full set the newest replaces the oldest. A record holds
+//! the flow's key, not its place: another flow may have taken the place meanwhile. (Rejected:
+//! reassembly; a mirror copies fragments as they are.)
 
 use super::key::{Key, Seeds, addresses, be16, vlans};
 use crate::memory::{NoMemory, list};
@@ -11,21 +11,21 @@ use mrule_compiler::abi::{Packet, Stack, bit};
 const WAYS: usize = 8;
 const LIFE: i64 = 30_000_000_000;
 
-/// A datagram, as the fragments name it.
+/// A datagram, as its fragments identify it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Datagram([u64; 6]);
 
-/// A fragment of one.
+/// A fragment of a datagram.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fragment {
     pub datagram: Datagram,
-    /// Where its bytes lie in the datagram.
+    /// Offset of the fragment's bytes in the datagram.
     pub offset: u32,
-    /// Where they begin in the frame.
+    /// Offset of the fragment's bytes in the frame.
     pub start: u32,
 }
 
-/// What a first fragment said.
+/// What a first fragment said about its datagram.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct First {
     pub key: Key,
@@ -46,12 +46,12 @@ struct Record {
 pub(super) struct Fragments {
     records: Vec<Record>,
     sets: usize,
-    /// How many were forgotten before their time.
+    /// Datagrams that were forgotten before their time.
     pub forgotten: u64,
 }
 
 impl Fragments {
-    /// For about so many datagrams.
+    /// Room for about this number of datagrams.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -60,12 +60,12 @@ impl Fragments {
         Ok(Fragments { records: list(sets.saturating_mul(WAYS))?, sets, forgotten: 0 })
     }
 
-    /// Bytes for about so many datagrams.
+    /// Memory for about this number of datagrams, in bytes.
     pub fn memory_of(datagrams: usize) -> u64 {
         datagrams.div_ceil(WAYS).max(1) as u64 * (WAYS * size_of::<Record>()) as u64
     }
 
-    /// In bytes.
+    /// Memory, in bytes.
     pub fn memory(&self) -> usize {
         self.sets * WAYS * size_of::<Record>()
     }
@@ -106,7 +106,7 @@ fn is_over(record: &Record, time: i64) -> bool {
     time.saturating_sub(record.time) > LIFE
 }
 
-/// Reads a fragment's name and place.
+/// Reads a fragment's datagram and its place in it.
 pub(super) fn read(packet: &Packet, stack: &Stack) -> Option<Fragment> {
     let (addresses, family) = addresses(packet, stack)?;
     let (id, offset, start) = if stack.bits & bit::IP_HDR != 0 {
@@ -125,7 +125,7 @@ pub(super) fn read(packet: &Packet, stack: &Stack) -> Option<Fragment> {
     Some(Fragment { datagram: Datagram([a, b, c, d, id, vlans(packet, stack) | family]), offset, start })
 }
 
-/// Where the fragment header of an IPv6 packet is.
+/// Offset of the fragment header of an IPv6 packet.
 fn fragment_header(packet: &Packet, stack: &Stack) -> Option<u32> {
     const FRAGMENT: u8 = 44;
     const AH: u8 = 51;

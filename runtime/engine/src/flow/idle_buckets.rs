@@ -1,14 +1,16 @@
-//! Which flow is the idlest. Two classes of flows, each with a ring of buckets by the time of the
-//! last packet, 2^30 ns (about a second) wide, the last 4096 of them; what is older shares the
-//! oldest. A packet writes only its flow's time: a flow that has become younger than its bucket is
-//! moved when it is met there. So "the idlest" is exact to a bucket. The invariants: every flow
-//! that lives is in exactly one list, that of its class; a list is circular and closed by a node
-//! that stands for its bucket, so that a flow can leave without knowing which; no step costs more
-//! than a few look-ups. (Rejected: a list in the order of last packets, which costs every packet
-//! two cold neighbours.)
+//! Finds the flow that has been idle the longest. Each of two classes of flows has a ring of 4096
+//! buckets by the time of the last packet. A bucket is 2^30 ns wide (about a second); flows older
+//! than the ring share its oldest bucket. A packet writes only its flow's time. When the search
+//! meets a flow that is younger than its bucket, it moves the flow on. So the answer is exact to a
+//! bucket.
+//!
+//! Invariants: every live flow is in exactly one list, a list of its class. A list is circular and
+//! closed by a node that stands for its bucket, so that a flow can leave a list without knowing
+//! which. No step costs more than a few look-ups. (Rejected: a list in the order of last packets;
+//! each packet then touches two cold neighbours.)
 //!
 //! The clock is the table's, not a packet's: one packet from the far future moves nothing. A flow
-//! that claims to be more than [`AHEAD`] buckets ahead of the clock counts as the idlest.
+//! more than [`AHEAD`] buckets ahead of the clock counts as the longest idle.
 
 use super::entry::Entry;
 use crate::memory::{NoMemory, list};
@@ -16,11 +18,11 @@ use crate::memory::{NoMemory, list};
 /// log2 of a bucket's width in nanoseconds.
 const WIDTH: u32 = 30;
 const SPAN: usize = 4096;
-/// How many buckets lie ahead of the clock.
+/// Number of buckets ahead of the clock.
 const AHEAD: i64 = 64;
 const WORDS: usize = SPAN / 64;
 
-/// Flows that go first when the table is full, and those that stay.
+/// `Young` flows are evicted first when the table is full; `Settled` flows are kept longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     Young,
@@ -29,18 +31,18 @@ pub(super) enum Class {
 
 #[derive(Debug, Clone)]
 pub(super) struct IdleBuckets {
-    /// The nodes of both rings: next, previous.
+    /// The nodes of both rings, each with the numbers of its next and previous member.
     nodes: Vec<[u32; 2]>,
     rings: [Ring; 2],
-    /// The oldest bucket.
+    /// The number of the oldest bucket.
     base: i64,
-    /// The bucket that the clock is in.
+    /// The number of the bucket that the clock is in.
     clock: i64,
-    /// The first node's number; below are flows.
+    /// The number of the first node; numbers below it are flows.
     flows: u32,
 }
 
-/// Which buckets may hold something: a bit each, and a bit for each word of those.
+/// Which buckets may hold flows: a bit for each bucket, and a bit for each word of buckets.
 #[derive(Debug, Clone)]
 struct Ring {
     busy: [u64; WORDS],
@@ -62,7 +64,7 @@ impl Ring {
         }
     }
 
-    /// The first busy bucket from this one on, around the ring.
+    /// The first busy bucket at or after this one, around the ring.
     fn first(&self, from: usize) -> Option<usize> {
         let word = from / 64;
         let here = self.busy[word] & (u64::MAX << (from % 64));
@@ -87,10 +89,10 @@ fn slot(bucket: i64) -> usize {
 }
 
 impl IdleBuckets {
-    /// Bytes that it takes, whatever the flows.
+    /// Bytes of memory, whatever the number of flows.
     pub const MEMORY: usize = size_of::<IdleBuckets>() + 2 * SPAN * size_of::<[u32; 2]>();
 
-    /// For so many flows.
+    /// Buckets for at most this number of flows.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -102,7 +104,7 @@ impl IdleBuckets {
         Ok(IdleBuckets { nodes, rings, base: 0, clock: 0, flows })
     }
 
-    /// In bytes.
+    /// Memory, in bytes.
     pub fn memory(&self) -> usize {
         size_of::<IdleBuckets>() + self.nodes.len() * size_of::<[u32; 2]>()
     }
@@ -134,7 +136,7 @@ impl IdleBuckets {
         self.flows + (class as usize * SPAN + slot) as u32
     }
 
-    /// The slot of a flow whose last packet came then.
+    /// The slot for a flow whose last packet came at this time.
     fn home(&self, last: i64) -> usize {
         let bucket = bucket(last);
         if bucket > self.clock + AHEAD { slot(self.base) } else { slot(bucket.max(self.base)) }
@@ -156,9 +158,9 @@ impl IdleBuckets {
         self.join(flows, before, after);
     }
 
-    /// The idlest flow of a class, which stays where it is. At most `meetings` flows that are
-    /// younger than their bucket are moved on the way; if there are more in front, the idlest of
-    /// those.
+    /// The flow of a class that has been idle the longest. The flow stays where it is. The search
+    /// moves at most `meetings` flows that are younger than their bucket. If there are more such
+    /// flows in front, the answer is the longest idle of the flows that it moved.
     pub fn idlest(&mut self, flows: &mut [Entry], class: Class, meetings: usize) -> Option<u32> {
         let mut best = None;
         for _ in 0..meetings {
@@ -208,7 +210,7 @@ impl IdleBuckets {
         }
     }
 
-    /// Makes `base` the oldest bucket, and puts into it what is in the `passed` oldest.
+    /// Makes `base` the oldest bucket, and moves into it what is in the `passed` oldest buckets.
     fn merge(&mut self, flows: &mut [Entry], passed: usize, base: i64) {
         let from = slot(self.base);
         let to = slot(base);

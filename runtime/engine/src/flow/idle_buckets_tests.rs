@@ -1,4 +1,5 @@
-//! The buckets against a plain search for the idlest, over clocks that go forward, back and far.
+//! Compares the buckets with a plain search for the longest idle flow. The clock goes forward, back
+//! and far.
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 
 use super::super::key::Key;
@@ -6,7 +7,7 @@ use super::*;
 
 const CLASSES: [Class; 2] = [Class::Young, Class::Settled];
 
-/// Every flow is in exactly one list, and lists are sound both ways.
+/// Every flow is in exactly one list, and each list is sound in both directions.
 fn members(wheel: &IdleBuckets, flows: &[Entry]) -> Vec<u32> {
     let mut all = Vec::new();
     for class in CLASSES {
@@ -70,7 +71,7 @@ fn the_idlest_is_found_to_a_bucket() {
             let bucket = bucket(flow.last());
             if bucket > wheel.clock + AHEAD { wheel.base } else { bucket.max(wheel.base) }
         };
-        // After the clock went back, flows from the future are found late.
+        // After the clock went back, the search finds flows from the future late.
         if round < 1500 {
             let least = flows.iter().map(age).min().unwrap();
             assert_eq!(age(&flows[first as usize]), least, "round {round}");

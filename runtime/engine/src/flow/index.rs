@@ -1,15 +1,16 @@
-//! From a key's hash to the place of its flow: open addressing with linear probing over 32-bit
-//! slots, two for each flow. A slot holds the place, how far it lies from where its hash wanted it,
-//! and with the bits that are left a piece of the hash, so that strangers are passed by without a
-//! look at their entries. The invariant: between a flow's slot and where its hash wanted it there
-//! is no empty slot; removal moves the followers up. (Rejected: tombstones, which need a rebuild
-//! that no packet should wait for; buckets with an overflow list.)
+//! From a key's hash to the place of its flow. The index uses open addressing with linear probing
+//! over 32-bit slots, two for each flow. A slot holds the place and the slot's distance from its
+//! home slot. The remaining bits hold a piece of the hash, so that a search skips most other flows
+//! without reading their entries. Invariant: there is no empty slot between a flow's home slot and
+//! its slot; removal moves followers up. (Rejected: tombstones, which need a rebuild that no packet
+//! should wait for; buckets with an overflow list.)
 
 use crate::memory::NoMemory;
 use crate::memory::prefetch;
 
 const DISTANCE: u32 = 28;
-/// From this distance on, an entry's own hash says where its slot wanted to be.
+/// From this distance on, a slot does not hold its distance: the entry's own hash gives the home
+/// slot.
 const FAR: usize = 14;
 
 #[derive(Debug, Clone)]
@@ -21,7 +22,7 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// For at most `flows` places.
+    /// An index for at most `flows` places.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -34,7 +35,7 @@ impl Index {
         Ok(Index { slots, place, tag })
     }
 
-    /// In bytes.
+    /// Memory, in bytes.
     pub fn memory(&self) -> usize {
         self.slots.len() * size_of::<u32>()
     }
@@ -54,12 +55,12 @@ impl Index {
         if at + 1 < self.slots.len() { at + 1 } else { 0 }
     }
 
-    /// How far `to` lies behind `from`.
+    /// How many slots `to` lies behind `from`.
     fn distance(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.slots.len() - from }
     }
 
-    /// Asks the memory for the slot where the hash wants it.
+    /// Prefetches the home slot of a hash.
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
         if let Some(slot) = self.slots.get(self.home(hash)) {
@@ -67,13 +68,13 @@ impl Index {
         }
     }
 
-    /// The slot where the hash wants it.
+    /// The home slot of a hash.
     #[inline(always)]
     pub fn first(&self, hash: u64) -> u32 {
         self.slots.get(self.home(hash)).copied().unwrap_or(0)
     }
 
-    /// The first place whose hash may be this, by its first slot.
+    /// The first place whose hash may be `hash`, given its home slot.
     #[inline(always)]
     pub fn guess(&self, hash: u64, first: u32) -> Option<u32> {
         match first {
@@ -83,7 +84,7 @@ impl Index {
         }
     }
 
-    /// The place whose hash is this and that `is` it.
+    /// The place with this hash for which `is` holds.
     #[inline(always)]
     pub fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let tag = self.tag(hash);
@@ -100,7 +101,7 @@ impl Index {
         }
     }
 
-    /// Adds a place; there must be room, as there is while no more than `flows` were added.
+    /// Adds a place. There must be room: there is, while at most `flows` places are in the index.
     pub fn insert(&mut self, hash: u64, place: u32) {
         let mut at = self.home(hash);
         let mut distance = 0;
@@ -114,7 +115,7 @@ impl Index {
         self.slots[at] = slot(place, distance);
     }
 
-    /// Removes a place that was added with this hash; `hash_of` gives the hashes of others.
+    /// Removes a place that was added with this hash. `hash_of` gives the hashes of other places.
     pub fn remove(&mut self, hash: u64, place: u32, hash_of: impl Fn(u32) -> u64) {
         let mut hole = self.home(hash);
         while self.slots[hole] != 0 && self.slots[hole] & self.place != place {
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// A table whose hashes crowd together agrees with a map.
+    /// An index whose hashes crowd together agrees with a map.
     #[test]
     fn agrees_with_a_map() {
         for crowd in [1_u64, 7, 40, 1000] {

@@ -1,36 +1,38 @@
-//! Which flow a packet is of: the addresses, ports and protocol of its outermost IP packet, the ids
-//! of its two outermost VLAN tags, and what tells apart the flows that one tunnel carries. The
-//! invariant: the whole key is kept and compared, and both directions have the same one, its ends
-//! in order of address and port. IPv4 and IPv6 never meet. A priority tag (id 0) is no VLAN.
-//! (Rejected: a fingerprint in place of the key; two flows that collide would be one.)
+//! The flow that a packet belongs to. A key holds the addresses, ports and protocol of the
+//! outermost IP packet, the ids of the two outermost VLAN tags, and the id that separates the flows
+//! in one tunnel. Invariant: the table keeps and compares whole keys. Both directions have the same
+//! key, because its ends are in the order of address and port. IPv4 and IPv6 never share a key. A
+//! priority tag (id 0) is no VLAN. (Rejected: a fingerprint instead of the key; two flows that
+//! collide would become one.)
 
 use mrule_compiler::abi::{Packet, Stack, bit};
 
-/// What may have an id beside or in place of ports.
+/// Packets that may have an id beside or instead of ports.
 const IDS: u64 = bit::ICMP_HDR | bit::ICMP6_HDR | bit::GRE | bit::VXLAN | bit::GENEVE;
 /// IPv4: more fragments follow (RFC 791, section 3.1), in the header's byte 6.
 const MORE: u8 = 0x20;
 
-/// What is compared, as words.
+/// The key, as words to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Key {
     /// The lower end's address (high, low), then the higher end's; IPv4 as `::ffff:a.b.c.d`.
     pub addresses: [u64; 4],
-    /// The lower end's port, the higher end's (16 bits each), the tunnel's or echo's id (32 bits).
+    /// The ports of the lower and the higher end (16 bits each), the tunnel's or echo's id (32
+    /// bits).
     pub ports: u64,
-    /// Two VLAN ids (12 bits each), the protocol number (8 bits), [`IPV6`], [`IDENTIFIED`]; nothing
-    /// from [`TAGS`] on.
+    /// Two VLAN ids (12 bits each), the protocol number (8 bits), [`IPV6`], [`IDENTIFIED`]. Bits
+    /// from [`TAGS`] on are 0.
     pub tags: u64,
 }
 
-/// How many bits of [`Key::tags`] are used.
+/// Number of bits of [`Key::tags`] in use.
 pub(super) const TAGS: u32 = 34;
 const IPV6: u64 = 1 << 32;
-/// There is a tunnel's or echo's id.
+/// The key has the id of a tunnel or an echo.
 const IDENTIFIED: u64 = 1 << 33;
 
 impl Key {
-    /// Of these ends, the lower one first, without tags and ids.
+    /// A key of these ends, the lower one first, without tags and ids.
     pub fn of([low, high]: [u128; 2], ports: [u16; 2], proto: u8, v6: bool) -> Key {
         let word = |at: u128, shift: u32| (at >> shift) as u64;
         Key {
@@ -40,7 +42,7 @@ impl Key {
         }
     }
 
-    /// The same with these VLAN ids and the id of an echo or tunnel.
+    /// The key with these VLAN ids and the id of an echo or a tunnel.
     pub fn tagged(self, [outer, inner]: [u16; 2], id: Option<u32>) -> Key {
         let vlans = u64::from(outer & 0xfff) | u64::from(inner & 0xfff) << 12;
         let identified = if id.is_some() { IDENTIFIED } else { 0 };
@@ -56,12 +58,12 @@ impl Key {
         (self.tags >> 24) as u8
     }
 
-    /// Whether the addresses are of IPv6.
+    /// Whether the addresses are IPv6.
     pub fn is_v6(&self) -> bool {
         self.tags & IPV6 != 0
     }
 
-    /// The ids of two VLAN tags.
+    /// The ids of the two VLAN tags.
     pub fn vlans(&self) -> [u16; 2] {
         [(self.tags & 0xfff) as u16, (self.tags >> 12 & 0xfff) as u16]
     }
@@ -75,24 +77,24 @@ impl Key {
 /// What a packet is to the flow table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Kind {
-    /// No IP packet.
+    /// The packet has no IP header.
     #[default]
     Foreign,
     /// A whole IP packet.
     Whole,
-    /// The first fragment of one.
+    /// The first fragment of an IP packet.
     First,
-    /// A fragment that is not the first: it does not say its ports.
+    /// A fragment other than the first: it carries no ports.
     Later,
 }
 
-/// A packet's flow, as far as the packet says it: a cache line.
+/// A packet's flow, as far as the packet itself says it. The record fills one cache line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(align(64))]
 pub(super) struct PacketKey {
     pub key: Key,
     pub hash: u64,
-    /// Where the flow may be.
+    /// The place where the flow may be.
     pub guess: u32,
     from: u8,
     pub kind: Kind,
@@ -103,13 +105,13 @@ const _: () = assert!(size_of::<PacketKey>() == 64);
 /// No place.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
-/// The seeds of a table's hashes, so that nobody outside can choose keys that collide.
+/// The seeds of a table's hashes. They keep outsiders from choosing keys that collide.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seeds([u64; 7]);
 
 impl Seeds {
-    /// Known ones: what they make is the same each time, and whoever knows them can choose keys
-    /// that collide.
+    /// Fixed seeds. Their hashes are the same in each run, and anyone who knows them can choose
+    /// keys that collide.
     pub const KNOWN: Seeds = Seeds([
         0x243f_6a88_85a3_08d3,
         0x1319_8a2e_0370_7345,
@@ -120,7 +122,7 @@ impl Seeds {
         0xc0ac_29b7_c97c_50dd,
     ]);
 
-    /// Other ones in each process.
+    /// Seeds that differ in each process.
     pub fn random() -> Seeds {
         use std::hash::{BuildHasher, RandomState};
         let state = RandomState::new();
@@ -148,14 +150,14 @@ impl Seeds {
         }
     }
 
-    /// A number for the flow of this key that began then.
+    /// A number for the flow with this key that began at `first`.
     pub fn flow(&self, key: &Key, first: i64) -> u64 {
         let [a, b, c, d] = key.addresses;
         let ends = self.words([a, b, c, d, key.ports, key.tags]);
         fold(ends ^ self.0[0], first as u64 ^ self.0[1])
     }
 
-    /// Hashes a key of IPv4, whose addresses are one word.
+    /// Hashes an IPv4 key, whose addresses fit in one word.
     #[inline(always)]
     fn v4(&self, addresses: u64, ports: u64, tags: u64) -> u64 {
         let s = &self.0;
@@ -170,7 +172,7 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// The source and destination addresses, each as (high, low), with [`IPV6`] if they are that.
+/// The source and destination addresses, each as (high, low), with [`IPV6`] for IPv6 addresses.
 pub(super) fn addresses(packet: &Packet, stack: &Stack) -> Option<([u64; 4], u64)> {
     let ip = packet.frame().get(stack.l3 as usize..)?;
     if stack.bits & bit::IP_HDR != 0 {
@@ -182,7 +184,7 @@ pub(super) fn addresses(packet: &Packet, stack: &Stack) -> Option<([u64; 4], u64
 
 const MAPPED: u64 = 0xffff << 32;
 
-/// Source and destination.
+/// The source and destination addresses.
 #[inline(always)]
 fn v4(ip: &[u8]) -> Option<[u64; 2]> {
     let header: &[u8; 20] = ip.first_chunk()?;
@@ -191,7 +193,7 @@ fn v4(ip: &[u8]) -> Option<[u64; 2]> {
     Some([both >> 32, both & 0xffff_ffff])
 }
 
-/// Source and destination, high and low.
+/// The source and destination addresses, each as high and low word.
 #[inline(always)]
 fn v6(ip: &[u8]) -> Option<[u64; 4]> {
     let header: &[u8; 40] = ip.first_chunk()?;
@@ -210,14 +212,15 @@ pub(super) fn vlans(packet: &Packet, stack: &Stack) -> u64 {
 }
 
 impl PacketKey {
-    /// The flow that a packet is of; of a fragment that is not the first, only its addresses.
+    /// The flow that a packet belongs to. For a fragment other than the first, only the addresses
+    /// are set.
     pub fn read(packet: &Packet, stack: &Stack, seeds: &Seeds) -> PacketKey {
         let mut packet_key = PacketKey::FOREIGN;
         packet_key.set(packet, stack, seeds);
         packet_key
     }
 
-    /// The same in its place. (A key that is returned is written twice.)
+    /// Like [`PacketKey::read`], but writes in place. (A returned key is written twice.)
     #[inline(always)]
     pub fn set(&mut self, packet: &Packet, stack: &Stack, seeds: &Seeds) {
         const PLAIN: u64 = bit::NET | bit::PORTS;
@@ -232,7 +235,8 @@ impl PacketKey {
         }
     }
 
-    /// Of an IPv4 packet with ports, without tags: most packets. Nothing of a first fragment.
+    /// An IPv4 packet with ports and without tags: most packets. Returns `None` for a first
+    /// fragment.
     #[inline(always)]
     fn set_v4(&mut self, packet: &Packet, stack: &Stack, seeds: &Seeds) -> Option<()> {
         let frame = packet.frame();
@@ -255,7 +259,7 @@ impl PacketKey {
         Some(())
     }
 
-    /// The same of IPv6.
+    /// Like `set_v4`, for IPv6.
     #[inline(always)]
     fn set_v6(&mut self, packet: &Packet, stack: &Stack, seeds: &Seeds) -> Option<()> {
         let ([addresses @ .., ports], from) = ends_of_v6(packet, stack)?;
@@ -267,7 +271,7 @@ impl PacketKey {
         Some(())
     }
 
-    /// Of any packet.
+    /// The key of any packet.
     #[inline(never)]
     fn any(packet: &Packet, stack: &Stack, seeds: &Seeds) -> PacketKey {
         let mut ends = None;
@@ -293,7 +297,7 @@ impl PacketKey {
         PacketKey { key, hash, guess: NOWHERE, from, kind }
     }
 
-    /// Of a packet without an IP header.
+    /// The key of a packet without an IP header.
     pub const FOREIGN: PacketKey = PacketKey {
         key: Key { addresses: [0; 4], ports: 0, tags: 0 },
         hash: 0,
@@ -302,7 +306,7 @@ impl PacketKey {
         kind: Kind::Foreign,
     };
 
-    /// Of a fragment that is not the first, by what the first said.
+    /// The key of a fragment other than the first, from what the first fragment said.
     pub fn later(key: Key, from: usize, seeds: &Seeds) -> PacketKey {
         let hash = seeds.key(&key);
         PacketKey { key, hash, guess: NOWHERE, from: from as u8, kind: Kind::Later }
@@ -315,8 +319,9 @@ impl PacketKey {
     }
 }
 
-/// The ends in their order, as addresses and ports; which of them sends; whether an IPv4 header
-/// says that more fragments follow. Without jumps: which end is the lower is as good as chance.
+/// The ends in their order, as addresses and ports; which end sends; whether an IPv4 header says
+/// that more fragments follow. The code has no branches on the order, because such branches are
+/// unpredictable.
 fn ends_of(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8, bool)> {
     if stack.bits & bit::IP_HDR == 0 {
         let (ends, from) = ends_of_v6(packet, stack)?;
@@ -329,7 +334,7 @@ fn ends_of(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8, bool)> {
     Some(([0, MAPPED | low, 0, MAPPED | high, ports], from, more))
 }
 
-/// The lower and the higher end of IPv4, their ports in one word; which of them sends.
+/// The lower and the higher end of IPv4, with their ports in one word, and which end sends.
 #[inline(always)]
 fn order_v4([from, to]: [u64; 2], source: u64, destination: u64) -> ([u64; 3], u8) {
     let (x, y) = (from << 16 | source, to << 16 | destination);
@@ -337,7 +342,7 @@ fn order_v4([from, to]: [u64; 2], source: u64, destination: u64) -> ([u64; 3], u
     ([low >> 16, high >> 16, low & 0xffff | (high & 0xffff) << 16], u8::from(x > y))
 }
 
-/// The same of IPv6.
+/// Like `order_v4`, for IPv6.
 #[inline(always)]
 fn ends_of_v6(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8)> {
     let [a, b, c, d] = v6(packet.frame().get(stack.l3 as usize..)?)?;
@@ -349,7 +354,7 @@ fn ends_of_v6(packet: &Packet, stack: &Stack) -> Option<([u64; 5], u8)> {
     Some(([a ^ p, b ^ q, c ^ p, d ^ q, (source ^ r) | (destination ^ r) << 16], u8::from(higher)))
 }
 
-/// Source and destination port, 0 without ports.
+/// The source and destination port, 0 where there are no ports.
 #[inline(always)]
 fn ports_of(packet: &Packet, stack: &Stack) -> Option<(u64, u64)> {
     let mut ports = [0; 4];
@@ -360,8 +365,8 @@ fn ports_of(packet: &Packet, stack: &Stack) -> Option<(u64, u64)> {
     Some((ports >> 16, ports & 0xffff))
 }
 
-/// The id of an echo (or another query that is answered), of a VXLAN or GENEVE network, of a GRE
-/// tunnel with a key.
+/// The id of an echo or of another query that gets an answer, of a VXLAN or GENEVE network, or of a
+/// GRE tunnel with a key.
 #[cold]
 fn identifier(packet: &Packet, stack: &Stack) -> Option<u32> {
     let frame = packet.frame();
@@ -418,7 +423,7 @@ pub(super) fn wire_end(packet: &Packet, stack: &Stack) -> u32 {
     declared.min(packet.len).max(stack.l3_end)
 }
 
-/// The same of an IPv6 packet whose payload length is 0 (RFC 2675; segmentation offload).
+/// Where an IPv6 packet ends whose payload length is 0 (RFC 2675; segmentation offload).
 #[cold]
 fn jumbo_end(packet: &Packet, stack: &Stack) -> u32 {
     const JUMBO: [u8; 2] = [0xc2, 4];

@@ -1,8 +1,8 @@
-//! Names of flows, as people and programs write them: `tcp 10.0.0.1:1234 10.0.0.2:80`, the ends in
-//! either order, with `vlan 10` (`vlan 10.20` for two tags) and `id 77` (of an echo, a VXLAN,
-//! GENEVE or GRE network) where there are such. The invariant: what is printed of a flow is read
-//! back as the name of that flow and of no other that is there. (Rejected: numbers of flows; nobody
-//! outside knows them, and they say nothing.)
+//! Names of flows, as people and programs write them: `tcp 10.0.0.1:1234 10.0.0.2:80`. The ends
+//! come in either order. `vlan 10` (`vlan 10.20` for two tags) and `id 77` (of an echo, a VXLAN,
+//! GENEVE or GRE network) follow where the flow has them. Invariant: the printed name of a flow
+//! parses as the name of that flow and of no other live flow. (Rejected: numbers of flows; nobody
+//! outside knows them, and they tell nothing about the flow.)
 
 use super::key::Key;
 use std::fmt;
@@ -12,9 +12,9 @@ use std::str::FromStr;
 /// One end of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// Its address.
+    /// The end's address.
     pub addr: IpAddr,
-    /// Its port; 0 for protocols without.
+    /// The end's port; 0 for protocols without ports.
     pub port: u16,
 }
 
@@ -23,15 +23,16 @@ pub struct End {
 pub struct FlowName {
     /// The protocol number.
     pub proto: u8,
-    /// Its ends, in either order.
+    /// The flow's ends, in either order.
     pub ends: [End; 2],
-    /// The ids of its two outermost VLAN tags, 0 where there is none; none: not said.
+    /// The ids of the two outermost VLAN tags, 0 where there is no tag. `None`: the name does not
+    /// say.
     pub vlans: Option<[u16; 2]>,
-    /// The id of an echo or of the tunnel's network; none: not said.
+    /// The id of an echo or of the tunnel's network. `None`: the name does not say.
     pub id: Option<u32>,
 }
 
-/// Protocols that have names here; others are numbers.
+/// Protocols that have names here; all others are numbers.
 const PROTOCOLS: &[(&str, u8)] = &[
     ("tcp", 6),
     ("udp", 17),
@@ -44,11 +45,11 @@ const PROTOCOLS: &[(&str, u8)] = &[
     ("ah", 51),
 ];
 
-/// How a name looks.
+/// The form of a name, for messages.
 const LOOKS: &str = "a flow is named by its ends: `tcp 10.0.0.1:1234 10.0.0.2:80`, `udp [2001:db8::1]:53 [2001:db8::2]:53`, \
                      `icmp 10.0.0.1 10.0.0.2 id 7`; behind that `vlan 10` where it has tags";
 
-/// What a protocol is called.
+/// The name of a protocol, or its number.
 pub fn protocol(proto: u8) -> String {
     let name = PROTOCOLS.iter().find(|(_, number)| *number == proto);
     name.map_or_else(|| proto.to_string(), |(name, _)| (*name).to_owned())
@@ -74,7 +75,7 @@ impl FlowName {
         FlowName { proto: key.proto(), ends, vlans: (vlans != [0; 2]).then_some(vlans), id: key.id() }
     }
 
-    /// Its key, where what is not said is not there.
+    /// The name's key. Parts that the name does not say are absent in the key.
     pub(super) fn key(&self) -> Key {
         let [a, b] = self.ends;
         let order = |end: End| (words(end.addr), end.port);
@@ -84,12 +85,13 @@ impl FlowName {
             .tagged(self.vlans.unwrap_or_default(), self.id)
     }
 
-    /// Whether it is the same name, with the ends in either order.
+    /// Whether both names are equal, with the ends in either order.
     pub fn is(&self, other: &FlowName) -> bool {
         self.key() == other.key()
     }
 
-    /// Whether a key is of a flow that this may mean: what is not said may be anything.
+    /// Whether the name may mean the flow of this key: parts that the name does not say match
+    /// anything.
     pub(super) fn may_be(&self, key: &Key) -> bool {
         let full =
             FlowName { vlans: Some(self.vlans.unwrap_or(key.vlans())), id: self.id.or(key.id()), ..*self };
@@ -129,8 +131,8 @@ impl fmt::Display for FlowName {
 impl FromStr for FlowName {
     type Err = String;
 
-    /// Reads a name; ports may also stand by themselves (`tcp 10.0.0.1 1234 10.0.0.2 80`), as the
-    /// parts of a list do.
+    /// Reads a name. Ports may also stand as separate words (`tcp 10.0.0.1 1234 10.0.0.2 80`), as
+    /// in the parts of a list.
     fn from_str(text: &str) -> Result<FlowName, String> {
         let mut words = text.split_ascii_whitespace().peekable();
         let wrong = |what: String| format!("{what}; {LOOKS}");

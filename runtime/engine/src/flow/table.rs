@@ -1,8 +1,8 @@
-//! The table of flows, one packet after the other. The invariants: a flow that lives is in the
-//! index and in the list of its class, a place without one is in neither and on the list of free
-//! places; every flow that was created is active, or was counted as ended, expired or evicted; the
-//! work for one packet is bounded, and what becomes of it does not depend on how packets are cut
-//! into batches. (Rejected: a sweep per batch, whose results would.)
+//! The table of flows, which handles one packet after the other. Invariants: a live flow is in the
+//! index and in the list of its class; a place without a flow is in neither, but on the list of
+//! free places. Every created flow is active, or was counted as ended, expired or evicted. The work
+//! for one packet is bounded, and its outcome does not depend on how packets are cut into batches.
+//! (Rejected: a sweep per batch, whose results would depend on that.)
 
 use super::batch;
 use super::entry::{Entry, flag};
@@ -20,49 +20,49 @@ mod query;
 
 pub use query::{FlowAbout, Slice};
 
-/// How many packets share a clock reading and a sweep.
+/// Number of packets that share a clock reading and a sweep.
 const TURN: u64 = 16;
-/// How many places a sweep looks at.
+/// Number of places that a sweep looks at.
 const SWEPT: usize = 4;
-/// How many flows that are younger than their bucket an eviction passes by.
+/// Number of flows younger than their bucket that an eviction passes by.
 const MEETINGS: usize = 64;
 
-/// What became of packets and flows.
+/// Counters of packets and flows.
 /// `created = active + ended + expired + evicted_young + evicted_established`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FlowCounts {
-    /// Packets looked at.
+    /// Packets that the table looked at.
     pub packets: u64,
-    /// Of these, those without a sound IP header.
+    /// Packets without a sound IP header, a part of `packets`.
     pub non_ip: u64,
-    /// Flows that live; some of them may be over and not yet found to be.
+    /// Live flows. Some of them may have timed out without the table having noticed it yet.
     pub active: u64,
     /// Flows that began.
     pub created: u64,
-    /// Flows that ended because a SYN began another one with the same key.
+    /// Flows that ended because a SYN began another flow with the same key.
     pub ended: u64,
     /// Flows that were idle for too long.
     pub expired: u64,
-    /// Flows of which only one end had spoken that made room for others.
+    /// Flows that were evicted although only one end had spoken, to make room.
     pub evicted_young: u64,
-    /// Other flows that made room.
+    /// Other flows that were evicted to make room.
     pub evicted_established: u64,
-    /// Fragments, not the first of their datagram, whose flow is known.
+    /// Fragments other than the first of their datagram whose flow is known.
     pub fragments: u64,
-    /// Those whose first fragment was not seen, or not remembered.
+    /// Fragments other than the first whose first fragment was not seen or is not remembered.
     pub orphan_fragments: u64,
     /// Datagrams that were forgotten before their time to make room.
     pub forgotten_fragments: u64,
 }
 
-/// Where a packet belongs.
+/// The flow that a packet belongs to.
 #[derive(Debug, Clone, Copy)]
 struct Placed {
     id: u32,
     from: usize,
     is_new: bool,
     tcp: Option<Tcp>,
-    /// TCP, a fragment that is not the first: the sequence number of its first byte.
+    /// TCP, a fragment other than the first: the sequence number of its first byte.
     first: Option<u32>,
 }
 
@@ -77,13 +77,14 @@ pub struct FlowTable {
     packet_keys: Vec<PacketKey>,
     seeds: Seeds,
     timeouts: Timeouts,
-    /// The least of the timeouts.
+    /// The shortest of the timeouts.
     least: i64,
     counts: FlowCounts,
-    /// Free places, linked by `next`: those whose end was told, and those whose end was not yet.
+    /// Heads of the lists of free places, linked by `next`: places whose end was reported, and
+    /// places whose end was not reported yet.
     told: u32,
     untold: u32,
-    /// The least time of the packets of this turn, and of the turn before.
+    /// The smallest packet time of this turn, and of the turn before.
     low: [i64; 2],
     /// Where the next sweep begins.
     cursor: usize,
@@ -91,13 +92,14 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
-    /// An empty table. It takes all its address space now, and memory as it fills. Ends the process
-    /// where there is no memory, as other allocations do; [`try_new`](Self::try_new) does not.
+    /// An empty table. It reserves all its address space now, and takes memory as it fills. Where
+    /// there is no memory, it aborts the process, as other allocations do;
+    /// [`try_new`](Self::try_new) returns an error.
     pub fn new(limits: &Limits) -> FlowTable {
         FlowTable::try_new(limits).unwrap_or_else(|none| none.abort())
     }
 
-    /// The same.
+    /// Like [`new`](Self::new), but returns an error where there is no memory.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -125,16 +127,17 @@ impl FlowTable {
         })
     }
 
-    /// Bytes that a table with these limits takes when it is full.
+    /// Memory of a full table with these limits, in bytes.
     pub fn memory_of(limits: &Limits) -> u64 {
         let flows = limits.flows.clamp(1, Limits::MAX_FLOWS) as u64;
         let fragments = Fragments::memory_of(limits.fragments);
         flows * (size_of::<Entry>() + 2 * size_of::<u32>()) as u64 + IdleBuckets::MEMORY as u64 + fragments
     }
 
-    /// What views are to say beside the rest, for the program that they are for: a flow's counts
-    /// and times; what tells it from others, the same for the same packets or so that nobody
-    /// outside can know. A table that goes on keeps that.
+    /// Chooses which optional members views have, for the program that reads them. `numbers`: a
+    /// flow's counts and times. `ids`: a number that tells a flow from others; `repeatable` makes
+    /// it the same for the same packets, else nobody outside can know it. A running table keeps the
+    /// seeds of its ids.
     pub fn tell(&mut self, numbers: bool, ids: bool, repeatable: bool) {
         self.wanted.numbers = numbers;
         if ids && self.wanted.ids.is_none() {
@@ -142,21 +145,22 @@ impl FlowTable {
         }
     }
 
-    /// Views are to say what those of another table said, which takes this one's place.
+    /// Makes views have the same optional members as those of `other`, whose place this table
+    /// takes.
     pub fn tell_as(&mut self, other: &FlowTable) {
         self.wanted.numbers = other.wanted.numbers;
         self.wanted.ids = self.wanted.ids.or(other.wanted.ids);
     }
 
-    /// Looks at a batch before its packets are observed, so that what they need comes from memory
-    /// side by side. It changes nothing; room for the largest batch is kept.
+    /// Prefetches what the packets of a batch need before they are observed. It changes no flow.
+    /// The buffer for the largest batch is kept.
     pub fn prepare(&mut self, packets: &[Packet], heads: &[Head]) {
         batch::prepare(&mut self.packet_keys, packets, heads, &self.seeds, &self.index, &self.flows);
     }
 
-    /// Updates the flow of packet `i` of the batch that was prepared, the packets in their order:
-    /// sets the flow's bits in `head`, fills the view. Nothing for a packet without an IP header,
-    /// and for a fragment whose datagram is not known.
+    /// Updates the flow of packet `i` of the prepared batch, sets the flow's bits in `head` and
+    /// fills the view. Call it for the packets in their order. Returns `None` for a packet without
+    /// an IP header, and for a fragment whose datagram is not known.
     #[inline(always)]
     pub fn observe(
         &mut self,
@@ -173,7 +177,7 @@ impl FlowTable {
         }
     }
 
-    /// A packet's part of its stream, after it was observed.
+    /// A packet's part of its stream, after the packet was observed.
     pub fn segment<'p>(
         &self,
         observed: &Observed,
@@ -196,8 +200,8 @@ impl FlowTable {
         }
     }
 
-    /// A whole packet of an established flow, in the middle of its stream, where it was guessed to
-    /// be: most of them.
+    /// The fast path for most packets: a whole packet in mid-stream of an established flow, whose
+    /// guessed place is right.
     #[inline(always)]
     fn follow(
         &mut self,
@@ -233,7 +237,7 @@ impl FlowTable {
         Some(Observed { flow: FlowId(packet_key.guess), length: place.length, start: place.start })
     }
 
-    /// Any packet.
+    /// The path for any packet.
     #[inline(never)]
     fn observe_any(
         &mut self,
@@ -264,7 +268,7 @@ impl FlowTable {
         Some(Observed { flow: FlowId(id), length: place.length, start: place.start })
     }
 
-    /// The place of any packet.
+    /// The place of any packet's flow.
     #[inline(never)]
     fn search(&mut self, i: usize, packet: &Packet, stack: &Stack) -> Option<Placed> {
         let mut packet_key = match self.packet_keys.get(i) {
@@ -300,7 +304,8 @@ impl FlowTable {
         Some(Placed { id, from, is_new, tcp, first })
     }
 
-    /// A place for a new flow: a free one, one never used, or that of the idlest flow.
+    /// A place for a new flow: a free place, a place never used, or the place of the longest idle
+    /// flow.
     #[inline(never)]
     fn create(&mut self, packet_key: &PacketKey, time: i64) -> u32 {
         let id = if self.told != NOWHERE {
@@ -323,7 +328,7 @@ impl FlowTable {
         id
     }
 
-    /// The free place after this one.
+    /// The free place after this place.
     fn after(&self, id: u32) -> u32 {
         let next = self.flows[id as usize].next();
         if next == END { NOWHERE } else { next }
@@ -336,7 +341,7 @@ impl FlowTable {
         self.counts.created += 1;
     }
 
-    /// Frees the place of the idlest flow.
+    /// Frees the place of the longest idle flow.
     fn evict(&mut self) -> u32 {
         let young = self.idle_buckets.idlest(&mut self.flows, Class::Young, MEETINGS);
         let id = match young {
@@ -368,8 +373,8 @@ impl FlowTable {
         self.counts.active -= 1;
     }
 
-    /// The clock: the least time of the last two turns, so that no single packet can set it
-    /// forward.
+    /// Advances the clock: the smallest packet time of the last two turns, so that no single packet
+    /// can set it forward.
     #[inline(always)]
     fn tick(&mut self, time: i64) {
         self.low[0] = self.low[0].min(time);
@@ -401,8 +406,8 @@ impl FlowTable {
         }
     }
 
-    /// The key of a fragment that is not the first, and the sequence number of its first byte.
-    /// Nothing without its first.
+    /// The key of a fragment other than the first, and the sequence number of its first byte.
+    /// Returns `None` where the first fragment is not known.
     #[cold]
     fn datagram(&mut self, packet: &Packet, stack: &Stack) -> Option<(PacketKey, Option<u32>)> {
         let found = fragments::read(packet, stack).and_then(|fragment| {
@@ -429,9 +434,9 @@ impl FlowTable {
         self.flows.get_mut(flow.index()).filter(|flow| flow.has(flag::ALIVE))
     }
 
-    /// The places of flows that ended since this was last asked and that no other flow has taken:
-    /// what is known of them may be forgotten. A place that was taken is not told;
-    /// [`Segment::is_new`] has said it.
+    /// Calls `f` for the places of flows that ended since the last call and that no other flow has
+    /// taken. The caller may forget what it knows about these flows. A place that another flow has
+    /// taken is not reported: [`Segment::is_new`] has said so.
     pub fn drain_ended(&mut self, mut f: impl FnMut(FlowId)) {
         while self.untold != NOWHERE {
             let id = self.untold;
@@ -442,12 +447,12 @@ impl FlowTable {
         }
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     pub fn counts(&self) -> FlowCounts {
         FlowCounts { forgotten_fragments: self.fragments.forgotten, ..self.counts }
     }
 
-    /// The memory that the table can come to take, in bytes.
+    /// The most memory that the table can take, in bytes.
     pub fn memory(&self) -> usize {
         let flows = self.flows.capacity() * size_of::<Entry>();
         let keys = self.packet_keys.capacity() * size_of::<PacketKey>();
@@ -459,7 +464,7 @@ impl FlowTable {
 const END: u32 = (1 << 24) - 1;
 const _: () = assert!(Limits::MAX_FLOWS + 2 * 4096 <= END as usize);
 
-/// When a flow is over.
+/// After how many idle nanoseconds a flow is over.
 #[inline(never)]
 fn timeout(timeouts: &Timeouts, flow: &Entry) -> i64 {
     const DATA: u64 = flag::DATA | flag::of(flag::DATA, 1);

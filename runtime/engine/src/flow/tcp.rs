@@ -1,8 +1,8 @@
-//! TCP: which offset a segment has, when a SYN begins another flow, what is established and what is
-//! closed. The invariants: a retransmitted byte has the offset it had; an offset is unwrapped
-//! against the greatest offset seen, so that streams go on beyond 4 GiB while no gap is as long as
-//! 2 GiB; whatever a segment says, its flow stays sound. (Rejected: windows and acknowledgments as
-//! a judge of what is in the window: a mirror sees packets late, twice or never.)
+//! TCP: the offset of a segment, when a SYN begins another flow, and when a flow is established or
+//! closed. Invariants: a retransmitted byte has the same offset again. Offsets are unwrapped
+//! against the greatest offset seen, so that streams go on beyond 4 GiB as long as each gap is
+//! below 2 GiB. A flow stays sound whatever its segments say. (Rejected: windows and
+//! acknowledgments to judge what is in the window; a mirror sees packets late, twice or never.)
 
 use super::entry::{Entry, flag};
 use mrule_compiler::abi::{Packet, Stack, bit};
@@ -10,7 +10,7 @@ use mrule_compiler::abi::{Packet, Stack, bit};
 /// The protocol number.
 pub(super) const PROTO: u8 = 6;
 
-/// A segment that begins further ahead than this does not move the greatest offset.
+/// A segment that begins further ahead than this, in bytes, does not move the greatest offset.
 pub(super) const GARBAGE: i64 = 1 << 30;
 
 const FIN: u8 = 1;
@@ -29,9 +29,9 @@ pub(super) struct Tcp {
 /// Where a packet's payload lies in its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Below 0 before the start.
+    /// The stream offset; below 0 before the start.
     pub start: i64,
-    /// 0 for what is no part of the stream: the text of a RST.
+    /// The payload's length; 0 for bytes outside the stream, as the text of a RST.
     pub length: u32,
     pub known: bool,
 }
@@ -41,7 +41,7 @@ impl Place {
 }
 
 impl Tcp {
-    /// The header, if it was captured through its flags and does not lie.
+    /// The header, if it was captured up to its flags and is sound.
     #[inline(always)]
     pub fn read(packet: &Packet, stack: &Stack) -> Option<Tcp> {
         if stack.bits & bit::TCP_FLAGS == 0 {
@@ -64,12 +64,12 @@ impl Tcp {
         self.seq.wrapping_add(u32::from(self.is(SYN)))
     }
 
-    /// The same, if the payload is part of the stream.
+    /// The sequence number of the first payload byte, if the payload is part of the stream.
     pub fn stream(&self) -> Option<u32> {
         (!self.is(RST)).then(|| self.data())
     }
 
-    /// Whether it begins another flow than this one, which has the same key.
+    /// Whether the segment begins another flow than this one with the same key.
     #[inline(always)]
     pub fn is_another(&self, flow: &Entry, from: usize) -> bool {
         self.is(SYN) && self.syn_of_another(flow, from)
@@ -89,7 +89,7 @@ impl Tcp {
         !self.is(ACK) && (closed(flow) || other_in_midstream)
     }
 
-    /// Whether it is one of many in the middle of a stream, which changes nothing but the greatest
+    /// Whether the segment is an ordinary one in mid-stream, which can only move the greatest
     /// offset.
     #[inline(always)]
     pub fn is_plain(&self, flow: &Entry, from: usize) -> bool {
@@ -99,8 +99,8 @@ impl Tcp {
             && flow.end(from) & (ONGOING | flag::FIN) == ONGOING
     }
 
-    /// Updates the flow by a plain segment, and says where the payload lies; `length` is its length
-    /// on the wire.
+    /// Updates the flow by a plain segment, and returns where the payload lies. `length` is its
+    /// length on the wire.
     #[inline(always)]
     pub fn follow(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
         let top = flow.top(from) as i64;
@@ -113,7 +113,7 @@ impl Tcp {
         Place { start, length, known: true }
     }
 
-    /// The same by any segment.
+    /// Like [`follow`](Self::follow), for any segment.
     pub fn update(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
         let base = flag::of(flag::BASE, from);
         if self.is(SYN | RST) && !self.opens_or_goes_on(flow, from) {
@@ -134,7 +134,7 @@ impl Tcp {
         Place { start, length, known: true }
     }
 
-    /// What a SYN says of its flow; false for a RST.
+    /// Notes what a SYN says about its flow. Returns false for a RST.
     #[cold]
     fn opens_or_goes_on(&self, flow: &mut Entry, from: usize) -> bool {
         if self.is(RST) {
@@ -148,13 +148,14 @@ impl Tcp {
             flow.set(flag::OPENED | if client == 1 { flag::HIGHER } else { 0 });
         }
         if flow.has(flag::RESET) && !flow.has(flag::ESTABLISHED) {
-            // Refused, and tried again.
+            // The first attempt was refused, and the client tries again.
             flow.clear(flag::RESET);
         }
         true
     }
 
-    /// A RST has an offset, if anything is known of its stream, and says nothing of it.
+    /// Notes a RST. It has an offset where its stream's base is known, and adds nothing to the
+    /// stream.
     #[cold]
     fn reset(&self, flow: &mut Entry, from: usize) -> i64 {
         flow.set(flag::RESET);
@@ -175,15 +176,15 @@ impl Tcp {
     }
 }
 
-/// The offset of a sequence number, by the greatest offset seen.
+/// The offset of a sequence number, relative to the greatest offset seen.
 fn offset(flow: &Entry, from: usize, seq: u32) -> i64 {
     let top = flow.top(from);
     let edge = flow.base(from).wrapping_add(top as u32);
     top as i64 + i64::from(seq.wrapping_sub(edge) as i32)
 }
 
-/// Moves the greatest offset. A byte that could not have been sent after a FIN is the FIN itself;
-/// and new data after a RST shows that it was not heeded.
+/// Moves the greatest offset. A byte that could not have been sent after a FIN is the FIN itself.
+/// New data after a RST shows that the receiver ignored the RST.
 fn advance(flow: &mut Entry, from: usize, start: i64, length: u32) {
     let top = flow.top(from);
     let end = start.saturating_add(i64::from(length)).max(0) as u64;
@@ -199,7 +200,7 @@ fn advance(flow: &mut Entry, from: usize, start: i64, length: u32) {
     }
 }
 
-/// The bytes of a segment that a later fragment holds, if the start of its stream is still known.
+/// The bytes of a segment in a later fragment, if the base of its stream is still known.
 #[cold]
 pub(super) fn continuation(flow: &mut Entry, from: usize, seq: u32, length: u32) -> Place {
     if !flow.has(flag::of(flag::BASE, from)) {
@@ -217,7 +218,7 @@ fn both(flow: &Entry, bit: u64) -> bool {
     flow.has(flag::of(bit, 0) | flag::of(bit, 1))
 }
 
-/// Whether it was reset, or both ends have sent FIN.
+/// Whether the flow was reset, or both ends have sent FIN.
 #[inline(always)]
 pub(super) fn closed(flow: &Entry) -> bool {
     flow.has(flag::RESET) || both(flow, flag::FIN)

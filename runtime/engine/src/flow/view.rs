@@ -1,14 +1,14 @@
-//! What a flow says of a packet: its payload, its place in the stream, the flow's numbers. The
-//! invariant: every member of a view that is wanted is written, and none passes what its field
-//! promises. (Rejected: views that are kept in the table, 144 bytes a flow.)
+//! What a flow says of a packet: its payload, its place in the stream, the flow's numbers.
+//! Invariant: each wanted member of a view is written, and none exceeds what its field promises.
+//! (Rejected: views that are kept in the table, 144 bytes a flow.)
 
 use super::entry::{Entry, MOST, flag};
 use super::key::{self, Seeds};
 use super::tcp::{self, Place};
 use mrule_compiler::abi::{FlowView, Packet, Stack, bit};
 
-/// What was captured of a packet's payload: everything behind the headers that the IP packet
-/// declares.
+/// The captured part of a packet's payload: everything behind the headers within the IP packet's
+/// declared length.
 pub(super) fn captured<'p>(packet: &Packet<'p>, stack: &Stack) -> &'p [u8] {
     packet.frame().get(stack.headers_end as usize..stack.l3_end as usize).unwrap_or(&[])
 }
@@ -22,7 +22,7 @@ pub(super) fn payload_length(packet: &Packet, stack: &Stack) -> u32 {
     key::wire_end(packet, stack).saturating_sub(stack.headers_end)
 }
 
-/// A packet of a protocol without offsets: its payload comes after what came before.
+/// A packet of a protocol without offsets: its payload follows the bytes before it.
 #[inline(always)]
 pub(super) fn by_volume(flow: &mut Entry, from: usize, length: u32) -> Place {
     let start = flow.top(from);
@@ -33,7 +33,7 @@ pub(super) fn by_volume(flow: &mut Entry, from: usize, length: u32) -> Place {
     Place { start: start as i64, length, known: true }
 }
 
-/// Times that a view tells.
+/// Times for a view.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     pub is_new: bool,
@@ -41,18 +41,18 @@ pub(super) struct Times {
     pub idle: i64,
 }
 
-/// What views say only for programs that ask.
+/// Members of views that only some programs ask for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     /// Counts and times.
     pub numbers: bool,
-    /// What tells flows apart, made with these.
+    /// Seeds for the numbers that tell flows apart.
     pub ids: Option<Seeds>,
 }
 
-/// Says what is known of a flow, and of what only some programs ask for what is wanted; gives back
-/// the bits that say it. (Member by member, in the order in which they become known: one record at
-/// the end would have all of them wait in memory.)
+/// Fills a view with what is known about a flow and with the optional members that are wanted.
+/// Returns the presence bits of the members. (The code writes member by member, in the order in
+/// which values become known: one record at the end would keep them all waiting in memory.)
 #[inline(always)]
 pub(super) fn fill(
     view: &mut FlowView,

@@ -1,27 +1,27 @@
-//! What became of the bytes of streams and of the messages in them. The invariant is
-//! [`StreamCounts::adds_up`]. (Rejected: one number for all that was lost; who operates this must
-//! know which limit to raise.)
+//! Counters of the bytes of streams and of the messages in them. The invariant is
+//! [`StreamCounts::adds_up`]. (Rejected: one number for all losses; an operator must know which
+//! limit to raise.)
 
 /// Sums since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StreamCounts {
     /// Packets that were looked at.
     pub segments: u64,
-    /// Their captured payload bytes.
+    /// Captured payload bytes of these packets.
     pub bytes: u64,
     /// Bytes that were delivered in order.
     pub delivered: u64,
-    /// Bytes that were there before, or lie before the start of their stream.
+    /// Bytes that had come before, or lie before the start of their stream.
     pub repeated: u64,
-    /// Bytes of directions of which nobody wants more.
+    /// Bytes of directions of which no more bytes are wanted.
     pub unwanted: u64,
-    /// Bytes that are held now, behind a gap.
+    /// Bytes that are now held ahead of a gap.
     pub held: u64,
-    /// Bytes that were held when their flow ended or nobody wanted them any more.
+    /// Bytes that were held when their flow ended or when they were no longer wanted.
     pub abandoned: u64,
     /// Delivered bytes that were searched for patterns.
     pub scanned: u64,
-    /// Segments of which a part had to be held.
+    /// Segments that were held, at least in part.
     pub segments_held: u64,
     /// Gaps that were given up.
     pub gaps: Gaps,
@@ -29,23 +29,23 @@ pub struct StreamCounts {
     pub gap_bytes: u64,
     /// Messages of HTTP, TLS and DNS.
     pub messages: Messages,
-    /// What messages said and no packet says: one said too much, or the message was complete before
-    /// its application was known.
+    /// Values of messages that no packet reports: the packet had no room for more values, or the
+    /// message was complete before its application was known.
     pub facets_dropped: u64,
 }
 
-/// Gaps by cause.
+/// Gaps that were given up, by cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gaps {
-    /// No room in the pool for what comes behind.
+    /// The pool had no room for the bytes behind the gap.
     pub pool_full: u64,
-    /// The direction holds as much as it may.
+    /// The direction held as many bytes as it may.
     pub direction_full: u64,
-    /// The capture has not all bytes of the packet.
+    /// The capture does not contain all bytes of the packet.
     pub truncated: u64,
 }
 
-/// Messages by what became of them.
+/// Messages, by what became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Messages {
     /// Read: heads of HTTP requests and responses.
@@ -54,18 +54,18 @@ pub struct Messages {
     pub tls: u64,
     /// Read: DNS messages.
     pub dns: u64,
-    /// Given up, and with it the direction: larger than a message may be.
+    /// Given up, together with the direction: larger than the limit for a message.
     pub too_large: u64,
-    /// Given up, and with it the direction (unless DNS over UDP): not what the protocol allows.
+    /// Given up, together with the direction (except DNS over UDP): the protocol does not allow it.
     pub malformed: u64,
-    /// Given up, and with it the direction: a gap in it, or between messages.
+    /// Given up, together with the direction: a gap in the message, or between messages.
     pub gap: u64,
-    /// Given up, and with it the direction: no room in the pool for its first part.
+    /// Given up, together with the direction: the pool had no room for the message's first part.
     pub pool_full: u64,
 }
 
 impl StreamCounts {
-    /// Whether every byte was counted once.
+    /// Whether each byte was counted exactly once.
     pub fn adds_up(&self) -> bool {
         self.bytes == self.delivered + self.repeated + self.unwanted + self.held + self.abandoned
             && self.scanned <= self.delivered

@@ -1,6 +1,6 @@
-//! One packet's way through its direction: what is new in it is delivered, held, or put where it
-//! belongs; what it completes is said. (Rejected: a queue of events between the steps; each step is
-//! a call.)
+//! Takes one packet through its direction: delivers new bytes, holds them, or fills a gap with
+//! them, and reports what they complete. Invariant: each payload byte of the packet is counted
+//! once. (Rejected: a queue of events between the steps; each step is a call.)
 
 use super::detect::{self, PREFIX, Prefix, TCP_PREFIX};
 use super::order::{self, Full, Next};
@@ -13,13 +13,13 @@ use mrule_compiler::fields::App;
 
 pub(super) const UDP: u8 = 17;
 
-/// One packet's work.
+/// The work for one packet.
 pub(super) struct Job<'a, 's> {
     pub(super) environment: &'a Environment,
     pub(super) i: usize,
     pub(super) segment: &'a Segment<'s>,
     pub(super) sight: &'a mut BatchContext,
-    /// How deep the deepest pattern looks now.
+    /// The current depth of the deepest pattern.
     pub(super) deepest: u64,
     pub(super) shared: &'a mut Shared,
 }
@@ -111,7 +111,7 @@ impl Job<'_, '_> {
         }
     }
 
-    /// Whether anybody wants more bytes of a direction.
+    /// Whether more bytes of a direction are wanted.
     fn wants(&self, content: &Content, d: usize) -> bool {
         let dir = &content.dirs[d];
         if dir.done {
@@ -126,7 +126,7 @@ impl Job<'_, '_> {
         search || messages
     }
 
-    /// Delivers what is held and follows.
+    /// Delivers the held bytes that follow.
     fn drain(&mut self, content: &mut Content, d: usize) {
         while !content.dirs[d].held.is_empty() && self.wants(content, d) {
             let dir = &mut content.dirs[d];
@@ -185,7 +185,7 @@ impl Job<'_, '_> {
         self.shared.counts.delivered += bytes.len() as u64;
         let dir = &mut content.dirs[d];
         if self.shared.uses.streams && !dir.searched {
-            // One byte more, for patterns that look at what follows their match.
+            // One more byte, for patterns that look at the byte after their match.
             let room = self.deepest.saturating_add(1).saturating_sub(dir.next);
             let searched = bytes.get(..room.min(bytes.len() as u64) as usize).unwrap_or(bytes);
             let Shared { automaton, depths, .. } = &*self.shared;
@@ -212,7 +212,7 @@ impl Job<'_, '_> {
         dir.searched |= dir.next > self.deepest;
     }
 
-    /// Looks whether these bytes, which follow, say what the application is.
+    /// Tries to recognise the application by these bytes, which follow the earlier ones.
     fn detect(&mut self, content: &mut Content, d: usize, bytes: &[u8]) {
         let mut prefixes = [[0; PREFIX], [0; PREFIX]];
         let mut lens = [0, 0];
@@ -221,7 +221,7 @@ impl Job<'_, '_> {
         }
         let dir = &mut content.dirs[d];
         let have = lens[d];
-        // Of datagrams, only the first is looked at.
+        // For datagrams, only the first one is looked at.
         let udp = self.segment.proto == UDP;
         let most = if udp { PREFIX } else { TCP_PREFIX };
         let new = bytes.get(..bytes.len().min(most.saturating_sub(have))).unwrap_or(bytes);
@@ -252,8 +252,8 @@ impl Job<'_, '_> {
             };
             content.dirs[d].reader = reader;
         }
-        // What was kept of the first bytes, then what came now. Heads that are complete in what was
-        // kept were complete when it came: whose packet this is says nothing of them.
+        // First the bytes that were kept, then the new bytes. Heads that the kept bytes complete
+        // were complete in an earlier packet, so this packet does not report them.
         for (d, prefix) in prefixes.iter().enumerate() {
             let kept = content.dirs[d].part.len();
             content.dirs[d].part.clear(&mut self.shared.pool);
@@ -264,13 +264,13 @@ impl Job<'_, '_> {
         if !was_closed {
             self.read(content, d, bytes, false);
         } else if !bytes.is_empty() && !matches!(content.dirs[d].reader, Reader::Over) {
-            // Bytes between the first ones and these were not kept.
+            // The bytes between the first bytes and these were not kept.
             self.shared.counts.messages.gap += 1;
             content.dirs[d].reader = Reader::Over;
         }
     }
 
-    /// Reads messages in these bytes; `late` when they came with earlier packets.
+    /// Reads messages in these bytes. `late`: the bytes came with earlier packets.
     fn read(&mut self, content: &mut Content, d: usize, bytes: &[u8], late: bool) {
         let Content { dirs, methods, .. } = content;
         let Shared { pool, counts, scratch, .. } = &mut *self.shared;

@@ -1,9 +1,9 @@
-//! Which application a flow carries, by the first bytes of both directions and by nothing else:
-//! ports play no role. One table of recognisers, each a total function of what both ends have said
-//! so far. The invariants: an answer of yes or no stands whatever bytes follow, so how the bytes
-//! are cut into packets makes no difference; no more than [`PREFIX`] bytes of a direction are
-//! looked at. (Rejected: a score for each protocol; nobody could say why a flow is what it is
-//! called. Rejected: to follow STARTTLS and upgrades; a flow is what it began as.)
+//! Recognises the application of a flow by the first bytes of both directions only; ports play no
+//! role. There is one table of recognisers, each a total function of what both ends have sent so
+//! far. Invariants: an answer of yes or no stands whatever bytes follow, so it does not matter how
+//! the bytes are cut into packets; at most [`PREFIX`] bytes of a direction are looked at.
+//! (Rejected: a score for each protocol; nobody could explain a flow's application. Rejected: to
+//! follow STARTTLS and upgrades; a flow keeps the application that it began with.)
 
 use mrule_compiler::fields::App;
 
@@ -11,10 +11,10 @@ mod binary;
 mod datagram;
 mod text;
 
-/// How many bytes of a direction are looked at: of a datagram, this many (DHCP's mark is at 236).
+/// Number of bytes of a datagram that are looked at (DHCP's magic cookie is at offset 236).
 pub(super) const PREFIX: usize = 256;
 
-/// The same for protocols over TCP.
+/// Number of bytes of a direction that are looked at for protocols over TCP.
 pub(super) const TCP_PREFIX: usize = 64;
 
 const TCP: u8 = 6;
@@ -24,16 +24,16 @@ const UDP: u8 = super::deliver::UDP;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Prefix<'a> {
     pub(super) bytes: &'a [u8],
-    /// There will be no more: they are as many as are looked at, or a datagram, or a gap follows.
+    /// There will be no more bytes: the limit is reached, or this is a datagram, or a gap follows.
     pub(super) closed: bool,
 }
 
-/// Whether it is a protocol.
+/// Whether the bytes are of a protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Yes,
     No,
-    /// More bytes would tell.
+    /// More bytes are needed to decide.
     More,
 }
 use Answer::{More, No, Yes};
@@ -44,12 +44,12 @@ impl Answer {
         if yes { Yes } else { No }
     }
 
-    /// Both must hold; the first that does not is the answer.
+    /// Yes if both are yes; otherwise the first answer that is not yes.
     fn and(self, then: impl FnOnce() -> Answer) -> Answer {
         if self == Yes { then() } else { self }
     }
 
-    /// One of both is enough.
+    /// Yes if at least one of both is yes.
     fn or(self, other: impl FnOnce() -> Answer) -> Answer {
         match self {
             Yes => Yes,
@@ -65,15 +65,15 @@ impl Answer {
     }
 }
 
-/// One direction's bytes as one function looks at them.
+/// A function that looks at one direction's bytes.
 type Side = fn(Prefix) -> Answer;
 
-/// How both directions are looked at.
+/// How a recogniser looks at both directions.
 enum By {
-    /// What the client says first, and what the server answers: either is enough, and both must be
-    /// possible.
+    /// What the client says first, and what the server answers. One yes is enough, and each no
+    /// rules the protocol out.
     Either(Side, Side),
-    /// Both together.
+    /// Looks at both directions together.
     Both(fn(Prefix, Prefix) -> Answer),
 }
 
@@ -114,7 +114,7 @@ const OVER_UDP: &[(App, By)] = &[
     (App::Bittorrent, By::Either(datagram::bittorrent, datagram::bittorrent)),
 ];
 
-/// What it is, as far as is known.
+/// The application, as far as it is known.
 pub(super) fn recognise(proto: u8, client: Prefix, server: Prefix) -> App {
     let table = match proto {
         TCP => OVER_TCP,
@@ -129,7 +129,7 @@ pub(super) fn recognise(proto: u8, client: Prefix, server: Prefix) -> App {
             More => open = true,
         }
     }
-    // What a server says before its client is an answer to something that is still to come.
+    // A server that speaks before its client answers a request that was not seen yet.
     open |= client.bytes.is_empty();
     if open && !(client.closed && server.closed) { App::Undecided } else { App::Other }
 }
@@ -147,7 +147,7 @@ impl By {
     }
 }
 
-/// What one side's bytes say.
+/// The answer for one side's bytes.
 fn side(ask: Side, prefix: Prefix) -> Answer {
     if prefix.bytes.is_empty() {
         return More;
@@ -158,17 +158,17 @@ fn side(ask: Side, prefix: Prefix) -> Answer {
     }
 }
 
-/// This end never speaks first.
+/// For an end that never speaks first.
 fn never(_: Prefix) -> Answer {
     No
 }
 
-/// Nothing is known of what this end says.
+/// For an end whose bytes are not known.
 fn maybe(_: Prefix) -> Answer {
     More
 }
 
-/// Whether bytes begin with these.
+/// Whether the bytes begin with `with`.
 fn begins(bytes: &[u8], with: &[u8]) -> Answer {
     match bytes.get(..with.len()) {
         Some(start) => Answer::of(start == with),
@@ -177,17 +177,17 @@ fn begins(bytes: &[u8], with: &[u8]) -> Answer {
     }
 }
 
-/// Whether bytes begin with one of these.
+/// Whether the bytes begin with one of `with`.
 fn begins_any(bytes: &[u8], with: &[&[u8]]) -> Answer {
     with.iter().fold(No, |answer, with| answer.or(|| begins(bytes, with)))
 }
 
-/// Whether a byte satisfies a condition.
+/// Whether the byte at `place` satisfies a condition.
 fn at(bytes: &[u8], place: usize, holds: impl Fn(u8) -> bool) -> Answer {
     bytes.get(place).map_or(More, |&byte| Answer::of(holds(byte)))
 }
 
-/// Two bytes as a number.
+/// Two bytes as a number, big-endian.
 fn word(bytes: &[u8], place: usize) -> Option<usize> {
     let bytes = bytes.get(place..)?.first_chunk()?;
     Some(usize::from(u16::from_be_bytes(*bytes)))

@@ -1,22 +1,22 @@
-//! DNS: the head and the questions of each message (RFC 1035), a datagram each, or behind a length
-//! of two bytes over TCP. The invariants: a pointer in a name leads only backwards, and a name has
-//! at most 255 bytes, so reading ends; a message with a question that is not understood says what
-//! its head and the questions before say. (Rejected: a library for DNS; it reads records that
-//! nobody asks for, and refuses messages for what is in them.)
+//! DNS: the header and the questions of each message (RFC 1035). A message is a datagram, or
+//! follows a length of two bytes over TCP. Invariants: a pointer in a name leads only backwards and
+//! a name has at most 255 bytes, so reading ends. If a question cannot be read, the message still
+//! reports its header and the questions before. (Rejected: a library for DNS; it also reads
+//! records, which nobody asks for, and refuses messages because of them.)
 
 use super::out::{Going, Out};
 use super::pool::Part;
 use mrule_compiler::fields::Facet;
 
-/// The longest name, as it is sent.
+/// The longest name in its sent form, in bytes (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 255;
-/// The head of a message.
+/// Length of a message's header, in bytes.
 const HEAD: usize = 12;
 
 /// The reader of one direction over TCP.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    /// The length of the message, as far as it is known.
+    /// The length of the message, as far as it has come.
     length: [u8; 2],
     have: u8,
 }
@@ -84,12 +84,13 @@ pub(super) fn datagram(message: &[u8], out: &mut Out) {
     out.counts.messages.dns += 1;
 }
 
-/// Writes the name at a place, as Wireshark shows it (the root as `<Root>`), but with every byte as
-/// it is, where Wireshark has U+FFFD for those that are no text; where it ends there.
+/// Appends the name at `at` to `text`, as Wireshark shows it (the root as `<Root>`). Unlike
+/// Wireshark, which writes U+FFFD for bytes that are no text, it keeps each byte. Returns the
+/// offset behind the name.
 pub(super) fn name(message: &[u8], mut at: usize, text: &mut Vec<u8>) -> Option<usize> {
     let mut end = None;
     let mut length = 0;
-    // Where the last jump led to: the next must lead further back.
+    // The place where the last pointer led. The next pointer must lead further back.
     let mut lowest = at;
     loop {
         let size = *message.get(at)?;

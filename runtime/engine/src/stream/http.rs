@@ -1,22 +1,22 @@
-//! HTTP/1: the heads of all requests and responses of a direction; bodies are skipped as the heads
-//! say (RFC 9112, 6.3). What a response's body is also depends on its request, so the methods of
-//! requests without a response are remembered for each flow, [`Methods::MOST`] of them; those
-//! beyond are taken for ordinary ones. Upgrades (101, CONNECT) end the reading of both directions.
-//! The invariant: a head is parsed once, when its last byte is there. (Rejected: to parse after
-//! every segment; a head of many tiny segments would cost the square of its length.)
+//! HTTP/1: the heads of all requests and responses of a direction. Bodies are skipped as the heads
+//! say (RFC 9112, 6.3). The body of a response also depends on its request, so each flow remembers
+//! the methods of up to [`Methods::MOST`] requests without a response. Requests beyond these count
+//! as ordinary. Upgrades (101, CONNECT) end the reading of both directions. Invariant: a head is
+//! parsed once, when its last byte has come. (Rejected: to parse after each segment; the work for a
+//! head of many tiny segments would grow with the square of its length.)
 
 use super::out::{Going, MAX_MESSAGE, Out};
 use super::pool::Part;
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 use mrule_compiler::fields::Facet;
 
-/// What is known of the requests that wait for their response.
+/// The requests that wait for their responses.
 #[derive(Debug, Default)]
 pub(super) struct Methods {
-    /// Two bits each, the oldest lowest.
+    /// Two bits per method, the oldest in the lowest bits.
     kinds: u64,
     count: u8,
-    /// Requests behind these, of which the methods were not kept.
+    /// Number of later requests whose methods were not kept.
     more: u32,
 }
 
@@ -60,20 +60,20 @@ impl Methods {
     }
 }
 
-/// Where in a direction one is.
+/// The reader's place in a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// In a head: what the line so far is.
+    /// In a head, with the state of the line so far.
     Head(Line),
-    /// In a body with so many bytes left.
+    /// In a body, with the number of bytes left.
     Body(u64),
     /// In a body that ends with the connection.
     ToEnd,
-    /// In the size of a chunk: what it is so far, and whether there were digits.
+    /// In the size of a chunk: its value so far, and whether digits were read.
     Size(u64, bool),
     /// Behind the size of a chunk, before the end of the line.
     SizeEnd(u64),
-    /// In a chunk.
+    /// In a chunk, with the number of bytes left.
     Chunk(u64),
     /// Behind a chunk, before the end of the line.
     ChunkEnd,
@@ -81,11 +81,11 @@ enum Step {
     Trailer(Line),
 }
 
-/// What the line so far is.
+/// The state of the line so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     Empty,
-    /// Only a carriage return.
+    /// The line has only a carriage return.
     Return,
     Text,
 }
@@ -102,7 +102,7 @@ impl Default for Reader {
     }
 }
 
-/// How a message goes on behind its head.
+/// What follows a message's head.
 enum Body {
     None,
     Length(u64),
@@ -112,7 +112,7 @@ enum Body {
 }
 
 impl Reader {
-    /// So many bytes are missing: whether one still knows where one is.
+    /// Skips `missing` bytes. Returns whether the place in the direction is still known.
     pub(super) fn gap(&mut self, missing: u64) -> bool {
         match &mut self.step {
             Step::ToEnd => true,
@@ -139,7 +139,7 @@ impl Reader {
         while let Some(&byte) = bytes.first() {
             match self.step {
                 Step::Head(line) => {
-                    // Empty lines before a message are left out (RFC 9112, 2.2).
+                    // Empty lines before a message are skipped (RFC 9112, 2.2).
                     if part.is_empty() && matches!(byte, b'\r' | b'\n') {
                         bytes = bytes.get(1..).unwrap_or(&[]);
                         continue;
@@ -229,19 +229,20 @@ impl Reader {
     }
 }
 
-/// What follows the size of a chunk.
+/// The step behind a chunk's size.
 fn data(size: u64) -> Step {
     if size == 0 { Step::Trailer(Line::Empty) } else { Step::Chunk(size) }
 }
 
-/// Skips over what is left of a body.
+/// Skips the rest of a body.
 fn skip(left: u64, bytes: &mut &[u8], more: fn(u64) -> Step, done: Step) -> Step {
     let now = left.min(bytes.len() as u64);
     *bytes = bytes.get(now as usize..).unwrap_or(&[]);
     if now == left { done } else { more(left - now) }
 }
 
-/// Looks for the end of an empty line; what the line at the end is.
+/// Looks for the end of an empty line. Returns the state of the last line, and the offset behind
+/// the empty line.
 fn empty_line(mut line: Line, bytes: &[u8]) -> (Line, Option<usize>) {
     let mut i = 0;
     while let Some(&byte) = bytes.get(i) {
@@ -261,11 +262,12 @@ fn empty_line(mut line: Line, bytes: &[u8]) -> (Line, Option<usize>) {
     (line, None)
 }
 
-/// Headers that are enough for nearly all messages; more are tried when they are not.
+/// This number of headers is enough for nearly all messages. Otherwise the head is parsed again
+/// with `MOST_HEADERS`.
 const HEADERS: usize = 64;
 const MOST_HEADERS: usize = 2048;
 
-/// Reads a head; none when it is none.
+/// Reads a head. Returns `None` when the bytes are no head.
 fn head(bytes: &[u8], methods: &mut Methods, out: &mut Out) -> Option<Body> {
     match read(bytes, &mut [EMPTY_HEADER; HEADERS], methods, out) {
         Err(httparse::Error::TooManyHeaders) => {
@@ -343,8 +345,8 @@ fn read<'b>(
     length(headers, Body::None)
 }
 
-/// A request whose first line is not what RFC 9112 asks for, such as one without a version, as
-/// servers see them from scanners: its method, its target, and how many headers it has.
+/// Reads a request whose first line breaks RFC 9112, such as a line without a version, as scanners
+/// send it. Returns its method, its target and the number of its headers.
 fn loosely<'b>(bytes: &'b [u8], headers: &mut [Header<'b>]) -> Option<(&'b [u8], &'b [u8], usize)> {
     let end = memchr::memchr(b'\n', bytes)?;
     let (line, rest) = (bytes.get(..end)?, bytes.get(end + 1..)?);
@@ -359,7 +361,7 @@ fn loosely<'b>(bytes: &'b [u8], headers: &mut [Header<'b>]) -> Option<(&'b [u8],
     }
 }
 
-/// How long the body is, by its headers.
+/// The length of the body, by its headers.
 fn length(headers: &[Header], otherwise: Body) -> Result<Body, httparse::Error> {
     let named = |name: &'static str| {
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)

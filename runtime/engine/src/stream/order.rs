@@ -1,12 +1,12 @@
-//! Bytes that came ahead of a gap, until it fills: a list of chunks by offset with a bit for each
-//! byte that is there. The invariants: the first copy of a byte counts, whatever else comes in its
-//! place, and whether it was held or delivered; a packet costs no more than its length and the
-//! number of chunks that the direction holds. (Rejected: a list of segments; many tiny ones would
-//! each need a chunk, and overlapping ones a rule for each way of overlapping.)
+//! Bytes that came ahead of a gap, until the gap fills. They are in a list of chunks by offset,
+//! with a bit for each byte that is there. Invariants: the first copy of a byte counts, whether it
+//! was held or delivered, whatever comes in its place later. A packet costs no more than its length
+//! and the number of chunks that its direction holds. (Rejected: a list of segments; many tiny
+//! segments would each need a chunk, and overlapping segments a rule for each kind of overlap.)
 
 use super::pool::{CHUNK, Chunk, Pool};
 
-/// What one direction holds back.
+/// What one direction holds.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     list: Option<Box<Chunk>>,
@@ -20,26 +20,26 @@ pub(super) enum Full {
     Direction,
 }
 
-/// How holding a segment went.
+/// The outcome of holding a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holding {
-    /// Bytes that are now held.
+    /// Bytes that were added.
     pub(super) new: u64,
     /// Bytes that were held before.
     pub(super) old: u64,
-    /// Up to which offset it went.
+    /// The offset up to which bytes were taken.
     pub(super) to: u64,
-    /// Why not further.
+    /// Why no more bytes were taken.
     pub(super) full: Option<Full>,
 }
 
 /// What comes next in a direction.
 pub(super) enum Next<'c> {
-    /// Nothing is known of it.
+    /// The next byte has not come yet.
     Gap,
-    /// Bytes; they are freed when this is given to [`Held::put_back`].
+    /// Bytes. [`Held::put_back`] frees them.
     Bytes(&'c [u8]),
-    /// So many bytes that will never come.
+    /// A number of bytes that will never come.
     Lost(u64),
 }
 
@@ -101,7 +101,7 @@ impl Held {
         holding
     }
 
-    /// The offset of the first byte that is held, or known not to come.
+    /// The offset of the first byte that is held or is known not to come.
     pub(super) fn first(&self, from: u64) -> Option<u64> {
         let mut link = &self.list;
         while let Some(chunk) = link {
@@ -121,10 +121,10 @@ impl Held {
         None
     }
 
-    /// Takes out the first chunk, when it has something at `from`. It is to be given back with
+    /// Takes out the first chunk if it has something at `from`. The caller gives it back with
     /// [`Held::put_back`].
     pub(super) fn take(&mut self, pool: &mut Pool, from: u64) -> Option<Box<Chunk>> {
-        // Chunks that are behind.
+        // Drops chunks that lie before `from`.
         while self.list.as_ref().is_some_and(|chunk| chunk.start.saturating_add(CHUNK as u64) <= from) {
             self.drop_first(pool);
         }
@@ -157,7 +157,7 @@ impl Held {
         }
     }
 
-    /// How many bytes from `from` on are held.
+    /// The number of held bytes from `from` on.
     fn bytes(&self, from: u64) -> u64 {
         let mut link = &self.list;
         let mut sum = 0;
@@ -170,7 +170,7 @@ impl Held {
         sum as u64
     }
 
-    /// Frees everything; how many bytes from `from` on were held.
+    /// Frees everything. Returns the number of bytes from `from` on that were held.
     pub(super) fn clear(&mut self, pool: &mut Pool, from: u64) -> u64 {
         if self.is_empty() {
             return 0;
@@ -190,7 +190,7 @@ pub(super) fn next(chunk: &Chunk, from: u64) -> Next<'_> {
         return Next::Bytes(chunk.data.get(at..end).unwrap_or(&[]));
     }
     let lost = chunk.lost.run(at);
-    // A byte that came after all counts.
+    // A byte that came later after all counts.
     let end = chunk.have.first(at).unwrap_or(CHUNK).min(lost);
     if end > at { Next::Lost((end - at) as u64) } else { Next::Gap }
 }

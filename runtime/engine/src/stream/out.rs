@@ -1,12 +1,13 @@
-//! Where readers of messages say what they read, and what they need to do it. (Rejected: readers
-//! that return what they read; it would have to be copied.)
+//! Where message readers write what they read, and what they need for it. Invariant: each value is
+//! written to the packet's record or counted as dropped. (Rejected: readers that return what they
+//! read; it would have to be copied.)
 
 use super::counts::StreamCounts;
 use super::pool::{Part, Pool};
 use mrule_compiler::context::BatchContext;
 use mrule_compiler::fields::Facet;
 
-/// The greatest message that is read, in bytes.
+/// The largest message that is read, in bytes.
 pub(super) const MAX_MESSAGE: usize = 64 << 10;
 
 /// What a reader works with.
@@ -16,7 +17,7 @@ pub(super) struct Out<'a> {
     pub(super) counts: &'a mut StreamCounts,
     pub(super) pool: &'a mut Pool,
     pub(super) scratch: &'a mut Vec<u8>,
-    /// What is read came with earlier packets: this one does not say it.
+    /// The bytes came with earlier packets, so this packet does not report what they say.
     pub(super) late: bool,
 }
 
@@ -24,7 +25,7 @@ pub(super) struct Out<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Going {
     On,
-    /// This direction has nothing more to say.
+    /// The reading of this direction ends.
     Over,
     /// The flow carries something else from here on.
     Tunnel,
@@ -43,7 +44,7 @@ impl Out<'_> {
         }
     }
 
-    /// Keeps a part of a message for later; false when that is not possible, which is counted.
+    /// Keeps a part of a message for later. Returns false when that is not possible, and counts it.
     pub(super) fn keep(&mut self, part: &mut Part, bytes: &[u8]) -> bool {
         if part.len() + bytes.len() > MAX_MESSAGE {
             self.counts.messages.too_large += 1;
@@ -56,8 +57,8 @@ impl Out<'_> {
         kept
     }
 
-    /// The whole of a message of which a part was kept, and `bytes` are the rest. The buffer is to
-    /// be given back.
+    /// The whole message: the part that was kept, and `bytes`, which are the rest. The caller gives
+    /// the buffer back.
     pub(super) fn whole(&mut self, part: &mut Part, bytes: &[u8]) -> Vec<u8> {
         let mut whole = std::mem::take(self.scratch);
         whole.clear();

@@ -1,10 +1,9 @@
-//! The memory for what flows hold back: segments that came ahead of a gap, and parts of messages.
-//! The invariant: there are never more chunks than fit into the limit, free ones included; a chunk
-//! belongs to the pool or to one list. (Rejected: a buffer for each direction, which grows and is
-//! never given back. Rejected: numbers instead of boxes for the links; lists that own their chunks
-//! cannot mix them up.)
+//! The memory for what flows hold: segments ahead of a gap, and parts of messages. Invariant: there
+//! are never more chunks than fit into the limit, free chunks included; a chunk belongs to the pool
+//! or to one list. (Rejected: a buffer for each direction, which grows and is never given back.
+//! Rejected: numbers instead of boxes as links; lists that own their chunks cannot mix them up.)
 
-/// How many bytes of a stream a chunk has.
+/// Number of stream bytes in a chunk.
 pub(super) const CHUNK: usize = 2048;
 const WORDS: usize = CHUNK / 64;
 
@@ -12,11 +11,11 @@ const WORDS: usize = CHUNK / 64;
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) next: Option<Box<Chunk>>,
-    /// Which stretch of the stream: the offset of its first byte, a multiple of [`CHUNK`].
+    /// The stream offset of the chunk's first byte, a multiple of [`CHUNK`].
     pub(super) start: u64,
-    /// Which bytes there are.
+    /// The bytes that have come.
     pub(super) have: Bits,
-    /// Which bytes will never come, as the capture cut them off.
+    /// The bytes that will never come, because the capture cut them off.
     pub(super) lost: Bits,
     pub(super) data: [u8; CHUNK],
 }
@@ -24,7 +23,7 @@ pub(super) struct Chunk {
 /// Chunks, up to a limit.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// Chunks that nobody uses, and how many.
+    /// Free chunks, and how many there are.
     free: Option<Box<Chunk>>,
     unused: usize,
     made: usize,
@@ -32,12 +31,12 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool of at most so many bytes.
+    /// A pool of at most `bytes` bytes.
     pub(super) fn new(bytes: usize) -> Pool {
         Pool { free: None, unused: 0, made: 0, most: bytes / size_of::<Chunk>() }
     }
 
-    /// A chunk without any bytes; none when the limit is reached.
+    /// A chunk without bytes. Returns `None` when the limit is reached.
     pub(super) fn take(&mut self) -> Option<Box<Chunk>> {
         if let Some(mut chunk) = self.free.take() {
             self.free = chunk.next.take();
@@ -70,12 +69,12 @@ impl Pool {
         }
     }
 
-    /// Bytes that it has allocated.
+    /// Allocated memory, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.made * size_of::<Chunk>()
     }
 
-    /// Chunks that are in use.
+    /// Number of chunks in use.
     pub(super) fn used(&self) -> usize {
         self.made - self.unused
     }
@@ -100,7 +99,7 @@ impl Bits {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// The first place from `from` on that is set (or, with `not`, that is not).
+    /// The first place from `from` on that is set (or, with `not`, that is not set).
     fn find(&self, from: usize, not: bool) -> Option<usize> {
         let flip = if not { u64::MAX } else { 0 };
         let mut mask = u64::MAX << (from % 64);
@@ -119,13 +118,13 @@ impl Bits {
         self.find(from, false)
     }
 
-    /// Where the run that begins at `from` ends: `from` where it is not set.
+    /// The end of the run that begins at `from`; `from` itself where the bit is not set.
     pub(super) fn run(&self, from: usize) -> usize {
         self.find(from, true).unwrap_or(CHUNK)
     }
 }
 
-/// Bytes of a message that is not complete.
+/// Bytes of an incomplete message.
 #[derive(Debug, Default)]
 pub(super) struct Part {
     list: Option<Box<Chunk>>,
@@ -141,7 +140,8 @@ impl Part {
         self.len == 0
     }
 
-    /// Adds bytes; false when the pool has no more, and then some of them are missing.
+    /// Adds bytes. Returns false when the pool has no more chunks; some of the bytes are then
+    /// missing.
     pub(super) fn push(&mut self, pool: &mut Pool, mut bytes: &[u8]) -> bool {
         let mut at = self.len();
         let mut link = &mut self.list;
@@ -168,7 +168,7 @@ impl Part {
         true
     }
 
-    /// Copies all of it behind what `to` has.
+    /// Appends all bytes to `to`.
     pub(super) fn copy(&self, to: &mut Vec<u8>) {
         let (mut left, mut list) = (self.len(), &self.list);
         while let Some(chunk) = list {
@@ -178,7 +178,7 @@ impl Part {
         }
     }
 
-    /// Copies its first bytes, as many as fit; how many.
+    /// Copies the first bytes, as many as fit. Returns their number.
     pub(super) fn first(&self, to: &mut [u8]) -> usize {
         let len = self.len().min(CHUNK).min(to.len());
         let data = self.list.as_ref().and_then(|chunk| chunk.data.get(..len));
@@ -189,7 +189,7 @@ impl Part {
         len
     }
 
-    /// Forgets all of it.
+    /// Frees all bytes.
     pub(super) fn clear(&mut self, pool: &mut Pool) {
         self.len = 0;
         pool.give(self.list.take());
@@ -197,7 +197,8 @@ impl Part {
 }
 
 impl Drop for Chunk {
-    /// One by one: a list that frees itself needs as much stack as it is long.
+    /// Frees the list chunk by chunk. A recursive drop would need as much stack as the list is
+    /// long.
     fn drop(&mut self) {
         while let Some(mut chunk) = self.next.take() {
             self.next = chunk.next.take();

@@ -1,10 +1,9 @@
-//! TLS: the ClientHellos and ServerHellos at the start of a direction, over as many records and
-//! segments as they take. The reading of a direction ends with the first record or message that is
-//! none of them: what follows is encrypted or says nothing that is asked for. A hello behind a
-//! ChangeCipherSpec (a second one, after a HelloRetryRequest) must fill its record, so that
-//! encrypted bytes are not taken for one. The invariant: a hello is parsed once, when it is
-//! complete. (Rejected: to keep records as they come; their heads would stand between the parts of
-//! a message.)
+//! TLS: the ClientHellos and ServerHellos at the start of a direction, over any number of records
+//! and segments. Reading ends at the first record or message of another kind: what follows is
+//! encrypted, or says nothing that programs ask for. A hello behind a ChangeCipherSpec (a second
+//! hello, after a HelloRetryRequest) must fill its record, so that encrypted bytes are not taken
+//! for a hello. Invariant: a hello is parsed once, when it is complete. (Rejected: to keep records
+//! as they come; their headers would stand between the parts of a message.)
 
 use super::out::{Going, Out};
 use super::pool::Part;
@@ -20,12 +19,12 @@ const SERVER_HELLO: u8 = 2;
 /// The reader of one direction.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    /// The head of a record as far as it is there.
+    /// The record's header as far as it has come.
     head: [u8; 5],
     have: u8,
     /// Bytes of the record that are still to come.
     left: u16,
-    /// Bytes of the message that are known: type and length.
+    /// The first bytes of the message: type and length.
     message: [u8; 4],
     /// A ChangeCipherSpec was seen.
     changed: bool,
@@ -51,7 +50,7 @@ impl Reader {
                     return Going::Over;
                 }
                 match kind {
-                    // A message goes on in the next record only if that is one of the handshake.
+                    // A message continues only in another record of the type handshake.
                     HANDSHAKE => {}
                     CHANGE_CIPHER_SPEC if part.is_empty() => self.changed = true,
                     ALERT if part.is_empty() => {}
@@ -119,7 +118,7 @@ impl Reader {
     }
 }
 
-/// Reads a hello with its type and length; false when it is none.
+/// Reads a hello with its type and length. Returns false when the bytes are no hello.
 fn hello(message: &[u8], out: &mut Out) -> bool {
     let body = message.get(4..).unwrap_or(&[]);
     let (version, extensions) = if message.first() == Some(&CLIENT_HELLO) {
@@ -134,13 +133,13 @@ fn hello(message: &[u8], out: &mut Out) -> bool {
         }
     };
     out.num(Facet::TlsVersion, version.into());
-    // One by one, so that one that is not understood does not hide those behind it.
+    // Reads extensions separately, so that a malformed one does not hide those behind it.
     let mut rest = extensions.unwrap_or(&[]);
     while let Some(&[_, _, high, low]) = rest.first_chunk() {
         let length = 4 + usize::from(u16::from_be_bytes([high, low]));
         let Some((extension, behind)) = rest.split_at_checked(length) else { break };
         rest = behind;
-        // Server names and protocols; the others need not be read.
+        // Server names and protocols. The other extensions need not be read.
         if !matches!(extension, [0, 0 | 16, ..]) {
             continue;
         }

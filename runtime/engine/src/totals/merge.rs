@@ -1,6 +1,6 @@
-//! Adds up what several workers counted. The invariant: every member of every record is added, so
-//! sums that hold for each worker hold for all; a member that is forgotten does not compile.
-//! (Rejected: counters shared by workers, which would cost each packet a bus cycle.)
+//! Adds the counters of several workers. Invariant: each member of each record is added, so
+//! identities that hold for each worker hold for the sum; code that forgets a member does not
+//! compile. (Rejected: counters shared by workers; each packet would cost a bus cycle.)
 
 use super::Totals;
 use crate::decider::{TrackCounts, TriggerCount};
@@ -8,7 +8,7 @@ use crate::flow::FlowCounts;
 use crate::stream::{Gaps, Messages, StreamCounts};
 
 impl Totals {
-    /// Adds what another worker counted for the same program.
+    /// Adds the sums of another worker for the same program.
     pub fn add(&mut self, other: &Totals) {
         self.packets += other.packets;
         self.wire_bytes += other.wire_bytes;
@@ -36,7 +36,7 @@ impl Totals {
         self.bound += other.bound;
         self.bound_withheld += other.bound_withheld;
         self.gone.add(&other.gone);
-        // What became of keys is the same for all workers, and not added up.
+        // The counters of keys are the same for all workers and are not added.
         for (sum, more) in self.triggers.iter_mut().zip(&other.triggers) {
             let sum = &mut sum.packets;
             let TriggerCount { held, raised, extended, vetoed, suppressed, full, unkeyed } = &more.packets;
@@ -57,8 +57,8 @@ impl Totals {
 }
 
 impl Totals {
-    /// Puts what another policy decided of the same packets beside what is here; the packets are
-    /// counted already.
+    /// Appends what another policy decided about the same packets. The packets themselves are
+    /// already counted.
     pub fn append(&mut self, other: Totals) {
         self.stations.extend(other.stations);
         self.rules.extend(other.rules);

@@ -1,33 +1,33 @@
-//! What is counted when one program takes another's place: what both have goes on, the rest is kept
-//! as sums, so that a thousand programs take no more room than one. The invariant: nothing that was
-//! counted is lost; the checks of [`Totals::check`] hold over all programs of a policy. (Rejected:
-//! sums by program, which grow with every load.)
+//! Keeps the sums when one program replaces another. Sums of what both programs have go on; all
+//! others are kept as one sum, so that a thousand programs take no more room than one. Invariant:
+//! no count is lost; the checks of [`Totals::check`] hold over all programs of a policy. (Rejected:
+//! sums per program, which grow with each load.)
 
 use super::{Totals, TriggerTotal};
 use crate::decider::{Decider, Migration};
 use mrule_compiler::hir::Program;
 
-/// Sums of what is no more: rules, limits and stations of earlier programs.
+/// Sums of the rules, limits and stations of earlier programs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetiredTotals {
-    /// Copies for stations.
+    /// Copies to stations.
     pub copies: u64,
-    /// Their bytes.
+    /// Bytes of these copies.
     pub bytes: u64,
     /// Verdicts for stations of which limits left nothing.
     pub withheld: u64,
     /// Verdicts that rules decided.
     pub decided: u64,
-    /// The bytes of their copies.
+    /// Bytes of the copies of these verdicts.
     pub rule_bytes: u64,
     /// Verdicts of which limits left nothing, by limits.
     pub limited: u64,
-    /// The most stations that one of the programs had.
+    /// The greatest number of stations that one of the programs had.
     pub stations: u64,
 }
 
 impl RetiredTotals {
-    /// Adds the sums of others.
+    /// Adds other sums.
     pub fn add(&mut self, more: &RetiredTotals) {
         let RetiredTotals { copies, bytes, withheld, decided, rule_bytes, limited, stations } = more;
         self.copies += copies;
@@ -39,7 +39,7 @@ impl RetiredTotals {
         self.stations = self.stations.max(*stations);
     }
 
-    /// All that a summary has, as what is no more.
+    /// All sums of `summary` as sums of an earlier program.
     pub fn all_of(summary: &Totals) -> RetiredTotals {
         let mut gone = summary.gone;
         gone.stations = gone.stations.max(summary.stations.len() as u64);
@@ -80,7 +80,7 @@ impl Totals {
         );
     }
 
-    /// What goes on when another program takes the place of this one's.
+    /// The sums with which `program` starts when it replaces this one.
     pub fn succeed(&self, program: &Program, migration: &Migration) -> Totals {
         let mut next = Totals::new(program);
         next.packets = self.packets;
@@ -106,7 +106,7 @@ impl Totals {
     }
 }
 
-/// Puts what goes on into its new place, and tells of the rest.
+/// Moves the entries that go on to their new places, and calls `gone` for the others.
 fn carry<T: Clone>(new: &mut [T], old: &[T], was: &[Option<usize>], mut gone: impl FnMut(usize)) {
     let mut kept = vec![false; old.len()];
     for (place, was) in new.iter_mut().zip(was) {

@@ -1,14 +1,15 @@
-//! A process for one test, and what the system says of it. The invariant: what is measured is a
-//! whole process, in which no other test runs. (Rejected: a copy beside each test that measures;
-//! these tests are in two crates, and none of them may need the crate of the end-to-end tests.)
+//! A process for one test, and what the system reports about it. Invariant: a measurement covers a
+//! whole process in which no other test runs. (Rejected: a copy of this code beside each test that
+//! measures. These tests are in two crates, and neither may depend on the crate of the end-to-end
+//! tests.)
 
 use std::process::Command;
 
-/// Says to the child of a test that it is alone.
+/// Tells the child process that it runs one test alone.
 const ALONE: &str = "MIRRORC_TEST_ALONE";
 
-/// Runs the body in a process of its own: this executable again, with this one test (its path in
-/// the executable).
+/// Runs the body in its own process: this executable again, with this one test (given by its path
+/// in the executable).
 pub fn alone(test: &str, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return body();

@@ -1,6 +1,6 @@
 //! A harness for the contents of flows: programs that ask for patterns, applications and messages,
-//! segments made by hand, and what each of them is told. (Rejected: frames through the dissector
-//! and the table of flows; what is tested here lies behind both.)
+//! segments made by hand, and what each segment reports. (Rejected: frames through the dissector
+//! and the flow table; the tested code lies behind both.)
 
 use mrule_compiler::context::{BatchContext, FacetValue};
 use mrule_compiler::environment::Environment;
@@ -35,7 +35,7 @@ pub fn matches(text: &str) -> StreamKind {
     StreamKind::Matches(pattern::translate(text).unwrap())
 }
 
-/// A program with these patterns of depths, that asks for these facets, and for the application.
+/// A program with these patterns and depths that asks for these facets and for the application.
 pub fn program(patterns: &[(StreamKind, u64)], facets: &[Facet], app: bool) -> Program {
     let streams = patterns
         .iter()
@@ -60,7 +60,7 @@ pub struct Feed {
     patterns: usize,
 }
 
-/// What a packet is told.
+/// What a packet reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
     pub app: App,
@@ -99,17 +99,17 @@ impl Feed {
         Told { app, found, said }
     }
 
-    /// From the client of flow 0 over TCP.
+    /// A TCP segment from the client of flow 0.
     pub fn client(&mut self, start: u64, payload: &[u8]) -> Told {
         self.give(&segment(true, start as i64, payload))
     }
 
-    /// From its server.
+    /// A TCP segment from the server of flow 0.
     pub fn server(&mut self, start: u64, payload: &[u8]) -> Told {
         self.give(&segment(false, start as i64, payload))
     }
 
-    /// The flow ends; what was found stays.
+    /// Ends the flow; counters stay.
     pub fn end(&mut self) {
         self.streams.forget(FlowId(0));
     }
@@ -129,7 +129,7 @@ pub fn segment(from_client: bool, start: i64, payload: &[u8]) -> Segment<'_> {
     }
 }
 
-/// A small generator of numbers, so that a failure can be had again.
+/// A small generator of numbers, so that a failure can be repeated.
 pub struct Dice(pub u64);
 
 impl Dice {

@@ -1,4 +1,4 @@
-//! The table of flows: case by case, against a model, against packets made to harm it.
+//! Tests of the flow table: case by case, against a model, and against hostile packets.
 
 mod frames;
 mod hostile;

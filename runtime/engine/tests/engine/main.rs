@@ -1,5 +1,5 @@
-//! The engine as a library: flows, streams, triggers, memory. The invariant: what is expected comes
-//! from a model or from bytes made by hand. (Rejected: one executable for each file; every
+//! Tests of the engine as a library: flows, streams, triggers, memory. Invariant: expectations come
+//! from a model or from bytes made by hand. (Rejected: one executable for each file; each
 //! executable links the engines again.)
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test stops")]

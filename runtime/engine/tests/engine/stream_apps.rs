@@ -1,6 +1,6 @@
-//! Applications by their first bytes, as real clients and servers send them: in every cut, in
-//! either order, and that nothing else is taken for one of them. (Rejected: one packet for each
-//! protocol; what is wrong with recognisers is wrong in the cuts.)
+//! Applications by their first bytes, as real clients and servers send them, in each cut and in
+//! either order, and that other bytes are not taken for them. (Rejected: one packet for each
+//! protocol; errors of recognisers show in the cuts.)
 
 use crate::feed::{Dice, Feed, TCP, UDP, program, segment};
 use mrule_compiler::fields::App;
@@ -58,7 +58,7 @@ const TALKS: &[Talk] = &[
     (App::Bittorrent, UDP, b"\x41\0\x12\x34\x01\x02\x03\x04\0\0\0\0\0\x10\0\0\0\x01\0\0", b"\x21\0\x12\x34\x01\x02\x03\x04\0\0\0\x10\0\x10\0\0\0\x01\0\x01"),
     (App::Bittorrent, UDP, b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0\x01\x02\x03\x04", b"\0\0\0\0\x01\x02\x03\x04"),
     (App::Other, UDP, b"hello", b"world"),
-    // A name of NetBIOS is no name of DNS.
+    // A NetBIOS name is no DNS name.
     (App::Other, UDP, b"\x12\x34\x01\x10\0\x01\0\0\0\0\0\0\x20EJFDEBFEEBFACACACACACACACACACAAA\0\0\x20\0\x01", b""),
 ];
 
@@ -70,8 +70,8 @@ fn give(feed: &mut Feed, proto: u8, from_client: bool, start: usize, payload: &[
 fn all_cuts_and_orders() {
     let asks = program(&[], &[], true);
     for (app, proto, client, server) in TALKS {
-        // Whichever the client says, in packets of any size; one end alone, where that is enough,
-        // and then both.
+        // What the client says, in packets of each size: one end alone, where that is enough, and
+        // then both ends.
         for size in if *proto == TCP { 1..client.len() + 1 } else { client.len()..client.len() + 1 } {
             let mut feed = Feed::new(&asks);
             let mut last = App::Undecided;
@@ -87,7 +87,7 @@ fn all_cuts_and_orders() {
             }
             assert_eq!(last, *app, "in pieces of {size}: {}", client.escape_ascii());
         }
-        // Whoever sends the first datagram is the client.
+        // The sender of the first datagram is the client.
         if *proto == TCP {
             let mut feed = Feed::new(&asks);
             give(&mut feed, *proto, false, 0, server);
@@ -112,14 +112,14 @@ fn dhcp() {
     discover.extend([0x63, 0x82, 0x53, 0x63, 53, 1, 1, 255]);
     let mut feed = Feed::new(&program(&[], &[], true));
     assert_eq!(give(&mut feed, UDP, true, 0, &discover), App::Dhcp);
-    // Cut by the capture.
+    // The capture cut the datagram.
     let mut feed = Feed::new(&program(&[], &[], true));
     let cut = Segment { proto: UDP, length: 244, ..segment(true, 0, &discover[..86]) };
     assert_eq!(feed.give(&cut).app, App::Dhcp);
 }
 
-/// Random bytes are nothing, and so is each protocol with a byte changed in what makes it
-/// recognisable; both never panic.
+/// Random bytes are no application, and neither is a protocol with a changed byte in its
+/// characteristic bytes. Neither panics.
 #[test]
 fn random_bytes_are_other() {
     let asks = program(&[], &[], true);
@@ -151,7 +151,7 @@ fn other_protocols_have_no_applications() {
     assert_eq!(give(&mut feed, 132, true, 0, b"GET / HTTP/1.1\r\n\r\n"), App::Other);
 }
 
-/// A gap in the first bytes: what is before it is all there is, and may be enough.
+/// A gap in the first bytes: only the bytes before it count, and they may be enough.
 #[test]
 fn gap_in_the_first_bytes() {
     let mut feed = Feed::new(&program(&[], &[], true));

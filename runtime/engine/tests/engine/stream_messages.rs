@@ -1,4 +1,4 @@
-//! Messages of HTTP, TLS and DNS: what they say, on which packet, and that the cuts make no
+//! Messages of HTTP, TLS and DNS: what they report, on which packet, and that the cuts make no
 //! difference. The messages are as clients and servers send them. (Rejected: messages of random
 //! bytes alone; they are refused at the first byte.)
 
@@ -7,8 +7,8 @@ use mrule_compiler::fields::{App, Facet};
 use mrule_engine::flow::Segment;
 use mrule_engine::stream::StreamLimits;
 
-/// What is said by a conversation: pieces by direction (true: the client), each cut into packets of
-/// this size.
+/// What a conversation reports. It consists of pieces by direction (true: the client), each cut
+/// into packets of this size.
 fn said(facets: &[Facet], talk: &[(bool, &[u8])], size: usize) -> (Vec<(Facet, String)>, Feed) {
     let mut feed = Feed::new(&program(&[], facets, true));
     let mut next = [0, 0];
@@ -23,8 +23,8 @@ fn said(facets: &[Facet], talk: &[(bool, &[u8])], size: usize) -> (Vec<(Facet, S
     (all, feed)
 }
 
-/// The same in any cut, and nothing is left in the pool; facets of one packet come by facet, so
-/// they are sorted.
+/// Checks that each cut gives the same and leaves nothing in the pool. The facets of one packet
+/// come by facet, so the test sorts them.
 fn same_in_all_cuts(facets: &[Facet], talk: &[(bool, &[u8])]) -> Vec<(Facet, String)> {
     let sorted = |size| {
         let (mut said, mut feed) = said(facets, talk, size);
@@ -44,8 +44,8 @@ fn of(said: &[(Facet, String)], facet: Facet) -> Vec<&str> {
     said.iter().filter(|(f, _)| *f == facet).map(|(_, text)| text.as_str()).collect()
 }
 
-/// Wherever the end of what is looked at falls in the first line: into the target, before the
-/// version, into it.
+/// The end of the looked-at bytes falls anywhere in the first line: into the target, before the
+/// version, into the version.
 #[test]
 fn http_with_targets_of_all_lengths() {
     for length in 1..200 {
@@ -84,8 +84,8 @@ fn http_on_the_packet_that_completes_the_head() {
     );
 }
 
-/// Only the answer shows that the request was one: its packet has passed, and the answer's does not
-/// say what it said.
+/// Only the answer shows that the request was HTTP. The request's packet has passed, and the
+/// answer's packet does not report the request.
 #[test]
 fn http_that_is_known_by_its_answer_says_nothing_of_the_request() {
     let mut feed = Feed::new(&program(&[], HTTP, false));
@@ -94,13 +94,13 @@ fn http_that_is_known_by_its_answer_says_nothing_of_the_request() {
     assert_eq!((first.app, first.said), (App::Undecided, vec![]));
     let answer = feed.server(0, b"HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n");
     assert_eq!((answer.app, answer.said), (App::Http, vec![(Facet::HttpCode, "505".to_owned())]));
-    // What follows is as ever.
+    // The following messages are read as usual.
     let next = feed.client(request.len() as u64, b"GET /y HTTP/1.1\r\n\r\n");
     assert_eq!(of(&next.said, Facet::HttpUri), ["/y"]);
     assert!(feed.streams.counts().facets_dropped >= 3, "{:?}", feed.streams.counts());
 }
 
-/// RFC 9112, 2.2.
+/// RFC 9112, section 2.2.
 #[test]
 fn http_behind_empty_lines() {
     for lines in ["\r\n", "\n", "\r\n\r\n"] {
@@ -165,7 +165,7 @@ fn http_gap_within_a_body() {
     feed.give(&Segment { length: 1000, ..segment(true, at as i64, b"abc") });
     let told = feed.client(at + 1000, b"GET /after HTTP/1.1\r\n\r\n");
     assert_eq!(of(&told.said, Facet::HttpUri), ["/after"]);
-    // A gap in a head ends it.
+    // A gap in a head ends the head.
     feed.give(&Segment { length: 500, ..segment(true, at as i64 + 1023, b"GET") });
     assert_eq!(feed.streams.counts().messages.gap, 1);
 }
@@ -211,7 +211,7 @@ fn records(message: &[u8], size: usize) -> Vec<u8> {
 fn tls_hellos() {
     let name = b"\0\x0e\0\0\x0bexample.org".to_vec();
     let alpn = b"\0\x0c\x02h2\x08http/1.1".to_vec();
-    // An extension that nobody knows, and one of which the content is wrong, stand before.
+    // An unknown extension and a malformed extension stand before the others.
     let extensions = [(0x1a1a, vec![]), (13, vec![9]), (0, name), (16, alpn), (43, vec![2, 3, 4])];
     let client = hello(1, &[5; 32], b"\0\x04\x13\x01\x13\x02\x01\0", &extensions);
     let server = hello(2, &[5; 32], b"\x13\x01\0", &[(43, vec![3, 4]), (16, b"\0\x03\x02h2".to_vec())]);
@@ -278,7 +278,7 @@ fn dns_datagrams() {
     assert_eq!(of(&told.said, Facet::DnsName), ["<Root>", "a"]);
     let told = give(true, question(0x0100, &[(EXAMPLE, 1), (b"\x04mail\xc0\x10", 15)]));
     assert_eq!(of(&told.said, Facet::DnsName), ["WWW.example.org", "mail.example.org"]);
-    // Pointers in a circle, and names without end.
+    // Pointers in a circle, and names without an end.
     for name in [&b"\xc0\x0c"[..], b"\x01a\xc0\x0c", b"\x3f", b"\xc0", b"\xff\xff", b"\x80\0"] {
         assert_eq!(of(&give(true, question(0x0100, &[(name, 1)])).said, Facet::DnsName), [""; 0]);
     }
@@ -305,7 +305,7 @@ fn only_what_is_asked_for() {
     let mut feed = Feed::new(&program(&[], TLS, false));
     let told = feed.client(0, b"GET / HTTP/1.1\r\n\r\n");
     assert_eq!((told.app, told.said.len()), (App::Http, 0));
-    // It is known what it is, and there is nothing to read: nothing is held.
+    // The application is known, and there is nothing to read: nothing is held.
     feed.client(1000, b"x");
     assert_eq!((feed.streams.pooled(), feed.streams.counts().unwanted), (0, 1));
 }

@@ -1,7 +1,7 @@
-//! Patterns across packets against a slow model that keeps every byte of every stream: a packet
-//! completes a match when, with it for the first time, all bytes up to the end of the match are
-//! there. Random cuts, reordering, losses, retransmissions and overlaps; then limits, gaps, and
-//! hostile segments. (Rejected: expectations by hand for random input.)
+//! Compares patterns across packets with a slow model that keeps each byte of each stream. A packet
+//! completes a match when it is the first packet with which all bytes up to the end of the match
+//! are there. The tests use random cuts, reordering, losses, retransmissions and overlaps; then
+//! limits, gaps, and hostile segments. (Rejected: expectations by hand for random input.)
 
 use crate::feed::{self, Dice, Feed, contains, matches, program, segment};
 use mrule_compiler::hir::StreamKind;
@@ -9,7 +9,7 @@ use mrule_engine::flow::{FlowId, Segment};
 use mrule_engine::stream::StreamLimits;
 use regex_automata::meta;
 
-/// All ends of matches of a pattern in a whole stream: each end is tried by itself.
+/// All ends of matches of a pattern in a whole stream. The function tries each end separately.
 fn ends(kind: &StreamKind, stream: &[u8]) -> Vec<usize> {
     let ends = 0..=stream.len();
     match kind {
@@ -105,7 +105,7 @@ fn segments(dice: &mut Dice, len: usize) -> Vec<(usize, usize)> {
             order.insert(place, segment);
         }
         if dice.roll(6) == 0 {
-            // Something of before, or of what comes, once more.
+            // An earlier or a later stretch once more.
             let start = dice.roll(len);
             order.push((start, len.min(start + 1 + dice.roll(longest * 2))));
         }
@@ -137,7 +137,8 @@ fn as_the_model() {
     }
 }
 
-/// A conversation with its markers: by direction, the offset behind which each is complete.
+/// A conversation with its markers: for each direction, the offset behind which each marker is
+/// complete.
 #[test]
 fn cuts_and_reversed_pairs() {
     let text = b"GET / HTTP/1.1\r\nCookie: session=evil; x\r\n\r\nmore evil text, and evil again";
@@ -200,7 +201,7 @@ fn depth_is_where_a_match_ends() {
     assert_eq!(feed.client(10, b" and more").found, [2]);
     let counts = feed.streams.counts();
     assert_eq!((counts.scanned, counts.delivered), (11, 19));
-    // Nobody wants more: nothing is held.
+    // No more bytes are wanted: nothing is held.
     feed.client(1000, b"evil");
     assert_eq!((feed.streams.pooled(), feed.streams.counts().unwanted), (0, 4));
     let mut feed = Feed::new(&program(&patterns, &[], false));
@@ -223,7 +224,7 @@ fn gap_is_given_up_at_the_limit() {
     let patterns = [(contains(b"evil"), 1 << 30), (matches("(?m)^vil"), 1 << 30)];
     let mut feed = Feed::limited(&program(&patterns, &[], false), &limits);
     feed.client(0, b"e");
-    // One byte is missing; three stretches are held, the fourth is too much.
+    // One byte is missing. Three stretches are held; the fourth exceeds the limit.
     feed.client(2, b"vil evil");
     for at in 1..3 {
         feed.client(at * 2048 + 5, b"evil");
@@ -233,7 +234,7 @@ fn gap_is_given_up_at_the_limit() {
     assert_eq!(told.found, [0]);
     let counts = feed.streams.counts();
     assert_eq!((counts.gaps.direction_full, counts.gap_bytes), (1, 1));
-    // What was missing is not looked at when it comes.
+    // The missing bytes are not searched when they come.
     assert!(feed.client(0, b"evil evil").found.is_empty());
     assert_eq!(feed.client(10, &[b' '; 2048]).found, [0]);
 }
@@ -256,7 +257,7 @@ fn cut_by_the_capture() {
     let cut = |start, payload, length| Segment { length, ..segment(true, start, payload) };
     assert!(feed.give(&cut(0, b"ev", 10)).found.is_empty());
     assert!(feed.give(&cut(10, b"ilevil", 100)).found == [0]);
-    // Ahead: what was cut there is a gap known before.
+    // Ahead of the gap: the cut bytes are a gap that is known in advance.
     assert!(feed.give(&cut(210, b"evil", 100)).found.is_empty());
     assert!(feed.give(&cut(310, b"evi", 100)).found.is_empty());
     assert_eq!(feed.give(&cut(110, b"x", 100)).found, [0]);
@@ -272,7 +273,7 @@ fn midstream() {
     assert_eq!(told.found, [1]);
 }
 
-/// Whatever comes: no panic, memory within its limits, every byte counted once.
+/// Any input: no panic, memory within its limits, each byte counted once.
 #[test]
 fn hostile() {
     for seed in 0..60 {

@@ -1,7 +1,7 @@
-//! Random traffic through a program with triggers of every kind, beside a model that keeps the
-//! whole history: both engines, any batch size, times that go back a little. The invariant: the
-//! model is written from the language's page alone. (Rejected: comparing engines only; both read
-//! the same state.)
+//! Compares random traffic through a program with all kinds of triggers with a model that keeps the
+//! whole history. It uses both engines, any batch size, and times that go back a little. Invariant:
+//! the model follows only the language page. (Rejected: comparing engines only; both read the same
+//! state.)
 
 use mrule_compiler::abi::{Link, Packet};
 use mrule_compiler::compile::{MemoryLoader, compile};
@@ -53,7 +53,7 @@ fn frame(sent: &Sent) -> Vec<u8> {
     bytes
 }
 
-/// A window with all that was ever counted: the slice of each event, its amount or value.
+/// A window that keeps all it ever counted: the slice of each event, and its amount or value.
 #[derive(Default)]
 struct History(Vec<(i64, u64)>);
 
@@ -105,7 +105,7 @@ impl Model {
         history
     }
 
-    /// Which rules hold for the packet, one bit each.
+    /// The rules that hold for the packet, one bit each.
     fn step(&mut self, sent: &Sent) -> u32 {
         let (s, t, now) = (sent.source, sent.target, sent.time);
         let when = |holds: bool, what: u64| holds.then_some(what);
@@ -186,7 +186,7 @@ proptest! {
                 matched.extend((0..chunk.len()).map(longest));
             }
             for (at, (got, bits)) in matched.iter().zip(&expected).enumerate() {
-                // The longest that any rule asks for: 1, 2, 4, 8 in the order of the bits.
+                // The longest copy that any rule asks for: 1, 2, 4, 8 in the order of the bits.
                 let longest = if *bits == 0 { 0 } else { 1 << bits.ilog2() };
                 prop_assert_eq!(*got, longest, "{:?}, packet {}: {:?}", kind, at, &sent[at]);
             }
@@ -194,7 +194,7 @@ proptest! {
     }
 }
 
-/// Triggers with room for few keys, of which one is raised by packets that it does not count.
+/// Triggers with room for few keys. One of them is raised by packets that it does not count.
 const FULL: &str = r#"
 station s { pcapng "s" }
 trigger seen    by net.src { when count(any) per 1h >= 1 and udp.dstport == 1               hold 1s     keys 16 }
@@ -204,7 +204,8 @@ trigger plain   by net.dst { when udp.dstport == 4                              
 rule a { match seen or twice or seldom or plain   snaplen full  to s }
 "#;
 
-/// What packets do to triggers: packet, trigger, outcome; then what each trigger counted.
+/// The effects of packets on triggers (packet, trigger, outcome), then the counters of each
+/// trigger.
 fn told(engine: &Arc<Engine>, packets: &[Packet], size: usize) -> Vec<String> {
     let policy = Policy::repeatable(engine.clone(), Environment::new(engine.program()).unwrap());
     let mut decider = Decider::new(&policy, &Limits::default(), size).unwrap();
@@ -272,6 +273,6 @@ fn what_it_costs_is_what_it_takes() {
     let rooms: Vec<(&str, u64)> = triggers().map(|s| (s.name.as_str(), s.room)).collect();
     let capacity = |at| policy.triggers().counts(at, 0).capacity;
     assert_eq!(rooms, [("counted", capacity(0)), ("reader", 64), ("spread", capacity(2)), ("summed", 64)]);
-    // A window is a line of its own; who asks for a trigger finds its row.
+    // A window takes a line of its own; a condition on a trigger finds the trigger's row.
     assert!(triggers().all(|s| s.lines >= 3 && s.bytes > 0), "{cost:?}");
 }

@@ -1,8 +1,7 @@
-//! What may be asked of the flows that are there, and done to one of them from outside. The
-//! invariants: finding a flow by its whole name looks at one place of the index; whatever looks at
-//! all flows does so in slices, as long as whoever asks chooses; a flow that is over at the moment
-//! in question is not there. (Rejected: a list of all flows, which no worker has the time to
-//! write.)
+//! Questions about the live flows, and changes to one flow from outside. Invariants: a search by a
+//! whole name looks at one place of the index; a search through all flows works in slices whose
+//! length the caller chooses; a flow that is over at the given time is not found. (Rejected: a list
+//! of all flows, which no worker has the time to write.)
 
 use super::super::entry::{Entry, flag};
 use super::super::key::Seeds;
@@ -11,46 +10,47 @@ use super::FlowTable;
 use crate::flow::FlowId;
 use mrule_compiler::fields::App;
 
-/// What is known of one flow.
+/// What is known about one flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowAbout {
-    /// Its whole name, the client's end first.
+    /// The flow's whole name, the client's end first.
     pub name: FlowName,
-    /// The application; [`App::Undecided`] also where nobody looks.
+    /// The application; [`App::Undecided`] also where nothing looks for it.
     pub app: App,
-    /// Packets that the client sent, and that the server sent.
+    /// Packets that the client sent, and packets that the server sent.
     pub packets: [u64; 2],
-    /// Bytes, likewise.
+    /// Bytes that the client sent, and bytes that the server sent.
     pub bytes: [u64; 2],
-    /// When its first packet came: nanoseconds since the Unix epoch.
+    /// Time of the first packet: nanoseconds since the Unix epoch.
     pub first: i64,
-    /// When its last packet came.
+    /// Time of the last packet: nanoseconds since the Unix epoch.
     pub last: i64,
     /// Both ends have spoken.
     pub established: bool,
-    /// Triggers by flow that hold as long as it lives, one bit each.
+    /// Triggers with the key `flow` that are active as long as the flow lives, one bit each.
     pub active: u64,
-    /// The number that tells it from other flows, where the program asks for that.
+    /// The number that tells the flow from others, where the program asks for it.
     pub id: Option<u64>,
 }
 
-/// Some flows out of all.
+/// How far [`FlowTable::look`] has come.
 pub enum Slice {
-    /// Go on here.
+    /// Continue at this place.
     More(usize),
-    /// That was the last one.
+    /// There are no more places.
     End,
 }
 
 impl FlowTable {
-    /// The flow of this name at a time, what the name does not say (tags, id) being absent.
+    /// The flow with this name at the time `now`. Parts that the name does not say (tags, id) must
+    /// be absent in the flow.
     pub fn find(&self, name: &FlowName, now: i64) -> Option<FlowId> {
         let key = name.key();
         let id = self.index.find(self.seeds.key(&key), |id| self.at(id).is_some_and(|flow| flow.is(&key)))?;
         self.at(id).filter(|flow| !self.is_over(flow, now)).map(|_| FlowId(id))
     }
 
-    /// Whether a flow is there at a time.
+    /// Whether a flow lives at the time `now`.
     pub(crate) fn lives(&self, id: FlowId, now: i64) -> bool {
         self.at(id.0).is_some_and(|flow| flow.has(flag::ALIVE) && !self.is_over(flow, now))
     }
@@ -59,7 +59,7 @@ impl FlowTable {
         self.flows.get(id as usize)
     }
 
-    /// Looks at the flows in at most `most` places, from the place `from` on.
+    /// Calls `f` for the live flows in at most `most` places, from the place `from` on.
     pub fn look(&self, from: usize, most: usize, now: i64, mut f: impl FnMut(&FlowTable, FlowId)) -> Slice {
         let end = from.saturating_add(most).min(self.flows.len());
         for (at, flow) in self.flows.iter().enumerate().take(end).skip(from) {
@@ -70,19 +70,19 @@ impl FlowTable {
         if end < self.flows.len() { Slice::More(end) } else { Slice::End }
     }
 
-    /// Whether a name may mean this flow: what it does not say may be anything.
+    /// Whether the name may mean this flow: parts that the name does not say match anything.
     pub fn may_be(&self, flow: FlowId, name: &FlowName) -> bool {
         self.at(flow.0).is_some_and(|flow| flow.proto() == name.proto && name.may_be(&flow.key()))
     }
 
-    /// Packets and bytes of both directions.
+    /// Packets and bytes of both directions together.
     pub fn volume(&self, flow: FlowId) -> (u64, u64) {
         let Some(flow) = self.at(flow.0) else { return (0, 0) };
         let [(p, b), (q, c)] = [0, 1].map(|end| flow.counted(end));
         (p + q, b + c)
     }
 
-    /// All that is known of a flow.
+    /// What is known about a flow.
     pub fn about(&self, id: FlowId) -> Option<FlowAbout> {
         let flow = self.at(id.0).filter(|flow| flow.has(flag::ALIVE))?;
         let client = flow.client();
@@ -100,18 +100,18 @@ impl FlowTable {
         })
     }
 
-    /// The number that tells a flow from others, as its packets' views say it.
+    /// The number that tells a flow from others, as in its packets' views.
     pub fn number(&self, flow: FlowId) -> Option<u64> {
         let ids: &Seeds = self.wanted.ids.as_ref()?;
         self.at(flow.0).map(|flow| ids.flow(&flow.key(), flow.first))
     }
 
-    /// Whether one of these triggers is active for a flow.
+    /// Whether at least one of these triggers is active for a flow.
     pub fn is_active(&self, flow: FlowId, triggers: u64) -> bool {
         self.at(flow.0).is_some_and(|flow| flow.active & triggers != 0)
     }
 
-    /// Makes triggers active for a flow, or ends that; which of them were.
+    /// Makes triggers active or inactive for a flow. Returns which of them were active before.
     pub fn set_active(&mut self, flow: FlowId, triggers: u64, active: bool) -> u64 {
         let Some(flow) = self.alive(flow) else { return 0 };
         let were = flow.active & triggers;
@@ -121,15 +121,15 @@ impl FlowTable {
 }
 
 impl FlowTable {
-    /// Makes triggers active for a flow, one bit each, until it ends.
+    /// Makes triggers active for a flow, one bit each, until the flow ends.
     pub fn raise(&mut self, flow: FlowId, triggers: u64) {
         if let Some(flow) = self.alive(flow) {
             flow.active |= triggers;
         }
     }
 
-    /// Numbers the triggers of all flows anew: `bits` says which bit each one that goes on had and
-    /// gets; the others end.
+    /// Renumbers the triggers of all flows. `bits` has the old and the new bit of each trigger that
+    /// goes on; all other triggers end.
     pub fn renumber(&mut self, bits: &[(u32, u32)]) {
         for flow in self.flows.iter_mut().filter(|flow| flow.active != 0) {
             let moved = bits.iter().map(|(was, is)| (flow.active >> was & 1) << is);
@@ -137,14 +137,14 @@ impl FlowTable {
         }
     }
 
-    /// Says which application a flow is.
+    /// Sets the application of a flow.
     pub fn set_app(&mut self, flow: FlowId, app: App) {
         if let Some(flow) = self.alive(flow) {
             flow.set_app(app);
         }
     }
 
-    /// Which application a flow is.
+    /// The application of a flow.
     pub fn app(&self, flow: FlowId) -> App {
         let number = self.flows.get(flow.index()).map_or(0, Entry::app);
         App::ALL.get(usize::from(number)).copied().unwrap_or_default()

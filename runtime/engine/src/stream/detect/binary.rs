@@ -1,6 +1,6 @@
-//! Protocols over TCP that are not text. Each is recognised by at least four bytes' worth of what
-//! only it says. (Rejected: one magic byte, as the first byte of TLS; a twentieth of all random
-//! streams would be something.)
+//! Recognisers of binary protocols over TCP. Invariant: each needs at least four bytes' worth of
+//! values that only its protocol has. (Rejected: one magic byte, such as the first byte of TLS; a
+//! twentieth of all random streams would match something.)
 
 use super::datagram;
 use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any, word};
@@ -9,7 +9,7 @@ pub(super) fn http2_preface(prefix: Prefix) -> Answer {
     begins(prefix.bytes, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 }
 
-/// A SETTINGS frame of stream 0.
+/// A SETTINGS frame on stream 0 (RFC 9113, section 6.5).
 pub(super) fn http2_settings(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     begins(bytes, &[0, 0]).and(|| at(bytes, 2, |length| length.is_multiple_of(6) && length <= 120)).and(
@@ -20,7 +20,7 @@ pub(super) fn http2_settings(prefix: Prefix) -> Answer {
     )
 }
 
-/// A record with the start of a ClientHello or ServerHello, or with an alert.
+/// A record that begins with a ClientHello, a ServerHello or an alert.
 pub(super) fn tls(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     let start = at(bytes, 0, |byte| matches!(byte, 21 | 22))
@@ -36,7 +36,7 @@ pub(super) fn tls(prefix: Prefix) -> Answer {
         let hello =
             Answer::of((1..=0x4000).contains(&length)).and(|| at(bytes, 5, |byte| matches!(byte, 1 | 2)));
         if length < 6 {
-            // A record that is cut on purpose: the rest is in the next.
+            // The record is cut on purpose: the rest of the hello is in the next record.
             return hello;
         }
         hello
@@ -46,7 +46,7 @@ pub(super) fn tls(prefix: Prefix) -> Answer {
     })
 }
 
-/// TPKT and X.224: the length of both, and a request or confirm of class 0.
+/// TPKT and X.224: matching lengths, and a request or confirm of class 0.
 fn x224(bytes: &[u8], code: u8) -> Answer {
     begins(bytes, &[3, 0]).and(|| {
         let Some(length) = word(bytes, 2) else { return More };
@@ -56,7 +56,7 @@ fn x224(bytes: &[u8], code: u8) -> Answer {
     })
 }
 
-/// What RDP has behind X.224's head.
+/// What RDP sends behind the X.224 header.
 fn rdp(bytes: &[u8], code: u8, behind: &[&[u8]]) -> Answer {
     x224(bytes, code).and(|| match word(bytes, 2) {
         Some(11) if bytes.len() >= 11 => Yes,
@@ -89,7 +89,7 @@ pub(super) fn rdp_confirm(prefix: Prefix) -> Answer {
     })
 }
 
-/// A NetBIOS message with SMB 1, 2 or 3 in it.
+/// A NetBIOS message that contains SMB 1, 2 or 3.
 pub(super) fn smb(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     at(bytes, 0, |byte| byte == 0).and(|| match bytes.get(4..) {
@@ -101,7 +101,7 @@ pub(super) fn smb(prefix: Prefix) -> Answer {
 pub(super) fn mqtt(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     at(bytes, 0, |byte| byte == 0x10).and(|| {
-        // The length has up to four bytes; all but the last have the high bit.
+        // The length has up to four bytes. All of them but the last have the high bit set.
         let rest = bytes.get(1..).unwrap_or(&[]);
         let size = rest.iter().take(3).take_while(|byte| **byte >= 0x80).count() + 1;
         match rest.get(size..) {
@@ -114,7 +114,7 @@ pub(super) fn mqtt(prefix: Prefix) -> Answer {
     })
 }
 
-/// A start of session, or a request for encryption, or to cancel.
+/// A start of a session, a request for encryption, or a cancel request.
 pub(super) fn postgres(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     at(bytes, 0, |byte| byte == 0).and(|| at(bytes, 1, |byte| byte == 0)).and(|| {
@@ -131,8 +131,8 @@ pub(super) fn postgres(prefix: Prefix) -> Answer {
     })
 }
 
-/// An answer to a greeting that has not been seen yet: the packet behind the first. It says nothing
-/// by itself.
+/// The client's answer, in its second packet, to a greeting that was not seen yet. It does not
+/// decide by itself.
 pub(super) fn mysql_client(prefix: Prefix) -> Answer {
     at(prefix.bytes, 3, |number| number == 1).and(|| More)
 }
@@ -158,7 +158,7 @@ pub(super) fn dns(prefix: Prefix) -> Answer {
     let Some(length) = word(bytes, 0) else { return More };
     let message = bytes.get(2..).unwrap_or(&[]);
     let closed = prefix.closed || message.len() >= length;
-    // A query has no response code: most text is told apart by that before the counts come.
+    // A query has no response code. This rules out most text before the counts come.
     let query = |flags: usize| flags & 0x8000 != 0 || flags & 15 == 0;
     let possible = length >= 17 && word(message, 2).is_none_or(query);
     Answer::of(possible).and(|| match message.get(..length.min(message.len())) {
@@ -167,7 +167,7 @@ pub(super) fn dns(prefix: Prefix) -> Answer {
     })
 }
 
-/// A message of BER: its number, and an operation with what it begins with.
+/// A BER message: its number, and an operation with the bytes that it begins with.
 pub(super) fn ldap(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     at(bytes, 0, |byte| byte == 0x30).and(|| {

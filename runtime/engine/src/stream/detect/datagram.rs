@@ -1,10 +1,10 @@
-//! Protocols of datagrams: the first datagram of each direction is looked at, up to
-//! [`super::PREFIX`] bytes of it. (Rejected: one rule for all of them, such as a port; and DNS by
-//! its flags alone, which one in a hundred random datagrams has.)
+//! Recognisers of datagram protocols. Invariant: they look only at the first datagram of each
+//! direction, up to [`super::PREFIX`] bytes. (Rejected: one rule for all of them, such as a port.
+//! Rejected: DNS by its flags alone; one in a hundred random datagrams has them.)
 
 use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any, word};
 
-/// A long header of version 1 or 2, with its connection ids.
+/// A long header of QUIC version 1 or 2, with its connection ids (RFC 9000, section 17.2).
 pub(super) fn quic(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     at(bytes, 0, |byte| byte & 0xc0 == 0xc0)
@@ -20,15 +20,15 @@ pub(super) fn dns(prefix: Prefix) -> Answer {
     dns_message(prefix.bytes, usize::MAX, prefix.closed)
 }
 
-/// A message with one question (mDNS: also several, or an answer without one), of `length` bytes
-/// when that is known.
+/// A message with one question (mDNS: also several, or an answer without a question). It has
+/// `length` bytes where that is known.
 pub(super) fn dns_message(bytes: &[u8], length: usize, closed: bool) -> Answer {
     let numbers = [4, 6, 8, 10].map(|place| word(bytes, place));
     let [Some(questions), Some(answers), Some(authorities), Some(additional)] = numbers else { return More };
     let Some(flags) = word(bytes, 2) else { return More };
     let response = flags & 0x8000 != 0;
     let opcode = flags >> 11 & 15;
-    // The reserved bit; kinds of messages that are in use.
+    // The reserved bit must be 0, and the operation code must be in use.
     if flags & 0x40 != 0 || !matches!(opcode, 0 | 2 | 4 | 5) {
         return No;
     }
@@ -66,7 +66,7 @@ pub(super) fn dns_message(bytes: &[u8], length: usize, closed: bool) -> Answer {
                 {
                     return No;
                 }
-                // The names of NetBIOS look like this, and nothing else does.
+                // NetBIOS names look like this; other names do not.
                 if size == 32 && text.len() == 32 && text.iter().all(|byte| (b'A'..=b'P').contains(byte)) {
                     return No;
                 }
@@ -80,7 +80,7 @@ pub(super) fn dns_message(bytes: &[u8], length: usize, closed: bool) -> Answer {
     Answer::of(known && matches!(class & 0x7fff, 1 | 3 | 4 | 254 | 255))
 }
 
-/// What was looked at ends within a name: the labels before were sound.
+/// For bytes that end within a name: the labels before the end were sound.
 fn longer(closed: bool, labels: usize) -> Answer {
     match closed {
         true => Answer::of(labels >= 2),
@@ -88,7 +88,7 @@ fn longer(closed: bool, labels: usize) -> Answer {
     }
 }
 
-/// BOOTP's head, and DHCP's mark as far as it is there.
+/// BOOTP's header, and DHCP's magic cookie where the bytes reach it.
 pub(super) fn dhcp(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     at(bytes, 0, |byte| matches!(byte, 1 | 2))
@@ -99,7 +99,7 @@ pub(super) fn dhcp(prefix: Prefix) -> Answer {
         .and(|| at(bytes, 11, |byte| byte == 0))
         .and(|| match bytes.get(236..) {
             Some(rest) if !rest.is_empty() => begins(rest, &[0x63, 0x82, 0x53, 0x63]),
-            // Cut by the capture: the address of Ethernet is padded by zeros.
+            // The capture cut the datagram. The padding of an Ethernet address must be zeros.
             _ if prefix.closed => match (bytes.get(1..3), bytes.get(34..44)) {
                 (Some([1, 6]), Some(padding)) => Answer::of(padding.iter().all(|&byte| byte == 0)),
                 _ => No,
@@ -108,7 +108,7 @@ pub(super) fn dhcp(prefix: Prefix) -> Answer {
         })
 }
 
-/// A client, a server, a peer: small numbers where random bytes have large ones.
+/// A client, server or peer. Small numbers must stand where random bytes would have large numbers.
 pub(super) fn ntp(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     at(bytes, 0, |byte| matches!(byte >> 3 & 7, 1..=4) && matches!(byte & 7, 1..=5))
@@ -120,7 +120,7 @@ pub(super) fn ntp(prefix: Prefix) -> Answer {
         .and(|| if bytes.len() < 48 { More } else { Yes })
 }
 
-/// STUN by its magic cookie.
+/// STUN by its magic cookie (RFC 8489).
 pub(super) fn stun(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     at(bytes, 0, |byte| byte & 0xfe == 0 || byte & 0xfe == 0x10)
@@ -131,7 +131,7 @@ pub(super) fn stun(prefix: Prefix) -> Answer {
         })
 }
 
-/// What stands behind a length of BER at `place`.
+/// The bytes behind a BER length at `place`.
 pub(super) fn behind_length(bytes: &[u8], place: usize) -> Option<&[u8]> {
     match *bytes.get(place)? {
         0x81..=0x84 => bytes.get(place + 1 + usize::from(bytes[place] & 0x7f)..),
@@ -139,7 +139,7 @@ pub(super) fn behind_length(bytes: &[u8], place: usize) -> Option<&[u8]> {
     }
 }
 
-/// Versions 1 and 2 with a community and an operation; version 3 with its head.
+/// Versions 1 and 2: a community and an operation. Version 3: its header.
 pub(super) fn snmp(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     at(bytes, 0, |byte| byte == 0x30).and(|| {
@@ -160,14 +160,14 @@ pub(super) fn snmp(prefix: Prefix) -> Answer {
     })
 }
 
-/// The distributed table, a tracker, the first packet of a transport.
+/// The distributed hash table, a tracker, or the first packet of the transport protocol.
 pub(super) fn bittorrent(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     let table: &[&[u8]] = &[b"d1:ad2:id20:", b"d1:rd2:id20:", b"d1:eli", b"d2:ip6:", b"d2:ip18:"];
     begins_any(bytes, table).or(|| begins(bytes, &[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0])).or(
         || {
             // A SYN of the transport protocol: its version, no time difference, sequence number 1,
-            // nothing behind.
+            // and no payload.
             let head = begins_any(bytes, &[&[0x41, 0], &[0x41, 2]]);
             head.and(|| if bytes.len() < 20 { More } else { Answer::of(bytes.get(8..12) == Some(&[0; 4])) })
                 .and(|| Answer::of(bytes.get(16..18) == Some(&[0, 1])))

@@ -1,6 +1,6 @@
-//! Protocols of lines of text. What a line begins with is not enough where others begin with it
-//! too: a line is then read to its end, or as far as is looked at. (Rejected: regular expressions;
-//! they do not tell "no" from "not yet".)
+//! Recognisers of protocols whose messages are lines of text. Invariant: where several protocols
+//! share the beginning of a line, the line is read to its end, or up to the limit. (Rejected:
+//! regular expressions; they cannot tell "no" from "not yet".)
 
 use super::{Answer, More, No, Prefix, Yes, at, begins, begins_any, side};
 
@@ -41,11 +41,11 @@ const METHODS: &[&[u8]] = &[
     b"CCM_POST ",
 ];
 
-/// The line of a request as far as it is there: its target, its version (none: not there yet),
+/// A request line as far as it has come: its target, its version (`None`: not there yet), and
 /// whether the line ends.
 type Line<'b> = (&'b [u8], Option<&'b [u8]>, bool);
 
-/// Reads the line of a request.
+/// Reads a request line.
 fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<Line<'b>, Answer> {
     match begins_any(bytes, methods) {
         Yes => {}
@@ -67,7 +67,7 @@ fn request<'b>(bytes: &'b [u8], methods: &[&[u8]]) -> Result<Line<'b>, Answer> {
     }
 }
 
-/// Whether a target begins with one of these, in letters of any case.
+/// Whether a target begins with one of `with`, ignoring case.
 fn scheme(target: &[u8], with: &[&[u8]]) -> Answer {
     with.iter().fold(No, |answer, with| {
         answer.or(|| match (target.get(..with.len()), with.get(..target.len())) {
@@ -78,7 +78,7 @@ fn scheme(target: &[u8], with: &[&[u8]]) -> Answer {
     })
 }
 
-/// Whether a request's target and version are these.
+/// Whether a request has such a target and one of these versions.
 fn target(prefix: Prefix, methods: &[&[u8]], target: impl Fn(&[u8]) -> Answer, versions: &[&[u8]]) -> Answer {
     let (found, version, ends) = match request(prefix.bytes, methods) {
         Ok(line) => line,
@@ -90,16 +90,16 @@ fn target(prefix: Prefix, methods: &[&[u8]], target: impl Fn(&[u8]) -> Answer, v
         (_, None) if ends => No,
         (_, Some(version)) if ends => Answer::of(versions.contains(&version)),
         (_, Some(version)) if versions.iter().all(|whole| !whole.starts_with(version)) => No,
-        // The line is longer than what is looked at.
+        // The line is longer than the limit.
         (Yes, _) if prefix.closed && !found.is_empty() => Yes,
         _ => More,
     }
 }
 
-/// Either end is enough: a server of the web also answers what is no request.
+/// One end is enough: a web server also answers bytes that are no request.
 pub(super) fn http(client: Prefix, server: Prefix) -> Answer {
     let unanswered = server.bytes.is_empty() && !server.closed;
-    // Empty lines before a request are left out (RFC 9112, 2.2).
+    // Empty lines before a request are skipped (RFC 9112, 2.2).
     let lines = client.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let client = Prefix { bytes: client.bytes.get(lines..).unwrap_or(&[]), ..client };
     match (side(http_request, client), side(http_response, server)) {
@@ -110,8 +110,8 @@ pub(super) fn http(client: Prefix, server: Prefix) -> Answer {
     }
 }
 
-/// A known method, and a target of the web's: what follows may be sloppy, as scanners write it, but
-/// is not another protocol's.
+/// A known method and a web target. The rest may be sloppy, as scanners write it, but must not be
+/// of another protocol.
 fn http_request(prefix: Prefix) -> Answer {
     let (target, version, ends) = match request(prefix.bytes, METHODS) {
         Ok(line) => line,
@@ -122,9 +122,9 @@ fn http_request(prefix: Prefix) -> Answer {
     let good = if connect && !target.is_empty() { Yes } else { scheme(target, web) };
     match (good, version) {
         (No, _) | (More, Some(_)) => No,
-        // A line of two words is the web's when the blank before the version was forgotten.
+        // A line of two words is HTTP if only the blank before the version is missing.
         (good, None) if ends => Answer::of(good == Yes && memchr::memmem::find(target, b"HTTP/1.").is_some()),
-        // The line is longer than what is looked at: what there is of the version must do.
+        // The line is longer than the limit: the visible part of the version must match.
         (_, Some(version)) if prefix.closed && !ends && b"HTTP/1.".starts_with(version) => Yes,
         (Yes, None) if prefix.closed && !target.is_empty() => Yes,
         (_, Some(version)) => begins(version, b"HTTP/1.").or(|| Answer::of(ends && version == b"HTTP/1")),
@@ -158,7 +158,7 @@ pub(super) fn rtsp(prefix: Prefix) -> Answer {
         scheme(target, &[b"rtsp://", b"rtsps://", b"rtspu://"]).or(|| if target == b"*" { Yes } else { No })
     };
     begins(prefix.bytes, b"RTSP/1.0 ").or(|| {
-        // A star alone says nothing: the version must.
+        // A star alone does not decide: the version must.
         let star = prefix.bytes.get(..9).is_some_and(|start| start == b"OPTIONS *");
         target(Prefix { closed: prefix.closed && !star, ..prefix }, METHODS, good, &[b"RTSP/1.0"])
     })
@@ -189,8 +189,8 @@ pub(super) fn ssh(prefix: Prefix) -> Answer {
     begins_any(prefix.bytes, &[b"SSH-2.0-", b"SSH-1.99-", b"SSH-1.5-", b"SSH-1.3-"])
 }
 
-/// Whether bytes begin with one of these words, in either case, and then a space or the end of the
-/// line.
+/// Whether the bytes begin with one of these words, ignoring case, followed by a space or the end
+/// of the line.
 fn command(bytes: &[u8], words: &[&[u8]]) -> Answer {
     match bytes.iter().position(|byte| !byte.is_ascii_alphanumeric()) {
         Some(end) => {
@@ -209,7 +209,7 @@ const SMTP: &[&[u8]] = &[b"EHLO", b"HELO", b"LHLO"];
 const FTP: &[&[u8]] = &[b"USER", b"AUTH", b"FEAT", b"SYST", b"OPTS", b"HOST", b"CLNT", b"PASS"];
 const POP3: &[&[u8]] = &[b"USER", b"APOP", b"CAPA", b"AUTH", b"STLS", b"QUIT", b"PASS", b"NOOP"];
 
-/// Which of both a greeting speaks of: smtp (true) or ftp.
+/// Which protocol a greeting names: SMTP (true) or FTP (false).
 fn greeting(bytes: &[u8]) -> Option<bool> {
     bytes.windows(4).find_map(|four| {
         if four.eq_ignore_ascii_case(b"SMTP") {
@@ -220,13 +220,13 @@ fn greeting(bytes: &[u8]) -> Option<bool> {
     })
 }
 
-/// SMTP and FTP greet alike.
+/// Tells SMTP and FTP apart, whose greetings look alike.
 fn greets(client: Prefix, server: Prefix, smtp: bool) -> Answer {
     let words = if smtp { SMTP } else { FTP };
     if server.bytes.is_empty() {
         return match command(client.bytes, words) {
             _ if client.bytes.is_empty() => More,
-            // FTP's words are POP3's too.
+            // FTP's commands are POP3 commands too.
             Yes if !smtp => More,
             answer => answer,
         };
@@ -251,7 +251,7 @@ pub(super) fn pop3(client: Prefix, server: Prefix) -> Answer {
     if said == No || server.bytes.is_empty() {
         return if said == No { No } else { More };
     }
-    // "+OK" alone is what Redis says too.
+    // Redis also answers a bare "+OK".
     begins(server.bytes, b"+OK ").or(|| begins_any(server.bytes, &[b"+OK\r", b"+OK\n"]).and(|| said))
 }
 
@@ -298,7 +298,7 @@ fn count(bytes: &[u8]) -> Result<&[u8], Answer> {
 
 pub(super) fn redis(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
-    // An array of texts, each with its length.
+    // An array of strings, each with its length.
     let array = || {
         let rest = bytes.strip_prefix(b"*").ok_or(No)?;
         let rest = count(rest)?;
@@ -308,7 +308,7 @@ pub(super) fn redis(prefix: Prefix) -> Answer {
     begins_any(bytes, &[b"PING\r\n", b"ping\r\n"]).or(|| array().unwrap_or_else(|answer| answer))
 }
 
-/// Says nothing alone, as others begin so too.
+/// Never decides alone, because other protocols also begin like this.
 pub(super) fn redis_reply(prefix: Prefix) -> Answer {
     match at(prefix.bytes, 0, |byte| b"+-:$*%~_#,".contains(&byte)) {
         No => No,

@@ -1,4 +1,4 @@
-//! Frames made byte by byte, and a table that is shown them one at a time.
+//! Frames made byte by byte, and a table that observes them one at a time.
 
 use mrule_compiler::abi::{FlowView, Head, Link, Packet, bit};
 use mrule_compiler::dissect::dissect;
@@ -10,7 +10,7 @@ pub const SYN: u8 = 2;
 pub const RST: u8 = 4;
 pub const ACK: u8 = 16;
 
-/// Who sends to whom.
+/// The two ends of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ends {
     pub v6: bool,
@@ -33,7 +33,7 @@ impl Ends {
     }
 }
 
-/// TCP or UDP or whatever, without an IP header.
+/// A TCP segment, without an IP header.
 pub fn tcp(ends: Ends, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(ends.ports[0].to_be_bytes());
@@ -55,7 +55,7 @@ pub fn udp(ends: Ends, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Which part of a datagram a frame holds.
+/// The part of a datagram that a frame holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece {
     pub id: u32,
@@ -92,7 +92,7 @@ fn ipv4(bytes: &mut Vec<u8>, ends: Ends, proto: u8, piece: Option<Piece>, inside
 
 fn ipv6(bytes: &mut Vec<u8>, ends: Ends, proto: u8, piece: Option<Piece>, inside: &[u8]) {
     bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-    // A destination options header in front of fragments, to be walked over.
+    // A destination options header in front of the fragment header, which the table must skip.
     let more = if piece.is_some() { 16 } else { 0 };
     bytes.extend((inside.len() as u16 + more).to_be_bytes());
     bytes.extend([if piece.is_some() { 60 } else { proto }, 64]);
@@ -108,7 +108,7 @@ fn ipv6(bytes: &mut Vec<u8>, ends: Ends, proto: u8, piece: Option<Piece>, inside
     bytes.extend(inside);
 }
 
-/// What a table said of a packet.
+/// What a table reports about a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     pub bits: u64,
@@ -129,7 +129,7 @@ impl Said {
         self.has(bit::FROM_CLIENT)
     }
 
-    /// Offset, end, length of the stream.
+    /// The offset, the end and the length of the stream.
     pub fn stream(&self) -> (u64, u64, u64) {
         assert!(self.has(bit::STREAM));
         (self.view.offset, self.view.end, self.view.len)
@@ -155,7 +155,7 @@ impl Watch {
         self.see_cut(frame, frame.len())
     }
 
-    /// Only the first bytes of the frame were captured.
+    /// Observes a frame of which only the first bytes were captured.
     pub fn see_cut(&mut self, frame: &[u8], captured: usize) -> Option<Said> {
         let packet =
             Packet::new(&frame[..captured.min(frame.len())], frame.len() as u32, Link::Ethernet).at(self.now);
@@ -187,7 +187,7 @@ pub fn adding_up(c: FlowCounts) -> FlowCounts {
     c
 }
 
-/// Shows a packet of the prepared batch to a table; what it says is checked for what always holds.
+/// Shows a packet of the prepared batch to a table, and checks the properties that always hold.
 pub fn observed(table: &mut FlowTable, i: usize, packet: &Packet, head: &mut Head) -> Option<Said> {
     const OURS: u64 = bit::FLOW | bit::FROM_CLIENT | bit::FROM_SERVER | bit::STREAM | bit::ISN;
     let mut view = FlowView::default();

@@ -1,5 +1,5 @@
-//! Packets made to harm the table: garbage, floods, jumps of time and of sequence numbers. It must
-//! stand, count, and keep its memory.
+//! Packets made to harm the table: garbage, floods, jumps of time and of sequence numbers. The
+//! table must survive, count them, and keep its memory.
 
 use crate::flow::frames::*;
 use crate::flow::traffic::Random;
@@ -31,7 +31,7 @@ fn a_syn_flood_evicts_none_that_is_established() {
     for i in 0..200_000 {
         w.wait(10_000);
         w.tcp(source(i), i, 0, SYN, &[]);
-        // The server answers some.
+        // The server answers some of them.
         if i % 3 == 0 {
             w.tcp(source(i).back(), i, i + 1, SYN | ACK, &[]);
         }
@@ -46,7 +46,7 @@ fn a_syn_flood_evicts_none_that_is_established() {
     let counts = w.counts();
     assert_eq!((counts.active, counts.evicted_established), (u64::from(FLOWS), 0));
     assert_eq!(counts.evicted_young, u64::from(KEPT) + 200_000 - u64::from(FLOWS));
-    // Only when all are established does one of them go, the idlest.
+    // The table evicts an established flow, the longest idle, only when all flows are established.
     let mut w = Watch::limited(&Limits { flows: 10, fragments: 64, ..Limits::default() });
     for i in 0..11 {
         w.wait(5 * SECOND).udp(client(i), b"x");
@@ -57,7 +57,7 @@ fn a_syn_flood_evicts_none_that_is_established() {
     assert_eq!(w.udp(client(0), b"x").view.is_new, 1);
 }
 
-/// Frames with a shape and random contents, and times from anywhere.
+/// Frames with a valid shape, random contents and arbitrary times.
 #[test]
 fn garbage_does_no_harm() {
     let mut random = Random(5);
@@ -105,7 +105,7 @@ fn garbage_does_no_harm() {
     assert_eq!(table.memory(), memory);
 }
 
-/// A frame of few hosts and ports, so that flows are met again, with anything in it.
+/// A frame with arbitrary contents between few hosts and ports, so that flows recur.
 fn garbage(random: &mut Random) -> Vec<u8> {
     let few = |random: &mut Random| random.below(3) as u32;
     let ends = Ends {

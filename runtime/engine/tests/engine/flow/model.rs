@@ -1,6 +1,6 @@
-//! The table against a model that keeps everything: for each packet, it goes through the whole
-//! history of the packet's flow with absolute offsets. It unwraps nothing, packs nothing, forgets
-//! nothing, and shares no code with the table.
+//! Compares the table with a model that keeps everything. For each packet, the model goes through
+//! the whole history of the packet's flow with absolute offsets. It unwraps nothing, packs nothing,
+//! forgets nothing, and shares no code with the table.
 
 use crate::flow::frames::*;
 use crate::flow::traffic::{Pair, Random, Sent};
@@ -9,7 +9,7 @@ use mrule_compiler::dissect::dissect;
 use mrule_engine::flow::{FlowTable, Limits};
 use std::collections::HashMap;
 
-/// What a history comes to.
+/// The result of a history.
 #[derive(Debug, Clone, Default)]
 struct Told {
     client: usize,
@@ -17,8 +17,8 @@ struct Told {
     established: bool,
     settled: bool,
     reset: bool,
-    /// Of each direction: the absolute offset that is 0, whether its SYN was seen, FIN, whether it
-    /// sent data, the length.
+    /// For each direction: the absolute offset that is 0, whether its SYN was seen, its FIN,
+    /// whether it sent data, the length.
     base: [Option<i128>; 2],
     isn: [Option<u32>; 2],
     fin: [bool; 2],
@@ -26,7 +26,7 @@ struct Told {
     len: [i128; 2],
     packets: [u64; 2],
     bytes: [u64; 2],
-    /// Of the last packet: its start, its length in the stream.
+    /// For the last packet: its start and its length in the stream.
     place: Option<(i128, u32)>,
 }
 
@@ -81,7 +81,8 @@ impl Told {
         let answered = from == self.client
             && flags & ACK != 0
             && self.isn[server].is_some_and(|isn| {
-                // Within half the numbers: the client says how much it has, not since when.
+                // Within half of all numbers: an acknowledgment gives the amount, not the time
+                // since which it holds.
                 sent.tcp.is_some_and(|h| (h.ack as u32).wrapping_sub(isn.wrapping_add(1)) < 1 << 31)
             });
         self.established |= answered || self.data == [true; 2];
@@ -101,7 +102,7 @@ impl Told {
         seconds * SECOND
     }
 
-    /// Whether a packet that comes next is a SYN of another connection.
+    /// Whether the next packet is a SYN of another connection.
     fn is_left_by(&self, sent: &Sent) -> bool {
         let Some(header) = sent.tcp.filter(|h| h.flags & SYN != 0 && h.flags & RST == 0) else {
             return false;
@@ -111,7 +112,7 @@ impl Told {
             return isn != header.isn;
         }
         if self.base[from].is_some() {
-            // The traffic has no SYN behind its own data.
+            // The traffic has no SYN behind data of the same end.
             return true;
         }
         let closed = self.reset || self.fin == [true; 2];
@@ -130,8 +131,8 @@ struct Model {
 }
 
 impl Model {
-    /// Whether no TCP could tell where a packet belongs: it is half of all sequence numbers away
-    /// from what was seen.
+    /// Whether no TCP could tell where a packet belongs, because it is half of all sequence numbers
+    /// away from what was seen.
     fn is_ambiguous(&self, sent: &Sent) -> bool {
         let is_syn = sent.tcp.is_some_and(|h| h.flags & SYN != 0);
         let Some(history) = self.flows.get(&sent.pair).filter(|h| sent.is_tcp && !is_syn && !h.is_empty())
@@ -170,7 +171,7 @@ impl Model {
     }
 }
 
-/// The bits, the view, and the place of a packet.
+/// The bits, the view, the start and the length of a packet.
 type Truth = (u64, FlowView, i128, u32);
 
 fn view(history: &[Sent], before: Option<i64>) -> Truth {

@@ -1,4 +1,4 @@
-//! TCP offsets and fragments, a line of the specification each.
+//! TCP offsets and fragments: each test checks one line of the specification.
 
 use crate::flow::frames::*;
 use mrule_compiler::abi::bit;
@@ -25,10 +25,10 @@ fn a_connection_from_its_start() {
     let data = w.tcp(ENDS.back(), 5001, 1006, ACK, b"HTTP/1.1");
     assert_eq!((data.stream(), data.is_from_client(), data.view.isn), ((0, 8, 8), false, 5000));
     assert_eq!(w.tcp(ENDS, 1006, 5009, ACK, &[]).stream(), (5, 5, 5));
-    // Twice, and overlapping by two.
+    // Repeated, and overlapping by two bytes.
     assert_eq!(w.tcp(ENDS.back(), 5001, 1006, ACK, b"HTTP/1.1").stream(), (0, 8, 8));
     assert_eq!(w.tcp(ENDS.back(), 5007, 1006, ACK, b".1 200").stream(), (6, 12, 12));
-    // A gap, then what was in it.
+    // A gap, then the bytes that fill it.
     assert_eq!(w.tcp(ENDS.back(), 5101, 1006, ACK, b"later").stream(), (100, 105, 105));
     assert_eq!(w.tcp(ENDS.back(), 5013, 1006, ACK, b"sooner").stream(), (12, 18, 105));
     assert_eq!(w.tcp(ENDS.back(), 5013, 1006, ACK, b"sooner").payload, b"sooner");
@@ -81,7 +81,7 @@ fn data_in_a_syn() {
     assert_eq!((syn.stream(), syn.payload.as_slice(), syn.view.isn), ((0, 5, 5), b"early".as_slice(), 9));
     assert_eq!(w.tcp(ENDS.back(), 19, 15, SYN | ACK, &[]).view.established, 0);
     assert_eq!(w.tcp(ENDS, 15, 20, ACK, b"more").stream(), (5, 9, 9));
-    // Not taken: sent again as data.
+    // The server ignored the early data; the client sends it again.
     assert_eq!(w.tcp(ENDS, 10, 20, ACK, b"early").stream(), (0, 5, 9));
 }
 
@@ -92,7 +92,7 @@ fn mid_stream() {
     assert_eq!((first.stream(), first.view.midstream, first.has(bit::ISN)), ((0, 3, 3), 1, false));
     assert!(first.is_from_client());
     assert_eq!(w.tcp(ENDS, 5003, 700, ACK, b"def").stream(), (3, 6, 6));
-    // Keep-alives, of one byte and of none; bytes from before; both.
+    // Keep-alives with one byte and with none; bytes from before the start; both.
     let alive = w.tcp(ENDS, 4999, 700, ACK, b"z");
     assert_eq!((alive.stream(), alive.view.lead, alive.start), ((0, 0, 6), 1, -1));
     let alive = w.tcp(ENDS, 4999, 700, ACK, &[]);
@@ -113,7 +113,7 @@ fn a_syn_that_comes_late_makes_the_start_known() {
     assert_eq!((syn.view.packets, syn.view.midstream, syn.view.isn, syn.stream()), (3, 0, 5000, (0, 0, 3)));
     assert!(syn.is_from_client());
     assert_eq!(w.tcp(ENDS, 5004, 700, ACK, b"def").stream(), (3, 6, 6));
-    // Another start in mid-stream is another flow.
+    // Another start in mid-stream begins another flow.
     let mut w = Watch::new();
     w.tcp(ENDS, 5001, 700, ACK, b"abc");
     assert_eq!(w.tcp(ENDS, 5001, 0, SYN, &[]).view.is_new, 1);
@@ -126,10 +126,10 @@ fn keep_alives_and_probes() {
     w.tcp(ENDS, 101, 201, ACK, b"abc");
     assert_eq!(w.tcp(ENDS, 103, 201, ACK, &[]).stream(), (2, 2, 3));
     assert_eq!(w.tcp(ENDS, 103, 201, ACK, b"c").stream(), (2, 3, 3));
-    // Before anything was sent: the byte of the SYN itself.
+    // Before any data was sent: the byte of the SYN itself.
     let alive = w.tcp(ENDS.back(), 200, 104, ACK, b"?");
     assert_eq!((alive.stream(), alive.view.lead), ((0, 0, 0), 1));
-    // A probe of a closed window is the next byte.
+    // A probe of a closed window carries the next byte.
     assert_eq!(w.tcp(ENDS, 104, 201, ACK, b"d").stream(), (3, 4, 4));
     assert_eq!(w.tcp(ENDS, 104, 201, ACK, b"defg").stream(), (3, 7, 7));
 }
@@ -138,17 +138,17 @@ fn keep_alives_and_probes() {
 fn fin_and_rst() {
     let mut w = opened(100, 200);
     assert_eq!(w.tcp(ENDS, 101, 201, FIN | ACK, b"bye").stream(), (0, 3, 3));
-    // The FIN takes a number, and is no byte.
+    // The FIN takes a sequence number, but is no byte of the stream.
     assert_eq!(w.tcp(ENDS, 105, 201, ACK, &[]).stream(), (4, 4, 3));
     assert_eq!(w.tcp(ENDS.back(), 201, 105, FIN | ACK, &[]).stream(), (0, 0, 0));
     assert_eq!(w.tcp(ENDS.back(), 202, 105, ACK, &[]).stream(), (1, 1, 0));
     let mut w = opened(100, 200);
     w.tcp(ENDS, 101, 201, ACK, b"abc");
-    // The text of a RST is no part of the stream.
+    // The text of a RST is not part of the stream.
     let rst = w.tcp(ENDS, 104, 201, RST | ACK, b"no more");
     assert_eq!((rst.stream(), rst.length, rst.payload.len()), ((3, 3, 3), 0, 0));
     assert_eq!(w.tcp(ENDS, 99_999, 0, RST, &[]).stream(), (99_898, 99_898, 3));
-    // Late, and still of this flow.
+    // A late packet still belongs to this flow.
     assert_eq!(w.tcp(ENDS.back(), 201, 104, ACK, b"late").stream(), (0, 4, 4));
 }
 
@@ -172,13 +172,13 @@ fn payload_is_counted_as_on_the_wire() {
     let bytes = frame(ENDS, 6, &[], None, &tcp(ENDS, 101, 201, ACK, &[5; 1000]));
     let cut = w.see_cut(&bytes, 54 + 10).unwrap();
     assert_eq!((cut.stream(), cut.payload.len(), cut.length), ((0, 1000, 1000), 10, 1000));
-    // Cut in the header, behind the flags.
+    // The capture cuts the header behind the flags.
     assert_eq!(w.see_cut(&bytes, 14 + 20 + 16).unwrap().stream(), (0, 1000, 1000));
-    // Cut before: a flow, and no stream.
+    // The capture cuts the header before the flags: there is a flow but no stream.
     let cut = w.see_cut(&bytes, 14 + 20 + 8).unwrap();
     assert!(cut.has(bit::FLOW | bit::ISN) && !cut.has(bit::STREAM));
     assert_eq!(cut.view.client_packets, 5);
-    // A length that lies ends with the frame; padding is no payload.
+    // A wrong length ends with the frame; padding is no payload.
     let mut lie = bytes.clone();
     lie[16] = 0xff;
     assert_eq!(w.see(&lie).unwrap().length, 1000);
@@ -192,7 +192,7 @@ fn payload_is_counted_as_on_the_wire() {
     assert_eq!(w.udp(ENDS.back(), b"x").stream(), (0, 1, 1));
 }
 
-/// A datagram in two pieces, the second from byte `cut` on.
+/// A datagram in two pieces; the second piece begins at byte `cut`.
 fn pieces(ends: Ends, proto: u8, id: u32, inside: &[u8], cut: usize) -> [Vec<u8>; 2] {
     let piece = |offset: usize, more| Some(Piece { id, offset: offset as u16, more });
     [
@@ -214,12 +214,12 @@ fn fragments_follow_their_first() {
         let second = w.see(&two).unwrap();
         assert_eq!((second.stream(), second.payload.as_slice()), ((44, 100, 100), &payload[44..]));
         assert_eq!((second.flow, second.view.packets, second.view.isn), (first.flow, 3, 100));
-        // Again, out of order.
+        // The second piece again, out of order.
         assert_eq!(w.see(&two).unwrap().stream(), (44, 100, 100));
         let [one, two] = pieces(ends, 17, 8, &udp(ends, &payload), 64);
         assert_eq!(w.see(&one).unwrap().stream(), (0, 56, 56));
         assert_eq!(w.see(&two).unwrap().stream(), (56, 100, 100));
-        // The same identification the other way is another datagram.
+        // The same identification in the other direction is another datagram.
         let [_, back] = pieces(ends.back(), 17, 8, &udp(ends, &payload), 64);
         assert!(w.see(&back).is_none());
         w.wait(31 * SECOND);
@@ -234,7 +234,7 @@ fn a_fragment_of_a_flow_that_has_ended() {
     w.tcp(ENDS, 100, 0, SYN, &[]);
     let [one, two] = pieces(ENDS, 6, 7, &tcp(ENDS, 101, 0, ACK, &[1; 100]), 64);
     w.see(&one).unwrap();
-    // Another flow with the same key: the offsets of the old one are none of its own.
+    // Another flow with the same key: the old flow's offsets do not apply to it.
     w.tcp(ENDS.back(), 900, 0, SYN, &[]);
     w.tcp(ENDS, 5000, 0, SYN, &[]);
     let late = w.see(&two).unwrap();

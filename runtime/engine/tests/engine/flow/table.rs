@@ -1,4 +1,4 @@
-//! Which packets are one flow, for how long, and which flow goes when the table is full.
+//! Tests which packets belong to one flow, how long it lives, and which flow a full table evicts.
 
 use crate::flow::frames::*;
 use mrule_compiler::abi::{Link, Packet, bit};
@@ -46,7 +46,7 @@ fn the_client_is_who_opens() {
     let ack = w.tcp(ENDS, 2, 10, ACK, &[]);
     assert_eq!((ack.is_from_client(), ack.view.established, ack.view.midstream), (true, 1, 1));
     assert_eq!((ack.view.client_packets, ack.view.server_packets), (1, 1));
-    // Found in mid-stream: who is seen first.
+    // A flow found in mid-stream: the first sender counts as the client.
     let mut w = Watch::new();
     assert!(w.tcp(ENDS.back(), 9, 2, ACK, b"x").is_from_client());
 }
@@ -65,12 +65,12 @@ fn customers_do_not_mix() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 6);
-    // A priority is no VLAN, neither a tag of its own nor in one; a third tag does not tell flows
-    // apart.
+    // A priority is no VLAN, neither in a tag of its own nor inside a VLAN's tag. A third tag does
+    // not tell flows apart.
     assert_eq!(w.see(&frame(ENDS, 17, &[0xe000], None, &inside)).unwrap().flow, plain);
     assert_eq!(w.see(&frame(ENDS, 17, &[0xe007], None, &inside)).unwrap().view.packets, 2);
     assert_eq!(w.see(&frame(ENDS, 17, &[7, 8, 9], None, &inside)).unwrap().view.packets, 2);
-    // The same numbers as IPv6, and as another protocol.
+    // The same numbers as IPv6 addresses, and as another protocol.
     let mapped = |proto: u8| {
         let mut bytes = vec![2; 12];
         bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, inside.len() as u8, proto, 64]);
@@ -124,16 +124,16 @@ fn echoes_by_identifier_others_by_addresses() {
     let one = w.see(&frame(v6, 58, &[], None, &icmp(128, 1))).unwrap();
     assert_eq!(w.see(&frame(v6, 58, &[], None, &icmp(128, 2))).unwrap().view.is_new, 1);
     assert_eq!(w.see(&frame(v6.back(), 58, &[], None, &icmp(129, 1))).unwrap().flow, one.flow);
-    // A protocol that nobody knows, by its bytes behind IP.
+    // An unknown protocol: its bytes behind IP are the payload.
     let said = w.see(&frame(ENDS, 200, &[], None, &[1, 2, 3])).unwrap();
     assert_eq!((said.stream(), said.payload), ((0, 3, 3), vec![1, 2, 3]));
     assert_eq!(w.see(&frame(ENDS.back(), 200, &[], None, &[1])).unwrap().view.established, 1);
-    // What is not IP has no flow.
+    // A packet without IP has no flow.
     assert!(w.see(&[0; 60]).is_none());
     assert_eq!((w.counts().non_ip, w.counts().packets), (1, 12));
 }
 
-/// A flow goes on after waiting so long, and not a nanosecond longer.
+/// A flow continues after exactly this idle time, and ends one nanosecond later.
 #[test]
 fn idle_flows_end() {
     type Case = (fn(&mut Watch), i64);
@@ -219,13 +219,13 @@ fn a_syn_can_begin_another_flow() {
     w.tcp(ENDS.back(), 500, 102, SYN | ACK, &[]);
     assert_eq!(w.tcp(ENDS.back(), 501, 102, SYN | ACK, &[]).view.is_new, 1);
     assert_eq!(w.counts().ended, 2);
-    // Closed by the client, whose port the server now calls.
+    // The client closed the flow, and the server now calls the client's port.
     let mut w = Watch::new();
     w.tcp(ENDS, 100, 0, SYN, &[]);
     w.tcp(ENDS, 101, 0, RST, &[]);
     let back = w.tcp(ENDS.back(), 900, 0, SYN, &[]);
     assert_eq!((back.view.is_new, back.is_from_client()), (1, true));
-    // A place that was taken again is not told; one that is free is.
+    // A place that was taken again is not reported; a free place is.
     let mut told = Vec::new();
     w.table.drain_ended(|id| told.push(id));
     assert_eq!(told, []);
@@ -258,7 +258,7 @@ fn the_idlest_makes_room() {
     for i in 0..100 {
         w.wait(2 * SECOND / 10).udp(client(i), b"x");
     }
-    // All but the tenth are heard of again.
+    // All flows but the tenth get another packet.
     w.wait(3 * SECOND);
     for i in (0..100).filter(|&i| i != 10) {
         w.udp(client(i), b"x");
@@ -278,7 +278,7 @@ fn time_may_go_back() {
     assert_eq!((back.view.age, back.view.idle, back.view.is_new), (0, 0, 0));
     w.now = start + SECOND;
     let on = w.udp(ENDS, b"x");
-    // The earlier packet did not move back when the flow was last seen.
+    // The earlier packet did not move the flow's last time back.
     assert_eq!((on.view.age, on.view.idle), (SECOND as u64, SECOND as u64));
     let hour = w.wait(-3600 * SECOND).udp(ENDS, b"x");
     w.now = start + 2 * SECOND;

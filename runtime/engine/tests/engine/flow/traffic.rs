@@ -1,6 +1,6 @@
-//! Traffic of which everything is known: connections whose bytes have absolute offsets from the
-//! start, sent with loss, duplicates, reordering, retransmission, overlap, gaps of half a gigabyte,
-//! fragments, cut captures.
+//! Traffic whose truth is known: connections whose bytes have absolute offsets from the start. It
+//! is sent with loss, duplicates, reordering, retransmission, overlap, gaps of half a gigabyte,
+//! fragments and cut captures.
 
 use crate::flow::frames::*;
 
@@ -20,13 +20,13 @@ impl Random {
         self.next() % n
     }
 
-    /// Once in so many times.
+    /// True once in `n` calls on average.
     pub fn once_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 }
 
-/// What a TCP header says, without sequence numbers.
+/// The contents of a TCP header without sequence numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct Header {
     pub flags: u8,
@@ -41,10 +41,10 @@ pub struct Sent {
     pub time: i64,
     pub frame: Vec<u8>,
     pub captured: usize,
-    /// Which pair of ends, and which of them.
+    /// The pair of ends, and the end that sends.
     pub pair: usize,
     pub from: usize,
-    /// Absent for UDP, and for fragments that are not the first.
+    /// Absent for UDP, and for fragments other than the first.
     pub tcp: Option<Header>,
     pub is_tcp: bool,
     /// The absolute offset of the first payload byte in its direction.
@@ -52,7 +52,7 @@ pub struct Sent {
     pub length: u32,
     /// The captured payload.
     pub payload: Vec<u8>,
-    /// Of a datagram in pieces: its number, and whether this is the first.
+    /// For a datagram in pieces: its number, and whether this is the first piece.
     pub piece: Option<(u32, bool)>,
 }
 
@@ -89,7 +89,7 @@ impl Pair {
         };
     }
 
-    /// Sends a packet, in pieces now and then; it can get lost, doubled, late, unless it is `sure`
+    /// Sends a packet, sometimes in pieces. It can get lost, doubled or late, unless it is `sure`
     /// to arrive.
     fn send(
         &mut self,
@@ -161,7 +161,7 @@ impl Pair {
             self.now += 1000;
         }
         if !sure && random.once_in(10) && self.sent.len() > 3 {
-            // Late: changes places with the packet before it, but not their times.
+            // A late packet changes places with the packet before it, but the times stay.
             let n = self.sent.len();
             let (a, b) = (self.sent[n - 2].time, self.sent[n - 1].time);
             let calm = |s: &Sent| s.tcp.is_none_or(|h| h.flags & (SYN | FIN | RST) == 0);
@@ -190,7 +190,7 @@ impl Pair {
         let mut next = [0_i128; 2];
         let client = usize::from(random.once_in(4));
         let header = |from: usize, flags: u8, next: &[i128; 2]| {
-            // As an offset of the other end, in its numbers.
+            // The offset of the other end, as a number of that end.
             let ack = isns[1 - from].wrapping_add(1).wrapping_add(next[1 - from] as u32);
             Some(Header { flags, isn: isns[from], ack: i128::from(if flags & ACK != 0 { ack } else { 0 }) })
         };

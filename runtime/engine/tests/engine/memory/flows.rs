@@ -1,4 +1,4 @@
-//! What a table of flows takes, as the system counts it.
+//! Tests the memory of a flow table, as the system counts it.
 
 use super::{alone, status};
 use mrule_compiler::abi::{FlowView, Head, Link, Packet};
