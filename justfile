@@ -11,6 +11,10 @@ fast:
 ci:
     .ci/run
 
+# Licences, sources and banned crates of the dependencies (needs cargo-deny).
+deny:
+    cargo deny check bans licenses sources
+
 # Published figures; needs an idle machine.
 bench:
     cargo bench -p mrule-tests --bench decision
