@@ -8,6 +8,7 @@ mod common;
 mod format;
 mod hostile;
 mod mistakes;
+mod page_grammar;
 mod pages;
 mod recovery;
 mod runs;

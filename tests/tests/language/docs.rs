@@ -65,21 +65,51 @@ fn every_snippet_does_what_its_page_says() {
     assert!(good >= 8 && bad >= 2, "snippets were found: {good} good, {bad} bad");
 }
 
+/// The pages, by their path from the root.
+fn pages() -> Vec<String> {
+    let folder = std::fs::read_dir(root().join("docs")).unwrap();
+    let names = folder.map(|page| page.unwrap().file_name().into_string().unwrap());
+    let docs = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    let mut pages: Vec<String> = docs.collect();
+    pages.sort();
+    pages.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned));
+    pages
+}
+
+/// The anchors that GitHub gives the headings of a page.
+fn anchors(page: &str) -> Vec<String> {
+    let mut code = false;
+    let headings = page.lines().filter(|line| {
+        code ^= line.starts_with("```");
+        !code && line.starts_with('#')
+    });
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    let slug = |line: &str| line.trim_start_matches('#').trim().chars().filter(kept).collect::<String>();
+    headings.map(|line| slug(line).to_lowercase().replace(' ', "-")).collect()
+}
+
 #[test]
-fn links_lead_to_files() {
+fn links_lead_to_files_and_headings() {
     let mut links = 0;
-    for page in
-        ["README.md", "docs/language.md", "docs/architecture.md", "docs/performance.md", "docs/counters.md"]
-    {
-        let text = read(page);
-        let folder = root().join(page).parent().unwrap().to_owned();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let path = target.split('#').next().unwrap();
-            assert!(folder.join(path).exists(), "{page}: {target}");
+    let mut wrong = Vec::new();
+    for page in pages() {
+        let text = read(&page);
+        let folder = root().join(&page).parent().unwrap().to_owned();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if path.is_empty() { root().join(&page) } else { folder.join(path) };
+            let found = file.exists()
+                && (anchor.is_empty()
+                    || anchors(&std::fs::read_to_string(&file).unwrap()).iter().any(|a| a == anchor));
+            if !found {
+                wrong.push(format!("{page}: {target}"));
+            }
             links += 1;
         }
     }
-    assert!(links >= 4, "{links}");
+    assert!(wrong.is_empty(), "these links lead nowhere: {wrong:#?}");
+    assert!(links >= 60, "{links}");
 }
 
 #[test]
