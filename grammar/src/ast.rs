@@ -1,10 +1,10 @@
-//! The syntax tree: faithful to the text, a span on every node, no types and no field names. Only
-//! [`parse`](crate::parse()) builds it; the printer and the type checker read it. The invariant:
-//! nesting is at most [`MAX_NESTING`](crate::MAX_NESTING), so recursion over a tree is bounded;
-//! chains of `and` and `or`, which may be thousands of terms long, are flat. What could not be read
-//! stands as `Broken`: its error is already reported, so a reader takes it for whatever it needs
-//! and says nothing more about it. (Rejected: keeping sugar out of the tree; `fmt` and diagnostics
-//! need what was written.)
+//! The syntax tree: it follows the text, has a span on every node, and holds no types and no field
+//! names. Only [`parse`](crate::parse()) builds it; the printer and the type checker read it. The
+//! invariant: nesting is at most [`MAX_NESTING`](crate::MAX_NESTING), so recursion over a tree is
+//! bounded. Chains of `and` and `or` may have thousands of terms; they are flat. A part that could
+//! not be read stands as `Broken`. Its error is already reported: a reader accepts the part as any
+//! type and reports nothing more about it. (Rejected: a tree without sugar; `fmt` and diagnostics
+//! need the text as written.)
 
 use crate::span::{Name, Span, Spanned};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -38,7 +38,7 @@ pub enum Item {
     Limit(Rule),
     /// `trigger name by key { ... }`
     Trigger(Trigger),
-    /// An item with an error that leaves nothing to build on but its name.
+    /// An item with an error. At most its name is known.
     Broken(Broken),
 }
 
@@ -58,12 +58,13 @@ impl Item {
     }
 }
 
-/// What is left of an item that could not be read.
+/// The rest of an item that could not be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broken {
     /// The whole item.
     pub span: Span,
-    /// Its name, when that much could be read: it is declared, nothing else is known of it.
+    /// The item's name, if it could be read. The name counts as declared; nothing else is known of
+    /// it.
     pub name: Option<Name>,
 }
 
@@ -111,14 +112,14 @@ pub struct Table {
     pub name: Name,
     /// Its type as written.
     pub ty: TypeExpr,
-    /// What it holds at the start.
+    /// The rows at the start.
     pub init: TableInit,
 }
 
-/// What a table holds at the start.
+/// The rows of a table at the start.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TableInit {
-    /// Nothing.
+    /// No rows.
     Empty,
     /// `= { a, b }`, or `= { k: v, ... }` with `->` between key and value
     Inline(Vec<Row>),
@@ -155,7 +156,7 @@ pub enum TypeKind {
     Map(Box<TypeExpr>, Box<TypeExpr>),
     /// `(A, B)`
     Tuple(Vec<TypeExpr>),
-    /// `unordered (A, A)`: what is within is the tuple
+    /// `unordered (A, A)`: the inner type is the tuple
     Unordered(Box<TypeExpr>),
     /// `{admin, user}`
     Words(Vec<Name>),
@@ -209,7 +210,7 @@ pub enum Clause {
         /// The stations named.
         stations: Vec<Name>,
     },
-    /// A clause that could not be read: which one it was meant to be is not known.
+    /// A clause that could not be read. Its kind is not known.
     Broken {
         /// The whole clause.
         span: Span,
@@ -256,7 +257,7 @@ pub struct Trigger {
     pub span: Span,
     /// Its name.
     pub name: Name,
-    /// The key: fields or the word `flow`; none for one global switch.
+    /// The key: fields or the word `flow`. `None`: the trigger is one global switch.
     pub key: Option<Expr>,
     /// Its clauses in the order written.
     pub clauses: Vec<TriggerClause>,
@@ -298,7 +299,7 @@ pub struct Expr {
 }
 
 impl Expr {
-    /// Whether it was written `a not in b`.
+    /// Whether the expression was written as `a not in b`.
     pub fn is_not_in(&self) -> bool {
         matches!(&self.kind, ExprKind::Not(inner) if inner.span == self.span && matches!(inner.kind, ExprKind::In(..)))
     }
@@ -312,11 +313,11 @@ pub enum ExprKind {
     /// A field, or the name of a let, param, table or trigger: `tcp.port`, `inner.ip.src`,
     /// `web_ports`.
     Path(String),
-    /// `not x`, `!x`; `a not in b` is the `not` of an [`ExprKind::In`] of the same span
+    /// `not x`, `!x`; `a not in b` is the `not` of an [`ExprKind::In`] with the same span
     Not(Box<Expr>),
-    /// `a and b and c`, two or more; parts in parentheses stay apart
+    /// `a and b and c`, two or more parts; a part in parentheses is a part of its own
     And(Vec<Expr>),
-    /// `a or b or c`, two or more
+    /// `a or b or c`, two or more parts
     Or(Vec<Expr>),
     /// `a == b`
     Compare(CompareOp, Box<Expr>, Box<Expr>),
@@ -330,13 +331,13 @@ pub enum ExprKind {
     Matches(Box<Expr>, Box<Expr>),
     /// `{a, b..c}`
     Set(Vec<SetElement>),
-    /// `(a, b)`, two or more
+    /// `(a, b)`, two or more parts
     Tuple(Vec<Expr>),
-    /// `(a)`: kept so that printing gives back what was written
+    /// `(a)`: kept so that the printer reproduces the text
     Paren(Box<Expr>),
     /// `base[0:4]`
     Slice(Box<Expr>, Slice),
-    /// `table[key]`, `trigger[key]`; a key that is one bare integer, `t[80]`, reads as
+    /// `table[key]`, `trigger[key]`; a key that is one bare integer, `t[80]`, is read as
     /// [`Slice::At`]
     Index(Box<Expr>, Box<Expr>),
     /// `table[key] else default`
@@ -345,7 +346,8 @@ pub enum ExprKind {
     Call(Name, Vec<Expr>),
     /// `count(p) per 5m`
     Per(Box<Expr>, Box<Expr>),
-    /// `stream contains "x" within 64KiB`: the depth; the left side is the inner expression
+    /// `stream contains "x" within 64KiB`: the first part is the inner expression, the second is
+    /// the depth
     Within(Box<Expr>, Box<Expr>),
     /// A part that could not be read.
     Broken,
@@ -375,12 +377,12 @@ pub enum Slice {
     At(i64),
 }
 
-/// A literal. Numbers keep how they were written, because Wireshark reads some of them differently.
+/// A literal. Numbers keep their spelling, because Wireshark reads some spellings differently.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Literal {
     /// `true`, `false`, `True`, `False`
     Bool(bool),
-    /// A number; `unit` is empty, or as written (`KiB`, `ms`), and `hex` tells `0x40` from `64`.
+    /// A number. `unit` is empty or as written (`KiB`, `ms`); `hex` tells `0x40` from `64`.
     Number {
         /// The number before its unit.
         value: u64,
@@ -389,14 +391,14 @@ pub enum Literal {
         /// Whether it was written in hexadecimal.
         hex: bool,
     },
-    /// `"text"`, escapes resolved, or `r"text"`, as written; any bytes. When it stands to the right
-    /// of `matches` it is the text of a regex, always UTF-8: the escapes that Wireshark resolves
-    /// there (`\\`, `\"`, `\n`, `\r`, `\t`, `\0`, and `\xHH` below 0x80) are resolved; those that
-    /// it refuses there (`\d`, `\.`) and `\xHH` from 0x80 on are kept for the regex engine. So a
-    /// pattern that Wireshark takes means the same here.
+    /// `"text"` with its escapes resolved, or `r"text"` as written. It may hold any bytes. To the
+    /// right of `matches` it is the text of a regex and always UTF-8. There, the escapes that
+    /// Wireshark resolves are resolved: `\\`, `\"`, `\n`, `\r`, `\t`, `\0`, and `\xHH` below 0x80.
+    /// The escapes that Wireshark refuses there (`\d`, `\.`) and `\xHH` from 0x80 on are kept for
+    /// the regex engine. A pattern that Wireshark accepts therefore means the same here.
     String(Vec<u8>),
-    /// Two-digit hexadecimal groups joined by colons: `47:45:54`, a MAC when six, an IPv6 address
-    /// when eight.
+    /// Two-digit hexadecimal groups joined by colons: `47:45:54`. Six groups are also a MAC, eight
+    /// are also an IPv6 address.
     Bytes(Vec<u8>),
     /// `192.0.2.1`
     Ipv4(Ipv4Addr),
@@ -411,11 +413,11 @@ pub enum Literal {
 pub enum CompareOp {
     /// `==`, `eq`
     Eq,
-    /// `!=`, `ne`: none equals
+    /// `!=`, `ne`: no value is equal
     Ne,
-    /// `===`: all equal
+    /// `===`: all values are equal
     AllEq,
-    /// `!==`: any differs
+    /// `!==`: at least one value differs
     AnyNe,
     /// `<`, `lt`
     Lt,

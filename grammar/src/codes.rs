@@ -1,7 +1,7 @@
-//! The table of diagnostic codes. A code's number is never reused and never changes meaning;
+//! The table of diagnostic codes. A code's number is never reused and never changes its meaning;
 //! `mirrorc check --explain CODE` prints `explain`. Numbers by phase: 00xx files and syntax, 01xx
 //! names and types, 02xx tables and params, 03xx not available yet, 04xx budgets, 09xx lints.
-//! (Rejected: codes spread over the phases, which drift apart.)
+//! (Rejected: codes declared by each phase; the phases drift apart.)
 
 pub mod budgets;
 pub mod clauses;
@@ -14,10 +14,10 @@ pub mod oddities;
 pub mod settings;
 pub mod syntax;
 
-/// How bad it is.
+/// How severe a diagnostic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The program runs, but something in it cannot be what was meant.
+    /// The program runs, but a part of it cannot be what the author means.
     Warning,
     /// The program is refused.
     Error,
@@ -30,7 +30,7 @@ pub struct CodeInfo {
     pub id: &'static str,
     /// A short title.
     pub title: &'static str,
-    /// What it means, why it is so, an example and its mend, in Markdown.
+    /// What the code means, why, an example and its fix, in Markdown.
     pub explain: &'static str,
 }
 
@@ -44,7 +44,7 @@ impl Code {
         self.0.id
     }
 
-    /// `W...` are warnings, `E...` are errors.
+    /// Codes with `W` are warnings, codes with `E` are errors.
     pub fn severity(self) -> Severity {
         if self.0.id.starts_with('W') { Severity::Warning } else { Severity::Error }
     }

@@ -1,14 +1,13 @@
-//! What is wrong with a program, as plain data. Nothing here prints: the command line draws a
-//! diagnostic as text, JSON or SARIF. The invariant: a code keeps its number and meaning for ever,
-//! and messages speak of the user's language, never of Rust. Messages are lower case without a full
-//! stop; user text stands in back-ticks. (Rejected: error enums per phase, which make every caller
-//! know every phase.)
+//! Diagnostics as plain data. Nothing here prints: the command line draws a diagnostic as text,
+//! JSON or SARIF. The invariant: a code keeps its number and meaning for ever, and messages use the
+//! user's terms, never Rust's. Messages are lower case without a full stop; user text stands in
+//! back-ticks. (Rejected: an error enum per phase; every caller would have to know every phase.)
 
 use crate::codes::Code;
 pub use crate::codes::Severity;
 use crate::span::Span;
 
-/// A place and what to say of it. The first label of a diagnostic is where the caret goes.
+/// A place and a text about it. The caret points at the first label of a diagnostic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Label {
     /// The place.
@@ -17,55 +16,55 @@ pub struct Label {
     pub text: String,
 }
 
-/// A replacement that would mend it.
+/// A replacement that fixes the mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fix {
     /// What to replace.
     pub span: Span,
-    /// By what.
+    /// The new text.
     pub replacement: String,
 }
 
-/// One finding.
+/// One diagnostic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnostic {
     /// The stable code; it also gives the severity.
     pub code: Code,
-    /// One line: what is wrong.
+    /// What is wrong, in one line.
     pub message: String,
-    /// Where; the first is the main one. May be empty (no file could be read).
+    /// Where. The first label is the main one. Empty if no file could be read.
     pub labels: Vec<Label>,
-    /// What to do.
+    /// What to write instead.
     pub help: Option<String>,
-    /// A mechanical mend, where one is known.
+    /// A replacement that a tool can apply, if one is known.
     pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
-    /// A finding without a place yet.
+    /// A diagnostic without a place yet.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Diagnostic { code, message: message.into(), labels: Vec::new(), help: None, fix: None }
     }
 
-    /// Adds a place; the first one added is the main one.
+    /// Adds a label; the first label is the main one.
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label { span, text: text.into() });
         self
     }
 
-    /// Says what to do.
+    /// Sets the help.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(text.into());
         self
     }
 
-    /// Gives a replacement that mends it.
+    /// Sets the replacement.
     pub fn fix(mut self, span: Span, replacement: impl Into<String>) -> Self {
         self.fix = Some(Fix { span, replacement: replacement.into() });
         self
     }
 
-    /// Whether it refuses the program.
+    /// The severity of the code. An error refuses the program.
     pub fn severity(&self) -> Severity {
         self.code.severity()
     }

@@ -1,6 +1,6 @@
 //! The grammar of the `.mrule` language: text to syntax tree with spans, syntax tree to canonical
-//! text, and diagnostics as data. It knows the shape of the language and no field name, no type, no
-//! protocol.
+//! text, and diagnostics as data. It knows the form of the language; it knows no field name, no
+//! type and no protocol.
 pub mod ast;
 pub mod codes;
 pub mod diagnostic;

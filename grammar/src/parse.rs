@@ -1,9 +1,9 @@
-//! Text to syntax tree. A scanner finds comments, brackets and where each item starts, and reports
-//! what is wrong with single characters; then each item is read by the pest grammar on its own, and
-//! an item with an error once more, clause by clause. The invariant: any text gives a tree and
-//! diagnostics, in time linear in its length, and no recursion deeper than
-//! [`MAX_NESTING`](crate::MAX_NESTING) allows. This module and its children are the only ones that
-//! know pest. (Rejected: reading the whole file at once, where the first error hides all others.)
+//! Text to syntax tree. A scanner finds comments, brackets and the start of each item, and reports
+//! wrong single characters. The pest grammar then reads each item on its own. It reads an item with
+//! an error a second time, clause by clause. The invariant: any text gives a tree and diagnostics,
+//! in time linear in its length, and recursion is no deeper than
+//! [`MAX_NESTING`](crate::MAX_NESTING) allows. Only this module and its children use pest.
+//! (Rejected: reading the whole file at once; the first error would hide all others.)
 
 mod expr;
 mod items;
@@ -33,18 +33,17 @@ struct Grammar;
 type Pair<'t> = pest::iterators::Pair<'t, Rule>;
 type Pairs<'t> = pest::iterators::Pairs<'t, Rule>;
 
-/// What [`parse`] makes of a text.
+/// The result of [`parse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Parsed {
-    /// The tree of what could be read.
+    /// The tree of all parts that could be read.
     pub file: File,
-    /// What is wrong, in the order of the text, all of severity error. Empty: the tree is the whole
-    /// text.
+    /// All errors, in the order of the text. If there are none, the tree is the whole text.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a text. Never fails: what cannot be read is told in the diagnostics, and left out of the
-/// tree or put there as `Broken`.
+/// Reads a text. It never fails: a part that cannot be read is reported in the diagnostics. The
+/// tree omits that part or has `Broken` in its place.
 pub fn parse(file: FileId, text: &str) -> Parsed {
     let mut sink = Sink::new(file);
     if text.len() > MAX_FILE {

@@ -1,9 +1,9 @@
-//! Canonical text (`mirrorc fmt`): one way to lay out a program. Blanks, padding and the spelling
-//! of operators are ours; literals, names, comments, single blank lines, and where long lists and
-//! conditions are broken into lines stay the author's. The invariants: formatting twice gives the
-//! same text, the tree of the result is the tree of the text up to spans, and every comment is kept
-//! in its order. (Rejected: breaking and joining lines by their length; tables and long conditions
-//! are laid out by their authors for a reason.)
+//! Canonical text (`mirrorc fmt`): one layout for a program. The printer chooses blanks, padding
+//! and the spelling of operators. The author chooses literals, names, comments, single blank lines,
+//! and the line breaks of long lists and conditions. The invariants: formatting twice gives the
+//! same text; the tree of the result equals the tree of the text but for spans; every comment is
+//! kept, in order. (Rejected: breaking and joining lines by their length; authors lay out tables
+//! and long conditions for a reason.)
 
 mod expr;
 mod items;
@@ -13,10 +13,10 @@ use crate::diagnostic::Diagnostic;
 use crate::parse::parse;
 use crate::span::{FileId, Span};
 
-/// How far a line may reach when it is our choice.
+/// The greatest width of a line whose layout the printer chooses, in columns.
 const WIDTH: usize = 110;
 
-/// The text in canonical form, or what is wrong with it: a text with mistakes is left alone.
+/// The text in canonical form, or its mistakes. A text with mistakes is not formatted.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     let parsed = parse(FileId(0), text);
     if !parsed.diagnostics.is_empty() {
@@ -27,7 +27,7 @@ pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     Ok(printer.out)
 }
 
-/// What goes between the last token and the next.
+/// The separator before the next token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Gap {
     Nothing,
@@ -36,7 +36,7 @@ enum Gap {
     Line,
 }
 
-/// How wide a text is.
+/// The width of a text, in characters.
 fn width(text: &str) -> usize {
     text.chars().count()
 }
@@ -51,11 +51,11 @@ struct Printer<'t> {
     gap: Gap,
     /// Whether the current line ends in a comment.
     commented: bool,
-    /// How wide a line is before the two blanks and the comment at its end.
+    /// The column at which the line ends, before the two blanks and the comment at its end.
     comment_column: usize,
-    /// Where a closing brace of the current block goes.
+    /// The indent of the closing brace of the current block.
     indent: usize,
-    /// Where a broken line goes on.
+    /// The indent of the continuation of a broken line.
     hang: usize,
 }
 
@@ -74,7 +74,7 @@ impl<'t> Printer<'t> {
         }
     }
 
-    /// What `write` prints on a line of its own, without comments.
+    /// The output of `write` on a line of its own, without comments.
     fn rendered(&self, write: impl FnOnce(&mut Printer<'t>)) -> String {
         let mut printer = Printer::new(self.text, &[]);
         write(&mut printer);
@@ -83,13 +83,13 @@ impl<'t> Printer<'t> {
 
     // ---- tokens ---------------------------------------------------------------------------------
 
-    /// A token that stands at `at` in the text, after the comments before it.
+    /// Prints a token that stands at `at` in the text, after the comments before it.
     fn token(&mut self, at: u32, token: &str) {
         self.comments_before(at);
         self.put(token);
     }
 
-    /// A token whose place in the text is not known.
+    /// Prints a token whose place in the text is not known.
     fn put(&mut self, token: &str) {
         match self.gap {
             Gap::Nothing => {}
@@ -101,19 +101,19 @@ impl<'t> Printer<'t> {
         self.gap = Gap::Nothing;
     }
 
-    /// A blank before the next token, unless it starts a line.
+    /// Asks for a blank before the next token, unless the token starts a line.
     fn blank(&mut self) {
         if self.gap == Gap::Nothing {
             self.gap = Gap::Blank;
         }
     }
 
-    /// Blanks up to `width` after something `length` wide.
+    /// Pads a text of `length` columns to `width` columns.
     fn pad(&mut self, length: usize, width: usize) {
         self.out.extend(std::iter::repeat_n(' ', width.saturating_sub(length)));
     }
 
-    /// What is on the current line.
+    /// The current line so far.
     fn current(&self) -> &str {
         self.out.get(self.start..).unwrap_or("")
     }
@@ -143,7 +143,7 @@ impl<'t> Printer<'t> {
         })
     }
 
-    /// Comments in the midst of something: each ends its line.
+    /// Prints the comments before `at` in the middle of an item. Each comment ends its line.
     fn comments_before(&mut self, at: u32) {
         while let Some(span) = self.next_comment(at) {
             self.comment(span, self.hang, false);
@@ -151,8 +151,8 @@ impl<'t> Printer<'t> {
         }
     }
 
-    /// Writes a comment: at the end of the line if that is where it stands in the text, else on a
-    /// line of its own. Returns whether it has its own. `first`: no blank line is kept before it.
+    /// Writes a comment: at the end of the line if it stands there in the text, else on a line of
+    /// its own. Returns whether it has its own line. `blank_line`: a blank line before it is kept.
     fn comment(&mut self, span: Span, indent: usize, blank_line: bool) -> bool {
         let comment = self.source(span).trim_end();
         let trails = self.is_trailing(span) && !self.at_line_start() && !self.commented;
@@ -171,8 +171,8 @@ impl<'t> Printer<'t> {
         !trails
     }
 
-    /// Starts the line of something that stands at `at` and has lines of its own, after the
-    /// comments before it. `first`: nothing stands before it in its block, so no blank line does.
+    /// Starts the line of a part at `at` that has its own lines, after the comments before it.
+    /// `first`: the part is the first in its block, so no blank line precedes it.
     fn line(&mut self, at: u32, first: bool) {
         if !self.comment_lines(at, first) {
             self.blank_line(at);
@@ -181,16 +181,15 @@ impl<'t> Printer<'t> {
         self.gap = Gap::Nothing;
     }
 
-    /// The line of a closing brace that stands at `at`, after the comments that are left in its
-    /// block.
+    /// Starts the line of the closing brace at `at`, after the remaining comments of its block.
     fn last_line(&mut self, at: u32, indent: usize, first: bool) {
         self.comment_lines(at, first);
         self.new_line(indent);
         self.gap = Gap::Nothing;
     }
 
-    /// The comments before `at`, between lines. Returns whether what comes next is still the first
-    /// in its block.
+    /// Prints the comments before `at` on their own lines. Returns whether the next part is still
+    /// the first in its block.
     fn comment_lines(&mut self, at: u32, mut first: bool) -> bool {
         while let Some(span) = self.next_comment(at) {
             first &= !self.comment(span, self.indent, !first);
@@ -198,7 +197,7 @@ impl<'t> Printer<'t> {
         first
     }
 
-    /// A blank line, if there are some before `at`.
+    /// Prints one blank line if the text has at least one before `at`.
     fn blank_line(&mut self, at: u32) {
         let before = self.text.get(..at as usize).unwrap_or("");
         let blanks = before.get(before.trim_end().len()..).unwrap_or("");
@@ -207,7 +206,7 @@ impl<'t> Printer<'t> {
         }
     }
 
-    /// Whether something other than blanks stands before a comment on its line.
+    /// Whether a comment follows other text on its line.
     fn is_trailing(&self, span: Span) -> bool {
         let before = self.text.get(..span.start as usize).unwrap_or("");
         before
@@ -216,7 +215,7 @@ impl<'t> Printer<'t> {
             .is_some_and(|line| !line.trim_matches(['\u{feff}', ' ', '\t', '\r']).is_empty())
     }
 
-    /// Whether the text is broken into lines between two places.
+    /// Whether the text has a line break between two places.
     fn is_broken(&self, from: u32, to: u32) -> bool {
         self.text.get(from as usize..to as usize).is_some_and(|t| t.contains('\n'))
     }

@@ -1,7 +1,7 @@
-//! Where a thing stands in the text. A span is a file and a half-open byte range; it holds no text,
-//! so trees stay small and diagnostics can be made long after parsing. The invariant:
-//! `start <= end <= text.len()` of that file, both on character boundaries. (Rejected: an `Arc` of
-//! the source in every node.)
+//! A place in the text. A span is a file and a half-open byte range. It holds no text, so trees
+//! stay small and diagnostics can be made long after parsing. The invariant: `start <= end <=
+//! text.len()` of that file, both on character boundaries. (Rejected: an `Arc` of the source in
+//! every node.)
 
 /// Index of a file in a [`SourceMap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -25,7 +25,7 @@ impl Span {
         Span { file, start: clip(start), end: clip(end) }
     }
 
-    /// The smallest span that covers both; `self` when they are of different files.
+    /// The smallest span that covers both; `self` if the files differ.
     pub fn to(self, other: Span) -> Span {
         if self.file != other.file {
             return self;
@@ -39,12 +39,12 @@ impl Span {
     }
 }
 
-/// A value and where it was written.
+/// A value and its place in the text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spanned<T> {
     /// The value.
     pub node: T,
-    /// Where it was written.
+    /// Its place in the text.
     pub span: Span,
 }
 
@@ -55,27 +55,27 @@ impl<T> Spanned<T> {
     }
 }
 
-/// A name as written.
+/// A name as written, with its place.
 pub type Name = Spanned<String>;
 
-/// One text that takes part in a program.
+/// One text of a program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
-    /// The name to show: the path as the user gave it.
+    /// The name to show: the path as the user wrote it.
     pub name: String,
     /// The whole text.
     pub text: String,
 }
 
-/// All texts of one program: rule files, included files and table files, in the order they were
-/// read.
+/// All texts of one program: rule files, included files and table files, in the order in which they
+/// were read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SourceMap {
     sources: Vec<Source>,
 }
 
 impl SourceMap {
-    /// Adds a text. Returns `None` when 65,536 files are already held.
+    /// Adds a text. Returns `None` if the map already holds 65,536 texts.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> Option<FileId> {
         let id = FileId(u16::try_from(self.sources.len()).ok()?);
         self.sources.push(Source { name: name.into(), text: text.into() });
@@ -87,7 +87,7 @@ impl SourceMap {
         self.sources.get(usize::from(id.0))
     }
 
-    /// The text under a span, empty when the span is not of this map.
+    /// The text under a span; empty if the span is not of this map.
     pub fn text(&self, span: Span) -> &str {
         self.get(span.file).and_then(|s| s.text.get(span.range())).unwrap_or("")
     }
@@ -97,7 +97,7 @@ impl SourceMap {
         self.sources.iter().enumerate().map(|(i, s)| (FileId(i as u16), s))
     }
 
-    /// Line and column of a byte, both from 1; the column counts characters.
+    /// Line and column of a byte, both from 1. The column counts characters.
     pub fn line_column(&self, file: FileId, at: u32) -> (usize, usize) {
         let text = self.get(file).map_or("", |s| s.text.as_str());
         let mut at = (at as usize).min(text.len());

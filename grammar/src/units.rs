@@ -1,6 +1,7 @@
-//! The units that may be glued to a number. The invariant: a unit has one meaning everywhere, and
-//! sizes with an `i` are powers of 1024, all others powers of 1000; bits are eighths of bytes, so a
-//! bare `bit` is none. (Rejected: `KB` as 1024, which some tools mean and others do not.)
+//! The units that may follow a number without a blank. The invariant: a unit has one meaning
+//! everywhere. Sizes with an `i` are powers of 1024, all others powers of 1000. Bits are eighths of
+//! bytes, so a bare `bit` is not a unit. (Rejected: `KB` as 1024, which some tools mean and others
+//! do not.)
 
 /// What a unit measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,11 +15,11 @@ pub enum UnitKind {
 /// A unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unit {
-    /// As written after a number.
+    /// The spelling after a number.
     pub name: &'static str,
     /// What it measures.
     pub kind: UnitKind,
-    /// How many bytes or nanoseconds one of it is.
+    /// How many bytes or nanoseconds the unit is.
     pub scale: u64,
 }
 
@@ -55,7 +56,7 @@ pub const UNITS: &[Unit] = &[
     time("d", 86_400_000_000_000),
 ];
 
-/// The unit of this name.
+/// The unit with this name.
 pub fn unit(name: &str) -> Option<&'static Unit> {
     UNITS.iter().find(|u| u.name == name)
 }

@@ -1,5 +1,5 @@
-//! The words of the language and the search for the one that was meant. The invariant: these lists
-//! and the grammar agree; a test reads each word with the grammar.
+//! The words of the language, and the search for the word that the author most likely means. The
+//! invariant: these lists and the grammar agree; a test reads each word with the grammar.
 
 /// Words that start an item.
 pub const ITEMS: &[&str] = &["let", "param", "table", "station", "rule", "limit", "trigger", "include"];
@@ -10,8 +10,8 @@ pub const RULE_CLAUSES: &[&str] = &["match", "snaplen", "to"];
 /// Words that start a clause of a trigger.
 pub const TRIGGER_CLAUSES: &[&str] = &["when", "unless", "hold", "external", "keys"];
 
-/// Words that no item may be named, because they start an item or a clause. `external` and `keys`
-/// are not among them: where they start a clause, no name can stand.
+/// Words that no item may have as its name, because they start an item or a clause. `external` and
+/// `keys` are not among them: no name can stand where they start a clause.
 pub const RESERVED: &[&str] = &[
     "let", "param", "table", "station", "rule", "limit", "trigger", "include", "match", "snaplen", "to",
     "when", "unless", "hold",
@@ -39,12 +39,12 @@ pub const OPERATORS: &[&str] = &[
     "within",
 ];
 
-/// Words that, beside the operators, cannot name what an expression or a length speaks of, because
-/// they mean something there.
+/// Words that, beside the operators, cannot be names in an expression or a length, because they
+/// have a meaning there.
 pub const MEANINGS: &[&str] =
     &["any", "all", "true", "false", "flow", "stream", "none", "full", "headers", "payload", "bytes"];
 
-/// The candidate that `word` was most likely meant to be: equal but for case, or few letters away.
+/// The candidate that `word` most likely stands for: equal but for case, or a few letters away.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > 40 {
         return None;
@@ -63,7 +63,7 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, c)| c)
 }
 
-/// `written` as a name of this language: lower case, words joined by `_`, starting with no digit.
+/// `written` as a name of this language: lower case, words joined by `_`, no digit at the start.
 pub fn snake_case(written: &str) -> String {
     let mut name = String::with_capacity(written.len() + 4);
     let mut before = '_';

@@ -1,11 +1,11 @@
-//! The codes of budgets, `E04xx` and `W0961`: programs that are sound and take more than they are
-//! given. The invariant: each names the rule, trigger or table that takes the most, and the option
-//! that raises the budget; snippets marked `mrule` are within the default budgets. (Rejected: plain
-//! texts; who loads programs by a machine needs a stable name.)
+//! The codes of budgets, `E04xx` and `W0961`: programs that are correct and exceed a budget. The
+//! invariant: each diagnostic names the rule, trigger or table that takes the most, and the option
+//! that raises the budget. Snippets marked `mrule` are within the default budgets. (Rejected: plain
+//! texts; software that loads programs needs a stable name.)
 
 use super::{Code, CodeInfo};
 
-/// More nodes than the budget.
+/// The program has more nodes than the budget.
 pub const NODES: Code = Code(&CodeInfo {
     id: "E0401",
     title: "program larger than its budget",
@@ -24,7 +24,7 @@ rule blocked { match net.addr in blocked  snaplen full  to ids }
 ```"#,
 });
 
-/// Compiled for longer than the budget.
+/// The compilation takes longer than the budget.
 pub const TIME: Code = Code(&CodeInfo {
     id: "E0402",
     title: "compilation stopped",
@@ -41,7 +41,7 @@ rule blocked { match net.addr in blocked  snaplen full  to ids }
 ```"#,
 });
 
-/// More memory than the budget.
+/// The program needs more memory than the budget.
 pub const MEMORY: Code = Code(&CodeInfo {
     id: "E0403",
     title: "more memory than there is in the budget",
@@ -59,7 +59,7 @@ rule busy { match busy[net.addr]  snaplen full  to ids }
 ```"#,
 });
 
-/// More code than the budget.
+/// The program has more code than the budget.
 pub const CODE: Code = Code(&CodeInfo {
     id: "W0961",
     title: "some rules are interpreted",

@@ -1,5 +1,5 @@
-//! The codes of rules, limits and lengths, `E013x`. Snippets marked `mrule` compile, those marked
-//! `text` give the code. (Rejected: lengths among the types; users look for them here.)
+//! The codes of rules, limits and lengths, `E013x`. Snippets marked `mrule` compile; snippets
+//! marked `text` give the code. (Rejected: lengths among the types; users look for them here.)
 
 use super::{Code, CodeInfo};
 

@@ -1,6 +1,6 @@
-//! The codes of files that belong together, `E005x`: what can be said before a program is checked.
-//! As in [`syntax`](super::syntax), snippets marked `mrule` are right. (Rejected: one code for all
-//! trouble with files.)
+//! The codes of files that belong together, `E005x`: errors that are known before a program is
+//! checked. As in [`syntax`](super::syntax), snippets marked `mrule` are correct. (Rejected: one
+//! code for all problems with files.)
 
 use super::{Code, CodeInfo};
 

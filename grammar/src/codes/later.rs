@@ -1,6 +1,6 @@
-//! The codes of what the language will say and cannot say yet, `E03xx`. Snippets marked `mrule`
-//! compile, those marked `text` give the code. (Rejected: syntax errors for it; programs can be
-//! written against what is to come.)
+//! The codes of parts of the language that are planned and not available yet, `E03xx`. Snippets
+//! marked `mrule` compile; snippets marked `text` give the code. (Rejected: syntax errors for
+//! these; authors can write programs against planned features.)
 
 use super::{Code, CodeInfo};
 
@@ -19,7 +19,7 @@ let near = flow.client.addr == 10.0.0.0/16
 ```"#,
 });
 
-/// What messages of applications say.
+/// The content of application messages.
 pub const APPLICATION: Code = Code(&CodeInfo {
     id: "E0302",
     title: "this of an application's messages is not available yet",
@@ -54,7 +54,7 @@ station ids { vxlan 192.0.2.10 vni 77 }
 ```"#,
 });
 
-/// Things that tables, tags and params cannot do yet.
+/// Features that tables, tags and params do not have yet.
 pub const TABLES: Code = Code(&CodeInfo {
     id: "E0305",
     title: "this use of a table, tag or param is not available yet",
@@ -75,7 +75,7 @@ let known = net.src in user
 ```"#,
 });
 
-/// Protocols whose bytes cannot be had.
+/// Protocols whose bytes cannot be read.
 pub const BYTES: Code = Code(&CodeInfo {
     id: "E0306",
     title: "bytes of this protocol are not available yet",

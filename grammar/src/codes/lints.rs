@@ -1,11 +1,11 @@
-//! The codes of lints, `W09xx`: programs that run, but in which something cannot be what was meant.
-//! The invariant: a warning is never wrong; in `explain`, snippets marked `mrule` give no warning
-//! and those marked `text` give this one. (Rejected: a code per kind of name; the mend is the
+//! The codes of lints, `W09xx`: programs that run, in which a part cannot be what the author means.
+//! The invariant: a warning is never wrong. In `explain`, snippets marked `mrule` give no warning
+//! and snippets marked `text` give this one. (Rejected: a code per kind of name; the fix is the
 //! same.)
 
 use super::{Code, CodeInfo};
 
-/// A `let`, `param`, `table` or `trigger` that nothing names.
+/// A `let`, `param`, `table` or `trigger` that no expression refers to.
 pub const UNUSED: Code = Code(&CodeInfo {
     id: "W0901",
     title: "never used",
@@ -96,7 +96,7 @@ rule web { match tcp.port == 80  snaplen full  to web_only }
 ```"#,
 });
 
-/// A rule that never adds anything to another.
+/// A rule that never adds anything to the copies of another rule.
 pub const COVERED_RULE: Code = Code(&CodeInfo {
     id: "W0905",
     title: "rule adds nothing",

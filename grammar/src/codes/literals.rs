@@ -1,6 +1,6 @@
 //! The codes of characters and literals, part of `E00xx`. As in [`syntax`](super::syntax), snippets
-//! marked `mrule` are right, those marked `text` are not, and a test reads both. (Rejected: one
-//! code for every malformed literal; the mends have nothing in common.)
+//! marked `mrule` are correct, snippets marked `text` are not, and a test reads both. (Rejected:
+//! one code for every malformed literal; the fixes have nothing in common.)
 
 use super::{Code, CodeInfo};
 
@@ -40,7 +40,7 @@ let first = tcp.payload[0] == 0x47
 Typographic quotes come from text processors and mail programs."#,
 });
 
-/// A control character, or one outside ASCII that is in no string and no comment.
+/// A control character, or a character outside ASCII, that is outside strings and comments.
 pub const CHARACTER: Code = Code(&CodeInfo {
     id: "E0008",
     title: "unexpected character",
@@ -58,7 +58,7 @@ let groesse = 5  # größe
 ```"#,
 });
 
-/// A number that is not decimal or hexadecimal digits and a unit.
+/// A number that is not made of decimal or hexadecimal digits and a unit.
 pub const NUMBER: Code = Code(&CodeInfo {
     id: "E0021",
     title: "malformed number",
@@ -95,7 +95,7 @@ let token = tcp.payload contains 47:45:54:20:47:45:54:20:47:45
 ```"#,
 });
 
-/// Letters after a number that are no unit.
+/// Letters after a number that are not a unit.
 pub const UNKNOWN_UNIT: Code = Code(&CodeInfo {
     id: "E0023",
     title: "unknown unit",
@@ -113,7 +113,7 @@ param pause : duration = 5m
 ```"#,
 });
 
-/// Digits and dots that are no IPv4 address.
+/// Digits and dots that are not an IPv4 address.
 pub const IPV4: Code = Code(&CodeInfo {
     id: "E0024",
     title: "malformed IPv4 address",

@@ -1,10 +1,10 @@
-//! The codes of names and types, `E010x` to `E012x`. Snippets marked `mrule` compile, those marked
-//! `text` give the code; a test of the compiler reads both. (Rejected: "type error" as one code;
-//! each mistake has its own mend.)
+//! The codes of names and types, `E010x` to `E012x`. Snippets marked `mrule` compile; snippets
+//! marked `text` give the code; a test of the compiler reads both. (Rejected: "type error" as one
+//! code; each mistake has its own fix.)
 
 use super::{Code, CodeInfo};
 
-/// A path that is no field and no name.
+/// A path that is neither a field nor a declared name.
 pub const UNKNOWN: Code = Code(&CodeInfo {
     id: "E0101",
     title: "unknown field or name",
@@ -22,7 +22,7 @@ let uplink = frame.interface_name == "eth0"
 ```"#,
 });
 
-/// A field of Wireshark's that is not here.
+/// A Wireshark field that this language does not have.
 pub const WIRESHARK: Code = Code(&CodeInfo {
     id: "E0102",
     title: "field of Wireshark's that is not available",
@@ -59,7 +59,7 @@ let office = net.addr == 192.0.2.1
 ```"#,
 });
 
-/// Two items of one name.
+/// Two items with the same name.
 pub const DUPLICATE: Code = Code(&CodeInfo {
     id: "E0104",
     title: "name declared twice",
@@ -96,7 +96,7 @@ let web          = tcp.port == 80
 ```"#,
 });
 
-/// Lets that need each other.
+/// Lets that refer to each other in a circle.
 pub const CIRCLE: Code = Code(&CodeInfo {
     id: "E0106",
     title: "definitions in a circle",
@@ -155,7 +155,7 @@ let syn    = tcp.flags.syn == 1
 ```"#,
 });
 
-/// A flag that stands alone.
+/// A flag without a comparison.
 pub const BARE_FLAG: Code = Code(&CodeInfo {
     id: "E0109",
     title: "flag alone",
@@ -174,7 +174,7 @@ let has_flags = tcp.flags
 ```"#,
 });
 
-/// Something that is no condition where one must stand.
+/// An expression that is not a condition, in a place where a condition must stand.
 pub const NOT_A_CONDITION: Code = Code(&CodeInfo {
     id: "E0110",
     title: "not a condition",
@@ -265,7 +265,7 @@ let low    = ip.src < 10.0.0.0
 ```"#,
 });
 
-/// What `contains` looks for.
+/// A wrong right side of `contains`.
 pub const NEEDLE: Code = Code(&CodeInfo {
     id: "E0115",
     title: "nothing to look for",
@@ -283,7 +283,7 @@ let port_80       = tcp.payload contains 00:50
 ```"#,
 });
 
-/// A pattern that is not understood.
+/// A pattern with a syntax error or an unsupported feature.
 pub const REGEX: Code = Code(&CodeInfo {
     id: "E0116",
     title: "pattern not understood",
@@ -319,7 +319,7 @@ let fine = tcp.payload matches r"[a-z]{100}" and len(tcp.payload) > 1000
 ```"#,
 });
 
-/// Arithmetic without a result.
+/// Arithmetic that has no result.
 pub const ARITHMETIC: Code = Code(&CodeInfo {
     id: "E0118",
     title: "arithmetic without a value",
@@ -340,7 +340,7 @@ let d = ip.len - 40 > 5
 ```"#,
 });
 
-/// Nothing of the packet is tested.
+/// A condition that tests nothing of the packet.
 pub const NOTHING_TESTED: Code = Code(&CodeInfo {
     id: "E0119",
     title: "nothing of the packet is tested",
@@ -356,7 +356,7 @@ let active = on and tcp
 ```"#,
 });
 
-/// A set where there can be none, or something else than a set.
+/// A set where no set can stand, or another value where a set must stand.
 pub const SET: Code = Code(&CodeInfo {
     id: "E0120",
     title: "set in the wrong place",
@@ -375,7 +375,7 @@ let private = ip.src in {10.0.0.0/8, 192.168.0.0/16}
 ```"#,
 });
 
-/// A function that is not there, or its arguments.
+/// A function that does not exist, or wrong arguments.
 pub const FUNCTION: Code = Code(&CodeInfo {
     id: "E0121",
     title: "unknown function",
@@ -410,7 +410,7 @@ let a = (net.src, net.dst) in pairs
 ```"#,
 });
 
-/// Lets that write out too much.
+/// Lets that expand to an expression that is too large.
 pub const TOO_LARGE: Code = Code(&CodeInfo {
     id: "E0123",
     title: "too large once written out",
@@ -424,7 +424,7 @@ let hit = net.addr in blocked
 ```"#,
 });
 
-/// More than can be run.
+/// More items than a program may have.
 pub const TOO_MANY: Code = Code(&CodeInfo {
     id: "E0124",
     title: "too many",
@@ -436,7 +436,7 @@ let bad = tcp.payload matches "evil|wicked|malicious"
 ```"#,
 });
 
-/// Something that cannot be looked for in a stream.
+/// A value that a stream cannot be searched for.
 pub const STREAM: Code = Code(&CodeInfo {
     id: "E0125",
     title: "cannot be looked for in a stream",

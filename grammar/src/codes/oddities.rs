@@ -1,10 +1,10 @@
-//! The warnings of the checker, `W095x`: what is legal and cannot be what was meant, seen in the
-//! text itself. Snippets marked `mrule` are clean, those marked `text` give the code. (Rejected:
-//! errors; Wireshark accepts the same.)
+//! The warnings of the checker, `W095x`: text that is legal and cannot be what the author means, as
+//! the text alone shows. Snippets marked `mrule` give no warning; snippets marked `text` give the
+//! code. (Rejected: errors; Wireshark accepts the same text.)
 
 use super::{Code, CodeInfo};
 
-/// A range that holds nothing.
+/// A range without values.
 pub const EMPTY_RANGE: Code = Code(&CodeInfo {
     id: "W0950",
     title: "empty range",
@@ -34,7 +34,7 @@ let get = tcp.payload[0:4] == 47:45:54:20
 ```"#,
 });
 
-/// A row that stands twice.
+/// A row that occurs twice.
 pub const DUPLICATE_ROW: Code = Code(&CodeInfo {
     id: "W0953",
     title: "row there twice",

@@ -1,6 +1,6 @@
-//! The codes of tables, params, stations and triggers, `E02xx`. Snippets marked `mrule` compile,
-//! those marked `text` give the code. (Rejected: a code per type; what is written wrong is nearly
-//! always a value.)
+//! The codes of tables, params, stations and triggers, `E02xx`. Snippets marked `mrule` compile;
+//! snippets marked `text` give the code. (Rejected: a code per type; nearly every mistake is in a
+//! value.)
 
 use super::{Code, CodeInfo};
 
@@ -84,7 +84,7 @@ table blocked : set<cidr> = {192.0.2.0/24}
 ```"#,
 });
 
-/// More bad rows than are told.
+/// More bad rows than are reported.
 pub const MORE_ROWS: Code = Code(&CodeInfo {
     id: "E0206",
     title: "more bad rows",
@@ -96,7 +96,7 @@ table users : map<ip, string> = {192.0.2.1 -> "alice"}
 ```"#,
 });
 
-/// The default or a bound of another type.
+/// A default or a bound of another type than the param.
 pub const PARAM_VALUE: Code = Code(&CodeInfo {
     id: "E0210",
     title: "value of another type than the param's",
@@ -114,7 +114,7 @@ param host      : ip       = 192.0.2.1
 ```"#,
 });
 
-/// Bounds that do not hold.
+/// Bounds in the wrong order, or a default outside the bounds.
 pub const PARAM_BOUNDS: Code = Code(&CodeInfo {
     id: "E0211",
     title: "bounds of a param",
@@ -181,7 +181,7 @@ station lake { pcapng "lake.pcapng" rotate 1GiB keep 10 }
 ```"#,
 });
 
-/// A setting of a station that cannot be.
+/// A setting that a station cannot have.
 pub const STATION_SETTING: Code = Code(&CodeInfo {
     id: "E0221",
     title: "setting of a station",
@@ -235,7 +235,7 @@ station ids { interface eth1 }
 ```"#,
 });
 
-/// Two stations that write one file.
+/// Two stations that write the same file.
 pub const SAME_FILE: Code = Code(&CodeInfo {
     id: "E0224",
     title: "two stations write one file",
@@ -252,7 +252,7 @@ station b { pcapng "b.pcapng" }
 ```"#,
 });
 
-/// A trigger whose clauses do not say what is needed.
+/// A trigger that lacks a clause, or whose clauses contradict each other.
 pub const TRIGGER: Code = Code(&CodeInfo {
     id: "E0230",
     title: "clauses of a trigger",
@@ -273,7 +273,7 @@ trigger evil   by flow    { when stream contains "evil"  hold flow }
 ```"#,
 });
 
-/// Counting over time.
+/// A wrong count over time.
 pub const WINDOW: Code = Code(&CodeInfo {
     id: "E0231",
     title: "counting over time",

@@ -1,11 +1,11 @@
-//! The codes of files and syntax, `E00xx`: what [`parse`](crate::parse()) can say of a text. The
-//! invariant: one code per kind of mistake, each with an example and its mend; in `explain`,
-//! snippets marked `mrule` are right and those marked `text` are not, and a test reads both.
-//! (Rejected: one code for all syntax errors, which gives `--explain` nothing to tell.)
+//! The codes of files and syntax, `E00xx`: all that [`parse`](crate::parse()) can report. The
+//! invariant: one code per kind of mistake, each with an example and its fix. In `explain`,
+//! snippets marked `mrule` are correct, snippets marked `text` are not, and a test reads both.
+//! (Rejected: one code for all syntax errors; `--explain` would have nothing to explain.)
 
 use super::{Code, CodeInfo};
 
-/// Something else stands where the grammar asks for one of a few things.
+/// The text has another token than the few that the grammar expects here.
 pub const SYNTAX: Code = Code(&CodeInfo {
     id: "E0001",
     title: "syntax error",
@@ -60,7 +60,7 @@ let outer = not inner and ip.ttl > 1
 ```"#,
 });
 
-/// A bracket that is opened and not closed.
+/// A bracket that is opened and never closed.
 pub const UNCLOSED: Code = Code(&CodeInfo {
     id: "E0004",
     title: "bracket never closed",
@@ -77,7 +77,7 @@ rule web { match tcp.port in {80, 443}  snaplen full  to ids }
 ```"#,
 });
 
-/// A bracket that is closed and was not opened.
+/// A bracket that is closed and was never opened.
 pub const UNOPENED: Code = Code(&CodeInfo {
     id: "E0005",
     title: "bracket never opened",
@@ -93,7 +93,7 @@ rule web { match tcp.port == 80  snaplen full  to ids }
 ```"#,
 });
 
-/// A word that starts no item where an item must start.
+/// A word that does not start an item, in a place where an item must start.
 pub const UNKNOWN_ITEM: Code = Code(&CodeInfo {
     id: "E0009",
     title: "unknown item",
@@ -112,7 +112,7 @@ rule web { match tcp.port == 80  snaplen full  to ids }
 A filter from Wireshark goes behind the `match` of a rule."#,
 });
 
-/// A word that starts no clause where a clause must start.
+/// A word that does not start a clause, in a place where a clause must start.
 pub const UNKNOWN_CLAUSE: Code = Code(&CodeInfo {
     id: "E0010",
     title: "unknown clause",
@@ -229,7 +229,7 @@ let ports = tcp.port in {80..90}
 ```"#,
 });
 
-/// `=` where `==` is meant.
+/// `=` instead of `==`.
 pub const SINGLE_EQUALS: Code = Code(&CodeInfo {
     id: "E0017",
     title: "`=` used as a comparison",
@@ -278,7 +278,7 @@ rule tunnels { match inner.ip.src == 192.0.2.1  snaplen full  to ids }  # not th
 ```"#,
 });
 
-/// An operator of Wireshark or of other languages that this one lacks.
+/// An operator of Wireshark or of another language that this language does not have.
 pub const UNSUPPORTED: Code = Code(&CodeInfo {
     id: "E0020",
     title: "operator not supported",
@@ -301,7 +301,7 @@ let d = tcp.payload matches "GET"
 ```"#,
 });
 
-/// A slice with several parts, or with numbers that cannot be.
+/// A slice with several parts, or with impossible numbers.
 pub const SLICE: Code = Code(&CodeInfo {
     id: "E0028",
     title: "malformed slice",
@@ -352,7 +352,7 @@ station lake { pcapng "captures/lake.pcapng" rotate 1GiB }
 ```"#,
 });
 
-/// There are more errors than are shown.
+/// The file has more errors than are shown.
 pub const TOO_MANY: Code = Code(&CodeInfo {
     id: "E0031",
     title: "too many errors",

@@ -1,8 +1,8 @@
-//! Operands and operators in a row to a tree, by precedence climbing. From loose to tight: `or`,
-//! `and`, `not`, comparisons (one, not a chain), `|`, `&`, `+ -`, `* / %`, then `per` and `else`.
-//! The invariant: `or` and `and` are flat, and what is left that nests is counted while it is
-//! built, so no tree is deeper than the limit allows. (Rejected: a rule of the grammar for each
-//! level, which makes a pair for each level of each operand.)
+//! Turns a row of operands and operators into a tree, by precedence climbing. From loose to tight:
+//! `or`, `and`, `not`, comparisons (a single one, not a chain), `|`, `&`, `+ -`, `* / %`, then
+//! `per` and `else`. The invariant: `or` and `and` are flat. All other nesting is counted while the
+//! tree is built, so no tree is deeper than the limit allows. (Rejected: a grammar rule for each
+//! level; it makes a pair per level for each operand.)
 
 use super::items::Builder;
 use super::{Pair, Pairs, Rule};
@@ -13,7 +13,7 @@ use crate::limits::MAX_NESTING;
 use crate::span::Span;
 use std::iter::Peekable;
 
-/// What is left of a row of operands and operators.
+/// The operands and operators that are not read yet.
 pub(super) type Row<'t> = Peekable<Pairs<'t>>;
 
 /// An expression and how deep it nests.
@@ -38,7 +38,7 @@ enum Op {
 }
 
 impl Op {
-    /// How tightly it binds, for operators tighter than comparisons.
+    /// How tightly the operator binds. `None`: it is not tighter than a comparison.
     fn tightness(self) -> Option<u8> {
         match self {
             Op::Arith(ArithOp::Or) => Some(1),
@@ -55,7 +55,8 @@ impl Op {
     }
 }
 
-/// The operator that these characters are, or are taken for after a word about it.
+/// The operator with this spelling. For a foreign spelling: the operator that it stands for after
+/// its diagnostic.
 fn operator(written: &str) -> Option<Op> {
     let lower;
     let word = if written.bytes().any(|b| b.is_ascii_uppercase()) {
@@ -93,12 +94,12 @@ fn operator(written: &str) -> Option<Op> {
     })
 }
 
-/// Whether these are the words `not in`, with any blanks between them.
+/// Whether the text is `not in`, with any blanks between the words.
 fn is_not_in(words: &str) -> bool {
     words.strip_prefix("not").and_then(|rest| rest.strip_suffix("in")).is_some_and(|b| b.trim().is_empty())
 }
 
-/// The operator that comes next, if one does.
+/// The next operator, if an operator is next.
 fn peek(row: &mut Row) -> Option<Op> {
     let pair = row.peek()?;
     matches!(pair.as_rule(), Rule::infix | Rule::arithmetic).then(|| operator(pair.as_str())).flatten()
@@ -199,8 +200,8 @@ impl Builder<'_> {
         left
     }
 
-    /// Operators that bind at least as tightly as `least`. `regex`: the first operand stands right
-    /// of `matches`.
+    /// Reads operators that bind at least as tightly as `least`. `regex`: the first operand stands
+    /// to the right of `matches`.
     fn arithmetic(&mut self, row: &mut Row, least: u8, regex: bool) -> Node {
         let mut left = self.operand(row, regex);
         while let Some(op) = peek(row) {
@@ -222,7 +223,8 @@ impl Builder<'_> {
         self.nest(span, depth, kind(Box::new(left.expr), Box::new(right.expr)))
     }
 
-    /// A node one level above parts that nest `depth` deep, unless that is too deep.
+    /// A node above parts that nest `depth` deep. If that is too deep, it is reported and the node
+    /// is `Broken`.
     pub(super) fn nest(&mut self, span: Span, depth: usize, kind: ExprKind) -> Node {
         if depth < MAX_NESTING {
             return Node { expr: Expr { span, kind }, depth: depth + 1 };
@@ -236,9 +238,9 @@ impl Builder<'_> {
         Node { expr: Expr { span, kind: ExprKind::Broken }, depth: 0 }
     }
 
-    // ---- what is refused, and read on -----------------------------------------------------------
+    // ---- operators that are refused -------------------------------------------------------------
 
-    /// Takes an operator, with a word about it where it is not how this language writes it.
+    /// Consumes an operator. A spelling that this language does not have is reported.
     fn consume(&mut self, row: &mut Row) -> Span {
         let Some(pair) = row.next() else { return self.sink.span(self.base..self.base) };
         let span = self.span(&pair);
@@ -284,8 +286,8 @@ impl Builder<'_> {
         );
     }
 
-    /// Takes what stands before an operand and gives the places of the `not`s. Behind an operator
-    /// that binds tighter than `not` (`not_allowed`) there can be none.
+    /// Consumes the prefixes before an operand and returns the places of the `not`s. `not_allowed`:
+    /// the prefixes follow an operator that binds tighter than `not`, so a `not` is an error there.
     pub(super) fn prefixes(&mut self, row: &mut Row, not_allowed: bool) -> Vec<Span> {
         let mut nots = Vec::new();
         while row.peek().is_some_and(|p| p.as_rule() == Rule::prefix) {

@@ -1,5 +1,5 @@
-//! Items and clauses: pairs of the grammar to the nodes of the tree. The invariant: total; a pair
-//! that the grammar cannot make gives a `Broken` node, never a panic.
+//! Items and clauses: pairs of the grammar to nodes of the tree. The invariant: the functions are
+//! total; a pair that the grammar cannot make gives a `Broken` node, never a panic.
 
 use super::sink::Sink;
 use super::{Pair, Pairs, Rule};
@@ -19,8 +19,8 @@ pub(super) struct Builder<'s> {
 }
 
 impl Builder<'_> {
-    /// Where a pair is. One that ends in something optional takes in the blanks after it, which are
-    /// no part of it.
+    /// The span of a pair. A pair with an optional last part includes the blanks after it; the span
+    /// does not.
     pub(super) fn span(&self, pair: &Pair) -> Span {
         let start = self.base + pair.as_span().start();
         self.sink.span(start..start + pair.as_str().trim_end().len())
@@ -123,7 +123,7 @@ impl Builder<'_> {
 
     // ---- clauses --------------------------------------------------------------------------------
 
-    /// A clause of a rule or limit; `None` for the braces around them.
+    /// A clause of a rule or limit; `None` for the surrounding braces.
     pub(super) fn clause(&mut self, pair: Pair) -> Option<Clause> {
         let span = self.span(&pair);
         let which = pair.as_rule();
@@ -174,7 +174,7 @@ impl Builder<'_> {
         Length { span, kind }
     }
 
-    /// A clause of a trigger; `None` for the braces around them.
+    /// A clause of a trigger; `None` for the surrounding braces.
     pub(super) fn trigger_clause(&mut self, pair: Pair) -> Option<TriggerClause> {
         let span = self.span(&pair);
         let which = pair.as_rule();
@@ -193,8 +193,8 @@ impl Builder<'_> {
 
     // ---- parts ----------------------------------------------------------------------------------
 
-    /// A name that is declared or, for a station, referred to. `in_expressions`: expressions can
-    /// refer to it.
+    /// A declared name, or the name of a station in a `to` clause. `in_expressions`: expressions
+    /// can refer to it.
     pub(super) fn name(&mut self, pair: &Pair, in_expressions: bool) -> Name {
         let span = self.span(pair);
         let written = pair.as_str();
@@ -208,8 +208,8 @@ impl Builder<'_> {
         Spanned::new(self.snake_case(written, span, words::snake_case(written)), span)
     }
 
-    /// Reports a name that is not snake_case. The tree gets the name as it should be, so that it is
-    /// found wherever the same name is meant.
+    /// Reports a name that is not snake_case. The tree gets the corrected name, so that references
+    /// to either spelling find it.
     pub(super) fn snake_case(&mut self, written: &str, span: Span, better: String) -> String {
         if written != better {
             self.sink.push(
@@ -289,7 +289,7 @@ impl Builder<'_> {
     }
 }
 
-/// The next pair of this rule; those before it are keywords and signs.
+/// The next pair of this rule. The pairs before it are keywords and signs.
 fn find<'t>(pairs: &mut Pairs<'t>, wanted: Rule) -> Option<Pair<'t>> {
     pairs.find(|p| p.as_rule() == wanted)
 }

@@ -1,6 +1,5 @@
-//! Literals: the characters of one token to its value, or what is wrong with it. Pure functions
-//! over text. The invariant: a literal that Wireshark reads differently is refused, never read in
-//! another sense.
+//! Literals: the characters of one token to its value or its mistake. Pure functions over text. The
+//! invariant: a literal that Wireshark reads differently is refused, never read in another sense.
 
 use crate::ast::Literal;
 use crate::codes::{Code, literals};
@@ -16,13 +15,13 @@ pub(super) struct Mistake {
     pub message: String,
     pub label: String,
     pub help: String,
-    /// The part of the token that is wrong, when it is not all of it.
+    /// The wrong part of the token, in bytes of the token. `None`: all of it.
     pub part: Option<Range<usize>>,
-    /// What to write instead of that part.
+    /// The replacement for that part.
     pub fix: Option<String>,
 }
 
-/// Large, and the exception: boxed.
+/// Boxed, because a mistake is large and rare.
 pub(super) type Refused = Box<Mistake>;
 
 fn refused(
@@ -136,7 +135,7 @@ fn unit_scale(unit: &str, digits: usize) -> Result<u64, Refused> {
     Err(mistake.part(digits..digits + unit.len()))
 }
 
-/// Hexadecimal digits without `0x`, which Wireshark takes for bytes.
+/// Refuses hexadecimal digits without `0x`: Wireshark reads them as bytes.
 fn bare_bytes(text: &str) -> Refused {
     let pairs: Vec<&str> = text.as_bytes().chunks(2).filter_map(|c| std::str::from_utf8(c).ok()).collect();
     let (better, help) = match pairs.as_slice() {
@@ -279,9 +278,9 @@ fn joined_bytes(digits: &str) -> String {
 
 // ---- strings ------------------------------------------------------------------------------------
 
-/// A string with its quotes, which the grammar has found. `regex`: its bytes are the text of a
-/// regex, see [`Literal::String`]. Each mistake is handed to `refuse` at once: a hostile string has
-/// millions.
+/// A string with its quotes, as found by the grammar. `regex`: its bytes are the text of a regex,
+/// see [`Literal::String`]. Each mistake goes to `refuse` at once, because a hostile string can
+/// have millions.
 pub(super) fn string(text: &str, regex: bool, mut refuse: impl FnMut(Refused)) -> Vec<u8> {
     let raw = text.starts_with(['r', 'R']);
     let open = if raw { 2 } else { 1 };
@@ -308,7 +307,7 @@ pub(super) fn string(text: &str, regex: bool, mut refuse: impl FnMut(Refused)) -
     bytes
 }
 
-/// Resolves the escape that `text` starts with and returns its length.
+/// Resolves the escape at the start of `text` and returns its length.
 fn resolve(text: &str, regex: bool, bytes: &mut Vec<u8>) -> Result<usize, (usize, Refused)> {
     let c = text.chars().nth(1).unwrap_or('\\');
     let length = 1 + c.len_utf8();

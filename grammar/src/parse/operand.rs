@@ -1,5 +1,5 @@
-//! Operands: what stands between operators. Literals are read in [`literal`](super::literal); here
-//! are names, groups, sets, slices and the words of a station. The invariant: an operand that
+//! Operands: the parts between operators. [`literal`](super::literal) reads literals; this module
+//! reads names, groups, sets, slices and the words of a station. The invariant: an operand that
 //! cannot be read is `Broken` and reported.
 
 use super::expr::{Node, Row};
@@ -14,7 +14,7 @@ use crate::span::{Span, Spanned};
 use crate::{parse::literal, words};
 
 impl Builder<'_> {
-    /// An operand with its slices and indices. `regex`: it stands right of `matches`.
+    /// An operand with its slices and indices. `regex`: it stands to the right of `matches`.
     pub(super) fn operand(&mut self, row: &mut Row, regex: bool) -> Node {
         self.prefixes(row, false);
         let mut node = self.primary(row, regex);
@@ -80,7 +80,7 @@ impl Builder<'_> {
         self.sink.push(diagnostic);
     }
 
-    /// A string; right of `matches` its escapes are those of a regex.
+    /// A string. `regex`: its escapes are those of a regex.
     pub(super) fn string(&mut self, pair: &Pair, regex: bool) -> Expr {
         let span = self.span(pair);
         let mut broken = false;
@@ -146,8 +146,8 @@ impl Builder<'_> {
         self.nest(span, depth, kind)
     }
 
-    /// What stands between the brackets of an index; several keys in a row are taken for the tuple
-    /// that is meant.
+    /// The key between the brackets of an index. Several keys are read as the tuple that the author
+    /// means.
     fn index_key(&mut self, pair: Pair) -> Node {
         let span = self.span(&pair);
         let (mut parts, depth) = self.list(pair);
@@ -192,7 +192,7 @@ impl Builder<'_> {
         self.nest(span, depth, ExprKind::Set(elements))
     }
 
-    /// Reports `80-90`: a number less a number is never meant in a set.
+    /// Reports `80-90`: a difference of two numbers in a set is always a mistake.
     fn dash_range(&mut self, expr: Expr) -> Expr {
         let ExprKind::Arith(ArithOp::Sub, low, high) = &expr.kind else { return expr };
         let (ExprKind::Literal(Literal::Number { .. }), ExprKind::Literal(Literal::Number { .. })) =
@@ -210,7 +210,7 @@ impl Builder<'_> {
         Expr { span: expr.span, kind: ExprKind::Broken }
     }
 
-    /// The parts of a set or table, which commas must separate. One mistake is reported, the first.
+    /// The parts of a set or table, which commas must separate. Only the first mistake is reported.
     pub(super) fn separated<'t>(&mut self, pair: Pair<'t>, part: Rule, may_trail: bool) -> Vec<Pair<'t>> {
         let mut parts = Vec::new();
         let mut mistake = None;
@@ -272,7 +272,7 @@ impl Builder<'_> {
 
     // ---- stations -------------------------------------------------------------------------------
 
-    /// A word of a station: a literal, or a name as interfaces have them.
+    /// A word of a station: a literal, or a name in the style of interface names.
     pub(super) fn station_word(&mut self, pair: &Pair) -> Expr {
         let span = self.span(pair);
         let word = pair.as_str();
@@ -301,7 +301,7 @@ impl Builder<'_> {
     }
 }
 
-/// A comma that is missing, wrong or too many.
+/// The diagnostic of a comma that is missing, wrong or superfluous.
 fn separator(message: &str, span: Span, fix: Option<&str>) -> Diagnostic {
     let diagnostic = Diagnostic::new(syntax::SEPARATOR, message)
         .at(span, "here")
@@ -333,8 +333,8 @@ fn slice_part(text: &str) -> Option<Slice> {
     match dash {
         Some(n) => {
             let (first, last) = (integer(text.get(..n + 1)?)?, integer(text.get(n + 2..)?)?);
-            // One from the end and the other not, in the other order, can be right for some
-            // lengths.
+            // A negative offset counts from the end. A negative first and a non-negative last
+            // offset can be right for some lengths.
             let backwards = if first < 0 { last >= 0 || last < first } else { (0..first).contains(&last) };
             (!backwards).then_some(Slice::FirstLast(first, last))
         }

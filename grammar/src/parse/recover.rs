@@ -1,8 +1,8 @@
-//! What to do with an item that the grammar refused: report the mistake, keep the rest. A rule,
-//! limit or trigger is read again clause by clause; of anything else the part before the mistake is
-//! kept if it makes an item, or else the name. The invariant: every item refused by the grammar has
-//! at least one diagnostic, and each byte is read a bounded number of times. (Rejected: guessing
-//! what was meant and going on with that; one mistake would show as several.)
+//! Recovery of an item that the grammar refused: report the mistake, keep the rest. A rule, limit
+//! or trigger is read again clause by clause. Of any other item, the part before the mistake is
+//! kept if it makes an item, or else the name. The invariant: every refused item has at least one
+//! diagnostic, and each byte is read a bounded number of times. (Rejected: guessing the author's
+//! meaning and reading on with it; one mistake would give several diagnostics.)
 
 use super::items::Builder;
 use super::report::{Place, Report};
@@ -25,7 +25,7 @@ pub(super) struct Recovery<'a, 't> {
 }
 
 impl<'a> Recovery<'a, '_> {
-    /// Reads what can be read of an item that the grammar refused with `error`.
+    /// Reads the intact parts of an item that the grammar refused with `error`.
     pub(super) fn item(&mut self, chunk: &Chunk, error: Error) {
         let tokens = tokens(self.scan, &chunk.range);
         match chunk.keyword {
@@ -48,7 +48,8 @@ impl<'a> Recovery<'a, '_> {
         Builder { base, sink: self.sink }
     }
 
-    /// Says what is wrong in `range`, unless the scanner has said it already; returns where.
+    /// Reports the mistake in `range`, unless the scanner has reported it already. Returns its
+    /// place.
     fn report(&mut self, range: &Range<usize>, place: Place, error: &Error) -> usize {
         let (pest::error::InputLocation::Pos(at) | pest::error::InputLocation::Span((at, _))) =
             error.location;
@@ -63,7 +64,7 @@ impl<'a> Recovery<'a, '_> {
 
     // ---- items without clauses ------------------------------------------------------------------
 
-    /// An item that is all or nothing: what stands before the mistake, or its name.
+    /// An item without clauses: keeps the part before the mistake, or the name.
     fn simple(&mut self, chunk: &Chunk, keyword: &'static str, tokens: &[Token], error: Error) {
         let (pest::error::InputLocation::Pos(at) | pest::error::InputLocation::Span((at, _))) =
             error.location;
@@ -86,7 +87,7 @@ impl<'a> Recovery<'a, '_> {
         }
     }
 
-    /// Text that starts with none of the words that items start with.
+    /// Text that starts with a word that does not start an item.
     fn unknown_items(&mut self, range: &Range<usize>, tokens: &[Token]) {
         let starts: Vec<usize> = (0..tokens.len())
             .filter(|&n| {
@@ -109,13 +110,13 @@ impl<'a> Recovery<'a, '_> {
         }
     }
 
-    /// Whether a word was most likely meant to be one of these.
+    /// Whether a word is most likely a misspelling of one of the candidates.
     fn is_near(&self, token: &Token, candidates: &[&str]) -> bool {
         token.kind == Kind::Word
             && words::nearest(self.text(&token.range), candidates.iter().copied()).is_some()
     }
 
-    /// The name that stands behind the first token.
+    /// The name after the first token.
     fn name(&self, tokens: &[Token]) -> Option<Name> {
         let token = tokens.get(1).filter(|t| t.kind == Kind::Word)?;
         let rest = self.text(&(token.range.start..self.scan.text.len()));
@@ -188,7 +189,7 @@ impl<'a> Recovery<'a, '_> {
             Ok(mut pairs) => pairs.next().and_then(|p| self.builder(head.start).trigger_head(p)),
             Err(error) => {
                 self.report(&head, Place::Item("trigger"), &error);
-                // A key that could not be read is still a key.
+                // A key that could not be read still counts as a key.
                 let span = self.sink.span(head.clone());
                 self.name(tokens).map(|name| (name, Some(Expr { span, kind: ExprKind::Broken })))
             }
@@ -231,11 +232,11 @@ impl<'a> Recovery<'a, '_> {
 
 /// Where the clauses of an item are.
 struct Body {
-    /// Where its head ends: at the brace, or at the first clause when the brace is missing.
+    /// Where its head ends: at the brace, or at the first clause if the brace is missing.
     head_end: Option<usize>,
     /// Where its opening brace is.
     opening: Option<usize>,
-    /// Each clause, or what stands where one should.
+    /// Each clause, or the text in the place of a clause.
     parts: Vec<Range<usize>>,
     /// The end of the item.
     end: usize,
@@ -281,8 +282,8 @@ impl Body {
 }
 
 impl Recovery<'_, '_> {
-    /// Whether a token starts a clause: `before` is the token before it, `clause` the word that the
-    /// clause before it starts with.
+    /// Whether a token starts a clause. `before` is the previous token; `clause` is the first word
+    /// of the previous clause.
     fn starts_clause(&self, clause: &str, before: Option<&Token>, token: &Token, clauses: &[&str]) -> bool {
         if token.kind != Kind::Word {
             return false;
@@ -294,7 +295,7 @@ impl Recovery<'_, '_> {
             !sign && !words::OPERATORS.contains(&text) && !words::RESERVED.contains(&text)
         });
         if words::RESERVED.contains(&word) && !words::ITEMS.contains(&word) {
-            // The one such word inside a clause: the `when` of a `snaplen`.
+            // `when` is the only clause word that can stand inside a clause: in `snaplen`.
             return !(word == "when" && clause == "snaplen");
         }
         let soft = clauses.contains(&word);

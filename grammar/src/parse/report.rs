@@ -1,7 +1,7 @@
-//! One refusal of the grammar as a diagnostic in the user's words: what was expected, what stands
-//! there, and for the mistakes that people make, what they meant. The invariant: no rule of the
-//! grammar is ever named, and the caret is on a token, the one that does not fit or, when that is
-//! on a later line, the one after which something is missing.
+//! Turns one refusal of the grammar into a diagnostic in the user's terms: what was expected and
+//! what was found. For common mistakes, it says what to write. The invariant: a message never names
+//! a rule of the grammar. The caret is on a token: the token that does not fit, or, if that is on a
+//! later line, the token before the missing part.
 
 use super::Rule;
 use super::scan::Scan;
@@ -13,7 +13,7 @@ use crate::span::Span;
 use crate::{units, words};
 use std::ops::Range;
 
-/// What was being read.
+/// The kind of text that was read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Place {
     /// The item with this keyword.
@@ -36,20 +36,20 @@ impl Place {
 
 pub(super) struct Report<'a> {
     pub scan: &'a Scan<'a>,
-    /// What was read.
+    /// The bytes that were read.
     pub range: Range<usize>,
     pub place: Place,
-    /// Where the grammar got stuck.
+    /// The byte at which the grammar stopped.
     pub at: usize,
     pub error: &'a pest::error::Error<Rule>,
 }
 
-/// What stands around the place where the grammar got stuck.
+/// The surroundings of the place at which the grammar stopped.
 struct Around<'a> {
-    /// The word that what was read starts with.
+    /// The first word of the text that was read.
     keyword: &'a str,
     before: Option<(Token, &'a str)>,
-    /// The token that does not fit; none when what was read ended too early.
+    /// The token that does not fit; `None` if the text ended too early.
     found: Option<(Token, &'a str)>,
 }
 
@@ -63,7 +63,7 @@ impl Around<'_> {
     }
 }
 
-/// A mistake that has a name: code, message, what to write, and what to write for the token found.
+/// A mistake with a name: code, message, help, and the replacement for the token found.
 type Known = (Code, String, String, Option<String>);
 
 impl Report<'_> {
@@ -99,7 +99,7 @@ impl Report<'_> {
         self.plain(&around, sink)
     }
 
-    /// The message for what is no known mistake.
+    /// The message for a mistake without a name.
     fn plain(&self, around: &Around, sink: &Sink) -> Diagnostic {
         let expected = self.expected();
         let help = self.length(around).unwrap_or_else(|| self.form(around).into());
@@ -133,7 +133,7 @@ impl Report<'_> {
         self.wants(Rule::infix) || self.wants(Rule::arithmetic)
     }
 
-    /// What could stand where the grammar got stuck.
+    /// The tokens that could stand where the grammar stopped.
     fn expected(&self) -> String {
         let pest::error::ErrorVariant::ParsingError { positives, .. } = &self.error.variant else {
             return "something simpler".into();
@@ -144,12 +144,12 @@ impl Report<'_> {
                 choices.push(phrase);
             }
         }
-        // A value can start in many ways; an operator may follow nearly everywhere. Neither needs
-        // the others.
+        // A value can start in many ways, and an operator may follow nearly everywhere. Each hides
+        // the other choices.
         if choices.contains(&"a value") {
             choices.retain(|c| matches!(*c, "a value" | "a capture length" | "`,`" | "`}`"));
         }
-        // Nor does the one sign that goes on with what was begun.
+        // A sign that continues a started form also hides the other choices.
         if choices.iter().any(|c| matches!(*c, "`..`" | "`{`" | "`=`" | "`:`" | "`->`")) {
             choices.retain(|c| *c != "an operator");
         }
@@ -205,7 +205,7 @@ impl Report<'_> {
         })
     }
 
-    /// How what was being read is written.
+    /// How the text that was read should be written.
     fn form(&self, around: &Around) -> &'static str {
         match (self.place, around.keyword) {
             (Place::Item("let"), _) => "a constant or a condition: `let web_ports = {80, 443}`",
@@ -269,8 +269,7 @@ impl Report<'_> {
         None
     }
 
-    /// A word where none fits: a keyword in the wrong case, a clause or an operator with a slip of
-    /// the pen.
+    /// A word in a wrong place: a keyword in the wrong case, or a misspelt clause or operator.
     fn word(&self, around: &Around) -> Option<Known> {
         let found = around.found();
         let token = around.found.as_ref().map(|f| &f.0)?;
@@ -353,7 +352,7 @@ impl Report<'_> {
         if self.place == Place::TriggerClause { "trigger" } else { "rule or limit" }
     }
 
-    /// A sign where none fits.
+    /// A sign in a wrong place.
     fn sign(&self, around: &Around) -> Option<Known> {
         let syntax = |message: &str, help: &str, fix: Option<&str>| {
             Some((syntax::SYNTAX, message.to_string(), help.to_string(), fix.map(String::from)))
@@ -415,7 +414,7 @@ impl Report<'_> {
         }
     }
 
-    /// What to say of mistakes in capture lengths.
+    /// The help for mistakes in capture lengths.
     fn length(&self, around: &Around) -> Option<String> {
         if around.keyword != "snaplen" {
             return None;
@@ -435,7 +434,7 @@ impl Report<'_> {
     }
 }
 
-/// Wireshark's quantifiers before a field.
+/// Reports Wireshark's quantifiers before a field.
 pub(super) fn no_quantifier(word: &str, span: Span) -> Diagnostic {
     let help = match word {
         "any" => "leave it out: `==`, `<`, `in` hold if any value does",
@@ -446,7 +445,7 @@ pub(super) fn no_quantifier(word: &str, span: Span) -> Diagnostic {
         .help(help)
 }
 
-/// A token that starts no item where an item must start.
+/// Reports a token that does not start an item, in a place where an item must start.
 pub(super) fn unknown_item(text: &str, token: &Token, sink: &Sink) -> Diagnostic {
     let found = text.get(token.range.clone()).unwrap_or("");
     let span = sink.span(token.range.clone());

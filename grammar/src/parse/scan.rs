@@ -1,9 +1,10 @@
-//! One pass over the text before the grammar reads it: comments, brackets, where each item starts,
-//! and mistakes of single characters. Comments, and what it has reported, it overwrites in a copy
-//! of the text (same length, so that positions stay) with blanks, or with the byte 0x01 where an
-//! operand belongs. The invariant: linear time, no recursion, and what the grammar gets nests at
-//! most [`MAX_NESTING`] deep, has every string closed and is ASCII outside strings and comments.
-//! (Rejected: all of this in the grammar, which can neither count nor go on after a mistake.)
+//! One pass over the text before the grammar reads it. It finds comments, brackets, the start of
+//! each item, and mistakes of single characters. In a copy of the text with the same length, it
+//! overwrites comments and reported mistakes with blanks, or with the byte 0x01 in the place of an
+//! operand. Positions therefore stay valid. The invariant: linear time and no recursion. The text
+//! for the grammar nests at most [`MAX_NESTING`] deep, has every string closed, and is ASCII
+//! outside strings and comments. (Rejected: all of this in the grammar, which can neither count nor
+//! continue after a mistake.)
 
 mod characters;
 
@@ -15,7 +16,7 @@ use crate::words;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What stands for something that is reported already.
+/// Replaces text that is already reported.
 const BROKEN: u8 = 1;
 
 /// The part of the text that holds one item.
@@ -23,7 +24,7 @@ const BROKEN: u8 = 1;
 pub(super) struct Chunk {
     /// From its first word to the next item.
     pub range: Range<usize>,
-    /// The keyword it starts with, if it starts with one.
+    /// The keyword at its start, if there is one.
     pub keyword: Option<&'static str>,
 }
 
@@ -33,9 +34,9 @@ pub(super) struct Scan<'t> {
     /// Every comment, from `#` to the end of its line.
     pub comments: Vec<Range<usize>>,
     pub chunks: Vec<Chunk>,
-    /// Where something is reported by the scanner, in order.
+    /// Where the scanner has reported a mistake, in order.
     reported: Vec<usize>,
-    /// Where brackets are that nothing closes, in order.
+    /// Where brackets without a partner are, in order.
     unmatched: Vec<usize>,
 }
 
@@ -49,7 +50,7 @@ impl<'t> Scan<'t> {
         Scan { text: masked(text, &comments, &masks), comments, chunks, reported, unmatched }
     }
 
-    /// Whether the bracket at this place is closed by nothing.
+    /// Whether the bracket at this place has no partner.
     pub(super) fn is_unmatched(&self, at: usize) -> bool {
         self.unmatched.binary_search(&at).is_ok()
     }
@@ -61,7 +62,8 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// The text with blanks for comments, and whatever the masks say. Both cover whole characters.
+/// The text with blanks for comments and with each mask's byte for its range. Both cover whole
+/// characters.
 fn masked<'t>(text: &'t str, comments: &[Range<usize>], masks: &[(Range<usize>, u8)]) -> Cow<'t, str> {
     if comments.is_empty() && masks.is_empty() {
         return Cow::Borrowed(text);
@@ -76,12 +78,12 @@ fn masked<'t>(text: &'t str, comments: &[Range<usize>], masks: &[(Range<usize>, 
     String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// What the last token was, as far as the next one depends on it.
+/// The last token, as far as the next token depends on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Last {
-    /// Something other than a word.
+    /// A token that is not a word.
     Other,
-    /// A word that ends here and begins with a letter.
+    /// A word that starts with a letter and ends at this byte.
     Word { end: usize },
     /// The dot of a path.
     Dot,
@@ -97,17 +99,17 @@ struct Scanner<'t, 's> {
     bytes: &'t [u8],
     sink: &'s mut Sink,
     at: usize,
-    /// The rest of the line last asked for.
+    /// The rest of the line of the last call of `line_end`.
     line: Range<usize>,
     last: Last,
     stack: Vec<Open>,
-    /// Brackets beyond the deepest allowed: where the first one is, and how many are open.
+    /// Brackets beyond the deepest allowed level: the place of the first, and how many are open.
     excess: Option<(usize, usize)>,
     keyword: Option<&'static str>,
-    /// The braces of the item are closed: what comes next is not part of it.
+    /// The braces of the item are closed: what follows is not part of it.
     complete: bool,
-    /// A string without its end has taken closing brackets with it: those that are missing are no
-    /// news.
+    /// An unterminated string has hidden closing brackets: the scanner does not report them as
+    /// missing.
     swallowed: bool,
     comments: Vec<Range<usize>>,
     chunks: Vec<Chunk>,
@@ -178,8 +180,8 @@ impl<'t, 's> Scanner<'t, 's> {
         self.bytes.get(self.at + ahead).copied().unwrap_or(b'\n')
     }
 
-    /// The end of the line that `from` is on, without the line end. Remembered, because a line may
-    /// hold any number of strings.
+    /// The end of the line of `from`, without the line end. The result is remembered, because a
+    /// line may hold any number of strings.
     fn line_end(&mut self, from: usize) -> usize {
         if !self.line.contains(&from) {
             let rest = self.bytes.get(from..).unwrap_or_default();
@@ -211,10 +213,10 @@ impl<'t, 's> Scanner<'t, 's> {
         self.chunks.push(Chunk { range: self.at..self.bytes.len(), keyword });
     }
 
-    /// Closes the current item: whatever is still open is reported.
+    /// Closes the current item and reports the outermost bracket that is still open.
     fn end_of_item(&mut self, end: usize) {
         self.end_of_excess(end);
-        // The outermost one is what is missing; those inside it may be its fault.
+        // The outermost bracket is reported. Brackets inside it may be open because of it.
         let outermost = self.stack.first().map(|o| (o.at, o.bracket));
         self.drop_open(0, outermost);
         self.last = Last::Other;
@@ -259,8 +261,8 @@ impl<'t, 's> Scanner<'t, 's> {
     }
 
     /// Whether an item keyword that ends at `end` starts an item. Outside brackets it does, unless
-    /// it stands where a name must; inside, only when what follows can be nothing but an item, so
-    /// that a missing bracket costs one item and not all that come after it.
+    /// a name must stand there. Inside brackets it does only when the text that follows can only be
+    /// an item. A missing bracket then costs one item and not all items after it.
     fn starts_item(&self, keyword: &str, end: usize) -> bool {
         let next = end + blanks(self.bytes, end);
         if self.stack.is_empty() && self.excess.is_none() {
@@ -287,8 +289,8 @@ impl<'t, 's> Scanner<'t, 's> {
         }
     }
 
-    /// A word that starts a clause closes every bracket inside the item's own: it cannot stand in
-    /// an expression.
+    /// A word that starts a clause closes every bracket inside the item's own braces: the word
+    /// cannot stand in an expression.
     fn clause(&mut self) {
         if !matches!(self.keyword, Some("rule" | "limit" | "trigger")) {
             return;
@@ -319,7 +321,7 @@ impl<'t, 's> Scanner<'t, 's> {
         }
     }
 
-    /// What is nested too deeply stands for an operand that is reported already.
+    /// Masks text that is nested too deeply as an operand that is already reported.
     fn end_of_excess(&mut self, end: usize) {
         if let Some((start, _)) = self.excess.take() {
             self.mask(start..end, BROKEN);
@@ -364,12 +366,13 @@ impl<'t, 's> Scanner<'t, 's> {
         self.complete = braced && index == 0 && bracket == b'}';
     }
 
-    /// The last bracket that is open, of those from `from` on.
+    /// The innermost open bracket from index `from` of the stack on.
     fn innermost(&self, from: usize) -> Option<(usize, u8)> {
         self.stack.get(from..).and_then(<[Open]>::last).map(|o| (o.at, o.bracket))
     }
 
-    /// Takes the brackets from `from` on for closed by nothing, and reports one of them for all.
+    /// Marks the brackets from index `from` of the stack on as unmatched, and reports one of them
+    /// for all.
     fn drop_open(&mut self, from: usize, reported: Option<(usize, u8)>) {
         self.unmatched.extend(self.stack.drain(from.min(self.stack.len())..).map(|o| o.at));
         let Some((at, bracket)) = reported else { return };
@@ -385,7 +388,7 @@ impl<'t, 's> Scanner<'t, 's> {
     }
 }
 
-/// The bracket that opens or closes what `bracket` closes or opens.
+/// The closing bracket of an opening one, or the opening bracket of a closing one.
 fn partner(bracket: u8) -> u8 {
     match bracket {
         b'(' => b')',

@@ -1,5 +1,5 @@
-//! Where the diagnostics of one file go. The invariant: at most [`MAX_ERRORS`] are kept, so that a
-//! hostile text cannot make the list much larger than itself, and they come out in the order of the
+//! Collects the diagnostics of one file. The invariant: at most [`MAX_ERRORS`] are kept, so that a
+//! hostile text cannot make the list much larger than itself. They come out in the order of the
 //! text.
 
 use crate::codes::syntax;
@@ -8,7 +8,7 @@ use crate::limits::MAX_ERRORS;
 use crate::span::{FileId, Span};
 use std::ops::Range;
 
-/// How many characters a message or a help may have.
+/// The greatest length of a message or a help, in characters.
 const LONGEST_MESSAGE: usize = 300;
 
 pub(super) struct Sink {
@@ -36,7 +36,7 @@ impl Sink {
         self.list.push(diagnostic);
     }
 
-    /// All that was reported, in the order of the text.
+    /// All diagnostics, in the order of the text.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         let more = self.list.len() > MAX_ERRORS;
         self.list.truncate(MAX_ERRORS);
@@ -58,7 +58,7 @@ fn start(diagnostic: &Diagnostic) -> u32 {
     diagnostic.labels.first().map_or(0, |l| l.span.start)
 }
 
-/// Cuts what quotes a monstrous token.
+/// Shortens a text that quotes a very long token.
 fn clip(text: &mut String) {
     if let Some((end, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
         text.truncate(end);

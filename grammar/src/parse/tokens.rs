@@ -1,8 +1,8 @@
-//! The text in tokens, for the error path only: where clauses start in an item that the grammar
-//! refused, and what stood where something else was expected. The invariant: linear, total, every
-//! token at least one character. It sees the scanner's text, so there are no comments and every
-//! string is closed. (Rejected: tokens for the grammar too; the good path would pay for what only
-//! the bad one needs.)
+//! The text in tokens, for the error path only. Recovery finds the clauses of a refused item in
+//! them; reports find the token that did not fit. The invariant: linear and total, and every token
+//! has at least one character. It reads the scanner's text, so there are no comments and every
+//! string is closed. (Rejected: tokens for the grammar too; correct texts would pay for what only
+//! errors need.)
 
 use super::scan::Scan;
 use std::ops::Range;
@@ -11,13 +11,13 @@ use std::ops::Range;
 pub(super) enum Kind {
     /// A name or keyword, with the dots of a path.
     Word,
-    /// Something that starts with a digit.
+    /// A token that starts with a digit.
     Number,
     /// A string.
     String,
     /// Anything else.
     Sign,
-    /// What the scanner has reported.
+    /// Text that the scanner has reported.
     Broken,
 }
 
@@ -25,10 +25,10 @@ pub(super) enum Kind {
 pub(super) struct Token {
     pub kind: Kind,
     pub range: Range<usize>,
-    /// How many brackets are open where it starts; an opening bracket counts for what comes after
-    /// it, a closing one stands at the depth of its opening one.
+    /// How many brackets are open at its start. An opening bracket counts for the tokens after it;
+    /// a closing bracket has the depth of its opening bracket.
     pub depth: usize,
-    /// Whether it is the first on its line.
+    /// Whether it is the first token on its line.
     pub first: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Token {
 const SIGNS: &[&str] =
     &["===", "!==", "==", "!=", "<=", ">=", "&&", "||", "^^", "..", "->", "=>", "=<", "=~", "<>", "::", ":="];
 
-/// The tokens of this part of the text. Brackets that nothing closes count for no depth.
+/// The tokens of this part of the text. Unmatched brackets do not change the depth.
 pub(super) fn tokens(scan: &Scan, range: &Range<usize>) -> Vec<Token> {
     let (text, base) = (scan.text.get(range.clone()).unwrap_or(""), range.start);
     let bytes = text.as_bytes();
@@ -83,7 +83,7 @@ fn token(rest: &str, byte: u8) -> (Kind, usize) {
     }
 }
 
-/// Words joined by single dots.
+/// The length of words joined by single dots.
 fn path(rest: &str) -> usize {
     let bytes = rest.as_bytes();
     let is_word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
@@ -94,7 +94,7 @@ fn path(rest: &str) -> usize {
     end
 }
 
-/// A string from its quote on.
+/// The length of a string, from its quote on.
 fn string(rest: &str) -> usize {
     let bytes = rest.as_bytes();
     let mut end = 1;

@@ -1,7 +1,7 @@
-//! Expressions and types. The tree keeps parentheses as written, so none are added or taken away. A
-//! chain of `and` or `or` that is broken into lines is broken before the operator; other operators
-//! stay on their line. The invariant: comments before an operand come before its operator, so that
-//! formatting again finds them where they are.
+//! Expressions and types. The tree keeps parentheses as written, so the printer adds and removes
+//! none. A chain of `and` or `or` with line breaks is broken before the operator; other operators
+//! stay on their line. The invariant: comments before an operand are printed before its operator,
+//! so that formatting the result finds them in the same place.
 
 use super::{Gap, Printer};
 use crate::ast::{ArithOp, CompareOp, Expr, ExprKind, SetElement, TypeExpr, TypeKind};
@@ -75,7 +75,8 @@ impl Printer<'_> {
         }
     }
 
-    /// Whether the current line started at the hanging indent: what it opens closes there.
+    /// Whether the current line started at the hanging indent: a bracket that opens there also
+    /// closes there.
     fn at_hang(&self) -> bool {
         let indent = self.current().bytes().take_while(|b| *b == b' ').count();
         self.hang > self.indent && indent == self.hang
@@ -90,8 +91,8 @@ impl Printer<'_> {
         self.expr(right);
     }
 
-    /// Expressions with commas, between brackets of which the first comes after `from` and the last
-    /// ends at `end`.
+    /// Expressions with commas between brackets. The opening bracket comes after `from`; the
+    /// closing bracket ends at `end`.
     fn list(&mut self, from: u32, open: &str, parts: &[Expr], end: u32, close: &str) {
         self.token(from, open);
         for (n, part) in parts.iter().enumerate() {
@@ -132,9 +133,8 @@ impl Printer<'_> {
         });
     }
 
-    /// The parts of a set or table and its closing brace. Where the text has line breaks between
-    /// parts, so has the result. `trailing`: a comma follows the last part when the brace has its
-    /// own line.
+    /// The parts of a set or table and its closing brace. The result keeps the line breaks between
+    /// parts. `trailing`: a comma follows the last part if the brace has its own line.
     pub(super) fn braced(
         &mut self,
         start: u32,

@@ -1,7 +1,8 @@
-//! Items and clauses. An item with clauses stays on one line if it is on one line and fits, else
-//! each clause has its own line; columns are aligned within one item, and between the items of a
-//! run (`runs`). The invariant: what decides a layout is the same in the text and in the result.
-//! (Rejected: clauses joined onto one line because they fit; authors break lines for a reason.)
+//! Items and clauses. An item with clauses stays on one line if it is on one line in the text and
+//! fits; else each clause has its own line. Columns are aligned within an item, and between the
+//! items of a run (`runs`). The invariant: the facts that decide a layout are the same in the text
+//! and in the result. (Rejected: joining clauses onto one line because they fit; authors break
+//! lines for a reason.)
 
 use super::runs::Columns;
 use super::{Gap, Printer, WIDTH, width};
@@ -30,7 +31,7 @@ impl Printer<'_> {
         self.rendered(|p| p.type_expr(ty)).len()
     }
 
-    /// A keyword, a name, and blanks up to the end of the column.
+    /// Prints a keyword, a name, and blanks up to the end of the column.
     fn head(&mut self, span: Span, keyword: &str, name: &Name, width: usize) {
         self.token(span.start, keyword);
         self.blank();
@@ -39,7 +40,7 @@ impl Printer<'_> {
         self.blank();
     }
 
-    /// `: type`, and blanks up to the end of the column when something follows.
+    /// Prints `: type`, and blanks up to the end of the column if something follows.
     fn typed(&mut self, ty: &TypeExpr, width: usize, more: bool) {
         self.comments_before(ty.span.start);
         self.put(":");
@@ -88,7 +89,7 @@ impl Printer<'_> {
             Item::Rule(x) => self.rule("rule", x, columns),
             Item::Limit(x) => self.rule("limit", x, columns),
             Item::Trigger(x) => self.trigger(x, columns),
-            // Only a text without mistakes is printed.
+            // Unreachable: `format` prints only texts without mistakes.
             Item::Broken(x) => self.token(x.span.start, ""),
         }
     }
@@ -110,7 +111,7 @@ impl Printer<'_> {
     }
 
     fn rows(&mut self, table: &Table, rows: &[Row]) {
-        // The brace is the first one after the type that is in no comment.
+        // The brace is the first brace after the type, outside comments.
         let end = rows.first().map_or(table.span.end, |r| r.key.span.start);
         let start = self.find(table.ty.span.end, end, '{');
         self.comments_before(start);
@@ -132,7 +133,7 @@ impl Printer<'_> {
         });
     }
 
-    /// Where a sign stands, outside comments.
+    /// The place of a sign outside comments.
     fn find(&self, from: u32, to: u32, sign: char) -> u32 {
         let part = self.text.get(from as usize..to as usize).unwrap_or("");
         let mut at = from as usize;
@@ -201,14 +202,14 @@ impl Printer<'_> {
         self.clauses(start, trigger.span.end, &lines, 7, &columns.cells);
     }
 
-    /// How wide the `by KEY` of a trigger is.
+    /// The width of the `by KEY` of a trigger.
     pub(super) fn key_width(&self, trigger: &Trigger) -> usize {
         let key = |key: &crate::ast::Expr| width(&self.rendered(|p| p.expr(key))) + "by ".len();
         trigger.key.as_ref().map_or(0, key)
     }
 
-    /// The braces from `start` to `end` and what is between them. Keywords are `width` wide where
-    /// each clause has its line, clauses as wide as `cells` where they share one.
+    /// Prints the braces from `start` to `end` and the clauses between them. `width`: the width of
+    /// keywords if each clause has its own line. `cells`: the widths of clauses that share a line.
     fn clauses(&mut self, start: u32, end: u32, lines: &[Line], width: usize, cells: &[usize]) {
         self.token(start, "{");
         if !self.is_broken(start, end) && self.one_line(lines, cells) {
@@ -230,7 +231,7 @@ impl Printer<'_> {
         self.put("}");
     }
 
-    /// All clauses on the line of the opening brace, if they fit.
+    /// Prints all clauses on the line of the opening brace, if they fit.
     fn one_line(&mut self, lines: &[Line], cells: &[usize]) -> bool {
         let mut rest = String::new();
         for (n, line) in lines.iter().enumerate() {
@@ -249,7 +250,7 @@ impl Printer<'_> {
         true
     }
 
-    /// A clause on the line of others.
+    /// A clause as printed on a line that clauses share.
     pub(super) fn cell(&self, line: &Line) -> String {
         self.rendered(|p| {
             p.put(line.keyword);
@@ -258,7 +259,7 @@ impl Printer<'_> {
         })
     }
 
-    /// How wide a length is that a `when` follows.
+    /// The width of a length that is followed by `when`.
     fn length_width(&self, line: &Line) -> Option<usize> {
         match &line.rest {
             Rest::Snaplen(length, Some(_)) => Some(self.rendered(|p| p.length(length)).len()),

@@ -1,15 +1,15 @@
-//! Runs: items of one kind on lines that follow each other share columns, as in `gofmt`: names,
-//! types, keys of triggers, clauses, and the comments at the ends of lines. A clause has a column
-//! where all items of the run have the same clause in that place. The invariant: the tree and the
-//! author's line breaks decide which items are a run and which columns it has, so formatting again
-//! finds the same run. (Rejected: columns over a whole file, where one long name would move every
-//! line; a run that is split at its longest line, as nobody foresees which lines share columns.)
+//! Runs: items of one kind on consecutive lines share columns, as in `gofmt`: names, types, keys of
+//! triggers, clauses, and the comments at the ends of lines. A clause has a column where all items
+//! of the run have the same clause in that place. The invariant: the tree and the author's line
+//! breaks decide the items and the columns of a run, so formatting the result finds the same run.
+//! (Rejected: columns over a whole file, where one long name would move every line; a run that is
+//! split at its longest line, as authors cannot foresee which lines share columns.)
 
 use super::items::Line;
 use super::{Printer, WIDTH, width};
 use crate::ast::{Item, TableInit};
 
-/// How wide the columns of a run are; 0 is not aligned.
+/// The widths of the columns of a run. 0: not aligned.
 #[derive(Default)]
 pub(super) struct Columns {
     /// Names.
@@ -18,9 +18,9 @@ pub(super) struct Columns {
     pub ty: usize,
     /// The `by KEY` of triggers.
     pub key: usize,
-    /// Clauses but the last of an item.
+    /// Clauses, except the last clause of an item.
     pub cells: Vec<usize>,
-    /// Lines before the comments at their ends.
+    /// Lines up to the comments at their ends.
     comment: usize,
 }
 
@@ -50,7 +50,8 @@ impl Printer<'_> {
     }
 
     /// The run at the front: for each of its items, whether it has more than one line. Only the
-    /// last of a run can, and only a `let`, `param` or `table`, whose value may be a long list.
+    /// last item of a run can have more, and only a `let`, `param` or `table`, whose value may be a
+    /// long list.
     fn run(&self, items: &[Item]) -> Vec<bool> {
         let mut run: Vec<bool> = Vec::new();
         for (n, item) in items.iter().enumerate() {
@@ -88,14 +89,14 @@ impl Printer<'_> {
         commented || self.rendered(|p| p.item(item, &Columns::default())).contains('\n')
     }
 
-    /// The columns of a run: those of clauses are left out if its lines would be too long with
-    /// them, and then all.
+    /// The columns of a run. If the lines would be too long, the columns of clauses are left out;
+    /// if they still are, all columns are.
     fn columns(&self, run: &[Item], long: &[bool]) -> Columns {
         let has_braces =
             |i: &Item| matches!(i, Item::Station(_) | Item::Rule(_) | Item::Limit(_) | Item::Trigger(_));
         let mut columns = self.widths(run);
         let mut lines = self.lines(run, &columns);
-        // Values may be as long as their authors want.
+        // Items without braces are not checked: a value may be of any length.
         if run.iter().any(has_braces) && !fit(&lines) {
             columns.cells = Vec::new();
             lines = self.lines(run, &columns);
@@ -157,8 +158,8 @@ impl Printer<'_> {
         columns
     }
 
-    /// How wide the clauses in each place are, up to the first place in which items have different
-    /// clauses. The last of an item needs no room for others.
+    /// The widths of the clauses in each place, up to the first place in which items have different
+    /// clauses. The last clause of an item needs no padding.
     fn cells(&self, rows: &[Vec<Line>]) -> Vec<usize> {
         let mut cells = Vec::new();
         for place in 0.. {

@@ -1,10 +1,10 @@
-//! Every code of files and syntax explains itself, and its examples are what they say: those marked
-//! `mrule` are read without mistakes, those marked `text` give the code.
+//! Every code of files and syntax has an explanation, and its examples are correct: those marked
+//! `mrule` give no diagnostic, those marked `text` give the code.
 
 use crate::common::{good, read};
 use mrule_grammar::codes::{CODES, Code, syntax};
 
-/// The snippets of an explanation that are marked so.
+/// The snippets of an explanation that have this mark.
 fn snippets(explain: &str, mark: &str) -> Vec<String> {
     let fence = format!("```{mark}\n");
     explain.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_string()).collect()
@@ -42,7 +42,7 @@ fn right_examples_are_right() {
 
 #[test]
 fn wrong_examples_are_wrong() {
-    // What is too long for a page is tested elsewhere.
+    // Texts that are too long for a page are tested elsewhere.
     let long = ["E0002", "E0003", "E0031"];
     for code in syntax_codes().filter(|c| !long.contains(&c.id())) {
         let wrong = snippets(code.0.explain, "text");

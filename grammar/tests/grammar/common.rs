@@ -1,26 +1,26 @@
-//! A tree as text without spans, so that a test can say in one line what it expects, and two trees
-//! that differ only in spans compare equal. Everything in the tree but spans is in the text.
+//! A tree as text without spans. A test can state its expectation in one line, and two trees that
+//! differ only in spans compare equal. The text contains everything of the tree but spans.
 
 use mrule_grammar::ast::*;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::{FileId, Name};
 use mrule_grammar::{Parsed, parse};
 
-/// The program that the language's description starts with.
+/// The program at the start of the language's description.
 pub const TOUR: &str = include_str!("tour.mrule");
 
 pub fn read(text: &str) -> Parsed {
     parse(FileId(0), text)
 }
 
-/// The tree of a text without mistakes.
+/// The tree of a text; fails if the text has mistakes.
 pub fn good(text: &str) -> File {
     let parsed = read(text);
     assert_eq!(mistakes(text, &parsed.diagnostics), Vec::<String>::new(), "in {text}");
     parsed.file
 }
 
-/// The expression of a text without mistakes.
+/// The expression of a text; fails if the text has mistakes.
 pub fn value(text: &str) -> String {
     let file = good(&format!("let x = {text}"));
     match file.items.as_slice() {

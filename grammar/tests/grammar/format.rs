@@ -1,11 +1,11 @@
-//! Canonical text: what it looks like, that it means the same, that it keeps comments, that it is
-//! its own canonical form.
+//! Canonical text: its layout, that it means the same as the original, that it keeps comments, and
+//! that it is its own canonical form.
 
 use crate::common::{TOUR, dump, good, mistakes, read};
 use mrule_grammar::format;
 use proptest::prelude::*;
 
-/// Formats and checks everything that holds for every text without mistakes.
+/// Formats a text without mistakes and checks the properties that hold for all of them.
 pub fn formatted(text: &str) -> String {
     let before = good(text);
     let result = format(text).unwrap();
@@ -230,7 +230,7 @@ fn blank_texts() {
 
 // ---- random programs ----------------------------------------------------------------------------
 
-/// Tokens of a program, between which any blanks and comments may stand.
+/// Tokens of a program. Any blanks and comments may stand between them.
 pub type Tokens = Vec<&'static str>;
 
 fn one_of(list: &[&'static str]) -> impl Strategy<Value = Tokens> + use<> {
@@ -406,7 +406,7 @@ pub fn item() -> impl Strategy<Value = Tokens> {
     ]
 }
 
-/// A program with any blanks and comments between its tokens; `often` of 100 gaps are more than a
+/// A program with any blanks and comments between its tokens; `often` of 100 gaps are more than one
 /// blank.
 fn program() -> impl Strategy<Value = String> {
     let items = prop::collection::vec(item(), 0..6);

@@ -1,4 +1,4 @@
-//! Any text at all: no panic, no overflow, no runaway, spans inside the text and on character
+//! Any text: no panic, no overflow, no unbounded work, and spans inside the text and on character
 //! boundaries.
 
 use crate::common::{TOUR, dump, read};
@@ -6,7 +6,7 @@ use mrule_grammar::span::Span;
 use mrule_grammar::{MAX_ERRORS, parse};
 use proptest::prelude::*;
 
-/// Reads a text on a small stack and checks what holds for every text.
+/// Reads a text on a small stack and checks the properties that hold for every text.
 fn survives(text: &str) {
     let parsed = read(text);
     assert!(parsed.diagnostics.len() <= MAX_ERRORS);
@@ -30,7 +30,7 @@ fn survives(text: &str) {
     }
 }
 
-/// Each on a thread with the stack of a small worker.
+/// Reads each text on a thread with the stack of a small worker.
 fn survive_on_small_stacks(texts: Vec<String>) {
     for text in texts {
         let shown: String = text.chars().take(30).collect();
@@ -153,7 +153,7 @@ fn the_tour_without_any_one_character() {
     }
 }
 
-/// Text that is likely to get far into the grammar.
+/// Text that is likely to pass many rules of the grammar.
 fn fragments() -> impl Strategy<Value = String> {
     let fragment = prop::sample::select(vec![
         "let",

@@ -1,6 +1,6 @@
-//! Texts and trees: what is read, what each mistake is called, how texts are formatted. The
-//! invariant: what is expected was written by hand. (Rejected: one executable for each file; fewer
-//! link faster.)
+//! Texts and trees: the tree of a text, the code of each mistake, the format of a text. The
+//! invariant: expectations are written by hand. (Rejected: one executable for each file; fewer
+//! executables link faster.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod codes;

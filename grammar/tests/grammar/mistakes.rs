@@ -1,10 +1,10 @@
-//! One mistake at a time: its code, the text under its caret, and that its fix, where it has one,
-//! mends it.
+//! One mistake at a time: its code, the text under its caret, and that its fix, if it has one,
+//! makes the text correct.
 
 use crate::common::{mistakes, read};
 use mrule_grammar::diagnostic::Diagnostic;
 
-/// Each text has exactly these mistakes: the code and what is under its caret.
+/// Each text has exactly these mistakes: the code and the text under the caret.
 fn each(cases: &[(&str, &[&str])]) {
     for (text, expected) in cases {
         let parsed = read(text);
@@ -22,7 +22,7 @@ fn each(cases: &[(&str, &[&str])]) {
     }
 }
 
-/// Lower case, no full stop, and no name of a rule of the grammar.
+/// A message is in lower case, has no full stop, and names no rule of the grammar.
 fn speaks_to_users(diagnostic: &Diagnostic) {
     let message = &diagnostic.message;
     assert!(!message.ends_with('.') && !message.is_empty(), "{message}");
@@ -191,7 +191,7 @@ fn separators_and_sets() {
         ("station s { vxlan 192.0.2.1, vni 5 }", &["E0014 ,"]),
         ("let a = t[b, c]", &["E0014 [b, c]"]),
     ]);
-    // All commas of a set missing are one mistake.
+    // A set without any commas has one mistake.
     assert!(help("let a = {80 443 8080}").starts_with("a comma is missing"));
 }
 

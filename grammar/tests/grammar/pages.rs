@@ -1,13 +1,13 @@
-//! What is shipped is formatted: the rule files, and every `mrule` block of the pages that is read
-//! without mistakes. The invariant: a block that is not is listed here with the reason. (Rejected:
-//! the check where the blocks are compiled; there it costs a build of the compiler.)
+//! The shipped texts are formatted: the rule files, and every `mrule` block of the pages that gives
+//! no diagnostic. The invariant: a block that is not formatted is listed here with the reason.
+//! (Rejected: this check where the blocks are compiled; there it needs a build of the compiler.)
 
 use crate::common::read;
 use mrule_grammar::format;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Blocks that show what `fmt` would change: a line of the block, and why.
+/// Blocks that show text that `fmt` changes: a line of the block, and the reason.
 const OTHERWISE: &[(&str, &str)] =
     &[("rule web { match tcp.port eq 80 and tcp  snaplen full  to ids }", "shows a second spelling of `==`")];
 

@@ -1,5 +1,5 @@
-//! Several mistakes at once: each is reported once, in the order of the text, and what is intact
-//! stays in the tree.
+//! Several mistakes at once: each is reported once, in the order of the text, and the intact parts
+//! stay in the tree.
 
 use crate::common::{dump, mistakes, read};
 
@@ -47,7 +47,7 @@ fn misspelt_clauses() {
         "rule r [broken][broken][to ids]",
     );
     check("rule r { match a snaplne full to ids }", &["E0010 snaplne"], "rule r [match a][broken][to ids]");
-    // A misspelt word of a clause's name inside a condition is no clause.
+    // A misspelt clause word inside a condition does not start a clause.
     check("rule r { match a and\n mach\n to ids }", &[], "rule r [match (and a mach)][to ids]");
 }
 

@@ -1,6 +1,6 @@
-//! Runs of items: what shares columns, and what does not. The invariant: a run of random items is
-//! its own canonical form, and each of its lines is as wide as the printer lets it be or narrower.
-//! (Rejected: these cases in `format`; its file is long.)
+//! Runs of items: which columns the items share, and which they do not. The invariant: a run of
+//! random items is its own canonical form, and each of its lines is at most as wide as the printer
+//! allows. (Rejected: these cases in `format`; its file is long.)
 
 use crate::format::{formatted, is_canonical, item};
 use proptest::prelude::*;
@@ -94,7 +94,8 @@ rule d { match any  to s }
 
 #[test]
 fn a_run_whose_lines_would_be_too_long_aligns_its_names_only() {
-    // The second rule has 110 columns when its clauses are aligned, and would have 111.
+    // With aligned clauses, the second rule has 110 columns; with the longer length it would have
+    // 111.
     let long = ["a == 1"; 6].join(" and ");
     let blanks = " ".repeat(long.len() - "any".len());
     for (length, gap) in [("bytes 1..234567", blanks.as_str()), ("bytes 1..2345678", "")] {
@@ -102,7 +103,7 @@ fn a_run_whose_lines_would_be_too_long_aligns_its_names_only() {
         let b = format!("rule c  {{ match any{gap}  snaplen {length}  to s }}");
         is_canonical(&format!("{a}\n{b}\n"));
     }
-    // With names of one width, the second line would be too long.
+    // If the names had one width, the second line would be too long.
     let text = "x".repeat(110 - "rule c { match \"\"  to s }".len());
     is_canonical(&format!("rule ab {{ to s }}\nrule c {{ match \"{text}\"  to s }}\n"));
 }

@@ -1,4 +1,4 @@
-//! Texts without mistakes, and what the tree says of them.
+//! Texts without mistakes, and their trees.
 
 use crate::common::{TOUR, dump, good, read, value};
 use mrule_grammar::ast::{ExprKind, Item};
@@ -91,7 +91,7 @@ fn strings() {
     ]);
 }
 
-/// What tshark 4.0.17 makes of the same patterns, with those added that it refuses.
+/// What tshark 4.0.17 reads in the same patterns; patterns that it refuses are added.
 #[test]
 fn strings_right_of_matches() {
     trees(&[
@@ -187,7 +187,7 @@ fn names_and_calls() {
         ("len(x) + len (y)", "(add (len! x) (len! y))"),
         ("f()", "(f! )"),
         ("f(a, b == 1)", "(f! a (Eq b 1))"),
-        // Words that start like keywords, or that mean something elsewhere.
+        // Words that start with a keyword, or that have a meaning elsewhere.
         ("inside or notes or order or android or match1", "(or inside notes order android match1)"),
         ("external or keys or from or by or any", "(or external keys from by any)"),
         ("x.match or x.to or x.in", "(or x.match x.to x.in)"),

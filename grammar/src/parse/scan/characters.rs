@@ -1,6 +1,6 @@
-//! The part of the scanner that looks at characters: strings, comments, Wireshark's layer operator,
-//! and what means nothing outside strings and comments. The invariant: each mistake is reported
-//! once, the scanner moves on by at least one character, and no stretch of the text is looked at
+//! The part of the scanner that reads characters: strings, comments, Wireshark's layer operator,
+//! and characters without meaning outside strings and comments. The invariant: each mistake is
+//! reported once, the scanner advances by at least one character, and it reads no part of the text
 //! more than a bounded number of times.
 
 use super::{BROKEN, Last, Scanner};
@@ -8,12 +8,12 @@ use crate::codes::{literals, syntax};
 use crate::diagnostic::Diagnostic;
 use std::ops::Range;
 
-/// How far the end of a mistake is looked for, so that a hostile line cannot be read again and
-/// again.
+/// How many bytes ahead the scanner looks for the end of a mistake. It bounds how often a hostile
+/// line is read.
 const LOOK_AHEAD: usize = 200;
 
 impl Scanner<'_, '_> {
-    /// A string whose first character, be it `r` or the quote, is at `start`; `at` is at its quote.
+    /// Reads a string. Its first character, `r` or the quote, is at `start`; `at` is at its quote.
     pub(super) fn string(&mut self, start: usize) {
         self.last = Last::Other;
         let end = self.line_end(self.at);
@@ -80,7 +80,7 @@ impl Scanner<'_, '_> {
         self.at = end;
     }
 
-    /// Wireshark's layer operator directly after a field: reported, and blanked out.
+    /// Wireshark's layer operator directly after a field: reports it and overwrites it with blanks.
     fn layer(&mut self) -> bool {
         let end = match (self.peek(1), self.peek(2)) {
             (b'0'..=b'9', _) | (b'-', b'0'..=b'9') => {
@@ -135,7 +135,8 @@ impl Scanner<'_, '_> {
         self.last = Last::Other;
     }
 
-    /// A control character, or one outside ASCII, that is in no string and no comment.
+    /// Reports a control character, or a character outside ASCII, that is outside strings and
+    /// comments.
     pub(super) fn strange(&mut self) {
         let start = self.at;
         let Some(c) = self.text.get(start..).and_then(|t| t.chars().next()) else {
@@ -147,7 +148,7 @@ impl Scanner<'_, '_> {
             '\0'..=' ' | '\x7f' => {
                 self.control(start, false);
                 let rest = self.bytes.get(start..).unwrap_or_default();
-                // A run of them is one mistake: a binary file would fill the list.
+                // A run of such characters is one mistake: a binary file would fill the list.
                 let run = rest
                     .iter()
                     .take_while(|b| !matches!(b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..))
