@@ -1,8 +1,8 @@
 //! Addresses that are params. A param of type `ip` is two words: an IPv4 address as
-//! `::ffff:a.b.c.d`, an IPv6 address as it is; IPv6 addresses of that form are refused as values,
-//! so that the two never meet. The invariant: an IPv4 field never equals an IPv6 param nor the
-//! other way round, whatever the param's value becomes. (Rejected: a type per family, which a user
-//! who only wants "this host" would have to choose.)
+//! `::ffff:a.b.c.d`, an IPv6 address unchanged. An IPv6 address of the form `::ffff:a.b.c.d` is
+//! refused as a value, so the two never collide. The invariant: an IPv4 field never equals an IPv6
+//! param, and an IPv6 field never equals an IPv4 param, whatever value the param gets. (Rejected: a
+//! type per family; a user who wants "this host" would have to choose.)
 
 use super::Checker;
 use super::value::Alt;
@@ -14,10 +14,10 @@ use mrule_grammar::codes::names as codes;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
-/// What stands above the 32 bits of an IPv4 address in the low word of a param.
+/// The bits above the 32 bits of an IPv4 address, in the low word of a param.
 pub const MAPPED: u64 = 0xffff << 32;
 
-/// The alternative is there and equals the param.
+/// The alternative is present and equals the param.
 pub(super) fn is_param(alt: &Alt, id: ParamId) -> Pred {
     let (high, low) = (Num::param_high(id), Num::param(id, u64::MAX));
     match alt {
@@ -62,7 +62,7 @@ pub(super) fn is_param(alt: &Alt, id: ParamId) -> Pred {
 }
 
 impl Checker<'_> {
-    /// Two alternatives of which one is a param; none when it is reported.
+    /// Compares two alternatives of which at least one is a param. `None`: reported.
     pub fn ip_param(&mut self, op: CompareOp, a: &Alt, b: &Alt, span: Span) -> Option<Pred> {
         let equal = match (a, b) {
             (Alt::IpParam(id), other) | (other, Alt::IpParam(id)) => is_param(other, *id),

@@ -1,9 +1,9 @@
 //! Names of applications, and words of tables: `app == http`, `roles[net.src] in {admin, user}`.
-//! The rule for names: beside `app`, a name is an application's first, also where a `let` of the
-//! program has the same; elsewhere it is one last, where nothing else has it; beside a table's
-//! value, a name is one of the table's words first. The invariant: a name that is neither is
-//! reported once, with what it may have been meant for. (Rejected: text, `app == "http"`; a
-//! misspelt name would be a condition that never holds.)
+//! Beside `app`, a name is first an application's, even if a `let` of the program has the same
+//! name. Elsewhere, a name is an application's only if nothing else has it. Beside a table's value,
+//! a name is first one of the table's words. The invariant: a name that is neither is reported
+//! once, with a suggestion. (Rejected: text, `app == "http"`; a misspelt name would be a condition
+//! that never holds.)
 
 use super::Checker;
 use super::names::Entry;
@@ -17,7 +17,7 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 use std::sync::Arc;
 
-/// Other names of applications: Wireshark's, and what else people write.
+/// Other names of applications: Wireshark's, and common other spellings.
 const ALIASES: &[(&str, &str)] = &[
     ("bootp", "dhcp"),
     ("cifs", "smb"),
@@ -40,18 +40,18 @@ const ALIASES: &[(&str, &str)] = &[
     ("unknown", "other"),
 ];
 
-/// The application that a word names, by its own name or another one.
+/// The application with this name or alias.
 pub(super) fn meant(word: &str) -> Option<&'static str> {
     let own = App::NAMES.iter().copied().find(|name| *name == word);
     own.or_else(|| ALIASES.iter().find(|(alias, _)| *alias == word).map(|(_, name)| *name))
 }
 
-/// `a`, `b` and all others, for help texts.
+/// `a`, `b` and all other names, for help texts.
 pub(super) fn list() -> String {
     format!("applications are {}", App::NAMES.join(", "))
 }
 
-/// What a name is, beside something that has words for values.
+/// The kind of words that a name can be, beside an expression whose values are words.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Words {
     /// `app`
@@ -61,7 +61,7 @@ pub(super) enum Words {
 }
 
 impl Checker<'_> {
-    /// Two expressions that are compared, where either may have words for values.
+    /// The two sides of a comparison, where the values of either side may be words.
     pub fn sides(&mut self, left: &Expr, right: &Expr) -> (Value, Value) {
         match (self.words_of(left), self.words_of(right)) {
             (None, words @ Some(_)) => (self.beside_words(words, left), self.value(right)),
@@ -69,7 +69,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Which words an expression, or the `let` that it names, has for values.
+    /// Which words are the values of an expression, or of the `let` that it names.
     fn words_of(&self, expr: &Expr) -> Option<Words> {
         let of = |kind: &Kind| match kind {
             Kind::Term(Term { ty: TermTy::Field(Ty::App), .. }) => Some(Words::Apps),
@@ -94,7 +94,7 @@ impl Checker<'_> {
         }
     }
 
-    /// An expression, beside something that has words for values: a name in it is one of them.
+    /// An expression beside one whose values are words: a name in it is such a word.
     pub fn beside_words(&mut self, words: Option<Words>, expr: &Expr) -> Value {
         let Some(words) = words else { return self.value(expr) };
         match &expr.kind {
@@ -127,7 +127,7 @@ impl Checker<'_> {
         words.iter().position(|w| w == word).map(|at| at as u64)
     }
 
-    /// Reports a name that is none of a table's words.
+    /// Reports a name that is not one of a table's words.
     pub fn unknown_word(&mut self, table: TableId, name: &str, span: Span) {
         let (table_name, words) = self.words(table);
         let message = format!("table `{table_name}` has no value `{name}`");
@@ -144,7 +144,7 @@ impl Checker<'_> {
         });
     }
 
-    /// Reports what is compared with a table's words and is none.
+    /// Reports a constant that is compared with a table's words and is not a word.
     pub fn no_word(&mut self, table: TableId, bound: &Bound) {
         let (name, words) = self.words(table);
         let written = self.text(bound.span);
@@ -181,14 +181,14 @@ impl Checker<'_> {
         });
     }
 
-    /// Reports an application's name that stands where a condition must.
+    /// Reports an application's name in a place where a condition must stand.
     pub fn bare_app(&mut self, span: Span) -> Pred {
         let name = self.text(span);
         let message = format!("`{name}` is the name of an application, not a condition");
         let finding =
             Diagnostic::new(codes::NOT_A_CONDITION, message).at(span, "a condition must stand here");
         let finding = finding.help(format!("write `app == {name}` for every packet of such a flow"));
-        // A `let` of a name is not what can be replaced.
+        // There is no fix if the text is the name of a `let`.
         self.report(match App::number(&name) {
             Some(_) => finding.fix(span, format!("app == {name}")),
             None => finding,

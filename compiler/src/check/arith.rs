@@ -1,5 +1,5 @@
-//! Arithmetic on what is read from the packet and on params: `tcp.flags & 0x12`, `flow.hash % 100`,
-//! `ip.len - 40`. The invariant: what a number could not hold is an error here, never a wrapped
+//! Arithmetic on values of the packet and on params: `tcp.flags & 0x12`, `flow.hash % 100`, `ip.len
+//! - 40`. The invariant: a result that a number cannot hold is an error here, never a wrapped
 //! number in an engine. (Rejected: signed numbers for the sake of `-`.)
 
 use super::Checker;
@@ -11,7 +11,7 @@ use mrule_grammar::codes::{later, names as codes};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
-/// How many combinations of the values of several fields are written out.
+/// The greatest number of combinations of the values of several fields.
 pub(super) const MAX_COMBINATIONS: usize = 256;
 
 /// A side of an operator.
@@ -63,7 +63,7 @@ impl Checker<'_> {
             (Many::One, Many::One) => Many::One,
             _ => Many::Either,
         };
-        // Wireshark holds a masked field to the field's own width, too.
+        // Wireshark also limits constants beside a masked field to the field's width.
         let width = if op == ArithOp::And { a.width.or(b.width) } else { None };
         let ty = TermTy::Field(Ty::Uint(64));
         let term = Term { ty, alts, many, form, width, hex: a.hex || b.hex, presence: None };
@@ -103,7 +103,7 @@ impl Checker<'_> {
         self.not_yet(later::TABLES, span, what, "compare the field with ranges: `vlan.id in {100..199}`");
     }
 
-    /// Arithmetic that has no value, or may have none.
+    /// Reports arithmetic that has no value, or may have none.
     fn no_value(&mut self, op: ArithOp, divisor: &Num, at: Span, span: Span) {
         let finding = if matches!(op, ArithOp::Div | ArithOp::Rem) && *divisor.kind() == NumKind::Const(0) {
             Diagnostic::new(codes::ARITHMETIC, "division by zero")
@@ -117,7 +117,7 @@ impl Checker<'_> {
         self.report(finding);
     }
 
-    /// A value as a side of an operator; none when it is reported.
+    /// A value as a side of an operator. `None`: reported.
     fn operand(&mut self, value: &Value) -> Option<Operand> {
         let what = match &value.kind {
             Kind::Poison => return None,
@@ -158,7 +158,7 @@ impl Checker<'_> {
     }
 }
 
-/// The numbers that a term is, if it is numbers.
+/// The alternatives of a term whose values are numbers.
 pub(super) fn numbers(term: &Term) -> Option<Vec<Alt>> {
     match (term.ty, term.form) {
         (TermTy::Field(Ty::Uint(_)), _) => Some(term.alts.clone()),

@@ -1,7 +1,7 @@
 //! What a compilation has spent of its budget, and which rule has spent the most. The invariant:
-//! after each rule, limit, trigger and definition the budget is asked; when it is spent, nothing
-//! more is checked and one error says why. (Rejected: counting in the constructors of conditions,
-//! which do not know whose condition it is.)
+//! the checker asks the budget after each rule, limit, trigger and definition. When the budget is
+//! spent, it checks nothing more and reports one error with the reason. (Rejected: counting in the
+//! constructors of conditions, which do not know to which rule a condition belongs.)
 
 use super::Checker;
 use crate::budget::{CompileBudget, Stop};
@@ -9,11 +9,11 @@ use mrule_grammar::codes::budgets as codes;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::{Name, Span};
 
-/// What was spent.
+/// The nodes and the time that a compilation has spent.
 pub(super) struct Spent<'a> {
     budget: &'a CompileBudget,
     nodes: u64,
-    /// Where the name stands of what has the most nodes, and how many.
+    /// The name with the most nodes: its place and the number of nodes.
     most: Option<(Span, u64)>,
     stop: Option<Stop>,
 }
@@ -25,7 +25,7 @@ impl<'a> Spent<'a> {
 }
 
 impl Checker<'_> {
-    /// Whether nothing more is to be checked.
+    /// Whether the budget is spent: the checker then stops.
     pub fn is_spent(&mut self) -> bool {
         let spent = &mut self.spent;
         if spent.stop.is_none() {
@@ -43,9 +43,9 @@ impl Checker<'_> {
         }
     }
 
-    /// Reports what the budget was spent on, when it is spent.
+    /// If the budget is spent, reports the reason.
     pub fn tell_spent(&mut self) {
-        // Also where nothing was checked, as no file was read any more.
+        // Asks the budget again: it may be spent although nothing was checked, as no file was read.
         let _spent = self.is_spent();
         let over = self.spent.nodes > self.spent.budget.nodes;
         let (stop, most, nodes) = (self.spent.stop, self.spent.most, self.spent.budget.nodes);

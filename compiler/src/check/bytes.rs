@@ -1,6 +1,6 @@
-//! `contains`, `matches` and `in`: the tests that look into bytes or sets. The invariant: a needle
-//! and a pattern are held once per program, however often they are written. (Rejected: searching
-//! numbers as text.)
+//! `contains`, `matches` and `in`: the tests on bytes and sets. The invariant: a program holds a
+//! needle and a pattern once, however often they are written. (Rejected: searching numbers as
+//! text.)
 
 use super::Checker;
 use super::compare::apply;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// The longest text that `contains` looks for, in bytes.
 pub const MAX_NEEDLE: usize = 4096;
 
-/// How many different texts, and how many different patterns, a program may look for.
+/// The greatest number of different texts, and of different patterns, in a program.
 pub const MAX_PATTERNS: usize = 65_536;
 
 impl Checker<'_> {
@@ -43,7 +43,7 @@ impl Checker<'_> {
         }))
     }
 
-    /// What `contains` looks for; none when it is reported.
+    /// The bytes that `contains` looks for. `None`: reported.
     pub fn needle(&mut self, right: &Value) -> Option<Arc<[u8]>> {
         let needle = match &right.kind {
             Kind::Poison => return None,
@@ -118,7 +118,7 @@ impl Checker<'_> {
         }))
     }
 
-    /// The text of a pattern; none when it is reported.
+    /// The text of a pattern. `None`: reported.
     pub fn pattern_text(&mut self, value: &Value) -> Option<String> {
         match &value.kind {
             Kind::Poison => None,
@@ -141,7 +141,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Reports a pattern that is not understood.
+    /// Reports a pattern with an error.
     pub fn bad_pattern(&mut self, right: &Expr, pattern: &str, error: PatternError) {
         let PatternError { message, at, help, too_large } = error;
         let code = if too_large { codes::REGEX_TOO_LARGE } else { codes::REGEX };
@@ -149,9 +149,9 @@ impl Checker<'_> {
         self.report(Diagnostic::new(code, message).at(place, "here").help(help));
     }
 
-    /// The place of some bytes of a pattern.
+    /// The place of a byte range of a pattern.
     pub fn in_pattern(&self, right: &Expr, pattern: &str, at: Range<usize>) -> Span {
-        // Inside the quotes, when what was written is the pattern itself, byte for byte.
+        // The place is inside the quotes if the literal's text is the pattern, byte for byte.
         let mut literal = right;
         while let ExprKind::Paren(inner) = &literal.kind {
             literal = inner;
@@ -173,7 +173,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Reports the first pattern that is one too many.
+    /// Reports the first pattern beyond the greatest number.
     pub fn count_patterns(&mut self, count: usize, span: Span) {
         if count == MAX_PATTERNS + 1 {
             let finding = Diagnostic::new(
@@ -185,7 +185,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What a search looks into; none when it is reported.
+    /// The values that a search reads. `None`: reported.
     fn searched(&mut self, value: &Value, operator: &str) -> Option<Vec<Place>> {
         let what = match &value.kind {
             Kind::Poison => return None,
@@ -202,7 +202,7 @@ impl Checker<'_> {
                     self.no_bytes(value.span);
                     return None;
                 }
-                // As in Wireshark, a search of a protocol goes on behind its header.
+                // As in Wireshark, a search of a protocol reads its header and all bytes after it.
                 TermTy::Field(Ty::Protocol) => {
                     let whole = |place| match place {
                         Place::Bytes(Bytes { layer, source: BytesSource::Header(proto), slice }) => {
@@ -258,7 +258,8 @@ impl Checker<'_> {
                 apply(CompareOp::Eq, term, &wanted)
             }
             (Kind::Term(term), Kind::Const(constant)) => {
-                // A `let` of a single constant is a set of one; a literal is written as one.
+                // The name of a `let` with a single constant also becomes `{name}`, a set of one
+                // element.
                 let fix = format!("{{{}}}", self.text(right.span));
                 let message = format!("`{}` is {}, not a set", self.text(right.span), constant.describe());
                 let finding = Diagnostic::new(codes::SET, message).at(right.span, "not a set");
@@ -308,7 +309,7 @@ impl Checker<'_> {
     }
 }
 
-/// What a search looks into.
+/// A value that a search reads.
 enum Place {
     Bytes(Bytes),
     Facet(Facet),

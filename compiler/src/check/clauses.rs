@@ -1,6 +1,6 @@
-//! Rules and limits: one `match`, at least one `snaplen`, and `to` (a limit without `to` speaks of
-//! all stations). The invariant: a rule of the program has all three. (Rejected: defaults for what
-//! is left out; a rule without `match` is a rule for everything, which should be said.)
+//! Rules and limits: one `match`, at least one `snaplen`, and `to` (a limit without `to` applies to
+//! all stations). The invariant: a rule of the program has all three. (Rejected: defaults for
+//! missing clauses; a rule without `match` would match every packet, which the author should say.)
 
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};
@@ -97,7 +97,7 @@ impl<'a> Checker<'a> {
         self.report(Diagnostic::new(codes::MISSING_CLAUSE, message).at(name.span, "incomplete").help(help));
     }
 
-    /// Reports a clause that can stand once; false when this is the first.
+    /// Reports a second clause of a kind that may occur once; false if this is the first.
     fn again(&mut self, word: &str, first: Option<Span>, span: Span, help: &str) -> bool {
         let Some(first) = first else { return false };
         let finding = Diagnostic::new(codes::REPEATED_CLAUSE, format!("`{word}` is said twice"));

@@ -1,8 +1,8 @@
-//! Comparisons. Fields that stand for several mean what they mean in Wireshark: `==`, `<` and their
-//! like hold if any value does, `!=` if none equals, `!==` if any differs, `===` if all equal; none
-//! of them where the field is missing. The invariant: a comparison is an `or` over alternatives,
-//! each of which carries its own presence. (Rejected: a node for fields of several values, which
-//! every engine and lint would have to know.)
+//! Comparisons. Fields that stand for several values mean the same as in Wireshark: `==`, `<` and
+//! the other orders hold if they hold for any value, `!=` holds if no value is equal, `!==` if at
+//! least one value differs, `===` if all values are equal. None holds if the field is missing. The
+//! invariant: a comparison is an `or` over alternatives, each of which carries its own presence.
+//! (Rejected: a node for fields of several values, which every engine and lint would have to know.)
 
 use super::Checker;
 use super::arith::{MAX_COMBINATIONS, bytes_as_numbers};
@@ -59,7 +59,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Sides that are not compared: conditions, tables, tuples.
+    /// Reports sides that cannot be compared: conditions, tables, tuples.
     fn no_comparison(&mut self, op: CompareOp, left: &Value, right: &Value, span: Span) -> Pred {
         let what = |value: &Value| match value.kind {
             Kind::Pred(_) | Kind::Trigger(_) => Some("a condition"),
@@ -133,7 +133,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether values of this type have an order; reports it when not.
+    /// Whether values of this type have an order. Reports a comparison of values without an order.
     fn ordered(&mut self, op: CompareOp, term: &Term, at: Span, span: Span) -> bool {
         if matches!(op, Eq | Ne | AllEq | AnyNe) {
             return true;
@@ -224,7 +224,7 @@ impl Checker<'_> {
     }
 }
 
-/// The alternatives of two terms, made comparable; none when their types do not go together.
+/// The alternatives of two terms in comparable form; `None` if their types do not fit.
 fn comparable(left: &Term, right: &Term) -> Option<(Vec<Alt>, Vec<Alt>)> {
     let (x, y) = (left.alts.clone(), right.alts.clone());
     let one_byte = |term: &Term| matches!(term.form, Form::Slice(Some(1)));
@@ -252,11 +252,11 @@ fn flip(op: CompareOp) -> CompareOp {
     }
 }
 
-/// A term against what is wanted: `==`, `!=`, `!==` or `===`.
+/// Compares a term with the wanted values by `==`, `!=`, `!==` or `===`.
 pub(super) fn apply(op: CompareOp, term: &Term, wanted: &Wanted) -> Pred {
     let hits = || Pred::or(term.alts.iter().map(|alt| wanted.hit(alt)));
     let misses = || term.alts.iter().map(|alt| wanted.miss(alt));
-    // All values stand behind the same presence: either all are there or none.
+    // Whether all values have the same presence: either all are present or none.
     let together = || {
         let mut present = term.alts.iter().map(Alt::present);
         let first = present.next();

@@ -1,5 +1,5 @@
 //! Constants: literals with their units, and arithmetic on them. The invariant: a number is held in
-//! its base unit, bytes or nanoseconds, and knows which; a network has no host bits. (Rejected:
+//! its base unit, bytes or nanoseconds, and knows that unit; a network has no host bits. (Rejected:
 //! floating point; `1.5KiB` is 1536.)
 
 use super::Checker;
@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 impl Checker<'_> {
-    /// The constant that a literal is; none when it is reported.
+    /// The constant of a literal. `None`: reported.
     pub fn literal(&mut self, literal: &Literal, span: Span) -> Option<Const> {
         Some(match literal {
             Literal::Bool(value) => Const::Bool(*value),
@@ -56,7 +56,7 @@ impl Checker<'_> {
         })
     }
 
-    /// Arithmetic on two constants; none when it is reported.
+    /// Arithmetic on two constants. `None`: reported.
     pub fn const_arith(
         &mut self,
         op: ArithOp,
@@ -115,8 +115,8 @@ fn unit_of(op: ArithOp, a: Unit, b: Unit) -> Option<Unit> {
     }
 }
 
-/// Text as a literal that could have been meant, to take its place: `80`, `10.0.0.1`,
-/// `2001:db8::1`.
+/// The literal that the author of a text may mean: `80`, `10.0.0.1`, `2001:db8::1`. It can replace
+/// the text.
 pub(super) fn unquoted(text: &[u8]) -> Option<(Const, String)> {
     let text = std::str::from_utf8(text).ok()?.trim();
     if let Ok(value) = text.parse::<u64>() {

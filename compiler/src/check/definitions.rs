@@ -1,7 +1,7 @@
-//! What `let`s, params and triggers stand for, in the order in which they need each other. The
-//! invariant: each is worked out once, after all that it names; what names itself, directly or
-//! through others, is reported once per circle; what uses of `let`s write out is counted and
-//! bounded. (Rejected: resolving on first use, whose recursion follows the text.)
+//! The values of `let`s, params and triggers, in the order of their dependencies. The invariant:
+//! each is evaluated once, after all definitions that it names. A definition that names itself,
+//! directly or through others, is reported once per circle. The nodes that uses of `let`s copy are
+//! counted and bounded. (Rejected: resolving on first use; its recursion follows the text.)
 
 use super::names::Entry;
 use super::value::{Kind, Value};
@@ -14,10 +14,10 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 use std::collections::HashSet;
 
-/// What a `let` stands for.
+/// The value of a `let`.
 pub(super) struct LetValue {
     kind: Kind,
-    /// How many nodes a use of it writes out.
+    /// How many nodes each use copies.
     size: u64,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Definition<'a> {
         }
     }
 
-    /// The expressions that must be known first.
+    /// The expressions that must be evaluated first.
     fn needs(self) -> Vec<&'a Expr> {
         match self {
             Definition::Let(x) => vec![&x.value],
@@ -54,7 +54,7 @@ impl<'a> Definition<'a> {
 }
 
 impl<'a> Checker<'a> {
-    /// Works out all definitions.
+    /// Evaluates all definitions.
     pub fn definitions(&mut self, sets: &[(String, String)]) {
         let poison = || LetValue { kind: Kind::Poison, size: 0 };
         self.lets = self.names.lets.iter().map(|_| poison()).collect();
@@ -94,8 +94,8 @@ impl<'a> Checker<'a> {
                     let before = self.errors;
                     self.tainted = false;
                     let value = self.value(&item.value);
-                    // What is wrong in it, or in a `let` that it uses, is told there and not where
-                    // it is used.
+                    // An error in the `let`, or in a `let` that it uses, is reported there. Uses
+                    // report nothing.
                     if self.errors == before && !self.tainted {
                         self.define_let(index, value, item.name.span);
                     }
@@ -135,7 +135,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What a name stands for, where it is a `let` that was worked out.
+    /// The value of the `let` with this name, if it was evaluated.
     pub fn named_let(&self, name: &str) -> Option<&Kind> {
         match self.names.values.get(name) {
             Some((Entry::Let(index), _)) => self.lets.get(*index).map(|known| &known.kind),
@@ -143,7 +143,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A use of a `let`: a copy of what it stands for.
+    /// A use of a `let`: a copy of its value.
     pub fn use_let(&mut self, index: usize, span: Span) -> Value {
         let Some(known) = self.lets.get(index) else { return Value::poison(span) };
         let (kind, size) = (known.kind.clone(), known.size);
@@ -151,7 +151,7 @@ impl<'a> Checker<'a> {
         if self.charge(size, span) { Value::new(span, kind) } else { Value::poison(span) }
     }
 
-    /// Counts what is written out for a use of a `let`; false when it is too much.
+    /// Counts the nodes that a use of a `let` copies. False: the program has too many nodes.
     pub fn charge(&mut self, size: u64, span: Span) -> bool {
         let before = self.expansion;
         self.expansion = before.saturating_add(size);
@@ -165,12 +165,12 @@ impl<'a> Checker<'a> {
         self.expansion <= MAX_EXPANSION
     }
 
-    /// Reports definitions that need themselves.
+    /// Reports definitions that depend on themselves.
     fn circles(&mut self, all: &[Definition], needs: &[Vec<usize>], stuck: &[usize]) {
         let waiting: HashSet<usize> = stuck.iter().copied().collect();
         let mut seen: HashSet<usize> = HashSet::new();
         for &start in stuck {
-            // From a stuck node, always on to a stuck need: the walk ends in a circle.
+            // From a stuck node the walk always goes to a stuck dependency, so it ends in a circle.
             let mut path: Vec<usize> = Vec::new();
             let mut at = Some(start);
             while let Some(node) = at {
@@ -210,8 +210,8 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The nodes in an order in which each comes after what it needs, and those that are in circles or
-/// need such.
+/// The nodes in an order in which each follows its dependencies, and the nodes that are in circles
+/// or depend on a circle.
 fn order(needs: &[Vec<usize>]) -> (Vec<usize>, Vec<usize>) {
     let mut users: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
@@ -266,7 +266,7 @@ fn paths<'e>(expr: &'e Expr, found: &mut dyn FnMut(&'e str)) {
                 }
             }
         }
-        // Beside `app`, an application's name is no other.
+        // Beside `app`, an application's name does not refer to a definition.
         ExprKind::Compare(_, a, b) | ExprKind::In(a, b) if is_app(a) || is_app(b) => {
             let mut other = |path: &'e str| {
                 if App::number(path).is_none() {
@@ -291,7 +291,7 @@ fn paths<'e>(expr: &'e Expr, found: &mut dyn FnMut(&'e str)) {
     }
 }
 
-/// How many nodes a condition has, and how deep it nests.
+/// How many nodes a condition has, and how deep they nest.
 fn measure(pred: &Pred) -> (u64, usize) {
     match pred.kind() {
         PredKind::Not(inner) => {

@@ -1,6 +1,7 @@
-//! Expressions: the walk over the tree, and what stands alone as a condition. The invariant:
-//! recursion follows the tree, whose depth the grammar bounds, and `let`s are already values when
-//! it meets them. (Rejected: expected types pushed down; every operator knows what it takes.)
+//! Expressions: the walk over the tree, and values that stand alone as a condition. The invariant:
+//! recursion follows the tree, whose depth the grammar bounds, and `let`s are evaluated before the
+//! walk meets them. (Rejected: expected types passed down; every operator knows which types it
+//! accepts.)
 
 use super::Checker;
 use super::apps::Words;
@@ -15,7 +16,7 @@ use mrule_grammar::span::Span;
 use std::rc::Rc;
 
 impl Checker<'_> {
-    /// An expression where a condition must stand.
+    /// An expression in a place where a condition must stand.
     pub fn condition(&mut self, expr: &Expr) -> Pred {
         match &expr.kind {
             ExprKind::Paren(inner) => self.condition(inner),
@@ -40,7 +41,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What an expression turns out to be.
+    /// The value of an expression.
     pub fn value(&mut self, expr: &Expr) -> Value {
         let span = expr.span;
         match &expr.kind {
@@ -73,7 +74,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `{a, b..c}`; names in one beside what has words are words.
+    /// `{a, b..c}`. `words`: names in the set are these words.
     pub fn set_literal(&mut self, elements: &[SetElement], span: Span, words: Option<Words>) -> Value {
         let mut all: Vec<Element> = Vec::with_capacity(elements.len());
         let mut poison = false;
@@ -111,7 +112,7 @@ impl Checker<'_> {
         Value::new(span, Kind::Set(Rc::from(all)))
     }
 
-    /// A value that stands where a condition must.
+    /// A value in a place where a condition must stand.
     pub fn truth(&mut self, value: Value) -> Pred {
         let span = value.span;
         match value.kind {

@@ -1,6 +1,6 @@
-//! Names that users bring from Wireshark and tcpdump and that mean something else here, or nothing:
-//! for each, what to write. The invariant: nothing that this table recommends is itself unknown (a
-//! test checks every name). (Rejected: an alias for each; a filter that means something slightly
+//! Names of Wireshark and tcpdump that have another meaning here, or none: the table says what to
+//! write for each. The invariant: no name that this table recommends is itself unknown (a test
+//! checks every name). (Rejected: an alias for each; a filter that means something slightly
 //! different is worse than an error that says what to write.)
 
 /// What to write for a name that Wireshark knows and this language does not.
@@ -10,7 +10,7 @@ pub(super) struct Hint {
     name: &'static str,
     /// What to write.
     pub help: &'static str,
-    /// A name that takes its place without other changes, or nothing.
+    /// A name that can replace it without other changes, or an empty text.
     pub replacement: &'static str,
 }
 
@@ -213,8 +213,8 @@ const HINTS: &[Hint] = &[
     write("l4.proto", "net.proto", "the protocol behind the IP headers is"),
 ];
 
-/// Protocols that Wireshark dissects by content, and where they usually are; those that `app` names
-/// are not among them.
+/// Protocols that Wireshark dissects by content, and a filter for their usual ports. Applications
+/// that `app` names are not in this list.
 const APPLICATIONS: &[(&str, &str)] = &[
     ("bgp", "tcp.port == 179"),
     ("dcerpc", "tcp.port == 135"),
@@ -262,8 +262,8 @@ pub(super) fn hint(name: &str) -> Option<Hint> {
     })
 }
 
-/// A filter that is close to a protocol of Wireshark's that this language does not dissect: the
-/// protocol and the filter.
+/// A protocol that Wireshark dissects and this language does not, and a filter that comes close to
+/// it.
 pub(super) fn application(name: &str) -> Option<(&'static str, &'static str)> {
     let name = name.strip_prefix("inner.").unwrap_or(name);
     let protocol = name.split('.').next()?;

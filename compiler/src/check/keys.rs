@@ -1,7 +1,7 @@
 //! Keys of tables and triggers: `(net.src, net.dst) in t`, `users[net.src]`, `attack[net.addr]`. A
-//! field that stands for several gives several keys, and the test holds if it does for any of them.
-//! The invariant: a key has as many parts as the table or trigger, each of the right type, so that
-//! engines never meet another. (Rejected: converting keys.)
+//! field that stands for several values gives several keys, and the test holds if it holds for any
+//! of them. The invariant: a key has as many parts as the table or trigger, each of the right type,
+//! so engines never meet other keys. (Rejected: converting keys.)
 
 use super::Checker;
 use super::arith::MAX_COMBINATIONS;
@@ -13,15 +13,15 @@ use mrule_grammar::codes::{later, names as codes};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
-/// The keys that an expression gives.
+/// The keys of an expression.
 struct Keys {
     keys: Vec<Vec<Key>>,
     many: Many,
-    /// Instead of keys: values that are not known to be one or none, each of them a key.
+    /// Used instead of `keys`: values of unknown number, each of which is a key.
     run: Option<Run>,
 }
 
-/// Values of which a packet has any number.
+/// Values that a packet can have any number of.
 #[derive(Clone, Copy)]
 enum Run {
     Tags(TagPart),
@@ -167,14 +167,14 @@ impl Checker<'_> {
             return Pred::flow_active(bit);
         }
         let Some(own) = info.own.clone() else {
-            // Its key is reported, or it is not its turn yet: a trigger's key cannot ask for
-            // itself.
+            // The key is reported, or it is not evaluated yet: a trigger's key cannot test its own
+            // trigger.
             return Pred::never();
         };
         Pred::or(own.into_iter().map(|key| Pred::active(trigger, key)))
     }
 
-    /// The keys of a `by`: their types and values.
+    /// The keys of a `by` clause: their types and values.
     pub fn own_keys(&mut self, value: &Value) -> Option<(Vec<ValueTy>, Vec<Vec<Key>>)> {
         let parts = match &value.kind {
             Kind::Tuple(parts) => parts.as_slice(),
@@ -208,12 +208,13 @@ impl Checker<'_> {
         Some((types, keys.keys))
     }
 
-    /// The keys that a value gives for these types; none when it is reported.
+    /// The keys of a value for these types. `None`: reported.
     fn keys(&mut self, value: &Value, types: &[ValueTy], what: &str) -> Option<Keys> {
         self.keys_of(value, types, what, false)
     }
 
-    /// The same; in a packet's `own` key, what messages say is the first value of it.
+    /// As [`Checker::keys`]. With `own`, a field of messages gives its first value: this is the
+    /// packet's own key.
     fn keys_of(&mut self, value: &Value, types: &[ValueTy], what: &str, own: bool) -> Option<Keys> {
         let parts = match &value.kind {
             Kind::Poison => return None,
@@ -279,7 +280,7 @@ impl Checker<'_> {
         Some(Keys { keys, many, run: None })
     }
 
-    /// The alternatives of one part, of the right type; none when it is reported.
+    /// The alternatives of one part, of the right type. `None`: reported.
     fn key_part(&mut self, part: &Value, ty: ValueTy, what: &str) -> Option<(Vec<Part>, Many)> {
         let alts = match &part.kind {
             Kind::Poison => return None,
@@ -334,7 +335,7 @@ impl Checker<'_> {
         Some(parts)
     }
 
-    /// A constant as a key: outer none when it is reported, inner none when it is of another type.
+    /// A constant as a key. Outer `None`: reported. Inner `None`: the constant has another type.
     fn key_const(&mut self, constant: &Const, ty: ValueTy, span: Span) -> Option<Option<Key>> {
         let num = |value| Some(Some(Key::Num(Num::constant(value))));
         match (ty, constant) {
@@ -377,7 +378,7 @@ impl Checker<'_> {
     }
 }
 
-/// What messages say, when the term is that and nothing else.
+/// The message field of a term, if the term is a single message field.
 fn facet_of(term: &Term) -> Option<Facet> {
     match term.alts.as_slice() {
         [Alt::Facet(facet)] => Some(*facet),

@@ -1,7 +1,7 @@
-//! What the language will say and cannot say yet: windows and holds, fields of applications that
-//! are not read, some uses of what messages say. Each is refused with an honest word and what to
-//! write today. The invariant: everything here is part of the language's grammar, so that a program
-//! written against it will be read when it lands. (Rejected: "unknown field `http.referer`".)
+//! Parts of the language that are planned and not available yet: windows and holds, fields of
+//! applications that are not read, some uses of message fields. Each is refused with a clear
+//! message that says what to write today. The invariant: all of these parse, so a program written
+//! for them will compile when they become available. (Rejected: "unknown field `http.referer`".)
 
 use super::{Checker, apps};
 use crate::fields::FIELDS;
@@ -9,10 +9,10 @@ use mrule_grammar::codes::{Code, later as codes, names};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
-/// Applications of whose messages something is read, or will be.
+/// Applications whose messages are read, or will be.
 const READ: &[&str] = &["http", "tls", "dns", "quic"];
 
-/// Whether a name is kept for fields that are to come.
+/// Whether a name is reserved for planned fields.
 pub(super) fn is_reserved(name: &str) -> bool {
     READ.contains(&name) && !FIELDS.iter().any(|f| f.name.split('.').next() == Some(name))
 }
@@ -23,7 +23,7 @@ fn fields_of(protocol: &str) -> Vec<&'static str> {
 }
 
 impl Checker<'_> {
-    /// Reports what is not available yet.
+    /// Reports a part that is not available yet.
     pub fn not_yet(&mut self, code: Code, span: Span, what: &str, help: &str) {
         self.report(
             Diagnostic::new(code, format!("{what} is not available yet"))
@@ -32,12 +32,13 @@ impl Checker<'_> {
         );
     }
 
-    /// Reports a use of what messages say that is to come.
+    /// Reports a use of a message field that is not available yet.
     pub fn facet_not_yet(&mut self, span: Span, what: &str, help: &str) {
         self.not_yet(codes::APPLICATION, span, what, help);
     }
 
-    /// Reports a name that is to come, or is no field by itself; false when it is none.
+    /// Reports the name of a planned field, or a name that is not a field by itself; false for any
+    /// other name.
     pub fn later_name(&mut self, path: &str, span: Span) -> bool {
         let alone = match path {
             "stream" => {
@@ -74,11 +75,10 @@ impl Checker<'_> {
         true
     }
 
-    /// Says of a name of Wireshark's which application its packets are of; false when there is
-    /// none.
+    /// Reports the application of a Wireshark protocol; false if there is none.
     pub fn app_instead(&mut self, path: &str, span: Span) -> bool {
         let protocol = path.split('.').next().unwrap_or(path);
-        // What is not known is no protocol.
+        // `undecided` and `other` are not protocols.
         let known = |app: &&str| !matches!(*app, "undecided" | "other") && !READ.contains(&protocol);
         let Some(app) = apps::meant(protocol).filter(known) else { return false };
         let message = format!("`{protocol}` is recognised, and its messages are not read");

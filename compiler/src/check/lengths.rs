@@ -1,8 +1,8 @@
-//! Capture lengths: from what is written to the few forms that engines know. Their numbers are
-//! constants and params; `stream M..N` becomes conditions on the packet's place in its stream, and
-//! a number of bytes behind its headers. The invariant: a slice that is empty is reported, and so
-//! is a percentage past 100. (Rejected: lengths made of fields, such as `snaplen tcp.hdr_len + 20`;
-//! `headers + 20` says what is meant.)
+//! Capture lengths: from the text to the few forms that engines know. Their numbers are constants
+//! and params. `stream M..N` becomes conditions on the packet's place in its stream, and a number
+//! of bytes after its headers. The invariant: an empty slice is reported, and so is a percentage
+//! above 100. (Rejected: lengths made of fields, such as `snaplen tcp.hdr_len + 20`; `headers + 20`
+//! says the same.)
 
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};
@@ -17,8 +17,8 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
 impl Checker<'_> {
-    /// The lines that a `snaplen` line of a rule, or of a limit, comes down to; none when it is
-    /// reported. That a rule asks for nothing is a lint's to say.
+    /// The lines that a `snaplen` line of a rule or limit becomes. `None`: reported. A rule that
+    /// asks for nothing is not an error here; a lint warns of it.
     pub fn lines(&mut self, length: &ast::Length, when: Pred, is_rule: bool) -> Option<Vec<(Pred, Length)>> {
         let LengthKind::Stream(m, n) = &length.kind else {
             return self.length(length).map(|length| vec![(when, length)]);
@@ -27,8 +27,9 @@ impl Checker<'_> {
         let from_start = *from.kind() == NumKind::Const(0);
         let offset = || Num::flow(bit::STREAM, FlowSlot::Offset);
         let end = || Num::flow(bit::STREAM, FlowSlot::End);
-        // A segment with a byte at M..N begins before N and ends behind M; an empty one begins at
-        // M..N. One that begins at M or later and has bytes ends behind M, so the two are one.
+        // A segment with a byte in M..N begins before N and ends after M; an empty segment begins
+        // in M..N. A segment with bytes that begins at M or later also ends after M, so one
+        // condition holds for both.
         let speaks = Pred::and([
             Pred::compare(CompareOp::Lt, offset(), to.clone()),
             match from_start {
@@ -41,7 +42,8 @@ impl Checker<'_> {
         ]);
         let mut lines = Vec::new();
         for (range, to) in clipped(&to) {
-            // The bytes up to offset N, after those that lie before the stream's start.
+            // The bytes up to offset N, and before them the bytes that lie before the stream's
+            // start.
             let behind = Num::arith(ArithOp::Sub, to, offset())?;
             let bytes = Num::arith(ArithOp::Add, behind, Num::flow(bit::STREAM, FlowSlot::Lead))?;
             lines.push((Pred::and([when.clone(), speaks.clone(), range]), Length::Headers(bytes)));
@@ -56,7 +58,7 @@ impl Checker<'_> {
         Some(lines)
     }
 
-    /// A length but `stream M..N`; none when it is reported.
+    /// A length other than `stream M..N`. `None`: reported.
     fn length(&mut self, length: &ast::Length) -> Option<Length> {
         let made = match &length.kind {
             LengthKind::None => Length::None,
@@ -82,7 +84,7 @@ impl Checker<'_> {
         Some(made)
     }
 
-    /// The ends of a slice of the frame or of a stream; none when it is reported.
+    /// The ends of a slice of the frame or of a stream. `None`: reported.
     fn slice_ends(&mut self, m: &Expr, n: &Expr, span: Span, word: &str) -> Option<(Num, Num)> {
         let (m, n) = (self.number(m), self.number(n));
         let (m, n) = (m?, n?);
@@ -115,8 +117,7 @@ impl Checker<'_> {
         }));
     }
 
-    /// A number of a length: a constant, a param, or arithmetic with them; none when it is
-    /// reported.
+    /// A number of a length: a constant, a param, or arithmetic on them. `None`: reported.
     fn number(&mut self, expr: &Expr) -> Option<Num> {
         if let ExprKind::Path(word) = &expr.kind
             && word == "payload"
@@ -169,11 +170,11 @@ impl Checker<'_> {
     }
 }
 
-/// No offset of a stream is as great.
+/// Greater than every offset of a stream.
 const MOST: u64 = 1 << 48;
 
-/// An end of a slice of a stream, small enough that no sum with it passes 64 bits, and where it is
-/// that: past [`MOST`] it stands for the whole stream.
+/// The end of a slice of a stream, so small that no sum with it exceeds 64 bits, each with the
+/// condition under which it holds. An end above [`MOST`] stands for the whole stream.
 fn clipped(to: &Num) -> Vec<(Pred, Num)> {
     let most = Num::constant(MOST);
     match *to.kind() {
@@ -181,7 +182,7 @@ fn clipped(to: &Num) -> Vec<(Pred, Num)> {
         _ if to.max() <= MOST => vec![(Pred::always(), to.clone())],
         _ => {
             let upto = || Pred::test(to.clone(), Intervals::range(0, MOST));
-            // Behind that test the mask changes nothing.
+            // After that test, the mask changes no value.
             let masked = Num::arith(ArithOp::And, to.clone(), Num::constant(2 * MOST - 1));
             let small = masked.map(|num| (upto(), num));
             small.into_iter().chain([(Pred::not(upto()), most)]).collect()

@@ -1,7 +1,7 @@
-//! What does not fit together, explained in the user's words: a constant of another type, too wide,
-//! or beside a slice in the wrong notation. The invariant: the caret is on the constant, the
-//! message says what the field is and what the constant is, and a fix is given where there is just
-//! one thing that was meant. (Rejected: "type mismatch".)
+//! Values that do not fit together: a constant of another type, a constant that is too large, or a
+//! constant in the wrong notation beside a slice. The invariant: the caret is on the constant. The
+//! message names the type of the field and the type of the constant. A fix is given where only one
+//! replacement makes sense. (Rejected: "type mismatch".)
 
 use super::Checker;
 use super::apps;
@@ -15,11 +15,11 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 use std::net::IpAddr;
 
-/// What to write instead of a constant, and the text that takes its place.
+/// The help for a constant, and the text that replaces it.
 type Advice = (String, Option<String>);
 
 impl Checker<'_> {
-    /// Adds the field's place, when the constant is elsewhere: in a `let`.
+    /// Adds the field's place if the constant is elsewhere: in a `let`.
     fn beside(&self, finding: Diagnostic, constant: Span, field: Span) -> Diagnostic {
         let near = constant.file == field.file && constant.start.abs_diff(field.start) < 2000;
         if near { finding } else { finding.at(field, "used here") }
@@ -84,7 +84,8 @@ impl Checker<'_> {
         else {
             return;
         };
-        // One digit means the same in both; a slice of several bytes has its own complaint.
+        // One digit means the same in both notations. A slice of several bytes has its own
+        // diagnostic.
         if *value < 10 || *value > 255 || matches!(term.form, Form::Slice(len) if len != Some(1)) {
             return;
         }
@@ -98,7 +99,8 @@ impl Checker<'_> {
         self.report(finding.help(help).fix(bound.span, format!("0x{value:02x}")));
     }
 
-    /// Reports a number beside bytes that are not one byte, or a number that one byte cannot be.
+    /// Reports a number beside a slice that is not one byte, or a number that does not fit in one
+    /// byte.
     pub fn number_beside_bytes(&mut self, term: &Term, at: Span, bound: &Bound) {
         let BoundKind::Const(Const::Number(number)) = &bound.kind else { return };
         let (field, written) = (self.text(at), self.text(bound.span));
@@ -124,7 +126,7 @@ impl Checker<'_> {
         self.report(finding);
     }
 
-    /// Warns of bytes that a slice never equals because their number differs.
+    /// Warns of bytes that a slice never equals because the lengths differ.
     pub fn slice_lengths(&mut self, term: &Term, at: Span, wanted: &Wanted, place: Span) {
         let Form::Slice(Some(len)) = term.form else { return };
         for text in wanted.texts.iter().filter(|text| text.len() as u64 != len) {
@@ -177,7 +179,7 @@ impl Checker<'_> {
     }
 }
 
-/// What to write instead.
+/// The help and the replacement for a constant.
 fn advice(term: &Term, field: &str, constant: &Const) -> Advice {
     let none = (String::new(), None);
     if let (Const::Text(text), Some(ty)) = (constant, term.field_ty())
@@ -260,7 +262,7 @@ fn fits(ty: Ty, constant: &Const, width: Option<u64>) -> bool {
     }
 }
 
-/// Whether an address is of IPv4.
+/// Whether an address is IPv4; `None`: the constant is not an address.
 fn constant_family(constant: &Const) -> Option<bool> {
     match constant {
         Const::Ipv4(_) | Const::Cidr(IpAddr::V4(_), _) => Some(true),
@@ -269,7 +271,7 @@ fn constant_family(constant: &Const) -> Option<bool> {
     }
 }
 
-/// `ipv6.src` for `ip.src` beside an IPv6 address, and the other way round.
+/// `ipv6.src` for `ip.src` beside an IPv6 address, and the reverse.
 fn other_family(term: &Term, field: &str, constant: &Const) -> Option<String> {
     let v4 = constant_family(constant)?;
     let (inner, base) = match field.strip_prefix("inner.") {

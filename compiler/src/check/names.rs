@@ -1,8 +1,8 @@
-//! Who is who: one name space for lets, params, tables and triggers (what an expression can name),
-//! one for stations, one for rules, one for limits. Ids are the ranks of the names in alphabetical
-//! order, so that they do not depend on the order of items or files. The invariant: a name that is
-//! declared twice is reported once for each further place and stands for the first. (Rejected:
-//! later declarations win, as in scripts; order never matters here.)
+//! Name spaces: one for lets, params, tables and triggers (the names of expressions), one for
+//! stations, one for rules, one for limits. Ids are the ranks of the names in alphabetical order,
+//! so they do not depend on the order of items or files. The invariant: a second declaration of a
+//! name is reported, once for each further place; the name stands for the first. (Rejected: later
+//! declarations win, as in scripts; order never matters here.)
 
 use super::Checker;
 use crate::abi::MAX_STATIONS;
@@ -15,22 +15,22 @@ use mrule_grammar::span::{FileId, Name, Span};
 use std::collections::HashMap;
 use std::collections::hash_map;
 
-/// How many rules, and how many limits, a program may have; and lets, params, tables and triggers
-/// of each kind.
+/// The greatest number of rules and of limits of a program, and of lets, params, tables and
+/// triggers, each kind counted alone.
 pub const MAX_RULES: usize = 1_000_000;
 
-/// What a name in an expression stands for.
+/// The item that a name in an expression stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     Let(usize),
     Param(ParamId),
     Table(TableId),
     Trigger(TriggerId),
-    /// Of an item that could not be read.
+    /// An item that could not be read.
     Broken,
 }
 
-/// The names of a program and the items that have them, each kind in alphabetical order.
+/// The names of a program and their items, each kind in alphabetical order.
 #[derive(Debug, Default)]
 pub(super) struct Names<'a> {
     pub values: HashMap<&'a str, (Entry, Span)>,
@@ -44,7 +44,7 @@ pub(super) struct Names<'a> {
     pub limits: Vec<&'a ast::Rule>,
 }
 
-/// A name space that is being filled.
+/// A name space under construction.
 struct Space<'a> {
     what: &'static str,
     seen: HashMap<&'a str, Span>,
@@ -55,7 +55,7 @@ impl<'a> Space<'a> {
         Space { what, seen: HashMap::new() }
     }
 
-    /// Whether the name is new here; reports it when not.
+    /// Whether the name is new here. A second declaration is reported.
     fn declare(&mut self, name: &'a Name, diagnostics: &mut Vec<Diagnostic>) -> bool {
         match self.seen.entry(&name.node) {
             hash_map::Entry::Vacant(slot) => {
@@ -77,7 +77,7 @@ impl<'a> Space<'a> {
 }
 
 impl<'a> Checker<'a> {
-    /// Sorts out all items of all files.
+    /// Collects all items of all files.
     pub fn collect(&mut self, files: &'a [(FileId, ast::File)]) {
         let mut values = Space::new("lets, params, tables or triggers");
         let (mut stations, mut rules, mut limits) =
@@ -97,8 +97,8 @@ impl<'a> Checker<'a> {
                     continue;
                 }
                 if self.shadows(name) {
-                    // What no field or what an application has for its name is not told again where
-                    // it is used.
+                    // A name that is reserved for fields, or that an application has, is not
+                    // reported again where it is used.
                     if super::later::is_reserved(&name.node) || App::number(&name.node).is_some() {
                         broken.push(name);
                     }
@@ -124,7 +124,7 @@ impl<'a> Checker<'a> {
         self.count();
     }
 
-    /// Whether a name would hide a field; reports it.
+    /// Whether a name would hide a field. Such a name is reported.
     fn shadows(&mut self, name: &Name) -> bool {
         let starts = |field: &str| field.split('.').next() == Some(name.node.as_str());
         let what = if self.fields.contains_key(name.node.as_str()) {
@@ -146,7 +146,7 @@ impl<'a> Checker<'a> {
         true
     }
 
-    /// Refuses what is more than can be run.
+    /// Refuses more items than a program may have.
     fn count(&mut self) {
         if let Some(extra) = self.names.station_items.get(MAX_STATIONS) {
             let message = format!(
@@ -171,7 +171,7 @@ impl<'a> Checker<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// Sorts the items and gives them their ids.
+    /// Sorts the items and assigns their ids.
     fn finish(&mut self, broken: &[&'a Name]) {
         self.lets.sort_by(|a, b| a.name.node.cmp(&b.name.node));
         self.params.sort_by(|a, b| a.name.node.cmp(&b.name.node));
@@ -180,8 +180,8 @@ impl<'a> Names<'a> {
         self.station_items.sort_by(|a, b| a.name.node.cmp(&b.name.node));
         self.rules.sort_by(|a, b| a.name.node.cmp(&b.name.node));
         self.limits.sort_by(|a, b| a.name.node.cmp(&b.name.node));
-        // Nobody knows what a broken item was to be: its name is good for everything. What is known
-        // comes after it.
+        // The kind of a broken item is not known: its name fits everywhere. Known items overwrite
+        // it.
         for name in broken {
             self.values.insert(&name.node, (Entry::Broken, name.span));
             self.stations.insert(&name.node, None);

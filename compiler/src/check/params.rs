@@ -1,6 +1,6 @@
-//! Params: their types, defaults, bounds, and what `--set` makes of them. The invariant: the value
-//! of a param is of its type and within its bounds, whoever gave it. (Rejected: clamping what is
-//! out of bounds; a typo would run.)
+//! Params: their types, defaults, bounds, and the values that `--set` gives them. The invariant: a
+//! param's value has its type and is within its bounds, whatever its source. (Rejected: clamping
+//! values to the bounds; a typo would run.)
 
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};
@@ -14,12 +14,12 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::{FileId, Span};
 use std::net::IpAddr;
 
-/// What is known of a param.
+/// A declared param.
 pub(super) struct ParamInfo {
     pub hir: hir::Param,
-    /// None when its type is reported.
+    /// `None`: its type is reported.
     ty: Option<ValueTy>,
-    /// Its bounds as written.
+    /// The place of its bounds in the text.
     range: Option<Span>,
 }
 
@@ -37,7 +37,7 @@ const TYPES: &[ValueTy] =
 /// The greatest MAC address.
 const MAC_MAX: u64 = (1 << 48) - 1;
 
-/// A constant as a value of a type.
+/// A constant as a value of a type; `None` if it does not fit.
 pub(super) fn typed(ty: ValueTy, constant: &Const) -> Option<hir::Value> {
     let number = match (ty, constant) {
         (ValueTy::Bool, Const::Bool(value)) => Some(u64::from(*value)),
@@ -64,7 +64,7 @@ pub(super) fn typed(ty: ValueTy, constant: &Const) -> Option<hir::Value> {
     }
 }
 
-/// How a value of a type is written.
+/// An example of a value of a type, for help texts.
 pub(super) fn example(ty: ValueTy) -> &'static str {
     match ty {
         ValueTy::Bool => "true or false",
@@ -80,7 +80,7 @@ pub(super) fn example(ty: ValueTy) -> &'static str {
 }
 
 impl Checker<'_> {
-    /// Declares all params with their types; their values come later.
+    /// Declares all params with their types. Their values are evaluated later.
     pub fn declare_params(&mut self) {
         for item in self.names.params.clone() {
             let ty = self.value_type(&item.ty, TYPES, "a param");
@@ -99,7 +99,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether a param is an address.
+    /// Whether a param is of type `ip`.
     pub fn is_ip_param(&self, id: ParamId) -> bool {
         self.params.get(id.index()).is_some_and(|p| p.ty == Some(ValueTy::Ip))
     }
@@ -126,7 +126,7 @@ impl Checker<'_> {
         Value::new(span, Kind::Term(term))
     }
 
-    /// A param that stands where a constant could, beside a term; none when it is reported.
+    /// A param in the place of a constant, beside a term. `None`: reported.
     pub fn param_end(
         &mut self,
         term: &Term,
@@ -154,7 +154,7 @@ impl Checker<'_> {
         Some(Num::param(id, most))
     }
 
-    /// Works out a param's default and bounds.
+    /// Evaluates a param's default and bounds.
     pub fn define_param(&mut self, index: usize, item: &ast::Param) {
         let Some(ty) = self.params.get(index).and_then(|p| p.ty) else { return };
         let value = self.typed_constant(ty, &item.value, "the default");
@@ -216,7 +216,7 @@ impl Checker<'_> {
         }
     }
 
-    /// An expression that must be a constant of a type; none when it is reported.
+    /// An expression that must be a constant of a type. `None`: reported.
     pub fn typed_constant(&mut self, ty: ValueTy, expr: &Expr, what: &str) -> Option<hir::Value> {
         let value = self.value(expr);
         let is = match &value.kind {
@@ -286,7 +286,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A literal that is not part of a file.
+    /// A literal that is not in a file.
     fn constant_from_text(&mut self, text: &str) -> Option<Const> {
         let parsed = mrule_grammar::parse(FileId(u16::MAX), &format!("let x = {text}"));
         let [Item::Let(item)] = parsed.file.items.as_slice() else { return None };
@@ -297,7 +297,7 @@ impl Checker<'_> {
             ExprKind::Literal(literal) => {
                 let before = self.diagnostics.len();
                 let constant = self.literal(literal, item.value.span);
-                // What is wrong with it is told with the name of the param, not at a place in no
+                // A mistake in it is reported with the name of the param, as it has no place in a
                 // file.
                 self.diagnostics.truncate(before);
                 constant

@@ -1,7 +1,6 @@
-//! A path in an expression: a name of the program, a field, or something to explain. The invariant:
-//! what is not found is reported once, with the best that is known: what is to come, what Wireshark
-//! calls so, what is spelled nearly so. (Rejected: resolving names while parsing, where later files
-//! are not known yet.)
+//! A path in an expression: a name of the program, a field, or an unknown name. The invariant: an
+//! unknown name is reported once, with the best explanation: a planned field, a name of Wireshark,
+//! or a similar name. (Rejected: resolving names while parsing; later files are not known then.)
 
 use super::names::Entry;
 use super::suggest::did_you_mean;
@@ -14,11 +13,11 @@ use mrule_grammar::codes::names as codes;
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
-/// After so many findings, names are no longer compared with all others.
+/// After this many findings, unknown names are no longer compared with all others.
 const MAX_SUGGESTIONS: usize = 200;
 
 impl Checker<'_> {
-    /// What a path stands for.
+    /// The value of a path.
     pub fn path(&mut self, path: &str, span: Span) -> Value {
         if let Some((entry, _)) = self.names.values.get(path) {
             return match *entry {
@@ -63,7 +62,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether something has this name.
+    /// Whether a field or an item has this name.
     pub fn is_known(&self, path: &str) -> bool {
         self.names.values.contains_key(path) || self.fields.contains_key(path) || path == "any"
     }
@@ -114,7 +113,7 @@ impl Checker<'_> {
             )),
         };
         let finding = match near.as_slice() {
-            // `eth0` is near to `eth` and means something else.
+            // There is no fix for other names: `eth0` is near to `eth` and means something else.
             [only] if dotted || self.names.values.contains_key(only) => finding.fix(span, *only),
             _ => finding,
         };

@@ -1,8 +1,9 @@
-//! The rows of tables, inline or from a CSV file: one row a line, the parts of the key and then the
-//! value, separated by commas, blanks around them cut, `#` comments and blank lines skipped, quotes
-//! as in RFC 4180. A first line whose cells are all words, of which at least one should be
-//! something else than text, is a header. The invariant: every row of the program has its table's
-//! type, and no key stands twice. (Rejected: columns by header name; two ways to say it.)
+//! The rows of tables, inline or from a CSV file. A file has one row per line: the parts of the
+//! key, then the value, separated by commas. Blanks around cells are removed; `#` comments and
+//! blank lines are skipped; quotes are as in RFC 4180. A first line is a header if all its cells
+//! are words and at least one of them is in a column of another type than text. The invariant:
+//! every row of the program has its table's type, and no key occurs twice. (Rejected: columns by
+//! header name; it would be a second way to write the same.)
 
 use super::Checker;
 use super::params::example;
@@ -19,18 +20,18 @@ use std::collections::HashMap;
 /// How many rows a table may have.
 pub const MAX_ROWS: usize = DEFAULT_ROWS;
 
-/// How many findings of one table are told one by one.
+/// How many findings of one table are reported one by one.
 const MAX_TOLD: usize = 20;
 
-/// Rows in the making.
+/// Rows under construction.
 struct Rows<'t> {
     table: Table,
-    /// Where each row is; of a file, where its line begins.
+    /// The place of each row. For a file: where its line begins.
     places: Vec<Span>,
-    /// The file that they are from.
+    /// The text of the file, if the rows are from a file.
     text: Option<&'t str>,
     findings: Vec<Diagnostic>,
-    /// How many errors and how many warnings are only counted.
+    /// How many errors and how many warnings are counted and not reported.
     untold: (usize, usize),
     full: bool,
 }
@@ -60,18 +61,18 @@ impl Rows<'_> {
             }
             return;
         }
-        // Looked for once: of a million rows, each takes its time.
+        // One look-up per row: a table may have a million rows.
         let rows = self.table.len();
         match self.table.insert(key, value.clone()) {
             Ok(_) if self.table.len() > rows => self.places.push(place),
-            // It was there, and is as it was.
+            // The key exists already: its old value is restored.
             Ok(old) => {
                 let _replaced = self.table.insert(key, old);
                 if let Ok(Some(first)) = self.table.number(key) {
                     self.again(first, value.as_ref(), place);
                 }
             }
-            // The row was made for the types of its table.
+            // Unreachable: the row was built for the types of its table.
             Err(error) => {
                 let finding = Diagnostic::new(codes::ROW, format!("this row does not fit: {error}"));
                 let place = self.whole(place);
@@ -80,7 +81,7 @@ impl Rows<'_> {
         }
     }
 
-    /// Tells of a key that is there.
+    /// Reports a key that exists already.
     fn again(&mut self, first: u32, value: Option<&Value>, place: Span) {
         let known = self.table.row(first).and_then(|row| row.1);
         let (code, message, help) = if known.as_ref() == value {
@@ -99,15 +100,14 @@ impl Rows<'_> {
         self.tell(finding);
     }
 
-    /// All of a row, of which only the start of its line is known when it is from a file.
+    /// The span of a whole row. For a file, `place` is only the start of the row's line.
     fn whole(&self, place: Span) -> Span {
         self.text.map_or(place, |text| Line { text, place }.whole())
     }
 }
 
 impl Checker<'_> {
-    /// Fills all tables; `files` are the texts of those that are read from files, by the place of
-    /// their path.
+    /// Fills all tables. `files` has the text of each table file, by the place of its path.
     pub fn table_rows(&mut self, files: &HashMap<Span, FileId>) -> Vec<hir::Table> {
         let mut tables = Vec::with_capacity(self.names.tables.len());
         for (index, item) in self.names.tables.clone().into_iter().enumerate() {
@@ -216,7 +216,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A word as the value of a row; none when it is reported.
+    /// A word as the value of a row. `None`: reported.
     fn row_word(&mut self, table: TableId, expr: &ast::Expr) -> Option<Value> {
         match &expr.kind {
             ExprKind::Broken => None,
@@ -256,7 +256,7 @@ fn csv<'t>(text: &'t str, file: FileId, rows: &mut Rows<'t>) {
         match reader.read_byte_record(&mut record) {
             Ok(true) => {}
             Ok(false) => break,
-            // Lines may differ in length: nothing is left to go wrong.
+            // Lines may differ in length, so this error does not occur.
             Err(error) => {
                 let finding = Diagnostic::new(codes::ROW, format!("this file cannot be read: {error}"));
                 rows.tell(finding.at(place(start), "here").help("write one row a line, separated by commas"));
@@ -276,7 +276,7 @@ fn csv<'t>(text: &'t str, file: FileId, rows: &mut Rows<'t>) {
     }
 }
 
-/// The cells of a record, without the blanks around them. The file is UTF-8, and so are they.
+/// The cells of a record, without the blanks around them. The file is UTF-8, and so is each cell.
 struct Cells<'r>(&'r csv::ByteRecord);
 
 impl Cells<'_> {
@@ -297,18 +297,18 @@ fn s(n: usize) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
-/// Where a record begins, and in which text.
+/// The text of a record's file, and where the record begins.
 struct Line<'t> {
     text: &'t str,
     place: Span,
 }
 
 impl Line<'_> {
-    /// The places of the record's cells, as far as they go.
+    /// The places of the record's cells, as far as they can be found.
     fn cells(&self) -> Vec<Span> {
         let (mut cells, mut from, mut quoted) = (Vec::new(), self.place.start as usize, false);
         let bytes = self.text.as_bytes();
-        // The record may begin with line ends of blank lines before it.
+        // Line ends of blank lines may precede the record.
         while bytes.get(from).is_some_and(|b| matches!(b, b'\r' | b'\n')) {
             from += 1;
         }
@@ -347,8 +347,8 @@ impl Line<'_> {
     }
 }
 
-/// Whether the first record names the columns: as many words as there are columns, and not one of
-/// those in columns of another type than text is a value.
+/// Whether the first record names the columns: it has as many words as there are columns, and no
+/// cell is a value of a column of another type than text.
 fn is_header(cells: &Cells, columns: &[ValueTy], words: &[String]) -> bool {
     let word = |cell: &str| {
         cell.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

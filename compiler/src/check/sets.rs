@@ -1,7 +1,7 @@
-//! Sets and single constants, made for the type of the term that is tested: intervals of numbers,
+//! Sets and single constants, converted to the type of the tested term: intervals of numbers,
 //! intervals of IPv6 addresses, byte strings, and params. The invariant: every element is checked
-//! against the type, and each that does not fit is reported at its own place. (Rejected: a test per
-//! element; a set of ten thousand ports is one interval set.)
+//! against the type, and each misfit is reported at its own place. (Rejected: a test per element; a
+//! set of ten thousand ports is one interval set.)
 
 use super::Checker;
 use super::value::{
@@ -18,23 +18,23 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// What a term is tested for.
+/// The values that a term is tested for.
 #[derive(Debug)]
 pub(super) struct Wanted {
     /// Numbers, flags, MACs, IPv4 addresses.
     nums: NumSet,
     v6: AddressSet,
     pub texts: Vec<Arc<[u8]>>,
-    /// Ranges with a param at either end.
+    /// Ranges with a param at one end or both.
     params: Vec<(Num, Num)>,
     ip_params: Vec<ParamId>,
 }
 
-/// A set of a `let` (by its place in memory, which the `let` keeps alive) and the type it was made
-/// for.
+/// A set of a `let` and the type that it was converted to. The set is identified by its address,
+/// which the `let` keeps alive.
 pub(super) type CacheKey = (*const Element, TermTy, Option<u64>, bool, bool);
 
-/// A set in the making.
+/// A set under construction.
 #[derive(Default)]
 struct Building {
     nums: Vec<(u64, u64)>,
@@ -66,7 +66,7 @@ enum End {
 }
 
 impl Wanted {
-    /// The alternative is there and wanted.
+    /// The alternative is present and its value is in the set.
     pub fn hit(&self, alt: &Alt) -> Pred {
         match alt {
             Alt::Num(num) => Pred::or(
@@ -104,20 +104,20 @@ impl Wanted {
         }
     }
 
-    /// How many conditions it becomes for each alternative, beyond one.
+    /// The number of extra conditions for each alternative.
     pub fn listed(&self) -> usize {
         self.texts.len() + self.params.len() + self.ip_params.len()
     }
 
-    /// The alternative is there and not wanted (for tags and messages: one of them); what is wanted
-    /// of messages is one value.
+    /// The alternative is present and its value is not in the set. For tags and messages: at least
+    /// one value is not in the set. For messages, the set has one value.
     pub fn miss(&self, alt: &Alt) -> Pred {
         match alt {
             Alt::Num(num) if self.params.is_empty() => Pred::test(num.clone(), self.nums.complement()),
             Alt::V4(num) if self.ip_params.is_empty() => Pred::test(num.clone(), self.nums.complement()),
             Alt::V6(address) if self.ip_params.is_empty() => Pred::address_in(*address, self.v6.complement()),
             Alt::Tag(part) => Pred::tag_in(*part, self.nums.complement()),
-            // One of the values differs: of a text, is less or greater.
+            // A value differs. Of a text: it is less or greater.
             Alt::Facet(facet) if facet.is_number() => Pred::facet_in(*facet, self.nums.complement()),
             Alt::Facet(facet) => Pred::and(self.texts.iter().map(|text| {
                 let other = |op| Pred::facet_text(*facet, TextTest::Compare(op, text.clone()));
@@ -142,7 +142,7 @@ fn within(num: &Num, low: &Num, high: &Num) -> Pred {
 }
 
 impl Checker<'_> {
-    /// A value as an end of a range or an element of a set; none when it is reported.
+    /// A value as an end of a range or an element of a set. `None`: reported.
     pub fn bound(&mut self, value: Value) -> Option<Bound> {
         let kind = match value.kind {
             Kind::Poison => return None,
@@ -161,7 +161,7 @@ impl Checker<'_> {
         Some(Bound { span: value.span, kind })
     }
 
-    /// Warns of a range that holds nothing.
+    /// Warns of a range without values.
     pub fn range_order(&mut self, element: &Element) {
         let (BoundKind::Const(low), Some(Bound { kind: BoundKind::Const(high), span })) =
             (&element.low.kind, &element.high)
@@ -185,7 +185,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Elements made for the type of a term; none when any was reported.
+    /// Elements converted to the type of a term. `None`: at least one was reported.
     pub fn wanted(&mut self, term: &Term, at: Span, elements: &[Element]) -> Option<Wanted> {
         let mut set = Building::default();
         let mut good = true;
@@ -195,7 +195,7 @@ impl Checker<'_> {
         good.then(|| set.finish())
     }
 
-    /// Like [`Checker::wanted`], for the set of a `let`, which may be used many times.
+    /// As [`Checker::wanted`], for the set of a `let`, which may be used many times.
     pub fn wanted_shared(&mut self, term: &Term, at: Span, elements: &Rc<[Element]>) -> Option<Arc<Wanted>> {
         let one_byte = matches!(term.form, Form::Slice(Some(1)));
         let runs = term.alts.iter().any(|alt| matches!(alt, Alt::Tag(_) | Alt::Facet(_)));
@@ -407,7 +407,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What `<`, `<=`, `>` and `>=` want of a number or address.
+    /// The values for which `<`, `<=`, `>` or `>=` holds, for a number or address.
     pub fn limits(&mut self, op: CompareOp, term: &Term, at: Span, bound: &Bound) -> Option<Wanted> {
         let element = Element { low: bound.clone(), high: None };
         let exact = self.wanted(term, at, std::slice::from_ref(&element))?;
@@ -416,7 +416,7 @@ impl Checker<'_> {
     }
 }
 
-/// All numbers that compare so with the one number of a set.
+/// All numbers for which the comparison with the one number of a set holds.
 fn beyond<T: Point>(op: CompareOp, exact: &Intervals<T>) -> Intervals<T> {
     let Some(&(value, _)) = exact.parts().first() else { return Intervals::new([]) };
     Intervals::new(match op {

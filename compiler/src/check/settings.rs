@@ -1,6 +1,6 @@
 //! The settings of stations: by name, in any order, each with a value of its own kind. The
-//! invariant: a setting's value is within what its protocol or the runtime can carry, so nobody
-//! checks it again. (Rejected: a map of numbers; `rotate` is a size or a duration, and `limit`
+//! invariant: a setting's value is within the range of its protocol and of the runtime, so no later
+//! code checks it again. (Rejected: a map of numbers; `rotate` is a size or a duration, and `limit`
 //! counts bytes or copies.)
 
 use super::Checker;
@@ -19,18 +19,18 @@ const OF_ALL: &[&str] = &["limit", "burst"];
 /// The greatest network identifier: 24 bits.
 const MAX_VNI: u64 = (1 << 24) - 1;
 
-/// The greatest rate and burst: a terabit a second is 125 GB.
+/// The greatest rate and burst: a terabyte. A terabit a second is 125 GB.
 const MAX_RATE: u64 = 1_000_000_000_000;
 
 /// A second, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
-/// The words of a station behind its kind.
+/// The words of a station after its kind.
 pub(super) struct Words<'e> {
     words: &'e [Expr],
     at: usize,
     pub kind: &'static StationKind,
-    /// Behind the last word.
+    /// The place after the last word.
     pub end: Span,
 }
 
@@ -50,7 +50,7 @@ impl<'e> Words<'e> {
     }
 }
 
-/// What was set.
+/// The settings of a station.
 #[derive(Default)]
 pub(super) struct Settings {
     pub port: Option<u16>,
@@ -65,8 +65,8 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Keeps a value that [`Checker::setting`] has let through; whether it is the first of its
-    /// name.
+    /// Keeps a value that [`Checker::setting`] has accepted. Returns whether it is the first with
+    /// its name.
     fn keep(&mut self, name: &str, value: u64, unit: Unit) -> bool {
         fn once<T>(place: &mut Option<T>, value: T) -> bool {
             place.replace(value).is_none()
@@ -88,7 +88,7 @@ impl Settings {
 }
 
 impl Checker<'_> {
-    /// Reads the settings behind what a kind needs.
+    /// Reads the settings after the words that a kind requires.
     pub fn settings(&mut self, words: &mut Words) -> Option<Settings> {
         let mut found = Settings::default();
         while let Some(word) = words.next() {
@@ -115,13 +115,13 @@ impl Checker<'_> {
         Some(found)
     }
 
-    /// The rate that `limit` and `burst` say. `end` is behind the last word.
+    /// The rate of `limit` and `burst`. `end` is the place after the last word.
     pub fn rate(&mut self, settings: &Settings, end: Span) -> Option<Option<Rate>> {
         let finding = match (settings.limit, settings.burst) {
             (None, None) => return Some(None),
             (Some((per_second, of)), None) => {
                 let burst = match of {
-                    // A tenth of a second, and a packet of any length.
+                    // The bytes of a tenth of a second, and at least a packet of any length.
                     RateOf::Bytes => (per_second / 10).max(64 << 10),
                     RateOf::Copies => (per_second / 10).max(1),
                 };
@@ -145,7 +145,7 @@ impl Checker<'_> {
         None
     }
 
-    /// What a kind needs behind it is not there.
+    /// Reports a missing word that a kind requires.
     pub(super) fn missing(&mut self, words: &Words, what: &str) {
         let finding = Diagnostic::new(codes::MISSING_SETTING, format!("`{}` needs {what}", words.kind.name));
         self.report(
@@ -155,7 +155,7 @@ impl Checker<'_> {
         );
     }
 
-    /// A word that is not what it should be.
+    /// Reports a wrong word.
     pub(super) fn bad_word(&mut self, word: &Expr, what: &str, help: &str) {
         if matches!(word.kind, ExprKind::Broken) {
             return;

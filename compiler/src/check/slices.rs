@@ -1,7 +1,7 @@
 //! Slices, `x[0:4]`: of bytes, of protocol headers, and of addresses, which are bytes of a header.
-//! The invariant: a slice of a field means the same bytes as Wireshark's; one that cannot exist is
-//! reported where that can be seen. (Rejected: slices as a type of their own; a slice of one byte
-//! is a number as well.)
+//! The invariant: a slice of a field has the same bytes as in Wireshark. A slice that cannot exist
+//! is reported where the text shows it. (Rejected: a type for slices; a slice of one byte is also a
+//! number.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};
@@ -14,7 +14,7 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 
 impl Checker<'_> {
-    /// `base[slice]`; `table[80]` reads as a slice, too.
+    /// `base[slice]`; `table[80]` is also read as a slice.
     pub fn slice(&mut self, base: &Expr, slice: Slice, span: Span) -> Value {
         let value = self.value(base);
         match &value.kind {
@@ -112,9 +112,9 @@ impl Checker<'_> {
         Value::new(span, Kind::Term(term))
     }
 
-    /// A comparison, or that a slice lies outside of what it is a slice of: as in Wireshark, it is
-    /// empty then, equals only what is empty, and is less than anything else. A side without a term
-    /// is a constant.
+    /// A comparison, or the case that a slice lies outside its base. As in Wireshark, the slice is
+    /// then empty: it equals only an empty slice and is less than any other value. A side without a
+    /// term is a constant.
     pub fn or_outside(
         &mut self,
         op: CompareOp,
@@ -138,8 +138,8 @@ impl Checker<'_> {
         Pred::or(parts)
     }
 
-    /// That a slice of bytes or of a protocol, masked or not, lies outside of them; none for
-    /// anything else.
+    /// The condition that a slice of bytes or of a protocol, masked or not, lies outside its base.
+    /// `None` for any other expression.
     fn outside(&mut self, expr: &Expr) -> Option<Pred> {
         match &expr.kind {
             ExprKind::Paren(inner) => self.outside(inner),
@@ -165,7 +165,7 @@ impl Checker<'_> {
         self.report(Diagnostic::new(codes::NO_SLICE, message).at(span, "cannot be sliced").help(help));
     }
 
-    /// Reports a protocol whose header's bytes cannot be had.
+    /// Reports a protocol whose header bytes are not available.
     pub fn no_bytes(&mut self, span: Span) {
         let what = format!("looking at the bytes of `{}`", self.text(span));
         let help =
@@ -174,7 +174,7 @@ impl Checker<'_> {
     }
 }
 
-/// How many bytes a slice has, when it exists and that is known.
+/// The length of a slice in bytes, if it exists and is known.
 pub(super) fn length(slice: Slice) -> Option<u64> {
     match slice {
         Slice::OffsetLength(_, len) => Some(len),
@@ -187,7 +187,7 @@ pub(super) fn length(slice: Slice) -> Option<u64> {
     }
 }
 
-/// Whether it is an address that is there in one direction of a flow only.
+/// Whether the alternative is an address that is present in one direction of a flow only.
 fn is_sided(alt: &Alt) -> bool {
     let bits = match alt {
         Alt::V6(address) => address.bits,
@@ -200,7 +200,7 @@ fn is_sided(alt: &Alt) -> bool {
     bits & (bit::FROM_CLIENT | bit::FROM_SERVER) != 0
 }
 
-/// Where an address lies in a header.
+/// The place of an address in a header.
 struct Place {
     layer: Layer,
     header: Proto,
@@ -208,7 +208,7 @@ struct Place {
     width: u64,
 }
 
-/// Where the bytes of a MAC or IP address are, if a header holds them.
+/// The place of the bytes of a MAC or IP address, if a header holds them.
 fn place(alt: &Alt, ty: Option<Ty>) -> Option<Place> {
     let (layer, bits, slot, at, width) = match alt {
         Alt::Num(num) | Alt::V4(num) => match num.kind() {
@@ -231,8 +231,7 @@ fn place(alt: &Alt, ty: Option<Ty>) -> Option<Place> {
 }
 
 impl Place {
-    /// The same slice, counted from the start of the header; none when it lies outside of the
-    /// address.
+    /// The same slice, counted from the start of the header. `None`: it lies outside the address.
     fn slice(&self, slice: Slice) -> Option<Bytes> {
         let from = |offset: i64| {
             let from =

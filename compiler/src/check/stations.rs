@@ -1,7 +1,7 @@
-//! Stations: where copies go. The words between the braces are a kind, what it needs, and settings
-//! by name ([`settings`](super::settings)). The invariant: every station of the program is complete
-//! and within what its protocol can carry; two never write the same file. (Rejected: settings with
-//! `=`; a station is a handful of words.)
+//! Stations: the destinations of copies. The words between the braces are a kind, its required
+//! words, and settings by name ([`settings`](super::settings)). The invariant: every station of the
+//! program is complete and within the limits of its protocol, and no two stations write the same
+//! file. (Rejected: settings with `=`; a station is a handful of words.)
 
 use super::Checker;
 use super::settings::{Settings, Words};
@@ -19,7 +19,7 @@ use std::path::{Component, Path, PathBuf};
 /// A kind of station.
 pub(super) struct StationKind {
     pub name: &'static str,
-    /// How it is written.
+    /// The form that help texts show.
     pub form: &'static str,
     /// The settings it can have, beside `limit` and `burst`.
     pub settings: &'static [&'static str],
@@ -29,7 +29,7 @@ const fn kind(name: &'static str, form: &'static str, settings: &'static [&'stat
     StationKind { name, form, settings }
 }
 
-/// All of them.
+/// All kinds.
 const KINDS: &[StationKind] = &[
     kind("interface", "interface eth0", &[]),
     kind("vxlan", "vxlan 192.0.2.10 vni 77", &["port", "vni", "fragment"]),
@@ -41,10 +41,10 @@ const KINDS: &[StationKind] = &[
     kind("pipe", "pipe \"/run/copies.fifo\"", &[]),
 ];
 
-/// Kinds that are to come.
+/// Planned kinds.
 const LATER: &[&str] = &["pool", "erspan3", "kafka", "unix"];
 
-/// Kinds by other names.
+/// Kinds by the names of other tools.
 const OTHERS: &[(&str, &str)] = &[
     ("pcap", "pcapng"),
     ("file", "pcapng"),
@@ -74,7 +74,7 @@ impl Checker<'_> {
                 _ => None,
             };
             if let Some(path) = path {
-                // `./a` and `a//b` are `a` and `a/b`.
+                // `./a` and `a//b` are the same as `a` and `a/b`.
                 let parts = Path::new(path).components().filter(|part| *part != Component::CurDir);
                 let same = (path != "-").then(|| parts.collect::<PathBuf>());
                 if let Some(first) = files.get(&same) {
@@ -144,7 +144,7 @@ impl Checker<'_> {
         Some((target, limit))
     }
 
-    /// A tunnel's headers, when its settings are there.
+    /// A tunnel's headers, if the required settings are there.
     fn encap(&mut self, settings: &Settings, words: &Words) -> Option<Encap> {
         let port = |default| settings.port.unwrap_or(default);
         Some(match words.kind.name {
@@ -164,7 +164,7 @@ impl Checker<'_> {
         })
     }
 
-    /// A setting that a kind cannot do without.
+    /// A required setting. If it is missing, it is reported.
     fn needed<T>(&mut self, value: Option<T>, words: &Words, what: &str, label: &str) -> Option<T> {
         if value.is_none() {
             let message = format!("`{}` needs {what}", words.kind.name);
@@ -182,7 +182,7 @@ impl Checker<'_> {
         }
         let message = format!("there is no station kind `{}`", self.text(word.span));
         let finding = Diagnostic::new(codes::STATION_KIND, message).at(word.span, "unknown kind");
-        // `port` may be a slip of the pen for `interface`.
+        // `port` is excluded: it may be a mistake for `interface`.
         let settings = KINDS.iter().find(|k| k.settings.contains(&kind) && kind != "port");
         let of_all = ["limit", "burst"].contains(&kind).then_some("interface eth0 limit 100Mbit");
         if let Some(form) = of_all.or(settings.map(|k| k.form)) {
@@ -280,7 +280,7 @@ impl Checker<'_> {
         true
     }
 
-    /// The path of a FIFO; none for standard output.
+    /// The path of a FIFO. Inner `None`: standard output.
     fn pipe_word(&mut self, words: &mut Words) -> Option<Option<String>> {
         let Some(word) = words.next() else {
             self.missing(words, "a path, or `stdout`");

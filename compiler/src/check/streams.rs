@@ -1,7 +1,7 @@
-//! Looking into streams: `stream contains "x"`, `stream matches "re"`, each `within` a depth. The
-//! invariant: a pattern is held once per program and depth, is not empty, and can be found within
-//! its depth without waiting for a stream's end. (Rejected: no depth unless one is written; every
-//! byte of every stream would be looked at for ever.)
+//! Searches in streams: `stream contains "x"`, `stream matches "re"`, each `within` a depth. The
+//! invariant: a program holds a pattern once per depth. A pattern is not empty, and it can be found
+//! within its depth without waiting for a stream's end. (Rejected: no depth by default; every byte
+//! of every stream would be searched for ever.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
@@ -16,8 +16,8 @@ use regex_automata::util::syntax;
 use regex_syntax::hir::Look;
 use std::ops::Range;
 
-/// Whether all patterns of a program together can be looked for; the place of each is where it is
-/// written. Reports the automaton that would be too large, at a pattern of it.
+/// Whether one automaton can hold all patterns of a program. `places` has the place of each pattern
+/// in the text. An automaton that is too large is reported at one of its patterns.
 pub(super) fn check_automaton(program: &Program, places: &[Span]) -> Option<Diagnostic> {
     if program.streams.is_empty() {
         return None;
@@ -87,7 +87,7 @@ impl Checker<'_> {
                 return Pred::never();
             }
         };
-        // What is translated is understood; if not, the engines would say so.
+        // A translated pattern always parses. If it did not, the engines would report it.
         let Ok(hir) = syntax::parse_with(&translated, &pattern::syntax()) else { return Pred::never() };
         let properties = hir.properties();
         if properties.look_set().contains(Look::End) {
@@ -112,7 +112,7 @@ impl Checker<'_> {
         self.stream_pattern(StreamKind::Matches(translated), depth, right.span)
     }
 
-    /// How deep a stream is looked into; none when it is reported.
+    /// How deep a stream is searched. `None`: reported.
     fn depth(&mut self, depth: Option<&Expr>) -> Option<Num> {
         let Some(expr) = depth else { return Some(Num::constant(DEFAULT_DEPTH)) };
         let value = self.value(expr);
@@ -157,7 +157,7 @@ impl Checker<'_> {
         None
     }
 
-    /// Whether so many bytes can be found within a depth; reports it when not.
+    /// Whether this many bytes can be found within a depth. If not, it is reported.
     fn long_enough(&mut self, bytes: Option<usize>, depth: &Num, span: Span) -> bool {
         let (bytes, depth) = (bytes.unwrap_or(usize::MAX) as u64, depth.max());
         if bytes <= depth {
@@ -188,7 +188,7 @@ impl Checker<'_> {
     }
 }
 
-/// Where a pattern asks for the end of the bytes.
+/// Where a pattern anchors to the end of the bytes.
 fn end_anchor(pattern: &str) -> Range<usize> {
     let bytes = pattern.as_bytes();
     let (mut at, mut in_class) = (0, false);

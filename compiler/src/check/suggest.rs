@@ -1,5 +1,5 @@
-//! "Did you mean": the names nearest to one that does not exist. The invariant: at most three,
-//! nearest first, and none that has little in common with what was written. (Rejected: always
+//! "Did you mean": the names nearest to an unknown name. The invariant: at most three names,
+//! nearest first, and none that has little in common with the unknown name. (Rejected: always
 //! naming the nearest; `foo` is not `arp`.)
 
 use super::Checker;
@@ -50,7 +50,7 @@ pub(super) fn did_you_mean(names: &[&str]) -> Option<String> {
 }
 
 impl Checker<'_> {
-    /// Names near to one that an expression asks for.
+    /// Names near to an unknown name in an expression.
     pub fn near_values(&self, word: &str) -> Vec<String> {
         let inner = word.strip_prefix("inner.");
         let fields =

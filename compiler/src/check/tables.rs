@@ -1,6 +1,6 @@
-//! Types as written, and the types of tables. The invariant: a table that is wrong in its type is
-//! known by name, so that its uses are not reported as well. (Rejected: tables whose types follow
-//! from their rows; an empty one has none.)
+//! Types as written, and the types of tables. The invariant: a table with an error in its type
+//! still has its name, so that its uses are not reported as well. (Rejected: tables whose types
+//! follow from their rows; an empty table has no rows.)
 
 use super::Checker;
 use super::suggest::{did_you_mean, nearest};
@@ -13,22 +13,22 @@ use mrule_grammar::span::Name;
 use mrule_grammar::words;
 use std::sync::Arc;
 
-/// The most parts that a key can have.
+/// The greatest number of parts of a key.
 pub const MAX_KEY: usize = 8;
 
 /// The type of a table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TableType {
-    /// None when it is reported.
+    /// `None`: reported.
     pub key: Option<Vec<ValueTy>>,
     pub value: Option<ValueTy>,
-    /// Its key stands for both orders of a pair.
+    /// A key stands for both orders of a pair.
     pub unordered: bool,
-    /// The words that its values are.
+    /// The words that are its values.
     pub words: Arc<[String]>,
 }
 
-/// The most words that the values of a table can be.
+/// The greatest number of words that are the values of a table.
 const MAX_WORDS: usize = 256;
 
 const NAMES: &[(&str, ValueTy)] = &[
@@ -42,7 +42,7 @@ const NAMES: &[(&str, ValueTy)] = &[
     ("string", ValueTy::String),
 ];
 
-/// What users of other languages write.
+/// Names of types in other languages.
 const OTHERS: &[(&str, &str)] = &[
     ("int", "uint"),
     ("integer", "uint"),
@@ -86,7 +86,7 @@ pub(super) fn type_name(ty: ValueTy) -> &'static str {
 }
 
 impl Checker<'_> {
-    /// Works out the types of all tables.
+    /// Resolves the types of all tables.
     pub fn table_types(&mut self) {
         for item in self.names.tables.clone() {
             let ty = match &item.ty.kind {
@@ -121,8 +121,8 @@ impl Checker<'_> {
         self.tables.get(table.index()).and_then(|t| t.key.clone())
     }
 
-    /// The types of a key, and whether it is a pair that stands for both orders; no types when it
-    /// is reported.
+    /// The types of a key, and whether it is a pair that stands for both orders. No types:
+    /// reported.
     fn key_types(&mut self, ty: &TypeExpr) -> (Option<Vec<ValueTy>>, bool) {
         let TypeKind::Unordered(tuple) = &ty.kind else { return (self.tuple_types(ty), false) };
         let types = self.tuple_types(tuple);
@@ -138,7 +138,7 @@ impl Checker<'_> {
         (types, true)
     }
 
-    /// The words of a type; none when one is reported.
+    /// The words of a type. `None`: at least one is reported.
     fn table_words(&mut self, names: &[Name]) -> Option<Arc<[String]>> {
         let mut words: Vec<String> = Vec::with_capacity(names.len());
         let errors = self.errors;
@@ -183,7 +183,7 @@ impl Checker<'_> {
         types.into_iter().collect()
     }
 
-    /// A type that must be one of `allowed`; none when it is reported.
+    /// A type that must be in `allowed`. `None`: reported.
     pub fn value_type(&mut self, ty: &TypeExpr, allowed: &[ValueTy], place: &str) -> Option<ValueTy> {
         let list = || {
             let names: Vec<_> = allowed.iter().map(|t| format!("`{}`", type_name(*t))).collect();

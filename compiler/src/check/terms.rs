@@ -1,6 +1,6 @@
-//! From a row of the field table to a term: the loads, tags, addresses and bytes behind a field's
-//! name. The invariant: a term's alternatives are those that the row names, in its order, each of
-//! the layer that was asked for. (Rejected: a case per field; the table says it all.)
+//! From a row of the field table to a term: the loads, tags, addresses and bytes of a field. The
+//! invariant: a term has the alternatives that the row names, in the row's order, each of the given
+//! layer. (Rejected: a case per field; the table says it all.)
 
 use super::Checker;
 use super::value::{Alt, Form, Kind, Many, Term, TermTy, Value};
@@ -25,13 +25,14 @@ pub(super) fn field_term(field: &Field, layer: Layer) -> Term {
         _ => None,
     };
     let width = if let Ty::Uint(bits) = field.ty { Some(max_of(bits)) } else { None };
-    // Wireshark's flags alone mean that they are there, so ours only can mean that they are set.
+    // A flag of Wireshark alone means that it is present. Only a flag of this language can mean
+    // that it is set.
     let form = if field.ty == Ty::Bool && !field.wireshark { Form::Flag } else { Form::Field };
     let ty = if field.ty == Ty::Duration { TermTy::Duration } else { TermTy::Field(field.ty) };
     Term { ty, alts, many, form, width, hex: false, presence }
 }
 
-/// The alternatives of a field, each behind these presence bits, too.
+/// The alternatives of a field, each also behind the presence bits of `also`.
 fn collect(field: &Field, layer: Layer, also: u64, alts: &mut Vec<Alt>) {
     let number = |num| if field.ty == Ty::Ipv4 { Alt::V4(num) } else { Alt::Num(num) };
     let bits_of = |ty| if let Ty::Uint(bits) = ty { bits } else { 64 };
@@ -72,7 +73,7 @@ fn collect(field: &Field, layer: Layer, also: u64, alts: &mut Vec<Alt>) {
     });
 }
 
-/// Functions that Wireshark has and this language does not, and what to write.
+/// Functions of Wireshark that this language does not have, and what to write.
 const FUNCTIONS: &[(&str, &str)] = &[
     ("lower", "`matches` ignores case: `tcp.payload matches \"get \"`"),
     ("upper", "`matches` ignores case: `tcp.payload matches \"get \"`"),
@@ -85,7 +86,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
 ];
 
 impl Checker<'_> {
-    /// `len(x)` and what may look like it.
+    /// `len(x)`, and calls of functions that do not exist.
     pub fn call(&mut self, name: &Name, args: &[mrule_grammar::ast::Expr], span: Span) -> Value {
         match name.node.as_str() {
             "len" => {

@@ -1,5 +1,5 @@
-//! Programs as text, and what the checker makes of them: the typed program by its printed form,
-//! mistakes by their codes and the text under their carets.
+//! Programs as text, and the checker's results: the typed program in its printed form, mistakes by
+//! their codes and the text under their carets.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,7 +32,7 @@ fn build_with(text: &str, others: &[(&str, &str)], sets: &[(&str, &str)]) -> Com
     compile(&["main.mrule".to_owned()], &mut MemoryLoader::new(texts), &sets)
 }
 
-/// The program of a text that is right.
+/// The program of a text without mistakes.
 fn program(text: &str) -> Program {
     let built = build(text);
     assert!(built.program.is_some(), "{text}\n{:#?}", built.diagnostics);
@@ -41,24 +41,24 @@ fn program(text: &str) -> Program {
 
 const STATION: &str = "station ids { interface eth1 }\n";
 
-/// The condition that an expression is.
+/// The condition of an expression.
 fn pred(expr: &str) -> Pred {
     pred_with("", expr)
 }
 
-/// The condition that an expression is, beside other items.
+/// The condition of an expression, beside other items.
 fn pred_with(items: &str, expr: &str) -> Pred {
     let text = format!("{STATION}{items}\nrule r {{ match {expr}\n snaplen full to ids }}");
     program(&text).rules.remove(0).matches
 }
 
-/// The codes of what is wrong with a text, each with the text under its caret, in order.
+/// The codes of a text's findings, each with the text under its caret, in order.
 fn findings(built: &Compiled) -> Vec<(&'static str, String)> {
     let caret = |d: &Diagnostic| d.labels.first().map_or("", |l| built.sources.text(l.span)).to_owned();
     built.diagnostics.iter().map(|d| (d.code.id(), caret(d))).collect()
 }
 
-/// Asserts what is wrong with a text: codes and the texts under their carets.
+/// Asserts the findings of a text: codes and the texts under their carets.
 #[track_caller]
 fn wrong(text: &str, expected: &[(&str, &str)]) -> Compiled {
     let built = build(text);
@@ -68,7 +68,7 @@ fn wrong(text: &str, expected: &[(&str, &str)]) -> Compiled {
     built
 }
 
-/// The one finding about an expression, and the text under its caret.
+/// The only finding about an expression, and the text under its caret.
 #[track_caller]
 fn about(expr: &str) -> (Diagnostic, String) {
     about_with("", expr)
@@ -82,7 +82,7 @@ fn about_with(items: &str, expr: &str) -> (Diagnostic, String) {
     let finding = built.diagnostics[0].clone();
     let caret = finding.labels.first().map_or("", |l| built.sources.text(l.span)).to_owned();
     if let Some(fix) = &finding.fix {
-        // A fix that is given mends it.
+        // If there is a fix, the fixed text compiles.
         let mut mended = text.clone();
         mended.replace_range(fix.span.range(), &fix.replacement);
         let again = build(&mended);
@@ -95,7 +95,7 @@ fn about_with(items: &str, expr: &str) -> (Diagnostic, String) {
     (finding, caret)
 }
 
-/// Asserts the code and caret of the one finding about an expression, and gives its help.
+/// Asserts the code and caret of the only finding about an expression, and returns its help.
 #[track_caller]
 fn refused(expr: &str, code: &str, caret: &str) -> String {
     let (finding, found) = about(expr);

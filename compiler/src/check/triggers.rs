@@ -1,7 +1,7 @@
 //! Triggers: by flow, by key or global, raised by conditions or from outside. The invariant: a
-//! trigger's key is fields that have one value, so that "its own key" means one thing. What a
-//! trigger by flow keeps beside one bit in the flow (windows, a time) is kept for a key, which is
-//! the flow's number. (Rejected: windows in the table of flows, room in every flow.)
+//! trigger's key is made of fields with one value, so that "its own key" has one meaning. A trigger
+//! by flow has one bit in the flow; its other state (windows, a time) is kept under a key, the
+//! flow's number. (Rejected: windows in the flow table; each flow would need room for them.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Number, Term, TermTy, Unit};
@@ -13,49 +13,49 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 use std::sync::Arc;
 
-/// What is known of a trigger.
+/// A declared trigger.
 pub(super) struct TriggerInfo {
     pub hir: hir::Trigger,
     pub by_flow: bool,
-    /// The types of its key; none when they are reported, or its state is in flows.
+    /// The types of its key. `None`: they are reported, or the state is in flows.
     pub types: Option<Vec<ValueTy>>,
-    /// This packet's own keys: one for each alternative of fields such as `net.src`.
+    /// The packet's own keys: one for each alternative of fields such as `net.src`.
     pub own: Option<Vec<Vec<Key>>>,
-    /// What the source says behind `when` and `unless`.
+    /// The source text after `when` and `unless`.
     pub when: Option<Arc<str>>,
     pub unless: Option<Arc<str>>,
 }
 
-/// The most keys that a trigger can remember.
+/// The greatest number of keys that a trigger can hold.
 const MAX_KEYS: u64 = 1 << 24;
 
-/// What the clauses of a trigger say.
+/// The clauses of a trigger.
 #[derive(Default)]
 struct Said {
     when: Option<Pred>,
     unless: Option<Pred>,
-    /// Where `unless` stands.
+    /// The place of `unless`.
     vetoes: Option<Span>,
     hold: Option<Hold>,
     external: Option<Span>,
     keys: Option<usize>,
-    /// Where `keys` stands.
+    /// The place of `keys`.
     room: Option<Span>,
     broken: bool,
 }
 
 /// How long a trigger stays active.
 enum Hold {
-    /// So many nanoseconds: a constant or a param.
+    /// This many nanoseconds: a constant or a param.
     Time(Num),
     /// As long as its flow lives.
     Flow,
-    /// It is reported.
+    /// The clause is wrong and reported.
     Wrong,
 }
 
 impl Checker<'_> {
-    /// Declares all triggers; the keys of those that have one come later.
+    /// Declares all triggers. Keys are evaluated later.
     pub fn declare_triggers(&mut self) {
         let mut flows = 0;
         for item in self.names.triggers.clone() {
@@ -92,7 +92,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Works out a trigger's key.
+    /// Evaluates a trigger's key.
     pub fn define_trigger(&mut self, index: usize, item: &ast::Trigger) {
         let (types, own) = match &item.key {
             None => (Vec::new(), vec![Vec::new()]),
@@ -113,7 +113,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Checks the clauses of all triggers, once every name is known.
+    /// Checks the clauses of all triggers, after all names are known.
     pub fn trigger_clauses(&mut self) {
         for (index, item) in self.names.triggers.clone().into_iter().enumerate() {
             if self.is_spent() {
@@ -211,7 +211,7 @@ impl Checker<'_> {
         self.report(finding.help("leave it out; `mirrorc run --flows N` says how many flows are kept"));
     }
 
-    /// How many keys a trigger remembers; none when it is reported.
+    /// How many keys a trigger holds. `None`: reported.
     fn capacity(&mut self, expr: &Expr) -> Option<usize> {
         let value = self.value(expr);
         let what = match value.kind {
@@ -233,8 +233,8 @@ impl Checker<'_> {
         None
     }
 
-    /// Reports what a trigger does not say. A clause that could not be read may be the one that is
-    /// missing.
+    /// Reports a missing clause of a trigger. A clause that could not be read may be the missing
+    /// one.
     fn incomplete_trigger(&mut self, item: &ast::Trigger, by_flow: bool, said: &Said) {
         if said.broken {
             return;
@@ -312,7 +312,7 @@ fn flow_key() -> Key {
     Key::Num(Num::flow(0, FlowSlot::Id))
 }
 
-/// Whether it stays active as long as its flow lives, as far as it says.
+/// Whether the trigger stays active as long as its flow lives. A trigger without `hold` does.
 fn holds_flow(item: &ast::Trigger) -> bool {
     let hold = item.clauses.iter().find_map(|clause| match &clause.kind {
         TriggerClauseKind::Hold(expr) => Some(expr),

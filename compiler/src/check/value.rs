@@ -1,7 +1,7 @@
-//! What an expression turns out to be: a constant, a set, a condition, or something read from the
-//! packet. The invariant: a value is what was written and no more; presence, ranges and "any of"
-//! are decided where it is used, so a `let` may stand for any of these. (Rejected: one expected
-//! type passed down; `tcp.payload` alone and beside `==` differ.)
+//! The value of an expression: a constant, a set, a condition, or a value of the packet. The
+//! invariant: a value represents only the text; presence, ranges and "any of" are decided where it
+//! is used, so a `let` may stand for any of these. (Rejected: one expected type passed down;
+//! `tcp.payload` alone and beside `==` differ.)
 
 use crate::fields::{Facet, Ty};
 use crate::hir::{self, Address, Bytes, Key, Num, ParamId, Pred, TableId, TagPart, TriggerId};
@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// The value of an expression and where it is written (where it is used, for a `let`).
+/// The value of an expression and its place in the text. For a `let`: the place of the use.
 #[derive(Debug, Clone)]
 pub(super) struct Value {
     pub span: Span,
@@ -19,7 +19,7 @@ pub(super) struct Value {
 
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    /// Reported already: fits everywhere.
+    /// An error that is reported already: it fits everywhere.
     Poison,
     Const(Const),
     Set(Rc<[Element]>),
@@ -36,7 +36,7 @@ pub(super) enum Const {
     Number(Number),
     /// `"text"`
     Text(Arc<[u8]>),
-    /// `47:45:54`; six of them may be a MAC, eight an IPv6 address
+    /// `47:45:54`; six groups may be a MAC, eight an IPv6 address
     Bytes(Arc<[u8]>),
     Ipv4(Ipv4Addr),
     Ipv6(Ipv6Addr),
@@ -84,19 +84,20 @@ pub(super) enum BoundKind {
     Param(ParamId),
 }
 
-/// Something read from the packet, a table or a param: one or several alternatives.
+/// A value of the packet, a table or a param, with one or several alternatives.
 #[derive(Debug, Clone)]
 pub(super) struct Term {
     pub ty: TermTy,
-    /// Empty for what can only be present or absent.
+    /// Empty for a field that can only be present or absent.
     pub alts: Vec<Alt>,
     pub many: Many,
     pub form: Form,
-    /// The greatest constant it is compared with; none when nothing is known to be too large.
+    /// The greatest constant that the term can be compared with; `None` if no constant is known to
+    /// be too large.
     pub width: Option<u64>,
-    /// Wireshark reads the numbers beside it as hexadecimal: it is a slice, or made of one.
+    /// Wireshark reads the numbers beside it as hexadecimal: it is a slice, or is made of a slice.
     pub hex: bool,
-    /// When it is there, if that is not when an alternative is.
+    /// When the term is present. `None`: when an alternative is.
     pub presence: Option<Pred>,
 }
 
@@ -113,19 +114,19 @@ pub(super) enum TermTy {
 pub(super) enum Many {
     /// One value.
     One,
-    /// Several at once: comparisons hold if they do for any.
+    /// Several values at once: a comparison holds if it holds for any of them.
     Any,
     /// Several alternatives of which a packet has at most one.
     Either,
 }
 
-/// What a term is made of, for when it stands alone.
+/// The kind of a term, for its meaning as a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Field,
-    /// A flag of our own, which stands alone for "it is set".
+    /// A flag that Wireshark does not have; alone, it means "it is set".
     Flag,
-    /// A slice and its length, when that is known.
+    /// A slice and its length in bytes, if known.
     Slice(Option<u64>),
     /// `len(x)`
     Len,
@@ -139,7 +140,7 @@ pub(super) enum Form {
     ParamArith,
 }
 
-/// One of the things that a term may be.
+/// An alternative of a term.
 #[derive(Debug, Clone)]
 pub(super) enum Alt {
     /// A number, a flag, a MAC.
@@ -152,7 +153,7 @@ pub(super) enum Alt {
     Text(TableId, Vec<Key>),
     /// An address that is a param.
     IpParam(ParamId),
-    /// What messages say: none, one or several values.
+    /// A message field: no value, one or several.
     Facet(Facet),
 }
 
@@ -180,7 +181,7 @@ impl Term {
         }
     }
 
-    /// Whether it is there.
+    /// When it is present.
     pub fn present(&self) -> Pred {
         match &self.presence {
             Some(presence) => presence.clone(),
@@ -188,7 +189,7 @@ impl Term {
         }
     }
 
-    /// Whether nothing of it comes from the packet.
+    /// Whether no part of it comes from the packet.
     pub fn is_constant(&self) -> bool {
         matches!(self.form, Form::Param(_) | Form::ParamArith)
     }
@@ -199,7 +200,7 @@ impl Term {
 }
 
 impl TermTy {
-    /// What it is, in the user's words.
+    /// A description in the user's terms.
     pub fn describe(self) -> String {
         match self {
             TermTy::Field(Ty::Uint(64)) => "a number".to_owned(),
@@ -211,7 +212,7 @@ impl TermTy {
 }
 
 impl Alt {
-    /// Whether it is there.
+    /// When it is present.
     pub fn present(&self) -> Pred {
         match self {
             Alt::Num(num) | Alt::V4(num) => num.guard(),
@@ -226,7 +227,7 @@ impl Alt {
 }
 
 impl Const {
-    /// What it is, in the user's words.
+    /// A description in the user's terms.
     pub fn describe(&self) -> &'static str {
         match self {
             Const::Bool(_) => "a flag's value",
@@ -253,7 +254,7 @@ impl Const {
         }
     }
 
-    /// The IPv6 address that it may be: eight two-digit groups are one, too.
+    /// The constant as an IPv6 address, if it can be one: eight two-digit groups can.
     pub fn as_ipv6(&self) -> Option<Ipv6Addr> {
         match self {
             Const::Ipv6(ip) => Some(*ip),
@@ -277,7 +278,7 @@ pub(super) fn network(ip: std::net::IpAddr, prefix: u8) -> (u128, u128) {
     (bits & !mask, bits | mask)
 }
 
-/// The type of a key part as a table has it, for a term of this type.
+/// The type of a table's key part for a term of this type.
 pub(super) fn key_type(ty: TermTy) -> Option<hir::ValueTy> {
     use hir::ValueTy;
     match ty {

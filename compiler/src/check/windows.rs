@@ -1,7 +1,7 @@
-//! Counting over time: `count(p) per 5m`, `sum(field) per 1s`, `distinct(field) per 10m`, and a
-//! default for what a table does not say. The invariant: a window belongs to the trigger in whose
-//! `when` it stands, and counts for that trigger's keys; there are none elsewhere. (Rejected:
-//! windows in `let`s and rules, whose key nobody could tell.)
+//! Counting over time: `count(p) per 5m`, `sum(field) per 1s`, `distinct(field) per 10m`, and the
+//! default of a table look-up. The invariant: a window belongs to the trigger in whose `when` it
+//! stands and counts for that trigger's keys; windows exist nowhere else. (Rejected: windows in
+//! `let`s and rules, whose key is not defined.)
 
 use super::Checker;
 use super::value::{Alt, Const, Form, Kind, Many, Number, Term, TermTy, Unit, Value};
@@ -12,15 +12,15 @@ use mrule_grammar::codes::{later, settings as codes};
 use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::{Name, Span};
 
-/// The shortest window: a sixteenth of it is a slice.
+/// The shortest window, in nanoseconds. A slice of a window is a sixteenth of it.
 pub const MIN_PER: u64 = 1_000_000;
-/// The longest window: 366 days.
+/// The longest window, in nanoseconds: 366 days.
 pub const MAX_PER: u64 = 366 * 86_400_000_000_000;
-/// How many windows the triggers of a program may have.
+/// The greatest number of windows of all triggers of a program.
 pub const MAX_WINDOWS: usize = 1024;
 
 impl Checker<'_> {
-    /// `count(p)` and its like without a time.
+    /// Reports `count(p)`, `sum(x)` or `distinct(x)` without a time.
     pub fn no_time(&mut self, name: &str, span: Span) {
         let message = format!("`{}` does not say over which time", self.text(span));
         let finding = Diagnostic::new(codes::WINDOW, message).at(span, "since when?");
@@ -75,7 +75,7 @@ impl Checker<'_> {
         ));
     }
 
-    /// When a packet counts, and what is counted; none when it is reported.
+    /// When a packet counts, and what is counted. `None`: reported.
     fn counted(&mut self, name: &Name, args: &[Expr]) -> Option<(Pred, WindowKind)> {
         let [arg] = args else {
             let message = format!("`{}` takes one argument, here are {}", name.node, args.len());
@@ -133,7 +133,7 @@ impl Checker<'_> {
         None
     }
 
-    /// The forms of what `distinct` tells apart.
+    /// The keys whose different values `distinct` counts.
     fn values_to_tell_apart(&mut self, value: &Value) -> Option<Vec<OwnKey>> {
         if let Kind::Term(term) = &value.kind
             && term.many != Many::Any
@@ -161,7 +161,7 @@ impl Checker<'_> {
         None
     }
 
-    /// The time of a window; none when it is reported.
+    /// The time of a window, in nanoseconds. `None`: reported.
     fn per(&mut self, per: &Expr) -> Option<Num> {
         let value = self.value(per);
         let what = match &value.kind {

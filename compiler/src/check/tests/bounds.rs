@@ -1,11 +1,11 @@
-//! Texts that would take long or much: each is answered in time linear in its length, and what
+//! Texts that could take long or much memory: each takes time linear in its length, and text that
 //! would multiply is refused.
 
 use super::{STATION, build, findings, program};
 use std::time::{Duration, Instant};
 
-/// Generous: these tests run unoptimised beside others, on machines that may be busy with more.
-/// What they guard against is quadratic, and takes many minutes.
+/// Generous: these tests run unoptimised, in parallel, on machines that may be busy. They guard
+/// against quadratic time, which would take many minutes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn codes(text: &str) -> Vec<&'static str> {
@@ -13,7 +13,7 @@ fn codes(text: &str) -> Vec<&'static str> {
     let built = build(text);
     assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
     let mut codes: Vec<_> = findings(&built).into_iter().map(|f| f.0).collect();
-    // A rule of so many terms has no native code; that is a warning, and no matter here.
+    // A rule with this many terms has no native code. The warning about it is expected.
     codes.retain(|code| *code != "W0961");
     codes.dedup();
     codes

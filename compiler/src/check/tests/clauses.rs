@@ -3,7 +3,7 @@
 use super::{STATION, build, build_with, findings, program, wrong};
 use crate::hir::{Encap, Length, Num, Rate, RateOf, Rotate, Target, Value, ValueTy};
 
-/// The length of a rule's one line.
+/// The length in a rule with one line.
 fn length(items: &str, text: &str) -> Length {
     let rule = format!("{STATION}{items}\nrule r {{ match any  snaplen {text}  to ids }}");
     program(&rule).rules[0].asks[0].length.clone()
@@ -67,7 +67,7 @@ fn rules_are_complete() {
     wrong(&format!("{STATION}rule r {{ match tcp snaplen full to ids to ids }}"), &[("E0131", "to ids")]);
     wrong(&format!("{STATION}rule r {{ match tcp snaplen full to idss }}"), &[("E0132", "idss")]);
     wrong(&format!("{STATION}rule r {{ match tcp snaplen full to ids, ids }}"), &[("W0954", "ids")]);
-    // A clause that could not be read may be the one that is missing.
+    // The clause that could not be read may be the missing clause.
     let built = build(&format!("{STATION}rule r {{ match tcp == == 5 snaplen full to ids }}"));
     assert!(findings(&built).iter().all(|(code, _)| *code < "E0050"), "{:#?}", built.diagnostics);
 }
@@ -285,7 +285,7 @@ fn params_in_expressions() {
     let items = "param web : uint = 80 in 1..65535\nparam host : ip = 192.0.2.1\nparam on : bool = true\nparam who : mac = 00:26:0b:31:07:33";
     let good = |expr: &str| {
         let text = format!("{STATION}{items}\nrule r {{ match {expr} snaplen full to ids }}");
-        // one condition uses one param: that the others are unused is no matter here
+        // each condition uses one param: warnings that the others are unused are expected
         let mut found = build(&text).diagnostics;
         found.retain(|d| d.code.id() != "W0901");
         assert!(found.is_empty(), "{expr}: {found:#?}");

@@ -1,5 +1,5 @@
-//! Every code of the checker explains itself, and its examples are what they say: those marked
-//! `mrule` compile, those marked `text` give the code.
+//! Every code of the checker has an explanation, and its examples are correct: those marked `mrule`
+//! compile, those marked `text` give the code.
 
 use super::build;
 use mrule_grammar::codes::{CODES, Code};
@@ -30,7 +30,7 @@ fn right_examples_are_clean() {
 
 #[test]
 fn wrong_examples_give_their_code() {
-    // What is too long for a page, or comes from the command line, is tested elsewhere.
+    // Codes that need very long texts, or the command line, are tested elsewhere.
     let elsewhere =
         ["E0123", "E0124", "E0205", "E0206", "E0212", "E0213", "E0223", "E0401", "E0402", "E0403", "W0961"];
     for code in checker_codes().filter(|c| !elsewhere.contains(&c.id())) {

@@ -1,5 +1,5 @@
-//! What expressions become: asserted as the typed program prints, or as equal to what the
-//! constructors make.
+//! The conditions of expressions: asserted in their printed form, or as equal to the result of the
+//! constructors.
 
 use super::{STATION, about, about_with, pred, pred_with, refused, wrong};
 use crate::fields::{Field, Source, find};
@@ -11,7 +11,7 @@ fn field(name: &str) -> &'static Field {
     find(name).unwrap().0
 }
 
-/// The number behind a field of one header.
+/// The number of a field of one header.
 fn num(name: &str) -> Num {
     match field(name).source {
         Source::Load(load) => Num::load(load),

@@ -14,7 +14,7 @@ fn files_share_one_name_space() {
         ],
         &[],
     );
-    // `tls` is how names of fields begin.
+    // Fields have names that begin with `tls`.
     assert_eq!(findings(&built), [("E0105", "tls".to_owned())], "{:#?}", built.diagnostics);
     assert_eq!(built.files.len(), 4, "a file that is included twice counts once");
     let names: Vec<_> = built.sources.iter().map(|(_, s)| s.name.as_str()).collect();

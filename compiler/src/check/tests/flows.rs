@@ -1,5 +1,5 @@
-//! Fields of flows and messages, applications, looking into streams, triggers by flow: all that is
-//! taken, what it becomes, and what is refused.
+//! Fields of flows and messages, applications, searches in streams, triggers by flow: what is
+//! accepted, its typed form, and what is refused.
 
 use super::{STATION, about, about_with, build, findings, pred, pred_with, program, refused, wrong};
 use crate::abi::bit;
@@ -108,7 +108,7 @@ fn applications_are_named() {
     assert_eq!(pred_with("let web = app in {http, http2}", "web"), pred("app in {http, http2}"));
     assert_eq!(pred_with("let web = {http, http2}", "app in web"), pred("app in {http, http2}"));
     assert_eq!(pred_with("let a = app\nlet s = ssh", "a == s"), pred("app == ssh"));
-    // Beside `app`, a name is an application's; elsewhere a `let` has it.
+    // Beside `app`, a name is an application's; elsewhere it is the `let`.
     assert_eq!(pred_with("let ssh = tcp.port == 22", "app == ssh"), pred("app == ssh"));
     assert_eq!(pred_with("let ssh = tcp.port == 22", "ssh"), pred("tcp.port == 22"));
     assert_eq!(pred_with("let ssh = app == ssh", "ssh"), pred("app == ssh"));
@@ -282,7 +282,7 @@ fn lengths_by_stream_offset() {
         ]),
     ]);
     assert_eq!(ask.when, expected);
-    // Past all offsets, the end is that of every stream.
+    // An end beyond all offsets stands for the end of every stream.
     let [ask] =
         asks("", "rule r { match any snaplen stream 0..0xffffffffffffffff to ids }").try_into().unwrap();
     assert_eq!(ask.length, upto(Num::constant(1 << 48)));
@@ -297,7 +297,7 @@ fn lengths_by_stream_offset() {
     let both = asks(items, "rule r { match any snaplen stream head..free to ids }");
     assert_eq!(both.len(), 2, "{both:#?}");
     assert_eq!(both[1].length, upto(Num::constant(1 << 48)));
-    // A limit speaks of every packet.
+    // A limit applies to every packet.
     let limits = program(&format!(
         "{STATION}rule r {{ match any snaplen full to ids }}\nlimit l {{ match any snaplen stream 0..10 when tcp }}"
     ));

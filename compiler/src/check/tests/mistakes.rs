@@ -1,4 +1,5 @@
-//! Mistakes in names, types and expressions: each is told once, at its cause, with what to write.
+//! Mistakes in names, types and expressions: each is reported once, at its cause, with what to
+//! write.
 
 use super::{STATION, about, about_with, build, findings, refused, wrong};
 
@@ -39,7 +40,7 @@ fn one_mistake_is_told_once() {
          rule b {{ match bad == 1 and tcp[bad] == 5  snaplen bad  to ids }}"
     );
     wrong(&text, &[("E0101", "tcp.prot"), ("E0122", "tcp")]);
-    // A broken item is declared, and nothing is said of its uses.
+    // A broken item is declared, and its uses are not reported.
     wrong(
         &format!("{STATION}let x = = 5\nrule a {{ match x  snaplen full  to ids }}"),
         &[("E0001", findings(&build("let x = = 5"))[0].1.as_str())],
@@ -55,7 +56,7 @@ fn duplicates_point_at_both_places() {
     let labels = &built.diagnostics[0].labels;
     assert_eq!(labels.len(), 2);
     assert!(labels[0].span.start > labels[1].span.start);
-    // Stations, rules and limits have name spaces of their own.
+    // Stations, rules and limits have their own name spaces.
     assert!(
         build(&format!(
             "{STATION}let ids = tcp\nrule ids {{ match ids snaplen full to ids }}\nlimit ids {{ match udp snaplen none }}"
@@ -177,7 +178,7 @@ fn patterns_are_told_where_they_go_wrong() {
     refused(r#"tcp.payload matches "a$b""#, "E0116", "$");
     refused(r#"tcp.payload matches r"\Kx""#, "E0116", r"\K");
     refused(r#"tcp.payload matches "(?:x{1000}){1000}""#, "E0117", "(?:x{1000}){1000}");
-    // What is written with escapes of strings is not the pattern, byte for byte.
+    // A string with escapes is not the pattern, byte for byte: the caret is on all of it.
     refused(r#"tcp.payload matches "\x41(?=b)""#, "E0116", r#""\x41(?=b)""#);
 }
 

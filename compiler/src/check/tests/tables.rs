@@ -62,7 +62,7 @@ fn types_and_rows_that_cannot_be() {
     wrong("table t : set<uint> = { 5, 5 }", &[("W0953", "5")]);
     wrong("table t : map<uint, uint> = { 5 -> 1, 5 -> 1 }", &[("W0953", "5")]);
     wrong("table t : map<uint, uint> = { 5 -> 1, 5 -> 2 }", &[("E0204", "5")]);
-    // A table that is wrong in its type is not told again where it is used.
+    // The uses of a table with an error in its type are not reported.
     wrong(
         &format!("{STATION}table t : set<ipv4>\nrule r {{ match net.src in t snaplen full to ids }}"),
         &[("E0201", "ipv4")],

@@ -1,10 +1,10 @@
-//! A sample of real display filters, written as their users write them: each means here what it
-//! means in Wireshark, or gives the code of an error that says what to write. What the accepted
-//! ones select is compared with tshark elsewhere.
+//! A sample of real display filters, as users write them. Each means the same here as in Wireshark,
+//! or gives the code of an error that says what to write. Another test compares the packets that
+//! the accepted filters select with tshark.
 
 use super::{STATION, build, findings};
 
-/// Filters and the code that each gives; none when it compiles without a word.
+/// Filters and their codes. An empty code: the filter compiles without a diagnostic.
 const FILTERS: &[(&str, &str)] = &[
     ("frame", ""),
     ("frame.len <= 60", ""),
