@@ -1,25 +1,25 @@
-//! Instructions of classic BPF (Linux, Documentation/networking/filter.rst), and putting a program
-//! together from its end to its beginning: whatever is jumped to is there already, so distances are
-//! known when a jump is made, and one that is too far for its eight bits goes over an unconditional
-//! one. The invariant: every jump goes forward and lands in the program, which ends with a return
-//! on every way. (Rejected: labels and a pass that patches them.)
+//! Instructions of classic BPF (Linux, Documentation/networking/filter.rst). A program is assembled
+//! from its end to its beginning. The target of a jump therefore exists when the jump is made, and
+//! its distance is known. A jump that is too far for its eight bits goes over an unconditional
+//! jump. The invariant: every jump goes forward and lands in the program, and every path ends with
+//! a return. (Rejected: labels and a pass that patches them.)
 
 use std::fmt::{self, Write as _};
 
 /// One instruction (`struct sock_filter`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Insn {
-    /// What it does: the constants of [`op`].
+    /// The opcode: the constants of [`op`].
     pub code: u16,
-    /// How many instructions a jump skips where its condition holds.
+    /// How many instructions a jump skips if its condition holds.
     pub jt: u8,
-    /// The same where it does not.
+    /// How many instructions a jump skips if its condition does not hold.
     pub jf: u8,
     /// The operand.
     pub k: u32,
 }
 
-/// Codes (linux/bpf_common.h, linux/filter.h), those that are used here.
+/// The opcodes used here (linux/bpf_common.h, linux/filter.h).
 #[expect(missing_docs, reason = "each is the instruction of its name")]
 pub mod op {
     pub const LD_ABS_WORD: u16 = 0x20;
@@ -42,7 +42,7 @@ pub mod op {
     pub const TAX: u16 = 0x07;
 }
 
-/// What the kernel knows of a packet beside its bytes: loads from these places (SKF_AD_OFF).
+/// Facts that the kernel knows of a packet beside its bytes, as load offsets (SKF_AD_OFF).
 #[expect(missing_docs, reason = "each is the extension of its name in the kernel's page")]
 pub mod meta {
     pub const TYPE: u32 = 0xffff_f004;
@@ -51,22 +51,22 @@ pub mod meta {
     pub const VLAN_TPID: u32 = 0xffff_f03c;
 }
 
-/// `A packet of this host to others`: a value of [`meta::TYPE`].
+/// A packet that this host sends to others (PACKET_OUTGOING): a value of [`meta::TYPE`].
 pub(super) const OUTGOING: u32 = 4;
 
-/// A place in the program: how many instructions follow it, itself counted.
+/// A place in the program: the number of instructions from this place to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Label(usize);
 
 /// A program that grows at its beginning.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
-    /// The last instruction first.
+    /// The last instruction comes first.
     reversed: Vec<Insn>,
 }
 
 impl Assembler {
-    /// What begins with the instruction that was put last.
+    /// The label of the instruction that was added last.
     pub fn here(&self) -> Label {
         Label(self.reversed.len())
     }
@@ -80,24 +80,24 @@ impl Assembler {
         self.here()
     }
 
-    /// Ends the program: so many bytes are kept.
+    /// Ends the program: the filter keeps this many bytes of the packet.
     pub fn ret(&mut self, bytes: u32) -> Label {
         self.push(op::RET, 0, 0, bytes)
     }
 
-    /// An instruction in front of `next`, which need not be the one that was put last.
+    /// Adds an instruction before `next`, which need not be the instruction that was added last.
     pub fn op(&mut self, code: u16, k: u32, next: Label) -> Label {
         self.reach(next);
         self.push(code, 0, 0, k)
     }
 
-    /// Goes to one of two places.
+    /// Jumps to one of two labels.
     pub fn jump(&mut self, code: u16, k: u32, holds: Label, fails: Label) -> Label {
         if holds == fails {
             return holds;
         }
         let mut to = [holds, fails];
-        // A bridge for one moves the other a step away.
+        // An unconditional jump for one label moves the other label one instruction away.
         for _ in 0..2 {
             for label in &mut to {
                 if self.reversed.len() - label.0 > usize::from(u8::MAX) {
@@ -109,7 +109,7 @@ impl Assembler {
         self.push(code, jt, jf, k)
     }
 
-    /// Makes `next` what follows.
+    /// Makes `next` the following instruction.
     fn reach(&mut self, next: Label) {
         if next != self.here() {
             self.always(next);
@@ -121,7 +121,7 @@ impl Assembler {
         self.push(op::JA, 0, 0, distance as u32)
     }
 
-    /// The program from `start` on, from its beginning.
+    /// The program from `start` on, in order.
     pub fn finish(mut self, start: Label) -> Vec<Insn> {
         self.reversed.truncate(start.0);
         self.reversed.reverse();
@@ -130,7 +130,8 @@ impl Assembler {
 }
 
 impl fmt::Display for Insn {
-    /// In the form of `tcpdump -d`, without the number; jumps say how many instructions they skip.
+    /// In the form of `tcpdump -d`, without the instruction's number; jumps show how many
+    /// instructions they skip.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         text(*self, None).fmt(f)
     }

@@ -1,33 +1,34 @@
-//! What a filter asks of a packet: sets of numbers joined by `and` and `or`, without `not`. A
-//! formula may always be replaced by a wider one, and is, where it is too long: sets lose their
-//! smallest gaps, and many alternatives become the box around them. The invariant: whatever is made
-//! smaller here holds for every packet that it held for before. (Rejected: conditions of the typed
-//! program, whose `not` turns wider into narrower.)
+//! The conditions of a filter: sets of numbers joined by `and` and `or`, without `not`. A formula
+//! may always be replaced by a wider one. A formula that is too long is widened: sets lose their
+//! smallest gaps, and many alternatives become their bounding box. The invariant: a simplified
+//! formula holds for every packet for which the original holds. (Rejected: conditions of the typed
+//! program, whose `not` makes a wider condition narrower.)
 
 use super::code::{Assembler, Label, op};
 use crate::sets::Intervals;
 
-/// Where a number is.
+/// The place of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Word {
-    /// From this byte of the frame as the kernel shows it, or one of [`super::code::meta`].
+    /// The offset in the frame as the kernel shows it, in bytes, or a constant of
+    /// [`super::code::meta`].
     pub at: u32,
     /// 1, 2 or 4 bytes.
     pub width: u8,
-    /// Right shift.
+    /// Right shift, in bits.
     pub shift: u8,
-    /// Mask after the shift.
+    /// Mask, applied after the shift.
     pub mask: u32,
 }
 
-/// What is asked of a packet.
+/// A condition on a packet.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Formula {
     Const(bool),
     In(Word, Intervals<u32>),
-    /// Two or more.
+    /// Two or more parts.
     And(Vec<Formula>),
-    /// Two or more.
+    /// Two or more parts.
     Or(Vec<Formula>),
 }
 
@@ -45,12 +46,12 @@ impl Formula {
         }
     }
 
-    /// The number is this.
+    /// The number has this value.
     pub fn is(word: Word, value: u32) -> Formula {
         Formula::test(word, &Intervals::one(value))
     }
 
-    /// All hold; sets of one number become their intersection.
+    /// All parts hold. Sets of one number become their intersection.
     pub fn and(parts: impl IntoIterator<Item = Formula>) -> Formula {
         let mut all: Vec<Formula> = Vec::new();
         for part in flat(parts, |part| match part {
@@ -77,7 +78,7 @@ impl Formula {
         one_or(all, YES, Formula::And)
     }
 
-    /// Any holds; sets of one number become their union.
+    /// At least one part holds. Sets of one number become their union.
     pub fn or(parts: impl IntoIterator<Item = Formula>) -> Formula {
         let mut all: Vec<Formula> = Vec::new();
         let mut sets: Vec<(Word, Vec<(u32, u32)>)> = Vec::new();
@@ -105,7 +106,8 @@ impl Formula {
         one_or(whole, NO, Formula::Or)
     }
 
-    /// Nothing wider than `width` alternatives, no set of more than so many ranges.
+    /// A wider formula with at most `width` alternatives in an `or` and at most `ranges` ranges in
+    /// a set.
     pub fn coarsen(self, width: usize, ranges: usize) -> Formula {
         match self {
             Formula::Const(value) => Formula::Const(value),
@@ -116,8 +118,8 @@ impl Formula {
         }
     }
 
-    /// Puts the question in front of its two answers, while the program has fewer than `most`
-    /// instructions.
+    /// Adds the test before its two targets. Once the program has more than `most` instructions,
+    /// the test is left out and taken to hold.
     pub fn ask(&self, code: &mut Assembler, most: usize, holds: Label, fails: Label) -> Label {
         if holds == fails || code.len() > most {
             return holds;
@@ -155,7 +157,7 @@ fn one_or(mut all: Vec<Formula>, none: Formula, many: fn(Vec<Formula>) -> Formul
     }
 }
 
-/// The parts, with those of parts of the same kind in their place.
+/// The parts. A part of the same kind is replaced by its own parts.
 fn flat(
     parts: impl IntoIterator<Item = Formula>,
     open: fn(Formula) -> Result<Vec<Formula>, Formula>,
@@ -177,7 +179,7 @@ fn same(all: &mut [Formula], word: Word) -> Option<&mut Intervals<u32>> {
     })
 }
 
-/// A box around alternatives: for each number that all of them ask for, the union of what they ask.
+/// The bounding box of alternatives: for each number that all of them test, the union of the sets.
 fn hull(alternatives: &[Formula]) -> Formula {
     let asked = |part: &Formula| -> Vec<(Word, Intervals<u32>)> {
         let sets = |part: &Formula| match part {
@@ -203,7 +205,7 @@ fn hull(alternatives: &[Formula]) -> Formula {
     Formula::and(sides.into_iter().map(|(word, ranges)| Formula::test(word, &Intervals::new(ranges))))
 }
 
-/// The set with its smallest gaps filled, until it has at most so many ranges.
+/// The set with its smallest gaps filled, so that it has at most `ranges` ranges.
 fn fewer(set: &Intervals<u32>, ranges: usize) -> Intervals<u32> {
     let parts = set.parts();
     if parts.len() <= ranges {
@@ -220,7 +222,7 @@ fn fewer(set: &Intervals<u32>, ranges: usize) -> Intervals<u32> {
     Intervals::new(parts.iter().copied().chain(filled))
 }
 
-/// Finds out by halves whether the accumulator, which is within `bounds`, is in one of the ranges.
+/// Tests by binary search whether the accumulator, which is within `bounds`, is in a range.
 fn search(
     code: &mut Assembler,
     ranges: &[(u32, u32)],
@@ -251,7 +253,7 @@ fn search(
     }
 }
 
-/// Loads a number in front of what looks at it.
+/// Loads a number before the instructions that test it.
 pub(super) fn load(code: &mut Assembler, word: Word, mut next: Label) -> Label {
     let width_mask = u32::MAX >> (32 - 8 * u32::from(word.width.clamp(1, 4)));
     if word.mask != width_mask >> word.shift.min(31) {
@@ -294,7 +296,7 @@ mod tests {
         let hull = many.coarsen(8, 64);
         let range = |at, low, high| Formula::test(word(at), &Intervals::range(low, high));
         assert_eq!(hull, Formula::and([range(0, 0, 39), range(2, 100, 139)]));
-        // Where not all ask for a number, nothing is asked of it.
+        // A number that not all alternatives test is not tested.
         let some = (0..40).map(|i| pair(i, 7)).chain([Formula::is(word(2), 9)]);
         let hull = Formula::or(some).coarsen(8, 64);
         assert_eq!(hull, Formula::test(word(2), &Intervals::new([(7, 7), (9, 9)])));

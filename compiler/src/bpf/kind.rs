@@ -1,11 +1,11 @@
 //! The kinds of packets that a filter knows: Ethernet with at most one tag in the frame (and one
-//! that the kernel took out), plain IPv4 or IPv6, nothing cut, fragmented or lying; for each, which
-//! presence bits the dissector can set, and where numbers are. All other packets are kept whole.
-//! The invariants: a bit that is never set here is set by no dissection of such a packet, of its
-//! head alone, or of a packet cut out of it where it is a super-frame; a word that is given out
-//! lies within the bytes that the filter made sure of, and is the same in all of those. (Rejected:
-//! following headers to wherever they lie; indirect loads are calls, and what is rare costs little
-//! when kept.)
+//! that the kernel took out), plain IPv4 or IPv6, not cut, not fragmented, with consistent lengths.
+//! For each kind: which presence bits the dissector can set, and the places of numbers. The filter
+//! keeps all other packets whole. The invariants: a bit that is never set here is never set by the
+//! dissector for such a packet, for its head alone, or for a packet that is cut out of it as a
+//! super-frame. A returned word lies within the bytes that the filter has checked, and is the same
+//! in all of those. (Rejected: following headers to any offset; indirect loads are calls, and rare
+//! packets cost little when kept.)
 
 use super::code::meta;
 use super::formula::{Formula, NO, Word, YES};
@@ -13,26 +13,26 @@ use crate::abi::bit;
 use crate::fields::{Layer, Load, Slot};
 use crate::sets::Intervals;
 
-/// What an Ethernet frame carries.
+/// The payload of an Ethernet frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Net {
-    /// Nothing that the dissector looks into.
+    /// A payload that the dissector does not read.
     Other,
     Arp,
     Ip4(Carried),
     Ip6(Carried),
 }
 
-/// What IP carries.
+/// The payload of IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carried {
     Tcp,
     Udp,
-    /// Neither these nor another header that leads on.
+    /// Another payload, which is not a further header.
     Rest,
 }
 
-/// Every net.
+/// Every network payload.
 pub(super) const NETS: [Net; 8] = [
     Net::Other,
     Net::Arp,
@@ -48,9 +48,9 @@ pub(super) const NETS: [Net; 8] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
     pub net: Net,
-    /// There is a tag in the frame, beside one that the kernel may have taken out.
+    /// A tag is in the frame, beside a tag that the kernel may have taken out.
     pub tagged: bool,
-    /// The lengths in the headers were looked at: the headers are sound.
+    /// The lengths in the headers were checked and are consistent.
     pub sound: bool,
 }
 
@@ -62,19 +62,19 @@ enum Presence {
     Never,
     Always,
     Maybe,
-    /// Where this holds, and nowhere else: it, and its opposite.
+    /// Set exactly if the first formula holds; the second formula is its opposite.
     Exactly(Formula, Formula),
-    /// Only where this holds.
+    /// Set only if this holds.
     Within(Formula),
 }
 
 impl Kind {
-    /// Where the network header begins.
+    /// The offset of the network header.
     pub fn l3(self) -> u32 {
         if self.tagged { 18 } else { 14 }
     }
 
-    /// Where the header behind it begins.
+    /// The offset of the header after the network header.
     pub fn l4(self) -> u32 {
         self.l3() + if matches!(self.net, Net::Ip6(_)) { 40 } else { 20 }
     }
@@ -86,7 +86,7 @@ impl Kind {
         }
     }
 
-    /// How many bytes are there for sure.
+    /// How many bytes every packet of this kind has.
     fn sure(self) -> u32 {
         match (self.carried(), self.sound) {
             (Some(Carried::Tcp), true) => self.l4() + 20,
@@ -96,7 +96,8 @@ impl Kind {
         }
     }
 
-    /// What must hold where all of these bits are set, or where they are not all set.
+    /// The condition under which all of these bits are set (`set`), or not all of them are (not
+    /// `set`).
     pub fn bits(self, layer: Layer, bits: u64, set: bool) -> Formula {
         let each = (0..64).map(|i| bits & 1 << i).filter(|bit| *bit != 0);
         let each = each.map(|bit| match (self.presence(layer, bit), set) {
@@ -132,7 +133,7 @@ impl Kind {
         }
         match of {
             bit::ETH | bit::ETH_TYPE => is(true),
-            // What follows a tag is a type here, never a length.
+            // The number after a tag is a type here, never a length.
             bit::VLAN | bit::VLAN_ETYPE if self.tagged => is(true),
             bit::VLAN | bit::VLAN_ETYPE => {
                 Presence::Exactly(Formula::is(TAG_TAKEN, 1), Formula::is(TAG_TAKEN, 0))
@@ -156,12 +157,12 @@ impl Kind {
             bit::PAYLOAD if carries(Carried::Rest) => protocols(&[1, 58, 132]),
             bit::PAYLOAD => maybe(ip4 || ip6),
             bit::FLOW | bit::FROM_CLIENT | bit::FROM_SERVER | bit::STREAM | bit::ISN => maybe(ip4 || ip6),
-            // Labels, PPPoE, fragments, extension headers, tunnels: other kinds.
+            // Labels, PPPoE, fragments, extension headers, tunnels belong to other kinds.
             _ => Presence::Never,
         }
     }
 
-    /// The protocol number behind the IP header.
+    /// The protocol number of the IP header.
     pub fn protocol(self) -> Option<Word> {
         let at = match self.net {
             Net::Ip4(_) => 9,
@@ -171,7 +172,7 @@ impl Kind {
         Some(Word { at: self.l3() + at, width: 1, shift: 0, mask: 0xff })
     }
 
-    /// Where a number is that a load speaks of; none where a filter does not look.
+    /// The word of a load; `None` if a filter does not read it.
     pub fn word(self, load: &Load) -> Option<Word> {
         let (at, width) = (u32::from(load.at), u32::from(load.width));
         let base = match load.slot {
@@ -186,8 +187,8 @@ impl Kind {
         known.then_some(Word { at: base + at, width: load.width, shift, mask })
     }
 
-    /// Whether a number of a packet may be another in the super-frame that it is cut from, or
-    /// before its checksum is complete.
+    /// Whether the super-frame from which a packet is cut may have another number, or the packet
+    /// itself before its checksum is complete.
     fn differs(self, load: &Load) -> bool {
         const FIN_PSH_CWR: u64 = 0x01 | 0x08 | 0x80;
         let (at, end) = (load.at, load.at + u16::from(load.width));
@@ -212,9 +213,9 @@ impl Kind {
 pub(super) const TAG_TAKEN: Word = Word { at: meta::VLAN_AVAIL, width: 4, shift: 0, mask: u32::MAX };
 /// The type of that tag.
 pub(super) const TAG_TYPE: Word = Word { at: meta::VLAN_TPID, width: 4, shift: 0, mask: u32::MAX };
-/// Priority and number in it.
+/// Priority and number of that tag.
 pub(super) const TAG: Word = Word { at: meta::VLAN_TCI, width: 4, shift: 0, mask: u32::MAX };
-/// The same of the tag in the frame.
+/// Priority and number of the tag in the frame.
 pub(super) const FRAME_TAG: Word = Word { at: 14, width: 2, shift: 0, mask: 0xffff };
 /// The type in the Ethernet header.
 pub(super) const FRAME_TYPE: Word = Word { at: 12, width: 2, shift: 0, mask: 0xffff };

@@ -1,7 +1,7 @@
-//! From conditions to what a filter can ask: for a kind of packets, a formula that holds for each
-//! of them for which the condition holds, or for which it does not, whatever params, tables,
-//! triggers and flows say. The invariant: wider, never narrower. (Rejected: tables as they are now;
-//! they change while the filter is in place.)
+//! From conditions to formulas of a filter: for a kind of packets, a formula that holds for each
+//! packet for which the condition holds (or does not hold), whatever the params, tables, triggers
+//! and flows are. The invariant: the formula is wider than the condition, never narrower.
+//! (Rejected: the present content of tables; tables change while the filter is in place.)
 
 use super::formula::{Formula, NO, Word, YES};
 use super::kind::{FRAME_TAG, FRAME_TYPE, Kind, Net, TAG, TAG_TAKEN, TAG_TYPE};
@@ -10,10 +10,10 @@ use crate::fields::{Layer, Load, Slot, Tags};
 use crate::hir::{Address, Num, NumKind, Pred, PredKind, TagPart};
 use crate::sets::Intervals;
 
-/// The most MAC or IPv6 ranges of one set that are asked for one by one.
+/// The greatest number of MAC or IPv6 ranges of one set that are tested one by one.
 const SINGLES: usize = 64;
 
-/// What holds for every packet of the kind for which the condition is as `holds` says.
+/// A formula that holds for every packet of the kind for which the condition has the value `holds`.
 pub(super) fn over(kind: Kind, pred: &Pred, holds: bool) -> Formula {
     match pred.kind() {
         PredKind::Const(value) => Formula::Const(*value == holds),
@@ -47,7 +47,7 @@ fn all(kind: Kind, parts: &[Pred], holds: bool) -> Formula {
     let mut met = Vec::new();
     for part in parts {
         match over(kind, part, holds) {
-            // Most rules of a large program speak of another kind of packets.
+            // Most rules of a large program test another kind of packets.
             NO => return NO,
             other => met.push(other),
         }
@@ -59,7 +59,7 @@ fn any(kind: Kind, parts: &[Pred], holds: bool) -> Formula {
     Formula::or(parts.iter().map(|part| over(kind, part, holds)))
 }
 
-/// A test behind presence bits, which does not hold where they are not all set.
+/// A test behind presence bits. It does not hold unless all of them are set.
 fn behind(kind: Kind, layer: Layer, bits: u64, holds: bool, test: impl FnOnce() -> Formula) -> Formula {
     if kind.bits(layer, bits, true) == NO {
         return Formula::Const(!holds);
@@ -87,7 +87,7 @@ fn number(kind: Kind, num: &Num, set: &Intervals<u64>, holds: bool) -> Formula {
 fn loaded(kind: Kind, load: &Load, set: &Intervals<u64>) -> Formula {
     match (load.slot, load.at, load.width) {
         (Slot::L2, at, 8) if load.layer == Layer::Outer => mac(at.into(), set),
-        // That of a tag which the kernel took out, where it did.
+        // If the kernel took out a tag, the type is that tag's.
         (Slot::L2, 12, 2) if load.layer == Layer::Outer => {
             let set = narrow(set);
             let there =
@@ -98,7 +98,7 @@ fn loaded(kind: Kind, load: &Load, set: &Intervals<u64>) -> Formula {
     }
 }
 
-/// As numbers of 32 bits.
+/// The set as numbers of 32 bits.
 fn narrow(set: &Intervals<u64>) -> Intervals<u32> {
     let clip = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     let parts = set.parts().iter().filter(|(low, _)| *low <= u32::MAX.into());
@@ -107,7 +107,7 @@ fn narrow(set: &Intervals<u64>) -> Intervals<u32> {
 
 fn mac(at: u32, set: &Intervals<u64>) -> Formula {
     let wide = set.parts().iter().map(|(low, high)| (u128::from(*low), u128::from(*high)));
-    // The accumulator takes 32 bits: the first two bytes, then the other four.
+    // The accumulator has 32 bits: the test reads the first two bytes, then the other four.
     let bytes = [Word { at, width: 2, shift: 0, mask: 0xffff }, whole(at + 2)];
     wide_in(&bytes, &wide.collect::<Vec<_>>())
 }
@@ -127,14 +127,14 @@ fn whole(at: u32) -> Word {
     Word { at, width: 4, shift: 0, mask: u32::MAX }
 }
 
-/// A number in several words, the highest first, of which all but the first have 32 bits.
+/// Tests a number in several words, the highest first. All words but the first have 32 bits.
 fn wide_in(words: &[Word], ranges: &[(u128, u128)]) -> Formula {
     let Some((first, rest)) = words.split_first() else { return YES };
     let below = 32 * rest.len() as u32;
     let top = |value: u128| u32::try_from(value >> below).unwrap_or(u32::MAX);
     let low_half = |value: u128| value & ((1 << below) - 1);
     let mut parts = Vec::new();
-    // Ranges that begin and end with one first word, by that word.
+    // Ranges whose first word is the same at both ends, by that word.
     let mut within: Vec<(u32, Vec<(u128, u128)>)> = Vec::new();
     let mut across = Vec::new();
     for (low, high) in ranges {
@@ -156,7 +156,7 @@ fn wide_in(words: &[Word], ranges: &[(u128, u128)]) -> Formula {
     Formula::or(parts)
 }
 
-/// A part of some tag, of the one that the kernel took out or the one in the frame.
+/// A test of a tag's part. The tag is the one that the kernel took out or the one in the frame.
 fn tag(kind: Kind, part: &TagPart, set: &Intervals<u64>, holds: bool) -> Formula {
     const DEI: u8 = 12;
     let there = kind.bits(part.layer, part.present(), true);

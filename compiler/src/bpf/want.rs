@@ -1,7 +1,7 @@
-//! Who wants packets, and how much of them has to be there so that what is said of them does not
-//! change: of a plain packet the headers, so many bytes, or all. The invariant: a condition, key or
-//! length reads nothing behind what is said here. (Rejected: asking engines what they read; both
-//! would have to say the same.)
+//! Which packets are wanted, and how many of their bytes must be kept so that no decision changes.
+//! For a plain packet: the headers, a number of bytes, or all. The invariant: a condition, key or
+//! length reads no byte beyond the kept bytes. (Rejected: asking engines what they read; both
+//! engines would have to give the same answer.)
 
 use super::kind::{Carried, Kind};
 use crate::abi::bit;
@@ -10,28 +10,27 @@ use crate::hir::{
     Ask, Bytes, Key, Length, Num, NumKind, OwnKey, Pred, PredKind, Program, Rule, TriggerId, WindowKind,
 };
 
-/// How far into a plain packet its headers reach, a byte of payload counted: two addresses, a type,
-/// a tag, an IPv6 header, a TCP header with all its options.
+/// The greatest length of a plain packet's headers and one byte of payload, in bytes: two
+/// addresses, a type, a tag, an IPv6 header, a TCP header with all its options.
 pub(super) const HEADERS: u32 = 128;
 
-/// More than so many bytes are as good as all.
+/// If more bytes than this are needed, all are kept.
 pub const LONGEST_HEAD: u32 = 8 << 10;
 
-/// How much of a packet has to be there.
+/// How many bytes of a packet must be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reach {
-    /// The headers; what is copied ends with them.
+    /// The headers. The copy ends with them.
     Headers,
-    /// So many bytes.
+    /// This many bytes.
     Bytes(u32),
-    /// All of it.
+    /// All bytes.
     Whole,
 }
 
 impl Reach {
-    /// What that is for packets of a kind. What is copied of UDP may be a packet in a tunnel that
-    /// is not known here, and its checksum unfinished; in protocols that are not known, so may
-    /// theirs.
+    /// The reach for packets of a kind. A copied UDP payload may be a packet in a tunnel that is
+    /// not known here, with an incomplete checksum; the same holds for unknown protocols.
     pub fn of(self, kind: Kind) -> Reach {
         match (self, kind.carried()) {
             (Reach::Bytes(_), Some(Carried::Udp)) | (_, Some(Carried::Rest)) => Reach::Whole,
@@ -40,14 +39,14 @@ impl Reach {
     }
 }
 
-/// Packets for which all of these hold are wanted.
+/// A set of packets: those for which all of these conditions hold.
 #[derive(Debug)]
 pub(super) struct Want<'a> {
     pub when: Vec<&'a Pred>,
     pub reach: Reach,
 }
 
-/// Everything of a program that wants packets or looks at those that others want.
+/// All parts of a program that want packets, or that read packets wanted by others.
 #[derive(Debug, Default)]
 pub(super) struct Wants<'a> {
     /// Rules, triggers, windows.
@@ -56,7 +55,7 @@ pub(super) struct Wants<'a> {
     pub limits: Vec<Want<'a>>,
     /// Every packet of a flow is wanted.
     pub flows: bool,
-    /// Tunnels are looked into.
+    /// The program reads packets in tunnels.
     pub tunnels: bool,
 }
 
@@ -108,7 +107,7 @@ impl<'a> Wants<'a> {
         self.own.is_empty() && !self.flows
     }
 
-    /// How many bytes are enough where not all are needed.
+    /// How many bytes are enough for packets that need not be kept whole.
     pub fn head(&self) -> u32 {
         let bytes = self.own.iter().chain(&self.limits).map(|want| match want.reach {
             Reach::Bytes(bytes) => bytes,
@@ -118,7 +117,7 @@ impl<'a> Wants<'a> {
     }
 }
 
-/// What a copy of this length has of a packet.
+/// How many bytes of a packet a copy of this length has.
 fn length(length: &Length) -> Reach {
     // Two addresses, a type, IPv4 and UDP.
     const LEAST_HEADERS: u64 = 42;
@@ -139,12 +138,12 @@ fn length(length: &Length) -> Reach {
 /// What is read of a packet beside its headers.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reads {
-    /// What depends on all its bytes, or on how many were captured.
+    /// A value that depends on all its bytes, or on how many were captured.
     whole: bool,
     tunnels: bool,
 }
 
-/// Bits of what a tunnel's header is.
+/// The bits of tunnel headers.
 const TUNNELS: u64 = bit::GRE | bit::VXLAN | bit::GENEVE;
 
 impl Reads {
@@ -197,7 +196,7 @@ impl Reads {
             | NumKind::Window(_)
             | NumKind::Hash(Hash::Flow) => {}
             NumKind::Load(load) => {
-                // A checksum that is not finished is none.
+                // An incomplete checksum has no meaning; its completion reads all bytes.
                 self.whole |= load.slot == Slot::L4 && matches!(load.at, 6 | 16);
                 self.bits(load.layer, load.bits);
             }

@@ -1,7 +1,7 @@
-//! What a rule that holds asks for: the range of a length, and its merge into the verdicts of the
-//! rule's stations. The invariant: a range ends by what was captured; verdicts merged in line and
-//! by the helper mean the same. (Rejected: to merge by the helper always; most rules ask for a
-//! prefix for one station.)
+//! What a rule that holds asks for: the byte range of a length, and its merge into the verdicts of
+//! the rule's stations. The invariant: a range ends within the captured bytes, and verdicts that
+//! inline code and the helper merge have the same meaning. (Rejected: always merging by the helper;
+//! most rules ask for a prefix for one station.)
 
 use super::decide::{Given, MAX_INLINE_STATIONS, Style};
 use super::emit::Emit;
@@ -12,7 +12,7 @@ use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{Block, InstBuilder, Value};
 
 impl Emit<'_> {
-    /// The byte range asked for, within the captured bytes. Empty ranges have start >= end.
+    /// The requested byte range, within the captured bytes. Empty ranges have start >= end.
     pub fn range(&mut self, length: &Length, given: &mut Option<Given>) -> (Value, Value) {
         let zero = self.constant(0);
         let cap = self.cap_len;
@@ -25,8 +25,7 @@ impl Emit<'_> {
             }
             Length::Percent(n) => {
                 let n = self.amount(n, given);
-                // Percentages are bounded by the checker's types only below 64 bits; beyond 2^31
-                // they mean all.
+                // A percentage may have up to 64 bits; a value above 2^31 means all bytes.
                 let most = self.constant(1 << 31);
                 let n = self.b.ins().umin(n, most);
                 let len = self.wire_len();
@@ -53,7 +52,7 @@ impl Emit<'_> {
         }
     }
 
-    /// A number of a length: where constants are given, the next of them.
+    /// A number of a length. With `given`: the entry's next constant.
     fn amount(&mut self, num: &Num, given: &mut Option<Given>) -> Value {
         match (num.kind(), given) {
             (NumKind::Const(_), Some(given)) => {
@@ -65,7 +64,7 @@ impl Emit<'_> {
         }
     }
 
-    /// A number of bytes, not past 2^32: more means the same and must not wrap.
+    /// A number of bytes, at most 2^32: a greater number means the same, and must not wrap.
     fn clipped(&mut self, num: &Num, given: &mut Option<Given>) -> Value {
         let value = self.amount(num, given);
         if num.max() <= u64::from(u32::MAX) {
@@ -75,7 +74,7 @@ impl Emit<'_> {
         self.b.ins().umin(value, most)
     }
 
-    /// Adds a range to the verdicts of some stations; ends with a jump to `behind`.
+    /// Adds a range to the verdicts of some stations. Ends with a jump to `behind`.
     pub fn ask(&mut self, stations: u64, range: (Value, Value), rule: Value, style: Style, behind: Block) {
         let (start, end) = range;
         let some = self.b.create_block();

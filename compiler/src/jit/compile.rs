@@ -1,6 +1,6 @@
 //! From a typed program to machine code in memory, and its two readable forms (CLIF and assembler).
-//! No unsafe code here: what runs the code is in the parent module. The invariant: the code is
-//! position independent of the constants, which it reaches through the context's pool. (Rejected:
+//! This module has no unsafe code; its parent module runs the code. The invariant: the code does
+//! not contain the addresses of constants, which it reaches through the context's pool. (Rejected:
 //! addresses of constants in the code, which make its text differ from run to run.)
 
 use super::decide::{self, Ground};
@@ -26,10 +26,10 @@ use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JitError {
-    /// No code generator for this processor.
+    /// Cranelift has no code generator for this processor.
     #[error("native code is not available on this machine: {0}")]
     Machine(String),
-    /// The code generator gave up.
+    /// The code generator failed.
     #[error("native code could not be generated: {0}")]
     Codegen(String),
     /// The compilation was stopped.
@@ -37,11 +37,12 @@ pub enum JitError {
     Stopped(Stop),
 }
 
-/// What compilation leaves.
+/// The result of a compilation.
 pub struct Compiled {
     pub module: JITModule,
     pub decide: FuncId,
-    /// What packets are to triggers, and which triggers they raise.
+    /// The functions that write the packets' keys and window events, and that write which triggers
+    /// they raise.
     pub raise: Option<(FuncId, FuncId)>,
     pub pool: Vec<u64>,
     pub nodes: Vec<Node>,
@@ -75,8 +76,7 @@ fn module() -> Result<JITModule, JitError> {
 
 /// Compiles a program.
 ///
-/// # Errors
-/// [`JitError`]; the budget's end is asked for before each function.
+/// # Errors [`JitError`]. The budget's time is checked before each function.
 pub fn compile(
     program: &Program,
     environment: &Environment,
@@ -92,8 +92,8 @@ pub fn compile(
     Ok(Compiled { module, decide, raise, pool, nodes })
 }
 
-/// Shows the code of a program: of the function that decides, then, if there is one, of those that
-/// ask triggers.
+/// The readable code of a program: of the function that decides, then of the functions for
+/// triggers, if there are any.
 pub fn listing(program: &Program, environment: &Environment) -> Result<Listing, JitError> {
     let budget = CompileBudget::default();
     let mut built = Build::new(program, environment, &budget)?;
@@ -108,7 +108,7 @@ pub fn listing(program: &Program, environment: &Environment) -> Result<Listing, 
     Ok(listing)
 }
 
-/// What emits the body of a function.
+/// A function that emits the body of a generated function.
 type Emitter = fn(FunctionBuilder<'_>, &Ground<'_>, &mut Vec<u64>, &mut Vec<Node>, TargetFrontendConfig);
 
 /// The functions of a program share their constants and nodes.

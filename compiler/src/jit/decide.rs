@@ -1,7 +1,7 @@
-//! The generated function: a loop over a batch of packets; for each packet the rules' plan, then,
-//! if some rule asked for a copy, the limits' plan. The invariant: `asked[i]` is written for every
-//! packet, a verdict for every station whose bit is set there, and a rule is counted once a packet.
-//! (Rejected: a call per packet; a call costs as much as a small program.)
+//! The generated function: a loop over a batch of packets. For each packet it runs the rules' plan,
+//! and, if a rule asked for a copy, the limits' plan. The invariant: `asked[i]` is written for
+//! every packet, a verdict for every station whose bit is set there, and a rule is counted once a
+//! packet. (Rejected: a call per packet; a call costs as much as a small program.)
 
 use super::emit::{Emit, Helpers, Regions};
 use super::needs::Needs;
@@ -16,65 +16,65 @@ use cranelift_codegen::ir::{BlockCall, InstBuilder, JumpTableData, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 
-/// Verdicts of programs with at most so many asks are merged in line; beyond, by a helper, to keep
-/// code small.
+/// Programs with at most this many asks merge verdicts inline; larger programs use a helper, to
+/// keep the code small.
 const MAX_INLINE_ASKS: usize = 512;
 /// A rule with more stations than this is merged by a helper.
 pub const MAX_INLINE_STATIONS: u32 = 2;
 
-/// A condition of so many parts has a block of its own for where it fails.
+/// A condition with at least this many parts has its own block for failure.
 const MANY_EDGES: usize = 16;
 
-/// The two kinds of what a plan's classes do when they hold.
+/// Whether a plan's classes are rules or limits.
 #[derive(Clone, Copy, PartialEq)]
 enum Role {
     Rules,
     Limits,
 }
 
-/// How verdicts are merged, decided once for a program.
+/// How verdicts are merged; the same for a whole program.
 #[derive(Clone, Copy)]
 pub struct Style {
     /// Every rule asks for a prefix, so a verdict's length is its end.
     pub prefixes: bool,
-    /// Merge in line.
+    /// Inline code merges them.
     pub inline: bool,
     /// Verdicts hold working values until `settle`.
     settle: bool,
-    /// The only ask of the whole program: nothing to merge with.
+    /// The program has a single ask: there is nothing to merge with.
     pub single: bool,
     limits: bool,
     rules: u32,
 }
 
-/// The constants of a rule's lengths, which its entry gives.
+/// The constants of a rule's lengths, read from its entry.
 pub struct Given {
-    /// Where the entry is.
+    /// The address of the entry.
     pub entry: Value,
-    /// How far behind that the next one is, in bytes.
+    /// The offset of the next constant in the entry, in bytes.
     pub next: i32,
 }
 
-/// What a function is generated from.
+/// The inputs of code generation for a function.
 pub struct Ground<'a> {
     /// The program.
     pub program: &'a Program,
-    /// Where its patterns are resolved.
+    /// The environment that resolves its patterns.
     pub environment: &'a Environment,
-    /// Its rules, arranged.
+    /// The plan of its rules.
     pub rules: &'a Plan,
-    /// Its limits, arranged.
+    /// The plan of its limits.
     pub limits: &'a Plan,
     /// Bytes of code that the conditions of its triggers may take.
     pub left: u64,
-    /// What its code can call.
+    /// The functions that its code can call.
     pub helpers: Helpers,
-    /// What its code can touch.
+    /// The memory regions that its code can access.
     pub regions: Regions,
 }
 
-/// Emits the whole function body. `b` stands in a new function with the signature (context,
-/// packets, count).
+/// Emits the whole function body. `b` is at the start of a new function with the signature
+/// (context, packets, count).
 pub fn emit(
     b: FunctionBuilder<'_>,
     ground: &Ground<'_>,
@@ -187,8 +187,8 @@ impl Emit<'_> {
         }
     }
 
-    /// Has the interpreter decide the rules of this list: so many words, each with a rule's number
-    /// in its low half.
+    /// Lets the interpreter decide the rules of this list. The list has `count` words, each with a
+    /// rule's number in its low half.
     fn interpret(&mut self, list: Value, count: Value, role: Role) {
         let asked = self.b.use_var(self.asked);
         let limits = self.constant(u64::from(role == Role::Limits));
@@ -198,7 +198,7 @@ impl Emit<'_> {
         }
     }
 
-    /// Looks the packet's key up and runs the rules found; goes on behind.
+    /// Looks the packet's key up and runs the classes of the rules found. Continues in a new block.
     fn group(&mut self, group: &Group, role: Role, style: Style) {
         let done = self.b.create_block();
         let bits = [
@@ -254,7 +254,7 @@ impl Emit<'_> {
             self.b.ins().brif(same, next, &[], probe, &[next_slot.into()]);
             self.enter(next);
         }
-        // A run of entries with this key.
+        // The loop over the run of entries with this key.
         let (at, left) = (self.b.append_block_param(walk, I64), self.b.append_block_param(walk, I64));
         let low = self.b.ins().band_imm_s(payload, 0xffff_ffff);
         let entry_size = group.stride() as i64 * 8;
@@ -320,9 +320,9 @@ impl Emit<'_> {
         words
     }
 
-    /// Tests what the key did not say, counts the rule, evaluates its asks; ends with a jump to
-    /// `next`. `found` is the rule's number, and where its entry is if that gives the constants of
-    /// its lengths.
+    /// Tests the residual, counts the rule and evaluates its asks. Ends with a jump to `next`.
+    /// `found` is the rule's number and, if the entry has the constants of its lengths, the entry's
+    /// address.
     fn class(
         &mut self,
         class: &Class,
@@ -369,9 +369,9 @@ impl Emit<'_> {
         self.b.ins().jump(next, &[]);
     }
 
-    /// Goes on where a condition holds, else at `other`. Each test of a long one leads to a block
-    /// that has no value of its own to hand on: `other` has one for the stations asked so far, and
-    /// with thousands of edges into it the allocator of registers takes the square of their number.
+    /// Continues where a condition holds, else at `other`. The tests of a long condition lead to an
+    /// extra block without parameters. `other` has a parameter, the stations asked so far, and with
+    /// thousands of edges into it the register allocator takes time quadratic in their number.
     fn when_holds(&mut self, condition: &Pred, other: cranelift_codegen::ir::Block) {
         let holds = self.b.create_block();
         let parts = match condition.kind() {

@@ -1,8 +1,8 @@
 //! Numbers and conditions to CLIF. A condition is emitted as jumps: `emit(pred, yes, no)` ends the
 //! current block. The invariant: a header load is emitted only in a block that the test of its
-//! presence bits dominates, and loads are not marked movable, so the optimiser keeps them there.
-//! What takes more than a few instructions is a call to a total helper. (Rejected: values instead
-//! of jumps, which would evaluate what short circuit skips.)
+//! presence bits dominates. Loads are not marked movable, so the optimiser keeps them there. A test
+//! that takes more than a few instructions is a call to a total helper. (Rejected: values instead
+//! of jumps, which would evaluate the parts that a short circuit skips.)
 
 use super::member::is_small;
 use super::nodes::Node;
@@ -28,19 +28,19 @@ pub struct Helpers {
     pub number: FuncRef,
     /// Looks a number up in sorted intervals.
     pub search: FuncRef,
-    /// Adds what a rule asks for to the verdicts.
+    /// Adds a rule's range to the verdicts.
     pub ask: FuncRef,
     /// Prepares the verdicts for limits.
     pub settle: FuncRef,
-    /// Cuts verdicts down.
+    /// Cuts verdicts.
     pub cut: FuncRef,
-    /// Writes what limits have left.
+    /// Writes the verdicts after the limits.
     pub finish: FuncRef,
     /// Decides rules that have no code.
     pub interpret: FuncRef,
 }
 
-/// Alias regions: what generated code writes is neither frame nor constants.
+/// Alias regions: memory that generated code writes is neither frame nor constants.
 #[derive(Clone, Copy)]
 pub struct Regions {
     pub frame: AliasRegion,
@@ -53,11 +53,11 @@ pub struct Emit<'a> {
     pub b: FunctionBuilder<'a>,
     pub helpers: Helpers,
     pub regions: Regions,
-    /// The constants, at `pool_base` when the code runs.
+    /// The constants. When the code runs, they are at `pool_base`.
     pub pool: &'a mut Vec<u64>,
-    /// What patterns are resolved in.
+    /// The environment that resolves patterns.
     pub environment: &'a Environment,
-    /// What helpers evaluate.
+    /// The nodes that helpers evaluate.
     pub nodes: &'a mut Vec<Node>,
     pub context: Value,
     pub pool_base: Value,
@@ -66,18 +66,18 @@ pub struct Emit<'a> {
     pub packet: Value,
     /// The packet's index in the batch.
     pub index: Value,
-    /// Where the packet's verdicts go.
+    /// The address of the packet's verdicts.
     pub verdicts: Value,
     pub data: Value,
     pub cap_len: Value,
     pub serial: Value,
-    /// What the windows say for the packet.
+    /// The address of the packet's window values.
     pub windows: Value,
-    /// The packet's flow.
+    /// The address of the packet's flow.
     pub flow: Value,
-    /// The packet's words of found patterns.
+    /// The address of the packet's words of found patterns.
     pub found: Value,
-    /// The stations asked a copy for so far.
+    /// The stations for which a copy was asked so far.
     pub asked: Variable,
     /// Bytes of code that further conditions of triggers may take.
     pub left: u64,
@@ -101,14 +101,14 @@ impl Emit<'_> {
         MemFlagsData::trusted().with_alias_region(Some(self.regions.state))
     }
 
-    /// Puts words into the pool and gives their address.
+    /// Puts words into the pool and returns their address.
     pub fn pooled(&mut self, words: &[u64]) -> Value {
         let at = self.pool.len() * 8;
         self.pool.extend_from_slice(words);
         self.b.ins().iadd_imm_s(self.pool_base, at as i64)
     }
 
-    /// Starts emitting into a block whose predecessors are all known.
+    /// Continues in a block whose predecessors are all known.
     pub fn enter(&mut self, block: Block) {
         self.b.switch_to_block(block);
     }
@@ -126,8 +126,7 @@ impl Emit<'_> {
     pub fn fact(&mut self, fact: Fact) -> Value {
         match self.facts.get(fact) {
             Some(value) => value,
-            // Every fact that the program reads was collected before; a missing one is never
-            // present.
+            // Unreachable: `Needs` has collected every fact that the program reads.
             None => self.constant(0),
         }
     }
@@ -138,13 +137,13 @@ impl Emit<'_> {
         self.b.ins().iadd(self.data, offset)
     }
 
-    /// A big-endian load of 1, 2, 4 or 8 bytes, widened.
+    /// A big-endian load of 1, 2, 4 or 8 bytes, extended to 64 bits.
     pub fn load(&mut self, base: Value, at: i32, width: u8) -> Value {
         let raw = self.load_raw(base, at, width);
         self.widen(raw, width)
     }
 
-    /// The same, in memory order, of its own width.
+    /// A load in memory order, in its own width.
     pub fn load_raw(&mut self, base: Value, at: i32, width: u8) -> Value {
         let flags = self.frame_flags();
         self.b.ins().load(int(width), flags, base, at)
@@ -167,14 +166,14 @@ impl Emit<'_> {
         if bits & !mask == 0 { value } else { self.b.ins().band_imm_s(value, mask.cast_signed()) }
     }
 
-    /// A header number; its bits have been tested.
+    /// A header number. Its presence bits have been tested.
     pub fn header(&mut self, load: &Load) -> Value {
         let base = self.place(load.layer, load.slot);
         let value = self.load(base, i32::from(load.at), load.width);
         self.shift_mask(value, load.width, load.shift, load.mask)
     }
 
-    /// A number; its guard has been tested.
+    /// A number. Its guard has been tested.
     pub fn number(&mut self, num: &Num) -> Value {
         match num.kind() {
             NumKind::Const(value) => self.constant(*value),
@@ -213,8 +212,7 @@ impl Emit<'_> {
         }
     }
 
-    /// The right side of an operator; generated code never divides by zero, whatever its guards
-    /// say.
+    /// The right operand. It is never zero for a division, whatever its guard says.
     fn divisor(&mut self, op: ArithOp, num: &Num) -> Value {
         let value = self.number(num);
         if !matches!(op, ArithOp::Div | ArithOp::Rem) || matches!(num.kind(), NumKind::Const(1..)) {
@@ -233,7 +231,7 @@ impl Emit<'_> {
         self.choose(num, |e| e.constant(0))
     }
 
-    /// A number where it exists, else another.
+    /// A number if it exists, else another value.
     fn choose(&mut self, num: &Num, other: impl FnOnce(&mut Self) -> Value) -> Value {
         let guard = num.guard();
         let (there, absent, join) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
@@ -262,8 +260,8 @@ impl Emit<'_> {
         self.b.ins().load(I64, flags, self.flow, at)
     }
 
-    /// Where the packet's flow and the words of its patterns are; only of programs that look at
-    /// flows.
+    /// The addresses of the packet's flow and of its pattern words. Only programs that read flows
+    /// need them.
     pub fn locate_flow(&mut self, patterns: usize) {
         let flags = self.state_flags();
         let flows = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_FLOWS);
@@ -302,7 +300,7 @@ impl Emit<'_> {
         }
     }
 
-    /// Puts the parts of a key where helpers read them; their guards have been tested.
+    /// Stores the parts of a key where helpers read them. Their guards have been tested.
     fn key(&mut self, key: &[Key]) {
         for (i, part) in key.iter().enumerate() {
             let (high, low) = match part {
@@ -407,8 +405,8 @@ impl Emit<'_> {
         }
     }
 
-    /// The same for a condition of any size: one that the code budget has no room for is
-    /// interpreted.
+    /// As `emit`, for a condition of any size. If the code budget has no room for it, a helper
+    /// interprets it.
     pub fn emit_within(&mut self, pred: &Pred, yes: Block, no: Block) {
         let bytes = cost::of_pred(pred);
         if bytes <= self.left.min(cost::LARGEST) {

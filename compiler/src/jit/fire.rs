@@ -1,8 +1,9 @@
-//! The generated function that finds out which triggers packets raise: for each packet and trigger
-//! its `when`, then its `unless`. The invariant: it writes one byte for each packet and trigger,
-//! and reads states as they are when it is called: before each packet, as long as none of them
-//! raises what another asks for. (Rejected: firing inside the loop that decides; states change
-//! between one packet and the next, and who changes them is the runtime.)
+//! The generated function that determines which triggers packets raise: for each packet and
+//! trigger, it tests `when`, then `unless`. The invariant: it writes one byte for each packet and
+//! trigger. It reads the triggers' states at the time of the call. The result holds for each packet
+//! as long as no packet of the call raises a trigger that another packet reads. (Rejected: raising
+//! triggers inside the loop that decides; states change between packets, and the runtime changes
+//! them.)
 
 use super::decide::Ground;
 use super::emit::Emit;
@@ -15,8 +16,8 @@ use cranelift_codegen::ir::types::I8;
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 
-/// Emits the whole function body. `b` stands in a new function with the signature (context,
-/// packets, count).
+/// Emits the whole function body. `b` is at the start of a new function with the signature
+/// (context, packets, count).
 pub fn emit(
     b: FunctionBuilder<'_>,
     ground: &Ground<'_>,

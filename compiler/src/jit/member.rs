@@ -1,5 +1,5 @@
-//! Membership to CLIF: numbers and addresses in sets, tags of a run in sets. Small sets are
-//! compared through; larger ones are a bitmap or sorted intervals in the pool. The invariant: as in
+//! Membership to CLIF: numbers, addresses and tags in sets. The code compares small sets interval
+//! by interval; a larger set is a bitmap or sorted intervals in the pool. The invariant: as in
 //! `emit`, jumps end the current block, and a bitmap is read only below its size. (Rejected: a
 //! helper for every set; most sets are a number, a port range or a prefix.)
 
@@ -12,24 +12,24 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Block, InstBuilder, Value};
 
-/// A set with more intervals than this is looked up instead of compared through.
+/// A set with more intervals than this is looked up, not compared.
 const MAX_COMPARED: usize = 6;
-/// A looked-up set whose numbers stay below this is a bitmap.
+/// A set to look up whose numbers are all below this is a bitmap.
 const MAX_BITMAP: u64 = 1 << 16;
 
-/// Whether an address set is small enough to be compared through.
+/// Whether an address set is small enough to be compared.
 pub fn is_small(set: &Intervals<u128>) -> bool {
     set.parts().len() <= MAX_COMPARED
 }
 
 impl Emit<'_> {
-    /// Jumps by whether a number, whose guard has been tested, is in the set.
+    /// Jumps by whether a number is in the set. The number's guard has been tested.
     pub fn emit_in(&mut self, num: &Num, set: &Intervals<u64>, yes: Block, no: Block) {
         if let (NumKind::Load(load), &[(low, high)]) = (num.kind(), set.parts())
             && load.shift == 0
             && low == high
         {
-            // Equality needs no byte swap of the packet's side.
+            // Equality needs no byte swap of the packet's bytes.
             let base = self.place(load.layer, load.slot);
             let raw = self.load_raw(base, i32::from(load.at), load.width);
             let masked = if load.mask == u64::MAX >> (64 - 8 * u32::from(load.width)) {
@@ -143,7 +143,7 @@ impl Emit<'_> {
         self.b.ins().jump(no, &[]);
     }
 
-    /// Compares two 128-bit numbers, each high word first.
+    /// Compares two 128-bit numbers; each has its high word first.
     pub fn emit_wide(&mut self, op: CompareOp, a: (Value, Value), b: (Value, Value), yes: Block, no: Block) {
         let low = self.b.create_block();
         let same = self.b.ins().icmp(IntCC::Equal, a.0, b.0);
@@ -161,7 +161,7 @@ impl Emit<'_> {
         self.branch(held, yes, no);
     }
 
-    /// A loop over the tags of a run: their presence bit has been tested, so there is at least one.
+    /// A loop over the tags of a run. Their presence bit has been tested, so there is at least one.
     pub fn emit_tags(&mut self, part: &TagPart, set: &Intervals<u64>, yes: Block, no: Block) {
         let (first, count) = match part.tags {
             Tags::Vlan => (Slot::Vlan, Slot::Vlans),
@@ -189,8 +189,8 @@ impl Emit<'_> {
     }
 }
 
-/// A constant as it reads in memory order on a little-endian machine, sign-extended as an immediate
-/// of its type.
+/// A constant in the byte order of the packet as a little-endian machine loads it, sign-extended as
+/// an immediate of its type.
 fn swapped(value: u64, width: u8) -> i64 {
     match width {
         1 => i64::from((value as u8).cast_signed()),

@@ -1,5 +1,5 @@
-//! Native code for a program: owns the code and its constants, and is the one place that calls it.
-//! The invariant (V6): the entry points never leave this module, and code, pool and nodes live as
+//! Native code for a program. This module owns the code and its constants, and only it calls the
+//! code. The invariant (V6): the entry points never leave this module. Code, pool and nodes live as
 //! long as [`Jit`], which is borrowed during every call. (Rejected: handing out a function pointer,
 //! which can outlive its code.)
 
@@ -36,12 +36,12 @@ type Entry = unsafe extern "C" fn(*mut Context, *const Packet, usize);
 /// A program as native code.
 pub struct Jit {
     decide: Entry,
-    /// What packets are to triggers, and which triggers they raise; none when no trigger has
-    /// conditions.
+    /// The functions that write the packets' keys and window events, and that write which triggers
+    /// they raise. `None`: no trigger has conditions.
     raise: Option<(Entry, Entry)>,
     pool: Vec<u64>,
     nodes: Vec<Node>,
-    /// For rules that have no code.
+    /// For the rules without code.
     program: Arc<Program>,
     stations: usize,
     rules: usize,
@@ -51,15 +51,14 @@ pub struct Jit {
     patterns: usize,
     windows: usize,
     groups: usize,
-    /// The code looks at heads and flows.
+    /// Whether the code reads heads and flows.
     flows: bool,
-    /// Taken when dropped. The lock is never contended: it only says that workers may share the
-    /// rest.
+    /// Taken in `drop`. The lock is never contended; it exists so that workers may share the rest.
     module: Mutex<Option<JITModule>>,
 }
 
 impl Jit {
-    /// Compiles a program; any environment made of the same program can be used with it.
+    /// Compiles a program. Any environment made of the same program can be used with it.
     #[expect(unsafe_code, reason = "the generated functions' addresses become functions")]
     pub fn new(
         program: &Arc<Program>,
@@ -93,15 +92,14 @@ impl Jit {
         })
     }
 
-    /// Bytes of its constants and of what helpers evaluate, about; the code itself is within the
-    /// code budget.
+    /// The approximate bytes of its constants and nodes. The code itself is within the code budget.
     pub fn memory(&self) -> usize {
         size_of_val(self.pool.as_slice()) + size_of_val(self.nodes.as_slice())
     }
 
-    /// Decides a part of a batch of packets. Decides none when the batch or the context is too
-    /// small for them, or was made for another program, or the environment was: then nothing is
-    /// asked for.
+    /// Decides a part of a batch of packets. It decides no packet, and asks for no copy, if the
+    /// batch or the context is too small, or if the batch, the context or the environment was made
+    /// for another program.
     pub fn decide(
         &self,
         environment: &Environment,
@@ -134,8 +132,8 @@ impl Jit {
         batch.serial += packets.len() as u64;
     }
 
-    /// Finds out which triggers packets raise. None, when the context, the environment or `fired`
-    /// is not of this program.
+    /// Determines which triggers packets raise. None, if the context, the environment or `fired`
+    /// does not belong to this program.
     pub fn fire(
         &self,
         environment: &Environment,
@@ -155,8 +153,8 @@ impl Jit {
         }
     }
 
-    /// Finds out what packets are to triggers and windows: nothing, when the context, the
-    /// environment or `probe` is not of this program.
+    /// Writes the packets' keys for triggers and their events for windows. It writes nothing if the
+    /// context, the environment or `probe` does not belong to this program.
     pub fn probe(
         &self,
         environment: &Environment,
@@ -175,7 +173,7 @@ impl Jit {
         }
     }
 
-    /// Whether the environment, and the context for so many packets, are of this program.
+    /// Whether the environment, and the context for this many packets, belong to this program.
     fn sees(&self, environment: &Environment, packets: usize, sight: &BatchContext) -> bool {
         environment.params().len() >= self.params * 2 && (!self.flows || sight.fits(packets, self.patterns))
     }
@@ -229,7 +227,7 @@ impl Jit {
         };
         // SAFETY: V1: `Packet` keeps its pointer and length true. V2, V4: batch, sight and `fired`
         // were checked to have room for these packets, stations, rules, limits, patterns, triggers
-        // and windows, and what is written is borrowed mutably until the call returns; `Fired` has
+        // and windows. The written memory is borrowed mutably until the call returns; `Fired` has
         // every value that `fire` stores. V6: `self` owns the code, its pool and its nodes, and is
         // borrowed until the call returns; so are the environment, the scratch and the context in
         // `host`.
@@ -237,7 +235,7 @@ impl Jit {
     }
 }
 
-/// What a call writes; empty where its function writes nothing.
+/// The memory that a call writes. A part is empty if the function does not write it.
 #[derive(Default)]
 struct Out<'a> {
     asked: &'a mut [u64],

@@ -1,7 +1,6 @@
-//! What a program reads of a packet: presence bits and slots, gathered from its conditions, so that
-//! generated code finds out those and no others. The invariant: whatever the code generator asks of
-//! a fact was gathered here. (Rejected: all facts of every packet; most programs read two or
-//! three.)
+//! What a program reads of a packet: presence bits and slots, collected from its conditions, so
+//! that generated code computes only these. The invariant: every fact that the code generator reads
+//! was collected here. (Rejected: all facts of every packet; most programs read two or three.)
 
 use super::shape::Fact;
 use crate::abi::bit;
@@ -24,7 +23,7 @@ const TRANSPORT_BITS: u64 = bit::TCP_SEQ
     | bit::TCP_PAYLOAD
     | bit::UDP_PAYLOAD
     | bit::PAYLOAD;
-/// Bits of tunnel headers, which in the fast shapes only UDP can carry.
+/// Bits of tunnel headers. In the fast shapes, only UDP can carry these headers.
 const TUNNEL_BITS: u64 = bit::VXLAN | bit::GENEVE;
 
 impl Needs {
@@ -107,7 +106,7 @@ impl Needs {
         }
     }
 
-    /// A number of a length, which is 0 where it does not exist.
+    /// A number of a length. It is 0 if it does not exist.
     fn length(&mut self, num: &Num) {
         self.pred(&num.guard());
         self.number(num);
@@ -175,7 +174,7 @@ impl Needs {
             PredKind::InTable { key, .. } | PredKind::LookupIs { key, .. } | PredKind::Active { key, .. } => {
                 key.iter().for_each(|k| self.key(k));
             }
-            // Helpers dissect by themselves when they need to.
+            // Helpers dissect the packet themselves if they need to.
             PredKind::Const(_)
             | PredKind::FlowActive(_)
             | PredKind::Stream(_)
@@ -198,7 +197,7 @@ impl Needs {
         self.facts.contains(&Fact::Slot(Layer::Outer, slot))
     }
 
-    /// Whether the program looks behind the ports: at header lengths or payloads.
+    /// Whether the program reads beyond the ports: header lengths or payloads.
     pub fn transport(&self) -> bool {
         self.outer & TRANSPORT_BITS != 0
             || [Slot::HeadersEnd, Slot::Payload, Slot::PayloadEnd, Slot::TcpLen]

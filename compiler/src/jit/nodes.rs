@@ -1,8 +1,8 @@
-//! The parts of a program that generated code leaves to helpers: byte strings, options, tables.
-//! Safe code; each node is looked up by the index that the code generator gave it. The invariant:
-//! total, for any index; the guards of a node and the parts of its key were dealt with by generated
-//! code. (Rejected: a shim per kind of node, with the node's constants as words; that is a second
-//! encoding of the typed program.)
+//! The parts of a program that generated code leaves to helpers: byte strings, options, tables. The
+//! code here is safe; a node is found by the index that the code generator gave it. The invariant:
+//! the functions are total for any index. Generated code has tested a node's guards and computed
+//! the parts of its key. (Rejected: a shim per kind of node with the node's constants as words;
+//! that is a second encoding of the typed program.)
 
 use crate::abi::{Head, MAX_KEY, Packet};
 use crate::context::PacketContext;
@@ -13,16 +13,16 @@ use crate::helpers::{self, SearchId};
 use crate::hir::{Bytes, CompareOp, Key, Num, NumKind, Pred, PredKind};
 use crate::table::KeyValue;
 
-/// A part of the program that helpers evaluate: handed to them by its index.
+/// A part of the program that helpers evaluate. Generated code passes its index.
 #[derive(Debug, Clone)]
 pub enum Node {
-    /// A condition; the parts of its key, if it has one, are in `Context::key`.
+    /// A condition. The parts of its key, if it has one, are in `Context::key`.
     Test(Pred),
-    /// A number, likewise.
+    /// A number. The parts of its key, if it has one, are in `Context::key`.
     Number(Num),
     /// A search for a pattern, already resolved.
     Search(SearchId),
-    /// A whole condition, interpreted.
+    /// A whole condition, for the interpreter.
     Whole(Pred),
 }
 
@@ -38,7 +38,7 @@ impl Node {
     }
 }
 
-/// What a node is evaluated with.
+/// The inputs of a node's evaluation.
 pub struct Scene<'a> {
     /// Tables, patterns, triggers.
     pub environment: &'a Environment,
@@ -46,9 +46,9 @@ pub struct Scene<'a> {
     pub scratch: &'a mut Scratch,
     /// The packet.
     pub packet: &'a Packet<'a>,
-    /// Where its headers are.
+    /// The places of its headers.
     pub head: &'a Head,
-    /// What is known of its flow.
+    /// The context of its flow.
     pub seen: PacketContext<'a>,
     /// The parts of the key, as far as generated code computes them.
     pub key: &'a [[u64; 2]; MAX_KEY],
@@ -145,7 +145,7 @@ impl<'a> Scene<'a> {
                 helpers::facet_in_table(self.environment, self.seen, *facet, *table, self.packet.time)
             }
             PredKind::AddressIn(_, set) => self.key.first().is_some_and(|&words| set.contains(wide(words))),
-            // Searches are nodes of their own, and generated code tests the rest itself.
+            // Searches are separate nodes, and generated code tests the other conditions itself.
             PredKind::Contains(..)
             | PredKind::Matches(..)
             | PredKind::Const(_)
@@ -166,7 +166,7 @@ impl<'a> Scene<'a> {
         helpers::bytes(self.packet, self.head, bytes)
     }
 
-    /// Runs `f` on the key, unless the packet lacks bytes that are a part of it.
+    /// Runs `f` on the key, unless the packet lacks bytes that are part of it.
     fn with_key<T>(&self, key: &[Key], f: impl FnOnce(&Environment, &[KeyValue]) -> T) -> Option<T> {
         let mut values = [KeyValue::Num(0); MAX_KEY];
         let values = values.get_mut(..key.len())?;
@@ -189,7 +189,7 @@ fn wide([high, low]: [u64; 2]) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }
 
-/// The three comparisons that a typed program has, on byte strings.
+/// The three comparisons of a typed program, on byte strings.
 fn ordered(op: CompareOp, a: &[u8], b: &[u8]) -> bool {
     let order = a.cmp(b);
     match op {

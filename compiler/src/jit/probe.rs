@@ -1,7 +1,7 @@
-//! The generated function that finds out what packets are to triggers: the keys that they have,
-//! each once however many triggers it is of, and what each window counts. The invariant: of each
-//! packet it writes all forms and counts, parts and amounts only where these hold. (Rejected:
-//! updating windows from here; generated code would write what the runtime owns.)
+//! The generated function that writes the packets' keys for triggers and their events for windows.
+//! It writes each key once, however many triggers use it. The invariant: for each packet it writes
+//! all forms and counts; it writes parts and amounts only if the form or the count holds.
+//! (Rejected: updating windows here; generated code would write state that the runtime owns.)
 
 use super::decide::Ground;
 use super::emit::Emit;
@@ -13,8 +13,8 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 
-/// Emits the whole function body. `b` stands in a new function with the signature (context,
-/// packets, count).
+/// Emits the whole function body. `b` is at the start of a new function with the signature
+/// (context, packets, count).
 pub fn emit(
     b: FunctionBuilder<'_>,
     ground: &Ground<'_>,
@@ -39,7 +39,7 @@ pub fn emit(
 }
 
 impl Emit<'_> {
-    /// Writes the key that a packet has.
+    /// Writes the packet's key.
     fn own_key(&mut self, forms: &[OwnKey], keys: Value, at: i32) {
         self.put(keys, at + offset::KEY_FORM, 0);
         self.forms(forms, |e, form, parts| {
@@ -53,7 +53,7 @@ impl Emit<'_> {
         });
     }
 
-    /// Writes whether a packet counts in a window, and how much.
+    /// Writes whether a packet counts in a window, and its amount.
     fn event(&mut self, window: &Window, events: Value, at: i32) {
         self.put(events, at + offset::EVENT_COUNTS, 0);
         let count = |e: &mut Emit<'_>, amount: Value| {
@@ -95,15 +95,15 @@ impl Emit<'_> {
         self.b.ins().store(flags, value, base, at);
     }
 
-    /// Goes on where the condition holds, else at `other`.
+    /// Continues where the condition holds, else at `other`.
     fn when(&mut self, condition: &Pred, other: cranelift_codegen::ir::Block) {
         let holds = self.b.create_block();
         self.emit_within(condition, holds, other);
         self.enter(holds);
     }
 
-    /// Runs `with` on the number (from 1) and the parts of the first form that the packet has; goes
-    /// on behind.
+    /// Runs `with` on the number (from 1) and the parts of the first form that the packet has.
+    /// Continues in a new block.
     fn forms(&mut self, forms: &[OwnKey], with: impl Fn(&mut Self, u64, Vec<(Value, Value)>)) {
         let done = self.b.create_block();
         for (number, form) in (1u64..).zip(forms) {
@@ -123,7 +123,7 @@ impl Emit<'_> {
         match part {
             Key::Num(num) | Key::Ipv4(num) => (zero, self.number(num)),
             Key::Ipv6(address) => self.address(address),
-            // Whoever keeps triggers reads them.
+            // The runtime reads these parts itself.
             Key::Bytes(_) | Key::Text(_) | Key::Facet(_) => (zero, zero),
         }
     }

@@ -1,9 +1,9 @@
-//! Dissection inside generated code. The common shapes (Ethernet, at most two VLAN tags, IPv4
-//! without options or IPv6 without extension headers, whole, TCP or UDP, nothing cut or lying) are
-//! recognised with a few loads; every other packet goes to the dissector. Both ways end in one
-//! block whose parameters are the facts that the program reads and no others. The invariant: on a
-//! fast shape each fact has the value that the dissector would give it. (Rejected: always calling
-//! the dissector, which costs several times what a small program does.)
+//! Dissection inside generated code. The code recognises the common shapes with a few loads:
+//! Ethernet, at most two VLAN tags, IPv4 without options or IPv6 without extension headers,
+//! unfragmented, TCP or UDP, nothing cut, consistent lengths. Every other packet goes to the
+//! dissector. Both paths end in one block whose parameters are exactly the facts that the program
+//! reads. The invariant: on a fast shape each fact has the dissector's value. (Rejected: always
+//! calling the dissector, which costs several times as much as a small program.)
 
 use super::emit::Emit;
 use super::needs::Needs;
@@ -13,7 +13,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value};
 
-/// Something about a packet that a program can read.
+/// A fact about a packet that a program can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fact {
     /// The presence bits of a layer.
@@ -34,7 +34,7 @@ impl Facts {
     }
 }
 
-/// What is known of a packet of a fast shape.
+/// What is known of a packet with a fast shape.
 struct Shape {
     /// 6 or 17.
     proto: u8,
@@ -48,8 +48,8 @@ struct Shape {
 }
 
 impl Emit<'_> {
-    /// Reads the facts that were found before: of a program that looks at flows, whoever tracked
-    /// them dissected.
+    /// Reads the facts from the heads of the call. A program that reads flows gets heads: flow
+    /// tracking has dissected the packets.
     pub fn recall(&mut self, needs: &Needs) {
         let flags = self.state_flags();
         let heads = self.b.ins().load(I64, flags, self.context, offset::CONTEXT_HEADS);
@@ -59,7 +59,8 @@ impl Emit<'_> {
         self.facts = Facts { list };
     }
 
-    /// Finds out what the program reads of the packet; goes on in a block where `facts` are known.
+    /// Determines the facts that the program reads of the packet. Continues in a block where
+    /// `facts` are known.
     pub fn dissect(&mut self, needs: &Needs) {
         if needs.facts.is_empty() {
             return;
@@ -82,12 +83,12 @@ impl Emit<'_> {
         self.b.ins().jump(block, &arguments);
     }
 
-    /// A fact as the dissector found it.
+    /// A fact in the dissector's result.
     fn found(&mut self, fact: Fact) -> Value {
         self.fact_at(fact, self.context, offset::CONTEXT_HEAD)
     }
 
-    /// A fact of the head that begins `start` bytes behind `base`.
+    /// A fact of the head that begins `start` bytes after `base`.
     fn fact_at(&mut self, fact: Fact, base: Value, start: i32) -> Value {
         let flags = self.state_flags();
         let at = |layer| start + if layer == Layer::Inner { offset::HEAD_INNER } else { 0 };
@@ -100,7 +101,7 @@ impl Emit<'_> {
         }
     }
 
-    /// Goes on in a new block if the condition holds, else to `other`.
+    /// Continues in a new block if the condition holds, else jumps to `other`.
     fn require(&mut self, condition: Value, other: Block) {
         let next = self.b.create_block();
         self.branch(condition, next, other);
@@ -252,8 +253,8 @@ impl Emit<'_> {
             payload = self.b.ins().iadd_imm_s(l4, 8);
         }
         if needs.transport() {
-            // Headers cut by the capture or past the packet's own end, and lengths that disagree,
-            // are the dissector's.
+            // The dissector handles headers that are cut or exceed the packet's own end, and
+            // lengths that disagree.
             let inside = self.b.ins().icmp(IntCC::UnsignedLessThanOrEqual, payload, shape.l3_end);
             self.require(inside, shape.slow);
             if shape.proto == 17 {
@@ -308,7 +309,7 @@ impl Emit<'_> {
         self.b.ins().bor(have, own)
     }
 
-    /// A fact of a packet of a fast shape.
+    /// A fact of a packet with a fast shape.
     fn shaped(&mut self, fact: Fact, shape: &Shape, (l4, payload, bits): (Value, Value, Value)) -> Value {
         match fact {
             Fact::Bits(Layer::Outer) => bits,
@@ -321,12 +322,13 @@ impl Emit<'_> {
                 Slot::TcpLen if shape.proto == 6 => {
                     let total = self.total(shape);
                     let end = self.b.ins().iadd(shape.l3, total);
-                    // A declared length past the end of the frame is a lie.
+                    // A declared length beyond the end of the frame is wrong: the dissector handles
+                    // it.
                     let wire = self.wire_len();
                     let end = self.b.ins().umin(end, wire);
                     self.b.ins().isub(end, payload)
                 }
-                // The first tag, if there is one, stands behind the addresses and its own type.
+                // The first tag, if there is one, follows the addresses and its own type.
                 Slot::Vlan => {
                     let (first, none) = (self.constant(14), self.constant(0));
                     self.b.ins().select(shape.vlans, first, none)

@@ -1,8 +1,8 @@
-//! What generated code calls: each shim rebuilds safe references from the words it is given and
+//! The functions that generated code calls. Each shim rebuilds safe references from its words and
 //! does the rest in safe code. The invariants: shims are total (V5), since a panic may not unwind
-//! into generated code and would abort the process; and no reference to the whole context is ever
-//! made, only to members of it, so that what is read through its pointer next invalidates nothing.
-//! (Rejected: calling Rust functions of other ABIs through transmuted pointers.)
+//! into generated code and would abort the process. No shim makes a reference to the whole context,
+//! only to its members, so that a later read through its pointer invalidates nothing. (Rejected:
+//! calling Rust functions of other ABIs through transmuted pointers.)
 #![expect(unsafe_code, reason = "the JIT's calling boundary")]
 
 use super::nodes::{Node, Scene};
@@ -14,29 +14,29 @@ use crate::eval::Eval;
 use crate::hir::Program;
 use crate::length;
 
-/// What shims look into beside the context: made for each batch from what the engine and the worker
-/// own.
+/// The data that shims read beside the context. The engine builds it for each batch from its own
+/// and the worker's data.
 pub struct Host<'a> {
     pub environment: &'a Environment,
     pub scratch: &'a mut Scratch,
     pub nodes: &'a [Node],
-    /// The program, for its rules that have no code.
+    /// The program, for its rules without code.
     pub program: &'a Program,
     pub cuts: &'a mut [Cut],
     pub stations: usize,
-    /// The packet that the scratch's memory is of.
+    /// The serial number of the packet that the scratch's memory belongs to.
     pub scratch_serial: u64,
-    /// What is known of the first packet.
+    /// The context of the first packet.
     pub seen: PacketContext<'a>,
-    /// Its heads are to be used.
+    /// Whether its heads are to be used.
     pub tracked: bool,
-    /// The number of the first packet.
+    /// The serial number of the first packet.
     pub serial: u64,
-    /// How many windows say something for each packet.
+    /// How many windows write an event for each packet.
     pub windows: usize,
 }
 
-/// A shim: its name, where its code is, how many words it takes, and whether it gives one back.
+/// A shim: its name, its address, its number of arguments, and whether it returns a word.
 pub struct Shim {
     pub name: &'static str,
     pub address: *const u8,
@@ -61,7 +61,7 @@ pub fn table() -> [Shim; 9] {
 }
 
 impl<'a> Host<'a> {
-    /// What is known of a packet of the call.
+    /// The context of a packet of the call.
     fn seen(&self, serial: u64) -> PacketContext<'a> {
         let on = serial.saturating_sub(self.serial) as usize;
         self.seen.on(on, self.windows)
@@ -70,22 +70,21 @@ impl<'a> Host<'a> {
 
 /// The host of a call.
 ///
-/// # Safety
-/// `context` is that of generated code's call, and no other reference to its host is in use.
+/// # Safety `context` is the context of generated code's call, and no other reference to its host
+/// is in use.
 unsafe fn host<'h, 'a>(context: *mut Context<'a>) -> &'h mut Host<'a> {
-    // SAFETY: V4, V6: `host` was made from a live `Host` for this call, and while a shim runs
-    // nothing else uses it.
+    // SAFETY: V4, V6: `host` was made from a live `Host` for this call, and nothing else uses it
+    // while a shim runs.
     unsafe { &mut *(*context).host.cast::<Host<'a>>() }
 }
 
-/// Puts what is where in the packet into the context, unless that was done already, and gives it
-/// back.
+/// Dissects the packet into the context's head, unless that was done already, and returns the head.
 ///
-/// # Safety
-/// `context` is that of generated code's call, and no reference to its `head` is in use.
+/// # Safety `context` is the context of generated code's call, and no reference to its `head` is in
+/// use.
 unsafe fn see<'c>(context: *mut Context, host: &Host, packet: &Packet, serial: u64) -> &'c Head {
-    // SAFETY: V4: the context is live, and while a shim runs nothing else uses its `head` and
-    // `head_serial`.
+    // SAFETY: V4: the context is live, and nothing else uses its `head` and `head_serial` while a
+    // shim runs.
     let (head, head_serial) = unsafe { (&mut (*context).head, &mut (*context).head_serial) };
     if *head_serial != serial {
         match host.seen(serial).head().filter(|_| host.tracked) {
@@ -98,20 +97,19 @@ unsafe fn see<'c>(context: *mut Context, host: &Host, packet: &Packet, serial: u
 }
 
 unsafe extern "C" fn dissect<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial: u64) {
-    // SAFETY: V6: generated code passes on the context and packet of its own call, both live, used
-    // by no other.
+    // SAFETY: V6: generated code passes the context and packet of its own call. Both are live, and
+    // nothing else uses them.
     unsafe { see(context, host(context), &*packet, serial) };
 }
 
-/// What a node is evaluated with.
+/// The inputs of a node's evaluation.
 ///
-/// # Safety
-/// `context` and `packet` are those that generated code was called with, and no other scene is in
-/// use.
+/// # Safety `context` and `packet` are the arguments of generated code's call, and no other scene
+/// is in use.
 unsafe fn scene<'a>(context: *mut Context<'a>, packet: *const Packet<'a>, serial: u64) -> Scene<'a> {
-    // SAFETY: V6: generated code passes on the context and packet of its own call, both live.
+    // SAFETY: V6: generated code passes the context and packet of its own call. Both are live.
     let (host, packet) = unsafe { (host(context), &*packet) };
-    // SAFETY: V4: as above; the head and the key are written by no other while the scene is in use.
+    // SAFETY: V4: as above. Nothing else writes the head and the key while the scene is in use.
     let (head, key) = unsafe { (see(context, host, packet, serial), &(*context).key) };
     if host.scratch_serial != serial {
         host.scratch.begin();
@@ -144,7 +142,7 @@ unsafe extern "C" fn number<'a>(
 }
 
 unsafe extern "C" fn search(parts: *const u64, count: u64, value: u64) -> u64 {
-    // SAFETY: V6: the code generator put `count` pairs there, in the pool that outlives the call.
+    // SAFETY: V6: the code generator put `count` pairs there, in the pool, which outlives the call.
     let parts = unsafe { std::slice::from_raw_parts(parts.cast::<[u64; 2]>(), count as usize) };
     let at = parts.partition_point(|&[low, _]| low <= value);
     u64::from(at.checked_sub(1).and_then(|i| parts.get(i)).is_some_and(|&[_, high]| value <= high))
@@ -152,9 +150,9 @@ unsafe extern "C" fn search(parts: *const u64, count: u64, value: u64) -> u64 {
 
 /// The verdict of a station of packet `index` of the batch.
 ///
-/// # Safety
-/// `context` is that of generated code's call, `index` is below the batch's size and `station`
-/// below the program's number of stations; no other reference to the verdict is in use.
+/// # Safety `context` is the context of generated code's call. `index` is below the batch's size
+/// and `station` below the program's number of stations. No other reference to the verdict is in
+/// use.
 unsafe fn verdict<'c>(context: *mut Context, stations: usize, index: u64, station: u32) -> &'c mut Verdict {
     // SAFETY: V4: the context is live; the batch has `stations` verdicts for each packet, and only
     // generated code and its shims use them now.
@@ -170,8 +168,8 @@ fn each(mut stations: u64) -> impl Iterator<Item = u32> {
 }
 
 /// Covers a range. Until `settle`, `Verdict::limit` holds the longest single range, or [`NO_LIMIT`]
-/// when code in line wrote the verdict: then all ranges are prefixes, and the longest is the
-/// verdict itself.
+/// if inline code wrote the verdict. In that case all ranges are prefixes, and the verdict itself
+/// is the longest.
 unsafe extern "C" fn ask(
     context: *mut Context,
     index: u64,
@@ -246,8 +244,9 @@ unsafe extern "C" fn finish(context: *mut Context, index: u64, asked: u64) {
     }
 }
 
-/// Decides rules, or limits, that have no code, as the interpreter does: `count` words, each with
-/// the number of one in its low half. A rule is counted once a packet, however often it is found.
+/// Decides rules or limits without code, as the interpreter does. The list has `count` words, each
+/// with the number of a rule or limit in its low half. A rule is counted once a packet, however
+/// often it is found.
 unsafe extern "C" fn interpret<'a>(
     context: *mut Context<'a>,
     packet: *const Packet<'a>,
@@ -258,7 +257,7 @@ unsafe extern "C" fn interpret<'a>(
     count: u64,
     limits: u64,
 ) -> u64 {
-    // SAFETY: V6: the code generator put so many words there, in the pool that outlives the call.
+    // SAFETY: V6: the code generator put `count` words there, in the pool, which outlives the call.
     let list = unsafe { std::slice::from_raw_parts(list, count as usize) };
     // SAFETY: as generated code calls it; the reference to the host ends when the program's is
     // copied out.
@@ -270,8 +269,7 @@ unsafe extern "C" fn interpret<'a>(
         let number = (word & 0xffff_ffff) as usize;
         let Some(rule) = all.get(number) else { continue };
         for at in 0..=rule.asks.len() {
-            // SAFETY: as generated code calls it; the scene is gone before the verdicts are
-            // written.
+            // SAFETY: as generated code calls it; the scene ends before the verdicts are written.
             let scene = unsafe { scene(context, packet, serial) };
             let mut eval =
                 Eval::resume(scene.environment, scene.scratch, scene.packet, scene.head, scene.seen);
@@ -296,11 +294,10 @@ unsafe extern "C" fn interpret<'a>(
     asked
 }
 
-/// Counts a rule or limit that holds; false when it was counted for this packet.
+/// Counts a rule or limit that holds; false if it was already counted for this packet.
 ///
-/// # Safety
-/// `context` is that of generated code's call, and `at` a rule or, behind those, a limit of the
-/// program.
+/// # Safety `context` is the context of generated code's call. `at` is the number of a rule, or the
+/// number of rules plus the number of a limit.
 unsafe fn tally(context: *mut Context, at: usize, serial: u64) -> bool {
     // SAFETY: V4: the batch has a word for each rule and limit in both, and only generated code and
     // shims use them now.

@@ -1,6 +1,6 @@
 //! How each generated function begins and ends, and how it goes from packet to packet. The
-//! invariant: before a condition is emitted, the packet's facts, flow and serial number are at
-//! hand. (Rejected: each function on its own; they differ only in what stands between.)
+//! invariant: before a condition is emitted, the packet's facts, flow and serial number are loaded.
+//! (Rejected: separate code in each function; only the loop bodies differ.)
 
 use super::decide::Ground;
 use super::emit::{Emit, Helpers, Regions};
@@ -17,7 +17,7 @@ use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, Variable};
 
 impl<'a> Emit<'a> {
-    /// Starts: the pool is at hand, no packet yet.
+    /// The state at the start: the pool is loaded, there is no packet yet.
     pub fn new(
         b: FunctionBuilder<'a>,
         (helpers, regions, environment): (Helpers, Regions, &'a Environment),
@@ -57,8 +57,8 @@ impl<'a> Emit<'a> {
         emit
     }
 
-    /// Emits the whole function body of (context, packets, count): `body` for each packet, with
-    /// what it reads of it at hand.
+    /// Emits the whole function body of (context, packets, count): `body` for each packet, after
+    /// its facts are loaded.
     pub fn each_packet(
         b: FunctionBuilder<'a>,
         ground: &Ground<'a>,
@@ -94,8 +94,8 @@ impl<'a> Emit<'a> {
         e.end(frontend);
     }
 
-    /// Where the row of the packet at hand begins, in what the context has at this offset: rows of
-    /// so many bytes.
+    /// The address of the current packet's row in an array of the context. `base` is the array's
+    /// offset in the context, `bytes` the size of a row.
     pub fn row(&mut self, base: i32, bytes: i64) -> Value {
         let flags = self.state_flags();
         let base = self.b.ins().load(I64, flags, self.context, base);
@@ -103,7 +103,7 @@ impl<'a> Emit<'a> {
         self.b.ins().iadd(base, offset)
     }
 
-    /// Gets what is read of the packet.
+    /// Loads the facts that are read of the packet.
     pub fn look(&mut self, program: &Program, needs: &Needs) {
         if program.uses().flows {
             self.locate_flow(program.streams.len());
@@ -120,7 +120,7 @@ impl<'a> Emit<'a> {
         self.b.finalize(frontend);
     }
 
-    /// Goes on with a packet, and its index in the batch.
+    /// Continues with a packet and its index in the batch.
     pub fn packet(&mut self, packet: Value, index: Value) {
         let flags = self.state_flags();
         (self.packet, self.index) = (packet, index);

@@ -1,9 +1,8 @@
-//! The shims, called as generated code calls them, with a context made by hand: no code is
-//! generated, so that Miri can run these cases and hold each reference that a shim makes against
-//! the rules of aliasing (`cargo +nightly miri test -p mrule-compiler --lib jit::shims`). The
-//! invariant: every shim is called, in the orders in which code calls them, with scenes and
-//! verdicts that follow each other on one context. (Rejected: cases over generated code; Miri
-//! cannot run it.)
+//! Calls the shims in the way of generated code, with a hand-made context. No code is generated, so
+//! Miri can run these cases and check each reference of a shim against the aliasing rules (`cargo
+//! +nightly miri test -p mrule-compiler --lib jit::shims`). The invariant: every shim is called, in
+//! the order of generated code, with scenes and verdicts that follow each other on one context.
+//! (Rejected: cases over generated code; Miri cannot run it.)
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
@@ -19,13 +18,13 @@ const FRAME: &[u8] = b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x08\0\
     \x45\0\0\x22\0\0\0\0\x40\x11\0\0\x0a\0\0\x01\x0a\0\0\x02\
     \x10\0\0\x35\0\x0e\0\0GET /x";
 
-/// What a call left behind.
+/// The results of a call.
 struct Left {
     verdicts: Vec<Verdict>,
     tally: Vec<u64>,
 }
 
-/// Calls shims with one context and one packet, the first of its batch, whose number is 1.
+/// Calls shims with one context and one packet: the first of its batch, with serial number 1.
 fn call(
     program: &Program,
     nodes: &[Node],
@@ -83,7 +82,7 @@ fn rule(stations: u64, matches: Pred, asks: Vec<Ask>) -> Rule {
     Rule { name: "r".into(), span: Span::default(), matches, asks, stations, everywhere: false }
 }
 
-/// Two stations, and what is looked for.
+/// A program with two stations and a search.
 fn program(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
     let station = |name: &str| Station {
         name: name.into(),
@@ -167,7 +166,7 @@ fn sets_in_the_pool_are_searched() {
     // SAFETY: there are two pairs.
     let found = [1, 2, 4, 5, 8, 9].map(|value| unsafe { search(pool.as_ptr(), 2, value) });
     assert_eq!(found, [0, 1, 1, 0, 1, 0]);
-    // SAFETY: none are read.
+    // SAFETY: no pair is read.
     assert_eq!(unsafe { search(pool.as_ptr(), 0, 2) }, 0);
 }
 
@@ -203,7 +202,7 @@ fn interpreted_rules_give_the_interpreter_s_verdicts() {
         // SAFETY: as generated code calls them; each list names rules or limits of the program.
         unsafe {
             let asked = interpret(context, packet, 1, 0, 0, [0, 1, 2].as_ptr(), 3, 0);
-            // A rule that is found once more is not counted once more.
+            // A rule that is found again is not counted again.
             let asked = interpret(context, packet, 1, 0, asked, [0].as_ptr(), 1, 0);
             settle(context, 0, asked);
             assert_eq!(interpret(context, packet, 1, 0, asked, [0].as_ptr(), 1, 1), 3);
