@@ -1,6 +1,6 @@
 //! Byte offsets that generated code uses: the records of the parent module, member by member. The
-//! invariant: nothing else in the code generator knows where a member is. (Rejected: numbers beside
-//! the loads.)
+//! invariant: no other part of the code generator knows a member's offset. (Rejected: numbers
+//! beside the loads.)
 
 use super::{Context, FlowView, Head, OwnKeyWords, Packet, Stack, Verdict, WindowEvent};
 use std::mem::{offset_of, size_of};

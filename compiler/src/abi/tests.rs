@@ -1,7 +1,7 @@
-//! The rules in the head of the module, held against the records that they speak of.
+//! Tests the rules in the head of the module against the records that they describe.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-/// The members of a record whose type holds this text, as the source has them.
+/// The members of a record whose type contains this text, in the order of the source.
 fn members<'s>(source: &'s str, record: &str, of: &str) -> Vec<&'s str> {
     let body = source.split_once(record).unwrap().1.split_once("\n}").unwrap().0;
     let lines = body.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
@@ -14,7 +14,7 @@ fn the_rule_of_writes_names_all_that_can_be_written() {
     let rule = source.split_once("**V4**").unwrap().1.split_once("**V5**").unwrap().0;
     let pointers = members(source, "pub struct Context<'a> {", "*mut");
     assert!(pointers.len() >= 8, "the members of the context are found: {pointers:?}");
-    // Inside of the context itself: what shims or generated code change between two packets.
+    // Members inside the context that shims or generated code change between two packets.
     for name in pointers.into_iter().chain(["key", "head", "head_serial"]) {
         assert!(
             rule.contains(&format!("`{name}`")),

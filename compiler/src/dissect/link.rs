@@ -1,12 +1,13 @@
-//! What carries the network packet: Ethernet, LLC and SNAP, Linux cooked captures, BSD loopback,
-//! and the VLAN, MPLS and PPPoE headers between them and IP, in any order. The invariant:
+//! The headers below the network packet: Ethernet, LLC and SNAP, Linux cooked captures, BSD
+//! loopback, and the VLAN, MPLS and PPPoE headers between them and IP, in any order. The invariant:
 //! `headers_end` is the end of the last of these headers, whatever follows. (Rejected: one parser
-//! per nesting order that is in use; a loop over types reads them all.)
+//! for each nesting order in use; a loop over types reads them all.)
 
 use super::{Content, MAX_NESTING, Network, Rest, be16, ethertype};
 use crate::abi::{Stack, bit};
 
-/// The largest 802.3 length; what is above and below [`LEAST_TYPE`] is neither (IEEE 802.3, 3.2.6).
+/// The largest 802.3 length. A number above it and below [`LEAST_TYPE`] is neither a length nor a
+/// type (IEEE 802.3, 3.2.6).
 const MOST_LENGTH: u16 = 1500;
 const LEAST_TYPE: u16 = 0x0600;
 
@@ -39,7 +40,7 @@ fn not_ethernet(content: Content, rest: &mut Rest, stack: &mut Stack) -> Network
     }
 }
 
-/// Raw IP says its family only by its version.
+/// The network packet of raw IP: only its version tells its family.
 fn by_version(rest: &Rest) -> Network {
     match rest.peek::<1>() {
         Some([0x40..=0x4f]) => Network::Ip4,
@@ -48,13 +49,13 @@ fn by_version(rest: &Rest) -> Network {
     }
 }
 
-/// Notes that the link headers reach up to here.
+/// Records that the link headers extend to this place.
 #[inline(always)]
 fn reached(rest: &Rest, stack: &mut Stack) {
     stack.headers_end = rest.at.min(rest.end) as u32;
 }
 
-/// Nothing is read any more; the next `header` bytes would be a link header that is cut.
+/// Ends the dissection: the next `header` bytes would be a link header that is cut.
 #[cold]
 fn cut(header: usize, rest: &mut Rest, stack: &mut Stack) -> Network {
     rest.skip(header);
@@ -94,8 +95,8 @@ fn cooked2(rest: &mut Rest, stack: &mut Stack) -> Network {
     cooked_protocol(be16(header[0], header[1]), rest, stack)
 }
 
-/// The protocols of Linux cooked captures: Ethernet types, and below them numbers of their own
-/// (`linux/if_ether.h`).
+/// The protocol of a Linux cooked capture: an Ethernet type, or a smaller number of
+/// `linux/if_ether.h`.
 fn cooked_protocol(kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
     const LLC: u16 = 4;
     reached(rest, stack);
@@ -106,7 +107,7 @@ fn cooked_protocol(kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
     }
 }
 
-/// BSD loopback: the address family in the byte order of the host that captured; for some hosts, an
+/// BSD loopback: the address family in the byte order of the capturing host; for some hosts, an
 /// Ethernet type.
 fn loopback(rest: &mut Rest, stack: &mut Stack) -> Network {
     let Some(&header) = rest.peek::<4>() else { return cut(4, rest, stack) };
@@ -123,8 +124,8 @@ fn loopback(rest: &mut Rest, stack: &mut Stack) -> Network {
     }
 }
 
-/// What a type says; below the types, an 802.3 length. Every step reads one header (or one MPLS
-/// stack).
+/// The network packet of an Ethernet type; smaller numbers are 802.3 lengths. Every step reads one
+/// header (or one MPLS stack).
 #[inline(never)]
 fn typed(mut kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
     for _ in 0..=MAX_NESTING {
@@ -149,7 +150,7 @@ fn typed(mut kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
     Network::Opaque
 }
 
-/// One VLAN tag: priority, drop eligible, id; then the next type (IEEE 802.1Q, 9.6).
+/// A VLAN tag: priority, drop eligible, id; then the next type (IEEE 802.1Q, 9.6).
 fn vlan(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     stack.headers_end = rest.behind(4);
     let tag = rest.peek::<4>()?;
@@ -168,8 +169,8 @@ fn vlan(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     Some(next)
 }
 
-/// A label stack (RFC 3032): to the entry with the bottom bit. What follows says nothing of itself
-/// but its first half byte.
+/// A label stack (RFC 3032), up to the entry with the bottom bit. Only the first half byte of the
+/// following packet tells its type.
 fn mpls(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     // RFC 5586 and RFC 3429: management, not traffic.
     const ASSOCIATED_CHANNEL: [u32; 2] = [13, 14];
@@ -194,7 +195,7 @@ fn mpls(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     None
 }
 
-/// A PPPoE session header (RFC 2516) and the PPP protocol behind it, which may be compressed to one
+/// A PPPoE session header (RFC 2516) and the following PPP protocol, which may be compressed to one
 /// byte (RFC 1661, 6.5).
 fn pppoe(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     stack.headers_end = rest.behind(6);
@@ -219,7 +220,7 @@ fn pppoe(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
     }
 }
 
-/// LLC (IEEE 802.2), and SNAP where it carries Ethernet types: with organisation code 0, or Cisco's
+/// LLC (IEEE 802.2), and SNAP if it carries Ethernet types: with organisation code 0, or Cisco's
 /// 0x0000f8 (RFC 1042).
 fn llc(rest: &mut Rest) -> Option<u16> {
     const UNNUMBERED: u8 = 0x03;

@@ -1,10 +1,10 @@
-//! From a frame's bytes to the offsets that both engines load from. It lives here and not in the
-//! runtime because native code that skips it for simple programs falls back to it for every other
-//! packet: it is part of the language's meaning, Wireshark's where the language does not say
+//! From a frame's bytes to the offsets that both engines load from. It is in the compiler and not
+//! in the runtime: native code skips it for simple programs and calls it for every other packet, so
+//! it is part of the language's meaning. That meaning is Wireshark's unless the language says
 //! otherwise. The invariant (V2): a presence bit is set only after the bytes that it promises were
-//! seen within the captured frame, and within what the enclosing headers declare. Total on any
-//! bytes: no panic, no allocation, and every loop is over a bounded count. One pass per packet, at
-//! most two per frame: the outer packet, and the one in its first tunnel. (Rejected: header structs
+//! seen within the captured frame, and within the lengths of the enclosing headers. Total on any
+//! bytes: no panic, no allocation, and every loop has a bounded count. One pass per packet, at most
+//! two per frame: the outer packet, and the packet in its first tunnel. (Rejected: header structs
 //! or an iterator over layers, which cost a copy or a dispatch per layer and still leave the order
 //! of checks to each caller.)
 
@@ -15,8 +15,8 @@ mod tunnel;
 
 use crate::abi::{Head, Link, Packet, Stack};
 
-/// The most VLAN tags, MPLS labels or extension headers that are followed; what lies behind more is
-/// opaque.
+/// The greatest number of VLAN tags, MPLS labels or extension headers that are read. The bytes
+/// after more of them are opaque.
 pub const MAX_NESTING: u32 = 64;
 
 /// Finds a packet's headers.
@@ -57,7 +57,7 @@ mod ethertype {
     pub const QINQ_OLD: u16 = 0x9100;
 }
 
-/// What comes next, by the word of the header before it.
+/// The type of the next bytes, according to the previous header.
 #[derive(Debug, Clone, Copy)]
 enum Content {
     /// An Ethernet frame.
@@ -68,7 +68,7 @@ enum Content {
     Cooked2,
     /// BSD loopback.
     Loopback,
-    /// What this Ethernet type says.
+    /// The content of this Ethernet type.
     Type(u16),
     /// IPv4 or IPv6, by the version in its first byte.
     Ip,
@@ -83,8 +83,8 @@ enum Network {
     Opaque,
 }
 
-/// Reads one packet, from its link header (if any) through its transport header; gives back what a
-/// tunnel carries, which begins at `rest`. The common way is one function after inlining, so that
+/// Reads a packet, from its link header (if any) through its transport header. Returns the content
+/// of a tunnel, which begins at `rest`. After inlining, the common path is one function, so that
 /// `rest` stays in registers.
 #[inline(always)]
 fn read(content: Content, rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
@@ -106,16 +106,16 @@ fn enter(content: Content, mut rest: Rest, stack: &mut Stack) {
     read(content, &mut rest, stack);
 }
 
-/// What is not yet read.
+/// The bytes that are not yet read.
 #[derive(Debug, Clone, Copy)]
 struct Rest<'a> {
     /// The captured bytes, from the start of the frame up to `end`.
     frame: &'a [u8],
-    /// Where the next header begins.
+    /// The offset of the next header.
     at: usize,
-    /// Where the enclosing packet ends, on the wire: `frame.len() <= end`.
+    /// The end of the enclosing packet on the wire: `frame.len() <= end`.
     end: usize,
-    /// The first fragment of a packet: lengths that a transport header implies are not known.
+    /// The packet is a first fragment: lengths that a transport header implies are not known.
     partial: bool,
 }
 
@@ -126,13 +126,13 @@ impl<'a> Rest<'a> {
         self.frame.get(self.at..)?.first_chunk()
     }
 
-    /// Goes on `n` bytes further.
+    /// Advances by `n` bytes.
     #[inline(always)]
     fn skip(&mut self, n: usize) {
         self.at = self.at.saturating_add(n);
     }
 
-    /// Keeps at most the next `n` bytes.
+    /// Limits the rest to the next `n` bytes.
     #[inline(always)]
     fn take(&mut self, n: usize) {
         self.end = self.end.min(self.at.saturating_add(n));
@@ -145,20 +145,20 @@ impl<'a> Rest<'a> {
         self.end.saturating_sub(self.at)
     }
 
-    /// Where a header of `n` bytes ends, whether or not it was captured whole; its start when it is
-    /// longer than what is left of the packet, so that no length it declares can be believed.
+    /// The end of a header of `n` bytes, whether or not all of it was captured. If the header is
+    /// longer than the rest of the packet, its declared length is wrong: the result is its start.
     #[inline(always)]
     fn behind(&self, n: usize) -> u32 {
         (if n <= self.left() { self.at + n } else { self.at.min(self.end) }) as u32
     }
 
-    /// Where the captured bytes end.
+    /// The end of the captured bytes.
     #[inline(always)]
     fn captured_end(&self) -> u32 {
         self.frame.len() as u32
     }
 
-    /// Where the next header begins, as a slot.
+    /// The offset of the next header, as a slot.
     #[inline(always)]
     fn here(&self) -> u32 {
         self.at as u32

@@ -1,18 +1,18 @@
 //! IPv4, IPv6 with its extension headers, and ARP. The invariant: `IP_HDR`, `IP6_HDR` and `NET`
-//! mean a header whose version and lengths can be believed, and from then on nothing past the
-//! packet's declared end is looked at, so that Ethernet padding is never taken for a header or a
-//! payload. (Rejected: following upper layers of a header whose lengths contradict each other.)
+//! mean a header whose version and lengths are consistent. After such a header, no byte beyond the
+//! packet's declared end is read, so Ethernet padding is never taken for a header or a payload.
+//! (Rejected: reading upper layers of a header whose lengths contradict each other.)
 
 use super::{MAX_NESTING, Rest, be16};
 use crate::abi::{Stack, bit};
 
-/// IPv4 (RFC 791, 3.1): the protocol that it carries.
+/// IPv4 (RFC 791, 3.1). Returns the protocol of its payload.
 #[inline(always)]
 pub(super) fn ipv4(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     let Some(header) = rest.peek::<20>() else { return unsound(rest, stack) };
     let header_len = usize::from(header[0] & 0xf) * 4;
     let total = match usize::from(be16(header[2], header[3])) {
-        // Segmentation offload: the network card would have filled it in.
+        // Segmentation offload: the network card fills the length in.
         0 => rest.left(),
         total => total,
     };
@@ -36,8 +36,8 @@ pub(super) fn ipv4(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     carried(header[9], rest, stack)
 }
 
-/// An IPv4 header that is cut or lies: what of it can still be read, and IPv6 in its place, which
-/// Wireshark reads as IPv6.
+/// An IPv4 header that is cut or inconsistent: the parts that can still be read. A version of 6 is
+/// read as IPv6, as in Wireshark.
 #[cold]
 fn unsound(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     let &[first] = rest.peek()?;
@@ -63,7 +63,7 @@ fn unsound(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     None
 }
 
-/// IPv6 (RFC 8200, 3): the protocol behind its extension headers.
+/// IPv6 (RFC 8200, 3). Returns the protocol after its extension headers.
 #[inline(always)]
 pub(super) fn ipv6(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     let Some(header) = rest.peek::<40>().filter(|header| header[0] >> 4 == 6) else {
@@ -83,7 +83,7 @@ pub(super) fn ipv6(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     carried(next, rest, stack)
 }
 
-/// An IPv6 header that is cut or lies.
+/// An IPv6 header that is cut or has another version.
 #[cold]
 fn unsound6(rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     let &[first] = rest.peek()?;
@@ -103,14 +103,15 @@ fn carried(next: u8, rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     }
 }
 
-/// What the IP headers carry, unless they themselves are cut.
+/// The protocol of the payload, unless the IP headers themselves are cut.
 #[inline(always)]
 fn within(next: u8, rest: &Rest) -> Option<u8> {
     (rest.at <= rest.frame.len()).then_some(next)
 }
 
-/// What an IPv6 packet whose payload length is 0 holds: the length of its jumbo option (RFC 2675);
-/// more than 65535 bytes, which the field cannot say (segmentation offload); else really nothing.
+/// Limits the rest of an IPv6 packet with payload length 0. Its length is that of its jumbo option
+/// (RFC 2675). Without that option, more than 65535 bytes are segmentation offload, as the field
+/// cannot hold their number; fewer bytes are not part of the packet.
 fn unbounded(next: u8, rest: &mut Rest) {
     const JUMBO: u8 = 0xc2;
     match rest.peek::<8>() {
@@ -122,7 +123,7 @@ fn unbounded(next: u8, rest: &mut Rest) {
     }
 }
 
-/// Protocol numbers of headers that lead to another (IANA).
+/// Protocol numbers of headers that are followed by another header (IANA).
 mod protocol {
     pub const HOPOPTS: u8 = 0;
     pub const TCP: u8 = 6;
@@ -136,8 +137,8 @@ mod protocol {
     pub const SHIM6: u8 = 140;
 }
 
-/// Extension headers (RFC 8200, 4), to the transport header. IPv4 has only the authentication
-/// header, but one protocol number means one thing, so that others are read behind IPv4 too, as in
+/// Extension headers (RFC 8200, 4), up to the transport header. IPv4 has only the authentication
+/// header. A protocol number has one meaning, so the others are also read after IPv4, as in
 /// Wireshark.
 #[inline(never)]
 fn extensions(mut next: u8, rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
@@ -180,7 +181,7 @@ fn extensions(mut next: u8, rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
     None
 }
 
-/// ARP (RFC 826), and RARP, which has its form.
+/// ARP (RFC 826), and RARP, which has the same form.
 pub(super) fn arp(rest: &mut Rest, stack: &mut Stack) -> Option<()> {
     stack.headers_end = rest.behind(8);
     rest.peek::<2>()?;

@@ -1,13 +1,13 @@
-//! What IP carries: TCP, UDP, SCTP, ICMP, ESP; and by them, where the payload is. The invariant:
-//! `payload..payload_end` is captured, belongs to the IP packet, and is not empty where `PAYLOAD`
-//! is set. Ports need four bytes, as in Wireshark, so that a cut header still says whose it is; the
-//! rest of a header needs the whole header. (Rejected: looking into the packet that an ICMP error
-//! quotes, whose ports are not this packet's.)
+//! The headers after IP: TCP, UDP, SCTP, ICMP, ESP, and the place of the payload. The invariant: if
+//! `PAYLOAD` is set, `payload..payload_end` is captured, belongs to the IP packet, and is not
+//! empty. Ports need four bytes, as in Wireshark, so that a cut header still has its ports; the
+//! other fields need the whole header. (Rejected: reading the packet that an ICMP error quotes,
+//! whose ports are not this packet's.)
 
 use super::{Content, Rest, be16, ethertype, tunnel};
 use crate::abi::{Stack, bit};
 
-/// Reads the header that `protocol` (IANA) names.
+/// Reads the header of `protocol` (IANA).
 #[inline(always)]
 pub(super) fn read(protocol: u8, rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     match protocol {
@@ -52,8 +52,8 @@ fn tcp(rest: &Rest, stack: &mut Stack) {
     stack.bits |= sound | text | segment(length, rest, stack);
 }
 
-/// A TCP header that is cut or whose data offset lies. Wireshark reads its first 16 bytes at once,
-/// but for the ports.
+/// A TCP header that is cut or whose data offset is wrong. As in Wireshark, its first 16 bytes are
+/// read all together or, except for the ports, not at all.
 #[cold]
 fn unsound(rest: &Rest, stack: &mut Stack) {
     if rest.peek::<4>().is_none() {
@@ -74,8 +74,8 @@ fn unsound(rest: &Rest, stack: &mut Stack) {
     }
 }
 
-/// The segment's length behind a header of so many bytes, and its bit. That of a fragment is not
-/// known.
+/// The length of the segment after a header of `header` bytes, and its bit. For a fragment, the
+/// length is not known.
 #[inline(always)]
 fn segment(header: usize, rest: &Rest, stack: &mut Stack) -> u64 {
     if rest.partial || header > rest.left() {
@@ -85,8 +85,8 @@ fn segment(header: usize, rest: &Rest, stack: &mut Stack) -> u64 {
     bit::TCP_LEN
 }
 
-/// UDP (RFC 768). Its length field does not end the payload: the datagram does, as in Wireshark;
-/// but a length that leaves no room for data hides `udp.payload`.
+/// UDP (RFC 768). As in Wireshark, the payload ends with the datagram, not by the length field. A
+/// length that leaves no room for data hides `udp.payload`.
 #[inline(always)]
 fn udp(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     stack.headers_end = rest.behind(8).max(stack.headers_end);
@@ -128,7 +128,7 @@ fn sctp(rest: &Rest, stack: &mut Stack) {
     }
 }
 
-/// ICMP (RFC 792), of which Wireshark needs 6 bytes before it says anything.
+/// ICMP (RFC 792). As in Wireshark, all its fields need 6 bytes.
 fn icmp(rest: &Rest, stack: &mut Stack) {
     control(bit::ICMP | bit::ICMP_HDR, rest.peek::<6>().is_some(), rest, stack);
 }
@@ -146,7 +146,7 @@ fn control(bits: u64, enough: bool, rest: &Rest, stack: &mut Stack) {
     }
 }
 
-/// What lies behind a header of `length` bytes is payload: its bit, if any of it was captured.
+/// The bytes after a header of `length` bytes are the payload: its bit, if any of it was captured.
 #[inline(always)]
 fn payload(length: usize, rest: &Rest, stack: &mut Stack) -> u64 {
     let (start, end) = (rest.at + length, rest.frame.len());

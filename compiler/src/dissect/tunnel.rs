@@ -1,7 +1,7 @@
-//! GRE, VXLAN and GENEVE: where their header is, and what it carries. The invariant: a tunnel's
-//! presence bit promises its fixed header; the packet inside is handed back to be read into its own
-//! `Stack`, never descended into from here, so that a frame full of tunnels costs two packets.
-//! (Rejected: other tunnels by port, such as GTP or Teredo, whose ports say too little.)
+//! GRE, VXLAN and GENEVE: the place of their header, and its content. The invariant: a tunnel's
+//! presence bit promises its fixed header. The inner packet is returned, to be read into its own
+//! `Stack`; this module never reads it, so a frame full of tunnels costs two packets. (Rejected:
+//! other tunnels by port, such as GTP or Teredo, whose ports prove too little.)
 
 use super::ethertype::{ARP, IP4, IP6, MPLS, MPLS_MULTICAST};
 use super::{Content, Rest, be16};
@@ -36,7 +36,7 @@ pub(super) fn gre(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     }
 }
 
-/// The tunnel that a UDP destination port says.
+/// The tunnel of a UDP destination port.
 #[inline(never)]
 pub(super) fn over_udp(port: u16, rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     match port {

@@ -1,8 +1,8 @@
-//! `contains` and `matches`, many at a time: all needles that look at the same bytes are searched
-//! for in one pass, all regular expressions likewise, and the answer is kept for the rest of the
-//! packet. The invariant: once each search of an environment has run on a thread, its [`Scratch`]
-//! allocates nothing, and threads share nothing that is written. (Rejected: one search per
-//! condition, whose cost grows with the number of rules.)
+//! `contains` and `matches`, many at a time. One pass searches the same bytes for all needles,
+//! another for all regular expressions; the answers are kept for the rest of the packet. The
+//! invariant: once each search of an environment has run on a thread, its [`Scratch`] allocates
+//! nothing, and threads share no memory that is written. (Rejected: one search per condition, whose
+//! cost grows with the number of rules.)
 
 use super::EnvironmentError;
 use crate::abi::{Head, Packet};
@@ -15,8 +15,8 @@ use regex_automata::{Input, PatternID, PatternSet, meta};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One pattern looked for in one place. Numbered from 0 in the order in which a program first names
-/// them.
+/// A pattern and the bytes that are searched for it. Numbered from 0 in the order in which a
+/// program first names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SearchId(pub u32);
 
@@ -29,12 +29,12 @@ pub struct Searches {
     places: Vec<(u32, u32)>,
     needles: HashMap<Bytes, HashMap<NeedleId, SearchId>>,
     regexes: HashMap<Bytes, HashMap<RegexId, SearchId>>,
-    /// What is looked for in the texts of messages, one by one: these are short, and there are few.
+    /// The needles of message texts, searched one by one: these texts are short, and there are few.
     text_needles: HashMap<NeedleId, Box<memmem::Finder<'static>>>,
     text_regexes: HashMap<RegexId, meta::Regex>,
 }
 
-/// Patterns that are looked for in the same bytes at once.
+/// Patterns that are searched in the same bytes together.
 #[derive(Debug)]
 struct Group {
     bytes: Bytes,
@@ -49,8 +49,8 @@ enum Finder {
     Regexes(meta::Regex),
 }
 
-/// One worker's working memory for searches, of one program at a time: another program's
-/// environment starts it afresh.
+/// A worker's working memory for searches. It serves one program at a time: the environment of
+/// another program resets it.
 #[derive(Debug, Default)]
 pub struct Scratch {
     environment: u64,
@@ -58,7 +58,7 @@ pub struct Scratch {
     memos: Vec<Memo>,
 }
 
-/// What one group found in the packet whose number is `packet`.
+/// The result of a group in the packet with serial number `packet`.
 #[derive(Debug)]
 struct Memo {
     packet: u64,
@@ -67,7 +67,7 @@ struct Memo {
 }
 
 impl Scratch {
-    /// Forgets what was found in the packet before. Called once before each packet is decided.
+    /// Forgets the results of the previous packet. Called once before each packet is decided.
     pub fn begin(&mut self) {
         self.packet += 1;
     }
@@ -151,7 +151,8 @@ impl Searches {
         self.regexes.get(bytes)?.get(&regex).copied()
     }
 
-    /// Whether a search finds its pattern in this packet; never in bytes that the packet has not.
+    /// Whether a search finds its pattern in this packet. It does not if the packet lacks the
+    /// bytes.
     pub fn finds(&self, scratch: &mut Scratch, packet: &Packet, head: &Head, search: SearchId) -> bool {
         let Some(&(group, pattern)) = self.places.get(search.0 as usize) else { return false };
         if scratch.environment != self.id {
@@ -183,7 +184,8 @@ impl Searches {
         self.groups.push(Group { bytes, patterns, finder });
     }
 
-    /// One group of these, or two of half as many when they are too large for one.
+    /// Adds the expressions as one group, or as two groups of half the size if they are too large
+    /// for one.
     fn add_regexes(
         &mut self,
         bytes: &Bytes,
@@ -245,7 +247,7 @@ impl Group {
     }
 }
 
-/// Patterns by where they are looked for, in the order in which they were met.
+/// Patterns by the bytes that are searched, in the order in which they were met.
 struct Wanted<Id> {
     groups: Vec<(Bytes, Vec<(Id, SearchId)>)>,
     at: HashMap<Bytes, usize>,

@@ -1,4 +1,4 @@
-//! The interpreter on programs made by hand: how ranges combine, who is named, and each form of
+//! The interpreter on hand-made programs: how ranges combine, which rule is named, and each form of
 //! condition.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 

@@ -1,4 +1,4 @@
-//! What is said of a packet.
+//! The explanation of a packet.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use super::*;
@@ -37,7 +37,7 @@ fn told(program: Program) -> Explanation {
     told_of(program, 0, &BatchContext::default())
 }
 
-/// The same packet, with these bits and what else is known of it.
+/// The same packet, with these bits and this context.
 fn told_of(mut program: Program, bits: u64, sight: &BatchContext) -> Explanation {
     program.stations = vec![hir::Station {
         name: "ids".into(),
@@ -212,7 +212,7 @@ fn flows_are_told_with_their_values() {
         tests(Pred::stream(hir::StreamId(0)), ours),
         (false, vec![(found, vec![absent("end of a match")])])
     );
-    // Of the two fields that the client's port may be in, the one of this packet is told.
+    // Two fields may have the client's port. The explanation names the field of this packet.
     let client = Pred::or([port(bit::FROM_SERVER, 2), port(bit::FROM_CLIENT, 0)]);
     let expected = vec![("flow.client.port == 80".into(), known("flow.client.port", "99"))];
     assert_eq!(tests(client, ours), (false, expected));

@@ -1,14 +1,14 @@
-//! Byte strings of a packet: where each begins and ends, and what a slice of it is. Ends follow the
-//! headers' own lengths and are clipped to what was captured; the invariant: a byte string that
-//! exists has at least one byte. (Rejected: empty byte strings; what Wireshark does with an empty
-//! slice is written out by the checker.)
+//! Byte strings of a packet: where each begins and ends, and the bytes of its slices. Ends follow
+//! the headers' own lengths and are clipped to the captured bytes. The invariant: a byte string
+//! that exists has at least one byte. (Rejected: empty byte strings; the checker writes out what
+//! Wireshark does with an empty slice.)
 
 use super::stack;
 use crate::abi::{Head, Packet, bit};
 use crate::fields::{BytesSource, Layer, Proto};
 use crate::hir::{Bytes, Slice};
 
-/// The bytes; `None` when the packet has none, or the slice is not wholly within them.
+/// The bytes. `None`: the packet lacks them, or the slice is not wholly within them.
 pub fn bytes<'a>(packet: &Packet<'a>, head: &Head, bytes: &Bytes) -> Option<&'a [u8]> {
     let whole = source(packet, head, bytes.layer, bytes.source)?;
     let part = match bytes.slice {
@@ -51,8 +51,8 @@ fn source<'a>(packet: &Packet<'a>, head: &Head, layer: Layer, source: BytesSourc
         BytesSource::InterfaceName => return Some(packet.interface_name().as_bytes()),
         BytesSource::Header(Proto::Eth) => (at.l2, at.l2.saturating_add(14)),
         BytesSource::Header(Proto::Ip) => (at.l3, at.l3.saturating_add(words(at.l3, 0))),
-        // In Wireshark the extension headers belong to it, but not in a fragment that is not the
-        // first.
+        // In Wireshark the extension headers belong to the header, except in a fragment that is not
+        // the first.
         BytesSource::Header(Proto::Ip6) => {
             let transport = bit::TCP | bit::UDP | bit::SCTP | bit::ICMP | bit::ICMP6;
             let end = match at.bits {
@@ -62,7 +62,7 @@ fn source<'a>(packet: &Packet<'a>, head: &Head, layer: Layer, source: BytesSourc
             };
             (at.l3, end)
         }
-        // As in Wireshark, one that lies about its length, or was cut before it, reaches to the
+        // As in Wireshark, a header with a wrong length, or cut before its length, extends to the
         // packet's end.
         BytesSource::Header(Proto::Tcp) => match words(at.l4.saturating_add(12), 4) {
             0..20 => (at.l4, at.l3_end),
@@ -87,8 +87,8 @@ fn source<'a>(packet: &Packet<'a>, head: &Head, layer: Layer, source: BytesSourc
     frame.get(start as usize..(end as usize).min(frame.len()))
 }
 
-/// A part of some bytes, as Wireshark cuts it: `None` when it is not wholly within them; offsets
-/// below zero count from the end. It may be empty.
+/// A part of some bytes, with Wireshark's offsets: offsets below zero count from the end. `None`:
+/// the part is not wholly within the bytes. It may be empty.
 pub fn slice(bytes: &[u8], slice: Slice) -> Option<&[u8]> {
     let length = bytes.len() as u64;
     let from_start = |offset: i64| match u64::try_from(offset) {

@@ -1,11 +1,11 @@
-//! Hashes for sampling. Their values are part of the language and never change, so that samples
-//! taken by different machines, versions and years fit together; the tests hold them against fixed
-//! values. (Rejected: Toeplitz, as network cards compute it: its low bits are weak for `% 100`.)
+//! Hashes for sampling. Their values are part of the language and never change, so samples of
+//! different machines, versions and years fit together; the tests compare them with fixed values.
+//! (Rejected: Toeplitz, as network cards compute it: its low bits are weak for `% 100`.)
 
 use crate::abi::{Head, Packet, bit};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// `packet.hash`: XXH3-64 of the first 128 captured bytes (fewer when the frame is shorter), seeded
+/// `packet.hash`: XXH3-64 of the first 128 captured bytes (fewer if the frame is shorter), seeded
 /// with the frame's length on the wire.
 pub fn packet_hash(packet: &Packet) -> u64 {
     let frame = packet.frame();
@@ -15,9 +15,9 @@ pub fn packet_hash(packet: &Packet) -> u64 {
 /// `flow.hash`: XXH3-64, without a seed, of 37 bytes: the lower end's address (16 bytes, IPv4 as
 /// `::ffff:a.b.c.d`), the higher end's, the lower end's port (2 bytes, big-endian), the higher
 /// end's, the protocol number (1 byte). An end is an address and its port; ends are ordered by
-/// address, then by port, so both directions give the same value. The ports are 0 where there are
-/// none: for protocols without, and in a fragment that is not the first. `None` without a sound IP
-/// header. It speaks of the outermost IP packet.
+/// address, then by port, so both directions give the same value. The ports are 0 for protocols
+/// without ports, and in a fragment that is not the first. `None`: the outermost IP packet, which
+/// the hash describes, has no consistent IP header.
 pub fn flow_hash(packet: &Packet, head: &Head) -> Option<u64> {
     let at = &head.outer;
     let ip = packet.frame().get(at.l3 as usize..)?;

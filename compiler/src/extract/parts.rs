@@ -1,6 +1,6 @@
-//! Parts of a header that have no fixed place: TCP options and runs of tags. The walks are bounded
-//! by the header's own length, the number of tags and the captured bytes. (Rejected: noting every
-//! option while dissecting, which costs each packet what few programs ask for.)
+//! Parts of a header without a fixed place: TCP options and runs of tags. The walks are bounded by
+//! the header's own length, the number of tags and the captured bytes. (Rejected: recording every
+//! option while dissecting; each packet would pay for what few programs read.)
 
 use super::stack;
 use crate::abi::{Head, Packet, bit};
@@ -12,11 +12,11 @@ const MSS: u8 = 2;
 const WINDOW_SCALE: u8 = 3;
 const TIMESTAMPS: u8 = 8;
 
-/// The value of a TCP option, 0 when only its presence is asked (`width` 0). The first option of
-/// the kind counts; `None` when there is none, or its length is not that of its kind (a value has
-/// none then), it reaches past the header's end, or was not captured so far. As RFC 9293, 3.1 and
-/// Wireshark: kind 0 ends the list, kind 1 is one byte, a length below 2 or past the header's end
-/// stops the walk.
+/// The value of a TCP option; 0 if only its presence is read (`width` 0). The first option of the
+/// kind counts. `None`: there is no such option, its length is wrong for its kind (for a value), it
+/// extends beyond the header's end, or it was not captured. As in RFC 9293, 3.1 and Wireshark, kind
+/// 0 ends the list and kind 1 is one byte. A length below 2 or beyond the header's end stops the
+/// walk.
 pub fn tcp_option(packet: &Packet, head: &Head, option: TcpOption) -> Option<u64> {
     let at = stack(head, option.layer);
     if at.bits & bit::TCP_HDR == 0 {

@@ -1,4 +1,5 @@
-//! The odd cases of every extraction, on heads made by hand: they must hold whatever a head claims.
+//! The edge cases of every extraction, on hand-made heads: the functions must be total whatever a
+//! head claims.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
@@ -238,7 +239,7 @@ fn hashes_never_change() {
     assert_eq!(flow(&(frame[..19].to_vec(), stack)), None, "a head that lies");
 }
 
-/// XXH3-64 of the 37 bytes for 10.0.0.1:40000, 192.0.2.1:80 and TCP, told by the reference
+/// XXH3-64 of the 37 bytes for 10.0.0.1:40000, 192.0.2.1:80 and TCP, computed by the reference
 /// implementation.
 const FLOW: u64 = 0x70d2_850a_2404_555c;
 

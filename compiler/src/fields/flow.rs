@@ -1,7 +1,7 @@
-//! What fields can say of a packet's flow: its numbers, its application, what its messages say. The
-//! invariant: a slot names a word of [`FlowView`], an application's number is its place in
-//! [`App::NAMES`] and never changes. (Rejected: application names as text; comparing text for every
-//! packet.)
+//! The facts of a packet's flow that fields can name: its numbers, its application, the fields of
+//! its messages. The invariant: a slot names a word of [`FlowView`]. An application's number is its
+//! place in [`App::NAMES`] and never changes. (Rejected: application names as text; each packet
+//! would compare text.)
 
 use crate::abi::FlowView;
 use std::mem::offset_of;
@@ -43,12 +43,12 @@ pub enum FlowSlot {
     Age,
     /// [`FlowView::idle`]
     Idle,
-    /// [`FlowView::id`]: the key of triggers `by flow`; no field says it.
+    /// [`FlowView::id`]: the key of triggers `by flow`; no field has this value.
     Id,
 }
 
 impl FlowSlot {
-    /// Whether it is a count or a time, which only some programs ask for.
+    /// Whether it is a count or a time, which only some programs read.
     pub fn is_number(self) -> bool {
         matches!(
             self,
@@ -87,7 +87,7 @@ impl FlowSlot {
         }
     }
 
-    /// Where generated code finds it in a [`FlowView`].
+    /// Its offset in a [`FlowView`], for generated code.
     pub fn offset(self) -> i32 {
         (match self {
             FlowSlot::Offset => offset_of!(FlowView, offset),
@@ -111,7 +111,7 @@ impl FlowSlot {
         }) as i32
     }
 
-    /// The greatest value it has.
+    /// Its greatest value.
     pub const fn max(self) -> u64 {
         match self {
             FlowSlot::IsNew | FlowSlot::Established | FlowSlot::Midstream => 1,
@@ -132,7 +132,7 @@ pub enum App {
     /// Not known yet.
     #[default]
     Undecided,
-    /// None of those below.
+    /// None of the applications below.
     Other,
     Http,
     Http2,
@@ -193,7 +193,7 @@ impl App {
         "git",
     ];
 
-    /// All of them, by number.
+    /// All applications, by number.
     pub const ALL: [App; Self::NAMES.len()] = {
         use App::*;
         [
@@ -202,7 +202,7 @@ impl App {
         ]
     };
 
-    /// The number of a name.
+    /// The number of the application with this name.
     pub fn number(name: &str) -> Option<u64> {
         Self::NAMES.iter().position(|n| *n == name).map(|n| n as u64)
     }
@@ -221,7 +221,7 @@ const _: () = {
     }
 };
 
-/// Something that an application's message says.
+/// A field of an application's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Facet {
     /// `http.request.method`
@@ -255,7 +255,7 @@ pub enum Facet {
 }
 
 impl Facet {
-    /// Whether it is a number; else it is text.
+    /// Whether it is a number. If not, it is text.
     pub const fn is_number(self) -> bool {
         matches!(
             self,
@@ -263,7 +263,7 @@ impl Facet {
         )
     }
 
-    /// The application whose messages have it.
+    /// The application whose messages have this field.
     pub const fn app(self) -> App {
         match self {
             Facet::HttpMethod

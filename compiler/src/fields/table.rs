@@ -1,6 +1,6 @@
-//! The rows of the field table, in the order in which `mirrorc fields` shows them: by layer, from
-//! the wire up. (Rejected: a file per protocol; the whole language fits on a few screens and is
-//! read as one list.)
+//! The rows of the field table, in the order of `mirrorc fields`: by layer, from the wire up.
+//! (Rejected: a file per protocol; the whole language fits on a few screens and is read as one
+//! list.)
 
 use super::{BytesSource, Facet, Field, FlowSlot, Hash, Layer, Load, Proto, Slot, Source, Tags, Ty};
 use crate::abi::bit;
@@ -17,12 +17,12 @@ const fn flow(bits: u64, slot: FlowSlot) -> Source {
     Source::Flow { bits: bit::FLOW | bits, slot }
 }
 
-/// A field that Wireshark has too, with the same meaning.
+/// A field of Wireshark, with the same meaning.
 const fn field(name: &'static str, ty: Ty, source: Source, doc: &'static str) -> Field {
     Field { name, ty, source, doc, wireshark: true }
 }
 
-/// A field of our own.
+/// A field that Wireshark does not have.
 const fn ours(name: &'static str, ty: Ty, source: Source, doc: &'static str) -> Field {
     Field { name, ty, source, doc, wireshark: false }
 }

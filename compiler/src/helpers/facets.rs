@@ -1,7 +1,7 @@
-//! Tests of what messages say. A packet that completes several messages has several values of a
-//! facet, and a test holds if it does for any. The invariant: a number is never tested as text, nor
-//! the other way round. (Rejected: the first message only; a request that hides behind another
-//! would not be seen.)
+//! Tests of message fields. A packet that completes several messages has several values of a field,
+//! and a test holds if it holds for any of them. The invariant: a number is never tested as text,
+//! and a text never as a number. (Rejected: the first message only; the test would not see a second
+//! request.)
 
 use crate::context::{FacetValue, PacketContext};
 use crate::environment::Environment;
@@ -9,12 +9,12 @@ use crate::fields::Facet;
 use crate::hir::{CompareOp, NumSet, TableId, TextTest};
 use crate::table::KeyValue;
 
-/// Whether some such number is in the set.
+/// Whether a number of this field is in the set.
 pub fn facet_in(seen: PacketContext, facet: Facet, set: &NumSet) -> bool {
     seen.facets(facet).any(|value| matches!(value, FacetValue::Num(n) if set.contains(n)))
 }
 
-/// Whether some such text passes the test.
+/// Whether a text of this field passes the test.
 pub fn facet_text(environment: &Environment, seen: PacketContext, facet: Facet, test: &TextTest) -> bool {
     seen.facets(facet).any(|value| match value {
         FacetValue::Text(text) => passes(environment, text, test),
@@ -22,7 +22,7 @@ pub fn facet_text(environment: &Environment, seen: PacketContext, facet: Facet, 
     })
 }
 
-/// Whether some such number or text is a key of the table at a time.
+/// Whether a number or text of this field is a key of the table at a time.
 pub fn facet_in_table(
     environment: &Environment,
     seen: PacketContext,

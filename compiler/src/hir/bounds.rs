@@ -1,15 +1,15 @@
-//! What a program's limits leave of any copy: a program of its own, with the same limits, and one
-//! station that is asked for everything. Whoever holds its verdicts against copies of other
-//! programs has them cut by these limits. The invariant: limits, triggers, tables, params, windows
-//! and patterns stand where they stand in the whole program, so that both are run on one
-//! environment and one context. (Rejected: to compile the limits into the other programs, whose
-//! tables and triggers they do not have.)
+//! The effect of a program's limits on any copy, as a program: it has the same limits, and one
+//! station that is asked for everything. Cutting the copies of other programs to its verdicts
+//! applies these limits to them. The invariant: limits, triggers, tables, params, windows and
+//! patterns have the same numbers as in the whole program, so both run on one environment and one
+//! context. (Rejected: compiling the limits into the other programs, which do not have their tables
+//! and triggers.)
 
 use super::{Ask, Length, Pred, Program, Rule, Station, Target};
 
 impl Program {
-    /// A program whose verdicts, one for each packet, are what limits without `to` leave of it;
-    /// none where there is no such limit.
+    /// A program with one verdict per packet: the range that limits without `to` leave of the
+    /// packet. `None`: there is no such limit.
     pub fn bounds(&self) -> Option<Program> {
         if !self.limits.iter().any(|limit| limit.everywhere) {
             return None;
@@ -17,7 +17,7 @@ impl Program {
         let station = Station {
             name: "*".to_owned(),
             span: Default::default(),
-            // Nothing is opened: nobody sends by it.
+            // The station is never opened: no copy is sent to it.
             target: Target::Pipe { path: None },
             limit: None,
         };

@@ -1,5 +1,5 @@
-//! Constructors of numbers: they know each number's greatest value and refuse arithmetic that could
-//! pass 64 bits, so that engines need no overflow rule. (Rejected: wrapping arithmetic, which makes
+//! Constructors of numbers. They know each number's greatest value and refuse arithmetic that could
+//! exceed 64 bits, so engines need no overflow rule. (Rejected: wrapping arithmetic, which makes
 //! `ip.len - 40 > 5` true for short packets.)
 
 use super::{ArithOp, Bytes, Key, MAX_WINDOW, Num, NumKind, ParamId, TableId, TagPart, TcpOption, WindowId};
@@ -37,7 +37,7 @@ impl Num {
         Num { kind: NumKind::Load(load), max: load.mask }
     }
 
-    /// A slot's own value, which has at most `width` bits.
+    /// A slot's own value, of at most `width` bits.
     pub fn slot(layer: Layer, bits: u64, slot: Slot, width: u8) -> Num {
         Num { kind: NumKind::Slot { layer, bits, slot }, max: max_of(width) }
     }
@@ -57,7 +57,7 @@ impl Num {
         Num { kind: NumKind::Byte(bytes), max: 255 }
     }
 
-    /// How many bytes.
+    /// The number of bytes.
     pub fn len(bytes: Bytes) -> Num {
         Num { kind: NumKind::Len(bytes), max: max_of(32) }
     }
@@ -87,7 +87,7 @@ impl Num {
         Num { kind: NumKind::Window(window), max: MAX_WINDOW }
     }
 
-    /// The first where it exists, else the second.
+    /// The first number if it exists, else the second.
     pub fn or_else(first: Num, second: Num) -> Num {
         if first.guard().as_const() == Some(true) {
             return first;
@@ -96,7 +96,7 @@ impl Num {
         Num { kind: NumKind::Else(Box::new(first), Box::new(second)), max }
     }
 
-    /// Arithmetic; `None` when the result could pass 64 bits, or a constant divisor is zero.
+    /// Arithmetic; `None` if the result could exceed 64 bits, or a constant divisor is zero.
     pub fn arith(op: ArithOp, left: Num, right: Num) -> Option<Num> {
         let max = match op {
             ArithOp::And => left.max.min(right.max),
@@ -119,7 +119,7 @@ impl Num {
     }
 }
 
-/// What an operator means; `None` where it has no value (below zero, division by zero, past 64
+/// The value of an operator; `None` if there is none (below zero, division by zero, more than 64
 /// bits).
 pub fn eval(op: ArithOp, a: u64, b: u64) -> Option<u64> {
     match op {
@@ -142,8 +142,8 @@ impl TagPart {
         }
     }
 
-    /// The least value that counts: up to 1500 the field behind a VLAN tag is an 802.3 length, and
-    /// there is no `vlan.etype` (as in Wireshark).
+    /// The least valid value. The field after a VLAN tag is an 802.3 length up to 1500; then there
+    /// is no `vlan.etype` (as in Wireshark).
     pub fn least(&self) -> u64 {
         if self.tags == Tags::Vlan && self.at == 2 { 1501 } else { 0 }
     }

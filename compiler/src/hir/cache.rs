@@ -1,7 +1,7 @@
-//! What follows from a whole program and is worked out once, when it is first asked for. The
-//! invariant: what is kept is what a walk or a build would give now: nobody changes the conditions
-//! or patterns of a program after it was asked. Programs are compared without it. (Rejected: a walk
-//! at each question; the control plane asks the same of large programs many times.)
+//! Properties of a whole program that are computed once, at the first call. The invariant: a stored
+//! property is what a walk or a build would give now. No code changes the conditions or patterns of
+//! a program after the first call. Comparisons of programs ignore the cache. (Rejected: a walk at
+//! each call; the control plane asks for the same properties of large programs many times.)
 
 use super::{Program, Uses};
 use crate::streams::{self, Automaton, LIMIT, TooLarge};
@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug, Clone, Default)]
 pub struct AutomatonCache(OnceLock<Result<Arc<Automaton>, TooLarge>>);
 
-/// What a program wants to know beside the packet. A clone of the program finds it out anew, since
-/// a clone is what gets changed.
+/// The data that a program needs beside the packet. A clone of the program computes it again, since
+/// clones are made to be changed.
 #[derive(Debug, Default)]
 pub struct UsesCache(OnceLock<Uses>);
 
@@ -35,18 +35,16 @@ impl PartialEq for UsesCache {
 }
 
 impl Program {
-    /// The automaton of its patterns, which is built once: patterns that are added after that are
-    /// not in it.
+    /// The automaton of its patterns, which is built once: it lacks patterns that are added later.
     ///
-    /// # Errors
-    /// The automaton would be larger than [`LIMIT`].
+    /// # Errors The automaton would be larger than [`LIMIT`].
     pub fn automaton(&self) -> Result<Arc<Automaton>, TooLarge> {
         let kinds = || self.streams.iter().map(|pattern| &pattern.kind);
         self.automaton.0.get_or_init(|| streams::build(kinds(), LIMIT).map(Arc::new)).clone()
     }
 
-    /// What has to be tracked for it, which is found out once: conditions that are added after that
-    /// do not count.
+    /// The data that must be tracked for it, computed once: conditions that are added later do not
+    /// count.
     pub fn uses(&self) -> &Uses {
         self.uses.0.get_or_init(|| self.find_uses())
     }

@@ -1,8 +1,8 @@
 //! Conditions, and the constructors that keep their invariants. A constructor adds the guards of
-//! every number that it tests, folds what is constant, flattens `and` and `or`, and puts presence
-//! bits first. The invariant: every pred is total, and its parts may be evaluated in order with
-//! short circuit. (Rejected: public enum variants; a checker that forgets a guard would then read
-//! outside the frame.)
+//! every number that it tests, folds constants, flattens `and` and `or`, and puts presence bits
+//! first. The invariant: every pred is total, and its parts may be evaluated in order with short
+//! circuit. (Rejected: public enum variants; a checker that forgets a guard would then read outside
+//! the frame.)
 
 use super::{
     Address, AddressSet, ArithOp, Bytes, CompareOp, Key, NeedleId, Num, NumKind, NumSet, RegexId, StreamId,
@@ -27,16 +27,16 @@ pub enum PredKind {
     Const(bool),
     /// All of these presence bits are set.
     Bits {
-        /// Which packet.
+        /// The outer or the inner packet.
         layer: Layer,
         /// [`crate::abi::bit`]
         bits: u64,
     },
     /// Not.
     Not(Box<Pred>),
-    /// All hold; two or more, presence bits first.
+    /// All parts hold. Two or more parts, presence bits first.
     And(Vec<Pred>),
-    /// Any holds; two or more.
+    /// At least one part holds. Two or more parts.
     Or(Vec<Pred>),
     /// The number is in the set.
     In(Num, NumSet),
@@ -46,13 +46,13 @@ pub enum PredKind {
     AddressIn(Address, AddressSet),
     /// Two addresses compared: `Eq`, `Lt` or `Le`.
     AddressCompare(CompareOp, Address, Address),
-    /// Some tag's part is in the set; false without tags.
+    /// A tag's part is in the set; false without tags.
     TagIn(TagPart, NumSet),
-    /// Some tag's part is a key of the table; false without tags.
+    /// A tag's part is a key of the table; false without tags.
     TagInTable(TagPart, TableId),
-    /// The TCP option is there, with at least `at + width` bytes.
+    /// The TCP option is present, with at least `at + width` bytes.
     HasOption(TcpOption),
-    /// The bytes exist: not absent, not empty, the slice within them.
+    /// The bytes exist: they are present and not empty, and the slice is within them.
     HasBytes(Bytes),
     /// Bytes compared with a constant: `Eq`, `Lt` or `Le`, as by memcmp and then by length; false
     /// when absent.
@@ -88,17 +88,17 @@ pub enum PredKind {
         /// The key's parts.
         key: Vec<Key>,
     },
-    /// The trigger `by flow` of this bit is active for the packet's flow; false without one.
+    /// The trigger `by flow` of this bit is active for the packet's flow; false without a flow.
     FlowActive(u32),
     /// The packet completes a match of the pattern in its stream.
     Stream(StreamId),
-    /// Some message that the packet completes has this.
+    /// A message that the packet completes has this field.
     HasFacet(Facet),
-    /// Some such number is in the set.
+    /// A number of this field is in the set.
     FacetIn(Facet, NumSet),
-    /// Some such text passes the test.
+    /// A text of this field passes the test.
     FacetText(Facet, TextTest),
-    /// Some such number or text is a key of the table.
+    /// A number or text of this field is a key of the table.
     FacetInTable(Facet, TableId),
 }
 
@@ -133,12 +133,12 @@ impl Pred {
         Pred::of(PredKind::Const(false))
     }
 
-    /// The constant it is, if it is one.
+    /// The constant value of the condition, if it has one.
     pub fn as_const(&self) -> Option<bool> {
         if let PredKind::Const(c) = self.kind { Some(c) } else { None }
     }
 
-    /// All of these presence bits are set; always, when there are none.
+    /// All of these presence bits are set. Without bits: always.
     pub fn bits(layer: Layer, bits: u64) -> Pred {
         if bits == 0 { Pred::always() } else { Pred::of(PredKind::Bits { layer, bits }) }
     }
@@ -153,7 +153,7 @@ impl Pred {
         }
     }
 
-    /// All hold.
+    /// All parts hold.
     pub fn and(parts: impl IntoIterator<Item = Pred>) -> Pred {
         let (mut outer, mut inner, mut rest) = (0, 0, Vec::<Pred>::new());
         let mut seen = HashSet::new();
@@ -166,7 +166,7 @@ impl Pred {
                 PredKind::And(parts) => todo.extend(parts.into_iter().rev()),
                 PredKind::Bits { layer: Layer::Outer, bits } => outer |= bits,
                 PredKind::Bits { layer: Layer::Inner, bits } => inner |= bits,
-                // Few parts are compared with each other, many are remembered by their hash.
+                // Few parts are compared with each other; many parts are found by their hash.
                 _ if rest.len() < 16 => {
                     if !rest.contains(&part) {
                         rest.push(part);
@@ -195,7 +195,7 @@ impl Pred {
         }
     }
 
-    /// Any holds.
+    /// At least one part holds.
     pub fn or(parts: impl IntoIterator<Item = Pred>) -> Pred {
         let mut all: Vec<Pred> = Vec::new();
         for part in parts {
@@ -245,8 +245,8 @@ impl Pred {
         Pred::and([guard, test])
     }
 
-    /// Both numbers exist and compare so. `AllEq` is `Eq` and `AnyNe` is `Ne` here: each side is
-    /// one value.
+    /// Both numbers exist and the comparison holds. `AllEq` is `Eq` and `AnyNe` is `Ne` here: each
+    /// side is one value.
     pub fn compare(op: CompareOp, left: Num, right: Num) -> Pred {
         use CompareOp::{AllEq, AnyNe, Eq, Ge, Gt, Le, Lt, Ne};
         let below = |value: u64, inclusive: bool| match (value, inclusive) {
@@ -285,7 +285,7 @@ impl Pred {
         Pred::and([Pred::bits(address.layer, address.bits), test])
     }
 
-    /// Both addresses exist and compare so.
+    /// Both addresses exist and the comparison holds.
     pub fn address_compare(op: CompareOp, left: Address, right: Address) -> Pred {
         use CompareOp::{AllEq, AnyNe, Eq, Ge, Gt, Le, Lt, Ne};
         let guard = Pred::and([Pred::bits(left.layer, left.bits), Pred::bits(right.layer, right.bits)]);
@@ -302,7 +302,7 @@ impl Pred {
         ])
     }
 
-    /// Some tag's part is in the set.
+    /// A tag's part is in the set.
     pub fn tag_in(part: TagPart, set: impl Into<NumSet>) -> Pred {
         let mut set: NumSet = set.into();
         if set.parts().last().is_some_and(|&(_, high)| high > part.mask) {
@@ -314,12 +314,12 @@ impl Pred {
         Pred::and([Pred::bits(part.layer, part.present()), Pred::of(PredKind::TagIn(part, set))])
     }
 
-    /// Some tag's part is a key of the table.
+    /// A tag's part is a key of the table.
     pub fn tag_in_table(part: TagPart, table: TableId) -> Pred {
         Pred::and([Pred::bits(part.layer, part.present()), Pred::of(PredKind::TagInTable(part, table))])
     }
 
-    /// The TCP option is there.
+    /// The TCP option is present.
     pub fn has_option(option: TcpOption) -> Pred {
         Pred::and([Pred::bits(option.layer, bit::TCP_HDR), Pred::of(PredKind::HasOption(option))])
     }
@@ -329,7 +329,7 @@ impl Pred {
         Pred::of(PredKind::HasBytes(bytes))
     }
 
-    /// The bytes exist and compare so with the constant.
+    /// The bytes exist and the comparison with the constant holds.
     pub fn bytes_compare(op: CompareOp, bytes: Bytes, value: Arc<[u8]>) -> Pred {
         use CompareOp::{AllEq, AnyNe, Eq, Ge, Gt, Le, Lt, Ne};
         match op {
@@ -344,7 +344,7 @@ impl Pred {
         }
     }
 
-    /// Both byte strings exist and compare so.
+    /// Both byte strings exist and the comparison holds.
     pub fn bytes_bytes(op: CompareOp, left: Bytes, right: Bytes) -> Pred {
         use CompareOp::{AllEq, AnyNe, Eq, Ge, Gt, Le, Lt, Ne};
         let test = |op, a, b| Pred::of(PredKind::BytesBytes(op, a, b));
@@ -393,23 +393,23 @@ impl Pred {
         Pred::and([Pred::bits(Layer::Outer, bit::FLOW), Pred::of(PredKind::Stream(pattern))])
     }
 
-    /// Some message has this.
+    /// A message has this field.
     pub fn has_facet(facet: Facet) -> Pred {
         Pred::of(PredKind::HasFacet(facet))
     }
 
-    /// Some such number is in the set.
+    /// A number of this field is in the set.
     pub fn facet_in(facet: Facet, set: impl Into<NumSet>) -> Pred {
         let set = set.into();
         if set.is_empty() { Pred::never() } else { Pred::of(PredKind::FacetIn(facet, set)) }
     }
 
-    /// Some such text passes the test.
+    /// A text of this field passes the test.
     pub fn facet_text(facet: Facet, test: TextTest) -> Pred {
         Pred::of(PredKind::FacetText(facet, test))
     }
 
-    /// Some such number or text is a key of the table.
+    /// A number or text of this field is a key of the table.
     pub fn facet_in_table(facet: Facet, table: TableId) -> Pred {
         Pred::of(PredKind::FacetInTable(facet, table))
     }
@@ -422,7 +422,7 @@ impl Pred {
 }
 
 impl super::OwnKey {
-    /// A form of a key that a packet has when it has all parts.
+    /// A form of a key. A packet has this key if it has all parts.
     pub fn new(key: Vec<Key>) -> super::OwnKey {
         super::OwnKey { when: key_guard(&key), key }
     }
@@ -439,8 +439,7 @@ fn key_guard(key: &[Key]) -> Pred {
 }
 
 impl Num {
-    /// What must hold for the number to exist; the constructors of [`Pred`] put it in front by
-    /// themselves.
+    /// The condition under which the number exists. The constructors of [`Pred`] add it themselves.
     pub fn guard(&self) -> Pred {
         match &self.kind {
             NumKind::Const(_)

@@ -1,53 +1,53 @@
-//! Where copies go: plain data, within what each protocol can carry. A station is shown as it is
-//! written, with all that was left to a default. (Rejected: kinds as trait objects made here; this
-//! crate opens nothing.)
+//! The destinations of copies: plain data, within the limits of each protocol. The text of a
+//! station is its source text, with all default values. (Rejected: trait objects for the kinds;
+//! this crate opens nothing.)
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// Where copies go.
+/// A destination of copies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Station {
     /// Its name.
     pub name: String,
-    /// Where it is declared.
+    /// The place of its declaration.
     pub span: mrule_grammar::span::Span,
-    /// What it is.
+    /// Its kind and the kind's settings.
     pub target: Target,
-    /// How much it gets at most.
+    /// The greatest rate of its copies.
     pub limit: Option<Rate>,
 }
 
 /// The kinds of station.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// Sent as they are on an interface.
+    /// Copies are sent unchanged on an interface.
     Interface {
         /// Its name.
         name: String,
     },
-    /// Sent to a host, in packets of a tunnel.
+    /// Copies are sent to a host, in packets of a tunnel.
     Tunnel {
         /// The remote end.
         host: IpAddr,
-        /// What stands in front of each copy.
+        /// The headers before each copy.
         encap: Encap,
-        /// Packets longer than the path's MTU are fragmented; otherwise their copies are cut to
-        /// fit.
+        /// Whether packets longer than the path's MTU are fragmented. If not, their copies are cut
+        /// to fit.
         fragment: bool,
     },
     /// A pcapng file.
     Pcapng {
         /// Its path; `%` starts a conversion of strftime(3).
         path: String,
-        /// When the next file begins.
+        /// When a new file begins.
         rotate: Rotate,
-        /// Keep so many files.
+        /// How many files are kept.
         keep: Option<u64>,
     },
     /// A stream of pcapng.
     Pipe {
-        /// The path of the FIFO; none is standard output.
+        /// The path of the FIFO. `None`: standard output.
         path: Option<String>,
     },
 }
@@ -57,21 +57,21 @@ pub enum Target {
 pub enum Encap {
     /// VXLAN (RFC 7348).
     Vxlan {
-        /// The UDP port, 4789 unless told.
+        /// The UDP port, 4789 by default.
         port: u16,
         /// The network identifier, 24 bits.
         vni: u32,
     },
     /// GENEVE (RFC 8926).
     Geneve {
-        /// The UDP port, 6081 unless told.
+        /// The UDP port, 6081 by default.
         port: u16,
         /// The network identifier, 24 bits.
         vni: u32,
     },
     /// GRE with Ethernet frames (RFC 2784, RFC 2890).
     Gre {
-        /// The key, if there is to be one.
+        /// The key, if there is one.
         key: Option<u32>,
     },
     /// ERSPAN type II (draft-foschiano-erspan).
@@ -81,28 +81,28 @@ pub enum Encap {
     },
     /// TaZmen Sniffer Protocol.
     Tzsp {
-        /// The UDP port, 37008 unless told.
+        /// The UDP port, 37008 by default.
         port: u16,
     },
 }
 
-/// When a file is full; either, both, or none.
+/// When a file is full: by size, time, both, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rotate {
-    /// Bytes.
+    /// In bytes.
     pub size: Option<u64>,
-    /// Nanoseconds.
+    /// In nanoseconds.
     pub time: Option<u64>,
 }
 
-/// The most that a station gets.
+/// The greatest rate of a station.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// So many a second.
+    /// The greatest number per second.
     pub per_second: u64,
-    /// So many at once.
+    /// The greatest number at once.
     pub burst: u64,
-    /// Of what.
+    /// What is counted.
     pub of: RateOf,
 }
 
@@ -115,8 +115,8 @@ pub enum RateOf {
     Copies,
 }
 
-/// The conversions of strftime(3) that a path can have: those that make neither directories nor
-/// signs that a shell reads.
+/// The conversions of strftime(3) that a path can have. Conversions that make directories, or signs
+/// that a shell interprets, are not among them.
 pub const CONVERSIONS: &str = "YmdHMSjsyFbBaAIpzZ%";
 
 /// The words between the braces.

@@ -1,21 +1,21 @@
-//! What the source says of conditions whose values are told later, in reasons of events. The
-//! invariant: texts are for people; two programs that differ only in them are equal. (Rejected: the
-//! source itself; it would have to be kept with each program at work.)
+//! The source text of conditions and windows, for the reasons of events. The invariant: texts are
+//! for people; two programs that differ only in their texts are equal. (Rejected: the source
+//! itself; each running program would have to keep it.)
 
 use std::sync::Arc;
 
-/// The longest text that is kept, in characters.
+/// The greatest length of a text, in characters.
 const LONGEST: usize = 240;
 
-/// Texts of a program, by the places of triggers and windows; empty for a program that was not made
-/// of text.
+/// Texts of a program, by the numbers of triggers and windows. Empty for a program that was not
+/// made from text.
 #[derive(Debug, Clone, Default)]
 pub struct Texts {
-    /// Of each trigger what stands behind `when`, if it has that.
+    /// The text after `when` of each trigger, if there is one.
     pub when: Vec<Option<Arc<str>>>,
-    /// Of each trigger what stands behind `unless`, if it has that.
+    /// The text after `unless` of each trigger, if there is one.
     pub unless: Vec<Option<Arc<str>>>,
-    /// Of each window the whole of it: `count(tcp) per 1m`.
+    /// The whole text of each window: `count(tcp) per 1m`.
     pub windows: Vec<Arc<str>>,
 }
 
@@ -25,7 +25,7 @@ impl PartialEq for Texts {
     }
 }
 
-/// A piece of the source on one line, without remarks; a long one is cut.
+/// A part of the source on one line, without comments. A long text is cut.
 pub fn on_one_line(source: &str) -> Arc<str> {
     let mut line = String::new();
     let (mut quoted, mut escaped, mut remark) = (false, false, false);

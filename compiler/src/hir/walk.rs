@@ -1,6 +1,6 @@
-//! Going through all conditions and numbers of a program, for passes that gather something from
-//! them: search patterns, fields that are read, what has to be tracked. (Rejected: a visitor trait
-//! with a method per form; every user wants one or two forms.)
+//! Walks over all conditions and numbers of a program, for passes that collect from them: search
+//! patterns, fields that are read, data that must be tracked. (Rejected: a visitor trait with a
+//! method per form; every user needs one or two forms.)
 
 use super::{
     Key, Length, Num, NumKind, OwnKey, Pred, PredKind, Program, Rule, Scope, TriggerId, Window, WindowId,
@@ -9,16 +9,16 @@ use super::{
 use crate::abi::bit;
 use crate::fields::{App, Facet, FlowSlot, Layer};
 
-/// What a program wants to know beside the packet: what it does not name need not be tracked.
+/// The data that a program needs beside the packet. Other data need not be tracked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Uses {
-    /// Anything of flows: all that follows implies it.
+    /// Any data of flows. All members below imply it.
     pub flows: bool,
-    /// What was counted of flows, or their times.
+    /// Counts or times of flows.
     pub numbers: bool,
-    /// What tells flows apart, as a key.
+    /// The numbers of flows, as keys.
     pub ids: bool,
-    /// `app`, or what only messages of an application say.
+    /// `app`, or fields of application messages.
     pub app: bool,
     /// Fields of HTTP messages.
     pub http: bool,
@@ -28,14 +28,15 @@ pub struct Uses {
     pub dns: bool,
     /// Patterns in streams.
     pub streams: bool,
-    /// Triggers that conditions raise: packets are then raised from one after the other.
+    /// Triggers that conditions raise: packets are then evaluated one after the other.
     pub triggers: bool,
-    /// Some of them have keys or windows: what packets are to them must then be found out first.
+    /// Some of these triggers have keys or windows: the packets' keys and events must be computed
+    /// first.
     pub keyed: bool,
 }
 
 impl Pred {
-    /// Calls `f` with this condition and every one within it, each before its parts.
+    /// Calls `f` with this condition and every condition in it, each before its parts.
     pub fn visit<'a>(&'a self, f: &mut impl FnMut(&'a Pred)) {
         let mut todo = vec![self];
         while let Some(pred) = todo.pop() {
@@ -50,8 +51,8 @@ impl Pred {
 }
 
 impl Pred {
-    /// How many nodes it has: each condition within it is one, eight elements of a set are one
-    /// more.
+    /// How many nodes it has: each condition in it is a node, and so are each eight elements of a
+    /// set.
     pub fn nodes(&self) -> u64 {
         let mut nodes = 0;
         self.visit(&mut |pred| {
@@ -82,8 +83,8 @@ impl Program {
         all.filter(move |(_, window)| window.trigger == trigger)
     }
 
-    /// The triggers that have a condition and keys, those whose key is the same of every packet
-    /// together, in their order. The key is the first one's [`crate::hir::Trigger::own`].
+    /// The triggers with a condition and keys, in order. Triggers with the same key form a group;
+    /// the group's key is the first trigger's [`crate::hir::Trigger::own`].
     pub fn key_groups(&self) -> Vec<(&[OwnKey], Vec<TriggerId>)> {
         let mut groups: Vec<(&[OwnKey], Vec<TriggerId>)> = Vec::new();
         for (id, trigger) in (0u32..).map(TriggerId).zip(&self.triggers) {
@@ -98,8 +99,8 @@ impl Program {
         groups
     }
 
-    /// Whether a raised trigger may make copies fewer or smaller: a limit asks for one, a condition
-    /// asks that one is not active, or one is a condition of another.
+    /// Whether raising a trigger can make copies fewer or smaller: a limit reads a trigger, a
+    /// condition tests that a trigger is not active, or the condition of a trigger reads another.
     pub fn raises_may_lessen(&self) -> bool {
         fn asks(pred: &Pred) -> bool {
             let mut asks = false;
@@ -115,8 +116,9 @@ impl Program {
         limits || triggers || negated
     }
 
-    /// The triggers with keys without which more may be copied while one cannot be raised: limits
-    /// ask for them, a condition asks that they are not active, or another trigger asks for them.
+    /// The triggers with keys that can reduce copies. If such a trigger cannot be raised, more may
+    /// be copied. A limit reads it, a condition tests that it is not active, or another trigger
+    /// reads it.
     pub fn triggers_that_lessen(&self) -> Vec<TriggerId> {
         let mut found = Vec::new();
         let mut ask = |pred: &Pred| {
@@ -141,7 +143,8 @@ impl Program {
         found
     }
 
-    /// Calls `f` with every condition of every rule, limit and trigger, and every one within those.
+    /// Calls `f` with every condition of every rule, limit and trigger, and every condition in
+    /// those.
     pub fn visit_preds<'a>(&'a self, f: &mut impl FnMut(&'a Pred)) {
         for rule in self.rules.iter().chain(&self.limits) {
             rule.matches.visit(f);
@@ -164,7 +167,7 @@ impl Program {
         }
     }
 
-    /// What has to be tracked for it, found by a walk.
+    /// The data that must be tracked for it, found by a walk.
     pub(super) fn find_uses(&self) -> Uses {
         let mut uses = Uses { streams: !self.streams.is_empty(), ..Uses::default() };
         self.visit_preds(&mut |pred| uses.pred(pred));
@@ -197,7 +200,7 @@ impl Program {
     }
 }
 
-/// The bits that only who tracks flows sets.
+/// The bits that only flow tracking sets.
 const FLOW_BITS: u64 = bit::FLOW | bit::FROM_CLIENT | bit::FROM_SERVER | bit::STREAM | bit::ISN;
 
 impl Uses {

@@ -1,7 +1,7 @@
-//! Conditions that never hold, and conditions that always do. What is said names the tests that
-//! contradict each other. The invariant: a condition is only called so when no packet at all could
-//! prove otherwise. (Rejected: judging parts of a condition; a part that never holds is often the
-//! trace of a field that stands for several.)
+//! Conditions that never hold, and conditions that always hold. The message names the tests that
+//! contradict each other. The invariant: a condition is reported only if no packet at all could
+//! disprove it. (Rejected: judging parts of a condition; a part that never holds often comes from a
+//! field that stands for several values.)
 
 use super::Lint;
 use super::cube::{Conflict, Cube};
@@ -17,16 +17,16 @@ use mrule_grammar::span::Span;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// What is known of a rule's or limit's conditions.
+/// The cases of a rule's or limit's conditions.
 #[derive(Debug, Default)]
 pub(super) struct Cases<'p> {
-    /// The conjunctions of its `match`; `None` when they are too many.
+    /// The conjunctions of its `match`; `None` if they are too many.
     pub matches: Option<Rc<[Cube<'p>]>>,
     /// For each `snaplen` line, the conjunctions of `match` and `when` together.
     pub asks: Vec<Option<Rc<[Cube<'p>]>>>,
 }
 
-/// Looks at one rule or limit (`word`), and gives what is known of its conditions.
+/// Checks one rule or limit (`word`), and returns the cases of its conditions.
 pub(super) fn conditions<'p>(lint: &mut Lint<'p>, word: &str, rule: &'p Rule) -> Cases<'p> {
     let tree = lint.trees.get(&rule.span).copied();
     let whole = [Cube::new(lint.program)];
@@ -51,7 +51,7 @@ pub(super) fn conditions<'p>(lint: &mut Lint<'p>, word: &str, rule: &'p Rule) ->
     Cases { matches: Some(cubes), asks }
 }
 
-/// Looks at what raises a trigger.
+/// Checks the condition of a trigger.
 pub(super) fn trigger(lint: &mut Lint, trigger: &Trigger) {
     let Some(when) = &trigger.when else { return };
     let whole = [Cube::new(lint.program)];
@@ -60,8 +60,8 @@ pub(super) fn trigger(lint: &mut Lint, trigger: &Trigger) {
     report(lint, lints::NEVER, message, trigger.span, found.conflict);
 }
 
-/// How a condition comes out for a packet without any header, when that is plain. Most conditions
-/// do not hold for it, which proves quickly that they do not always hold.
+/// The value of a condition for a packet without any header, if it is easy to see. Most conditions
+/// do not hold for such a packet, which quickly proves that they do not always hold.
 fn bare(pred: &Pred) -> Option<bool> {
     match pred.kind() {
         PredKind::Const(value) => Some(*value),
@@ -79,7 +79,7 @@ fn bare(pred: &Pred) -> Option<bool> {
     }
 }
 
-/// Looks at one `snaplen` line where the `match` holds.
+/// Checks one `snaplen` line under the condition of `match`.
 fn line<'p>(
     lint: &mut Lint<'p>,
     word: &str,
@@ -89,8 +89,8 @@ fn line<'p>(
     matches: &Rc<[Cube<'p>]>,
 ) -> Option<Rc<[Cube<'p>]>> {
     let ask = rule.asks.get(at)?;
-    // What `stream M..N` comes down to holds and fails by itself; only that all of it never holds
-    // is worth a word.
+    // The lines of `stream M..N` hold and fail one by one by design. Only a line of the text that
+    // never holds as a whole is reported.
     let parts = same_line(rule, at);
     if by_stream(ask) || parts.len() > 1 {
         let found = expand(matches, &ask.when, true)?;
@@ -121,7 +121,7 @@ fn line<'p>(
     Some(found.cubes.into())
 }
 
-/// The lines of a rule that one line of the text comes down to.
+/// The lines of a rule that come from the same line of the text.
 pub(super) fn same_line(rule: &Rule, at: usize) -> Range<usize> {
     let place = rule.asks.get(at).map(|ask| ask.span);
     let same = |ask: &&Ask| Some(ask.span) == place;
@@ -130,7 +130,7 @@ pub(super) fn same_line(rule: &Rule, at: usize) -> Range<usize> {
     at - before..at + behind
 }
 
-/// Whether a line asks by the packet's place in its stream.
+/// Whether a line depends on the packet's place in its stream.
 fn by_stream(ask: &Ask) -> bool {
     let Length::Headers(num) = &ask.length else { return false };
     matches!(num.kind(), NumKind::Arith(_, _, lead) if matches!(lead.kind(), NumKind::Flow { slot: FlowSlot::Lead, .. }))
@@ -155,7 +155,7 @@ fn report(
     lint.out.push(Diagnostic::new(code, message).at(place, label).help(help));
 }
 
-/// A contradiction in words, and what to do.
+/// A contradiction as a text, and the help.
 fn reason(lint: &Lint, why: Option<Conflict>) -> (String, String) {
     let render = &lint.render;
     match why {
@@ -206,7 +206,7 @@ fn reason(lint: &Lint, why: Option<Conflict>) -> (String, String) {
     }
 }
 
-/// The name of a header as users write it.
+/// The name of a header in the user's terms.
 fn header(layer: Layer, bits: u64) -> String {
     let one = 1u64 << bits.trailing_zeros().min(63);
     let shown = match one {
@@ -233,7 +233,7 @@ fn match_clause(tree: &ast::Rule) -> Option<(Span, &Expr)> {
     })
 }
 
-/// The `when` of the line that stands at `place`.
+/// The `when` of the line at `place`.
 fn when_clause(tree: &ast::Rule, place: Span) -> Option<&Expr> {
     tree.clauses.iter().find_map(|clause| match clause {
         Clause::Snaplen { span, when, .. }
@@ -245,7 +245,7 @@ fn when_clause(tree: &ast::Rule, place: Span) -> Option<&Expr> {
     })
 }
 
-/// Whether the text itself says that every packet passes, or leaves it to a name.
+/// Whether the text is a name, such as `any`, or a boolean literal.
 fn says_always(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Path(_) | ExprKind::Literal(Literal::Bool(_)) => true,

@@ -1,9 +1,8 @@
-//! A conjunction of tests, as what is known of the packets that pass them all: presence bits, a set
-//! of values per number and address, other tests by name. Contradictions show as they are added.
-//! The invariant: what is known is true of every packet that passes; a packet may pass that the
-//! cube does not describe fully, so "impossible" and "surely" can be trusted, and anything else
-//! means nothing. (Rejected: a solver; the questions are small and must be answered for 10,000
-//! rules in a blink.)
+//! A conjunction of tests, as facts about the packets that pass them all: presence bits, a set of
+//! values per number and address, other tests by identity. Contradictions are found when tests are
+//! added. The invariant: every fact is true of every packet that passes. The facts may describe
+//! more packets than pass: "impossible" and "always" are reliable, any other answer means nothing.
+//! (Rejected: a solver; the questions are small and must be answered for 10,000 rules in a blink.)
 
 use super::facts;
 use crate::abi::bit;
@@ -15,11 +14,12 @@ use crate::hir::{
 use crate::sets::{Intervals, Point};
 use std::sync::Arc;
 
-/// A test is compared with so many others, so that a long conjunction takes no square of its
-/// length.
+/// A test is compared with at most this many others, so that a long conjunction does not take
+/// quadratic time.
 const MAX_COMPARED: usize = 1000;
 
-/// How many holes are cut into what is known of a number.
+/// The greatest number of ranges in the set of a number's values, from which unwanted values are
+/// removed.
 const MAX_HOLES: usize = 512;
 
 /// Why a conjunction is impossible.
@@ -29,9 +29,9 @@ pub(super) enum Conflict<'p> {
     Never,
     /// Two headers that are never in the same packet.
     Headers(Layer, u64, u64),
-    /// A header that is never in front of a tunnel, and one in a tunnel.
+    /// A header that never precedes a tunnel, and a header inside a tunnel.
     Tunnel(u64),
-    /// A header that is asked to be there and not to be there.
+    /// A header that must be present and absent.
     Absent(Layer, u64),
     /// No value of the number passes.
     Num(&'p Num),
@@ -39,36 +39,37 @@ pub(super) enum Conflict<'p> {
     Address(&'p Address),
     /// A test that contradicts another.
     Test(&'p Pred),
-    /// A byte string that never has the length that is asked for.
+    /// A byte string that never has the required length.
     Length(&'p Pred),
 }
 
-/// What is known of one variable.
+/// The facts about one variable.
 #[derive(Debug, Clone)]
 pub(super) struct Known<'p, V, T> {
     pub of: &'p V,
     pub set: Arc<Intervals<T>>,
-    /// Whether the packet surely has it; else the set only speaks of packets that have it.
+    /// Whether the packet always has the variable. If not, the set describes only the packets that
+    /// have it.
     pub present: bool,
 }
 
-/// What is known of the packets that pass some tests.
+/// The facts about the packets that pass some tests.
 #[derive(Debug, Clone)]
 pub(super) struct Cube<'p> {
     program: &'p Program,
-    /// Bits that are set, with all that they imply, of the outer and the inner packet.
+    /// Bits of the outer and the inner packet that are set, with all bits that they imply.
     bits: [u64; 2],
     /// Bits that are not all set.
     lacks: Vec<(Layer, u64)>,
     pub nums: Vec<Known<'p, Num, u64>>,
     pub addresses: Vec<Known<'p, Address, u128>>,
     tags: Vec<(&'p TagPart, &'p NumSet, bool)>,
-    /// Tests that are not looked into, and how they came out.
+    /// Tests that are not analysed, and their results.
     pub tests: Vec<(&'p Pred, bool)>,
 }
 
 impl<'p> Cube<'p> {
-    /// Nothing is known.
+    /// No facts.
     pub(super) fn new(program: &'p Program) -> Cube<'p> {
         Cube {
             program,
@@ -81,7 +82,7 @@ impl<'p> Cube<'p> {
         }
     }
 
-    /// Adds that a test (no `and`, `or`, `not`) comes out as `holds`.
+    /// Adds that a test (no `and`, `or`, `not`) has the result `holds`.
     pub(super) fn assume(&mut self, test: &'p Pred, holds: bool) -> Result<(), Conflict<'p>> {
         match (test.kind(), holds) {
             (PredKind::Const(value), _) if *value == holds => Ok(()),
@@ -102,7 +103,7 @@ impl<'p> Cube<'p> {
         }
     }
 
-    /// Draws what follows from all tests together. Called once they are all added.
+    /// Draws the conclusions from all tests together. Called after all tests are added.
     pub(super) fn settle(&mut self) -> Result<(), Conflict<'p>> {
         for i in 0..self.nums.len() {
             let Some(known) = self.nums.get(i) else { break };
@@ -142,7 +143,7 @@ impl<'p> Cube<'p> {
         Ok(())
     }
 
-    /// How a condition surely comes out; `None` when that is not known.
+    /// The value of a condition, if the facts decide it.
     pub(super) fn decides(&self, pred: &Pred) -> Option<bool> {
         match pred.kind() {
             PredKind::Const(value) => Some(*value),
@@ -237,7 +238,7 @@ impl<'p> Cube<'p> {
         let at = match self.nums.iter().position(|known| same(known.of, num)) {
             Some(at) => at,
             None => {
-                // A test's own set is within the number's bounds, but for a param's.
+                // The set of a test is within the number's bounds, except for a param.
                 let whole = match num.kind() {
                     NumKind::Param(_) => None,
                     _ => holds.then(|| set.clone()),
@@ -279,7 +280,7 @@ impl<'p> Cube<'p> {
         Ok(())
     }
 
-    /// Some tag is in the set, or none is.
+    /// Adds that a tag is in the set, or that none is.
     fn tag(
         &mut self,
         part: &'p TagPart,
@@ -318,7 +319,7 @@ impl<'p> Cube<'p> {
         Ok(())
     }
 
-    /// Adds the bits without which a test that is not looked into never holds.
+    /// Adds the bits without which a test that is not analysed never holds.
     fn needs(&mut self, test: &'p Pred) -> Result<(), Conflict<'p>> {
         match test.kind() {
             PredKind::Compare(_, a, b) => {
@@ -369,7 +370,7 @@ impl<'p> Cube<'p> {
             NumKind::Option(option) => self.set(option.layer, bit::TCP_HDR),
             NumKind::Hash(Hash::Flow) => self.set(Layer::Outer, bit::NET),
             NumKind::Lookup { key, .. } => self.key_needs(key),
-            // One of two, and nobody knows which.
+            // One of two numbers; it is not known which.
             NumKind::Else(..) => Ok(()),
             NumKind::Arith(_, a, b) => {
                 self.num_needs(a)?;
@@ -386,7 +387,7 @@ impl<'p> Cube<'p> {
         }
     }
 
-    /// Whether the packet surely has the number.
+    /// Whether the packet always has the number.
     fn has(&self, num: &Num) -> bool {
         match num.kind() {
             NumKind::Load(load) => load.bits & !self.of(load.layer) == 0,
@@ -416,7 +417,7 @@ impl<'p> Cube<'p> {
     }
 }
 
-/// The same bytes, whatever says that they are there.
+/// Whether two numbers are the same bytes, whatever their presence bits are.
 pub(super) fn same(a: &Num, b: &Num) -> bool {
     match (a.kind(), b.kind()) {
         (NumKind::Load(a), NumKind::Load(b)) => {
@@ -453,7 +454,7 @@ fn narrow<T: Point>(known: &mut Arc<Intervals<T>>, set: &Arc<Intervals<T>>, hold
     if holds && Arc::ptr_eq(known, set) {
         return;
     }
-    // Each hole costs the length of the set: beyond some, a set that is too wide is still true.
+    // Each removed range costs the length of the set. A set that stays too wide is still true.
     if !holds && known.parts().len() > MAX_HOLES {
         return;
     }
@@ -470,7 +471,8 @@ fn within<T: Point>(known: &Intervals<T>, set: &Intervals<T>) -> Option<bool> {
     }
 }
 
-/// A slice of a fixed length compared with bytes of another, or searched for longer ones.
+/// Whether a slice of a fixed length is compared with bytes of another length, or searched for
+/// longer bytes.
 fn never_so_long(test: &Pred) -> bool {
     match test.kind() {
         PredKind::BytesCompare(CompareOp::Eq, bytes, value) => {
@@ -480,7 +482,7 @@ fn never_so_long(test: &Pred) -> bool {
     }
 }
 
-/// How long a slice is, when that is always the same.
+/// The length of a slice, if it is always the same.
 fn fixed_length(bytes: &Bytes) -> Option<u64> {
     match bytes.slice? {
         Slice::OffsetLength(_, length) | Slice::To(length) => Some(length),

@@ -1,30 +1,30 @@
-//! A condition as a few conjunctions: packets pass it exactly when they pass one of them. Only the
-//! possible ones are kept, so none left means that the condition never holds. The invariant: `None`
-//! when there would be too many, and then nothing is claimed. (Rejected: decision diagrams;
-//! conditions that people write have a handful of cases.)
+//! A condition as a few conjunctions: packets pass it exactly if they pass one of them. Only
+//! possible conjunctions are kept; if none is left, the condition never holds. The invariant: the
+//! result is `None` if there would be too many, and then nothing is reported. (Rejected: decision
+//! diagrams; conditions that people write have a handful of cases.)
 
 use super::cube::{Conflict, Cube};
 use crate::hir::{Pred, PredKind};
 
-/// The most conjunctions that are followed.
+/// The greatest number of conjunctions.
 const CUBES: usize = 64;
 
-/// The most tests that are added to conjunctions for one condition.
+/// The greatest number of tests that are added to conjunctions for one condition.
 const WORK: usize = 20_000;
 
-/// How deep a condition is followed.
+/// The greatest depth of a condition.
 const DEPTH: usize = 64;
 
-/// The conjunctions of a condition, and the first contradiction that was met.
+/// The conjunctions of a condition, and the first contradiction.
 #[derive(Debug)]
 pub(super) struct Expansion<'p> {
     /// The possible conjunctions.
     pub cubes: Vec<Cube<'p>>,
-    /// Why a conjunction fell out.
+    /// Why a conjunction is impossible.
     pub conflict: Option<Conflict<'p>>,
 }
 
-/// The conjunctions of `pred` coming out as `holds` where one of `given` holds too.
+/// The conjunctions of the packets for which `pred` has the value `holds` and one of `given` holds.
 pub(super) fn expand<'p>(given: &[Cube<'p>], pred: &'p Pred, holds: bool) -> Option<Expansion<'p>> {
     let mut walk = Walk { conflict: None, work: WORK };
     let cubes = walk.add(given.to_vec(), pred, holds, DEPTH)?;
@@ -44,7 +44,8 @@ struct Walk<'p> {
 }
 
 impl<'p> Walk<'p> {
-    /// Keeps the first contradiction, but for one about a header alone, which is mostly a guard's.
+    /// Keeps the first contradiction. A contradiction about a header alone is replaced by a later
+    /// one: it is mostly from a guard.
     fn note(&mut self, conflict: Conflict<'p>) {
         match self.conflict {
             Some(Conflict::Absent(..)) | None => self.conflict = Some(conflict),
@@ -66,7 +67,7 @@ impl<'p> Walk<'p> {
                 let branches = |part: &Pred| {
                     matches!(part.kind(), PredKind::And(_) | PredKind::Or(_) | PredKind::Not(_))
                 };
-                // Plain tests first: they may end a conjunction before it is multiplied.
+                // Plain tests come first: they may end a conjunction before it is multiplied.
                 let (late, early): (Vec<&Pred>, Vec<&Pred>) = parts.iter().partition(|part| branches(part));
                 early
                     .into_iter()
@@ -77,8 +78,8 @@ impl<'p> Walk<'p> {
                 let mut out = Vec::new();
                 for (i, part) in parts.iter().enumerate() {
                     let mut start = cubes.clone();
-                    // Where a number's test fails, its header is there: the case without it is
-                    // another one.
+                    // In the case that a number's test fails, its header is present. The header's
+                    // absence is another case.
                     let bits = |p: &&Pred| !holds && matches!(p.kind(), PredKind::Bits { .. });
                     // Presence bits stand first in an `and`.
                     for guard in parts.iter().take(i).take_while(bits) {

@@ -1,6 +1,6 @@
-//! What is true of every packet: which presence bits imply, or exclude, which others, and what some
-//! fields must be where a header is present. The invariant: only what the dissector guarantees, and
-//! who tracks flows; a test holds these tables against the former on random packets. (Rejected:
+//! Facts about every packet: which presence bits imply or exclude which others, and which values
+//! some fields have if a header is present. The invariant: a fact is guaranteed by the dissector or
+//! by flow tracking; a test compares these tables with the dissector on random packets. (Rejected:
 //! deriving them from the dissector's code, which has no form to derive from.)
 
 use crate::abi::bit::*;
@@ -8,7 +8,7 @@ use crate::fields::{Layer, Load, Slot};
 use crate::hir::{Num, NumKind};
 use crate::sets::Intervals;
 
-/// Where any of the first bits is set, so are all of the others, of the same packet.
+/// If any of the first bits is set, all of the second are set, in the same packet.
 pub(super) const IMPLIES: &[(u64, u64)] = &[
     (ETH_TYPE, ETH),
     (VLAN_ETYPE, VLAN),
@@ -49,12 +49,12 @@ pub(super) const EXCLUDES: &[&[u64]] = &[
     &[FROM_CLIENT, FROM_SERVER],
 ];
 
-/// Where any bit of the packet in the tunnel is set, the outer packet has none of these.
+/// If any bit of the inner packet is set, the outer packet has none of these.
 pub(super) const NO_TUNNEL: u64 = TCP | SCTP | ICMP | ICMP6 | ESP | FRAGMENT | ARP;
 
 /// All bits that these imply.
 pub(super) fn closure(mut bits: u64) -> u64 {
-    // The table is in an order in which one pass is enough.
+    // In the table's order, one pass is enough.
     for &(some, others) in IMPLIES {
         if bits & some != 0 {
             bits |= others;
@@ -83,10 +83,11 @@ pub(super) fn excluded(bits: u64) -> u64 {
     })
 }
 
-/// What leads from an IP header to its transport header: extension headers, of either family.
+/// Protocol numbers between an IP header and its transport header: extension headers, of either
+/// family.
 const EXTENSIONS: [u64; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
 
-/// The protocol numbers behind which these headers stand.
+/// The protocol number of each of these headers.
 const PROTOCOLS: &[(u64, u64)] =
     &[(TCP, 6), (UDP, 17), (SCTP, 132), (ICMP, 1), (ICMP6, 58), (ESP, 50), (GRE, 47)];
 
@@ -113,8 +114,8 @@ pub(super) fn values(num: &Num, bits: u64) -> Option<Intervals<u64>> {
             VERSION if bits & IP6_HDR != 0 => Some(Intervals::one(6)),
             IP_PROTO if bits & IP_HDR != 0 => behind(&EXTENSIONS),
             IP6_NEXT if bits & IP6_HDR != 0 => behind(&EXTENSIONS),
-            // A link type that says ARP or IPv6 is not followed by IPv4, unless a VLAN tag or the
-            // like stands between.
+            // IPv4 does not directly follow a link type of ARP or IPv6; a VLAN tag or a similar
+            // header must be between them.
             ETHER_TYPE if bits & IP_HDR != 0 => {
                 Some(Intervals::new([0x0806, 0x8035, 0x86dd].map(|t| (t, t))).complement())
             }
@@ -130,7 +131,7 @@ pub(super) fn values(num: &Num, bits: u64) -> Option<Intervals<u64>> {
     }
 }
 
-/// Bits that are set where a number has one of these values.
+/// Bits that are set if a number has one of these values.
 pub(super) fn told_by(num: &Num, values: &Intervals<u64>) -> u64 {
     match num.kind() {
         NumKind::Load(of)

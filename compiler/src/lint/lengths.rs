@@ -1,11 +1,11 @@
-//! Whether one capture length always covers another, whatever the packet. The invariant: yes is
+//! Whether one capture length always covers another, whatever the packet. The invariant: a "yes" is
 //! never wrong; lengths of different kinds are mostly not comparable. (Rejected: comparing them at
 //! one usual packet size.)
 
 use super::cube::bounds;
 use crate::hir::{Length, Num, NumKind, Program};
 
-/// Whether the range of `wide` holds that of `narrow` for every packet.
+/// Whether the range of `wide` contains the range of `narrow` for every packet.
 pub(super) fn covers(program: &Program, wide: &Length, narrow: &Length) -> bool {
     let at_least = |a: &Num, b: &Num| at_least(program, a, b);
     match (wide, narrow) {
@@ -34,7 +34,7 @@ pub(super) fn asks_nothing(program: &Program, length: &Length) -> bool {
     }
 }
 
-/// Whether `a >= b` at every time.
+/// Whether `a >= b` always holds.
 fn at_least(program: &Program, a: &Num, b: &Num) -> bool {
     let same = a == b && matches!(a.kind(), NumKind::Const(_) | NumKind::Param(_));
     same || bounds(program, a).0 >= bounds(program, b).1

@@ -1,8 +1,8 @@
-//! Rules that add nothing beside a wider one, lines that add nothing, limits that never cut. To
-//! find the rules that could be wider without comparing all with all, each conjunction of each rule
-//! is filed under one of its values, and a rule looks where its own values are. The invariant: work
-//! per rule is bounded; where the bound is met nothing is said. (Rejected: all pairs, 50 million of
-//! them for 10,000 rules.)
+//! Rules that add nothing beside a wider rule, lines that add nothing, limits that never cut. To
+//! find the wider rules without comparing all pairs, each conjunction of each rule is filed under
+//! one of its values, and a rule is compared with the conjunctions under its own values. The
+//! invariant: the work per rule is bounded; at the bound, nothing is reported. (Rejected: all
+//! pairs, 50 million of them for 10,000 rules.)
 
 use super::Lint;
 use super::conditions::{Cases, same_line};
@@ -16,19 +16,19 @@ use mrule_grammar::diagnostic::Diagnostic;
 use mrule_grammar::span::Span;
 use std::collections::HashMap;
 
-/// The most filed conjunctions that one rule looks at.
+/// The greatest number of filed conjunctions that are read for one rule.
 const STEPS: usize = 256;
 
-/// The most rules that one rule is compared with.
+/// The greatest number of rules that one rule is compared with.
 const CANDIDATES: usize = 32;
 
-/// The most rules that are filed without a value, or under one test.
+/// The greatest number of rules that are filed without a value, or under one test.
 const UNFILED: usize = 64;
 
-/// The most rules that all limits together are held against.
+/// The greatest number of comparisons of limits with rules, all limits together.
 const LIMIT_WORK: usize = 50_000;
 
-/// Looks for rules that add nothing.
+/// Reports rules that add nothing.
 pub(super) fn rules<'p>(lint: &mut Lint<'p>, cases: &[Cases<'p>]) -> Result<(), Stop> {
     let program = lint.program;
     let files = Files::new(cases);
@@ -58,7 +58,7 @@ pub(super) fn rules<'p>(lint: &mut Lint<'p>, cases: &[Cases<'p>]) -> Result<(), 
     Ok(())
 }
 
-/// Whether `wide` asks for at least as much wherever `narrow` asks for anything.
+/// Whether `wide` asks for at least as much for every packet for which `narrow` asks for anything.
 fn adds_nothing(lint: &Lint, narrow: &Rule, cases: &Cases, wide: &Rule) -> bool {
     if narrow.stations & !wide.stations != 0 || narrow.asks.len() != cases.asks.len() {
         return false;
@@ -77,7 +77,7 @@ fn adds_nothing(lint: &Lint, narrow: &Rule, cases: &Cases, wide: &Rule) -> bool 
     })
 }
 
-/// Whether no line of a rule asks for anything; says so.
+/// Whether no line of a rule asks for anything. Such a rule is reported.
 fn nothing_asked(lint: &mut Lint, rule: &Rule) -> bool {
     let mut some = false;
     for (i, ask) in rule.asks.iter().enumerate() {
@@ -99,8 +99,8 @@ fn nothing_asked(lint: &mut Lint, rule: &Rule) -> bool {
     !some
 }
 
-/// Lines of a rule that add nothing beside another line of it. What `stream M..N` comes down to are
-/// several lines at one place, which add nothing when none of them does.
+/// Reports lines of a rule that add nothing beside another of its lines. A line `stream M..N` of
+/// the text is several lines at one place; it adds nothing if none of them does.
 fn lines(lint: &mut Lint, rule: &Rule, cases: &Cases) {
     let mut wider: Vec<Option<Span>> = Vec::with_capacity(rule.asks.len());
     for (i, (ask, cubes)) in rule.asks.iter().zip(&cases.asks).enumerate() {
@@ -135,10 +135,10 @@ fn lines(lint: &mut Lint, rule: &Rule, cases: &Cases) {
     }
 }
 
-/// Looks for limits that never cut.
+/// Reports limits that never cut.
 pub(super) fn limits<'p>(lint: &mut Lint<'p>, rules: &[Cases<'p>], limits: &[Cases<'p>]) -> Result<(), Stop> {
     let program = lint.program;
-    // Every length that a rule asks for, with the stations that it is asked for.
+    // Every length that a rule asks for, with its stations.
     let mut lengths: HashMap<&Length, u64> = HashMap::new();
     for rule in &program.rules {
         for ask in rule.asks.iter().filter(|ask| !asks_nothing(program, &ask.length)) {
@@ -208,7 +208,7 @@ pub(super) fn limits<'p>(lint: &mut Lint<'p>, rules: &[Cases<'p>], limits: &[Cas
     Ok(())
 }
 
-/// What a conjunction is filed under.
+/// The variable under which a conjunction is filed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Variable<'p> {
     Load(crate::fields::Load),
@@ -242,10 +242,10 @@ fn hull<T: Copy>(parts: &[(T, T)]) -> Option<(T, T)> {
     Some((parts.first()?.0, parts.last()?.1))
 }
 
-/// A filed range, the rule it is of, and the greatest end of all ranges up to it.
+/// A filed range, the number of its rule, and the greatest end of all ranges up to it.
 type Filed = (u128, u128, usize, u128);
 
-/// Conjunctions of all rules, filed.
+/// The filed conjunctions of all rules.
 struct Files<'p> {
     values: HashMap<Variable<'p>, Vec<Filed>>,
     tests: HashMap<&'p Pred, Vec<usize>>,
@@ -257,7 +257,7 @@ impl<'p> Files<'p> {
         let mut files = Files { values: HashMap::new(), tests: HashMap::new(), others: Vec::new() };
         for (r, case) in cases.iter().enumerate() {
             for cube in case.matches.iter().flat_map(|cubes| cubes.iter()) {
-                // Under the narrowest of its ranges, for which fewest others will look.
+                // Filed under the narrowest of its ranges, which the fewest other rules overlap.
                 let narrowest = ranges(cube).min_by_key(|(_, low, high)| high - low);
                 let unfiled = match (narrowest, cube.tests.iter().find(|(_, holds)| *holds)) {
                     (Some((variable, low, high)), _) => {

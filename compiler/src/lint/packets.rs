@@ -1,11 +1,11 @@
-//! Random packets for property tests: mostly sound, of all protocols that are dissected, with few
-//! values so that tests meet them, then bent in a few bytes. (Rejected: random bytes, of which
-//! hardly any is a TCP segment.)
+//! Random packets for property tests: mostly well-formed, of all protocols that are dissected, with
+//! few values so that tests often match, then changed in a few bytes. (Rejected: random bytes, of
+//! which hardly any is a TCP segment.)
 
 use crate::abi::{Link, Packet};
 use proptest::prelude::*;
 
-/// A frame and how it begins.
+/// A frame and its link type.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     bytes: Vec<u8>,

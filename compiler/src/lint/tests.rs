@@ -1,4 +1,4 @@
-//! What is said, what is not, and that it is never wrong.
+//! Which warnings are given, which are not, and that no warning is wrong.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use super::*;
@@ -40,7 +40,7 @@ fn span(at: u32) -> Span {
     Span { start: at, end: at + 1, ..Span::default() }
 }
 
-/// A rule to the stations; its place is its number.
+/// A rule to the stations. Its number is also its place.
 fn rule(at: u32, matches: Pred, lengths: Vec<(Length, Pred)>, stations: u64) -> Rule {
     let asks = lengths.into_iter().zip(1..);
     Rule {
@@ -71,12 +71,12 @@ fn program(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
     Program { rules, limits, stations: vec![station("a"), station("b")], ..Program::default() }
 }
 
-/// The codes and main places of what is said.
+/// The codes and main places of the warnings.
 fn said(program: &Program) -> Vec<(&'static str, u32)> {
     lint(program, &[]).iter().map(|d| (d.code.id(), d.labels[0].span.start)).collect()
 }
 
-/// The label of the one thing that is said of this `match`.
+/// The label of the only warning about this `match`.
 fn why_never(matches: Pred) -> Option<String> {
     let found = lint(&program(vec![simple(0, matches, Length::Full)], vec![]), &[]);
     let finding = found.iter().find(|d| d.code == lints::NEVER)?;

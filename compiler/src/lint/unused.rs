@@ -1,7 +1,7 @@
-//! Definitions that nothing uses. It reads names off the syntax tree: any path that begins with a
-//! name uses it. A file without rules and limits is a library, whose definitions are there for
-//! others; a name that begins with `_` says that it is meant so. (Rejected: counting uses in the
-//! checker, which resolves a `let` once for many uses.)
+//! Definitions that are not used. It reads names from the syntax tree: any path that begins with a
+//! name uses it. A file without rules and limits is a library, whose definitions other files use. A
+//! name that begins with `_` is unused on purpose. (Rejected: counting uses in the checker, which
+//! resolves a `let` once for many uses.)
 
 use mrule_grammar::ast::{
     Clause, Expr, ExprKind, File, Item, Length, LengthKind, Rule, SetElement, TableInit, TriggerClauseKind,
@@ -33,7 +33,7 @@ struct Used<'a> {
     names: HashSet<&'a str>,
     /// Stations that a rule sends to.
     sent: HashSet<&'a str>,
-    /// Stations that a limit speaks of.
+    /// Stations that a limit names.
     limited: HashSet<&'a str>,
 }
 

@@ -1,6 +1,6 @@
-//! Classes, `[a-z\d]`, as PCRE2 reads them, written out so that the engine cannot read them
-//! otherwise: every byte as `\xHH`, so that `[`, `&&`, `--` and `~~` stand for themselves.
-//! (Rejected: escaping only what the engine is known to treat specially.)
+//! Classes, `[a-z\d]`, as PCRE2 reads them. Every byte is written as `\xHH`, so that the engine
+//! reads `[`, `&&`, `--` and `~~` as plain characters. (Rejected: escaping only the characters that
+//! the engine is known to treat specially.)
 
 use super::escape;
 use super::{PatternError, error};
@@ -77,12 +77,12 @@ pub(super) fn class(pattern: &str, from: usize) -> Result<Class, PatternError> {
     }
 }
 
-/// A byte of a class.
+/// The text of a byte in a class.
 fn one(byte: u8) -> String {
     if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("\\x{byte:02x}") }
 }
 
-/// One item at `at`, and where the next begins.
+/// The item at `at`, and the place after it.
 fn item(pattern: &str, at: usize) -> Result<(Item, usize), PatternError> {
     let bytes = pattern.as_bytes();
     match bytes.get(at) {

@@ -1,6 +1,6 @@
-//! What a backslash means outside of classes, as PCRE2 reads it. The invariant: `end` is behind the
-//! whole escape, and an escape that the engine would read differently is written out or refused.
-//! (Rejected: passing escapes on.)
+//! The meaning of a backslash outside of classes, as PCRE2 reads it. The invariant: `end` is the
+//! end of the whole escape. An escape that the engine would read differently is rewritten or
+//! refused. (Rejected: passing escapes on unchanged.)
 
 use super::{PatternError, error};
 
@@ -11,11 +11,11 @@ pub(super) struct Escape {
 }
 
 pub(super) enum Kind {
-    /// This byte.
+    /// A byte.
     Byte(u8),
-    /// A class, as the engine writes it.
+    /// A class, in the engine's syntax.
     Class(&'static str),
-    /// A place, as the engine writes it.
+    /// An assertion, in the engine's syntax.
     Assertion(&'static str),
     /// `\Z`
     End,

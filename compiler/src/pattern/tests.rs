@@ -1,4 +1,4 @@
-//! What patterns find, and what is refused where.
+//! What patterns find, and what is refused at which place.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -157,7 +157,7 @@ fn what_is_too_large_is_refused() {
     assert!(translate("a{99999999999}").is_err());
 }
 
-/// No text makes it panic, and what is accepted compiles.
+/// No text causes a panic, and every accepted text compiles.
 #[test]
 fn any_text_is_answered() {
     let alphabet: Vec<char> = "ab\\x0{}[]()^$|*+?.-:=!<>PimsQ1,é\n".chars().collect();

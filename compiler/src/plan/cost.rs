@@ -1,7 +1,7 @@
-//! What native code takes, estimated before it is made, and which rules get code. The invariant:
-//! the choice follows from the program and the budget alone, so `check` names the rules that a run
-//! interprets; every rule has code or is interpreted, never neither. (Rejected: to give up when the
-//! code generator has made too much; it cannot be stopped within a function, and its time and
+//! The size of native code, estimated before it is generated, and the choice of rules that get
+//! code. The invariant: the choice follows from the program and the budget alone, so `check` names
+//! the rules that a run interprets. Every rule has code or is interpreted. (Rejected: stopping when
+//! the code generator has made too much; it cannot be stopped within a function, and its time and
 //! memory grow faster than the function.)
 
 use super::{Class, Plan};
@@ -9,23 +9,24 @@ use crate::budget::{CompileBudget, Stop};
 use crate::hir::{Length, Pred, PredKind, Program, Rule};
 use mrule_grammar::span::Span;
 
-/// Bytes of code of a test, about: a load, a comparison, a jump.
+/// Approximate bytes of code of a test: a load, a comparison, a jump.
 const TEST: u64 = 24;
-/// Bytes of code around the tests of a rule or a kind of rules: counting, and its number.
+/// Bytes of code around the tests of a rule or a class of rules: its counter and its number.
 const RULE: u64 = 48;
-/// Bytes of code of a `snaplen` line for each station: its range, and the merge with other rules'.
+/// Bytes of code of a `snaplen` line for each station: its range, and the merge with other rules'
+/// ranges.
 const ASK: u64 = 96;
 /// Bytes of code that looks a key up.
 const GROUP: u64 = 256;
-/// The most bytes of code of one rule or condition: the time to make it grows with the square of
-/// its tests.
+/// The greatest size of the code of one rule or condition, in bytes: the time to generate it grows
+/// with the square of its tests.
 pub const LARGEST: u64 = 192 << 10;
-/// How often a rule's code may be there at most.
+/// The greatest number of times that a rule's code may occur.
 const ENTRIES: u64 = 256;
-/// Sets with more intervals than this are looked up and not compared through.
+/// Sets with more intervals than this are looked up, not compared.
 const COMPARED: usize = 6;
 
-/// Bytes of code that a condition takes, about.
+/// Approximate bytes of code of a condition.
 pub fn of_pred(pred: &Pred) -> u64 {
     let mut bytes = 0;
     pred.visit(&mut |part| {
@@ -46,7 +47,7 @@ fn of_asks<'a>(asks: impl Iterator<Item = (&'a Pred, &'a Length)>, stations: u64
     asks.map(|(when, _)| of_pred(when) + ASK * stations).sum()
 }
 
-/// Bytes of code that a rule takes by itself, about.
+/// Approximate bytes of code of a rule by itself.
 pub fn of_rule(rule: &Rule) -> u64 {
     RULE + of_pred(&rule.matches) + of_asks(rule.asks.iter().map(|a| (&a.when, &a.length)), rule.stations)
 }
@@ -55,7 +56,7 @@ fn of_class(class: &Class) -> u64 {
     RULE + of_pred(&class.residual) + of_asks(class.asks.iter().map(|(w, l)| (w, l)), class.stations)
 }
 
-/// The rules and limits of a program, arranged, and which of them get code.
+/// The plans of a program's rules and limits, with the choice of those that get code.
 #[derive(Debug, Default)]
 pub struct CodePlan {
     /// Its rules.
@@ -67,10 +68,9 @@ pub struct CodePlan {
 }
 
 impl CodePlan {
-    /// Arranges a program within a budget.
+    /// Plans a program within a budget.
     ///
-    /// # Errors
-    /// The compilation is to stop.
+    /// # Errors The compilation must stop.
     pub fn new(program: &Program, budget: &CompileBudget) -> Result<CodePlan, Stop> {
         let mut left = budget.code;
         let mut rules = Plan::new(&program.rules, budget)?;
@@ -82,8 +82,8 @@ impl CodePlan {
 }
 
 impl Plan {
-    /// Gives code to as many kinds of rules as fit: first to those found by key, then to the others
-    /// in their order.
+    /// Gives code to as many classes of rules as fit: first to those found by key, then to the
+    /// others in their order.
     fn fit(&mut self, rules: &[Rule], left: &mut u64) {
         let mut take = |bytes: u64| {
             let fits = bytes <= *left && bytes <= LARGEST;
@@ -91,8 +91,8 @@ impl Plan {
             fits
         };
         for group in &mut self.groups {
-            // Looking a key up is worth its few bytes whatever the budget: what it finds may be
-            // interpreted.
+            // The code to look up a key is always generated: it is small, and the rules found may
+            // be interpreted.
             let _looks_up = take(GROUP);
             group.native = group.classes.iter().take_while(|class| take(of_class(class))).count();
         }
@@ -117,25 +117,24 @@ impl Plan {
     }
 }
 
-/// What a program interprets of itself because its code budget is spent.
+/// The rules and limits that a program interprets because its code budget is spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interpreted {
     /// How many rules and limits.
     pub rules: usize,
-    /// Bytes of code that all rules and limits would take by themselves, about.
+    /// Approximate bytes of code that all rules and limits would take by themselves.
     pub bytes: u64,
-    /// Where the rule or limit stands whose code would be the largest, its name, and its bytes.
+    /// The rule or limit with the largest code: its place, its name, and its bytes.
     pub costliest: Option<(Span, String, u64)>,
 }
 
-/// What would be interpreted of a program with this budget; none when all of it gets code.
+/// The rules and limits that a program with this budget would interpret; `None` if all get code.
 ///
-/// # Errors
-/// The compilation is to stop.
+/// # Errors The compilation must stop.
 pub fn interpreted(program: &Program, budget: &CompileBudget) -> Result<Option<Interpreted>, Stop> {
     let all = || program.rules.iter().chain(&program.limits);
     let bytes = all().map(of_rule).sum();
-    // A rule may be several entries of several tables, each with code of its own.
+    // A rule may be several entries of several tables, each with its own code.
     if bytes <= budget.code.min(LARGEST) / ENTRIES {
         return Ok(None);
     }

@@ -1,4 +1,4 @@
-//! How rules are arranged.
+//! How rules are planned.
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 use super::*;
 use crate::compile::{MemoryLoader, compile};

@@ -1,12 +1,12 @@
-//! The names of what is read, found again in the field table by where it comes from; `has(...)` for
-//! what has none. The invariant: what a row of the table names is told by that name, an end of a
-//! flow by the flow's. (Rejected: a second list of names.)
+//! The names of values, found in the field table by their source; `has(...)` for values without a
+//! name. The invariant: a value of a row has the row's name; an end of a flow has the flow's name.
+//! (Rejected: a second list of names.)
 
 use crate::abi::bit;
 use crate::fields::{BytesSource, FIELDS, Facet, Field, FlowSlot, Layer, Load, Slot, Source, Ty};
 use crate::hir::{Address, Bytes, Slice, TagPart, TcpOption};
 
-/// The bits that say which way a packet of a flow goes.
+/// The bits of the direction of a packet in its flow.
 const DIRECTION: u64 = bit::FROM_CLIENT | bit::FROM_SERVER;
 
 pub(super) fn layered(layer: Layer, name: &str) -> String {
@@ -16,14 +16,14 @@ pub(super) fn layered(layer: Layer, name: &str) -> String {
     }
 }
 
-/// The field that a load is of, whichever way its packet goes.
+/// The field of a load, whatever the packet's direction.
 pub(super) fn load_field(load: &Load) -> Option<(&'static Field, Layer)> {
     let outer = Load { layer: Layer::Outer, bits: load.bits & !DIRECTION, ..*load };
     let field = FIELDS.iter().find(|f| matches!(f.source, Source::Load(l) if l == outer))?;
     Some((field, load.layer))
 }
 
-/// The end of the flow that a field is of, where the packet goes this way.
+/// The name of the flow's end that a field has in a packet of this direction.
 fn end_of_flow(field: &Field, bits: u64) -> Option<&'static str> {
     let direction = bits & DIRECTION;
     let side = |f: &&Field| match f.source {
@@ -33,7 +33,7 @@ fn end_of_flow(field: &Field, bits: u64) -> Option<&'static str> {
     if direction == 0 { None } else { FIELDS.iter().find(side).map(|f| f.name) }
 }
 
-/// The name of what is loaded.
+/// The name of a load.
 pub(super) fn load_name(load: &Load) -> Option<(&'static str, Layer)> {
     let (field, layer) = load_field(load)?;
     Some((end_of_flow(field, load.bits).unwrap_or(field.name), layer))
@@ -79,7 +79,8 @@ pub(crate) fn option_name(option: &TcpOption) -> String {
     }
 }
 
-/// The name of a byte string. What searches see of a protocol and what slices see have one name.
+/// The name of a byte string. A search and a slice of a protocol read different bytes; both have
+/// one name.
 pub(crate) fn bytes_name(bytes: &Bytes) -> String {
     let name = FIELDS.iter().find(|f| match (f.source, bytes.source) {
         (Source::Bytes(mine), theirs) => mine == theirs,
@@ -100,7 +101,7 @@ pub(crate) fn bytes_name(bytes: &Bytes) -> String {
     }
 }
 
-/// Presence bits as protocols' names, and `has(...)` for what is no protocol.
+/// Presence bits as the names of protocols, and `has(...)` for bits without a protocol.
 pub(crate) fn presence(layer: Layer, bits: u64) -> String {
     let each = (0..64).map(|i| 1u64 << i).filter(|one| bits & one != 0);
     let names: Vec<String> = each.map(|one| bit_name(layer, one)).collect();
@@ -164,7 +165,7 @@ pub(super) fn flow_name(slot: FlowSlot) -> String {
     }
 }
 
-/// The name of what a message says.
+/// The name of a message field.
 pub(crate) fn facet_name(facet: Facet) -> &'static str {
     FIELDS.iter().find(|f| f.source == Source::Facet(facet)).map_or("?", |f| f.name)
 }

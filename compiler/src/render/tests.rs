@@ -1,4 +1,4 @@
-//! Texts that users meet.
+//! Texts for users.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use super::*;

@@ -1,13 +1,13 @@
 //! Values and sets as text, by the type of the field that they are compared with: an address as an
-//! address, a run of addresses as a prefix where it is one, an Ethernet type in hexadecimal.
-//! (Rejected: printing the intervals as they are, which nobody recognises.)
+//! address, a range of addresses as a prefix if it is one, an Ethernet type in hexadecimal.
+//! (Rejected: printing the intervals unchanged, which users do not recognise.)
 
 use super::SET_ELEMENTS;
 use crate::fields::{App, Ty};
 use crate::sets::{Intervals, Point};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Fields whose numbers people know in hexadecimal.
+/// Fields whose numbers are usually written in hexadecimal.
 const HEX: &[&str] = &[
     "eth.type",
     "vlan.etype",
@@ -39,7 +39,7 @@ pub(crate) fn num_text(field: Option<(&str, Ty)>, value: u64) -> String {
     }
 }
 
-/// A time span in the largest unit in which it is whole: `30s`, `1500ms`.
+/// A time span in the largest unit in which it is an integer: `30s`, `1500ms`.
 pub(super) fn duration(nanoseconds: u64) -> String {
     let units = [
         ("h", 3_600_000_000_000),
@@ -55,7 +55,7 @@ pub(super) fn duration(nanoseconds: u64) -> String {
     }
 }
 
-/// A number of bytes in the largest unit in which it is whole: `64KiB`, `1500`.
+/// A number of bytes in the largest unit in which it is an integer: `64KiB`, `1500`.
 pub(super) fn size(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1u64 << 10)];
     match units.into_iter().find(|(_, scale)| bytes != 0 && bytes.is_multiple_of(*scale)) {
@@ -67,7 +67,7 @@ pub(super) fn size(bytes: u64) -> String {
 /// `name` tested against a set of numbers up to `max`.
 pub(super) fn number_set(name: &str, field: Option<(&str, Ty)>, max: u64, set: &Intervals<u64>) -> String {
     if let (Some((_, Ty::Duration)), &[(low, high)]) = (field, set.parts()) {
-        // What was written is most likely the rounder of the two.
+        // The author most likely wrote the rounder of the two.
         let rounder = |a: u64, b: Option<u64>| b.filter(|b| duration(*b).len() < duration(a).len());
         if low == 0
             && high != max
@@ -149,7 +149,7 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
 }
 
-/// Bytes of a packet, shortened: as text where they are text, else in hexadecimal.
+/// Bytes of a packet, shortened: as text if they are text, else in hexadecimal.
 pub(crate) fn bytes_text(bytes: &[u8]) -> String {
     const MOST: usize = 32;
     let shown = bytes.get(..MOST).unwrap_or(bytes);

@@ -1,12 +1,12 @@
 //! From patterns to the tables that streams are scanned with. The library builds an automaton of
-//! each pattern, in which a state tells what has matched before the last byte; here it is worked
-//! out which matches are sure whatever byte comes next, so that the last byte of a match can report
-//! it, and the automata are multiplied, the smallest first, until there is one, or as few as the
-//! limit allows. The invariant: nothing is larger than its limit, and what is too large is refused
-//! with the pattern that made it so. (Rejected: the library's own automaton of many patterns, which
-//! goes through the starts of all of them for each state and byte: seconds instead of a tenth of
-//! one. Rejected: its own search for overlapping matches, which is one byte late: the packet that
-//! completes a match would not be the one that reports it.)
+//! each pattern, in which a state tells the matches before the last byte. This module determines
+//! which matches are certain whatever byte comes next, so that the last byte of a match reports it.
+//! Then it multiplies the automata, the smallest first, until there is one, or as few as the limit
+//! allows. The invariant: nothing is larger than its limit. An automaton that is too large is
+//! refused with the pattern that made it so. (Rejected: the library's own automaton of many
+//! patterns, which visits the starts of all patterns for each state and byte: seconds instead of a
+//! tenth of a second. Rejected: its own search for overlapping matches, which is one byte late:
+//! another packet than the one that completes a match would report it.)
 
 use super::product::{Table, Told};
 use super::{Automaton, PARTS, StreamId, StreamKind, TooLarge};
@@ -19,15 +19,15 @@ use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
 use std::collections::{BTreeMap, HashMap};
 
-/// What is before the first byte, in the middle of a stream: neither a letter nor the end of a
+/// The byte before the first byte, in the middle of a stream: neither a letter nor the end of a
 /// line.
 const UNSEEN: u8 = 0;
 
-/// How many limits the automata of single patterns may take: those of which the product has room
+/// How many limits the automata of single patterns may take. Automata whose product fits the limit
 /// take far less.
 const SINGLES: usize = 4;
-/// How many groups of patterns are tried in one part and another; each try takes as long as the
-/// part is large.
+/// Into how many groups patterns are joined before they are spread over the parts. Trying a part
+/// takes time in proportion to its size.
 const GROUPS: usize = 32;
 
 /// Why a pattern has no automaton.
@@ -38,8 +38,7 @@ enum Failure {
 
 /// Builds the automaton of these patterns, in the order of their numbers, of at most `limit` bytes.
 ///
-/// # Errors
-/// It would be larger.
+/// # Errors The automaton would be larger.
 pub fn build<'k>(
     patterns: impl IntoIterator<Item = &'k StreamKind>,
     limit: usize,
@@ -93,8 +92,8 @@ fn refuse(failure: Failure, pattern: Option<StreamId>, limit: usize) -> TooLarge
     TooLarge { pattern, size, limit, message }
 }
 
-/// Multiplies automata until there are at most so many, each of at most `limit` bytes; always the
-/// two smallest, so that most products are small.
+/// Multiplies automata until there are at most `most`, each of at most `limit` bytes. It always
+/// takes the two smallest, so that most products are small.
 fn multiply(singles: &[Table], most: usize, limit: usize) -> Option<Vec<Table>> {
     let mut waiting: BTreeMap<(usize, usize), Table> =
         singles.iter().enumerate().map(|(i, single)| ((single.size(), i), single.clone())).collect();
@@ -109,8 +108,8 @@ fn multiply(singles: &[Table], most: usize, limit: usize) -> Option<Vec<Table>> 
     Some(waiting.into_values().collect())
 }
 
-/// Multiplies automata into so many, each of at most `limit` bytes: some groups of them, one after
-/// the other, the smallest first, into the smallest that has room.
+/// Multiplies automata into `parts` automata, each of at most `limit` bytes. It joins them into
+/// groups and multiplies each group into the smallest part that has room.
 fn spread(singles: &[Table], parts: usize, limit: usize) -> Option<Vec<Table>> {
     let mut done: Vec<Table> = Vec::with_capacity(parts);
     for group in multiply(singles, GROUPS, limit)? {
@@ -160,7 +159,7 @@ fn single(kind: &StreamKind, ids: &[StreamId], limit: usize) -> Result<Table, Fa
     read(&dfa, ids)
 }
 
-/// All states that bytes lead to, and what each says.
+/// All states that bytes lead to, and the matches that each reports.
 fn read(dfa: &dense::DFA<Vec<u32>>, ids: &[StreamId]) -> Result<Table, Failure> {
     let classes: [u8; 256] = std::array::from_fn(|byte| dfa.byte_classes().get(byte as u8));
     let stride = classes.iter().max().map_or(1, |&class| usize::from(class) + 1);
@@ -191,7 +190,8 @@ fn read(dfa: &dense::DFA<Vec<u32>>, ids: &[StreamId]) -> Result<Table, Failure> 
         done += 1;
     }
 
-    // In which states it matches whatever comes next, and whether it ever depends on that.
+    // In which states a pattern matches whatever comes next, and whether any match depends on the
+    // next byte.
     let matched = |at: &u32| states.get(*at as usize).is_some_and(|&id| dfa.is_match_state(id));
     let sure: Vec<bool> = next.chunks_exact(stride).map(|row| row.iter().all(matched)).collect();
     let mut rows = next.chunks_exact(stride).zip(&sure);

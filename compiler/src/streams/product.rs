@@ -1,42 +1,42 @@
-//! Automata as tables of states, while they are multiplied: a state of the product is a state of
-//! each factor, and says what both say. Only states that bytes lead to are made. The invariant: a
-//! factor has no more states and classes than its product, so that what is too large is known as
-//! soon as it is. (Rejected: products of all factors at once, whose states are as long as there are
-//! patterns.)
+//! Automata as tables of states, for multiplication: a state of the product is a state of each
+//! factor, and reports the matches of both. Only states that bytes lead to are made. The invariant:
+//! a factor has no more states and classes than its product, so a product that is too large is
+//! detected as soon as it is. (Rejected: products of all factors at once, whose states are as long
+//! as there are patterns.)
 
 use super::skip::Skip;
 use super::{Part, Says, StreamId};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// Up to so many transitions, the states of one pattern are made as few as can be.
+/// Up to this many transitions, the states of a single pattern are minimised.
 const MINIMISED: usize = 1 << 15;
 
 /// An automaton.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    /// The class of each byte: bytes of a class are the same to its patterns.
+    /// The class of each byte. Its patterns do not distinguish bytes of a class.
     pub(super) classes: [u8; 256],
-    /// How many classes there are.
+    /// The number of classes.
     pub(super) stride: usize,
     /// For each state and class, the next state.
     pub(super) next: Vec<u32>,
-    /// Where a stream begins.
+    /// The state at the beginning of a stream.
     pub(super) text_start: u32,
-    /// Where one is taken up behind bytes that were not seen.
+    /// The state after bytes that were not seen.
     pub(super) middle: u32,
-    /// For each state, what it says: its place in `told`.
+    /// For each state, the index of its report in `told`.
     pub(super) says: Vec<u32>,
-    /// The first is nothing.
+    /// The first report is empty.
     pub(super) told: Vec<Told>,
 }
 
-/// What a state says.
+/// The report of a state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told {
-    /// Patterns of which a match ends here, whatever follows.
+    /// Patterns with a match that ends here, whatever follows.
     pub(super) sure: Vec<StreamId>,
-    /// Patterns of which a match ended before the last byte and needed it.
+    /// Patterns with a match that ended before the last byte and depended on it.
     pub(super) late: Vec<StreamId>,
 }
 
@@ -53,7 +53,7 @@ impl Told {
     }
 }
 
-/// Numbers things in the order in which they are met.
+/// Numbers values in the order in which they are met.
 struct Numbers<T> {
     numbers: HashMap<T, u32>,
     things: Vec<T>,
@@ -76,7 +76,7 @@ impl<T: Copy + Eq + std::hash::Hash> Numbers<T> {
 }
 
 impl Table {
-    /// How many bytes it takes to scan with it, roughly.
+    /// The approximate bytes of the table for scanning.
     pub(super) fn size(&self) -> usize {
         self.next.len() * 4 + self.told.iter().map(|told| told.len() * 4).sum::<usize>()
     }
@@ -86,8 +86,8 @@ impl Table {
         self.told.iter().flat_map(|told| told.sure.iter().chain(&told.late)).next().copied()
     }
 
-    /// The same, with states that nothing tells apart made one (Moore's algorithm); as it is, where
-    /// that would take long.
+    /// The same automaton with equivalent states merged (Moore's algorithm). Unchanged if that
+    /// would take long.
     pub(super) fn minimal(self) -> Table {
         if self.next.len() > MINIMISED {
             return self;
@@ -126,7 +126,7 @@ impl Table {
         Table { next, says, text_start, middle, ..self }
     }
 
-    /// The automaton of both; none when it takes more than `limit` bytes.
+    /// The product of both; `None` if it takes more than `limit` bytes.
     pub(super) fn times(&self, other: &Table, limit: usize) -> Option<Table> {
         let mut pairs = Numbers::new();
         // 256 bytes have at most 256 classes.
@@ -161,7 +161,7 @@ impl Table {
         Some(Table { classes, stride: pairs.len(), next, text_start, middle, says, told })
     }
 
-    /// The same, for scanning: its states in three runs (see [`Part`]).
+    /// The automaton in the form for scanning: its states in three runs (see [`Part`]).
     pub(super) fn arrange(&self) -> Part {
         let stride = self.stride;
         let first: Vec<u32> =
@@ -180,7 +180,7 @@ impl Table {
         }
         let mut next = Vec::with_capacity(self.next.len());
         let (mut all, mut ids) = (Vec::new(), Vec::new());
-        // States that say the same share it.
+        // States with the same report share it.
         let mut shared = HashMap::new();
         for &at in &old {
             let row = self.next.iter().skip(at as usize * stride).take(stride);
@@ -215,13 +215,13 @@ impl Table {
     }
 }
 
-/// The finished table, for looking around in it.
+/// The finished table, for reading.
 pub(super) struct Rows<'t> {
     pub(super) map: &'t [u8; 256],
-    /// How many classes there are.
+    /// The number of classes.
     pub(super) classes: usize,
     table: &'t [u32],
-    /// The start in the middle of a stream.
+    /// The start state in the middle of a stream.
     pub(super) middle: u32,
     says_from: u32,
 }

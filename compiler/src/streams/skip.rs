@@ -1,47 +1,48 @@
-//! Skipping over bytes with which no match can begin. Five bytes in a row are of interest when the
-//! automaton, begun before the first of them, ends in another state than when begun before the
-//! second, or says something else on the way: what begins with the first is still alive, or was
-//! when it was complete. The invariant: as long as no five are of interest, the state is the one
-//! that the last four bytes lead to from the start, and nothing is to report. It is found out from
-//! the automaton's own table, so it holds for every pattern, and needs no literals. Every second
-//! pair of bytes is looked up in a table of the places that it may have in five of interest; what
-//! is left is looked up by a hash of all five. (Rejected: aho-corasick's packed search, which needs
-//! literal prefixes, few of them, and knows nothing of caseless ones. Rejected: memchr for the
-//! first byte; with a hundred patterns every letter is one.)
+//! Skips bytes at which no match can begin. Five consecutive bytes are relevant if the automaton,
+//! started before the first byte, ends in another state than if it starts before the second, or
+//! reports a match on the way. What begins with the first byte is then still alive, or was when it
+//! was complete. The invariant: as long as no five bytes are relevant, the state is the one that
+//! the last four bytes lead to from the start, and there is nothing to report. The relevant bytes
+//! are computed from the automaton's own table, so the skip works for every pattern and needs no
+//! literals. A table gives, for every second pair of bytes, the places that it may have in five
+//! relevant bytes. The rest is looked up by a hash of all five. (Rejected: aho-corasick's packed
+//! search, which needs literal prefixes, few of them, and no caseless ones. Rejected: memchr for
+//! the first byte; with a hundred patterns every letter is a first byte.)
 
 use super::product::Rows;
 
-/// How many bytes in a row are looked at.
+/// How many consecutive bytes are tested.
 pub(super) const GRAM: usize = 5;
 
 /// How many places are tested between two branches.
 const BLOCK: usize = 16;
 
-/// How much work may go into finding bytes of interest.
+/// How much work may go into the search for relevant bytes.
 const BUDGET: usize = 1 << 22;
-/// How many fives may be of interest whatever their last bytes are.
+/// How many groups of five bytes may be relevant whatever their last bytes are.
 const WIDE: usize = 1 << 20;
 
 /// Pairs are folded: upper and lower case, and the high bit, make no difference, so that the table
-/// stays near the processor.
+/// stays in the processor's cache.
 const FOLD: u16 = 0x5f5f;
-/// How many folded pairs there are, and those between that do not occur.
+/// The number of entries of the table: the folded pairs, and numbers between them that do not
+/// occur.
 const PAIRS: usize = FOLD as usize + 1;
 
-/// Where a pair may be in five bytes: the first two, then the two behind them; or the second and
-/// third, then the two behind them. Each has a bit in every bucket; what begins with other bytes is
-/// mostly in another bucket.
+/// The places of a pair in five bytes: the first two, then the next two; or the second and third,
+/// then the next two. Each place has a bit in every bucket. Sequences that begin with other bytes
+/// are mostly in another bucket.
 const PLACES: [usize; 4] = [0, 2, 1, 3];
 const BUCKETS: usize = 8;
-/// The bits of pairs behind which another must follow, in all buckets.
+/// The bits of pairs that must be followed by another pair, in all buckets.
 const STARTS: u32 = 0x5555_5555;
-/// Those of them that stand for the second and third byte.
+/// The bits of pairs that are the second and third byte.
 const STARTS_EARLY: u32 = 0x4444_4444;
 
 /// Bits of a hash of five classes.
 const HASH: u32 = 18;
 
-/// What is of interest.
+/// The relevant bytes of an automaton.
 #[derive(Debug)]
 pub(super) struct Skip {
     /// For each folded pair (the second byte is the high one), its places.
@@ -50,12 +51,12 @@ pub(super) struct Skip {
     classes: [u8; 256],
     /// For the hash of five classes, a bit.
     grams: Vec<u64>,
-    /// For each pair of bytes, a bit if five that begin with it are of interest whatever follows;
-    /// empty without any.
+    /// For each pair of bytes, a bit if five bytes that begin with it are relevant whatever
+    /// follows. Empty if there is no such pair.
     short: Vec<u64>,
 }
 
-/// Of five classes, the first lowest.
+/// The hash of five classes; the first class is in the lowest byte.
 fn hash(classes: u64) -> usize {
     (classes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASH)) as usize
 }
@@ -75,8 +76,8 @@ impl Skip {
         self.places.len() * 4 + (self.grams.len() + self.short.len()) * 8
     }
 
-    /// The first place from `from` on at which five bytes may be of interest, or else the one where
-    /// fewer than five are left.
+    /// The first place from `from` on at which five bytes may be relevant. If there is none: the
+    /// place with fewer than five bytes left.
     #[inline(never)]
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> usize {
         let pair = |a: u8, b: u8| self.places[usize::from(u16::from_le_bytes([a, b]) & FOLD)];
@@ -101,8 +102,8 @@ impl Skip {
         (start..end).find(|&at| self.is_hit(bytes, at)).unwrap_or(end)
     }
 
-    /// The first place in the block at `i`, or just before it, at which five bytes may be of
-    /// interest. The last place of the block is left to the next.
+    /// The first place in the block at `i`, or just before it, at which five bytes may be relevant.
+    /// The last place of the block belongs to the next block.
     fn hit(&self, bytes: &[u8], i: usize, from: usize) -> Option<usize> {
         let block = bytes.get(i..)?.first_chunk::<{ BLOCK + GRAM - 1 }>()?;
         let pair = |k: usize| self.places[usize::from(u16::from_le_bytes([block[k], block[k + 1]]) & FOLD)];
@@ -122,7 +123,7 @@ impl Skip {
         None
     }
 
-    /// Whether the five bytes at a place may be of interest.
+    /// Whether the five bytes at a place may be relevant.
     #[inline(always)]
     fn is_hit(&self, bytes: &[u8], at: usize) -> bool {
         let Some(five) = bytes.get(at..).and_then(|bytes| bytes.first_chunk::<GRAM>()) else { return false };
@@ -131,7 +132,7 @@ impl Skip {
             || !self.short.is_empty() && bit(&self.short, usize::from(u16::from_le_bytes([five[0], five[1]])))
     }
 
-    /// Finds out from an automaton what is of interest; none when that is too much to be of use.
+    /// Computes the relevant bytes of an automaton; `None` if there are too many to be useful.
     pub(super) fn new(rows: &Rows) -> Option<Skip> {
         (2..=GRAM).rev().find_map(|depth| {
             let pairs = rows.classes * rows.classes;
@@ -150,25 +151,25 @@ impl Skip {
     }
 }
 
-/// The search for bytes of interest, class by class.
+/// The search for relevant bytes, class by class.
 struct Search<'r> {
     rows: &'r Rows<'r>,
-    /// How many bytes are told apart; those behind may be any.
+    /// How many bytes are distinguished; the bytes after them may be any.
     depth: usize,
     budget: usize,
     wide: usize,
     /// For each pair of classes, the bits of its places.
     masks: Vec<u32>,
-    /// Bits of places that every pair may have.
+    /// Bits of the places that every pair may have.
     any: u32,
-    /// A bit for the hash of five classes of interest.
+    /// A bit for the hash of five relevant classes.
     grams: Vec<u64>,
-    /// For each pair of classes, whether it is of interest whatever follows.
+    /// For each pair of classes, whether it is relevant whatever follows.
     short: Vec<bool>,
 }
 
 impl Search<'_> {
-    /// False when the budget did not last.
+    /// Runs the search. False if the budget is exceeded.
     fn run(&mut self) -> bool {
         let middle = self.rows.middle;
         (0..self.rows.classes).all(|class| {
@@ -177,7 +178,8 @@ impl Search<'_> {
         })
     }
 
-    /// `at`: the state behind these classes; `without`: the same without the first of them.
+    /// `at`: the state after these classes. `without`: the state after them without the first
+    /// class.
     fn go(&mut self, path: &mut Vec<usize>, at: u32, without: u32) -> bool {
         if path.len() > 1 && at == without {
             return true;
@@ -196,7 +198,7 @@ impl Search<'_> {
         })
     }
 
-    /// Pairs of these classes, with any bytes behind them, have these places.
+    /// Marks the places of the pairs of these classes. Any bytes may follow the path.
     fn mark(&mut self, path: &[usize]) {
         let bucket = path.iter().take(2).fold(0, |sum, class| sum * 3 + class) % BUCKETS;
         let classes = self.rows.classes;
@@ -213,7 +215,7 @@ impl Search<'_> {
         }
     }
 
-    /// Sets the bits of all fives that begin so; false when they are too many.
+    /// Sets the bits of all groups of five that begin with this path. False if there are too many.
     fn gram(&mut self, path: &[usize]) -> bool {
         let classes = self.rows.classes;
         match *path {

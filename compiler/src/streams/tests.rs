@@ -1,4 +1,4 @@
-//! The automaton against plain searches over the whole history, whatever the cuts.
+//! The automaton compared with plain searches over the whole history, however the stream is cut.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
@@ -20,7 +20,7 @@ fn automaton(kinds: Vec<StreamKind>) -> Automaton {
     build(&kinds, LIMIT).unwrap()
 }
 
-/// What is reported by each of the chunks.
+/// The matches that each chunk reports.
 fn chunks(automaton: &Automaton, at_start: bool, chunks: &[&[u8]]) -> Vec<BTreeSet<(u32, u64)>> {
     let mut state = automaton.start(at_start);
     let mut offset = 0;
@@ -49,9 +49,9 @@ impl Concat for Vec<BTreeSet<(u32, u64)>> {
     }
 }
 
-/// All ends of matches, by trying each end by itself on the whole history: a match ends at `end` if
-/// the library's automaton of this pattern alone, after the bytes before `end` and one more, says
-/// so.
+/// All ends of matches. Each end is tried by itself on the whole history: a match ends at `end` if
+/// the library's automaton of this pattern alone says so, after the bytes before `end` and one more
+/// byte.
 fn plain(kind: &StreamKind, at_start: bool, bytes: &[u8]) -> BTreeSet<u64> {
     match kind {
         StreamKind::Contains(needle) => (needle.len()..=bytes.len())
@@ -82,7 +82,7 @@ fn plain(kind: &StreamKind, at_start: bool, bytes: &[u8]) -> BTreeSet<u64> {
                         ends.insert(at as u64);
                     }
                 }
-                // At the end of what was seen: whether it matches whatever follows.
+                // At the end of the history: whether it matches whatever follows.
                 if (0..=255).all(|byte| dfa.is_match_state(dfa.next_state(state, byte))) {
                     ends.insert(bytes.len() as u64);
                 }
@@ -204,7 +204,7 @@ proptest! {
         cuts in proptest::collection::vec(0usize..90, 0..6),
         at_start in any::<bool>(),
     ) {
-        // What the empty text matches is told with the first byte.
+        // A match of the empty text is reported with the first byte.
         let automaton = automaton(kinds.clone());
         let whole = all(&automaton, at_start, &bytes);
         prop_assert_eq!(&whole, &expected(&kinds, at_start, &bytes));
@@ -212,7 +212,8 @@ proptest! {
         cuts.sort_unstable();
         let parts: Vec<&[u8]> = cuts.windows(2).map(|c| &bytes[c[0]..c[1]]).collect();
         let found = chunks(&automaton, at_start, &parts);
-        // Each chunk reports what the history up to its end has and the one before has not.
+        // Each chunk reports the matches of the history up to its end that the previous history
+        // does not have.
         let mut told = expected(&kinds, at_start, b"");
         for (found, end) in found.into_iter().zip(&cuts[1..]) {
             let now = expected(&kinds, at_start, &bytes[..*end]);

@@ -1,6 +1,6 @@
-//! Changes of tables: rows put in, replaced, taken out, or gone because their time has come. The
-//! invariant: a row is found by its key, named by its value and due at its end, or none of the
-//! three; the work of a change is bounded, whatever the number of rows (but for doubling what
+//! Changes of tables: rows that are inserted, replaced, removed or expired. The invariant: a row
+//! has all three or none: it is found by its key, named by its value and due at its end. The work
+//! of a change is bounded, whatever the number of rows (except for doubling a structure that
 //! grows). (Rejected: a pass over all rows from time to time.)
 
 use super::direct::{Direct, Entry, FEW, MANY};
@@ -9,18 +9,17 @@ use super::prefixes::{self, Net};
 use super::{EVER, Finder, Form, Group, Key, Made, Stored, Table, TableError, V6, hash, net_of};
 use crate::value::Value;
 
-/// How many rows that have ended one change takes out at most, beside its own.
+/// The greatest number of expired rows that a change removes, beside its own row.
 const SWEEP: usize = 8;
 
 impl Table {
-    /// Puts a row in, and gives back the value that it replaces.
+    /// Inserts a row and returns the value that it replaces.
     pub fn insert(&mut self, key: &[Value], value: Option<Value>) -> Result<Option<Value>, TableError> {
         self.insert_until(key, value, None, i64::MIN)
     }
 
-    /// Puts a row in at a time `now`, until another (both in nanoseconds since the Unix epoch) or
-    /// for ever, and gives back the value that it replaces. Some rows that have ended are taken out
-    /// first.
+    /// Inserts a row at a time `now`, until `until` (both in nanoseconds since the Unix epoch) or
+    /// for ever. Returns the value that it replaces. Some expired rows are removed first.
     pub fn insert_until(
         &mut self,
         key: &[Value],
@@ -59,7 +58,7 @@ impl Table {
         Ok(None)
     }
 
-    /// Takes a row out; whether there was one of exactly this key.
+    /// Removes a row. Returns whether there was a row with exactly this key.
     pub fn remove(&mut self, key: &[Value]) -> Result<bool, TableError> {
         let made = self.made(key)?;
         let row = self.exact(&made);
@@ -69,10 +68,10 @@ impl Table {
         Ok(row.is_some())
     }
 
-    /// Takes out at most `most` rows that have ended by a time; how many.
+    /// Removes at most `most` rows that have expired by `now`. Returns their number.
     pub fn expire(&mut self, now: i64, most: usize) -> usize {
         let (mut gone, mut looked) = (0, 0);
-        // One whose end was put off is looked at in vain, but not twice for one change of it.
+        // A row whose end was postponed is visited too, but at most once for each change of it.
         while looked < most && self.expiry.next().is_some_and(|next| next <= now) {
             looked += 1;
             let Some((_, row)) = self.expiry.pop() else { break };
@@ -91,12 +90,12 @@ impl Table {
         gone
     }
 
-    /// The time from which on there may be something for [`Table::expire`].
+    /// The time from which on [`Table::expire`] may find an expired row.
     pub fn due(&self) -> Option<i64> {
         self.expiry.next()
     }
 
-    /// Takes all rows out.
+    /// Removes all rows.
     pub fn clear(&mut self) {
         if let Ok(empty) = Table::of(Form::clone(&self.form), self.limit) {
             *self = empty;
@@ -115,7 +114,7 @@ impl Table {
         row
     }
 
-    /// Makes a row found by its key, in an exact table; gives what is stored of the key.
+    /// Adds a row to the index of its key, in an exact table. Returns the stored form of the key.
     fn link(&mut self, made: &Made, row: u32) -> (Key, u32) {
         let (shapes, parts) = match made {
             Made::Net(Net { address, len }, is_v6) => {
@@ -147,7 +146,7 @@ impl Table {
         (key, number)
     }
 
-    /// Puts a prefix in, or gives it another slot.
+    /// Inserts a prefix, or changes its slot.
     fn set_prefix(&mut self, net: Net, is_v6: bool, slot: u64, new: bool) {
         let nets = |row| net_of(&self.rows, row);
         let Finder::Prefix { v4, v6, direct, many } = &mut self.finder else { return };
@@ -195,7 +194,7 @@ impl Table {
         old
     }
 
-    /// Remembers when a row ends.
+    /// Records when a row ends.
     fn ends(&mut self, row: u32, until: i64) {
         if until == EVER {
             return;
@@ -268,7 +267,7 @@ impl Table {
     }
 }
 
-/// A slot of the trie as the short cut has it.
+/// A slot of the trie in the form of the short cut.
 fn entry(slot: u64, nets: impl Fn(u32) -> Option<Net>) -> Option<Entry> {
     Some((nets(prefixes::row_of(slot))?, prefixes::value_of(slot), slot & prefixes::ENDS != 0))
 }

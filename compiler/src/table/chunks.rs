@@ -1,8 +1,8 @@
-//! A list in chunks that copies of it share: to change an element of a shared list copies one
-//! chunk, so that a table of a million rows is changed in microseconds while workers read the table
-//! as it was. The invariant: an element below the length is in a chunk of `1 << LOG` elements, or
-//! in the only chunk, which may be shorter. (Rejected: a persistent tree, which costs each look-up
-//! a step a level; locks, which every packet would take.)
+//! A list in chunks that its copies share. A change of an element of a shared list copies one
+//! chunk, so a table of a million rows is changed in microseconds while workers read the old table.
+//! The invariant: an element below the length is in a chunk of `1 << LOG` elements, or in the only
+//! chunk, which may be shorter. (Rejected: a persistent tree, which costs each look-up a step a
+//! level; locks, which every packet would take.)
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl<T: Clone + Default, const LOG: u32> Chunks<T, LOG> {
         }
     }
 
-    /// The elements from one on to the end of its chunk.
+    /// The elements from `at` to the end of its chunk.
     pub fn tail(&self, at: usize) -> &[T] {
         self.chunks.get(at >> LOG).and_then(|chunk| chunk.get(at & (Self::CHUNK - 1)..)).unwrap_or(&[])
     }
@@ -49,7 +49,7 @@ impl<T: Clone + Default, const LOG: u32> Chunks<T, LOG> {
         chunk.and_then(|chunk| chunk.get_mut(at & (Self::CHUNK - 1)..)).unwrap_or(&mut [])
     }
 
-    /// Makes the list at least so long; what is new has its default.
+    /// Extends the list to at least this length. New elements have the default value.
     pub fn grow(&mut self, len: usize) {
         self.len = self.len.max(len);
         if let [only] = self.chunks.as_mut_slice()
@@ -83,7 +83,7 @@ impl<T: Clone + Default, const LOG: u32> Chunks<T, LOG> {
         self.room() * size_of::<T>() + self.chunks.capacity() * size_of::<Arc<[T]>>()
     }
 
-    /// How many elements there is room for.
+    /// The capacity, in elements.
     fn room(&self) -> usize {
         let last = self.chunks.last().map_or(0, |chunk| chunk.len());
         self.chunks.len().saturating_sub(1) * Self::CHUNK + last

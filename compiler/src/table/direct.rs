@@ -1,36 +1,35 @@
-//! A short cut to the longest IPv4 prefix, for tables of many: the value for each /24, and for each
-//! /12 where no longer prefix says more, so that a look-up is one or two loads that wait for
-//! nothing. It is made from the trie when a table has grown large, and kept in step with it; what
-//! it cannot say (longer prefixes, rows that end) it leaves to the trie. The invariant: a change
-//! touches at most 4,096 places, and a place holds the longest prefix of its own lengths.
-//! (Rejected: one table of /24s alone, of which a /0 touches 16 million places; places for each
-//! address of a /24.)
+//! A short cut to the longest IPv4 prefix, for large tables. It has the value for each /24, and for
+//! each /12 without a longer prefix, so a look-up is one or two independent loads. It is built from
+//! the trie when a table has grown large, and follows its changes. It leaves to the trie what it
+//! cannot store: longer prefixes, and rows that end. The invariant: a change touches at most 4,096
+//! places, and a place holds the longest prefix of its own lengths. (Rejected: one table of /24s
+//! alone, of which a /0 touches 16 million places; places for each address of a /24.)
 
 use super::chunks::Chunks;
 use super::prefixes::Net;
 
-/// A table with so many IPv4 prefixes has a short cut, of 64 MiB.
+/// A table with this many IPv4 prefixes gets a short cut, of 64 MiB.
 pub(super) const MANY: usize = if cfg!(test) { 8 } else { 1 << 17 };
-/// One with so few has it no longer.
+/// A table with fewer than this many loses it.
 pub(super) const FEW: usize = MANY / 2;
 
-/// Prefixes of up to so many bits are told by /12.
+/// Prefixes of at most this many bits are stored by /12.
 const SHORT: u8 = 12;
-/// A prefix of more than 24 bits lies in this /24.
+/// A flag of a place: a prefix of more than 24 bits lies in this /24.
 const BELOW: u32 = 1 << 31;
-/// The row ends.
+/// A flag of a place: the row ends.
 const ENDS: u32 = 1 << 30;
-/// Where the length, plus one, begins; below it is the number of the value.
+/// The lowest bit of the length plus one. The bits below are the number of the value.
 const LEN: u32 = 25;
 
 /// A row: its prefix, its value's number, whether it ends.
 pub(super) type Entry = (Net, u32, bool);
 
-/// What is known of an address.
+/// The result of a look-up.
 pub(super) enum Found {
     /// The number of the value, if a row covers it.
     Value(Option<u32>),
-    /// The trie knows.
+    /// The trie must be asked.
     Unknown,
 }
 
@@ -60,7 +59,7 @@ impl Direct {
         Found::Value((place != 0).then_some(place & ((1 << LEN) - 1)))
     }
 
-    /// A row was put in, or has another value or end.
+    /// A row was inserted, or its value or end has changed.
     pub fn insert(&mut self, entry: Entry) {
         let net = entry.0;
         if net.len > 24 {
@@ -74,8 +73,8 @@ impl Direct {
         }
     }
 
-    /// A row was taken out. `shorter`: the longest of those left that cover it; `below`: one of
-    /// more than 24 bits is left in its /24.
+    /// A row was removed. `shorter`: the longest remaining prefix that covers it. `below`: a prefix
+    /// of more than 24 bits remains in its /24.
     pub fn remove(&mut self, net: Net, shorter: Option<Entry>, below: bool) {
         if net.len > 24 {
             if !below {
@@ -95,7 +94,7 @@ impl Direct {
         self.short.memory() + self.long.memory()
     }
 
-    /// The places that a prefix of at most 24 bits covers; they are in one chunk.
+    /// The places that a prefix of at most 24 bits covers. They are in one chunk.
     fn places(&mut self, net: Net) -> impl Iterator<Item = &mut u32> {
         let (places, bits) = if net.len <= SHORT {
             (self.short.tail_mut(at(net, SHORT)), SHORT)
@@ -106,7 +105,7 @@ impl Direct {
     }
 }
 
-/// The first place of a prefix, among places of so many bits.
+/// The first place of a prefix, among places of this many bits.
 fn at(net: Net, bits: u8) -> usize {
     (net.address >> (128 - u32::from(bits))) as usize
 }

@@ -1,8 +1,8 @@
-//! Which rows end when: a heap of times, the next first. A row whose end was put off stays where it
-//! is until its old time has come, and is put in anew then. The invariant: a row that ends has an
-//! entry no later than its end, and entries are at most twice the rows that end (and some more), so
-//! that renewing a row does not fill memory. (Rejected: a timing wheel, whose slots fix how far
-//! ahead an end may lie.)
+//! The ends of rows: a heap of times, the next first. A row whose end is postponed keeps its entry
+//! until the old time comes; then it gets a new entry. The invariant: a row that ends has an entry
+//! no later than its end. There are at most twice as many entries as rows that end (and some more),
+//! so renewing a row does not fill memory. (Rejected: a timing wheel, whose slots fix how far ahead
+//! an end may lie.)
 
 use super::chunks::Chunks;
 

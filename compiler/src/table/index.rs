@@ -1,18 +1,18 @@
-//! Where a row is by its hash: open addressing, each place a word of 32 bits of hash and the row's
-//! number plus one. A row's home follows from the bits that are kept, so that to grow, and to close
-//! the gap of one taken out, reads no row. The invariant: at least a quarter of the places is
-//! empty, and none lies between a row and its home. (Rejected: the hash table of a library, which
-//! is copied whole when copies share it.)
+//! From a row's hash to its number: open addressing. Each place is a word of 32 bits of hash and
+//! the row's number plus one. A row's home follows from the stored bits, so growing, and closing
+//! the gap of a removed row, read no row. The invariant: at least a quarter of the places is empty,
+//! and no empty place lies between a row and its home. (Rejected: the hash table of a library,
+//! which is copied whole when copies share it.)
 
 use super::chunks::Chunks;
 
-/// The fewest places.
+/// The binary logarithm of the smallest number of places.
 const LEAST: u32 = 3;
 
 #[derive(Debug, Clone)]
 pub(super) struct Index {
     places: Chunks<u64, 12>,
-    /// The binary logarithm of the number of places; none before the first row.
+    /// The binary logarithm of the number of places. `None`: no row was inserted yet.
     log: Option<u32>,
     used: usize,
 }
@@ -22,12 +22,12 @@ impl Index {
         Index { places: Chunks::new(), log: None, used: 0 }
     }
 
-    /// The number of the row with this hash that `is` it.
+    /// The number of the row with this hash for which `is` holds.
     pub fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         self.place(hash, &mut is).map(|(_, row)| row)
     }
 
-    /// Adds a row that is not there.
+    /// Adds a row that is not in the index.
     pub fn insert(&mut self, hash: u64, row: u32) {
         let places = self.log.map_or(0, |log| 1 << log);
         if (self.used + 1) * 4 > places * 3 {
@@ -45,7 +45,7 @@ impl Index {
         self.used += 1;
     }
 
-    /// Takes out the row with this hash that `is` it.
+    /// Removes the row with this hash for which `is` holds.
     pub fn remove(&mut self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let (mut gap, row) = self.place(hash, &mut is)?;
         let log = self.log?;
@@ -57,7 +57,7 @@ impl Index {
             if word == 0 {
                 break;
             }
-            // One that is no nearer to its home than the gap is fills it.
+            // A row that is no nearer to its home than the gap is moves into the gap.
             if (at.wrapping_sub(home(word, log)) & mask) >= (at.wrapping_sub(gap) & mask) {
                 self.places.set(gap, word);
                 gap = at;

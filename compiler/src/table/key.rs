@@ -1,6 +1,6 @@
-//! The parts of keys: as they are looked up, as they are kept, and how much of them a row compares.
-//! The invariant: what is kept has no host bits, so that equal keys have equal parts. (Rejected:
-//! addresses of both families as one; `::/0` would hold IPv4 addresses.)
+//! The parts of keys: in the form for look-ups, in the stored form, and how much of them a row
+//! compares. The invariant: stored parts have no host bits, so equal keys have equal parts.
+//! (Rejected: addresses of both families in one form; `::/0` would contain IPv4 addresses.)
 
 use crate::value::Value;
 use std::cmp::Reverse;
@@ -29,8 +29,8 @@ pub(super) enum Part {
     Bytes(Arc<[u8]>),
 }
 
-/// What a part of a key must be to be in a group: not an address, or of a family, with so many bits
-/// to compare. Ordered so that longer prefixes come first.
+/// The shape of a key's part, the same for all rows of a group: not an address, or the address
+/// family and the number of bits to compare. In this order, longer prefixes come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Shape {
     V6(Reverse<u8>),
@@ -39,7 +39,7 @@ pub(super) enum Shape {
 }
 
 impl Part {
-    /// As a value; an address is whole.
+    /// The part as a value. An address has its full length.
     pub fn value(&self) -> Value {
         match self {
             Part::Num(n) => Value::Num(*n),
@@ -51,7 +51,7 @@ impl Part {
         }
     }
 
-    /// Bytes outside of the part.
+    /// Bytes of memory outside of the part.
     pub fn outside(&self) -> usize {
         if let Part::Bytes(bytes) = self { bytes.len() + 16 } else { 0 }
     }
@@ -90,7 +90,7 @@ pub(super) fn mask_v6(len: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(len.min(128))).unwrap_or(0)
 }
 
-/// The part as far as a row of this shape compares it; none when the families differ.
+/// The part as far as a row of this shape compares it; `None` if the families differ.
 pub(super) fn mask(part: KeyValue, shape: Shape) -> Option<KeyValue> {
     match (part, shape) {
         (KeyValue::V4(ip), Shape::V4(len)) => Some(KeyValue::V4(ip & mask_v4(len.0))),

@@ -1,17 +1,18 @@
-//! The longest prefix that covers an address, by a trie of one byte a step. A node is one run of
-//! words: which bytes go on, which prefixes end in it (numbered as in a heap), how many of either
-//! lie before each word, and then a slot for each. A prefix that is alone below its byte is a leaf,
-//! however long it is. The invariant: to insert or remove changes the nodes on one path and no row
-//! but its own, and a trie is the same however it came about, so churn does not grow it. (Rejected:
-//! the space cut at the prefixes' boundaries, where a short prefix among many long ones changes all
-//! of them; one hash map a length; a table of 2^24 places, 64 MiB for however few rows.)
+//! The longest prefix that covers an address, by a trie with one byte a step. A node is one run of
+//! words: the bytes that continue, the prefixes that end in it (numbered as in a heap), how many of
+//! either lie before each word, and then a slot for each. A prefix that is alone below its byte is
+//! a leaf, however long it is. The invariant: to insert or remove a row changes the nodes on one
+//! path and no other row. The trie does not depend on the order of changes, so churn does not grow
+//! it. (Rejected: the space cut at the prefixes' boundaries, where a short prefix among many long
+//! ones changes all of them; one hash map a length; a table of 2^24 places, 64 MiB for however few
+//! rows.)
 
 use super::chunks::Chunks;
 
 /// Words before the slots: bytes, prefixes, counts.
 const HEAD: usize = 9;
 const COUNTS: usize = 8;
-/// Room for slots that a node can have.
+/// The capacities that a node can have, in slots.
 const ROOMS: [usize; 17] = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 511];
 /// A slot that leads to a node, not to a row.
 const NODE: u64 = 1 << 63;
@@ -19,7 +20,7 @@ const NODE: u64 = 1 << 63;
 const WHOLE: u64 = 1 << 62;
 /// A row that ends.
 pub(super) const ENDS: u64 = 1 << 61;
-/// No node, no free run.
+/// No node, or no free run.
 const NONE: u32 = u32::MAX;
 
 /// The prefixes of lengths 0 to 5 that cover a byte, by its first five bits.
@@ -54,7 +55,7 @@ impl Net {
         byte(self.address, depth)
     }
 
-    /// Its number among the prefixes of a node, if it ends in one at this depth.
+    /// Its number among the prefixes of a node at this depth, if it ends in that node.
     fn heap(self, depth: u8) -> Option<u8> {
         let rest = self.len.checked_sub(depth * 8).filter(|rest| *rest < 8)?;
         Some(1 << rest | (u16::from(self.byte(depth)) >> (8 - rest)) as u8)
@@ -65,7 +66,7 @@ fn byte(address: u128, depth: u8) -> u8 {
     (address << (u32::from(depth & 15) * 8) >> 120) as u8
 }
 
-/// A row's number and its value's, and whether it ends.
+/// A slot: a row's number, its value's number, and whether the row ends.
 pub(super) fn slot(row: u32, value: u32, ends: bool) -> u64 {
     u64::from(row) | u64::from(value & 0x0fff_ffff) << 32 | if ends { ENDS } else { 0 }
 }
@@ -82,7 +83,7 @@ pub(super) fn value_of(slot: u64) -> u32 {
 pub(super) struct Prefixes {
     words: Chunks<u64, 12>,
     root: u32,
-    /// For each room, the first free run; its first word has the next.
+    /// For each capacity, the first free run. The first word of a free run is the next free run.
     free: [u32; ROOMS.len()],
 }
 
@@ -91,8 +92,7 @@ impl Prefixes {
         Prefixes { words: Chunks::new(), root: NONE, free: [NONE; ROOMS.len()] }
     }
 
-    /// The slot of the longest prefix that covers an address and lives; `net` and `lives` look at
-    /// rows.
+    /// The slot of the longest live prefix that covers an address. `net` and `lives` read rows.
     pub fn longest(
         &self,
         address: u128,
@@ -108,8 +108,7 @@ impl Prefixes {
             rest <<= 8;
             let [_, _, _, _, short, six, sevens @ .., counts] = head;
             let seven = sevens.get(byte >> 7)?;
-            // From the longest to the shortest; one that has ended lets the next shorter have its
-            // turn.
+            // From the longest to the shortest. After an expired prefix, the next shorter is tried.
             let ending = |heap: usize, lives: &dyn Fn(u64) -> bool| {
                 let slot = *slots.get(prefix_rank(head, *counts, heap))?;
                 lives(slot).then_some(slot)
@@ -177,8 +176,8 @@ impl Prefixes {
                 }
             }
             if net.len <= depth * 8 + 8 {
-                // What is shorter and ends with this byte is a leaf only if it is longer than the
-                // byte.
+                // A leaf of this node is at least as long as the byte, so it is not shorter than
+                // `net`.
                 break;
             }
             match byte_place(head, net.byte(depth)).and_then(|place| slots.get(place)) {
@@ -195,13 +194,13 @@ impl Prefixes {
         best
     }
 
-    /// Whether a prefix lies in the first `bytes` bytes of this one and is longer than they are.
+    /// Whether a prefix lies in the first `bytes` bytes of this prefix and is longer than they are.
     pub fn below(&self, net: Net, bytes: u8, nets: impl Fn(u32) -> Option<Net>) -> bool {
         let (mut at, mut depth) = (self.root, 0);
         while at != NONE {
             let Some((head, slots)) = self.words.tail(at as usize).split_first_chunk::<HEAD>() else { break };
             if depth == bytes {
-                // The first of the heap is of just so many bytes.
+                // The first prefix of the heap has exactly this many bytes.
                 return total(head) > usize::from(prefix_place(head, 1).is_some());
             }
             match byte_place(head, net.byte(depth)).and_then(|place| slots.get(place)) {
@@ -218,7 +217,7 @@ impl Prefixes {
         false
     }
 
-    /// Puts a prefix in, or gives it another slot.
+    /// Inserts a prefix, or changes its slot.
     pub fn insert(&mut self, net: Net, slot: u64, nets: impl Fn(u32) -> Option<Net>) {
         if self.root == NONE {
             self.root = self.node();
@@ -226,7 +225,7 @@ impl Prefixes {
         self.root = self.insert_at(self.root, 0, net, slot, &nets);
     }
 
-    /// Takes out a prefix that is there.
+    /// Removes a prefix that is in the trie.
     pub fn remove(&mut self, net: Net, nets: impl Fn(u32) -> Option<Net>) {
         if self.root == NONE {
             return;
@@ -244,7 +243,7 @@ impl Prefixes {
         self.words.memory()
     }
 
-    /// Recursion is as deep as an address has bytes. Gives the place of the node, which may have
+    /// Recursion is as deep as an address has bytes. Returns the place of the node, which may have
     /// moved.
     fn insert_at(
         &mut self,
@@ -280,7 +279,7 @@ impl Prefixes {
         self.put(at, usize::from(byte), NODE | u64::from(moved))
     }
 
-    /// Gives the place of the node, or none when nothing is left in it.
+    /// Returns the place of the node; `None` if nothing is left in it.
     fn remove_at(&mut self, at: u32, depth: u8, net: Net, nets: &impl Fn(u32) -> Option<Net>) -> Option<u32> {
         if let Some(heap) = net.heap(depth) {
             return self.take(at, usize::from(heap) + 256);
@@ -294,7 +293,7 @@ impl Prefixes {
             self.release(child);
             return self.take(at, usize::from(byte));
         };
-        // A node with one row is that row's leaf.
+        // A node with a single row becomes that row's leaf.
         let left = match self.words.tail(moved as usize).split_first_chunk::<HEAD>() {
             Some((head, [only, ..])) if total(head) == 1 && only & NODE == 0 => Some(only & !WHOLE),
             _ => None,
@@ -310,7 +309,7 @@ impl Prefixes {
         slots.get(byte_place(head, byte)?).copied()
     }
 
-    /// A node with nothing in it.
+    /// Makes an empty node.
     fn node(&mut self) -> u32 {
         let at = self.run(0);
         for word in self.words.tail_mut(at as usize).iter_mut().take(HEAD) {
@@ -319,7 +318,7 @@ impl Prefixes {
         at
     }
 
-    /// Gives a byte (below 256) or prefix (from 256 on) of a node its slot; the node moves when it
+    /// Sets the slot of a byte (below 256) or prefix (from 256 on) of a node. The node moves if it
     /// has no room.
     fn put(&mut self, at: u32, what: usize, slot: u64) -> u32 {
         let Some((head, slots)) = self.words.tail_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
@@ -353,7 +352,7 @@ impl Prefixes {
         at
     }
 
-    /// Takes a byte or prefix of a node out; none when nothing is left.
+    /// Removes a byte or prefix of a node. `None`: nothing is left.
     fn take(&mut self, at: u32, what: usize) -> Option<u32> {
         let Some((head, slots)) = self.words.tail_mut(at as usize).split_first_chunk_mut::<HEAD>() else {
             return Some(at);
@@ -402,14 +401,14 @@ impl Prefixes {
         let words = HEAD + ROOMS.get(room).copied().unwrap_or(511);
         let chunk = Chunks::<u64, 12>::CHUNK;
         let end = self.words.len();
-        // A run does not go over the end of a chunk.
+        // A run does not extend over the end of a chunk.
         let at = if end % chunk + words > chunk { end.next_multiple_of(chunk) } else { end };
         self.words.grow(at + words);
         at as u32
     }
 }
 
-/// Which of [`ROOMS`] so many slots need.
+/// The index in [`ROOMS`] of the capacity for this many slots.
 fn room(slots: usize) -> usize {
     ROOMS.partition_point(|&room| room < slots)
 }
@@ -431,12 +430,13 @@ fn prefix_place(head: &[u64; HEAD], heap: u8) -> Option<usize> {
     has(head, usize::from(heap) + 256).then(|| rank(head, usize::from(heap) + 256))
 }
 
-/// Slots of bytes before this one. The counts are of what lies before words 1 to 7, nine bits each.
+/// The number of slots of bytes before this byte. `counts` has the numbers before words 1 to 7,
+/// nine bits each.
 fn byte_rank(head: &[u64; HEAD], counts: u64, byte: usize) -> usize {
     before(head, counts, byte)
 }
 
-/// Slots of bytes, and of prefixes before this one.
+/// The number of slots of all bytes and of the prefixes before this prefix.
 fn prefix_rank(head: &[u64; HEAD], counts: u64, heap: usize) -> usize {
     before(head, counts, heap + 256)
 }
@@ -448,7 +448,7 @@ fn before(head: &[u64; HEAD], counts: u64, what: usize) -> usize {
     sum as usize + below.count_ones() as usize
 }
 
-/// Slots in use.
+/// The number of used slots.
 fn total(head: &[u64; HEAD]) -> usize {
     let [.., last, counts] = head;
     (counts >> (9 * 6) & 511) as usize + last.count_ones() as usize

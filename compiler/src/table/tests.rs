@@ -1,4 +1,4 @@
-//! Tables against a list of rows searched in the plainest way.
+//! Tables compared with a list of rows and a plain search.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
@@ -86,7 +86,7 @@ fn what_does_not_fit_is_refused() {
     assert!(switch.contains(&[], 0));
 }
 
-/// Addresses that meet often: few bits vary, in both families.
+/// Addresses that often coincide: few bits vary, in both families.
 fn address() -> impl Strategy<Value = IpAddr> {
     let bits =
         prop::sample::select(vec![0u32, 1, 2, 0x0100, 0x0a00_0000, 0x0a01_0203, 0x8000_0000, u32::MAX]);
@@ -110,7 +110,7 @@ fn to_key(ip: &IpAddr) -> KeyValue<'static> {
     }
 }
 
-/// The length by which a prefix covers an address, told bit by bit.
+/// The length of a prefix that covers an address, computed bit by bit.
 fn covers(prefix: &Value, ip: &IpAddr) -> Option<u8> {
     let (mine, theirs, len): (Vec<u8>, Vec<u8>, u8) = match (prefix, ip) {
         (&Value::Ip(IpAddr::V4(p), len), IpAddr::V4(ip)) => (p.octets().into(), ip.octets().into(), len),
@@ -167,7 +167,8 @@ proptest! {
             table.insert(&[a.clone(), Value::Num(*n), b.clone()], Some(Value::Num(i as u64))).unwrap();
         }
         for (a, n, b) in &asked {
-            // A later row of the same key replaces an earlier one, hence the index as last word.
+            // A later row of the same key replaces an earlier row. The index is therefore the last
+            // word.
             let best = rows.iter().enumerate()
                 .filter(|(_, row)| row.1 == *n)
                 .filter_map(|(i, row)| Some((covers(&row.0, a)?, covers(&row.2, b)?, i)))
@@ -192,11 +193,11 @@ fn a_pair_without_order_stands_for_both() {
         assert_eq!(table.get(&key.map(ip), 0), Some(&Value::Num(2)), "{key:?}");
     }
     assert!(!table.contains(&[ip("10.1.2.3"), ip("10.1.2.4")], 0));
-    // A longer prefix goes first, on whichever side.
+    // A longer prefix wins, in whichever part of the key it is.
     table.insert(&[v4("0.0.0.0", 0), v4("10.1.0.0", 16)], Some(Value::Num(3))).unwrap();
     assert_eq!(table.get(&[ip("192.0.2.9"), ip("10.1.2.3")], 0), Some(&Value::Num(2)), "/24 before /16");
     assert_eq!(table.get(&[ip("192.0.3.9"), ip("10.1.2.3")], 0), Some(&Value::Num(3)));
-    // Families may meet.
+    // Parts of a key may be of different families.
     table.insert(&[v4("10.0.0.0", 8), v4("2001:db8::", 32)], Some(Value::Num(4))).unwrap();
     assert_eq!(table.get(&[ip("10.9.9.9"), ip("2001:db8::1")], 0), Some(&Value::Num(4)));
     assert_eq!(table.get(&[ip("2001:db8::1"), ip("10.9.9.9")], 0), Some(&Value::Num(4)));
@@ -227,14 +228,14 @@ fn rows_end_and_go() {
     assert_eq!(put(&mut table, 20, 20, None, 49), Err(TableError::Full(3)));
     assert_eq!(put(&mut table, 20, 20, None, 50), Ok(None), "the ended one made room");
     assert_eq!((table.len(), table.due()), (3, Some(100)));
-    // Put off, then made to stay.
+    // The end is postponed, then removed.
     put(&mut table, 16, 17, Some(200), 60).unwrap();
     assert_eq!(table.expire(150, 10), 0);
     assert_eq!((get(&table, 150), table.due()), (Some(Value::Num(20)), Some(200)));
     put(&mut table, 16, 18, None, 150).unwrap();
     assert_eq!(table.expire(1000, 10), 0);
     assert_eq!((table.len(), table.due()), (3, None));
-    // Renewing fills no memory.
+    // Renewing does not fill memory.
     let mut renewed = Table::new(&[ValueTy::Uint], None, 10).unwrap();
     for now in 0..10_000 {
         renewed.insert_until(&[Value::Num(now as u64 % 3)], None, Some(20_000 - now), now).unwrap();
@@ -305,7 +306,7 @@ fn keys_as_text() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// Many rows, so that there is a short cut, which comes and goes; some end.
+    /// Many rows, so that the short cut is built and dropped. Some rows end.
     #[test]
     fn many_prefixes_agree_with_a_list(
         changes in prop::collection::vec((0u8..4, 0usize..8, 0u8..=32, prop::option::of(0i64..4)), 0..150),

@@ -1,7 +1,7 @@
-//! Values as text: the cells of a CSV file, what an API or a file of events gives. One reader for
-//! all, so that a key means the same wherever it comes from. The invariant: text that is not wholly
-//! of the type is no value. (Rejected: the rules' own literals; in a table nobody writes quotes
-//! around names.)
+//! Values as text: the cells of a CSV file, or the text of an API call or of an event file. All use
+//! this one reader, so a key means the same whatever its source is. The invariant: text that is not
+//! completely of the type is refused. (Rejected: the literals of the rule language; in a table,
+//! authors do not quote names.)
 
 use super::Table;
 use crate::value::{Value, ValueTy};
@@ -9,7 +9,7 @@ use mrule_grammar::units::{UNITS, UnitKind};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Why a text is no key or value of a table.
+/// Why a text is not a key or value of a table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// A key of another number of parts.
@@ -23,11 +23,11 @@ pub enum TextError {
     /// A text that is not of its type.
     #[error("`{text}` is not of type `{ty}`: write {example}")]
     Type {
-        /// What was given, cut when it is long.
+        /// The given text, cut if it is long.
         text: String,
         /// The name of the type.
         ty: &'static str,
-        /// How it is written.
+        /// An example of the type.
         example: String,
     },
     /// A set's row has no value.
@@ -36,7 +36,7 @@ pub enum TextError {
 }
 
 impl Table {
-    /// The key that these texts are, a part each, by the types of the table's key.
+    /// The key with these texts as parts, by the types of the table's key.
     pub fn parse_key(&self, parts: &[&str]) -> Result<Vec<Value>, TextError> {
         let types = &self.form().key;
         if parts.len() != types.len() {
@@ -45,7 +45,7 @@ impl Table {
         parts.iter().zip(types).map(|(text, &ty)| self.read(ty, text)).collect()
     }
 
-    /// The value that this text is, by the type of the table's values.
+    /// The value of this text, by the type of the table's values.
     pub fn parse_value(&self, text: &str) -> Result<Value, TextError> {
         self.read(self.form().value.ok_or(TextError::Set)?, text)
     }
@@ -60,10 +60,10 @@ impl Table {
     }
 }
 
-/// A text as a value of a type, whose words are given if it is one of words: a number (decimal or
-/// `0x1f`), a size (`8KiB`), a duration (`5m`; a number alone only when it is 0), `true`, `false`,
-/// `1` or `0`, an address, a network (`10.0.0.0/8`; host bits do not count), a MAC (colons, dashes
-/// or dots), a word, or any text.
+/// A text as a value of a type: a number (decimal or `0x1f`), a size (`8KiB`), a duration (`5m`; a
+/// bare number only if it is 0), `true`, `false`, `1` or `0`, an address, a network (`10.0.0.0/8`;
+/// host bits are ignored), a MAC (colons, dashes or dots), a word of `words`, or any text. `None`:
+/// the text is not of the type.
 pub fn value(ty: ValueTy, words: &[String], text: &str) -> Option<Value> {
     let number = |text: &str| match text.strip_prefix("0x") {
         Some(digits) if digits.bytes().all(|b| b.is_ascii_hexdigit()) => u64::from_str_radix(digits, 16).ok(),
@@ -97,7 +97,7 @@ pub fn value(ty: ValueTy, words: &[String], text: &str) -> Option<Value> {
     number.map(Value::Num)
 }
 
-/// `10.0.0.0/8`, or an address for itself alone; without host bits.
+/// `10.0.0.0/8`, or an address as a network of one address; without host bits.
 fn network(text: &str) -> Option<Value> {
     let (ip, len) = match text.split_once('/') {
         Some((ip, len)) if len.bytes().all(|b| b.is_ascii_digit()) => (ip, Some(len.parse::<u8>().ok()?)),
@@ -152,7 +152,7 @@ pub fn name(ty: ValueTy) -> &'static str {
     }
 }
 
-/// How a value of a type is written in a cell.
+/// An example of a value of a type in a cell.
 pub(crate) fn example(ty: ValueTy, words: &[String]) -> String {
     match ty {
         ValueTy::Bool => "true or false".to_owned(),
@@ -167,7 +167,7 @@ pub(crate) fn example(ty: ValueTy, words: &[String]) -> String {
     }
 }
 
-/// Words, not too many, for messages.
+/// A list of words for messages; a long list is cut.
 pub(crate) fn list(words: &[String]) -> String {
     let shown: Vec<&str> = words.iter().take(16).map(String::as_str).collect();
     format!("{}{}", shown.join(", "), if words.len() > 16 { ", ..." } else { "" })

@@ -1,7 +1,7 @@
-//! The values of a map, each once: rows name them by number, so that a look-up that ends in one of
-//! a few values (roles, users, tenants) reads no more than one in a set. The invariant: a number is
-//! a value's as long as a row has it. (Rejected: the value in the row, which is one more line of
-//! memory for each look-up.)
+//! The values of a map, each stored once. Rows name them by number, so a look-up that ends in one
+//! of a few values (roles, users, tenants) reads no more memory than a look-up in a set. The
+//! invariant: a number belongs to a value as long as a row has that value. (Rejected: the value in
+//! the row, which is one more cache line for each look-up.)
 
 use super::chunks::Chunks;
 use super::index::Index;
@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 #[derive(Debug, Clone, Default)]
 struct Entry {
     value: Option<Value>,
-    /// Rows that have it; of one that is free, the next that is.
+    /// The number of rows with this value. For a free number: the next free number.
     count: u32,
 }
 
@@ -60,7 +60,7 @@ impl Values {
         number
     }
 
-    /// One row less has it; gives the value.
+    /// Removes the value from one row. Returns the value.
     pub fn give_back(&mut self, seed: u64, number: u32) -> Option<Value> {
         let entry = self.entries.get_mut(number as usize)?;
         entry.count -= 1;

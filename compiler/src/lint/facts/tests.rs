@@ -1,4 +1,4 @@
-//! The tables against the dissector.
+//! The tables of facts, compared with the dissector.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;

@@ -1,4 +1,4 @@
-//! No warning is ever wrong: random programs against random packets, decided by the reference
+//! No warning is wrong: random programs against random packets, decided by the reference
 //! interpreter.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -134,8 +134,8 @@ fn flow() -> impl Strategy<Value = Pred> {
     prop_oneof![4 => number, 2 => presence, 1 => end, 2 => state, 2 => facet]
 }
 
-/// What is known of a packet beside its bytes: its bits, its numbers, which patterns it completes,
-/// what its messages say.
+/// The context of a packet beside its bytes: its bits, its numbers, the patterns that it completes,
+/// its messages.
 type Around = (u64, FlowView, u8, Vec<u8>);
 
 fn around() -> impl Strategy<Value = Around> {
@@ -162,7 +162,7 @@ fn around() -> impl Strategy<Value = Around> {
     (bits, view, 0u8..4, prop::collection::vec(0u8..6, 0..3))
 }
 
-/// The packet's headers with its flow, and the rest that is known of it.
+/// The packet's headers with its flow, and the rest of its context.
 fn seen(
     program: &Program,
     packet: &crate::abi::Packet,
@@ -170,7 +170,7 @@ fn seen(
 ) -> (Head, BatchContext) {
     let mut head = crate::dissect::dissect(packet);
     let mut sight = BatchContext::new(program, 1);
-    // Only packets of IP have flows.
+    // Only IP packets have flows.
     if head.outer.bits & bit::NET != 0 {
         head.outer.bits |= bits;
         sight.flows[0] = *view;
@@ -184,7 +184,7 @@ fn seen(
     (head, sight)
 }
 
-/// A program that has triggers by flow and patterns to ask for.
+/// A program with triggers by flow and patterns.
 fn with_flows(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
     let mut made = program(rules, limits);
     made.triggers = (0..2)
@@ -245,7 +245,7 @@ proptest! {
             last.stations = first.stations;
         }
         let mut limit = place(9, limit);
-        // Several lines may be what one line of the text comes down to.
+        // Several lines may come from one line of the text.
         for rule in rules.iter_mut().chain([&mut limit]).filter(|_| joined) {
             let place = rule.asks[0].span;
             rule.asks.iter_mut().for_each(|ask| ask.span = place);
@@ -272,7 +272,7 @@ proptest! {
                 }
             }
         }
-        // What adds nothing can be taken out, and no copy changes.
+        // A part that adds nothing can be removed without changing a copy.
         for finding in &findings {
             let at = finding.labels[0].span.start;
             let mut without = program.clone();
@@ -296,7 +296,7 @@ proptest! {
     }
 }
 
-/// The bytes that each station is sent.
+/// The bytes that each station gets.
 fn ranges(program: &Program, packet: &crate::abi::Packet, around: &Around) -> Vec<Option<(u32, u32)>> {
     let environment = Environment::new(program).unwrap();
     let (head, sight) = seen(program, packet, around);
