@@ -1,12 +1,12 @@
 //! How fast streams are searched for patterns: GB/s on one core, for 1, 10 and 100 patterns, half
-//! of them `contains` and half `matches` (caseless), over HTTP (requests of a browser, pages of
-//! this project's documentation) and over random bytes, in segments of 1,448 bytes. Method: 32 MB,
-//! scanned eleven times through one state for each 64 segments; the median is printed, with the
-//! fastest. Time is the thread's own on the processor (Linux's schedstat), so that a busy machine
-//! does not count. Patterns that repeat a class (`[a-z]{16}`) or an open end (`.*`) are left out:
-//! each multiplies the number of states, and with a hundred patterns few of them fit. Something is
-//! found about once in 17 kB of text. Run: `cargo bench -p mrule-compiler --bench streams`.
-//! (Rejected: a library for benchmarks; the figure is one division.)
+//! of them `contains` and half `matches` (caseless). The data are HTTP (requests of a browser,
+//! pages of this project's documentation) and random bytes, in segments of 1,448 bytes. Method: 32
+//! MB, scanned eleven times through one state for each 64 segments; the median is printed, with the
+//! fastest. The time is the thread's own processor time (Linux's schedstat), so other load does not
+//! count. Patterns that repeat a class (`[a-z]{16}`) or have an open end (`.*`) are left out: each
+//! multiplies the number of states, and an automaton of a hundred patterns has room for few of
+//! them. A match occurs about once in 17 kB of text. Run: `cargo bench -p mrule-compiler --bench
+//! streams`. (Rejected: a library for benchmarks; the figure is one division.)
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark is read by a human")]
 
 use mrule_compiler::hir::{Num, Program, StreamKind, StreamPattern};
@@ -16,7 +16,7 @@ use std::time::Instant;
 const BYTES: usize = 32 << 20;
 const SEGMENT: usize = 1448;
 
-/// What rules look for: names of tools, paths, markers, shapes of tokens.
+/// Typical patterns of rules: names of tools, paths, markers, forms of tokens.
 const WORDS: &[&str] = &[
     "session=evil",
     "cmd.exe",
@@ -132,7 +132,7 @@ fn program(patterns: usize) -> Program {
     Program { streams: (0..patterns).map(pattern).collect(), ..Program::default() }
 }
 
-/// Seconds that this thread has run.
+/// The processor time of this thread, in seconds.
 fn clock() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
@@ -149,7 +149,7 @@ impl Dice {
     }
 }
 
-/// Requests as browsers send them, and answers with pages of this project's documentation.
+/// Requests of browsers, and answers with pages of this project's documentation.
 fn http() -> Vec<u8> {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let words =

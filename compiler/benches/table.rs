@@ -1,10 +1,11 @@
-//! What tables cost: `cargo bench -p mrule-compiler --bench table [ROWS]`, a million rows unless
-//! told otherwise. Rows are random: IPv4 prefixes of 8 to 32 bits, most of them of 24, as routes
-//! are, and IPv6 prefixes of 19 to 64. A look-up is timed over 2^20 addresses, drawn before, half
-//! of them inside of rows, in 64 passes, each of 2^14 addresses of its own: long enough for the
-//! clock, short enough for one to run undisturbed on a busy machine, whose time the figure is. Each
-//! pass sums what it found, so that nothing is optimised away. Changes are timed alone and on a
-//! table that is shared. (Rejected: one address again and again; it would time the nearest cache.)
+//! The cost of tables: `cargo bench -p mrule-compiler --bench table [ROWS]`, a million rows by
+//! default. Rows are random: IPv4 prefixes of 8 to 32 bits, most of them of 24, as in routing
+//! tables, and IPv6 prefixes of 19 to 64. A look-up is timed over 2^20 addresses, drawn before,
+//! half of them inside of rows, in 64 passes, each of 2^14 addresses of its own. A pass is long
+//! enough for the clock, and short enough for at least one pass to run undisturbed on a busy
+//! machine; the figure is the fastest pass. Each pass sums its results, so that nothing is
+//! optimised away. Changes are timed alone and on a table that is shared. (Rejected: the same
+//! address again and again; it would time the nearest cache.)
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a benchmark may stop")]
 
 use mrule_compiler::hir::{Value, ValueTy};
@@ -29,7 +30,7 @@ fn prefix(random: &mut Random, six: bool) -> Value {
     let r = random.next();
     if six {
         let len = if r & 1 == 0 { 48 } else { 19 + (r >> 8 & 255) % 46 };
-        // As addresses are given out: below 2000::/3.
+        // In the range of assigned addresses: below 2000::/3.
         let bits = u128::from(random.next() >> 3 | 0x2000 << 48) << 64;
         Value::Ip(IpAddr::V6(bits.into()), len as u8)
     } else {
@@ -124,7 +125,7 @@ fn main() {
     }
 }
 
-/// Rows taken out and put in, one at a time and while shared.
+/// Rows removed and inserted, one at a time and while the table is shared.
 fn changes(table: &mut Table, keys: &[Vec<Value>], texts: &[Value]) {
     let mut at = 0;
     let change = |table: &mut Table, at: &mut usize| {

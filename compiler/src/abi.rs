@@ -20,7 +20,7 @@
 
 use std::marker::PhantomData;
 
-/// How the frame begins.
+/// The link layer of a frame.
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Link {
@@ -46,20 +46,21 @@ pub struct Packet<'a> {
     /// Length on the wire, in bytes (`frame.len`).
     pub len: u32,
     link: Link,
-    /// Which interface of its source it came from.
+    /// The number of the interface at its source.
     pub interface: u32,
-    /// When it is decided: what flows, windows and holds go by, in nanoseconds since the Unix
-    /// epoch. Most often [`stamp`](Self::stamp).
+    /// The time of the decision: flows, windows and holds use it. In nanoseconds since the Unix
+    /// epoch. It is usually [`stamp`](Self::stamp).
     pub time: i64,
-    /// When it was captured, as its source says: what copies say. Nanoseconds since the Unix epoch.
+    /// The capture time according to the source; copies carry it. In nanoseconds since the Unix
+    /// epoch.
     pub stamp: i64,
     frame: &'a [u8],
     interface_name: &'a str,
 }
 
 impl<'a> Packet<'a> {
-    /// A packet whose captured bytes are `frame`; bytes past 2^31 are not looked at. `len` is at
-    /// least the captured length.
+    /// A packet whose captured bytes are `frame`; bytes beyond [`MAX_FRAME`] are ignored. `len` is
+    /// at least the captured length.
     pub fn new(frame: &'a [u8], len: u32, link: Link) -> Self {
         let frame = frame.get(..MAX_FRAME).unwrap_or(frame);
         let cap_len = frame.len() as u32;
@@ -77,21 +78,20 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Says which interface it came from; an empty name is an unknown one.
+    /// Sets the interface; an empty name is an unknown interface.
     pub fn on(mut self, interface: u32, name: &'a str) -> Self {
         self.interface = interface;
         self.interface_name = name;
         self
     }
 
-    /// Says when it came, in nanoseconds since the Unix epoch.
+    /// Sets the times of capture and decision, in nanoseconds since the Unix epoch.
     pub fn at(mut self, time: i64) -> Self {
         (self.time, self.stamp) = (time, time);
         self
     }
 
-    /// Says that it is decided at another time than that of its capture, in nanoseconds since the
-    /// Unix epoch.
+    /// Sets another time of decision than the capture time, in nanoseconds since the Unix epoch.
     pub fn decided_at(mut self, time: i64) -> Self {
         self.time = time;
         self
@@ -107,21 +107,21 @@ impl<'a> Packet<'a> {
         self.cap_len
     }
 
-    /// How the frame begins.
+    /// The link layer of the frame.
     pub fn link(&self) -> Link {
         self.link
     }
 
-    /// The interface's name, empty when unknown.
+    /// The interface's name; empty if unknown.
     pub fn interface_name(&self) -> &'a str {
         self.interface_name
     }
 }
 
-/// The longest frame that is looked at, in bytes.
+/// The longest frame that is read, in bytes.
 pub const MAX_FRAME: usize = 1 << 30;
 
-/// Presence bits of a [`Stack`]. Each says which bytes it promises (V2).
+/// Presence bits of a [`Stack`]. Each bit promises certain bytes (V2).
 pub mod bit {
     /// An Ethernet header: 14 bytes at `l2`.
     pub const ETH: u64 = 1 << 0;
@@ -140,20 +140,20 @@ pub mod bit {
     pub const ARP_HDR: u64 = 1 << 6;
     /// ARP for Ethernet and IPv4: 28 bytes at `l3`.
     pub const ARP_ADDR: u64 = 1 << 7;
-    /// IPv4 was recognised: its carrier's type says so, and there is at least one byte of it.
+    /// IPv4 was recognised: its carrier's type is IPv4, and at least one byte of it was captured.
     pub const IP: u64 = 1 << 8;
-    /// A sound IPv4 header: 20 bytes at `l3`, version 4, IHL >= 5.
+    /// A consistent IPv4 header: 20 bytes at `l3`, version 4, IHL >= 5.
     pub const IP_HDR: u64 = 1 << 9;
     /// IPv6 was recognised: as for IPv4.
     pub const IP6: u64 = 1 << 10;
-    /// A sound IPv6 header: 40 bytes at `l3`, version 6.
+    /// A consistent IPv6 header: 40 bytes at `l3`, version 6.
     pub const IP6_HDR: u64 = 1 << 11;
-    /// Either sound header: the first byte at `l3` holds the version, `proto` the last protocol
-    /// number.
+    /// Either header is consistent: the first byte at `l3` has the version, `proto` is the last
+    /// protocol number.
     pub const NET: u64 = 1 << 12;
-    /// A non-first fragment: nothing behind the IP headers is a header.
+    /// A non-first fragment: no header follows the IP headers.
     pub const FRAGMENT: u64 = 1 << 13;
-    /// Extension headers seen: hop-by-hop options.
+    /// An extension header was read: hop-by-hop options.
     pub const EXT_HOPOPTS: u64 = 1 << 14;
     /// Routing header.
     pub const EXT_ROUTING: u64 = 1 << 15;
@@ -161,7 +161,7 @@ pub mod bit {
     pub const EXT_FRAGMENT: u64 = 1 << 16;
     /// Destination options.
     pub const EXT_DSTOPTS: u64 = 1 << 17;
-    /// Authentication header (also behind IPv4).
+    /// Authentication header (also after IPv4).
     pub const AH: u64 = 1 << 18;
     /// Encapsulating security payload.
     pub const ESP: u64 = 1 << 19;
@@ -173,26 +173,26 @@ pub mod bit {
     pub const ICMP6: u64 = 1 << 22;
     /// Its type and code: 2 bytes at `l4`.
     pub const ICMP6_HDR: u64 = 1 << 23;
-    /// TCP was recognised: there are at least its ports.
+    /// TCP was recognised: at least its ports are present.
     pub const TCP: u64 = 1 << 24;
     /// Its ports: 4 bytes at `l4`.
     pub const TCP_PORTS: u64 = 1 << 25;
-    /// A sound TCP header: 20 bytes at `l4`, data offset >= 5.
+    /// A consistent TCP header: 20 bytes at `l4`, data offset >= 5.
     pub const TCP_HDR: u64 = 1 << 26;
     /// `tcp_len` is known: with `TCP_SEQ`, not a fragment, the data offset within the segment.
     pub const TCP_LEN: u64 = 1 << 27;
     /// `tcp.payload` exists: `payload..payload_end` is not empty and not a RST's text.
     pub const TCP_PAYLOAD: u64 = 1 << 28;
-    /// UDP was recognised: there are at least its ports.
+    /// UDP was recognised: at least its ports are present.
     pub const UDP: u64 = 1 << 29;
     /// Its ports: 4 bytes at `l4`.
     pub const UDP_PORTS: u64 = 1 << 30;
     /// A whole UDP header: 8 bytes at `l4`.
     pub const UDP_HDR: u64 = 1 << 31;
     /// `udp.payload` exists: `payload..payload_end` is not empty, and the length field does not
-    /// deny it (8 or less).
+    /// exclude it (8 or less).
     pub const UDP_PAYLOAD: u64 = 1 << 32;
-    /// SCTP was recognised: its whole header of 12 bytes is there.
+    /// SCTP was recognised: its whole header of 12 bytes is present.
     pub const SCTP: u64 = 1 << 33;
     /// Its ports: 4 bytes at `l4`.
     pub const SCTP_PORTS: u64 = 1 << 34;
@@ -209,20 +209,19 @@ pub mod bit {
     /// At least one of the tags counted by `vlans` is followed by a type, not by an 802.3 length
     /// (1500 or less): with `VLAN`.
     pub const VLAN_ETYPE: u64 = 1 << 40;
-    /// The version of what should be IPv4 or IPv6: 1 byte at `l3`, whatever it says.
+    /// The version of a header that should be IPv4 or IPv6: 1 byte at `l3`, of any value.
     pub const IP_VERSION: u64 = 1 << 41;
-    /// The header length of an IPv4 header, even if it is a lie: 1 byte at `l3`, version 4.
+    /// The header length of an IPv4 header, even if wrong: 1 byte at `l3`, version 4.
     pub const IP_IHL: u64 = 1 << 42;
-    /// The total length of an IPv4 header, even if it is a lie: 4 bytes at `l3`, version 4, IHL >=
-    /// 5.
+    /// The total length of an IPv4 header, even if wrong: 4 bytes at `l3`, version 4, IHL >= 5.
     pub const IP_LEN: u64 = 1 << 43;
-    /// Sequence number and data offset of a TCP header, even if the latter is a lie: 16 bytes at
+    /// Sequence number and data offset of a TCP header, even if the offset is wrong: 16 bytes at
     /// `l4`.
     pub const TCP_SEQ: u64 = 1 << 44;
     /// Acknowledgment number, flags and window of a TCP header: 16 bytes at `l4`, data offset >= 5.
     pub const TCP_FLAGS: u64 = 1 << 45;
-    /// The packet belongs to a flow: its [`super::FlowView`] is filled. This bit and those below
-    /// are never set by `dissect`, only by whoever tracks flows, and only in the outer stack.
+    /// The packet belongs to a flow: its [`super::FlowView`] is filled. `dissect` never sets this
+    /// bit and the bits below. Only flow tracking sets them, and only in the outer stack.
     pub const FLOW: u64 = 1 << 46;
     /// With `FLOW`: sent by the client, the end that opened the flow.
     pub const FROM_CLIENT: u64 = 1 << 47;
@@ -234,8 +233,8 @@ pub mod bit {
     pub const ISN: u64 = 1 << 50;
 }
 
-/// Where the headers of one IP packet are: the outermost one, or the one inside the first tunnel.
-/// Offsets are from the start of the frame, in bytes; a slot whose bit is not set is 0.
+/// The places of the headers of one IP packet: the outermost, or the packet inside the first
+/// tunnel. Offsets are in bytes from the start of the frame. A slot whose bit is not set is 0.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stack {
@@ -245,19 +244,20 @@ pub struct Stack {
     pub l2: u32,
     /// The IP (or ARP) header.
     pub l3: u32,
-    /// The header behind IP and its extension headers.
+    /// The header after IP and its extension headers.
     pub l4: u32,
-    /// First byte behind the L4 header.
+    /// The first byte after the L4 header.
     pub payload: u32,
-    /// One past the last captured payload byte: neither padding nor bytes past the IP packet's end.
+    /// One past the last captured payload byte: without padding and bytes beyond the IP packet's
+    /// end.
     pub payload_end: u32,
-    /// Where `headers` ends: through L4 with its options, else through L3 with its options and
-    /// extension headers, else through L2 with its tags. May lie past the captured end when a
-    /// header is cut; never past the frame's length.
+    /// The end of `headers`: through L4 with its options, else through L3 with its options and
+    /// extension headers, else through L2 with its tags. If a header is cut, it may exceed the
+    /// captured end. It never exceeds the frame's length.
     pub headers_end: u32,
     /// One past the last captured byte that is not padding: the end of the IP packet, ARP message
-    /// or 802.3 payload by its declared length, clipped to the captured bytes; the captured end
-    /// where nothing is declared. Always set.
+    /// or 802.3 payload by its declared length, clipped to the captured bytes. Without a declared
+    /// length: the captured end. Always set.
     pub l3_end: u32,
     /// The last protocol number of the IP headers (`net.proto`); with [`bit::NET`].
     pub proto: u32,
@@ -265,27 +265,27 @@ pub struct Stack {
     pub tcp_len: u32,
     /// The first VLAN tag's TCI.
     pub vlan: u32,
-    /// How many tags follow each other from there.
+    /// The number of consecutive tags from there.
     pub vlans: u32,
     /// The first MPLS label entry.
     pub mpls: u32,
-    /// How many entries follow each other from there.
+    /// The number of consecutive entries from there.
     pub labels: u32,
     /// The GRE, VXLAN or GENEVE header.
     pub tunnel: u32,
 }
 
-/// What `dissect` found in a packet.
+/// The result of `dissect` for a packet.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Head {
-    /// The outermost IP packet and what carries it.
+    /// The outermost IP packet and its link headers.
     pub outer: Stack,
     /// The packet inside the first tunnel (GRE, IP in IP, VXLAN, GENEVE); all zero without one.
     pub inner: Stack,
 }
 
-/// A packet's flow as it is with this packet: filled by whoever tracks flows, meaningful where
+/// A packet's flow at the time of this packet. Flow tracking fills it; it is meaningful if
 /// [`bit::FLOW`] is set. All members are words, so that one form of load serves all; counts are
 /// below 2^48.
 #[repr(C)]
@@ -293,7 +293,7 @@ pub struct Head {
 pub struct FlowView {
     /// Triggers `by flow` that are active, one bit each ([`crate::hir::Scope::Flow`]).
     pub active: u64,
-    /// Stream offset of the first payload byte, or of the byte that would come next; with
+    /// Stream offset of the first payload byte, or of the next byte if there is no payload; with
     /// [`bit::STREAM`].
     pub offset: u64,
     /// One past the stream offset of the last payload byte; `offset` when there is no payload.
@@ -304,13 +304,13 @@ pub struct FlowView {
     pub len: u64,
     /// Initial sequence number of this direction; with [`bit::ISN`].
     pub isn: u64,
-    /// Which application it is: a [`crate::fields::App`].
+    /// Its application, a [`crate::fields::App`].
     pub app: u64,
     /// 1 for the first packet of the flow.
     pub is_new: u64,
-    /// 1 once both ends have spoken (TCP: the handshake is done, or data went both ways).
+    /// 1 if both ends have sent packets (TCP: the handshake is complete, or data went both ways).
     pub established: u64,
-    /// 1 when the start of this direction's stream was not seen (TCP without its SYN).
+    /// 1 if the start of this direction's stream was not seen (TCP without its SYN).
     pub midstream: u64,
     /// Packets of the flow, both directions.
     pub packets: u64,
@@ -326,10 +326,9 @@ pub struct FlowView {
     pub server_bytes: u64,
     /// Nanoseconds since the flow's first packet.
     pub age: u64,
-    /// Nanoseconds since its packet before this one; 0 for the first.
+    /// Nanoseconds since the flow's previous packet; 0 for the first.
     pub idle: u64,
-    /// A number that tells it from other flows, those with the same ends before and after it
-    /// included.
+    /// A number that is unique to the flow, even among earlier and later flows with the same ends.
     pub id: u64,
 }
 
@@ -337,25 +336,26 @@ pub struct FlowView {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OwnKeyWords {
-    /// Which form it has, from 1 ([`crate::hir::Trigger::own`]); 0 when the packet has no key.
+    /// The number of its form, from 1 ([`crate::hir::Trigger::own`]); 0 if the packet has no key.
     pub form: u64,
-    /// Its parts: high and low word; numbers and IPv4 addresses have no high word, bytes and what
-    /// messages say are 0 (whoever keeps triggers reads them himself).
+    /// Its parts: high and low word. Numbers and IPv4 addresses have no high word. Bytes and
+    /// message fields are 0: the trigger's owner reads them from the packet.
     pub parts: [[u64; 2]; MAX_KEY],
 }
 
-/// What a packet is to a window.
+/// A packet's contribution to a window.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WindowEvent {
-    /// 1 when it counts, else 0.
+    /// 1 if it counts, else 0.
     pub counts: u64,
-    /// What is added to a sum; for a window of different values, the value's [`distinct_word`].
+    /// The amount that is added to a sum. For a window of different values: the value's
+    /// [`distinct_word`].
     pub amount: u64,
 }
 
-/// What stands for a value among different values: the value itself, or both halves of an address
-/// in one word.
+/// The word of a value among different values: the value itself, or both halves of an address
+/// mixed.
 pub fn distinct_word([high, low]: [u64; 2]) -> u64 {
     high.wrapping_mul(DISTINCT_MULTIPLIER).rotate_left(DISTINCT_ROTATE) ^ low
 }
@@ -365,15 +365,16 @@ pub const DISTINCT_MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The rotation of [`distinct_word`].
 pub const DISTINCT_ROTATE: u32 = 29;
 
-/// The verdict for one station: bytes `start..end` of the frame, and who decided.
+/// The verdict for one station: bytes `start..end` of the frame, and the rule and limit that
+/// decided.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Verdict {
     /// First byte.
     pub start: u32,
-    /// One past the last byte; never past the captured bytes. `start == end`: a limit left nothing.
+    /// One past the last byte; within the captured bytes. `start == end`: a limit left nothing.
     pub end: u32,
-    /// The rule that asked for the most (its index in the program, which is by name).
+    /// The rule that asked for the most: its index in the program, in the order of names.
     pub rule: u32,
     /// The limit that cut, or [`NO_LIMIT`].
     pub limit: u32,
@@ -382,16 +383,16 @@ pub struct Verdict {
 /// No limit cut the copy.
 pub const NO_LIMIT: u32 = u32::MAX;
 
-/// In the place of a limit's number: a limit of another policy, which is binding, cut.
+/// Instead of a limit's number: a limit of a binding policy cut.
 pub const BOUND: u32 = NO_LIMIT - 1;
 
-/// The most stations a program can have: a verdict names them by one bit each.
+/// The greatest number of stations of a program: a verdict has one bit for each.
 pub const MAX_STATIONS: usize = 64;
 
-/// How many parts a table's or trigger's key can have.
+/// The greatest number of parts of a table's or trigger's key.
 pub const MAX_KEY: usize = 8;
 
-/// What limits have left so far of one station's copy.
+/// The part of a station's copy that limits have left so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cut {
     /// First byte still allowed.
@@ -404,7 +405,7 @@ pub struct Cut {
     pub limit: u32,
 }
 
-/// What generated code is given beside the packets; made for each batch. Helpers receive it too.
+/// The arguments of generated code beside the packets, made for each batch. Helpers receive it too.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -414,47 +415,46 @@ pub struct Context<'a> {
     /// For packet `i` and station `s`, `verdicts[i * stations + s]`: meaningful where the bit is
     /// set.
     pub verdicts: *mut Verdict,
-    /// Per rule, then per limit: how many packets its match held for. Wrapping counters.
+    /// Per rule, then per limit: for how many packets its match held. Wrapping counters.
     pub tally: *mut u64,
-    /// Per rule, then per limit: the number of the last packet it was counted for.
+    /// Per rule, then per limit: the serial number of the last packet that was counted for it.
     pub seen: *mut u64,
     /// The values of the params, two words each (high, low).
     pub params: *const u64,
     /// The program's constants: sets, keys.
     pub pool: *const u64,
-    /// The number of the first packet of the batch, never 0; the others follow.
+    /// The serial number of the first packet of the batch, never 0. The others follow.
     pub serial: u64,
-    /// The number of the packet that `head` tells of.
+    /// The serial number of the packet of `head`.
     pub head_serial: u64,
-    /// The parts of a key that a helper is to look up: two words each (high, low).
+    /// The parts of a key for a helper: two words each (high, low).
     pub key: [[u64; 2]; MAX_KEY],
-    /// What is where in the packet `head_serial`.
+    /// The headers of packet `head_serial`.
     pub head: Head,
-    /// For packet `i` of the batch, `heads[i]`: what was found in it before; null unless the
-    /// program looks at flows.
+    /// For packet `i` of the batch, `heads[i]`: its headers; null unless the program reads flows.
     pub heads: *const Head,
-    /// For packet `i`, `flows[i]`: its flow; null unless the program looks at flows.
+    /// For packet `i`, `flows[i]`: its flow; null unless the program reads flows.
     pub flows: *const FlowView,
     /// For packet `i` and stream pattern `p`, bit `p % 64` of `found[i * words + p / 64]`: whether
-    /// the packet completes a match; null unless the program looks into streams.
+    /// the packet completes a match; null unless the program searches streams.
     pub found: *const u64,
-    /// Per trigger: the packet's own key, as `probe` found it.
+    /// Per trigger: the packet's own key, written by `probe`.
     pub keys: *mut OwnKeyWords,
-    /// Per window: whether the packet counts, and how much, as `probe` found it.
+    /// Per window: whether the packet counts, and its amount, written by `probe`.
     pub events: *mut WindowEvent,
-    /// Per window: its value, for `fire`; null unless a trigger counts.
+    /// Per window: its value, for `fire`; null unless a trigger has windows.
     pub windows: *const u64,
-    /// Per trigger: what `fire` found, a [`crate::context::Fired`].
+    /// Per trigger: the result of `fire`, a [`crate::context::Fired`].
     pub fired: *mut u8,
-    /// What helpers look into; generated code passes it on.
+    /// The data that helpers read; generated code passes it on.
     pub host: *mut std::ffi::c_void,
-    /// The borrows behind the pointers.
+    /// The lifetime of the memory behind the pointers.
     pub lives: PhantomData<&'a mut [u64]>,
 }
 
 impl Cut {
-    /// Cuts to `start..end`, and remembers the limit that alone leaves the least of `asked`, the
-    /// first of equals.
+    /// Cuts to `start..end`. Records the limit that alone leaves the least of `asked`; of equal
+    /// limits, the first.
     pub fn limit_to(&mut self, asked: (u32, u32), allowed: (u32, u32), limit: u32) {
         let left = allowed.1.min(asked.1).saturating_sub(allowed.0.max(asked.0));
         if left < self.least || left == self.least && self.limit != NO_LIMIT && limit < self.limit {

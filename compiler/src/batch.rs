@@ -1,7 +1,7 @@
-//! Where an engine puts its verdicts: room for a batch of packets, kept by one worker and used
-//! again and again, so that deciding allocates nothing. The invariant: `asked.len() == capacity`,
+//! The memory for an engine's verdicts: room for a batch of packets. A worker keeps it and uses it
+//! again, so that deciding allocates nothing. The invariant: `asked.len() == capacity`,
 //! `verdicts.len() == capacity * stations`, `tally.len() == seen.len() == rules + limits`; a
-//! verdict is meaningful only where its bit in `asked` is set. (Rejected: returning a `Vec` per
+//! verdict is meaningful only if its bit in `asked` is set. (Rejected: returning a `Vec` per
 //! packet.)
 
 use crate::abi::{Cut, Verdict};
@@ -15,11 +15,11 @@ pub struct Batch {
     pub(crate) asked: Vec<u64>,
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) tally: Vec<u64>,
-    /// For native code: the number of the last packet each rule or limit was counted for, and of
-    /// the current packet.
+    /// For native code: the serial number of the last packet that was counted for each rule or
+    /// limit, and of the current packet.
     pub(crate) seen: Vec<u64>,
     pub(crate) serial: u64,
-    /// For native code: what limits have left of the current packet, per station.
+    /// For native code: the part of the current packet that limits have left, per station.
     pub(crate) cuts: Vec<Cut>,
 }
 
@@ -39,8 +39,7 @@ impl Batch {
         }
     }
 
-    /// Goes on counting where others left off: so often each rule's and limit's `match` held
-    /// before.
+    /// Seeds the counters: how often each rule's and limit's `match` held in the previous version.
     pub fn count_from(&mut self, rules: impl Iterator<Item = u64>, limits: impl Iterator<Item = u64>) {
         let (mine, rest) = self.tally.split_at_mut(self.rules);
         for (count, before) in mine.iter_mut().zip(rules).chain(rest.iter_mut().zip(limits)) {
@@ -48,7 +47,7 @@ impl Batch {
         }
     }
 
-    /// Whether it has room for so many packets of a program with so many stations, rules and
+    /// Whether it has room for this many packets of a program with this many stations, rules and
     /// limits.
     pub(crate) fn fits(&self, packets: usize, stations: usize, rules: usize, limits: usize) -> bool {
         packets <= self.asked.len()
@@ -60,7 +59,7 @@ impl Batch {
             && self.seen.len() == self.tally.len()
     }
 
-    /// How many packets fit.
+    /// The greatest number of packets.
     pub fn capacity(&self) -> usize {
         self.asked.len()
     }
@@ -87,12 +86,12 @@ impl Batch {
         })
     }
 
-    /// How many packets each rule's `match` held for, since the batch was made.
+    /// For how many packets each rule's `match` held since the batch was made.
     pub fn matched(&self) -> &[u64] {
         self.tally.get(..self.rules).unwrap_or(&[])
     }
 
-    /// How many packets each limit's `match` held for, of those that some rule asked a copy of.
+    /// For how many packets each limit's `match` held, of the packets that a rule asked a copy of.
     pub fn limited(&self) -> &[u64] {
         self.tally.get(self.rules..).unwrap_or(&[])
     }

@@ -1,16 +1,17 @@
-//! A filter for the kernel: a program of classic BPF (SO_ATTACH_FILTER) that keeps every packet of
-//! which some rule could want a copy or which could change the state of a trigger or flow, and says
-//! how many bytes of it have to be there. It is made of the program alone, so changes of params,
-//! tables and triggers need no new one. The invariants: it says 0 only where no engine asks for a
-//! copy and nothing is counted, raised or tracked, whatever the environment; where it says fewer
-//! bytes than the packet has, what is said of that head is what is said of the packet, and nothing
-//! about the packet was left to a network card: not its checksum, not its cutting. What is too long
-//! is made wider, never refused. (Rejected: eBPF, which needs privileges and a verifier's goodwill;
-//! libpcap's compiler, which knows neither our fields nor what is true of all packets of a kind.)
+//! A filter for the kernel: a program of classic BPF (SO_ATTACH_FILTER). It keeps every packet of
+//! which a rule could want a copy, or which could change the state of a trigger or flow, and
+//! returns how many of its bytes must be kept. It depends on the program alone, so changes of
+//! params, tables and triggers need no new filter. The invariants: it returns 0 only if no engine
+//! asks for a copy and nothing is counted, raised or tracked, whatever the environment. If it
+//! returns fewer bytes than the packet has, decisions about this head equal decisions about the
+//! whole packet, and no work on the packet was left to a network card: neither its checksum nor its
+//! segmentation. A filter that is too long is widened, never refused. (Rejected: eBPF, which needs
+//! privileges and depends on a verifier; libpcap's compiler, which knows neither our fields nor the
+//! facts about all packets of a kind.)
 //!
-//! - `kind`: which packets it knows, and where their numbers are; `over`: conditions as it sees
-//!   them; `want`: who wants what.
-//! - `formula`: what is asked; `code`: instructions.
+//! - `kind`: the packets that it knows, and the places of their numbers; `over`: conditions as
+//!   formulas; `want`: which packets the program wants.
+//! - `formula`: conditions of a filter; `code`: instructions.
 
 mod code;
 mod formula;
@@ -28,8 +29,8 @@ use formula::{Formula, NO, Word, YES, load};
 use kind::{Carried, Kind, LEAST, NETS, Net};
 use want::{Reach, Want, Wants};
 
-/// The most instructions of a filter that does not say otherwise: what a packet takes is far less,
-/// and the kernel's room for filters (`net.core.optmem_max`) may be small.
+/// The default greatest number of instructions. A packet executes far fewer, but the kernel's
+/// memory for filters (`net.core.optmem_max`) may be small.
 pub const MOST: usize = 1024;
 
 /// A filter.
@@ -38,14 +39,14 @@ pub struct Filter {
     code: Vec<Insn>,
 }
 
-/// Keeps a packet whole.
+/// The return value that keeps a packet whole.
 const WHOLE: u32 = u32::MAX;
 
-/// How wide formulas may be: alternatives side by side, ranges of a set. Tried in turn.
+/// Bounds of formulas, tried in turn: alternatives of an `or`, ranges of a set.
 const LEVELS: [(usize, usize); 6] = [(48, 512), (24, 128), (12, 32), (6, 8), (3, 3), (1, 1)];
 
-/// Makes the filter of a program for packets that begin in this way and enter an interface, in at
-/// most so many instructions; where there is not even room for the widest, it keeps everything that
+/// Makes the filter of a program for packets of this link layer that enter an interface, in at most
+/// `most` instructions. If even the widest formulas do not fit, the filter keeps every packet that
 /// enters.
 pub fn compile(program: &Program, link: Link, most: usize) -> Filter {
     let wants = Wants::of(program);
@@ -72,7 +73,7 @@ pub fn compile(program: &Program, link: Link, most: usize) -> Filter {
 }
 
 impl Filter {
-    /// Keeps everything that enters.
+    /// The filter that keeps every packet that enters.
     pub fn everything() -> Filter {
         let mut code = Assembler::default();
         let drop = code.ret(0);
@@ -86,7 +87,7 @@ impl Filter {
         &self.code
     }
 
-    /// Whether it keeps every packet that enters, and all its bytes.
+    /// Whether it keeps every packet that enters, with all its bytes.
     pub fn is_everything(&self) -> bool {
         *self == Filter::everything()
     }
@@ -97,23 +98,23 @@ impl Filter {
     }
 }
 
-/// Only what enters goes on: what the host sends is no packet of a tap.
+/// Continues only with packets that enter: a tap does not see what the host sends.
 fn enters(code: &mut Assembler, next: Label, drop: Label) -> Label {
     let is = code.jump(op::JEQ, OUTGOING, drop, next);
     code.op(op::LD_ABS_WORD, meta::TYPE, is)
 }
 
-/// What is asked of the packets of a kind.
+/// The formulas for the packets of a kind.
 #[derive(Debug, Clone)]
 struct Plan {
     kind: Kind,
-    /// Not even one whose headers lie is wanted.
+    /// No such packet is wanted, not even one with inconsistent headers.
     unwanted: bool,
-    /// What is asked can be said only where headers are sound.
+    /// The formulas are only valid for consistent headers.
     believed: bool,
-    /// All bytes are needed.
+    /// If this holds, all bytes are needed.
     whole: Formula,
-    /// The head is enough,
+    /// If this holds, the head is enough,
     head: Formula,
     /// unless this holds.
     but: Formula,
@@ -155,7 +156,7 @@ struct Writer {
     head: u32,
 }
 
-/// The ways that a filter ends.
+/// The ends of a filter.
 #[derive(Debug, Clone, Copy)]
 struct Ends {
     whole: Label,
@@ -171,14 +172,14 @@ mod types {
     pub const TAGS: [u32; 3] = [0x8100, 0x88a8, 0x9100];
     /// MPLS and PPPoE sessions.
     pub const LEADING_ON: [u32; 3] = [0x8847, 0x8848, 0x8864];
-    /// Below are lengths.
+    /// Numbers below this are lengths.
     pub const LEAST: u32 = 0x0600;
 }
 
-/// Protocols whose header leads to another, and those whose content is a packet (IANA).
+/// Protocols whose header is followed by another header, or whose content is a packet (IANA).
 const LEADING_ON: [u32; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
 const TUNNELS: [u32; 3] = [4, 41, 47];
-/// Destination ports of tunnels that are known here.
+/// Destination ports of known tunnels.
 const TUNNEL_PORTS: [u32; 2] = [4789, 6081];
 
 impl Writer {
@@ -195,7 +196,7 @@ impl Writer {
         enters(&mut self.code, start, drop)
     }
 
-    /// Looks at the type of Ethernet, or at that behind a tag.
+    /// Branches by the type of Ethernet, or by the type after a tag.
     fn by_type(&mut self, tagged: bool, behind_tag: Label, ends: Ends) -> Label {
         let kind = |net| Kind { net, tagged, sound: true };
         let other = self.kind(kind(Net::Other), ends);
@@ -214,7 +215,7 @@ impl Writer {
         self.code.op(op::LD_ABS_HALF, if tagged { 16 } else { 12 }, next)
     }
 
-    /// Where the accumulator is one of these.
+    /// Branches by whether the accumulator is one of these values.
     fn among(&mut self, values: &[u32], is: Label, not: Label) -> Label {
         values.iter().fold(not, |next, value| self.code.jump(op::JEQ, *value, is, next))
     }
@@ -261,14 +262,14 @@ impl Writer {
         self.code.op(op::LD_LEN, 0, long)
     }
 
-    /// A packet of this kind, whose transport header may lie.
+    /// A packet of this kind. Its transport header may be inconsistent.
     fn kind(&mut self, kind: Kind, ends: Ends) -> Label {
         let Some(plan) = self.plans.iter().find(|plan| plan.kind == kind).cloned() else { return ends.whole };
         if plan.unwanted && !(self.tunnels && kind.carried() == Some(Carried::Udp)) {
             return ends.drop;
         }
         let mut next = if plan.head == NO { ends.drop } else { self.head(kind, ends) };
-        // What is dropped should be dropped soon.
+        // A packet that is dropped should be dropped early.
         if plan.believed {
             next = self.asked(&plan, next, ends);
             next = self.sound(kind, next, ends);
@@ -285,7 +286,7 @@ impl Writer {
         plan.whole.ask(&mut self.code, self.most, ends.whole, head)
     }
 
-    /// Goes on only where the packet is in no tunnel that is looked into.
+    /// Continues only if the packet is not in a tunnel that is read.
     fn outside(&mut self, kind: Kind, next: Label, ends: Ends) -> Label {
         if !self.tunnels || kind.carried() != Some(Carried::Udp) || next == ends.whole {
             return next;
@@ -294,7 +295,7 @@ impl Writer {
         self.code.op(op::LD_ABS_HALF, kind.l4() + 2, port)
     }
 
-    /// Goes on only where the headers are sound.
+    /// Continues only if the headers are consistent.
     fn sound(&mut self, kind: Kind, mut next: Label, ends: Ends) -> Label {
         let Some(carried) = kind.carried() else { return next };
         if next == ends.whole || next == ends.drop {
@@ -321,15 +322,15 @@ impl Writer {
         self.code.op(op::LD_ABS_HALF, kind.l3() + at, declared)
     }
 
-    /// The head is enough, unless the packet's checksum is not finished: then what stands there is
-    /// the sum of the pseudo-header, and there may be several packets in one.
+    /// The head is enough, unless the packet's checksum is incomplete. An incomplete checksum is
+    /// the sum of the pseudo-header, and such a packet may be several packets in one.
     fn head(&mut self, kind: Kind, ends: Ends) -> Label {
         let (Some(carried @ (Carried::Tcp | Carried::Udp)), l3) = (kind.carried(), kind.l3()) else {
             return ends.head;
         };
         let (protocol, sum) = if carried == Carried::Tcp { (6, 16) } else { (17, 6) };
         let code = &mut self.code;
-        // Sums of ones' complement are equal where their difference is a multiple of 65535.
+        // Two sums of ones' complement are equal if their difference is a multiple of 65535.
         let mut next = code.jump(op::JEQ, 0, ends.whole, ends.head);
         next = code.op(op::MOD, 0xffff, next);
         next = code.op(op::ADD_X, 0, next);

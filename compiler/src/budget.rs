@@ -1,23 +1,23 @@
-//! How much a compilation may take: nodes of the typed program, bytes of native code, and whether
-//! it is to go on. The invariant: every pass asks once for each rule, trigger and file, so a
-//! compilation that is to stop ends within the time of one rule or one function. The compiler has
-//! no clock: the caller's closure knows the deadline and the cancellation. (Rejected: a thread that
-//! is killed; its locks and memory stay.)
+//! The budget of a compilation: nodes of the typed program, bytes of native code, and a call that
+//! can stop it. The invariant: every pass asks once for each rule, trigger and file, so a stopped
+//! compilation ends within the time of one rule or one function. The compiler has no clock: the
+//! caller's closure knows the deadline and the cancellation. (Rejected: a thread that is killed;
+//! its locks and memory stay.)
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most nodes of a program unless the caller says otherwise. A node takes some 100 bytes while
-/// it is compiled.
+/// The default greatest number of nodes of a program. A node takes some 100 bytes during
+/// compilation.
 pub const DEFAULT_NODES: u64 = 2_000_000;
 
-/// The most bytes of native code unless the caller says otherwise.
+/// The default greatest number of bytes of native code.
 pub const DEFAULT_CODE: u64 = 1 << 20;
 
 /// Why a compilation ends before it is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Its client has gone away, or the run has ended.
+    /// Its client has disconnected, or the run has ended.
     Cancelled,
     /// It took longer than this.
     Time(Duration),
@@ -32,15 +32,16 @@ impl std::fmt::Display for Stop {
     }
 }
 
-/// Says whether a compilation is to stop.
+/// Returns the reason if a compilation must stop.
 pub type Probe = Arc<dyn Fn() -> Option<Stop> + Send + Sync>;
 
-/// What one compilation may take.
+/// The budget of one compilation.
 #[derive(Clone)]
 pub struct CompileBudget {
-    /// Nodes of the typed program: conditions, and elements of sets eight to a node.
+    /// Nodes of the typed program: each condition is a node, and so are each eight elements of
+    /// sets.
     pub nodes: u64,
-    /// Bytes of native code. What does not fit is interpreted.
+    /// Bytes of native code. Rules that do not fit are interpreted.
     pub code: u64,
     stop: Option<Probe>,
 }
@@ -57,13 +58,13 @@ impl CompileBudget {
         CompileBudget { nodes, code, stop: None }
     }
 
-    /// The same, ended when `stop` says so. It is asked often and from one thread at a time, so it
-    /// should be cheap.
+    /// The same budget with a reason to stop. `stop` is called often and from one thread at a time,
+    /// so it should be fast.
     pub fn until(self, stop: Probe) -> CompileBudget {
         CompileBudget { stop: Some(stop), ..self }
     }
 
-    /// Whether the compilation is to stop, and why.
+    /// Whether the compilation must stop, and why.
     pub fn stopped(&self) -> Option<Stop> {
         self.stop.as_ref().and_then(|stop| stop())
     }

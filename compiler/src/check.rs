@@ -1,9 +1,9 @@
 //! Syntax tree to typed program: names, types, and the meaning of every expression. All errors are
-//! collected: what is wrong becomes poison, which fits everywhere and is never reported again. The
-//! invariant: a tree of any content gives a program and diagnostics in time linear in the text
-//! (times what `let`s write out, which is bounded by [`MAX_EXPANSION`]); when there are no errors,
-//! the program means what the text says. (Rejected: a typed copy of the syntax tree; the typed
-//! program is small enough to be built directly.)
+//! collected: a wrong part becomes poison, which fits everywhere and is never reported again. The
+//! invariant: any tree gives a program and diagnostics in time linear in the text (times the
+//! expansion of `let`s, which is bounded by [`MAX_EXPANSION`]). Without errors, the program means
+//! what the text says. (Rejected: a typed copy of the syntax tree; the typed program is small
+//! enough to be built directly.)
 
 use crate::budget::CompileBudget;
 use crate::fields::{FIELDS, Field};
@@ -53,30 +53,31 @@ pub(crate) use budget::stopped;
 pub use names::MAX_RULES;
 pub use rows::MAX_ROWS;
 
-/// How many conditions, set elements and the like all uses of `let`s may write out together.
+/// The greatest number of nodes that all uses of `let`s may copy together: conditions, set elements
+/// and the like.
 pub const MAX_EXPANSION: u64 = 2_000_000;
 
-/// How many errors of names and types are told; the rest are counted.
+/// How many errors of names and types are reported; the rest are counted.
 pub const MAX_ERRORS: usize = 1000;
 
-/// How deep the condition of a `let` may nest.
+/// The greatest depth of a `let`'s condition.
 pub const MAX_LET_DEPTH: usize = 64;
 
-/// What is checked.
+/// The input of a check.
 pub(crate) struct Input<'a> {
     /// All texts.
     pub sources: &'a SourceMap,
     /// The trees of the rule files.
     pub files: &'a [(FileId, ast::File)],
-    /// The files that tables are filled from, by the place of their path.
+    /// The files of the tables' rows, by the place of their path.
     pub tables: &'a HashMap<Span, FileId>,
     /// `--set NAME=VALUE`
     pub sets: &'a [(String, String)],
-    /// How much it may take.
+    /// The budget.
     pub budget: &'a CompileBudget,
 }
 
-/// Checks a program. It means something only when no error was added to `diagnostics`.
+/// Checks a program. The result is meaningful only if no error was added to `diagnostics`.
 pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program {
     let mut checker = Checker {
         sources: input.sources,
@@ -135,7 +136,7 @@ pub(crate) fn check(input: &Input, diagnostics: &mut Vec<Diagnostic>) -> Program
     program
 }
 
-/// Things in the order of their ids.
+/// Values in the order of their ids.
 fn by_id<I: Ord, T>(things: impl Iterator<Item = (I, T)>) -> Vec<T> {
     let mut all: Vec<(I, T)> = things.collect();
     all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -147,33 +148,33 @@ struct Checker<'a> {
     sources: &'a SourceMap,
     names: names::Names<'a>,
     fields: HashMap<&'static str, &'static Field>,
-    /// What each `let` stands for; poison until it is its turn.
+    /// The value of each `let`; poison until it is evaluated.
     lets: Vec<definitions::LetValue>,
     params: Vec<params::ParamInfo>,
     /// The types of the tables.
     tables: Vec<tables::TableType>,
     triggers: Vec<triggers::TriggerInfo>,
     needles: HashMap<Arc<[u8]>, NeedleId>,
-    /// Patterns as written, and as the engines read them.
+    /// Patterns: the text as written, and the engines' form.
     regexes: HashMap<Arc<str>, (RegexId, String)>,
     streams: HashMap<StreamPattern, StreamId>,
     /// The windows of all triggers.
     windows: Vec<hir::Window>,
-    /// What the source says of each.
+    /// The source text of each window.
     window_texts: Vec<Arc<str>>,
-    /// The trigger whose `when` is being checked: only there are windows.
+    /// The trigger whose `when` is being checked: windows are allowed only there.
     counting: Option<TriggerId>,
-    /// Where each pattern of streams is written first.
+    /// The place where each stream pattern is first written.
     stream_places: Vec<Span>,
-    /// The elements of the sets of `let`s, by their place in memory, which the `let`s keep.
+    /// The elements of the sets of `let`s, by their address, which the `let`s keep alive.
     named_sets: HashSet<*const value::Element>,
-    /// Sets of `let`s, made for a type.
+    /// Sets of `let`s, converted to a type.
     sets: HashMap<sets::CacheKey, Option<Arc<sets::Wanted>>>,
-    /// What uses of `let`s have written out so far.
+    /// The nodes that uses of `let`s have copied so far.
     expansion: u64,
-    /// How many errors were reported.
+    /// The number of errors.
     errors: usize,
-    /// A `let` that is wrong was used.
+    /// A `let` with an error was used.
     tainted: bool,
     spent: budget::Spent<'a>,
     diagnostics: &'a mut Vec<Diagnostic>,
@@ -190,7 +191,7 @@ impl Checker<'_> {
         self.diagnostics.push(finding);
     }
 
-    /// Says how many errors are not told.
+    /// Reports how many errors are not shown.
     fn count_errors(&mut self) {
         let Some(untold) = self.errors.checked_sub(MAX_ERRORS).filter(|n| *n > 0) else { return };
         let message = format!("there are {untold} more errors of names and types");

@@ -1,8 +1,8 @@
-//! The front door: texts in, a checked program and all that is wrong with it out. It reads the
-//! files given, what they include and the tables they name through a [`Loader`], so that the
-//! compiler itself does no I/O. The invariant: every input ends in diagnostics or a program, never
-//! in a panic or an endless read; a file that is reached twice counts once. (Rejected: one name
-//! space per file with imports; customers combine files that were written apart.)
+//! The entry point: texts in, a checked program and all diagnostics out. It reads the given files,
+//! their includes and the files of their tables through a [`Loader`], so the compiler itself does
+//! no I/O. The invariant: every input ends in diagnostics or a program, never in a panic or an
+//! endless read; a file that is reached twice counts once. (Rejected: one name space per file with
+//! imports; users combine files that were written independently.)
 
 use crate::budget::CompileBudget;
 use crate::check;
@@ -15,23 +15,23 @@ use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::{FileId, SourceMap, Span, Spanned};
 use std::collections::{HashMap, HashSet};
 
-/// How many bytes of rule files there may be for each node of the budget.
+/// The greatest number of bytes of rule files for each node of the budget.
 const TEXT: u64 = 8;
 
-/// How many bytes of rule files there may be whatever the budget.
+/// The bytes of rule files that are always allowed, whatever the budget.
 const LEAST_TEXT: u64 = 1 << 20;
 
-/// How deep includes may nest.
+/// The greatest depth of includes.
 pub const MAX_INCLUDE_DEPTH: usize = 32;
 
-/// How many rule files a program may have, and how many `include`s.
+/// The greatest number of rule files of a program, and of `include`s.
 pub const MAX_FILES: usize = 4096;
 
-/// A text and what it is called.
+/// A text and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// The name to show. Two loads of the same file must give the same name: it is how a file that
-    /// is included twice, or a cycle, is recognised.
+    /// The name to show. Two loads of the same file must give the same name: it identifies a file
+    /// that is included twice, and a cycle.
     pub name: String,
     /// The whole text.
     pub text: String,
@@ -39,13 +39,12 @@ pub struct Loaded {
 
 /// Gives the compiler its texts.
 pub trait Loader {
-    /// The text at `path`, which is relative to the directory of the text named `relative_to`, if
-    /// there is one. The error says why not, in words that go on after "cannot read `path`: ".
+    /// The text at `path`, relative to the directory of the text named `relative_to`, if given. The
+    /// error is the reason: a text that completes "cannot read `path`: ".
     fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String>;
 }
 
-/// A loader over texts in memory, for tests and tools. A path is looked up beside the including
-/// text.
+/// A loader over texts in memory, for tests and tools. A path is relative to the including text.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLoader {
     texts: HashMap<String, String>,
@@ -59,8 +58,8 @@ impl MemoryLoader {
 }
 
 impl MemoryLoader {
-    /// The name of the text at `path`, from the text named `relative_to`: without `.` and, as far
-    /// as that goes, `..`.
+    /// The name of the text at `path`, included by the text named `relative_to`. `.` and, as far as
+    /// possible, `..` are resolved.
     pub fn name(path: &str, relative_to: Option<&str>) -> String {
         let folder = relative_to.and_then(|name| name.rsplit_once('/')).map(|(folder, _)| folder);
         let joined = match folder {
@@ -91,14 +90,15 @@ impl Loader for MemoryLoader {
     }
 }
 
-/// What [`compile`] makes of its input.
+/// The result of [`compile`].
 #[derive(Debug, Default)]
 pub struct Compiled {
-    /// The program, when there are no errors. Warnings are allowed.
+    /// The program, if there are no errors. There may be warnings.
     pub program: Option<Program>,
-    /// All findings, sorted by file and place, none twice. Those without a place come first.
+    /// All diagnostics without duplicates, sorted by file and place. Diagnostics without a place
+    /// come first.
     pub diagnostics: Vec<Diagnostic>,
-    /// All texts: rule files, included files and table files, in the order they were read.
+    /// All texts: rule files, included files and table files, in the order in which they were read.
     pub sources: SourceMap,
     /// The syntax trees of the rule files.
     pub files: Vec<(FileId, ast::File)>,
@@ -111,15 +111,15 @@ impl Compiled {
     }
 }
 
-/// Compiles the files at `paths` with all that they include into one program; `sets` are the
-/// `NAME=VALUE` pairs that override the defaults of params.
+/// Compiles the files at `paths` and their includes into one program. `sets` are the `NAME=VALUE`
+/// pairs that override the defaults of params.
 pub fn compile(paths: &[String], loader: &mut dyn Loader, sets: &[(String, String)]) -> Compiled {
     compile_within(paths, loader, sets, &CompileBudget::default())
 }
 
-/// The same within a budget. A program that takes more, or that is to stop, is refused with a
-/// diagnostic that names its largest rule; one whose code does not fit is not refused, and a
-/// warning says that rules are interpreted.
+/// As [`compile`], within a budget. A program that exceeds it, or must stop, is refused with a
+/// diagnostic that names its largest rule. A program whose code does not fit is accepted, with a
+/// warning that rules are interpreted.
 pub fn compile_within(
     paths: &[String],
     loader: &mut dyn Loader,
@@ -152,7 +152,8 @@ pub fn compile_within(
         });
         let lints = lints.unwrap_or_else(|stop| vec![check::stopped(stop, largest(&program))]);
         let told: Vec<Span> = diagnostics.iter().filter_map(|d| d.labels.first()).map(|l| l.span).collect();
-        // That a condition never holds because of an empty range in it is told by the range.
+        // An empty range is reported at the range. The condition that therefore never holds is not
+        // reported again.
         let follows = |d: &Diagnostic| {
             let inside = |at: Span| told.iter().any(|t| t.file == at.file && at.to(*t) == at);
             d.code == lints::NEVER && d.labels.iter().any(|l| inside(l.span))
@@ -169,7 +170,7 @@ fn largest(program: &Program) -> Option<(Span, u64)> {
     program.rules.iter().chain(&program.limits).map(|r| (r.span, r.nodes())).max_by_key(|(_, nodes)| *nodes)
 }
 
-/// Says that rules are interpreted.
+/// The warning that rules are interpreted.
 fn interpreted(what: Interpreted) -> Diagnostic {
     let Interpreted { rules, bytes, costliest } = what;
     let are = if rules == 1 { "rule or limit is" } else { "rules and limits are" };
@@ -183,7 +184,7 @@ fn interpreted(what: Interpreted) -> Diagnostic {
     }
 }
 
-/// Sorts by file and place and drops what is said twice.
+/// Sorts by file and place and removes duplicates.
 fn sort(diagnostics: &mut Vec<Diagnostic>) {
     let place = |d: &Diagnostic| d.labels.first().map(|l| l.span);
     diagnostics.sort_by(|a, b| (place(a), a.code.id(), &a.message).cmp(&(place(b), b.code.id(), &b.message)));
@@ -198,7 +199,7 @@ struct Reader<'l> {
     bytes: u64,
     sources: SourceMap,
     files: Vec<(FileId, ast::File)>,
-    /// The files read, by name.
+    /// The files that were read, by name.
     seen: HashMap<String, FileId>,
     /// The names of the files that are being read, the outermost first.
     chain: Vec<String>,
@@ -207,8 +208,8 @@ struct Reader<'l> {
 }
 
 impl Reader<'_> {
-    /// Reads one file; `from` is the path in the `include` that asks for it. Recursion is bounded
-    /// by [`MAX_INCLUDE_DEPTH`].
+    /// Reads a file. `from` is the path in the `include` that names it. Recursion is bounded by
+    /// [`MAX_INCLUDE_DEPTH`].
     fn read(&mut self, path: &str, from: Option<Span>) {
         let parent = self.chain.last().cloned();
         let loaded = match self.loader.load(path, parent.as_deref()) {
@@ -294,7 +295,7 @@ impl Reader<'_> {
         self.diagnostics.push(finding);
     }
 
-    /// Reads the files that tables are filled from; gives for the place of each path the file.
+    /// Reads the files of tables. Returns the file for the place of each path.
     fn read_tables(&mut self) -> HashMap<Span, FileId> {
         let mut wanted = Vec::new();
         for (id, file) in &self.files {

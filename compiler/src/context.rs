@@ -1,8 +1,8 @@
-//! What is known of the packets of a batch beside their bytes: their flows, the patterns that their
-//! streams contain, what their messages say. Whoever tracks flows fills it, engines read it. The
-//! invariant: `heads.len() == flows.len() == capacity`, `found.len() == capacity * words`; a packet
-//! that nobody looked at has no presence bits, so whatever asks for its flow is false. (Rejected:
-//! engines that look into the table of flows; they would no longer be pure.)
+//! The context of the packets of a batch beside their bytes: their flows, the patterns that their
+//! streams contain, the fields of their messages. Flow tracking fills it, engines read it. The
+//! invariant: `heads.len() == flows.len() == capacity`, `found.len() == capacity * words`. A packet
+//! without context has no presence bits, so every test of its flow is false. (Rejected: engines
+//! that read the flow table; they would no longer be pure.)
 
 use crate::abi::{FlowView, Head, OwnKeyWords, Packet, WindowEvent};
 use crate::dissect;
@@ -10,33 +10,33 @@ use crate::fields::Facet;
 use crate::hir::{Program, StreamId, TriggerId};
 use std::ops::Range;
 
-/// What became of a trigger's conditions for one packet.
+/// The result of a trigger's conditions for one packet.
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fired {
     /// Its `when` does not hold.
     #[default]
     No = 0,
-    /// It is raised.
+    /// The trigger is raised.
     Raised = 1,
     /// Its `when` holds, and so does its `unless`.
     Vetoed = 2,
 }
 
-/// The most facets that one packet has; more are counted and left out.
+/// The greatest number of message fields of a packet. Further fields are counted and left out.
 pub const MAX_FACETS: usize = 256;
 
-/// What is known of a batch of packets.
+/// The context of a batch of packets.
 #[derive(Debug, Clone, Default)]
 pub struct BatchContext {
-    /// What was found in each packet, with the bits of its flow.
+    /// The headers of each packet, with the bits of its flow.
     pub heads: Vec<Head>,
-    /// Its flow.
+    /// The flow of each packet.
     pub flows: Vec<FlowView>,
     found: Vec<u64>,
     words: usize,
     facets: Vec<(Facet, Said)>,
-    /// For each packet, its facets.
+    /// For each packet, the range of its message fields.
     ranges: Vec<Range<u32>>,
     text: Vec<u8>,
 }
@@ -47,12 +47,12 @@ enum Said {
     Text(Range<u32>),
 }
 
-/// What packets are to the triggers of a program: their keys, and what its windows count of them.
+/// The keys of packets for the triggers of a program, and their events for its windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// For each of [`Program::key_groups`], the first trigger.
+    /// The first trigger of each of [`Program::key_groups`].
     leads: Vec<TriggerId>,
-    /// How many windows the program has, and for how many packets there is room.
+    /// The number of the program's windows, and the number of packets that fit.
     windows: usize,
     packets: usize,
     keys: Vec<OwnKeyWords>,
@@ -60,7 +60,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Room for so many packets of this program.
+    /// Room for this many packets of this program.
     pub fn new(program: &Program, packets: usize) -> Probe {
         let leads: Vec<TriggerId> =
             program.key_groups().iter().filter_map(|(_, group)| group.first().copied()).collect();
@@ -73,20 +73,21 @@ impl Probe {
         }
     }
 
-    /// The key that a packet has in one of [`Program::key_groups`].
+    /// The packet's key in one of [`Program::key_groups`].
     #[inline(always)]
     pub fn key(&self, packet: usize, group: usize) -> Option<&OwnKeyWords> {
         self.keys.get(packet * self.leads.len() + group)
     }
 
-    /// What a packet is to these windows of the program.
+    /// The packet's events for these windows of the program.
     #[inline(always)]
     pub fn events(&self, packet: usize, windows: Range<usize>) -> Option<&[WindowEvent]> {
         let first = packet * self.windows;
         self.events.get(first + windows.start..first + windows.end)
     }
 
-    /// The triggers whose keys are kept, and for each packet its keys and events, to write them.
+    /// The first trigger of each key group, and the rows of each packet's keys and events, for
+    /// writing.
     pub(crate) fn rows(
         &mut self,
     ) -> (&[TriggerId], impl Iterator<Item = (&mut [OwnKeyWords], &mut [WindowEvent])>) {
@@ -101,14 +102,14 @@ impl Probe {
         (&self.leads, (0..self.packets).map_while(row))
     }
 
-    /// Says nothing of any packet.
+    /// Removes the keys and events of all packets.
     pub(crate) fn clear(&mut self) {
         self.keys.fill(OwnKeyWords::default());
         self.events.fill(WindowEvent::default());
     }
 
-    /// For generated code: all of them, if there is room for so many packets of a program with so
-    /// many keys and windows.
+    /// For generated code: all keys and events, if there is room for this many packets of a program
+    /// with this many keys and windows.
     pub(crate) fn room(
         &mut self,
         packets: usize,
@@ -125,9 +126,9 @@ impl Probe {
 pub struct PacketContext<'a> {
     /// The batch.
     pub sight: &'a BatchContext,
-    /// Which packet of it.
+    /// The packet's number in the batch.
     pub at: usize,
-    /// The values of the program's windows for this packet, then for those after it; empty where
+    /// The values of the program's windows for this packet, then for the packets after it. Empty if
     /// none are needed.
     pub windows: &'a [u64],
 }
@@ -143,7 +144,7 @@ static NOTHING: BatchContext = BatchContext {
 };
 
 impl PacketContext<'static> {
-    /// A packet that nobody looked at.
+    /// A packet without context.
     pub fn nothing() -> PacketContext<'static> {
         PacketContext::of(&NOTHING, 0)
     }
@@ -155,28 +156,28 @@ impl<'a> PacketContext<'a> {
         PacketContext { sight, at, windows: &[] }
     }
 
-    /// The same with the values of windows.
+    /// The same packet with the values of windows.
     pub fn with_windows(self, windows: &'a [u64]) -> PacketContext<'a> {
         PacketContext { windows, ..self }
     }
 
-    /// The packet so many after this one; windows say so many values for each.
+    /// The packet `packets` after this one. Each packet has `windows` values of windows.
     pub fn on(self, packets: usize, windows: usize) -> PacketContext<'a> {
         let windows = self.windows.get(packets * windows..).unwrap_or(&[]);
         PacketContext { at: self.at + packets, windows, ..self }
     }
 
-    /// Its flow; one without anything known where there is none.
+    /// Its flow; a flow without any data if there is none.
     pub fn flow(self) -> FlowView {
         self.sight.flows.get(self.at).copied().unwrap_or_default()
     }
 
-    /// What was found in it, if anybody looked.
+    /// Its headers, if they were dissected for the batch.
     pub fn head(self) -> Option<&'a Head> {
         self.sight.heads.get(self.at)
     }
 
-    /// What is in the packet: what was found in it, or else what a look finds now.
+    /// The packet's headers: from the context, or dissected now.
     pub fn head_of(self, packet: &Packet) -> Head {
         self.head().copied().unwrap_or_else(|| dissect::dissect(packet))
     }
@@ -186,13 +187,13 @@ impl<'a> PacketContext<'a> {
         self.sight.found(self.at, pattern)
     }
 
-    /// The values that its messages have of a facet.
+    /// The values of a field of its messages.
     pub fn facets(self, facet: Facet) -> impl Iterator<Item = FacetValue<'a>> {
         self.sight.facets(self.at, facet)
     }
 }
 
-/// The value of a facet.
+/// The value of a message field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FacetValue<'a> {
     /// A number.
@@ -215,8 +216,8 @@ impl BatchContext {
         }
     }
 
-    /// Starts a batch: nothing is found, no message is complete. Heads and flows are left, as each
-    /// is written anew.
+    /// Starts a batch: no pattern is found, no message is complete. Heads and flows stay; each will
+    /// be overwritten.
     pub fn begin(&mut self) {
         self.found.fill(0);
         if !self.facets.is_empty() {
@@ -226,7 +227,7 @@ impl BatchContext {
         }
     }
 
-    /// Says that packet `i` completes a match of a pattern.
+    /// Records that packet `i` completes a match of a pattern.
     pub fn mark(&mut self, i: usize, pattern: StreamId) {
         let at = pattern.index();
         if at / 64 < self.words
@@ -248,7 +249,7 @@ impl BatchContext {
         (&self.found, self.words)
     }
 
-    /// Whether it has room for so many packets, and for so many patterns of each.
+    /// Whether it has room for this many packets and patterns.
     pub(crate) fn fits(&self, packets: usize, patterns: usize) -> bool {
         packets <= self.heads.len()
             && self.flows.len() == self.heads.len()
@@ -256,14 +257,14 @@ impl BatchContext {
             && self.found.len() == self.heads.len() * self.words
     }
 
-    /// Adds a number that a message of packet `i` says; packets come in order. False when it has
-    /// too many.
+    /// Adds a number of a message of packet `i`; packets come in order. False if the packet has too
+    /// many fields.
     pub fn say_num(&mut self, i: usize, facet: Facet, value: u64) -> bool {
         self.say(i, facet, Said::Num(value))
     }
 
-    /// Adds a text that a message of packet `i` says; packets come in order. False when it has too
-    /// many.
+    /// Adds a text of a message of packet `i`; packets come in order. False if the packet has too
+    /// many fields.
     pub fn say_text(&mut self, i: usize, facet: Facet, text: &[u8]) -> bool {
         let start = self.text.len() as u32;
         let end = start.saturating_add(text.len() as u32);
@@ -288,7 +289,7 @@ impl BatchContext {
         true
     }
 
-    /// The values that the messages of packet `i` have of a facet.
+    /// The values of a message field of packet `i`.
     pub fn facets(&self, i: usize, facet: Facet) -> impl Iterator<Item = FacetValue<'_>> {
         let range = self.ranges.get(i).cloned().unwrap_or(0..0);
         let all = self.facets.get(range.start as usize..range.end as usize).unwrap_or(&[]);

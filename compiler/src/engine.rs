@@ -1,5 +1,5 @@
-//! The two engines behind one face: a program is made into an engine once, and workers share it.
-//! The invariant: both kinds give the same verdicts for the same packets, environments and
+//! The two engines behind one interface: an engine is made once for a program, and workers share
+//! it. The invariant: both kinds give the same verdicts for the same packets, environments and
 //! programs. (Rejected: a trait object per worker; there are two engines and both are known.)
 
 use crate::abi::Packet;
@@ -16,11 +16,11 @@ use crate::no_jit::{Jit, JitError};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Which engine.
+/// The kind of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EngineKind {
-    /// Native code; in a build without the feature `jit` there is none, and [`Engine::new`] says
-    /// so.
+    /// Native code. A build without the feature `jit` has none, and [`Engine::new`] returns an
+    /// error.
     Jit,
     /// The reference interpreter.
     Interp,
@@ -29,7 +29,7 @@ pub enum EngineKind {
 /// Why an engine cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// Native code could not be made; the interpreter still can.
+    /// Native code could not be made. The interpreter is still available.
     #[error(transparent)]
     Jit(#[from] JitError),
 }
@@ -42,10 +42,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes an engine for a program; any environment made of the same program can be used with it.
+    /// Makes an engine for a program. Any environment made of the same program can be used with it.
     ///
-    /// # Errors
-    /// [`EngineError`]
+    /// # Errors [`EngineError`]
     pub fn new(
         kind: EngineKind,
         program: Arc<Program>,
@@ -54,10 +53,9 @@ impl Engine {
         Engine::within(kind, program, environment, &CompileBudget::default())
     }
 
-    /// The same within a budget: rules whose code does not fit are interpreted.
+    /// As [`Engine::new`], within a budget: rules whose code does not fit are interpreted.
     ///
-    /// # Errors
-    /// [`EngineError`]; the compilation was stopped.
+    /// # Errors [`EngineError`], also if the compilation was stopped.
     pub fn within(
         kind: EngineKind,
         program: Arc<Program>,
@@ -71,13 +69,13 @@ impl Engine {
         Ok(Engine { program, jit })
     }
 
-    /// Bytes of native code's constants; 0 of the interpreter.
+    /// Bytes of native code's constants; 0 for the interpreter.
     pub fn memory(&self) -> usize {
         self.jit.as_ref().map_or(0, |jit| jit.memory())
     }
 
-    /// The same engine for a program whose station at this place is another one: code does not know
-    /// where copies go.
+    /// The same engine for a program with another station at this place: the code does not depend
+    /// on a station's target.
     pub fn with_station(&self, at: usize, station: Station) -> Engine {
         let mut program = Program::clone(&self.program);
         if let Some(place) = program.stations.get_mut(at) {
@@ -96,9 +94,9 @@ impl Engine {
         &self.program
     }
 
-    /// Decides a batch of packets, at most as many as the batch has room for; `sight` is what is
-    /// known of their flows, and is not looked at by programs that say nothing about flows. The
-    /// batch, the context and the environment must have been made for the same program.
+    /// Decides a batch of packets, at most as many as the batch has room for. `sight` is the
+    /// context of their flows; programs that do not read flows ignore it. The batch, the context
+    /// and the environment must have been made for the same program.
     pub fn decide(
         &self,
         environment: &Environment,
@@ -110,8 +108,8 @@ impl Engine {
         self.decide_part(environment, scratch, packets, 0..packets.len(), sight, batch);
     }
 
-    /// Decides some packets of a batch, for programs whose triggers change between one packet and
-    /// the next. The others' verdicts stay as they are.
+    /// Decides some packets of a batch, for programs whose triggers change between packets. The
+    /// other packets keep their verdicts.
     pub fn decide_part(
         &self,
         environment: &Environment,
@@ -127,9 +125,9 @@ impl Engine {
         }
     }
 
-    /// Finds out what packets are to the triggers and windows of the program, of which the first is
-    /// seen as `seen`. Nothing becomes of it when `probe` was not made for the program, or has not
-    /// room for them.
+    /// Writes the packets' keys and events for the triggers and windows of the program. `seen` is
+    /// the context of the first packet. Nothing is written if `probe` was made for another program
+    /// or has no room for the packets.
     pub fn probe(
         &self,
         environment: &Environment,
@@ -149,8 +147,9 @@ impl Engine {
         }
     }
 
-    /// Finds out which triggers packets raise, of which the first is seen as `seen`, with what the
-    /// windows say for each; `fired` has room for every packet and trigger of the program.
+    /// Determines which triggers packets raise. `seen` is the context of the first packet, with the
+    /// values of windows for each packet. `fired` has room for every packet and trigger of the
+    /// program.
     pub fn fire(
         &self,
         environment: &Environment,

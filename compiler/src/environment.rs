@@ -1,9 +1,8 @@
-//! What engines look into beside the packet: params, compiled search patterns, tables, active
-//! triggers. Workers read it through `&Environment`; whoever changes it does so on a clone, which
-//! is cheap because tables are shared until they are written. The invariant: for one program, ids
-//! of params, tables, triggers and searches are the same in every environment made of it, so that
-//! native code compiled with one runs with another. (Rejected: locks around each table, which every
-//! packet would take.)
+//! The data that engines read beside the packet: params, compiled search patterns, tables, active
+//! triggers. Workers read it through `&Environment`. A change is made on a clone, which is cheap
+//! because tables are shared until they are written. The invariant: all environments of a program
+//! have the same ids of params, tables, triggers and searches, so native code compiled with one
+//! runs with another. (Rejected: locks around each table, which every packet would take.)
 
 use crate::hir::{ParamId, Program, RegexId, TableId, TriggerId, Value, ValueTy};
 use crate::table::text::TextError;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 mod search;
 pub use search::{Scratch, SearchId, Searches};
 
-/// The most keys that one trigger is active for at a time.
+/// The greatest number of keys for which one trigger is active at a time.
 pub const TRIGGER_KEYS: usize = 1 << 16;
 
 /// Why an environment cannot be made of a program.
@@ -23,23 +22,23 @@ pub enum EnvironmentError {
     /// A regular expression cannot be compiled.
     #[error("regular expression {}: {message}", regex.0)]
     Regex {
-        /// Which.
+        /// Its id.
         regex: RegexId,
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// What `contains` looks for is too much to compile.
+    /// The needles of `contains` are too large to compile.
     #[error("search patterns: {0}")]
     Needles(String),
-    /// A trigger cannot have such keys.
+    /// The trigger's keys are impossible.
     #[error("trigger `{name}`: {error}")]
     Trigger {
-        /// Which.
+        /// Its name.
         name: String,
-        /// Why.
+        /// The reason.
         error: TableError,
     },
-    /// A param's value is not of its type, or its type cannot be a param's.
+    /// A param's value is not of its type, or params cannot have its type.
     #[error("param `{0}` has a value that does not fit its type")]
     Param(String),
 }
@@ -47,13 +46,13 @@ pub enum EnvironmentError {
 /// Why a change was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// No such param, table or trigger.
+    /// There is no such param, table or trigger.
     #[error("no such name in this program")]
     Unknown,
-    /// A value of another type.
+    /// The value is of another type.
     #[error("a value of another type")]
     Type,
-    /// Outside the param's bounds.
+    /// The value is outside the param's bounds.
     #[error("the value is outside {low}..{high}")]
     Bounds {
         /// The least value.
@@ -67,24 +66,23 @@ pub enum ChangeError {
              raise `--memory` or `--policy-memory`, or remove rows"
     )]
     Memory {
-        /// What the policy's tables would take.
+        /// The bytes that the policy's tables would take.
         bytes: u64,
-        /// What they may take.
+        /// The bytes that they may take.
         room: u64,
     },
-    /// There is no room for it.
+    /// There is no room for the row or key.
     #[error("there is no room: so many are suppressed as the trigger remembers keys")]
     Full,
     /// The table or trigger refused it.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// A text that is not of the type that the table needs there.
+    /// A text is not of the required type.
     #[error(transparent)]
     Text(#[from] TextError),
 }
 
-/// Who knows which triggers are active while a program runs. Its methods are called from all
-/// workers.
+/// The active triggers of a running program. All workers call its methods.
 pub trait States: std::fmt::Debug + Send + Sync {
     /// Whether a trigger is active for a key at a time, in nanoseconds since the Unix epoch.
     fn active(&self, trigger: TriggerId, key: &[KeyValue], now: i64) -> bool;
@@ -102,7 +100,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The environment at the start of a program: params and tables as written, no trigger active.
+    /// The environment at the start of a program: params and tables as written, no trigger is
+    /// active.
     pub fn new(program: &Program) -> Result<Environment, EnvironmentError> {
         let mut params = Vec::with_capacity(program.params.len() * 2);
         for param in &program.params {
@@ -134,17 +133,17 @@ impl Environment {
         &self.params
     }
 
-    /// A param's low word, 0 when there is no such param.
+    /// A param's low word; 0 if there is no such param.
     pub fn param(&self, id: ParamId) -> u64 {
         self.params.get(id.index() * 2 + 1).copied().unwrap_or(0)
     }
 
-    /// A param's high word, 0 when there is no such param.
+    /// A param's high word; 0 if there is no such param.
     pub fn param_high(&self, id: ParamId) -> u64 {
         self.params.get(id.index() * 2).copied().unwrap_or(0)
     }
 
-    /// Gives a param another value, of its type and within its bounds.
+    /// Sets a param to a value of its type and within its bounds.
     pub fn set_param(&mut self, id: ParamId, value: &Value) -> Result<(), ChangeError> {
         let &(ty, (low, high)) = self.shapes.get(id.index()).ok_or(ChangeError::Unknown)?;
         let words = words(ty, value).ok_or(ChangeError::Type)?;
@@ -169,15 +168,15 @@ impl Environment {
         self.tables.get(id.index()).map(Arc::as_ref)
     }
 
-    /// A table to change. What another environment shares of it is copied as far as the change
-    /// reaches, in pieces of some kilobytes: the other's table stays as it was.
+    /// A table to change. Memory that another environment shares is copied as far as the change
+    /// needs, in pieces of some kilobytes: the other environment's table stays unchanged.
     pub fn table_mut(&mut self, id: TableId) -> Option<&mut Table> {
         self.tables.get_mut(id.index()).map(Arc::make_mut)
     }
 
-    /// Puts a row into a table at a time `now`, until another (both in nanoseconds since the Unix
-    /// epoch, as packets have them) or for ever, and gives back the value that it replaces. Some
-    /// rows that have ended by now go first.
+    /// Inserts a row into a table at a time `now`, until `until` (both in nanoseconds since the
+    /// Unix epoch, as in packets) or for ever. Returns the value that it replaces. Some expired
+    /// rows are removed first.
     pub fn insert(
         &mut self,
         id: TableId,
@@ -190,13 +189,13 @@ impl Environment {
         Ok(table.insert_until(key, value, until, now)?)
     }
 
-    /// Takes a row out of a table; whether there was one of exactly this key.
+    /// Removes a row from a table. Returns whether there was a row with exactly this key.
     pub fn remove(&mut self, id: TableId, key: &[Value]) -> Result<bool, ChangeError> {
         Ok(self.table_mut(id).ok_or(ChangeError::Unknown)?.remove(key)?)
     }
 
-    /// Gives a table other rows; of two with one key the later one counts. When one of them is
-    /// refused, the table stays as it was.
+    /// Replaces the rows of a table. Of two rows with one key, the later one counts. If a row is
+    /// refused, the table stays unchanged.
     pub fn replace(&mut self, id: TableId, rows: impl IntoIterator<Item = Row>) -> Result<(), ChangeError> {
         let place = self.tables.get_mut(id.index()).ok_or(ChangeError::Unknown)?;
         let mut table = Table::of(Form::clone(place.form()), place.capacity())?;
@@ -207,9 +206,8 @@ impl Environment {
         Ok(())
     }
 
-    /// Gives a table the rows that a table of another environment has, when both are of one form
-    /// and there is room for them; whether it did. The rows are shared until one of the two is
-    /// changed.
+    /// Gives a table the rows of another environment's table, if both have one form and there is
+    /// room. Returns whether it did. The rows are shared until one of the two tables is changed.
     pub fn keep_table(&mut self, id: TableId, other: &Environment, was: TableId) -> bool {
         let (Some(mine), Some(its)) = (self.tables.get_mut(id.index()), other.tables.get(was.index())) else {
             return false;
@@ -221,8 +219,8 @@ impl Environment {
         same
     }
 
-    /// Gives a param the value that a param of another environment has, when it is of its type and
-    /// within its bounds; whether it did.
+    /// Gives a param the value of another environment's param, if the value is of its type and
+    /// within its bounds. Returns whether it did.
     pub fn keep_param(&mut self, id: ParamId, other: &Environment, was: ParamId) -> bool {
         let shapes = (self.shapes.get(id.index()), other.shapes.get(was.index()));
         let (Some((mine, (low, high))), Some((its, _))) = shapes else { return false };
@@ -238,36 +236,36 @@ impl Environment {
         }
     }
 
-    /// Takes out at most `most` rows of each table that have ended by a time; how many. They do not
-    /// count in look-ups anyway: this frees their memory where nothing is put in.
+    /// Removes at most `most` rows of each table that have expired by `now`. Returns their number.
+    /// Look-ups ignore expired rows anyway: this frees their memory if no row is inserted.
     pub fn expire(&mut self, now: i64, most: usize) -> usize {
         let due = |table: &Arc<Table>| table.due().is_some_and(|next| next <= now);
         self.tables.iter_mut().filter(|table| due(table)).map(|t| Arc::make_mut(t).expire(now, most)).sum()
     }
 
-    /// Whether some table has rows that have ended by a time.
+    /// Whether a table has rows that have expired by `now`.
     pub fn is_due(&self, now: i64) -> bool {
         self.tables.iter().any(|table| table.due().is_some_and(|next| next <= now))
     }
 
-    /// The key of a table that these texts are, a part each.
+    /// The key of a table with these texts as parts.
     pub fn parse_key(&self, id: TableId, parts: &[&str]) -> Result<Vec<Value>, ChangeError> {
         Ok(self.table(id).ok_or(ChangeError::Unknown)?.parse_key(parts)?)
     }
 
-    /// The value of a map that this text is.
+    /// The value of a map with this text.
     pub fn parse_value(&self, id: TableId, text: &str) -> Result<Value, ChangeError> {
         Ok(self.table(id).ok_or(ChangeError::Unknown)?.parse_value(text)?)
     }
 
-    /// Whether a trigger is active for a key at a time: raised here without an end, or by whoever
-    /// keeps the states.
+    /// Whether a trigger is active for a key at a time: raised here without an end, or active in
+    /// the [`States`].
     pub fn active(&self, id: TriggerId, key: &[KeyValue], now: i64) -> bool {
         self.triggers.get(id.index()).is_some_and(|keys| keys.contains(key, now))
             || self.states.as_ref().is_some_and(|states| states.active(id, key, now))
     }
 
-    /// Says who keeps the states of triggers.
+    /// Sets the source of the triggers' states.
     pub fn keep_states(&mut self, states: Arc<dyn States>) {
         self.states = Some(states);
     }
@@ -278,7 +276,7 @@ impl Environment {
         Ok(())
     }
 
-    /// Ends a trigger for a key; whether it was active.
+    /// Ends a trigger for a key. Returns whether it was active.
     pub fn clear(&mut self, id: TriggerId, key: &[Value]) -> Result<bool, ChangeError> {
         Ok(Arc::make_mut(self.trigger_mut(id)?).remove(key)?)
     }
@@ -294,7 +292,7 @@ impl Environment {
     }
 }
 
-/// A param's value as two words; none when the value is not of the type, or the type has no fixed
+/// A param's value as two words; `None` if the value is not of the type, or the type has no fixed
 /// size.
 fn words(ty: ValueTy, value: &Value) -> Option<[u64; 2]> {
     match (ty, value) {

@@ -1,7 +1,8 @@
-//! The reference interpreter: walks the typed program in the plainest way, all safe, without fast
-//! paths. What a program means is what this does; native code is held against it. The invariant:
-//! every condition and number is total; one that the packet has no bytes for is false or absent.
-//! (Rejected: sharing its walk with native code's, whose bugs it is there to find.)
+//! The reference interpreter: it walks the typed program in the plainest way, in safe code, without
+//! fast paths. It defines the meaning of a program; native code is tested against it. The
+//! invariant: every condition and number is total. If the packet lacks its bytes, a condition is
+//! false and a number is absent. (Rejected: sharing its walk with native code's, whose bugs it must
+//! find.)
 
 use crate::abi::{FlowView, Head, NO_LIMIT, OwnKeyWords, Packet, Verdict, WindowEvent, distinct_word};
 use crate::context::{Fired, PacketContext};
@@ -15,7 +16,7 @@ use crate::hir::{
 use crate::length;
 use crate::table::{KeyValue, MAX_KEY};
 
-/// One packet and what it is decided with.
+/// A packet and the data for its decision.
 pub struct Eval<'a> {
     environment: &'a Environment,
     scratch: &'a mut Scratch,
@@ -38,7 +39,7 @@ impl<'a> Eval<'a> {
         Eval::resume(environment, scratch, packet, head, seen)
     }
 
-    /// Goes on with a packet for which searches have begun.
+    /// Continues with a packet for which searches have begun.
     pub(crate) fn resume(
         environment: &'a Environment,
         scratch: &'a mut Scratch,
@@ -49,8 +50,7 @@ impl<'a> Eval<'a> {
         Eval { environment, scratch, packet, head, seen, flow: seen.flow() }
     }
 
-    /// What the packet is to a program: its key for each of these triggers, and what each window
-    /// counts.
+    /// The packet's key for each of these triggers, and its event for each window.
     pub fn probe(
         &mut self,
         program: &Program,
@@ -99,7 +99,7 @@ impl<'a> Eval<'a> {
         words
     }
 
-    /// What becomes of a trigger's conditions.
+    /// The result of a trigger's conditions.
     pub fn fire(&mut self, trigger: &Trigger) -> Fired {
         match &trigger.when {
             Some(when) if self.holds(when) => {
@@ -113,10 +113,10 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// The stations that a rule asked a copy for; their verdicts are written.
+    /// The stations for which a rule asked a copy. Their verdicts are written.
     pub fn decide(&mut self, program: &Program, verdicts: &mut [Verdict], tally: &mut [u64]) -> u64 {
         let mut asked = 0;
-        // For each station, the size of the longest single range that was asked for.
+        // For each station, the size of the longest single requested range.
         let mut longest = [0; crate::abi::MAX_STATIONS];
         for (r, rule) in program.rules.iter().enumerate() {
             if !self.holds(&rule.matches) {
@@ -151,8 +151,8 @@ impl<'a> Eval<'a> {
     }
 
     fn limit(&mut self, program: &Program, asked: u64, verdicts: &mut [Verdict], tally: &mut [u64]) {
-        // For each station, what was asked before any limit, and the size of the shortest cut of
-        // that by one range.
+        // For each station, the range requested before any limit, and the size of the shortest cut
+        // of that range by one limit.
         let mut uncut = [(0, 0); crate::abi::MAX_STATIONS];
         let mut shortest = [0; crate::abi::MAX_STATIONS];
         for ((verdict, uncut), shortest) in verdicts.iter().zip(&mut uncut).zip(&mut shortest) {
@@ -182,12 +182,12 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// The range that a `snaplen` line speaks of, if its `when` holds.
+    /// The range of a `snaplen` line, if its `when` holds.
     pub(crate) fn ask(&mut self, ask: &Ask) -> Option<length::Range> {
         self.holds(&ask.when).then(|| self.range(&ask.length))
     }
 
-    /// The range of a length; a number that has no value counts as 0.
+    /// The range of a length. A number without a value counts as 0.
     pub(crate) fn range(&mut self, length: &Length) -> length::Range {
         let (packet, head) = (self.packet, self.head);
         length::range(length, packet, head, |num| self.num(num).unwrap_or(0))
@@ -329,8 +329,8 @@ impl<'a> Eval<'a> {
     }
 }
 
-/// `Eq`, `Lt` and `Le`, the only comparisons in a typed program; byte strings as by memcmp, then by
-/// length.
+/// `Eq`, `Lt` and `Le`, the only comparisons in a typed program. Byte strings compare as by memcmp,
+/// then by length.
 fn compare<T: Ord + ?Sized>(op: CompareOp, a: &T, b: &T) -> bool {
     match op {
         CompareOp::Eq | CompareOp::AllEq => a == b,

@@ -1,9 +1,9 @@
-//! Why a packet was decided as it was: for every rule and limit whether it held, and if not, which
-//! tests failed and what the packet had there; what each line asked for; who decided and who cut.
-//! It is data, told by the reference interpreter; the command line prints it. The invariant: the
-//! verdicts are the interpreter's own, and a condition that did not hold names at least one test
-//! that explains it. (Rejected: tracing inside the interpreter, which would slow and blur the
-//! reference.)
+//! Why a packet was decided in this way: for every rule and limit whether it held, and if not,
+//! which tests failed and which values the packet had; what each line asked for; which rule and
+//! limit decided. The result is data, computed with the reference interpreter; the command line
+//! prints it. The invariant: the verdicts are the interpreter's own, and a condition that did not
+//! hold names at least one test that explains it. (Rejected: tracing inside the interpreter, which
+//! would slow and complicate the reference.)
 
 use crate::abi::{Head, NO_LIMIT, Packet, Stack, Verdict};
 use crate::context::{FacetValue, PacketContext};
@@ -18,7 +18,7 @@ use mrule_grammar::span::Span;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-/// The most tests that are named for one condition.
+/// The greatest number of tests that are named for one condition.
 const TESTS: usize = 8;
 
 /// The decision on one packet, explained.
@@ -26,9 +26,9 @@ const TESTS: usize = 8;
 pub struct Explanation {
     /// Every rule, in the program's order.
     pub rules: Vec<Told>,
-    /// Every limit, in the program's order; told whether or not a rule asked for anything.
+    /// Every limit, in the program's order, whether or not a rule asked for anything.
     pub limits: Vec<Told>,
-    /// The stations that a rule asked a copy for.
+    /// The stations for which a rule asked a copy.
     pub stations: Vec<StationTold>,
 }
 
@@ -37,13 +37,13 @@ pub struct Explanation {
 pub struct Told {
     /// Its name.
     pub name: String,
-    /// Where it is written.
+    /// The place of its name.
     pub span: mrule_grammar::span::Span,
-    /// The names of the stations it speaks of.
+    /// The names of its stations.
     pub to: String,
     /// Whether its `match` held.
     pub held: bool,
-    /// The tests by which its `match` held or failed.
+    /// The tests that explain why its `match` held or failed.
     pub tests: Vec<Test>,
     /// Its `snaplen` lines.
     pub asks: Vec<AskTold>,
@@ -54,13 +54,13 @@ pub struct Told {
 pub struct AskTold {
     /// The length as text.
     pub length: String,
-    /// Where it is written.
+    /// Its place.
     pub span: mrule_grammar::span::Span,
-    /// Whether its `when` held; always, without one.
+    /// Whether its `when` held; true without a `when`.
     pub held: bool,
-    /// The tests by which its `when` failed.
+    /// The tests that explain why its `when` failed.
     pub tests: Vec<Test>,
-    /// What it would ask for, or allow, of this packet.
+    /// The range that it would ask for, or allow, in this packet.
     pub range: Range,
 }
 
@@ -69,14 +69,15 @@ pub struct AskTold {
 pub struct Test {
     /// The test as text.
     pub text: String,
-    /// What it looked at, and what the packet had there; nothing where the packet lacks it.
+    /// The names of the values that it read, and the packet's values. `None`: the packet lacks the
+    /// value.
     pub values: Vec<(String, Option<String>)>,
 }
 
 /// The decision for one station.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StationTold {
-    /// Which station.
+    /// Its id.
     pub station: StationId,
     /// Its name.
     pub name: String,
@@ -86,7 +87,7 @@ pub struct StationTold {
     pub rule: String,
     /// The range after limits.
     pub range: Range,
-    /// The limit that cut the most.
+    /// The limit that left the least.
     pub limit: Option<String>,
 }
 
@@ -129,7 +130,7 @@ pub fn explain(
     Explanation { rules, limits, stations }
 }
 
-/// The tests by which a condition holds, or fails, for a packet.
+/// The tests that explain why a condition holds or fails for a packet.
 pub fn why(
     program: &Program,
     environment: &Environment,
@@ -148,8 +149,8 @@ pub fn why(
     tests
 }
 
-/// Why a trigger's condition held for a packet: what the source says of it, and the values it had.
-/// `vetoed`: the condition behind `unless`. None for a trigger without the condition.
+/// Why a trigger's condition held for a packet: its source text, and its values. `vetoed`: the
+/// condition after `unless`. `None`: the trigger lacks the condition.
 pub fn reason(
     program: &Program,
     environment: &Environment,
@@ -179,7 +180,7 @@ pub fn reason(
 
 struct Teller<'a> {
     render: Render<'a>,
-    /// What the source says of windows.
+    /// The source texts of windows.
     windows: &'a [Arc<str>],
     packet: &'a Packet<'a>,
     head: &'a Head,
@@ -202,8 +203,8 @@ impl Teller<'_> {
         }
     }
 
-    /// The lines of a rule or limit. A line of the text may be several that exclude each other
-    /// (`stream M..N`): the one that holds is told, or else the first.
+    /// The lines of a rule or limit. One line of the text may become several that exclude each
+    /// other (`stream M..N`): the line that holds is reported, or else the first.
     fn asks(&mut self, rule: &Rule) -> Vec<AskTold> {
         let mut told: Vec<AskTold> = Vec::with_capacity(rule.asks.len());
         for ask in &rule.asks {
@@ -232,8 +233,8 @@ impl Teller<'_> {
         }
     }
 
-    /// The tests that make `pred` come out as `held`: of an `and` that failed the first part that
-    /// failed, of an `or` that held the first that held, else all parts.
+    /// The tests that give `pred` the value `held`: of an `and` that failed, the first failed part;
+    /// of an `or` that held, the first part that held; else all parts.
     fn tests(&mut self, pred: &Pred, held: bool, out: &mut Vec<Test>) {
         if out.len() >= TESTS {
             return;
@@ -248,7 +249,7 @@ impl Teller<'_> {
             (PredKind::And(parts), false) => {
                 if let Some(first) = parts.iter().find(|part| !self.eval.holds(part)) {
                     match first.kind() {
-                        // A header that is missing is told by the test that needs it.
+                        // A missing header is explained by the test that needs it.
                         PredKind::Bits { layer, bits } => match self.needing(parts, *layer, *bits) {
                             Some(part) => self.test(part, out),
                             None => self.tests(first, false, out),
@@ -284,7 +285,7 @@ impl Teller<'_> {
         }
     }
 
-    /// The part that reads a header whose presence `bits` speak of, and that this packet lacks.
+    /// The part that reads a header of `bits` that this packet lacks.
     fn needing<'p>(&self, parts: &'p [Pred], layer: Layer, bits: u64) -> Option<&'p Pred> {
         let missing = bits & !helpers::stack(self.head, layer).bits;
         parts.iter().find(|part| {
@@ -305,7 +306,7 @@ impl Teller<'_> {
         }
         let test = Test { text: self.render.pred(pred), values: unique };
         let there = |test: &Test| test.values.iter().any(|(_, value)| value.is_some());
-        // The end of a flow is in one field or in another: what the packet has is told.
+        // The end of a flow is in one of two fields: the packet's field is reported.
         match out.iter_mut().find(|other| other.text == test.text) {
             Some(other) if there(&test) && !there(other) => *other = test,
             Some(_) => {}
@@ -408,7 +409,7 @@ impl Teller<'_> {
     }
 }
 
-/// What a message says.
+/// The text of a message field's value.
 fn facet_text(value: FacetValue) -> String {
     match value {
         FacetValue::Num(number) => number.to_string(),
@@ -416,7 +417,7 @@ fn facet_text(value: FacetValue) -> String {
     }
 }
 
-/// The presence bits that one test's own fields need.
+/// The presence bits that a test's own fields need.
 fn needs(pred: &Pred, layer: Layer) -> u64 {
     fn num_needs(num: &Num, layer: Layer) -> u64 {
         let mut bits = 0;
@@ -454,7 +455,7 @@ fn needs(pred: &Pred, layer: Layer) -> u64 {
     }
 }
 
-/// Of presence bits those that users write: protocols.
+/// Of presence bits, the protocols: the only bits that users write.
 fn protocols(pred: &Pred, render: &Render) -> Option<String> {
     let PredKind::Bits { layer, bits } = pred.kind() else { return None };
     let written = FIELDS.iter().fold(0, |all, field| match field.source {
@@ -465,7 +466,7 @@ fn protocols(pred: &Pred, render: &Render) -> Option<String> {
     (shown.as_const().is_none()).then(|| render.pred(&shown))
 }
 
-/// A packet's header slots in words, for a reader who wonders what was found.
+/// A packet's header slots as text, for a reader who wants to know what was dissected.
 pub fn headers(head: &Head) -> Vec<(Layer, String)> {
     let layers = [(Layer::Outer, &head.outer), (Layer::Inner, &head.inner)];
     let words = |stack: &Stack, layer| {

@@ -1,7 +1,7 @@
-//! What is read of a packet alone: numbers, addresses, byte strings, options, tags, hashes. Nothing
-//! here knows tables, patterns or flows. The invariant: each function is total, safe, and allocates
-//! nothing; what is not in the packet is `None` or `false`, whatever a [`Head`] claims. (Rejected:
-//! letting each engine read payloads, options and tags in its own way.)
+//! The values of a packet alone: numbers, addresses, byte strings, options, tags, hashes. This
+//! module knows no tables, patterns or flows. The invariant: each function is total, safe, and
+//! allocates nothing. A value that the packet lacks is `None` or `false`, whatever a [`Head`]
+//! claims. (Rejected: letting each engine read payloads, options and tags in its own way.)
 
 use crate::abi::{Head, Packet, Stack};
 use crate::fields::{Layer, Load, Slot};
@@ -24,7 +24,7 @@ pub fn stack(head: &Head, layer: Layer) -> &Stack {
     }
 }
 
-/// `N` captured bytes at `slot + at`, where all of `bits` are present.
+/// `N` captured bytes at `slot + at`, if all of `bits` are present.
 fn bytes_at<const N: usize>(
     packet: &Packet,
     head: &Head,
@@ -41,7 +41,7 @@ fn bytes_at<const N: usize>(
     packet.frame().get(start..)?.first_chunk().copied()
 }
 
-/// A number in a header; `None` where its presence bits are not all set.
+/// A number in a header; `None` if its presence bits are not all set.
 pub fn load(packet: &Packet, head: &Head, load: &Load) -> Option<u64> {
     let &Load { layer, bits, slot, at, width, shift, mask } = load;
     let value = match width {
@@ -55,7 +55,7 @@ pub fn load(packet: &Packet, head: &Head, load: &Load) -> Option<u64> {
     Some(shifted.unwrap_or(0) & mask)
 }
 
-/// A 128-bit address in a header; `None` where its presence bits are not all set.
+/// A 128-bit address in a header; `None` if its presence bits are not all set.
 pub fn address(packet: &Packet, head: &Head, address: &Address) -> Option<u128> {
     let &Address { layer, bits, slot, at } = address;
     bytes_at(packet, head, layer, bits, slot, at).map(u128::from_be_bytes)

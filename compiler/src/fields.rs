@@ -1,9 +1,9 @@
-//! The field table: one row is the whole truth about a field: its name, type, where its bytes are,
-//! a line of documentation. Name lookup and "did you mean", type rules, both engines' loads,
-//! `mirrorc fields`, the docs page and the random program generator derive from it; adding a field
-//! is adding a row. The invariant (V3): a field's bytes lie within the bytes its presence bit
-//! promises; the const loop at the end fails the build otherwise. (Rejected: registration at
-//! start-up, and one accessor function per field, which the JIT could not read.)
+//! The field table: one row is everything about a field: its name, type, the place of its bytes, a
+//! line of documentation. Name lookup and "did you mean", type rules, both engines' loads, `mirrorc
+//! fields`, the docs page and the random program generator derive from it; to add a field is to add
+//! a row. The invariant (V3): a field's bytes lie within the bytes its presence bit promises; the
+//! const loop at the end fails the build otherwise. (Rejected: registration at start-up, and one
+//! accessor function per field, which the JIT could not read.)
 
 use crate::abi::{Stack, bit};
 use std::mem::offset_of;
@@ -13,10 +13,10 @@ mod table;
 pub use flow::{App, Facet, FlowSlot};
 pub use table::FIELDS;
 
-/// Which of the two packets a field speaks of.
+/// The packet of a field: the outer or the inner packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layer {
-    /// The outermost IP packet and what carries it.
+    /// The outermost IP packet and its link headers.
     Outer,
     /// The packet inside the first tunnel.
     Inner,
@@ -76,7 +76,7 @@ impl Slot {
         }
     }
 
-    /// Where generated code finds it in a [`Stack`].
+    /// Its offset in a [`Stack`], for generated code.
     pub fn offset(self) -> i32 {
         (match self {
             Slot::L2 => offset_of!(Stack, l2),
@@ -97,12 +97,12 @@ impl Slot {
     }
 }
 
-/// The type of a field, in the words shown to users by [`Ty::describe`].
+/// The type of a field. Users see the text of [`Ty::describe`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ty {
     /// A flag: compared with 0, 1, true, false.
     Bool,
-    /// An unsigned number of so many bits.
+    /// An unsigned number of this many bits.
     Uint(u8),
     /// An IPv4 address.
     Ipv4,
@@ -125,7 +125,7 @@ pub enum Ty {
 }
 
 impl Ty {
-    /// What it is, in the user's words.
+    /// A description in the user's terms.
     pub fn describe(self) -> String {
         match self {
             Ty::Bool => "a flag (0 or 1)".into(),
@@ -143,20 +143,20 @@ impl Ty {
     }
 }
 
-/// The largest number of so many bits.
+/// The largest number of this many bits.
 pub const fn max_of(bits: u8) -> u64 {
     if bits >= 64 { u64::MAX } else { (1 << bits) - 1 }
 }
 
 /// A number in a header: big-endian bytes `at..at+width` from `slot`, shifted by `shift`, then
-/// masked. The load may be made only where all of `bits` are present (V2).
+/// masked. The load is allowed only if all of `bits` are present (V2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Load {
-    /// Which packet.
+    /// The outer or the inner packet.
     pub layer: Layer,
     /// The presence bits that must all be set.
     pub bits: u64,
-    /// What `at` counts from.
+    /// The slot from which `at` counts.
     pub slot: Slot,
     /// First byte.
     pub at: u16,
@@ -192,10 +192,10 @@ pub enum Proto {
 pub enum BytesSource {
     /// The captured frame.
     Frame,
-    /// A protocol's header with its options (what a slice sees, as in Wireshark).
+    /// A protocol's header with its options (the bytes of a slice, as in Wireshark).
     Header(Proto),
-    /// A protocol's header and all behind it in its packet (what `contains` and `matches` see, as
-    /// in Wireshark).
+    /// A protocol's header and all bytes after it in its packet (the bytes of `contains` and
+    /// `matches`, as in Wireshark).
     From(Proto),
     /// `tcp.payload`
     TcpPayload,
@@ -207,7 +207,7 @@ pub enum BytesSource {
     InterfaceName,
 }
 
-/// Which repeated tags.
+/// A kind of repeated tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Tags {
     /// VLAN tags: 4 bytes, TCI then the next type.
@@ -216,7 +216,7 @@ pub enum Tags {
     Mpls,
 }
 
-/// Which hash.
+/// A kind of hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Hash {
     /// `packet.hash`
@@ -225,14 +225,14 @@ pub enum Hash {
     Flow,
 }
 
-/// Where a field's value comes from.
+/// The source of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Source {
     /// A number (or flag, IPv4 address, MAC) in a header.
     Load(Load),
-    /// A slot's own value, where the bits are present.
+    /// A slot's own value, if the bits are present.
     Slot {
-        /// Which packet.
+        /// The outer or the inner packet.
         layer: Layer,
         /// The presence bits.
         bits: u64,
@@ -241,22 +241,22 @@ pub enum Source {
     },
     /// 16 bytes at `slot + at`: an IPv6 address.
     Ipv6 {
-        /// Which packet.
+        /// The outer or the inner packet.
         layer: Layer,
         /// The presence bits.
         bits: u64,
-        /// What `at` counts from.
+        /// The slot from which `at` counts.
         slot: Slot,
         /// First byte.
         at: u16,
     },
-    /// Stands for several fields: a comparison holds if it does for any of them.
+    /// Stands for several fields: a comparison holds if it holds for any of them.
     Any(&'static [&'static str]),
-    /// The one of several fields that the packet has (it has at most one).
+    /// The field that the packet has, of several (it has at most one).
     Either(&'static [&'static str]),
     /// A part of each of a run of tags: bytes `at..at+width` of the tag, shifted, masked.
     Tag {
-        /// Which tags.
+        /// The kind of tags.
         tags: Tags,
         /// First byte in the tag.
         at: u16,
@@ -273,7 +273,7 @@ pub enum Source {
     FrameCapLen,
     /// Bytes.
     Bytes(BytesSource),
-    /// A protocol: present when all bits are; with bytes when it has a header to slice.
+    /// A protocol: present if all bits are. It has bytes if its header can be sliced.
     Protocol {
         /// The presence bits.
         bits: u64,
@@ -296,17 +296,18 @@ pub enum Source {
     },
     /// A hash of the packet or its flow key.
     Hash(Hash),
-    /// A number of the packet's flow, where the bits are present in the outer stack.
+    /// A number of the packet's flow, if the bits are present in the outer stack.
     Flow {
         /// The presence bits.
         bits: u64,
         /// Which number.
         slot: FlowSlot,
     },
-    /// The one of several fields that the packet has, each where its bits (the direction) are
-    /// present, too.
+    /// The field that the packet has, of several, each only if its bits (the direction) are also
+    /// present.
     Sided(&'static [(&'static str, u64)]),
-    /// What an application's message says; a packet that completes several messages has several.
+    /// A field of an application's message. A packet that completes several messages has several
+    /// values.
     Facet(Facet),
 }
 
@@ -317,16 +318,16 @@ pub struct Field {
     pub name: &'static str,
     /// Its type.
     pub ty: Ty,
-    /// Where it comes from.
+    /// The source of its value.
     pub source: Source,
-    /// One line: what it is, its unit, its RFC.
+    /// One line: its meaning, its unit, its RFC.
     pub doc: &'static str,
-    /// Whether it is Wireshark's field of this name (else it is ours).
+    /// Whether it is Wireshark's field of this name.
     pub wireshark: bool,
 }
 
-/// Finds a field by its name; `inner.` before the name of a field that speaks of a packet's headers
-/// gives that field of the packet inside the first tunnel.
+/// Finds a field by its name. `inner.` before the name of a header field gives that field of the
+/// packet inside the first tunnel.
 pub fn find(name: &str) -> Option<(&'static Field, Layer)> {
     let (base, layer) = match name.strip_prefix("inner.") {
         Some(base) => (base, Layer::Inner),
@@ -337,7 +338,7 @@ pub fn find(name: &str) -> Option<(&'static Field, Layer)> {
 }
 
 impl Field {
-    /// Whether `inner.` may stand before it.
+    /// Whether `inner.` may precede it.
     pub fn has_inner(&self) -> bool {
         match self.source {
             Source::FrameLen | Source::FrameCapLen | Source::Hash(_) => false,
@@ -348,7 +349,7 @@ impl Field {
         }
     }
 
-    /// Whether it stands for several values, so that comparisons mean "any".
+    /// Whether it has several values, so that comparisons mean "any".
     pub fn is_many(&self) -> bool {
         matches!(self.source, Source::Any(_) | Source::Tag { .. } | Source::Facet(_))
     }

@@ -1,8 +1,8 @@
-//! What takes more than a few instructions, defined once: the interpreter calls these directly,
-//! native code through its shims. What needs the packet alone is in [`extract`](crate::extract);
-//! here are the questions to the environment. The invariant: each is total, safe, and allocates
-//! nothing; what is not in the packet is `None` or `false`. (Rejected: letting each engine ask
-//! tables and patterns in its own way.)
+//! Operations of more than a few instructions, defined once: the interpreter calls them directly,
+//! native code through its shims. [`extract`](crate::extract) has the operations on the packet
+//! alone; this module has those that read the environment. The invariant: each is total, safe, and
+//! allocates nothing; a value that the packet lacks is `None` or `false`. (Rejected: letting each
+//! engine read tables and patterns in its own way.)
 
 use crate::abi::{Head, Packet};
 use crate::environment::{Environment, Scratch};
@@ -41,8 +41,7 @@ pub fn matches(
     search.is_some_and(|search| finds(environment, scratch, packet, head, search))
 }
 
-/// Whether a search of [`Searches`](crate::environment::Searches), resolved before, finds its
-/// pattern.
+/// Whether a resolved search of [`Searches`](crate::environment::Searches) finds its pattern.
 pub fn finds(
     environment: &Environment,
     scratch: &mut Scratch,
@@ -58,7 +57,7 @@ pub fn in_table(environment: &Environment, table: TableId, key: &[KeyValue], now
     environment.table(table).is_some_and(|table| table.contains(key, now))
 }
 
-/// The number that a map gives for a key at a time; `None` without one.
+/// The number of a map for a key at a time; `None` if there is none.
 pub fn lookup_num(environment: &Environment, table: TableId, key: &[KeyValue], now: i64) -> Option<u64> {
     match environment.table(table)?.get(key, now)? {
         Value::Num(n) => Some(*n),
@@ -66,7 +65,7 @@ pub fn lookup_num(environment: &Environment, table: TableId, key: &[KeyValue], n
     }
 }
 
-/// Whether a map gives this text for a key at a time.
+/// Whether a map has this text for a key at a time.
 pub fn lookup_is(environment: &Environment, table: TableId, key: &[KeyValue], text: &[u8], now: i64) -> bool {
     let value = environment.table(table).and_then(|table| table.get(key, now));
     matches!(value, Some(Value::Text(value)) if value.as_ref() == text)
@@ -77,7 +76,7 @@ pub fn active(environment: &Environment, trigger: crate::hir::TriggerId, key: &[
     environment.active(trigger, key, now)
 }
 
-/// Whether some tag's part is a key of a table.
+/// Whether a part of any tag is a key of a table.
 pub fn tag_in_table(
     environment: &Environment,
     packet: &Packet,

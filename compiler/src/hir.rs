@@ -1,10 +1,10 @@
-//! The typed program: what the checker makes and both engines run. No sugar is left: fields that
-//! stand for several have become `or`s, comparisons with constants have become interval sets, CIDRs
-//! too, presence has become guards. It can only be built through the constructors here, which keep
-//! the invariants: a load, slot or address stands behind its presence bits in the same `And` (or
-//! under one that is behind them); arithmetic cannot overflow 64 bits (each number knows its
-//! greatest value); `And` and `Or` have two or more members, flattened, without constants.
-//! (Rejected: engines that decide about presence themselves, twice.)
+//! The typed program: the checker makes it and both engines run it. It has no sugar: fields of
+//! several values have become `or`s, comparisons with constants and CIDRs have become interval
+//! sets, presence has become guards. Only the constructors here can build it, and they keep the
+//! invariants. A load, slot or address stands after its presence bits in the same `And` (or under a
+//! part that does). Arithmetic cannot exceed 64 bits (each number knows its greatest value). `And`
+//! and `Or` have two or more members, flattened, without constants. (Rejected: engines that decide
+//! about presence themselves, twice.)
 
 use crate::fields::{BytesSource, Facet, FlowSlot, Hash, Layer, Load, Slot, Tags};
 use crate::sets::Intervals;
@@ -58,7 +58,7 @@ ids! {
     WindowId
 }
 
-/// A number: at most 64 bits, unsigned. Its kind may be read only where its guards hold (see
+/// A number: at most 64 bits, unsigned. Its value may be read only if its guards hold (see
 /// [`Pred`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Num {
@@ -79,7 +79,7 @@ pub enum NumKind {
     Load(Load),
     /// A slot's own value.
     Slot {
-        /// Which packet.
+        /// The outer or the inner packet.
         layer: Layer,
         /// The presence bits it needs.
         bits: u64,
@@ -90,15 +90,15 @@ pub enum NumKind {
     FrameLen,
     /// `frame.cap_len`
     FrameCapLen,
-    /// The one byte of a one-byte slice; guarded by [`PredKind::HasBytes`].
+    /// The byte of a one-byte slice; guarded by [`PredKind::HasBytes`].
     Byte(Bytes),
-    /// How many bytes; 0 when absent.
+    /// The number of bytes; 0 if absent.
     Len(Bytes),
     /// A number in a TCP option; guarded by [`PredKind::HasOption`].
     Option(TcpOption),
     /// A hash; the flow's needs [`crate::abi::bit::NET`].
     Hash(Hash),
-    /// A number of the packet's flow, behind its presence bits in the outer stack.
+    /// A number of the packet's flow, guarded by its presence bits in the outer stack.
     Flow {
         /// The presence bits it needs.
         bits: u64,
@@ -112,49 +112,49 @@ pub enum NumKind {
         /// Its key.
         key: Vec<Key>,
     },
-    /// The value of a sliding window for the key of its trigger, this packet included; only in that
-    /// trigger's `when`.
+    /// The value of a sliding window for the key of its trigger, including this packet; only in
+    /// that trigger's `when`.
     Window(WindowId),
-    /// The first number where it exists, else the second.
+    /// The first number if it exists, else the second.
     Else(Box<Num>, Box<Num>),
-    /// Arithmetic. `Sub` stands behind a guard that it does not go below zero, `Div` and `Rem`
-    /// behind one that the divisor is not zero; nothing overflows.
+    /// Arithmetic. The guard of `Sub` excludes results below zero, the guard of `Div` and `Rem` a
+    /// divisor of zero. Nothing overflows.
     Arith(ArithOp, Box<Num>, Box<Num>),
 }
 
 /// A place in a TCP option: bytes `at..at+width` from its kind byte, big-endian. The first option
-/// of the kind counts; one shorter than `at + width` has no value.
+/// of the kind counts; an option shorter than `at + width` has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TcpOption {
-    /// Which packet.
+    /// The outer or the inner packet.
     pub layer: Layer,
     /// The option's kind.
     pub kind: u8,
     /// First byte.
     pub at: u8,
-    /// How many bytes: 0 (only its presence), 1, 2 or 4.
+    /// The number of bytes: 0 (only its presence), 1, 2 or 4.
     pub width: u8,
 }
 
 /// Bytes of the packet, or a slice of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Bytes {
-    /// Which packet.
+    /// The outer or the inner packet.
     pub layer: Layer,
-    /// Which bytes.
+    /// The source of the bytes.
     pub source: BytesSource,
     /// A part of them.
     pub slice: Option<Slice>,
 }
 
-/// A 128-bit address in a header: 16 bytes at `slot + at`, behind its bits.
+/// A 128-bit address in a header: 16 bytes at `slot + at`, guarded by its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// Which packet.
+    /// The outer or the inner packet.
     pub layer: Layer,
     /// The presence bits it needs.
     pub bits: u64,
-    /// What `at` counts from.
+    /// The slot from which `at` counts.
     pub slot: Slot,
     /// First byte.
     pub at: u16,
@@ -163,9 +163,9 @@ pub struct Address {
 /// A part of each of a run of tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TagPart {
-    /// Which packet.
+    /// The outer or the inner packet.
     pub layer: Layer,
-    /// Which tags.
+    /// The kind of tags.
     pub tags: Tags,
     /// First byte in the tag.
     pub at: u16,
@@ -190,11 +190,11 @@ pub enum Key {
     Bytes(Bytes),
     /// Constant text.
     Text(Arc<[u8]>),
-    /// What messages say: the first value that the packet has of it. Only in a trigger's own key.
+    /// A message field: the packet's first value of it. Only in a trigger's own key.
     Facet(Facet),
 }
 
-/// How much of a packet: resolved per packet to a byte range by [`crate::length`].
+/// A capture length. [`crate::length`] resolves it to a byte range of each packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Length {
     /// Nothing.
@@ -205,7 +205,7 @@ pub enum Length {
     Bytes(Num),
     /// N percent of the original length, rounded up.
     Percent(Num),
-    /// The headers and up to N bytes behind them, padding excluded (`headers`, `headers + N`,
+    /// The headers and up to N bytes after them, without padding (`headers`, `headers + N`,
     /// `payload ..N`).
     Headers(Num),
     /// Bytes M..N of the frame.
@@ -215,11 +215,11 @@ pub enum Length {
 /// One `snaplen` line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
-    /// Its `when`; [`Pred::always`] without one.
+    /// Its `when`; [`Pred::always`] if there is none.
     pub when: Pred,
-    /// How much.
+    /// Its length.
     pub length: Length,
-    /// Where it is written.
+    /// Its place in the text.
     pub span: mrule_grammar::span::Span,
 }
 
@@ -228,15 +228,15 @@ pub struct Ask {
 pub struct Rule {
     /// Its name.
     pub name: String,
-    /// Where the name is written.
+    /// The place of its name.
     pub span: mrule_grammar::span::Span,
     /// Its `match`.
     pub matches: Pred,
     /// Its `snaplen` lines.
     pub asks: Vec<Ask>,
-    /// The stations it speaks of, one bit each; for a limit without `to`, all.
+    /// Its stations, one bit each. For a limit without `to`: all.
     pub stations: u64,
-    /// A limit without `to`.
+    /// Whether it is a limit without `to`.
     pub everywhere: bool,
 }
 
@@ -245,9 +245,9 @@ pub struct Rule {
 pub struct Table {
     /// Its name.
     pub name: String,
-    /// Where it is declared.
+    /// The place of its declaration.
     pub span: mrule_grammar::span::Span,
-    /// What its rows are, and those at the start.
+    /// The form of its rows, and the rows at the start.
     pub start: crate::table::Table,
 }
 
@@ -256,13 +256,13 @@ pub struct Table {
 pub struct Param {
     /// Its name.
     pub name: String,
-    /// Where it is declared.
+    /// The place of its declaration.
     pub span: mrule_grammar::span::Span,
     /// Its type.
     pub ty: ValueTy,
     /// Its value for this run.
     pub value: Value,
-    /// Its bounds, both inclusive, for numbers.
+    /// Its bounds, both inclusive; for numbers only.
     pub bounds: (u64, u64),
 }
 
@@ -271,23 +271,23 @@ pub struct Param {
 pub struct Trigger {
     /// Its name.
     pub name: String,
-    /// Where it is declared.
+    /// The place of its declaration.
     pub span: mrule_grammar::span::Span,
-    /// What it is active for.
+    /// Whether it is active for keys or for flows.
     pub scope: Scope,
-    /// How long it stays active after it was last raised, in nanoseconds, a constant or a param;
-    /// none: as long as its flow lives.
+    /// How long it stays active after it was last raised, in nanoseconds: a constant or a param.
+    /// `None`: as long as its flow lives.
     pub hold: Option<Num>,
-    /// What raises it: none for one that only the API raises.
+    /// The condition that raises it. `None`: only the API raises it.
     pub when: Option<Pred>,
-    /// What vetoes a raise; [`Pred::never`] without an `unless`.
+    /// The condition that vetoes a raise; [`Pred::never`] without an `unless`.
     pub unless: Pred,
-    /// The key of a packet: the first of these whose condition holds; a packet for which none does
-    /// has no key. None of a trigger whose whole state is in flows.
+    /// The key of a packet: the first of these whose condition holds. If none holds, the packet has
+    /// no key. Empty for a trigger whose whole state is in flows.
     pub own: Vec<OwnKey>,
-    /// How many keys it remembers.
+    /// The greatest number of its keys.
     pub capacity: usize,
-    /// Where `keys` is written; none where it is not.
+    /// The place of `keys`; `None` if it is not written.
     pub keys_at: Option<mrule_grammar::span::Span>,
     /// Whether it may be raised from outside.
     pub external: bool,
@@ -296,57 +296,57 @@ pub struct Trigger {
 /// One form of a packet's own key for a trigger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnKey {
-    /// When the packet has it.
+    /// The condition under which the packet has it.
     pub when: Pred,
     /// Its parts: numbers and addresses.
     pub key: Vec<Key>,
 }
 
-/// How many keys a trigger remembers unless it says otherwise.
+/// The default greatest number of a trigger's keys.
 pub const DEFAULT_KEYS: usize = 1 << 16;
 
-/// The most windows that one trigger can have.
+/// The greatest number of windows of a trigger.
 pub const MAX_TRIGGER_WINDOWS: usize = 16;
 
-/// The most that a window says, whatever it has counted: small enough to be reckoned with.
+/// The greatest value of a window, whatever it has counted: small enough for arithmetic.
 pub const MAX_WINDOW: u64 = (1 << 60) - 1;
 
-/// A sliding window of a trigger: what it counts, for each key.
+/// A sliding window of a trigger: it counts for each key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
-    /// Whose.
+    /// Its trigger.
     pub trigger: TriggerId,
     /// When a packet counts.
     pub when: Pred,
     /// What is counted.
     pub kind: WindowKind,
-    /// How far it reaches back, in nanoseconds: a constant or a param.
+    /// How far it extends into the past, in nanoseconds: a constant or a param.
     pub per: Num,
 }
 
-/// What a window counts.
+/// The counted quantity of a window.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WindowKind {
     /// Packets.
     Count,
     /// The sum of a number.
     Sum(Num),
-    /// How many different values: of a number or an address, the first alternative whose condition
-    /// holds.
+    /// The number of different values of a number or an address; the first alternative whose
+    /// condition holds is the value.
     Distinct(Vec<OwnKey>),
 }
 
-/// What a trigger is active for.
+/// Whether a trigger is active for keys or for flows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scope {
-    /// Keys whose parts have these types; none for one global switch.
+    /// Keys whose parts have these types. No types: one global switch.
     Keys(Vec<ValueTy>),
     /// The flow, both directions: this bit of [`crate::abi::FlowView::active`].
     Flow(u32),
 }
 
 impl Trigger {
-    /// The types of its key's parts; empty for a global switch or one by flow.
+    /// The types of its key's parts; empty for a global switch or a trigger by flow.
     pub fn key(&self) -> &[ValueTy] {
         if let Scope::Keys(types) = &self.scope { types } else { &[] }
     }
@@ -358,26 +358,27 @@ impl Trigger {
     }
 }
 
-/// The most triggers `by flow` that a program can have: a flow keeps one bit for each.
+/// The greatest number of triggers `by flow` of a program: a flow has one bit for each.
 pub const MAX_FLOW_TRIGGERS: usize = 64;
 
-/// How many bytes of a stream are looked into where the program does not say.
+/// How many bytes of a stream are searched by default.
 pub const DEFAULT_DEPTH: u64 = 64 << 10;
 
-/// The most bytes of a stream that a program can have looked into.
+/// The greatest number of bytes of a stream that a program can search.
 pub const MAX_DEPTH: u64 = 4 << 30;
 
-/// A pattern that streams are searched for. A packet has it when its new bytes complete a match
-/// that ends within the first `depth` bytes of its direction's stream.
+/// A pattern of a search in streams. It holds for a packet if the packet's new bytes complete a
+/// match that ends within the first `depth` bytes of its direction's stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StreamPattern {
-    /// What is looked for.
+    /// The searched text or expression.
     pub kind: StreamKind,
-    /// How many bytes of the stream are looked into: a constant or a param.
+    /// How many bytes of the stream are searched: a constant or a param.
     pub depth: Num,
 }
 
-/// A regular expression, as given to the engine: byte-oriented, caseless unless it says otherwise.
+/// A regular expression in the engine's form: byte-oriented, caseless unless the pattern says
+/// otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Regex {
     /// The pattern.
@@ -399,19 +400,19 @@ pub struct Program {
     pub params: Vec<Param>,
     /// The triggers, sorted by name.
     pub triggers: Vec<Trigger>,
-    /// What `contains` looks for.
+    /// The needles of `contains`.
     pub needles: Vec<Arc<[u8]>>,
-    /// What `matches` looks for.
+    /// The regular expressions of `matches`.
     pub regexes: Vec<Regex>,
-    /// What streams are searched for.
+    /// The patterns of searches in streams.
     pub streams: Vec<StreamPattern>,
-    /// What triggers count over time.
+    /// The windows of triggers.
     pub windows: Vec<Window>,
-    /// With what: [`Program::automaton`].
+    /// The automaton of `streams`: [`Program::automaton`].
     pub automaton: AutomatonCache,
-    /// What has to be tracked: [`Program::uses`].
+    /// The data that must be tracked: [`Program::uses`].
     pub uses: UsesCache,
-    /// What the source says of triggers and windows.
+    /// The source texts of triggers and windows.
     pub texts: Texts,
 }
 

@@ -1,7 +1,7 @@
-//! Capture lengths: from what was written to a byte range of this packet, and how ranges combine.
-//! Both engines are tested against these few functions. The invariant: a range lies within the
-//! captured bytes, and an empty range is `(0, 0)`. (Rejected: lengths instead of ranges;
-//! `bytes M..N` has no place in them.)
+//! Capture lengths: from the length in the program to a byte range of this packet, and how ranges
+//! combine. Both engines are tested against these few functions. The invariant: a range lies within
+//! the captured bytes, and an empty range is `(0, 0)`. (Rejected: lengths instead of ranges; a
+//! length cannot express `bytes M..N`.)
 
 use crate::abi::{Head, Packet};
 use crate::hir::{Length, Num};
@@ -9,7 +9,7 @@ use crate::hir::{Length, Num};
 /// Bytes `start..end` of the frame.
 pub type Range = (u32, u32);
 
-/// What a length asks for of this packet, as far as it was captured; `num` gives the value of its
+/// The range of a length in this packet, within the captured bytes. `num` returns the value of its
 /// numbers.
 pub fn range(length: &Length, packet: &Packet, head: &Head, mut num: impl FnMut(&Num) -> u64) -> Range {
     let captured = packet.cap_len();
@@ -31,7 +31,7 @@ pub fn range(length: &Length, packet: &Packet, head: &Head, mut num: impl FnMut(
     }
 }
 
-/// The smallest range that covers both; an empty one asks for nothing.
+/// The smallest range that covers both. An empty range asks for nothing.
 pub fn cover(a: Range, b: Range) -> Range {
     match (size(a), size(b)) {
         (0, _) => nonempty(b),
@@ -40,12 +40,12 @@ pub fn cover(a: Range, b: Range) -> Range {
     }
 }
 
-/// What is left of `range` where only `allowed` may be copied.
+/// The part of `range` within `allowed`.
 pub fn cut(range: Range, allowed: Range) -> Range {
     nonempty((range.0.max(allowed.0), range.1.min(allowed.1)))
 }
 
-/// How many bytes a range has.
+/// The number of bytes of a range.
 pub fn size(range: Range) -> u32 {
     range.1.saturating_sub(range.0)
 }

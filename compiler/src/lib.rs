@@ -1,9 +1,9 @@
 //! The compiler of the `.mrule` language: syntax tree to typed program, typed program to verdicts,
 //! by a reference interpreter and by native code. It does no I/O and reads no clock.
 //!
-//! Native code is the feature `jit`, on by default; without it nothing here needs Cranelift, and
-//! checks, `explain` and the interpreter are the same. (Rejected: two crates; both engines read the
-//! same records.)
+//! Native code is the feature `jit`, on by default. Without it, this crate does not need Cranelift,
+//! and checks, `explain` and the interpreter are the same. (Rejected: two crates; both engines read
+//! the same records.)
 #![cfg_attr(not(feature = "jit"), allow(dead_code, reason = "what only native code reads and calls"))]
 
 pub mod abi;

@@ -1,8 +1,8 @@
-//! Warnings about programs that are sound but cannot mean what was meant: names that nothing uses,
+//! Warnings about programs without errors that cannot be what the author means: unused names,
 //! conditions that never or always hold, rules and lines that add nothing, limits that never cut.
-//! The invariant: a finding is never wrong, whatever packets come and whatever is changed while the
-//! program runs; where the question is too hard, nothing is said. (Rejected: heuristics on the
-//! text, which cry wolf.)
+//! The invariant: a finding is never wrong, whatever packets come and whatever is changed at run
+//! time. If a question is too hard, nothing is reported. (Rejected: heuristics on the text, which
+//! give false alarms.)
 
 use crate::budget::{CompileBudget, Stop};
 use crate::hir::{Program, Rule};
@@ -23,8 +23,7 @@ mod unused;
 
 /// Warnings about a program without errors; `files` are its syntax trees.
 ///
-/// # Errors
-/// The budget's end.
+/// # Errors The budget's time is over, or the compilation is cancelled.
 pub fn lint(
     program: &Program,
     files: &[(FileId, File)],
@@ -48,7 +47,7 @@ pub fn lint(
     Ok(lint.out)
 }
 
-/// What is known of the conditions of rules or limits (`word`).
+/// The cases of the conditions of rules or limits (`word`).
 fn cases<'p>(lint: &mut Lint<'p>, word: &str, rules: &'p [Rule]) -> Result<Vec<Cases<'p>>, Stop> {
     let mut cases = Vec::with_capacity(rules.len());
     for rule in rules {
@@ -58,18 +57,18 @@ fn cases<'p>(lint: &mut Lint<'p>, word: &str, rules: &'p [Rule]) -> Result<Vec<C
     Ok(cases)
 }
 
-/// What all lints see.
+/// The input and output of all lints.
 struct Lint<'p> {
     program: &'p Program,
     budget: &'p CompileBudget,
     render: Render<'p>,
-    /// The trees of rules and limits, by where their names stand.
+    /// The trees of rules and limits, by the place of their names.
     trees: HashMap<Span, &'p ast::Rule>,
     out: Vec<Diagnostic>,
 }
 
 impl Lint<'_> {
-    /// Ends the lint where the compilation is to stop.
+    /// Ends the lint if the compilation must stop.
     fn go_on(&self) -> Result<(), Stop> {
         self.budget.stopped().map_or(Ok(()), Err)
     }

@@ -1,7 +1,7 @@
-//! What stands for native code in a build without the feature `jit`: a type that has no value. The
-//! invariant: it has the face of the real one, so an engine reads the same with and without the
-//! feature, and `EngineKind` has the same variants in both. (Rejected: a kind that is absent; a
-//! feature that one user of the library switches on would break the `match` of another.)
+//! Replaces native code in a build without the feature `jit`: a type without values. The invariant:
+//! it has the interface of the real type, so an engine reads the same with and without the feature,
+//! and `EngineKind` has the same variants in both. (Rejected: a variant that is absent; if one user
+//! of the library switches the feature on, the `match` of another would fail.)
 
 use crate::abi::Packet;
 use crate::batch::Batch;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JitError {
-    /// The code generator is not in this build.
+    /// This build has no code generator.
     #[error(
         "native code is not available: mrule-compiler was built without its feature `jit`; use the interpreter, or \
          build with the feature"
@@ -24,7 +24,7 @@ pub enum JitError {
     Absent,
 }
 
-/// A program as native code, of which there is none.
+/// A program as native code. There are no values of this type.
 #[derive(Debug)]
 pub enum Jit {}
 

@@ -1,9 +1,9 @@
-//! The patterns of `matches`: from what Wireshark reads (PCRE2 without UTF, caseless) to what the
-//! regex library reads, with the same meaning. Each atom is written out anew: bytes as `\xHH`,
-//! classes item by item, `$` as "the end, or before a final newline". The invariant: a pattern that
-//! is accepted finds what PCRE2 finds; all else is refused with its place. (Rejected: a binding to
-//! PCRE2, which backtracks: a packet could hold up a worker. Rejected: handing patterns to the
-//! library as they are; `$`, `\v`, `\<`, `a++` and `[a--b]` would mean something else.)
+//! The patterns of `matches`: from Wireshark's syntax (PCRE2 without UTF, caseless) to the regex
+//! library's, with the same meaning. Each atom is written anew: bytes as `\xHH`, classes item by
+//! item, `$` as "the end, or before a final newline". The invariant: an accepted pattern finds what
+//! PCRE2 finds; every other pattern is refused with its place. (Rejected: a binding to PCRE2, which
+//! backtracks: a packet could block a worker. Rejected: handing patterns to the library unchanged;
+//! `$`, `\v`, `\<`, `a++` and `[a--b]` would have another meaning.)
 
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
@@ -14,23 +14,23 @@ use std::ops::Range;
 mod class;
 mod escape;
 
-/// How much memory a compiled pattern may take, in bytes.
+/// The greatest memory of a compiled pattern, in bytes.
 pub const SIZE_LIMIT: usize = 10 << 20;
 
-/// How deep groups may nest.
+/// The greatest depth of groups.
 const MAX_GROUPS: usize = 64;
 
 /// Why a pattern is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct PatternError {
-    /// In the user's words.
+    /// The reason in the user's terms.
     pub message: String,
-    /// Which bytes of the pattern.
+    /// The wrong bytes of the pattern.
     pub at: Range<usize>,
     /// What to write.
     pub help: String,
-    /// It is understood, and needs more than [`SIZE_LIMIT`].
+    /// The pattern is valid, and needs more than [`SIZE_LIMIT`].
     pub too_large: bool,
 }
 
@@ -42,13 +42,12 @@ fn error<T>(
     Err(PatternError { message: message.into(), at, help: help.into(), too_large: false })
 }
 
-/// How the library must read patterns that are translated.
+/// The library's configuration for translated patterns.
 pub fn syntax() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false).case_insensitive(true).nest_limit(10 * MAX_GROUPS as u32)
 }
 
-/// The same pattern as the engines read it (see [`syntax()`]), when it is understood and not too
-/// large.
+/// The pattern in the engines' form (see [`syntax()`]), if it is valid and not too large.
 pub fn translate(pattern: &str) -> Result<String, PatternError> {
     let mut translator = Translator {
         pattern,
@@ -60,7 +59,8 @@ pub fn translate(pattern: &str) -> Result<String, PatternError> {
         end: None,
     };
     translator.run().map_err(|mut error| {
-        // Bytes outside ASCII are read one by one; places are told in whole characters.
+        // The translator reads bytes outside ASCII one by one. Places are reported in whole
+        // characters.
         while !pattern.is_char_boundary(error.at.start) {
             error.at.start -= 1;
         }
@@ -70,7 +70,7 @@ pub fn translate(pattern: &str) -> Result<String, PatternError> {
         error
     })?;
     let translated = translator.out;
-    // As much of what engines build as can fail; they build more, which takes longer.
+    // This builds the part of an engine that can fail. Engines build more, which takes longer.
     let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(SIZE_LIMIT));
     let built = thompson::Compiler::new().syntax(syntax()).configure(config).build(&translated);
     let Err(found) = built else { return Ok(translated) };
@@ -85,7 +85,7 @@ pub fn translate(pattern: &str) -> Result<String, PatternError> {
             too_large: true,
         });
     }
-    // Its place is one of the translation; what is left to go wrong is a repetition such as
+    // The error's place is in the translation. The only possible error is a repetition such as
     // `{3,2}`.
     let message = match found.source().and_then(|e| e.downcast_ref()) {
         Some(regex_syntax::Error::Parse(e)) => e.kind().to_string(),
@@ -108,24 +108,24 @@ pub fn compile(patterns: &[&str]) -> Result<meta::Regex, Box<meta::BuildError>> 
 
 const HELP: &str = "characters, `.`, `[a-z]`, `\\d`, `\\w`, `\\s`, `\\xHH`, `(...)`, `|`, `*`, `+`, `?`, `{n,m}`, `^` and `$` are understood";
 
-/// What a quantifier would stand behind.
+/// What precedes a quantifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quantifiable {
     /// The start of the pattern, a group or an alternative.
     Nothing,
-    /// Something that can be repeated.
+    /// An atom that can be repeated.
     Atom,
-    /// Something that was quantified already.
+    /// A part that has a quantifier already.
     Quantified,
-    /// `^`, `\b`: repeating it says nothing.
+    /// `^`, `\b`: repeating it has no meaning.
     Assertion,
 }
 
 struct Group {
     start: usize,
-    /// What `(?m)` was outside.
+    /// The value of `(?m)` outside.
     multi_line: bool,
-    /// The `$` at the end of an alternative that is over.
+    /// The `$` at the end of a finished alternative.
     end: Option<Range<usize>>,
 }
 
@@ -136,8 +136,8 @@ struct Translator<'p> {
     groups: Vec<Group>,
     multi_line: bool,
     quantifiable: Quantifiable,
-    /// The `$` ("the end, or a final newline") that stands before this place: nothing may follow it
-    /// but the ends of alternatives and groups.
+    /// The `$` ("the end, or a final newline") before this place: only ends of alternatives and
+    /// groups may follow it.
     end: Option<Range<usize>>,
 }
 
@@ -167,7 +167,7 @@ impl Translator<'_> {
         error(from..self.at.max(from + 1).min(self.pattern.len()), message, help)
     }
 
-    /// A byte that stands for itself.
+    /// A byte that matches itself.
     fn byte(&mut self, byte: u8) {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => self.out.push(char::from(byte)),
@@ -187,7 +187,7 @@ impl Translator<'_> {
         while let Some(byte) = self.peek() {
             let from = self.at;
             self.at += 1;
-            // Behind a `$`, only the end of an alternative or of groups may come.
+            // After a `$`, only the end of an alternative or of groups may follow.
             if let Some(end) = self.end.clone()
                 && !matches!(byte, b'|' | b')')
             {
@@ -218,7 +218,7 @@ impl Translator<'_> {
                         self.at += len;
                         self.quantifier(from)?;
                     }
-                    // PCRE takes any other brace for itself.
+                    // PCRE reads any other brace as a literal.
                     None => self.literal(byte),
                 },
                 b'.' => {
@@ -252,8 +252,8 @@ impl Translator<'_> {
         self.quantifiable = Quantifiable::Atom;
     }
 
-    /// `^`. Where it stands for line starts, PCRE leaves out the one behind a final newline; that
-    /// makes a difference only when nothing needs to follow.
+    /// `^`. If it matches at line starts, PCRE excludes the place after a final newline. That only
+    /// matters if the rest of the pattern can be empty.
     fn start(&mut self, from: usize) -> Result<(), PatternError> {
         if self.multi_line
             && !self.rest().starts_with(|c: char| c.is_ascii_alphanumeric() || c == ' ' || c == '_')
@@ -423,7 +423,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// `*`, `+`, `?` or `{n,m}`, of which the text is `from..at`.
+    /// `*`, `+`, `?` or `{n,m}`; its text is `from..at`.
     fn quantifier(&mut self, from: usize) -> Result<(), PatternError> {
         match self.quantifiable {
             Quantifiable::Nothing => {

@@ -1,12 +1,12 @@
-//! Which rules can hold, from the packet's own values. Rules whose conditions fix header numbers
-//! (`ip.src` in a prefix, a port) are grouped by which numbers and masks they fix; each group is
+//! Finds the rules that can hold from the packet's own values. Rules whose conditions fix header
+//! numbers (`ip.src` in a prefix, a port) are grouped by the fixed numbers and masks. Each group is
 //! one hash table from the masked numbers to its rules, as in a tuple-space classifier (Srinivasan
-//! et al., SIGCOMM 1999; Open vSwitch), so that cost grows with the number of groups and hardly
-//! with the number of rules. What a key does not say stays as the rule's residual condition. Rules
-//! that do not fit stay in a chain. The invariant: a rule's match holds for a packet if and only if
-//! its chain condition does, or some entry of its with the packet's key has a residual that does.
-//! (Rejected: a decision tree over all rules, which blows up with overlapping prefixes and is slow
-//! to build.)
+//! et al., SIGCOMM 1999; Open vSwitch). The cost grows with the number of groups and hardly with
+//! the number of rules. The rest of a condition is the rule's residual. Rules that do not fit stay
+//! in a chain. The invariant: a rule's match holds for a packet if and only if its chain condition
+//! holds, or one of its entries with the packet's key has a residual that holds. (Rejected: a
+//! decision tree over all rules, which becomes too large with overlapping prefixes and is slow to
+//! build.)
 
 use crate::budget::{CompileBudget, Stop};
 use crate::fields::{Layer, Load};
@@ -15,26 +15,26 @@ use std::collections::HashMap;
 
 pub mod cost;
 
-/// Fewer rules than this of one kind are not worth a table.
+/// Fewer rules than this with one signature get no table.
 const MIN_GROUP: usize = 8;
-/// The most conjunctions one rule is split into.
+/// The greatest number of conjunctions into which one rule is split.
 const MAX_CONJUNCTIONS: usize = 16;
-/// The most table entries one conjunction is expanded into.
+/// The greatest number of table entries of one conjunction.
 const MAX_ENTRIES: usize = 256;
-/// The most table entries of all rules: more would take more memory than their code.
+/// The greatest number of table entries of all rules: more would take more memory than their code.
 const MAX_TOTAL: usize = 1 << 19;
 /// A narrow field's set is listed number by number up to this size.
 const MAX_LISTED: u64 = 128;
-/// A set is used as at most so many aligned blocks.
+/// The greatest number of aligned blocks of a set.
 const MAX_BLOCKS: usize = 16;
-/// Groups with more keys than this have a bitmap in front.
+/// Groups with more keys than this have a bitmap before the table.
 const FILTER_FROM: usize = 64;
-/// A group with more kinds of rules than this keeps the constants of their lengths beside its
-/// entries: code for each would take seconds to make where a thousand rules ask for a thousand
-/// lengths.
+/// A group with more classes of rules than this stores the constants of their lengths beside its
+/// entries. Code for each class would take seconds to generate if a thousand rules ask for a
+/// thousand lengths.
 const MAX_CLASSES: usize = 16;
 
-/// The rules (or limits) of a program, arranged for fast decision.
+/// The plan of a program's rules (or limits) for fast decision.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Rules tested one after the other: indexes into the program's rules.
@@ -50,11 +50,11 @@ pub struct Plan {
 pub struct Part {
     /// The number.
     pub load: Load,
-    /// Which of its bits count.
+    /// The mask of the bits that count.
     pub mask: u64,
 }
 
-/// What the keys of a group are made of.
+/// The structure of a group's keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Signature {
     /// Presence bits of the outer packet that every rule of the group needs.
@@ -88,17 +88,16 @@ impl Signature {
     }
 }
 
-/// What differs between rules beside their key, so that rules alike but for constants share their
-/// code.
+/// The parts of a rule beside its key and constants. Rules with the same class share their code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Class {
-    /// What the key does not say.
+    /// The part of the condition that the key does not decide.
     pub residual: Pred,
     /// The rule's asks.
     pub asks: Vec<(Pred, Length)>,
     /// The rule's stations.
     pub stations: u64,
-    /// Whether the rule has entries that can hold for the same packet, so that it must be counted
+    /// Whether several entries of a rule can hold for the same packet, so that it must be counted
     /// once.
     pub once: bool,
 }
@@ -106,25 +105,25 @@ pub struct Class {
 /// Rules found by one key.
 #[derive(Debug)]
 pub struct Group {
-    /// What its keys are made of.
+    /// The structure of its keys.
     pub signature: Signature,
-    /// The kinds of its rules.
+    /// The classes of its rules.
     pub classes: Vec<Class>,
-    /// How many of them get code; rules of the others are interpreted.
+    /// How many classes get code; rules of the others are interpreted.
     pub native: usize,
-    /// Entries of [`Group::stride`] words, runs of those with the same key: `class << 32 | rule`,
-    /// then what is given.
+    /// Entries of [`Group::stride`] words, in runs with the same key: `class << 32 | rule`, then
+    /// the given constants.
     pub entries: Vec<u64>,
-    /// How many words behind the first of each entry are given: the constants of its rule's
-    /// lengths, in the order of [`Class::asks`], which has 0 in their place; 0 where the classes
-    /// have them.
+    /// The number of given constants after the first word of each entry. They are the constants of
+    /// its rule's lengths, in the order of [`Class::asks`], which has 0 in their place. 0: the
+    /// classes have the constants.
     pub given: usize,
     /// An open-addressed table of `words + 1` words a slot: the key, then
     /// `count << 32 | first entry`; count 0 is empty.
     pub table: Vec<u64>,
     /// log2 of the number of slots.
     pub slots_log2: u32,
-    /// A bitmap over the top `filter_log2` bits of the hash; empty when the group is small.
+    /// A bitmap over the top `filter_log2` bits of the hash; empty if the group is small.
     pub filter: Vec<u64>,
     /// log2 of the bitmap's size in bits.
     pub filter_log2: u32,
@@ -140,7 +139,7 @@ pub fn hash(words: &[u64]) -> u64 {
     words.iter().fold(0u64, |h, &w| (h.rotate_left(HASH_ROTATE) ^ w).wrapping_mul(HASH_MULTIPLIER))
 }
 
-/// One way a rule can hold: a key and what remains to be tested.
+/// A way for a rule to hold: a key and the residual.
 struct Entry {
     signature: Signature,
     key: Vec<u64>,
@@ -150,7 +149,7 @@ struct Entry {
 /// A set as aligned blocks: the numbers that are `.1` under the mask `.0`.
 type Blocks = Vec<(u64, u64)>;
 
-/// How many parts of a conjunction go into keys.
+/// How many parts of a conjunction become parts of keys.
 #[derive(Clone, Copy, PartialEq)]
 enum Depth {
     All,
@@ -158,19 +157,19 @@ enum Depth {
 }
 
 impl Group {
-    /// How many words an entry has.
+    /// The number of words of an entry.
     pub fn stride(&self) -> usize {
         1 + self.given
     }
 }
 
 impl Class {
-    /// The same without the constants of its lengths, and these.
+    /// The class with 0 instead of the constants of its lengths, and these constants.
     fn without_constants(mut self) -> (Class, Vec<u64>) {
         let mut given = Vec::new();
         let mut give = |num: &mut Num| {
             if let NumKind::Const(value) = num.kind() {
-                // As generated code would: beyond that, all lengths are the same.
+                // As in generated code: all greater lengths mean the same.
                 given.push((*value).min(u64::from(u32::MAX)));
                 *num = Num::constant(0);
             }
@@ -190,10 +189,9 @@ impl Class {
 }
 
 impl Plan {
-    /// Arranges rules; all of them get code.
+    /// Plans rules; all of them get code.
     ///
-    /// # Errors
-    /// The compilation is to stop.
+    /// # Errors The compilation must stop.
     pub fn new(rules: &[Rule], budget: &CompileBudget) -> Result<Plan, Stop> {
         let mut chain: Vec<u32> = (0..rules.len() as u32).collect();
         let mut groups = Vec::new();
@@ -228,8 +226,8 @@ fn arrange(
             _ => rest.push(rule),
         }
     }
-    // A rule stays only if all its signatures are used by enough rules; dropping one can starve
-    // another.
+    // A rule stays only if enough rules use each of its signatures. Dropping a rule can leave too
+    // few for another.
     loop {
         let mut users: HashMap<&Signature, usize> = HashMap::new();
         for (_, _, entries) in &candidates {
@@ -271,8 +269,8 @@ fn arrange(
     Ok((rest, groups))
 }
 
-/// The entries of a rule's condition, and whether several can hold at once; none if some way it can
-/// hold has no key.
+/// The entries of a rule's condition, and whether several can hold at once. `None`: a way for the
+/// condition to hold has no key.
 fn entries_of(pred: &Pred, depth: Depth) -> Option<(bool, Vec<Entry>)> {
     let conjunctions = split(pred);
     let once = conjunctions.len() > 1;
@@ -286,7 +284,7 @@ fn entries_of(pred: &Pred, depth: Depth) -> Option<(bool, Vec<Entry>)> {
     Some((once, entries))
 }
 
-/// The condition as an `or` of lists of conditions, as far as that stays small.
+/// The condition as an `or` of lists of conditions, as long as it stays small.
 fn split(pred: &Pred) -> Vec<Vec<Pred>> {
     let mut done: Vec<Vec<Pred>> = vec![Vec::new()];
     let parts = if let PredKind::And(parts) = pred.kind() { parts.clone() } else { vec![pred.clone()] };
@@ -324,7 +322,7 @@ fn keyed(conjunction: Vec<Pred>, depth: Depth) -> Option<Vec<Entry>> {
             PredKind::Bits { layer: Layer::Outer, bits } => outer |= bits,
             PredKind::Bits { layer: Layer::Inner, bits } => inner |= bits,
             PredKind::In(Num { kind: NumKind::Load(load), .. }, set) => match blocks(load, set.parts()) {
-                // A key may be loaded only behind its bits, which stand first in a conjunction.
+                // A key may be loaded only after its bits, which come first in a conjunction.
                 Some(blocks) if present(load, outer, inner) && !keys.iter().any(|(l, ..)| l == load) => {
                     keys.push((*load, blocks, part.clone()));
                 }
@@ -380,13 +378,13 @@ fn present(load: &Load, outer: u64, inner: u64) -> bool {
     load.bits & !(if load.layer == Layer::Outer { outer } else { inner }) == 0
 }
 
-/// How many bits of choice the blocks leave out: more is more selective.
+/// How many bits of choice the blocks exclude: more is more selective.
 fn selectivity(load: &Load, blocks: &[(u64, u64)]) -> u32 {
     let narrowest = blocks.iter().map(|(mask, _)| mask.count_ones()).min().unwrap_or(0);
     narrowest.saturating_sub((blocks.len() as u64).ilog2().min(load.mask.count_ones()))
 }
 
-/// A set as blocks `value` under `mask`, when it is small enough.
+/// A set as blocks `value` under `mask`, if it is small enough.
 fn blocks(load: &Load, parts: &[(u64, u64)]) -> Option<Blocks> {
     if load.mask & load.mask.wrapping_add(1) != 0 {
         return None;

@@ -1,8 +1,8 @@
-//! The typed program as text, in the language's own words as far as it has them: for
-//! `emit --stage hir`, for `explain` and for lints. Field names come from the field table by where
-//! they load from. The invariant: every part of a typed program has a text, and two different
-//! conditions have different texts, long sets aside. (Rejected: keeping the source's names in the
-//! typed program, which would make equal conditions unequal.)
+//! The typed program as text, in the language's own terms as far as possible: for `emit --stage
+//! hir`, for `explain` and for lints. Field names come from the field table, found by the place of
+//! the load. The invariant: every part of a typed program has a text, and two different conditions
+//! have different texts, except for long sets. (Rejected: keeping the source's names in the typed
+//! program, which would make equal conditions unequal.)
 
 use crate::fields::{FIELDS, FlowSlot, Hash, Layer, Load};
 use crate::hir::{
@@ -18,10 +18,10 @@ use names::{flow_field, flow_name, layered, load_field, load_name, slot_name};
 pub(crate) use value::{bytes_text, num_text};
 use value::{duration, number_set, quoted, size, v6_set};
 
-/// How many elements of a set are written.
+/// The greatest number of elements of a set in a text.
 const SET_ELEMENTS: usize = 24;
 
-/// Texts of the parts of one program.
+/// Writes the parts of a program as text.
 #[derive(Debug, Clone, Copy)]
 pub struct Render<'a> {
     program: &'a Program,
@@ -61,7 +61,7 @@ pub fn program(program: &Program) -> String {
 }
 
 impl<'a> Render<'a> {
-    /// Texts that name the params, tables and triggers of this program.
+    /// Writes texts with the names of this program's params, tables and triggers.
     pub fn new(program: &'a Program) -> Render<'a> {
         Render { program }
     }
@@ -287,7 +287,7 @@ impl<'a> Render<'a> {
         }
     }
 
-    /// The field that a number is, if it is one.
+    /// The field of a number, if it has one.
     pub(crate) fn field(&self, num: &Num) -> Option<(&'static crate::fields::Field, Layer)> {
         let (name, layer) = match num.kind() {
             NumKind::Load(load) => return load_field(load),
@@ -327,7 +327,7 @@ impl<'a> Render<'a> {
     }
 }
 
-/// The N of bytes that `stream M..N` asks for: N - offset + lead.
+/// The N of the bytes of `stream M..N`: N - offset + lead.
 fn stream_end(num: &Num) -> Option<&Num> {
     let is = |num: &Num, wanted| matches!(num.kind(), NumKind::Flow { slot, .. } if *slot == wanted);
     let NumKind::Arith(ArithOp::Add, behind, lead) = num.kind() else { return None };

@@ -90,18 +90,18 @@ impl<T: Point> Intervals<T> {
         &self.parts
     }
 
-    /// Whether it holds nothing.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// Whether it holds this number: binary search.
+    /// Whether it contains this number, by binary search.
     pub fn contains(&self, value: T) -> bool {
         let at = self.parts.partition_point(|&(low, _)| low <= value);
         at.checked_sub(1).and_then(|i| self.parts.get(i)).is_some_and(|&(_, high)| value <= high)
     }
 
-    /// All numbers not in it.
+    /// All numbers outside of it.
     pub fn complement(&self) -> Self {
         let mut parts = Vec::with_capacity(self.parts.len() + 1);
         let mut from = Some(T::MIN);
@@ -137,7 +137,7 @@ impl<T: Point> Intervals<T> {
         Intervals::new(self.parts.iter().chain(&other.parts).copied())
     }
 
-    /// Whether every number of it is in `other`.
+    /// Whether `other` contains all its numbers.
     pub fn is_subset(&self, other: &Self) -> bool {
         self.intersect(other) == *self
     }

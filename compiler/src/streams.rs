@@ -1,11 +1,11 @@
-//! All patterns that a program looks for in streams, in one automaton: a direction of a flow keeps
-//! a [`State`] of a few bytes and gives its bytes in order, cut in whatever way. The invariants:
-//! what is reported does not depend on the cuts; a match is reported with its last byte, or, when
-//! it takes a look at the byte behind it (`\b`, `(?m)$`), with that one; the end of a stream is
-//! never seen, so `$` and `\z` hold nowhere. (Rejected: a lazily built automaton, whose cache every
-//! worker would fill, and which a sender can make thrash. Rejected: to search each packet together
-//! with the tail of the packet before; there is no bound to the tail of a regular expression.) It
-//! knows patterns and no program.
+//! All stream patterns of a program in one automaton. A direction of a flow keeps a [`State`] of a
+//! few bytes and passes its bytes in order, cut in any way. The module knows patterns and no
+//! program. The invariants: the reports do not depend on the cuts. A match is reported with its
+//! last byte, or, if it depends on the next byte (`\b`, `(?m)$`), with that byte. The end of a
+//! stream is never seen, so `$` and `\z` hold nowhere. (Rejected: a lazily built automaton, whose
+//! cache every worker would fill, and which a sender can make thrash. Rejected: searching each
+//! packet together with the tail of the previous packet; there is no bound to the tail of a regular
+//! expression.)
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ mod skip;
 
 pub use build::build;
 
-/// A pattern that streams are searched for (`stream contains`, `stream matches`): its place in its
+/// A pattern of a search in streams (`stream contains`, `stream matches`): its number in its
 /// program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u32);
@@ -27,7 +27,7 @@ impl StreamId {
     }
 }
 
-/// What is looked for in streams.
+/// The pattern of a search in streams.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StreamKind {
     /// These bytes.
@@ -36,7 +36,7 @@ pub enum StreamKind {
     Matches(String),
 }
 
-/// How much memory the automaton of a program's stream patterns may take, in bytes. It also bounds
+/// The greatest memory of the automaton of a program's stream patterns, in bytes. It also bounds
 /// the time to build it.
 pub const LIMIT: usize = 16 << 20;
 
@@ -44,75 +44,75 @@ pub const LIMIT: usize = 16 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TooLarge {
-    /// The pattern that is too large by itself; when only all together are too large, the largest.
+    /// The pattern that is too large by itself. If only all together are too large: the largest.
     pub pattern: Option<StreamId>,
-    /// How many bytes it takes; a lower bound, as building stops there.
+    /// The bytes that it takes: a lower bound, as building stops there.
     pub size: usize,
-    /// How many bytes it may take.
+    /// The bytes that it may take.
     pub limit: usize,
-    /// In the user's words.
+    /// The message in the user's terms.
     pub message: String,
 }
 
-/// In how many parts an automaton may come: patterns of which the product is too large are searched
+/// The greatest number of parts of an automaton. Patterns whose product is too large are searched
 /// for one part after the other. A power of two.
 const PARTS: usize = 4;
 
-/// How far the search in one direction of a flow is.
+/// The progress of the search in one direction of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
-    /// Of each part.
+    /// The state of each part.
     at: [u32; PARTS],
-    /// No byte was seen yet: what matches the empty text is still to be reported.
+    /// No byte was seen yet: matches of the empty text are still to be reported.
     fresh: bool,
 }
 
-/// The automaton of all stream patterns of a program: one table, or a few where one would be too
+/// The automaton of all stream patterns of a program: one table, or a few if one would be too
 /// large.
 #[derive(Debug)]
 pub struct Automaton {
     parts: Vec<Part>,
 }
 
-/// States are numbers of rows in one table, already multiplied by the length of a row, and come in
-/// three runs: the *shallow* ones, in which one is one byte behind the start; the *quiet* ones; and
-/// those that *say* something.
+/// States are numbers of rows in one table, multiplied by the length of a row. They form three
+/// runs: the *shallow* states, which are one byte after the start; the *quiet* states; and the
+/// states that *report* matches.
 #[derive(Debug)]
 struct Part {
-    /// The class of each byte: bytes of a class are the same to all patterns.
+    /// The class of each byte. No pattern distinguishes bytes of a class.
     classes: [u8; 256],
-    /// How many classes there are.
+    /// The number of classes.
     stride: u32,
     /// For each state and class, the next state.
     next: Vec<u32>,
-    /// States below this are shallow; 0 where nothing can be skipped.
+    /// States below this are shallow; 0 if nothing can be skipped.
     shallow: u32,
-    /// States from this on say something.
+    /// States from this on report matches.
     says_from: u32,
     says: Vec<Says>,
     ids: Vec<StreamId>,
-    /// Where a stream begins.
+    /// The state at the beginning of a stream.
     text_start: u32,
-    /// Where one is taken up behind bytes that were not seen.
+    /// The state after bytes that were not seen.
     middle: u32,
-    /// For each byte, the state that it leads to from `middle`.
+    /// For each byte, the next state of `middle`.
     first: [u32; 256],
     skip: Option<skip::Skip>,
 }
 
-/// What a state says: ranges of `ids`.
+/// The report of a state: ranges of `ids`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Says {
     from: u32,
-    /// From here on, matches that end before the last byte and needed it; those before end with the
-    /// last byte, whatever follows.
+    /// From here on: matches that ended before the last byte and depended on it. Before: matches
+    /// that end with the last byte, whatever follows.
     late: u32,
     to: u32,
 }
 
 impl Automaton {
-    /// The state before the first byte: of a stream whose start was seen, or of one that is taken
-    /// up in the middle or behind a gap. There, what is before the first byte counts as neither a
+    /// The state before the first byte: of a stream whose start was seen, or of a stream from the
+    /// middle on or after a gap. In the latter, the byte before the first counts as neither a
     /// letter nor the end of a line, and `^` does not hold.
     pub fn start(&self, at_stream_start: bool) -> State {
         let mut at = [0; PARTS];
@@ -122,18 +122,18 @@ impl Automaton {
         State { at, fresh: true }
     }
 
-    /// How many bytes it takes.
+    /// The bytes that it takes.
     pub fn memory(&self) -> usize {
         size_of::<Self>() + self.parts.iter().map(Part::memory).sum::<usize>()
     }
 
-    /// How many states each of its parts has.
+    /// The number of states of each part.
     pub fn states(&self) -> Vec<usize> {
         self.parts.iter().map(|part| part.next.len() / (part.stride as usize).max(1)).collect()
     }
 
-    /// Takes the bytes that follow in a stream, of which the first has this offset. Calls `found`
-    /// with each pattern of which a match is now complete and with the offset of its end, in no
+    /// Takes the next bytes of a stream; `offset` is the offset of the first. Calls `found` with
+    /// each pattern that has a complete match now and with the offset of the match's end, in no
     /// order. A pattern may be reported several times for one end.
     pub fn scan(&self, state: &mut State, bytes: &[u8], offset: u64, found: &mut impl FnMut(StreamId, u64)) {
         if bytes.is_empty() {
@@ -158,11 +158,11 @@ impl Part {
             + size_of::<Self>()
     }
 
-    /// The state behind these bytes.
+    /// The state after these bytes.
     fn scan(&self, from: u32, bytes: &[u8], offset: u64, found: &mut impl FnMut(StreamId, u64)) -> u32 {
         let quiet = self.says_from - self.shallow;
         let (mut at, mut i) = (from, 0);
-        // Up to here the walk goes on even where it could skip.
+        // Before this place, the walk continues even if it could skip.
         let mut walk = skip::GRAM;
         let mut penalty = 0;
         while let Some(&byte) = bytes.get(i) {
@@ -178,7 +178,7 @@ impl Part {
                 && self.first[byte as usize] == at
                 && let Some(skip) = &self.skip
             {
-                // The same as if `middle` had been the state before this byte.
+                // The result is the same as if `middle` had been the state before this byte.
                 let from = i - 1;
                 let hit = skip.find(bytes, from);
                 if hit > from {
@@ -195,7 +195,7 @@ impl Part {
     #[inline(always)]
     fn step(&self, at: u32, byte: u8) -> u32 {
         let place = at as usize + self.classes[byte as usize] as usize;
-        // Always there: rows are whole.
+        // The entry always exists: rows are whole.
         self.next.get(place).copied().unwrap_or(0)
     }
 
@@ -204,13 +204,14 @@ impl Part {
         self.says.get(row as usize).copied()
     }
 
-    /// The patterns of which a match ends here, whatever follows.
+    /// The patterns with a match that ends here, whatever follows.
     fn sure(&self, at: u32) -> &[StreamId] {
         let said = self.says(at).and_then(|says| self.ids.get(says.from as usize..says.late as usize));
         said.unwrap_or(&[])
     }
 
-    /// Reports what is known in a state that was entered from another with the byte before `end`.
+    /// Reports the matches of the state `at`, which was entered from `before` with the byte before
+    /// `end`.
     #[cold]
     #[inline(never)]
     fn report(&self, before: u32, at: u32, end: u64, found: &mut impl FnMut(StreamId, u64)) {

@@ -1,10 +1,11 @@
-//! Tables: what a program looks packets up in. A row's key is a tuple of numbers, addresses with a
-//! prefix length and byte strings. One prefix is found in a trie (`prefixes`); other keys by hash
-//! (`index`), one group of rows for each combination of prefix lengths, tried longest prefix first.
-//! Rows may end at a time. The invariants: a look-up allocates nothing; a v4 address never meets a
-//! v6 prefix; a copy shares all memory with its original until either is changed, and a change
-//! copies some kilobytes of it, so that tables change while they are read. (Rejected: a trie for
-//! tuples too, which has no answer for them; an index made anew at each change.)
+//! Tables: sets and maps that packets are looked up in. A row's key is a tuple of numbers,
+//! addresses with a prefix length and byte strings. A single prefix is found in a trie
+//! (`prefixes`); other keys by hash (`index`), in one group of rows for each combination of prefix
+//! lengths, longest prefix first. Rows may end at a time. The invariants: a look-up allocates
+//! nothing; a v4 address never matches a v6 prefix. A copy shares all memory with its original
+//! until either is changed; a change copies some kilobytes, so tables change while they are read.
+//! (Rejected: a trie for tuples too, which has no answer for them; an index built anew at each
+//! change.)
 
 use crate::value::{Value, ValueTy};
 use std::net::IpAddr;
@@ -32,13 +33,13 @@ use values::Values;
 
 pub use crate::abi::MAX_KEY;
 
-/// The most rows that a table holds unless told otherwise.
+/// The default greatest number of rows of a table.
 pub const DEFAULT_ROWS: usize = 1 << 22;
 
-/// The most rows that a table can be told to hold.
+/// The greatest number of rows that a table can be given.
 pub const MOST_ROWS: usize = 1 << 25;
 
-/// Why a row could not be put in.
+/// Why a row could not be inserted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// The key has another number of parts than the table's type.
@@ -49,30 +50,30 @@ pub enum TableError {
         /// Parts given.
         found: usize,
     },
-    /// A part or the value has another type than the table says.
+    /// A part or the value has another type than the table's.
     #[error("a value of another type than the table's")]
     Type,
-    /// The table holds as many rows as it may.
+    /// The table is full: it has this many rows.
     #[error("the table is full: it holds at most {0} rows")]
     Full(usize),
     /// More than [`MAX_KEY`] parts.
     #[error("a key has at most {MAX_KEY} parts")]
     Wide,
-    /// A key without order that is not a pair of one type.
+    /// A key without order is not a pair of one type.
     #[error("a key without order is a pair of one type")]
     NoPair,
 }
 
-/// What a table's rows are.
+/// The form of a table's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
     /// The types of the key's parts.
     pub key: Vec<ValueTy>,
-    /// The type of the values; none for a set.
+    /// The type of the values. `None`: a set.
     pub value: Option<ValueTy>,
-    /// The key is a pair that stands for both of its orders.
+    /// Whether the key is a pair that stands for both of its orders.
     pub unordered: bool,
-    /// The words of a value that is one of some; the value is a word's number.
+    /// The words of a table whose values are words; a value is a word's number.
     pub words: Arc<[String]>,
 }
 
@@ -97,7 +98,7 @@ struct Stored {
 
 #[derive(Debug, Clone)]
 enum Key {
-    /// No row: the next that is none.
+    /// A free row: the number of the next free row.
     Free(u32),
     One(Part),
     Many(Arc<[Part]>),
@@ -127,11 +128,11 @@ struct Group {
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "a table has one of them, in its place")]
 enum Finder {
-    /// Rows by one prefix, of either family. `many`: how many are of IPv4; when it is many there is
-    /// a short cut.
+    /// Rows by one prefix, of either family. `many`: the number of IPv4 rows. A large number has a
+    /// short cut.
     Prefix { v4: Prefixes, v6: Prefixes, direct: Option<Direct>, many: usize },
-    /// Rows by hash. The groups are in the order in which they are tried: by the first part's
-    /// prefix length, longest first, then the second's.
+    /// Rows by hash. The groups are in the order of look-ups: by the first part's prefix length,
+    /// longest first, then the second's.
     Exact { index: Index, groups: Vec<Group> },
 }
 
@@ -189,27 +190,27 @@ impl Table {
         })
     }
 
-    /// What its rows are.
+    /// The form of its rows.
     pub fn form(&self) -> &Form {
         &self.form
     }
 
-    /// How many rows it holds, with those that have ended and are not taken out yet.
+    /// The number of rows, including expired rows that are not removed yet.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it holds none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The most rows that it holds.
+    /// The greatest number of rows.
     pub fn capacity(&self) -> usize {
         self.limit
     }
 
-    /// Bytes of memory, about; a text that several rows' keys or other tables share counts for
+    /// Approximate bytes of memory. A text that several rows' keys or other tables share counts for
     /// each.
     pub fn memory(&self) -> usize {
         let finder = match &self.finder {
@@ -227,8 +228,8 @@ impl Table {
     }
 
     /// The value, at a time, of the row whose key covers this one, by the longest prefix of the
-    /// first part, then of the second, and so on; none in a set. Of a pair without order, the part
-    /// with the longer prefix is the first.
+    /// first part, then of the second, and so on; `None` in a set. Of a pair without order, the
+    /// part with the longer prefix is the first.
     pub fn get(&self, key: &[KeyValue], now: i64) -> Option<&Value> {
         self.values.get(self.find(key, now)?)
     }
@@ -238,8 +239,8 @@ impl Table {
         (0..self.rows.len()).filter_map(|at| self.row(at as u32))
     }
 
-    /// Row number `at`; while none was taken out, rows are numbered from 0 in the order in which
-    /// they were put in.
+    /// Row number `at`. As long as no row was removed, rows are numbered from 0 in the order of
+    /// insertion.
     pub fn row(&self, at: u32) -> Option<Row> {
         let stored = self.rows.get(at as usize)?;
         let key = match &stored.key {
@@ -270,7 +271,7 @@ impl Table {
         Ok(self.exact(&self.made(key)?))
     }
 
-    /// The value's number of the row that covers a key.
+    /// The number of the value of the row that covers a key.
     fn find(&self, key: &[KeyValue], now: i64) -> Option<u32> {
         let lives = |row: u32| self.rows.get(row as usize).is_some_and(|stored| now < stored.until);
         match (&self.finder, key) {
@@ -295,7 +296,7 @@ impl Table {
                         let (a, b) = if b < a { (b, a) } else { (a, b) };
                         groups.iter().find_map(|group| {
                             let there = self.find_in(index, group, &[a, b], lives);
-                            // Rows of equal shapes are kept in the order of their parts.
+                            // Rows of equal shapes are stored in the order of their parts.
                             let alike = matches!(*group.shapes, [a, b] if a == b);
                             if alike {
                                 there
@@ -337,8 +338,7 @@ impl Table {
             .and(value)
     }
 
-    /// A row's key: checked, without host bits, a pair without order in the one order in which it
-    /// is kept.
+    /// A row's key: checked, without host bits, and a pair without order in its stored order.
     fn made(&self, key: &[Value]) -> Result<Made, TableError> {
         if key.len() != self.form.key.len() {
             return Err(TableError::Arity { expected: self.form.key.len(), found: key.len() });
@@ -402,7 +402,7 @@ impl Table {
     }
 }
 
-/// Tables are the same when they are of one form and have the same rows.
+/// Tables are equal if they have one form and the same rows.
 impl PartialEq for Table {
     fn eq(&self, other: &Table) -> bool {
         let same = |(key, value, until): Row| {
@@ -436,7 +436,7 @@ fn net_of(rows: &Chunks<Stored, 9>, row: u32) -> Option<Net> {
     Some(Net { address: u128::from(high) << 64 | u128::from(low), len: stored.group as u8 })
 }
 
-/// What hashes of a group begin with.
+/// The start of the hashes of a group.
 fn first(seed: u64, group: u32) -> u64 {
     seed ^ u64::from(group).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -1,6 +1,6 @@
-//! The constants of tables and params, and their types. They lie below the typed program, so that a
-//! table knows rows and no program. The invariant: a value fits several types, and whoever keeps it
-//! checks it against one. (Rejected: a value that carries its type; the tables keep millions.)
+//! The constants of tables and params, and their types. They are below the typed program, so a
+//! table knows rows and no program. The invariant: a value fits several types; its owner checks it
+//! against one type. (Rejected: a value that carries its type; the tables hold millions.)
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum ValueTy {
     Mac,
     /// `string`
     String,
-    /// One of the words that a table's type lists, by its number.
+    /// A word of the list in a table's type, by its number.
     Word,
 }
 

@@ -1,4 +1,4 @@
-//! Texts without mistakes, and their trees.
+//! Texts without mistakes, and the syntax trees that the parser makes of them.
 
 use crate::common::{TOUR, dump, good, read, value};
 use mrule_grammar::ast::{ExprKind, Item};
