@@ -1,4 +1,4 @@
-//! The context of the packets of a batch beside their bytes: their flows, the patterns that their
+//! The context of the packets of a batch besides their bytes: their flows, the patterns that their
 //! streams contain, the fields of their messages. Flow tracking fills it, engines read it. The
 //! invariant: `heads.len() == flows.len() == capacity`, `found.len() == capacity * words`. A packet
 //! without context has no presence bits, so every test of its flow is false. (Rejected: engines

@@ -1,4 +1,4 @@
-//! The data that engines read beside the packet: params, compiled search patterns, tables, active
+//! The data that engines read besides the packet: params, compiled search patterns, tables, active
 //! triggers. Workers read it through `&Environment`. A change is made on a clone, which is cheap
 //! because tables are shared until they are written. The invariant: all environments of a program
 //! have the same ids of params, tables, triggers and searches, so native code compiled with one

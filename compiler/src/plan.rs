@@ -88,7 +88,7 @@ impl Signature {
     }
 }
 
-/// The parts of a rule beside its key and constants. Rules with the same class share their code.
+/// The parts of a rule besides its key and constants. Rules with the same class share their code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Class {
     /// The part of the condition that the key does not decide.

@@ -39,7 +39,7 @@ pub const OPERATORS: &[&str] = &[
     "within",
 ];
 
-/// Words that, beside the operators, cannot be names in an expression or a length, because they
+/// Words that, besides the operators, cannot be names in an expression or a length, because they
 /// have a meaning there.
 pub const MEANINGS: &[&str] =
     &["any", "all", "true", "false", "flow", "stream", "none", "full", "headers", "payload", "bytes"];

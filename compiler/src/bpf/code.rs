@@ -42,7 +42,7 @@ pub mod op {
     pub const TAX: u16 = 0x07;
 }
 
-/// Facts that the kernel knows of a packet beside its bytes, as load offsets (SKF_AD_OFF).
+/// Facts that the kernel knows of a packet besides its bytes, as load offsets (SKF_AD_OFF).
 #[expect(missing_docs, reason = "each is the extension of its name in the kernel's page")]
 pub mod meta {
     pub const TYPE: u32 = 0xffff_f004;

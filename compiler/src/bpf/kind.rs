@@ -48,7 +48,7 @@ pub(super) const NETS: [Net; 8] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
     pub net: Net,
-    /// A tag is in the frame, beside a tag that the kernel may have taken out.
+    /// A tag is in the frame, besides a tag that the kernel may have taken out.
     pub tagged: bool,
     /// The lengths in the headers were checked and are consistent.
     pub sound: bool,

@@ -135,7 +135,7 @@ fn length(length: &Length) -> Reach {
     }
 }
 
-/// What is read of a packet beside its headers.
+/// What is read of a packet besides its headers.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reads {
     /// A value that depends on all its bytes, or on how many were captured.

@@ -21,7 +21,7 @@ pub(super) struct StationKind {
     pub name: &'static str,
     /// The form that help texts show.
     pub form: &'static str,
-    /// The settings it can have, beside `limit` and `burst`.
+    /// The settings it can have, besides `limit` and `burst`.
     pub settings: &'static [&'static str],
 }
 

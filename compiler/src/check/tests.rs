@@ -46,7 +46,7 @@ fn pred(expr: &str) -> Pred {
     pred_with("", expr)
 }
 
-/// The condition of an expression, beside other items.
+/// The condition of an expression, with other items.
 fn pred_with(items: &str, expr: &str) -> Pred {
     let text = format!("{STATION}{items}\nrule r {{ match {expr}\n snaplen full to ids }}");
     program(&text).rules.remove(0).matches

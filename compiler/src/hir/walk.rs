@@ -9,7 +9,7 @@ use super::{
 use crate::abi::bit;
 use crate::fields::{App, Facet, FlowSlot, Layer};
 
-/// The data that a program needs beside the packet. Other data need not be tracked.
+/// The data that a program needs besides the packet. Other data need not be tracked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Uses {
     /// Any data of flows. All members below imply it.

@@ -14,7 +14,7 @@ use crate::eval::Eval;
 use crate::hir::Program;
 use crate::length;
 
-/// The data that shims read beside the context. The engine builds it for each batch from its own
+/// The data that shims read besides the context. The engine builds it for each batch from its own
 /// and the worker's data.
 pub struct Host<'a> {
     pub environment: &'a Environment,

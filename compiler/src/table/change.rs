@@ -9,7 +9,7 @@ use super::prefixes::{self, Net};
 use super::{EVER, Finder, Form, Group, Key, Made, Stored, Table, TableError, V6, hash, net_of};
 use crate::value::Value;
 
-/// The greatest number of expired rows that a change removes, beside its own row.
+/// The greatest number of expired rows that a change removes, besides its own row.
 const SWEEP: usize = 8;
 
 impl Table {
