@@ -405,7 +405,7 @@ pub struct Cut {
     pub limit: u32,
 }
 
-/// The arguments of generated code besides the packets, made for each batch. Helpers receive it too.
+/// The arguments of generated code besides the packets, made for each batch. Helpers get it too.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Context<'a> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug, Clone, Default)]
 pub struct AutomatonCache(OnceLock<Result<Arc<Automaton>, TooLarge>>);
 
-/// The data that a program needs besides the packet. A clone of the program computes it again, since
+/// The data that a program needs besides the packet. A clone of the program computes it again, as
 /// clones are made to be changed.
 #[derive(Debug, Default)]
 pub struct UsesCache(OnceLock<Uses>);

@@ -134,8 +134,8 @@ fn flow() -> impl Strategy<Value = Pred> {
     prop_oneof![4 => number, 2 => presence, 1 => end, 2 => state, 2 => facet]
 }
 
-/// The context of a packet besides its bytes: its bits, its numbers, the patterns that it completes,
-/// its messages.
+/// The context of a packet besides its bytes: its bits, its numbers, the patterns that it
+/// completes, its messages.
 type Around = (u64, FlowView, u8, Vec<u8>);
 
 fn around() -> impl Strategy<Value = Around> {
