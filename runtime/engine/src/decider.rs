@@ -1,9 +1,9 @@
-//! One worker's way from packets to verdicts: dissect, update flows, look into streams, raise
-//! triggers, decide. Replay, tests and live workers all go through it, so they cannot differ. The
-//! invariants: packets are taken in order, each once; a packet is decided with the states that it
-//! leaves; a program that says nothing about flows has no table of them, and one whose triggers
-//! have no conditions is decided a batch at a time. (Rejected: engines that own this state; a new
-//! program takes over the flows of the old one: `migration`.)
+//! One worker's path from packets to verdicts: dissect, update flows, search streams, raise
+//! triggers, decide. Replay, tests and live workers use the same decider, so they cannot differ.
+//! Invariants: packets are taken in order, once each. A packet is decided with the states after it.
+//! A program that does not use flows has no flow table, and a program whose triggers have no
+//! conditions is decided a batch at a time. (Rejected: engines that own this state; a new program
+//! takes over the flows of the old program, see `migration`.)
 
 use crate::error::Error;
 use crate::flow::{self, FlowCounts, FlowId, FlowTable};
@@ -33,41 +33,40 @@ pub use migration::{Migration, streams_begin_anew};
 pub use observer::Observer;
 use raise::{Step, TriggerEvaluator};
 
-/// How much is remembered.
+/// How much a decider remembers.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
-    /// Of flows.
+    /// Limits of the flow table.
     pub flows: flow::Limits,
-    /// Of what streams contain.
+    /// Limits of the contents of streams.
     pub streams: StreamLimits,
 }
 
-/// Bytes of a rule's or limit's sums in a worker: its counters here, and in the summary with its
-/// name.
+/// Bytes of a rule's or limit's sums in a worker: its counters here, and its totals with its name.
 const COUNTED: u64 = 160;
-/// Bytes of a trigger's sums and of what packets are to it, in a worker.
+/// Bytes of a trigger's sums and of its per-packet results, in a worker.
 const RAISED: u64 = 2048;
 
-/// How many packets are looked at before their flows are updated: enough for cache misses to
-/// overlap, and what is found in them stays in the first cache.
+/// Number of packets that are prepared before their flows are updated: enough for cache misses to
+/// overlap, and few enough for their data to stay in the first-level cache.
 const TURN: usize = 64;
 
 /// A worker's state for one program.
 #[derive(Debug)]
 pub struct Decider {
     batch: Batch,
-    /// What limits that are binding for other policies leave of each packet.
+    /// What the limits of a binding policy leave of each packet.
     bounds: Option<Batch>,
     sight: BatchContext,
     scratch: Scratch,
     tracker: Option<Tracker>,
-    /// None when no trigger has conditions.
+    /// `None` when no trigger has conditions.
     evaluator: Option<Box<TriggerEvaluator>>,
 }
 
 /// Packets that are not decided yet.
 struct Pending {
-    /// The first of them.
+    /// The first pending packet.
     first: usize,
     /// The earliest and the latest of their times.
     earliest: i64,
@@ -75,81 +74,81 @@ struct Pending {
 }
 
 impl Pending {
-    /// None, from this one on.
+    /// No pending packets; the next is packet `first`.
     fn from(first: usize) -> Pending {
         Pending { first, earliest: i64::MAX, latest: i64::MIN }
     }
 }
 
-/// What is known of flows.
+/// What a worker knows about flows.
 #[derive(Debug)]
 struct Tracker {
     flows: FlowTable,
     streams: Option<Streams>,
-    /// Which flows' triggers are not to be raised.
+    /// The triggers that are suppressed for single flows.
     suppressions: Suppressions,
-    /// Packets that were decided before.
+    /// Packets that the policy decided before it tracked flows.
     before: u64,
 }
 
-/// What became of one trigger's conditions.
+/// Effects of packets on one trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TriggerCount {
-    /// Packets for which its `when` held:
-    /// `raised + extended + vetoed + suppressed + full + unkeyed`.
+    /// Packets for which the trigger's `when` held: `raised + extended + vetoed + suppressed + full
+    /// + unkeyed`.
     pub held: u64,
-    /// It was not active for the key and is now.
+    /// The trigger was not active for the key, and became active.
     pub raised: u64,
-    /// It was active already.
+    /// The trigger was active already.
     pub extended: u64,
-    /// Its `unless` held, too.
+    /// The trigger's `unless` held, too.
     pub vetoed: u64,
     /// The key is suppressed.
     pub suppressed: u64,
-    /// All keys that there is room for are active.
+    /// There was no room: all remembered keys are active.
     pub full: u64,
     /// The packet has no key: it lacks the field, or belongs to no flow.
     pub unkeyed: u64,
 }
 
-/// Something that a packet does to a trigger.
+/// An effect of a packet on a trigger.
 #[derive(Debug, Clone, Copy)]
 pub struct TriggerEvent<'a> {
-    /// Which trigger, by its place in the program.
+    /// The trigger's place in the program.
     pub trigger: usize,
-    /// For which key; none for a trigger by flow.
+    /// The key. `None` for a trigger with the key `flow`.
     pub key: Option<&'a [KeyValue<'a>]>,
-    /// What it did.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Which packet of those that are decided.
+    /// The packet's place in the batch.
     pub at: usize,
     /// The packet.
     pub packet: &'a Packet<'a>,
-    /// What is known of it, with what windows say.
+    /// What is known about the packet, with the values of windows.
     pub seen: PacketContext<'a>,
 }
 
-/// Who hears of what packets do to triggers.
+/// A callback for the effects of packets on triggers.
 pub type Observe<'a> = &'a mut dyn FnMut(&TriggerEvent<'_>);
 
 /// What a decider counted of flows and streams.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrackCounts {
-    /// Of flows.
+    /// Counters of flows.
     pub flows: FlowCounts,
-    /// Of what streams contain; none when no rule asks.
+    /// Counters of the contents of streams. `None`: no rule asks for them.
     pub streams: Option<StreamCounts>,
-    /// Bytes of memory that they take.
+    /// The memory of flows and streams, in bytes.
     pub memory: usize,
-    /// Packets that were decided before anybody asked for flows.
+    /// Packets that were decided before the policy tracked flows.
     pub before: u64,
 }
 
 impl Decider {
-    /// A worker for this program, which decides at most `capacity` packets at a time.
+    /// A worker for this program that decides at most `capacity` packets at a time.
     ///
     /// # Errors
-    /// [`Error::Streams`]: the patterns that streams are searched for are too large together;
+    /// [`Error::Streams`]: the patterns that streams are searched for exceed a limit together;
     /// [`Error::Memory`].
     pub fn new(policy: &Policy, limits: &Limits, capacity: usize) -> Result<Decider, Error> {
         let program = policy.program();
@@ -166,8 +165,8 @@ impl Decider {
         } else {
             None
         };
-        // What follows is bounded by the most stations, rules and triggers; where it is much, it is
-        // asked for first.
+        // The rest is bounded by the greatest number of stations, rules and triggers. It can be
+        // large, so the code first asks whether there is memory for it.
         let _room: Vec<u8> = list(Decider::fixed_memory(program, capacity) as usize)?;
         drop(_room);
         let capacity = capacity.max(1);
@@ -181,8 +180,8 @@ impl Decider {
         })
     }
 
-    /// Bytes that a worker has for a program beside flows and streams: batches, sums by rule, what
-    /// is known of packets.
+    /// Memory of a worker beside flows and streams, in bytes: batches, sums by rule, and per-packet
+    /// data.
     pub fn fixed_memory(program: &Program, capacity: usize) -> u64 {
         let (capacity, stations) = (capacity as u64, program.stations.len() as u64);
         let rules = (program.rules.len() + program.limits.len()) as u64;
@@ -192,13 +191,13 @@ impl Decider {
         capacity * (8 + stations * size_of::<Verdict>() as u64 + known) + rules * COUNTED + triggers
     }
 
-    /// Decides packets, at most as many as it was made for; the verdicts are in the batch. The
-    /// policy must be of the program that this was made for.
+    /// Decides packets, at most `capacity` of them. The returned batch has the verdicts. The policy
+    /// must have the program that this decider was made for.
     pub fn decide(&mut self, policy: &Policy, packets: &[Packet]) -> &Batch {
         self.decide_and_tell(policy, packets, None)
     }
 
-    /// The same, and tells what packets do to triggers.
+    /// Like [`decide`](Self::decide), and calls `observer` for the effects of packets on triggers.
     pub fn decide_and_tell(
         &mut self,
         policy: &Policy,
@@ -251,8 +250,8 @@ impl Decider {
         &self.batch
     }
 
-    /// Looks at packet `i` by itself: if its keys may push out one that packets before it are
-    /// decided by, those are first.
+    /// Evaluates packet `i` alone. If its keys may evict a key that earlier packets are decided by,
+    /// those packets are decided first.
     fn look(&mut self, policy: &Policy, packets: &[Packet], i: usize, pending: &mut Pending) {
         let evaluator = self.evaluator.as_ref();
         let forgets = evaluator.is_some_and(|evaluator| evaluator.may_forget_since(policy, pending.earliest));
@@ -265,9 +264,9 @@ impl Decider {
         }
     }
 
-    /// Raises what packet `i` raises. What triggers by flow leave active stands in each packet's
-    /// own view. Those with keys are looked up when a packet is decided: before one of them
-    /// changes, the packets that came before are.
+    /// Raises the triggers of packet `i`. Active triggers with the key `flow` stand in each
+    /// packet's own view. Triggers with other keys are looked up when a packet is decided: before
+    /// such a trigger changes, all earlier packets are decided.
     fn raise(
         &mut self,
         policy: &Policy,
@@ -316,29 +315,29 @@ impl Decider {
         }
     }
 
-    /// What binding limits leave of each of the last packets: the verdicts of one station; none
-    /// when the policy is not binding.
+    /// The verdicts of one station: what the limits of a binding policy leave of each packet of the
+    /// last batch. `None`: the policy is not binding.
     pub fn bounds(&self) -> Option<&Batch> {
         self.bounds.as_ref()
     }
 
-    /// The verdicts of the last packets.
+    /// The verdicts of the last batch.
     pub fn batch(&self) -> &Batch {
         &self.batch
     }
 
-    /// What is known of packet `i` of the last ones; nothing when the program says nothing about
-    /// flows.
+    /// What is known about packet `i` of the last batch; empty when the program does not use flows.
     pub fn seen(&self, i: usize) -> PacketContext<'_> {
         PacketContext::of(&self.sight, i)
     }
 
-    /// What became of each trigger, in the order of the program; empty when none has conditions.
+    /// Effects of packets on each trigger, in the order of the program; empty when no trigger has
+    /// conditions.
     pub fn triggers(&self) -> &[TriggerCount] {
         self.evaluator.as_ref().map_or(&[], |evaluator| evaluator.counts())
     }
 
-    /// What was counted of flows; none when the program says nothing about them.
+    /// Counters of flows. `None`: the program does not use flows.
     pub fn tracked(&self) -> Option<TrackCounts> {
         let Tracker { flows, streams, before, .. } = self.tracker.as_ref()?;
         let memory = flows.memory() + streams.as_ref().map_or(0, Streams::memory);
@@ -348,8 +347,8 @@ impl Decider {
 }
 
 impl Tracker {
-    /// Takes packet `i` into its flow and its stream; gives its flow. Its place is that among the
-    /// packets prepared.
+    /// Takes packet `i` into its flow and its stream. Returns its flow. `place` is its place among
+    /// the prepared packets.
     fn step(
         &mut self,
         place: usize,

@@ -1,23 +1,23 @@
-//! Triggers with keys: for which keys each is active, and the windows that raise them. One store
-//! for all workers. The invariants: all memory is chosen when it is made; time is packet time, as
-//! the caller says; an active key is never pushed out; for each trigger
-//! `held = raised + extended + vetoed + suppressed + full`, and
-//! `raised + external = active + expired + cleared`.
+//! Triggers with keys: the keys for which each trigger is active, and the windows that raise it.
+//! All workers share one store. Invariants: all memory is fixed when the store is made. Time is
+//! packet time, given by the caller. An active key is never evicted. For each trigger `held =
+//! raised + extended + vetoed + suppressed + full` and `raised + external = active + expired +
+//! cleared`.
 //!
 //! Beyond `window` and `distinct`:
-//! - A key is active at `t` if `t <= until`, where `until` is the latest of `when + hold` over the
-//!   moments at which it was raised. A packet is judged by its own time, also when it comes late.
-//!   Without a hold, it is active until it is cleared.
-//! - Only an event or a raise makes a key known or less idle; looking at one does not.
-//! - When a trigger is full, the key goes that is not active and was seen least recently (in its
-//!   shard). When all are active, a new key is turned away: its windows say what this one packet
-//!   adds, a raise answers [`Outcome::Full`].
-//! - An event too old for a key's window is left out. When 16 packets of a key in a row bring one,
-//!   the clock has been set back, and the windows in question begin anew.
-//! - To suppress or to veto ends nothing that is active. To clear does, and keeps the windows.
+//! - A key is active at `t` if `t <= until`, where `until` is the latest of `when + hold` over its
+//!   raises. A packet is judged by its own time, also when it comes late. Without a hold, a key is
+//!   active until it is cleared.
+//! - Only an event or a raise makes a key known or less idle; reading it does not.
+//! - A full trigger evicts the inactive key of the shard that was seen least recently. If all keys
+//!   are active, a new key is refused: its windows count only this packet, and a raise returns
+//!   [`Outcome::Full`].
+//! - An event too old for a key's window is dropped. When 16 packets of a key in a row bring one,
+//!   the clock was set back, and the windows in question begin anew.
+//! - To suppress or veto ends no active state. To clear does, and keeps the windows.
 //!
-//! (Rejected: state for each worker, which counts wrongly when a key's packets meet several; one
-//! lock for each trigger.)
+//! (Rejected: state per worker, which miscounts keys whose packets reach several workers; one lock
+//! per trigger.)
 
 use crate::memory::NoMemory;
 use mrule_compiler::abi::WindowEvent;
@@ -49,45 +49,47 @@ use lock_shards::LockShards;
 pub use suppress::{MAX_REASON, MAX_SUPPRESSED, Suppressed};
 pub use visit::{Moment, States, Visit};
 
-/// What a window tells of the events in it.
+/// How a window turns the events in it into a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WindowKind {
-    /// How many there are.
+    /// The number of events.
     Count,
-    /// The sum of their numbers.
+    /// The sum of the events' numbers.
     Sum,
-    /// How many different values they have.
+    /// The number of different values of the events.
     Distinct,
 }
 
-/// A window.
+/// The shape of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WindowShape {
-    /// What it tells.
+    /// How the window computes its value.
     pub kind: WindowKind,
-    /// Its length in nanoseconds, at least 16. [`TriggerStore::set_per`] changes it.
+    /// The window's length in nanoseconds, at least 16. [`TriggerStore::set_per`] changes it.
     pub per: i64,
 }
 
-/// A trigger.
+/// The shape of a trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TriggerShape {
-    /// Its name.
+    /// The trigger's name.
     pub name: String,
-    /// Parts of its key, at most [`mrule_compiler::abi::MAX_KEY`]; 0 for one global switch.
+    /// The number of parts of its key, at most [`mrule_compiler::abi::MAX_KEY`]; 0 for a global
+    /// switch.
     pub parts: usize,
-    /// Whether some part can be text of more than 15 bytes: it is then kept as it is up to
-    /// [`MAX_TEXT`] bytes. Longer text, and any when this is false, is known by a 128-bit hash.
+    /// Whether a part can be text of more than 15 bytes: it is then kept as it is, up to
+    /// [`MAX_TEXT`] bytes. Longer text is identified by a 128-bit hash, and so is all such text
+    /// when this is false.
     pub text: bool,
-    /// How many keys it remembers. From 4096 on there is room for some more, so that chance does
-    /// not make it less.
+    /// How many keys the trigger remembers. From 4096 on there is room for some more, so that an
+    /// uneven distribution does not reduce it.
     pub keys: usize,
-    /// How long it stays active, in nanoseconds; none: until it is cleared.
+    /// How long the trigger stays active, in nanoseconds. `None`: until it is cleared.
     pub hold: Option<i64>,
-    /// Its windows.
+    /// The trigger's windows.
     pub windows: Vec<WindowShape>,
-    /// Triggers with the same number have the same key of every packet: up to 16 that remember as
-    /// many keys lie side by side.
+    /// Triggers with the same number have the same key for each packet. Up to 16 of them that
+    /// remember the same number of keys are co-located.
     pub way: Option<usize>,
 }
 
@@ -98,20 +100,20 @@ impl Default for TriggerShape {
     }
 }
 
-/// What became of a raise.
+/// The outcome of a packet or a raise for a trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// There was none.
+    /// The trigger was not raised.
     Nothing,
-    /// The key was not active and is now.
+    /// The key was not active, and became active.
     Raised,
-    /// It was active already.
+    /// The key was active already.
     Extended,
-    /// It was vetoed.
+    /// The raise was vetoed.
     Vetoed,
     /// The key is suppressed.
     Suppressed,
-    /// All keys that there is room for are active.
+    /// There was no room: all remembered keys are active.
     Full,
 }
 
@@ -122,9 +124,9 @@ pub struct ActiveKey {
     pub key: Vec<KeyPart>,
     /// When it was raised.
     pub since: i64,
-    /// The last moment at which it is active; none: until it is cleared.
+    /// The last moment at which the key is active. `None`: until it is cleared.
     pub until: Option<i64>,
-    /// How often it was raised and extended since then.
+    /// How often the key was raised and extended since then.
     pub raises: u32,
 }
 
@@ -135,65 +137,65 @@ impl ActiveKey {
     }
 }
 
-/// What happened to a trigger's keys. The sums hold when nobody is changing them.
+/// Counters of a trigger's keys. The identities hold when no thread changes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TriggerCounts {
     /// Packets for which `when` held: `raised + extended + vetoed + suppressed + full`.
     pub held: u64,
-    /// Of those: the key was not active and is now.
+    /// Of these packets: the key was not active, and became active.
     pub raised: u64,
-    /// It was active already.
+    /// Of these packets: the key was active already.
     pub extended: u64,
-    /// They were vetoed.
+    /// Of these packets: the raise was vetoed.
     pub vetoed: u64,
-    /// The key was suppressed.
+    /// Of these packets: the key was suppressed.
     pub suppressed: u64,
-    /// There was no room.
+    /// Of these packets: there was no room.
     pub full: u64,
-    /// Raised from outside: it was not active and is now.
+    /// Raises from outside: the key was not active, and became active.
     pub external: u64,
-    /// From outside: it was active already.
+    /// Raises from outside: the key was active already.
     pub external_extended: u64,
-    /// From outside: the key was suppressed.
+    /// Raises from outside: the key was suppressed.
     pub external_suppressed: u64,
-    /// From outside: there was no room.
+    /// Raises from outside: there was no room.
     pub external_full: u64,
     /// Keys that are active: `raised + external = active + expired + cleared`.
     pub active: u64,
-    /// Whose hold has ended.
+    /// Keys whose hold has ended.
     pub expired: u64,
-    /// That were cleared.
+    /// Keys that were cleared.
     pub cleared: u64,
     /// Keys that are remembered: `entered - evicted`.
     pub keys: u64,
-    /// Keys that were ever let in.
+    /// Keys that were ever admitted.
     pub entered: u64,
-    /// Keys that had to go for others; none of them was active.
+    /// Keys that were evicted to make room; none of them was active.
     pub evicted: u64,
-    /// Packets with events for whose key there was no room.
+    /// Packets with events whose key found no room.
     pub unkept: u64,
-    /// How many keys there is room for.
+    /// The number of keys that there is room for.
     pub capacity: u64,
 }
 
-/// How many triggers lie side by side at most: so much more than its own may a state keep that goes
-/// on alone.
+/// The greatest number of co-located triggers. A state that continues alone may keep up to this
+/// many times its own memory.
 const BESIDE: usize = 16;
 
-/// How many packets may be looked at together, each for its keys, before what the first of them
-/// raises is.
+/// The greatest number of packets whose keys may be evaluated together before the first of them
+/// raises.
 pub const AHEAD: usize = 8;
 
 #[derive(Debug)]
 struct Trigger {
     state: Arc<Keyed>,
-    /// `i64::MAX` without one.
+    /// `i64::MAX` without a hold.
     hold: AtomicI64,
 }
 
-/// The state of a program's triggers with keys. A trigger is named by its place among the shapes;
-/// of one that does not exist, and of a key with another number of parts than its trigger's,
-/// nothing is known and nothing is kept.
+/// The state of a program's triggers with keys. A trigger is named by its place among the shapes.
+/// For a trigger that does not exist, and for a key with another number of parts than its trigger's
+/// key, nothing is known and nothing is kept.
 #[derive(Debug)]
 pub struct TriggerStore {
     triggers: Vec<Trigger>,
@@ -202,37 +204,36 @@ pub struct TriggerStore {
 }
 
 impl TriggerStore {
-    /// A store for these triggers, with nothing in it. Which of more keys than there is room for
-    /// share a shard is chance.
+    /// An empty store for these triggers. A random seed decides which keys share a shard.
     pub fn new(shapes: Vec<TriggerShape>) -> TriggerStore {
         TriggerStore::empty(None).renewed(shapes)
     }
 
-    /// A store that does the same whenever it is given the same. Whoever knows the seed can choose
-    /// keys that are slow.
+    /// A store that does the same whenever it gets the same input. Anyone who knows the seed can
+    /// choose keys that are slow.
     pub fn with_seed(shapes: Vec<TriggerShape>, seed: u64) -> TriggerStore {
         TriggerStore::empty(Some(seed)).renewed(shapes)
     }
 
-    /// A store of no triggers; without a seed, by chance.
+    /// A store without triggers. Without a seed, it takes a random one.
     pub fn empty(seed: Option<u64>) -> TriggerStore {
         let by_chance = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
         let seed = key::seed_of(seed.unwrap_or_else(by_chance));
         TriggerStore { triggers: Vec::new(), lock_shards: Arc::new(LockShards::new()), seed }
     }
 
-    /// A store for other triggers, which shares with this one the state of those that have the same
-    /// name and shape; their hold may differ. So what a new program goes on with is what the old
-    /// one, until it has ended, changes. Ends the process where there is no memory, as other
-    /// allocations do; [`try_renewed`](Self::try_renewed) does not.
+    /// A store for other triggers that shares with this store the state of triggers with the same
+    /// name and shape; their hold may differ. Until the old program ends, it changes the state that
+    /// the new program continues with. Where there is no memory, it aborts the process, as other
+    /// allocations do; [`try_renewed`](Self::try_renewed) returns an error.
     pub fn renewed(&self, shapes: Vec<TriggerShape>) -> TriggerStore {
         self.try_renewed(shapes).unwrap_or_else(|none| none.abort())
     }
 
-    /// The same.
+    /// Like [`renewed`](Self::renewed), but returns an error where there is no memory.
     ///
     /// # Errors
-    /// [`NoMemory`]: then nothing has changed.
+    /// [`NoMemory`]: this store is unchanged.
     pub fn try_renewed(&self, shapes: Vec<TriggerShape>) -> Result<TriggerStore, NoMemory> {
         let old = |shape: &TriggerShape| {
             self.triggers.iter().find(|old| old.state.is_of(shape)).map(|old| old.state.clone())
@@ -266,12 +267,12 @@ impl TriggerStore {
         Ok(TriggerStore { triggers, lock_shards: self.lock_shards.clone(), seed: self.seed })
     }
 
-    /// Whether it has a state that goes on for this shape.
+    /// Whether the store has a state that continues for this shape.
     pub fn has(&self, shape: &TriggerShape) -> bool {
         self.triggers.iter().any(|old| old.state.is_of(shape))
     }
 
-    /// Whether a trigger goes on with the state that a trigger of another store has.
+    /// Whether a trigger continues with the state of a trigger of another store.
     pub fn shares(&self, trigger: usize, other: &TriggerStore, was: usize) -> bool {
         let states = (self.triggers.get(trigger), other.triggers.get(was));
         matches!(states, (Some(mine), Some(its)) if Arc::ptr_eq(&mine.state, &its.state))
@@ -281,22 +282,22 @@ impl TriggerStore {
         self.triggers.get(trigger).map(|trigger| trigger.state.as_ref())
     }
 
-    /// How many triggers there are.
+    /// The number of triggers.
     pub fn len(&self) -> usize {
         self.triggers.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no triggers.
     pub fn is_empty(&self) -> bool {
         self.triggers.is_empty()
     }
 
-    /// The place of a trigger.
+    /// The place of the trigger with this name.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.triggers.iter().position(|trigger| trigger.state.name() == name)
     }
 
-    /// Where the states of a key are looked for, in all triggers whose key it is.
+    /// The hash by which the states of a key are found, in all triggers with this key.
     #[inline(always)]
     pub fn hash(&self, key: &[KeyValue]) -> KeyHash {
         KeyHash::new(self.seed, key)
@@ -308,21 +309,20 @@ impl TriggerStore {
         States(self.keyed(trigger))
     }
 
-    /// Whether the states of two triggers lie side by side.
+    /// Whether the states of two triggers are co-located.
     pub fn colocated(&self, trigger: usize, other: usize) -> bool {
         let lines = |trigger| self.keyed(trigger).map(|state| state.shared().0);
         lines(trigger).is_some() && lines(trigger) == lines(other)
     }
 
-    /// Goes to the states of a key, which has this hash; where that says all of it, the key may be
-    /// left out. Until the visit is over, its thread does nothing else with the store.
+    /// Visits the states of the key with this hash. Where the hash contains the whole key, `key`
+    /// may be empty. Until the visit ends, its thread must not use the store otherwise.
     #[inline]
     pub fn visit<'k>(&self, hash: &'k mut KeyHash, key: &'k [KeyValue<'k>]) -> Visit<'_, 'k> {
         Visit::new(self, hash, key)
     }
 
-    /// As [`Visit::observe`] for a visit of its own; an event is a number or a hash, if there is
-    /// one.
+    /// [`Visit::observe`] in a separate visit. An event is a number or a hash.
     pub fn observe(
         &self,
         trigger: usize,
@@ -339,31 +339,31 @@ impl TriggerStore {
         self.visit(&mut self.hash(key), key).observe(trigger, &mut self.moment(now), events, values)
     }
 
-    /// Whether a few new keys may push some of a trigger out.
+    /// Whether a few new keys may evict keys of a trigger.
     #[inline]
     pub fn may_forget(&self, trigger: usize) -> bool {
         self.keyed(trigger).is_some_and(|state| state.full.load(Relaxed))
     }
 
-    /// Whether one that was active at this time may be among them.
+    /// Whether a key that was active at `since` or later may be among the evicted keys.
     #[inline]
     pub fn may_forget_since(&self, trigger: usize, since: i64) -> bool {
         self.keyed(trigger)
             .is_some_and(|state| state.full.load(Relaxed) && state.latest.load(Relaxed) >= since)
     }
 
-    /// A moment by itself.
+    /// A single moment.
     pub fn moment(&self, now: i64) -> Moment {
         Moment::new(now, self.moments(1))
     }
 
-    /// The number of the first of so many moments that come next: each is another one, and its key
-    /// was seen last in the order of these numbers.
+    /// The number of the first of the next `count` moments. Each moment has its own number, and
+    /// these numbers order when keys were last seen.
     pub fn moments(&self, count: usize) -> u64 {
         self.lock_shards.moments(count)
     }
 
-    /// Applies what a packet's `when` and `unless` said, at its moment.
+    /// Applies the result of a packet's `when` and `unless`, at the packet's moment.
     #[inline]
     pub fn apply_at(&self, trigger: usize, key: &[KeyValue], moment: &Moment, fired: Fired) -> Outcome {
         match (self.triggers.get(trigger), fired) {
@@ -376,7 +376,7 @@ impl TriggerStore {
         }
     }
 
-    /// The same at a moment of its own.
+    /// [`apply_at`](Self::apply_at) with a new moment.
     pub fn apply(&self, trigger: usize, key: &[KeyValue], now: i64, fired: Fired) -> Outcome {
         self.apply_at(trigger, key, &self.moment(now), fired)
     }
@@ -387,26 +387,26 @@ impl TriggerStore {
         self.keyed(trigger).is_some_and(|state| state.active(key, now))
     }
 
-    /// Raises a trigger from outside, for so long or, without a time to live, for its hold.
+    /// Raises a trigger from outside, for `ttl` nanoseconds. `None`: for the trigger's hold.
     pub fn raise(&self, trigger: usize, key: &[KeyValue], now: i64, ttl: Option<i64>) -> Outcome {
         let Some(trigger) = self.triggers.get(trigger) else { return Outcome::Nothing };
         let ttl = ttl.map_or_else(|| trigger.hold.load(Relaxed), |ttl| ttl.max(0));
         trigger.state.raise(key, &self.moment(now), until(now, ttl), true)
     }
 
-    /// Ends a key's being active; whether it was.
+    /// Makes a key inactive. Returns whether it was active.
     pub fn clear(&self, trigger: usize, key: &[KeyValue], now: i64) -> bool {
         self.keyed(trigger).is_some_and(|state| state.clear(key, now))
     }
 
-    /// Ends it for all keys; for how many.
+    /// Makes all keys inactive. Returns how many were active.
     pub fn clear_all(&self, trigger: usize, now: i64) -> u64 {
         self.keyed(trigger).map_or(0, |state| state.clear_all(now))
     }
 
-    /// From now on the key is not raised, but counted, until a moment, inclusive, or until it is
-    /// taken back. False when as many keys are suppressed as the trigger remembers, or there is no
-    /// such trigger or key.
+    /// Keeps a key from being raised until a moment, inclusive; without one, until
+    /// [`unsuppress`](Self::unsuppress). Hits are still counted. Returns false when as many keys
+    /// are suppressed as the trigger remembers, or when there is no such trigger or key.
     pub fn suppress(
         &self,
         trigger: usize,
@@ -418,49 +418,49 @@ impl TriggerStore {
         self.keyed(trigger).is_some_and(|state| state.suppress(key, now, reason, until))
     }
 
-    /// Takes a suppression back; whether there was one.
+    /// Ends a suppression. Returns whether there was one.
     pub fn unsuppress(&self, trigger: usize, key: &[KeyValue]) -> bool {
         self.keyed(trigger).is_some_and(|state| state.unsuppress(key))
     }
 
-    /// The keys that are suppressed, in order.
+    /// The suppressed keys, in the order of keys.
     pub fn suppressed(&self, trigger: usize, now: i64) -> Vec<Suppressed> {
         self.keyed(trigger).map_or_else(Vec::new, |state| state.suppressed(now))
     }
 
-    /// The keys whose suppression is over by its time; each is given once.
+    /// The keys whose suppression has ended by its time; each is returned once.
     pub fn suppressions_over(&self, trigger: usize, now: i64) -> Vec<Suppressed> {
         self.keyed(trigger).map_or_else(Vec::new, |state| state.suppressions.over(now))
     }
 
-    /// The keys that are active, first raised first.
+    /// The active keys, the first raised first.
     pub fn list(&self, trigger: usize, now: i64) -> Vec<ActiveKey> {
         self.keyed(trigger).map_or_else(Vec::new, |state| state.list(now))
     }
 
-    /// What happened up to a moment, which is not before that of an earlier packet or question: a
-    /// hold that had ended then has ended, unless a packet that comes late prolongs it.
+    /// The counters at a moment, which must not be before the moment of an earlier packet or query.
+    /// A hold that has ended by then counts as expired, unless a late packet prolongs it.
     pub fn counts(&self, trigger: usize, now: i64) -> TriggerCounts {
         self.keyed(trigger).map_or_else(TriggerCounts::default, |state| state.counts(now))
     }
 
-    /// Changes how long a trigger stays active from the next raise on.
+    /// Changes how long a trigger stays active, from the next raise on.
     pub fn set_hold(&self, trigger: usize, hold: Option<i64>) {
         if let Some(trigger) = self.triggers.get(trigger) {
             trigger.hold.store(hold_of(hold), Relaxed);
         }
     }
 
-    /// Changes the length of a window. It begins anew for every key, as slices of another length
-    /// cannot be told apart; when it has that length already, nothing happens.
+    /// Changes the length of a window. The window begins anew for each key, because its old slices
+    /// have another length. Nothing happens when it has that length already.
     pub fn set_per(&self, trigger: usize, window: usize, per: i64) {
         if let Some(state) = self.keyed(trigger) {
             state.set_per(window, per);
         }
     }
 
-    /// Bytes of all triggers' state; what is suppressed is not in it, nor the few locks. What lies
-    /// beside a state goes when all that lies there is gone.
+    /// Memory of all triggers' states, in bytes, without suppressions and locks. The memory of
+    /// co-located states is freed when none of them is left.
     pub fn memory(&self) -> usize {
         let shared = self.triggers.iter().map(|trigger| trigger.state.shared());
         let shared: HashMap<*const _, usize> = shared.collect();
@@ -468,19 +468,19 @@ impl TriggerStore {
         own.chain(shared.into_values()).sum()
     }
 
-    /// Bytes that a trigger of this shape takes.
+    /// Memory of a trigger of this shape, in bytes.
     pub fn memory_of(shape: &TriggerShape) -> u64 {
         layout::Layout::new(shape).memory()
     }
 
-    /// Bytes that the suppressed keys of a trigger of this shape take when there is no room for
-    /// more.
+    /// Memory of the suppressions of a trigger of this shape when there is no room for more, in
+    /// bytes.
     pub fn suppressed_memory_of(shape: &TriggerShape) -> u64 {
         suppress::Suppressions::memory(shape.keys)
     }
 
-    /// How many keys a trigger of this shape has room for: what [`TriggerCounts::capacity`] says of
-    /// it.
+    /// The number of keys that a trigger of this shape has room for, as in
+    /// [`TriggerCounts::capacity`].
     pub fn capacity_of(shape: &TriggerShape) -> u64 {
         Keyed::rows_of(shape) as u64
     }
@@ -490,7 +490,7 @@ fn hold_of(hold: Option<i64>) -> i64 {
     hold.map_or(i64::MAX, |hold| hold.max(0))
 }
 
-/// The last moment of a hold that begins now; one without end has none.
+/// The last moment of a hold that begins now. A hold without an end stays `i64::MAX`.
 fn until(now: i64, hold: i64) -> i64 {
     if hold == i64::MAX { hold } else { now.saturating_add(hold) }
 }

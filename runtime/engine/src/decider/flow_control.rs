@@ -1,8 +1,8 @@
-//! What is done to flows from outside: triggers by flow raised, cleared, suppressed for a flow that
-//! is named by its ends. The invariants: what is done to a flow ends with it, and nothing is
-//! remembered for a flow that is not there; a name that may mean several flows does nothing.
-//! (Rejected: to remember names for flows to come; that is a trigger by addresses and ports, and
-//! grows.)
+//! Changes to single flows from outside: raises, clears and suppresses triggers with the key `flow`
+//! for a flow that is named by its ends. Invariants: a change to a flow ends with the flow, and
+//! nothing is remembered for a flow that does not exist; a name that may mean several flows changes
+//! nothing. (Rejected: to remember names for future flows; a trigger by addresses and ports does
+//! that, and such a list grows.)
 
 use super::{Decider, Tracker};
 use crate::change::{Change, Effect, FlowAct, FlowRefusal, Refused};
@@ -14,27 +14,28 @@ use mrule_compiler::hir::{Program, Scope, TriggerId};
 use mrule_compiler::table::KeyValue;
 use std::collections::HashMap;
 
-/// Of how many flows triggers can be suppressed at a worker.
+/// Number of flows for which one worker can suppress triggers.
 const MAX_SUPPRESSED: usize = 1 << 16;
 
-/// How many flows are named when a name may mean several.
+/// How many flows an error names when a name may mean several.
 pub const NAMED: usize = 4;
 
-/// Which flows' triggers are not to be raised, of those that hold as long as the flow.
+/// The triggers that are suppressed for single flows, of the triggers that stay active as long as
+/// the flow.
 #[derive(Debug, Default)]
 pub(super) struct Suppressions {
     flows: HashMap<FlowId, Vec<Suppression>>,
 }
 
-/// A trigger that is not to be raised for a flow.
+/// A trigger that is suppressed for a flow.
 #[derive(Debug, Clone)]
 struct Suppression {
-    /// The flow: its place may be another's by now.
+    /// The flow. Another flow may have taken its place by now.
     name: FlowName,
     first: i64,
     bit: u32,
     reason: String,
-    /// The last moment of it.
+    /// The last moment of the suppression. `None`: the end of the flow.
     until: Option<i64>,
 }
 
@@ -45,7 +46,7 @@ impl Suppression {
 }
 
 impl Suppressions {
-    /// The bits of triggers that are suppressed for a flow.
+    /// The bits of the triggers that are suppressed for a flow.
     #[inline]
     pub(super) fn bits(&self, flows: &FlowTable, flow: Option<FlowId>, now: i64) -> u64 {
         match flow {
@@ -96,8 +97,7 @@ impl Suppressions {
         was
     }
 
-    /// Takes out what is over by now, as its flow or its time has ended, and gives it with the
-    /// reason.
+    /// Removes the suppressions whose flow or time has ended, and returns them with the reason.
     fn over(&mut self, flows: &FlowTable, now: i64) -> Vec<(u32, FlowName, &'static str)> {
         let mut over = Vec::new();
         self.flows.retain(|flow, suppressed| {
@@ -119,7 +119,7 @@ impl Suppressions {
         over
     }
 
-    /// Goes on with what another knows, whose triggers had other bits.
+    /// Takes over the suppressions of `other`. `bits` has the old and the new bit of each trigger.
     pub(super) fn take_over(&mut self, other: &mut Suppressions, bits: &[(u32, u32)]) {
         self.flows = std::mem::take(&mut other.flows);
         self.flows.retain(|_, suppressed| {
@@ -135,7 +135,7 @@ impl Suppressions {
     }
 }
 
-/// The triggers by flow of a program that are active for a flow, by their places.
+/// The places of the triggers with the key `flow` that are active for a flow.
 pub fn active(policy: &Policy, flow: &FlowAbout, now: i64) -> Vec<usize> {
     let is = |(at, trigger): &(usize, &mrule_compiler::hir::Trigger)| match trigger.scope {
         Scope::Flow(bit) => flow.active & 1 << bit != 0,
@@ -148,16 +148,16 @@ pub fn active(policy: &Policy, flow: &FlowAbout, now: i64) -> Vec<usize> {
 }
 
 impl Decider {
-    /// The flows that it knows; none when the program says nothing about flows.
+    /// The flow table. `None`: the program does not use flows.
     pub fn flows(&self) -> Option<&FlowTable> {
         self.tracker.as_ref().map(|tracker| &tracker.flows)
     }
 
-    /// Makes a change, of the policy or of a flow, at a moment of packet time.
+    /// Makes a change to the policy or to a flow at a packet time.
     ///
     /// # Errors
-    /// [`Refused`]: the change is wrong for the policy, or the flow is not there. Then nothing has
-    /// changed.
+    /// [`Refused`]: the change does not fit the policy, or there is no such flow. Nothing has
+    /// changed then.
     pub fn change(&mut self, policy: &mut Policy, now: i64, change: &Change) -> Result<Effect, Refused> {
         match change {
             Change::Flow { trigger, flow, act } => {
@@ -174,7 +174,7 @@ impl Decider {
         }
     }
 
-    /// The one flow that a name may mean.
+    /// The only flow that the name may mean.
     fn one(&self, name: &FlowName, now: i64) -> Result<FlowId, FlowRefusal> {
         let flows = self.flows().ok_or(FlowRefusal::Untracked)?;
         if let Some(flow) = flows.find(name, now) {
@@ -196,7 +196,8 @@ impl Decider {
         }
     }
 
-    /// Does something about a trigger to the flow of exactly this name; none when it is not here.
+    /// Makes a change to a trigger for the flow with exactly this name. Returns `None` when this
+    /// worker does not know the flow.
     pub fn act_on(
         &mut self,
         policy: &Policy,
@@ -262,8 +263,8 @@ impl Decider {
         }
     }
 
-    /// The suppressions of triggers by flow that are over, each once: the trigger, the flow and the
-    /// reason.
+    /// The suppressions of triggers for flows that have ended, once each: the trigger, the flow and
+    /// the reason.
     pub fn suppressions_over(&mut self, program: &Program, now: i64) -> Vec<(usize, FlowName, &'static str)> {
         let Some(Tracker { flows, suppressions, .. }) = &mut self.tracker else { return Vec::new() };
         if suppressions.flows.is_empty() {
@@ -277,8 +278,8 @@ impl Decider {
         over.filter_map(|(bit, name, why)| Some((trigger(bit)?, name, why))).collect()
     }
 
-    /// The triggers that are suppressed for the flow of exactly this name, by place, each with the
-    /// reason and the end of it.
+    /// The triggers that are suppressed for the flow with exactly this name: each trigger's place,
+    /// the reason and the end.
     pub fn suppressed(
         &self,
         policy: &Policy,
@@ -312,8 +313,8 @@ impl Decider {
         found
     }
 
-    /// Ends a trigger for the flows in at most `most` places, from the place `from` on; for how
-    /// many it did, and where to go on.
+    /// Makes a trigger inactive for the flows in at most `most` places, from the place `from` on.
+    /// Returns the number of these flows, and where to continue.
     pub fn end_for_all(&mut self, bit: u32, from: usize, most: usize, now: i64) -> (u64, Slice) {
         let Some(Tracker { flows, .. }) = &mut self.tracker else { return (0, Slice::End) };
         let mut active = Vec::new();
@@ -329,7 +330,7 @@ impl Decider {
     }
 }
 
-/// The bit of a trigger by flow that holds as long as the flow.
+/// The bit of a trigger that stays active as long as its flow.
 pub fn bit_of(program: &Program, trigger: usize) -> Option<u32> {
     match program.triggers.get(trigger)?.scope {
         Scope::Flow(bit) => Some(bit),

@@ -1,6 +1,6 @@
-//! The keys that packets have for triggers: from the words that engines write to values, and what
-//! engines leave to be read from the packet. The invariant: a key is made in the room it is given,
-//! and written only as far as it goes. (Rejected: keys that are returned by value, 264 bytes that
+//! The keys that packets have for triggers: turns the words that engines write into values, and
+//! reads from the packet what engines do not write. Invariant: a key is built in the caller's
+//! buffer, and only its own parts are written. (Rejected: keys returned by value, 264 bytes that
 //! are copied two or three times.)
 
 use crate::trigger::{KeyHash, TriggerStore};
@@ -11,7 +11,7 @@ use mrule_compiler::helpers;
 use mrule_compiler::hir::{Bytes, Key, OwnKey};
 use mrule_compiler::table::KeyValue;
 
-/// What a part of a key is; what the engine does not write is read here.
+/// The kind of a key's part. This module reads the parts that the engine does not write.
 #[derive(Debug)]
 enum Part {
     Num,
@@ -21,14 +21,14 @@ enum Part {
     Facet(Facet),
 }
 
-/// For each form of a key, what each part is.
+/// For each form of a key, the kinds of its parts.
 #[derive(Debug)]
 pub(super) struct Forms(Vec<Vec<Part>>);
 
-/// Room for a key.
+/// A buffer for a key.
 pub(super) type Room<'a> = [KeyValue<'a>; MAX_KEY];
 
-/// Room with nothing in it.
+/// An empty buffer.
 pub(super) const ROOM: Room<'static> = [KeyValue::Num(0); MAX_KEY];
 
 impl Forms {
@@ -38,18 +38,18 @@ impl Forms {
             Key::Ipv6(_) => Part::V6,
             Key::Bytes(bytes) => Part::Bytes(bytes.clone()),
             Key::Facet(facet) => Part::Facet(*facet),
-            // A constant is no part of a packet's own key.
+            // A constant is not part of a packet's own key.
             Key::Num(_) | Key::Text(_) => Part::Num,
         };
         Forms(own.iter().map(|form| form.key.iter().map(part).collect()).collect())
     }
 
-    /// Whether some part is bytes: what was found in the packet is needed to read it.
+    /// Whether a part is bytes. To read it, the packet's dissected headers are needed.
     pub(super) fn read_bytes(&self) -> bool {
         self.0.iter().flatten().any(|part| matches!(part, Part::Bytes(_)))
     }
 
-    /// The key that a packet has.
+    /// The key of a packet.
     #[inline(always)]
     pub(super) fn key<'k, 'a>(
         &self,
@@ -72,7 +72,7 @@ impl Forms {
         room.get(..form.len())
     }
 
-    /// Its hash; the default where there is none.
+    /// The hash of a packet's key; the default where the packet has no key.
     #[inline(always)]
     pub(super) fn hash<'a>(
         &self,
@@ -83,7 +83,7 @@ impl Forms {
         seen: PacketContext<'a>,
     ) -> KeyHash {
         let first = &words.parts[0];
-        // Most keys are one word or two: they need no room.
+        // Most keys are one or two words and need no buffer.
         match self.form(words) {
             Some([Part::Num]) => triggers.hash(&[num(first)]),
             Some([Part::V4]) => triggers.hash(&[v4(first)]),

@@ -1,7 +1,8 @@
-//! A key that packets have, and the triggers with windows of which it is: where their states lie,
-//! and how a packet's events come into them. The invariant: a state is asked for, then expected,
-//! then visited, packet by packet in their order. (Rejected: packet by packet, all keys of each;
-//! what is the same for all packets is then fetched anew for each key.)
+//! A key that packets have, and the triggers with windows that use it: where their states lie, and
+//! how a packet's events get into them. Invariant: for each packet in order, the bucket is
+//! prefetched, then the row is guessed and prefetched, then the state is visited. (Rejected: all
+//! keys of one packet after the other; data that all packets share would be fetched again for each
+//! key.)
 
 use super::key_extract::{Forms, ROOM, Room};
 use crate::trigger::{KeyHash, Moment, TriggerStore};
@@ -11,19 +12,19 @@ use mrule_compiler::hir::{OwnKey, Program, TriggerId};
 use mrule_compiler::table::KeyValue;
 use std::ops::Range;
 
-/// Packets that were probed, the first of which is packet `first` of a batch.
+/// Probed packets. The first of them is packet `first` of a batch.
 #[derive(Clone, Copy)]
 pub(super) struct ProbeBatch<'a> {
     pub packets: &'a [Packet<'a>],
     pub first: usize,
     pub sight: &'a BatchContext,
     pub probe: &'a Probe,
-    /// What is in them, where a key has bytes.
+    /// The packets' dissected headers, where a key has bytes.
     pub heads: &'a [Head],
 }
 
-/// What is said of those packets: rows of values, a value for each window, and of whether keys are
-/// active, one for each trigger.
+/// Results for these packets: a row per packet with a value for each window, and for each trigger
+/// whether the key is active.
 pub(super) struct TriggerOutputs<'a> {
     pub moments: &'a mut [Moment],
     pub values: &'a mut [u64],
@@ -32,14 +33,14 @@ pub(super) struct TriggerOutputs<'a> {
     pub triggers: usize,
 }
 
-/// A key that packets have, and the triggers with windows of which it is.
+/// A key that packets have, and the triggers with windows that use it.
 #[derive(Debug)]
 pub(super) struct KeyGroup {
-    /// Its place among [`Program::key_groups`].
+    /// The key's place among [`Program::key_groups`].
     at: usize,
     forms: Forms,
     pub(super) counters: Vec<Counter>,
-    /// For each packet that was probed, where the states of its key are looked for.
+    /// The hash of each probed packet's key, by which its states are found.
     hashes: Vec<KeyHash>,
 }
 
@@ -47,28 +48,28 @@ pub(super) struct KeyGroup {
 #[derive(Debug)]
 pub(super) struct Counter {
     pub(super) trigger: usize,
-    /// Which windows of the program are its.
+    /// The places of the trigger's windows among the program's windows.
     windows: Range<usize>,
-    /// Its states lie beside those of the first.
+    /// The trigger's states lie beside the states of the first trigger.
     colocated: bool,
-    /// How often, of late, its state was not beside that of the first.
+    /// How often lately the state was not beside the state of the first trigger.
     displaced: u8,
 }
 
-/// From here on, a trigger's states are asked for by themselves.
+/// From this count on, a trigger's states are prefetched separately.
 const APART: u8 = 4;
 
 impl Counter {
-    /// A trigger; none when it has no windows.
+    /// A trigger. Returns `None` when it has no windows.
     fn new(program: &Program, id: TriggerId) -> Option<Counter> {
         let mut windows = program.windows_of(id).map(|(id, _)| id.index());
-        // The checker makes those of one trigger together.
+        // The checker gives the windows of one trigger contiguous places.
         let first = windows.next()?;
         let windows = first..first + 1 + windows.count();
         Some(Counter { trigger: id.index(), windows, colocated: true, displaced: 0 })
     }
 
-    /// Notes whether a state was elsewhere.
+    /// Notes whether a state was displaced.
     #[inline(never)]
     fn note(&mut self, displaced: bool) {
         self.displaced =
@@ -107,7 +108,7 @@ impl KeyGroup {
         self.forms.read_bytes()
     }
 
-    /// The key that a packet has.
+    /// The key of a packet.
     #[inline(always)]
     pub(super) fn key<'k, 'a>(
         &self,
@@ -120,8 +121,8 @@ impl KeyGroup {
         self.forms.key(probe.key(row, self.at)?, head, packet, seen, room)
     }
 
-    /// Asks the memory where the states of all packets' keys are, so that these come side by side:
-    /// a lock, as each key takes, waits for what was asked before it.
+    /// Prefetches the buckets of all packets' keys, so that their memory accesses overlap. This
+    /// must come before any lock: taking a lock waits for earlier memory accesses.
     pub(super) fn prefetch_bucket(&mut self, triggers: &TriggerStore, probes: ProbeBatch) {
         let Some((lead, others)) = self.counters.split_first() else { return };
         let lead = triggers.states(lead.trigger);
@@ -137,7 +138,7 @@ impl KeyGroup {
         }
     }
 
-    /// Asks it for the states, some time after that.
+    /// Guesses and prefetches the rows, some time after the buckets.
     pub(super) fn prefetch_row(&mut self, triggers: &TriggerStore, packets: usize) {
         let Some((lead, others)) = self.counters.split_first() else { return };
         let lead = triggers.states(lead.trigger);
@@ -178,7 +179,7 @@ impl KeyGroup {
                 return;
             };
             let mut room = None;
-            // Where the hash says all of the key, none is made.
+            // Where the hash contains the whole key, no key is built.
             let key = if hash.is_whole() {
                 &[]
             } else {

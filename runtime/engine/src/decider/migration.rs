@@ -1,35 +1,34 @@
-//! What a program that takes another's place goes on with: which of its rules, stations, triggers
-//! are those that the other had, and how a worker hands over what it knows of flows. The invariant:
-//! what goes on keeps its counts, what does not begins at 0, so that sums add up over all programs;
-//! a worker moves things and allocates nothing. (Rejected: a new table of flows for each program,
-//! which would forget every connection.)
+//! What a program takes over from its predecessor: the rules, stations and triggers that both have,
+//! and what a worker knows about flows. Invariant: what both programs have keeps its counters and
+//! all else begins at 0, so that sums add up over all programs; a worker moves state and allocates
+//! nothing. (Rejected: a new flow table for each program, which would forget each connection.)
 
 use super::{Decider, Tracker, TriggerCount};
 use crate::policy::Policy;
 use crate::stream::Streams;
 use mrule_compiler::hir::{Program, Scope};
 
-/// What goes on from one program to the next: for each thing of the new one its place in the old
-/// one.
+/// What continues from one program to the next: for each item of the new program its place in the
+/// old one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Migration {
     /// Rules, by name.
     pub rules: Vec<Option<usize>>,
     /// Limits, by name.
     pub limits: Vec<Option<usize>>,
-    /// Stations whose queue and thread go on.
+    /// Stations whose queue and thread continue.
     pub stations: Vec<Option<usize>>,
-    /// Triggers whose state goes on.
+    /// Triggers whose state continues.
     pub triggers: Vec<Option<usize>>,
-    /// Triggers by flow: the bit that each had, and the one it gets.
+    /// Triggers with the key `flow`: the old and the new bit of each.
     pub bits: Vec<(u32, u32)>,
-    /// Some of these bits mean something else than before.
+    /// At least one of these bits has changed its meaning.
     pub renumbered: bool,
 }
 
 impl Migration {
-    /// Between two policies of which the second succeeds the first; of stations, whoever runs them
-    /// knows.
+    /// The migration between two policies of which the second succeeds the first. The caller runs
+    /// the stations and knows which of them continue.
     pub fn new(old: &Policy, new: &Policy, stations: Vec<Option<usize>>) -> Migration {
         let (was, is) = (old.program(), new.program());
         let (triggers, bits) = (triggers(old, new), bits(was, is));
@@ -52,7 +51,8 @@ impl Migration {
     }
 }
 
-/// Triggers with keys go on where their store says so, those by flow where both are by flow.
+/// Triggers with keys continue where their store says so; triggers with the key `flow` where both
+/// have that key.
 fn triggers(old: &Policy, new: &Policy) -> Vec<Option<usize>> {
     let by_flow = |policy: &Policy, at: usize| {
         policy.program().triggers.get(at).is_some_and(|t| matches!(t.scope, Scope::Flow(_)))
@@ -69,7 +69,7 @@ fn triggers(old: &Policy, new: &Policy) -> Vec<Option<usize>> {
     new.program().triggers.iter().enumerate().map(was).collect()
 }
 
-/// The bits of triggers by flow that have one name in both programs.
+/// The bits of the triggers with the key `flow` that have the same name in both programs.
 fn bits(was: &Program, is: &Program) -> Vec<(u32, u32)> {
     let bit = |program: &Program, name: &str| {
         program.triggers.iter().find(|t| t.name == name).and_then(|t| match t.scope {
@@ -94,8 +94,8 @@ impl Decider {
         }
     }
 
-    /// Takes over what another program's decider knows; that one is of no more use then. `packets`:
-    /// how many were decided before, by all programs of this policy.
+    /// Takes over what the decider of another program knows; do not use that decider afterwards.
+    /// `packets` is the number of packets that all programs of this policy decided before.
     pub fn take_over(&mut self, other: &mut Decider, migration: &Migration, packets: u64) {
         let Some(Tracker { flows, streams, suppressions, before }) = &mut self.tracker else { return };
         *before = packets;
@@ -120,8 +120,8 @@ impl Decider {
 #[cfg(test)]
 mod tests;
 
-/// What would begin anew for flows that are there, should `new` take the place of `old`: whether
-/// what is looked for in streams changes.
+/// Whether the search of existing streams begins anew when `new` takes the place of `old`, because
+/// it looks for something else.
 pub fn streams_begin_anew(old: &Program, new: &Program) -> bool {
     let kinds = |program: &Program| program.streams.iter().map(|p| p.kind.clone()).collect::<Vec<_>>();
     let what = |program: &Program| {

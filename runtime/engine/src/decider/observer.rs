@@ -1,6 +1,6 @@
-//! Who is told what packets and changes from outside do to triggers. The invariant: an observer
-//! changes nothing of what is decided. (Rejected: a writer of events in the way of the packet; the
-//! decision would know files and JSON.)
+//! Receives the effects of packets and of changes from outside on triggers. Invariant: an observer
+//! changes no decision. (Rejected: an event writer inside the decider; the decision would depend on
+//! files and JSON.)
 
 use super::{Decider, TriggerEvent};
 use crate::change::{Change, Effect, FlowRefusal};
@@ -10,27 +10,28 @@ use mrule_compiler::abi::Packet;
 use mrule_compiler::batch::Batch;
 use std::fmt::Debug;
 
-/// Is told what becomes of triggers. Live, it is called where packets are decided, and must not
-/// wait.
+/// Receives the effects on triggers. Live workers call it on the path of packets, so it must not
+/// block.
 pub trait Observer: Debug + Send + Sync {
-    /// Whether anybody reads what it is told; if not, it is not called for packets.
+    /// Whether anyone reads the observer's output. If not, it is not called for packets.
     fn is_wanted(&self) -> bool;
 
-    /// A packet did something to a trigger; `number` is the packet's, from 1.
+    /// A packet affected a trigger. `number` is the packet's number, from 1.
     fn packet(&self, policy: &Policy, number: u64, event: &TriggerEvent<'_>);
 
-    /// A change from outside was made, at this time in nanoseconds since the Unix epoch.
+    /// A change from outside was made at `now`, in nanoseconds since the Unix epoch.
     fn change(&self, policy: &Policy, now: i64, change: &Change, effect: Effect);
 
-    /// Something was not done to a flow, and why.
+    /// A change to a flow was refused because of `why`.
     fn refused(&self, policy: &Policy, now: i64, trigger: usize, flow: &FlowName, why: &FlowRefusal);
 
-    /// A suppression of a trigger by flow is over, and why.
+    /// The suppression of a trigger for a flow has ended because of `why`.
     fn flow_suppression_over(&self, policy: &Policy, now: i64, trigger: usize, flow: &FlowName, why: &str);
 }
 
 impl Decider {
-    /// Decides packets, before which so many came, and tells the observer what they do to triggers.
+    /// Decides packets and reports their effects on triggers to the observer. `before` packets came
+    /// earlier.
     pub fn decide_observed(
         &mut self,
         policy: &Policy,

@@ -1,9 +1,9 @@
-//! Triggers: what a few packets are to each, what their windows then say, which are raised, and
-//! what comes of it. The invariants: every `when` and `unless` sees the states before its packet,
-//! its windows with the packet; several packets are looked at before the first of them raises
-//! anything only where no condition asks for what it could change; for each trigger
-//! `held = raised + extended + vetoed + suppressed + full + unkeyed`. (Rejected: applying one
-//! trigger before the next is asked, which would make their order matter.)
+//! Evaluates triggers: the events of a few packets, the values of their windows, which triggers are
+//! raised, and the outcomes. Invariants: each `when` and `unless` sees the states before its
+//! packet, and windows that include the packet. Several packets are evaluated before the first of
+//! them raises a trigger only where no condition reads what it could change. For each trigger,
+//! `held = raised + extended + vetoed + suppressed + full + unkeyed`. (Rejected: to apply one
+//! trigger before the next is evaluated; their order would then matter.)
 
 use super::key_extract::{ROOM, Room};
 use super::key_group::{Counter, KeyGroup, ProbeBatch, TriggerOutputs};
@@ -18,45 +18,46 @@ use mrule_compiler::hir::{OwnKey, Pred, PredKind, Program, Scope, Trigger, Trigg
 use mrule_compiler::table::KeyValue;
 use std::ops::Range;
 
-/// What one worker needs to raise triggers. Of packets, it knows those that were probed last: rows
-/// of them are in their order.
+/// What one worker needs to raise triggers. It keeps rows for the packets that were probed last, in
+/// their order.
 #[derive(Debug)]
 pub(super) struct TriggerEvaluator {
-    /// Per trigger.
+    /// By trigger.
     plans: Vec<Plan>,
-    /// Per key, with the triggers that have it.
+    /// By key, with the triggers that use it.
     groups: Vec<KeyGroup>,
-    /// Some trigger has a condition and a key or windows: packets must be probed, and windows kept.
+    /// At least one trigger has a condition and a key or windows: packets must be probed, and
+    /// windows kept.
     keyed: bool,
-    /// How many packets may be probed together, and whether what they raise can be said before they
-    /// raise it.
+    /// `ahead`: how many packets may be probed together. `together`: whether their triggers may be
+    /// evaluated before the first of them raises.
     ahead: usize,
     together: bool,
     /// The first packet that was probed.
     first: usize,
-    /// Per packet: its keys and events.
+    /// By packet: its keys and events.
     probe: Probe,
-    /// Per packet: what is in it, where some key has bytes and so reads it.
+    /// By packet: its dissected headers, filled where a key has bytes, which are read from the
+    /// packet.
     heads: Vec<Head>,
     reads: bool,
-    /// Per packet: its time, and its place among all.
+    /// By packet: its time, and its number in the order of all moments.
     moments: Vec<Moment>,
-    /// Per packet and window of the program: what it says.
+    /// By packet and window of the program: the window's value.
     values: Vec<u64>,
     windows: usize,
-    /// Per packet and trigger: where it has windows, whether the packet's key was active, before
-    /// the packet.
+    /// By packet and trigger with windows: whether the packet's key was active before the packet.
     active: Vec<bool>,
-    /// Per packet and trigger.
+    /// By packet and trigger: the result of its conditions.
     fired: Vec<Fired>,
     counts: Vec<TriggerCount>,
 }
 
-/// What is done with a trigger.
+/// How a trigger is evaluated.
 #[derive(Debug)]
 struct Plan {
     scope: Of,
-    /// Its key is the flow's number, which says nothing outside.
+    /// Its key is the flow's number, which has no meaning outside.
     by_flow: bool,
     group: Option<usize>,
     counts: bool,
@@ -72,21 +73,21 @@ enum Of {
     Outside,
 }
 
-/// Where a packet stands: what [`TriggerEvaluator`] needs to know of it.
+/// A packet, with what [`TriggerEvaluator`] needs to know about it.
 #[derive(Clone, Copy)]
 pub(super) struct Step<'a> {
     pub at: usize,
     pub packet: &'a Packet<'a>,
     pub seen: PacketContext<'a>,
     pub flow: Option<FlowId>,
-    /// Triggers by flow that are active.
+    /// Active triggers with the key `flow`.
     pub active: u64,
-    /// Those that are suppressed for the flow.
+    /// The triggers that are suppressed for the flow.
     pub suppressions: u64,
 }
 
 impl TriggerEvaluator {
-    /// Room for a policy's triggers.
+    /// Buffers for a policy's triggers.
     pub(super) fn new(policy: &Policy) -> TriggerEvaluator {
         let program = policy.program();
         let ahead = if may_look_ahead(program) { AHEAD } else { 1 };
@@ -125,14 +126,14 @@ impl TriggerEvaluator {
         }
     }
 
-    /// Goes on counting where others left off.
+    /// Seeds the counters from the previous version.
     pub(super) fn count_from(&mut self, before: impl Iterator<Item = TriggerCount>) {
         for (count, before) in self.counts.iter_mut().zip(before) {
             *count = before;
         }
     }
 
-    /// What became of each trigger.
+    /// Effects of packets on each trigger.
     pub(super) fn counts(&self) -> &[TriggerCount] {
         &self.counts
     }
@@ -146,23 +147,23 @@ impl TriggerEvaluator {
         self.groups.iter().flat_map(|group| &group.counters)
     }
 
-    /// Whether the packets that are probed together may be looked at together, too: no condition
-    /// asks for what one of them may raise, and none of their keys can push another out, which what
-    /// is raised would keep.
+    /// Whether the packets that are probed together may also be evaluated together. No condition
+    /// may read what one of the packets may raise, and none of their keys may evict a key that a
+    /// raise would have kept.
     fn together(&self, policy: &Policy) -> bool {
         self.together && !self.counters().any(|counter| policy.triggers().may_forget(counter.trigger))
     }
 
-    /// Whether the next packet's key may push out one that packets from this time on are decided
-    /// by: those must be first.
+    /// Whether the next packet's key may evict a key that pending packets with times from `since`
+    /// on are decided by. Those packets must be decided first.
     pub(super) fn may_forget_since(&self, policy: &Policy, since: i64) -> bool {
         self.counters().any(|counter| policy.triggers().may_forget_since(counter.trigger, since))
     }
 
-    /// Finds out what the next packets, of which the first is packet `first`, are to triggers.
-    /// Where that may be done, their events are taken into windows, and what they raise is found
-    /// out, too; nothing is raised yet. Else each is to be looked at ([`TriggerEvaluator::look`])
-    /// when those before it have raised what they raise: false.
+    /// Probes the next packets; the first of them is packet `first`. Where that is allowed, it also
+    /// takes their events into windows and evaluates their triggers, but raises nothing. Returns
+    /// false otherwise: the caller must then evaluate each packet with [`TriggerEvaluator::look`]
+    /// after the packets before it have raised their triggers.
     pub(super) fn probe(
         &mut self,
         policy: &Policy,
@@ -196,7 +197,7 @@ impl TriggerEvaluator {
         together
     }
 
-    /// The same for one packet of those that were probed.
+    /// Counts and evaluates one of the probed packets.
     pub(super) fn look(
         &mut self,
         policy: &Policy,
@@ -211,7 +212,7 @@ impl TriggerEvaluator {
         self.fire(policy, scratch, one, at, sight);
     }
 
-    /// Takes the events of these of the packets that were probed into the windows of their keys.
+    /// Takes the events of these probed packets into the windows of their keys.
     fn count(&mut self, policy: &Policy, packets: &[Packet], sight: &BatchContext, rows: Range<usize>) {
         let probes = ProbeBatch { packets, first: self.first, sight, probe: &self.probe, heads: &self.heads };
         let mut outputs = TriggerOutputs {
@@ -226,7 +227,7 @@ impl TriggerEvaluator {
         }
     }
 
-    /// Finds out what packets raise, with what their windows say.
+    /// Evaluates the triggers of packets by the values of their windows.
     fn fire(
         &mut self,
         policy: &Policy,
@@ -244,20 +245,20 @@ impl TriggerEvaluator {
         policy.engine().fire(policy.environment(), scratch, packets, seen, fired);
     }
 
-    /// What became of the conditions of a packet that was looked at; none when none of them holds.
+    /// The results of a packet's conditions. `None`: no condition holds.
     fn fired(&self, at: usize) -> Option<&[Fired]> {
         let row = at.checked_sub(self.first)?;
         let fired = self.fired.get(row * self.plans.len()..(row + 1) * self.plans.len())?;
         fired.iter().any(|fired| *fired != Fired::No).then_some(fired)
     }
 
-    /// Whether a packet that was looked at raises something, or would but for a veto.
+    /// Whether a packet raises a trigger, or would without a veto.
     pub(super) fn fires(&self, at: usize) -> bool {
         self.fired(at).is_some()
     }
 
-    /// Whether what a packet raises may change what packets before it, with times up to `latest`,
-    /// are decided by.
+    /// Whether a packet's raises may change states by which earlier packets, with times up to
+    /// `latest`, are decided.
     pub(super) fn changes(&self, policy: &Policy, step: Step<'_>, latest: i64) -> bool {
         let changes = |((at, plan), fired): ((usize, &Plan), &Fired)| {
             plan.scope == Of::Key
@@ -267,8 +268,8 @@ impl TriggerEvaluator {
         self.fired(step.at).is_some_and(|fired| self.plans.iter().enumerate().zip(fired).any(changes))
     }
 
-    /// Whether a trigger is active for the packet's key before the packet; one without a key has
-    /// nothing that could change.
+    /// Whether a trigger is active for the packet's key before the packet. A packet without a key
+    /// changes nothing and counts as active.
     fn is_active(&self, policy: &Policy, at: usize, plan: &Plan, step: Step<'_>) -> bool {
         let mut room = ROOM;
         match self.key(plan, step, &mut room) {
@@ -287,8 +288,8 @@ impl TriggerEvaluator {
         group.key((&self.probe, row), self.heads.get(row)?, step.packet, step.seen, room)
     }
 
-    /// Applies what [`TriggerEvaluator::look`] found, and tells `observer` of it; gives the
-    /// triggers by flow that are raised, one bit each.
+    /// Applies the results of [`TriggerEvaluator::look`] and reports them to `observer`. Returns
+    /// the raised triggers with the key `flow`, one bit each.
     pub(super) fn apply(
         &mut self,
         policy: &Policy,
@@ -333,7 +334,7 @@ impl TriggerEvaluator {
     }
 }
 
-/// Whether one of these conditions asks if a trigger is active.
+/// Whether one of these conditions reads whether a trigger is active.
 fn ask<'a>(preds: impl IntoIterator<Item = &'a Pred>) -> bool {
     let mut asks = false;
     for pred in preds {
@@ -344,8 +345,8 @@ fn ask<'a>(preds: impl IntoIterator<Item = &'a Pred>) -> bool {
     asks
 }
 
-/// Whether what packets are to triggers can be said before packets that come before them have
-/// raised theirs: no key and no window asks whether a trigger is active, and no flow keeps one.
+/// Whether packets may be probed before earlier packets have raised their triggers: no key and no
+/// window reads whether a trigger is active, and no trigger with a condition has the key `flow`.
 fn may_look_ahead(program: &Program) -> bool {
     let by_flow = |trigger: &Trigger| matches!(trigger.scope, Scope::Flow(_)) && trigger.when.is_some();
     let own = program.triggers.iter().flat_map(|trigger| &trigger.own).map(|own| &own.when);
@@ -358,7 +359,7 @@ fn may_look_ahead(program: &Program) -> bool {
     !asks && !program.triggers.iter().any(by_flow)
 }
 
-/// Whether, beyond that, the same is true of what they raise.
+/// Whether the packets' triggers may also be evaluated before earlier packets have raised theirs.
 fn may_fire_ahead(program: &Program) -> bool {
     let conditions = program.triggers.iter().flat_map(|trigger| trigger.when.iter().chain([&trigger.unless]));
     may_look_ahead(program) && !ask(conditions)

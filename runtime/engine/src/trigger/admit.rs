@@ -1,8 +1,9 @@
-//! Room for new keys: a free row, or that of the idlest key. The invariant: everything here is done
-//! under the lock of the shard's index; the idlest is so in truth, as every row that comes first
-//! and was seen meanwhile is put in its place and the next looked at. That is paid for by those who
-//! saw it: a flood of keys costs each of them O(log rows), whatever is active. (Rejected: to look
-//! at a few rows only; the keys of a busy network are then pushed out by a flood.)
+//! Finds a row for a new key: a free row, or the row of the longest idle key. Invariant: all work
+//! is done under the lock of the shard's index. The evicted key is truly the longest idle: a row at
+//! the front that was seen meanwhile is moved to its right place, and the next row is tried. The
+//! packets that saw such keys pay for these moves: a flood of keys costs O(log rows) per key,
+//! whatever is active. (Rejected: to look at a few rows only; a flood then evicts the keys of a
+//! busy network.)
 
 use super::AHEAD;
 use super::cells::{KINDS_AT, META, PART, SEEN, UNTIL, get, set};
@@ -14,14 +15,14 @@ use mrule_compiler::table::KeyValue;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::fence;
 
-/// Huge pages are worth their memory when one row in so many is taken.
+/// Huge pages are worth their memory when one row in this number is taken.
 const WORTH: usize = 8;
-/// How many holds' ends are noted when room is made.
+/// How many ended holds are noted when room is made.
 const ENDS: usize = 8;
 
 impl Keyed {
-    /// Does something with the row of a key, which gets one if it has none: the row `near`, if that
-    /// is free. None when there is no room.
+    /// Calls `act` with the row of a key. A key without a row gets one: the row `near`, if that is
+    /// free. Returns `None` when there is no room.
     pub(super) fn admit<R>(
         &self,
         shard_index: &mut ShardIndex,
@@ -41,8 +42,8 @@ impl Keyed {
             Some(local) => local,
             None => self.evict(shard, shard_index, moment.now)?,
         };
-        // All shards fill alike. In huge pages from the start, a few keys would take all the
-        // memory, and a packet wait for it.
+        // All shards fill at the same rate. With huge pages from the start, a few keys would take
+        // all the memory, and a packet would wait for it.
         if shard == 0 && shard_index.free.len() == self.layout.rows - self.layout.rows / WORTH {
             self.prefer_huge_pages();
         }
@@ -65,7 +66,7 @@ impl Keyed {
 
     /// Writes a row that is in no chain.
     fn prepare(&self, row: usize, place: &Place) {
-        // Whoever sees the new key sees that the row has left the chain of the old one.
+        // A reader that sees the new key also sees that the row has left the chain of the old key.
         fence(Release);
         set(&self.line(row)[UNTIL], i64::MIN as u64);
         let [low, high] = place.key_hash.first;
@@ -84,7 +85,7 @@ impl Keyed {
         }
     }
 
-    /// Takes the idlest row out of its chain; none when all are active.
+    /// Takes the longest idle row out of its chain. Returns `None` when all rows are active.
     fn evict(&self, shard: usize, shard_index: &mut ShardIndex, now: i64) -> Option<u32> {
         self.end_holds(shard, shard_index, now, ENDS);
         while let Some((noted, local)) = shard_index.idle.first() {
@@ -113,25 +114,25 @@ impl Keyed {
         None
     }
 
-    /// Puts a row at the beginning of its chain; the caller is inside the bucket's lock.
+    /// Puts a row at the beginning of its chain. The caller holds the bucket's lock.
     fn link(&self, place: &Place, row: usize) {
         let first = self.first(place.bucket);
         let turn = get(&self.line(row)[META]) & TURN ^ TURN;
         let meta = turn | LINKED | u64::from(place.key_hash.kinds) << KINDS_AT | u64::from(first);
-        // Whoever sees that it is in the chain sees its key.
+        // A reader that sees the row in the chain also sees its key.
         self.line(row)[META].store(meta, Release);
         let hash = place.key_hash.hash as u32;
         set(self.bucket(place.bucket), u64::from(hash) << 32 | (row as u64 + 1));
     }
 
-    /// Takes a row out of its chain; the caller is inside the bucket's lock.
+    /// Takes a row out of its chain. The caller holds the bucket's lock.
     fn unlink(&self, bucket: usize, row: usize) {
         let meta = get(&self.line(row)[META]);
         set(&self.line(row)[META], meta & !LINKED);
         let (gone, after) = (row as u32 + 1, u64::from(meta as u32));
         let mut next = self.first(bucket);
         if next == gone {
-            // Nothing is known of the hash of the row that is first now.
+            // The hash of the row that is first now is not known.
             set(self.bucket(bucket), after);
             return;
         }
@@ -145,7 +146,7 @@ impl Keyed {
         }
     }
 
-    /// Notes the end of holds that ended before now, of at most so many.
+    /// Notes the end of at most `most` holds that ended before `now`.
     pub(super) fn end_holds(&self, shard: usize, shard_index: &mut ShardIndex, now: i64, most: usize) {
         let mut ended = 0;
         while let Some((noted, local)) = shard_index.active.first()

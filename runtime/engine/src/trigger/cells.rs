@@ -1,8 +1,8 @@
-//! Where the state of a trigger's keys lies: flat arrays of words, chosen once. A bucket is a word:
-//! the first row of its chain, and some bits of that row's hash. The invariants: words of a row are
-//! written only by whoever is inside the lock of the bucket whose chain it is in, or before it is
-//! in one; all words are atomics. (Rejected: rows as structs behind a lock, which nobody can read,
-//! or ask the memory for, without taking it.)
+//! The memory of a trigger's keys: flat arrays of words with a fixed size. A bucket is one word:
+//! the first row of its chain, and some bits of that row's hash. Invariants: only the holder of the
+//! lock of the bucket whose chain a row is in writes the row's words; a row in no chain belongs to
+//! the thread that prepares it. All words are atomics. (Rejected: rows as structs behind a lock,
+//! which no thread can read or prefetch without taking the lock.)
 
 use super::key::KIND_BITS;
 use crate::memory::NoMemory;
@@ -12,27 +12,27 @@ use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Words of a line.
+/// Number of words in a cache line.
 pub(super) const LINE: usize = 8;
 
 /// The next row of the chain plus 1, the kinds of the key's parts, flags.
 pub(super) const META: usize = 0;
-/// Where in it the kinds begin, and the flags.
+/// The bit positions in `META` where the kinds begin and where the flags begin.
 pub(super) const KINDS_AT: usize = 32;
 pub(super) const FLAGS_AT: usize = KINDS_AT + KIND_BITS * MAX_KEY;
-/// At which moment the key was last seen, by its number.
+/// The number of the moment at which the key was last seen.
 pub(super) const SEEN: usize = 1;
-/// The last moment at which it is active.
+/// The last moment at which the key is active.
 pub(super) const UNTIL: usize = 2;
 /// The first part of the key: low word, high word.
 pub(super) const PART: usize = 3;
 /// The head of the first window.
 pub(super) const HEAD: usize = 5;
 
-/// How many words the head of a window has.
+/// The number of words in the head of a window.
 pub(super) const HEAD_WORDS: usize = 3;
 
-/// So many words, all 0. The kernel gives memory for them when they are first written.
+/// `count` words, all 0. The kernel provides memory for them when they are first written.
 ///
 /// # Errors
 /// [`NoMemory`]
@@ -43,15 +43,15 @@ pub(super) fn words(count: usize) -> Result<Box<[AtomicU64]>, NoMemory> {
     bytemuck::try_zeroed_slice_box(count).map_err(|()| NoMemory::of(count, 8))
 }
 
-/// A line of the cache.
+/// A cache line.
 pub(super) type Line = [AtomicU64; LINE];
 
-/// Lines of the cache, all 0 at first.
+/// Cache lines, all 0 at first.
 #[derive(Debug)]
 pub(super) struct Lines(Pages<Line>);
 
 impl Lines {
-    /// So many.
+    /// Allocates `count` lines.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -59,29 +59,29 @@ impl Lines {
         Ok(Lines(Pages::new(count)?))
     }
 
-    /// Bytes of them.
+    /// Memory, in bytes.
     pub(super) fn memory(&self) -> usize {
         size_of_val(&*self.0)
     }
 
-    /// Has the kernel put them together in huge pages, in its own time.
+    /// Asks the kernel to back the lines with huge pages.
     pub(super) fn prefer_huge_pages(&self) {
         prefer_huge_pages(&self.0);
     }
 
-    /// A line.
+    /// A line, if it exists.
     #[inline(always)]
     pub(super) fn get(&self, line: usize) -> Option<&Line> {
         self.0.get(line)
     }
 
-    /// Some of them, as far as there are any.
+    /// Some lines; empty where they do not exist.
     #[inline(always)]
     pub(super) fn some(&self, lines: Range<usize>) -> &[Line] {
         self.0.get(lines).unwrap_or(&[])
     }
 
-    /// A line that there is.
+    /// A line that exists.
     #[inline(always)]
     pub(super) fn at(&self, line: usize) -> &Line {
         &self.0[line]
@@ -100,7 +100,7 @@ pub(super) fn set(word: &AtomicU64, value: u64) {
     word.store(value, Relaxed);
 }
 
-/// Counts.
+/// Adds 1.
 #[inline(always)]
 pub(super) fn count(word: &AtomicU64) {
     word.fetch_add(1, Relaxed);

@@ -1,45 +1,45 @@
-//! How many distinct values a window has seen. The 64 values seen last are kept, each with the last
-//! slice in which it was: while fewer count, they are all of them. Once more do, 128 registers are
-//! kept beside them, as in HyperLogLog, but with the greatest rank of each of the 16 slices, so
-//! that what has left the window leaves no trace. The invariants: up to 64 the number is exact, as
-//! sure as 60 bits of hash; beyond, its standard error is 9.3 % (1.05 / sqrt 128) up to some
-//! millions, and it is never below 64; the same events give the same number, whatever other keys do
-//! and wherever it runs. The estimate is Ertl's, which needs no table of corrections at either end
-//! ("New cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6).
-//! (Rejected: samples that grow sparser as values come, in less memory, but with no bound on the
-//! error for a whole window after a crowd has gone; sketches from a pool that several keys share,
-//! as who fills the pool blinds all.)
+//! Counts the distinct values that a window has seen. It keeps the 64 values seen last, each with
+//! the last slice in which it occurred; while at most 64 count, they are complete. Once more values
+//! count, it also keeps 128 registers as in HyperLogLog, but with the greatest rank for each of the
+//! 16 slices, so that values that have left the window leave no trace. Invariants: up to 64 the
+//! number is exact, apart from collisions of 60-bit hashes. Above, it is never below 64, and its
+//! standard error is 9.3 % (1.05 / sqrt 128) up to some millions. The same events give the same
+//! number, whatever other keys do and wherever it runs. The estimate is Ertl's, which needs no
+//! correction tables at either end ("New cardinality estimation algorithms for HyperLogLog
+//! sketches", 2017, algorithm 6). (Rejected: samples that grow sparser, which need less memory, but
+//! have no error bound for a whole window after a crowd has gone. Rejected: a pool of sketches for
+//! several keys; whoever fills the pool blinds all.)
 
 use super::cells::{HEAD_WORDS, get, set};
 use super::window::{SLICES, TooOld, slot};
 use std::sync::atomic::AtomicU64;
 
-/// Values that are kept.
+/// Number of values that are kept.
 const VALUES: usize = 64;
-/// Registers; the number of those with one rank is a byte.
+/// Number of registers; a count of registers must fit in a byte.
 const REGISTERS: usize = 128;
-/// How many ranks there are: a slice's greatest is four bits of its register.
+/// Number of ranks. A slice's greatest rank takes four bits of its register.
 const RANKS: usize = 16;
-/// Words beside the head: how many values and whether registers are in use; how many registers have
-/// which rank; values; registers.
+/// Words beside the head: the number of values and whether registers are in use; the number of
+/// registers for each rank; values; registers.
 pub(super) const SKETCH_WORDS: usize = 1 + 2 + VALUES + REGISTERS;
 
-/// Set when registers are in use.
+/// The flag for registers in use.
 const DENSE: u64 = 1 << 32;
-/// Where a value has the slot of its last slice.
+/// The bits of a value that hold the slot of its last slice.
 const SLOT: u64 = 0xf;
 /// The greatest estimate.
 const MOST: f64 = 1e8;
 
-/// A window's sketch. The head says the newest slice, the slice for which the number was computed,
-/// the number.
+/// A window's sketch. The head holds the newest slice, the slice for which the number was computed,
+/// and the number.
 pub(super) struct Sketch<'a> {
     pub(super) head: [&'a AtomicU64; HEAD_WORDS],
-    /// [`SKETCH_WORDS`] of them.
+    /// [`SKETCH_WORDS`] words.
     pub(super) cells: &'a [AtomicU64],
 }
 
-/// Spreads a hash, one to one, in case it is none.
+/// Spreads a hash by a bijection, in case the input is not well distributed.
 fn spread(hash: u64) -> u64 {
     let hash = (hash ^ hash >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
     let hash = (hash ^ hash >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -67,7 +67,7 @@ impl<'a> Sketch<'a> {
         set(&self.cells[0], len as u64 | if dense { DENSE } else { 0 });
     }
 
-    /// Takes a value in, of its slice.
+    /// Adds a value in a slice.
     pub(super) fn add(&self, slice: i64, hash: u64) -> Result<(), TooOld> {
         let [newest, computed, number] = self.head;
         let at = get(newest) as i64;
@@ -88,8 +88,8 @@ impl<'a> Sketch<'a> {
         Ok(())
     }
 
-    /// Puts a value among the kept ones and, where they are in use, into the registers; whether the
-    /// number may change.
+    /// Puts a value among the kept values and, where they are in use, into the registers. Returns
+    /// whether the number may change.
     fn put(&self, value: u64, newest: i64) -> bool {
         let (len, dense) = (self.len(), self.dense());
         let age = |value: u64| (newest as u64).wrapping_sub(value) & SLOT;
@@ -114,8 +114,8 @@ impl<'a> Sketch<'a> {
                 self.register(get(mine));
             });
         }
-        // All 64 count, and will as long as the oldest of them: it is not needed while fewer than
-        // 64 do.
+        // All 64 values count, and each counts at least as long as the oldest. The oldest is not
+        // needed while fewer than 64 values count.
         if let Some(oldest) = kept.iter().max_by_key(|mine| age(get(mine)))
             && age(get(oldest)) >= age(value)
         {
@@ -124,11 +124,11 @@ impl<'a> Sketch<'a> {
         self.register(value) || !dense
     }
 
-    /// Puts a value into its register; whether the register's greatest rank changes.
+    /// Puts a value into its register. Returns whether the register's greatest rank changes.
     fn register(&self, value: u64) -> bool {
         let hash = value >> 4;
         let cell = &self.registers()[hash as usize % REGISTERS];
-        // 53 bits are left; what is beyond the last rank is counted as of it.
+        // 53 bits are left. Ranks above the last rank count as the last.
         let rank = (u64::from((hash / REGISTERS as u64).leading_zeros()) - 10).min(RANKS as u64 - 1);
         let shift = (value & SLOT) * 4;
         let before = get(cell);
@@ -169,7 +169,7 @@ impl<'a> Sketch<'a> {
         }
     }
 
-    /// The number for a slice, if it has been computed already.
+    /// The number for a slice, if it is already computed.
     #[inline(always)]
     pub(super) fn peek(&self, slice: i64) -> Option<u64> {
         let [newest, computed, number] = self.head;
@@ -198,13 +198,13 @@ impl<'a> Sketch<'a> {
         number
     }
 
-    /// Whether a value of this slice is.
+    /// Whether a value of this slice is too old.
     pub(super) fn is_too_old(&self, slice: i64) -> bool {
         let newest = get(self.head[0]) as i64;
         self.len() != 0 && slice < newest && slice.abs_diff(newest) >= SLICES
     }
 
-    /// Forgets everything.
+    /// Forgets all values.
     pub(super) fn clear(&self) {
         self.set_len(0, false);
     }
@@ -220,7 +220,7 @@ impl<'a> Sketch<'a> {
         set(&self.cells[2], (both >> 64) as u64);
     }
 
-    /// How many registers have which greatest rank in the slices of the mask.
+    /// For each rank, the number of registers with this greatest rank in the slices of the mask.
     fn count_ranks(&self, mask: u64) -> [u8; RANKS] {
         let mut ranks = [0u8; RANKS];
         for register in self.registers() {
@@ -231,13 +231,13 @@ impl<'a> Sketch<'a> {
     }
 }
 
-/// The slots that still count so many slices after the newest one.
+/// A mask of the slots that still count `steps` slices after the newest slice.
 fn alive(newest: i64, steps: u64) -> u64 {
     (1..=steps.min(SLICES))
         .fold(u64::MAX, |mask, step| mask & !(0xf << (slot(newest.wrapping_add(step as i64)) * 4)))
 }
 
-/// The greatest of the four-bit numbers of a word.
+/// The greatest of the four-bit numbers in a word.
 fn greatest(register: u64) -> usize {
     let mut rest = register;
     let mut greatest = 0;
@@ -248,7 +248,7 @@ fn greatest(register: u64) -> usize {
     greatest as usize
 }
 
-/// How many values make so many registers have those ranks; at least 64.
+/// The estimated number of values for these counts of ranks; at least 64.
 fn estimate(ranks: &[u8; RANKS]) -> u64 {
     let m = REGISTERS as f64;
     let mut z = m * tau(1.0 - f64::from(ranks[RANKS - 1]) / m);
@@ -259,7 +259,7 @@ fn estimate(ranks: &[u8; RANKS]) -> u64 {
     (m * m / (2.0 * std::f64::consts::LN_2 * z)).clamp(VALUES as f64, MOST).round() as u64
 }
 
-/// What registers without a value say.
+/// The correction for registers without a value.
 fn sigma(mut x: f64) -> f64 {
     if x >= 1.0 {
         return f64::INFINITY;
@@ -276,7 +276,7 @@ fn sigma(mut x: f64) -> f64 {
     }
 }
 
-/// What registers of the last rank say.
+/// The correction for registers of the last rank.
 fn tau(mut x: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return 0.0;

@@ -1,10 +1,10 @@
-//! Keys: how the parts of a key become words, and words the text that is shown. A part is two words
-//! and a kind, so that no number is an address, no IPv4 address an IPv6 address, no text either.
-//! Text of up to 15 bytes is in the words; longer text is in them as a 128-bit hash, and beside
-//! them as far as the trigger keeps text and it has at most 64 bytes. The invariant: two keys are
-//! the same when kinds, words and the text beside them are; for text of more than 64 bytes, or
-//! where no text is kept, that is as sure as the hash. (Rejected: keys as byte strings of any
-//! length, which are slower to hash and to compare.)
+//! Keys: converts the parts of a key to words, and words to the text that is shown. A part is two
+//! words and a kind, so that a number never equals an address, an IPv4 address never an IPv6
+//! address, and text neither of them. Text of up to 15 bytes is in the words. Longer text is in
+//! them as a 128-bit hash; text of up to 64 bytes is also stored beside them if the trigger keeps
+//! text. Invariant: two keys are equal when kinds, words and stored text are equal; for longer
+//! text, or without stored text, this is as sure as the hash. (Rejected: keys as byte strings of
+//! any length, which are slower to hash and compare.)
 
 use super::cells::{get, set};
 use super::lock_shards;
@@ -16,11 +16,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::AtomicU64;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The longest text that is kept as it is.
+/// The longest text that is stored as it is, in bytes.
 pub const MAX_TEXT: usize = 64;
-/// Words of text beside a part: its length, its bytes.
+/// Words of stored text beside a part: its length, its bytes.
 pub(super) const TEXT_WORDS: usize = 1 + MAX_TEXT / 8;
-/// Text up to here is in the words of its part.
+/// Text of up to this number of bytes is in the words of its part.
 const SHORT_TEXT: usize = 15;
 
 pub(super) const NUM: u64 = 0;
@@ -28,7 +28,7 @@ pub(super) const V4: u64 = 1;
 pub(super) const V6: u64 = 2;
 pub(super) const SHORT: u64 = 3;
 pub(super) const LONG: u64 = 4;
-/// Bits of a kind.
+/// Number of bits of a kind.
 pub(super) const KIND_BITS: usize = 3;
 
 /// A part as words.
@@ -66,32 +66,32 @@ impl Part {
     }
 }
 
-/// A product folded into a word: each bit of it depends on all bits of both.
+/// Folds a product into a word: each bit of the word depends on all bits of both factors.
 #[inline(always)]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
 
-/// A key as it is looked for, in all triggers of a store whose key it is. By default it is none, of
-/// which nothing is known.
+/// A key as it is looked for, in all triggers of a store that have this key. The default is no key,
+/// for which nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyHash {
-    /// Where it belongs. Which keys meet is not to be known without the seed.
+    /// Determines bucket and lock. Which keys collide cannot be predicted without the seed.
     pub(super) hash: u64,
-    /// Its first part: low word, high word.
+    /// The key's first part: low word, high word.
     pub(super) first: [u64; 2],
-    /// The kinds of its parts, the first lowest.
+    /// The kinds of the key's parts, the first in the lowest bits.
     pub(super) kinds: u32,
-    /// The row in which it is expected, plus 1; 0 where none is.
+    /// The row in which the key is expected, plus 1; 0 for none.
     pub(super) row: u32,
-    /// How many parts it has.
+    /// The number of the key's parts.
     pub(super) parts: u8,
-    /// The same, if this is all of the key; else [`PART_OF_IT`].
+    /// The number of parts if this record contains the whole key; else [`PART_OF_IT`].
     pub(super) whole: u8,
 }
 
-/// More parts than a key has, all different.
+/// Markers above any number of parts, all different.
 const PART_OF_IT: u8 = u8::MAX;
 const NO_KEY: u8 = u8::MAX - 2;
 
@@ -129,20 +129,20 @@ impl KeyHash {
         hash
     }
 
-    /// Whether it says all of the key: whoever has it needs no other.
+    /// Whether this record contains the whole key, so that callers need no separate key.
     #[inline(always)]
     pub fn is_whole(&self) -> bool {
         self.whole != PART_OF_IT
     }
 
-    /// Its lock.
+    /// The key's lock.
     #[inline(always)]
     pub(super) fn lock_shard(&self) -> usize {
         (self.hash >> (u64::BITS - lock_shards::BITS)) as usize
     }
 }
 
-/// The words that a number stands for as a seed.
+/// Derives a seed from a number.
 pub(super) fn seed_of(number: u64) -> [u64; 2] {
     [0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db]
         .map(|odd| KeyHash::new([odd, !odd | 1], &[KeyValue::Num(number)]).hash | 1)
@@ -158,7 +158,7 @@ fn last(seed: [u64; 2], hash: u64) -> u64 {
     fold(hash ^ seed[0], seed[1])
 }
 
-/// Puts the text of a part down, if there is room for it.
+/// Stores the text of a part, if there is room for it.
 pub(super) fn put_text(cells: &[AtomicU64], text: &[u8]) {
     let Some((len, cells)) = cells.split_first() else { return };
     let fits = text.len() <= MAX_TEXT;
@@ -168,8 +168,8 @@ pub(super) fn put_text(cells: &[AtomicU64], text: &[u8]) {
     }
 }
 
-/// Whether this text stands there; without room for it, or when it is too long, the hash has said
-/// so.
+/// Whether the stored text equals `text`. Without stored text, or when it is too long, the hash has
+/// already decided.
 pub(super) fn same_text(cells: &[AtomicU64], text: &[u8]) -> bool {
     let Some((len, cells)) = cells.split_first() else { return true };
     if text.len() > MAX_TEXT {
@@ -186,9 +186,9 @@ fn word(bytes: &[u8]) -> u64 {
 /// A part of a key, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyPart {
-    /// A number, a MAC, a flag.
+    /// A number, a MAC address or a flag.
     Num(u64),
-    /// An address.
+    /// An IP address.
     Ip(IpAddr),
     /// Text or bytes.
     Text(Vec<u8>),
@@ -218,7 +218,7 @@ impl KeyPart {
         }
     }
 
-    /// The part of a key that was given from outside.
+    /// A part of a key from outside.
     pub(super) fn given(value: &KeyValue) -> KeyPart {
         match *value {
             KeyValue::Bytes(text) if text.len() <= MAX_TEXT => KeyPart::Text(text.to_vec()),
@@ -226,7 +226,7 @@ impl KeyPart {
         }
     }
 
-    /// Whether it was made of this value.
+    /// Whether this part was made from this value.
     pub(super) fn is(&self, value: &KeyValue) -> bool {
         match (self, *value) {
             (KeyPart::Num(mine), KeyValue::Num(n)) => *mine == n,
@@ -255,13 +255,13 @@ pub fn key_parts(key: &[KeyValue]) -> Vec<KeyPart> {
     key.iter().map(KeyPart::given).collect()
 }
 
-/// A key as text: a part alone, several in parentheses, `()` for a global switch.
+/// A key as text: a single part alone, several parts in parentheses, `()` for a global switch.
 pub fn key_text(parts: &[KeyPart]) -> String {
     let list = parts.iter().map(KeyPart::to_string).collect::<Vec<_>>().join(", ");
     if parts.len() == 1 { list } else { format!("({list})") }
 }
 
-/// A key that was given as values of the language; none when a part is a prefix and no address.
+/// A key from values of the language. Returns `None` when a part is a prefix instead of an address.
 pub fn key_values(key: &[Value]) -> Option<Vec<KeyValue<'_>>> {
     key.iter()
         .map(|value| match value {

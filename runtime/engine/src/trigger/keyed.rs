@@ -1,9 +1,8 @@
-//! One trigger's state: how its memory is laid out, and how a key's row is found. The invariants:
-//! whoever needs a shard's index takes it before going into a lock, and is inside one lock at a
-//! time, so nobody waits in a circle; a row comes into a chain and leaves it only under the index
-//! and inside its bucket's lock; a packet of a known key takes one lock, one that only looks none.
-//! (Rejected: taking the index for every packet, as then the packets of all keys of a shard wait
-//! for each other.)
+//! One trigger's state: the layout of its memory, and how a key's row is found. Invariants: a
+//! thread that needs a shard's index takes it before a lock, and holds one lock at a time, so
+//! threads cannot deadlock. A row enters and leaves a chain only under the index and its bucket's
+//! lock. A packet of a known key takes one lock; a packet that only reads takes none. (Rejected: to
+//! take the index for each packet; the packets of all keys of a shard then wait for each other.)
 
 use super::cells::{
     FLAGS_AT, HEAD, HEAD_WORDS, KINDS_AT, LINE, Line, Lines, META, PART, SEEN, count, get, set, words,
@@ -25,20 +24,21 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Whether the row is among the active ones of its shard's index.
+/// Flag: the row is among the active rows of its shard's index.
 pub(super) const PARKED: u64 = 1 << FLAGS_AT;
-/// Where packets in a row that were too old for a window of the key are counted.
+/// Position of the counter of packets in a row that were too old for a window of the key.
 pub(super) const STRIKES_AT: usize = FLAGS_AT + 1;
-/// Whether the row is in a chain.
+/// Flag: the row is in a chain.
 pub(super) const LINKED: u64 = 1 << (STRIKES_AT + 5);
-/// Changes each time that the row comes into a chain.
+/// Flag: changes each time when the row enters a chain.
 pub(super) const TURN: u64 = LINKED << 1;
 pub(super) const KINDS: u64 = (1 << (KIND_BITS * MAX_KEY)) - 1;
-/// No chain is longer than this; whoever walks further has been led astray by a change.
+/// No chain is longer than this. A longer walk means that a concurrent change has misled the
+/// reader.
 pub(super) const CHAIN: usize = 1 << 12;
-/// What no key has as its number of parts.
+/// A value that no number of parts has.
 const NOT_COMMON: u8 = u8::MAX - 1;
-/// What is counted without the shard's index.
+/// Counters that need no lock of the shard's index.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Tally {
     Raised,
@@ -49,7 +49,7 @@ pub(super) enum Tally {
     Expired,
 }
 
-/// Counters for packets, then for what comes from outside.
+/// Counters of packets, then of raises from outside.
 pub(super) type Tallies = [AtomicU64; 6];
 
 #[derive(Debug)]
@@ -81,17 +81,17 @@ pub(super) struct Window {
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) key_hash: KeyHash,
-    /// The key, unless the hash says all of it.
+    /// The key, unless the hash contains all of it.
     pub(super) key: &'a [KeyValue<'a>],
     pub(super) bucket: usize,
 }
 
-/// Where in lines that several triggers share one of them has its own.
+/// The part of shared rows that belongs to one of several co-located triggers.
 #[derive(Debug, Clone, Copy)]
 struct At {
-    /// Where its part of the first row begins.
+    /// The line where the trigger's part of the first row begins.
     own: usize,
-    /// From one row to the next.
+    /// The number of lines from one row to the next.
     stride: usize,
 }
 
@@ -101,23 +101,23 @@ pub(super) struct Keyed {
     pub(super) seed: [u64; 2],
     pub(super) layout: Layout,
     pub(super) windows: Box<[Window]>,
-    /// How many parts its key has, if it is one or none and one window counts or adds, so that the
-    /// common way does; else [`NOT_COMMON`].
+    /// The number of parts of the key, where the fast path applies: at most one part, and one
+    /// window that counts or sums. Else [`NOT_COMMON`].
     pub(super) common: u8,
-    /// There are 2 to the power of this many buckets.
+    /// The number of buckets is 2 to the power of this.
     bits: u32,
     buckets: Pages<AtomicU64>,
-    /// What every packet needs of this trigger and of those that lie beside it: row by row, the
-    /// lines of each.
+    /// What each packet needs of this trigger and of the co-located ones: row by row, the lines of
+    /// each trigger.
     lines: Arc<Lines>,
     at: At,
     rings: Box<[AtomicU64]>,
     cold: Box<[AtomicU64]>,
     texts: Box<[AtomicU64]>,
     pub(super) shards: Box<[Shard]>,
-    /// Nobody is active after this.
+    /// No key is active after this moment.
     pub(super) latest: AtomicI64,
-    /// A shard has less than [`super::AHEAD`] free rows: from then on new keys may push out others.
+    /// A shard has fewer than [`super::AHEAD`] free rows: from now on new keys may evict others.
     pub(super) full: AtomicBool,
     pub(super) suppressions: Suppressions,
     pub(super) lock_shards: Arc<LockShards>,
@@ -125,8 +125,8 @@ pub(super) struct Keyed {
 }
 
 impl Keyed {
-    /// The states of triggers that have the same key and as many rows, side by side: a packet finds
-    /// those of its key together.
+    /// Co-located states of triggers with the same key and number of rows: a packet finds all
+    /// states of its key in one place.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -191,12 +191,12 @@ impl Keyed {
         })
     }
 
-    /// How many rows a trigger of this shape has.
+    /// The number of rows of a trigger of this shape.
     pub(super) fn rows_of(shape: &TriggerShape) -> usize {
         Layout::new(shape).all_rows()
     }
 
-    /// The lines that it shares with those that lie beside it, and their bytes.
+    /// The lines that this trigger shares with co-located triggers, and their bytes.
     pub(super) fn shared(&self) -> (*const Lines, usize) {
         (Arc::as_ptr(&self.lines), self.lines.memory())
     }
@@ -205,7 +205,7 @@ impl Keyed {
         &self.shape.name
     }
 
-    /// Bytes of what it has for itself.
+    /// Memory that belongs to this trigger alone, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.layout.memory().saturating_sub(self.layout.line_memory()) as usize
     }
@@ -219,7 +219,7 @@ impl Keyed {
         self.layout.all_rows()
     }
 
-    /// Whether a trigger of this shape can go on with this state.
+    /// Whether a trigger of this shape can continue with this state.
     pub(super) fn is_of(&self, shape: &TriggerShape) -> bool {
         let lengths =
             |(mine, its): (&Window, &super::WindowShape)| mine.per.load(Relaxed) == its.per.max(MIN_PER);
@@ -243,12 +243,12 @@ impl Keyed {
         self.place_of(KeyHash::new(self.seed, key), key)
     }
 
-    /// Where a key belongs that is looked for.
+    /// Where a key with a known hash belongs.
     pub(super) fn place_of<'a>(&self, hash: KeyHash, key: &'a [KeyValue<'a>]) -> Place<'a> {
         Place { key_hash: hash, key, bucket: self.bucket_at(hash.hash) }
     }
 
-    /// Its row.
+    /// The row of a key.
     pub(super) fn row_of(&self, place: &Place) -> Option<usize> {
         self.find(place.bucket, &place.key_hash, place.key)
     }
@@ -259,7 +259,7 @@ impl Keyed {
         (hash >> (u64::BITS - self.bits)) as usize
     }
 
-    /// Goes into the lock of a bucket.
+    /// Takes the lock of a bucket.
     #[inline(always)]
     pub(super) fn enter(&self, bucket: usize) -> Inside<'_> {
         self.lock_shards.enter(bucket >> (self.bits - lock_shards::BITS))
@@ -271,7 +271,7 @@ impl Keyed {
         get(self.bucket(bucket)) as u32
     }
 
-    /// The shard of a bucket.
+    /// The shard of a key's bucket.
     pub(super) fn shard(&self, place: &Place) -> usize {
         place.bucket / self.layout.buckets
     }
@@ -281,13 +281,13 @@ impl Keyed {
         &self.buckets[bucket]
     }
 
-    /// The lines of a row, of all triggers that lie side by side.
+    /// The lines of a row, for all co-located triggers.
     #[inline(always)]
     pub(super) fn lines_of(&self, row: usize) -> &[Line] {
         self.lines.some(row * self.at.stride..(row + 1) * self.at.stride)
     }
 
-    /// Has what every packet needs put in huge pages.
+    /// Asks the kernel to put what each packet needs into huge pages.
     #[cold]
     pub(super) fn prefer_huge_pages(&self) {
         self.lines.prefer_huge_pages();
@@ -300,7 +300,7 @@ impl Keyed {
         self.lines.at(row * self.at.stride + self.at.own)
     }
 
-    /// The same; none when there is no such row.
+    /// The first line of a row. Returns `None` when there is no such row.
     #[inline(always)]
     pub(super) fn own_line(&self, row: usize) -> Option<&Line> {
         self.lines.get(row * self.at.stride + self.at.own)
@@ -310,7 +310,7 @@ impl Keyed {
         &self.lines.at(row * self.at.stride + self.at.own + 1 + word / LINE)[word % LINE]
     }
 
-    /// The words that only lists need.
+    /// The words that only lists of keys need.
     pub(super) fn cold(&self, row: usize) -> &[AtomicU64] {
         &self.cold[row * COLD_WORDS..][..COLD_WORDS]
     }
@@ -377,7 +377,7 @@ impl Keyed {
         None
     }
 
-    /// Whether a row's key is this one; kinds and first part are.
+    /// Whether a row's key equals this key, given that kinds and first part are equal.
     fn is_rest(&self, row: usize, key: &[KeyValue]) -> bool {
         key.iter().enumerate().all(|(i, value)| {
             let (part, [low, high]) = (Part::of(value), self.part_words(row, i));
@@ -409,12 +409,12 @@ impl Keyed {
         (row - self.shard(place) * self.layout.rows) as u32
     }
 
-    /// The line of this row, if the key is in it. Whoever asks is inside the lock of its bucket, or
-    /// finds out that somebody else was.
+    /// The first line of this row, if the key is in it. The caller holds the lock of the row's
+    /// bucket, or checks afterwards that no other thread held it.
     #[inline(always)]
     pub(super) fn line_of(&self, row: usize, hash: &KeyHash, key: &[KeyValue]) -> Option<&Line> {
         let line = self.own_line(row)?;
-        // The row may be another's, and change hands meanwhile. It is this key's if it was in the
+        // Another thread may change the row's key meanwhile. The row has this key if it was in the
         // same chain before and after its key was read.
         let (mask, wanted) = (LINKED | KINDS << KINDS_AT, LINKED | u64::from(hash.kinds) << KINDS_AT);
         let before = line[META].load(Acquire) & (mask | TURN);
@@ -423,7 +423,7 @@ impl Keyed {
         (is && get(&line[META]) & (mask | TURN) == before).then_some(line)
     }
 
-    /// Whether the parts of a row's key, which are of the same kinds, are those of this one.
+    /// Whether a row's key, which has the same kinds of parts, equals this key.
     #[inline(always)]
     fn is_key(&self, row: usize, line: &Line, hash: &KeyHash, key: &[KeyValue]) -> bool {
         let [low, high] = hash.first;
@@ -438,7 +438,7 @@ impl Keyed {
         }
     }
 
-    /// The lengths of the chains that have a row.
+    /// The lengths of the chains that are not empty.
     #[cfg(test)]
     pub(super) fn chains(&self) -> Vec<usize> {
         let length = |bucket: usize| {
@@ -452,7 +452,7 @@ impl Keyed {
         (0..1 << self.bits).map(length).filter(|length| *length > 0).collect()
     }
 
-    /// Notes that a row was seen then: workers may come late.
+    /// Notes when a row was seen. Workers may come out of order.
     #[inline(always)]
     pub(super) fn touch(&self, line: &Line, moment: &Moment) {
         set(&line[SEEN], get(&line[SEEN]).max(moment.number));
@@ -464,8 +464,8 @@ impl Keyed {
         if changed.per.swap(per, Relaxed) == per {
             return;
         }
-        // Whoever goes into a bucket after us sees the new length; what they did before with the
-        // old one is forgotten.
+        // A thread that takes a bucket's lock afterwards sees the new length. What threads did
+        // before with the old length is forgotten here.
         changed.clock.set_per(per);
         for bucket in 0..1 << self.bits {
             let _inside = self.enter(bucket);
@@ -478,7 +478,7 @@ impl Keyed {
     }
 }
 
-/// Whether a key is active that is active until then.
+/// Whether a key that is active until `until` is active now.
 #[inline(always)]
 pub(super) fn holds(until: i64, now: i64) -> bool {
     until >= now && until != i64::MIN

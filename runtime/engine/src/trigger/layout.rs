@@ -1,10 +1,10 @@
-//! How the memory of a trigger is divided: shards of rows, each with more buckets than rows, a
-//! power of two; a row's first line has what every packet needs, further lines the other windows'
-//! heads and parts of the key; rings, sketches, long texts and what only lists need lie apart. The
-//! invariants: everything is chosen from the shape; a trigger of up to 4095 keys has one shard and
-//! room for exactly so many; a larger one has room for `keys` spread by chance over its shards, and
-//! a shard is full before that with a chance of about one in a thousand million. (Rejected: shards
-//! that borrow rows from each other, which take locks in pairs.)
+//! How the memory of a trigger is divided. A shard has rows, and more buckets than rows, a power of
+//! two. A row's first line has what each packet needs; further lines have the heads of the other
+//! windows and parts of the key. Rings, sketches, long texts and what only lists need lie apart.
+//! Invariants: the shape determines everything. A trigger of up to 4095 keys has one shard and room
+//! for exactly its keys. A larger trigger has room for `keys` keys that hash randomly to its
+//! shards; a shard fills up earlier with a probability of about 1e-9. (Rejected: shards that borrow
+//! rows from each other, which take locks in pairs.)
 
 use super::cells::{HEAD, HEAD_WORDS, LINE};
 use super::distinct::SKETCH_WORDS;
@@ -15,14 +15,14 @@ use super::window::RING_WORDS;
 use super::{TriggerShape, WindowKind};
 use mrule_compiler::abi::MAX_KEY;
 
-/// Keys of a shard, before what chance adds.
+/// Keys of a shard, before the margin for uneven distribution.
 const SHARD_KEYS: usize = 2048;
-/// The most keys of a trigger.
+/// The greatest number of keys of a trigger.
 pub const MAX_KEYS: usize = 1 << 26;
-/// Words of a row that only lists need: since when it is active, how often it was raised.
+/// Words of a row that only lists need: since when the key is active, how often it was raised.
 pub(super) const COLD_WORDS: usize = 2;
 
-/// Bytes of a shard beside its rows, about.
+/// Approximate bytes of a shard beside its rows.
 const SHARD_BYTES: usize = 256;
 
 /// How the memory is divided.
@@ -30,15 +30,15 @@ const SHARD_BYTES: usize = 256;
 pub(super) struct Layout {
     pub(super) parts: usize,
     pub(super) shards: usize,
-    /// Rows of a shard.
+    /// Rows per shard.
     pub(super) rows: usize,
-    /// Buckets of a shard.
+    /// Buckets per shard.
     pub(super) buckets: usize,
-    /// Lines of a row.
+    /// Lines per row.
     pub(super) lines: usize,
-    /// Where in a row's further words its parts of the key begin.
+    /// Where the parts of the key begin in a row's further words.
     pub(super) parts_at: usize,
-    /// For each window, where its ring or sketch is in the row's.
+    /// For each window, where its ring or sketch begins in the row's.
     pub(super) rings: Vec<usize>,
     /// Words of a row's rings and sketches.
     pub(super) ring_words: usize,
@@ -54,7 +54,7 @@ pub(super) fn ring_words(kind: WindowKind) -> usize {
     }
 }
 
-/// Words of a further window's head, so that none lies across lines.
+/// Words of a further window's head, a size with which no head crosses a line.
 pub(super) const FURTHER_HEAD: usize = (HEAD_WORDS + 1).next_power_of_two();
 
 impl Layout {
@@ -93,18 +93,18 @@ impl Layout {
         self.shards * self.rows
     }
 
-    /// Buckets of all shards, as many as there are locks at least: each has one.
+    /// Buckets of all shards. There are at least as many as locks, so each bucket has one lock.
     pub(super) fn all_buckets(&self) -> usize {
         self.shards * self.buckets
     }
 
-    /// Bytes of all lines. Rows are at most some 2^27 and words of each some 2^12: nothing
-    /// overflows 64 bits.
+    /// Bytes of all lines. There are at most about 2^27 rows and 2^12 words per row, so 64 bits do
+    /// not overflow.
     pub(super) fn line_memory(&self) -> u64 {
         8 * LINE as u64 * self.all_rows() as u64 * self.lines as u64
     }
 
-    /// Bytes of it all.
+    /// All memory, in bytes.
     pub(super) fn memory(&self) -> u64 {
         let words = (self.ring_words + self.text * self.parts + COLD_WORDS) as u64;
         let shards = self.shards as u64 * (ShardIndex::memory(self.rows) + SHARD_BYTES) as u64;

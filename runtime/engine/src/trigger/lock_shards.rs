@@ -1,44 +1,44 @@
-//! The locks of a store: one for all keys whose hashes begin alike, whatever their trigger, so that
-//! a packet takes one for all triggers that have the same key of it. A lock is a version, odd while
-//! somebody is inside. The invariants: nobody goes into a second one while inside the first, nor
-//! waits for a shard's index there; what stands in a chain is written only by whoever is inside the
-//! lock of its bucket; whoever reads without going in looks at the version before and after, and
-//! begins anew when it has changed. All words are atomics, so a race is at worst a wrong number
-//! that is thrown away. (Rejected: `std::sync::Mutex`, which costs twice as much, as letting go of
-//! it is a locked instruction, too, and lets nobody read beside a writer; a lock in each bucket, of
-//! which a packet took one for each trigger.)
+//! The locks of a store. Keys whose hashes begin alike share a lock, whatever their trigger, so a
+//! packet takes one lock for all triggers with the same key. A lock is a version number that is odd
+//! while a thread is inside. Invariants: a thread inside a lock takes no second lock and waits for
+//! no shard's index. Only the thread inside a bucket's lock writes what is in the bucket's chain. A
+//! reader without the lock compares the version before and after, and starts again when it has
+//! changed. All words are atomics, so the worst result of a race is a wrong number that is
+//! discarded. (Rejected: `std::sync::Mutex`, which costs twice as much, because releasing it is
+//! also a locked instruction, and which allows no read beside a writer. Rejected: a lock in each
+//! bucket; a packet took one for each trigger.)
 
 use crate::memory::prefetch_to_write;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 use std::time::Duration;
 
-/// Bits of a hash that choose a lock: so few that the locks stay in a near cache, so many that
-/// workers seldom meet.
+/// Number of hash bits that choose a lock: few enough for the locks to stay in a near cache, many
+/// enough for workers to collide seldom.
 pub(super) const BITS: u32 = 12;
 
 const COUNT: usize = 1 << BITS;
 
-/// The locks, and how many moments there were.
+/// The locks, and the number of moments so far.
 #[derive(Debug)]
 pub(super) struct LockShards {
     locks: [AtomicU64; COUNT],
     moments: Alone,
 }
 
-/// In a line of its own.
+/// A counter in its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Alone(AtomicU64);
 
-/// Somebody inside a lock.
+/// A held lock. Dropping it releases the lock.
 pub(super) struct Inside<'a> {
     word: &'a AtomicU64,
     version: u64,
 }
 
-/// Waits for somebody who is inside: they are there for some nanoseconds, unless the system has
-/// taken their processor.
+/// Waits for another thread that holds a lock. That takes some nanoseconds, unless the system has
+/// taken the thread's processor.
 #[derive(Default)]
 struct Patience(u32);
 
@@ -65,18 +65,18 @@ impl LockShards {
         &self.locks[lock_shard % COUNT]
     }
 
-    /// The number of the first of so many moments that come next, from 1.
+    /// The number of the first of the next `count` moments, from 1.
     pub(super) fn moments(&self, count: usize) -> u64 {
         self.moments.0.fetch_add(count as u64, Relaxed) + 1
     }
 
-    /// Asks for a lock that will be taken, and does not wait for it.
+    /// Prefetches a lock that will be taken, and does not wait for it.
     #[inline(always)]
     pub(super) fn prefetch(&self, lock_shard: usize) {
         prefetch_to_write(self.word(lock_shard));
     }
 
-    /// Goes in.
+    /// Takes a lock.
     #[inline(always)]
     pub(super) fn enter(&self, lock_shard: usize) -> Inside<'_> {
         let word = self.word(lock_shard);
@@ -85,7 +85,7 @@ impl LockShards {
             let version = word.load(Relaxed);
             if version & 1 == 0 && word.compare_exchange_weak(version, version | 1, Acquire, Relaxed).is_ok()
             {
-                // Whoever sees what is written from here on sees the odd version, too.
+                // A reader that sees a later write also sees the odd version.
                 fence(Release);
                 return Inside { word, version };
             }
@@ -93,7 +93,7 @@ impl LockShards {
         }
     }
 
-    /// As [`LockShards::peek`], but none when somebody is in the way.
+    /// Like [`LockShards::peek`], but returns `None` when another thread holds the lock.
     #[inline(always)]
     pub(super) fn glance<R>(&self, lock_shard: usize, read: impl FnOnce() -> Option<R>) -> Option<R> {
         let word = self.word(lock_shard);
@@ -106,8 +106,8 @@ impl LockShards {
         if word.load(Relaxed) == before { answer } else { None }
     }
 
-    /// Reads what is there at one moment: `read` may see rows in the midst of a change, and its
-    /// answer is thrown away then.
+    /// Reads a consistent state. `read` may see rows in the middle of a change; its answer is then
+    /// discarded.
     #[inline(always)]
     pub(super) fn peek<R>(&self, lock_shard: usize, mut read: impl FnMut() -> R) -> R {
         let word = self.word(lock_shard);

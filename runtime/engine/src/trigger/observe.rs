@@ -1,7 +1,7 @@
-//! Taking a packet's events into the windows of its key. The invariants: the common way and the
-//! general one do the same, and the common one leaves everything as it is when it gives up; a
-//! packet without events writes nothing, but for a sketch's number that was not known for its slice
-//! yet. (Rejected: the general way alone, which costs three times as much.)
+//! Takes a packet's events into the windows of its key. Invariants: the fast path and the general
+//! path have the same effect, and the fast path changes nothing when it gives up. A packet without
+//! events writes nothing, except a sketch's number that was not yet computed for its slice.
+//! (Rejected: the general path alone, which costs three times as much.)
 
 use super::WindowKind;
 use super::cells::{HEAD, Line, META, UNTIL, get, set};
@@ -15,9 +15,9 @@ use mrule_compiler::hir::MAX_WINDOW;
 
 /// One packet too old for a window of the key.
 const STRIKE: u64 = 1 << STRIKES_AT;
-/// How many in a row of those say that the clock was set back.
+/// This number of old packets in a row means that the clock was set back.
 const STRIKES: u64 = 16;
-/// How many lines of a key are asked for ahead.
+/// How many lines of a key are prefetched.
 const MOST_LINES: usize = 16;
 const STRUCK: u64 = (2 * STRIKES - 1) * STRIKE;
 
@@ -28,7 +28,7 @@ impl Keyed {
         prefetch(self.bucket(self.bucket_at(hash.hash)));
     }
 
-    /// Expects the key in the first row of its bucket, unless that is another's.
+    /// Guesses that the key is in the first row of its bucket, unless the hash shows another key.
     #[inline(always)]
     pub(super) fn guess_row(&self, hash: &mut KeyHash) {
         let word = get(self.bucket(self.bucket_at(hash.hash)));
@@ -39,7 +39,7 @@ impl Keyed {
 
     #[inline(always)]
     pub(super) fn prefetch_row(&self, hash: &KeyHash) {
-        // The row may be one of another trigger, which has more.
+        // The row may be of another trigger, which has more rows.
         if let Some(row) = (hash.row as usize).checked_sub(1)
             && let Some(line) = self.own_line(row)
         {
@@ -47,7 +47,7 @@ impl Keyed {
         }
     }
 
-    /// The same for all triggers whose states lie beside it.
+    /// Prefetches the row for all co-located triggers.
     #[inline(always)]
     pub(super) fn prefetch_rows(&self, hash: &KeyHash) {
         if let Some(row) = (hash.row as usize).checked_sub(1) {
@@ -81,8 +81,8 @@ impl Keyed {
         active
     }
 
-    /// The most common case, in a straight line: what the window says, and whether the key is
-    /// active. None when it is another case.
+    /// The fast path: returns the window's value and whether the key is active. Returns `None` in
+    /// all other cases.
     #[inline(always)]
     fn add_common(&self, visit: &mut Visit, moment: &mut Moment, event: &WindowEvent) -> Option<(u64, bool)> {
         let window = self.windows.first()?;
@@ -101,7 +101,8 @@ impl Keyed {
         Some((sum, holds(get(&line[UNTIL]) as i64, moment.now)))
     }
 
-    /// The same for a packet that does not count; none, too, when somebody is in the way.
+    /// The fast path for a packet that does not count. Also returns `None` when another thread
+    /// holds the lock.
     #[inline(always)]
     fn look_common(&self, visit: &mut Visit, moment: &mut Moment) -> Option<(u64, bool)> {
         let window = self.windows.first()?;
@@ -117,7 +118,7 @@ impl Keyed {
         if inside { look() } else { self.lock_shards.glance(lock_shard, look) }
     }
 
-    /// The row of a visit's key: where it is expected, or else in its chain.
+    /// The row of a visit's key: the expected row, or else the row found in its chain.
     #[inline(always)]
     fn locate(&self, visit: &mut Visit) -> Option<(usize, &Line)> {
         if let Some(row) = visit.row()
@@ -156,7 +157,7 @@ impl Keyed {
         }
         visit.enter();
         let Some((row, _)) = self.locate(visit) else {
-            // The shard's index comes before the lock.
+            // The shard's index must be taken before the lock.
             visit.leave();
             self.take_new(visit, moment, events, values);
             return false;
@@ -164,7 +165,7 @@ impl Keyed {
         self.take(row, moment, events, values)
     }
 
-    /// Takes events into the row of a key that had none.
+    /// Takes events into the row of a key that had no row.
     #[inline(never)]
     fn take_new(&self, visit: &mut Visit, moment: &Moment, events: &[WindowEvent], values: &mut [u64]) {
         let place = self.place_of(*visit.key_hash, visit.key);
@@ -184,7 +185,7 @@ impl Keyed {
         }
     }
 
-    /// What a key's windows say; whether it is active.
+    /// Reads the values of a key's windows. Returns whether the key is active.
     fn look(&self, visit: &mut Visit, now: i64, values: &mut [u64]) -> bool {
         if !visit.is_inside() {
             let lock_shard = visit.key_hash.lock_shard();
@@ -225,7 +226,8 @@ impl Keyed {
         }
     }
 
-    /// Takes events into a row; whether it is active. The caller is inside its bucket.
+    /// Takes events into a row. Returns whether the key is active. The caller holds the bucket's
+    /// lock.
     fn take(&self, row: usize, moment: &Moment, events: &[WindowEvent], values: &mut [u64]) -> bool {
         let (line, now) = (self.line(row), moment.now);
         self.touch(line, moment);
@@ -239,7 +241,7 @@ impl Keyed {
         holds(get(&line[UNTIL]) as i64, now)
     }
 
-    /// Takes events into windows; whether one was too old.
+    /// Takes events into windows. Returns whether an event was too old.
     fn take_events(&self, row: usize, now: i64, events: &[WindowEvent], values: &mut [u64]) -> bool {
         let mut late = false;
         for (i, ((window, value), event)) in self.windows.iter().zip(values).zip(events).enumerate() {
@@ -264,7 +266,7 @@ impl Keyed {
         late
     }
 
-    /// Takes a value into a sketch; what it says then, and whether the value was too old.
+    /// Takes a value into a sketch. Returns the sketch's number, and whether the value was too old.
     #[inline(never)]
     fn take_value(&self, row: usize, at: usize, slice: i64, event: WindowEvent) -> (u64, bool) {
         let sketch = self.sketch(row, at, &self.windows[at]);
@@ -272,7 +274,7 @@ impl Keyed {
         (sketch.read(slice), too_old)
     }
 
-    /// Notes that an event was too old for a window; the last of many in a row makes such windows
+    /// Notes that an event was too old for a window. The last of many in a row makes such windows
     /// begin anew.
     #[cold]
     fn strike(&self, row: usize, now: i64, events: &[WindowEvent], values: &mut [u64]) {
@@ -309,7 +311,7 @@ impl Keyed {
     }
 }
 
-/// The most that a window says.
+/// Limits values to the greatest value of a window.
 #[inline(never)]
 fn at_most(values: &mut [u64]) {
     for value in values {

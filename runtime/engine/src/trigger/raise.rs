@@ -1,8 +1,7 @@
-//! Raising, extending, clearing, and what is told of it. The invariants: a key that is raised and
-//! whose hold nobody has seen end is marked and in its index's heap of active ones, so extending
-//! it needs no index; each raise that was not an extension is later counted once as expired or
-//! cleared, or is active. (Rejected: a timer for each hold, which would be of another time than
-//! packets are.)
+//! Raises, extends and clears keys, and counts the outcomes. Invariants: a raised key whose end was
+//! not yet noted is marked and in the heap of active rows of its index, so that an extension needs
+//! no index. Each raise that was not an extension is active, or is later counted once as expired or
+//! cleared. (Rejected: a timer for each hold; it would run in another time than packets.)
 
 use super::cells::{META, UNTIL, get, set};
 use super::keyed::{Keyed, PARKED, Place, Tally, holds};
@@ -12,7 +11,7 @@ use super::{ActiveKey, Outcome, TriggerCounts};
 use mrule_compiler::table::KeyValue;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The bits of time that the mark of the latest end has set: about a second.
+/// The low bits of time that are set in the mark of the latest end: about a second.
 const COARSE: i64 = (1 << 30) - 1;
 
 impl Keyed {
@@ -35,7 +34,7 @@ impl Keyed {
             shard.count(outside, Tally::Suppressed);
             return Outcome::Suppressed;
         }
-        // Before the key is, so that whoever hears of it finds it.
+        // Set before the key is raised, so that a thread that learns of the raise finds the mark.
         if self.latest.load(Relaxed) < until {
             self.latest.fetch_max(until | COARSE, Relaxed);
         }
@@ -70,7 +69,7 @@ impl Keyed {
         outcome
     }
 
-    /// Raises a key that is marked already; none when it is not.
+    /// Raises a key that is marked already. Returns `None` when it is not marked.
     #[inline(always)]
     fn raise_marked(&self, place: &Place, moment: &Moment, until: i64) -> Option<Outcome> {
         let _inside = self.enter(place.bucket);
@@ -78,8 +77,8 @@ impl Keyed {
         (get(&self.line(row)[META]) & PARKED != 0).then(|| self.prolong(place, row, moment, until))
     }
 
-    /// Makes a marked row active until then, or for longer if it is; the caller is inside its
-    /// bucket.
+    /// Makes a marked row active until `until`, unless it already is for longer. The caller holds
+    /// the bucket's lock.
     #[inline(always)]
     fn prolong(&self, place: &Place, row: usize, moment: &Moment, until: i64) -> Outcome {
         let now = moment.now;
@@ -129,8 +128,8 @@ impl Keyed {
         was
     }
 
-    /// Makes a row inactive; whether it was active, and whether it was marked. The caller is inside
-    /// its bucket.
+    /// Makes a row inactive. Returns whether it was active, and whether it was marked. The caller
+    /// holds the bucket's lock.
     fn end(&self, row: usize, now: i64) -> (bool, bool) {
         let line = self.line(row);
         let meta = get(&line[META]);

@@ -1,20 +1,21 @@
-//! Which rows of a shard are free, which are active and which may go: two heaps over the rows, with
-//! the place of each, so that any row is taken out without a search. Whoever sees a key writes only
-//! into the key's row, so what a heap has of a row may be out of date; but it is never later than
-//! the truth, and so a row that comes first and is up to date is first in truth. The invariants:
-//! each row is in exactly one of the three; a new key costs O(log rows), and what it corrects on
-//! the way others have paid for by seeing a key. (Rejected: a list in order of use, which costs two
-//! neighbours' lines for each packet; a clock hand, which with most keys active searches long.)
+//! The rows of a shard: which are free, which are active, and which may be evicted. Two heaps over
+//! the rows know each row's place, so that a row is removed without a search. A packet that sees a
+//! key writes only the key's row, so a heap's number for a row can be out of date. It is never
+//! later than the true number, so a row at the front that is up to date is truly first. Invariants:
+//! each row is in exactly one of the three; a new key costs O(log rows), apart from corrections
+//! that other packets have paid for by seeing keys. (Rejected: a list in the order of use, which
+//! costs two neighbours' lines per packet; a clock hand, which searches long when most keys are
+//! active.)
 
 use crate::memory::{NoMemory, list};
 
-/// Rows by a number, the least first.
+/// Rows ordered by a number, the smallest first.
 #[derive(Debug)]
 pub(super) struct Heap {
     nodes: Vec<(i64, u32)>,
 }
 
-/// Where each row is in its heap.
+/// The place of each row in its heap.
 #[derive(Debug)]
 pub(super) struct Places(Box<[u32]>);
 
@@ -39,12 +40,12 @@ impl Heap {
         self.nodes.len()
     }
 
-    /// The first.
+    /// The row with the smallest number.
     pub(super) fn first(&self) -> Option<(i64, u32)> {
         self.nodes.first().copied()
     }
 
-    /// All, in no order.
+    /// All rows, in no order.
     pub(super) fn rows(&self) -> impl Iterator<Item = u32> {
         self.nodes.iter().map(|(_, row)| *row)
     }
@@ -56,7 +57,7 @@ impl Heap {
         }
     }
 
-    /// Takes a row out that is in this heap.
+    /// Removes a row from this heap.
     pub(super) fn remove(&mut self, places: &mut Places, row: u32) {
         let at = places.of(row);
         if self.nodes.get(at).is_some_and(|(_, here)| *here == row) {
@@ -65,7 +66,7 @@ impl Heap {
         }
     }
 
-    /// Gives the row another number.
+    /// Changes a row's number.
     pub(super) fn update(&mut self, places: &mut Places, key: i64, row: u32) {
         let at = places.of(row);
         if let Some(node) = self.nodes.get_mut(at)
@@ -83,7 +84,7 @@ impl Heap {
         }
     }
 
-    /// Moves a node towards the root; where it ends.
+    /// Moves a node towards the root. Returns its final place.
     fn up(&mut self, places: &mut Places, mut at: usize) -> usize {
         let node = self.nodes[at];
         while at > 0 {
@@ -125,27 +126,27 @@ impl Heap {
 /// A shard's rows.
 #[derive(Debug)]
 pub(super) struct ShardIndex {
-    /// Rows of no key.
+    /// Rows without a key.
     pub(super) free: Vec<u32>,
     /// The bucket of each row, within the shard.
     pub(super) homes: Box<[u32]>,
-    /// Rows of keys that are not active, by when they were last seen.
+    /// Rows of inactive keys, by when they were last seen.
     pub(super) idle: Heap,
-    /// Rows of keys that were raised and whose hold nobody has seen end, by when it ends.
+    /// Rows of raised keys whose end was not yet noted, by when their hold ends.
     pub(super) active: Heap,
     pub(super) places: Places,
-    /// Keys that were let in.
+    /// Keys that were admitted.
     pub(super) entered: u64,
-    /// Keys that had to go.
+    /// Keys that were evicted.
     pub(super) evicted: u64,
-    /// Events of keys for which there was no room.
+    /// Events of keys that found no room.
     pub(super) unkept: u64,
     /// Keys that were cleared.
     pub(super) cleared: u64,
 }
 
 impl ShardIndex {
-    /// A shard of so many rows, none of them taken.
+    /// A shard of `rows` free rows.
     ///
     /// # Errors
     /// [`NoMemory`]
@@ -167,7 +168,7 @@ impl ShardIndex {
         })
     }
 
-    /// Takes a row that is free: this one, if it is.
+    /// Takes a free row: the row `near`, if it is free.
     pub(super) fn take(&mut self, near: Option<u32>) -> Option<u32> {
         let at = near.map(|row| (row, self.places.of(row)));
         let Some((row, at)) = at.filter(|(row, at)| self.free.get(*at) == Some(row)) else {
@@ -180,18 +181,18 @@ impl ShardIndex {
         Some(row)
     }
 
-    /// Bytes for so many rows.
+    /// Memory for `rows` rows, in bytes.
     pub(super) fn memory(rows: usize) -> usize {
         rows * (3 * size_of::<u32>() + 2 * size_of::<(i64, u32)>())
     }
 
-    /// From idle to active.
+    /// Moves a row from idle to active.
     pub(super) fn activate(&mut self, until: i64, row: u32) {
         self.idle.remove(&mut self.places, row);
         self.active.push(&mut self.places, until, row);
     }
 
-    /// From active to idle.
+    /// Moves a row from active to idle.
     pub(super) fn rest(&mut self, seen: i64, row: u32) {
         self.active.remove(&mut self.places, row);
         self.idle.push(&mut self.places, seen, row);

@@ -1,8 +1,8 @@
-//! The keys that somebody has said are innocuous, with the reason and, if it has one, the end of
-//! it. The invariants: as many as the trigger has keys, and [`MAX_SUPPRESSED`], at most; whoever
-//! raises a trigger that has none of them pays one load; what is over stays until there is no room
-//! or it is taken back, so that a packet with an earlier time still meets it. (Rejected: a mark in
-//! the key's row, which goes with the row.)
+//! The keys of a trigger that are suppressed, with the reason and, where there is one, the end.
+//! Invariants: there are at most as many as the trigger's keys, and at most [`MAX_SUPPRESSED`]. A
+//! raise of a trigger without suppressions costs one load. A suppression that has ended stays until
+//! its room is needed or it is removed, so that it still applies to a packet with an earlier time.
+//! (Rejected: a mark in the key's row, which disappears with the row.)
 
 use super::key::{KeyPart, key_text};
 use mrule_compiler::table::KeyValue;
@@ -10,25 +10,25 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
-/// How many keys of one trigger are suppressed at most.
+/// The greatest number of suppressed keys of one trigger.
 pub const MAX_SUPPRESSED: usize = 4096;
 
-/// Bytes of one that is, with a reason as long as it may be, about.
+/// Approximate bytes of one suppression with the longest reason.
 const ENTRY: u64 = 512;
 
 /// The longest reason that is kept, in bytes.
 pub const MAX_REASON: usize = 256;
 
-/// A key that is suppressed.
+/// A suppressed key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suppressed {
     /// The key.
     pub key: Vec<KeyPart>,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// The last moment of it; none: until it is taken back.
+    /// The last moment of the suppression. `None`: until it is removed.
     pub until: Option<i64>,
-    /// How often it would have been raised.
+    /// How often the trigger would have been raised.
     pub hits: u64,
 }
 
@@ -45,7 +45,7 @@ struct Entry {
     reason: String,
     until: Option<i64>,
     hits: AtomicU64,
-    /// That it is over was told.
+    /// The end of the suppression was reported.
     told: AtomicBool,
 }
 
@@ -68,7 +68,7 @@ impl Entry {
     }
 }
 
-/// The keys of a trigger that are suppressed, by their hash.
+/// The suppressed keys of a trigger, by their hash.
 #[derive(Debug)]
 pub(super) struct Suppressions {
     len: AtomicUsize,
@@ -77,18 +77,18 @@ pub(super) struct Suppressions {
 }
 
 impl Suppressions {
-    /// For a trigger of so many keys.
+    /// Suppressions for a trigger of `keys` keys.
     pub(super) fn new(keys: usize) -> Suppressions {
         let limit = keys.clamp(1, MAX_SUPPRESSED);
         Suppressions { len: AtomicUsize::new(0), limit, by_hash: RwLock::default() }
     }
 
-    /// Bytes that they take for a trigger of so many keys when there is no room for more.
+    /// Memory for a trigger of `keys` keys when there is no room for more, in bytes.
     pub(super) fn memory(keys: usize) -> u64 {
         keys.clamp(1, MAX_SUPPRESSED) as u64 * ENTRY
     }
 
-    /// Whether a raise of the key is to be suppressed; it is counted.
+    /// Whether a raise of the key must be suppressed. Counts a hit.
     #[inline]
     pub(super) fn hit(&self, hash: u64, key: &[KeyValue], now: i64) -> bool {
         self.len.load(Relaxed) != 0 && self.find(hash, key, now)
@@ -104,7 +104,8 @@ impl Suppressions {
         found.is_some()
     }
 
-    /// Suppresses a key, or gives one that is another reason and end; false when there is no room.
+    /// Suppresses a key, or changes the reason and the end of its suppression. Returns false when
+    /// there is no room.
     pub(super) fn put(
         &self,
         hash: u64,
@@ -146,7 +147,7 @@ impl Suppressions {
         room
     }
 
-    /// Takes it back; whether it was there.
+    /// Removes a suppression. Returns whether there was one.
     pub(super) fn remove(&self, hash: u64, key: &[KeyValue]) -> bool {
         let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
         let Some(entries) = by_hash.get_mut(&hash) else { return false };
@@ -159,7 +160,7 @@ impl Suppressions {
         true
     }
 
-    /// Those that are not over, in the order of their keys.
+    /// The suppressions that have not ended, in the order of their keys.
     pub(super) fn list(&self, now: i64) -> Vec<Suppressed> {
         let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
         let mut list: Vec<_> =
@@ -168,7 +169,7 @@ impl Suppressions {
         list
     }
 
-    /// Those that are over by their time, each once.
+    /// The suppressions whose time has ended, once each.
     pub(super) fn over(&self, now: i64) -> Vec<Suppressed> {
         if self.len.load(Relaxed) == 0 {
             return Vec::new();

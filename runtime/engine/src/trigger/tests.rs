@@ -1,4 +1,4 @@
-//! The store against all that ever happened, its capacity, its sums, two threads in it.
+//! Compares the store with a list of all events; tests its capacity, its sums, and two threads.
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 
 use super::*;
@@ -19,7 +19,7 @@ fn store(shape: TriggerShape) -> TriggerStore {
     TriggerStore::with_seed(vec![shape], 1)
 }
 
-/// One event in the first window; its value.
+/// Adds one event to the first window. Returns the window's value.
 fn event(store: &TriggerStore, key: &[KeyValue], now: i64) -> u64 {
     let mut values = [0];
     store.observe(0, key, now, &[Some(1)], &mut values);
@@ -243,12 +243,12 @@ fn a_clock_set_back() {
     for i in 1..=5 {
         assert_eq!(put(5000 * S), [i, i]);
     }
-    // A few that are far too old disturb nothing.
+    // A few events that are far too old change nothing.
     for i in 1..=15 {
         assert_eq!(put(2000 * S), [5, 5 + i]);
     }
     assert_eq!(put(5000 * S), [6, 21]);
-    // But when no others come, they are right.
+    // But when no other events come, the old events are right.
     for i in 1..=15 {
         assert_eq!(put(2000 * S + i as i64), [6, 21 + i]);
     }

@@ -1,7 +1,6 @@
-//! A packet's visit to the states of one key, which several triggers may have: hashed once, found
-//! once, in one lock. The invariant: inside a lock, the visit is inside no other, and waits for no
-//! shard's index. (Rejected: a look-up for each trigger, which costs a lock and two misses of the
-//! cache each.)
+//! A packet's visit to the states of one key in several triggers: hashed once, found once, in one
+//! lock. Invariant: a visit inside a lock takes no other lock and waits for no shard's index.
+//! (Rejected: a look-up for each trigger, which costs a lock and two cache misses each.)
 
 use super::TriggerStore;
 use super::key::KeyHash;
@@ -11,8 +10,8 @@ use super::window::Clock;
 use mrule_compiler::abi::WindowEvent;
 use mrule_compiler::table::KeyValue;
 
-/// When something comes to a store: its time, its place in the order of all that came there, and
-/// the slice that it is in of windows of one length.
+/// A moment of the store: the time, the number in the order of all moments, and the slice in
+/// windows of one length.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Moment {
     pub(super) now: i64,
@@ -22,12 +21,12 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// This time, and a number that [`TriggerStore::moments`] gave.
+    /// A moment with this time and a number from [`TriggerStore::moments`].
     pub fn new(now: i64, number: u64) -> Moment {
         Moment { now, number, per: 0, slice: 0 }
     }
 
-    /// Its slice.
+    /// The slice of the moment.
     #[inline(always)]
     pub(super) fn slice(&mut self, clock: &Clock) -> i64 {
         let per = clock.per();
@@ -38,13 +37,13 @@ impl Moment {
     }
 }
 
-/// One trigger's states: what is asked of the memory before they are visited. It is advice, and
-/// waits for nothing.
+/// One trigger's states: prefetch hints, issued before the rows are read. They are advice and wait
+/// for nothing.
 #[derive(Clone, Copy)]
 pub struct States<'a>(pub(super) Option<&'a Keyed>);
 
 impl States<'_> {
-    /// Asks for what is at a hash: for many keys, before the first is needed.
+    /// Prefetches the bucket of a hash. Call it for many keys before the first is needed.
     #[inline(always)]
     pub fn prefetch_bucket(self, hash: &KeyHash) {
         if let Some(state) = self.0 {
@@ -52,8 +51,7 @@ impl States<'_> {
         }
     }
 
-    /// Expects a key's state where this trigger has it, some time after
-    /// [`States::prefetch_bucket`].
+    /// Guesses the row of a key's state, some time after [`States::prefetch_bucket`].
     #[inline(always)]
     pub fn guess_row(self, hash: &mut KeyHash) {
         if let Some(state) = self.0 {
@@ -61,7 +59,7 @@ impl States<'_> {
         }
     }
 
-    /// Asks for a key's state, where it is expected.
+    /// Prefetches a key's state at the guessed row.
     #[inline(always)]
     pub fn prefetch_row(self, hash: &KeyHash) {
         if let Some(state) = self.0 {
@@ -69,7 +67,7 @@ impl States<'_> {
         }
     }
 
-    /// The same for all triggers whose states lie beside these.
+    /// Prefetches the states of all co-located triggers at the guessed row.
     #[inline(always)]
     pub fn prefetch_rows(self, hash: &KeyHash) {
         if let Some(state) = self.0 {
@@ -78,15 +76,15 @@ impl States<'_> {
     }
 }
 
-/// A packet at the states of a key.
+/// A packet's visit to the states of a key.
 pub struct Visit<'a, 'k> {
     store: &'a TriggerStore,
     pub(super) key_hash: &'k mut KeyHash,
-    /// The key, unless the hash says all of it.
+    /// The key, unless the hash contains all of it.
     pub(super) key: &'k [KeyValue<'k>],
-    /// Inside the key's lock.
+    /// The key's lock, while the visit holds it.
     inside: Option<Inside<'a>>,
-    /// The row is where the first state was found.
+    /// The guessed row is where the first state was found.
     sure: bool,
     displaced: bool,
 }
@@ -101,10 +99,10 @@ impl<'a, 'k> Visit<'a, 'k> {
         Visit { store, key_hash, key, inside: None, sure: false, displaced: false }
     }
 
-    /// Takes the packet's events into the windows of the key, and gives what each window says with
-    /// them, at most [`MAX_WINDOW`](mrule_compiler::hir::MAX_WINDOW): of an event that counts, the
-    /// number to add, or a hash of the value (for a count, anything). When there are none, nothing
-    /// changes. Gives whether the key is active, as [`TriggerStore::active`] does.
+    /// Takes the packet's events into the windows of the key, and writes each window's value, at
+    /// most [`MAX_WINDOW`](mrule_compiler::hir::MAX_WINDOW), to `values`. An event that counts has
+    /// the number to add, or a hash of the value (ignored for a count). Without events, nothing
+    /// changes. Returns whether the key is active, as [`TriggerStore::active`] does.
     #[inline(always)]
     pub fn observe(
         &mut self,
@@ -121,7 +119,7 @@ impl<'a, 'k> Visit<'a, 'k> {
         state.observe(self, moment, events, values)
     }
 
-    /// Whether the last state was not in the row in which that of the first trigger was.
+    /// Whether the last state was in another row than the state of the first trigger.
     #[inline(always)]
     pub fn displaced(&self) -> bool {
         self.displaced
@@ -149,13 +147,13 @@ impl<'a, 'k> Visit<'a, 'k> {
         (self.key_hash.row as usize).checked_sub(1)
     }
 
-    /// Notes that it is there.
+    /// Notes that the key is in the expected row.
     #[inline(always)]
     pub(super) fn is_right(&mut self) {
         self.sure = true;
     }
 
-    /// Notes the row in which it is.
+    /// Notes the row of the key.
     pub(super) fn found(&mut self, row: usize) {
         let found = row as u32 + 1;
         self.displaced = self.sure && self.key_hash.row != found;

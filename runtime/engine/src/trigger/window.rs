@@ -1,31 +1,31 @@
-//! Sliding windows: 16 slices of packet time. Slice `k` of a window over D is the time from
-//! `k D / 16` to before `(k + 1) D / 16`, so what is 15 slices back is never older than D, and what
-//! is younger than 15/16 D is never further back. A ring remembers the 16 slices up to its newest,
-//! the last in which an event was. The invariants: what counts is the events in the 15 slices
-//! before the slice of now or the ring's newest, whichever is later, and in all after them; an
-//! event whose slice has left the ring is not taken and disturbs nothing, nor does one that adds 0;
-//! a ring in which nothing is begins anywhere; sums stay at their greatest. (Rejected: slices that
-//! begin with a key's first event, as two keys with the same events would differ; floating sums.)
+//! Sliding windows with 16 slices of packet time. Slice `k` of a window over D runs from `k D / 16`
+//! to before `(k + 1) D / 16`. So an event 15 slices back is never older than D, and an event
+//! younger than 15/16 D is never further back. A ring holds the 16 slices up to its newest, the
+//! last slice with an event. Invariants: the events in the later of the present slice and the
+//! ring's newest, in the 15 slices before it, and in all slices after it count. An event whose
+//! slice has left the ring is not taken and changes nothing, and neither does an event that adds 0.
+//! An empty ring can begin at any slice. Sums saturate. (Rejected: slices that begin with a key's
+//! first event; two keys with the same events would differ. Rejected: floating-point sums.)
 
 use super::cells::{HEAD_WORDS, get, set};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// Slices of a window.
+/// Number of slices of a window.
 pub(super) const SLICES: u64 = 16;
-/// Words of a ring.
+/// Number of words of a ring.
 pub(super) const RING_WORDS: usize = SLICES as usize;
-/// The shortest window in nanoseconds: a slice is not less than one.
+/// The shortest window in nanoseconds: a slice has at least one.
 pub(super) const MIN_PER: i64 = SLICES as i64;
 
 /// An event whose slice has left the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooOld;
 
-/// What tells the slice of a moment.
+/// Computes the slice of a moment.
 #[derive(Debug)]
 pub(super) struct Clock {
     per: AtomicI64,
-    /// The slice of the last packet: most often also that of the next.
+    /// The slice of the last packet, which is most often also the slice of the next.
     last: AtomicI64,
 }
 
@@ -49,7 +49,7 @@ impl Clock {
         self.slice(self.per(), now)
     }
 
-    /// The slice of a moment in a window of this length, which is its own.
+    /// The slice of a moment, for a window of length `per`, which must be this clock's length.
     #[inline(always)]
     pub(super) fn slice(&self, per: i64, now: i64) -> i64 {
         let last = self.last.load(Relaxed);
@@ -70,23 +70,23 @@ pub(super) fn slice_of(now: i64, per: i64) -> i64 {
     (i128::from(now) << 4).div_euclid(i128::from(per)) as i64
 }
 
-/// Where a slice is in a ring.
+/// The place of a slice in a ring.
 #[inline(always)]
 pub(super) fn slot(slice: i64) -> usize {
     (slice as u64 % SLICES) as usize
 }
 
-/// A count or a sum: its head and its ring. The head says the newest slice, the sum of all 16, and
-/// what is in the newest, for which the ring has 0: so an event in the newest slice touches only
-/// the head.
+/// A count or a sum: its head and its ring. The head holds the newest slice, the sum of all 16
+/// slices, and the content of the newest slice, for which the ring has 0. So an event in the newest
+/// slice touches only the head.
 pub(super) struct Sum<'a> {
     pub(super) head: [&'a AtomicU64; HEAD_WORDS],
-    /// [`RING_WORDS`] of them.
+    /// [`RING_WORDS`] words.
     pub(super) ring: &'a [AtomicU64],
 }
 
 impl Sum<'_> {
-    /// Takes an event in, of its slice, and says what counts in it then.
+    /// Takes an event in its slice. Returns the window's value for that slice.
     #[inline(always)]
     pub(super) fn add(&self, slice: i64, amount: u64) -> Result<u64, TooOld> {
         let [newest, total, open] = self.head;
@@ -135,7 +135,7 @@ impl Sum<'_> {
         set(total, self.ring.iter().fold(0, |sum, cell| sum.saturating_add(get(cell))));
     }
 
-    /// What counts in a slice.
+    /// The window's value in a slice.
     #[inline(always)]
     pub(super) fn read(&self, slice: i64) -> u64 {
         let [newest, total, _] = self.head;
@@ -156,13 +156,13 @@ impl Sum<'_> {
         })
     }
 
-    /// Whether an event of this slice is.
+    /// Whether an event of this slice is too old.
     pub(super) fn is_too_old(&self, slice: i64) -> bool {
         let [newest, total, _] = self.head.map(get);
         total != 0 && slice < newest as i64 && slice.abs_diff(newest as i64) >= SLICES
     }
 
-    /// Forgets everything; does not touch a ring in which nothing is.
+    /// Clears the window. Does not touch a ring that is empty.
     pub(super) fn clear(&self) {
         let [newest, total, open] = self.head;
         let sum = get(total);

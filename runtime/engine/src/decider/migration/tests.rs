@@ -1,4 +1,4 @@
-//! One program after the other on the packets of one connection.
+//! Tests one program after the other on the packets of one connection.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test stops")]
 
 use super::*;
@@ -11,7 +11,7 @@ use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::environment::Environment;
 use std::sync::Arc;
 
-/// What decides, and its sums.
+/// A policy with its decider and its sums.
 struct Run {
     policy: Policy,
     decider: Decider,
@@ -33,7 +33,7 @@ impl Run {
         Run { decider: Decider::new(&policy, &Limits::default(), 64).unwrap(), policy, summary }
     }
 
-    /// Another program takes its place; stations of the same name go on.
+    /// Replaces the program; stations of the same name continue.
     fn succeed(&mut self, text: &str) {
         let (engine, environment) = made(text);
         let policy = self.policy.succeed(engine, environment);
@@ -48,7 +48,7 @@ impl Run {
         (self.decider, self.policy) = (decider, policy);
     }
 
-    /// Decides a packet of a connection; how long its copy is.
+    /// Decides a packet of a connection. Returns the length of its copy.
     fn says(&mut self, seq: u32, payload: &[u8]) -> u32 {
         let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
         let builder = builder.tcp(4000, 80, seq, 1024);
@@ -86,7 +86,7 @@ fn flows_and_their_offsets_live_on() {
     assert_eq!(run.says(100, b""), 0);
     assert_eq!(run.says(101, b"0123456789"), 0);
     run.succeed(&rule("b"));
-    // Headers are 54 bytes; offset 10 is known from before.
+    // Headers are 54 bytes. Offset 10 is known from before.
     assert_eq!(run.says(111, &[1; 1000]), 54 + 990);
     run.succeed(STATION);
     run.says(1111, b"x");
@@ -108,7 +108,7 @@ fn triggers_by_flow_keep_their_flows_whatever_their_number() {
     let mut run = Run::new(&text(&[("mmm", 60), ("zzz", 70)]));
     run.says(100, b"");
     assert_eq!(run.says(101, b"..zzz"), 59, "as long as it is");
-    // A new one before, one less behind, and the number of `zzz` is another's now.
+    // A new trigger before, one less behind; the number of `zzz` belongs to another trigger now.
     run.succeed(&text(&[("aaa", 61), ("zzz", 56)]));
     assert_eq!(run.says(106, b"....."), 56);
     run.succeed(&text(&[("aaa", 61), ("mmm", 57)]));
@@ -132,7 +132,7 @@ fn a_search_goes_on_where_patterns_stay_and_begins_anew_where_not() {
     run.succeed(&text("good", ""));
     assert_eq!(run.says(113, b"od.."), 0, "what began before the pattern was looked for");
     assert!(run.says(117, b".good") > 0, "the flow is searched from where it stands");
-    // What comes again is not looked at again, and a gap is waited for as ever.
+    // Repeated bytes are not searched again, and a gap is waited for as usual.
     assert_eq!(run.says(117, b".good"), 0);
     assert_eq!(run.says(124, b"od"), 0);
     assert!(run.says(122, b"go") > 0);

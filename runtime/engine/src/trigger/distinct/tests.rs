@@ -1,4 +1,4 @@
-//! The sketch against all values that were ever put in.
+//! Compares the sketch with all values that were ever added.
 
 use super::*;
 use crate::trigger::cells::words;
@@ -20,7 +20,7 @@ impl Cells {
     }
 }
 
-/// How many of these count in the 16 slices up to one.
+/// The number of values that count in the 16 slices up to `slice`.
 fn alive_of(seen: &HashMap<u64, i64>, slice: i64) -> u64 {
     seen.values().filter(|at| **at > slice - 16).count() as u64
 }
@@ -56,7 +56,7 @@ fn exact_again_when_the_crowd_has_gone() {
     assert_eq!(cells.sketch().read(32), 0);
 }
 
-/// The root of the mean square of the relative error, and its mean, over many sketches.
+/// The root mean square of the relative error, and its mean, over many sketches.
 fn errors(count: u64, sketches: u64, spread_over: u64) -> (f64, f64) {
     let (mut squares, mut sum) = (0.0, 0.0);
     for sketch in 0..sketches {
@@ -78,8 +78,8 @@ fn the_error_is_as_stated() {
     {
         for spread_over in [1, 16] {
             let (error, bias) = errors(count, sketches, spread_over);
-            // Of few sketches the error itself is known with an error of 1 / sqrt(2 n), the bias
-            // with one of 1 / sqrt(n).
+            // With few sketches, the error is known only with an error of 1 / sqrt(2 n), and the
+            // bias with one of 1 / sqrt(n).
             let unsure = 1.0 + 3.0 / (2.0 * sketches as f64).sqrt();
             assert!(error < 0.093 * unsure, "{count} over {spread_over}: {error}");
             assert!(bias.abs() < 0.01 + 3.0 * 0.093 / (sketches as f64).sqrt(), "{count}: {bias}");
@@ -99,7 +99,7 @@ fn beyond_the_greatest_it_stays_there() {
 
 #[test]
 fn what_has_left_the_window_leaves_no_trace() {
-    // A thousand new values a slice, for a while: the number follows 16 slices.
+    // A thousand new values in each slice: the number follows the last 16 slices.
     let cells = Cells::new();
     let mut worst: f64 = 0.0;
     for slice in 0..200 {
@@ -116,7 +116,7 @@ fn what_has_left_the_window_leaves_no_trace() {
             assert!((cells.sketch().read(slice + 8) as f64 / 8000.0 - 1.0).abs() < 5.0 * 0.093);
         }
     }
-    // What is far off is too much more often than too little.
+    // Large deviations are too high much more often than too low.
     assert!(worst < 5.0 * 0.093, "{worst}");
 }
 

@@ -1,4 +1,4 @@
-//! What happens when there is no more room.
+//! Tests a store without room for more keys.
 
 use super::*;
 use proptest::prelude::*;
@@ -13,13 +13,13 @@ fn the_idlest_goes() {
     look(&store, &num(2), 5 * S);
     event(&store, &num(4), 6 * S);
     assert_eq!([1, 2, 3, 4].map(|key| look(&store, &num(key), 6 * S)), [2, 0, 1, 1], "looking is no use");
-    // Several keys of the same time: by when they came.
+    // Among keys with the same time, the order of arrival decides.
     event(&store, &num(5), 6 * S);
     event(&store, &num(6), 6 * S);
     assert_eq!([1, 3, 4, 5, 6].map(|key| look(&store, &num(key), 6 * S)), [0, 0, 1, 1, 1]);
     let counts = adds_up(&store, 6 * S);
     assert_eq!((counts.keys, counts.entered, counts.evicted, counts.capacity), (3, 6, 3, 3));
-    // A key that was looked at only is none.
+    // A key that was only read is not stored.
     look(&store, &num(7), 6 * S);
     assert_eq!(adds_up(&store, 6 * S).entered, 6);
 }
@@ -77,12 +77,12 @@ fn full_of_active_keys() {
 
 #[test]
 fn holds_of_different_lengths() {
-    // One that stays for ever in front of many that end.
+    // One key that stays active for ever, in front of many whose holds end.
     let store = store(shape(&[], 8, Some(10)));
     assert_eq!(store.raise(0, &num(99), 0, Some(i64::MAX)), Outcome::Raised);
     for now in 0..10_000 {
         let outcome = store.apply(0, &num(now as u64 % 50), now, Fired::Raised);
-        // Seven others fit, each for eleven moments.
+        // Seven other keys fit, each for eleven moments.
         let expected = if now % 11 < 7 { Outcome::Raised } else { Outcome::Full };
         assert_eq!(outcome, expected, "{now}");
     }
@@ -135,7 +135,8 @@ fn chains_are_short() {
         }
         let chains = store.keyed(0).unwrap().chains();
         assert_eq!(chains.iter().sum::<usize>(), keys);
-        // As many as chance makes: 1.25 rows are looked at for a key that is known.
+        // As long as random hashing makes them: a look-up of a known key reads 1.25 rows on
+        // average.
         let looked: usize = chains.iter().map(|length| length * (length + 1) / 2).sum();
         assert!(looked < keys * 13 / 10, "{looked}");
         assert!(chains.iter().max() < Some(&12));
@@ -159,8 +160,8 @@ fn hot_keys_survive_a_flood() {
 }
 
 proptest! {
-    /// Few keys, whatever happens to them: the sums hold, no active key is lost, and the idlest
-    /// goes.
+    /// Few keys and arbitrary operations: the sums hold, no active key is lost, and the longest
+    /// idle key is evicted.
     #[test]
     fn whatever_happens(
         steps in prop::collection::vec((0u8..8, 0u64..12, -3i64..20, 0i64..60), 1..400),

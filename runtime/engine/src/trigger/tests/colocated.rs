@@ -1,9 +1,10 @@
-//! Triggers with the same key: side by side, and in one visit, each is what it is alone.
+//! Tests triggers with the same key: co-located and in one visit, each has the same effect as
+//! alone.
 
 use super::*;
 use proptest::prelude::*;
 
-/// Four triggers with the same key, of which two have room for as many.
+/// Four triggers with the same key, of which two have room for the same number of keys.
 fn alike(way: Option<usize>) -> Vec<TriggerShape> {
     let windows: [&[(WindowKind, i64)]; 4] = [
         &[(WindowKind::Count, S)],
@@ -20,7 +21,7 @@ fn alike(way: Option<usize>) -> Vec<TriggerShape> {
     windows.iter().enumerate().map(made).collect()
 }
 
-/// Keys of all kinds; of some the hash does not say all.
+/// Keys of all kinds. For some of them, the hash does not contain the whole key.
 fn key(n: u64) -> [KeyValue<'static>; 1] {
     [match n % 4 {
         0 => KeyValue::Num(n),
@@ -30,8 +31,8 @@ fn key(n: u64) -> [KeyValue<'static>; 1] {
     }]
 }
 
-/// What is done with the key of a packet: where its state is sought before, which triggers count
-/// it, which are raised.
+/// The operations on a packet's key: whether its state is prefetched, which triggers count it,
+/// which are raised.
 type Step = (u64, i64, bool, [bool; 4], Option<usize>);
 
 fn step() -> impl Strategy<Value = Step> {
@@ -112,7 +113,7 @@ fn one_goes_on_without_the_others() {
     assert_eq!(values, [7]);
     new.observe(0, &num(1), 1, &[Some(2)], &mut values);
     assert_eq!(values, [2]);
-    // What lay beside it is not given back before it goes itself.
+    // The memory of co-located states is not freed before all of them are gone.
     let alone: u64 = alike(None)[1..2].iter().map(TriggerStore::memory_of).sum();
     assert_eq!(new.memory() as u64, 2 * alone + 6 * 64);
 }
@@ -131,7 +132,8 @@ fn a_row_that_is_free_is_taken_where_others_have_theirs() {
         let (mut hash, mut moment) = (store.hash(&key), store.moment(0));
         let mut visit = store.visit(&mut hash, &[]);
         visit.observe(0, &mut moment, &events, &mut [0]);
-        // The second counts in another order, and not all: it would take other rows.
+        // The second trigger counts in another order, and not all keys: alone, it would take other
+        // rows.
         if n % 3 == 1 {
             assert!(!visit.displaced());
             visit.observe(1, &mut moment, &events, &mut [0]);
@@ -147,7 +149,7 @@ fn a_row_that_is_free_is_taken_where_others_have_theirs() {
     }
 }
 
-/// Addresses whose halves are those of others.
+/// Addresses that share their halves with others.
 fn mixed(n: u64) -> [KeyValue<'static>; 1] {
     [KeyValue::V6(u128::from(n / 5) << 64 | u128::from(n % 5))]
 }
@@ -200,7 +202,7 @@ fn two_workers_in_visits() {
                     values[0]
                 })
                 .sum();
-            // Where no key had to go, no event is lost or there twice.
+            // Where no key was evicted, no event is lost or counted twice.
             assert!(if keys as u64 > of { sum == 2 * rounds } else { sum <= 2 * rounds }, "{sum}");
         }
     }

@@ -1,14 +1,14 @@
-//! Windows and holds against a list of all events.
+//! Compares windows and holds with a list of all events.
 
 use super::*;
 use mrule_compiler::hir::MAX_WINDOW;
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
-/// All that happened to one key.
+/// The history of one key.
 #[derive(Default)]
 struct Key {
-    /// Time, amount or value.
+    /// Time, and amount or value.
     events: [Vec<(i64, u64)>; 3],
     until: Option<i64>,
     /// Packets in a row that brought an event too old for a window.
@@ -17,7 +17,7 @@ struct Key {
 
 const KINDS: [WindowKind; 3] = [WindowKind::Count, WindowKind::Sum, WindowKind::Distinct];
 
-/// What a window says of these events.
+/// A window's value for these events.
 fn tell<'a>(kind: WindowKind, events: impl Iterator<Item = &'a (i64, u64)>) -> u64 {
     let all: u64 = match kind {
         WindowKind::Count => events.count() as u64,
@@ -90,13 +90,12 @@ fn check(per: i64, start: i64, steps: Vec<Step>, exact: bool) -> Result<(), Test
             }
             // The latest time that the key's window has seen.
             let end = events.iter().map(|(at, _)| *at).max().unwrap_or(now).max(now);
-            // By slices: exactly.
+            // By slices: exactly equal.
             if exact {
                 let counts = events.iter().filter(|(at, _)| slice(*at, per) > slice(end, per) - 16);
                 prop_assert_eq!(values[i], tell(kind, counts), "{:?} at {}", kind, now);
             }
-            // By the promise: nothing that is older than D, everything that is younger than 15/16
-            // D.
+            // By the promise: no event older than D, and each event younger than 15/16 D.
             let age = |at: i64| i128::from(end) - i128::from(at);
             let most = tell(kind, events.iter().filter(|(at, _)| age(*at) <= i128::from(per)));
             let least = tell(kind, events.iter().filter(|(at, _)| 16 * age(*at) < 15 * i128::from(per)));

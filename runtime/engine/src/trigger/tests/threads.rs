@@ -1,4 +1,5 @@
-//! Two threads in one store: what both count is there once, and no sum is lost or told twice.
+//! Tests two threads in one store: each event is counted once, and no sum is lost or reported
+//! twice.
 
 use super::*;
 
@@ -11,7 +12,7 @@ fn random(state: &mut u64) -> u64 {
 
 #[test]
 fn nothing_is_counted_twice_or_lost() {
-    // No key has to go: each event is in its window at the end.
+    // No key is evicted: each event is in its window at the end.
     let store = store(shape(&[(WindowKind::Count, 100 * S), (WindowKind::Sum, 100 * S)], 10_000, Some(S)));
     let raised = [1u64, 2].map(|seed| {
         let store = &store;
@@ -47,7 +48,7 @@ fn nothing_is_counted_twice_or_lost() {
 
 #[test]
 fn everything_at_once() {
-    // Few rows for many keys, so that rows change hands all the time.
+    // Few rows for many keys, so that rows change their keys all the time.
     let kinds = [(WindowKind::Count, S), (WindowKind::Distinct, S / 100)];
     for (keys, of) in [(1, 4), (8, 20), (200, 1000), (4096, 20_000)] {
         let store = store(shape(&kinds, keys, Some(S / 1000)));
@@ -98,7 +99,7 @@ fn everything_at_once() {
                 });
             }
         });
-        // Nothing active is lost: every key that says so is on the list.
+        // No active key is lost: each key that is active is on the list.
         let now = 60_000 * 10_000;
         let counts = adds_up(&store, now);
         assert!(counts.keys <= counts.capacity && counts.held > 0);
