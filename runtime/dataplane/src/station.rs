@@ -1,10 +1,9 @@
-//! Where copies go: each station has a queue and a thread of its own, and each worker a
-//! [`StationProducer`] to it. The invariants: a worker never waits for a station; every copy
-//! offered ends as sent or as dropped by a cause, and the sums say so; a station that is gone is
-//! told once, tried again by itself, and told again when it is back. A capture that is read has
-//! none of this: [`PcapngFile`] is written in line, and what cannot be written is an error.
-//! (Rejected: sending from the worker; one slow disk or unresolved neighbour would stall
-//! forwarding.)
+//! Where copies go: each station has its own queue and thread, and each worker a
+//! [`StationProducer`] to it. Invariants: a worker never waits for a station. Each offered copy
+//! ends as sent or as dropped by one cause, and the sums show it. A station that fails is reported
+//! once, retried automatically, and reported again when it is back. A replay uses none of this: it
+//! writes [`PcapngFile`] synchronously, and a failed write is an error. (Rejected: sending from the
+//! worker; one slow disk or unresolved neighbour would stall forwarding.)
 
 mod blocks;
 mod counts;
@@ -47,54 +46,54 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a thread has to notice that its time is over.
+/// How long a thread has after its deadline to end.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// How stations are run.
+/// How stations run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many bytes of copies may wait for each station, beside one batch (64 KiB) of each
-    /// worker.
+    /// Bytes of copies that may wait for each station, beside one batch (64 KiB) of each worker.
     pub queue_bytes: usize,
-    /// How many copies may wait for each station.
+    /// The number of copies that may wait for each station.
     pub queue_copies: usize,
-    /// The interfaces that packets come from, by the number that packets have.
+    /// The interfaces that packets come from, by the interface numbers of packets.
     pub interfaces: Vec<Interface>,
-    /// Who is told what becomes of stations.
+    /// Receives the events of stations.
     pub events: Events,
-    /// Which policy they are of, and which version of it: copies say so.
+    /// The name and version of the policy, which copies carry.
     pub label: Option<Label>,
-    /// What they may reach; one for all policies of a run.
+    /// What the stations may reach; shared by all policies of a run.
     pub confinement: Arc<Confinement>,
-    /// Who wrote each of them, in the order of the program; those behind the last are the owner's.
+    /// Who wrote each station, in the order of the program. Stations behind the last entry are the
+    /// owner's.
     pub origins: Vec<Origin>,
-    /// A station may begin to write to standard output.
+    /// Whether a station may begin to write to standard output.
     pub standard_output: bool,
-    /// How long all of them together may take to be opened.
+    /// How long the opening of all stations together may take.
     pub patience: Duration,
-    /// What becomes of a station that cannot be opened.
+    /// What happens to a station that cannot be opened.
     pub refusal: Refusal,
-    /// Stations that get no copies until somebody resumes them.
+    /// The names of stations that get no copies until they are resumed.
     pub drained: BTreeSet<String>,
 }
 
-/// What becomes of a station that cannot be opened.
+/// What happens to a station that cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Refusal {
-    /// None of them is opened, and that is an error.
+    /// No station is opened, and the error is returned.
     #[default]
     Error,
-    /// It is down, drops its copies, and is tried again each second. Those that are named here must
-    /// not be opened, for these reasons.
+    /// The station is down, drops its copies, and is retried each second. The map has stations that
+    /// must not be opened, with the reasons.
     Down(BTreeMap<String, String>),
 }
 
-/// How long the stations of a program may take to be opened, unless told.
+/// How long the opening of a program's stations may take, by default.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Options {
-    /// Bytes that a station's queue takes when it is full, with the batches that so many workers
-    /// fill and keep.
+    /// Memory of a station's full queue, with the batches that `workers` workers fill and keep, in
+    /// bytes.
     pub fn memory_of_one(workers: usize) -> u64 {
         let own = Options::default();
         let waiting = (own.queue_bytes + own.queue_copies * producer::COPY_BYTES) as u64;
@@ -120,28 +119,28 @@ impl Default for Options {
     }
 }
 
-/// Something that happened to a station.
+/// A change in a station's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The station.
+    /// The station's name.
     pub station: String,
-    /// What it is now.
+    /// The new state.
     pub state: State,
 }
 
 /// Whether a station takes copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It does not; its copies are dropped and it is tried again.
+    /// The station takes no copies: they are dropped, and it is retried.
     Down {
-        /// Why, as a user would say it.
+        /// The reason, in words for a user.
         reason: String,
     },
-    /// It does again.
+    /// The station takes copies again.
     Up,
-    /// It does, but not as its user may think.
+    /// The station takes copies, but in a way that its user should know about.
     Note {
-        /// What is to be known.
+        /// What the user should know.
         what: String,
     },
 }
@@ -156,15 +155,15 @@ impl fmt::Display for Event {
     }
 }
 
-/// A function that is called, from the stations' threads, with each [`Event`]. It should not wait
-/// for long: its station waits with it. Nobody, unless told.
+/// A function that the stations' threads call with each [`Event`]. It must not block for long,
+/// because its station waits for it. The default calls nothing.
 #[derive(Clone, Default)]
 pub struct Events(Option<Arc<Call>>);
 
 type Call = dyn Fn(&Event) + Send + Sync;
 
 impl Events {
-    /// Calls this.
+    /// Calls this function.
     pub fn new(call: impl Fn(&Event) + Send + Sync + 'static) -> Events {
         Events(Some(Arc::new(call)))
     }
@@ -182,19 +181,19 @@ impl fmt::Debug for Events {
     }
 }
 
-/// The stations of a program, at work; a clone is the same ones.
+/// The running stations of a program. Clones share the same stations.
 #[derive(Debug, Clone)]
 pub struct Stations {
     running: Vec<Running>,
     names: Names,
 }
 
-/// One of them; a clone is the same one.
+/// A running station. Clones share the same station.
 #[derive(Debug, Clone)]
 struct Running {
     tally: Arc<Tally>,
     queue: SyncSender<CopyBatch>,
-    /// Hangs up when the thread is done.
+    /// Disconnects when the thread has ended.
     done: Arc<Mutex<Receiver<()>>>,
     target: Target,
     limit: Option<Rate>,
@@ -202,25 +201,26 @@ struct Running {
 }
 
 impl Stations {
-    /// Opens every station of the program, in its order, and starts their threads. A station that
-    /// cannot be reached now (no route, no such interface, nobody reads the pipe) is no error: it
-    /// is down and tried again. Sockets are opened here, so privileges can be given up afterwards.
+    /// Opens all stations of the program, in its order, and starts their threads. A station that
+    /// cannot be reached now (no route, no such interface, no reader of the pipe) is no error: it
+    /// is down and retried. Sockets are opened here, so the caller can give up privileges
+    /// afterwards.
     ///
     /// # Errors
     /// [`Error::Station`]: a privilege is missing, a path can never be written, or opening takes
-    /// too long; [`Error::NotGranted`]: a client's station that nothing grants.
+    /// too long; [`Error::NotGranted`]: nothing grants a client's station.
     pub fn open(program: &Program, options: &Options) -> Result<Stations, Error> {
         Stations::open_beside(&[], program, options)
     }
 
-    /// The stations of a program that takes the place of this one's: those of the same name, target
-    /// and limit go on with their queues, files and counts, and the others are opened as
-    /// [`open`](Self::open) does, with the same interfaces. Nothing changes for the producers that
-    /// are there; workers take the new ones when they take the new program. Then
-    /// [`retire`](Self::retire) ends what the new program does not have.
+    /// The stations of a program that replaces this one. Stations with the same name, target and
+    /// limit continue with their queues, files and counters. The others are opened as in
+    /// [`open`](Self::open), with the same interfaces. Existing producers do not change; workers
+    /// take new producers together with the new program. Then [`retire`](Self::retire) ends the
+    /// stations that the new program does not have.
     ///
     /// # Errors
-    /// As for [`open`](Self::open); all stations then go on as they were.
+    /// As for [`open`](Self::open). All stations then continue as before.
     pub fn succeed(&self, program: &Program, options: &Options) -> Result<Stations, Error> {
         Stations::open_beside(&self.running, program, options)
     }
@@ -237,7 +237,7 @@ impl Stations {
                 None => opening::open(station, origin, &ending, options, deadline).map(Entry::New),
             }
         });
-        // All are opened before the first starts.
+        // All stations are opened before the first one starts.
         let opened = opened.collect::<Result<Vec<_>, Error>>()?;
         let running = program.stations.iter().zip(opened).enumerate().map(|(at, (station, opened))| {
             let opened = match opened {
@@ -251,7 +251,7 @@ impl Stations {
         Ok(Stations { running: running.collect(), names: Names::labelled(program, options.label.as_ref()) })
     }
 
-    /// One worker's ends, in the order of the program's stations.
+    /// One worker's producers, in the order of the program's stations.
     pub fn producers(&self) -> Vec<StationProducer> {
         let producer = |r: &Running| {
             StationProducer::new(r.tally.queue_state.clone(), r.queue.clone(), self.names.clone())
@@ -259,13 +259,13 @@ impl Stations {
         self.running.iter().map(producer).collect()
     }
 
-    /// Gives a station no more copies, or copies again; whether there is one of this name.
+    /// Stops or resumes the copies of a station. Returns whether a station has this name.
     pub fn drain(&self, station: &str, drained: bool) -> bool {
         let found = self.running.iter().find(|running| running.tally.station == station);
         found.inspect(|running| running.tally.queue_state.drained.store(drained, Relaxed)).is_some()
     }
 
-    /// Whether any station looks at [`Copy::flow_hash`].
+    /// Whether a station uses [`Copy::flow_hash`].
     pub fn hashes(&self) -> bool {
         use Encap::{Geneve, Tzsp, Vxlan};
         let hashes = |running: &Running| {
@@ -275,36 +275,36 @@ impl Stations {
         self.running.iter().any(hashes)
     }
 
-    /// Whether a station writes to standard output, which nobody else should write to then.
+    /// Whether a station writes to standard output. Nothing else should write there then.
     pub fn takes_standard_output(&self) -> bool {
         self.running.iter().any(|running| running.target == Target::Pipe { path: None })
     }
 
-    /// What became of each station's copies so far, in the order of the program.
+    /// The counters of each station's copies so far, in the order of the program.
     pub fn counts(&self) -> Vec<Counts> {
         self.running.iter().map(Running::counts).collect()
     }
 
-    /// Lets every station take what waits for it, until the deadline, and ends it. What then still
-    /// waits is dropped. The workers should have flushed their producers; copies offered later are
-    /// dropped.
+    /// Lets each station take its waiting copies until the deadline, and ends it. Copies that still
+    /// wait then are dropped. The workers should have flushed their producers; copies offered later
+    /// are dropped.
     pub fn finish(self, deadline: Instant) -> Vec<Counts> {
         end(self.running, deadline)
     }
 
-    /// The same for those stations that another program's do not go on with.
+    /// Ends the stations that do not continue in another program's stations.
     pub fn retire(self, heir: &Stations, deadline: Instant) -> Vec<Counts> {
         self.without(heir).finish(deadline)
     }
 
-    /// Those stations that another program's do not go on with: for whoever finishes them when
-    /// nobody offers copies any more.
+    /// The stations that do not continue in another program's stations. The caller finishes them
+    /// when no worker offers them copies any more.
     pub fn without(self, heir: &Stations) -> Stations {
         let goes_on = |old: &Running| heir.running.iter().any(|new| Arc::ptr_eq(&new.tally, &old.tally));
         Stations { running: self.running.into_iter().filter(|running| !goes_on(running)).collect(), ..self }
     }
 
-    /// For each station its place among those of another program that it goes on with.
+    /// For each station that continues one of `before`, its place there.
     pub fn migration(&self, before: &Stations) -> Vec<Option<usize>> {
         let was = |new: &Running| before.running.iter().position(|old| Arc::ptr_eq(&new.tally, &old.tally));
         self.running.iter().map(was).collect()
@@ -318,8 +318,8 @@ fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
     }
     let end = |running: Running| {
         let left = (deadline + GRACE).saturating_duration_since(Instant::now());
-        // Hung up: the thread is done. Late: it hangs in a system call; the process will end before
-        // it does.
+        // Disconnected: the thread has ended. Timeout: the thread hangs in a system call, and the
+        // process will end first.
         let done = running.done.lock().unwrap_or_else(PoisonError::into_inner);
         let _done_or_late = done.recv_timeout(left);
         running.tally.queue_state.counters.close();
@@ -343,13 +343,13 @@ impl Running {
     }
 }
 
-/// A station of a program that begins.
+/// A station at the start of a program: new, or continued.
 enum Entry {
     New(Opened),
     Before(Running),
 }
 
-/// What a station's socket could not be opened for.
+/// The error for a station whose socket cannot be opened.
 fn privilege(station: &str, error: &io::Error) -> Error {
     let reason = match error.kind() {
         io::ErrorKind::PermissionDenied => {

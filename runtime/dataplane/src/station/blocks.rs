@@ -1,10 +1,10 @@
-//! The blocks of pcapng that stations write (draft-ietf-opsawg-pcapng). What a copy keeps: original
-//! length, time, interface, link type. What it tells in its comment option: `rule=NAME`, the limit
-//! that cut it (` limit=NAME`), and, where the copy does not begin at the frame's first byte,
-//! ` bytes=M..N` (before that, live, ` policy=NAME version=N`): pcapng has no place for an offset,
-//! so the captured bytes are those of the slice, and a reader must not dissect them from the link
-//! layer. The invariants: only whole blocks are appended; times are always nanoseconds. (Rejected:
-//! a library; those at hand read, or write without comments and with a copy of each packet.)
+//! The pcapng blocks that stations write (draft-ietf-opsawg-pcapng). A copy keeps the packet's
+//! original length, time, interface and link type. Its comment option holds `rule=NAME`, the limit
+//! that cut it (` limit=NAME`), live also ` policy=NAME version=N`, and ` bytes=M..N` where the
+//! copy does not begin at the frame's first byte. Because pcapng has no place for an offset, such a
+//! copy holds only the slice, and a reader must not dissect it from the link layer. Invariants:
+//! only whole blocks are appended; times are always nanoseconds. (Rejected: a library; the
+//! available ones read only, or write without comments and copy each packet.)
 
 use crate::capture::Interface;
 use mrule_compiler::abi::{BOUND, NO_LIMIT, Verdict};
@@ -16,30 +16,30 @@ const COMMENT: u16 = 1;
 const USER_APPLICATION: u16 = 4;
 const APPLICATION: &str = concat!("mirrorc ", env!("CARGO_PKG_VERSION"));
 
-/// The names of a program's rules and limits, as comments have them.
+/// The names of a program's rules and limits, in the form for comments.
 #[derive(Debug, Clone)]
 pub struct Names {
     rules: Arc<[Box<str>]>,
     limits: Arc<[Box<str>]>,
-    /// Which policy, and which version of it.
+    /// The policy, as text for comments, and its version.
     label: Option<(Arc<str>, u64)>,
 }
 
 impl Names {
-    /// The names of this program.
+    /// The names of this program's rules and limits.
     pub fn new(program: &Program) -> Names {
         let rules = program.rules.iter().map(|rule| format!("rule={}", rule.name).into()).collect();
         let limits = program.limits.iter().map(|limit| format!(" limit={}", limit.name).into()).collect();
         Names { rules, limits, label: None }
     }
 
-    /// The same, and which policy the program is, and which version of it.
+    /// The names of this program's rules and limits, with the policy's name and version.
     pub fn labelled(program: &Program, label: Option<&Label>) -> Names {
         let text = |label: &Label| format!(" policy={} version={}", label.policy, label.version).into();
         Names { label: label.map(|label| (text(label), label.version)), ..Names::new(program) }
     }
 
-    /// The version of the policy, from 1; 0 where there are no versions.
+    /// The version of the policy, from 1; 0 without versions.
     pub(super) fn version(&self) -> u64 {
         self.label.as_ref().map_or(0, |(_, version)| *version)
     }
@@ -61,7 +61,7 @@ pub(super) fn interface(out: &mut Vec<u8>, interface: &Interface) {
     block(out, 1, |body| {
         body.extend_from_slice(&interface.link_type.0.to_le_bytes());
         body.extend_from_slice(&[0; 2]);
-        // No snapshot length: it is another for each packet.
+        // No snapshot length, because it differs from packet to packet.
         body.extend_from_slice(&0_u32.to_le_bytes());
         for (code, text) in [(2, &interface.name), (3, &interface.description)] {
             if !text.is_empty() {
@@ -94,7 +94,7 @@ pub(super) fn packet(out: &mut Vec<u8>, names: &Names, about: &About, copy: &[u8
         body.extend_from_slice(&head);
         body.extend_from_slice(copy);
         pad(body, copy.len());
-        // A name is as long as a line of a rule file lets it be; a comment is not.
+        // A comment option is limited to 64 KiB; names in a rule file can be longer.
         let label = names.label.as_ref().map_or("", |(text, _)| text);
         let most = usize::from(u16::MAX) - slice.len() - label.len();
         let rule = rule.get(..most.min(rule.len())).unwrap_or("");
@@ -113,8 +113,8 @@ pub(super) fn packet(out: &mut Vec<u8>, names: &Names, about: &About, copy: &[u8
 const SECTION: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 
-/// Appends the section header of our files: little-endian, of unknown length, with a mark of who
-/// makes it.
+/// Appends the section header of mirrorc's files: little-endian, of unknown length, with the mark
+/// of the station that writes the file.
 pub(super) fn section_header(out: &mut Vec<u8>, mark: Option<&str>) {
     block(out, SECTION, |body| {
         body.extend_from_slice(&BYTE_ORDER.to_le_bytes());
@@ -129,8 +129,8 @@ pub(super) fn section_header(out: &mut Vec<u8>, mark: Option<&str>) {
     });
 }
 
-/// The mark of a file that mirrorc made, by its first bytes: empty without one; none of any other
-/// file.
+/// The mark in the first bytes of a file that mirrorc made; empty without a mark. Returns `None`
+/// for any other file.
 pub(super) fn maker(head: &[u8]) -> Option<&str> {
     let word = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
     let half = |bytes: &[u8]| Some(usize::from(u16::from_le_bytes(bytes.get(..2)?.try_into().ok()?)));
@@ -152,7 +152,7 @@ pub(super) fn maker(head: &[u8]) -> Option<&str> {
     ours.then_some(mark)
 }
 
-/// Appends a block; `fill` appends its body, padded.
+/// Appends a block. `fill` appends its padded body.
 #[inline]
 fn block(out: &mut Vec<u8>, kind: u32, fill: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
@@ -166,7 +166,7 @@ fn block(out: &mut Vec<u8>, kind: u32, fill: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// Appends an option; the value is shorter than 64 KiB.
+/// Appends an option. The value must be shorter than 64 KiB.
 fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     out.extend_from_slice(&code.to_le_bytes());
     out.extend_from_slice(&(value.len() as u16).to_le_bytes());
@@ -195,7 +195,7 @@ mod tests {
             section_header(&mut head, mark);
             assert_eq!(maker(&head), Some(mark.unwrap_or("")));
             for length in 0..head.len() {
-                // What is cut is nobody's, or the same.
+                // A cut header has no mark, or the same mark.
                 let cut = maker(&head[..length]);
                 assert!(cut.is_none() || length >= head.len() - 4, "{length}");
             }

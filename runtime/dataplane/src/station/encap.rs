@@ -1,20 +1,19 @@
-//! What tunnels put between the IP header and a copy. The invariants: all numbers are in network
-//! order; a header's length is known before it is written, and does not depend on how much of the
-//! copy follows; what a protocol has no place for is left out, never squeezed into a field that
-//! means something else. UDP and its checksum are `etherparse`'s; it has none of the tunnels.
-//! (Rejected: kernel tunnel devices, one for each station: they need CAP_NET_ADMIN and names of
-//! their own.)
+//! The headers of tunnels between the IP header and a copy. Invariants: all numbers are in network
+//! order. A header's length is known before it is written, and does not depend on the length of the
+//! copy. Values for which a protocol has no place are left out, never put into a field with another
+//! meaning. UDP and its checksum come from `etherparse`, which has none of the tunnels. (Rejected:
+//! kernel tunnel devices, one for each station; they need CAP_NET_ADMIN and device names.)
 //!
 //! - VXLAN: RFC 7348. UDP source port: 49152 to 65535, from the flow's hash (section 5).
-//! - GENEVE: RFC 8926, with options of the experimental class 0xff6d, each 4 bytes of header and
-//!   then, by type: 1, the packet's original length (32 bits); 2, the number of the rule that
-//!   asked, in the order of names (32 bits); 3, that of the limit that cut, `0xffffffff` if none
-//!   did (32 bits); 4, the packet's number (64 bits); 5, where the copy begins in the frame, if not
-//!   at 0 (32 bits); 6, the version of the policy, if there are versions (64 bits).
+//! - GENEVE: RFC 8926, with options of the experimental class 0xff6d. Each has 4 bytes of header
+//!   and, by type: 1, the packet's original length (32 bits); 2, the number of the rule that asked,
+//!   in the order of names (32 bits); 3, the number of the limit that cut, `0xffffffff` for none
+//!   (32 bits); 4, the packet's number (64 bits); 5, where the copy begins in the frame, if not at
+//!   0 (32 bits); 6, the version of the policy, if there are versions (64 bits).
 //! - GRE: RFC 2784, the key of RFC 2890, Ethernet as 0x6558 (RFC 1701).
 //! - ERSPAN type II: draft-foschiano-erspan-03, section 4.2, in GRE with a sequence number.
-//! - TZSP: as Wireshark reads it; tag 41 is the original length (65535 for longer ones), tag 40 the
-//!   packet's number (its low 32 bits).
+//! - TZSP: as Wireshark reads it; tag 41 is the original length (65535 for longer packets), tag 40
+//!   the packet's number (its low 32 bits).
 
 use super::queue::CopyRef;
 use etherparse::UdpHeader;
@@ -22,10 +21,10 @@ use mrule_compiler::abi::Link;
 use mrule_compiler::hir::Encap;
 use std::net::IpAddr;
 
-/// The class of our GENEVE options.
+/// The class of mirrorc's GENEVE options.
 const OPTION_CLASS: u16 = 0xff6d;
 
-/// GRE's protocol type of Ethernet frames, also GENEVE's.
+/// The protocol type of Ethernet frames in GRE and GENEVE.
 const ETHERNET: u16 = 0x6558;
 
 /// IP protocol numbers.
@@ -38,7 +37,7 @@ const UDP_LEN: usize = UdpHeader::LEN;
 #[derive(Debug)]
 pub(super) struct Writer {
     encap: Encap,
-    /// Of ERSPAN: the next packet's sequence number.
+    /// ERSPAN: the next packet's sequence number.
     sequence: u32,
 }
 
@@ -47,7 +46,7 @@ impl Writer {
         Writer { encap, sequence: 0 }
     }
 
-    /// The IP protocol that carries it.
+    /// The IP protocol that carries the tunnel.
     pub fn protocol(&self) -> u8 {
         match self.encap {
             Encap::Vxlan { .. } | Encap::Geneve { .. } | Encap::Tzsp { .. } => UDP,
@@ -55,7 +54,7 @@ impl Writer {
         }
     }
 
-    /// How long the headers behind the IP header are at most.
+    /// The maximum length of the headers behind the IP header, in bytes.
     pub fn most(&self) -> usize {
         match self.encap {
             Encap::Vxlan { .. } => UDP_LEN + 8,
@@ -66,7 +65,7 @@ impl Writer {
         }
     }
 
-    /// Whether it can carry what begins like this.
+    /// Whether the tunnel can carry a copy that begins with these bytes.
     pub fn carries(&self, link: Link, bytes: &[u8]) -> bool {
         match self.encap {
             Encap::Gre { .. } | Encap::Geneve { .. } => ethertype(link, bytes).is_some(),
@@ -75,7 +74,7 @@ impl Writer {
     }
 
     /// Replaces `out` by what follows the IP header: headers and the copy's first `take` bytes.
-    /// `ends` are the addresses that the IP header will have.
+    /// `ends` are the source and destination addresses of the IP header.
     pub fn write(&mut self, copy: &CopyRef<'_>, take: usize, ends: (IpAddr, IpAddr), out: &mut Vec<u8>) {
         out.clear();
         let bytes = copy.bytes.get(..take).unwrap_or(copy.bytes);
@@ -118,8 +117,8 @@ impl Writer {
     }
 }
 
-/// Fills in the UDP header in front. Over IPv4 without a checksum, as RFC 7348 (section 5) wants
-/// it; over IPv6 with one.
+/// Fills in the UDP header in front: over IPv4 without a checksum, as RFC 7348 (section 5) asks;
+/// over IPv6 with one.
 fn udp(flow_hash: u64, port: u16, ends: (IpAddr, IpAddr), out: &mut [u8]) {
     let source_port = 49_152 | (flow_hash ^ flow_hash >> 32) as u16 & 0x3fff;
     let length = u16::try_from(out.len()).unwrap_or(u16::MAX);
@@ -174,7 +173,7 @@ fn erspan2(copy: &CopyRef<'_>, bytes: &[u8], session: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; 4]);
 }
 
-/// What a frame is, for tunnels that can say so; none when they cannot.
+/// The EtherType of a frame, for tunnels that can carry it. `None`: they cannot.
 fn ethertype(link: Link, bytes: &[u8]) -> Option<u16> {
     match link {
         Link::Ethernet => Some(ETHERNET),

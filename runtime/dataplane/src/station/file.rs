@@ -1,9 +1,9 @@
-//! A pcapng station: files on a disk, each with a section header of its own. The invariants: only
-//! whole blocks are handed to the system, at least each second, so a killed process leaves files
-//! that can be read; what could not be written is taken back to the last whole block, counted as
-//! dropped, and tried again; a file that somebody deleted is begun anew. (Rejected: fsync, which
-//! would make a station as slow as its disk, for the sake of a machine that loses power; a
-//! temporary name until a file is full, which would hide the newest packets.)
+//! A pcapng station: files on a disk, each with its own section header. Invariants: only whole
+//! blocks go to the system, at least once a second, so a killed process leaves readable files.
+//! After a failed write, the file is cut back to its last whole block, the copies count as dropped,
+//! and writing is retried. If a user deletes the file, the station begins a new one. (Rejected:
+//! fsync, which would make a station as slow as its disk for the case of a power failure. Rejected:
+//! a temporary name until a file is full, which would hide the newest packets.)
 
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
@@ -20,31 +20,31 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How much is gathered before it is written, in bytes.
+/// Bytes that are gathered before they are written.
 const WRITE: usize = 256 << 10;
 
-/// How long nothing is tried after a failure.
+/// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long writing must succeed after a failure before the station is up: on a full disk small
+/// How long writing must succeed after a failure before the station is up. On a full disk, small
 /// pieces fit now and then.
 const PROBATION: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether the file is still there.
+/// How often the station checks whether the file still exists.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) struct Files {
     ring: Ring,
     rotate: Rotate,
     current: Option<Current>,
-    /// How long the section header and the interfaces are that each file begins with, in bytes.
+    /// Bytes of the section header and the interfaces at the start of each file.
     header: u64,
     interfaces: usize,
     /// Whole blocks, not yet written.
     buffer: Vec<u8>,
-    /// The copies in them.
+    /// The copies in the buffer.
     gathered: Amount,
-    /// Not before then.
+    /// After a failure: the time of the next attempt.
     retry: Option<Instant>,
     /// After a failure: since when writing succeeds.
     well: Option<Instant>,
@@ -54,11 +54,11 @@ pub(super) struct Files {
 struct Current {
     path: PathBuf,
     file: File,
-    /// No other station writes it.
+    /// Keeps other stations from writing the file.
     _claim: Claim,
     written: u64,
     begun: Instant,
-    /// It has a packet, in the file or gathered for it.
+    /// The file has a packet, written or gathered.
     used: bool,
 }
 
@@ -96,7 +96,7 @@ impl Files {
         };
         match files.begin() {
             Ok(()) => {}
-            // There may be room later.
+            // There may be space later.
             Err(error) if is_full(&error) => files.cannot_begin(&error, tally),
             Err(error) => return Err(refused(error)),
         }
@@ -111,7 +111,7 @@ impl Files {
         Ok(())
     }
 
-    /// Begins it, or says why not.
+    /// Begins the next file, or reports why it cannot.
     fn begin_or_tell(&mut self, tally: &Tally) {
         if let Err(error) = self.begin() {
             self.cannot_begin(&error, tally);
@@ -168,7 +168,7 @@ impl Files {
         }
     }
 
-    /// Whether it may be tried, after a failure.
+    /// Whether writing may be tried, after a failure.
     fn ready(&mut self, tally: &Tally) -> bool {
         if let Some(retry) = self.retry {
             if Instant::now() < retry {
@@ -183,7 +183,7 @@ impl Files {
     }
 }
 
-/// Whether the system had no room for a file.
+/// Whether the system had no space for a file.
 fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
@@ -193,7 +193,8 @@ impl Current {
     fn write(&mut self, blocks: &[u8]) -> io::Result<()> {
         let end = self.written;
         if let Err(error) = self.file.write_all(blocks) {
-            // Back to the last whole block. Where that fails too, the reader of the file will see.
+            // Cut back to the last whole block. If that fails too, the reader of the file will
+            // notice.
             let _: io::Result<u64> =
                 self.file.set_len(end).and_then(|()| self.file.seek(SeekFrom::Start(end)));
             return Err(error);
@@ -202,7 +203,7 @@ impl Current {
         Ok(())
     }
 
-    /// Whether it was deleted.
+    /// Whether the file was deleted.
     fn is_gone(&self) -> bool {
         self.file.metadata().is_ok_and(|about| about.nlink() == 0)
     }
@@ -244,8 +245,8 @@ impl Sink for Files {
 
     fn tick(&mut self, now: Instant, tally: &Tally) {
         if self.retry.is_some() {
-            // Nothing is gathered. Whether there is room again shows in the next file's header, or
-            // in the next copies.
+            // Nothing is gathered. The header of the next file, or the next copies, will show
+            // whether there is space again.
             if self.ready(tally) && self.current.as_ref().is_some_and(|c| !c.used) {
                 self.write_out(tally);
             }

@@ -1,18 +1,18 @@
-//! When a station that failed is tried again. The invariants: after a failure nothing is sent for a
-//! second. Where the failure came late (an ICMP message, seconds after the packet), one copy each
-//! tick is a probe. The station is up when four seconds have passed since the first probe and none
-//! has failed; without a copy to send there is no probe, and the station stays down. All other
-//! copies are dropped and counted meanwhile. (Rejected: sending on in spite of it; the sums would
-//! call sent what nobody was there to get. Up after four seconds without traffic: nothing is known
-//! then, and the note would not be true.)
+//! When a failed station is retried. Invariants: after a failure nothing is sent for a second.
+//! Where the failure was reported late (an ICMP message, seconds after the packet), one copy per
+//! tick is a probe. The station is up when four seconds have passed since the first probe without a
+//! failure. Without a copy to send there is no probe, and the station stays down. All other copies
+//! are dropped and counted meanwhile. (Rejected: to continue sending; copies that nobody can
+//! receive would count as sent. Rejected: up after four seconds without traffic; nothing is known
+//! then, and the report would be wrong.)
 
 use super::queue::Tally;
 use std::time::{Duration, Instant};
 
-/// How long nothing is tried after a failure.
+/// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long probes must not fail: a neighbour that does not answer is told after three seconds.
+/// How long probes must not fail. The kernel reports a silent neighbour after three seconds.
 const PROBATION: Duration = Duration::from_secs(4);
 
 /// What may be done with a copy.
@@ -20,7 +20,7 @@ const PROBATION: Duration = Duration::from_secs(4);
 pub(super) enum Permit {
     /// Send it.
     Send,
-    /// Open anew what failed, then ask again.
+    /// Open the failed target again, then ask again.
     Reopen,
     /// Drop it.
     Drop,
@@ -29,7 +29,7 @@ pub(super) enum Permit {
 #[derive(Debug, Default)]
 pub(super) struct Health {
     state: State,
-    /// The last failure came late.
+    /// The last failure was reported late.
     late: bool,
 }
 
@@ -37,9 +37,10 @@ pub(super) struct Health {
 enum State {
     #[default]
     Well,
-    /// Failed; to be tried again then.
+    /// The station failed, and waits until this time.
     Ill { until: Instant },
-    /// Opened anew. `probe`: a copy may be sent. `first`: when the first probe was.
+    /// The target was opened again. `probe`: a copy may be sent. `first`: the time of the first
+    /// probe.
     Probation { first: Option<Instant>, probe: bool },
 }
 
@@ -60,20 +61,20 @@ impl Health {
         }
     }
 
-    /// It failed; `late` when the failure is of something that was sent before.
+    /// Notes a failure. `late`: the failure is of an earlier copy.
     pub fn failed(&mut self, reason: String, late: bool, tally: &Tally) {
         self.late = late;
         self.state = State::Ill { until: Instant::now() + PAUSE };
         tally.down(reason);
     }
 
-    /// It could be opened anew.
+    /// Notes that the target was opened again.
     pub fn reopened(&mut self) {
-        // The next copy will show.
+        // The next copy decides.
         self.state = State::Probation { first: None, probe: true };
     }
 
-    /// A copy was taken.
+    /// Notes that a copy was sent.
     pub fn worked(&mut self, tally: &Tally) {
         if matches!(self.state, State::Probation { .. }) && !self.late {
             self.state = State::Well;
@@ -81,7 +82,7 @@ impl Health {
         }
     }
 
-    /// Time has passed; whether it should be opened anew.
+    /// Notes that time has passed. Returns whether the target should be opened again.
     pub fn tick(&mut self, now: Instant, tally: &Tally) -> bool {
         match &mut self.state {
             State::Well => false,

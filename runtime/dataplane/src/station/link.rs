@@ -1,11 +1,10 @@
-//! Copies on an interface, as they are: a packet socket (packet(7)) that only sends. By an
-//! interface that carries bare IP packets (tun, WireGuard, PPP) go the IP packets in the copies:
-//! without link header, tags and padding. The invariants: the socket takes no protocol, so it
-//! receives nothing; an interface that is down, or gone and back under another index, is found
-//! again by its name, with the same socket, which takes no privilege; what is longer than the
-//! interface's MTU is cut, and counted; what the interface cannot carry is `unfit`. (Rejected: a
-//! transmit ring; a cut copy is just a shorter buffer, and a station's thread has nothing to share
-//! it with.)
+//! Sends copies unchanged to an interface by a packet socket (packet(7)) that only sends. An
+//! interface that carries bare IP packets (tun, WireGuard, PPP) gets the IP packets in the copies,
+//! without link header, tags and padding. Invariants: the socket has no protocol, so it receives
+//! nothing. An interface that is down, or comes back under another index, is found again by its
+//! name with the same socket, which needs no privilege. A copy longer than the interface's MTU is
+//! cut and counted; a copy that the interface cannot carry is `unfit`. (Rejected: a transmit ring;
+//! a cut copy is only a shorter buffer, and a station's thread shares the ring with nobody.)
 
 use super::counts::{Amount, Cause};
 use super::health::{Health, Permit};
@@ -21,10 +20,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How often the MTU is looked at.
+/// How often the MTU is read.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// An Ethernet header; shorter frames cannot be sent.
+/// Length of an Ethernet header; shorter frames cannot be sent.
 const HEADER: usize = 14;
 
 /// EtherTypes.
@@ -38,12 +37,12 @@ pub(super) struct Interface {
     name: String,
     index: u32,
     carries: Carries,
-    /// The longest frame, without a VLAN tag; or the longest packet.
+    /// The longest frame, without a VLAN tag, or the longest packet, in bytes.
     most: usize,
     looked: Instant,
-    /// What the interface had not sent when that was looked at.
+    /// The interface's counter of packets not sent, when it was last read.
     not_sent: Option<u64>,
-    /// That copies are unfit was told.
+    /// That copies are unfit was reported.
     told: bool,
     health: Health,
 }
@@ -76,7 +75,7 @@ impl Interface {
     fn bind(&mut self) -> io::Result<()> {
         self.look()?;
         socket::bind_link(self.socket.as_fd(), self.index, 0)?;
-        // An interface that is down says so at once.
+        // An interface that is down reports it immediately.
         Ok(sockopt::socket_error(&self.socket)??)
     }
 
@@ -90,22 +89,22 @@ impl Interface {
         self.index = state.index;
         let header = if self.carries == Carries::Ethernet { HEADER } else { 0 };
         self.most = state.mtu as usize + header;
-        // The kernel takes packets for an interface without a carrier, and drops them without a
-        // word.
+        // The kernel accepts packets for an interface without a carrier, and silently drops them.
         if state.up && !state.running { Err(Errno::NOLINK.into()) } else { Ok(()) }
     }
 
-    /// Adds what the interface did not send since the last time.
+    /// Adds the packets that the interface did not send since the last time.
     fn count(&mut self, tally: &Tally) {
         let now = Interfaces::not_sent(&self.name).ok();
         if let (Some(before), Some(now)) = (self.not_sent, now) {
-            // One that is new began at 0.
+            // The counter of a new interface began at 0.
             tally.link_drops(now.checked_sub(before).unwrap_or(now));
         }
         self.not_sent = now.or(self.not_sent);
     }
 
-    /// What of a copy this interface can carry, and as what; none when nothing.
+    /// The part of a copy that this interface can carry, with its protocol. `None`: it can carry
+    /// nothing of it.
     fn carried<'a>(&self, link: Link, bytes: &'a [u8]) -> Option<(u16, &'a [u8])> {
         match self.carries {
             Carries::Ethernet => (link == Link::Ethernet && bytes.len() >= HEADER).then_some((0, bytes)),
@@ -114,7 +113,7 @@ impl Interface {
         }
     }
 
-    /// Says once why copies cannot be carried.
+    /// Counts a copy that cannot be carried, and reports the reason once.
     fn unfit(&mut self, bytes: usize, tally: &Tally) {
         tally.dropped(Cause::Unfit, Amount::one(bytes));
         if std::mem::replace(&mut self.told, true) {
@@ -148,7 +147,7 @@ impl Interface {
         self.health.failed(reason, false, tally);
     }
 
-    /// How much of a copy fits.
+    /// How many bytes of a copy fit.
     fn room(&self, bytes: &[u8]) -> usize {
         let ethernet = self.carries == Carries::Ethernet;
         let tagged = ethernet && matches!(bytes.get(12..14), Some([0x81, 0x00] | [0x88, 0xa8]));
@@ -186,8 +185,7 @@ impl Sink for Interface {
         };
         match sent {
             Ok(()) => {
-                // Its Ethernet header, tags and padding, if they were left out, are not among what
-                // was cut.
+                // Its Ethernet header, tags and padding do not count as cut when they are left out.
                 tally.sent(Amount::one(copy.bytes.len() - cut));
                 if cut > 0 {
                     tally.cut(cut);
@@ -226,7 +224,7 @@ impl Sink for Interface {
     }
 }
 
-/// The IP packet in a copy, as long as it says, and its EtherType.
+/// The IP packet in a copy, by its declared length, and its EtherType.
 fn ip_packet(link: Link, bytes: &[u8]) -> Option<(u16, &[u8])> {
     let half = |at: usize| bytes.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
     let at = match link {
@@ -236,7 +234,7 @@ fn ip_packet(link: Link, bytes: &[u8]) -> Option<(u16, &[u8])> {
             while TAGS.contains(&half(at)?) {
                 at += 4;
             }
-            // What it says that it is must be what it is, below.
+            // The declared EtherType must match the IP version, checked below.
             matches!(half(at)?, IP4 | IP6).then_some(at + 2)?
         }
         _ => return None,
@@ -249,7 +247,7 @@ fn ip_packet(link: Link, bytes: &[u8]) -> Option<(u16, &[u8])> {
     };
     let header = if kind == IP4 { 20 } else { 40 };
     let says = if at >= 2 { half(at - 2)? == kind } else { true };
-    // A copy that was cut is shorter than it says; one with padding is longer.
+    // A cut copy is shorter than its declared length; a padded copy is longer.
     (says && packet.len() >= header && length >= header)
         .then(|| (kind, packet.get(..length).unwrap_or(packet)))
 }

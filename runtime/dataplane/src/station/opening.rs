@@ -1,8 +1,8 @@
-//! Opens stations on their own threads. The invariants: whoever opens waits for a bounded time,
-//! however long the system takes (a hung mount, a slow disk); a station that hangs is refused, its
-//! thread ends when the system answers, and only [`MOST_STUCK`] of them are waited for at once; no
-//! station takes copies before all of its program are open. (Rejected: opening in the thread that
-//! asks, which holds the control plane up.)
+//! Opens stations on their own threads. Invariants: the caller waits for a bounded time, however
+//! long the system takes (a hung mount, a slow disk). A station that hangs is refused, and its
+//! thread ends when the system answers; at most [`MOST_STUCK`] such threads exist at once. No
+//! station takes copies before all stations of its program are open. (Rejected: opening in the
+//! calling thread, which would block the control plane.)
 
 use super::producer::{CopyBatch, QueueState};
 use super::queue::{self, Sink, Tally};
@@ -20,41 +20,41 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often the waiting thread looks whether the run ends.
+/// How often the waiting thread checks whether the run ends.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A station that is open, and not yet at work; dropped, it ends.
+/// A station that is open, and not yet running. Dropping it ends the station.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub tally: Arc<Tally>,
     pub queue: SyncSender<CopyBatch>,
-    /// Hangs up when the thread is done.
+    /// Disconnects when the thread has ended.
     pub done: Receiver<()>,
     go: SyncSender<()>,
 }
 
 impl Opened {
-    /// Has it take copies.
+    /// Lets the station take copies.
     pub fn start(self) -> (Arc<Tally>, SyncSender<CopyBatch>, Receiver<()>) {
-        // The thread waits for this and for nothing else.
+        // The thread waits for this message only.
         let _waits = self.go.send(());
         (self.tally, self.queue, self.done)
     }
 }
 
-/// Whether the thread that opens has answered, and whether somebody still waits for it.
+/// Whether the opening thread has answered, and whether its caller has given up waiting.
 #[derive(Debug, Default)]
 struct Ticket {
     answered: bool,
     abandoned: bool,
 }
 
-/// Opens a station by a deadline; it may take over what stations have that end when the program is
-/// taken.
+/// Opens a station by a deadline. It may take over files and names from stations that end when the
+/// program takes effect.
 ///
 /// # Errors
-/// [`Error::NotGranted`]; [`Error::Station`]: it cannot be opened, not by that time, or the run
-/// ends.
+/// [`Error::NotGranted`]; [`Error::Station`]: the station cannot be opened, or not in time, or the
+/// run ends.
 pub(super) fn open(
     station: &Station,
     origin: &Origin,
@@ -114,8 +114,8 @@ pub(super) fn open(
         let (tally, ticket, confinement) = (tally.clone(), ticket.clone(), confinement.clone());
         move || {
             if client {
-                // Beside what is checked here, the kernel refuses; without Landlock, what is
-                // checked here stands alone.
+                // The kernel refuses in addition to the checks here; without Landlock, only these
+                // checks apply.
                 let _not_enforced = privilege::only_write_beneath(confinement.grants().handles());
             }
             let opened = match barred {
@@ -137,16 +137,16 @@ pub(super) fn open(
                 Err(error) => (Err(error), None),
             };
             let told = answer.send(opened).is_ok();
-            // Nobody waits any more, or another station of the program was refused.
+            // The caller has given up, or another station of the program was refused.
             let wanted = told || lenient;
             let Some(sink) = sink.filter(|_| wanted && wait.recv().is_ok()) else { return };
             if !told {
-                // It took long, and was down for that.
+                // Opening took long, and the station was down meanwhile.
                 tally.up();
             }
             queue::run(&batches, sink, rate, &tally);
-            // In this order: what is sent until the queue is gone is still counted by whoever
-            // waits.
+            // The order matters: the caller still counts copies that are sent until the queue is
+            // gone.
             drop(batches);
             drop::<SyncSender<()>>(alive);
         }
@@ -182,7 +182,7 @@ pub(super) fn open(
     }
 }
 
-/// The thread has opened, or failed to.
+/// Notes that the thread has opened the station, or failed to.
 fn settle(ticket: &Mutex<Ticket>, confinement: &Confinement) {
     let mut ticket = ticket.lock().unwrap_or_else(PoisonError::into_inner);
     ticket.answered = true;
@@ -191,7 +191,7 @@ fn settle(ticket: &Mutex<Ticket>, confinement: &Confinement) {
     }
 }
 
-/// Nobody waits any more; false when there is an answer after all.
+/// Notes that the caller gives up. Returns false when there is an answer after all.
 fn abandon(ticket: &Mutex<Ticket>, confinement: &Confinement) -> bool {
     let mut ticket = ticket.lock().unwrap_or_else(PoisonError::into_inner);
     if !ticket.answered {

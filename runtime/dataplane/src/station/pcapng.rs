@@ -1,8 +1,8 @@
-//! Writes the copies of a capture that is read, one file for each station. The invariants: the file
-//! is written in place and only whole blocks are handed to the system, so that a killed process
-//! leaves a file that can be read; a station's interfaces have the numbers that they have in the
-//! source. (Rejected: a temporary file and a rename, which would lose everything with the process;
-//! interfaces only where used, which would change their numbers.)
+//! Writes the copies of a replay, one file for each station. Invariants: the file is written in
+//! place and only whole blocks go to the system, so that a killed process leaves a readable file; a
+//! station's interfaces have the same numbers as in the source. (Rejected: a temporary file and a
+//! rename, which would lose everything with the process. Rejected: only the used interfaces, which
+//! would change their numbers.)
 
 use super::blocks::{self, About, Names};
 use crate::capture::Interface;
@@ -13,24 +13,24 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// How much is gathered before it is written, in bytes.
+/// Bytes that are gathered before they are written.
 const WRITE: usize = 256 << 10;
 
-/// A pcapng file being written.
+/// A pcapng file that is being written.
 pub struct PcapngFile {
     path: PathBuf,
     file: File,
     names: Names,
     /// Whole blocks, not yet written.
     buffer: Vec<u8>,
-    /// How many interfaces the file describes so far.
+    /// The number of interfaces that the file describes so far.
     described: usize,
-    /// How many bytes were written.
+    /// The number of bytes written.
     written: u64,
 }
 
 impl PcapngFile {
-    /// Creates the file, or empties one that is there and that mirrorc made.
+    /// Creates the file, or empties an existing file that mirrorc made.
     ///
     /// # Errors
     /// [`Error::Create`], [`Error::Write`].
@@ -41,21 +41,21 @@ impl PcapngFile {
         let buffer = Vec::with_capacity(WRITE + (64 << 10));
         let mut made = PcapngFile { path, file, names, buffer, described: 0, written: 0 };
         blocks::section_header(&mut made.buffer, None);
-        // At once: a full disk is told before work is done for nothing.
+        // Write the header now: a full disk is reported before any work is done.
         made.write_out()?;
         Ok(made)
     }
 
-    /// Where it is.
+    /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Appends the part of `packet` that the verdict says. `interfaces` are those of its source so
-    /// far.
+    /// Appends the part of `packet` that the verdict selects. `interfaces` are the interfaces of
+    /// its source so far.
     ///
     /// # Errors
-    /// [`Error::Write`]; after it, the file ends with the last block that was written whole.
+    /// [`Error::Write`]. Afterwards, the file ends with the last whole block.
     pub fn write(
         &mut self,
         packet: &Packet,
@@ -70,7 +70,7 @@ impl PcapngFile {
         if self.buffer.len() >= WRITE { self.write_out() } else { Ok(()) }
     }
 
-    /// Writes what waits: the file is complete up to the last packet.
+    /// Writes what waits: the file is then complete up to the last packet.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -78,8 +78,8 @@ impl PcapngFile {
         if self.buffer.is_empty() { Ok(()) } else { self.write_out() }
     }
 
-    /// Describes the interfaces that no packet has named, writes what is left, and says how long
-    /// the file is, in bytes.
+    /// Describes the interfaces that no packet has used, and writes the rest. Returns the length of
+    /// the file in bytes.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -114,8 +114,8 @@ impl PcapngFile {
         Ok(())
     }
 
-    /// Takes back a block that was written in part. Where that fails too (a pipe), the reader of
-    /// the file will see.
+    /// Cuts off a block that was written in part. If that fails too (a pipe), the reader of the
+    /// file will notice.
     fn give_up(&mut self) {
         self.buffer.clear();
         let end = SeekFrom::Start(self.written);

@@ -1,9 +1,9 @@
-//! A stream of pcapng into a FIFO or standard output, for Wireshark, tshark and whatever reads
-//! captures. The invariants: a reader gets a section header and interfaces first and then only
-//! whole blocks, until it goes; the pipe is written without waiting in the system, so a reader that
-//! stops is noticed, and the end of the run too; without a reader copies are dropped and counted,
-//! and the next reader begins anew. (Rejected: blocking writes, which end when the reader wants;
-//! O_RDWR on the FIFO, which would hide that nobody reads.)
+//! A stream of pcapng into a FIFO or standard output, for Wireshark, tshark and other readers of
+//! captures. Invariants: a reader gets a section header and interfaces first, and then only whole
+//! blocks until it closes. Writes to the pipe do not block, so that the thread notices a reader
+//! that stops reading and the end of the run. Without a reader, copies are dropped and counted, and
+//! the next reader gets a new stream. (Rejected: blocking writes, which end when the reader wants.
+//! Rejected: O_RDWR on the FIFO, which would hide that there is no reader.)
 
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
@@ -19,25 +19,25 @@ use rustix::io::{Errno, write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How much is gathered before it is written, in bytes; less when no copies come.
+/// Bytes that are gathered before they are written; fewer when no copies come.
 const WRITE: usize = 64 << 10;
 
-/// How long a reader may not read before that is told.
+/// How long a reader may not read before this is reported.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) struct Pipe {
-    /// None: standard output.
+    /// `None`: standard output.
     place: Option<Place>,
     scope: Scope,
     end: Option<OwnedFd>,
-    /// No other station writes there.
+    /// Keeps other stations from writing there.
     claim: Option<Claim>,
     header: Vec<u8>,
     interfaces: usize,
-    /// Whole blocks, of which `written` bytes are gone already.
+    /// Whole blocks, of which `written` bytes are already written.
     buffer: Vec<u8>,
     written: usize,
-    /// The copies in it.
+    /// The copies in the buffer.
     gathered: Amount,
 }
 
@@ -84,12 +84,12 @@ impl Pipe {
         Ok(pipe)
     }
 
-    /// Opens the FIFO if somebody reads it.
+    /// Opens the FIFO if it has a reader.
     fn try_open(&mut self, tally: &Tally) {
         let Some(place) = &self.place else { return };
         let path = place.shown().display();
         match place.open_fifo() {
-            // Another FIFO may be there by now.
+            // Another FIFO may be at this path by now.
             Ok((end, id)) => match self.scope.claim(Key::File(id)) {
                 Ok(claim) => {
                     self.claim = Some(claim);
@@ -111,7 +111,7 @@ impl Pipe {
         self.written = 0;
     }
 
-    /// The reader went.
+    /// Handles a reader that has closed.
     fn gone(&mut self, tally: &Tally) {
         self.end = None;
         self.buffer.clear();
@@ -153,7 +153,7 @@ impl Pipe {
     }
 }
 
-/// Waits until something happens or the time is over; says what.
+/// Waits until one of `what` happens or the time is over. Returns what happened.
 fn wait(end: &OwnedFd, what: PollFlags, time: Duration) -> PollFlags {
     let mut watched = [PollFd::from_borrowed_fd(end.as_fd(), what)];
     let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
@@ -163,7 +163,7 @@ fn wait(end: &OwnedFd, what: PollFlags, time: Duration) -> PollFlags {
     }
 }
 
-/// Makes the FIFO if nothing is there; what is claimed of it.
+/// Creates the FIFO if nothing is at the path. Returns the key to claim.
 fn fifo(place: &Place) -> Result<Key, String> {
     let shown = place.shown().display();
     let failed = |error| format!("cannot look at `{shown}`: {error}");
@@ -180,8 +180,8 @@ fn fifo(place: &Place) -> Result<Key, String> {
     }
 }
 
-/// Standard output, for us alone: a pipe is opened anew, so that not waiting is no matter of
-/// whoever shares it.
+/// A descriptor of standard output that belongs to this process alone: a pipe is opened again, so
+/// that non-blocking mode does not affect other processes that share it.
 fn standard_output() -> Result<(OwnedFd, Key), String> {
     let stdout = std::io::stdout();
     let about = fstat(&stdout).map_err(|error| format!("standard output cannot be used: {error}"))?;
@@ -227,7 +227,8 @@ impl Sink for Pipe {
     fn tick(&mut self, _now: Instant, tally: &Tally) {
         match &self.end {
             None => self.try_open(tally),
-            // A reader that goes while there is nothing to write: the next one begins anew.
+            // The reader closed while there was nothing to write: the next reader gets a new
+            // stream.
             Some(end) if wait(end, PollFlags::empty(), Duration::ZERO).contains(PollFlags::ERR) => {
                 self.gone(tally);
             }

@@ -1,10 +1,10 @@
-//! A worker's end of a station: copies are gathered in a batch, and whole batches go through a
-//! bounded queue to the station's own thread. The invariants: nothing here waits, for a lock, for
-//! the station, or for memory that is not bounded; a queue holds at most what it was given and one
-//! batch more for each worker. Full batches come back and are used again; of one that is nearly
-//! empty only what is in it goes, so that many of them take no more memory than a few. (Rejected: a
-//! queue of copies, one atomic operation and one allocation each; a ring of bytes shared with the
-//! station, which is what this is with more `unsafe`.)
+//! A worker's end of a station: it gathers copies in a batch, and passes whole batches through a
+//! bounded queue to the station's own thread. Invariants: nothing here waits for a lock, for the
+//! station, or for unbounded memory; a queue holds at most its limit and one more batch for each
+//! worker. Full batches come back and are reused. Of a nearly empty batch only the contents are
+//! passed on, so that many of them take no more memory than a few. (Rejected: a queue of copies,
+//! with one atomic operation and one allocation each. Rejected: a ring of bytes shared with the
+//! station, which is the same with more `unsafe`.)
 
 use super::blocks::Names;
 use super::counts::{Amount, Cause, Counters};
@@ -15,39 +15,39 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-/// How many bytes a batch gathers; one copy may be longer.
+/// Bytes that a batch gathers; a single copy may be longer.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// How many copies a batch gathers.
+/// Number of copies that a batch gathers.
 const BATCH_COPIES: usize = 512;
 
-/// How many batches of a worker are kept to be used again.
+/// Number of a worker's batches that are kept for reuse.
 const SPARE: usize = 8;
 
-/// Bytes of what is kept of a copy beside its own.
+/// Bytes of a copy's metadata.
 pub(super) const COPY_BYTES: usize = size_of::<Held>();
 
 /// Bytes of the batches that a worker fills and keeps for a station.
 pub(super) const WORKER_BYTES: u64 = ((SPARE + 1) * (BATCH_BYTES + BATCH_COPIES * COPY_BYTES)) as u64;
 
-/// One copy that a station is to get.
+/// One copy for a station.
 #[derive(Debug, Clone, Copy)]
 pub struct Copy<'a> {
     /// The packet.
     pub packet: &'a Packet<'a>,
-    /// Which bytes of it, and why.
+    /// Which bytes of the packet to copy, and the rule and limit that decided.
     pub verdict: Verdict,
-    /// The packet's number: in the order of its worker, counted from 1.
+    /// The packet's number in the order of its worker, from 1.
     pub number: u64,
-    /// The hash of its flow ([`mrule_compiler::helpers::flow_hash`]), 0 without one. Only stations
-    /// for which [`Stations::hashes`](super::Stations::hashes) look at it.
+    /// The hash of the packet's flow ([`mrule_compiler::helpers::flow_hash`]), 0 without a flow.
+    /// Only stations for which [`Stations::hashes`](super::Stations::hashes) holds use it.
     pub flow_hash: u64,
 }
 
-/// What is kept of a copy while it waits, beside its bytes.
+/// A waiting copy's metadata.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
-    /// Its bytes in the batch.
+    /// The range of the copy's bytes in the batch.
     start: usize,
     end: usize,
     pub verdict: Verdict,
@@ -61,7 +61,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Of a copy whose bytes are there in a batch.
+    /// The metadata of a copy whose bytes are at `bytes` in a batch.
     pub fn new(copy: &Copy<'_>, bytes: Range<usize>) -> Held {
         let Copy { packet, verdict, number, flow_hash } = *copy;
         Held {
@@ -83,9 +83,9 @@ impl Held {
 pub(super) struct CopyBatch {
     bytes: Vec<u8>,
     copies: Vec<Held>,
-    /// Of the program that asked for them.
+    /// The names of the program that asked for the copies.
     pub names: Names,
-    /// Where it is used again; a small one is not.
+    /// The worker that reuses the batch; a small batch has none.
     home: Option<SyncSender<CopyBatch>>,
 }
 
@@ -99,13 +99,13 @@ impl CopyBatch {
         Amount { copies: self.copies.len() as u64, bytes: self.bytes.len() as u64 }
     }
 
-    /// Gives the memory back to the worker it came from, unless one long copy made it large.
+    /// Gives the memory back to its worker, unless one long copy made the batch large.
     pub fn done(mut self) {
         self.clear();
         if let Some(home) = self.home.clone()
             && self.bytes.capacity() <= 2 * BATCH_BYTES
         {
-            // A worker that has enough of them, or is gone, lets this one go.
+            // A worker that has enough batches, or has ended, drops this one.
             let _: Result<(), TrySendError<CopyBatch>> = home.try_send(self);
         }
     }
@@ -115,24 +115,24 @@ impl CopyBatch {
         self.copies.clear();
     }
 
-    /// Whether it takes much more memory than its copies need.
+    /// Whether the batch takes much more memory than its copies need.
     fn is_small(&self) -> bool {
         self.bytes.len() < BATCH_BYTES / 4 && self.copies.len() < BATCH_COPIES / 4
     }
 }
 
-/// What a station's thread and its producers share.
+/// State that a station's thread and its producers share.
 #[derive(Debug)]
 pub(super) struct QueueState {
     pub counters: Counters,
-    /// What waits in the queue.
+    /// The bytes and the copies that wait in the queue.
     pub bytes: AtomicUsize,
     pub copies: AtomicUsize,
     most_bytes: usize,
     most_copies: usize,
-    /// Gets no more copies.
+    /// The station gets no more copies.
     pub drained: AtomicBool,
-    /// Set when the run ends: the thread empties its queue, until then at most, and goes.
+    /// Set when the run ends: the thread empties its queue until this time at most, and ends.
     pub deadline: OnceLock<Instant>,
 }
 
@@ -153,8 +153,7 @@ impl QueueState {
         self.bytes.load(Relaxed) >= self.most_bytes || self.copies.load(Relaxed) >= self.most_copies
     }
 
-    /// How many batches there can be in a full queue: workers pass on batches that are not full,
-    /// too.
+    /// The number of batches in a full queue. Workers also pass on batches that are not full.
     pub fn batches(&self) -> usize {
         (self.most_bytes / 4096).clamp(16, 16_384)
     }
@@ -177,7 +176,7 @@ pub struct StationProducer {
     queue: SyncSender<CopyBatch>,
     batch: CopyBatch,
     spare: Receiver<CopyBatch>,
-    /// Counted here and not yet told.
+    /// Counted here, and not yet added to the shared counters.
     requested: Amount,
     refused: Amount,
     drained: Amount,
@@ -202,9 +201,9 @@ impl StationProducer {
         }
     }
 
-    /// Takes a copy of the bytes that the verdict says, or drops and counts it when the queue is
-    /// full. Never waits. A verdict of which limits left nothing is no copy. Until
-    /// [`flush`](Self::flush) or a full batch, nothing is on its way.
+    /// Takes a copy of the bytes that the verdict selects, or drops and counts it when the queue is
+    /// full. Never blocks. A verdict of which limits left nothing makes no copy. Copies are passed
+    /// on with a full batch or by [`flush`](Self::flush).
     pub fn offer(&mut self, copy: &Copy<'_>) {
         let Copy { packet, verdict, .. } = copy;
         let bytes = packet.frame().get(verdict.start as usize..verdict.end as usize).unwrap_or(&[]);
@@ -229,8 +228,7 @@ impl StationProducer {
         self.batch.copies.push(Held::new(copy, start..self.batch.bytes.len()));
     }
 
-    /// Sends what was gathered on its way and tells what was counted; to be called before the
-    /// worker waits.
+    /// Passes on what was gathered and adds up the counters. Call it before the worker waits.
     pub fn flush(&mut self) {
         if self.requested.copies > 0 {
             self.pass();
@@ -268,7 +266,7 @@ impl StationProducer {
                 self.queue_state.counters.dropped(Cause::QueueFull, amount);
                 batch.done();
             }
-            // The station has ended; it may have counted these already.
+            // The station has ended; it may have counted these copies already.
             Err(TrySendError::Disconnected(_)) => self.queue_state.counters.close(),
         }
     }

@@ -1,8 +1,8 @@
-//! The station's own thread: takes batches from the queue, holds copies against the rate, gives
-//! them to the sink. The invariants: only this thread waits for the station; the sink is told when
-//! the queue is empty and at least ten times a second, so that what was gathered is written and
-//! what is down is tried again; events come once a change, not once a copy. (Rejected: one thread
-//! for all stations, where the slowest would hold up the others.)
+//! A station's own thread: it takes batches from the queue, checks copies against the rate, and
+//! gives them to the sink. Invariants: only this thread waits for the station. The sink is called
+//! when the queue is empty and at least ten times a second, so that gathered copies are written and
+//! a failed target is retried. There is one event per change, not per copy. (Rejected: one thread
+//! for all stations; the slowest would delay the others.)
 
 use super::blocks::Names;
 use super::counts::{Amount, Cause};
@@ -25,8 +25,8 @@ pub(super) struct CopyRef<'a> {
     pub names: &'a Names,
 }
 
-/// What takes a station's copies. Each copy given to [`send`](Self::send) ends as sent or dropped
-/// in the tally, at once or later, through [`finish`](Self::finish) at the latest.
+/// Takes a station's copies. Each copy given to [`send`](Self::send) ends as sent or dropped in the
+/// tally, immediately or later, at the latest in [`finish`](Self::finish).
 pub(super) trait Sink: Send {
     /// Takes one copy.
     fn send(&mut self, copy: CopyRef<'_>, tally: &Tally);
@@ -40,20 +40,20 @@ pub(super) trait Sink: Send {
     /// No more copies come.
     fn finish(&mut self, _tally: &Tally) {}
 
-    /// How many bytes it puts in front of each copy, for the rate.
+    /// Bytes that the sink puts in front of each copy, for the rate.
     fn overhead(&self) -> usize {
         0
     }
 }
 
-/// Where a sink tells what it did.
+/// Where a sink reports what it did.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub station: String,
     pub queue_state: Arc<QueueState>,
     pub down: Mutex<Option<String>>,
     pub events: Events,
-    /// As which it holds files.
+    /// The holder of the station's files.
     pub holder: Holder,
 }
 
@@ -66,32 +66,32 @@ impl Tally {
         self.queue_state.counters.unless_closed(|counters| counters.dropped(cause, amount));
     }
 
-    /// A copy that was sent lost so many bytes of its end.
+    /// A sent copy lost this number of bytes at its end.
     pub fn cut(&self, bytes: usize) {
         self.queue_state.counters.unless_closed(|counters| counters.cut(bytes));
     }
 
-    /// The copy that was sent last went to a next hop that has not answered.
+    /// The last sent copy went to a next hop that has not answered.
     pub fn unanswered(&self) {
         self.queue_state.counters.unanswered();
     }
 
-    /// The network said that a copy did not arrive.
+    /// The network reported that a copy did not arrive.
     pub fn network_error(&self) {
         self.queue_state.counters.network_error();
     }
 
-    /// The interface did not send so many packets.
+    /// The interface did not send this number of packets.
     pub fn link_drops(&self, packets: u64) {
         self.queue_state.counters.link_drops(packets);
     }
 
-    /// Something that a user should know of, while copies are taken.
+    /// Reports a fact that a user should know, while the station takes copies.
     pub fn note(&self, what: String) {
         self.tell(State::Note { what });
     }
 
-    /// The station does not take copies; told once until it does again.
+    /// Marks the station as down. Reported once until it is up again.
     pub fn down(&self, reason: impl Into<String>) {
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
         if down.is_none() {
@@ -102,7 +102,7 @@ impl Tally {
         }
     }
 
-    /// It takes copies.
+    /// Marks the station as up.
     pub fn up(&self) {
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
         if down.take().is_some() {
@@ -111,7 +111,7 @@ impl Tally {
         }
     }
 
-    /// Another one with the same counters, which reports to nobody.
+    /// A tally with the same counters that reports no events.
     pub fn probe(&self) -> Tally {
         Tally {
             station: self.station.clone(),
@@ -127,7 +127,8 @@ impl Tally {
         self.down.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A station that was down: up, or still down, for this reason, which is not reported again.
+    /// Updates a station that was down: it is up, or still down for this reason, which is not
+    /// reported again.
     pub fn now_down_for(&self, reason: Option<String>) {
         match reason {
             None => self.up(),
@@ -144,7 +145,7 @@ impl Tally {
         self.queue_state.deadline.get().is_some()
     }
 
-    /// Whether it is, and there is no time left for what waits.
+    /// Whether the run is over and no time is left for waiting copies.
     pub fn late(&self) -> bool {
         self.queue_state.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
     }
@@ -154,7 +155,7 @@ impl Tally {
     }
 }
 
-/// The thread's life.
+/// The main loop of a station's thread.
 pub(super) fn run(
     queue: &Receiver<CopyBatch>,
     mut sink: Box<dyn Sink>,

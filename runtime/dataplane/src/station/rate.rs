@@ -1,8 +1,8 @@
-//! The `limit` of a station: a token bucket. The invariants: in any span of time T at most
-//! `rate * T + burst` pass, and one copy more where it is longer than the burst, which passes when
-//! the bucket is full and is owed; a bucket that was never used is full. Tokens are counted in
-//! billionths, so that no rate loses to rounding. (Rejected: waiting for the next token, which
-//! would fill the queue with what is late anyway.)
+//! The `limit` of a station: a token bucket. Invariants: in any time T at most `rate * T + burst`
+//! pass, and one more copy where it is longer than the burst. Such a copy passes when the bucket is
+//! full, and leaves a debt. A new bucket is full. Tokens are counted in billionths, so that no rate
+//! loses by rounding. (Rejected: waiting for the next token; the queue would fill with copies that
+//! are late anyway.)
 
 use mrule_compiler::hir::{Rate, RateOf};
 use std::time::Instant;
@@ -13,7 +13,7 @@ const NANO: i128 = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: Rate,
-    /// In billionths of a byte or copy.
+    /// The tokens, in billionths of a byte or copy.
     level: i128,
     filled: Instant,
 }
@@ -23,7 +23,7 @@ impl Bucket {
         Bucket { rate, level: i128::from(rate.burst) * NANO, filled: now }
     }
 
-    /// Adds what the time since the last call is worth.
+    /// Adds the tokens for the time since the last call.
     pub fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.filled).as_nanos();
         self.filled = now;
@@ -32,7 +32,7 @@ impl Bucket {
         self.level = self.level.saturating_add(more).min(most);
     }
 
-    /// Whether a copy of so many bytes may pass now; if so it is paid for.
+    /// Whether a copy of `bytes` bytes may pass now; if so, takes its tokens.
     pub fn take(&mut self, bytes: usize) -> bool {
         let tokens = match self.rate.of {
             RateOf::Bytes => bytes as i128 * NANO,
@@ -71,12 +71,12 @@ mod tests {
         let start = Instant::now();
         let mut bucket = Bucket::new(Rate { per_second: 1000, burst: 100, of: RateOf::Bytes }, start);
         assert!(bucket.take(60) && !bucket.take(60) && bucket.take(40));
-        // 1000 steps of 0.1 ms are worth 0.1 byte each.
+        // 1000 steps of 0.1 ms give 0.1 byte each.
         for step in 1..=1000 {
             bucket.refill(start + Duration::from_micros(100 * step));
         }
         assert!(bucket.take(100) && !bucket.take(1));
-        // Longer than the burst: when the bucket is full, and on credit.
+        // A copy longer than the burst passes when the bucket is full, on credit.
         let mut passed = 0;
         for step in 1..=100 {
             bucket.refill(start + Duration::from_millis(100 + 100 * step));

@@ -1,11 +1,11 @@
-//! The names of a pcapng station's files, and which of them are kept. With a `%` in the path, the
-//! local time when a file is begun is put in (strftime(3)); a path that rotates without one gets a
-//! number and a time, as dumpcap does: `lake_00001_20260131235959.pcapng`. The invariants: a file
-//! that is there is never written over: one that mirrorc made is moved aside, any other is refused,
-//! or the next free name is taken; a file is deleted only when this station made it: in this run by
-//! its name, device and inode, of earlier runs by the mark in its header too. (Rejected: a list of
-//! files beside them, which a kill leaves behind what is true; names alone, which anybody can
-//! give.)
+//! The names of a pcapng station's files, and which files are kept. A `%` conversion in the path is
+//! replaced by the local time at which a file begins (strftime(3)). A rotating path without one
+//! gets a number and a time, as dumpcap does: `lake_00001_20260131235959.pcapng`. Invariants: an
+//! existing file is never overwritten. A file that mirrorc made is moved aside; any other file is
+//! refused, or the next free name is taken. A station deletes only files that it made: files of
+//! this run by name, device and inode, files of earlier runs also by the mark in their header.
+//! (Rejected: a list of files beside them; a killed process leaves it out of date. Rejected: names
+//! alone, which anyone can give.)
 
 use super::blocks;
 use super::scope::Scope;
@@ -21,13 +21,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// How many names are tried when those before are taken.
+/// Number of names that are tried when earlier names are taken.
 const TRIES: u32 = 10_000;
 
-/// How much of a file is read to see who made it, in bytes.
+/// Bytes of a file that are read to see who made it.
 const HEAD: usize = 4096;
 
-/// The largest number that a file of an earlier run is counted with. Anybody may give a file a
+/// The greatest number of a file of an earlier run that is continued. Anyone may give a file a
 /// name.
 const MOST: u64 = 999_999_999_999;
 
@@ -38,24 +38,24 @@ pub(super) struct Ring {
     path: String,
     /// Names have a number and a time.
     numbered: bool,
-    /// So many files, the one being written included.
+    /// The number of files to keep, the current one included.
     keep: Option<usize>,
     /// The number of the last file.
     number: u64,
-    /// Made by this station; oldest first.
+    /// Files made by this station, the oldest first.
     files: VecDeque<(Place, FileId)>,
-    /// What each file begins with.
+    /// The bytes at the start of each file.
     header: Vec<u8>,
     scope: Scope,
-    /// The name or pattern of names.
+    /// The claim on the name, or on the pattern of names.
     claim: Option<Claim>,
 }
 
-/// A file that was begun: it has its header.
+/// A file that has its header.
 pub(super) struct Begun {
     pub path: PathBuf,
     pub file: File,
-    /// Nobody else writes it.
+    /// Keeps other stations from writing the file.
     pub claim: Claim,
 }
 
@@ -63,7 +63,7 @@ impl Ring {
     /// Finds the files of earlier runs, and claims the names.
     ///
     /// # Errors
-    /// Another station writes there; the path leads where this station may not write.
+    /// Another station writes there, or the path leads where this station may not write.
     pub fn new(
         path: &str,
         rotate: Rotate,
@@ -82,8 +82,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Claims what the names have in common, in the deepest directory that is the same for all of
-    /// them.
+    /// Claims the pattern of the names, in the deepest directory that all names share.
     fn claim_names(&self) -> io::Result<Claim> {
         let plain = self.path.find('%').map_or(self.path.as_str(), |at| &self.path[..at]);
         let start = plain.rfind('/').map_or(0, |at| at + 1);
@@ -91,8 +90,8 @@ impl Ring {
         self.scope.claim(Key::Name(self.scope.directory(directory)?, rest.to_owned()))
     }
 
-    /// Takes over the files of earlier runs; a file that this station did not make only has its
-    /// number counted.
+    /// Takes over the files of earlier runs. Of a file that this station did not make, only the
+    /// number is used.
     fn find(&mut self) -> io::Result<()> {
         let place = self.scope.place(&self.path)?;
         let (stem, extension) = parts(place.name());
@@ -116,19 +115,19 @@ impl Ring {
         Ok(())
     }
 
-    /// Makes the next file and lets the oldest go.
+    /// Creates the next file and deletes the oldest.
     pub fn next(&mut self) -> io::Result<Begun> {
         let (mut place, id, begun) = self.make(&Zoned::now())?;
         if let Some(keep) = self.keep {
-            // A handle for each file would use up the descriptors of the process.
+            // A directory handle for each file would use up the process's descriptors.
             if let Some((last, _)) = self.files.back() {
                 place.share_directory(last);
             }
             self.files.push_back((place, id));
             while self.files.len() > keep {
                 if let Some((oldest, made)) = self.files.pop_front() {
-                    // Gone already, or another file by now: it takes no room in the ring either
-                    // way.
+                    // The file is gone, or is another file by now. It leaves the list in either
+                    // case.
                     let _gone: io::Result<bool> = oldest.remove(made);
                 }
             }
@@ -155,7 +154,7 @@ impl Ring {
         match written {
             Ok(claim) => Ok((place.clone(), id, Begun { path: place.shown().to_owned(), file, claim })),
             Err(error) => {
-                // A file without a header is nobody's.
+                // Nobody could recognise a file without a header.
                 let _not_empty_then: io::Result<bool> = place.remove(id);
                 Err(error)
             }
@@ -216,7 +215,7 @@ fn parts(name: &OsStr) -> (String, String) {
     (text(name.file_stem()).unwrap_or_default(), extension)
 }
 
-/// The n-th variant of a name: the name itself, then `_2` and so on before the extension.
+/// The n-th variant of a name: the name itself, then with `_2` and so on before the extension.
 fn variant(name: &OsStr, n: u32) -> String {
     let (stem, extension) = parts(name);
     if n == 1 { format!("{stem}{extension}") } else { format!("{stem}_{n}{extension}") }
@@ -280,7 +279,7 @@ mod tests {
         for name in foreign {
             fs::write(directory.path().join(name), "not ours").unwrap();
         }
-        // Of another station, whose files have names of the same form.
+        // A file of another station whose files have names of the same form.
         let mut other = try_ring(&path, BY_SIZE, Some(3), "sea").unwrap();
         let of_other = other.next().unwrap().path;
         drop(other);
@@ -288,7 +287,7 @@ mod tests {
         for _ in 0..5 {
             first.next().unwrap();
         }
-        // One that this station made is another file now.
+        // A file that this station made was replaced by another file.
         let made = first.files.front().unwrap().0.shown().to_owned();
         fs::remove_file(&made).unwrap();
         fs::write(&made, "not ours").unwrap();
@@ -317,7 +316,7 @@ mod tests {
         }
         let first = &ring.files[0].0;
         assert!(ring.files.iter().all(|(place, _)| place.shares_directory(first)));
-        // A directory in its place is another directory.
+        // A new directory in its place is another directory.
         let moved = directory.path().with_extension("moved");
         fs::rename(directory.path(), &moved).unwrap();
         ring.next().unwrap();

@@ -1,6 +1,6 @@
-//! Sending one packet from a station's thread. The invariant: it waits a few milliseconds at most
-//! where the system has no room just now, so that a burst is not lost and a link that stands still
-//! is noticed. (Rejected: a blocking socket, which waits for ever for a link that does not move.)
+//! Sends one packet from a station's thread. Invariant: it waits at most a few milliseconds when
+//! the system has no room, so that a burst is not lost and a stalled link is noticed. (Rejected: a
+//! blocking socket, which waits for ever on a stalled link.)
 
 use rustix::io::Errno;
 use rustix::net::{self, SendFlags};
@@ -8,10 +8,10 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// How often it is tried again where there is no room.
+/// Number of retries when there is no room.
 const TRIES: u32 = 20;
 
-/// How long is waited between.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_micros(250);
 
 /// Sends a packet on a connected or bound socket.
@@ -19,7 +19,7 @@ pub(super) fn patiently(socket: BorrowedFd<'_>, packet: &[u8]) -> io::Result<()>
     patiently_by(|| Ok(net::send(socket, packet, SendFlags::DONTWAIT).map(|_whole| ())?))
 }
 
-/// Sends a packet by a call that does not wait.
+/// Sends a packet by a call that does not block.
 pub(super) fn patiently_by(send: impl Fn() -> io::Result<()>) -> io::Result<()> {
     let mut tries = 0;
     loop {

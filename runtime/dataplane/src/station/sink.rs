@@ -1,5 +1,5 @@
-//! From a station's target to what takes its copies. (Rejected: an enum of sinks; each kind would
-//! know of the others.)
+//! Makes the sink for a station's target. Invariant: only this module knows all kinds of sinks.
+//! (Rejected: an enum of sinks; each kind would know about the others.)
 
 use super::file::Files;
 use super::link::Interface;

@@ -1,12 +1,12 @@
-//! Copies to a host, in packets of a tunnel. A raw IP socket for the tunnel's protocol, connected
-//! to the host: the kernel makes the IP header, looks up the route and the neighbour, picks the
-//! source address, knows the path's MTU, sets DF or fragments; everything behind the IP header is
-//! ours, so that the UDP source port can be another for each flow. The invariants: a packet is
-//! never longer than the path's MTU unless fragments were asked for: the copy is cut, and counted;
-//! the socket receives nothing; what the network says later (ICMP) is heard and counted, and so are
-//! copies that were sent while the next hop had not answered. (Rejected: UDP sockets, which have
-//! one source port each; IP_HDRINCL, where the kernel leaves fragments, and for IPv6 the whole
-//! header, to us; own ARP.)
+//! Sends copies to a host in packets of a tunnel, by a raw IP socket for the tunnel's protocol that
+//! is connected to the host. The kernel makes the IP header, looks up the route and the neighbour,
+//! chooses the source address, knows the path's MTU, and sets DF or fragments. This module makes
+//! everything behind the IP header, so that each flow can have its own UDP source port. Invariants:
+//! without `fragment`, a packet is never longer than the path's MTU: the copy is cut and counted.
+//! The socket receives nothing. Later reports of the network (ICMP) are read and counted, and so
+//! are copies that were sent while the next hop had not answered. (Rejected: UDP sockets, which
+//! have one source port each. Rejected: IP_HDRINCL, with which fragments, and for IPv6 the whole
+//! header, are left to the program. Rejected: ARP in mirrorc.)
 
 use super::counts::{Amount, Cause};
 use super::encap::Writer;
@@ -26,16 +26,16 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How often the path's MTU is looked at.
+/// How often the path's MTU is read.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a next hop may take to answer before that is told: most take a millisecond.
+/// How long a next hop may be silent before this is reported; most answer within a millisecond.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Shorter copies than an Ethernet header are not worth a packet.
+/// A part of a copy that is shorter than an Ethernet header is not worth a packet.
 const LEAST: usize = 14;
 
-/// The longest IP packet.
+/// The longest IP packet, in bytes.
 const MAX_PACKET: usize = 65_535;
 
 pub(super) struct Tunnel {
@@ -43,17 +43,17 @@ pub(super) struct Tunnel {
     host: IpAddr,
     fragment: bool,
     writer: Writer,
-    /// It has had a route, and so a source address.
+    /// The socket has had a route, and so a source address.
     connected: bool,
-    /// The address that the kernel sends from.
+    /// The source address that the kernel uses.
     local: IpAddr,
-    /// How long a packet may be, its IP header included.
+    /// The longest packet, with its IP header, in bytes.
     mtu: usize,
     looked: Instant,
     neighbours: Option<(Neighbours, Interfaces)>,
-    /// The next hop that has not answered, and since when that is known.
+    /// The next hop that has not answered, and since when this is known.
     silent: Option<(IpAddr, Instant)>,
-    /// That it has not was told.
+    /// That it has not answered was reported.
     told: bool,
     health: Health,
     packet: Vec<u8>,
@@ -78,7 +78,7 @@ impl Tunnel {
             local: host,
             mtu: 0,
             looked: Instant::now(),
-            // Without them nothing is known of the next hop.
+            // Without these handles nothing is known about the next hop.
             neighbours: Neighbours::new().ok().zip(Interfaces::new().ok()),
             silent: None,
             told: false,
@@ -91,13 +91,13 @@ impl Tunnel {
         Ok(tunnel)
     }
 
-    /// Looks up the route anew.
+    /// Looks up the route again.
     fn connect(&mut self) -> io::Result<()> {
         let host = SocketAddr::new(self.host, 0);
         match net::connect(&self.socket, &host) {
             Ok(()) => {}
             Err(error) if !std::mem::take(&mut self.connected) => return Err(error.into()),
-            // It holds on to a source address that may be gone.
+            // The socket keeps a source address that may be gone.
             Err(_) => self.renew(&host)?,
         }
         self.connected = true;
@@ -108,8 +108,8 @@ impl Tunnel {
         Ok(())
     }
 
-    /// Forgets the source address: another socket or, without the privilege for one, the same one
-    /// disconnected; the kernel then no longer tells it of ICMP messages.
+    /// Forgets the source address by a new socket. Without the privilege for one, it disconnects
+    /// the old socket, to which the kernel then no longer reports ICMP messages.
     fn renew(&mut self, host: &SocketAddr) -> io::Result<()> {
         match make(self.host, self.writer.protocol(), self.fragment) {
             Ok(socket) => self.socket = socket,
@@ -118,12 +118,11 @@ impl Tunnel {
         Ok(net::connect(&self.socket, host)?)
     }
 
-    /// Takes the path's MTU from the kernel.
+    /// Reads the path's MTU from the kernel.
     fn look(&mut self) {
         self.looked = Instant::now();
         if self.host.is_ipv6() && self.connected {
-            // Else an IPv6 socket keeps the route of before, whatever the path's MTU has become
-            // since.
+            // Otherwise an IPv6 socket keeps its old route, whatever the path's MTU is now.
             let _told_by_the_next_copy = net::connect(&self.socket, &SocketAddr::new(self.host, 0));
         }
         self.listen();
@@ -134,7 +133,7 @@ impl Tunnel {
         self.mtu = mtu.map_or(0, |mtu| mtu as usize);
     }
 
-    /// Asks whether the next hop answers.
+    /// Checks whether the next hop answers.
     fn listen(&mut self) {
         let silent = self.neighbours.as_ref().and_then(|(neighbours, interfaces)| {
             let mac = |index| {
@@ -186,12 +185,12 @@ fn make(host: IpAddr, protocol: u8, fragment: bool) -> io::Result<OwnedFd> {
         let discovery = if fragment { Discovery::DONT } else { Discovery::DO };
         sockopt::set_ip_mtu_discover(&made, discovery)?;
     }
-    // A burst of one batch, with headers; what the system allows of it.
+    // Room for a burst of one batch with headers, as far as the system allows.
     let _less = sockopt::set_socket_send_buffer_size(&made, 1 << 20);
     Ok(made)
 }
 
-/// What an error means here.
+/// What an error means here, in words.
 fn said(error: &io::Error) -> String {
     match Errno::from_io_error(error) {
         Some(Errno::NETUNREACH) => "there is no route to it".to_owned(),
@@ -223,7 +222,7 @@ impl Sink for Tunnel {
         if permit != Permit::Send {
             return tally.dropped(Cause::Unreachable, Amount::one(length));
         }
-        // A second time when the path turns out to be narrower.
+        // A second attempt for the case that the path has become narrower.
         for _ in 0..2 {
             let take = length.min(self.room());
             if take < length.min(LEAST) {
@@ -245,7 +244,8 @@ impl Sink for Tunnel {
                     return tally.dropped(Cause::Busy, Amount::one(length));
                 }
                 _ => {
-                    // The error may be of an earlier packet; this one was not sent in either case.
+                    // The error may be of an earlier packet. This packet was not sent in either
+                    // case.
                     let late = matches!(
                         Errno::from_io_error(&error),
                         Some(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NOPROTOOPT)
@@ -264,7 +264,7 @@ impl Sink for Tunnel {
     fn tick(&mut self, now: Instant, tally: &Tally) {
         if let Ok(Err(error)) = sockopt::socket_error(&self.socket) {
             match error {
-                // The route got narrower; nothing is down.
+                // The route has become narrower; the station is not down.
                 Errno::MSGSIZE => self.look(),
                 _ => {
                     tally.network_error();

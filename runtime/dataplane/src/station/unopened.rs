@@ -1,8 +1,8 @@
-//! A station of a restored policy that cannot be opened: its copies are dropped and counted, and it
-//! is tried again each second, on its own thread. The invariants: a policy that was kept is at work
-//! with its limits whatever became of its stations; the reason is reported once; a station that
-//! must not be opened (its copies would go to where packets are read) is never tried. (Rejected: to
-//! restore the policy when the station can be opened; its limits are missing until then.)
+//! A station of a restored policy that cannot be opened. Its copies are dropped and counted, and
+//! its own thread retries it each second. Invariants: a restored policy enforces its limits
+//! whatever the state of its stations; the reason is reported once; a station that must not be
+//! opened (its copies would go to where packets are read) is never tried. (Rejected: to restore the
+//! policy when the station can be opened; its limits would be missing until then.)
 
 use super::counts::{Amount, Cause};
 use super::queue::{CopyRef, Sink, Tally};
@@ -12,7 +12,7 @@ use crate::capture;
 use mrule_compiler::hir::{Station, Target};
 use std::time::{Duration, Instant};
 
-/// How long it is until the next attempt.
+/// The pause until the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A station that is not open, or was opened late.
@@ -20,13 +20,13 @@ pub(super) struct Unopened {
     station: Station,
     interfaces: Vec<capture::Interface>,
     scope: Scope,
-    /// The next attempt; none when the station must not be opened.
+    /// The time of the next attempt. `None`: the station must not be opened.
     next: Option<Instant>,
     open: Option<Box<dyn Sink>>,
 }
 
 impl Unopened {
-    /// Cannot be opened now, for this reason.
+    /// A station that cannot be opened now, for this reason.
     pub fn retried(
         station: &Station,
         interfaces: Vec<capture::Interface>,
@@ -38,7 +38,7 @@ impl Unopened {
         Unopened { next, ..Unopened::barred(station, interfaces, scope, reason, tally) }
     }
 
-    /// Must not be opened, for this reason.
+    /// A station that must not be opened, for this reason.
     pub fn barred(
         station: &Station,
         interfaces: Vec<capture::Interface>,
@@ -81,7 +81,7 @@ impl Sink for Unopened {
             return;
         }
         self.next = Some(now + PAUSE);
-        // What opening says of the station is not reported as long as it says that it is down.
+        // While the station is down, notes from attempts to open it are not reported.
         let probe = tally.probe();
         match sink::open(&self.station, &self.interfaces, &self.scope, &probe) {
             Ok(sink) => {

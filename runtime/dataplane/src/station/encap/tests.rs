@@ -1,6 +1,6 @@
-//! Tunnels' packets, with IP headers by etherparse in front, read back by tshark; headers bit by
-//! bit where it shows less. (Rejected: reading them back with our own dissector, which would share
-//! our mistakes.)
+//! Tests packets of tunnels: tshark reads them back, with IP headers by etherparse in front. Where
+//! tshark shows less, headers are compared bit by bit. (Rejected: reading them back with our own
+//! dissector, which would share our mistakes.)
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test stops")]
 
 use super::*;
@@ -18,15 +18,15 @@ const V6: (IpAddr, IpAddr) = (
     IpAddr::V6(std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2)),
 );
 
-/// A frame with VLAN 20, priority 5, and something behind.
+/// A frame with VLAN 20, priority 5, and some payload.
 fn frame() -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x81, 0x00, 0xa0, 0x14, 0x88, 0xb5];
     frame.extend(0..101_u8);
     frame
 }
 
-/// What follows the IP header of a packet for bytes `range` of the frame, the packet's original
-/// length being 1500.
+/// What follows the IP header of a packet for bytes `range` of the frame. The packet's original
+/// length is 1500.
 fn written(encap: Encap, ends: (IpAddr, IpAddr), range: std::ops::Range<u32>) -> (u8, Vec<u8>) {
     let frame = frame();
     let packet = Packet::new(&frame, 1500, Link::Ethernet);
@@ -166,7 +166,7 @@ fn tshark_reads_what_is_written() {
 #[test]
 fn a_slice_says_where_it_begins() {
     let (_, geneve) = written(Encap::Geneve { port: 6081, vni: 77 }, V4, 14..42);
-    // The fifth option, of 8 bytes, before the 28 of the slice.
+    // The fifth option, of 8 bytes, before the 28 bytes of the slice.
     assert_eq!(geneve[geneve.len() - 36..geneve.len() - 28], [0xff, 0x6d, 5, 1, 0, 0, 0, 14]);
     assert_eq!(usize::from(geneve[8] & 0x3f) * 4, geneve.len() - 8 - 8 - 28);
 }
