@@ -1,5 +1,5 @@
-//! The wall clock. The invariant: one place asks for the time that events and state carry.
-//! (Rejected: each module its own call, with its own unit.)
+//! The wall clock. Invariant: one place reads the time that events and state carry. (Rejected: a
+//! call in each module, with its own unit.)
 
 /// Nanoseconds since the Unix epoch.
 pub fn now() -> i64 {

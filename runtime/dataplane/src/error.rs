@@ -1,8 +1,8 @@
-//! What can go wrong outside of the packets: one enum of system failures, each with the path and
-//! the cause, and the [`Break`], which is no failure of ours but a place in a capture behind which
-//! nothing can be read. A break is an outcome (it comes beside what was readable, never instead of
-//! it), so it is not an [`Error`]. (Rejected: `io::Error` everywhere, which loses the path; text,
-//! which a caller cannot tell apart.)
+//! The errors of the data plane: one enum of system failures, each with the path and the cause, and
+//! [`Break`], a place in a capture behind which nothing can be read. A break is a result, not an
+//! [`Error`]: it comes beside what was readable, never instead of it. Invariant: each error names
+//! the file, interface or station that it is about. (Rejected: `io::Error` everywhere, which loses
+//! the path; text, which a caller cannot tell apart.)
 
 use crate::link_type::LinkType;
 use mrule_compiler::environment::ChangeError;
@@ -12,16 +12,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// A failure of the system or of what it was told to use.
+/// A failure of the system, or of what it was told to use.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A capture could not be opened or its first bytes not be read.
+    /// A capture could not be opened, or its first bytes could not be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Open {
-        /// As given; `-` is standard input.
+        /// The path as given; `-` is standard input.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A capture is a directory.
@@ -31,42 +31,42 @@ pub enum Error {
         path = path.display()
     )]
     Directory {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
     },
-    /// The file is no capture that we know.
+    /// The file is no known kind of capture.
     #[error("`{}` is not a pcap or pcapng capture: {found}", path.display())]
     NotACapture {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
-        /// What it begins with, or looks like.
+        /// What the file begins with, or looks like.
         found: String,
     },
-    /// A capture with one link type, and that one is not supported.
+    /// The only link type of a capture is not supported.
     #[error("`{}` has link type {link_type}, which is not supported; supported are {}", path.display(), LinkType::SUPPORTED)]
     UnsupportedLink {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
         /// The link type.
         link_type: LinkType,
     },
-    /// A program cannot be made ready to run.
+    /// A program cannot be prepared to run.
     #[error(transparent)]
     Prepare(#[from] mrule_engine::Error),
-    /// The output directory could not be made.
+    /// The output directory could not be created.
     #[error("cannot create the directory `{}`: {source}", path.display())]
     CreateDirectory {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// An output file could not be made.
+    /// An output file could not be created.
     #[error("cannot create `{}`: {source}", path.display())]
     Create {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// An output file is the capture that is being read.
@@ -75,95 +75,95 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A change that was to be made while the packets ran was refused.
+    /// A change at its time in a replay was refused.
     #[error("line {line} of the events: {why}")]
     Change {
-        /// The line that says so, from 1.
+        /// The line that asks for the change, from 1.
         line: usize,
-        /// Why.
+        /// The reason.
         why: ChangeError,
     },
-    /// The control socket cannot be had.
+    /// The control socket cannot be opened.
     #[error("cannot listen at `{}`: {source}", path.display())]
     Control {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The remote API cannot be had.
+    /// The remote API cannot listen.
     #[error("cannot listen at `{address}`: {source}")]
     Listen {
-        /// As given.
+        /// The address as given.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A station cannot be opened.
     #[error("cannot open station `{station}`: {reason}")]
     Station {
-        /// Its name.
+        /// The station's name.
         station: String,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
-    /// A client's station would reach what clients are not granted.
+    /// A client's station would reach more than clients are granted.
     #[error("station `{station}` is a client's and not allowed: {reason}")]
     NotGranted {
-        /// Its name.
+        /// The station's name.
         station: String,
-        /// What it would reach, what is granted, which option grants it.
+        /// What the station would reach, what is granted, and which option grants it.
         reason: String,
     },
     /// A directory cannot be granted to clients.
     #[error("`--allow-directory {}` cannot be used: {source}", path.display())]
     Grant {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A port is no interface of this machine.
+    /// A port is not an interface of this machine.
     #[error("there is no interface `{name}`; there are: {there}")]
     NoInterface {
-        /// As given.
+        /// The name as given.
         name: String,
-        /// The names of those that are there.
+        /// The names of the interfaces of this machine.
         there: String,
     },
     /// Ports cannot be used as given.
     #[error("{0}")]
     Ports(String),
-    /// There is no such user, or it cannot be run as.
+    /// The user does not exist, or the process cannot run as this user.
     #[error("cannot run as `{name}`: {why}")]
     User {
-        /// As given.
+        /// The name as given.
         name: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The system does not let us.
+    /// The process lacks a privilege.
     #[error("{doing} needs {needs}")]
     Privilege {
-        /// What was to be done.
+        /// The operation.
         doing: String,
-        /// A capability (capabilities(7)).
+        /// The capability that it needs (capabilities(7)).
         needs: &'static str,
     },
-    /// The system could not do something with an interface.
+    /// An operation on an interface failed.
     #[error("{doing}: {source}")]
     Interface {
-        /// What was to be done, and with which interface.
+        /// The operation, and the interface.
         doing: String,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// Filters of others are where ours would be.
+    /// Filters of other programs are where mirrorc's filters would be.
     #[error("`{name}` already has a filter that is not mirrorc's: {found}")]
     ForeignFilter {
         /// The interface.
         name: String,
-        /// What was found.
+        /// The filters that were found.
         found: String,
     },
     /// Another process forwards between interfaces.
@@ -171,33 +171,33 @@ pub enum Error {
     Owned {
         /// The interface.
         name: String,
-        /// Who forwards there.
+        /// The process that forwards there.
         owner: Owner,
-        /// What it says, or what is wrong.
+        /// What that process answered, or what is wrong.
         why: String,
     },
-    /// A worker died of a fault of mirrorc.
+    /// A worker died because of a fault of mirrorc.
     #[error("worker {worker} died or hangs: a fault of mirrorc, please report what is above")]
     Died {
-        /// Its number, from 0.
+        /// The worker's number, from 0.
         worker: usize,
     },
-    /// A copy could not be written. What was written before ends at a whole block.
+    /// A copy could not be written. The file ends with a whole block.
     #[error("cannot write to `{}`: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// The place where a capture stops being readable. Everything before it was delivered.
+/// The place where a capture stops being readable. All packets before it were delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("byte {offset}: {reason}")]
 pub struct Break {
-    /// Where the record or block begins that could not be read, or where reading failed: bytes from
-    /// the start of the decompressed stream.
+    /// Where the unreadable record or block begins, or where reading failed: bytes from the start
+    /// of the decompressed stream.
     pub offset: u64,
     /// What is wrong there.
     pub reason: BreakReason,
@@ -207,7 +207,7 @@ pub struct Break {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BreakReason {
-    /// Not a single byte.
+    /// The capture has no bytes.
     #[error("the capture is empty (0 bytes)")]
     Empty,
     /// The stream ends too early.
@@ -215,9 +215,9 @@ pub enum BreakReason {
     Cut {
         /// What is cut.
         what: &'static str,
-        /// Its length.
+        /// Bytes that it needs.
         needs: u64,
-        /// What there is of it.
+        /// Bytes that are left.
         left: u64,
     },
     /// Reading or decompressing failed.
@@ -226,77 +226,77 @@ pub enum BreakReason {
     /// A version that this reader does not know.
     #[error("{what} version {major}.{minor} is not known")]
     Version {
-        /// Of what.
+        /// The format.
         what: &'static str,
-        /// Major.
+        /// The major version.
         major: u16,
-        /// Minor.
+        /// The minor version.
         minor: u16,
     },
-    /// A packet longer than any packet is.
+    /// A record claims more bytes than any packet has.
     #[error(
         "the record is damaged: it says that {length} bytes were captured, no packet is longer than {most}"
     )]
     PacketTooLong {
-        /// What it says.
+        /// Bytes that the record claims.
         length: u32,
-        /// The most there can be.
+        /// The upper limit.
         most: usize,
     },
-    /// A block whose length cannot be one.
+    /// A block has an impossible length.
     #[error("the block is damaged: its length is {length}, {what} has at least {least} and a multiple of 4")]
     BlockLength {
-        /// Which block.
+        /// The kind of block.
         what: &'static str,
-        /// What it says.
+        /// The length that the block claims.
         length: u32,
-        /// The least there can be.
+        /// The lower limit.
         least: u32,
     },
-    /// A block that must be held in memory and is too long for that.
+    /// A block that must be held in memory is too long.
     #[error("the block is damaged or too long: its length is {length}, {what} may have {most}")]
     BlockTooLong {
-        /// Which block.
+        /// The kind of block.
         what: &'static str,
-        /// What it says.
+        /// The length that the block claims.
         length: u32,
-        /// The most that is read.
+        /// The upper limit.
         most: usize,
     },
     /// The two lengths of a block differ.
     #[error("the block is damaged: it begins with length {head} and ends with length {tail}")]
     BlockEnd {
-        /// The first.
+        /// The length at the start.
         head: u32,
-        /// The second.
+        /// The length at the end.
         tail: u32,
     },
-    /// A section header that does not tell its byte order.
+    /// A section header does not show its byte order.
     #[error("the section header is damaged: its byte-order mark is 0x{mark:08x}")]
     ByteOrder {
-        /// What stands there, read as little-endian.
+        /// The bytes at its place, read as little-endian.
         mark: u32,
     },
-    /// A packet says it is longer than its block.
+    /// A packet claims more bytes than its block has.
     #[error("the block is damaged: it says that {captured} bytes were captured, but has room for {room}")]
     PacketOutside {
-        /// What it says.
+        /// Bytes that the packet claims.
         captured: u32,
-        /// What there is.
+        /// Bytes that the block has.
         room: u32,
     },
     /// A packet of an interface that the section has not described.
     #[error("a packet of interface {interface}, but the section has described {described}")]
     NoInterface {
-        /// Its number in the section.
+        /// The interface's number in the section.
         interface: u32,
-        /// How many are described.
+        /// The number of described interfaces.
         described: usize,
     },
-    /// More interfaces than are kept.
+    /// There are more interfaces than are kept.
     #[error("more than {most} interfaces")]
     TooManyInterfaces {
-        /// The most that are kept.
+        /// The upper limit.
         most: usize,
     },
 }
@@ -307,12 +307,12 @@ impl From<NoMemory> for Error {
     }
 }
 
-/// Who owns an interface.
+/// The process that owns an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
-    /// Its process; none when that is in another PID namespace.
+    /// The process id. `None`: the process is in another PID namespace.
     pub pid: Option<i32>,
-    /// Its user.
+    /// The process's user id.
     pub uid: u32,
 }
 

@@ -1,14 +1,14 @@
-//! Packets in and copies out: captures, interfaces, stations. What decides is `mrule_engine`.
+//! Packets in and copies out: captures, interfaces, stations. `mrule_engine` decides.
 //!
 //! - [`capture`]: pcap and pcapng files, as batches of packets; [`source`]: rule files and tables.
 //! - [`station`]: where copies go; [`confine`]: what a station may reach on this host.
-//! - [`live`]: a program on interfaces, by [`sys`], the packet interface of the kernel.
-//! - [`replay`]: a program over captures; [`links`]: interfaces made for a demonstration.
-//! - [`privilege`]: what a run may still do; [`patience`]: what the system may never answer.
-//! - [`link_type`]: how frames begin; [`clock`]: the time now; [`error`]: what can go wrong.
+//! - [`live`]: a program on interfaces, by [`sys`], the kernel's packet interface.
+//! - [`replay`]: a program over captures; [`links`]: interfaces for a demonstration.
+//! - [`privilege`]: what a run may still do; [`patience`]: calls that may never return.
+//! - [`link_type`]: how frames begin; [`clock`]: the present time; [`error`]: errors of this crate.
 //!
-//! The invariant: a worker waits for nobody but the kernel. (Rejected: one crate with the control
-//! plane; HTTP, TLS and SQL would be linked where packets are decided.)
+//! Invariant: a worker waits for nothing but the kernel. (Rejected: one crate with the control
+//! plane; the code that decides packets would link HTTP, TLS and SQL.)
 
 pub mod capture;
 pub mod clock;

@@ -1,24 +1,24 @@
-//! Link types: the registry's number of a capture file, and which of our frame layouts it is. The
-//! invariant: a number is kept as it was found, so that an output file says the same as its source.
-//! (Rejected: a closed enum, which would lose the number of what we do not support and could then
-//! not name it.) Numbers: www.tcpdump.org/linktypes.html.
+//! Link types: the number of a capture file in the registry, and the frame layout that it means.
+//! Invariant: a number is kept as it was found, so that an output file has the same number as its
+//! source. (Rejected: a closed enum, which would lose unsupported numbers and could then not name
+//! them.) Numbers: www.tcpdump.org/linktypes.html.
 
 use mrule_compiler::abi::Link;
 use std::fmt;
 
-/// A number of the link-type registry.
+/// A number in the link-type registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkType(pub u16);
 
 impl LinkType {
-    /// What is supported, as a user would say it.
+    /// The supported link types, in words for a user.
     pub const SUPPORTED: &str = "Ethernet (1), raw IP (101, 12, 14, 228, 229), Linux cooked v1 (113) and v2 (276), and BSD loopback (0, 108)";
 
-    /// How its frames begin; none when it is not supported.
+    /// The layout of frames with this link type. `None`: it is not supported.
     pub fn link(self) -> Option<Link> {
         Some(match self.0 {
             1 => Link::Ethernet,
-            // 12 and 14 are what some systems wrote for raw IP before 101 was registered.
+            // Some systems wrote 12 and 14 for raw IP before 101 was registered.
             12 | 14 | 101 | 228 | 229 => Link::RawIp,
             113 => Link::LinuxSll,
             276 => Link::LinuxSll2,
@@ -27,7 +27,7 @@ impl LinkType {
         })
     }
 
-    /// Its name in the registry, for those that are met in the wild.
+    /// The link type's name in the registry, for common link types.
     pub fn name(self) -> Option<&'static str> {
         let found = NAMES.binary_search_by_key(&self.0, |&(number, _)| number).ok()?;
         NAMES.get(found).map(|&(_, name)| name)

@@ -1,6 +1,6 @@
-//! Interfaces that do not lead out of the machine, made over rtnetlink: veth pairs between network
-//! namespaces, and VXLAN devices. The invariant: everything is made in the namespace of the thread
-//! that made the [`Links`]. (Rejected: running `ip`, which may not be installed.)
+//! Creates interfaces that do not lead out of the machine, over rtnetlink: veth pairs between
+//! network namespaces, and VXLAN devices. Invariant: all of them are created in the namespace of
+//! the thread that created the [`Links`]. (Rejected: running `ip`, which may not be installed.)
 
 use crate::error::Error;
 use crate::sys::interface::Interfaces;
@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 use tokio::runtime::Runtime;
 
-/// Makes interfaces.
+/// Creates interfaces.
 pub struct Links {
     runtime: Runtime,
     handle: Handle,
@@ -19,7 +19,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// In the network namespace of the calling thread.
+    /// Works in the network namespace of the calling thread.
     ///
     /// # Errors
     /// [`Error::Interface`].
@@ -35,7 +35,7 @@ impl Links {
         Ok(Links { runtime, handle, interfaces: Interfaces::new().map_err(&failed)? })
     }
 
-    /// Makes two interfaces, each the other's other end, and moves the second one into another
+    /// Creates two interfaces that are the ends of one link, and moves the second into another
     /// namespace. Both are down.
     ///
     /// # Errors
@@ -48,8 +48,8 @@ impl Links {
         self.wait(self.handle.link().set(moved.build()).execute(), &doing)
     }
 
-    /// Makes an interface by which frames enter that come in VXLAN with this network identifier to
-    /// UDP port 4789. It is down.
+    /// Creates an interface by which frames enter that come in VXLAN packets with this network
+    /// identifier to UDP port 4789. It is down.
     ///
     /// # Errors
     /// [`Error::Interface`].
@@ -58,7 +58,7 @@ impl Links {
         self.wait(make.execute(), &format!("making the VXLAN interface `{name}`"))
     }
 
-    /// Brings an interface up, for packets of this many bytes.
+    /// Sets an interface up, for packets of up to `mtu` bytes.
     ///
     /// # Errors
     /// [`Error::Interface`].
@@ -68,7 +68,7 @@ impl Links {
         self.wait(self.handle.link().set(up).execute(), &doing)
     }
 
-    /// Gives an interface an address in a network of 256.
+    /// Gives an interface an address in a network of 256 addresses.
     ///
     /// # Errors
     /// [`Error::Interface`].

@@ -1,24 +1,24 @@
-//! Asks the system something that it may never answer (a file on a hung mount), for a bounded time.
-//! The invariants: the caller goes on after that time, and at once when the run is to end; the
-//! thread that hangs ends when the system answers, and holds nothing else up. (Rejected: signals
-//! that interrupt the call; a hung mount may not be interruptible.)
+//! Runs calls that may never return (a file on a hung mount), for a bounded time. Invariants: the
+//! caller continues after that time, and soon after the run is to end; the thread that hangs ends
+//! when the system answers, and delays nothing else. (Rejected: signals that interrupt the call; a
+//! hung mount may not be interruptible.)
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-/// How long files of a run may take to be opened when it starts.
+/// How long the opening of a run's files may take at its start.
 pub const OPENING: Duration = Duration::from_secs(5);
 
-/// How long a database that another process has locked is tried when it is opened: less than
+/// How long the opening of a database that another process has locked is retried. It is less than
 /// [`OPENING`], so that the reason is known.
 pub const LOCKED: Duration = Duration::from_secs(4);
 
-/// How often it is looked whether the run ends meanwhile.
+/// How often the waiting thread checks whether the run ends.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Does this on a thread of its own. None when it takes longer, when `stop` is set, or when no
-/// thread can be started.
+/// Calls `what` on a separate thread. Returns `None` when it takes longer than `time`, when `stop`
+/// is set, or when no thread can be started.
 pub fn within<T: Send + 'static>(
     time: Duration,
     stop: &AtomicBool,

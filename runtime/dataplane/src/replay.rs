@@ -1,9 +1,9 @@
-//! Runs a program over a capture: reader, engine, stations, counts. One thread, batch by batch. The
-//! invariants: a packet is decided once, in the order of the files; a copy is counted only when its
-//! station has taken it; whatever cannot be written ends the run with an error, after the other
-//! stations' files were completed as far as the run came; a run that is stopped completes its files
-//! and its sums. Files lag behind by at most `LAG`, also while the source has nothing. (Rejected:
-//! a writing thread; what a run costs is the kernel's copying, which it would not make less.)
+//! Runs a program over captures: reader, engine, stations, counters. It uses one thread and works
+//! batch by batch. Invariants: a packet is decided once, in the order of the files. A copy is
+//! counted only when its station has taken it. A failed write ends the run with an error, after the
+//! files of all other stations were completed up to that point. A stopped run completes its files
+//! and its sums. Files lag at most `LAG` behind, also while the source has no data. (Rejected: a
+//! writing thread; most of the cost is the kernel's copying, which a thread does not reduce.)
 
 use crate::capture::{BATCH, Broken, Interface, LinkType, Reader};
 use crate::error::Error;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a copy may wait in memory before it is in its file.
+/// How long a copy may wait in memory before it is written to its file.
 const LAG: Duration = Duration::from_millis(100);
 
 /// What to run over, and where copies go.
@@ -30,45 +30,45 @@ const LAG: Duration = Duration::from_millis(100);
 pub struct Options {
     /// The captures, read one after the other as one stream; `-` is standard input.
     pub read: Vec<PathBuf>,
-    /// The directory in which each station gets `STATION.pcapng`; it is made if need be, files in
-    /// it are replaced. Without one, copies are counted and not written.
+    /// The directory in which each station gets `STATION.pcapng`. It is created if necessary, and
+    /// files in it are replaced. `None`: copies are counted and not written.
     pub out: Option<PathBuf>,
-    /// How much is remembered of flows.
+    /// Limits of flows and streams.
     pub limits: Limits,
-    /// Changes from outside, in the order of their times: each is made before the first packet that
-    /// is not earlier; those that are later than all packets are not.
+    /// Changes from outside, in the order of their times. Each is made before the first packet that
+    /// is not earlier. Changes later than all packets are not made.
     pub changes: Vec<Timed>,
     /// Ends the run when it is set, as at the end of the last capture.
     pub stop: Arc<AtomicBool>,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Packets decided.
     pub packets: u64,
     /// Bytes of the capture file read (of the compressed file, when it is compressed).
     pub read: u64,
-    /// How many bytes it has; none for a pipe.
+    /// The length of the file in bytes. `None`: a pipe.
     pub length: Option<u64>,
 }
 
-/// What a run over captures saw and did.
+/// The results of a replay.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Summary {
-    /// What was decided. Packets of [`unsupported`](Self::unsupported) interfaces are not among it.
+    /// What was decided, without packets of [`unsupported`](Self::unsupported) link types.
     pub totals: Totals,
     /// The files that were written, by station in the order of the program: path and length in
-    /// bytes. None where a station has no complete file.
+    /// bytes. `None`: the station has no complete file.
     pub files: Vec<Option<(PathBuf, u64)>>,
-    /// Packets passed over because their link type is not supported, by link type.
+    /// Packets skipped because their link type is not supported, by link type.
     pub unsupported: Vec<(LinkType, u64)>,
-    /// Packets whose time was outside of 1970..2262 and was moved to the nearest end.
+    /// Packets whose time was outside of 1970..2262 and was clamped to the nearest end.
     pub clamped_timestamps: u64,
-    /// Packets of captures that were decided at another time than their own, which does not fit the
-    /// packets around them.
+    /// Packets that were decided at another time than their own, which did not fit the packets
+    /// around them.
     pub outlying_times: u64,
-    /// The captures that stopped being readable, with where and why.
+    /// The captures that could not be read to the end, with the place and the reason.
     pub broken: Vec<Broken>,
     /// The run was stopped before the end of the last capture.
     pub interrupted: bool,
@@ -86,17 +86,18 @@ impl Summary {
     }
 }
 
-/// What a run over captures gives a policy.
+/// What a replay provides for a policy.
 pub fn setting(limits: Limits) -> Setting {
     Setting { limits, workers: 1, batch: BATCH, station_bytes: 0 }
 }
 
-/// Runs a capture through a policy. What becomes of triggers is told to `events`. `progress` is
-/// called after each batch of packets, and while there is nothing to read. A capture that breaks
-/// off is no error: [`Summary::broken`] says where.
+/// Runs captures through a policy. `events` receives the effects on triggers. `progress` is called
+/// after each batch of packets, and while there is nothing to read. A capture that breaks off is no
+/// error: [`Summary::broken`] has the place.
 ///
 /// # Errors
-/// [`Error`]: a capture that cannot be opened or is none, an output that cannot be made or written.
+/// [`Error`]: a capture that cannot be opened or is no capture, or an output that cannot be created
+/// or written.
 pub fn replay(
     options: &Options,
     policy: &mut Policy,
@@ -120,7 +121,7 @@ pub fn replay(
         while let Some(first) = rest.first() {
             last = last.max(first.time);
             changes = make(changes, first.time, (policy, &mut decider), events, &mut totals)?;
-            // As far as the next change.
+            // Up to the next change.
             let next = changes.first().map(|change| change.time);
             let end = next.and_then(|next| rest.iter().position(|packet| packet.time >= next));
             let (now, later) = rest.split_at(end.unwrap_or(rest.len()));
@@ -128,7 +129,7 @@ pub fn replay(
             let batch = decider.decide_observed(policy, now, totals.packets, events);
             last = now.iter().fold(last, |last, packet| last.max(packet.time));
             if let Err(error) = take(now, delivered.interfaces, batch, &mut totals, &mut outputs) {
-                // The first error is the one to tell.
+                // The first error is the one to report.
                 let _also_failed = outputs.finish(reader.interfaces());
                 return Err(error);
             }
@@ -153,7 +154,7 @@ pub fn replay(
     })
 }
 
-/// Makes the changes whose time has come; gives the others.
+/// Makes the changes that are due. Returns the others.
 fn make<'c>(
     changes: &'c [Timed],
     now: i64,
@@ -166,7 +167,7 @@ fn make<'c>(
         let effect = match decider.change(policy, *time, change) {
             Ok(effect) => effect,
             Err(Refused::Change(why)) => return Err(Error::Change { line: *line, why }),
-            // As a running mirrorc would answer, and go on.
+            // A running mirrorc would answer with the reason and continue; so does a replay.
             Err(Refused::Flow(why)) => {
                 if let (Some(events), Change::Flow { trigger, flow, .. }) = (events, change) {
                     events.refused(policy, *time, *trigger, flow, &why);
@@ -209,7 +210,7 @@ fn take(
     Ok(())
 }
 
-/// The files of the stations, in the order of the program; none when nothing is written.
+/// The stations' files, in the order of the program; empty when nothing is written.
 struct Outputs {
     files: Vec<PcapngFile>,
     flushed: Instant,
@@ -221,7 +222,7 @@ impl Outputs {
             .map_err(|source| Error::CreateDirectory { path: directory.to_owned(), source })?;
         let paths = program.stations.iter().map(|station| directory.join(format!("{}.pcapng", station.name)));
         let paths: Vec<PathBuf> = paths.collect();
-        // Before the first is emptied.
+        // This check comes before the first file is emptied.
         let read = |path: &&PathBuf| sources.iter().any(|source| is_same_file(source, path));
         if let Some(path) = paths.iter().find(read) {
             return Err(Error::WouldOverwrite { path: path.clone() });
@@ -231,7 +232,7 @@ impl Outputs {
         Ok(Outputs { files: files.collect::<Result<_, _>>()?, flushed: Instant::now() })
     }
 
-    /// Writes what waits in memory, when it may have waited for [`LAG`].
+    /// Writes what waits in memory, if it may have waited for [`LAG`].
     fn flush(&mut self) -> Result<(), Error> {
         if self.files.is_empty() || self.flushed.elapsed() < LAG {
             return Ok(());
@@ -240,8 +241,8 @@ impl Outputs {
         self.files.iter_mut().try_for_each(PcapngFile::flush)
     }
 
-    /// Completes all files, also behind one that fails; gives where they are and how long, or the
-    /// first error.
+    /// Completes all files, even after one fails. Returns their paths and lengths, or the first
+    /// error.
     fn finish(self, interfaces: &[Interface]) -> Result<Vec<Option<(PathBuf, u64)>>, Error> {
         let mut first = None;
         let mut files = Vec::new();
@@ -259,7 +260,8 @@ impl Outputs {
     }
 }
 
-/// Whether both name the same file, by whatever path; also what standard input was redirected from.
+/// Whether both paths name the same file; this includes the file that standard input is redirected
+/// from.
 fn is_same_file(source: &Path, output: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let source = if source.as_os_str() == "-" { Path::new("/dev/stdin") } else { source };

@@ -1,9 +1,9 @@
-//! Gives the compiler its texts from the file system: rule files, what they include, and table
-//! files. A path in a file is taken from that file's directory; `-` on the command line is standard
-//! input. The invariants: no more is read than a limit allows, whatever a file is (a device, a
-//! pipe); a file reached by two paths has one name, so that the compiler sees it once and finds
-//! cycles. (Rejected: names by path alone, which a symbolic link defeats; lossy decoding, which
-//! would move every position behind the first bad byte.)
+//! Reads the compiler's texts from the file system: rule files, their includes, and table files. A
+//! path in a file is relative to that file's directory; `-` on the command line is standard input.
+//! Invariants: no more is read than a limit allows, whatever kind of file it is (a device, a pipe).
+//! A file reached by two paths has one name, so that the compiler sees it once and finds cycles.
+//! (Rejected: names by path alone, which a symbolic link defeats. Rejected: lossy decoding, which
+//! would move each position behind the first bad byte.)
 
 use mrule_compiler::compile::{Loaded, Loader};
 use std::collections::HashMap;
@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 pub const MAX_RULES: u64 = 16 << 20;
 /// The longest table file (named `*.csv`), in bytes.
 pub const MAX_TABLE: u64 = 1 << 30;
-/// What standard input is called.
+/// The name for standard input.
 pub const STDIN: &str = "<stdin>";
 
 /// Texts from the file system.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// The name that each file was first reached by, by its true path.
+    /// The name by which each file was first reached, by its canonical path.
     names: HashMap<PathBuf, String>,
-    /// Standard input, once read.
+    /// Standard input, once it was read.
     stdin: Option<Result<String, String>>,
 }
 
@@ -37,7 +37,7 @@ impl Loader for Files {
         let full = directory.map_or_else(|| PathBuf::from(path), |directory| directory.join(path));
         let text = text_of(&full)?;
         let shown = full.to_string_lossy().into_owned();
-        // What has no true path (a pipe) is called as it was given.
+        // A file without a canonical path (a pipe) keeps the name that it was given.
         let truth = full.canonicalize().unwrap_or(full);
         let name = self.names.entry(truth).or_insert(shown).clone();
         Ok(Loaded { name, text })
@@ -58,7 +58,7 @@ fn text_of(path: &Path) -> Result<String, String> {
     decode(bounded(file, most)?)
 }
 
-/// All bytes, if they are no more than `most`.
+/// All bytes, if there are at most `most`.
 fn bounded(stream: impl Read, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     stream.take(most + 1).read_to_end(&mut bytes).map_err(|error| explain(&error))?;
@@ -220,7 +220,7 @@ mod tests {
             ("b.mrule", 1 << 40, format!("it has 1024 GiB; {limit}")),
             ("c.CSV", MAX_TABLE + (1 << 20), "it has 1025 MiB; at most 1 GiB are read".to_owned()),
         ] {
-            // Sparse: has a length and no blocks.
+            // Sparse: it has a length and no blocks.
             let path = place.put(name, "");
             File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
             assert_eq!(why(&path), says, "{name}");

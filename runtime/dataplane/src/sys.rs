@@ -1,10 +1,10 @@
-//! The kernel's packet interface: AF_PACKET sockets, their mapped rings, options of sockets,
-//! interfaces. The only place in the runtime with `unsafe`; what leaves it are slices, numbers and
-//! `io::Error`s. The invariant: whatever the kernel hands over (lengths, offsets, counts) is
-//! checked against the memory it lies in before it is used.
+//! The kernel's packet interface: AF_PACKET sockets, their mapped rings, socket options,
+//! interfaces. This is the only place of the crate with `unsafe`; what leaves it are slices,
+//! numbers and `io::Error`s. Invariant: values from the kernel (lengths, offsets, counts) are
+//! checked against the memory that they describe before they are used.
 //!
 //! (Rejected: AF_XDP, which hides frames from the kernel that should forward them; libpcap, which
-//! knows neither fanout nor virtio headers.) See packet(7) and
+//! supports neither fanout nor virtio headers.) See packet(7) and
 //! Documentation/networking/packet_mmap.rst of Linux.
 
 pub mod frame;

@@ -1,9 +1,9 @@
-//! What became of a station's copies. The invariant: every copy that a worker offers is counted as
-//! requested once, and ends as sent or as dropped by one cause; what is neither yet is waiting.
-//! Bytes go the same way, beside those that were cut off because they did not fit the path.
-//! Counters only grow, are written with relaxed order by their owners, and are read
-//! what-became-of-them first, so that a reader never sees more ends than beginnings. (Rejected: a
-//! lock around a struct of numbers, which a worker would have to wait for.)
+//! Counters of a station's copies. Invariant: each copy that a worker offers is counted as asked
+//! once, and ends as sent or as dropped by one cause; until then it is waiting. The same holds for
+//! bytes, with cut bytes for parts that did not fit the path. Counters only grow. Their owners
+//! write them with relaxed order, and readers read the outcomes first, so that a reader never sees
+//! more outcomes than offered copies. (Rejected: a lock around a struct of numbers; a worker would
+//! have to wait for it.)
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -12,29 +12,30 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The station's queue had no room: copies come faster than it takes them.
+    /// The station's queue was full: copies come faster than the station takes them.
     QueueFull,
-    /// More than the station's `limit`.
+    /// Above the station's `limit`.
     Rate,
-    /// The station is not there: no route, no neighbour, no interface, an interface that is down, a
-    /// host that refuses.
+    /// The station cannot be reached: no route, no neighbour, no interface, an interface that is
+    /// down, or a host that refuses.
     Unreachable,
-    /// Nobody reads the pipe.
+    /// The pipe has no reader.
     NoReader,
-    /// A file could not be written: no room, no permission.
+    /// A file could not be written: no space, no permission.
     Write,
-    /// The system had no room to send it (ENOBUFS) for longer than the station waits.
+    /// The system had no room to send the copy (ENOBUFS) for longer than the station waits.
     Busy,
-    /// It cannot be carried: no Ethernet frame, or one shorter than its header.
+    /// The station cannot carry the copy: it is no Ethernet frame, or is shorter than an Ethernet
+    /// header.
     Unfit,
-    /// It was still waiting when the run ended.
+    /// The copy was still waiting when the run ended.
     Stopped,
-    /// Somebody has said that the station gets no more.
+    /// The station was drained.
     Drained,
 }
 
 impl Cause {
-    /// All of them, in the order of [`Counts::dropped`].
+    /// All causes, in the order of [`Counts::dropped`].
     pub const ALL: [Cause; 9] = [
         Cause::QueueFull,
         Cause::Rate,
@@ -47,7 +48,7 @@ impl Cause {
         Cause::Drained,
     ];
 
-    /// Its name in tables and JSON.
+    /// The cause's name in tables and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Cause::QueueFull => "queue_full",
@@ -63,46 +64,46 @@ impl Cause {
     }
 }
 
-/// What became of one station's copies so far.
+/// The counters of one station so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// The station.
+    /// The station's name.
     pub station: String,
     /// Copies offered: `sent + dropped + waiting`.
     pub requested: u64,
-    /// Their bytes: `sent_bytes + cut_bytes + dropped_bytes`, and those of copies that wait.
+    /// Bytes offered: `sent_bytes + cut_bytes + dropped_bytes`, and the bytes of waiting copies.
     pub requested_bytes: u64,
-    /// Copies handed over: to the network, or to the file's or pipe's system call.
+    /// Copies handed over: to the network, or to the system call for the file or pipe.
     pub sent: u64,
-    /// Their bytes, without the headers of tunnels and files.
+    /// Bytes of these copies, without the headers of tunnels and files.
     pub sent_bytes: u64,
-    /// Of those sent, copies that did not fit the path and were made shorter.
+    /// Of the sent copies: copies that were shortened because they did not fit the path.
     pub cut: u64,
-    /// The bytes that they lost.
+    /// Bytes that these copies lost.
     pub cut_bytes: u64,
-    /// Of those sent, copies that were handed over while the host's next hop had not answered: the
-    /// kernel keeps a few of them until it does, and drops the others without a word.
+    /// Of the sent copies: copies that were sent while the host's next hop had not answered. The
+    /// kernel keeps a few of them until the next hop answers, and silently drops the others.
     pub unanswered: u64,
-    /// How often the network or the kernel said afterwards that copies did not arrive (ICMP errors,
-    /// a next hop that does not answer). Each speaks of a copy that counts as sent.
+    /// How often the network or the kernel reported later that copies did not arrive (ICMP errors,
+    /// a silent next hop). Each report is about a copy that counts as sent.
     pub network_errors: u64,
-    /// Of an `interface` station: packets that the interface itself did not send meanwhile (its
-    /// errors and drops), whoever they were from. Copies among them count as sent.
+    /// Of an `interface` station: packets of any sender that the interface did not transmit
+    /// meanwhile (its errors and drops). Copies among them count as sent.
     pub link_drops: u64,
     /// Copies dropped, by cause, in the order of [`Cause::ALL`].
     pub dropped: [u64; Cause::ALL.len()],
-    /// The bytes of all of them.
+    /// Bytes of all dropped copies.
     pub dropped_bytes: u64,
     /// Copies in the queue, or gathered and not yet written.
     pub waiting: u64,
-    /// Why it is down; none while it is up.
+    /// Why the station is down. `None`: it is up.
     pub down: Option<String>,
-    /// It gets no more copies.
+    /// The station is drained: it gets no more copies.
     pub drained: bool,
 }
 
 impl Counts {
-    /// Copies dropped, whatever the cause.
+    /// Copies dropped, for all causes.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().sum()
     }
@@ -112,7 +113,7 @@ impl Counts {
         self.dropped.get(cause as usize).copied().unwrap_or(0)
     }
 
-    /// Adds what another station counted.
+    /// Adds the counters of another station.
     pub fn add(&mut self, more: &Counts) {
         self.requested += more.requested;
         self.requested_bytes += more.requested_bytes;
@@ -130,7 +131,7 @@ impl Counts {
         }
     }
 
-    /// Whether nothing waits and all sums hold, copies and bytes.
+    /// Whether no copy waits and all sums of copies and bytes add up.
     pub fn adds_up(&self) -> bool {
         self.waiting == 0
             && self.requested == self.sent + self.dropped_total()
@@ -152,7 +153,7 @@ pub(super) struct Counters {
     link_drops: AtomicU64,
     dropped: [AtomicU64; Cause::ALL.len()],
     dropped_bytes: AtomicU64,
-    /// The station's thread is gone, or counts no more.
+    /// The station's thread has ended, or counts no more.
     closed: Mutex<bool>,
 }
 
@@ -209,7 +210,7 @@ impl Counters {
         self.dropped_bytes.fetch_add(amount.bytes, Relaxed);
     }
 
-    /// A copy of all, named.
+    /// A snapshot of all counters.
     pub fn read(&self, station: &str, down: Option<String>) -> Counts {
         let load = |counter: &AtomicU64| counter.load(Relaxed);
         let (sent, sent_bytes) = (load(&self.sent), load(&self.sent_bytes));
@@ -238,8 +239,8 @@ impl Counters {
         }
     }
 
-    /// Counts what is neither sent nor dropped as dropped: nobody will take it any more. Again and
-    /// again, as long as workers offer more.
+    /// Counts copies that are neither sent nor dropped as dropped, because no thread takes them any
+    /// more. Callers repeat it as long as workers offer copies.
     pub fn close(&self) {
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         *closed = true;
@@ -248,7 +249,7 @@ impl Counters {
         self.dropped(Cause::Stopped, Amount { copies: now.waiting, bytes });
     }
 
-    /// Lets the station's thread count, unless what it has was counted as dropped.
+    /// Lets the station's thread count, unless its copies were already counted as dropped.
     pub fn unless_closed(&self, count: impl FnOnce(&Counters)) {
         if !*self.closed.lock().unwrap_or_else(PoisonError::into_inner) {
             count(self);
@@ -280,7 +281,7 @@ mod tests {
         let counts = counters.read("s", None);
         assert!(counts.adds_up(), "{counts:?}");
         assert_eq!((counts.dropped_by(Cause::Stopped), counts.dropped_bytes), (2, 300));
-        // A thread that wakes up late says no more; a worker that does not know yet is counted.
+        // A thread that wakes up late counts no more; a worker that does not know yet is counted.
         counters.unless_closed(|counters| counters.sent(Amount::one(100)));
         counters.requested(Amount::one(70));
         counters.close();

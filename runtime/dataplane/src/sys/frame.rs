@@ -1,32 +1,32 @@
 //! The frames of a block of a receive ring, read without trust: a header that does not fit ends the
-//! block and is told. The kernel's part that is not the wire's is undone here: the outer VLAN tag,
-//! which it takes out of the frame, is put back in place. The invariant: every [`Frame`] lies
-//! within its block, so that slicing by it cannot fail. No `unsafe`. (Rejected: a view of
-//! `tpacket3_hdr`; six numbers at fixed offsets need none.) See linux/if_packet.h, virtio_net_hdr.
+//! block and is reported. The outer VLAN tag, which the kernel takes out of a frame, is put back in
+//! its place. Invariant: each [`Frame`] lies within its block, so that slicing by it cannot fail.
+//! No `unsafe`. (Rejected: a view of `tpacket3_hdr`; six numbers at fixed offsets need no view.)
+//! See linux/if_packet.h, virtio_net_hdr.
 
 /// One frame of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Frame {
-    /// Where its bytes are.
+    /// Where the frame's bytes are.
     pub place: Place,
-    /// Its first byte there.
+    /// Offset of the first byte there.
     pub start: u32,
-    /// How many of its bytes are there.
+    /// Number of captured bytes.
     pub captured: u32,
-    /// How long it is.
+    /// The frame's length on the wire, in bytes.
     pub length: u32,
-    /// When it came, in nanoseconds since the epoch.
+    /// Time of receipt, in nanoseconds since the Unix epoch.
     pub time: i64,
-    /// What the kernel left to network cards.
+    /// Work that the kernel left to network cards.
     pub offload: Offload,
 }
 
 /// Where the bytes of a frame are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In this one of the blocks that are held.
+    /// In the held block with this number.
     Block(u32),
-    /// Beside the ring: a frame that is longer than a block.
+    /// Outside of the ring: a frame that is longer than a block.
     Aside,
 }
 
@@ -36,24 +36,24 @@ impl Default for Place {
     }
 }
 
-/// A `virtio_net_hdr`: what is not finished in a frame. Offsets are from the frame's start.
+/// A `virtio_net_hdr`: the unfinished parts of a frame. Offsets are from the frame's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offload {
-    /// Bit 0: the checksum is to be computed; bit 1: it was found right.
+    /// Bit 0: the checksum must be computed; bit 1: it was found correct.
     pub flags: u8,
-    /// Which kind of super-frame; 0 for none. Bit 7: TCP with ECN.
+    /// The kind of super-frame; 0 for none. Bit 7: TCP with ECN.
     pub kind: u8,
-    /// How long the headers are, as far as the kernel says.
+    /// Length of the headers, as far as the kernel reports it.
     pub headers: u16,
     /// Payload bytes of each packet of a super-frame.
     pub segment: u16,
     /// Where the bytes begin that the checksum covers.
     pub from: u16,
-    /// Where the checksum is, from there.
+    /// Offset of the checksum from there.
     pub at: u16,
 }
 
-/// Bytes of a `virtio_net_hdr`.
+/// Length of a `virtio_net_hdr`, in bytes.
 pub const OFFLOAD: usize = 10;
 
 impl Offload {
@@ -66,17 +66,17 @@ impl Offload {
     /// VIRTIO_NET_HDR_GSO_ECN.
     pub const ECN: u8 = 0x80;
 
-    /// Whether the frame's checksum is still to be computed (VIRTIO_NET_HDR_F_NEEDS_CSUM).
+    /// Whether the frame's checksum must still be computed (VIRTIO_NET_HDR_F_NEEDS_CSUM).
     pub fn unfinished(&self) -> bool {
         self.flags & 1 != 0
     }
 
-    /// Whether it stands for several packets.
+    /// Whether the frame stands for several packets.
     pub fn is_super(&self) -> bool {
         self.kind != 0
     }
 
-    /// As the kernel reads it (native byte order).
+    /// The header's bytes for the kernel, in native byte order.
     pub fn to_bytes(self) -> [u8; OFFLOAD] {
         let mut bytes = [self.flags, self.kind, 0, 0, 0, 0, 0, 0, 0, 0];
         for (i, word) in [self.headers, self.segment, self.from, self.at].into_iter().enumerate() {
@@ -93,7 +93,7 @@ impl Offload {
         Offload { flags, kind, headers: word(a, b), segment: word(c, d), from: word(e, f), at: word(g, h) }
     }
 
-    /// The same for a frame with four more bytes in front of what it speaks of.
+    /// The header for a frame with a VLAN tag of four bytes in front of the described parts.
     fn moved(mut self) -> Offload {
         if self.unfinished() {
             self.from = self.from.saturating_add(TAG as u16);
@@ -105,14 +105,14 @@ impl Offload {
     }
 }
 
-/// Bytes of a VLAN tag.
+/// Length of a VLAN tag, in bytes.
 const TAG: usize = 4;
-/// Bytes of the two addresses before it.
+/// Length of the two addresses before the tag, in bytes.
 const ADDRESSES: usize = 12;
-/// Bytes of `tpacket3_hdr` that are read.
+/// Number of bytes of `tpacket3_hdr` that are read.
 const HEADER: usize = 38;
 
-/// Appends the frames of a block that the kernel handed over. Gives how many of them could not be
+/// Appends the frames of a block from the kernel. Returns the number of frames that could not be
 /// read: 0, unless the block contradicts itself.
 pub fn read(block: &mut [u8], frames: &mut Vec<Frame>) -> u32 {
     let (Some(mut left), Some(mut at)) = (word(block, 12), word(block, 16)) else { return 0 };
@@ -128,7 +128,7 @@ pub fn read(block: &mut [u8], frames: &mut Vec<Frame>) -> u32 {
     left
 }
 
-/// The frame whose header is there, and how far behind it the next one's is.
+/// The frame whose header is at `at`, and the offset of the next header from there.
 fn one(block: &mut [u8], at: usize) -> Option<(Frame, u32)> {
     let header = block.get(at..)?.first_chunk::<HEADER>()?;
     let at_word = |i| word(header, i);
@@ -147,7 +147,7 @@ fn one(block: &mut [u8], at: usize) -> Option<(Frame, u32)> {
     if tagged {
         let tpid = if status & libc::TP_STATUS_VLAN_TPID_VALID != 0 { tpid } else { 0x8100 };
         let tag = [tpid.to_be_bytes(), tci_bytes(tci)];
-        // Over the virtio header, which has been read.
+        // Overwrites the virtio header, which has been read.
         block.copy_within(start..start + ADDRESSES, start - TAG);
         start -= TAG;
         let place = block.get_mut(start + ADDRESSES..start + ADDRESSES + TAG)?;
@@ -160,7 +160,7 @@ fn one(block: &mut [u8], at: usize) -> Option<(Frame, u32)> {
     Some((Frame { place: Place::default(), start: start as u32, captured, length, time, offload }, next))
 }
 
-/// `tp_vlan_tci` is a 32-bit word of which the tag is the low half.
+/// `tp_vlan_tci` is a 32-bit word whose low half is the tag.
 fn tci_bytes(low: u16) -> [u8; 2] {
     low.to_be_bytes()
 }

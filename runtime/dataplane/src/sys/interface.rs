@@ -1,7 +1,7 @@
-//! What the kernel says of an interface (netdevice(7)): index, flags, MTU, hardware type. Asked by
-//! name, each time anew, because interfaces go, come back and change. The invariant: an interface
-//! that is not there is `NotFound`, never a guess. (Rejected: /sys/class/net, which may be another
-//! network namespace's.)
+//! The state of an interface from the kernel (netdevice(7)): index, flags, MTU, hardware type.
+//! Callers ask by name each time, because interfaces disappear, come back and change. Invariant: a
+//! missing interface is `NotFound`, never a guess. (Rejected: /sys/class/net, which may be of
+//! another network namespace.)
 
 #![expect(unsafe_code, reason = "ioctl(2) on interfaces has no safe wrapper")]
 
@@ -11,26 +11,26 @@ use rustix::net::{AddressFamily, SocketType};
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// An interface as it is now.
+/// The present state of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
-    /// Its index; another interface of the same name has another.
+    /// The interface's index. A new interface with the same name has another index.
     pub index: u32,
-    /// It was set up (IFF_UP).
+    /// The interface is set up (IFF_UP).
     pub up: bool,
-    /// It is up and has a carrier (IFF_RUNNING).
+    /// The interface is up and has a carrier (IFF_RUNNING).
     pub running: bool,
-    /// Someone set it promiscuous (IFF_PROMISC).
+    /// The interface is promiscuous (IFF_PROMISC).
     pub promiscuous: bool,
-    /// The longest packet it sends, in bytes, without the link header.
+    /// The longest packet that the interface sends, in bytes, without the link header.
     pub mtu: u32,
-    /// Its hardware type, an ARPHRD number.
+    /// The hardware type, an ARPHRD number.
     pub hardware: u16,
 }
 
 /// ARPHRD_ETHER.
 pub const ETHERNET: u16 = 1;
-/// ARPHRD_LOOPBACK: frames like Ethernet's.
+/// ARPHRD_LOOPBACK: frames as on Ethernet.
 pub const LOOPBACK: u16 = 772;
 /// ARPHRD_NONE: IP packets without a link header (tun).
 pub const NONE: u16 = 0xfffe;
@@ -46,12 +46,12 @@ pub enum Carries {
     Ethernet,
     /// IP packets without a link header.
     Ip,
-    /// Something else; its hardware type.
+    /// Other frames; the hardware type.
     Other(u16),
 }
 
 impl Carries {
-    /// By hardware type.
+    /// What interfaces of this hardware type carry.
     pub fn of(hardware: u16) -> Carries {
         match hardware {
             ETHERNET | LOOPBACK => Carries::Ethernet,
@@ -61,25 +61,25 @@ impl Carries {
     }
 }
 
-/// Looks interfaces up.
+/// Looks up interfaces.
 #[derive(Debug)]
 pub struct Interfaces {
     socket: OwnedFd,
 }
 
 impl Interfaces {
-    /// Of the network namespace of the calling thread.
+    /// Looks up interfaces in the network namespace of the calling thread.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn new() -> io::Result<Interfaces> {
         Ok(Interfaces { socket: rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)? })
     }
 
-    /// The interface of this name.
+    /// The state of the interface with this name.
     ///
     /// # Errors
-    /// `NotFound`, or the kernel's.
+    /// `NotFound`, or an error of the kernel.
     pub fn get(&self, name: &str) -> io::Result<State> {
         let request = |what| {
             self.ask(what, name).map_err(|error| match error.raw_os_error() {
@@ -91,7 +91,7 @@ impl Interfaces {
         let flags = request(libc::SIOCGIFFLAGS)?;
         let mtu = request(libc::SIOCGIFMTU)?;
         let hardware = request(libc::SIOCGIFHWADDR)?;
-        // SAFETY: the kernel filled the member that each request speaks of, and all members are
+        // SAFETY: the kernel filled the member that each request reads, and all members are
         // numbers.
         let (index, flags, mtu, hardware) = unsafe {
             (
@@ -114,7 +114,7 @@ impl Interfaces {
     /// The name of the interface with this index (SIOCGIFNAME).
     ///
     /// # Errors
-    /// `NotFound`, or the kernel's.
+    /// `NotFound`, or an error of the kernel.
     pub fn name(&self, index: u32) -> io::Result<String> {
         rustix::net::netdevice::index_to_name(&self.socket, index).map_err(|error| match error {
             rustix::io::Errno::NODEV | rustix::io::Errno::NXIO => io::ErrorKind::NotFound.into(),
@@ -122,21 +122,21 @@ impl Interfaces {
         })
     }
 
-    /// How many packets the interface counted since it was made, in its own way: a card's by the
-    /// wire, a virtual one's by what it was handed (`/proc/net/dev`). Of the network namespace of
-    /// the calling thread.
+    /// The number of packets that the interface received since it was created, by its own count: a
+    /// card counts packets on the wire, a virtual interface counts what it was given
+    /// (`/proc/net/dev`). The name is looked up in the network namespace of the calling thread.
     ///
     /// # Errors
-    /// `NotFound`, or that of reading.
+    /// `NotFound`, or an error of reading.
     pub fn received(&self, name: &str) -> io::Result<u64> {
         counted(name, 1)
     }
 
-    /// How many packets the interface should have sent and did not, since it was made: its errors,
-    /// and those for which it had no room. Of the network namespace of the calling thread.
+    /// The number of packets that the interface failed to send since it was created: its errors and
+    /// drops. The name is looked up in the network namespace of the calling thread.
     ///
     /// # Errors
-    /// `NotFound`, or that of reading.
+    /// `NotFound`, or an error of reading.
     pub fn not_sent(name: &str) -> io::Result<u64> {
         Ok(counted(name, 10)? + counted(name, 11)?)
     }
@@ -144,11 +144,11 @@ impl Interfaces {
     /// The names of all interfaces, in the order of their indices.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        // SAFETY: gives an array that ends with a null name, or null; it is freed below, once.
+        // SAFETY: returns an array that ends with a null name, or null; it is freed below, once.
         let first = unsafe { libc::if_nameindex() };
         let mut at = first;
-        // SAFETY: `at` walks the array up to its end; each name there is a string that ends with 0,
-        // and lives until it is freed.
+        // SAFETY: `at` walks the array up to its end; each name is a string that ends with 0 and is
+        // valid until the array is freed.
         unsafe {
             while let Some(entry) = at.as_ref().filter(|entry| !entry.if_name.is_null()) {
                 names.push(std::ffi::CStr::from_ptr(entry.if_name).to_string_lossy().into_owned());
@@ -165,7 +165,7 @@ impl Interfaces {
         if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
             return Err(io::ErrorKind::NotFound.into());
         }
-        // SAFETY: an all-zero `ifreq` is a valid one: characters and numbers.
+        // SAFETY: an all-zero `ifreq` is valid: it has only characters and numbers.
         let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
         for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
             *place = byte as c_char;
@@ -177,8 +177,8 @@ impl Interfaces {
     }
 }
 
-/// A number of an interface in `/proc/net/dev`: 8 of what it received, 8 of what it sent; each
-/// begins with bytes, packets, errors, dropped ones.
+/// A number of an interface in `/proc/net/dev`: 8 columns for received and 8 for sent packets. Each
+/// group begins with bytes, packets, errors, drops.
 fn counted(name: &str, column: usize) -> io::Result<u64> {
     let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
     let mut lines = table.lines().filter_map(|line| line.split_once(':'));

@@ -1,7 +1,7 @@
-//! Network namespaces of our own: a thread leaves the namespace it is in for a new, empty one. The
-//! invariant: nobody else is moved, and nothing is left behind, because a namespace without a name
-//! ends with its last thread, socket and descriptor. (Rejected: names under /run/netns, which
-//! outlive a process that is killed and which only root can make.) See network_namespaces(7) and
+//! Creates network namespaces: a thread leaves its namespace for a new, empty one. Invariant: no
+//! other thread is moved, and nothing is left behind, because a namespace without a name ends with
+//! its last thread, socket and descriptor. (Rejected: names under /run/netns, which outlive a
+//! killed process and which only root can create.) See network_namespaces(7) and
 //! user_namespaces(7).
 
 #![expect(unsafe_code, reason = "unshare(2) is unsafe where descriptors are unshared, too")]
@@ -10,11 +10,11 @@ use rustix::thread::UnshareFlags;
 use std::fs::{self, File};
 use std::io;
 
-/// Moves the calling thread into a new network namespace. Its threads and sockets to come are
-/// there, too.
+/// Moves the calling thread into a new network namespace. Its future threads and sockets are there,
+/// too.
 ///
 /// # Errors
-/// The kernel's; `PermissionDenied` without CAP_SYS_ADMIN.
+/// Errors of the kernel; `PermissionDenied` without CAP_SYS_ADMIN.
 pub fn enter_new() -> io::Result<()> {
     unshare(UnshareFlags::NEWNET)
 }
@@ -37,21 +37,21 @@ pub fn enter_new_as_root() -> io::Result<()> {
 /// The network namespace of the calling thread.
 ///
 /// # Errors
-/// That it cannot be opened.
+/// It cannot be opened.
 pub fn current() -> io::Result<File> {
     File::open("/proc/thread-self/ns/net")
 }
 
-/// Interfaces made in the calling thread's namespace after this say nothing by IPv6.
+/// Disables IPv6 on interfaces that are created later in the calling thread's namespace.
 ///
 /// # Errors
-/// Where /proc/sys cannot be written, as in some containers.
+/// /proc/sys cannot be written, as in some containers.
 pub fn without_ipv6() -> io::Result<()> {
     fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
 }
 
 fn unshare(what: UnshareFlags) -> io::Result<()> {
-    // SAFETY: descriptors are not among what is unshared.
+    // SAFETY: callers do not unshare descriptors.
     unsafe { rustix::thread::unshare_unsafe(what)? };
     Ok(())
 }

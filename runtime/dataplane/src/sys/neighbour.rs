@@ -1,7 +1,7 @@
-//! Whether a host's next hop answers: what the kernel's neighbour table says of it, asked by
-//! rtnetlink(7) without privileges. The invariant: what cannot be found out counts as answering,
-//! because nothing is known against it. (Rejected: the counters of /proc/net/stat/arp_cache: those
-//! of the whole system.)
+//! Whether a host's next hop answers, by the kernel's neighbour table, read over rtnetlink(7)
+//! without privileges. Invariant: an unknown state counts as answering, because nothing speaks
+//! against it. (Rejected: the counters of /proc/net/stat/arp_cache, which are for the whole
+//! system.)
 
 use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::neighbour::{
@@ -14,22 +14,22 @@ use rustix::net::{self, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::io;
 use std::net::IpAddr;
 
-/// Asks about neighbours.
+/// Queries the neighbour table.
 #[derive(Debug)]
 pub(crate) struct Neighbours {
     socket: OwnedFd,
 }
 
 impl Neighbours {
-    /// In the network namespace of the calling thread.
+    /// Queries the network namespace of the calling thread.
     pub fn new() -> io::Result<Neighbours> {
         let family = net::AddressFamily::NETLINK;
         Ok(Neighbours { socket: net::socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, None)? })
     }
 
-    /// The next hop to this host, if the kernel does not know its link-layer address: it has been
-    /// asked for it and has not answered, or nobody has asked yet. `mac`: whether an interface with
-    /// this index has such addresses.
+    /// The next hop to this host, if the kernel does not know its link-layer address: the next hop
+    /// has not answered, or was not asked yet. `mac`: whether the interface with this index has
+    /// such addresses.
     pub fn silent(&self, host: IpAddr, mac: impl Fn(u32) -> bool) -> Option<IpAddr> {
         let (index, hop) = self.next_hop(host)?;
         if !mac(index) {
@@ -44,7 +44,7 @@ impl Neighbours {
         }));
         let state = match self.ask(RouteNetlinkMessage::GetNeighbour(message)) {
             Ok(Some(RouteNetlinkMessage::NewNeighbour(message))) => message.header.state,
-            // There is no entry: nobody has asked yet.
+            // There is no entry: the kernel has not asked yet.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => NeighbourState::None,
             _ => return None,
         };
@@ -53,7 +53,7 @@ impl Neighbours {
         unknown.then_some(hop)
     }
 
-    /// The interface by which packets to this host leave, and to whom there.
+    /// The index of the interface by which packets to this host leave, and the next hop there.
     fn next_hop(&self, host: IpAddr) -> Option<(u32, IpAddr)> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(host);
@@ -78,7 +78,7 @@ impl Neighbours {
         Some((index?, hop))
     }
 
-    /// The kernel's answer, which is there when the question was sent.
+    /// The kernel's answer, which is available when the question was sent.
     fn ask(&self, question: RouteNetlinkMessage) -> io::Result<Option<RouteNetlinkMessage>> {
         let mut message = NetlinkMessage::from(question);
         message.header.flags = NLM_F_REQUEST;

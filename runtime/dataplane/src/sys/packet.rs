@@ -1,9 +1,9 @@
-//! AF_PACKET sockets with the options that mirroring needs. A socket is opened with protocol 0, so
-//! the kernel gives it nothing before [`Socket::bind`]; a filter that accepts nothing is attached
-//! before that, so it receives and counts nothing before [`Socket::listen`]. The invariant:
-//! PACKET_STATISTICS of a socket counts exactly the frames of its own interface between `listen`
-//! and `deafen`. (Rejected: the crate `afpacket`, which opens with ETH_P_ALL: a socket then
-//! receives, and counts, the frames of all interfaces until it has its filter.)
+//! AF_PACKET sockets with the options for mirroring. A socket is opened with protocol 0, so the
+//! kernel gives it nothing before [`Socket::bind`]. Before that, a filter that accepts nothing is
+//! attached, so the socket receives and counts nothing before [`Socket::listen`]. Invariant: a
+//! socket's PACKET_STATISTICS count exactly the frames of its own interface between `listen` and
+//! `deafen`. (Rejected: the crate `afpacket`, which opens with ETH_P_ALL: until its filter is
+//! attached, a socket receives and counts the frames of all interfaces.)
 
 #![expect(unsafe_code, reason = "socket options that no crate has")]
 
@@ -15,13 +15,13 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// What frames a socket hears of, as seen from its host.
+/// The frames that a socket receives, as seen from its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// What enters by the interface.
+    /// Frames that enter by the interface.
     #[default]
     Entering,
-    /// What enters and what the host itself sends.
+    /// Frames that enter, and frames that the host itself sends.
     Both,
 }
 
@@ -31,10 +31,10 @@ pub struct Socket {
     fd: OwnedFd,
 }
 
-/// What the kernel counted for a socket since it was asked last (PACKET_STATISTICS).
+/// The kernel's counters of a socket since the last query (PACKET_STATISTICS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KernelCounts {
-    /// Frames that came, dropped ones among them.
+    /// Frames received, including dropped frames.
     pub packets: u64,
     /// Frames for which the ring had no room.
     pub drops: u64,
@@ -46,8 +46,8 @@ pub struct KernelCounts {
 const DEAF: [Insn; 1] = [insn(0x06, 0, 0, 0)];
 /// Accepts everything: `ret #-1`.
 const ALL: [Insn; 1] = [insn(0x06, 0, 0, u32::MAX)];
-/// Accepts what is not outgoing: `ld #type; jeq #PACKET_OUTGOING, drop; ret #-1; drop: ret #0`
-/// (socket-filter, SKF_AD_PKTTYPE). PACKET_IGNORE_OUTGOING says the same, but not to fanout groups
+/// Accepts all but outgoing frames: `ld #type; jeq #PACKET_OUTGOING, drop; ret #-1; drop: ret #0`
+/// (socket-filter, SKF_AD_PKTTYPE). PACKET_IGNORE_OUTGOING does the same, but not for fanout groups
 /// of kernels before 5.15.
 const ENTERING: [Insn; 4] =
     [insn(0x20, 0, 0, 0xffff_f004), insn(0x15, 1, 0, 4), insn(0x06, 0, 0, u32::MAX), insn(0x06, 0, 0, 0)];
@@ -57,7 +57,7 @@ const fn insn(code: u16, jt: u8, jf: u8, k: u32) -> Insn {
 }
 
 impl Socket {
-    /// A deaf socket.
+    /// Opens a socket that receives nothing.
     ///
     /// # Errors
     /// `PermissionDenied` without CAP_NET_RAW.
@@ -68,28 +68,28 @@ impl Socket {
         Ok(Socket { fd })
     }
 
-    /// Binds to the interface of this index for receiving all protocols.
+    /// Binds to the interface with this index to receive all protocols.
     ///
     /// # Errors
-    /// No such interface, or it is down (`ENETDOWN` comes later, by polling, where it is allowed to
-    /// be down).
+    /// There is no such interface. (An interface that is down gives `ENETDOWN` later, when the
+    /// socket is polled.)
     pub fn bind(&self, index: u32) -> io::Result<()> {
         socket::bind_link(self.as_fd(), index, ALL_PROTOCOLS)
     }
 
-    /// Binds to an interface for sending only: protocol 0 takes the socket off the interface's list
-    /// of listeners.
+    /// Binds to an interface for sending only: with protocol 0, the socket is not on the
+    /// interface's list of receivers.
     ///
     /// # Errors
-    /// No such interface.
+    /// There is no such interface.
     pub fn bind_to_send(&self, index: u32) -> io::Result<()> {
         socket::bind_link(self.as_fd(), index, 0)
     }
 
-    /// Sees also frames for other hosts, as long as the socket lives.
+    /// Also receives frames for other hosts, as long as the socket lives.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn promiscuous(&self, index: u32) -> io::Result<()> {
         let request = libc::packet_mreq {
             mr_ifindex: index as c_int,
@@ -100,10 +100,10 @@ impl Socket {
         self.set(libc::PACKET_ADD_MEMBERSHIP, &request)
     }
 
-    /// Begins to hear.
+    /// Begins to receive.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn listen(&self, direction: Direction) -> io::Result<()> {
         self.listen_to(match direction {
             Direction::Entering => &ENTERING,
@@ -111,64 +111,65 @@ impl Socket {
         })
     }
 
-    /// Begins to hear what a filter keeps, or hears what another one keeps from now on.
+    /// Begins to receive what a filter accepts, or replaces the present filter.
     ///
     /// # Errors
-    /// The kernel's: `ENOMEM` where it has no room for one so long (`net.core.optmem_max`).
+    /// Errors of the kernel: `ENOMEM` where it has no room for a filter of this length
+    /// (`net.core.optmem_max`).
     pub fn listen_to(&self, filter: &[Insn]) -> io::Result<()> {
         attach(self, filter)
     }
 
-    /// Another descriptor of the same socket, by which its filter can be changed while its ring is
-    /// read elsewhere.
+    /// Another descriptor of the same socket, to change its filter while its ring is read
+    /// elsewhere.
     ///
     /// # Errors
-    /// No more descriptors are to be had.
+    /// The process has no descriptors left.
     pub fn handle(&self) -> io::Result<OwnedFd> {
         Ok(rustix::io::fcntl_dupfd_cloexec(self, 0)?)
     }
 
-    /// Hears nothing more; what was received stays.
+    /// Receives nothing more; frames already received stay.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn deafen(&self) -> io::Result<()> {
         deafen(self)
     }
 
-    /// Does not hear what the host itself sends (PACKET_IGNORE_OUTGOING; Linux 4.20): cheaper than
-    /// the filter, which says it in any case.
+    /// Ignores frames that the host itself sends (PACKET_IGNORE_OUTGOING; Linux 4.20). This is
+    /// cheaper than the filter, which does the same in any case.
     ///
     /// # Errors
-    /// Kernels that do not know it.
+    /// The kernel does not know the option.
     pub fn ignore_outgoing(&self) -> io::Result<()> {
         self.set(libc::PACKET_IGNORE_OUTGOING, &1_i32)
     }
 
-    /// Frames are preceded by a `virtio_net_hdr` (PACKET_VNET_HDR), received and sent ones: it
-    /// tells of checksums that are not finished and of super-frames that are not cut.
+    /// Puts a `virtio_net_hdr` before received and sent frames (PACKET_VNET_HDR). It describes
+    /// unfinished checksums and uncut super-frames.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn with_offloads(&self) -> io::Result<()> {
         self.set(libc::PACKET_VNET_HDR, &1_i32)
     }
 
-    /// Sends past the queueing discipline (PACKET_QDISC_BYPASS).
+    /// Sends without the queueing discipline (PACKET_QDISC_BYPASS).
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn bypass_queues(&self) -> io::Result<()> {
         self.set(libc::PACKET_QDISC_BYPASS, &1_i32)
     }
 
-    /// Joins the sockets of one interface among which the kernel spreads frames by a program
-    /// (PACKET_FANOUT_CBPF, Linux 4.3), which [`spread`] sets: its result, modulo the number of
-    /// sockets, is the socket, in the order in which they joined. Gives the group; none begins a
-    /// new one.
+    /// Joins the group of sockets among which the kernel spreads an interface's frames by a program
+    /// (PACKET_FANOUT_CBPF, Linux 4.3), set by [`spread`]. Its result, modulo the number of
+    /// sockets, is the socket, in the order of joining. `None` creates a new group. Returns the
+    /// group's id.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn join(&self, group: Option<u16>, direction: Direction) -> io::Result<u16> {
         let ignore = match direction {
             Direction::Entering => libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING,
@@ -187,10 +188,10 @@ impl Socket {
         Ok(value as u16)
     }
 
-    /// What the kernel counted since the last call.
+    /// The kernel's counters since the last call.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn counts(&self) -> io::Result<KernelCounts> {
         let mut stats = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
         self.get(libc::PACKET_STATISTICS, &mut stats)?;
@@ -210,8 +211,7 @@ impl Socket {
     }
 
     pub(super) fn set<T: Copy>(&self, option: c_int, value: &T) -> io::Result<()> {
-        // SAFETY: the pointer and the length are those of one live value, which the kernel only
-        // reads.
+        // SAFETY: pointer and length describe one live value, which the kernel only reads.
         let result = unsafe {
             libc::setsockopt(
                 self.fd.as_raw_fd(),
@@ -224,11 +224,11 @@ impl Socket {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// Reads an option whose value is made of numbers only.
+    /// Reads an option whose value has only numbers.
     fn get<T: Copy>(&self, option: c_int, value: &mut T) -> io::Result<()> {
         let mut length = mem::size_of::<T>() as socklen_t;
         // SAFETY: the kernel writes at most `length` bytes, the size of the value, and callers pass
-        // types of which every bit pattern is a value (`u32`, `tpacket_stats_v3`).
+        // types for which each bit pattern is valid (`u32`, `tpacket_stats_v3`).
         let result = unsafe {
             libc::getsockopt(
                 self.fd.as_raw_fd(),
@@ -242,48 +242,46 @@ impl Socket {
     }
 }
 
-/// What a socket binds to for frames of all protocols.
+/// The protocol to bind to for frames of all protocols.
 const ALL_PROTOCOLS: u16 = libc::ETH_P_ALL as u16;
 
-/// Puts a filter in the place of the one that a socket has.
+/// Replaces a socket's filter.
 ///
 /// # Errors
-/// The kernel's.
+/// Errors of the kernel.
 pub fn attach(socket: impl AsFd, filter: &[Insn]) -> io::Result<()> {
     super::socket::attach(socket.as_fd(), filter)
 }
 
-/// Says by which program the group of a socket spreads frames, in the place of the one that it has;
-/// before the first, the first socket gets all. The program sees a frame from its network header
-/// on.
+/// Sets the program by which the group of a socket spreads frames. Before the first program, the
+/// first socket gets all frames. The program sees a frame from its network header on.
 ///
 /// # Errors
-/// The kernel's: the socket is in no group, or the program is refused.
+/// Errors of the kernel: the socket is in no group, or the program is refused.
 pub fn spread(socket: impl AsFd, program: &[Insn]) -> io::Result<()> {
     super::socket::set_fanout(socket.as_fd(), program)
 }
 
-/// Has a socket receive nothing more; what it received stays.
+/// Makes a socket receive nothing more; frames already received stay.
 ///
 /// # Errors
-/// The kernel's.
+/// Errors of the kernel.
 pub fn deafen(socket: impl AsFd) -> io::Result<()> {
     attach(socket, &DEAF)
 }
 
-/// Waits until frames that the kernel is handing to sockets at this moment have been handed over
-/// and counted: sockets that were made deaf before receive nothing after this. The kernel hands
-/// frames over under RCU, and MEMBARRIER_CMD_GLOBAL waits for an RCU grace period (membarrier(2)):
-/// some 10 ms. Where the call is missing (`nohz_full`), this returns at once and draining waits by
-/// time.
+/// Waits until the kernel has delivered and counted the frames that it is delivering now. Sockets
+/// that were made deaf before then receive nothing more. The kernel delivers frames under RCU, and
+/// MEMBARRIER_CMD_GLOBAL waits for an RCU grace period (membarrier(2)), some 10 ms. Where the call
+/// is missing (`nohz_full`), this returns immediately, and callers drain by time.
 pub fn settle() {
     let _missing = rustix::thread::membarrier(rustix::thread::MembarrierCommand::Global);
 }
 
-/// Whether a packet socket is still bound to the interface with this index: the kernel takes the
-/// index away when the interface goes, also when it moves to another network namespace.
+/// Whether a packet socket is still bound to the interface with this index. The kernel clears the
+/// index when the interface disappears or moves to another network namespace.
 pub fn is_bound(socket: impl AsFd, index: u32) -> bool {
-    // SAFETY: an all-zero `sockaddr_ll` is a valid one: it has numbers only.
+    // SAFETY: an all-zero `sockaddr_ll` is valid: it has only numbers.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
     let mut length = mem::size_of::<libc::sockaddr_ll>() as socklen_t;
     // SAFETY: the kernel writes at most `length` bytes, the size of the address.

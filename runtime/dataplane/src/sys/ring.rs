@@ -1,12 +1,12 @@
-//! A receive ring shared with the kernel (TPACKET_V3): blocks that the kernel fills and we read and
-//! give back. The kernel closes a block that has frames after 1 ms, full or not, so the number of
-//! blocks is the time that a ring holds at low rates, and its bytes are what it holds at high
-//! rates: 1,024 blocks of 16 KiB hold one second at any rate up to 90,000 frames a second of 64
-//! bytes, and 300 ms at 300,000. The invariant: a block's bytes are lent out only while its status
-//! says that it is ours, and giving it back needs the ring for itself, so no slice into it can be
-//! left. (Rejected: blocks that hold the longest frame: 1,024 of them take 128 MiB, see `tap`; one
-//! frame a slot, TPACKET_V2: 2 KiB for each small frame; a longer timeout: copies come later by as
-//! much.)
+//! A receive ring shared with the kernel (TPACKET_V3): the kernel fills blocks; the ring's owner
+//! reads them and gives them back. The kernel closes a block with frames after 1 ms, full or not.
+//! So the number of blocks is the time that a ring holds at low rates, and its bytes are what it
+//! holds at high rates: 1,024 blocks of 16 KiB hold one second at up to 90,000 frames of 64 bytes
+//! per second, and 300 ms at 300,000. Invariant: a block's bytes are lent out only while its status
+//! says that it is ours. Giving it back needs exclusive access to the ring, so no slice of it can
+//! be left. (Rejected: blocks for the longest frame; 1,024 of them take 128 MiB, see `tap`.
+//! Rejected: one frame per slot, TPACKET_V2; each small frame takes 2 KiB. Rejected: a longer
+//! timeout; copies come later by as much.)
 
 #![expect(unsafe_code, reason = "memory shared with the kernel")]
 
@@ -17,14 +17,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How large a ring is.
+/// The size of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Bytes of a block: a power of two, a page at least. Longer frames come without their end.
+    /// Bytes per block: a power of two, at least a page. Longer frames lose their end.
     pub block: u32,
-    /// How many blocks.
+    /// Number of blocks.
     pub blocks: u32,
-    /// After how many milliseconds a block that is not full is handed over.
+    /// Milliseconds after which the kernel hands over a block that is not full.
     pub timeout: u32,
 }
 
@@ -36,32 +36,33 @@ impl Default for Shape {
 }
 
 impl Shape {
-    /// The fewest blocks of a ring.
+    /// The smallest number of blocks of a ring.
     pub const FEWEST: u32 = 64;
 
-    /// Of so many bytes, rounded up to whole blocks.
+    /// A ring of `bytes` bytes, rounded up to whole blocks.
     pub fn of(bytes: u64) -> Shape {
         let shape = Shape::default();
         let blocks = bytes.div_ceil(shape.block.into()).clamp(Shape::FEWEST.into(), 1 << 16);
         Shape { blocks: blocks as u32, ..shape }
     }
 
-    /// The memory of a ring, in bytes.
+    /// Memory of a ring, in bytes.
     pub fn bytes(self) -> u64 {
         u64::from(self.block) * u64::from(self.blocks)
     }
 
-    /// The longest frame that a block holds for certain, without a VLAN tag: less what the kernel
-    /// puts before the first frame of a block (48 bytes) and before each frame (about 100).
+    /// The longest frame that always fits in a block, without a VLAN tag, in bytes: the block
+    /// without what the kernel puts before its first frame (48 bytes) and before each frame (about
+    /// 100).
     pub fn longest(self) -> u32 {
         self.block.saturating_sub(384)
     }
 }
 
-/// Room in front of each frame, for the VLAN tag that the kernel takes out.
+/// Room in front of each frame for the VLAN tag that the kernel takes out.
 const RESERVE: u32 = 4;
 
-/// Where a block has its status (`tpacket_block_desc.hdr.bh1.block_status`).
+/// Offset of a block's status (`tpacket_block_desc.hdr.bh1.block_status`).
 const STATUS: usize = 8;
 
 /// A socket and its ring.
@@ -71,27 +72,28 @@ pub struct Ring {
     memory: NonNull<u8>,
     block: usize,
     blocks: usize,
-    /// The first block that is held, or the one that comes next.
+    /// The first held block, or the next block.
     at: usize,
-    /// How many are held.
+    /// Number of held blocks.
     held: usize,
 }
 
-// SAFETY: the memory is reached through the ring only, by shared reference for reading and by
+// SAFETY: the memory is reached only through the ring, by shared reference for reading and by
 // exclusive reference for writing, and belongs to no thread.
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// Makes the ring of a socket that is not bound yet, with offloads ([`Socket::with_offloads`]).
+    /// Creates the ring of a socket that is not bound yet, with offloads
+    /// ([`Socket::with_offloads`]).
     ///
     /// # Errors
-    /// The kernel's: no memory, or a shape that it does not take.
+    /// Errors of the kernel: no memory, or a refused shape.
     pub fn new(socket: Socket, shape: Shape) -> io::Result<Ring> {
         let version = libc::tpacket_versions::TPACKET_V3 as i32;
         socket.set(libc::PACKET_VERSION, &version)?;
         socket.set(libc::PACKET_RESERVE, &RESERVE)?;
         socket.with_offloads()?;
-        // The size of frames means nothing to V3 but must divide the block.
+        // V3 does not use the size of frames, but it must divide the block.
         let frame = 2048;
         let wish = libc::tpacket_req3 {
             tp_block_size: shape.block,
@@ -127,22 +129,23 @@ impl Ring {
         &self.socket
     }
 
-    /// Its memory, in bytes.
+    /// The ring's memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.block * self.blocks
     }
 
-    /// Whether the kernel has closed the block behind those that are held.
+    /// Whether the kernel has closed the block behind the held blocks.
     pub fn is_ready(&self) -> bool {
         self.held < self.blocks && self.is_closed(self.at + self.held, Ordering::Acquire)
     }
 
-    /// Whether half of the ring is closed: the kernel comes near to dropping frames.
+    /// Whether half of the ring is closed: the kernel will soon drop frames.
     pub fn is_half_full(&self) -> bool {
         self.is_closed(self.at + self.blocks / 2, Ordering::Relaxed)
     }
 
-    /// Holds the next block too, if the kernel has closed it; its number among those that are held.
+    /// Holds the next block, too, if the kernel has closed it. Returns its number among the held
+    /// blocks.
     pub fn hold(&mut self) -> Option<usize> {
         self.is_ready().then(|| {
             self.held += 1;
@@ -150,38 +153,38 @@ impl Ring {
         })
     }
 
-    /// How many blocks are held.
+    /// Number of held blocks.
     pub fn held(&self) -> usize {
         self.held
     }
 
-    /// Whether the kernel closed this block, of those that are held, because it was full, and not
-    /// because of its age (TP_STATUS_BLK_TMO).
+    /// Whether the kernel closed this held block because it was full, and not because of its age
+    /// (TP_STATUS_BLK_TMO).
     pub fn was_full(&self, block: usize) -> bool {
         self.status_of(self.at + block).load(Ordering::Relaxed) & libc::TP_STATUS_BLK_TMO == 0
     }
 
-    /// One of the blocks that are held.
+    /// A held block.
     pub fn block(&self, block: usize) -> Option<&[u8]> {
         if block >= self.held {
             return None;
         }
         // SAFETY: the block lies within the mapping, which lives as long as `self`. Its status,
-        // read with acquire order by `hold`, said that it is ours: the kernel writes to it again
+        // read with acquire order by `hold`, says that it is ours: the kernel writes to it again
         // only after `release`, which needs `&mut self`.
         Some(unsafe { std::slice::from_raw_parts(self.start_of(self.at + block).as_ptr(), self.block) })
     }
 
-    /// The same, to be written to: tags are put back and checksums finished in place.
+    /// A held block for writing: tags are put back and checksums finished in place.
     pub fn block_mut(&mut self, block: usize) -> Option<&mut [u8]> {
         if block >= self.held {
             return None;
         }
-        // SAFETY: as for `block`, and `&mut self` makes it the only slice.
+        // SAFETY: as for `block`; `&mut self` makes it the only slice.
         Some(unsafe { std::slice::from_raw_parts_mut(self.start_of(self.at + block).as_ptr(), self.block) })
     }
 
-    /// Gives the blocks that are held back to the kernel.
+    /// Gives the held blocks back to the kernel.
     pub fn release(&mut self) {
         for block in 0..self.held {
             self.status_of(self.at + block).store(libc::TP_STATUS_KERNEL, Ordering::Release);
@@ -195,22 +198,22 @@ impl Ring {
     }
 
     fn start_of(&self, block: usize) -> NonNull<u8> {
-        // SAFETY: the remainder is below `blocks`, so the block lies within the mapping of
-        // `block * blocks` bytes.
+        // SAFETY: the remainder is below `blocks`, so the block lies within the mapping of `block *
+        // blocks` bytes.
         unsafe { self.memory.add(block % self.blocks * self.block) }
     }
 
     fn status_of(&self, block: usize) -> &AtomicU32 {
-        // SAFETY: four bytes within the block, aligned (blocks begin at pages), which both sides
-        // read and write whole; a `u32` in shared memory may be used as an atomic one. Who has the
-        // slice of `block_mut` holds `&mut self`, so no reference to this one lives beside it.
+        // SAFETY: four aligned bytes within the block (blocks begin at pages), which both sides
+        // read and write whole; a `u32` in shared memory may be used as an atomic. The holder of a
+        // slice from `block_mut` holds `&mut self`, so no reference to this word lives beside it.
         unsafe { AtomicU32::from_ptr(self.start_of(block).add(STATUS).cast().as_ptr()) }
     }
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // SAFETY: the mapping is this ring's own, and no slice into it outlives the ring.
+        // SAFETY: the mapping belongs to this ring, and no slice of it outlives the ring.
         unsafe { libc::munmap(self.memory.as_ptr().cast::<c_void>(), self.block * self.blocks) };
     }
 }

@@ -1,7 +1,7 @@
-//! Sends frames by the batch (sendmmsg(2)), each with its virtio header in front. The invariant:
-//! the kernel is given pointers into slices that live through the call, and each frame is told sent
-//! or failed exactly once. (Rejected: a transmit ring: two copies on veth, and slots that
-//! super-frames do not fit.)
+//! Sends frames in batches (sendmmsg(2)), each with its virtio header in front. Invariant: the
+//! kernel gets pointers into slices that live through the call, and each frame is reported as sent
+//! or failed exactly once. (Rejected: a transmit ring; veth copies twice, and super-frames do not
+//! fit its slots.)
 
 #![expect(unsafe_code, reason = "sendmmsg has no safe wrapper")]
 
@@ -10,20 +10,20 @@ use super::packet::Socket;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// How many frames go to the kernel in one call.
+/// Number of frames in one call to the kernel.
 pub const BATCH: usize = 64;
 
-/// A frame to be sent.
+/// A frame to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'a> {
-    /// Its virtio header, for a socket with offloads.
+    /// The frame's virtio header, for a socket with offloads.
     pub offload: [u8; OFFLOAD],
     /// The frame.
     pub bytes: &'a [u8],
 }
 
-/// Sends frames in order; `failed` is told which could not be sent, and why. What follows a failure
-/// is still tried.
+/// Sends frames in order. Calls `failed` with the place and the error of each frame that could not
+/// be sent. The frames behind a failure are still sent.
 pub fn send(socket: &Socket, frames: &[Outgoing<'_>], mut failed: impl FnMut(usize, io::Error)) {
     for (chunk, frames) in frames.chunks(BATCH).enumerate() {
         let mut done = 0;
@@ -40,11 +40,12 @@ pub fn send(socket: &Socket, frames: &[Outgoing<'_>], mut failed: impl FnMut(usi
     }
 }
 
-/// Sends the first of at most [`BATCH`] frames and as many behind it as go; gives how many went.
+/// Sends the first of at most [`BATCH`] frames and as many of the next as possible. Returns the
+/// number of sent frames.
 fn send_some(socket: &Socket, frames: &[Outgoing<'_>]) -> io::Result<usize> {
     let nothing = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
     let mut parts = [[nothing; 2]; BATCH];
-    // SAFETY: an all-zero `mmsghdr` is a valid one: null pointers and zero lengths.
+    // SAFETY: an all-zero `mmsghdr` is valid: null pointers and zero lengths.
     let mut messages: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
     let mut count = 0;
     for ((frame, parts), message) in frames.iter().zip(&mut parts).zip(&mut messages) {
@@ -56,7 +57,7 @@ fn send_some(socket: &Socket, frames: &[Outgoing<'_>]) -> io::Result<usize> {
         count += 1;
     }
     // SAFETY: `count` messages, each with two parts in `parts`, which point into `frames`; all live
-    // through the call, and the kernel only reads what the parts point at.
+    // through the call, and the kernel only reads what the parts point to.
     let sent = unsafe {
         libc::sendmmsg(socket.as_fd().as_raw_fd(), messages.as_mut_ptr(), count, libc::MSG_DONTWAIT as _)
     };

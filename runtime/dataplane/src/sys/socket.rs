@@ -1,7 +1,7 @@
-//! Options of sockets, and binding to a link: the calls that `rustix` has no safe form of. The
-//! invariant: every pointer that is given away points to a value on this stack that is as long as
-//! the length beside it says. (Rejected: `nix` and `socket2`, where the same addresses and options
-//! are `unsafe` to make or missing.) See socket(7), ip(7), packet(7), netdevice(7).
+//! Socket options and binding to a link: calls for which `rustix` has no safe form. Invariant: each
+//! pointer passed to the kernel points to a value on this stack that has the given length.
+//! (Rejected: `nix` and `socket2`, where the same addresses and options are missing or `unsafe` to
+//! create.) See socket(7), ip(7), packet(7), netdevice(7).
 
 #![expect(unsafe_code, reason = "system calls without a safe library")]
 
@@ -10,7 +10,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Asks for errors that arrive later (ICMP): the next call on the socket, or SO_ERROR, tells them
+/// Asks for later errors (ICMP): the next call on the socket, or SO_ERROR, returns them
 /// (IP_RECVERR, IPV6_RECVERR).
 pub fn tell_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     let (level, name) =
@@ -19,25 +19,24 @@ pub fn tell_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     set(socket, level, name, &on)
 }
 
-/// Refuses all that arrives, for a socket that only sends: a filter of one instruction, `ret 0`
+/// Refuses all received data, for a socket that only sends: a filter with one instruction, `ret 0`
 /// (SO_ATTACH_FILTER).
 pub fn refuse_all(socket: BorrowedFd<'_>) -> io::Result<()> {
     attach(socket, &[Insn { code: op::RET, jt: 0, jf: 0, k: 0 }])
 }
 
-/// Puts a filter in the place of the one that a socket has (SO_ATTACH_FILTER); needs no privilege.
-/// What arrived before stays.
+/// Replaces a socket's filter (SO_ATTACH_FILTER). Needs no privilege. Data already received stays.
 pub fn attach(socket: BorrowedFd<'_>, filter: &[Insn]) -> io::Result<()> {
     set_program(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, filter)
 }
 
-/// Gives the fanout group of a packet socket another program, whose result says which socket gets a
-/// packet (PACKET_FANOUT_DATA of a PACKET_FANOUT_CBPF group).
+/// Replaces the program of a packet socket's fanout group. Its result chooses the socket that gets
+/// a packet (PACKET_FANOUT_DATA of a PACKET_FANOUT_CBPF group).
 pub fn set_fanout(socket: BorrowedFd<'_>, program: &[Insn]) -> io::Result<()> {
     set_program(socket, libc::SOL_PACKET, libc::PACKET_FANOUT_DATA, program)
 }
 
-/// Sets an option whose value is a program of classic BPF.
+/// Sets an option whose value is a classic BPF program.
 fn set_program(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
@@ -52,7 +51,8 @@ fn set_program(
 }
 
 /// Sets how many bytes may wait to be received (SO_RCVBUFFORCE, which needs CAP_NET_ADMIN; else
-/// SO_RCVBUF, of which the kernel grants at most `net.core.rmem_max`). True: all of it was granted.
+/// SO_RCVBUF, which the kernel limits to `net.core.rmem_max`). Returns whether all of it was
+/// granted.
 pub fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> bool {
     let value = bytes as libc::c_int;
     if set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &value).is_ok() {
@@ -65,19 +65,19 @@ pub fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> bool {
 /// Of linux/sockios.h (SIOCGSTAMPNS_OLD), which `libc` lacks.
 const SIOCGSTAMPNS: libc::c_ulong = 0x8907;
 
-/// Has the kernel note when frames come, for [`last_stamp`].
+/// Makes the kernel note when frames come, for [`last_stamp`].
 pub fn stamp(socket: BorrowedFd<'_>) -> io::Result<()> {
-    // Asking once turns it on; that nothing has come yet is no failure.
+    // The first query turns it on; it is no failure that no frame has come yet.
     match last_stamp(socket) {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
         _ => Ok(()),
     }
 }
 
-/// When the frame came that was received last, in nanoseconds since the epoch (SIOCGSTAMPNS).
+/// When the last received frame came, in nanoseconds since the Unix epoch (SIOCGSTAMPNS).
 pub fn last_stamp(socket: BorrowedFd<'_>) -> io::Result<i64> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: SIOCGSTAMPNS writes one timespec, which `time` is, alive for the call.
+    // SAFETY: SIOCGSTAMPNS writes one timespec; `time` is one, and lives through the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSTAMPNS as _, &raw mut time) };
     if result != 0 {
         return Err(io::Error::last_os_error());
@@ -85,7 +85,8 @@ pub fn last_stamp(socket: BorrowedFd<'_>) -> io::Result<i64> {
     Ok(time.tv_sec * 1_000_000_000 + time.tv_nsec)
 }
 
-/// The address of the link of this index, for packets of this protocol (an EtherType, 0 for none).
+/// The address of the link with this index, for packets of this protocol (an EtherType, 0 for
+/// none).
 fn link_address(index: u32, protocol: u16) -> libc::sockaddr_ll {
     libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
@@ -98,42 +99,42 @@ fn link_address(index: u32, protocol: u16) -> libc::sockaddr_ll {
     }
 }
 
-/// Binds a packet socket to the link of this index, to receive this protocol (an EtherType, or
-/// ETH_P_ALL); 0: it only sends.
+/// Binds a packet socket to the link with this index, to receive this protocol (an EtherType, or
+/// ETH_P_ALL). With 0, the socket only sends.
 pub fn bind_link(socket: BorrowedFd<'_>, index: u32, protocol: u16) -> io::Result<()> {
     let address = link_address(index, protocol);
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-    // SAFETY: `address` is a whole sockaddr_ll of this length, alive for the call, which only reads
-    // it.
+    // SAFETY: `address` is a whole sockaddr_ll of this length and lives through the call, which
+    // only reads it.
     let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Sends a packet by the link of this index, as of this protocol (an EtherType); the socket need
-/// not be bound to one. Does not wait.
+/// Sends a packet of this protocol (an EtherType) by the link with this index. The socket need not
+/// be bound to a link. Does not block.
 pub fn send_by_link(socket: BorrowedFd<'_>, index: u32, protocol: u16, packet: &[u8]) -> io::Result<()> {
     let address = link_address(index, protocol);
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     let (fd, bytes) = (socket.as_raw_fd(), packet.as_ptr().cast());
-    // SAFETY: the packet is borrowed and `address` is a whole sockaddr_ll of this length; both are
-    // alive for the call, which only reads them.
+    // SAFETY: the packet is borrowed, and `address` is a whole sockaddr_ll of this length; both
+    // live through the call, which only reads them.
     let sent = unsafe {
         libc::sendto(fd, bytes, packet.len(), libc::MSG_DONTWAIT, (&raw const address).cast(), length)
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The process and user at the other end of a Unix socket (SO_PEERCRED); the process is 0 where it
-/// is of another PID namespace, which `rustix` cannot express.
+/// The process and user at the other end of a Unix socket (SO_PEERCRED). The process is 0 where it
+/// is in another PID namespace, which `rustix` cannot express.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the kernel.
 pub fn peer(socket: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
-    // SAFETY: `peer` is a whole ucred of this length, alive for the call, which writes at most
-    // that.
+    // SAFETY: `peer` is a whole ucred of this length and lives through the call, which writes at
+    // most this length.
     let result =
         unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut peer).cast(), &raw mut length) };
     if result == 0 { Ok((peer.pid, peer.uid)) } else { Err(io::Error::last_os_error()) }
@@ -143,8 +144,8 @@ pub fn peer(socket: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
 fn set<T>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
     let length = size_of::<T>() as libc::socklen_t;
     let pointer = std::ptr::from_ref(value).cast();
-    // SAFETY: `pointer` is to `length` bytes borrowed for the call, which only reads them; what a
-    // program's value points to lives as long (`set_program`).
+    // SAFETY: `pointer` points to `length` bytes borrowed for the call, which only reads them; the
+    // program that a value points to lives as long (`set_program`).
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, pointer, length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

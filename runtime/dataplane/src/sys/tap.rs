@@ -1,11 +1,11 @@
-//! What a worker receives an interface's frames with: a ring of small blocks, and beside it a plain
-//! socket for frames that no block holds (GSO and GRO super-frames, up to 512 KiB with BIG TCP).
-//! The ring gets the first 200 bytes of such a frame, in its place among the others; the plain
-//! socket queues the whole frame, in memory that the kernel takes only while frames wait. The
-//! invariants: the order and the count of frames are the ring's alone; a frame that is told as
-//! whole is whole, and one whose bytes are lost is told as truncated. (Rejected: blocks for the
-//! longest frame: one second takes 128 MiB a ring, and 1 GiB with BIG TCP; one socket only, chosen
-//! by the fanout program: the order between the two would be lost.)
+//! Receives an interface's frames for a worker: a ring of small blocks, and a plain socket for
+//! frames that no block holds (GSO and GRO super-frames, up to 512 KiB with BIG TCP). The ring gets
+//! the first 200 bytes of such a frame, in its place among the others. The plain socket queues the
+//! whole frame, in memory that the kernel uses only while frames wait. Invariants: the ring alone
+//! determines the order and the count of frames; a frame reported as whole is whole, and a frame
+//! whose bytes are lost is reported as truncated. (Rejected: blocks for the longest frame; one
+//! second takes 128 MiB per ring, and 1 GiB with BIG TCP. Rejected: one of two sockets, chosen by
+//! the fanout program; the order between the two would be lost.)
 
 use super::frame::{Frame, Place};
 use super::packet::{self, Direction, Socket};
@@ -19,33 +19,33 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many bytes of a long frame the ring gets.
+/// Bytes of a long frame that the ring gets.
 const HEAD: u32 = 200;
 
-/// The longest frame that Linux makes (GSO_MAX_SIZE, 8 * 64 KiB) and its link header.
+/// The longest frame that Linux makes (GSO_MAX_SIZE, 8 * 64 KiB) and its link header, in bytes.
 const LONGEST: usize = (512 << 10) + 64;
 
-/// How many bytes of long frames may wait in the plain socket (SO_RCVBUF). The kernel counts what
-/// frames take, not their lengths, and doubles this.
+/// Bytes of long frames that may wait in the plain socket (SO_RCVBUF). The kernel counts the memory
+/// of frames, not their lengths, and doubles this value.
 pub const LONG_QUEUE: usize = 16 << 20;
 
-/// How many long frames are kept whose head has not come yet: processors that receive side by side
-/// may queue two frames in one order and write them into the ring in the other.
+/// Number of long frames that are kept before their head comes. Processors that receive in parallel
+/// may queue two frames in one order and write them to the ring in the other order.
 const STRAYS: usize = 8;
 
-/// By how much the head of a stray may be late, in nanoseconds.
+/// How late the head of a stray may be, in nanoseconds.
 const LATE: i64 = 50_000_000;
 
 const TAG: usize = 4;
 const ADDRESSES: usize = 12;
 
-/// Sockets for long frames, made while the process may give them room (CAP_NET_ADMIN): taps that
-/// are opened later, without that privilege, take them from here.
+/// Sockets for long frames, created while the process may enlarge their buffers (CAP_NET_ADMIN).
+/// Taps that are opened later, without that privilege, use them.
 #[derive(Debug, Clone, Default)]
 pub struct Spares(Arc<Mutex<Vec<Socket>>>);
 
 impl Spares {
-    /// So many; fewer where the process may not make them.
+    /// Creates `count` sockets, or fewer where the process may not create them.
     pub fn make(count: usize) -> Spares {
         let roomy = |socket: &Socket| socket::set_receive_buffer(socket.as_fd(), LONG_QUEUE);
         let sockets = (0..count).map_while(|_| Socket::open().ok().filter(roomy)).collect();
@@ -57,19 +57,19 @@ impl Spares {
     }
 }
 
-/// The sockets of one worker for one interface.
+/// One worker's sockets for one interface.
 #[derive(Debug)]
 pub struct Tap {
     ring: Ring,
     long: Socket,
     longest: u32,
-    /// Long frames that were taken from the queue before their head came, and their times.
+    /// Long frames that were taken from the queue before their head came, with their times.
     strays: VecDeque<(i64, Vec<u8>)>,
-    /// The queue of long frames has all the room that it should have.
+    /// The queue of long frames has its full size.
     roomy: bool,
 }
 
-/// The groups among whose members the kernel spreads an interface's frames.
+/// The fanout groups among whose members the kernel spreads an interface's frames.
 #[derive(Debug, Clone, Copy)]
 pub struct Groups {
     ring: u16,
@@ -77,10 +77,10 @@ pub struct Groups {
 }
 
 impl Tap {
-    /// Sockets that receive nothing yet.
+    /// Opens sockets that receive nothing yet.
     ///
     /// # Errors
-    /// The kernel's: no privilege, no memory, no such interface.
+    /// Errors of the kernel: no privilege, no memory, no such interface.
     pub fn open(index: u32, shape: Shape, promiscuous: bool, spares: &Spares) -> io::Result<Tap> {
         let ring = Ring::new(Socket::open()?, shape)?;
         let (long, roomy) = match spares.take() {
@@ -92,7 +92,7 @@ impl Tap {
             }
         };
         for socket in [ring.socket(), &long] {
-            // Not known to old kernels; the filter says it too.
+            // Old kernels do not know it; the filter does the same.
             let _old = socket.ignore_outgoing();
         }
         socket::stamp(long.as_fd())?;
@@ -104,10 +104,10 @@ impl Tap {
         Ok(Tap { ring, long, longest: shape.longest(), strays: VecDeque::new(), roomy })
     }
 
-    /// Joins the taps of one interface; the n-th one gets the same flows at each interface.
+    /// Joins the taps of one interface. The n-th tap gets the same flows at each interface.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn join(&self, groups: Option<Groups>, direction: Direction) -> io::Result<Groups> {
         Ok(Groups {
             ring: self.ring.socket().join(groups.map(|groups| groups.ring), direction)?,
@@ -115,18 +115,18 @@ impl Tap {
         })
     }
 
-    /// Its ring.
+    /// The tap's ring.
     pub fn ring(&self) -> &Ring {
         &self.ring
     }
 
-    /// The same, to take blocks from.
+    /// The tap's ring, to take blocks from it.
     pub fn ring_mut(&mut self) -> &mut Ring {
         &mut self.ring
     }
 
-    /// Whether as many bytes of long frames may wait as should ([`LONG_QUEUE`]); else as many as
-    /// `net.core.rmem_max` allows.
+    /// Whether the queue of long frames has its full size ([`LONG_QUEUE`]). Otherwise,
+    /// `net.core.rmem_max` limits it.
     pub fn is_roomy(&self) -> bool {
         self.roomy
     }
@@ -134,12 +134,12 @@ impl Tap {
     /// Other descriptors of the same sockets.
     ///
     /// # Errors
-    /// No more descriptors are to be had.
+    /// The process has no descriptors left.
     pub fn handle(&self) -> io::Result<Handle> {
         Ok(Handle { ring: self.ring.socket().handle()?, long: self.long.handle()?, longest: self.longest })
     }
 
-    /// Receives what a filter keeps, from now on.
+    /// Receives what this filter accepts, from now on.
     ///
     /// # Errors
     /// See [`Handle::listen_to`].
@@ -147,10 +147,10 @@ impl Tap {
         listen_to(self.ring.socket(), &self.long, self.longest, filter)
     }
 
-    /// Receives nothing more; what was received stays.
+    /// Receives nothing more; frames already received stay.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn deafen(&self) -> io::Result<()> {
         self.long.deafen()?;
         self.ring.socket().deafen()
@@ -162,8 +162,8 @@ impl Tap {
         (tag == 0 || tag == TAG as u32) && frame.captured >= HEAD && frame.length > self.longest + tag
     }
 
-    /// Appends the whole frame of this head. None: its bytes are lost, because more waited than
-    /// [`LONG_QUEUE`].
+    /// Appends the whole frame with this head. Returns `None` when its bytes are lost, because more
+    /// than [`LONG_QUEUE`] bytes waited.
     pub fn fetch(&mut self, block: usize, frame: &Frame, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let range = frame.start as usize..(frame.start + frame.captured) as usize;
         let head = self.ring.block(block)?.get(range)?;
@@ -175,8 +175,7 @@ impl Tap {
         };
         self.strays.retain(|(time, _)| *time + LATE >= frame.time);
         let start = out.len();
-        // The tag, which is not among the bytes of the queue, goes between the addresses and the
-        // rest.
+        // The VLAN tag is not among the queued bytes. It goes between the addresses and the rest.
         out.resize(start + tag, 0);
         let mut found = self.strays.iter().position(|(_, bytes)| is_it(bytes));
         if let Some((_, bytes)) = found.take().and_then(|at| self.strays.remove(at)) {
@@ -213,9 +212,9 @@ impl Tap {
     }
 }
 
-/// Makes room for one more stray. A stray that is earlier than the head of this time has lost its
-/// own head and goes. False: all strays are later than the head, so its frame is lost, and reading
-/// on would only take the frames of heads that come.
+/// Makes room for one more stray. A stray earlier than the head has lost its own head and is
+/// dropped. Returns false when all strays are later than the head: its frame is lost, and reading
+/// on would only take the frames of later heads.
 fn has_room(strays: &mut VecDeque<(i64, Vec<u8>)>, head: i64) -> bool {
     if strays.len() < STRAYS {
         return true;
@@ -224,8 +223,8 @@ fn has_room(strays: &mut VecDeque<(i64, Vec<u8>)>, head: i64) -> bool {
     overdue.and_then(|at| strays.remove(at)).is_some()
 }
 
-/// Other descriptors of the sockets of a [`Tap`], by which its filters can be changed while its
-/// ring is read elsewhere. Needs no privilege.
+/// Other descriptors of a [`Tap`]'s sockets, to change its filters while its ring is read
+/// elsewhere. Needs no privilege.
 #[derive(Debug)]
 pub struct Handle {
     ring: OwnedFd,
@@ -234,39 +233,40 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Receives what a filter keeps, from now on.
+    /// Receives what this filter accepts, from now on.
     ///
     /// # Errors
-    /// The kernel's: `ENOMEM` where it has no room for one so long (`net.core.optmem_max`).
+    /// Errors of the kernel: `ENOMEM` where it has no room for a filter of this length
+    /// (`net.core.optmem_max`).
     pub fn listen_to(&self, filter: &[Insn]) -> io::Result<()> {
         listen_to(&self.ring, &self.long, self.longest, filter)
     }
 
-    /// Receives nothing more; what was received stays.
+    /// Receives nothing more; frames already received stay.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn deafen(&self) -> io::Result<()> {
         packet::deafen(&self.long)?;
         packet::deafen(&self.ring)
     }
 
-    /// Spreads the frames of both groups by a program, from now on; see [`packet::spread`].
+    /// Spreads the frames of both groups by this program, from now on; see [`packet::spread`].
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn spread(&self, program: &[Insn]) -> io::Result<()> {
         packet::spread(&self.ring, program)?;
         packet::spread(&self.long, program)
     }
 
-    /// Whether it still receives from the interface with this index.
+    /// Whether the tap still receives from the interface with this index.
     pub fn is_bound(&self, index: u32) -> bool {
         packet::is_bound(&self.ring, index)
     }
 }
 
-/// Changes the filters of both sockets. While they change, the plain socket takes every long frame,
+/// Changes the filters of both sockets. During the change, the plain socket takes each long frame,
 /// so that no head comes without its frame.
 fn listen_to(ring: impl AsFd, long: impl AsFd, longest: u32, filter: &[Insn]) -> io::Result<()> {
     packet::attach(&long, &long_filter(&[ret(u32::MAX)], longest))?;
@@ -274,17 +274,18 @@ fn listen_to(ring: impl AsFd, long: impl AsFd, longest: u32, filter: &[Insn]) ->
     packet::attach(&long, &long_filter(filter, longest))
 }
 
-/// A filter's form for the ring: of a long frame that it keeps whole, the ring gets the head.
+/// The filter's form for the ring: of a long frame that the filter keeps whole, the ring gets the
+/// head.
 fn ring_filter(filter: &[Insn], longest: u32) -> Vec<Insn> {
     at_end(filter, |k| if k == HEAD { k + 1 } else { k }, longest, [ret(HEAD), ret(u32::MAX)])
 }
 
-/// A filter's form for the plain socket: nothing but the long frames that it keeps whole.
+/// The filter's form for the plain socket: only the long frames that the filter keeps whole.
 fn long_filter(filter: &[Insn], longest: u32) -> Vec<Insn> {
     at_end(filter, |_| 0, longest, [ret(u32::MAX), ret(0)])
 }
 
-/// A filter whose returns of whole frames are decided by the frame's length, and whose other
+/// A filter in which the frame's length decides instead of returns of whole frames, and other
 /// returns are replaced.
 fn at_end(filter: &[Insn], other: impl Fn(u32) -> u32, longest: u32, ends: [Insn; 2]) -> Vec<Insn> {
     let whole = bpf::LONGEST_HEAD + TAG as u32;
@@ -306,7 +307,7 @@ const fn ret(k: u32) -> Insn {
     Insn { code: op::RET, jt: 0, jf: 0, k }
 }
 
-/// Puts a frame's bytes aside.
+/// The frame with its bytes outside of the ring.
 pub fn aside(frame: &Frame, bytes: &Range<usize>) -> Frame {
     let (start, captured) = (bytes.start as u32, (bytes.end - bytes.start) as u32);
     Frame { place: Place::Aside, start, captured, ..*frame }

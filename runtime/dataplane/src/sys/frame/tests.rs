@@ -1,4 +1,4 @@
-//! Blocks as the kernel writes them, and blocks that lie.
+//! Tests blocks as the kernel writes them, and damaged blocks.
 #![allow(clippy::unwrap_used, reason = "a failed test should stop")]
 use super::*;
 use proptest::prelude::*;
