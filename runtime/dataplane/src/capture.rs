@@ -1,19 +1,21 @@
 //! Reads captures: pcap and pcapng, plain or compressed, from a file or a pipe, as batches of
-//! packets that are slices into one buffer. The invariants: nothing in a file panics, loops, or
-//! makes memory grow past a few times the longest block that really came; every packet before the
-//! first damage is delivered, and the damage is told with its byte offset ([`Break`]).
+//! packets that are slices of one buffer. Invariants: no content of a file causes a panic or an
+//! endless loop, or makes memory grow beyond a few times the longest block that really came. All
+//! packets before the first damage are delivered, and the damage is reported with its byte offset
+//! ([`Break`]).
 //!
-//! Why an own reader: `pcap-parser` 0.17 tells neither where nor why it stopped, asks for the whole
-//! of a block whose length lies, reads `if_tsoffset` as little-endian in big-endian sections, and
-//! refuses every power-of-two `if_tsresol`; `pcap-file` 3.0-rc refuses packets longer than the
-//! snapshot length, which real captures have, and turns lifetimes with `unsafe`. What remains after
-//! checks of our own is four numbers a record. The tests compare this reader with pcap-parser and
-//! with tshark.
+//! Why not a library: `pcap-parser` 0.17 does not report where and why it stopped, asks for the
+//! whole of a block with a wrong length, reads `if_tsoffset` as little-endian in big-endian
+//! sections, and refuses each power-of-two `if_tsresol`. `pcap-file` 3.0-rc refuses packets longer
+//! than the snapshot length, which real captures have, and converts lifetimes with `unsafe`. What
+//! our checks would leave to a library is four numbers per record. The tests compare this reader
+//! with pcap-parser and tshark.
 //!
-//! A capture may have interfaces whose link type is not supported: their packets are counted
-//! ([`Reader::unsupported`]) and passed over. A pcap file has one link type: there it is an error.
-//! Several files are one stream ([`Reader::open_all`]); each file's interfaces are its own. A file
-//! that breaks is told, and the next one is read. A pipe may have nothing ([`Reader::is_idle`]).
+//! A capture may have interfaces with unsupported link types: their packets are counted
+//! ([`Reader::unsupported`]) and skipped. In a pcap file, which has one link type, this is an
+//! error. Several files form one stream ([`Reader::open_all`]); each file has its own interfaces.
+//! After a broken file, the next one is read. A pipe may have no data for now
+//! ([`Reader::is_idle`]).
 
 mod input;
 mod interface;
@@ -38,42 +40,43 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use timeline::Timeline;
 
-/// The longest captured packet that is believed, in bytes: twice what the kernel's largest
-/// aggregates have.
+/// The longest captured packet that is accepted, in bytes: twice the size of the kernel's largest
+/// aggregates.
 pub const MAX_PACKET: usize = 1 << 20;
 
-/// The most packets in a batch.
+/// Upper limit of packets in a batch.
 pub const BATCH: usize = 256;
 
-/// A capture being read: one file, or several as one stream.
+/// A capture that is being read: one file, or several files as one stream.
 pub struct Reader {
     source: Source,
-    /// The files to come.
+    /// The files that are still to be read.
     rest: VecDeque<PathBuf>,
     stop: Arc<AtomicBool>,
     interfaces: Vec<Interface>,
     timeline: Timeline,
     idle: bool,
-    /// How far the last batch went in the window, and what is wrong behind it.
+    /// How much of the window the last batch delivered, and what is wrong behind that.
     delivered: (usize, Option<BreakReason>),
     broken: Vec<Broken>,
     unsupported: BTreeMap<LinkType, u64>,
     clamped_timestamps: u64,
-    /// Bytes of the files that are done.
+    /// Bytes of the completed files.
     read_before: u64,
     length: Option<u64>,
 }
 
-/// A file that stopped being readable.
+/// A file that could not be read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    /// The file; `-` is standard input.
+    /// The path of the file; `-` is standard input.
     pub path: PathBuf,
-    /// Where and why.
+    /// Where reading stopped, and why.
     pub at: Break,
 }
 
-/// What a file is that begins with these bytes, if it is a capture or may be a compressed one.
+/// The kind of a file that begins with these bytes, if it is a capture or may be a compressed
+/// capture.
 pub(crate) fn format(head: &[u8]) -> Option<&'static str> {
     let magic = *head.first_chunk::<4>()?;
     match () {
@@ -89,25 +92,25 @@ pub(crate) fn format(head: &[u8]) -> Option<&'static str> {
 enum Step {
     /// A whole packet record.
     Packets,
-    /// Something else, now passed.
+    /// Another block or record, which was skipped.
     Again,
-    /// Nothing.
+    /// Nothing: the end of the file.
     End,
-    /// Nothing readable.
+    /// An unreadable record.
     Broken(Break),
 }
 
 /// What a slice of whole records begins with.
 enum Next<'a> {
-    /// A packet, and how many bytes its record has.
+    /// A packet, and the length of its record in bytes.
     Record(Record<'a>, usize),
     /// No whole packet record.
     Stop,
-    /// A whole record that makes no sense.
+    /// A whole record with impossible contents.
     Broken(BreakReason),
 }
 
-/// A packet as its file has it.
+/// A packet as it stands in its file.
 struct Record<'a> {
     interface: u32,
     time: i64,
@@ -116,17 +119,18 @@ struct Record<'a> {
     length: u32,
 }
 
-/// Packets, in the order of the file, and the interfaces that they name.
+/// Packets, in the order of the file, and the interfaces that they refer to.
 pub struct Packets<'a> {
-    /// The packets, at most [`BATCH`]; may be none: when all were of unsupported interfaces, or
-    /// there are none for now.
+    /// The packets, at most [`BATCH`]. The list is empty when all packets were of unsupported
+    /// interfaces, or when there are none for now.
     pub packets: Vec<Packet<'a>>,
-    /// The interfaces seen so far; [`Packet::interface`] counts in them.
+    /// The interfaces seen so far; [`Packet::interface`] is an index into them.
     pub interfaces: &'a [Interface],
 }
 
 impl Reader {
-    /// Opens a capture; `-` is standard input. An empty or cut file opens: that is a [`Break`].
+    /// Opens a capture; `-` is standard input. An empty or cut file opens and then gives a
+    /// [`Break`].
     ///
     /// # Errors
     /// [`Error::Open`], [`Error::Directory`], [`Error::NotACapture`], [`Error::UnsupportedLink`].
@@ -134,13 +138,13 @@ impl Reader {
         Reader::open_all(std::slice::from_ref(&path.to_owned()), &Arc::default())
     }
 
-    /// Opens captures that are read one after the other, as one stream; `-` is standard input. Once
-    /// `stop` is set, nothing is waited for any more. Regular files are looked at now, so that what
-    /// is wrong with the last one is told before the first packet; what goes wrong with a file
-    /// later is a [`Break`] of that file.
+    /// Opens captures that are read one after the other as one stream; `-` is standard input. Once
+    /// `stop` is set, the reader waits for no more data. Regular files are checked now, so that an
+    /// error of the last file is reported before the first packet. A later error of a file is a
+    /// [`Break`] of that file.
     ///
     /// # Errors
-    /// As [`open`](Self::open), of whichever file; [`Error::Open`] when there is none.
+    /// As for [`open`](Self::open), for any of the files; [`Error::Open`] when there are none.
     pub fn open_all(paths: &[PathBuf], stop: &Arc<AtomicBool>) -> Result<Reader, Error> {
         let mut rest: VecDeque<PathBuf> = paths.iter().cloned().collect();
         let first = rest.pop_front().unwrap_or_default();
@@ -154,7 +158,7 @@ impl Reader {
                     length = length.map(|length| length + about.len());
                 }
                 None if path.as_os_str() == "-" => length = None,
-                // A named pipe must not be opened twice; what is not there is told.
+                // A named pipe must not be opened twice; a missing file is reported.
                 None => {
                     let there = std::fs::metadata(path);
                     there.map_err(|source| Error::Open { path: path.clone(), source })?;
@@ -167,11 +171,11 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Reads a capture from any stream. A read that fails with `WouldBlock` means that there is
-    /// nothing for now.
+    /// Reads a capture from any stream. A read that fails with `WouldBlock` means that there is no
+    /// data for now.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As for [`open`](Self::open).
     pub fn new(stream: impl Read + Send + 'static) -> Result<Reader, Error> {
         let (path, stop) = (PathBuf::from("-"), Arc::default());
         let input = Input::new(stream, None, &stop);
@@ -203,9 +207,9 @@ impl Reader {
         })
     }
 
-    /// The next packets; none at the end of the last file ([`broken`](Self::broken)). No packets in
-    /// it: all were of unsupported interfaces, or there is nothing for now
-    /// ([`is_idle`](Self::is_idle)).
+    /// The next packets; `None` at the end of the last file (see [`broken`](Self::broken)). The
+    /// list of packets is empty when all were of unsupported interfaces, or when there is no data
+    /// for now ([`is_idle`](Self::is_idle)).
     pub fn next_batch(&mut self) -> Option<Packets<'_>> {
         let prepared = self.prepare();
         self.idle = prepared == Prepared::Idle;
@@ -215,7 +219,7 @@ impl Reader {
         let mut packets = Vec::with_capacity(if self.idle { 0 } else { BATCH });
         let mut at = 0;
         let mut broken = None;
-        // From here on the window is only looked at, so that the packets can borrow from it.
+        // From here on the window is only read, so that the packets can borrow from it.
         let (source, interfaces) = (&self.source, self.interfaces.as_slice());
         while packets.len() < BATCH && !self.idle {
             let (record, size) = match source.record(at, interfaces) {
@@ -229,7 +233,8 @@ impl Reader {
             let moment = (record.interface, record.time);
             let mut ahead = Vec::new();
             if self.timeline.jumps(moment) {
-                // At the front, what there is must do: more was waited for.
+                // At the front, the packets in the window must be enough: the reader has waited for
+                // more.
                 if at > 0 && source.lacks(at, interfaces, &self.timeline) {
                     break;
                 }
@@ -251,8 +256,8 @@ impl Reader {
         Some(Packets { packets, interfaces })
     }
 
-    /// Brings a whole packet record to the front of the window, of the next file where one has
-    /// ended.
+    /// Brings a whole packet record to the front of the window. At the end of a file, it goes on
+    /// with the next one.
     fn prepare(&mut self) -> Prepared {
         let (at, broken) = std::mem::take(&mut self.delivered);
         self.source.pass(at, broken);
@@ -272,7 +277,7 @@ impl Reader {
                     self.read_before += self.source.read_so_far();
                     self.source = next;
                 }
-                // It was there when the first one was opened, or it is a pipe.
+                // The file existed when the first file was opened, or it is a pipe.
                 Err(error) => {
                     let at = Break { offset: 0, reason: BreakReason::Read(error.to_string()) };
                     self.broken.push(Broken { path, at });
@@ -281,18 +286,18 @@ impl Reader {
         }
     }
 
-    /// Whether the last batch had no packets because there is nothing for now.
+    /// Whether the last batch had no packets because there is no data for now.
     pub fn is_idle(&self) -> bool {
         self.idle
     }
 
-    /// Where and why the first broken file stopped being readable, if one did; known once
-    /// [`next_batch`](Self::next_batch) gave none.
+    /// Where and why the first broken file stopped being readable. It is known when
+    /// [`next_batch`](Self::next_batch) has returned `None`.
     pub fn broken(&self) -> Option<&Break> {
         self.broken.first().map(|broken| &broken.at)
     }
 
-    /// The files that stopped being readable, in the order in which they were read.
+    /// The broken files, in the order in which they were read.
     pub fn all_broken(&self) -> &[Broken] {
         &self.broken
     }
@@ -302,28 +307,29 @@ impl Reader {
         &self.interfaces
     }
 
-    /// How many packets were passed over because their link type is not supported, by link type.
+    /// The number of packets skipped because their link type is not supported, by link type.
     pub fn unsupported(&self) -> &BTreeMap<LinkType, u64> {
         &self.unsupported
     }
 
-    /// How many packets had a time outside of 1970..2262, which was moved to the nearest end.
+    /// The number of packets with a time outside of 1970..2262, which was clamped to the nearest
+    /// end.
     pub fn clamped_timestamps(&self) -> u64 {
         self.clamped_timestamps
     }
 
-    /// How many packets are decided at another time than their own, as theirs does not fit the
-    /// packets around them.
+    /// The number of packets that are decided at another time than their own, because their time
+    /// does not fit the packets around them.
     pub fn outlying_times(&self) -> u64 {
         self.timeline.outlying()
     }
 
-    /// How many bytes of the files were read, before decompression.
+    /// The number of bytes read from the files, before decompression.
     pub fn read_so_far(&self) -> u64 {
         self.read_before + self.source.read_so_far()
     }
 
-    /// The length of the files in bytes, before decompression; none when one is a pipe.
+    /// The length of the files in bytes, before decompression. `None`: one of them is a pipe.
     pub fn length(&self) -> Option<u64> {
         self.length
     }

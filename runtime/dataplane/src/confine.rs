@@ -1,12 +1,12 @@
 //! What stations may reach on this host. The owner (command line, signals, control socket) may
-//! write where the process may; a client (every token, also an admin's) writes beneath directories,
-//! on interfaces and to networks that the options of `run` grant. The invariants: nothing is
-//! granted by default; who wrote a station decides, not who loads it again; a file of another
-//! station and the run's own files are written by nobody. (Rejected: a check of the text of paths;
-//! two spellings, hard links and symbolic links pass it.)
+//! write where the process may. A client (any token, also an admin's) writes beneath directories,
+//! on interfaces and to networks that the options of `run` grant. Invariants: nothing is granted by
+//! default. The writer of a station decides, not who loads it again. No station writes a file of
+//! another station, or one of the run's own files. (Rejected: a check of the text of paths; other
+//! spellings, hard links and symbolic links evade it.)
 //!
-//! - `grants`: what clients may reach. `place`: a file beneath a directory handle. `claims`: who
-//!   writes what.
+//! - `grants`: what clients may reach. `place`: a file beneath a directory handle. `claims`: which
+//!   station writes which file.
 //! - `own`: the run's own files.
 
 mod claims;
@@ -27,25 +27,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// How many stations may hang while they are opened; more are refused. Each takes a thread until
-/// the system answers.
+/// The number of stations that may hang while they are opened; more are refused. Each of them takes
+/// a thread until the system answers.
 pub const MOST_STUCK: usize = 8;
 
-/// What stations may reach, and what they hold: one for all policies of a run.
+/// What stations may reach, and what they hold: one object for all policies of a run.
 #[derive(Debug, Default)]
 pub struct Confinement {
     grants: Grants,
-    /// The run's own files. No station writes them, nor into the directories among them.
+    /// The run's own files. No station writes to them, nor into the directories among them.
     protected: Vec<OwnFile>,
     claims: Arc<Claims>,
     stuck: AtomicUsize,
-    /// Set when the run is to end: nobody waits for a station any more.
+    /// Set when the run is to end: no thread waits for a station any more.
     stop: Arc<AtomicBool>,
 }
 
 impl Confinement {
-    /// With what clients are granted, and the run's own files and directories. Waiting ends when
-    /// `stop` is set.
+    /// A confinement with the grants of clients, and the run's own files and directories. Waiting
+    /// ends when `stop` is set.
     pub fn new(
         grants: Grants,
         protected: Vec<(PathBuf, &'static str)>,
@@ -55,18 +55,18 @@ impl Confinement {
         Confinement { grants, protected, stop, ..Confinement::default() }
     }
 
-    /// Records which files the run's own ones are; to be called once they are there, before
-    /// stations are opened. What hangs is recorded when the system answers.
+    /// Records the identities of the run's own files. Call it when they exist, before stations are
+    /// opened. A file that hangs is recorded when the system answers.
     pub fn record_own_files(&self) {
         own::record(&self.protected, &self.stop);
     }
 
-    /// What clients are granted.
+    /// The grants of clients.
     pub fn grants(&self) -> &Grants {
         &self.grants
     }
 
-    /// Whether a station may be what it is, as far as its words tell; touches no file.
+    /// Whether the definition of a station is allowed. Touches no file.
     ///
     /// # Errors
     /// [`Error::NotGranted`].
@@ -77,17 +77,17 @@ impl Confinement {
         }
     }
 
-    /// Where a path of a station leads; makes missing directories.
+    /// The place that a path of a station leads to. Creates missing directories.
     ///
     /// # Errors
-    /// What is wrong with the path, in words.
+    /// The error of the path, in words.
     pub(crate) fn place(&self, path: &str, origin: &Origin) -> Result<Place, String> {
         let place = self.open(path, origin)?;
         place.keep_off(&self.protected)?;
         Ok(place)
     }
 
-    /// The same, also for the run's own files: to look at.
+    /// Like `place`, but also for the run's own files, for reading.
     pub(crate) fn open(&self, path: &str, origin: &Origin) -> Result<Place, String> {
         match origin {
             Origin::Owner => Place::of_owner(path.as_ref(), &self.protected),
@@ -98,10 +98,10 @@ impl Confinement {
         }
     }
 
-    /// Claims something for a station, until what comes back is dropped.
+    /// Claims a key for a station, until the returned claim is dropped.
     ///
     /// # Errors
-    /// Who has it.
+    /// The station that holds it.
     pub(crate) fn claim(&self, key: Key, holder: &Holder) -> Result<Claim, String> {
         self.claims.claim(key, holder)
     }
@@ -111,7 +111,7 @@ impl Confinement {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// How many stations hang while they are opened.
+    /// The number of stations that hang while they are opened.
     pub fn stuck(&self) -> usize {
         self.stuck.load(Ordering::Relaxed)
     }

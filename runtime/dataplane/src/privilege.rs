@@ -1,9 +1,9 @@
-//! What a run may do when it has started: another user, two capabilities at most, no privileges by
-//! programs it could execute, and only the system calls that it makes (`calls`). The invariant: it
-//! is given up before the first thread starts and the first packet is read, so every thread is
-//! without it; what is kept opens interfaces and stations that come back or are loaded later.
-//! (Rejected: to give all up after sockets are open, as a capture tool can; a bridge whose cable
-//! was pulled would stay dead.) See capabilities(7), credentials(7), seccomp(2).
+//! What a run may do after its start: another user, at most two capabilities, no privileges from
+//! executed programs, and only the system calls that it makes (`calls`). Invariant: privileges are
+//! given up before the first thread starts and the first packet is read, so no thread has them.
+//! What is kept opens interfaces and stations that come back or are loaded later. (Rejected: to
+//! give up everything after sockets are open, as a capture tool can; a bridge whose cable was
+//! pulled would stay dead.) See capabilities(7), credentials(7), seccomp(2).
 
 mod calls;
 mod landlock;
@@ -20,7 +20,7 @@ use std::io;
 /// A user to run as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The name, or the number where it has none.
+    /// The user's name, or the number where it has no name.
     pub name: String,
     uid: u32,
     gid: u32,
@@ -28,10 +28,11 @@ pub struct User {
 }
 
 impl User {
-    /// By name or number; behind a colon may stand a group. Without one it has its own groups.
+    /// The user by name or number; a group may follow behind a colon. Without it, the user's own
+    /// groups apply.
     ///
     /// # Errors
-    /// [`Error::User`]: there is none.
+    /// [`Error::User`]: there is no such user or group.
     pub fn find(text: &str) -> Result<User, Error> {
         let (name, group) = match text.split_once(':') {
             Some((name, group)) => (name, Some(group)),
@@ -57,14 +58,14 @@ impl User {
         Ok(User { name, uid, gid, groups })
     }
 
-    /// Who called sudo, when this process is root by it.
+    /// The user who called sudo, if this process is root because of it.
     pub fn behind_sudo() -> Option<User> {
         let root = rustix::process::geteuid().is_root();
         let uid = std::env::var("SUDO_UID").ok().filter(|uid| root && uid != "0")?;
         User::find(&uid).ok()
     }
 
-    /// Whether the process is that user already.
+    /// Whether the process already runs as this user.
     fn is_us(&self) -> bool {
         rustix::process::geteuid().as_raw() == self.uid && rustix::process::getegid().as_raw() == self.gid
     }
@@ -91,22 +92,22 @@ fn groups_of(name: &str, own: nix::unistd::Gid) -> Vec<u32> {
     all.into_iter().map(nix::unistd::Gid::as_raw).collect()
 }
 
-/// What is to be kept.
+/// The privileges to keep.
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
-    /// Run as this user.
+    /// The user to run as. `None`: the present user.
     pub user: Option<User>,
-    /// CAP_NET_ADMIN, beside CAP_NET_RAW: for redirects of bridges.
+    /// Whether to keep CAP_NET_ADMIN beside CAP_NET_RAW, for redirects of bridges.
     pub admin: bool,
-    /// All system calls.
+    /// Whether to keep all system calls.
     pub calls: bool,
 }
 
-/// Gives up everything else; what could not be given up and does no harm is told. To be called by a
-/// process of one thread.
+/// Gives up all other privileges. Returns a message for each that could not be given up and does no
+/// harm. The process must have one thread.
 ///
 /// # Errors
-/// [`Error::Ports`]: there are several threads, the user cannot be changed.
+/// [`Error::Ports`]: there are several threads; [`Error::User`]: the user cannot be changed.
 pub fn give_up(keep: &Keep) -> Result<Vec<String>, Error> {
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads != 1 {
@@ -119,7 +120,7 @@ pub fn give_up(keep: &Keep) -> Result<Vec<String>, Error> {
     let held = this::capabilities(None).map_err(|e| refused("asking for capabilities")(e.into()))?;
     if held.effective.contains(CapabilitySet::SETPCAP) {
         for capability in CapabilitySet::all().iter().filter(|one| !kept.contains(*one)) {
-            // Of those that this kernel does not know.
+            // This kernel may not know the capability.
             let _unknown = this::remove_capability_from_bounding_set(capability);
         }
     }
@@ -145,11 +146,11 @@ pub fn give_up(keep: &Keep) -> Result<Vec<String>, Error> {
     Ok(told)
 }
 
-/// Of this thread, which is the only one.
+/// Changes the user of this thread, which is the only one.
 fn become_user(user: &User) -> io::Result<()> {
     let (uid, gid) = (rustix::process::Uid::from_raw(user.uid), rustix::process::Gid::from_raw(user.gid));
     let groups: Vec<_> = user.groups.iter().map(|gid| rustix::process::Gid::from_raw(*gid)).collect();
-    // Else the capabilities go with root.
+    // Otherwise the capabilities are lost with the user root.
     this::set_keep_capabilities(true)?;
     this::set_thread_groups(&groups)?;
     this::set_thread_res_gid(gid, gid, gid)?;

@@ -1,10 +1,10 @@
-//! Where a capture's bytes come from: a file or standard input, decompressed when its first bytes
-//! say that it is gzip or zstd (names lie, and standard input has none). The invariants:
-//! `read_so_far` counts bytes of the file itself, so that it compares with the file's length; what
-//! is no regular file (a pipe, a socket) is polled, and a read that would wait longer than
-//! [`PATIENCE`] ends with `WouldBlock`, which the decoders pass on and go on from. (Rejected:
-//! compressed input by file extension; a thread that reads, which no signal can end while it
-//! waits.)
+//! The source of a capture's bytes: a file or standard input, decompressed when its first bytes are
+//! those of gzip or zstd (names may be wrong, and standard input has none). Invariants:
+//! `read_so_far` counts bytes of the file itself, so that it is comparable to the file's length.
+//! Files that are not regular (a pipe, a socket) are polled, and a read that would wait longer than
+//! [`PATIENCE`] ends with `WouldBlock`; the decoders pass this on and can continue later.
+//! (Rejected: detection by file extension. Rejected: a reading thread, which no signal can end
+//! while it waits.)
 
 use crate::error::Error;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,34 +17,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long a read of a pipe waits before it says that there is nothing for now.
+/// How long a read of a pipe waits before it reports that there is no data for now.
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A byte stream, opened.
+/// An open byte stream.
 pub(super) struct Input {
     pub(super) stream: Box<dyn Read + Send>,
     pub(super) read_so_far: Arc<AtomicU64>,
-    /// The file's length, if it is a regular file.
+    /// The length of the file, if it is a regular file.
     pub(super) length: Option<u64>,
 }
 
-/// What tells a compressed file, and a capture that we cannot read, from a capture that we can.
+/// The first bytes of compressed files.
 pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 pub(super) const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const MAGIC: usize = 6;
-/// log2 of the longest distance that zstd data may refer back, in bytes: what `zstd --ultra -22`
-/// and `--long` write. It bounds what a decoder keeps, whatever a frame says (RFC 8878, section
+/// log2 of the longest distance that zstd data may refer back, in bytes, as `zstd --ultra -22` and
+/// `--long` write it. It limits a decoder's memory, whatever a frame asks for (RFC 8878, section
 /// 3.1.1.1.2).
 const ZSTD_WINDOW: u32 = 27;
 
 impl Input {
-    /// Opens `path`; `-` is standard input. Once `stop` is set, waiting for the first bytes ends as
-    /// if there were none.
+    /// Opens `path`; `-` is standard input. Once `stop` is set, the wait for the first bytes ends
+    /// as if there were none.
     pub(super) fn open(path: &Path, stop: &AtomicBool) -> Result<Input, Error> {
         let fail = |source| Error::Open { path: path.to_owned(), source };
         let file = match path.as_os_str() == "-" {
             true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
-            // A named pipe is open at once, also while nobody writes to it.
+            // A named pipe opens immediately, also without a writer.
             false => File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path),
         };
         let file = file.map_err(fail)?;
@@ -59,7 +59,7 @@ impl Input {
         made.map_err(fail)
     }
 
-    /// From any stream of `length` bytes.
+    /// Reads any stream of `length` bytes.
     pub(super) fn new(
         stream: impl Read + Send + 'static,
         length: Option<u64>,
@@ -84,7 +84,7 @@ impl Input {
     }
 }
 
-/// The first bytes, fewer only if there are no more.
+/// The first bytes; fewer than `MAGIC` only at the end of the stream.
 fn head(stream: &mut impl Read, stop: &AtomicBool) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(MAGIC);
     while head.len() < MAGIC && !stop.load(Ordering::Relaxed) {
@@ -98,7 +98,7 @@ fn head(stream: &mut impl Read, stop: &AtomicBool) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// What may have nothing for now, without waiting for more than [`PATIENCE`].
+/// A file whose reads wait at most [`PATIENCE`] for data.
 struct Polled(File);
 
 impl Read for Polled {
@@ -106,7 +106,7 @@ impl Read for Polled {
         let most = Timespec { tv_sec: 0, tv_nsec: PATIENCE.as_nanos() as i64 };
         let ready = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&most));
         match ready {
-            // A signal: whoever it was for should look.
+            // A signal arrived: return, so that the caller can check for it.
             Ok(0) | Err(rustix::io::Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
             _ => self.0.read(out),
         }
@@ -126,7 +126,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Says in its failures what was being decompressed.
+/// Adds the name of the compression to errors.
 struct Named<R> {
     name: &'static str,
     stream: R,

@@ -1,7 +1,7 @@
-//! An interface of a capture, and the clock that its time stamps count by. The invariant: a time is
-//! whole nanoseconds since the Unix epoch in `0..=i64::MAX` (until the year 2262); what a file says
-//! beyond is moved to the nearest end and told. Finer clocks than nanoseconds are rounded down.
-//! (Rejected: seconds and a fraction, as in the files: windows and holds need one number that can
+//! An interface of a capture, and the clock of its time stamps. Invariant: a time is whole
+//! nanoseconds since the Unix epoch in `0..=i64::MAX` (until the year 2262). A time beyond is
+//! clamped to the nearest end and reported. Clocks finer than nanoseconds are rounded down.
+//! (Rejected: seconds and a fraction, as in the files; windows and holds need one number that can
 //! be subtracted.)
 
 use super::LinkType;
@@ -10,16 +10,16 @@ use mrule_compiler::abi::Link;
 /// Where packets of a capture came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name, empty when the file does not say.
+    /// The interface's name; empty when the file does not say.
     pub name: String,
-    /// Its description, empty when the file does not say.
+    /// The interface's description; empty when the file does not say.
     pub description: String,
-    /// What `frame.interface_name` says: as in Wireshark its name, else its description, else
-    /// `unknown`; empty when the file has no interfaces.
+    /// The value of `frame.interface_name`. As in Wireshark, it is the name, else the description,
+    /// else `unknown`; empty when the file has no interfaces.
     pub label: String,
-    /// Its link type, as found.
+    /// The link type, as found.
     pub link_type: LinkType,
-    /// How its frames begin; none when the link type is not supported.
+    /// The layout of frames. `None`: the link type is not supported.
     pub link: Option<Link>,
     pub(super) clock: Clock,
 }
@@ -37,7 +37,7 @@ impl Interface {
     }
 }
 
-/// What a tick is, and where counting began.
+/// The length of a tick, and the time at which counting began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Clock {
     scale: Scale,
@@ -46,23 +46,23 @@ pub(super) struct Clock {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scale {
-    /// A tick is so many nanoseconds.
+    /// A tick is this number of nanoseconds.
     Multiply(u64),
-    /// So many ticks are a nanosecond.
+    /// This number of ticks is a nanosecond.
     Divide(u64),
     /// 2^n ticks are a second.
     Binary(u32),
-    /// A tick so short that 2^64 of them are no nanosecond.
+    /// A tick is so short that 2^64 ticks are less than a nanosecond.
     Nothing,
 }
 
 impl Clock {
-    /// What pcapng takes when a file says nothing (draft-ietf-opsawg-pcapng, if_tsresol).
+    /// The default of pcapng (draft-ietf-opsawg-pcapng, if_tsresol).
     pub(super) const MICROSECONDS: Clock = Clock { scale: Scale::Multiply(1_000), offset_seconds: 0 };
     pub(super) const NANOSECONDS: Clock = Clock { scale: Scale::Multiply(1), offset_seconds: 0 };
 
-    /// From the options `if_tsresol` (most significant bit: a power of 2, else of 10) and
-    /// `if_tsoffset`.
+    /// A clock from the options `if_tsresol` (the most significant bit: a power of 2, else of 10)
+    /// and `if_tsoffset`.
     pub(super) fn new(resolution: u8, offset_seconds: i64) -> Clock {
         let exponent = u32::from(resolution & 0x7f);
         let scale = match resolution & 0x80 {
@@ -73,7 +73,7 @@ impl Clock {
         Clock { scale, offset_seconds }
     }
 
-    /// Nanoseconds since the epoch, and whether they had to be moved into range.
+    /// Nanoseconds since the Unix epoch, and whether they had to be clamped.
     pub(super) fn nanoseconds(self, ticks: u64) -> (i64, bool) {
         if let (Scale::Multiply(factor), 0) = (self.scale, self.offset_seconds)
             && let Some(time) = ticks.checked_mul(factor).and_then(|time| i64::try_from(time).ok())

@@ -1,6 +1,6 @@
-//! Numbers in the byte order of the host that wrote a capture. Total: bytes that are not there read
-//! as 0; callers have checked lengths. (Rejected: a type parameter for the order, which doubles the
-//! code to save a predicted branch.)
+//! Reads numbers in the byte order of the host that wrote a capture. Invariant: the functions are
+//! total: missing bytes read as 0, and callers have checked lengths. (Rejected: a type parameter
+//! for the order, which doubles the code to save a predicted branch.)
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {

@@ -1,8 +1,8 @@
-//! Classic pcap files: a header of 24 bytes, then records. Micro- and nanoseconds, both byte
-//! orders, and the "modified" records of 24 bytes that old Linux systems wrote. The invariant: no
-//! length of the file is believed before the bytes are there. What real captures get wrong is
-//! accepted: a packet longer than the snapshot length, a captured length over the original one (the
-//! packet is then as long as what was captured). Format: draft-ietf-opsawg-pcap.
+//! Classic pcap files: a header of 24 bytes, then records. Supported are micro- and nanoseconds,
+//! both byte orders, and the "modified" records of 24 bytes that old Linux systems wrote.
+//! Invariant: no length in the file is used before its bytes are there. Common errors of real
+//! captures are accepted: a packet longer than the snapshot length, and a captured length above the
+//! original length (the packet then has its captured length). Format: draft-ietf-opsawg-pcap.
 
 use super::interface::{Clock, Interface};
 use super::order::Order;
@@ -20,7 +20,7 @@ pub(super) struct Pcap {
 }
 
 impl Pcap {
-    /// From the first four bytes; none if they are no pcap magic number.
+    /// The format by the first four bytes. Returns `None` if they are no pcap magic number.
     pub(super) fn recognise(magic: [u8; 4]) -> Option<Pcap> {
         let little = u32::from_le_bytes(magic);
         let big = u32::from_be_bytes(magic);
@@ -38,19 +38,19 @@ impl Pcap {
         None
     }
 
-    /// The file header: its one interface.
+    /// Reads the file header, which describes one interface.
     pub(super) fn header(&self, bytes: &[u8]) -> Result<Interface, BreakReason> {
         let (major, minor) = (self.order.u16(bytes, 4), self.order.u16(bytes, 6));
         if major != 2 {
             return Err(BreakReason::Version { what: "pcap", major, minor });
         }
-        // The upper half says whether frames end with a checksum, and reserved things.
+        // The upper half says whether frames end with a checksum, and has reserved bits.
         let link_type = LinkType(self.order.u32(bytes, 20) as u16);
         let clock = if self.nanoseconds_per_tick == 1 { Clock::NANOSECONDS } else { Clock::MICROSECONDS };
         Ok(Interface::new(link_type, clock))
     }
 
-    /// Sees to it that a whole record is at the front of the window.
+    /// Brings a whole record to the front of the window.
     pub(super) fn prepare(&self, window: &mut Window) -> Step {
         let offset = window.offset();
         let broken = |reason| Step::Broken(Break { offset, reason });
@@ -81,7 +81,7 @@ impl Pcap {
         };
         let seconds = i64::from(self.order.u32(header, 0));
         let fraction = i64::from(self.order.u32(header, 4));
-        // At most 2^32 * (10^9 + 1000): far below 2^63.
+        // At most 2^32 * (10^9 + 1000), which is far below 2^63.
         let time = seconds * 1_000_000_000 + fraction * self.nanoseconds_per_tick;
         let length = self.order.u32(header, 12);
         Next::Record(
@@ -90,7 +90,7 @@ impl Pcap {
         )
     }
 
-    /// Whether `bytes` may begin a record that is not whole yet.
+    /// Whether `bytes` may begin with a record that is not whole yet.
     pub(super) fn is_unfinished(&self, bytes: &[u8]) -> bool {
         bytes.len() < self.record_header || self.order.u32(bytes, 8) as usize <= MAX_PACKET
     }

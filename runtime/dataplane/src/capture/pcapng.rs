@@ -1,9 +1,9 @@
 //! pcapng files: blocks in sections. A section has its own byte order and its own interfaces,
-//! numbered from 0; here they are numbered through the file, and a section that describes the same
-//! interface at the same place again shares its number. Packets come in enhanced, simple and
-//! (obsolete) packet blocks; blocks of other kinds are skipped, however long, without holding them.
-//! The invariant: a block is looked into only when it is whole and its two lengths agree. A simple
-//! packet block has no time: it gets the epoch. Format: draft-ietf-opsawg-pcapng.
+//! numbered from 0. This reader numbers interfaces through the file; a section that describes the
+//! same interface at the same place again shares its number. Packets come in enhanced, simple and
+//! (obsolete) packet blocks. Blocks of other kinds are skipped without holding them, whatever their
+//! length. Invariant: a block is read only when it is whole and its two lengths are equal. A simple
+//! packet block has no time and gets the epoch. Format: draft-ietf-opsawg-pcapng.
 
 use super::interface::{Clock, Interface};
 use super::order::Order;
@@ -18,36 +18,36 @@ const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 
-/// The longest block that is held in memory, in bytes: a packet and what options there may be.
+/// The longest block that is held in memory, in bytes: a packet and its options.
 const MAX_BLOCK: usize = 16 << 20;
-/// The most interfaces that are kept.
+/// Upper limit of interfaces that are kept.
 const MAX_INTERFACES: usize = 1 << 16;
-/// The most bytes of a name or description that are kept.
+/// Bytes of a name or description that are kept.
 const MAX_NAME: usize = 1024;
 
 pub(super) struct Pcapng {
     order: Order,
     /// For each interface of the section: its number in the file, and its snapshot length.
     section: Vec<(u32, u32)>,
-    /// The numbers of the section before.
+    /// The interfaces of the previous section.
     previous: Vec<(u32, u32)>,
     skipping: Option<Skipping>,
 }
 
-/// A block that is passed over while its bytes still come.
+/// A block that is being skipped while its bytes arrive.
 #[derive(Debug, Clone, Copy)]
 struct Skipping {
-    /// Stream offset of its first byte.
+    /// Stream offset of the block's first byte.
     offset: u64,
     length: u32,
-    /// Bytes still to pass, without its last four.
+    /// Bytes that are still to be skipped, without the block's last four.
     left: u64,
 }
 
-/// A kind of block, as far as it concerns us.
+/// The properties of a kind of block that the reader needs.
 struct Kind {
     what: &'static str,
-    /// The least length it can have.
+    /// The lower limit of its length.
     least: u32,
     held: bool,
 }
@@ -65,15 +65,15 @@ fn kind(number: u32) -> Kind {
 }
 
 impl Pcapng {
-    /// From the first four bytes of a file; none if they are no pcapng.
+    /// The format by the first four bytes of a file. Returns `None` if they are not pcapng's.
     pub(super) fn recognise(magic: [u8; 4]) -> Option<Pcapng> {
         let pcapng =
             Pcapng { order: Order::Little, section: Vec::new(), previous: Vec::new(), skipping: None };
         (u32::from_le_bytes(magic) == SECTION).then_some(pcapng)
     }
 
-    /// Takes one step: through one block that is no packet, or to a whole packet block at the front
-    /// of the window.
+    /// Takes one step: over one block that is no packet, or to a whole packet block at the front of
+    /// the window.
     pub(super) fn prepare(&mut self, window: &mut Window, interfaces: &mut Vec<Interface>) -> Step {
         let offset = self.skipping.map_or(window.offset(), |skipping| skipping.offset);
         self.step(window, interfaces).unwrap_or_else(|reason| Step::Broken(Break { offset, reason }))
@@ -128,8 +128,8 @@ impl Pcapng {
         Ok(Step::Again)
     }
 
-    /// Passes over a block without holding it, and checks that its end says the same length. Goes
-    /// on where it was when the stream had nothing for now.
+    /// Skips a block without holding it, and checks that its end has the same length. It continues
+    /// where it stopped when the stream had no data.
     fn skip(&mut self, window: &mut Window, mut skipping: Skipping) -> Result<Step, BreakReason> {
         let length = skipping.length;
         skipping.left -= window.skip(skipping.left);
@@ -195,7 +195,7 @@ impl Pcapng {
         Ok(())
     }
 
-    /// The packet block that `bytes` begin with, if they begin with a whole one.
+    /// The packet block that `bytes` begin with, if it is whole.
     #[inline]
     pub(super) fn next<'a>(&self, bytes: &'a [u8], interfaces: &[Interface]) -> Next<'a> {
         let order = self.order;
@@ -204,7 +204,7 @@ impl Pcapng {
         if !matches!(number, ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET) {
             return Next::Stop;
         }
-        // Whatever is wrong with the frame of the block, `step` finds the words for.
+        // `step` finds the words for any error in the frame of the block.
         let least = if number == SIMPLE_PACKET { 16 } else { 32 };
         if length < least || length > MAX_BLOCK || !length.is_multiple_of(4) || length > bytes.len() {
             return Next::Stop;
@@ -219,7 +219,7 @@ impl Pcapng {
         }
     }
 
-    /// Whether `bytes` may begin a packet block that is not whole yet.
+    /// Whether `bytes` may begin with a packet block that is not whole yet.
     pub(super) fn is_unfinished(&self, bytes: &[u8]) -> bool {
         let number = self.order.u32(bytes, 0);
         let length = self.order.u32(bytes, 4) as usize;
@@ -228,7 +228,7 @@ impl Pcapng {
         bytes.len() < 12 || packet && sound
     }
 
-    /// A packet block without its last four bytes.
+    /// Reads a packet block without its last four bytes.
     #[inline]
     fn packet<'a>(
         &self,
@@ -265,7 +265,7 @@ impl Pcapng {
     }
 }
 
-/// The frame, if it is what the block says and no longer than packets are.
+/// The frame, if it has the length that the block claims, and no more than any packet has.
 fn checked<'a>(frame: &'a [u8], captured: u32, room: &[u8]) -> Result<&'a [u8], BreakReason> {
     if frame.len() != captured as usize {
         return Err(BreakReason::PacketOutside { captured, room: room.len() as u32 });
@@ -297,7 +297,7 @@ impl<'a> Iterator for Options<'a> {
     }
 }
 
-/// Text of an option; what is no UTF-8 is replaced, what is too long is left off.
+/// The text of an option. Bytes that are not UTF-8 are replaced, and text above the limit is cut.
 fn text(value: &[u8]) -> String {
     let value = value.get(..MAX_NAME).unwrap_or(value);
     let value = value.split(|&byte| byte == 0).next().unwrap_or(value);

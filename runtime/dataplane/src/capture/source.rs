@@ -1,6 +1,7 @@
-//! One file of a capture: its format, and what lies at the front of what was read of it. The
-//! invariant: the end of the file, a break in it and "nothing for now" are three outcomes, and only
-//! the first two are final. (Rejected: a trait for formats; there are two, and a match says which.)
+//! One file of a capture: its format, and what lies at the front of the data read so far.
+//! Invariant: the end of the file, a break in it and "no data for now" are three outcomes, and only
+//! the first two are final. (Rejected: a trait for formats; there are two, and a match tells them
+//! apart.)
 
 use super::input::{self, Input};
 use super::timeline::{AHEAD, Moment, Timeline};
@@ -11,44 +12,44 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How many bytes after a packet are looked at for packets that confirm its time.
+/// Number of bytes after a packet that are searched for packets that confirm its time.
 const AHEAD_BYTES: usize = 256 << 10;
 
-/// A file being read.
+/// A file that is being read.
 pub(super) struct Source {
     pub path: PathBuf,
     window: Window,
     format: Format,
-    /// The number of its first interface among those of all files.
+    /// The number of the file's first interface among those of all files.
     base: u32,
     ended: bool,
     broken: Option<Break>,
     read_so_far: Arc<AtomicU64>,
-    /// The file's length in bytes, before decompression; none for pipes.
+    /// The length of the file in bytes, before decompression. `None`: a pipe.
     pub length: Option<u64>,
 }
 
 enum Format {
     Pcap(pcap::Pcap),
     Pcapng(pcapng::Pcapng),
-    /// Too short to tell.
+    /// The file is too short to tell.
     None,
 }
 
 /// What can be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Prepared {
-    /// There is a whole packet at the front.
+    /// A whole packet is at the front.
     Packet,
-    /// Nothing for now.
+    /// There is no data for now.
     Idle,
-    /// Nothing any more.
+    /// There are no more packets.
     Ended,
 }
 
 impl Source {
-    /// Begins to read, waiting for the file header of a pipe until `stop` is set. The interface of
-    /// a pcap file is added to `interfaces`.
+    /// Begins to read. Waits for the file header of a pipe until `stop` is set. Adds the interface
+    /// of a pcap file to `interfaces`.
     ///
     /// # Errors
     /// [`Error::NotACapture`], [`Error::UnsupportedLink`].
@@ -93,8 +94,8 @@ impl Source {
         Ok(source)
     }
 
-    /// Waits until there are so many bytes or there is an end; ends it without a break, and gives
-    /// false, when `stop` is set before.
+    /// Waits until there are `bytes` bytes or an end. If `stop` is set before, it ends the file
+    /// without a break and returns false.
     fn wait_for(&mut self, bytes: usize, stop: &AtomicBool) -> bool {
         while !self.window.want(bytes) && self.window.is_idle() {
             if stop.load(Ordering::Relaxed) {
@@ -135,17 +136,17 @@ impl Source {
         Ok(())
     }
 
-    /// How many bytes of the file were read, before decompression.
+    /// The number of bytes read from the file, before decompression.
     pub fn read_so_far(&self) -> u64 {
         self.read_so_far.load(Ordering::Relaxed)
     }
 
-    /// Where and why the file stopped being readable, if it did; told once.
+    /// Where and why the file stopped being readable; returned once.
     pub fn take_break(&mut self) -> Option<Break> {
         self.broken.take()
     }
 
-    /// Passes over what was delivered; a record that makes no sense behind it ends the file.
+    /// Skips what was delivered. An impossible record behind it ends the file.
     pub fn pass(&mut self, delivered: usize, broken: Option<BreakReason>) {
         self.window.consume(delivered);
         if let Some(reason) = broken {
@@ -154,8 +155,8 @@ impl Source {
         }
     }
 
-    /// Brings a whole packet record to the front of the window, and those after it that its time is
-    /// held against.
+    /// Brings a whole packet record to the front of the window, and with it the following packets
+    /// that its time is compared with.
     pub fn prepare(&mut self, interfaces: &mut Vec<Interface>, timeline: &Timeline) -> Prepared {
         while !self.ended {
             self.window.forget_idle();
@@ -197,7 +198,7 @@ impl Source {
         }
     }
 
-    /// Whether the packet at `at` jumps, and more must be read to know whether that is true.
+    /// Whether the time of the packet at `at` jumps, and more packets must be read to confirm it.
     pub fn lacks(&self, at: usize, interfaces: &[Interface], timeline: &Timeline) -> bool {
         if self.window.has_ended() {
             return false;
@@ -210,7 +211,7 @@ impl Source {
         }
     }
 
-    /// The interfaces and times of the packets from `at` on, and whether there may be more to know.
+    /// The interfaces and times of the packets from `at` on, and whether reading more may help.
     pub fn ahead(&self, mut at: usize, interfaces: &[Interface]) -> (Vec<Moment>, bool) {
         let (mut moments, end) = (Vec::with_capacity(AHEAD), at + AHEAD_BYTES);
         while moments.len() < AHEAD && at < end {
@@ -234,8 +235,8 @@ impl Source {
         (moments, false)
     }
 
-    /// Ends reading. Where the stream itself failed, that is what is told, not what is missing
-    /// because of it.
+    /// Ends reading. Where the stream itself failed, that failure is reported, and not the missing
+    /// bytes that it caused.
     fn end(&mut self, broken: Option<Break>) {
         self.ended = true;
         self.broken = match self.window.failure() {

@@ -1,30 +1,30 @@
 //! The time at which a packet of a capture is decided. Most often it is the packet's own time. A
-//! capture is in the order in which packets came, so a time that does not fit the packets around it
-//! says nothing of when the packet came: such a packet is decided at the latest time before it, and
-//! its copy keeps its own time.
+//! capture is in the order of arrival, so a time that does not fit the packets around it does not
+//! tell when its packet came. Such a packet is decided at the latest time before it; its copy keeps
+//! its own time.
 //!
-//! The invariants: the decision times never jump back by more than [`NEAR`]; one packet with an
-//! outlying time moves no other packet; the times depend on the packets alone, not on how they are
-//! cut into batches. (Rejected: the greatest time so far, as one packet an hour ahead would then
-//! end all flows; each packet's own time, as one packet an hour back would; one offset for each
-//! interface from the start, as files recorded one after the other have a true distance.)
+//! Invariants: decision times never jump back by more than [`NEAR`]. One packet with an outlying
+//! time moves no other packet. The times depend on the packets alone, not on how they are cut into
+//! batches. (Rejected: the greatest time so far; one packet an hour ahead would end all flows.
+//! Rejected: each packet's own time; one packet an hour back would end them. Rejected: one offset
+//! per interface from the start; files recorded one after the other have a true distance.)
 
-/// Times that lie this near together are taken as they are, in nanoseconds: capture points deliver
-/// packets in blocks, so packets of two interfaces lie some milliseconds out of order, up to a
+/// Times within this distance are taken as they are, in nanoseconds. Capture points deliver packets
+/// in blocks, so packets of two interfaces can be out of order by some milliseconds, up to a
 /// second.
 pub(super) const NEAR: i64 = 2_000_000_000;
-/// How many packets after a jump are asked whether the jump is true.
+/// Number of packets after a jump that are checked for whether the jump is real.
 pub(super) const AHEAD: usize = 16;
-/// An interface whose packets are outlying this often in a row, near each other, has another clock.
+/// An interface with this number of outlying packets in a row, near each other, has another clock.
 const ANOTHER_CLOCK: u8 = 4;
 
 /// The interface and the time of a packet.
 pub(super) type Moment = (u32, i64);
 
-/// What is known of the times so far.
+/// What is known about the times so far.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    /// The latest decision time; none before the first packet.
+    /// The latest decision time. `None` before the first packet.
     now: Option<i64>,
     clocks: Vec<Clock>,
     outlying: u64,
@@ -33,16 +33,16 @@ pub(super) struct Timeline {
 /// The clock of one interface.
 #[derive(Debug, Clone, Copy, Default)]
 struct Clock {
-    /// What is added to its times, in nanoseconds.
+    /// The offset to add to the interface's times, in nanoseconds.
     offset: i64,
-    /// How many outlying packets came in a row.
+    /// The number of outlying packets in a row.
     outliers: u8,
     /// The time of the last outlying packet.
     outlier: Option<i64>,
 }
 
 impl Timeline {
-    /// How many packets are decided at another time than their own.
+    /// The number of packets that are decided at another time than their own.
     pub(super) fn outlying(&self) -> u64 {
         self.outlying
     }
@@ -55,15 +55,15 @@ impl Timeline {
         time.saturating_add(self.clock(interface).offset)
     }
 
-    /// Whether a packet is far from the latest time, so that the packets after it are asked.
+    /// Whether a packet is far from the latest time, so that the packets after it must be checked.
     #[inline]
     pub(super) fn jumps(&self, packet: Moment) -> bool {
         let time = self.on_ours(packet);
         self.now.is_none_or(|now| !is_near(time, now))
     }
 
-    /// When the next packet is decided. `ahead` are the packets after it, up to [`AHEAD`]; they are
-    /// looked at where it [jumps](Self::jumps).
+    /// The time at which the next packet is decided. `ahead` has the packets after it, up to
+    /// [`AHEAD`]; they are read only where the packet [jumps](Self::jumps).
     #[inline]
     pub(super) fn take(&mut self, packet: Moment, ahead: &[Moment]) -> i64 {
         let time = self.on_ours(packet);
@@ -85,18 +85,18 @@ impl Timeline {
     fn jump(&mut self, packet: Moment, time: i64, ahead: &[Moment]) -> i64 {
         let after = |ahead: &[Moment], is: &dyn Fn(i64) -> bool| ahead.iter().any(|at| is(self.on_ours(*at)));
         let Some(now) = self.now else {
-            // The first packet of all: where half of the next are earlier, the first is the one
-            // that is wrong.
+            // The first packet of all: if at least half of the next packets are earlier, the first
+            // packet is wrong.
             let earlier =
                 ahead.iter().map(|at| self.on_ours(*at)).filter(|at| *at < time.saturating_sub(NEAR));
             let earlier: Vec<i64> = earlier.collect();
             let wrong = earlier.len() * 2 >= ahead.len();
             return earlier.first().filter(|_| wrong).copied().unwrap_or(time);
         };
-        // At the end there is nobody to ask: what an outlier said before counts.
+        // At the end there are no packets to check: the last outlying time counts.
         let known = ahead.is_empty() && self.clock(packet.0).outlier.is_some_and(|at| is_near(at, packet.1));
         if time > now && !known && !after(ahead, &|at| is_near(at, now)) {
-            // Nothing happened for a while.
+            // No packets came for a while.
             self.set(packet.0, |clock| clock.outliers = 0);
             return time;
         }

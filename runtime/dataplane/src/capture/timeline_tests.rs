@@ -1,13 +1,13 @@
-//! The decision times of streams of packets, in seconds. (Rejected: times in nanoseconds, which
-//! nobody reads.)
+//! Tests the decision times of streams of packets, in seconds. (Rejected: times in nanoseconds,
+//! which are hard to read.)
 
 use super::*;
 use proptest::prelude::*;
 
 const S: i64 = 1_000_000_000;
 
-/// When each of these packets (interface, seconds) is decided, in seconds, and how many at another
-/// time.
+/// The times at which these packets (interface, seconds) are decided, in seconds, and the number of
+/// packets that are decided at another time.
 fn decided(packets: &[(u32, i64)]) -> (Vec<i64>, u64) {
     let packets: Vec<Moment> = packets.iter().map(|(interface, at)| (*interface, at * S)).collect();
     let mut timeline = Timeline::default();
@@ -68,7 +68,7 @@ fn the_ends_of_time_are_times() {
 }
 
 proptest! {
-    /// Times that rise, whatever the distances, are decided as they are.
+    /// Rising times are kept, whatever their distances.
     #[test]
     fn rising_times_stay(steps in prop::collection::vec(0_i64..4000, 1..200)) {
         let mut at = 0;
@@ -76,7 +76,7 @@ proptest! {
         prop_assert_eq!(of_one(&times), (times, 0));
     }
 
-    /// Any times: none is decided far before one that came earlier.
+    /// With any times, no packet is decided far before an earlier packet.
     #[test]
     fn never_far_back(times in prop::collection::vec((0_u32..3, 0_i64..10_000), 1..200)) {
         let (decided, _) = decided(&times);

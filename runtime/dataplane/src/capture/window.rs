@@ -1,13 +1,12 @@
-//! A refillable buffer over a byte stream: what was read and not yet consumed lies in one slice, so
-//! that packets are slices into it. The invariants: `start <= end <= buffer.len()`; the buffer
-//! grows only when it is full of bytes that really came, so a length field that lies allocates
-//! nothing. (Rejected: mapping the file, which is unsafe, dies by a signal when the file is cut
-//! meanwhile, and cannot read a pipe; `BufReader`, which hands out less than a whole record.)
+//! A refillable buffer over a byte stream. The bytes that were read and not yet consumed lie in one
+//! slice, so that packets are slices of it. Invariants: `start <= end <= buffer.len()`; the buffer
+//! grows only when it is full of bytes that really came, so a wrong length field allocates nothing.
+//! (Rejected: mapping the file, which is unsafe, gets a signal when the file is cut meanwhile, and
+//! cannot read a pipe. Rejected: `BufReader`, which returns less than a whole record.)
 
 use std::io::{ErrorKind, Read};
 
-/// How much is read at once, in bytes: small enough to stay in the cache between the kernel's copy
-/// and our look at it.
+/// Bytes per read: few enough to stay in the cache between the kernel's copy and their use.
 const READ: usize = 256 << 10;
 
 pub(super) struct Window {
@@ -17,9 +16,9 @@ pub(super) struct Window {
     end: usize,
     /// Stream offset of `buffer[0]`.
     base: u64,
-    /// Nothing more will come; with the failure, if one is why.
+    /// The end of the stream was reached; with the failure, if there was one.
     ended: Option<Option<String>>,
-    /// The last read found nothing for now (`WouldBlock`): the stream goes on.
+    /// The last read found no data for now (`WouldBlock`); the stream goes on.
     idle: bool,
 }
 
@@ -28,7 +27,7 @@ impl Window {
         Window { input, buffer: vec![0; READ], start: 0, end: 0, base: 0, ended: None, idle: false }
     }
 
-    /// What was read and not consumed.
+    /// The bytes that were read and not consumed.
     pub(super) fn bytes(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or(&[])
     }
@@ -48,7 +47,7 @@ impl Window {
         self.ended.is_some()
     }
 
-    /// Whether the last read found nothing for now: what is missing may still come.
+    /// Whether the last read found no data for now: missing bytes may still come.
     pub(super) fn is_idle(&self) -> bool {
         self.idle
     }
@@ -57,13 +56,13 @@ impl Window {
         self.idle = false;
     }
 
-    /// Gives up the first `n` bytes (at most what there is).
+    /// Consumes the first `n` bytes, or all bytes if there are fewer.
     pub(super) fn consume(&mut self, n: usize) {
         self.start = self.start.saturating_add(n).min(self.end);
     }
 
-    /// Reads until there are `n` bytes; false when the stream ends before, or gives nothing for
-    /// now.
+    /// Reads until there are `n` bytes. Returns false when the stream ends before, or has no data
+    /// for now.
     pub(super) fn want(&mut self, n: usize) -> bool {
         while self.end - self.start < n {
             if !self.refill() {
@@ -73,7 +72,7 @@ impl Window {
         true
     }
 
-    /// Consumes `n` bytes without holding them; says how many there were.
+    /// Consumes `n` bytes without holding them. Returns the number of consumed bytes.
     pub(super) fn skip(&mut self, n: u64) -> u64 {
         let mut left = n;
         loop {
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
     use std::io;
 
-    /// Gives a few bytes at a time, then fails.
+    /// Returns a few bytes at a time, then fails.
     struct Drip(u64, u64);
 
     impl Read for Drip {

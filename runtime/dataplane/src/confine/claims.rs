@@ -1,44 +1,44 @@
-//! Which station writes which file. The invariant: at most one station that is not ending holds a
-//! file, by device and inode, and at most one a name in a directory, by the directory's device and
-//! inode; so two spellings, hard links and symbolic links of one file meet here. (Rejected: locks
-//! on files, which end with any close of the same file.)
+//! Which station writes which file. Invariant: at most one station that is not ending holds a file,
+//! by device and inode, and at most one holds a name in a directory, by the directory's device and
+//! inode. So other spellings, hard links and symbolic links lead to the same claim. (Rejected: file
+//! locks, which end with any close of the same file.)
 
 use super::FileId;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What can be held.
+/// What a station can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// A file or FIFO that is there.
+    /// An existing file or FIFO.
     File(FileId),
     /// A name, or a pattern of names, in a directory.
     Name(FileId, String),
 }
 
-/// A station as a holder; a clone is the same one.
+/// A station as a holder. Clones are the same holder.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
     id: u64,
-    /// As users know it.
+    /// The station's name for users.
     shown: Arc<str>,
-    /// It ends: it finishes its file, and another one may take the name.
+    /// The station is ending: it finishes its file, and another station may take the name.
     ending: Arc<AtomicBool>,
-    /// The stations of an older version that end when this one is at work.
+    /// The stations of an older version that end when this station runs.
     replaces: Arc<[u64]>,
 }
 
 static LAST: AtomicU64 = AtomicU64::new(0);
 
 impl Holder {
-    /// A station that users know by these words; it may take over what the others hold.
+    /// A station with this name for users. It may take over what the stations in `replaces` hold.
     pub fn new<'h>(shown: String, replaces: impl IntoIterator<Item = &'h Holder>) -> Holder {
         let id = LAST.fetch_add(1, Ordering::Relaxed);
         let replaces = replaces.into_iter().map(|other| other.id).collect();
         Holder { id, shown: shown.into(), ending: Arc::default(), replaces }
     }
 
-    /// It ends.
+    /// Marks the station as ending.
     pub fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
@@ -48,7 +48,7 @@ impl Holder {
     }
 }
 
-/// All that is held.
+/// All claims.
 #[derive(Debug, Default)]
 pub(crate) struct Claims(Mutex<Vec<(Key, Holder)>>);
 
@@ -67,7 +67,7 @@ impl Claims {
     }
 }
 
-/// Something that is held until this is dropped.
+/// A claim, which ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
     claims: Arc<Claims>,

@@ -1,8 +1,8 @@
-//! What clients of the API are granted when a run starts: directories, interfaces, networks. The
-//! invariants: a directory is opened once, at the start, and everything of clients is looked up
-//! beneath that handle; a refusal says what was wanted, what is granted, and which option grants
-//! it. (Rejected: grants for each token; the file of tokens can be changed by SIGHUP, the grants
-//! are for the whole run.)
+//! What API clients are granted at the start of a run: directories, interfaces, networks.
+//! Invariants: a directory is opened once, at the start, and all paths of clients are looked up
+//! beneath that handle. A refusal says what was wanted, what is granted, and which option grants
+//! it. (Rejected: grants per token; SIGHUP can change the token file, but the grants are for the
+//! whole run.)
 
 use super::place;
 use crate::error::Error;
@@ -16,9 +16,9 @@ use std::str::FromStr;
 /// A directory beneath which clients may write.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    /// As given.
+    /// The path as given.
     path: PathBuf,
-    /// Without symbolic links.
+    /// The path without symbolic links.
     real: PathBuf,
     handle: OwnedFd,
 }
@@ -29,15 +29,15 @@ impl Directory {
     }
 }
 
-/// A network that tunnels of clients may go to: an address and the length of its prefix (RFC 4632,
-/// RFC 4291).
+/// A network that tunnels of clients may lead to: an address and the length of its prefix (RFC
+/// 4632, RFC 4291).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
     bits: u8,
 }
 
-/// An IPv4 address in IPv6 notation is that IPv4 address.
+/// The address as a number and its length in bits. An IPv4 address in IPv6 notation counts as IPv4.
 fn number(address: IpAddr) -> (u128, u8) {
     match address.to_canonical() {
         IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
@@ -78,7 +78,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// What clients may reach; nothing, unless told.
+/// What clients may reach; nothing by default.
 #[derive(Debug, Default)]
 pub struct Grants {
     directories: Vec<Directory>,
@@ -90,7 +90,7 @@ impl Grants {
     /// Opens the directories.
     ///
     /// # Errors
-    /// [`Error::Grant`]: one is not there, is no directory, or cannot be opened.
+    /// [`Error::Grant`]: a directory does not exist, is no directory, or cannot be opened.
     pub fn open(
         directories: &[PathBuf],
         interfaces: &[String],
@@ -109,7 +109,7 @@ impl Grants {
         })
     }
 
-    /// The directories' handles, for what the kernel enforces.
+    /// The handles of the directories, for the rules that the kernel enforces.
     pub(crate) fn handles(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.directories.iter().map(Directory::handle)
     }
@@ -119,7 +119,7 @@ impl Grants {
         self.directories.iter().map(|directory| directory.real.as_path())
     }
 
-    /// Whether a client's station may be what it is.
+    /// Whether the definition of a client's station is allowed.
     ///
     /// # Errors
     /// [`Error::NotGranted`].
@@ -151,11 +151,11 @@ impl Grants {
     }
 
     /// The directory that a client's path lies in, and the path beneath it. A relative path lies in
-    /// the first one; an absolute path begins with a directory as it was given, or as it is without
+    /// the first directory. An absolute path begins with a directory as given, or without its
     /// symbolic links.
     ///
     /// # Errors
-    /// It lies in none of them, or has `..`; in words.
+    /// The path lies in no granted directory, or contains `..`; in words.
     pub(crate) fn locate(&self, path: &str) -> Result<(&Directory, PathBuf), String> {
         let asked = Path::new(path);
         if asked.components().any(|part| part == Component::ParentDir) {

@@ -1,6 +1,6 @@
-//! The run's own files, which no station writes. The invariants: their device and inode numbers are
-//! recorded once, when the run starts, so that no station waits for a state directory that hangs;
-//! until the system has answered, their paths are compared. (Rejected: to look at them for each
+//! The run's own files, which no station writes. Invariants: their device and inode numbers are
+//! recorded once, when the run starts, so that no station waits for a state directory that hangs.
+//! Until the system has answered, their paths are compared. (Rejected: to look at them for each
 //! station; each change of a station would hang, too.)
 
 use super::place::{FileId, id, is};
@@ -18,18 +18,18 @@ const RECORDING: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct OwnFile {
     pub path: PathBuf,
-    /// What it is, in words.
+    /// A description of the file, in words.
     pub what: &'static str,
     ids: Arc<OnceLock<Ids>>,
 }
 
-/// Which file it is.
+/// The identity of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ids {
-    /// None when it is not there.
+    /// `None`: the file does not exist.
     pub file: Option<FileId>,
     pub is_directory: bool,
-    /// The directory that it is in.
+    /// The directory that contains the file.
     pub parent: Option<FileId>,
 }
 
@@ -46,18 +46,18 @@ impl Ids {
 }
 
 impl OwnFile {
-    /// A file that is not recorded yet.
+    /// A file whose identity is not recorded yet.
     pub fn new(path: PathBuf, what: &'static str) -> OwnFile {
         OwnFile { path: std::path::absolute(&path).unwrap_or(path), what, ids: Arc::default() }
     }
 
-    /// Which file it is; none while the system has not answered.
+    /// The identity of the file. `None` while the system has not answered.
     pub fn ids(&self) -> Option<Ids> {
         self.ids.get().copied()
     }
 }
 
-/// Records files, all at the same time.
+/// Records the identities of all files in parallel.
 pub(super) fn record(files: &[OwnFile], stop: &AtomicBool) {
     let paths: Vec<_> = files.iter().map(|file| (file.path.clone(), file.ids.clone())).collect();
     let all = move || {

@@ -1,9 +1,9 @@
-//! A file's place: an open directory and a name in it. The invariants: of a client's path, each
-//! directory is opened beneath the granted one with openat2(2) RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
-//! and RESOLVE_NO_MAGICLINKS; nothing is written but regular files that are made here and FIFOs; no
-//! open waits (O_NONBLOCK); a symbolic link at the end of a path is refused; what is renamed or
-//! removed is so by the directory's handle, after a look at device and inode. (Rejected: canonical
-//! paths, between whose check and use somebody can put a link.)
+//! A file's place: an open directory and a name in it. Invariants: each directory in a client's
+//! path is opened beneath the granted directory with openat2(2) RESOLVE_BENEATH,
+//! RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS. Only regular files created here and FIFOs are
+//! written. No open blocks (O_NONBLOCK). A symbolic link at the end of a path is refused. Renames
+//! and removals use the directory's handle, after a check of device and inode. (Rejected: canonical
+//! paths; an attacker can put a link between check and use.)
 
 use super::own::OwnFile;
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, RawMode, RenameFlags, ResolveFlags, Stat};
@@ -16,19 +16,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-/// A device and an inode number on it.
+/// A device number and an inode number on that device.
 pub(crate) type FileId = (u64, u64);
 
-/// The mode of files, before the umask, which takes the group's part away unless the group was
-/// asked for.
+/// The mode of files before the umask, which removes the group's permissions unless the run grants
+/// them.
 const FILE: RawMode = 0o640;
 
-/// The mode of directories, before the umask.
+/// The mode of directories before the umask.
 const DIRECTORY: RawMode = 0o750;
 
 const TOO_LONG: &str = "the path is too long: a name has at most 255 bytes, a path 4095";
 
-/// The most directories above one that are looked at.
+/// Upper limit of parent directories that are examined.
 const DEPTH: usize = 256;
 
 /// Where a file is or will be.
@@ -36,7 +36,7 @@ const DEPTH: usize = 256;
 pub(crate) struct Place {
     directory: Arc<OwnedFd>,
     name: OsString,
-    /// The path as users know it.
+    /// The path for users.
     shown: PathBuf,
 }
 
@@ -44,12 +44,12 @@ pub(crate) fn id(about: &Stat) -> FileId {
     (about.st_dev, about.st_ino)
 }
 
-/// Opens a directory to look things up in it.
+/// Opens a directory for look-ups in it.
 pub(super) fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
     fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// What a file is that is no regular one.
+/// The type of a file, in words.
 pub(crate) fn kind(about: &Stat) -> &'static str {
     match FileType::from_raw_mode(about.st_mode) {
         FileType::RegularFile => "a regular file",
@@ -67,8 +67,8 @@ pub(crate) fn is(about: &Stat, kind: FileType) -> bool {
 }
 
 impl Place {
-    /// Of the owner's path: its directory may be anywhere. It is made if it is not there, unless it
-    /// would lie in one of the run.
+    /// The place of the owner's path, whose directory may be anywhere. A missing directory is
+    /// created, unless it would lie in a directory of the run.
     pub fn of_owner(path: &Path, protected: &[OwnFile]) -> Result<Place, String> {
         let name = name_of(path)?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -79,7 +79,7 @@ impl Place {
         Ok(Place { directory: directory.into(), name, shown: path.to_owned() })
     }
 
-    /// Makes a directory and those above it that are missing. Nothing is made that is refused
+    /// Creates a directory and its missing parents. Creates nothing if the path would be refused
     /// later.
     fn make_directories(path: &Path, shown: &Path, protected: &[OwnFile]) -> Result<OwnedFd, String> {
         path.components().try_for_each(|part| length_of(part.as_os_str()))?;
@@ -105,7 +105,7 @@ impl Place {
         Ok(directory)
     }
 
-    /// Makes a directory here, unless it would lie in one of the run.
+    /// Creates a directory here, unless it would lie in a directory of the run.
     fn make_directory(&self, protected: &[OwnFile]) -> Result<(), String> {
         self.keep_off(protected)?;
         match fs::mkdirat(&self.directory, &self.name, Mode::from_raw_mode(DIRECTORY)) {
@@ -114,8 +114,8 @@ impl Place {
         }
     }
 
-    /// Of a client's path beneath a granted directory, which has no `..` in it. A directory that is
-    /// missing is made, unless it would lie in one of the run.
+    /// The place of a client's path beneath a granted directory. The path has no `..`. A missing
+    /// directory is created, unless it would lie in a directory of the run.
     pub fn beneath(
         granted: BorrowedFd<'_>,
         rest: &Path,
@@ -147,12 +147,12 @@ impl Place {
         Ok(Place { directory: directory.into(), name, shown: shown.to_owned() })
     }
 
-    /// The path as users know it.
+    /// The path for users.
     pub fn shown(&self) -> &Path {
         &self.shown
     }
 
-    /// The same directory and another name in it.
+    /// Another name in the same directory.
     pub fn beside(&self, name: &OsStr) -> Place {
         Place {
             directory: self.directory.clone(),
@@ -161,7 +161,7 @@ impl Place {
         }
     }
 
-    /// Uses the handle of another place, if that is in the same directory.
+    /// Uses the handle of another place if it is in the same directory.
     pub fn share_directory(&mut self, other: &Place) {
         let ids = (self.directory_id(), other.directory_id());
         if matches!(ids, (Ok(mine), Ok(theirs)) if mine == theirs) {
@@ -169,7 +169,7 @@ impl Place {
         }
     }
 
-    /// Whether the two have one handle of their directory.
+    /// Whether both places share one handle of their directory.
     #[cfg(test)]
     pub fn shares_directory(&self, other: &Place) -> bool {
         Arc::ptr_eq(&self.directory, &other.directory)
@@ -180,12 +180,12 @@ impl Place {
         &self.name
     }
 
-    /// The directory's device and inode.
+    /// The directory's device and inode numbers.
     pub fn directory_id(&self) -> io::Result<FileId> {
         Ok(id(&fs::fstat(&self.directory)?))
     }
 
-    /// Refuses the run's own files, and what lies in directories of the run.
+    /// Refuses the run's own files, and files in directories of the run.
     pub fn keep_off(&self, protected: &[OwnFile]) -> Result<(), String> {
         let refused =
             |what: &str| Err(format!("`{}` is {what}; no station writes there", self.shown.display()));
@@ -193,8 +193,8 @@ impl Place {
         let here = self.look().map_err(|error| error.to_string())?.map(|about| id(&about));
         for own in protected {
             let Some(ids) = own.ids() else {
-                // Its file system has not answered. This one has: names are all there is to
-                // compare.
+                // The file system of `own` has not answered, but the file system of this place has:
+                // only names can be compared.
                 match self.names_path_in(&own.path) {
                     Ok(false) => continue,
                     Ok(true) => return refused(&format!("in {}", own.what)),
@@ -213,19 +213,19 @@ impl Place {
         Ok(())
     }
 
-    /// Whether the path as the kernel knows it is this one, or beneath it.
+    /// Whether this place's path in the kernel is `path`, or lies beneath it.
     fn names_path_in(&self, path: &Path) -> io::Result<bool> {
         let directory = std::fs::read_link(format!("/proc/self/fd/{}", self.directory.as_raw_fd()))?;
         Ok(directory.join(&self.name).starts_with(path))
     }
 
-    /// The directory, the one it is in, and so on.
+    /// The directory, its parent, and so on.
     fn directories_above(&self) -> rustix::io::Result<Vec<FileId>> {
         let mut above = vec![id(&fs::fstat(&self.directory)?)];
         let mut at = self.directory.clone();
         while above.len() < DEPTH {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            // A directory that may not be left upwards ends the search.
+            // A directory whose parent cannot be opened ends the search.
             let Ok(up) = fs::openat(&at, c"..", flags, Mode::empty()) else { break };
             let next = id(&fs::fstat(&up)?);
             if above.last() == Some(&next) {
@@ -237,7 +237,7 @@ impl Place {
         Ok(above)
     }
 
-    /// What is there; a symbolic link is itself.
+    /// The file at this place. A symbolic link is not followed.
     pub fn look(&self) -> io::Result<Option<Stat>> {
         match fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(about) => Ok(Some(about)),
@@ -246,7 +246,7 @@ impl Place {
         }
     }
 
-    /// Makes a new regular file; one that is there is an error of the kind `AlreadyExists`.
+    /// Creates a new regular file. An existing file is an error of the kind `AlreadyExists`.
     pub fn create(&self) -> io::Result<(File, FileId)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = fs::openat(&self.directory, &self.name, flags, Mode::from_raw_mode(FILE))?;
@@ -254,12 +254,12 @@ impl Place {
         Ok((file.into(), id))
     }
 
-    /// Makes a FIFO.
+    /// Creates a FIFO.
     pub fn make_fifo(&self) -> io::Result<()> {
         Ok(fs::mkfifoat(&self.directory, &self.name, Mode::from_raw_mode(FILE))?)
     }
 
-    /// Opens a FIFO to write, without waiting: without a reader it is [`Errno::NXIO`].
+    /// Opens a FIFO for writing, without blocking. Without a reader, the error is [`Errno::NXIO`].
     pub fn open_fifo(&self) -> rustix::io::Result<(OwnedFd, FileId)> {
         let before = fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
         if !is(&before, FileType::Fifo) {
@@ -274,7 +274,7 @@ impl Place {
         Ok((end, id(&about)))
     }
 
-    /// The first bytes of a regular file, and which it is; nothing of any other file is opened.
+    /// The first bytes of a regular file, and its identity. No other kind of file is opened.
     pub fn head(&self, most: usize) -> io::Result<(Vec<u8>, FileId)> {
         let before = self.look()?.ok_or(io::ErrorKind::NotFound)?;
         if !is(&before, FileType::RegularFile) {
@@ -291,14 +291,14 @@ impl Place {
         Ok((bytes, id(&about)))
     }
 
-    /// Gives the file another name in the directory; a name that is taken is an error of the kind
+    /// Renames the file within the directory. A name that is taken is an error of the kind
     /// `AlreadyExists`.
     pub fn rename(&self, to: &OsStr) -> io::Result<()> {
         let (directory, name) = (&self.directory, &self.name);
         match fs::renameat_with(directory, name, directory, to, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS) => {
-                // A file system that does not know the flag: a second name cannot take the place of
-                // another file.
+                // The file system does not know the flag. A hard link cannot replace another file
+                // either.
                 fs::linkat(directory, name, directory, to, AtFlags::empty())?;
                 Ok(fs::unlinkat(directory, name, AtFlags::empty())?)
             }
@@ -306,7 +306,7 @@ impl Place {
         }
     }
 
-    /// Removes the file, if it is still the regular file that it was; whether it did.
+    /// Removes the file if it is still the same regular file. Returns whether it did.
     pub fn remove(&self, made: FileId) -> io::Result<bool> {
         match self.look()? {
             Some(about) if id(&about) == made && is(&about, FileType::RegularFile) => {
@@ -327,18 +327,18 @@ impl Place {
 }
 
 fn open_beneath(directory: BorrowedFd<'_>, part: &OsStr) -> rustix::io::Result<OwnedFd> {
-    // Without O_NOFOLLOW, by which a link would be opened itself.
+    // Without O_NOFOLLOW, which would open a link itself.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     fs::openat2(directory, part, flags, Mode::empty(), resolve)
 }
 
-/// Opens a directory of the owner's path, also over links.
+/// Opens a directory of the owner's path; follows links.
 fn open_in(directory: BorrowedFd<'_>, part: &OsStr) -> rustix::io::Result<OwnedFd> {
     fs::openat(directory, part, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Refuses a name that no file system takes.
+/// Refuses a name that no file system accepts.
 fn length_of(name: &OsStr) -> Result<(), String> {
     if name.len() < 256 { Ok(()) } else { Err(TOO_LONG.to_owned()) }
 }
@@ -392,7 +392,7 @@ mod tests {
             let why = at(rest).unwrap_err();
             assert!(why.contains(says), "{rest}: {why}");
         }
-        // The directory is held, whatever becomes of its path.
+        // The directory stays open, whatever happens to its path.
         let moved = held.path().join("moved");
         std::fs::rename(&inside, &moved).unwrap();
         symlink(out.path(), &inside).unwrap();
@@ -433,7 +433,7 @@ mod tests {
         let own = [(state.clone(), "the state"), (tokens.clone(), "the tokens"), (absent.clone(), "a file")];
         let own = own.map(|(path, what)| OwnFile::new(path, what));
         let off = |path: PathBuf| Place::of_owner(&path, &[]).unwrap().keep_off(&own);
-        // Before they are recorded, as while their file system hangs, names are compared.
+        // Names are compared before the files are recorded, as while their file system hangs.
         assert!(off(state.join("deep/x")).unwrap_err().contains("in the state"));
         assert!(off(held.path().join("state/../tokens")).unwrap_err().contains("the tokens"));
         off(held.path().join("x")).unwrap();

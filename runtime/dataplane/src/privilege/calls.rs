@@ -1,9 +1,9 @@
-//! Which system calls a run may make: a seccomp filter over one list. What is not on it answers
-//! ENOSYS, as in a kernel that does not have it, so that libraries try another way and nothing that
-//! is running ends. The invariants: nothing here can start a program, make a process, look into
-//! one, enter a namespace or change who we are; memory is never writable and executable at once.
-//! (Rejected: to kill the process at what is not on the list: a libc that finds a new way to sleep
-//! would end forwarding; a list of what is forbidden, which new kernels make wrong.)
+//! Which system calls a run may make: a seccomp filter with one list. All other calls return
+//! ENOSYS, as on a kernel that lacks them, so that libraries try another way and no running task
+//! ends. Invariants: no listed call can start a program, create or inspect a process, enter a
+//! namespace or change the user. Memory is never writable and executable at once. (Rejected: to
+//! kill the process for calls outside of the list; a libc that finds a new way to sleep would end
+//! forwarding. Rejected: a list of forbidden calls, which new kernels make incomplete.)
 
 use libc::c_long;
 use seccompiler::{
@@ -135,13 +135,13 @@ const PROCESS: &[c_long] = &[
     libc::SYS_getrusage,
     libc::SYS_times,
     libc::SYS_capget,
-    // They only take away; threads of clients' stations do so.
+    // These calls only remove rights; threads of clients' stations use them.
     libc::SYS_landlock_create_ruleset,
     libc::SYS_landlock_add_rule,
     libc::SYS_landlock_restrict_self,
 ];
 
-/// The older forms of some of them, which only this architecture has.
+/// Older forms of some calls, which only this architecture has.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[c_long] = &[
     libc::SYS_open,
@@ -167,11 +167,11 @@ const OLDER: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[c_long] = &[];
 
-/// The families of sockets that are opened.
+/// The families of sockets that the run opens.
 const FAMILIES: [libc::c_int; 5] =
     [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_PACKET];
 
-/// What makes `clone` a thread and not a process, and what would make namespaces.
+/// The flags of `clone` that would create namespaces.
 const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS
@@ -180,7 +180,7 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET;
 
-/// Has the kernel refuse all other calls, of this thread and of those that it starts.
+/// Makes the kernel refuse all other calls, for this thread and the threads that it starts.
 pub(super) fn only_needed() -> Result<(), String> {
     let program = filter().map_err(|error| error.to_string())?;
     seccompiler::apply_filter(&program).map_err(|error| error.to_string())
@@ -193,7 +193,7 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     }
     let families = FAMILIES.iter().map(|family| when(0, SeccompCmpOp::Eq, *family));
     rules.insert(libc::SYS_socket, families.collect::<Result<_, _>>()?);
-    // `clone3` has its flags behind a pointer, where no filter sees them; without it libc takes
+    // The flags of `clone3` are behind a pointer, which no filter can read. Without it, libc uses
     // `clone`.
     let threads = SeccompCmpOp::MaskedEq((NAMESPACES | libc::CLONE_THREAD) as u64);
     rules.insert(libc::SYS_clone, vec![when(0, threads, libc::CLONE_THREAD)?]);
@@ -208,7 +208,7 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     let names = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA];
     let names = names.map(|what| when(0, SeccompCmpOp::Eq, what));
     rules.insert(libc::SYS_prctl, names.into_iter().collect::<Result<_, _>>()?);
-    // Whoever sees our terminal must not be made to type.
+    // Nothing may type into the user's terminal.
     let typing = [libc::TIOCSTI, libc::TIOCLINUX];
     let no_typing =
         typing.map(|request| SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, request));
@@ -219,7 +219,7 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     SeccompFilter::new(rules, absent, SeccompAction::Allow, arch)?.try_into()
 }
 
-/// A rule of one condition on an argument.
+/// A rule with one condition on an argument.
 fn when(
     argument: u8,
     is: SeccompCmpOp,
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_is_needed_goes_on_and_what_is_not_is_refused() {
-        // A thread of its own: the filter holds until it ends.
+        // A separate thread: the filter stays until the thread ends.
         std::thread::spawn(|| {
             rustix::thread::set_no_new_privs(true).unwrap();
             only_needed().unwrap();

@@ -1,6 +1,6 @@
-//! Landlock (landlock(7)): a thread of a client's station may write beneath granted directories and
-//! nowhere else, whatever the code in it does. The invariant: it only takes away; reading stays as
-//! it is, for time zones. (Rejected: for the whole process; the owner's stations may write
+//! Landlock (landlock(7)): the thread of a client's station may write beneath granted directories
+//! and nowhere else, whatever its code does. Invariant: it only removes rights. Reading stays
+//! possible, for time zones. (Rejected: for the whole process; the owner's stations may write
 //! anywhere.)
 
 use landlock::{
@@ -8,30 +8,29 @@ use landlock::{
 };
 use std::os::fd::BorrowedFd;
 
-/// What is taken away: making, writing, truncating, moving and removing files, as far as the kernel
-/// knows how.
+/// The rights that are removed: creating, writing, truncating, moving and removing files, as far as
+/// the kernel supports it.
 const KNOWN: ABI = ABI::V5;
 
-/// Has the kernel refuse this thread to write anywhere but beneath these directories; false where
-/// the kernel has no Landlock. The process must have given up new privileges before, or have
-/// CAP_SYS_ADMIN.
+/// Makes the kernel refuse this thread writes outside of these directories. Returns false where the
+/// kernel has no Landlock. The process must have set no_new_privs before, or have CAP_SYS_ADMIN.
 ///
 /// # Errors
-/// Why the kernel refuses that, in words.
+/// The kernel's reason for a refusal, in words.
 pub fn only_write_beneath<'fd>(directories: impl Iterator<Item = BorrowedFd<'fd>>) -> Result<bool, String> {
     let writing = AccessFs::from_write(KNOWN);
     let rules = directories.map(|directory| Ok::<_, RulesetError>(PathBeneath::new(directory, writing)));
     let restrict = || {
         let ruleset = Ruleset::default().handle_access(writing)?.create()?;
         let ruleset = ruleset.add_rules(rules)?;
-        // It was given up already; the call for it is not on the list of calls.
+        // The process has set it already, and the call for it is not on the list of calls.
         ruleset.no_new_privs(false).restrict_self()
     };
     let status = restrict().map_err(|error: RulesetError| error.to_string())?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// Whether the kernel has Landlock, as a thread of its own finds out.
+/// Whether the kernel has Landlock. A separate thread tries it.
 pub fn has_landlock() -> bool {
     let tried = std::thread::Builder::new().name("landlock".into());
     let tried = tried.spawn(|| only_write_beneath(std::iter::empty()));

@@ -1,7 +1,7 @@
-//! Captures, state and secrets are private. The invariants: what a run makes can be read by its
-//! user, and by its group where that was asked for; a secret that others can read, and a file that
-//! says who may do what and that others can write, is refused with the command that mends it.
-//! (Rejected: warnings, which nobody reads.)
+//! Captures, state and secrets are private. Invariants: the user of a run can read what it creates,
+//! and the group where that was asked for. A secret that others can read, and a file of permissions
+//! that others can write, is refused with the command that fixes it. (Rejected: warnings, which
+//! nobody reads.)
 
 use crate::error::Error;
 use rustix::fs::{FileType, Mode, OFlags, fchmod, fstat, open};
@@ -10,13 +10,13 @@ use std::io::{self, Read, Seek};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// The most that is read of a file of secrets or tokens, in bytes.
+/// Upper limit of bytes that are read of a file of secrets or tokens.
 const MOST: u64 = 16 << 20;
 
-/// Whom a file may be open to, beside its user.
+/// Who may access a file, beside its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    /// Everybody may read it, nobody else write it: certificates, tokens' hashes.
+    /// All users may read it, no other user may write it: certificates, hashes of tokens.
     ToReaders,
     /// The group may read it: keys, secrets.
     ToGroup,
@@ -31,26 +31,26 @@ impl Open {
     }
 }
 
-/// Sets the umask (umask(2)): what is made from now on cannot be read by others, nor by the group
-/// unless it may.
+/// Sets the umask (umask(2)): other users cannot read files created from now on, nor can the group
+/// unless `group_may_read`.
 pub fn files(group_may_read: bool) {
     let mask = if group_may_read { 0o027 } else { 0o077 };
     let _before = rustix::process::umask(Mode::from_raw_mode(mask));
 }
 
-/// Makes a directory of mode 0700, and those above it.
+/// Creates a directory with mode 0700, and its missing parents.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn directory(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes a database's file with mode 0600, or takes away what others may do with one that is there
-/// and ours.
+/// Creates a database's file with mode 0600, or removes the access of others to an existing file of
+/// this user.
 ///
 /// # Errors
-/// It cannot be opened, or is no regular file.
+/// The file cannot be opened, or is no regular file.
 pub fn database(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
@@ -66,12 +66,12 @@ pub fn database(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file to write it anew. What is there and something else than `ours` tells by its first
-/// bytes is refused, and so is everything but regular files; a FIFO is opened where it may be, if
-/// somebody reads it.
+/// Opens a file to write it anew. An existing file is refused unless `ours` accepts its first
+/// bytes, and so is any file that is not regular. A FIFO is allowed with `fifo_too`, if it has a
+/// reader.
 ///
 /// # Errors
-/// The system's; what is there instead.
+/// Errors of the system; what is at the path instead.
 pub fn output(path: &Path, fifo_too: bool, ours: impl Fn(&[u8]) -> bool) -> io::Result<File> {
     let there = std::fs::symlink_metadata(path).map(|about| about.file_type());
     let refused = |what: &str| io::Error::other(format!("it is {what}"));
@@ -113,12 +113,11 @@ pub fn output(path: &Path, fifo_too: bool, ours: impl Fn(&[u8]) -> bool) -> io::
     Ok(file)
 }
 
-/// The contents of a file that decides who may do what, or that is a secret. Does not wait for a
-/// writer of a FIFO.
+/// The contents of a file of permissions or of a secret. Does not wait for the writer of a FIFO.
 ///
 /// # Errors
-/// [`Error::Open`]: it cannot be read; [`Error::Ports`]: it is no regular file, or open to others,
-/// with the mend.
+/// [`Error::Open`]: the file cannot be read; [`Error::Ports`]: it is not regular, or is accessible
+/// to others; the message has the command that fixes it.
 pub fn read(path: &Path, may: Open) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Open { path: path.to_owned(), source };
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -134,9 +133,9 @@ pub fn read(path: &Path, may: Open) -> Result<Vec<u8>, Error> {
 }
 
 /// Whether a file of this mode is closed enough.
-///
+/// Whether a file with this mode is closed enough.
 /// # Errors
-/// What is wrong with it, and what mends that.
+/// What is wrong with the mode, and the command that fixes it.
 pub fn check(path: &Path, mode: u32, may: Open) -> Result<(), String> {
     match mode & may.forbids() {
         0 => Ok(()),
@@ -144,7 +143,7 @@ pub fn check(path: &Path, mode: u32, may: Open) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a file that is too open, and what mends it.
+/// The message for a file that is too open, with the command that fixes it.
 fn too_open(path: &Path, open: u32) -> String {
     let shown = path.display();
     let (can, take) = match (open & 0o022 != 0, open & 0o004 != 0) {
