@@ -132,8 +132,8 @@ pub fn read(path: &Path, may: Open) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Whether a file of this mode is closed enough.
 /// Whether a file with this mode is closed enough.
+///
 /// # Errors
 /// What is wrong with the mode, and the command that fixes it.
 pub fn check(path: &Path, mode: u32, may: Open) -> Result<(), String> {

@@ -1,9 +1,9 @@
-//! Counters of a station's copies. Invariant: each copy that a worker offers is counted as asked
-//! once, and ends as sent or as dropped by one cause; until then it is waiting. The same holds for
-//! bytes, with cut bytes for parts that did not fit the path. Counters only grow. Their owners
-//! write them with relaxed order, and readers read the outcomes first, so that a reader never sees
-//! more outcomes than offered copies. (Rejected: a lock around a struct of numbers; a worker would
-//! have to wait for it.)
+//! Counters of a station's copies. Invariant: each copy that a worker offers is counted as
+//! requested once, and ends as sent or as dropped by one cause; until then it is waiting. The same
+//! holds for bytes, with cut bytes for parts that did not fit the path. Counters only grow. Their
+//! owners write them with relaxed order, and readers read the outcomes first, so that a reader
+//! never sees more outcomes than offered copies. (Rejected: a lock around a struct of numbers; a
+//! worker would have to wait for it.)
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
