@@ -1,21 +1,21 @@
-//! A program at work on interfaces. This thread opens everything, watches interfaces, and adds up;
-//! the workers read, decide and offer copies; stations have threads of their own. The invariants:
-//! whatever happens to an interface, the run goes on and tells; the rings of an interface are
-//! opened for all workers together and in their order, because the place in the group says which
-//! flows a worker gets. (Rejected: workers that open their own sockets, in the order in which they
-//! happen to start.)
+//! Runs programs on interfaces. This thread opens everything, watches interfaces, and adds up. The
+//! workers read, decide and offer copies; stations have their own threads. Invariants: whatever
+//! happens to an interface, the run continues and reports it. The rings of an interface are opened
+//! for all workers together and in their order, because a ring's place in the group determines
+//! which flows its worker gets. (Rejected: workers that open their own sockets, in the order in
+//! which they start.)
 //!
-//! - `worker`: packets of all ports in the order of time, to verdicts, to stations; `slot`: by one
-//!   policy.
-//! - `policies`: which programs decide, and how they change while it runs; `bounds`: limits that
-//!   bind all of them.
-//! - `port`: one worker's end of an interface; `offload`: what network cards would have done.
-//! - `bridge`: who forwards between which ports; `redirect`: how the kernel is told to; `owner`:
-//!   that only one process does. `health`: what is wrong with ports and workers.
-//! - `prefilter`: what the kernel passes over; `spread`: which worker gets what it does not.
-//! - `watch`: interfaces that go, come back or change their names.
-//! - `asked`: what workers are asked about flows; `flows`: asking all of them.
-//! - `counts`: what was counted; `record`: what happened, for those who are told.
+//! - `worker`: packets of all ports in the order of time, to verdicts, to stations; `slot`: one
+//!   policy at a worker.
+//! - `policies`: which programs decide, and how they change during a run; `bounds`: limits that
+//!   bind all policies.
+//! - `port`: one worker's end of an interface; `offload`: work that network cards would have done.
+//! - `bridge`: who forwards between which ports; `redirect`: how the kernel is made to forward;
+//!   `owner`: only one process forwards. `health`: what is wrong with ports and workers.
+//! - `prefilter`: what the kernel drops; `spread`: which worker gets the other packets.
+//! - `watch`: interfaces that disappear, come back or change their names.
+//! - `flow_query`: queries to workers about flows; `flows`: queries to all workers.
+//! - `counts`: counters; `record`: events.
 
 mod bounds;
 mod bridge;
@@ -83,54 +83,54 @@ use worker::{Command, Counts, Worker};
 /// What to run on, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Interfaces that are read: what enters by them.
+    /// Interfaces that are read: frames that enter by them.
     pub taps: Vec<String>,
     /// Pairs of interfaces that are read, and between which frames are forwarded.
     pub bridges: Vec<(String, String)>,
-    /// Who forwards.
+    /// Whether the kernel or the workers forward.
     pub forward: Forward,
-    /// The kernel goes on forwarding when the run has ended.
+    /// Whether the kernel continues to forward after the end of the run.
     pub keep_forwarding: bool,
-    /// How many workers; 0: one for each core.
+    /// The number of workers; 0: one for each core.
     pub workers: usize,
-    /// The processors on which workers stay, in turn; empty: where the kernel puts them.
+    /// The processors to which workers are pinned, in turn; empty: no pinning.
     pub pin: Vec<usize>,
-    /// See also frames for other hosts.
+    /// Whether to read frames for other hosts, too.
     pub promiscuous: bool,
-    /// The kernel passes over what no rule could want, on ports whose frames are not forwarded by
-    /// workers.
+    /// Whether the kernel drops what no rule could want, on ports whose frames no worker forwards.
     pub prefilter: bool,
-    /// The shape of each worker's ring of each port.
+    /// The shape of each worker's ring at each port.
     pub ring: Shape,
-    /// Sockets with room for long frames, for a process that has no CAP_NET_ADMIN any more.
+    /// Sockets with room for long frames, for a process without CAP_NET_ADMIN.
     pub spares: Spares,
-    /// How much is remembered of flows, by all workers together.
+    /// Limits of flows and streams, for all workers together.
     pub limits: Limits,
     /// What stations may reach.
     pub confinement: Arc<Confinement>,
-    /// What packets are spread over workers by.
+    /// The header fields by which packets are spread over workers.
     pub spread: Spread,
-    /// Redirects that vanish are not put back.
+    /// Redirects that disappear are not put back.
     pub no_repair: bool,
-    /// The sign that this process forwards between the ends of bridges; without it, it is claimed.
+    /// The claim that this process forwards between the ends of bridges. `None`: the run makes the
+    /// claim.
     pub ownership: Option<Arc<Ownership>>,
 }
 
 /// Who forwards between the ends of bridges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Forward {
-    /// The kernel, by tc redirects: forwarding does not wait for anything here, and outlives it.
+    /// The kernel, by tc redirects: forwarding waits for nothing in this process, and outlives it.
     #[default]
     Kernel,
-    /// The workers, for where tc is not to be had.
+    /// The workers, for systems without tc.
     Userspace,
 }
 
-/// A run.
+/// A running data plane.
 #[derive(Debug)]
 pub struct Live {
     policies: Policies,
-    /// Of each worker, for each policy.
+    /// Limits of each worker, for each policy.
     limits: Limits,
     started: Instant,
     interfaces: Interfaces,
@@ -150,47 +150,47 @@ pub struct Live {
     at_work: bool,
 }
 
-/// An interface that is read, as it was last seen.
+/// An interface that is read, in its last known state.
 #[derive(Debug)]
 struct Watched {
-    /// What it was called when the run began.
+    /// The interface's name when the run began.
     name: String,
-    /// What it is called now.
+    /// The interface's present name.
     called: String,
     link: Link,
     promiscuous: bool,
     state: Option<State>,
-    /// Since when it is up and has no carrier.
+    /// Since when the interface is up without a carrier.
     silent: Option<Instant>,
 }
 
-/// A worker as seen from here.
+/// A worker as the controlling thread sees it.
 #[derive(Debug)]
 struct WorkerHandle {
     thread: JoinHandle<Counts>,
     commands: Sender<Command>,
-    /// Wakes it.
+    /// An eventfd that wakes the worker.
     wakeup: Arc<OwnedFd>,
     published: Arc<Mutex<Counts>>,
     watcher: Watcher,
-    /// The last environment of each policy that changed while it did not move.
+    /// The last environment of each policy that changed while the worker did not move.
     later: BTreeMap<u64, Arc<Policy>>,
 }
 
 impl WorkerHandle {
-    /// Gives a command; false when the worker has died.
+    /// Sends a command. Returns false when the worker has died.
     fn tell(&self, command: Command) -> bool {
         let told = self.commands.send(command).is_ok();
-        // It is full only when it rings already.
+        // A full eventfd already wakes the worker.
         let _rings = rustix::io::write(&*self.wakeup, &1_u64.to_ne_bytes());
         told
     }
 }
 
-/// How long stations may take to send what waits for them when the run ends.
+/// How long stations may take to send their waiting copies at the end of the run.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// What a run on interfaces gives each policy; `workers`: none is one for each processor.
+/// What a run on interfaces provides for each policy. `workers`: `None` is one for each processor.
 pub fn setting(limits: Limits, workers: Option<usize>) -> Setting {
     let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let station_bytes = station::Options::memory_of_one(workers);
@@ -198,13 +198,12 @@ pub fn setting(limits: Limits, workers: Option<usize>) -> Setting {
 }
 
 impl Live {
-    /// Opens interfaces and stations and starts with these policies. What becomes of triggers is
-    /// told to `lines`. What happens later is told to `events`; what does not fit into it is not
-    /// told.
+    /// Opens interfaces and stations, and starts with these policies. `lines` receives the effects
+    /// on triggers. `events` receives later events; events that do not fit into it are lost.
     ///
     /// # Errors
-    /// [`Error`]: interfaces that are not there, given twice or not Ethernet, missing privileges,
-    /// stations that cannot be opened.
+    /// [`Error`]: interfaces that do not exist, are given twice or are not Ethernet, missing
+    /// privileges, or stations that cannot be opened.
     pub fn start(
         policies: Vec<(String, Arc<Policy>)>,
         options: &Options,
@@ -214,11 +213,11 @@ impl Live {
         Live::start_with(policies, options, lines, events, |_| ())
     }
 
-    /// The same; `before` is called when these policies are loaded and no packet has been read, to
-    /// load those that are to decide from the first packet on.
+    /// Like [`start`](Self::start), and calls `before` when these policies are loaded and no packet
+    /// has been read. `before` can load more policies that decide from the first packet on.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As for [`start`](Self::start).
     pub fn start_with(
         policies: Vec<(String, Arc<Policy>)>,
         options: &Options,
@@ -235,7 +234,7 @@ impl Live {
             open::no_echo(&ports, station)?;
         }
         let pairs = options.bridges.len();
-        // Before anything of the bridges is touched.
+        // The claim comes before any change to the bridges.
         let ends = names.get(options.taps.len()..).unwrap_or_default();
         let ownership = match &options.ownership {
             Some(ownership) => ownership.clone(),
@@ -253,7 +252,7 @@ impl Live {
         let filtered = ports.iter().enumerate().map(|(at, (_, link, _))| (*link, !bridges.is_ours(at)));
         let spreading = Spreading::new(options.spread, &policies);
         let prefilter = Prefilter::new(options.prefilter, spreading, filtered);
-        // Before stations: what is missing for reading should not leave files behind.
+        // Before stations are opened: if reading is impossible, no files should be left behind.
         let (mut taps, mut outs, mut told) = (Vec::new(), Vec::new(), bridge::mtu(&ports, pairs));
         for (at, (name, _, state)) in ports.iter().enumerate() {
             let promiscuous = options.promiscuous || at >= options.taps.len();
@@ -345,11 +344,11 @@ impl Live {
         }
         live.at_work = true;
         before(&mut live);
-        // Before the taps: what is read is sent on at once.
+        // Before the taps listen: frames that are read are forwarded immediately.
         for (feeder, sockets) in outs.into_iter().flatten() {
             live.hand_out_sockets(feeder, sockets);
         }
-        // Last: what comes is decided by the policies, and sent on at once.
+        // Last: from now on, frames are decided by the policies and forwarded.
         let heard = taps.into_iter().enumerate().try_for_each(|(at, taps)| live.hear(at, taps));
         if let Err(error) = heard {
             return Err(live.failed(error));
@@ -364,37 +363,38 @@ impl Live {
         Ok(live)
     }
 
-    /// Ends a start that failed; no redirect is its own, so those of before forward on.
+    /// Ends a failed start. No redirect belongs to this run, so existing redirects continue to
+    /// forward.
     fn failed(mut self, error: Error) -> Error {
         self.bridges.keep();
         let _report = self.finish();
         error
     }
 
-    /// Lets the kernel go on forwarding when the run ends.
+    /// Lets the kernel continue to forward after the end of the run.
     pub fn keep_forwarding(&mut self) {
         self.bridges.keep();
     }
 
-    /// Which worker has died, if one has, to be asked without this.
+    /// The worker that has died, if any; callers can check it without this object.
     pub fn died(&self) -> Died {
         self.died.clone()
     }
 
-    /// How many workers there are.
+    /// The number of workers.
     pub fn workers(&self) -> usize {
         self.workers.len()
     }
 
-    /// Has the kernel keep everything that enters, until [`Live::narrow`]. Who hands out another
-    /// program does so first, so that neither program misses a packet; of what was received before,
-    /// the new one may see only as much as the old one could want.
+    /// Makes the kernel keep all that enters, until [`Live::narrow`]. Call it before another
+    /// program is handed out, so that neither program misses a packet. Of packets received before,
+    /// the new program may see only what the old program could want.
     fn widen(&mut self) -> Result<(), Error> {
         self.prefilter.change(None).map_err(open::failed("changing what the kernel passes over"))
     }
 
-    /// Has the kernel pass over what the program could not want, while there is only one. Needs no
-    /// privilege.
+    /// Makes the kernel drop what the program could not want, while there is only one program.
+    /// Needs no privilege.
     fn narrow(&mut self) {
         let program = match self.policies.loaded.as_slice() {
             [one] => Some(one.policy.program().clone()),
@@ -405,7 +405,7 @@ impl Live {
         }
     }
 
-    /// What was counted so far, some tenths of a second ago.
+    /// The counters so far, some tenths of a second old.
     pub fn report(&mut self) -> Report {
         self.bridges.count();
         let counts = self.workers.iter();
@@ -417,12 +417,12 @@ impl Live {
         report
     }
 
-    /// Stops reading and forwarding, decides what was received, waits for stations, and gives the
+    /// Stops reading and forwarding, decides what was received, waits for stations, and returns the
     /// final sums.
     ///
     /// # Errors
-    /// [`Error::Died`]: a worker has died; then the kernel goes on forwarding, and what stations
-    /// had got is sent. Redirects that could not be removed.
+    /// [`Error::Died`]: a worker has died; the kernel then continues to forward, and what stations
+    /// had received is sent. Other errors: redirects that could not be removed.
     pub fn finish(mut self) -> Result<Report, Error> {
         self.prefilter.deafen();
         self.stop.store(true, Ordering::Relaxed);
@@ -447,13 +447,13 @@ impl Live {
         Ok(report)
     }
 
-    /// Gives the taps of a port to the workers; then they hear.
+    /// Gives the taps of a port to the workers, and makes the taps listen.
     fn hear(&mut self, at: usize, taps: Vec<Tap>) -> Result<(), Error> {
         let Some(port) = self.ports.get(at) else { return Ok(()) };
         let reading = |error| open::reading(&port.name, error);
         let handles = prefilter::handles(&taps).map_err(reading)?;
         for (handle, tap) in self.workers.iter().zip(taps) {
-            // One that has died is found at the end.
+            // A worker that has died is found at the end.
             handle.tell(Command::Port(at, tap));
         }
         self.prefilter.listen(at, &port.called, &self.interfaces, handles).map_err(reading)

@@ -1,16 +1,16 @@
-//! What policies whose limits are binding leave of the packets of a batch, for the copies of every
-//! policy. The invariants: a range is only ever made smaller, so it does not matter which policy
-//! comes first; what is cut here is counted twice, as bound by the policy whose copy it was, and by
-//! the limit that cut it. (Rejected: one list of limits for the whole run; each is decided with its
-//! own policy's tables and triggers.)
+//! What binding policies leave of the packets of a batch, for the copies of all policies.
+//! Invariants: a range only shrinks, so the order of policies does not matter. A cut made here is
+//! counted twice: as bound by the policy that the copy belongs to, and by the limit that cut it.
+//! (Rejected: one list of limits for the whole run; each limit is decided with its own policy's
+//! tables and triggers.)
 
 use super::slot::PolicySlot;
 use mrule_compiler::abi::{BOUND, NO_LIMIT, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether copies are withheld, of one policy or of all: nothing is left of them, and they are
-/// counted as cut by a binding limit. A clone is the same one.
+/// Whether copies are withheld, of one policy or of all: nothing is left of them, and they count as
+/// cut by a binding limit. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gate(Arc<AtomicBool>);
 
@@ -31,7 +31,7 @@ pub(super) struct Bounds {
     pub gate: Gate,
     /// Empty when no policy is binding.
     left: Vec<Remainder>,
-    /// What was cut: by which slot's which limit, and how often something and nothing was left.
+    /// The cuts: the slot's limit, how often it left something, and how often it left nothing.
     cuts: Vec<(Limit, u64, u64)>,
 }
 
@@ -46,7 +46,7 @@ struct Limit {
 struct Remainder {
     start: u32,
     end: u32,
-    /// The one that left the least.
+    /// The limit that left the least.
     by: Option<Limit>,
 }
 
@@ -55,12 +55,12 @@ impl Remainder {
 }
 
 impl Bounds {
-    /// Behind a gate that withholds the copies of all policies.
+    /// Bounds behind a gate that withholds the copies of all policies.
     pub fn behind(gate: Gate) -> Bounds {
         Bounds { gate, ..Bounds::default() }
     }
 
-    /// Takes what these slots have decided of so many packets.
+    /// Takes what the binding policies among these slots decided about the packets.
     pub fn gather(&mut self, slots: &[PolicySlot], packets: usize) {
         self.left.clear();
         for (slot, bounds) in slots.iter().enumerate().filter_map(|(at, s)| Some((at, s.decider.bounds()?))) {
@@ -90,7 +90,7 @@ impl Bounds {
         let Some(Remainder { start, end, by: Some(by) }) = self.left.get(i).copied() else { return };
         let (from, to) = (verdict.start.max(start), verdict.end.min(end));
         let to = to.max(from);
-        // An empty one has nothing to lose: its own limits took it all.
+        // An empty copy has nothing to lose: its own limits took it all.
         if verdict.start >= verdict.end || (from, to) == (verdict.start, verdict.end) {
             return;
         }
@@ -105,7 +105,7 @@ impl Bounds {
         }
     }
 
-    /// Tells the slots what their limits have cut.
+    /// Adds the cuts to the slots' totals.
     pub fn tell(&mut self, slots: &mut [PolicySlot]) {
         for (Limit { slot, limit }, cut, withheld) in self.cuts.drain(..) {
             if let Some(count) = slots.get_mut(slot).and_then(|s| s.summary.limits.get_mut(limit as usize)) {

@@ -1,8 +1,8 @@
 //! Pairs of ports between which frames are forwarded, by the kernel ([`Redirects`]) or by the
-//! workers. The invariants: a frame is forwarded by one of the two, never by both; redirects are
-//! installed after the taps hear, so nothing passes unseen; what this run installed is removed when
-//! it ends, unless it is to stay. (Rejected: falling back to the workers where the kernel refuses:
-//! what an operator believes about overload would not hold.)
+//! workers. Invariants: a frame is forwarded by one of the two, never by both. Redirects are
+//! installed after the taps listen, so nothing passes unseen. Redirects installed by this run are
+//! removed at its end, unless they must stay. (Rejected: a fallback to the workers where the kernel
+//! refuses; an operator's assumption about overload would be wrong.)
 
 use super::counts::RedirectCounts;
 use super::open::refused;
@@ -17,54 +17,55 @@ use std::time::{Duration, Instant};
 /// What forwards, and between which ports.
 #[derive(Debug)]
 pub(super) struct Bridges {
-    /// For each port, the one that its frames leave by.
+    /// For each port, the port that its frames leave by.
     peers: Vec<Option<usize>>,
     names: Vec<String>,
     redirects: Option<Redirects>,
     keep: bool,
-    /// By port: what the kernel counted when it was asked last, and in all.
+    /// By port: the kernel's counters at the last query, and in total.
     counts: Vec<(Option<Redirect>, RedirectCounts)>,
-    /// By port: how its redirect is.
+    /// By port: the state of its redirect.
     watched: Vec<Watched>,
-    /// A redirect that vanishes is put back.
+    /// Whether a redirect that disappears is put back.
     repair: bool,
 }
 
-/// How the redirect of a port is, and what is done about it.
+/// The state of a port's redirect, and the repairs.
 #[derive(Debug, Clone, Default)]
 struct Watched {
     condition: Condition,
-    /// How often it was put back without staying.
+    /// How often the redirect was put back without staying.
     repairs: u32,
-    /// When it was put back last.
+    /// When the redirect was last put back.
     repaired: Option<Instant>,
 }
 
-/// How a redirect is.
+/// The condition of a redirect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// It is there.
+    /// The redirect is there.
     #[default]
     Well,
-    /// It is there, and so is this filter of somebody else, which may take frames before it.
+    /// The redirect is there, and so is this filter of another program, which may take frames
+    /// before it.
     Beside(String),
-    /// It is not there.
+    /// The redirect is missing.
     Missing,
-    /// It is not there, and this filter of somebody else is.
+    /// The redirect is missing, and this filter of another program is there.
     Foreign(String),
-    /// It leads to another interface than it should.
+    /// The redirect leads to another interface than it should.
     Diverted,
 }
 
-/// The longest pause before a redirect is put back that was removed again and again; the first is
-/// none, the next one is [`STEP`], and each is twice the one before.
+/// The longest pause before a redirect that is removed again and again is put back. There is no
+/// first pause; the next one is [`STEP`], and each is twice the one before.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// The second pause. A redirect that stayed for two minutes is put back at once again.
+/// The second pause. A redirect that stayed for two minutes is put back immediately again.
 const STEP: Duration = Duration::from_secs(1);
 
 impl Watched {
-    /// Whether a redirect that is missing is put back now.
+    /// Whether a missing redirect must be put back now.
     fn is_due(&self, now: Instant) -> bool {
         let pause = STEP.saturating_mul(1 << self.repairs.saturating_sub(1).min(6)).min(PAUSE);
         self.repaired.is_none_or(|repaired| now.saturating_duration_since(repaired) >= pause)
@@ -90,7 +91,7 @@ pub(super) fn are_ethernet<'a>(
 }
 
 impl Bridges {
-    /// Of these ports, of which the last `2 * pairs` are the ends of bridges, two by two.
+    /// The bridges of these ports. The last `2 * pairs` ports are the ends of bridges, two by two.
     pub fn new(
         ports: &[(String, Link, State)],
         pairs: usize,
@@ -107,7 +108,7 @@ impl Bridges {
         if forward == Forward::Userspace
             && let Some(redirects) = &redirects
         {
-            // What an earlier run left would forward every frame once more.
+            // Redirects of an earlier run would forward each frame a second time.
             for (name, _) in names.iter().zip(&peers).filter(|(_, peer)| peer.is_some()) {
                 redirects.remove(name)?;
             }
@@ -123,17 +124,17 @@ impl Bridges {
         })
     }
 
-    /// Whether the workers forward what enters by this port.
+    /// Whether the workers forward the frames that enter by this port.
     pub fn is_ours(&self, port: usize) -> bool {
         self.redirects.is_none() && self.peer(port).is_some()
     }
 
-    /// The port at the other end of the bridge, for one that is an end.
+    /// The port at the other end of the bridge. `None`: the port is not an end.
     pub fn peer(&self, port: usize) -> Option<usize> {
         self.peers.get(port).copied().flatten()
     }
 
-    /// A port is called so now.
+    /// Sets the present name of a port.
     pub fn call(&mut self, port: usize, name: &str) {
         if let Some(before) = self.names.get_mut(port).filter(|before| *before != name) {
             name.clone_into(before);
@@ -144,7 +145,7 @@ impl Bridges {
         self.names.get(port).map_or("", |name| name)
     }
 
-    /// The port whose frames leave by this one, where the workers forward.
+    /// The port whose frames leave by this port, where the workers forward.
     pub fn feeds(&self, port: usize) -> Option<usize> {
         self.peer(port).filter(|_| self.redirects.is_none())
     }
@@ -163,7 +164,7 @@ impl Bridges {
         (0..workers).map(|_| open()).collect()
     }
 
-    /// Installs the redirects of all bridges. Where one fails, those that were new are taken back.
+    /// Installs the redirects of all bridges. If one fails, the new redirects are removed again.
     pub fn install(&mut self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         let mut new = Vec::new();
@@ -177,7 +178,7 @@ impl Bridges {
                 }
                 Err(error) => {
                     for port in new {
-                        // The first error is the one to tell.
+                        // The first error is the one to report.
                         let _also_failed = redirects.remove(self.name(port));
                     }
                     return Err(error);
@@ -185,7 +186,7 @@ impl Bridges {
             }
         }
         for port in 0..self.peers.len() {
-            // What an adopted one has counted before is not this run's.
+            // What an adopted redirect counted before does not belong to this run.
             let now = self.ask(port);
             if let Some((before, _)) = self.counts.get_mut(port) {
                 *before = now;
@@ -194,7 +195,7 @@ impl Bridges {
         Ok(events)
     }
 
-    /// Installs the redirects from and to an interface that is there again.
+    /// Installs the redirects from and to an interface that has come back.
     pub fn install_again(&self, port: usize) -> Result<(), Error> {
         let (Some(redirects), Some(peer)) = (&self.redirects, self.peer(port)) else { return Ok(()) };
         redirects.install(self.name(port), self.name(peer))?;
@@ -218,16 +219,16 @@ impl Bridges {
         }
     }
 
-    /// Looks whether each redirect is there, and puts back what vanished: at once, and later the
-    /// more often it vanishes. What somebody else has put in its place is left alone. `index` says
-    /// which interface a port is now, if it is there.
+    /// Checks that each redirect is there. A redirect that disappeared is put back: immediately at
+    /// first, later with longer pauses. Filters that another program has put in its place are left
+    /// alone. `index` returns the present interface of a port, if there is one.
     pub fn tend(&mut self, now: Instant, index: impl Fn(usize) -> Option<u32>) -> Vec<Event> {
         let mut events = Vec::new();
         for port in 0..self.peers.len() {
             let (Some(redirects), Some(peer)) = (&self.redirects, self.peer(port)) else { continue };
-            // Where an end is gone there is nothing to redirect, and that is told otherwise.
+            // Where an end is missing, there is nothing to redirect; this is reported elsewhere.
             let (Some(_), Some(to)) = (index(port), index(peer)) else { continue };
-            // One that went this very moment is seen next time.
+            // An interface that disappears just now is found next time.
             let Ok((ours, foreign)) = redirects.look(self.name(port)) else { continue };
             let is = match (ours, foreign) {
                 (Some(ours), _) if !ours.leads_to(to) => Condition::Diverted,
@@ -278,24 +279,24 @@ impl Bridges {
         events
     }
 
-    /// How the redirect of a port is, as far as it was looked at.
+    /// The condition of a port's redirect at the last check.
     pub fn condition(&self, port: usize) -> Condition {
         self.watched.get(port).map(|watched| watched.condition.clone()).unwrap_or_default()
     }
 
-    /// Lets the redirects stay when the run ends.
+    /// Lets the redirects stay after the end of the run.
     pub fn keep(&mut self) {
         self.keep = true;
     }
 
-    /// What the kernel forwarded of what entered by this port.
+    /// What the kernel forwarded of the frames that entered by this port.
     pub fn counted(&self, port: usize) -> Option<RedirectCounts> {
         self.redirects.as_ref()?;
         self.peer(port)?;
         self.counts.get(port).map(|(_, sum)| *sum)
     }
 
-    /// Takes the redirects away, unless they are to stay.
+    /// Removes the redirects, unless they must stay.
     pub fn remove(&self) -> Result<(), Error> {
         let Some(redirects) = self.redirects.as_ref().filter(|_| !self.keep) else { return Ok(()) };
         let mut first = Ok(());
@@ -310,7 +311,7 @@ impl Bridges {
     }
 }
 
-/// Says when two ends take frames of different lengths.
+/// Reports ends of a bridge with different MTUs.
 pub(super) fn mtu(ports: &[(String, Link, State)], pairs: usize) -> Vec<Event> {
     let first = ports.len().saturating_sub(2 * pairs);
     let ends = ports.get(first..).unwrap_or(&[]).chunks_exact(2);

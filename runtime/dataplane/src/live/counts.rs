@@ -1,7 +1,7 @@
-//! What a live run counted: by port, and all together. The invariants are in [`Report::check`]:
-//! every frame that the kernel counted was read or dropped by it, every packet that was decided
-//! came out of a frame, and every copy that was asked for was sent or dropped by a cause.
-//! (Rejected: percentages, which are functions of these.)
+//! The counters of a live run: by port, and all together. The invariants are in [`Report::check`]:
+//! each frame that the kernel counted was read or dropped by the kernel; each decided packet came
+//! out of a frame; each requested copy was sent, or dropped by one cause. (Rejected: percentages,
+//! which are functions of these.)
 
 use super::redirect::Redirect;
 use crate::station;
@@ -9,69 +9,69 @@ use mrule_engine::totals::{RetiredTotals, Totals};
 use std::io;
 use std::time::Duration;
 
-/// What became of the frames of one port.
+/// The counters of one port's frames.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PortCounts {
-    /// The interface.
+    /// The name of the interface.
     pub name: String,
-    /// Frames that the kernel had for us, without those that it passed over:
+    /// Frames that the kernel had for this process, without dropped frames of the prefilter:
     /// `frames + kernel_drops + malformed`, once the ring is drained.
     pub received: u64,
-    /// Frames that it dropped because the ring was full.
+    /// Frames that the kernel dropped because the ring was full.
     pub kernel_drops: u64,
     /// How often the ring was full.
     pub ring_full: u64,
     /// Frames that were read.
     pub frames: u64,
-    /// Their length on the wire, in bytes, super-frames as they are.
+    /// Length of these frames on the wire, in bytes; super-frames uncut.
     pub bytes: u64,
     /// Frames of blocks that contradicted themselves: a fault of the kernel.
     pub malformed: u64,
-    /// Super-frames among those read (GSO, GRO) that were cut into packets.
+    /// Super-frames (GSO, GRO) among the read frames that were cut into packets.
     pub super_frames: u64,
-    /// The packets that they became.
+    /// The packets that these super-frames became.
     pub segments: u64,
-    /// Super-frames that were decided as they are, because how to cut them is not known (tunnels).
+    /// Super-frames that were decided uncut, because mirrorc cannot cut them (tunnels).
     pub unsegmented: u64,
     /// Packets whose checksum was completed.
     pub checksums_completed: u64,
-    /// Frames of which bytes are missing that copies may need: there was no room for them.
+    /// Frames without bytes that copies may need, because there was no room for them.
     pub truncated: u64,
-    /// Of these, frames longer than a block of the ring, of which only the head is there: more of
+    /// Of these, frames longer than a block of the ring of which only the head is there: more of
     /// them waited than [`LONG_QUEUE`](crate::sys::tap::LONG_QUEUE).
     pub long_lost: u64,
-    /// The memory of the rings of all workers for this interface, in bytes.
+    /// Memory of all workers' rings for this interface, in bytes.
     pub ring_bytes: u64,
-    /// Frames of which the kernel gave the head only, because no rule could want more.
+    /// Frames of which the kernel delivered only the head, because no rule could want more.
     pub clipped: u64,
-    /// The kernel passes over what no rule could want: that is not among `received`, nor counted
-    /// anywhere.
+    /// Whether the kernel drops what no rule could want. Such packets are not among `received`, nor
+    /// counted anywhere.
     pub prefilter: bool,
-    /// What the interface itself counted as received meanwhile, in its own way; near `received` and
-    /// what was passed over.
+    /// Packets that the interface itself counted as received meanwhile, in its own way: near
+    /// `received` plus what the prefilter dropped.
     pub entered: u64,
-    /// What became of the frames that the workers were to forward; none when the kernel forwards,
-    /// or nothing does.
+    /// Counters of the frames that the workers had to forward. `None`: the kernel forwards, or
+    /// nothing does.
     pub forward: Option<ForwardCounts>,
-    /// What the kernel's redirect counted; none when the workers forward, or nothing does.
+    /// Counters of the kernel's redirect. `None`: the workers forward, or nothing does.
     pub redirect: Option<RedirectCounts>,
 }
 
-/// What the kernel forwarded during this run, as its tc action counts: super-frames as the packets
-/// they stand for. It goes on while a run begins and ends, so it is near the packets that were read
-/// and not equal.
+/// What the kernel forwarded during this run, by the counters of its tc action; a super-frame
+/// counts as the packets that it stands for. Forwarding continues while a run begins and ends, so
+/// the number is near the read packets, but not equal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RedirectCounts {
-    /// Packets.
+    /// Packets forwarded.
     pub packets: u64,
-    /// Their bytes.
+    /// Bytes of these packets.
     pub bytes: u64,
-    /// Of these, packets that the other interface did not take.
+    /// Of these packets: packets that the other interface did not accept.
     pub failed: u64,
 }
 
 impl RedirectCounts {
-    /// Adds what a redirect counted since `before`; one that was installed anew began at 0.
+    /// Adds what a redirect counted since `before`. A newly installed redirect began at 0.
     pub(super) fn add(&mut self, before: Option<&Redirect>, now: &Redirect) {
         let same = before.filter(|before| before.is_same(now) && before.bytes <= now.bytes);
         let (packets, bytes, failed) = same.map_or((0, 0, 0), |b| (b.packets, b.bytes, b.failed));
@@ -81,28 +81,28 @@ impl RedirectCounts {
     }
 }
 
-/// What became of frames that were to be forwarded:
-/// `sent + busy + too_long + down + truncated + refused` is the number of frames read.
+/// Counters of frames that had to be forwarded: `sent + busy + too_long + down + truncated +
+/// refused` is the number of frames read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ForwardCounts {
-    /// Handed to the other interface.
+    /// Frames that were handed to the other interface.
     pub sent: u64,
-    /// Their bytes, without what was dropped.
+    /// Bytes of these frames.
     pub sent_bytes: u64,
-    /// The other interface had no room (ENOBUFS, EAGAIN).
+    /// Frames for which the other interface had no room (ENOBUFS, EAGAIN).
     pub busy: u64,
-    /// Longer than the other interface takes (EMSGSIZE).
+    /// Frames longer than the other interface accepts (EMSGSIZE).
     pub too_long: u64,
-    /// The other interface is down or gone (ENETDOWN, ENXIO, ENODEV).
+    /// Frames whose other interface was down or gone (ENETDOWN, ENXIO, ENODEV).
     pub down: u64,
-    /// The ring had no room for all bytes.
+    /// Frames for whose bytes the ring had no room.
     pub truncated: u64,
-    /// Refused for another reason.
+    /// Frames that were refused for another reason.
     pub refused: u64,
 }
 
 impl ForwardCounts {
-    /// All that was not forwarded.
+    /// All frames that were not forwarded.
     pub fn failed(&self) -> u64 {
         self.busy + self.too_long + self.down + self.truncated + self.refused
     }
@@ -129,7 +129,7 @@ impl ForwardCounts {
 }
 
 impl PortCounts {
-    /// Nothing counted yet.
+    /// Empty counters.
     pub(super) fn of(name: &str) -> PortCounts {
         PortCounts { name: name.to_owned(), ..PortCounts::default() }
     }
@@ -175,48 +175,46 @@ impl PortCounts {
         }
     }
 
-    /// The packets that its frames are.
+    /// The number of packets that the port's frames became.
     pub fn packets(&self) -> u64 {
         self.frames - self.super_frames + self.segments
     }
 }
 
-/// What a live run counted so far.
+/// The counters of a live run so far.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// How long it has run.
+    /// How long the run has lasted.
     pub elapsed: Duration,
-    /// By port.
+    /// Counters by port.
     pub ports: Vec<PortCounts>,
-    /// What was decided, by all policies together. Where there are several, names are
-    /// `POLICY/NAME`.
+    /// What all policies decided together. With several policies, names are `POLICY/NAME`.
     pub summary: Totals,
-    /// What became of copies, by station, in the order of the summary.
+    /// Counters of copies by station, in the order of the summary.
     pub stations: Vec<station::Counts>,
-    /// The same, policy by policy.
+    /// The counters policy by policy.
     pub policies: Vec<PolicyReport>,
-    /// Sums of rules, limits and stations that are no more, of all policies.
+    /// Sums of removed rules, limits and stations of all policies.
     pub gone: RetiredTotals,
-    /// What became of the copies of stations that are no more; those that are ending are not in it
-    /// yet.
+    /// Counters of the copies of removed stations, without stations that are still ending.
     pub retired: station::Counts,
 }
 
 /// What one policy did, all of its versions together.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyReport {
-    /// Its name.
+    /// The policy's name.
     pub name: String,
-    /// The version at work, from 1.
+    /// The present version, from 1.
     pub version: u64,
-    /// What it decided.
+    /// What the policy decided.
     pub summary: Totals,
-    /// What became of its copies, by station.
+    /// Counters of the policy's copies, by station.
     pub stations: Vec<station::Counts>,
 }
 
 impl Report {
-    /// Puts the policies' sums side by side into one; packets are there already.
+    /// Combines the policies' sums into one summary; packets are already counted.
     pub(super) fn put_together(&mut self) {
         let several = self.policies.len() > 1;
         self.stations.clear();
@@ -239,11 +237,11 @@ impl Report {
         }
     }
 
-    /// Checks that every sum adds up; only when the run is over, because ports and stations are
-    /// counted at other moments while it lasts.
+    /// Checks that all sums add up. Call it only after the run, because ports and stations are
+    /// counted at different moments during the run.
     ///
     /// # Errors
-    /// Says which does not.
+    /// Names the sum that does not add up.
     pub fn check(&self) -> Result<(), String> {
         for port in &self.ports {
             if port.received != port.frames + port.kernel_drops + port.malformed {

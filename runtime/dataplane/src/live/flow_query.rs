@@ -1,7 +1,7 @@
-//! What workers are asked about flows, and what they answer: one flow by its whole name at once,
-//! all flows in slices between batches. The invariant: a slice looks at so many places and no more,
-//! so that packets never wait for who asks; what nobody waits for any longer is given up.
-//! (Rejected: a lock on the table of flows, which every packet would take.)
+//! Queries to a worker about flows, and the answers: one flow by its whole name at once, all flows
+//! in slices between batches. Invariant: a slice looks at a fixed number of places, so that packets
+//! never wait for a query; a query is dropped when no caller waits for it any more. (Rejected: a
+//! lock on the flow table; each packet would take it.)
 
 use super::slot::PolicySlot;
 use mrule_compiler::hir::{Program, TriggerId};
@@ -13,10 +13,11 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 
-/// How many places of the table a worker looks at between two passes: some tens of microseconds.
+/// Number of places of the table that a worker looks at between two passes: some tens of
+/// microseconds.
 const SLICE: usize = 2048;
 
-/// By what flows are compared.
+/// The measure by which flows are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
     /// Bytes, of both directions.
@@ -34,70 +35,70 @@ impl Measure {
     }
 }
 
-/// A question.
+/// A question about flows.
 #[derive(Debug, Clone)]
 pub enum Question {
-    /// About the flow of exactly this name.
+    /// About the flow with exactly this name.
     About(FlowName),
     /// Which flows a name may mean; a few of them.
     Meant(FlowName),
-    /// The largest flows, so many.
+    /// The largest flows, up to this number.
     Largest(Measure, usize),
-    /// Something is to be done about a trigger to the flow of exactly this name.
+    /// Changes a trigger for the flow with exactly this name.
     Act(FlowName, usize, FlowAct),
-    /// A trigger is to end for all flows.
+    /// Makes a trigger inactive for all flows.
     EndForAll(usize),
 }
 
-/// An answer: of one worker, or of all put together.
+/// An answer of one worker, or the combined answer of all.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
     /// The flows in question.
     pub flows: Vec<FlowAbout>,
     /// The triggers that are suppressed for the flow, by place, with reason and end.
     pub suppressed: Vec<(usize, String, Option<i64>)>,
-    /// What was done to the flow; none where it is not.
+    /// The outcome of a change to the flow. `None`: the worker does not know the flow.
     pub effect: Option<Result<Effect, FlowRefusal>>,
-    /// For how many flows a trigger ended.
+    /// The number of flows for which a trigger became inactive.
     pub ended: u64,
-    /// The policy was another one by then.
+    /// The policy had changed by then.
     pub changed: bool,
 }
 
-/// A question to a worker.
+/// A query to a worker.
 pub(super) struct FlowQuery {
-    /// Of which policy, and by which program.
+    /// The number of the policy, and its program.
     pub id: u64,
     pub program: Arc<Program>,
     pub question: Question,
     pub now: i64,
     pub answer: Sender<Answer>,
-    /// Lives as long as somebody waits.
+    /// Lives as long as the caller waits.
     pub waits: Weak<()>,
 }
 
-/// Questions that take more than a moment.
+/// Queries that take more than a moment.
 #[derive(Default)]
 pub(super) struct QueryQueue {
     waiting: VecDeque<FlowScan>,
 }
 
-/// A walk over all flows.
+/// A scan of all flows.
 struct FlowScan {
     query: FlowQuery,
     from: usize,
     answer: Answer,
-    /// The largest flows so far, the least of them on top.
+    /// The largest flows so far, the smallest of them on top.
     largest: BinaryHeap<Reverse<(u64, FlowId)>>,
 }
 
 impl QueryQueue {
-    /// Whether there is something to do.
+    /// Whether queries wait.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Takes a question, and answers what takes but a moment.
+    /// Takes a query, and answers it immediately if that takes only a moment.
     pub fn take(&mut self, query: FlowQuery, slots: &mut [PolicySlot]) {
         let mut answer = Answer::default();
         let Some(slot) = slot_of(slots, &query) else {
@@ -124,7 +125,7 @@ impl QueryQueue {
         let _nobody_waits = query.answer.send(answer);
     }
 
-    /// Goes a step on with the first question that waits.
+    /// Continues the first waiting query by one step.
     pub fn step(&mut self, slots: &mut [PolicySlot]) {
         let Some(mut walk) = self.waiting.pop_front() else { return };
         if walk.query.waits.strong_count() == 0 {
@@ -171,7 +172,7 @@ impl FlowScan {
                     }
                 });
                 if matches!(next, Slice::End) {
-                    // A place that another flow has taken meanwhile tells of that one.
+                    // If another flow has taken the place meanwhile, the answer is about that flow.
                     let about = |flow: &Reverse<(u64, FlowId)>| flows.about(flow.0.1);
                     answer.flows = largest.iter().filter_map(about).collect();
                 }
@@ -189,12 +190,13 @@ impl FlowScan {
 }
 
 impl Answer {
-    /// Puts another worker's answer beside it.
+    /// Adds another worker's answer.
     pub(super) fn add(&mut self, other: Answer) {
         self.flows.extend(other.flows);
         self.suppressed.extend(other.suppressed);
         self.effect = match (self.effect.take(), other.effect) {
-            // Fragments may have met two workers; then both have the flow, and both did it.
+            // Fragments may have reached two workers. Both then know the flow, and both made the
+            // change.
             (Some(Ok(effect)), _) => Some(Ok(effect)),
             (mine, its) => its.or(mine),
         };

@@ -1,6 +1,6 @@
-//! Asking all workers about flows. The invariant: whoever asks holds nothing that workers or other
-//! askers need while he waits, but for changes that take a moment. (Rejected: asking one worker
-//! after the other.)
+//! Queries all workers about flows. Invariant: while a caller waits, it holds nothing that workers
+//! or other callers need, except for changes that take a moment. (Rejected: asking one worker after
+//! the other.)
 
 use super::Live;
 use super::flow_query::{Answer, FlowQuery, Question};
@@ -11,22 +11,22 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// How long workers may take to answer: a walk over a full table takes a second or two when they
+/// How long workers may take to answer. The scan of a full table takes a second or two when they
 /// are busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Answers that are to come.
+/// Answers that workers will send.
 pub struct Answers {
-    /// From so many workers.
+    /// The number of workers that were asked.
     workers: usize,
     answers: Receiver<Answer>,
-    /// As long as this lives, they work on it.
+    /// The workers continue as long as this lives.
     _waits: Arc<()>,
 }
 
 impl Live {
     /// Asks the workers about flows of a policy that was seen with this program, at a moment in
-    /// nanoseconds since the Unix epoch; none if there is no policy of this name.
+    /// nanoseconds since the Unix epoch. Returns `None` if no policy has this name.
     pub fn ask(
         &self,
         policy: &str,
@@ -47,7 +47,7 @@ impl Live {
                 answer: to.clone(),
                 waits: Arc::downgrade(&waits),
             };
-            // One that has died is found at the end.
+            // A worker that has died is found at the end.
             workers += usize::from(handle.tell(Command::Query(Box::new(query))));
         }
         Some(Answers { workers, answers, _waits: waits })
@@ -55,10 +55,10 @@ impl Live {
 }
 
 impl Answers {
-    /// Waits for all of them.
+    /// Waits for all answers.
     ///
     /// # Errors
-    /// Workers that are too busy; another program took the place of the one that was asked.
+    /// Workers are too busy, or another program has replaced the one that was asked about.
     pub fn wait(self) -> Result<Answer, FlowRefusal> {
         let deadline = Instant::now() + PATIENCE;
         let mut all = Answer::default();

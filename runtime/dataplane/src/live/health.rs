@@ -1,8 +1,7 @@
-//! What is wrong with ports, redirects and workers at this moment. The invariants: a worker that
-//! dies is known within a moment, without any lock that a load may hold; the run then ends, because
-//! flows that nobody decides any more would look like flows without packets. Where the kernel
-//! forwards, it goes on. (Rejected: to start the worker again; what it had locked or half changed
-//! is not known.)
+//! What is wrong with ports, redirects and workers now. Invariants: the death of a worker is known
+//! within a moment, without any lock that a load may hold. The run then ends, because flows that no
+//! worker decides would look like flows without packets. Where the kernel forwards, it continues.
+//! (Rejected: to restart the worker; what it had locked or half changed is not known.)
 
 use super::Live;
 use super::bridge::Condition;
@@ -12,13 +11,13 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the other workers may take to end when one has died: it may hold what they wait for.
+/// How long the other workers may take to end after one has died: it may hold what they wait for.
 const ENDS: Duration = Duration::from_secs(2);
 
-/// How long an interface may be without carrier before that is wrong.
+/// How long an interface may be without a carrier before this is a trouble.
 const CARRIER: Duration = Duration::from_secs(1);
 
-/// Kinds of what can be wrong with ports and workers.
+/// Kinds of troubles with ports and workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TroubleKind {
     /// An interface that is read is down.
@@ -29,7 +28,7 @@ pub enum TroubleKind {
     NoCarrier,
     /// What enters by an end of a bridge is not forwarded.
     NotForwarding,
-    /// Somebody else's filter may take frames before they are redirected.
+    /// A filter of another program may take frames before they are redirected.
     ForeignFilter,
     /// A worker has died.
     WorkerDied,
@@ -37,21 +36,21 @@ pub enum TroubleKind {
     WorkerStalled,
 }
 
-/// Something that is wrong.
+/// A trouble.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// Its kind.
+    /// The kind of trouble.
     pub kind: TroubleKind,
     /// The interface or worker.
     pub subject: String,
-    /// In words.
+    /// A description in words.
     pub what: String,
-    /// The run does not do its work: a bridge does not forward, a worker is missing.
+    /// Whether the run fails its task: a bridge does not forward, or a worker is missing.
     pub failing: bool,
 }
 
 impl Live {
-    /// All that is wrong with ports and workers, as it was seen last.
+    /// All troubles with ports and workers, as last seen.
     pub fn troubles(&self) -> Vec<Trouble> {
         let mut troubles = Vec::new();
         let mut add = |kind, subject: &str, what: String, failing| {
@@ -67,7 +66,7 @@ impl Live {
                 Some(state) if !state.up => {
                     add(TroubleKind::InterfaceDown, name, format!("interface {name} is down{then}"), is_end);
                 }
-                // An interface that was just set up has none for some moments.
+                // An interface that was just set up has no carrier for a moment.
                 Some(_) if port.silent.is_some_and(|since| since.elapsed() > CARRIER) => {
                     add(TroubleKind::NoCarrier, name, format!("interface {name} has no carrier"), false);
                 }
@@ -109,36 +108,36 @@ impl Live {
     }
 }
 
-/// Called by each worker with its number, ten times a second; nothing in the shipped program sets
+/// Each worker calls it with its number, ten times a second. Nothing in the shipped program sets
 /// it.
 static FAULT: OnceLock<fn(usize)> = OnceLock::new();
 
-/// Has each worker call this with its number, ten times a second: how tests have a worker die. Only
-/// code of the same process can.
+/// Makes each worker call this function with its number, ten times a second, so that tests can make
+/// a worker die. Only code of the same process can do this.
 #[doc(hidden)]
 pub fn inject(fault: fn(usize)) {
     let _once = FAULT.set(fault);
 }
 
-/// Calls what a test has injected.
+/// Calls the function that a test has injected.
 pub(super) fn fault(worker: usize) {
     if let Some(fault) = FAULT.get() {
         fault(worker);
     }
 }
 
-/// Which worker has died; a clone is the same one.
+/// The worker that has died. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Died(Arc<AtomicUsize>);
 
 impl Died {
-    /// The number of the first one, from 0.
+    /// The number of the first worker that died, from 0.
     pub fn worker(&self) -> Option<usize> {
         self.0.load(Ordering::SeqCst).checked_sub(1)
     }
 
-    /// Waits for a worker to end; none when it died or hangs, or when it does not end because
-    /// another one did.
+    /// Waits for a worker to end. Returns `None` when it died or hangs, or when it does not end
+    /// because another worker died.
     pub(super) fn join(&self, thread: JoinHandle<Counts>, number: usize, is_stalled: bool) -> Option<Counts> {
         let begun = Instant::now();
         while !thread.is_finished() {
@@ -153,7 +152,7 @@ impl Died {
     }
 }
 
-/// Held by a worker's thread: says so when it dies.
+/// A worker's thread holds this; it reports the worker's death.
 #[derive(Debug)]
 pub(super) struct Death {
     pub worker: usize,

@@ -1,24 +1,24 @@
-//! Finishes what the kernel leaves to network cards, so that copies are what goes over the wire:
-//! checksums that hold only their pseudo-header are completed, and a super-frame is cut into its
+//! Finishes what the kernel leaves to network cards, so that copies are what goes over the wire.
+//! Checksums that hold only their pseudo-header are completed. A super-frame is cut into its
 //! packets, each with its own lengths, sequence number, identification, flags and checksums. The
 //! jumbo payload option of IPv6 BIG TCP, which only super-frames have, is removed (RFC 2675, 3;
-//! Linux: `ipv6_hopopt_jumbo_remove`). The invariant: a packet that is cut out equals the one that
-//! the kernel's own segmentation makes of the frame; what cannot be cut with certainty (tunnels,
-//! unknown kinds) stays whole and is counted. (Rejected: copies of super-frames, which no wire has
-//! seen and whose capture length means nothing.) Linux: net/ipv4/tcp_offload.c,
-//! net/ipv4/udp_offload.c, skb_checksum_help.
+//! Linux: `ipv6_hopopt_jumbo_remove`). Invariant: a cut packet equals the packet that the kernel's
+//! own segmentation makes of the frame; a frame that cannot be cut with certainty (tunnels, unknown
+//! kinds) stays whole and is counted. (Rejected: copies of super-frames, which no wire has seen and
+//! whose length means nothing.) Linux: net/ipv4/tcp_offload.c, net/ipv4/udp_offload.c,
+//! skb_checksum_help.
 
 use crate::sys::frame::{Frame, Offload};
 use mrule_compiler::abi::{Link, Packet, bit};
 use mrule_compiler::dissect;
 
-/// Completes the checksum of a frame that is no super-frame. False: it cannot be, because the frame
-/// is not all there or what the kernel says of it lies outside.
+/// Completes the checksum of a frame that is no super-frame. Returns false when that is impossible,
+/// because the frame is incomplete or the kernel's offsets lie outside of it.
 pub fn finish(frame: &mut [u8], offload: &Offload, whole: bool) -> bool {
     let from = usize::from(offload.from);
     let at = from + usize::from(offload.at);
     let Some(covered) = frame.get(from..).filter(|covered| whole && covered.len() >= 2) else { return false };
-    // The pseudo-header's sum stands in the checksum's place and is summed with the rest.
+    // The pseudo-header's sum is in the checksum's place and is summed with the rest.
     let sum = match !fold(sum(covered)) {
         0 => 0xffff,
         sum => sum,
@@ -32,9 +32,9 @@ pub fn finish(frame: &mut [u8], offload: &Offload, whole: bool) -> bool {
     }
 }
 
-/// Completes SCTP's checksum, which is a CRC (RFC 9260, appendix A). A virtio header cannot tell it
-/// from the others but by its place, 8 bytes into the header; who sends the frame on with that
-/// header gets an Internet checksum there. False: it is none, or cannot be completed.
+/// Completes SCTP's checksum, which is a CRC (RFC 9260, appendix A). A virtio header shows it only
+/// by its place, 8 bytes into the header; a sender that forwards the frame with that header gets an
+/// Internet checksum there. Returns false when it is no SCTP checksum or cannot be completed.
 pub fn finish_sctp(frame: &mut [u8], offload: &Offload, whole: bool) -> bool {
     if offload.at != 8 || !whole {
         return false;
@@ -49,7 +49,7 @@ pub fn finish_sctp(frame: &mut [u8], offload: &Offload, whole: bool) -> bool {
     true
 }
 
-/// Castagnoli's CRC, bit by bit: SCTP over virtual links only comes here.
+/// Castagnoli's CRC, bit by bit: only SCTP over virtual links comes here.
 fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| crc >> 1 ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
     !bytes.iter().fold(!0, |crc: u32, byte| (0..8).fold(crc ^ u32::from(*byte), step))
@@ -62,20 +62,20 @@ pub struct Cutter {
     /// Where the transport header and the payload begin in each packet.
     l4: usize,
     payload: usize,
-    /// How many bytes the frame has there that its packets have not: a hop-by-hop header with a
-    /// jumbo payload option.
+    /// Bytes in the frame that its packets do not have: a hop-by-hop header with a jumbo payload
+    /// option.
     jumbo: usize,
     end: usize,
-    /// Payload bytes of each packet but the last.
+    /// Payload bytes of each packet except the last.
     segment: usize,
     ipv6: bool,
     udp: bool,
-    /// The frame's length, without what its packets have not; also where it was not captured whole.
+    /// The frame's length without the `jumbo` bytes, even if it was not captured whole.
     length: usize,
 }
 
 impl Cutter {
-    /// For this super-frame; none when it cannot be cut.
+    /// The cutter for this super-frame. Returns `None` when it cannot be cut.
     pub fn new(bytes: &[u8], frame: &Frame, link: Link) -> Option<Cutter> {
         let head = dissect::dissect(&Packet::new(bytes, frame.length, link)).outer;
         let kind = frame.offload.kind & !Offload::ECN;
@@ -91,7 +91,7 @@ impl Cutter {
         let sound = known
             && head.bits & bit::NET != 0
             && head.bits & (bit::FRAGMENT | bit::EXT_FRAGMENT) == 0
-            // Inside a tunnel the kernel speaks of an inner header.
+            // Inside a tunnel, the kernel's offsets are for an inner header.
             && (!frame.offload.unfinished() || usize::from(frame.offload.from) == l4)
             && l3 < l4 && l4 < payload && payload <= bytes.len();
         let segment = usize::from(frame.offload.segment);
@@ -111,13 +111,13 @@ impl Cutter {
         })
     }
 
-    /// How many packets it is.
+    /// The number of packets.
     pub fn count(&self) -> usize {
         (self.length - self.payload).div_ceil(self.segment)
     }
 
-    /// Appends packet `i` and gives its length on the wire. Of a frame that was not captured whole,
-    /// what is missing is missing and the transport's checksum is what it was.
+    /// Appends packet `i`, and returns its length on the wire. If the frame was not captured whole,
+    /// missing bytes stay missing, and the transport's checksum stays as it was.
     pub fn cut(&self, frame: &[u8], i: usize, out: &mut Vec<u8>) -> u32 {
         let first = i * self.segment;
         let payload = self.segment.min((self.length - self.payload).saturating_sub(first));
@@ -188,11 +188,11 @@ impl Cutter {
         }
     }
 
-    /// The transport's checksum, over the pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1) and all of
-    /// the segment.
+    /// Computes the transport's checksum over the pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1) and
+    /// the whole segment.
     fn checksum(&self, packet: &mut [u8]) {
         let place = self.l4 + if self.udp { 6 } else { 16 };
-        // A UDP datagram over IPv4 may have none.
+        // A UDP datagram over IPv4 may have no checksum.
         if self.udp && get(packet, place) == 0 {
             return;
         }
@@ -209,15 +209,15 @@ impl Cutter {
     }
 }
 
-/// Bytes of an IPv6 header.
+/// Length of an IPv6 header, in bytes.
 const IP6: usize = 40;
-/// Bytes of a hop-by-hop header with a jumbo payload option and nothing else.
+/// Length of a hop-by-hop header with only a jumbo payload option, in bytes.
 const JUMBO: usize = 8;
 
 /// Whether such a header follows the IPv6 header at `l3`.
 fn has_jumbo(bytes: &[u8], l3: usize) -> bool {
     let hop_by_hop = bytes.get(l3 + 6) == Some(&0);
-    // Behind the next header: its length beyond 8 bytes, the option's type and length.
+    // Behind the next header: the header's length beyond 8 bytes, the option's type and length.
     hop_by_hop && bytes.get(l3 + IP6 + 1..l3 + IP6 + 4) == Some(&[0, 0xc2, 4])
 }
 
@@ -225,8 +225,8 @@ const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
-/// The sum of big-endian 16-bit words (RFC 1071), not folded; an odd last byte is the high half of
-/// a word.
+/// The unfolded sum of big-endian 16-bit words (RFC 1071). An odd last byte is the high half of a
+/// word.
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<4>();
     // Sums of 32-bit words are sums of 16-bit words once they are folded.

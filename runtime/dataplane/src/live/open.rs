@@ -1,6 +1,6 @@
-//! Opens the rings of interfaces, and says in words what is wrong with what a user asked for. The
-//! invariant: nothing hears before all is set, and nothing is left open when something fails.
-//! (Rejected: trying without privileges and running with less than was asked for.)
+//! Opens the rings of interfaces, and reports errors of the user's options in words. Invariant: no
+//! tap listens before everything is set up, and nothing is left open after a failure. (Rejected: to
+//! try without privileges and run with less than was asked for.)
 
 use super::{Event, Forward, Live, bridge};
 use crate::error::Error;
@@ -22,9 +22,9 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// The sockets of each worker, in their order, for the interface of this name and index; they
-    /// hear nothing yet. Where the kernel has no memory for rings of the shape that was asked for,
-    /// all of them are smaller; the second value says so.
+    /// Opens the sockets of each worker, in their order, for the interface with this name and
+    /// index. They receive nothing yet. If the kernel has no memory for rings of the requested
+    /// shape, all of them are smaller, and the second value reports it.
     pub fn taps(
         &self,
         name: &str,
@@ -69,12 +69,12 @@ fn is_no_memory(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS))
 }
 
-/// The error of an interface that cannot be read.
+/// The error for an interface that cannot be read.
 pub(super) fn reading(name: &str, error: io::Error) -> Error {
     refused(&format!("reading `{name}`"), "CAP_NET_RAW", error)
 }
 
-/// Checks the ports that were asked for.
+/// Checks the requested ports.
 pub(super) fn check(interfaces: &Interfaces, names: &[String]) -> Result<Vec<(String, Link, State)>, Error> {
     let mut ports: Vec<(String, Link, State)> = Vec::new();
     for name in names {
@@ -105,12 +105,12 @@ pub(super) fn check(interfaces: &Interfaces, names: &[String]) -> Result<Vec<(St
 }
 
 impl Live {
-    /// Checks what can be known of a run before it takes another one's place: that its interfaces
-    /// can be read and bridged, that it may, and that no station of `program` sends into them.
-    /// Opens nothing that the other one has.
+    /// Checks what can be known about a run before it replaces another run: its interfaces can be
+    /// read and bridged, the process may do so, and no station of `program` sends into them. Opens
+    /// nothing that the other run holds.
     ///
     /// # Errors
-    /// [`Error`], as [`Live::start`] would give it when the other one has ended.
+    /// [`Error`], as [`Live::start`] would return it after the end of the other run.
     pub fn check_start(
         taps: &[String],
         bridges: &[(String, String)],
@@ -158,7 +158,7 @@ pub(super) fn check_processors(pin: &[usize]) -> Result<(), Error> {
     }
 }
 
-/// Has the calling thread stay on a processor, as far as it is there.
+/// Pins the calling thread to a processor, if it is available.
 pub(super) fn stay_on(processor: usize) {
     let mut set = CpuSet::new();
     set.set(processor);
@@ -176,7 +176,7 @@ pub(super) fn no_echo(ports: &[&str], station: &Station) -> Result<(), Error> {
     }
 }
 
-/// The error of something that the system refused: a missing privilege, or what it says.
+/// The error for a refusal by the system: a missing privilege, or the system's reason.
 pub(super) fn refused(doing: &str, needs: &'static str, source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::PermissionDenied => Error::Privilege { doing: doing.to_owned(), needs },
@@ -184,7 +184,7 @@ pub(super) fn refused(doing: &str, needs: &'static str, source: io::Error) -> Er
     }
 }
 
-/// The error of something that the system did not do.
+/// The error for an operation that the system did not do.
 pub(super) fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     let doing = doing.into();
     move |source| Error::Interface { doing, source }
