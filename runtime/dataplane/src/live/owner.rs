@@ -1,11 +1,11 @@
-//! Which process forwards between interfaces: one, for each interface that is an end of a bridge.
-//! The sign is a Unix socket in the abstract name space, named by the interface's index: the kernel
-//! keeps such names by network namespace, whoever the users are, and frees them when their process
-//! dies, however it dies. Who connects learns the owner's process number from the kernel
-//! (SO_PEERCRED), and may take its place: the owner gives up without removing a redirect, and ends.
-//! The invariants: a second owner never touches a redirect; only root and the owner's user can take
-//! over. (Rejected: a file with a lock; two containers that share a network have different files.)
-//! unix(7).
+//! Ensures that one process forwards between interfaces, for each interface that is an end of a
+//! bridge. The sign of ownership is a Unix socket in the abstract name space, named by the
+//! interface's index. The kernel keeps such names per network namespace, whoever the users are, and
+//! frees them when their process dies in any way. A process that connects learns the owner's
+//! process number from the kernel (SO_PEERCRED), and may take its place: the owner gives up without
+//! removing a redirect, and ends. Invariants: a second owner never touches a redirect; only root
+//! and the owner's user can take over. (Rejected: a file with a lock; two containers that share a
+//! network have different files.) See unix(7).
 
 mod handover;
 mod peer;
@@ -31,37 +31,37 @@ use succession::Succession;
 /// How long an owner may take to answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long a start waits for a name that is held: for a process that is just ending.
+/// How long a start waits for a held name: its process may just be ending.
 const HELD: Duration = Duration::from_secs(2);
 
-/// How long the owner reads a request, in all.
+/// How long the owner reads a request, in total.
 const REQUEST: Duration = Duration::from_secs(1);
 
-/// How long a read waits before it looks whether it is to stop.
+/// How long a read waits before it checks whether it must stop.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// How long the end of a run waits for the thread that answers.
+/// How long the end of a run waits for the answering thread.
 const JOIN: Duration = Duration::from_secs(2);
 
-/// How long an owner that gives up may take to end: its stations have 5 s, its alarms another 5.
+/// How long an owner that gives up may take to end: its stations have 5 s, its alarms another 5 s.
 const ENDS: Duration = Duration::from_secs(30);
 
-/// How often the owner looks whether it is to stop listening.
+/// How often the owner checks whether it must stop listening.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// The longest line of a request, in bytes.
 const LINE: usize = 4096;
 
-/// How much of an answer a message shows, in characters.
+/// How many characters of an answer a message shows.
 const SHOWN: usize = 200;
 
-/// The interfaces that this process owns, until it ends or somebody takes over.
+/// The interfaces that this process owns, until it ends or another process takes over.
 #[derive(Debug)]
 pub struct Ownership {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     told: Vec<String>,
-    /// What the one before handed over.
+    /// The listener that the previous owner handed over.
     handed: Option<TcpListener>,
 }
 
@@ -69,19 +69,18 @@ pub struct Ownership {
 struct Shared {
     signs: Mutex<Vec<Sign>>,
     stop: AtomicBool,
-    /// Who takes over.
+    /// The process that takes over.
     succession: Mutex<Succession>,
-    /// Where the API listens, for who takes over.
+    /// The listener of the API, for the process that takes over.
     offer: Mutex<Option<TcpListener>>,
 }
 
-/// The name of one interface.
+/// The sign of one interface.
 #[derive(Debug, Clone)]
 struct Sign {
     index: u32,
     listener: Arc<UnixListener>,
-    /// The interface was gone when this was last looked at; the thread that answers lets the name
-    /// go.
+    /// The interface was gone at the last check. The answering thread then frees the name.
     given_up: bool,
 }
 
@@ -89,10 +88,10 @@ fn sign(index: u32) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("mirrorc/bridge/{index}"))
 }
 
-/// Who owns the interface of this name; none when nobody does, or there is no such interface.
+/// The owner of the interface with this name. `None`: there is no owner, or no such interface.
 ///
 /// # Errors
-/// The kernel's; `WouldBlock` when who holds the name accepts no connection.
+/// Errors of the kernel; `WouldBlock` when the holder of the name accepts no connection.
 pub fn owner(name: &str) -> io::Result<Option<Owner>> {
     let index = match Interfaces::new()?.get(name) {
         Ok(state) => state.index,
@@ -109,16 +108,16 @@ pub fn owner(name: &str) -> io::Result<Option<Owner>> {
 }
 
 impl Ownership {
-    /// Claims the interfaces of these names. `take_over`: has who owns them give up and end;
-    /// `listen` is an address that is in use and should be theirs ([`Ownership::handed`]).
+    /// Claims the interfaces with these names. With `take_over`, their owner gives up and ends.
+    /// `listen` is an address in use that may be the owner's ([`Ownership::handed`]).
     ///
     /// # Errors
-    /// [`Error::Owned`]: somebody owns one of them, and is not to be, or could not be, replaced.
-    /// [`Error::Ports`]: somebody else listens at the address; then nothing was taken over.
+    /// [`Error::Owned`]: an interface has an owner that must not be, or could not be, replaced.
+    /// [`Error::Ports`]: another process listens at the address; nothing was taken over then.
     pub fn claim(names: &[String], take_over: bool, listen: Option<TcpAddress>) -> Result<Ownership, Error> {
         let failed = |source| Error::Interface { doing: "claiming interfaces".to_owned(), source };
         let interfaces = Interfaces::new().map_err(failed)?;
-        // One that is not there is told by who opens it.
+        // A missing interface is reported when it is opened.
         let found = names.iter().filter_map(|name| Some((name.clone(), interfaces.get(name).ok()?.index)));
         let found: Vec<(String, u32)> = found.collect();
         let mut ownership =
@@ -135,7 +134,7 @@ impl Ownership {
         Ok(ownership)
     }
 
-    /// Claims one interface more.
+    /// Claims one more interface.
     ///
     /// # Errors
     /// [`Error::Owned`].
@@ -146,8 +145,8 @@ impl Ownership {
         Ok(())
     }
 
-    /// The same for an interface that is there again, under another index. Does not wait; what a
-    /// user should know.
+    /// Claims an interface that has come back under another index. Does not wait. Returns a note
+    /// for the user.
     ///
     /// # Errors
     /// [`Error::Owned`].
@@ -155,41 +154,41 @@ impl Ownership {
         self.shared.add(name, index, Duration::ZERO)
     }
 
-    /// Gives the name of an interface that is gone back. The kernel may give its index to another
-    /// one, and who takes over cannot name it.
+    /// Frees the name of an interface that is gone. The kernel may give its index to another
+    /// interface, and a process that takes over cannot name it.
     pub fn give_up(&self, index: u32) {
         let mut signs = self.shared.signs.lock().unwrap_or_else(PoisonError::into_inner);
         signs.iter_mut().filter(|sign| sign.index == index).for_each(|sign| sign.given_up = true);
     }
 
-    /// What a user should know.
+    /// Notes for the user.
     pub fn told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.told)
     }
 
-    /// The listener that the one before has handed over; without one the address is free since it
-    /// ended.
+    /// The listener that the previous owner handed over. Without one, the address has been free
+    /// since that owner ended.
     pub fn handed(&mut self) -> Option<TcpListener> {
         self.handed.take()
     }
 
-    /// Where the API listens: whoever takes over gets it.
+    /// Offers the API's listener to a process that takes over.
     ///
     /// # Errors
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn offer(&self, listener: &TcpListener) -> io::Result<()> {
         *self.shared.offer() = Some(listener.try_clone()?);
         Ok(())
     }
 
-    /// The process that takes over, 0 for one of another PID namespace. One that has hung up since
-    /// takes nothing over any more.
+    /// The process that takes over, 0 for a process in another PID namespace. A process that has
+    /// hung up no longer takes over.
     pub fn taken_over(&self) -> Option<i32> {
         self.shared.succession().taken_over()
     }
 
-    /// The run ends: nobody takes over from now on, and without a successor clients are refused.
-    /// The process that has taken over until now.
+    /// Concludes the run: no process can take over from now on, and without a successor clients are
+    /// refused. Returns the process that has taken over by now.
     pub fn conclude(&self) -> Option<i32> {
         let successor = self.shared.succession().conclude();
         if successor.is_none() {
@@ -198,7 +197,7 @@ impl Ownership {
         successor
     }
 
-    /// Asks the owner of these interfaces to end, and waits until it has.
+    /// Asks the owner of these interfaces to end, and waits until it has ended.
     fn take_over(&mut self, interfaces: &[(String, u32)], listen: Option<TcpAddress>) -> Result<(), Error> {
         handover::is_one(interfaces)?;
         let held = listen.map(|wanted| handover::ask(interfaces, wanted)).transpose()?;
@@ -208,11 +207,12 @@ impl Ownership {
         let request = format!("take-over {}\n", words.collect::<Vec<_>>().join(" "));
         for (name, index) in interfaces {
             let failed = |source| Error::Interface { doing: format!("taking over `{name}`"), source };
-            // One that may not forward owns nothing.
+            // A process that may not forward owns nothing.
             let Holder::Owner(mut stream, owner) = reach(*index).map_err(failed)? else { continue };
             let refused = |why: String| Error::Owned { name: name.clone(), owner, why };
             stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-            // One that refuses us may have hung up before; its answer is there all the same.
+            // An owner that refuses the request may have hung up already; its answer can still be
+            // read.
             let _hung_up = stream.write_all(request.as_bytes());
             let (answer, handed) = handover::take(&stream, wanted)
                 .map_err(|error| refused(format!("it does not answer: {error}")))?;
@@ -251,22 +251,22 @@ impl Drop for Ownership {
 }
 
 impl Shared {
-    /// The names of interfaces that are there. To be called while no copy of an earlier answer is
-    /// held: then a name that was given up is free.
+    /// The signs of present interfaces. Call it when no copy of an earlier result is held: a name
+    /// that was given up is then free.
     fn signs(&self) -> Vec<Sign> {
         let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
         signs.retain(|sign| !sign.given_up);
         signs.clone()
     }
 
-    /// Whether the name is held, which it is then again if it was given up.
+    /// Whether the name is held. A name that was given up is then held again.
     fn holds(&self, index: u32) -> bool {
         let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
         let held = signs.iter_mut().find(|sign| sign.index == index);
         held.map(|sign| sign.given_up = false).is_some()
     }
 
-    /// Whether a request names all interfaces that are bridged.
+    /// Whether a request names all bridged interfaces.
     fn are_all(&self, wanted: &[u32]) -> bool {
         let signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
         signs.iter().all(|sign| sign.given_up || wanted.contains(&sign.index))
@@ -310,7 +310,7 @@ impl Shared {
                         holder.told()
                     )));
                 }
-                // One that is just ending.
+                // The holder may just be ending.
                 _ => std::thread::sleep(Duration::from_millis(20)),
             }
         }
@@ -326,7 +326,7 @@ impl Shared {
             }
             for sign in &signs {
                 if let Ok((stream, _)) = sign.listener.accept() {
-                    // One that says nothing, or hangs up, only wanted to know who we are.
+                    // A client that says nothing, or hangs up, only wanted to know the owner.
                     let _hung_up = self.answer(stream);
                 }
             }
@@ -334,7 +334,7 @@ impl Shared {
     }
 
     fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
-        // First of all who it is: a stranger costs no time.
+        // The user is checked first: a stranger costs no time.
         let (pid, uid) = socket::peer(stream.as_fd())?;
         if uid != 0 && uid != rustix::process::geteuid().as_raw() {
             stream.set_nonblocking(true)?;
@@ -364,12 +364,12 @@ impl Shared {
     }
 }
 
-/// An answer as a message shows it: its beginning, without control characters.
+/// An answer in the form for messages: its beginning, without control characters.
 fn shown(answer: &str) -> String {
     answer.chars().take(SHOWN).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// Whether the process at the other end ends in time: then the kernel hangs up.
+/// Whether the process at the other end ends in time; the kernel then closes the connection.
 fn has_ended(stream: &mut UnixStream, patience: Duration) -> io::Result<bool> {
     stream.set_read_timeout(Some(SLICE))?;
     let (begun, mut bytes) = (Instant::now(), [0; LINE]);
@@ -377,7 +377,7 @@ fn has_ended(stream: &mut UnixStream, patience: Duration) -> io::Result<bool> {
         match stream.read(&mut bytes) {
             Ok(0) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(true),
-            // It says something: it is there.
+            // It sends data, so it is still running.
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),

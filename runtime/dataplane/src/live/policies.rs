@@ -1,7 +1,7 @@
-//! The policies of a run: loaded, replaced, changed and unloaded while packets are decided. The
-//! invariants: whatever can fail fails before anything changes; stations that go on lose nothing,
-//! new ones are open before the workers take the program that speaks of them, old ones end after
-//! the last worker has left it; sums are kept. (Rejected: stopping the workers for the moment of
+//! The policies of a run: loaded, replaced, changed and unloaded while packets are decided.
+//! Invariants: all that can fail fails before anything changes. Continuing stations lose nothing;
+//! new stations are open before the workers take the program that uses them; old stations end after
+//! the last worker has left their program. Sums are kept. (Rejected: stopping the workers during
 //! the change; they forward.)
 
 use super::bounds::Gate;
@@ -23,46 +23,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// What the policy is called whose rules are given when a run starts.
+/// The name of the policy whose rules are given at the start of a run.
 pub const MAIN: &str = "main";
 
-/// The most policies of a run: each packet is decided by each.
+/// Upper limit of policies in a run: each policy decides each packet.
 pub const MAX_POLICIES: usize = 32;
 
-/// How long it is waited for workers to take a change; they do within milliseconds, unless they
-/// drain an interface.
+/// How long a change waits for the workers. They take it within milliseconds, unless they drain an
+/// interface.
 const TAKEN: Duration = Duration::from_secs(2);
 
-/// How long the start of a run waits for the stations of a kept policy; those that take longer are
-/// down until they are open.
+/// How long the start of a run waits for the stations of a restored policy. Stations that take
+/// longer are down until they are open.
 const RESTORED: Duration = Duration::from_secs(1);
 
-/// How many replaced programs may still have stations that send what waits before the next load
-/// waits.
+/// Number of replaced programs that may still have stations with waiting copies before the next
+/// load waits.
 const ENDING: usize = 8;
 
-/// How much longer than stations the threads of replaced programs may take at the end of a run: a
+/// How much longer than stations the threads of replaced programs may take at the end of a run. A
 /// worker that hangs never leaves its program.
 const LEFT: Duration = Duration::from_secs(1);
 
-/// A policy at work.
+/// A loaded policy.
 #[derive(Debug)]
 pub(super) struct Loaded {
     id: u64,
     name: String,
     pub policy: Arc<Policy>,
     pub stations: Stations,
-    /// Its copies are withheld.
+    /// Withholds the policy's copies.
     gate: Gate,
 }
 
 impl Loaded {
-    /// Whether it is of this name.
+    /// Whether the policy has this name.
     pub fn is(&self, name: &str) -> bool {
         self.name == name
     }
 
-    /// Its number, by which workers know it.
+    /// The policy's number, which identifies it to workers.
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -74,20 +74,21 @@ pub(super) struct Policies {
     pub loaded: Vec<Loaded>,
     last_id: u64,
     ending: Vec<JoinHandle<()>>,
-    /// What became of the copies of stations that ended.
+    /// Counters of the copies of stations that have ended.
     retired: Arc<Mutex<station::Counts>>,
 }
 
-/// What a change of programs took.
+/// The duration of a change of programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swap {
     /// The longest time for which one worker did nothing else.
     pub pause: Duration,
-    /// Until all workers had taken it, without what came before (compiling, opening stations).
+    /// The time until all workers had taken the change, without the work before it (compiling,
+    /// opening stations).
     pub taken: Duration,
 }
 
-/// What opens the stations of a program.
+/// Opens the stations of a program.
 #[derive(Debug)]
 pub struct Opening {
     before: Option<Stations>,
@@ -95,21 +96,22 @@ pub struct Opening {
     options: station::Options,
 }
 
-/// Stations that are open, and those that go on.
+/// Open stations, and stations that continue.
 #[derive(Debug)]
 pub struct Opened(Stations);
 
 impl Opening {
-    /// The same, with stations of these names that get no copies.
+    /// Drains the stations with these names.
     fn draining(mut self, stations: &BTreeSet<String>) -> Opening {
         self.options.drained = stations.clone();
         self
     }
 
-    /// Opens what is new; takes [`station::PATIENCE`] at most.
+    /// Opens the new stations; takes at most [`station::PATIENCE`].
     ///
     /// # Errors
-    /// [`Error::Station`]: one cannot be opened, not in time, or writes where another one does.
+    /// [`Error::Station`]: a station cannot be opened, not in time, or writes where another station
+    /// writes.
     pub fn open(self) -> Result<Opened, Error> {
         let Opening { before, program, options } = self;
         match before {
@@ -121,32 +123,32 @@ impl Opening {
 }
 
 impl Live {
-    /// The policies, by name, in the order in which they were first loaded.
+    /// The policies by name, in the order in which they were first loaded.
     pub fn policies(&self) -> impl Iterator<Item = (&str, &Arc<Policy>)> {
         self.policies.loaded.iter().map(|loaded| (loaded.name.as_str(), &loaded.policy))
     }
 
-    /// A policy.
+    /// The policy with this name.
     pub fn policy(&self, name: &str) -> Option<&Arc<Policy>> {
         self.policies().find(|(other, _)| *other == name).map(|(_, policy)| policy)
     }
 
-    /// How many packets a worker decides at a time at most.
+    /// The maximum number of packets that a worker decides at a time.
     pub(crate) const BATCH: usize = super::worker::BATCH;
 
-    /// Bytes of the rings in which packets come: for each port and worker one.
+    /// Memory of the receive rings, in bytes: one ring for each port and worker.
     pub fn ring_memory(&self) -> u64 {
         let ring = self.opening.ring;
         let each = u64::from(ring.block) * u64::from(ring.blocks);
         each.saturating_mul((self.ports.len() * self.workers.len()) as u64)
     }
 
-    /// Loads a policy, or puts it in the place of the one of this name; it should have been made by
-    /// that one's [`Policy::succeed`]. When this returns, the workers decide by it. Waits for its
-    /// stations to be opened.
+    /// Loads a policy, or replaces the policy with this name. A replacement should be made by
+    /// [`Policy::succeed`] of the old policy. When this returns, the workers decide by it. Waits
+    /// until its stations are open.
     ///
     /// # Errors
-    /// As [`opening`](Self::opening), [`Opening::open`] and [`load_opened`](Self::load_opened).
+    /// As for [`opening`](Self::opening), [`Opening::open`] and [`load_opened`](Self::load_opened).
     pub fn load(&mut self, name: &str, policy: Arc<Policy>) -> Result<Swap, Error> {
         let (program, label) = (policy.program(), policy.label().cloned());
         let opening = self.opening(name, program, policy.origins(), label)?;
@@ -154,11 +156,11 @@ impl Live {
         self.load_opened(name, policy, opened)
     }
 
-    /// The same for a policy that was kept: a station that cannot be opened is down and is tried
-    /// again, and one that may not be opened stays down. The limits hold without them.
+    /// Loads a restored policy. A station that cannot be opened is down and is retried, and a
+    /// station that must not be opened stays down. The limits hold without them.
     ///
     /// # Errors
-    /// [`Error`]: too many policies, no memory for its state.
+    /// [`Error`]: too many policies, or no memory for its state.
     pub fn restore(&mut self, name: &str, policy: Arc<Policy>) -> Result<Swap, Error> {
         let ports: Vec<&str> = self.ports.iter().map(|port| port.name.as_str()).collect();
         let echo = |station: &Station| {
@@ -175,12 +177,13 @@ impl Live {
         self.load_opened(name, policy, opened)
     }
 
-    /// What opens the stations of a program that is to be loaded under a name, by whoever wrote
-    /// each of them: away from this, which may be behind a lock meanwhile.
+    /// Prepares to open the stations of a program for a policy of this name. `origins` are the
+    /// writers of the stations. The caller opens them without this object, which may be locked
+    /// meanwhile.
     ///
     /// # Errors
-    /// [`Error`]: too many policies, stations that send into what is read, or where clients may
-    /// not.
+    /// [`Error`]: too many policies, or stations that send into ports or where clients may not
+    /// send.
     pub fn opening(
         &self,
         name: &str,
@@ -208,16 +211,17 @@ impl Live {
         })
     }
 
-    /// Whether stations of many older programs still send what waits; another load should wait.
+    /// Whether stations of many older programs still send waiting copies; another load should wait.
     pub fn is_ending_much(&mut self) -> bool {
         self.policies.ending.retain(|thread| !thread.is_finished());
         self.policies.ending.len() >= ENDING
     }
 
-    /// Loads a policy whose stations were opened since the last change of the policy of this name.
+    /// Loads a policy whose stations were opened after the last change of the policy with this
+    /// name.
     ///
     /// # Errors
-    /// [`Error`]: too many policies; memory and prefilters. Then nothing has changed.
+    /// [`Error`]: too many policies; no memory; prefilters. Nothing has changed then.
     pub fn load_opened(&mut self, name: &str, policy: Arc<Policy>, opened: Opened) -> Result<Swap, Error> {
         let program = policy.program().clone();
         let at = self.policies.loaded.iter().position(|loaded| loaded.name == name);
@@ -263,7 +267,8 @@ impl Live {
         Ok(swap)
     }
 
-    /// Unloads a policy; none if there is none of this name. Its stations send what waits.
+    /// Unloads a policy. Its stations send their waiting copies. Returns `None` if no policy has
+    /// this name.
     pub fn unload(&mut self, name: &str) -> Option<Swap> {
         let at = self.policies.loaded.iter().position(|loaded| loaded.name == name)?;
         let old = self.policies.loaded.remove(at);
@@ -275,7 +280,7 @@ impl Live {
         Some(swap)
     }
 
-    /// Spreads packets as the policies that are left need it.
+    /// Spreads packets as the remaining policies need it.
     fn spread_again(&mut self) {
         let policies: Vec<Arc<Policy>> = self.policies().map(|(_, policy)| policy.clone()).collect();
         if let Err(error) = self.spread_for(policies.iter().map(|policy| &**policy)) {
@@ -283,7 +288,7 @@ impl Live {
         }
     }
 
-    /// Withholds the copies of one policy, or of all; or lets them go again. Workers do so from
+    /// Withholds the copies of one policy or of all, or lets them pass again. Workers do so from
     /// their next batch on.
     pub fn withhold(&self, name: Option<&str>, withheld: bool) {
         match name {
@@ -295,13 +300,13 @@ impl Live {
         }
     }
 
-    /// Gives a station of a policy no more copies, or copies again; whether there is such a one.
+    /// Stops or resumes the copies of a policy's station. Returns whether there is such a station.
     pub fn drain(&mut self, name: &str, station: &str, drained: bool) -> bool {
         let loaded = self.policies.loaded.iter_mut().find(|loaded| loaded.name == name);
         loaded.is_some_and(|loaded| {
             let found = loaded.stations.drain(station, drained);
             if found {
-                // The next version has a station of this name do the same.
+                // The next version drains the station with this name, too.
                 let mut stations = loaded.policy.drained().clone();
                 if drained {
                     stations.insert(station.to_owned())
@@ -314,8 +319,8 @@ impl Live {
         })
     }
 
-    /// Gives a policy another environment: the same program with other tables and params. None if
-    /// there is no policy of this name, or the program is another one.
+    /// Gives a policy another environment: the same program with other tables and params. Returns
+    /// `None` if no policy has this name, or it has another program.
     pub fn change_world(&mut self, name: &str, policy: Arc<Policy>) -> Option<Swap> {
         let loaded = self.policies.loaded.iter_mut().find(|loaded| loaded.name == name)?;
         if !Arc::ptr_eq(loaded.policy.program(), policy.program()) {
@@ -324,7 +329,7 @@ impl Live {
         loaded.policy = policy.clone();
         let id = loaded.id;
         let commands = self.workers.iter().map(|_| SlotUpdate::Environment(policy.clone())).collect();
-        // What is left is tables and params: freed here.
+        // The old tables and params are freed here.
         Some(self.tell_workers(id, commands).0)
     }
 
@@ -347,8 +352,9 @@ impl Live {
         }
     }
 
-    /// Hands a command to each worker and waits for what they leave; with what comes later. One
-    /// that hangs is not waited for, and only the last environment is kept for it.
+    /// Sends a command to each worker and waits for what they retire. Returns it with the channel
+    /// for the rest. It does not wait for a worker that hangs, and keeps only the last environment
+    /// for it.
     fn tell_workers(
         &mut self,
         id: u64,
@@ -359,7 +365,7 @@ impl Live {
         let mut waiting = 0;
         for (handle, update) in self.workers.iter_mut().zip(commands) {
             let hangs = handle.watcher.stalled().is_some();
-            // What this command makes old.
+            // This command makes a kept environment obsolete.
             handle.later.remove(&id);
             let update = match update {
                 SlotUpdate::Environment(policy) if hangs => {
@@ -369,7 +375,7 @@ impl Live {
                 update => update,
             };
             let told = handle.tell(Command::PolicySlot(SlotCommand { id, update, left: left.clone() }));
-            // One that has died is found at the end.
+            // A worker that has died is found at the end.
             waiting += usize::from(told && !hangs);
         }
         drop(left);
@@ -385,7 +391,7 @@ impl Live {
         (Swap { pause, taken: begun.elapsed() }, all, rest)
     }
 
-    /// Adds up what workers counted.
+    /// Adds up the workers' counters.
     pub(super) fn add_up(&self, counts: &[Counts]) -> Report {
         let mut report = Report { elapsed: self.started.elapsed(), ..Report::default() };
         report.ports = self.ports.iter().map(|port| super::PortCounts::of(&port.name)).collect();
@@ -421,13 +427,13 @@ impl Live {
 }
 
 impl WorkerHandle {
-    /// Gives the environments that were kept while the worker did not move, once it does.
+    /// Sends the environments that were kept while the worker did not move, once it moves.
     pub(super) fn catch_up(&mut self) {
         if self.watcher.stalled().is_some() {
             return;
         }
         for (id, policy) in std::mem::take(&mut self.later) {
-            // The worker frees what it leaves, this once.
+            // In this case, the worker frees the old environment.
             let (left, _nobody_waits) = channel();
             let update = SlotUpdate::Environment(policy);
             self.tell(Command::PolicySlot(SlotCommand { id, update, left }));
@@ -436,8 +442,8 @@ impl WorkerHandle {
 }
 
 impl Policies {
-    /// Ends stations on a thread of their own once all workers have left the program, and frees
-    /// what they left.
+    /// Ends stations on a separate thread once all workers have left the program, and frees what
+    /// they retired.
     fn end(&mut self, stations: Stations, left: (Arc<Policy>, Vec<Retired>, Receiver<Retired>)) {
         self.ending.retain(|thread| !thread.is_finished());
         let retired = self.retired.clone();
@@ -451,12 +457,12 @@ impl Policies {
                 sum.add(&counts);
             }
         };
-        // No thread to be had: dropped with the closure, its stations end by themselves and are not
-        // counted.
+        // Without a thread, the stations are dropped with the closure: they end by themselves and
+        // are not counted.
         self.ending.extend(std::thread::Builder::new().name("old program".into()).spawn(end));
     }
 
-    /// Ends everything, without what a worker that hangs has not left.
+    /// Ends everything, except for what a worker that hangs has not left.
     pub(super) fn finish(&mut self, deadline: Instant) {
         for loaded in &self.loaded {
             let _counted_by_whoever_adds_up = loaded.stations.clone().finish(deadline);

@@ -1,8 +1,8 @@
 //! One worker's end of one interface: its ring, the blocks that are being read, and, where mirrorc
-//! forwards, the socket of the other interface. The invariants: the frames of a block are forwarded
-//! when it is first seen, before anything else is done with them; blocks go back to the kernel when
-//! all their packets are decided, and not before. (Rejected: copying frames out of the block; what
-//! is decided and cut is read once, where it lies.)
+//! forwards, the socket of the other interface. Invariants: the frames of a block are forwarded
+//! when the worker first sees it, before anything else is done with them; blocks go back to the
+//! kernel when all their packets are decided, and not before. (Rejected: copying frames out of the
+//! block; frames that are decided and cut are read once, in place.)
 
 use super::counts::{ForwardCounts, PortCounts};
 use super::offload::{self, Cutter};
@@ -19,47 +19,47 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What a worker has of an interface.
+/// A worker's state for an interface.
 #[derive(Debug)]
 pub(super) struct Port {
     pub name: Arc<str>,
-    /// Its number among the ports.
+    /// The port's number.
     pub number: u32,
     pub link: Link,
     tap: Option<Tap>,
     /// The socket of the interface to which frames go.
     out: Option<Socket>,
     forwards: bool,
-    /// The frames of the blocks at hand.
+    /// The frames of the held blocks.
     frames: Vec<Frame>,
-    /// The bytes of those that are longer than a block.
+    /// The bytes of frames that are longer than a block.
     aside: Vec<u8>,
-    /// Blocks were full before their time since this was last asked.
+    /// Blocks were full before their timeout since the last check.
     busy: bool,
-    /// The first of them that is not decided, and, of a super-frame, how far it is.
+    /// The first undecided frame, and for a super-frame, the cutter and its next packet.
     at: usize,
     cutting: Option<(Cutter, usize)>,
     loaded: Option<Instant>,
     pub counts: PortCounts,
 }
 
-/// A packet that is to be decided.
+/// A packet to decide.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
-    /// Where its bytes are; none for one that was cut out of a super-frame.
+    /// Where the packet's bytes are. `None`: it was cut out of a super-frame.
     pub place: Option<Place>,
-    /// The port that it came in by.
+    /// The port by which the packet came in.
     pub port: usize,
     pub start: usize,
     pub end: usize,
     pub length: u32,
     pub time: i64,
-    /// The kernel left out its end, because nobody could want it.
+    /// The kernel left out the packet's end, because no rule could want it.
     pub clipped: bool,
 }
 
 impl Part {
-    /// All of a frame of the blocks at hand of a port.
+    /// A whole frame of a port's held blocks.
     fn of(frame: &Frame, port: usize) -> Part {
         let Range { start, end } = range(frame);
         let (length, time) = (frame.length, frame.time);
@@ -88,16 +88,16 @@ impl Port {
         }
     }
 
-    /// Takes a tap, in place of one that was drained.
+    /// Takes a tap in place of a drained one.
     pub fn take(&mut self, tap: Tap) {
-        // What could not be drained in time is gone with the old one.
+        // What could not be drained in time is lost with the old tap.
         self.frames.clear();
         (self.at, self.cutting, self.loaded) = (0, None, None);
         self.counts.ring_bytes = tap.ring().bytes() as u64;
         self.tap = Some(tap);
     }
 
-    /// Takes the socket to forward by.
+    /// Takes the socket for forwarding.
     pub fn take_out(&mut self, out: Socket) {
         self.out = Some(out);
     }
@@ -106,17 +106,17 @@ impl Port {
         self.tap.as_ref().map(Tap::ring)
     }
 
-    /// Whether blocks were full before they were old since this was last asked: frames come fast.
+    /// Whether blocks were full before their timeout since the last check: frames come fast.
     pub fn was_busy(&mut self) -> bool {
         std::mem::take(&mut self.busy)
     }
 
-    /// Whether its frames are sent on by us.
+    /// Whether this process forwards the port's frames.
     pub fn forwards(&self) -> bool {
         self.forwards
     }
 
-    /// Since when a block is at hand; none when none is.
+    /// Since when blocks are held. `None`: no block is held.
     pub fn loaded(&self) -> Option<Instant> {
         self.loaded
     }
@@ -126,18 +126,18 @@ impl Port {
         self.ring().is_some_and(Ring::is_half_full)
     }
 
-    /// The time of the next packet that is not decided.
+    /// The time of the next undecided packet.
     pub fn next_time(&self) -> Option<i64> {
         self.loaded?;
         self.frames.get(self.at).map(|frame| frame.time)
     }
 
-    /// The bytes of a place at hand.
+    /// The bytes at a place.
     pub fn bytes(&self, place: Place) -> &[u8] {
         bytes(self.tap.as_ref(), &self.aside, place)
     }
 
-    /// Gives back blocks that are done, and looks for the next ones: as many as make one batch.
+    /// Gives back decided blocks, and holds the next ones: enough for one batch.
     pub fn load(&mut self, now: Instant) {
         if self.loaded.is_some() {
             if self.at < self.frames.len() {
@@ -169,7 +169,7 @@ impl Port {
         }
     }
 
-    /// Reads a block that is held.
+    /// Reads a held block.
     fn read(&mut self, number: usize) {
         let Some(tap) = &mut self.tap else { return };
         let first = self.frames.len();
@@ -203,7 +203,7 @@ impl Port {
         for frame in frames.iter() {
             let lost = tap.is_head(frame);
             let bytes = bytes_mut(tap, &mut self.aside, frame.place);
-            // Its headers, which lie in two lines at most: when it is decided, they are there.
+            // Prefetch the headers, which lie in at most two cache lines, for the decision.
             for at in [0, 63] {
                 bytes.get(frame.start as usize + at).into_iter().for_each(prefetch);
             }
@@ -222,15 +222,15 @@ impl Port {
             }
         }
         if widen {
-            // The filter could not see that they are unfinished: from now on all bytes come. Else
-            // they count on.
+            // The filter could not see that the frames are unfinished: from now on, all bytes come.
+            // If this fails, they count as truncated.
             let _counted = tap.listen_to(Filter::everything().code());
         }
     }
 
-    /// Takes packets out of the blocks at hand that are earlier than `before`, or the next one;
-    /// until there are `most` parts. Super-frames are cut into `arena`, a packet at a time. False
-    /// when there is none.
+    /// Takes packets that are earlier than `before` out of the held blocks, or the next packet,
+    /// until there are `most` parts. Super-frames are cut into `arena`, one packet at a time.
+    /// Returns false when there is no packet.
     pub fn next(
         &mut self,
         port: usize,
@@ -255,7 +255,7 @@ impl Port {
         part.is_some()
     }
 
-    /// The next packet of the super-frame at hand.
+    /// The next packet of the present super-frame.
     fn next_of_super(&mut self, port: usize, arena: &mut Vec<u8>) -> Option<Part> {
         let frame = self.frames.get(self.at)?;
         let whole = Part::of(frame, port);
@@ -285,30 +285,31 @@ impl Port {
         Some(Part { place: None, start, end: arena.len(), length, ..whole })
     }
 
-    /// Has these frames, as if they had been loaded.
+    /// Takes these frames as if they had been loaded.
     #[cfg(test)]
     pub fn hold(&mut self, frames: Vec<Frame>, now: Instant) {
         self.loaded = (!frames.is_empty()).then_some(now);
         (self.frames, self.at) = (frames, 0);
     }
 
-    /// Lets go of frames that are all decided.
+    /// Releases frames when all of them are decided.
     #[cfg(test)]
     pub fn let_go(&mut self) {
         self.loaded = self.loaded.filter(|_| self.at < self.frames.len());
     }
 
-    /// Hears nothing more; what is in the ring stays.
+    /// Receives nothing more; frames in the ring stay.
     pub fn deafen(&self) {
         if let Some(tap) = &self.tap {
-            // One that cannot be made deaf counts on, and draining it ends by time.
+            // A tap that cannot be made deaf counts on; draining it then ends by time.
             let _deaf_or_gone = tap.deafen();
         }
     }
 
-    /// Whether all that the kernel counted for the ring has been read.
+    /// Whether all frames that the kernel counted for the ring were read.
     pub fn is_drained(&mut self) -> bool {
-        // Before it is looked at what was read: what is counted later is found the next time.
+        // The kernel is asked before the comparison with the read frames: later frames are found
+        // the next time.
         self.ask_kernel();
         let counts = &self.counts;
         let read = counts.frames + counts.kernel_drops + counts.malformed;
@@ -325,7 +326,7 @@ impl Port {
     }
 }
 
-/// Whether the filter left out the frame's end; a ring without room leaves out far less.
+/// Whether the filter left out the frame's end. A ring without room leaves out far less.
 fn is_clipped(frame: &Frame) -> bool {
     frame.captured < frame.length && frame.captured <= bpf::LONGEST_HEAD + 4
 }
@@ -334,8 +335,8 @@ fn range(frame: &Frame) -> Range<usize> {
     frame.start as usize..frame.start as usize + frame.captured as usize
 }
 
-/// How many bytes of long frames are at hand at once; one frame, and those of its block, may be
-/// more.
+/// Bytes of long frames that are held at once. One frame, and the frames of its block, may exceed
+/// it.
 const ASIDE: usize = 4 << 20;
 
 fn bytes<'a>(tap: Option<&'a Tap>, aside: &'a [u8], place: Place) -> &'a [u8] {
@@ -352,7 +353,7 @@ fn bytes_mut<'a>(tap: &'a mut Tap, aside: &'a mut [u8], place: Place) -> &'a mut
     }
 }
 
-/// Sends the frames of a block on, as they are.
+/// Forwards the frames of a block unchanged.
 fn forward<'a>(
     bytes: impl Fn(&Frame) -> Option<&'a [u8]>,
     frames: &[Frame],
@@ -393,12 +394,12 @@ fn forward<'a>(
     flush(&mut batch, counts);
 }
 
-/// The longest frame that is sent on as a super-frame. Of a longer one (BIG TCP) that comes from a
-/// packet socket, Linux takes the jumbo payload option away and does not cut it: nobody can read it
-/// then.
+/// The longest frame that is forwarded as a super-frame. From a longer frame (BIG TCP) of a packet
+/// socket, Linux removes the jumbo payload option and does not cut it, so that no receiver can read
+/// it.
 const LONGEST_SUPER: usize = 65_535 + 18;
 
-/// Sends a frame on as the packets that it stands for. It is sent when all of them are.
+/// Forwards a frame as the packets that it stands for. It counts as sent when all of them are sent.
 fn forward_cut(bytes: &[u8], frame: &Frame, link: Link, out: &Socket, counts: &mut ForwardCounts) {
     let Some(cutter) = Cutter::new(bytes, frame, link) else {
         counts.too_long += 1;

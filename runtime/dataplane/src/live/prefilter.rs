@@ -1,10 +1,10 @@
-//! What the kernel passes over: each ring's socket has a filter made of the program
-//! (`mrule_compiler::bpf`), so that packets that nobody could want are never read, and of the
-//! others no more bytes than can be needed. The invariants: where a worker forwards, nothing is
-//! filtered, because what is not read there is not forwarded; a filter can be changed while a ring
-//! is read elsewhere, without privileges; where the kernel has no room for one, a wider one takes
-//! its place. (Rejected: counting what is passed over, which the kernel tells nobody; what the
-//! interface itself counted is told beside.)
+//! The kernel's prefilter: the socket of each ring has a filter made from the program
+//! (`mrule_compiler::bpf`), so that packets that no rule could want are never read, and of the
+//! others no more bytes than needed. Invariants: where a worker forwards, nothing is filtered,
+//! because unread frames would not be forwarded. A filter can be changed while its ring is read
+//! elsewhere, without privileges. Where the kernel has no room for a filter, a wider one takes its
+//! place. (Rejected: counting the dropped packets, which the kernel does not report; the
+//! interface's own count is reported instead.)
 
 use super::spread::Spreading;
 use crate::sys::interface::Interfaces;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Prefilter {
     wanted: bool,
-    /// What they are made of; without it everything is kept.
+    /// The program that the filters are made from. `None`: everything is kept.
     program: Option<Arc<Program>>,
     /// Which worker gets a packet.
     spreading: Spreading,
@@ -30,21 +30,21 @@ pub(super) struct Prefilter {
 #[derive(Debug)]
 struct Port {
     link: Link,
-    /// Whether it may have one.
+    /// Whether the port may have a filter.
     filtered: bool,
-    /// The sockets of its workers.
+    /// The sockets of the port's workers.
     taps: Vec<Handle>,
-    /// What enters is not all kept whole.
+    /// Not all frames are kept whole.
     narrows: bool,
-    /// What the interface had counted when it was last asked.
+    /// The interface's counter at the last query.
     counted: u64,
-    /// What it counted meanwhile, all together.
+    /// What the interface counted in total.
     entered: u64,
 }
 
 impl Prefilter {
-    /// For ports with these links, of which some may be filtered, if filters are wanted; everything
-    /// is kept at first.
+    /// The prefilter of ports with these links, some of which may be filtered, if `wanted`. At
+    /// first everything is kept.
     pub fn new(
         wanted: bool,
         spreading: Spreading,
@@ -61,7 +61,7 @@ impl Prefilter {
         Prefilter { wanted, program: None, spreading, ports: ports.into_iter().map(port).collect() }
     }
 
-    /// The taps of a port begin to hear. Those that it had before hear nothing from then on, so
+    /// Makes the taps of a port listen. The port's earlier taps receive nothing from then on, so
     /// that no frame is read by both.
     pub fn listen(&mut self, at: usize, name: &str, of: &Interfaces, taps: Vec<Handle>) -> io::Result<()> {
         let Some(port) = self.ports.get_mut(at) else { return Ok(()) };
@@ -72,19 +72,19 @@ impl Prefilter {
         port.attach(self.program.as_deref())
     }
 
-    /// No tap hears anything more, and what they heard is counted when this returns: what workers
-    /// read and what the kernel counted can then be compared.
+    /// Makes all taps deaf. When this returns, all received frames are counted, so that the
+    /// workers' and the kernel's counters can be compared.
     pub fn deafen(&self) {
         self.ports.iter().for_each(Port::deafen);
         packet::settle();
     }
 
-    /// Whether the taps of a port still hear the interface with this index.
+    /// Whether the taps of a port still receive from the interface with this index.
     pub fn is_bound(&self, at: usize, index: u32) -> bool {
         self.ports.get(at).is_some_and(|port| port.taps.iter().all(|tap| tap.is_bound(index)))
     }
 
-    /// All rings hear from now on what this program could want; without one, everything.
+    /// Makes all rings receive what this program could want. `None`: everything.
     pub fn change(&mut self, program: Option<Arc<Program>>) -> io::Result<()> {
         self.program = program.filter(|_| self.wanted);
         self.ports.iter_mut().try_for_each(|port| port.attach(self.program.as_deref()))
@@ -95,7 +95,7 @@ impl Prefilter {
         self.spreading
     }
 
-    /// Spreads packets otherwise from now on.
+    /// Changes how packets are spread from now on.
     pub fn spread(&mut self, spreading: Spreading) -> io::Result<()> {
         self.ports.iter().try_for_each(|port| port.spread(spreading))?;
         self.spreading = spreading;
@@ -105,7 +105,7 @@ impl Prefilter {
     /// What the interface of a port counted since it was first read.
     pub fn entered(&mut self, at: usize, name: &str, of: &Interfaces) -> u64 {
         let Some(port) = self.ports.get_mut(at) else { return 0 };
-        // One that is gone counts no more; one that is new began at 0.
+        // A missing interface counts no more; a new one began at 0.
         if let Ok(now) = of.received(name) {
             port.entered += now.checked_sub(port.counted).unwrap_or(now);
             port.counted = now;
@@ -113,7 +113,7 @@ impl Prefilter {
         port.entered
     }
 
-    /// Whether what enters by a port is not all kept whole.
+    /// Whether not all frames that enter by a port are kept whole.
     pub fn narrows(&self, at: usize) -> bool {
         self.ports.get(at).is_some_and(|port| port.narrows)
     }
@@ -127,14 +127,14 @@ pub(super) fn handles(taps: &[Tap]) -> io::Result<Vec<Handle>> {
 impl Port {
     fn deafen(&self) {
         for tap in &self.taps {
-            // One that cannot be made deaf is gone, or counts on; draining it ends by time.
+            // A tap that cannot be made deaf is gone, or counts on; draining it then ends by time.
             let _gone = tap.deafen();
         }
     }
 
     fn spread(&self, spreading: Spreading) -> io::Result<()> {
         match self.taps.as_slice() {
-            // One program is the group's: whoever sets it.
+            // The group has one program; any member sets it for all.
             [first, _, ..] => first.spread(&spreading.program(self.link)),
             _ => Ok(()),
         }
@@ -143,7 +143,7 @@ impl Port {
     fn attach(&mut self, program: Option<&Program>) -> io::Result<()> {
         let program = program.filter(|_| self.filtered);
         let filter = |most| program.map_or_else(Filter::everything, |p| bpf::compile(p, self.link, most));
-        // The last is four instructions.
+        // The last filter has four instructions.
         for most in [bpf::MOST, bpf::MOST / 4, 0] {
             let filter = filter(most);
             match self.taps.iter().try_for_each(|tap| tap.listen_to(filter.code())) {

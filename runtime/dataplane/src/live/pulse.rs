@@ -1,38 +1,38 @@
-//! Whether each worker moves. A worker counts each turn of its loop, ten a second at least, also
-//! when no packet comes. The invariants: one that hangs without dying is known within some seconds,
-//! without its help and without any of its locks; a process that was stopped, or a machine that
-//! slept, is no worker that hangs. (Rejected: to count packets; a link without traffic has none. To
-//! start another worker; what the one that hangs has locked or half changed is not known.)
+//! Whether each worker moves. A worker counts each turn of its loop, at least ten per second, also
+//! without packets. Invariants: a worker that hangs without dying is known within some seconds,
+//! without its help and its locks. A stopped process or a sleeping machine does not count as a
+//! hanging worker. (Rejected: to count packets; a link without traffic has none. Rejected: to start
+//! another worker; what the hanging worker has locked or half changed is not known.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// How long a worker may not move before that is wrong.
+/// How long a worker may not move before this is a trouble.
 pub const STALLED: Duration = Duration::from_secs(5);
 
-/// What may pass between two looks and counts: it is looked several times a second, unless nothing
-/// of the process runs.
+/// The greatest time between two checks that counts. Checks run several times a second, unless the
+/// whole process does not run.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Counted by a worker; a clone is the same one.
+/// A worker's counter. Clones share one counter.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pulse(Arc<AtomicU64>);
 
 impl Pulse {
-    /// It moves.
+    /// Notes that the worker moves.
     pub fn beat(&self) {
         self.0.fetch_add(1, Relaxed);
     }
 }
 
-/// Looks at a worker's pulse.
+/// Watches a worker's pulse.
 #[derive(Debug)]
 pub(super) struct Watcher {
     pulse: Pulse,
     seen: u64,
     looked: Instant,
-    /// For how long it has not moved.
+    /// How long the worker has not moved.
     still: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Watcher {
         Watcher { pulse, seen: 0, looked: now, still: Duration::ZERO }
     }
 
-    /// Looks whether it has moved; to be called several times a second.
+    /// Checks whether the worker has moved. Call it several times a second.
     pub fn look(&mut self, now: Instant) {
         let beats = self.pulse.0.load(Relaxed);
         let passed = now.saturating_duration_since(std::mem::replace(&mut self.looked, now));
@@ -51,7 +51,7 @@ impl Watcher {
         };
     }
 
-    /// For how long it has not moved, when that is too long.
+    /// How long the worker has not moved, if that is too long.
     pub fn stalled(&self) -> Option<Duration> {
         Some(self.still).filter(|still| *still >= STALLED)
     }
@@ -80,7 +80,7 @@ mod tests {
         pulse.beat();
         watcher.look(at(110));
         assert_eq!(watcher.stalled(), None, "it moves again");
-        // The process was stopped for a minute: nobody looked either.
+        // The process was stopped for a minute: no check ran either.
         watcher.look(at(710));
         assert_eq!(watcher.stalled(), None);
     }

@@ -1,82 +1,82 @@
-//! What happened to a run, in words. The invariant: the words are those that the user of the run
-//! sees. (Rejected: telling whoever listens where things happen; it would have to be handed down to
-//! stations and interfaces.)
+//! The events of a run, in words. Invariant: the words are those that the user of the run sees.
+//! (Rejected: calling the listener where events happen; it would have to be passed down to stations
+//! and interfaces.)
 
 use crate::station;
 use std::fmt;
 
-/// Something that a user should know of.
+/// An event that a user should know about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// An interface that is read is down: nothing comes from it.
+    /// An interface that is read is down: no frames come from it.
     Down(String),
-    /// It is up again.
+    /// The interface is up again.
     Up(String),
     /// An interface that is read is gone.
     Gone(String),
-    /// An interface of the name is there again.
+    /// An interface with this name is there again.
     Back(String),
-    /// An interface that is read has another name now; it is read on.
+    /// An interface that is read has another name now; reading continues.
     Renamed {
         /// What it was called before.
         from: String,
         /// What it is called now.
         to: String,
     },
-    /// The kernel had no memory for rings as large as was asked for.
+    /// The kernel had no memory for rings of the requested size.
     SmallRing {
         /// The interface.
         name: String,
-        /// How large each worker's ring was to be, in bytes.
+        /// The requested size of each worker's ring, in bytes.
         wanted: u64,
-        /// How large it is.
+        /// The actual size, in bytes.
         got: u64,
     },
-    /// Fewer long frames may wait for the workers than should, at this interface.
+    /// Fewer long frames than intended may wait for the workers at this interface.
     LongQueue(String),
-    /// An interface is there again and cannot be read.
+    /// An interface is there again, but cannot be read.
     Failed(String),
-    /// The kernel redirected these frames already: an earlier run left that.
+    /// The kernel redirected these frames already, because of an earlier run.
     Adopted {
         /// Where they enter.
         from: String,
         /// Where they leave.
         to: String,
     },
-    /// Somebody removed the redirect of what enters by this interface.
+    /// The redirect of frames that enter by this interface was removed.
     NotForwarding(String),
-    /// The two ends of a bridge take packets of different lengths.
+    /// The two ends of a bridge accept packets of different lengths.
     Mtu {
-        /// The end that takes longer ones.
+        /// The end that accepts longer packets.
         wide: String,
-        /// The end that does not.
+        /// The end that accepts shorter packets.
         narrow: String,
-        /// What that one takes, in bytes.
+        /// The MTU of the narrow end, in bytes.
         mtu: u32,
     },
-    /// The redirect of what enters by this interface is there again.
+    /// The redirect of frames that enter by this interface is there again.
     Forwarding(String),
-    /// The redirect of what enters by this interface leads elsewhere.
+    /// The redirect of frames that enter by this interface leads to another interface.
     Diverted(String),
-    /// A redirect that vanished, or led elsewhere, was put back.
+    /// A redirect that disappeared, or led elsewhere, was put back.
     Repaired {
         /// Where frames enter.
         name: String,
-        /// How often, while it did not stay.
+        /// How often it was put back without staying.
         times: u32,
     },
-    /// Somebody else's filter is where frames enter.
+    /// A filter of another program is where frames enter.
     ForeignFilter {
         /// Where frames enter.
         name: String,
-        /// What it is.
+        /// A description of the filter.
         found: String,
-        /// It is in the place of the redirect, and not beside it.
+        /// Whether the filter is in place of the redirect, or beside it.
         instead: bool,
     },
-    /// Of a station.
+    /// An event of a station.
     Station(station::Event),
-    /// Of those who are told of alarms, in words.
+    /// A message about receivers of alarms.
     Alarms(String),
 }
 

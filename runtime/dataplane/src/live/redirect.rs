@@ -1,9 +1,9 @@
-//! Has the kernel forward between two interfaces: a tc filter at the ingress of each that matches
+//! Makes the kernel forward between two interfaces: a tc filter at the ingress of each matches
 //! everything (u32) and redirects to the other (mirred), installed over rtnetlink. Taps see a frame
-//! before tc does, so redirects hide nothing. The invariants: our filters are known by their
-//! priority and their action's cookie, whoever installed them, so a restart adopts them; an
-//! interface with anybody else's ingress filter is not touched. (Rejected: matchall, which kernels
-//! are built without; running tc, which may not be installed.) tc-u32(8), tc-mirred(8).
+//! before tc does, so redirects hide nothing. Invariants: mirrorc's filters are recognised by their
+//! priority and their action's cookie, whichever run installed them, so a restart adopts them. An
+//! interface with another program's ingress filter is not touched. (Rejected: matchall, which some
+//! kernels lack; running tc, which may not be installed.) See tc-u32(8), tc-mirred(8).
 
 use crate::error::Error;
 use crate::sys::interface::{Interfaces, State};
@@ -19,15 +19,16 @@ use rtnetlink::{Handle, LinkUnspec};
 use std::io;
 use tokio::runtime::Runtime;
 
-/// The priority of our filters.
+/// The priority of mirrorc's filters.
 const PRIORITY: u16 = 0x6d72;
-/// What our actions' cookies begin with; a byte of [`MADE_QDISC`] and [`MADE_PROMISCUOUS`] follows.
+/// The start of the cookies of mirrorc's actions; a byte of [`MADE_QDISC`] and [`MADE_PROMISCUOUS`]
+/// follows.
 const COOKIE: &[u8] = b"mirrorc\x01";
-/// We put the queueing discipline there that filters hang on.
+/// mirrorc added the queueing discipline that the filters need.
 const MADE_QDISC: u8 = 1;
-/// We set the interface promiscuous.
+/// mirrorc set the interface promiscuous.
 const MADE_PROMISCUOUS: u8 = 2;
-/// ETH_P_ALL, as tc wants it.
+/// ETH_P_ALL in the form for tc.
 const ALL: u16 = 3_u16.to_be();
 
 /// Installs, lists and removes redirects.
@@ -37,17 +38,17 @@ pub struct Redirects {
     interfaces: Interfaces,
 }
 
-/// A redirect of ours.
+/// A redirect of mirrorc.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redirect {
-    /// Where frames enter.
+    /// The interface where frames enter.
     pub from: String,
-    /// Where they leave; none when that interface is gone.
+    /// The interface where frames leave. `None`: that interface is gone.
     pub to: Option<String>,
-    /// Packets that took it since it was installed, super-frames by what they stand for; the kernel
-    /// counts up to 2^32.
+    /// Packets redirected since the installation. A super-frame counts as the packets that it
+    /// stands for. The kernel counts up to 2^32.
     pub packets: u32,
-    /// Their bytes.
+    /// Bytes of these packets.
     pub bytes: u64,
     /// Packets that could not be handed to the other interface.
     pub failed: u32,
@@ -57,28 +58,28 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// Whether it leads to the interface of this index.
+    /// Whether the redirect leads to the interface with this index.
     pub(super) fn leads_to(&self, index: u32) -> bool {
         self.to_index == index
     }
 
-    /// What was made for it.
+    /// What mirrorc added for the redirect.
     pub(super) fn made(&self) -> u8 {
         self.made
     }
 
-    /// Whether both are of the same two interfaces.
+    /// Whether both are between the same two interfaces.
     pub(super) fn is_same(&self, other: &Redirect) -> bool {
         (self.from_index, self.to_index) == (other.from_index, other.to_index)
     }
 }
 
-/// How a redirect came to be there.
+/// How an installed redirect came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Came {
     /// It is new.
     Installed,
-    /// An earlier run of ours left it.
+    /// An earlier run of mirrorc left it.
     Adopted,
 }
 
@@ -89,7 +90,7 @@ enum Filter {
 }
 
 impl Redirects {
-    /// In the network namespace of the calling thread.
+    /// Works in the network namespace of the calling thread.
     ///
     /// # Errors
     /// [`Error::Interface`].
@@ -105,7 +106,7 @@ impl Redirects {
         Ok(Redirects { runtime, handle, interfaces: Interfaces::new().map_err(failed)? })
     }
 
-    /// Redirects what enters by `from` to `to`. Does nothing where that is so already.
+    /// Redirects frames that enter by `from` to `to`. Does nothing where this is already so.
     ///
     /// # Errors
     /// [`Error::ForeignFilter`], [`Error::Privilege`], [`Error::Interface`].
@@ -113,7 +114,8 @@ impl Redirects {
         self.install_over(from, to, 0)
     }
 
-    /// The same where one of ours was removed, for which these things had been made.
+    /// Like [`install`](Self::install), where a redirect of mirrorc was removed; `made` is what
+    /// mirrorc had added for it.
     pub(super) fn install_over(&self, from: &str, to: &str, made: u8) -> Result<Came, Error> {
         let doing = format!("redirecting `{from}` to `{to}`");
         let source = self.state(from, &doing)?;
@@ -142,7 +144,7 @@ impl Redirects {
         Ok(Came::Installed)
     }
 
-    /// All redirects of ours.
+    /// All redirects of mirrorc.
     ///
     /// # Errors
     /// [`Error::Interface`].
@@ -167,7 +169,7 @@ impl Redirects {
         Ok(found)
     }
 
-    /// The redirect of what enters by this interface, if it is ours.
+    /// The redirect of frames that enter by this interface, if it is mirrorc's.
     ///
     /// # Errors
     /// [`Error::Interface`].
@@ -175,7 +177,7 @@ impl Redirects {
         Ok(self.look(from)?.0)
     }
 
-    /// The same, and the first filter of somebody else.
+    /// Like [`get`](Self::get), with the first filter of another program.
     ///
     /// # Errors
     /// [`Error::Interface`].
@@ -205,7 +207,7 @@ impl Redirects {
         Ok((ours, foreign))
     }
 
-    /// Removes a redirect of ours and what was put there for it. False: there is none.
+    /// Removes a redirect of mirrorc and what was added for it. Returns false when there is none.
     ///
     /// # Errors
     /// [`Error::Privilege`], [`Error::Interface`].
@@ -217,7 +219,7 @@ impl Redirects {
         if redirect.made & MADE_PROMISCUOUS != 0 {
             self.set_promiscuous(index, false, &doing)?;
         }
-        // Others may have found it useful meanwhile.
+        // Other programs may use it by now.
         if redirect.made & MADE_QDISC != 0 && !self.has_filters(index, &doing)? {
             self.request(RouteNetlinkMessage::DelQueueDiscipline(clsact(index)), 0, &doing)?;
         }
@@ -262,7 +264,7 @@ impl Redirects {
         })
     }
 
-    /// Makes sure that filters can be hung up at the ingress; true when nothing was there.
+    /// Makes sure that filters can be attached at the ingress. Returns whether the qdisc is new.
     fn add_qdisc(&self, index: u32, doing: &str) -> Result<bool, Error> {
         let message = RouteNetlinkMessage::NewQueueDiscipline(clsact(index));
         match self.send(message, NLM_F_CREATE | NLM_F_EXCL) {
@@ -278,7 +280,7 @@ impl Redirects {
 
     fn add_filter(&self, from: u32, to: u32, made: u8, doing: &str) -> Result<(), Error> {
         let mut selector = TcU32Selector::default();
-        // No keys: every frame, also one too short to have any.
+        // No keys: each frame matches, also a frame too short for any key.
         selector.flags = TcU32SelectorFlags::Terminal;
         let mut generic = TcActionGeneric::default();
         generic.action = TcActionType::Stolen;
@@ -349,7 +351,7 @@ fn clsact(index: u32) -> TcMessage {
     message
 }
 
-/// A message that speaks of our filter at an interface.
+/// A message about mirrorc's filter at an interface.
 fn ours(index: u32) -> TcMessage {
     let mut message = TcMessage::with_index(index as i32);
     message.header.parent = TcHandle { major: 0xffff, minor: TcHandle::MIN_INGRESS };
@@ -357,8 +359,8 @@ fn ours(index: u32) -> TcMessage {
     message
 }
 
-/// What a message of a dump tells; nothing for the hash tables and heads that u32 lists beside its
-/// filters.
+/// The filter that a message of a dump describes. Returns `None` for the hash tables and heads that
+/// u32 lists beside its filters.
 fn filter(message: &TcMessage) -> Option<Filter> {
     let kind = message.attributes.iter().find_map(|attribute| match attribute {
         TcAttribute::Kind(kind) => Some(kind.as_str()),
@@ -388,7 +390,7 @@ fn filter(message: &TcMessage) -> Option<Filter> {
     }
 }
 
-/// What an action of ours tells.
+/// The filter that an action describes, if the action is mirrorc's.
 fn action(action: &TcAction) -> Option<Filter> {
     let (mut target, mut cookie, mut packets, mut bytes, mut failed) = (None, None, 0, 0, 0);
     for attribute in &action.attributes {
@@ -418,7 +420,7 @@ fn action(action: &TcAction) -> Option<Filter> {
     Some(Filter::Ours { to_index: target?, packets, bytes, failed, made: cookie? })
 }
 
-/// The error of a request.
+/// The error for a failed request.
 fn wrong(doing: &str, error: rtnetlink::Error) -> Error {
     let source = match error {
         rtnetlink::Error::NetlinkError(message) => message.to_io(),

@@ -1,8 +1,8 @@
-//! One policy at one worker: what decides, the ends of its stations, its sums. The invariants: a
-//! slot is taken, changed and left between two batches, so a packet is decided by one version of
-//! each policy; what is left goes back to whoever gave the command, and is freed there and not by
-//! the worker. (Rejected: workers that look at a shared pointer before each batch; nobody would
-//! know when the last one has left the old program.)
+//! One policy at one worker: its decider, the producers of its stations, its sums. Invariants: a
+//! slot is taken, changed and left between two batches, so one version of each policy decides a
+//! packet. Retired state goes back to the sender of the command, and is freed there, not by the
+//! worker. (Rejected: workers that check a shared pointer before each batch; it would not be known
+//! when the last worker has left the old program.)
 
 use super::bounds::{Bounds, Gate};
 use crate::station::{Copy, StationProducer};
@@ -21,20 +21,20 @@ pub(super) struct PolicySlot {
     pub policy: Arc<Policy>,
     pub decider: Decider,
     pub producers: Vec<StationProducer>,
-    /// Whether stations want hashes of flows.
+    /// Whether stations use hashes of flows.
     pub hashes: bool,
     pub summary: Totals,
     /// Withholds the copies of this policy.
     pub gate: Gate,
 }
 
-/// What a worker is told about a policy.
+/// A change to a worker's slot of a policy.
 pub(super) enum SlotUpdate {
-    /// Take this slot, in place of the one of the same policy if there is one.
+    /// Take this slot, and replace the slot of the same policy if there is one.
     Take(Box<PolicySlot>, Box<Migration>),
-    /// The same program, in another environment.
+    /// Take another environment for the same program.
     Environment(Arc<Policy>),
-    /// Leave.
+    /// Leave the policy.
     Leave,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Retired {
     pub took: Duration,
 }
 
-/// A command, and where what is left goes.
+/// A command, and the receiver of retired state.
 pub(super) struct SlotCommand {
     pub id: u64,
     pub update: SlotUpdate,
@@ -54,8 +54,8 @@ pub(super) struct SlotCommand {
 }
 
 impl SlotCommand {
-    /// Carries it out; the sums of what ended go to `gone`. What is left is to be sent when others
-    /// know the new sums.
+    /// Carries out the command. Sums of ended policies go to `gone`. Send the returned state only
+    /// when the new sums are published.
     pub fn apply(self, slots: &mut Vec<PolicySlot>, gone: &mut RetiredTotals) -> (Sender<Retired>, Retired) {
         let at = slots.iter().position(|slot| slot.id == self.id);
         let (mut left_slot, mut left_policy) = (None, None);
@@ -85,13 +85,13 @@ impl SlotCommand {
 }
 
 impl PolicySlot {
-    /// Decides packets, before which so many came.
+    /// Decides packets. `before` packets came earlier.
     pub fn decide(&mut self, packets: &[Packet<'_>], before: u64, lines: Option<&dyn Observer>) {
         self.decider.decide_observed(&self.policy, packets, before, lines);
     }
 
-    /// Offers the copies of the packets that were decided, of which binding policies leave so much;
-    /// says in `copied` which packets have one. Gives how many of them.
+    /// Offers the copies of the decided packets, within the bounds of binding policies. Marks in
+    /// `copied` which packets have a copy. Returns their number.
     pub fn offer(
         &mut self,
         packets: &[Packet<'_>],
@@ -132,7 +132,7 @@ impl PolicySlot {
         count
     }
 
-    /// Sends what was offered on its way.
+    /// Passes on what was offered.
     pub fn flush(&mut self) {
         self.producers.iter_mut().for_each(StationProducer::flush);
     }

@@ -1,16 +1,16 @@
 //! Which worker gets a packet: a classic BPF program that the kernel runs for each packet of a port
-//! (PACKET_FANOUT_CBPF, packet(7)); its result modulo the number of workers is the worker. The
+//! (PACKET_FANOUT_CBPF, packet(7)). Its result modulo the number of workers is the worker. The
 //! kernel's own hash (PACKET_FANOUT_HASH) looks into tunnels and hashes ports where a packet has
 //! them, so the fragments of a datagram and the two directions of a tunnel go to different workers.
-//! The invariants: two packets of one flow (`flow/key.rs`) get one result, whichever direction,
-//! tags and fragments; all ports and policies of a run have one program; the seed is of the
-//! process, so nobody outside can choose addresses that all meet one worker.
+//! Invariants: two packets of one flow (`flow/key.rs`) get the same result, whatever their
+//! direction, tags and fragments. All ports and policies of a run have one program. Each process
+//! has its own seed, so nobody outside can choose addresses that all go to one worker.
 //!
-//! By [`Spread::Addresses`] the result depends on the outermost IP addresses alone, or on the
+//! With [`Spread::Addresses`], the result depends only on the outermost IP addresses, or on the
 //! Ethernet addresses where the program finds no IP. [`Spread::Ports`] adds the ports of whole TCP,
-//! UDP and SCTP packets. (Rejected: eBPF, which needs another system call and privilege; handing
-//! packets from worker to worker, which costs their order; ports in general, as no program without
-//! memory knows those of a later fragment.)
+//! UDP and SCTP packets. (Rejected: eBPF, which needs another system call and privilege. Rejected:
+//! passing packets from worker to worker, which loses their order. Rejected: ports in general; a
+//! program without memory does not know the ports of a later fragment.)
 
 use super::Live;
 use crate::error::Error;
@@ -19,16 +19,17 @@ use mrule_compiler::bpf::Insn;
 use mrule_engine::policy::Policy;
 use std::sync::Arc;
 
-/// What packets are spread over workers by.
+/// The header fields by which packets are spread over workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Spread {
-    /// By addresses while a policy keeps flows, else also by ports.
+    /// Addresses while a policy tracks flows; otherwise ports, too.
     #[default]
     Auto,
-    /// By the outermost IP addresses: all packets of a flow meet, fragments and tunnels among them.
+    /// The outermost IP addresses: all packets of a flow reach one worker, with fragments and
+    /// tunnels.
     Addresses,
-    /// By the ports of TCP, UDP and SCTP, too: few pairs of hosts share the workers, and a fragment
-    /// may miss its flow.
+    /// The ports of TCP, UDP and SCTP, too: a few pairs of hosts spread over the workers, and a
+    /// fragment may miss its flow.
     Ports,
 }
 
@@ -43,7 +44,7 @@ impl Spread {
     }
 }
 
-/// What the program of a run is made of.
+/// The parameters of a run's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spreading {
     spread: Spread,
@@ -52,22 +53,21 @@ pub(super) struct Spreading {
 }
 
 impl Spreading {
-    /// Of a run that begins with these policies.
+    /// The parameters of a run that begins with these policies.
     pub fn new(spread: Spread, policies: &[(String, Arc<Policy>)]) -> Spreading {
         let by_ports = spread.by_ports(policies.iter().map(|(_, policy)| &**policy));
         Spreading { spread, by_ports, seed: seed() }
     }
 
-    /// The program for ports of this link.
+    /// The program for ports with this link.
     pub fn program(self, link: Link) -> Vec<Insn> {
         program(link, self.by_ports, self.seed)
     }
 }
 
 impl Live {
-    /// Spreads packets as these policies need it. Who loads one that keeps flows does so before
-    /// workers take it, so that it meets all packets of its flows at one worker from its first one
-    /// on.
+    /// Spreads packets as these policies need it. Call it before workers take a policy that tracks
+    /// flows, so that all packets of a flow reach one worker from the policy's first packet on.
     pub(super) fn spread_for<'p>(&mut self, policies: impl Iterator<Item = &'p Policy>) -> Result<(), Error> {
         let now = self.prefilter.spreading();
         let by_ports = now.spread.by_ports(policies);
@@ -79,8 +79,8 @@ impl Live {
     }
 }
 
-/// How many link headers (tags, label stacks, sessions) are read before IP, and how many labels of
-/// a stack.
+/// Number of link headers (tags, label stacks, sessions) that are read before IP, and number of
+/// labels in a stack.
 const HEADERS: usize = 4;
 const LABELS: usize = 6;
 
@@ -111,24 +111,23 @@ const JGT: u16 = 0x25;
 const JSET: u16 = 0x45;
 const RET_A: u16 = 0x16;
 
-/// The Ethernet type of the packet as the kernel has it, behind a tag that it took out
+/// The kernel's Ethernet type of the packet, behind a tag that the kernel took out
 /// (SKF_AD_PROTOCOL).
 const PROTOCOL: u32 = 0xffff_f000;
-/// From here on, places count from the Ethernet header (SKF_LL_OFF).
+/// From here on, offsets count from the Ethernet header (SKF_LL_OFF).
 const LINK: u32 = 0xffe0_0000;
 
-/// Words of the program's memory: where the network packet begins, a word being made, the result so
-/// far.
+/// Words of the program's memory: where the network packet begins, a word under construction, the
+/// result so far.
 const AT: u32 = 0;
 const WORD: u32 = 1;
 const SUM: u32 = 2;
 
-/// A place in the program that is known later.
+/// A place in the program that becomes known later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Label(usize);
 
-/// A program that is put together from its beginning. Far jumps are `ja`, whose distance has 32
-/// bits.
+/// Assembles a program from its beginning. Far jumps are `ja`, whose distance has 32 bits.
 #[derive(Default)]
 struct Assembler {
     code: Vec<Insn>,
@@ -157,13 +156,13 @@ impl Assembler {
         self.put(JA, 0);
     }
 
-    /// Goes to `label` where the test of the accumulator holds.
+    /// Jumps to `label` if the test of the accumulator holds.
     fn goto_if(&mut self, test: u16, k: u32, label: Label) {
         self.code.push(Insn { code: test, jt: 0, jf: 1, k });
         self.goto(label);
     }
 
-    /// Goes to `label` where it does not.
+    /// Jumps to `label` if the test does not hold.
     fn goto_unless(&mut self, test: u16, k: u32, label: Label) {
         self.code.push(Insn { code: test, jt: 1, jf: 0, k });
         self.goto(label);
@@ -179,14 +178,14 @@ impl Assembler {
         self.code
     }
 
-    /// Moves the index on.
+    /// Advances the index.
     fn advance(&mut self, bytes: u32) {
         self.put(TXA, 0);
         self.put(ADD, bytes);
         self.put(TAX, 0);
     }
 
-    /// Loads what stands at a place behind the index, and moves the index on.
+    /// Loads a value at an offset from the index, and advances the index.
     fn pass(&mut self, load: u16, at: u32, bytes: u32) {
         self.put(load, at);
         self.put(ST, WORD);
@@ -194,7 +193,7 @@ impl Assembler {
         self.put(LD_MEM, WORD);
     }
 
-    /// Makes one word of the accumulator's and what is in [`WORD`], which other words follow.
+    /// Combines the accumulator and [`WORD`] to one word; other words may follow.
     fn chain(&mut self, multiplier: u32, first: bool) {
         if !first {
             self.put(LDX_MEM, WORD);
@@ -205,7 +204,7 @@ impl Assembler {
         self.put(LDX_MEM, AT);
     }
 
-    /// Mixes the accumulator and adds it to the result: the same whichever end comes first.
+    /// Mixes the accumulator and adds it to the result. The order of the ends does not matter.
     fn add_mixed(&mut self, multiplier: u32) {
         self.put(MUL, multiplier);
         self.put(TAX, 0);
@@ -218,8 +217,7 @@ impl Assembler {
         self.put(LDX_MEM, AT);
     }
 
-    /// Mixes the result and returns it: the kernel takes what is left of it by the number of
-    /// workers.
+    /// Mixes the result and returns it. The kernel takes it modulo the number of workers.
     fn ret(&mut self) {
         self.put(LD_MEM, SUM);
         self.put(TAX, 0);
@@ -239,8 +237,8 @@ fn seed() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-/// The program for ports of this link. A load past the end of a packet ends it with 0: such a
-/// packet is of no flow.
+/// The program for ports with this link. A load past the end of a packet ends the program with 0:
+/// such a packet belongs to no flow.
 fn program(link: Link, by_ports: bool, seed: u64) -> Vec<Insn> {
     let multiplier = seed as u32 | 1;
     let chained = (seed >> 32) as u32 | 1;
@@ -276,8 +274,8 @@ fn program(link: Link, by_ports: bool, seed: u64) -> Vec<Insn> {
     a.finish()
 }
 
-/// One header before IP, whose type is in the accumulator; what follows has its type there, and
-/// begins at the index.
+/// Reads one header before IP; the accumulator has its type. Afterwards the accumulator has the
+/// type of what follows, and the index its place.
 fn header(a: &mut Assembler, ip: Label, other: Label) {
     let [tag, labels, session, next] = [(); 4].map(|()| a.label());
     for kind in [0x0800, 0x86dd] {
@@ -291,7 +289,7 @@ fn header(a: &mut Assembler, ip: Label, other: Label) {
     }
     a.goto_if(JEQ, 0x8864, session);
     a.goto_if(JGT, 1500, other);
-    // A length, or what the kernel says in its place: LLC, perhaps SNAP.
+    // A length, or the kernel's value for it: LLC, perhaps SNAP.
     let snap = a.label();
     a.put(LD_H_X, 0);
     a.goto_if(JEQ, 0xaaaa, snap);
@@ -333,7 +331,7 @@ fn header(a: &mut Assembler, ip: Label, other: Label) {
     a.here(next);
 }
 
-/// The network packet at the index: the version that it says, then its addresses.
+/// Reads the network packet at the index: its version, then its addresses.
 fn internet(a: &mut Assembler, other: Label, by_ports: bool, multiplier: u32, chained: u32) {
     let [four, six, done] = [(); 3].map(|()| a.label());
     a.put(LD_B_X, 0);
@@ -388,7 +386,7 @@ fn internet(a: &mut Assembler, other: Label, by_ports: bool, multiplier: u32, ch
     a.ret();
 }
 
-/// Goes to `carried` where the protocol in the accumulator begins with ports.
+/// Jumps to `carried` if packets of the protocol in the accumulator begin with ports.
 fn with_ports(a: &mut Assembler, carried: Label) {
     for protocol in [6, 17, 132] {
         a.goto_if(JEQ, protocol, carried);

@@ -1,8 +1,8 @@
-//! Watches the interfaces that are read. An interface is known by its index, and by whether the
-//! sockets are still bound to it; its name may change. The invariant: sockets are opened anew only
-//! where those before them hear nothing any more, so that no packet is read twice. (Rejected: to
-//! look for the name alone: an interface that is renamed and back is then read by two sockets for a
-//! while.)
+//! Watches the interfaces that are read. An interface is identified by its index, and by whether
+//! the sockets are still bound to it; its name may change. Invariant: sockets are opened again only
+//! where the earlier sockets receive nothing any more, so that no packet is read twice. (Rejected:
+//! to look for the name alone; two sockets would read an interface for a while that is renamed and
+//! back.)
 
 use super::{Event, Live};
 use crate::error::Error;
@@ -10,8 +10,8 @@ use crate::sys::interface::State;
 use std::time::Instant;
 
 impl Live {
-    /// Looks whether interfaces changed, and opens those that came back; to be called several times
-    /// a second.
+    /// Checks whether interfaces changed, and opens interfaces that came back. Call it several
+    /// times a second.
     pub fn watch(&mut self) {
         let now = Instant::now();
         for handle in &mut self.workers {
@@ -21,13 +21,13 @@ impl Live {
         for at in 0..self.ports.len() {
             let Some(port) = self.ports.get(at) else { return };
             let (name, before) = (port.name.clone(), port.state);
-            // The same interface, whatever it is called now; else another one of the name.
+            // The same interface, whatever its name is now; else another interface with the name.
             let bound = before.filter(|before| self.prefilter.is_bound(at, before.index));
             let same = bound.and_then(|before| self.same(before.index));
             let is_same = same.is_some();
             let (called, now) = match same {
                 Some((called, now)) => (called, Some(now)),
-                // One that is new and down is not there yet: it cannot be read.
+                // A new interface that is down counts as missing: it cannot be read.
                 None => (name.clone(), self.interfaces.get(&name).ok().filter(|now| now.up)),
             };
             if is_same && port.called != called {
@@ -47,7 +47,7 @@ impl Live {
                 (before, Some(now)) => match self.open_again(at, &name, now) {
                     Ok(()) => self.tell(Event::Back(name)),
                     Err(error) => {
-                        // Tried again; told once.
+                        // Retried, but reported once.
                         if before.is_some() {
                             self.tell(Event::Failed(error.to_string()));
                         }
@@ -71,13 +71,13 @@ impl Live {
         }
     }
 
-    /// The interface with this index, and what it is called.
+    /// The interface with this index, and its present name.
     fn same(&self, index: u32) -> Option<(String, State)> {
         let name = self.interfaces.name(index).ok()?;
         self.interfaces.get(&name).ok().filter(|state| state.index == index).map(|state| (name, state))
     }
 
-    /// Opens an interface that is there again.
+    /// Opens an interface that has come back.
     fn open_again(&mut self, at: usize, name: &str, state: State) -> Result<(), Error> {
         let promiscuous = self.ports.get(at).is_some_and(|port| port.promiscuous);
         let mut squatted = None;
@@ -96,7 +96,7 @@ impl Live {
         self.hear(at, taps)?;
         note.into_iter().chain(squatted.map(Event::Failed)).for_each(|note| self.tell(note));
         if let Err(error) = self.bridges.install_again(at) {
-            // The taps hear all the same.
+            // The taps listen all the same.
             self.tell(Event::Failed(error.to_string()));
         }
         Ok(())

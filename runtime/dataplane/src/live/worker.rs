@@ -1,8 +1,8 @@
-//! A worker: one thread, one ring of each port, a slot of each policy. It takes the packets of all
-//! its ports in the order of their times, so that an answer never comes before its question. The
-//! invariants: nothing here waits but for packets; copies are offered after frames were forwarded;
-//! when it is told to stop, every frame that the kernel has counted for it is decided first.
-//! (Rejected: one thread a port, which would decide both directions of a flow at once.)
+//! A worker: one thread, one ring of each port, one slot for each policy. It takes the packets of
+//! all its ports in the order of their times, so that an answer never comes before its question.
+//! Invariants: the worker waits only for packets; copies are offered after frames were forwarded;
+//! when it must stop, it first decides each frame that the kernel has counted for it. (Rejected:
+//! one thread per port, which would decide both directions of a flow at once.)
 
 use super::bounds::Bounds;
 use super::counts::PortCounts;
@@ -23,66 +23,66 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many packets are decided at once.
+/// Number of packets that are decided together.
 pub(super) const BATCH: usize = 256;
 
-/// How long packets wait for earlier ones of another port: the kernel hands a block over after at
-/// most two of its timeouts (1 ms each, or a tick where its timers are coarse).
+/// How long packets wait for earlier packets of another port. The kernel hands a block over after
+/// at most two of its timeouts (1 ms each, or a tick where its timers are coarse).
 const HOLD: Duration = Duration::from_millis(8);
 
-/// How long blocks gather while frames come fast: as long as a block would wait that is not full.
+/// How long blocks gather while frames come fast: as long as a block that is not full would wait.
 const GATHER: Duration = Duration::from_millis(1);
 
-/// How often others are told what was counted.
+/// How often counters are published.
 const PUBLISH: Duration = Duration::from_millis(100);
 
-/// How often it is looked which suppressions are over.
+/// How often ended suppressions are searched for.
 const SUPPRESSIONS: Duration = Duration::from_secs(1);
 
 /// How long draining waits for frames that the kernel has counted and that do not come.
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// How many batches are decided before a worker listens to commands, and for how long: a ring that
-/// never runs empty must not keep a load waiting.
+/// Number of batches, and the time, before a worker reads commands: a ring that never runs empty
+/// must not delay a load.
 const PASS: usize = 64;
 const PASS_TIME: Duration = Duration::from_millis(10);
 
-/// What a worker does next.
+/// A worker's next step.
 enum Next {
-    /// There may be more to decide.
+    /// There may be more packets to decide.
     More,
-    /// Nothing is to be decided before new blocks come, or before this moment.
+    /// Nothing can be decided before new blocks come, or before this moment.
     Wait(Option<Instant>),
 }
 
-/// How often in turn, a millisecond apart, nothing may be found: a frame may be past the filter and
-/// not yet counted.
+/// How many checks in a row, a millisecond apart, must find nothing: a frame may have passed the
+/// filter and not be counted yet.
 const QUIET: u32 = 3;
 
-/// What a worker is told.
+/// A command to a worker.
 pub(super) enum Command {
-    /// The interface of this port is there: its sockets.
+    /// The sockets of this port, whose interface is there.
     Port(usize, Tap),
-    /// The interface to which this port's frames go is there: the socket to forward by.
+    /// The socket for forwarding this port's frames, whose other interface is there.
     Out(usize, Socket),
-    /// A policy comes, goes, or changes.
+    /// A policy is loaded, changed or unloaded.
     PolicySlot(SlotCommand),
-    /// Somebody asks about flows.
+    /// A query about flows.
     Query(Box<FlowQuery>),
 }
 
-/// What a worker counted.
+/// A worker's counters.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counts {
     pub ports: Vec<PortCounts>,
-    /// Packets, without anything of one policy.
+    /// Counters of packets, without counters of policies.
     pub totals: Totals,
     pub slots: Vec<SlotCounts>,
-    /// Sums of policies that were unloaded.
+    /// Sums of unloaded policies.
     pub gone: RetiredTotals,
 }
 
-/// What a worker counted for one policy.
+/// A worker's counters for one policy.
 #[derive(Debug, Clone)]
 pub(super) struct SlotCounts {
     pub id: u64,
@@ -91,36 +91,36 @@ pub(super) struct SlotCounts {
 }
 
 pub(super) struct Worker {
-    /// From 0.
+    /// The worker's number, from 0.
     pub number: usize,
-    /// Who is told what becomes of triggers.
+    /// Receives the effects on triggers.
     pub lines: Option<Arc<dyn Observer>>,
     pub slots: Vec<PolicySlot>,
     pub ports: Vec<Port>,
     pub totals: Totals,
-    /// Sums of policies that were unloaded.
+    /// Sums of unloaded policies.
     pub gone: RetiredTotals,
-    /// An eventfd that is written to when there are commands.
+    /// An eventfd that signals commands.
     pub wakeup: Arc<OwnedFd>,
-    /// When it last waited.
+    /// When the worker last woke up.
     pub woken: Instant,
     pub commands: Receiver<Command>,
     pub stop: Arc<AtomicBool>,
     pub pulse: Pulse,
     pub published: Arc<Mutex<Counts>>,
-    /// The packets to be decided next, and the bytes of those that were cut out of super-frames.
+    /// The packets to decide next, and the bytes of packets that were cut out of super-frames.
     pub parts: Vec<Part>,
     pub arena: Vec<u8>,
-    /// Which of them some policy copied.
+    /// Which of these packets a policy copied.
     pub copied: Vec<bool>,
-    /// What binding policies leave of them.
+    /// What binding policies leave of these packets.
     pub bounds: Bounds,
-    /// What others ask about flows.
+    /// Queries about flows.
     pub queries: QueryQueue,
 }
 
 impl Worker {
-    /// Works until it is told to stop; gives what it counted.
+    /// Works until it must stop. Returns its counters.
     pub fn run(mut self) -> Counts {
         let (mut told, mut looked) = (Instant::now(), Instant::now());
         loop {
@@ -153,7 +153,7 @@ impl Worker {
         self.counts()
     }
 
-    /// Tells which suppressions of triggers by flow are over, as their flow or time has ended.
+    /// Reports suppressions for flows that have ended with their flow or their time.
     fn tell_suppressions_over(&mut self) {
         let Some(lines) = self.lines.as_ref() else { return };
         let now = jiff::Timestamp::now().as_nanosecond();
@@ -168,7 +168,7 @@ impl Worker {
     fn apply(&mut self, command: Command) {
         match command {
             Command::Port(at, tap) => {
-                // Whatever the old ring still has came before.
+                // The rest of the old ring came before.
                 if self.ports.get(at).is_some_and(|port| port.ring().is_some()) {
                     self.drain();
                 }
@@ -185,8 +185,8 @@ impl Worker {
             Command::PolicySlot(command) => {
                 let begun = Instant::now();
                 let (to, mut left) = command.apply(&mut self.slots, &mut self.gone);
-                // Before it is told that it is done: whoever adds up then finds the sums of the
-                // program at work.
+                // Publish before the answer: a thread that adds up then finds the sums of the new
+                // program.
                 self.publish();
                 left.took = begun.elapsed();
                 let _nobody_waits = to.send(left);
@@ -194,8 +194,8 @@ impl Worker {
         }
     }
 
-    /// Decides all that is in the rings and that the kernel has counted, as long as it comes. The
-    /// rings are deaf, so what is in them ends.
+    /// Decides all frames that are in the rings and that the kernel has counted, as long as they
+    /// come. The taps are deaf, so the frames end.
     fn drain(&mut self) {
         let mut deadline = Instant::now() + DRAIN;
         let (mut quiet, mut decided) = (0, self.totals.packets);
@@ -204,7 +204,7 @@ impl Worker {
             if self.totals.packets > decided {
                 (decided, deadline) = (self.totals.packets, Instant::now() + DRAIN);
             }
-            // All ports are asked, each time.
+            // Each time, all ports are asked.
             let open =
                 self.ports.iter_mut().map(|port| !port.is_drained()).fold(more, |any, open| any | open);
             quiet = if open { 0 } else { quiet + 1 };
@@ -214,8 +214,8 @@ impl Worker {
         }
     }
 
-    /// Decides what can be decided now, at most some batches of it. Copies are on their way when it
-    /// returns, and not with each batch: that would wake stations' threads for little.
+    /// Decides what can be decided now, at most some batches. Copies are passed on at the end, not
+    /// with each batch, which would wake the stations' threads too often.
     fn pass(&mut self, now: Instant, hold: Duration) -> Next {
         self.pulse.beat();
         let next = self.decide_batches(now, hold);
@@ -240,16 +240,15 @@ impl Worker {
         Next::More
     }
 
-    /// Takes the next packets, by their times, as many as are decided at once. What may have an
-    /// earlier one at a port that shows nothing waits for `hold` from the moment it was seen,
-    /// unless its ring fills up. Not so where we forward: what we have not sent on has no answer
-    /// yet, and what waits here would keep others from being sent on.
+    /// Takes the next packets in the order of their times, up to one batch. While a port shows no
+    /// packet, it may still have an earlier one: packets then wait for `hold` from when they were
+    /// seen, unless their ring fills up. This does not apply to ports that the worker forwards: a
+    /// frame that was not forwarded has no answer yet, and waiting would delay others.
     fn gather(&mut self, now: Instant, hold: Duration) -> Option<Instant> {
         self.parts.clear();
         self.arena.clear();
         while self.parts.len() < BATCH {
-            // The port with the earliest packet, and up to when it is: the next one of another
-            // port.
+            // The port with the earliest packet, and the time of the next packet of another port.
             let mut earliest: Option<(i64, usize)> = None;
             let mut then = None;
             let mut silent = false;
@@ -261,7 +260,7 @@ impl Worker {
                     Some(time) if then.is_none_or(|least| (time, at) < least) => then = Some((time, at)),
                     Some(_) => {}
                     // A block that is used up in this batch is followed by the next one only after
-                    // it.
+                    // the batch.
                     None if port.loaded().is_some() => return None,
                     None => silent |= port.ring().is_some() && !port.forwards(),
                 }
@@ -272,7 +271,7 @@ impl Worker {
             if silent && now < until && !port.forwards() && !port.is_pressed() {
                 return Some(until);
             }
-            // Of two of one time, that of the port that comes first.
+            // Of two packets with the same time, the one of the first port goes first.
             let before = then.map_or(i64::MAX, |(time, other)| time.saturating_add(i64::from(at < other)));
             if !port.next(at, before, BATCH, &mut self.parts, &mut self.arena) {
                 return None;
@@ -310,8 +309,8 @@ impl Worker {
         totals.intake(&intake, copied.iter().filter(|copied| **copied).count() as u64);
     }
 
-    /// Waits for a block at a port that shows none. Where blocks fill up before they are old, it
-    /// lets them gather first: to be woken for each of them takes more than to read them.
+    /// Waits for a block at a port that shows none. Where blocks are full before their timeout, it
+    /// lets them gather first: waking up for each block costs more than reading it.
     fn wait(&mut self, until: Option<Instant>) {
         let busy = self.ports.iter_mut().map(Port::was_busy).fold(false, |any, busy| any | busy);
         let gathered = self.woken + GATHER;
@@ -328,7 +327,7 @@ impl Worker {
         let mut waiting: Vec<PollFd<'_>> =
             rings.map(|ring| PollFd::new(ring.socket(), PollFlags::IN | PollFlags::ERR)).collect();
         waiting.push(PollFd::new(&*self.wakeup, PollFlags::IN));
-        // A signal or a timeout: look again.
+        // A signal or a timeout: check again.
         let _woken = poll(&mut waiting, Some(&time));
         self.woken = Instant::now();
         if waiting.pop().is_some_and(|wakeup| wakeup.revents().contains(PollFlags::IN)) {
@@ -337,8 +336,8 @@ impl Worker {
         let failed: Vec<bool> = waiting.iter().map(|fd| fd.revents().contains(PollFlags::ERR)).collect();
         let rings = self.ports.iter().filter(|port| port.loaded().is_none()).filter_map(Port::ring);
         for (ring, _) in rings.zip(failed).filter(|(_, failed)| *failed) {
-            // An interface that went down; whoever watches interfaces tells. Taken, so that waiting
-            // waits.
+            // An interface went down; the watcher of interfaces reports it. The error is taken, so
+            // that the next wait blocks.
             let _down = ring.socket().take_error();
         }
     }

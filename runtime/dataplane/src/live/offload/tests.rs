@@ -1,10 +1,10 @@
-//! Super-frames cut and checksums finished, against sums taken in the plainest way.
+//! Compares cut super-frames and finished checksums with sums computed in the simplest way.
 #![allow(clippy::unwrap_used, reason = "a failed test should stop")]
 use super::*;
 use crate::sys::frame::Place;
 use proptest::prelude::*;
 
-/// RFC 1071 in the plainest way, as a second opinion.
+/// RFC 1071 in the simplest way, as a second implementation.
 fn plain(bytes: &[u8]) -> u16 {
     let mut sum = 0_u32;
     for pair in bytes.chunks(2) {
@@ -14,7 +14,7 @@ fn plain(bytes: &[u8]) -> u16 {
     sum as u16
 }
 
-/// Whether the transport's checksum of an Ethernet frame (no tag) is right.
+/// Whether the transport's checksum of an untagged Ethernet frame is right.
 fn is_right(frame: &[u8], l4: usize) -> bool {
     let (addresses, protocol) = if frame[14] >> 4 == 6 { (22..54, frame[20]) } else { (26..34, frame[23]) };
     let segment = &frame[l4..];

@@ -1,9 +1,9 @@
-//! The API's TCP listener, handed from the mirrorc that is taken over to the next one. The
-//! invariants: who has the address is asked before anything is given up; the listener itself is
-//! handed over, so a port that needs a privilege stays bound, and clients wait in its queue instead
-//! of being refused. (Rejected: only to bind again when the old process has ended; the privilege is
-//! gone by then. SO_REUSEPORT; two that were started by mistake would share the clients, unseen.)
-//! unix(7), cmsg(3).
+//! Hands the API's TCP listener from the mirrorc that is replaced to the next one. Invariants: the
+//! owner of the address is asked before anything is given up. The listener itself is handed over,
+//! so a port that needs a privilege stays bound, and clients wait in its queue instead of being
+//! refused. (Rejected: to bind again after the old process has ended; the privilege is gone by
+//! then. Rejected: SO_REUSEPORT; two processes that were started by mistake would share the clients
+//! unnoticed.) See unix(7), cmsg(3).
 
 use super::peer::{Holder, reach};
 use super::{PATIENCE, SLICE, line};
@@ -22,23 +22,23 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// What an owner has of an address that somebody else wants.
+/// What an owner has of an address that another process wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
     /// It listens there, and hands the listener over.
     Same,
-    /// It listens at another address of this port, which is free when it has ended.
+    /// It listens at another address with this port, which is free after its end.
     Other(SocketAddr),
     /// It does not listen there.
     Nothing,
-    /// It is of a version that does not say.
+    /// Its version does not answer this question.
     Unknown,
 }
 
-/// The word of a request that names the address.
+/// The word of a request before the address.
 pub(super) const LISTEN: &str = "listen=";
 
-/// The request that asks for it.
+/// The request that asks whether the owner listens at an address.
 pub(super) const LISTENS: &str = "listens ";
 
 /// The owner's answer to [`LISTENS`].
@@ -50,7 +50,7 @@ pub(super) fn told(own: Option<SocketAddr>, wanted: &str) -> String {
     }
 }
 
-/// Whether who listens at one address keeps others from the other one.
+/// Whether a listener at one address keeps others from the other address.
 fn overlap(own: SocketAddr, wanted: SocketAddr) -> bool {
     let plain = |address: SocketAddr| match address.ip() {
         IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4),
@@ -60,19 +60,19 @@ fn overlap(own: SocketAddr, wanted: SocketAddr) -> bool {
     own.port() == wanted.port() && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
-/// Asks the owners of these interfaces whether an address that is in use is theirs. Nothing is
-/// taken over by that.
+/// Asks the owners of these interfaces whether an address in use is theirs. This takes nothing
+/// over.
 ///
 /// # Errors
-/// [`Error::Ports`]: it is nobody's of them, or could not be bound when they have ended;
-/// [`Error::Owned`]: one refuses.
+/// [`Error::Ports`]: none of them has it, or it could not be bound after their end;
+/// [`Error::Owned`]: an owner refuses.
 pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<Held, Error> {
     let mut found = Held::Nothing;
     for (name, index) in interfaces {
         let failed = |source| Error::Interface { doing: format!("asking the owner of `{name}`"), source };
         let Holder::Owner(mut stream, owner) = reach(*index).map_err(failed)? else { continue };
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-        // One that refuses us may have hung up before; its answer is there all the same.
+        // An owner that refuses the request may have hung up already; its answer can still be read.
         let _hung_up = stream.write_all(format!("{LISTENS}{wanted}\n").as_bytes());
         let answer = line(&mut stream, PATIENCE, &AtomicBool::new(false));
         let refused = |why: String| Error::Owned { name: name.clone(), owner, why };
@@ -109,11 +109,11 @@ pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<He
     Err(Error::Ports(format!("cannot listen at `{wanted}`: {why}; nothing was taken over")))
 }
 
-/// That at most one process owns these interfaces. One of two would have ended when the other one
-/// refuses.
+/// Checks that at most one process owns these interfaces. With two owners, one would have ended
+/// when the other refuses.
 ///
 /// # Errors
-/// [`Error::Owned`]: several do.
+/// [`Error::Owned`]: several processes own them.
 pub(super) fn is_one(interfaces: &[(String, u32)]) -> Result<(), Error> {
     let mut first: Option<(&str, Owner)> = None;
     for (name, index) in interfaces {
@@ -133,7 +133,7 @@ pub(super) fn is_one(interfaces: &[(String, u32)]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says that the interfaces are given up, and hands over the listener.
+/// Reports that the interfaces are given up, and hands over the listener.
 pub(super) fn give(stream: &UnixStream, listener: Option<&TcpListener>) -> io::Result<()> {
     let (mut space, given) =
         ([MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))], listener.map(|l| [l.as_fd()]));
@@ -145,7 +145,7 @@ pub(super) fn give(stream: &UnixStream, listener: Option<&TcpListener>) -> io::R
     Ok(())
 }
 
-/// An owner's answer without its end, and the listener at the address that comes with it.
+/// An owner's answer without its end, and the listener for the address that comes with it.
 pub(super) fn take(
     stream: &UnixStream,
     wanted: Option<SocketAddr>,
@@ -153,7 +153,8 @@ pub(super) fn take(
     stream.set_read_timeout(Some(SLICE))?;
     let (begun, mut text, mut listener) = (Instant::now(), Vec::new(), None);
     while !text.contains(&b'\n') && text.len() < super::LINE {
-        // For the whole answer: one that gives a byte now and then is not waited for.
+        // The limit is for the whole answer: an owner that sends single bytes slowly gets no more
+        // time.
         if begun.elapsed() >= PATIENCE {
             return Err(ErrorKind::TimedOut.into());
         }
@@ -162,7 +163,7 @@ pub(super) fn take(
         let received =
             match recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut beside, RecvFlags::CMSG_CLOEXEC) {
                 Err(Errno::INTR | Errno::AGAIN) => continue,
-                // It hung up and has not read what we asked.
+                // It hung up and has not read the request.
                 Err(Errno::CONNRESET) => break,
                 received => received?,
             };

@@ -1,7 +1,8 @@
-//! Who holds the name of an interface. The invariants: nothing here waits; a holder is believed to
-//! forward only when its user, its user namespace and its capabilities say so, and none of these
-//! can be claimed by a stranger. (Rejected: CapEff alone; `unshare -Ur` shows all capabilities to
-//! anybody. A blocking connect; a full backlog stops it for ever.) unix(7), user_namespaces(7).
+//! Who holds the name of an interface. Invariants: nothing here blocks. A holder counts as able to
+//! forward only if its user, its user namespace and its capabilities show it, and a stranger can
+//! forge none of these. (Rejected: CapEff alone; `unshare -Ur` gives anyone all capabilities in it.
+//! Rejected: a blocking connect; a full backlog blocks it for ever.) See unix(7),
+//! user_namespaces(7).
 
 use super::sign;
 use crate::error::Owner;
@@ -14,22 +15,22 @@ use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::UnixStream;
 
-/// CAP_NET_RAW, as a bit of `/proc/PID/status`: without it nobody forwards.
+/// CAP_NET_RAW, as a bit of `/proc/PID/status`: no process can forward without it.
 const NET_RAW: u32 = 13;
 
-/// Who holds the name of an interface.
+/// The holder of the name of an interface.
 pub(super) enum Holder {
     Nobody,
-    /// One that may forward, and a connection to it.
+    /// A process that may forward, with a connection to it.
     Owner(UnixStream, Owner),
-    /// One that may not forward.
+    /// A process that may not forward.
     Stranger(Owner),
-    /// Its backlog is full: it accepts nothing, and the kernel does not say who it is.
+    /// A process with a full backlog: it accepts nothing, and the kernel does not identify it.
     Silent,
 }
 
 impl Holder {
-    /// Who is in the way, for a user.
+    /// The holder in words for a user.
     pub fn told(&self) -> String {
         match self {
             // Its name is taken all the same.
@@ -44,7 +45,7 @@ impl Holder {
     }
 }
 
-/// Connects to who holds the name of an interface; does not wait.
+/// Connects to the holder of an interface's name; does not block.
 pub(super) fn reach(index: u32) -> io::Result<Holder> {
     let address = sign(index)?;
     let address = SocketAddrUnix::new_abstract_name(address.as_abstract_name().unwrap_or_default())?;
@@ -65,9 +66,10 @@ pub(super) fn reach(index: u32) -> io::Result<Holder> {
     Ok(if may_forward(owner) { Holder::Owner(stream, owner) } else { Holder::Stranger(owner) })
 }
 
-/// Whether it is a process that could forward. Root and our own user are believed unless /proc says
-/// otherwise. Another user's process has CAP_NET_RAW in our user namespace, and `no_new_privs` as
-/// each run has: so it did not get the capability by a program that anybody may execute.
+/// Whether a process could forward. Root and this process's user are believed unless /proc says
+/// otherwise. A process of another user needs CAP_NET_RAW in this user namespace, and
+/// `no_new_privs`, which each run has: so it did not get the capability from a program that anyone
+/// may execute.
 fn may_forward(owner: Owner) -> bool {
     let known = owner.uid == 0 || owner.uid == rustix::process::geteuid().as_raw();
     let Some(pid) = owner.pid else { return known };
@@ -76,11 +78,13 @@ fn may_forward(owner: Owner) -> bool {
     is_believed(owner.uid, known, &status, &[map(&pid.to_string()), map("self")])
 }
 
-/// The same of its user, its `/proc/PID/status`, and the maps of its user namespace and of ours.
+/// The same check with the process's user, its `/proc/PID/status`, and the maps of its user
+/// namespace and of this one.
 fn is_believed(uid: u32, known: bool, status: &str, [theirs, ours]: &[Option<String>; 2]) -> bool {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let held = field("CapEff:").and_then(|held| u64::from_str_radix(held, 16).ok());
-    // The number may be another process's by now, and a process may have become another user's.
+    // The process number may belong to another process by now, and a process may have changed its
+    // user.
     let is_same = effective_user(status).map(|user| user == uid);
     let is_here = match known {
         true => (theirs.is_none() || theirs == ours) && is_same != Some(false),
@@ -92,7 +96,7 @@ fn is_believed(uid: u32, known: bool, status: &str, [theirs, ours]: &[Option<Str
     is_here && held.is_none_or(|held| held & (1 << NET_RAW) != 0)
 }
 
-/// The effective user of a process, of its `/proc/PID/status`.
+/// The effective user in a `/proc/PID/status`.
 fn effective_user(status: &str) -> Option<u32> {
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     users.split_whitespace().nth(1)?.parse().ok()

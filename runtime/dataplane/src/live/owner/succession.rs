@@ -1,24 +1,24 @@
-//! Who takes over from this process. The invariants: one process at a time; one that hangs up
-//! before this run has begun to end has taken nothing over, and the run goes on; once it has begun
-//! to end, nobody is told that it hands over. (Rejected: a flag that is set by the answer; who
-//! asked may be dead when it is looked at, and then nobody would mirror.)
+//! The process that takes over from this one. Invariants: at most one process at a time takes over.
+//! A process that hangs up before this run has begun to end has taken nothing over, and the run
+//! continues. After that, no process can take over any more. (Rejected: a flag set with the answer;
+//! the asking process may be dead when the flag is read, and then nobody would mirror.)
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::unix::net::UnixStream;
 
-/// A look, without a wait.
+/// A check without waiting.
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// Who takes over.
+/// The state of a take-over.
 #[derive(Debug, Default)]
 pub(super) struct Succession {
-    /// Its process, and its connection: it sees this process end, and we see it.
+    /// The successor's process, and the connection by which both processes see each other end.
     successor: Option<(i32, UnixStream)>,
     ending: bool,
 }
 
 impl Succession {
-    /// Whether somebody may take over now; why not.
+    /// Whether a process may take over now; if not, the reason.
     pub fn may_begin(&mut self) -> Result<(), String> {
         match (self.ending, self.taken_over()) {
             (true, _) => Err("it is ending: start without `--take-over` when it has ended".to_owned()),
@@ -27,12 +27,12 @@ impl Succession {
         }
     }
 
-    /// Somebody takes over.
+    /// Notes that a process takes over.
     pub fn begin(&mut self, pid: i32, connection: UnixStream) {
         self.successor = Some((pid, connection));
     }
 
-    /// Who takes over and is still there.
+    /// The process that takes over and is still there.
     pub fn taken_over(&mut self) -> Option<i32> {
         if !self.ending {
             self.successor.take_if(|(_, connection)| has_hung_up(connection));
@@ -40,14 +40,14 @@ impl Succession {
         self.successor.as_ref().map(|(pid, _)| *pid)
     }
 
-    /// The run ends, for who has taken over until now or for nobody.
+    /// Ends the run. Returns the process that has taken over by now.
     pub fn conclude(&mut self) -> Option<i32> {
         self.ending = true;
         self.taken_over()
     }
 }
 
-/// Whether the other side is gone; when that cannot be found out, it is there.
+/// Whether the other side is gone. If this cannot be found out, it counts as present.
 fn has_hung_up(connection: &UnixStream) -> bool {
     let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
     let mut polled = [PollFd::new(connection, PollFlags::RDHUP)];
@@ -83,7 +83,7 @@ mod tests {
         let mut succession = Succession::default();
         succession.begin(7, ours);
         drop(theirs);
-        // It has begun to end: the kernel is to forward on.
+        // The run has begun to end: the kernel must continue to forward.
         assert_eq!((succession.conclude(), succession.taken_over()), (Some(7), Some(7)));
         assert!(succession.may_begin().is_err());
     }

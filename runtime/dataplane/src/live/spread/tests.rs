@@ -1,6 +1,6 @@
-//! The program, run by an interpreter as the kernel runs it: from the network header on, behind a
-//! tag that the kernel has taken out. (Rejected: the kernel alone, which the live tests have; here
-//! every instruction is seen.)
+//! Runs the program in an interpreter as the kernel runs it: from the network header on, behind a
+//! tag that the kernel has taken out. (Rejected: the kernel alone, which the live tests use; here
+//! each instruction is visible.)
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test stops")]
 
 use super::*;
@@ -21,7 +21,7 @@ impl Shown {
         Shown { link: frame[..12].to_vec(), protocol, network: frame[at + 2..].to_vec() }
     }
 
-    /// None where a load is outside of the packet: then the kernel takes 0.
+    /// Returns `None` where a load is outside of the packet: the kernel then uses 0.
     fn run(&self, code: &[Insn]) -> Option<u32> {
         let (mut a, mut x, mut memory, mut at) = (0_u32, 0_u32, [None; 16], 0);
         loop {
@@ -92,7 +92,7 @@ fn ports((from, to): (u16, u16)) -> Vec<u8> {
     [&from.to_be_bytes()[..], &to.to_be_bytes(), &[0; 16]].concat()
 }
 
-/// A packet in each way that leads to IP.
+/// A packet behind each kind of header that leads to IP.
 fn carried(packet: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let six = packet[0] >> 4 == 6;
     let kind: u16 = if six { 0x86dd } else { 0x0800 };

@@ -1,5 +1,5 @@
-//! Packets of several ports are taken in the order of their times, of one time in the order of the
-//! ports, all of them and each once, however blocks and batches cut them.
+//! Packets of several ports are taken in the order of their times, packets of one time in the order
+//! of ports. Each packet is taken once, however blocks and batches cut the packets.
 
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 
@@ -9,7 +9,7 @@ use mrule_compiler::abi::Link;
 use proptest::prelude::*;
 use std::sync::mpsc::channel;
 
-/// A worker whose ports have one block each, of frames of these times.
+/// A worker whose ports have one block each, with frames of these times.
 fn worker(times: &[Vec<i64>]) -> Worker {
     let port = |(number, times): (usize, &Vec<i64>)| {
         let frame = |(at, time): (usize, &i64)| Frame { start: at as u32, time: *time, ..Frame::default() };
@@ -45,7 +45,7 @@ proptest! {
         times in prop::collection::vec(prop::collection::vec(0_i64..600, 0..700), 1..4),
     ) {
         let mut blocks = times.clone();
-        // The kernel hands frames over in their order.
+        // The kernel delivers frames in their order.
         blocks.iter_mut().for_each(|times| times.sort_unstable());
         let mut worker = worker(&blocks);
         let mut wanted: Vec<(i64, usize, usize)> = Vec::new();
@@ -62,7 +62,7 @@ proptest! {
             }
             prop_assert!(worker.parts.len() <= BATCH);
             taken.extend(worker.parts.iter().map(|part| (part.time, part.port, part.start)));
-            // As `load` does with a block that is used up.
+            // As `load` does with a used block.
             worker.ports.iter_mut().for_each(Port::let_go);
         }
         prop_assert_eq!(taken, wanted);
