@@ -1,6 +1,6 @@
-//! Captures made byte by byte, so that a test can say exactly what stands in them, and a plain
-//! owned form of what the reader makes of them. Written without looking at the reader: every length
-//! is computed here.
+//! Captures made byte by byte, so that a test knows their exact contents, and a plain owned form of
+//! what the reader returns. This code was written without the reader's code: it computes each
+//! length itself.
 
 pub mod copies;
 pub mod programs;
@@ -180,7 +180,7 @@ pub struct Got {
     pub link: mrule_compiler::abi::Link,
 }
 
-/// Everything that a capture gave.
+/// All results of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub packets: Vec<Got>,
@@ -223,12 +223,12 @@ pub fn read_bytes(bytes: &[u8]) -> Result<Outcome, mrule_dataplane::Error> {
     read(std::io::Cursor::new(bytes.to_vec()))
 }
 
-/// A frame of some length whose bytes tell which it is.
+/// A frame of some length whose bytes identify it.
 pub fn frame(seed: u8, length: usize) -> Vec<u8> {
     (0..length).map(|i| seed.wrapping_mul(31).wrapping_add(i as u8)).collect()
 }
 
-/// One small sound capture of each kind, with a name.
+/// A small sound capture of each kind, with a name.
 pub fn samples() -> Vec<(String, Vec<u8>)> {
     let mut samples = Vec::new();
     for order in ORDERS {

@@ -1,10 +1,10 @@
-//! Damaged captures: cut at every byte, with flipped bits, and of random bytes. The reader never
-//! panics, always ends, and what it delivers before the damage is what stands there.
+//! Tests damaged captures: cut at each byte, with flipped bits, and of random bytes. The reader
+//! never panics, always ends, and delivers the packets before the damage unchanged.
 
 use crate::common::{self, Ng, ORDERS, Outcome, Pcap, frame, read_bytes, samples};
 use proptest::prelude::*;
 
-/// Where each packet's record ends, found by reading longer and longer beginnings.
+/// The end of each packet's record, found by reading longer and longer beginnings of the capture.
 fn ends(bytes: &[u8]) -> Vec<usize> {
     let mut ends = Vec::new();
     for cut in 4..=bytes.len() {
@@ -31,7 +31,7 @@ fn cut_at_every_byte() {
                 None => sound_cuts += 1,
             }
         }
-        // Only between records and blocks is a cut no damage.
+        // A cut is no damage only between records or blocks.
         let boundaries = if name.starts_with("pcapng") { 7..=10 } else { 3..=3 };
         assert!(boundaries.contains(&sound_cuts), "{name}: {sound_cuts}");
     }

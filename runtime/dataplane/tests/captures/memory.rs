@@ -1,6 +1,6 @@
-//! What a whole process takes. The invariant: such a test runs in a process of its own, so that no
-//! other test is measured with it. (Rejected: an executable for each; every executable links the
-//! whole product again.)
+//! Tests of the memory of a whole process. Invariant: each such test runs in its own process, so
+//! that a measurement contains no other test. (Rejected: an executable for each test; each
+//! executable links the whole product again.)
 
 mod captures;
 mod estimate;

@@ -1,4 +1,4 @@
-//! What the reader makes of sound captures of every kind, and of each kind of damage.
+//! Tests the reader on sound captures of each kind, and on each kind of damage.
 
 use crate::common::{Got, MICRO, MODIFIED, NANO, Ng, ORDERS, Order, Pcap, frame, read, read_bytes, samples};
 use mrule_compiler::abi::Link;
@@ -132,7 +132,7 @@ fn what_is_no_capture_is_refused_with_a_reason() {
     }
 }
 
-/// Damage, and where and how it is told.
+/// Each damage, with its reported place and reason.
 #[test]
 fn every_break_has_its_offset_and_reason() {
     let pcap = Pcap::new(Order::Little, MICRO, 1).packet(1, 1, &frame(1, 60), 60);
@@ -286,7 +286,7 @@ fn the_longest_packet_is_read() {
     }
 }
 
-/// Gives one byte at a time.
+/// Returns one byte at a time.
 struct Drip(Cursor<Vec<u8>>);
 
 impl Read for Drip {

@@ -1,5 +1,5 @@
-//! Whole runs: what the stations' files hold, what is counted, and what happens when something
-//! gives way.
+//! Tests whole runs: the contents of stations' files, the counters, and the behaviour when
+//! something fails.
 
 use crate::common::copies::{Copy, station_file};
 use crate::common::programs::{any, bytes, program, real_captures, rule, run, run_with, slice};
@@ -178,7 +178,7 @@ fn what_cannot_be_written_is_an_error_with_path_and_reason() {
     std::fs::create_dir_all(place.out()).unwrap();
     let program = program(&["a", "ids"], vec![any("all", Length::Full, 3)], vec![]);
 
-    // A link is not followed: what it leads to stays as it is.
+    // A link is not followed: its target stays as it is.
     std::os::unix::fs::symlink("/dev/full", place.station("ids")).unwrap();
     let error = run(&program, &place.capture(), Some(&place.out())).unwrap_err();
     assert!(matches!(error, Error::Create { .. }), "{error}");
@@ -193,7 +193,7 @@ fn what_cannot_be_written_is_an_error_with_path_and_reason() {
     let error = run(&program, &place.capture(), Some(&place.capture())).unwrap_err();
     assert!(matches!(error, Error::CreateDirectory { .. }), "{error}");
 
-    // A FIFO, with or without a reader, is refused at once: opening it waits for nobody.
+    // A FIFO is refused immediately, with or without a reader: opening it does not block.
     let made = std::process::Command::new("mkfifo").arg(place.station("ids")).status().unwrap();
     assert!(made.success());
     let error = run(&program, &place.capture(), Some(&place.out())).unwrap_err();
@@ -233,7 +233,7 @@ fn real_captures_through_both_engines() {
     );
     for capture in real_captures() {
         let mut whole = read_bytes(&std::fs::read(&capture).unwrap()).unwrap();
-        // Of nothing there is no copy.
+        // An empty range makes no copy.
         whole.packets.retain(|packet| !packet.frame.is_empty());
         let place = Place::with(&[]);
         let out = place.out();
@@ -277,7 +277,7 @@ fn rules(name: &'static str) -> impl Strategy<Value = Vec<Rule>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// The sums add up, and the files hold what was counted.
+    /// The sums add up, and the files contain what was counted.
     #[test]
     fn counts_are_what_the_files_hold(rules in rules("r"), limits in rules("l"), big: bool,
                                       packets in prop::collection::vec((0_usize..100, 0_u32..50), 0..600)) {

@@ -1,7 +1,7 @@
-//! Against independent tools, on the captures of real clients and servers that ship: tshark sees in
-//! a capture what our reader sees, and in a station's file what it sees in the capture;
-//! `editcap -s` cuts to the same bytes; capinfos and tcpdump read our files. Where a tool is
-//! missing that is said on the real standard error, not in captured output.
+//! Compares with independent tools, on the shipped captures of real clients and servers. tshark
+//! reads the same packets from a capture as our reader, and the same from a station's file as from
+//! the capture; `editcap -s` cuts to the same bytes; capinfos and tcpdump read our files. A missing
+//! tool is reported on the real standard error, not in captured output.
 
 use crate::common::programs::{any, bytes, program, real_captures, run};
 use crate::common::{Got, read_bytes};
@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Runs a tool; none, loudly, when it is not installed.
+/// Runs a tool. Returns `None` and prints a message when it is not installed.
 fn tool(name: &str, arguments: &[&str], files: &[&Path]) -> Option<String> {
     let ran = Command::new(name).args(arguments).args(files).stdin(Stdio::null()).output();
     let Ok(output) = ran else {
@@ -23,10 +23,10 @@ fn tool(name: &str, arguments: &[&str], files: &[&Path]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// What tshark says of each packet: time, length, captured length, interface, comment.
+/// tshark's fields of each packet: time, length, captured length, interface, comment.
 fn tshark(file: &Path) -> Option<Vec<Vec<String>>> {
     let fields = ["frame.time_epoch", "frame.len", "frame.cap_len", "frame.interface_id", "frame.comment"];
-    // Only the frame itself: no protocol needs to be taken apart for these.
+    // Only the frame itself: these fields need no dissection of protocols.
     let mut arguments = vec!["-n", "-o", "tcp.desegment_tcp_streams:FALSE", "-T", "fields"];
     for field in fields {
         arguments.extend(["-e", field]);
@@ -60,7 +60,7 @@ fn tshark_sees_what_we_see_and_what_we_write() {
             .collect();
         assert_eq!(theirs.len(), ours.len(), "{name}");
         for (theirs, ours) in theirs.iter().zip(&ours) {
-            // A pcap has no interfaces; tshark may call that 0 or leave it open.
+            // A pcap has no interfaces; tshark may show 0 or nothing.
             let same = theirs[..3] == ours[..3] && (theirs[3] == ours[3] || theirs[3].is_empty());
             assert!(same, "{name}: {theirs:?} and {ours:?}");
         }
@@ -98,8 +98,8 @@ fn editcap_cuts_to_the_same_bytes() {
                     "{}",
                     capture.display()
                 );
-                // editcap goes from ticks to nanoseconds and back, and may lose a tick (here of
-                // 2^-20 s) at it.
+                // editcap converts from ticks to nanoseconds and back, and may lose a tick (here of
+                // 2^-20 s).
                 assert!((0..1000).contains(&(ours.time - theirs.time)), "{}", capture.display());
             }
         }
@@ -119,7 +119,7 @@ fn capinfos_and_tcpdump_read_our_files() {
             let count = said.lines().find_map(|line| line.strip_prefix("Number of packets:")).unwrap();
             assert_eq!(count.trim(), station.copies.to_string(), "{}", capture.display());
         }
-        // tcpdump refuses a file whose interfaces have several link types, whoever wrote it.
+        // tcpdump refuses any file whose interfaces have different link types.
         let links: std::collections::BTreeSet<String> =
             seen_by_us(&capture).iter().map(|packet| format!("{:?}", packet.link)).collect();
         if links.len() == 1 {

@@ -1,11 +1,11 @@
-//! Station files read back by an independent reader (pcap-parser), with their interfaces and
+//! Reads station files back by an independent reader (pcap-parser), with their interfaces and
 //! comments.
 
 use pcap_parser::traits::PcapNGPacketBlock;
 use pcap_parser::{Block, OptionCode, PcapBlockOwned, PcapError, create_reader};
 use std::path::Path;
 
-/// A copy as a station's file has it.
+/// A copy as it stands in a station's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
     pub interface: u32,
@@ -18,7 +18,7 @@ pub struct Copy {
 /// An interface as a station's file describes it: link type, name, resolution.
 pub type Described = (i32, Option<String>, u8);
 
-/// Everything in a station's file.
+/// The contents of a station's file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StationFile {
     pub sections: usize,
@@ -26,7 +26,7 @@ pub struct StationFile {
     pub copies: Vec<Copy>,
 }
 
-/// Reads a station's file; anything wrong with it stops the test.
+/// Reads a station's file. Any error in it fails the test.
 pub fn station_file(path: &Path) -> StationFile {
     let bytes = std::fs::read(path).unwrap();
     let mut reader = create_reader(4 << 20, &bytes[..]).unwrap();

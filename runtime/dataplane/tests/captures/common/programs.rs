@@ -1,4 +1,4 @@
-//! Programs made by hand, without the language: rules over the frame's length.
+//! Programs made by hand, without the language: rules that match by the frame's length.
 
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::environment::Environment;
@@ -24,7 +24,7 @@ pub fn rule(name: &str, lengths: (u64, u64), asks: Length, stations: u64) -> Rul
     }
 }
 
-/// For frames of every length.
+/// A rule or limit for frames of any length.
 pub fn any(name: &str, asks: Length, stations: u64) -> Rule {
     Rule { matches: Pred::always(), ..rule(name, (0, 0), asks, stations) }
 }
@@ -53,7 +53,7 @@ pub fn program(stations: &[&str], rules: Vec<Rule>, limits: Vec<Rule>) -> Arc<Pr
     })
 }
 
-/// Runs the program over a capture, with an engine of this kind; the sums are checked.
+/// Runs the program over a capture, with an engine of this kind, and checks the sums.
 pub fn run_with(
     kind: EngineKind,
     program: &Arc<Program>,
@@ -74,13 +74,13 @@ pub fn run_with(
     Ok(summary)
 }
 
-/// Runs it with the reference interpreter.
+/// Runs the program over a capture with the reference interpreter.
 pub fn run(program: &Arc<Program>, read: &Path, out: Option<&Path>) -> Result<Summary, Error> {
     run_with(EngineKind::Interp, program, read, out)
 }
 
-/// The captures of real clients and servers that ship with the project, or those of the directory
-/// that `MRULE_CAPTURES` names.
+/// The captures of real clients and servers that ship with the project, or the captures in the
+/// directory `MRULE_CAPTURES`.
 pub fn real_captures() -> Vec<PathBuf> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/pcap");
     let directory = std::env::var_os("MRULE_CAPTURES").map_or(shipped, PathBuf::from);

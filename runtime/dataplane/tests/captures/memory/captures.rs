@@ -1,4 +1,4 @@
-//! A capture whose lengths lie makes no memory grow.
+//! Tests that wrong lengths in a capture do not make memory grow.
 
 use super::{alone, status};
 use crate::common::{Ng, ORDERS, read_bytes};

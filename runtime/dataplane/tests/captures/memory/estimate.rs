@@ -1,7 +1,7 @@
-//! What a program is counted with is what a process takes when it is full: between the half and 1.1
-//! times of it. The invariant: everything is filled as packets would, so that a part that nobody
-//! counted shows. (Rejected: to compare with what the objects say of themselves; that is the same
-//! formula.)
+//! Compares the computed memory of a program with the memory of a full process: the process takes
+//! between one half and 1.1 times of it. Invariant: everything is filled as packets would fill it,
+//! so that an uncounted part shows. (Rejected: to compare with what the objects report; that is the
+//! same formula.)
 
 use super::{alone, status};
 use mrule_compiler::abi::{Link, Packet};
@@ -14,10 +14,10 @@ use mrule_engine::policy::Policy;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// Has the C library give back what is free.
+/// Makes the C library give back free memory.
 #[allow(unsafe_code, reason = "a call of the C library")]
 fn trim() {
-    // SAFETY: it touches nothing that is in use.
+    // SAFETY: the call touches no memory in use.
     unsafe { libc::malloc_trim(0) };
 }
 
@@ -71,11 +71,11 @@ fn what_is_counted_is_what_it_takes() {
         let cost = cost(&program, &environment, &setting).unwrap();
         let engine = Engine::new(EngineKind::Jit, program, &environment).unwrap();
         let policy = Policy::try_repeatable(Arc::new(engine), environment).unwrap();
-        // What compiling took and gave back is not the program's.
+        // Memory that compiling took and gave back does not belong to the program.
         trim();
         println!("{} bytes before packets", status("RssAnon") - before);
         let mut decider = Decider::new(&policy, &limits, mrule_dataplane::capture::BATCH).unwrap();
-        // Twice as many sources as there is room for, in an order that fills every shard.
+        // Twice as many sources as there is room for, in an order that fills each shard.
         for source in 0..2 * KEYS {
             let frame = segment(source.wrapping_mul(0x9e37_79b1));
             let packet = Packet::new(&frame, 60, Link::Ethernet).at(1_000_000_000 + i64::from(source) * 1000);
