@@ -1,7 +1,7 @@
-//! `--webhook`, `--syslog` and what belongs to them: who is told of alarms, and of how many drops.
-//! The invariant: what can be known to be wrong with an address or a secret is refused before
-//! anything starts; a receiver that is not there is no error. (Rejected: a settings file; a handful
-//! of options.)
+//! `--webhook`, `--syslog` and their options: the receivers of alarms, and the drop rate that
+//! raises one. The invariant: an invalid address or secret is refused before the run starts; a
+//! receiver that does not answer is no error. (Rejected: a settings file; a few options are
+//! enough.)
 
 use crate::exit::{Failure, plain};
 pub use mrule_control::alarm::Target;
@@ -11,40 +11,39 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Who is told, and of what.
+/// The receivers of alarms, and the alarm threshold.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Alarms")]
 pub struct Receivers {
     /// Post alarms as JSON to this URL (https or http); may be given several times
     ///
-    /// Alarms are triggers that are raised or cleared, stations and interfaces that go down or up,
-    /// policies that are loaded, unloaded or refused, and drops.
+    /// An alarm is sent when a trigger is raised or cleared, a station or interface goes down or
+    /// up, a policy is loaded, unloaded or refused, or packets are dropped.
     #[arg(long, value_name = "URL", conflicts_with = "read")]
     webhook: Vec<String>,
-    /// Sign what is posted with the secret in this file: HMAC-SHA256, in the header
-    /// X-Mirrorc-Signature
+    /// Sign each post with the secret in FILE: HMAC-SHA256, in the header X-Mirrorc-Signature
     #[arg(long, value_name = "FILE", requires = "webhook")]
     webhook_secret_file: Option<PathBuf>,
     /// Send alarms by syslog (RFC 5424): udp://HOST:PORT, tcp://HOST:PORT, unix:/dev/log; may be
     /// given several times
     #[arg(long, value_name = "ADDRESS", conflicts_with = "read")]
     syslog: Vec<String>,
-    /// More drops a second than this are an alarm: packets not read or not forwarded, copies not
-    /// sent
+    /// Send an alarm if there are more than RATE drops in a second: packets not read or not
+    /// forwarded, copies not sent
     #[arg(long, value_name = "RATE", default_value_t = 100.0, value_parser = rate, conflicts_with = "read")]
     alarm_drops: f64,
 }
 
-/// How long a secret may be, in bytes.
+/// The longest secret, in bytes.
 const SECRET: u64 = 4096;
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate >= 0.0);
-    rate.ok_or_else(|| "a rate is a number of drops a second: 0, 100, 0.5".to_owned())
+    rate.ok_or_else(|| "write a number of drops in a second, as in `0`, `100` or `0.5`".to_owned())
 }
 
 impl Receivers {
-    /// More drops a second than this are an alarm.
+    /// The drops in a second above which an alarm is sent.
     pub fn drops(&self) -> f64 {
         self.alarm_drops
     }
@@ -54,7 +53,7 @@ impl Receivers {
         self.webhook_secret_file.iter().map(|path| (path, "the secret of webhooks"))
     }
 
-    /// Who is to be told.
+    /// The receivers of alarms.
     ///
     /// # Errors
     /// An address or a secret that cannot be used.
@@ -77,7 +76,7 @@ impl Receivers {
     }
 }
 
-/// Starts telling; nobody, where nobody is named.
+/// Starts the threads that send alarms; none, if there are no targets.
 ///
 /// # Errors
 /// No thread can be had.
@@ -88,11 +87,11 @@ pub fn start(
     if targets.is_empty() {
         return Ok(None);
     }
-    let failed = |error| Failure::usage(format!("alarms cannot be told: {}", plain(&error)));
+    let failed = |error| Failure::usage(format!("cannot start the threads that send alarms: {}", plain(&error)));
     Alarms::start(targets, tell).map(Some).map_err(failed)
 }
 
-/// Reads a secret; a line end behind it is not part of it.
+/// Reads a secret; a line end at its end is not part of it.
 fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error| Failure::file("read", path.display(), &error);
     let mut secret = Vec::new();
@@ -104,7 +103,7 @@ fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
     secret.truncate(length);
     let wrong = |what: &str| {
         let failure = Failure::usage(format!("the secret in `{}` {what}", path.display()));
-        failure.help("make one: head -c 32 /dev/urandom | base64")
+        failure.help("create a secret: head -c 32 /dev/urandom | base64")
     };
     match secret.len() as u64 {
         0 => Err(wrong("is empty")),

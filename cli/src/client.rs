@@ -1,6 +1,7 @@
-//! Asks a running mirrorc over its control socket, or remotely ([`way`]): one request, one answer,
-//! HTTP/1.1. The invariant: what the other side refuses comes back as a failure in its own words.
-//! (Rejected: an HTTP client library; hyper, which serves the API, is one.)
+//! The HTTP client of the commands: connects to the control socket or the remote API of a running
+//! mirrorc ([`way`]), sends one request and reads one answer. The invariant: when the server
+//! refuses a request, the failure has the server's words. (Rejected: an HTTP client library; hyper,
+//! which serves the API, can also be the client.)
 
 mod way;
 
@@ -16,56 +17,56 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use way::Way;
 
-/// How long an answer may take.
+/// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where to ask.
+/// The address of the running mirrorc.
 #[derive(Debug, Clone, clap::Args)]
 pub struct To {
-    /// The mirrorc to talk to: the control socket that its `run --control` was given, or
+    /// Address of the running mirrorc: the control socket given to `run --control`, or
     /// `https://HOST:PORT`
     #[arg(long, value_name = "SOCKET|URL", env = "MIRRORC_CONTROL", value_parser = Way::parse)]
     to: Option<Way>,
-    /// A file with the token that `mirrorc token` made, for a mirrorc that is asked remotely
+    /// File with the token that `mirrorc token` created, for the remote API
     #[arg(long, value_name = "FILE", env = "MIRRORC_TOKEN_FILE", value_parser = file)]
     token_file: Option<PathBuf>,
-    /// Believe only who this certificate (PEM) vouches for; without it, those whom the system
-    /// believes
+    /// File (PEM) with the certificate authority to trust for the remote API; without it, the
+    /// authorities of the system
     #[arg(long, value_name = "FILE", env = "MIRRORC_CA", value_parser = file)]
     ca: Option<PathBuf>,
-    /// Print the answer as JSON, as the API gives it
+    /// Print the answer of the API as JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// A file's path; empty as an environment variable that is not set.
+/// A path; it is empty if an environment variable is set to nothing.
 fn file(text: &str) -> Result<PathBuf, String> {
     Ok(text.into())
 }
 
-/// A file that is named.
+/// A path that is not empty.
 fn named(file: &Option<PathBuf>) -> Option<&Path> {
     file.as_deref().filter(|path| !path.as_os_str().is_empty())
 }
 
-/// What goes with a request.
+/// The body of a request.
 pub enum Sent {
     Nothing,
     Json(Value),
-    /// Rows, a JSON object a line.
+    /// Table rows, a JSON object on each line.
     Rows(Vec<u8>),
 }
 
 impl To {
-    /// Asks, and gives the answer's text.
+    /// Sends a request and returns the answer's text.
     ///
     /// # Errors
-    /// Nobody answers; what the other side says is wrong.
+    /// There is no answer, or the server refuses the request.
     pub fn text(&self, method: &str, path: &str, sent: Sent) -> Result<String, Failure> {
         self.ask(method, path, sent, async |response| {
             let status = response.status();
             let body = tokio::time::timeout(PATIENCE, response.collect()).await;
-            let body = body.map_err(|_| self.broken("it takes too long"))?;
+            let body = body.map_err(|_| self.broken("it takes longer than 60 s"))?;
             let body = body.map_err(|error| self.broken(&error.to_string()))?.to_bytes();
             let text = String::from_utf8_lossy(&body).into_owned();
             match status.as_u16() {
@@ -76,27 +77,27 @@ impl To {
         })
     }
 
-    /// Asks, and gives the answer's JSON.
+    /// Sends a request and returns the answer's JSON.
     ///
     /// # Errors
-    /// Nobody answers; what the other side says is wrong.
+    /// There is no answer, or the server refuses the request.
     pub fn json(&self, method: &str, path: &str, sent: Sent) -> Result<Value, Failure> {
         let text = self.text(method, path, sent)?;
         serde_json::from_str(&text).map_err(|error| self.broken(&error.to_string()))
     }
 
-    /// Hands over each line of an answer as it comes, until it ends or the line is not taken.
+    /// Passes on each line of an answer as it arrives, until the answer ends or `line` fails.
     ///
     /// # Errors
-    /// Nobody answers; what the other side says is wrong; the line could not be written.
+    /// There is no answer, the server refuses the request, or `line` fails.
     pub fn lines(&self, path: &str, mut line: impl FnMut(&str) -> io::Result<()>) -> Result<(), Failure> {
         self.ask("GET", path, Sent::Nothing, async |mut response| {
             if response.status() == 401 {
-                return Err(self.unknown(refused(401, "a token is needed, and one that is known there")));
+                return Err(self.unknown(refused(401, "no valid token")));
             }
             let mut held = Vec::new();
             while let Some(frame) = response.frame().await {
-                let frame = frame.map_err(|_| self.broken("it has ended"))?;
+                let frame = frame.map_err(|_| self.broken("mirrorc has ended"))?;
                 held.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
                 while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
                     let whole: Vec<u8> = held.drain(..=end).collect();
@@ -132,45 +133,45 @@ impl To {
         }
         let request = request
             .body(Full::new(Bytes::from(body)))
-            .map_err(|error| Failure::usage(format!("this cannot be asked: {error}")))?;
+            .map_err(|error| Failure::usage(format!("cannot build the request: {error}")))?;
         runtime.block_on(async {
             let reached = tokio::time::timeout(PATIENCE, way.connect(named(&self.ca))).await;
-            let stream = reached.map_err(|_| self.broken("it takes too long"))??;
+            let stream = reached.map_err(|_| self.broken("it takes longer than 60 s"))??;
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
                 .await
                 .map_err(|error| self.broken(&error.to_string()))?;
             let asked = async {
                 let response = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
-                let response = response.map_err(|_| self.broken("it takes too long"))?;
+                let response = response.map_err(|_| self.broken("it takes longer than 60 s"))?;
                 take(response.map_err(|error| self.broken(&error.to_string()))?).await
             };
-            // The connection works while the answer is waited for; that it ends is no news.
+            // The connection is polled while the request waits for its answer.
             let connection = async {
                 let _ended = connection.await;
                 std::future::pending::<()>().await
             };
             tokio::select! {
                 answer = asked => answer,
-                () = connection => Err(self.broken("it hung up")),
+                () = connection => Err(self.broken("mirrorc closed the connection")),
             }
         })
     }
 
-    /// Where to ask.
+    /// The address of the running mirrorc.
     ///
     /// # Errors
     /// It is not said; an environment variable that is empty says nothing.
     fn way(&self) -> Result<&Way, Failure> {
         self.to.as_ref().filter(|way| !way.is_empty()).ok_or_else(|| {
-            Failure::usage("which mirrorc to ask is not said").help(
-                "name its control socket, the one of `mirrorc run ... --control SOCKET`, by `--to SOCKET`, or\n\
-                 one that is asked remotely by `--to https://HOST:PORT`; or set the variable once:\n\
+            Failure::usage("no running mirrorc is named").help(
+                "use `--to SOCKET` with the control socket of `mirrorc run ... --control SOCKET`, or\n\
+                 `--to https://HOST:PORT` for the remote API; or set the variable once:\n\
                  export MIRRORC_CONTROL=SOCKET",
             )
         })
     }
 
-    /// A token is missing, or not known there.
+    /// Adds to a 401 answer what to do: the token is missing or invalid.
     fn unknown(&self, failure: Failure) -> Failure {
         match named(&self.token_file) {
             None => failure.help(
@@ -191,7 +192,7 @@ impl To {
     }
 }
 
-/// What the other side says is wrong.
+/// The server's refusal as a failure.
 fn refused(status: u16, text: &str) -> Failure {
     let problem: Value = serde_json::from_str(text).unwrap_or_default();
     let detail = problem["detail"].as_str().unwrap_or(text).to_owned();
@@ -209,7 +210,7 @@ fn refused(status: u16, text: &str) -> Failure {
     failure
 }
 
-/// A name as a part of a path.
+/// A name, percent-encoded as a part of a path.
 pub fn part(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()

@@ -1,6 +1,6 @@
-//! What a compilation may take: the options of `run` and `check`. The invariant: what is not said
-//! is the runtime's default, so that `check` refuses what `run` would. (Rejected: budgets for `run`
-//! alone; who writes rules finds out late.)
+//! The compilation limits of `run` and `check`. The invariant: a limit that is not given has the
+//! runtime's default, so `check` refuses what `run` would refuse. (Rejected: limits for `run` only;
+//! a rule author would learn of them too late.)
 
 use crate::memory::size;
 use mrule_compiler::budget::{DEFAULT_CODE, DEFAULT_NODES};
@@ -12,19 +12,21 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Compilation")]
 pub struct CompileOptions {
-    /// Refuse programs with more than N conditions once `let`s are written out [default: 2000000]
+    /// Refuse a program with more than N conditions after every use of a `let` is replaced by its
+    /// definition [default: 2000000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     compile_nodes: Option<u64>,
-    /// Make at most so much native code, and interpret the rules that do not fit [default: 1MiB]
+    /// Generate at most SIZE bytes of native code, and interpret the rules that do not fit
+    /// [default: 1MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     compile_code: Option<usize>,
-    /// Stop compilations that take longer [default: 30s]
+    /// Stop a compilation that takes longer than TIME [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     compile_time: Option<Duration>,
 }
 
 impl CompileOptions {
-    /// What they say.
+    /// The limits that the options give.
     pub fn limits(&self) -> CompileLimits {
         CompileLimits {
             nodes: self.compile_nodes.unwrap_or(DEFAULT_NODES),
@@ -36,7 +38,7 @@ impl CompileOptions {
 
 fn time(text: &str) -> Result<Duration, String> {
     let time = crate::memory::quantity(text, UnitKind::Duration).map(Duration::from_nanos);
-    time.filter(|time| !time.is_zero()).ok_or_else(|| "a time has a unit: 500ms, 30s, 5m".to_owned())
+    time.filter(|time| !time.is_zero()).ok_or_else(|| "write a time with its unit, as in `500ms`, `30s` or `5m`".to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! `--events` and `--events-out`: what is done to a program while it runs, and what becomes of its
-//! triggers. The invariant: a file of events that is wrong anywhere is refused before the first
-//! packet. (Rejected: reading it as the packets run; a mistake in its last line would come after an
+//! `--events` and `--events-out`: the changes to make during a run, and the file of trigger events.
+//! The invariant: a file of changes with any error is refused before the first packet. (Rejected:
+//! reading the file while packets are processed; an error in its last line would appear after an
 //! hour.)
 
 use crate::exit::Failure;
@@ -18,19 +18,19 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Events in and out.
+/// The options for events.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Events")]
 pub struct Events {
-    /// Changes to make while it runs: JSON lines that raise, clear or suppress triggers, add or
-    /// remove rows of tables, set params, each at its packet time
+    /// Make the changes in FILE during the run: JSON lines that raise, clear or suppress triggers,
+    /// add or remove table rows, or set params, each at a packet time
     #[arg(long, value_name = "FILE", requires = "read", conflicts_with_all = ["tap", "bridge"])]
     events: Option<PathBuf>,
-    /// Write what becomes of triggers to FILE, a JSON line each; `-` is standard output
+    /// Write trigger events to FILE, one JSON object on each line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     events_out: Option<PathBuf>,
-    /// Tell that a key's trigger was extended once in so long a time, with how often; 0s tells each
-    /// time
+    /// Write at most one event in this time for extensions of a trigger for the same key, with
+    /// their number; 0s writes each extension
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = pause)]
     events_extended: Duration,
 }
@@ -40,7 +40,7 @@ fn pause(text: &str) -> Result<Duration, String> {
     if text == "0s" {
         Ok(Duration::ZERO)
     } else {
-        memory::duration(text).map_err(|why| format!("{why}; or 0s"))
+        memory::duration(text).map_err(|why| format!("{why}, or `0s`"))
     }
 }
 
@@ -56,8 +56,8 @@ impl Events {
         }
     }
 
-    /// Where events go, if anywhere: to a file, and to a hub for whoever is told; when the reader
-    /// is slow, a writer that waits holds up what is told.
+    /// The writer of events, if any: to a file, and to a hub for its subscribers. A writer that
+    /// `waits` blocks the decider while its reader is slow.
     ///
     /// # Errors
     /// A file that cannot be made.
@@ -82,17 +82,18 @@ impl Events {
         Ok(Some(writer.extended_every(self.events_extended)))
     }
 
-    /// The file of events.
+    /// The file for events.
     pub fn file(&self) -> Option<&PathBuf> {
         self.events_out.as_ref().filter(|path| path.as_os_str() != "-")
     }
 
-    /// Whether standard output is taken by events.
+    /// Whether events go to standard output.
     pub fn on_stdout(&self) -> bool {
         self.events_out.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 
-    /// Waits until all is written, and says what was not; true when all was.
+    /// Waits until all events are written, and reports events that were not; true if all were
+    /// written.
     ///
     /// # Errors
     /// Standard error cannot be written to.

@@ -1,6 +1,6 @@
-//! How much a run remembers: flows, how long they live, what is held of streams. The invariant:
-//! every number has a unit of the language, and what is not said is the runtime's default.
-//! (Rejected: a settings file; a handful of options.)
+//! The memory options of a run: the number of flows, their timeouts, the buffer for streams. The
+//! invariant: every value has a unit of the language, and a value that is not given is the
+//! runtime's default. (Rejected: a settings file; a few options are enough.)
 
 use mrule_control::budget::MemoryLimits;
 use mrule_engine::decider::Limits;
@@ -8,37 +8,36 @@ use mrule_engine::flow::{self, Timeouts};
 use mrule_grammar::units::{UnitKind, unit};
 use std::time::Duration;
 
-/// The options of commands that follow flows.
+/// The options of commands that track flows.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Memory")]
 pub struct Memory {
-    /// Remember at most N flows, 128 bytes each; when there are more, the idlest go [default:
-    /// 1048576]
+    /// Keep at most N flows, 128 bytes each; if there are more, the flow that is idle longest is
+    /// removed [default: 1048576]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=flow::Limits::MAX_FLOWS as u64))]
     flows: Option<u64>,
-    /// After what idle time a flow is over: `tcp-established=2h`, `udp=10s`
+    /// Idle time after which a flow ends: `tcp-established=2h`, `udp=10s`
     ///
-    /// Kinds, with their defaults: tcp-opening 60s, tcp-established 1h, tcp-closing 2m, tcp-closed
-    /// 10s, udp 30s, udp-established 3m, icmp 30s, other 10m. May be given several times.
+    /// The kinds and their defaults: tcp-opening 60s, tcp-established 1h, tcp-closing 2m,
+    /// tcp-closed 10s, udp 30s, udp-established 3m, icmp 30s, other 10m. The option may be given
+    /// several times.
     #[arg(long, value_name = "KIND=TIME", value_parser = timeout)]
     flow_timeout: Vec<(Kind, i64)>,
-    /// Let programs take at most so much memory together, counted before they are loaded [default:
-    /// three quarters of the machine's or control group's]
+    /// Memory limit of all programs together, checked before a program is loaded [default: three
+    /// quarters of the memory of the machine or control group]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<usize>,
-    /// Let each policy that is loaded by command or API take at most so much of it [default: half
-    /// of `--memory`]
+    /// Memory limit of each policy that is loaded by command or API [default: half of `--memory`]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     policy_memory: Option<usize>,
-    /// Hold at most so many bytes of segments that came too early and of messages that are not
-    /// whole [default: 64MiB]
+    /// Buffer at most SIZE bytes of out-of-order segments and incomplete messages [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     stream_pool: Option<usize>,
 }
 
 type Kind = fn(&mut Timeouts) -> &mut i64;
 
-/// The kinds of flows that have a timeout of their own.
+/// The kinds of flows that have their own timeout.
 const KINDS: &[(&str, Kind)] = &[
     ("tcp-opening", |t| &mut t.tcp_opening),
     ("tcp-established", |t| &mut t.tcp_established),
@@ -51,13 +50,13 @@ const KINDS: &[(&str, Kind)] = &[
 ];
 
 impl Memory {
-    /// What programs may take.
+    /// The memory limits of programs.
     pub fn budget(&self) -> MemoryLimits {
         let bytes = |size: Option<usize>| size.map(|size| size as u64);
         MemoryLimits::of(bytes(self.memory), bytes(self.policy_memory))
     }
 
-    /// What they say.
+    /// The limits that the options give.
     pub fn limits(&self) -> Limits {
         let mut limits = Limits::default();
         if let Some(flows) = self.flows {
@@ -79,27 +78,27 @@ fn timeout(text: &str) -> Result<(Kind, i64), String> {
         return Err("write KIND=TIME, as in `udp=10s`".to_owned());
     };
     let Some((_, kind)) = KINDS.iter().find(|(known, _)| *known == name) else {
-        return Err(format!("there is no kind `{name}`; there are {}", kinds()));
+        return Err(format!("there is no kind `{name}`; the kinds are {}", kinds()));
     };
     let time = quantity(time, UnitKind::Duration).filter(|time| *time > 0);
     let time = time.and_then(|time| i64::try_from(time).ok());
-    Ok((*kind, time.ok_or("a time has a unit: 500ms, 30s, 5m, 2h")?))
+    Ok((*kind, time.ok_or("write a time with its unit, as in `500ms`, `30s`, `5m` or `2h`")?))
 }
 
 /// A size with its unit: `1500`, `64KiB`; at most 1 TiB.
 pub fn size(text: &str) -> Result<usize, String> {
     let size = quantity(text, UnitKind::Size).and_then(|size| usize::try_from(size).ok());
-    size.filter(|size| *size <= 1 << 40).ok_or_else(|| "a size is written 1500, 64KiB, 64MiB".to_owned())
+    size.filter(|size| *size <= 1 << 40).ok_or_else(|| "write a size as in `1500`, `64KiB` or `64MiB`; at most 1 TiB".to_owned())
 }
 
 /// A time with its unit: `500ms`, `1s`; at least a tenth of a second.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let time = quantity(text, UnitKind::Duration).map(Duration::from_nanos);
     time.filter(|time| *time >= Duration::from_millis(100))
-        .ok_or_else(|| "a time has a unit and is at least 100ms: 500ms, 1s, 1m".to_owned())
+        .ok_or_else(|| "write a time of at least 100ms with its unit, as in `500ms`, `1s` or `1m`".to_owned())
 }
 
-/// A number with a unit of the language; a size may stand without.
+/// A number with a unit of the language; a size may have no unit.
 pub fn quantity(text: &str, kind: UnitKind) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, name) = text.split_at(digits);

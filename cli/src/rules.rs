@@ -1,7 +1,7 @@
-//! From the rule files named on the command line to a checked program, the same way for every
-//! command. The invariant: a command that needs a program gets one only when `check` would have no
-//! errors; what is wrong is shown as `check` shows it. (Rejected: each command reading files by
-//! itself; `run` must never accept what `check` refuses.)
+//! Reads and checks the rule files of the command line, in the same way for every command. The
+//! invariant: a command that needs a program gets it only if `check` would report no errors; errors
+//! are shown as `check` shows them. (Rejected: each command reading files by itself; `run` must
+//! never accept what `check` refuses.)
 
 use crate::exit::{Exit, Failure};
 use crate::report::{self, Report};
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 /// The rule files of a program, and values for its params.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Rules {
-    /// The rule files; together they are one program, in any order
+    /// The rule files; all files together are one program, in any order
     #[arg(value_name = "RULES", required = true)]
     files: Vec<String>,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub struct Rules {
 /// Values for params.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Sets {
-    /// Give a param another value: `--set head=1KiB`
+    /// Set a param to another value than the program: `--set head=1KiB`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
 }
@@ -38,9 +38,9 @@ pub struct Sets {
 pub struct Checked {
     /// The program.
     pub program: Program,
-    /// Its texts, for places.
+    /// Its source texts, for line numbers.
     pub sources: SourceMap,
-    /// Its texts, to be compiled again.
+    /// Its source texts, to compile it again.
     pub bundle: Bundle,
 }
 
@@ -52,7 +52,7 @@ pub fn compile(files: &[String], sets: &Sets, budget: &CompileBudget) -> Result<
     Ok(read(files, sets, budget)?.0)
 }
 
-/// The same, and keeps the texts.
+/// Reads and checks rule files, and keeps the texts.
 fn read(files: &[String], sets: &Sets, budget: &CompileBudget) -> Result<(Compiled, Bundle), Failure> {
     let mut loader = Roots { inner: Files::default(), unreadable: None };
     let read = Bundle::read(files, &mut loader, &sets.set, budget);
@@ -79,10 +79,10 @@ impl Rules {
         let captures = captures.iter().filter(|path| path.as_os_str() == "-").count();
         let rules = self.files.iter().filter(|file| *file == "-").count();
         match (captures, rules) {
-            (2.., _) => Err(Failure::usage("`--read -` is given twice; standard input is read once")
-                .help("join the captures before: `mergecap -a -w - FILE FILE | mirrorc ... --read -`")),
-            (1, 1..) => Err(Failure::usage("the rules and a capture would both be read from standard input")
-                .help("give one of them as a file")),
+            (2.., _) => Err(Failure::usage("`--read -` is given twice, but standard input can be read only once")
+                .help("merge the captures first: `mergecap -a -w - FILE FILE | mirrorc ... --read -`")),
+            (1, 1..) => Err(Failure::usage("the rules and a capture cannot both come from standard input")
+                .help("name a file for one of them")),
             _ => Ok(()),
         }
     }
@@ -94,18 +94,19 @@ impl Rules {
     /// read once.
     pub fn read_again(&self, budget: &CompileBudget) -> Result<(Compiled, Bundle), Failure> {
         if self.files.iter().any(|file| file == "-") {
-            return Err(Failure::usage(format!("rules that came from {STDIN} cannot be read again")));
+            return Err(Failure::usage(format!("rules from {STDIN} cannot be read again")));
         }
         read(&self.files, &self.sets, budget)
     }
 
-    /// The program, when it has no errors; else they have been shown, and the exit code comes back.
-    /// Warnings are shown too where `warn` says so.
+    /// The program if it has no errors; otherwise prints the errors and returns the exit code. Also
+    /// prints warnings if `warn` is set.
     pub fn program(&self, warn: bool, screen: &mut Screen<'_>) -> Result<Result<Checked, Exit>, Failure> {
         self.program_within(&CompileLimits::default().budget(), warn, "nothing was run", screen)
     }
 
-    /// The same within a budget; `then` says what follows from errors.
+    /// Like `program`, within a compilation budget; `then` says in the message what the errors
+    /// prevented.
     pub fn program_within(
         &self,
         budget: &CompileBudget,
@@ -116,7 +117,7 @@ impl Rules {
         Rules::checked(read(&self.files, &self.sets, budget)?, warn, then, screen)
     }
 
-    /// The same for a program that is to be loaded, whose limits bind other policies or not.
+    /// Reads and checks a program to load; `binding`: its limits bind other policies.
     ///
     /// # Errors
     /// A file that was named on the command line cannot be read.
@@ -158,8 +159,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Notes which of the files named on the command line could not be read: that is an error of usage,
-/// whereas a missing `include` is a mistake in a rule file.
+/// Notes which files of the command line could not be read. That is an error of the arguments; a
+/// missing `include` is an error in a rule file.
 struct Roots {
     inner: Files,
     unreadable: Option<(String, String)>,

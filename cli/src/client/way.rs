@@ -71,7 +71,7 @@ impl Way {
     /// Goes there.
     pub async fn connect(&self, ca: Option<&Path>) -> Result<Pin<Box<dyn Stream>>, Failure> {
         let nobody = |error: io::Error| {
-            Failure::usage(format!("nobody answers at `{}`: {}", self.name(), plain(&error)))
+            Failure::usage(format!("cannot connect to `{}`: {}", self.name(), plain(&error)))
         };
         match self {
             Way::Socket(path) => {

@@ -1,6 +1,7 @@
-//! `mirrorc bridge`: the redirects that `run --bridge` has the kernel do, and that stay after a
-//! kill or with `--keep-forwarding`. The invariant: only redirects of mirrorc are listed and
-//! removed, whoever else uses tc. (Rejected: a page on which tc commands to type.)
+//! `mirrorc bridge`: lists and removes the tc redirects by which the kernel forwards for `run
+//! --bridge`. They stay after a kill, or with `--keep-forwarding`. The invariant: the command lists
+//! and removes only redirects of mirrorc, also when other programs use tc. (Rejected: a page that
+//! says which tc commands to type.)
 
 use super::run::pair;
 use crate::exit::{Exit, Failure};
@@ -19,18 +20,19 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Show what is redirected
+    /// List the redirects
     List {
-        /// How to print it
+        /// Output format
         #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
         format: Format,
     },
-    /// Stop forwarding between two interfaces
+    /// Remove the redirects between two interfaces, so that the kernel no longer forwards
     Remove {
-        /// The interfaces
+        /// The two interfaces, as in `eth1:eth2`
         #[arg(value_name = "A:B", value_parser = pair)]
         bridge: (String, String),
-        /// Also while a mirrorc runs on it, which puts the redirects back unless it was told not to
+        /// Remove the redirects of a mirrorc that is running, too; it restores them, unless it runs
+        /// with `--no-repair`
         #[arg(long)]
         force: bool,
     },
@@ -47,7 +49,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
                     writeln!(
                         screen.out,
                         "{}",
-                        screen.out_look.paint(DIM, "no bridges: the kernel forwards nothing for mirrorc")
+                        screen.out_look.paint(DIM, "no bridges: the kernel has no redirects of mirrorc")
                     )?;
                 }
                 Format::Text => {
@@ -75,24 +77,24 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             for name in [a, b].into_iter().filter(|_| !force) {
                 let found = owner(name).map_err(|error| {
                     Failure::file("look for the owner of", name, &error)
-                        .help("`--force` removes the redirects whoever owns them")
+                        .help("use `--force` to remove the redirects without this check")
                 })?;
                 if let Some(owner) = found {
                     return Err(Failure::usage(format!(
-                        "`{name}` is bridged by a mirrorc that runs, {owner}"
+                        "a running mirrorc, {owner}, bridges `{name}`"
                     ))
-                    .help("end it, which removes its redirects, or say `--force`"));
+                    .help("stop that mirrorc, which removes its redirects, or use `--force`"));
                 }
             }
             let (first, second) = (redirects.remove(a)?, redirects.remove(b)?);
             if !first && !second {
-                return Err(Failure::usage(format!("mirrorc forwards nothing between `{a}` and `{b}`"))
-                    .help("`mirrorc bridge list` shows what it forwards"));
+                return Err(Failure::usage(format!("there are no redirects of mirrorc between `{a}` and `{b}`"))
+                    .help("`mirrorc bridge list` lists the redirects"));
             }
             let what = match (first, second) {
                 (true, true) => format!("the kernel no longer forwards between {a} and {b}"),
-                (true, false) => format!("the kernel no longer forwards from {a}; from {b} it did not"),
-                _ => format!("the kernel no longer forwards from {b}; from {a} it did not"),
+                (true, false) => format!("the kernel no longer forwards from {a}; it did not forward from {b}"),
+                _ => format!("the kernel no longer forwards from {b}; it did not forward from {a}"),
             };
             writeln!(screen.out, "{} {what}", screen.out_look.paint(GOOD, "ok:"))?;
             Ok(Exit::Clean)
@@ -100,7 +102,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     }
 }
 
-/// The process that forwards what enters by an interface; 0 is one of another PID namespace.
+/// The process that owns an interface of a bridge; 0 stands for a process of another PID namespace.
 fn process(name: &str) -> Option<i32> {
     owner(name).ok().flatten().map(|owner| owner.pid.unwrap_or(0))
 }

@@ -1,6 +1,6 @@
-//! `mirrorc check`: says what is wrong with a program, as text, JSON or SARIF, and explains codes.
-//! The invariant: the exit code is the same in every format. (Rejected: stopping at the first file
-//! with errors; one run tells all.)
+//! `mirrorc check`: reports errors and warnings of a program as text, JSON or SARIF, and explains
+//! diagnostic codes. The invariant: the exit code is the same in every format. (Rejected: stopping
+//! at the first file with errors; one run reports all files.)
 
 use crate::compile_options::CompileOptions;
 use crate::cost;
@@ -20,32 +20,32 @@ use std::io;
 #[command(after_help = "\
 Examples:
   mirrorc check web.mrule dns.mrule            one program of two files
-  mirrorc check web.mrule --set head=1KiB      with another value for a param
+  mirrorc check web.mrule --set head=1KiB      with another value of a param
   mirrorc check rules/*.mrule --deny warnings --format sarif > mirrorc.sarif
-  mirrorc check --explain E0101                what a code means, and how to mend it
+  mirrorc check --explain E0101                what a code means, and how to fix it
 
-Exit codes: 0 clean, 1 problems found, 2 the command could not be carried out (a missing file).")]
+Exit codes: 0 no problems; 1 problems found; 2 the command failed (a missing file).")]
 pub struct Args {
-    /// The rule files; together they are one program, in any order
+    /// The rule files; all files together are one program, in any order
     #[arg(value_name = "RULES", required_unless_present = "explain")]
     files: Vec<String>,
     #[command(flatten)]
     sets: Sets,
-    /// Say how much memory triggers, tables and flows take when they are full, and what a packet
-    /// touches of it
+    /// Show how much memory triggers, tables and flows take when they are full, and how many cache
+    /// lines of it each packet touches
     #[arg(long, conflicts_with = "format")]
     cost: bool,
     #[command(flatten)]
     memory: Memory,
     #[command(flatten)]
     compile: CompileOptions,
-    /// How to print what was found; sarif (2.1.0) is for code scanning uploads
+    /// Output format; sarif is SARIF 2.1.0, for code scanning uploads
     #[arg(long, value_enum, default_value_t, help_heading = None)]
     format: Format,
-    /// Count warnings as problems too
+    /// Treat warnings as problems: the exit code is 1
     #[arg(long, value_enum, value_name = "WHAT", help_heading = None)]
     deny: Option<Deny>,
-    /// Tell more about a diagnostic code; without CODE, list them all
+    /// Explain a diagnostic code; without CODE, list all codes
     #[arg(long, value_name = "CODE", num_args = 0..=1, help_heading = None)]
     #[arg(conflicts_with_all = ["files", "set", "format", "deny", "cost"])]
     explain: Option<Option<String>>,
@@ -110,7 +110,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     Ok(if bad { Exit::Problems } else { Exit::Clean })
 }
 
-/// What a program holds: `3 rules, 1 limit, 2 stations`.
+/// The contents of a program: `3 rules, 1 limit, 2 stations`.
 fn holds(compiled: &Compiled) -> String {
     let Some(program) = &compiled.program else { return String::new() };
     let parts = [
@@ -121,13 +121,12 @@ fn holds(compiled: &Compiled) -> String {
         (program.params.len(), "param"),
         (program.triggers.len(), "trigger"),
     ];
-    // Rules, limits and stations are what every program is about; the rest is told where there is
-    // some.
+    // Rules, limits and stations are always shown; the others only if the program has any.
     let told = parts.iter().enumerate().filter(|(i, (n, _))| *i < 3 || *n > 0);
     told.map(|(_, (n, thing))| count(*n, thing)).collect::<Vec<_>>().join(", ")
 }
 
-/// The last line: how many problems, in how many files, and where to read on.
+/// The last line: how many problems there are, in how many files, and how to read more.
 fn summary(report: &Report<'_>, screen: &mut Screen<'_>) -> io::Result<()> {
     let tally = report.tally();
     let mut files: Vec<_> =
@@ -142,7 +141,7 @@ fn summary(report: &Report<'_>, screen: &mut Screen<'_>) -> io::Result<()> {
     // Errors come before warnings; `min_by_key` takes the first of the worst.
     let worst = report.diagnostics.iter().min_by_key(|d| std::cmp::Reverse(d.severity()));
     let code = worst.map_or("", |d| d.code.id());
-    let more = format!("`mirrorc check --explain {code}` tells more");
+    let more = format!("`mirrorc check --explain {code}` explains it");
     let look = screen.err_look;
     writeln!(screen.err, "{}{place}{denied}; {more}", look.paint(style, &tally.to_string()))
 }
@@ -155,8 +154,8 @@ fn explain(wanted: &str, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let near = words::nearest(wanted, CODES.iter().map(|c| c.id()));
     let failure = Failure::usage(format!("there is no diagnostic code `{wanted}`"));
     Err(match near {
-        Some(near) => failure.help(format!("did you mean `{near}`? `mirrorc check --explain` lists all")),
-        None => failure.help("`mirrorc check --explain` lists all"),
+        Some(near) => failure.help(format!("did you mean `{near}`? `mirrorc check --explain` lists all codes")),
+        None => failure.help("`mirrorc check --explain` lists all codes"),
     })
 }
 

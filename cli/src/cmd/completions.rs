@@ -1,6 +1,6 @@
-//! `mirrorc completions`: what a shell needs to complete commands, options and their values. The
-//! invariant: it is made of the very command line that is parsed, so it offers what there is.
-//! (Rejected: scripts kept beside the code, which age.)
+//! `mirrorc completions`: prints a shell's completion script for commands, options and values. The
+//! invariant: the script is generated from the same definition that parses the command line, so
+//! both always agree. (Rejected: scripts kept beside the code; they go stale.)
 
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
@@ -15,7 +15,7 @@ Examples:
   mirrorc completions zsh  > /usr/local/share/zsh/site-functions/_mirrorc
   mirrorc completions fish > ~/.config/fish/completions/mirrorc.fish")]
 pub struct Args {
-    /// Which shell
+    /// The shell
     #[arg(value_enum, value_name = "SHELL")]
     shell: Shell,
 }

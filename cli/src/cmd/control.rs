@@ -1,6 +1,6 @@
-//! The commands that talk to a running mirrorc: policies, triggers, tables, params, stations,
-//! events. The invariant: each is one request to the API, and `--json` prints its answer as it is.
-//! (Rejected: a shell of its own; scripts call commands.)
+//! The commands for a running mirrorc: policies, triggers, tables, params, stations, events. The
+//! invariant: each command is one request to the API, or a few, and `--json` prints the answer
+//! unchanged. (Rejected: an interactive shell; scripts need commands.)
 
 mod history;
 pub(super) mod show;
@@ -16,10 +16,10 @@ use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
-/// Whose tables, params or triggers.
+/// The policy whose tables, params or triggers a command is about.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Policy {
-    /// The policy
+    /// The name of the policy
     #[arg(long, value_name = "NAME", default_value = MAIN)]
     pub(super) policy: String,
     #[command(flatten)]
@@ -31,13 +31,14 @@ pub struct Policy {
 pub struct Load {
     #[command(flatten)]
     rules: Rules,
-    /// The name of the policy; one of this name is replaced
+    /// The name of the policy; a policy of this name is replaced
     #[arg(long = "as", value_name = "NAME", default_value = MAIN)]
     name: String,
-    /// Only say what would live on and what would be lost
+    /// Change nothing: show what the new version would keep and lose
     #[arg(long)]
     dry_run: bool,
-    /// Have its limits without `to` cut the copies of every policy; remotely, only an admin may
+    /// Make the policy binding: its limits without `to` also cut the copies of all other policies.
+    /// Over the remote API, only an admin may do this
     #[arg(long)]
     binding: bool,
     #[command(flatten)]
@@ -47,7 +48,7 @@ pub struct Load {
 /// The arguments of commands about one policy.
 #[derive(Debug, clap::Args)]
 pub struct Named {
-    /// The policy
+    /// The name of the policy
     #[arg(value_name = "POLICY", default_value = MAIN)]
     name: String,
     #[command(flatten)]
@@ -59,7 +60,7 @@ pub struct Named {
 pub struct Unload {
     #[command(flatten)]
     named: Named,
-    /// Do not ask before `main`, or a policy that binds all others, is unloaded
+    /// Unload `main`, or a binding policy, without asking for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -67,7 +68,7 @@ pub struct Unload {
 /// The arguments of `mirrorc release`.
 #[derive(Debug, clap::Args)]
 pub struct Release {
-    /// The policy; without it, all of them and the state
+    /// The policy to release; without it, release all policies and the state
     #[arg(value_name = "POLICY")]
     policy: Option<String>,
     #[command(flatten)]
@@ -79,7 +80,7 @@ pub struct Release {
 pub struct Show {
     #[command(flatten)]
     named: Named,
-    /// Which version; without it the one at work
+    /// The version to show; without it, the current version
     #[arg(long, value_name = "N")]
     version: Option<u64>,
 }
@@ -89,10 +90,10 @@ pub struct Show {
 pub struct Diff {
     #[command(flatten)]
     named: Named,
-    /// The older version; without it the one before
+    /// The older version; without it, the previous version
     #[arg(long, value_name = "N")]
     from: Option<u64>,
-    /// The newer version; without it the one at work
+    /// The newer version; without it, the current version
     #[arg(long = "until", value_name = "N")]
     until: Option<u64>,
 }
@@ -102,15 +103,15 @@ pub struct Diff {
 pub struct Rollback {
     #[command(flatten)]
     named: Named,
-    /// Which version; without it the one before
+    /// The version to load; without it, the previous version
     #[arg(long, value_name = "N")]
     version: Option<u64>,
-    /// Only say what would live on and what would be lost
+    /// Change nothing: show what the new version would keep and lose
     #[arg(long)]
     dry_run: bool,
 }
 
-/// The arguments of commands about everything.
+/// The arguments of commands that take no name.
 #[derive(Debug, clap::Args)]
 pub struct All {
     #[command(flatten)]
@@ -120,38 +121,38 @@ pub struct All {
 /// The arguments of `mirrorc trigger`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Trigger {
-    /// Show the triggers, or for which keys one is active
+    /// List the triggers, or the keys for which a trigger is active
     List {
-        /// The trigger
+        /// The trigger; without it, list all triggers
         trigger: Option<String>,
         #[command(flatten)]
         policy: Policy,
     },
     /// Raise an external trigger for a key
     Raise(Change),
-    /// End a trigger's being active for a key, or for all
+    /// Clear a trigger for a key, or for all keys
     Clear(Change),
-    /// From now on do not raise a trigger for a key, but count it
+    /// Suppress a trigger for a key; hits are still counted
     Suppress {
         #[command(flatten)]
         change: Change,
-        /// Why
+        /// The reason, which `trigger list` and the event history show
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// Take that back
+    /// End the suppression of a key
     Unsuppress(Change),
 }
 
-/// A change of something by key.
+/// A change of a trigger or table by key.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Change {
-    /// The trigger or table
+    /// The name of the trigger or table
     name: String,
-    /// The key, part by part
+    /// The key: one argument for each of its parts
     #[arg(value_name = "KEY")]
     key: Vec<String>,
-    /// For how long: `10m`, `1h`
+    /// How long the change lasts: `10m`, `1h`
     #[arg(long = "for", value_name = "TIME")]
     lasts: Option<String>,
     #[command(flatten)]
@@ -161,29 +162,29 @@ pub struct Change {
 /// The arguments of `mirrorc table`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Table {
-    /// Show the tables, or the rows of one
+    /// List the tables, or the rows of a table
     List {
-        /// The table
+        /// The name of the table
         table: Option<String>,
         #[command(flatten)]
         policy: Policy,
     },
-    /// Add a row, or give one another value
+    /// Add a row, or change the value of a row
     Add {
         #[command(flatten)]
         change: Change,
-        /// The value, in a map; it may also stand behind the key
+        /// The value, if the table is a map; it may also follow the key as an argument
         #[arg(long)]
         value: Option<String>,
     },
     /// Remove a row
     Remove(Change),
-    /// Give a table other rows, all at once
+    /// Replace all rows of a table in one step
     Replace {
-        /// The table
+        /// The name of the table
         table: String,
-        /// The rows, a JSON object a line: {"key": ["10.0.0.1"], "value": "alice", "for": "10m"};
-        /// `-` is standard input
+        /// A file of rows, a JSON object on each line: {"key": ["10.0.0.1"], "value": "alice",
+        /// "for": "10m"}; `-` is standard input
         rows: PathBuf,
         #[command(flatten)]
         policy: Policy,
@@ -193,21 +194,21 @@ pub enum Table {
 /// The arguments of `mirrorc param`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Param {
-    /// Show the params
+    /// List the params with their values and bounds
     List {
         #[command(flatten)]
         policy: Policy,
     },
-    /// Give a param another value, within its bounds
+    /// Set a param to a value within its bounds
     Set {
         /// The param
         param: String,
-        /// The value, as in a rule file: 1KiB
+        /// The value, written as in a rule file: 1KiB
         value: String,
         #[command(flatten)]
         policy: Policy,
     },
-    /// Give a param back the value that the program says
+    /// Reset a param to the value in the program
     Reset {
         /// The param
         param: String,
@@ -228,7 +229,7 @@ pub fn load(args: &Load, screen: &mut Screen<'_>) -> Done {
         let (doubt, name) = (screen.err_look.paint(DOUBT, "warning:"), printable(name));
         writeln!(
             screen.err,
-            "{doubt} `{name}` is outside of the program's folder; it is read here and sent with the program"
+            "{doubt} `{name}` is outside the directory of the rule files; it is read on this machine and sent with them"
         )?;
     }
     let (roots, files) = checked.bundle.files();
@@ -257,20 +258,20 @@ pub fn unload(args: &Unload, screen: &mut Screen<'_>) -> Done {
         let policies = to.json("GET", "/v1/policies", Sent::Nothing)?;
         let found = policies.as_array().into_iter().flatten().find(|policy| policy["name"] == name.as_str());
         let why = match found {
-            Some(policy) if policy["binding"] == true => "its limits bind all policies",
-            Some(_) if name == MAIN => "it is the policy of the rule files that mirrorc was started with",
+            Some(policy) if policy["binding"] == true => "it is binding: its limits cut the copies of all policies",
+            Some(_) if name == MAIN => "it is the policy of the rule files on the command line of `mirrorc run`",
             _ => "",
         };
         if !why.is_empty() && !confirmed(name, why, screen)? {
             return Err(Failure::usage(format!("policy {name} was not unloaded: {why}"))
-                .help("say `--yes` to unload it without being asked; `mirrorc rollback` loads it again"));
+                .help("use `--yes` to unload it without confirmation; `mirrorc rollback` loads it again"));
         }
     }
     let done = to.json("DELETE", &format!("/v1/policies/{}", part(name)), Sent::Nothing)?;
-    tell(to, &done, &format!("policy {name} is unloaded; `mirrorc rollback {name}` loads it again"), screen)
+    tell(to, &done, &format!("unloaded policy {name}; `mirrorc rollback {name}` loads it again"), screen)
 }
 
-/// Asks on a terminal; elsewhere nobody can answer.
+/// Asks for confirmation on a terminal; without a terminal, the answer is no.
 fn confirmed(name: &str, why: &str, screen: &mut Screen<'_>) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(false);
@@ -292,8 +293,8 @@ pub fn release(args: &Release, screen: &mut Screen<'_>) -> Done {
     let names: Vec<&str> =
         done["released"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let told = match names.as_slice() {
-        [] => "nothing was withheld".to_owned(),
-        names => format!("nothing waits for {} any more", names.join(", ")),
+        [] => "no copies were withheld".to_owned(),
+        names => format!("released copies that were withheld because of {}", names.join(", ")),
     };
     tell(&args.to, &done, &told, screen)
 }
@@ -320,7 +321,7 @@ pub fn diff(args: &Diff, screen: &mut Screen<'_>) -> Done {
     if args.named.to.json {
         writeln!(screen.out, "{}", json!({ "diff": text }))?;
     } else if text.is_empty() {
-        writeln!(screen.out, "the two versions do not differ")?;
+        writeln!(screen.out, "the two versions are equal")?;
     } else {
         write!(screen.out, "{text}")?;
     }
@@ -416,14 +417,14 @@ pub fn param(args: &Param, screen: &mut Screen<'_>) -> Done {
         }
         Param::Reset { param, policy } => {
             let done = policy.to.json("DELETE", &path(policy, param), Sent::Nothing)?;
-            tell(&policy.to, &done, &format!("param {param} is as the program says"), screen)
+            tell(&policy.to, &done, &format!("param {param} has the value of the program again"), screen)
         }
     }
 }
 
 impl Change {
-    /// The same with the last part of the key taken as the value, where the table is a map whose
-    /// key has one part less: `table add owners 10.1.0.1 joe`.
+    /// Takes the last part of the key as the value, if the table is a map whose key has one part
+    /// less: `table add owners 10.1.0.1 joe`.
     fn with_value(&self, may: bool) -> Result<(Change, Option<String>), Failure> {
         let mut change = self.clone();
         if !may || self.key.len() < 2 {
@@ -461,7 +462,7 @@ impl Change {
         let done = self.policy.to.json("POST", &path, Sent::Json(members.into()))?;
         let effect = done["effect"].as_str().unwrap_or_default();
         let told = match (effect, done["keys"].as_u64()) {
-            ("nothing", _) => format!("{verb} {}: there was nothing to do", self.name),
+            ("nothing", _) => format!("{verb} {}: nothing to change", self.name),
             (effect, Some(keys)) => format!("{verb} {}: {effect}, {keys} keys", self.name),
             (effect, None) => format!("{verb} {}: {effect}", self.name),
         };
@@ -469,7 +470,7 @@ impl Change {
     }
 }
 
-/// Asks and shows the answer.
+/// Sends a GET request and shows the answer.
 pub(super) fn read(
     to: &To,
     path: &str,

@@ -1,8 +1,8 @@
 //! `mirrorc demo`: a client, a server, a bridge between them and a station, in network namespaces
-//! of this process: who tries mirrorc sees it forward and mirror real traffic. The invariants: no
-//! interface or address of the machine is touched, and whatever ends the process (Ctrl-C, a panic,
-//! a kill) ends the namespaces with all that is in them. (Rejected: starting again under
-//! unshare(1), which is one more program to need, and one process more to end.)
+//! of this process, so that a new user sees mirrorc forward and mirror real traffic. The
+//! invariants: no interface or address of the machine is touched; when the process ends (Ctrl-C, a
+//! panic, a kill), the namespaces and everything in them end too. (Rejected: starting again under
+//! unshare(1); that needs one more program, and one more process to end.)
 
 mod hosts;
 mod watch;
@@ -30,22 +30,22 @@ use std::time::Duration;
 use watch::Watch;
 
 const RULES: &str = include_str!("../../../rules/demo.mrule");
-/// Of links between hosts, in bytes.
+/// The MTU of the links between the hosts, in bytes.
 const MTU: u32 = 1500;
-/// Of the link to the station, so that copies fit with what the tunnel adds.
+/// The MTU of the link to the station, so that a copy fits together with the tunnel's headers.
 const STATION_MTU: u32 = 9000;
-/// This machine on the way to the station.
+/// The address of mirrorc on the link to the station.
 const HERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// The arguments of `mirrorc demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It makes networks of its own (Linux namespaces; no root needed where user namespaces are allowed), runs
-rules/demo.mrule on a bridge between a client and a server, and shows what passed and what was copied:
-into a VXLAN tunnel, and into mirrorc-demo.pcapng in the current directory, which Wireshark opens.
-Everything but that file is gone when it ends, however it ends.")]
+The command creates its own networks (Linux namespaces; it needs no root where user namespaces are
+allowed), runs rules/demo.mrule on a bridge between a client and a server, and shows the forwarded
+packets and the copies. Copies go into a VXLAN tunnel, and into mirrorc-demo.pcapng in the current
+directory, which Wireshark can open. When the command ends, only that file remains.")]
 pub struct Args {
-    /// How many requests the client makes
+    /// Number of requests that the client sends
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     requests: u16,
 }
@@ -60,7 +60,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     }
     leave()?;
     let policy = policy()?;
-    // Without it a few packets more pass.
+    // Without this, a few more packets (IPv6) pass.
     let _written = namespace::without_ipv6();
     let links = Links::new()?;
     let mut made = Vec::new();
@@ -73,13 +73,13 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     }
     links.address("mon0", HERE)?;
     let [(_, client), (Some(passed), _), (Some(copied), _)] = made.as_slice() else {
-        return Err(Failure::usage("a host watches nothing"));
+        return Err(Failure::usage("a host of the demonstration did not start; please report this"));
     };
 
     let look = screen.out_look;
     let heading = |text: &str| look.paint(BOLD, text);
     writeln!(screen.out, "{}\n{RULES}", heading("The rules (rules/demo.mrule)"))?;
-    writeln!(screen.out, "{}", heading("The network, all of it inside this process"))?;
+    writeln!(screen.out, "{}", heading("The network, which exists only inside this process"))?;
     writeln!(screen.out, "client {} -- in0 [mirrorc] out0 -- server {}", hosts::CLIENT, hosts::SERVER)?;
     writeln!(screen.out, "{:>25}mon0 -- VXLAN -- station {}\n", "", hosts::STATION)?;
     screen.out.flush()?;
@@ -92,14 +92,14 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Ok(live) => live,
         Err(error @ Error::Interface { .. }) => {
             let note = screen.err_look.paint(DOUBT, "note:");
-            writeln!(screen.err, "{note} the kernel does not forward here, so mirrorc does: {error}")?;
+            writeln!(screen.err, "{note} the kernel cannot forward here, so mirrorc forwards: {error}")?;
             options.forward = Forward::Userspace;
             Live::start(policies, &options, None, tell)?
         }
         Err(error) => return Err(error.into()),
     };
     let asked = client.ask(args.requests, || stop.load(Ordering::Relaxed));
-    // The last packets are still on their way.
+    // The last packets are still in flight.
     std::thread::sleep(Duration::from_millis(300));
     let report = live.finish()?;
     std::thread::sleep(Duration::from_millis(200));
@@ -111,12 +111,12 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("the sums do not add up: {what}")));
     }
     match asked {
-        Err(error) => Err(Failure::usage(format!("a request was not answered: {}", plain(&error)))),
+        Err(error) => Err(Failure::usage(format!("a request of the client got no answer: {}", plain(&error)))),
         Ok(_) => Ok(Exit::Clean),
     }
 }
 
-/// Leaves the machine's network for one of our own.
+/// Moves the process from the machine's network into a new network namespace.
 fn leave() -> Result<(), Failure> {
     let root = rustix::process::geteuid().is_root();
     let left = match root.then(namespace::enter_new) {
@@ -125,12 +125,12 @@ fn leave() -> Result<(), Failure> {
     };
     left.map_err(|error| {
         let why = match error.kind() {
-            // What the kernel says where a sysctl allows no more of them.
-            io::ErrorKind::StorageFull => "no more of them are allowed".to_owned(),
+            // The error of the kernel when a sysctl allows no more namespaces.
+            io::ErrorKind::StorageFull => "the system allows no more of them".to_owned(),
             _ => plain(&error),
         };
-        Failure::usage(format!("cannot make network namespaces: {why}")).help(
-            "run it as root (sudo mirrorc demo), or allow user namespaces: see the sysctls user.max_user_namespaces,\n\
+        Failure::usage(format!("cannot create network namespaces: {why}")).help(
+            "run the command as root (sudo mirrorc demo), or allow user namespaces: see the sysctls user.max_user_namespaces,\n\
              kernel.unprivileged_userns_clone (Debian) and kernel.apparmor_restrict_unprivileged_userns (Ubuntu)",
         )
     })
@@ -165,14 +165,14 @@ fn show(
         }
     }
     let (packets, bytes, answered) = (grouped(packets), size(bytes), size(answered));
-    writeln!(out, "{}", look.paint(BOLD, "What passed"))?;
-    writeln!(out, "{packets} packets, {bytes}, forwarded by {who}; the client got {answered} of answers")?;
-    let first = "some of them, at the server's interface (longer than 1514: not yet cut for a wire):";
+    writeln!(out, "{}", look.paint(BOLD, "Forwarded"))?;
+    writeln!(out, "{packets} packets, {bytes}, forwarded by {who}; the client received {answered} of answers")?;
+    let first = "some of them, as seen at the server's interface (packets over 1514 bytes are not segmented yet):";
     writeln!(out, "{}", look.paint(DIM, first))?;
     for line in passed.few() {
         writeln!(out, "  {line}")?;
     }
-    writeln!(out, "\n{}", look.paint(BOLD, "What was copied"))?;
+    writeln!(out, "\n{}", look.paint(BOLD, "Copied"))?;
     for (station, became) in report.summary.stations.iter().zip(&report.stations) {
         let saved = report.summary.saved_percent(station).map(percent).unwrap_or_default();
         let (sent, dropped) = (grouped(became.sent), grouped(became.dropped_total()));
@@ -182,10 +182,10 @@ fn show(
     let rules = report.summary.rules.iter().map(|rule| format!("{} {}", rule.name, grouped(rule.decided)));
     writeln!(out, "decided by rule: {}", rules.collect::<Vec<_>>().join(", "))?;
     let came = grouped(copied.received()?);
-    let came = format!("{came} of ids came out of the tunnel, says the station's kernel; some of them:");
+    let came = format!("{came} copies of ids arrived through the tunnel, by the counter of the station's kernel; some of them:");
     writeln!(out, "{}", look.paint(DIM, &came))?;
     for line in copied.few() {
         writeln!(out, "  {line}")?;
     }
-    writeln!(out, "\nlake's copies are in mirrorc-demo.pcapng; the networks end with this process")
+    writeln!(out, "\nthe copies of lake are in mirrorc-demo.pcapng; the networks end with this process")
 }

@@ -1,6 +1,6 @@
-//! `mirrorc emit`: what the compiler made of a program at one of its stages. The invariant: the
-//! same program and the same version print the same text, so that it can be compared and recorded.
-//! (Rejected: one dump of all stages.)
+//! `mirrorc emit`: prints one compilation stage of a program. The invariant: the same program and
+//! version print the same text, so that a test can record and compare it. (Rejected: one dump of
+//! all stages.)
 
 use crate::exit::{Exit, Failure};
 use crate::rules::Rules;
@@ -18,17 +18,17 @@ use mrule_compiler::render;
 #[command(after_help = "\
 Stages:
   ast    the syntax tree, as nested lists
-  hir    the typed program that both engines run: no sugar, names resolved, sets merged
-  clif   native code in Cranelift's intermediate form, before optimisation
-  asm    the machine code of this processor, as assembler
-  bpf    the kernel's filter for Ethernet interfaces (`run --tap`), as `tcpdump -d` prints one
+  hir    the typed program that both engines run: names resolved, sets merged
+  clif   the native code in Cranelift's intermediate form, before optimisation
+  asm    the machine code for this processor, as assembly
+  bpf    the kernel filter for Ethernet interfaces (`run --tap`), as `tcpdump -d` prints one
 
 Example:
   mirrorc emit web.mrule --stage hir")]
 pub struct Args {
     #[command(flatten)]
     rules: Rules,
-    /// Which stage
+    /// The stage to print
     #[arg(long, value_enum)]
     stage: Stage,
 }
@@ -67,7 +67,8 @@ fn native(program: &Program) -> Result<Listing, Failure> {
     jit::listing(program, &environment).map_err(|e| Failure::usage(e.to_string()))
 }
 
-/// The tree needs no types: it shows whatever could be read, and the errors beside it.
+/// The syntax tree needs no types: prints everything that could be parsed, also of a program with
+/// errors.
 fn ast(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let compiled = args.rules.compile()?;
     for (_, file) in &compiled.files {

@@ -1,6 +1,7 @@
-//! `mirrorc explain`: why one packet of a capture was decided as it was. The reference interpreter
-//! tells it; this file only prints. The invariant: text and JSON show the same facts. (Rejected:
-//! explaining from the native code's verdict, which knows the answer and not the reasons.)
+//! `mirrorc explain`: shows why one packet of a capture got its verdict. The reference interpreter
+//! gives the reasons; this file only prints them. The invariant: text and JSON show the same facts.
+//! (Rejected: explaining from the verdict of the native code, which has the result but not the
+//! reasons.)
 
 use crate::exit::{Exit, Failure};
 use crate::format::Format;
@@ -31,21 +32,21 @@ use std::sync::Arc;
 Example:
   mirrorc explain web.mrule --read office.pcapng --frame 42
 
-Frames are counted from 1, as in Wireshark. Flows, streams and triggers are as the packets before
-it left them; tables are as at the start of a run.")]
+Frames are counted from 1, as in Wireshark. The command first processes all earlier packets, so
+flows, streams and triggers are as in a run; tables are as at the start of a run.")]
 pub struct Args {
     #[command(flatten)]
     rules: Rules,
-    /// A capture: pcap or pcapng, also gzip or zstd; `-` is standard input. Given several times,
-    /// the files are one stream, in this order
+    /// A capture file: pcap or pcapng, also compressed with gzip or zstd; `-` is standard input.
+    /// Several files are one stream, in the given order
     #[arg(long, value_name = "FILE", required = true)]
     read: Vec<PathBuf>,
-    /// The number of the packet, from 1; counted through all captures
+    /// The frame number of the packet, from 1, counted through all captures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frame: u64,
     #[command(flatten)]
     memory: Memory,
-    /// How to print it
+    /// Output format
     #[arg(long, value_enum, default_value_t, help_heading = None)]
     format: Format,
 }
@@ -59,7 +60,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     };
     let program = Arc::new(checked.program);
     let environment = Environment::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
-    // The packets before it have made its flow, its stream and what its triggers are.
+    // The earlier packets create the packet's flow and stream, and raise triggers.
     let engine = Engine::new(EngineKind::Interp, program.clone(), &environment);
     let engine = engine.map_err(|e| Failure::usage(e.to_string()))?;
     let policy = Policy::repeatable(Arc::new(engine), environment);
@@ -81,7 +82,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     }
     let name = summary::captures(&args.read);
     Err(match reader.all_broken() {
-        [] => Failure::usage(format!("{name} has no frame {}: it has {passed}", args.frame)),
+        [] => Failure::usage(format!("{name} has no frame {}: its last frame is {passed}", args.frame)),
         [broken, ..] if args.read.len() > 1 => {
             let Broken { path, at } = broken;
             Failure::capture(format!("{name} have {passed} readable packets; `{}`: {at}", path.display()))
@@ -90,7 +91,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     })
 }
 
-/// The program that is explained, and its texts.
+/// The program to explain, and its source texts.
 struct Explained<'a> {
     program: &'a Program,
     sources: &'a SourceMap,
@@ -119,8 +120,8 @@ fn tell(
             };
             writeln!(screen.out, "{} {} of {name}", look.paint(BOLD, "frame"), args.frame)?;
             for line in &lines {
-                // Broken between headers, not inside of one: no-break spaces, for as long as it
-                // takes.
+                // A line breaks between headers, not inside one: no-break spaces hold a header
+                // together while the line is wrapped.
                 let line = printable(line).replace(' ', "\u{a0}").replace(",\u{a0}", ", ");
                 for (i, part) in wrap(&line, look.width.saturating_sub(4)).iter().enumerate() {
                     let indent = if i == 0 { "" } else { "  " };
@@ -172,7 +173,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// A `snaplen` line as the user wrote it.
+    /// A `snaplen` clause as it is written in the rule file.
     fn written(&self, ask: &AskTold) -> String {
         let words: Vec<&str> = self.sources.text(ask.span).split_whitespace().collect();
         if words.is_empty() {
@@ -182,7 +183,7 @@ impl Page<'_> {
         }
     }
 
-    /// The tests by which a condition held or failed, each with what the packet had there.
+    /// The tests that decided a condition, each with the packet's value.
     fn tests(&self, tests: &[Test], held: bool, indent: usize, out: &mut dyn Write) -> io::Result<()> {
         for test in tests {
             let mut had = Vec::new();

@@ -1,5 +1,6 @@
-//! `mirrorc fields`: the field table for people and tools. The invariant: every word comes from the
-//! table, so that a new row needs no edit here. (Rejected: hand-written pages per protocol.)
+//! `mirrorc fields`: prints the field table for people and tools. The invariant: every word comes
+//! from the table, so a new row needs no edit here. (Rejected: hand-written pages, one for each
+//! protocol.)
 
 use crate::exit::{Exit, Failure};
 use crate::pages;
@@ -14,13 +15,14 @@ use std::io::{self, Write};
 #[command(after_help = "\
 Examples:
   mirrorc fields                       all fields
-  mirrorc fields tcp.flags             those with tcp.flags in their name
-  mirrorc fields checksum              those with checksum in their name or description
-  mirrorc fields tcp.dstport           all about one field")]
+  mirrorc fields tcp.flags             fields with tcp.flags in their name
+  mirrorc fields checksum              fields with checksum in their name or description
+  mirrorc fields tcp.dstport           details of one field")]
 pub struct Args {
-    /// Only fields whose name or description has this in it; the full name of a field tells more
+    /// List only fields with this text in their name or description; the exact name of a field
+    /// shows its details
     pattern: Option<String>,
-    /// How to print them
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -62,7 +64,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-/// The fields that a pattern finds; the one of exactly this name comes first.
+/// The fields that match a pattern; a field of exactly this name comes first.
 fn find(pattern: &str) -> Result<Vec<&'static Field>, Failure> {
     let wanted = pattern.to_lowercase();
     let base = wanted.strip_prefix("inner.").unwrap_or(&wanted);
@@ -77,11 +79,11 @@ fn find(pattern: &str) -> Result<Vec<&'static Field>, Failure> {
     let near = words::nearest(base, FIELDS.iter().map(|f| f.name));
     Err(match near {
         Some(name) => failure.help(format!("did you mean `{name}`?")),
-        None => failure.help("`mirrorc fields` lists all"),
+        None => failure.help("`mirrorc fields` lists all fields"),
     })
 }
 
-/// A field as JSON; the names of these members are stable.
+/// A field as JSON; the member names are stable.
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
@@ -140,15 +142,15 @@ fn table(rows: &[&Field], look: Look, out: &mut dyn Write) -> io::Result<()> {
 fn legend(rows: &[&Field], screen: &mut Screen<'_>) -> io::Result<()> {
     let mut notes = Vec::new();
     if rows.iter().any(|f| !f.wireshark) {
-        notes.push("Fields marked * are ours; all others have Wireshark's name and meaning.".to_owned());
+        notes.push("Fields marked * exist only in mirrorc; all others have Wireshark's name and meaning.".to_owned());
     }
     if rows.len() > 12 {
         let without: Vec<&str> = FIELDS.iter().filter(|f| !f.has_inner()).map(|f| f.name).collect();
         notes.push(format!(
-            "`inner.` before a field speaks of the packet inside the first tunnel: `inner.ip.src` (not for {}).",
+            "`inner.` before a field means the packet inside the first tunnel: `inner.ip.src` (not for {}).",
             without.join(", ")
         ));
-        notes.push("`mirrorc fields NAME` tells more of one field.".to_owned());
+        notes.push("`mirrorc fields NAME` shows the details of one field.".to_owned());
     }
     if !notes.is_empty() {
         writeln!(screen.out)?;
@@ -159,31 +161,31 @@ fn legend(rows: &[&Field], screen: &mut Screen<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// All about one field.
+/// The details of one field.
 fn card(field: &Field, screen: &mut Screen<'_>) -> io::Result<()> {
     let look = screen.out_look;
     let mut lines = vec![("type", field.ty.describe())];
     match field.source {
         Source::Any(of) => {
             lines.push(("stands for", of.join(", ")));
-            lines.push(("means", "`==`, `<`, `in` hold if any of them does; `!=` if none equals".into()));
+            lines.push(("means", "`==`, `<` and `in` hold if any of the values fits; `!=` holds if no value is equal".into()));
         }
         Source::Either(of) => {
-            lines.push(("stands for", format!("{}: the one that the packet has", of.join(" or "))))
+            lines.push(("stands for", format!("{}, whichever the packet has", of.join(" or "))))
         }
         Source::Tag { .. } => {
-            lines.push(("means", "`==`, `<`, `in` hold if any of the tags does; `!=` if none equals".into()));
+            lines.push(("means", "`==`, `<` and `in` hold if any of the tags fits; `!=` holds if no tag is equal".into()));
         }
         _ => {}
     }
     let origin = if field.wireshark {
         "Wireshark's, with the same meaning"
     } else {
-        "ours; Wireshark has no such field"
+        "mirrorc's own; Wireshark has no such field"
     };
     lines.push(("name", origin.into()));
     if field.has_inner() {
-        lines.push(("in a tunnel", format!("`inner.{}`: of the packet inside the first tunnel", field.name)));
+        lines.push(("in a tunnel", format!("`inner.{}` is the field of the packet inside the first tunnel", field.name)));
     }
     lines.push(("example", pages::example(field)));
     writeln!(screen.out, "{}: {}", look.paint(BOLD, field.name), field.doc)?;

@@ -1,6 +1,6 @@
-//! `mirrorc flow` and `mirrorc top`: flows of a running mirrorc by name. The invariant: what is
-//! printed as a flow's name is taken as one. (Rejected: a trigger of our own for what is pinned;
-//! the rules say what a pin means.)
+//! `mirrorc flow` and `mirrorc top`: show and pin flows of a running mirrorc. The invariant: a flow
+//! name that a command prints is valid as an argument. (Rejected: a built-in trigger for pinned
+//! flows; the rules define what a pin does.)
 
 use crate::client::{Sent, To, part};
 use crate::exit::{Exit, Failure};
@@ -10,32 +10,32 @@ use mrule_dataplane::live::MAIN;
 use serde_json::{Map, Value, json};
 use std::io;
 
-/// Whose flows.
+/// The policy whose flows a command is about.
 #[derive(Debug, clap::Args)]
 pub struct Of {
-    /// The policy
+    /// The name of the policy
     #[arg(long, value_name = "NAME", default_value = MAIN)]
     policy: String,
     #[command(flatten)]
     to: To,
 }
 
-/// A flow by its name.
+/// A flow, given by its name.
 #[derive(Debug, clap::Args)]
 pub struct Named {
-    /// The flow: tcp 10.0.0.1:1234 10.0.0.2:80, the ends in either order
+    /// The name of the flow: tcp 10.0.0.1:1234 10.0.0.2:80, the two ends in either order
     #[arg(value_name = "FLOW", required = true)]
     flow: Vec<String>,
     #[command(flatten)]
     of: Of,
 }
 
-/// A flow, and what it is pinned by.
+/// A flow, and the trigger that pins it.
 #[derive(Debug, clap::Args)]
 pub struct Pinned {
     #[command(flatten)]
     named: Named,
-    /// The trigger: external, by flow. Without it, the only one that there is
+    /// The trigger to raise: an external trigger by flow. Needed only if the policy has several
     #[arg(long, value_name = "NAME")]
     trigger: Option<String>,
 }
@@ -43,36 +43,36 @@ pub struct Pinned {
 /// The arguments of `mirrorc flow`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Flow {
-    /// Show what is known of a flow
+    /// Show packets, bytes, application and triggers of a flow
     Show(Named),
-    /// Raise an external trigger by flow for a flow
+    /// Pin a flow: raise an external trigger by flow for it
     Pin {
         #[command(flatten)]
         pin: Pinned,
-        /// For how long, where the trigger holds for a time: `10m`
+        /// How long the flow stays pinned, if the trigger holds for a time: `10m`
         #[arg(long = "for", value_name = "TIME")]
         lasts: Option<String>,
     },
-    /// Clear it again
+    /// Unpin a flow: clear the trigger for it
     Unpin(Pinned),
 }
 
-/// By what flows are ranked.
+/// The measure by which flows are ranked.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum By {
-    /// Bytes of both directions
+    /// Rank by bytes of both directions
     Bytes,
-    /// Packets of both directions
+    /// Rank by packets of both directions
     Packets,
 }
 
 /// The arguments of `mirrorc top`.
 #[derive(Debug, clap::Args)]
 pub struct Top {
-    /// By what
+    /// The measure by which flows are ranked
     #[arg(long, default_value = "bytes")]
     by: By,
-    /// How many, at most 1000
+    /// The largest number of flows, up to 1000
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     #[command(flatten)]
@@ -153,9 +153,9 @@ impl Pinned {
         }
         let told = match word(&done["effect"]).as_str() {
             "raised" => format!("trigger {trigger} is active for this flow"),
-            "extended" => format!("trigger {trigger} was active for this flow already"),
-            "suppressed" => format!("trigger {trigger} is suppressed for this flow, and was not raised"),
-            "full" => format!("trigger {trigger} has no room for another flow, and was not raised"),
+            "extended" => format!("trigger {trigger} was already active for this flow; its time was extended"),
+            "suppressed" => format!("trigger {trigger} was not raised: it is suppressed for this flow"),
+            "full" => format!("trigger {trigger} was not raised: its capacity is used up"),
             "cleared" => format!("trigger {trigger} is no longer active for this flow"),
             _ => format!("trigger {trigger} was not active for this flow"),
         };
@@ -165,7 +165,7 @@ impl Pinned {
 }
 
 impl Of {
-    /// The external trigger by flow of the policy, if there is one and no other.
+    /// The external trigger by flow of the policy, if there is exactly one.
     fn only_trigger(&self) -> Result<String, Failure> {
         let path = format!("/v1/policies/{}/triggers", part(&self.policy));
         let triggers = self.to.json("GET", &path, Sent::Nothing)?;
@@ -177,19 +177,19 @@ impl Of {
             [] => {
                 let what = format!("policy {} has no external trigger by flow", self.policy);
                 Err(Failure::usage(what).help(
-                    "write into its rules what a pin is to do: `trigger keep by flow { external  hold flow }` and \
+                    "define in its rules what a pin does: `trigger keep by flow { external  hold flow }` and \
                      `rule keep { match any  snaplen full when keep  to ids }`",
                 ))
             }
             several => {
                 let what = format!("policy {} has several external triggers by flow", self.policy);
-                Err(Failure::usage(what).help(format!("say which by `--trigger`: {}", several.join(", "))))
+                Err(Failure::usage(what).help(format!("choose one with `--trigger`: {}", several.join(", "))))
             }
         }
     }
 }
 
-/// A text of the answer, harmless on a terminal.
+/// A text of the answer, without characters that control a terminal.
 fn word(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -212,7 +212,7 @@ fn show(flow: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     line("app", &word(&flow["app"]))?;
     line("first", &word(&flow["first"]))?;
     line("last", &word(&flow["last"]))?;
-    line("both ends", if flow["established"] == true { "have spoken" } else { "have not spoken yet" })?;
+    line("both ends", if flow["established"] == true { "have sent packets" } else { "have not both sent packets yet" })?;
     let active = words(&flow["triggers"]);
     line("active", if active.is_empty() { "-" } else { &active })?;
     for suppressed in flow["suppressed"].as_array().into_iter().flatten() {

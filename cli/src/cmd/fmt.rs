@@ -1,7 +1,7 @@
-//! `mirrorc fmt`: rule files in the canonical form. The invariant: a file is replaced in one step
-//! (written beside it, then renamed over it) and only when it changes; a file with errors is left
-//! alone. (Rejected: formatting what could be parsed of a broken file; what is lost then is lost
-//! for good.)
+//! `mirrorc fmt`: rewrites rule files in the canonical format. The invariant: the command replaces
+//! a file in one step (it writes a temporary file and renames it) and only when the text changes;
+//! it leaves a file with errors alone. (Rejected: formatting the parsable parts of a file with
+//! errors; text that is lost then is lost for good.)
 
 use crate::exit::{Exit, Failure};
 use crate::report::{self, Report, count};
@@ -15,17 +15,17 @@ use std::path::Path;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  mirrorc fmt rules/*.mrule              rewrite these files
-  mirrorc fmt --check rules/*.mrule      change nothing; end with 1 if a file is not formatted
+  mirrorc fmt rules/*.mrule              format these files in place
+  mirrorc fmt --check rules/*.mrule      change nothing; exit with 1 if a file is not formatted
   mirrorc fmt - < old.mrule > new.mrule  from standard input to standard output
 
-Exit codes: 0 done, 1 a file is not formatted (--check) or has errors, 2 a file cannot be read or
+Exit codes: 0 done; 1 a file is not formatted (--check) or has errors; 2 a file cannot be read or
 written.")]
 pub struct Args {
-    /// The rule files; `-` is standard input, and its result goes to standard output
+    /// The rule files; `-` reads standard input and writes the result to standard output
     #[arg(value_name = "FILES", required = true)]
     files: Vec<String>,
-    /// Change nothing: show what would change
+    /// Change no file: show the differences
     #[arg(long)]
     check: bool,
 }
@@ -38,7 +38,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         let text = read(name, screen)?;
         let mut sources = SourceMap::default();
         let shown = if name == "-" { "standard input" } else { name };
-        // The first file of a map is the one that the findings speak of.
+        // The diagnostics refer to the first file of the source map.
         sources.add(shown, text.as_str());
         let formatted = match format(&text) {
             Ok(formatted) => formatted,
@@ -69,7 +69,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     }
     if args.check && changed > 0 {
         let what = format!("{} not formatted", count(changed, "file"));
-        writeln!(screen.err, "{}; `mirrorc fmt` rewrites", screen.err_look.paint(BAD, &what))?;
+        writeln!(screen.err, "{}; run `mirrorc fmt` to format", screen.err_look.paint(BAD, &what))?;
         exit = Exit::Problems;
     }
     Ok(exit)
@@ -87,10 +87,10 @@ fn read(name: &str, screen: &mut Screen<'_>) -> Result<String, Failure> {
     })
 }
 
-/// Writes beside the file and renames over it, so that a crash leaves the old text or the new, and
-/// keeps who may read it.
+/// Writes a temporary file beside the file and renames it over the file, so that a crash leaves the
+/// old text or the new one. The permissions stay.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    // Through a link, the file that it names is what changes.
+    // A symbolic link stays: the file that it names is replaced.
     let path = path.canonicalize()?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut beside = tempfile::Builder::new().prefix(".mirrorc").tempfile_in(folder)?;

@@ -1,6 +1,6 @@
-//! `mirrorc man`: the manual as pages for `man`, one of each command. The invariant: pages are made
-//! of the very command line that is parsed, so each names every option. (Rejected: pages kept
-//! beside the code, which age.)
+//! `mirrorc man`: prints the manual as pages for `man`, one for each command. The invariant: the
+//! pages are generated from the same definition that parses the command line, so each page lists
+//! every option. (Rejected: pages kept beside the code; they go stale.)
 
 use crate::exit::{Exit, Failure};
 use crate::screen::Screen;
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  mirrorc man | man -l -                            read the main page
+  mirrorc man | man -l -                            show the main page
   mirrorc man --out /usr/local/share/man/man1       install all pages: mirrorc.1, mirrorc-run.1, ...")]
 pub struct Args {
-    /// Write a page for each command into DIR, which is made if it is not there; without it the
-    /// main page goes to standard output
+    /// Write a page for each command into DIR, which is created if it does not exist; without this
+    /// option, the main page goes to standard output
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ pub fn run(args: &Args, mut command: Command, screen: &mut Screen<'_>) -> Result
     Ok(Exit::Clean)
 }
 
-/// Writes the page of a command, and those of its commands.
+/// Writes the page of a command and of its subcommands.
 fn write_all(command: &Command, out: &Path) -> io::Result<()> {
     let (name, text) = page(command)?;
     std::fs::write(out.join(name), text)?;
@@ -48,14 +48,14 @@ fn write_all(command: &Command, out: &Path) -> io::Result<()> {
 /// The page of a command, and the name of its file.
 fn page(command: &Command) -> io::Result<(String, String)> {
     let version = command.get_version().unwrap_or(env!("CARGO_PKG_VERSION"));
-    // Without a date, roff would take the version for one.
+    // Without a date, roff would show the version as the date.
     let man = Man::new(command.clone()).date(" ").source(format!("mirrorc {version}")).manual("mirrorc");
     let mut text = Vec::new();
     man.render(&mut text)?;
-    // What stands below the options are examples: lines to copy.
+    // The text below the options is examples: lines to copy.
     let text = String::from_utf8_lossy(&text).replace(EXTRA, ".SH EXAMPLES\n.nf\n");
     Ok((man.get_filename(), text.replace(".SH VERSION\n", ".fi\n.SH VERSION\n")))
 }
 
-/// How the generator heads what stands below the options.
+/// The heading that the generator gives to the text below the options.
 const EXTRA: &str = ".SH EXTRA\n";

@@ -1,6 +1,6 @@
-//! `mirrorc station`: the stations of a running mirrorc, listed and changed. The invariant: a
-//! station is written as in a rule file. (Rejected: options for each setting; the language has
-//! them.)
+//! `mirrorc station`: lists and changes the stations of a running mirrorc. The invariant: a station
+//! is written as in a rule file. (Rejected: an option for each setting; the language already has
+//! the settings.)
 
 use super::control::{All, Policy, read, show, tell};
 use crate::client::{Sent, part};
@@ -11,30 +11,31 @@ use serde_json::{Value, json};
 /// The arguments of `mirrorc station`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Args {
-    /// Show the stations, and what became of their copies
+    /// List the stations with their state and their counts of copies
     List(All),
-    /// Send a station's copies elsewhere, or by another limit, until it is reset
+    /// Change the target or a setting of a station until it is reset
     Set {
-        /// The station
+        /// The name of the station
         station: String,
-        /// The words between its braces, as in a rule file: vxlan 192.0.2.11 vni 77 limit 10Mbit
+        /// The target and settings, as between the braces in a rule file: vxlan 192.0.2.11 vni 77
+        /// limit 10Mbit
         #[arg(required = true, value_name = "WORDS")]
         is: Vec<String>,
         #[command(flatten)]
         policy: Policy,
     },
-    /// Have a station be what its program says
+    /// Reset a station to the target and settings in the program
     Reset(Named),
-    /// Give a station no more copies; what waits for it is sent
+    /// Send no more copies to a station; copies that wait in its queue are still sent
     Drain(Named),
-    /// Give it copies again
+    /// Send copies to a drained station again
     Resume(Named),
 }
 
 /// A station of a policy.
 #[derive(Debug, clap::Args)]
 pub struct Named {
-    /// The station
+    /// The name of the station
     station: String,
     #[command(flatten)]
     policy: Policy,
@@ -55,26 +56,26 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         }
         Args::Reset(Named { station, policy }) => {
             let done = policy.to.json("DELETE", &path(policy, station), Sent::Nothing)?;
-            tell(&policy.to, &done, &format!("{station} is what its program says"), screen)
+            tell(&policy.to, &done, &format!("{station} has the settings of its program again"), screen)
         }
         Args::Drain(Named { station, policy }) => {
             let done = policy.to.json("POST", &format!("{}/drain", path(policy, station)), Sent::Nothing)?;
-            tell(&policy.to, &done, &format!("{station} gets no more copies"), screen)
+            tell(&policy.to, &done, &format!("{station} is drained: it receives no new copies"), screen)
         }
         Args::Resume(Named { station, policy }) => {
             let done = policy.to.json("POST", &format!("{}/resume", path(policy, station)), Sent::Nothing)?;
-            tell(&policy.to, &done, &format!("{station} gets copies again"), screen)
+            tell(&policy.to, &done, &format!("{station} receives copies again"), screen)
         }
     }
 }
 
-/// Kinds whose target is a path.
+/// The kinds of stations whose target is a path.
 const PATHS: [&str; 2] = ["pcapng", "pipe"];
 
-/// Settings that stand behind a target.
+/// The settings that may follow a target.
 const SETTINGS: [&str; 9] = ["limit", "burst", "rotate", "keep", "port", "vni", "key", "session", "fragment"];
 
-/// The words are refused by the compiler: says what they should be, in the words of a shell.
+/// Adds to a compiler error how to write the words in a shell.
 fn misspelled(failure: Failure, policy: &Policy, station: &str, is: &str) -> Failure {
     if failure.exit != Exit::Problems {
         return failure;
@@ -82,13 +83,13 @@ fn misspelled(failure: Failure, policy: &Policy, station: &str, is: &str) -> Fai
     let mut words = is.split_whitespace();
     let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let better = if SETTINGS.contains(&first) {
-        // What it is now, where the caller may see that.
+        // The current target, if the caller may see it.
         let target = target(policy, station).unwrap_or_else(|| "vxlan 192.0.2.11 vni 77".to_owned());
-        let why = "the words begin with the station's kind and target, also where only a setting changes";
+        let why = "write the station's kind and target first, also to change only a setting";
         Some((why.to_owned(), format!("{target} {is}")))
     } else if PATHS.contains(&first) && !second.is_empty() && !second.starts_with('"') {
         let rest = words.fold(String::new(), |rest, word| format!("{rest} {word}"));
-        let why = "a path stands in quotes, which a shell takes away: put all of it into single ones";
+        let why = "a path needs quotes, and a shell removes them: put all the words into single quotes";
         Some((why.to_owned(), format!("{first} \"{second}\"{rest}")))
     } else {
         None
@@ -102,7 +103,7 @@ fn misspelled(failure: Failure, policy: &Policy, station: &str, is: &str) -> Fai
     }
 }
 
-/// What a station is, without its limit.
+/// The current target of a station, without its limit.
 fn target(policy: &Policy, station: &str) -> Option<String> {
     let all = policy.to.json("GET", "/v1/stations", Sent::Nothing).ok()?;
     let is_it = |of: &&Value| of["policy"] == policy.policy.as_str() && of["name"] == station;

@@ -1,6 +1,6 @@
-//! `mirrorc token`: makes a token for a remote client of a running mirrorc. The
-//! invariant: the secret is shown once and written nowhere; the file gets its hash. (Rejected:
-//! tokens made over the API; whoever had one could make others.)
+//! `mirrorc token`: creates a token for a remote client of a running mirrorc. The invariant: the
+//! secret is shown once and written nowhere; the file gets its hash. (Rejected: creating tokens
+//! over the API; a client with a token could create more.)
 
 use crate::exit::{Exit, Failure};
 use crate::screen::{GOOD, Screen};
@@ -15,33 +15,33 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  mirrorc token alice --role operator --file tokens          for triggers, tables, params
+  mirrorc token alice --role operator --file tokens          may change triggers, tables, params
   mirrorc token acme --role author --policy acme --file tokens
   mirrorc token ids --role station --policy main --param head --file tokens
 
-Roles, each of which may do what those before it may: station (the params that are named), viewer
-(look on), operator (triggers, tables, params), author (policies), admin. A running mirrorc reads
-the file again at SIGHUP; a line that is taken out is a token that is not known any more.")]
+Roles: station (set the named params), viewer (read), operator (change triggers, tables and params),
+author (load policies), admin (everything). Each role may also do what the roles before it may do.
+On SIGHUP, a running mirrorc reads the file again; to revoke a token, remove its line first.")]
 pub struct Args {
-    /// Whose token it is
+    /// A name for the client, which events and the audit log show
     #[arg(value_name = "NAME")]
     name: String,
-    /// What it may do
+    /// The role of the client: station, viewer, operator, author or admin
     #[arg(long, value_parser = role)]
     role: Role,
-    /// The only policy that it may speak of
+    /// Allow the token to use only this policy
     #[arg(long, value_name = "POLICY", required_if_eq("role", "station"))]
     policy: Option<String>,
-    /// A param that a station may change; may be given several times
+    /// Allow the station to set this param; may be given several times
     #[arg(long, value_name = "PARAM")]
     param: Vec<String>,
-    /// The file of tokens, to which a line is added; it is made if there is none
+    /// The token file, to which the command adds a line; it is created if it does not exist
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
 }
 
 fn role(text: &str) -> Result<Role, String> {
-    Role::of(text).ok_or_else(|| format!("there are: {}", Role::ALL.map(Role::name).join(", ")))
+    Role::of(text).ok_or_else(|| format!("the roles are: {}", Role::ALL.map(Role::name).join(", ")))
 }
 
 /// Runs the command.
@@ -50,7 +50,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     for word in [&args.name].into_iter().chain(&args.policy).chain(&args.param) {
         if word.is_empty() || !word.chars().all(plain) {
             return Err(Failure::usage(format!(
-                "`{word}` cannot stand in a file of tokens: letters, digits, `_-.@`"
+                "`{word}` is not valid in a token file; use letters, digits and `_-.@`"
             )));
         }
     }
@@ -69,13 +69,13 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let mut there = String::new();
     file.read_to_string(&mut there).map_err(failed)?;
     if there.lines().any(|line| line.split_whitespace().next() == Some(args.name.as_str())) {
-        let taken = format!("`{}` has a token for `{}` already", args.file.display(), args.name);
-        return Err(Failure::usage(taken).help("take its line out first, or choose another name"));
+        let taken = format!("`{}` already has a token for `{}`", args.file.display(), args.name);
+        return Err(Failure::usage(taken).help("remove its line first, or choose another name"));
     }
     let gap = if there.is_empty() || there.ends_with('\n') { "" } else { "\n" };
     file.write_all(format!("{gap}{line}\n").as_bytes()).map_err(failed)?;
     writeln!(screen.out, "{secret}")?;
     let good = screen.err_look.paint(GOOD, "added:");
-    writeln!(screen.err, "{good} {} to {}; the secret is shown this once", args.name, args.file.display())?;
+    writeln!(screen.err, "{good} {} to {}; the secret above is shown only once", args.name, args.file.display())?;
     Ok(Exit::Clean)
 }

@@ -1,6 +1,6 @@
-//! `mirrorc events`: what happens, as it happens; and with `--history` what happened before, page
-//! by page until there is no more. The invariant: both print an event the same way. (Rejected: to
-//! begin with the history and go on live; a script that asks what happened wants an end.)
+//! `mirrorc events`: prints events as they happen, or with `--history` earlier events, page by page
+//! until the last. The invariant: both print an event in the same format. (Rejected: printing the
+//! history and then live events; a script that reads the history needs an end.)
 
 use super::show;
 use crate::client::{Sent, To, part};
@@ -12,34 +12,34 @@ use serde_json::Value;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  mirrorc events                                    from now on, until Ctrl-C
-  mirrorc events --kind raised,station_down         only these
-  mirrorc events --history                          the last 100
-  mirrorc events --history --since 1h               all of the last hour
-  mirrorc events --history --since 1d --kind change     who changed what since yesterday
+  mirrorc events                                    new events, until Ctrl-C
+  mirrorc events --kind raised,station_down         new events of these kinds
+  mirrorc events --history                          the last 100 events
+  mirrorc events --history --since 1h               all events of the last hour
+  mirrorc events --history --since 1d --kind change     who changed what in the last day
 
 Kinds: raised, cleared, suppression, suppression_ended, station_down, station_up, interface_down, interface_up,
 forwarding_down, forwarding_up, degraded, recovered, drops, drops_cleared, loaded, unloaded, refused, change,
-unauthenticated, note; and, as it happens only (the history does not keep them): extended, vetoed,
-suppressed, full.")]
+unauthenticated, note. Without --history also: extended, vetoed, suppressed, full (the history does not
+keep these kinds).")]
 pub struct Args {
-    /// Show what happened before, the newest last, and end
+    /// Print events from the history, the newest last, and exit
     #[arg(long)]
     history: bool,
-    /// From this time on: 2030-01-31T12:00:00Z, or how long ago: 30m, 1h
+    /// Only events after this time: 2030-01-31T12:00:00Z, or a time span before now: 30m, 1h
     #[arg(long, value_name = "TIME", requires = "history")]
     since: Option<String>,
-    /// Only these kinds: raised,change
+    /// Only events of these kinds, separated by commas: raised,change
     #[arg(long, value_name = "KINDS")]
     kind: Option<String>,
-    /// How many; without it and `--since` 100
+    /// The largest number of events; the default is 100, and no limit with `--since`
     #[arg(long, value_name = "N", requires = "history", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
     to: To,
 }
 
-/// The most events of a page.
+/// The largest number of events in a page.
 const PAGE: u64 = 1000;
 
 /// Runs the command.

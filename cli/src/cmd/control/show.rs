@@ -1,13 +1,13 @@
-//! Answers of the API for people. The invariant: what an answer has no room for here is in
-//! `--json`; text of others never drives the terminal. (Rejected: YAML, which is neither read nor
-//! scripted well.)
+//! Prints API answers as text. The invariant: a member that is not shown as text is in the `--json`
+//! output; text that others wrote cannot control the terminal. (Rejected: YAML, which is good
+//! neither for reading nor for scripts.)
 
 use crate::screen::{BAD, BOLD, DIM, DOUBT, GOOD, Screen, printable};
 use crate::table::{Table, grouped, size};
 use serde_json::Value;
 use std::io;
 
-/// A member as text.
+/// A member of an object as text.
 fn text(of: &Value, name: &str) -> String {
     value(&of[name])
 }
@@ -26,12 +26,12 @@ fn items(of: &Value) -> impl Iterator<Item = &Value> {
     of.as_array().into_iter().flatten()
 }
 
-/// Says that there is nothing, where a list is empty.
+/// Prints "no ..." for an empty list.
 fn none(what: &str, screen: &mut Screen<'_>) -> io::Result<()> {
     writeln!(screen.out, "{}", screen.out_look.paint(DIM, &format!("no {what}")))
 }
 
-/// A table of some members of each; `what` they are.
+/// Prints some members of each item as a table; `what` names the items.
 fn table(
     what: &str,
     heads: &[&str],
@@ -63,7 +63,7 @@ pub(in crate::cmd) fn policies(answer: &Value, screen: &mut Screen<'_>) -> io::R
 
 pub(in crate::cmd) fn texts(answer: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     let look = screen.out_look;
-    writeln!(screen.out, "# version {}, loaded {}", text(answer, "version"), text(answer, "loaded"))?;
+    writeln!(screen.out, "# version {}, loaded at {}", text(answer, "version"), text(answer, "loaded"))?;
     for (name, text) in answer["files"].as_object().into_iter().flatten() {
         writeln!(screen.out, "\n{}", look.paint(BOLD, &format!("# {}", printable(name))))?;
         write!(screen.out, "{}", printable(text.as_str().unwrap_or_default()))?;
@@ -107,7 +107,7 @@ pub(in crate::cmd) fn health(answer: &Value, screen: &mut Screen<'_>) -> io::Res
     Ok(())
 }
 
-/// What came, and what became of it.
+/// Prints the counts of packets and copies.
 fn counts(counts: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     let number = |name: &str| text(counts, name);
     let (received, drops) = (number("received"), number("kernel_drops"));
@@ -123,7 +123,7 @@ fn counts(counts: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     let (copies, sent, withheld) = (number("copies"), number("sent"), number("withheld"));
     writeln!(
         screen.out,
-        "copies: {copies}, {sent} sent, dropped: {dropped}; {withheld} withheld by binding limits or by what stops copies"
+        "copies: {copies}, {sent} sent, dropped: {dropped}; {withheld} withheld by binding limits or a failed restore"
     )
 }
 
@@ -194,18 +194,18 @@ pub(in crate::cmd) fn params(answer: &Value, screen: &mut Screen<'_>) -> io::Res
     table("params", &["name", "value", "default", "min", "max"], answer, Some("type"), screen)
 }
 
-/// What loading did, or would do.
+/// What a load changed, or would change.
 pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     let look = screen.out_look;
     let version = text(done, "version");
     if done["dry_run"] == true {
-        writeln!(screen.out, "policy {name} would be at version {version}; nothing was changed")?;
+        writeln!(screen.out, "dry run, nothing changed: policy {name} would become version {version}")?;
     } else {
         let (all, pause) = (&done["all_ms"], &done["pause_ms"]);
         let ok = look.paint(GOOD, "ok:");
         writeln!(
             screen.out,
-            "{ok} loaded policy {name}, version {version} ({all} ms; workers paused {pause} ms)"
+            "{ok} loaded policy {name}, version {version} (compiled in {all} ms; workers paused {pause} ms)"
         )?;
     }
     if done["binding"] == true {
@@ -218,12 +218,12 @@ pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) 
     }
     for kind in ["rules", "limits", "stations", "triggers", "tables", "params"] {
         let fates = &done["plan"][kind];
-        for (fate, says) in [("kept", "live on"), ("new", "are new"), ("lost", "are lost")] {
+        for (fate, says) in [("kept", "kept"), ("new", "new"), ("lost", "removed")] {
             let names: Vec<String> = items(&fates[fate]).map(value).collect();
             match names.len() {
                 0 => {}
-                1..=8 => writeln!(screen.out, "  {kind} that {says}: {}", names.join(", "))?,
-                n => writeln!(screen.out, "  {kind} that {says}: {n}")?,
+                1..=8 => writeln!(screen.out, "  {kind} {says}: {}", names.join(", "))?,
+                n => writeln!(screen.out, "  {kind} {says}: {n}")?,
             }
         }
     }
@@ -231,18 +231,18 @@ pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) 
         writeln!(screen.out, "  flows: {flows}")?;
     }
     if done["plan"]["streams_begin_anew"] == true {
-        writeln!(screen.out, "  flows that are there are searched from where they stand")?;
+        writeln!(screen.out, "  streams of existing flows are searched for the new patterns from their next byte on")?;
     }
     Ok(())
 }
 
-/// An event in a line.
+/// An event on one line.
 pub(in crate::cmd) fn event(event: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     if event["time"].is_null() {
         let lost = event["lost"].as_u64().map_or("some".to_owned(), grouped);
         return writeln!(
             screen.out,
-            "({lost} events are missing: this was too slow, or they are kept no more)"
+            "({lost} events are missing: this client read too slowly, or the history no longer has them)"
         );
     }
     let time = screen.out_look.paint(DIM, &text(event, "time"));
@@ -257,7 +257,7 @@ pub(in crate::cmd) fn event(event: &Value, screen: &mut Screen<'_>) -> io::Resul
     writeln!(screen.out, "{time} {}", told.map(|name| text(event, name)).collect::<Vec<_>>().join(" "))
 }
 
-/// Who asked for what, and what came of it.
+/// Who requested what, and the result.
 fn change(event: &Value) -> String {
     let by = &event["by"];
     let plain = |name: &str| by[name].as_u64().map(|number| format!("{name} {number}"));
@@ -277,7 +277,7 @@ fn change(event: &Value) -> String {
         Some(200..300) => {}
         Some(status) => line.push_str(&format!("; refused ({status})")),
         None if event["event"] == "unauthenticated" => line.push_str("; refused (401)"),
-        None if event["by"]["signal"].is_null() => line.push_str("; it went away before the answer"),
+        None if event["by"]["signal"].is_null() => line.push_str("; the client disconnected before the answer"),
         None => {}
     }
     if !event["reason"].is_null() {
