@@ -87,7 +87,8 @@ pub fn start(
     if targets.is_empty() {
         return Ok(None);
     }
-    let failed = |error| Failure::usage(format!("cannot start the threads that send alarms: {}", plain(&error)));
+    let failed =
+        |error| Failure::usage(format!("cannot start the threads that send alarms: {}", plain(&error)));
     Alarms::start(targets, tell).map(Some).map_err(failed)
 }
 

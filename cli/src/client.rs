@@ -175,12 +175,12 @@ impl To {
     fn unknown(&self, failure: Failure) -> Failure {
         match named(&self.token_file) {
             None => failure.help(
-                "`--token-file FILE`, or MIRRORC_TOKEN_FILE, names the file with your token; `mirrorc token`\n\
-                 makes one where mirrorc runs",
+                "name the file with your token by `--token-file FILE` or MIRRORC_TOKEN_FILE; create a token with\n\
+                 `mirrorc token` on the machine where mirrorc runs",
             ),
             Some(path) => failure.help(format!(
-                "the token is the one of `{}`: it was taken back, or mirrorc has not read its file of tokens\n\
-                 again since it was made (SIGHUP has it read)",
+                "the token in `{}` was revoked, or it is new and mirrorc has not read its token file since\n\
+                 (SIGHUP makes mirrorc read the file)",
                 path.display()
             )),
         }

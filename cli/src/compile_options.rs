@@ -38,7 +38,8 @@ impl CompileOptions {
 
 fn time(text: &str) -> Result<Duration, String> {
     let time = crate::memory::quantity(text, UnitKind::Duration).map(Duration::from_nanos);
-    time.filter(|time| !time.is_zero()).ok_or_else(|| "write a time with its unit, as in `500ms`, `30s` or `5m`".to_owned())
+    time.filter(|time| !time.is_zero())
+        .ok_or_else(|| "write a time with its unit, as in `500ms`, `30s` or `5m`".to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! `mirrorc check --cost`: what a program would remember, before it runs. The invariant: the
-//! numbers are the runtime's own. (Rejected: adding them to `check` unasked; most who check want to
-//! know whether it is right.)
+//! `mirrorc check --cost`: shows how much memory a program needs, before it runs. The invariant:
+//! the numbers are those of the runtime. (Rejected: showing them in every `check`; most users only
+//! want to know whether the rules are correct.)
 
 use crate::exit::Failure;
 use crate::screen::Screen;
@@ -9,16 +9,16 @@ use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::Program;
 use mrule_engine::cost::{Cost, Setting, cost};
 
-/// What a program takes, counted as `run` counts it before it makes anything.
+/// The memory of a program, counted as `run` counts it before it allocates anything.
 ///
 /// # Errors
-/// Its patterns are too large together.
+/// The patterns are too large together.
 pub fn count(program: &Program, setting: &Setting) -> Result<Cost, Failure> {
     let environment = Environment::new(program).map_err(|e| Failure::usage(e.to_string()))?;
     Ok(cost(program, &environment, setting)?)
 }
 
-/// Shows what a program takes.
+/// Prints the memory of a program.
 ///
 /// # Errors
 /// Standard output cannot be written to.
@@ -35,7 +35,7 @@ pub fn show(cost: &Cost, screen: &mut Screen<'_>) -> Result<(), Failure> {
     table.print(table.first(), screen.out_look, screen.out)?;
     writeln!(
         screen.out,
-        "\na packet: keys of triggers {}, windows {}, look-ups in tables and triggers up to {}, patterns in streams {}",
+        "\nfor each packet, at most: {} trigger keys, {} windows, {} lookups in tables and triggers, {} stream patterns",
         grouped(cost.keys),
         grouped(cost.windows),
         grouped(cost.look_ups),

@@ -1,6 +1,6 @@
-//! How a command ends. The numbers are part of the interface: scripts and CI jobs test them. The
-//! invariant: every way out of `mirrorc` is one of these. (Rejected: 1 for everything that went
-//! wrong, which cannot tell "your rules have errors" from "there is no such file".)
+//! How a command ends. The exit codes are part of the interface: scripts and CI jobs test them. The
+//! invariant: every end of `mirrorc` is one of these codes. (Rejected: 1 for every failure, which
+//! cannot distinguish "the rules have errors" from "the file does not exist".)
 
 use std::fmt::Display;
 use std::io;
@@ -9,26 +9,25 @@ use std::path::Path;
 /// The exit codes of `mirrorc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: done, and nothing to complain about.
+    /// 0: success.
     Clean,
     /// 1: the rules have errors (or warnings, where `--deny warnings` was given), or a file is not
     /// formatted.
     Problems,
-    /// 2: the command could not be carried out as given: bad arguments, a file that was named on
-    /// the command line and cannot be read, an output that cannot be written.
+    /// 2: the command failed: wrong arguments, a file of the command line cannot be read, or an
+    /// output cannot be written.
     Usage,
-    /// 3: the capture is broken or of a kind that cannot be read; what was readable has been
-    /// processed.
+    /// 3: a capture is damaged or of an unsupported kind; the readable part was processed.
     Capture,
-    /// 128 and the signal's number, as shells have it: a run over captures was ended by SIGINT
-    /// (130) or SIGTERM (143); what was decided before is in its files and in its summary.
+    /// 128 plus the signal's number, as in shells: SIGINT (130) or SIGTERM (143) ended a run over
+    /// captures. Files and counts have every packet decided before that.
     Interrupted(u8),
-    /// 4: a worker of a run died of a fault of mirrorc; where the kernel forwards, it goes on.
+    /// 4: a worker of a run died from a bug in mirrorc; a kernel redirect goes on forwarding.
     Died,
 }
 
 impl Exit {
-    /// The number given to the operating system.
+    /// The number for the operating system.
     pub fn code(self) -> u8 {
         match self {
             Exit::Clean => 0,
@@ -41,20 +40,20 @@ impl Exit {
     }
 }
 
-/// Why a command could not go on. Printed as `error: message` with the help below it.
+/// Why a command failed. Printed as `error: message`, with the help below.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     /// What went wrong, in lower case without a full stop.
     pub message: String,
-    /// What to do.
+    /// How to solve the problem.
     pub help: Option<String>,
-    /// The exit code it ends with.
+    /// The exit code of the command.
     pub exit: Exit,
 }
 
 impl Failure {
-    /// A command that cannot be carried out as given.
+    /// A command that cannot run with these arguments or in this environment.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), help: None, exit: Exit::Usage }
     }
@@ -69,7 +68,7 @@ impl Failure {
         Failure::usage(format!("cannot {verb} `{path}`: {}", plain(error)))
     }
 
-    /// Says what to do.
+    /// Adds how to solve the problem.
     pub fn help(mut self, help: impl Into<String>) -> Failure {
         self.help = Some(help.into());
         self
@@ -89,8 +88,8 @@ impl From<mrule_engine::Error> for Failure {
     }
 }
 
-/// Files that cannot be opened, made or written are errors of usage; captures that can be opened
-/// and not read are not.
+/// Files that cannot be opened, created or written are failures of the command; a capture that can
+/// be opened but not parsed is a damaged capture.
 impl From<mrule_dataplane::Error> for Failure {
     fn from(error: mrule_dataplane::Error) -> Failure {
         use mrule_dataplane::Error;
@@ -104,13 +103,13 @@ impl From<mrule_dataplane::Error> for Failure {
                 let failure = Failure::file("listen at", address, source);
                 match source.kind() {
                     io::ErrorKind::AddrInUse => failure.help(
-                        "another process listens there: end it, or name another address (`ss -ltnp` shows who\n\
-                         listens where); a mirrorc on the same bridges is replaced by `--take-over`",
+                        "another process listens at this address (`ss -ltnp` shows which): stop it, or choose another\n\
+                         address; use `--take-over` to replace a mirrorc on the same bridges",
                     ),
                     io::ErrorKind::AddrNotAvailable => failure
-                        .help("no interface here has this address: `ip addr` shows those that there are"),
+                        .help("no interface of this machine has this address: `ip addr` lists all addresses"),
                     io::ErrorKind::PermissionDenied => failure.help(
-                        "ports below 1024 need root, or CAP_NET_BIND_SERVICE, at the start; choose a higher one",
+                        "a port below 1024 needs root or CAP_NET_BIND_SERVICE at the start; choose a higher port",
                     ),
                     _ => failure,
                 }
@@ -121,25 +120,26 @@ impl From<mrule_dataplane::Error> for Failure {
                     path.display(),
                     missing(path).unwrap_or_else(|| plain(source))
                 ));
-                failure.help("grant a directory that is there, and that the user mirrorc runs as may write to")
+                failure.help("grant an existing directory that the user of mirrorc can write to")
             }
             Error::Create { path, source } => Failure::file("create", path.display(), source),
             Error::Write { path, source } => Failure::file("write to", path.display(), source),
             Error::NotACapture { .. } | Error::UnsupportedLink { .. } => Failure::capture(error.to_string()),
             Error::Interface { doing, source } => Failure::usage(format!("{doing}: {}", plain(source))),
             Error::Privilege { .. } => Failure::usage(error.to_string()).help(
-                "run it as root, or give the program what it needs once:\n\
+                "run mirrorc as root, or give the program the needed capabilities once:\n\
                  setcap cap_net_raw,cap_net_admin+ep /path/to/mirrorc",
             ),
             Error::ForeignFilter { name, .. } => Failure::usage(error.to_string()).help(format!(
-                "mirrorc touches no filters of others: remove it (tc filter show dev {name} ingress), or run\n\
+                "mirrorc does not change filters of other programs: remove the filter (tc filter show dev {name} ingress), or run\n\
                  with `--forward userspace`",
             )),
             Error::Owned { owner, .. } => Failure::usage(error.to_string()).help(format!(
-                "end {owner}, or run with `--take-over` to have it end and go on forwarding; `--tap` reads\n                 beside it",
+                "stop {owner}, or use `--take-over` to replace it without an interruption of forwarding; `--tap` can read the\n\
+                 interface at the same time",
             )),
             Error::Died { .. } => Failure { exit: Exit::Died, ..Failure::usage(error.to_string()) }.help(
-                "where the kernel forwards, it goes on; start mirrorc again (systemd: `Restart=always`)",
+                "where the kernel forwards, it goes on forwarding; start mirrorc again (systemd: `Restart=always`)",
             ),
             _ => Failure::usage(error.to_string()),
         }
@@ -151,14 +151,14 @@ fn listening(path: &Path, error: &io::Error) -> Failure {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty());
     match above.and_then(missing).filter(|_| error.kind() == io::ErrorKind::NotFound) {
         Some(why) => Failure::usage(format!("cannot listen at `{}`: {why}", path.display())).help(format!(
-            "make the directory first, for the user that mirrorc runs as: mkdir -p -m 0700 {}",
+            "create the directory first, as the user that mirrorc runs as: mkdir -p -m 0700 {}",
             above.unwrap_or(path).display()
         )),
         None => Failure::file("listen at", path.display(), error),
     }
 }
 
-/// Which of the directories of a path is missing, the first one; none when all are there.
+/// The first missing directory of a path; none if all exist.
 fn missing(path: &Path) -> Option<String> {
     let mut all: Vec<&Path> = path.ancestors().filter(|above| !above.as_os_str().is_empty()).collect();
     all.reverse();
@@ -166,7 +166,7 @@ fn missing(path: &Path) -> Option<String> {
     Some(format!("there is no directory `{}`", first.display()))
 }
 
-/// An I/O error in the words of these messages: lower case, without the number that Rust appends.
+/// An I/O error in the style of the messages: lower case, without the number that Rust appends.
 pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

@@ -1,7 +1,7 @@
-//! The forms in which commands print what they tell. The invariant: every command that has a choice
-//! has this one, under one name. (Rejected: a type for each command.)
+//! The output formats of commands. The invariant: every command with a choice of text and JSON uses
+//! this type and the same option. (Rejected: a type for each command.)
 
-/// How what a command tells is printed, where it is for people or for programs.
+/// An output format, for people or for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
     #[default]

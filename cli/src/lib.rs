@@ -1,8 +1,7 @@
 //! The `mirrorc` command line as a library: the binary is one call of [`run`], and tests make the
-//! same call with their own streams. Everything here is thin: it reads arguments, calls the
-//! compiler or the runtime, and prints. The invariant: no decision about packets or programs is
-//! made in this crate. (Rejected: a binary only; its output could then be tested just by starting
-//! processes.)
+//! same call with their own streams. The code here reads arguments, calls the compiler or the
+//! runtime, and prints. The invariant: this crate makes no decision about packets or programs.
+//! (Rejected: only a binary; tests would have to start a process for each output.)
 
 mod alarms;
 mod args;
@@ -36,14 +35,14 @@ use std::ffi::OsString;
 use std::io::{self, BufWriter};
 use std::process::ExitCode;
 
-/// Runs one command line, program name first, and says how it ended. Failures are printed before it
-/// returns. The umask of the process stays as it is: what a run writes is private by its modes
-/// only.
+/// Runs one command line, with the program name first, and returns its exit code. Prints a failure
+/// before it returns. It does not change the umask of the process; files of a run are private by
+/// their modes.
 pub fn run(args: impl IntoIterator<Item = OsString>, screen: &mut Screen<'_>) -> Exit {
     run_in(args, screen, |_| ())
 }
 
-/// The same; `before` is called with the command, before it is carried out.
+/// Like [`run`]; calls `before` with the command before it runs.
 fn run_in(
     args: impl IntoIterator<Item = OsString>,
     screen: &mut Screen<'_>,
@@ -53,7 +52,7 @@ fn run_in(
         screen.out.flush()?;
         Ok(exit)
     });
-    // Where even standard error cannot be written, the exit code is all that is left to say.
+    // If standard error cannot be written either, only the exit code remains.
     let exit = ended.unwrap_or_else(|failure| {
         let _ = screen.out.flush();
         let _ = screen.fail(&failure);
@@ -63,8 +62,8 @@ fn run_in(
     exit
 }
 
-/// The whole program: [`run`] with the process's own arguments and streams. Sets the umask of a
-/// run.
+/// The whole program: [`run`] with the arguments and streams of the process. Sets the umask for
+/// `mirrorc run`.
 pub fn main() -> ExitCode {
     let mut out = BufWriter::new(Quiet::new(io::stdout()));
     let mut err = Quiet::new(io::stderr());
@@ -125,8 +124,7 @@ fn dispatch(
     }
 }
 
-/// Prints what the argument parser has to say: help and version are results, the rest is an error
-/// of usage.
+/// Prints the output of the argument parser: help and version are results, all else is an error.
 fn say(error: &clap::Error, screen: &mut Screen<'_>) -> io::Result<Exit> {
     let (to, look, exit): (&mut dyn io::Write, Look, Exit) = if error.use_stderr() {
         (screen.err, screen.err_look, Exit::Usage)

@@ -1,6 +1,6 @@
-//! What a live run counted, as lines and tables for people and as JSON lines for scripts. The
-//! invariant: both show the runtime's own counts; rates are the only numbers made here. (Rejected:
-//! one JSON object at the end only; who watches a run wants them while it lasts.)
+//! The counts of a live run, as lines and tables of text and as JSON lines. The invariant: both
+//! show the runtime's own counts; only rates are computed here. (Rejected: one JSON object at the
+//! end; a monitoring program needs the counts during the run.)
 
 use crate::screen::{BOLD, DIM, Look};
 use crate::summary;
@@ -11,7 +11,7 @@ use mrule_dataplane::station::{self, Cause};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
-/// What the last line told, for rates.
+/// The counts of the last line, to compute rates.
 #[derive(Debug, Default)]
 pub struct Last {
     seconds: f64,
@@ -23,7 +23,7 @@ pub struct Last {
 }
 
 impl Last {
-    /// Prints one line: rates since the last one.
+    /// Prints one line: the rates since the last line.
     pub fn line(&mut self, report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> {
         let now = Last {
             seconds: report.elapsed.as_secs_f64(),
@@ -41,7 +41,7 @@ impl Last {
             "{:.0} s: {} packets/s{}, {}/s, {} copied",
             now.seconds,
             grouped(rate(now.packets, self.packets)),
-            if prefiltered(report) { " past the pre-filter" } else { "" },
+            if prefiltered(report) { " after the kernel filter" } else { "" },
             size(rate(now.bytes, self.bytes)),
             percent(share),
         );
@@ -58,7 +58,7 @@ impl Last {
     }
 }
 
-/// Whether not all packets are counted, because the kernel passes over some.
+/// Whether the kernel filters packets out, so that not all packets are counted.
 fn prefiltered(report: &Report) -> bool {
     report.ports.iter().any(|port| port.prefilter)
 }
@@ -86,14 +86,14 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
         let (cut, none) = (grouped(summary.bound), grouped(summary.bound_withheld));
         writeln!(
             out,
-            "binding limits cut {cut} copies; {none} were withheld, by them or by what stops copies"
+            "binding limits cut {cut} copies; {none} copies were withheld, by binding limits or a failed restore"
         )?;
     }
     let mut ports = Table::new(&["port", "received", "lost", "decided", "bytes"]);
     for port in &report.ports {
         let lost = port.kernel_drops + port.malformed;
         let cells = [grouped(port.received), grouped(lost), grouped(port.packets()), size(port.bytes)];
-        let entered = format!("of some {} that entered", grouped(port.entered));
+        let entered = format!("of about {} that arrived", grouped(port.entered));
         let note = if port.prefilter { entered } else { String::new() };
         ports.row([vec![port.name.clone()], cells.to_vec()].concat(), note);
     }
@@ -135,7 +135,7 @@ pub fn text(report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> 
     summary::tables(vec![ports, forwarded, sent, alarms], &[], summary, look, out)
 }
 
-/// What is known against copies that count as sent.
+/// Known problems of copies that count as sent.
 fn known(station: &station::Counts) -> impl Iterator<Item = String> {
     let known = [
         (station.unanswered, "sent while the next hop did not answer"),
@@ -145,7 +145,7 @@ fn known(station: &station::Counts) -> impl Iterator<Item = String> {
     known.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(n)))
 }
 
-/// The counts as one line of JSON; the last one of a run is `final`.
+/// The counts as one line of JSON; the last line of a run has `final` set.
 pub fn json(report: &Report, last: bool) -> Value {
     let mut whole = Map::new();
     whole.insert("version".into(), json!(1));
@@ -159,7 +159,7 @@ pub fn json(report: &Report, last: bool) -> Value {
     if let Some(Value::Array(stations)) = whole.get_mut("stations") {
         for (station, became) in stations.iter_mut().zip(&report.stations) {
             if let Value::Object(station) = station {
-                // Of live runs stations tell themselves.
+                // In a live run, stations report their files themselves.
                 station.remove("file");
                 station.remove("file_bytes");
                 station.extend(became_json(became));

@@ -1,9 +1,9 @@
-//! The table that a live run shows on a terminal, drawn again in its own place: rates, what
-//! stations were spared, the rules that copy most, active triggers. The invariants: it takes as
-//! many lines as it says, so that what is written above it stays; it shows the runtime's own
-//! counts, and rates between two of them; a terminal that became narrower since has broken its
-//! lines in two, and those are counted. (Rejected: the alternate screen, which takes what was told
-//! with it when it ends; a library for terminals, for two control sequences.)
+//! The table of a live run on a terminal, redrawn in place: rates, bytes saved by each station, the
+//! rules that copy most, active triggers. The invariants: the table takes exactly the lines that it
+//! counts, so text above it stays; it shows the runtime's own counts, and rates between two
+//! drawings; if the terminal became narrower, the extra rows of broken lines are counted.
+//! (Rejected: the alternate screen, which removes earlier messages when it ends; a terminal
+//! library, for two control sequences.)
 
 use crate::screen::{BOLD, DIM, DOUBT, Look, err_size, printable};
 use crate::table::{Table, grouped, percent, size};
@@ -11,17 +11,17 @@ use mrule_dataplane::live::Report;
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-/// How many rules and triggers are shown.
+/// The largest number of rules and triggers shown.
 const MOST: usize = 8;
 
-/// What is on the terminal.
+/// The table that is on the terminal now.
 #[derive(Debug, Default)]
 pub struct Display {
-    /// How long each line of the table is that is there now, in columns.
+    /// The length of each drawn line, in columns.
     drawn: Vec<usize>,
-    /// How many columns the terminal had then.
+    /// The width of the terminal at that time, in columns.
     width: usize,
-    /// What was counted when it was drawn: by kind and name, a number and bytes.
+    /// The counts at that time: a number and bytes for each kind and name.
     then: HashMap<(Kind, String), (u64, u64)>,
     seconds: f64,
 }
@@ -33,17 +33,17 @@ enum Kind {
     Rule,
 }
 
-/// So much more a second, in number and in bytes.
+/// The increase of a count and of its bytes, in one second.
 type Rates = (u64, u64);
 
 impl Display {
-    /// Takes the table away from the terminal, so that something else can be written in its place.
+    /// Removes the table from the terminal, so that other text can take its place.
     pub fn clear(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let drawn_for = Look { width: self.width, ..Look::PLAIN };
         self.clear_from(err_size(drawn_for).0.width, out)
     }
 
-    /// The same of a terminal that has so many columns now.
+    /// Like `clear`, for a terminal that now has `width` columns.
     fn clear_from(&mut self, width: usize, out: &mut dyn Write) -> io::Result<()> {
         // A terminal that became narrower shows a line in as many rows as it takes.
         let rows = |length: &usize| length.div_ceil(width.max(1)).max(1);
@@ -55,7 +55,7 @@ impl Display {
         }
     }
 
-    /// Draws the table, in place of the one before, on a terminal of so many lines.
+    /// Draws the table in place of the last one, on a terminal of `height` lines.
     pub fn draw(
         &mut self,
         report: &Report,
@@ -66,7 +66,7 @@ impl Display {
         let lines = self.lines(report, look.unicode);
         self.clear_from(look.width, out)?;
         self.width = look.width;
-        // One for the cursor.
+        // One line is for the cursor.
         let room = height.saturating_sub(1).max(1);
         for (style, line) in lines.iter().take(room) {
             let line: String = printable(line).chars().take(look.width).collect();
@@ -113,7 +113,7 @@ impl Display {
                 _ => "-".to_owned(),
             };
             let lost = grouped(port.kernel_drops + port.malformed);
-            let note = if port.prefilter { "past the pre-filter" } else { "" };
+            let note = if port.prefilter { "after the kernel filter" } else { "" };
             let cells = vec![port.name.clone(), grouped(packets), size(bytes), lost, forwarded];
             ports.row(cells, note.to_owned());
         }

@@ -1,4 +1,4 @@
-//! The `mirrorc` binary: the library's one call.
+//! The `mirrorc` binary: one call of the library.
 
 fn main() -> std::process::ExitCode {
     mirrorc::main()

@@ -13,7 +13,7 @@ use std::time::Duration;
 #[command(next_help_heading = "Memory")]
 pub struct Memory {
     /// Keep at most N flows, 128 bytes each; if there are more, the flow that is idle longest is
-    /// removed [default: 1048576]
+    /// removed first [default: 1048576]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=flow::Limits::MAX_FLOWS as u64))]
     flows: Option<u64>,
     /// Idle time after which a flow ends: `tcp-established=2h`, `udp=10s`
@@ -88,7 +88,8 @@ fn timeout(text: &str) -> Result<(Kind, i64), String> {
 /// A size with its unit: `1500`, `64KiB`; at most 1 TiB.
 pub fn size(text: &str) -> Result<usize, String> {
     let size = quantity(text, UnitKind::Size).and_then(|size| usize::try_from(size).ok());
-    size.filter(|size| *size <= 1 << 40).ok_or_else(|| "write a size as in `1500`, `64KiB` or `64MiB`; at most 1 TiB".to_owned())
+    size.filter(|size| *size <= 1 << 40)
+        .ok_or_else(|| "write a size as in `1500`, `64KiB` or `64MiB`; at most 1 TiB".to_owned())
 }
 
 /// A time with its unit: `500ms`, `1s`; at least a tenth of a second.

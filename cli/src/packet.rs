@@ -1,12 +1,12 @@
-//! A packet in a few words, above its explanation: when and where it came from, and what its
-//! headers say. The invariant: it reads only where the dissector has seen bytes, and anything it
-//! cannot read it leaves out. (Rejected: a dump of all fields; Wireshark does that, and the
-//! explanation names the fields that mattered.)
+//! A short description of a packet, printed above its explanation: time, interface and headers. The
+//! invariant: it reads only where the dissector found headers, and leaves out what it cannot read.
+//! (Rejected: a dump of all fields; Wireshark does that, and the explanation names the fields that
+//! mattered.)
 
 use mrule_compiler::abi::{Head, Packet, Stack, bit};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// A line on the frame, a line on its headers, and one on the packet inside a tunnel.
+/// A line about the frame, a line about its headers, and a line about the packet inside a tunnel.
 pub fn describe(packet: &Packet<'_>, head: &Head) -> Vec<String> {
     let mut first = format!("{} bytes", packet.len);
     if packet.cap_len() < packet.len {
@@ -58,15 +58,15 @@ fn headers(frame: &[u8], stack: &Stack) -> Vec<String> {
         };
         words.push(format!("ipv6 {} > {}", address(l3 + 8), address(l3 + 24)));
     } else if has(bit::IP) {
-        words.push("a broken ip header".into());
+        words.push("a malformed ip header".into());
     } else if has(bit::IP6) {
-        words.push("a broken ipv6 header".into());
+        words.push("a malformed ipv6 header".into());
     }
     words.extend(transport(frame, stack));
     words
 }
 
-/// What stands behind the IP header.
+/// The headers after the IP header.
 fn transport(frame: &[u8], stack: &Stack) -> Vec<String> {
     let has = |bits: u64| stack.bits & bits == bits;
     let l4 = stack.l4 as usize;

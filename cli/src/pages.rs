@@ -1,13 +1,13 @@
-//! The reference pages that are made from tables: `docs/fields.md` and `docs/diagnostics.md`. A
-//! test compares the files with what is made here, so they cannot go stale. The invariant: the same
-//! tables give the same page, byte for byte. (Rejected: pages written by hand, and a build script
-//! that writes into the source tree.)
+//! The generated reference pages: `docs/fields.md` and `docs/diagnostics.md`. A test compares the
+//! files with the output of this module, so they cannot go stale. The invariant: the same tables
+//! give the same page, byte for byte. (Rejected: hand-written pages, and a build script that writes
+//! into the source tree.)
 
 use mrule_compiler::fields::{Field, Source, Ty, max_of};
 use mrule_grammar::codes::CODES;
 use std::fmt::Write;
 
-/// The word of a field's type in the language.
+/// The name of a field's type in the language.
 pub fn kind(ty: Ty) -> &'static str {
     match ty {
         Ty::Bool => "bool",
@@ -24,7 +24,7 @@ pub fn kind(ty: Ty) -> &'static str {
     }
 }
 
-/// A field's type in a table: its word, and the values of a number.
+/// A field's type in a table: its name, and the range of a number.
 pub fn values(ty: Ty) -> String {
     match ty {
         Ty::Uint(bits) if bits > 32 => format!("uint, {bits} bits"),

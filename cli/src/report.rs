@@ -1,7 +1,7 @@
-//! Diagnostics on their way out: as text for people, as JSON for scripts, as SARIF for code
-//! scanning. The three formats are drawn from one sorted list with one notion of place, so they
-//! cannot disagree about what was found. The invariant: a finding is in every format or in none.
-//! (Rejected: miette's own JSON, whose shape is not ours to keep stable.)
+//! Prints diagnostics: as text for people, as JSON for scripts, as SARIF for code scanning. All
+//! three formats come from one sorted list with the same positions, so they agree. The invariant: a
+//! diagnostic is in every format or in none. (Rejected: miette's own JSON; its structure is not
+//! under our control.)
 
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::SourceMap;
@@ -13,30 +13,30 @@ pub mod place;
 pub mod sarif;
 pub mod text;
 
-/// What `check` found, ready to be shown.
+/// Sorted diagnostics, ready to print.
 pub struct Report<'a> {
-    /// The findings, by file and place; those without a place first.
+    /// The diagnostics, sorted by file and position; those without a position come first.
     pub diagnostics: Vec<&'a Diagnostic>,
-    /// The texts they speak of.
+    /// The source texts that they refer to.
     pub sources: &'a SourceMap,
 }
 
 impl<'a> Report<'a> {
-    /// Sorts the findings by place.
+    /// Sorts the diagnostics by position.
     pub fn new(diagnostics: &'a [Diagnostic], sources: &'a SourceMap) -> Self {
         let mut diagnostics: Vec<&Diagnostic> = diagnostics.iter().collect();
         diagnostics.sort_by_key(|d| d.labels.first().map(|l| l.span));
         Report { diagnostics, sources }
     }
 
-    /// How many findings there are of each kind.
+    /// Counts the diagnostics by severity.
     pub fn tally(&self) -> Tally {
         let errors = self.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
         Tally { errors, warnings: self.diagnostics.len() - errors }
     }
 }
 
-/// How many findings of each kind; shows as `3 errors, 1 warning`.
+/// The number of diagnostics by severity; prints as `3 errors, 1 warning`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     /// Errors.

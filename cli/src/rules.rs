@@ -29,7 +29,7 @@ pub struct Rules {
 /// Values for params.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Sets {
-    /// Set a param to another value than the program: `--set head=1KiB`
+    /// Set the value of a param: `--set head=1KiB`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
 }
@@ -79,8 +79,10 @@ impl Rules {
         let captures = captures.iter().filter(|path| path.as_os_str() == "-").count();
         let rules = self.files.iter().filter(|file| *file == "-").count();
         match (captures, rules) {
-            (2.., _) => Err(Failure::usage("`--read -` is given twice, but standard input can be read only once")
-                .help("merge the captures first: `mergecap -a -w - FILE FILE | mirrorc ... --read -`")),
+            (2.., _) => {
+                Err(Failure::usage("`--read -` is given twice, but standard input can be read only once")
+                    .help("merge the captures first: `mergecap -a -w - FILE FILE | mirrorc ... --read -`"))
+            }
             (1, 1..) => Err(Failure::usage("the rules and a capture cannot both come from standard input")
                 .help("name a file for one of them")),
             _ => Ok(()),

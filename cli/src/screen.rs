@@ -1,31 +1,31 @@
-//! Where a command reads and writes, and what its terminal can show. Commands get one of these
-//! instead of the process's own streams, so that tests run them in place with a known width and no
-//! colours. The invariant: results go to `out`, messages to `err`, and a reader that goes away
-//! (`mirrorc fields | head`) ends nothing but the writing. (Rejected: `println!`, which panics on a
-//! broken pipe and cannot be tested in place.)
+//! The streams of a command, and the abilities of its terminal. A command uses these streams and
+//! not those of the process, so tests run it in place with a known width and without colours. The
+//! invariant: results go to `out`, messages to `err`, and a closed pipe (`mirrorc fields | head`)
+//! only stops the output. (Rejected: `println!`, which panics on a closed pipe and cannot be tested
+//! in place.)
 
 use crate::exit::Failure;
 use clap::builder::styling::{AnsiColor, Style};
 use std::io::{self, IsTerminal, Read, Write};
 
-/// What one output stream can show.
+/// The abilities of an output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Columns.
+    /// The width in columns.
     pub width: usize,
-    /// Colours.
+    /// Whether colours are used.
     pub colour: bool,
-    /// Box-drawing characters; else ASCII.
+    /// Whether box-drawing characters are used; otherwise ASCII.
     pub unicode: bool,
-    /// Someone is looking: progress bars make sense.
+    /// Whether the stream is a terminal, where progress bars make sense.
     pub live: bool,
 }
 
 impl Look {
-    /// The look of a file or pipe in tests and snapshots.
+    /// The abilities of a file or pipe, in tests and snapshots.
     pub const PLAIN: Look = Look { width: 100, colour: false, unicode: true, live: false };
 
-    /// `text` in `style`, where colours are shown.
+    /// `text` in `style`, if colours are used.
     pub fn paint(self, style: Style, text: &str) -> String {
         if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
@@ -33,13 +33,13 @@ impl Look {
 
 /// Headings.
 pub const BOLD: Style = Style::new().bold();
-/// What matters less.
+/// Less important text.
 pub const DIM: Style = Style::new().dimmed();
-/// Good news.
+/// Success.
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// Bad news.
+/// Errors.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// Doubtful news.
+/// Warnings.
 pub const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
 /// Hints.
 pub const HINT: Style = AnsiColor::Cyan.on_default();
@@ -65,9 +65,9 @@ pub struct Screen<'a> {
     pub out: &'a mut dyn Write,
     /// Messages.
     pub err: &'a mut dyn Write,
-    /// What `out` can show.
+    /// The abilities of `out`.
     pub out_look: Look,
-    /// What `err` can show.
+    /// The abilities of `err`.
     pub err_look: Look,
 }
 
@@ -83,7 +83,7 @@ impl Screen<'_> {
         self.err_look.colour = forced;
     }
 
-    /// Prints why a command could not go on.
+    /// Prints a failure and its help.
     pub fn fail(&mut self, failure: &Failure) -> io::Result<()> {
         let look = self.err_look;
         writeln!(self.err, "{} {}", look.paint(BAD, "error:"), printable(&failure.message))?;
@@ -94,17 +94,17 @@ impl Screen<'_> {
     }
 }
 
-/// What the process's standard output can show.
+/// The abilities of the process's standard output.
 pub fn out_look() -> Look {
     look(&io::stdout(), supports_unicode::on(supports_unicode::Stream::Stdout))
 }
 
-/// What the process's standard error can show.
+/// The abilities of the process's standard error.
 pub fn err_look() -> Look {
     look(&io::stderr(), supports_unicode::on(supports_unicode::Stream::Stderr))
 }
 
-/// What standard error can show now, and how many lines it has: terminals change their size.
+/// The abilities of standard error now, and its number of lines: a terminal can be resized.
 pub fn err_size(look: Look) -> (Look, usize) {
     match terminal_size::terminal_size_of(io::stderr()) {
         Some((width, height)) if width.0 > 0 && height.0 > 0 => {
@@ -125,7 +125,7 @@ fn look<S: IsTerminal + std::os::fd::AsFd>(stream: &S, unicode: bool) -> Look {
     Look { width, colour, unicode, live: live && !dumb }
 }
 
-/// A writer that keeps quiet once its reader has gone.
+/// A writer that ignores all output after its reader has closed the pipe.
 pub struct Quiet<W> {
     inner: W,
     gone: bool,
@@ -166,9 +166,9 @@ impl<W: Write> Write for Quiet<W> {
     }
 }
 
-/// `text` without characters that could drive a terminal or turn the reading direction: rule files,
-/// captures and file names come from others. Every replacement is as long in bytes as what it
-/// replaces, so offsets stay true.
+/// `text` without characters that control a terminal or change the text direction: rule files,
+/// captures and file names come from other people. A replacement has the same length in bytes, so
+/// offsets stay valid.
 pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
     let harmless = |c: char| matches!(c, '\n' | '\t') || replacement(c).is_none();
     if text.chars().all(harmless) {
@@ -199,7 +199,7 @@ fn replacement(c: char) -> Option<char> {
     }
 }
 
-/// Breaks a text at blanks into lines of at most `width` characters, where words allow.
+/// Wraps a text at blanks into lines of at most `width` characters; a longer word stays whole.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;

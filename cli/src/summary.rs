@@ -1,6 +1,6 @@
-//! The summary of a run, as tables for people and as JSON for scripts. The invariant: both show the
-//! same counts, and the JSON's names are stable. (Rejected: to count here what the runtime did not;
-//! the summaries would differ.)
+//! The summary of a run, as text tables and as JSON. The invariant: both show the same counts, and
+//! the JSON names are stable. (Rejected: computing counts here that the runtime does not have; text
+//! and JSON could differ.)
 
 use crate::screen::{BOLD, DIM, Look, printable};
 use crate::table::{Table, grouped, packets, percent, size};
@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The file of a station: path and length in bytes; none where none was written.
+/// The file of a station: path and length in bytes; none if no file was written.
 pub type StationFile = Option<(PathBuf, u64)>;
 
 /// Prints the summary as text.
@@ -52,7 +52,7 @@ pub fn text(
     writeln!(out, "{}", look.paint(DIM, &line))
 }
 
-/// Prints what stations, rules, limits and triggers counted, below tables of the caller's.
+/// Prints the counts of stations, rules, limits and triggers, below the caller's tables.
 pub fn tables(
     before: Vec<Table>,
     files: &[StationFile],
@@ -79,7 +79,7 @@ pub fn tables(
     for l in &totals.limits {
         let others = match l.others_cut + l.others_withheld {
             0 => String::new(),
-            n => format!("and {} of other policies", grouped(n)),
+            n => format!("and {} copies of other policies", grouped(n)),
         };
         limits.row(vec![l.name.clone(), grouped(l.matched), grouped(l.cut), grouped(l.withheld)], others);
     }
@@ -95,7 +95,7 @@ pub fn tables(
     }
 }
 
-/// The captures, for messages: the name of one, the number of several.
+/// The captures as messages show them: the name of a single capture, or the number of captures.
 pub fn captures(read: &[PathBuf]) -> String {
     match read {
         [one] => format!("`{}`", printable(&one.display().to_string())),
@@ -103,7 +103,7 @@ pub fn captures(read: &[PathBuf]) -> String {
     }
 }
 
-/// The summary as JSON. Of several captures, `capture` and `broken` are the first one.
+/// The summary as JSON. Of several captures, `capture` and `broken` are about the first.
 pub fn json(read: &[PathBuf], summary: &Summary) -> Value {
     let unsupported =
         summary.unsupported.iter().map(|(link, packets)| json!({ "link_type": link.0, "packets": packets }));
@@ -126,7 +126,7 @@ pub fn json(read: &[PathBuf], summary: &Summary) -> Value {
     Value::Object(whole)
 }
 
-/// What was decided, as the members of a JSON object.
+/// The counts of decisions, as the members of a JSON object.
 pub fn decided(totals: &Totals, files: &[StationFile]) -> Map<String, Value> {
     let stations = totals.stations.iter().enumerate().map(|(at, s)| {
         let file = files.get(at).and_then(Option::as_ref);
@@ -200,7 +200,7 @@ pub fn decided(totals: &Totals, files: &[StationFile]) -> Map<String, Value> {
     }
 }
 
-/// The triggers that anything happened to.
+/// A table of the triggers with any activity.
 fn triggers(totals: &Totals) -> Table {
     let mut table = Table::new(&["trigger", "held", "raised", "extended", "vetoed", "active"]);
     for t in &totals.triggers {
@@ -213,8 +213,8 @@ fn triggers(totals: &Totals) -> Table {
         let notes = [
             (p.unkeyed, "without a key"),
             (p.suppressed, "suppressed"),
-            (p.full, "without room"),
-            (k.map_or(0, |k| k.external), "raised from outside"),
+            (p.full, "not raised, capacity full"),
+            (k.map_or(0, |k| k.external), "raised externally"),
             (k.map_or(0, |k| k.evicted), "keys evicted"),
         ];
         let notes: Vec<String> = notes

@@ -1,34 +1,35 @@
-//! Tables of right-aligned numbers, and numbers as people read them. The invariant: what is shown
-//! is rounded and never invented: something is not nothing, and not all is not everything.
-//! (Rejected: a table crate; a name and columns of numbers need none.)
+//! Tables of right-aligned numbers, and numbers for people. The invariant: rounding never shows a
+//! non-zero value as zero, or a part as 100%. (Rejected: a table crate; names and number columns
+//! need none.)
 
 use crate::screen::{DIM, Look, printable};
 use std::io::{self, Write};
 
-/// A name and numbers behind it, right-aligned, and perhaps a note.
+/// A table: a name and right-aligned numbers in each row, and an optional note.
 pub struct Table {
     heads: Vec<String>,
     rows: Vec<(Vec<String>, String)>,
 }
 
 impl Table {
-    /// An empty one.
+    /// An empty table.
     pub fn new(heads: &[&str]) -> Table {
         Table { heads: heads.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new() }
     }
 
-    /// Appends a row: the cells, and a note behind them.
+    /// Appends a row: its cells, and a note after them.
     pub fn row(&mut self, cells: Vec<String>, note: String) {
         self.rows.push((cells, note));
     }
 
-    /// How wide the first column must be.
+    /// The width that the first column needs.
     pub fn first(&self) -> usize {
         let names = self.rows.iter().filter_map(|(cells, _)| cells.first());
         names.chain(self.heads.first()).map(|c| c.chars().count()).max().unwrap_or(0)
     }
 
-    /// Its lines, heads first, the first column so wide; none when it is empty.
+    /// The lines of the table, headings first, with a first column of width `first`; none if it is
+    /// empty.
     pub fn lines(&self, first: usize) -> Vec<String> {
         let line = |cells: &[String], note: &str| {
             let mut line = String::new();
@@ -41,7 +42,7 @@ impl Table {
         heads.into_iter().chain(self.rows.iter().map(|(cells, note)| line(cells, note))).collect()
     }
 
-    /// Prints it, the first column so wide; nothing when it is empty.
+    /// Prints the table with a first column of width `first`; nothing if it is empty.
     pub fn print(&self, first: usize, look: Look, out: &mut dyn Write) -> io::Result<()> {
         for (at, line) in self.lines(first).iter().enumerate() {
             if at == 0 {
@@ -84,7 +85,7 @@ pub fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
-/// `12.3%`; what is neither nothing nor everything never shows as such.
+/// `12.3%`; a share above 0 never shows as 0.0%, nor a share below 100 as 100.0%.
 pub fn percent(share: f64) -> String {
     let text = format!("{share:.1}%");
     match text.as_str() {

@@ -1,6 +1,6 @@
-//! What was remembered of flows and streams, in the summary of a run. The invariant: text and JSON
-//! show the runtime's own counts. (Rejected: one line of the busiest counts; what is missing is
-//! what one looks for.)
+//! The counts of flows and streams in the summary of a run. The invariant: text and JSON show the
+//! runtime's own counts. (Rejected: only the largest counts; a user often looks for a count that is
+//! missing.)
 
 use crate::screen::{DIM, Look};
 use crate::table::grouped;
@@ -15,16 +15,20 @@ pub fn text(tracked: &TrackCounts, look: Look, out: &mut dyn Write) -> io::Resul
     writeln!(out, "\n{}", look.paint(DIM, "flows"))?;
     let evicted = f.evicted_young + f.evicted_established;
     let fates = [
-        (f.active, "alive"),
-        (f.expired, "idle for too long"),
-        (f.ended, "followed by another with the same ends"),
-        (evicted, "made room for others"),
+        (f.active, "active"),
+        (f.expired, "ended by timeout"),
+        (f.ended, "replaced by a new connection of the same ends"),
+        (evicted, "evicted from the full table"),
     ];
     let fates: Vec<String> =
         fates.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(*n))).collect();
     writeln!(out, "{} seen: {}", grouped(f.created), fates.join(", "))?;
     if f.orphan_fragments > 0 {
-        writeln!(out, "{} fragments without their first one belong to none", grouped(f.orphan_fragments))?;
+        writeln!(
+            out,
+            "{} fragments without a flow: their first fragment is missing",
+            grouped(f.orphan_fragments)
+        )?;
     }
     match &tracked.streams {
         Some(streams) => content(streams, look, out),
@@ -40,28 +44,28 @@ fn content(s: &StreamCounts, look: Look, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "\n{}", look.paint(DIM, "streams"))?;
     let bytes = [
         (s.delivered, "in order"),
-        (s.repeated, "seen before"),
-        (s.unwanted, "not asked for"),
-        (s.held, "held"),
+        (s.repeated, "repeated"),
+        (s.unwanted, "not needed"),
+        (s.held, "waiting"),
         (s.abandoned, "given up"),
     ];
     writeln!(out, "{} bytes of payload: {}", grouped(s.bytes), list(&bytes))?;
     let m = &s.messages;
     let read = list(&[(m.http, "HTTP"), (m.tls, "TLS"), (m.dns, "DNS")]);
     if !read.is_empty() {
-        writeln!(out, "messages read: {read}")?;
+        writeln!(out, "messages parsed: {read}")?;
     }
     let lost = list(&[
         (m.too_large, "messages too large"),
         (m.malformed, "messages malformed"),
         (m.gap, "messages with a gap"),
-        (m.pool_full + s.gaps.pool_full, "without room in the pool"),
-        (s.gaps.direction_full, "gaps too far behind"),
+        (m.pool_full + s.gaps.pool_full, "dropped because the stream pool was full"),
+        (s.gaps.direction_full, "gaps with too many bytes after them"),
         (s.gaps.truncated, "packets cut by the capture"),
-        (s.facets_dropped, "facts of messages too many for one packet"),
+        (s.facets_dropped, "message fields over the limit of one packet"),
     ]);
     if !lost.is_empty() {
-        writeln!(out, "not looked into: {lost}")?;
+        writeln!(out, "not inspected: {lost}")?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The syntax tree as text, for `emit --stage ast`: nested lists, `(and (== tcp.port 80) udp)`,
-//! broken over lines where they are long. The invariant: every node of the tree shows, and two
-//! trees that differ in more than blanks and comments look different. (Rejected: Rust's debug form,
-//! where one comparison fills a screen with spans.)
+//! broken over lines if they are long. The invariant: every node of the tree is printed, and two
+//! trees that differ in more than blanks and comments print differently. (Rejected: Rust's debug
+//! format, where one comparison fills a screen with spans.)
 
 use mrule_grammar::ast::{
     ArithOp, Clause, CompareOp, Expr, ExprKind, File, Item, Length, LengthKind, Literal, Rule, Slice,
@@ -9,16 +9,16 @@ use mrule_grammar::ast::{
 };
 use mrule_grammar::span::{Name, SourceMap, Span};
 
-/// Lists longer than this are broken over lines.
+/// Longer lists are broken over lines.
 const WIDTH: usize = 96;
 
-/// A list `(head part part)`, or a word alone when it has no parts.
+/// A list `(head part part)`, or only the head if it has no parts.
 struct Node {
     head: String,
     parts: Vec<Node>,
 }
 
-/// The tree of a file; each item says where it stands.
+/// The syntax tree of a file; each item has its position.
 pub fn file(file: &File, sources: &SourceMap) -> String {
     let mut out = String::new();
     for item in &file.items {

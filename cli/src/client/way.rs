@@ -1,6 +1,6 @@
-//! The way to a running mirrorc: its control socket, or TLS remotely with a token. The invariant:
-//! a token goes to nobody whose certificate does not vouch for the name that was asked for.
-//! (Rejected: a switch to believe any certificate; `--ca` says which.)
+//! The connection to a running mirrorc: a Unix socket, or TLS with a token. The invariant: the
+//! token is sent only to a server whose certificate is valid for the requested name. (Rejected: an
+//! option to accept any certificate; `--ca` names the authority to trust.)
 
 use crate::exit::{Failure, plain};
 use mrule_dataplane::privilege::User;
@@ -15,20 +15,20 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-/// Both ends of a connection.
+/// A connection, to read from and write to.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Where to ask, as it is written after `--to`.
+/// The address of a running mirrorc, as it is written after `--to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
-    /// A socket's path.
+    /// The path of a Unix socket.
     Socket(PathBuf),
-    /// A host and its port.
+    /// A host and its port, for TLS.
     Tls { host: String, port: u16 },
 }
 
-/// The port of `https://HOST`.
+/// The default port of `https://HOST`.
 const HTTPS: u16 = 443;
 
 impl Way {
@@ -38,28 +38,29 @@ impl Way {
         if scheme != "https" {
             return Err(match scheme {
                 "http" => format!(
-                    "mirrorc answers TLS only: write `https://{rest}`, and name your token by `--token-file FILE`"
+                    "the remote API uses TLS: write `https://{rest}`, and name your token file with `--token-file FILE`"
                 ),
                 _ => "write the path of a control socket, or `https://HOST:PORT`".to_owned(),
             });
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let uri: hyper::Uri =
-            format!("https://{rest}").parse().map_err(|_| format!("`{text}` is no address"))?;
+        let uri: hyper::Uri = format!("https://{rest}")
+            .parse()
+            .map_err(|_| format!("`{text}` is not a valid address; write `https://HOST:PORT`"))?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let no_port = uri.port_u16().is_none() && !rest.ends_with(uri.host().unwrap_or_default());
         if host.is_empty() || no_port || !matches!(uri.path(), "" | "/") || rest.contains('@') {
-            return Err("write a host and its port: `https://HOST:PORT`".to_owned());
+            return Err("write only a host and a port: `https://HOST:PORT`".to_owned());
         }
         Ok(Way::Tls { host, port: uri.port_u16().unwrap_or(HTTPS) })
     }
 
-    /// Whether it says nothing, as an environment variable that is empty.
+    /// Whether the address is empty, as from an environment variable that is set to nothing.
     pub fn is_empty(&self) -> bool {
         matches!(self, Way::Socket(path) if path.as_os_str().is_empty())
     }
 
-    /// What to call it in messages.
+    /// The address as messages show it.
     pub fn name(&self) -> String {
         match self {
             Way::Socket(path) => path.display().to_string(),
@@ -68,7 +69,7 @@ impl Way {
         }
     }
 
-    /// Goes there.
+    /// Opens the connection.
     pub async fn connect(&self, ca: Option<&Path>) -> Result<Pin<Box<dyn Stream>>, Failure> {
         let nobody = |error: io::Error| {
             Failure::usage(format!("cannot connect to `{}`: {}", self.name(), plain(&error)))
@@ -79,19 +80,18 @@ impl Way {
                 Ok(Box::pin(reached.map_err(|error| match error.kind() {
                     ErrorKind::PermissionDenied => forbidden(path),
                     _ => nobody(error).help(
-                        "start one with `mirrorc run ... --control SOCKET`, and name that socket by `--to`",
+                        "start mirrorc with `mirrorc run ... --control SOCKET`, and use `--to` with the same socket",
                     ),
                 })?))
             }
             Way::Tls { host, port } => {
                 let config = config(ca)?;
                 let name = ServerName::try_from(host.clone())
-                    .map_err(|_| Failure::usage(format!("`{host}` is no name of a host")))?;
+                    .map_err(|_| Failure::usage(format!("`{host}` is not a valid host name")))?;
                 let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| {
                     nobody(error).help(format!(
-                        "mirrorc listens there when it runs with `--listen {}`, `--tls-cert`, `--tls-key` and\n\
-                         `--tokens`; look whether it runs, at this address and port, and whether a firewall lets\n\
-                         you through",
+                        "check that mirrorc runs with `--listen {}`, `--tls-cert`, `--tls-key` and `--tokens`,\n\
+                         and that no firewall blocks the connection",
                         self.name().trim_start_matches("https://")
                     ))
                 })?;
@@ -106,23 +106,23 @@ impl Way {
     }
 }
 
-/// The control socket may not be opened: who may.
+/// Why this user cannot open the control socket, and who can.
 fn forbidden(path: &Path) -> Failure {
-    let failure = |why: String| Failure::usage(format!("`{}` may not be opened: {why}", path.display()));
+    let failure = |why: String| Failure::usage(format!("cannot open `{}`: {why}", path.display()));
     let Ok(about) = std::fs::metadata(path) else {
-        // The lowest one that can be seen is the one that cannot be entered.
+        // The lowest visible directory is the one without search permission.
         let closed = path.ancestors().skip(1).find(|above| above.exists());
         let closed = closed.map_or_else(|| ".".to_owned(), |above| above.display().to_string());
-        return failure(format!("a directory above it is closed to you, `{closed}`"))
-            .help("ask as the user that mirrorc runs as, or as root: `sudo mirrorc ...`");
+        return failure(format!("you have no permission for the directory `{closed}`"))
+            .help("run the command as the user that mirrorc runs as, or as root: `sudo mirrorc ...`");
     };
     match about.uid() {
-        0 => failure("only root may, as whom mirrorc runs".to_owned())
-            .help("ask as root: `sudo mirrorc ...`, or remotely with a token (`run --listen`)"),
+        0 => failure("only root can open it, because mirrorc runs as root".to_owned())
+            .help("run the command as root, `sudo mirrorc ...`, or use the remote API with a token (`run --listen`)"),
         uid => {
             let owner = User::find(&uid.to_string()).map_or(uid.to_string(), |user| user.name);
-            failure(format!("only root and user `{owner}` may, as whom mirrorc runs")).help(format!(
-                "ask as `sudo -u {owner} mirrorc ...`, or remotely with a token (`run --listen`)"
+            failure(format!("only root and the user `{owner}` can open it, because mirrorc runs as `{owner}`")).help(format!(
+                "run the command as `sudo -u {owner} mirrorc ...`, or use the remote API with a token (`run --listen`)"
             ))
         }
     }

@@ -80,20 +80,22 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
                         .help("use `--force` to remove the redirects without this check")
                 })?;
                 if let Some(owner) = found {
-                    return Err(Failure::usage(format!(
-                        "a running mirrorc, {owner}, bridges `{name}`"
-                    ))
-                    .help("stop that mirrorc, which removes its redirects, or use `--force`"));
+                    return Err(Failure::usage(format!("a running mirrorc, {owner}, bridges `{name}`"))
+                        .help("stop that mirrorc, which removes its redirects, or use `--force`"));
                 }
             }
             let (first, second) = (redirects.remove(a)?, redirects.remove(b)?);
             if !first && !second {
-                return Err(Failure::usage(format!("there are no redirects of mirrorc between `{a}` and `{b}`"))
-                    .help("`mirrorc bridge list` lists the redirects"));
+                return Err(Failure::usage(format!(
+                    "there are no redirects of mirrorc between `{a}` and `{b}`"
+                ))
+                .help("`mirrorc bridge list` lists the redirects"));
             }
             let what = match (first, second) {
                 (true, true) => format!("the kernel no longer forwards between {a} and {b}"),
-                (true, false) => format!("the kernel no longer forwards from {a}; it did not forward from {b}"),
+                (true, false) => {
+                    format!("the kernel no longer forwards from {a}; it did not forward from {b}")
+                }
                 _ => format!("the kernel no longer forwards from {b}; it did not forward from {a}"),
             };
             writeln!(screen.out, "{} {what}", screen.out_look.paint(GOOD, "ok:"))?;

@@ -141,7 +141,7 @@ fn summary(report: &Report<'_>, screen: &mut Screen<'_>) -> io::Result<()> {
     // Errors come before warnings; `min_by_key` takes the first of the worst.
     let worst = report.diagnostics.iter().min_by_key(|d| std::cmp::Reverse(d.severity()));
     let code = worst.map_or("", |d| d.code.id());
-    let more = format!("`mirrorc check --explain {code}` explains it");
+    let more = format!("`mirrorc check --explain {code}` tells more");
     let look = screen.err_look;
     writeln!(screen.err, "{}{place}{denied}; {more}", look.paint(style, &tally.to_string()))
 }
@@ -154,7 +154,9 @@ fn explain(wanted: &str, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let near = words::nearest(wanted, CODES.iter().map(|c| c.id()));
     let failure = Failure::usage(format!("there is no diagnostic code `{wanted}`"));
     Err(match near {
-        Some(near) => failure.help(format!("did you mean `{near}`? `mirrorc check --explain` lists all codes")),
+        Some(near) => {
+            failure.help(format!("did you mean `{near}`? `mirrorc check --explain` lists all codes"))
+        }
         None => failure.help("`mirrorc check --explain` lists all codes"),
     })
 }

@@ -1,6 +1,5 @@
-//! The commands for a running mirrorc: policies, triggers, tables, params, stations, events. The
-//! invariant: each command is one request to the API, or a few, and `--json` prints the answer
-//! unchanged. (Rejected: an interactive shell; scripts need commands.)
+//! The commands for a running mirrorc. The invariant: a command sends few requests to the API, and
+//! `--json` prints the answer unchanged. (Rejected: an interactive shell; scripts need commands.)
 
 mod history;
 pub(super) mod show;
@@ -201,7 +200,7 @@ pub enum Param {
     },
     /// Set a param to a value within its bounds
     Set {
-        /// The param
+        /// The name of the param
         param: String,
         /// The value, written as in a rule file: 1KiB
         value: String,
@@ -210,7 +209,7 @@ pub enum Param {
     },
     /// Reset a param to the value in the program
     Reset {
-        /// The param
+        /// The name of the param
         param: String,
         #[command(flatten)]
         policy: Policy,
@@ -258,8 +257,12 @@ pub fn unload(args: &Unload, screen: &mut Screen<'_>) -> Done {
         let policies = to.json("GET", "/v1/policies", Sent::Nothing)?;
         let found = policies.as_array().into_iter().flatten().find(|policy| policy["name"] == name.as_str());
         let why = match found {
-            Some(policy) if policy["binding"] == true => "it is binding: its limits cut the copies of all policies",
-            Some(_) if name == MAIN => "it is the policy of the rule files on the command line of `mirrorc run`",
+            Some(policy) if policy["binding"] == true => {
+                "it is binding: its limits cut the copies of all policies"
+            }
+            Some(_) if name == MAIN => {
+                "it is the policy of the rule files on the command line of `mirrorc run`"
+            }
             _ => "",
         };
         if !why.is_empty() && !confirmed(name, why, screen)? {

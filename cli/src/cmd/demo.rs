@@ -111,7 +111,9 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("the sums do not add up: {what}")));
     }
     match asked {
-        Err(error) => Err(Failure::usage(format!("a request of the client got no answer: {}", plain(&error)))),
+        Err(error) => {
+            Err(Failure::usage(format!("a request of the client got no answer: {}", plain(&error))))
+        }
         Ok(_) => Ok(Exit::Clean),
     }
 }
@@ -166,8 +168,12 @@ fn show(
     }
     let (packets, bytes, answered) = (grouped(packets), size(bytes), size(answered));
     writeln!(out, "{}", look.paint(BOLD, "Forwarded"))?;
-    writeln!(out, "{packets} packets, {bytes}, forwarded by {who}; the client received {answered} of answers")?;
-    let first = "some of them, as seen at the server's interface (packets over 1514 bytes are not segmented yet):";
+    writeln!(
+        out,
+        "{packets} packets, {bytes}, forwarded by {who}; the client received {answered} of answers"
+    )?;
+    let first =
+        "some of them, as seen at the server's interface (packets over 1514 bytes are not segmented yet):";
     writeln!(out, "{}", look.paint(DIM, first))?;
     for line in passed.few() {
         writeln!(out, "  {line}")?;
@@ -182,7 +188,9 @@ fn show(
     let rules = report.summary.rules.iter().map(|rule| format!("{} {}", rule.name, grouped(rule.decided)));
     writeln!(out, "decided by rule: {}", rules.collect::<Vec<_>>().join(", "))?;
     let came = grouped(copied.received()?);
-    let came = format!("{came} copies of ids arrived through the tunnel, by the counter of the station's kernel; some of them:");
+    let came = format!(
+        "{came} copies of ids arrived through the tunnel, by the counter of the station's kernel; some of them:"
+    );
     writeln!(out, "{}", look.paint(DIM, &came))?;
     for line in copied.few() {
         writeln!(out, "  {line}")?;

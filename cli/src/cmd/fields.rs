@@ -142,7 +142,9 @@ fn table(rows: &[&Field], look: Look, out: &mut dyn Write) -> io::Result<()> {
 fn legend(rows: &[&Field], screen: &mut Screen<'_>) -> io::Result<()> {
     let mut notes = Vec::new();
     if rows.iter().any(|f| !f.wireshark) {
-        notes.push("Fields marked * exist only in mirrorc; all others have Wireshark's name and meaning.".to_owned());
+        notes.push(
+            "Fields marked * exist only in mirrorc; all others have Wireshark's name and meaning.".to_owned(),
+        );
     }
     if rows.len() > 12 {
         let without: Vec<&str> = FIELDS.iter().filter(|f| !f.has_inner()).map(|f| f.name).collect();
@@ -168,13 +170,19 @@ fn card(field: &Field, screen: &mut Screen<'_>) -> io::Result<()> {
     match field.source {
         Source::Any(of) => {
             lines.push(("stands for", of.join(", ")));
-            lines.push(("means", "`==`, `<` and `in` hold if any of the values fits; `!=` holds if no value is equal".into()));
+            lines.push((
+                "means",
+                "`==`, `<` and `in` hold if any of the values fits; `!=` holds if no value is equal".into(),
+            ));
         }
         Source::Either(of) => {
             lines.push(("stands for", format!("{}, whichever the packet has", of.join(" or "))))
         }
         Source::Tag { .. } => {
-            lines.push(("means", "`==`, `<` and `in` hold if any of the tags fits; `!=` holds if no tag is equal".into()));
+            lines.push((
+                "means",
+                "`==`, `<` and `in` hold if any of the tags fits; `!=` holds if no tag is equal".into(),
+            ));
         }
         _ => {}
     }
@@ -185,7 +193,10 @@ fn card(field: &Field, screen: &mut Screen<'_>) -> io::Result<()> {
     };
     lines.push(("name", origin.into()));
     if field.has_inner() {
-        lines.push(("in a tunnel", format!("`inner.{}` is the field of the packet inside the first tunnel", field.name)));
+        lines.push((
+            "in a tunnel",
+            format!("`inner.{}` is the field of the packet inside the first tunnel", field.name),
+        ));
     }
     lines.push(("example", pages::example(field)));
     writeln!(screen.out, "{}: {}", look.paint(BOLD, field.name), field.doc)?;

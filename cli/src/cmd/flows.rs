@@ -153,7 +153,7 @@ impl Pinned {
         }
         let told = match word(&done["effect"]).as_str() {
             "raised" => format!("trigger {trigger} is active for this flow"),
-            "extended" => format!("trigger {trigger} was already active for this flow; its time was extended"),
+            "extended" => format!("trigger {trigger} was already active for this flow"),
             "suppressed" => format!("trigger {trigger} was not raised: it is suppressed for this flow"),
             "full" => format!("trigger {trigger} was not raised: its capacity is used up"),
             "cleared" => format!("trigger {trigger} is no longer active for this flow"),
@@ -212,7 +212,10 @@ fn show(flow: &Value, screen: &mut Screen<'_>) -> io::Result<()> {
     line("app", &word(&flow["app"]))?;
     line("first", &word(&flow["first"]))?;
     line("last", &word(&flow["last"]))?;
-    line("both ends", if flow["established"] == true { "have sent packets" } else { "have not both sent packets yet" })?;
+    line(
+        "both ends",
+        if flow["established"] == true { "have sent packets" } else { "have not both sent packets yet" },
+    )?;
     let active = words(&flow["triggers"]);
     line("active", if active.is_empty() { "-" } else { &active })?;
     for suppressed in flow["suppressed"].as_array().into_iter().flatten() {

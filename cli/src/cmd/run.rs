@@ -37,34 +37,34 @@ use std::sync::Arc;
 #[command(group = clap::ArgGroup::new("source").args(["read", "tap", "bridge"]).required(true).multiple(true))]
 #[command(after_help = "\
 Examples:
-  mirrorc run web.mrule --read office.pcapng                  what would be copied, as a summary
-  mirrorc run web.mrule --read office.pcapng --out copies/    and the copies: copies/STATION.pcapng
+  mirrorc run web.mrule --read office.pcapng                  count what would be copied
+  mirrorc run web.mrule --read office.pcapng --out copies/    also write copies/STATION.pcapng
   zstdcat big.pcap.zst | mirrorc run web.mrule --read - --set head=1KiB --stats json
-  mirrorc run web.mrule --read 1.pcap --read 2.pcap           one after the other, as one stream
-  mirrorc run web.mrule --tap eth1 --tap eth2                 live, until Ctrl-C
-  mirrorc run web.mrule --bridge eth1:eth2                    forwards between both, and mirrors
+  mirrorc run web.mrule --read 1.pcap --read 2.pcap           read two files as one stream
+  mirrorc run web.mrule --tap eth1 --tap eth2                 mirror two interfaces, until Ctrl-C
+  mirrorc run web.mrule --bridge eth1:eth2                    forward between both, and mirror
 
-Copies keep the packet's time, interface and original length; each has the rule that decided, and
-the limit that cut, in its comment. While a pipe is read, files are complete up to the last tenth of
-a second. SIGINT (Ctrl-C) or SIGTERM ends the reading of captures: what was decided is in the files
-and in the summary. A second signal ends the process at once.
+Copies keep the time, interface and original length of the packet. The packet comment of a copy names
+the rule that decided and the limit that cut it. While mirrorc reads a pipe, the files are complete
+up to the last tenth of a second. SIGINT (Ctrl-C) or SIGTERM ends the reading of captures; files and
+counts then have every packet up to that point. A second signal ends the process at once.
 
-Exit codes: 0 done, 1 the rules have errors, 2 the command could not be carried out, 3 a capture is
-broken (what could be read was processed), 130 or 143 the reading of captures was ended by SIGINT or
-SIGTERM.")]
+Exit codes: 0 success; 1 the rules have errors; 2 the command failed; 3 a capture is damaged (the
+readable part was processed); 4 a worker thread died; 130 or 143 SIGINT or SIGTERM ended the reading
+of captures.")]
 pub struct Args {
     #[command(flatten)]
     rules: Rules,
-    /// A capture: pcap or pcapng, also gzip or zstd; `-` is standard input. Given several times,
-    /// the files are one stream, in this order
+    /// A capture file: pcap or pcapng, also compressed with gzip or zstd; `-` is standard input.
+    /// Several files are one stream, in the given order
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tap", "bridge"])]
     read: Vec<PathBuf>,
-    /// Write each station's copies to DIR/STATION.pcapng; without it they are counted only
+    /// Write the copies of each station to DIR/STATION.pcapng; without it, copies are only counted
     #[arg(long, value_name = "DIR", requires = "read", conflicts_with_all = ["tap", "bridge"])]
     out: Option<PathBuf>,
     #[command(flatten)]
     live: live::Ports,
-    /// What decides: native code, or the reference interpreter
+    /// How to execute the rules: as native code, or by the reference interpreter
     #[arg(long, value_enum, default_value_t, help_heading = None)]
     engine: Kind,
     #[command(flatten)]
@@ -73,13 +73,13 @@ pub struct Args {
     compile: CompileOptions,
     #[command(flatten)]
     events: Events,
-    /// How to print what was counted
+    /// Output format of the counts
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = None)]
     stats: Format,
-    /// Print errors only: no warnings about the rules, no progress, no summary
+    /// Print only errors: no warnings about the rules, no progress, no counts
     #[arg(long, short, conflicts_with = "stats", help_heading = None)]
     quiet: bool,
-    /// Let the group read captures: files have mode 0640 and directories 0750, without it 0600 and
+    /// Let the group read captures: files get mode 0640 and directories 0750; without it, 0600 and
     /// 0700
     #[arg(long, help_heading = None)]
     pub group_readable: bool,

@@ -23,7 +23,7 @@ Roles: station (set the named params), viewer (read), operator (change triggers,
 author (load policies), admin (everything). Each role may also do what the roles before it may do.
 On SIGHUP, a running mirrorc reads the file again; to revoke a token, remove its line first.")]
 pub struct Args {
-    /// A name for the client, which events and the audit log show
+    /// A name for the client, which events show
     #[arg(value_name = "NAME")]
     name: String,
     /// The role of the client: station, viewer, operator, author or admin
@@ -76,6 +76,11 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     file.write_all(format!("{gap}{line}\n").as_bytes()).map_err(failed)?;
     writeln!(screen.out, "{secret}")?;
     let good = screen.err_look.paint(GOOD, "added:");
-    writeln!(screen.err, "{good} {} to {}; the secret above is shown only once", args.name, args.file.display())?;
+    writeln!(
+        screen.err,
+        "{good} {} to {}; the secret above is shown only once",
+        args.name,
+        args.file.display()
+    )?;
     Ok(Exit::Clean)
 }

@@ -1,14 +1,14 @@
-//! Findings as one JSON object, for scripts. The shape is documented in `docs/diagnostics.md` and
-//! versioned: names are added, never renamed. The invariant: a place is whole or `null`, and texts
-//! are as the user wrote them, control characters too (JSON escapes them). (Rejected: one object
-//! per line; a report that was cut off would look complete.)
+//! Diagnostics as one JSON object, for scripts. Its structure is documented in
+//! `docs/diagnostics.md` and versioned: names are added, never renamed. The invariant: a position
+//! is complete or `null`, and texts are as the user wrote them, with control characters (JSON
+//! escapes them). (Rejected: one object on each line; a truncated report would look complete.)
 
 use super::place::{Place, Texts};
 use super::{Report, severity};
 use mrule_compiler::compile::Compiled;
 use serde::Serialize;
 
-/// The version of the shape.
+/// The version of the structure.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]

@@ -1,6 +1,6 @@
-//! A code's page on a terminal: the little Markdown that the pages use, without its marks. The
-//! invariant: every word of the page shows, and code keeps its line breaks. (Rejected: printing the
-//! Markdown as it is, fences and all, and a Markdown crate for four constructs.)
+//! The page of a diagnostic code on a terminal: renders the few Markdown constructs that the pages
+//! use. The invariant: every word of the page is printed, and code keeps its line breaks.
+//! (Rejected: printing raw Markdown with its fences; a Markdown crate for four constructs.)
 
 use crate::screen::{BAD, BOLD, GOOD, HINT, Look, wrap};
 use mrule_grammar::codes::Code;
@@ -26,7 +26,7 @@ pub fn render(code: Code, look: Look) -> String {
                 }
             }
             Block::Code(language, lines) => {
-                // The pages show a mistake and then its mend.
+                // The pages show a mistake, then the correction.
                 let after = |n: usize| blocks.get(n).is_some_and(|b| matches!(b, Block::Code("mrule", _)));
                 let before = i.checked_sub(1).and_then(|n| blocks.get(n));
                 if *language == "text" && after(i + 1) {

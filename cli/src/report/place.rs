@@ -1,8 +1,7 @@
-//! Where things stand in the texts of a program, in the numbers people and tools use: lines and
-//! columns from 1, columns in characters. Line starts are found once per file, so ten thousand
-//! findings in a large file stay cheap. The invariant: every place is within its text, whatever the
-//! span. (Rejected: `SourceMap::line_column` per finding, which reads the file from its start each
-//! time.)
+//! Positions in source texts: lines and columns from 1, columns in characters. Line starts are
+//! computed once for each file, so ten thousand diagnostics in a large file stay fast. The
+//! invariant: every position is inside its text, for any span. (Rejected: `SourceMap::line_column`
+//! for each diagnostic, which scans the file from its start each time.)
 
 use crate::screen::printable;
 use mrule_grammar::diagnostic::Diagnostic;
@@ -10,7 +9,7 @@ use mrule_grammar::span::{FileId, SourceMap, Span};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Place<'a> {
     /// The file's name as the user gave it.
@@ -29,11 +28,11 @@ pub struct Place<'a> {
     pub end: usize,
 }
 
-/// A text and where its lines start.
+/// A text and the offsets of its lines.
 pub struct Text<'a> {
     /// The file's name as the user gave it.
     pub name: &'a str,
-    /// The text, without what would drive a terminal; as long in bytes as the original.
+    /// The text, without characters that control a terminal; as long in bytes as the original.
     pub shown: Cow<'a, str>,
     raw: Cow<'a, str>,
     starts: Vec<usize>,
@@ -41,8 +40,8 @@ pub struct Text<'a> {
 
 impl<'a> Text<'a> {
     fn new(name: &'a str, raw: &'a str) -> Self {
-        // So that the end of the text lies on a line, also where the last line (or the only one)
-        // has no end.
+        // Adds a line end, so that the end of the text is on a line, also if the last line has
+        // none.
         let raw = if raw.ends_with('\n') { Cow::Borrowed(raw) } else { Cow::Owned(format!("{raw}\n")) };
         let shown = match printable(&raw) {
             Cow::Borrowed(_) => raw.clone(),
@@ -57,18 +56,18 @@ impl<'a> Text<'a> {
         self.starts.partition_point(|start| *start <= at).saturating_sub(1)
     }
 
-    /// How many lines there are; one at least.
+    /// The number of lines, at least one.
     pub fn lines(&self) -> usize {
         self.starts.len()
     }
 
-    /// The bytes of a line, its end included.
+    /// The byte range of a line, including its line end.
     pub fn line(&self, line: usize) -> std::ops::Range<usize> {
         let start = self.starts.get(line).copied().unwrap_or(self.raw.len());
         start..self.starts.get(line + 1).copied().unwrap_or(self.raw.len())
     }
 
-    /// The line of a byte, and how many characters stand before it in that line; both from 0.
+    /// The line of a byte, and the number of characters before it in that line; both from 0.
     pub fn line_column(&self, at: usize) -> (usize, usize) {
         let line = self.line_of(at);
         let before = self.raw.get(self.line(line).start..at).unwrap_or("");
@@ -81,13 +80,13 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The texts that some findings speak of.
+/// The texts that some diagnostics refer to.
 pub struct Texts<'a> {
     files: HashMap<FileId, Text<'a>>,
 }
 
 impl<'a> Texts<'a> {
-    /// Reads the texts that `diagnostics` speak of.
+    /// Collects the texts that `diagnostics` refer to.
     pub fn new<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>, sources: &'a SourceMap) -> Self {
         let mut files = HashMap::new();
         for d in diagnostics {
@@ -106,7 +105,7 @@ impl<'a> Texts<'a> {
         self.files.get(&file)
     }
 
-    /// The place of a span; none when its file is not known.
+    /// The position of a span; none if its file is not known.
     pub fn place(&self, span: Span) -> Option<Place<'a>> {
         let text = self.get(span.file)?;
         let start = text.floor(span.start as usize);

@@ -1,8 +1,8 @@
-//! Findings as SARIF 2.1.0 (OASIS), for code scanning uploads. The tool's rules are the codes that
-//! were found, each with its help page; columns count characters and the log says so
-//! (`columnKind`). The invariant: every result names a rule by index and id, and every URI is
-//! relative where the user gave a relative path, so that uploads match the checkout. (Rejected: a
-//! SARIF crate; the part that is written here is a dozen objects.)
+//! Diagnostics as SARIF 2.1.0 (OASIS), for code scanning uploads. The tool's rules are the codes
+//! that occur, each with its help page; columns count characters, as the log says (`columnKind`).
+//! The invariant: every result names a rule by index and id, and a relative path stays a relative
+//! URI, so that uploads match the checkout. (Rejected: a SARIF crate; this part is a dozen
+//! objects.)
 
 use super::place::{Place, Texts};
 use super::{Report, severity};
@@ -45,7 +45,7 @@ fn rule(code: Code) -> Value {
     })
 }
 
-/// `bracket never closed` as `BracketNeverClosed`, the form that SARIF asks of a rule's name.
+/// `bracket never closed` as `BracketNeverClosed`, the form that SARIF requires for a rule's name.
 fn pascal(title: &str) -> String {
     let words = title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty());
     words.map(|w| w[..1].to_ascii_uppercase() + &w[1..]).collect()
@@ -63,7 +63,7 @@ fn result(d: &Diagnostic, codes: &[Code], texts: &Texts<'_>) -> Value {
         "message": { "text": text },
     });
     let mut places = d.labels.iter().filter_map(|l| Some((texts.place(l.span)?, l.text.as_str())));
-    // The main label's words belong to the message; a location's own message is for the others.
+    // The message has the text of the main label; only the other locations have their own message.
     if let Some((main, words)) = places.next() {
         result["locations"] = json!([location(&main, words, None)]);
     }

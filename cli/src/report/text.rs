@@ -1,7 +1,7 @@
-//! A finding as text: one line that says what is wrong, the source with carets and labels, and what
-//! to do, drawn by miette. Labels may stand in several files. The invariant: any span can be drawn;
-//! what does not fit a screen (long lines, items of many lines) is cut to the part that the label
-//! speaks of. (Rejected: miette's global hook and derive, which want a Rust type per error.)
+//! A diagnostic as text: a line with the message, the source with carets and labels, and the help,
+//! drawn by miette. Labels may be in several files. The invariant: any span can be drawn; long
+//! lines and long items are cut to the part at the label. (Rejected: miette's global hook and
+//! derive, which need a Rust type for each error.)
 
 use super::place::{Text, Texts};
 use super::{Report, severity};
@@ -14,14 +14,14 @@ use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::FileId;
 use std::fmt;
 
-/// Lines longer than this are cut to a window around the label, in bytes.
+/// Longer lines are cut to a window around the label, in bytes.
 const LONG_LINE: usize = 240;
 /// The window before and behind the start of a label in a long line, in bytes.
 const WINDOW: (usize, usize) = (40, 60);
 /// A label over more lines than this is drawn at its first line only.
 const LONG_SPAN: usize = 6;
 
-/// Draws all findings of a report, with a blank line behind each.
+/// Draws all diagnostics of a report, each followed by a blank line.
 pub fn render(report: &Report<'_>, look: Look) -> String {
     let texts = Texts::new(report.diagnostics.iter().copied(), report.sources);
     let mut out = String::new();
@@ -42,8 +42,8 @@ fn draw(diagnostic: &Diagnostic, texts: &Texts<'_>, look: Look, out: &mut String
         .with_urls(false)
         .without_syntax_highlighting()
         .render_report(&mut drawn, &shown);
-    // The first line is miette's own head, which is empty. Only a source that cannot be read makes
-    // drawing fail.
+    // The first line is miette's own heading, which is empty. Drawing fails only if a source cannot
+    // be read.
     if let (Ok(()), Some((_, sources))) = (done, drawn.split_once('\n')) {
         out.push_str(sources);
     }
@@ -81,7 +81,7 @@ fn theme(look: Look) -> GraphicalTheme {
     GraphicalTheme { characters, styles }
 }
 
-/// The labels of a finding as miette wants them; its words are written above and below.
+/// The labels of a diagnostic for miette; message and help are printed separately.
 struct Shown<'a> {
     labels: Vec<LabeledSpan>,
     view: View<'a>,
@@ -106,8 +106,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// The line that a mechanical mend leads to, where it is one line and the help does not spell it
-/// out already.
+/// The line after the automatic fix, if it is one line and the help does not already contain it.
 fn mended(diagnostic: &Diagnostic, texts: &Texts<'_>) -> Option<String> {
     let fix = diagnostic.fix.as_ref()?;
     let said =
@@ -125,7 +124,7 @@ fn mended(diagnostic: &Diagnostic, texts: &Texts<'_>) -> Option<String> {
     Some(format!("{before}{}{after}", printable(&fix.replacement)).trim().to_owned())
 }
 
-/// Writes a word in front and a text behind it, its further lines indented under the first.
+/// Writes a word and a text after it, with further lines indented under the text.
 fn note(word: &str, text: &str, look: Look, out: &mut String) {
     let lines = text.lines().flat_map(|line| wrap(line, look.width.saturating_sub(word.len() + 3)));
     for (i, line) in lines.enumerate() {
@@ -136,7 +135,7 @@ fn note(word: &str, text: &str, look: Look, out: &mut String) {
 
 /// The part of a span that is drawn.
 fn visible(text: &Text<'_>, start: usize, end: usize) -> (usize, usize) {
-    // The end of a file is drawn behind its last character, not on the empty line after it.
+    // The end of a file is drawn after its last character, not on the empty line after it.
     let last = text.shown.trim_end().len();
     let start = text.floor(start.min(last));
     let end = text.floor(end.min(last)).max(start);
@@ -177,14 +176,14 @@ impl miette::Diagnostic for Shown<'_> {
     }
 }
 
-/// The texts of one finding laid one behind the other, in the order of its labels, so that miette
-/// can draw labels of several files; a span never reaches from one into the next.
+/// The texts of one diagnostic in one sequence, in the order of its labels, so that miette can draw
+/// labels of several files; a span never crosses from one text into the next.
 struct View<'a> {
     parts: Vec<(FileId, usize, &'a Text<'a>)>,
 }
 
 impl<'a> View<'a> {
-    /// The text of a file and where it starts in the view.
+    /// The text of a file and its offset in the view.
     fn part(&mut self, file: FileId, texts: &'a Texts<'a>) -> Option<(usize, &'a Text<'a>)> {
         if let Some((_, base, text)) = self.parts.iter().find(|p| p.0 == file) {
             return Some((*base, text));
@@ -216,7 +215,7 @@ impl SourceCode for View<'_> {
             let last = text.line_of(end) + after;
             text.line(line.saturating_sub(before)).start..text.line(last.min(text.lines() - 1)).end
         };
-        // A window that cannot hold the span: labels of one long line are drawn apart.
+        // A window too small for the span: labels of one long line are drawn separately.
         if end > range.end {
             return Err(MietteError::OutOfBounds);
         }
@@ -226,7 +225,7 @@ impl SourceCode for View<'_> {
             printable(text.name).into_owned(),
             shown.as_bytes(),
             SourceSpan::new((base + range.start).into(), range.len()),
-            // miette numbers the drawn lines from here and shows this line and column above them.
+            // miette numbers the lines from here and shows this line and column above them.
             first,
             if before == 0 && after == 0 { column } else { 0 },
             shown.matches('\n').count().max(1),

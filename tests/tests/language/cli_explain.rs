@@ -51,7 +51,10 @@ fn pages_are_as_recorded() {
         assert_recorded(format!("cli/explain.{format}"), &pages);
     }
     let run = mirrorc(&["explain", RULES, "--read", name, "--frame", "4"]);
-    assert_eq!((run.exit, run.stderr), (Exit::Usage, format!("error: `{name}` has no frame 4: it has 3\n")));
+    assert_eq!(
+        (run.exit, run.stderr),
+        (Exit::Usage, format!("error: `{name}` has no frame 4: its last frame is 3\n"))
+    );
     let run = mirrorc(&["explain", RULES, "--read", name, "--frame", "0"]);
     assert_eq!(run.exit, Exit::Usage);
     let whole = capture();

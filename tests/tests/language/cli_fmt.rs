@@ -54,7 +54,7 @@ fn check_changes_nothing_and_shows_the_difference() {
     let run = mirrorc(&["fmt", "--check", &name]);
     assert_eq!(run.exit, Exit::Problems);
     assert!(run.stdout.starts_with(&name) && run.stdout.contains("- rule  dns{match"), "{}", run.stdout);
-    assert_eq!(run.stderr, "1 file not formatted; `mirrorc fmt` rewrites\n");
+    assert_eq!(run.stderr, "1 file not formatted; run `mirrorc fmt` to format\n");
     assert_eq!(fs::read_to_string(&path).unwrap(), UGLY);
     fs::write(&path, pretty()).unwrap();
     let run = mirrorc(&["fmt", "--check", &name]);

@@ -72,9 +72,9 @@ fn options_stand_under_their_headings() {
         }
     };
     under("Options", &["--set", "--read", "--out", "--engine", "--stats", "--quiet", "--color", "--help"]);
-    under("Live", &["--tap", "--bridge", "--workers", "--control", "--state", "--interval"]);
+    under("Interfaces", &["--tap", "--bridge", "--workers", "--control", "--state", "--interval"]);
     under("Memory", &["--flows", "--flow-timeout", "--stream-pool", "--memory", "--policy-memory"]);
-    under("From afar", &["--listen", "--tls-cert", "--tls-key", "--tokens"]);
+    under("Remote API", &["--listen", "--tls-cert", "--tls-key", "--tokens"]);
     under("Events", &["--events", "--events-out"]);
     under("Alarms", &["--webhook", "--webhook-secret-file", "--syslog", "--alarm-drops"]);
     for command in ["check", "explain"] {

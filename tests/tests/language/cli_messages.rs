@@ -34,17 +34,16 @@ fn fails(dir: &Path, environment: &[(&str, &str)], words: &[&str], code: i32, sa
 fn where_to_ask_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let named =
-        ["which mirrorc to ask is not said", "--to SOCKET", "--to https://HOST:PORT", "MIRRORC_CONTROL"];
+    let named = ["no running mirrorc is named", "--to SOCKET", "--to https://HOST:PORT", "MIRRORC_CONTROL"];
     fails(dir, &[], &["status"], 2, &named);
     let empty = [("MIRRORC_CONTROL", ""), ("MIRRORC_TOKEN_FILE", ""), ("MIRRORC_CA", "")];
     fails(dir, &empty, &["status"], 2, &named);
     fails(dir, &[], &["trigger", "list"], 2, &named);
-    let nobody = ["nobody answers at `control`: no such file or directory", "run ... --control SOCKET"];
+    let nobody = ["cannot connect to `control`: no such file or directory", "run ... --control SOCKET"];
     fails(dir, &[("MIRRORC_CONTROL", "control")], &["status"], 2, &nobody);
-    let afar = ["connection refused", "--listen 127.0.0.1:9", "--tls-cert", "firewall"];
+    let afar = ["connection refused", "--listen 127.0.0.1:9", "--tls-cert", "no firewall blocks"];
     fails(dir, &empty, &["status", "--to", "https://127.0.0.1:9"], 2, &afar);
-    let clear = ["TLS only", "https://m.example:8443", "--token-file"];
+    let clear = ["the remote API uses TLS", "https://m.example:8443", "--token-file"];
     fails(dir, &[], &["status", "--to", "http://m.example:8443"], 2, &clear);
 }
 

@@ -261,10 +261,7 @@ fn policies_come_and_go() {
         place.write("parts.mrule", "let unused = 1\n");
         place.write("bad.csv", "10.1.0.1\n");
         let plan = place.command(&["load", &site, "--as", "site", "--dry-run"]);
-        assert!(
-            plan.contains("would be at version 1") && plan.contains("stations that are new: site"),
-            "{plan}"
-        );
+        assert!(plan.contains("would become version 1") && plan.contains("new stations: site"), "{plan}");
         assert_eq!(place.json(&["list"]).as_array().unwrap().len(), 1);
         place.command(&["load", &site, "--as", "site"]);
         assert!(wire.pings(&["10.1.0.2"]));

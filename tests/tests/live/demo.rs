@@ -37,11 +37,11 @@ fn shows_all(mut command: Command, dir: &Path) {
     let output = command.current_dir(dir).args(["demo", "--requests", "8"]).output().unwrap();
     let (said, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{said}{err}");
-    assert!(said.contains("the client got 1.6 MB of answers"), "{said}");
+    assert!(said.contains("the client received 1.6 MB of answers"), "{said}");
     assert!(said.contains("10.77.0.2:80 ") && said.contains("0 dropped"), "{said}{err}");
     let sent = number(&said, "ids: ");
     assert!(sent > 100, "{said}");
-    let came = said.lines().find(|line| line.contains(" of ids came out")).unwrap();
+    let came = said.lines().find(|line| line.contains(" of ids arrived")).unwrap();
     assert_eq!(sent, number(came, ""), "{said}");
     let lake = dir.join("mirrorc-demo.pcapng");
     let copies = mrule_tests::frames::read(&lake);
@@ -94,7 +94,7 @@ fn where_namespaces_are_forbidden_it_says_so() {
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{err}");
     assert!(
-        err.contains("cannot make network namespaces: no more of them are allowed")
+        err.contains("cannot create network namespaces: the system allows no more of them")
             && err.contains("sudo mirrorc demo"),
         "{err}"
     );

@@ -248,7 +248,7 @@ fn tokens_are_taken_back() {
         let again =
             wire.try_run(&wire.here, &[MIRRORC, "token", "otto", "--role", "admin", "--file", &tokens]);
         let said = String::from_utf8_lossy(&again.stderr).into_owned();
-        assert!(said.contains("has a token for `otto` already"), "{said}");
+        assert!(said.contains("already has a token for `otto`"), "{said}");
         std::fs::write(&tokens, "").unwrap();
         let rules = afar.path("a.mrule");
         let start = [MIRRORC, "run", &rules, "--tap", "in0", "--listen", "10.2.0.1:8444", "--tls-cert"];

@@ -18,10 +18,10 @@ Examples:
   mirrorc events --history --since 1h               all events of the last hour
   mirrorc events --history --since 1d --kind change     who changed what in the last day
 
-Kinds: raised, cleared, suppression, suppression_ended, station_down, station_up, interface_down, interface_up,
-forwarding_down, forwarding_up, degraded, recovered, drops, drops_cleared, loaded, unloaded, refused, change,
-unauthenticated, note. Without --history also: extended, vetoed, suppressed, full (the history does not
-keep these kinds).")]
+Kinds: raised, cleared, suppression, suppression_ended, station_down, station_up, interface_down,
+interface_up, forwarding_down, forwarding_up, degraded, recovered, drops, drops_cleared, loaded,
+unloaded, refused, change, unauthenticated, note. Without --history also: extended, vetoed,
+suppressed, full (the history does not keep these kinds).")]
 pub struct Args {
     /// Print events from the history, the newest last, and exit
     #[arg(long)]

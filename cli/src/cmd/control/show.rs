@@ -201,11 +201,11 @@ pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) 
     if done["dry_run"] == true {
         writeln!(screen.out, "dry run, nothing changed: policy {name} would become version {version}")?;
     } else {
-        let (all, pause) = (&done["all_ms"], &done["pause_ms"]);
+        let (compiling, pause) = (&done["compiling_ms"], &done["pause_ms"]);
         let ok = look.paint(GOOD, "ok:");
         writeln!(
             screen.out,
-            "{ok} loaded policy {name}, version {version} (compiled in {all} ms; workers paused {pause} ms)"
+            "{ok} loaded policy {name}, version {version} (compiled in {compiling} ms; workers paused {pause} ms)"
         )?;
     }
     if done["binding"] == true {
@@ -222,8 +222,8 @@ pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) 
             let names: Vec<String> = items(&fates[fate]).map(value).collect();
             match names.len() {
                 0 => {}
-                1..=8 => writeln!(screen.out, "  {kind} {says}: {}", names.join(", "))?,
-                n => writeln!(screen.out, "  {kind} {says}: {n}")?,
+                1..=8 => writeln!(screen.out, "  {says} {kind}: {}", names.join(", "))?,
+                n => writeln!(screen.out, "  {says} {kind}: {n}")?,
             }
         }
     }
@@ -231,7 +231,10 @@ pub(in crate::cmd) fn loaded(name: &str, done: &Value, screen: &mut Screen<'_>) 
         writeln!(screen.out, "  flows: {flows}")?;
     }
     if done["plan"]["streams_begin_anew"] == true {
-        writeln!(screen.out, "  streams of existing flows are searched for the new patterns from their next byte on")?;
+        writeln!(
+            screen.out,
+            "  streams of existing flows are searched for the new patterns from their next byte on"
+        )?;
     }
     Ok(())
 }
@@ -277,7 +280,9 @@ fn change(event: &Value) -> String {
         Some(200..300) => {}
         Some(status) => line.push_str(&format!("; refused ({status})")),
         None if event["event"] == "unauthenticated" => line.push_str("; refused (401)"),
-        None if event["by"]["signal"].is_null() => line.push_str("; the client disconnected before the answer"),
+        None if event["by"]["signal"].is_null() => {
+            line.push_str("; the client disconnected before the answer")
+        }
         None => {}
     }
     if !event["reason"].is_null() {

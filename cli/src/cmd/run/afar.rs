@@ -13,41 +13,42 @@ use std::sync::atomic::AtomicBool;
 
 /// Where to listen, and by which files.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "From afar")]
+#[command(next_help_heading = "Remote API")]
 pub(super) struct Listen {
-    /// Listen at this TCP address for the HTTP API, with TLS, for those who have a token
+    /// Serve the HTTP API with TLS at this TCP address, to clients that have a token
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "read", requires_all = ["tls_cert", "tls_key", "tokens"])]
     listen: Option<SocketAddr>,
-    /// The certificate, and those that vouch for it, as PEM
+    /// File (PEM) with the certificate of the remote API and its chain
     #[arg(long, value_name = "FILE", requires = "listen")]
     tls_cert: Option<PathBuf>,
-    /// Its private key, as PEM
+    /// File (PEM) with the private key of the certificate
     #[arg(long, value_name = "FILE", requires = "listen")]
     tls_key: Option<PathBuf>,
-    /// Who may ask for what: a file that `mirrorc token` writes; SIGHUP reads it and the
-    /// certificate again
+    /// Token file, written by `mirrorc token`; on SIGHUP, mirrorc reads it and the certificate
+    /// again
     #[arg(long, value_name = "FILE", requires = "listen")]
     tokens: Option<PathBuf>,
-    /// How many connections there can be to the API, by each way: remote, and at the control
+    /// Maximum number of API connections, counted separately for the remote API and the control
     /// socket
     #[arg(long, value_name = "N", default_value_t = 1200, value_parser = clap::value_parser!(u32).range(12..=100_000))]
     api_connections: u32,
-    /// How many of them from one address (of IPv6: from one /64)
+    /// Maximum number of API connections from one address (for IPv6: from one /64)
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     api_connections_per_address: u32,
-    /// How much memory the bodies of all requests to the API may take together; a quarter is for
-    /// the control socket only
+    /// Maximum memory for the bodies of all API requests together; a quarter is reserved for the
+    /// control socket
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = memory::size)]
     api_body_memory: usize,
-    /// Let stations that clients (holders of tokens) write be files and FIFOs beneath this
-    /// directory; may be given several times. A relative path of a client lies in the first one
+    /// Allow clients with a token to write stations that are files or FIFOs in this directory; may
+    /// be given several times. A relative path of a client starts in the first directory
     #[arg(long, value_name = "DIR", requires = "listen")]
     allow_directory: Vec<PathBuf>,
-    /// Let stations that clients write send on this interface; may be given several times
+    /// Allow clients with a token to write stations that send on this interface; may be given
+    /// several times
     #[arg(long, value_name = "INTERFACE", requires = "listen")]
     allow_interface: Vec<String>,
-    /// Let tunnels that clients write go to this network, as in 192.0.2.0/24; may be given several
-    /// times
+    /// Allow clients with a token to write tunnels to this network, as in 192.0.2.0/24; may be
+    /// given several times
     #[arg(long, value_name = "NETWORK", requires = "listen")]
     allow_network: Vec<Network>,
 }

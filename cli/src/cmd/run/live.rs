@@ -39,71 +39,71 @@ use std::time::{Duration, Instant};
 
 /// The arguments for interfaces.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Live")]
+#[command(next_help_heading = "Interfaces")]
 pub(super) struct Ports {
-    /// Read what enters by this interface; may be given several times
+    /// Read the frames that arrive at this interface; may be given several times
     #[arg(long, value_name = "INTERFACE")]
     tap: Vec<String>,
-    /// Forward every frame from A to B and from B to A, and read what enters; may be given several
-    /// times
+    /// Forward every frame between interfaces A and B, and read the frames that arrive at both; may
+    /// be given several times
     #[arg(long, value_name = "A:B", value_parser = pair)]
     pub(super) bridge: Vec<(String, String)>,
-    /// Who forwards
+    /// Whether the kernel or mirrorc forwards
     #[arg(long, value_enum, value_name = "WHO", default_value_t, requires = "bridge")]
     forward: Who,
-    /// Let the kernel go on forwarding when mirrorc ends
+    /// Keep the redirects when mirrorc ends, so that the kernel goes on forwarding
     #[arg(long, requires = "bridge")]
     keep_forwarding: bool,
-    /// Do not put a redirect back that vanishes while it runs
+    /// Do not restore a redirect that disappears during the run
     #[arg(long, requires = "bridge")]
     no_repair: bool,
-    /// Where another mirrorc forwards between these interfaces: have it end, and go on forwarding
-    /// meanwhile
+    /// Replace a running mirrorc that bridges these interfaces, without an interruption of
+    /// forwarding
     #[arg(long, requires = "bridge")]
     pub(super) take_over: bool,
-    /// What becomes of copies when something that bound all policies cannot be restored from
-    /// `--state`
+    /// What to do with copies if mirrorc cannot restore a binding policy from `--state`
     #[arg(long, value_enum, value_name = "WHAT", default_value_t, requires = "state")]
     binding_failure: Failing,
-    /// How many worker threads; all packets of a flow meet the same one [default: one for each
+    /// Number of worker threads; one worker decides all packets of a flow [default: one for each
     /// core]
     #[arg(long, value_name = "N", conflicts_with = "read", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
-    /// Memory of each worker's receive ring for each interface [default: 16MiB]
+    /// Size of the receive ring that each worker has for each interface [default: 16MiB]
     ///
-    /// The default holds one second at up to 100,000 packets a second of 64 bytes, 300 ms at
-    /// 300,000, and about 10,000 packets of 1,500 bytes. From 1MiB (64 ms) to 1GiB. Frames longer
-    /// than 16,000 bytes (GRO, GSO) wait in a queue beside it, which takes up to 32 MiB while they
+    /// From 1MiB to 1GiB. The default holds 1 s of traffic at up to 100,000 packets a second of 64
+    /// bytes, 300 ms at 300,000, and about 10,000 packets of 1,500 bytes; 1MiB holds 64 ms. Frames
+    /// over 16,000 bytes (GRO, GSO) wait in a separate queue, which uses up to 32 MiB while they
     /// wait.
     #[arg(long, value_name = "SIZE", conflicts_with = "read", value_parser = ring)]
     ring: Option<u64>,
-    /// What packets are spread over workers by
+    /// How packets are spread over the workers
     #[arg(long, value_enum, value_name = "WHAT", default_value_t, conflicts_with = "read")]
     spread: SpreadBy,
-    /// See also frames that are for other hosts
+    /// Put the interfaces into promiscuous mode, to read frames that are addressed to other hosts,
+    /// too
     #[arg(long, conflicts_with = "read")]
     promiscuous: bool,
-    /// Read every packet, also those that no rule could want and that the kernel would pass over
+    /// Switch off the kernel filter that drops packets which no rule can match
     #[arg(long, conflicts_with = "read")]
     no_prefilter: bool,
-    /// Listen at this Unix socket for commands and the HTTP API; only its owner can open it
+    /// Serve commands and the HTTP API at this Unix socket; only its owner can open it
     #[arg(long, value_name = "SOCKET", conflicts_with = "read")]
     pub(super) control: Option<PathBuf>,
-    /// Keep policies, tables, params, raised and suppressed triggers in this directory, for the
-    /// next run
+    /// Save policies, tables, params, and raised and suppressed triggers in this directory, and
+    /// restore them at the next start
     #[arg(long, value_name = "DIR", conflicts_with = "read")]
     pub(super) state: Option<PathBuf>,
-    /// Have each worker stay on one of these processors, in turn, as in `0,2-3`; without
-    /// `--workers`, one worker for each
+    /// Pin the workers to these processors, in turn, as in `0,2-3`; without `--workers`, one worker
+    /// runs on each
     #[arg(long, value_name = "CPUS", conflicts_with = "read", value_parser = processors)]
     pin: Option<Processors>,
-    /// Run as this user; without it, and called by sudo, as the one who called it
+    /// Switch to this user after the start [default: the user who called sudo, if any]
     #[arg(long, value_name = "USER[:GROUP]", conflicts_with = "read")]
     pub(super) user: Option<String>,
-    /// Do not have the kernel refuse system calls that mirrorc does not need
+    /// Switch off the system call filter (seccomp)
     #[arg(long, conflicts_with = "read")]
     pub(super) no_seccomp: bool,
-    /// How often to print counts while it runs [default: 10s; 1s for JSON and on a terminal]
+    /// Time between two outputs of the counts [default: 10s; 1s for JSON and on a terminal]
     #[arg(long, value_name = "TIME", conflicts_with = "read", value_parser = memory::duration)]
     interval: Option<Duration>,
     #[command(flatten)]
@@ -124,31 +124,31 @@ impl Ports {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum Who {
-    /// The kernel, by tc redirects: it forwards under overload, too, and when mirrorc is killed
+    /// The kernel forwards by tc redirects, also under overload and after mirrorc is killed
     #[default]
     Kernel,
-    /// mirrorc itself, for where tc is not to be had
+    /// mirrorc forwards, for systems without tc
     Userspace,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum SpreadBy {
-    /// By addresses while a policy keeps flows, else also by ports
+    /// By addresses while a policy tracks flows, otherwise also by ports
     #[default]
     Auto,
-    /// By IP addresses: all packets of a flow meet one worker, fragments and tunnels among them
+    /// By IP addresses: one worker gets all packets of a flow, including fragments and tunnels
     Addresses,
-    /// Also by the ports of TCP, UDP and SCTP: for traffic of few pairs of hosts; fragments may
-    /// miss their flow
+    /// Also by the ports of TCP, UDP and SCTP, for traffic between few pairs of hosts; a fragment
+    /// may go to another worker than its flow
     Ports,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum Failing {
-    /// They are withheld, until it is loaded again, unloaded, or `mirrorc release` is said
+    /// Withhold them until the policy is loaded again, unloaded, or released by `mirrorc release`
     #[default]
     Closed,
-    /// They go on, and `mirrorc status` says what is missing
+    /// Send them; `mirrorc status` shows what is missing
     Open,
 }
 
@@ -156,7 +156,7 @@ enum Failing {
 pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         Some((a, b)) if !a.is_empty() && !b.is_empty() && !b.contains(':') => Ok((a.into(), b.into())),
-        _ => Err("write two interfaces with a colon between, as in `eth1:eth2`".to_owned()),
+        _ => Err("write two interfaces, separated by a colon, as in `eth1:eth2`".to_owned()),
     }
 }
 
@@ -166,7 +166,7 @@ struct Processors(Vec<usize>);
 
 /// `0,2-3`.
 fn processors(text: &str) -> Result<Processors, String> {
-    let wrong = || format!("`{text}` is no list of processors; write numbers and ranges, as in `0,2-3`");
+    let wrong = || format!("`{text}` is not a list of processors; write numbers and ranges, as in `0,2-3`");
     let mut all = Vec::new();
     for part in text.split(',') {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
@@ -187,7 +187,7 @@ fn ring(text: &str) -> Result<u64, String> {
     if (1 << 20..=1 << 30).contains(&bytes) {
         return Ok(bytes);
     }
-    Err("a ring takes from 1MiB to 1GiB; the default, 16MiB, holds one second".to_owned())
+    Err("write a size from 1MiB to 1GiB; the default is 16MiB, which holds up to one second".to_owned())
 }
 
 impl Ports {

@@ -46,7 +46,7 @@ fn a_binding_load_that_cannot_be_written_withholds_copies_after_a_restart() {
         assert_eq!(place.status().1["counts"]["sent"], 0);
         let run =
             mirrorc(&["load", &site, "--as", "site", "--binding", "--to", place.socket.to_str().unwrap()]);
-        for part in ["limits that are new: never, site", "cut the copies of all policies"] {
+        for part in ["new limits: never, site", "cut the copies of all policies"] {
             assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
         }
         // They cut what others copy.
