@@ -6,7 +6,7 @@ use crate::exit::{Failure, plain};
 use mrule_dataplane::privilege::User;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -97,12 +97,25 @@ impl Way {
                 })?;
                 let connector = tokio_rustls::TlsConnector::from(config);
                 let shaken = connector.connect(name, tcp).await.map_err(|error| {
-                    let failure = Failure::usage(format!("no safe way to `{}`: {error}", self.name()));
-                    failure.help("`--ca FILE` names the certificate of who vouches for it")
+                    let why = refused(&error);
+                    let failure =
+                        Failure::usage(format!("cannot connect securely to `{}`: {why}", self.name()));
+                    failure.help("name the certificate of its authority with `--ca FILE`")
                 });
                 Ok(Box::pin(shaken?))
             }
         }
+    }
+}
+
+/// Why the TLS handshake failed, in the words of a user.
+fn refused(error: &io::Error) -> String {
+    let certificate = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match certificate {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "certificate signed by unknown authority".to_owned()
+        }
+        _ => plain(error),
     }
 }
 

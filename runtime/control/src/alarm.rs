@@ -181,7 +181,7 @@ impl Subscriber for Alarms {
                 tally.dropped.fetch_add(1, Relaxed);
                 if !tally.full.swap(true, Relaxed) {
                     (self.tell)(format!(
-                        "{QUEUE} alarms wait for {}; more are dropped and counted",
+                        "the queue of {QUEUE} alarms for {} is full; further alarms are dropped and counted",
                         tally.to
                     ));
                 }
@@ -247,7 +247,7 @@ impl Drive {
             if self.queue.is_empty() && self.tally.full.swap(false, Relaxed) {
                 let counts = self.tally.counts();
                 (self.tell)(format!(
-                    "no alarms wait for {} any more; {} were dropped",
+                    "the queue of alarms for {} is empty again; {} were dropped",
                     counts.to, counts.dropped
                 ));
             }
@@ -263,7 +263,7 @@ impl Drive {
                 Ok(()) => {
                     self.tally.sent.fetch_add(batch.len() as u64, Relaxed);
                     if self.tally.turns(None) {
-                        (self.tell)(format!("{} takes alarms again", self.tally.to));
+                        (self.tell)(format!("{} accepts alarms again", self.tally.to));
                     }
                     return true;
                 }
@@ -281,7 +281,10 @@ impl Drive {
                     self.tally.sent.fetch_add(sent as u64, Relaxed);
                     batch = batch.get(sent..).unwrap_or_default();
                     if self.tally.turns(Some(why.clone())) {
-                        (self.tell)(format!("{} takes no alarms: {why}; it is tried again", self.tally.to));
+                        (self.tell)(format!(
+                            "{} does not accept alarms: {why}; mirrorc tries again",
+                            self.tally.to
+                        ));
                     }
                 }
             }

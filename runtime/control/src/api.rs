@@ -124,7 +124,7 @@ impl Api {
         });
         match asked.await {
             Ok(answer) => answer.map_err(|refusal| Problem::of(refusal, &self.renderers)),
-            Err(_) => Err(Problem::new(500, "the question could not be answered; please report this")),
+            Err(_) => Err(Problem::new(500, "mirrorc could not answer the request; please report this")),
         }
     }
 }
@@ -143,8 +143,12 @@ impl Api {
         };
         let ticket = self.control.compile(caller.name.as_deref(), work);
         let ticket = ticket.map_err(|refusal| Problem::of(refusal, &self.renderers))?;
-        let none =
-            || Err(Problem::new(503, "the program was not compiled; the run ends, or please report this"));
+        let none = || {
+            Err(Problem::new(
+                503,
+                "the program was not compiled; if mirrorc is not ending, please report this",
+            ))
+        };
         ticket.answer().await.unwrap_or_else(none)
     }
 }

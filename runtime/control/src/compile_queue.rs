@@ -58,13 +58,15 @@ impl CompileLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
     /// Too many wait.
-    #[error("{WAITING} programs wait to be compiled, which is the most; try again later")]
+    #[error("{WAITING} programs already wait to be compiled, the largest number allowed; try again later")]
     All,
     /// Too many of this client wait.
-    #[error("{0} programs of this client wait to be compiled, which is the most; await their answers")]
+    #[error(
+        "{0} programs of this client already wait to be compiled, the largest number allowed; wait for their answers"
+    )]
     One(usize),
     /// No thread is to be had for compiling.
-    #[error("the system has no thread for compiling; try again later")]
+    #[error("cannot start a thread to compile; try again later")]
     NoThread,
     /// No more are compiled.
     #[error("the run has ended")]

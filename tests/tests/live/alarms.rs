@@ -90,14 +90,16 @@ fn webhooks_are_signed_and_tried_again() {
         let words = ["--webhook", &one, "--webhook", &two, "--webhook-secret-file", secret.to_str().unwrap()];
         let place = Place::start(wire, MIRRORC, RULES, &words);
         raise(&place, "10.1.0.9");
-        place.run.says(&format!("webhook http://{} takes no alarms: it answers 500", receiver.address));
-        place.run.says(&format!("webhook http://{later} takes no alarms"));
+        place
+            .run
+            .says(&format!("webhook http://{} does not accept alarms: the answer is 500", receiver.address));
+        place.run.says(&format!("webhook http://{later} does not accept alarms"));
         // They wait, and come together.
         for n in 1..=20 {
             raise(&place, &format!("10.3.0.{n}"));
         }
         until("it takes them", || receiver.taken().len() == 21);
-        place.run.says(&format!("webhook http://{} takes alarms again", receiver.address));
+        place.run.says(&format!("webhook http://{} accepts alarms again", receiver.address));
         let posts = receiver.posts();
         posts.iter().for_each(|post| check(post, "/hook?token=hidden"));
         let statuses: Vec<u16> = posts.iter().filter_map(|post| post.status).collect();
@@ -165,7 +167,7 @@ fn webhooks_are_signed_and_tried_again() {
         assert!(metrics.contains(&line), "{metrics}");
         let said = place.run.said();
         assert_eq!(
-            said.matches(&format!("webhook http://{later} takes no alarms")).count(),
+            said.matches(&format!("webhook http://{later} does not accept alarms")).count(),
             1,
             "told once: {said}"
         );
@@ -200,8 +202,8 @@ fn a_receiver_that_hangs_or_refuses_costs_only_its_own_alarms() {
         assert!(wire.pings(&["10.1.0.2"]), "nothing waits for them");
         let said = place.run.said();
         let once = |what: &str| assert_eq!(said.matches(what).count(), 1, "{what}: {said}");
-        once("alarms wait for webhook");
-        once("refuses alarms: it answers 404");
+        once("alarms for webhook");
+        once("refuses alarms: the answer is 404");
         let begun = Instant::now();
         let last = place.run.stop();
         assert!(begun.elapsed() < Duration::from_secs(15), "it ends all the same");
@@ -255,7 +257,7 @@ fn webhooks_over_tls_are_checked() {
         let run = wire.mirrorc_with(&[("SSL_CERT_FILE", file.to_str().unwrap())], MIRRORC, &words);
         let place = Place { dir, run, socket };
         raise(&place, "10.1.0.9");
-        place.run.says("takes no alarms");
+        place.run.says("does not accept alarms");
         assert!(place.run.said().contains("certificate"), "{}", place.run.said());
         assert!(other.posts().is_empty());
         place.run.stop();
@@ -392,7 +394,7 @@ fn alarms_need_no_control_socket() {
         // What waits when it ends is sent.
         receiver.answers(&[503]);
         wire.ip(&wire.here, &["link", "set", "in0", "up"]);
-        run.says("takes no alarms");
+        run.says("does not accept alarms");
         let last = run.stop();
         assert_eq!(events(&receiver.taken()).last(), Some(&"interface_up"));
         let [told, sent, ..] = became(&last["alarms"], "webhook");
@@ -411,14 +413,14 @@ fn what_is_wrong_with_a_receiver_is_told() {
     let none = files.path().join("none");
     for (words, why) in [
         (vec!["--webhook", "example.com/hook"], "write a URL"),
-        (vec!["--webhook", "ftp://example.com/hook"], "`ftp` is not spoken"),
+        (vec!["--webhook", "ftp://example.com/hook"], "`ftp` is not supported"),
         (vec!["--webhook", "https://a:b@example.com/"], "--webhook-secret-file"),
         (vec!["--webhook", hook, "--webhook-secret-file", none.to_str().unwrap()], "no such file"),
         (vec!["--webhook", hook, "--webhook-secret-file", empty.to_str().unwrap()], "is empty"),
         (vec!["--webhook-secret-file", empty.to_str().unwrap()], "--webhook <URL>"),
         (vec!["--syslog", "example.com"], "udp://host:514"),
         (vec!["--syslog", "udp://example.com:0"], "from 1 to 65535"),
-        (vec!["--alarm-drops", "many"], "drops a second"),
+        (vec!["--alarm-drops", "many"], "drops in a second"),
     ] {
         let run = mirrorc(&[&["run", rules, "--tap", "lo"], &words[..]].concat());
         assert!(run.exit == Exit::Usage && run.stderr.contains(why), "{words:?}: {}", run.stderr);
@@ -440,11 +442,11 @@ fn what_is_wrong_with_a_receiver_is_told() {
         for to in
             ["webhook http://nowhere.invalid", "syslog udp://nowhere.invalid:514", "syslog unix:/dev/null"]
         {
-            place.run.says(&format!("{to} takes no alarms: "));
+            place.run.says(&format!("{to} does not accept alarms: "));
         }
         std::thread::sleep(Duration::from_secs(3));
         let said = place.run.said();
-        assert_eq!(said.matches("takes no alarms").count(), 3, "each is told once: {said}");
+        assert_eq!(said.matches("does not accept alarms").count(), 3, "each is told once: {said}");
         assert!(wire.pings(&["10.1.0.2"]));
         place.run.stop();
     });
@@ -479,6 +481,6 @@ fn drops_are_an_alarm_that_ends() {
         // What is still in the station's queue is dropped at the end.
         let of = |at: usize| drops[at]["copies"].as_u64().unwrap();
         assert!(of(0) > 0 && of(0) <= of(1) && of(1) <= dropped, "{drops:?} of {dropped}");
-        assert!(drops[0]["note"].as_str().unwrap().contains("a second are dropped"));
+        assert!(drops[0]["note"].as_str().unwrap().contains("drops in a second"));
     });
 }

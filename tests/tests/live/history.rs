@@ -152,7 +152,7 @@ fn pages_join_and_wrong_questions_are_refused() {
         assert_eq!(newest["events"].as_array().unwrap(), &events[events.len() - 2..]);
         assert_eq!(get("?since=2100-01-01T00:00:00Z").json()["events"], json!([]));
         for (query, why) in [
-            ("?since=yesterday", "is no time"),
+            ("?since=yesterday", "is not a time"),
             ("?kind=raised,odd", "there is no kind `odd`"),
             ("?limit=many", "limit"),
             ("?after=-1", "after"),
@@ -161,7 +161,7 @@ fn pages_join_and_wrong_questions_are_refused() {
             assert!(answer.status == 400 && answer.body.contains(why), "{query}: {}", answer.body);
         }
         let (_, said) = place.refused(&["events", "--history", "--since", "soon"]);
-        assert!(said.contains("`soon` is no time"), "{said}");
+        assert!(said.contains("`soon` is not a time"), "{said}");
         place.run.stop();
     });
 }
@@ -194,7 +194,7 @@ fn a_storm_is_bounded_counted_and_told() {
         }
         until("all are raised", || place.json(&["trigger", "list"])[0]["raised"] == storm);
         let history = || place.status().1["history"].clone();
-        place.run.says("some are not told, but counted");
+        place.run.says("some are only counted");
         until("all is written", || {
             let history = history();
             history["kept"].as_u64().unwrap()
@@ -205,7 +205,7 @@ fn a_storm_is_bounded_counted_and_told() {
         assert_eq!(raised + lost, storm, "each was told or counted: {}", history());
         assert!(lost > 0 && raised >= 1000, "{raised} were told, {lost} lost");
         assert_eq!(lines(&place, &["--kind", "change"]).len(), 1, "who changed what is still there");
-        place.run.says("events are all told again");
+        place.run.says("all events are reported again");
         place.run.stop();
     });
 }

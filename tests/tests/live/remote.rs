@@ -164,18 +164,24 @@ fn each_may_do_what_its_role_says() {
         let refused = afar.command(wire, "vera", &["trigger", "clear", "attack"]);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(
-            !refused.status.success() && said.contains("`vera` is viewer; this needs operator"),
+            !refused.status.success()
+                && said.contains("`vera` is viewer; this request needs the role operator"),
             "{said}"
         );
         assert!(afar.command(wire, "otto", &["trigger", "clear", "attack", "10.1.0.1"]).status.success());
         let stranger = [MIRRORC, "status", "--to", URL, "--token-file", &afar.path("vera")];
         let said = String::from_utf8_lossy(&wire.try_run(&wire.right, &stranger).stderr).into_owned();
-        assert!(said.contains("no safe way to") && said.contains("--ca"), "{said}");
+        assert!(
+            said.contains("cannot connect securely to `https://")
+                && said.contains("certificate signed by unknown authority")
+                && said.contains("--ca"),
+            "{said}"
+        );
         // Without a token, and with one that is not known: what to do.
         let ca = afar.path("cert");
         let none = [MIRRORC, "status", "--to", URL, "--ca", &ca];
         let said = String::from_utf8_lossy(&wire.try_run(&wire.right, &none).stderr).into_owned();
-        assert!(said.contains("a token is needed") && said.contains("--token-file FILE"), "{said}");
+        assert!(said.contains("the request needs a token") && said.contains("--token-file FILE"), "{said}");
         let none = [MIRRORC, "events", "--to", URL, "--ca", &ca];
         let said = String::from_utf8_lossy(&wire.try_run(&wire.right, &none).stderr).into_owned();
         assert!(said.contains("--token-file FILE"), "{said}");
@@ -218,7 +224,7 @@ fn tokens_are_taken_back() {
         afar.place.run.says("the tokens stay as they were");
         until("health says so", || afar.place.reasons() == ["tokens_refused"]);
         let said = afar.place.status().1["reasons"][0]["what"].to_string();
-        assert!(said.contains("line 1: `king` is no role") && said.contains("tokens"), "{said}");
+        assert!(said.contains("line 1: `king` is not a role") && said.contains("tokens"), "{said}");
         let events = |kind: &str| afar.place.command(&["events", "--history", "--kind", kind]);
         until("it is told", || events("degraded").contains("tokens were read again and refused"));
         assert_eq!(status(), 200);
@@ -253,8 +259,8 @@ fn tokens_are_taken_back() {
         let rules = afar.path("a.mrule");
         let start = [MIRRORC, "run", &rules, "--tap", "in0", "--listen", "10.2.0.1:8444", "--tls-cert"];
         for (cert, key, says) in [
-            ("cert", "key", "has no token: nobody could ask"),
-            ("key", "key", "the certificate cannot be read: there is none in it"),
+            ("cert", "key", "has no token, so no client could connect"),
+            ("key", "key", "the certificate cannot be read: the file has none"),
             ("cert", "cert", "chmod o-r"),
             ("nothing", "key", "the certificate cannot be read"),
         ] {

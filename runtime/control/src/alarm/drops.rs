@@ -97,14 +97,18 @@ impl Drops {
                 Some(alarm) => alarm.last = now,
                 None => {
                     self.alarm = Some(Alarm { before, last: now });
-                    return Some(record(Kind::Drops, new, &format!("{rate:.0} a second are dropped")));
+                    return Some(record(Kind::Drops, new, &format!("{rate:.0} drops in a second")));
                 }
             }
         }
         let alarm = self.alarm.take_if(|alarm| now.saturating_duration_since(alarm.last) >= QUIET_PERIOD)?;
         let all = lost.since(alarm.before);
         let limit = self.rate;
-        Some(record(Kind::DropsCleared, all, &format!("not more than {limit} a second are dropped any more")))
+        Some(record(
+            Kind::DropsCleared,
+            all,
+            &format!("no more than {limit} drops in a second any more; since the alarm"),
+        ))
     }
 }
 

@@ -69,13 +69,13 @@ fn address(text: &str) -> Result<Address, String> {
         return if path.is_absolute() {
             Ok(Address::Unix(path))
         } else {
-            Err(format!("the path begins with `/`; {FORM}"))
+            Err(format!("the path must begin with `/`; {FORM}"))
         };
     }
     let (make, default, rest): (fn(String, u16) -> Address, u16, &str) = match text.split_once("://") {
         Some(("udp", rest)) => (Address::Udp, 514, rest),
         Some(("tcp", rest)) => (Address::Tcp, 601, rest),
-        Some((other, _)) => return Err(format!("`{other}` is not spoken; {FORM}")),
+        Some((other, _)) => return Err(format!("`{other}` is not supported; {FORM}")),
         None => return Err(FORM.to_owned()),
     };
     let (host, port) = match rest.strip_prefix('[').map(|rest| rest.split_once(']')) {
@@ -88,10 +88,10 @@ fn address(text: &str) -> Result<Address, String> {
         None if port.is_empty() => Some(default),
         None => None,
     };
-    let port = port.ok_or_else(|| format!("the port is a number from 1 to 65535; {FORM}"))?;
+    let port = port.ok_or_else(|| format!("the port must be a number from 1 to 65535; {FORM}"))?;
     let odd = |c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%'));
     if host.is_empty() || host.contains(odd) {
-        return Err(format!("`{host}` is no host; {FORM}"));
+        return Err(format!("`{host}` is not a host name; {FORM}"));
     }
     Ok(make(host.to_owned(), port))
 }
@@ -155,7 +155,7 @@ impl Address {
             Address::Unix(path) => {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect(path).map_err(|error| match error.raw_os_error() {
-                    Some(libc::EPROTOTYPE) => io::Error::other("it is no socket for datagrams"),
+                    Some(libc::EPROTOTYPE) => io::Error::other("it is not a datagram socket"),
                     _ => error,
                 })?;
                 Ok(Link::Unix(socket))
@@ -292,7 +292,7 @@ mod tests {
             ("udp://host:99999", "from 1 to 65535"),
             ("tcp://[::1", "not closed"),
             ("tcp://host/path", "no host"),
-            ("unix:log", "begins with `/`"),
+            ("unix:log", "must begin with `/`"),
         ] {
             let refused = Syslog::new(text).unwrap_err();
             assert!(refused.contains(why), "{text}: {refused}");

@@ -60,19 +60,22 @@ pub(super) fn url(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error| format!("{error}; {FORM}"))?;
     match url.scheme_str() {
         Some("http" | "https") => {}
-        Some(other) => return Err(format!("`{other}` is not spoken; {FORM}")),
+        Some(other) => return Err(format!("`{other}` is not supported; {FORM}")),
         None => return Err(FORM.to_owned()),
     }
     let authority = url.authority().ok_or_else(|| FORM.to_owned())?;
     if authority.as_str().contains('@') {
-        return Err("a name and password in the URL are not sent; sign with --webhook-secret-file".to_owned());
+        return Err(
+            "a name and password in the URL are not supported; sign the posts with `--webhook-secret-file`"
+                .to_owned(),
+        );
     }
     if authority.host().is_empty() || text.contains('#') {
         return Err(FORM.to_owned());
     }
     if authority.as_str().len() > authority.host().len() && authority.port_u16().is_none_or(|port| port == 0)
     {
-        return Err(format!("the port is a number from 1 to 65535; {FORM}"));
+        return Err(format!("the port must be a number from 1 to 65535; {FORM}"));
     }
     Ok(url)
 }
@@ -92,7 +95,7 @@ impl Webhook {
         let tls = HttpsConnectorBuilder::new();
         let tls = match url.scheme_str() {
             Some("https") => tls.with_provider_and_native_roots(default_provider()).map_err(|error| {
-                format!("there are no certificates to check the server by: {error}; set SSL_CERT_FILE")
+                format!("cannot read the system's certificate authorities: {error}; set SSL_CERT_FILE")
             })?,
             _ => tls.with_tls_config(no_roots().map_err(|error| error.to_string())?),
         };
@@ -143,7 +146,7 @@ fn no_roots() -> Result<ClientConfig, rustls::Error> {
 
 /// What a status says: later ones are those that RFC 9110 and RFC 6585 have for what may pass.
 fn judge(status: StatusCode) -> Result<(), Failed> {
-    let why = || format!("it answers {status}");
+    let why = || format!("the answer is {status}");
     match status {
         status if status.is_success() => Ok(()),
         status if status.is_server_error() => Err(Failed::Later(0, why())),
@@ -151,7 +154,7 @@ fn judge(status: StatusCode) -> Result<(), Failed> {
             Err(Failed::Later(0, why()))
         }
         status if status.is_redirection() => Err(Failed::Refused(format!(
-            "{}; redirects are not followed: give the URL that it leads to",
+            "{}; mirrorc does not follow redirects: use the URL that the redirect names",
             why()
         ))),
         _ => Err(Failed::Refused(why())),

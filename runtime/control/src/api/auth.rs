@@ -108,7 +108,7 @@ impl Tokens {
             let wrong = |what: String| format!("line {}: {what}", at + 1);
             let token = parse_line(line).map_err(wrong)?;
             if all.iter().any(|(other, _)| other.name == token.0.name) {
-                return Err(wrong(format!("`{}` is named twice", token.0.name)));
+                return Err(wrong(format!("the name `{}` occurs twice", token.0.name)));
             }
             all.push(token);
         }
@@ -151,7 +151,7 @@ fn parse_line(line: &str) -> Result<(Token, [u8; 32]), String> {
     let role = words.next().unwrap_or_default();
     let role = Role::of(role).ok_or_else(|| {
         let all = Role::ALL.map(Role::name).join(", ");
-        format!("`{role}` is no role; there are: {all}")
+        format!("`{role}` is not a role; the roles are: {all}")
     })?;
     let (mut token, mut hash) = (Token { name, role, policy: None, params: Vec::new() }, None);
     for word in words {
@@ -162,18 +162,21 @@ fn parse_line(line: &str) -> Result<(Token, [u8; 32]), String> {
         } else if let Some(text) = word.strip_prefix("sha256:") {
             hash = unhex(text);
         } else {
-            return Err(format!("`{word}` is none of `policy=NAME`, `param=NAME`, `sha256:HASH`"));
+            return Err(format!("`{word}` is not one of `policy=NAME`, `param=NAME`, `sha256:HASH`"));
         }
     }
     if token.role == Role::Station && (token.policy.is_none() || token.params.is_empty()) {
-        return Err("a station's token names its policy and params: `policy=main param=head`".to_owned());
+        return Err("the token of a station needs a policy and params: `policy=main param=head`".to_owned());
     }
     if token.role != Role::Station && !token.params.is_empty() {
-        return Err(format!("`param=` is for stations; {} may change all params or none", token.role.name()));
+        return Err(format!(
+            "`param=` is only for the role station; {} may set all params or none",
+            token.role.name()
+        ));
     }
     match hash {
         Some(hash) => Ok((token, hash)),
-        None => Err("no hash: `sha256:` and 64 hexadecimal digits".to_owned()),
+        None => Err("the hash is missing: write `sha256:` and 64 hexadecimal digits".to_owned()),
     }
 }
 
@@ -226,13 +229,13 @@ mod tests {
     fn what_is_wrong_with_a_file_is_said() {
         let hash = format!("sha256:{}", "0".repeat(64));
         for (text, says) in [
-            (format!("a king {hash}"), "line 1: `king` is no role; there are: station, viewer"),
-            (format!("\na station {hash}"), "line 2: a station's token names its policy and params"),
-            (format!("a viewer param=x {hash}"), "`param=` is for stations"),
-            ("a viewer".into(), "no hash"),
-            ("a viewer sha256:12".into(), "no hash"),
-            (format!("a viewer {hash} extra"), "`extra` is none of"),
-            (format!("a viewer {hash}\na admin {hash}"), "line 2: `a` is named twice"),
+            (format!("a king {hash}"), "line 1: `king` is not a role; the roles are: station, viewer"),
+            (format!("\na station {hash}"), "line 2: the token of a station needs a policy and params"),
+            (format!("a viewer param=x {hash}"), "`param=` is only for the role station"),
+            ("a viewer".into(), "the hash is missing"),
+            ("a viewer sha256:12".into(), "the hash is missing"),
+            (format!("a viewer {hash} extra"), "`extra` is not one of"),
+            (format!("a viewer {hash}\na admin {hash}"), "line 2: the name `a` occurs twice"),
         ] {
             let error = Tokens::parse(&text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

@@ -195,7 +195,7 @@ impl Incoming {
 
     /// All of it, at most so many bytes.
     async fn whole(mut self, longest: usize) -> Result<Bytes, Problem> {
-        let long = || Problem::new(413, format!("the body is longer than {longest} bytes"));
+        let long = || Problem::new(413, format!("the body is too long: at most {longest} bytes"));
         if self.body.size_hint().lower() > longest as u64 {
             return Err(long());
         }

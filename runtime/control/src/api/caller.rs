@@ -137,7 +137,7 @@ impl Caller {
 const UNKNOWN: &str = "invalid or revoked token";
 
 fn not_there(policy: &str, own: &str) -> Problem {
-    Problem::new(404, format!("there is no policy `{policy}` for this token; it speaks of: {own}"))
+    Problem::new(404, format!("this token cannot use policy `{policy}`; it is for policy `{own}`"))
 }
 
 /// Finds out who asks, before anything else is looked at.
@@ -159,7 +159,7 @@ pub(super) async fn authenticate(State(api): State<Arc<Api>>, mut request: Reque
                 None => {
                     let why = match secret {
                         Some(_) => UNKNOWN,
-                        None => "a token is needed: `Authorization: Bearer mirrorc_...`",
+                        None => "the request needs a token: `Authorization: Bearer mirrorc_...`",
                     };
                     let asked = format!("{} {}", request.method(), request.uri().path());
                     api.hub.unauthenticated(peer.address(), &asked, why);
@@ -205,11 +205,11 @@ pub(super) async fn allow(rule: Rule, mut request: Request, next: Next) -> Respo
         return not_there(policy, own).into_response();
     }
     if !caller.may(rule.needs, part("param").filter(|_| rule.own_params)) {
-        let why = format!("{}; this needs {}", caller.is(), rule.needs.name());
+        let why = format!("{}; this request needs the role {}", caller.is(), rule.needs.name());
         return Problem::new(403, why).into_response();
     }
     if part("policy").is_none() && caller.policy.is_some() && !rule.filtered {
-        let why = format!("{}; this is about all policies", caller.is());
+        let why = format!("{}; this request is about all policies", caller.is());
         return Problem::new(403, why).into_response();
     }
     if let Err(problem) = check_query(request.uri(), rule.query) {
@@ -231,15 +231,15 @@ fn check_query(uri: &Uri, takes: &[(&str, &str)]) -> Result<(), Problem> {
         if !takes.iter().any(|(known, _)| known == name) {
             let known: Vec<String> = takes.iter().map(|(name, _)| format!("`{name}`")).collect();
             return bad(match known.as_slice() {
-                [] => format!("this takes nothing behind the `?`; leave out `{name}`"),
-                known => format!("this takes no `{name}` behind the `?`; it takes {}", known.join(", ")),
+                [] => format!("this path has no query parameters; remove `{name}`"),
+                known => format!("this path has no query parameter `{name}`; it has {}", known.join(", ")),
             });
         }
         if value.is_empty() {
-            return bad(format!("`{name}` has no value: write `{name}=VALUE` or leave it out"));
+            return bad(format!("`{name}` has no value; write `{name}=VALUE`, or remove it"));
         }
         if pairs.iter().take(at).any(|(other, _)| other == name) {
-            return bad(format!("`{name}` stands twice behind the `?`"));
+            return bad(format!("the query parameter `{name}` occurs twice"));
         }
     }
     Ok(())
@@ -280,7 +280,7 @@ mod tests {
         for (query, wrong) in [
             ("", None),
             ("?dry_run=true&version=1", None),
-            ("?dryrun=true", Some("it takes `dry_run`, `version`")),
+            ("?dryrun=true", Some("it has `dry_run`, `version`")),
             ("?dry_run=", Some("`dry_run` has no value")),
             ("?version", Some("`version` has no value")),
             ("?version=1&version=2", Some("twice")),

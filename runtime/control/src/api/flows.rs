@@ -46,7 +46,7 @@ pub(super) async fn top(
         Some(other) => {
             return Err(Problem::new(
                 400,
-                format!("flows are ranked by `bytes` or `packets`, not `{other}`"),
+                format!("cannot rank flows by `{other}`; use `bytes` or `packets`"),
             ));
         }
     };

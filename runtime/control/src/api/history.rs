@@ -23,11 +23,11 @@ use std::sync::Arc;
 pub(super) const QUERY: &[(&str, &str)] = &[
     (
         "since",
-        "From this time on: 2030-01-31T12:00:00Z, or how long ago: 1h; without it and `after` the newest",
+        "Only events after this time: 2030-01-31T12:00:00Z, or a time span before now: 1h; without `since` and `after`, the newest events",
     ),
-    ("after", "From the event of this number on, without it: the `next` of the page before"),
-    ("kind", "Only these kinds, with commas between: raised,change"),
-    ("limit", "How many, at most 1000; 100 unless told"),
+    ("after", "Only events after the event with this number: the `next` of the previous page"),
+    ("kind", "Only events of these kinds, separated by commas: raised,change"),
+    ("limit", "The largest number of events, up to 1000; the default is 100"),
 ];
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ struct Asked {
 pub(super) fn kinds(names: Option<&str>) -> Result<Vec<Kind>, Problem> {
     let kind = |name: &str| {
         let all = || Kind::ALL.map(Kind::name).join(", ");
-        let none = || Problem::new(400, format!("there is no kind `{name}`; there are {}", all()));
+        let none = || Problem::new(400, format!("there is no kind `{name}`; the kinds are {}", all()));
         Kind::named(name).ok_or_else(none)
     };
     names.into_iter().flat_map(|names| names.split(',')).map(kind).collect()
@@ -62,7 +62,7 @@ pub(super) async fn events(
         let history = api.control.history();
         history
             .map(|history| history.find(&query))
-            .ok_or_else(|| Refusal::Unknown("there is no history".into()))
+            .ok_or_else(|| Refusal::Unknown("this run has no event history".into()))
     });
     let found = found.await?;
     // Lines are JSON objects already; each gets its number.
@@ -85,8 +85,11 @@ fn time(text: &str) -> Result<i64, String> {
     let (number, name) = text.split_at(digits);
     let scale = unit(name).filter(|unit| unit.kind == UnitKind::Duration).map(|unit| unit.scale);
     let ago = scale.and_then(|scale| i64::try_from(number.parse::<u64>().ok()?.checked_mul(scale)?).ok());
-    let ago =
-        ago.ok_or_else(|| format!("`{text}` is no time: 2030-01-31T12:00:00Z, or how long ago: 30m, 1h"))?;
+    let ago = ago.ok_or_else(|| {
+        format!(
+            "`{text}` is not a time; write `2030-01-31T12:00:00Z`, or a time span before now, `30m` or `1h`"
+        )
+    })?;
     Ok(now().saturating_sub(ago))
 }
 

@@ -1,6 +1,7 @@
-//! Counters as Prometheus reads them (OpenMetrics). The invariant: they are the sums of the report
-//! that `--stats json` prints, taken at one moment; names end in `_total` where they only grow.
-//! (Rejected: counters kept beside the runtime's own, which would have to be kept the same.)
+//! The metrics for Prometheus (OpenMetrics). The invariant: the values are the sums of the report
+//! that `--stats json` prints, taken at one moment; a name ends in `_total` if its value only
+//! grows. (Rejected: separate counters for metrics; they would have to be kept equal to the
+//! runtime's.)
 
 use crate::control::Health;
 use crate::control::Report;
@@ -13,7 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use std::fmt::Error;
 
-/// What was counted, to be scraped once.
+/// The counts of one scrape.
 #[derive(Debug)]
 struct Snapshot(Report, Health);
 
@@ -25,13 +26,13 @@ type Value<'a> = (Vec<(&'static str, &'a str)>, u64);
 pub(super) enum Form {
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// Prometheus text format 0.0.4, for what does not read the other.
+    /// Prometheus text format 0.0.4, for clients that do not read OpenMetrics.
     Prometheus,
 }
 
 impl Form {
-    /// What an `Accept` header prefers (RFC 9110, section 12.5.1); OpenMetrics where it says
-    /// nothing.
+    /// The format that an `Accept` header prefers (RFC 9110, section 12.5.1); OpenMetrics if it
+    /// names none.
     pub fn wanted(accept: &str) -> Form {
         let weight = |names: &[&str]| {
             let of = |range: &str| {
@@ -69,8 +70,8 @@ pub(super) fn render(report: Report, health: Health, form: Form) -> Result<Strin
     Ok(if form == Form::OpenMetrics { text } else { prometheus(&text) })
 }
 
-/// The same text as Prometheus had it first: there HELP and TYPE name the samples, and there is no
-/// end.
+/// The same text in the older Prometheus format: its HELP and TYPE lines name the samples, and it
+/// has no end mark.
 fn prometheus(text: &str) -> String {
     let counters: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
@@ -106,38 +107,48 @@ impl Collector for Snapshot {
         gauges(
             &mut encoder,
             "ready",
-            "Whether it does its work",
+            "1 if mirrorc does its work, 0 if /v1/ready answers 503",
             [(vec![], health.is_ready().into())].into_iter(),
         )?;
         let reasons = health
             .reasons
             .iter()
             .map(|reason| (vec![("kind", reason.kind.name()), ("subject", reason.subject.as_str())], 1));
-        gauges(&mut encoder, "unhealthy", "What is wrong, one for each reason of /v1/health", reasons)?;
+        gauges(
+            &mut encoder,
+            "unhealthy",
+            "Current problems: one sample of value 1 for each reason in /v1/health",
+            reasons,
+        )?;
         let port = |value: fn(&mrule_dataplane::live::PortCounts) -> u64| {
             report.ports.iter().map(move |port| (vec![("port", port.name.as_str())], value(port)))
         };
-        counters(&mut encoder, "received_frames", "Frames that the kernel had for us", port(|p| p.received))?;
+        counters(
+            &mut encoder,
+            "received_frames",
+            "Frames that the kernel received for mirrorc, including frames that it dropped",
+            port(|p| p.received),
+        )?;
         counters(
             &mut encoder,
             "kernel_dropped_frames",
-            "Frames that the kernel dropped",
+            "Frames that the kernel dropped before mirrorc read them",
             port(|p| p.kernel_drops),
         )?;
-        counters(&mut encoder, "received_bytes", "Bytes of frames that were read", port(|p| p.bytes))?;
+        counters(&mut encoder, "received_bytes", "Bytes of the frames that mirrorc read", port(|p| p.bytes))?;
         let forwarded = report.ports.iter().flat_map(|port| {
             let label = |what| vec![("port", port.name.as_str()), ("result", what)];
             let ours = port.forward.map(|f| [(label("sent"), f.sent), (label("failed"), f.failed())]);
             let kernel = port.redirect.map(|r| [(label("sent"), r.packets), (label("failed"), r.failed)]);
             ours.into_iter().chain(kernel).flatten()
         });
-        counters(&mut encoder, "forwarded_frames", "What became of frames to be forwarded", forwarded)?;
+        counters(&mut encoder, "forwarded_frames", "Frames to forward, by result", forwarded)?;
         let all = &report.summary;
         let packets = [("mirrored", all.mirrored), ("not", all.unmirrored)];
         let packets = packets.into_iter().map(|(copied, n)| (vec![("copied", copied)], n));
-        counters(&mut encoder, "packets", "Packets decided", packets)?;
+        counters(&mut encoder, "packets", "Packets decided, by whether any station got a copy", packets)?;
         let withheld = [(vec![], all.bound_withheld)].into_iter();
-        let help = "Copies of which binding limits, or what stops copies, left nothing";
+        let help = "Copies withheld by binding limits of other policies or after a failed restore";
         counters(&mut encoder, "copies_withheld", help, withheld)?;
         let sent = report.policies.iter().flat_map(|p| {
             p.stations
@@ -147,15 +158,25 @@ impl Collector for Snapshot {
         let of = |value: fn(&mrule_dataplane::station::Counts) -> u64| {
             sent.clone().map(move |(labels, counts)| (labels, value(counts)))
         };
-        counters(&mut encoder, "copies_requested", "Copies that rules requested", of(|s| s.requested))?;
-        counters(&mut encoder, "copies_sent", "Copies sent", of(|s| s.sent))?;
-        counters(&mut encoder, "copies_sent_bytes", "Bytes of copies sent", of(|s| s.sent_bytes))?;
+        counters(
+            &mut encoder,
+            "copies_requested",
+            "Copies that rules requested for a station",
+            of(|s| s.requested),
+        )?;
+        counters(&mut encoder, "copies_sent", "Copies sent to a station", of(|s| s.sent))?;
+        counters(
+            &mut encoder,
+            "copies_sent_bytes",
+            "Bytes of the copies sent to a station",
+            of(|s| s.sent_bytes),
+        )?;
         let dropped = sent.clone().flat_map(|(labels, counts)| {
             Cause::ALL.into_iter().map(move |cause| {
                 ([labels.clone(), vec![("cause", cause.name())]].concat(), counts.dropped_by(cause))
             })
         });
-        counters(&mut encoder, "copies_dropped", "Copies dropped", dropped)?;
+        counters(&mut encoder, "copies_dropped", "Copies dropped instead of sent, by cause", dropped)?;
         let known = sent.clone().flat_map(|(labels, counts)| {
             let kinds = [
                 ("unanswered", counts.unanswered),
@@ -164,45 +185,45 @@ impl Collector for Snapshot {
             ];
             kinds.map(|(kind, n)| ([labels.clone(), vec![("kind", kind)]].concat(), n))
         });
-        let help = "What is known against copies that count as sent";
+        let help = "Known delivery problems of copies that count as sent, by kind";
         counters(&mut encoder, "copies_doubtful", help, known)?;
         let up = sent.clone().map(|(labels, counts)| (labels, u64::from(counts.down.is_none())));
-        gauges(&mut encoder, "station_up", "Whether a station takes copies", up)?;
+        gauges(&mut encoder, "station_up", "1 if the station accepts copies, 0 if it is down", up)?;
         let version = report.policies.iter().map(|p| (vec![("policy", p.name.as_str())], p.version));
-        gauges(&mut encoder, "policy_version", "The version of a policy at work", version)?;
+        gauges(&mut encoder, "policy_version", "Current version of the policy", version)?;
         let rules = report.policies.iter().flat_map(|p| {
             let labels = move |rule| vec![("policy", p.name.as_str()), ("rule", rule)];
             p.summary.rules.iter().map(move |r| (labels(r.name.as_str()), r.matched))
         });
-        counters(&mut encoder, "rule_matched", "Packets for which a rule's match held", rules)?;
+        counters(&mut encoder, "rule_matched", "Packets that matched the rule", rules)?;
         let triggers = report.policies.iter().flat_map(|p| {
             let labels = move |trigger| vec![("policy", p.name.as_str()), ("trigger", trigger)];
             p.summary.triggers.iter().map(move |t| (labels(t.name.as_str()), t))
         });
         let active = triggers.clone().filter_map(|(labels, t)| Some((labels, t.keys.as_ref()?.active)));
-        gauges(&mut encoder, "trigger_active_keys", "Keys for which a trigger is active", active)?;
+        gauges(&mut encoder, "trigger_active_keys", "Keys for which the trigger is active", active)?;
         let raised = triggers.map(|(labels, t)| (labels, t.packets.raised));
-        counters(&mut encoder, "trigger_raised", "How often packets raised a trigger", raised)?;
+        counters(&mut encoder, "trigger_raised", "Number of times that packets raised the trigger", raised)?;
         let flows = report.policies.iter().filter_map(|p| {
             Some((vec![("policy", p.name.as_str())], p.summary.tracked.as_ref()?.flows.active))
         });
-        gauges(&mut encoder, "flows", "Flows that are remembered", flows)?;
+        gauges(&mut encoder, "flows", "Flows in the flow table", flows)?;
         let alarms = report.alarms.iter().flat_map(|a| {
             let results = [("sent", a.sent), ("failed", a.failed), ("dropped", a.dropped)];
             results.map(|(result, n)| (vec![("to", a.to.as_str()), ("result", result)], n))
         });
-        counters(&mut encoder, "alarms", "What became of alarms", alarms)?;
+        counters(&mut encoder, "alarms", "Alarms to a receiver, by result", alarms)?;
         let waiting = report.alarms.iter().map(|a| (vec![("to", a.to.as_str())], a.waiting));
-        gauges(&mut encoder, "alarms_waiting", "Alarms that are not sent yet", waiting)?;
+        gauges(&mut encoder, "alarms_waiting", "Alarms that wait to be sent to the receiver", waiting)?;
         let up = report.alarms.iter().map(|a| (vec![("to", a.to.as_str())], u64::from(a.down.is_none())));
-        gauges(&mut encoder, "alarm_receiver_up", "Whether a receiver takes alarms", up)?;
+        gauges(&mut encoder, "alarm_receiver_up", "1 if the receiver accepts alarms, 0 if it does not", up)?;
         let events = report.history.iter().flat_map(|history| {
             let results =
                 [("kept", history.kept), ("written", history.written), ("unwritten", history.unwritten)];
             let results = results.into_iter().chain([("lost", history.lost)]);
             results.map(|(result, n)| (vec![("result", result)], n))
         });
-        counters(&mut encoder, "history_events", "What became of events", events)
+        counters(&mut encoder, "history_events", "Events of the history, by result", events)
     }
 }
 

@@ -103,7 +103,10 @@ pub(super) async fn put(
     let Which { dry_run, version, binding } = ask_for(&uri)?;
     api.check(&caller, &name, binding)?;
     if version.is_some() {
-        return Err(Problem::new(400, "`version` is counted here; to go back, POST to `rollback`"));
+        return Err(Problem::new(
+            400,
+            "a load cannot choose its `version`, which mirrorc counts; to load an earlier version, POST to `rollback`",
+        ));
     }
     let is_json = headers
         .get(header::CONTENT_TYPE)
@@ -112,7 +115,7 @@ pub(super) async fn put(
         serde_json::from_slice(&body).map_err(|error| Problem::new(400, format!("the body: {error}")))?
     } else {
         let text = String::from_utf8(body.to_vec()).map_err(|_| {
-            Problem::new(400, "the body is a rule file in UTF-8, or JSON with its content type")
+            Problem::new(400, "the body is not UTF-8; send the text of a rule file, or JSON with the content type application/json")
         })?;
         Sent { files: [(format!("{name}.mrule"), text)].into(), roots: None, set: BTreeMap::new() }
     };
@@ -122,7 +125,7 @@ pub(super) async fn put(
         _ => {
             return Err(Problem::new(
                 400,
-                "say in `roots` which of the files are the program; it includes the others",
+                "`roots` is missing; name the rule files of the program, which include the other files",
             ));
         }
     };
@@ -160,12 +163,12 @@ fn expected(headers: &HeaderMap) -> Result<Option<Expect>, Problem> {
             let (version, loaded) = version.ok_or_else(|| {
                 Problem::new(
                     400,
-                    format!("`If-Match: {tag}` is no version: write it as the answer's ETag has it, or the number alone: `\"3\"`"),
+                    format!("`If-Match: {tag}` is not a version: write the ETag of an answer, or only the number: `\"3\"`"),
                 )
             })?;
             Ok(Some(Expect::Version(version, loaded)))
         }
-        _ => Err(Problem::new(400, "say `If-Match: \"VERSION\"` or `If-None-Match: *`, not more")),
+        _ => Err(Problem::new(400, "write one header, `If-Match: \"VERSION\"` or `If-None-Match: *`")),
     }
 }
 
@@ -243,7 +246,10 @@ pub(super) async fn roll_back(
 ) -> Answered {
     let Which { version, dry_run, binding } = ask_for(&uri)?;
     if binding {
-        return Err(Problem::new(400, "whether a version is binding was said when it was loaded"));
+        return Err(Problem::new(
+            400,
+            "rollback takes no `binding`: the version is binding if it was loaded as binding",
+        ));
     }
     let to = name.clone();
     let back = move |api: &Api| {

@@ -1,7 +1,7 @@
-//! Every route in one table: path, documentation, handler. The router and the OpenAPI document are
-//! both made of it. The invariant: there is no route without documentation, and none documented
-//! that is not there. (Rejected: a document written beside the code, which ages; macros that make
-//! one of types, which say less than a line of words.)
+//! All routes in one table: path, documentation, handler. The router and the OpenAPI document are
+//! generated from it. The invariant: every route is documented, and every documented route exists.
+//! (Rejected: a document beside the code, which goes stale; macros that derive the document from
+//! types, which say less than a sentence.)
 
 use super::auth::Role;
 use super::problem::Problem;
@@ -27,30 +27,31 @@ pub(super) struct Route {
     pub method: &'static str,
     pub path: &'static str,
     pub summary: &'static str,
-    /// Names and meanings of what may stand behind the `?`.
+    /// Names and descriptions of the query parameters.
     query: &'static [(&'static str, &'static str)],
-    /// The kind of body and what it is.
+    /// The content type of the body, and its description.
     body: Option<(&'static str, &'static str)>,
-    /// The kind of answer when all is well.
+    /// The content type of a successful answer.
     answer: &'static str,
-    /// What else may be answered.
+    /// The status codes of other answers.
     problems: &'static [u16],
-    /// What a remote client's token must be good for.
+    /// The role that a remote client needs.
     needs: Role,
-    /// It names no policy, and shows a token that speaks of one policy what is of that one.
+    /// The route names no policy; a token for one policy sees only that policy's part of the
+    /// answer.
     filtered: bool,
     /// The longest body, in bytes.
     longest: usize,
     handler: MethodRouter<Arc<Api>>,
 }
 
-/// What [`caller::allow`] looks at.
+/// What [`caller::allow`] checks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
     pub needs: Role,
     pub query: &'static [(&'static str, &'static str)],
     pub filtered: bool,
-    /// A station may, too, where its token names the param.
+    /// A station may use the route, too, if its token names the param.
     pub own_params: bool,
     pub longest: usize,
 }
@@ -81,13 +82,14 @@ impl Route {
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
 const VERSION: (&str, &str) =
-    ("version", "Which version; without it the one at work (rollback: the one before)");
-const DRY_RUN: (&str, &str) = ("dry_run", "true: only say what would live on and what would be lost");
-const KEY: &str = "The key: a value, or a list of its parts; of a trigger by flow, the flow's name";
-const POLICY: (&str, &str) = ("policy", "Whose flows; `main` unless told");
+    ("version", "The version; without it, the current version (rollback: the previous version)");
+const DRY_RUN: (&str, &str) =
+    ("dry_run", "true: change nothing, and answer what the new version would keep and lose");
+const KEY: &str = "`key`: a value, or a list of its parts; for a trigger by flow, the name of a flow. Optional: `for`, how long; `reason`, with `suppress`";
+const POLICY: (&str, &str) = ("policy", "The policy whose flows are meant; the default is `main`");
 
-/// What a station may of a route that needs a higher role.
-const OWN_PARAMS: &str = "may, where its token names the param";
+/// What a station token may do on a route that needs a higher role.
+const OWN_PARAMS: &str = "allowed if its token names the param";
 
 /// All routes.
 pub(super) fn routes() -> Vec<Route> {
@@ -110,25 +112,25 @@ pub(super) fn routes() -> Vec<Route> {
     let change = |method, path, summary, says, handler| {
         route(method, path, summary, none, Some((JSON, says)), JSON, &[400, 404, 409, 413], handler)
     };
-    let program = "Its files whole: `{\"files\": {\"main.mrule\": \"...\", \"bad.csv\": \"...\"}, \"roots\": [\"main.mrule\"], \
-                   \"set\": {\"head\": \"1KiB\"}}`; or, of another content type, one rule file as it is";
+    let program = "The files: `{\"files\": {\"main.mrule\": \"...\", \"bad.csv\": \"...\"}, \"roots\": [\"main.mrule\"], \
+                   \"set\": {\"head\": \"1KiB\"}}`; or, with another content type, the text of one rule file";
     vec![
         read(
             "/v1/health",
-            "How it is: `status` is `ok`, `degraded` or `failing`, `reasons` say why and since when",
+            "Reports the health of the run: `status` is `ok`, `degraded` or `failing`; `reasons` say why and since when",
             &[],
             get(watch::health),
         ),
         read(
             "/v1/ready",
-            "The same, with the status 503 when it does not do its work",
+            "Reports the health, with the status code 503 if mirrorc does not do its work",
             &[503],
             get(watch::ready),
         ),
         route(
             "post",
             "/v1/release",
-            "Lets copies go that are withheld because something binding could not be restored",
+            "Releases copies that are withheld because mirrorc could not restore a binding policy",
             none,
             None,
             JSON,
@@ -139,7 +141,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "post",
             "/v1/policies/{policy}/release",
-            "The same for what is missing of one policy",
+            "Releases copies that are withheld because mirrorc could not restore this policy",
             none,
             None,
             JSON,
@@ -147,16 +149,16 @@ pub(super) fn routes() -> Vec<Route> {
             post(policies::release),
         )
         .for_a(Role::Admin),
-        read("/v1/stats", "All counts, as `run --stats json` prints them", &[], get(watch::stats)).filtered(),
-        read("/v1/stations", "Where copies go, and what became of them", &[], get(stations::list)).filtered(),
-        read("/v1/flows", "How many flows are remembered", &[], get(watch::flows)).filtered(),
+        read("/v1/stats", "Returns all counts, as `run --stats json` prints them", &[], get(watch::stats)).filtered(),
+        read("/v1/stations", "Lists the stations, with their state and their counts of copies", &[], get(stations::list)).filtered(),
+        read("/v1/flows", "Returns the counts of the flow tables", &[], get(watch::flows)).filtered(),
         route(
             "get",
             "/v1/flows/top",
-            "The largest flows: ends, packets and bytes, application, times, active triggers",
+            "Lists the largest flows: ends, packets and bytes, application, times, active triggers",
             &[
-                ("by", "`bytes` (unless told) or `packets`"),
-                ("limit", "How many, at most 1000; 20 unless told"),
+                ("by", "The measure: `bytes` (default) or `packets`"),
+                ("limit", "The largest number of flows, up to 1000; the default is 20"),
                 POLICY,
             ],
             None,
@@ -168,7 +170,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "get",
             "/v1/flows/{flow}",
-            "A flow by its name, `tcp 10.0.0.1:1234 10.0.0.2:80`, percent-encoded",
+            "Shows the flow with this name, `tcp 10.0.0.1:1234 10.0.0.2:80`, percent-encoded",
             &[POLICY],
             None,
             JSON,
@@ -179,7 +181,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "get",
             "/v1/metrics",
-            "Counts for Prometheus",
+            "Returns the metrics for Prometheus",
             none,
             None,
             "application/openmetrics-text",
@@ -190,8 +192,8 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "get",
             "/v1/events",
-            "What becomes of triggers, stations and policies from now on, as server-sent events; with `after` or \
-             `Last-Event-ID` first what came since then",
+            "Streams new events of triggers, stations and policies as server-sent events; with `after` or \
+             `Last-Event-ID`, first the events since then",
             stream::QUERY,
             None,
             "text/event-stream",
@@ -202,7 +204,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "get",
             "/v1/events/history",
-            "What happened before, the newest last: `events`, and in `next` after which number to go on",
+            "Lists earlier events, the newest last: `events`, and `next`, the number for `after` of the next page",
             history::QUERY,
             None,
             JSON,
@@ -210,12 +212,12 @@ pub(super) fn routes() -> Vec<Route> {
             get(history::events),
         )
         .filtered(),
-        read("/v1/openapi.json", "This document", &[], get(|| async { axum::Json(document()) })).filtered(),
-        read("/v1/policies", "The policies", &[], get(policies::list)).filtered(),
+        read("/v1/openapi.json", "Returns this document", &[], get(|| async { axum::Json(document()) })).filtered(),
+        read("/v1/policies", "Lists the policies", &[], get(policies::list)).filtered(),
         route(
             "get",
             "/v1/policies/{policy}",
-            "The texts of a policy",
+            "Returns the rule files of a policy",
             &[VERSION],
             None,
             JSON,
@@ -225,10 +227,10 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "put",
             "/v1/policies/{policy}",
-            "Loads a policy, or puts it in the place of the one at work",
+            "Loads a policy; a policy of this name is replaced",
             &[
                 DRY_RUN,
-                ("binding", "true: its limits without `to` cut the copies of every policy; needs admin"),
+                ("binding", "true: its limits without `to` also cut the copies of all other policies; needs the role admin"),
             ],
             Some((JSON, program)),
             JSON,
@@ -251,10 +253,10 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "get",
             "/v1/policies/{policy}/diff",
-            "What differs between two versions",
+            "Returns the differences between two versions",
             &[
-                ("from", "The older one; without it the one before"),
-                ("to", "The newer one; without it the one at work"),
+                ("from", "The older version; without it, the previous version"),
+                ("to", "The newer version; without it, the current version"),
             ],
             None,
             TEXT,
@@ -264,7 +266,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "post",
             "/v1/policies/{policy}/rollback",
-            "Loads an older version again, as a new one; its stations reach what whoever wrote it may",
+            "Loads an older version again, as a new version; its stations have the permissions of the client that wrote them",
             &[VERSION, DRY_RUN],
             None,
             JSON,
@@ -272,12 +274,12 @@ pub(super) fn routes() -> Vec<Route> {
             post(policies::roll_back),
         )
         .for_a(Role::Author),
-        read("/v1/policies/{policy}/tables", "The tables of a policy", &[404], get(state::tables)),
+        read("/v1/policies/{policy}/tables", "Lists the tables of a policy", &[404], get(state::tables)),
         route(
             "get",
             "/v1/policies/{policy}/tables/{table}",
-            "Rows of a table",
-            &[("offset", "How many rows to skip"), ("limit", "How many, at most 10000; 1000 unless told")],
+            "Lists rows of a table",
+            &[("offset", "The number of rows to skip"), ("limit", "The largest number of rows, up to 10000; the default is 1000")],
             None,
             JSON,
             &[400, 404],
@@ -286,9 +288,9 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "put",
             "/v1/policies/{policy}/tables/{table}",
-            "Gives a table other rows, all at once",
+            "Replaces all rows of a table in one step",
             none,
-            Some(("application/x-ndjson", "An object a line: `key`, `value` in a map, `for` how long")),
+            Some(("application/x-ndjson", "A JSON object on each line: `key`, `value` if the table is a map, `for` (how long the row stays)")),
             JSON,
             &[400, 404, 409],
             put(state::replace),
@@ -296,13 +298,13 @@ pub(super) fn routes() -> Vec<Route> {
         change(
             "post",
             "/v1/policies/{policy}/tables/{table}/{verb}",
-            "Adds a row (`add`) or removes one (`remove`)",
-            "`key`; to add also `value` in a map, and `for` how long",
+            "Adds a row (`add`) or removes a row (`remove`)",
+            "`key`; with `add` also `value` if the table is a map, and `for` (how long the row stays)",
             post(state::change_table),
         ),
         read(
             "/v1/policies/{policy}/params",
-            "The params of a policy, with bounds",
+            "Lists the params of a policy, with their values and bounds",
             &[404],
             get(state::params),
         )
@@ -310,14 +312,14 @@ pub(super) fn routes() -> Vec<Route> {
         change(
             "put",
             "/v1/policies/{policy}/params/{param}",
-            "Gives a param another value",
+            "Sets a param to a value within its bounds",
             "`value`",
             put(state::set_param),
         ),
         route(
             "delete",
             "/v1/policies/{policy}/params/{param}",
-            "Gives a param back the value that the program says",
+            "Resets a param to the value in the program",
             none,
             None,
             JSON,
@@ -327,9 +329,9 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "put",
             "/v1/policies/{policy}/stations/{station}",
-            "Gives a station another limit, or sends its copies elsewhere (another target needs author), until it is reset",
+            "Changes the limit or the target of a station until it is reset; another target needs the role author",
             none,
-            Some((JSON, "`is`: the words between its braces, as in a rule file")),
+            Some((JSON, "`is`: the target and settings, as between the braces in a rule file")),
             JSON,
             &[400, 403, 404, 409, 413, 422],
             put(stations::set),
@@ -337,7 +339,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "delete",
             "/v1/policies/{policy}/stations/{station}",
-            "Has a station be what its program says (where that is another target, it needs author)",
+            "Resets a station to its program; if that changes the target, it needs the role author",
             none,
             None,
             JSON,
@@ -347,31 +349,31 @@ pub(super) fn routes() -> Vec<Route> {
         route(
             "post",
             "/v1/policies/{policy}/stations/{station}/{verb}",
-            "Gives a station no more copies (`drain`), or copies again (`resume`)",
+            "Stops new copies to a station (`drain`), or sends copies to it again (`resume`)",
             none,
             None,
             JSON,
             &[404],
             post(stations::drain),
         ),
-        read("/v1/policies/{policy}/triggers", "The triggers of a policy", &[404], get(state::triggers)),
+        read("/v1/policies/{policy}/triggers", "Lists the triggers of a policy", &[404], get(state::triggers)),
         read(
             "/v1/policies/{policy}/triggers/{trigger}",
-            "For which keys a trigger is active, and which are suppressed",
+            "Lists the active keys and the suppressed keys of a trigger",
             &[400, 404],
             get(state::trigger),
         ),
         change(
             "post",
             "/v1/policies/{policy}/triggers/{trigger}/{verb}",
-            "Raises an external trigger (`raise`), ends its being active (`clear`), has it not be raised for a key (`suppress`, `unsuppress`)",
+            "Raises an external trigger (`raise`), clears a trigger (`clear`), suppresses it for a key (`suppress`), or ends that (`unsuppress`)",
             KEY,
             post(state::change_trigger),
         ),
     ]
 }
 
-/// The router of all routes; what is none of them is a problem, too.
+/// The router of all routes; it answers every other path with a problem.
 pub(super) fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new();
     for route in routes() {
@@ -381,13 +383,17 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     }
     router
         .fallback(|uri: Uri| async move {
-            Problem::new(404, format!("there is no `{}`; /v1/openapi.json lists what there is", uri.path()))
+            Problem::new(404, format!("there is no path `{}`; /v1/openapi.json lists all paths", uri.path()))
         })
         .method_not_allowed_fallback(|| async {
-            Problem::new(405, "not by this method; /v1/openapi.json lists what there is").into_response()
+            Problem::new(
+                405,
+                "this path does not allow this method; /v1/openapi.json lists all paths and methods",
+            )
+            .into_response()
         })
         .layer(middleware::from_fn_with_state(api.clone(), audit::audit))
-        // The last one is the first that a request meets.
+        // The layer that is added last sees a request first.
         .layer(middleware::from_fn_with_state(api.clone(), caller::authenticate))
         .with_state(api)
 }
@@ -405,7 +411,7 @@ pub(super) fn document() -> Json {
         });
         let parameters: Vec<Json> = in_path.chain(query).collect();
         let mut answers = Map::new();
-        answers.insert("200".into(), json!({ "description": "Done", "content": { route.answer: {} } }));
+        answers.insert("200".into(), json!({ "description": "Success", "content": { route.answer: {} } }));
         let named: &[u16] = if route.path.contains('{') { &[404] } else { &[] };
         let reads: &[u16] = if route.body.is_some() { &[408, 503] } else { &[] };
         for status in [400, 401, 403].iter().chain(named).chain(reads).chain(route.problems) {
@@ -449,7 +455,7 @@ pub(super) fn document() -> Json {
     })
 }
 
-/// What stands behind the `?`.
+/// Parses the query of a request.
 pub(super) fn ask_for<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let asked = Query::<T>::try_from_uri(uri);
     asked.map(|Query(asked)| asked).map_err(|rejection| Problem::new(400, rejection.body_text()))

@@ -38,13 +38,13 @@ impl Socket {
         let taken = |why: &str| Error::Ports(format!("`{}` {why}", path.display()));
         if path.to_str().is_some_and(|text| text.parse::<std::net::SocketAddr>().is_ok()) {
             return Err(Error::Ports(format!(
-                "`{}` is a TCP address: the control socket is a file; `--listen` listens at TCP, with TLS and tokens",
+                "`{}` is a TCP address, but the control socket is a file; use `--listen` for TCP, with TLS and tokens",
                 path.display()
             )));
         }
         match std::fs::symlink_metadata(path) {
             Ok(about) if !about.file_type().is_socket() => {
-                Err(taken("is there and is no socket: remove it or choose another path"))
+                Err(taken("exists and is not a socket: remove it or choose another path"))
             }
             Ok(_) => match UnixStream::connect(path) {
                 Ok(stream) => Ok(Some(socket::peer(stream.as_fd()).map_err(failed)?.0)),
@@ -76,7 +76,7 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
     let failed = |source| Error::Control { path: path.to_owned(), source };
     if Socket::holder(path)?.is_some() {
         return Err(Error::Ports(format!(
-            "`{}` is the control socket of a process that runs: choose another path",
+            "`{}` is the control socket of a running process: choose another path",
             path.display()
         )));
     }

@@ -75,7 +75,7 @@ pub(super) async fn replace(
         };
         if text.len() - whole > ROW {
             let line = rows.lines() + text[..whole].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let why = format!("row {line}: it is longer than {ROW} bytes; each row is a line");
+            let why = format!("row {line} is longer than {ROW} bytes; write each row on its own line");
             return Err(Problem::new(400, why));
         }
         if !over && whole < ROWS_AT_ONCE {
@@ -132,7 +132,7 @@ pub(super) async fn change_table(
     match verb.as_str() {
         "add" => change(&api, policy, "add", table, &body).await,
         "remove" => change(&api, policy, "remove", table, &body).await,
-        _ => Err(Problem::new(404, format!("a table takes `add` and `remove`, not `{verb}`"))),
+        _ => Err(Problem::new(404, format!("a table has no verb `{verb}`; use `add` or `remove`"))),
     }
 }
 
@@ -144,7 +144,9 @@ pub(super) async fn change_trigger(
     let verbs = ["raise", "clear", "suppress", "unsuppress"];
     match verbs.into_iter().find(|known| *known == verb) {
         Some(verb) => change(&api, policy, verb, trigger, &body).await,
-        None => Err(Problem::new(404, format!("a trigger takes {}, not `{verb}`", verbs.join(", ")))),
+        None => {
+            Err(Problem::new(404, format!("a trigger has no verb `{verb}`; use one of {}", verbs.join(", "))))
+        }
     }
 }
 
@@ -152,12 +154,15 @@ pub(super) async fn change_trigger(
 async fn change(api: &Arc<Api>, policy: String, verb: &'static str, name: String, body: &[u8]) -> Answered {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     let mut members: Map<String, Json> = serde_json::from_slice(body)
-        .map_err(|error| Problem::new(400, format!("the body is a JSON object: {error}")))?;
+        .map_err(|error| Problem::new(400, format!("the body must be a JSON object: {error}")))?;
     if let Some(word) = ["raise", "clear", "suppress", "unsuppress", "add", "remove", "set"]
         .into_iter()
         .find(|word| members.contains_key(*word))
     {
-        return Err(Problem::new(400, format!("the path says what to do; leave out `{word}`")));
+        return Err(Problem::new(
+            400,
+            format!("the path already names the verb; remove `{word}` from the body"),
+        ));
     }
     members.insert(verb.to_owned(), Json::from(name));
     let effect = api.ask(move |api| api.control.change(&policy, members)).await?;

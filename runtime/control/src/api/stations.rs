@@ -82,7 +82,8 @@ async fn change(
     let set = move |api: &Api, budget: &CompileBudget| {
         let (by, retarget) = (caller.asker(), caller.role >= Role::Author);
         let swap = api.control.set_station(&policy, &station, is.as_deref(), &by, retarget, budget)?;
-        let now = is.map_or_else(|| "is what its program says".to_owned(), |is| format!("is now {is}"));
+        let now = is
+            .map_or_else(|| "has the settings of its program again".to_owned(), |is| format!("is now {is}"));
         api.hub.note(&format!("station {station} of policy {policy} {now}"));
         Ok(swap)
     };
@@ -100,11 +101,13 @@ pub(super) async fn drain(
     let drained = match verb.as_str() {
         "drain" => true,
         "resume" => false,
-        _ => return Err(Problem::new(404, format!("a station takes `drain` and `resume`, not `{verb}`"))),
+        _ => {
+            return Err(Problem::new(404, format!("a station has no verb `{verb}`; use `drain` or `resume`")));
+        }
     };
     api.ask(move |api| {
         api.control.drain_station(&policy, &station, drained)?;
-        let what = if drained { "gets no more copies" } else { "gets copies again" };
+        let what = if drained { "is drained" } else { "receives copies again" };
         api.hub.note(&format!("station {station} of policy {policy} {what}"));
         Ok(())
     })

@@ -27,8 +27,11 @@ use tokio::sync::broadcast::error::RecvError;
 
 /// What may stand behind the `?`.
 pub(super) const QUERY: &[(&str, &str)] = &[
-    ("after", "First what came after the event of this number; `Last-Event-ID` says the same and wins"),
-    ("kind", "Only these kinds, with commas between: raised,change"),
+    (
+        "after",
+        "Begin with the events after the event with this number; the header `Last-Event-ID` does the same and takes precedence",
+    ),
+    ("kind", "Only events of these kinds, separated by commas: raised,change"),
 ];
 
 #[derive(Deserialize)]
@@ -48,12 +51,19 @@ pub(super) async fn events(
     let after = match headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().trim()) {
         None | Some("") => after,
         Some(id) => {
-            let wrong = || Problem::new(400, format!("`Last-Event-ID: {id}` is no number of an event"));
+            let wrong = || {
+                Problem::new(
+                    400,
+                    format!(
+                        "`Last-Event-ID: {id}` is not the number of an event; write the `id` of an event"
+                    ),
+                )
+            };
             Some(id.parse().map_err(|_| wrong())?)
         }
     };
     let Some(place) = api.streams.begin(caller.is_owner()) else {
-        let why = "there are too many streams of events; end one, or ask for `/v1/events/history`";
+        let why = "there are too many event streams; end one, or use `/v1/events/history`";
         return Err(Problem::new(503, why).retry_after(5));
     };
     // It listens before it looks into the history, so that nothing is between them.

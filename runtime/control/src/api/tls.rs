@@ -62,7 +62,7 @@ impl Reservation {
         let (config, tokens) = (read_certificate(&files)?, read_tokens(&files)?);
         if tokens.count() == 0 {
             let told = format!(
-                "`{}` has no token: nobody could ask; `mirrorc token` makes one",
+                "`{}` has no token, so no client could connect; create a token with `mirrorc token`",
                 files.tokens.display()
             );
             return Err(Error::Ports(told));
@@ -206,7 +206,7 @@ fn wrong(path: &Path, what: String) -> Error {
 
 fn read_certificate(files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
     let of_pem = |error: rustls::pki_types::pem::Error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => "there is none in it, as PEM".to_owned(),
+        rustls::pki_types::pem::Error::NoItemsFound => "the file has none in PEM format".to_owned(),
         other => other.to_string(),
     };
     let unread = |what: &str, error: Error| match error {
@@ -221,7 +221,7 @@ fn read_certificate(files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
     if chain.is_empty() {
         return Err(wrong(
             &files.certificate,
-            "the certificate cannot be read: there is none in it, as PEM".to_owned(),
+            "the certificate cannot be read: the file has none in PEM format".to_owned(),
         ));
     }
     let key = private::read(&files.key, private::Open::ToGroup).map_err(|error| unread("key", error))?;
@@ -231,13 +231,15 @@ fn read_certificate(files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| wrong(&files.certificate, format!("certificate and key do not serve: {error}")))?;
+        .map_err(|error| {
+            wrong(&files.certificate, format!("the certificate and the key cannot be used: {error}"))
+        })?;
     Ok(Arc::new(config))
 }
 
 fn read_tokens(files: &TlsFiles) -> Result<Arc<Tokens>, Error> {
     let text = String::from_utf8(private::read(&files.tokens, private::Open::ToReaders)?);
-    let text = text.map_err(|_| wrong(&files.tokens, "it is no text in UTF-8".to_owned()))?;
+    let text = text.map_err(|_| wrong(&files.tokens, "the file is not UTF-8 text".to_owned()))?;
     Ok(Arc::new(Tokens::parse(&text).map_err(|what| wrong(&files.tokens, what))?))
 }
 

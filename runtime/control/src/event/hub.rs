@@ -213,7 +213,7 @@ impl Hub {
     fn tell_passed_over(&self) {
         for (client, over) in self.0.clients.passed_over() {
             let note = format!(
-                "{over} changes of client {client} were counted and not kept: it makes more than {CLIENT_RATE} a second"
+                "{over} changes of client {client} were only counted: it made more than {CLIENT_RATE} changes in a second"
             );
             let members = json!({ "by": { "client": &*client }, "passed_over": over, "note": note });
             self.tell_all(Record { client: Some(client), ..Record::now(Kind::Change, members) });
@@ -229,7 +229,7 @@ impl Hub {
                 .into_iter()
                 .map(|(from, n)| (from.map_or("others".to_owned(), |from| from.to_string()), n.into()))
                 .collect();
-            let note = format!("{all} requests without a known token were counted and not kept");
+            let note = format!("{all} requests without a valid token were only counted");
             let members = json!({ "passed_over": all, "by_address": by, "note": note });
             self.tell_all(Record::now(Kind::Unauthenticated, members));
         }
@@ -242,13 +242,13 @@ impl Hub {
 
     /// A policy is at another version.
     pub fn loaded(&self, policy: &str, version: u64) {
-        let note = format!("policy {policy} is at version {version}");
+        let note = format!("loaded policy {policy}, version {version}");
         self.tell(Record::now(Kind::Loaded, json!({ "policy": policy, "version": version, "note": note })));
     }
 
     /// A policy was unloaded.
     pub fn unloaded(&self, policy: &str) {
-        let note = format!("policy {policy} was unloaded");
+        let note = format!("unloaded policy {policy}");
         self.tell(Record::now(Kind::Unloaded, json!({ "policy": policy, "note": note })));
     }
 
@@ -268,7 +268,7 @@ impl Hub {
             None if lost => {
                 losses.series = Some((Instant::now(), losses.known));
                 Some(format!(
-                    "events come faster than {EVENT_RATE_LIMIT} a second; some are not told, but counted"
+                    "there are more than {EVENT_RATE_LIMIT} events in a second; some are only counted"
                 ))
             }
             Some((_, before)) if lost => {
@@ -277,7 +277,7 @@ impl Hub {
             }
             Some((last, before)) if last.elapsed() > QUIET_PERIOD => {
                 losses.series = None;
-                Some(format!("events are all told again; {} were not", now - before))
+                Some(format!("all events are reported again; {} events were only counted", now - before))
             }
             _ => None,
         };

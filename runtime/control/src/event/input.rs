@@ -98,7 +98,7 @@ pub fn parse(text: &str, program: &Program) -> Result<Vec<Timed>, (usize, String
 /// What is wrong with it.
 pub fn change(mut object: serde_json::Map<String, Json>, program: &Program) -> Result<Change, String> {
     if object.contains_key("time") {
-        return Err("it takes no `time`: it happens now".to_owned());
+        return Err("remove `time`: the change is made now".to_owned());
     }
     object.insert("time".to_owned(), Json::from(0));
     let read: Line = serde_json::from_value(Json::Object(object)).map_err(|error| error.to_string())?;
@@ -130,10 +130,10 @@ impl Line {
         ];
         let mut said = verbs.iter().filter_map(|(verb, name)| Some((*verb, name.as_deref()?)));
         let Some((verb, name)) = said.next() else {
-            return Err("it says nothing to do: one of `raise`, `clear`, `suppress`, `unsuppress`, `add`, `remove`, `set`".into());
+            return Err("the line has no verb; use one of `raise`, `clear`, `suppress`, `unsuppress`, `add`, `remove`, `set`".into());
         };
         if let Some((other, _)) = said.next() {
-            return Err(format!("it says both `{verb}` and `{other}`: make two lines of it"));
+            return Err(format!("the line has both `{verb}` and `{other}`; write two lines"));
         }
         let takes: &[&str] = match verb {
             "raise" => &["key", "for"],
@@ -149,13 +149,13 @@ impl Line {
             ("reason", self.reason.is_some()),
         ];
         if let Some((member, _)) = given.iter().find(|(member, given)| *given && !takes.contains(member)) {
-            return Err(format!("`{verb}` takes no `{member}`; it takes {}", list(takes.iter().copied())));
+            return Err(format!("`{verb}` has no member `{member}`; it has {}", list(takes.iter().copied())));
         }
         let lasts = match &self.lasts {
             None => None,
             Some(text) => match text::value(ValueTy::Duration, &[], text) {
                 Some(Value::Num(time)) => Some(i64::try_from(time).unwrap_or(i64::MAX)),
-                _ => return Err(format!("`for` is a duration, as `10m` or `1h`; here is `{text}`")),
+                _ => return Err(format!("`for` must be a duration such as `10m` or `1h`, not `{text}`")),
             },
         };
         let change = match verb {
@@ -170,11 +170,11 @@ impl Line {
                 match (verb, value, &self.value) {
                     ("remove", ..) => Change::Remove { table, key },
                     (_, None, Some(_)) => {
-                        return Err(format!("table `{name}` is a set, whose rows have no `value`"));
+                        return Err(format!("table `{name}` is a set; remove `value`"));
                     }
                     (_, None, None) => Change::Add { table, key, value: None, time: lasts },
                     (_, Some(_), None) => {
-                        return Err(format!("table `{name}` is a map: say the `value` of the row"));
+                        return Err(format!("table `{name}` is a map; add the `value` of the row"));
                     }
                     (_, Some(ty), Some(value)) => {
                         let value = Some(value_of(value, ty, &form.words)?);
@@ -189,7 +189,7 @@ impl Line {
                 let value = value_of(value, param.ty, &[])?;
                 let (low, high) = param.bounds;
                 if matches!(value, Value::Num(n) if !(low..=high).contains(&n)) {
-                    return Err(format!("param `{name}` goes from {low} to {high}"));
+                    return Err(format!("param `{name}` must be from {low} to {high}"));
                 }
                 Change::Set { param: ParamId(at as u32), value }
             }
@@ -198,7 +198,7 @@ impl Line {
                 let Some(trigger) = program.triggers.get(at) else { return Err(String::new()) };
                 if verb == "raise" && !trigger.external {
                     return Err(format!(
-                        "trigger `{name}` is not `external`: add that word to it to raise it from outside"
+                        "trigger `{name}` is not `external`; add `external` to it in the rules to raise it by a command"
                     ));
                 }
                 if verb == "clear" && self.key.is_none() {
@@ -210,7 +210,7 @@ impl Line {
                     let act = match verb {
                         "raise" if lasts.is_some() && lasts_as_the_flow => {
                             return Err(format!(
-                                "trigger `{name}` holds as long as its flow: leave `for` out, or give it a time in the rules: `hold 10m`"
+                                "trigger `{name}` holds as long as its flow; remove `for`, or write a time in the rules: `hold 10m`"
                             ));
                         }
                         "raise" => FlowAct::Raise(lasts),
@@ -250,7 +250,7 @@ fn moment(time: &Json) -> Result<i64, String> {
     }
     let parsed = text.parse::<Timestamp>().ok().and_then(|time| i64::try_from(time.as_nanosecond()).ok());
     parsed.ok_or_else(|| {
-        format!("`time` is `2024-05-01T10:00:00Z` or seconds since 1970, up to 2262; here is {time}")
+        format!("`time` must be like `2024-05-01T10:00:00Z`, or seconds since 1970, up to the year 2262, not {time}")
     })
 }
 
@@ -276,7 +276,7 @@ pub(crate) fn find<'n>(
         if known.is_empty() {
             format!("there is no {what} `{name}`: the program has none")
         } else {
-            format!("there is no {what} `{name}`; there are {}", known.join(", "))
+            format!("there is no {what} `{name}`; the program has {}", known.join(", "))
         }
     })
 }
@@ -290,9 +290,9 @@ fn key_of(key: Option<&Json>, types: &[ValueTy]) -> Result<Vec<Value>, String> {
     if parts.len() != types.len() {
         let names: Vec<&str> = types.iter().map(|ty| text::name(*ty)).collect();
         return Err(match names.as_slice() {
-            [] => "there is one switch and no `key`: leave it out".to_owned(),
-            [one] => format!("`key` is of one part: {one}"),
-            several => format!("`key` is a list of {} parts: {}", several.len(), several.join(", ")),
+            [] => "the trigger has no key; remove `key`".to_owned(),
+            [one] => format!("`key` must have one part: {one}"),
+            several => format!("`key` must be a list of {} parts: {}", several.len(), several.join(", ")),
         });
     }
     parts.iter().zip(types).map(|(part, ty)| value_of(part, *ty, &[])).collect()
@@ -321,7 +321,7 @@ fn value_of(value: &Json, ty: ValueTy, words: &[String]) -> Result<Value, String
         _ => String::new(),
     };
     text::value(ty, words, &given).ok_or_else(|| match ty {
-        ValueTy::Word => format!("{value} is none of the table's words: {}", words.join(", ")),
+        ValueTy::Word => format!("{value} is not one of the table's words: {}", words.join(", ")),
         _ => format!("{value} is not of type `{}`", text::name(ty)),
     })
 }

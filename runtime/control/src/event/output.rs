@@ -127,7 +127,7 @@ impl EventWriter {
         };
         let mut record = start(of.until.unwrap_or_default(), Kind::SuppressionEnded, &trigger.name, policy);
         record.members.insert("key".into(), of.key.iter().map(part_json).collect());
-        record.members.insert("reason".into(), "its time is over".into());
+        record.members.insert("reason".into(), "its time has ended".into());
         self.tell(record);
     }
 
@@ -139,14 +139,14 @@ impl EventWriter {
         let until = Instant::now() + FINISH;
         while !self.waits && self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             if Instant::now() >= until {
-                let error = Some(io::Error::other("it takes no more lines"));
+                let error = Some(io::Error::other("its reader takes no more lines"));
                 return Written { told, written: 0, dropped: told, folded, error };
             }
             std::thread::sleep(Duration::from_millis(2));
         }
         let (written, error) = match self.thread.take().map(JoinHandle::join) {
             Some(Ok(done)) => done,
-            _ => (0, Some(io::Error::other("the thread that writes events is gone"))),
+            _ => (0, Some(io::Error::other("the thread that writes events has died; please report this"))),
         };
         Written { told, written, dropped: told.saturating_sub(written), folded, error }
     }
