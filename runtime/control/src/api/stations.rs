@@ -102,7 +102,10 @@ pub(super) async fn drain(
         "drain" => true,
         "resume" => false,
         _ => {
-            return Err(Problem::new(404, format!("a station has no verb `{verb}`; use `drain` or `resume`")));
+            return Err(Problem::new(
+                404,
+                format!("a station has no verb `{verb}`; use `drain` or `resume`"),
+            ));
         }
     };
     api.ask(move |api| {
