@@ -1,9 +1,9 @@
-//! The control API: HTTP/1.1 and JSON on a Unix socket that only its owner can open. The
-//! invariants: it runs on threads of its own and asks [`Control`] as everybody else does, so no
-//! client, however slow or wrong, is waited for by a worker; connections, bodies, waiting events
-//! and times are bounded; what is wrong is told as `application/problem+json`, and a program's
-//! errors as `mirrorc check` tells them. (Rejected: TCP without TLS and tokens: whoever can change
-//! rules can have all traffic copied anywhere; gRPC, which curl does not speak.)
+//! The control API: HTTP/1.1 and JSON, on a Unix socket that only its owner can open, and over TLS.
+//! The invariants: the API has its own threads and uses [`Control`] like every other caller, so no
+//! worker waits for a slow or faulty client; connections, bodies, waiting events and times are
+//! bounded; errors are `application/problem+json`, and program errors are as in `mirrorc check`.
+//! (Rejected: TCP without TLS and tokens: a client that can change rules can have all traffic
+//! copied anywhere; gRPC, which curl does not support.)
 //!
 //! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
 //! - `policies`, `state`, `stations`, `flows`, `watch`, `stream`, `history`: the handlers. `audit`:
@@ -61,20 +61,20 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-/// How long a client may take for the handshake of TLS.
+/// The longest time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// How long a connection may take for the head of a request, also of the next one.
+/// The longest time for the head of a request, also of the next request on a connection.
 const HEAD: Duration = Duration::from_secs(5);
 
-/// What clients may take.
+/// The resource limits of clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// How many connections there can be by each way: remote, and at the socket.
+    /// The largest number of connections to the remote API, and to the control socket.
     pub connections: usize,
-    /// How many of them from one address.
+    /// The largest number of connections from one address.
     pub per_address: usize,
-    /// How many bytes the bodies of all requests may have together.
+    /// The largest number of bytes of all request bodies together.
     pub bodies: u64,
 }
 
@@ -84,16 +84,16 @@ impl Default for Bounds {
     }
 }
 
-/// How requests are answered in the words of the command line.
+/// The functions that render answers as the command line does.
 #[derive(Debug, Clone, Copy)]
 pub struct Renderers {
-    /// What the compiler found, as `mirrorc check --format json` prints it.
+    /// Renders the compiler's diagnostics, as `mirrorc check --format json` prints them.
     pub diagnostics: fn(&Compiled) -> Json,
-    /// What was counted, as `mirrorc run --stats json` prints it.
+    /// Renders the counts, as `mirrorc run --stats json` prints them.
     pub stats: fn(&Report) -> Json,
 }
 
-/// What handlers have.
+/// The state that all handlers share.
 #[derive(Debug)]
 struct Api {
     control: Arc<Control>,
@@ -105,7 +105,7 @@ struct Api {
 }
 
 impl Api {
-    /// Asks the control plane, which may take a while, on a thread that may wait.
+    /// Runs a call to the control plane, which may block, on a thread that may block.
     async fn ask<T: Send + 'static>(
         self: &Arc<Self>,
         question: impl FnOnce(&Api) -> Result<T, Refusal> + Send + 'static,
@@ -116,7 +116,7 @@ impl Api {
         let client = caller.map(|caller| caller.client);
         let asked = tokio::task::spawn_blocking(move || {
             let _place = place;
-            // It has waited for its place.
+            // The request has waited for its turn: the token may have been revoked meanwhile.
             if again.is_some_and(|caller| !caller.is_known()) {
                 return Err(Refusal::Revoked);
             }
@@ -130,8 +130,8 @@ impl Api {
 }
 
 impl Api {
-    /// Has a program compiled in its turn and answers with what becomes of it. When the client goes
-    /// away, and with it this future, the compilation is cancelled.
+    /// Has a program compiled in its turn, and returns the result. When the client disconnects,
+    /// this future is dropped and the compilation is cancelled.
     async fn compile<T: Send + 'static>(
         self: &Arc<Self>,
         caller: &auth::Caller,
@@ -153,19 +153,19 @@ impl Api {
     }
 }
 
-/// A server at work; it ends when this is dropped.
+/// A running server; dropping it ends the server.
 #[derive(Debug)]
 pub struct Server {
     runtime: Option<Runtime>,
-    /// Its file goes when nobody is answered any more.
+    /// The socket file is removed after the last answer.
     _socket: Option<Socket>,
 }
 
 impl Server {
-    /// Answers those who come to the control socket and remotely.
+    /// Serves the control socket and the remote API.
     ///
     /// # Errors
-    /// [`Error::Control`]: no threads are to be had.
+    /// [`Error::Control`]: no thread can be started.
     pub fn start(
         socket: Option<Socket>,
         afar: Option<TlsListener>,
@@ -219,8 +219,8 @@ impl Drop for Server {
     }
 }
 
-/// Room for all connections beside what interfaces, stations and files take: the usual limit of a
-/// process is 1024.
+/// Raises the limit of file descriptors, so that all connections fit beside interfaces, stations
+/// and files: the usual limit of a process is 1024.
 fn more_descriptors(connections: usize) {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(4 * connections as u64);
@@ -236,7 +236,7 @@ async fn serve_socket(listener: UnixListener, router: Router, connections: Arc<C
             wait().await;
             continue;
         };
-        // All at work: that is more than a thousand requests of the owner at once.
+        // All connections are busy: the owner has over a thousand open requests.
         let Some(connection) = connections.admit(None) else { continue };
         let peer = Peer::of(&stream);
         tokio::spawn(answer(stream, router.clone(), peer, connection));
@@ -254,7 +254,7 @@ async fn serve_afar(
             wait().await;
             continue;
         };
-        // One too many of its address is closed at once.
+        // A connection over the share of its address is closed at once.
         let Some(connection) = connections.admit(Some(address.ip())) else { continue };
         let (shaken, router) = (acceptor().accept(stream), router.clone());
         tokio::spawn(async move {
@@ -262,7 +262,7 @@ async fn serve_afar(
                 shaken = tokio::time::timeout(HANDSHAKE, shaken) => shaken,
                 () = connection.closed() => return,
             };
-            // Whoever speaks no TLS, or none in time, is not answered.
+            // A client that does not complete a TLS handshake in time gets no answer.
             if let Ok(Ok(stream)) = shaken {
                 answer(stream, router, Peer::afar(address), connection).await;
             }
@@ -270,7 +270,7 @@ async fn serve_afar(
     }
 }
 
-/// No descriptors left, say: others will end.
+/// For example, no file descriptor is left: other connections will end.
 async fn wait() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
@@ -284,7 +284,7 @@ where
     let service = audit::Known::new(TowerToHyperService::new(router), peer, connection.clone());
     let served = server.serve_connection(TokioIo::new(Patient::new(stream)), service);
     tokio::select! {
-        // A client that went away in the middle is no news.
+        // A client that disconnects during a request needs no message.
         _gone = served => {}
         () = connection.closed() => {}
     }

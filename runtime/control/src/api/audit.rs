@@ -1,8 +1,8 @@
-//! Who asked for which change: each request that may change something is an event, with the user
-//! and process at the other end of the socket, or remotely the token's name and the address, what
-//! was asked, and what was answered. The invariants: a change that was made is told, also when the
-//! client went away before it was answered; looking on changes no answer; of what was refused the
-//! body is not kept. (Rejected: telling it in each handler; a new one would forget.)
+//! The audit log: each request that may change something is an event, with the user and process at
+//! the other end of the socket, or the token's name and the address of a remote client, the
+//! request, and the status of the answer. The invariants: a change is recorded, also if the client
+//! disconnects before the answer; recording changes no answer; the body of a refused request is not
+//! recorded. (Rejected: recording in each handler; a new handler would forget it.)
 
 use super::Api;
 use super::auth::Caller;
@@ -21,26 +21,26 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::UnixStream;
 
-/// How long a body may be that is told, in bytes.
+/// The longest body that is recorded, in bytes.
 const BODY: u64 = 1024;
 
-/// Whoever is at the other end.
+/// The peer of a connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Peer {
     uid: Option<u32>,
     pid: Option<i32>,
-    /// From afar.
+    /// The address of a remote client.
     from: Option<SocketAddr>,
 }
 
 impl Peer {
-    /// The kernel says who made the connection (SO_PEERCRED).
+    /// The process that opened a Unix connection, as the kernel reports it (SO_PEERCRED).
     pub fn of(stream: &UnixStream) -> Peer {
         let peer = stream.peer_cred();
         peer.map(|peer| Peer { uid: Some(peer.uid()), pid: peer.pid(), from: None }).unwrap_or_default()
     }
 
-    /// Somebody at this address.
+    /// A remote client at this address.
     pub fn afar(from: SocketAddr) -> Peer {
         Peer { from: Some(from), ..Peer::default() }
     }
@@ -50,7 +50,7 @@ impl Peer {
         self.from.map(|from| from.ip())
     }
 
-    /// As a member of an event, with the name of the token that was shown.
+    /// The peer as a member of an event, with the name of the token that it sent.
     fn by(&self, token: Option<&str>) -> Json {
         match self.from {
             Some(from) => json!({ "from": from.to_string(), "token": token }),
@@ -59,7 +59,7 @@ impl Peer {
     }
 }
 
-/// A service whose requests say who asks.
+/// A service that adds its peer to each request.
 #[derive(Debug, Clone)]
 pub(super) struct Known<S> {
     service: S,
@@ -68,7 +68,7 @@ pub(super) struct Known<S> {
 }
 
 impl<S> Known<S> {
-    /// All requests are this one's.
+    /// Wraps a service; all its requests come from `peer`.
     pub fn new(service: S, peer: Peer, connection: Arc<Connection>) -> Known<S> {
         Known { service, peer, connection }
     }
@@ -86,12 +86,12 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
     }
 }
 
-/// Tells of a request when it is over, however that comes about.
+/// Records a request when it ends, in whatever way.
 struct Asked {
     hub: Hub,
     client: Arc<str>,
     members: Map<String, Json>,
-    /// The body, where it is short: told unless the request was refused.
+    /// The body if it is short: recorded unless the request is refused.
     body: Option<Json>,
     status: Option<StatusCode>,
 }
@@ -111,7 +111,7 @@ impl Drop for Asked {
     }
 }
 
-/// Looks on while a request of a known client is answered.
+/// Records a request of an authenticated client.
 pub(super) async fn audit(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let dry = request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "dry_run=true"));

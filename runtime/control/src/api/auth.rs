@@ -1,10 +1,9 @@
-//! Who may ask for what. Whoever can open the control socket is its owner and may do all; remotely
-//! there are tokens, each with a role, and for stations and customers with the one policy and the
-//! params that it may speak of. The invariants: a token is kept as its hash only, compared in
-//! constant time; a route says which role it needs, and without one it is not there; what is not
-//! allowed is refused before its body is read. (Rejected: passwords, which need slow hashes: a
-//! token has 256 bits of chance; certificates of clients, which few of those who should ask can
-//! make.)
+//! Access rights. A user who can open the control socket is its owner and may do everything. A
+//! remote client needs a token, which has a role, and for some clients one policy and some params.
+//! The invariants: a token is stored only as its hash and compared in constant time; every route
+//! has a required role; a request without the right is refused before its body is read. (Rejected:
+//! passwords, which need slow hashes, while a token has 256 random bits; client certificates, which
+//! few users can create.)
 
 pub(super) use super::caller::Caller;
 use ring::digest::{SHA256, digest};
@@ -14,15 +13,15 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
-/// What tokens begin with, so that they are known for what they are where they should not be.
+/// The prefix of every token, so that a leaked token is recognised.
 const PREFIX: &str = "mirrorc_";
 
-/// What one may do; each may do what those before it may.
+/// A role; each role may also do what the roles before it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Change the params that its token names.
+    /// Set the params that its token names.
     Station,
-    /// Look at everything.
+    /// Read everything.
     Viewer,
     /// Change triggers, tables, params and flows.
     Operator,
@@ -33,10 +32,10 @@ pub enum Role {
 }
 
 impl Role {
-    /// All of them.
+    /// All roles.
     pub const ALL: [Role; 5] = [Role::Station, Role::Viewer, Role::Operator, Role::Author, Role::Admin];
 
-    /// Its name.
+    /// The name of the role.
     pub fn name(self) -> &'static str {
         match self {
             Role::Station => "station",
@@ -53,21 +52,21 @@ impl Role {
     }
 }
 
-/// What a token stands for.
+/// The rights of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Whose it is.
+    /// The name of the client.
     pub name: String,
-    /// What it may do.
+    /// The role of the client.
     pub role: Role,
-    /// The only policy that it may speak of.
+    /// The only policy that the token can use.
     pub policy: Option<String>,
-    /// The params that a station may change.
+    /// The params that a station may set.
     pub params: Vec<String>,
 }
 
 impl Token {
-    /// A new secret, and the line of a file of tokens that knows it.
+    /// Creates a secret, and the line of a token file with its hash.
     ///
     /// # Errors
     /// What is wrong with the token; the system has no random numbers.
@@ -88,16 +87,16 @@ impl Token {
     }
 }
 
-/// All who may ask remotely.
+/// All valid tokens.
 #[derive(Debug, Default)]
 pub struct Tokens(Vec<(Token, [u8; 32])>);
 
 impl Tokens {
-    /// A line each: a name, a role, for some a policy and params, and the hash:
-    /// `ids station policy=main param=head sha256:...`; `#` begins a remark.
+    /// Parses a token file. Each line has a name, a role, for some a policy and params, and the
+    /// hash: `ids station policy=main param=head sha256:...`; `#` begins a comment.
     ///
     /// # Errors
-    /// Which line is wrong, and what with it.
+    /// The wrong line, and what is wrong.
     pub fn parse(text: &str) -> Result<Tokens, String> {
         let mut all: Vec<(Token, [u8; 32])> = Vec::new();
         for (at, line) in text.lines().enumerate() {
@@ -115,12 +114,12 @@ impl Tokens {
         Ok(Tokens(all))
     }
 
-    /// How many there are.
+    /// The number of tokens.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Whose secret this is; takes as long for each one.
+    /// The token with this secret; the search takes the same time for each token.
     pub(super) fn find(&self, secret: &str) -> Option<&Token> {
         let hash = hash(secret);
         let mut found = None;
@@ -132,7 +131,7 @@ impl Tokens {
         found
     }
 
-    /// Whether there still is such a token with this hash.
+    /// Whether the same token with this hash is still valid.
     pub(super) fn has(&self, token: &Token, hash: &[u8; 32]) -> bool {
         self.0.iter().any(|(other, own)| other == token && own == hash)
     }
@@ -195,12 +194,12 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// The way by which a request came.
+/// The listener that accepted a request.
 #[derive(Debug, Clone)]
 pub(super) enum RequestListener {
     /// The control socket, which only its owner can open.
     Socket,
-    /// From afar: who may come.
+    /// The remote API, with the tokens that it accepts.
     Tls(watch::Receiver<Arc<Tokens>>),
 }
 

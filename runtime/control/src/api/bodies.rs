@@ -1,7 +1,7 @@
-//! Bodies of requests, read as they come. The invariants: no thread waits for a body; all bodies
-//! together take a bounded number of bytes, of which a part is the owner's alone; a body that comes
-//! too slowly is refused; what a body took is free when the request has been answered. (Rejected:
-//! to reserve what a request announces; a client could then take all by announcing it.)
+//! Reads request bodies as they arrive. The invariants: no thread waits for a body; all bodies
+//! together take a bounded number of bytes, a part of which is reserved for the owner; a body that
+//! arrives too slowly is refused; the memory of a body is free after the answer. (Rejected:
+//! reserving the announced length; a client could then reserve everything.)
 
 use super::auth::Caller;
 use super::connections::host;
@@ -15,55 +15,55 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// The least average rate of a body after [`GRACE`], in bytes a second.
+/// The lowest average rate of a body after [`GRACE`], in bytes a second.
 const RATE: f64 = 1024.0;
 
-/// How long a body may take before its rate is looked at.
+/// The time before the rate of a body is checked.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a body may take at all.
+/// The longest time for a whole body.
 const WHOLE: Duration = Duration::from_secs(300);
 
-/// How many long bodies can come from one address at a time.
+/// The largest number of long bodies from one address at a time.
 const PER_ADDRESS: usize = 8;
 
-/// Longer bodies are long ones, in bytes.
+/// A body over this length is a long body, in bytes.
 const LONG: u64 = 64 << 10;
 
-/// After how many seconds a client should try again when there is no room.
+/// The seconds after which a refused client should try again.
 const RETRY: u32 = 2;
 
-/// What bodies may take together.
+/// The memory budget of all bodies.
 #[derive(Debug)]
 pub(super) struct Bodies {
-    /// In bytes.
+    /// The budget, in bytes.
     budget: u64,
     used: Mutex<Used>,
 }
 
 #[derive(Debug, Default)]
 struct Used {
-    /// By all, in bytes.
+    /// Memory of all bodies, in bytes.
     all: u64,
-    /// Of these, by remote clients.
+    /// The part of it that remote clients use.
     afar: u64,
-    /// Long bodies, and bytes of all, by address.
+    /// The number of long bodies and the bytes of all bodies, by address.
     by_address: HashMap<IpAddr, (usize, u64)>,
 }
 
-/// What a body takes; free when this is dropped.
+/// The memory of a body; dropping it frees the memory.
 #[derive(Debug)]
 pub(super) struct Taken {
     of: Arc<Bodies>,
-    /// None for the owner's.
+    /// The client's address; none for the owner.
     address: Option<IpAddr>,
     bytes: u64,
-    /// It is a long one.
+    /// Whether the body is a long body.
     long: bool,
 }
 
 impl Bodies {
-    /// For so many bytes.
+    /// A budget of `budget` bytes.
     pub fn new(budget: u64) -> Arc<Bodies> {
         Arc::new(Bodies { budget, used: Mutex::default() })
     }
@@ -72,15 +72,15 @@ impl Bodies {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a body of a client at an address; none: of the owner.
+    /// Begins a body of a client at an address, or of the owner if there is none.
     fn begin(self: &Arc<Self>, address: Option<IpAddr>) -> Taken {
         Taken { of: self.clone(), address: address.map(host), bytes: 0, long: false }
     }
 }
 
 impl Taken {
-    /// Takes more. A quarter of the budget is the owner's; of the rest an address has at most a
-    /// half.
+    /// Takes more bytes. A quarter of the budget is reserved for the owner; an address can use at
+    /// most half of the rest.
     pub fn more(&mut self, bytes: u64) -> Result<(), Problem> {
         let full = |why: String| Err(Problem::new(503, why).retry_after(RETRY));
         let budget = self.of.budget;
@@ -134,16 +134,16 @@ impl Drop for Taken {
     }
 }
 
-/// The longest body that a route takes, in bytes: in the extensions of a request.
+/// The longest body of the route, in bytes; it is in the extensions of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Longest(pub usize);
 
-/// A body that is read part by part.
+/// A body that is read in parts.
 pub(super) struct Incoming {
     body: axum::body::Body,
     begun: Instant,
     read: u64,
-    /// What it takes of the budget.
+    /// The memory that it uses of the budget.
     pub taken: Taken,
     caller: Caller,
 }
@@ -162,7 +162,7 @@ impl Incoming {
         Ok(Incoming { body, begun: Instant::now(), read: 0, taken, caller })
     }
 
-    /// The next part of it; none at its end.
+    /// The next part of the body; none at its end.
     pub async fn part(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
             let late = self.begun + GRACE + Duration::from_secs_f64(self.read as f64 / RATE);
@@ -193,7 +193,7 @@ impl Incoming {
         }
     }
 
-    /// All of it, at most so many bytes.
+    /// The whole body, at most `longest` bytes.
     async fn whole(mut self, longest: usize) -> Result<Bytes, Problem> {
         let long = || Problem::new(413, format!("the body is too long: at most {longest} bytes"));
         if self.body.size_hint().lower() > longest as u64 {
@@ -211,7 +211,7 @@ impl Incoming {
     }
 }
 
-/// Bytes of a body, and what they take.
+/// The bytes of a body, and their memory in the budget.
 struct Held {
     whole: Vec<u8>,
     _taken: Taken,
@@ -223,7 +223,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// A whole body, within the limit of its route.
+/// A whole body, within the length limit of its route.
 pub(super) struct Body(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {

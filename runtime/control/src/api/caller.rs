@@ -1,9 +1,9 @@
-//! Who makes a request, and what of it is allowed. Requests pass [`authenticate`] before anything
-//! else and [`allow`] at their route. The rule: without a known token 401; of a policy that the
-//! token does not speak of 404, as if it were not there; with a role that is too low 403; with a
-//! query that the route does not have 400. The invariant: nothing of a request is read, told or
-//! kept as a change before its client is known. (Rejected: 403 for another's policy; it says that
-//! the policy is there.)
+//! The caller of a request, and what it may do. A request passes [`authenticate`] first and
+//! [`allow`] at its route. The rule: without a valid token 401; about a policy that the token
+//! cannot use 404, as if the policy did not exist; with a role that is too low 403; with a query
+//! parameter that the route does not have 400. The invariant: nothing of a request is read,
+//! recorded or stored as a change before its caller is known. (Rejected: 403 for the policy of
+//! another client; it reveals that the policy exists.)
 
 use super::auth::{RequestListener, Role, Token, Tokens, hash};
 use super::bodies::Longest;
@@ -23,31 +23,31 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a wrong token waits for its answer.
+/// The delay of the answer to a wrong token.
 const WRONG: Duration = Duration::from_millis(300);
 
 tokio::task_local! {
     static CALLER: Caller;
 }
 
-/// Who asks: for handlers, and for whoever sees the answer on its way.
+/// The caller, for handlers and for the layers that see the answer.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    /// The token's; none for the owner of the control socket.
+    /// The token's name; none for the owner of the control socket.
     pub name: Option<String>,
     pub role: Role,
-    /// The only policy that it may speak of and see.
+    /// The only policy that the token can use and see.
     pub policy: Option<Arc<str>>,
-    /// Where a remote client is.
+    /// The address of a remote client.
     pub address: Option<IpAddr>,
-    /// How it is called where its share is counted.
+    /// The name under which the client's share is counted.
     pub client: Arc<str>,
-    /// What it has shown, and all that are known.
+    /// The token that it sent, its hash, and all valid tokens.
     shown: Option<(Token, [u8; 32], watch::Receiver<Arc<Tokens>>)>,
 }
 
 impl Caller {
-    /// Whoever can open the control socket.
+    /// The owner: a process that can open the control socket.
     fn owner() -> Caller {
         let client = Arc::from(OWNER);
         Caller { name: None, role: Role::Admin, policy: None, address: None, client, shown: None }
@@ -69,22 +69,22 @@ impl Caller {
         }
     }
 
-    /// Who asks for what is being answered.
+    /// The caller of the current request.
     pub fn current() -> Option<Caller> {
         CALLER.try_with(Caller::clone).ok()
     }
 
-    /// Whether it is the owner of the control socket.
+    /// Whether the caller is the owner of the control socket.
     pub fn is_owner(&self) -> bool {
         self.shown.is_none()
     }
 
-    /// Whether it may see what is about this policy.
+    /// Whether the caller may see things of this policy.
     pub fn sees(&self, policy: Option<&str>) -> bool {
         self.policy.is_none() || self.policy.as_deref() == policy
     }
 
-    /// The policy that a query names, or else the caller's own, or else `main`.
+    /// The policy in the query, otherwise the caller's policy, otherwise `main`.
     pub fn policy_or(&self, named: Option<String>) -> Result<String, Problem> {
         match (named, &self.policy) {
             (Some(named), Some(own)) if named != **own => Err(not_there(&named, own)),
@@ -94,24 +94,25 @@ impl Caller {
         }
     }
 
-    /// As the control plane knows it. What binds all policies is not for a token of one policy.
+    /// The caller as the control plane knows it. A token of one policy cannot load binding
+    /// policies.
     pub fn asker(&self) -> Asker {
         let Some(name) = &self.name else { return Asker::owner() };
         let (again, may_bind) = (self.clone(), self.role >= Role::Admin && self.policy.is_none());
         Asker::client(name, may_bind, move || again.is_known())
     }
 
-    /// Whether its token still stands for the same.
+    /// Whether its token is still valid with the same rights.
     pub fn is_known(&self) -> bool {
         self.shown.as_ref().is_none_or(|(token, hash, tokens)| tokens.borrow().has(token, hash))
     }
 
-    /// The same, for what took a while.
+    /// Checks the token again after a long operation.
     pub fn check_again(&self) -> Result<(), Problem> {
         if self.is_known() { Ok(()) } else { Err(Problem::new(401, UNKNOWN)) }
     }
 
-    /// Comes back when its token is not known any more, or stands for something else.
+    /// Returns when its token is revoked or its rights change.
     pub async fn revoked(&mut self) {
         let Some((token, hash, tokens)) = &mut self.shown else { return std::future::pending().await };
         while tokens.borrow_and_update().has(token, hash) {
@@ -121,13 +122,13 @@ impl Caller {
         }
     }
 
-    /// Whether it may do what needs a role, of a policy and param.
+    /// Whether the caller has a role, for a policy and param.
     fn may(&self, needs: Role, param: Option<&str>) -> bool {
         let own = |param: &str| self.shown.iter().any(|(token, ..)| token.params.iter().any(|p| p == param));
         self.role >= needs || self.role == Role::Station && param.is_some_and(own)
     }
 
-    /// What it is, in words.
+    /// The caller and its role, for messages.
     fn is(&self) -> String {
         let of = self.policy.as_ref().map(|policy| format!(" of policy `{policy}`")).unwrap_or_default();
         format!("`{}` is {}{of}", self.name.as_deref().unwrap_or("the owner"), self.role.name())
@@ -140,7 +141,7 @@ fn not_there(policy: &str, own: &str) -> Problem {
     Problem::new(404, format!("this token cannot use policy `{policy}`; it is for policy `{own}`"))
 }
 
-/// Finds out who asks, before anything else is looked at.
+/// Identifies the caller, before anything else is read.
 pub(super) async fn authenticate(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     let tokens = match request.extensions().get::<RequestListener>().cloned() {
@@ -183,14 +184,14 @@ async fn refuse(why: &str) -> Response {
     tokio::time::sleep(WRONG).await;
     let mut refused = Problem::new(401, why).into_response();
     refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    // Whoever knows no token keeps no connection.
+    // A client without a valid token cannot keep its connection.
     refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     refused
 }
 
-/// Lets a request through to its route, if its caller may ask for that.
+/// Passes a request on to its route, if its caller has the right.
 pub(super) async fn allow(rule: Rule, mut request: Request, next: Next) -> Response {
-    // What is no text cannot be the name of anything.
+    // A path part that is not UTF-8 cannot be a name.
     let parts = match request.extract_parts::<RawPathParams>().await {
         Ok(parts) => parts,
         Err(wrong) => return Problem::new(400, format!("the path: {wrong}")).into_response(),
@@ -219,8 +220,8 @@ pub(super) async fn allow(rule: Rule, mut request: Request, next: Next) -> Respo
     next.run(request).await
 }
 
-/// Whether a query has only what the route takes, each once and with a value: a misspelled
-/// `dry_run` must not load.
+/// Checks that a query has only parameters of the route, each once and with a value: a request with
+/// a misspelled `dry_run` must not load.
 fn check_query(uri: &Uri, takes: &[(&str, &str)]) -> Result<(), Problem> {
     let bad = |why: String| Err(Problem::new(400, why));
     let pairs = match Query::<Vec<(String, String)>>::try_from_uri(uri) {

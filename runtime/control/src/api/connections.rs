@@ -1,7 +1,7 @@
-//! The connections of one listener: how many there are, whose they are, and which one is closed
-//! when all places are taken. The invariants: the count never exceeds its limit; a connection that
-//! has shown a known token is never closed for one that has not; an address has at most its share.
-//! (Rejected: a semaphore; silent connections then keep everybody out.)
+//! The connections of one listener: their number, their clients, and which connection is closed
+//! when the limit is reached. The invariants: the number never exceeds its limit; a connection with
+//! a valid token is never closed for one without; an address never exceeds its share. (Rejected: a
+//! semaphore; silent connections would then keep everybody out.)
 
 use axum::body::{Body, HttpBody};
 use std::collections::{BTreeMap, HashMap};
@@ -14,15 +14,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
-/// How long a peer may take no byte of an answer that waits for it.
+/// The longest time in which a peer reads no byte of an answer.
 const STALL: Duration = Duration::from_secs(30);
 
 /// The connections of a listener.
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// How many there can be.
+    /// The largest number of connections.
     limit: usize,
-    /// How many of one address.
+    /// The largest number of connections from one address.
     per_address: usize,
     table: Mutex<Table>,
 }
@@ -37,16 +37,16 @@ struct Table {
 #[derive(Debug)]
 struct Place {
     address: Option<IpAddr>,
-    /// When it last did something.
+    /// The time of its last activity.
     last: Instant,
-    /// It is the owner's, or has shown a known token.
+    /// Whether it is the owner's, or has sent a valid token.
     known: bool,
-    /// Requests that are not answered to their end.
+    /// The number of requests without a complete answer.
     requests: usize,
     close: Arc<Notify>,
 }
 
-/// One connection; its place is free when this is dropped.
+/// One connection; dropping it frees its place.
 #[derive(Debug)]
 pub(super) struct Connection {
     of: Arc<Connections>,
@@ -58,7 +58,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Connection>);
 
-/// The part of an address that one host has: all of IPv4, the first 64 bits of IPv6.
+/// The part of an address that identifies a host: all of IPv4, the first 64 bits of IPv6.
 pub(super) fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
@@ -67,7 +67,7 @@ pub(super) fn host(address: IpAddr) -> IpAddr {
 }
 
 impl Connections {
-    /// For so many connections, so many of them of one address.
+    /// Limits for all connections, and for those from one address.
     pub fn new(limit: usize, per_address: usize) -> Arc<Connections> {
         Arc::new(Connections { limit, per_address, table: Mutex::default() })
     }
@@ -76,9 +76,9 @@ impl Connections {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection; none when its address has its share, or when all places are
-    /// taken and none can be given up. Given up is the one that was idle for longest, first of
-    /// those that have shown no token.
+    /// A place for a new connection. None if its address has its share, or if the limit is reached
+    /// and no connection can be closed. The connection that is idle longest is closed, first among
+    /// those without a valid token.
     pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Arc<Connection>> {
         let address = address.map(host);
         let mut table = self.table();
@@ -122,7 +122,7 @@ impl Table {
 }
 
 impl Connection {
-    /// Comes back when the place is given to another connection.
+    /// Returns when the place goes to another connection.
     pub async fn closed(&self) {
         self.close.notified().await;
     }
@@ -134,12 +134,12 @@ impl Connection {
         }
     }
 
-    /// It has shown a token that is known.
+    /// The connection has sent a valid token.
     pub fn known(&self) {
         self.with(|place| place.known = true);
     }
 
-    /// It has asked for something.
+    /// The connection has sent a request.
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.with(|place| place.requests += 1);
         Busy(self.clone())
@@ -158,14 +158,14 @@ impl Drop for Busy {
     }
 }
 
-/// A body of an answer that holds something until it has been sent.
+/// The body of an answer, with a value that lives until the body is sent.
 pub(super) struct Holding<T> {
     body: Body,
     _held: T,
 }
 
 impl<T: Send + Unpin + 'static> Holding<T> {
-    /// The same body, which holds this.
+    /// The same body, which holds `held`.
     pub fn around(body: Body, held: T) -> Body {
         Body::new(Holding { body, _held: held })
     }
@@ -191,7 +191,7 @@ impl<T: Unpin> HttpBody for Holding<T> {
     }
 }
 
-/// A stream whose writes fail when the peer has taken nothing for [`STALL`].
+/// A stream whose writes fail when the peer has read nothing for [`STALL`].
 pub(super) struct Patient<S> {
     stream: S,
     /// Runs while a write waits.

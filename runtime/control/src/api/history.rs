@@ -1,6 +1,6 @@
-//! What happened before. The invariant: a page is bounded, and says where the next one begins;
-//! asking again with that misses nothing that was kept. (Rejected: pages by time; several events
-//! have the same.)
+//! The event history. The invariant: a page is bounded and names the start of the next page; a
+//! client that follows these names misses no recorded event. (Rejected: pages by time; several
+//! events can have the same time.)
 
 use super::Api;
 use super::caller::Caller;
@@ -19,7 +19,7 @@ use mrule_grammar::units::{UnitKind, unit};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What may stand behind the `?`.
+/// The query parameters.
 pub(super) const QUERY: &[(&str, &str)] = &[
     (
         "since",
@@ -38,7 +38,7 @@ struct Asked {
     limit: Option<usize>,
 }
 
-/// The kinds of a list of their names; none: all.
+/// Parses a list of kinds; none means all kinds.
 pub(super) fn kinds(names: Option<&str>) -> Result<Vec<Kind>, Problem> {
     let kind = |name: &str| {
         let all = || Kind::ALL.map(Kind::name).join(", ");
@@ -65,7 +65,7 @@ pub(super) async fn events(
             .ok_or_else(|| Refusal::Unknown("this run has no event history".into()))
     });
     let found = found.await?;
-    // Lines are JSON objects already; each gets its number.
+    // The lines are JSON objects already; each gets its number.
     let lines = found.events.iter().map(|entry| {
         let members = entry.line.strip_prefix('{').unwrap_or("}");
         format!("{{\"id\":{},{members}", entry.id)
@@ -76,7 +76,7 @@ pub(super) async fn events(
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
-/// A time, or how long ago, in nanoseconds since the Unix epoch.
+/// A time, or a time span before now, in nanoseconds since the Unix epoch.
 fn time(text: &str) -> Result<i64, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX));

@@ -1,6 +1,6 @@
-//! Policies: listed, shown, put whole, taken away, compared, rolled back. The invariant: a
-//! program's files come with the request; nothing is read from the server's file system. (Rejected:
-//! paths on the server, which let a client read what the server may.)
+//! The handlers for policies: list, show, put, delete, diff, rollback. The invariant: a request
+//! contains all files of its program; the server reads nothing from its file system. (Rejected:
+//! paths on the server, by which a client could read the server's files.)
 
 use super::Api;
 use super::auth::Caller;
@@ -82,7 +82,7 @@ pub(super) async fn show(
     ))
 }
 
-/// A program as it is put.
+/// The body of a request that puts a program.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sent {
@@ -150,8 +150,8 @@ pub(super) async fn put(
     Ok(tagged(version, loaded, about))
 }
 
-/// What `If-Match` and `If-None-Match` say must be there (RFC 9110, section 13.1): an entity tag is
-/// a version.
+/// The precondition of `If-Match` and `If-None-Match` (RFC 9110, section 13.1): an entity tag is a
+/// version.
 fn expected(headers: &HeaderMap) -> Result<Option<Expect>, Problem> {
     let word =
         |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
@@ -172,7 +172,7 @@ fn expected(headers: &HeaderMap) -> Result<Option<Expect>, Problem> {
     }
 }
 
-/// A version and when it was loaded, from an entity tag; by hand the version alone may be written.
+/// Parses an entity tag: the version and its load time; a user may write only the version.
 fn of_tag(tag: &str) -> Option<(u64, Option<i64>)> {
     let (version, loaded) = match tag.split_once('-') {
         Some((version, loaded)) => (version, Some(i64::from_str_radix(loaded, 16).ok()?)),
@@ -181,8 +181,8 @@ fn of_tag(tag: &str) -> Option<(u64, Option<i64>)> {
     Some((version.parse().ok()?, loaded))
 }
 
-/// An answer about a version. Its entity tag has the time when it was loaded, too: the same number
-/// may come again after a restart.
+/// An answer about a version. Its entity tag also has the load time, because a version number can
+/// repeat after a restart.
 fn tagged(version: u64, loaded: i64, answer: Json) -> Response {
     ([(header::ETAG, format!("\"{version}-{loaded:x}\""))], Answer(answer)).into_response()
 }
@@ -273,13 +273,14 @@ pub(super) async fn roll_back(
 }
 
 impl Api {
-    /// Refuses before a program is compiled. The control plane asks again when it is loaded.
+    /// Checks the rights before a program is compiled. The control plane checks again when it loads
+    /// the program.
     fn check(&self, caller: &Caller, name: &str, binding: bool) -> Result<(), Problem> {
         let checked = self.control.check(&caller.asker(), name, binding);
         checked.map_err(|refusal| Problem::of(refusal, &self.renderers))
     }
 
-    /// Tells what loading did, unless it was not meant to do anything.
+    /// Reports the result of a load, unless it was a dry run.
     fn told(&self, name: &str, dry: bool, done: Result<Done, Refusal>) -> Result<Done, Refusal> {
         match &done {
             _ if dry => {}
@@ -289,7 +290,7 @@ impl Api {
         done
     }
 
-    /// What loading did, or would do.
+    /// What a load changed, or would change, as JSON.
     fn done(&self, done: &Done) -> Json {
         json!({
             "version": done.version,

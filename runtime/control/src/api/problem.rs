@@ -1,6 +1,5 @@
-//! What is wrong with a request, as RFC 9457 has it. The invariant: every answer that is no success
-//! is one of these; the detail says what to do. (Rejected: a code of our own for each; the status
-//! and the words are enough.)
+//! Errors of requests, as in RFC 9457. The invariant: every unsuccessful answer is a problem; its
+//! detail says what to do. (Rejected: our own error codes; the status and the text are enough.)
 
 use super::Renderers;
 use crate::control::Refusal;
@@ -8,18 +7,18 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
 
-/// An answer that is no success.
+/// An unsuccessful answer.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: u16,
     detail: String,
-    /// What the compiler found.
+    /// The compiler's diagnostics.
     diagnostics: Option<Json>,
-    /// After how many seconds to try again.
+    /// The seconds after which to try again.
     retry: Option<u32>,
 }
 
-/// What is wrong, for whoever sees the answer on its way.
+/// The detail of a problem, for the layers that see the answer.
 #[derive(Debug, Clone)]
 pub(super) struct Detail(pub String);
 
@@ -43,7 +42,7 @@ impl Problem {
         Problem { status, detail, diagnostics, retry: None }
     }
 
-    /// The same, with the time after which to try again (RFC 9110, section 10.2.3).
+    /// Adds the time after which to try again (RFC 9110, section 10.2.3).
     pub fn retry_after(self, seconds: u32) -> Problem {
         Problem { retry: Some(seconds), ..self }
     }

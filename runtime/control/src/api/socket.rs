@@ -1,6 +1,6 @@
-//! The socket's file. The invariants: nobody but the owner can connect, at no moment; a socket that
-//! somebody listens at is never taken away, one that a killed process left is. (Rejected: a lock
-//! file beside it, which a kill leaves, too.)
+//! The file of the control socket. The invariants: at no moment can anybody but the owner connect;
+//! a socket with a listener is never replaced, a socket that a killed process left is. (Rejected: a
+//! lock file beside it; a kill leaves that, too.)
 
 use mrule_dataplane::error::Error;
 use mrule_dataplane::sys::socket;
@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// A socket that is listened at; its file goes with it.
+/// A listening socket; dropping it removes its file.
 #[derive(Debug)]
 pub struct Socket {
     listener: UnixListener,
@@ -19,20 +19,20 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Listens at this path, with mode 0600. A socket there that nobody listens at any more is
-    /// replaced.
+    /// Listens at this path, with mode 0600. Replaces a socket without a listener.
     ///
     /// # Errors
-    /// [`Error`]: somebody listens there, it is no socket, it is a TCP address, it cannot be made.
+    /// [`Error`]: another process listens there, the file is not a socket, the path is a TCP address,
+    /// or the socket cannot be created.
     pub fn listen(path: &Path) -> Result<Socket, Error> {
         Ok(Socket { listener: listen(path)?, path: path.to_owned() })
     }
 
-    /// The process that listens at this path, 0 for one of another PID namespace; none where one
-    /// could listen.
+    /// The process that listens at this path, 0 for a process of another PID namespace; none if the
+    /// path is free.
     ///
     /// # Errors
-    /// [`Error`]: it is no socket, it is a TCP address, it cannot be reached.
+    /// [`Error`]: the file is not a socket, the path is a TCP address, or it cannot be reached.
     pub fn holder(path: &Path) -> Result<Option<i32>, Error> {
         let failed = |source| Error::Control { path: path.to_owned(), source };
         let taken = |why: &str| Error::Ports(format!("`{}` {why}", path.display()));
@@ -67,7 +67,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Somebody may have removed it; that is no reason to complain now.
+        // The file may already be removed; that needs no message.
         let _removed = std::fs::remove_file(&self.path);
     }
 }
@@ -80,7 +80,7 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
             path.display()
         )));
     }
-    // Under another name until nobody else can open it; then it takes the place of what a kill
+    // The socket has a temporary name until its mode is set; then it replaces a socket that a kill
     // left.
     let mut hidden = path.as_os_str().to_owned();
     hidden.push(format!(".{}", std::process::id()));

@@ -1,6 +1,6 @@
-//! Tables, params and triggers of a policy. The invariant: a change means what the same words mean
-//! in a file of events (`run --events`), but that it happens now. (Rejected: shapes of their own
-//! for the API; one page documents both.)
+//! The handlers for tables, params and triggers of a policy. The invariant: a change has the same
+//! meaning as in a file of `run --events`, but takes effect now. (Rejected: separate structures for
+//! the API; one page documents both.)
 
 use super::Api;
 use super::bodies::{Body, Incoming};
@@ -20,7 +20,7 @@ type Answered = Result<Answer<Json>, Problem>;
 /// The largest number of rows in an answer.
 const ROWS: usize = 10_000;
 
-/// The longest row that is read, in bytes.
+/// The longest row, in bytes.
 const ROW: usize = 64 << 10;
 
 pub(super) async fn tables(State(api): State<Arc<Api>>, Path(policy): Path<String>) -> Answered {
@@ -46,15 +46,15 @@ pub(super) async fn rows(
     Ok(Answer(json!(page)))
 }
 
-/// What a row takes in memory beside its text, in bytes, at least.
+/// The least memory of a row in addition to its text, in bytes.
 const ROW_TAKES: u64 = 128;
 
-/// How many bytes of rows are read before they are understood.
+/// The bytes of rows that are read before they are parsed.
 const ROWS_AT_ONCE: usize = 256 << 10;
 
-/// All rows of a table, a JSON object a line. They are read here, where nothing waits, and
-/// understood part by part on a thread that may take its time; the table changes at the end, at
-/// once.
+/// Replaces all rows of a table by the JSON lines of the body. They are read here, without
+/// blocking, and parsed in parts on a thread that may block; the table changes at the end, in one
+/// step.
 pub(super) async fn replace(
     State(api): State<Arc<Api>>,
     Path((policy, table)): Path<(String, String)>,
@@ -150,7 +150,7 @@ pub(super) async fn change_trigger(
     }
 }
 
-/// Makes a change whose members are the body.
+/// Makes the change that the body describes.
 async fn change(api: &Arc<Api>, policy: String, verb: &'static str, name: String, body: &[u8]) -> Answered {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     let mut members: Map<String, Json> = serde_json::from_slice(body)

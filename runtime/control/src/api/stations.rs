@@ -1,7 +1,7 @@
-//! Stations: listed, sent elsewhere, drained. The invariants: a station is written as in a rule
-//! file; its rate and whether it is drained are an operator's, its target is an author's, and a
-//! target that a client wrote reaches what clients are granted. (Rejected: a member for each
-//! setting; the language has them, with its errors.)
+//! The handlers for stations: list, set, reset, drain. The invariants: a station is written as in a
+//! rule file; its rate and drain need the role operator, its target needs the role author, and a
+//! target that a client wrote can reach only what clients are granted. (Rejected: a member for each
+//! setting; the language already has the settings and their errors.)
 
 use super::Api;
 use super::auth::Role;
@@ -77,7 +77,7 @@ async fn change(
     caller: Caller,
     is: Option<String>,
 ) -> Answered {
-    // What its program says is known when that is compiled, in its turn.
+    // The target in the program is known only after a compilation, which runs in its turn.
     let (is_compiled, asker) = (is.is_none(), caller.clone());
     let set = move |api: &Api, budget: &CompileBudget| {
         let (by, retarget) = (caller.asker(), caller.role >= Role::Author);

@@ -1,8 +1,8 @@
-//! Events as they happen, as server-sent events (WHATWG HTML, section 9.2). The invariants: each
-//! event of the history has its number as `id`, in growing order; a listener that comes back with
-//! `Last-Event-ID` or `after` gets what it has missed, and is told how many events are missing
-//! where the history has forgotten some; a stream ends within a second after its token is gone.
-//! (Rejected: a WebSocket; server-sent events are lines that curl shows.)
+//! Streams events as server-sent events (WHATWG HTML, section 9.2). The invariants: each event of
+//! the history has its number as `id`, in growing order; a client that returns with `Last-Event-ID`
+//! or `after` gets the events that it has missed, and the number of events that the history no
+//! longer has; a stream ends within a second after its token is revoked. (Rejected: a WebSocket;
+//! server-sent events are lines that curl prints.)
 
 use super::Api;
 use super::caller::Caller;
@@ -25,7 +25,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 
-/// What may stand behind the `?`.
+/// The query parameters.
 pub(super) const QUERY: &[(&str, &str)] = &[
     (
         "after",
@@ -66,7 +66,7 @@ pub(super) async fn events(
         let why = "there are too many event streams; end one, or use `/v1/events/history`";
         return Err(Problem::new(503, why).retry_after(5));
     };
-    // It listens before it looks into the history, so that nothing is between them.
+    // The stream listens first and then reads the history, so that no event is lost in between.
     let listener = api.hub.listen();
     let behind = after.is_some();
     let feed =
@@ -75,18 +75,18 @@ pub(super) async fn events(
     Ok(response.map(|body| Holding::around(body, place)))
 }
 
-/// What a listener gets.
+/// The state of a stream.
 struct Feed {
     api: Arc<Api>,
     caller: Caller,
-    /// None: all.
+    /// The kinds to send; none means all kinds.
     kinds: Vec<Kind>,
     listener: Listener,
-    /// The number of the last event that it was told, or was not to be told.
+    /// The number of the last event that was sent or filtered out.
     last: Option<u64>,
-    /// It is told from the history.
+    /// Whether the client still gets events from the history.
     behind: bool,
-    /// Nothing came from the history yet.
+    /// Whether no page of the history was read yet.
     first: bool,
     ready: VecDeque<Event>,
 }
@@ -143,8 +143,7 @@ impl Feed {
         }
     }
 
-    /// Takes a page of the history; the numbers of events have no gaps but where some were
-    /// forgotten.
+    /// Sends a page of the history; the numbers of events have gaps only where events were removed.
     async fn catch_up(&mut self) {
         let after = self.last.unwrap_or(0);
         let query = Query { after: Some(after), limit: MOST, ..Query::default() };
@@ -152,16 +151,16 @@ impl Feed {
             let newest = api.control.history().map(|history| (history.find(&query), history.newest()));
             Ok(newest.unwrap_or_default())
         });
-        // The run has ended: the stream does, too.
+        // The run has ended, so the stream ends, too.
         let Ok((found, newest)) = found.await else { return self.behind = false };
-        // A number of another run says nothing about how many are missing.
+        // A number of another run does not show how many events are missing.
         let other_run = std::mem::take(&mut self.first) && after > newest;
         if other_run {
             self.ready.push_back(lost_event(None));
             self.last = None;
         }
         for entry in found.events {
-            // From the beginning, what was before it is not missed.
+            // A client that begins at 0 has missed no earlier events.
             let missing = self.last.filter(|last| *last > 0).map_or(0, |last| entry.id - last - 1);
             if missing > 0 {
                 self.ready.push_back(lost_event((missing < KNOWN).then_some(missing)));
@@ -174,7 +173,7 @@ impl Feed {
         if found.next.is_none() && !other_run {
             self.behind = false;
             let last = self.last.unwrap_or(newest);
-            // What the history has forgotten at its end, too.
+            // Also counts events that the history has removed at its end.
             if newest > last && newest - last < KNOWN && self.listener.events.is_empty() {
                 self.ready.push_back(lost_event(Some(newest - last)));
                 self.last = Some(newest);
@@ -183,7 +182,7 @@ impl Feed {
     }
 }
 
-/// A larger gap between two numbers is one between two runs.
+/// A larger gap between two numbers is a gap between two runs.
 const KNOWN: u64 = 10_000_000;
 
 fn lost_event(lost: Option<u64>) -> Event {

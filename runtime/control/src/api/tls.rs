@@ -1,8 +1,8 @@
-//! The remote API: TCP with TLS, always, and tokens. The invariants: nothing is answered before
-//! the handshake, which has its time; remote connections are counted by themselves, so they
-//! never keep the owner of the control socket out; new certificates and tokens that cannot be read,
-//! or are open to others, leave the old ones at work. (Rejected: TCP in the clear behind somebody
-//! else's proxy: whoever reads the wire reads the token.)
+//! The remote API: TCP, always with TLS and tokens. The invariants: nothing is answered before the
+//! handshake, which has a time limit; remote connections have their own limit, so they never keep
+//! the owner of the control socket out; if new certificates or tokens cannot be read, or other
+//! users can read or write them, the old ones stay in use. (Rejected: unencrypted TCP behind a
+//! separate proxy: a reader of the wire would get the token.)
 
 use super::auth::{RequestListener, Tokens};
 use mrule_dataplane::error::Error;
@@ -19,18 +19,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// The files that say who we are and who may come.
+/// The files of the remote API.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
-    /// Our certificate and those that vouch for it, as PEM.
+    /// The certificate and its chain, as PEM.
     pub certificate: PathBuf,
-    /// Its private key, as PEM.
+    /// The private key of the certificate, as PEM.
     pub key: PathBuf,
-    /// Who may ask: a line each, as `mirrorc token` writes them.
+    /// The token file, with lines that `mirrorc token` writes.
     pub tokens: PathBuf,
 }
 
-/// An address that is listened at.
+/// A listening address.
 #[derive(Debug)]
 pub struct TlsListener {
     listener: TcpListener,
@@ -39,8 +39,8 @@ pub struct TlsListener {
     tokens: Arc<watch::Sender<Arc<Tokens>>>,
 }
 
-/// An address that is to be listened at, with the files read: bound already, unless somebody
-/// listens there.
+/// An address to listen at, with the files read: already bound, unless another process listens
+/// there.
 #[derive(Debug)]
 pub struct Reservation {
     address: SocketAddr,
@@ -50,14 +50,14 @@ pub struct Reservation {
     listener: std::io::Result<TcpListener>,
 }
 
-/// How long an address may be in use by a process that has just ended.
+/// The longest wait for an address of a process that has just ended.
 const ENDING: Duration = Duration::from_secs(2);
 
 impl Reservation {
     /// Reads the files and binds the address.
     ///
     /// # Errors
-    /// [`Error`]: the address is not ours; files cannot be read or are not what they should be.
+    /// [`Error`]: no interface has the address; a file cannot be read or is invalid.
     pub fn new(address: SocketAddr, files: TlsFiles) -> Result<Reservation, Error> {
         let (config, tokens) = (read_certificate(&files)?, read_tokens(&files)?);
         if tokens.count() == 0 {
@@ -74,12 +74,12 @@ impl Reservation {
         }
     }
 
-    /// The address, where somebody else listens there.
+    /// The address, if another process listens there.
     pub fn in_use(&self) -> Option<SocketAddr> {
         self.listener.is_err().then_some(self.address)
     }
 
-    /// That nobody else listens there.
+    /// Checks that no other process listens there.
     ///
     /// # Errors
     /// [`Error::Listen`].
@@ -90,8 +90,8 @@ impl Reservation {
         }
     }
 
-    /// Listens: by what was bound, or by what the mirrorc that was replaced has `handed` over;
-    /// where that ended just now, its address is waited for.
+    /// Listens with the socket that was bound, or with the socket that the replaced mirrorc has
+    /// passed on (`handed`); if that mirrorc has just ended, waits for its address.
     ///
     /// # Errors
     /// [`Error::Listen`].
@@ -115,25 +115,25 @@ impl Reservation {
 }
 
 impl TlsListener {
-    /// The address; the kernel may have chosen the port.
+    /// The address; the kernel may have chosen its port.
     ///
     /// # Errors
-    /// The kernel's.
+    /// An error of the kernel.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// What reads the files again.
+    /// The handle that reads the files again.
     pub fn renewal(&self) -> TlsReload {
         TlsReload { files: self.files.clone(), config: self.config.clone(), tokens: self.tokens.clone() }
     }
 
-    /// What is listened at.
+    /// The listening socket.
     pub fn listener(&self) -> &TcpListener {
         &self.listener
     }
 
-    /// How the next connection is answered.
+    /// The acceptor of TLS connections, and the listener that their requests carry.
     pub(super) fn acceptor(&self) -> (impl Fn() -> tokio_rustls::TlsAcceptor + use<>, RequestListener) {
         let config = self.config.clone();
         let acceptor = move || config.read().unwrap_or_else(PoisonError::into_inner).clone().into();
@@ -150,15 +150,15 @@ pub struct TlsReload {
 }
 
 impl TlsReload {
-    /// Takes what the files say now, for connections and requests to come; streams of events whose
-    /// token is gone end. A token that is taken back does not wait for a certificate, nor the other
-    /// way round; a file that hangs is refused in time.
+    /// Reads the files again, for future connections and requests; event streams of revoked tokens
+    /// end. A revoked token does not wait for a certificate, nor the other way round; a file that
+    /// hangs is refused in time.
     pub fn renew(&self) -> Renewed {
         self.renew_by(patience::OPENING, read_certificate, read_tokens)
     }
 
     fn renew_by(&self, time: Duration, certificate: Read<ServerConfig>, tokens: Read<Tokens>) -> Renewed {
-        // Tokens first: a file of the certificate that hangs lets nobody in whose token is gone.
+        // Tokens first: a certificate file that hangs must not delay the revocation of a token.
         let tokens = in_time(time, &self.files, &self.files.tokens, tokens).map(|tokens| {
             let count = tokens.count();
             self.tokens.send_replace(tokens);
@@ -169,25 +169,25 @@ impl TlsReload {
         Renewed { certificate, tokens }
     }
 
-    /// The file of tokens.
+    /// The token file.
     pub fn tokens(&self) -> &Path {
         &self.files.tokens
     }
 }
 
-/// What came of reading the files again; what was refused is as it was.
+/// The result of reading the files again; a refused file leaves the old state.
 #[derive(Debug)]
 pub struct Renewed {
-    /// Of the certificate and its key.
+    /// The result for the certificate and its key.
     pub certificate: Result<(), Error>,
-    /// How many tokens there are.
+    /// The number of tokens, or the error.
     pub tokens: Result<usize, Error>,
 }
 
-/// Reads what is of one kind.
+/// A function that reads one kind of file.
 type Read<T> = fn(&TlsFiles) -> Result<Arc<T>, Error>;
 
-/// Reads it, where the system answers in time; `path` is the file that is named where it does not.
+/// Reads a file with a time limit; the error names `path` if the system does not answer.
 fn in_time<T: Send + Sync + 'static>(
     time: Duration,
     files: &TlsFiles,

@@ -1,6 +1,6 @@
-//! What is going on: health, counts, flows, metrics. The invariants: all of it is read from one
-//! report, and reading it disturbs nothing; a token that speaks of one policy sees that policy's
-//! part of the report. (Rejected: counters kept for each reader.)
+//! The handlers for health, counts, flows and metrics. The invariants: an answer comes from one
+//! report, and reading it disturbs nothing; a token of one policy sees only that policy's part of
+//! the report. (Rejected: separate counters for each reader.)
 
 use super::caller::Caller;
 use super::problem::Problem;
@@ -28,7 +28,7 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Response, Probl
     Ok((status, Answer(body)).into_response())
 }
 
-/// Whether the run does its work, and how it is.
+/// Whether the run does its work, and its health.
 async fn look(api: &Arc<Api>) -> Result<(bool, Json), Problem> {
     let ask = |api: &Api| {
         let report = api.control.report()?;
@@ -53,7 +53,7 @@ async fn look(api: &Arc<Api>) -> Result<(bool, Json), Problem> {
     Ok((health.is_ready(), body))
 }
 
-/// The sums that say whether it works: what came, was decided, forwarded, copied and dropped.
+/// The main counts of the run: received, decided, forwarded, copied and dropped packets.
 fn counts(report: &Report) -> Json {
     let sum = |of: fn(&mrule_dataplane::live::PortCounts) -> u64| report.ports.iter().map(of).sum::<u64>();
     let forwards = report.ports.iter().any(|port| port.forward.is_some() || port.redirect.is_some());
@@ -77,7 +77,7 @@ fn counts(report: &Report) -> Json {
     })
 }
 
-/// The report, for a caller that speaks of one policy that policy's part of it.
+/// The report; a caller with one policy gets only that policy's part.
 async fn report(api: &Arc<Api>, caller: Caller) -> Result<Report, Problem> {
     api.ask(move |api| {
         let report = api.control.report()?;
@@ -89,8 +89,8 @@ async fn report(api: &Arc<Api>, caller: Caller) -> Result<Report, Problem> {
     .await
 }
 
-/// What of a report is of one policy: nothing of interfaces, alarms and the history, which are of
-/// all.
+/// The part of a report about one policy: without interfaces, alarms and the history, which are
+/// shared.
 fn part(report: Report, policy: &str) -> Report {
     let own: Vec<PolicyReport> = report.live.policies.into_iter().filter(|of| of.name == policy).collect();
     let (summary, stations) =

@@ -98,7 +98,10 @@ fn what_somebody_else_has_is_not_taken_over() {
         still_at_work(&place);
         // Without `--take-over` it is said, too.
         let said = refused(wire, &[&[again[0], "--tap", "m0", "--listen", ADDRESS], &files[..]].concat());
-        assert!(said.contains("another process listens at this address") && !said.contains("os error"), "{said}");
+        assert!(
+            said.contains("another process listens at this address") && !said.contains("os error"),
+            "{said}"
+        );
         drop(other);
         // The control socket of a third one.
         let third = place.dir.path().join("third").to_str().unwrap().to_owned();
