@@ -22,8 +22,8 @@ impl Socket {
     /// Listens at this path, with mode 0600. Replaces a socket without a listener.
     ///
     /// # Errors
-    /// [`Error`]: another process listens there, the file is not a socket, the path is a TCP address,
-    /// or the socket cannot be created.
+    /// [`Error`]: another process listens there, the file is not a socket, the path is a TCP
+    /// address, or the socket cannot be created.
     pub fn listen(path: &Path) -> Result<Socket, Error> {
         Ok(Socket { listener: listen(path)?, path: path.to_owned() })
     }
