@@ -199,7 +199,8 @@ impl Policy {
         self.bounds.as_deref()
     }
 
-    /// Replaces the station at this place by one that `origin` wrote. All else goes on.
+    /// Replaces the station at this place by a station that `origin` wrote. All else stays as it
+    /// is.
     pub fn with_station(self, at: usize, station: Station, origin: Origin) -> Policy {
         let mut origins = self.origins();
         if let Some(place) = origins.get_mut(at) {

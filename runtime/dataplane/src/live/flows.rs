@@ -58,7 +58,7 @@ impl Answers {
     /// Waits for all answers.
     ///
     /// # Errors
-    /// Workers are too busy, or another program has replaced the one that was asked about.
+    /// Workers are too busy, or another program has replaced the program that was asked about.
     pub fn wait(self) -> Result<Answer, FlowRefusal> {
         let deadline = Instant::now() + PATIENCE;
         let mut all = Answer::default();

@@ -1,8 +1,8 @@
 //! Ensures that one process forwards between interfaces, for each interface that is an end of a
 //! bridge. The sign of ownership is a Unix socket in the abstract name space, named by the
-//! interface's index. The kernel keeps such names per network namespace, whoever the users are, and
-//! frees them when their process dies in any way. A process that connects learns the owner's
-//! process number from the kernel (SO_PEERCRED), and may take its place: the owner gives up without
+//! interface's index. The kernel keeps such names per network namespace, for all users, and frees
+//! them when their process dies in any way. A process that connects learns the owner's process
+//! number from the kernel (SO_PEERCRED), and may take its place: the owner gives up without
 //! removing a redirect, and ends. Invariants: a second owner never touches a redirect; only root
 //! and the owner's user can take over. (Rejected: a file with a lock; two containers that share a
 //! network have different files.) See unix(7).

@@ -4,7 +4,7 @@
 //! them, so the fragments of a datagram and the two directions of a tunnel go to different workers.
 //! Invariants: two packets of one flow (`flow/key.rs`) get the same result, whatever their
 //! direction, tags and fragments. All ports and policies of a run have one program. Each process
-//! has its own seed, so nobody outside can choose addresses that all go to one worker.
+//! has its own seed, so an outsider cannot choose addresses that all go to one worker.
 //!
 //! With [`Spread::Addresses`], the result depends only on the outermost IP addresses, or on the
 //! Ethernet addresses where the program finds no IP. [`Spread::Ports`] adds the ports of whole TCP,

@@ -1,7 +1,7 @@
 //! Captures, state and secrets are private. Invariants: the user of a run can read what it creates,
 //! and the group where that was asked for. A secret that others can read, and a file of permissions
 //! that others can write, is refused with the command that fixes it. (Rejected: warnings, which
-//! nobody reads.)
+//! operators do not read.)
 
 use crate::error::Error;
 use rustix::fs::{FileType, Mode, OFlags, fchmod, fstat, open};

@@ -2,7 +2,7 @@
 //! Where the failure was reported late (an ICMP message, seconds after the packet), one copy per
 //! tick is a probe. The station is up when four seconds have passed since the first probe without a
 //! failure. Without a copy to send there is no probe, and the station stays down. All other copies
-//! are dropped and counted meanwhile. (Rejected: to continue sending; copies that nobody can
+//! are dropped and counted meanwhile. (Rejected: to continue sending; copies that no host can
 //! receive would count as sent. Rejected: up after four seconds without traffic; nothing is known
 //! then, and the report would be wrong.)
 

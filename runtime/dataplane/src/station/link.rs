@@ -4,7 +4,8 @@
 //! nothing. An interface that is down, or comes back under another index, is found again by its
 //! name with the same socket, which needs no privilege. A copy longer than the interface's MTU is
 //! cut and counted; a copy that the interface cannot carry is `unfit`. (Rejected: a transmit ring;
-//! a cut copy is only a shorter buffer, and a station's thread shares the ring with nobody.)
+//! a cut copy is only a shorter buffer, and no other thread shares the ring with a station's
+//! thread.)
 
 use super::counts::{Amount, Cause};
 use super::health::{Health, Permit};

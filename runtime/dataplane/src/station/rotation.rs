@@ -154,7 +154,7 @@ impl Ring {
         match written {
             Ok(claim) => Ok((place.clone(), id, Begun { path: place.shown().to_owned(), file, claim })),
             Err(error) => {
-                // Nobody could recognise a file without a header.
+                // No later run could recognise a file without a header.
                 let _not_empty_then: io::Result<bool> = place.remove(id);
                 Err(error)
             }

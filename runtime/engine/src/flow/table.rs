@@ -136,8 +136,8 @@ impl FlowTable {
 
     /// Chooses which optional members views have, for the program that reads them. `numbers`: a
     /// flow's counts and times. `ids`: a number that tells a flow from others; `repeatable` makes
-    /// it the same for the same packets, else nobody outside can know it. A running table keeps the
-    /// seeds of its ids.
+    /// it the same for the same packets; otherwise an outsider cannot know it. A running table
+    /// keeps the seeds of its ids.
     pub fn tell(&mut self, numbers: bool, ids: bool, repeatable: bool) {
         self.wanted.numbers = numbers;
         if ids && self.wanted.ids.is_none() {

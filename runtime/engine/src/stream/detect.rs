@@ -2,8 +2,9 @@
 //! role. There is one table of recognisers, each a total function of what both ends have sent so
 //! far. Invariants: an answer of yes or no stands whatever bytes follow, so it does not matter how
 //! the bytes are cut into packets; at most [`PREFIX`] bytes of a direction are looked at.
-//! (Rejected: a score for each protocol; nobody could explain a flow's application. Rejected: to
-//! follow STARTTLS and upgrades; a flow keeps the application that it began with.)
+//! (Rejected: a score for each protocol; the reason for a flow's application could not be
+//! explained. Rejected: to follow STARTTLS and upgrades; a flow keeps the application that it began
+//! with.)
 
 use mrule_compiler::fields::App;
 

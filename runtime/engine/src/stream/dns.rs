@@ -2,7 +2,7 @@
 //! follows a length of two bytes over TCP. Invariants: a pointer in a name leads only backwards and
 //! a name has at most 255 bytes, so reading ends. If a question cannot be read, the message still
 //! reports its header and the questions before. (Rejected: a library for DNS; it also reads
-//! records, which nobody asks for, and refuses messages because of them.)
+//! records, which no program asks for, and refuses messages because of them.)
 
 use super::out::{Going, Out};
 use super::pool::Part;

@@ -8,7 +8,7 @@
 //! correction tables at either end ("New cardinality estimation algorithms for HyperLogLog
 //! sketches", 2017, algorithm 6). (Rejected: samples that grow sparser, which need less memory, but
 //! have no error bound for a whole window after a crowd has gone. Rejected: a pool of sketches for
-//! several keys; whoever fills the pool blinds all.)
+//! several keys; a client that fills the pool blinds all keys.)
 
 use super::cells::{HEAD_WORDS, get, set};
 use super::window::{SLICES, TooOld, slot};

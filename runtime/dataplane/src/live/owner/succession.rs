@@ -1,7 +1,7 @@
 //! The process that takes over from this one. Invariants: at most one process at a time takes over.
 //! A process that hangs up before this run has begun to end has taken nothing over, and the run
 //! continues. After that, no process can take over any more. (Rejected: a flag set with the answer;
-//! the asking process may be dead when the flag is read, and then nobody would mirror.)
+//! the asking process may be dead when the flag is read, and then no process would mirror.)
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::unix::net::UnixStream;
