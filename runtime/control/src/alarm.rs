@@ -1,10 +1,10 @@
-//! Alarms: what happens is told to others, by webhooks and syslog. The invariants: who tells does
-//! not wait; each receiver has a bounded queue of its own and delays no other;
-//! `told = sent + failed + dropped + waiting`; one that does not take alarms is told of once, and
-//! tried again until it does. (Rejected: an agent beside mirrorc that follows `/v1/events`; it
-//! would be one more thing to keep alive, and loses what happens while it is not.)
+//! Alarms: sends events to webhooks and syslog receivers. The invariants: sending an alarm never
+//! blocks; each receiver has its own bounded queue and delays no other receiver; `notified = sent +
+//! failed + dropped + waiting`; a receiver that does not accept alarms is reported once, and tried
+//! again until it does. (Rejected: a separate agent that follows `/v1/events`; it would be one more
+//! process to run, and would lose events while it does not run.)
 //!
-//! - `webhook`, `syslog`: the receivers. `drops`: when losses are an alarm.
+//! - `webhook`, `syslog`: the receivers. `drops`: the alarm for drops.
 
 mod drops;
 mod syslog;
@@ -24,23 +24,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// How many alarms wait for a receiver, at most.
+/// The largest number of alarms that wait for a receiver.
 pub const QUEUE: usize = 1024;
 
-/// How many are handed over at a time, at most.
+/// The largest number of alarms in a batch.
 const BATCH: usize = 100;
 
-/// How long a receiver may take for a batch, or to be reached.
+/// The longest time for a batch, and for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long what waits may take when the run ends.
+/// The longest time for waiting alarms when the run ends.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// How long the first pause is after a failure, and the longest. Each is twice the one before, less
-/// up to a half by chance.
+/// The first and the longest pause after a failure. Each pause is twice the one before, shortened
+/// by a random part of up to a half.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Who is told.
+/// A receiver of alarms.
 #[derive(Debug)]
 pub enum Target {
     /// By HTTP.
@@ -49,35 +49,35 @@ pub enum Target {
     Syslog(Syslog),
 }
 
-/// Why a batch was not taken whole.
+/// Why a batch was not accepted completely.
 #[derive(Debug, PartialEq, Eq)]
 enum Failed {
-    /// It will never be: the receiver says that it is wrong.
+    /// The receiver refuses it for good.
     Refused(String),
-    /// After so many; the others may be later.
+    /// Some alarms were accepted; the others may be accepted later.
     Later(usize, String),
 }
 
-/// What became of alarms for one receiver.
+/// The counts of alarms for one receiver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// The receiver, without what may be secret in its address.
+    /// The receiver, without parts of its address that may be secret.
     pub to: String,
-    /// Alarms for it.
+    /// All alarms for the receiver.
     pub notified: u64,
-    /// Taken by it; with UDP, only handed to the network.
+    /// Accepted alarms; with UDP, alarms passed to the network.
     pub sent: u64,
-    /// Refused by it.
+    /// Refused alarms.
     pub failed: u64,
-    /// Not sent, because too many waited, or the run ended.
+    /// Alarms that were not sent, because the queue was full or the run ended.
     pub dropped: u64,
-    /// Waiting: `told - sent - failed - dropped`.
+    /// Waiting alarms: `notified - sent - failed - dropped`.
     pub waiting: u64,
-    /// Why it takes none at the moment.
+    /// Why the receiver does not accept alarms at the moment.
     pub down: Option<String>,
 }
 
-/// What is counted for a receiver.
+/// The counters of a receiver.
 #[derive(Debug, Default)]
 struct Tally {
     to: String,
@@ -86,19 +86,19 @@ struct Tally {
     failed: AtomicU64,
     dropped: AtomicU64,
     down: Mutex<Option<String>>,
-    /// Its queue was full, and that was told.
+    /// Whether its queue was full, which was reported.
     full: AtomicBool,
 }
 
-/// A function that is told what a user should know of receivers, in words. It should not wait.
+/// A function for notes to the user about receivers. It should not block.
 type Tell = Arc<dyn Fn(String) + Send + Sync>;
 
-/// Everybody who is told.
+/// All receivers.
 pub struct Alarms {
     lines: Mutex<Vec<mpsc::Sender<Arc<Record>>>>,
     tallies: Vec<Arc<Tally>>,
     stop: watch::Sender<bool>,
-    /// Hangs up when the thread is done.
+    /// Disconnects when the thread ends.
     done: Mutex<Receiver<()>>,
     tell: Tell,
 }
@@ -126,11 +126,11 @@ impl Target {
 }
 
 impl Alarms {
-    /// Tells these, from a thread of its own. `tell` is told when one of them takes no alarms, and
-    /// when it does again.
+    /// Starts a thread that sends alarms to these receivers. `tell` gets a note when a receiver
+    /// does not accept alarms, and when it does again.
     ///
     /// # Errors
-    /// No thread is to be had.
+    /// No thread can be started.
     pub fn start(targets: Vec<Target>, tell: impl Fn(String) + Send + Sync + 'static) -> io::Result<Alarms> {
         let tell: Tell = Arc::new(tell);
         let (stop, stopped) = watch::channel(false);
@@ -150,7 +150,7 @@ impl Alarms {
         std::thread::Builder::new().name("alarms".into()).spawn(move || {
             let all: Vec<_> = drives.into_iter().map(|drive| runtime.spawn(drive.run())).collect();
             runtime.block_on(async {
-                // Also when nobody is there any more who could say so.
+                // The wait also ends if the sender no longer exists.
                 let _ended = stopped.wait_for(|stop| *stop).await;
                 let all = async {
                     for drive in all {
@@ -159,14 +159,14 @@ impl Alarms {
                 };
                 let _in_vain = tokio::time::timeout(FINISH, all).await;
             });
-            // Looking up a name may take for ever.
+            // A name lookup may block for ever.
             runtime.shutdown_background();
             drop::<std::sync::mpsc::SyncSender<()>>(done);
         })?;
         Ok(Alarms { lines: Mutex::new(lines), tallies, stop, done: Mutex::new(is_done), tell })
     }
 
-    /// What became of alarms, by receiver.
+    /// The counts of alarms, by receiver.
     pub fn counts(&self) -> Vec<Counts> {
         self.tallies.iter().map(|tally| tally.counts()).collect()
     }
@@ -202,15 +202,15 @@ impl Subscriber for Alarms {
 
 impl Drop for Alarms {
     fn drop(&mut self) {
-        // A run that failed tells nothing more; without this, pauses would end at once and for
-        // ever.
+        // A run that failed sends nothing more; without this, pauses would end at once, again and
+        // again.
         self.stop.send_replace(true);
     }
 }
 
 impl Tally {
     fn counts(&self) -> Counts {
-        // Told last, so that it is not less than its parts.
+        // `notified` is read last, so that it is not less than its parts.
         let [sent, failed, dropped] = [&self.sent, &self.failed, &self.dropped].map(|n| n.load(Relaxed));
         let notified = self.notified.load(Relaxed);
         let down = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -218,7 +218,7 @@ impl Tally {
         Counts { to: self.to.clone(), notified, sent, failed, dropped, waiting, down }
     }
 
-    /// Sets why it takes no alarms; gives whether that was otherwise before.
+    /// Sets why the receiver does not accept alarms; returns whether its state changed.
     fn turns(&self, down: Option<String>) -> bool {
         let mut now = self.down.lock().unwrap_or_else(PoisonError::into_inner);
         let turned = now.is_none() != down.is_none();
@@ -227,7 +227,7 @@ impl Tally {
     }
 }
 
-/// One receiver's work.
+/// The task of one receiver.
 struct Drive {
     target: Target,
     queue: mpsc::Receiver<Arc<Record>>,
@@ -254,7 +254,7 @@ impl Drive {
         }
     }
 
-    /// Hands a batch over, however often that takes; false when the run ends meanwhile.
+    /// Sends a batch until it is accepted or refused; false if the run ends first.
     async fn hand_over(&mut self, mut batch: &[Arc<Record>]) -> bool {
         let mut pause = PAUSES.0;
         while !batch.is_empty() {
@@ -293,14 +293,14 @@ impl Drive {
             }
             let wait = pause.mul_f64(1.0 - fastrand::f64() / 2.0);
             pause = (pause * 2).min(PAUSES.1);
-            // The end of the run is waited for as well: then it is tried once more.
+            // The wait also ends when the run ends: then the batch is sent once more.
             let _either = tokio::time::timeout(wait, self.stop.wait_for(|stop| *stop)).await;
         }
         true
     }
 }
 
-/// Something that is waited for, but not for long.
+/// Waits for a future, with a time limit.
 async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match tokio::time::timeout(PATIENCE, what).await {
         Ok(done) => done,

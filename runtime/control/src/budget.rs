@@ -1,14 +1,15 @@
-//! How much memory programs may take: counted before anything is made, and refused with what it
-//! takes, what is left and the option that raises it. The invariants: everything whose size a
-//! program or an option chooses is in [`Cost`]; sizes are added in 64 bits, saturating; what the
-//! system then refuses all the same is an error, not the end of the process. (Rejected: to allocate
-//! and see; the kernel promises more memory than there is, and ends processes later.)
+//! The memory limits of programs: memory is counted before allocation, and a refusal has the needed
+//! memory, the remaining memory and the option that raises the limit. The invariants: everything
+//! with a size that a program or option chooses is in [`Cost`]; sizes are added in 64 bits,
+//! saturating; if the system then still refuses memory, that is an error, not the end of the
+//! process. (Rejected: allocating without a check; the kernel promises more memory than it has, and
+//! kills processes later.)
 
 use mrule_engine::cost::{Cost, Part};
 use mrule_engine::memory::size_text;
 use std::fmt;
 
-/// What programs may take.
+/// The memory limits of programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// All programs together, in bytes: `--memory`.
@@ -24,14 +25,15 @@ impl Default for MemoryLimits {
 }
 
 impl MemoryLimits {
-    /// Three quarters of the machine's or control group's memory for all, and half of that for one,
-    /// unless they are said.
+    /// By default three quarters of the memory of the machine or control group for all programs,
+    /// and half of that for one policy.
     pub fn of(all: Option<u64>, policy: Option<u64>) -> MemoryLimits {
         let all = all.unwrap_or_else(|| available() / 4 * 3);
         MemoryLimits { all, policy: policy.unwrap_or(all / 2).min(all) }
     }
 
-    /// Whether a program fits beside what is taken already; `client`: a client loads it.
+    /// Whether a program fits into the limit in addition to the used memory; `client`: a client
+    /// loads it.
     ///
     /// # Errors
     /// [`OverBudget`]
@@ -50,8 +52,7 @@ impl MemoryLimits {
     }
 }
 
-/// The memory of the machine, or of the control group where that has less; 1 GiB where neither
-/// says.
+/// The memory of the machine, or of the control group if that has less; 1 GiB if neither is known.
 fn available() -> u64 {
     let info = rustix::system::sysinfo();
     let machine = info.totalram.saturating_mul(u64::from(info.mem_unit.max(1)));
@@ -66,18 +67,18 @@ fn available() -> u64 {
     if least == 0 { 1 << 30 } else { least }
 }
 
-/// A program takes more memory than there is in the budget.
+/// A program needs more memory than the limit allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverBudget {
-    /// What it takes.
+    /// The memory that the program needs.
     pub bytes: u64,
-    /// What is left.
+    /// The remaining memory.
     pub left: u64,
-    /// Of this budget.
+    /// The limit.
     pub limit: u64,
-    /// The option that sets it.
+    /// The option that sets the limit.
     pub option: &'static str,
-    /// What takes it, the largest first.
+    /// The parts of the memory, the largest first.
     pub parts: Vec<Part>,
 }
 
@@ -100,7 +101,7 @@ impl fmt::Display for OverBudget {
 impl std::error::Error for OverBudget {}
 
 impl OverBudget {
-    /// What to do about it.
+    /// How to make the program fit.
     pub fn help(&self) -> String {
         format!("remember fewer keys or count in fewer windows, or raise the budget: `{} SIZE`", self.option)
     }

@@ -1,8 +1,8 @@
-//! One compilation at a time, on a thread of its own. The invariants: the queue is bounded, for all
-//! clients and for each; the owner of the control socket comes before all others, and these take
-//! turns; a job whose client goes away leaves the queue or is told to stop, and the next one
-//! begins; a job never runs on a thread that answers requests. (Rejected: a thread for each
-//! request; ten large programs then take the processors and ten times the memory.)
+//! Runs one compilation at a time, on a separate thread. The invariants: the queue is bounded, for
+//! all clients and for each client; the owner of the control socket comes first, the other clients
+//! take turns; if a client disconnects, its job leaves the queue or is cancelled, and the next job
+//! begins; no job runs on a thread that answers requests. (Rejected: a thread for each request; ten
+//! large programs would use all processors and ten times the memory.)
 
 use mrule_compiler::budget::{CompileBudget, DEFAULT_CODE, DEFAULT_NODES, Stop};
 use std::collections::VecDeque;
@@ -12,23 +12,23 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How many compilations of all clients wait at most, beside the one that runs.
+/// The largest number of waiting compilations of all clients, without the running one.
 pub const WAITING: usize = 32;
 
-/// How many compilations of one client wait at most.
+/// The largest number of waiting compilations of one client.
 pub const WAITING_OF_ONE: usize = 4;
 
-/// How long a compilation may take unless the options say otherwise.
+/// The default time limit of a compilation.
 pub const DEFAULT_TIME: Duration = Duration::from_secs(30);
 
-/// What each compilation of a run may take.
+/// The limits of each compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Nodes of the typed program.
     pub nodes: u64,
-    /// Bytes of native code; what does not fit is interpreted.
+    /// Bytes of native code; rules that do not fit are interpreted.
     pub code: u64,
-    /// From its first text to its last byte of code.
+    /// The time from the first text to the last byte of code.
     pub time: Duration,
 }
 
@@ -54,21 +54,21 @@ impl CompileLimits {
     }
 }
 
-/// Why a compilation is not taken in.
+/// Why a compilation is not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
-    /// Too many wait.
+    /// Too many compilations wait.
     #[error("{WAITING} programs already wait to be compiled, the largest number allowed; try again later")]
     All,
-    /// Too many of this client wait.
+    /// Too many compilations of this client wait.
     #[error(
         "{0} programs of this client already wait to be compiled, the largest number allowed; wait for their answers"
     )]
     One(usize),
-    /// No thread is to be had for compiling.
+    /// No thread can be started.
     #[error("cannot start a thread to compile; try again later")]
     NoThread,
-    /// No more are compiled.
+    /// The run has ended.
     #[error("the run has ended")]
     Ended,
 }
@@ -83,14 +83,14 @@ struct Job {
 
 #[derive(Default)]
 struct State {
-    /// The owner's.
+    /// The owner's jobs.
     first: VecDeque<Job>,
-    /// Of each other client that has any, in whose turn it is.
+    /// The jobs of each other client, in the order of their turns.
     others: VecDeque<(String, VecDeque<Job>)>,
     last_id: u64,
-    /// The flag of the compilation that runs.
+    /// The cancel flag of the running compilation.
     running: Option<Arc<AtomicBool>>,
-    /// Started by the first compilation.
+    /// The thread, which the first compilation starts.
     thread: Option<JoinHandle<()>>,
     ended: bool,
 }
@@ -100,7 +100,7 @@ impl State {
         self.first.len() + self.others.iter().map(|(_, jobs)| jobs.len()).sum::<usize>()
     }
 
-    /// The jobs of a client that wait, the owner's without a name.
+    /// The number of waiting jobs of a client, or of the owner if there is no name.
     fn of(&self, client: Option<&str>) -> usize {
         let Some(name) = client else { return self.first.len() };
         self.others.iter().find(|(other, _)| other == name).map_or(0, |(_, jobs)| jobs.len())
@@ -149,14 +149,13 @@ impl Shared {
     }
 }
 
-/// The queue and its thread, which the first compilation starts and which ends when this is
-/// dropped.
+/// The queue and its thread. The first compilation starts the thread; dropping the queue ends it.
 pub struct CompileQueue {
     shared: Arc<Shared>,
     limits: CompileLimits,
 }
 
-/// An answer that is awaited. When it is dropped before, the compilation is cancelled.
+/// A pending answer; dropping it cancels the compilation.
 pub struct Ticket<T> {
     answer: oneshot::Receiver<T>,
     _cancel: Cancel,
@@ -172,18 +171,18 @@ impl Drop for Cancel {
     fn drop(&mut self) {
         self.cancelled.store(true, Relaxed);
         let job = self.shared.lock().remove(self.id);
-        // What it holds is dropped without the lock.
+        // The contents of the jobs are dropped without the lock.
         drop(job);
     }
 }
 
 impl<T> Ticket<T> {
-    /// The answer; none when the run has ended before.
+    /// The answer; none if the run ends first.
     pub async fn answer(mut self) -> Option<T> {
         (&mut self.answer).await.ok()
     }
 
-    /// The same, for a thread that may wait.
+    /// The same, for a thread that may block.
     pub fn wait(self) -> Option<T> {
         let Ticket { answer, _cancel } = self;
         answer.blocking_recv().ok()
@@ -191,12 +190,12 @@ impl<T> Ticket<T> {
 }
 
 impl CompileQueue {
-    /// An empty queue; each compilation may take so much.
+    /// An empty queue, with the limits of each compilation.
     pub fn new(limits: CompileLimits) -> CompileQueue {
         CompileQueue { shared: Arc::new(Shared::default()), limits }
     }
 
-    /// Cancels what runs and what waits, and takes nothing in any more.
+    /// Cancels running and waiting compilations, and accepts no more.
     pub fn end(&self) {
         let mut state = self.shared.lock();
         state.ended = true;
@@ -205,20 +204,20 @@ impl CompileQueue {
         }
         let left = (std::mem::take(&mut state.first), std::mem::take(&mut state.others));
         drop(state);
-        // What they hold is dropped without the lock.
+        // The contents of the jobs are dropped without the lock.
         drop(left);
         self.shared.wakeup.notify_all();
     }
 
-    /// What each compilation may take.
+    /// The limits of each compilation.
     pub fn limits(&self) -> CompileLimits {
         self.limits
     }
 
-    /// Queues a compilation for a client: the owner of the control socket has no name.
+    /// Queues a compilation for a client; the owner of the control socket has no name.
     ///
     /// # Errors
-    /// [`Busy`]: then it is not queued.
+    /// [`Busy`]: the compilation is not queued.
     pub fn submit<T: Send + 'static>(
         &self,
         client: Option<&str>,
@@ -230,7 +229,7 @@ impl CompileQueue {
         if state.ended {
             return Err(Busy::Ended);
         }
-        // What the others have queued takes no place from the owner.
+        // Jobs of other clients use no place of the owner.
         let waiting = if client.is_some() { state.waiting().saturating_sub(state.first.len()) } else { 0 };
         if waiting >= WAITING {
             return Err(Busy::All);
@@ -248,7 +247,7 @@ impl CompileQueue {
             return Err(Busy::One(most));
         }
         let work: Work = Box::new(move |budget| {
-            // Nobody awaits an answer to a compilation that was cancelled.
+            // A cancelled compilation has no receiver.
             let _gone = send.send(work(budget));
         });
         state.push(client, Job { id, cancelled: cancelled.clone(), work });
@@ -258,14 +257,14 @@ impl CompileQueue {
         Ok(Ticket { answer, _cancel })
     }
 
-    /// How many compilations wait.
+    /// The number of waiting compilations.
     pub fn waiting(&self) -> usize {
         self.shared.lock().waiting()
     }
 }
 
-/// Bytes of the thread's stack: conditions nest at most as deep as the grammar allows, which needs
-/// less than a tenth.
+/// The stack size of the thread, in bytes: the grammar limits the nesting of conditions, which
+/// needs less than a tenth of it.
 const STACK: usize = 16 << 20;
 
 fn run(shared: &Shared, limits: CompileLimits) {
@@ -283,8 +282,7 @@ fn run(shared: &Shared, limits: CompileLimits) {
         };
         state.running = Some(job.cancelled.clone());
         drop(state);
-        // A panic is a fault of ours: its client is told that there is no answer, and the next
-        // program is compiled.
+        // A panic is a bug in mirrorc: its client gets no answer, and the next program is compiled.
         let work = std::panic::AssertUnwindSafe(|| (job.work)(&limits.cancelled_by(job.cancelled)));
         let _told_by_the_hook = std::panic::catch_unwind(work);
     }
@@ -294,7 +292,8 @@ impl Drop for CompileQueue {
     fn drop(&mut self) {
         self.end();
         let thread = self.shared.lock().thread.take();
-        // The last compilation may be what kept this: its thread does not wait for itself.
+        // If the last compilation owned the queue, this is the queue's own thread, which cannot
+        // join itself.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             let _panicked = thread.join();
         }

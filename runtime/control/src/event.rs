@@ -1,8 +1,7 @@
-//! Events as JSON lines: what is done to a policy at which time of its packets ([`input`]), and
-//! what becomes of its triggers ([`output`]); [`Hub`]: whatever happens, for whoever is to be told.
-//! The invariant: a line is one JSON object, times are RFC 3339 in UTC with nanoseconds, keys are
-//! lists of their parts. (Rejected: a format of our own; everything that collects logs reads JSON
-//! lines.)
+//! Events as JSON lines: changes of a policy at packet times ([`input`]), and events of its
+//! triggers ([`output`]); [`Hub`] passes all events on to their subscribers. The invariant: a line
+//! is one JSON object, times are RFC 3339 in UTC with nanoseconds, keys are lists of their parts.
+//! (Rejected: our own format; every log collector reads JSON lines.)
 
 mod client;
 mod extended;
@@ -22,7 +21,7 @@ use jiff::Timestamp;
 use mrule_engine::trigger::KeyPart;
 use serde_json::Value as Json;
 
-/// A moment as text.
+/// A time as text.
 pub fn time_text(nanoseconds: i64) -> String {
     match Timestamp::from_nanosecond(i128::from(nanoseconds)) {
         Ok(time) => format!("{time:.9}"),
@@ -30,7 +29,7 @@ pub fn time_text(nanoseconds: i64) -> String {
     }
 }
 
-/// A part of a key: numbers as numbers, all else as text; bytes that are no text as hexadecimal.
+/// A part of a key: numbers as numbers, others as text; bytes that are not UTF-8 as hexadecimal.
 pub(crate) fn part_json(part: &KeyPart) -> Json {
     match part {
         KeyPart::Num(number) => Json::from(*number),

@@ -1,10 +1,9 @@
-//! What happened, for those who ask later: the newest events in memory and, where there is a
-//! directory for the state, more of them on the disk. The invariants: keeping an event waits for
-//! nobody; both places are bounded, by number and in bytes; what packets cause and requests without
-//! a token have bounds of their own, and of all else each client has a share, so that no storm
-//! pushes out who changed what; what is not kept is counted. (Rejected: the file of the control
-//! plane's store; it is written before a change is answered, and a slow batch of events would be
-//! waited for.)
+//! The event history: the newest events in memory and, with a state directory, more of them on the
+//! disk. The invariants: recording an event never blocks; memory and disk are bounded in number and
+//! bytes; events that packets cause and requests without a token have their own bounds, and each
+//! client has a share of all others, so that no flood displaces the record of who changed what;
+//! events that are not recorded are counted. (Rejected: the database of the control plane's store;
+//! it is written before a change is answered, so changes would wait for batches of events.)
 
 mod disk;
 
@@ -17,46 +16,46 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many events are kept in memory of those that packets cause, and of all others.
+/// The number of events in memory: of those that packets cause, and of all others.
 pub const KEPT: usize = 10_000;
 
-/// How many bytes their lines may have together.
+/// The largest size of their lines together, in bytes.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// How many are kept on the disk of either.
+/// The number of events on the disk, of each of the two groups.
 pub const KEPT_ON_DISK: usize = 100_000;
 
-/// How many requests without a known token are kept, in memory and on the disk.
+/// The number of requests without a valid token, in memory and on the disk.
 pub const KEPT_UNAUTHENTICATED: usize = 1000;
 
-/// The most events of an answer.
+/// The largest number of events in an answer.
 pub const MOST: usize = 1000;
 
-/// An event that was kept.
+/// A recorded event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its number: events that came later have larger ones.
+    /// Its number: later events have larger numbers.
     pub id: u64,
-    /// When: nanoseconds since the Unix epoch.
+    /// The time, in nanoseconds since the Unix epoch.
     pub time: i64,
     /// Its kind.
     pub kind: Kind,
-    /// The policy that it is about, if it is about one.
+    /// The policy that it is about, if any.
     pub policy: Option<Arc<str>>,
-    /// The client that caused it, if one did.
+    /// The client that caused it, if any.
     pub client: Option<Arc<str>>,
     /// The line, as listeners get it.
     pub line: Arc<str>,
 }
 
-/// What shares a bound.
+/// The groups of events with their own bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
-    /// What clients and mirrorc itself do: each client has a share.
+    /// Events of clients and mirrorc itself: each client has a share.
     Others = 0,
-    /// What packets cause.
+    /// Events that packets cause.
     OfPackets = 1,
-    /// Requests without a known token.
+    /// Requests without a valid token.
     Unauthenticated = 2,
 }
 
@@ -70,49 +69,50 @@ impl Entry {
     }
 }
 
-/// What to look for.
+/// A query.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    /// With larger numbers than this.
+    /// Only events with larger numbers.
     pub after: Option<u64>,
-    /// Not before this: nanoseconds since the Unix epoch.
+    /// Only events at or after this time, in nanoseconds since the Unix epoch.
     pub since: Option<i64>,
-    /// Of these kinds; none: of all.
+    /// Only these kinds; none means all kinds.
     pub kinds: Vec<Kind>,
-    /// About this policy only.
+    /// Only events about this policy.
     pub policy: Option<Arc<str>>,
-    /// At most so many: the first ones where `after` or `since` is given, else the last ones.
+    /// The largest number of events: the first ones if `after` or `since` is given, otherwise the
+    /// last ones.
     pub limit: usize,
 }
 
-/// What was found, the newest last.
+/// The result of a query, the newest event last.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The events.
     pub events: Vec<Entry>,
-    /// After which number to go on; none when there are no more now.
+    /// The number for `after` of the next page; none if there are no more events now.
     pub next: Option<u64>,
 }
 
-/// How the history is.
+/// The counts and the state of the history.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Events that were kept in memory since the start.
+    /// Events recorded in memory since the start.
     pub kept: u64,
-    /// Of these, events that were written to the disk.
+    /// Of these, events written to the disk.
     pub written: u64,
-    /// Of these, events that were to be written, and were not: the disk was too slow, or failed.
+    /// Of these, events that were not written, because the disk was too slow or failed.
     pub unwritten: u64,
-    /// Events that were not told to the history at all, because packets caused too many.
+    /// Events that never reached the history, because packets caused too many.
     pub lost: u64,
-    /// Events `extended` that were counted and not told, because their key had one in the same
-    /// second.
+    /// Events `extended` that were only counted, because there was another event of their key in
+    /// the same second.
     pub folded: u64,
-    /// Why nothing is written, though that was asked for.
+    /// Why nothing is written, if a directory is given.
     pub trouble: Option<String>,
 }
 
-/// The history; a clone is the same one.
+/// The history; a clone is the same history.
 #[derive(Debug, Clone, Default)]
 pub struct History(Arc<Inner>);
 
@@ -120,13 +120,13 @@ pub struct History(Arc<Inner>);
 struct Inner {
     memory: Mutex<Memory>,
     disk: Option<Disk>,
-    /// Why there is no disk, though that was asked for.
+    /// Why there is no database, if a directory is given.
     trouble: Option<String>,
 }
 
 #[derive(Debug, Default)]
 struct Memory {
-    /// The number of the newest.
+    /// The number of the newest event.
     last: u64,
     kept: u64,
     of_packets: Ring,
@@ -140,8 +140,8 @@ struct Ring {
     bytes: usize,
 }
 
-/// A ring for each client, and one for what no client caused, with one bound for all: the fullest
-/// one forgets first.
+/// A queue for each client, and one for events without a client, with one bound for all: the
+/// longest queue loses its oldest event first.
 #[derive(Debug, Default)]
 struct Shares {
     rings: BTreeMap<Option<Arc<str>>, Ring>,
@@ -150,13 +150,13 @@ struct Shares {
 }
 
 impl History {
-    /// Of this run, and of earlier ones where there is a directory. One that cannot be used is no
-    /// error: [`Counts::trouble`] says why.
+    /// The history of this run, and of earlier runs if there is a directory. A directory that
+    /// cannot be used is no error: [`Counts::trouble`] says why.
     pub fn new(directory: Option<&Path>) -> History {
         History::open(directory, &AtomicBool::new(false))
     }
 
-    /// The same; opening ends when `stop` is set.
+    /// Like `new`; gives up opening when `stop` is set.
     pub fn open(directory: Option<&Path>, stop: &AtomicBool) -> History {
         let open = |directory: &Path| {
             let path = directory.to_owned();
@@ -173,7 +173,7 @@ impl History {
             Some(Ok(disk)) => (Some(disk), None),
             Some(Err(why)) => (None, Some(why)),
         };
-        // Numbers that no earlier run gave: nobody makes more than one event in a millisecond for
+        // Numbers that no earlier run used: no run makes more than one event in a millisecond for
         // years.
         let run = || u64::try_from(mrule_dataplane::clock::now() / 1_000_000).unwrap_or(0);
         let last = disk.as_ref().map_or_else(run, Disk::newest);
@@ -186,7 +186,7 @@ impl History {
         self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).last
     }
 
-    /// Looks for events. Takes as long as the disk does, where there is one.
+    /// Finds events. It takes as long as the disk needs, if there is one.
     pub fn find(&self, query: &Query) -> Found {
         let limit = query.limit.clamp(1, MOST);
         let query = Query { limit: limit + 1, ..query.clone() };
@@ -213,7 +213,7 @@ impl History {
         Found { events, next }
     }
 
-    /// How it is; what was lost before it is the caller's to say.
+    /// The counts; the caller adds the events that were lost before the history.
     pub fn counts(&self) -> Counts {
         let kept = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).kept;
         let mut counts = Counts { kept, trouble: self.0.trouble.clone(), ..Counts::default() };
@@ -237,7 +237,7 @@ impl Journal for History {
             client: record.client.clone(),
             line: told.line.clone(),
         };
-        // In the order of their numbers, so under the lock; neither waits.
+        // In the order of their numbers, so under the lock; neither call blocks.
         if let Some(disk) = &self.0.disk {
             disk.keep(entry.clone());
         }
@@ -257,7 +257,7 @@ impl Journal for History {
 }
 
 impl Query {
-    /// From old to new, and not the newest ones.
+    /// Whether the query goes forward from a point, and is not for the newest events.
     fn is_forward(&self) -> bool {
         self.after.is_some() || self.since.is_some()
     }
@@ -312,7 +312,7 @@ impl Ring {
         }
     }
 
-    /// What a query is about, as many as it may have.
+    /// The events that match a query, up to its limit.
     fn find<'q>(&'q self, query: &'q Query) -> Box<dyn Iterator<Item = &'q Entry> + 'q> {
         let wanted = |entry: &&Entry| query.wants(entry);
         if query.is_forward() {

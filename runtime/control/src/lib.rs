@@ -1,13 +1,14 @@
-//! Policies at work: who may load and change them, what outlives the process, and who is told of
-//! what happens.
+//! The control plane: clients load and change policies, state survives restarts, and events reach
+//! their subscribers.
 //!
-//! - [`control`]: policies by name, asked and changed at work; [`api`]: the same over HTTP.
+//! - [`control`]: policies by name, which callers read and change; [`api`]: the same over HTTP.
 //! - [`compile_queue`]: one compilation at a time; [`budget`]: how much memory programs may take.
-//! - [`event`]: what happens, as lines of text; [`history`]: for those who ask later; [`alarm`]: by
+//! - [`event`]: events as lines of text; [`history`]: recorded events; [`alarm`]: events sent by
 //!   webhooks and syslog.
 //!
-//! The invariant: nothing here touches a packet; what fails here disturbs no forwarding. (Rejected:
-//! one crate with the data plane; HTTP, TLS and SQL would be linked where packets are decided.)
+//! The invariant: nothing here touches a packet, and no failure here disturbs forwarding.
+//! (Rejected: one crate with the data plane; it would link HTTP, TLS and SQL where packets are
+//! decided.)
 
 pub mod alarm;
 pub mod api;

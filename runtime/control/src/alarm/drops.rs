@@ -1,7 +1,7 @@
-//! When losses are an alarm: more than so many a second are dropped, of what is read, forwarded or
-//! copied. The invariant: an alarm begins and ends; between, however long, nothing is told. What a
-//! station drops because its own `limit` says so is no loss. (Rejected: an alarm for each second;
-//! who is woken once is awake.)
+//! The alarm for drops: more drops in a second than the limit, of frames to read, frames to
+//! forward, or copies. The invariant: an alarm has a begin and an end; between them nothing is
+//! reported, however long it lasts. Drops by a station's own `limit` do not count. (Rejected: an
+//! alarm for each second; one alarm is enough to alert a person.)
 
 use crate::event::{Kind, Record};
 use mrule_dataplane::live::{ForwardCounts, PortCounts, Report};
@@ -9,24 +9,24 @@ use mrule_dataplane::station::{Cause, Counts};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// How long it must have been less before the alarm is over.
+/// The time with fewer drops before the alarm ends.
 const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
-/// How often it is looked.
+/// The time between two checks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What was dropped so far.
+/// The drops so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Lost {
-    /// By the kernel, before it was read.
+    /// Frames dropped by the kernel before they were read.
     lost_frames: u64,
-    /// Instead of being forwarded.
+    /// Frames that were not forwarded.
     not_forwarded: u64,
     /// Copies.
     copies: u64,
 }
 
-/// Watches what is dropped.
+/// Watches the drops.
 #[derive(Debug)]
 pub struct Drops {
     rate: f64,
@@ -36,9 +36,9 @@ pub struct Drops {
 
 #[derive(Debug)]
 struct Alarm {
-    /// What was dropped before.
+    /// The drops before the alarm.
     before: Lost,
-    /// When it was last too much.
+    /// The last time with too many drops.
     last: Instant,
 }
 
@@ -57,7 +57,7 @@ impl Lost {
         }
     }
 
-    /// Sums of stations that are no more are gone with them.
+    /// The sums of removed stations disappear, so a sum can become smaller.
     fn since(self, before: Lost) -> Lost {
         Lost {
             lost_frames: self.lost_frames.saturating_sub(before.lost_frames),
@@ -72,17 +72,17 @@ impl Lost {
 }
 
 impl Drops {
-    /// An alarm begins when more than `rate` a second are dropped.
+    /// Starts an alarm when there are more than `rate` drops in a second.
     pub fn new(rate: f64) -> Drops {
         Drops { rate, seen: None, alarm: None }
     }
 
-    /// Whether it is time to look again.
+    /// Whether the next check is due.
     pub fn is_due(&self, now: Instant) -> bool {
         self.seen.is_none_or(|(seen, _)| now.saturating_duration_since(seen) >= LOOK)
     }
 
-    /// Looks at what was counted so far.
+    /// Checks the counts of a report.
     pub fn look(&mut self, report: &Report, now: Instant) -> Option<Record> {
         self.look_at(Lost::of(report), now)
     }

@@ -1,8 +1,8 @@
-//! Alarms by syslog: RFC 5424 over UDP (RFC 5426), TCP with lengths before messages (RFC 6587,
-//! 3.4.1), or the socket of the local one. The invariants: whatever an event says, a message is one
-//! that RFC 5424 allows: texts that come from packets cannot end it, begin another one, or drive a
-//! terminal. (Rejected: a library; those that are kept do not write structured data or lengths, and
-//! the format is a page.)
+//! Alarms by syslog: RFC 5424 over UDP (RFC 5426), TCP with a length before each message (RFC 6587,
+//! 3.4.1), or the socket of the local daemon. The invariant: every message is valid by RFC 5424,
+//! whatever an event contains: texts from packets cannot end a message, begin another one, or
+//! control a terminal. (Rejected: a library; the maintained libraries write no structured data or
+//! no lengths, and the format is short.)
 
 use super::{Failed, in_time};
 use crate::event::{Kind, Record};
@@ -17,17 +17,17 @@ use tokio::net::{TcpStream, UdpSocket, UnixDatagram, lookup_host};
 /// The facility: system daemons (RFC 5424, 6.2.1).
 const DAEMON: u8 = 3;
 
-/// How long a message may be, in bytes: what receivers should take (RFC 5424, 6.1).
+/// The longest message, in bytes: receivers should accept this length (RFC 5424, 6.1).
 const LONGEST: usize = 2048;
 
-/// How long a value may be, in bytes.
+/// The longest value, in bytes.
 const LONGEST_VALUE: usize = 256;
 
-/// The members that are told as structured data, in this order.
+/// The members that become structured data, in this order.
 const DATA: [&str; 7] = ["policy", "version", "trigger", "key", "reason", "station", "interface"];
 
-/// The name of our structured data. 32473 is the number of enterprises for examples (RFC 5612):
-/// there is none of ours.
+/// The name of our structured data. 32473 is the enterprise number for examples (RFC 5612); mirrorc
+/// has no number of its own.
 const DATA_ID: &str = "mirrorc@32473";
 
 /// A receiver of syslog messages.
@@ -97,10 +97,10 @@ fn address(text: &str) -> Result<Address, String> {
 }
 
 impl Syslog {
-    /// At an address: `udp://host:514`, `tcp://host:601`, `unix:/dev/log`.
+    /// A receiver at an address: `udp://host:514`, `tcp://host:601`, `unix:/dev/log`.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// What is wrong with the address.
     pub fn new(text: &str) -> Result<Syslog, String> {
         Ok(Syslog { to: address(text)?, link: None })
     }
@@ -108,7 +108,7 @@ impl Syslog {
     pub(super) async fn send(&mut self, batch: &[Arc<Record>]) -> Result<(), Failed> {
         for (sent, record) in batch.iter().enumerate() {
             if let Err(error) = in_time(self.send_one(&message(record))).await {
-                // What is half sent would be half a message.
+                // After a partial send, the rest would be a corrupt message: connect again.
                 self.link = None;
                 let text = error.to_string();
                 let why = text.split(" (os error").next().unwrap_or(&text);
@@ -132,12 +132,11 @@ impl Syslog {
 }
 
 impl Link {
-    /// A receiver of TCP says nothing, unless it is that it ends. What is written then would be
-    /// lost.
+    /// A TCP receiver sends nothing except its end. Whatever is written after that is lost.
     fn has_hung_up(&self) -> bool {
         let Link::Tcp(stream) = self else { return false };
         let mut ignored = [0; 512];
-        // One that talks all the same is not listened to for ever.
+        // Reads a limited amount from a receiver that sends something nevertheless.
         for _ in 0..8 {
             match stream.try_read(&mut ignored) {
                 Ok(1..) => {}
@@ -181,7 +180,7 @@ impl Address {
     }
 }
 
-/// How grave it is (RFC 5424, 6.2.1).
+/// The severity (RFC 5424, 6.2.1).
 fn severity(kind: Kind) -> u8 {
     let (error, warning, notice) = (3, 4, 5);
     match kind {
@@ -191,7 +190,7 @@ fn severity(kind: Kind) -> u8 {
     }
 }
 
-/// The name of this host, as messages have it.
+/// The name of this host, as it stands in messages.
 pub(super) fn host() -> String {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy();
@@ -221,7 +220,7 @@ fn message(record: &Record) -> String {
     let said = printable(&said);
     text.push(' ');
     if !said.is_ascii() {
-        // Says that it is UTF-8 (RFC 5424, 6.4).
+        // The byte order mark says that the text is UTF-8 (RFC 5424, 6.4).
         text.push('\u{feff}');
     }
     text.push_str(&said);
@@ -229,7 +228,7 @@ fn message(record: &Record) -> String {
     text
 }
 
-/// What happened to a trigger, in words.
+/// A sentence about a trigger.
 fn sentence(record: &Record, values: &[(&&str, String)]) -> String {
     let value = |name: &str| values.iter().find(|(of, _)| **of == name).map(|(_, value)| value.as_str());
     let mut text = format!("trigger {} was {}", value("trigger").unwrap_or("?"), record.kind.name());
@@ -242,7 +241,7 @@ fn sentence(record: &Record, values: &[(&&str, String)]) -> String {
     text
 }
 
-/// A value as text: the parts of a key with blanks between.
+/// A value as text: the parts of a key separated by blanks.
 fn words(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
@@ -251,12 +250,12 @@ fn words(value: &Json) -> String {
     }
 }
 
-/// Without characters that are none.
+/// Replaces control characters.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// A value as it may stand between quotes (RFC 5424, 6.3.3).
+/// A value, escaped for quotes (RFC 5424, 6.3.3).
 fn escaped(value: &str) -> String {
     let mut text = printable(value);
     text.truncate(text.floor_char_boundary(LONGEST_VALUE));

@@ -1,7 +1,8 @@
-//! Alarms by HTTP: JSON is posted to a URL, several events at a time when they wait. Where there is
-//! a secret, a signature says that it comes from us, and when. The invariants: TLS is checked
-//! against the system's certificates; what may be secret in a URL is never shown; redirects are not
-//! followed, because they lead elsewhere. (Rejected: a larger HTTP client; hyper is here already.)
+//! Alarms by HTTP: posts JSON to a URL, with several waiting events in one request. With a secret,
+//! a signature proves the sender and the time. The invariants: TLS certificates are checked with
+//! the system's authorities; parts of a URL that may be secret are never shown; redirects are not
+//! followed, because they lead to another server. (Rejected: a larger HTTP client; hyper is a
+//! dependency already.)
 
 use super::{Failed, PATIENCE};
 use crate::event::Record;
@@ -21,13 +22,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How much of an answer is read, so that the connection can be used again.
+/// The bytes of an answer that are read, so that the connection can be reused.
 const ANSWER: usize = 64 << 10;
 
-/// How long the end of an answer may take.
+/// The longest time for the rest of an answer.
 const END: Duration = Duration::from_secs(1);
 
-/// How long an idle connection is kept.
+/// The time after which an idle connection is closed.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// A webhook.
@@ -43,7 +44,7 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// Without path and query, which may be secret.
+/// Shown without path and query, which may be secret.
 impl fmt::Display for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let authority = self.url.authority().map_or("", |authority| authority.as_str());
@@ -54,7 +55,7 @@ impl fmt::Display for Webhook {
 /// Reads the URL of a webhook.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// What is wrong with the URL.
 pub(super) fn url(text: &str) -> Result<Uri, String> {
     const FORM: &str = "write a URL, as in `https://example.com/hooks/mirrorc`";
     let url: Uri = text.parse().map_err(|error| format!("{error}; {FORM}"))?;
@@ -81,11 +82,10 @@ pub(super) fn url(text: &str) -> Result<Uri, String> {
 }
 
 impl Webhook {
-    /// At a URL, signed by a secret if there is one.
+    /// A webhook at a URL, signed with a secret if there is one.
     ///
     /// # Errors
-    /// What is wrong with the URL, or that there are no certificates to check a server by, in
-    /// words.
+    /// The URL is wrong, or the system's certificate authorities cannot be read.
     pub fn new(text: &str, secret: Option<&[u8]>) -> Result<Webhook, String> {
         let url = url(text)?;
         let mut http = HttpConnector::new();
@@ -129,7 +129,7 @@ impl Webhook {
             Ok(Ok(answer)) => {
                 let status = answer.status();
                 let end = Limited::new(answer.into_body(), ANSWER).collect();
-                // One that does not come costs the connection, and not what was said.
+                // If the rest does not arrive, only the connection is lost, not the answer.
                 let _only_its_end = tokio::time::timeout(END, end).await;
                 judge(status)
             }
@@ -137,14 +137,14 @@ impl Webhook {
     }
 }
 
-/// For plain HTTP, where certificates need not be there.
+/// The TLS configuration for plain HTTP, which needs no certificates.
 fn no_roots() -> Result<ClientConfig, rustls::Error> {
     let config = ClientConfig::builder_with_provider(default_provider().into());
     let config = config.with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// What a status says: later ones are those that RFC 9110 and RFC 6585 have for what may pass.
+/// Interprets a status code: `Later` for the codes that RFC 9110 and RFC 6585 define as temporary.
 fn judge(status: StatusCode) -> Result<(), Failed> {
     let why = || format!("the answer is {status}");
     match status {
@@ -161,7 +161,7 @@ fn judge(status: StatusCode) -> Result<(), Failed> {
     }
 }
 
-/// What is behind an error: hyper's own words are that the client failed.
+/// The cause of an error: hyper's own text only says that the client failed.
 fn said(error: &hyper_util::client::legacy::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut source = error.source();

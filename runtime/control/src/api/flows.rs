@@ -1,5 +1,6 @@
-//! Flows by name, and the largest of them. The invariant: names are those that `mirrorc` prints and
-//! events have. (Rejected: numbers of flows, which end with them and which nobody can type.)
+//! The handlers for flows: show by name, and list the largest. The invariant: flow names are those
+//! that `mirrorc` prints and that events have. (Rejected: flow numbers, which end with the flow and
+//! which nobody can type.)
 
 use super::Api;
 use super::caller::Caller;

@@ -1,6 +1,6 @@
-//! How many questions are asked of the control plane at a time. The invariants: the owner of the
-//! socket has threads that nobody else takes; a remote client takes at most half of the others.
-//! (Rejected: one bound for all; a client with slow questions then keeps everybody out.)
+//! Limits the requests to the control plane that run at a time. The invariants: the owner of the
+//! socket has threads that no other client uses; a remote client uses at most half of the others.
+//! (Rejected: one limit for all; a client with slow requests would keep everybody out.)
 
 use super::caller::Caller;
 use std::collections::HashMap;
@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many threads answer the owner, and how many all others.
+/// The number of threads for the owner, and for all other clients together.
 const EACH: usize = 8;
 
-/// How many threads answer one remote client.
+/// The number of threads for one remote client.
 const CLIENT: usize = 4;
 
-/// How many threads there are for questions.
+/// The number of threads for requests.
 pub(super) const THREADS: usize = 2 * EACH;
 
-/// Who may ask now.
+/// The limits of running requests.
 #[derive(Debug)]
 pub(super) struct Gates {
     owner: Arc<Semaphore>,
@@ -25,7 +25,7 @@ pub(super) struct Gates {
     clients: Mutex<HashMap<Arc<str>, Weak<Semaphore>>>,
 }
 
-/// A place among those who ask; for a client, one of its own and one of all.
+/// The permits of a running request: for a client one of its own and one of all clients.
 pub(super) type Place = [Option<OwnedSemaphorePermit>; 2];
 
 impl Default for Gates {
@@ -57,7 +57,7 @@ impl Gates {
     }
 }
 
-/// How many streams of events there are, by each way.
+/// The number of event streams, remote and at the control socket.
 #[derive(Debug)]
 pub(super) struct Streams {
     most: usize,
@@ -65,21 +65,21 @@ pub(super) struct Streams {
     afar: Arc<AtomicUsize>,
 }
 
-/// One stream.
+/// One event stream.
 #[derive(Debug)]
 pub(super) struct StreamPlace(Arc<AtomicUsize>);
 
 impl Streams {
-    /// A sixth of the connections is left to those who ask for something else.
+    /// A sixth of the connections is reserved for other requests.
     pub fn new(connections: usize) -> Streams {
         Streams { most: connections - connections / 6, owner: Arc::default(), afar: Arc::default() }
     }
 
-    /// Begins one; none when there are too many.
+    /// Begins a stream; none if there are too many.
     pub fn begin(&self, owner: bool) -> Option<StreamPlace> {
         let count = if owner { &self.owner } else { &self.afar };
         let place = StreamPlace(count.clone());
-        // The place that is given back at once counts for itself only.
+        // A refused place is given back at once and affects only its own count.
         (count.fetch_add(1, Relaxed) < self.most).then_some(place)
     }
 }

@@ -1,31 +1,31 @@
-//! On whose behalf the current thread works, so that each event can be counted for the client that
-//! caused it. The invariant: a record carries the client whose request was being carried out when
-//! it was made. (Rejected: a parameter of each function that makes records; one that is forgotten
-//! lets a client fill the history unseen.)
+//! The client on whose behalf the current thread works, so that each event counts for the client
+//! that caused it. The invariant: a record has the client whose request was being handled when the
+//! record was made. (Rejected: a parameter of each function that makes records; if one function
+//! forgets it, a client can fill the history unnoticed.)
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many events a second a client may cause that are told, on average.
+/// The average number of recorded events that a client may cause in a second.
 pub const CLIENT_RATE: u32 = 100;
 
-/// How many it may cause at once.
+/// The number of events that it may cause at once.
 pub const CLIENT_BURST: u32 = 1000;
 
-/// The owner of the control socket, whose events are not bounded by a rate: it has to keep out
-/// nobody but itself.
+/// The owner of the control socket. It has no rate limit, because it can only displace its own
+/// events.
 pub const OWNER: &str = "of the control socket";
 
-/// How long a client that causes nothing is remembered.
+/// The time after which an inactive client is removed.
 const FORGET: Duration = Duration::from_secs(60);
 
 thread_local! {
     static CLIENT: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
 }
 
-/// Does something on behalf of a client.
+/// Runs `body` on behalf of a client.
 pub fn on_behalf<T>(client: Option<Arc<str>>, body: impl FnOnce() -> T) -> T {
     struct Back(Option<Arc<str>>);
     impl Drop for Back {
@@ -37,30 +37,30 @@ pub fn on_behalf<T>(client: Option<Arc<str>>, body: impl FnOnce() -> T) -> T {
     body()
 }
 
-/// The client on whose behalf this thread works, if it does for one.
+/// The client on whose behalf this thread works, if any.
 pub(super) fn current() -> Option<Arc<str>> {
     CLIENT.with(|of| of.borrow().clone())
 }
 
-/// A number of events that grows with time up to a bound, and what came beyond it.
+/// A token bucket, with a count of the events beyond its limit.
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: f64,
     burst: f64,
     left: f64,
     last: Instant,
-    /// Events that were not admitted since [`Bucket::take`].
+    /// Events refused since [`Bucket::take`].
     over: u64,
 }
 
 impl Bucket {
-    /// So many a second, so many at once.
+    /// A bucket with a rate for each second and a burst.
     pub fn new(rate: u32, burst: u32) -> Bucket {
         let (rate, burst) = (f64::from(rate), f64::from(burst));
         Bucket { rate, burst, left: burst, last: Instant::now(), over: 0 }
     }
 
-    /// Whether another event may be told now; else it is counted.
+    /// Whether another event may be recorded now; otherwise it is counted.
     pub fn admits(&mut self) -> bool {
         let now = Instant::now();
         self.left = (self.left + now.duration_since(self.last).as_secs_f64() * self.rate).min(self.burst);
@@ -73,18 +73,18 @@ impl Bucket {
         true
     }
 
-    /// How many were not admitted since this was asked last.
+    /// The number of events refused since the last call.
     pub fn take(&mut self) -> u64 {
         std::mem::take(&mut self.over)
     }
 }
 
-/// What each client has caused of late.
+/// The recent events of each client.
 #[derive(Debug, Default)]
 pub(super) struct Clients(Mutex<HashMap<Arc<str>, Bucket>>);
 
 impl Clients {
-    /// Whether another event that this client caused may be told; else it is counted.
+    /// Whether another event of this client may be recorded; otherwise it is counted.
     pub fn admits(&self, client: &Arc<str>) -> bool {
         if **client == *OWNER {
             return true;
@@ -94,7 +94,7 @@ impl Clients {
         bucket.admits()
     }
 
-    /// The clients of whose events some were not told since this was asked last, and how many.
+    /// The clients with refused events since the last call, and the number of these events.
     pub fn passed_over(&self) -> Vec<(Arc<str>, u64)> {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let over: Vec<(Arc<str>, u64)> = clients

@@ -1,7 +1,7 @@
-//! Which events `extended` are told: at most one a key in a stretch of time, as each packet of an
-//! active key makes one. The invariants: whoever asks never waits for another who does; memory is
-//! bounded; what is not told is counted, by the next one that is. (Rejected: counters in the rows
-//! of triggers; every packet would pay for what only listeners want.)
+//! Chooses which events `extended` are reported: at most one for each key in a period, because each
+//! packet of an active key makes one. The invariants: no caller waits for another caller; memory is
+//! bounded; events that are not reported are counted in the next one. (Rejected: counters in the
+//! rows of triggers; every packet would pay for something that only event readers need.)
 
 use mrule_compiler::table::KeyValue;
 use std::collections::HashMap;
@@ -9,16 +9,16 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Mutex;
 
-/// How long a key's next event waits unless told, in nanoseconds.
+/// The default period of a key, in nanoseconds.
 pub(super) const EVERY: i64 = 1_000_000_000;
 
-/// How many parts the keys are kept in, each with a lock of its own.
+/// The number of shards of the keys, each with its own lock.
 const SHARDS: usize = 64;
 
-/// How many keys a part has at most: 24 bytes each, and the table's own.
+/// The largest number of keys in a shard: 24 bytes each, and the table's own memory.
 const KEYS: usize = 4096;
 
-/// When keys were told last.
+/// The times of the last reported events.
 #[derive(Debug)]
 pub(super) struct Extended {
     every: i64,
@@ -26,40 +26,40 @@ pub(super) struct Extended {
     shards: Box<[Mutex<Shard>]>,
 }
 
-/// Some of the keys.
+/// A shard of the keys.
 #[derive(Debug, Default)]
 struct Shard {
     keys: HashMap<u64, Last>,
-    /// When those that are over were taken out last; not again before [`Extended::every`] has
-    /// passed.
+    /// The time of the last sweep of old keys; the next sweep is after [`Extended::every`] at the
+    /// earliest.
     swept: Option<i64>,
 }
 
-/// The last event of a key.
+/// The last reported event of a key.
 #[derive(Debug)]
 struct Last {
     time: i64,
-    /// How many came since then.
+    /// The number of events since then.
     since: u64,
 }
 
-/// What is to be done with an event.
+/// What to do with an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is told, for so many of its key.
+    /// Report it, for this number of events of its key.
     Told(u64),
-    /// It is counted.
+    /// Only count it.
     Counted,
 }
 
 impl Extended {
-    /// One event of a key in so many nanoseconds; 0: all.
+    /// One event of a key in this number of nanoseconds; 0 reports all.
     pub fn new(every: i64) -> Extended {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Extended { every, hasher: RandomState::new(), shards }
     }
 
-    /// Asks about an event of a trigger's key, at the time of its packet in nanoseconds.
+    /// Decides about an event of a trigger's key, at the time of its packet in nanoseconds.
     pub fn ask(&self, policy: &str, trigger: &str, key: &[KeyValue<'_>], time: i64) -> Verdict {
         if self.every <= 0 {
             return Verdict::Told(1);
@@ -76,7 +76,7 @@ impl Extended {
         }
         let hash = hasher.finish();
         let shard = self.shards.get(hash as usize % SHARDS);
-        // Another worker is at it: this one is not told, and forgotten.
+        // Another worker has the lock: this event is not reported, and not counted for its key.
         let Some(Ok(mut shard)) = shard.map(Mutex::try_lock) else { return Verdict::Counted };
         let is_over = |last: &Last| time.abs_diff(last.time) >= self.every.unsigned_abs();
         if let Some(last) = shard.keys.get_mut(&hash) {

@@ -1,8 +1,8 @@
-//! Where everything that happens is told: to those who listen just now, to the history, to alarms.
-//! The invariants: telling never waits for anybody; a listener that is too slow loses the oldest
-//! and is told how many; of what packets cause, the history and alarms are told a bounded number a
-//! second, and what they were not told is counted. (Rejected: a channel for each of them beside the
-//! runtime's; each place that tells would have to know them all.)
+//! The event bus: passes all events on to live listeners, the history and alarms. The invariants:
+//! sending an event never blocks; a listener that is too slow loses the oldest events and gets
+//! their number; of the events that packets cause, the history and alarms get a bounded number a
+//! second, and the others are counted. (Rejected: a channel for each receiver; each source of
+//! events would have to know them all.)
 
 use super::client::{Bucket, CLIENT_RATE, Clients};
 use super::{Kind, Record};
@@ -16,81 +16,82 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
-/// How many events wait for a listener.
+/// The largest number of events that wait for a listener.
 const WAITING: usize = 1024;
 
-/// How many events a second that packets cause are made for the history and alarms; making one
-/// takes some microseconds of a worker's time.
+/// The events a second that packets may cause in the history and alarms; making one takes some
+/// microseconds of a worker's time.
 pub const EVENT_RATE_LIMIT: u64 = 1000;
 
-/// How many requests a second without a known token are kept.
+/// The requests a second without a valid token that are recorded.
 pub const UNAUTHENTICATED_RATE: u32 = 10;
 
-/// How many addresses are counted of requests beyond that rate.
+/// The number of addresses for which further requests are counted.
 const ADDRESSES: usize = 32;
 
-/// How long nothing is passed over before that is said to be over.
+/// The time without lost events after which the loss is reported as over.
 const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
-/// Keeps events for those who ask later. It must not wait.
+/// Records events for later queries. It must not block.
 pub trait Journal: Debug + Send + Sync {
-    /// Keeps an event, and gives its number to `number` before another one is kept.
+    /// Records an event, and passes its number to `number` before another event is recorded.
     fn keep(&self, record: &Record, told: &Told, number: &mut dyn FnMut(u64));
 
-    /// Writes down what waits, for some seconds; nothing is kept later.
+    /// Writes waiting events for up to some seconds; records nothing afterwards.
     fn finish(&self);
 }
 
-/// Is told of each event that is an alarm. It must not wait.
+/// Receives each event that is an alarm. It must not block.
 pub trait Subscriber: Debug + Send + Sync {
-    /// Takes an event, as far as there is room.
+    /// Accepts an event if its queue has space.
     fn offer(&self, record: Arc<Record>);
 
-    /// Sends what waits, for some seconds; nothing is sent later.
+    /// Sends waiting events for up to some seconds; sends nothing afterwards.
     fn finish(&self);
 }
 
-/// Where events are told; a clone is the same one.
+/// The event bus; a clone is the same bus.
 #[derive(Debug, Clone, Default)]
 pub struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     events: Sender<Told>,
-    /// True while somebody listens.
+    /// True while there are listeners.
     listened: AtomicBool,
     journal: Option<Arc<dyn Journal>>,
     alarms: Option<Arc<dyn Subscriber>>,
     begun: Instant,
-    /// The second of the run in which so many were admitted.
+    /// The current second of the run, and the number of events admitted in it.
     second: AtomicU64,
     admitted: AtomicU64,
-    /// Events that were not told, because there were too many.
+    /// Events that were not passed on, because there were too many.
     lost: AtomicU64,
-    /// Events `extended` that were counted and not told.
+    /// Events `extended` that were only counted.
     folded: AtomicU64,
     clients: Clients,
     strangers: Mutex<Strangers>,
 }
 
-/// An event as it is told to those who listen.
+/// An event for listeners.
 #[derive(Debug, Clone)]
 pub struct Told {
-    /// Its number in the history; none of what the history does not keep.
+    /// Its number in the history; none for kinds that the history does not record.
     pub id: Option<u64>,
     /// Its kind.
     pub kind: Kind,
-    /// The policy that it is about, if it is about one.
+    /// The policy that it is about, if any.
     pub policy: Option<Arc<str>>,
     /// Its line.
     pub line: Arc<str>,
 }
 
-/// Requests without a known token.
+/// Requests without a valid token.
 #[derive(Debug)]
 struct Strangers {
     bucket: Bucket,
-    /// Requests that were not told, by address; those of no address here are of still others.
+    /// Requests that were only counted, by address; the key without an address counts all other
+    /// addresses.
     over: BTreeMap<Option<IpAddr>, u64>,
 }
 
@@ -115,33 +116,33 @@ impl Default for Inner {
     }
 }
 
-/// What was seen of losses, by whoever looks now and then.
+/// The losses that were seen at the last check.
 #[derive(Debug, Default)]
 pub struct LossMonitor {
-    /// All that were lost when it was looked last.
+    /// All lost events at the last check.
     known: u64,
-    /// When a loss was last seen, and how many were lost before this series of them.
+    /// The time of the last loss, and the number of lost events before this series.
     series: Option<(Instant, u64)>,
 }
 
 impl Hub {
-    /// One that also tells a journal of all that is kept, and a subscriber of what is an alarm.
+    /// A bus that also passes recorded kinds to a journal and alarm kinds to a subscriber.
     pub fn new(journal: Option<Arc<dyn Journal>>, alarms: Option<Arc<dyn Subscriber>>) -> Hub {
         Hub(Arc::new(Inner { journal, alarms, ..Inner::default() }))
     }
 
-    /// Whether anybody is told.
+    /// Whether there is any receiver.
     pub fn is_wanted(&self) -> bool {
         self.0.listened.load(Relaxed) || self.0.journal.is_some() || self.0.alarms.is_some()
     }
 
-    /// Whether anybody is told of this kind.
+    /// Whether there is a receiver of this kind.
     pub fn wants(&self, kind: Kind) -> bool {
         self.0.listened.load(Relaxed) || (kind.is_kept() && self.is_wanted())
     }
 
-    /// Whether another event of this second that a packet caused may be told. Who listens is told
-    /// of all.
+    /// Whether another event that a packet caused may be passed on in this second. Listeners get
+    /// all events.
     pub fn admits(&self) -> bool {
         if self.0.listened.load(Relaxed) {
             return true;
@@ -157,17 +158,17 @@ impl Hub {
         admitted
     }
 
-    /// So many events were not told.
+    /// Counts events that were not passed on.
     pub fn lost(&self, events: u64) {
         self.0.lost.fetch_add(events, Relaxed);
     }
 
-    /// So many events `extended` were counted and not told.
+    /// Counts events `extended` that were only counted.
     pub fn folded(&self, events: u64) {
         self.0.folded.fetch_add(events, Relaxed);
     }
 
-    /// Tells what happened. What a client causes faster than [`CLIENT_RATE`] is counted only.
+    /// Passes an event on. Events of a client beyond [`CLIENT_RATE`] are only counted.
     pub fn tell(&self, record: Record) {
         if record.client.as_ref().is_none_or(|client| self.0.clients.admits(client)) {
             self.tell_all(record);
@@ -180,7 +181,7 @@ impl Hub {
         let policy = record.word("policy").map(Arc::from);
         let told = Told { id: None, kind: record.kind, policy, line };
         match self.0.journal.as_ref().filter(|_| record.kind.is_kept()) {
-            // Under the history's lock, so that numbers grow for whoever listens.
+            // Under the history's lock, so that listeners get growing numbers.
             Some(journal) => journal.keep(&record, &told, &mut |id| {
                 let _nobody_listens = self.0.events.send(Told { id: Some(id), ..told.clone() });
             }),
@@ -193,7 +194,7 @@ impl Hub {
         }
     }
 
-    /// Tells of a request that showed no known token: [`UNAUTHENTICATED_RATE`] a second, the others
+    /// Reports a request without a valid token: [`UNAUTHENTICATED_RATE`] a second, further requests
     /// are counted.
     pub fn unauthenticated(&self, from: Option<IpAddr>, asked: &str, why: &str) {
         {
@@ -209,7 +210,7 @@ impl Hub {
         self.tell(Record::now(Kind::Unauthenticated, members));
     }
 
-    /// Tells of what was only counted since this was called last.
+    /// Reports the counts of events that were only counted since the last call.
     fn tell_passed_over(&self) {
         for (client, over) in self.0.clients.passed_over() {
             let note = format!(
@@ -235,31 +236,30 @@ impl Hub {
         }
     }
 
-    /// Tells a note: something that a user should know of.
+    /// Sends a note for the user.
     pub fn note(&self, text: &str) {
         self.tell(Record::note(text));
     }
 
-    /// A policy is at another version.
+    /// Reports a new version of a policy.
     pub fn loaded(&self, policy: &str, version: u64) {
         let note = format!("loaded policy {policy}, version {version}");
         self.tell(Record::now(Kind::Loaded, json!({ "policy": policy, "version": version, "note": note })));
     }
 
-    /// A policy was unloaded.
+    /// Reports an unloaded policy.
     pub fn unloaded(&self, policy: &str) {
         let note = format!("unloaded policy {policy}");
         self.tell(Record::now(Kind::Unloaded, json!({ "policy": policy, "note": note })));
     }
 
-    /// A policy was not loaded.
+    /// Reports a refused load.
     pub fn refused(&self, policy: &str, why: &str) {
         let note = format!("policy {policy} was not loaded: {why}");
         self.tell(Record::now(Kind::Refused, json!({ "policy": policy, "reason": why, "note": note })));
     }
 
-    /// Looks for losses; gives what a user should know of them, which has been told as a note. To
-    /// be called now and then.
+    /// Checks for losses; sends a note about them and returns it. To be called regularly.
     pub fn watch(&self, losses: &mut LossMonitor) -> Option<String> {
         self.tell_passed_over();
         let now = self.0.lost.load(Relaxed);
@@ -287,18 +287,17 @@ impl Hub {
         Some(told)
     }
 
-    /// How many events were not told to the journal and alarms, because there were too many.
+    /// The number of events that the journal and alarms did not get, because there were too many.
     pub fn lost_so_far(&self) -> u64 {
         self.0.lost.load(Relaxed)
     }
 
-    /// How many events `extended` were counted and not told.
+    /// The number of events `extended` that were only counted.
     pub fn folded_so_far(&self) -> u64 {
         self.0.folded.load(Relaxed)
     }
 
-    /// Nothing more is told to the history and alarms: writes down and sends what waits, for some
-    /// seconds.
+    /// Ends the history and alarms: writes and sends waiting events for up to some seconds.
     pub fn finish(&self) {
         if let Some(alarms) = &self.0.alarms {
             alarms.finish();
@@ -308,7 +307,7 @@ impl Hub {
         }
     }
 
-    /// Listens from now on.
+    /// Starts to listen.
     pub fn listen(&self) -> Listener {
         let events = self.0.events.subscribe();
         self.0.listened.store(true, Relaxed);
@@ -316,17 +315,17 @@ impl Hub {
     }
 }
 
-/// Somebody who listens.
+/// A listener.
 #[derive(Debug)]
 pub struct Listener {
-    /// What is told.
+    /// The events.
     pub events: Receiver<Told>,
     hub: Hub,
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // This one is still counted.
+        // This listener is still counted.
         self.hub.0.listened.store(self.hub.0.events.receiver_count() > 1, Relaxed);
     }
 }

@@ -1,5 +1,5 @@
-//! Changes that are to happen at a packet time, from a file of JSON lines. Each line names a time,
-//! one verb with what it is about, and what the verb needs:
+//! Reads changes with packet times from a file of JSON lines. Each line has a time, one verb with a
+//! name, and the arguments of the verb:
 //!
 //! ```json
 //! {"time": "2024-05-01T10:00:00Z", "raise": "attack", "key": "10.0.0.1", "for": "10m"}
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The invariant: the whole file is checked against the program before the first packet; a change
-//! happens before the first packet whose time is not earlier. (Rejected: packet numbers as times,
-//! which mean nothing live.)
+//! takes effect before the first packet with the same or a later time. (Rejected: packet numbers as
+//! times; they mean nothing in a live run.)
 
 use jiff::Timestamp;
 use mrule_compiler::hir::{ParamId, Program, Scope, TableId, Value, ValueTy};
@@ -20,15 +20,15 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 
-/// Why a file of events cannot be used.
+/// Why a file of changes cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// A line is wrong.
@@ -36,9 +36,9 @@ pub enum InputError {
     Line {
         /// The file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// What is wrong, and what to do.
+        /// What is wrong, and what to write.
         what: String,
     },
 }
@@ -62,8 +62,8 @@ struct Line {
     reason: Option<String>,
 }
 
-/// Reads a file of events for a program, in the order of their times; those of one time stay as
-/// they are in the file.
+/// Reads a file of changes for a program, sorted by time; changes with the same time stay in file
+/// order.
 ///
 /// # Errors
 /// [`InputError`]: an unreadable file, or the first line that is wrong.
@@ -73,7 +73,7 @@ pub fn read(path: &Path, program: &Program) -> Result<Vec<Timed>, InputError> {
     parse(&text, program).map_err(|(line, what)| InputError::Line { path: path.to_owned(), line, what })
 }
 
-/// The same from text; which line is wrong, and how.
+/// Reads changes from text.
 ///
 /// # Errors
 /// The first line that is wrong, from 1, and what is wrong with it.
@@ -92,7 +92,7 @@ pub fn parse(text: &str, program: &Program) -> Result<Vec<Timed>, (usize, String
     Ok(events)
 }
 
-/// One change, without a time: an object of the same members but `time`.
+/// Reads one change, without a time: an object with the same members except `time`.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -105,7 +105,7 @@ pub fn change(mut object: serde_json::Map<String, Json>, program: &Program) -> R
     Ok(read.understand(program)?.1)
 }
 
-/// What serde says, without its own line number, which is always 1.
+/// The error of serde, without its line number, which is always 1.
 fn json_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" at line ").unwrap_or(text.len());
@@ -238,7 +238,7 @@ impl Line {
     }
 }
 
-/// A moment: RFC 3339, or seconds since the Unix epoch as a number or text.
+/// A time: RFC 3339, or seconds since the Unix epoch as a number or text.
 fn moment(time: &Json) -> Result<i64, String> {
     let text = match time {
         Json::Number(number) => number.to_string(),
@@ -265,7 +265,7 @@ fn seconds(text: &str) -> Option<i64> {
     whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nanoseconds)
 }
 
-/// The place of a name.
+/// The index of a name.
 pub(crate) fn find<'n>(
     what: &str,
     name: &str,
@@ -312,7 +312,7 @@ fn flow_of(key: Option<&Json>) -> Result<FlowName, String> {
     text.parse().map_err(|wrong| format!("`key`: {wrong}"))
 }
 
-/// A value of a type: text as in the cell of a table's file, or a JSON number or truth value.
+/// A value of a type: text as in a cell of a table file, or a JSON number or boolean.
 fn value_of(value: &Json, ty: ValueTy, words: &[String]) -> Result<Value, String> {
     let given = match value {
         Json::String(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! What happens to a run, as records. The invariant: the words are those that the user of the run
+//! Events of a live run as records. The invariant: the words are those that the user of the run
 //! sees. (Rejected: events of the data plane that know their JSON.)
 
 use super::{Kind, Record};
@@ -7,7 +7,7 @@ use mrule_dataplane::station::State;
 use serde_json::json;
 
 impl From<&Event> for Record {
-    /// As it happens now.
+    /// A record of an event that happens now.
     fn from(event: &Event) -> Record {
         let note = event.to_string();
         match event {

@@ -1,8 +1,8 @@
-//! What becomes of triggers, as lines of a file, a pipe or standard output, and as records for a
-//! [`Hub`]. Records are made by whoever decides and told by a thread of their own behind a bounded
-//! queue. The invariant: `told = written + dropped`; whoever must not wait (a live worker) drops
-//! and counts when the reader is slow, a replay waits for room. (Rejected: writing where packets
-//! are decided; a slow reader would hold forwarding up.)
+//! Writes trigger events as lines of a file, a pipe or standard output, and passes them to a
+//! [`Hub`] as records. The decider makes the records; a separate thread behind a bounded queue
+//! writes them. The invariant: `told = written + dropped`; while the reader is slow, a live worker
+//! drops and counts events, and a replay waits. (Rejected: writing where packets are decided; a
+//! slow reader would delay forwarding.)
 
 use super::extended::{EVERY, Extended, Verdict};
 use super::{Hub, Kind, Record, client, part_json};
@@ -21,59 +21,59 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Lines that wait for the reader, at most.
+/// The largest number of lines that wait for the reader.
 const QUEUE: usize = 1 << 14;
 
-/// How long a live run waits for lines to be written when it ends.
+/// The longest time that a live run waits at its end for lines to be written.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// Opens a file of events to write it anew, or a FIFO that is read.
+/// Opens an event file to write it from the start, or a FIFO that has a reader.
 ///
 /// # Errors
-/// The system's; it is neither, or a file with something else in it.
+/// An error of the system; the file is neither, or has other contents.
 pub fn open(path: &Path) -> io::Result<Box<dyn Write + Send>> {
     // Each line begins with its time.
     let file = private::output(path, true, |head| head.starts_with(b"{\"time\":"))?;
     Ok(Box::new(file))
 }
 
-/// What became of the lines.
+/// The result of writing lines.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// Lines that were to be written: `written + dropped`.
+    /// Lines to write: `written + dropped`.
     pub told: u64,
-    /// Lines that were written.
+    /// Written lines.
     pub written: u64,
-    /// Lines that were not: there was no room, or writing had failed.
+    /// Lines that were not written: the queue was full, or writing had failed.
     pub dropped: u64,
-    /// Events `extended` that were counted and not told, as their key had one just before; not in
-    /// `told`.
+    /// Events `extended` that were only counted, because there was an event of their key shortly
+    /// before; not in `told`.
     pub folded: u64,
     /// Why writing failed, if it did.
     pub error: Option<io::Error>,
 }
 
-/// A writer of event lines.
+/// The writer of event lines.
 #[derive(Debug)]
 pub struct EventWriter {
     queue: Option<SyncSender<Record>>,
     thread: Option<JoinHandle<(u64, Option<io::Error>)>>,
     waits: bool,
     told: AtomicU64,
-    /// Lines are written, and not only told to the hub.
+    /// Whether lines are written, and not only passed to the hub.
     writes: bool,
     hub: Option<Hub>,
     extended: Extended,
-    /// Events `extended` that were counted and not told.
+    /// Events `extended` that were only counted.
     folded: AtomicU64,
 }
 
 impl EventWriter {
-    /// Writes to `out`, and tells a hub. When `waits`, telling waits for room, else what finds no
-    /// room is dropped and counted.
+    /// Writes to `out`, and passes events to a hub. If `waits` is set, sending an event blocks
+    /// while the queue is full; otherwise the event is dropped and counted.
     ///
     /// # Errors
-    /// No thread can be had.
+    /// No thread can be started.
     pub fn new(out: Option<Box<dyn Write + Send>>, hub: Option<Hub>, waits: bool) -> io::Result<EventWriter> {
         let (queue, records) = sync_channel(QUEUE);
         let (writes, to) = (out.is_some(), hub.clone());
@@ -91,19 +91,19 @@ impl EventWriter {
         })
     }
 
-    /// Tells an event `extended` of a key once in so long a time, 0: all of them; a second unless
-    /// told.
+    /// Sets the period in which at most one event `extended` of a key is reported; 0 reports all;
+    /// the default is a second.
     pub fn extended_every(self, time: Duration) -> EventWriter {
         let every = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
         EventWriter { extended: Extended::new(every), ..self }
     }
 
-    /// Whether anybody reads of this.
+    /// Whether there is a reader of this kind.
     fn wants(&self, kind: Kind) -> bool {
         self.writes || self.hub.as_ref().is_some_and(|hub| hub.wants(kind))
     }
 
-    /// The same of what a packet does: when packets cause very much, a hub passes over some.
+    /// The same for an event that a packet causes: if packets cause very many, a hub skips some.
     fn wants_of_packet(&self, kind: Kind) -> bool {
         self.writes || self.hub.as_ref().is_some_and(|hub| hub.wants(kind) && hub.admits())
     }
@@ -112,13 +112,13 @@ impl EventWriter {
         self.told.fetch_add(1, Relaxed);
         let Some(queue) = &self.queue else { return };
         let taken = if self.waits { queue.send(record).is_ok() } else { queue.try_send(record).is_ok() };
-        // What is not taken shows in the sums of `finish`, too.
+        // An event that is not accepted is also counted in `finish`.
         if let (false, Some(hub)) = (taken, &self.hub) {
             hub.lost(1);
         }
     }
 
-    /// Tells that the time of a suppression is over.
+    /// Reports that the time of a suppression has ended.
     pub fn suppression_over(&self, policy: &Policy, trigger: usize, of: &Suppressed) {
         let program = policy.program();
         let Some(trigger) = program.triggers.get(trigger).filter(|_| self.wants(Kind::SuppressionEnded))
@@ -131,8 +131,8 @@ impl EventWriter {
         self.tell(record);
     }
 
-    /// Waits until all lines are written, and gives the sums. A live run waits for some seconds
-    /// only: a reader of a FIFO may have stopped.
+    /// Waits until all lines are written, and returns the counts. A live run waits only some
+    /// seconds, because the reader of a FIFO may have stopped.
     pub fn finish(mut self) -> Written {
         self.queue = None;
         let (told, folded) = (self.told.load(Relaxed), self.folded.load(Relaxed));
@@ -265,7 +265,7 @@ impl Observer for EventWriter {
     }
 }
 
-/// What every record of a trigger begins with.
+/// The first members of every record of a trigger.
 fn start(time: i64, kind: Kind, trigger: &str, policy: &Policy) -> Record {
     let mut members = Map::new();
     members.insert("trigger".into(), trigger.into());
@@ -275,7 +275,7 @@ fn start(time: i64, kind: Kind, trigger: &str, policy: &Policy) -> Record {
     Record { kind, time, client: client::current(), members }
 }
 
-/// Writes lines as they come, and out whenever none waits; and tells the hub.
+/// Writes lines as they arrive, flushes whenever no line waits, and passes events to the hub.
 fn tell_all(
     out: Option<Box<dyn Write + Send>>,
     hub: Option<&Hub>,

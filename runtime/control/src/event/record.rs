@@ -1,67 +1,67 @@
-//! What happened, in one form for whoever is told: files, listeners, the history, alarms. The
-//! invariant: a record as text is one line of JSON that begins with its time and its kind; what it
-//! says in words for people is its `note` or its `reason`. (Rejected: a type for each kind; all
-//! that ever becomes of them is text with names.)
+//! An event record, in one form for all receivers: files, listeners, the history, alarms. The
+//! invariant: a record as text is one line of JSON that begins with its time and its kind; its
+//! `note` or `reason` is the text for people. (Rejected: a type for each kind; every receiver only
+//! needs text with names.)
 
 use super::{client, time_text};
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 
-/// Kinds of what can happen.
+/// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A trigger is active from now on.
+    /// A trigger became active.
     Raised,
-    /// It was active, and is for longer.
+    /// An active trigger was extended.
     Extended,
-    /// Its `unless` held.
+    /// A trigger was not raised: its `unless` held.
     Vetoed,
-    /// It would be active, but for somebody who said that it should not.
+    /// A trigger was not raised: its key is suppressed.
     Suppressed,
-    /// It has no room for the key.
+    /// A trigger was not raised: its capacity is used up.
     Full,
-    /// Somebody ended its being active.
+    /// A trigger was cleared.
     Cleared,
-    /// Somebody said that it should not be raised for a key.
+    /// A key was suppressed.
     Suppression,
-    /// Somebody took that back.
+    /// A suppression ended.
     SuppressionEnded,
-    /// A station takes no copies.
+    /// A station does not accept copies.
     StationDown,
-    /// It does again.
+    /// A station accepts copies again.
     StationUp,
-    /// An interface that is read is down or gone.
+    /// An interface that mirrorc reads is down or gone.
     InterfaceDown,
-    /// It is there again.
+    /// An interface is back.
     InterfaceUp,
-    /// What enters by an interface is not forwarded, or not as it should be.
+    /// The frames of an interface are not forwarded, or not correctly.
     ForwardingDown,
-    /// It is again.
+    /// The frames of an interface are forwarded again.
     ForwardingUp,
-    /// Something is wrong that has no kind of its own: a reason of the health that is new.
+    /// A new reason of the health without a kind of its own.
     Degraded,
-    /// It is over.
+    /// A reason of the health is resolved.
     Recovered,
-    /// More is dropped than there should be.
+    /// There are too many drops.
     Drops,
-    /// It is not any more.
+    /// There are no longer too many drops.
     DropsCleared,
     /// A policy was loaded.
     Loaded,
     /// A policy was unloaded.
     Unloaded,
-    /// A policy was to be loaded, and was not.
+    /// A load was refused.
     Refused,
-    /// Somebody asked for a change.
+    /// A client requested a change.
     Change,
-    /// A request without a token that is known.
+    /// A request had no valid token.
     Unauthenticated,
-    /// Anything else that a user should know of.
+    /// Other information for the user.
     Note,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Kind; 24] = [
         Kind::Raised,
         Kind::Extended,
@@ -89,7 +89,7 @@ impl Kind {
         Kind::Note,
     ];
 
-    /// Its name in lines.
+    /// The name of the kind in lines.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Raised => "raised",
@@ -119,23 +119,24 @@ impl Kind {
         }
     }
 
-    /// The kind of a name; `-` or a blank may stand in the place of `_`.
+    /// The kind with a name; `-` or a blank may replace `_`.
     pub fn named(name: &str) -> Option<Kind> {
         let plain = name.trim().replace([' ', '-'], "_");
         Kind::ALL.into_iter().find(|kind| kind.name() == plain)
     }
 
-    /// Whether the history keeps it: not what every packet of an active key does.
+    /// Whether the history records this kind; it does not record what every packet of an active key
+    /// causes.
     pub fn is_kept(self) -> bool {
         !matches!(self, Kind::Extended | Kind::Vetoed | Kind::Suppressed | Kind::Full)
     }
 
-    /// Whether packets cause it, so that there can be very many.
+    /// Whether packets cause this kind, so that there can be very many.
     pub fn is_of_packets(self) -> bool {
         self == Kind::Raised || !self.is_kept()
     }
 
-    /// Whether alarms tell it.
+    /// Whether this kind is an alarm.
     pub fn is_alarm(self) -> bool {
         let quiet =
             [Kind::Suppression, Kind::SuppressionEnded, Kind::Change, Kind::Unauthenticated, Kind::Note];
@@ -143,27 +144,27 @@ impl Kind {
     }
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Its kind.
+    /// The kind.
     pub kind: Kind,
-    /// When: nanoseconds since the Unix epoch.
+    /// The time, in nanoseconds since the Unix epoch.
     pub time: i64,
-    /// The client of the API whose request made it happen, if one did.
+    /// The client of the API that caused the event, if any.
     pub client: Option<Arc<str>>,
-    /// All else, by name.
+    /// All other members, by name.
     pub members: Map<String, Json>,
 }
 
-/// How many bytes a line may have before its texts are cut.
+/// The longest line before its texts are cut, in bytes.
 const LONG: usize = 2048;
 
-/// How long texts are then, in bytes.
+/// The length of cut texts, in bytes.
 const CUT: usize = 200;
 
 impl Record {
-    /// Happens now, with these members.
+    /// An event that happens now, with these members.
     pub fn now(kind: Kind, members: Json) -> Record {
         let members = match members {
             Json::Object(members) => members,
@@ -172,17 +173,17 @@ impl Record {
         Record { kind, time: mrule_dataplane::clock::now(), client: client::current(), members }
     }
 
-    /// Something that a user should know of, in words.
+    /// A note for the user.
     pub fn note(text: &str) -> Record {
         Record::now(Kind::Note, json!({ "note": text }))
     }
 
-    /// As one line, without its end.
+    /// The record as one line, without its line end.
     pub fn text(&self) -> String {
         self.json().to_string()
     }
 
-    /// As an object of JSON.
+    /// The record as a JSON object.
     pub fn json(&self) -> Json {
         let mut line = Map::new();
         line.insert("time".into(), time_text(self.time).into());
@@ -191,7 +192,7 @@ impl Record {
         Json::Object(line)
     }
 
-    /// The same with texts cut, where the line would be long.
+    /// The record with its texts cut, if the line would be too long.
     pub fn short(self) -> Record {
         if self.text().len() <= LONG {
             return self;

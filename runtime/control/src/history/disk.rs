@@ -1,8 +1,8 @@
-//! The history on the disk: a database of its own in the directory of the state, written by a
-//! thread of its own. The invariants: whoever tells does not wait, and what finds no room in the
-//! queue is counted; events are written in batches, a quarter of a second after they happened at
-//! the latest, where the disk keeps up; a database that fails is told and not written to again.
-//! (Rejected: a file of lines; bounding it means writing it anew.)
+//! The history on the disk: a separate database in the state directory, written by a separate
+//! thread. The invariants: recording never blocks, and an event that does not fit into the queue is
+//! counted; events are written in batches, at most a quarter of a second late if the disk keeps up;
+//! a database that fails is reported and no longer written. (Rejected: a file of lines; to bound
+//! it, it must be rewritten.)
 
 use super::{Class, Entry, KEPT_ON_DISK, KEPT_UNAUTHENTICATED, Query};
 use crate::event::Kind;
@@ -16,26 +16,26 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How many events wait for the disk, at most.
+/// The largest number of events that wait for the disk.
 const QUEUE: usize = 1 << 13;
 
-/// How long a batch may wait for more.
+/// The longest time that a batch waits for more events.
 const BATCH: Duration = Duration::from_millis(250);
 
-/// How many events a batch has, at most.
+/// The largest number of events in a batch.
 const BATCH_EVENTS: usize = 2048;
 
-/// How often the thread looks for the file when nothing is to be written.
+/// The time between two checks of the file when nothing is to be written.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long a reader waits for the writer.
+/// The longest time that a reader waits for the writer.
 const READ: Duration = Duration::from_secs(3);
 
-/// How long the disk may take for what waits when the run ends.
+/// The longest time for waiting events when the run ends.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// A kill loses nothing that was written: the kernel has it. A power failure may lose the last
-/// seconds, not the database.
+/// A kill loses nothing that was written, because the kernel has it. A power failure may lose the
+/// last seconds, but not the database.
 const SCHEMA: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;
@@ -45,7 +45,7 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS events_by_share ON events (class, client);
     PRAGMA user_version = 2;";
 
-/// From version 1: a flag in the place of the class, kinds with blanks.
+/// From version 1, which had a flag instead of the class, and kinds with blanks.
 const FROM_1: &str = "
     ALTER TABLE events RENAME COLUMN of_packets TO class;
     ALTER TABLE events ADD COLUMN client TEXT;
@@ -53,31 +53,31 @@ const FROM_1: &str = "
     UPDATE events SET kind = replace(kind, ' ', '_');
     DROP INDEX IF EXISTS events_of;";
 
-/// How long the disk may be at work on something before that is wrong.
+/// The longest operation of the disk that is not reported.
 const HUNG: Duration = Duration::from_secs(3);
 
-/// What the thread that writes shares with others.
+/// The state that the writing thread shares.
 #[derive(Debug)]
 struct Shared {
     connection: Mutex<Connection>,
     path: PathBuf,
-    /// Its device and inode.
+    /// The device and inode of the file.
     file: (u64, u64),
     written: AtomicU64,
     unwritten: AtomicU64,
     trouble: Mutex<Option<String>>,
-    /// Since when the disk is at work on something.
+    /// The begin of the current disk operation.
     at_work: Mutex<Option<Instant>>,
 }
 
-/// The database, and who writes it.
+/// The database and its writing thread.
 #[derive(Debug)]
 pub(super) struct Disk {
     shared: Arc<Shared>,
     newest: u64,
     /// None when the run has ended.
     queue: Mutex<Option<SyncSender<Entry>>>,
-    /// Hangs up when all is written.
+    /// Disconnects when all events are written.
     done: Mutex<Receiver<()>>,
 }
 
@@ -91,10 +91,10 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Disk {
-    /// Opens the database in a directory, which is made if it is not there.
+    /// Opens the database in a directory, which is created if it does not exist.
     ///
     /// # Errors
-    /// Why it cannot be used, in words.
+    /// Why the database cannot be used.
     pub fn open(directory: &Path) -> Result<Disk, String> {
         let failed = |what: &dyn std::fmt::Display| {
             format!("the history in `{}` cannot be used: {what}; it is in memory only", directory.display())
@@ -140,7 +140,7 @@ impl Disk {
         self.newest
     }
 
-    /// Keeps an event, if there is room.
+    /// Records an event, if the queue has space.
     pub fn keep(&self, entry: Entry) {
         let taken = lock(&self.queue).as_ref().is_some_and(|queue| queue.try_send(entry).is_ok());
         if !taken {
@@ -148,27 +148,28 @@ impl Disk {
         }
     }
 
-    /// Looks for events; nothing when that fails.
+    /// Finds events; none if the query fails.
     pub fn find(&self, query: &Query) -> Vec<Entry> {
         self.shared.find(query).unwrap_or_default()
     }
 
-    /// How many events were written, how many were not, and why nothing is written any more.
+    /// The number of written events and of events not written, and why nothing is written any more.
     pub fn counts(&self) -> (u64, u64, Option<String>) {
         let (written, unwritten) = (self.shared.written.load(Relaxed), self.shared.unwritten.load(Relaxed));
         (written, unwritten, lock(&self.shared.trouble).clone().or_else(|| self.shared.hangs()))
     }
 
-    /// Waits until what waits is written, for some seconds.
+    /// Waits until waiting events are written, at most some seconds.
     pub fn finish(&self) {
         *lock(&self.queue) = None;
-        // Hung up: all is written. In vain: the disk hangs, and so would we.
+        // Disconnected: all events are written. Timed out: the disk hangs, and the run must not
+        // wait for it.
         let _done_or_in_vain = lock(&self.done).recv_timeout(FINISH);
     }
 }
 
 impl Shared {
-    /// Does something that may hang.
+    /// Runs an operation that may hang.
     fn work<T>(&self, what: impl FnOnce() -> T) -> T {
         *lock(&self.at_work) = Some(Instant::now());
         let done = what();
@@ -176,7 +177,7 @@ impl Shared {
         done
     }
 
-    /// Says that the disk does not answer, when it does not.
+    /// A message if the disk does not answer.
     fn hangs(&self) -> Option<String> {
         let since = (*lock(&self.at_work))?.elapsed();
         let (path, seconds) = (self.path.display(), since.as_secs());
@@ -185,7 +186,7 @@ impl Shared {
         })
     }
 
-    /// Looks whether the file is where it was: what is written to one that was removed is lost.
+    /// Checks that the file is still in its place: writes to a removed file are lost.
     fn look(&self) {
         if identity(&self.path).ok() != Some(self.file) {
             let path = self.path.display();
@@ -214,7 +215,7 @@ impl Shared {
                 }
             }
             since_retention += batch.len();
-            // A twentieth more than there should be, at most.
+            // At most a twentieth over the bound.
             let forget = since_retention > KEPT_ON_DISK / 20;
             if forget {
                 since_retention = 0;
@@ -235,7 +236,7 @@ impl Shared {
                 }
             };
         }
-        // Not written any more, but counted.
+        // No longer written, but counted.
         for _ in entries {
             self.unwritten.fetch_add(1, Relaxed);
         }
@@ -276,7 +277,7 @@ impl Shared {
         change.commit()
     }
 
-    /// The connection, when the writer gives it back in time.
+    /// The connection, if the writer releases it in time.
     fn free_connection(&self) -> Option<MutexGuard<'_, Connection>> {
         let until = Instant::now() + READ;
         loop {
@@ -304,7 +305,8 @@ impl Shared {
         }
         let order = if query.is_forward() { "ASC" } else { "DESC" };
         text.push_str(&format!(" ORDER BY id {order} LIMIT {}", query.limit));
-        // A writer that the disk holds up has it: then memory is all there is.
+        // The writer waits for the disk and has the connection: only the events in memory are
+        // available.
         let Some(connection) = self.free_connection() else { return Ok(Vec::new()) };
         let mut found = connection.prepare(&text)?;
         let entries = found.query_map(params_from_iter(values), |row| {
@@ -319,8 +321,7 @@ impl Shared {
     }
 }
 
-/// Forgets the oldest of the clients that have more than a fair share, until all together have what
-/// they may.
+/// Deletes the oldest events of clients over their fair share, until the total is within the bound.
 fn forget_shares(change: &Transaction<'_>) -> rusqlite::Result<()> {
     let class = Class::Others as i64;
     let counts: Vec<(Option<String>, i64)> = change
@@ -338,7 +339,7 @@ fn forget_shares(change: &Transaction<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The largest share such that all together, each with its share at most, have no more than `room`.
+/// The largest share for which all counts together, each limited to the share, are within `room`.
 fn fair(mut counts: Vec<i64>, mut room: i64) -> i64 {
     counts.sort_unstable();
     let mut left = counts.len() as i64;
@@ -354,7 +355,7 @@ fn fair(mut counts: Vec<i64>, mut room: i64) -> i64 {
 
 #[cfg(test)]
 impl Disk {
-    /// Takes away what is written to.
+    /// Removes the table that is written.
     pub fn break_it(&self) {
         let _broken = lock(&self.shared.connection).execute_batch("DROP TABLE events");
     }
