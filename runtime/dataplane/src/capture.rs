@@ -4,8 +4,8 @@
 //! packets before the first damage are delivered, and the damage is reported with its byte offset
 //! ([`Break`]).
 //!
-//! Why not a library: `pcap-parser` 0.17 does not report where and why it stopped, asks for the
-//! whole of a block with a wrong length, reads `if_tsoffset` as little-endian in big-endian
+//! Why not a library: `pcap-parser` 0.17 does not report where and why it stopped, and asks for the
+//! whole of a block with a wrong length. It reads `if_tsoffset` as little-endian in big-endian
 //! sections, and refuses each power-of-two `if_tsresol`. `pcap-file` 3.0-rc refuses packets longer
 //! than the snapshot length, which real captures have, and converts lifetimes with `unsafe`. What
 //! our checks would leave to a library is four numbers per record. The tests compare this reader

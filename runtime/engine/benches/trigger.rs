@@ -8,9 +8,9 @@
 //! Method. A store of ten triggers by address, each with one counting window of 10 s and a hold of
 //! 10 s, contains all its keys before the first measurement. A packet has a key for each trigger
 //! and comes 1 us after the packet before. Keys are chosen at random, evenly or so that the n-th
-//! key has the frequency 1/n ("skewed"). For each packet and trigger, the bench calls `observe`,
-//! with an event ("all count"), or with an event for one trigger in ten as with conditions that
-//! seldom hold ("one counts"). A key that all triggers share is visited once. Then it calls
+//! key has the frequency 1/n ("skewed"). For each packet and trigger, the bench calls `observe`
+//! with an event ("all count"). In "one counts", only one trigger in ten has an event, as with
+//! conditions that seldom hold. A key that all triggers share is visited once. Then it calls
 //! `apply`, where one packet in a thousand fires, and `active`, which "lean" leaves out because
 //! `observe` and `apply` have returned it. "Ahead" prefetches the states of all keys of some
 //! packets, as deciders do. Figures are nanoseconds per packet for all ten triggers: the minimum of
@@ -20,7 +20,7 @@
 
 // The floor is measured in the same rounds, because the machine's speed varies. It takes and
 // releases ten bare locks. Then, for the same ten keys, it reads two words per key in a plain
-// array, which say where the key's 64 bytes are, and adds a number to one word of these bytes. This
+// array, which say where the key's 64 bytes are. It adds a number to one word of these bytes. This
 // is a table that is never wrong, without hash, lock or window. "Flood" gives each packet ten new
 // keys, in a full store.
 

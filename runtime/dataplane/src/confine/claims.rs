@@ -1,5 +1,5 @@
 //! Which station writes which file. Invariant: at most one station that is not ending holds a file,
-//! by device and inode, and at most one holds a name in a directory, by the directory's device and
+//! by device and inode. At most one holds a name in a directory, by the directory's device and
 //! inode. So other spellings, hard links and symbolic links lead to the same claim. (Rejected: file
 //! locks, which end with any close of the same file.)
 

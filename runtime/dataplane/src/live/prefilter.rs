@@ -1,9 +1,9 @@
 //! The kernel's prefilter: the socket of each ring has a filter made from the program
-//! (`mrule_compiler::bpf`), so that packets that no rule could want are never read, and of the
-//! others no more bytes than needed. Invariants: where a worker forwards, nothing is filtered,
-//! because unread frames would not be forwarded. A filter can be changed while its ring is read
-//! elsewhere, without privileges. Where the kernel has no room for a filter, a wider one takes its
-//! place. (Rejected: counting the dropped packets, which the kernel does not report; the
+//! (`mrule_compiler::bpf`), so that packets that no rule could want are never read. Of the other
+//! packets, no more bytes than needed are read. Invariants: where a worker forwards, nothing is
+//! filtered, because unread frames would not be forwarded. A filter can be changed while its ring
+//! is read elsewhere, without privileges. Where the kernel has no room for a filter, a wider one
+//! takes its place. (Rejected: counting the dropped packets, which the kernel does not report; the
 //! interface's own count is reported instead.)
 
 use super::spread::Spreading;

@@ -1,7 +1,7 @@
 //! Which worker gets a packet: a classic BPF program that the kernel runs for each packet of a port
 //! (PACKET_FANOUT_CBPF, packet(7)). Its result modulo the number of workers is the worker. The
 //! kernel's own hash (PACKET_FANOUT_HASH) looks into tunnels and hashes ports where a packet has
-//! them, so the fragments of a datagram and the two directions of a tunnel go to different workers.
+//! them. So the fragments of a datagram and the two directions of a tunnel go to different workers.
 //! Invariants: two packets of one flow (`flow/key.rs`) get the same result, whatever their
 //! direction, tags and fragments. All ports and policies of a run have one program. Each process
 //! has its own seed, so an outsider cannot choose addresses that all go to one worker.

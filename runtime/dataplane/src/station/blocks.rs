@@ -1,10 +1,10 @@
 //! The pcapng blocks that stations write (draft-ietf-opsawg-pcapng). A copy keeps the packet's
 //! original length, time, interface and link type. Its comment option holds `rule=NAME`, the limit
-//! that cut it (` limit=NAME`), live also ` policy=NAME version=N`, and ` bytes=M..N` where the
-//! copy does not begin at the frame's first byte. Because pcapng has no place for an offset, such a
-//! copy holds only the slice, and a reader must not dissect it from the link layer. Invariants:
-//! only whole blocks are appended; times are always nanoseconds. (Rejected: a library; the
-//! available ones read only, or write without comments and copy each packet.)
+//! that cut it (` limit=NAME`), and live also ` policy=NAME version=N`. It holds ` bytes=M..N`
+//! where the copy does not begin at the frame's first byte. Because pcapng has no place for an
+//! offset, such a copy holds only the slice, and a reader must not dissect it from the link layer.
+//! Invariants: only whole blocks are appended; times are always nanoseconds. (Rejected: a library;
+//! the available ones read only, or write without comments and copy each packet.)
 
 use crate::capture::Interface;
 use mrule_compiler::abi::{BOUND, NO_LIMIT, Verdict};

@@ -1,9 +1,9 @@
 //! The flow that a packet belongs to. A key holds the addresses, ports and protocol of the
-//! outermost IP packet, the ids of the two outermost VLAN tags, and the id that separates the flows
-//! in one tunnel. Invariant: the table keeps and compares whole keys. Both directions have the same
-//! key, because its ends are in the order of address and port. IPv4 and IPv6 never share a key. A
-//! priority tag (id 0) is no VLAN. (Rejected: a fingerprint instead of the key; two flows that
-//! collide would become one.)
+//! outermost IP packet and the ids of the two outermost VLAN tags. It also holds the id that
+//! separates the flows in one tunnel. Invariant: the table keeps and compares whole keys. Both
+//! directions have the same key, because its ends are in the order of address and port. IPv4 and
+//! IPv6 never share a key. A priority tag (id 0) is no VLAN. (Rejected: a fingerprint instead of
+//! the key; two flows that collide would become one.)
 
 use mrule_compiler::abi::{Packet, Stack, bit};
 

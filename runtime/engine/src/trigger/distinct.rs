@@ -1,14 +1,14 @@
 //! Counts the distinct values that a window has seen. It keeps the 64 values seen last, each with
 //! the last slice in which it occurred; while at most 64 count, they are complete. Once more values
 //! count, it also keeps 128 registers as in HyperLogLog, but with the greatest rank for each of the
-//! 16 slices, so that values that have left the window leave no trace. Invariants: up to 64 the
-//! number is exact, apart from collisions of 60-bit hashes. Above, it is never below 64, and its
-//! standard error is 9.3 % (1.05 / sqrt 128) up to some millions. The same events give the same
-//! number, whatever other keys do and wherever it runs. The estimate is Ertl's, which needs no
-//! correction tables at either end ("New cardinality estimation algorithms for HyperLogLog
-//! sketches", 2017, algorithm 6). (Rejected: samples that grow sparser, which need less memory, but
-//! have no error bound for a whole window after a crowd has gone. Rejected: a pool of sketches for
-//! several keys; a client that fills the pool blinds all keys.)
+//! 16 slices. So values that have left the window leave no trace. Invariants: up to 64 the number
+//! is exact, apart from collisions of 60-bit hashes. Above, it is never below 64, and its standard
+//! error is 9.3 % (1.05 / sqrt 128) up to some millions. The same events give the same number,
+//! whatever other keys do and wherever it runs. The estimate is Ertl's, which needs no correction
+//! tables at either end ("New cardinality estimation algorithms for HyperLogLog sketches", 2017,
+//! algorithm 6). (Rejected: samples that grow sparser, which need less memory, but have no error
+//! bound for a whole window after a crowd has gone. Rejected: a pool of sketches for several keys;
+//! a client that fills the pool blinds all keys.)
 
 use super::cells::{HEAD_WORDS, get, set};
 use super::window::{SLICES, TooOld, slot};
