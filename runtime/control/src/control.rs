@@ -1,8 +1,8 @@
-//! The control plane of a run: policies by name with their texts and older versions, and what may
-//! be asked and changed while they are at work. Whoever asks (the command line, signals, the API)
-//! asks here. The invariants: what is refused changes nothing; programs are compiled before
-//! anything is locked; one change follows the other, so that an answer speaks of one state.
-//! (Rejected: to let each way of asking hold the runtime itself; two loads at once would mix.)
+//! The control plane of a run: policies by name with their texts and earlier versions, and the
+//! operations on them. All callers (the command line, signals, the API) use it. The invariants: a
+//! refused request changes nothing; programs are compiled before anything is locked; changes are
+//! made one after another, so an answer describes one state. (Rejected: each caller using the
+//! runtime directly; two loads at once would mix.)
 
 mod asker;
 mod backlog;
@@ -59,40 +59,40 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many older versions of a policy are kept.
+/// The number of earlier versions of a policy that are kept.
 pub const HISTORY: usize = 16;
 
-/// How many bytes of text they may have together, beside the newest of them.
+/// The largest size of their texts together, in addition to the newest of them.
 const HISTORY_BYTES: usize = 64 << 20;
 
-/// Why something was not done.
+/// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// There is no such thing.
+    /// The named thing does not exist.
     #[error("{0}")]
     Unknown(String),
-    /// It is not what it should be.
+    /// The request is invalid.
     #[error("{0}")]
     Bad(String),
-    /// The program has errors: what the compiler says.
+    /// The program has errors, with the output of the compiler.
     #[error("the program has errors; nothing was loaded")]
     Program(Box<Compiled>),
-    /// It cannot be done as things are.
+    /// The current state does not allow the request.
     #[error("{0}")]
     Conflict(String),
-    /// It is not the version that was spoken of.
+    /// The policy is not at the version in the request.
     #[error("{0}")]
     Stale(String),
-    /// Another version took the policy's place meanwhile.
+    /// Other versions were loaded meanwhile.
     #[error("other versions were loaded meanwhile, again and again; try again")]
     Moved,
-    /// The token of whoever asks was taken back meanwhile.
+    /// The token was revoked meanwhile.
     #[error("invalid or revoked token; nothing was changed")]
     Revoked,
-    /// Whoever asks may not.
+    /// The caller does not have the right.
     #[error("{0}")]
     Forbidden(String),
-    /// Too much waits.
+    /// Too many requests wait.
     #[error("{0}")]
     Busy(String),
     /// The run has ended.
@@ -115,29 +115,29 @@ impl From<mrule_engine::Error> for Refusal {
     }
 }
 
-/// What must be there, so that nobody overwrites what they have not seen.
+/// A precondition, so that nobody overwrites an unseen version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// No policy of this name.
     Nothing,
-    /// This version of it; with a time, the one that was loaded then, in nanoseconds since the Unix
-    /// epoch.
+    /// This version of the policy; with a time, the version that was loaded at that time, in
+    /// nanoseconds since the Unix epoch.
     Version(u64, Option<i64>),
 }
 
-/// What whoever loads a policy says beside the program.
+/// The circumstances of a load.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// What must be there.
+    /// The precondition.
     pub expect: Option<Expect>,
-    /// Nothing is loaded: only say what would be.
+    /// Whether it is a dry run: nothing is loaded, only the plan is returned.
     pub dry: bool,
-    /// Who asks.
+    /// The caller.
     pub by: Asker,
 }
 
 impl Asked {
-    /// As the owner asks.
+    /// A load by the owner.
     pub fn by_owner(dry: bool) -> Asked {
         Asked { expect: None, dry, by: Asker::owner() }
     }
@@ -165,50 +165,50 @@ impl Expect {
     }
 }
 
-/// What was done by loading.
+/// The result of a load.
 #[derive(Debug)]
 pub struct Done {
-    /// The version at work; for a dry run, the one that would be.
+    /// The new version; for a dry run, the version that it would be.
     pub version: u64,
-    /// Its limits without `to` bind all policies.
+    /// Whether its limits without `to` bind all policies.
     pub binding: bool,
-    /// What lives on and what does not.
+    /// What is kept, new and removed.
     pub plan: Plan,
-    /// Warnings, with the texts they speak of.
+    /// Warnings, with the texts that they refer to.
     pub compiled: Compiled,
-    /// How long compiling to native code took.
+    /// The time to compile to native code.
     pub compiling: Duration,
-    /// From the text to all workers deciding by it.
+    /// The time from the text until all workers use the new version.
     pub all: Duration,
-    /// What it took the workers; none for a dry run.
+    /// The cost for the workers; none for a dry run.
     pub swap: Option<Swap>,
-    /// Why it is not kept though that was asked for, and what follows of it.
+    /// Why the policy is not saved although there is a state directory, and what follows.
     pub unkept: Option<String>,
 }
 
 /// A version of a policy.
 #[derive(Debug, Clone)]
 pub struct Version {
-    /// From 1.
+    /// The version number, from 1.
     pub version: u64,
-    /// When it was loaded: nanoseconds since the Unix epoch.
+    /// The load time, in nanoseconds since the Unix epoch.
     pub loaded: i64,
     /// Its texts.
     pub bundle: Bundle,
 }
 
-/// Names of what was changed from outside.
+/// The names of what commands and clients have changed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Changed {
     pub tables: BTreeSet<String>,
     pub params: BTreeSet<String>,
-    /// Stations, and what they are now.
+    /// Changed stations, with their current targets and settings.
     pub stations: BTreeMap<String, SetStation>,
-    /// Stations that get no copies until somebody resumes them.
+    /// Drained stations.
     pub drained: BTreeSet<String>,
 }
 
-/// A policy as it is known here.
+/// A policy with its versions and changes.
 #[derive(Debug)]
 struct Held {
     now: Version,
@@ -216,15 +216,15 @@ struct Held {
     changed: Changed,
 }
 
-/// Everything behind the lock.
+/// The state behind the lock.
 #[derive(Debug)]
 struct State {
-    /// None when the run has ended.
+    /// The run; none after it has ended.
     live: Option<Live>,
     policies: BTreeMap<String, Held>,
-    /// Those that were unloaded, and those that could not be restored: to go back to.
+    /// Unloaded policies, and policies that could not be restored, for a rollback.
     unloaded: BTreeMap<String, Held>,
-    /// What could not be restored, by policy.
+    /// Policies that could not be restored.
     failures: BTreeMap<String, health::Failure>,
     on_failure: BindingFailure,
     watch: health::Watch,
@@ -239,10 +239,9 @@ pub type Listed = (String, Arc<Policy>, Vec<Version>);
 #[derive(Debug)]
 pub struct Control {
     state: Mutex<State>,
-    /// Held by whoever changes which stations there are: they are opened while the state is not
-    /// locked.
+    /// Held while stations change: they are opened while the state is not locked.
     turn: Mutex<()>,
-    /// What was done by whoever had it last, and since when.
+    /// The last operation with this lock, and its start time.
     doing: Mutex<Option<(String, Instant)>>,
     kind: EngineKind,
     lines: Option<Arc<EventWriter>>,
@@ -251,7 +250,7 @@ pub struct Control {
     memory: Memory,
 }
 
-/// Whether a name can be a policy's: as the names in rule files, also with `-` and `.`.
+/// Checks the name of a policy: like a name in rule files, also with `-` and `.`.
 fn check_name(name: &str) -> Result<(), Refusal> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if name.is_empty() || name.len() > 64 || !name.chars().all(good) || name.starts_with('.') {
@@ -263,7 +262,8 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 }
 
 impl Control {
-    /// Of a run into which [`Start::restore`] has loaded the policies. What cannot be is told.
+    /// A control plane for a run after [`Start::restore`] has loaded the policies. Returns messages
+    /// about what could not be restored.
     pub fn new(
         live: Live,
         kind: EngineKind,
@@ -303,28 +303,28 @@ impl Control {
         )
     }
 
-    /// Its reports also say what became of what these were told.
+    /// Adds subscribers, whose counts are then part of reports.
     pub fn with_subscribers(self, subscribers: Subscribers) -> Control {
         Control { subscribers, ..self }
     }
 
-    /// The history; none without one.
+    /// The event history, if there is one.
     pub fn history(&self) -> Option<&History> {
         self.subscribers.history.as_ref()
     }
 
-    /// Locks the state. When the guard is dropped, it releases the lock and then waits until what
-    /// was changed meanwhile is on the disk.
+    /// Locks the state. Dropping the guard releases the lock and then waits until the changes are
+    /// on the disk.
     fn lock(&self) -> locked::Locked<'_> {
         locked::Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Does something with the run, unless it has ended.
+    /// Calls `body` with the run, unless the run has ended.
     pub fn with_live<T>(&self, body: impl FnOnce(&mut Live) -> T) -> Option<T> {
         self.lock().live.as_mut().map(body)
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     ///
     /// # Errors
     /// The run has ended.
@@ -333,14 +333,13 @@ impl Control {
         Ok(Report::new(report, &self.subscribers))
     }
 
-    /// Takes the run out, to end it.
+    /// Takes the run out of the state, to end it.
     pub fn take_live(&self) -> Option<Live> {
         self.queue.end();
         self.lock().live.take()
     }
 
-    /// The policies: each with its version at work and the older ones that are kept, the newest
-    /// last.
+    /// The policies: each with its current version and its earlier versions, the newest last.
     ///
     /// # Errors
     /// The run has ended.
@@ -354,7 +353,7 @@ impl Control {
         Ok(state.policies.iter().filter_map(about).collect())
     }
 
-    /// One policy; none of this name is an error that says which there are.
+    /// A policy; if there is none with this name, the error lists the names.
     ///
     /// # Errors
     /// [`Refusal::Unknown`].

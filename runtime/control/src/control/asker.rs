@@ -1,8 +1,8 @@
-//! Who asks for a change of policies, and what share of them is whose. The invariants: a right is
-//! looked at under the lock, just before the change, as tokens are taken back and policies become
-//! binding meanwhile; a client has a bounded share of the places for policies and of the versions
-//! of unloaded ones, and a part of both is the owner's. (Rejected: to look when the request comes
-//! only; its program waits for others, and its stations for the system.)
+//! The callers that change policies, and their shares. The invariants: a right is checked under the
+//! lock, just before the change, because tokens can be revoked and policies can become binding
+//! meanwhile; a client has a bounded share of the policies and of the kept versions of unloaded
+//! policies, and a part of both is reserved for the owner. (Rejected: checking only when the
+//! request arrives; its program then waits for others, and its stations for the system.)
 
 use super::{Bundle, Control, Held, Refusal, State};
 use mrule_dataplane::live::MAX_POLICIES;
@@ -10,19 +10,19 @@ use mrule_engine::policy::Origin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many policies at work one client's texts may be, and how many unloaded ones of a client are
-/// kept.
+/// The largest number of loaded policies with texts of one client, and of kept unloaded policies of
+/// one client.
 pub const OF_CLIENT: usize = 8;
 
-/// How many of the places for policies are left to the owner.
+/// The number of policies that are reserved for the owner.
 pub const OF_OWNER: usize = 8;
 
-/// Who asks for a change.
+/// The caller of a change.
 #[derive(Clone)]
 pub struct Asker {
     origin: Origin,
     may_bind: bool,
-    /// Whether the client's token is still known.
+    /// Whether the client's token is still valid.
     is_known: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
@@ -33,28 +33,28 @@ impl std::fmt::Debug for Asker {
 }
 
 impl Asker {
-    /// Whoever started the run, sends it signals or can open its control socket.
+    /// The user who started the run, sends it signals or can open its control socket.
     pub fn owner() -> Asker {
         Asker { origin: Origin::Owner, may_bind: true, is_known: None }
     }
 
-    /// The holder of a token, which says whether binding policies may be loaded, replaced and
-    /// unloaded; and whether it is known still, which is asked again just before a change.
+    /// The holder of a token. `may_bind`: it may load, replace and unload binding policies.
+    /// `is_known`: whether the token is still valid, which is checked again just before a change.
     pub fn client(name: &str, may_bind: bool, is_known: impl Fn() -> bool + Send + Sync + 'static) -> Asker {
         Asker { origin: Origin::client(name), may_bind, is_known: Some(Arc::new(is_known)) }
     }
 
-    /// As whom it writes.
+    /// The party as which it writes.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Whether it may load, replace and unload what binds all policies.
+    /// Whether it may load, replace and unload binding policies.
     pub fn may_bind(&self) -> bool {
         self.may_bind
     }
 
-    /// Whether it may still ask.
+    /// Checks that the caller's token is still valid.
     ///
     /// # Errors
     /// [`Refusal::Revoked`].
@@ -66,13 +66,13 @@ impl Asker {
     }
 }
 
-/// Why what binds all others is refused.
+/// The message of a refusal because of a binding policy.
 pub(super) fn binds(name: &str) -> String {
     format!("policy `{name}` binds all others, or would: that needs admin, and a token that names no policy")
 }
 
 impl Control {
-    /// Whether this one may load a policy, as binding or not; it is asked again when it is loaded.
+    /// Checks that the caller may load a policy, binding or not; the load checks again.
     ///
     /// # Errors
     /// [`Refusal::Forbidden`]
@@ -85,7 +85,7 @@ impl Control {
 }
 
 impl State {
-    /// Whether this one may still load a bundle under this name.
+    /// Checks that the caller may still load a bundle under this name.
     ///
     /// # Errors
     /// [`Refusal`]
@@ -94,15 +94,14 @@ impl State {
         if !by.may_bind && (bundle.is_binding() || self.is_binding(name)) {
             return Err(Refusal::Forbidden(binds(name)));
         }
-        // The owner goes back to whose texts it likes.
+        // The owner may roll back to any text.
         match by.origin.is_owner() {
             true => Ok(()),
             false => self.has_place(&by.origin, bundle.origin(), name),
         }
     }
 
-    /// Whether there is a place for a policy that a client loads, with a text of its own or with
-    /// one that it goes back to.
+    /// Checks that there is a place for a policy that a client loads or rolls back to.
     fn has_place(&self, by: &Origin, of: &Origin, name: &str) -> Result<(), Refusal> {
         if of.is_owner() && self.policies.contains_key(name) {
             return Ok(());
@@ -117,7 +116,7 @@ impl State {
                 )));
             }
         }
-        // A text of the owner's that a client brings back takes a place of clients, too.
+        // An owner's text that a client brings back uses a place of the clients, too.
         let clients = origins.iter().filter(|origin| of.is_owner() || !origin.is_owner()).count();
         if clients >= MAX_POLICIES - OF_OWNER {
             let most = MAX_POLICIES - OF_OWNER;
@@ -128,9 +127,9 @@ impl State {
         Ok(())
     }
 
-    /// Forgets unloaded policies of which there are too many, none that could not be restored: of a
-    /// client with more than its share, and then of the one who has the most, the one that was
-    /// loaded first. Gives their names.
+    /// Removes unloaded policies over the limit, but none that could not be restored: first of a
+    /// client over its share, then of the party with most; of these, the policy that was loaded
+    /// first. Returns their names.
     pub(super) fn forget(&mut self) -> Vec<String> {
         let mut forgotten = Vec::new();
         loop {
@@ -153,7 +152,7 @@ impl State {
     }
 }
 
-/// The client whose texts alone a policy is; none where one of them is the owner's.
+/// The client that wrote all texts of a policy; none if one of them is the owner's.
 fn owner(held: &Held) -> Option<&str> {
     match held.now.bundle.origin() {
         Origin::Client(name) if held.older.iter().all(|older| !older.bundle.origin().is_owner()) => {

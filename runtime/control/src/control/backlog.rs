@@ -1,21 +1,21 @@
-//! Changes that wait for a database that does not take them. The invariants: they are tried again
-//! in their order, after 1 s, 2 s, ... 60 s; what waits is bounded; the file `binding` names each
-//! policy that would copy more without what waits, so that a restart withholds its copies.
-//! (Rejected: to write all policies anew after an error; what is at work and what the database has
-//! would have to be compared.)
+//! Changes that wait for a database that cannot be written. The invariants: they are tried again in
+//! order, after 1 s, 2 s, ... 60 s; their number is bounded; the file `binding` names each policy
+//! that would copy more without them, so that a restart withholds its copies. (Rejected: writing
+//! all policies again after an error; the current state and the database would have to be
+//! compared.)
 
 use super::keeper::{Change, Outcome, WAITING};
 use super::store::Store;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// After how long it is tried again, first and at most.
+/// The first and the longest pause before the next attempt.
 const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
-/// About how many bytes changes that wait hold together, beside the first one.
+/// The approximate size of waiting changes in addition to the first, in bytes.
 pub(super) const SIZE: usize = 64 << 20;
 
-/// How long it is tried at a time: new changes, and the end of the run, wait for it.
+/// The longest time of an attempt: new changes, and the end of the run, wait for it.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// Changes that wait.
@@ -23,20 +23,20 @@ const SLICE: Duration = Duration::from_secs(1);
 pub(super) struct Backlog {
     changes: VecDeque<Change>,
     size: usize,
-    /// When the first one is tried again, and how long after the last time that is.
+    /// The time of the next attempt, and the pause before it.
     again: Option<(Instant, Duration)>,
-    /// Why it failed, and why nothing more is taken.
+    /// Why writing failed, and why no more changes are accepted.
     failed: String,
     lost: Option<String>,
 }
 
 impl Backlog {
-    /// When something is to be tried again.
+    /// The time of the next attempt.
     pub fn is_due(&self) -> Option<Instant> {
         self.again.map(|(at, _)| at)
     }
 
-    /// Carries a change out, or has it wait behind those that wait.
+    /// Writes a change, or appends it to the waiting changes.
     pub fn take(&mut self, store: &mut Store, mut change: Change) -> Outcome {
         if self.lost.is_some() {
             return self.give_up(store, change);
@@ -65,7 +65,7 @@ impl Backlog {
         })
     }
 
-    /// Tries those that wait again.
+    /// Tries the waiting changes again.
     pub fn retry(&mut self, store: &mut Store) -> Outcome {
         let begun = Instant::now();
         while let Some(change) = self.changes.front_mut() {
@@ -77,7 +77,7 @@ impl Backlog {
                 let wait = self.again.map_or(AGAIN[0], |(_, wait)| (wait * 2).min(AGAIN[1]));
                 self.again = Some((Instant::now() + wait, wait));
                 self.failed = why.clone();
-                // What was carried out may have resolved a policy of which more waits.
+                // A written change may have resolved a policy with further waiting changes.
                 for change in &self.changes {
                     let _tried_again = miss(store, change);
                 }
@@ -89,12 +89,13 @@ impl Backlog {
         self.again = None;
         match (store.marker().caught_up(), self.lost.clone()) {
             (_, Some(lost)) => Outcome::Lost(lost),
-            // The database has all; the numbers say so, too.
+            // The database is complete, also by its numbers.
             (_, None) => Outcome::Good,
         }
     }
 
-    /// Changes were not even taken, those of these policies among them: nothing more is.
+    /// Changes were lost before they reached this queue, among them changes of these policies: no
+    /// more changes are accepted.
     pub fn lose(&mut self, store: &mut Store, why: String, missed: &BTreeSet<String>) {
         self.lost.get_or_insert(why);
         store.marker().lose();
@@ -103,7 +104,7 @@ impl Backlog {
         }
     }
 
-    /// Looks whether the database is where it was.
+    /// Checks that the database is still in its place.
     pub fn look(&mut self, store: &mut Store) -> Outcome {
         if !self.changes.is_empty() {
             return Outcome::Unknown;
@@ -111,7 +112,7 @@ impl Backlog {
         store.is_there().map_or_else(Outcome::Waits, |()| Outcome::Good)
     }
 
-    /// Too much waits: what is missing now is missing for good.
+    /// Too many changes wait: what is missing now is missing for good.
     fn give_up(&mut self, store: &mut Store, change: Change) -> Outcome {
         store.marker().lose();
         if let Some(policy) = &change.lessens {

@@ -1,7 +1,7 @@
-//! All texts of a program, as they were when it was loaded: rule files, what they include, table
-//! files, and which path led to which. The invariant: a bundle compiles to the same program again,
-//! whatever has become of the files meanwhile; a text that two versions share is kept once.
-//! (Rejected: reading the files again to go back to an older version.)
+//! All texts of a program as they were when it was loaded: rule files, included files, table files,
+//! and the links between paths and texts. The invariant: a bundle always compiles to the same
+//! program again, whatever happens to the files; two versions share equal texts. (Rejected: reading
+//! the files again for a rollback.)
 
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, Loaded, Loader, MemoryLoader, compile_within};
@@ -13,28 +13,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the lines of two texts are compared.
+/// The time limit for a line-by-line comparison of two texts.
 const DIFF: Duration = Duration::from_secs(1);
 
 /// The texts of a program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle {
-    /// The files that were named, in order.
+    /// The root files, in order.
     roots: Vec<String>,
     /// Values for params.
     sets: Vec<(String, String)>,
-    /// Which text a path led to, from which text.
+    /// The text that a path in another text leads to.
     links: BTreeMap<(Option<String>, String), String>,
     texts: BTreeMap<String, Arc<str>>,
     binding: bool,
-    /// Who gave it.
+    /// The party that wrote it.
     origin: Origin,
-    /// Stations that are the owner's though a client gave it: as they were in what the owner gave
-    /// before.
+    /// Stations of a client's text that keep the owner's permissions, because the owner wrote the
+    /// same station before.
     inherited: BTreeSet<String>,
 }
 
-/// Reads through another loader and remembers.
+/// A loader that records what another loader reads.
 struct Recorder<'l> {
     inner: &'l mut dyn Loader,
     bundle: Bundle,
@@ -52,7 +52,7 @@ impl Loader for Recorder<'_> {
     }
 }
 
-/// Gives the texts of a bundle.
+/// A loader that returns the texts of a bundle.
 struct Replayer<'b>(&'b Bundle);
 
 impl Loader for Replayer<'_> {
@@ -65,7 +65,7 @@ impl Loader for Replayer<'_> {
 }
 
 impl Bundle {
-    /// Compiles the files at these paths, and keeps all texts that were read.
+    /// Compiles the files at these paths, and keeps all texts that it reads.
     pub fn read(
         paths: &[String],
         loader: &mut dyn Loader,
@@ -78,7 +78,7 @@ impl Bundle {
         (compiled, recorder.bundle)
     }
 
-    /// The same, with limits that bind all policies, or not.
+    /// The bundle, with limits that bind all policies or not.
     pub fn binding(self, binding: bool) -> Bundle {
         Bundle { binding, ..self }
     }
@@ -88,18 +88,18 @@ impl Bundle {
         self.binding
     }
 
-    /// The same, given by this one.
+    /// The bundle, written by this party.
     pub fn given_by(self, origin: Origin) -> Bundle {
         Bundle { origin, ..self }
     }
 
-    /// Who gave it.
+    /// The party that wrote it.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Notes which stations are as the owner wrote them before: of a client's text these stay the
-    /// owner's.
+    /// Records which stations are as the owner wrote them before: in a client's text, these keep
+    /// the owner's permissions.
     pub(super) fn inherit(&mut self, program: &Program, before: &[(Station, Origin)]) {
         if self.origin.is_owner() {
             return;
@@ -112,7 +112,7 @@ impl Bundle {
         self.inherited.extend(program.stations.iter().filter(same).map(|station| station.name.clone()));
     }
 
-    /// Who wrote each station of its program, in their order.
+    /// The writer of each station of its program, in order.
     pub(super) fn origins(&self, program: &Program) -> Vec<Origin> {
         let of = |station: &Station| match self.inherited.contains(&station.name) {
             true => Origin::Owner,
@@ -121,17 +121,17 @@ impl Bundle {
         program.stations.iter().map(of).collect()
     }
 
-    /// Compiles it again.
+    /// Compiles the bundle again.
     pub fn compile(&self, budget: &CompileBudget) -> Compiled {
         compile_within(&self.roots, &mut Replayer(self), &self.sets, budget)
     }
 
-    /// The files that were named.
+    /// The root files.
     pub fn roots(&self) -> &[String] {
         &self.roots
     }
 
-    /// Values that were given to params.
+    /// The values of params.
     pub fn sets(&self) -> &[(String, String)] {
         &self.sets
     }
@@ -141,7 +141,7 @@ impl Bundle {
         self.texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()))
     }
 
-    /// The texts that do not lie beneath the folder of a file that was named, by name.
+    /// The names of the texts outside the directories of the root files.
     pub fn outside(&self) -> impl Iterator<Item = &str> {
         let folder = |name: &str| Path::new(name).parent().unwrap_or(Path::new("")).to_owned();
         let named = self.links.iter().filter(|((from, _), _)| from.is_none());
@@ -150,9 +150,8 @@ impl Bundle {
         self.texts.keys().map(String::as_str).filter(move |name| !inside(name))
     }
 
-    /// The files as [`MemoryLoader`] finds them: those that were named, and the text of each path
-    /// that led to one. A rule file that several paths lead to is there once; in the places of the
-    /// other paths are empty ones.
+    /// The files for [`MemoryLoader`]: the root files, and the text of each path. A rule file with
+    /// several paths is there once; the other paths have empty texts.
     pub fn files(&self) -> (Vec<String>, BTreeMap<String, String>) {
         let (mut files, mut roots) = (BTreeMap::new(), Vec::new());
         let mut placed: BTreeMap<&str, String> = BTreeMap::new();
@@ -168,7 +167,7 @@ impl Bundle {
         while !left.is_empty() {
             let before = left.len();
             left.retain(|((from, path), name)| {
-                // Where the text stands that the path is in: not known before that has a place.
+                // The directory of the text with the path; unknown until that text has a place.
                 let folder = from.as_ref().map(|from| placed.get(from.as_str()).cloned());
                 if folder == Some(None) {
                     return true;
@@ -188,14 +187,14 @@ impl Bundle {
         (roots, files)
     }
 
-    /// Whether a text includes a path, and does not read a table from it.
+    /// Whether a text includes a path as rules, not as a table.
     fn includes(&self, from: &str, path: &str) -> bool {
         let (text, quoted) = (self.texts.get(from).map_or("", |text| text), format!("\"{path}\""));
         let before = text.match_indices(&quoted).map(|(at, _)| text.get(..at).unwrap_or_default().trim_end());
         before.into_iter().any(|before| before.ends_with("include"))
     }
 
-    /// As text, to be kept.
+    /// The bundle as text, to save it.
     pub(super) fn to_json(&self) -> String {
         let links: Vec<_> = self.links.iter().map(|((from, path), name)| (from, path, name)).collect();
         let texts: BTreeMap<_, _> = self.texts().collect();
@@ -207,7 +206,7 @@ impl Bundle {
         whole.to_string()
     }
 
-    /// From such a text; none if it is not one.
+    /// Reads the text of [`Bundle::to_json`]; none if it is invalid.
     pub(super) fn from_json(text: &str) -> Option<Bundle> {
         #[derive(serde::Deserialize)]
         struct Whole {
@@ -229,12 +228,12 @@ impl Bundle {
         Some(Bundle { roots, sets, links, texts, binding, origin, inherited })
     }
 
-    /// How long they are, in bytes.
+    /// The size of the texts, in bytes.
     pub fn size(&self) -> usize {
         self.texts.values().map(|text| text.len()).sum()
     }
 
-    /// Shares the texts that are the same as another bundle's.
+    /// Shares equal texts with another bundle.
     pub(super) fn share(&mut self, other: &Bundle) {
         for (name, text) in &mut self.texts {
             if let Some(same) = other.texts.get(name).filter(|other| *other == text) {
@@ -243,7 +242,7 @@ impl Bundle {
         }
     }
 
-    /// What differs from an older one, in the form of `diff -u`; empty when nothing does.
+    /// The differences from an earlier bundle, in the format of `diff -u`; empty if there are none.
     pub fn diff(&self, older: &Bundle, older_is: &str, is: &str) -> String {
         let mut out = String::new();
         let names: std::collections::BTreeSet<&String> =
@@ -254,7 +253,7 @@ impl Bundle {
             if was == now {
                 continue;
             }
-            // Beyond that the difference is coarser: larger parts are shown as other ones.
+            // After the time limit the comparison is coarser: it shows larger parts as changed.
             let diff = similar::TextDiff::configure().timeout(DIFF).diff_lines(was.as_ref(), now.as_ref());
             let heads = (format!("{name} ({older_is})"), format!("{name} ({is})"));
             out.push_str(&diff.unified_diff().header(&heads.0, &heads.1).to_string());
@@ -263,7 +262,7 @@ impl Bundle {
     }
 }
 
-/// Who wrote something, as it is kept.
+/// A party as JSON, to save it.
 pub(super) fn origin_json(origin: &Origin) -> Json {
     match origin {
         Origin::Owner => json!({ "owner": true }),
@@ -271,7 +270,7 @@ pub(super) fn origin_json(origin: &Origin) -> Json {
     }
 }
 
-/// From what was kept; what says nothing is a client's.
+/// Reads a saved party; without a record, it is a client.
 pub(super) fn origin_from_json(kept: Option<&Json>) -> Origin {
     let kept = kept.unwrap_or(&Json::Null);
     match (&kept["owner"], kept["client"].as_str()) {

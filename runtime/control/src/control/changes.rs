@@ -1,7 +1,7 @@
-//! Tables, params and triggers of a policy at work, by name and as text: what an operator sees and
-//! changes. The invariants: a change of tables or params is made on a copy that workers take
-//! between two batches, so a packet sees all of a bulk change or none of it; what was changed is
-//! remembered, for the next version of the program. (Rejected: locks in each look-up.)
+//! Tables, params and triggers of a loaded policy, by name and as text: an operator reads and
+//! changes them. The invariants: tables and params change on a copy that workers take between two
+//! batches, so a packet sees all of a bulk change or none of it; changed names are recorded for the
+//! next version of the program. (Rejected: locks in each lookup.)
 
 use super::persistence::{self, Persistence};
 use super::trace::{Trace, trace};
@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 
-/// A table as it is.
+/// The current state of a table.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableState {
     /// Its name.
@@ -26,13 +26,13 @@ pub struct TableState {
     pub key: Vec<&'static str>,
     /// The type of its values; none for a set.
     pub value: Option<&'static str>,
-    /// How many rows it has.
+    /// The number of its rows.
     pub rows: usize,
-    /// How many it can have.
+    /// The largest number of its rows.
     pub capacity: usize,
-    /// Bytes that it takes.
+    /// Its memory in bytes.
     pub memory: usize,
-    /// It was changed from outside: a new version of the program keeps these rows.
+    /// Whether a command or client changed it: a new version of the program keeps these rows.
     pub changed: bool,
 }
 
@@ -41,42 +41,42 @@ pub struct TableState {
 pub struct RowText {
     /// Its key.
     pub key: Vec<Json>,
-    /// Its value, in a map.
+    /// Its value, if the table is a map.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Json>,
-    /// When it ends.
+    /// Its end time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct Page<T> {
-    /// These.
+    /// The items of the page.
     pub items: Vec<T>,
-    /// Where to go on; none at the end.
+    /// The offset of the next page; none at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<usize>,
-    /// How many there are.
+    /// The number of items of the list.
     pub total: usize,
 }
 
-/// A trigger as it is.
+/// The current state of a trigger.
 #[derive(Debug, Clone, Serialize)]
 pub struct TriggerState {
     /// Its name.
     pub name: String,
-    /// The types of its key's parts; none for one by flow, whose state is in flows.
+    /// The types of its key's parts; none for a trigger by flow, whose state is in flows.
     pub key: Option<Vec<&'static str>>,
-    /// It may be raised from outside.
+    /// Whether a command or client may raise it.
     pub external: bool,
-    /// For how many keys it is active; none where flows know.
+    /// The number of active keys; none for a trigger by flow.
     pub active: Option<u64>,
-    /// How many keys its clause `keys` says; none where flows remember.
+    /// The number in its clause `keys`; none for a trigger by flow.
     pub keys: Option<u64>,
-    /// How many keys there is room for, at least as many; none where flows remember.
+    /// The number of keys that fit, at least `keys`; none for a trigger by flow.
     pub capacity: Option<u64>,
-    /// How often it was raised, by packets and from outside; none where flows know.
+    /// The number of raises, by packets and by commands; none for a trigger by flow.
     pub raised: Option<u64>,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn key_json(form: &Form, key: &[Value]) -> Vec<Json> {
     key.iter().zip(&form.key).map(|(value, ty)| value_json(*ty, &form.words, value)).collect()
 }
 
-/// A value as JSON: numbers as numbers, all else as text.
+/// A value as JSON: numbers as numbers, others as text.
 pub(super) fn value_json(ty: ValueTy, words: &[String], value: &Value) -> Json {
     match (ty, value) {
         (ValueTy::Bool, Value::Num(n)) => Json::from(*n != 0),
@@ -119,12 +119,12 @@ fn trigger_of(policy: &Policy, name: &str) -> Result<usize, Refusal> {
 }
 
 impl Control {
-    /// Makes a change that is written as a line of a file of events is, without its time. Where
-    /// another version takes the policy's place meanwhile, the change is made in that one.
+    /// Makes a change that is written like a line of a change file, without a time. If another
+    /// version replaces the policy meanwhile, the change is made in that version.
     ///
     /// # Errors
-    /// No such policy, table, param or trigger; what is wrong with the change. Then nothing has
-    /// changed.
+    /// There is no such policy, table, param or trigger, or the change is invalid. Nothing has
+    /// changed then.
     pub fn change(&self, policy: &str, object: Map<String, Json>) -> Result<Effect, Refusal> {
         retry(|| {
             let seen = self.policy(policy)?;
@@ -133,7 +133,7 @@ impl Control {
                 return self.change_flows(policy, &seen, &change);
             }
             self.change_by(policy, |now_there, keeping| {
-                // A program that came between has other numbers.
+                // A version that was loaded meanwhile has other numbers.
                 let change = match Arc::ptr_eq(now_there.program(), seen.program()) {
                     true => change,
                     false => understand(&object, now_there)?,
@@ -169,7 +169,7 @@ impl Control {
         Ok((effect, touched))
     }
 
-    /// Changes a copy of a policy, gives it to the workers, and remembers what was touched.
+    /// Changes a copy of a policy, passes it to the workers, and records what was changed.
     pub(super) fn change_by<T>(
         &self,
         name: &str,
@@ -204,33 +204,32 @@ impl Control {
         Ok(result)
     }
 
-    /// Whether changes are kept, and why not.
+    /// Whether changes are saved, and if not, why.
     pub fn keeping(&self) -> Json {
         persistence::about(&self.lock().keeping)
     }
 
-    /// Whether there is a store that changes are given to.
+    /// Whether there is a store for changes.
     pub(super) fn has_store(&self) -> bool {
         self.lock().keeping.has_store()
     }
 
-    /// Whether changes are on the disk when they are answered; none when that was not asked for.
+    /// Whether changes are on the disk when they are answered; none without a state directory.
     pub fn is_kept(&self) -> Option<bool> {
         self.lock().keeping.is_keeping()
     }
 
-    /// Why nothing is kept, though that was asked for.
+    /// Why nothing is saved although there is a state directory.
     pub fn trouble(&self) -> Option<String> {
         self.lock().keeping.trouble()
     }
 
-    /// Forgets what has ended in the store; to be called each minute or so.
+    /// Deletes ended entries from the store; to be called about once a minute.
     pub fn expire_kept(&self) {
         self.lock().keeping.expire();
     }
 
-    /// Takes rows out of tables whose end has come, and tells which suppressions are over; to be
-    /// called now and then.
+    /// Removes expired rows from tables, and reports ended suppressions; to be called regularly.
     pub fn expire(&self) {
         let now = now();
         self.tell_suppressions_over(now);
@@ -244,7 +243,7 @@ impl Control {
                 policy.environment_mut().expire(now, EXPIRE);
                 Ok(((), Touched::Param(ParamId(u32::MAX), true)))
             };
-            // One that was unloaded meanwhile has none.
+            // A policy that was unloaded meanwhile has no rows.
             let _gone = self.change_by(&name, expire);
         }
     }
@@ -267,7 +266,7 @@ impl Control {
         }
     }
 
-    /// Gives a param the value back that the program says.
+    /// Resets a param to the value in the program.
     ///
     /// # Errors
     /// No such policy or param.
@@ -394,7 +393,7 @@ impl Control {
         Ok(policy.program().triggers.iter().enumerate().map(about).collect())
     }
 
-    /// The keys for which a trigger is active, first raised first, and those that are suppressed.
+    /// The active keys of a trigger, in the order of their raises, and its suppressed keys.
     ///
     /// # Errors
     /// No such policy or trigger; one by flow.
@@ -435,10 +434,10 @@ impl Control {
     }
 }
 
-/// How often something is tried again because another version took the place of the one it was for.
+/// The number of attempts when other versions replace the policy meanwhile.
 const RETRIES: usize = 32;
 
-/// Does something with the version at work, again where another one takes its place meanwhile.
+/// Runs an operation on the current version, again if another version replaces it meanwhile.
 pub(super) fn retry<T>(mut body: impl FnMut() -> Result<T, Refusal>) -> Result<T, Refusal> {
     for _ in 1..RETRIES {
         match body() {
@@ -449,7 +448,7 @@ pub(super) fn retry<T>(mut body: impl FnMut() -> Result<T, Refusal>) -> Result<T
     body()
 }
 
-/// What a change means for a policy.
+/// Interprets a change for a policy.
 fn understand(object: &Map<String, Json>, policy: &Policy) -> Result<Change, Refusal> {
     let program = policy.program();
     for (verbs, what, names) in [
@@ -468,7 +467,7 @@ fn understand(object: &Map<String, Json>, policy: &Policy) -> Result<Change, Ref
     input::change(object.clone(), program).map_err(Refusal::Bad)
 }
 
-/// Whether it is about flows, which workers know and not the policy.
+/// Whether the change is about flows, which only workers know.
 fn is_of_flows(program: &Program, change: &Change) -> bool {
     match change {
         Change::Flow { .. } => true,
@@ -477,15 +476,15 @@ fn is_of_flows(program: &Program, change: &Change) -> bool {
     }
 }
 
-/// How many rows of a table are taken out at a time because their end has come.
+/// The largest number of expired rows that are removed at a time.
 const EXPIRE: usize = 4096;
 
-/// What of an environment was changed.
+/// The part of an environment that was changed.
 pub(super) enum Touched {
-    /// Nothing: triggers have a state of their own.
+    /// Nothing: triggers have their own state.
     Nothing,
     Table(TableId),
-    /// A param: from outside, or back to what the program says.
+    /// A param: set by a command or client (true), or reset to the program's value (false).
     Param(ParamId, bool),
 }
 

@@ -1,7 +1,7 @@
-//! Flows of a policy at work, by name: shown, ranked, and changed by triggers that are external.
-//! The invariants: a change of a flow that is not there, or of a name that may mean several, is
-//! refused and changes nothing; whoever looks at all flows waits without the lock. (Rejected:
-//! keeping what is raised for flows to come.)
+//! Flows of a loaded policy, by name: shown, ranked, and changed by external triggers. The
+//! invariants: a change of a flow that does not exist, or of an ambiguous name, is refused and
+//! changes nothing; a request that reads all flows waits without the lock. (Rejected: keeping
+//! raises for future flows.)
 
 use super::changes::retry;
 use super::{Control, Refusal, now};
@@ -17,17 +17,17 @@ use mrule_engine::policy::Policy;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// The most flows of a ranking.
+/// The largest number of flows in a ranking.
 pub const MOST_FLOWS: usize = 1000;
 
-/// A flow as it is.
+/// The current state of a flow.
 #[derive(Debug, Clone, Serialize)]
 pub struct FlowState {
-    /// Its whole name.
+    /// Its complete name.
     pub flow: String,
     /// The protocol: a name, or its number.
     pub protocol: String,
-    /// The end that opened it.
+    /// The end that opened the flow.
     pub client: EndState,
     /// The other end.
     pub server: EndState,
@@ -35,21 +35,21 @@ pub struct FlowState {
     pub vlans: Vec<u16>,
     /// The id of an echo or of the tunnel's network.
     pub id: Option<u32>,
-    /// The application; none where no rule asks for it.
+    /// The application; none if no rule uses it.
     pub app: Option<&'static str>,
     /// Packets of both directions.
     pub packets: u64,
     /// Bytes of both directions.
     pub bytes: u64,
-    /// When its first packet came.
+    /// The time of its first packet.
     pub first: String,
-    /// When its last packet came.
+    /// The time of its last packet.
     pub last: String,
-    /// Both ends have spoken.
+    /// Whether both ends have sent packets.
     pub established: bool,
-    /// Triggers by flow that are active.
+    /// The active triggers by flow.
     pub triggers: Vec<String>,
-    /// Triggers that are not to be raised for it; where only one flow is asked for.
+    /// The triggers that are suppressed for it; only in an answer about one flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppressed: Option<Vec<SuppressionState>>,
 }
@@ -67,14 +67,14 @@ pub struct EndState {
     pub bytes: u64,
 }
 
-/// A trigger that is not to be raised for a flow.
+/// A trigger that is suppressed for a flow.
 #[derive(Debug, Clone, Serialize)]
 pub struct SuppressionState {
     /// Its name.
     pub trigger: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Until when; none: as long as the flow lives.
+    /// The end time; none while the flow lives.
     pub until: Option<String>,
 }
 
@@ -121,7 +121,7 @@ fn state(policy: &Policy, about: &FlowAbout, now: i64) -> FlowState {
 }
 
 impl Control {
-    /// The flow that a name means.
+    /// The flow with a name.
     ///
     /// # Errors
     /// No such policy, no flow of this name, several that it may mean; a policy that keeps no
@@ -138,7 +138,7 @@ impl Control {
             let name = self.meant(policy, seen, &name, now)?;
             answer = self.ask(policy, seen, &Question::About(name), now)?;
         }
-        // Of a flow whose fragments met another worker, that which saw more.
+        // If fragments of a flow went to another worker, use the entry with more packets.
         let largest = answer.flows.iter().max_by_key(|flow| flow.packets.iter().sum::<u64>());
         let about = largest.ok_or(FlowRefusal::None(name))?;
         let suppressed = answer.suppressed.iter().map(|(trigger, reason, until)| SuppressionState {
@@ -165,7 +165,7 @@ impl Control {
         Ok(answer.flows.iter().map(|about| state(seen, about, now)).collect())
     }
 
-    /// Makes a change of flows, for a program that was seen at work.
+    /// Makes a change of flows, for a program that was read before.
     pub(super) fn change_flows(
         &self,
         policy: &str,
@@ -210,7 +210,7 @@ impl Control {
         Ok(answer.effect.transpose()?)
     }
 
-    /// The whole name of the one flow that a name may mean.
+    /// The complete name of the only flow that a name can mean.
     fn meant(&self, policy: &str, seen: &Policy, name: &FlowName, now: i64) -> Result<FlowName, Refusal> {
         let answer = self.ask(policy, seen, &Question::Meant(*name), now)?;
         let mut all: Vec<FlowName> = Vec::new();
@@ -226,7 +226,7 @@ impl Control {
         }
     }
 
-    /// A policy that keeps flows.
+    /// A policy that tracks flows.
     fn tracking(&self, name: &str) -> Result<Arc<Policy>, Refusal> {
         let policy = self.policy(name)?;
         match policy.program().uses().flows {
@@ -235,8 +235,8 @@ impl Control {
         }
     }
 
-    /// Asks the workers; numbers of triggers are those of the program that was seen, and mean
-    /// nothing in another.
+    /// Asks the workers; trigger numbers are those of the program that was read, and mean nothing
+    /// in another program.
     fn ask(&self, name: &str, seen: &Policy, question: &Question, now: i64) -> Result<Answer, Refusal> {
         let program = seen.program();
         let asked = self.with_live(|live| live.ask(name, program, question, now)).ok_or(Refusal::Ended)?;

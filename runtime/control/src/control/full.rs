@@ -1,7 +1,7 @@
-//! Triggers that limits ask for and that have no room for another key: the limit does not hold for
-//! that key. The invariants: it is a reason of health as long as there is no room; while it is so
-//! in a binding policy, the copies of all policies are withheld, unless the run was told otherwise.
-//! (Rejected: to give up an active key; its copies would no longer be cut.)
+//! Triggers that limits use and that have reached their capacity: the limit does not hold for a new
+//! key. The invariants: this is a reason of health while it lasts; if the policy is binding, the
+//! copies of all policies are withheld meanwhile, unless `--binding-failure open` is given.
+//! (Rejected: evicting an active key; its copies would no longer be cut.)
 
 use super::State;
 use super::health::{Reason, ReasonKind};
@@ -15,22 +15,21 @@ type Name = (String, String);
 /// What was seen of them.
 #[derive(Debug, Default)]
 pub(super) struct Full {
-    /// How many packets' keys found no room.
+    /// The number of packets whose key did not fit.
     seen: BTreeMap<Name, u64>,
-    /// Those without room; whether its policy binds all.
+    /// Full triggers, and whether their policy binds all.
     full: BTreeMap<Name, bool>,
 }
 
 impl Full {
-    /// Whether what may bind all policies is missing keys.
+    /// Whether a trigger of a binding policy lacks keys.
     pub fn is_open(&self) -> bool {
         self.full.values().any(|binds| *binds)
     }
 }
 
 impl State {
-    /// Looks which triggers of limits are full; whether copies are withheld or go again because of
-    /// it.
+    /// Checks which triggers of limits are full, and withholds or releases copies accordingly.
     pub(super) fn look_for_full(&mut self, report: &Report) {
         let Some(live) = &self.live else { return };
         let mut next = Full::default();
@@ -41,7 +40,7 @@ impl State {
                 let Some(keys) = &total.keys else { continue };
                 let name = (of.name.clone(), total.name.clone());
                 let before = self.full.seen.get(&name).copied().unwrap_or(0);
-                // A shard may be full a little before the others are.
+                // A shard may be full slightly before the others.
                 let has_room = keys.active + keys.capacity / 64 < keys.capacity;
                 if keys.full > before || self.full.full.contains_key(&name) && !has_room {
                     next.full.insert(name.clone(), policy.bounds().is_some());
@@ -56,7 +55,7 @@ impl State {
         }
     }
 
-    /// The reasons for it.
+    /// The reasons of health for full triggers.
     pub(super) fn full_reasons(&self) -> Vec<Reason> {
         let closed = self.on_failure == BindingFailure::Closed;
         let reason = |((policy, trigger), binds): (&Name, &bool)| {

@@ -1,7 +1,8 @@
-//! What is wrong with a run, each thing with a reason and since when. The invariants: `ok` means
-//! that there is no reason; `failing` means that the run does not do its work (a bridge does not
-//! forward, a worker died, nothing is loaded, copies are withheld); a reason keeps its moment until
-//! it is over. (Rejected: a flag in each place that can fail; who asks wants to know why.)
+//! The health of a run: each problem has a reason and a start time. The invariants: `ok` means that
+//! there is no reason; `failing` means that the run does not do its work (a bridge does not
+//! forward, a worker died, nothing is loaded, copies are withheld); a reason keeps its start time
+//! until it is resolved. (Rejected: a flag in each part that can fail; a user wants to know the
+//! reason.)
 
 use super::Report;
 use super::restore::{BindingFailure, STATE, withhold};
@@ -11,18 +12,18 @@ use mrule_dataplane::live::{Trouble, TroubleKind};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
-/// What a failure to restore something means for copies.
+/// What a failed restore means for copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// It may have bound all policies.
+    /// It may have been binding for all policies.
     All,
-    /// The policy is at work and would copy more than it should.
+    /// The policy is loaded and would copy more than it should.
     Policy,
-    /// Nothing is copied that should not be.
+    /// No unwanted copies are made.
     Nothing,
 }
 
-/// Something that was kept and cannot be restored.
+/// Something that was saved and cannot be restored.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub what: String,
@@ -44,33 +45,33 @@ impl Failure {
 /// Kinds of reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReasonKind {
-    /// Of an interface or a worker.
+    /// A problem of an interface or a worker.
     Live(TroubleKind),
-    /// A station takes no copies.
+    /// A station does not accept copies.
     StationDown,
     /// No policy is loaded.
     NoPolicy,
-    /// A binding policy, or what was changed in one, cannot be restored.
+    /// A binding policy, or a change in one, cannot be restored.
     BindingMissing,
-    /// What was changed in a policy cannot be restored, and more would be copied without it.
+    /// Changes of a policy cannot be restored, and more would be copied without them.
     ChangesMissing,
-    /// A policy that was kept cannot be restored.
+    /// A saved policy cannot be restored.
     PolicyMissing,
-    /// The rule files were read again and not loaded.
+    /// The rule files were read again and refused.
     ReloadRefused,
-    /// The file of tokens was read again and refused.
+    /// The token file was read again and refused.
     TokensRefused,
     /// The certificate or its key were read again and refused.
     CertificateRefused,
-    /// What is to be cut asks for a trigger that has no room.
+    /// A limit uses a trigger that has reached its capacity.
     LimitFull,
-    /// The state is not kept.
+    /// The state is not saved.
     State,
     /// The history is not written.
     History,
-    /// A receiver takes no alarms.
+    /// A receiver does not accept alarms.
     AlarmReceiver,
-    /// More is dropped than there should be.
+    /// There are too many drops.
     Drops,
 }
 
@@ -101,7 +102,7 @@ impl ReasonKind {
         }
     }
 
-    /// Whether an event of another kind tells it already.
+    /// Whether an event of another kind already reports it.
     fn has_events(self) -> bool {
         matches!(
             self,
@@ -115,18 +116,18 @@ impl ReasonKind {
     }
 }
 
-/// Something that is wrong.
+/// A problem of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     /// Its kind.
     pub kind: ReasonKind,
-    /// What it is about: an interface, a policy, a station; empty when it is about the run.
+    /// The subject: an interface, a policy, a station; empty for the run itself.
     pub subject: String,
-    /// In words.
+    /// The description.
     pub what: String,
-    /// Since when: nanoseconds since the Unix epoch.
+    /// The start time, in nanoseconds since the Unix epoch.
     pub since: i64,
-    /// The run does not do its work.
+    /// Whether the run does not do its work because of it.
     pub failing: bool,
 }
 
@@ -140,7 +141,7 @@ impl Reason {
         self.subject.split('/').next() == Some(policy) && !matches!(self.kind, ReasonKind::Live(_))
     }
 
-    /// As answers have it.
+    /// The reason as JSON.
     pub fn json(&self) -> Json {
         json!({
             "kind": self.kind.name(),
@@ -152,10 +153,10 @@ impl Reason {
     }
 }
 
-/// How a run is.
+/// The health of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
-    /// What is wrong, the kind and then the subject in order.
+    /// The reasons, sorted by kind and subject.
     pub reasons: Vec<Reason>,
 }
 
@@ -175,26 +176,26 @@ impl Health {
     }
 }
 
-/// What is known of reasons from one look to the next.
+/// The reasons known between two checks.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// Since when each is there.
+    /// The start time of each reason.
     since: BTreeMap<(ReasonKind, String), i64>,
-    /// Those that others have found: a reload, drops.
+    /// Reasons that other parts reported: a reload, drops.
     noted: BTreeMap<(ReasonKind, String), String>,
-    /// Those that were told as events, in words.
+    /// The reasons that were reported as events, with their descriptions.
     told: BTreeMap<(ReasonKind, String), String>,
 }
 
 impl Watch {
-    /// A policy was loaded: that it was refused before is over.
+    /// A policy was loaded, so its earlier refusal is resolved.
     pub fn loaded(&mut self, policy: &str) {
         self.noted.remove(&(ReasonKind::ReloadRefused, policy.to_owned()));
     }
 }
 
 impl Control {
-    /// Notes that something is wrong, or, without words, that it is not any more.
+    /// Records a problem, or, without a description, that it is resolved.
     pub fn note(&self, kind: ReasonKind, subject: &str, what: Option<String>) {
         let mut state = self.lock();
         let key = (kind, subject.to_owned());
@@ -204,13 +205,13 @@ impl Control {
         };
     }
 
-    /// How the run is, by what was counted now.
+    /// The health of the run, by the current counts.
     pub fn health(&self, report: &Report) -> Health {
         self.lock().health(report)
     }
 
-    /// Looks how the run is, and gives what is new and what is over, to be told; to be called each
-    /// second or so.
+    /// Checks the health, and returns new and resolved reasons as events; to be called about once a
+    /// second.
     pub fn look_after(&self, report: &Report) -> Vec<Record> {
         let mut state = self.lock();
         state.keeping.look();
@@ -229,8 +230,8 @@ impl Control {
         new.chain(over).collect()
     }
 
-    /// Says that what could not be restored binds nothing any more: of one policy, or of all and of
-    /// the state itself. A policy that is not at work is unloaded. Gives the names.
+    /// Releases what could not be restored, of one policy, or of all policies and the state: it no
+    /// longer binds. A policy that is not loaded is unloaded. Returns the names.
     ///
     /// # Errors
     /// There is no such policy; [`Refusal::Forbidden`]: it bound all others, or may have;
@@ -262,7 +263,7 @@ impl Control {
 }
 
 impl State {
-    /// Withholds the copies that failures concern, and lets all others go.
+    /// Withholds the copies that failures concern, and sends all others.
     pub(super) fn apply(&self) {
         if let Some(live) = &self.live {
             withhold(live, &self.failures, self.full.is_open(), self.on_failure);

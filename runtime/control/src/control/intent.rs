@@ -1,25 +1,25 @@
-//! Before a policy binds all others, the file `binding` in the state says so: a restart then
-//! withholds copies unless the state has that version. The invariants: a client's binding policy is
-//! refused where nothing on the disk would say that it was there; the owner's is loaded, and the
-//! answer says what a restart forgets; a load that is refused leaves the file as it was. (Rejected:
-//! to refuse the owner, too; a policy that binds until the restart is better than none.)
+//! Records in the file `binding` of the state that a policy will bind all others, before it does: a
+//! restart then withholds copies unless the state has that version. The invariants: a client's
+//! binding policy is refused if nothing on the disk would record it; the owner's policy is loaded,
+//! and the answer says what a restart loses; a refused load leaves the file unchanged. (Rejected:
+//! refusing the owner, too; a policy that binds until the restart is better than none.)
 
 use super::health::Scope;
 use super::{Asked, Bundle, Control, Refusal};
 
-/// A load that is about to bind all policies, or not.
+/// A load that is about to make a policy binding, or not.
 pub(super) struct Intent<'a> {
     control: &'a Control,
     name: String,
-    /// The file is to say what is at work when it is over.
+    /// Whether the file must be updated when the load ends.
     is_marked: bool,
     is_binding: bool,
-    /// Why the file does not say it.
+    /// Why the file does not have the record.
     unmarked: Option<String>,
 }
 
 impl Control {
-    /// Notes that a policy is to bind all others, if it is.
+    /// Records that a policy will bind all others, if it will.
     ///
     /// # Errors
     /// [`Refusal`]: a client's that cannot be kept.
@@ -54,7 +54,7 @@ impl Control {
 }
 
 impl Intent<'_> {
-    /// It is loaded: says why it is not kept, if it is not, and what follows.
+    /// Called after the load: returns why the policy is not saved, if it is not, and what follows.
     pub fn loaded(self) -> Option<String> {
         let name = &self.name;
         if let Some(why) = &self.unmarked {
