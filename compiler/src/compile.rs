@@ -217,7 +217,7 @@ impl Reader<'_> {
             Err(why) => {
                 let finding = Diagnostic::new(files::UNREADABLE, format!("cannot read `{path}`: {why}"));
                 let finding = finding.help(match parent {
-                    Some(parent) => format!("the path is taken from the directory of `{parent}`"),
+                    Some(parent) => format!("the path is relative to the directory of `{parent}`"),
                     None => "check the path".to_owned(),
                 });
                 return self.report(finding, from, "this file");
@@ -280,8 +280,8 @@ impl Reader<'_> {
         if self.chain.len() >= MAX_INCLUDE_DEPTH {
             let chain = self.chain.join(" -> ");
             let message = format!("includes nest deeper than {MAX_INCLUDE_DEPTH}: {chain} -> {}", path.node);
-            let finding =
-                Diagnostic::new(files::INCLUDE_DEPTH, message).help("include the file from one further out");
+            let finding = Diagnostic::new(files::INCLUDE_DEPTH, message)
+                .help("include the file from a file that is nested less deeply");
             return self.report(finding, Some(path.span), "too deep");
         }
         self.read(&path.node, Some(path.span));
@@ -324,7 +324,7 @@ impl Reader<'_> {
                 Err(why) => {
                     let message = format!("cannot read `{}`: {why}", path.node);
                     let help = match parent {
-                        Some(parent) => format!("the path is taken from the directory of `{parent}`"),
+                        Some(parent) => format!("the path is relative to the directory of `{parent}`"),
                         None => "check the path".to_owned(),
                     };
                     let finding = Diagnostic::new(files::UNREADABLE, message).help(help);

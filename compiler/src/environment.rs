@@ -72,7 +72,7 @@ pub enum ChangeError {
         room: u64,
     },
     /// There is no room for the row or key.
-    #[error("there is no room: so many are suppressed as the trigger remembers keys")]
+    #[error("there is no room: the trigger has as many suppressions as it can hold keys")]
     Full,
     /// The table or trigger refused it.
     #[error(transparent)]

@@ -260,7 +260,7 @@ impl Translator<'_> {
         {
             return self.error(
                 from,
-                "in `(?m)` patterns, `^` must be followed by a character that stands for itself",
+                "in `(?m)` patterns, a letter, digit, `_` or blank must follow `^`",
                 "write `(?m)^Host:`, or leave out `(?m)`",
             );
         }
@@ -268,7 +268,7 @@ impl Translator<'_> {
         if self.multi_line && self.rest().as_bytes().get(1).is_some_and(|b| matches!(b, b'*' | b'?' | b'{')) {
             return self.error(
                 from,
-                "in `(?m)` patterns, what follows `^` must not be optional",
+                "in `(?m)` patterns, the character after `^` must not be optional",
                 "write `(?m)^Host:`",
             );
         }
@@ -305,11 +305,15 @@ impl Translator<'_> {
                 "negative look-ahead `(?!...)` is not supported",
                 "write `matches \"...\" and not ... matches \"...\"`",
             ),
-            ("<=", "look-behind `(?<=...)` is not supported", "put what comes before into the pattern"),
+            (
+                "<=",
+                "look-behind `(?<=...)` is not supported",
+                "write the text before it as a part of the pattern",
+            ),
             ("<!", "negative look-behind `(?<!...)` is not supported", "join two tests by `and not`"),
             (">", "atomic groups `(?>...)` are not supported", "write `(?:...)`"),
             ("|", "branch resets `(?|...)` are not supported", "write `(?:...)`"),
-            ("#", "comments `(?#...)` are not supported", "write a comment behind the line with `#`"),
+            ("#", "comments `(?#...)` are not supported", "write a comment after the line with `#`"),
             ("(", "conditions `(?(...)...)` are not supported", "join tests by `and` and `or`"),
             ("P=", "back-references `(?P=...)` are not supported", "write out what is repeated"),
             ("P>", "calls `(?P>...)` are not supported", "write out what is repeated"),
@@ -437,7 +441,11 @@ impl Translator<'_> {
                 return self.error(from, "a repetition cannot be repeated", "put it in a group: `(?:a*)+`");
             }
             Quantifiable::Assertion => {
-                return self.error(from, "a place cannot be repeated", "leave the repetition out");
+                return self.error(
+                    from,
+                    "an assertion (`^`, `\\b`) cannot be repeated",
+                    "leave the repetition out",
+                );
             }
             Quantifiable::Atom => {}
         }
@@ -447,7 +455,7 @@ impl Translator<'_> {
             return self.error(
                 from,
                 "possessive repetitions (`a++`) are not supported",
-                "leave out the last `+`: what is found is the same, or more",
+                "leave out the last `+`: the pattern then finds the same, or more",
             );
         }
         if self.eat("?") {

@@ -88,7 +88,7 @@ impl Checker<'_> {
             }
             (Alt::Facet(_), _) | (_, Alt::Facet(_)) => {
                 let help = "compare it with ranges: `http.response.code in {400..499}`";
-                self.facet_not_yet(span, "arithmetic on what a message says", help);
+                self.facet_not_yet(span, "arithmetic on message fields", help);
                 None
             }
             _ => {

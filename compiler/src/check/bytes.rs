@@ -278,7 +278,7 @@ impl Checker<'_> {
                 Pred::never()
             }
             (Kind::Tuple(_), Kind::Set(_)) => {
-                let finding = Diagnostic::new(codes::SET, "tuples are not looked for in sets");
+                let finding = Diagnostic::new(codes::SET, "a set cannot contain tuples");
                 let finding = finding.at(span, "a tuple in a set");
                 self.report(
                     finding.help(

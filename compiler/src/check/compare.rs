@@ -72,7 +72,7 @@ impl Checker<'_> {
             (Some(what), _) => (left, what),
             (None, other) => (right, other.unwrap_or("no value")),
         };
-        let message = format!("`{}` is {what} and is not compared", self.text(side.span));
+        let message = format!("`{}` is {what} and cannot be compared", self.text(side.span));
         let mut finding = Diagnostic::new(codes::TYPES, message).at(side.span, what);
         finding = match (what, &right.kind) {
             ("a condition", Kind::Const(Const::Bool(true) | Const::Number(_))) if op == Eq => {
@@ -82,9 +82,8 @@ impl Checker<'_> {
             ("a condition", _) => {
                 finding.help("join conditions by `and`, `or`, `not`; put parentheses around comparisons")
             }
-            ("a table", _) => {
-                finding.help("ask with `in`: `net.src in t`; or for a map's value: `t[net.src] == \"alice\"`")
-            }
+            ("a table", _) => finding
+                .help("test with `in`: `net.src in t`; or for a map's value: `t[net.src] == \"alice\"`"),
             ("a tuple", _) => finding.help("tuples are keys: `(net.src, net.dst) in t`"),
             _ => finding.help("sets are tested with `in`: `tcp.port in {80, 443}`"),
         };
@@ -162,7 +161,7 @@ impl Checker<'_> {
         let Some((x, y)) = comparable(left, right) else {
             let (one, other) = (self.text(left_at), self.text(right_at));
             let message = format!(
-                "`{one}` is {} and `{other}` is {}: they are never compared",
+                "`{one}` is {} and `{other}` is {}: they cannot be compared",
                 left.ty.describe(),
                 right.ty.describe()
             );

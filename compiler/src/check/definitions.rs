@@ -197,7 +197,7 @@ impl<'a> Checker<'a> {
                     shown.push(format!("{} more", n - 8));
                 }
                 shown.push(format!("`{}`", first.node));
-                format!("these need each other: {}", shown.join(" -> "))
+                format!("these refer to each other: {}", shown.join(" -> "))
             }
         };
         let mut finding = Diagnostic::new(codes::CIRCLE, message);

@@ -166,7 +166,7 @@ impl Checker<'_> {
             Form::Field if flag => {
                 let name = self.text(span);
                 let message = format!(
-                    "`{name}` alone does not say what it is to be: Wireshark tests only whether the flag is there"
+                    "`{name}` alone is ambiguous: in Wireshark it tests only whether the flag is present"
                 );
                 self.report(
                     Diagnostic::new(codes::BARE_FLAG, message)

@@ -88,7 +88,7 @@ impl Checker<'_> {
                 return Value::poison(span);
             }
             Some(Run::Facets(_)) => {
-                let what = "looking up the value for what a message says";
+                let what = "looking up the value for a message field";
                 self.facet_not_yet(key.span, what, "ask whether it is there: `http.host in t`");
                 return Value::poison(span);
             }
@@ -129,7 +129,7 @@ impl Checker<'_> {
         let whole = Span { end: whole.end + 1, ..whole };
         let Some(info) = self.triggers.get(trigger.index()) else { return Pred::never() };
         if info.by_flow {
-            let message = format!("`{name}` is by flow: a packet asks for its own flow, and has one");
+            let message = format!("`{name}` is by flow: a packet can only test its own flow");
             let finding = Diagnostic::new(codes::KEY, message).at(key.span, "no key is needed");
             self.report(finding.help(format!("write `{name}` alone")).fix(whole, name));
             return Pred::never();
@@ -147,12 +147,12 @@ impl Checker<'_> {
         match keys.run {
             Some(Run::Tags(_)) => {
                 let help = "name each id: `vlan.id == 10`";
-                self.not_yet(later::TABLES, key.span, "asking a trigger about a tag", help);
+                self.not_yet(later::TABLES, key.span, "testing a trigger for a tag", help);
                 return Pred::never();
             }
             Some(Run::Facets(_)) => {
                 let help = "give a key that packets have themselves: `net.src`";
-                self.facet_not_yet(key.span, "asking a trigger about what a message says", help);
+                self.facet_not_yet(key.span, "testing a trigger for a message field", help);
                 return Pred::never();
             }
             None => {}
@@ -186,7 +186,7 @@ impl Checker<'_> {
                 Kind::Poison => return None,
                 Kind::Term(term) if term.many == Many::Any && facet_of(term).is_none() => {
                     let message =
-                        format!("`{}` stands for several values; a key is one", self.text(part.span));
+                        format!("`{}` stands for several values; a key has one value", self.text(part.span));
                     let finding = Diagnostic::new(codes::KEY, message).at(part.span, "which one?");
                     self.report(
                         finding.help("write `by net.dst`, and ask about either end with `attack[net.addr]`"),
@@ -256,7 +256,7 @@ impl Checker<'_> {
                     }
                     Run::Facets(_) => {
                         let help = "look it up alone: `http.host in t`";
-                        self.facet_not_yet(part.span, "what a message says as one part of a key", help);
+                        self.facet_not_yet(part.span, "a message field as one part of a key", help);
                     }
                 }
                 return None;

@@ -123,7 +123,7 @@ impl Checker<'_> {
             && word == "payload"
         {
             let finding = Diagnostic::new(codes::LENGTH, "`payload` does not say how much of it");
-            let help = "write `payload ..N`: the headers and the first N bytes behind them";
+            let help = "write `payload ..N`: the headers and the first N bytes after them";
             self.report(finding.at(expr.span, "up to where?").help(help));
             return None;
         }
@@ -160,7 +160,7 @@ impl Checker<'_> {
             ),
             Kind::Set(_) => ("a set", "write a number or a size: 128, 8KiB"),
             Kind::Pred(_) | Kind::Trigger(_) => {
-                ("a condition", "conditions stand behind `when`: `snaplen full when attack`")
+                ("a condition", "write conditions after `when`: `snaplen full when attack`")
             }
             Kind::Tuple(_) | Kind::Table(_) => ("no number", "write a number or a size: 128, 8KiB"),
         };

@@ -136,7 +136,7 @@ impl Checker<'_> {
                 format!("`{slice}` is {len} byte{}; it never equals {n} byte{}", s(len), s(n as u64));
             let finding = Diagnostic::new(oddities::LENGTHS_DIFFER, message)
                 .at(place, format!("{n} byte{}", s(n as u64)));
-            self.report(finding.help("make the slice as long as the bytes, or the other way round"));
+            self.report(finding.help("give the slice and the bytes the same length"));
         }
     }
 
@@ -154,7 +154,7 @@ impl Checker<'_> {
     /// Reports two terms whose values cannot be compared yet.
     pub fn not_comparable_yet(&mut self, a: &Alt, b: &Alt, span: Span) {
         if matches!(a, Alt::Facet(_)) || matches!(b, Alt::Facet(_)) {
-            let what = "comparing what a message says with a param or another field";
+            let what = "comparing a message field with a param or another field";
             return self.facet_not_yet(
                 span,
                 what,
@@ -199,7 +199,7 @@ fn advice(term: &Term, field: &str, constant: &Const) -> Advice {
         (TermTy::Field(Ty::App), _) => {
             (format!("applications are named, as in `app == http`: {}", apps::list()), None)
         }
-        (_, Const::App(_)) => ("what an application is asked with is `app`: `app == http`".to_owned(), None),
+        (_, Const::App(_)) => ("applications are tested with `app`: `app == http`".to_owned(), None),
         (TermTy::Field(Ty::Uint(_)), Const::Number(Number { unit: Unit::Duration, .. })) => {
             ("`s`, `m` and `h` are time; sizes are written 1500, 8KiB, 5MB".to_owned(), None)
         }

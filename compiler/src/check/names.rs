@@ -130,9 +130,9 @@ impl<'a> Checker<'a> {
         let what = if self.fields.contains_key(name.node.as_str()) {
             format!("`{}` is the name of a field", name.node)
         } else if let Some(field) = crate::fields::FIELDS.iter().find(|f| starts(f.name)) {
-            format!("`{}` is how names of fields begin (`{}`)", name.node, field.name)
+            format!("`{}` is the start of names of fields (`{}`)", name.node, field.name)
         } else if name.node == "inner" {
-            "`inner` before a field speaks of the packet inside a tunnel".to_owned()
+            "`inner` before a field means the packet inside a tunnel".to_owned()
         } else if super::later::is_reserved(&name.node) {
             format!("`{}` is kept for fields that are not available yet", name.node)
         } else {
@@ -155,7 +155,7 @@ impl<'a> Checker<'a> {
             );
             let finding = Diagnostic::new(settings::TOO_MANY_STATIONS, message)
                 .at(extra.name.span, "one too many")
-                .help("split the policy into programs that are loaded one beside the other");
+                .help("split the policy into several programs and load each of them");
             self.report(finding);
         }
         for (what, rules) in [("rules", &self.names.rules), ("limits", &self.names.limits)] {

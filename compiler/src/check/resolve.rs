@@ -45,7 +45,7 @@ impl Checker<'_> {
                     Source::Facet(_) => "messages of the outer packet's flow",
                     _ => "the whole frame",
                 };
-                let message = format!("there is no `{path}`: `{base}` speaks of {whole}");
+                let message = format!("there is no `{path}`: `{base}` is a field of {whole}");
                 let finding = Diagnostic::new(codes::UNKNOWN, message).at(span, "nothing inside a tunnel");
                 self.report(finding.help(format!("write `{base}`")).fix(span, base));
                 Value::poison(span)

@@ -85,7 +85,7 @@ impl Rows<'_> {
     fn again(&mut self, first: u32, value: Option<&Value>, place: Span) {
         let known = self.table.row(first).and_then(|row| row.1);
         let (code, message, help) = if known.as_ref() == value {
-            (oddities::DUPLICATE_ROW, "this row is there already", "remove one of them")
+            (oddities::DUPLICATE_ROW, "this row exists already", "remove one of them")
         } else {
             (
                 codes::DUPLICATE_KEY,

@@ -241,7 +241,7 @@ impl Checker<'_> {
                     End::Param(num) => num,
                 };
                 if term.alts.iter().any(|alt| matches!(alt, Alt::Facet(_))) {
-                    let what = "comparing what a message says with a param";
+                    let what = "comparing a message field with a param";
                     let help = "write the numbers: `http.response.code in {400..499}`";
                     self.facet_not_yet(element.low.span, what, help);
                     return None;

@@ -61,7 +61,7 @@ impl Checker<'_> {
             let sliced = match alt {
                 Alt::Facet(_) => {
                     let help = "look into it with a pattern: `http.host matches \"^www\"`";
-                    self.facet_not_yet(span, "a slice of what a message says", help);
+                    self.facet_not_yet(span, "a slice of a message field", help);
                     return Value::poison(span);
                 }
                 alt if term.form == Form::Field && is_sided(alt) => {
@@ -167,9 +167,9 @@ impl Checker<'_> {
 
     /// Reports a protocol whose header bytes are not available.
     pub fn no_bytes(&mut self, span: Span) {
-        let what = format!("looking at the bytes of `{}`", self.text(span));
+        let what = format!("reading the bytes of `{}`", self.text(span));
         let help =
-            "the bytes of eth, ip, ipv6, tcp, udp, icmp and icmpv6 can be had, and all of them as `frame`";
+            "the bytes of eth, ip, ipv6, tcp, udp, icmp and icmpv6 are available, and all bytes as `frame`";
         self.not_yet(later::BYTES, span, &what, help);
     }
 }

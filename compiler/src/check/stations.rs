@@ -94,7 +94,7 @@ impl Checker<'_> {
     fn target(&mut self, item: &ast::Station) -> Option<(Target, Option<hir::Rate>)> {
         let end = Span { start: item.span.end.saturating_sub(1).max(item.span.start), ..item.span };
         let Some(first) = item.words.first() else {
-            let message = format!("station `{}` does not say what it is", item.name.node);
+            let message = format!("station `{}` has no kind", item.name.node);
             let finding = Diagnostic::new(codes::MISSING_SETTING, message).at(item.name.span, "empty");
             self.report(finding.help("write its kind: `{ interface eth0 }`, `{ vxlan 192.0.2.10 vni 77 }`"));
             return None;
@@ -186,7 +186,7 @@ impl Checker<'_> {
         let settings = KINDS.iter().find(|k| k.settings.contains(&kind) && kind != "port");
         let of_all = ["limit", "burst"].contains(&kind).then_some("interface eth0 limit 100Mbit");
         if let Some(form) = of_all.or(settings.map(|k| k.form)) {
-            let help = format!("`{kind}` stands behind the kind and its target, as in `{form}`");
+            let help = format!("`{kind}` comes after the kind and its target, as in `{form}`");
             return self.report(finding.help(help));
         }
         let near = match OTHERS.iter().find(|(k, _)| *k == kind) {
@@ -265,13 +265,15 @@ impl Checker<'_> {
             let next = signs.next();
             if next.is_none_or(|next| !CONVERSIONS.contains(next)) {
                 let message = match next {
-                    Some(next) => format!("`%{next}` is not put into paths"),
+                    Some(next) => format!("`%{next}` cannot stand in a path"),
                     None => "a `%` at the end of a path".to_owned(),
                 };
                 let all: Vec<_> =
                     CONVERSIONS.chars().filter(|c| *c != '%').map(|c| format!("`%{c}`")).collect();
-                let help =
-                    format!("the time a file is begun is put in by {}; `%%` is the sign", all.join(" "));
+                let help = format!(
+                    "the start time of a file is inserted by {}; `%%` is a percent sign",
+                    all.join(" ")
+                );
                 let finding = Diagnostic::new(codes::STATION_SETTING, message).at(word.span, "in this path");
                 self.report(finding.help(help));
                 return false;

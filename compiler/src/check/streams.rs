@@ -52,7 +52,7 @@ impl Checker<'_> {
             ExprKind::Matches(left, right) if is_stream(left) => self.stream_matches(right, Some(depth)),
             _ => {
                 self.condition(inner);
-                let message = "`within` says how deep a stream is looked into; this looks into no stream";
+                let message = "`within` limits a search in a stream; this searches no stream";
                 let finding = Diagnostic::new(codes::OPERATOR, message).at(span, "not a test of a stream");
                 self.report(finding.help(
                     "write `stream contains \"x\" within 64KiB`; of one packet's payload, take a slice: `tcp.payload[:64]`",
@@ -92,7 +92,7 @@ impl Checker<'_> {
         let properties = hir.properties();
         if properties.look_set().contains(Look::End) {
             let place = self.in_pattern(right, &text, end_anchor(&text));
-            let message = "a stream has no end to wait for: what ends a pattern here is its last byte";
+            let message = "the end of a stream is never seen: a pattern ends with its last byte";
             let finding = Diagnostic::new(codes::STREAM, message).at(place, "the end of the bytes");
             self.report(finding.help(
                 "leave it out; ends of lines are `\\r\\n`, or `$` in a pattern that begins with `(?m)`",
@@ -100,7 +100,7 @@ impl Checker<'_> {
             return Pred::never();
         }
         if properties.minimum_len() == Some(0) {
-            let message = "this pattern is found in every stream: it matches no bytes at all";
+            let message = "this pattern is found in every stream: it matches the empty text";
             let finding = Diagnostic::new(codes::STREAM, message).at(right.span, "matches nothing as well");
             self.report(finding.help("write at least one byte that must be there: `a+` for `a*`"));
             return Pred::never();
@@ -126,7 +126,7 @@ impl Checker<'_> {
             Kind::Const(Const::Number(Number { value, unit: Unit::None | Unit::Size, .. })) => {
                 if *value > MAX_DEPTH {
                     let written = self.text(expr.span);
-                    let message = format!("`{written}` is too deep: streams are looked into up to 4GiB");
+                    let message = format!("`{written}` is too deep: streams are searched up to 4GiB");
                     let finding = Diagnostic::new(codes::STREAM, message).at(expr.span, "more than 4GiB");
                     self.report(finding.help("write `within 4GiB`, or less").fix(expr.span, "4GiB"));
                     return None;
@@ -170,7 +170,7 @@ impl Checker<'_> {
             ),
             false => (
                 format!("{bytes} bytes are never found within the first {depth} bytes of a stream"),
-                format!("look deeper: `within {bytes}`"),
+                format!("search deeper: `within {bytes}`"),
             ),
         };
         self.report(Diagnostic::new(codes::STREAM, message).at(span, "never found").help(help));

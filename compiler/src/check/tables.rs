@@ -131,7 +131,7 @@ impl Checker<'_> {
         {
             let message = format!("`{}` is not a pair of one type", self.text(tuple.span));
             let finding =
-                Diagnostic::new(codes::TYPE_PLACE, message).at(tuple.span, "what could change places?");
+                Diagnostic::new(codes::TYPE_PLACE, message).at(tuple.span, "not two parts of one type");
             self.report(finding.help("write `unordered (ip, ip)`, or leave `unordered` out"));
             return (None, true);
         }

@@ -111,7 +111,7 @@ impl Checker<'_> {
                     None if other == "size_of" || super::suggest::nearest(other, ["len"]).len() == 1 => {
                         finding.help("did you mean `len`?").fix(name.span, "len")
                     }
-                    None => finding.help("the one function is `len(bytes)`"),
+                    None => finding.help("the only function is `len(bytes)`"),
                 };
                 self.report(finding);
                 Value::poison(span)

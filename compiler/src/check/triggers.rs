@@ -207,7 +207,7 @@ impl Checker<'_> {
     fn keys_of_flows(&mut self, span: Span) {
         let message = "a trigger by flow that counts nothing keeps its state in the flow";
         let finding = Diagnostic::new(codes::TRIGGER, message);
-        let finding = finding.at(span, "how many keys is how many flows there are");
+        let finding = finding.at(span, "there is one key for each flow");
         self.report(finding.help("leave it out; `mirrorc run --flows N` says how many flows are kept"));
     }
 
@@ -227,9 +227,7 @@ impl Checker<'_> {
         let message =
             format!("`keys` takes a number from 1 to {MAX_KEYS}; `{}` is {what}", self.text(expr.span));
         let finding = Diagnostic::new(codes::TRIGGER, message).at(expr.span, what);
-        self.report(
-            finding.help(format!("write `keys {}`, which is what it is unless told", hir::DEFAULT_KEYS)),
-        );
+        self.report(finding.help(format!("write `keys {}`, the default", hir::DEFAULT_KEYS)));
         None
     }
 
@@ -243,7 +241,9 @@ impl Checker<'_> {
         if let (Some(span), None) = (said.vetoes, &said.when) {
             let finding = Diagnostic::new(codes::TRIGGER, "`unless` without `when`");
             let finding = finding.at(span, "there is nothing to veto");
-            self.report(finding.help("leave it out: what raises the trigger from outside can look first"));
+            self.report(
+                finding.help("leave it out: the client that raises the trigger can test the condition first"),
+            );
         }
         let (message, label, help) = match (said.external.is_some() || said.when.is_some(), &said.hold) {
             (false, _) if by_flow => (
@@ -252,7 +252,7 @@ impl Checker<'_> {
                 "add `when` and a condition: `when stream contains \"evil\"`; or `external`, to raise it for flows by name",
             ),
             (false, _) => (
-                format!("trigger `{name}` says neither `when` nor `external`"),
+                format!("trigger `{name}` has neither `when` nor `external`"),
                 "never raised",
                 "write `external` for a trigger that is raised through the API",
             ),
@@ -278,7 +278,7 @@ impl Checker<'_> {
             }
             let finding = Diagnostic::new(codes::TRIGGER, "`hold flow` is for triggers `by flow`");
             let finding = finding.at(expr.span, "which flow?");
-            self.report(finding.help("write `by flow` behind the name, or give a time: `hold 10m`"));
+            self.report(finding.help("write `by flow` after the name, or give a time: `hold 10m`"));
             return Hold::Wrong;
         }
         let value = self.value(expr);

@@ -32,7 +32,7 @@ impl Checker<'_> {
         let ExprKind::Call(name, args) = &inner.kind else {
             self.value(inner);
             let message =
-                format!("`per` stands behind `count`, `sum` and `distinct`, not `{}`", self.text(inner.span));
+                format!("`per` follows `count`, `sum` and `distinct`, not `{}`", self.text(inner.span));
             let finding = Diagnostic::new(codes::WINDOW, message).at(inner.span, "nothing that is counted");
             self.report(finding.help("write `count(tcp.flags.syn == 1) per 5m > 200`"));
             return Value::poison(span);
@@ -56,7 +56,9 @@ impl Checker<'_> {
                     format!("a program has at most {MAX_WINDOWS} windows")
                 };
                 let finding = Diagnostic::new(codes::WINDOW, message).at(span, "one too many");
-                self.report(finding.help("triggers can ask for other triggers by name: make several of it"));
+                self.report(finding.help(
+                    "make several triggers of it: a trigger can name other triggers in its conditions",
+                ));
                 return Value::poison(span);
             }
             self.windows.push(window);
@@ -68,7 +70,7 @@ impl Checker<'_> {
 
     fn misplaced_window(&mut self, span: Span) {
         let message =
-            "counting over time stands in the `when` of a trigger, whose key says for whom is counted";
+            "counting over time belongs in the `when` of a trigger: it counts for each key of the trigger";
         let finding = Diagnostic::new(codes::WINDOW, message).at(span, "counted for whom?");
         self.report(finding.help(
             "make a trigger of it and use its name: `trigger flood by net.src { when count(tcp) per 1m > 1000  hold 10m }`",
@@ -99,8 +101,7 @@ impl Checker<'_> {
                 Some((Pred::or(forms.iter().map(|form| form.when.clone())), WindowKind::Distinct(forms)))
             }
             _ => {
-                let message =
-                    format!("`per` stands behind `count`, `sum` and `distinct`, not `{}`", name.node);
+                let message = format!("`per` follows `count`, `sum` and `distinct`, not `{}`", name.node);
                 let finding =
                     Diagnostic::new(codes::WINDOW, message).at(name.span, "nothing that is counted");
                 self.report(finding.help("write `count(tcp.flags.syn == 1) per 5m > 200`"));
@@ -125,8 +126,10 @@ impl Checker<'_> {
             }
         }
         if !matches!(value.kind, Kind::Poison) {
-            let message =
-                format!("`sum` adds up a number; `{}` is none, or stands for several", self.text(value.span));
+            let message = format!(
+                "`sum` adds up a number; `{}` is not a number, or has several values",
+                self.text(value.span)
+            );
             let finding = Diagnostic::new(codes::WINDOW, message).at(value.span, "not one number");
             self.report(finding.help("write `sum(frame.len)`, `sum(tcp.len)`; `count(p)` counts packets"));
         }
@@ -152,7 +155,7 @@ impl Checker<'_> {
         }
         if !matches!(value.kind, Kind::Poison) {
             let message = format!(
-                "`distinct` counts the values of one field; `{}` is none, or stands for several",
+                "`distinct` counts the values of one field; `{}` is not a field, or has several values",
                 self.text(value.span)
             );
             let finding = Diagnostic::new(codes::WINDOW, message).at(value.span, "not one value");
@@ -228,7 +231,7 @@ impl Checker<'_> {
         }
         if !matches!((&inner.kind, &default.kind), (Kind::Poison, _) | (_, Kind::Poison)) {
             let help = "`else` gives a number for keys that a map does not have: `normal[net.src] else 200`";
-            self.not_yet(later::TABLES, span, "`else` behind anything but a map of numbers", help);
+            self.not_yet(later::TABLES, span, "`else` after anything but a map of numbers", help);
         }
         Value::poison(span)
     }

@@ -44,7 +44,8 @@ pub(super) fn conditions<'p>(lint: &mut Lint<'p>, word: &str, rule: &'p Rule) ->
         && expand(&whole, &rule.matches, false).is_some_and(|rest| rest.cubes.is_empty())
     {
         let finding = Diagnostic::new(lints::ALWAYS, format!("the `match` of {word} `{name}` always holds"));
-        lint.out.push(finding.at(span, "every packet passes").help("if that is meant, write `match any`"));
+        lint.out
+            .push(finding.at(span, "every packet passes").help("to match every packet, write `match any`"));
     }
     let cubes: Rc<[Cube]> = found.cubes.into();
     let asks = (0..rule.asks.len()).map(|at| line(lint, word, rule, at, tree, &cubes)).collect();
@@ -97,7 +98,7 @@ fn line<'p>(
         let never = |other: &Ask| expand(matches, &other.when, true).is_some_and(|f| f.cubes.is_empty());
         let all = || rule.asks.get(parts.clone()).unwrap_or(&[]).iter().all(never);
         if parts.start == at && found.cubes.is_empty() && all() {
-            let message = format!("this line of {word} `{}` never holds where its `match` does", rule.name);
+            let message = format!("this line of {word} `{}` never holds when its `match` holds", rule.name);
             report(lint, lints::NEVER, message, ask.span, found.conflict);
         }
         return Some(found.cubes.into());
@@ -113,7 +114,7 @@ fn line<'p>(
     let found = expand(matches, &ask.when, true)?;
     let place = tree.and_then(|tree| when_clause(tree, ask.span)).map_or(ask.span, |when| when.span);
     if found.cubes.is_empty() {
-        let message = format!("this `when` of {word} `{}` never holds where its `match` does", rule.name);
+        let message = format!("this `when` of {word} `{}` never holds when its `match` holds", rule.name);
         report(lint, lints::NEVER, message, place, found.conflict);
     } else if expand(matches, &ask.when, false).is_some_and(|rest| rest.cubes.is_empty()) {
         always(lint, word, rule, place, &ask.when);
@@ -176,7 +177,7 @@ fn reason(lint: &Lint, why: Option<Conflict>) -> (String, String) {
             (format!("no packet has `{a}` and `{b}` at once"), help)
         }
         Some(Conflict::Tunnel(bit::FRAGMENT)) => (
-            "of a fragment that is not the first nothing inside is seen".into(),
+            "the packet inside a fragment that is not the first is never read".into(),
             "test the outer addresses instead, which every fragment has".into(),
         ),
         Some(Conflict::Tunnel(one)) => (
@@ -184,7 +185,7 @@ fn reason(lint: &Lint, why: Option<Conflict>) -> (String, String) {
             "tunnels are GRE, VXLAN, GENEVE and IP in IP".into(),
         ),
         Some(Conflict::Absent(layer, bits)) => (
-            format!("`{}` is asked for and excluded", header(layer, bits)),
+            format!("`{}` must be present and absent", header(layer, bits)),
             "write `or`, or remove one of them".into(),
         ),
         Some(Conflict::Num(num)) => (
@@ -201,7 +202,7 @@ fn reason(lint: &Lint, why: Option<Conflict>) -> (String, String) {
         ),
         Some(Conflict::Length(test)) => (
             format!("`{}`: the slice never has that many bytes", render.pred(test)),
-            "make the slice as long as what it is compared with".into(),
+            "give the slice the length of the compared bytes".into(),
         ),
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn rules<'p>(lint: &mut Lint<'p>, cases: &[Cases<'p>]) -> Result<(), 
         if let Some(wide) = wider.and_then(|other| program.rules.get(other)) {
             let message = format!("rule `{}` never adds anything to rule `{}`", rule.name, wide.name);
             let finding = Diagnostic::new(lints::COVERED_RULE, message)
-                .at(rule.span, "holds only where the other does, and asks for no more")
+                .at(rule.span, "holds only if the other rule holds, and asks for no more")
                 .at(wide.span, "asks for at least as much, for the same stations")
                 .help("remove one of them, or ask for more in the narrower one");
             lint.out.push(finding);
@@ -200,7 +200,7 @@ pub(super) fn limits<'p>(lint: &mut Lint<'p>, rules: &[Cases<'p>], limits: &[Cas
         }
         if apart {
             let finding = Diagnostic::new(lints::IDLE_LIMIT, message())
-                .at(limit.span, "no rule for its stations holds where it does")
+                .at(limit.span, "no rule for its stations holds for the same packets")
                 .help("correct its `match`, or remove the limit");
             lint.out.push(finding);
         }

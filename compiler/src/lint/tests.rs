@@ -98,7 +98,7 @@ fn conditions_that_never_hold_say_why() {
     );
     assert_eq!(
         why_never(Pred::and([has(bit::TCP), Pred::not(has(bit::TCP))])),
-        some("`tcp` is asked for and excluded")
+        some("`tcp` must be present and absent")
     );
     assert_eq!(
         why_never(Pred::and([within("ip.frag_offset", 1, 0x1fff), is("tcp.dstport", 80)])),

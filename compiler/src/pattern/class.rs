@@ -67,7 +67,7 @@ pub(super) fn class(pattern: &str, from: usize) -> Result<Class, PatternError> {
                     );
                 }
                 Item::Class(_) => {
-                    return error(start..next, "a range cannot end in a class", "write `\\-` for a dash");
+                    return error(start..next, "a range cannot end with a class", "write `\\-` for a dash");
                 }
             }
             at = next;

@@ -71,7 +71,9 @@ pub(super) fn simple(pattern: &str, from: usize, letter: u8) -> Result<u8, Patte
         b'g' | b'k' => {
             error(at, format!("back-references (`\\{name}`) are not supported"), "write out what is repeated")
         }
-        b'K' => error(at, "`\\K` is not supported", "leave it out: only whether something is found counts"),
+        b'K' => {
+            error(at, "`\\K` is not supported", "leave it out: it only matters whether the pattern is found")
+        }
         b'G' => error(at, "`\\G` is not supported", "write `^` for the start"),
         b'Q' | b'E' => {
             error(at, "`\\Q...\\E` is not supported", "put a backslash before each special character")

@@ -7,8 +7,8 @@ use super::{Code, CodeInfo};
 pub const MISSING_CLAUSE: Code = Code(&CodeInfo {
     id: "E0130",
     title: "clause missing",
-    explain: r#"A rule says what it matches, how much to copy, and where copies go. `match any` is every packet. A limit needs no
-`to`: without it, it speaks of all stations.
+    explain: r#"A rule says what it matches, how much to copy, and where copies go. `match any` matches every packet. A limit
+needs no `to`: without it, the limit applies to all stations.
 
 ```text
 station ids { interface eth1 }
@@ -60,8 +60,8 @@ rule all { match any  snaplen full  to ids }
 pub const LENGTH: Code = Code(&CodeInfo {
     id: "E0133",
     title: "not a length",
-    explain: r#"A length is a number of bytes, a size, or a param: known before the packet comes. What depends on the packet has its
-own forms: `headers`, `headers + N`, `payload ..N`, `N%`.
+    explain: r#"A length is a number of bytes, a size, or a param: known before the packet comes. Lengths that depend on the packet have
+their own forms: `headers`, `headers + N`, `payload ..N`, `N%`.
 
 ```text
 station ids { interface eth1 }
@@ -79,8 +79,8 @@ rule all { match any  snaplen headers + head  to ids }
 pub const PERCENT: Code = Code(&CodeInfo {
     id: "E0134",
     title: "more than 100%",
-    explain: r#"A percentage is of the frame's original length, rounded up. More than the whole frame is not to be had. A param
-that is a percentage has bounds that say so.
+    explain: r#"A percentage is of the frame's original length, rounded up. It cannot be more than the whole frame. A param
+that is a percentage needs bounds within 0 to 100.
 
 ```text
 station ids { interface eth1 }

@@ -8,8 +8,8 @@ use super::{Code, CodeInfo};
 pub const UNREADABLE: Code = Code(&CodeInfo {
     id: "E0050",
     title: "file cannot be read",
-    explain: r#"A rule file, an included file or the file of a table could not be read: it is not there, may not be read,
-or is not UTF-8 text. Paths in `include` and `from` are taken from the directory of the file they stand in.
+    explain: r#"A rule file, an included file or the file of a table could not be read: it does not exist, its permissions forbid it,
+or it is not UTF-8 text. Paths in `include` and `from` are relative to the directory of their file.
 
 ```text
 table bad : set<ip> from "no/such/file.csv"
@@ -24,11 +24,11 @@ table bad : set<ip> = {192.0.2.1, 192.0.2.2}
 pub const INCLUDE_CYCLE: Code = Code(&CodeInfo {
     id: "E0051",
     title: "includes in a circle",
-    explain: r#"A file includes itself, directly or through others. The message shows the way round. A file that is included
+    explain: r#"A file includes itself, directly or through others. The message shows the circle. A file that is included
 from several places counts once, so a common file needs no guard; only circles are refused, because they are
 always a mistake in a path.
 
-Take what two files both need out of them, into a third:
+Move the items that two files both need into a third:
 
 ```text
 # a.mrule
@@ -43,7 +43,7 @@ pub const INCLUDE_DEPTH: Code = Code(&CodeInfo {
     id: "E0052",
     title: "includes nested too deeply",
     explain: r#"Includes may nest 32 deep. All files of a program share one name space, wherever they are included, so
-chains of includes gain nothing: include the file from the outermost one, or name it on the command line.
+chains of includes have no advantage: include the file from the outermost file, or name it on the command line.
 
 ```text
 mirrorc check main.mrule customers.mrule tables.mrule
@@ -54,8 +54,8 @@ mirrorc check main.mrule customers.mrule tables.mrule
 pub const TOO_MANY_FILES: Code = Code(&CodeInfo {
     id: "E0053",
     title: "too many files",
-    explain: r#"A program may have 4,096 rule files and as many includes, and 65,536 files with those of its tables. Rules
-that differ only in a value are better one rule and a table:
+    explain: r#"A program may have 4,096 rule files and as many includes, and 65,536 files with those of its tables. Replace
+rules that differ only in a value by one rule and a table:
 
 ```mrule
 station ids { interface eth1 }

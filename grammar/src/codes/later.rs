@@ -8,7 +8,8 @@ use super::{Code, CodeInfo};
 pub const FLOWS: Code = Code(&CodeInfo {
     id: "E0301",
     title: "this use of a flow is not available yet",
-    explain: r#"The address of a flow's client or server is compared, looked up and used as a key; slices of it are not there yet.
+    explain: r#"The address of a flow's client or server can be compared, looked up and used as a key; slices of it are not available
+yet.
 
 ```text
 let near = flow.client.addr[0:2] == 0a:00
@@ -22,11 +23,11 @@ let near = flow.client.addr == 10.0.0.0/16
 /// The content of application messages.
 pub const APPLICATION: Code = Code(&CodeInfo {
     id: "E0302",
-    title: "this of an application's messages is not available yet",
-    explain: r#"Of HTTP, TLS and DNS messages the fields that `mirrorc fields` lists are read; others, and those of QUIC, are not there
-yet. What messages say is compared with constants, looked into, looked up in sets, and the own key of triggers (`by http.host`). It
-is not yet compared with params and other fields, sliced, measured, counted with, used as a key of maps, or asked of a
-trigger in brackets (`t[http.host]`).
+    title: "this use of a message field is not available yet",
+    explain: r#"`mirrorc fields` lists the available fields of HTTP, TLS and DNS messages. Other fields, and fields of QUIC messages,
+are not available yet. A message field can be compared with constants, searched, looked up in sets, and used as a
+trigger's own key (`by http.host`). It cannot yet be compared with params and other fields, sliced, measured, counted
+with, used as a key of maps, or used as a trigger's key in brackets (`t[http.host]`).
 
 ```text
 let ours  = http.referer contains "example"
@@ -43,7 +44,7 @@ let again = http.host == "example.com" and app == http
 pub const STATIONS: Code = Code(&CodeInfo {
     id: "E0304",
     title: "station kind not available yet",
-    explain: r#"Pools, ERSPAN type III, Kafka and Unix sockets are not there yet.
+    explain: r#"Pools, ERSPAN type III, Kafka and Unix sockets are not available yet.
 
 ```text
 station ids { pool a b }
@@ -58,9 +59,9 @@ station ids { vxlan 192.0.2.10 vni 77 }
 pub const TABLES: Code = Code(&CodeInfo {
     id: "E0305",
     title: "this use of a table, tag or param is not available yet",
-    explain: r#"A few combinations are in the language and not there yet: `else` behind a look-up of anything but a number, addresses as values of maps, texts
-of maps compared with fields, constant IPv6 addresses and `ip` params as keys, and fields of tags (`vlan.id`,
-`mpls.label`) compared with params or as one of several parts of a key.
+    explain: r#"A few combinations are part of the language and not available yet: `else` after a look-up of anything but a number,
+addresses as values of maps, texts of maps compared with fields, constant IPv6 addresses and `ip` params as keys, and
+fields of tags (`vlan.id`, `mpls.label`) compared with params or as one of several parts of a key.
 
 ```text
 table user : map<ip, string>
@@ -79,8 +80,8 @@ let known = net.src in user
 pub const BYTES: Code = Code(&CodeInfo {
     id: "E0306",
     title: "bytes of this protocol are not available yet",
-    explain: r#"The bytes of `eth`, `ip`, `ipv6`, `tcp`, `udp`, `icmp` and `icmpv6` can be sliced and searched; of other protocols, only
-their presence and fields are there. `frame` has all bytes.
+    explain: r#"The bytes of `eth`, `ip`, `ipv6`, `tcp`, `udp`, `icmp` and `icmpv6` can be sliced and searched. Other protocols have
+only their presence and fields. `frame` has all bytes.
 
 ```text
 let odd = vlan[0:2] == 00:0a

@@ -9,8 +9,8 @@ use super::{Code, CodeInfo};
 pub const UNUSED: Code = Code(&CodeInfo {
     id: "W0901",
     title: "never used",
-    explain: r#"A `let`, `param`, `table` or `trigger` that no condition, length or other definition names. Mostly its name is misspelt
-where it was meant, or the rule that used it is gone.
+    explain: r#"No condition, length or other definition names this `let`, `param`, `table` or `trigger`. Usually its name is misspelt
+where it should be used, or the rule that used it was removed.
 
 ```text
 let web_ports = {80, 443}
@@ -18,8 +18,8 @@ station ids { interface eth1 }
 rule web { match tcp.port in {80}  snaplen full  to ids }
 ```
 
-Use it or remove it. A name that begins with `_` is never called unused, and neither is one in a file without rules and
-limits: such a file is a library, and its definitions are there for others.
+Use it or remove it. There is no warning for a name that begins with `_`, nor in a file without rules and limits: such a
+file is a library, whose definitions other files use.
 
 ```mrule
 let web_ports  = {80, 443}
@@ -63,7 +63,7 @@ rule where { match ip.src in {10.0.0.0/8} and ip.src == 192.0.2.1  snaplen full 
 rule rest  { match ip.frag_offset > 0 and tcp.dstport == 80        snaplen full  to ids }
 ```
 
-`tcp` and `udp` speak of the outermost IP packet; `inner.udp` is the one in a tunnel.
+`tcp` and `udp` test the outermost IP packet; `inner.udp` tests the packet in a tunnel.
 
 ```mrule
 station ids { interface eth1 }
@@ -78,7 +78,7 @@ pub const ALWAYS: Code = Code(&CodeInfo {
     id: "W0904",
     title: "always holds",
     explain: r#"Every packet meets this condition, or a `when` holds for every packet that the `match` of its rule lets through. A
-condition that decides nothing is mostly a mistake in it.
+condition that decides nothing is usually a mistake.
 
 ```text
 station ids { interface eth1 }
@@ -100,8 +100,8 @@ rule web { match tcp.port == 80  snaplen full  to web_only }
 pub const COVERED_RULE: Code = Code(&CodeInfo {
     id: "W0905",
     title: "rule adds nothing",
-    explain: r#"Another rule holds wherever this one does, and asks for at least as much for the same stations. As rules only
-raise, this one never changes a copy; only its counter moves.
+    explain: r#"Another rule holds whenever this rule holds, and asks for at least as much for the same stations. As rules only raise,
+this rule never changes a copy; only its counter moves.
 
 ```text
 station ids { interface eth1 }
@@ -122,8 +122,8 @@ limit one { match ip.src == 10.1.2.3  snaplen headers }
 pub const IDLE_LINE: Code = Code(&CodeInfo {
     id: "W0906",
     title: "line adds nothing",
-    explain: r#"A `snaplen` line of a rule that asks for nothing (`none`, 0 bytes, an empty slice), or never for more than another line of
-the same rule that holds whenever it does. The lines of a rule do not override each other: the largest counts.
+    explain: r#"This `snaplen` line of a rule asks for nothing (`none`, 0 bytes, an empty slice), or never for more than another line of
+the same rule that holds whenever this line holds. The lines of a rule do not override each other: the largest counts.
 
 ```text
 station ids { interface eth1 }
@@ -145,8 +145,8 @@ limit dns  { match udp.port == 53      snaplen none }
 pub const IDLE_LIMIT: Code = Code(&CodeInfo {
     id: "W0907",
     title: "limit never cuts",
-    explain: r#"A limit that allows at least what every rule asks for, or whose stations no rule sends to, or that never holds together
-with a rule: it changes no copy. A limit that protects something and does not is worth a look.
+    explain: r#"This limit changes no copy: it allows at least what every rule asks for, no rule sends to its stations, or it never
+holds together with a rule. Check a limit that should protect something and does not.
 
 ```text
 station ids { interface eth1 }

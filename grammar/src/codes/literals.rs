@@ -24,7 +24,7 @@ let login = tcp.payload contains "USER"
 pub const QUOTES: Code = Code(&CodeInfo {
     id: "E0007",
     title: "wrong quotes",
-    explain: r#"Strings stand in plain double quotes. Wireshark's single quotes, `'A'`, are a number there, the code of the
+    explain: r#"Strings stand in plain double quotes. In Wireshark, single quotes, `'A'`, give a number, the code of the
 character; write that number.
 
 ```text
@@ -44,9 +44,9 @@ Typographic quotes come from text processors and mail programs."#,
 pub const CHARACTER: Code = Code(&CodeInfo {
     id: "E0008",
     title: "unexpected character",
-    explain: r#"Outside strings and comments, a rule file has only printable ASCII characters, and of those not all mean
-something. Some characters look like a blank and are none: U+00A0 comes with text copied from web pages.
-Control characters are refused everywhere, in a string they are written `\x00`.
+    explain: r#"Outside strings and comments, a rule file has only printable ASCII characters, and not all of these have a
+meaning. Some characters look like a blank and are not: U+00A0 comes with text copied from web pages. Control
+characters are refused everywhere; in a string, write them as `\x00`.
 
 ```text
 let größe = 5
@@ -84,7 +84,8 @@ let d = 10000
 pub const NUMBER_TOO_LARGE: Code = Code(&CodeInfo {
     id: "E0022",
     title: "number too large",
-    explain: r#"Numbers have 64 bits: the largest is 18446744073709551615, with its unit applied. What is longer is bytes.
+    explain: r#"Numbers have 64 bits: the largest is 18446744073709551615, with its unit applied. Write longer values as
+bytes.
 
 ```text
 let token = tcp.payload contains 0x47455420474554204745
@@ -99,8 +100,9 @@ let token = tcp.payload contains 47:45:54:20:47:45:54:20:47:45
 pub const UNKNOWN_UNIT: Code = Code(&CodeInfo {
     id: "E0023",
     title: "unknown unit",
-    explain: r#"A unit is glued to its number. Sizes: `B`, `kB` or `KB` (1000 bytes), `MB`, `GB`, `TB`, and `KiB` (1024
-bytes), `MiB`, `GiB`, `TiB`, and `kbit` (1000 bits are 125 bytes), `Mbit`, `Gbit`, `Tbit`. Durations: `ns`, `us`, `ms`, `s`, `m` (minutes), `h`, `d`. Case matters.
+    explain: r#"A unit follows its number without a blank. Sizes: `B`, `kB` or `KB` (1000 bytes), `MB`, `GB`, `TB`, and `KiB` (1024
+bytes), `MiB`, `GiB`, `TiB`, and `kbit` (1000 bits are 125 bytes), `Mbit`, `Gbit`, `Tbit`. Durations: `ns`, `us`,
+`ms`, `s`, `m` (minutes), `h`, `d`. Case matters.
 
 ```text
 param head : size = 8kib
@@ -137,8 +139,8 @@ let c = ip.src == 10.1.2.3
 pub const COLONS: Code = Code(&CodeInfo {
     id: "E0025",
     title: "malformed IPv6 address, MAC or bytes",
-    explain: r#"Bytes and MACs are pairs of hexadecimal digits joined by colons. An IPv6 address has eight groups of one to
-four digits, or `::` once for those left out. A single byte is a number, `0x0a`. Wireshark's other ways to write bytes
+    explain: r#"Bytes and MACs are pairs of hexadecimal digits joined by colons. An IPv6 address has eight groups of one to four
+digits; `::` replaces groups of zeros once. A single byte is a number, `0x0a`. Wireshark's other ways to write bytes
 (`47-45-54`, `47.45.54`, `474554`) look like numbers and are refused.
 
 ```text
@@ -179,9 +181,9 @@ pub const ESCAPE: Code = Code(&CodeInfo {
     explain: r#"The escapes in a string are `\n`, `\r`, `\t`, `\\`, `\"`, `\0` and `\xHH` with two hexadecimal digits. A raw
 string, `r"..."`, has none: every backslash stays.
 
-Right of `matches`, escapes that are not in this list are left to the regex, so `"\d+"` is what it seems. Those that
-Wireshark would read before the regex does, such as `\b` (a backspace there, a word boundary in a regex), are refused;
-in a raw string they belong to the regex.
+To the right of `matches`, escapes that are not in this list are part of the regex, such as `"\d+"`. Escapes that
+Wireshark would resolve before the regex, such as `\b` (a backspace there, a word boundary in a regex), are refused;
+in a raw string they are part of the regex.
 
 ```text
 let a = tcp.payload contains "C:\dir"

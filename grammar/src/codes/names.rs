@@ -28,7 +28,7 @@ pub const WIRESHARK: Code = Code(&CodeInfo {
     title: "field of Wireshark's that is not available",
     explain: r#"Fields have Wireshark's names and meaning, or are refused; never something similar under the same name.
 Some of Wireshark's fields need the history of the stream (`tcp.seq` is relative to its start, `tcp.analysis.*`),
-the whole capture (`frame.number`), or a dissector that is not here. The help says what comes close.
+the whole capture (`frame.number`), or a dissector that this program does not have. The help says what comes close.
 
 ```text
 let late  = tcp.seq > 100000
@@ -63,9 +63,9 @@ let office = net.addr == 192.0.2.1
 pub const DUPLICATE: Code = Code(&CodeInfo {
     id: "E0104",
     title: "name declared twice",
-    explain: r#"All files of a program share their names, and order never matters, so neither of two items of one name could
-win. Lets, params, tables and triggers share one name space, because all of them stand in expressions; stations,
-rules and limits have one each.
+    explain: r#"All files of a program share their names, and order never matters, so neither of two items with one name could
+replace the other. Lets, params, tables and triggers share one name space, because expressions name all of them.
+Stations, rules and limits have their own name spaces.
 
 ```text
 let web = tcp.port == 80
@@ -82,8 +82,8 @@ let web_tls = tcp.port == 443
 pub const SHADOWS_FIELD: Code = Code(&CodeInfo {
     id: "E0105",
     title: "name of a field",
-    explain: r#"A `let`, `param`, `table` or `trigger` cannot have the name of a field, nor the word that names of fields begin
-with, nor one that is kept for fields to come: a reader would take it for the field.
+    explain: r#"A `let`, `param`, `table` or `trigger` cannot have the name of a field, the first word of names of fields, or a
+name that is reserved for planned fields: a reader would take it for the field.
 
 ```text
 let tcp  = net.proto == 6
@@ -118,7 +118,7 @@ pub const TYPES: Code = Code(&CodeInfo {
     id: "E0107",
     title: "different types",
     explain: r#"A field is compared with values of its own type: numbers with numbers, IPv4 fields with IPv4 addresses. Nothing is
-converted, because a conversion that is wrong is a filter that silently matches nothing. `net.src`, `net.dst`
+converted, because a wrong conversion gives a filter that silently matches nothing. `net.src`, `net.dst`
 and `net.addr` take addresses of both families.
 
 ```text
@@ -179,7 +179,7 @@ pub const NOT_A_CONDITION: Code = Code(&CodeInfo {
     id: "E0110",
     title: "not a condition",
     explain: r#"A condition is a comparison, a test (`in`, `contains`, `matches`), a trigger, or a field alone, which tests whether
-the packet has it. Numbers, sets, tables and arithmetic are none; `x & mask` alone means "any of these bits".
+the packet has it. Numbers, sets, tables and arithmetic are not conditions; `x & mask` alone means "any of these bits".
 
 ```text
 let odd  = tcp and 80
@@ -251,8 +251,8 @@ let vendor = eth.src[0:3] == 00:26:0b
 pub const OPERATOR: Code = Code(&CodeInfo {
     id: "E0114",
     title: "operator does not fit",
-    explain: r#"`contains` and `matches` look into bytes and text, `<` and its like compare what has an order: numbers, addresses,
-bytes. Flags, protocols and networks have none.
+    explain: r#"`contains` and `matches` search bytes and text. `<`, `<=`, `>` and `>=` compare values with an order: numbers,
+addresses, bytes. Flags, protocols and networks have no order.
 
 ```text
 let odd = tcp.port contains "8"
@@ -287,10 +287,10 @@ let port_80       = tcp.payload contains 00:50
 pub const REGEX: Code = Code(&CodeInfo {
     id: "E0116",
     title: "pattern not understood",
-    explain: r#"Patterns are those of Wireshark (PCRE2), over bytes and without regard to case unless they say `(?-i)`, but for
-what needs backtracking, which would let a packet hold up the rest: look-ahead and look-behind, back-references,
-possessive repetitions and atomic groups are refused. What is accepted means the same as in Wireshark; `$` matches
-at the end and before a final newline.
+    explain: r#"Patterns are those of Wireshark (PCRE2): they match bytes and ignore case unless they contain `(?-i)`. Features that
+need backtracking are refused, because a packet could then delay all others: look-ahead and look-behind,
+back-references, possessive repetitions and atomic groups. An accepted pattern means the same as in Wireshark;
+`$` matches at the end and before a final newline.
 
 ```text
 let odd   = tcp.payload matches r"^(?=GET)"
@@ -307,8 +307,8 @@ let exact = tcp.payload matches "(?-i)^GET "
 pub const REGEX_TOO_LARGE: Code = Code(&CodeInfo {
     id: "E0117",
     title: "pattern too large",
-    explain: r#"Counted repetitions are written out when a pattern is compiled, and those inside each other multiply. A pattern may
-take a few megabytes then.
+    explain: r#"Counted repetitions are written out when a pattern is compiled, and nested repetitions multiply. A compiled pattern
+may take 10 MiB.
 
 ```text
 let odd = tcp.payload matches r"(?:[a-z]{1000}){1000}"
@@ -379,7 +379,7 @@ let private = ip.src in {10.0.0.0/8, 192.168.0.0/16}
 pub const FUNCTION: Code = Code(&CodeInfo {
     id: "E0121",
     title: "unknown function",
-    explain: r#"The one function is `len(x)`: how many bytes there are of a payload, a slice, a protocol's header, or `frame`.
+    explain: r#"The only function is `len(x)`: the number of bytes of a payload, a slice, a protocol's header, or `frame`.
 
 ```text
 let shout = upper(tcp.payload) contains "GET"
@@ -396,8 +396,8 @@ let long = len(tcp.payload) > 1000
 pub const KEY: Code = Code(&CodeInfo {
     id: "E0122",
     title: "key does not fit",
-    explain: r#"A table or trigger is asked with a key of its own shape: as many parts, each of the right type. A field that stands
-for several asks for each of its values. A trigger's own key (`by`) is fields of one value.
+    explain: r#"A key has as many parts as its table or trigger, each of the right type. A field that stands for several values is
+looked up with each of them. A trigger's own key (`by`) consists of fields with one value.
 
 ```text
 table pairs : set<(ip, ip)>
@@ -414,8 +414,8 @@ let a = (net.src, net.dst) in pairs
 pub const TOO_LARGE: Code = Code(&CodeInfo {
     id: "E0123",
     title: "too large once written out",
-    explain: r#"A `let` is written out at each use, and `let`s that use each other several times multiply. A program may be at most
-two million conditions that way, and the condition of a `let` may nest 64 deep. Long lists belong into tables,
+    explain: r#"A `let` is written out at each use, and `let`s that use each other several times multiply. A program may have at
+most two million conditions that way, and the condition of a `let` may nest 64 deep. Put long lists into tables,
 which are shared and can be changed while they are used.
 
 ```mrule
@@ -428,8 +428,8 @@ let hit = net.addr in blocked
 pub const TOO_MANY: Code = Code(&CodeInfo {
     id: "E0124",
     title: "too many",
-    explain: r#"A program may have a million rules and a million limits, and look for 65,536 texts and as many patterns. Rules that
-differ only in a value are one rule and a table; texts can be joined into one pattern.
+    explain: r#"A program may have a million rules and a million limits, and search for 65,536 texts and as many patterns. Replace
+rules that differ only in a value by one rule and a table; join texts into one pattern.
 
 ```mrule
 let bad = tcp.payload matches "evil|wicked|malicious"
@@ -441,9 +441,9 @@ pub const STREAM: Code = Code(&CodeInfo {
     id: "E0125",
     title: "cannot be looked for in a stream",
     explain: r#"`stream contains` and `stream matches` hold for the packet whose bytes complete a match that ends within the first
-bytes of its direction's stream: 64 KiB unless `within` says otherwise, 4 GiB at most. So what is looked for has at
-least one byte and fits within that depth, and a pattern does not ask for the end of the bytes (`$`, `\z`): a
-stream that is still going has none. `^` is the start of the stream.
+bytes of its direction's stream: 64 KiB unless `within` says otherwise, 4 GiB at most. The searched text must
+have at least one byte and fit within that depth. A pattern cannot test for the end of the bytes (`$`, `\z`), as the
+end of a stream is never seen. `^` is the start of the stream.
 
 ```text
 let a = stream matches "password=.*$"

@@ -8,7 +8,7 @@ use super::{Code, CodeInfo};
 pub const EMPTY_RANGE: Code = Code(&CodeInfo {
     id: "W0950",
     title: "empty range",
-    explain: r#"A range whose ends are the wrong way round holds nothing, as in Wireshark.
+    explain: r#"A range with the higher end first has no values, as in Wireshark.
 
 ```text
 let web = tcp.port in {90..80}
@@ -37,8 +37,8 @@ let get = tcp.payload[0:4] == 47:45:54:20
 /// A row that occurs twice.
 pub const DUPLICATE_ROW: Code = Code(&CodeInfo {
     id: "W0953",
-    title: "row there twice",
-    explain: r#"A row that is there twice is there once. Perhaps another one was meant.
+    title: "duplicate row",
+    explain: r#"A duplicate row has no effect. Perhaps another row was meant.
 
 ```text
 table hosts : set<ip> = {192.0.2.1, 192.0.2.1}

@@ -45,8 +45,8 @@ pub const ROW: Code = Code(&CodeInfo {
     title: "row does not fit the table",
     explain: r#"Each row has the parts of the key and, in a map, a value, each of its type. In a CSV file these are the cells of a
 line, separated by commas; lines that begin with `#` and blank lines are skipped, blanks around cells are cut, text
-with commas stands in double quotes. A first line of words is taken for a header where a cell of it should be
-something else than text.
+with commas stands in double quotes. A first line of words is a header if at least one column is of another type
+than text.
 
 ```text
 table users : map<ip, string> = {192.0.2.1 -> "alice", "bob" -> 192.0.2.2}
@@ -61,8 +61,8 @@ table users : map<ip, string> = {192.0.2.1 -> "alice", 192.0.2.2 -> "bob"}
 pub const DUPLICATE_KEY: Code = Code(&CodeInfo {
     id: "E0204",
     title: "key with two values",
-    explain: r#"A map has one value for a key. The order of rows never matters, so none of two values could win. Networks that lie
-within each other are different keys: the longest prefix counts.
+    explain: r#"A map has one value for a key. The order of rows never matters, so neither of two values could replace the other.
+Networks that lie within each other are different keys: the longest prefix counts.
 
 ```text
 table level : map<ip, uint> = {192.0.2.1 -> 1, 192.0.2.1 -> 2}
@@ -88,8 +88,8 @@ table blocked : set<cidr> = {192.0.2.0/24}
 pub const MORE_ROWS: Code = Code(&CodeInfo {
     id: "E0206",
     title: "more bad rows",
-    explain: r#"Of each table, the first 20 rows that are wrong are told one by one and the rest are counted. When every row is
-wrong, the cells are often in another order than the table's type, or separated by something else than commas.
+    explain: r#"The first 20 wrong rows of each table are reported one by one; the rest are counted. If every row is wrong, the
+cells are often in another order than in the table's type, or the separator is not a comma.
 
 ```mrule
 table users : map<ip, string> = {192.0.2.1 -> "alice"}
@@ -100,8 +100,8 @@ table users : map<ip, string> = {192.0.2.1 -> "alice"}
 pub const PARAM_VALUE: Code = Code(&CodeInfo {
     id: "E0210",
     title: "value of another type than the param's",
-    explain: r#"The default and the bounds of a param are constants of its type. Durations have a unit. IPv4 addresses are written
-as such, not as `::ffff:192.0.2.1`.
+    explain: r#"The default and the bounds of a param are constants of its type. Durations have a unit. Write an IPv4
+address in its own form, not as `::ffff:192.0.2.1`.
 
 ```text
 param hold_time : duration = 10
@@ -118,8 +118,8 @@ param host      : ip       = 192.0.2.1
 pub const PARAM_BOUNDS: Code = Code(&CodeInfo {
     id: "E0211",
     title: "bounds of a param",
-    explain: r#"Bounds are written `in LOW..HIGH`, both ends belong to them, and the default lies within. Numbers, sizes and durations
-have bounds.
+    explain: r#"Bounds are written `in LOW..HIGH`, both ends belong to them, and the default must be within them. Numbers, sizes and
+durations have bounds.
 
 ```text
 param head : size = 8KiB in 0..4KiB
@@ -136,8 +136,8 @@ param most : uint = 5 in 0..10
 pub const UNKNOWN_SET: Code = Code(&CodeInfo {
     id: "E0212",
     title: "no param of this name to set",
-    explain: r#"`--set NAME=VALUE` gives a param of the program another value for this run. Only what is declared as `param` can be
-set.
+    explain: r#"`--set NAME=VALUE` gives a param of the program another value for this run. Only a declared `param` can
+be set.
 
 ```mrule
 param head : size = 8KiB in 0..64KiB
@@ -152,7 +152,7 @@ mirrorc check rules.mrule --set head=1KiB
 pub const BAD_SET: Code = Code(&CodeInfo {
     id: "E0213",
     title: "value that the param cannot have",
-    explain: r#"A value given with `--set` is of the param's type and within its bounds, as a default is.
+    explain: r#"A value of `--set` must have the param's type and be within its bounds, as the default.
 
 ```mrule
 param head : size = 8KiB in 0..64KiB
@@ -167,9 +167,9 @@ mirrorc check rules.mrule --set head=1KiB
 pub const STATION_KIND: Code = Code(&CodeInfo {
     id: "E0220",
     title: "unknown station kind",
-    explain: r#"A station is one of `interface NAME`, `vxlan HOST [port P] vni N`, `geneve HOST [port P] vni N`,
-`gre HOST [key N]`, `erspan2 HOST session N`, `tzsp HOST [port P]`, `pcapng "PATH" [rotate SIZE] [rotate DURATION] [keep N]`,
-`pipe "PATH"`, `pipe stdout`. Tunnels can have `fragment`, and each `limit RATE [burst N]`.
+    explain: r#"A station is one of `interface NAME`, `vxlan HOST [port P] vni N`, `geneve HOST [port P] vni N`, `gre HOST [key N]`,
+`erspan2 HOST session N`, `tzsp HOST [port P]`, `pcapng "PATH" [rotate SIZE] [rotate DURATION] [keep N]`, `pipe
+"PATH"`, `pipe stdout`. Tunnels can have `fragment`, and each `limit RATE [burst N]`.
 
 ```text
 station ids { vxlann 192.0.2.10 vni 77 }
@@ -185,11 +185,11 @@ station lake { pcapng "lake.pcapng" rotate 1GiB keep 10 }
 pub const STATION_SETTING: Code = Code(&CodeInfo {
     id: "E0221",
     title: "setting of a station",
-    explain: r#"A setting is not known, said twice, or has a value that it cannot have. Network identifiers have 24 bits, names of
-interfaces at most 15 bytes, sessions of ERSPAN 10 bits; hosts are addresses, because names would have to be resolved
-again and again. In the path of a file `%` starts a conversion of strftime(3): `%Y %m %d %H %M %S` and some more, and
-`%%` is the sign. A `limit` with a unit is of bytes a second (`100Mbit`, `10MB`), one without is of copies a second;
-`burst` has the same kind of number.
+    explain: r#"A setting is unknown, occurs twice, or has a value that it cannot have. Network identifiers have 24 bits, names of
+interfaces at most 15 bytes, sessions of ERSPAN 10 bits. Hosts are addresses, because names would have to be resolved
+repeatedly. In the path of a file, `%` starts a conversion of strftime(3): `%Y %m %d %H %M %S` and some more; `%%` is a
+percent sign. A `limit` with a unit counts bytes a second (`100Mbit`, `10MB`), without a unit copies a second; `burst`
+has the same kind of number.
 
 ```text
 station a { vxlan 192.0.2.10 vni 16777216 }
@@ -210,7 +210,7 @@ station d { interface mon0 limit 100Mbit burst 1MiB }
 pub const MISSING_SETTING: Code = Code(&CodeInfo {
     id: "E0222",
     title: "setting of a station missing",
-    explain: r#"Every station says its kind and what that kind needs: tunnels a host, `vxlan` and `geneve` a `vni`, `erspan2` a
+    explain: r#"A station needs a kind and the settings of that kind: tunnels a host, `vxlan` and `geneve` a `vni`, `erspan2` a
 `session`, files and pipes a path. `keep` counts rotated files, so it needs `rotate`; `burst` needs `limit`.
 
 ```text
@@ -228,7 +228,7 @@ station b { interface eth1 }
 pub const TOO_MANY_STATIONS: Code = Code(&CodeInfo {
     id: "E0223",
     title: "too many stations",
-    explain: r#"A program has at most 64 stations. Policies that are loaded one beside the other have 64 each.
+    explain: r#"A program has at most 64 stations. Each loaded policy can have 64.
 
 ```mrule
 station ids { interface eth1 }
@@ -256,9 +256,9 @@ station b { pcapng "b.pcapng" }
 pub const TRIGGER: Code = Code(&CodeInfo {
     id: "E0230",
     title: "clauses of a trigger",
-    explain: r#"A trigger says what raises it, and how long it stays active (`hold`), each once. `external` triggers are raised and
-cleared through the API; others are raised by packets (`when`). Triggers `by flow` stay active as long as the flow
-lives (`hold flow`); a program has at most 64 of them. Other triggers remember so many keys as `keys` says.
+    explain: r#"A trigger has a condition or `external`, and the time that it stays active (`hold`), each once. `external` triggers
+are raised and cleared through the API; others are raised by packets (`when`). Triggers `by flow` stay active as long
+as the flow lives (`hold flow`); a program has at most 64 of them. Other triggers hold as many keys as `keys` says.
 
 ```text
 trigger attack by net.dst { external }
@@ -277,8 +277,8 @@ trigger evil   by flow    { when stream contains "evil"  hold flow }
 pub const WINDOW: Code = Code(&CodeInfo {
     id: "E0231",
     title: "counting over time",
-    explain: r#"`count(condition)`, `sum(number)` and `distinct(field)` count over the time behind `per`, from 1ms to 366d, for each key of
-the trigger in whose `when` they stand. They stand nowhere else: a rule asks for the trigger.
+    explain: r#"`count(condition)`, `sum(number)` and `distinct(field)` count over the time after `per`, from 1ms to 366d, for each
+key of the trigger in whose `when` they stand. They cannot stand elsewhere: a rule names the trigger.
 
 ```text
 let many = count(tcp) per 1m > 1000

@@ -9,8 +9,8 @@ use super::{Code, CodeInfo};
 pub const SYNTAX: Code = Code(&CodeInfo {
     id: "E0001",
     title: "syntax error",
-    explain: r#"Something stands where it cannot, or something is missing. The caret is on what does not fit, or on what
-comes before a gap; the message says what is expected there.
+    explain: r#"A part of the text is wrong or missing. The caret is on the part that does not fit, or on the token before
+the missing part; the message says what is expected there.
 
 ```text
 rule web { match tcp.port ==  snaplen full  to ids }
@@ -23,15 +23,15 @@ Write what is missing:
 rule web { match tcp.port == 80  snaplen full  to ids }
 ```
 
-The rest of the file is read all the same, so that one run shows all mistakes."#,
+The rest of the file is still read, so that one run shows all mistakes."#,
 });
 
 /// A file larger than [`MAX_FILE`](crate::MAX_FILE).
 pub const FILE_TOO_LARGE: Code = Code(&CodeInfo {
     id: "E0002",
     title: "file too large",
-    explain: r#"A rule file may have 16 MiB. Larger ones are lists of addresses as a rule; a table reads them from a file of
-its own, and can be changed while the program runs:
+    explain: r#"A rule file may have 16 MiB. A larger file usually contains a list of addresses; a table reads such a list from
+its own file, and can be changed while the program runs:
 
 ```mrule
 table blocked : set<cidr> from "blocked.csv"
@@ -64,8 +64,8 @@ let outer = not inner and ip.ttl > 1
 pub const UNCLOSED: Code = Code(&CodeInfo {
     id: "E0004",
     title: "bracket never closed",
-    explain: r#"A `(`, `[` or `{` has no partner. The caret is on the one that is open; its partner is missing somewhere
-before the next item or clause.
+    explain: r#"A `(`, `[` or `{` has no partner. The caret is on the open bracket; its partner is missing somewhere before the
+next item or clause.
 
 ```text
 rule web { match tcp.port in {80, 443  snaplen full  to ids }
@@ -109,7 +109,7 @@ rul web { match tcp.port == 80  snaplen full  to ids }
 rule web { match tcp.port == 80  snaplen full  to ids }
 ```
 
-A filter from Wireshark goes behind the `match` of a rule."#,
+Write a filter from Wireshark after the `match` of a rule."#,
 });
 
 /// A word that does not start a clause, in a place where a clause must start.
@@ -117,7 +117,7 @@ pub const UNKNOWN_CLAUSE: Code = Code(&CodeInfo {
     id: "E0010",
     title: "unknown clause",
     explain: r#"A `rule` or `limit` has the clauses `match`, `snaplen` and `to`; a `trigger` has `when`, `unless`, `hold`,
-`external` and `keys`. The `when` of a rule stands behind the length of a `snaplen`.
+`external` and `keys`. The `when` of a rule follows the length of a `snaplen`.
 
 ```text
 rule web { match tcp.port == 80  snapln full  to ids }
@@ -133,9 +133,9 @@ rule web { match tcp.port == 80  snaplen full when tcp.len > 0  to ids }
 pub const RESERVED_WORD: Code = Code(&CodeInfo {
     id: "E0011",
     title: "word of the language used as a name",
-    explain: r#"Words that start an item or a clause cannot be names, so that a mistake in one item never reaches the next.
-What an expression can speak of (`let`, `param`, `table`, `trigger`) also cannot have the name of an operator or of
-something that means more there: `and`, `any`, `full`, `headers`, `flow`.
+    explain: r#"Words that start an item or a clause cannot be names, so that a mistake in one item never affects the next.
+Items that expressions can name (`let`, `param`, `table`, `trigger`) also cannot have the name of an operator or of a
+word with a meaning in expressions: `and`, `any`, `full`, `headers`, `flow`.
 
 ```text
 let match = tcp.port == 80
@@ -150,8 +150,8 @@ let web = tcp.port == 80
 pub const NAME_STYLE: Code = Code(&CodeInfo {
     id: "E0012",
     title: "name is not snake_case",
-    explain: r#"Names are lower-case letters, digits and `_`, and do not start with a digit. So there is one way to write
-each, a dash is always a minus, and a dot always a field's.
+    explain: r#"Names are lower-case letters, digits and `_`, and do not start with a digit. Each name thus has one
+spelling, a dash is always a minus, and a dot is always part of a field's name.
 
 ```text
 rule Web-Servers { match Tcp.Port == 80  snaplen full  to ids }
@@ -161,7 +161,7 @@ rule Web-Servers { match Tcp.Port == 80  snaplen full  to ids }
 rule web_servers { match tcp.port == 80  snaplen full  to ids }
 ```
 
-The names of interfaces in a `station` are not ours and stand as they are: `station tap { interface br-lan }`."#,
+The names of interfaces in a `station` are written unchanged: `station tap { interface br-lan }`."#,
 });
 
 /// A keyword in the wrong case.
@@ -184,9 +184,9 @@ rule web { match tcp.port eq 80 and tcp  snaplen full  to ids }
 pub const SEPARATOR: Code = Code(&CodeInfo {
     id: "E0014",
     title: "commas missing or left over",
-    explain: r#"Between the elements of a set, the rows of a table and the stations behind `to` stands one comma. (Sets with
-blanks were Wireshark's until version 3.) Only the last row of a table may have a comma behind it, because tables are
-written over many lines. Items, clauses and the words of a station have nothing between them, no `;` either.
+    explain: r#"One comma separates the elements of a set, the rows of a table and the stations after `to`. (Wireshark had sets with
+blanks until version 3.) Only the last row of a table may have a comma after it, because tables are written over many
+lines. Items, clauses and the words of a station have no separator, not even `;`.
 
 ```text
 rule web { match tcp.port in {80 443};  snaplen full;  to ids lake }
@@ -201,8 +201,8 @@ rule web { match tcp.port in {80, 443}  snaplen full  to ids, lake }
 pub const EMPTY_SET: Code = Code(&CodeInfo {
     id: "E0015",
     title: "empty set",
-    explain: r#"`in {}` can never hold, so it is not what was meant. A set that is filled later, through the API, is a
-`table`; its rows may be none.
+    explain: r#"`in {}` can never hold, so it is a mistake. For a set that is filled later, through the API, declare a `table`;
+it may have no rows.
 
 ```text
 let known = net.src in {}
@@ -248,7 +248,7 @@ rule web { match tcp.port == 80  snaplen full  to ids }
 pub const CHAINED_COMPARISON: Code = Code(&CodeInfo {
     id: "E0018",
     title: "chained comparison",
-    explain: r#"A comparison holds or does not; that cannot be compared again. For a value between two others, write two
+    explain: r#"The result of a comparison is true or false and cannot be compared again. For a value between two others, write two
 comparisons, or a range.
 
 ```text
@@ -265,9 +265,9 @@ let same = tcp.port in {1..1023}
 pub const LAYER_OPERATOR: Code = Code(&CodeInfo {
     id: "E0019",
     title: "layer operator",
-    explain: r#"Wireshark's `ip.src#1` speaks of the first IP packet from outside. Here `ip.src` always does, and
-`inner.ip.src` speaks of the packet inside the first tunnel. Elsewhere `#` starts a comment, so `ip.src#1` would
-silently lose what comes after it; that is why it is an error. Before a comment, put a blank.
+    explain: r#"Wireshark's `ip.src#1` means the first IP packet from outside. Here `ip.src` always means that packet, and
+`inner.ip.src` means the packet inside the first tunnel. Elsewhere `#` starts a comment, so `ip.src#1` would
+silently drop the text after it; therefore it is an error. Before a comment, put a blank.
 
 ```text
 rule tunnels { match ip.src#2 == 192.0.2.1  snaplen full  to ids }
@@ -282,7 +282,7 @@ rule tunnels { match inner.ip.src == 192.0.2.1  snaplen full  to ids }  # not th
 pub const UNSUPPORTED: Code = Code(&CodeInfo {
     id: "E0020",
     title: "operator not supported",
-    explain: r#"Some operators are missing on purpose; each can be written with others.
+    explain: r#"Some operators do not exist on purpose; write other operators instead.
 
 ```text
 let a = tcp xor udp                 # one of both
@@ -306,8 +306,8 @@ pub const SLICE: Code = Code(&CodeInfo {
     id: "E0028",
     title: "malformed slice",
     explain: r#"A slice is `[offset:length]`, `[first-last]` with both ends, `[offset]` for one byte, `[offset:]` or
-`[:length]`. Offsets below zero count from the end. Wireshark joins several slices with commas; here each is compared
-by itself.
+`[:length]`. Offsets below zero count from the end. Wireshark joins several slices with commas; here, compare each
+slice by itself.
 
 ```text
 let a = tcp.payload[0,4] == 16:03
@@ -340,8 +340,8 @@ table lists : set<(ip, uint)>
 pub const STATION_WORD: Code = Code(&CodeInfo {
     id: "E0030",
     title: "word of a station that must be quoted",
-    explain: r#"The words of a station are literals, or names of letters, digits, `_`, `-` and `.` as interfaces have them.
-Whatever has other characters, such as the name of a file, stands in quotes.
+    explain: r#"The words of a station are literals, or names of letters, digits, `_`, `-` and `.` as in names of interfaces.
+Text with other characters, such as the name of a file, stands in quotes.
 
 ```text
 station lake { pcapng captures/lake.pcapng rotate 1GiB }
@@ -356,6 +356,6 @@ station lake { pcapng "captures/lake.pcapng" rotate 1GiB }
 pub const TOO_MANY: Code = Code(&CodeInfo {
     id: "E0031",
     title: "too many errors",
-    explain: r#"At most 1000 errors of a file are reported; there are more. Mend those that are shown and check again. Is it a
-rule file at all?"#,
+    explain: r#"At most 1000 errors of a file are reported, and there are more. Fix the errors that are shown and check again. Is it
+a rule file at all?"#,
 });

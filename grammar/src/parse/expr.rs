@@ -254,7 +254,7 @@ impl Builder<'_> {
             "^" => Some((
                 syntax::UNSUPPORTED,
                 "`^` is no operator here",
-                "there is `&` and `|` on numbers",
+                "the operators on bits are `&` and `|`",
                 None,
             )),
             "xor" | "^^" => Some((
@@ -304,7 +304,7 @@ impl Builder<'_> {
                         nots.push(span);
                         continue;
                     }
-                    ("`not` cannot stand behind this operator", "put parentheses around it: `(not x)`")
+                    ("`not` cannot follow this operator", "put parentheses around it: `(not x)`")
                 }
                 "-" => {
                     ("there are no negative numbers", "numbers are 0 or more; write the other side larger")

@@ -336,7 +336,7 @@ impl Report<'_> {
         let help = match (self.place, near) {
             (_, Some(near)) => format!("did you mean `{near}`?"),
             (Place::RuleClause, None) if found == "when" => {
-                "`when` stands behind the length of a `snaplen`: `snaplen full when tcp.len > 0`".into()
+                "`when` follows the length of a `snaplen`: `snaplen full when tcp.len > 0`".into()
             }
             (Place::TriggerClause, None) if found == "match" => "a trigger is raised by `when`".into(),
             (place, None) if other.contains(&found) => {

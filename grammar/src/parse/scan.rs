@@ -347,7 +347,7 @@ impl<'t, 's> Scanner<'t, 's> {
             let shown = char::from(bracket);
             let braced = matches!(self.keyword, Some("rule" | "limit" | "trigger" | "station"));
             let help = if braced && !self.complete && bracket == b'}' {
-                "the `{` behind the name of the item is missing, or this is one too many"
+                "the `{` after the name of the item is missing, or this bracket is superfluous"
             } else {
                 "take it away, or open the bracket that it closes"
             };

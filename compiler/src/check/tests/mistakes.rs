@@ -84,7 +84,7 @@ fn names_of_fields_are_taken() {
 fn circles_are_told_once_whatever_their_length() {
     wrong("let a = a or tcp", &[("E0106", "a")]);
     let built = wrong("let a = b\nlet b = c\nlet c = a\nlet d = a and tcp", &[("E0106", "a")]);
-    assert_eq!(built.diagnostics[0].message, "these need each other: `a` -> `b` -> `c` -> `a`");
+    assert_eq!(built.diagnostics[0].message, "these refer to each other: `a` -> `b` -> `c` -> `a`");
     wrong("param a : uint = b\nlet b = a + 1", &[("E0106", "b")]);
 }
 

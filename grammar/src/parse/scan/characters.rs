@@ -178,7 +178,7 @@ impl Scanner<'_, '_> {
                 self.last = Last::Other;
             }
             _ if c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}') => {
-                let help = "it looks like a blank and is none; write a plain blank";
+                let help = "it looks like a blank and is another character; write a plain blank";
                 self.unexpected(start..end, &format!("U+{:04X}", u32::from(c)), help);
                 self.mask(start..end, b' ');
             }
