@@ -22,7 +22,7 @@ limit privacy { match tcp.port == 8443  snaplen headers }
 ```"#,
 });
 
-/// A clause that stands twice.
+/// A clause that occurs twice.
 pub const REPEATED_CLAUSE: Code = Code(&CodeInfo {
     id: "E0131",
     title: "clause said twice",
