@@ -128,7 +128,7 @@ pub fn give_up(keep: &Keep) -> Result<Vec<String>, Error> {
         become_user(user).map_err(|error| Error::User {
             name: user.name.clone(),
             why: match error.kind() {
-                io::ErrorKind::PermissionDenied => "only root can run as somebody else".to_owned(),
+                io::ErrorKind::PermissionDenied => "only root can run as another user".to_owned(),
                 _ => format!("it cannot be run as: {error}"),
             },
         })?;

@@ -116,7 +116,7 @@ pub enum FlowAct {
 pub enum FlowRefusal {
     /// The program tracks no flows.
     #[error(
-        "no flows are kept, as no rule speaks of them; a trigger by flow does: `trigger keep by flow {{ external  hold flow }}`"
+        "the policy tracks no flows, because no rule uses them; add a trigger by flow: `trigger keep by flow {{ external  hold flow }}`"
     )]
     Untracked,
     /// No flow has this name.
@@ -131,7 +131,7 @@ pub enum FlowRefusal {
         all: Vec<FlowName>,
     },
     /// There is no room for another suppression.
-    #[error("there is no room: so many flows are suppressed as can be")]
+    #[error("there is no room for another suppressed flow; end another suppression first")]
     Full,
     /// Another version of the policy decides by now.
     #[error("another version was loaded meanwhile; try again")]

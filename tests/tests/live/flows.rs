@@ -273,7 +273,7 @@ fn flows_are_shown_ranked_and_refused() {
         place.command(&["load", &plain, "--as", "plain"]);
         assert_eq!(get("/v1/flows/top?policy=plain").status, 409);
         let (_, said) = place.refused(&["top", "--policy", "plain"]);
-        assert!(said.contains("no flows are kept"), "{said}");
+        assert!(said.contains("tracks no flows"), "{said}");
         let (_, said) = place.refused(&["flow", "pin", name, "--policy", "plain"]);
         assert!(said.contains("trigger keep by flow { external  hold flow }"), "{said}");
         place.run.stop();

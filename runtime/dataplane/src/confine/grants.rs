@@ -145,7 +145,7 @@ impl Grants {
                 Err(why) => refused(why),
             },
             Target::Pipe { path: None } => {
-                refused("standard output is of whoever started the run; give the pipe a path".to_owned())
+                refused("standard output belongs to the owner of the run; give the pipe a path".to_owned())
             }
         }
     }

@@ -75,14 +75,14 @@ impl Live {
             let what = match self.bridges.condition(at) {
                 Condition::Well => continue,
                 Condition::Beside(found) => {
-                    let what = format!("{name} has a filter of somebody else beside the redirect: {found}");
+                    let what = format!("{name} has a filter of another program beside the redirect: {found}");
                     add(TroubleKind::ForeignFilter, name, what, false);
                     continue;
                 }
                 Condition::Missing => format!("the redirect of {name} is missing"),
                 Condition::Diverted => format!("the redirect of {name} leads to another interface"),
                 Condition::Foreign(found) => {
-                    format!("{name} has a filter of somebody else in place of the redirect: {found}")
+                    format!("{name} has a filter of another program in place of the redirect: {found}")
                 }
             };
             add(

@@ -122,11 +122,11 @@ impl fmt::Display for Event {
             ),
             Event::ForeignFilter { name, found, instead: true } => write!(
                 f,
-                "{name} has a filter of somebody else in place of the redirect ({found}): what enters there is \
+                "{name} has a filter of another program in place of the redirect ({found}): what enters there is \
                  not forwarded, and nothing is put back while it is there"
             ),
             Event::ForeignFilter { name, found, instead: false } => {
-                write!(f, "{name} has a filter of somebody else beside the redirect: {found}")
+                write!(f, "{name} has a filter of another program beside the redirect: {found}")
             }
             Event::Mtu { wide, narrow, mtu } => {
                 write!(

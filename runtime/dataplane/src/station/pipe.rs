@@ -176,7 +176,9 @@ fn fifo(place: &Place) -> Result<Key, String> {
             Err(format!("`{shown}` is no FIFO; for a file write `pcapng \"{shown}\"`"))
         }
         Some(about) => Err(format!("`{shown}` is {}; a pipe station writes into a FIFO", kind(&about))),
-        None => Err(format!("somebody removed `{shown}` again")),
+        None => Err(format!(
+            "`{shown}` was removed meanwhile; keep other programs from it, or give the pipe another path"
+        )),
     }
 }
 

@@ -135,7 +135,7 @@ fn a_redirect_that_vanishes_is_put_back() {
         tc(
             "tc filter add dev out0 ingress prio 7 protocol ip u32 match u32 0 0 action mirred egress redirect dev m0",
         );
-        place.run.says("a filter of somebody else");
+        place.run.says("a filter of another program");
         until("health says so", || {
             place.reasons().iter().any(|kind| kind == "not_forwarding" || kind == "foreign_filter")
         });
