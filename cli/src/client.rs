@@ -1,11 +1,12 @@
 //! The HTTP client of the commands: connects to the control socket or the remote API of a running
-//! mirrorc ([`way`]), sends one request and reads one answer. The invariant: when the server
+//! mirrorc ([`endpoint`]), sends one request and reads one answer. The invariant: when the server
 //! refuses a request, the failure has the server's words. (Rejected: an HTTP client library; hyper,
 //! which serves the API, can also be the client.)
 
-mod way;
+mod endpoint;
 
 use crate::exit::{Exit, Failure};
+use endpoint::Endpoint;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -15,7 +16,6 @@ use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use way::Way;
 
 /// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct To {
     /// Address of the running mirrorc: the control socket given to `run --control`, or
     /// `https://HOST:PORT`
-    #[arg(long, value_name = "SOCKET|URL", env = "MIRRORC_CONTROL", value_parser = Way::parse)]
-    to: Option<Way>,
+    #[arg(long, value_name = "SOCKET|URL", env = "MIRRORC_CONTROL", value_parser = Endpoint::parse)]
+    to: Option<Endpoint>,
     /// File with the token that `mirrorc token` created, for the remote API
     #[arg(long, value_name = "FILE", env = "MIRRORC_TOKEN_FILE", value_parser = file)]
     token_file: Option<PathBuf>,
@@ -115,7 +115,7 @@ impl To {
         sent: Sent,
         take: impl AsyncFnOnce(Response<Incoming>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let way = self.way()?;
+        let endpoint = self.endpoint()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (kind, body) = match sent {
             Sent::Nothing => (None, Vec::new()),
@@ -126,7 +126,7 @@ impl To {
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }
-        if let (Some(path), Way::Tls { .. }) = (named(&self.token_file), way) {
+        if let (Some(path), Endpoint::Tls { .. }) = (named(&self.token_file), endpoint) {
             let token =
                 std::fs::read_to_string(path).map_err(|e| Failure::file("read", path.display(), &e))?;
             request = request.header("authorization", format!("Bearer {}", token.trim()));
@@ -135,7 +135,7 @@ impl To {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| Failure::usage(format!("cannot build the request: {error}")))?;
         runtime.block_on(async {
-            let reached = tokio::time::timeout(PATIENCE, way.connect(named(&self.ca))).await;
+            let reached = tokio::time::timeout(PATIENCE, endpoint.connect(named(&self.ca))).await;
             let stream = reached.map_err(|_| self.broken("it takes longer than 60 s"))??;
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
                 .await
@@ -161,8 +161,8 @@ impl To {
     ///
     /// # Errors
     /// It is not said; an environment variable that is empty says nothing.
-    fn way(&self) -> Result<&Way, Failure> {
-        self.to.as_ref().filter(|way| !way.is_empty()).ok_or_else(|| {
+    fn endpoint(&self) -> Result<&Endpoint, Failure> {
+        self.to.as_ref().filter(|endpoint| !endpoint.is_empty()).ok_or_else(|| {
             Failure::usage("no running mirrorc is named").help(
                 "use `--to SOCKET` with the control socket of `mirrorc run ... --control SOCKET`, or\n\
                  `--to https://HOST:PORT` for the remote API; or set the variable once:\n\
@@ -187,7 +187,7 @@ impl To {
     }
 
     fn broken(&self, what: &str) -> Failure {
-        let name = self.to.as_ref().map(Way::name).unwrap_or_default();
+        let name = self.to.as_ref().map(Endpoint::name).unwrap_or_default();
         Failure::usage(format!("no answer from `{name}`: {what}"))
     }
 }

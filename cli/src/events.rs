@@ -105,7 +105,7 @@ impl Events {
             writeln!(err, "{} cannot write to `{name}`: {error}", look.paint(BAD, "error:"))?;
         }
         if done.dropped > 0 {
-            let (dropped, told) = (grouped(done.dropped), grouped(done.told));
+            let (dropped, told) = (grouped(done.dropped), grouped(done.emitted));
             writeln!(err, "{} {dropped} of {told} events were not written", look.paint(DOUBT, "warning:"))?;
         }
         Ok(done.error.is_none() && done.dropped == 0)

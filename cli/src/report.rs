@@ -8,8 +8,8 @@ use mrule_grammar::span::SourceMap;
 use std::fmt;
 
 pub mod json;
+pub mod location;
 pub mod page;
-pub mod place;
 pub mod sarif;
 pub mod text;
 
@@ -30,22 +30,22 @@ impl<'a> Report<'a> {
     }
 
     /// Counts the diagnostics by severity.
-    pub fn tally(&self) -> Tally {
+    pub fn counts(&self) -> FindingCounts {
         let errors = self.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
-        Tally { errors, warnings: self.diagnostics.len() - errors }
+        FindingCounts { errors, warnings: self.diagnostics.len() - errors }
     }
 }
 
 /// The number of diagnostics by severity; prints as `3 errors, 1 warning`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
+pub struct FindingCounts {
     /// Errors.
     pub errors: usize,
     /// Warnings.
     pub warnings: usize,
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for FindingCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.errors, self.warnings) {
             (e, 0) => f.write_str(&count(e, "error")),

@@ -146,8 +146,8 @@ impl Rules {
         Ok(match program {
             Some(program) => Ok(Checked { program, sources, bundle }),
             None => {
-                let tally = screen.err_look.paint(BAD, &report.tally().to_string());
-                writeln!(screen.err, "{tally}; {then}")?;
+                let counts = screen.err_look.paint(BAD, &report.counts().to_string());
+                writeln!(screen.err, "{counts}; {then}")?;
                 Err(Exit::Problems)
             }
         })

@@ -236,8 +236,8 @@ mod tests {
         assert!(matches!(printable("plain é 漢\n"), std::borrow::Cow::Borrowed(_)));
     }
 
-    struct Gone;
-    impl Write for Gone {
+    struct ClosedPipe;
+    impl Write for ClosedPipe {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_went_away_is_no_error() {
-        let mut quiet = Quiet::new(Gone);
+        let mut quiet = Quiet::new(ClosedPipe);
         quiet.write_all(b"one").unwrap();
         quiet.write_all(b"two").unwrap();
         quiet.flush().unwrap();

@@ -12,7 +12,7 @@
 //!   `fields`). V1-V3 make a guarded load in bounds. Payloads and options are not covered; they go
 //!   through total helpers.
 //! - **V4** during a call, only generated code and shims use what they write: `asked`, `verdicts`,
-//!   `tally`, `seen`, `keys`, `events`, `fired`, each with room for the call; the context's `key`,
+//!   `counters`, `seen`, `keys`, `events`, `fired`, each with room for the call; the context's `key`,
 //!   `head`, `head_serial`; behind `host`, which code only passes on, `scratch` and `cuts`.
 //! - **V5** helpers called by generated code are total and never unwind.
 //! - **V6** code and constants outlive every call: the engine owns both and is held while a batch
@@ -416,7 +416,7 @@ pub struct Context<'a> {
     /// set.
     pub verdicts: *mut Verdict,
     /// Per rule, then per limit: for how many packets its match held. Wrapping counters.
-    pub tally: *mut u64,
+    pub counters: *mut u64,
     /// Per rule, then per limit: the serial number of the last packet that was counted for it.
     pub seen: *mut u64,
     /// The values of the params, two words each (high, low).

@@ -1,6 +1,6 @@
 //! The memory for an engine's verdicts: room for a batch of packets. A worker keeps it and uses it
 //! again, so that deciding allocates nothing. The invariant: `asked.len() == capacity`,
-//! `verdicts.len() == capacity * stations`, `tally.len() == seen.len() == rules + limits`; a
+//! `verdicts.len() == capacity * stations`, `counters.len() == seen.len() == rules + limits`; a
 //! verdict is meaningful only if its bit in `asked` is set. (Rejected: returning a `Vec` per
 //! packet.)
 
@@ -14,7 +14,7 @@ pub struct Batch {
     rules: usize,
     pub(crate) asked: Vec<u64>,
     pub(crate) verdicts: Vec<Verdict>,
-    pub(crate) tally: Vec<u64>,
+    pub(crate) counters: Vec<u64>,
     /// For native code: the serial number of the last packet that was counted for each rule or
     /// limit, and of the current packet.
     pub(crate) seen: Vec<u64>,
@@ -32,7 +32,7 @@ impl Batch {
             rules: program.rules.len(),
             asked: vec![0; capacity],
             verdicts: vec![Verdict::default(); capacity * stations],
-            tally: vec![0; program.rules.len() + program.limits.len()],
+            counters: vec![0; program.rules.len() + program.limits.len()],
             seen: vec![0; program.rules.len() + program.limits.len()],
             serial: 0,
             cuts: vec![Cut::default(); stations],
@@ -41,7 +41,7 @@ impl Batch {
 
     /// Seeds the counters: how often each rule's and limit's `match` held in the previous version.
     pub fn count_from(&mut self, rules: impl Iterator<Item = u64>, limits: impl Iterator<Item = u64>) {
-        let (mine, rest) = self.tally.split_at_mut(self.rules);
+        let (mine, rest) = self.counters.split_at_mut(self.rules);
         for (count, before) in mine.iter_mut().zip(rules).chain(rest.iter_mut().zip(limits)) {
             *count = before;
         }
@@ -55,8 +55,8 @@ impl Batch {
             && self.verdicts.len() == self.asked.len() * stations
             && self.cuts.len() == stations
             && rules == self.rules
-            && self.tally.len() == rules + limits
-            && self.seen.len() == self.tally.len()
+            && self.counters.len() == rules + limits
+            && self.seen.len() == self.counters.len()
     }
 
     /// The greatest number of packets.
@@ -88,11 +88,11 @@ impl Batch {
 
     /// For how many packets each rule's `match` held since the batch was made.
     pub fn matched(&self) -> &[u64] {
-        self.tally.get(..self.rules).unwrap_or(&[])
+        self.counters.get(..self.rules).unwrap_or(&[])
     }
 
     /// For how many packets each limit's `match` held, of the packets that a rule asked a copy of.
     pub fn limited(&self) -> &[u64] {
-        self.tally.get(self.rules..).unwrap_or(&[])
+        self.counters.get(self.rules..).unwrap_or(&[])
     }
 }

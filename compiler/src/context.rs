@@ -125,7 +125,7 @@ impl Probe {
 #[derive(Debug, Clone, Copy)]
 pub struct PacketContext<'a> {
     /// The batch.
-    pub sight: &'a BatchContext,
+    pub context: &'a BatchContext,
     /// The packet's number in the batch.
     pub at: usize,
     /// The values of the program's windows for this packet, then for the packets after it. Empty if
@@ -152,8 +152,8 @@ impl PacketContext<'static> {
 
 impl<'a> PacketContext<'a> {
     /// A packet of a batch.
-    pub fn of(sight: &'a BatchContext, at: usize) -> PacketContext<'a> {
-        PacketContext { sight, at, windows: &[] }
+    pub fn of(context: &'a BatchContext, at: usize) -> PacketContext<'a> {
+        PacketContext { context, at, windows: &[] }
     }
 
     /// The same packet with the values of windows.
@@ -169,12 +169,12 @@ impl<'a> PacketContext<'a> {
 
     /// Its flow; a flow without any data if there is none.
     pub fn flow(self) -> FlowView {
-        self.sight.flows.get(self.at).copied().unwrap_or_default()
+        self.context.flows.get(self.at).copied().unwrap_or_default()
     }
 
     /// Its headers, if they were dissected for the batch.
     pub fn head(self) -> Option<&'a Head> {
-        self.sight.heads.get(self.at)
+        self.context.heads.get(self.at)
     }
 
     /// The packet's headers: from the context, or dissected now.
@@ -184,12 +184,12 @@ impl<'a> PacketContext<'a> {
 
     /// Whether it completes a match of a pattern.
     pub fn found(self, pattern: StreamId) -> bool {
-        self.sight.found(self.at, pattern)
+        self.context.found(self.at, pattern)
     }
 
     /// The values of a field of its messages.
     pub fn facets(self, facet: Facet) -> impl Iterator<Item = FacetValue<'a>> {
-        self.sight.facets(self.at, facet)
+        self.context.facets(self.at, facet)
     }
 }
 

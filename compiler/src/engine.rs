@@ -94,7 +94,7 @@ impl Engine {
         &self.program
     }
 
-    /// Decides a batch of packets, at most as many as the batch has room for. `sight` is the
+    /// Decides a batch of packets, at most as many as the batch has room for. `context` is the
     /// context of their flows; programs that do not read flows ignore it. The batch, the context
     /// and the environment must have been made for the same program.
     pub fn decide(
@@ -102,10 +102,10 @@ impl Engine {
         environment: &Environment,
         scratch: &mut Scratch,
         packets: &[Packet],
-        sight: &BatchContext,
+        context: &BatchContext,
         batch: &mut Batch,
     ) {
-        self.decide_part(environment, scratch, packets, 0..packets.len(), sight, batch);
+        self.decide_part(environment, scratch, packets, 0..packets.len(), context, batch);
     }
 
     /// Decides some packets of a batch, for programs whose triggers change between packets. The
@@ -116,12 +116,12 @@ impl Engine {
         scratch: &mut Scratch,
         packets: &[Packet],
         part: Range<usize>,
-        sight: &BatchContext,
+        context: &BatchContext,
         batch: &mut Batch,
     ) {
         match &self.jit {
-            Some(jit) => jit.decide(environment, scratch, packets, part, sight, batch),
-            None => self.interpret(environment, scratch, packets, part, sight, batch),
+            Some(jit) => jit.decide(environment, scratch, packets, part, context, batch),
+            None => self.interpret(environment, scratch, packets, part, context, batch),
         }
     }
 
@@ -178,19 +178,19 @@ impl Engine {
         scratch: &mut Scratch,
         packets: &[Packet],
         part: Range<usize>,
-        sight: &BatchContext,
+        context: &BatchContext,
         batch: &mut Batch,
     ) {
         let stations = self.program.stations.len();
         for at in part {
             let (Some(packet), Some(asked)) = (packets.get(at), batch.asked.get_mut(at)) else { return };
-            let seen = PacketContext::of(sight, at);
+            let seen = PacketContext::of(context, at);
             let head = seen.head_of(packet);
             let verdicts = batch.verdicts.get_mut(at * stations..(at + 1) * stations).unwrap_or(&mut []);
             *asked = Eval::new(environment, scratch, packet, &head, seen).decide(
                 &self.program,
                 verdicts,
-                &mut batch.tally,
+                &mut batch.counters,
             );
         }
     }

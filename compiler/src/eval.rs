@@ -114,7 +114,7 @@ impl<'a> Eval<'a> {
     }
 
     /// The stations for which a rule asked a copy. Their verdicts are written.
-    pub fn decide(&mut self, program: &Program, verdicts: &mut [Verdict], tally: &mut [u64]) -> u64 {
+    pub fn decide(&mut self, program: &Program, verdicts: &mut [Verdict], counters: &mut [u64]) -> u64 {
         let mut asked = 0;
         // For each station, the size of the longest single requested range.
         let mut longest = [0; crate::abi::MAX_STATIONS];
@@ -122,7 +122,7 @@ impl<'a> Eval<'a> {
             if !self.holds(&rule.matches) {
                 continue;
             }
-            count(tally, r);
+            count(counters, r);
             for ask in &rule.asks {
                 let Some(range) = self.ask(ask) else { continue };
                 if length::size(range) == 0 {
@@ -145,25 +145,25 @@ impl<'a> Eval<'a> {
             }
         }
         if asked != 0 {
-            self.limit(program, asked, verdicts, tally);
+            self.limit(program, asked, verdicts, counters);
         }
         asked
     }
 
-    fn limit(&mut self, program: &Program, asked: u64, verdicts: &mut [Verdict], tally: &mut [u64]) {
+    fn limit(&mut self, program: &Program, asked: u64, verdicts: &mut [Verdict], counters: &mut [u64]) {
         // For each station, the range requested before any limit, and the size of the shortest cut
         // of that range by one limit.
-        let mut uncut = [(0, 0); crate::abi::MAX_STATIONS];
+        let mut full_length = [(0, 0); crate::abi::MAX_STATIONS];
         let mut shortest = [0; crate::abi::MAX_STATIONS];
-        for ((verdict, uncut), shortest) in verdicts.iter().zip(&mut uncut).zip(&mut shortest) {
-            *uncut = (verdict.start, verdict.end);
-            *shortest = length::size(*uncut);
+        for ((verdict, full_length), shortest) in verdicts.iter().zip(&mut full_length).zip(&mut shortest) {
+            *full_length = (verdict.start, verdict.end);
+            *shortest = length::size(*full_length);
         }
         for (l, limit) in program.limits.iter().enumerate() {
             if !self.holds(&limit.matches) {
                 continue;
             }
-            count(tally, program.rules.len() + l);
+            count(counters, program.rules.len() + l);
             for ask in &limit.asks {
                 let Some(allowed) = self.ask(ask) else { continue };
                 for (s, verdict) in verdicts.iter_mut().enumerate() {
@@ -171,8 +171,11 @@ impl<'a> Eval<'a> {
                         continue;
                     }
                     (verdict.start, verdict.end) = length::cut((verdict.start, verdict.end), allowed);
-                    let (Some(uncut), Some(shortest)) = (uncut.get(s), shortest.get_mut(s)) else { continue };
-                    let left = length::size(length::cut(*uncut, allowed));
+                    let (Some(full_length), Some(shortest)) = (full_length.get(s), shortest.get_mut(s))
+                    else {
+                        continue;
+                    };
+                    let left = length::size(length::cut(*full_length, allowed));
                     if left < *shortest {
                         *shortest = left;
                         verdict.limit = l as u32;
@@ -342,8 +345,8 @@ fn compare<T: Ord + ?Sized>(op: CompareOp, a: &T, b: &T) -> bool {
     }
 }
 
-fn count(tally: &mut [u64], at: usize) {
-    if let Some(n) = tally.get_mut(at) {
+fn count(counters: &mut [u64], at: usize) {
+    if let Some(n) = counters.get_mut(at) {
         *n = n.wrapping_add(1);
     }
 }

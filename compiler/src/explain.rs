@@ -25,16 +25,16 @@ const TESTS: usize = 8;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// Every rule, in the program's order.
-    pub rules: Vec<Told>,
+    pub rules: Vec<RuleExplanation>,
     /// Every limit, in the program's order, whether or not a rule asked for anything.
-    pub limits: Vec<Told>,
+    pub limits: Vec<RuleExplanation>,
     /// The stations for which a rule asked a copy.
-    pub stations: Vec<StationTold>,
+    pub stations: Vec<StationExplanation>,
 }
 
 /// One rule or limit.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub struct RuleExplanation {
     /// Its name.
     pub name: String,
     /// The place of its name.
@@ -46,12 +46,12 @@ pub struct Told {
     /// The tests that explain why its `match` held or failed.
     pub tests: Vec<Test>,
     /// Its `snaplen` lines.
-    pub asks: Vec<AskTold>,
+    pub asks: Vec<AskExplanation>,
 }
 
 /// One `snaplen` line.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AskTold {
+pub struct AskExplanation {
     /// The length as text.
     pub length: String,
     /// Its place.
@@ -76,7 +76,7 @@ pub struct Test {
 
 /// The decision for one station.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StationTold {
+pub struct StationExplanation {
     /// Its id.
     pub station: StationId,
     /// Its name.
@@ -101,12 +101,12 @@ pub fn explain(
 ) -> Explanation {
     let mut scratch = Scratch::default();
     let mut out = vec![Verdict::default(); program.stations.len()];
-    let mut tally = vec![0; program.rules.len() + program.limits.len()];
+    let mut counters = vec![0; program.rules.len() + program.limits.len()];
     let mut eval = Eval::new(environment, &mut scratch, packet, head, seen);
-    let asked = eval.decide(program, &mut out, &mut tally);
-    let mut teller = Teller { render: Render::new(program), windows: &[], packet, head, seen, eval };
-    let rules: Vec<Told> = program.rules.iter().map(|rule| teller.rule(rule)).collect();
-    let limits = program.limits.iter().map(|limit| teller.rule(limit)).collect();
+    let asked = eval.decide(program, &mut out, &mut counters);
+    let mut explainer = Explainer { render: Render::new(program), windows: &[], packet, head, seen, eval };
+    let rules: Vec<RuleExplanation> = program.rules.iter().map(|rule| explainer.rule(rule)).collect();
+    let limits = program.limits.iter().map(|limit| explainer.rule(limit)).collect();
     let name = |rules: &[Rule], index: u32| {
         rules.get(index as usize).map_or_else(String::new, |rule| rule.name.clone())
     };
@@ -118,7 +118,7 @@ pub fn explain(
         let speaking =
             program.rules.iter().zip(&rules).filter(|(rule, told)| told.held && rule.stations >> s & 1 == 1);
         let ranges = speaking.flat_map(|(_, told)| &told.asks).filter(|ask| ask.held).map(|ask| ask.range);
-        stations.push(StationTold {
+        stations.push(StationExplanation {
             station: StationId(s as u32),
             name: station.name.clone(),
             requested: ranges.fold((0, 0), length::cover),
@@ -143,9 +143,9 @@ pub fn why(
     let mut eval = Eval::new(environment, &mut scratch, packet, head, seen);
     let held = eval.holds(condition);
     let windows = &program.texts.windows;
-    let mut teller = Teller { render: Render::new(program), windows, packet, head, seen, eval };
+    let mut explainer = Explainer { render: Render::new(program), windows, packet, head, seen, eval };
     let mut tests = Vec::new();
-    teller.tests(condition, held, &mut tests);
+    explainer.tests(condition, held, &mut tests);
     tests
 }
 
@@ -178,7 +178,7 @@ pub fn reason(
     Some(if values.is_empty() { said } else { format!("{said} ({})", values.join(", ")) })
 }
 
-struct Teller<'a> {
+struct Explainer<'a> {
     render: Render<'a>,
     /// The source texts of windows.
     windows: &'a [Arc<str>],
@@ -188,12 +188,12 @@ struct Teller<'a> {
     eval: Eval<'a>,
 }
 
-impl Teller<'_> {
-    fn rule(&mut self, rule: &Rule) -> Told {
+impl Explainer<'_> {
+    fn rule(&mut self, rule: &Rule) -> RuleExplanation {
         let held = self.eval.holds(&rule.matches);
         let mut tests = Vec::new();
         self.tests(&rule.matches, held, &mut tests);
-        Told {
+        RuleExplanation {
             name: rule.name.clone(),
             span: rule.span,
             to: self.render.stations(rule.stations),
@@ -205,8 +205,8 @@ impl Teller<'_> {
 
     /// The lines of a rule or limit. One line of the text may become several that exclude each
     /// other (`stream M..N`): the line that holds is reported, or else the first.
-    fn asks(&mut self, rule: &Rule) -> Vec<AskTold> {
-        let mut told: Vec<AskTold> = Vec::with_capacity(rule.asks.len());
+    fn asks(&mut self, rule: &Rule) -> Vec<AskExplanation> {
+        let mut told: Vec<AskExplanation> = Vec::with_capacity(rule.asks.len());
         for ask in &rule.asks {
             let ask = self.ask(ask);
             match told.last_mut().filter(|last| last.span == ask.span && ask.span != Span::default()) {
@@ -218,13 +218,13 @@ impl Teller<'_> {
         told
     }
 
-    fn ask(&mut self, ask: &Ask) -> AskTold {
+    fn ask(&mut self, ask: &Ask) -> AskExplanation {
         let held = self.eval.holds(&ask.when);
         let mut tests = Vec::new();
         if !held {
             self.tests(&ask.when, false, &mut tests);
         }
-        AskTold {
+        AskExplanation {
             length: self.render.length(&ask.length),
             span: ask.span,
             held,

@@ -47,7 +47,7 @@ pub struct Plan {
 
 /// A header number under a mask: a part of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Part {
+pub struct MaskedLoad {
     /// The number.
     pub load: Load,
     /// The mask of the bits that count.
@@ -62,14 +62,14 @@ pub struct Signature {
     /// Presence bits of the inner packet.
     pub inner: u64,
     /// The parts, packed into words in this order by [`Signature::places`].
-    pub parts: Vec<Part>,
+    pub parts: Vec<MaskedLoad>,
 }
 
 impl Signature {
     /// For each part, its word and its shift in that word.
     pub fn places(&self) -> Vec<(usize, u32)> {
         let (mut word, mut used) = (0, 0);
-        let place = |part: &Part| {
+        let place = |part: &MaskedLoad| {
             let width = 64 - part.load.mask.leading_zeros();
             if used + width > 64 {
                 word += 1;
@@ -350,10 +350,10 @@ fn keyed(conjunction: Vec<Pred>, depth: Depth) -> Option<Vec<Entry>> {
     let residual = Pred::and(residual);
     let mut entries = vec![(Vec::new(), Vec::new())];
     for (load, blocks) in &used {
-        let extend = |(parts, values): &(Vec<Part>, Vec<u64>)| {
+        let extend = |(parts, values): &(Vec<MaskedLoad>, Vec<u64>)| {
             let one = |&(mask, value): &(u64, u64)| {
                 (
-                    [parts.as_slice(), &[Part { load: *load, mask }]].concat(),
+                    [parts.as_slice(), &[MaskedLoad { load: *load, mask }]].concat(),
                     [values.as_slice(), &[value]].concat(),
                 )
             };
@@ -361,7 +361,7 @@ fn keyed(conjunction: Vec<Pred>, depth: Depth) -> Option<Vec<Entry>> {
         };
         entries = entries.iter().flat_map(extend).collect();
     }
-    let entry = |(parts, values): (Vec<Part>, Vec<u64>)| {
+    let entry = |(parts, values): (Vec<MaskedLoad>, Vec<u64>)| {
         let signature = Signature { outer, inner, parts };
         let mut key = vec![0; signature.words()];
         for (&(word, shift), value) in signature.places().iter().zip(&values) {

@@ -71,14 +71,14 @@ pub struct State {
 /// large.
 #[derive(Debug)]
 pub struct Automaton {
-    parts: Vec<Part>,
+    parts: Vec<Dfa>,
 }
 
 /// States are numbers of rows in one table, multiplied by the length of a row. They form three
 /// runs: the *shallow* states, which are one byte after the start; the *quiet* states; and the
 /// states that *report* matches.
 #[derive(Debug)]
-struct Part {
+struct Dfa {
     /// The class of each byte. No pattern distinguishes bytes of a class.
     classes: [u8; 256],
     /// The number of classes.
@@ -124,7 +124,7 @@ impl Automaton {
 
     /// The bytes that it takes.
     pub fn memory(&self) -> usize {
-        size_of::<Self>() + self.parts.iter().map(Part::memory).sum::<usize>()
+        size_of::<Self>() + self.parts.iter().map(Dfa::memory).sum::<usize>()
     }
 
     /// The number of states of each part.
@@ -149,7 +149,7 @@ impl Automaton {
     }
 }
 
-impl Part {
+impl Dfa {
     fn memory(&self) -> usize {
         self.next.len() * 4
             + self.says.len() * size_of::<Says>()

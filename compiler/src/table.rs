@@ -27,7 +27,7 @@ use direct::{Direct, Found};
 use expiry::Expiry;
 use index::Index;
 pub use key::KeyValue;
-use key::{Part, Shape, key_value, mask, stored};
+use key::{KeyPart, Shape, key_value, mask, stored};
 use prefixes::{Net, Prefixes};
 use values::Values;
 
@@ -100,8 +100,8 @@ struct Stored {
 enum Key {
     /// A free row: the number of the next free row.
     Free(u32),
-    One(Part),
-    Many(Arc<[Part]>),
+    One(KeyPart),
+    Many(Arc<[KeyPart]>),
     /// The first bits of an address, at the left of 128.
     Net([u64; 2]),
 }
@@ -246,7 +246,7 @@ impl Table {
         let key = match &stored.key {
             Key::Free(_) => return None,
             Key::One(part) => vec![part.value()],
-            Key::Many(parts) => parts.iter().map(Part::value).collect(),
+            Key::Many(parts) => parts.iter().map(KeyPart::value).collect(),
             Key::Net([high, low]) => {
                 let len = stored.group as u8;
                 let ip = match stored.group & V6 {
@@ -339,7 +339,7 @@ impl Table {
     }
 
     /// A row's key: checked, without host bits, and a pair without order in its stored order.
-    fn made(&self, key: &[Value]) -> Result<Made, TableError> {
+    fn made(&self, key: &[Value]) -> Result<StoredKey, TableError> {
         if key.len() != self.form.key.len() {
             return Err(TableError::Arity { expected: self.form.key.len(), found: key.len() });
         }
@@ -351,24 +351,24 @@ impl Table {
                 IpAddr::V4(ip) => u128::from(ip.to_bits() & key::mask_v4(*len)) << 96,
                 IpAddr::V6(ip) => ip.to_bits() & key::mask_v6(*len),
             };
-            return Ok(Made::Net(Net { address, len: *len }, ip.is_ipv6()));
+            return Ok(StoredKey::Net(Net { address, len: *len }, ip.is_ipv6()));
         }
-        let mut both: Vec<(Shape, Part)> = key.iter().map(stored).collect();
+        let mut both: Vec<(Shape, KeyPart)> = key.iter().map(stored).collect();
         if self.form.unordered {
             both.sort_unstable();
         }
         let (shapes, parts) = both.into_iter().unzip();
-        Ok(Made::Parts(shapes, parts))
+        Ok(StoredKey::Parts(shapes, parts))
     }
 
     /// The row of exactly this key.
-    fn exact(&self, made: &Made) -> Option<u32> {
+    fn exact(&self, made: &StoredKey) -> Option<u32> {
         match (&self.finder, made) {
-            (Finder::Prefix { v4, v6, .. }, Made::Net(net, is_v6)) => {
+            (Finder::Prefix { v4, v6, .. }, StoredKey::Net(net, is_v6)) => {
                 let trie = if *is_v6 { v6 } else { v4 };
                 trie.find(*net, |row| net_of(&self.rows, row)).map(prefixes::row_of)
             }
-            (Finder::Exact { index, groups }, Made::Parts(shapes, parts)) => {
+            (Finder::Exact { index, groups }, StoredKey::Parts(shapes, parts)) => {
                 let at = groups.binary_search_by(|g| g.shapes.as_ref().cmp(shapes)).ok()?;
                 let group = groups.get(at)?;
                 let is = |row| self.is(row, group.number, parts);
@@ -378,7 +378,7 @@ impl Table {
         }
     }
 
-    fn is(&self, row: u32, group: u32, parts: &[Part]) -> bool {
+    fn is(&self, row: u32, group: u32, parts: &[KeyPart]) -> bool {
         let Some(stored) = self.rows.get(row as usize).filter(|s| s.group == group) else { return false };
         match &stored.key {
             Key::One(part) => parts == std::slice::from_ref(part),
@@ -414,9 +414,9 @@ impl PartialEq for Table {
 }
 
 /// A key as it is stored.
-enum Made {
+enum StoredKey {
     Net(Net, bool),
-    Parts(Vec<Shape>, Vec<Part>),
+    Parts(Vec<Shape>, Vec<KeyPart>),
 }
 
 impl Key {
@@ -424,7 +424,9 @@ impl Key {
     fn outside(&self) -> usize {
         match self {
             Key::One(part) => part.outside(),
-            Key::Many(parts) => 16 + size_of_val(&**parts) + parts.iter().map(Part::outside).sum::<usize>(),
+            Key::Many(parts) => {
+                16 + size_of_val(&**parts) + parts.iter().map(KeyPart::outside).sum::<usize>()
+            }
             Key::Net(_) | Key::Free(_) => 0,
         }
     }
@@ -441,7 +443,7 @@ fn first(seed: u64, group: u32) -> u64 {
     seed ^ u64::from(group).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn hash(seed: u64, group: u32, parts: &[Part]) -> u64 {
+fn hash(seed: u64, group: u32, parts: &[KeyPart]) -> u64 {
     parts.iter().fold(first(seed, group), |seed, part| hash_part(seed, key_value(part)))
 }
 

@@ -3,8 +3,8 @@
 //! invariant: a case that cannot be read, and a packet without an expectation, is a failure.
 //! (Rejected: cases as Rust tests, one copy for each engine.)
 
-use crate::packet_text::{Built, build};
-use crate::run::{ENGINES, Told, compile_files, run_engine};
+use crate::packet_text::{BuiltPacket, build};
+use crate::run::{Decided, ENGINES, compile_files, run_engine};
 use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
 use mrule_compiler::engine::Engine;
 use mrule_compiler::environment::Environment;
@@ -158,7 +158,7 @@ type Expected = BTreeMap<String, String>;
 struct Trial<'a> {
     program: Arc<Program>,
     environment: Environment,
-    packets: Vec<(&'a str, Built, Expected)>,
+    packets: Vec<(&'a str, BuiltPacket, Expected)>,
     /// When each comes, in milliseconds.
     times: Vec<u64>,
 }
@@ -183,7 +183,7 @@ impl<'a> Trial<'a> {
 
     /// Runs every engine over the packets, all at once and one by one; gives what is wrong, and
     /// what the first engine told.
-    fn run(&self) -> Result<(Vec<String>, Told), String> {
+    fn run(&self) -> Result<(Vec<String>, Decided), String> {
         let packets: Vec<Packet> = self
             .packets
             .iter()

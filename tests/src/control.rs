@@ -3,7 +3,7 @@
 //! API's functions; the socket is what is tested.)
 
 use crate::cli::mirrorc;
-use crate::copies::{Told, told};
+use crate::copies::{LabelledCopy, labelled_copies};
 use crate::wire::{Mirrorc, Wire, write_rules};
 use mirrorc::Exit;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A mirrorc with a control socket.
-pub struct Place {
+pub struct ControlledRun {
     /// Where its files are.
     pub dir: TempDir,
     /// The process.
@@ -20,29 +20,29 @@ pub struct Place {
     pub socket: PathBuf,
 }
 
-impl Place {
+impl ControlledRun {
     /// Starts one on a bridge; `DIR` in the rules stands for its directory.
-    pub fn start(wire: &Wire, binary: &str, rules: &str, more: &[&str]) -> Place {
-        Place::start_in(tempfile::tempdir().unwrap(), wire, binary, rules, more)
+    pub fn start(wire: &Wire, binary: &str, rules: &str, more: &[&str]) -> ControlledRun {
+        ControlledRun::start_in(tempfile::tempdir().unwrap(), wire, binary, rules, more)
     }
 
     /// The same in a directory that is there.
-    pub fn start_in(dir: TempDir, wire: &Wire, binary: &str, rules: &str, more: &[&str]) -> Place {
+    pub fn start_in(dir: TempDir, wire: &Wire, binary: &str, rules: &str, more: &[&str]) -> ControlledRun {
         let path = write_rules(dir.path(), rules);
         let socket = dir.path().join("control");
         let first = [path.as_str(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
         let run = wire.mirrorc(binary, &[&first, more].concat());
-        Place { dir, run, socket }
+        ControlledRun { dir, run, socket }
     }
 
     /// Kills it and starts another one with the same files.
-    pub fn killed_and_started(self, wire: &Wire, binary: &str, more: &[&str]) -> Place {
-        let Place { dir, run, socket } = self;
+    pub fn killed_and_started(self, wire: &Wire, binary: &str, more: &[&str]) -> ControlledRun {
+        let ControlledRun { dir, run, socket } = self;
         run.kill();
         let rules = dir.path().join("a.mrule");
         let first = [rules.to_str().unwrap(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
         let run = wire.mirrorc(binary, &[&first, more].concat());
-        Place { dir, run, socket }
+        ControlledRun { dir, run, socket }
     }
 
     /// A command that talks to it, which succeeds.
@@ -86,7 +86,7 @@ impl Place {
     }
 
     /// The copies in a station's file.
-    pub fn copies(&self, name: &str) -> Vec<Told> {
-        told(&self.dir.path().join(name))
+    pub fn copies(&self, name: &str) -> Vec<LabelledCopy> {
+        labelled_copies(&self.dir.path().join(name))
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// A copy and what its comment says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct LabelledCopy {
     /// Captured bytes.
     pub captured: usize,
     /// Length on the wire.
@@ -20,7 +20,7 @@ pub struct Told {
 }
 
 /// All copies of a file.
-pub fn told(path: &Path) -> Vec<Told> {
+pub fn labelled_copies(path: &Path) -> Vec<LabelledCopy> {
     let bytes = std::fs::read(path).expect("a file of copies");
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("a word")) as usize;
     let (mut at, mut copies) = (0, Vec::new());
@@ -36,7 +36,7 @@ pub fn told(path: &Path) -> Vec<Told> {
                 let found = comment.split(' ').find_map(|word| word.strip_prefix(what));
                 found.unwrap_or_else(|| panic!("no {what} in {comment}")).to_owned()
             };
-            copies.push(Told {
+            copies.push(LabelledCopy {
                 captured,
                 length: word(at + 24),
                 rule: said("rule="),

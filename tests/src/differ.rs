@@ -5,9 +5,9 @@
 //! (Rejected: one assertion in each test; the minimiser and the fuzzer ask the same question.)
 
 use crate::choices::Choices;
-use crate::packet_text::Built;
+use crate::packet_text::BuiltPacket;
 use crate::palette::{FieldValue, Palette};
-use crate::run::{Told, compile_files, run_engine, run_sighted};
+use crate::run::{Decided, compile_files, run_engine, run_sighted};
 use mrule_compiler::abi::{Packet, Verdict};
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::engine::{Engine, EngineKind};
@@ -31,7 +31,7 @@ pub enum Outcome {
 }
 
 /// Holds the engines against each other.
-pub fn engines(text: &str, packets: &[Built], seed: u64) -> Outcome {
+pub fn engines(text: &str, packets: &[BuiltPacket], seed: u64) -> Outcome {
     let program = match compile_files(&[("a.mrule", text)], &[]) {
         Ok(program) => Arc::new(program),
         Err(errors) => return Outcome::Refused(errors),
@@ -42,7 +42,7 @@ pub fn engines(text: &str, packets: &[Built], seed: u64) -> Outcome {
     }
 }
 
-fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize, String> {
+fn compare(program: &Arc<Program>, packets: &[BuiltPacket], seed: u64) -> Result<usize, String> {
     let views = crate::mangle::views(packets);
     let views: Vec<Packet> = (0i64..).zip(views).map(|(i, view)| view.at(i * 1_000_000)).collect();
     let mut environment = Environment::new(program).map_err(|e| format!("no environment: {e}"))?;
@@ -93,7 +93,7 @@ fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize
 
 /// Holds what limits without `to` leave of each packet, as binding policies cut copies by it,
 /// against what they leave of the program's own.
-pub fn bounds(text: &str, packets: &[Built], _seed: u64) -> Outcome {
+pub fn bounds(text: &str, packets: &[BuiltPacket], _seed: u64) -> Outcome {
     let program = match compile_files(&[("a.mrule", text)], &[]) {
         Ok(program) => Arc::new(program),
         Err(errors) => return Outcome::Refused(errors),
@@ -147,7 +147,7 @@ pub fn bounds(text: &str, packets: &[Built], _seed: u64) -> Outcome {
 }
 
 /// Says where two engines differ first.
-fn difference(program: &Program, expected: &Told, told: &Told) -> String {
+fn difference(program: &Program, expected: &Decided, told: &Decided) -> String {
     for (i, (a, b)) in expected.verdicts.iter().zip(&told.verdicts).enumerate() {
         if a != b {
             return format!("packet {i}: the interpreter says {a:?}, this {b:?}");
@@ -249,7 +249,7 @@ fn value_of(ty: ValueTy, palette: &Palette, choices: &mut Choices) -> Value {
 }
 
 /// Holds a program against the laws of the language, on the reference interpreter.
-pub fn laws(text: &str, packets: &[Built], seed: u64) -> Outcome {
+pub fn laws(text: &str, packets: &[BuiltPacket], seed: u64) -> Outcome {
     let original = match interpret(text, packets) {
         Ok(told) => told,
         Err(errors) => return Outcome::Refused(errors),
@@ -261,7 +261,12 @@ pub fn laws(text: &str, packets: &[Built], seed: u64) -> Outcome {
     }
 }
 
-fn check_laws(text: &str, packets: &[Built], original: &Told, choices: &mut Choices) -> Result<(), String> {
+fn check_laws(
+    text: &str,
+    packets: &[BuiltPacket],
+    original: &Decided,
+    choices: &mut Choices,
+) -> Result<(), String> {
     let printed = mrule_grammar::format(text).map_err(|_| "what compiles is not formatted")?;
     if interpret(&printed, packets).as_ref() != Ok(original) {
         return Err(format!("what `fmt` prints means something else:\n{printed}"));
@@ -295,7 +300,7 @@ fn check_laws(text: &str, packets: &[Built], original: &Told, choices: &mut Choi
     Ok(())
 }
 
-fn interpret(text: &str, packets: &[Built]) -> Result<Told, String> {
+fn interpret(text: &str, packets: &[BuiltPacket]) -> Result<Decided, String> {
     let program = Arc::new(compile_files(&[("a.mrule", text)], &[])?);
     let environment = Environment::new(&program).map_err(|e| e.to_string())?;
     let views = crate::mangle::views(packets);

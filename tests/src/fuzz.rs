@@ -5,7 +5,7 @@
 
 use crate::choices::Choices;
 use crate::differ::{self, Outcome};
-use crate::packet_text::Built;
+use crate::packet_text::BuiltPacket;
 use crate::palette::Palette;
 use crate::run::compile_files;
 use crate::{generate, mangle};
@@ -179,7 +179,7 @@ pub fn engines(data: &[u8]) {
     let raw = choices.below(64);
     if raw > 0 {
         let bytes: Vec<u8> = (0..raw).map(|_| choices.bits(8) as u8).collect();
-        packets.push(Built {
+        packets.push(BuiltPacket {
             link: Link::Ethernet,
             len: bytes.len() as u32,
             bytes,

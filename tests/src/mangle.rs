@@ -5,7 +5,7 @@
 
 use crate::capture;
 use crate::choices::Choices;
-use crate::packet_text::{Built, build};
+use crate::packet_text::{BuiltPacket, build};
 use mrule_compiler::abi::Link;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -45,10 +45,10 @@ const BUILT: &[&str] = &[
 pub const INTERFACES: &[&str] = &["", "lan0", "wan0", "eth1"];
 
 /// All packets to start from: of every capture in `pcap/`, and the built ones.
-pub fn pool() -> &'static [Built] {
-    static POOL: OnceLock<Vec<Built>> = OnceLock::new();
+pub fn pool() -> &'static [BuiltPacket] {
+    static POOL: OnceLock<Vec<BuiltPacket>> = OnceLock::new();
     POOL.get_or_init(|| {
-        let mut pool: Vec<Built> = BUILT.iter().map(|text| build(text).expect("a packet")).collect();
+        let mut pool: Vec<BuiltPacket> = BUILT.iter().map(|text| build(text).expect("a packet")).collect();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pcap");
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .expect("the captures")
@@ -59,7 +59,7 @@ pub fn pool() -> &'static [Built] {
         for file in files {
             let mut all = Vec::new();
             for capture::Captured { link, len, bytes } in capture::read(&file) {
-                all.extend(link.map(|link| Built { link, bytes, len, interface: String::new() }));
+                all.extend(link.map(|link| BuiltPacket { link, bytes, len, interface: String::new() }));
             }
             let step = all.len().div_ceil(FROM_ONE).max(1);
             pool.extend(all.into_iter().step_by(step));
@@ -69,7 +69,7 @@ pub fn pool() -> &'static [Built] {
 }
 
 /// Some packets, a few of them of one conversation, one in three damaged.
-pub fn packets(choices: &mut Choices, count: usize) -> Vec<Built> {
+pub fn packets(choices: &mut Choices, count: usize) -> Vec<BuiltPacket> {
     let pool = pool();
     let start = choices.below(pool.len());
     (0..count)
@@ -90,7 +90,7 @@ pub fn packets(choices: &mut Choices, count: usize) -> Vec<Built> {
 }
 
 /// Damages a packet in one way.
-pub fn damage(choices: &mut Choices, packet: &mut Built) {
+pub fn damage(choices: &mut Choices, packet: &mut BuiltPacket) {
     let bytes = &mut packet.bytes;
     // Headers are where damage tells most.
     let place = |choices: &mut Choices, len: usize| {
@@ -154,6 +154,6 @@ pub fn damage(choices: &mut Choices, packet: &mut Built) {
 }
 
 /// Packets as engines see them.
-pub fn views(packets: &[Built]) -> Vec<mrule_compiler::abi::Packet<'_>> {
-    packets.iter().map(Built::packet).collect()
+pub fn views(packets: &[BuiltPacket]) -> Vec<mrule_compiler::abi::Packet<'_>> {
+    packets.iter().map(BuiltPacket::packet).collect()
 }

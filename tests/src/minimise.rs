@@ -3,7 +3,7 @@
 //! generator's choices, which changes a program all over; parts of a text can be left out where
 //! they stand.)
 
-use crate::packet_text::Built;
+use crate::packet_text::BuiltPacket;
 use mrule_grammar::ast::{Clause, Expr, ExprKind, Item, LengthKind, Rule, TableInit};
 use mrule_grammar::span::{FileId, Span};
 use std::ops::Range;
@@ -17,7 +17,7 @@ pub struct Finding {
     /// The program.
     pub text: String,
     /// The packets.
-    pub packets: Vec<Built>,
+    pub packets: Vec<BuiltPacket>,
 }
 
 /// Cuts down a finding for which `fails` holds.
@@ -291,7 +291,7 @@ mod tests {
         let text = "station s { pcapng \"s\" }\nstation unused { pcapng \"u\" }\n\
                     rule a { match ip and (tcp.port in {1, 80, 3} or udp) and not vlan snaplen headers when tcp snaplen 7 to s }\n\
                     rule b { match any snaplen full to s, unused }\n";
-        let packets: Vec<Built> = ["eth/ip/udp", "eth/ip/tcp/\"hello\"", "eth/arp"]
+        let packets: Vec<BuiltPacket> = ["eth/ip/udp", "eth/ip/tcp/\"hello\"", "eth/arp"]
             .iter()
             .map(|t| crate::packet_text::build(t).expect("a packet"))
             .collect();

@@ -16,7 +16,7 @@ mod layers;
 
 /// A packet that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Built {
+pub struct BuiltPacket {
     /// How the frame begins.
     pub link: Link,
     /// The captured bytes.
@@ -27,7 +27,7 @@ pub struct Built {
     pub interface: String,
 }
 
-impl Built {
+impl BuiltPacket {
     /// The packet as engines see it.
     pub fn packet(&self) -> Packet<'_> {
         Packet::new(&self.bytes, self.len, self.link).on(0, &self.interface)
@@ -53,7 +53,7 @@ struct Arg {
 /// packet, `OFFSET=HEX` other bytes there, `len=N` another length on the wire, `cut=N` only so many
 /// bytes captured, `link=NAME` another link type (`eth raw sll sll2 null`), `on=NAME` an interface.
 /// A packet of hexadecimal digits is `hex(..)`.
-pub fn build(text: &str) -> Result<Built, String> {
+pub fn build(text: &str) -> Result<BuiltPacket, String> {
     let (layers, changes) = split(text)?;
     let mut layers = layers.iter().map(|t| layer(t)).collect::<Result<Vec<_>, _>>()?;
     let mut link = match layers.first().map(|l| l.name.as_str()) {
@@ -86,7 +86,7 @@ pub fn build(text: &str) -> Result<Built, String> {
         return Err(format!("there are only {whole} bytes to cut"));
     }
     bytes.truncate(cut.unwrap_or(whole));
-    Ok(Built { link, bytes, len: len.unwrap_or(whole as u32), interface })
+    Ok(BuiltPacket { link, bytes, len: len.unwrap_or(whole as u32), interface })
 }
 
 fn link_named(name: &str) -> Result<Link, String> {

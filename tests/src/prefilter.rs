@@ -7,8 +7,8 @@
 
 use crate::choices::Choices;
 use crate::differ::{Outcome, shake};
-use crate::packet_text::Built;
-use crate::run::{Raised, Told, compile_files, run_sighted};
+use crate::packet_text::BuiltPacket;
+use crate::run::{Decided, Raised, compile_files, run_sighted};
 use mrule_compiler::abi::{Link, Packet, bit};
 use mrule_compiler::bpf::{self, Filter, Insn, meta, op};
 use mrule_compiler::context::{BatchContext, Fired};
@@ -125,7 +125,7 @@ pub fn is_unfinished(frame: &[u8]) -> bool {
 
 /// Holds the filters of a program against what its engines say. Counts the packets of which
 /// something was left out.
-pub fn keeps_what_is_wanted(text: &str, packets: &[Built], seed: u64) -> Outcome {
+pub fn keeps_what_is_wanted(text: &str, packets: &[BuiltPacket], seed: u64) -> Outcome {
     let program = match compile_files(&[("a.mrule", text)], &[]) {
         Ok(program) => Arc::new(program),
         Err(errors) => return Outcome::Refused(errors),
@@ -136,7 +136,7 @@ pub fn keeps_what_is_wanted(text: &str, packets: &[Built], seed: u64) -> Outcome
     }
 }
 
-fn compare(program: &Arc<Program>, packets: &[Built], seed: u64) -> Result<usize, String> {
+fn compare(program: &Arc<Program>, packets: &[BuiltPacket], seed: u64) -> Result<usize, String> {
     let mut choices = Choices::of_seed(seed);
     let mut environment = Environment::new(program).map_err(|e| format!("no environment: {e}"))?;
     let engine =
@@ -264,7 +264,7 @@ fn part_of(frame: &[u8], choices: &mut Choices) -> Vec<u8> {
     part
 }
 
-type Said = (Told, Vec<Raised>);
+type Said = (Decided, Vec<Raised>);
 
 /// What is wrong with packet `i`, of which so many bytes were kept.
 fn difference(

@@ -126,7 +126,7 @@ fn serve(stream: Box<dyn Stream>, shared: &Mutex<Shared>) {
             std::thread::park();
             return;
         };
-        let answer = format!("HTTP/1.1 {status} Told\r\ncontent-length: 2\r\n\r\nok");
+        let answer = format!("HTTP/1.1 {status} Decided\r\ncontent-length: 2\r\n\r\nok");
         let _gone = stream.get_mut().write_all(answer.as_bytes()).and_then(|()| stream.get_mut().flush());
     }
 }

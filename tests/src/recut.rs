@@ -6,7 +6,7 @@
 
 use crate::capture::{Captured, write};
 use crate::frames::Frame;
-use crate::streams::{Segment, Way, offsets};
+use crate::streams::{Segment, StreamDirection, offsets};
 use etherparse::{IpHeaders, TcpHeader};
 use mrule_compiler::abi::Link;
 use std::collections::BTreeMap;
@@ -96,17 +96,17 @@ pub struct Placed {
 pub fn in_order(frames: &[Frame], segments: &[Segment]) -> Vec<Placed> {
     let by_frame: BTreeMap<usize, usize> = segments.iter().enumerate().map(|(i, s)| (s.frame, i)).collect();
     let (offsets, unclear) = offsets(segments);
-    let mut edges: BTreeMap<Way, i64> = BTreeMap::new();
-    let mut waiting: BTreeMap<Way, BTreeMap<i64, usize>> = BTreeMap::new();
+    let mut edges: BTreeMap<StreamDirection, i64> = BTreeMap::new();
+    let mut waiting: BTreeMap<StreamDirection, BTreeMap<i64, usize>> = BTreeMap::new();
     let mut placed = Vec::new();
     for complete in 1..=frames.len() {
         let segment = by_frame.get(&complete).map(|&i| &segments[i]);
-        let Some(segment) = segment.filter(|s| s.len > 0 && !unclear.contains(&s.way())) else {
+        let Some(segment) = segment.filter(|s| s.len > 0 && !unclear.contains(&s.direction())) else {
             placed.push(Placed { is: complete, complete });
             continue;
         };
-        let edge = edges.entry(segment.way()).or_default();
-        let waiting = waiting.entry(segment.way()).or_default();
+        let edge = edges.entry(segment.direction()).or_default();
+        let waiting = waiting.entry(segment.direction()).or_default();
         let longer = |there: usize| segments[by_frame[&there]].len < segment.len;
         let at = offsets[by_frame[&complete]];
         if waiting.get(&at).is_none_or(|&there| longer(there)) {

@@ -20,7 +20,7 @@ pub const ENGINES: [EngineKind; 2] = [EngineKind::Interp, EngineKind::Jit];
 
 /// What an engine said of some packets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Told {
+pub struct Decided {
     /// For each packet and each station that was asked for, by the station's index: the verdict.
     pub verdicts: Vec<Vec<(usize, Verdict)>>,
     /// For each rule, how many packets its conditions held for.
@@ -61,7 +61,7 @@ pub fn run(
     environment: &Environment,
     packets: &[Packet],
     batch_size: usize,
-) -> Result<Told, String> {
+) -> Result<Decided, String> {
     let engine = Arc::new(Engine::new(kind, program.clone(), environment).map_err(|e| e.to_string())?);
     Ok(run_engine(&engine, environment, packets, batch_size))
 }
@@ -72,8 +72,8 @@ pub fn run_engine(
     environment: &Environment,
     packets: &[Packet],
     batch_size: usize,
-) -> Told {
-    let mut told = Told::default();
+) -> Decided {
+    let mut told = Decided::default();
     let policy = Policy::repeatable(engine.clone(), environment.clone());
     let mut decider = Decider::new(&policy, &Limits::default(), batch_size).expect("a memory of flows");
     for chunk in packets.chunks(batch_size.max(1)) {
@@ -104,12 +104,12 @@ pub fn run_with_changes(
     program: &Arc<Program>,
     packets: &[Packet],
     changes: &[Timed],
-) -> Told {
+) -> Decided {
     let environment = Environment::new(program).expect("an environment");
     let engine = Arc::new(Engine::new(kind, program.clone(), &environment).expect("an engine"));
     let mut policy = Policy::repeatable(engine, environment);
     let mut decider = Decider::new(&policy, &Limits::default(), 1).expect("a memory of flows");
-    let (mut told, mut rest) = (Told::default(), changes);
+    let (mut told, mut rest) = (Decided::default(), changes);
     for packet in packets {
         let due = rest.iter().take_while(|change| change.time <= packet.time).count();
         for change in &rest[..due] {
@@ -139,9 +139,9 @@ pub fn run_sighted(
     packets: &[Packet],
     sight: &BatchContext,
     one_by_one: bool,
-) -> (Told, Vec<Raised>) {
+) -> (Decided, Vec<Raised>) {
     let (mut scratch, mut batch) = (Scratch::default(), Batch::new(engine.program(), packets.len()));
-    let (mut told, mut raised) = (Told::default(), Vec::new());
+    let (mut told, mut raised) = (Decided::default(), Vec::new());
     if !one_by_one {
         engine.decide(environment, &mut scratch, packets, sight, &mut batch);
     }

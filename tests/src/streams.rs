@@ -81,11 +81,11 @@ pub fn segments(capture: &Path) -> Streams {
 }
 
 /// One direction of a stream: who sends, and which stream.
-pub type Way = (usize, String);
+pub type StreamDirection = (usize, String);
 
 impl Segment {
     /// Its direction.
-    pub fn way(&self) -> Way {
+    pub fn direction(&self) -> StreamDirection {
         (self.stream, self.from.clone())
     }
 }
@@ -94,12 +94,12 @@ impl Segment {
 /// or from the first segment of its direction; before that it is below 0. And the directions in
 /// which that is not to be said: where SYN comes after others that it does not fit, as when the
 /// other end answers for a connection before.
-pub fn offsets(segments: &[Segment]) -> (Vec<i64>, BTreeSet<Way>) {
+pub fn offsets(segments: &[Segment]) -> (Vec<i64>, BTreeSet<StreamDirection>) {
     let (mut bases, mut unclear) = (BTreeMap::new(), BTreeSet::new());
     let offset = |s: &Segment| {
-        let base = *bases.entry(s.way()).or_insert(s.first);
+        let base = *bases.entry(s.direction()).or_insert(s.first);
         if s.syn && base != s.first {
-            unclear.insert(s.way());
+            unclear.insert(s.direction());
         }
         i64::from(s.first.wrapping_sub(base).cast_signed())
     };
@@ -183,12 +183,12 @@ impl Bytes {
 
 /// The bytes of every direction, and for each segment how much of its direction there is without a
 /// gap once it has come.
-pub fn arrivals(segments: &[Segment], frames: &[Frame]) -> (BTreeMap<Way, Bytes>, Vec<usize>) {
-    let mut sent: BTreeMap<Way, Bytes> = BTreeMap::new();
+pub fn arrivals(segments: &[Segment], frames: &[Frame]) -> (BTreeMap<StreamDirection, Bytes>, Vec<usize>) {
+    let mut sent: BTreeMap<StreamDirection, Bytes> = BTreeMap::new();
     let (offsets, _) = offsets(segments);
     let mut edges = Vec::new();
     for (segment, offset) in segments.iter().zip(offsets) {
-        let direction = sent.entry(segment.way()).or_default();
+        let direction = sent.entry(segment.direction()).or_default();
         direction.put(offset, &frames[segment.frame - 1].bytes[segment.payload.clone()]);
         edges.push(direction.edge());
     }
@@ -201,13 +201,13 @@ pub fn heads(segments: &[Segment], frames: &[Frame]) -> BTreeMap<usize, Vec<Stri
     /// How much of the text is given.
     const MOST: usize = 2048;
     let (sent, edges) = arrivals(segments, frames);
-    let sent: BTreeMap<Way, Vec<u8>> =
-        sent.iter().map(|(way, bytes)| (way.clone(), bytes.to_gap())).collect();
-    let mut before: BTreeMap<Way, usize> = BTreeMap::new();
+    let sent: BTreeMap<StreamDirection, Vec<u8>> =
+        sent.iter().map(|(direction, bytes)| (direction.clone(), bytes.to_gap())).collect();
+    let mut before: BTreeMap<StreamDirection, usize> = BTreeMap::new();
     let mut heads: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for (segment, edge) in segments.iter().zip(edges) {
-        let bytes = &sent[&segment.way()];
-        let before = before.entry(segment.way()).or_default();
+        let bytes = &sent[&segment.direction()];
+        let before = before.entry(segment.direction()).or_default();
         for end in *before + 1..=edge {
             if bytes[..end].ends_with(b"\r\n\r\n") {
                 let text = String::from_utf8_lossy(&bytes[end.saturating_sub(MOST)..end]).into_owned();
@@ -221,7 +221,7 @@ pub fn heads(segments: &[Segment], frames: &[Frame]) -> BTreeMap<usize, Vec<Stri
 
 /// What tshark shows when it follows these streams: each sender's bytes. Where it tells of a gap,
 /// there is nothing.
-pub fn follow(capture: &Path, streams: &BTreeSet<usize>) -> BTreeMap<Way, Vec<u8>> {
+pub fn follow(capture: &Path, streams: &BTreeSet<usize>) -> BTreeMap<StreamDirection, Vec<u8>> {
     let mut followed = BTreeMap::new();
     let all: Vec<_> = streams.iter().collect();
     for some in all.chunks(500) {

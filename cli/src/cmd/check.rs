@@ -85,15 +85,15 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         refused(&mut compiled, &over);
     }
     let report = Report::new(&compiled.diagnostics, &compiled.sources);
-    let tally = report.tally();
-    let bad = tally.errors > 0 || (args.deny.is_some() && tally.warnings > 0);
+    let counts = report.counts();
+    let bad = counts.errors > 0 || (args.deny.is_some() && counts.warnings > 0);
     match args.format {
         Format::Text => {
             write!(screen.err, "{}", report::text::render(&report, screen.err_look))?;
             if bad {
                 summary(&report, screen)?;
             } else {
-                let also = if tally.warnings > 0 { format!(", {tally}") } else { String::new() };
+                let also = if counts.warnings > 0 { format!(", {counts}") } else { String::new() };
                 writeln!(screen.out, "{} {}{also}", screen.out_look.paint(GOOD, "ok:"), holds(&compiled))?;
             }
             if let Some(cost) = &cost {
@@ -128,13 +128,13 @@ fn holds(compiled: &Compiled) -> String {
 
 /// The last line: how many problems there are, in how many files, and how to read more.
 fn summary(report: &Report<'_>, screen: &mut Screen<'_>) -> io::Result<()> {
-    let tally = report.tally();
+    let counts = report.counts();
     let mut files: Vec<_> =
         report.diagnostics.iter().filter_map(|d| d.labels.first()).map(|l| l.span.file).collect();
     files.sort_unstable();
     files.dedup();
     let place = if files.len() > 1 { format!(" in {}", count(files.len(), "file")) } else { String::new() };
-    let (style, denied) = match tally.errors {
+    let (style, denied) = match counts.errors {
         0 => (DOUBT, ", denied by `--deny warnings`"),
         _ => (BAD, ""),
     };
@@ -143,7 +143,7 @@ fn summary(report: &Report<'_>, screen: &mut Screen<'_>) -> io::Result<()> {
     let code = worst.map_or("", |d| d.code.id());
     let more = format!("`mirrorc check --explain {code}` tells more");
     let look = screen.err_look;
-    writeln!(screen.err, "{}{place}{denied}; {more}", look.paint(style, &tally.to_string()))
+    writeln!(screen.err, "{}{place}{denied}; {more}", look.paint(style, &counts.to_string()))
 }
 
 fn explain(wanted: &str, screen: &mut Screen<'_>) -> Result<Exit, Failure> {

@@ -14,7 +14,7 @@ use mrule_compiler::abi::Packet;
 use mrule_compiler::context::PacketContext;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::environment::Environment;
-use mrule_compiler::explain::{AskTold, Explanation, Test, Told, explain};
+use mrule_compiler::explain::{AskExplanation, Explanation, RuleExplanation, Test, explain};
 use mrule_compiler::hir::Program;
 use mrule_compiler::length::Range;
 use mrule_dataplane::capture::{BATCH, Broken, Reader};
@@ -146,7 +146,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn all(&self, title: &str, verb: &str, told: &[Told], out: &mut dyn Write) -> io::Result<()> {
+    fn all(&self, title: &str, verb: &str, told: &[RuleExplanation], out: &mut dyn Write) -> io::Result<()> {
         if told.is_empty() {
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl Page<'_> {
     }
 
     /// A `snaplen` clause as it is written in the rule file.
-    fn written(&self, ask: &AskTold) -> String {
+    fn written(&self, ask: &AskExplanation) -> String {
         let words: Vec<&str> = self.sources.text(ask.span).split_whitespace().collect();
         if words.is_empty() {
             format!("snaplen {}", ask.length)
@@ -269,8 +269,8 @@ fn as_json(frame: u64, packet: &Packet<'_>, lines: &[String], told: &Explanation
         };
         tests.iter().map(|t| json!({ "test": t.text, "values": values(t) })).collect()
     };
-    let parts = |told: &[Told]| -> Vec<Value> {
-        let ask = |a: &AskTold| json!({ "snaplen": a.length, "holds": a.held, "tests": tests(&a.tests), "range": range(a.range) });
+    let parts = |told: &[RuleExplanation]| -> Vec<Value> {
+        let ask = |a: &AskExplanation| json!({ "snaplen": a.length, "holds": a.held, "tests": tests(&a.tests), "range": range(a.range) });
         told.iter()
             .map(|t| {
                 json!({

@@ -3,7 +3,7 @@
 //! is complete or `null`, and texts are as the user wrote them, with control characters (JSON
 //! escapes them). (Rejected: one object on each line; a truncated report would look complete.)
 
-use super::place::{Place, Texts};
+use super::location::{Location, Texts};
 use super::{Report, severity};
 use mrule_compiler::compile::Compiled;
 use serde::Serialize;
@@ -26,7 +26,7 @@ struct Finding<'a> {
     severity: &'static str,
     message: &'a str,
     #[serde(flatten)]
-    place: Option<Place<'a>>,
+    place: Option<Location<'a>>,
     labels: Vec<Label<'a>>,
     help: Option<&'a str>,
     fix: Option<Fix<'a>>,
@@ -35,21 +35,21 @@ struct Finding<'a> {
 #[derive(Serialize)]
 struct Label<'a> {
     #[serde(flatten)]
-    place: Place<'a>,
+    place: Location<'a>,
     text: &'a str,
 }
 
 #[derive(Serialize)]
 struct Fix<'a> {
     #[serde(flatten)]
-    place: Place<'a>,
+    place: Location<'a>,
     replacement: &'a str,
 }
 
 /// What the compiler found, as the same JSON.
 pub fn value(compiled: &Compiled) -> serde_json::Value {
     let report = Report::new(&compiled.diagnostics, &compiled.sources);
-    let ok = report.tally().errors == 0;
+    let ok = report.counts().errors == 0;
     let text = render(&report, ok).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
@@ -57,7 +57,7 @@ pub fn value(compiled: &Compiled) -> serde_json::Value {
 /// The report as JSON; `ok` is the exit code's answer, so it knows of `--deny warnings`.
 pub fn render(report: &Report<'_>, ok: bool) -> serde_json::Result<String> {
     let texts = Texts::new(report.diagnostics.iter().copied(), report.sources);
-    let tally = report.tally();
+    let counts = report.counts();
     let diagnostics = report.diagnostics.iter().map(|d| Finding {
         code: d.code.id(),
         severity: severity(d.severity()),
@@ -77,8 +77,8 @@ pub fn render(report: &Report<'_>, ok: bool) -> serde_json::Result<String> {
     let whole = Whole {
         version: VERSION,
         ok,
-        errors: tally.errors,
-        warnings: tally.warnings,
+        errors: counts.errors,
+        warnings: counts.warnings,
         diagnostics: diagnostics.collect(),
     };
     serde_json::to_string_pretty(&whole)

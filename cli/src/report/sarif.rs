@@ -4,7 +4,7 @@
 //! URI, so that uploads match the checkout. (Rejected: a SARIF crate; this part is a dozen
 //! objects.)
 
-use super::place::{Place, Texts};
+use super::location::{Location, Texts};
 use super::{Report, severity};
 use mrule_grammar::codes::Code;
 use mrule_grammar::diagnostic::Diagnostic;
@@ -89,7 +89,7 @@ fn result(d: &Diagnostic, codes: &[Code], texts: &Texts<'_>) -> Value {
     result
 }
 
-fn location(place: &Place<'_>, words: &str, id: Option<usize>) -> Value {
+fn location(place: &Location<'_>, words: &str, id: Option<usize>) -> Value {
     let mut location = json!({
         "physicalLocation": { "artifactLocation": { "uri": uri(place.file) }, "region": region(place) },
     });
@@ -102,7 +102,7 @@ fn location(place: &Place<'_>, words: &str, id: Option<usize>) -> Value {
     location
 }
 
-fn region(place: &Place<'_>) -> Value {
+fn region(place: &Location<'_>) -> Value {
     json!({
         "startLine": place.line,
         "startColumn": place.column,

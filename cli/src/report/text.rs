@@ -3,7 +3,7 @@
 //! lines and long items are cut to the part at the label. (Rejected: miette's global hook and
 //! derive, which need a Rust type for each error.)
 
-use super::place::{Text, Texts};
+use super::location::{Text, Texts};
 use super::{Report, severity};
 use crate::screen::{BAD, BOLD, DOUBT, HINT, Look, printable, wrap};
 use miette::{

@@ -32,8 +32,8 @@ pub const VERDICT_SIZE: i64 = size_of::<Verdict>() as i64;
 pub const CONTEXT_ASKED: i32 = offset_of!(Context, asked) as i32;
 /// `Context::verdicts`
 pub const CONTEXT_VERDICTS: i32 = offset_of!(Context, verdicts) as i32;
-/// `Context::tally`
-pub const CONTEXT_TALLY: i32 = offset_of!(Context, tally) as i32;
+/// `Context::counters`
+pub const CONTEXT_COUNTERS: i32 = offset_of!(Context, counters) as i32;
 /// `Context::seen`
 pub const CONTEXT_SEEN: i32 = offset_of!(Context, seen) as i32;
 /// `Context::params`

@@ -37,9 +37,9 @@ impl Checker<'_> {
         if id == next {
             self.count_patterns(self.needles.len(), right.span);
         }
-        Pred::or(places.into_iter().map(|place| match place {
-            Place::Bytes(bytes) => Pred::contains(bytes, id),
-            Place::Facet(facet) => Pred::facet_text(facet, TextTest::Contains(id)),
+        Pred::or(places.into_iter().map(|haystack| match haystack {
+            Haystack::Bytes(bytes) => Pred::contains(bytes, id),
+            Haystack::Facet(facet) => Pred::facet_text(facet, TextTest::Contains(id)),
         }))
     }
 
@@ -112,9 +112,9 @@ impl Checker<'_> {
             },
         };
         let Some(places) = places else { return Pred::never() };
-        Pred::or(places.into_iter().map(|place| match place {
-            Place::Bytes(bytes) => Pred::matches(bytes, id),
-            Place::Facet(facet) => Pred::facet_text(facet, TextTest::Matches(id)),
+        Pred::or(places.into_iter().map(|haystack| match haystack {
+            Haystack::Bytes(bytes) => Pred::matches(bytes, id),
+            Haystack::Facet(facet) => Pred::facet_text(facet, TextTest::Matches(id)),
         }))
     }
 
@@ -186,7 +186,7 @@ impl Checker<'_> {
     }
 
     /// The values that a search reads. `None`: reported.
-    fn searched(&mut self, value: &Value, operator: &str) -> Option<Vec<Place>> {
+    fn searched(&mut self, value: &Value, operator: &str) -> Option<Vec<Haystack>> {
         let what = match &value.kind {
             Kind::Poison => return None,
             Kind::Term(Term { alts, .. }) if alts.iter().any(|a| matches!(a, Alt::Text(..))) => {
@@ -196,7 +196,7 @@ impl Checker<'_> {
             }
             Kind::Term(term) => match term.ty {
                 TermTy::Field(Ty::Bytes | Ty::String) => {
-                    return Some(term.alts.iter().filter_map(place).collect());
+                    return Some(term.alts.iter().filter_map(haystack).collect());
                 }
                 TermTy::Field(Ty::Protocol) if term.alts.is_empty() => {
                     self.no_bytes(value.span);
@@ -204,13 +204,13 @@ impl Checker<'_> {
                 }
                 // As in Wireshark, a search of a protocol reads its header and all bytes after it.
                 TermTy::Field(Ty::Protocol) => {
-                    let whole = |place| match place {
-                        Place::Bytes(Bytes { layer, source: BytesSource::Header(proto), slice }) => {
-                            Place::Bytes(Bytes { layer, source: BytesSource::From(proto), slice })
+                    let whole = |haystack| match haystack {
+                        Haystack::Bytes(Bytes { layer, source: BytesSource::Header(proto), slice }) => {
+                            Haystack::Bytes(Bytes { layer, source: BytesSource::From(proto), slice })
                         }
                         other => other,
                     };
-                    return Some(term.alts.iter().filter_map(place).map(whole).collect());
+                    return Some(term.alts.iter().filter_map(haystack).map(whole).collect());
                 }
                 ty => ty.describe(),
             },
@@ -310,15 +310,15 @@ impl Checker<'_> {
 }
 
 /// A value that a search reads.
-enum Place {
+enum Haystack {
     Bytes(Bytes),
     Facet(Facet),
 }
 
-fn place(alt: &Alt) -> Option<Place> {
+fn haystack(alt: &Alt) -> Option<Haystack> {
     match alt {
-        Alt::Bytes(bytes) => Some(Place::Bytes(bytes.clone())),
-        Alt::Facet(facet) => Some(Place::Facet(*facet)),
+        Alt::Bytes(bytes) => Some(Haystack::Bytes(bytes.clone())),
+        Alt::Facet(facet) => Some(Haystack::Facet(*facet)),
         _ => None,
     }
 }

@@ -242,10 +242,10 @@ impl Checker<'_> {
                 _ => None,
             };
             let (alts, part_many) = match facet {
-                Some(facet) => (vec![Part::Key(Key::Facet(facet))], Many::One),
+                Some(facet) => (vec![KeyAlt::Key(Key::Facet(facet))], Many::One),
                 None => self.key_part(part, *ty, what)?,
             };
-            if let [Part::Run(run)] = alts.as_slice() {
+            if let [KeyAlt::Run(run)] = alts.as_slice() {
                 if parts.len() == 1 {
                     return Some(Keys { keys: Vec::new(), many: Many::Any, run: Some(*run) });
                 }
@@ -273,7 +273,7 @@ impl Checker<'_> {
                 _ => Many::Either,
             };
             let alts: Vec<&Key> =
-                alts.iter().filter_map(|p| if let Part::Key(key) = p { Some(key) } else { None }).collect();
+                alts.iter().filter_map(|p| if let KeyAlt::Key(key) = p { Some(key) } else { None }).collect();
             let with = |key: &Vec<Key>, last: &Key| key.iter().chain([last]).cloned().collect();
             keys = keys.iter().flat_map(|key| alts.iter().map(move |last| with(key, last))).collect();
         }
@@ -281,7 +281,7 @@ impl Checker<'_> {
     }
 
     /// The alternatives of one part, of the right type. `None`: reported.
-    fn key_part(&mut self, part: &Value, ty: ValueTy, what: &str) -> Option<(Vec<Part>, Many)> {
+    fn key_part(&mut self, part: &Value, ty: ValueTy, what: &str) -> Option<(Vec<KeyAlt>, Many)> {
         let alts = match &part.kind {
             Kind::Poison => return None,
             Kind::Term(term) => {
@@ -300,7 +300,7 @@ impl Checker<'_> {
                 }
             }
             Kind::Const(constant) => {
-                self.key_const(constant, ty, part.span)?.map(|key| (vec![Part::Key(key)], Many::One))
+                self.key_const(constant, ty, part.span)?.map(|key| (vec![KeyAlt::Key(key)], Many::One))
             }
             _ => None,
         };
@@ -310,16 +310,16 @@ impl Checker<'_> {
         alts
     }
 
-    fn key_alts(&mut self, alts: &[Alt], span: Span) -> Option<Vec<Part>> {
+    fn key_alts(&mut self, alts: &[Alt], span: Span) -> Option<Vec<KeyAlt>> {
         let mut parts = Vec::with_capacity(alts.len());
         for alt in alts {
             parts.push(match alt {
-                Alt::Num(num) => Part::Key(Key::Num(num.clone())),
-                Alt::V4(num) => Part::Key(Key::Ipv4(num.clone())),
-                Alt::V6(address) => Part::Key(Key::Ipv6(*address)),
-                Alt::Bytes(bytes) => Part::Key(Key::Bytes(bytes.clone())),
-                Alt::Tag(tags) => Part::Run(Run::Tags(*tags)),
-                Alt::Facet(facet) => Part::Run(Run::Facets(*facet)),
+                Alt::Num(num) => KeyAlt::Key(Key::Num(num.clone())),
+                Alt::V4(num) => KeyAlt::Key(Key::Ipv4(num.clone())),
+                Alt::V6(address) => KeyAlt::Key(Key::Ipv6(*address)),
+                Alt::Bytes(bytes) => KeyAlt::Key(Key::Bytes(bytes.clone())),
+                Alt::Tag(tags) => KeyAlt::Run(Run::Tags(*tags)),
+                Alt::Facet(facet) => KeyAlt::Run(Run::Facets(*facet)),
                 Alt::Text(..) => {
                     let help = "look up with a field of the packet";
                     self.not_yet(later::TABLES, span, "a text of a table as a key", help);
@@ -387,7 +387,7 @@ fn facet_of(term: &Term) -> Option<Facet> {
 }
 
 /// An alternative of one part of a key.
-enum Part {
+enum KeyAlt {
     Key(Key),
     Run(Run),
 }

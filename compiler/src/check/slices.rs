@@ -201,7 +201,7 @@ fn is_sided(alt: &Alt) -> bool {
 }
 
 /// The place of an address in a header.
-struct Place {
+struct HeaderRange {
     layer: Layer,
     header: Proto,
     at: u64,
@@ -209,7 +209,7 @@ struct Place {
 }
 
 /// The place of the bytes of a MAC or IP address, if a header holds them.
-fn place(alt: &Alt, ty: Option<Ty>) -> Option<Place> {
+fn place(alt: &Alt, ty: Option<Ty>) -> Option<HeaderRange> {
     let (layer, bits, slot, at, width) = match alt {
         Alt::Num(num) | Alt::V4(num) => match num.kind() {
             NumKind::Load(load) if ty == Some(Ty::Mac) => (load.layer, load.bits, load.slot, load.at, 6),
@@ -227,10 +227,10 @@ fn place(alt: &Alt, ty: Option<Ty>) -> Option<Place> {
         (Slot::L3, bit::IP6_HDR) => Proto::Ip6,
         _ => return None,
     };
-    Some(Place { layer, header, at: u64::from(at), width })
+    Some(HeaderRange { layer, header, at: u64::from(at), width })
 }
 
-impl Place {
+impl HeaderRange {
     /// The same slice, counted from the start of the header. `None`: it lies outside the address.
     fn slice(&self, slice: Slice) -> Option<Bytes> {
         let from = |offset: i64| {
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_slice_of_an_address_is_one_of_its_header() {
-        let eth = Place { layer: Layer::Outer, header: Proto::Eth, at: 6, width: 6 };
+        let eth = HeaderRange { layer: Layer::Outer, header: Proto::Eth, at: 6, width: 6 };
         let slice = |s| eth.slice(s).and_then(|b| b.slice);
         assert_eq!(slice(Slice::OffsetLength(0, 3)), Some(Slice::OffsetLength(6, 3)));
         assert_eq!(slice(Slice::FirstLast(-2, -1)), Some(Slice::OffsetLength(10, 2)));

@@ -49,7 +49,7 @@ fn verdicts(program: &Program) -> (Vec<Option<Verdict>>, Vec<u64>) {
     let packet = Packet::new(&frame, 100, Link::Ethernet);
     let head = Head { outer: Stack { headers_end: 40, l3_end: 90, ..Stack::default() }, ..Head::default() };
     let mut out = vec![Verdict { start: 9, end: 9, rule: 9, limit: 9 }; program.stations.len()];
-    let mut tally = vec![0; program.rules.len() + program.limits.len()];
+    let mut counters = vec![0; program.rules.len() + program.limits.len()];
     let asked = Eval::new(
         &environment,
         &mut Scratch::default(),
@@ -57,9 +57,9 @@ fn verdicts(program: &Program) -> (Vec<Option<Verdict>>, Vec<u64>) {
         &head,
         crate::context::PacketContext::nothing(),
     )
-    .decide(program, &mut out, &mut tally);
+    .decide(program, &mut out, &mut counters);
     let told = out.iter().enumerate().map(|(s, v)| (asked >> s & 1 == 1).then_some(*v)).collect();
-    (told, tally)
+    (told, counters)
 }
 
 fn verdict(start: u32, end: u32, rule: u32, limit: u32) -> Option<Verdict> {
@@ -75,9 +75,9 @@ fn rules_raise_and_the_longest_single_range_is_named() {
         rule(1, vec![bytes(10, 35)]),
         rule(2, vec![ask(Length::None), bytes(30, 30)]),
     ];
-    let (told, tally) = verdicts(&program(rules, vec![]));
+    let (told, counters) = verdicts(&program(rules, vec![]));
     assert_eq!(told, [verdict(0, 60, 1, NO_LIMIT), verdict(20, 60, 1, NO_LIMIT)]);
-    assert_eq!(tally, [1, 1, 1, 1]);
+    assert_eq!(counters, [1, 1, 1, 1]);
     let equal = vec![rule(1, vec![bytes(0, 10)]), rule(1, vec![bytes(5, 15)])];
     assert_eq!(
         verdicts(&program(equal, vec![])).0,
@@ -101,12 +101,16 @@ fn whens_and_matches_are_asked_each() {
     let limit_of_another = rule(2, vec![ask(Length::None)]);
     let mut idle = rule(3, vec![ask(Length::None)]);
     idle.asks[0].when = Pred::never();
-    let (told, tally) = verdicts(&program(vec![never, some], vec![limit_of_another, idle]));
+    let (told, counters) = verdicts(&program(vec![never, some], vec![limit_of_another, idle]));
     assert_eq!(told, [verdict(0, 7, 1, NO_LIMIT), None]);
-    assert_eq!(tally, [0, 1, 1, 1]);
-    let (told, tally) =
+    assert_eq!(counters, [0, 1, 1, 1]);
+    let (told, counters) =
         verdicts(&program(vec![rule(1, vec![ask(Length::None)])], vec![rule(3, vec![ask(Length::None)])]));
-    assert_eq!((told, tally), (vec![None, None], vec![1, 0]), "limits are not tried where nothing is asked");
+    assert_eq!(
+        (told, counters),
+        (vec![None, None], vec![1, 0]),
+        "limits are not tried where nothing is asked"
+    );
 }
 
 #[test]
@@ -119,9 +123,9 @@ fn limits_lower_and_the_shortest_cut_is_named() {
         rule(1, vec![headers(10)]),
         rule(3, vec![ask(Length::Full)]),
     ];
-    let (told, tally) = verdicts(&program(full(), limits));
+    let (told, counters) = verdicts(&program(full(), limits));
     assert_eq!(told, [verdict(0, 50, 0, 1), verdict(0, 50, 0, 1)]);
-    assert_eq!(tally, [1, 1, 1, 1, 1]);
+    assert_eq!(counters, [1, 1, 1, 1, 1]);
     let (told, _) = verdicts(&program(full(), vec![rule(1, vec![ask(Length::Bytes(n(100)))])]));
     assert_eq!(told[0], verdict(0, 100, 0, NO_LIMIT), "allowed as much as was asked");
     let (told, _) =

@@ -38,7 +38,7 @@ fn told(program: Program) -> Explanation {
 }
 
 /// The same packet, with these bits and this context.
-fn told_of(mut program: Program, bits: u64, sight: &BatchContext) -> Explanation {
+fn told_of(mut program: Program, bits: u64, context: &BatchContext) -> Explanation {
     program.stations = vec![hir::Station {
         name: "ids".into(),
         span: Span::default(),
@@ -60,7 +60,7 @@ fn told_of(mut program: Program, bits: u64, sight: &BatchContext) -> Explanation
     };
     let packet = Packet::new(&frame, 30, Link::RawIp);
     let head = Head { outer, ..Head::default() };
-    explain(&program, &Environment::new(&program).unwrap(), &packet, &head, PacketContext::of(sight, 0))
+    explain(&program, &Environment::new(&program).unwrap(), &packet, &head, PacketContext::of(context, 0))
 }
 
 type Values = Vec<(String, Option<String>)>;
@@ -125,7 +125,7 @@ fn stations_say_who_asked_and_who_cut() {
     let told = told(program);
     assert_eq!(
         told.stations,
-        [StationTold {
+        [StationExplanation {
             station: StationId(0),
             name: "ids".into(),
             requested: (0, 30),
@@ -185,12 +185,13 @@ fn flows_are_told_with_their_values() {
         }],
         ..Program::default()
     };
-    let mut sight = BatchContext::new(&program(Pred::always()), 1);
-    sight.flows[0] = crate::abi::FlowView { app: App::Dns as u64, age: 1_500_000_000, ..Default::default() };
-    sight.say_text(0, Facet::HttpHost, b"a.example");
-    sight.say_text(0, Facet::HttpHost, b"b.example");
+    let mut context = BatchContext::new(&program(Pred::always()), 1);
+    context.flows[0] =
+        crate::abi::FlowView { app: App::Dns as u64, age: 1_500_000_000, ..Default::default() };
+    context.say_text(0, Facet::HttpHost, b"a.example");
+    context.say_text(0, Facet::HttpHost, b"b.example");
     let tests = |matches: Pred, bits| {
-        let told = told_of(program(matches), bits, &sight).rules.remove(0);
+        let told = told_of(program(matches), bits, &context).rules.remove(0);
         (told.held, told.tests.into_iter().map(|test| (test.text, test.values)).collect::<Vec<_>>())
     };
     let (ours, known) = (bit::FLOW | bit::FROM_CLIENT, |name: &str, v: &str| vec![value(name, v)]);

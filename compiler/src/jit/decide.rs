@@ -108,7 +108,7 @@ pub fn emit(
     let mut e = Emit::new(b, (helpers, regions, environment), pool, nodes, context, asked);
     let zero = e.constant(0);
     let flags = e.state_flags();
-    e.tally = e.b.ins().load(I64, flags, context, offset::CONTEXT_TALLY);
+    e.counters = e.b.ins().load(I64, flags, context, offset::CONTEXT_COUNTERS);
     e.seen = e.b.ins().load(I64, flags, context, offset::CONTEXT_SEEN);
     let asked_base = e.b.ins().load(I64, flags, context, offset::CONTEXT_ASKED);
     let verdicts_base = e.b.ins().load(I64, flags, context, offset::CONTEXT_VERDICTS);
@@ -347,7 +347,7 @@ impl Emit<'_> {
             self.enter(first);
             self.b.ins().store(flags, self.serial, place, 0);
         }
-        let place = self.b.ins().iadd(self.tally, offset);
+        let place = self.b.ins().iadd(self.counters, offset);
         let count = self.b.ins().load(I64, flags, place, 0);
         let count = self.b.ins().iadd_imm_s(count, 1);
         self.b.ins().store(flags, count, place, 0);

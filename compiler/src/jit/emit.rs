@@ -61,7 +61,7 @@ pub struct Emit<'a> {
     pub nodes: &'a mut Vec<Node>,
     pub context: Value,
     pub pool_base: Value,
-    pub tally: Value,
+    pub counters: Value,
     pub seen: Value,
     pub packet: Value,
     /// The packet's index in the batch.

@@ -106,12 +106,12 @@ impl Jit {
         scratch: &mut Scratch,
         packets: &[Packet],
         part: Range<usize>,
-        sight: &BatchContext,
+        context: &BatchContext,
         batch: &mut Batch,
     ) {
         let fits = batch.fits(packets.len(), self.stations, self.rules, self.limits);
         let Some(packets) =
-            packets.get(part.clone()).filter(|_| fits && self.sees(environment, part.end, sight))
+            packets.get(part.clone()).filter(|_| fits && self.sees(environment, part.end, context))
         else {
             batch.asked.fill(0);
             return;
@@ -122,13 +122,13 @@ impl Jit {
         let out = Out {
             asked,
             verdicts,
-            tally: &mut batch.tally,
+            counters: &mut batch.counters,
             seen: &mut batch.seen,
             cuts: &mut batch.cuts,
             serial: batch.serial + 1,
             ..Out::default()
         };
-        self.call(self.decide, environment, scratch, packets, PacketContext::of(sight, at), out);
+        self.call(self.decide, environment, scratch, packets, PacketContext::of(context, at), out);
         batch.serial += packets.len() as u64;
     }
 
@@ -145,7 +145,7 @@ impl Jit {
         let count = packets.len();
         let fits = fired.len() >= count * self.triggers && seen.windows.len() >= count * self.windows;
         match self.raise {
-            Some((_, fire)) if fits && self.sees(environment, seen.at + count, seen.sight) => {
+            Some((_, fire)) if fits && self.sees(environment, seen.at + count, seen.context) => {
                 let out = Out { fired, serial: 1, ..Out::default() };
                 self.call(fire, environment, scratch, packets, seen, out);
             }
@@ -163,7 +163,7 @@ impl Jit {
         seen: PacketContext,
         probe: &mut Probe,
     ) {
-        let sees = self.sees(environment, seen.at + packets.len(), seen.sight);
+        let sees = self.sees(environment, seen.at + packets.len(), seen.context);
         match (self.raise.filter(|_| sees), probe.room(packets.len(), self.groups, self.windows)) {
             (Some((entry, _)), Some((keys, events))) => {
                 let out = Out { keys, events, serial: 1, ..Out::default() };
@@ -174,8 +174,8 @@ impl Jit {
     }
 
     /// Whether the environment, and the context for this many packets, belong to this program.
-    fn sees(&self, environment: &Environment, packets: usize, sight: &BatchContext) -> bool {
-        environment.params().len() >= self.params * 2 && (!self.flows || sight.fits(packets, self.patterns))
+    fn sees(&self, environment: &Environment, packets: usize, context: &BatchContext) -> bool {
+        environment.params().len() >= self.params * 2 && (!self.flows || context.fits(packets, self.patterns))
     }
 
     #[expect(unsafe_code, reason = "the one call of generated code")]
@@ -202,12 +202,12 @@ impl Jit {
             serial,
             windows: self.windows,
         };
-        let PacketContext { sight, at, windows } = seen;
-        let (words, stride) = sight.found_words();
+        let PacketContext { context, at, windows } = seen;
+        let (words, stride) = context.found_words();
         let mut context = Context {
             asked: out.asked.as_mut_ptr(),
             verdicts: out.verdicts.as_mut_ptr(),
-            tally: out.tally.as_mut_ptr(),
+            counters: out.counters.as_mut_ptr(),
             seen: out.seen.as_mut_ptr(),
             params: environment.params().as_ptr(),
             pool: self.pool.as_ptr(),
@@ -215,8 +215,8 @@ impl Jit {
             head_serial: 0,
             key: [[0; 2]; MAX_KEY],
             head: Head::default(),
-            heads: sight.heads.get(at..).unwrap_or(&[]).as_ptr(),
-            flows: sight.flows.get(at..).unwrap_or(&[]).as_ptr(),
+            heads: context.heads.get(at..).unwrap_or(&[]).as_ptr(),
+            flows: context.flows.get(at..).unwrap_or(&[]).as_ptr(),
             found: words.get(at * stride..).unwrap_or(&[]).as_ptr(),
             keys: out.keys.as_mut_ptr(),
             events: out.events.as_mut_ptr(),
@@ -240,7 +240,7 @@ impl Jit {
 struct Out<'a> {
     asked: &'a mut [u64],
     verdicts: &'a mut [Verdict],
-    tally: &'a mut [u64],
+    counters: &'a mut [u64],
     seen: &'a mut [u64],
     cuts: &'a mut [Cut],
     fired: &'a mut [Fired],

@@ -275,7 +275,7 @@ unsafe extern "C" fn interpret<'a>(
                 Eval::resume(scene.environment, scene.scratch, scene.packet, scene.head, scene.seen);
             let Some(at) = at.checked_sub(1) else {
                 // SAFETY: V4: there is a word for each rule and limit of the program.
-                if !eval.holds(&rule.matches) || !unsafe { tally(context, first + number, serial) } {
+                if !eval.holds(&rule.matches) || !unsafe { count_match(context, first + number, serial) } {
                     break;
                 }
                 continue;
@@ -298,14 +298,14 @@ unsafe extern "C" fn interpret<'a>(
 ///
 /// # Safety `context` is the context of generated code's call. `at` is the number of a rule, or the
 /// number of rules plus the number of a limit.
-unsafe fn tally(context: *mut Context, at: usize, serial: u64) -> bool {
+unsafe fn count_match(context: *mut Context, at: usize, serial: u64) -> bool {
     // SAFETY: V4: the batch has a word for each rule and limit in both, and only generated code and
     // shims use them now.
-    let (seen, tally) = unsafe { (&mut *(*context).seen.add(at), &mut *(*context).tally.add(at)) };
+    let (seen, counters) = unsafe { (&mut *(*context).seen.add(at), &mut *(*context).counters.add(at)) };
     let first = *seen != serial;
     if first {
         *seen = serial;
-        *tally = tally.wrapping_add(1);
+        *counters = counters.wrapping_add(1);
     }
     first
 }

@@ -37,7 +37,7 @@ impl<'a> Emit<'a> {
             nodes,
             context,
             pool_base: zero,
-            tally: zero,
+            counters: zero,
             seen: zero,
             packet: zero,
             index: zero,

@@ -8,7 +8,7 @@
 //! tenth of a second. Rejected: its own search for overlapping matches, which is one byte late:
 //! another packet than the one that completes a match would report it.)
 
-use super::product::{Table, Told};
+use super::product::{StateMatches, Table};
 use super::{Automaton, PARTS, StreamId, StreamKind, TooLarge};
 use crate::pattern;
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
@@ -196,7 +196,7 @@ fn read(dfa: &dense::DFA<Vec<u32>>, ids: &[StreamId]) -> Result<Table, Failure> 
     let sure: Vec<bool> = next.chunks_exact(stride).map(|row| row.iter().all(matched)).collect();
     let mut rows = next.chunks_exact(stride).zip(&sure);
     let looks_ahead = rows.any(|(row, &sure)| !sure && row.iter().any(matched));
-    let told = |sure: bool, late: bool| Told {
+    let told = |sure: bool, late: bool| StateMatches {
         sure: if sure { ids.to_vec() } else { Vec::new() },
         late: if late { ids.to_vec() } else { Vec::new() },
     };

@@ -5,7 +5,7 @@
 //! as there are patterns.)
 
 use super::skip::Skip;
-use super::{Part, Says, StreamId};
+use super::{Dfa, Says, StreamId};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -28,21 +28,21 @@ pub(super) struct Table {
     /// For each state, the index of its report in `told`.
     pub(super) says: Vec<u32>,
     /// The first report is empty.
-    pub(super) told: Vec<Told>,
+    pub(super) told: Vec<StateMatches>,
 }
 
 /// The report of a state.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Told {
+pub(super) struct StateMatches {
     /// Patterns with a match that ends here, whatever follows.
     pub(super) sure: Vec<StreamId>,
     /// Patterns with a match that ended before the last byte and depended on it.
     pub(super) late: Vec<StreamId>,
 }
 
-impl Told {
-    fn and(&self, other: &Told) -> Told {
-        Told {
+impl StateMatches {
+    fn and(&self, other: &StateMatches) -> StateMatches {
+        StateMatches {
             sure: [self.sure.as_slice(), &other.sure].concat(),
             late: [self.late.as_slice(), &other.late].concat(),
         }
@@ -138,7 +138,7 @@ impl Table {
         let middle = states.of((self.middle, other.middle));
         let mut tells = Numbers::new();
         tells.of((0, 0));
-        let (mut next, mut says, mut told) = (Vec::new(), Vec::new(), vec![Told::default()]);
+        let (mut next, mut says, mut told) = (Vec::new(), Vec::new(), vec![StateMatches::default()]);
         let mut size = 0;
         while let Some(&(a, b)) = states.things.get(says.len()) {
             let a_row = self.next.get(a as usize * self.stride..)?;
@@ -161,8 +161,8 @@ impl Table {
         Some(Table { classes, stride: pairs.len(), next, text_start, middle, says, told })
     }
 
-    /// The automaton in the form for scanning: its states in three runs (see [`Part`]).
-    pub(super) fn arrange(&self) -> Part {
+    /// The automaton in the form for scanning: its states in three runs (see [`Dfa`]).
+    pub(super) fn arrange(&self) -> Dfa {
         let stride = self.stride;
         let first: Vec<u32> =
             self.next.iter().skip(self.middle as usize * stride).take(stride).copied().collect();
@@ -199,7 +199,7 @@ impl Table {
         let rows = Rows { map: &self.classes, classes: stride, table: &next, middle, says_from };
         let skip = Skip::new(&rows);
         let first = self.classes.map(|class| rows.next(middle, usize::from(class)));
-        Part {
+        Dfa {
             classes: self.classes,
             stride: stride as u32,
             shallow: if skip.is_some() { shallow } else { 0 },

@@ -6,7 +6,7 @@
 use super::direct::{Direct, Entry, FEW, MANY};
 use super::expiry::Expiry;
 use super::prefixes::{self, Net};
-use super::{EVER, Finder, Form, Group, Key, Made, Stored, Table, TableError, V6, hash, net_of};
+use super::{EVER, Finder, Form, Group, Key, Stored, StoredKey, Table, TableError, V6, hash, net_of};
 use crate::value::Value;
 
 /// The greatest number of expired rows that a change removes, besides its own row.
@@ -50,7 +50,7 @@ impl Table {
         let (key, group) = stored;
         self.outside += key.outside();
         self.rows.set(row as usize, Stored { key, group, value, until });
-        if let Made::Net(net, is_v6) = made {
+        if let StoredKey::Net(net, is_v6) = made {
             self.set_prefix(net, is_v6, slot, true);
         }
         self.len += 1;
@@ -115,13 +115,13 @@ impl Table {
     }
 
     /// Adds a row to the index of its key, in an exact table. Returns the stored form of the key.
-    fn link(&mut self, made: &Made, row: u32) -> (Key, u32) {
+    fn link(&mut self, made: &StoredKey, row: u32) -> (Key, u32) {
         let (shapes, parts) = match made {
-            Made::Net(Net { address, len }, is_v6) => {
+            StoredKey::Net(Net { address, len }, is_v6) => {
                 let family = if *is_v6 { V6 } else { 0 };
                 return (Key::Net([(address >> 64) as u64, *address as u64]), family | u32::from(*len));
             }
-            Made::Parts(shapes, parts) => (shapes, parts),
+            StoredKey::Parts(shapes, parts) => (shapes, parts),
         };
         let mut number = 0;
         if let Finder::Exact { groups, .. } = &mut self.finder {
@@ -171,13 +171,13 @@ impl Table {
         }
     }
 
-    fn replace(&mut self, row: u32, made: &Made, value: Option<Value>, until: i64) -> Option<Value> {
+    fn replace(&mut self, row: u32, made: &StoredKey, value: Option<Value>, until: i64) -> Option<Value> {
         let stored = self.rows.get(row as usize)?;
         let (number, ended) = (stored.value, stored.until);
         let new = value.map(|value| self.values.take(self.seed, value));
         let old = new.and_then(|_| self.values.give_back(self.seed, number));
         let number = new.unwrap_or(number);
-        if let Made::Net(net, is_v6) = made {
+        if let StoredKey::Net(net, is_v6) = made {
             self.set_prefix(*net, *is_v6, prefixes::slot(row, number, until != EVER), false);
         }
         if let Some(stored) = self.rows.get_mut(row as usize) {
@@ -216,9 +216,9 @@ impl Table {
         self.expiry.push(until, row);
     }
 
-    fn unlink(&mut self, row: u32, made: &Made) {
+    fn unlink(&mut self, row: u32, made: &StoredKey) {
         match (&mut self.finder, made) {
-            (Finder::Prefix { v4, v6, direct, many }, Made::Net(net, is_v6)) => {
+            (Finder::Prefix { v4, v6, direct, many }, StoredKey::Net(net, is_v6)) => {
                 let nets = |row| net_of(&self.rows, row);
                 if *is_v6 {
                     v6.remove(*net, nets);
@@ -238,7 +238,7 @@ impl Table {
                     }
                 }
             }
-            (Finder::Exact { index, groups }, Made::Parts(shapes, parts)) => {
+            (Finder::Exact { index, groups }, StoredKey::Parts(shapes, parts)) => {
                 if let Ok(at) = groups.binary_search_by(|g| g.shapes.as_ref().cmp(shapes))
                     && let Some(group) = groups.get_mut(at)
                 {

@@ -22,7 +22,7 @@ pub enum KeyValue<'a> {
 
 /// A part of a row's key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(super) enum KeyPart {
     Num(u64),
     V4(u32),
     V6([u64; 2]),
@@ -38,22 +38,22 @@ pub(super) enum Shape {
     Other,
 }
 
-impl Part {
+impl KeyPart {
     /// The part as a value. An address has its full length.
     pub fn value(&self) -> Value {
         match self {
-            Part::Num(n) => Value::Num(*n),
-            Part::V4(ip) => Value::Ip(IpAddr::V4((*ip).into()), 32),
-            Part::V6([high, low]) => {
+            KeyPart::Num(n) => Value::Num(*n),
+            KeyPart::V4(ip) => Value::Ip(IpAddr::V4((*ip).into()), 32),
+            KeyPart::V6([high, low]) => {
                 Value::Ip(IpAddr::V6((u128::from(*high) << 64 | u128::from(*low)).into()), 128)
             }
-            Part::Bytes(bytes) => Value::Text(bytes.clone()),
+            KeyPart::Bytes(bytes) => Value::Text(bytes.clone()),
         }
     }
 
     /// Bytes of memory outside of the part.
     pub fn outside(&self) -> usize {
-        if let Part::Bytes(bytes) = self { bytes.len() + 16 } else { 0 }
+        if let KeyPart::Bytes(bytes) = self { bytes.len() + 16 } else { 0 }
     }
 }
 
@@ -68,14 +68,16 @@ impl Shape {
 }
 
 /// A value as a part of a row's key.
-pub(super) fn stored(value: &Value) -> (Shape, Part) {
+pub(super) fn stored(value: &Value) -> (Shape, KeyPart) {
     match value {
-        Value::Num(n) => (Shape::Other, Part::Num(*n)),
-        Value::Text(text) => (Shape::Other, Part::Bytes(text.clone())),
-        Value::Ip(IpAddr::V4(ip), len) => (Shape::V4(Reverse(*len)), Part::V4(ip.to_bits() & mask_v4(*len))),
+        Value::Num(n) => (Shape::Other, KeyPart::Num(*n)),
+        Value::Text(text) => (Shape::Other, KeyPart::Bytes(text.clone())),
+        Value::Ip(IpAddr::V4(ip), len) => {
+            (Shape::V4(Reverse(*len)), KeyPart::V4(ip.to_bits() & mask_v4(*len)))
+        }
         Value::Ip(IpAddr::V6(ip), len) => {
             let bits = ip.to_bits() & mask_v6(*len);
-            (Shape::V6(Reverse(*len)), Part::V6([(bits >> 64) as u64, bits as u64]))
+            (Shape::V6(Reverse(*len)), KeyPart::V6([(bits >> 64) as u64, bits as u64]))
         }
     }
 }
@@ -100,11 +102,11 @@ pub(super) fn mask(part: KeyValue, shape: Shape) -> Option<KeyValue> {
     }
 }
 
-pub(super) fn key_value(part: &Part) -> KeyValue<'_> {
+pub(super) fn key_value(part: &KeyPart) -> KeyValue<'_> {
     match part {
-        Part::Num(n) => KeyValue::Num(*n),
-        Part::V4(ip) => KeyValue::V4(*ip),
-        Part::V6([high, low]) => KeyValue::V6(u128::from(*high) << 64 | u128::from(*low)),
-        Part::Bytes(bytes) => KeyValue::Bytes(bytes),
+        KeyPart::Num(n) => KeyValue::Num(*n),
+        KeyPart::V4(ip) => KeyValue::V4(*ip),
+        KeyPart::V6([high, low]) => KeyValue::V6(u128::from(*high) << 64 | u128::from(*low)),
+        KeyPart::Bytes(bytes) => KeyValue::Bytes(bytes),
     }
 }

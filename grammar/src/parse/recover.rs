@@ -5,7 +5,7 @@
 //! meaning and reading on with it; one mistake would give several diagnostics.)
 
 use super::items::Builder;
-use super::report::{Place, Report};
+use super::report::{ParseContext, Report};
 use super::scan::{Chunk, Scan};
 use super::sink::Sink;
 use super::tokens::{Kind, Token, tokens};
@@ -50,7 +50,7 @@ impl<'a> Recovery<'a, '_> {
 
     /// Reports the mistake in `range`, unless the scanner has reported it already. Returns its
     /// place.
-    fn report(&mut self, range: &Range<usize>, place: Place, error: &Error) -> usize {
+    fn report(&mut self, range: &Range<usize>, place: ParseContext, error: &Error) -> usize {
         let (pest::error::InputLocation::Pos(at) | pest::error::InputLocation::Span((at, _))) =
             error.location;
         let at = range.start + at;
@@ -72,7 +72,7 @@ impl<'a> Recovery<'a, '_> {
         let before = chunk.range.start..at;
         let kept = if at < chunk.range.end { self.parse(Rule::one_item, &before).ok() } else { None };
         let Some(pair) = kept.and_then(|mut pairs| pairs.next()) else {
-            self.report(&chunk.range, Place::Item(keyword), &error);
+            self.report(&chunk.range, ParseContext::Item(keyword), &error);
             self.broken(&chunk.range, if keyword == "include" { None } else { self.name(tokens) });
             return;
         };
@@ -83,7 +83,7 @@ impl<'a> Recovery<'a, '_> {
         if rest.first().is_some_and(|t| t.first && t.kind == Kind::Word) {
             self.unknown_items(&(at..chunk.range.end), rest);
         } else {
-            self.report(&chunk.range, Place::Item(keyword), &error);
+            self.report(&chunk.range, ParseContext::Item(keyword), &error);
         }
     }
 
@@ -142,7 +142,7 @@ impl<'a> Recovery<'a, '_> {
                 pairs.find(|p| p.as_rule() == Rule::name).map(|p| self.builder(head.start).name(&p, false))
             }
             Err(error) => {
-                self.report(&head, Place::Item(chunk.keyword.unwrap_or("rule")), &error);
+                self.report(&head, ParseContext::Item(chunk.keyword.unwrap_or("rule")), &error);
                 self.name(tokens)
             }
         };
@@ -150,11 +150,11 @@ impl<'a> Recovery<'a, '_> {
             if self.scan.has_reported(&chunk.range) || body.head_end.is_some() {
                 return self.broken(&chunk.range, self.name(tokens));
             }
-            self.report(&chunk.range, Place::Item(chunk.keyword.unwrap_or("rule")), &error);
+            self.report(&chunk.range, ParseContext::Item(chunk.keyword.unwrap_or("rule")), &error);
             return self.broken(&chunk.range, self.name(tokens));
         };
         if body.opening.is_none() {
-            self.report(&chunk.range, Place::Item(chunk.keyword.unwrap_or("rule")), &error);
+            self.report(&chunk.range, ParseContext::Item(chunk.keyword.unwrap_or("rule")), &error);
         }
         let mut clauses = Vec::new();
         for part in &body.parts {
@@ -174,7 +174,7 @@ impl<'a> Recovery<'a, '_> {
             }
             Err(error) => error,
         };
-        let at = self.report(range, Place::RuleClause, &error);
+        let at = self.report(range, ParseContext::RuleClause, &error);
         let kept = self.parse(Rule::one_clause, &(range.start..at)).ok().and_then(|mut pairs| pairs.next());
         if let Some(clause) = kept.and_then(|p| self.builder(range.start).clause(p)) {
             clauses.push(clause);
@@ -188,7 +188,7 @@ impl<'a> Recovery<'a, '_> {
         let read = match self.parse(Rule::one_trigger_head, &head) {
             Ok(mut pairs) => pairs.next().and_then(|p| self.builder(head.start).trigger_head(p)),
             Err(error) => {
-                self.report(&head, Place::Item("trigger"), &error);
+                self.report(&head, ParseContext::Item("trigger"), &error);
                 // A key that could not be read still counts as a key.
                 let span = self.sink.span(head.clone());
                 self.name(tokens).map(|name| (name, Some(Expr { span, kind: ExprKind::Broken })))
@@ -196,12 +196,12 @@ impl<'a> Recovery<'a, '_> {
         };
         let Some((name, key)) = read.filter(|_| body.head_end.is_some()) else {
             if !self.scan.has_reported(&chunk.range) && body.head_end.is_none() {
-                self.report(&chunk.range, Place::Item("trigger"), &error);
+                self.report(&chunk.range, ParseContext::Item("trigger"), &error);
             }
             return self.broken(&chunk.range, self.name(tokens));
         };
         if body.opening.is_none() {
-            self.report(&chunk.range, Place::Item("trigger"), &error);
+            self.report(&chunk.range, ParseContext::Item("trigger"), &error);
         }
         let mut clauses = Vec::new();
         for part in &body.parts {
@@ -220,7 +220,7 @@ impl<'a> Recovery<'a, '_> {
             }
             Err(error) => error,
         };
-        let at = self.report(range, Place::TriggerClause, &error);
+        let at = self.report(range, ParseContext::TriggerClause, &error);
         let kept =
             self.parse(Rule::one_trigger_clause, &(range.start..at)).ok().and_then(|mut pairs| pairs.next());
         if let Some(clause) = kept.and_then(|p| self.builder(range.start).trigger_clause(p)) {

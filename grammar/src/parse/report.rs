@@ -15,7 +15,7 @@ use std::ops::Range;
 
 /// The kind of text that was read.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Place {
+pub(super) enum ParseContext {
     /// The item with this keyword.
     Item(&'static str),
     /// A clause of a rule or limit.
@@ -24,12 +24,12 @@ pub(super) enum Place {
     TriggerClause,
 }
 
-impl Place {
+impl ParseContext {
     fn clauses(self) -> &'static [&'static str] {
         match self {
-            Place::Item(_) => &[],
-            Place::RuleClause => words::RULE_CLAUSES,
-            Place::TriggerClause => words::TRIGGER_CLAUSES,
+            ParseContext::Item(_) => &[],
+            ParseContext::RuleClause => words::RULE_CLAUSES,
+            ParseContext::TriggerClause => words::TRIGGER_CLAUSES,
         }
     }
 }
@@ -38,7 +38,7 @@ pub(super) struct Report<'a> {
     pub scan: &'a Scan<'a>,
     /// The bytes that were read.
     pub range: Range<usize>,
-    pub place: Place,
+    pub place: ParseContext,
     /// The byte at which the grammar stopped.
     pub at: usize,
     pub error: &'a pest::error::Error<Rule>,
@@ -169,10 +169,12 @@ impl Report<'_> {
             Rule::colons | Rule::dashed | Rule::broken | Rule::prefix | Rule::element | Rule::row => {
                 "a value"
             }
-            Rule::string if matches!(self.place, Place::Item("include" | "table")) => "a file name in quotes",
+            Rule::string if matches!(self.place, ParseContext::Item("include" | "table")) => {
+                "a file name in quotes"
+            }
             Rule::string => "a value",
             Rule::infix | Rule::arithmetic => "an operator",
-            Rule::name if self.place == Place::RuleClause => "the name of a station",
+            Rule::name if self.place == ParseContext::RuleClause => "the name of a station",
             Rule::name => "a name",
             Rule::type_expr
             | Rule::generic
@@ -195,7 +197,7 @@ impl Report<'_> {
             Rule::kw_from => "`from`",
             Rule::kw_in => "`in`",
             Rule::bare_word => "a word",
-            Rule::EOI if matches!(self.place, Place::Item("rule" | "limit" | "trigger")) => "`{`",
+            Rule::EOI if matches!(self.place, ParseContext::Item("rule" | "limit" | "trigger")) => "`{`",
             Rule::EOI if self.place.clauses().is_empty() => "the next item",
             Rule::EOI => "the next clause",
             Rule::clause | Rule::match_clause | Rule::snaplen_clause | Rule::to_clause => "a clause",
@@ -208,20 +210,20 @@ impl Report<'_> {
     /// How the text that was read should be written.
     fn form(&self, around: &Around) -> &'static str {
         match (self.place, around.keyword) {
-            (Place::Item("let"), _) => "a constant or a condition: `let web_ports = {80, 443}`",
-            (Place::Item("param"), _) => "a parameter: `param head : size = 8KiB in 0..64KiB`",
-            (Place::Item("table"), _) => {
+            (ParseContext::Item("let"), _) => "a constant or a condition: `let web_ports = {80, 443}`",
+            (ParseContext::Item("param"), _) => "a parameter: `param head : size = 8KiB in 0..64KiB`",
+            (ParseContext::Item("table"), _) => {
                 "a table: `table t : set<ip>`, then nothing, `= {192.0.2.1, 192.0.2.2}` or `from \"t.csv\"`"
             }
-            (Place::Item("station"), _) => "a station: `station ids { vxlan 192.0.2.10 vni 77 }`",
-            (Place::Item("include"), _) => "the file's name in quotes: `include \"common.mrule\"`",
-            (Place::Item("trigger"), _) => {
+            (ParseContext::Item("station"), _) => "a station: `station ids { vxlan 192.0.2.10 vni 77 }`",
+            (ParseContext::Item("include"), _) => "the file's name in quotes: `include \"common.mrule\"`",
+            (ParseContext::Item("trigger"), _) => {
                 "a trigger: `trigger scan by net.src { when tcp.flags.syn == 1 hold 10m }`"
             }
-            (Place::Item("limit"), _) => {
+            (ParseContext::Item("limit"), _) => {
                 "a limit: `limit quiet { match net.src in authenticated snaplen none }`"
             }
-            (Place::Item(_), _) => "a rule: `rule web { match tcp.port == 80 snaplen full to ids }`",
+            (ParseContext::Item(_), _) => "a rule: `rule web { match tcp.port == 80 snaplen full to ids }`",
             (_, "snaplen") => {
                 "lengths: `none`, `full`, `1500`, `50%`, `headers`, `headers + 32`, `payload ..64`, `bytes 14..34`, \
                  `stream 0..8KiB`; then perhaps `when` and a condition"
@@ -329,18 +331,19 @@ impl Report<'_> {
     fn unknown_clause(&self, found: &str, near: Option<&str>) -> Known {
         let message = format!("`{found}` is no clause of a {}", self.owner());
         let other = match self.place {
-            Place::TriggerClause => words::RULE_CLAUSES,
+            ParseContext::TriggerClause => words::RULE_CLAUSES,
             _ => words::TRIGGER_CLAUSES,
         };
         let list = self.place.clauses().join("`, `");
         let help = match (self.place, near) {
             (_, Some(near)) => format!("did you mean `{near}`?"),
-            (Place::RuleClause, None) if found == "when" => {
+            (ParseContext::RuleClause, None) if found == "when" => {
                 "`when` follows the length of a `snaplen`: `snaplen full when tcp.len > 0`".into()
             }
-            (Place::TriggerClause, None) if found == "match" => "a trigger is raised by `when`".into(),
+            (ParseContext::TriggerClause, None) if found == "match" => "a trigger is raised by `when`".into(),
             (place, None) if other.contains(&found) => {
-                let owner = if place == Place::TriggerClause { "rules and limits" } else { "triggers" };
+                let owner =
+                    if place == ParseContext::TriggerClause { "rules and limits" } else { "triggers" };
                 format!("`{found}` is a clause of {owner}; here there are `{list}`")
             }
             _ => format!("the clauses are `{list}`"),
@@ -349,7 +352,7 @@ impl Report<'_> {
     }
 
     fn owner(&self) -> &'static str {
-        if self.place == Place::TriggerClause { "trigger" } else { "rule or limit" }
+        if self.place == ParseContext::TriggerClause { "trigger" } else { "rule or limit" }
     }
 
     /// A sign in a wrong place.
@@ -358,35 +361,37 @@ impl Report<'_> {
             Some((syntax::SYNTAX, message.to_string(), help.to_string(), fix.map(String::from)))
         };
         match (self.place, around.found()) {
-            (Place::Item("let"), "==") if self.wants(Rule::assign) => {
+            (ParseContext::Item("let"), "==") if self.wants(Rule::assign) => {
                 syntax("a name is given its value with one `=`", "write `=`", Some("="))
             }
-            (Place::Item("let"), ":") if self.wants(Rule::assign) => {
+            (ParseContext::Item("let"), ":") if self.wants(Rule::assign) => {
                 syntax("a `let` has no type", "write `let name = value`; the type is that of the value", None)
             }
-            (Place::Item(keyword @ ("param" | "table")), "=" | "from" | "{") if self.wants(Rule::colon) => {
+            (ParseContext::Item(keyword @ ("param" | "table")), "=" | "from" | "{")
+                if self.wants(Rule::colon) =>
+            {
                 let message = format!("a `{keyword}` has a type");
                 syntax(&message, self.form(around), None)
             }
-            (Place::Item("table"), ":" | "=>" | "=") if self.wants(Rule::arrow) => syntax(
+            (ParseContext::Item("table"), ":" | "=>" | "=") if self.wants(Rule::arrow) => syntax(
                 "between the key and the value of a row stands `->`",
                 "write `key -> value`",
                 Some("->"),
             ),
-            (Place::Item("table"), "..") => {
+            (ParseContext::Item("table"), "..") => {
                 let help = "write the keys one by one, networks in a `set<cidr>`, or a range in a `let`: `let low = {0..1023}`";
                 syntax("a table holds single keys, not ranges", help, None)
             }
-            (Place::Item("table" | "param"), "<") => Some((
+            (ParseContext::Item("table" | "param"), "<") => Some((
                 syntax::TYPE,
                 "sets and maps hold plain types and tuples of them".into(),
                 "write `set<ip>`, `set<(ip, uint)>` or `map<ip, string>`".into(),
                 None,
             )),
-            (Place::Item("trigger"), ",") => {
+            (ParseContext::Item("trigger"), ",") => {
                 syntax("a key of several fields stands in parentheses", "write `by (net.src, net.dst)`", None)
             }
-            (Place::Item("station"), ",") => Some((
+            (ParseContext::Item("station"), ",") => Some((
                 syntax::SEPARATOR,
                 "the words of a station stand without commas".into(),
                 "take the comma away".into(),

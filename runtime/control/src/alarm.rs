@@ -79,7 +79,7 @@ pub struct Counts {
 
 /// The counters of a receiver.
 #[derive(Debug, Default)]
-struct Tally {
+struct ReceiverCounters {
     to: String,
     notified: AtomicU64,
     sent: AtomicU64,
@@ -96,7 +96,7 @@ type Tell = Arc<dyn Fn(String) + Send + Sync>;
 /// All receivers.
 pub struct Alarms {
     lines: Mutex<Vec<mpsc::Sender<Arc<Record>>>>,
-    tallies: Vec<Arc<Tally>>,
+    receivers: Vec<Arc<ReceiverCounters>>,
     stop: watch::Sender<bool>,
     /// Disconnects when the thread ends.
     done: Mutex<Receiver<()>>,
@@ -105,7 +105,7 @@ pub struct Alarms {
 
 impl std::fmt::Debug for Alarms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Alarms").field("tallies", &self.tallies).finish_non_exhaustive()
+        f.debug_struct("Alarms").field("tallies", &self.receivers).finish_non_exhaustive()
     }
 }
 
@@ -134,14 +134,19 @@ impl Alarms {
     pub fn start(targets: Vec<Target>, tell: impl Fn(String) + Send + Sync + 'static) -> io::Result<Alarms> {
         let tell: Tell = Arc::new(tell);
         let (stop, stopped) = watch::channel(false);
-        let (mut lines, mut tallies, mut drives) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lines, mut receivers, mut drives) = (Vec::new(), Vec::new(), Vec::new());
         for target in targets {
             let (line, queue) = mpsc::channel(QUEUE);
-            let tally = Arc::new(Tally { to: target.name(), ..Tally::default() });
-            let drive =
-                Drive { target, queue, tally: tally.clone(), stop: stopped.clone(), tell: tell.clone() };
+            let counters = Arc::new(ReceiverCounters { to: target.name(), ..ReceiverCounters::default() });
+            let drive = Drive {
+                target,
+                queue,
+                counters: counters.clone(),
+                stop: stopped.clone(),
+                tell: tell.clone(),
+            };
             lines.push(line);
-            tallies.push(tally);
+            receivers.push(counters);
             drives.push(drive);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -163,26 +168,26 @@ impl Alarms {
             runtime.shutdown_background();
             drop::<std::sync::mpsc::SyncSender<()>>(done);
         })?;
-        Ok(Alarms { lines: Mutex::new(lines), tallies, stop, done: Mutex::new(is_done), tell })
+        Ok(Alarms { lines: Mutex::new(lines), receivers, stop, done: Mutex::new(is_done), tell })
     }
 
     /// The counts of alarms, by receiver.
     pub fn counts(&self) -> Vec<Counts> {
-        self.tallies.iter().map(|tally| tally.counts()).collect()
+        self.receivers.iter().map(|counters| counters.counts()).collect()
     }
 }
 
 impl Subscriber for Alarms {
     fn offer(&self, record: Arc<Record>) {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        for (line, tally) in lines.iter().zip(&self.tallies) {
-            tally.notified.fetch_add(1, Relaxed);
+        for (line, counters) in lines.iter().zip(&self.receivers) {
+            counters.notified.fetch_add(1, Relaxed);
             if line.try_send(record.clone()).is_err() {
-                tally.dropped.fetch_add(1, Relaxed);
-                if !tally.full.swap(true, Relaxed) {
+                counters.dropped.fetch_add(1, Relaxed);
+                if !counters.full.swap(true, Relaxed) {
                     (self.tell)(format!(
                         "the queue of {QUEUE} alarms for {} is full; further alarms are dropped and counted",
-                        tally.to
+                        counters.to
                     ));
                 }
             }
@@ -194,8 +199,8 @@ impl Subscriber for Alarms {
         let _nobody_there = self.stop.send(true);
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let _hung_up = done.recv_timeout(FINISH + Duration::from_secs(1));
-        for tally in &self.tallies {
-            tally.dropped.fetch_add(tally.counts().waiting, Relaxed);
+        for counters in &self.receivers {
+            counters.dropped.fetch_add(counters.counts().waiting, Relaxed);
         }
     }
 }
@@ -208,7 +213,7 @@ impl Drop for Alarms {
     }
 }
 
-impl Tally {
+impl ReceiverCounters {
     fn counts(&self) -> Counts {
         // `notified` is read last, so that it is not less than its parts.
         let [sent, failed, dropped] = [&self.sent, &self.failed, &self.dropped].map(|n| n.load(Relaxed));
@@ -231,7 +236,7 @@ impl Tally {
 struct Drive {
     target: Target,
     queue: mpsc::Receiver<Arc<Record>>,
-    tally: Arc<Tally>,
+    counters: Arc<ReceiverCounters>,
     stop: watch::Receiver<bool>,
     tell: Tell,
 }
@@ -244,8 +249,8 @@ impl Drive {
                 return;
             }
             batch.clear();
-            if self.queue.is_empty() && self.tally.full.swap(false, Relaxed) {
-                let counts = self.tally.counts();
+            if self.queue.is_empty() && self.counters.full.swap(false, Relaxed) {
+                let counts = self.counters.counts();
                 (self.tell)(format!(
                     "the queue of alarms for {} is empty again; {} were dropped",
                     counts.to, counts.dropped
@@ -261,9 +266,9 @@ impl Drive {
             let ended = *self.stop.borrow();
             let failed = match self.target.send(batch).await {
                 Ok(()) => {
-                    self.tally.sent.fetch_add(batch.len() as u64, Relaxed);
-                    if self.tally.turns(None) {
-                        (self.tell)(format!("{} accepts alarms again", self.tally.to));
+                    self.counters.sent.fetch_add(batch.len() as u64, Relaxed);
+                    if self.counters.turns(None) {
+                        (self.tell)(format!("{} accepts alarms again", self.counters.to));
                     }
                     return true;
                 }
@@ -271,19 +276,19 @@ impl Drive {
             };
             match failed {
                 Failed::Refused(why) => {
-                    self.tally.failed.fetch_add(batch.len() as u64, Relaxed);
-                    if self.tally.turns(Some(why.clone())) {
-                        (self.tell)(format!("{} refuses alarms: {why}", self.tally.to));
+                    self.counters.failed.fetch_add(batch.len() as u64, Relaxed);
+                    if self.counters.turns(Some(why.clone())) {
+                        (self.tell)(format!("{} refuses alarms: {why}", self.counters.to));
                     }
                     return true;
                 }
                 Failed::Later(sent, why) => {
-                    self.tally.sent.fetch_add(sent as u64, Relaxed);
+                    self.counters.sent.fetch_add(sent as u64, Relaxed);
                     batch = batch.get(sent..).unwrap_or_default();
-                    if self.tally.turns(Some(why.clone())) {
+                    if self.counters.turns(Some(why.clone())) {
                         (self.tell)(format!(
                             "{} does not accept alarms: {why}; mirrorc tries again",
-                            self.tally.to
+                            self.counters.to
                         ));
                     }
                 }

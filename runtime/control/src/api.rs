@@ -168,7 +168,7 @@ impl Server {
     /// [`Error::Control`]: no thread can be started.
     pub fn start(
         socket: Option<Socket>,
-        afar: Option<TlsListener>,
+        remote: Option<TlsListener>,
         control: Arc<Control>,
         hub: Hub,
         renderers: Renderers,
@@ -200,11 +200,11 @@ impl Server {
             let router = router.clone().layer(Extension(RequestListener::Socket));
             runtime.spawn(serve_socket(listener, router, connections()));
         }
-        if let Some(afar) = &afar {
-            let listener = afar.listener().try_clone().and_then(TcpListener::from_std).map_err(failed)?;
-            let (acceptor, request_listener) = afar.acceptor();
+        if let Some(remote) = &remote {
+            let listener = remote.listener().try_clone().and_then(TcpListener::from_std).map_err(failed)?;
+            let (acceptor, request_listener) = remote.acceptor();
             let router = router.layer(Extension(request_listener));
-            runtime.spawn(serve_afar(listener, acceptor, router, connections()));
+            runtime.spawn(serve_remote(listener, acceptor, router, connections()));
         }
         drop(_inside);
         Ok(Server { runtime: Some(runtime), _socket: socket })
@@ -243,7 +243,7 @@ async fn serve_socket(listener: UnixListener, router: Router, connections: Arc<C
     }
 }
 
-async fn serve_afar(
+async fn serve_remote(
     listener: TcpListener,
     acceptor: impl Fn() -> TlsAcceptor,
     router: Router,
@@ -264,7 +264,7 @@ async fn serve_afar(
             };
             // A client that does not complete a TLS handshake in time gets no answer.
             if let Ok(Ok(stream)) = shaken {
-                answer(stream, router, Peer::afar(address), connection).await;
+                answer(stream, router, Peer::remote(address), connection).await;
             }
         });
     }
@@ -281,7 +281,7 @@ where
 {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
-    let service = audit::Known::new(TowerToHyperService::new(router), peer, connection.clone());
+    let service = audit::WithCaller::new(TowerToHyperService::new(router), peer, connection.clone());
     let served = server.serve_connection(TokioIo::new(Patient::new(stream)), service);
     tokio::select! {
         // A client that disconnects during a request needs no message.

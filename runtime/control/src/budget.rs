@@ -5,7 +5,7 @@
 //! process. (Rejected: allocating without a check; the kernel promises more memory than it has, and
 //! kills processes later.)
 
-use mrule_engine::cost::{Cost, Part};
+use mrule_engine::cost::{Cost, CostItem};
 use mrule_engine::memory::size_text;
 use std::fmt;
 
@@ -79,7 +79,7 @@ pub struct OverBudget {
     /// The option that sets the limit.
     pub option: &'static str,
     /// The parts of the memory, the largest first.
-    pub parts: Vec<Part>,
+    pub parts: Vec<CostItem>,
 }
 
 impl fmt::Display for OverBudget {

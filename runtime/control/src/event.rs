@@ -13,7 +13,7 @@ mod record;
 
 pub use client::{CLIENT_BURST, CLIENT_RATE, OWNER, on_behalf};
 pub use hub::{
-    EVENT_RATE_LIMIT, Hub, Journal, Listener, LossMonitor, Subscriber, Told, UNAUTHENTICATED_RATE,
+    EVENT_RATE_LIMIT, Hub, Journal, Listener, LossMonitor, PublishedEvent, Subscriber, UNAUTHENTICATED_RATE,
 };
 pub use record::{Kind, Record};
 

@@ -7,7 +7,7 @@
 
 mod disk;
 
-use crate::event::{Journal, Kind, Record, Told};
+use crate::event::{Journal, Kind, PublishedEvent, Record};
 use disk::Disk;
 use mrule_dataplane::patience;
 use serde::Serialize;
@@ -129,13 +129,13 @@ struct Memory {
     /// The number of the newest event.
     last: u64,
     kept: u64,
-    of_packets: Ring,
-    unauthenticated: Ring,
+    of_packets: EventBuffer,
+    unauthenticated: EventBuffer,
     others: Shares,
 }
 
 #[derive(Debug, Default)]
-struct Ring {
+struct EventBuffer {
     entries: VecDeque<Entry>,
     bytes: usize,
 }
@@ -144,7 +144,7 @@ struct Ring {
 /// longest queue loses its oldest event first.
 #[derive(Debug, Default)]
 struct Shares {
-    rings: BTreeMap<Option<Arc<str>>, Ring>,
+    buffers: BTreeMap<Option<Arc<str>>, EventBuffer>,
     entries: usize,
     bytes: usize,
 }
@@ -196,10 +196,11 @@ impl History {
         }
         {
             let memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            for ring in
-                [&memory.of_packets, &memory.unauthenticated].into_iter().chain(memory.others.rings.values())
+            for buffer in [&memory.of_packets, &memory.unauthenticated]
+                .into_iter()
+                .chain(memory.others.buffers.values())
             {
-                found.extend(ring.find(&query).map(|entry| (entry.id, entry.clone())));
+                found.extend(buffer.find(&query).map(|entry| (entry.id, entry.clone())));
             }
         }
         let mut events: Vec<Entry> = found.into_values().collect();
@@ -225,7 +226,7 @@ impl History {
 }
 
 impl Journal for History {
-    fn keep(&self, record: &Record, told: &Told, number: &mut dyn FnMut(u64)) {
+    fn keep(&self, record: &Record, event: &PublishedEvent, number: &mut dyn FnMut(u64)) {
         let mut memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.last += 1;
         memory.kept += 1;
@@ -233,9 +234,9 @@ impl Journal for History {
             id: memory.last,
             time: record.time,
             kind: record.kind,
-            policy: told.policy.clone(),
+            policy: event.policy.clone(),
             client: record.client.clone(),
-            line: told.line.clone(),
+            line: event.line.clone(),
         };
         // In the order of their numbers, so under the lock; neither call blocks.
         if let Some(disk) = &self.0.disk {
@@ -274,24 +275,24 @@ impl Shares {
     fn push(&mut self, entry: Entry) {
         self.entries += 1;
         self.bytes += entry.line.len();
-        self.rings.entry(entry.client.clone()).or_default().put(entry);
+        self.buffers.entry(entry.client.clone()).or_default().put(entry);
         while self.entries > KEPT || self.bytes > KEPT_BYTES {
             let by_count = self.entries > KEPT;
-            let size = |ring: &Ring| if by_count { ring.entries.len() } else { ring.bytes };
-            let fullest = self.rings.iter_mut().max_by_key(|(_, ring)| size(ring));
-            let Some((client, ring)) = fullest else { return };
-            let Some(oldest) = ring.forget() else { return };
+            let size = |buffer: &EventBuffer| if by_count { buffer.entries.len() } else { buffer.bytes };
+            let fullest = self.buffers.iter_mut().max_by_key(|(_, buffer)| size(buffer));
+            let Some((client, buffer)) = fullest else { return };
+            let Some(oldest) = buffer.forget() else { return };
             self.entries -= 1;
             self.bytes -= oldest.line.len();
-            if ring.entries.is_empty() {
+            if buffer.entries.is_empty() {
                 let client = client.clone();
-                self.rings.remove(&client);
+                self.buffers.remove(&client);
             }
         }
     }
 }
 
-impl Ring {
+impl EventBuffer {
     fn put(&mut self, entry: Entry) {
         self.bytes += entry.line.len();
         self.entries.push_back(entry);

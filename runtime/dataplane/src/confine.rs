@@ -11,12 +11,12 @@
 
 mod claims;
 mod grants;
+pub(crate) mod location;
 mod own;
-pub(crate) mod place;
 
 pub(crate) use claims::{Claim, Holder, Key};
 pub use grants::{Grants, Network};
-pub(crate) use place::{FileId, Place};
+pub(crate) use location::{FileId, FileLocation};
 
 use crate::error::Error;
 use claims::Claims;
@@ -81,19 +81,19 @@ impl Confinement {
     ///
     /// # Errors
     /// The error of the path, in words.
-    pub(crate) fn place(&self, path: &str, origin: &Origin) -> Result<Place, String> {
+    pub(crate) fn place(&self, path: &str, origin: &Origin) -> Result<FileLocation, String> {
         let place = self.open(path, origin)?;
         place.keep_off(&self.protected)?;
         Ok(place)
     }
 
     /// Like `place`, but also for the run's own files, for reading.
-    pub(crate) fn open(&self, path: &str, origin: &Origin) -> Result<Place, String> {
+    pub(crate) fn open(&self, path: &str, origin: &Origin) -> Result<FileLocation, String> {
         match origin {
-            Origin::Owner => Place::of_owner(path.as_ref(), &self.protected),
+            Origin::Owner => FileLocation::of_owner(path.as_ref(), &self.protected),
             Origin::Client(_) => {
                 let (granted, rest) = self.grants.locate(path)?;
-                Place::beneath(granted.handle(), &rest, path.as_ref(), &self.protected)
+                FileLocation::beneath(granted.handle(), &rest, path.as_ref(), &self.protected)
             }
         }
     }

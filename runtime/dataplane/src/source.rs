@@ -119,11 +119,11 @@ mod tests {
     use super::*;
     use mrule_compiler::compile::compile;
 
-    struct Place(tempfile::TempDir);
+    struct TestDirectory(tempfile::TempDir);
 
-    impl Place {
-        fn new() -> Place {
-            Place(tempfile::tempdir().unwrap())
+    impl TestDirectory {
+        fn new() -> TestDirectory {
+            TestDirectory(tempfile::tempdir().unwrap())
         }
         fn put(&self, name: &str, text: impl AsRef<[u8]>) -> String {
             let path = self.0.path().join(name);
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn paths_are_taken_from_the_including_file() {
-        let place = Place::new();
+        let place = TestDirectory::new();
         let main = place.put("main.mrule", "main");
         let part = place.put("parts/part.mrule", "part");
         place.put("parts/more.csv", "1");
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_file_has_one_name() {
-        let place = Place::new();
+        let place = TestDirectory::new();
         let main = place.put("main.mrule", "main");
         place.put("parts/part.mrule", "part");
         std::os::unix::fs::symlink(&main, place.0.path().join("parts/link.mrule")).unwrap();
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_whole_program_of_files() {
-        let place = Place::new();
+        let place = TestDirectory::new();
         let main = place.put(
             "main.mrule",
             "include \"parts/stations.mrule\"\n\
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_told_why() {
-        let place = Place::new();
+        let place = TestDirectory::new();
         let why = |path: &str| Files::default().load(path, None).unwrap_err();
         let text = place.put("text", "x");
         assert_eq!(why(&format!("{text}/y")), "a part of its path is not a directory");
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn nothing_is_read_without_bound() {
-        let place = Place::new();
+        let place = TestDirectory::new();
         let why = |path: &str| Files::default().load(path, None).unwrap_err();
         let limit = "at most 16 MiB are read (1 GiB of a table, when its name ends in `.csv`)";
         assert_eq!(why("/dev/zero"), format!("it has more than 16 MiB; {limit}"));

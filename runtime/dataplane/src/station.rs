@@ -37,7 +37,7 @@ use mrule_engine::policy::Label;
 use mrule_engine::policy::Origin;
 use opening::Opened;
 use producer::CopyBatch;
-use queue::Tally;
+use queue::SinkStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -191,7 +191,7 @@ pub struct Stations {
 /// A running station. Clones share the same station.
 #[derive(Debug, Clone)]
 struct Running {
-    tally: Arc<Tally>,
+    status: Arc<SinkStatus>,
     queue: SyncSender<CopyBatch>,
     /// Disconnects when the thread has ended.
     done: Arc<Mutex<Receiver<()>>>,
@@ -230,7 +230,7 @@ impl Stations {
         let origin = |at: usize| options.origins.get(at).unwrap_or(&Origin::Owner);
         let wanted = || program.stations.iter().enumerate().map(|(at, station)| (station, origin(at)));
         let ends = |running: &&Running| !wanted().any(|(station, origin)| running.is(station, origin));
-        let ending: Vec<_> = before.iter().filter(ends).map(|r| (&r.target, &r.tally.holder)).collect();
+        let ending: Vec<_> = before.iter().filter(ends).map(|r| (&r.target, &r.status.holder)).collect();
         let opened = wanted().map(|(station, origin)| {
             match before.iter().find(|running| running.is(station, origin)) {
                 Some(running) => Ok(Entry::Before(running.clone())),
@@ -244,9 +244,9 @@ impl Stations {
                 Entry::Before(running) => return running,
                 Entry::New(opened) => opened,
             };
-            let (tally, queue, done) = opened.start();
+            let (status, queue, done) = opened.start();
             let (done, origin) = (Arc::new(Mutex::new(done)), origin(at).clone());
-            Running { tally, queue, done, target: station.target.clone(), limit: station.limit, origin }
+            Running { status, queue, done, target: station.target.clone(), limit: station.limit, origin }
         });
         Ok(Stations { running: running.collect(), names: Names::labelled(program, options.label.as_ref()) })
     }
@@ -254,15 +254,15 @@ impl Stations {
     /// One worker's producers, in the order of the program's stations.
     pub fn producers(&self) -> Vec<StationProducer> {
         let producer = |r: &Running| {
-            StationProducer::new(r.tally.queue_state.clone(), r.queue.clone(), self.names.clone())
+            StationProducer::new(r.status.queue_state.clone(), r.queue.clone(), self.names.clone())
         };
         self.running.iter().map(producer).collect()
     }
 
     /// Stops or resumes the copies of a station. Returns whether a station has this name.
     pub fn drain(&self, station: &str, drained: bool) -> bool {
-        let found = self.running.iter().find(|running| running.tally.station == station);
-        found.inspect(|running| running.tally.queue_state.drained.store(drained, Relaxed)).is_some()
+        let found = self.running.iter().find(|running| running.status.station == station);
+        found.inspect(|running| running.status.queue_state.drained.store(drained, Relaxed)).is_some()
     }
 
     /// Whether a station uses [`Copy::flow_hash`].
@@ -300,21 +300,21 @@ impl Stations {
     /// The stations that do not continue in another program's stations. The caller finishes them
     /// when no worker offers them copies any more.
     pub fn without(self, heir: &Stations) -> Stations {
-        let goes_on = |old: &Running| heir.running.iter().any(|new| Arc::ptr_eq(&new.tally, &old.tally));
+        let goes_on = |old: &Running| heir.running.iter().any(|new| Arc::ptr_eq(&new.status, &old.status));
         Stations { running: self.running.into_iter().filter(|running| !goes_on(running)).collect(), ..self }
     }
 
     /// For each station that continues one of `before`, its place there.
     pub fn migration(&self, before: &Stations) -> Vec<Option<usize>> {
-        let was = |new: &Running| before.running.iter().position(|old| Arc::ptr_eq(&new.tally, &old.tally));
+        let was = |new: &Running| before.running.iter().position(|old| Arc::ptr_eq(&new.status, &old.status));
         self.running.iter().map(was).collect()
     }
 }
 
 fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
     for running in &stations {
-        let _set_once = running.tally.queue_state.deadline.set(deadline);
-        running.tally.holder.end();
+        let _set_once = running.status.queue_state.deadline.set(deadline);
+        running.status.holder.end();
     }
     let end = |running: Running| {
         let left = (deadline + GRACE).saturating_duration_since(Instant::now());
@@ -322,7 +322,7 @@ fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
         // process will end first.
         let done = running.done.lock().unwrap_or_else(PoisonError::into_inner);
         let _done_or_late = done.recv_timeout(left);
-        running.tally.queue_state.counters.close();
+        running.status.queue_state.counters.close();
         running.counts()
     };
     stations.into_iter().map(end).collect()
@@ -330,13 +330,13 @@ fn end(stations: Vec<Running>, deadline: Instant) -> Vec<Counts> {
 
 impl Running {
     fn counts(&self) -> Counts {
-        let down = self.tally.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let drained = self.tally.queue_state.drained.load(Relaxed);
-        Counts { drained, ..self.tally.queue_state.counters.read(&self.tally.station, down) }
+        let down = self.status.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let drained = self.status.queue_state.drained.load(Relaxed);
+        Counts { drained, ..self.status.queue_state.counters.read(&self.status.station, down) }
     }
 
     fn is(&self, station: &Station, origin: &Origin) -> bool {
-        self.tally.station == station.name
+        self.status.station == station.name
             && self.target == station.target
             && self.limit == station.limit
             && self.origin.is_as_free_as(origin)

@@ -91,7 +91,7 @@ fn store(case: &Case) -> TriggerStore {
         keys: case.keys as usize,
         hold: Some(10 * S),
         windows: vec![WindowShape { kind: WindowKind::Count, per: 10 * S }],
-        way: case.shared.then_some(0),
+        key_group: case.shared.then_some(0),
         ..TriggerShape::default()
     };
     let store = TriggerStore::new((0..TRIGGERS).map(shape).collect());

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// One part of a program's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct CostItem {
     /// The kind: `trigger`, `table`, `flows`, `streams`, `program`, `workers`, `stations`.
     pub what: &'static str,
     /// The part's name; empty where there is only one part of its kind.
@@ -35,7 +35,7 @@ pub struct Part {
     pub clause: Option<String>,
 }
 
-impl Part {
+impl CostItem {
     /// The part in words.
     pub fn text(&self) -> String {
         let clause = self.clause.as_ref().map(|clause| format!(" (`{clause}`)")).unwrap_or_default();
@@ -63,7 +63,7 @@ pub struct Setting {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Triggers, tables, flows, and so on.
-    pub parts: Vec<Part>,
+    pub parts: Vec<CostItem>,
     /// The number of trigger keys that each packet is converted to.
     pub keys: u64,
     /// The number of windows that may count each packet.
@@ -163,7 +163,7 @@ pub fn cost(program: &Program, environment: &Environment, setting: &Setting) -> 
         let Some(of) = environment.table(TableId(at as u32)) else { continue };
         let uses = tables.get(at).copied().unwrap_or(0);
         cost.look_ups += uses;
-        cost.parts.push(Part {
+        cost.parts.push(CostItem {
             name: table.name.clone(),
             room: of.capacity() as u64,
             bytes: of.memory() as u64,
@@ -175,18 +175,18 @@ pub fn cost(program: &Program, environment: &Environment, setting: &Setting) -> 
     flows(&mut cost, program, setting)?;
     let rules = (program.rules.len() + program.limits.len()) as u64;
     let sets = sets.into_values().map(|bytes| bytes as u64).sum::<u64>() * SETS;
-    cost.parts.push(Part { room: rules, bytes: nodes * NODE + rules * RULE + sets, ..part("program") });
+    cost.parts.push(CostItem { room: rules, bytes: nodes * NODE + rules * RULE + sets, ..part("program") });
     let each = Decider::fixed_memory(program, setting.batch);
     let workers = setting.workers as u64;
-    cost.parts.push(Part { room: workers, bytes: workers.saturating_mul(each), ..part("workers") });
+    cost.parts.push(CostItem { room: workers, bytes: workers.saturating_mul(each), ..part("workers") });
     let stations = program.stations.len() as u64;
     let bytes = stations.saturating_mul(setting.station_bytes);
-    cost.parts.push(Part { room: stations, bytes, ..part("stations") });
+    cost.parts.push(CostItem { room: stations, bytes, ..part("stations") });
     Ok(cost)
 }
 
-fn part(what: &'static str) -> Part {
-    Part { what, name: String::new(), room: 0, bytes: 0, lines: 0, place: None, clause: None }
+fn part(what: &'static str) -> CostItem {
+    CostItem { what, name: String::new(), room: 0, bytes: 0, lines: 0, place: None, clause: None }
 }
 
 fn triggers(
@@ -207,7 +207,7 @@ fn triggers(
         cost.look_ups += uses;
         let by_flow = matches!(trigger.scope, Scope::Flow(_)) && trigger.own.is_empty();
         let keyed = !by_flow && !trigger.key().is_empty() || !trigger.own.is_empty();
-        cost.parts.push(Part {
+        cost.parts.push(CostItem {
             name: trigger.name.clone(),
             room: match by_flow {
                 true => setting.limits.flows.flows as u64,
@@ -232,14 +232,14 @@ fn flows(cost: &mut Cost, program: &Program, setting: &Setting) -> Result<(), Er
     limits.flows = limits.flows.div_ceil(workers);
     let bytes = FlowTable::memory_of(&limits).saturating_mul(workers as u64);
     let room = setting.limits.flows.flows as u64;
-    cost.parts.push(Part { room, bytes, lines: FLOW_LINES, ..part("flows") });
+    cost.parts.push(CostItem { room, bytes, lines: FLOW_LINES, ..part("flows") });
     if Streams::looks(program) {
         let automaton = program.automaton().map_err(|too_large| Error::Streams(too_large.to_string()))?;
         let mut streams = setting.limits.streams;
         streams.pool = streams.pool.div_ceil(workers);
         let each = Streams::memory_of(&streams, limits.flows);
         let bytes = each.saturating_mul(workers as u64).saturating_add(automaton.memory() as u64);
-        cost.parts.push(Part { room, bytes, ..part("streams") });
+        cost.parts.push(CostItem { room, bytes, ..part("streams") });
     }
     Ok(())
 }

@@ -311,7 +311,7 @@ fn nanoseconds(num: &Num, environment: &Environment) -> i64 {
 /// The shapes of a program's triggers. Triggers with the key `flow` that count nothing are kept in
 /// the flow table; in the store they take only some kilobytes.
 pub fn shapes(program: &Program, environment: &Environment) -> Vec<TriggerShape> {
-    let ways = program.key_groups();
+    let key_groups = program.key_groups();
     let shape = |(at, trigger): (usize, &hir::Trigger)| {
         let name = trigger.name.clone();
         if matches!(trigger.scope, Scope::Flow(_)) && trigger.own.is_empty() {
@@ -332,7 +332,7 @@ pub fn shapes(program: &Program, environment: &Environment) -> Vec<TriggerShape>
             keys: trigger.capacity,
             hold: trigger.hold.as_ref().map(|hold| nanoseconds(hold, environment)),
             windows: windows.collect(),
-            way: ways.iter().position(|(_, alike)| alike.contains(&TriggerId(at as u32))),
+            key_group: key_groups.iter().position(|(_, alike)| alike.contains(&TriggerId(at as u32))),
         }
     };
     program.triggers.iter().enumerate().map(shape).collect()

@@ -31,7 +31,7 @@ mod tls;
 
 pub use counts::{Gaps, Messages, StreamCounts};
 
-use pool::{Part, Pool};
+use pool::{MessageBuffer, Pool};
 
 /// How much memory the contents of flows may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,9 +114,9 @@ struct Dir {
     /// The offset of the next byte in order.
     next: u64,
     state: State,
-    held: order::Held,
+    held: order::ReorderBuffer,
     /// The first bytes, until the application is known; then the part of an incomplete message.
-    part: Part,
+    part: MessageBuffer,
     reader: Reader,
     /// A segment was seen.
     begun: bool,
@@ -318,8 +318,8 @@ impl Content {
         let dir = || Dir {
             next: 0,
             state: automaton.start(false),
-            held: order::Held::default(),
-            part: Part::default(),
+            held: order::ReorderBuffer::default(),
+            part: MessageBuffer::default(),
             reader: Reader::Waiting,
             begun: false,
             done: false,

@@ -90,13 +90,13 @@ pub struct TriggerShape {
     pub windows: Vec<WindowShape>,
     /// Triggers with the same number have the same key for each packet. Up to 16 of them that
     /// remember the same number of keys are co-located.
-    pub way: Option<usize>,
+    pub key_group: Option<usize>,
 }
 
 impl Default for TriggerShape {
     fn default() -> TriggerShape {
         let (name, windows) = (String::new(), Vec::new());
-        TriggerShape { name, parts: 1, text: false, keys: DEFAULT_KEYS, hold: None, windows, way: None }
+        TriggerShape { name, parts: 1, text: false, keys: DEFAULT_KEYS, hold: None, windows, key_group: None }
     }
 }
 
@@ -247,8 +247,8 @@ impl TriggerStore {
             let colocated = |(at, other): &(usize, &TriggerShape)| {
                 *at == first
                     || states[*at].is_none()
-                        && shape.way.is_some()
-                        && other.way == shape.way
+                        && shape.key_group.is_some()
+                        && other.key_group == shape.key_group
                         && rows[*at] == rows[first]
             };
             let (places, alike): (Vec<usize>, Vec<&TriggerShape>) =

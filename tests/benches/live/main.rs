@@ -36,7 +36,7 @@ type Measured = (&'static str, fn(&Wire, usize));
 
 /// A way to forward and to mirror.
 #[derive(Clone, Copy, PartialEq)]
-enum Way {
+enum Setup {
     Redirect,
     /// Redirects, and mirrors everything to m0.
     Mirred,
@@ -54,26 +54,26 @@ const TENTH_OUT: &str =
     "station m { interface m0 } rule r { match udp.dstport in {1000..1005}  snaplen headers  to m }";
 
 /// Each with its name and those it is compared with.
-const WAYS: [(&str, Way, &[usize]); 11] = [
-    ("tc redirect, nobody mirrors", Way::Redirect, &[0]),
-    ("tc redirect + a bare tap that copies nothing", Way::RedirectTap(Does::Nothing), &[1]),
-    ("--forward kernel, a tenth to headers", Way::Kernel(TENTH), &[1]),
-    ("--forward kernel, the same with flows", Way::Kernel(FLOWS), &[1]),
-    ("--forward kernel, everything to headers", Way::Kernel(ALL), &[1]),
-    ("tc redirect + a bare tap, a tenth to headers to m0", Way::RedirectTap(Does::Copies), &[5]),
-    ("tc redirect + mirred, everything to m0", Way::Mirred, &[6]),
-    ("--forward kernel, a tenth to headers to m0", Way::Kernel(TENTH_OUT), &[5, 6]),
-    ("bare AF_PACKET bridge, nobody mirrors", Way::Bare, &[8]),
-    ("--forward userspace, a tenth to headers", Way::Userspace(TENTH), &[8]),
-    ("--forward userspace, everything to headers", Way::Userspace(ALL), &[8]),
+const WAYS: [(&str, Setup, &[usize]); 11] = [
+    ("tc redirect, nobody mirrors", Setup::Redirect, &[0]),
+    ("tc redirect + a bare tap that copies nothing", Setup::RedirectTap(Does::Nothing), &[1]),
+    ("--forward kernel, a tenth to headers", Setup::Kernel(TENTH), &[1]),
+    ("--forward kernel, the same with flows", Setup::Kernel(FLOWS), &[1]),
+    ("--forward kernel, everything to headers", Setup::Kernel(ALL), &[1]),
+    ("tc redirect + a bare tap, a tenth to headers to m0", Setup::RedirectTap(Does::Copies), &[5]),
+    ("tc redirect + mirred, everything to m0", Setup::Mirred, &[6]),
+    ("--forward kernel, a tenth to headers to m0", Setup::Kernel(TENTH_OUT), &[5, 6]),
+    ("bare AF_PACKET bridge, nobody mirrors", Setup::Bare, &[8]),
+    ("--forward userspace, a tenth to headers", Setup::Userspace(TENTH), &[8]),
+    ("--forward userspace, everything to headers", Setup::Userspace(ALL), &[8]),
 ];
 
 /// The ways whose added round trip is measured.
-const TRIPS: [(&str, Way); 4] = [
-    ("tc redirect", Way::Redirect),
-    ("tc redirect + a bare tap of one end", Way::RedirectTap(Does::Nothing)),
-    ("--forward kernel, everything to headers", Way::Kernel(ALL)),
-    ("--forward userspace, everything to headers", Way::Userspace(ALL)),
+const TRIPS: [(&str, Setup); 4] = [
+    ("tc redirect", Setup::Redirect),
+    ("tc redirect + a bare tap of one end", Setup::RedirectTap(Does::Nothing)),
+    ("--forward kernel, everything to headers", Setup::Kernel(ALL)),
+    ("--forward userspace, everything to headers", Setup::Userspace(ALL)),
 ];
 
 fn main() {
@@ -142,14 +142,14 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// One second of a way: frames forwarded a second, and the share of frames that were read.
-fn turn(wire: &Wire, way: Way, size: usize) -> (f64, f64) {
+fn turn(wire: &Wire, way: Setup, size: usize) -> (f64, f64) {
     let ((rate, sent), read) = with(wire, way, || blast(wire, size));
     (rate, read / sent)
 }
 
 /// Does something while packets are forwarded in this way; gives what it gave, and how many frames
 /// the tap read.
-fn with<T>(wire: &Wire, way: Way, body: impl FnOnce() -> T) -> (T, f64) {
+fn with<T>(wire: &Wire, way: Setup, body: impl FnOnce() -> T) -> (T, f64) {
     let redirect = |on: bool| {
         wire.inside(&wire.here, || {
             let redirects = Redirects::new().unwrap();
@@ -163,13 +163,13 @@ fn with<T>(wire: &Wire, way: Way, body: impl FnOnce() -> T) -> (T, f64) {
         });
     };
     match way {
-        Way::Redirect => {
+        Setup::Redirect => {
             redirect(true);
             let result = body();
             redirect(false);
             (result, f64::NAN)
         }
-        Way::Mirred => {
+        Setup::Mirred => {
             let tc = |words: &str| wire.run(&wire.here, &words.split(' ').collect::<Vec<_>>());
             for (from, to) in [("in0", "out0"), ("out0", "in0")] {
                 tc(&format!("tc qdisc add dev {from} clsact"));
@@ -184,8 +184,8 @@ fn with<T>(wire: &Wire, way: Way, body: impl FnOnce() -> T) -> (T, f64) {
             }
             (result, f64::NAN)
         }
-        Way::RedirectTap(_) | Way::Bare => {
-            let does = if let Way::RedirectTap(does) = way { does } else { Does::Forwards };
+        Setup::RedirectTap(_) | Setup::Bare => {
+            let does = if let Setup::RedirectTap(does) = way { does } else { Does::Forwards };
             redirect(does != Does::Forwards);
             let (stop, read) = (AtomicBool::new(false), AtomicU64::new(0));
             let result = std::thread::scope(|scope| {
@@ -198,13 +198,13 @@ fn with<T>(wire: &Wire, way: Way, body: impl FnOnce() -> T) -> (T, f64) {
             redirect(false);
             (result, read.load(Relaxed) as f64)
         }
-        Way::Kernel(rule) | Way::Userspace(rule) => {
+        Setup::Kernel(rule) | Setup::Userspace(rule) => {
             let dir = tempfile::tempdir().unwrap();
             let rules = dir.path().join("a.mrule");
             let copies = dir.path().join("copies.pcapng");
             let station = format!("pcapng \"{}\" rotate 64MiB keep 2", copies.display());
             std::fs::write(&rules, format!("station s {{ {station} }}\n{rule}\n")).unwrap();
-            let forward = if matches!(way, Way::Kernel(_)) { "kernel" } else { "userspace" };
+            let forward = if matches!(way, Setup::Kernel(_)) { "kernel" } else { "userspace" };
             let rules = rules.to_str().unwrap();
             let arguments = [rules, "--bridge", "in0:out0", "--workers", "1", "--forward", forward];
             let mirrorc = wire.mirrorc(MIRRORC, &arguments);

@@ -3,7 +3,7 @@
 use super::*;
 use etherparse::{LinkExtSlice, NetSlice, SlicedPacket, TransportSlice};
 
-fn built(text: &str) -> Built {
+fn built(text: &str) -> BuiltPacket {
     build(text).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 

@@ -11,7 +11,7 @@ use mrule_compiler::hir::{Program, TableId, Value};
 use mrule_control::event::input::parse;
 use mrule_dataplane::capture::Reader;
 use mrule_engine::change::Change;
-use mrule_tests::run::{ENGINES, Told, compile_files, run};
+use mrule_tests::run::{Decided, ENGINES, compile_files, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -65,7 +65,7 @@ fn program(rules: &str, sets: &[(&str, &str)]) -> Arc<Program> {
 }
 
 /// What both engines, in batches of several sizes, say.
-fn told(program: &Arc<Program>, environment: &Environment, frames: &[Frame]) -> Told {
+fn told(program: &Arc<Program>, environment: &Environment, frames: &[Frame]) -> Decided {
     let packets = packets(frames);
     let first = run(EngineKind::Interp, program, environment, &packets, 64).unwrap();
     for kind in ENGINES {
@@ -80,12 +80,12 @@ fn told(program: &Arc<Program>, environment: &Environment, frames: &[Frame]) -> 
 }
 
 /// How many bytes of a frame are copied.
-fn copied(told: &Told, at: usize) -> u32 {
+fn copied(told: &Decided, at: usize) -> u32 {
     told.verdicts[at].first().map_or(0, |(_, verdict)| verdict.end - verdict.start)
 }
 
 /// When a packet came, for which port, and whether it asks for a connection.
-type Asked = (i64, u16, bool);
+type Attempt = (i64, u16, bool);
 
 /// The slice of a moment in a window over `per` nanoseconds; the window is this one and the 15
 /// before.
@@ -153,7 +153,7 @@ fn scans_are_found_at_the_port_that_is_one_too_many() {
         let program = program("port_scan.mrule", &sets);
         let told = told(&program, &Environment::new(&program).unwrap(), &frames);
         let (minute, day) = (60 * SECOND, 86_400 * SECOND);
-        let mut asked: BTreeMap<(Ipv4Addr, Ipv4Addr), Vec<Asked>> = BTreeMap::new();
+        let mut asked: BTreeMap<(Ipv4Addr, Ipv4Addr), Vec<Attempt>> = BTreeMap::new();
         let (mut fast_pairs, mut slow_pairs) = (BTreeSet::new(), BTreeSet::new());
         for (at, frame) in frames.iter().enumerate() {
             let Some((source, target, port, syn, ack)) = frame.tcp else { continue };

@@ -13,7 +13,7 @@ fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-type Check = fn(&str, &[mrule_tests::packet_text::Built], u64) -> Outcome;
+type Check = fn(&str, &[mrule_tests::packet_text::BuiltPacket], u64) -> Outcome;
 
 /// Tries so many programs; at most `refused` of a hundred may be refused by the checker.
 fn try_all(

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-type Told = BTreeMap<&'static str, Value>;
+type FieldValues = BTreeMap<&'static str, Value>;
 
 fn one(number: impl Into<u128>) -> Value {
     Value::Numbers(vec![number.into()])
@@ -31,8 +31,8 @@ fn payload(bytes: &[u8]) -> Value {
 }
 
 /// All that etherparse says of a packet, by the names of our fields.
-fn told(packet: &LaxSlicedPacket) -> Told {
-    let mut told = Told::new();
+fn told(packet: &LaxSlicedPacket) -> FieldValues {
+    let mut told = FieldValues::new();
     if let Some(LinkSlice::Ethernet2(eth)) = &packet.link {
         told.insert("eth", Value::Present);
         told.insert("eth.dst", address(&eth.destination()));
@@ -63,7 +63,7 @@ fn told(packet: &LaxSlicedPacket) -> Told {
     told
 }
 
-fn tags(packet: &LaxSlicedPacket, told: &mut Told) {
+fn tags(packet: &LaxSlicedPacket, told: &mut FieldValues) {
     let tags: Vec<_> = packet
         .link_exts
         .iter()
@@ -84,7 +84,7 @@ fn tags(packet: &LaxSlicedPacket, told: &mut Told) {
     told.insert("vlan.etype", numbers(&|i| tags[i].ether_type().0));
 }
 
-fn ipv4(ip: &etherparse::LaxIpv4Slice, told: &mut Told) {
+fn ipv4(ip: &etherparse::LaxIpv4Slice, told: &mut FieldValues) {
     let header = ip.header();
     let flags = u8::from(header.dont_fragment()) << 1 | u8::from(header.more_fragments());
     let (dscp, ecn) = (header.dcp().value(), header.ecn().value());
@@ -111,7 +111,7 @@ fn ipv4(ip: &etherparse::LaxIpv4Slice, told: &mut Told) {
     told.insert("ah", if ip.extensions().auth.is_some() { Value::Present } else { Value::Absent });
 }
 
-fn ipv6(ip: &etherparse::LaxIpv6Slice, told: &mut Told) {
+fn ipv6(ip: &etherparse::LaxIpv6Slice, told: &mut FieldValues) {
     let header = ip.header();
     told.insert("ipv6", Value::Present);
     told.insert("ipv6.version", one(header.version()));
@@ -141,7 +141,7 @@ fn ipv6(ip: &etherparse::LaxIpv6Slice, told: &mut Told) {
     }
 }
 
-fn transport(packet: &LaxSlicedPacket, told: &mut Told) {
+fn transport(packet: &LaxSlicedPacket, told: &mut FieldValues) {
     let Some(transport) = &packet.transport else { return };
     for name in ["tcp", "udp", "icmp", "icmpv6", "sctp", "tcp.payload", "udp.payload"] {
         told.insert(name, Value::Absent);
@@ -204,14 +204,14 @@ fn transport(packet: &LaxSlicedPacket, told: &mut Told) {
     }
 }
 
-fn ports(source: u16, destination: u16, told: &mut Told) {
+fn ports(source: u16, destination: u16, told: &mut FieldValues) {
     told.insert("l4.srcport", one(source));
     told.insert("l4.dstport", one(destination));
 }
 
 /// Compares what etherparse tells with what the rows of the table read; gives back which fields
 /// were compared.
-fn compare(told: &Told, layer: Layer, packet: &Packet, head: &Head) -> BTreeSet<&'static str> {
+fn compare(told: &FieldValues, layer: Layer, packet: &Packet, head: &Head) -> BTreeSet<&'static str> {
     let row = |name: &&str| FIELDS.iter().find(|f: &&Field| f.name == *name).unwrap();
     for (name, theirs) in told {
         let ours = value(row(name), layer, packet, head).unwrap();

@@ -10,7 +10,7 @@ use mrule_control::event::input;
 use mrule_engine::change::Timed;
 use mrule_engine::decider::{Decider, Limits};
 use mrule_engine::policy::Policy;
-use mrule_tests::packet_text::{Built, build};
+use mrule_tests::packet_text::{BuiltPacket, build};
 use mrule_tests::run::{ENGINES, compile_files};
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ fn run(
 /// Runs packets (one each 10 ms) while changes are made, each way; what all say.
 fn outcome(rules: &str, packets: &[&str], changes: &str) -> (Vec<u32>, Vec<String>) {
     let program = Arc::new(compile_files(&[("a.mrule", rules)], &[]).unwrap());
-    let built: Vec<Built> = packets.iter().map(|text| build(text).unwrap()).collect();
+    let built: Vec<BuiltPacket> = packets.iter().map(|text| build(text).unwrap()).collect();
     let packets: Vec<Packet> =
         (0i64..).zip(&built).map(|(i, built)| built.packet().at(i * 10 * MS)).collect();
     let changes = input::parse(changes, &program).unwrap();

@@ -6,7 +6,7 @@
 use mrule_compiler::abi::Link;
 use mrule_compiler::fields::FIELDS;
 use mrule_tests::case::{ExprCase, File};
-use mrule_tests::packet_text::{Built, build};
+use mrule_tests::packet_text::{BuiltPacket, build};
 use mrule_tests::tshark;
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,7 @@ fn is_askable(case: &ExprCase) -> bool {
 
 /// A pcapng file: an interface for each packet, since each may have a link type and a name of its
 /// own.
-fn pcapng(packets: &[Built]) -> Vec<u8> {
+fn pcapng(packets: &[BuiltPacket]) -> Vec<u8> {
     let block = |kind: u32, body: &[u8]| {
         let padded = body.len().next_multiple_of(4);
         let total = (padded as u32 + 12).to_le_bytes();

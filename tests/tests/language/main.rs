@@ -21,3 +21,4 @@ mod rules;
 mod tidy;
 mod ui;
 mod walkthroughs;
+mod words;

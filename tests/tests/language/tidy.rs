@@ -19,7 +19,7 @@ fn root() -> &'static Path {
 }
 
 /// Every text file of the project with one of these endings, and its text.
-fn texts(endings: &[&str]) -> Vec<(PathBuf, String)> {
+pub(crate) fn texts(endings: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut dirs = vec![root().to_owned()];
     while let Some(dir) = dirs.pop() {

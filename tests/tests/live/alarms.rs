@@ -6,7 +6,7 @@ use crate::MIRRORC;
 use hmac::{Hmac, KeyInit, Mac};
 use mirrorc::Exit;
 use mrule_tests::cli::mirrorc;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::receiver::{Post, Receiver};
 use mrule_tests::syslog::{Message, parse};
@@ -34,7 +34,7 @@ fn listener(wire: &Wire) -> TcpListener {
 }
 
 /// Asks a mirrorc to raise a trigger.
-fn raise(place: &Place, key: &str) {
+fn raise(place: &ControlledRun, key: &str) {
     let body = json!({ "key": key }).to_string();
     let path = "/v1/policies/main/triggers/attack/raise";
     assert_eq!(ask(&place.socket, "post", path, "application/json", body.as_bytes()).status, 200);
@@ -88,7 +88,7 @@ fn webhooks_are_signed_and_tried_again() {
         std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let [one, two] = [receiver.address, later].map(|at| format!("http://{at}/hook?token=hidden"));
         let words = ["--webhook", &one, "--webhook", &two, "--webhook-secret-file", secret.to_str().unwrap()];
-        let place = Place::start(wire, MIRRORC, RULES, &words);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &words);
         raise(&place, "10.1.0.9");
         place
             .run
@@ -184,7 +184,7 @@ fn a_receiver_that_hangs_or_refuses_costs_only_its_own_alarms() {
         refusing.answers(&[404; 5000]);
         let urls = [&hanging, &refusing, &well].map(|to| format!("http://{}/", to.address));
         let words = ["--webhook", &urls[0], "--webhook", &urls[1], "--webhook", &urls[2]];
-        let place = Place::start(wire, MIRRORC, RULES, &words);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &words);
         let all = 1500;
         for n in 0..all {
             raise(&place, &format!("10.4.{}.{}", n / 200, n % 200));
@@ -241,10 +241,10 @@ fn webhooks_over_tls_are_checked() {
         let words =
             [&rules, "--bridge", "in0:out0", "--control", socket.to_str().unwrap(), "--webhook", &url];
         let run = wire.mirrorc_with(&[("SSL_CERT_FILE", &known)], MIRRORC, &words);
-        let place = Place { dir, run, socket };
+        let place = ControlledRun { dir, run, socket };
         raise(&place, "10.1.0.9");
         until("it arrives", || receiver.taken().len() == 1);
-        let Place { dir, run, socket } = place;
+        let ControlledRun { dir, run, socket } = place;
         run.stop();
         // Whoever does not know the certificate says nothing.
         let (other, _) = behind_tls(listener(wire), files.path());
@@ -255,7 +255,7 @@ fn webhooks_over_tls_are_checked() {
         let words =
             [&rules, "--bridge", "in0:out0", "--control", socket.to_str().unwrap(), "--webhook", &url];
         let run = wire.mirrorc_with(&[("SSL_CERT_FILE", file.to_str().unwrap())], MIRRORC, &words);
-        let place = Place { dir, run, socket };
+        let place = ControlledRun { dir, run, socket };
         raise(&place, "10.1.0.9");
         place.run.says("does not accept alarms");
         assert!(place.run.said().contains("certificate"), "{}", place.run.said());
@@ -326,7 +326,7 @@ fn syslog_is_as_the_standard_has_it() {
         let by_unix = collected(move |buffer| local.recv(buffer));
         let by_tcp = octet_counted(tcp);
         let words = ["--syslog", &to_udp, "--syslog", &to_tcp, "--syslog", &to_unix];
-        let place = Place::start(wire, MIRRORC, RULES, &words);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &words);
         place.command(&["trigger", "raise", "attack", "10.1.0.9"]);
         assert!(wire.pings(&["10.1.0.2"]));
         let all = [&by_udp, &by_tcp, &by_unix];
@@ -437,7 +437,7 @@ fn what_is_wrong_with_a_receiver_is_told() {
             "--syslog",
             "unix:/dev/null",
         ];
-        let place = Place::start(wire, MIRRORC, RULES, &words);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &words);
         raise(&place, "10.1.0.9");
         for to in
             ["webhook http://nowhere.invalid", "syslog udp://nowhere.invalid:514", "syslog unix:/dev/null"]
@@ -459,7 +459,7 @@ fn drops_are_an_alarm_that_ends() {
         let url = format!("http://{}/", receiver.address);
         // Nobody reads the pipe.
         let rules = "station p { pipe \"DIR/pipe\" }\nrule r { match udp  snaplen full  to p }\n";
-        let place = Place::start(wire, MIRRORC, rules, &["--webhook", &url, "--alarm-drops", "50"]);
+        let place = ControlledRun::start(wire, MIRRORC, rules, &["--webhook", &url, "--alarm-drops", "50"]);
         let frame = mrule_tests::wire::odd_frames()[0].clone();
         wire.say(&[frame]);
         let builder = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);

@@ -5,7 +5,7 @@
 use crate::MIRRORC;
 use mirrorc::Exit;
 use mrule_tests::cli::mirrorc;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::pages::unexplained;
 use mrule_tests::wire::{with_wire, write_rules};
@@ -30,7 +30,7 @@ fn every_route_answers_as_documented() {
             rule heads  { match icmp  snaplen head  to lake }
             rule attack { match attack[net.addr]  snaplen full  to lake }
             limit quiet { match net.src in quiet  snaplen none }\n";
-        let place = Place::start(wire, MIRRORC, text, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, text, &[]);
         let ask =
             |method: &str, path: &str, kind: &str, body: &[u8]| ask(&place.socket, method, path, kind, body);
         let document = ask("get", "/v1/openapi.json", "", b"").json();
@@ -193,7 +193,7 @@ fn events_are_told_and_bad_clients_are_not_waited_for() {
             trigger pings by net.src { when count(icmp) per 1h > 2  hold 1h }
             station lake { pcapng \"DIR/lake.pcapng\" }
             rule r { match attack[net.addr] or pings  snaplen full  to lake }\n";
-        let place = Place::start(wire, MIRRORC, text, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, text, &[]);
         let connect = || UnixStream::connect(&place.socket).unwrap();
         let mut listener = connect();
         listener.write_all(b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
@@ -235,7 +235,7 @@ fn events_are_told_and_bad_clients_are_not_waited_for() {
 }
 
 /// A request that is answered after what was asked before it has begun.
-fn event_head(place: &Place) -> u16 {
+fn event_head(place: &ControlledRun) -> u16 {
     std::thread::sleep(Duration::from_millis(300));
     ask(&place.socket, "get", "/v1/health", "", b"").status
 }
@@ -243,7 +243,7 @@ fn event_head(place: &Place) -> u16 {
 #[test]
 fn the_socket_is_the_owners() {
     with_wire("the_socket_is_the_owners", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &["--keep-forwarding"]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &["--keep-forwarding"]);
         let path = place.dir.path().join("a.mrule");
         let second = |socket: &Path| {
             let words = [
@@ -278,12 +278,12 @@ fn the_socket_is_the_owners() {
         assert!(said.contains(&closed) && said.contains("sudo mirrorc"), "{said}");
         assert!(String::from_utf8_lossy(&second(Path::new("127.0.0.1:80")).stderr).contains("TCP address"));
         // A kill leaves the socket; the next one takes its place.
-        let Place { dir, run, socket } = place;
+        let ControlledRun { dir, run, socket } = place;
         run.kill();
         assert!(socket.exists());
         let words = [path.to_str().unwrap(), "--bridge", "in0:out0", "--control", socket.to_str().unwrap()];
         let run = wire.mirrorc(MIRRORC, &words);
-        let place = Place { dir, run, socket };
+        let place = ControlledRun { dir, run, socket };
         assert_eq!(place.status().1["status"], "ok");
         place.run.stop();
         let (exit, said) = {
@@ -303,7 +303,7 @@ fn every_counter_of_a_live_run_is_explained() {
             limit some { match icmp  snaplen 60 }\n";
         for forward in ["kernel", "userspace"] {
             let more = ["--forward", forward, "--syslog", "udp://127.0.0.1:9"];
-            let place = Place::start(wire, MIRRORC, rules, &more);
+            let place = ControlledRun::start(wire, MIRRORC, rules, &more);
             assert!(wire.pings(&["10.1.0.2"]));
             let keys = place.json(&["trigger", "list"])[0].clone();
             assert_eq!((&keys["keys"], &keys["capacity"]), (&json!(65_536), &json!(74_176)), "{keys}");
@@ -323,7 +323,7 @@ fn lists_that_are_empty_say_so() {
     with_wire("lists_that_are_empty_say_so", |wire| {
         let rules =
             "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match tcp  snaplen full  to lake }\n";
-        let place = Place::start(wire, MIRRORC, rules, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, rules, &[]);
         place.command(&["load", place.dir.path().join("a.mrule").to_str().unwrap()]);
         for (words, says) in [
             (&["trigger", "list"][..], "no triggers"),

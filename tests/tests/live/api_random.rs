@@ -5,7 +5,7 @@
 
 use crate::MIRRORC;
 use mrule_tests::choices::Choices;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::with_wire;
 use serde_json::Value;
@@ -137,7 +137,7 @@ fn body(choices: &mut Choices, dir: &str) -> Vec<u8> {
 #[test]
 fn no_request_is_a_fault_of_the_server() {
     with_wire("no_request_is_a_fault_of_the_server", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         let number = |name: &str, default| {
             std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
         };

@@ -4,8 +4,8 @@
 
 use crate::MIRRORC;
 use mirrorc::Exit;
-use mrule_tests::control::Place;
-use mrule_tests::copies::told;
+use mrule_tests::control::ControlledRun;
+use mrule_tests::copies::labelled_copies;
 use mrule_tests::wire::{until, with_wire, write_rules};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -24,7 +24,7 @@ fn rules(version: u64) -> String {
 #[test]
 fn two_hundred_loads_under_load() {
     with_wire("two_hundred_loads_under_load", |wire| {
-        let place = Place::start(wire, MIRRORC, &rules(1), &["--workers", "2"]);
+        let place = ControlledRun::start(wire, MIRRORC, &rules(1), &["--workers", "2"]);
         assert!(wire.pings(&["10.1.0.2"]));
         let over = AtomicBool::new(false);
         let mut memory = Vec::new();
@@ -62,7 +62,7 @@ fn two_hundred_loads_under_load() {
         let (first, last) = (memory[0], *memory.last().unwrap());
         assert!(last < first + first / 4 + (8 << 20), "memory grows: {memory:?}");
         let sums = place.run.stop();
-        let copies = told(&place.dir.path().join("lake.pcapng"));
+        let copies = labelled_copies(&place.dir.path().join("lake.pcapng"));
         assert_eq!(Some(copies.len() as u64), sums["stations"][0]["sent"].as_u64());
         for copy in &copies {
             let (rule, most) = if copy.version % 2 == 1 { ("odd", 60) } else { ("even", 50) };
@@ -82,7 +82,7 @@ fn limits_that_bind_every_policy() {
         let rules =
             "station lake { pcapng \"DIR/lake.pcapng\" }\nrule all { match any  snaplen full  to lake }\n
                      limit own { match icmp and frame.len > 1000  snaplen none }";
-        let place = Place::start(wire, MIRRORC, rules, &["--workers", "2"]);
+        let place = ControlledRun::start(wire, MIRRORC, rules, &["--workers", "2"]);
         // What was sent is read and decided some milliseconds later.
         let ping = || {
             assert!(wire.pings(&["10.1.0.2"]));
@@ -124,7 +124,7 @@ fn limits_that_bind_every_policy() {
         place.command(&["unload", "site", "--yes"]);
         assert!(wire.pings(&["-s", "1200", "10.1.0.2"]));
         let sums = place.run.stop();
-        let lake = told(&place.dir.path().join("lake.pcapng"));
+        let lake = labelled_copies(&place.dir.path().join("lake.pcapng"));
         let icmp: Vec<usize> =
             lake.iter().filter(|copy| copy.length == 98).map(|copy| copy.captured).collect();
         let three = |length: usize| [length; 6];
@@ -140,7 +140,7 @@ fn stations_are_sent_elsewhere_and_drained() {
         let rules = "station mon { interface m0 }\nstation lake { pcapng \"DIR/lake.pcapng\" }
                      rule all { match icmp  snaplen full  to mon, lake }\n";
         let state = tempfile::tempdir().unwrap();
-        let place = Place::start(wire, MIRRORC, rules, &["--state", state.path().to_str().unwrap()]);
+        let place = ControlledRun::start(wire, MIRRORC, rules, &["--state", state.path().to_str().unwrap()]);
         let ping = |length: &str| {
             assert!(wire.pings(&["-s", length, "10.1.0.2"]));
             std::thread::sleep(Duration::from_millis(200));
@@ -179,12 +179,12 @@ fn stations_are_sent_elsewhere_and_drained() {
         place.command(&["station", "reset", "mon"]);
         ping("60");
         place.command(&["station", "set", "mon", &other.replace("other", "third")]);
-        let Place { dir, run, socket } = place;
+        let ControlledRun { dir, run, socket } = place;
         let sums = run.stop();
         let dropped = |sums: &Value, at: usize| sums["stations"][at]["dropped"]["drained"].as_u64();
         assert_eq!((dropped(&sums, 0), dropped(&sums, 1)), (Some(6), Some(0)), "{sums}");
         let lengths = |name: &str| {
-            let copies = told(&dir.path().join(name));
+            let copies = labelled_copies(&dir.path().join(name));
             copies.iter().map(|copy| copy.length - 42).collect::<std::collections::BTreeSet<_>>()
         };
         assert_eq!(lengths("lake.pcapng"), [56, 57, 59, 60].into());
@@ -212,7 +212,8 @@ fn stations_are_sent_elsewhere_and_drained() {
 #[test]
 fn every_frame_is_sent_on_once_while_programs_change() {
     with_wire("every_frame_is_sent_on_once_while_programs_change", |wire| {
-        let place = Place::start(wire, MIRRORC, &rules(1), &["--workers", "1", "--forward", "userspace"]);
+        let place =
+            ControlledRun::start(wire, MIRRORC, &rules(1), &["--workers", "1", "--forward", "userspace"]);
         let arrived = place.dir.path().join("arrived.pcap");
         let listener = wire.tcpdump(&wire.right, "r0", "in", &arrived);
         let frame = |number: u32| {
@@ -250,7 +251,7 @@ fn every_frame_is_sent_on_once_while_programs_change() {
 #[test]
 fn policies_come_and_go() {
     with_wire("policies_come_and_go", |wire| {
-        let place = Place::start(wire, MIRRORC, &rules(1), &[]);
+        let place = ControlledRun::start(wire, MIRRORC, &rules(1), &[]);
         let site = place.write(
             "site.mrule",
             "include \"parts.mrule\"
@@ -318,7 +319,7 @@ fn tables_params_and_triggers_change_at_work() {
             rule attack { match attack[net.addr]  snaplen full  to lake }
             limit quiet { match net.src in quiet  snaplen none }
             limit alice { match users[net.src] == \"alice\"  snaplen 20 }\n";
-        let place = Place::start(wire, MIRRORC, text, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, text, &[]);
         let ping = || {
             let before = place.copies("lake.pcapng").len() as u64;
             assert!(wire.pings(&["10.1.0.2"]));
@@ -387,7 +388,7 @@ fn tables_params_and_triggers_change_at_work() {
 #[test]
 fn a_thousand_rules_are_soon_at_work() {
     with_wire("a_thousand_rules_are_soon_at_work", |wire| {
-        let place = Place::start(wire, MIRRORC, &rules(1), &[]);
+        let place = ControlledRun::start(wire, MIRRORC, &rules(1), &[]);
         let rule = |i| {
             format!(
                 "rule r{i} {{ match tcp.port == {} and net.src == 10.{}.0.0/16  snaplen {}  to lake }}\n",

@@ -2,7 +2,7 @@
 //! invariant: what is tested is their own code. (Rejected: starting them by cargo, which builds.)
 
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{until, with_wire};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -17,7 +17,7 @@ const RULES: &str = "station s { interface m0 }\nrule r { match icmp  snaplen he
 #[test]
 fn a_policy_is_loaded_and_its_event_is_seen() {
     with_wire("a_policy_is_loaded_and_its_event_is_seen", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         let (mut seen, over) = (String::new(), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let (socket, seen, over) = (place.socket.clone(), &mut seen, &over);

@@ -4,7 +4,7 @@
 
 use crate::MIRRORC;
 use mirrorc::Exit;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::copies;
 use mrule_tests::http::ask;
 use mrule_tests::packet_text::build;
@@ -101,12 +101,12 @@ fn sessions(wire: &Wire, count: usize) -> (Python, Vec<Session>) {
     (server, (0..count).map(|_| Session::start(wire)).collect())
 }
 
-fn flow(place: &Place, name: &str) -> Value {
+fn flow(place: &ControlledRun, name: &str) -> Value {
     place.json(&["flow", "show", name])
 }
 
 /// Waits until a flow is known with at least so many packets.
-fn seen(place: &Place, name: &str, packets: u64) {
+fn seen(place: &ControlledRun, name: &str, packets: u64) {
     until(&format!("{name} with {packets} packets"), || {
         let run = ask(&place.socket, "get", &format!("/v1/flows/{}", name.replace(' ', "%20")), "", b"");
         run.status == 200 && run.json()["packets"].as_u64().unwrap() >= packets
@@ -116,7 +116,7 @@ fn seen(place: &Place, name: &str, packets: u64) {
 #[test]
 fn a_pinned_session_arrives_in_full() {
     with_wire("a_pinned_session_arrives_in_full", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &["--workers", "2"]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &["--workers", "2"]);
         let (_server, mut all) = sessions(wire, 6);
         for session in &mut all {
             session.say(1000);
@@ -159,7 +159,7 @@ fn a_pinned_session_arrives_in_full() {
         seen(&place, &pinned, 11);
         let sums = place.run.stop();
         assert_eq!(sums["tracked"]["flows"]["packets"], sums["packets"]);
-        let copies = copies::told(&place.dir.path().join("lake.pcapng"));
+        let copies = copies::labelled_copies(&place.dir.path().join("lake.pcapng"));
         let whole = copies.iter().filter(|copy| copy.captured > 500);
         let (bytes, rules): (Vec<usize>, Vec<&str>) =
             whole.map(|copy| (copy.captured, copy.rule.as_str())).unzip();
@@ -174,7 +174,7 @@ fn a_pinned_session_arrives_in_full() {
 #[test]
 fn a_suppression_that_ends_with_its_flow_is_told() {
     with_wire("a_suppression_that_ends_with_its_flow_is_told", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &["--workers", "2"]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &["--workers", "2"]);
         let (_server, mut all) = sessions(wire, 2);
         for session in &mut all {
             session.say(1000);
@@ -195,7 +195,7 @@ fn a_suppression_that_ends_with_its_flow_is_told() {
 #[test]
 fn flows_are_shown_ranked_and_refused() {
     with_wire("flows_are_shown_ranked_and_refused", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &["--workers", "2"]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &["--workers", "2"]);
         let (_server, mut all) = sessions(wire, 5);
         for (i, session) in all.iter_mut().enumerate() {
             session.say(1000 * (i + 1));
@@ -283,7 +283,7 @@ fn flows_are_shown_ranked_and_refused() {
 #[test]
 fn many_flows_and_tagged_ones_are_found() {
     with_wire("many_flows_and_tagged_ones_are_found", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &["--workers", "2"]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &["--workers", "2"]);
         let frame = |vlan: &str, port: usize, length: usize| {
             let text =
                 format!("eth/{vlan}ip(src=10.9.0.1,dst=10.9.0.2)/udp(sport={port},dport=9)/zeros({length})");

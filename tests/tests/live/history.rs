@@ -3,7 +3,7 @@
 //! functions; what counts is what a user is told.)
 
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ const RULES: &str = "
     limit quiet { match net.src in quiet  snaplen none }\n";
 
 /// The lines of a command with `--json`.
-fn lines(place: &Place, words: &[&str]) -> Vec<Value> {
+fn lines(place: &ControlledRun, words: &[&str]) -> Vec<Value> {
     let text = place.command(&[&["events", "--history", "--json"], words].concat());
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -34,7 +34,7 @@ fn who_changed_what_is_known_after_a_kill() {
     with_wire("who_changed_what_is_known_after_a_kill", |wire| {
         let state = tempfile::tempdir().unwrap();
         let state = ["--state", state.path().to_str().unwrap()];
-        let place = Place::start(wire, MIRRORC, RULES, &state);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &state);
         place.command(&["trigger", "raise", "attack", "10.1.0.9", "--for", "1h"]);
         place.command(&["trigger", "suppress", "attack", "10.1.0.8", "--reason", "our scanner"]);
         place.command(&["param", "set", "head", "50"]);
@@ -127,7 +127,7 @@ fn who_changed_what_is_known_after_a_kill() {
 #[test]
 fn pages_join_and_wrong_questions_are_refused() {
     with_wire("pages_join_and_wrong_questions_are_refused", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         for n in 0..30 {
             place.command(&["trigger", "raise", "attack", &format!("10.2.0.{n}")]);
         }
@@ -184,7 +184,7 @@ fn a_storm_is_bounded_counted_and_told() {
             station lake { pcapng \"DIR/lake.pcapng\" }
             rule r { match seen  snaplen headers  to lake }\n";
         let state = tempfile::tempdir().unwrap();
-        let place = Place::start(wire, MIRRORC, rules, &["--state", state.path().to_str().unwrap()]);
+        let place = ControlledRun::start(wire, MIRRORC, rules, &["--state", state.path().to_str().unwrap()]);
         place.command(&["param", "list"]);
         place.refused(&["unload", "nobody"]);
         let storm = 20_000_u64;
@@ -215,7 +215,7 @@ fn a_history_that_cannot_be_written_disturbs_nothing() {
     with_wire("a_history_that_cannot_be_written_disturbs_nothing", |wire| {
         let state = tempfile::tempdir().unwrap();
         std::fs::write(state.path().join("history.sqlite"), "no database at all. ".repeat(500)).unwrap();
-        let place = Place::start(wire, MIRRORC, RULES, &["--state", state.path().to_str().unwrap()]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &["--state", state.path().to_str().unwrap()]);
         place.run.says("in memory only");
         place.command(&["param", "set", "head", "50"]);
         assert_eq!(lines(&place, &["--kind", "change"]).len(), 1, "it is kept in memory");
@@ -234,7 +234,7 @@ fn a_history_that_cannot_be_written_disturbs_nothing() {
             eprintln!("SKIPPED: no file system can be mounted here");
             return;
         }
-        let place = Place::start(wire, MIRRORC, RULES, &["--state", path]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &["--state", path]);
         std::fs::write(small.join("filler"), vec![0; 256 << 10]).unwrap();
         let mut raised = 0_u64;
         until("the disk is full", || {

@@ -3,7 +3,7 @@
 //! (Rejected: trusting what it says about itself; the kernel tells in /proc.)
 
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{Mirrorc, until, with_wire, write_rules};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -54,7 +54,7 @@ fn a_bridge_keeps_two_capabilities_and_goes_on() {
         let [control, state_dir] = [&socket, &state].map(|path| path.to_str().unwrap());
         let arguments = [&path[..], "--bridge", "in0:out0", "--control", control, "--state", state_dir];
         let run = wire.mirrorc(MIRRORC, &[&arguments[..], &user].concat());
-        let place = Place { dir, run, socket };
+        let place = ControlledRun { dir, run, socket };
         let seen = threads(&place.run);
         assert!(seen.len() > 3, "workers, stations, the API: {seen:?}");
         for (effective, permitted, bounding, uids, no_new, seccomp) in seen {

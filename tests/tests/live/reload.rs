@@ -3,7 +3,7 @@
 //! which version decided; the copies say it.)
 
 use crate::MIRRORC;
-use mrule_tests::copies::told;
+use mrule_tests::copies::labelled_copies;
 use mrule_tests::wire::{with_wire, write_rules};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -50,7 +50,7 @@ fn rules_are_read_again_under_load() {
         let said = run.said();
         assert!(said.contains("icmpp") && said.contains("did you mean"), "as `check` says it: {said}");
         let sums = run.stop();
-        let copies = told(&dir.path().join("lake.pcapng"));
+        let copies = labelled_copies(&dir.path().join("lake.pcapng"));
         let lake = &sums["stations"][0];
         assert_eq!(lake["copies"], sums["packets"], "{sums}");
         assert_eq!(Some(copies.len() as u64), lake["sent"].as_u64(), "{sums}");

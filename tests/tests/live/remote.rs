@@ -4,7 +4,7 @@
 //! half of the matter.)
 
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{Wire, until, with_wire};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -22,12 +22,12 @@ const URL: &str = "https://10.2.0.1:8443";
 
 /// A mirrorc on the bridge that can be asked at [`URL`] from the right, and the secrets of its
 /// tokens by name.
-struct Afar {
-    place: Place,
+struct RemoteHost {
+    place: ControlledRun,
 }
 
-impl Afar {
-    fn start(wire: &Wire) -> Afar {
+impl RemoteHost {
+    fn start(wire: &Wire) -> RemoteHost {
         wire.ip(&wire.here, &["addr", "add", "10.2.0.1/24", "dev", "m0"]);
         wire.ip(&wire.right, &["addr", "add", "10.2.0.2/24", "dev", "mon"]);
         let dir = tempfile::tempdir().unwrap();
@@ -74,8 +74,8 @@ impl Afar {
         std::fs::create_dir(&granted).unwrap();
         let more = ["--listen", "10.2.0.1:8443", "--tls-cert", cert, "--tls-key", key, "--tokens", tokens];
         let more = [&more[..], &["--allow-directory", &granted]].concat();
-        let place = Place::start_in(dir, wire, MIRRORC, RULES, &more);
-        Afar { place }
+        let place = ControlledRun::start_in(dir, wire, MIRRORC, RULES, &more);
+        RemoteHost { place }
     }
 
     fn path(&self, name: &str) -> String {
@@ -111,12 +111,12 @@ impl Afar {
 #[test]
 fn each_may_do_what_its_role_says() {
     with_wire("each_may_do_what_its_role_says", |wire| {
-        let afar = Afar::start(wire);
+        let remote = RemoteHost::start(wire);
         let program = "station s { pcapng \"acme.pcapng\" }\nrule r { match tcp  snaplen full  to s }";
         let program =
             serde_json::json!({ "files": { "a.mrule": program }, "roots": ["a.mrule"] }).to_string();
         let ask = |who: &str, method: &str, path: &str, body: &str| {
-            let (status, said) = afar.curl(wire, &afar.secret(who), method, path, body);
+            let (status, said) = remote.curl(wire, &remote.secret(who), method, path, body);
             assert!(status < 400 || said.contains("\"detail\""), "{who} {method} {path}: {status} {said}");
             status
         };
@@ -152,24 +152,24 @@ fn each_may_do_what_its_role_says() {
             assert_eq!(ask(who, method, path, body), status, "{who} {method} {path}");
         }
         for token in ["", "mirrorc_0", &"x".repeat(5000), "\u{e9}"] {
-            assert_eq!(afar.curl(wire, token, "GET", "/v1/health", "").0, 401, "{token}");
+            assert_eq!(remote.curl(wire, token, "GET", "/v1/health", "").0, 401, "{token}");
         }
-        let huge = afar.curl(wire, &afar.secret("otto"), "POST", attack, &"x".repeat(70_000));
+        let huge = remote.curl(wire, &remote.secret("otto"), "POST", attack, &"x".repeat(70_000));
         assert_eq!(huge.0, 413, "{}", huge.1);
 
         // The same by mirrorc itself.
-        let status = afar.command(wire, "vera", &["status", "--json"]);
+        let status = remote.command(wire, "vera", &["status", "--json"]);
         let health: Value = serde_json::from_slice(&status.stdout).expect("JSON");
         assert_eq!(health["status"], "ok", "{health}");
-        let refused = afar.command(wire, "vera", &["trigger", "clear", "attack"]);
+        let refused = remote.command(wire, "vera", &["trigger", "clear", "attack"]);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(
             !refused.status.success()
                 && said.contains("`vera` is viewer; this request needs the role operator"),
             "{said}"
         );
-        assert!(afar.command(wire, "otto", &["trigger", "clear", "attack", "10.1.0.1"]).status.success());
-        let stranger = [MIRRORC, "status", "--to", URL, "--token-file", &afar.path("vera")];
+        assert!(remote.command(wire, "otto", &["trigger", "clear", "attack", "10.1.0.1"]).status.success());
+        let stranger = [MIRRORC, "status", "--to", URL, "--token-file", &remote.path("vera")];
         let said = String::from_utf8_lossy(&wire.try_run(&wire.right, &stranger).stderr).into_owned();
         assert!(
             said.contains("cannot connect securely to `https://")
@@ -178,85 +178,88 @@ fn each_may_do_what_its_role_says() {
             "{said}"
         );
         // Without a token, and with one that is not known: what to do.
-        let ca = afar.path("cert");
+        let ca = remote.path("cert");
         let none = [MIRRORC, "status", "--to", URL, "--ca", &ca];
         let said = String::from_utf8_lossy(&wire.try_run(&wire.right, &none).stderr).into_owned();
         assert!(said.contains("the request needs a token") && said.contains("--token-file FILE"), "{said}");
         let none = [MIRRORC, "events", "--to", URL, "--ca", &ca];
         let said = String::from_utf8_lossy(&wire.try_run(&wire.right, &none).stderr).into_owned();
         assert!(said.contains("--token-file FILE"), "{said}");
-        std::fs::write(afar.path("wrong"), "mirrorc_0").unwrap();
-        let said = String::from_utf8_lossy(&afar.command(wire, "wrong", &["status"]).stderr).into_owned();
+        std::fs::write(remote.path("wrong"), "mirrorc_0").unwrap();
+        let said = String::from_utf8_lossy(&remote.command(wire, "wrong", &["status"]).stderr).into_owned();
         assert!(said.contains("invalid or revoked token") && said.contains("SIGHUP"), "{said}");
         // A directory that is missing is named.
-        let [rules, key, tokens, no] = ["a.mrule", "key", "tokens", "not/there"].map(|name| afar.path(name));
+        let [rules, key, tokens, no] =
+            ["a.mrule", "key", "tokens", "not/there"].map(|name| remote.path(name));
         let run = [MIRRORC, "run", &rules, "--tap", "m0", "--listen", "10.2.0.1:8444", "--tls-cert", &ca];
         let run = [&run[..], &["--tls-key", &key, "--tokens", &tokens, "--allow-directory", &no]].concat();
         let said = String::from_utf8_lossy(&wire.try_run(&wire.here, &run).stderr).into_owned();
-        let missing = format!("there is no directory `{}`", afar.path("not"));
+        let missing = format!("there is no directory `{}`", remote.path("not"));
         assert!(said.contains(&missing) && !said.contains("os error"), "{said}");
         // In the clear nothing is answered.
         let clear = wire.try_run(&wire.right, &["curl", "-s", "-m", "5", "http://10.2.0.1:8443/v1/health"]);
         assert!(!clear.status.success() && clear.stdout.is_empty());
         assert!(wire.pings(&["10.1.0.2"]));
-        afar.place.run.stop();
+        remote.place.run.stop();
     });
 }
 
 #[test]
 fn tokens_are_taken_back() {
     with_wire("tokens_are_taken_back", |wire| {
-        let afar = Afar::start(wire);
-        let secret = afar.secret("vera");
-        let status = || afar.curl(wire, &secret, "GET", "/v1/health", "").0;
+        let remote = RemoteHost::start(wire);
+        let secret = remote.secret("vera");
+        let status = || remote.curl(wire, &secret, "GET", "/v1/health", "").0;
         assert_eq!(status(), 200);
         // The rules are read by the same signal, and one that comes before they are at work is
         // refused.
         let hang_up = |version: u32| {
-            afar.place.run.hang_up();
-            afar.place.run.says(&format!("version {version} of the rules"));
+            remote.place.run.hang_up();
+            remote.place.run.says(&format!("version {version} of the rules"));
         };
-        let tokens = std::fs::read_to_string(afar.path("tokens")).unwrap();
+        let tokens = std::fs::read_to_string(remote.path("tokens")).unwrap();
         assert!(!tokens.contains(secret.trim_start_matches("mirrorc_")), "secrets are not in the file");
         // What cannot be read changes nothing.
-        std::fs::write(afar.path("tokens"), "vera king\n").unwrap();
+        std::fs::write(remote.path("tokens"), "vera king\n").unwrap();
         hang_up(2);
-        afar.place.run.says("the tokens stay as they were");
-        until("health says so", || afar.place.reasons() == ["tokens_refused"]);
-        let said = afar.place.status().1["reasons"][0]["what"].to_string();
+        remote.place.run.says("the tokens stay as they were");
+        until("health says so", || remote.place.reasons() == ["tokens_refused"]);
+        let said = remote.place.status().1["reasons"][0]["what"].to_string();
         assert!(said.contains("line 1: `king` is not a role") && said.contains("tokens"), "{said}");
-        let events = |kind: &str| afar.place.command(&["events", "--history", "--kind", kind]);
+        let events = |kind: &str| remote.place.command(&["events", "--history", "--kind", kind]);
         until("it is told", || events("degraded").contains("tokens were read again and refused"));
         assert_eq!(status(), 200);
         // A mode that lets others write is no better.
-        std::fs::write(afar.path("tokens"), &tokens).unwrap();
+        std::fs::write(remote.path("tokens"), &tokens).unwrap();
         let mode = |bits| std::fs::Permissions::from_mode(bits);
-        std::fs::set_permissions(afar.path("tokens"), mode(0o666)).unwrap();
+        std::fs::set_permissions(remote.path("tokens"), mode(0o666)).unwrap();
         hang_up(3);
-        until("health says so", || afar.place.status().1["reasons"][0]["what"].to_string().contains("chmod"));
-        std::fs::set_permissions(afar.path("tokens"), mode(0o600)).unwrap();
+        until("health says so", || {
+            remote.place.status().1["reasons"][0]["what"].to_string().contains("chmod")
+        });
+        std::fs::set_permissions(remote.path("tokens"), mode(0o600)).unwrap();
         // A token that is taken back does not wait for a certificate.
-        let cert = std::fs::read_to_string(afar.path("cert")).unwrap();
-        std::fs::write(afar.path("cert"), "none").unwrap();
+        let cert = std::fs::read_to_string(remote.path("cert")).unwrap();
+        std::fs::write(remote.path("cert"), "none").unwrap();
         hang_up(4);
-        afar.place.run.says(&format!("read 5 tokens from `{}` again", afar.path("tokens")));
-        afar.place.run.says("the certificate and its key stay as they were");
-        until("health says so", || afar.place.reasons() == ["certificate_refused"]);
-        std::fs::write(afar.path("cert"), cert).unwrap();
+        remote.place.run.says(&format!("read 5 tokens from `{}` again", remote.path("tokens")));
+        remote.place.run.says("the certificate and its key stay as they were");
+        until("health says so", || remote.place.reasons() == ["certificate_refused"]);
+        std::fs::write(remote.path("cert"), cert).unwrap();
         let without: Vec<&str> = tokens.lines().filter(|line| !line.starts_with("vera")).collect();
-        std::fs::write(afar.path("tokens"), without.join("\n")).unwrap();
+        std::fs::write(remote.path("tokens"), without.join("\n")).unwrap();
         hang_up(5);
         until("the token is not known any more", || status() == 401);
-        until("it is well again", || afar.place.reasons().is_empty());
-        afar.place.run.says("read 4 tokens");
+        until("it is well again", || remote.place.reasons().is_empty());
+        remote.place.run.says("read 4 tokens");
         until("that is told, too", || events("recovered").contains("over: the tokens were read again"));
-        let tokens = afar.path("tokens");
+        let tokens = remote.path("tokens");
         let again =
             wire.try_run(&wire.here, &[MIRRORC, "token", "otto", "--role", "admin", "--file", &tokens]);
         let said = String::from_utf8_lossy(&again.stderr).into_owned();
         assert!(said.contains("already has a token for `otto`"), "{said}");
         std::fs::write(&tokens, "").unwrap();
-        let rules = afar.path("a.mrule");
+        let rules = remote.path("a.mrule");
         let start = [MIRRORC, "run", &rules, "--tap", "in0", "--listen", "10.2.0.1:8444", "--tls-cert"];
         for (cert, key, says) in [
             ("cert", "key", "has no token, so no client could connect"),
@@ -264,14 +267,14 @@ fn tokens_are_taken_back() {
             ("cert", "cert", "chmod o-r"),
             ("nothing", "key", "the certificate cannot be read"),
         ] {
-            let files =
-                [&afar.path(cert)[..], "--tls-key", &afar.path(key), "--tokens", &tokens].map(str::to_owned);
+            let files = [&remote.path(cert)[..], "--tls-key", &remote.path(key), "--tokens", &tokens]
+                .map(str::to_owned);
             let files: Vec<&str> = files.iter().map(String::as_str).collect();
             let output = wire.try_run(&wire.here, &[&start[..], &files].concat());
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.code() == Some(2) && said.contains(says), "{says}: {said}");
         }
-        afar.place.run.stop();
+        remote.place.run.stop();
     });
 }
 
@@ -281,7 +284,7 @@ fn a_thousand_listeners_are_no_burden() {
     let more = rustix::process::Rlimit { current: limit.maximum, ..limit };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, more).unwrap();
     with_wire("a_thousand_listeners_are_no_burden", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         assert!(wire.pings(&["10.1.0.2"]));
         let before = place.run.memory();
         let mut listeners: Vec<UnixStream> = (0..1000)

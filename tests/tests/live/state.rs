@@ -3,7 +3,7 @@
 //! counts is what is there when it could not say goodbye.)
 
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn what_was_answered_is_there_after_a_kill() {
     with_wire("what_was_answered_is_there_after_a_kill", |wire| {
         let state = tempfile::tempdir().unwrap();
         let state = ["--state", state.path().to_str().unwrap()];
-        let place = Place::start(wire, MIRRORC, RULES, &state);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &state);
         let site = |n: u64| {
             format!("station s {{ pcapng \"DIR/s.pcapng\" }}\nrule r {{ match tcp  snaplen {n}  to s }}\n")
         };
@@ -45,7 +45,7 @@ fn what_was_answered_is_there_after_a_kill() {
         place.command(&["trigger", "raise", "attack", "10.1.0.3"]);
         place.command(&["trigger", "clear", "attack", "10.1.0.3"]);
         place.command(&["trigger", "suppress", "attack", "10.1.0.4", "--reason", "ours"]);
-        let known = |place: &Place| {
+        let known = |place: &ControlledRun| {
             let about = ["list", "show"].map(|words| place.json(&[words]));
             let tables = place.json(&["table", "list", "quiet"])["items"].clone();
             let mut tables: Vec<String> = tables.as_array().unwrap().iter().map(Value::to_string).collect();
@@ -84,7 +84,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_answered() {
     with_wire("a_kill_at_any_moment_loses_nothing_that_was_answered", |wire| {
         let state = tempfile::tempdir().unwrap();
         let state = ["--state", state.path().to_str().unwrap()];
-        let mut place = Place::start(wire, MIRRORC, RULES, &state);
+        let mut place = ControlledRun::start(wire, MIRRORC, RULES, &state);
         let answered = AtomicU64::new(0);
         for round in 0..3 {
             let first = answered.load(Relaxed);
@@ -111,7 +111,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_answered() {
                     }
                 });
                 until("some rows", || answered.load(Relaxed) > first + 20 + 7 * round);
-                let Place { dir, run, socket } = std::mem::replace(&mut place, never());
+                let ControlledRun { dir, run, socket } = std::mem::replace(&mut place, never());
                 run.kill();
                 let rules = dir.path().join("a.mrule");
                 let words =
@@ -119,7 +119,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_answered() {
                 // The one that adds has met a dead socket by now.
                 std::thread::sleep(std::time::Duration::from_millis(200));
                 let run = wire.mirrorc(MIRRORC, &[&words[..], &state].concat());
-                place = Place { dir, run, socket };
+                place = ControlledRun { dir, run, socket };
             });
             let rows = place.json(&["table", "list", "quiet"])["total"].as_u64().unwrap();
             let answered = answered.load(Relaxed);
@@ -143,7 +143,7 @@ fn a_directory_that_cannot_be_used_is_told() {
         )
         .unwrap();
         let words = ["--state", state.path().to_str().unwrap()];
-        let place = Place::start(wire, MIRRORC, RULES, &words);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &words);
         let said = place.run.said();
         assert!(said.contains("cannot be used") && said.contains("nothing will be kept"), "{said}");
         let reasons = place.reasons();
@@ -172,7 +172,7 @@ fn a_directory_that_cannot_be_used_is_told() {
             eprintln!("SKIPPED: no file system can be mounted here");
             return;
         }
-        let place = Place::start(wire, MIRRORC, RULES, &["--state", path]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &["--state", path]);
         assert_eq!(place.status().1["state"]["kept"], true);
         let rows: String =
             (0..20_000).map(|i| format!("{{\"key\": \"172.16.{}.{}\"}}\n", i / 256, i % 256)).collect();
@@ -193,11 +193,11 @@ fn a_directory_that_cannot_be_used_is_told() {
 }
 
 /// Stands for a mirrorc between two.
-fn never() -> Place {
+fn never() -> ControlledRun {
     let dir = tempfile::tempdir().unwrap();
     let run = mrule_tests::wire::Mirrorc::none();
     let socket = dir.path().join("none");
-    Place { dir, run, socket }
+    ControlledRun { dir, run, socket }
 }
 
 /// A block of the operations page that holds a text.
@@ -213,7 +213,7 @@ fn block(of: &str, holds: &str) -> String {
 fn an_ids_asks_for_more() {
     with_wire("an_ids_asks_for_more", |wire| {
         let rules = block("mrule", "trigger suspect").replace("ids.pcapng", "DIR/ids.pcapng");
-        let place = Place::start(wire, MIRRORC, &rules, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, &rules, &[]);
         // The command of the page, word for word but for the socket.
         let command = block("sh", "/raise").replace("/run/mirrorc/control", place.socket.to_str().unwrap());
         let ids = place.dir.path().join("ids.pcapng");

@@ -8,7 +8,7 @@ use mrule_tests::frames::{Frame, captures, read};
 use mrule_tests::mirrored::{ENGINES, copies};
 use mrule_tests::oracle::{Numbers, ask, installed, stem};
 use mrule_tests::recut;
-use mrule_tests::streams::{Bytes, Streams, Way, arrivals, originals, segments};
+use mrule_tests::streams::{Bytes, StreamDirection, Streams, arrivals, originals, segments};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -50,20 +50,20 @@ fn rules() -> String {
 /// For each marker, the frames of each stream from the one on that completes it, and the streams.
 fn expected(told: &Streams, frames: &[Frame]) -> Vec<(Numbers, BTreeSet<usize>)> {
     let (sent, edges) = arrivals(&told.segments, frames);
-    let ends = |marker: &str| -> BTreeMap<Way, usize> {
+    let ends = |marker: &str| -> BTreeMap<StreamDirection, usize> {
         let marker = marker.as_bytes();
-        let end = |(way, bytes): (&Way, &Bytes)| {
+        let end = |(direction, bytes): (&StreamDirection, &Bytes)| {
             let bytes = bytes.to_gap();
             let end = bytes.windows(marker.len()).position(|w| w == marker)? + marker.len();
-            assert!(end <= DEPTH, "{way:?}: a marker that ends at {end} is not for this test");
-            Some((way.clone(), end))
+            assert!(end <= DEPTH, "{direction:?}: a marker that ends at {end} is not for this test");
+            Some((direction.clone(), end))
         };
         sent.iter().filter_map(end).collect()
     };
     let of = |marker: &&str| {
         let (ends, mut fired, mut numbers) = (ends(marker), BTreeSet::new(), Numbers::new());
         for (segment, &edge) in told.segments.iter().zip(&edges) {
-            if ends.get(&segment.way()).is_some_and(|&end| edge >= end) {
+            if ends.get(&segment.direction()).is_some_and(|&end| edge >= end) {
                 fired.insert(segment.stream);
             }
             if fired.contains(&segment.stream) {
@@ -131,10 +131,10 @@ fn neither_cuts_nor_order_change_where_a_marker_is_found() {
             ("bytewise", cut.clone()),
             ("bytewise, swapped", recut::swapped(cut)),
         ];
-        let judged = ways.map(|(way, frames)| {
+        let judged = ways.map(|(direction, frames)| {
             let path = dir.path().join("recut.pcap");
             recut::save(&path, frames);
-            judge(&format!("{}, {way}", stem(capture)), &path)
+            judge(&format!("{}, {direction}", stem(capture)), &path)
         });
         let mut lines: Vec<String> = judged.iter().flat_map(|j| j.0.clone()).collect();
         if judged.iter().any(|j| j.1 != judged[0].1) {

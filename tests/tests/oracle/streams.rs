@@ -7,7 +7,7 @@
 use mrule_tests::frames::{Frame, captures, read};
 use mrule_tests::mirrored::{ENGINES, copies};
 use mrule_tests::oracle::{ask, installed, stem};
-use mrule_tests::streams::{Bytes, Streams, Way, follow, offsets, originals, segments};
+use mrule_tests::streams::{Bytes, StreamDirection, Streams, follow, offsets, originals, segments};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -43,14 +43,14 @@ fn rules() -> String {
 /// What arrived of each direction for one station; or what must not be among its copies.
 fn received(
     told: &Streams,
-    (offsets, unclear): &(Vec<i64>, BTreeSet<Way>),
+    (offsets, unclear): &(Vec<i64>, BTreeSet<StreamDirection>),
     frames: &[Frame],
     copies: &[Frame],
     first: usize,
-) -> Result<BTreeMap<Way, Bytes>, String> {
+) -> Result<BTreeMap<StreamDirection, Bytes>, String> {
     let by_frame: BTreeMap<usize, usize> =
         told.segments.iter().enumerate().map(|(i, s)| (s.frame, i)).collect();
-    let mut received: BTreeMap<Way, Bytes> = BTreeMap::new();
+    let mut received: BTreeMap<StreamDirection, Bytes> = BTreeMap::new();
     for (number, copy) in originals(frames, copies)?.into_iter().zip(copies) {
         let Some(&i) = by_frame.get(&number) else {
             // tshark shows the TCP of tunnels too, which was left out, and not that of IP without a
@@ -58,7 +58,7 @@ fn received(
             continue;
         };
         let (segment, offset) = (&told.segments[i], offsets[i]);
-        if unclear.contains(&segment.way()) {
+        if unclear.contains(&segment.direction()) {
             continue;
         }
         let held = segment.payload.start.min(copy.bytes.len())..segment.payload.end.min(copy.bytes.len());
@@ -69,7 +69,7 @@ fn received(
             let last = offset + held.len() as i64 - 1;
             return Err(format!("frame {number}: the byte with offset {last} was copied"));
         }
-        received.entry(segment.way()).or_default().put(offset, &copy.bytes[held]);
+        received.entry(segment.direction()).or_default().put(offset, &copy.bytes[held]);
     }
     Ok(received)
 }
@@ -78,27 +78,29 @@ fn judge(capture: &Path) -> Outcome {
     let (frames, told) = (read(capture), segments(capture));
     let places = offsets(&told.segments);
     let (offsets, unclear) = &places;
-    let mut sent: BTreeMap<Way, Bytes> = BTreeMap::new();
+    let mut sent: BTreeMap<StreamDirection, Bytes> = BTreeMap::new();
     for (segment, &offset) in told.segments.iter().zip(offsets) {
         let bytes = &frames[segment.frame - 1].bytes[segment.payload.clone()];
-        sent.entry(segment.way()).or_default().put(offset, bytes);
+        sent.entry(segment.direction()).or_default().put(offset, bytes);
     }
     let streams: BTreeSet<usize> = told.segments.iter().map(|s| s.stream).collect();
     let followed = follow(capture, &streams);
     let mut outcome = Outcome::default();
     // tshark against itself first: what it follows is what it says of each segment.
-    for (way, bytes) in &sent {
-        if told.doubtful.contains(&way.0) || unclear.contains(way) {
+    for (direction, bytes) in &sent {
+        if told.doubtful.contains(&direction.0) || unclear.contains(direction) {
             outcome.aside += 1;
             continue;
         }
-        match (bytes.whole(), followed.get(way)) {
+        match (bytes.whole(), followed.get(direction)) {
             (Some(bytes), Some(followed)) if bytes == *followed => {
                 outcome.followed += usize::from(!bytes.is_empty())
             }
             (Some(whole), Some(followed)) if !bytes.is_empty() => {
                 let (whole, followed) = (whole.len(), followed.len());
-                outcome.differences.push(format!("{way:?}: {whole} bytes by offset, {followed} followed"));
+                outcome
+                    .differences
+                    .push(format!("{direction:?}: {whole} bytes by offset, {followed} followed"));
             }
             _ => outcome.pieced += usize::from(!bytes.is_empty()),
         }
@@ -119,14 +121,16 @@ fn judge(capture: &Path) -> Outcome {
                     continue;
                 }
             };
-            for (way, bytes) in &sent {
-                if told.doubtful.contains(&way.0) || unclear.contains(way) {
+            for (direction, bytes) in &sent {
+                if told.doubtful.contains(&direction.0) || unclear.contains(direction) {
                     continue;
                 }
                 let nothing = Bytes::default();
-                let got = received.get(way).unwrap_or(&nothing);
+                let got = received.get(direction).unwrap_or(&nothing);
                 let difference = got.difference(&bytes.first(first));
-                outcome.differences.extend(difference.map(|d| format!("{engine}, 0..{first}, {way:?}: {d}")));
+                outcome
+                    .differences
+                    .extend(difference.map(|d| format!("{engine}, 0..{first}, {direction:?}: {d}")));
             }
         }
     }

@@ -134,8 +134,8 @@ impl Reloading {
             }
             Ok(Err(Refusal::Program(compiled))) => {
                 show(&compiled, self.warn, screen)?;
-                let tally = Report::new(&compiled.diagnostics, &compiled.sources).tally().to_string();
-                self.refused(control, hub, &look.paint(DOUBT, &tally), screen)?;
+                let counts = Report::new(&compiled.diagnostics, &compiled.sources).counts().to_string();
+                self.refused(control, hub, &look.paint(DOUBT, &counts), screen)?;
             }
             Ok(Err(Refusal::Ended)) => {}
             Ok(Err(why)) => self.refused(control, hub, &why.to_string(), screen)?,

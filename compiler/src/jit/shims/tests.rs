@@ -21,7 +21,7 @@ const FRAME: &[u8] = b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x08\0\
 /// The results of a call.
 struct Left {
     verdicts: Vec<Verdict>,
-    tally: Vec<u64>,
+    counters: Vec<u64>,
 }
 
 /// Calls shims with one context and one packet: the first of its batch, with serial number 1.
@@ -33,7 +33,7 @@ fn call(
     let environment = Environment::new(program).unwrap();
     let packet = Packet::new(FRAME, FRAME.len() as u32, Link::Ethernet);
     let (stations, rules) = (program.stations.len(), program.rules.len() + program.limits.len());
-    let mut left = Left { verdicts: vec![Verdict::default(); stations], tally: vec![0; rules] };
+    let mut left = Left { verdicts: vec![Verdict::default(); stations], counters: vec![0; rules] };
     let (mut seen, mut asked) = (vec![0; rules], vec![0; 1]);
     let (mut scratch, mut cuts) = (Scratch::default(), vec![Cut::default(); stations]);
     let mut host = Host {
@@ -52,7 +52,7 @@ fn call(
     let mut context = Context {
         asked: asked.as_mut_ptr(),
         verdicts: left.verdicts.as_mut_ptr(),
-        tally: left.tally.as_mut_ptr(),
+        counters: left.counters.as_mut_ptr(),
         seen: seen.as_mut_ptr(),
         params: ptr::null(),
         pool: ptr::null(),
@@ -212,9 +212,9 @@ fn interpreted_rules_give_the_interpreter_s_verdicts() {
     let environment = Environment::new(&program).unwrap();
     let packet = Packet::new(FRAME, FRAME.len() as u32, Link::Ethernet);
     let head = dissect::dissect(&packet);
-    let (mut verdicts, mut tally) = (vec![Verdict::default(); 2], vec![0; 4]);
+    let (mut verdicts, mut counters) = (vec![Verdict::default(); 2], vec![0; 4]);
     let mut scratch = Scratch::default();
     let mut eval = Eval::new(&environment, &mut scratch, &packet, &head, PacketContext::nothing());
-    assert_eq!(eval.decide(&program, &mut verdicts, &mut tally), 3);
-    assert_eq!((left.verdicts, left.tally), (verdicts, tally));
+    assert_eq!(eval.decide(&program, &mut verdicts, &mut counters), 3);
+    assert_eq!((left.verdicts, left.counters), (verdicts, counters));
 }

@@ -169,19 +169,19 @@ fn seen(
     (bits, view, found, said): &Around,
 ) -> (Head, BatchContext) {
     let mut head = crate::dissect::dissect(packet);
-    let mut sight = BatchContext::new(program, 1);
+    let mut context = BatchContext::new(program, 1);
     // Only IP packets have flows.
     if head.outer.bits & bit::NET != 0 {
         head.outer.bits |= bits;
-        sight.flows[0] = *view;
-        (0..2).filter(|i| found >> i & 1 == 1).for_each(|i| sight.mark(0, StreamId(i)));
+        context.flows[0] = *view;
+        (0..2).filter(|i| found >> i & 1 == 1).for_each(|i| context.mark(0, StreamId(i)));
         for value in said {
-            sight.say_num(0, Facet::HttpCode, u64::from(*value));
-            sight.say_text(0, Facet::HttpHost, &[*value]);
+            context.say_num(0, Facet::HttpCode, u64::from(*value));
+            context.say_text(0, Facet::HttpHost, &[*value]);
         }
     }
-    sight.heads[0] = head;
-    (head, sight)
+    context.heads[0] = head;
+    (head, context)
 }
 
 /// A program with triggers by flow and patterns.
@@ -256,11 +256,11 @@ proptest! {
         let mut scratch = Scratch::default();
         for (frame, around) in &frames {
             let packet = frame.packet();
-            let (head, sight) = seen(&program, &packet, around);
+            let (head, context) = seen(&program, &packet, around);
             for finding in &findings {
                 let at = finding.labels[0].span.start;
                 let owner = &program.rules.iter().chain(&program.limits).find(|r| r.span.start == at / 10 * 10).unwrap();
-                let mut eval = Eval::new(&environment, &mut scratch, &packet, &head, PacketContext::of(&sight, 0));
+                let mut eval = Eval::new(&environment, &mut scratch, &packet, &head, PacketContext::of(&context, 0));
                 let matched = eval.holds(&owner.matches);
                 let line = (at % 10 != 0).then(|| owner.asks.iter().filter(|ask| ask.span.start == at));
                 let mut held = line.map(|asks| asks.map(|ask| eval.holds(&ask.when)).collect::<Vec<_>>());
@@ -299,12 +299,15 @@ proptest! {
 /// The bytes that each station gets.
 fn ranges(program: &Program, packet: &crate::abi::Packet, around: &Around) -> Vec<Option<(u32, u32)>> {
     let environment = Environment::new(program).unwrap();
-    let (head, sight) = seen(program, packet, around);
+    let (head, context) = seen(program, packet, around);
     let mut scratch = Scratch::default();
     let mut out = vec![crate::abi::Verdict::default(); program.stations.len()];
-    let mut tally = vec![0; program.rules.len() + program.limits.len()];
-    let asked = Eval::new(&environment, &mut scratch, packet, &head, PacketContext::of(&sight, 0))
-        .decide(program, &mut out, &mut tally);
+    let mut counters = vec![0; program.rules.len() + program.limits.len()];
+    let asked = Eval::new(&environment, &mut scratch, packet, &head, PacketContext::of(&context, 0)).decide(
+        program,
+        &mut out,
+        &mut counters,
+    );
     let told = out
         .iter()
         .enumerate()

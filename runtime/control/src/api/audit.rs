@@ -41,7 +41,7 @@ impl Peer {
     }
 
     /// A remote client at this address.
-    pub fn afar(from: SocketAddr) -> Peer {
+    pub fn remote(from: SocketAddr) -> Peer {
         Peer { from: Some(from), ..Peer::default() }
     }
 
@@ -61,20 +61,20 @@ impl Peer {
 
 /// A service that adds its peer to each request.
 #[derive(Debug, Clone)]
-pub(super) struct Known<S> {
+pub(super) struct WithCaller<S> {
     service: S,
     peer: Peer,
     connection: Arc<Connection>,
 }
 
-impl<S> Known<S> {
+impl<S> WithCaller<S> {
     /// Wraps a service; all its requests come from `peer`.
-    pub fn new(service: S, peer: Peer, connection: Arc<Connection>) -> Known<S> {
-        Known { service, peer, connection }
+    pub fn new(service: S, peer: Peer, connection: Arc<Connection>) -> WithCaller<S> {
+        WithCaller { service, peer, connection }
     }
 }
 
-impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithCaller<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -87,7 +87,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
 }
 
 /// Records a request when it ends, in whatever way.
-struct Asked {
+struct AuditedRequest {
     hub: Hub,
     client: Arc<str>,
     members: Map<String, Json>,
@@ -96,7 +96,7 @@ struct Asked {
     status: Option<StatusCode>,
 }
 
-impl Drop for Asked {
+impl Drop for AuditedRequest {
     fn drop(&mut self) {
         let mut members = std::mem::take(&mut self.members);
         if let Some(body) = self.body.take().filter(|_| self.status.is_none_or(|status| status.is_success()))
@@ -126,7 +126,7 @@ pub(super) async fn audit(State(api): State<Arc<Api>>, mut request: Request, nex
     let of = path.strip_prefix("/v1/policies/").and_then(|rest| rest.split(['/', '?']).next());
     members.extend(of.map(|policy| ("policy".to_owned(), policy.into())));
     let client = caller.client.clone();
-    let mut asked = Asked { hub: api.hub.clone(), client, members, body: None, status: None };
+    let mut asked = AuditedRequest { hub: api.hub.clone(), client, members, body: None, status: None };
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| (1..=BODY).contains(&length)) {
@@ -148,7 +148,7 @@ pub(super) async fn audit(State(api): State<Arc<Api>>, mut request: Request, nex
     asked.over(response)
 }
 
-impl Asked {
+impl AuditedRequest {
     fn over(mut self, response: Response) -> Response {
         self.status = Some(response.status());
         if let Some(Detail(why)) = response.extensions().get::<Detail>() {

@@ -46,7 +46,7 @@ struct Used {
     /// Memory of all bodies, in bytes.
     all: u64,
     /// The part of it that remote clients use.
-    afar: u64,
+    remote: u64,
     /// The number of long bodies and the bytes of all bodies, by address.
     by_address: HashMap<IpAddr, (usize, u64)>,
 }
@@ -84,7 +84,7 @@ impl Taken {
     pub fn more(&mut self, bytes: u64) -> Result<(), Problem> {
         let full = |why: String| Err(Problem::new(503, why).retry_after(RETRY));
         let budget = self.of.budget;
-        let afar = budget - budget / 4;
+        let remote = budget - budget / 4;
         let mut used = self.of.used();
         let mut fits = used.all + bytes <= budget;
         if let Some(address) = self.address {
@@ -99,8 +99,8 @@ impl Taken {
                 own.0 += 1;
                 self.long = true;
             }
-            fits &= own.1 + bytes <= afar.div_ceil(2);
-            fits &= used.afar + bytes <= afar;
+            fits &= own.1 + bytes <= remote.div_ceil(2);
+            fits &= used.remote + bytes <= remote;
         }
         if !fits {
             return full(format!(
@@ -110,7 +110,7 @@ impl Taken {
         }
         used.all += bytes;
         if let Some(address) = self.address {
-            used.afar += bytes;
+            used.remote += bytes;
             used.by_address.entry(address).or_default().1 += bytes;
         }
         self.bytes += bytes;
@@ -123,7 +123,7 @@ impl Drop for Taken {
         let mut used = self.of.used();
         used.all -= self.bytes;
         let Some(address) = self.address else { return };
-        used.afar -= self.bytes;
+        used.remote -= self.bytes;
         if let Some(own) = used.by_address.get_mut(&address) {
             own.0 -= usize::from(self.long);
             own.1 -= self.bytes;
@@ -207,17 +207,17 @@ impl Incoming {
             self.taken.more(part.len() as u64)?;
             whole.extend_from_slice(&part);
         }
-        Ok(Bytes::from_owner(Held { whole, _taken: self.taken }))
+        Ok(Bytes::from_owner(OwnedBody { whole, _taken: self.taken }))
     }
 }
 
 /// The bytes of a body, and their memory in the budget.
-struct Held {
+struct OwnedBody {
     whole: Vec<u8>,
     _taken: Taken,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for OwnedBody {
     fn as_ref(&self) -> &[u8] {
         &self.whole
     }
@@ -255,7 +255,7 @@ mod tests {
         assert!(owner.more(1).is_err(), "no more than all");
         drop((first, second, owner));
         let used = bodies.used();
-        assert_eq!((used.all, used.afar, used.by_address.len()), (0, 0, 0));
+        assert_eq!((used.all, used.remote, used.by_address.len()), (0, 0, 0));
     }
 
     #[test]

@@ -30,12 +30,12 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    places: BTreeMap<u64, Place>,
+    places: BTreeMap<u64, ConnectionEntry>,
     by_address: HashMap<IpAddr, usize>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct ConnectionEntry {
     address: Option<IpAddr>,
     /// The time of its last activity.
     last: Instant,
@@ -86,7 +86,7 @@ impl Connections {
             return None;
         }
         if table.places.len() >= self.limit {
-            let idle = |(_, place): &(&u64, &Place)| !place.known || place.requests == 0;
+            let idle = |(_, place): &(&u64, &ConnectionEntry)| !place.known || place.requests == 0;
             let victim = table.places.iter().filter(idle).min_by_key(|(_, place)| (place.known, place.last));
             let victim = victim.map(|(id, _)| *id)?;
             if let Some(place) = table.remove(victim) {
@@ -99,7 +99,8 @@ impl Connections {
         let (id, close) = (table.next, Arc::new(Notify::new()));
         table.next += 1;
         let known = address.is_none();
-        let place = Place { address, last: Instant::now(), known, requests: 0, close: close.clone() };
+        let place =
+            ConnectionEntry { address, last: Instant::now(), known, requests: 0, close: close.clone() };
         table.places.insert(id, place);
         drop(table);
         Some(Arc::new(Connection { of: self.clone(), id, close }))
@@ -107,7 +108,7 @@ impl Connections {
 }
 
 impl Table {
-    fn remove(&mut self, id: u64) -> Option<Place> {
+    fn remove(&mut self, id: u64) -> Option<ConnectionEntry> {
         let place = self.places.remove(&id)?;
         if let Some(address) = place.address
             && let Some(count) = self.by_address.get_mut(&address)
@@ -127,7 +128,7 @@ impl Connection {
         self.close.notified().await;
     }
 
-    fn with(&self, change: impl FnOnce(&mut Place)) {
+    fn with(&self, change: impl FnOnce(&mut ConnectionEntry)) {
         if let Some(place) = self.of.table().places.get_mut(&self.id) {
             place.last = Instant::now();
             change(place);

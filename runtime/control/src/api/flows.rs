@@ -5,7 +5,7 @@
 use super::Api;
 use super::caller::Caller;
 use super::problem::Problem;
-use super::routes::ask_for;
+use super::routes::query_params;
 use crate::control::Measure;
 use axum::extract::{Path, State};
 use axum::http::Uri;
@@ -14,10 +14,10 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-type Answered = Result<Answer<Json>, Problem>;
+type ApiResult = Result<Answer<Json>, Problem>;
 
 #[derive(Deserialize)]
-struct Which {
+struct FlowParams {
     policy: Option<String>,
     by: Option<String>,
     limit: Option<usize>,
@@ -28,9 +28,9 @@ pub(super) async fn show(
     Extension(caller): Extension<Caller>,
     Path(flow): Path<String>,
     uri: Uri,
-) -> Answered {
-    let which: Which = ask_for(&uri)?;
-    let policy = caller.policy_or(which.policy)?;
+) -> ApiResult {
+    let params: FlowParams = query_params(&uri)?;
+    let policy = caller.policy_or(params.policy)?;
     Ok(Answer(json!(api.ask(move |api| api.control.flow(&policy, &flow)).await?)))
 }
 
@@ -38,10 +38,10 @@ pub(super) async fn top(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     uri: Uri,
-) -> Answered {
-    let which: Which = ask_for(&uri)?;
-    let policy = caller.policy_or(which.policy)?;
-    let by = match which.by.as_deref() {
+) -> ApiResult {
+    let params: FlowParams = query_params(&uri)?;
+    let policy = caller.policy_or(params.policy)?;
+    let by = match params.by.as_deref() {
         None | Some("bytes") => Measure::Bytes,
         Some("packets") => Measure::Packets,
         Some(other) => {
@@ -51,7 +51,7 @@ pub(super) async fn top(
             ));
         }
     };
-    let limit = which.limit.unwrap_or(20);
+    let limit = params.limit.unwrap_or(20);
     let flows = api.ask(move |api| api.control.largest_flows(&policy, by, limit)).await?;
     Ok(Answer(json!(flows)))
 }

@@ -21,28 +21,28 @@ pub(super) const THREADS: usize = 2 * EACH;
 #[derive(Debug)]
 pub(super) struct Gates {
     owner: Arc<Semaphore>,
-    afar: Arc<Semaphore>,
+    remote: Arc<Semaphore>,
     clients: Mutex<HashMap<Arc<str>, Weak<Semaphore>>>,
 }
 
 /// The permits of a running request: for a client one of its own and one of all clients.
-pub(super) type Place = [Option<OwnedSemaphorePermit>; 2];
+pub(super) type Permits = [Option<OwnedSemaphorePermit>; 2];
 
 impl Default for Gates {
     fn default() -> Gates {
         let gate = || Arc::new(Semaphore::new(EACH));
-        Gates { owner: gate(), afar: gate(), clients: Mutex::default() }
+        Gates { owner: gate(), remote: gate(), clients: Mutex::default() }
     }
 }
 
 impl Gates {
     /// Waits for a place.
-    pub async fn enter(&self, caller: Option<&Caller>) -> Place {
+    pub async fn enter(&self, caller: Option<&Caller>) -> Permits {
         let Some(caller) = caller.filter(|caller| !caller.is_owner()) else {
             return [self.owner.clone().acquire_owned().await.ok(), None];
         };
         let own = self.of_client(&caller.client).acquire_owned().await.ok();
-        [self.afar.clone().acquire_owned().await.ok(), own]
+        [self.remote.clone().acquire_owned().await.ok(), own]
     }
 
     fn of_client(&self, client: &Arc<str>) -> Arc<Semaphore> {
@@ -62,7 +62,7 @@ impl Gates {
 pub(super) struct Streams {
     most: usize,
     owner: Arc<AtomicUsize>,
-    afar: Arc<AtomicUsize>,
+    remote: Arc<AtomicUsize>,
 }
 
 /// One event stream.
@@ -72,12 +72,12 @@ pub(super) struct StreamPlace(Arc<AtomicUsize>);
 impl Streams {
     /// A sixth of the connections is reserved for other requests.
     pub fn new(connections: usize) -> Streams {
-        Streams { most: connections - connections / 6, owner: Arc::default(), afar: Arc::default() }
+        Streams { most: connections - connections / 6, owner: Arc::default(), remote: Arc::default() }
     }
 
     /// Begins a stream; none if there are too many.
     pub fn begin(&self, owner: bool) -> Option<StreamPlace> {
-        let count = if owner { &self.owner } else { &self.afar };
+        let count = if owner { &self.owner } else { &self.remote };
         let place = StreamPlace(count.clone());
         // A refused place is given back at once and affects only its own count.
         (count.fetch_add(1, Relaxed) < self.most).then_some(place)

@@ -5,7 +5,7 @@
 use super::Api;
 use super::caller::Caller;
 use super::problem::Problem;
-use super::routes::ask_for;
+use super::routes::query_params;
 use crate::control::Refusal;
 use crate::event::Kind;
 use crate::history::{MOST, Query};
@@ -31,7 +31,7 @@ pub(super) const QUERY: &[(&str, &str)] = &[
 ];
 
 #[derive(Deserialize)]
-struct Asked {
+struct HistoryParams {
     since: Option<String>,
     after: Option<u64>,
     kind: Option<String>,
@@ -53,7 +53,7 @@ pub(super) async fn events(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let Asked { since, after, kind, limit } = ask_for(&uri)?;
+    let HistoryParams { since, after, kind, limit } = query_params(&uri)?;
     let bad = |why: String| Problem::new(400, why);
     let since = since.as_deref().map(time).transpose().map_err(bad)?;
     let kinds = kinds(kind.as_deref())?;

@@ -6,7 +6,7 @@ use super::Api;
 use super::auth::Caller;
 use super::bodies::Body;
 use super::problem::Problem;
-use super::routes::ask_for;
+use super::routes::query_params;
 use crate::control::{Asked, Bundle, Done, Expect, Refusal, Version};
 use crate::event::time_text;
 use axum::extract::{Path, State};
@@ -20,7 +20,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-type Answered = Result<Answer<Json>, Problem>;
+type ApiResult = Result<Answer<Json>, Problem>;
 
 fn about(name: &str, policy: &Policy, versions: &[Version]) -> Json {
     let program = policy.program();
@@ -42,14 +42,14 @@ fn about(name: &str, policy: &Policy, versions: &[Version]) -> Json {
     })
 }
 
-pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
+pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> ApiResult {
     let list = api.ask(|api| api.control.list()).await?;
     let seen = list.iter().filter(|(name, ..)| caller.sees(Some(name)));
     Ok(Answer(seen.map(|(name, policy, versions)| about(name, policy, versions)).collect()))
 }
 
 #[derive(Deserialize)]
-pub(super) struct Which {
+pub(super) struct PolicyParams {
     version: Option<u64>,
     #[serde(default)]
     dry_run: bool,
@@ -62,7 +62,7 @@ pub(super) async fn show(
     Path(name): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let Which { version, .. } = ask_for(&uri)?;
+    let PolicyParams { version, .. } = query_params(&uri)?;
     let found = api.ask(move |api| api.control.version(&name, version)).await?;
     let files: serde_json::Map<String, Json> =
         found.bundle.texts().map(|(name, text)| (name.to_owned(), Json::from(text))).collect();
@@ -100,7 +100,7 @@ pub(super) async fn put(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let Which { dry_run, version, binding } = ask_for(&uri)?;
+    let PolicyParams { dry_run, version, binding } = query_params(&uri)?;
     api.check(&caller, &name, binding)?;
     if version.is_some() {
         return Err(Problem::new(
@@ -191,7 +191,7 @@ pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
-) -> Answered {
+) -> ApiResult {
     let by = caller.asker();
     let swap = api
         .ask(move |api| {
@@ -206,7 +206,7 @@ pub(super) async fn delete(
 pub(super) async fn release_all(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
-) -> Answered {
+) -> ApiResult {
     let by = caller.asker();
     let released = api.ask(move |api| api.control.release(None, &by)).await?;
     Ok(Answer(json!({ "released": released })))
@@ -216,14 +216,14 @@ pub(super) async fn release(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
-) -> Answered {
+) -> ApiResult {
     let by = caller.asker();
     let released = api.ask(move |api| api.control.release(Some(&name), &by)).await?;
     Ok(Answer(json!({ "released": released })))
 }
 
 #[derive(Deserialize)]
-struct Between {
+struct DiffParams {
     from: Option<u64>,
     to: Option<u64>,
 }
@@ -233,7 +233,7 @@ pub(super) async fn diff(
     Path(name): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let Between { from, to } = ask_for(&uri)?;
+    let DiffParams { from, to } = query_params(&uri)?;
     let diff = api.ask(move |api| api.control.diff(&name, from, to)).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], diff).into_response())
 }
@@ -243,8 +243,8 @@ pub(super) async fn roll_back(
     Path(name): Path<String>,
     uri: Uri,
     Extension(caller): Extension<Caller>,
-) -> Answered {
-    let Which { version, dry_run, binding } = ask_for(&uri)?;
+) -> ApiResult {
+    let PolicyParams { version, dry_run, binding } = query_params(&uri)?;
     if binding {
         return Err(Problem::new(
             400,

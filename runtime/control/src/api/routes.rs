@@ -456,7 +456,7 @@ pub(super) fn document() -> Json {
 }
 
 /// Parses the query of a request.
-pub(super) fn ask_for<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+pub(super) fn query_params<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let asked = Query::<T>::try_from_uri(uri);
     asked.map(|Query(asked)| asked).map_err(|rejection| Problem::new(400, rejection.body_text()))
 }

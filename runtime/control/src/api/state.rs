@@ -5,7 +5,7 @@
 use super::Api;
 use super::bodies::{Body, Incoming};
 use super::problem::Problem;
-use super::routes::ask_for;
+use super::routes::query_params;
 use axum::Json as Answer;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 
-type Answered = Result<Answer<Json>, Problem>;
+type ApiResult = Result<Answer<Json>, Problem>;
 
 /// The largest number of rows in an answer.
 const ROWS: usize = 10_000;
@@ -23,13 +23,13 @@ const ROWS: usize = 10_000;
 /// The longest row, in bytes.
 const ROW: usize = 64 << 10;
 
-pub(super) async fn tables(State(api): State<Arc<Api>>, Path(policy): Path<String>) -> Answered {
+pub(super) async fn tables(State(api): State<Arc<Api>>, Path(policy): Path<String>) -> ApiResult {
     let tables = api.ask(move |api| api.control.tables(&policy)).await?;
     Ok(Answer(json!(tables)))
 }
 
 #[derive(Deserialize)]
-struct Part {
+struct PageParams {
     #[serde(default)]
     offset: usize,
     limit: Option<usize>,
@@ -39,8 +39,8 @@ pub(super) async fn rows(
     State(api): State<Arc<Api>>,
     Path((policy, table)): Path<(String, String)>,
     uri: Uri,
-) -> Answered {
-    let Part { offset, limit } = ask_for(&uri)?;
+) -> ApiResult {
+    let PageParams { offset, limit } = query_params(&uri)?;
     let limit = limit.unwrap_or(1000).min(ROWS);
     let page = api.ask(move |api| api.control.rows(&policy, &table, offset, limit)).await?;
     Ok(Answer(json!(page)))
@@ -59,7 +59,7 @@ pub(super) async fn replace(
     State(api): State<Arc<Api>>,
     Path((policy, table)): Path<(String, String)>,
     request: Request,
-) -> Answered {
+) -> ApiResult {
     let mut incoming = Incoming::of(request)?;
     let mut rows = api.ask(move |api| api.control.rows_to_come(&policy, &table)).await?;
     let (mut text, mut over) = (Vec::new(), false);
@@ -91,7 +91,7 @@ pub(super) async fn replace(
     Ok(Answer(json!({ "rows": count })))
 }
 
-pub(super) async fn params(State(api): State<Arc<Api>>, Path(policy): Path<String>) -> Answered {
+pub(super) async fn params(State(api): State<Arc<Api>>, Path(policy): Path<String>) -> ApiResult {
     let params = api.ask(move |api| api.control.params(&policy)).await?;
     Ok(Answer(Json::from(params)))
 }
@@ -100,19 +100,19 @@ pub(super) async fn set_param(
     State(api): State<Arc<Api>>,
     Path((policy, param)): Path<(String, String)>,
     Body(body): Body,
-) -> Answered {
+) -> ApiResult {
     change(&api, policy, "set", param, &body).await
 }
 
 pub(super) async fn reset_param(
     State(api): State<Arc<Api>>,
     Path((policy, param)): Path<(String, String)>,
-) -> Answered {
+) -> ApiResult {
     api.ask(move |api| api.control.reset_param(&policy, &param)).await?;
     Ok(Answer(json!({ "effect": "done" })))
 }
 
-pub(super) async fn triggers(State(api): State<Arc<Api>>, Path(policy): Path<String>) -> Answered {
+pub(super) async fn triggers(State(api): State<Arc<Api>>, Path(policy): Path<String>) -> ApiResult {
     let triggers = api.ask(move |api| api.control.triggers(&policy)).await?;
     Ok(Answer(json!(triggers)))
 }
@@ -120,7 +120,7 @@ pub(super) async fn triggers(State(api): State<Arc<Api>>, Path(policy): Path<Str
 pub(super) async fn trigger(
     State(api): State<Arc<Api>>,
     Path((policy, trigger)): Path<(String, String)>,
-) -> Answered {
+) -> ApiResult {
     Ok(Answer(api.ask(move |api| api.control.active(&policy, &trigger)).await?))
 }
 
@@ -128,7 +128,7 @@ pub(super) async fn change_table(
     State(api): State<Arc<Api>>,
     Path((policy, table, verb)): Path<(String, String, String)>,
     Body(body): Body,
-) -> Answered {
+) -> ApiResult {
     match verb.as_str() {
         "add" => change(&api, policy, "add", table, &body).await,
         "remove" => change(&api, policy, "remove", table, &body).await,
@@ -140,7 +140,7 @@ pub(super) async fn change_trigger(
     State(api): State<Arc<Api>>,
     Path((policy, trigger, verb)): Path<(String, String, String)>,
     Body(body): Body,
-) -> Answered {
+) -> ApiResult {
     let verbs = ["raise", "clear", "suppress", "unsuppress"];
     match verbs.into_iter().find(|known| *known == verb) {
         Some(verb) => change(&api, policy, verb, trigger, &body).await,
@@ -151,7 +151,7 @@ pub(super) async fn change_trigger(
 }
 
 /// Makes the change that the body describes.
-async fn change(api: &Arc<Api>, policy: String, verb: &'static str, name: String, body: &[u8]) -> Answered {
+async fn change(api: &Arc<Api>, policy: String, verb: &'static str, name: String, body: &[u8]) -> ApiResult {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     let mut members: Map<String, Json> = serde_json::from_slice(body)
         .map_err(|error| Problem::new(400, format!("the body must be a JSON object: {error}")))?;

@@ -15,9 +15,9 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-type Answered = Result<Answer<Json>, Problem>;
+type ApiResult = Result<Answer<Json>, Problem>;
 
-pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
+pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> ApiResult {
     let (report, policies) = api.ask(|api| Ok((api.control.report()?, api.control.list()?))).await?;
     let mut stations = Vec::new();
     for of in report.policies.iter().filter(|of| caller.sees(Some(&of.name))) {
@@ -47,7 +47,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, Extension(caller): Extensi
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Is {
+struct StationBody {
     is: String,
 }
 
@@ -56,8 +56,8 @@ pub(super) async fn set(
     Path((policy, station)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
     Body(body): Body,
-) -> Answered {
-    let Is { is } =
+) -> ApiResult {
+    let StationBody { is } =
         serde_json::from_slice(&body).map_err(|error| Problem::new(400, format!("the body: {error}")))?;
     change(&api, policy, station, caller, Some(is)).await
 }
@@ -66,7 +66,7 @@ pub(super) async fn reset(
     State(api): State<Arc<Api>>,
     Path((policy, station)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-) -> Answered {
+) -> ApiResult {
     change(&api, policy, station, caller, None).await
 }
 
@@ -76,7 +76,7 @@ async fn change(
     station: String,
     caller: Caller,
     is: Option<String>,
-) -> Answered {
+) -> ApiResult {
     // The target in the program is known only after a compilation, which runs in its turn.
     let (is_compiled, asker) = (is.is_none(), caller.clone());
     let set = move |api: &Api, budget: &CompileBudget| {
@@ -97,7 +97,7 @@ async fn change(
 pub(super) async fn drain(
     State(api): State<Arc<Api>>,
     Path((policy, station, verb)): Path<(String, String, String)>,
-) -> Answered {
+) -> ApiResult {
     let drained = match verb.as_str() {
         "drain" => true,
         "resume" => false,

@@ -9,8 +9,8 @@ use super::caller::Caller;
 use super::connections::Holding;
 use super::history::kinds;
 use super::problem::Problem;
-use super::routes::ask_for;
-use crate::event::{Kind, Listener, Told};
+use super::routes::query_params;
+use crate::event::{Kind, Listener, PublishedEvent};
 use crate::history::{MOST, Query};
 use axum::Extension;
 use axum::extract::State;
@@ -35,7 +35,7 @@ pub(super) const QUERY: &[(&str, &str)] = &[
 ];
 
 #[derive(Deserialize)]
-struct Asked {
+struct StreamParams {
     after: Option<u64>,
     kind: Option<String>,
 }
@@ -46,7 +46,7 @@ pub(super) async fn events(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let Asked { after, kind } = ask_for(&uri)?;
+    let StreamParams { after, kind } = query_params(&uri)?;
     let kinds = kinds(kind.as_deref())?;
     let after = match headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().trim()) {
         None | Some("") => after,
@@ -106,12 +106,12 @@ impl Feed {
                     feed.catch_up().await;
                     continue;
                 }
-                let told = tokio::select! {
-                    told = feed.listener.events.recv() => told,
+                let event = tokio::select! {
+                    event = feed.listener.events.recv() => event,
                     () = feed.caller.revoked() => return Some((Ok(feed.end()), None)),
                 };
-                match told {
-                    Ok(told) => feed.hear(&told),
+                match event {
+                    Ok(event) => feed.receive(&event),
                     Err(RecvError::Lagged(lost)) => feed.ready.push_back(lost_event(Some(lost))),
                     Err(RecvError::Closed) => return None,
                 }
@@ -127,18 +127,18 @@ impl Feed {
         (self.kinds.is_empty() || self.kinds.contains(&kind)) && self.caller.sees(policy)
     }
 
-    fn hear(&mut self, told: &Told) {
-        if let Some(id) = told.id {
+    fn receive(&mut self, event: &PublishedEvent) {
+        if let Some(id) = event.id {
             if self.last.is_some_and(|last| id <= last) {
                 return;
             }
             self.last = Some(id);
         }
-        if self.wants(told.kind, told.policy.as_deref()) {
-            let event = Event::default().data(&told.line);
-            self.ready.push_back(match told.id {
-                Some(id) => event.id(id.to_string()),
-                None => event,
+        if self.wants(event.kind, event.policy.as_deref()) {
+            let frame = Event::default().data(&event.line);
+            self.ready.push_back(match event.id {
+                Some(id) => frame.id(id.to_string()),
+                None => frame,
             });
         }
     }

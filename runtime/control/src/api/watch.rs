@@ -15,9 +15,9 @@ use mrule_dataplane::station;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-type Answered = Result<Answer<Json>, Problem>;
+type ApiResult = Result<Answer<Json>, Problem>;
 
-pub(super) async fn health(State(api): State<Arc<Api>>) -> Answered {
+pub(super) async fn health(State(api): State<Arc<Api>>) -> ApiResult {
     Ok(Answer(look(&api).await?.1))
 }
 
@@ -100,12 +100,12 @@ fn part(report: Report, policy: &str) -> Report {
     Report { live, ..Report::default() }
 }
 
-pub(super) async fn stats(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
+pub(super) async fn stats(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> ApiResult {
     let report = report(&api, caller).await?;
     Ok(Answer((api.renderers.stats)(&report)))
 }
 
-pub(super) async fn flows(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answered {
+pub(super) async fn flows(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> ApiResult {
     let report = report(&api, caller).await?;
     let flows = report.policies.iter().map(|policy| {
         let tracked = policy.summary.tracked.as_ref();

@@ -200,7 +200,7 @@ impl Control {
                 None => {}
             },
         }
-        live.change_world(name, Arc::new(policy));
+        live.change_environment(name, Arc::new(policy));
         Ok(result)
     }
 

@@ -47,7 +47,7 @@ struct Last {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Report it, for this number of events of its key.
-    Told(u64),
+    Emit(u64),
     /// Only count it.
     Counted,
 }
@@ -62,7 +62,7 @@ impl Extended {
     /// Decides about an event of a trigger's key, at the time of its packet in nanoseconds.
     pub fn ask(&self, policy: &str, trigger: &str, key: &[KeyValue<'_>], time: i64) -> Verdict {
         if self.every <= 0 {
-            return Verdict::Told(1);
+            return Verdict::Emit(1);
         }
         let mut hasher = self.hasher.build_hasher();
         (policy, trigger).hash(&mut hasher);
@@ -86,7 +86,7 @@ impl Extended {
             }
             let told = last.since + 1;
             *last = Last { time, since: 0 };
-            return Verdict::Told(told);
+            return Verdict::Emit(told);
         }
         let passed = |since: i64| time.abs_diff(since) >= self.every.unsigned_abs();
         if shard.keys.len() >= KEYS && shard.swept.is_none_or(passed) {
@@ -97,7 +97,7 @@ impl Extended {
             return Verdict::Counted;
         }
         shard.keys.insert(hash, Last { time, since: 0 });
-        Verdict::Told(1)
+        Verdict::Emit(1)
     }
 }
 
@@ -109,14 +109,14 @@ mod tests {
     fn a_key_is_told_once_a_second_with_how_often() {
         let extended = Extended::new(EVERY);
         let ask = |key, time| extended.ask("main", "t", &[KeyValue::V4(key)], time);
-        assert_eq!(ask(1, 0), Verdict::Told(1));
+        assert_eq!(ask(1, 0), Verdict::Emit(1));
         assert!((1..EVERY).step_by(100_000_000).all(|time| ask(1, time) == Verdict::Counted));
-        assert_eq!(ask(2, 5), Verdict::Told(1), "another key");
-        assert_eq!(extended.ask("main", "u", &[KeyValue::V4(1)], 5), Verdict::Told(1), "another trigger");
-        assert_eq!(ask(1, EVERY), Verdict::Told(11));
-        assert_eq!(ask(1, -EVERY), Verdict::Told(1), "a clock that was set back");
+        assert_eq!(ask(2, 5), Verdict::Emit(1), "another key");
+        assert_eq!(extended.ask("main", "u", &[KeyValue::V4(1)], 5), Verdict::Emit(1), "another trigger");
+        assert_eq!(ask(1, EVERY), Verdict::Emit(11));
+        assert_eq!(ask(1, -EVERY), Verdict::Emit(1), "a clock that was set back");
         let all = Extended::new(0);
-        assert!((0..9).all(|time| all.ask("main", "t", &[], time) == Verdict::Told(1)));
+        assert!((0..9).all(|time| all.ask("main", "t", &[], time) == Verdict::Emit(1)));
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
         let extended = Extended::new(EVERY);
         let told = |time| {
             let ask = |key| extended.ask("main", "t", &[KeyValue::Num(key)], time);
-            (0..600_000).filter(|key| matches!(ask(*key), Verdict::Told(_))).count()
+            (0..600_000).filter(|key| matches!(ask(*key), Verdict::Emit(_))).count()
         };
         assert_eq!(told(0), SHARDS * KEYS);
         assert_eq!(told(EVERY), SHARDS * KEYS, "the next second has room again");

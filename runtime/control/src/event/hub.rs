@@ -35,7 +35,7 @@ const QUIET_PERIOD: Duration = Duration::from_secs(10);
 /// Records events for later queries. It must not block.
 pub trait Journal: Debug + Send + Sync {
     /// Records an event, and passes its number to `number` before another event is recorded.
-    fn keep(&self, record: &Record, told: &Told, number: &mut dyn FnMut(u64));
+    fn keep(&self, record: &Record, event: &PublishedEvent, number: &mut dyn FnMut(u64));
 
     /// Writes waiting events for up to some seconds; records nothing afterwards.
     fn finish(&self);
@@ -56,7 +56,7 @@ pub struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    events: Sender<Told>,
+    events: Sender<PublishedEvent>,
     /// True while there are listeners.
     listened: AtomicBool,
     journal: Option<Arc<dyn Journal>>,
@@ -75,7 +75,7 @@ struct Inner {
 
 /// An event for listeners.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct PublishedEvent {
     /// Its number in the history; none for kinds that the history does not record.
     pub id: Option<u64>,
     /// Its kind.
@@ -179,14 +179,14 @@ impl Hub {
         let record = record.short();
         let line: Arc<str> = record.text().into();
         let policy = record.word("policy").map(Arc::from);
-        let told = Told { id: None, kind: record.kind, policy, line };
+        let event = PublishedEvent { id: None, kind: record.kind, policy, line };
         match self.0.journal.as_ref().filter(|_| record.kind.is_kept()) {
             // Under the history's lock, so that listeners get growing numbers.
-            Some(journal) => journal.keep(&record, &told, &mut |id| {
-                let _nobody_listens = self.0.events.send(Told { id: Some(id), ..told.clone() });
+            Some(journal) => journal.keep(&record, &event, &mut |id| {
+                let _nobody_listens = self.0.events.send(PublishedEvent { id: Some(id), ..event.clone() });
             }),
             None => {
-                let _nobody_listens = self.0.events.send(told);
+                let _nobody_listens = self.0.events.send(event);
             }
         }
         if let Some(alarms) = self.0.alarms.as_ref().filter(|_| record.kind.is_alarm()) {
@@ -264,7 +264,7 @@ impl Hub {
         self.tell_passed_over();
         let now = self.0.lost.load(Relaxed);
         let lost = now > losses.known;
-        let told = match losses.series {
+        let message = match losses.series {
             None if lost => {
                 losses.series = Some((Instant::now(), losses.known));
                 Some(format!(
@@ -282,9 +282,9 @@ impl Hub {
             _ => None,
         };
         losses.known = now;
-        let told = told?;
-        self.note(&told);
-        Some(told)
+        let message = message?;
+        self.note(&message);
+        Some(message)
     }
 
     /// The number of events that the journal and alarms did not get, because there were too many.
@@ -319,7 +319,7 @@ impl Hub {
 #[derive(Debug)]
 pub struct Listener {
     /// The events.
-    pub events: Receiver<Told>,
+    pub events: Receiver<PublishedEvent>,
     hub: Hub,
 }
 

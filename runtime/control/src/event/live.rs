@@ -11,7 +11,7 @@ impl From<&Event> for Record {
     fn from(event: &Event) -> Record {
         let note = event.to_string();
         match event {
-            Event::Down(name) | Event::Gone(name) => {
+            Event::Down(name) | Event::Removed(name) => {
                 Record::now(Kind::InterfaceDown, json!({ "interface": name, "note": note }))
             }
             Event::Up(name) | Event::Back(name) => {

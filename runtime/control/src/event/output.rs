@@ -1,6 +1,6 @@
 //! Writes trigger events as lines of a file, a pipe or standard output, and passes them to a
 //! [`Hub`] as records. The decider makes the records; a separate thread behind a bounded queue
-//! writes them. The invariant: `told = written + dropped`; while the reader is slow, a live worker
+//! writes them. The invariant: `emitted = written + dropped`; while the reader is slow, a live worker
 //! drops and counts events, and a replay waits. (Rejected: writing where packets are decided; a
 //! slow reader would delay forwarding.)
 
@@ -41,13 +41,13 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Write + Send>> {
 #[derive(Debug, Default)]
 pub struct Written {
     /// Lines to write: `written + dropped`.
-    pub told: u64,
+    pub emitted: u64,
     /// Written lines.
     pub written: u64,
     /// Lines that were not written: the queue was full, or writing had failed.
     pub dropped: u64,
     /// Events `extended` that were only counted, because there was an event of their key shortly
-    /// before; not in `told`.
+    /// before; not in `emitted`.
     pub folded: u64,
     /// Why writing failed, if it did.
     pub error: Option<io::Error>,
@@ -59,7 +59,7 @@ pub struct EventWriter {
     queue: Option<SyncSender<Record>>,
     thread: Option<JoinHandle<(u64, Option<io::Error>)>>,
     waits: bool,
-    told: AtomicU64,
+    emitted: AtomicU64,
     /// Whether lines are written, and not only passed to the hub.
     writes: bool,
     hub: Option<Hub>,
@@ -83,7 +83,7 @@ impl EventWriter {
             queue: Some(queue),
             thread: Some(thread),
             waits,
-            told: AtomicU64::new(0),
+            emitted: AtomicU64::new(0),
             writes,
             hub,
             extended: Extended::new(EVERY),
@@ -109,7 +109,7 @@ impl EventWriter {
     }
 
     fn tell(&self, record: Record) {
-        self.told.fetch_add(1, Relaxed);
+        self.emitted.fetch_add(1, Relaxed);
         let Some(queue) = &self.queue else { return };
         let taken = if self.waits { queue.send(record).is_ok() } else { queue.try_send(record).is_ok() };
         // An event that is not accepted is also counted in `finish`.
@@ -135,12 +135,12 @@ impl EventWriter {
     /// seconds, because the reader of a FIFO may have stopped.
     pub fn finish(mut self) -> Written {
         self.queue = None;
-        let (told, folded) = (self.told.load(Relaxed), self.folded.load(Relaxed));
+        let (emitted, folded) = (self.emitted.load(Relaxed), self.folded.load(Relaxed));
         let until = Instant::now() + FINISH;
         while !self.waits && self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             if Instant::now() >= until {
                 let error = Some(io::Error::other("its reader takes no more lines"));
-                return Written { told, written: 0, dropped: told, folded, error };
+                return Written { emitted, written: 0, dropped: emitted, folded, error };
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -148,7 +148,7 @@ impl EventWriter {
             Some(Ok(done)) => done,
             _ => (0, Some(io::Error::other("the thread that writes events has died; please report this"))),
         };
-        Written { told, written, dropped: told.saturating_sub(written), folded, error }
+        Written { emitted, written, dropped: emitted.saturating_sub(written), folded, error }
     }
 }
 
@@ -176,7 +176,7 @@ impl Observer for EventWriter {
             let policy = policy.label().map_or("", |label| &label.policy);
             let key = event.key.unwrap_or_default();
             match self.extended.ask(policy, &trigger.name, key, event.packet.time) {
-                Verdict::Told(so_many) => times = so_many,
+                Verdict::Emit(so_many) => times = so_many,
                 Verdict::Counted => {
                     self.folded.fetch_add(1, Relaxed);
                     if let Some(hub) = &self.hub {

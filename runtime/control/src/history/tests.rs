@@ -17,7 +17,7 @@ fn keep_for(history: &History, kind: Kind, number: i64, client: Option<&str>) {
 
 fn keep_record(history: &History, record: &Record) {
     let line = record.text().into();
-    history.keep(record, &Told { id: None, kind: record.kind, policy: None, line }, &mut drop);
+    history.keep(record, &PublishedEvent { id: None, kind: record.kind, policy: None, line }, &mut drop);
 }
 
 fn times(found: &Found) -> Vec<i64> {

@@ -4,7 +4,7 @@
 //! it. (Rejected: grants per token; SIGHUP can change the token file, but the grants are for the
 //! whole run.)
 
-use super::place;
+use super::location;
 use crate::error::Error;
 use mrule_compiler::hir::{Station, Target};
 use std::fmt;
@@ -99,7 +99,7 @@ impl Grants {
         let open = |path: &PathBuf| {
             let failed = |source| Error::Grant { path: path.clone(), source };
             let real = path.canonicalize().map_err(failed)?;
-            let handle = place::open_directory(&real).map_err(|error| failed(error.into()))?;
+            let handle = location::open_directory(&real).map_err(|error| failed(error.into()))?;
             Ok::<_, Error>(Directory { path: path.clone(), real, handle })
         };
         Ok(Grants {

@@ -3,7 +3,7 @@
 //! Until the system has answered, their paths are compared. (Rejected: to look at them for each
 //! station; each change of a station would hang, too.)
 
-use super::place::{FileId, id, is};
+use super::location::{FileId, id, is};
 use crate::patience;
 use rustix::fs::{FileType, stat};
 use std::path::{Path, PathBuf};

@@ -229,8 +229,8 @@ impl Bridges {
             // Where an end is missing, there is nothing to redirect; this is reported elsewhere.
             let (Some(_), Some(to)) = (index(port), index(peer)) else { continue };
             // An interface that disappears just now is found next time.
-            let Ok((ours, foreign)) = redirects.look(self.name(port)) else { continue };
-            let is = match (ours, foreign) {
+            let Ok((ours, of_others)) = redirects.look(self.name(port)) else { continue };
+            let is = match (ours, of_others) {
                 (Some(ours), _) if !ours.leads_to(to) => Condition::Diverted,
                 (Some(_), Some(found)) => Condition::Beside(found),
                 (Some(_), None) => Condition::Well,

@@ -14,7 +14,7 @@ mod succession;
 use crate::error::{Error, Owner};
 use crate::sys::interface::Interfaces;
 use crate::sys::socket;
-use handover::Held;
+use handover::ListenerStatus;
 use peer::{Holder, reach};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
@@ -201,7 +201,7 @@ impl Ownership {
     fn take_over(&mut self, interfaces: &[(String, u32)], listen: Option<TcpAddress>) -> Result<(), Error> {
         handover::is_one(interfaces)?;
         let held = listen.map(|wanted| handover::ask(interfaces, wanted)).transpose()?;
-        let wanted = listen.filter(|_| held == Some(Held::Same));
+        let wanted = listen.filter(|_| held == Some(ListenerStatus::Same));
         let words = interfaces.iter().map(|(_, index)| index.to_string());
         let words = words.chain(wanted.map(|wanted| format!("{}{wanted}", handover::LISTEN)));
         let request = format!("take-over {}\n", words.collect::<Vec<_>>().join(" "));

@@ -321,7 +321,7 @@ impl Live {
 
     /// Gives a policy another environment: the same program with other tables and params. Returns
     /// `None` if no policy has this name, or it has another program.
-    pub fn change_world(&mut self, name: &str, policy: Arc<Policy>) -> Option<Swap> {
+    pub fn change_environment(&mut self, name: &str, policy: Arc<Policy>) -> Option<Swap> {
         let loaded = self.policies.loaded.iter_mut().find(|loaded| loaded.name == name)?;
         if !Arc::ptr_eq(loaded.policy.program(), policy.program()) {
             return None;

@@ -7,7 +7,7 @@
 use super::counts::{ForwardCounts, PortCounts};
 use super::offload::{self, Cutter};
 use super::worker::BATCH;
-use crate::sys::frame::{self, Frame, Offload, Place};
+use crate::sys::frame::{self, Frame, FrameLocation, Offload};
 use crate::sys::packet::Socket;
 use crate::sys::ring::Ring;
 use crate::sys::send::{self, Outgoing};
@@ -45,9 +45,9 @@ pub(super) struct Port {
 
 /// A packet to decide.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
+pub(super) struct PacketRef {
     /// Where the packet's bytes are. `None`: it was cut out of a super-frame.
-    pub place: Option<Place>,
+    pub place: Option<FrameLocation>,
     /// The port by which the packet came in.
     pub port: usize,
     pub start: usize,
@@ -58,12 +58,12 @@ pub(super) struct Part {
     pub clipped: bool,
 }
 
-impl Part {
+impl PacketRef {
     /// A whole frame of a port's held blocks.
-    fn of(frame: &Frame, port: usize) -> Part {
+    fn of(frame: &Frame, port: usize) -> PacketRef {
         let Range { start, end } = range(frame);
         let (length, time) = (frame.length, frame.time);
-        Part { place: Some(frame.place), port, start, end, length, time, clipped: is_clipped(frame) }
+        PacketRef { place: Some(frame.place), port, start, end, length, time, clipped: is_clipped(frame) }
     }
 }
 
@@ -133,7 +133,7 @@ impl Port {
     }
 
     /// The bytes at a place.
-    pub fn bytes(&self, place: Place) -> &[u8] {
+    pub fn bytes(&self, place: FrameLocation) -> &[u8] {
         bytes(self.tap.as_ref(), &self.aside, place)
     }
 
@@ -178,7 +178,7 @@ impl Port {
         self.counts.malformed += u64::from(frame::read(block, &mut self.frames));
         let frames = self.frames.get_mut(first..).unwrap_or(&mut []);
         for frame in frames.iter_mut() {
-            frame.place = Place::Block(number as u32);
+            frame.place = FrameLocation::Block(number as u32);
             if tap.is_head(frame) {
                 match tap.fetch(number, frame, &mut self.aside) {
                     Some(bytes) => *frame = tap::aside(frame, &bytes),
@@ -236,7 +236,7 @@ impl Port {
         port: usize,
         before: i64,
         most: usize,
-        parts: &mut Vec<Part>,
+        parts: &mut Vec<PacketRef>,
         arena: &mut Vec<u8>,
     ) -> bool {
         let room = most.saturating_sub(parts.len()).max(1);
@@ -246,7 +246,7 @@ impl Port {
         let run = frames.iter().take(room).take_while(|frame| frame.time < before && whole(frame)).count();
         let run = run.max(usize::from(first));
         if run > 0 {
-            parts.extend(frames.iter().take(run).map(|frame| Part::of(frame, port)));
+            parts.extend(frames.iter().take(run).map(|frame| PacketRef::of(frame, port)));
             self.at += run;
             return true;
         }
@@ -256,9 +256,9 @@ impl Port {
     }
 
     /// The next packet of the present super-frame.
-    fn next_of_super(&mut self, port: usize, arena: &mut Vec<u8>) -> Option<Part> {
+    fn next_of_super(&mut self, port: usize, arena: &mut Vec<u8>) -> Option<PacketRef> {
         let frame = self.frames.get(self.at)?;
-        let whole = Part::of(frame, port);
+        let whole = PacketRef::of(frame, port);
         let bytes = bytes(self.tap.as_ref(), &self.aside, frame.place).get(range(frame))?;
         let (cutter, i) = match self.cutting.take() {
             Some(cutting) => cutting,
@@ -282,7 +282,7 @@ impl Port {
         } else {
             self.at += 1;
         }
-        Some(Part { place: None, start, end: arena.len(), length, ..whole })
+        Some(PacketRef { place: None, start, end: arena.len(), length, ..whole })
     }
 
     /// Takes these frames as if they had been loaded.
@@ -339,17 +339,17 @@ fn range(frame: &Frame) -> Range<usize> {
 /// it.
 const ASIDE: usize = 4 << 20;
 
-fn bytes<'a>(tap: Option<&'a Tap>, aside: &'a [u8], place: Place) -> &'a [u8] {
+fn bytes<'a>(tap: Option<&'a Tap>, aside: &'a [u8], place: FrameLocation) -> &'a [u8] {
     match place {
-        Place::Block(block) => tap.and_then(|tap| tap.ring().block(block as usize)).unwrap_or(&[]),
-        Place::Aside => aside,
+        FrameLocation::Block(block) => tap.and_then(|tap| tap.ring().block(block as usize)).unwrap_or(&[]),
+        FrameLocation::Aside => aside,
     }
 }
 
-fn bytes_mut<'a>(tap: &'a mut Tap, aside: &'a mut [u8], place: Place) -> &'a mut [u8] {
+fn bytes_mut<'a>(tap: &'a mut Tap, aside: &'a mut [u8], place: FrameLocation) -> &'a mut [u8] {
     match place {
-        Place::Block(block) => tap.ring_mut().block_mut(block as usize).unwrap_or(&mut []),
-        Place::Aside => aside,
+        FrameLocation::Block(block) => tap.ring_mut().block_mut(block as usize).unwrap_or(&mut []),
+        FrameLocation::Aside => aside,
     }
 }
 

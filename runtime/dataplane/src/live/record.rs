@@ -13,7 +13,7 @@ pub enum Event {
     /// The interface is up again.
     Up(String),
     /// An interface that is read is gone.
-    Gone(String),
+    Removed(String),
     /// An interface with this name is there again.
     Back(String),
     /// An interface that is read has another name now; reading continues.
@@ -85,7 +85,7 @@ impl fmt::Display for Event {
         match self {
             Event::Down(name) => write!(f, "interface {name} is down"),
             Event::Up(name) => write!(f, "interface {name} is up again"),
-            Event::Gone(name) => write!(f, "interface {name} is gone"),
+            Event::Removed(name) => write!(f, "interface {name} is gone"),
             Event::Back(name) => write!(f, "interface {name} is back"),
             Event::Renamed { from, to } => {
                 write!(f, "interface {from} is called {to} now; it is read on, and counted as {from}")

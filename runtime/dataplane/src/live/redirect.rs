@@ -184,7 +184,7 @@ impl Redirects {
     pub(super) fn look(&self, from: &str) -> Result<(Option<Redirect>, Option<String>), Error> {
         let doing = format!("looking at the redirect of `{from}`");
         let state = self.state(from, &doing)?;
-        let (mut ours, mut foreign) = (None, None);
+        let (mut ours, mut of_others) = (None, None);
         for filter in self.filters(state.index, &doing)? {
             match filter {
                 Filter::Ours { to_index, packets, bytes, failed, made } => {
@@ -200,11 +200,11 @@ impl Redirects {
                     });
                 }
                 Filter::Foreign(found) => {
-                    foreign.get_or_insert(found);
+                    of_others.get_or_insert(found);
                 }
             }
         }
-        Ok((ours, foreign))
+        Ok((ours, of_others))
     }
 
     /// Removes a redirect of mirrorc and what was added for it. Returns false when there is none.

@@ -54,7 +54,7 @@ impl Live {
                         seen = None;
                     }
                 },
-                (Some(_), None) => self.tell(Event::Gone(name)),
+                (Some(_), None) => self.tell(Event::Removed(name)),
                 (None, None) => {}
             }
             self.bridges.call(at, &called);

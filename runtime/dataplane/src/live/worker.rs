@@ -7,7 +7,7 @@
 use super::bounds::Bounds;
 use super::counts::PortCounts;
 use super::flow_query::{FlowQuery, QueryQueue};
-use super::port::{Part, Port};
+use super::port::{PacketRef, Port};
 use super::pulse::Pulse;
 use super::slot::{PolicySlot, SlotCommand};
 use crate::sys::packet::Socket;
@@ -109,7 +109,7 @@ pub(super) struct Worker {
     pub pulse: Pulse,
     pub published: Arc<Mutex<Counts>>,
     /// The packets to decide next, and the bytes of packets that were cut out of super-frames.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PacketRef>,
     pub arena: Vec<u8>,
     /// Which of these packets a policy copied.
     pub copied: Vec<bool>,

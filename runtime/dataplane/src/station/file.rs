@@ -7,8 +7,8 @@
 
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
-use super::queue::{CopyRef, Sink, Tally};
-use super::rotation::{Begun, Ring};
+use super::queue::{CopyRef, Sink, SinkStatus};
+use super::rotation::{FileRotation, OpenedFile};
 use super::scope::Scope;
 use crate::capture::Interface;
 use crate::confine::Claim;
@@ -34,7 +34,7 @@ const PROBATION: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) struct Files {
-    ring: Ring,
+    rotation: FileRotation,
     rotate: Rotate,
     current: Option<Current>,
     /// Bytes of the section header and the interfaces at the start of each file.
@@ -70,7 +70,7 @@ impl Files {
         keep: Option<u64>,
         interfaces: &[Interface],
         scope: &Scope,
-        tally: &Tally,
+        status: &SinkStatus,
     ) -> Result<Files, Error> {
         let mut header = Vec::new();
         blocks::section_header(&mut header, Some(scope.mark()));
@@ -83,7 +83,7 @@ impl Files {
         };
         let length = header.len() as u64;
         let mut files = Files {
-            ring: Ring::new(path, rotate, keep, header, scope.clone()).map_err(refused)?,
+            rotation: FileRotation::new(path, rotate, keep, header, scope.clone()).map_err(refused)?,
             rotate,
             current: None,
             header: length,
@@ -97,7 +97,7 @@ impl Files {
         match files.begin() {
             Ok(()) => {}
             // There may be space later.
-            Err(error) if is_full(&error) => files.cannot_begin(&error, tally),
+            Err(error) if is_full(&error) => files.cannot_begin(&error, status),
             Err(error) => return Err(refused(error)),
         }
         Ok(files)
@@ -105,30 +105,30 @@ impl Files {
 
     /// Begins the next file.
     fn begin(&mut self) -> io::Result<()> {
-        let Begun { path, file, claim } = self.ring.next()?;
+        let OpenedFile { path, file, claim } = self.rotation.next()?;
         let (written, begun) = (self.header, Instant::now());
         self.current = Some(Current { path, file, _claim: claim, written, begun, used: false });
         Ok(())
     }
 
     /// Begins the next file, or reports why it cannot.
-    fn begin_or_tell(&mut self, tally: &Tally) {
+    fn begin_or_tell(&mut self, status: &SinkStatus) {
         if let Err(error) = self.begin() {
-            self.cannot_begin(&error, tally);
+            self.cannot_begin(&error, status);
         }
     }
 
-    fn cannot_begin(&mut self, error: &io::Error, tally: &Tally) {
+    fn cannot_begin(&mut self, error: &io::Error, status: &SinkStatus) {
         self.current = None;
         self.retry = Some(Instant::now() + PAUSE);
         self.well = None;
-        tally.down(format!("cannot begin a file: {error}"));
+        status.down(format!("cannot begin a file: {error}"));
     }
 
     /// Writes what was gathered.
-    fn write_out(&mut self, tally: &Tally) {
+    fn write_out(&mut self, status: &SinkStatus) {
         let Some(current) = &mut self.current else {
-            self.drop_gathered(tally);
+            self.drop_gathered(status);
             return;
         };
         let result = current.write(&self.buffer);
@@ -142,41 +142,41 @@ impl Files {
             current.used = current.written > self.header;
             self.retry = Some(Instant::now() + PAUSE);
             self.well = None;
-            self.drop_gathered(tally);
-            tally.down(reason);
+            self.drop_gathered(status);
+            status.down(reason);
             return;
         }
         self.buffer.clear();
-        tally.sent(std::mem::take(&mut self.gathered));
-        if tally.is_down() && self.well.get_or_insert_with(Instant::now).elapsed() >= PROBATION {
-            tally.up();
+        status.sent(std::mem::take(&mut self.gathered));
+        if status.is_down() && self.well.get_or_insert_with(Instant::now).elapsed() >= PROBATION {
+            status.up();
         }
     }
 
-    fn drop_gathered(&mut self, tally: &Tally) {
+    fn drop_gathered(&mut self, status: &SinkStatus) {
         self.buffer.clear();
-        tally.dropped(Cause::Write, std::mem::take(&mut self.gathered));
+        status.dropped(Cause::Write, std::mem::take(&mut self.gathered));
     }
 
-    fn rotate(&mut self, tally: &Tally) {
-        self.write_out(tally);
+    fn rotate(&mut self, status: &SinkStatus) {
+        self.write_out(status);
         if self.retry.is_none() {
-            self.begin_or_tell(tally);
+            self.begin_or_tell(status);
         }
         if self.retry.is_none() {
-            self.write_out(tally);
+            self.write_out(status);
         }
     }
 
     /// Whether writing may be tried, after a failure.
-    fn ready(&mut self, tally: &Tally) -> bool {
+    fn ready(&mut self, status: &SinkStatus) -> bool {
         if let Some(retry) = self.retry {
             if Instant::now() < retry {
                 return false;
             }
             self.retry = None;
             if self.current.is_none() {
-                self.begin_or_tell(tally);
+                self.begin_or_tell(status);
             }
         }
         self.retry.is_none()
@@ -210,14 +210,14 @@ impl Current {
 }
 
 impl Sink for Files {
-    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, status: &SinkStatus) {
         let held = copy.held;
         let one = Amount::one(copy.bytes.len());
         if held.interface as usize >= self.interfaces {
-            return tally.dropped(Cause::Unfit, one);
+            return status.dropped(Cause::Unfit, one);
         }
-        if !self.ready(tally) {
-            return tally.dropped(Cause::Write, one);
+        if !self.ready(status) {
+            return status.dropped(Cause::Write, one);
         }
         let start = self.buffer.len();
         let about =
@@ -227,9 +227,9 @@ impl Sink for Files {
             let length = current.written + self.buffer.len() as u64;
             if current.used && self.rotate.size.is_some_and(|most| length > most) {
                 let block = self.buffer.split_off(start);
-                self.rotate(tally);
+                self.rotate(status);
                 if self.retry.is_some() {
-                    return tally.dropped(Cause::Write, one);
+                    return status.dropped(Cause::Write, one);
                 }
                 self.buffer.extend_from_slice(&block);
             }
@@ -239,27 +239,27 @@ impl Sink for Files {
         }
         self.gathered.add(one);
         if self.buffer.len() >= WRITE {
-            self.write_out(tally);
+            self.write_out(status);
         }
     }
 
-    fn tick(&mut self, now: Instant, tally: &Tally) {
+    fn tick(&mut self, now: Instant, status: &SinkStatus) {
         if self.retry.is_some() {
             // Nothing is gathered. The header of the next file, or the next copies, will show
             // whether there is space again.
-            if self.ready(tally) && self.current.as_ref().is_some_and(|c| !c.used) {
-                self.write_out(tally);
+            if self.ready(status) && self.current.as_ref().is_some_and(|c| !c.used) {
+                self.write_out(status);
             }
             return;
         }
         if !self.buffer.is_empty() {
-            self.write_out(tally);
+            self.write_out(status);
         }
         if now.duration_since(self.looked) >= LOOK {
             self.looked = now;
             if self.current.as_ref().is_some_and(Current::is_gone) {
-                self.begin_or_tell(tally);
-                self.write_out(tally);
+                self.begin_or_tell(status);
+                self.write_out(status);
             }
         }
         let over = |current: &Current| {
@@ -268,11 +268,11 @@ impl Sink for Files {
             old && current.used
         };
         if self.current.as_ref().is_some_and(over) {
-            self.rotate(tally);
+            self.rotate(status);
         }
     }
 
-    fn finish(&mut self, tally: &Tally) {
-        self.write_out(tally);
+    fn finish(&mut self, status: &SinkStatus) {
+        self.write_out(status);
     }
 }

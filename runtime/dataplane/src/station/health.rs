@@ -6,7 +6,7 @@
 //! receive would count as sent. Rejected: up after four seconds without traffic; nothing is known
 //! then, and the report would be wrong.)
 
-use super::queue::Tally;
+use super::queue::SinkStatus;
 use std::time::{Duration, Instant};
 
 /// The pause after a failure.
@@ -62,10 +62,10 @@ impl Health {
     }
 
     /// Notes a failure. `late`: the failure is of an earlier copy.
-    pub fn failed(&mut self, reason: String, late: bool, tally: &Tally) {
+    pub fn failed(&mut self, reason: String, late: bool, status: &SinkStatus) {
         self.late = late;
         self.state = State::Ill { until: Instant::now() + PAUSE };
-        tally.down(reason);
+        status.down(reason);
     }
 
     /// Notes that the target was opened again.
@@ -75,15 +75,15 @@ impl Health {
     }
 
     /// Notes that a copy was sent.
-    pub fn worked(&mut self, tally: &Tally) {
+    pub fn worked(&mut self, status: &SinkStatus) {
         if matches!(self.state, State::Probation { .. }) && !self.late {
             self.state = State::Well;
-            tally.up();
+            status.up();
         }
     }
 
     /// Notes that time has passed. Returns whether the target should be opened again.
-    pub fn tick(&mut self, now: Instant, tally: &Tally) -> bool {
+    pub fn tick(&mut self, now: Instant, status: &SinkStatus) -> bool {
         match &mut self.state {
             State::Well => false,
             State::Ill { until } => now >= *until,
@@ -91,7 +91,7 @@ impl Health {
                 let passed = first.is_some_and(|first| now.saturating_duration_since(first) >= PROBATION);
                 if self.late && passed {
                     self.state = State::Well;
-                    tally.up();
+                    status.up();
                 } else {
                     *probe = true;
                 }
@@ -109,8 +109,8 @@ mod tests {
     use crate::confine::Holder;
     use std::sync::{Arc, Mutex};
 
-    fn tally() -> Tally {
-        Tally {
+    fn status() -> SinkStatus {
+        SinkStatus {
             station: "s".to_owned(),
             queue_state: Arc::new(QueueState::new(1 << 20, 64)),
             down: Mutex::new(None),
@@ -121,27 +121,27 @@ mod tests {
 
     #[test]
     fn a_station_without_traffic_does_not_come_up_by_itself() {
-        let (tally, mut health) = (tally(), Health::default());
-        health.failed("nobody answers".to_owned(), true, &tally);
+        let (status, mut health) = (status(), Health::default());
+        health.failed("nobody answers".to_owned(), true, &status);
         health.reopened();
         let later = Instant::now() + 10 * PROBATION;
-        assert!(!health.tick(later, &tally) && tally.is_down(), "no probe was sent");
+        assert!(!health.tick(later, &status) && status.is_down(), "no probe was sent");
         // A copy comes: it is the first probe, and four seconds without a failure follow.
         assert_eq!((health.permit(), health.permit()), (Permit::Send, Permit::Drop));
-        health.worked(&tally);
-        assert!(!health.tick(Instant::now(), &tally) && tally.is_down());
-        assert!(!health.tick(Instant::now() + PROBATION, &tally) && !tally.is_down());
+        health.worked(&status);
+        assert!(!health.tick(Instant::now(), &status) && status.is_down());
+        assert!(!health.tick(Instant::now() + PROBATION, &status) && !status.is_down());
         assert_eq!(health.permit(), Permit::Send);
     }
 
     #[test]
     fn a_station_that_fails_at_once_is_up_with_the_first_copy_that_it_takes() {
-        let (tally, mut health) = (tally(), Health::default());
-        health.failed("it is down".to_owned(), false, &tally);
+        let (status, mut health) = (status(), Health::default());
+        health.failed("it is down".to_owned(), false, &status);
         health.reopened();
-        assert!(!health.tick(Instant::now() + 10 * PROBATION, &tally) && tally.is_down());
+        assert!(!health.tick(Instant::now() + 10 * PROBATION, &status) && status.is_down());
         assert_eq!(health.permit(), Permit::Send);
-        health.worked(&tally);
-        assert!(!tally.is_down());
+        health.worked(&status);
+        assert!(!status.is_down());
     }
 }

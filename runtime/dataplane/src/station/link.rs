@@ -9,7 +9,7 @@
 
 use super::counts::{Amount, Cause};
 use super::health::{Health, Permit};
-use super::queue::{CopyRef, Sink, Tally};
+use super::queue::{CopyRef, Sink, SinkStatus};
 use super::{privilege, send};
 use crate::error::Error;
 use crate::sys::interface::{Carries, Interfaces};
@@ -49,7 +49,7 @@ pub(super) struct Interface {
 }
 
 impl Interface {
-    pub fn open(station: &str, name: &str, tally: &Tally) -> Result<Interface, Error> {
+    pub fn open(station: &str, name: &str, status: &SinkStatus) -> Result<Interface, Error> {
         let socket = net::socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)
             .map_err(|e| privilege(station, &e.into()))?;
         let _less = sockopt::set_socket_send_buffer_size(&socket, 1 << 20);
@@ -67,9 +67,9 @@ impl Interface {
             health: Health::default(),
         };
         if let Err(error) = link.bind() {
-            link.failed(&error, tally);
+            link.failed(&error, status);
         }
-        link.count(tally);
+        link.count(status);
         Ok(link)
     }
 
@@ -95,11 +95,11 @@ impl Interface {
     }
 
     /// Adds the packets that the interface did not send since the last time.
-    fn count(&mut self, tally: &Tally) {
+    fn count(&mut self, status: &SinkStatus) {
         let now = Interfaces::not_sent(&self.name).ok();
         if let (Some(before), Some(now)) = (self.not_sent, now) {
             // The counter of a new interface began at 0.
-            tally.link_drops(now.checked_sub(before).unwrap_or(now));
+            status.link_drops(now.checked_sub(before).unwrap_or(now));
         }
         self.not_sent = now.or(self.not_sent);
     }
@@ -115,13 +115,13 @@ impl Interface {
     }
 
     /// Counts a copy that cannot be carried, and reports the reason once.
-    fn unfit(&mut self, bytes: usize, tally: &Tally) {
-        tally.dropped(Cause::Unfit, Amount::one(bytes));
+    fn unfit(&mut self, bytes: usize, status: &SinkStatus) {
+        status.dropped(Cause::Unfit, Amount::one(bytes));
         if std::mem::replace(&mut self.told, true) {
             return;
         }
         let name = &self.name;
-        tally.note(match self.carries {
+        status.note(match self.carries {
             Carries::Ethernet => {
                 format!("`{name}` carries Ethernet frames; copies that are none are not sent, and count as unfit")
             }
@@ -136,7 +136,7 @@ impl Interface {
         });
     }
 
-    fn failed(&mut self, error: &io::Error, tally: &Tally) {
+    fn failed(&mut self, error: &io::Error, status: &SinkStatus) {
         let reason = match Errno::from_io_error(error) {
             Some(Errno::NODEV | Errno::NXIO) => format!("there is no interface `{}`", self.name),
             Some(Errno::NOLINK) => {
@@ -145,7 +145,7 @@ impl Interface {
             Some(Errno::NETDOWN) => format!("the interface `{}` is down", self.name),
             _ => format!("the interface `{}` does not take copies: {error}", self.name),
         };
-        self.health.failed(reason, false, tally);
+        self.health.failed(reason, false, status);
     }
 
     /// How many bytes of a copy fit.
@@ -155,27 +155,27 @@ impl Interface {
         self.most + if tagged { 4 } else { 0 }
     }
 
-    fn reopen(&mut self, tally: &Tally) {
+    fn reopen(&mut self, status: &SinkStatus) {
         match self.bind() {
             Ok(()) => self.health.reopened(),
-            Err(error) => self.failed(&error, tally),
+            Err(error) => self.failed(&error, status),
         }
     }
 }
 
 impl Sink for Interface {
-    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, status: &SinkStatus) {
         let one = Amount::one(copy.bytes.len());
         let mut permit = self.health.permit();
         if permit == Permit::Reopen {
-            self.reopen(tally);
+            self.reopen(status);
             permit = self.health.permit();
         }
         if permit != Permit::Send {
-            return tally.dropped(Cause::Unreachable, one);
+            return status.dropped(Cause::Unreachable, one);
         }
         let Some((protocol, packet)) = self.carried(copy.held.link, copy.bytes) else {
-            return self.unfit(copy.bytes.len(), tally);
+            return self.unfit(copy.bytes.len(), status);
         };
         let cut = packet.len().saturating_sub(self.room(packet));
         let packet = packet.get(..packet.len() - cut).unwrap_or(packet);
@@ -187,41 +187,41 @@ impl Sink for Interface {
         match sent {
             Ok(()) => {
                 // Its Ethernet header, tags and padding do not count as cut when they are left out.
-                tally.sent(Amount::one(copy.bytes.len() - cut));
+                status.sent(Amount::one(copy.bytes.len() - cut));
                 if cut > 0 {
-                    tally.cut(cut);
+                    status.cut(cut);
                 }
-                self.health.worked(tally);
+                self.health.worked(status);
             }
             Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::NOBUFS | Errno::AGAIN | Errno::NOMEM) => tally.dropped(Cause::Busy, one),
+                Some(Errno::NOBUFS | Errno::AGAIN | Errno::NOMEM) => status.dropped(Cause::Busy, one),
                 Some(Errno::MSGSIZE | Errno::INVAL) => {
                     // The MTU has just changed; the next copy fits.
                     let _gone_is_told_by_the_next_copy = self.look();
-                    tally.dropped(Cause::Unfit, one);
+                    status.dropped(Cause::Unfit, one);
                 }
                 _ => {
-                    self.failed(&error, tally);
-                    tally.dropped(Cause::Unreachable, one);
+                    self.failed(&error, status);
+                    status.dropped(Cause::Unreachable, one);
                 }
             },
         }
     }
 
-    fn tick(&mut self, now: Instant, tally: &Tally) {
+    fn tick(&mut self, now: Instant, status: &SinkStatus) {
         if now.duration_since(self.looked) >= LOOK {
             if let Err(error) = self.look() {
-                self.failed(&error, tally);
+                self.failed(&error, status);
             }
-            self.count(tally);
+            self.count(status);
         }
-        if self.health.tick(now, tally) {
-            self.reopen(tally);
+        if self.health.tick(now, status) {
+            self.reopen(status);
         }
     }
 
-    fn finish(&mut self, tally: &Tally) {
-        self.count(tally);
+    fn finish(&mut self, status: &SinkStatus) {
+        self.count(status);
     }
 }
 

@@ -5,7 +5,7 @@
 //! calling thread, which would block the control plane.)
 
 use super::producer::{CopyBatch, QueueState};
-use super::queue::{self, Sink, Tally};
+use super::queue::{self, Sink, SinkStatus};
 use super::rate::Bucket;
 use super::scope::Scope;
 use super::unopened::Unopened;
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A station that is open, and not yet running. Dropping it ends the station.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub tally: Arc<Tally>,
+    pub status: Arc<SinkStatus>,
     pub queue: SyncSender<CopyBatch>,
     /// Disconnects when the thread has ended.
     pub done: Receiver<()>,
@@ -35,10 +35,10 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Lets the station take copies.
-    pub fn start(self) -> (Arc<Tally>, SyncSender<CopyBatch>, Receiver<()>) {
+    pub fn start(self) -> (Arc<SinkStatus>, SyncSender<CopyBatch>, Receiver<()>) {
         // The thread waits for this message only.
         let _waits = self.go.send(());
-        (self.tally, self.queue, self.done)
+        (self.status, self.queue, self.done)
     }
 }
 
@@ -95,15 +95,15 @@ pub(super) fn open(
     };
     let holder = Holder::new(shown, ending.iter().map(|(_, holder)| *holder));
     let scope = Scope::new(confinement.clone(), origin.clone(), holder.clone(), policy, &station.name);
-    let tally = Arc::new(Tally {
+    let status = Arc::new(SinkStatus {
         station: station.name.clone(),
         queue_state: Arc::new(QueueState::new(options.queue_bytes, options.queue_copies)),
         down: Mutex::new(None),
         events: options.events.clone(),
         holder,
     });
-    tally.queue_state.drained.store(options.drained.contains(&station.name), Relaxed);
-    let (queue, batches) = sync_channel(tally.queue_state.batches());
+    status.queue_state.drained.store(options.drained.contains(&station.name), Relaxed);
+    let (queue, batches) = sync_channel(status.queue_state.batches());
     let (alive, done) = sync_channel(0);
     let (go, wait) = sync_channel(1);
     let (answer, answered) = sync_channel(1);
@@ -111,7 +111,7 @@ pub(super) fn open(
     let rate = station.limit.map(|rate| Bucket::new(rate, Instant::now()));
     let body = {
         let (station, interfaces, client) = (station.clone(), options.interfaces.clone(), !origin.is_owner());
-        let (tally, ticket, confinement) = (tally.clone(), ticket.clone(), confinement.clone());
+        let (status, ticket, confinement) = (status.clone(), ticket.clone(), confinement.clone());
         move || {
             if client {
                 // The kernel refuses in addition to the checks here; without Landlock, only these
@@ -120,13 +120,13 @@ pub(super) fn open(
             }
             let opened = match barred {
                 Some(reason) => {
-                    Ok(Box::new(Unopened::barred(&station, interfaces, scope, reason, &tally))
+                    Ok(Box::new(Unopened::barred(&station, interfaces, scope, reason, &status))
                         as Box<dyn Sink>)
                 }
-                None => match sink::open(&station, &interfaces, &scope, &tally) {
+                None => match sink::open(&station, &interfaces, &scope, &status) {
                     Err(error) if lenient => {
                         let reason = error.to_string();
-                        Ok(Box::new(Unopened::retried(&station, interfaces, scope, reason, &tally)) as _)
+                        Ok(Box::new(Unopened::retried(&station, interfaces, scope, reason, &status)) as _)
                     }
                     opened => opened,
                 },
@@ -142,9 +142,9 @@ pub(super) fn open(
             let Some(sink) = sink.filter(|_| wanted && wait.recv().is_ok()) else { return };
             if !told {
                 // Opening took long, and the station was down meanwhile.
-                tally.up();
+                status.up();
             }
-            queue::run(&batches, sink, rate, &tally);
+            queue::run(&batches, sink, rate, &status);
             // The order matters: the caller still counts copies that are sent until the queue is
             // gone.
             drop(batches);
@@ -157,13 +157,13 @@ pub(super) fn open(
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match answered.recv_timeout(left.min(LOOK)) {
-            Ok(opened) => return opened.map(|()| Opened { tally, queue, done, go }),
+            Ok(opened) => return opened.map(|()| Opened { status, queue, done, go }),
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(refused("its thread died; please report this".to_owned()));
             }
             Err(RecvTimeoutError::Timeout) if left.is_zero() && lenient => {
-                tally.down(format!("opening `{}` takes long", station.target));
-                return Ok(Opened { tally, queue, done, go });
+                status.down(format!("opening `{}` takes long", station.target));
+                return Ok(Opened { status, queue, done, go });
             }
             Err(RecvTimeoutError::Timeout) if left.is_zero() || confinement.is_stopping() => {
                 if abandon(&ticket, &confinement) {

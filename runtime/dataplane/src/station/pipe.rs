@@ -7,11 +7,11 @@
 
 use super::blocks::{self, About};
 use super::counts::{Amount, Cause};
-use super::queue::{CopyRef, Sink, TICK, Tally};
+use super::queue::{CopyRef, Sink, SinkStatus, TICK};
 use super::scope::Scope;
 use crate::capture::Interface;
-use crate::confine::place::{id, is, kind};
-use crate::confine::{Claim, Key, Place};
+use crate::confine::location::{id, is, kind};
+use crate::confine::{Claim, FileLocation, Key};
 use crate::error::Error;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) struct Pipe {
     /// `None`: standard output.
-    place: Option<Place>,
+    place: Option<FileLocation>,
     scope: Scope,
     end: Option<OwnedFd>,
     /// Keeps other stations from writing there.
@@ -47,7 +47,7 @@ impl Pipe {
         path: Option<&str>,
         interfaces: &[Interface],
         scope: &Scope,
-        tally: &Tally,
+        status: &SinkStatus,
     ) -> Result<Pipe, Error> {
         let mut header = Vec::new();
         blocks::section_header(&mut header, None);
@@ -77,7 +77,7 @@ impl Pipe {
         };
         pipe.claim = Some(scope.claim(key).map_err(|e| refuse(e.to_string()))?);
         if pipe.place.is_some() {
-            pipe.try_open(tally);
+            pipe.try_open(status);
         } else {
             pipe.begin();
         }
@@ -85,7 +85,7 @@ impl Pipe {
     }
 
     /// Opens the FIFO if it has a reader.
-    fn try_open(&mut self, tally: &Tally) {
+    fn try_open(&mut self, status: &SinkStatus) {
         let Some(place) = &self.place else { return };
         let path = place.shown().display();
         match place.open_fifo() {
@@ -95,13 +95,13 @@ impl Pipe {
                     self.claim = Some(claim);
                     self.end = Some(end);
                     self.begin();
-                    self.push(tally);
+                    self.push(status);
                 }
-                Err(taken) => tally.down(format!("`{path}`: {taken}")),
+                Err(taken) => status.down(format!("`{path}`: {taken}")),
             },
-            Err(Errno::NXIO) => tally.down(format!("nobody reads `{path}`")),
-            Err(Errno::NOTSUP) => tally.down(format!("`{path}` is no FIFO any more")),
-            Err(error) => tally.down(format!("cannot open `{path}`: {error}")),
+            Err(Errno::NXIO) => status.down(format!("nobody reads `{path}`")),
+            Err(Errno::NOTSUP) => status.down(format!("`{path}` is no FIFO any more")),
+            Err(error) => status.down(format!("cannot open `{path}`: {error}")),
         }
     }
 
@@ -112,19 +112,19 @@ impl Pipe {
     }
 
     /// Handles a reader that has closed.
-    fn gone(&mut self, tally: &Tally) {
+    fn gone(&mut self, status: &SinkStatus) {
         self.end = None;
         self.buffer.clear();
         self.written = 0;
-        tally.dropped(Cause::NoReader, std::mem::take(&mut self.gathered));
+        status.dropped(Cause::NoReader, std::mem::take(&mut self.gathered));
         match &self.place {
-            Some(place) => tally.down(format!("the reader of `{}` has gone", place.shown().display())),
-            None => tally.down("the reader of standard output has gone"),
+            Some(place) => status.down(format!("the reader of `{}` has gone", place.shown().display())),
+            None => status.down("the reader of standard output has gone"),
         }
     }
 
     /// Writes all that was gathered, however long the reader takes, while the run goes on.
-    fn push(&mut self, tally: &Tally) {
+    fn push(&mut self, status: &SinkStatus) {
         let begun = Instant::now();
         while let Some(rest) = self.buffer.get(self.written..).filter(|rest| !rest.is_empty()) {
             let Some(end) = &self.end else { return };
@@ -132,24 +132,24 @@ impl Pipe {
                 Ok(length) => self.written += length,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    if tally.late() {
-                        tally.dropped(Cause::Stopped, std::mem::take(&mut self.gathered));
+                    if status.late() {
+                        status.dropped(Cause::Stopped, std::mem::take(&mut self.gathered));
                         self.buffer.clear();
                         self.written = 0;
                         return;
                     }
                     if begun.elapsed() >= PATIENCE {
-                        tally.down("its reader does not read");
+                        status.down("its reader does not read");
                     }
                     wait(end, PollFlags::OUT, TICK);
                 }
-                Err(_) => return self.gone(tally),
+                Err(_) => return self.gone(status),
             }
         }
         self.buffer.clear();
         self.written = 0;
-        tally.sent(std::mem::take(&mut self.gathered));
-        tally.up();
+        status.sent(std::mem::take(&mut self.gathered));
+        status.up();
     }
 }
 
@@ -164,7 +164,7 @@ fn wait(end: &OwnedFd, what: PollFlags, time: Duration) -> PollFlags {
 }
 
 /// Creates the FIFO if nothing is at the path. Returns the key to claim.
-fn fifo(place: &Place) -> Result<Key, String> {
+fn fifo(place: &FileLocation) -> Result<Key, String> {
     let shown = place.shown().display();
     let failed = |error| format!("cannot look at `{shown}`: {error}");
     if place.look().map_err(failed)?.is_none() {
@@ -202,43 +202,43 @@ fn standard_output() -> Result<(OwnedFd, Key), String> {
 }
 
 impl Sink for Pipe {
-    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, status: &SinkStatus) {
         let held = copy.held;
         let one = Amount::one(copy.bytes.len());
         if held.interface as usize >= self.interfaces {
-            return tally.dropped(Cause::Unfit, one);
+            return status.dropped(Cause::Unfit, one);
         }
         if self.end.is_none() {
-            return tally.dropped(Cause::NoReader, one);
+            return status.dropped(Cause::NoReader, one);
         }
         let about =
             About { interface: held.interface, time: held.time, len: held.len, verdict: held.verdict };
         blocks::packet(&mut self.buffer, copy.names, &about, copy.bytes);
         self.gathered.add(one);
         if self.buffer.len() >= WRITE {
-            self.push(tally);
+            self.push(status);
         }
     }
 
-    fn rest(&mut self, tally: &Tally) {
+    fn rest(&mut self, status: &SinkStatus) {
         if !self.buffer.is_empty() {
-            self.push(tally);
+            self.push(status);
         }
     }
 
-    fn tick(&mut self, _now: Instant, tally: &Tally) {
+    fn tick(&mut self, _now: Instant, status: &SinkStatus) {
         match &self.end {
-            None => self.try_open(tally),
+            None => self.try_open(status),
             // The reader closed while there was nothing to write: the next reader gets a new
             // stream.
             Some(end) if wait(end, PollFlags::empty(), Duration::ZERO).contains(PollFlags::ERR) => {
-                self.gone(tally);
+                self.gone(status);
             }
             Some(_) => {}
         }
     }
 
-    fn finish(&mut self, tally: &Tally) {
-        self.push(tally);
+    fn finish(&mut self, status: &SinkStatus) {
+        self.push(status);
     }
 }

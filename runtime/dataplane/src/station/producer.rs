@@ -25,7 +25,7 @@ const BATCH_COPIES: usize = 512;
 const SPARE: usize = 8;
 
 /// Bytes of a copy's metadata.
-pub(super) const COPY_BYTES: usize = size_of::<Held>();
+pub(super) const COPY_BYTES: usize = size_of::<CopyMeta>();
 
 /// Bytes of the batches that a worker fills and keeps for a station.
 pub(super) const WORKER_BYTES: u64 = ((SPARE + 1) * (BATCH_BYTES + BATCH_COPIES * COPY_BYTES)) as u64;
@@ -46,7 +46,7 @@ pub struct Copy<'a> {
 
 /// A waiting copy's metadata.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
+pub(super) struct CopyMeta {
     /// The range of the copy's bytes in the batch.
     start: usize,
     end: usize,
@@ -60,11 +60,11 @@ pub(super) struct Held {
     pub flow_hash: u64,
 }
 
-impl Held {
+impl CopyMeta {
     /// The metadata of a copy whose bytes are at `bytes` in a batch.
-    pub fn new(copy: &Copy<'_>, bytes: Range<usize>) -> Held {
+    pub fn new(copy: &Copy<'_>, bytes: Range<usize>) -> CopyMeta {
         let Copy { packet, verdict, number, flow_hash } = *copy;
-        Held {
+        CopyMeta {
             start: bytes.start,
             end: bytes.end,
             verdict,
@@ -82,7 +82,7 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct CopyBatch {
     bytes: Vec<u8>,
-    copies: Vec<Held>,
+    copies: Vec<CopyMeta>,
     /// The names of the program that asked for the copies.
     pub names: Names,
     /// The worker that reuses the batch; a small batch has none.
@@ -91,7 +91,7 @@ pub(super) struct CopyBatch {
 
 impl CopyBatch {
     /// The copies and their bytes.
-    pub fn copies(&self) -> impl Iterator<Item = (&Held, &[u8])> {
+    pub fn copies(&self) -> impl Iterator<Item = (&CopyMeta, &[u8])> {
         self.copies.iter().map(|held| (held, self.bytes.get(held.start..held.end).unwrap_or(&[])))
     }
 
@@ -225,7 +225,7 @@ impl StationProducer {
         }
         let start = self.batch.bytes.len();
         self.batch.bytes.extend_from_slice(bytes);
-        self.batch.copies.push(Held::new(copy, start..self.batch.bytes.len()));
+        self.batch.copies.push(CopyMeta::new(copy, start..self.batch.bytes.len()));
     }
 
     /// Passes on what was gathered and adds up the counters. Call it before the worker waits.

@@ -6,7 +6,7 @@
 
 use super::blocks::Names;
 use super::counts::{Amount, Cause};
-use super::producer::{CopyBatch, Held, QueueState};
+use super::producer::{CopyBatch, CopyMeta, QueueState};
 use super::rate::Bucket;
 use super::{Event, Events, State};
 use crate::confine::Holder;
@@ -20,7 +20,7 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 /// A copy for a sink.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CopyRef<'a> {
-    pub held: &'a Held,
+    pub held: &'a CopyMeta,
     pub bytes: &'a [u8],
     pub names: &'a Names,
 }
@@ -29,16 +29,16 @@ pub(super) struct CopyRef<'a> {
 /// tally, immediately or later, at the latest in [`finish`](Self::finish).
 pub(super) trait Sink: Send {
     /// Takes one copy.
-    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally);
+    fn send(&mut self, copy: CopyRef<'_>, status: &SinkStatus);
 
     /// The queue is empty for now.
-    fn rest(&mut self, _tally: &Tally) {}
+    fn rest(&mut self, _tally: &SinkStatus) {}
 
     /// Time has passed: [`TICK`] or a little more.
-    fn tick(&mut self, _now: Instant, _tally: &Tally) {}
+    fn tick(&mut self, _now: Instant, _tally: &SinkStatus) {}
 
     /// No more copies come.
-    fn finish(&mut self, _tally: &Tally) {}
+    fn finish(&mut self, _tally: &SinkStatus) {}
 
     /// Bytes that the sink puts in front of each copy, for the rate.
     fn overhead(&self) -> usize {
@@ -48,7 +48,7 @@ pub(super) trait Sink: Send {
 
 /// Where a sink reports what it did.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct SinkStatus {
     pub station: String,
     pub queue_state: Arc<QueueState>,
     pub down: Mutex<Option<String>>,
@@ -57,7 +57,7 @@ pub(super) struct Tally {
     pub holder: Holder,
 }
 
-impl Tally {
+impl SinkStatus {
     pub fn sent(&self, amount: Amount) {
         self.queue_state.counters.unless_closed(|counters| counters.sent(amount));
     }
@@ -112,8 +112,8 @@ impl Tally {
     }
 
     /// A tally with the same counters that reports no events.
-    pub fn probe(&self) -> Tally {
-        Tally {
+    pub fn probe(&self) -> SinkStatus {
+        SinkStatus {
             station: self.station.clone(),
             queue_state: self.queue_state.clone(),
             down: Mutex::new(None),
@@ -160,15 +160,15 @@ pub(super) fn run(
     queue: &Receiver<CopyBatch>,
     mut sink: Box<dyn Sink>,
     mut rate: Option<Bucket>,
-    tally: &Tally,
+    status: &SinkStatus,
 ) {
     let mut ticked = Instant::now();
     loop {
         let batch = match queue.try_recv() {
             Ok(batch) => Some(batch),
             Err(_) => {
-                sink.rest(tally);
-                if tally.stopping() {
+                sink.rest(status);
+                if status.stopping() {
                     break;
                 }
                 match queue.recv_timeout(TICK) {
@@ -178,22 +178,22 @@ pub(super) fn run(
                 }
             }
         };
-        if tally.late() {
+        if status.late() {
             break;
         }
         if let Some(batch) = batch {
-            take(batch, sink.as_mut(), &mut rate, tally);
+            take(batch, sink.as_mut(), &mut rate, status);
         }
         let now = Instant::now();
         if now.duration_since(ticked) >= TICK {
             ticked = now;
-            sink.tick(now, tally);
+            sink.tick(now, status);
         }
     }
-    sink.finish(tally);
+    sink.finish(status);
 }
 
-fn take(batch: CopyBatch, sink: &mut dyn Sink, rate: &mut Option<Bucket>, tally: &Tally) {
+fn take(batch: CopyBatch, sink: &mut dyn Sink, rate: &mut Option<Bucket>, status: &SinkStatus) {
     if let Some(rate) = rate {
         rate.refill(Instant::now());
     }
@@ -202,11 +202,11 @@ fn take(batch: CopyBatch, sink: &mut dyn Sink, rate: &mut Option<Bucket>, tally:
         if let Some(rate) = rate
             && !rate.take(bytes.len() + overhead)
         {
-            tally.dropped(Cause::Rate, Amount::one(bytes.len()));
+            status.dropped(Cause::Rate, Amount::one(bytes.len()));
             continue;
         }
-        sink.send(CopyRef { held, bytes, names: &batch.names }, tally);
+        sink.send(CopyRef { held, bytes, names: &batch.names }, status);
     }
-    tally.queue_state.leave(batch.amount());
+    status.queue_state.leave(batch.amount());
     batch.done();
 }

@@ -9,8 +9,8 @@
 
 use super::blocks;
 use super::scope::Scope;
-use crate::confine::place::{is, kind};
-use crate::confine::{Claim, FileId, Key, Place};
+use crate::confine::location::{is, kind};
+use crate::confine::{Claim, FileId, FileLocation, Key};
 use jiff::Zoned;
 use jiff::fmt::strtime;
 use mrule_compiler::hir::Rotate;
@@ -34,7 +34,7 @@ const MOST: u64 = 999_999_999_999;
 /// The time in a name.
 const STAMP: &str = "%Y%m%d%H%M%S";
 
-pub(super) struct Ring {
+pub(super) struct FileRotation {
     path: String,
     /// Names have a number and a time.
     numbered: bool,
@@ -43,7 +43,7 @@ pub(super) struct Ring {
     /// The number of the last file.
     number: u64,
     /// Files made by this station, the oldest first.
-    files: VecDeque<(Place, FileId)>,
+    files: VecDeque<(FileLocation, FileId)>,
     /// The bytes at the start of each file.
     header: Vec<u8>,
     scope: Scope,
@@ -52,14 +52,14 @@ pub(super) struct Ring {
 }
 
 /// A file that has its header.
-pub(super) struct Begun {
+pub(super) struct OpenedFile {
     pub path: PathBuf,
     pub file: File,
     /// Keeps other stations from writing the file.
     pub claim: Claim,
 }
 
-impl Ring {
+impl FileRotation {
     /// Finds the files of earlier runs, and claims the names.
     ///
     /// # Errors
@@ -70,16 +70,17 @@ impl Ring {
         keep: Option<u64>,
         header: Vec<u8>,
         scope: Scope,
-    ) -> io::Result<Ring> {
+    ) -> io::Result<FileRotation> {
         let numbered = !path.contains('%') && rotate != Rotate::default();
         let keep = keep.map(|keep| usize::try_from(keep).unwrap_or(usize::MAX).max(1));
         let (path, files) = (path.to_owned(), VecDeque::new());
-        let mut ring = Ring { path, numbered, keep, number: 0, files, header, scope, claim: None };
-        ring.claim = Some(ring.claim_names()?);
+        let mut rotation =
+            FileRotation { path, numbered, keep, number: 0, files, header, scope, claim: None };
+        rotation.claim = Some(rotation.claim_names()?);
         if numbered {
-            ring.find()?;
+            rotation.find()?;
         }
-        Ok(ring)
+        Ok(rotation)
     }
 
     /// Claims the pattern of the names, in the deepest directory that all names share.
@@ -116,7 +117,7 @@ impl Ring {
     }
 
     /// Creates the next file and deletes the oldest.
-    pub fn next(&mut self) -> io::Result<Begun> {
+    pub fn next(&mut self) -> io::Result<OpenedFile> {
         let (mut place, id, begun) = self.make(&Zoned::now())?;
         if let Some(keep) = self.keep {
             // A directory handle for each file would use up the process's descriptors.
@@ -135,7 +136,7 @@ impl Ring {
         Ok(begun)
     }
 
-    fn make(&mut self, now: &Zoned) -> io::Result<(Place, FileId, Begun)> {
+    fn make(&mut self, now: &Zoned) -> io::Result<(FileLocation, FileId, OpenedFile)> {
         let path = self.name(now)?;
         let wanted = self.scope.place(&path)?;
         let fixed = !self.path.contains('%') && !self.numbered;
@@ -152,7 +153,7 @@ impl Ring {
         let claim = self.scope.claim(Key::File(id));
         let written = claim.and_then(|claim| file.write_all(&self.header).map(|()| claim));
         match written {
-            Ok(claim) => Ok((place.clone(), id, Begun { path: place.shown().to_owned(), file, claim })),
+            Ok(claim) => Ok((place.clone(), id, OpenedFile { path: place.shown().to_owned(), file, claim })),
             Err(error) => {
                 // No later run could recognise a file without a header.
                 let _not_empty_then: io::Result<bool> = place.remove(id);
@@ -162,7 +163,7 @@ impl Ring {
     }
 
     /// Moves a file to a free name with its time, if mirrorc made it and no station writes it.
-    fn move_aside(&self, place: &Place, now: &Zoned) -> io::Result<()> {
+    fn move_aside(&self, place: &FileLocation, now: &Zoned) -> io::Result<()> {
         let shown = place.shown().display();
         let (head, id) = place.head(HEAD)?;
         let _nobody_writes_it = self.scope.claim(Key::File(id))?;
@@ -221,7 +222,7 @@ fn variant(name: &OsStr, n: u32) -> String {
     if n == 1 { format!("{stem}{extension}") } else { format!("{stem}_{n}{extension}") }
 }
 
-fn free(wanted: &Place) -> io::Result<(Place, File, FileId)> {
+fn free(wanted: &FileLocation) -> io::Result<(FileLocation, File, FileId)> {
     for n in 1..=TRIES {
         let place = if n == 1 { wanted.clone() } else { wanted.beside(variant(wanted.name(), n).as_ref()) };
         match place.create() {
@@ -260,15 +261,20 @@ mod tests {
         )
     }
 
-    fn try_ring(path: &str, rotate: Rotate, keep: Option<u64>, station: &str) -> io::Result<Ring> {
+    fn try_rotation(
+        path: &str,
+        rotate: Rotate,
+        keep: Option<u64>,
+        station: &str,
+    ) -> io::Result<FileRotation> {
         let scope = scope(station);
         let mut header = Vec::new();
         blocks::section_header(&mut header, Some(scope.mark()));
-        Ring::new(path, rotate, keep, header, scope)
+        FileRotation::new(path, rotate, keep, header, scope)
     }
 
-    fn ring(path: &str, rotate: Rotate, keep: Option<u64>) -> Ring {
-        try_ring(path, rotate, keep, "lake").unwrap()
+    fn rotation(path: &str, rotate: Rotate, keep: Option<u64>) -> FileRotation {
+        try_rotation(path, rotate, keep, "lake").unwrap()
     }
 
     #[test]
@@ -280,10 +286,10 @@ mod tests {
             fs::write(directory.path().join(name), "not ours").unwrap();
         }
         // A file of another station whose files have names of the same form.
-        let mut other = try_ring(&path, BY_SIZE, Some(3), "sea").unwrap();
+        let mut other = try_rotation(&path, BY_SIZE, Some(3), "sea").unwrap();
         let of_other = other.next().unwrap().path;
         drop(other);
-        let mut first = ring(&path, BY_SIZE, Some(3));
+        let mut first = rotation(&path, BY_SIZE, Some(3));
         for _ in 0..5 {
             first.next().unwrap();
         }
@@ -293,7 +299,7 @@ mod tests {
         fs::write(&made, "not ours").unwrap();
         first.next().unwrap();
         drop(first);
-        let mut again = ring(&path, BY_SIZE, Some(3));
+        let mut again = rotation(&path, BY_SIZE, Some(3));
         again.next().unwrap();
         let found = names(directory.path());
         assert_eq!(found.len(), 3 + 1 + 1 + 3, "{found:?}");
@@ -310,17 +316,17 @@ mod tests {
     fn the_files_of_one_directory_share_its_handle() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lake.pcapng").to_str().unwrap().to_owned();
-        let mut ring = ring(&path, BY_SIZE, Some(20));
+        let mut rotation = rotation(&path, BY_SIZE, Some(20));
         for _ in 0..20 {
-            ring.next().unwrap();
+            rotation.next().unwrap();
         }
-        let first = &ring.files[0].0;
-        assert!(ring.files.iter().all(|(place, _)| place.shares_directory(first)));
+        let first = &rotation.files[0].0;
+        assert!(rotation.files.iter().all(|(place, _)| place.shares_directory(first)));
         // A new directory in its place is another directory.
         let moved = directory.path().with_extension("moved");
         fs::rename(directory.path(), &moved).unwrap();
-        ring.next().unwrap();
-        let (last, before) = (&ring.files[19].0, &ring.files[18].0);
+        rotation.next().unwrap();
+        let (last, before) = (&rotation.files[19].0, &rotation.files[18].0);
         assert!(!last.shares_directory(before) && fs::read_dir(directory.path()).unwrap().count() == 1);
         fs::remove_dir_all(moved).unwrap();
     }
@@ -334,7 +340,7 @@ mod tests {
             fs::write(directory.path().join(format!("lake_{number}_20260101000000.pcapng")), "not ours")
                 .unwrap();
         }
-        let begun = ring(&path, BY_SIZE, Some(3)).next().unwrap();
+        let begun = rotation(&path, BY_SIZE, Some(3)).next().unwrap();
         let name = begun.path.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(name.starts_with("lake_00042_2"), "{name}");
     }
@@ -343,11 +349,11 @@ mod tests {
     fn times_go_into_directories_and_nothing_is_written_over() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("%Y/%m/at_%%.pcapng").to_str().unwrap().to_owned();
-        let mut ring = ring(&path, Rotate { size: None, time: Some(1) }, Some(2));
+        let mut rotation = rotation(&path, Rotate { size: None, time: Some(1) }, Some(2));
         let time = jiff::civil::date(2026, 3, 4).at(5, 6, 7, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap();
-        let first = ring.make(&time).unwrap().2.path;
+        let first = rotation.make(&time).unwrap().2.path;
         assert_eq!(first, directory.path().join("2026/03/at_%.pcapng"));
-        let second = ring.make(&time).unwrap().2.path;
+        let second = rotation.make(&time).unwrap().2.path;
         assert_eq!(second, directory.path().join("2026/03/at_%_2.pcapng"));
     }
 
@@ -356,7 +362,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for conversion in mrule_compiler::hir::CONVERSIONS.chars() {
             let path = directory.path().join(format!("a%{conversion}")).to_str().unwrap().to_owned();
-            let made = ring(&path, Rotate::default(), None).next().unwrap().path;
+            let made = rotation(&path, Rotate::default(), None).next().unwrap().path;
             let name = made.file_name().unwrap().to_str().unwrap();
             assert!(name.len() > 1 && (conversion == '%' || !name.contains('%')), "{conversion}: {name}");
         }
@@ -367,9 +373,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.b.pcapng");
         let text = path.to_str().unwrap();
-        drop(ring(text, Rotate::default(), None).next().unwrap());
+        drop(rotation(text, Rotate::default(), None).next().unwrap());
         let before = fs::read(&path).unwrap();
-        let made = ring(text, Rotate::default(), None).next().unwrap().path;
+        let made = rotation(text, Rotate::default(), None).next().unwrap().path;
         assert_eq!(made, path);
         let found = names(directory.path());
         assert!(found.len() == 2 && found[1].starts_with("a.b_2"), "{found:?}");
@@ -378,7 +384,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o007, 0, "not for everybody");
         for (text, says) in [("evidence", "was not made by this station"), ("", "is empty")] {
             fs::write(&path, text).unwrap();
-            let why = ring(path.to_str().unwrap(), Rotate::default(), None).next().err().unwrap();
+            let why = rotation(path.to_str().unwrap(), Rotate::default(), None).next().err().unwrap();
             assert!(why.to_string().contains(says), "{why}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
@@ -397,7 +403,8 @@ mod tests {
             (at("."), "it is a directory"),
             (at(""), "it is a directory"),
         ] {
-            let refused = try_ring(&path, Rotate::default(), None, "lake").and_then(|mut ring| ring.next());
+            let refused =
+                try_rotation(&path, Rotate::default(), None, "lake").and_then(|mut rotation| rotation.next());
             let why = refused.err().unwrap().to_string();
             assert!(why.contains(says), "{path}: {why}");
         }

@@ -2,7 +2,7 @@
 //! station goes through here. (Rejected: sinks that open paths directly; one of them would forget
 //! the check.)
 
-use crate::confine::{Claim, Confinement, FileId, Holder, Key, Place};
+use crate::confine::{Claim, Confinement, FileId, FileLocation, Holder, Key};
 use mrule_engine::policy::Origin;
 use std::io;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Scope {
     ///
     /// # Errors
     /// The path leads where this station may not write.
-    pub fn place(&self, path: &str) -> io::Result<Place> {
+    pub fn place(&self, path: &str) -> io::Result<FileLocation> {
         self.confinement.place(path, &self.origin).map_err(io::Error::other)
     }
 

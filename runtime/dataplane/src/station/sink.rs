@@ -4,7 +4,7 @@
 use super::file::Files;
 use super::link::Interface;
 use super::pipe::Pipe;
-use super::queue::{Sink, Tally};
+use super::queue::{Sink, SinkStatus};
 use super::scope::Scope;
 use super::tunnel::Tunnel;
 use crate::capture;
@@ -16,17 +16,17 @@ pub(super) fn open(
     station: &Station,
     interfaces: &[capture::Interface],
     scope: &Scope,
-    tally: &Tally,
+    status: &SinkStatus,
 ) -> Result<Box<dyn Sink>, Error> {
     let name = &station.name;
     Ok(match &station.target {
-        Target::Interface { name: interface } => Box::new(Interface::open(name, interface, tally)?),
+        Target::Interface { name: interface } => Box::new(Interface::open(name, interface, status)?),
         Target::Tunnel { host, encap, fragment } => {
-            Box::new(Tunnel::open(name, *host, *encap, *fragment, tally)?)
+            Box::new(Tunnel::open(name, *host, *encap, *fragment, status)?)
         }
         Target::Pcapng { path, rotate, keep } => {
-            Box::new(Files::open(name, path, *rotate, *keep, interfaces, scope, tally)?)
+            Box::new(Files::open(name, path, *rotate, *keep, interfaces, scope, status)?)
         }
-        Target::Pipe { path } => Box::new(Pipe::open(name, path.as_deref(), interfaces, scope, tally)?),
+        Target::Pipe { path } => Box::new(Pipe::open(name, path.as_deref(), interfaces, scope, status)?),
     })
 }

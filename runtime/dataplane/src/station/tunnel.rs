@@ -11,7 +11,7 @@
 use super::counts::{Amount, Cause};
 use super::encap::Writer;
 use super::health::{Health, Permit};
-use super::queue::{CopyRef, Sink, Tally};
+use super::queue::{CopyRef, Sink, SinkStatus};
 use super::{privilege, send};
 use crate::error::Error;
 use crate::sys::interface::{ETHERNET, Interfaces};
@@ -65,7 +65,7 @@ impl Tunnel {
         host: IpAddr,
         encap: Encap,
         fragment: bool,
-        tally: &Tally,
+        status: &SinkStatus,
     ) -> Result<Tunnel, Error> {
         let writer = Writer::new(encap);
         let socket = make(host, writer.protocol(), fragment).map_err(|e| privilege(station, &e))?;
@@ -86,7 +86,7 @@ impl Tunnel {
             packet: Vec::new(),
         };
         if let Err(error) = tunnel.connect() {
-            tunnel.failed(&error, false, tally);
+            tunnel.failed(&error, false, status);
         }
         Ok(tunnel)
     }
@@ -147,8 +147,8 @@ impl Tunnel {
         self.silent = silent.map(|hop| (hop, since));
     }
 
-    fn failed(&mut self, error: &io::Error, late: bool, tally: &Tally) {
-        self.health.failed(format!("{} cannot be reached: {}", self.host, said(error)), late, tally);
+    fn failed(&mut self, error: &io::Error, late: bool, status: &SinkStatus) {
+        self.health.failed(format!("{} cannot be reached: {}", self.host, said(error)), late, status);
     }
 
     fn ip_header(&self) -> usize {
@@ -206,21 +206,21 @@ fn said(error: &io::Error) -> String {
 }
 
 impl Sink for Tunnel {
-    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, status: &SinkStatus) {
         let length = copy.bytes.len();
         if !self.writer.carries(copy.held.link, copy.bytes) {
-            return tally.dropped(Cause::Unfit, Amount::one(length));
+            return status.dropped(Cause::Unfit, Amount::one(length));
         }
         let mut permit = self.health.permit();
         if permit == Permit::Reopen {
             match self.connect() {
                 Ok(()) => self.health.reopened(),
-                Err(error) => self.failed(&error, false, tally),
+                Err(error) => self.failed(&error, false, status),
             }
             permit = self.health.permit();
         }
         if permit != Permit::Send {
-            return tally.dropped(Cause::Unreachable, Amount::one(length));
+            return status.dropped(Cause::Unreachable, Amount::one(length));
         }
         // A second attempt for the case that the path has become narrower.
         for _ in 0..2 {
@@ -229,19 +229,19 @@ impl Sink for Tunnel {
                 break;
             }
             let Err(error) = self.transmit(&copy, take) else {
-                tally.sent(Amount::one(take));
+                status.sent(Amount::one(take));
                 if take < length {
-                    tally.cut(length - take);
+                    status.cut(length - take);
                 }
                 if self.silent.is_some() {
-                    tally.unanswered();
+                    status.unanswered();
                 }
-                return self.health.worked(tally);
+                return self.health.worked(status);
             };
             match Errno::from_io_error(&error) {
                 Some(Errno::MSGSIZE) => self.look(),
                 Some(Errno::NOBUFS | Errno::AGAIN | Errno::NOMEM) => {
-                    return tally.dropped(Cause::Busy, Amount::one(length));
+                    return status.dropped(Cause::Busy, Amount::one(length));
                 }
                 _ => {
                     // The error may be of an earlier packet. This packet was not sent in either
@@ -251,24 +251,24 @@ impl Sink for Tunnel {
                         Some(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NOPROTOOPT)
                     );
                     if late {
-                        tally.network_error();
+                        status.network_error();
                     }
-                    self.failed(&error, late, tally);
-                    return tally.dropped(Cause::Unreachable, Amount::one(length));
+                    self.failed(&error, late, status);
+                    return status.dropped(Cause::Unreachable, Amount::one(length));
                 }
             }
         }
-        tally.dropped(Cause::Unfit, Amount::one(length));
+        status.dropped(Cause::Unfit, Amount::one(length));
     }
 
-    fn tick(&mut self, now: Instant, tally: &Tally) {
+    fn tick(&mut self, now: Instant, status: &SinkStatus) {
         if let Ok(Err(error)) = sockopt::socket_error(&self.socket) {
             match error {
                 // The route has become narrower; the station is not down.
                 Errno::MSGSIZE => self.look(),
                 _ => {
-                    tally.network_error();
-                    self.failed(&error.into(), true, tally);
+                    status.network_error();
+                    self.failed(&error.into(), true, status);
                 }
             }
         }
@@ -279,7 +279,7 @@ impl Sink for Tunnel {
             && now.duration_since(since) >= SILENCE
             && !std::mem::replace(&mut self.told, true)
         {
-            tally.note(format!(
+            status.note(format!(
                 "{hop}, the next hop to {}, has not told its link-layer address; most copies sent meanwhile are lost, \
                  and all count as sent and unanswered",
                 self.host
@@ -288,10 +288,10 @@ impl Sink for Tunnel {
         if now.duration_since(self.looked) >= LOOK {
             self.look();
         }
-        if self.health.tick(now, tally) {
+        if self.health.tick(now, status) {
             match self.connect() {
                 Ok(()) => self.health.reopened(),
-                Err(error) => self.failed(&error, false, tally),
+                Err(error) => self.failed(&error, false, status),
             }
         }
     }

@@ -5,7 +5,7 @@
 //! policy when the station can be opened; its limits would be missing until then.)
 
 use super::counts::{Amount, Cause};
-use super::queue::{CopyRef, Sink, Tally};
+use super::queue::{CopyRef, Sink, SinkStatus};
 use super::scope::Scope;
 use super::sink;
 use crate::capture;
@@ -32,10 +32,10 @@ impl Unopened {
         interfaces: Vec<capture::Interface>,
         scope: Scope,
         reason: String,
-        tally: &Tally,
+        status: &SinkStatus,
     ) -> Unopened {
         let next = Some(Instant::now() + PAUSE);
-        Unopened { next, ..Unopened::barred(station, interfaces, scope, reason, tally) }
+        Unopened { next, ..Unopened::barred(station, interfaces, scope, reason, status) }
     }
 
     /// A station that must not be opened, for this reason.
@@ -44,9 +44,9 @@ impl Unopened {
         interfaces: Vec<capture::Interface>,
         scope: Scope,
         reason: String,
-        tally: &Tally,
+        status: &SinkStatus,
     ) -> Unopened {
-        tally.down(reason);
+        status.down(reason);
         Unopened { station: station.clone(), interfaces, scope, next: None, open: None }
     }
 
@@ -60,41 +60,41 @@ impl Unopened {
 }
 
 impl Sink for Unopened {
-    fn send(&mut self, copy: CopyRef<'_>, tally: &Tally) {
+    fn send(&mut self, copy: CopyRef<'_>, status: &SinkStatus) {
         match &mut self.open {
-            Some(sink) => sink.send(copy, tally),
-            None => tally.dropped(self.cause(), Amount::one(copy.bytes.len())),
+            Some(sink) => sink.send(copy, status),
+            None => status.dropped(self.cause(), Amount::one(copy.bytes.len())),
         }
     }
 
-    fn rest(&mut self, tally: &Tally) {
+    fn rest(&mut self, status: &SinkStatus) {
         if let Some(sink) = &mut self.open {
-            sink.rest(tally);
+            sink.rest(status);
         }
     }
 
-    fn tick(&mut self, now: Instant, tally: &Tally) {
+    fn tick(&mut self, now: Instant, status: &SinkStatus) {
         if let Some(sink) = &mut self.open {
-            return sink.tick(now, tally);
+            return sink.tick(now, status);
         }
-        if self.next.is_none_or(|next| now < next) || tally.stopping() {
+        if self.next.is_none_or(|next| now < next) || status.stopping() {
             return;
         }
         self.next = Some(now + PAUSE);
         // While the station is down, notes from attempts to open it are not reported.
-        let probe = tally.probe();
+        let probe = status.probe();
         match sink::open(&self.station, &self.interfaces, &self.scope, &probe) {
             Ok(sink) => {
                 self.open = Some(sink);
-                tally.now_down_for(probe.into_reason());
+                status.now_down_for(probe.into_reason());
             }
-            Err(error) => tally.now_down_for(Some(error.to_string())),
+            Err(error) => status.now_down_for(Some(error.to_string())),
         }
     }
 
-    fn finish(&mut self, tally: &Tally) {
+    fn finish(&mut self, status: &SinkStatus) {
         if let Some(sink) = &mut self.open {
-            sink.finish(tally);
+            sink.finish(status);
         }
     }
 

@@ -8,7 +8,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Frame {
     /// Where the frame's bytes are.
-    pub place: Place,
+    pub place: FrameLocation,
     /// Offset of the first byte there.
     pub start: u32,
     /// Number of captured bytes.
@@ -23,16 +23,16 @@ pub struct Frame {
 
 /// Where the bytes of a frame are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum FrameLocation {
     /// In the held block with this number.
     Block(u32),
     /// Outside of the ring: a frame that is longer than a block.
     Aside,
 }
 
-impl Default for Place {
-    fn default() -> Place {
-        Place::Block(0)
+impl Default for FrameLocation {
+    fn default() -> FrameLocation {
+        FrameLocation::Block(0)
     }
 }
 
@@ -157,7 +157,10 @@ fn one(block: &mut [u8], at: usize) -> Option<(Frame, u32)> {
         offload = offload.moved();
     }
     let time = i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds);
-    Some((Frame { place: Place::default(), start: start as u32, captured, length, time, offload }, next))
+    Some((
+        Frame { place: FrameLocation::default(), start: start as u32, captured, length, time, offload },
+        next,
+    ))
 }
 
 /// `tp_vlan_tci` is a 32-bit word whose low half is the tag.

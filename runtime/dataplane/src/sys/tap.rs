@@ -7,7 +7,7 @@
 //! second takes 128 MiB per ring, and 1 GiB with BIG TCP. Rejected: one of two sockets, chosen by
 //! the fanout program; the order between the two would be lost.)
 
-use super::frame::{Frame, Place};
+use super::frame::{Frame, FrameLocation};
 use super::packet::{self, Direction, Socket};
 use super::ring::{Ring, Shape};
 use super::socket;
@@ -31,7 +31,7 @@ pub const LONG_QUEUE: usize = 16 << 20;
 
 /// Number of long frames that are kept before their head comes. Processors that receive in parallel
 /// may queue two frames in one order and write them to the ring in the other order.
-const STRAYS: usize = 8;
+const MAX_UNMATCHED: usize = 8;
 
 /// How late the head of a stray may be, in nanoseconds.
 const LATE: i64 = 50_000_000;
@@ -64,7 +64,7 @@ pub struct Tap {
     long: Socket,
     longest: u32,
     /// Long frames that were taken from the queue before their head came, with their times.
-    strays: VecDeque<(i64, Vec<u8>)>,
+    unmatched: VecDeque<(i64, Vec<u8>)>,
     /// The queue of long frames has its full size.
     roomy: bool,
 }
@@ -101,7 +101,7 @@ impl Tap {
         if promiscuous {
             ring.socket().promiscuous(index)?;
         }
-        Ok(Tap { ring, long, longest: shape.longest(), strays: VecDeque::new(), roomy })
+        Ok(Tap { ring, long, longest: shape.longest(), unmatched: VecDeque::new(), roomy })
     }
 
     /// Joins the taps of one interface. The n-th tap gets the same flows at each interface.
@@ -173,16 +173,16 @@ impl Tap {
                 && bytes.get(..ADDRESSES) == head.get(..ADDRESSES)
                 && bytes.get(ADDRESSES..HEAD as usize) == head.get(ADDRESSES + tag..)
         };
-        self.strays.retain(|(time, _)| *time + LATE >= frame.time);
+        self.unmatched.retain(|(time, _)| *time + LATE >= frame.time);
         let start = out.len();
         // The VLAN tag is not among the queued bytes. It goes between the addresses and the rest.
         out.resize(start + tag, 0);
-        let mut found = self.strays.iter().position(|(_, bytes)| is_it(bytes));
-        if let Some((_, bytes)) = found.take().and_then(|at| self.strays.remove(at)) {
+        let mut found = self.unmatched.iter().position(|(_, bytes)| is_it(bytes));
+        if let Some((_, bytes)) = found.take().and_then(|at| self.unmatched.remove(at)) {
             out.extend_from_slice(&bytes);
         } else {
             loop {
-                if !has_room(&mut self.strays, frame.time) {
+                if !has_room(&mut self.unmatched, frame.time) {
                     out.truncate(start);
                     return None;
                 }
@@ -198,7 +198,7 @@ impl Tap {
                 }
                 let time = socket::last_stamp(self.long.as_fd()).unwrap_or(0);
                 if time + LATE >= frame.time {
-                    self.strays.push_back((time, bytes.to_vec()));
+                    self.unmatched.push_back((time, bytes.to_vec()));
                 }
                 out.truncate(start + tag);
             }
@@ -215,12 +215,12 @@ impl Tap {
 /// Makes room for one more stray. A stray earlier than the head has lost its own head and is
 /// dropped. Returns false when all strays are later than the head: its frame is lost, and reading
 /// on would only take the frames of later heads.
-fn has_room(strays: &mut VecDeque<(i64, Vec<u8>)>, head: i64) -> bool {
-    if strays.len() < STRAYS {
+fn has_room(unmatched: &mut VecDeque<(i64, Vec<u8>)>, head: i64) -> bool {
+    if unmatched.len() < MAX_UNMATCHED {
         return true;
     }
-    let overdue = strays.iter().position(|(time, _)| *time < head);
-    overdue.and_then(|at| strays.remove(at)).is_some()
+    let overdue = unmatched.iter().position(|(time, _)| *time < head);
+    overdue.and_then(|at| unmatched.remove(at)).is_some()
 }
 
 /// Other descriptors of a [`Tap`]'s sockets, to change its filters while its ring is read
@@ -310,7 +310,7 @@ const fn ret(k: u32) -> Insn {
 /// The frame with its bytes outside of the ring.
 pub fn aside(frame: &Frame, bytes: &Range<usize>) -> Frame {
     let (start, captured) = (bytes.start as u32, (bytes.end - bytes.start) as u32);
-    Frame { place: Place::Aside, start, captured, ..*frame }
+    Frame { place: FrameLocation::Aside, start, captured, ..*frame }
 }
 
 #[cfg(test)]
@@ -318,13 +318,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strays_are_bounded_and_those_without_a_head_go_first() {
-        let mut strays: VecDeque<(i64, Vec<u8>)> =
-            (0..STRAYS as i64).map(|time| (time, Vec::new())).collect();
-        assert!(!has_room(&mut strays, 0), "all are later than the head");
-        assert_eq!(strays.len(), STRAYS);
-        assert!(has_room(&mut strays, 5), "one is overdue");
-        assert_eq!((strays.len(), strays.front().map(|(time, _)| *time)), (STRAYS - 1, Some(1)));
-        assert!(has_room(&mut strays, 0), "there is room");
+    fn unmatched_frames_are_bounded_and_the_overdue_go_first() {
+        let mut unmatched: VecDeque<(i64, Vec<u8>)> =
+            (0..MAX_UNMATCHED as i64).map(|time| (time, Vec::new())).collect();
+        assert!(!has_room(&mut unmatched, 0), "all are later than the head");
+        assert_eq!(unmatched.len(), MAX_UNMATCHED);
+        assert!(has_room(&mut unmatched, 5), "one is overdue");
+        assert_eq!((unmatched.len(), unmatched.front().map(|(time, _)| *time)), (MAX_UNMATCHED - 1, Some(1)));
+        assert!(has_room(&mut unmatched, 0), "there is room");
     }
 }

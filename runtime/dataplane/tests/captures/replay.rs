@@ -14,13 +14,13 @@ use mrule_dataplane::station::{Names, PcapngFile};
 use proptest::prelude::*;
 use std::path::PathBuf;
 
-struct Place {
+struct CaptureFile {
     directory: tempfile::TempDir,
 }
 
-impl Place {
-    fn with(capture: &[u8]) -> Place {
-        let place = Place { directory: tempfile::tempdir().unwrap() };
+impl CaptureFile {
+    fn with(capture: &[u8]) -> CaptureFile {
+        let place = CaptureFile { directory: tempfile::tempdir().unwrap() };
         std::fs::write(place.capture(), capture).unwrap();
         place
     }
@@ -49,7 +49,7 @@ fn copies_keep_length_time_and_interface_and_say_who_decided() {
         .enhanced(0, 1_700_000_000_987_654_321, &frame(2, 61), 61)
         .enhanced(0, 7, &frame(3, 300), 300)
         .simple(&frame(4, 10), 10);
-    let place = Place::with(&ng.bytes);
+    let place = CaptureFile::with(&ng.bytes);
     let program = program(
         &["ids", "lake", "quiet"],
         vec![
@@ -101,7 +101,7 @@ fn copies_keep_length_time_and_interface_and_say_who_decided() {
 #[test]
 fn without_a_directory_copies_are_counted_only() {
     let place =
-        Place::with(&Pcap::new(Order::Little, common::MICRO, 1).packet(1, 1, &frame(1, 60), 60).bytes);
+        CaptureFile::with(&Pcap::new(Order::Little, common::MICRO, 1).packet(1, 1, &frame(1, 60), 60).bytes);
     let program = program(&["ids"], vec![any("all", Length::Full, 1)], vec![]);
     let summary = run(&program, &place.capture(), None).unwrap();
     assert_eq!((summary.totals.stations[0].copies, summary.file(0)), (1, None));
@@ -115,7 +115,7 @@ fn a_broken_capture_gives_what_was_readable() {
         pcap = pcap.packet(i, 1, &frame(1, 60), 60);
     }
     pcap.bytes.truncate(24 + 76 * 700 + 10);
-    let place = Place::with(&pcap.bytes);
+    let place = CaptureFile::with(&pcap.bytes);
     let program = program(&["ids"], vec![any("all", Length::Full, 1)], vec![]);
     let summary = run(&program, &place.capture(), Some(&place.out())).unwrap();
     assert_eq!((summary.totals.packets, station_file(&place.station("ids")).copies.len()), (700, 700));
@@ -126,7 +126,7 @@ fn a_broken_capture_gives_what_was_readable() {
     );
     assert!(!summary.is_complete());
 
-    let place = Place::with(&[]);
+    let place = CaptureFile::with(&[]);
     let summary = run(&program, &place.capture(), Some(&place.out())).unwrap();
     assert_eq!(
         (summary.totals.packets, summary.broken.first().map(|b| &b.at.reason)),
@@ -143,7 +143,7 @@ fn unsupported_interfaces_are_told_and_the_others_done() {
         .enhanced(0, 1, &frame(1, 50), 50)
         .enhanced(1, 2, &frame(2, 50), 50)
         .enhanced(0, 3, &frame(3, 50), 50);
-    let place = Place::with(&ng.bytes);
+    let place = CaptureFile::with(&ng.bytes);
     let program = program(&["ids"], vec![any("all", Length::Full, 1)], vec![]);
     let summary = run(&program, &place.capture(), Some(&place.out())).unwrap();
     assert_eq!((summary.totals.packets, summary.unsupported.as_slice()), (1, &[(LinkType(127), 2)][..]));
@@ -154,7 +154,7 @@ fn unsupported_interfaces_are_told_and_the_others_done() {
 #[test]
 fn the_capture_that_is_read_is_never_written() {
     let pcap = Pcap::new(Order::Little, common::MICRO, 1).packet(1, 1, &frame(1, 60), 60).bytes;
-    let place = Place::with(&pcap);
+    let place = CaptureFile::with(&pcap);
     std::fs::create_dir_all(place.out()).unwrap();
     let program = program(&["a", "ids"], vec![any("all", Length::Full, 3)], vec![]);
     std::fs::hard_link(place.capture(), place.station("ids")).unwrap();
@@ -174,7 +174,7 @@ fn what_cannot_be_written_is_an_error_with_path_and_reason() {
     for i in 0..10_000 {
         pcap = pcap.packet(i, 1, &frame(1, 500), 500);
     }
-    let place = Place::with(&pcap.bytes);
+    let place = CaptureFile::with(&pcap.bytes);
     std::fs::create_dir_all(place.out()).unwrap();
     let program = program(&["a", "ids"], vec![any("all", Length::Full, 3)], vec![]);
 
@@ -202,7 +202,7 @@ fn what_cannot_be_written_is_an_error_with_path_and_reason() {
 
 #[test]
 fn a_file_that_was_never_finished_ends_with_a_whole_block() {
-    let place = Place::with(&[]);
+    let place = CaptureFile::with(&[]);
     let path = place.directory.path().join("killed.pcapng");
     let program = program(&["ids"], vec![any("all", Length::Full, 1)], vec![]);
     let ng = Ng::new(Order::Little).interface(1, 0, &[]).enhanced(0, 1, &frame(1, 333), 333);
@@ -235,7 +235,7 @@ fn real_captures_through_both_engines() {
         let mut whole = read_bytes(&std::fs::read(&capture).unwrap()).unwrap();
         // An empty range makes no copy.
         whole.packets.retain(|packet| !packet.frame.is_empty());
-        let place = Place::with(&[]);
+        let place = CaptureFile::with(&[]);
         let out = place.out();
         let interp = run_with(EngineKind::Interp, &program, &capture, Some(&out)).unwrap();
         let name = capture.display();
@@ -285,7 +285,7 @@ proptest! {
         for (i, &(length, more)) in packets.iter().enumerate() {
             ng = ng.enhanced(i as u32 % 2, i as u64, &frame(i as u8, length), length as u32 + more);
         }
-        let place = Place::with(&ng.bytes);
+        let place = CaptureFile::with(&ng.bytes);
         let program = program(&["a", "b", "c"], rules, limits);
         let summary = run(&program, &place.capture(), Some(&place.out())).unwrap();
         prop_assert_eq!(summary.totals.packets, packets.len() as u64);
@@ -316,7 +316,7 @@ proptest! {
 #[test]
 fn a_wrong_sum_is_found() {
     let place =
-        Place::with(&Pcap::new(Order::Little, common::MICRO, 1).packet(1, 1, &frame(1, 60), 60).bytes);
+        CaptureFile::with(&Pcap::new(Order::Little, common::MICRO, 1).packet(1, 1, &frame(1, 60), 60).bytes);
     let program = program(&["ids"], vec![any("all", Length::Full, 1)], vec![]);
     let sound = run(&program, &place.capture(), None).unwrap();
     for spoil in [

@@ -13,7 +13,7 @@ use mrule_compiler::table::KeyValue;
 
 /// The kind of a key's part. This module reads the parts that the engine does not write.
 #[derive(Debug)]
-enum Part {
+enum PartSource {
     Num,
     V4,
     V6,
@@ -23,7 +23,7 @@ enum Part {
 
 /// For each form of a key, the kinds of its parts.
 #[derive(Debug)]
-pub(super) struct Forms(Vec<Vec<Part>>);
+pub(super) struct KeyForms(Vec<Vec<PartSource>>);
 
 /// A buffer for a key.
 pub(super) type Room<'a> = [KeyValue<'a>; MAX_KEY];
@@ -31,22 +31,22 @@ pub(super) type Room<'a> = [KeyValue<'a>; MAX_KEY];
 /// An empty buffer.
 pub(super) const ROOM: Room<'static> = [KeyValue::Num(0); MAX_KEY];
 
-impl Forms {
-    pub(super) fn new(own: &[OwnKey]) -> Forms {
+impl KeyForms {
+    pub(super) fn new(own: &[OwnKey]) -> KeyForms {
         let part = |part: &Key| match part {
-            Key::Ipv4(_) => Part::V4,
-            Key::Ipv6(_) => Part::V6,
-            Key::Bytes(bytes) => Part::Bytes(bytes.clone()),
-            Key::Facet(facet) => Part::Facet(*facet),
+            Key::Ipv4(_) => PartSource::V4,
+            Key::Ipv6(_) => PartSource::V6,
+            Key::Bytes(bytes) => PartSource::Bytes(bytes.clone()),
+            Key::Facet(facet) => PartSource::Facet(*facet),
             // A constant is not part of a packet's own key.
-            Key::Num(_) | Key::Text(_) => Part::Num,
+            Key::Num(_) | Key::Text(_) => PartSource::Num,
         };
-        Forms(own.iter().map(|form| form.key.iter().map(part).collect()).collect())
+        KeyForms(own.iter().map(|form| form.key.iter().map(part).collect()).collect())
     }
 
     /// Whether a part is bytes. To read it, the packet's dissected headers are needed.
     pub(super) fn read_bytes(&self) -> bool {
-        self.0.iter().flatten().any(|part| matches!(part, Part::Bytes(_)))
+        self.0.iter().flatten().any(|part| matches!(part, PartSource::Bytes(_)))
     }
 
     /// The key of a packet.
@@ -62,11 +62,11 @@ impl Forms {
         let form = self.form(words)?;
         for ((value, part), words) in room.iter_mut().zip(form).zip(&words.parts) {
             *value = match part {
-                Part::Num => num(words),
-                Part::V4 => v4(words),
-                Part::V6 => v6(words),
-                Part::Bytes(bytes) => KeyValue::Bytes(helpers::bytes(packet, head, bytes)?),
-                Part::Facet(facet) => helpers::first_facet(seen, *facet)?,
+                PartSource::Num => num(words),
+                PartSource::V4 => v4(words),
+                PartSource::V6 => v6(words),
+                PartSource::Bytes(bytes) => KeyValue::Bytes(helpers::bytes(packet, head, bytes)?),
+                PartSource::Facet(facet) => helpers::first_facet(seen, *facet)?,
             };
         }
         room.get(..form.len())
@@ -85,9 +85,9 @@ impl Forms {
         let first = &words.parts[0];
         // Most keys are one or two words and need no buffer.
         match self.form(words) {
-            Some([Part::Num]) => triggers.hash(&[num(first)]),
-            Some([Part::V4]) => triggers.hash(&[v4(first)]),
-            Some([Part::V6]) => triggers.hash(&[v6(first)]),
+            Some([PartSource::Num]) => triggers.hash(&[num(first)]),
+            Some([PartSource::V4]) => triggers.hash(&[v4(first)]),
+            Some([PartSource::V6]) => triggers.hash(&[v6(first)]),
             _ => self.hash_of_several(triggers, words, head, packet, seen),
         }
     }
@@ -107,7 +107,7 @@ impl Forms {
     }
 
     #[inline(always)]
-    fn form(&self, words: &OwnKeyWords) -> Option<&[Part]> {
+    fn form(&self, words: &OwnKeyWords) -> Option<&[PartSource]> {
         Some(self.0.get(usize::try_from(words.form).ok()?.checked_sub(1)?)?)
     }
 }

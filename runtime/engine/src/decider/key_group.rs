@@ -4,7 +4,7 @@
 //! keys of one packet after the other; data that all packets share would be fetched again for each
 //! key.)
 
-use super::key_extract::{Forms, ROOM, Room};
+use super::key_extract::{KeyForms, ROOM, Room};
 use crate::trigger::{KeyHash, Moment, TriggerStore};
 use mrule_compiler::abi::{Head, Packet};
 use mrule_compiler::context::{BatchContext, PacketContext, Probe};
@@ -38,7 +38,7 @@ pub(super) struct TriggerOutputs<'a> {
 pub(super) struct KeyGroup {
     /// The key's place among [`Program::key_groups`].
     at: usize,
-    forms: Forms,
+    forms: KeyForms,
     pub(super) counters: Vec<Counter>,
     /// The hash of each probed packet's key, by which its states are found.
     hashes: Vec<KeyHash>,
@@ -100,7 +100,7 @@ impl KeyGroup {
                 other.colocated = triggers.colocated(lead.trigger, other.trigger);
             }
         }
-        KeyGroup { at, forms: Forms::new(own), counters, hashes: vec![KeyHash::default(); ahead] }
+        KeyGroup { at, forms: KeyForms::new(own), counters, hashes: vec![KeyHash::default(); ahead] }
     }
 
     /// Whether a part of the key is bytes, which are read from packets.

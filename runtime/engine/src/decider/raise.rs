@@ -56,7 +56,7 @@ pub(super) struct TriggerEvaluator {
 /// How a trigger is evaluated.
 #[derive(Debug)]
 struct Plan {
-    scope: Of,
+    scope: KeySource,
     /// Its key is the flow's number, which has no meaning outside.
     by_flow: bool,
     group: Option<usize>,
@@ -64,7 +64,7 @@ struct Plan {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
+enum KeySource {
     /// The flow, by this bit.
     Flow(u32),
     /// A key.
@@ -94,9 +94,9 @@ impl TriggerEvaluator {
         let groups = program.key_groups();
         let plan = |(id, trigger): (TriggerId, &Trigger)| Plan {
             scope: match (&trigger.scope, &trigger.when) {
-                (_, None) => Of::Outside,
-                (Scope::Flow(bit), _) => Of::Flow(*bit),
-                (Scope::Keys(_), _) => Of::Key,
+                (_, None) => KeySource::Outside,
+                (Scope::Flow(bit), _) => KeySource::Flow(*bit),
+                (Scope::Keys(_), _) => KeySource::Key,
             },
             by_flow: trigger.is_by_flow(),
             group: groups.iter().position(|(_, alike)| alike.contains(&id)),
@@ -261,7 +261,7 @@ impl TriggerEvaluator {
     /// `latest`, are decided.
     pub(super) fn changes(&self, policy: &Policy, step: Step<'_>, latest: i64) -> bool {
         let changes = |((at, plan), fired): ((usize, &Plan), &Fired)| {
-            plan.scope == Of::Key
+            plan.scope == KeySource::Key
                 && *fired == Fired::Raised
                 && (latest > step.packet.time || !self.is_active(policy, at, plan, step))
         };
@@ -302,14 +302,14 @@ impl TriggerEvaluator {
         let moment = step.at.checked_sub(self.first).and_then(|row| self.moments.get(row));
         let moment = moment.copied().unwrap_or_default();
         for (((at, plan), fired), count) in self.plans.iter().enumerate().zip(fired).zip(&mut counts) {
-            if *fired == Fired::No || plan.scope == Of::Outside {
+            if *fired == Fired::No || plan.scope == KeySource::Outside {
                 continue;
             }
             count.held += 1;
             let made = self.key(plan, step, &mut room);
             let outcome = match (plan.scope, made, step.flow) {
-                (Of::Flow(_), _, None) | (Of::Key, None, _) => None,
-                (Of::Flow(bit), _, Some(_)) => Some(match fired {
+                (KeySource::Flow(_), _, None) | (KeySource::Key, None, _) => None,
+                (KeySource::Flow(bit), _, Some(_)) => Some(match fired {
                     Fired::Vetoed => Outcome::Vetoed,
                     _ if step.suppressions & 1 << bit != 0 => Outcome::Suppressed,
                     _ if step.active & 1 << bit != 0 => Outcome::Extended,
@@ -319,7 +319,7 @@ impl TriggerEvaluator {
                     }
                 }),
                 (_, Some(key), _) => Some(policy.triggers().apply_at(at, key, &moment, *fired)),
-                (Of::Outside, None, _) => None,
+                (KeySource::Outside, None, _) => None,
             };
             count.take(outcome, *fired);
             if let (Some(observer), Some(outcome)) = (observer.as_mut(), outcome) {

@@ -33,7 +33,7 @@ pub(super) enum Class {
 pub(super) struct IdleBuckets {
     /// The nodes of both rings, each with the numbers of its next and previous member.
     nodes: Vec<[u32; 2]>,
-    rings: [Ring; 2],
+    rings: [BucketBitmap; 2],
     /// The number of the oldest bucket.
     base: i64,
     /// The number of the bucket that the clock is in.
@@ -44,13 +44,13 @@ pub(super) struct IdleBuckets {
 
 /// Which buckets may hold flows: a bit for each bucket, and a bit for each word of buckets.
 #[derive(Debug, Clone)]
-struct Ring {
+struct BucketBitmap {
     busy: [u64; WORDS],
     words: u64,
 }
 
-impl Ring {
-    const EMPTY: Ring = Ring { busy: [0; WORDS], words: 0 };
+impl BucketBitmap {
+    const EMPTY: BucketBitmap = BucketBitmap { busy: [0; WORDS], words: 0 };
 
     fn set(&mut self, slot: usize) {
         self.busy[slot / 64] |= 1 << (slot % 64);
@@ -100,7 +100,7 @@ impl IdleBuckets {
         let flows = flows as u32;
         let mut nodes = list(2 * SPAN)?;
         nodes.extend((0..2 * SPAN as u32).map(|i| [flows + i; 2]));
-        let rings = [Ring::EMPTY; 2];
+        let rings = [BucketBitmap::EMPTY; 2];
         Ok(IdleBuckets { nodes, rings, base: 0, clock: 0, flows })
     }
 
@@ -216,7 +216,7 @@ impl IdleBuckets {
         let to = slot(base);
         for class in [Class::Young, Class::Settled] {
             let into = self.node(class, to);
-            let mut ring = std::mem::replace(&mut self.rings[class as usize], Ring::EMPTY);
+            let mut ring = std::mem::replace(&mut self.rings[class as usize], BucketBitmap::EMPTY);
             while let Some(slot) = ring.first(from) {
                 if (slot + SPAN - from) % SPAN >= passed {
                     break;

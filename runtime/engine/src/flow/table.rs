@@ -10,7 +10,7 @@ use super::fragments::{self, First, Fragments};
 use super::idle_buckets::{Class, IdleBuckets};
 use super::index::Index;
 use super::key::{Kind, NOWHERE, PacketKey, Seeds};
-use super::tcp::{self, Place, Tcp};
+use super::tcp::{self, StreamPosition, Tcp};
 use super::view::{Times, Wanted, by_volume, captured, fill, payload_length};
 use super::{FlowId, Limits, Observed, Segment, Timeouts};
 use crate::memory::{NoMemory, list};
@@ -258,7 +258,7 @@ impl FlowTable {
             (Some(tcp), _) => tcp.update(flow, from, length),
             _ if flow.proto() != tcp::PROTO => by_volume(flow, from, length),
             (_, Some(seq)) => tcp::continuation(flow, from, seq, length),
-            _ => Place::UNKNOWN,
+            _ => StreamPosition::UNKNOWN,
         };
         stack.bits |= fill(view, flow, from, place, times, &self.wanted);
         if flow.has(flag::SETTLED) != was_settled {

@@ -28,7 +28,7 @@ pub(super) struct Tcp {
 
 /// Where a packet's payload lies in its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct StreamPosition {
     /// The stream offset; below 0 before the start.
     pub start: i64,
     /// The payload's length; 0 for bytes outside the stream, as the text of a RST.
@@ -36,8 +36,8 @@ pub(super) struct Place {
     pub known: bool,
 }
 
-impl Place {
-    pub const UNKNOWN: Place = Place { start: 0, length: 0, known: false };
+impl StreamPosition {
+    pub const UNKNOWN: StreamPosition = StreamPosition { start: 0, length: 0, known: false };
 }
 
 impl Tcp {
@@ -102,7 +102,7 @@ impl Tcp {
     /// Updates the flow by a plain segment, and returns where the payload lies. `length` is its
     /// length on the wire.
     #[inline(always)]
-    pub fn follow(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
+    pub fn follow(&self, flow: &mut Entry, from: usize, length: u32) -> StreamPosition {
         let top = flow.top(from) as i64;
         let ahead = i64::from(self.seq.wrapping_sub(flow.base(from).wrapping_add(top as u32)) as i32);
         let start = top + ahead;
@@ -110,14 +110,14 @@ impl Tcp {
         if end > top && ahead <= GARBAGE {
             flow.set_top(from, end as u64);
         }
-        Place { start, length, known: true }
+        StreamPosition { start, length, known: true }
     }
 
     /// Like [`follow`](Self::follow), for any segment.
-    pub fn update(&self, flow: &mut Entry, from: usize, length: u32) -> Place {
+    pub fn update(&self, flow: &mut Entry, from: usize, length: u32) -> StreamPosition {
         let base = flag::of(flag::BASE, from);
         if self.is(SYN | RST) && !self.opens_or_goes_on(flow, from) {
-            return Place { start: self.reset(flow, from), length: 0, known: true };
+            return StreamPosition { start: self.reset(flow, from), length: 0, known: true };
         }
         if !flow.has(base) {
             flow.set(base);
@@ -131,7 +131,7 @@ impl Tcp {
         if !flow.has(flag::ESTABLISHED) {
             self.establish(flow, from);
         }
-        Place { start, length, known: true }
+        StreamPosition { start, length, known: true }
     }
 
     /// Notes what a SYN says about its flow. Returns false for a RST.
@@ -202,16 +202,16 @@ fn advance(flow: &mut Entry, from: usize, start: i64, length: u32) {
 
 /// The bytes of a segment in a later fragment, if the base of its stream is still known.
 #[cold]
-pub(super) fn continuation(flow: &mut Entry, from: usize, seq: u32, length: u32) -> Place {
+pub(super) fn continuation(flow: &mut Entry, from: usize, seq: u32, length: u32) -> StreamPosition {
     if !flow.has(flag::of(flag::BASE, from)) {
-        return Place::UNKNOWN;
+        return StreamPosition::UNKNOWN;
     }
     let start = offset(flow, from, seq);
     advance(flow, from, start, length);
     if both(flow, flag::DATA) {
         flow.set(flag::ESTABLISHED | flag::SETTLED);
     }
-    Place { start, length, known: true }
+    StreamPosition { start, length, known: true }
 }
 
 fn both(flow: &Entry, bit: u64) -> bool {

@@ -4,7 +4,7 @@
 
 use super::entry::{Entry, MOST, flag};
 use super::key::{self, Seeds};
-use super::tcp::{self, Place};
+use super::tcp::{self, StreamPosition};
 use mrule_compiler::abi::{FlowView, Packet, Stack, bit};
 
 /// The captured part of a packet's payload: everything behind the headers within the IP packet's
@@ -24,13 +24,13 @@ pub(super) fn payload_length(packet: &Packet, stack: &Stack) -> u32 {
 
 /// A packet of a protocol without offsets: its payload follows the bytes before it.
 #[inline(always)]
-pub(super) fn by_volume(flow: &mut Entry, from: usize, length: u32) -> Place {
+pub(super) fn by_volume(flow: &mut Entry, from: usize, length: u32) -> StreamPosition {
     let start = flow.top(from);
     flow.set_top(from, start + u64::from(length));
     if !flow.has(flag::ESTABLISHED) && flow.counted(1 - from).0 > 0 {
         flow.set(flag::ESTABLISHED | flag::SETTLED);
     }
-    Place { start: start as i64, length, known: true }
+    StreamPosition { start: start as i64, length, known: true }
 }
 
 /// Times for a view.
@@ -58,7 +58,7 @@ pub(super) fn fill(
     view: &mut FlowView,
     flow: &Entry,
     from: usize,
-    place: Place,
+    place: StreamPosition,
     times: Times,
     wanted: &Wanted,
 ) -> u64 {

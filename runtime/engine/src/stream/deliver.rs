@@ -4,7 +4,7 @@
 
 use super::detect::{self, PREFIX, Prefix, TCP_PREFIX};
 use super::order::{self, Full, Next};
-use super::out::{Going, Out};
+use super::out::{Out, ParserState};
 use super::{Content, Dir, Reader, Shared, dns, http, tls};
 use crate::flow::Segment;
 use mrule_compiler::context::BatchContext;
@@ -283,15 +283,15 @@ impl Job<'_, '_> {
                 if !self.segment.continues {
                     dns::datagram(bytes, &mut out);
                 }
-                Going::On
+                ParserState::Continue
             }
             Reader::Dns(reader) => reader.take(&mut dir.part, bytes, &mut out),
-            Reader::Waiting | Reader::Over => Going::On,
+            Reader::Waiting | Reader::Over => ParserState::Continue,
         };
         let over = match going {
-            Going::On => return,
-            Going::Over => d..d + 1,
-            Going::Tunnel => 0..2,
+            ParserState::Continue => return,
+            ParserState::Done => d..d + 1,
+            ParserState::Tunnel => 0..2,
         };
         for dir in dirs.iter_mut().take(over.end).skip(over.start) {
             dir.reader = Reader::Over;

@@ -4,8 +4,8 @@
 //! reports its header and the questions before. (Rejected: a library for DNS; it also reads
 //! records, which no program asks for, and refuses messages because of them.)
 
-use super::out::{Going, Out};
-use super::pool::Part;
+use super::out::{Out, ParserState};
+use super::pool::MessageBuffer;
 use mrule_compiler::fields::Facet;
 
 /// The longest name in its sent form, in bytes (RFC 1035, section 2.3.4).
@@ -22,7 +22,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn take(&mut self, part: &mut Part, mut bytes: &[u8], out: &mut Out) -> Going {
+    pub(super) fn take(&mut self, part: &mut MessageBuffer, mut bytes: &[u8], out: &mut Out) -> ParserState {
         while let Some(&byte) = bytes.first() {
             if self.have < 2 {
                 if let Some(place) = self.length.get_mut(usize::from(self.have)) {
@@ -32,14 +32,14 @@ impl Reader {
                 bytes = bytes.get(1..).unwrap_or(&[]);
                 if self.have == 2 && usize::from(u16::from_be_bytes(self.length)) < HEAD {
                     out.counts.messages.malformed += 1;
-                    return Going::Over;
+                    return ParserState::Done;
                 }
                 continue;
             }
             let length = usize::from(u16::from_be_bytes(self.length));
             let left = length - part.len();
             let Some((last, rest)) = bytes.split_at_checked(left) else {
-                return if out.keep(part, bytes) { Going::On } else { Going::Over };
+                return if out.keep(part, bytes) { ParserState::Continue } else { ParserState::Done };
             };
             bytes = rest;
             self.have = 0;
@@ -51,7 +51,7 @@ impl Reader {
                 *out.scratch = whole;
             }
         }
-        Going::On
+        ParserState::Continue
     }
 }
 

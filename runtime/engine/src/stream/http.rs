@@ -5,8 +5,8 @@
 //! parsed once, when its last byte has come. (Rejected: to parse after each segment; the work for a
 //! head of many tiny segments would grow with the square of its length.)
 
-use super::out::{Going, MAX_MESSAGE, Out};
-use super::pool::Part;
+use super::out::{MAX_MESSAGE, Out, ParserState};
+use super::pool::MessageBuffer;
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 use mrule_compiler::fields::Facet;
 
@@ -131,11 +131,11 @@ impl Reader {
 
     pub(super) fn take(
         &mut self,
-        part: &mut Part,
+        part: &mut MessageBuffer,
         mut bytes: &[u8],
         methods: &mut Methods,
         out: &mut Out,
-    ) -> Going {
+    ) -> ParserState {
         while let Some(&byte) = bytes.first() {
             match self.step {
                 Step::Head(line) => {
@@ -147,13 +147,13 @@ impl Reader {
                     let (line, end) = empty_line(line, bytes);
                     let Some(end) = end else {
                         self.step = Step::Head(line);
-                        return if out.keep(part, bytes) { Going::On } else { Going::Over };
+                        return if out.keep(part, bytes) { ParserState::Continue } else { ParserState::Done };
                     };
                     let (last, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                     bytes = rest;
                     if part.len() + last.len() > MAX_MESSAGE {
                         out.counts.messages.too_large += 1;
-                        return Going::Over;
+                        return ParserState::Done;
                     }
                     let body = if part.is_empty() {
                         head(last, methods, out)
@@ -166,7 +166,7 @@ impl Reader {
                     self.step = match body {
                         None => {
                             out.counts.messages.malformed += 1;
-                            return Going::Over;
+                            return ParserState::Done;
                         }
                         Some(body) => {
                             out.counts.messages.http += 1;
@@ -175,14 +175,14 @@ impl Reader {
                                 Body::Length(left) => Step::Body(left),
                                 Body::Chunked => Step::Size(0, false),
                                 Body::ToEnd => Step::ToEnd,
-                                Body::Tunnel => return Going::Tunnel,
+                                Body::Tunnel => return ParserState::Tunnel,
                             }
                         }
                     };
                 }
                 Step::Body(left) => self.step = skip(left, &mut bytes, Step::Body, Step::Head(Line::Text)),
                 Step::Chunk(left) => self.step = skip(left, &mut bytes, Step::Chunk, Step::ChunkEnd),
-                Step::ToEnd => return Going::On,
+                Step::ToEnd => return ParserState::Continue,
                 Step::Size(size, digits) => {
                     bytes = bytes.get(1..).unwrap_or(&[]);
                     self.step = match (char::from(byte).to_digit(16), byte) {
@@ -191,7 +191,7 @@ impl Reader {
                         (None, b';' | b' ' | b'\t' | b'\r') if digits => Step::SizeEnd(size),
                         _ => {
                             out.counts.messages.malformed += 1;
-                            return Going::Over;
+                            return ParserState::Done;
                         }
                     };
                 }
@@ -200,7 +200,7 @@ impl Reader {
                         bytes = bytes.get(end + 1..).unwrap_or(&[]);
                         self.step = data(size);
                     }
-                    None => return Going::On,
+                    None => return ParserState::Continue,
                 },
                 Step::ChunkEnd => {
                     bytes = bytes.get(1..).unwrap_or(&[]);
@@ -209,7 +209,7 @@ impl Reader {
                         b'\n' => self.step = Step::Size(0, false),
                         _ => {
                             out.counts.messages.malformed += 1;
-                            return Going::Over;
+                            return ParserState::Done;
                         }
                     }
                 }
@@ -220,12 +220,12 @@ impl Reader {
                     }
                     (line, None) => {
                         self.step = Step::Trailer(line);
-                        return Going::On;
+                        return ParserState::Continue;
                     }
                 },
             }
         }
-        Going::On
+        ParserState::Continue
     }
 }
 

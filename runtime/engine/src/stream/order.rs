@@ -8,7 +8,7 @@ use super::pool::{CHUNK, Chunk, Pool};
 
 /// What one direction holds.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct ReorderBuffer {
     list: Option<Box<Chunk>>,
     chunks: u32,
 }
@@ -37,13 +37,13 @@ pub(super) struct Holding {
 pub(super) enum Next<'c> {
     /// The next byte has not come yet.
     Gap,
-    /// Bytes. [`Held::put_back`] frees them.
+    /// Bytes. [`ReorderBuffer::put_back`] frees them.
     Bytes(&'c [u8]),
     /// A number of bytes that will never come.
     Lost(u64),
 }
 
-impl Held {
+impl ReorderBuffer {
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_none()
     }
@@ -122,7 +122,7 @@ impl Held {
     }
 
     /// Takes out the first chunk if it has something at `from`. The caller gives it back with
-    /// [`Held::put_back`].
+    /// [`ReorderBuffer::put_back`].
     pub(super) fn take(&mut self, pool: &mut Pool, from: u64) -> Option<Box<Chunk>> {
         // Drops chunks that lie before `from`.
         while self.list.as_ref().is_some_and(|chunk| chunk.start.saturating_add(CHUNK as u64) <= from) {

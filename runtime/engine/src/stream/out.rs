@@ -3,7 +3,7 @@
 //! read; it would have to be copied.)
 
 use super::counts::StreamCounts;
-use super::pool::{Part, Pool};
+use super::pool::{MessageBuffer, Pool};
 use mrule_compiler::context::BatchContext;
 use mrule_compiler::fields::Facet;
 
@@ -23,10 +23,10 @@ pub(super) struct Out<'a> {
 
 /// How reading goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Going {
-    On,
+pub(super) enum ParserState {
+    Continue,
     /// The reading of this direction ends.
-    Over,
+    Done,
     /// The flow carries something else from here on.
     Tunnel,
 }
@@ -45,7 +45,7 @@ impl Out<'_> {
     }
 
     /// Keeps a part of a message for later. Returns false when that is not possible, and counts it.
-    pub(super) fn keep(&mut self, part: &mut Part, bytes: &[u8]) -> bool {
+    pub(super) fn keep(&mut self, part: &mut MessageBuffer, bytes: &[u8]) -> bool {
         if part.len() + bytes.len() > MAX_MESSAGE {
             self.counts.messages.too_large += 1;
             return false;
@@ -59,7 +59,7 @@ impl Out<'_> {
 
     /// The whole message: the part that was kept, and `bytes`, which are the rest. The caller gives
     /// the buffer back.
-    pub(super) fn whole(&mut self, part: &mut Part, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn whole(&mut self, part: &mut MessageBuffer, bytes: &[u8]) -> Vec<u8> {
         let mut whole = std::mem::take(self.scratch);
         whole.clear();
         part.copy(&mut whole);

@@ -126,12 +126,12 @@ impl Bits {
 
 /// Bytes of an incomplete message.
 #[derive(Debug, Default)]
-pub(super) struct Part {
+pub(super) struct MessageBuffer {
     list: Option<Box<Chunk>>,
     len: u32,
 }
 
-impl Part {
+impl MessageBuffer {
     pub(super) fn len(&self) -> usize {
         self.len as usize
     }

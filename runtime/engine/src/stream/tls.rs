@@ -5,8 +5,8 @@
 //! for a hello. Invariant: a hello is parsed once, when it is complete. (Rejected: to keep records
 //! as they come; their headers would stand between the parts of a message.)
 
-use super::out::{Going, Out};
-use super::pool::Part;
+use super::out::{Out, ParserState};
+use super::pool::MessageBuffer;
 use mrule_compiler::fields::Facet;
 use tls_parser::{TlsExtension, parse_tls_extension, parse_tls_handshake_client_hello};
 
@@ -31,7 +31,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn take(&mut self, part: &mut Part, mut bytes: &[u8], out: &mut Out) -> Going {
+    pub(super) fn take(&mut self, part: &mut MessageBuffer, mut bytes: &[u8], out: &mut Out) -> ParserState {
         while let Some(&byte) = bytes.first() {
             if self.left == 0 {
                 if let Some(place) = self.head.get_mut(usize::from(self.have)) {
@@ -47,14 +47,14 @@ impl Reader {
                 self.left = u16::from_be_bytes([high, low]);
                 if major != 3 {
                     out.counts.messages.malformed += 1;
-                    return Going::Over;
+                    return ParserState::Done;
                 }
                 match kind {
                     // A message continues only in another record of the type handshake.
                     HANDSHAKE => {}
                     CHANGE_CIPHER_SPEC if part.is_empty() => self.changed = true,
                     ALERT if part.is_empty() => {}
-                    _ => return Going::Over,
+                    _ => return ParserState::Done,
                 }
                 continue;
             }
@@ -74,7 +74,7 @@ impl Reader {
                     }
                     if at + now.len() < 4 {
                         if !out.keep(part, now) {
-                            return Going::Over;
+                            return ParserState::Done;
                         }
                         break;
                     }
@@ -82,18 +82,18 @@ impl Reader {
                 let [kind, a, b, c] = self.message;
                 let length = 4 + u32::from_be_bytes([0, a, b, c]) as usize;
                 if !matches!(kind, CLIENT_HELLO | SERVER_HELLO) {
-                    return Going::Over;
+                    return ParserState::Done;
                 }
                 if self.changed && length != usize::from(u16::from_be_bytes([self.head[3], self.head[4]])) {
-                    return Going::Over;
+                    return ParserState::Done;
                 }
                 if length > super::out::MAX_MESSAGE {
                     out.counts.messages.too_large += 1;
-                    return Going::Over;
+                    return ParserState::Done;
                 }
                 if at + now.len() < length {
                     if !out.keep(part, now) {
-                        return Going::Over;
+                        return ParserState::Done;
                     }
                     break;
                 }
@@ -109,12 +109,12 @@ impl Reader {
                 };
                 if !read {
                     out.counts.messages.malformed += 1;
-                    return Going::Over;
+                    return ParserState::Done;
                 }
                 out.counts.messages.tls += 1;
             }
         }
-        Going::On
+        ParserState::Continue
     }
 }
 

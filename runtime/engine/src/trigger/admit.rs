@@ -7,8 +7,8 @@
 
 use super::AHEAD;
 use super::cells::{KINDS_AT, META, PART, SEEN, UNTIL, get, set};
-use super::key::{Part, put_text};
-use super::keyed::{Keyed, LINKED, PARKED, Place, TURN, Tally, holds};
+use super::key::{PackedPart, put_text};
+use super::keyed::{CountedEvent, Keyed, LINKED, LookupKey, PARKED, TURN, holds};
 use super::shard_index::ShardIndex;
 use super::visit::Moment;
 use mrule_compiler::table::KeyValue;
@@ -26,7 +26,7 @@ impl Keyed {
     pub(super) fn admit<R>(
         &self,
         shard_index: &mut ShardIndex,
-        place: &Place,
+        place: &LookupKey,
         near: Option<usize>,
         moment: &Moment,
         act: impl FnOnce(&mut ShardIndex, usize) -> R,
@@ -65,7 +65,7 @@ impl Keyed {
     }
 
     /// Writes a row that is in no chain.
-    fn prepare(&self, row: usize, place: &Place) {
+    fn prepare(&self, row: usize, place: &LookupKey) {
         // A reader that sees the new key also sees that the row has left the chain of the old key.
         fence(Release);
         set(&self.line(row)[UNTIL], i64::MIN as u64);
@@ -73,7 +73,7 @@ impl Keyed {
         set(&self.line(row)[PART], low);
         set(&self.line(row)[PART + 1], high);
         for (i, value) in place.key.iter().enumerate() {
-            let (part, [low, high]) = (Part::of(value), self.part_words(row, i));
+            let (part, [low, high]) = (PackedPart::of(value), self.part_words(row, i));
             set(low, part.low);
             set(high, part.high);
             if let KeyValue::Bytes(text) = value {
@@ -98,7 +98,7 @@ impl Keyed {
                 // The end of its hold was noted, but the time has gone back.
                 set(&line[META], get(&line[META]) | PARKED);
                 drop(inside);
-                self.shards[shard].tallies[0][Tally::Expired as usize].fetch_sub(1, Relaxed);
+                self.shards[shard].counters[0][CountedEvent::Expired as usize].fetch_sub(1, Relaxed);
                 shard_index.activate(until, local);
             } else if seen == noted {
                 self.unlink(bucket, row);
@@ -115,7 +115,7 @@ impl Keyed {
     }
 
     /// Puts a row at the beginning of its chain. The caller holds the bucket's lock.
-    fn link(&self, place: &Place, row: usize) {
+    fn link(&self, place: &LookupKey, row: usize) {
         let first = self.first(place.bucket);
         let turn = get(&self.line(row)[META]) & TURN ^ TURN;
         let meta = turn | LINKED | u64::from(place.key_hash.kinds) << KINDS_AT | u64::from(first);
@@ -163,7 +163,7 @@ impl Keyed {
             }
             drop(inside);
             if over {
-                self.shards[shard].count(false, Tally::Expired);
+                self.shards[shard].count(false, CountedEvent::Expired);
                 shard_index.rest(seen, local);
                 ended += 1;
             } else {

@@ -33,25 +33,25 @@ pub(super) const KIND_BITS: usize = 3;
 
 /// A part as words.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct PackedPart {
     pub(super) kind: u64,
     pub(super) low: u64,
     pub(super) high: u64,
 }
 
-impl Part {
+impl PackedPart {
     #[inline(always)]
-    pub(super) fn of(value: &KeyValue) -> Part {
+    pub(super) fn of(value: &KeyValue) -> PackedPart {
         match *value {
-            KeyValue::Num(n) => Part { kind: NUM, low: n, high: 0 },
-            KeyValue::V4(ip) => Part { kind: V4, low: u64::from(ip), high: 0 },
-            KeyValue::V6(ip) => Part { kind: V6, low: ip as u64, high: (ip >> 64) as u64 },
-            KeyValue::Bytes(text) => Part::text(text),
+            KeyValue::Num(n) => PackedPart { kind: NUM, low: n, high: 0 },
+            KeyValue::V4(ip) => PackedPart { kind: V4, low: u64::from(ip), high: 0 },
+            KeyValue::V6(ip) => PackedPart { kind: V6, low: ip as u64, high: (ip >> 64) as u64 },
+            KeyValue::Bytes(text) => PackedPart::text(text),
         }
     }
 
     #[inline(never)]
-    fn text(text: &[u8]) -> Part {
+    fn text(text: &[u8]) -> PackedPart {
         let (kind, words) = if text.len() <= SHORT_TEXT {
             let mut bytes = [0; 16];
             for (to, from) in bytes.iter_mut().zip(text) {
@@ -62,7 +62,7 @@ impl Part {
         } else {
             (LONG, xxh3_128(text))
         };
-        Part { kind, low: words as u64, high: (words >> 64) as u64 }
+        PackedPart { kind, low: words as u64, high: (words >> 64) as u64 }
     }
 }
 
@@ -105,7 +105,7 @@ impl KeyHash {
     #[inline(always)]
     pub(super) fn new(seed: [u64; 2], key: &[KeyValue]) -> KeyHash {
         let [value] = key else { return KeyHash::of_several(seed, key) };
-        let part = Part::of(value);
+        let part = PackedPart::of(value);
         let hash = last(seed, next(seed, seed[0], part));
         let whole = if part.kind == LONG { PART_OF_IT } else { 1 };
         KeyHash { hash, first: [part.low, part.high], kinds: part.kind as u32, row: 0, parts: 1, whole }
@@ -118,7 +118,7 @@ impl KeyHash {
         }
         let whole = if key.is_empty() { 0 } else { PART_OF_IT };
         let mut hash = KeyHash { hash: seed[0], parts: key.len() as u8, whole, ..KeyHash::default() };
-        for (i, part) in key.iter().map(Part::of).enumerate() {
+        for (i, part) in key.iter().map(PackedPart::of).enumerate() {
             hash.hash = next(seed, hash.hash, part);
             hash.kinds |= (part.kind as u32) << (KIND_BITS * i);
             if i == 0 {
@@ -149,7 +149,7 @@ pub(super) fn seed_of(number: u64) -> [u64; 2] {
 }
 
 #[inline(always)]
-fn next(seed: [u64; 2], hash: u64, part: Part) -> u64 {
+fn next(seed: [u64; 2], hash: u64, part: PackedPart) -> u64 {
     fold(part.low ^ hash, part.high ^ part.kind ^ seed[1])
 }
 
@@ -197,7 +197,7 @@ pub enum KeyPart {
 }
 
 impl KeyPart {
-    pub(super) fn new(part: Part, text: &[AtomicU64]) -> KeyPart {
+    pub(super) fn new(part: PackedPart, text: &[AtomicU64]) -> KeyPart {
         let both = u128::from(part.high) << 64 | u128::from(part.low);
         match part.kind {
             NUM => KeyPart::Num(part.low),
@@ -222,7 +222,7 @@ impl KeyPart {
     pub(super) fn given(value: &KeyValue) -> KeyPart {
         match *value {
             KeyValue::Bytes(text) if text.len() <= MAX_TEXT => KeyPart::Text(text.to_vec()),
-            _ => KeyPart::new(Part::of(value), &[]),
+            _ => KeyPart::new(PackedPart::of(value), &[]),
         }
     }
 
@@ -293,19 +293,19 @@ mod tests {
         ];
         for (i, a) in alike.iter().enumerate() {
             for (j, b) in alike.iter().enumerate() {
-                assert_eq!(Part::of(a) == Part::of(b), i == j, "{a:?} {b:?}");
+                assert_eq!(PackedPart::of(a) == PackedPart::of(b), i == j, "{a:?} {b:?}");
                 let seed = [0x1234_5678_9abc_def3, 0xfeed_dead_beef_cafd];
                 let [one, other] = [a, b].map(|value| KeyHash::new(seed, &[*value]));
                 assert_eq!(one.hash == other.hash, i == j, "{a:?} {b:?}");
                 let kinds = KeyHash::new(seed, &[*a, *b]).kinds;
-                assert_eq!(u64::from(kinds), Part::of(a).kind | Part::of(b).kind << KIND_BITS);
+                assert_eq!(u64::from(kinds), PackedPart::of(a).kind | PackedPart::of(b).kind << KIND_BITS);
             }
         }
     }
 
     #[test]
     fn keys_as_text() {
-        let part = |value: KeyValue| KeyPart::new(Part::of(&value), &[]);
+        let part = |value: KeyValue| KeyPart::new(PackedPart::of(&value), &[]);
         let key = [
             part(KeyValue::V4(0x0a00_0001)),
             part(KeyValue::V6(1)),
@@ -325,11 +325,11 @@ mod tests {
             put_text(&cells, &text);
             assert!(same_text(&cells, &text));
             assert!(!same_text(&cells, &text[1..]));
-            assert_eq!(KeyPart::new(Part::of(&KeyValue::Bytes(&text)), &cells), KeyPart::Text(text));
+            assert_eq!(KeyPart::new(PackedPart::of(&KeyValue::Bytes(&text)), &cells), KeyPart::Text(text));
         }
         let long = [7; MAX_TEXT + 1];
         put_text(&cells, &long);
         assert!(same_text(&cells, &long) && !same_text(&cells, &long[1..]));
-        assert!(matches!(KeyPart::new(Part::of(&KeyValue::Bytes(&long)), &cells), KeyPart::Hash(_)));
+        assert!(matches!(KeyPart::new(PackedPart::of(&KeyValue::Bytes(&long)), &cells), KeyPart::Hash(_)));
     }
 }

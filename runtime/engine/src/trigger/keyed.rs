@@ -8,7 +8,7 @@ use super::cells::{
     FLAGS_AT, HEAD, HEAD_WORDS, KINDS_AT, LINE, Line, Lines, META, PART, SEEN, count, get, set, words,
 };
 use super::distinct::{SKETCH_WORDS, Sketch};
-use super::key::{KIND_BITS, KeyHash, KeyPart, LONG, Part, same_text};
+use super::key::{KIND_BITS, KeyHash, KeyPart, LONG, PackedPart, same_text};
 use super::layout::{COLD_WORDS, FURTHER_HEAD, Layout};
 use super::lock_shards::{self, Inside, LockShards};
 use super::shard_index::ShardIndex;
@@ -40,7 +40,7 @@ pub(super) const CHAIN: usize = 1 << 12;
 const NOT_COMMON: u8 = u8::MAX - 1;
 /// Counters that need no lock of the shard's index.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Tally {
+pub(super) enum CountedEvent {
     Raised,
     Extended,
     Vetoed,
@@ -55,7 +55,7 @@ pub(super) type Tallies = [AtomicU64; 6];
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Shard {
-    pub(super) tallies: [Tallies; 2],
+    pub(super) counters: [Tallies; 2],
     shard_index: Mutex<ShardIndex>,
 }
 
@@ -64,8 +64,8 @@ impl Shard {
         self.shard_index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn count(&self, outside: bool, what: Tally) {
-        count(&self.tallies[usize::from(outside)][what as usize]);
+    pub(super) fn count(&self, outside: bool, what: CountedEvent) {
+        count(&self.counters[usize::from(outside)][what as usize]);
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Window {
 
 /// A key, and where it belongs.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct LookupKey<'a> {
     pub(super) key_hash: KeyHash,
     /// The key, unless the hash contains all of it.
     pub(super) key: &'a [KeyValue<'a>],
@@ -158,7 +158,7 @@ impl Keyed {
         let mut shards = list(layout.shards)?;
         for _ in 0..layout.shards {
             let shard_index = Mutex::new(ShardIndex::new(layout.rows)?);
-            shards.push(Shard { tallies: Default::default(), shard_index });
+            shards.push(Shard { counters: Default::default(), shard_index });
         }
         let window = |(window, ring): (&super::WindowShape, &usize)| Window {
             kind: window.kind,
@@ -239,17 +239,17 @@ impl Keyed {
     }
 
     /// Where a key belongs.
-    pub(super) fn place<'a>(&self, key: &'a [KeyValue<'a>]) -> Place<'a> {
+    pub(super) fn place<'a>(&self, key: &'a [KeyValue<'a>]) -> LookupKey<'a> {
         self.place_of(KeyHash::new(self.seed, key), key)
     }
 
     /// Where a key with a known hash belongs.
-    pub(super) fn place_of<'a>(&self, hash: KeyHash, key: &'a [KeyValue<'a>]) -> Place<'a> {
-        Place { key_hash: hash, key, bucket: self.bucket_at(hash.hash) }
+    pub(super) fn place_of<'a>(&self, hash: KeyHash, key: &'a [KeyValue<'a>]) -> LookupKey<'a> {
+        LookupKey { key_hash: hash, key, bucket: self.bucket_at(hash.hash) }
     }
 
     /// The row of a key.
-    pub(super) fn row_of(&self, place: &Place) -> Option<usize> {
+    pub(super) fn row_of(&self, place: &LookupKey) -> Option<usize> {
         self.find(place.bucket, &place.key_hash, place.key)
     }
 
@@ -272,7 +272,7 @@ impl Keyed {
     }
 
     /// The shard of a key's bucket.
-    pub(super) fn shard(&self, place: &Place) -> usize {
+    pub(super) fn shard(&self, place: &LookupKey) -> usize {
         place.bucket / self.layout.buckets
     }
 
@@ -380,7 +380,7 @@ impl Keyed {
     /// Whether a row's key equals this key, given that kinds and first part are equal.
     fn is_rest(&self, row: usize, key: &[KeyValue]) -> bool {
         key.iter().enumerate().all(|(i, value)| {
-            let (part, [low, high]) = (Part::of(value), self.part_words(row, i));
+            let (part, [low, high]) = (PackedPart::of(value), self.part_words(row, i));
             let same = part.low == get(low) && part.high == get(high);
             match value {
                 KeyValue::Bytes(text) if same && part.kind == LONG => same_text(self.text(row, i), text),
@@ -395,7 +395,7 @@ impl Keyed {
         let part = |i| {
             let kind = kinds >> (KIND_BITS * i) & ((1 << KIND_BITS) - 1);
             let [low, high] = self.part_words(row, i).map(get);
-            KeyPart::new(Part { kind, low, high }, self.text(row, i))
+            KeyPart::new(PackedPart { kind, low, high }, self.text(row, i))
         };
         (0..self.layout.parts).map(part).collect()
     }
@@ -405,7 +405,7 @@ impl Keyed {
     }
 
     /// The number of a row within its shard.
-    pub(super) fn local(&self, place: &Place, row: usize) -> u32 {
+    pub(super) fn local(&self, place: &LookupKey, row: usize) -> u32 {
         (row - self.shard(place) * self.layout.rows) as u32
     }
 

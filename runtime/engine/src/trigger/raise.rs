@@ -4,7 +4,7 @@
 //! cleared. (Rejected: a timer for each hold; it would run in another time than packets.)
 
 use super::cells::{META, UNTIL, get, set};
-use super::keyed::{Keyed, PARKED, Place, Tally, holds};
+use super::keyed::{CountedEvent, Keyed, LookupKey, PARKED, holds};
 use super::suppress::Suppressed;
 use super::visit::Moment;
 use super::{ActiveKey, Outcome, TriggerCounts};
@@ -19,7 +19,7 @@ impl Keyed {
         if !self.fits(key) {
             return Outcome::Nothing;
         }
-        self.shards[self.shard(&self.place(key))].count(false, Tally::Vetoed);
+        self.shards[self.shard(&self.place(key))].count(false, CountedEvent::Vetoed);
         Outcome::Vetoed
     }
 
@@ -31,7 +31,7 @@ impl Keyed {
         let place = self.place(key);
         let shard = &self.shards[self.shard(&place)];
         if self.suppressions.hit(place.key_hash.hash, key, now) {
-            shard.count(outside, Tally::Suppressed);
+            shard.count(outside, CountedEvent::Suppressed);
             return Outcome::Suppressed;
         }
         // Set before the key is raised, so that a thread that learns of the raise finds the mark.
@@ -46,7 +46,7 @@ impl Keyed {
                 if meta & PARKED == 0 {
                     if holds(get(&line[UNTIL]) as i64, now) {
                         // Its end had been noted, but the time has gone back.
-                        shard.tallies[0][Tally::Expired as usize].fetch_sub(1, Relaxed);
+                        shard.counters[0][CountedEvent::Expired as usize].fetch_sub(1, Relaxed);
                     } else {
                         set(&line[UNTIL], i64::MIN as u64);
                     }
@@ -60,18 +60,18 @@ impl Keyed {
             });
             raised.unwrap_or(Outcome::Full)
         });
-        let tally = match outcome {
-            Outcome::Raised => Tally::Raised,
-            Outcome::Extended => Tally::Extended,
-            _ => Tally::Full,
+        let event = match outcome {
+            Outcome::Raised => CountedEvent::Raised,
+            Outcome::Extended => CountedEvent::Extended,
+            _ => CountedEvent::Full,
         };
-        shard.count(outside, tally);
+        shard.count(outside, event);
         outcome
     }
 
     /// Raises a key that is marked already. Returns `None` when it is not marked.
     #[inline(always)]
-    fn raise_marked(&self, place: &Place, moment: &Moment, until: i64) -> Option<Outcome> {
+    fn raise_marked(&self, place: &LookupKey, moment: &Moment, until: i64) -> Option<Outcome> {
         let _inside = self.enter(place.bucket);
         let row = self.row_of(place)?;
         (get(&self.line(row)[META]) & PARKED != 0).then(|| self.prolong(place, row, moment, until))
@@ -80,7 +80,7 @@ impl Keyed {
     /// Makes a marked row active until `until`, unless it already is for longer. The caller holds
     /// the bucket's lock.
     #[inline(always)]
-    fn prolong(&self, place: &Place, row: usize, moment: &Moment, until: i64) -> Outcome {
+    fn prolong(&self, place: &LookupKey, row: usize, moment: &Moment, until: i64) -> Outcome {
         let now = moment.now;
         let (line, cold) = (self.line(row), self.cold(row));
         let (was, raises) = (get(&line[UNTIL]) as i64, get(&cold[1]));
@@ -93,7 +93,7 @@ impl Keyed {
             return Outcome::Extended;
         }
         if was != i64::MIN {
-            self.shards[self.shard(place)].count(false, Tally::Expired);
+            self.shards[self.shard(place)].count(false, CountedEvent::Expired);
         }
         set(&line[UNTIL], until as u64);
         set(&cold[0], now as u64);
@@ -147,7 +147,7 @@ impl Keyed {
         was: bool,
         marked: bool,
     ) {
-        let expired = &self.shards[shard].tallies[0][Tally::Expired as usize];
+        let expired = &self.shards[shard].counters[0][CountedEvent::Expired as usize];
         if marked {
             shard_index.rest(get(&self.line(self.row(shard, local))[super::cells::SEEN]) as i64, local);
         }
@@ -210,19 +210,19 @@ impl Keyed {
         for (i, shard) in self.shards.iter().enumerate() {
             let mut shard_index = shard.shard_index();
             self.end_holds(i, &mut shard_index, now, usize::MAX);
-            let [packets, outside] = &shard.tallies;
-            let of = |tally: Tally| get(&packets[tally as usize]);
-            let outside = |tally: Tally| get(&outside[tally as usize]);
-            counts.raised += of(Tally::Raised);
-            counts.extended += of(Tally::Extended);
-            counts.vetoed += of(Tally::Vetoed);
-            counts.suppressed += of(Tally::Suppressed);
-            counts.full += of(Tally::Full);
-            counts.expired += of(Tally::Expired);
-            counts.external += outside(Tally::Raised);
-            counts.external_extended += outside(Tally::Extended);
-            counts.external_suppressed += outside(Tally::Suppressed);
-            counts.external_full += outside(Tally::Full);
+            let [packets, outside] = &shard.counters;
+            let of = |event: CountedEvent| get(&packets[event as usize]);
+            let outside = |event: CountedEvent| get(&outside[event as usize]);
+            counts.raised += of(CountedEvent::Raised);
+            counts.extended += of(CountedEvent::Extended);
+            counts.vetoed += of(CountedEvent::Vetoed);
+            counts.suppressed += of(CountedEvent::Suppressed);
+            counts.full += of(CountedEvent::Full);
+            counts.expired += of(CountedEvent::Expired);
+            counts.external += outside(CountedEvent::Raised);
+            counts.external_extended += outside(CountedEvent::Extended);
+            counts.external_suppressed += outside(CountedEvent::Suppressed);
+            counts.external_full += outside(CountedEvent::Full);
             counts.active += shard_index.active.len() as u64;
             counts.cleared += shard_index.cleared;
             counts.entered += shard_index.entered;

@@ -62,7 +62,7 @@ pub struct Feed {
 
 /// What a packet reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct FeedResult {
     pub app: App,
     pub found: Vec<usize>,
     pub said: Vec<(Facet, String)>,
@@ -82,7 +82,7 @@ impl Feed {
         }
     }
 
-    pub fn give(&mut self, segment: &Segment) -> Told {
+    pub fn give(&mut self, segment: &Segment) -> FeedResult {
         self.sight.begin();
         let app = self.streams.observe(&self.environment, 0, segment, &mut self.sight);
         assert!(self.streams.counts().adds_up(), "{:?}", self.streams.counts());
@@ -96,16 +96,16 @@ impl Feed {
                 FacetValue::Text(text) => (facet, String::from_utf8_lossy(text).into_owned()),
             }));
         }
-        Told { app, found, said }
+        FeedResult { app, found, said }
     }
 
     /// A TCP segment from the client of flow 0.
-    pub fn client(&mut self, start: u64, payload: &[u8]) -> Told {
+    pub fn client(&mut self, start: u64, payload: &[u8]) -> FeedResult {
         self.give(&segment(true, start as i64, payload))
     }
 
     /// A TCP segment from the server of flow 0.
-    pub fn server(&mut self, start: u64, payload: &[u8]) -> Told {
+    pub fn server(&mut self, start: u64, payload: &[u8]) -> FeedResult {
         self.give(&segment(false, start as i64, payload))
     }
 

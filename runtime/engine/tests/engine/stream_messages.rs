@@ -2,7 +2,7 @@
 //! difference. The messages are as clients and servers send them. (Rejected: messages of random
 //! bytes alone; they are refused at the first byte.)
 
-use crate::feed::{DNS, Feed, HTTP, TLS, Told, UDP, program, segment};
+use crate::feed::{DNS, Feed, FeedResult, HTTP, TLS, UDP, program, segment};
 use mrule_compiler::fields::{App, Facet};
 use mrule_engine::flow::Segment;
 use mrule_engine::stream::StreamLimits;
@@ -264,7 +264,7 @@ fn dns_datagrams() {
         told
     };
     let text = |facet, text: &str| (facet, text.to_owned());
-    let told: Told = give(true, question(0x0100, &[(EXAMPLE, 28)]));
+    let told: FeedResult = give(true, question(0x0100, &[(EXAMPLE, 28)]));
     assert_eq!(told.app, App::Dns);
     assert_eq!(
         told.said,

@@ -10,7 +10,7 @@ mod streams;
 mod take_over;
 
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::Wire;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -36,7 +36,7 @@ const ADDRESS: &str = "10.2.0.1:443";
 
 /// A mirrorc that can be asked remotely, with the secrets of its tokens.
 struct RemoteRun {
-    place: Place,
+    place: ControlledRun,
 }
 
 impl RemoteRun {
@@ -45,8 +45,13 @@ impl RemoteRun {
         let dir = tempfile::tempdir().unwrap();
         let files = RemoteRun::files(wire, dir.path(), tokens);
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
-        let place =
-            Place::start_in(dir, wire, MIRRORC, RULES, &[&["--listen", ADDRESS], &files[..], more].concat());
+        let place = ControlledRun::start_in(
+            dir,
+            wire,
+            MIRRORC,
+            RULES,
+            &[&["--listen", ADDRESS], &files[..], more].concat(),
+        );
         RemoteRun { place }
     }
 

@@ -118,18 +118,18 @@ fn requests(document: &Value) -> Vec<Request> {
 }
 
 /// Asks all of them on one connection, and gives the statuses in order.
-fn ask_all(afar: &RemoteRun, wire: &Wire, token: &str, requests: &[Request]) -> Vec<u16> {
+fn ask_all(remote: &RemoteRun, wire: &Wire, token: &str, requests: &[Request]) -> Vec<u16> {
     let secret = if token.is_empty() {
         "mirrorc_0".into()
     } else {
-        std::fs::read_to_string(afar.path(token)).unwrap()
+        std::fs::read_to_string(remote.path(token)).unwrap()
     };
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let one = |request: &Request| {
         let method = request.method.to_uppercase();
         let data = match request.body {
             "" => String::new(),
-            "rule" => format!("data-binary = \"@{}\"\n", afar.path("a.mrule")),
+            "rule" => format!("data-binary = \"@{}\"\n", remote.path("a.mrule")),
             body => format!("data-binary = \"{}\"\n", quoted(body)),
         };
         format!(
@@ -139,12 +139,12 @@ fn ask_all(afar: &RemoteRun, wire: &Wire, token: &str, requests: &[Request]) -> 
             request.path,
             request.kind,
             secret.trim(),
-            afar.path("cert"),
+            remote.path("cert"),
             if request.route.ends_with("/events") { 1 } else { 20 },
         )
     };
     let config = requests.iter().map(one).collect::<Vec<_>>().join("next\n");
-    let config = afar.place.write("requests", &config);
+    let config = remote.place.write("requests", &config);
     let said = wire.try_run(&wire.right, &["curl", "-s", "-K", &config]);
     String::from_utf8_lossy(&said.stdout).lines().map(|line| line.parse().unwrap()).collect()
 }
@@ -161,18 +161,18 @@ fn every_route_by_every_role_of_every_policy() {
             let (role, of) = name.split_once('-').unwrap();
             tokens.push((name, role, of));
         }
-        let afar = RemoteRun::start(wire, &tokens, &[]);
-        let document = ask(&afar.place.socket, "get", "/v1/openapi.json", "", b"").json();
+        let remote = RemoteRun::start(wire, &tokens, &[]);
+        let document = ask(&remote.place.socket, "get", "/v1/openapi.json", "", b"").json();
         let requests = requests(&document);
         assert!(requests.len() > 25, "{} routes", requests.len());
-        let rules = RULES.replace("DIR", afar.place.dir.path().to_str().unwrap());
+        let rules = RULES.replace("DIR", remote.place.dir.path().to_str().unwrap());
         let load = |name: &str, text: &str| {
             let path = format!("/v1/policies/{name}");
-            let loaded = ask(&afar.place.socket, "put", &path, "text/plain", text.as_bytes());
+            let loaded = ask(&remote.place.socket, "put", &path, "text/plain", text.as_bytes());
             assert_eq!(loaded.status, 200, "{}", loaded.body);
         };
         let other = "station o { pcapng \"DIR/o.pcapng\" }\nrule r { match tcp  snaplen 60  to o }";
-        load("other", &other.replace("DIR", afar.place.dir.path().to_str().unwrap()));
+        load("other", &other.replace("DIR", remote.place.dir.path().to_str().unwrap()));
         let mut wrong = Vec::new();
         for request in &requests {
             // An operator may give a station another limit, only an author another target.
@@ -188,7 +188,7 @@ fn every_route_by_every_role_of_every_policy() {
         }
         for (name, role, bound) in &tokens {
             load("main", &rules);
-            let statuses = ask_all(&afar, wire, name, &requests);
+            let statuses = ask_all(&remote, wire, name, &requests);
             assert_eq!(statuses.len(), requests.len(), "{name}");
             for (request, status) in requests.iter().zip(statuses) {
                 let expected = expected(request, role, bound);
@@ -212,9 +212,9 @@ fn every_route_by_every_role_of_every_policy() {
                 }
             }
         }
-        let strangers = ask_all(&afar, wire, "", &requests);
+        let strangers = ask_all(&remote, wire, "", &requests);
         assert!(strangers.iter().all(|status| *status == 401), "{strangers:?}");
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-        afar.place.run.stop();
+        remote.place.run.stop();
     });
 }

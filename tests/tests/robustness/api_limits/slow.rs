@@ -3,7 +3,7 @@
 
 use super::{RULES, RemoteRun, begun, is_closed, silent};
 use crate::{MIRRORC, rounds};
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire};
 use std::io::Write;
@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 4000 } 
 #[test]
 fn slow_bodies_on_every_route_hold_nobody_up() {
     with_wire("slow_bodies_on_every_route_hold_nobody_up", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         let document = ask(&place.socket, "get", "/v1/openapi.json", "", b"").json();
         let mut held = Vec::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
@@ -68,7 +68,7 @@ fn slow_bodies_on_every_route_hold_nobody_up() {
 #[test]
 fn a_body_that_comes_too_slowly_is_refused() {
     with_wire("a_body_that_comes_too_slowly_is_refused", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         let mut answers = Vec::new();
         for path in ["/v1/policies/main/tables/quiet", "/v1/policies/slow", "/v1/policies/main/params/head"] {
             let head =
@@ -91,7 +91,7 @@ fn a_body_that_comes_too_slowly_is_refused() {
 fn silent_connections_of_one_address_leave_room_for_others() {
     with_wire("silent_connections_of_one_address_leave_room_for_others", |wire| {
         let more = ["--api-connections", "120", "--api-connections-per-address", "60"];
-        let afar = RemoteRun::start(wire, &[("vera", "viewer", "")], &more);
+        let remote = RemoteRun::start(wire, &[("vera", "viewer", "")], &more);
         // From a second address, all that there is for one.
         wire.ip(&wire.right, &["addr", "add", "10.2.0.3/24", "dev", "mon"]);
         let mut connections = silent(wire, 100);
@@ -101,8 +101,8 @@ fn silent_connections_of_one_address_leave_room_for_others() {
         let closed = closed.count();
         assert!(closed >= 40, "{closed} of 100 were closed at once: an address has 60");
         // The owner is answered, and so is a client elsewhere.
-        assert_eq!(ask(&afar.place.socket, "get", "/v1/health", "", b"").status, 200);
-        let (ca, shows) = (afar.path("cert"), std::fs::read_to_string(afar.path("vera")).unwrap());
+        assert_eq!(ask(&remote.place.socket, "get", "/v1/health", "", b"").status, 200);
+        let (ca, shows) = (remote.path("cert"), std::fs::read_to_string(remote.path("vera")).unwrap());
         let shows = format!("Authorization: Bearer {}", shows.trim());
         let url = format!("https://{}/v1/health", super::ADDRESS);
         let elsewhere =
@@ -110,9 +110,9 @@ fn silent_connections_of_one_address_leave_room_for_others() {
         let said = wire.run(&wire.right, &elsewhere);
         assert!(said.contains("\"status\""), "{said}");
         // A handshake has five seconds; then the address has room again.
-        until("the silent ones are closed", || afar.ask(wire, "vera", "GET", "/v1/health", "").0 == 200);
+        until("the silent ones are closed", || remote.ask(wire, "vera", "GET", "/v1/health", "").0 == 200);
         drop(connections);
-        afar.place.run.stop();
+        remote.place.run.stop();
     });
 }
 
@@ -120,31 +120,31 @@ fn silent_connections_of_one_address_leave_room_for_others() {
 fn all_places_taken_by_strangers_are_given_to_clients() {
     with_wire("all_places_taken_by_strangers_are_given_to_clients", |wire| {
         let more = ["--api-connections", "40", "--api-connections-per-address", "1000"];
-        let afar = RemoteRun::start(wire, &[("vera", "viewer", "")], &more);
+        let remote = RemoteRun::start(wire, &[("vera", "viewer", "")], &more);
         for _ in 0..rounds(3, 20) {
             let connections = silent(wire, 120);
             let asked = Instant::now();
-            assert_eq!(afar.ask(wire, "vera", "GET", "/v1/health", "").0, 200);
+            assert_eq!(remote.ask(wire, "vera", "GET", "/v1/health", "").0, 200);
             assert!(asked.elapsed() < 2 * SOON, "{:?}", asked.elapsed());
-            assert_eq!(ask(&afar.place.socket, "get", "/v1/health", "", b"").status, 200);
+            assert_eq!(ask(&remote.place.socket, "get", "/v1/health", "", b"").status, 200);
             drop(connections);
         }
-        afar.place.run.stop();
+        remote.place.run.stop();
     });
 }
 
 #[test]
 fn bodies_have_a_budget_and_the_owner_a_part_of_it() {
     with_wire("bodies_have_a_budget_and_the_owner_a_part_of_it", |wire| {
-        let afar = RemoteRun::start(wire, &[("anna", "author", "")], &["--api-body-memory", "8MiB"]);
-        let before = afar.place.run.memory();
+        let remote = RemoteRun::start(wire, &[("anna", "author", "")], &["--api-body-memory", "8MiB"]);
+        let before = remote.place.run.memory();
         let part = vec![b' '; 1 << 20];
         // Unfinished programs at the owner's socket fill what there is.
         let head = "PUT /v1/policies/x HTTP/1.1\r\nhost: x\r\ncontent-length: 60000000\r\n\r\n";
         let mut held = Vec::new();
         let mut refused = 0;
         for _ in 0..20 {
-            let mut stream = begun(&afar.place.socket, head);
+            let mut stream = begun(&remote.place.socket, head);
             stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
             for _ in 0..2 {
                 refused += usize::from(stream.write_all(&part).is_err());
@@ -160,18 +160,24 @@ fn bodies_have_a_budget_and_the_owner_a_part_of_it() {
                 said.contains("503") && said.contains("retry-after")
             })
         });
-        let grown = afar.place.run.memory().saturating_sub(before);
+        let grown = remote.place.run.memory().saturating_sub(before);
         assert!(grown < 64 << 20, "{grown} bytes for unfinished programs, {refused} writes failed");
         // What is short has room of what is left, and all has when they are gone.
-        assert_eq!(ask(&afar.place.socket, "get", "/v1/health", "", b"").status, 200);
+        assert_eq!(ask(&remote.place.socket, "get", "/v1/health", "", b"").status, 200);
         drop(held);
         let program = "station s { pcapng \"DIR/acme.pcapng\" }\nrule r { match tcp  snaplen 60  to s }";
-        let program = program.replace("DIR", afar.place.dir.path().to_str().unwrap());
+        let program = program.replace("DIR", remote.place.dir.path().to_str().unwrap());
         until("there is room again", || {
-            ask(&afar.place.socket, "put", "/v1/policies/acme?dry_run=true", "text/plain", program.as_bytes())
-                .status
+            ask(
+                &remote.place.socket,
+                "put",
+                "/v1/policies/acme?dry_run=true",
+                "text/plain",
+                program.as_bytes(),
+            )
+            .status
                 == 200
         });
-        afar.place.run.stop();
+        remote.place.run.stop();
     });
 }

@@ -4,7 +4,7 @@
 use super::RULES;
 use crate::{MIRRORC, rounds};
 use mrule_tests::cli::mirrorc;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire, write_rules};
 use std::io::{Read, Write};
@@ -30,7 +30,7 @@ fn a_load_does_not_write_all_rows_again() {
         let rules = if mrule_compiles(&text) { text } else { RULES.to_owned() };
         let state = tempfile::tempdir().unwrap();
         let more = ["--state", state.path().to_str().unwrap()];
-        let place = Place::start(wire, MIRRORC, &rules, &more);
+        let place = ControlledRun::start(wire, MIRRORC, &rules, &more);
         let all: String = (0..rows)
             .map(|n| format!("{{\"key\": \"10.{}.{}.{}\"}}\n", n >> 16, n >> 8 & 255, n & 255))
             .collect();
@@ -79,7 +79,7 @@ fn mrule_compiles(text: &str) -> bool {
 #[test]
 fn raises_land_while_a_station_is_set() {
     with_wire("raises_land_while_a_station_is_set", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let setter = scope.spawn(|| {
@@ -109,7 +109,7 @@ fn raises_land_while_a_station_is_set() {
 #[test]
 fn an_entity_tag_is_given_once() {
     with_wire("an_entity_tag_is_given_once", |wire| {
-        let mut place = Place::start(wire, MIRRORC, RULES, &[]);
+        let mut place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         let mut tags = Vec::new();
         let other = "station o { pcapng \"DIR/o.pcapng\" }\nrule r { match tcp  snaplen 60  to o }";
         for _ in 0..2 {
@@ -141,7 +141,7 @@ fn small_things_are_right() {
             station lake { pcapng \"DIR/lake.pcapng\" }
             rule r { match attack[net.addr] or pings  snaplen full  to lake }
             limit q { match net.src in quiet or net.src in owners  snaplen none }\n";
-        let place = Place::start(wire, MIRRORC, text, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, text, &[]);
         // A name that is not there is 404 by every verb.
         for (method, path, body) in [
             ("get", "triggers/none", ""),

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 #[test]
 fn a_stream_ends_with_its_token() {
     with_wire("a_stream_ends_with_its_token", |wire| {
-        let afar = RemoteRun::start(wire, &[("vera", "viewer", ""), ("otto", "operator", "")], &[]);
+        let remote = RemoteRun::start(wire, &[("vera", "viewer", ""), ("otto", "operator", "")], &[]);
         let [mut vera, mut otto] = ["vera", "otto"].map(|name| {
-            afar.events(wire, name, "?after=0", &afar.place.dir.path().join(format!("{name}.sse")))
+            remote.events(wire, name, "?after=0", &remote.place.dir.path().join(format!("{name}.sse")))
         });
         until("both listen", || vera.said().contains("has started") && otto.said().contains("has started"));
-        let tokens = std::fs::read_to_string(afar.path("tokens")).unwrap();
+        let tokens = std::fs::read_to_string(remote.path("tokens")).unwrap();
         let without: Vec<&str> = tokens.lines().filter(|line| !line.starts_with("vera")).collect();
-        std::fs::write(afar.path("tokens"), without.join("\n")).unwrap();
-        afar.place.run.hang_up();
+        std::fs::write(remote.path("tokens"), without.join("\n")).unwrap();
+        remote.place.run.hang_up();
         let asked = Instant::now();
         until("the stream is over", || vera.is_over());
         assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
@@ -25,23 +25,23 @@ fn a_stream_ends_with_its_token() {
         assert!(!otto.is_over(), "it is still known");
         // The same name with another role is another token.
         let changed: String = without.join("\n").replace("otto operator", "otto viewer");
-        std::fs::write(afar.path("tokens"), changed).unwrap();
-        afar.place.run.hang_up();
+        std::fs::write(remote.path("tokens"), changed).unwrap();
+        remote.place.run.hang_up();
         until("the other stream is over", || otto.is_over());
-        afar.place.run.stop();
+        remote.place.run.stop();
     });
 }
 
 #[test]
 fn a_stream_goes_on_where_it_was_left() {
     with_wire("a_stream_goes_on_where_it_was_left", |wire| {
-        let afar = RemoteRun::start(wire, &[("vera", "viewer", "")], &[]);
-        let raise = |n: u32| afar.place.command(&["trigger", "raise", "attack", &format!("10.7.0.{n}")]);
-        let file = |name: &str| afar.place.dir.path().join(name);
-        let live = afar.events(wire, "vera", "?kind=raised", &file("live"));
+        let remote = RemoteRun::start(wire, &[("vera", "viewer", "")], &[]);
+        let raise = |n: u32| remote.place.command(&["trigger", "raise", "attack", &format!("10.7.0.{n}")]);
+        let file = |name: &str| remote.place.dir.path().join(name);
+        let live = remote.events(wire, "vera", "?kind=raised", &file("live"));
         until("it listens", || {
             raise(1);
-            afar.place.command(&["trigger", "clear", "attack"]);
+            remote.place.command(&["trigger", "clear", "attack"]);
             live.said().contains("10.7.0.1")
         });
         assert!(!live.said().contains("\"event\":\"change\"") && !live.said().contains("cleared"));
@@ -49,7 +49,7 @@ fn a_stream_goes_on_where_it_was_left() {
             live.said().lines().rev().find_map(|line| line.strip_prefix("id: ").map(str::to_owned)).unwrap();
         drop(live);
         (2..=40).for_each(|n| drop(raise(n)));
-        let again = afar.events(wire, "vera", &format!("?kind=raised&after={last}"), &file("again"));
+        let again = remote.events(wire, "vera", &format!("?kind=raised&after={last}"), &file("again"));
         until("it has caught up", || again.said().contains("10.7.0.40"));
         raise(41);
         until("it goes on live", || again.said().contains("10.7.0.41"));
@@ -61,28 +61,28 @@ fn a_stream_goes_on_where_it_was_left() {
         }
         assert!(!said.contains("event: lost"), "{said}");
         // A number of a run that is over.
-        let other = afar.events(wire, "vera", "?after=99999999999999999", &file("other"));
+        let other = remote.events(wire, "vera", "?after=99999999999999999", &file("other"));
         until("it is told", || other.said().contains("event: lost"));
         until("and gets what there is", || other.said().contains("has started"));
-        assert_eq!(ask(&afar.place.socket, "get", "/v1/events?after=x", "", b"").status, 400);
-        assert_eq!(ask(&afar.place.socket, "get", "/v1/events?kind=odd", "", b"").status, 400);
-        afar.place.run.stop();
+        assert_eq!(ask(&remote.place.socket, "get", "/v1/events?after=x", "", b"").status, 400);
+        assert_eq!(ask(&remote.place.socket, "get", "/v1/events?kind=odd", "", b"").status, 400);
+        remote.place.run.stop();
     });
 }
 
 #[test]
 fn a_token_of_one_policy_sees_that_policy() {
     with_wire("a_token_of_one_policy_sees_that_policy", |wire| {
-        let afar = RemoteRun::start(wire, &[("acme", "viewer", "acme"), ("vera", "viewer", "")], &[]);
+        let remote = RemoteRun::start(wire, &[("acme", "viewer", "acme"), ("vera", "viewer", "")], &[]);
         let text = "station own { pcapng \"DIR/own.pcapng\" }\ntrigger mine by net.src { external  hold 1h }\n\
                     rule r { match mine  snaplen 60  to own }";
-        let path = afar.place.write("acme.mrule", text);
-        let listener = afar.events(wire, "acme", "?after=0", &afar.place.dir.path().join("acme.sse"));
-        afar.place.command(&["load", &path, "--as", "acme"]);
-        afar.place.command(&["trigger", "raise", "attack", "10.6.0.1"]);
-        afar.place.command(&["trigger", "raise", "mine", "10.6.0.2", "--policy", "acme"]);
+        let path = remote.place.write("acme.mrule", text);
+        let listener = remote.events(wire, "acme", "?after=0", &remote.place.dir.path().join("acme.sse"));
+        remote.place.command(&["load", &path, "--as", "acme"]);
+        remote.place.command(&["trigger", "raise", "attack", "10.6.0.1"]);
+        remote.place.command(&["trigger", "raise", "mine", "10.6.0.2", "--policy", "acme"]);
         until("it hears of its own", || listener.said().contains("10.6.0.2"));
-        let ask = |path: &str| afar.ask(wire, "acme", "GET", path, "");
+        let ask = |path: &str| remote.ask(wire, "acme", "GET", path, "");
         let mut all = listener.said();
         for path in
             ["/v1/stats", "/v1/stations", "/v1/metrics", "/v1/events/history", "/v1/policies", "/v1/flows"]
@@ -99,7 +99,7 @@ fn a_token_of_one_policy_sees_that_policy() {
         }
         assert_eq!(ask("/v1/policies/main").0, 404);
         assert_eq!(ask("/v1/flows/top?policy=main").0, 404);
-        assert!(afar.ask(wire, "vera", "GET", "/v1/stats", "").1.contains("acme/own"));
-        afar.place.run.stop();
+        assert!(remote.ask(wire, "vera", "GET", "/v1/stats", "").1.contains("acme/own"));
+        remote.place.run.stop();
     });
 }

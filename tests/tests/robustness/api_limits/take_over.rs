@@ -5,7 +5,7 @@
 
 use super::{ADDRESS, RULES, RemoteRun};
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{Mirrorc, Wire, until, with_wire};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,9 +24,9 @@ fn a_take_over_has_the_same_address_and_socket() {
     with_wire("a_take_over_has_the_same_address_and_socket", |wire| {
         let state = tempfile::tempdir().unwrap();
         let more = ["--state", state.path().to_str().unwrap()];
-        let mut afar = RemoteRun::start(wire, &[("vera", "viewer", "")], &more);
-        let [rules, control] = ["a.mrule", "control"].map(|name| afar.path(name));
-        let files = ["cert", "key", "tokens"].map(|name| afar.path(name));
+        let mut remote = RemoteRun::start(wire, &[("vera", "viewer", "")], &more);
+        let [rules, control] = ["a.mrule", "control"].map(|name| remote.path(name));
+        let files = ["cert", "key", "tokens"].map(|name| remote.path(name));
         let [cert, key, tokens] = files.each_ref().map(String::as_str);
         let words =
             [&*rules, "--bridge", "in0:out0", "--control", &control, "--listen", ADDRESS, "--tls-cert", cert];
@@ -37,18 +37,18 @@ fn a_take_over_has_the_same_address_and_socket() {
                 let command = ["ping", "-q", "-i", "0.005", "-c", "800", "-W", "1", "10.1.0.2"];
                 String::from_utf8(wire.try_run(&wire.left, &command).stdout).unwrap()
             });
-            let (afar, over) = (&afar, &over);
+            let (remote, over) = (&remote, &over);
             let asking = scope.spawn(move || {
                 let mut answers = Vec::new();
                 while !over.load(Ordering::SeqCst) {
-                    let status = afar.ask(wire, "vera", "GET", "/v1/health", "").0;
+                    let status = remote.ask(wire, "vera", "GET", "/v1/health", "").0;
                     answers.push((Instant::now(), status));
                 }
                 answers
             });
             std::thread::sleep(Duration::from_millis(500));
             let next = wire.mirrorc(MIRRORC, &words);
-            until("the next one answers", || afar.place.status().1["status"] == "ok");
+            until("the next one answers", || remote.place.status().1["status"] == "ok");
             std::thread::sleep(Duration::from_millis(500));
             over.store(true, Ordering::SeqCst);
             (next, ping.join().unwrap(), asking.join().unwrap())
@@ -61,13 +61,13 @@ fn a_take_over_has_the_same_address_and_socket() {
         // One may be cut off while the old one ends; none is refused.
         assert!(answers.len() - good.len() <= 1, "{answers:?}");
         assert!(gap < Duration::from_secs(4), "{gap:?} without an answer");
-        let old = std::mem::replace(&mut afar.place.run, next);
+        let old = std::mem::replace(&mut remote.place.run, next);
         let (code, said) = old.ended();
         assert!(code == Some(0) && said.contains("takes over the bridges"), "{code:?} {said}");
-        let history = afar.place.command(&["events", "--history"]);
-        let by = format!("process {} has taken over", afar.place.run.pid());
+        let history = remote.place.command(&["events", "--history"]);
+        let by = format!("process {} has taken over", remote.place.run.pid());
         assert!(history.contains(&by) && !history.contains("a signal ends"), "{by}: {history}");
-        afar.place.run.stop();
+        remote.place.run.stop();
     });
 }
 
@@ -77,17 +77,17 @@ fn what_somebody_else_has_is_not_taken_over() {
         let dir = tempfile::tempdir().unwrap();
         let files = RemoteRun::files(wire, dir.path(), &[("vera", "viewer", "")]);
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
-        let start = |place: Place, listen: &[&str]| -> Place {
+        let start = |place: ControlledRun, listen: &[&str]| -> ControlledRun {
             let (rules, control) =
                 (place.dir.path().join("a.mrule"), place.socket.to_str().unwrap().to_owned());
             let words =
                 [&[rules.to_str().unwrap(), "--bridge", "in0:out0", "--control", &control], listen].concat();
-            Place { run: wire.mirrorc(MIRRORC, &words), ..place }
+            ControlledRun { run: wire.mirrorc(MIRRORC, &words), ..place }
         };
-        let place = Place::start_in(dir, wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start_in(dir, wire, MIRRORC, RULES, &[]);
         let rules = place.dir.path().join("a.mrule");
         let again = [rules.to_str().unwrap(), "--bridge", "in0:out0", "--take-over"];
-        let still_at_work = |place: &Place| {
+        let still_at_work = |place: &ControlledRun| {
             assert_eq!(place.status().1["status"], "ok");
             assert!(wire.pings(&["10.1.0.2"]) && !place.run.said().contains("takes over"));
         };
@@ -115,18 +115,18 @@ fn what_somebody_else_has_is_not_taken_over() {
         // An address that is free only when the old one has ended: a port that needs a privilege
         // cannot wait for that.
         let wide = |at: &'static str| [&["--listen", at][..], &files].concat();
-        let Place { dir, run, socket } = place;
+        let ControlledRun { dir, run, socket } = place;
         run.stop();
-        let place = start(Place { dir, run: Mirrorc::none(), socket }, &wide("0.0.0.0:443"));
+        let place = start(ControlledRun { dir, run: Mirrorc::none(), socket }, &wide("0.0.0.0:443"));
         let said = refused(wire, &[&again[..], &wide(ADDRESS)].concat());
         assert!(said.contains("listens at 0.0.0.0:443") && said.contains("name the same address"), "{said}");
         still_at_work(&place);
-        let Place { dir, run, socket } = place;
+        let ControlledRun { dir, run, socket } = place;
         run.stop();
-        let place = start(Place { dir, run: Mirrorc::none(), socket }, &wide("0.0.0.0:8443"));
+        let place = start(ControlledRun { dir, run: Mirrorc::none(), socket }, &wide("0.0.0.0:8443"));
         let next = [&["--take-over"], &wide("10.2.0.1:8443")[..]].concat();
-        let Place { dir, run, socket } = place;
-        let place = start(Place { dir, run: Mirrorc::none(), socket }, &next);
+        let ControlledRun { dir, run, socket } = place;
+        let place = start(ControlledRun { dir, run: Mirrorc::none(), socket }, &next);
         assert_eq!(run.ended().0, Some(0));
         let listening = wire.run(&wire.here, &["ss", "-Hltn"]);
         assert!(listening.contains("10.2.0.1:8443") && !listening.contains("0.0.0.0:8443"), "{listening}");

@@ -3,7 +3,7 @@
 
 use super::{mirrorc, rules, told};
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::with_wire;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -60,7 +60,7 @@ fn send(socket: &Path, request: &str, body: &str) -> UnixStream {
 #[test]
 fn ten_large_dry_runs_leave_the_api_answering_and_go_with_their_clients() {
     with_wire("robust_budget_compile", |wire| {
-        let place = Place::start(wire, MIRRORC, SMALL, &["--no-seccomp"]);
+        let place = ControlledRun::start(wire, MIRRORC, SMALL, &["--no-seccomp"]);
         let before = place.run.memory();
         let text =
             format!("station s {{ pcapng \"{}/s.pcapng\" }}\n{}", place.dir.path().display(), alike(20_000));
@@ -116,7 +116,7 @@ fn a_program_over_the_budget_of_nodes_or_time_is_refused_by_name() {
     assert_eq!(code, 1, "{says}");
     assert!(says.contains("E0402") && says.contains("--compile-time"), "{says}");
     with_wire("robust_budget_nodes", |wire| {
-        let place = Place::start(wire, MIRRORC, SMALL, &["--compile-nodes", "500"]);
+        let place = ControlledRun::start(wire, MIRRORC, SMALL, &["--compile-nodes", "500"]);
         let text = std::fs::read_to_string(&path).unwrap();
         let answer = ask(&place.socket, "PUT /v1/policies/x", &text, Duration::from_secs(30)).unwrap();
         assert!(answer.contains(" 422 ") && answer.contains("E0401"), "{answer}");

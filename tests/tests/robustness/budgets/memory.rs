@@ -3,7 +3,7 @@
 use super::{mirrorc, rules, told, trigger};
 use crate::MIRRORC;
 use mrule_tests::choices::Choices;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::memory::limited;
 use mrule_tests::wire::with_wire;
 
@@ -21,7 +21,8 @@ fn huge() -> String {
 #[test]
 fn a_program_over_the_budget_is_refused_and_the_old_one_goes_on() {
     with_wire("robust_budget_memory", |wire| {
-        let place = Place::start(wire, MIRRORC, SMALL, &["--memory", "512MiB", "--policy-memory", "256MiB"]);
+        let place =
+            ControlledRun::start(wire, MIRRORC, SMALL, &["--memory", "512MiB", "--policy-memory", "256MiB"]);
         let huge = rules(place.dir.path(), "huge.mrule", &huge());
         for (words, option) in [
             (&["load", &huge, "--as", "other", "--dry-run"][..], "--policy-memory"),
@@ -74,7 +75,7 @@ fn a_run_over_the_budget_does_not_start() {
 #[test]
 fn capacities_are_the_same_before_and_while_it_runs() {
     with_wire("robust_budget_capacity", |wire| {
-        let place = Place::start(wire, MIRRORC, SMALL, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, SMALL, &[]);
         let path = place.dir.path().join("a.mrule");
         let (says, code) = told(&mirrorc(&["check", "--cost", path.to_str().unwrap()]));
         assert_eq!(code, 0, "{says}");
@@ -98,7 +99,8 @@ fn tables_grow_within_the_budget() {
         let text = "station lake { pcapng \"DIR/lake.pcapng\" }
             table seen : set<ip> = { 10.0.0.1 }
             rule r { match net.src in seen  snaplen full  to lake }\n";
-        let place = Place::start(wire, MIRRORC, text, &["--memory", "512MiB", "--policy-memory", "24MiB"]);
+        let place =
+            ControlledRun::start(wire, MIRRORC, text, &["--memory", "512MiB", "--policy-memory", "24MiB"]);
         let other = place.write("other.mrule", &text.replace("lake", "pond"));
         place.command(&["load", &other, "--as", "other"]);
         let row = |i: u32| format!("{{\"key\": [\"{}\"]}}\n", std::net::Ipv4Addr::from(i + 0x0a00_0000));

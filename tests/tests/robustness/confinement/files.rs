@@ -3,7 +3,7 @@
 
 use super::{Host, RULES, names};
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{until, with_wire, write_rules};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -12,7 +12,7 @@ use std::path::Path;
 #[test]
 fn one_file_is_written_by_one_station_by_whatever_path() {
     with_wire("one_file_is_written_by_one_station_by_whatever_path", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         let own = place.dir.path().join("own");
         let dir = place.dir.path().to_str().unwrap();
         let at = |path: &str| place.dir.path().join(path).to_str().unwrap().to_owned();
@@ -59,7 +59,7 @@ fn a_ring_deletes_only_what_it_made() {
     with_wire("a_ring_deletes_only_what_it_made", |wire| {
         let ring = "pcapng \"DIR/cap/x.pcapng\" rotate 4KiB keep 1";
         let rules = format!("station s {{ {ring} }}\nrule r {{ match any  snaplen 400  to s }}\n");
-        let place = Place::start(wire, MIRRORC, &rules, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, &rules, &[]);
         let cap = place.dir.path().join("cap");
         // Another policy's file has a name that this ring would give.
         let other = cap.join("x_00000_20260101000000.pcapng").to_str().unwrap().to_owned();
@@ -118,7 +118,8 @@ fn what_a_run_makes_is_private() {
             station c { pipe \"DIR/made/deep/fifo\" }
             rule r { match any  snaplen 60  to a, b, c }\n";
         let (state, events) = (at("state"), at("events"));
-        let place = Place::start_in(dir, wire, MIRRORC, rules, &["--state", &state, "--events-out", &events]);
+        let place =
+            ControlledRun::start_in(dir, wire, MIRRORC, rules, &["--state", &state, "--events-out", &events]);
         wire.pings(&["10.1.0.2"]);
         place.command(&["station", "drain", "a"]);
         until("the history is on the disk", || made.join("state/history.sqlite-wal").exists());

@@ -3,8 +3,8 @@
 //! how much of a write a full file system takes is what matters.)
 
 use crate::MIRRORC;
-use mrule_tests::control::Place;
-use mrule_tests::copies::told;
+use mrule_tests::control::ControlledRun;
+use mrule_tests::copies::labelled_copies;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire};
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +25,7 @@ fn small_binary(dir: &Path, size: &str) -> String {
 }
 
 /// A path as the process sees it.
-fn inside(place: &Place, name: &str) -> PathBuf {
+fn inside(place: &ControlledRun, name: &str) -> PathBuf {
     let path = place.dir.path().join(name);
     Path::new(&format!("/proc/{}/root", place.run.pid())).join(path.strip_prefix("/").unwrap())
 }
@@ -37,11 +37,11 @@ fn a_full_disk_costs_copies_and_nothing_else() {
         let binary = small_binary(dir.path(), "1m");
         let rules = "station lake { pcapng \"DIR/small/lake.pcapng\" }
             rule all { match any  snaplen full  to lake }\n";
-        let place = Place::start_in(dir, wire, &binary, rules, &[]);
+        let place = ControlledRun::start_in(dir, wire, &binary, rules, &[]);
         wire.tcp("8M", &[]);
         place.run.says("no room for");
         assert!(wire.pings(&["10.1.0.2"]), "forwarding goes on");
-        let whole = told(&inside(&place, "small/lake.pcapng"));
+        let whole = labelled_copies(&inside(&place, "small/lake.pcapng"));
         assert!(!whole.is_empty(), "whole copies are in the file");
         let list = place.json(&["station", "list"]);
         assert!(list[0]["dropped"].as_u64().unwrap() > 0, "{list}");
@@ -69,7 +69,7 @@ fn a_state_without_room_is_told_and_the_run_goes_on() {
         let rules = "table quiet : set<ip>
             station lake { pcapng \"DIR/lake.pcapng\" }
             rule all { match any  snaplen 60  to lake }\n";
-        let place = Place::start_in(dir, wire, &binary, rules, &["--state", &state]);
+        let place = ControlledRun::start_in(dir, wire, &binary, rules, &["--state", &state]);
         // What is wrong when it first looks, a second after the start, is not told again.
         std::thread::sleep(std::time::Duration::from_secs(2));
         let mut ballast = std::fs::File::create(inside(&place, "small/ballast")).unwrap();
@@ -105,7 +105,7 @@ fn a_limit_of_file_sizes_is_a_failed_write() {
         let binary = path.to_str().unwrap().to_owned();
         let rules = "station lake { pcapng \"DIR/lake.pcapng\" }
             rule all { match any  snaplen full  to lake }\n";
-        let place = Place::start_in(dir, wire, &binary, rules, &[]);
+        let place = ControlledRun::start_in(dir, wire, &binary, rules, &[]);
         wire.tcp("1M", &[]);
         place.run.says("cannot write");
         assert!(wire.pings(&["10.1.0.2"]));

@@ -3,7 +3,7 @@
 //! mocked file system; that a thread cannot be woken is what matters.)
 
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{until, with_wire};
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::fd::AsRawFd;
@@ -41,7 +41,7 @@ fn has_thread(pid: u32, name: &str) -> bool {
 #[test]
 fn a_fifo_that_nobody_reads_holds_nothing_up() {
     with_wire("a_fifo_that_nobody_reads_holds_nothing_up", |wire| {
-        let place = Place::start(wire, MIRRORC, RULES, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, RULES, &[]);
         let fifo = place.dir.path().join("fifo");
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
         let begun = Instant::now();
@@ -74,7 +74,7 @@ fn a_file_system_that_hangs_is_waited_for_for_a_while() {
         }
         let dir = tempfile::tempdir().unwrap();
         let binary = hung_binary(dir.path());
-        let place = Place::start_in(dir, wire, &binary, RULES, &[]);
+        let place = ControlledRun::start_in(dir, wire, &binary, RULES, &[]);
         let hung = place.dir.path().join("hung/x.pcapng");
         let target = format!("pcapng \"{}\"", hung.display());
         let begun = Instant::now();
@@ -152,7 +152,7 @@ fn a_state_that_hangs_holds_nothing_up() {
         let dir = tempfile::tempdir().unwrap();
         let binary = hung_binary(dir.path());
         let state = dir.path().join("hung/state").to_str().unwrap().to_owned();
-        let place = Place::start_in(dir, wire, &binary, RULES, &["--state", &state]);
+        let place = ControlledRun::start_in(dir, wire, &binary, RULES, &["--state", &state]);
         place.run.says("has not answered for");
         assert_eq!(place.status().1["state"]["kept"], false);
         // What it holds may bind copies: they stop, and forwarding goes on.
@@ -229,7 +229,8 @@ fn a_state_that_begins_to_hang_is_given_up() {
         std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
         let state = disk.join("state").to_str().unwrap().to_owned();
         let rules = format!("param head : size = 60 in 20..100\n{RULES}");
-        let place = Place::start_in(dir, wire, binary.to_str().unwrap(), &rules, &["--state", &state]);
+        let place =
+            ControlledRun::start_in(dir, wire, binary.to_str().unwrap(), &rules, &["--state", &state]);
         place.command(&["param", "set", "head", "70"]);
         let namespace = std::fs::File::open(format!("/proc/{}/ns/mnt", place.run.pid())).unwrap();
         let frozen = Frozen { namespace, at: disk.to_str().unwrap().to_owned() };

@@ -14,7 +14,7 @@ mod roles;
 mod shares;
 
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::Wire;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ const RULES: &str = "station lake { pcapng \"DIR/own/lake.pcapng\" }
 
 /// A mirrorc that clients reach over TLS from the right, and tokens for each role.
 struct Host {
-    place: Place,
+    place: ControlledRun,
 }
 
 /// Names of tokens, their roles, and what else they are made with.
@@ -78,7 +78,7 @@ impl Host {
     fn start_in(dir: TempDir, wire: &Wire, rules: &str, more: &[&str]) -> Host {
         let options = Host::options(dir.path());
         let options: Vec<&str> = options.iter().map(String::as_str).chain(more.iter().copied()).collect();
-        Host { place: Place::start_in(dir, wire, MIRRORC, rules, &options) }
+        Host { place: ControlledRun::start_in(dir, wire, MIRRORC, rules, &options) }
     }
 
     /// With the directory `granted` for clients, and what else is said.

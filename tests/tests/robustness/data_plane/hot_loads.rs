@@ -4,7 +4,7 @@
 
 use super::{number, pour, sender};
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::frames::read;
 use mrule_tests::wire::with_wire;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -23,7 +23,7 @@ fn rules(version: u32) -> String {
 #[test]
 fn loads_under_load_copy_each_packet_once() {
     with_wire("data_plane::hot_loads::loads_under_load_copy_each_packet_once", |wire| {
-        let place = Place::start(wire, MIRRORC, &rules(0), &["--workers", "2"]);
+        let place = ControlledRun::start(wire, MIRRORC, &rules(0), &["--workers", "2"]);
         let stop = AtomicBool::new(false);
         let sent = std::thread::scope(|scope| {
             let pouring =
@@ -38,7 +38,7 @@ fn loads_under_load_copy_each_packet_once() {
         place.run.counts("all are copied", |sums| {
             sums["stations"][0]["sent"].as_u64().unwrap() >= u64::from(sent)
         });
-        let Place { dir, run, .. } = place;
+        let ControlledRun { dir, run, .. } = place;
         let sums = run.stop();
         let copies = read(&dir.path().join("lake.pcapng"));
         let mut numbers: Vec<u32> = copies.iter().map(|copy| number(&copy.bytes)).collect();

@@ -5,19 +5,19 @@
 use super::{WHOLE, bound, copied, tamper, traffic};
 use crate::MIRRORC;
 use mirrorc::Exit;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{Wire, until, with_wire};
 use std::path::Path;
 
 /// Kills a mirrorc, does something to its state, and starts it again.
 fn restarted(
-    mut place: Place,
+    mut place: ControlledRun,
     wire: &Wire,
     state: &Path,
     more: &[&str],
-    between: impl FnOnce(&Place),
-) -> Place {
+    between: impl FnOnce(&ControlledRun),
+) -> ControlledRun {
     place.run.halt();
     between(&place);
     place.killed_and_started(wire, MIRRORC, &[&["--state", state.to_str().unwrap()], more].concat())
@@ -139,7 +139,7 @@ fn a_state_that_cannot_be_read_may_have_bound() {
         let _traffic = traffic(wire);
         let state = tempfile::tempdir().unwrap();
         let place = bound(wire, state.path());
-        let damage = |_: &Place| {
+        let damage = |_: &ControlledRun| {
             for name in ["state.sqlite", "state.sqlite-wal"] {
                 std::fs::write(state.path().join(name), "no database, whatever its name says. ".repeat(999))
                     .unwrap();
@@ -159,7 +159,7 @@ fn a_state_that_cannot_be_read_may_have_bound() {
         // A directory that cannot be made had nothing in it.
         let file = place.write("file", "");
         place.run.kill();
-        let place = Place::start(wire, MIRRORC, WHOLE, &["--state", &format!("{file}/state")]);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &["--state", &format!("{file}/state")]);
         copied(&place, 5);
         assert_eq!(place.reasons(), ["state", "history"]);
         place.run.kill();
@@ -229,7 +229,7 @@ fn rule_files_whose_binding_version_is_missing_stay_missing_until_released() {
         let limited = format!("{WHOLE}limit l {{ match icmp  snaplen 50 }}\n");
         let main = place.write("a.mrule", &limited);
         place.command(&["load", &main, "--binding"]);
-        let gone = |_: &Place| tamper(state.path(), "DELETE FROM versions WHERE policy = 'main'");
+        let gone = |_: &ControlledRun| tamper(state.path(), "DELETE FROM versions WHERE policy = 'main'");
         let place = restarted(place, wire, state.path(), &[], gone);
         assert_eq!(place.reasons(), ["binding_missing"]);
         let place = restarted(place, wire, state.path(), &[], |_| ());
@@ -253,7 +253,8 @@ fn a_raise_that_a_limit_asks_for_and_that_is_missing_stops_copies() {
         ] {
             let state = tempfile::tempdir().unwrap();
             let rules = format!("{WHOLE}{private}{uses}");
-            let place = Place::start(wire, MIRRORC, &rules, &["--state", state.path().to_str().unwrap()]);
+            let place =
+                ControlledRun::start(wire, MIRRORC, &rules, &["--state", state.path().to_str().unwrap()]);
             place.command(&["trigger", "raise", "private", "10.9.9.9"]);
             let damage = "UPDATE changes SET object = replace(object, '10.9.9.9', 'nonsense')";
             let place = restarted(place, wire, state.path(), &[], |_| tamper(state.path(), damage));

@@ -4,7 +4,7 @@
 use super::{WHOLE, copied, traffic};
 use crate::MIRRORC;
 use mirrorc::Exit;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{until, with_wire};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ fn what_is_wrong_is_said_and_what_is_over_is_over() {
     with_wire("what_is_wrong_is_said_and_what_is_over_is_over", |wire| {
         let kept = tempfile::tempdir().unwrap();
         let state = kept.path().join("state");
-        let place = Place::start(wire, MIRRORC, WHOLE, &["--state", state.to_str().unwrap()]);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &["--state", state.to_str().unwrap()]);
         let _traffic = traffic(wire);
         copied(&place, 5);
         assert_eq!(place.status().0, Exit::Clean, "{:?}", place.status());
@@ -76,7 +76,7 @@ fn an_unloaded_policy_is_rolled_back_after_a_restart() {
     with_wire("an_unloaded_policy_is_rolled_back_after_a_restart", |wire| {
         let kept = tempfile::tempdir().unwrap();
         let state = ["--state", kept.path().to_str().unwrap()];
-        let place = Place::start(wire, MIRRORC, WHOLE, &state);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &state);
         let site = |n: u32| {
             format!("station s {{ pcapng \"DIR/s.pcapng\" }}\nrule r {{ match tcp  snaplen {n}  to s }}\n")
         };
@@ -115,7 +115,7 @@ fn a_worker_that_hangs_is_said() {
         let words = [&[&rules, "--bridge", "in0:out0", "--workers", "2"][..], &control].concat();
         let environment = [("MRULE_TEST_FAULT", fault.to_str().unwrap())];
         let run = wire.mirrorc_with(&environment, MIRRORC, &words);
-        let place = Place { dir, run, socket };
+        let place = ControlledRun { dir, run, socket };
         let ready = || ask(&place.socket, "get", "/v1/ready", "", b"").status;
         assert_eq!((place.reasons(), ready()), (Vec::new(), 200));
         std::fs::write(&fault, "1 hangs").unwrap();
@@ -144,7 +144,7 @@ fn a_limit_whose_trigger_is_full_is_said_and_withholds_copies_where_it_binds() {
     with_wire("a_limit_whose_trigger_is_full_is_said_and_withholds_copies_where_it_binds", |wire| {
         let rules = "trigger seen by net.src { when icmp  hold 3s  keys 1 }
             limit seen { match seen[net.src]  snaplen 50 }\n";
-        let place = Place::start(wire, MIRRORC, WHOLE, &["--workers", "1"]);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &["--workers", "1"]);
         let site = place.write("site.mrule", rules);
         for binding in [false, true] {
             let more: &[&str] = if binding { &["--binding"] } else { &[] };
@@ -171,7 +171,7 @@ fn a_state_of_another_mirrorc_is_told_with_its_process() {
     with_wire("a_state_of_another_mirrorc_is_told_with_its_process", |wire| {
         let kept = tempfile::tempdir().unwrap();
         let state = ["--state", kept.path().to_str().unwrap()];
-        let place = Place::start(wire, MIRRORC, WHOLE, &state);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &state);
         let rules = place.write("other.mrule", WHOLE.replace("lake.pcapng", "pond.pcapng").as_str());
         let other = wire.mirrorc(MIRRORC, &[&rules, "--tap", "m0", state[0], state[1]]);
         other.says(&format!("another mirrorc (process {}) uses", place.run.pid()));
@@ -218,7 +218,7 @@ fn a_change_does_not_wait_for_a_worker_that_hangs() {
         let words = [&rules, "--bridge", "in0:out0", "--workers", "1", "--control", socket.to_str().unwrap()];
         let environment = [("MRULE_TEST_FAULT", fault.to_str().unwrap())];
         let run = wire.mirrorc_with(&environment, MIRRORC, &words);
-        let place = Place { dir, run, socket };
+        let place = ControlledRun { dir, run, socket };
         let sent = || place.status().1["counts"]["sent"].as_u64();
         assert!(wire.pings(&["10.1.0.2"]) && sent() == Some(0), "too short");
         std::fs::write(&fault, "0 hangs").unwrap();

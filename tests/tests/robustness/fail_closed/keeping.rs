@@ -5,13 +5,13 @@
 use super::{SITE, WHOLE, copied, traffic};
 use crate::MIRRORC;
 use mrule_tests::cli::mirrorc;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{Wire, until, with_wire};
 use std::path::Path;
 
 /// Starts a mirrorc with a state, and with the file of the binding policy.
-fn ready(wire: &Wire, state: &Path) -> (Place, String) {
-    let place = Place::start(wire, MIRRORC, WHOLE, &["--state", state.to_str().unwrap()]);
+fn ready(wire: &Wire, state: &Path) -> (ControlledRun, String) {
+    let place = ControlledRun::start(wire, MIRRORC, WHOLE, &["--state", state.to_str().unwrap()]);
     std::fs::create_dir(place.dir.path().join("there")).unwrap();
     let site = place.write("site.mrule", SITE);
     (place, site)
@@ -92,7 +92,7 @@ fn a_row_of_a_limit_that_cannot_be_written_withholds_copies_after_a_restart() {
             "{WHOLE}table quiet : set<ip>\ntrigger seen by net.src {{ external  hold 1h }}
              limit quiet {{ match net.src in quiet  snaplen none }}\n"
         );
-        let mut place = Place::start(wire, MIRRORC, &rules, &more);
+        let mut place = ControlledRun::start(wire, MIRRORC, &rules, &more);
         std::fs::create_dir(place.dir.path().join("there")).unwrap();
         let site = place.write("site.mrule", SITE);
         place.command(&["load", &site, "--as", "site", "--binding"]);

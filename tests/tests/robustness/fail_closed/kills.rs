@@ -5,7 +5,7 @@
 
 use super::traffic;
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{Wire, with_wire};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -71,7 +71,7 @@ fn write(socket: &Path, kind: usize, n: u64) -> Option<u16> {
 }
 
 /// What is there must be what was answered, or one more.
-fn check(place: &Place, written: &Written, round: u32) {
+fn check(place: &ControlledRun, written: &Written, round: u32) {
     let keys = |of: &Value| -> BTreeSet<String> {
         of.as_array().unwrap().iter().map(|item| item["key"][0].as_str().unwrap().to_owned()).collect()
     };
@@ -116,7 +116,7 @@ fn kills_with_six_writers_lose_nothing_that_was_answered() {
 fn kills(wire: &Wire) {
     let kept = tempfile::tempdir().unwrap();
     let state = ["--state", kept.path().to_str().unwrap()];
-    let mut place = Place::start(wire, MIRRORC, RULES, &state);
+    let mut place = ControlledRun::start(wire, MIRRORC, RULES, &state);
     let site = place.write(
         "site.mrule",
         "station t { pcapng \"DIR/t.pcapng\" }

@@ -9,7 +9,7 @@ mod ownership;
 mod promises;
 mod squatters;
 
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{Tool, Wire, until};
 use std::path::Path;
 
@@ -30,8 +30,8 @@ fn traffic(wire: &Wire) -> Tool {
 }
 
 /// Starts a mirrorc with a state, and loads the binding policy.
-fn bound(wire: &Wire, state: &Path) -> Place {
-    let place = Place::start(wire, crate::MIRRORC, WHOLE, &["--state", state.to_str().unwrap()]);
+fn bound(wire: &Wire, state: &Path) -> ControlledRun {
+    let place = ControlledRun::start(wire, crate::MIRRORC, WHOLE, &["--state", state.to_str().unwrap()]);
     std::fs::create_dir(place.dir.path().join("there")).unwrap();
     let site = place.write("site.mrule", SITE);
     place.command(&["load", &site, "--as", "site", "--binding"]);
@@ -39,7 +39,7 @@ fn bound(wire: &Wire, state: &Path) -> Place {
 }
 
 /// Waits until a station has got so many copies.
-fn copied(place: &Place, more: u64) -> u64 {
+fn copied(place: &ControlledRun, more: u64) -> u64 {
     let sent = || {
         let counts = place.status().1["counts"].clone();
         counts["sent"].as_u64().unwrap()

@@ -4,7 +4,7 @@
 
 use super::WHOLE;
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::http::ask;
 use mrule_tests::wire::{Wire, until, with_wire, write_rules};
 use std::time::Instant;
@@ -26,7 +26,7 @@ fn redirects(wire: &Wire) -> String {
 fn a_second_owner_is_refused_and_touches_nothing() {
     for forward in ["kernel", "userspace"] {
         with_wire("a_second_owner_is_refused_and_touches_nothing", |wire| {
-            let place = Place::start(wire, MIRRORC, WHOLE, &["--forward", forward]);
+            let place = ControlledRun::start(wire, MIRRORC, WHOLE, &["--forward", forward]);
             let other = tempfile::tempdir().unwrap();
             let rules = write_rules(other.path(), WHOLE);
             let before = redirects(wire).matches("redirect to").count();
@@ -51,7 +51,7 @@ fn a_second_owner_is_refused_and_touches_nothing() {
                 assert!(listed.contains(&format!("\"owner\":{}", place.run.pid())), "{listed}");
             }
             // The sign dies with its owner.
-            let Place { dir, run, .. } = place;
+            let ControlledRun { dir, run, .. } = place;
             run.kill();
             drop(dir);
             let next = wire.mirrorc(MIRRORC, &[&rules, "--bridge", "in0:out0"]);
@@ -66,7 +66,7 @@ fn a_take_over_is_gapless_in_forwarding() {
     with_wire("a_take_over_is_gapless_in_forwarding", |wire| {
         let state = tempfile::tempdir().unwrap();
         let more = ["--state", state.path().to_str().unwrap()];
-        let place = Place::start(wire, MIRRORC, WHOLE, &more);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &more);
         place.command(&["load", place.dir.path().join("a.mrule").to_str().unwrap()]);
         let pinged = std::thread::scope(|scope| {
             let ping = scope.spawn(|| {
@@ -74,14 +74,14 @@ fn a_take_over_is_gapless_in_forwarding() {
                 String::from_utf8(wire.try_run(&wire.left, &command).stdout).unwrap()
             });
             until("it copies", || place.status().1["counts"]["sent"].as_u64() > Some(20));
-            let Place { dir, run, socket } = place;
+            let ControlledRun { dir, run, socket } = place;
             let (rules, socket_path) = (dir.path().join("a.mrule"), socket.to_str().unwrap());
             let words = [rules.to_str().unwrap(), "--bridge", "in0:out0", "--control", socket_path];
             let next = wire.mirrorc(MIRRORC, &[&words[..], &more, &["--take-over"]].concat());
             let (code, said) = run.ended();
             assert!(code == Some(0) && said.contains("takes over the bridges"), "{code:?} {said}");
             assert!(next.said().contains("has handed `in0` over"), "{}", next.said());
-            let place = Place { dir, run: next, socket };
+            let place = ControlledRun { dir, run: next, socket };
             until("the next one copies", || place.status().1["counts"]["sent"].as_u64() > Some(20));
             assert_eq!(place.json(&["list"])[0]["version"], 2, "it has the state");
             let pinged = ping.join().unwrap();
@@ -91,7 +91,7 @@ fn a_take_over_is_gapless_in_forwarding() {
         assert!(pinged.contains(" 800 received"), "{pinged}");
         assert!(!wire.pings(&["10.1.0.2"]), "a clean end removes the redirects");
         // Where nobody is, nothing is taken over; by users who are not the owner's, neither.
-        let place = Place::start(wire, MIRRORC, WHOLE, &["--take-over", "--user", "root"]);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &["--take-over", "--user", "root"]);
         let rules = place.dir.path().join("a.mrule");
         let words =
             ["run", rules.to_str().unwrap(), "--bridge", "in0:out0", "--take-over", "--user", "65534:65534"];
@@ -109,7 +109,7 @@ fn a_take_over_is_gapless_in_forwarding() {
 #[test]
 fn a_redirect_that_vanishes_is_put_back() {
     with_wire("a_redirect_that_vanishes_is_put_back", |wire| {
-        let place = Place::start(wire, MIRRORC, WHOLE, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &[]);
         let tc = |command: &str| wire.run(&wire.here, &command.split(' ').collect::<Vec<_>>());
         let begun = Instant::now();
         tc("tc filter del dev in0 ingress");
@@ -149,7 +149,7 @@ fn a_redirect_that_vanishes_is_put_back() {
         let link = wire.run(&wire.here, &["ip", "-d", "link", "show", "in0"]);
         assert!(link.contains("promiscuity 0"), "{link}");
 
-        let place = Place::start(wire, MIRRORC, WHOLE, &["--no-repair"]);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &["--no-repair"]);
         tc("tc filter del dev in0 ingress");
         until("health says so", || place.reasons() == ["not_forwarding"]);
         assert_eq!(place.status().1["status"], "failing");
@@ -162,7 +162,7 @@ fn a_redirect_that_vanishes_is_put_back() {
 #[test]
 fn a_take_over_that_could_not_work_leaves_the_old_run_at_work() {
     with_wire("a_take_over_that_could_not_work_leaves_the_old_run_at_work", |wire| {
-        let place = Place::start(wire, MIRRORC, WHOLE, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &[]);
         let rules = place.dir.path().join("a.mrule");
         let rules = rules.to_str().unwrap();
         for (name, peer) in [("x0", "x1"), ("down0", "down1")] {
@@ -171,7 +171,7 @@ fn a_take_over_that_could_not_work_leaves_the_old_run_at_work() {
         for name in ["x0", "x1"] {
             wire.ip(&wire.here, &["link", "set", name, "up"]);
         }
-        let still_at_work = |place: &Place| {
+        let still_at_work = |place: &ControlledRun| {
             assert_eq!(place.status().1["status"], "ok");
             assert!(wire.pings(&["10.1.0.2"]) && !place.run.said().contains("takes over"));
         };

@@ -4,7 +4,7 @@
 
 use super::{copied, tamper, traffic};
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{until, with_wire};
 
 const RULES: &str = "
@@ -23,7 +23,7 @@ fn promises_that_cannot_be_restored_withhold_copies() {
         let _traffic = traffic(wire);
         let kept = tempfile::tempdir().unwrap();
         let state = ["--state", kept.path().to_str().unwrap()];
-        let mut place = Place::start(wire, MIRRORC, RULES, &state);
+        let mut place = ControlledRun::start(wire, MIRRORC, RULES, &state);
         place.command(&["table", "add", "quiet", "10.1.0.1"]);
         place.command(&["param", "set", "head", "50"]);
         place.command(&["trigger", "suppress", "attack", "10.1.0.1"]);

@@ -6,7 +6,7 @@
 use super::WHOLE;
 use super::ownership::refused;
 use crate::MIRRORC;
-use mrule_tests::control::Place;
+use mrule_tests::control::ControlledRun;
 use mrule_tests::wire::{Tool, Wire, until, with_wire, write_rules};
 use std::time::{Duration, Instant};
 
@@ -166,7 +166,7 @@ fn an_owner_that_is_no_mirrorc_is_told_in_time() {
 }
 
 /// Puts a new interface with this index in the place of `out0`.
-fn replace_out0(wire: &Wire, place: &Place, index: &str) {
+fn replace_out0(wire: &Wire, place: &ControlledRun, index: &str) {
     let back = |said: &str| said.matches("interface out0 is back").count();
     let before = back(&place.run.said());
     wire.ip(&wire.here, &["link", "del", "out0"]);
@@ -183,7 +183,7 @@ fn replace_out0(wire: &Wire, place: &Place, index: &str) {
 #[test]
 fn an_interface_that_came_back_is_owned_by_its_new_index_alone() {
     with_wire("robust_squatters_indices", |wire| {
-        let place = Place::start(wire, MIRRORC, WHOLE, &[]);
+        let place = ControlledRun::start(wire, MIRRORC, WHOLE, &[]);
         let first = index(wire, "out0");
         replace_out0(wire, &place, "7001");
         until("the new name is held", || is_held(wire, "7001"));
@@ -201,7 +201,7 @@ fn an_interface_that_came_back_is_owned_by_its_new_index_alone() {
         replace_out0(wire, &place, "7003");
         until("it is held", || is_held(wire, "7003") && !is_held(wire, "7002"));
         // Who takes over can only name the interfaces that are there.
-        let Place { dir, run, socket } = place;
+        let ControlledRun { dir, run, socket } = place;
         let rules = dir.path().join("a.mrule");
         let words = [rules.to_str().unwrap(), "--bridge", "in0:out0", "--take-over"];
         let next = wire.mirrorc(MIRRORC, &[&words[..], &["--control", socket.to_str().unwrap()]].concat());

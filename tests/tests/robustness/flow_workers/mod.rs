@@ -30,7 +30,7 @@ rule answers { match flow.established and flow.server.packets > 1  snaplen heade
 
 /// What is read, and how frames get there.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Way {
+enum Source {
     Tap,
     Bridge,
 }
@@ -54,15 +54,15 @@ fn socket(wire: &Wire, namespace: &str, link: &str) -> Socket {
 }
 
 /// Runs the rules over the traffic; the copies of `s`.
-fn run(wire: &Wire, way: Way, workers: &str, extra: &[&str], sent: &[Sent]) -> Vec<(Vec<u8>, u32)> {
+fn run(wire: &Wire, way: Source, workers: &str, extra: &[&str], sent: &[Sent]) -> Vec<(Vec<u8>, u32)> {
     let dir = tempfile::tempdir().unwrap();
     let rules = write_rules(dir.path(), RULES);
-    let ports: &[&str] = if way == Way::Tap { &["--tap", "in0"] } else { &["--bridge", "in0:out0"] };
+    let ports: &[&str] = if way == Source::Tap { &["--tap", "in0"] } else { &["--bridge", "in0:out0"] };
     let arguments = [&[rules.as_str(), "--workers", workers], ports, extra].concat();
     let run = wire.mirrorc(MIRRORC, &arguments);
     let ends = [socket(wire, &wire.left, "l0"), socket(wire, &wire.right, "r0")];
     for Sent { back, frame } in sent {
-        let end = &ends[usize::from(*back && way == Way::Bridge)];
+        let end = &ends[usize::from(*back && way == Source::Bridge)];
         let outgoing = [Outgoing { offload: [0; OFFLOAD], bytes: frame }];
         send(end, &outgoing, |_, error| panic!("{} bytes: {error}", frame.len()));
     }
@@ -93,7 +93,7 @@ fn difference(a: &[(Vec<u8>, u32)], b: &[(Vec<u8>, u32)]) -> Option<String> {
 fn several_workers_decide_as_one_does() {
     with_wire("several_workers_decide_as_one_does", |wire| {
         let sent = traffic::all(crate::rounds(4, 40));
-        for way in [Way::Tap, Way::Bridge] {
+        for way in [Source::Tap, Source::Bridge] {
             let one = run(wire, way, "1", &[], &sent);
             assert!(one.len() > sent.len() / 2, "{way:?}: {} copies of {}", one.len(), sent.len());
             let four = run(wire, way, "4", &[], &sent);
@@ -107,8 +107,8 @@ fn several_workers_decide_as_one_does() {
 fn ports_spread_what_is_whole() {
     with_wire("ports_spread_what_is_whole", |wire| {
         let sent: Vec<Sent> = traffic::whole(6).collect();
-        let one = run(wire, Way::Bridge, "1", &["--spread", "ports"], &sent);
-        let four = run(wire, Way::Bridge, "4", &["--spread", "ports"], &sent);
+        let one = run(wire, Source::Bridge, "1", &["--spread", "ports"], &sent);
+        let four = run(wire, Source::Bridge, "4", &["--spread", "ports"], &sent);
         assert_eq!(difference(&one, &four), None);
     });
 }

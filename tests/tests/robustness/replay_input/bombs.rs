@@ -3,7 +3,7 @@
 //! space is bounded. (Rejected: the reader called in this process; whoever else allocates would
 //! blur the bound.)
 
-use super::{Place, datagram, header, record, said};
+use super::{CaptureFile, datagram, header, record, said};
 use mrule_tests::choices::Choices;
 use std::io::Write;
 use std::process::{Command, Output};
@@ -18,7 +18,7 @@ const RULES: &str = "station s { pcapng \"s.pcapng\" }\n\
     rule a { match any  snaplen headers  snaplen full when many or held  to s }\n\
     rule b { match stream contains \"packet 3\" or app == dns or http.host == \"a\"  snaplen headers  to s }\n";
 
-fn bounded(place: &Place, arguments: &[&str]) -> Output {
+fn bounded(place: &CaptureFile, arguments: &[&str]) -> Output {
     let mut shell = Command::new("sh");
     shell.current_dir(place.path("")).args([
         "-c",
@@ -35,7 +35,7 @@ fn capture(packets: u64) -> Vec<u8> {
 
 #[test]
 fn compressed_bombs_grow_no_memory() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let megabyte = vec![0_u8; 1 << 20];
     // Records without bytes, all zeros: a packet is 16 bytes of nothing. And a block of 4 GB that
     // is no packet.
@@ -68,7 +68,7 @@ fn compressed_bombs_grow_no_memory() {
 
 #[test]
 fn a_zstd_frame_that_wants_gigabytes_is_refused() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     // RFC 8878, 3.1.1: magic, a descriptor without a size, a window of 2^31 bytes (exponent 21),
     // one raw block.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x21, 0, 0, 1, 2, 3, 4];
@@ -80,7 +80,7 @@ fn a_zstd_frame_that_wants_gigabytes_is_refused() {
 
 #[test]
 fn lengths_that_lie_and_damage_end_cleanly() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let seed = std::env::var("MRULE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(13_u64);
     println!("MRULE_SEED={seed}");
     let whole = capture(60);

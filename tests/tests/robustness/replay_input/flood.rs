@@ -3,7 +3,7 @@
 //! conversations keep their state, and the sums add up. (Rejected: sources of a fixed order; a
 //! table that keeps the last of them would pass.)
 
-use super::{Place, header, record};
+use super::{CaptureFile, header, record};
 use crate::MIRRORC;
 use serde_json::Value;
 use std::io::{BufWriter, Write};
@@ -78,7 +78,7 @@ fn feed(out: &mut impl Write, sources: u32, every: u32) -> u64 {
 #[test]
 fn ten_million_sources_take_no_more_than_was_said() {
     let sources = crate::rounds(30_000, 10_000_000);
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let flows = ["--flows", "4000"];
     let cost = Command::new(MIRRORC)
         .current_dir(place.path(""))

@@ -44,13 +44,13 @@ pub fn datagram(back: bool, text: &str) -> Vec<u8> {
 }
 
 /// A directory with a rule file.
-pub struct Place {
+pub struct CaptureFile {
     dir: tempfile::TempDir,
 }
 
-impl Place {
-    pub fn new(rules: &str) -> Place {
-        let place = Place { dir: tempfile::tempdir().unwrap() };
+impl CaptureFile {
+    pub fn new(rules: &str) -> CaptureFile {
+        let place = CaptureFile { dir: tempfile::tempdir().unwrap() };
         place.put("a.mrule", rules.as_bytes());
         place
     }

@@ -1,7 +1,7 @@
 //! Pipes: files are complete while the source is idle, and a signal ends the run with files and
 //! summary whole.
 
-use super::{Place, datagram, header, packets, record};
+use super::{CaptureFile, datagram, header, packets, record};
 use mrule_tests::wire::until;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -21,7 +21,7 @@ fn capture(from: u64, count: u64) -> Vec<u8> {
 /// Feeds a part, sees it in the copies while the source is silent, feeds a packet cut in two, and
 /// ends it by a signal.
 fn interrupted(format: &str, mut written: impl FnMut(&[u8]) -> Vec<u8>, signal: Signal, code: i32) {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let arguments = ["--read", "-", "--out", "o", "--stats", "json", "--events-out", "events"];
     let mut command = place.command(&arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -83,7 +83,7 @@ fn compressed_pipes_are_complete_while_they_are_idle() {
 
 #[test]
 fn a_signal_before_the_first_byte_ends_it() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let mut command = place.command(&["--read", "-", "--out", "o", "--stats", "json"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -104,7 +104,7 @@ fn a_signal_before_the_first_byte_ends_it() {
 
 #[test]
 fn how_a_pipe_is_cut_changes_nothing() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     // A jump ahead at each of the places where a read may end.
     let times = (0..600_u64).map(|i| if i % 64 == 63 { i * 1000 + 3_600_000_000 } else { i * 1000 });
     let records = times.map(|at| record(at, &datagram(at % 2 == 0, &format!("{at}"))));

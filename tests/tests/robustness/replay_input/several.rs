@@ -1,6 +1,6 @@
 //! Several captures as one stream, and what is wrong with one of them.
 
-use super::{Place, datagram, header, packets, record, said};
+use super::{CaptureFile, datagram, header, packets, record, said};
 use std::io::Write;
 
 const RULES: &str = "station s { pcapng \"s.pcapng\" }\n\
@@ -20,7 +20,7 @@ fn capture(from: u64, to: u64) -> Vec<u8> {
 
 #[test]
 fn several_captures_are_one_stream() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let whole = place.put("whole.pcap", &capture(0, 120));
     let one = place.put("1.pcap", &capture(0, 35));
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -45,7 +45,7 @@ fn several_captures_are_one_stream() {
 
 #[test]
 fn one_of_them_may_be_standard_input_or_of_another_link_type() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let first = place.put("1.pcap", &capture(0, 20));
     let raw: Vec<u8> = (20..50_u64)
         .flat_map(|i| record(i * 300_000, &datagram(i % 3 == 1, &format!("packet {i}"))[14..]))
@@ -66,7 +66,7 @@ fn one_of_them_may_be_standard_input_or_of_another_link_type() {
 
 #[test]
 fn a_broken_one_is_told_and_the_others_are_read() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let mut damaged = capture(10, 20);
     damaged.truncate(damaged.len() - 20);
     let names = [
@@ -94,7 +94,7 @@ fn a_broken_one_is_told_and_the_others_are_read() {
 
 #[test]
 fn what_cannot_be_a_capture_is_told_before_the_first_packet() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let good = place.put("good.pcap", &capture(0, 10));
     let text = place.put("notes.txt", b"nothing");
     let folder = place.text("");
@@ -132,7 +132,7 @@ fn what_cannot_be_a_capture_is_told_before_the_first_packet() {
 
 #[test]
 fn explain_counts_through_all() {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let one = place.put("1.pcap", &capture(0, 20));
     let two = place.put("2.pcap", &capture(20, 40));
     let explain = |frame: &str| {

@@ -1,7 +1,7 @@
 //! Packets with outlying times: they end no flow, no hold and no window of others, and none of
 //! their own.
 
-use super::{Place, datagram, header, record};
+use super::{CaptureFile, datagram, header, record};
 use serde_json::Value;
 
 const RULES: &str = "station s { pcapng \"s.pcapng\" }\n\
@@ -22,7 +22,7 @@ fn ordinary() -> Vec<(u64, Vec<u8>)> {
 }
 
 fn counts(packets: &[(u64, Vec<u8>)], extra: &[&str]) -> Value {
-    let place = Place::new(RULES);
+    let place = CaptureFile::new(RULES);
     let records = packets.iter().flat_map(|(at, frame)| record(*at, frame));
     let file = place.put("a.pcap", &header(1).into_iter().chain(records).collect::<Vec<u8>>());
     place.counts(&[&["--read", &file], extra].concat())

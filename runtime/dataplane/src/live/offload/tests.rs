@@ -1,7 +1,7 @@
 //! Compares cut super-frames and finished checksums with sums computed in the simplest way.
 #![allow(clippy::unwrap_used, reason = "a failed test should stop")]
 use super::*;
-use crate::sys::frame::Place;
+use crate::sys::frame::FrameLocation;
 use proptest::prelude::*;
 
 /// RFC 1071 in the simplest way, as a second implementation.
@@ -36,7 +36,7 @@ fn tcp4(payload: &[u8]) -> Vec<u8> {
 fn frame(bytes: &[u8], kind: u8, segment: u16, from: u16) -> Frame {
     let offload = Offload { flags: 1, kind, headers: 0, segment, from, at: 16 };
     Frame {
-        place: Place::default(),
+        place: FrameLocation::default(),
         start: 0,
         captured: bytes.len() as u32,
         length: bytes.len() as u32,
@@ -152,7 +152,7 @@ proptest! {
         let offload = Offload { flags: 0, kind, headers: from, segment, from, at };
         finish(&mut bytes, &offload, true);
         let captured = bytes.len() as u32;
-        let frame = Frame { place: Place::default(), start: 0, captured, length: captured + more, time: 0, offload };
+        let frame = Frame { place: FrameLocation::default(), start: 0, captured, length: captured + more, time: 0, offload };
         if let Some(cutter) = Cutter::new(&bytes, &frame, Link::Ethernet) {
             let mut out = Vec::new();
             for i in [0, cutter.count() - 1] {

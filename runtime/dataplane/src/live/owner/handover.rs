@@ -24,7 +24,7 @@ use std::time::Instant;
 
 /// What an owner has of an address that another process wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum ListenerStatus {
     /// It listens there, and hands the listener over.
     Same,
     /// It listens at another address with this port, which is free after its end.
@@ -66,8 +66,8 @@ fn overlap(own: SocketAddr, wanted: SocketAddr) -> bool {
 /// # Errors
 /// [`Error::Ports`]: none of them has it, or it could not be bound after their end;
 /// [`Error::Owned`]: an owner refuses.
-pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<Held, Error> {
-    let mut found = Held::Nothing;
+pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<ListenerStatus, Error> {
+    let mut found = ListenerStatus::Nothing;
     for (name, index) in interfaces {
         let failed = |source| Error::Interface { doing: format!("asking the owner of `{name}`"), source };
         let Holder::Owner(mut stream, owner) = reach(*index).map_err(failed)? else { continue };
@@ -79,9 +79,9 @@ pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<He
         let answer = answer.map_err(|error| refused(format!("it does not answer: {error}")))?;
         let other = answer.strip_prefix("other ").and_then(|own| own.parse().ok());
         found = match (answer.as_str(), other) {
-            ("same", _) => return Ok(Held::Same),
-            (_, Some(own)) => Held::Other(own),
-            ("", _) => Held::Unknown,
+            ("same", _) => return Ok(ListenerStatus::Same),
+            (_, Some(own)) => ListenerStatus::Other(own),
+            ("", _) => ListenerStatus::Unknown,
             (why, _) if why.starts_with("no ") => {
                 return Err(refused(why.trim_start_matches("no ").to_owned()));
             }
@@ -89,14 +89,14 @@ pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<He
         };
     }
     let why = match found {
-        Held::Nothing => {
+        ListenerStatus::Nothing => {
             "a process listens there that is not the mirrorc to be replaced: end that process, or \
                           name another address (`ss -ltnp` shows who listens where)"
                 .to_owned()
         }
         _ if TcpListener::bind(wanted).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) => {
             let at = match found {
-                Held::Other(own) => format!("the mirrorc to be replaced listens at {own}"),
+                ListenerStatus::Other(own) => format!("the mirrorc to be replaced listens at {own}"),
                 _ => "the mirrorc to be replaced cannot hand the address over".to_owned(),
             };
             format!(

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test stops")]
 
 use super::*;
-use crate::station::producer::{Copy, Held};
+use crate::station::producer::{Copy, CopyMeta};
 use crate::station::{Names, blocks};
 use etherparse::{IpNumber, Ipv4Header, Ipv6Header};
 use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
@@ -32,7 +32,7 @@ fn written(encap: Encap, ends: (IpAddr, IpAddr), range: std::ops::Range<u32>) ->
     let packet = Packet::new(&frame, 1500, Link::Ethernet);
     let verdict = Verdict { start: range.start, end: range.end, rule: 3, limit: NO_LIMIT };
     let copy = Copy { packet: &packet, verdict, number: 0x1_0000_0007, flow_hash: 0x1234_5678_9abc_def0 };
-    let held = Held::new(&copy, 0..0);
+    let held = CopyMeta::new(&copy, 0..0);
     let bytes = &frame[range.start as usize..range.end as usize];
     let names = Names::new(&Program::default());
     let mut writer = Writer::new(encap);

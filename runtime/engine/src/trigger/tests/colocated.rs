@@ -5,7 +5,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Four triggers with the same key, of which two have room for the same number of keys.
-fn alike(way: Option<usize>) -> Vec<TriggerShape> {
+fn alike(key_group: Option<usize>) -> Vec<TriggerShape> {
     let windows: [&[(WindowKind, i64)]; 4] = [
         &[(WindowKind::Count, S)],
         &[(WindowKind::Sum, 2 * S)],
@@ -15,7 +15,7 @@ fn alike(way: Option<usize>) -> Vec<TriggerShape> {
     let made = |(i, windows): (usize, &&[(WindowKind, i64)])| TriggerShape {
         name: format!("t{i}"),
         text: i != 1,
-        way,
+        key_group,
         ..shape(windows, [6, 6, 9, 2000][i], Some(S / 2))
     };
     windows.iter().enumerate().map(made).collect()
@@ -96,7 +96,8 @@ fn those_with_as_many_keys_lie_side_by_side() {
     let apart = TriggerStore::with_seed(alike(None), 7);
     assert!(!apart.colocated(0, 1));
     assert_eq!(store.memory(), apart.memory());
-    let many = (0..40).map(|i| TriggerShape { name: format!("t{i}"), way: Some(1), ..shape(&[], 8, None) });
+    let many =
+        (0..40).map(|i| TriggerShape { name: format!("t{i}"), key_group: Some(1), ..shape(&[], 8, None) });
     let store = TriggerStore::with_seed(many.collect(), 7);
     assert!(store.colocated(0, 15) && !store.colocated(0, 16) && store.colocated(16, 31));
 }
@@ -122,7 +123,7 @@ fn one_goes_on_without_the_others() {
 fn a_row_that_is_free_is_taken_where_others_have_theirs() {
     let shapes = ["a", "b"].map(|name| TriggerShape {
         name: name.into(),
-        way: Some(0),
+        key_group: Some(0),
         ..shape(&[(WindowKind::Count, S)], 100, None)
     });
     let store = TriggerStore::with_seed(shapes.to_vec(), 7);
@@ -159,7 +160,7 @@ fn two_workers_in_visits() {
     for (keys, of) in [(8, 20), (400, 300)] {
         let shapes = ["a", "b"].map(|name| TriggerShape {
             name: name.into(),
-            way: Some(0),
+            key_group: Some(0),
             ..shape(&[(WindowKind::Count, 1000 * S)], keys, Some(S / 1000))
         });
         let store = TriggerStore::with_seed(shapes.to_vec(), 1);

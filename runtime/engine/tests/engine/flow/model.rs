@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 /// The result of a history.
 #[derive(Debug, Clone, Default)]
-struct Told {
+struct ModelResult {
     client: usize,
     opened: bool,
     established: bool,
@@ -30,9 +30,9 @@ struct Told {
     place: Option<(i128, u32)>,
 }
 
-impl Told {
-    fn of(history: &[Sent]) -> Told {
-        let mut told = Told { client: history[0].from, ..Told::default() };
+impl ModelResult {
+    fn of(history: &[Sent]) -> ModelResult {
+        let mut told = ModelResult { client: history[0].from, ..ModelResult::default() };
         history.iter().for_each(|sent| told.add(sent));
         told
     }
@@ -139,7 +139,7 @@ impl Model {
         else {
             return false;
         };
-        let told = Told::of(history);
+        let told = ModelResult::of(history);
         told.base[sent.from].is_some_and(|base| (sent.at - base - told.len[sent.from]).abs() >= 1 << 31)
     }
 
@@ -155,7 +155,7 @@ impl Model {
         }
         let history = self.flows.entry(sent.pair).or_default();
         if !history.is_empty() {
-            let told = Told::of(history);
+            let told = ModelResult::of(history);
             if sent.time - history[history.len() - 1].time > told.timeout(sent.is_tcp) {
                 self.expired += 1;
                 history.clear();
@@ -175,7 +175,7 @@ impl Model {
 type Truth = (u64, FlowView, i128, u32);
 
 fn view(history: &[Sent], before: Option<i64>) -> Truth {
-    let told = Told::of(history);
+    let told = ModelResult::of(history);
     let sent = &history[history.len() - 1];
     let (from, client) = (sent.from, told.client);
     let (start, length) = told.place.unwrap_or((0, 0));

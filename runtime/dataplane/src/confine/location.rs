@@ -33,7 +33,7 @@ const DEPTH: usize = 256;
 
 /// Where a file is or will be.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct FileLocation {
     directory: Arc<OwnedFd>,
     name: OsString,
     /// The path for users.
@@ -66,17 +66,17 @@ pub(crate) fn is(about: &Stat, kind: FileType) -> bool {
     FileType::from_raw_mode(about.st_mode) == kind
 }
 
-impl Place {
+impl FileLocation {
     /// The place of the owner's path, whose directory may be anywhere. A missing directory is
     /// created, unless it would lie in a directory of the run.
-    pub fn of_owner(path: &Path, protected: &[OwnFile]) -> Result<Place, String> {
+    pub fn of_owner(path: &Path, protected: &[OwnFile]) -> Result<FileLocation, String> {
         let name = name_of(path)?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let directory = match open_directory(parent) {
-            Err(Errno::NOENT) => Place::make_directories(parent, path, protected)?,
+            Err(Errno::NOENT) => FileLocation::make_directories(parent, path, protected)?,
             opened => opened.map_err(|error| said(parent, error))?,
         };
-        Ok(Place { directory: directory.into(), name, shown: path.to_owned() })
+        Ok(FileLocation { directory: directory.into(), name, shown: path.to_owned() })
     }
 
     /// Creates a directory and its missing parents. Creates nothing if the path would be refused
@@ -94,7 +94,7 @@ impl Place {
                         return Err(format!("`{part}` is not there, and `..` follows in `{path}`"));
                     }
                     let parent: Arc<OwnedFd> = directory.into();
-                    let missing = Place { directory: parent.clone(), name: part.into(), shown: shown.into() };
+                    let missing = Self { directory: parent.clone(), name: part.into(), shown: shown.into() };
                     missing.make_directory(protected)?;
                     open_in(parent.as_fd(), part)
                 }
@@ -121,7 +121,7 @@ impl Place {
         rest: &Path,
         shown: &Path,
         protected: &[OwnFile],
-    ) -> Result<Place, String> {
+    ) -> Result<FileLocation, String> {
         let name = name_of(rest)?;
         let mut directory = granted.try_clone_to_owned().map_err(|error| error.to_string())?;
         let mut parents = Vec::new();
@@ -136,7 +136,7 @@ impl Place {
             let next = match open_beneath(directory.as_fd(), part) {
                 Err(Errno::NOENT) => {
                     let parent: Arc<OwnedFd> = directory.into();
-                    let missing = Place { directory: parent.clone(), name: part.into(), shown: shown.into() };
+                    let missing = Self { directory: parent.clone(), name: part.into(), shown: shown.into() };
                     missing.make_directory(protected)?;
                     open_beneath(parent.as_fd(), part)
                 }
@@ -144,7 +144,7 @@ impl Place {
             };
             directory = next.map_err(|error| said(Path::new(part), error))?;
         }
-        Ok(Place { directory: directory.into(), name, shown: shown.to_owned() })
+        Ok(FileLocation { directory: directory.into(), name, shown: shown.to_owned() })
     }
 
     /// The path for users.
@@ -153,8 +153,8 @@ impl Place {
     }
 
     /// Another name in the same directory.
-    pub fn beside(&self, name: &OsStr) -> Place {
-        Place {
+    pub fn beside(&self, name: &OsStr) -> FileLocation {
+        FileLocation {
             directory: self.directory.clone(),
             name: name.to_owned(),
             shown: self.shown.with_file_name(name),
@@ -162,7 +162,7 @@ impl Place {
     }
 
     /// Uses the handle of another place if it is in the same directory.
-    pub fn share_directory(&mut self, other: &Place) {
+    pub fn share_directory(&mut self, other: &FileLocation) {
         let ids = (self.directory_id(), other.directory_id());
         if matches!(ids, (Ok(mine), Ok(theirs)) if mine == theirs) {
             self.directory = other.directory.clone();
@@ -171,7 +171,7 @@ impl Place {
 
     /// Whether both places share one handle of their directory.
     #[cfg(test)]
-    pub fn shares_directory(&self, other: &Place) -> bool {
+    pub fn shares_directory(&self, other: &FileLocation) -> bool {
         Arc::ptr_eq(&self.directory, &other.directory)
     }
 
@@ -380,7 +380,7 @@ mod tests {
         symlink("/proc/self/cwd", inside.join("magic")).unwrap();
         std::fs::write(inside.join("plain"), "").unwrap();
         let handle = granted(&inside);
-        let at = |rest: &str| Place::beneath(handle.as_fd(), rest.as_ref(), rest.as_ref(), &[]);
+        let at = |rest: &str| FileLocation::beneath(handle.as_fd(), rest.as_ref(), rest.as_ref(), &[]);
         for (rest, says) in [
             ("link/x", "symbolic link"),
             ("magic/x", "symbolic link"),
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn only_the_file_that_was_made_is_removed() {
         let held = tempfile::tempdir().unwrap();
-        let place = Place::of_owner(&held.path().join("a"), &[]).unwrap();
+        let place = FileLocation::of_owner(&held.path().join("a"), &[]).unwrap();
         let (_, made) = place.create().unwrap();
         assert_eq!(place.create().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         std::fs::rename(held.path().join("a"), held.path().join("b")).unwrap();
@@ -432,7 +432,7 @@ mod tests {
         let absent = held.path().join("absent");
         let own = [(state.clone(), "the state"), (tokens.clone(), "the tokens"), (absent.clone(), "a file")];
         let own = own.map(|(path, what)| OwnFile::new(path, what));
-        let off = |path: PathBuf| Place::of_owner(&path, &[]).unwrap().keep_off(&own);
+        let off = |path: PathBuf| FileLocation::of_owner(&path, &[]).unwrap().keep_off(&own);
         // Names are compared before the files are recorded, as while their file system hangs.
         assert!(off(state.join("deep/x")).unwrap_err().contains("in the state"));
         assert!(off(held.path().join("state/../tokens")).unwrap_err().contains("the tokens"));
@@ -483,15 +483,16 @@ mod tests {
                 (&long, "too long", "too long"),
                 (&long_name, "too long", "too long"),
             ] {
-                let why = Place::of_owner(&at(rest), &own).unwrap_err();
+                let why = FileLocation::of_owner(&at(rest), &own).unwrap_err();
                 assert!(why.contains(owner_is_told), "{rest}: {why}");
-                let why = Place::beneath(handle.as_fd(), rest.as_ref(), rest.as_ref(), &own).unwrap_err();
+                let why =
+                    FileLocation::beneath(handle.as_fd(), rest.as_ref(), rest.as_ref(), &own).unwrap_err();
                 assert!(why.contains(client_is_told), "{rest}: {why}");
                 assert_eq!(std::fs::read_dir(at("state")).unwrap().count(), 0, "{rest}");
                 assert_eq!(names(), ["loose", "plain", "state"], "{rest}");
             }
         }
-        Place::of_owner(&at("new/deep/x"), &own).unwrap().create().unwrap();
+        FileLocation::of_owner(&at("new/deep/x"), &own).unwrap().create().unwrap();
         assert_eq!(std::fs::metadata(at("new")).unwrap().permissions().mode() & 0o007, 0);
     }
 }

@@ -21,7 +21,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// The address of a running mirrorc, as it is written after `--to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum Endpoint {
     /// The path of a Unix socket.
     Socket(PathBuf),
     /// A host and its port, for TLS.
@@ -31,10 +31,10 @@ pub enum Way {
 /// The default port of `https://HOST`.
 const HTTPS: u16 = 443;
 
-impl Way {
+impl Endpoint {
     /// `PATH` or `https://HOST[:PORT]`.
-    pub fn parse(text: &str) -> Result<Way, String> {
-        let Some((scheme, rest)) = text.split_once("://") else { return Ok(Way::Socket(text.into())) };
+    pub fn parse(text: &str) -> Result<Endpoint, String> {
+        let Some((scheme, rest)) = text.split_once("://") else { return Ok(Endpoint::Socket(text.into())) };
         if scheme != "https" {
             return Err(match scheme {
                 "http" => format!(
@@ -52,20 +52,20 @@ impl Way {
         if host.is_empty() || no_port || !matches!(uri.path(), "" | "/") || rest.contains('@') {
             return Err("write only a host and a port: `https://HOST:PORT`".to_owned());
         }
-        Ok(Way::Tls { host, port: uri.port_u16().unwrap_or(HTTPS) })
+        Ok(Endpoint::Tls { host, port: uri.port_u16().unwrap_or(HTTPS) })
     }
 
     /// Whether the address is empty, as from an environment variable that is set to nothing.
     pub fn is_empty(&self) -> bool {
-        matches!(self, Way::Socket(path) if path.as_os_str().is_empty())
+        matches!(self, Endpoint::Socket(path) if path.as_os_str().is_empty())
     }
 
     /// The address as messages show it.
     pub fn name(&self) -> String {
         match self {
-            Way::Socket(path) => path.display().to_string(),
-            Way::Tls { host, port } if host.contains(':') => format!("https://[{host}]:{port}"),
-            Way::Tls { host, port } => format!("https://{host}:{port}"),
+            Endpoint::Socket(path) => path.display().to_string(),
+            Endpoint::Tls { host, port } if host.contains(':') => format!("https://[{host}]:{port}"),
+            Endpoint::Tls { host, port } => format!("https://{host}:{port}"),
         }
     }
 
@@ -75,7 +75,7 @@ impl Way {
             Failure::usage(format!("cannot connect to `{}`: {}", self.name(), plain(&error)))
         };
         match self {
-            Way::Socket(path) => {
+            Endpoint::Socket(path) => {
                 let reached = UnixStream::connect(path).await;
                 Ok(Box::pin(reached.map_err(|error| match error.kind() {
                     ErrorKind::PermissionDenied => forbidden(path),
@@ -84,7 +84,7 @@ impl Way {
                     ),
                 })?))
             }
-            Way::Tls { host, port } => {
+            Endpoint::Tls { host, port } => {
                 let config = config(ca)?;
                 let name = ServerName::try_from(host.clone())
                     .map_err(|_| Failure::usage(format!("`{host}` is not a valid host name")))?;
@@ -169,15 +169,15 @@ mod tests {
 
     #[test]
     fn ways_are_paths_and_hosts() {
-        let afar = |host: &str, port| Ok(Way::Tls { host: host.into(), port });
-        assert_eq!(Way::parse("/run/m/control"), Ok(Way::Socket("/run/m/control".into())));
-        assert_eq!(Way::parse("https://m.example:8443/"), afar("m.example", 8443));
-        assert_eq!(Way::parse("https://[2001:db8::1]:1"), afar("2001:db8::1", 1));
-        assert_eq!(Way::parse("https://10.0.0.1"), afar("10.0.0.1", 443));
+        let remote = |host: &str, port| Ok(Endpoint::Tls { host: host.into(), port });
+        assert_eq!(Endpoint::parse("/run/m/control"), Ok(Endpoint::Socket("/run/m/control".into())));
+        assert_eq!(Endpoint::parse("https://m.example:8443/"), remote("m.example", 8443));
+        assert_eq!(Endpoint::parse("https://[2001:db8::1]:1"), remote("2001:db8::1", 1));
+        assert_eq!(Endpoint::parse("https://10.0.0.1"), remote("10.0.0.1", 443));
         for wrong in
             ["http://m.example", "https://", "https://m.example/v1", "https://u@m.example", "https://m:99999"]
         {
-            assert!(Way::parse(wrong).is_err(), "{wrong}");
+            assert!(Endpoint::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

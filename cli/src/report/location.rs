@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 /// A position in a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Place<'a> {
+pub struct Location<'a> {
     /// The file's name as the user gave it.
     pub file: &'a str,
     /// Line of the first character, from 1.
@@ -106,13 +106,13 @@ impl<'a> Texts<'a> {
     }
 
     /// The position of a span; none if its file is not known.
-    pub fn place(&self, span: Span) -> Option<Place<'a>> {
+    pub fn place(&self, span: Span) -> Option<Location<'a>> {
         let text = self.get(span.file)?;
         let start = text.floor(span.start as usize);
         let end = text.floor(span.end as usize).max(start);
         let (line, column) = text.line_column(start);
         let (end_line, end_column) = text.line_column(end);
-        Some(Place {
+        Some(Location {
             file: text.name,
             line: line + 1,
             column: column + 1,
