@@ -1,10 +1,10 @@
-//! The store on a thread of its own. The invariants: the order of jobs is the order of changes; a
+//! Runs the store on a separate thread. The invariants: jobs have the order of the changes; a
 //! change waits for its job after the control plane's lock is released, and is answered after that;
-//! each job has a time limit; a job that fails waits, those after it behind it, and is tried again,
-//! so that the disk never has half of what happened; the file `binding` says meanwhile of which
-//! policies something is missing. (Rejected: to write after the answer; a change that was answered
-//! is on the disk. To wait under the lock; a directory that hangs would stop the control plane. To
-//! write no more after an error; a restart would believe an older state.)
+//! each job has a time limit; a failed job waits with all later jobs behind it, and is tried again,
+//! so that the disk never has half of the changes; meanwhile the file `binding` names the policies
+//! with missing changes. (Rejected: writing after the answer; an answered change must be on the
+//! disk. Waiting under the lock; a hung directory would stop the control plane. Stopping after an
+//! error; a restart would accept an older state.)
 
 use super::backlog::{Backlog, SIZE};
 use super::marker::Mark;
@@ -23,42 +23,42 @@ const JOB: Duration = Duration::from_secs(3);
 /// The number of rows for which a job gets one more second.
 const ROWS: usize = 10_000;
 
-/// How long a job may take when the run ends.
+/// The time limit of a job when the run ends.
 const ENDING: Duration = Duration::from_millis(500);
 
-/// How often a waiting thread looks whether the run ends.
+/// The time between two checks of whether the run ends.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How many changes wait for a disk that does not take them.
+/// The largest number of changes that wait for the disk.
 pub(super) const WAITING: usize = 10_000;
 
 pub(super) type Work = Box<dyn FnMut(&mut Store) -> rusqlite::Result<()> + Send>;
 
-/// A transaction that is to be on the disk.
+/// A transaction to write to the disk.
 pub(super) struct Change {
     /// Its number in the store.
     pub number: u64,
     /// The policy that would copy more without it.
     pub lessens: Option<String>,
-    /// About how many bytes it holds.
+    /// Its approximate size in bytes.
     pub size: usize,
     pub work: Work,
 }
 
 enum Task {
     Write(Change),
-    /// Writes the file `binding` only.
+    /// Only writes the file `binding`.
     Mark(String, Mark, SyncSender<Result<(), String>>),
-    /// Looks whether the files are there.
+    /// Checks that the files exist.
     Look,
-    /// Has the file `binding` say how new the database is.
+    /// Records the database's number in the file `binding`.
     Note,
 }
 
 struct Job {
     limit: Duration,
     task: Task,
-    /// Why changes before it were not taken, and the policies of which something is missing.
+    /// Why earlier changes were not accepted, and the policies with missing changes.
     lost: Option<(String, BTreeSet<String>)>,
 }
 
@@ -71,27 +71,27 @@ impl Job {
     }
 }
 
-/// What the thread has done.
+/// The progress of the thread.
 #[derive(Debug, Default)]
 struct Progress {
     /// The number of jobs that have been tried.
     done: u64,
-    /// About how many bytes the others hold.
+    /// The approximate size of the other jobs in bytes.
     held: usize,
-    /// When the running job must be done, and its time limit.
+    /// The deadline of the running job, and its time limit.
     running: Option<(Instant, Duration)>,
-    /// The directory does not answer.
+    /// A message if the directory does not answer.
     hung: Option<String>,
     /// Why changes wait.
     failing: Option<String>,
-    /// Why nothing is kept any more.
+    /// Why nothing is saved any more.
     lost: Option<String>,
     /// The store is closed.
     closed: bool,
 }
 
 impl Progress {
-    /// Notes when the running job takes too long, or the thread is gone.
+    /// Records that the running job takes too long, or that the thread has ended.
     fn check(&mut self, directory: &Path) {
         match self.running {
             Some((until, limit)) if Instant::now() >= until && self.hung.is_none() => {
@@ -136,13 +136,13 @@ impl Shared {
         self.changed.wait_timeout(progress, LOOK).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Does something that may hang, and notes what came of it.
+    /// Runs an operation that may hang, and records its result.
     fn run(&self, limit: Duration, (jobs, size): (u64, usize), what: impl FnOnce() -> Outcome) {
         self.lock().running = Some((Instant::now() + limit, limit));
         let outcome = what();
         let mut progress = self.lock();
         progress.running = None;
-        // What took too long is done all the same.
+        // A late operation is done nevertheless.
         progress.hung = None;
         progress.done += jobs;
         progress.held = progress.held.saturating_sub(size);
@@ -159,19 +159,19 @@ impl Shared {
     }
 }
 
-/// What came of something.
+/// The result of an operation.
 pub(super) enum Outcome {
-    /// It says nothing about the database.
+    /// It shows nothing about the database.
     Unknown,
-    /// All that happened is on the disk.
+    /// All changes are on the disk.
     Good,
-    /// Something waits, for this reason.
+    /// Changes wait, for this reason.
     Waits(String),
-    /// Too much waits.
+    /// Too many changes wait.
     Lost(String),
 }
 
-/// Says that the thread has ended, also when it panicked.
+/// Records the end of the thread, also after a panic.
 struct Closing(Arc<Shared>);
 
 impl Drop for Closing {
@@ -181,7 +181,7 @@ impl Drop for Closing {
     }
 }
 
-/// Carries out jobs until no more can come.
+/// Runs jobs until no more can come.
 fn serve(store: &mut Store, inbox: &Receiver<Job>, shared: &Shared) {
     let mut backlog = Backlog::default();
     loop {
@@ -228,7 +228,7 @@ fn carry_out(store: &mut Store, backlog: &mut Backlog, task: Task) -> Outcome {
     }
 }
 
-/// A job that somebody waits for.
+/// A job whose caller waits.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Pending {
@@ -237,8 +237,8 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Waits until the job is on the disk, or waits for the disk: then [`Keeper::trouble`] says
-    /// why.
+    /// Waits until the job is on the disk, or waits for the disk; [`Keeper::trouble`] then has the
+    /// reason.
     pub fn wait(self) {
         let _told_by_trouble = self.tried();
     }
@@ -271,7 +271,7 @@ impl Pending {
     }
 }
 
-/// A mark in the file `binding` that somebody waits for.
+/// A record in the file `binding` whose caller waits.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Marked {
@@ -292,26 +292,26 @@ impl Marked {
     }
 }
 
-/// Gives jobs to the thread.
+/// Sends jobs to the thread.
 #[derive(Debug)]
 pub(super) struct Keeper {
     jobs: Option<Sender<Job>>,
-    /// The number of jobs that were given.
+    /// The number of sent jobs.
     sent: u64,
     /// The number of the last change in the store.
     numbered: u64,
-    /// The number of the last job that looked for the file.
+    /// The number of the last job that checked the file.
     looked: u64,
-    /// Policies of which changes were not taken, and that the thread does not know of yet.
+    /// Policies with refused changes that the thread does not know yet.
     refused: BTreeSet<String>,
     shared: Arc<Shared>,
 }
 
 impl Keeper {
-    /// Opens the store in a directory, and reads what was kept.
+    /// Opens the store in a directory, and reads the saved policies.
     ///
     /// # Errors
-    /// Why it cannot be used, in words. A directory that hangs may have a state in it.
+    /// Why the store cannot be used. A directory that hangs may contain a state.
     pub fn open(directory: &Path, confinement: &Arc<Confinement>) -> Result<(Keeper, Vec<Kept>), Unusable> {
         let (confinement, path) = (confinement.clone(), directory.to_owned());
         let (progress, changed) = (Mutex::default(), Condvar::new());
@@ -331,7 +331,7 @@ impl Keeper {
                     return;
                 }
             };
-            // The receiver is gone when opening took too long: then no job comes.
+            // The receiver is gone if opening took too long: then no job comes.
             let _nobody_waits = opened.send(Ok((kept, numbered)));
             serve(&mut store, &inbox, &closing.0);
             drop(store);
@@ -364,9 +364,9 @@ impl Keeper {
         }
     }
 
-    /// Gives the thread a job that writes a number of rows. It does not wait. `lessens` is the
-    /// policy that would copy more if what is written were missing, `size` about how many bytes the
-    /// job holds.
+    /// Sends the thread a job that writes a number of rows, without waiting. `lessens` is the
+    /// policy that would copy more without this change, `size` the approximate size of the job in
+    /// bytes.
     pub fn send(
         &mut self,
         rows: usize,
@@ -384,20 +384,20 @@ impl Keeper {
         given
     }
 
-    /// Has the file `binding` say how new the database is. Nobody waits for it.
+    /// Records the database's number in the file `binding`. Nobody waits for it.
     pub fn note(&mut self) {
         let _nobody_waits = self.give(0, Task::Note);
     }
 
-    /// Has the file `binding` say what a policy binds, whether or not the database can be written.
-    /// It does not wait.
+    /// Records in the file `binding` what a policy binds, whether or not the database can be
+    /// written, without waiting.
     pub fn mark(&mut self, policy: &str, mark: Mark) -> Option<Marked> {
         let (send, answer) = sync_channel(1);
         let pending = self.give(0, Task::Mark(policy.to_owned(), mark, send))?;
         Some(Marked { pending, answer })
     }
 
-    /// A load is over, and what is at work now binds at this version, or does not.
+    /// A load has ended: the current version is binding with this number, or not binding.
     pub fn over(&mut self, policy: &str, version: Option<u64>) -> Option<Marked> {
         self.mark(policy, Mark::Over(version, self.numbered))
     }
@@ -430,8 +430,8 @@ impl Keeper {
         Some(Pending { shared: self.shared.clone(), number: self.sent })
     }
 
-    /// Looks whether the file is where it was, and whether the thread hangs. It does not wait: what
-    /// the thread finds is known at the next look.
+    /// Checks without waiting that the file is in its place and that the thread does not hang;
+    /// results of the thread are known at the next check.
     pub fn look(&mut self) {
         let done = {
             let mut progress = self.shared.lock();
@@ -443,7 +443,7 @@ impl Keeper {
         }
     }
 
-    /// Why changes are not kept.
+    /// Why changes are not saved.
     pub fn trouble(&self) -> Option<String> {
         self.shared.lock().trouble()
     }

@@ -1,16 +1,16 @@
 //! The control plane's lock. The invariants: a change is on the disk before it is answered; nobody
-//! waits for the disk with the lock held. (Rejected: to wait in each method; a method that forgets
-//! it would answer too early.)
+//! waits for the disk while holding the lock. (Rejected: waiting in each method; a method that
+//! forgets it would answer too early.)
 
 use super::State;
 use super::keeper::Pending;
 use std::ops::{Deref, DerefMut};
 use std::sync::MutexGuard;
 
-/// The state, locked. Dropped, it releases the lock, and then waits until what was changed is on
-/// the disk.
+/// The locked state. Dropping it releases the lock, and then waits until the changes are on the
+/// disk.
 pub(super) struct Locked<'a> {
-    // Dropped in this order.
+    // The fields are dropped in this order.
     state: MutexGuard<'a, State>,
     written: Written,
 }

@@ -1,7 +1,7 @@
-//! Before a change of stations: whose turn it is, and what has to be opened. The invariants:
-//! nothing is opened while the state is locked, so a station that hangs keeps no other question
-//! waiting; whoever has the turn finds the stations unchanged when they are open. (Rejected: one
-//! lock for all; a hung file system stopped the control plane.)
+//! Prepares a change of stations: waits for its turn and opens the stations. The invariants:
+//! nothing is opened while the state is locked, so a station that hangs delays no other request;
+//! the holder of the turn finds the stations unchanged after they are open. (Rejected: one lock for
+//! all; a hung file system stopped the control plane.)
 
 use super::{Asked, Bundle, Control, Refusal, stations};
 use mrule_compiler::engine::Engine;
@@ -11,13 +11,13 @@ use mrule_engine::policy::Origin;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How long a change of policies or stations waits for others: two that hang while stations are
-/// opened, and some.
+/// The longest time that a change of policies or stations waits for others: enough for two changes
+/// whose stations hang.
 const TURN: Duration = Duration::from_secs(15);
 
 impl Control {
-    /// One change of stations after the other, and not before those of older programs have ended
-    /// but for a few.
+    /// Waits until no other change of stations runs, and until only a few older programs still
+    /// send.
     pub(super) fn turn(&self, what: String) -> Result<MutexGuard<'_, ()>, Refusal> {
         let until = Instant::now() + TURN;
         let late = |why: &str| Refusal::Conflict(format!("{why}; nothing was changed, try again"));
@@ -49,8 +49,8 @@ impl Control {
         }
     }
 
-    /// What opens the stations of a program that is to be loaded, with what was set from outside;
-    /// who wrote each of them is noted in its bundle.
+    /// Prepares the opening of the stations of a program, including changes by commands and
+    /// clients; records the writer of each station in the bundle.
     pub(super) fn opening(
         &self,
         asked: &Asked,

@@ -1,7 +1,7 @@
-//! Who has a state: the number of its process stands beside the database, to be told to whoever
-//! finds that locked. The invariant: the lock of the database decides; the number is for people,
-//! and one that may be wrong is not told. (Rejected: a lock file; one that a killed process leaves
-//! must be taken away by hand.)
+//! The owner of a state directory: its process number is stored beside the database, for the
+//! message to a process that finds the database locked. The invariant: the lock of the database
+//! decides; the number is only for people, and a number that may be wrong is not shown. (Rejected:
+//! a lock file; after a kill, it must be removed by hand.)
 
 use rusqlite::ErrorCode;
 use std::error::Error;
@@ -10,8 +10,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Notes that this process has the state. A disk that takes no such file takes no state either, and
-/// that is told.
+/// Records that this process owns the state. If the disk cannot store this file, it cannot store a
+/// state either, and that is reported.
 pub(super) fn note(path: &Path) {
     let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();
@@ -19,14 +19,14 @@ pub(super) fn note(path: &Path) {
     let _for_people = options.open(path).and_then(|mut file| writeln!(file, "{}", std::process::id()));
 }
 
-/// Why a database cannot be used: where it is locked, by whom.
+/// Why a database cannot be used; if it is locked, by which process.
 pub(super) fn told(path: &Path, why: &(dyn Error + 'static)) -> String {
     let code = why.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
     if !matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
         return why.to_string();
     }
     let noted = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
-    // Of another process name space, or of one that has ended.
+    // The number is of another PID namespace, or of a process that has ended.
     let alive = noted.filter(|pid| Path::new(&format!("/proc/{pid}")).exists());
     let directory = path.parent().unwrap_or(path).display();
     match alive {

@@ -1,6 +1,7 @@
-//! What becomes of what is there when a program takes another's place: told before (a dry run) and
-//! after. The invariant: it is found by the same functions that do it. (Rejected: words in the
-//! documentation only; who loads at noon wants to know for this program.)
+//! What a new program keeps, adds and removes when it replaces another: shown before (a dry run)
+//! and after the load. The invariant: the plan comes from the same functions that make the change.
+//! (Rejected: only a description in the documentation; a user wants to know it for a certain
+//! program.)
 
 use super::Changed;
 use mrule_compiler::environment::Environment;
@@ -9,40 +10,40 @@ use mrule_engine::decider::{Migration, streams_begin_anew};
 use mrule_engine::policy::Policy;
 use serde::Serialize;
 
-/// What lives on and what does not.
+/// What is kept, new and removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Rules.
     pub rules: Fates,
     /// Limits.
     pub limits: Fates,
-    /// Stations: those that live on keep their queues, files and counts.
+    /// Stations; kept stations keep their queues, files and counts.
     pub stations: Fates,
-    /// Triggers: those that live on keep their active keys, windows and suppressions.
+    /// Triggers; kept triggers keep their active keys, windows and suppressions.
     pub triggers: Fates,
-    /// Tables that were changed from outside: those that live on keep these rows, whatever the new
-    /// program's file says.
+    /// Tables that commands or clients changed; kept tables keep these rows, whatever the new
+    /// program's file contains.
     pub tables: Fates,
-    /// Params that were changed from outside: those that live on keep their value.
+    /// Params that commands or clients changed; kept params keep their value.
     pub params: Fates,
-    /// Stations that were changed from outside: those that live on keep their target and limit.
+    /// Stations that commands or clients changed; kept stations keep their target and limit.
     pub targets: Fates,
-    /// What `flows` become: `kept`, `begun` (nobody knew them before), `dropped` (nobody asks any
-    /// more) or `none`.
+    /// The flow table: `kept`, `begun` (no program used it before), `dropped` (no program uses it
+    /// any more) or `none`.
     pub flows: &'static str,
-    /// What is looked for in streams changes: flows that are there are searched from where they
-    /// stand.
+    /// Whether the searched patterns change: existing flows are then searched from their next byte
+    /// on.
     pub streams_begin_anew: bool,
 }
 
-/// By name: what lives on, what is new (or begins anew), what is lost.
+/// The names that are kept, new (or start again), and removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Fates {
-    /// Lives on.
+    /// Kept.
     pub kept: Vec<String>,
-    /// New, or of the same name and another shape.
+    /// New, or with the same name and another structure.
     pub new: Vec<String>,
-    /// No more.
+    /// Removed.
     pub lost: Vec<String>,
 }
 
@@ -63,7 +64,8 @@ impl Fates {
 }
 
 impl Plan {
-    /// For a policy that takes the place of another; what was changed in the old one from outside.
+    /// The plan for a policy that replaces another; `changed`: what commands or clients changed in
+    /// the old policy.
     pub(super) fn new(old: Option<&Policy>, new: &Policy, changed: &Changed) -> Plan {
         let program = new.program();
         let none = |count: usize| vec![None; count];
@@ -124,8 +126,8 @@ impl Plan {
     }
 }
 
-/// Puts into the environment of a new program what was changed from outside in the old one, as far
-/// as it fits; says what did.
+/// Applies changes by commands and clients in the old program to the environment of the new
+/// program, as far as they fit; returns which did.
 pub(super) fn keep(old: &Policy, new: &Program, changed: &Changed, environment: &mut Environment) -> Plan {
     let mut plan = Plan::default();
     for name in &changed.tables {

@@ -1,6 +1,6 @@
-//! Makes the changes of a kept policy again, each at its own time. The invariant: what cannot be
-//! made again is told, and whether more is copied without it. (Rejected: to stop at the first one;
-//! the others are as good as before.)
+//! Makes the changes of a saved policy again, each with its own time. The invariant: a change that
+//! cannot be made again is reported, with whether more is copied without it. (Rejected: stopping at
+//! the first; the others are still valid.)
 
 use super::stations;
 use super::store::{AtWork, DRAIN, Kept, Object, Remade};
@@ -14,20 +14,19 @@ impl Kept {
         Kept { at_work: AtWork::Lost(why), ..Kept::unloaded(name) }
     }
 
-    /// Of which nothing is there.
+    /// An unloaded policy, without saved versions and changes.
     pub(super) fn unloaded(name: String) -> Kept {
         let (versions, changes) = (Vec::new(), Vec::new());
         Kept { name, versions, at_work: AtWork::Unloaded, is_behind: false, changes }
     }
 
-    /// What is missing of it, in words.
+    /// What is missing of it, for messages.
     pub(super) fn behind(&self) -> String {
         let name = &self.name;
         format!("policy {name}: what was changed last could not be kept, and is missing in the state")
     }
 
-    /// Makes the changes again, each at its own time; says which could not be, and what was
-    /// changed.
+    /// Makes the changes again, each with its own time; returns which failed, and what was changed.
     pub(super) fn restore(&self, policy: &mut Policy) -> Remade {
         let mut remade = Remade::default();
         let program = policy.program().clone();

@@ -1,6 +1,6 @@
-//! What a run counted, with what became of its events. The invariant: every alarm told was sent,
-//! refused, dropped or waits. (Rejected: members for the history and alarms in the report of the
-//! data plane, which knows of neither.)
+//! The counts of a run, with those of its events. The invariant: every alarm was sent, refused or
+//! dropped, or waits. (Rejected: fields for history and alarms in the report of the data plane,
+//! which knows neither.)
 
 use crate::alarm::{self, Alarms};
 use crate::event::Hub;
@@ -9,19 +9,19 @@ use mrule_dataplane::live;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Who is told of events: listeners, and where they are kept and sent.
+/// The receivers of events: listeners, the history and alarms.
 #[derive(Debug, Clone, Default)]
 pub struct Subscribers {
-    /// Tells them.
+    /// The event bus.
     pub hub: Hub,
-    /// Keeps events.
+    /// The event history.
     pub history: Option<History>,
-    /// Sends them to receivers.
+    /// The alarms.
     pub alarms: Option<Arc<Alarms>>,
 }
 
 impl Subscribers {
-    /// A hub that tells these.
+    /// A hub for these receivers.
     pub fn new(history: Option<History>, alarms: Option<Alarms>) -> Subscribers {
         let alarms = alarms.map(Arc::new);
         let journal = history.clone().map(|history| Arc::new(history) as _);
@@ -29,7 +29,7 @@ impl Subscribers {
         Subscribers { hub, history, alarms }
     }
 
-    /// What is in the history, and what is not; none without one.
+    /// The counts of the history; none without a history.
     pub fn history_counts(&self) -> Option<history::Counts> {
         let mut counts = self.history.as_ref()?.counts();
         counts.lost = self.hub.lost_so_far();
@@ -37,20 +37,20 @@ impl Subscribers {
         Some(counts)
     }
 
-    /// What became of alarms, by receiver.
+    /// The counts of alarms, by receiver.
     pub fn alarm_counts(&self) -> Vec<alarm::Counts> {
         self.alarms.as_ref().map(|alarms| alarms.counts()).unwrap_or_default()
     }
 }
 
-/// What a run counted so far. It reads as the report of the data plane.
+/// The counts of a run so far. It dereferences to the report of the data plane.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// What the data plane counted.
+    /// The counts of the data plane.
     pub live: live::Report,
-    /// What became of alarms, by receiver.
+    /// The counts of alarms, by receiver.
     pub alarms: Vec<alarm::Counts>,
-    /// What was kept of events; none without a history.
+    /// The counts of the history; none without a history.
     pub history: Option<history::Counts>,
 }
 
@@ -63,15 +63,15 @@ impl Deref for Report {
 }
 
 impl Report {
-    /// What a run counted, and what became of its events.
+    /// Adds the counts of events to a report.
     pub fn new(live: live::Report, of: &Subscribers) -> Report {
         Report { live, alarms: of.alarm_counts(), history: of.history_counts() }
     }
 
-    /// Checks that every sum adds up; only when the run is over.
+    /// Checks that every sum adds up; valid only after the run has ended.
     ///
     /// # Errors
-    /// Says which does not.
+    /// The sum that does not add up.
     pub fn check(&self) -> Result<(), String> {
         self.live.check()?;
         for alarms in &self.alarms {

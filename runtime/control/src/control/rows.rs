@@ -1,6 +1,6 @@
-//! Rows that are to take the place of all rows of a table: read part by part, as they come, and put
-//! in at once. The invariant: no lock is held while rows are read. (Rejected: an iterator that
-//! waits for the network; it holds a thread.)
+//! New rows that will replace all rows of a table: read in parts as they arrive, and applied in one
+//! step. The invariant: no lock is held while rows are read. (Rejected: an iterator that waits for
+//! the network; it blocks a thread.)
 
 use super::changes::{Touched, refused, table_of};
 use super::persistence::kept_rows;
@@ -13,7 +13,7 @@ use mrule_engine::policy::Policy;
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 
-/// Rows of a table that is to have no others.
+/// The new rows of a table.
 #[derive(Debug)]
 pub struct Rows {
     policy: String,
@@ -27,26 +27,26 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// How many rows were read.
+    /// The number of rows that were read.
     pub fn len(&self) -> usize {
         self.read.len()
     }
 
-    /// Whether none was read.
+    /// Whether no row was read.
     pub fn is_empty(&self) -> bool {
         self.read.is_empty()
     }
 
-    /// How many lines were read.
+    /// The number of lines that were read.
     pub fn lines(&self) -> usize {
         self.lines
     }
 
-    /// Reads whole lines, each a JSON object with `key`, `value` in a map, and `for`; empty ones
-    /// are passed over.
+    /// Reads complete lines, each a JSON object with `key`, `value` if the table is a map, and
+    /// `for`; skips empty lines.
     ///
     /// # Errors
-    /// Which line is wrong, and what with it; the table has no room for so many.
+    /// The wrong line and what is wrong, or the table is too small for the rows.
     pub fn read(&mut self, lines: &[u8]) -> Result<(), Refusal> {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             self.lines += 1;
@@ -81,7 +81,7 @@ impl Rows {
 }
 
 impl Control {
-    /// Rows that are to come for a table.
+    /// Prepares to read new rows of a table.
     ///
     /// # Errors
     /// No such policy or table.
@@ -93,13 +93,13 @@ impl Control {
         Ok(Rows { policy, table, seen, id, capacity, now: now(), read: Vec::new(), lines: 0 })
     }
 
-    /// Gives a table these rows and no others, all at once; how many it has then.
+    /// Replaces all rows of a table in one step; returns the number of rows.
     ///
     /// # Errors
     /// No such policy or table any more, or one of another shape.
     pub fn replace_rows(&self, rows: Rows) -> Result<usize, Refusal> {
         let Rows { policy: name, table, seen, id, read, .. } = rows;
-        // What is kept is made before anything is locked.
+        // The entries for the store are made before anything is locked.
         let own = seen.environment().table(id).filter(|_| self.has_store());
         let kept = own.map(|own| kept_rows(own.form(), &table, read.iter().cloned()));
         let form = |policy: &Policy, id| policy.environment().table(id).map(|table| table.form().clone());
@@ -113,7 +113,7 @@ impl Control {
             policy.environment_mut().replace(now, read).map_err(|error| refused(&error))?;
             policy.check_tables().map_err(|error| refused(&error))?;
             keeping.replaced(&name, &table, kept.unwrap_or_default());
-            // Rows with the same key are one.
+            // Rows with the same key count once.
             let count = policy.environment().table(now).map_or(0, |table| table.len());
             Ok((count, Touched::Table(now)))
         })

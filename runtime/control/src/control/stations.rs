@@ -1,8 +1,7 @@
-//! Stations of a policy at work: sent elsewhere, given another limit, drained. The invariants: a
-//! station is changed by the words that stand between its braces, checked by the compiler; the
-//! program, and all that it knows, goes on; the next version of the program keeps the change where
-//! it has a station of that name. (Rejected: stations that are in no program; a rule could not name
-//! them.)
+//! Changes stations of a loaded policy: target, limit, drain. The invariants: a change is the text
+//! between the braces of a station, checked by the compiler; the program and all its state go on;
+//! the next version of the program keeps the change if it has a station of that name. (Rejected:
+//! stations outside of programs; a rule could not name them.)
 
 use super::bundle::{origin_from_json, origin_json};
 use super::changes::retry;
@@ -22,10 +21,10 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The kind of change under which the store keeps one.
+/// The kind of change under which the store saves it.
 pub(super) const KIND: &str = "station";
 
-/// What a station was set to from outside.
+/// A station as a command or client has set it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetStation {
     /// The words between its braces.
@@ -35,7 +34,7 @@ pub struct SetStation {
 }
 
 impl SetStation {
-    /// As the store keeps it.
+    /// The change as the store saves it.
     fn to_object(&self, station: &str) -> Object {
         let mut object = Object::new();
         object.insert(KIND.to_owned(), Json::from(station));
@@ -44,7 +43,7 @@ impl SetStation {
         object
     }
 
-    /// From what the store kept: which station, and what it was set to.
+    /// Reads a saved change: the station, and its setting.
     pub(super) fn from_object(object: &Object) -> Option<(String, SetStation)> {
         let text = |name: &str| object.get(name).and_then(Json::as_str).map(str::to_owned);
         let origin = origin_from_json(object.get("origin"));
@@ -52,7 +51,7 @@ impl SetStation {
     }
 }
 
-/// The station that these words make.
+/// The station that these words define.
 ///
 /// # Errors
 /// [`Refusal::Program`]: what the compiler says of them.
@@ -76,22 +75,21 @@ fn station(name: &str, words: &str) -> Result<Station, Refusal> {
     }
 }
 
-/// A policy whose stations are as these words say, where it has them; words that are no good any
-/// more are left out.
+/// A policy with its stations changed by these words; invalid words are left out.
 pub(super) fn changed(policy: Policy, stations: &BTreeMap<String, SetStation>) -> Policy {
     let set = set_in(policy.program(), stations);
     set.into_iter().fold(policy, |policy, (at, station, origin)| policy.with_station(at, station, origin))
 }
 
-/// Whether these words make a station.
+/// Checks that these words define a station.
 ///
 /// # Errors
-/// Why not, in words.
+/// Why they do not.
 pub(super) fn check(name: &str, words: &str) -> Result<(), String> {
     station(name, words).map(drop).map_err(|why| format!("station `{name}` cannot be `{words}`: {why}"))
 }
 
-/// The same for an engine that is no policy yet, and for who wrote its stations.
+/// The same for an engine before it is a policy, and for the writers of its stations.
 pub(super) fn changed_engine(
     engine: Arc<Engine>,
     origins: &mut [Origin],
@@ -105,7 +103,7 @@ pub(super) fn changed_engine(
     })
 }
 
-/// Which stations of a program were set, to what, by whom.
+/// The changed stations of a program, with their settings and writers.
 fn set_in(program: &Program, stations: &BTreeMap<String, SetStation>) -> Vec<(usize, Station, Origin)> {
     let set = |(name, set): (&String, &SetStation)| {
         let at = program.stations.iter().position(|station| station.name == *name)?;
@@ -114,7 +112,7 @@ fn set_in(program: &Program, stations: &BTreeMap<String, SetStation>) -> Vec<(us
     stations.iter().filter_map(set).collect()
 }
 
-/// Leaves out what stations were set to and may not be any more; says what that was.
+/// Removes settings that are no longer granted; returns which.
 pub(super) fn keep_granted(
     policy: &Policy,
     stations: &mut BTreeMap<String, SetStation>,
@@ -136,9 +134,9 @@ pub(super) fn written(policy: &Policy) -> Vec<(Station, Origin)> {
 }
 
 impl Control {
-    /// Gives a station another target and limit, as the words between its braces say; without
-    /// words, those of the program. What waits for the old target is still sent. Another target is
-    /// this one's from now on; with `retarget` false it must be the one that it is.
+    /// Changes a station's target and limit by the words between its braces; without words, resets
+    /// it to the program. Copies that wait for the old target are still sent. The caller becomes
+    /// the writer of another target; with `retarget` false, the target must stay the same.
     ///
     /// # Errors
     /// No such policy or station; the compiler's for the words; a station that cannot be opened; a
@@ -185,13 +183,13 @@ impl Control {
             let live = state.live.as_ref().ok_or(Refusal::Ended)?;
             live.opening(policy, wanted.program(), wanted.origins(), old.label().cloned())?
         };
-        // Not behind the lock: the system may take its time.
+        // Without the lock: the system may take a long time.
         let opened = opening.open()?;
         let mut state = self.lock();
         by.check()?;
         let super::State { live, policies, keeping, .. } = &mut *state;
         let live = live.as_mut().ok_or(Refusal::Ended)?;
-        // Tables and params may be others by now, stations are not.
+        // Tables and params may have changed meanwhile, stations have not.
         let (Some(old), Some(held)) = (live.policy(policy).cloned(), policies.get_mut(policy)) else {
             return Err(super::no_policy(policy, &state));
         };
@@ -211,13 +209,13 @@ impl Control {
             }
         };
         keeping.changed(policy, &trace, &object, now(), true);
-        // What comes next does not wait for the disk.
+        // The rest does not wait for the disk.
         drop(turn);
         Ok(swap)
     }
 
-    /// Gives a station no more copies, or copies again; what waits for it is sent. It holds until
-    /// somebody resumes it: over loads, other targets, and restarts where the state is kept.
+    /// Drains or resumes a station; waiting copies are still sent. A drain lasts until the station
+    /// is resumed: over loads, other targets and, with a state directory, restarts.
     ///
     /// # Errors
     /// No such policy or station.
@@ -244,13 +242,13 @@ impl Control {
         })
     }
 
-    /// The stations of a policy that were changed, and to what.
+    /// The changed stations of a policy, with their settings.
     pub fn changed_stations(&self, policy: &str) -> BTreeMap<String, SetStation> {
         self.lock().policies.get(policy).map(|held| held.changed.stations.clone()).unwrap_or_default()
     }
 }
 
-/// A station as its program says, and who wrote it.
+/// A station as its program defines it, and its writer.
 fn own(bundle: &super::Bundle, name: &str, budget: &CompileBudget) -> Result<(Station, Origin), Refusal> {
     let program = bundle.compile(budget).program;
     let found = program.and_then(|program| {

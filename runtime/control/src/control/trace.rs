@@ -1,5 +1,5 @@
-//! What a change that was made leaves to be kept: an object under a key, or nothing under it any
-//! more. The invariant: what takes back a change has its key. (Rejected: a log of all changes; it
+//! What the store saves of a change: an object under a key, or the removal of that key. The
+//! invariant: a change that undoes another has the same key. (Rejected: a log of all changes; it
 //! would grow without end.)
 
 use mrule_compiler::hir::{TableId, Value};
@@ -7,18 +7,18 @@ use mrule_engine::change::{Change, Effect};
 use mrule_engine::policy::Policy;
 use mrule_engine::trigger::Outcome;
 
-/// What a change leaves to be kept.
+/// What the store saves of a change.
 #[derive(Debug, Clone)]
 pub(super) enum Trace {
-    /// This, in place of what was kept under the same key.
+    /// Replace the object under this key.
     Put { kind: &'static str, name: String, key: String, until: Option<i64> },
-    /// Nothing under this key; without one, nothing of this name.
+    /// Remove this key; without a key, all objects of this name.
     Drop { kind: &'static str, name: String, key: Option<String> },
-    /// Nothing happened.
+    /// Nothing changed.
     Nothing,
 }
 
-/// A key as what is kept is found by.
+/// The text of a key by which the store finds its object.
 pub(super) fn key_text(key: &[Value], unordered: bool) -> String {
     let mut parts: Vec<String> = key.iter().map(|part| format!("{part:?}")).collect();
     if unordered {
@@ -63,7 +63,7 @@ pub(super) fn trace(policy: &Policy, change: &Change, effect: Effect, now: i64) 
             let start =
                 program.tables.get(id.index()).and_then(|table| table.start.number(key).ok().flatten());
             match start {
-                // The program says it: that it was removed must be known.
+                // The program defines the row, so its removal must be saved.
                 Some(_) => Trace::Put { kind: "row", name: table(id), key: row(id, key), until: None },
                 None => Trace::Drop { kind: "row", name: table(id), key: Some(row(id, key)) },
             }

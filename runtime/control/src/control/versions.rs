@@ -1,6 +1,6 @@
-//! The versions of a policy: shown, compared, gone back to, also after the policy was unloaded. The
-//! invariants: a version number is given once; what is unloaded keeps its versions, within bounds,
-//! so that `rollback` brings it back. (Rejected: to forget an unloaded policy; one wrong word would
+//! The versions of a policy: show, compare, roll back, also after an unload. The invariants: a
+//! version number is never used twice; an unloaded policy keeps its versions, within bounds, so
+//! that `rollback` restores it. (Rejected: deleting an unloaded policy; one wrong command would
 //! lose it.)
 
 use super::health::Scope;
@@ -12,8 +12,8 @@ use mrule_dataplane::live::Swap;
 use std::collections::VecDeque;
 
 impl Control {
-    /// Loads an older version again, as a new one. Of a policy that was unloaded, or could not be
-    /// restored, the version that was at work, unless another one is named.
+    /// Loads an earlier version again, as a new version. If the policy was unloaded or could not be
+    /// restored, and no version is named, loads its last version.
     ///
     /// # Errors
     /// As [`load_over`](Self::load_over); no such policy or version.
@@ -28,7 +28,8 @@ impl Control {
         self.load_over(budget, asked, name, bundle.compile(budget), bundle)
     }
 
-    /// Unloads a policy. Its versions are kept, what was changed in it is not.
+    /// Unloads a policy. Its versions are kept, the changes of its tables, params and triggers are
+    /// not.
     ///
     /// # Errors
     /// There is none of this name; [`Refusal::Forbidden`]: it is binding; [`Refusal::Revoked`].
@@ -51,7 +52,7 @@ impl Control {
         let forgotten = state.forget();
         state.keeping.unloaded(name, forgotten);
         state.apply();
-        // What comes next does not wait for the disk.
+        // The rest does not wait for the disk.
         drop(turn);
         Ok(swap)
     }
@@ -64,13 +65,13 @@ impl Control {
         Ok(self.lock().goes_back_to(name, version)?.bundle.is_binding())
     }
 
-    /// Whether there is a policy of this name whose limits bind all others, or one that could not
-    /// be restored and may have bound them.
+    /// Whether a policy of this name is binding, or could not be restored and may have been
+    /// binding.
     pub fn is_binding(&self, name: &str) -> bool {
         self.lock().is_binding(name)
     }
 
-    /// A version of a policy; the one at work unless another is named.
+    /// A version of a policy; by default the current version.
     ///
     /// # Errors
     /// No such policy or version.
@@ -81,8 +82,8 @@ impl Control {
         found.cloned().ok_or_else(|| held.no_version(name, version))
     }
 
-    /// What differs between two versions, in the form of `diff -u`; unless told, from the one
-    /// before to the one at work.
+    /// The differences between two versions, in the format of `diff -u`; by default between the
+    /// previous and the current version.
     ///
     /// # Errors
     /// No such policy or version.
@@ -108,7 +109,7 @@ impl State {
         failed || self.policies.get(name).is_some_and(|held| held.now.bundle.is_binding())
     }
 
-    /// A policy, at work or not.
+    /// A policy, loaded or not.
     fn held(&self, name: &str) -> Result<&Held, Refusal> {
         let held = self.policies.get(name).or_else(|| self.unloaded.get(name));
         held.ok_or_else(|| no_policy(name, self))
@@ -129,7 +130,7 @@ impl Held {
         Held { now, older: VecDeque::new(), changed: Changed::default() }
     }
 
-    /// Comes after what was unloaded, and keeps its versions.
+    /// Continues the versions of an unloaded policy.
     pub(super) fn follow(&mut self, before: Held) {
         let next = std::mem::replace(&mut self.now, before.now);
         self.older = before.older;
@@ -140,7 +141,7 @@ impl Held {
         self.older.iter().chain([&self.now]).find(|other| other.version == version)
     }
 
-    /// The version to go back to: this one, or the one before.
+    /// The version for a rollback: this version, or the previous one.
     fn older_version(&self, name: &str, version: Option<u64>) -> Result<&Version, Refusal> {
         let older = match version {
             Some(version) => self.version(version),
@@ -160,8 +161,8 @@ impl Held {
 
     pub(super) fn replace(&mut self, next: Version) {
         self.older.push_back(std::mem::replace(&mut self.now, next));
-        // The newest stays, however long, and the owner's newest, whatever clients load over it;
-        // texts that are shared count each time.
+        // The newest version stays, whatever its size, and so does the owner's newest, whatever
+        // clients load over it; shared texts count each time.
         let size = |older: &VecDeque<Version>| older.iter().map(|v| v.bundle.size()).sum::<usize>();
         while self.older.len() > HISTORY || (self.older.len() > 1 && size(&self.older) > HISTORY_BYTES) {
             let of_owner = self.older.iter().rposition(|version| version.bundle.origin().is_owner());
