@@ -1,12 +1,11 @@
-//! The file `binding` beside the store: which policies are binding, at which version, and of which
-//! policies changes are missing in the database. The invariants: it is on the disk before a load,
-//! unload or change is answered, also when the database cannot be written; it is made after the
-//! store's tables, so a store without tables beside it was damaged; a database with a smaller
-//! sequence number than the file has is an older one. It is written in the directory that was
-//! opened, into a file that has its room already, so a full disk does not keep it from being
-//! written. (Rejected: to trust the store alone; SQLite takes an emptied file, or one whose WAL is
-//! lost, for a new database. A number for each change; a file is synced for each then, and only
-//! what is missing matters.)
+//! The file `binding` beside the store: the binding policies with their versions, and the policies
+//! with changes that the database lacks. The invariants: it is on the disk before a load, unload or
+//! change is answered, also if the database cannot be written; it is created after the store's
+//! tables, so a store without tables beside it is damaged; a database with a smaller sequence
+//! number than the file is an older copy. It is written in the directory that was opened, into a
+//! file with reserved space, so a full disk does not prevent writing it. (Rejected: trusting only
+//! the store; SQLite accepts an emptied file, or one without its WAL, as a new database. A number
+//! for each change; the file would be synced for each, and only missing changes matter.)
 
 use super::store::{AtWork, Kept};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat, renameat_with};
@@ -17,55 +16,56 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// Its name, and that of the file that takes its place.
+/// Its name, and the name of the file that replaces it.
 const NAMES: [&str; 2] = ["binding", "binding.new"];
 
 /// The length of the file is a multiple of this.
 const ROOM: usize = 4096;
 
-/// In place of a sequence number: missing until somebody resolves it.
+/// Replaces a sequence number: missing until somebody resolves it.
 const UNRESOLVED: u64 = u64::MAX;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Contents {
-    /// The sequence number that the database had when this was written.
+    /// The sequence number of the database when this was written.
     sequence: u64,
     /// Binding policies with their versions.
     binding: BTreeMap<String, u64>,
-    /// Policies with changes that were answered and may not be in the database: the number of the
-    /// last one.
+    /// Policies with answered changes that may not be in the database: the number of the last
+    /// change.
     missing: BTreeMap<String, u64>,
 }
 
-/// The file, and what it says.
+/// The file and its contents.
 #[derive(Debug)]
 pub(super) struct Marker {
     directory: OwnedFd,
     contents: Contents,
-    /// The sequence number that the database has.
+    /// The current sequence number of the database.
     committed: u64,
-    /// Policies that are about to bind: no change takes their marks away.
+    /// Policies that are about to bind: no change removes their marks.
     intended: BTreeSet<String>,
-    /// The last change that a mark is of: no earlier one takes it away.
+    /// The last change of each mark: no earlier change removes the mark.
     numbers: BTreeMap<String, u64>,
-    /// Changes were given up: what is missing is, until the next start at least.
+    /// Whether changes were given up: what is missing stays missing, at least until the next start.
     has_lost: bool,
 }
 
-/// What the file is to say of a policy that binds, or is to bind, whatever the database is like.
+/// What to record of a policy that binds, or will bind, whatever the state of the database.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Mark {
-    /// It is about to bind at this version.
+    /// The policy is about to bind at this version.
     Intended(u64),
-    /// That is over, and the mark stays.
+    /// The load has ended, and the mark stays.
     Stays,
-    /// That is over, and what is at work after this change binds at this version, or does not.
+    /// The load has ended; after this change the current version binds with this number, or does
+    /// not.
     Over(Option<u64>, u64),
 }
 
-/// Whether no state was kept in a directory.
+/// Whether a directory never had a state.
 pub(super) fn is_new(directory: &Path) -> bool {
     let is_missing = |name: &str| {
         let found = std::fs::symlink_metadata(directory.join(name)).map_err(|error| error.kind());
@@ -75,10 +75,10 @@ pub(super) fn is_new(directory: &Path) -> bool {
 }
 
 impl Marker {
-    /// Reads it; none when no state was kept in this directory.
+    /// Reads the file; none if the directory never had a state.
     ///
     /// # Errors
-    /// It cannot be read, or is damaged.
+    /// The file cannot be read, or is damaged.
     pub fn read(directory: &Path) -> Result<Option<Marker>, String> {
         let path = directory.join(NAMES[0]);
         let failed = |why: String| format!("`{}` cannot be read: {why}", path.display());
@@ -93,7 +93,7 @@ impl Marker {
         }
     }
 
-    /// Makes an empty one.
+    /// Creates an empty file.
     ///
     /// # Errors
     /// The system's.
@@ -114,7 +114,7 @@ impl Marker {
         self.contents.sequence
     }
 
-    /// The database has this sequence number.
+    /// Records the sequence number of the database.
     pub fn committed(&mut self, number: u64) {
         self.committed = number;
     }
@@ -144,8 +144,8 @@ impl Marker {
         }
     }
 
-    /// A change that is about to be written makes a policy binding at this version, or at a later
-    /// one that the file says already.
+    /// Records that the next change makes a policy binding at this version, or at a later version
+    /// that the file already has.
     ///
     /// # Errors
     /// The system's.
@@ -155,8 +155,8 @@ impl Marker {
         self.raise(policy, version)
     }
 
-    /// A change was written after which a policy binds at this version, or does not. A mark of a
-    /// later one stays.
+    /// Records that after a written change a policy binds at this version, or does not. The mark of
+    /// a later change stays.
     ///
     /// # Errors
     /// The system's.
@@ -175,7 +175,7 @@ impl Marker {
         })
     }
 
-    /// A policy is binding at this version, or not any more.
+    /// Sets the version at which a policy binds, if any.
     fn set(&mut self, policy: &str, version: Option<u64>) -> io::Result<()> {
         self.change(|contents| {
             match version {
@@ -185,8 +185,8 @@ impl Marker {
         })
     }
 
-    /// A change of a policy is not in the database: the one with this number, or one that never
-    /// will be.
+    /// Records that a change of a policy is not in the database: the change with this number, or
+    /// one that never will be.
     ///
     /// # Errors
     /// The system's.
@@ -198,7 +198,7 @@ impl Marker {
         })
     }
 
-    /// What is missing in the database was resolved for a policy: it was loaded, unloaded or
+    /// Records that what the database lacks of a policy is resolved: it was loaded, unloaded or
     /// released.
     ///
     /// # Errors
@@ -212,12 +212,14 @@ impl Marker {
         self.change(|contents| contents.missing.retain(|name, number| name != policy || waits(*number)))
     }
 
-    /// Changes were given up: none that waited before them resolves what is missing.
+    /// Records that changes were given up: no change that was waiting before resolves what is
+    /// missing.
     pub fn lose(&mut self) {
         self.has_lost = true;
     }
 
-    /// The file has the sequence number of the database, so that an older one is not believed.
+    /// Writes the database's sequence number into the file, so that an older copy of the database
+    /// is recognised.
     ///
     /// # Errors
     /// The system's.
@@ -230,7 +232,7 @@ impl Marker {
         self.write().inspect_err(|_| self.contents.sequence = before)
     }
 
-    /// All changes that waited are in the database.
+    /// Records that all waiting changes are in the database.
     ///
     /// # Errors
     /// The system's.
@@ -238,7 +240,7 @@ impl Marker {
         self.change(|contents| contents.missing.retain(|_, number| *number == UNRESOLVED))
     }
 
-    /// Marks what is missing in what the store gave back, and notes what is binding.
+    /// Marks missing policies in what the store has read, and records the binding policies.
     ///
     /// # Errors
     /// The system's.
@@ -264,7 +266,7 @@ impl Marker {
         for policy in kept {
             let last = policy.versions.last();
             match policy.at_work {
-                // Until somebody resolves it.
+                // It stays until somebody resolves it.
                 AtWork::Lost(_) => {}
                 _ if policy.is_behind => {}
                 AtWork::Yes if last.is_some_and(|last| last.bundle.is_binding()) => {
@@ -275,7 +277,7 @@ impl Marker {
         }
         self.change(|contents| *contents = next)?;
         self.note()?;
-        // A file with room for what is written next: there may be none when it matters.
+        // Reserves the file for the next write: there may be no space when it is needed.
         self.next().map(drop)
     }
 
@@ -286,11 +288,11 @@ impl Marker {
             return Ok(());
         }
         self.contents.sequence = self.committed;
-        // What is not on the disk is tried again with the next change.
+        // A failed write is repeated with the next change.
         self.write().inspect_err(|_| self.contents = before)
     }
 
-    /// The file that takes the place of the other one, with its room.
+    /// The file that replaces the current file, with its reserved space.
     fn next(&self) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
@@ -306,7 +308,7 @@ impl Marker {
         use std::io::Seek;
         let mut text = serde_json::to_vec(&self.contents)?;
         let mut file = self.next()?;
-        // Over what is there: blocks that it has already are not lacking on a full disk.
+        // Overwrites the existing blocks: they are available also on a full disk.
         let length = text.len().next_multiple_of(ROOM);
         text.resize(length, b' ');
         file.rewind()?;
@@ -316,7 +318,7 @@ impl Marker {
         let exchanged =
             renameat_with(&self.directory, NAMES[1], &self.directory, NAMES[0], RenameFlags::EXCHANGE);
         if exchanged.is_err() {
-            // There is no other one yet, or the file system exchanges none.
+            // There is no other file yet, or the file system cannot exchange files.
             renameat(&self.directory, NAMES[1], &self.directory, NAMES[0])?;
         }
         Ok(rustix::fs::fsync(&self.directory)?)
