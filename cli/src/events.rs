@@ -8,14 +8,12 @@ use crate::memory;
 use crate::screen::{BAD, DOUBT, Look};
 use crate::table::grouped;
 use mrule_compiler::hir::Program;
-use mrule_control::event::Hub;
+use mrule_control::daemon;
 use mrule_control::event::input;
-use mrule_control::event::output::{self, EventWriter};
-use mrule_dataplane::patience;
+use mrule_control::event::output::{EventWriter, Written};
 use mrule_engine::change::Timed;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The options for events.
@@ -56,35 +54,20 @@ impl Events {
         }
     }
 
-    /// The writer of events, if any: to a file, and to a hub for its subscribers. A writer that
-    /// `waits` blocks the decider while its reader is slow.
+    /// The writer of a replay's events, if any. It blocks the decider while its reader is slow.
     ///
     /// # Errors
     /// A file that cannot be made.
-    pub fn writer(&self, waits: bool, hub: Option<&Hub>) -> Result<Option<EventWriter>, Failure> {
+    pub fn writer(&self) -> Result<Option<EventWriter>, Failure> {
         let name = self.events_out.as_ref().map_or("events".into(), |path| path.display().to_string());
         let failed = |e: io::Error| Failure::usage(format!("cannot create `{name}`: {e}"));
-        let file: Option<Box<dyn Write + Send>> = match &self.events_out {
-            None => None,
-            Some(path) if path.as_os_str() == "-" => Some(Box::new(io::stdout())),
-            Some(path) => {
-                let path = path.clone();
-                let opened =
-                    patience::within(patience::OPENING, &AtomicBool::new(false), move || output::open(&path));
-                let hung = || Err(io::Error::other("its file system does not answer"));
-                Some(opened.unwrap_or_else(hung).map_err(failed)?)
-            }
-        };
-        if file.is_none() && hub.is_none() {
-            return Ok(None);
-        }
-        let writer = EventWriter::new(file, hub.cloned(), waits).map_err(failed)?;
-        Ok(Some(writer.extended_every(self.events_extended)))
+        let writer = EventWriter::open(self.events_out.as_deref(), None, true).map_err(failed)?;
+        Ok(writer.map(|writer| writer.extended_every(self.events_extended)))
     }
 
-    /// The file for events.
-    pub fn file(&self) -> Option<&PathBuf> {
-        self.events_out.as_ref().filter(|path| path.as_os_str() != "-")
+    /// The events of a daemon.
+    pub fn options(&self) -> daemon::Events {
+        daemon::Events { to: self.events_out.clone(), extended: self.events_extended }
     }
 
     /// Whether events go to standard output.
@@ -92,13 +75,11 @@ impl Events {
         self.events_out.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 
-    /// Waits until all events are written, and reports events that were not; true if all were
-    /// written.
+    /// Reports events that were not written; true if all were written.
     ///
     /// # Errors
     /// Standard error cannot be written to.
-    pub fn finish(&self, writer: Option<EventWriter>, look: Look, err: &mut dyn Write) -> io::Result<bool> {
-        let done = writer.map(EventWriter::finish).unwrap_or_default();
+    pub fn written(&self, done: &Written, look: Look, err: &mut dyn Write) -> io::Result<bool> {
         let Some(path) = &self.events_out else { return Ok(true) };
         let name = path.display();
         if let Some(error) = &done.error {

@@ -2,6 +2,10 @@
 //! invariant: every end of `mirrorc` is one of these codes. (Rejected: 1 for every failure, which
 //! cannot distinguish "the rules have errors" from "the file does not exist".)
 
+use mrule_control::control::Unreadable;
+use mrule_control::daemon::DaemonError;
+use mrule_dataplane::error::cannot;
+pub use mrule_dataplane::error::plain;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -65,7 +69,7 @@ impl Failure {
 
     /// A file that cannot be read or written: `cannot read \`x\`: no such file or directory`.
     pub fn file(verb: &str, path: impl Display, error: &io::Error) -> Failure {
-        Failure::usage(format!("cannot {verb} `{path}`: {}", plain(error)))
+        Failure::usage(cannot(verb, path, error))
     }
 
     /// Adds how to solve the problem.
@@ -93,27 +97,22 @@ impl From<mrule_engine::Error> for Failure {
 impl From<mrule_dataplane::Error> for Failure {
     fn from(error: mrule_dataplane::Error) -> Failure {
         use mrule_dataplane::Error;
+        let failure = Failure::usage(error.plain());
         match &error {
-            Error::Open { path, source } => Failure::file("read", path.display(), source),
-            Error::CreateDirectory { path, source } => {
-                Failure::file("create the directory", path.display(), source)
-            }
             Error::Control { path, source } => listening(path, source),
-            Error::Listen { address, source } => {
-                let failure = Failure::file("listen at", address, source);
-                match source.kind() {
-                    io::ErrorKind::AddrInUse => failure.help(
-                        "another process listens at this address (`ss -ltnp` shows which): stop it, or choose another\n\
-                         address; use `--take-over` to replace a mirrorc on the same bridges",
-                    ),
-                    io::ErrorKind::AddrNotAvailable => failure
-                        .help("no interface of this machine has this address: `ip addr` lists all addresses"),
-                    io::ErrorKind::PermissionDenied => failure.help(
-                        "a port below 1024 needs root or CAP_NET_BIND_SERVICE at the start; choose a higher port",
-                    ),
-                    _ => failure,
+            Error::Listen { source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => failure.help(
+                    "another process listens at this address (`ss -ltnp` shows which): stop it, or choose another\n\
+                     address; use `--take-over` to replace a mirrorc on the same bridges",
+                ),
+                io::ErrorKind::AddrNotAvailable => {
+                    failure.help("no interface of this machine has this address: `ip addr` lists all addresses")
                 }
-            }
+                io::ErrorKind::PermissionDenied => failure.help(
+                    "a port below 1024 needs root or CAP_NET_BIND_SERVICE at the start; choose a higher port",
+                ),
+                _ => failure,
+            },
             Error::Grant { path, source } => {
                 let failure = Failure::usage(format!(
                     "`--allow-directory {}` cannot be used: {}",
@@ -122,26 +121,41 @@ impl From<mrule_dataplane::Error> for Failure {
                 ));
                 failure.help("grant an existing directory that the user of mirrorc can write to")
             }
-            Error::Create { path, source } => Failure::file("create", path.display(), source),
-            Error::Write { path, source } => Failure::file("write to", path.display(), source),
-            Error::NotACapture { .. } | Error::UnsupportedLink { .. } => Failure::capture(error.to_string()),
-            Error::Interface { doing, source } => Failure::usage(format!("{doing}: {}", plain(source))),
-            Error::Privilege { .. } => Failure::usage(error.to_string()).help(
+            Error::NotACapture { .. } | Error::UnsupportedLink { .. } => {
+                Failure { exit: Exit::Capture, ..failure }
+            }
+            Error::Privilege { .. } => failure.help(
                 "run mirrorc as root, or give the program the needed capabilities once:\n\
                  setcap cap_net_raw,cap_net_admin+ep /path/to/mirrorc",
             ),
-            Error::ForeignFilter { name, .. } => Failure::usage(error.to_string()).help(format!(
+            Error::ForeignFilter { name, .. } => failure.help(format!(
                 "mirrorc does not change filters of other programs: remove the filter (tc filter show dev {name} ingress), or run\n\
                  with `--forward userspace`",
             )),
-            Error::Owned { owner, .. } => Failure::usage(error.to_string()).help(format!(
+            Error::Owned { owner, .. } => failure.help(format!(
                 "stop {owner}, or use `--take-over` to replace it without an interruption of forwarding; `--tap` can read the\n\
                  interface at the same time",
             )),
-            Error::Died { .. } => Failure { exit: Exit::Died, ..Failure::usage(error.to_string()) }.help(
+            Error::Died { .. } => Failure { exit: Exit::Died, ..failure }.help(
                 "where the kernel forwards, it goes on forwarding; start mirrorc again (systemd: `Restart=always`)",
             ),
-            _ => Failure::usage(error.to_string()),
+            _ => failure,
+        }
+    }
+}
+
+impl From<Unreadable> for Failure {
+    fn from(error: Unreadable) -> Failure {
+        Failure::usage(error.to_string())
+    }
+}
+
+impl From<DaemonError> for Failure {
+    fn from(error: DaemonError) -> Failure {
+        match error {
+            DaemonError::Dataplane(error) => error.into(),
+            DaemonError::Output(error) => error.into(),
+            error => Failure { help: error.help().map(str::to_owned), ..Failure::usage(error.to_string()) },
         }
     }
 }
@@ -166,20 +180,6 @@ fn missing(path: &Path) -> Option<String> {
     Some(format!("there is no directory `{}`", first.display()))
 }
 
-/// An I/O error in the style of the messages: lower case, without the number that Rust appends.
-pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    match chars.next() {
-        // `Is a directory` becomes `is a directory`; `I/O error` stays.
-        Some(first) if chars.as_str().starts_with(|c: char| c.is_lowercase()) => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,8 +187,6 @@ mod tests {
     #[test]
     fn io_errors_read_like_the_other_messages() {
         let missing = io::Error::from_raw_os_error(2);
-        assert_eq!(plain(&missing), "no such file or directory");
-        assert_eq!(plain(&io::Error::other("I/O trouble")), "I/O trouble");
         assert_eq!(Failure::file("read", "x.mrule", &missing).exit.code(), 2);
     }
 }

@@ -25,6 +25,7 @@ mod table;
 mod tracking;
 mod tree;
 
+pub use cmd::run::renderers;
 pub use exit::{Exit, Failure};
 pub use screen::{Colour, Look, Quiet, Screen, err_look, out_look};
 

@@ -3,9 +3,9 @@
 //! diagnostic is in every format or in none. (Rejected: miette's own JSON; its structure is not
 //! under our control.)
 
+pub use mrule_grammar::diagnostic::FindingCounts;
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::SourceMap;
-use std::fmt;
 
 pub mod json;
 pub mod location;
@@ -31,27 +31,7 @@ impl<'a> Report<'a> {
 
     /// Counts the diagnostics by severity.
     pub fn counts(&self) -> FindingCounts {
-        let errors = self.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count();
-        FindingCounts { errors, warnings: self.diagnostics.len() - errors }
-    }
-}
-
-/// The number of diagnostics by severity; prints as `3 errors, 1 warning`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FindingCounts {
-    /// Errors.
-    pub errors: usize,
-    /// Warnings.
-    pub warnings: usize,
-}
-
-impl fmt::Display for FindingCounts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.errors, self.warnings) {
-            (e, 0) => f.write_str(&count(e, "error")),
-            (0, w) => f.write_str(&count(w, "warning")),
-            (e, w) => write!(f, "{}, {}", count(e, "error"), count(w, "warning")),
-        }
+        FindingCounts::of(self.diagnostics.iter().copied())
     }
 }
 

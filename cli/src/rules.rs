@@ -7,11 +7,11 @@ use crate::exit::{Exit, Failure};
 use crate::report::{self, Report};
 use crate::screen::{BAD, Screen};
 use mrule_compiler::budget::CompileBudget;
-use mrule_compiler::compile::{Compiled, Loaded, Loader};
+use mrule_compiler::compile::Compiled;
 use mrule_compiler::hir::Program;
 use mrule_control::compile_queue::CompileLimits;
 use mrule_control::control::{Bundle, cut_others};
-use mrule_dataplane::source::{Files, STDIN};
+use mrule_control::daemon;
 use mrule_grammar::diagnostic::Severity;
 use mrule_grammar::span::SourceMap;
 use std::path::PathBuf;
@@ -54,12 +54,7 @@ pub fn compile(files: &[String], sets: &Sets, budget: &CompileBudget) -> Result<
 
 /// Reads and checks rule files, and keeps the texts.
 fn read(files: &[String], sets: &Sets, budget: &CompileBudget) -> Result<(Compiled, Bundle), Failure> {
-    let mut loader = Roots { inner: Files::default(), unreadable: None };
-    let read = Bundle::read(files, &mut loader, &sets.set, budget);
-    match loader.unreadable {
-        Some((path, why)) => Err(Failure::usage(format!("cannot read `{path}`: {why}"))),
-        None => Ok(read),
-    }
+    Ok(Bundle::read_files(files, &sets.set, budget)?)
 }
 
 impl Rules {
@@ -89,16 +84,9 @@ impl Rules {
         }
     }
 
-    /// Reads and checks the files again, and keeps their texts.
-    ///
-    /// # Errors
-    /// A file that was named on the command line cannot be read, or is standard input, which can be
-    /// read once.
-    pub fn read_again(&self, budget: &CompileBudget) -> Result<(Compiled, Bundle), Failure> {
-        if self.files.iter().any(|file| file == "-") {
-            return Err(Failure::usage(format!("rules from {STDIN} cannot be read again")));
-        }
-        read(&self.files, &self.sets, budget)
+    /// The files, for a daemon to read them again.
+    pub fn files(&self) -> daemon::Rules {
+        daemon::Rules::Files { files: self.files.clone(), set: self.sets.set.clone() }
     }
 
     /// The program if it has no errors; otherwise prints the errors and returns the exit code. Also
@@ -158,22 +146,5 @@ fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
         _ => Err("write NAME=VALUE, as in `head=1KiB`".to_owned()),
-    }
-}
-
-/// Notes which files of the command line could not be read. That is an error of the arguments; a
-/// missing `include` is an error in a rule file.
-struct Roots {
-    inner: Files,
-    unreadable: Option<(String, String)>,
-}
-
-impl Loader for Roots {
-    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
-        let read = self.inner.load(path, relative_to);
-        if let (Err(why), None, None) = (&read, relative_to, &self.unreadable) {
-            self.unreadable = Some((path.to_owned(), why.clone()));
-        }
-        read
     }
 }

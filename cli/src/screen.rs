@@ -6,6 +6,7 @@
 
 use crate::exit::Failure;
 use clap::builder::styling::{AnsiColor, Style};
+pub use mrule_grammar::printable::printable;
 use std::io::{self, IsTerminal, Read, Write};
 
 /// The abilities of an output stream.
@@ -166,39 +167,6 @@ impl<W: Write> Write for Quiet<W> {
     }
 }
 
-/// `text` without characters that control a terminal or change the text direction: rule files,
-/// captures and file names come from other people. A replacement has the same length in bytes, so
-/// offsets stay valid.
-pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
-    let harmless = |c: char| matches!(c, '\n' | '\t') || replacement(c).is_none();
-    if text.chars().all(harmless) {
-        return text.into();
-    }
-    let mut chars = text.chars().peekable();
-    let mut clean = String::with_capacity(text.len());
-    while let Some(c) = chars.next() {
-        match replacement(c) {
-            Some(_) if matches!(c, '\n' | '\t') || (c == '\r' && chars.peek() == Some(&'\n')) => {
-                clean.push(c)
-            }
-            Some(r) => clean.push(r),
-            None => clean.push(c),
-        }
-    }
-    clean.into()
-}
-
-fn replacement(c: char) -> Option<char> {
-    match c {
-        '\0'..='\x1f' | '\x7f' => Some('?'),
-        '\u{80}'..='\u{9f}' | '\u{61c}' => Some('·'),
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
-            Some('\u{fffd}')
-        }
-        _ => None,
-    }
-}
-
 /// Wraps a text at blanks into lines of at most `width` characters; a longer word stays whole.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
@@ -225,16 +193,6 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
     use super::*;
-
-    #[test]
-    fn terminal_escapes_and_direction_marks_are_shown_not_obeyed() {
-        let text = "a\x1b[31mb\u{202e}c\u{9b}d\te\r\nf\rg";
-        let clean = printable(text);
-        assert_eq!(clean, "a?[31mb\u{fffd}c·d\te\r\nf?g");
-        assert_eq!(clean.len(), text.len());
-        assert!(matches!(printable("plain é 漢\r\n"), std::borrow::Cow::Owned(_)));
-        assert!(matches!(printable("plain é 漢\n"), std::borrow::Cow::Borrowed(_)));
-    }
 
     struct ClosedPipe;
     impl Write for ClosedPipe {

@@ -6,6 +6,7 @@
 use crate::codes::Code;
 pub use crate::codes::Severity;
 use crate::span::Span;
+use std::fmt;
 
 /// A place and a text about it. The caret points at the first label of a diagnostic.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,5 +68,39 @@ impl Diagnostic {
     /// The severity of the code. An error refuses the program.
     pub fn severity(&self) -> Severity {
         self.code.severity()
+    }
+}
+
+/// The number of diagnostics by severity; prints as `3 errors, 1 warning`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FindingCounts {
+    /// Errors.
+    pub errors: usize,
+    /// Warnings.
+    pub warnings: usize,
+}
+
+impl FindingCounts {
+    /// Counts these.
+    pub fn of<'a>(diagnostics: impl Iterator<Item = &'a Diagnostic>) -> FindingCounts {
+        let mut counts = FindingCounts { errors: 0, warnings: 0 };
+        for diagnostic in diagnostics {
+            match diagnostic.severity() {
+                Severity::Error => counts.errors += 1,
+                Severity::Warning => counts.warnings += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl fmt::Display for FindingCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |n: usize, thing: &str| format!("{n} {thing}{}", if n == 1 { "" } else { "s" });
+        match (self.errors, self.warnings) {
+            (e, 0) => f.write_str(&count(e, "error")),
+            (0, w) => f.write_str(&count(w, "warning")),
+            (e, w) => write!(f, "{}, {}", count(e, "error"), count(w, "warning")),
+        }
     }
 }

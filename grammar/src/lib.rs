@@ -7,6 +7,7 @@ pub mod diagnostic;
 mod limits;
 mod parse;
 mod print;
+pub mod printable;
 pub mod span;
 pub mod units;
 pub mod words;

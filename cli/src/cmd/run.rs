@@ -3,14 +3,11 @@
 //! share is the program and its summary.)
 
 mod afar;
-mod begin;
-mod claim;
 mod live;
-mod notifier;
-mod reload;
 mod replay;
+mod view;
 
-pub(super) use live::pair;
+pub use live::{pair, renderers};
 
 use crate::compile_options::CompileOptions;
 use crate::events::Events;
@@ -21,7 +18,7 @@ use crate::rules::Rules;
 use crate::screen::Screen;
 use mrule_compiler::engine::{Engine, EngineKind};
 use mrule_compiler::environment::Environment;
-use mrule_control::control::Memory;
+use mrule_control::daemon::{self, Program};
 use mrule_dataplane::Error;
 use mrule_dataplane::replay::Options;
 use mrule_engine::cost::cost;
@@ -107,7 +104,7 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let environment = Environment::new(&program).map_err(|e| Failure::usage(e.to_string()))?;
     let setting = match args.read.is_empty() {
         false => mrule_dataplane::replay::setting(args.memory.limits()),
-        true => mrule_dataplane::live::setting(args.memory.limits(), Some(args.live.workers())),
+        true => args.live.setting(args.memory.limits()),
     };
     let cost = cost(&program, &environment, &setting)?;
     let admitted = args.memory.budget().admit(&cost, 0, false);
@@ -139,15 +136,17 @@ pub fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         let policy = Policy::try_repeatable(engine, environment).map_err(Error::from)?;
         return replay::run(policy, &options, &args.events, stats, screen);
     }
-    let first = live::First {
+    let program = Program {
         policy: Policy::try_new(engine, environment)
             .map_err(Error::from)?
             .counted(cost.bytes_without_tables()),
-        memory: Memory { limits: args.memory.budget(), setting },
         bundle: checked.bundle,
-        rules: &args.rules,
-        compile: args.compile.limits(),
-        warn: !args.quiet,
     };
-    live::run(first, &args.live, args.memory.limits(), &args.events, stats, screen)
+    let options = daemon::Options {
+        events: args.events.options(),
+        compile: args.compile.limits(),
+        memory: args.memory.budget(),
+        ..args.live.options(&args.rules, kind, args.memory.limits())
+    };
+    live::run(options, program, &args.live, &args.events, (stats, !args.quiet), screen)
 }

@@ -32,11 +32,12 @@ mod versions;
 
 use asker::binds;
 pub use asker::{Asker, OF_CLIENT, OF_OWNER};
-pub use bundle::Bundle;
+pub use bundle::{Bundle, Unreadable};
 pub use changes::{Page, RowText, TableState, TriggerState};
 pub use flows::{EndState, FlowState, MOST_FLOWS, Measure, SuppressionState};
 pub use health::{Health, Reason, ReasonKind};
 pub use load::cut_others;
+pub(crate) use load::{Prepared, prepare};
 pub use memory::Memory;
 pub use mrule_engine::policy::Origin;
 pub use plan::{Fates, Plan};

@@ -5,6 +5,7 @@
 //! - [`compile_queue`]: one compilation at a time; [`budget`]: how much memory programs may take.
 //! - [`event`]: events as lines of text; [`history`]: recorded events; [`alarm`]: events sent by
 //!   webhooks and syslog.
+//! - [`daemon`]: all of it as one value: a run on interfaces that is started, asked and stopped.
 //!
 //! The invariant: nothing here touches a packet, and no failure here disturbs forwarding.
 //! (Rejected: one crate with the data plane; it would link HTTP, TLS and SQL where packets are
@@ -15,5 +16,6 @@ pub mod api;
 pub mod budget;
 pub mod compile_queue;
 pub mod control;
+pub mod daemon;
 pub mod event;
 pub mod history;

@@ -301,6 +301,41 @@ pub enum BreakReason {
     },
 }
 
+impl Error {
+    /// Its text, with what the system said in the words of the other messages.
+    pub fn plain(&self) -> String {
+        match self {
+            Error::Open { path, source } => cannot("read", path.display(), source),
+            Error::CreateDirectory { path, source } => cannot("create the directory", path.display(), source),
+            Error::Control { path, source } => cannot("listen at", path.display(), source),
+            Error::Listen { address, source } => cannot("listen at", address, source),
+            Error::Create { path, source } => cannot("create", path.display(), source),
+            Error::Write { path, source } => cannot("write to", path.display(), source),
+            Error::Interface { doing, source } => format!("{doing}: {}", plain(source)),
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// What could not be done: `cannot read \`x\`: no such file or directory`.
+pub fn cannot(verb: &str, what: impl fmt::Display, error: &io::Error) -> String {
+    format!("cannot {verb} `{what}`: {}", plain(error))
+}
+
+/// An I/O error in the style of the messages: lower case, without the number that Rust appends.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    match chars.next() {
+        // `Is a directory` becomes `is a directory`; `I/O error` stays.
+        Some(first) if chars.as_str().starts_with(|c: char| c.is_lowercase()) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
 impl From<NoMemory> for Error {
     fn from(none: NoMemory) -> Error {
         Error::Prepare(none.into())
@@ -322,5 +357,19 @@ impl fmt::Display for Owner {
             Some(pid) => write!(f, "process {pid}"),
             None => write!(f, "a process of another PID namespace, with user {}", self.uid),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_errors_read_like_the_other_messages() {
+        let missing = io::Error::from_raw_os_error(2);
+        assert_eq!(plain(&missing), "no such file or directory");
+        assert_eq!(plain(&io::Error::other("I/O trouble")), "I/O trouble");
+        let unread = Error::Open { path: "x.mrule".into(), source: missing };
+        assert_eq!(unread.plain(), "cannot read `x.mrule`: no such file or directory");
     }
 }

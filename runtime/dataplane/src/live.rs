@@ -116,6 +116,17 @@ pub struct Options {
     pub ownership: Option<Arc<Ownership>>,
 }
 
+impl Options {
+    /// How many workers there are.
+    pub fn worker_count(&self) -> usize {
+        match (self.workers, self.pin.len()) {
+            (0, 0) => std::thread::available_parallelism().map_or(1, usize::from),
+            (0, pinned) => pinned,
+            (workers, _) => workers,
+        }
+    }
+}
+
 /// Who forwards between the ends of bridges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Forward {
@@ -242,11 +253,7 @@ impl Live {
         };
         let (keep, repair) = (options.keep_forwarding, !options.no_repair);
         let bridges = Bridges::new(&ports, pairs, options.forward, keep, repair)?;
-        let workers = match (options.workers, options.pin.len()) {
-            (0, 0) => std::thread::available_parallelism().map_or(1, usize::from),
-            (0, pinned) => pinned,
-            (workers, _) => workers,
-        };
+        let workers = options.worker_count();
         open::check_processors(&options.pin)?;
         let opening = open::Opening { workers, ring: options.ring, spares: options.spares.clone() };
         let filtered = ports.iter().enumerate().map(|(at, (_, link, _))| (*link, !bridges.is_ours(at)));

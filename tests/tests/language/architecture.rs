@@ -19,7 +19,18 @@ struct Crate {
 const CRATES: &[Crate] = &[
     Crate {
         dir: "grammar",
-        modules: &["span", "ast", "codes", "diagnostic", "limits", "words", "units", "parse", "print"],
+        modules: &[
+            "printable",
+            "span",
+            "ast",
+            "codes",
+            "diagnostic",
+            "limits",
+            "words",
+            "units",
+            "parse",
+            "print",
+        ],
     },
     Crate {
         dir: "compiler",
@@ -80,7 +91,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         dir: "runtime/control",
-        modules: &["event", "history", "alarm", "compile_queue", "budget", "control", "api"],
+        modules: &["event", "history", "alarm", "compile_queue", "budget", "control", "api", "daemon"],
     },
     Crate {
         dir: "cli",

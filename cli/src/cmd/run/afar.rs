@@ -2,14 +2,12 @@
 //! tokens there is no listening. (Rejected: a certificate that mirrorc makes for itself; nobody
 //! could know whom they talk to.)
 
-use crate::exit::Failure;
 use crate::memory;
-use mrule_control::api::{Bounds, Reservation, TlsFiles};
-use mrule_dataplane::confine::{Grants, Network};
-use mrule_dataplane::patience;
+use mrule_control::api::{Bounds, TlsFiles};
+use mrule_control::daemon;
+use mrule_dataplane::confine::Network;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::path::PathBuf;
 
 /// Where to listen, and by which files.
 #[derive(Debug, clap::Args)]
@@ -63,65 +61,20 @@ impl Listen {
         }
     }
 
-    /// Whether anybody may ask remotely.
-    pub fn is_wanted(&self) -> bool {
-        self.listen.is_some()
-    }
-
-    /// What clients are granted.
-    ///
-    /// # Errors
-    /// A directory that cannot be opened.
-    pub fn grants(&self) -> Result<Grants, Failure> {
-        Ok(Grants::open(&self.allow_directory, &self.allow_interface, &self.allow_network)?)
-    }
-
-    /// Refuses directories that are the state's or in it. Where the state's file system hangs,
-    /// names are compared. To be called after privileges are given up: a thread that hangs cannot
-    /// give them up.
-    ///
-    /// # Errors
-    /// Which directory is in that of the state.
-    pub fn check_grants(&self, grants: &Grants, state: Option<&Path>) -> Result<(), Failure> {
-        let Some(state) = state.filter(|_| grants.directories().next().is_some()) else { return Ok(()) };
-        let path = state.to_owned();
-        let found =
-            patience::within(patience::OPENING, &AtomicBool::new(false), move || path.canonicalize().ok());
-        let state = match found {
-            Some(found) => found,
-            None => std::path::absolute(state).ok(),
-        };
-        let inside = |granted: &&Path| state.as_ref().is_some_and(|state| granted.starts_with(state));
-        if let Some(granted) = grants.directories().find(inside) {
-            let why = format!("`--allow-directory {}` is in the directory of the state", granted.display());
-            return Err(Failure::usage(why).help("grant a directory that has nothing else in it"));
-        }
-        Ok(())
-    }
-
-    /// The files that stations must not write, and what they are.
-    pub fn files(&self) -> impl Iterator<Item = (&PathBuf, &'static str)> {
-        let named = [
-            (&self.tls_cert, "the certificate"),
-            (&self.tls_key, "the key of the certificate"),
-            (&self.tokens, "the file of tokens"),
-        ];
-        named.into_iter().filter_map(|(path, what)| Some((path.as_ref()?, what)))
-    }
-
-    /// Reads the files and binds the address, if that is wanted; where another mirrorc is to be
-    /// replaced, the address may be in use by that.
-    ///
-    /// # Errors
-    /// Files and addresses that cannot be used.
-    pub fn open(&self, take_over: bool) -> Result<Option<Reservation>, Failure> {
+    /// Where to listen, and by which files.
+    pub fn options(&self) -> Option<daemon::Listen> {
         let named = (&self.listen, &self.tls_cert, &self.tls_key, &self.tokens);
-        let (Some(address), Some(cert), Some(key), Some(tokens)) = named else { return Ok(None) };
+        let (Some(address), Some(cert), Some(key), Some(tokens)) = named else { return None };
         let files = TlsFiles { certificate: cert.clone(), key: key.clone(), tokens: tokens.clone() };
-        let reservation = Reservation::new(*address, files)?;
-        if !take_over {
-            reservation.is_free()?;
+        Some(daemon::Listen { address: *address, files })
+    }
+
+    /// What stations of clients may reach.
+    pub fn granted(&self) -> daemon::Granted {
+        daemon::Granted {
+            directories: self.allow_directory.clone(),
+            interfaces: self.allow_interface.clone(),
+            networks: self.allow_network.clone(),
         }
-        Ok(Some(reservation))
     }
 }

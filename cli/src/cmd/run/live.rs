@@ -1,13 +1,10 @@
-//! `mirrorc run` on interfaces: starts the runtime, prints what happens and what is counted, and
-//! ends it on SIGINT or SIGTERM. The invariant: the last thing printed are the sums after
+//! `mirrorc run` on interfaces: the arguments of a [`Daemon`], the signals that it is told of, and
+//! what is counted, drawn now and then. The invariant: the last thing printed are the sums after
 //! everything that was received has been decided and every copy has been sent or dropped.
 //! (Rejected: a full-screen display; what was told before it is then gone.)
 
 use super::afar::Listen;
-use super::begin::{self, Privileged};
-use super::claim::{Claimed, claim};
-use super::notifier::{Notifier, process};
-use super::reload::Reloading;
+use super::view::View;
 use crate::alarms;
 use crate::events::Events;
 use crate::exit::{Exit, Failure};
@@ -17,24 +14,23 @@ use crate::live_table::Display;
 use crate::memory;
 use crate::report;
 use crate::rules::Rules;
-use crate::screen::{self, BAD, DOUBT, Screen};
+use crate::screen::{DOUBT, Screen};
+use mrule_compiler::engine::EngineKind;
 use mrule_compiler::hir::{Station, Target};
-use mrule_control::api::{Renderers, Server, TlsListener};
-use mrule_control::compile_queue::CompileLimits;
-use mrule_control::control::{BindingFailure, Bundle, Control, Memory, Start};
-use mrule_control::event::{Kind, Record};
-use mrule_dataplane::confine::Confinement;
-use mrule_dataplane::live::{Forward, Live, Options, Spread};
+use mrule_control::api::Renderers;
+use mrule_control::control::BindingFailure;
+use mrule_control::daemon::{Daemon, Finished, Options, Privileged, Privileges, Program};
+use mrule_dataplane::live::{self, Forward, Spread};
+use mrule_dataplane::privilege::User;
 use mrule_dataplane::sys::ring::Shape;
-use mrule_engine::decider::{Limits, Observer};
-use mrule_engine::policy::Policy;
-use serde_json::json;
+use mrule_engine::cost::Setting;
+use mrule_engine::decider::Limits;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::flag;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 /// The arguments for interfaces.
@@ -43,7 +39,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Ports {
     /// Read the frames that arrive at this interface; may be given several times
     #[arg(long, value_name = "INTERFACE")]
-    tap: Vec<String>,
+    pub(super) tap: Vec<String>,
     /// Forward every frame between interfaces A and B, and read the frames that arrive at both; may
     /// be given several times
     #[arg(long, value_name = "A:B", value_parser = pair)]
@@ -110,16 +106,6 @@ pub(super) struct Ports {
     pub(super) listen: Listen,
     #[command(flatten)]
     pub(super) alarms: alarms::Receivers,
-}
-
-impl Ports {
-    /// How many taps there are, of all workers together.
-    pub(super) fn taps_of_workers(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let pinned = self.pin.as_ref().map(|Processors(all)| all.len());
-        let workers = self.workers.map(usize::from).or(pinned).unwrap_or_else(cores);
-        workers * self.tap.len()
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -191,253 +177,155 @@ fn ring(text: &str) -> Result<u64, String> {
 }
 
 impl Ports {
-    /// How many workers there will be.
-    pub(super) fn workers(&self) -> usize {
-        let pinned = self.pin.as_ref().map(|pin| pin.0.len());
-        let all = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.workers.map(usize::from).or(pinned).unwrap_or_else(all)
+    /// Interfaces and workers.
+    pub(super) fn live(&self, limits: Limits) -> live::Options {
+        live::Options {
+            taps: self.tap.clone(),
+            bridges: self.bridge.clone(),
+            forward: match self.forward {
+                Who::Kernel => Forward::Kernel,
+                Who::Userspace => Forward::Userspace,
+            },
+            keep_forwarding: self.keep_forwarding,
+            workers: self.workers.unwrap_or(0).into(),
+            pin: self.pin.clone().map(|Processors(all)| all).unwrap_or_default(),
+            promiscuous: self.promiscuous,
+            prefilter: !self.no_prefilter,
+            ring: self.ring.map_or_else(Shape::default, Shape::of),
+            spread: match self.spread {
+                SpreadBy::Auto => Spread::Auto,
+                SpreadBy::Addresses => Spread::Addresses,
+                SpreadBy::Ports => Spread::Ports,
+            },
+            limits,
+            no_repair: self.no_repair,
+            ..live::Options::default()
+        }
+    }
+
+    /// What a run on interfaces gives each policy.
+    pub(super) fn setting(&self, limits: Limits) -> Setting {
+        let workers = self.live(limits.clone()).worker_count();
+        live::setting(limits, Some(workers))
+    }
+
+    /// What a daemon is told.
+    pub(super) fn options(&self, rules: &Rules, kind: EngineKind, limits: Limits) -> Options {
+        Options {
+            engine: kind,
+            live: self.live(limits),
+            take_over: self.take_over,
+            control: self.control.clone(),
+            listen: self.listen.options(),
+            bounds: self.listen.bounds(),
+            grants: self.listen.granted(),
+            state: self.state.clone(),
+            on_binding_failure: match self.binding_failure {
+                Failing::Closed => BindingFailure::Closed,
+                Failing::Open => BindingFailure::Open,
+            },
+            receivers: self.alarms.options(),
+            privileges: Some(Privileges { user: self.user.clone(), all_calls: self.no_seccomp }),
+            ..Options::new(rules.files(), renderers())
+        }
     }
 }
 
-/// How often interfaces are looked at.
-const WATCH: Duration = Duration::from_millis(200);
-
-/// The program to begin with, and where it came from.
-pub(super) struct First<'a> {
-    pub policy: Policy,
-    pub bundle: Bundle,
-    pub rules: &'a Rules,
-    /// What each compilation may take.
-    pub compile: CompileLimits,
-    /// What all policies may take.
-    pub memory: Memory,
-    /// Show warnings.
-    pub warn: bool,
+/// How the API answers in the words of the command line.
+pub fn renderers() -> Renderers {
+    Renderers { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) }
 }
 
-/// How often what has ended is forgotten in the directory of the state.
-const SWEEP: Duration = Duration::from_secs(60);
-
-/// The files of the run itself, which no station writes.
-fn own_files(args: &Ports, bundle: &Bundle, lines: &Events) -> Vec<(PathBuf, &'static str)> {
-    let named = [(&args.state, "the directory of the state"), (&args.control, "the control socket")];
-    let named = named.into_iter().filter_map(|(path, what)| Some((path.as_ref()?, what)));
-    let named = named.chain(args.listen.files()).chain(args.alarms.files());
-    let named = named.chain(lines.file().map(|path| (path, "the file of events")));
-    let rules = bundle.texts().map(|(name, _)| (PathBuf::from(name), "a file of the rules"));
-    named.map(|(path, what)| (path.clone(), what)).chain(rules).collect()
+/// A failure, with who was refused something if that is not who started the run.
+fn refused(failure: Failure, user: Option<&User>, args: &Ports) -> Failure {
+    let Some(user) = user.filter(|_| failure.help.is_none() && failure.message.contains("ermission denied"))
+    else {
+        return failure;
+    };
+    let why =
+        if args.user.is_some() { "as `--user` says" } else { "who called sudo; `--user root` changes that" };
+    failure.help(format!("mirrorc runs as `{}`, {why}", user.name))
 }
 
-/// Gives up what is not needed, and runs until it is told to end.
+/// Gives up what is not needed, and runs until it is told to end; `warn`: warnings are shown.
 pub(super) fn run(
-    first: First<'_>,
+    options: Options,
+    program: Program,
     args: &Ports,
-    limits: Limits,
     lines: &Events,
-    stats: Option<Format>,
+    (stats, warn): (Option<Format>, bool),
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
-    let begun = Privileged::new(args, first.warn, screen)?;
-    let user = begun.user.clone();
-    let ran = run_as(begun, first, args, limits, lines, stats, screen);
-    ran.map_err(|failure| begin::refused(failure, user.as_ref(), args))
+    let mut view = View { screen, display: Display::default(), args, stats, warn };
+    let privileged = Privileged::open(options, &mut view)?;
+    let user = privileged.user().cloned();
+    let ran = serve(privileged, program, lines, &mut view);
+    ran.map_err(|failure| refused(failure, user.as_ref(), args))
 }
 
-fn run_as(
-    begun: Privileged,
-    first: First<'_>,
-    args: &Ports,
-    limits: Limits,
+/// A flag that this signal sets.
+fn on(signal: i32) -> Result<Arc<AtomicBool>, Failure> {
+    let set = Arc::new(AtomicBool::new(false));
+    flag::register(signal, set.clone()).map_err(unheard)?;
+    Ok(set)
+}
+
+fn unheard(error: io::Error) -> Failure {
+    Failure::file("listen to", "signals", &error)
+}
+
+fn serve(
+    privileged: Privileged,
+    program: Program,
     lines: &Events,
-    stats: Option<Format>,
-    screen: &mut Screen<'_>,
+    view: &mut View<'_, '_>,
 ) -> Result<Exit, Failure> {
-    let Privileged { user, afar, alarms, spares, grants } = begun;
     let piped = |station: &Station| matches!(station.target, Target::Pipe { path: None });
     // Then standard output is a capture.
-    let First { policy, bundle, rules, compile, memory, warn } = first;
-    let piped = policy.program().stations.iter().find(|station| piped(station)).map(|s| s.name.clone());
-    if let (Some(station), Some(Format::Json)) = (&piped, stats) {
+    let stations = &program.policy.program().stations;
+    let piped = stations.iter().find(|station| piped(station)).map(|s| s.name.clone());
+    if let (Some(station), Some(Format::Json)) = (&piped, view.stats) {
         let taken =
             format!("station `{station}` writes to standard output, where `--stats json` would write");
         return Err(Failure::usage(taken).help("leave out `--stats json`, or give the pipe a path"));
     }
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = privileged.options().stop.clone();
     for signal in [SIGINT, SIGTERM] {
         // The second one does not wait.
         flag::register_conditional_shutdown(signal, 130, stop.clone())
             .and_then(|_| flag::register(signal, stop.clone()))
-            .map_err(|error| Failure::file("listen to", "signals", &error))?;
+            .map_err(unheard)?;
     }
-    let forward = match args.forward {
-        Who::Kernel => Forward::Kernel,
-        Who::Userspace => Forward::Userspace,
-    };
-    let pin = args.pin.clone().map(|Processors(all)| all).unwrap_or_default();
-    if args.take_over {
-        // One that could not work leaves the old one at work.
-        Live::check_start(&args.tap, &args.bridge, forward, &pin, policy.program())?;
-    }
-    let Claimed { socket, ownership, afar } = claim(args, afar, &stop, warn, screen)?;
-    let again = Arc::new(AtomicBool::new(false));
-    flag::register(SIGHUP, again.clone()).map_err(|error| Failure::file("listen to", "signals", &error))?;
-    let confinement = Confinement::new(grants, own_files(args, &bundle, lines), stop.clone());
     // A terminal that has another size now gets another table at once.
-    let resized = Arc::new(AtomicBool::new(false));
-    flag::register(SIGWINCH, resized.clone())
-        .map_err(|error| Failure::file("listen to", "signals", &error))?;
-    let options = Options {
-        taps: args.tap.clone(),
-        bridges: args.bridge.clone(),
-        forward,
-        keep_forwarding: args.keep_forwarding,
-        workers: args.workers.unwrap_or(0).into(),
-        pin,
-        promiscuous: args.promiscuous,
-        prefilter: !args.no_prefilter,
-        ring: args.ring.map_or_else(Shape::default, Shape::of),
-        spares,
-        spread: match args.spread {
-            SpreadBy::Auto => Spread::Auto,
-            SpreadBy::Addresses => Spread::Addresses,
-            SpreadBy::Ports => Spread::Ports,
-        },
-        limits,
-        confinement: Arc::new(confinement),
-        no_repair: args.no_repair,
-        ownership: Some(ownership.clone()),
-    };
-    let mut reloading = Reloading::new(rules.clone(), afar.as_ref().map(TlsListener::renewal), warn);
-    let (tell, events) = sync_channel(1024);
-    let mut notifier = Notifier::start(args, alarms, &tell, &stop)?;
-    let hub = notifier.hub().clone();
-    let writer = lines.writer(false, notifier.wanted())?.map(Arc::new);
-    let kind = policy.engine().kind();
-    let confinement = &options.confinement;
-    let start = Start::new(kind, policy, bundle, args.state.as_deref(), confinement, compile, memory);
-    let mut start = start.on_binding_failure(match args.binding_failure {
-        Failing::Closed => BindingFailure::Closed,
-        Failing::Open => BindingFailure::Open,
-    });
-    // Files of the run that were made now are there.
-    options.confinement.record_own_files();
-    let first = start.first();
-    let observer = writer.clone().map(|writer| writer as Arc<dyn Observer>);
-    let live = Live::start_with(first, &options, observer, tell, |live| start.restore(live))?;
-    let died = live.died();
-    let workers = live.workers();
-    if stats.is_some() {
-        let workers = match workers {
-            1 => "1 worker".to_owned(),
-            n => format!("{n} workers"),
-        };
-        let bridges = args.bridge.iter().map(|(a, b)| format!("bridging {a} and {b}"));
-        let taps = args.tap.iter().map(|name| format!("reading {name}"));
-        let what: Vec<String> = taps.chain(bridges).collect();
-        let as_user = user.map(|user| format!(", as {}", user.name)).unwrap_or_default();
-        writeln!(screen.err, "{} with {workers}{as_user}; Ctrl-C ends", what.join(", "))?;
-    }
-    let (control, told) = Control::new(live, kind, start, writer.clone());
-    let control = control.with_subscribers(notifier.subscribers().clone());
-    for what in told.into_iter().filter(|_| warn) {
-        writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:"))?;
-    }
-    let control = Arc::new(control);
-    notifier.started(warn, screen)?;
-    let mut swept = Instant::now();
-    let renderers =
-        Renderers { diagnostics: report::json::value, stats: |report| live_summary::json(report, false) };
-    if let (Some(afar), true) = (&afar, stats.is_some()) {
-        writeln!(screen.err, "listening at https://{}", afar.address()?)?;
-    }
-    let server = (socket.is_some() || afar.is_some())
-        .then(|| Server::start(socket, afar, control.clone(), hub.clone(), renderers, args.listen.bounds()))
-        .transpose()?;
-    let drawing = stats == Some(Format::Text) && screen.err_look.live;
-    let interval = args.interval.unwrap_or(match stats {
+    let (again, resized) = (on(SIGHUP)?, on(SIGWINCH)?);
+    let mut daemon = Daemon::start_with(privileged, program, view)?;
+    let drawing = view.stats == Some(Format::Text) && view.screen.err_look.live;
+    let interval = view.args.interval.unwrap_or(match view.stats {
         Some(Format::Json) => Duration::from_secs(1),
         _ if drawing => Duration::from_secs(1),
         _ => Duration::from_secs(10),
     });
-    let (mut last, mut display) = (Last::default(), Display::default());
+    let mut last = Last::default();
     let mut next = Instant::now() + interval;
-    let successor = || ownership.taken_over();
-    while !stop.load(Ordering::Relaxed) && died.worker().is_none() && successor().is_none() {
-        let wait = next.saturating_duration_since(Instant::now()).min(WATCH);
-        if let Ok(event) = events.recv_timeout(wait) {
-            hub.tell(Record::from(&event));
-            display.clear(screen.err)?;
-            writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
-            continue;
-        }
+    while daemon.ending().is_none() {
         if again.swap(false, Ordering::Relaxed) {
-            display.clear(screen.err)?;
-            reloading.start(&control, &hub, screen)?;
+            daemon.reload(view)?;
         }
-        if reloading.is_done() {
-            display.clear(screen.err)?;
-            reloading.show(&control, &hub, screen)?;
-        }
-        control.with_live(Live::watch);
-        control.expire();
-        for note in notifier.watch(&control) {
-            display.clear(screen.err)?;
-            writeln!(screen.err, "{} {note}", screen.err_look.paint(DOUBT, "note:"))?;
-        }
-        if swept.elapsed() >= SWEEP {
-            swept = Instant::now();
-            control.expire_kept();
-        }
+        daemon.tick(next.saturating_duration_since(Instant::now()), view)?;
         if drawing && resized.swap(false, Ordering::Relaxed) {
             next = Instant::now();
         }
         if Instant::now() >= next {
             next += interval;
-            match (stats, control.report()) {
-                (Some(Format::Text), Ok(report)) if drawing => {
-                    let (look, height) = screen::err_size(screen.err_look);
-                    display.draw(&report, look, height, screen.err)?;
-                }
-                (Some(Format::Text), Ok(report)) => last.line(&report, screen.err_look, screen.err)?,
-                (Some(Format::Json), Ok(report)) => {
-                    writeln!(screen.out, "{}", live_summary::json(&report, false))?;
-                    screen.out.flush()?;
-                }
-                _ => {}
+            if let (Some(format), Ok(report)) = (view.stats, daemon.report()) {
+                view.counts(format, &report, (!drawing).then_some(&mut last))?;
             }
         }
     }
-    display.clear(screen.err)?;
-    // Once and for all: who comes from now on is told that this run ends.
-    let successor = ownership.conclude();
-    drop(server);
-    let mut live = control.take_live().ok_or_else(|| Failure::usage("the run has ended already"))?;
-    if let Some(pid) = successor {
-        let what =
-            format!("{} takes over the bridges: they are forwarded on, and this run ends", process(pid));
-        hub.note(&what);
-        writeln!(screen.err, "{} {what}", screen.err_look.paint(DOUBT, "note:"))?;
-        live.keep_forwarding();
-    }
-    drop(control);
-    if let Some(worker) = died.worker() {
-        let what = format!("worker {worker} died: mirrorc ends, and where the kernel forwards, it goes on");
-        hub.tell(Record::now(Kind::Degraded, json!({ "reason": "worker_died", "note": what })));
-    }
-    let finished = live.finish();
-    if finished.is_err() {
-        hub.finish();
-    }
-    let counted = finished?;
-    let all_told = lines.finish(writer.and_then(Arc::into_inner), screen.err_look, screen.err)?;
-    for event in events.try_iter() {
-        hub.tell(Record::from(&event));
-        writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
-    }
-    let report = notifier.finish(counted, successor);
-    for event in events.try_iter() {
-        writeln!(screen.err, "{} {event}", screen.err_look.paint(DOUBT, "note:"))?;
-    }
+    view.display.clear(view.screen.err)?;
+    let Finished { report, events } = daemon.stop(view)?;
+    let View { screen, stats, .. } = view;
+    let all_told = lines.written(&events, screen.err_look, screen.err)?;
     match stats {
         Some(Format::Text) if piped.is_some() => live_summary::text(&report, screen.err_look, screen.err)?,
         Some(Format::Text) => live_summary::text(&report, screen.out_look, screen.out)?,

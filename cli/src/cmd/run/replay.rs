@@ -11,6 +11,7 @@ use crate::screen::{BAD, DIM, DOUBT, Look, Screen, printable};
 use crate::summary;
 use crate::table;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mrule_control::event::output::EventWriter;
 use mrule_dataplane::capture::Broken;
 use mrule_dataplane::replay::Summary;
 use mrule_dataplane::replay::{Options, Progress, replay};
@@ -33,7 +34,7 @@ pub(super) fn run(
     screen: &mut Screen<'_>,
 ) -> Result<Exit, Failure> {
     let signal = listen(&options.stop)?;
-    let (read, writer) = (options.read.as_slice(), events.writer(true, None)?);
+    let (read, writer) = (options.read.as_slice(), events.writer()?);
     let started = Instant::now();
     let mut bar = Bar::new(screen.err_look, stats.is_some() && screen.err_look.live, started);
     let result = replay(
@@ -43,7 +44,8 @@ pub(super) fn run(
         &mut |progress| bar.show(progress),
     );
     bar.clear();
-    let all_told = events.finish(writer, screen.err_look, screen.err)?;
+    let written = writer.map(EventWriter::finish).unwrap_or_default();
+    let all_told = events.written(&written, screen.err_look, screen.err)?;
     let counts = result?;
     match stats {
         Some(Format::Text) => {

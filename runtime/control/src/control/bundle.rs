@@ -6,6 +6,7 @@
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, Loaded, Loader, MemoryLoader, compile_within};
 use mrule_compiler::hir::{Program, Station};
+use mrule_dataplane::source::Files;
 use mrule_engine::policy::Origin;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +65,33 @@ impl Loader for Replayer<'_> {
     }
 }
 
+/// A rule file that was named and cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read `{path}`: {why}")]
+pub struct Unreadable {
+    /// As given.
+    pub path: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Notes which of the files that were named could not be read: that is no mistake in a rule file,
+/// whereas a missing `include` is one.
+struct Roots {
+    inner: Files,
+    unreadable: Option<Unreadable>,
+}
+
+impl Loader for Roots {
+    fn load(&mut self, path: &str, relative_to: Option<&str>) -> Result<Loaded, String> {
+        let read = self.inner.load(path, relative_to);
+        if let (Err(why), None, None) = (&read, relative_to, &self.unreadable) {
+            self.unreadable = Some(Unreadable { path: path.to_owned(), why: why.clone() });
+        }
+        read
+    }
+}
+
 impl Bundle {
     /// Compiles the files at these paths, and keeps all texts that it reads.
     pub fn read(
@@ -76,6 +104,21 @@ impl Bundle {
         let mut recorder = Recorder { inner: loader, bundle };
         let compiled = compile_within(paths, &mut recorder, sets, budget);
         (compiled, recorder.bundle)
+    }
+
+    /// The same of files on disk or standard input.
+    ///
+    /// # Errors
+    /// [`Unreadable`]: one of them cannot be read. A file that they include and that cannot be read
+    /// is an error of the program.
+    pub fn read_files(
+        files: &[String],
+        sets: &[(String, String)],
+        budget: &CompileBudget,
+    ) -> Result<(Compiled, Bundle), Unreadable> {
+        let mut loader = Roots { inner: Files::default(), unreadable: None };
+        let read = Bundle::read(files, &mut loader, sets, budget);
+        loader.unreadable.map_or(Ok(read), Err)
     }
 
     /// The bundle, with limits that bind all policies or not.

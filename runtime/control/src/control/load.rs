@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A checked program made ready: what takes time, and needs nothing of the run.
-pub(super) struct Made {
+pub(crate) struct Prepared {
     pub engine: Arc<Engine>,
     pub bounds: Option<Arc<Engine>>,
     pub environment: Environment,
@@ -32,13 +32,13 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// [`Refusal`]; `admit` is asked before anything is made whose size the program chooses.
-pub(super) fn make(
+pub(crate) fn prepare(
     kind: EngineKind,
     program: Program,
     binding: bool,
     budget: &CompileBudget,
     admit: impl FnOnce(&Program, &Environment) -> Result<(), Refusal>,
-) -> Result<Made, Refusal> {
+) -> Result<Prepared, Refusal> {
     let begun = Instant::now();
     let program = Arc::new(program);
     let environment = Environment::new(&program).map_err(|e| Refusal::Conflict(e.to_string()))?;
@@ -51,7 +51,7 @@ pub(super) fn make(
     }
     let bounds = binding.then(|| bounds(kind, &program, &environment, budget)).transpose()?;
     go_on(budget)?;
-    Ok(Made { engine: Arc::new(engine), bounds, environment, compiling: begun.elapsed() })
+    Ok(Prepared { engine: Arc::new(engine), bounds, environment, compiling: begun.elapsed() })
 }
 
 /// Ends what is to stop.
@@ -142,12 +142,12 @@ impl Control {
                 }
             }
         };
-        let made = make(self.kind, program, bundle.is_binding(), budget, admit);
+        let made = prepare(self.kind, program, bundle.is_binding(), budget, admit);
         if let Some(over) = over {
             memory::refused(&mut compiled, &over);
             return Err(Refusal::Program(Box::new(compiled)));
         }
-        let Made { engine, bounds, mut environment, compiling } = made?;
+        let Prepared { engine, bounds, mut environment, compiling } = made?;
         let intent = self.intend(&asked, name, &bundle)?;
         let turn = self.turn(format!("a load of policy `{name}`"))?;
         let mut bundle = bundle;

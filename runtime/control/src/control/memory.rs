@@ -28,7 +28,7 @@ impl Memory {
     ///
     /// # Errors
     /// [`Refusal::Conflict`]: no automaton for its streams; else what is over the budget.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &self,
         program: &Program,
         environment: &Environment,

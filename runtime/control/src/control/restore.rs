@@ -8,7 +8,7 @@
 
 use super::health::{Failure, Scope};
 use super::keeper::Keeper;
-use super::load::{bounds, make};
+use super::load::{bounds, prepare};
 use super::persistence::{Persistence, Wrote};
 use super::store::{AtWork, Kept, Remade};
 use super::{Bundle, Held, Memory, Refusal, Version, now, stations};
@@ -309,7 +309,7 @@ impl Start {
         };
         let made = match compiled.program.take() {
             Some(program) => {
-                make(kind, program, binds, &budget, admit).map_err(|refusal| refusal.to_string())
+                prepare(kind, program, binds, &budget, admit).map_err(|refusal| refusal.to_string())
             }
             None => {
                 let first = compiled.diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();

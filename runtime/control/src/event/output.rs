@@ -7,6 +7,7 @@
 use super::extended::{EVERY, Extended, Verdict};
 use super::{Hub, Kind, Record, client, part_json};
 use mrule_compiler::explain;
+use mrule_dataplane::patience;
 use mrule_dataplane::privilege::private;
 use mrule_engine::change::{Change, Effect, FlowAct, FlowRefusal};
 use mrule_engine::decider::{Observer, TriggerEvent};
@@ -16,7 +17,7 @@ use mrule_engine::trigger::{Outcome, Suppressed, key_parts, key_values};
 use serde_json::{Map, Value as Json};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -89,6 +90,29 @@ impl EventWriter {
             extended: Extended::new(EVERY),
             folded: AtomicU64::new(0),
         })
+    }
+
+    /// Writes to a file, to a FIFO that is read or, for `-`, to standard output, and tells a hub;
+    /// none where there is neither. A file system that does not answer is an error.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(to: Option<&Path>, hub: Option<&Hub>, waits: bool) -> io::Result<Option<EventWriter>> {
+        let out: Option<Box<dyn Write + Send>> = match to {
+            None => None,
+            Some(path) if path.as_os_str() == "-" => Some(Box::new(io::stdout())),
+            Some(path) => {
+                let path = path.to_owned();
+                let opened =
+                    patience::within(patience::OPENING, &AtomicBool::new(false), move || open(&path));
+                let hung = || Err(io::Error::other("its file system does not answer"));
+                Some(opened.unwrap_or_else(hung)?)
+            }
+        };
+        if out.is_none() && hub.is_none() {
+            return Ok(None);
+        }
+        EventWriter::new(out, hub.cloned(), waits).map(Some)
     }
 
     /// Sets the period in which at most one event `extended` of a key is reported; 0 reports all;

@@ -1,18 +1,15 @@
-//! Who is told of what happens while a run lasts: listeners, the history, receivers of alarms. The
-//! invariant: a run without any of them makes no events. (Rejected: in the loop of the run, which
-//! has enough to do.)
+//! Who is told of what happens while a daemon runs: listeners, the history, receivers of alarms.
+//! The invariant: a daemon without any of them makes no events. (Rejected: in the daemon's tick,
+//! which has enough to do.)
 
-use super::live::Ports;
-use crate::alarms;
-use crate::exit::Failure;
-use crate::screen::{BAD, Screen};
-use mrule_control::alarm::{Drops, Target};
-use mrule_control::control::{Control, ReasonKind, Report, Subscribers};
-use mrule_control::event::{Hub, Kind, LossMonitor};
-use mrule_control::history::History;
+use super::options::Options;
+use super::{DaemonError, Ending, Notice, Observer, receivers};
+use crate::alarm::{Drops, Target};
+use crate::control::{Control, ReasonKind, Report, Subscribers};
+use crate::event::{Hub, Kind, LossMonitor};
+use crate::history::History;
 use mrule_dataplane::live::{self, Event};
 use std::io;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
@@ -25,6 +22,7 @@ pub(super) fn process(pid: i32) -> String {
 }
 
 /// Who is told.
+#[derive(Debug)]
 pub(super) struct Notifier {
     subscribers: Subscribers,
     /// Somebody is.
@@ -39,25 +37,24 @@ pub(super) struct Notifier {
 const AT_START: [&str; 5] = ["state", "history", "binding_missing", "changes_missing", "policy_missing"];
 
 impl Notifier {
-    /// As the arguments say. What a user should know of receivers goes to `tell`.
+    /// As the options say. What a user should know of receivers goes to `tell`.
     ///
     /// # Errors
     /// No thread can be had.
     pub fn start(
-        args: &Ports,
+        options: &Options,
         targets: Vec<Target>,
         tell: &SyncSender<Event>,
-        stop: &AtomicBool,
-    ) -> Result<Notifier, Failure> {
+    ) -> Result<Notifier, DaemonError> {
         let tell = tell.clone();
-        let alarms = alarms::start(targets, move |what| {
+        let alarms = receivers::start(targets, move |what| {
             let _full = tell.try_send(Event::Alarms(what));
         })?;
-        let asked = args.control.is_some() || args.listen.is_wanted();
-        let history = asked.then(|| History::open(args.state.as_deref(), stop));
+        let asked = options.control.is_some() || options.listen.is_some();
+        let history = asked.then(|| History::open(options.state.as_deref(), &options.stop));
         let anybody = alarms.is_some() || history.is_some();
         let subscribers = Subscribers::new(history, alarms);
-        let drops = Drops::new(args.alarms.drops());
+        let drops = Drops::new(options.receivers.drops);
         Ok(Notifier { subscribers, anybody, losses: LossMonitor::default(), drops, looked: false })
     }
 
@@ -76,14 +73,14 @@ impl Notifier {
         Some(&self.subscribers.hub).filter(|_| self.anybody)
     }
 
-    /// The run has started; `warn`: what is wrong with the history is shown.
+    /// The run has started.
     ///
     /// # Errors
-    /// Standard error cannot be written to.
-    pub fn started(&mut self, warn: bool, screen: &mut Screen<'_>) -> io::Result<()> {
+    /// The observer's.
+    pub fn started(&self, observer: &mut dyn Observer) -> io::Result<()> {
         self.subscribers.hub.note(concat!("mirrorc ", env!("CARGO_PKG_VERSION"), " has started"));
-        match self.subscribers.history_counts().and_then(|counts| counts.trouble).filter(|_| warn) {
-            Some(what) => writeln!(screen.err, "{} {what}", screen.err_look.paint(BAD, "warning:")),
+        match self.subscribers.history_counts().and_then(|counts| counts.trouble) {
+            Some(what) => observer.notice(Notice::History(&what)),
             None => Ok(()),
         }
     }
@@ -113,14 +110,16 @@ impl Notifier {
         lost.into_iter().chain(found).collect()
     }
 
-    /// The run ends, by a signal or because another process has taken over: what waits is written
-    /// down and sent, and what came of it is added to the report.
-    pub fn finish(self, report: live::Report, successor: Option<i32>) -> Report {
-        match successor {
-            Some(pid) => {
-                self.subscribers.hub.note(&format!("mirrorc has ended: {} has taken over", process(pid)))
+    /// The run ends, by whoever stops it or because another process has taken over: what waits is
+    /// written down and sent, and what came of it is added to the report.
+    pub fn finish(self, report: live::Report, ending: Option<Ending>) -> Report {
+        let hub = &self.subscribers.hub;
+        match ending {
+            Some(Ending::TakenOver(pid)) => {
+                hub.note(&format!("mirrorc has ended: {} has taken over", process(pid)))
             }
-            None => self.subscribers.hub.note("a signal ends mirrorc"),
+            Some(_) => hub.note("a signal ends mirrorc"),
+            None => hub.note("mirrorc has been stopped"),
         }
         self.subscribers.hub.finish();
         Report::new(report, &self.subscribers)
