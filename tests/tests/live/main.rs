@@ -9,6 +9,7 @@ mod api;
 mod api_random;
 mod bridge;
 mod control;
+mod daemon;
 mod demo;
 mod examples;
 mod faults;

@@ -4,7 +4,10 @@
 
 use crate::MIRRORC;
 use mrule_tests::copies::labelled_copies;
-use mrule_tests::wire::{with_wire, write_rules};
+use mrule_tests::wire::{until, with_wire, write_rules};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The versions differ in the name of the rule and in how much it copies.
@@ -68,5 +71,42 @@ fn rules_are_read_again_under_load() {
         let flows = &sums["tracked"]["flows"];
         assert_eq!(flows["packets"], sums["packets"], "every packet met one table of flows: {sums}");
         assert_eq!(flows["expired"], 0, "{sums}");
+    });
+}
+
+/// Whether a process has a handler of its own for SIGHUP.
+fn hears_hang_ups(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+    u64::from_str_radix(caught.trim(), 16).unwrap_or(0) & 1 != 0
+}
+
+#[test]
+fn a_hang_up_while_another_run_hands_over_is_not_lost() {
+    with_wire("a_hang_up_while_another_run_hands_over_is_not_lost", |wire| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write_rules(dir.path(), &rules(1));
+        let words = [path.as_str(), "--bridge", "in0:out0"];
+        let old = wire.mirrorc(MIRRORC, &words);
+        let signal = |pid: u32, signal| kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+        // It answers nobody for some time.
+        signal(old.pid(), Signal::STOP);
+        let said = dir.path().join("said");
+        let mut next = Command::new("ip")
+            .args(["netns", "exec", &wire.here, MIRRORC, "run", "--take-over"])
+            .args(words)
+            .stdout(Stdio::null())
+            .stderr(File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        until("the next one waits, and hears signals", || hears_hang_ups(next.id()));
+        signal(next.id(), Signal::HUP);
+        signal(old.pid(), Signal::CONT);
+        until("its rules are read again", || {
+            std::fs::read_to_string(&said).unwrap().contains("version 2 of the rules")
+        });
+        assert_eq!(old.ended().0, Some(0), "it has handed over");
+        signal(next.id(), Signal::TERM);
+        assert!(next.wait().unwrap().success(), "{}", std::fs::read_to_string(&said).unwrap());
     });
 }
