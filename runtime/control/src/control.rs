@@ -8,6 +8,7 @@ mod asker;
 mod backlog;
 pub mod bundle;
 mod changes;
+pub mod dataplane;
 mod flows;
 mod full;
 mod health;
@@ -50,11 +51,12 @@ pub use store::{Kept, Store};
 use crate::compile_queue::CompileQueue;
 use crate::event::output::EventWriter;
 use crate::history::History;
+use dataplane::Dataplane;
 use mrule_compiler::compile::Compiled;
 use mrule_compiler::engine::EngineKind;
 use mrule_dataplane::clock::now;
 use mrule_dataplane::error::Error;
-use mrule_dataplane::live::{Live, Swap};
+use mrule_dataplane::live::Swap;
 use mrule_engine::policy::Policy;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -220,8 +222,8 @@ struct Held {
 /// The state behind the lock.
 #[derive(Debug)]
 struct State {
-    /// The run; none after it has ended.
-    live: Option<Live>,
+    /// The data plane; none after the run has ended.
+    plane: Option<Box<dyn Dataplane>>,
     policies: BTreeMap<String, Held>,
     /// Unloaded policies, and policies that could not be restored, for a rollback.
     unloaded: BTreeMap<String, Held>,
@@ -231,6 +233,16 @@ struct State {
     watch: health::Watch,
     full: full::Full,
     keeping: persistence::Persistence,
+}
+
+impl State {
+    /// The data plane, unless the run has ended.
+    fn plane(&mut self) -> Result<&mut dyn Dataplane, Refusal> {
+        match &mut self.plane {
+            Some(plane) => Ok(&mut **plane),
+            None => Err(Refusal::Ended),
+        }
+    }
 }
 
 /// A policy by name, and its versions.
@@ -266,14 +278,14 @@ impl Control {
     /// A control plane for a run after [`Start::restore`] has loaded the policies. Returns messages
     /// about what could not be restored.
     pub fn new(
-        live: Live,
+        plane: Box<dyn Dataplane>,
         kind: EngineKind,
         start: Start,
         lines: Option<Arc<EventWriter>>,
     ) -> (Control, Vec<String>) {
         let Start { policies, unloaded, failures, on_failure, keeping, told, .. } = start;
         let mut state = State {
-            live: None,
+            plane: None,
             policies: BTreeMap::new(),
             unloaded,
             failures,
@@ -283,11 +295,11 @@ impl Control {
             keeping,
         };
         for restored in policies {
-            let is_loaded = live.policy(&restored.name).is_some();
+            let is_loaded = plane.policy(&restored.name).is_some();
             let of = if is_loaded { &mut state.policies } else { &mut state.unloaded };
             of.insert(restored.name, restored.held);
         }
-        state.live = Some(live);
+        state.plane = Some(plane);
         let (queue, memory, state) = (CompileQueue::new(start.limits), start.memory, Mutex::new(state));
         (
             Control {
@@ -320,9 +332,10 @@ impl Control {
         locked::Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Calls `body` with the run, unless the run has ended.
-    pub fn with_live<T>(&self, body: impl FnOnce(&mut Live) -> T) -> Option<T> {
-        self.lock().live.as_mut().map(body)
+    /// Has the data plane look after its interfaces, unless the run has ended; to be called several
+    /// times a second.
+    pub fn watch(&self) {
+        self.lock().plane.iter_mut().for_each(|plane| plane.watch());
     }
 
     /// The counts so far.
@@ -330,14 +343,14 @@ impl Control {
     /// # Errors
     /// The run has ended.
     pub fn report(&self) -> Result<Report, Refusal> {
-        let report = self.with_live(Live::report).ok_or(Refusal::Ended)?;
+        let report = self.lock().plane()?.report();
         Ok(Report::new(report, &self.subscribers))
     }
 
-    /// Takes the run out of the state, to end it.
-    pub fn take_live(&self) -> Option<Live> {
+    /// Takes the data plane out of the state, to end it.
+    pub fn take_dataplane(&self) -> Option<Box<dyn Dataplane>> {
         self.queue.end();
-        self.lock().live.take()
+        self.lock().plane.take()
     }
 
     /// The policies: each with its current version and its earlier versions, the newest last.
@@ -346,10 +359,10 @@ impl Control {
     /// The run has ended.
     pub fn list(&self) -> Result<Vec<Listed>, Refusal> {
         let state = self.lock();
-        let live = state.live.as_ref().ok_or(Refusal::Ended)?;
+        let plane = state.plane.as_ref().ok_or(Refusal::Ended)?;
         let about = |(name, held): (&String, &Held)| {
             let versions = held.older.iter().chain([&held.now]).cloned().collect();
-            Some((name.clone(), live.policy(name)?.clone(), versions))
+            Some((name.clone(), plane.policy(name)?, versions))
         };
         Ok(state.policies.iter().filter_map(about).collect())
     }
@@ -360,8 +373,8 @@ impl Control {
     /// [`Refusal::Unknown`].
     pub fn policy(&self, name: &str) -> Result<Arc<Policy>, Refusal> {
         let state = self.lock();
-        let live = state.live.as_ref().ok_or(Refusal::Ended)?;
-        live.policy(name).cloned().ok_or_else(|| no_policy(name, &state))
+        let plane = state.plane.as_ref().ok_or(Refusal::Ended)?;
+        plane.policy(name).ok_or_else(|| no_policy(name, &state))
     }
 }
 

@@ -97,8 +97,8 @@ struct Run(Arc<Control>);
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if let Some(live) = self.0.take_live() {
-            let _nobody_asks = live.finish();
+        if let Some(plane) = self.0.take_dataplane() {
+            let _nobody_asks = plane.finish();
         }
     }
 }
@@ -154,7 +154,7 @@ impl Daemon {
         let lines = writer.clone().map(|writer| writer as Arc<dyn decider::Observer>);
         let live = Live::start_with(first, &of_live, lines, tell, |live| start.restore(live))?;
         let (died, workers) = (live.died(), live.workers());
-        let (control, not_restored) = Control::new(live, kind, start, writer.clone());
+        let (control, not_restored) = Control::new(Box::new(live), kind, start, writer.clone());
         let run = Run(Arc::new(control.with_subscribers(notifier.subscribers().clone())));
         observer.notice(Notice::Started { workers, user: user.as_ref() })?;
         for what in not_restored {
@@ -218,7 +218,7 @@ impl Daemon {
         }
         let control = &self.run.0;
         self.reload.show(control, self.notifier.hub(), observer)?;
-        control.with_live(Live::watch);
+        control.watch();
         control.expire();
         for note in self.notifier.watch(control) {
             observer.notice(Notice::Note(&note))?;
@@ -241,14 +241,14 @@ impl Daemon {
         // Once and for all: who comes from now on is told that this run ends.
         let successor = ownership.conclude();
         drop((server, reload));
-        let mut live = run.0.take_live().ok_or(DaemonError::Ended)?;
+        let mut plane = run.0.take_dataplane().ok_or(DaemonError::Ended)?;
         if let Some(pid) = successor {
-            live.keep_forwarding();
+            plane.keep_forwarding();
             let what =
                 format!("{} takes over the bridges: they are forwarded on, and this run ends", process(pid));
             hub.note(&what);
             if let Err(error) = observer.notice(Notice::Note(&what)) {
-                let _the_first_error_counts = live.finish();
+                let _the_first_error_counts = plane.finish();
                 return Err(error.into());
             }
         }
@@ -258,7 +258,7 @@ impl Daemon {
                 format!("worker {worker} died: mirrorc ends, and where the kernel forwards, it goes on");
             hub.tell(Record::now(Kind::Degraded, json!({ "reason": "worker_died", "note": what })));
         }
-        let finished = live.finish();
+        let finished = plane.finish();
         if finished.is_err() {
             hub.finish();
         }

@@ -176,13 +176,13 @@ impl Control {
         body: impl FnOnce(&mut Policy, &mut Persistence) -> Result<(T, Touched), Refusal>,
     ) -> Result<T, Refusal> {
         let mut state = self.lock();
-        let super::State { live, policies, keeping, .. } = &mut *state;
-        let live = live.as_mut().ok_or(Refusal::Ended)?;
-        let (Some(policy), Some(held)) = (live.policy(name), policies.get_mut(name)) else {
+        let super::State { plane, policies, keeping, .. } = &mut *state;
+        let plane = plane.as_mut().ok_or(Refusal::Ended)?;
+        let (Some(policy), Some(held)) = (plane.policy(name), policies.get_mut(name)) else {
             return Err(super::no_policy(name, &state));
         };
-        let mut policy = Policy::clone(policy);
-        policy.set_table_room(memory::room_of(&self.memory, live, name, held.now.bundle.origin()));
+        let mut policy = Policy::clone(&policy);
+        policy.set_table_room(memory::room_of(&self.memory, &**plane, name, held.now.bundle.origin()));
         let (result, touched) = body(&mut policy, keeping)?;
         let program = policy.program().clone();
         match touched {
@@ -200,7 +200,7 @@ impl Control {
                 None => {}
             },
         }
-        live.change_environment(name, Arc::new(policy));
+        plane.change(name, Arc::new(policy));
         Ok(result)
     }
 
@@ -235,8 +235,8 @@ impl Control {
         self.tell_suppressions_over(now);
         let due: Vec<String> = {
             let state = self.lock();
-            let policies = state.live.iter().flat_map(|live| live.policies());
-            policies.filter(|(_, p)| p.environment().is_due(now)).map(|(name, _)| name.to_owned()).collect()
+            let policies = state.plane.iter().flat_map(|plane| plane.policies());
+            policies.filter(|(_, p)| p.environment().is_due(now)).map(|(name, _)| name).collect()
         };
         for name in due {
             let expire = |policy: &mut Policy, _: &mut Persistence| {
@@ -250,14 +250,8 @@ impl Control {
 
     fn tell_suppressions_over(&self, now: i64) {
         let Some(lines) = self.lines.as_ref().filter(|lines| lines.is_wanted()) else { return };
-        let policies: Vec<Arc<Policy>> = self
-            .lock()
-            .live
-            .iter()
-            .flat_map(|live| live.policies())
-            .map(|(_, policy)| policy.clone())
-            .collect();
-        for policy in policies {
+        let policies = self.lock().plane.as_ref().map(|plane| plane.policies());
+        for (_, policy) in policies.into_iter().flatten() {
             for trigger in 0..policy.program().triggers.len() {
                 for over in policy.triggers().suppressions_over(trigger, now) {
                     lines.suppression_over(&policy, trigger, &over);

@@ -4,6 +4,7 @@
 //! raises for future flows.)
 
 use super::changes::retry;
+use super::dataplane::FlowQuestion;
 use super::{Control, Refusal, now};
 use crate::event::time_text;
 use mrule_compiler::hir::Program;
@@ -238,9 +239,10 @@ impl Control {
     /// Asks the workers; trigger numbers are those of the program that was read, and mean nothing
     /// in another program.
     fn ask(&self, name: &str, seen: &Policy, question: &Question, now: i64) -> Result<Answer, Refusal> {
-        let program = seen.program();
-        let asked = self.with_live(|live| live.ask(name, program, question, now)).ok_or(Refusal::Ended)?;
-        let answers = asked.ok_or_else(|| super::no_policy(name, &self.lock()))?;
-        Ok(answers.wait()?)
+        let (program, question) = (seen.program().clone(), question.clone());
+        let question = FlowQuestion { policy: name.to_owned(), program, question, now };
+        let asked = self.lock().plane()?.ask(question);
+        let wait = asked.ok_or_else(|| super::no_policy(name, &self.lock()))?;
+        Ok(wait()?)
     }
 }

@@ -31,10 +31,10 @@ impl Full {
 impl State {
     /// Checks which triggers of limits are full, and withholds or releases copies accordingly.
     pub(super) fn look_for_full(&mut self, report: &Report) {
-        let Some(live) = &self.live else { return };
+        let Some(plane) = &self.plane else { return };
         let mut next = Full::default();
         for of in &report.policies {
-            let Some(policy) = live.policy(&of.name) else { continue };
+            let Some(policy) = plane.policy(&of.name) else { continue };
             for trigger in policy.program().triggers_that_lessen() {
                 let Some(total) = of.summary.triggers.get(trigger.index()) else { continue };
                 let Some(keys) = &total.keys else { continue };

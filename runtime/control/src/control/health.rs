@@ -264,15 +264,15 @@ impl Control {
 
 impl State {
     /// Withholds the copies that failures concern, and sends all others.
-    pub(super) fn apply(&self) {
-        if let Some(live) = &self.live {
-            withhold(live, &self.failures, self.full.is_open(), self.on_failure);
+    pub(super) fn apply(&mut self) {
+        if let Some(plane) = &mut self.plane {
+            withhold(&mut **plane, &self.failures, self.full.is_open(), self.on_failure);
         }
     }
 
     fn health(&mut self, report: &Report) -> Health {
         let mut reasons = Vec::new();
-        let troubles = self.live.as_ref().map(|live| live.troubles()).unwrap_or_default();
+        let troubles = self.plane.as_ref().map(|plane| plane.troubles()).unwrap_or_default();
         reasons.extend(troubles.into_iter().map(|Trouble { kind, subject, what, failing }| {
             Reason::new(ReasonKind::Live(kind), &subject, what, failing)
         }));

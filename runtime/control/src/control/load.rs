@@ -134,7 +134,7 @@ impl Control {
         let mut over = None;
         let admit = |program: &Program, environment: &Environment| {
             let state = self.lock();
-            match self.memory.admit(program, environment, state.live.as_ref(), name, bundle.origin())? {
+            match self.memory.admit(program, environment, state.plane.as_deref(), name, bundle.origin())? {
                 Ok(_cost) => Ok(()),
                 Err(too_much) => {
                     over = Some(too_much);
@@ -151,15 +151,15 @@ impl Control {
         let intent = self.intend(&asked, name, &bundle)?;
         let turn = self.turn(format!("a load of policy `{name}`"))?;
         let mut bundle = bundle;
-        let (engine, origins, opening) = self.opening(&asked, name, engine, &mut bundle)?;
+        let (engine, origins, open) = self.opening(&asked, name, engine, &mut bundle)?;
         go_on(budget)?;
         // Not behind the lock: the system may take its time.
-        let opened = if asked.dry { None } else { Some(opening.open()?) };
+        let opened = if asked.dry { None } else { Some(open()?) };
         let mut state = self.lock();
         state.may_load(&asked.by, name, &bundle)?;
-        let State { live, policies, unloaded, keeping, failures, .. } = &mut *state;
-        let live = live.as_mut().ok_or(Refusal::Ended)?;
-        let old = live.policy(name).cloned();
+        let State { plane, policies, unloaded, keeping, failures, .. } = &mut *state;
+        let plane = plane.as_mut().ok_or(Refusal::Ended)?;
+        let old = plane.policy(name);
         let held = policies.get_mut(name);
         asked.expect.map_or(Ok(()), |expect| expect.check(name, held.as_deref()))?;
         let before = held.as_deref().or_else(|| unloaded.get(name));
@@ -176,7 +176,7 @@ impl Control {
         // Once more: others may have loaded meanwhile, and the tables that are kept are not those
         // of the text.
         let cost =
-            match self.memory.admit(engine.program(), &environment, Some(live), name, bundle.origin())? {
+            match self.memory.admit(engine.program(), &environment, Some(&**plane), name, bundle.origin())? {
                 Ok(cost) => cost,
                 Err(over) => {
                     memory::refused(&mut compiled, &over);
@@ -206,7 +206,7 @@ impl Control {
         };
         let policy = policy.labelled(Label { policy: name.into(), version });
         let policy = Arc::new(policy.binding(bounds));
-        let swap = live.load_opened(name, policy.clone(), opened)?;
+        let swap = plane.load(name, policy.clone(), opened)?;
         let mut next = Version { version, loaded: now(), bundle };
         let held = match held {
             Some(held) => {

@@ -4,11 +4,12 @@
 //! when the next program is loaded.)
 
 use super::Refusal;
+use super::dataplane::Dataplane;
 use crate::budget::{MemoryLimits, OverBudget};
 use mrule_compiler::compile::Compiled;
 use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::Program;
-use mrule_dataplane::live::{Live, MAIN};
+use mrule_dataplane::live::MAIN;
 use mrule_engine::cost::{Cost, Setting};
 use mrule_engine::policy::Origin;
 use mrule_grammar::codes::budgets;
@@ -32,16 +33,16 @@ impl Memory {
         &self,
         program: &Program,
         environment: &Environment,
-        live: Option<&Live>,
+        plane: Option<&dyn Dataplane>,
         name: &str,
         of: &Origin,
     ) -> Result<Result<Cost, OverBudget>, Refusal> {
         let cost = mrule_engine::cost::cost(program, environment, &self.setting)?;
-        let new = match live.and_then(|live| live.policy(name)) {
+        let new = match plane.and_then(|plane| plane.policy(name)) {
             Some(old) => cost.clone().beside(program, environment, old.triggers()),
             None => cost.clone(),
         };
-        let taken = live.map_or(0, taken);
+        let taken = plane.map_or(0, taken);
         Ok(self.limits.admit(&new, taken, is_bounded(name, of)).map(|()| cost))
     }
 }
@@ -53,15 +54,15 @@ pub(super) fn is_bounded(name: &str, of: &Origin) -> bool {
 }
 
 /// What all policies and rings of a run take.
-fn taken(live: &Live) -> u64 {
-    let policies = live.policies().map(|(_, policy)| policy.memory());
-    policies.fold(live.ring_memory(), u64::saturating_add)
+fn taken(plane: &dyn Dataplane) -> u64 {
+    let policies = plane.policies().into_iter().map(|(_, policy)| policy.memory());
+    policies.fold(plane.ring_memory(), u64::saturating_add)
 }
 
 /// How many bytes more the tables of a policy may take.
-pub(super) fn room_of(memory: &Memory, live: &Live, name: &str, of: &Origin) -> u64 {
-    let left = memory.limits.all.saturating_sub(taken(live));
-    let own = live.policy(name).map_or(0, |policy| policy.memory());
+pub(super) fn room_of(memory: &Memory, plane: &dyn Dataplane, name: &str, of: &Origin) -> u64 {
+    let left = memory.limits.all.saturating_sub(taken(plane));
+    let own = plane.policy(name).map_or(0, |policy| policy.memory());
     if !is_bounded(name, of) { left } else { left.min(memory.limits.policy.saturating_sub(own)) }
 }
 

@@ -3,9 +3,9 @@
 //! the holder of the turn finds the stations unchanged after they are open. (Rejected: one lock for
 //! all; a hung file system stopped the control plane.)
 
+use super::dataplane::{Open, Stations};
 use super::{Asked, Bundle, Control, Refusal, stations};
 use mrule_compiler::engine::Engine;
-use mrule_dataplane::live::{Live, Opening};
 use mrule_engine::policy::Label;
 use mrule_engine::policy::Origin;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
@@ -25,7 +25,7 @@ impl Control {
             let over = Instant::now() >= until;
             match self.turn.try_lock() {
                 Ok(turn) => {
-                    if !self.with_live(Live::is_ending_much).ok_or(Refusal::Ended)? {
+                    if !self.lock().plane()?.is_ending_much() {
                         let doing = Some((what, Instant::now()));
                         *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = doing;
                         return Ok(turn);
@@ -57,14 +57,14 @@ impl Control {
         name: &str,
         engine: Arc<Engine>,
         bundle: &mut Bundle,
-    ) -> Result<(Arc<Engine>, Vec<Origin>, Opening), Refusal> {
+    ) -> Result<(Arc<Engine>, Vec<Origin>, Open), Refusal> {
         let state = self.lock();
-        let live = state.live.as_ref().ok_or(Refusal::Ended)?;
+        let plane = state.plane.as_ref().ok_or(Refusal::Ended)?;
         let held = state.policies.get(name);
         asked.expect.map_or(Ok(()), |expect| expect.check(name, held))?;
         state.may_load(&asked.by, name, bundle)?;
-        let old = live.policy(name);
-        bundle.inherit(engine.program(), &old.map(|old| stations::written(old)).unwrap_or_default());
+        let old = plane.policy(name);
+        bundle.inherit(engine.program(), &old.map(|old| stations::written(&old)).unwrap_or_default());
         let mut origins = bundle.origins(engine.program());
         let engine = match held {
             Some(held) => stations::changed_engine(engine, &mut origins, &held.changed.stations),
@@ -73,7 +73,9 @@ impl Control {
         let before = held.or_else(|| state.unloaded.get(name));
         let version = before.map_or(1, |before| before.now.version + 1);
         let label = Label { policy: name.into(), version };
-        let opening = live.opening(name, engine.program(), origins.clone(), Some(label))?;
-        Ok((engine, origins, opening))
+        let program = engine.program().clone();
+        let stations =
+            Stations { policy: name.to_owned(), program, origins: origins.clone(), label: Some(label) };
+        Ok((engine, origins, plane.open(stations)?))
     }
 }

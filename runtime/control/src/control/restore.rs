@@ -6,6 +6,7 @@
 //! (Rejected: to refuse to start; then nothing would be forwarded either. To go on without; copies
 //! that the owner has forbidden would go out after each restart.)
 
+use super::dataplane::Dataplane;
 use super::health::{Failure, Scope};
 use super::keeper::Keeper;
 use super::load::{bounds, prepare};
@@ -17,7 +18,7 @@ use mrule_compiler::engine::EngineKind;
 use mrule_compiler::environment::Environment;
 use mrule_compiler::hir::Program;
 use mrule_dataplane::confine::Confinement;
-use mrule_dataplane::live::{Live, MAIN};
+use mrule_dataplane::live::MAIN;
 use mrule_engine::cost::Cost;
 use mrule_engine::policy::{Label, Policy};
 use std::collections::{BTreeMap, VecDeque};
@@ -144,21 +145,21 @@ impl Start {
 
     /// Loads all other policies, and withholds what must not be copied; to be called before the
     /// first packet is read.
-    pub fn restore(&mut self, live: &mut Live) {
+    pub fn restore(&mut self, plane: &mut dyn Dataplane) {
         let mut order: Vec<&Restored> = self.policies.iter().collect();
         order.sort_by_key(|restored| restored.policy.bounds().is_none());
         for Restored { name, policy, .. } in order {
-            if live.policy(name).is_some() {
+            if plane.policy(name).is_some() {
                 continue;
             }
-            if let Err(error) = live.restore(name, policy.clone()) {
+            if let Err(error) = plane.restore(name, policy.clone()) {
                 let why = format!("policy {name} was not restored: {error}");
                 let scope = if policy.bounds().is_some() { Scope::All } else { Scope::Nothing };
                 self.told.push(why.clone());
                 self.failures.insert(name.clone(), Failure::new(why, scope));
             }
         }
-        withhold(live, &self.failures, false, self.on_failure);
+        withhold(plane, &self.failures, false, self.on_failure);
         if self.on_failure == BindingFailure::Closed {
             let all = self.failures.values().any(|failure| failure.scope == Scope::All);
             let which = self.failures.iter().filter(|(_, failure)| failure.scope == Scope::Policy);
@@ -346,16 +347,16 @@ const WITHHELD: &str = "copies of all policies are withheld, forwarding goes on:
 
 /// Withholds the copies that failures concern, and lets all others go.
 pub(super) fn withhold(
-    live: &Live,
+    plane: &mut dyn Dataplane,
     failures: &BTreeMap<String, Failure>,
     is_full: bool,
     on_failure: BindingFailure,
 ) {
     let closed = on_failure == BindingFailure::Closed;
     let all = is_full || failures.values().any(|failure| failure.scope == Scope::All);
-    live.withhold(None, closed && all);
-    for (name, _) in live.policies() {
-        let own = failures.get(name).is_some_and(|failure| failure.scope == Scope::Policy);
-        live.withhold(Some(name), closed && own);
+    plane.withhold(None, closed && all);
+    for (name, _) in plane.policies() {
+        let own = failures.get(&name).is_some_and(|failure| failure.scope == Scope::Policy);
+        plane.withhold(Some(&name), closed && own);
     }
 }

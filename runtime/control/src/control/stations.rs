@@ -5,6 +5,7 @@
 
 use super::bundle::{origin_from_json, origin_json};
 use super::changes::retry;
+use super::dataplane::Stations;
 use super::{Asker, Control, Refusal, now};
 use crate::control::store::{DRAIN, Object};
 use crate::control::trace::Trace;
@@ -154,8 +155,8 @@ impl Control {
         let (old, bundle) = {
             let state = self.lock();
             by.check()?;
-            let live = state.live.as_ref().ok_or(Refusal::Ended)?;
-            let (Some(old), Some(held)) = (live.policy(policy).cloned(), state.policies.get(policy)) else {
+            let plane = state.plane.as_ref().ok_or(Refusal::Ended)?;
+            let (Some(old), Some(held)) = (plane.policy(policy), state.policies.get(policy)) else {
                 return Err(super::no_policy(policy, &state));
             };
             (old, held.now.bundle.clone())
@@ -178,23 +179,25 @@ impl Control {
             )));
         }
         let wanted = Policy::clone(&old).with_station(at, next.clone(), origin.clone());
-        let opening = {
+        let open = {
             let state = self.lock();
-            let live = state.live.as_ref().ok_or(Refusal::Ended)?;
-            live.opening(policy, wanted.program(), wanted.origins(), old.label().cloned())?
+            let plane = state.plane.as_ref().ok_or(Refusal::Ended)?;
+            let (program, origins) = (wanted.program().clone(), wanted.origins());
+            let label = old.label().cloned();
+            plane.open(Stations { policy: policy.to_owned(), program, origins, label })?
         };
         // Without the lock: the system may take a long time.
-        let opened = opening.open()?;
+        let opened = open()?;
         let mut state = self.lock();
         by.check()?;
-        let super::State { live, policies, keeping, .. } = &mut *state;
-        let live = live.as_mut().ok_or(Refusal::Ended)?;
+        let super::State { plane, policies, keeping, .. } = &mut *state;
+        let plane = plane.as_mut().ok_or(Refusal::Ended)?;
         // Tables and params may have changed meanwhile, stations have not.
-        let (Some(old), Some(held)) = (live.policy(policy).cloned(), policies.get_mut(policy)) else {
+        let (Some(old), Some(held)) = (plane.policy(policy), policies.get_mut(policy)) else {
             return Err(super::no_policy(policy, &state));
         };
         let wanted = Policy::clone(&old).with_station(at, next, origin.clone());
-        let swap = live.load_opened(policy, Arc::new(wanted), opened)?;
+        let swap = plane.load(policy, Arc::new(wanted), opened)?;
         let (station, key) = (name.to_owned(), String::new());
         let (trace, object) = match words {
             Some(words) => {
@@ -223,9 +226,9 @@ impl Control {
         retry(|| {
             find(&*self.policy(policy)?, name)?;
             let mut state = self.lock();
-            let super::State { live, policies, keeping, .. } = &mut *state;
-            let live = live.as_mut().ok_or(Refusal::Ended)?;
-            let Some(held) = policies.get_mut(policy).filter(|_| live.drain(policy, name, drained)) else {
+            let super::State { plane, policies, keeping, .. } = &mut *state;
+            let plane = plane.as_mut().ok_or(Refusal::Ended)?;
+            let Some(held) = policies.get_mut(policy).filter(|_| plane.drain(policy, name, drained)) else {
                 return Err(Refusal::Moved);
             };
             let (station, mut object) = (name.to_owned(), Object::new());

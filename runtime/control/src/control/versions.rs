@@ -43,8 +43,7 @@ impl Control {
         if !state.policies.contains_key(name) && state.failures.remove(name).is_none() {
             return Err(no_policy(name, &state));
         }
-        let live = state.live.as_mut().ok_or(Refusal::Ended)?;
-        let swap = live.unload(name).unwrap_or_default();
+        let swap = state.plane()?.unload(name).unwrap_or_default();
         state.failures.remove(name);
         if let Some(held) = state.policies.remove(name) {
             state.unloaded.insert(name.to_owned(), Held { changed: Changed::default(), ..held });
