@@ -221,7 +221,7 @@ fn flows_are_shown_ranked_and_refused() {
         let text = place.command(&["top"]);
         assert!(text.contains(&all[4].name) && text.contains("from client"), "{text}");
         let text = place.command(&["flow", "show", &all[0].name]);
-        assert!(text.contains("have spoken") && text.contains(&all[0].name), "{text}");
+        assert!(text.contains("have sent packets") && text.contains(&all[0].name), "{text}");
 
         let name = &all[0].name;
         let words: Vec<&str> = name.split(' ').collect();
