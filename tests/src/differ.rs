@@ -7,7 +7,7 @@
 use crate::choices::Choices;
 use crate::packet_text::BuiltPacket;
 use crate::palette::{FieldValue, Palette};
-use crate::run::{Decided, compile_files, run_engine, run_sighted};
+use crate::run::{Decided, compile_files, run_engine, run_with_context};
 use mrule_compiler::abi::{Packet, Verdict};
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::engine::{Engine, EngineKind};
@@ -71,11 +71,11 @@ fn compare(program: &Arc<Program>, packets: &[BuiltPacket], seed: u64) -> Result
             }
         }
         if program.uses().flows {
-            let sight = crate::sights::random(program, &views, &mut choices);
-            let expected = run_sighted(&interp, &environment, &views, &sight, false);
+            let context = crate::contexts::random(program, &views, &mut choices);
+            let expected = run_with_context(&interp, &environment, &views, &context, false);
             verdicts += expected.0.verdicts.iter().map(Vec::len).sum::<usize>();
             for (engine, one_by_one) in [(&jit, false), (&jit, true), (&mixed, true), (&interp, true)] {
-                let told = run_sighted(engine, &environment, &views, &sight, one_by_one);
+                let told = run_with_context(engine, &environment, &views, &context, one_by_one);
                 if told.0 != expected.0 {
                     let told = difference(program, &expected.0, &told.0);
                     return Err(format!("{round}, with any context, {:?}: {told}", engine.kind()));

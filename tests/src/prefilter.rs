@@ -8,7 +8,7 @@
 use crate::choices::Choices;
 use crate::differ::{Outcome, shake};
 use crate::packet_text::BuiltPacket;
-use crate::run::{Decided, Raised, compile_files, run_sighted};
+use crate::run::{Decided, Raised, compile_files, run_with_context};
 use mrule_compiler::abi::{Link, Packet, bit};
 use mrule_compiler::bpf::{self, Filter, Insn, meta, op};
 use mrule_compiler::context::{BatchContext, Fired};
@@ -165,20 +165,20 @@ fn compare(program: &Arc<Program>, packets: &[BuiltPacket], seed: u64) -> Result
         let heads: Vec<Vec<u8>> =
             named.iter().zip(&kept).map(|((_, shown), kept)| shown.head(*kept)).collect();
         let cut = packets_of(&named, &heads, &lengths);
-        let sight = crate::sights::random(program, &views, &mut choices);
-        let mut cut_sight = sight.clone();
-        for ((head, now), was) in cut_sight.heads.iter_mut().zip(&cut).zip(&sight.heads) {
+        let context = crate::contexts::random(program, &views, &mut choices);
+        let mut cut_context = context.clone();
+        for ((head, now), was) in cut_context.heads.iter_mut().zip(&cut).zip(&context.heads) {
             *head = dissect(now);
             head.outer.bits |= was.outer.bits & FLOW_BITS;
         }
         let nothing = BatchContext::default();
-        let (sight, cut_sight) = match program.uses().flows {
-            true => (&sight, &cut_sight),
+        let (context, cut_context) = match program.uses().flows {
+            true => (&context, &cut_context),
             false => (&nothing, &nothing),
         };
-        let expected = run_sighted(&engines[0], &environment, &views, sight, false);
+        let expected = run_with_context(&engines[0], &environment, &views, context, false);
         for engine in &engines {
-            let told = run_sighted(engine, &environment, &cut, cut_sight, false);
+            let told = run_with_context(engine, &environment, &cut, cut_context, false);
             for (i, kept) in kept.iter().enumerate() {
                 let wrong = |what: String| {
                     let shown = &named[i].1;
@@ -200,7 +200,7 @@ fn compare(program: &Arc<Program>, packets: &[BuiltPacket], seed: u64) -> Result
         let parts: Vec<Vec<u8>> = whole.iter().map(|frame| part_of(frame, &mut choices)).collect();
         let lengths: Vec<u32> = parts.iter().map(|bytes| bytes.len() as u32).collect();
         let parts = packets_of(&named, &parts, &lengths);
-        let said = run_sighted(&engines[0], &environment, &parts, sight, false);
+        let said = run_with_context(&engines[0], &environment, &parts, context, false);
         for (i, _) in kept.iter().enumerate().filter(|(_, kept)| **kept == 0) {
             if let Some(what) = difference(program, 0, &parts[i], &said, &said, i) {
                 return Err(format!("a part of packet {i}: dropped, {what}\n{}", filter.listing()));

@@ -133,21 +133,21 @@ pub struct Raised {
 
 /// Runs packets through an engine with a context that is given: all at once, then each by itself;
 /// what each is to triggers.
-pub fn run_sighted(
+pub fn run_with_context(
     engine: &Engine,
     environment: &Environment,
     packets: &[Packet],
-    sight: &BatchContext,
+    context: &BatchContext,
     one_by_one: bool,
 ) -> (Decided, Vec<Raised>) {
     let (mut scratch, mut batch) = (Scratch::default(), Batch::new(engine.program(), packets.len()));
     let (mut told, mut raised) = (Decided::default(), Vec::new());
     if !one_by_one {
-        engine.decide(environment, &mut scratch, packets, sight, &mut batch);
+        engine.decide(environment, &mut scratch, packets, context, &mut batch);
     }
     for (i, packet) in packets.iter().enumerate() {
         if one_by_one {
-            engine.decide_part(environment, &mut scratch, packets, i..i + 1, sight, &mut batch);
+            engine.decide_part(environment, &mut scratch, packets, i..i + 1, context, &mut batch);
         }
         told.verdicts.push(batch.verdicts(i).map(|(station, verdict)| (station.index(), verdict)).collect());
         let program = engine.program();
@@ -156,12 +156,12 @@ pub fn run_sighted(
             environment,
             &mut scratch,
             std::slice::from_ref(packet),
-            PacketContext::of(sight, i),
+            PacketContext::of(context, i),
             &mut probe,
         );
         // Numbers that windows could say, the same for both engines.
         let said: Vec<u64> = (0..program.windows.len()).map(|w| ((i + 3) * (w + 5) % 7) as u64).collect();
-        let seen = PacketContext::of(sight, i).with_windows(&said);
+        let seen = PacketContext::of(context, i).with_windows(&said);
         engine.fire(environment, &mut scratch, std::slice::from_ref(packet), seen, &mut fired);
         raised.push(Raised { probe, fired });
     }

@@ -57,7 +57,7 @@ pub struct Decider {
     batch: Batch,
     /// What the limits of a binding policy leave of each packet.
     bounds: Option<Batch>,
-    sight: BatchContext,
+    context: BatchContext,
     scratch: Scratch,
     tracker: Option<Tracker>,
     /// `None` when no trigger has conditions.
@@ -173,7 +173,7 @@ impl Decider {
         Ok(Decider {
             batch: Batch::new(program, capacity),
             bounds: policy.bounds().map(|bounds| Batch::new(bounds.program(), capacity)),
-            sight: if uses.flows { BatchContext::new(program, capacity) } else { BatchContext::default() },
+            context: if uses.flows { BatchContext::new(program, capacity) } else { BatchContext::default() },
             scratch: Scratch::default(),
             tracker,
             evaluator: uses.triggers.then(|| Box::new(TriggerEvaluator::new(policy))),
@@ -209,13 +209,13 @@ impl Decider {
             return &self.batch;
         }
         if self.tracker.is_some() {
-            self.sight.begin();
+            self.context.begin();
         }
         let mut pending = Pending::from(0);
         for (turn, few) in packets.chunks(TURN).enumerate() {
             let first = turn * TURN;
             if let Some(tracker) = &mut self.tracker {
-                let heads = self.sight.heads.get_mut(first..).unwrap_or(&mut []);
+                let heads = self.context.heads.get_mut(first..).unwrap_or(&mut []);
                 for (packet, head) in few.iter().zip(&mut *heads) {
                     dissect::dissect_into(packet, head);
                 }
@@ -227,13 +227,18 @@ impl Decider {
                 let start = group * ahead;
                 for ((place, packet), flow) in (start..).zip(some).zip(&mut flows) {
                     if let Some(tracker) = &mut self.tracker {
-                        *flow =
-                            tracker.step(place, first + place, packet, policy.environment(), &mut self.sight);
+                        *flow = tracker.step(
+                            place,
+                            first + place,
+                            packet,
+                            policy.environment(),
+                            &mut self.context,
+                        );
                     }
                 }
                 let Some(evaluator) = &mut self.evaluator else { continue };
                 let at = first + start;
-                let looked = evaluator.probe(policy, &mut self.scratch, some, at, &self.sight);
+                let looked = evaluator.probe(policy, &mut self.scratch, some, at, &self.context);
                 for ((i, packet), flow) in (at..).zip(some).zip(flows) {
                     if !looked {
                         self.look(policy, packets, i, &mut pending);
@@ -260,7 +265,7 @@ impl Decider {
             *pending = Pending::from(i);
         }
         if let Some(evaluator) = &mut self.evaluator {
-            evaluator.look(policy, &mut self.scratch, packets, i, &self.sight);
+            evaluator.look(policy, &mut self.scratch, packets, i, &self.context);
         }
     }
 
@@ -278,21 +283,21 @@ impl Decider {
     ) {
         let Some(packet) = packets.get(i) else { return };
         let Some(mut evaluator) = self.evaluator.take() else { return };
-        let active = self.sight.flows.get(i).map_or(0, |view| view.active);
+        let active = self.context.flows.get(i).map_or(0, |view| view.active);
         let suppressions =
             self.tracker.as_ref().map_or(0, |t| t.suppressions.bits(&t.flows, flow, packet.time));
         let step =
-            Step { at: i, packet, seen: PacketContext::of(&self.sight, i), flow, active, suppressions };
+            Step { at: i, packet, seen: PacketContext::of(&self.context, i), flow, active, suppressions };
         if evaluator.changes(policy, step, pending.latest) {
             self.decide_part(policy, packets, pending.first..i);
             *pending = Pending::from(i);
         }
         let step =
-            Step { at: i, packet, seen: PacketContext::of(&self.sight, i), flow, active, suppressions };
+            Step { at: i, packet, seen: PacketContext::of(&self.context, i), flow, active, suppressions };
         let raised = evaluator.apply(policy, step, observer);
         if raised != 0
             && let (Some(flow), Some(tracker)) = (flow, &mut self.tracker)
-            && let Some(view) = self.sight.flows.get_mut(i)
+            && let Some(view) = self.context.flows.get_mut(i)
         {
             tracker.flows.raise(flow, raised);
             view.active |= raised;
@@ -307,11 +312,11 @@ impl Decider {
             &mut self.scratch,
             packets,
             part.clone(),
-            &self.sight,
+            &self.context,
             &mut self.batch,
         );
         if let (Some(bounds), Some(batch)) = (policy.bounds(), &mut self.bounds) {
-            bounds.decide_part(environment, &mut self.scratch, packets, part, &self.sight, batch);
+            bounds.decide_part(environment, &mut self.scratch, packets, part, &self.context, batch);
         }
     }
 
@@ -328,7 +333,7 @@ impl Decider {
 
     /// What is known about packet `i` of the last batch; empty when the program does not use flows.
     pub fn seen(&self, i: usize) -> PacketContext<'_> {
-        PacketContext::of(&self.sight, i)
+        PacketContext::of(&self.context, i)
     }
 
     /// Effects of packets on each trigger, in the order of the program; empty when no trigger has
@@ -355,15 +360,15 @@ impl Tracker {
         i: usize,
         packet: &Packet,
         environment: &Environment,
-        sight: &mut BatchContext,
+        context: &mut BatchContext,
     ) -> Option<FlowId> {
-        let (head, view) = (sight.heads.get_mut(i)?, sight.flows.get_mut(i)?);
+        let (head, view) = (context.heads.get_mut(i)?, context.flows.get_mut(i)?);
         let observed = self.flows.observe(place, packet, head, view);
         let Some(streams) = &mut self.streams else { return observed.map(|o| o.flow) };
         self.flows.drain_ended(|flow| streams.forget(flow));
         let segment = self.flows.segment(&observed?, packet, head, view);
-        let app = streams.observe(environment, i, &segment, sight);
-        if let Some(view) = sight.flows.get_mut(i).filter(|view| view.app != app as u64) {
+        let app = streams.observe(environment, i, &segment, context);
+        if let Some(view) = context.flows.get_mut(i).filter(|view| view.app != app as u64) {
             view.app = app as u64;
             self.flows.set_app(segment.flow, app);
         }

@@ -213,7 +213,7 @@ impl Streams {
     }
 
     /// Takes the new bytes of packet `i`, whose flow and place in the stream `segment` gives. Marks
-    /// in `sight` the patterns that the packet completes, and writes there what the messages say
+    /// in `context` the patterns that the packet completes, and writes there what the messages say
     /// that it completes. Call it for the packets in order, once each. Returns what is known about
     /// the application now; always [`App::Undecided`] when the program does not ask for it.
     pub fn observe(
@@ -221,7 +221,7 @@ impl Streams {
         environment: &Environment,
         i: usize,
         segment: &Segment,
-        sight: &mut BatchContext,
+        context: &mut BatchContext,
     ) -> App {
         let shared = &mut self.shared;
         if !shared.wants_app && !shared.uses.streams {
@@ -245,12 +245,12 @@ impl Streams {
             content.free(shared);
             content.known = true;
         } else if self.late && !content.known {
-            let app = sight.flows.get(i).and_then(|view| App::ALL.get(view.app as usize));
+            let app = context.flows.get(i).and_then(|view| App::ALL.get(view.app as usize));
             content.begin_late(app.copied().unwrap_or_default());
         }
         let deepest =
             shared.params.iter().fold(shared.deepest, |most, &param| most.max(environment.param(param)));
-        deliver::Job { environment, i, segment, sight, deepest, shared }.take(content);
+        deliver::Job { environment, i, segment, context, deepest, shared }.take(content);
         content.app
     }
 

@@ -13,6 +13,8 @@ type Word = (&'static str, &'static str, &'static [&'static str]);
 /// Identifiers: types, functions, variables, fields.
 const IDENTIFIERS: &[Word] = &[
     ("Sight", "BatchContext", &[]),
+    ("sight", "context", &[]),
+    ("run_sighted", "run_with_context", &[]),
     ("World", "Environment", &[]),
     ("change_world", "change_environment", &[]),
     ("Built", "AutomatonCache", &[]),

@@ -17,7 +17,7 @@ use std::ops::Range;
 pub(super) struct ProbeBatch<'a> {
     pub packets: &'a [Packet<'a>],
     pub first: usize,
-    pub sight: &'a BatchContext,
+    pub context: &'a BatchContext,
     pub probe: &'a Probe,
     /// The packets' dissected headers, where a key has bytes.
     pub heads: &'a [Head],
@@ -83,7 +83,7 @@ impl Counter {
 
 impl<'a> ProbeBatch<'a> {
     fn seen(&self, row: usize) -> PacketContext<'a> {
-        PacketContext::of(self.sight, self.first + row)
+        PacketContext::of(self.context, self.first + row)
     }
 }
 

@@ -170,12 +170,12 @@ impl TriggerEvaluator {
         scratch: &mut Scratch,
         packets: &[Packet],
         first: usize,
-        sight: &BatchContext,
+        context: &BatchContext,
     ) -> bool {
         self.first = first;
         let together = self.together(policy);
         if self.keyed {
-            let seen = PacketContext::of(sight, first);
+            let seen = PacketContext::of(context, first);
             policy.engine().probe(policy.environment(), scratch, packets, seen, &mut self.probe);
             let numbers = policy.triggers().moments(packets.len());
             for ((row, packet), number) in packets.iter().enumerate().zip(numbers..) {
@@ -186,13 +186,13 @@ impl TriggerEvaluator {
                     *head = seen.on(row, 0).head_of(packet);
                 }
             }
-            let probes = ProbeBatch { packets, first, sight, probe: &self.probe, heads: &self.heads };
+            let probes = ProbeBatch { packets, first, context, probe: &self.probe, heads: &self.heads };
             self.groups.iter_mut().for_each(|group| group.prefetch_bucket(policy.triggers(), probes));
             self.groups.iter_mut().for_each(|group| group.prefetch_row(policy.triggers(), packets.len()));
         }
         if together {
-            self.count(policy, packets, sight, 0..packets.len());
-            self.fire(policy, scratch, packets, first, sight);
+            self.count(policy, packets, context, 0..packets.len());
+            self.fire(policy, scratch, packets, first, context);
         }
         together
     }
@@ -204,17 +204,18 @@ impl TriggerEvaluator {
         scratch: &mut Scratch,
         packets: &[Packet],
         at: usize,
-        sight: &BatchContext,
+        context: &BatchContext,
     ) {
         let row = at.saturating_sub(self.first);
         let (Some(probes), Some(one)) = (packets.get(self.first..), packets.get(at..=at)) else { return };
-        self.count(policy, probes, sight, row..row + 1);
-        self.fire(policy, scratch, one, at, sight);
+        self.count(policy, probes, context, row..row + 1);
+        self.fire(policy, scratch, one, at, context);
     }
 
     /// Takes the events of these probed packets into the windows of their keys.
-    fn count(&mut self, policy: &Policy, packets: &[Packet], sight: &BatchContext, rows: Range<usize>) {
-        let probes = ProbeBatch { packets, first: self.first, sight, probe: &self.probe, heads: &self.heads };
+    fn count(&mut self, policy: &Policy, packets: &[Packet], context: &BatchContext, rows: Range<usize>) {
+        let probes =
+            ProbeBatch { packets, first: self.first, context, probe: &self.probe, heads: &self.heads };
         let mut outputs = TriggerOutputs {
             moments: &mut self.moments,
             values: &mut self.values,
@@ -234,14 +235,14 @@ impl TriggerEvaluator {
         scratch: &mut Scratch,
         packets: &[Packet],
         at: usize,
-        sight: &BatchContext,
+        context: &BatchContext,
     ) {
         let (row, triggers) = (at.saturating_sub(self.first), self.plans.len());
         let values = self.values.get(row * self.windows..).unwrap_or(&[]);
         let Some(fired) = self.fired.get_mut(row * triggers..(row + packets.len()) * triggers) else {
             return;
         };
-        let seen = PacketContext::of(sight, at).with_windows(values);
+        let seen = PacketContext::of(context, at).with_windows(values);
         policy.engine().fire(policy.environment(), scratch, packets, seen, fired);
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Job<'a, 's> {
     pub(super) environment: &'a Environment,
     pub(super) i: usize,
     pub(super) segment: &'a Segment<'s>,
-    pub(super) sight: &'a mut BatchContext,
+    pub(super) context: &'a mut BatchContext,
     /// The current depth of the deepest pattern.
     pub(super) deepest: u64,
     pub(super) shared: &'a mut Shared,
@@ -191,7 +191,7 @@ impl Job<'_, '_> {
             let Shared { automaton, depths, .. } = &*self.shared;
             automaton.scan(&mut dir.state, searched, dir.next, &mut |id, end| {
                 if depths.get(id.index()).is_some_and(|depth| end <= depth.get(self.environment)) {
-                    self.sight.mark(self.i, id);
+                    self.context.mark(self.i, id);
                 }
             });
             self.shared.counts.scanned += searched.len() as u64;
@@ -274,7 +274,7 @@ impl Job<'_, '_> {
     fn read(&mut self, content: &mut Content, d: usize, bytes: &[u8], late: bool) {
         let Content { dirs, methods, .. } = content;
         let Shared { pool, counts, scratch, .. } = &mut *self.shared;
-        let mut out = Out { i: self.i, sight: self.sight, counts, pool, scratch, late };
+        let mut out = Out { i: self.i, context: self.context, counts, pool, scratch, late };
         let dir = &mut dirs[d];
         let going = match &mut dir.reader {
             Reader::Http(reader) => reader.take(&mut dir.part, bytes, methods, &mut out),

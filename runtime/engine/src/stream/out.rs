@@ -13,7 +13,7 @@ pub(super) const MAX_MESSAGE: usize = 64 << 10;
 /// What a reader works with.
 pub(super) struct Out<'a> {
     pub(super) i: usize,
-    pub(super) sight: &'a mut BatchContext,
+    pub(super) context: &'a mut BatchContext,
     pub(super) counts: &'a mut StreamCounts,
     pub(super) pool: &'a mut Pool,
     pub(super) scratch: &'a mut Vec<u8>,
@@ -33,13 +33,13 @@ pub(super) enum ParserState {
 
 impl Out<'_> {
     pub(super) fn num(&mut self, facet: Facet, value: u64) {
-        if self.late || !self.sight.say_num(self.i, facet, value) {
+        if self.late || !self.context.say_num(self.i, facet, value) {
             self.counts.facets_dropped += 1;
         }
     }
 
     pub(super) fn text(&mut self, facet: Facet, text: &[u8]) {
-        if self.late || !self.sight.say_text(self.i, facet, text) {
+        if self.late || !self.context.say_text(self.i, facet, text) {
             self.counts.facets_dropped += 1;
         }
     }

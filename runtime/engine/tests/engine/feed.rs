@@ -56,7 +56,7 @@ pub fn program(patterns: &[(StreamKind, u64)], facets: &[Facet], app: bool) -> P
 pub struct Feed {
     pub streams: Streams,
     pub environment: Environment,
-    pub sight: BatchContext,
+    pub context: BatchContext,
     patterns: usize,
 }
 
@@ -77,21 +77,21 @@ impl Feed {
         Feed {
             streams: Streams::new(program, limits, 1000).unwrap(),
             environment: Environment::new(program).unwrap(),
-            sight: BatchContext::new(program, 1),
+            context: BatchContext::new(program, 1),
             patterns: program.streams.len(),
         }
     }
 
     pub fn give(&mut self, segment: &Segment) -> FeedResult {
-        self.sight.begin();
-        let app = self.streams.observe(&self.environment, 0, segment, &mut self.sight);
+        self.context.begin();
+        let app = self.streams.observe(&self.environment, 0, segment, &mut self.context);
         assert!(self.streams.counts().adds_up(), "{:?}", self.streams.counts());
         let found = (0..self.patterns)
-            .filter(|&id| self.sight.found(0, mrule_compiler::hir::StreamId(id as u32)))
+            .filter(|&id| self.context.found(0, mrule_compiler::hir::StreamId(id as u32)))
             .collect();
         let mut said = Vec::new();
         for &facet in HTTP.iter().chain(TLS).chain(DNS) {
-            said.extend(self.sight.facets(0, facet).map(|value| match value {
+            said.extend(self.context.facets(0, facet).map(|value| match value {
                 FacetValue::Num(n) => (facet, n.to_string()),
                 FacetValue::Text(text) => (facet, String::from_utf8_lossy(text).into_owned()),
             }));

@@ -16,7 +16,7 @@ const TEXTS: &[&str] =
 
 /// A context of these packets.
 pub fn random(program: &Program, packets: &[Packet], choices: &mut Choices) -> BatchContext {
-    let mut sight = BatchContext::new(program, packets.len());
+    let mut context = BatchContext::new(program, packets.len());
     let facets: Vec<Facet> = FIELDS
         .iter()
         .filter_map(|f| if let Source::Facet(facet) = f.source { Some(facet) } else { None })
@@ -24,13 +24,13 @@ pub fn random(program: &Program, packets: &[Packet], choices: &mut Choices) -> B
     for (i, packet) in packets.iter().enumerate() {
         let mut head = dissect(packet);
         if head.outer.bits & bit::NET != 0 && choices.chance(85) {
-            sight.flows[i] = view(choices);
+            context.flows[i] = view(choices);
             flow_bits(&mut head, choices);
         }
-        sight.heads[i] = head;
+        context.heads[i] = head;
         for pattern in 0..program.streams.len() {
             if choices.chance(30) {
-                sight.mark(i, StreamId(pattern as u32));
+                context.mark(i, StreamId(pattern as u32));
             }
         }
         for _ in 0..choices.below(6) {
@@ -38,13 +38,13 @@ pub fn random(program: &Program, packets: &[Packet], choices: &mut Choices) -> B
             if facet.is_number() {
                 let near = [0, 1, 3, 28, 200, 404, 0x0303];
                 let value = choices.pick(&near).copied().unwrap_or(0);
-                sight.say_num(i, facet, value);
+                context.say_num(i, facet, value);
             } else {
-                sight.say_text(i, facet, choices.word_of(TEXTS).as_bytes());
+                context.say_text(i, facet, choices.word_of(TEXTS).as_bytes());
             }
         }
     }
-    sight
+    context
 }
 
 fn flow_bits(head: &mut Head, choices: &mut Choices) {
