@@ -46,8 +46,6 @@ const IDENTIFIERS: &[Word] = &[
     ("Tally", "what is counted: FindingCounts, SinkStatus", &[]),
     ("tally", "counts, status", &[]),
     ("Place", "what it is a place of: FileLocation, Haystack", &[]),
-    ("Part", "what it is a part of: KeyPart, MaskedLoad", &[]),
-    ("Ring", "FileRotation, EventBuffer", &["runtime/dataplane/src/sys/ring.rs"]),
     ("moved_times", "clamped_timestamps", &[]),
 ];
 
